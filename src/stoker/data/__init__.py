@@ -1,0 +1,21 @@
+"""Facts as TOML files: models, GPUs, failures. Code reads them here and nowhere else."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["table", "tomllib"]
+
+
+@cache
+def table(name: str) -> dict[str, Any]:
+    """The TOML file ``data/<name>.toml``, parsed. Treat it as read-only: it is shared."""
+    return tomllib.loads(files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8"))

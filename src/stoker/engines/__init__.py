@@ -1,0 +1,1 @@
+"""How each inference server is launched and spoken to: one module an engine."""

@@ -1,0 +1,34 @@
+"""Where Stoker keeps things: state, logs and downloads, one folder each.
+
+``STOKER_HOME`` moves all three under one folder, which is how tests, and people with several
+deployments on one machine, keep them apart.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+_APP = "stoker"
+
+
+def state_dir() -> Path:
+    """The folder of the running deployment's state and keys; it is private to the user."""
+    return _folder("state", platformdirs.user_state_path(_APP))
+
+
+def log_dir() -> Path:
+    """The folder of the rotating logs of the supervisor and the engines."""
+    return _folder("log", platformdirs.user_log_path(_APP))
+
+
+def cache_dir() -> Path:
+    """The folder of downloaded models and what else can be fetched again."""
+    return _folder("cache", platformdirs.user_cache_path(_APP))
+
+
+def _folder(name: str, default: Path) -> Path:
+    home = os.environ.get("STOKER_HOME")
+    return Path(home) / name if home else default

@@ -1,0 +1,1 @@
+"""Run a plan: the supervisor, its state, readiness and what to say when it fails."""

@@ -1,0 +1,1 @@
+"""Count tokens and make a request fit its budget. Pure: values in, values out."""
