@@ -1,6 +1,6 @@
-"""Where Stoker keeps things: state, logs and downloads, one folder each.
+"""Where Stoker keeps things: settings, state, logs and downloads, one folder each.
 
-``STOKER_HOME`` moves all three under one folder, which is how tests, and people with several
+``STOKER_HOME`` moves all of them under one folder, which is how tests, and people with several
 deployments on one machine, keep them apart.
 """
 
@@ -12,6 +12,11 @@ from pathlib import Path
 import platformdirs
 
 _APP = "stoker"
+
+
+def config_dir() -> Path:
+    """The folder of the files that the user writes: settings and additions to the catalogues."""
+    return _folder("config", platformdirs.user_config_path(_APP))
 
 
 def state_dir() -> Path:

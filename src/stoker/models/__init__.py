@@ -1,5 +1,25 @@
 """Model metadata, read without loading weights, and the sources that models come from."""
 
-from stoker.models.types import Architecture, Format, Model, Origin
+from stoker.models.types import (
+    Architecture,
+    AttentionKind,
+    AttentionLayers,
+    Experts,
+    Format,
+    Model,
+    Origin,
+    RecurrentKind,
+    RecurrentLayers,
+)
 
-__all__ = ["Architecture", "Format", "Model", "Origin"]
+__all__ = [
+    "Architecture",
+    "AttentionKind",
+    "AttentionLayers",
+    "Experts",
+    "Format",
+    "Model",
+    "Origin",
+    "RecurrentKind",
+    "RecurrentLayers",
+]
