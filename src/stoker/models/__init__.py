@@ -1,5 +1,6 @@
 """Model metadata, read without loading weights, and the sources that models come from."""
 
+from stoker.models.config import architecture_from_config
 from stoker.models.types import (
     Architecture,
     AttentionKind,
@@ -22,4 +23,5 @@ __all__ = [
     "Origin",
     "RecurrentKind",
     "RecurrentLayers",
+    "architecture_from_config",
 ]

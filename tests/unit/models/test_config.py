@@ -1,0 +1,153 @@
+"""The config.json of a published model says what its layers keep for each token."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stoker.errors import StokerError
+from stoker.models import AttentionLayers, Experts, architecture_from_config
+
+CONFIGS = Path(__file__).parents[2] / "fixtures" / "hf_configs"
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "num_hidden_layers": 32,
+    "hidden_size": 4096,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14336,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+}
+
+
+def config(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((CONFIGS / f"{name}.json").read_text())
+    return loaded
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.json")), ids=lambda path: path.stem)
+def test_every_published_config_is_read_and_its_layers_add_up(path: Path) -> None:
+    arch = architecture_from_config(json.loads(path.read_text()))
+    mixing = sum(g.num_layers for g in arch.attention) + sum(g.num_layers for g in arch.recurrent)
+    feed_forward = (arch.experts.num_layers if arch.experts else 0) + (arch.num_dense_layers or 0)
+    assert arch.attention
+    if arch.family == "nemotron_h":  # a block is a mixer or a feed-forward part, never both
+        assert mixing + feed_forward == arch.num_layers
+    elif arch.family == "nemotron-nas":  # the search left some blocks without attention
+        assert mixing < arch.num_layers
+    else:
+        assert mixing == arch.num_layers
+        assert feed_forward >= arch.num_layers
+    assert all(group.kv_elements_per_token > 0 for group in arch.attention)
+
+
+def test_grouped_query_attention_keeps_a_key_and_a_value_for_each_kv_head() -> None:
+    arch = architecture_from_config(LLAMA)
+    assert arch.attention == (AttentionLayers("full", 32, 8, 128, 128),)
+    assert arch.attention[0].kv_elements_per_token == 2048
+
+
+def test_gpt_oss_alternates_a_window_of_128_with_full_attention() -> None:
+    arch = architecture_from_config(config("openai--gpt-oss-20b"))
+    assert [(g.kind, g.num_layers, g.window_tokens) for g in arch.attention] == [
+        ("full", 12, None),
+        ("sliding", 12, 128),
+    ]
+    assert arch.experts == Experts(32, 4, 2880, 24)
+
+
+def test_qwen3_5_keeps_a_cache_in_every_fourth_layer_and_a_state_in_the_others() -> None:
+    arch = architecture_from_config(config("Qwen--Qwen3.5-27B"))
+    (attention,) = arch.attention
+    (linear,) = arch.recurrent
+    assert (attention.num_layers, linear.num_layers) == (16, 48)
+    # 48 value heads with a 128 x 128 state each, and a window of 3 over q, k and v.
+    assert linear.state_elements == 48 * 128 * 128
+    assert linear.conv_elements == (2 * 16 * 128 + 48 * 128) * 3
+    assert linear.state_dtype == "float32"
+
+
+def test_nemotron_3_nano_attends_in_six_of_its_52_blocks() -> None:
+    arch = architecture_from_config(config("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"))
+    assert [g.num_layers for g in arch.attention] == [6]
+    assert [g.num_layers for g in arch.recurrent] == [23]
+    assert arch.experts == Experts(128, 6, 1856, 23, shared_intermediate_size=3712)
+    assert arch.num_dense_layers == 0
+
+
+def test_gemma_4_has_wider_heads_where_it_sees_everything() -> None:
+    arch = architecture_from_config(config("google--gemma-4-26B-A4B"))
+    full, sliding = arch.attention
+    assert (full.num_layers, full.num_kv_heads, full.key_dim) == (5, 2, 512)
+    assert (sliding.num_layers, sliding.num_kv_heads, sliding.key_dim) == (25, 8, 256)
+    assert sliding.window_tokens == 1024
+    assert arch.tie_word_embeddings is True
+
+
+def test_gemma_layers_that_share_a_cache_keep_none() -> None:
+    arch = architecture_from_config(LLAMA | {"num_kv_shared_layers": 12})
+    assert [g.num_layers for g in arch.attention] == [20]
+
+
+def test_latent_attention_keeps_one_vector_for_all_heads() -> None:
+    mla = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128}
+    arch = architecture_from_config(LLAMA | mla)
+    assert [(g.kind, g.kv_elements_per_token) for g in arch.attention] == [("latent", 576)]
+
+
+def test_deepseek_v4_compresses_most_layers_by_4_or_128() -> None:
+    arch = architecture_from_config(config("deepseek-ai--DeepSeek-V4-Flash"))
+    assert [(g.kind, g.num_layers, g.compress_ratio, g.index_dim) for g in arch.attention] == [
+        ("sliding", 2, 1, 0),
+        ("compressed", 21, 4, 128),
+        ("compressed", 20, 128, 0),
+    ]
+
+
+def test_a_window_as_long_as_the_context_is_no_window() -> None:
+    arch = architecture_from_config(LLAMA | {"sliding_window": 131072})
+    assert [g.kind for g in arch.attention] == ["full"]
+
+
+def test_a_window_that_is_switched_off_is_no_window() -> None:
+    off = {"sliding_window": 4096, "use_sliding_window": False}
+    assert architecture_from_config(LLAMA | off).attention[0].kind == "full"
+
+
+def test_a_window_without_a_pattern_holds_for_every_layer() -> None:
+    arch = architecture_from_config(LLAMA | {"sliding_window": 4096})
+    assert [(g.kind, g.num_layers) for g in arch.attention] == [("sliding", 32)]
+
+
+@pytest.mark.parametrize(
+    "field", ["num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size"]
+)
+def test_a_missing_field_is_named(field: str) -> None:
+    broken = {name: value for name, value in LLAMA.items() if name != field}
+    with pytest.raises(StokerError, match=f"does not say {field}"):
+        architecture_from_config(broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"num_key_value_heads": 7}, "num_key_value_heads is 7"),
+        ({"layer_types": ["full_attention"] * 31}, "layer_types is 31"),
+        ({"hidden_size": 4095}, "hidden_size is 4095"),
+        ({"hidden_size": "4096"}, "hidden_size as '4096'"),
+        ({"num_hidden_layers": -32}, "num_hidden_layers as -32"),
+        (
+            {"num_experts": 8, "num_experts_per_tok": 9, "moe_intermediate_size": 64},
+            "num_experts_per_tok is 9",
+        ),
+        ({"num_experts": 8}, "num_experts_per_tok"),
+    ],
+)
+def test_a_contradiction_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(StokerError, match=says):
+        architecture_from_config(LLAMA | change)
