@@ -1,5 +1,84 @@
-"""The command line: parse, call, render. No logic lives here."""
+"""The command line: parse, call, render. No logic lives here.
+
+Each command is a module of this package with one function ``command``; it is imported only when
+it is used, which keeps ``stoker --help`` quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command_from_info
+from typer.models import CommandInfo
+
+#: Command -> (module of this package, one line of help: the first line of its docstring).
+COMMANDS = {
+    "down": ("down", "Stop the deployment and free its memory."),
+    "restart": ("restart", "Stop the deployment and start the same plan again."),
+    "status": ("status", "Show the deployment: state, endpoint, model, engine, memory."),
+    "logs": ("logs", "Show the log of the gateway and the engine."),
+    "version": ("version", "Show the versions of Stoker and what it runs on."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands' names and imports a command only to run it."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Command names in the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}")
+        info = CommandInfo(name=cmd_name, callback=module.command)
+        return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Stoker puts a model that you host yourself behind VS Code's chat.",
+    epilog="Start with: stoker up",
+)
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="On an error, show the stack trace too."),
+) -> None:
+    """Stoker puts a model that you host yourself behind VS Code's chat."""
 
 
 def main() -> None:
-    """Run the ``stoker`` command."""
+    """Run the ``stoker`` command: exit code 0 done, 1 it failed, 2 used wrongly."""
+    from stoker.errors import StokerError  # noqa: PLC0415  (kept out of the way of --help)
+
+    try:
+        app()
+    except StokerError as error:
+        _tell(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _tell(error: Any) -> None:
+    if "--debug" in sys.argv:
+        raise error
+    from stoker.cli import output  # noqa: PLC0415
+
+    output.fail(error, as_json="--json" in sys.argv)
+    sys.exit(error.exit_code)

@@ -1,1 +1,5 @@
 """The OpenAI-compatible front door."""
+
+from stoker.gateway.app import Gateway
+
+__all__ = ["Gateway"]

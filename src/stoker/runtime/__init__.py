@@ -1,1 +1,23 @@
 """Run a plan: the supervisor, its state, readiness and what to say when it fails."""
+
+from stoker.runtime.deploy import engine_memory_bytes, follow, start, stop
+from stoker.runtime.logs import follow as follow_log
+from stoker.runtime.logs import lines as log_lines
+from stoker.runtime.logs import parse_since
+from stoker.runtime.logs import path as log_path
+from stoker.runtime.state import Deployment, Problem
+from stoker.runtime.state import read as current
+
+__all__ = [
+    "Deployment",
+    "Problem",
+    "current",
+    "engine_memory_bytes",
+    "follow",
+    "follow_log",
+    "log_lines",
+    "log_path",
+    "parse_since",
+    "start",
+    "stop",
+]

@@ -1,0 +1,56 @@
+"""How commands speak: people on a terminal, programs in JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from stoker.errors import StokerError
+
+GIB = 1024**3
+MIB = 1024**2
+
+
+def say(text: str = "") -> None:
+    """One line for a person."""
+    print(text, flush=True)
+
+
+def as_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(value, indent=2, default=str))
+
+
+def fail(error: StokerError, *, as_json: bool = False) -> None:
+    """What happened, why, and what to do next; on standard error, or as JSON."""
+    if as_json:
+        problem = {"what": error.what, "why": error.why, "fix": error.fix}
+        print(json.dumps({"error": problem}, indent=2))
+        return
+    print(f"Error: {error.what}", file=sys.stderr)
+    if error.why:
+        print(f"  Why: {error.why}", file=sys.stderr)
+    if error.fix:
+        print(f"  Fix: {error.fix}", file=sys.stderr)
+
+
+def size(count: float | None) -> str:
+    """Bytes as a person reads them: 1.5 GiB, 93 MiB."""
+    if count is None:
+        return "unknown"
+    if count >= GIB:
+        return f"{count / GIB:.1f} GiB"
+    return f"{count / MIB:.0f} MiB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 0.8 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

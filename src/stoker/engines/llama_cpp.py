@@ -1,0 +1,86 @@
+"""llama.cpp with its own server, embedded through prebuilt wheels (xllamacpp)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+
+from stoker.engines import http_json
+from stoker.engines.protocol import Backend, ProcessLaunch, ServedModel
+from stoker.errors import StokerError
+from stoker.planning import Plan
+
+name = "llama.cpp"
+
+#: Text that llama.cpp's server logs, and the phase that begins there. Seen in build b11549.
+_PHASES = (
+    ("loading model", "load"),
+    ("llama threadpool init", "warm up"),
+    ("stoker: ready on", "ready"),
+)
+
+
+def installed() -> bool:
+    """Whether the embedded llama.cpp can be started here."""
+    return importlib.util.find_spec("xllamacpp") is not None
+
+
+def launch(plan: Plan, *, port: int, key: str) -> ProcessLaunch:
+    """A worker process around ``xllamacpp.Server``. Raises where xllamacpp is not installed."""
+    if not installed():
+        raise StokerError(
+            "The embedded llama.cpp is not installed.",
+            "The package xllamacpp is missing from this Python.",
+            "Install it: pip install 'stoker[embedded]'.",
+        )
+    spec = {
+        "model": str(plan.model.path),
+        "alias": plan.model.served_name,
+        "port": port,
+        "key": key,
+        "arguments": {a.name: a.value for a in plan.arguments},
+    }
+    argv = (sys.executable, "-m", "stoker.engines.llama_worker")
+    return ProcessLaunch(argv=argv, stdin=json.dumps(spec) + "\n")
+
+
+def phase(line: str) -> str | None:
+    """The phase that this log line begins."""
+    return next((phase for text, phase in _PHASES if text in line), None)
+
+
+async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
+    """llama.cpp's ``/health`` answers 503 while it loads and 200 when a slot can be used."""
+    return await http_json.answers(http, backend, "/health")
+
+
+async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
+    """The one model, with the context of one slot from ``/props``.
+
+    ``n_ctx`` as launched is shared by the slots; ``/props`` reports what one request may use.
+    """
+    listing = await http_json.get(http, backend, "/v1/models")
+    props = await http_json.get(http, backend, "/props")
+    settings = props.get("default_generation_settings", {})
+    caps = props.get("chat_template_caps", {})
+    modalities = props.get("modalities", {})
+    return [
+        ServedModel(
+            id=entry["id"],
+            max_model_len=settings.get("n_ctx"),
+            tools="native" if caps.get("supports_tools", False) else "none",
+            vision=bool(modalities.get("vision", False)),
+        )
+        for entry in listing["data"]
+    ]
+
+
+async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]) -> int:
+    """Exact prompt tokens, from ``/v1/chat/completions/input_tokens``."""
+    answer = await http_json.post(http, backend, "/v1/chat/completions/input_tokens", request)
+    return int(answer["input_tokens"])

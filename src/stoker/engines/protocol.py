@@ -1,0 +1,93 @@
+"""What every engine module offers: how to launch it, and how to speak to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import aiohttp
+
+from stoker.planning import Plan
+
+ToolSupport = Literal["native", "emulated", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One OpenAI-compatible endpoint. ``url`` ends before ``/v1`` and has no trailing slash."""
+
+    url: str
+    engine: str
+    key: str | None = field(default=None, repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that every request to this backend carries."""
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model as a backend serves it. ``None`` is "the server does not say"."""
+
+    id: str
+    max_model_len: int | None = None
+    tools: ToolSupport | None = None
+    vision: bool | None = None
+    reasoning: bool | None = None
+    fill_in_the_middle: bool | None = None
+    quantization: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLaunch:
+    """A child process to start. ``stdin`` carries what must not show in a process list.
+
+    The supervisor keeps the child's standard input open for as long as it lives, so that a
+    child may take its end as the sign to stop.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    stdin: str = field(default="", repr=False)
+
+
+class Launcher(Protocol):
+    """The half of an engine that turns a plan into something to run."""
+
+    name: str
+
+    def launch(self, plan: Plan, *, port: int, key: str) -> ProcessLaunch:
+        """What to run so that the plan's model answers on the loopback ``port`` under ``key``."""
+        ...
+
+    def phase(self, line: str) -> str | None:
+        """The phase that this line of the engine's log begins, or ``None``."""
+        ...
+
+
+class Speaker(Protocol):
+    """The half of an engine that asks a running server about itself."""
+
+    name: str
+
+    async def ready(self, http: aiohttp.ClientSession, backend: Backend) -> bool:
+        """Whether the server can answer a chat now. Never raises for a server that is down."""
+        ...
+
+    async def discover(
+        self, http: aiohttp.ClientSession, backend: Backend
+    ) -> Sequence[ServedModel]:
+        """The models it serves. Raises ``aiohttp.ClientError`` when it can't be asked."""
+        ...
+
+    async def count(
+        self, http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]
+    ) -> int:
+        """How many prompt tokens this chat request is, template and tools included."""
+        ...
+
+
+class Engine(Launcher, Speaker, Protocol):
+    """A kind of inference server."""

@@ -1,0 +1,140 @@
+"""Start a deployment in the background, follow it until it is ready, and stop it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from stoker import paths
+from stoker.errors import StokerError
+from stoker.planning import Plan
+from stoker.runtime import logs, ports, processes, state
+from stoker.runtime.state import Deployment
+
+_POLL_S = 0.05
+#: Engine and gateway each get 5 s to end in good order; then the supervisor is ended.
+_STOP_S = 15.0
+_BOOT_S = 15.0
+
+
+def start(plan: Plan, *, bind: str, port: int, replace: bool = False) -> Deployment:
+    """Start ``plan`` behind ``bind:port``, or adopt what runs already if it is the same.
+
+    Returns at once with the deployment as it stands; ``follow`` tells how it goes on. Raises
+    ``StokerError`` when another plan runs and ``replace`` is not set, or the port is taken.
+    """
+    wanted = Deployment(plan=plan, bind=bind, port=port)
+    with state.lock("start"):
+        running = state.read()
+        if running is not None and running.running:
+            if _same(running, wanted) and running.status != "failed":
+                return running
+            if not replace:
+                raise _another_runs(running, wanted)
+        stop()
+        ports.require_free(bind, port)
+        logs.open_log()  # fails here, with words, rather than in the background
+        state.write(wanted)
+        _spawn()
+    return wanted
+
+
+def differences(running: Deployment, wanted: Deployment) -> list[str]:
+    """What is different about the deployment that is wanted, a phrase each."""
+    pairs = [
+        ("model", running.plan.model.id, wanted.plan.model.id),
+        ("engine", running.plan.engine, wanted.plan.engine),
+        ("context", running.plan.max_model_len, wanted.plan.max_model_len),
+        ("parallel", running.plan.parallel, wanted.plan.parallel),
+        ("address", f"{running.bind}:{running.port}", f"{wanted.bind}:{wanted.port}"),
+    ]
+    found = [f"{name} {old} -> {new}" for name, old, new in pairs if old != new]
+    if found or running.plan.fingerprint == wanted.plan.fingerprint:
+        return found
+    values = {a.name: a.value for a in running.plan.arguments}
+    return [
+        f"{a.name} {values.get(a.name)} -> {a.value}"
+        for a in wanted.plan.arguments
+        if values.get(a.name) != a.value
+    ] or ["model file"]
+
+
+def follow(deployment: Deployment) -> Iterator[Deployment]:
+    """Every state that the deployment goes through, until it is ready or has failed."""
+    deadline = time.monotonic() + _BOOT_S
+    seen: Deployment | None = None
+    while True:
+        latest = state.read()
+        if latest is not None and latest.supervisor is not None and latest != seen:
+            seen = latest
+            yield latest
+            if latest.status in ("ready", "failed"):
+                return
+        if time.monotonic() > deadline and not _alive(latest):
+            raise StokerError(
+                "The supervisor ended before the engine was ready.",
+                "It was killed, or this machine can't run it.",
+                f"See {paths.log_dir()} for its last words.",
+            )
+        time.sleep(_POLL_S)
+
+
+def stop() -> bool:
+    """Stop the deployment and forget it. Whether there was anything to stop.
+
+    Works from the written state alone, so it also cleans up after a supervisor that was killed
+    and after a reboot: a process is signalled only if it is still the one that was started.
+    """
+    deployment = state.read()
+    if deployment is None:
+        return False
+    process = deployment.supervisor.process() if deployment.supervisor else None
+    if process is not None:
+        process.terminate()
+        _wait_gone(deployment)
+    ended = processes.end(deployment.engine, grace_s=5.0)
+    state.remove()
+    return process is not None or ended
+
+
+def engine_memory_bytes(deployment: Deployment) -> int | None:
+    """Main memory that the engine holds now, in bytes; ``None`` where it does not run."""
+    return processes.memory_bytes(deployment.engine)
+
+
+def _wait_gone(deployment: Deployment) -> None:
+    deadline = time.monotonic() + _STOP_S
+    while deployment.running and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    processes.end(deployment.supervisor, grace_s=1.0)
+
+
+def _alive(deployment: Deployment | None) -> bool:
+    return deployment is not None and deployment.running
+
+
+def _same(running: Deployment, wanted: Deployment) -> bool:
+    address = (running.bind, running.port) == (wanted.bind, wanted.port)
+    return address and running.plan.fingerprint == wanted.plan.fingerprint
+
+
+def _another_runs(running: Deployment, wanted: Deployment) -> StokerError:
+    return StokerError(
+        "Another deployment is running.",
+        f"It differs from what you ask for: {'; '.join(differences(running, wanted))}.",
+        "Add --replace to put the new one in its place, or stop it first: stoker down.",
+    )
+
+
+def _spawn() -> None:
+    """Start the supervisor so that it outlives this process and its terminal."""
+    with (paths.log_dir() / "supervisor.err").open("wb") as stderr:
+        subprocess.Popen(
+            [sys.executable, "-m", "stoker.runtime.supervisor"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+        )

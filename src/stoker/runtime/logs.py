@@ -1,0 +1,106 @@
+"""One log, in the order of events: the supervisor's own lines and, indented, the engine's."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from stoker import paths
+from stoker.errors import StokerError, UsageError
+
+_MAX_BYTES = 5_000_000
+_KEPT = 3
+_STAMP = "%Y-%m-%d %H:%M:%S"
+_STAMP_LENGTH = len("2026-01-01 00:00:00")
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def path() -> Path:
+    """The log file that is being written; older ones end in ``.1`` to ``.3``."""
+    return paths.log_dir() / "stoker.log"
+
+
+def logger() -> logging.Logger:
+    """The supervisor's logger. Prompts, answers and keys never go in here."""
+    return logging.getLogger("stoker")
+
+
+def open_log() -> None:
+    """Send the supervisor's log to the rotating file. Raises ``StokerError`` if it can't."""
+    try:
+        path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handler = RotatingFileHandler(path(), maxBytes=_MAX_BYTES, backupCount=_KEPT)
+    except OSError as error:
+        raise StokerError(
+            f"Stoker can't write its log {path()}.",
+            f"The system says: {error.strerror}.",
+            "Make the folder writable, or set STOKER_HOME to one that is.",
+        ) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", _STAMP))
+    logger().addHandler(handler)
+    logger().setLevel(logging.INFO)
+    logger().propagate = False
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """The moment meant by "90s", "10m", "2h", "1d" or a date and time in local time."""
+    ago = re.fullmatch(r"(\d+)([smhd])", text.strip())
+    if ago:
+        return now - timedelta(seconds=int(ago[1]) * _UNITS_S[ago[2]])
+    try:
+        return datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is not a time.",
+            fix="Write how long ago (90s, 10m, 2h, 1d) or a moment (2026-01-31 14:00).",
+        ) from error
+
+
+def lines(since: datetime | None = None) -> Iterator[str]:
+    """The log's lines from the oldest kept file to the newest."""
+    start = since.strftime(_STAMP) if since else ""
+    wanted = not start
+    for file in _files():
+        with file.open(encoding="utf-8", errors="replace") as log:
+            for line in log:
+                # A line without a stamp belongs to the one before it.
+                if not wanted and line[:4].isdigit():
+                    wanted = line[:_STAMP_LENGTH] >= start
+                if wanted:
+                    yield line.rstrip("\n")
+
+
+def follow(stop: Callable[[], bool], poll_s: float = 0.2) -> Iterator[str]:
+    """New lines as they are written, across rotations, until ``stop()``."""
+    file = path().open(encoding="utf-8", errors="replace")
+    try:
+        file.seek(0, 2)
+        while not stop():
+            line = file.readline()
+            if line:
+                yield line.rstrip("\n")
+                continue
+            time.sleep(poll_s)
+            if _rotated(file.fileno()):
+                file.close()
+                file = path().open(encoding="utf-8", errors="replace")
+    finally:
+        file.close()
+
+
+def _rotated(descriptor: int) -> bool:
+    try:
+        return path().stat().st_ino != os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False  # between the rename and the new file
+
+
+def _files() -> list[Path]:
+    rotated = [path().with_name(f"{path().name}.{n}") for n in range(_KEPT, 0, -1)]
+    return [file for file in (*rotated, path()) if file.exists()]
