@@ -1,5 +1,10 @@
-"""Model metadata, read without loading weights, and the sources that models come from."""
+"""Model metadata, read without loading weights, and the sources that models come from.
 
+``candidates`` and ``resolve`` say what could be served, ``planning`` chooses one of them, and
+``fetch`` brings it to this machine.
+"""
+
+from stoker.models.choice import available, candidates, fetch, load, resolve
 from stoker.models.config import architecture_from_config
 from stoker.models.types import (
     Architecture,
@@ -7,10 +12,14 @@ from stoker.models.types import (
     AttentionLayers,
     Experts,
     Format,
+    HubFile,
     Model,
     Origin,
+    PackageIndexFile,
+    Progress,
     RecurrentKind,
     RecurrentLayers,
+    WheelPart,
 )
 
 __all__ = [
@@ -19,9 +28,18 @@ __all__ = [
     "AttentionLayers",
     "Experts",
     "Format",
+    "HubFile",
     "Model",
     "Origin",
+    "PackageIndexFile",
+    "Progress",
     "RecurrentKind",
     "RecurrentLayers",
+    "WheelPart",
     "architecture_from_config",
+    "available",
+    "candidates",
+    "fetch",
+    "load",
+    "resolve",
 ]

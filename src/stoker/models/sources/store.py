@@ -1,0 +1,87 @@
+"""The folder where downloaded models are kept, and the guards around writing to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from stoker.errors import StokerError
+from stoker.models.types import Progress
+from stoker.paths import cache_dir
+
+Report = Callable[[Progress], None]
+
+#: Left free on the disk after a download: logs and the system need some too.
+SPARE_BYTES = 256 << 20
+#: While another program downloads the same model: how often its progress is passed on.
+LOCK_POLL_S = 0.5
+
+
+def folder() -> Path:
+    """The folder of downloaded models; made if it is not there."""
+    path = cache_dir() / "models"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return path
+
+
+def finished(filename: str, size_bytes: int) -> Path | None:
+    """The downloaded file, or ``None``. A file has its final name only once it was verified."""
+    path = cache_dir() / "models" / filename
+    try:
+        return path if path.stat().st_size == size_bytes else None
+    except OSError:
+        return None
+
+
+def check_space(path: Path, needed_bytes: int, what: str) -> None:
+    """Raise ``StokerError`` where the disk of ``path`` cannot take ``needed_bytes`` more."""
+    free = shutil.disk_usage(path).free
+    if free < needed_bytes + SPARE_BYTES:
+        raise StokerError(
+            f"There is not enough disk space for {what}.",
+            f"It needs {gigabytes(needed_bytes + SPARE_BYTES)} and {path} has "
+            f"{gigabytes(free)} free.",
+            "Free some space, or set STOKER_HOME to a folder on a larger disk.",
+        )
+
+
+@contextmanager
+def locked(partial: Path, waiting: Callable[[int], None]) -> Iterator[None]:
+    """Hold the right to write ``partial``; ``waiting(bytes so far)`` is called until it is ours.
+
+    The system drops the lock of a program that dies, so none is ever left behind.
+    """
+    lock = FileLock(partial.with_name(partial.name + ".lock"))
+    while True:
+        try:
+            lock.acquire(timeout=LOCK_POLL_S)
+            break
+        except Timeout:
+            waiting(partial.stat().st_size if partial.exists() else 0)
+        except OSError as error:
+            raise _unwritable(partial.parent, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def gigabytes(size: int) -> str:
+    """A size as people read it, in decimal units as download pages have it."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def _unwritable(path: Path, error: OSError) -> StokerError:
+    return StokerError(
+        f"Models cannot be kept in {path}.",
+        f"The system says: {os.strerror(error.errno) if error.errno else error}.",
+        "Make the folder writable, or set STOKER_HOME to a folder that is.",
+    )

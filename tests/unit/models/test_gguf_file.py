@@ -1,0 +1,183 @@
+"""What a GGUF header says, and what is said of a file that is not one."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stoker.data import table
+from stoker.errors import StokerError
+from stoker.models import gguf_file
+
+VOCABULARY = 3000
+
+
+def write_gguf(path: Path, family: str = "qwen2", **more: object) -> Path:
+    """A small, complete GGUF as llama.cpp's own converter lays it out."""
+    writer = gguf.GGUFWriter(path, family)
+    writer.add_block_count(2)
+    writer.add_context_length(4096)
+    writer.add_embedding_length(64)
+    writer.add_feed_forward_length(128)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(more.get("head_count_kv", 2))  # type: ignore[arg-type]
+    writer.add_file_type(15)
+    writer.add_license("apache-2.0")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list([f"token-{n}" for n in range(VOCABULARY)])
+    writer.add_token_types([1] * VOCABULARY)
+    writer.add_chat_template("{% if tools %}{{ tools }}{% endif %}")
+    writer.add_tensor("token_embd.weight", np.zeros((VOCABULARY, 64), dtype=np.float16))
+    writer.add_tensor("blk.0.attn_q.weight", np.zeros((64, 64), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "Tiny-Q4_K_M.gguf")
+
+
+def test_facts_are_read_from_the_header(good: Path) -> None:
+    model = gguf_file.load(good)
+    shape = model.architecture
+    assert shape is not None
+    assert (shape.family, shape.num_layers, shape.hidden_size) == ("qwen2", 2, 64)
+    assert (shape.num_attention_heads, shape.num_kv_heads, shape.head_dim) == (4, 2, 16)
+    assert (shape.vocab_size, shape.intermediate_size) == (VOCABULARY, 128)
+    assert shape.tie_word_embeddings is True
+    assert model.id == "Tiny-Q4_K_M"
+    assert model.quantization == "Q4_K_M"
+    assert model.parameters == VOCABULARY * 64 + 64 * 64
+    assert model.weights_bytes == good.stat().st_size
+    assert model.max_context_tokens == 4096
+    assert model.license == "apache-2.0"
+    assert model.template_has_tools is True
+
+
+def test_per_layer_facts_give_the_largest(tmp_path: Path) -> None:
+    shape = gguf_file.load(write_gguf(tmp_path / "m.gguf", head_count_kv=[0, 2])).architecture
+    assert shape is not None
+    assert shape.num_kv_heads == 2
+    assert [(g.kind, g.num_layers, g.num_kv_heads) for g in shape.attention] == [("full", 1, 2)]
+
+
+def test_the_reader_agrees_with_the_gguf_package(good: Path) -> None:
+    ours, theirs = gguf_file.read_header(good), gguf.GGUFReader(good)
+    assert [t.name for t in ours.tensors] == [t.name for t in theirs.tensors]
+    assert [t.size_bytes for t in ours.tensors] == [int(t.n_bytes) for t in theirs.tensors]
+    assert ours.data_offset == theirs.data_offset
+    assert ours.array_lengths["tokenizer.ggml.tokens"] == VOCABULARY
+
+
+def test_the_tables_of_types_agree_with_the_gguf_package() -> None:
+    types = table("ggml_types")
+    for kind, sizes in GGML_QUANT_SIZES.items():
+        assert types["tensor_types"][str(int(kind))] == [GGMLQuantizationType(kind).name, *sizes]
+    for file_type in LlamaFileType:
+        name = file_type.name.removeprefix("MOSTLY_").removeprefix("ALL_")
+        assert types["file_types"].get(str(int(file_type)), "GUESSED") == name
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda b: b"GGML" + b[4:], "does not start with the letters GGUF"),
+        (lambda b: b[:4] + struct.pack("<I", 1) + b[8:], "version 1"),
+        (lambda b: b[:4] + struct.pack(">I", 3) + b[8:], "big-endian"),
+        (lambda b: b[:8] + struct.pack("<Q", 2**60) + b[16:], "tensors"),
+        (lambda b: b[:16] + struct.pack("<Q", 2**63) + b[24:], "metadata values"),
+        (lambda b: b[:24] + struct.pack("<Q", 2**62) + b[32:], "claims"),
+        (lambda b: b[:-1000], "incomplete"),
+        (lambda b: b[: len(b) // 20], "incomplete"),
+        (lambda b: b[:6], "incomplete"),
+        (lambda b: b"", "incomplete"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_is_wrong(
+    good: Path, tmp_path: Path, damage: object, said: str
+) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(damage(good.read_bytes()))  # type: ignore[operator]
+    with pytest.raises(StokerError) as error:
+        gguf_file.load(bad)
+    assert said in str(error.value)
+    assert str(bad) in error.value.what
+    assert error.value.fix
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_damage_gives_a_model_or_one_clear_error(good: Path, data: st.DataObject) -> None:
+    content = bytearray(good.read_bytes())
+    # The header's fixed fields, its values and its tensor table all lie in these ranges.
+    edges = st.one_of(st.integers(0, 700), st.integers(0, len(content) - 1))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(edges)
+        junk = data.draw(st.binary(min_size=1, max_size=12))
+        content[at : at + len(junk)] = junk
+    bad = good.with_name("fuzzed.gguf")
+    bad.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        gguf_file.load(bad)
+    except StokerError as error:
+        assert error.fix
+
+
+@pytest.mark.parametrize("kind", ["adapter", "mmproj", "vocab"])
+def test_what_is_not_a_language_model_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.gguf"
+    writer = gguf.GGUFWriter(path, "qwen2")
+    writer.add_type(kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(StokerError, match="not a language model"):
+        gguf_file.load(path)
+
+
+def split(folder: Path, parts: int) -> list[Path]:
+    paths = []
+    for number in range(parts):
+        path = folder / f"big-{number + 1:05}-of-{parts:05}.gguf"
+        writer = gguf.GGUFWriter(path, "qwen2")
+        writer.add_uint16("split.count", parts)
+        writer.add_uint16("split.no", number)
+        writer.add_block_count(2)
+        writer.add_embedding_length(64)
+        writer.add_head_count(4)
+        writer.add_tensor(f"blk.{number}.attn_q.weight", np.zeros((64, 64), dtype=np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        paths.append(path)
+    return paths
+
+
+def test_a_split_model_is_the_sum_of_its_parts(tmp_path: Path) -> None:
+    paths = split(tmp_path, 3)
+    model = gguf_file.load(paths[0])
+    assert model.id == "big"
+    assert model.parameters == 3 * 64 * 64
+    assert model.weights_bytes == sum(path.stat().st_size for path in paths)
+
+
+def test_a_split_model_with_a_part_missing_is_refused(tmp_path: Path) -> None:
+    paths = split(tmp_path, 3)
+    with pytest.raises(StokerError, match="first"):
+        gguf_file.load(paths[1])
+    paths[2].unlink()
+    with pytest.raises(StokerError, match=r"big-00003-of-00003\.gguf is missing"):
+        gguf_file.load(paths[0])
