@@ -39,8 +39,9 @@ def holder(port: int) -> str | None:
     """The program that listens on ``port``, as "name (pid N)", where the system tells."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if listens and connection.laddr[1] == port and connection.pid is not None:
+            listens = connection.status == psutil.CONN_LISTEN
+            ours = getattr(connection.laddr, "port", None) == port
+            if listens and ours and connection.pid is not None:
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return None
 
