@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 from tests.fixtures.agent import agent_request, growing_conversation
@@ -18,6 +19,6 @@ def test_request_has_the_measured_shape() -> None:
 def test_each_turn_extends_the_one_before() -> None:
     requests = list(growing_conversation(30))
     assert len(requests) == 30
-    for before, after in zip(requests, requests[1:], strict=False):
+    for before, after in itertools.pairwise(requests):
         assert after["messages"][: len(before["messages"])] == before["messages"]
         assert len(after["messages"]) > len(before["messages"])
