@@ -1,5 +1,27 @@
-"""Look at the machine: ``detect()`` gives a ``Host``."""
+"""Look at the machine: ``detect()`` gives a ``Host``. Know GPUs by name: ``find_gpu()``."""
 
+from stoker.host.gpu_catalogue import (
+    GpuSpec,
+    PriceRange,
+    find_gpu,
+    gpu_catalogue,
+    lookup_gpu,
+    nearest_gpus,
+)
 from stoker.host.types import ContainerRuntime, Cpu, Disk, Gpu, GpuProcess, Host, Memory
 
-__all__ = ["ContainerRuntime", "Cpu", "Disk", "Gpu", "GpuProcess", "Host", "Memory"]
+__all__ = [
+    "ContainerRuntime",
+    "Cpu",
+    "Disk",
+    "Gpu",
+    "GpuProcess",
+    "GpuSpec",
+    "Host",
+    "Memory",
+    "PriceRange",
+    "find_gpu",
+    "gpu_catalogue",
+    "lookup_gpu",
+    "nearest_gpus",
+]
