@@ -1,5 +1,6 @@
 """Look at the machine: ``detect()`` gives a ``Host``. Know GPUs by name: ``find_gpu()``."""
 
+from stoker.host.detect import detect
 from stoker.host.gpu_catalogue import (
     GpuSpec,
     PriceRange,
@@ -20,6 +21,7 @@ __all__ = [
     "Host",
     "Memory",
     "PriceRange",
+    "detect",
     "find_gpu",
     "gpu_catalogue",
     "lookup_gpu",

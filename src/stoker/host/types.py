@@ -19,7 +19,11 @@ class GpuProcess:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One accelerator. On Apple silicon the memory is the part of unified memory it may use."""
+    """One accelerator, or one MIG slice of it.
+
+    On Apple silicon the memory is the part of unified memory that the GPU may use. ``index``
+    counts the GPUs of one vendor.
+    """
 
     index: int
     vendor: Vendor
@@ -33,6 +37,8 @@ class Gpu:
     driver: str | None = None
     #: The highest CUDA version that the driver supports, such as ``12.8``.
     cuda: str | None = None
+    #: NVIDIA's own name for the GPU; the only name by which CUDA takes a MIG slice.
+    uuid: str | None = None
     processes: tuple[GpuProcess, ...] = ()
 
 
@@ -73,6 +79,8 @@ class ContainerRuntime:
     name: Literal["docker", "podman"]
     reachable: bool
     version: str | None = None
+    #: The socket on which it answered, such as ``unix:///var/run/docker.sock``.
+    endpoint: str | None = None
     #: Containers can be given NVIDIA GPUs: an ``nvidia`` runtime or a CDI specification.
     nvidia: bool = False
     rootless: bool = False
@@ -94,3 +102,5 @@ class Host:
     wsl2: bool = False
     #: The model hub answered within 2 s. ``None`` where it was not asked.
     hub_reachable: bool | None = None
+    #: What could not be read and why, one sentence each, for a person to act on.
+    problems: tuple[str, ...] = ()

@@ -1,0 +1,19 @@
+"""The file system on which models are kept."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from stoker.host.types import Disk
+
+
+def disk(folder: Path) -> Disk | None:
+    """Room where ``folder`` is or, until it exists, where it would be created."""
+    for existing in (folder, *folder.parents):
+        try:
+            usage = shutil.disk_usage(existing)
+        except OSError:
+            continue
+        return Disk(str(folder), usage.total, usage.free)
+    return None

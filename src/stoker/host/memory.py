@@ -1,0 +1,52 @@
+"""Main memory that this process may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stoker.host.cgroup import cgroup_directories
+from stoker.host.files import read_int, read_table
+from stoker.host.types import Memory
+
+_KIB = 1024
+
+
+def linux_memory(root: Path = Path("/")) -> Memory:
+    """The machine's memory or the cgroup's, whichever is smaller, in bytes.
+
+    Available memory is the kernel's own estimate (``MemAvailable``), and in a cgroup its limit
+    less what it holds. File pages that the kernel can drop (``inactive_file``) do not count as
+    held, as ``kubectl top`` and ``docker stats`` do it.
+    """
+    meminfo = read_table(root / "proc/meminfo")
+    total = meminfo.get("MemTotal", 0) * _KIB
+    available = meminfo.get("MemAvailable", meminfo.get("MemFree", 0)) * _KIB
+    limited = False
+    for directory in cgroup_directories(root, "memory"):
+        limit, held = _limit_and_held(directory)
+        # Version 1 writes "no limit" as a number near 2**63.
+        if limit is None or limit >= meminfo.get("MemTotal", 0) * _KIB:
+            continue
+        limited = True
+        total = min(total, limit)
+        available = min(available, max(0, limit - held))
+    return Memory(total, available, limited)
+
+
+def other_memory() -> Memory:
+    """Main memory where there is no ``/proc``."""
+    import psutil  # noqa: PLC0415  (costs 100 ms, and Linux does not need it)
+
+    memory = psutil.virtual_memory()
+    return Memory(memory.total, memory.available)
+
+
+def _limit_and_held(directory: Path) -> tuple[int | None, int]:
+    stat = read_table(directory / "memory.stat")
+    limit = read_int(directory / "memory.max")
+    if limit is not None:
+        used = read_int(directory / "memory.current") or 0
+        return limit, max(0, used - stat.get("inactive_file", 0))
+    used = read_int(directory / "memory.usage_in_bytes") or 0
+    held = max(0, used - stat.get("total_inactive_file", 0))
+    return read_int(directory / "memory.limit_in_bytes"), held
