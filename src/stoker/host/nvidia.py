@@ -69,6 +69,11 @@ def _load_nvml() -> Any:
 def _no_library(root: Path) -> str | None:
     if not accelerators(root, NVIDIA):
         return None
+    if (root / "sys/module/nvidia").is_dir():
+        return (
+            "An NVIDIA GPU and its driver are here, but not the driver's library: in a "
+            "container, start it with its GPUs (`--gpus all`); else install the driver again."
+        )
     return (
         "An NVIDIA GPU is in this machine, but its driver is not installed: "
         "install NVIDIA's driver and restart."
@@ -151,10 +156,14 @@ def _program(nvml: Any, pid: int) -> str:
 
 
 def _ask(nvml: Any, question: Callable[..., T], *arguments: Any) -> T | None:
-    """NVML's answer, or ``None`` where it cannot say: not supported, no permission, lost."""
+    """NVML's answer, or ``None`` where it cannot say: not supported, no permission, lost.
+
+    A driver older than ``pynvml`` raises ``NVMLLibraryMismatchError``, which is no
+    ``NVMLError``; a program's name that is not UTF-8 raises ``UnicodeDecodeError``.
+    """
     try:
         return question(*arguments)
-    except nvml.NVMLError:
+    except (nvml.NVMLError, nvml.NVMLLibraryMismatchError, UnicodeDecodeError):
         return None
 
 

@@ -32,6 +32,7 @@ class RecordedNvml:
     recording: dict[str, Any]
     init_error: int | None = None
     NVMLError = pynvml.NVMLError
+    NVMLLibraryMismatchError = pynvml.NVMLLibraryMismatchError
     NVML_DEVICE_MIG_ENABLE = pynvml.NVML_DEVICE_MIG_ENABLE
 
     def __getattr__(self, name: str) -> Any:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ NOBODY = 65534
 class Daemon:
     """An HTTP server on a Unix socket that gives each path its recorded answer."""
 
-    def __init__(self, path: Path, answers: dict[str, Any]) -> None:
+    def __init__(self, path: Path, answers: dict[str, Any], status: int = 200) -> None:
+        self.status = status
         path.parent.mkdir(parents=True, exist_ok=True)
         self.answers = answers
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -41,7 +43,7 @@ class Daemon:
                 path = connection.recv(4096).split(b" ")[1].decode()
                 body = self.answers[path]
                 text = body if isinstance(body, bytes) else json.dumps(body).encode()
-                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n"
+                head = f"HTTP/1.1 {self.status} X\r\nContent-Length: {len(text)}\r\n\r\n"
                 connection.sendall(head.encode() + text)
 
     def close(self) -> None:
@@ -56,11 +58,11 @@ def root() -> Iterator[Path]:
 
 
 @pytest.fixture
-def daemon() -> Iterator[Callable[[Path, dict[str, Any]], Daemon]]:
+def daemon() -> Iterator[Callable[..., Daemon]]:
     started: list[Daemon] = []
 
-    def start(path: Path, answers: dict[str, Any]) -> Daemon:
-        started.append(Daemon(path, answers))
+    def start(path: Path, answers: dict[str, Any], status: int = 200) -> Daemon:
+        started.append(Daemon(path, answers, status))
         return started[-1]
 
     yield start
@@ -183,6 +185,26 @@ def test_an_answer_that_is_no_object_is_a_problem_not_an_error(
     found = docker(at(root))
     assert not found.reachable
     assert found.problem
+
+
+def test_a_daemon_that_answers_with_an_error_is_not_reachable(
+    root: Path, daemon: Callable[..., Daemon]
+) -> None:
+    refusal = {"message": "authorization denied by plugin"}
+    daemon(root / "var/run/docker.sock", {"/info": refusal, "/version": refusal}, status=403)
+    found = docker(at(root))
+    assert not found.reachable
+    assert "403" in (found.problem or "")
+
+
+def test_a_daemon_that_says_nothing_is_given_up_on(root: Path) -> None:
+    impatient = replace(at(root), answer_within_s=0.05)
+    path = root / "var/run/docker.sock"
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        assert "did not answer" in (docker(impatient).problem or "")
 
 
 def test_another_machines_docker_is_not_asked(root: Path) -> None:

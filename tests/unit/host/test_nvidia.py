@@ -60,7 +60,7 @@ def test_lists_what_holds_memory_once_and_largest_first(nvml: Callable[..., Any]
 
 def test_a_program_that_nvml_cannot_name_is_still_listed(nvml: Callable[..., Any]) -> None:
     library = nvml("h100")
-    library.nvmlSystemGetProcessName = _refuse(pynvml.NVML_ERROR_NO_PERMISSION)
+    library.nvmlSystemGetProcessName = _refuse(pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION))
     assert {p.name for p in nvidia_gpus(library).gpus[0].processes} == {"unknown"}
 
 
@@ -105,12 +105,27 @@ QUESTIONS = [
 ]
 
 
+def test_the_recordings_answer_nothing_that_the_real_library_does_not(
+    nvml: Callable[..., Any],
+) -> None:
+    questions = [name for name in dir(nvml("h100")) if name.startswith("nvml")]
+    assert set(QUESTIONS) <= set(questions)
+    assert [name for name in questions if not callable(getattr(pynvml, name, None))] == []
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize(
-    "error", [pynvml.NVML_ERROR_NO_PERMISSION, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND]
+    "error",
+    [
+        pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION),
+        pynvml.NVMLError(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND),
+        pynvml.NVMLLibraryMismatchError("driver older than pynvml"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    ],
+    ids=repr,
 )
 def test_one_unanswered_question_costs_only_its_own_answer(
-    question: str, error: int, nvml: Callable[..., Any]
+    question: str, error: Exception, nvml: Callable[..., Any]
 ) -> None:
     library = nvml("h100")
     setattr(library, question, _refuse(error))
@@ -151,13 +166,28 @@ def test_a_card_without_a_driver_is_mentioned(
     assert "driver is not installed" in (nvidia_gpus(library, root).problem or "")
 
 
+def test_a_container_without_its_gpus_is_told_from_a_missing_driver(
+    machine: Callable[..., Path], nvml: Callable[..., Any]
+) -> None:
+    root = machine(
+        **{
+            "sys/bus/pci/devices/0000:01:00.0/vendor": "0x10de",
+            "sys/bus/pci/devices/0000:01:00.0/device": "0x2330",
+            "sys/bus/pci/devices/0000:01:00.0/class": "0x030200",
+            "sys/module/nvidia/version": "590.48.01",
+        }
+    )
+    library = nvml("h100", init_error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    assert "--gpus all" in (nvidia_gpus(library, root).problem or "")
+
+
 def test_no_library_and_no_card_is_no_problem(tmp_path: Path, nvml: Callable[..., Any]) -> None:
     library = nvml("h100", init_error=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
     assert nvidia_gpus(library, tmp_path).problem is None
 
 
-def _refuse(error: int) -> Callable[..., Any]:
+def _refuse(error: Exception) -> Callable[..., Any]:
     def question(*_arguments: Any) -> Any:
-        raise pynvml.NVMLError(error)
+        raise error
 
     return question
