@@ -1,6 +1,6 @@
 """Look at the machine: ``detect()`` gives a ``Host``. Know GPUs by name: ``find_gpu()``."""
 
-from stoker.host.detect import detect
+from stoker.host.detection import detect
 from stoker.host.gpu_catalogue import (
     GpuSpec,
     PriceRange,
