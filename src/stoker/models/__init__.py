@@ -6,6 +6,15 @@
 
 from stoker.models.choice import available, candidates, fetch, load, resolve
 from stoker.models.config import architecture_from_config
+from stoker.models.model_catalogue import (
+    KnownModel,
+    Purpose,
+    Quality,
+    Variant,
+    find_known_model,
+    model_catalogue,
+    nearest_models,
+)
 from stoker.models.types import (
     Architecture,
     AttentionKind,
@@ -29,17 +38,24 @@ __all__ = [
     "Experts",
     "Format",
     "HubFile",
+    "KnownModel",
     "Model",
     "Origin",
     "PackageIndexFile",
     "Progress",
+    "Purpose",
+    "Quality",
     "RecurrentKind",
     "RecurrentLayers",
+    "Variant",
     "WheelPart",
     "architecture_from_config",
     "available",
     "candidates",
     "fetch",
+    "find_known_model",
     "load",
+    "model_catalogue",
+    "nearest_models",
     "resolve",
 ]

@@ -1,0 +1,199 @@
+"""Models are found by the names that people use, and their facts agree with each other."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stoker.errors import StokerError, UsageError
+from stoker.models import (
+    KnownModel,
+    architecture_from_config,
+    find_known_model,
+    model_catalogue,
+)
+
+CONFIGS = Path(__file__).parents[2] / "fixtures" / "hf_configs"
+MODELS = model_catalogue()
+#: What the issue names: what people of this project started with, and today's.
+NAMED = [
+    "TheBloke/deepseek-coder-6.7B-instruct-AWQ",
+    "Qwen/Qwen2.5-Coder-1.5B-Instruct",
+    "Qwen/Qwen2.5-Coder-3B-Instruct",
+    "Qwen/Qwen2.5-Coder-7B-Instruct",
+    "Qwen/Qwen2.5-Coder-14B-Instruct",
+    "Qwen/Qwen2.5-Coder-32B-Instruct",
+    "Qwen/CodeQwen1.5-7B-Chat-AWQ",
+    "bigcode/starcoder2-3b",
+    "codellama/CodeLlama-13b-Instruct-hf",
+    "microsoft/Phi-3.5-mini-instruct",
+    "Qwen/Qwen3-Coder-30B-A3B-Instruct",
+    "Qwen/Qwen3-Coder-480B-A35B-Instruct",
+    "Qwen/Qwen3-Coder-Next",
+    "Qwen/Qwen3.6-27B",
+    "Qwen/Qwen3.6-35B-A3B",
+    "Qwen/Qwen3.8-27B",
+    "openai/gpt-oss-20b",
+    "openai/gpt-oss-120b",
+    "google/gemma-4-26B-A4B-it",
+    "google/gemma-4-31B-it",
+    "zai-org/GLM-4.7-Flash",
+    "zai-org/GLM-5.2",
+    "MiniMaxAI/MiniMax-M2.7",
+    "deepseek-ai/DeepSeek-V4-Flash",
+    "deepseek-ai/DeepSeek-V4-Pro",
+    "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+    "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-BF16",
+]
+#: config.json copies of other precisions of a model: the shape is the same.
+SAME_SHAPE = {
+    "Qwen/Qwen3-32B": "Qwen--Qwen3-32B-FP8",
+    "Qwen/Qwen3-30B-A3B": "Qwen--Qwen3-30B-A3B-FP8",
+    "Qwen/Qwen3-30B-A3B-Instruct-2507": "Qwen--Qwen3-30B-A3B",
+    "Qwen/Qwen3-Coder-30B-A3B-Instruct": "Qwen--Qwen3-30B-A3B",
+    "Qwen/Qwen3-235B-A22B-Instruct-2507": "Qwen--Qwen3-235B-A22B",
+    "Qwen/Qwen3.6-27B": "nvidia--Qwen3.6-27B-NVFP4",
+    "Qwen/Qwen3.6-35B-A3B": "nvidia--Qwen3.6-35B-A3B-NVFP4",
+    "Qwen/Qwen3.8-27B": "Qwen--Qwen3.5-27B",
+    "google/gemma-4-31B-it": "nvidia--Gemma-4-31B-IT-NVFP4",
+    "google/gemma-4-26B-A4B-it": "google--gemma-4-26B-A4B",
+    "meta-llama/Llama-3.1-8B-Instruct": "meta-llama--Meta-Llama-3.1-8B",
+    "meta-llama/Llama-3.3-70B-Instruct": "nvidia--Llama-3.1-70B-Instruct-FP8",
+    "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-BF16": (
+        "nvidia--NVIDIA-Nemotron-3-Super-120B-A12B-NVFP4"
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+
+
+def test_there_are_at_least_sixty_from_a_tenth_of_a_billion_to_500_billion() -> None:
+    sizes = sorted(model.parameters for model in MODELS)
+    assert len(MODELS) >= 60
+    assert sizes[0] < 0.2e9
+    assert sizes[-1] > 500e9
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_model_that_the_project_promises_is_there(name: str) -> None:
+    model, variant = find_known_model(name)
+    assert variant.id == name
+    assert model.model(variant).id == name
+
+
+def test_an_alias_finds_a_model_whatever_the_case() -> None:
+    model, variant = find_known_model("Qwen2.5-CODER-7b")
+    assert model.id == variant.id == "Qwen/Qwen2.5-Coder-7B-Instruct"
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_names() -> None:
+    with pytest.raises(UsageError) as caught:
+        find_known_model("qwen2.5-coder-8b")
+    assert "qwen2.5-coder-7b" in caught.value.why
+
+
+def test_a_variant_keeps_the_shape_and_names_its_quantization() -> None:
+    model, variant = find_known_model("Qwen/Qwen2.5-Coder-7B-Instruct-GGUF")
+    served = model.model(variant)
+    assert (served.format, served.quantization) == ("gguf", "Q4_K_M")
+    assert served.architecture == model.architecture
+
+
+def test_no_name_means_two_models() -> None:
+    names = Counter(
+        name.casefold()
+        for model in MODELS
+        for name in {*model.aliases, *(variant.id for variant in model.weights)}
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_the_users_own_entry_replaces_ours(tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "models.toml").write_text(
+        '[[models]]\nid = "openai/gpt-oss-20b"\nparameters_b = 1\nmax_context_tokens = 4096\n'
+        'license = "x"\npurposes = ["chat"]\n'
+        "config = { num_hidden_layers = 2, hidden_size = 64, num_attention_heads = 2, "
+        "vocab_size = 100 }\n"
+    )
+    model, _ = find_known_model("openai/gpt-oss-20b")
+    assert (model.max_context_tokens, model.architecture.num_layers) == (4096, 2)
+    assert len(model_catalogue()) == len(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[models]\n", "TOMLDecodeError"),
+        ('[[models]]\nid = "a/b"\n', "purposes"),
+        ('[[models]]\nid = "a/b"\npurposes = ["sing"]\n', "sing"),
+    ],
+)
+def test_a_broken_file_of_the_user_is_named_with_what_is_wrong(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "models.toml").write_text(text)
+    with pytest.raises(StokerError, match=r"models\.toml") as caught:
+        model_catalogue()
+    assert says in caught.value.why
+
+
+def _published(model: KnownModel) -> Path | None:
+    name = SAME_SHAPE.get(model.id, model.id.replace("/", "--"))
+    path = CONFIGS / f"{name}.json"
+    return path if path.exists() else None
+
+
+@pytest.mark.parametrize(
+    "model", [m for m in MODELS if _published(m)], ids=lambda model: model.name
+)
+def test_the_shape_is_that_of_the_published_config(model: KnownModel) -> None:
+    path = _published(model)
+    assert path is not None
+    published = architecture_from_config(json.loads(path.read_text()))
+    # The context of an instruction-tuned release, and how many extra blocks predict further
+    # tokens, may differ from the base model's.
+    ours = replace(
+        model.architecture,
+        max_position_embeddings=published.max_position_embeddings,
+        num_mtp_layers=published.num_mtp_layers,
+    )
+    assert ours == published
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_every_entry_is_complete_and_its_units_are_sane(model: KnownModel) -> None:
+    arch = model.architecture
+    assert model.id.count("/") == 1
+    assert model.license
+    assert model.purposes
+    assert 0.1e9 <= model.parameters <= 3e12
+    assert 4096 <= model.max_context_tokens <= 2_000_000
+    assert arch.class_name
+    assert arch.attention
+    assert model.sources["config"].startswith("https://")
+    if model.active_parameters is not None:
+        assert arch.experts is not None
+        assert model.active_parameters < model.parameters
+    else:
+        assert arch.experts is None
+    if "agent" in model.purposes:
+        assert model.tool_call_parser
+        assert model.max_context_tokens >= 32_768
+    if model.quality is not None:
+        assert 0 < model.quality.score <= 100
+        assert model.quality.source.startswith("https://")
+        assert len(model.quality.date) >= 7
+    for variant in model.variants:
+        assert variant.id.count("/") == 1
+        assert (variant.format == "gguf") == (variant.file is not None)
