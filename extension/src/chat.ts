@@ -1,0 +1,266 @@
+/** One chat completion: the request, its stream, and what goes wrong on the way.
+ *
+ * Nothing here outlives the call, so two chats share nothing. */
+
+import { ConnectionError, HttpError, send, type Server } from "./http";
+import { array, object, positive, string, type Json } from "./json";
+import { SseParser } from "./sse";
+import { parseArguments, ToolCallAssembler, type ToolCall } from "./toolcalls";
+import type { ChatRequest } from "./wire";
+
+export interface Sink {
+  text(text: string): void;
+  thinking(text: string): void;
+  toolCall(call: ToolCall, input: Json): void;
+}
+
+export interface ChatResult {
+  readonly finishReason: string | undefined;
+  readonly usage: Json | undefined;
+  readonly timing: Timing;
+}
+
+export interface Timing {
+  /** From the request to the first part of the answer. */
+  readonly firstTokenMs: number | undefined;
+  readonly totalMs: number;
+  readonly chunks: number;
+  readonly outputTokens: number | undefined;
+  /** Decoding only: the wait for the first token is not in it. */
+  readonly tokensPerS: number | undefined;
+}
+
+export type FailureKind =
+  | "unreachable"
+  | "dropped"
+  | "unauthorized"
+  | "notFound"
+  | "busy"
+  | "serverError"
+  | "overflow"
+  | "tools"
+  | "refused"
+  | "empty"
+  | "onlyThinking"
+  | "cutToolCall"
+  | "badToolCall";
+
+/** A chat that failed in a way that a person can act on. `detail` never holds prompt text. */
+export class ChatFailure extends Error {
+  constructor(
+    readonly kind: FailureKind,
+    readonly detail: string,
+    readonly facts: { status?: number; limit?: number; promptTokens?: number; waitS?: number } = {},
+  ) {
+    super(`${kind}: ${detail}`);
+  }
+}
+
+/** Runs `request` and gives each part of the answer to `sink` as it arrives.
+ * Aborting `signal` closes the connection, which is how a server learns to stop.
+ * @throws ChatFailure; an AbortError where `signal` was aborted */
+export async function chat(
+  server: Server,
+  request: ChatRequest,
+  sink: Sink,
+  signal: AbortSignal,
+): Promise<ChatResult> {
+  const answer = new Answer(sink);
+  try {
+    const response = await send(server, "/v1/chat/completions", request, signal);
+    await read(response, answer);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw asFailure(error, answer.chunks > 0);
+  }
+  answer.finish(request["max_tokens"] !== undefined || request["max_completion_tokens"] !== undefined);
+  return answer.result();
+}
+
+async function read(response: Response, answer: Answer): Promise<void> {
+  if (response.headers.get("content-type")?.includes("application/json")) {
+    // A server (or a proxy before it) that does not stream answers in one piece.
+    answer.take(await response.json());
+    return;
+  }
+  const reader = response.body?.getReader();
+  if (!reader) throw new ConnectionError(true, "the answer has no body");
+  const decoder = new TextDecoder();
+  const parser = new SseParser();
+  for (;;) {
+    const { done, value } = await reader.read();
+    const events = done ? parser.flush() : parser.push(decoder.decode(value, { stream: true }));
+    for (const data of events) {
+      if (data === "[DONE]") {
+        await reader.cancel().catch(() => undefined);
+        return answer.end();
+      }
+      answer.take(parseEvent(data));
+    }
+    if (done) return;
+  }
+}
+
+function parseEvent(data: string): unknown {
+  try {
+    return JSON.parse(data);
+  } catch {
+    throw new ConnectionError(true, "the server sent an event that is not JSON");
+  }
+}
+
+class Answer {
+  chunks = 0;
+  private ended = false;
+  private spoke = false;
+  private thought = false;
+  private finishReason: string | undefined;
+  private usage: Json | undefined;
+  private readonly calls = new ToolCallAssembler();
+  private readonly startedAt = performance.now();
+  private firstAt: number | undefined;
+  private lastAt = 0;
+
+  constructor(private readonly sink: Sink) {}
+
+  take(event: unknown): void {
+    const chunk = object(event);
+    if (chunk["error"]) throw streamError(chunk["error"]);
+    this.chunks += 1;
+    if (chunk["usage"]) this.usage = object(chunk["usage"]);
+    const choice = object(array(chunk["choices"])[0]);
+    this.finishReason = string(choice["finish_reason"]) ?? this.finishReason;
+    this.delta(object(choice["delta"] ?? choice["message"]));
+  }
+
+  /** The stream said that it is over. */
+  end(): void {
+    this.ended = true;
+  }
+
+  /** Checks that the answer is whole, and hands over its tool calls.
+   * @param limited whether the caller itself limited the length */
+  finish(limited: boolean): void {
+    if (!this.ended && !this.finishReason) {
+      throw new ChatFailure("dropped", "the stream ended before the answer did");
+    }
+    const calls = this.calls.finish();
+    const parsed = calls.map((call) => ({ call, input: parseArguments(call.arguments) }));
+    const broken = parsed.find(({ input }) => !input);
+    if (broken) {
+      const kind = this.finishReason === "length" ? "cutToolCall" : "badToolCall";
+      throw new ChatFailure(kind, broken.call.name);
+    }
+    for (const { call, input } of parsed) this.sink.toolCall(call, input ?? {});
+    if (this.spoke || calls.length || limited) return;
+    throw new ChatFailure(this.thought ? "onlyThinking" : "empty", this.finishReason ?? "");
+  }
+
+  result(): ChatResult {
+    const outputTokens = positive(this.usage?.["completion_tokens"]);
+    const decodeS = (this.lastAt - (this.firstAt ?? this.lastAt)) / 1000;
+    return {
+      finishReason: this.finishReason,
+      usage: this.usage,
+      timing: {
+        firstTokenMs: this.firstAt === undefined ? undefined : this.firstAt - this.startedAt,
+        totalMs: performance.now() - this.startedAt,
+        chunks: this.chunks,
+        outputTokens,
+        tokensPerS: outputTokens && decodeS > 0 ? (outputTokens - 1) / decodeS : undefined,
+      },
+    };
+  }
+
+  private delta(delta: Json): void {
+    const thinking = string(delta["reasoning_content"]) ?? string(delta["reasoning"]);
+    const text = string(delta["content"]);
+    if (!thinking && !text && !delta["tool_calls"]) return;
+    this.lastAt = performance.now();
+    this.firstAt ??= this.lastAt;
+    if (thinking) {
+      this.thought = true;
+      this.sink.thinking(thinking);
+    }
+    if (text) {
+      this.spoke ||= text.trim() !== "";
+      this.sink.text(text);
+    }
+    if (delta["tool_calls"]) this.calls.add(delta["tool_calls"]);
+  }
+}
+
+function streamError(value: unknown): Error {
+  const error = object(value);
+  const status = positive(error["code"]) ?? positive(error["status"]) ?? 500;
+  return new HttpError(status, JSON.stringify({ error: value }));
+}
+
+function asFailure(error: unknown, started: boolean): Error {
+  if (error instanceof ChatFailure) return error;
+  if (error instanceof HttpError) return httpFailure(error);
+  const detail = error instanceof Error ? error.message : String(error);
+  const midStream = started || (error instanceof ConnectionError && error.midStream);
+  return new ChatFailure(midStream ? "dropped" : "unreachable", detail);
+}
+
+function httpFailure(error: HttpError): ChatFailure {
+  const detail = serverMessage(error.body);
+  const facts = { status: error.status, ...overflowFacts(error.body) };
+  if (error.status === 401 || error.status === 403) {
+    return new ChatFailure("unauthorized", detail, facts);
+  }
+  if (isOverflow(error, detail)) return new ChatFailure("overflow", detail, facts);
+  if (error.status === 404) return new ChatFailure("notFound", detail, facts);
+  if (error.status === 429 || error.status === 503) {
+    const wait = error.retryAfterS === undefined ? {} : { waitS: error.retryAfterS };
+    return new ChatFailure("busy", detail, { ...facts, ...wait });
+  }
+  if (error.status >= 500) return new ChatFailure("serverError", detail, facts);
+  if (/tool.?choice|tool.?call.?parser|support tools|tools? (is|are) not/i.test(detail)) {
+    return new ChatFailure("tools", detail, facts);
+  }
+  return new ChatFailure("refused", detail, facts);
+}
+
+/** What the server itself says, in one line of at most 300 characters. */
+function serverMessage(body: string): string {
+  let text = body;
+  try {
+    const answer = object(JSON.parse(body));
+    const error = answer["error"] ?? answer["detail"] ?? answer["message"];
+    text = string(error) ?? string(object(error)["message"]) ?? body;
+  } catch {
+    if (/^\s*</.test(body)) return "";
+  }
+  return text.replace(/\s+/g, " ").trim().slice(0, 300);
+}
+
+function isOverflow(error: HttpError, detail: string): boolean {
+  if (error.status === 413) return true;
+  if (error.status !== 400 && error.status !== 422 && error.status < 500) return false;
+  return (
+    error.body.includes("exceed_context_size") ||
+    error.body.includes("context_length_exceeded") ||
+    /(maximum|max) (context|model|total).{0,10}length|context (size|window|length) .*exceed/i.test(
+      detail,
+    ) ||
+    /exceeds? the (available |maximum )?context|must be <= \d+|max_(tokens|total_tokens)/i.test(detail)
+  );
+}
+
+/** llama.cpp gives numbers; vLLM and TGI write the limit into a sentence. A prompt's size is
+ * never read from a sentence: vLLM's says "at least". */
+function overflowFacts(body: string): { limit?: number; promptTokens?: number } {
+  let error: Json = {};
+  try {
+    error = object(object(JSON.parse(body))["error"]);
+  } catch {
+    // Not JSON: the sentence is all there is.
+  }
+  const sentence =
+    /(?:context length|context window|max_model_len)[^\d]{0,40}(\d{3,})|must be <= (\d{3,})/i.exec(body);
+  const limit = positive(error["n_ctx"]) ?? positive(Number(sentence?.[1] ?? sentence?.[2]));
+  const promptTokens = positive(error["n_prompt_tokens"]);
+  return { ...(limit && { limit }), ...(promptTokens && { promptTokens }) };
+}

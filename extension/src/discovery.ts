@@ -1,0 +1,176 @@
+/** What an endpoint serves, asked of the endpoint itself. Each server tells it elsewhere. */
+
+import { HttpError, requestJson, type Server } from "./http";
+import { array, object, positive, string, type Json } from "./json";
+
+export interface ServedModel {
+  /** The name that requests use. */
+  readonly id: string;
+  /** Tokens of prompt and answer together; undefined where the server does not tell. */
+  readonly maxModelLen: number | undefined;
+  readonly engine: string;
+  readonly quantization: string | undefined;
+  readonly tools: "native" | "emulated" | "none" | undefined;
+  readonly vision: boolean;
+  readonly reasoning: boolean;
+  readonly tokensPerS: number | undefined;
+}
+
+const TIMEOUT_MS = 5000;
+
+/** The chat models that `server` offers now.
+ * @throws HttpError, ConnectionError where `/v1/models` fails */
+export async function discover(server: Server, signal?: AbortSignal): Promise<ServedModel[]> {
+  const listed = await ask(server, "/v1/models", signal);
+  const entries = [...array(object(listed)["data"])].map(object).filter(isChatModel);
+  if (entries.length === 0) return [];
+  const known = entries.map((entry) => fromEntry(entry));
+  const info = object(await ask(server, "/info", signal).catch(unsupported));
+  const complete = known.every((model) => model.maxModelLen !== undefined);
+  const details = complete ? noDetails : await findDetails(server, info, signal);
+  return Promise.all(
+    known.map(async (model) => withInfo({ ...model, ...(await details(model.id)) }, info)),
+  );
+}
+
+async function ask(server: Server, path: string, signal?: AbortSignal, body?: unknown) {
+  const options = { timeoutMs: TIMEOUT_MS, ...(signal && { signal }), body };
+  return requestJson(server, path, options);
+}
+
+/** A server that lacks a path says 404 or 405, or answers it with a web page. */
+function unsupported(): undefined {
+  return undefined;
+}
+
+function isChatModel(entry: Json): boolean {
+  return string(entry["id"]) !== undefined && !/embed|rerank/i.test(String(entry["id"]));
+}
+
+function fromEntry(entry: Json): ServedModel {
+  const capabilities = object(entry["capabilities"]);
+  const providers = array(entry["providers"]).map(object);
+  const tools = capabilities["tools"];
+  return {
+    id: String(entry["id"]),
+    maxModelLen: positive(entry["max_model_len"]) ?? routerContext(providers),
+    engine: engineName(string(entry["owned_by"]), providers),
+    quantization: string(entry["quantization"]),
+    tools:
+      tools === "native" || tools === "emulated" || tools === "none"
+        ? tools
+        : providers.length && !providers.some((provider) => provider["supports_tools"])
+          ? "none"
+          : undefined,
+    vision: capabilities["vision"] === true || inputs(entry).includes("image"),
+    reasoning: capabilities["reasoning"] === true,
+    tokensPerS: undefined,
+  };
+}
+
+/** Hugging Face's router lists who serves a model; it may choose any of them. */
+function routerContext(providers: Json[]): number | undefined {
+  const contexts = providers.flatMap((provider) => positive(provider["context_length"]) ?? []);
+  return contexts.length ? Math.min(...contexts) : undefined;
+}
+
+function inputs(entry: Json): unknown[] {
+  return array(object(entry["architecture"])["input_modalities"]);
+}
+
+function engineName(ownedBy: string | undefined, providers: Json[]): string {
+  if (providers.length) return "Hugging Face";
+  const names: Record<string, string> = {
+    vllm: "vLLM",
+    llamacpp: "llama.cpp",
+    sglang: "SGLang",
+    library: "Ollama",
+    organization_owner: "LM Studio",
+    stoker: "Stoker",
+  };
+  return (ownedBy && (names[ownedBy] ?? ownedBy)) || "OpenAI-compatible";
+}
+
+/** What `/info` adds: the gateway's speed, TGI's limits. */
+function withInfo(model: ServedModel, info: Json): ServedModel {
+  return {
+    ...model,
+    engine: string(info["engine"]) ?? model.engine,
+    quantization: model.quantization ?? string(info["quantize"]),
+    tokensPerS: positive(info["tokens_per_s"]),
+  };
+}
+
+type Details = Partial<ServedModel>;
+type DetailsOf = (id: string) => Promise<Details>;
+
+const noDetails: DetailsOf = async () => ({});
+
+async function findDetails(server: Server, info: Json, signal?: AbortSignal): Promise<DetailsOf> {
+  const tgi = positive(info["max_total_tokens"]);
+  if (tgi) return async () => ({ maxModelLen: tgi, engine: "TGI" });
+  const [props, running, loaded] = await Promise.all(
+    ["/props", "/api/ps", "/api/v1/models"].map((path) =>
+      ask(server, path, signal).then(object, unsupported),
+    ),
+  );
+  const slot = object(props?.["default_generation_settings"]);
+  if (positive(slot["n_ctx"])) return async () => llamaCpp(props ?? {}, slot);
+  if (running?.["models"]) return (id) => ollama(server, array(running["models"]), id, signal);
+  if (loaded?.["models"]) return async (id) => lmStudio(array(loaded["models"]), id);
+  return noDetails;
+}
+
+function llamaCpp(props: Json, slot: Json): Details {
+  return {
+    maxModelLen: positive(slot["n_ctx"]),
+    engine: "llama.cpp",
+    vision: object(props["modalities"])["vision"] === true,
+    quantization: string(props["model_ftype"]),
+  };
+}
+
+async function ollama(
+  server: Server,
+  running: unknown[],
+  id: string,
+  signal?: AbortSignal,
+): Promise<Details> {
+  const loaded = running.map(object).find((model) => model["name"] === id);
+  const shown = object(
+    await ask(server, "/api/show", signal, { model: id }).catch(unsupported),
+  );
+  const capabilities = array(shown["capabilities"]);
+  const context = Object.entries(object(shown["model_info"])).find(([key]) =>
+    key.endsWith(".context_length"),
+  )?.[1];
+  return {
+    // Loaded: what it really has. Not loaded: the most it could have.
+    maxModelLen: positive(loaded?.["context_length"]) ?? positive(context),
+    engine: "Ollama",
+    quantization: string(object(shown["details"])["quantization_level"]),
+    tools: capabilities.length && !capabilities.includes("tools") ? "none" : undefined,
+    vision: capabilities.includes("vision"),
+    reasoning: capabilities.includes("thinking"),
+  };
+}
+
+function lmStudio(models: unknown[], id: string): Details {
+  const model = models.map(object).find((entry) => entry["key"] === id || entry["id"] === id);
+  const instance = object(array(model?.["loaded_instances"])[0]);
+  const capabilities = object(model?.["capabilities"]);
+  return {
+    maxModelLen:
+      positive(object(instance["config"])["context_length"]) ??
+      positive(model?.["max_context_length"]),
+    engine: "LM Studio",
+    quantization: string(object(model?.["quantization"])["name"]),
+    vision: capabilities["vision"] === true,
+    tools: capabilities["trained_for_tool_use"] === false ? "none" : undefined,
+  };
+}
+
+/** Whether the failure says that the server is not there (and not that it refused us). */
+export function isUnreachable(error: unknown): boolean {
+  return !(error instanceof HttpError) || error.status >= 500;
+}

@@ -1,0 +1,48 @@
+/** Puts the parts together. Nothing here waits for a server: activation must not. */
+
+import * as vscode from "vscode";
+import { Catalog } from "./catalog";
+import { registerCommands } from "./commands";
+import { Provider } from "./provider";
+import { Settings, SETTING } from "./settings";
+import { Status } from "./status";
+
+/** How often a window looks whether its server is still there. */
+const WATCH_MS = 15_000;
+
+export function activate(context: vscode.ExtensionContext): void {
+  const startedAt = performance.now();
+  const log = vscode.window.createOutputChannel("Stoker", { log: true });
+  const settings = new Settings(context.secrets, log);
+  const catalog = new Catalog(() => settings.sources(), log);
+  const provider = new Provider(catalog, log);
+  const status = new Status(catalog);
+  const version = String(context.extension.packageJSON.version);
+  const watch = setInterval(() => void catalog.refresh(), WATCH_MS);
+  context.subscriptions.push(
+    log,
+    catalog,
+    provider,
+    status,
+    { dispose: () => clearInterval(watch) },
+    vscode.lm.registerLanguageModelChatProvider("stoker", provider),
+    registerCommands({ catalog, settings, log, version }),
+    catalog.onDidChange(() => {
+      status.update();
+      logState(catalog, log);
+    }),
+    provider.onDidAnswer((answered) => status.answered(answered)),
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration(SETTING)) void catalog.reset();
+    }),
+    context.secrets.onDidChange(() => void catalog.reset()),
+  );
+  void catalog.refresh();
+  log.info(`Stoker ${version} active after ${(performance.now() - startedAt).toFixed(1)} ms`);
+}
+
+function logState(catalog: Catalog, log: vscode.LogOutputChannel): void {
+  const down = catalog.outages.map(({ source }) => source.label);
+  const models = catalog.current.map(({ id, context }) => `${id} (${context})`);
+  log.info(`models: ${models.join(", ") || "none"}${down.length ? `; down: ${down.join()}` : ""}`);
+}

@@ -1,0 +1,97 @@
+/** Tool calls put together from the deltas of a stream. */
+
+import { array, object, string } from "./json";
+
+export interface ToolCall {
+  readonly id: string;
+  readonly name: string;
+  /** JSON text, as the model wrote it. */
+  readonly arguments: string;
+}
+
+interface Slot {
+  index: number | undefined;
+  id: string | undefined;
+  name: string;
+  arguments: string;
+}
+
+/** The server's own index or id says which call a delta belongs to. Servers that leave them out
+ * send the calls one after the other: a delta with a name then starts the next call as soon as
+ * the last one's arguments are whole. */
+export class ToolCallAssembler {
+  private readonly slots: Slot[] = [];
+
+  add(deltas: unknown): void {
+    for (const item of array(deltas)) {
+      const delta = object(item);
+      const fn = object(delta["function"]);
+      const name = string(fn["name"]);
+      const slot = this.slotFor(delta, name);
+      slot.id ??= string(delta["id"]);
+      slot.name ||= name ?? "";
+      slot.arguments += argumentsText(fn["arguments"]);
+    }
+  }
+
+  /** The calls in the order in which they began. A call with no id gets one. */
+  finish(newId: () => string = () => `call_${crypto.randomUUID()}`): ToolCall[] {
+    return this.slots
+      .filter((slot) => slot.name)
+      .map((slot) => ({
+        id: slot.id ?? newId(),
+        name: slot.name,
+        arguments: slot.arguments.trim() || "{}",
+      }));
+  }
+
+  private slotFor(delta: Record<string, unknown>, name: string | undefined): Slot {
+    const index = typeof delta["index"] === "number" ? delta["index"] : undefined;
+    const id = string(delta["id"]);
+    const found = this.find(index, id, name);
+    if (found) return found;
+    const slot: Slot = { index, id, name: "", arguments: "" };
+    this.slots.push(slot);
+    return slot;
+  }
+
+  private find(
+    index: number | undefined,
+    id: string | undefined,
+    name: string | undefined,
+  ): Slot | undefined {
+    const byId = id && this.slots.findLast((slot) => slot.id === id);
+    if (byId) return byId;
+    if (index !== undefined) {
+      const slot = this.slots.findLast((slot) => slot.index === index);
+      // Some servers give every call index 0: another id is another call.
+      return slot && id && slot.id ? undefined : slot;
+    }
+    const last = this.slots.at(-1);
+    if (!last) return undefined;
+    if (id && last.id) return undefined;
+    return name && last.name && startsAnother(name, last) ? undefined : last;
+  }
+}
+
+/** The arguments as an object, or undefined where the model wrote something else. */
+export function parseArguments(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function argumentsText(value: unknown): string {
+  if (typeof value === "string") return value;
+  return value === undefined || value === null ? "" : JSON.stringify(value);
+}
+
+/** Some servers repeat the name in each delta of one call. */
+function startsAnother(name: string, last: Slot): boolean {
+  return name !== last.name || parseArguments(last.arguments) !== undefined;
+}

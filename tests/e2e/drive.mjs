@@ -1,0 +1,90 @@
+// Drives VS Code in a real browser. One JSON command a line in, one JSON answer a line out.
+// Usage: node drive.mjs PLAYWRIGHT_CORE ARTIFACTS
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+import { join } from "node:path";
+
+const [playwrightAt, artifacts] = process.argv.slice(2);
+const { chromium } = createRequire(import.meta.url)(playwrightAt);
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+});
+const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+let page = await context.newPage();
+
+const input = ".interactive-session .interactive-input-editor";
+const lastAnswer = ".interactive-item-container.interactive-response";
+
+const commands = {
+  async open({ url, timeout }) {
+    await page.goto(url);
+    await page.locator(".monaco-workbench").waitFor({ timeout });
+    await page.locator("#stoker\\.stoker\\.stoker\\.status, [id*='stoker.status']").first().waitFor({ timeout });
+  },
+  /** Runs a command of the palette by its visible title. */
+  async palette({ title }) {
+    await page.keyboard.press("F1");
+    const box = page.locator(".quick-input-widget input.input");
+    await box.waitFor();
+    await box.fill(`>${title}`);
+    await page.locator(".quick-input-list .monaco-list-row").filter({ hasText: title }).first().waitFor();
+    await page.keyboard.press("Enter");
+  },
+  async press({ key }) {
+    await page.keyboard.press(key);
+  },
+  async type({ text }) {
+    await page.keyboard.type(text);
+  },
+  async click({ selector, text, timeout }) {
+    await locate(selector, text).click({ timeout });
+  },
+  /** Waits until an element (with the text) is visible, or is gone. */
+  async wait({ selector, text, gone, timeout }) {
+    await locate(selector, text).waitFor({ state: gone ? "hidden" : "visible", timeout });
+  },
+  async texts({ selector }) {
+    return page.locator(selector).allInnerTexts();
+  },
+  async ask({ text }) {
+    await page.locator(input).first().click();
+    await page.keyboard.type(text);
+    await page.keyboard.press("Enter");
+  },
+  async html({ selector }) {
+    return page.locator(selector).first().evaluate((element) => element.outerHTML);
+  },
+  async screenshot({ name }) {
+    await page.screenshot({ path: join(artifacts, `${name}.png`) });
+  },
+  async evaluate({ code }) {
+    return page.evaluate(code);
+  },
+};
+
+function locate(selector, text) {
+  const found = page.locator(selector);
+  return (text === undefined ? found : found.filter({ hasText: text })).first();
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { do: name, ...options } = JSON.parse(line);
+  try {
+    const value = await commands[name]({ timeout: 60_000, ...options });
+    console.log(JSON.stringify({ ok: true, value }));
+  } catch (error) {
+    console.log(JSON.stringify({ ok: false, error: String(error) }));
+  }
+}
+await browser.close();
