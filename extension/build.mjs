@@ -27,7 +27,12 @@ if (process.argv.includes("--vsix")) {
   process.env.SOURCE_DATE_EPOCH = "1735689600";
   mkdirSync(dirname(target), { recursive: true });
   const { createVSIX } = await import("@vscode/vsce");
-  await createVSIX({ cwd: root, packagePath: target, dependencies: false });
+  await createVSIX({
+    cwd: root,
+    packagePath: target,
+    dependencies: false,
+    allowMissingRepository: true,
+  });
   console.log(createHash("sha256").update(readFileSync(target)).digest("hex"), target);
 }
 
