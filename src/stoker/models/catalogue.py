@@ -24,6 +24,7 @@ class Entry:
 
     model: Model
     filename: str
+    size_bytes: int
     sha256: str
     #: It may be chosen without being asked for by name.
     automatic: bool
@@ -85,4 +86,6 @@ def _entry(row: dict[str, Any]) -> Entry:
         if parts
         else None
     )
-    return Entry(model, row["filename"], row["sha256"], row["automatic"], hub, index)
+    return Entry(
+        model, row["filename"], row["size_bytes"], row["sha256"], row["automatic"], hub, index
+    )

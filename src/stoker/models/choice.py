@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 from stoker.errors import StokerError
-from stoker.models import gguf_file
 from stoker.models.catalogue import Entry, entries
-from stoker.models.sources import bundled, local, package_index, store
-from stoker.models.types import Model, PackageIndexFile
+from stoker.models.sources import bundled, disk, local, package_index, store
+from stoker.models.types import Model, Origin
 
 load = local.load
+
+_ORDER: tuple[Origin, ...] = ("file", "hub", "disk", "package index", "bundled")
+_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<selector>[^:]+))?")
+#: A model that another program downloaded is taken unasked only where its name says that it is
+#: made for code: what else lies there may be for anything.
+_CODING = re.compile(r"cod(e|er|ing|estral)|devstral", re.IGNORECASE)
 
 
 def candidates(*, hub_reachable: bool | None = None, offline: bool = False) -> list[Model]:
@@ -22,14 +29,18 @@ def candidates(*, hub_reachable: bool | None = None, offline: bool = False) -> l
     Sources come in this order: hub, models on disk, package index, the installed SmolLM2; within a
     source the largest model is first. A model whose ``path`` is ``None`` is not downloaded yet.
     """
+    here = disk.scan()
+    hub = hub_reachable is True and _hub_allowed(offline)
     found = [
         model
         for entry in entries()
         if entry.automatic
-        for model in _sources(entry, hub_reachable=hub_reachable is True, offline=offline)
+        for model in _sources(entry, here, hub=hub, index=not offline)
     ]
-    order = ("hub", "disk", "package index", "bundled")
-    return sorted(found, key=lambda model: order.index(model.origin))
+    known = {model.path for model in found}
+    found += [m for m in _others(here) if m.path not in known and _CODING.search(m.id)]
+    found.sort(key=lambda model: -(model.weights_bytes or 0))
+    return sorted(found, key=lambda model: _ORDER.index(model.origin))
 
 
 def resolve(
@@ -37,29 +48,37 @@ def resolve(
 ) -> list[Model]:
     """The models that ``name`` can mean, best source first; with no name, ``candidates``.
 
-    ``name`` is a path, a short name of the catalogue, or a hub id ``org/name[:quant or file]``.
-    Raises ``StokerError`` where it means nothing, with the nearest names that do.
+    ``name`` is a path, a short name of the catalogue, a model on disk as ``available`` names it,
+    or a hub id ``org/name[:quant or file]``, for which the hub is asked. Raises ``StokerError``
+    where it means nothing, with the nearest names that do.
     """
     if name is None:
         return candidates(hub_reachable=hub_reachable, offline=offline)
     if _is_path(name):
         return [load(Path(name))]
-    entry = next((e for e in entries() if e.model.id == name.casefold()), None)
-    if entry is None:
-        raise _unknown(name)
-    found = _sources(entry, hub_reachable=hub_reachable is not False, offline=offline)
-    if not found:
-        raise StokerError(
-            f"{entry.model.id} is not on this machine.",
-            "It has to be downloaded, and Stoker was told to stay offline.",
-            "Run the command without --offline once, or give the path of a GGUF file.",
-        )
+    online = hub_reachable is not False and _hub_allowed(offline)
+    here = disk.scan()
+    entry = next((e for e in entries() if _means(e, name)), None)
+    if entry is not None:
+        return _known(entry, here, hub=online, index=not offline)
+    found = [_from_disk(f) for f in here if name.casefold() in _names(f)]
+    match = _HUB_ID.fullmatch(name)
+    if match is None and not found:
+        raise _unknown(name, here)
+    if match is not None and not found:
+        found = _ask_hub(name, match, allowed=online)
     return found
 
 
 def available() -> list[Model]:
-    """Every model that this machine has already."""
-    return [m for m in candidates(offline=True) if m.path is not None]
+    """Every model that this machine has already, the largest first."""
+    here = disk.scan()
+    found = [
+        model for entry in entries() for model in _sources(entry, here, hub=False, index=False)
+    ]
+    known = {model.path for model in found}
+    found += [model for model in _others(here) if model.path not in known]
+    return sorted(found, key=lambda model: -(model.weights_bytes or 0))
 
 
 def fetch(model: Model, progress: store.Report | None = None) -> Model:
@@ -74,32 +93,83 @@ def fetch(model: Model, progress: store.Report | None = None) -> Model:
         return model
     if model.package_index is not None:
         return _read(model, package_index.fetch(model.package_index, report))
+    if model.hub is not None:
+        return _read(model, _hub().fetch(model.hub, report))
     raise StokerError(f"Nobody knows where to get {model.id}.", "", "Give the path of its file.")
 
 
-def _sources(entry: Entry, *, hub_reachable: bool, offline: bool) -> list[Model]:
-    """The places that ``entry`` can be had from now, best first."""
-    found: list[Model] = []
-    if entry.package_index is not None:
-        found += _from_package_index(entry, entry.package_index, offline=offline)
-    return found
+def _hub() -> ModuleType:
+    from stoker.models.sources import hub  # noqa: PLC0415 - half a second, where it is not needed
+
+    return hub
 
 
-def _from_package_index(entry: Entry, file: PackageIndexFile, *, offline: bool) -> list[Model]:
-    """``entry`` as a downloaded file, an installed one, or else as something to download."""
-    model = entry.at("package index")
-    downloaded = store.finished(file.filename, file.size_bytes)
+# --- sources of one model --------------------------------------------------------------------
+
+
+def _sources(entry: Entry, here: list[disk.Found], *, hub: bool, index: bool) -> list[Model]:
+    """The places that ``entry`` can be had from now; what is here already, and what is allowed."""
+    found = [_read(entry.at("disk"), f.path) for f in here if _is_entry(f, entry)][:1]
+    found += _from_hub(entry, allowed=hub)
+    found += _from_package_index(entry, allowed=index)
+    return sorted(found, key=lambda model: _ORDER.index(model.origin))
+
+
+def _from_hub(entry: Entry, *, allowed: bool) -> list[Model]:
+    if entry.hub is None:
+        return []
+    downloaded = store.finished(store.hub_path(entry.hub), entry.size_bytes)
     if downloaded is not None:
-        return [_read(model, downloaded)]
+        return [_read(entry.at("hub"), downloaded)]
+    return [entry.at("hub")] if allowed else []
+
+
+def _from_package_index(entry: Entry, *, allowed: bool) -> list[Model]:
+    """``entry`` as a downloaded file, an installed one, or else as something to download."""
+    file = entry.package_index
+    if file is None:
+        return []
+    downloaded = store.finished(Path(file.filename), file.size_bytes)
+    if downloaded is not None:
+        return [_read(entry.at("package index"), downloaded)]
     installed = bundled.path_of(file.parts[0]) if len(file.parts) == 1 else None
     if installed is not None:
         return [_read(entry.at("bundled"), installed)]
-    return [] if offline else [model]
+    return [entry.at("package index")] if allowed else []
+
+
+def _is_entry(found: disk.Found, entry: Entry) -> bool:
+    """Whether a file on disk is the one that the catalogue describes, byte for byte if it can."""
+    if found.sha256 is not None:
+        return found.sha256 == entry.sha256
+    return (
+        found.path.name.casefold() == entry.filename.casefold()
+        and found.path.stat().st_size == entry.size_bytes
+    )
+
+
+def _others(here: list[disk.Found]) -> list[Model]:
+    """Chat models of other programs. A damaged file, or one that is no chat model, is left out."""
+    models = []
+    for found in here:
+        try:
+            model = _from_disk(found)
+        except StokerError:
+            continue
+        if model.chat_template is not None:
+            models.append(model)
+    return models
+
+
+def _from_disk(found: disk.Found) -> Model:
+    loaded = load(found.path)
+    served = re.sub(r"[^\w.-]+", "-", found.id.rpartition("/")[2].removesuffix(".gguf")).lower()
+    return replace(loaded, id=found.id, origin="disk", served_name=served)
 
 
 def _read(model: Model, path: Path) -> Model:
-    """``model`` with what its file says; its names and the original's size stay."""
-    loaded = gguf_file.load(path)
+    """``model`` with what its files say; its names and the original's size stay."""
+    loaded = load(path)
     return replace(
         loaded,
         id=model.id,
@@ -112,14 +182,63 @@ def _read(model: Model, path: Path) -> Model:
     )
 
 
+# --- names -----------------------------------------------------------------------------------
+
+
 def _is_path(name: str) -> bool:
-    looks = name.startswith((".", "~", os.sep)) or name.lower().endswith(".gguf")
-    return looks or Path(name).exists()
+    looks = name.startswith((".", "~", os.sep)) or Path(name).is_absolute()
+    return looks or Path(name).exists() or (name.lower().endswith(".gguf") and ":" not in name)
 
 
-def _unknown(name: str) -> StokerError:
+def _means(entry: Entry, name: str) -> bool:
+    """A short name, or the entry's own hub id with its quantization, its file, or neither."""
+    wanted = name.casefold()
+    names = {entry.model.id.casefold()}
+    if entry.hub is not None:
+        repo = entry.hub.repo.casefold()
+        quant = (entry.model.quantization or "").casefold()
+        names |= {repo, f"{repo}:{quant}", f"{repo}:{entry.filename.casefold()}"}
+    return wanted in names
+
+
+def _names(found: disk.Found) -> set[str]:
+    """What people may call a model on disk: its id, and a hub id without its file."""
+    full = found.id.casefold()
+    return {full, full.removesuffix(":latest")}
+
+
+def _known(entry: Entry, here: list[disk.Found], *, hub: bool, index: bool) -> list[Model]:
+    found = _sources(entry, here, hub=hub, index=index)
+    if not found:
+        raise _not_here(entry.model.id)
+    # What was asked for by name and is here need not be downloaded from a better source.
+    return sorted(found, key=lambda model: model.path is None)
+
+
+def _ask_hub(name: str, match: re.Match[str], *, allowed: bool) -> list[Model]:
+    if not allowed:
+        raise _not_here(name)
+    found: list[Model] = _hub().find(match["repo"], match["selector"])
+    return found
+
+
+def _hub_allowed(offline: bool) -> bool:
+    return not offline and not store.hub_is_forbidden()
+
+
+def _not_here(name: str) -> StokerError:
+    return StokerError(
+        f"{name} is not on this machine.",
+        "The hub, which has it, cannot be reached or may not be asked (--offline, HF_HUB_OFFLINE).",
+        "Run the command once with a network, or give the path of a model's files.",
+    )
+
+
+def _unknown(name: str, here: list[disk.Found]) -> StokerError:
     known = [entry.model.id for entry in entries()]
-    near = difflib.get_close_matches(name.casefold(), known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(
+        name.casefold(), [*known, *(found.id for found in here)], n=3, cutoff=0.5
+    )
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Short names: {', '.join(known)}."
     return StokerError(
         f"There is no model {name!r}.",

@@ -35,7 +35,7 @@ def load(folder: Path) -> Model:
     Raises ``StokerError`` for a file that is missing, damaged or contradicts another.
     """
     config = read_json(folder / "config.json")
-    architecture = _architecture(config, folder)
+    shape = architecture(config, str(folder / "config.json"))
     shards = _shards(folder)
     headers = [_tensors(shard) for shard in shards]
     _check_index(folder, headers)
@@ -52,17 +52,18 @@ def load(folder: Path) -> Model:
         quantization=quantization(config, folder),
         parameters=_parameters(headers),
         weights_bytes=sum(shard.stat().st_size for shard in shards),
-        architecture=architecture,
+        architecture=shape,
         max_context_tokens=max_context_tokens(config),
         chat_template=_chat_template(folder),
     )
 
 
-def _architecture(config: dict[str, Any], folder: Path) -> Architecture:
+def architecture(config: dict[str, Any], where: str) -> Architecture:
+    """The shape that a config.json states; ``where`` names it in the ``StokerError`` raised."""
     try:
         return architecture_from_config(config)
     except StokerError as error:
-        raise _unusable(folder / "config.json", str(error)) from error
+        raise StokerError(f"{where} cannot be used: {error.what}", error.why, error.fix) from error
 
 
 def _language(config: dict[str, Any]) -> dict[str, Any]:

