@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +14,18 @@ import typer
 from stoker import runtime
 from stoker.cli import output
 from stoker.cli.options import Json
-from stoker.errors import StokerError
+from stoker.errors import StokerError, UsageError
+from stoker.runtime import Diagnosis
+
+#: A line of a log can be a dumped configuration: this much of it is shown.
+_SHOWN = 300
 
 
 def command(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="With --explain: a log file, or - for standard input."),
+    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with new lines as they are written.")
     ] = False,
@@ -21,17 +33,68 @@ def command(
         str | None,
         typer.Option(help="Only what is newer: 90s, 10m, 2h, 1d, or a date and time."),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Name the failure that the log shows, and its fix.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show the log of the gateway and the engine."""
+    if explain:
+        _explain(runtime.diagnose(_source_lines(source)), json)
+        return
+    if source is not None:
+        raise UsageError("A log to read is named without saying what to do.", fix="Add --explain.")
     start = runtime.parse_since(since, datetime.now()) if since else None
-    if not runtime.log_path().exists():
-        raise StokerError("There is no log yet.", "Nothing was started here.", "Run: stoker up")
+    _require_log()
     for line in runtime.log_lines(start):
         _print(line, json)
     if follow:
         for line in runtime.follow_log(lambda: False):
             _print(line, json)
+
+
+def _require_log() -> None:
+    if not runtime.log_path().exists():
+        raise StokerError("There is no log yet.", "Nothing was started here.", "Run: stoker up")
+
+
+def _source_lines(source: str | None) -> Iterator[str]:
+    if source is None:
+        _require_log()
+        return runtime.log_lines()
+    if source == "-":
+        return (line.rstrip("\n") for line in sys.stdin)
+    return _file_lines(Path(source))
+
+
+def _file_lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as log:
+            for line in log:
+                yield line.rstrip("\n")
+    except OSError as error:
+        raise StokerError(
+            f"The log {path} can't be read.",
+            f"The system says: {error.strerror}.",
+            "Name a file that is there, or - for standard input.",
+        ) from error
+
+
+def _explain(found: Diagnosis | None, json: bool) -> None:
+    if json:
+        output.as_json({"diagnosis": asdict(found) if found else None})
+        return
+    if found is None:
+        output.say("Nothing in this log is a failure that Stoker knows.")
+        return
+    output.say(f"{found.title}.\n")
+    for name, text in (
+        ("Why", found.cause),
+        ("Fix", found.fix),
+        ("More", found.link),
+        ("Log", f"line {found.line_number}: {found.line[:_SHOWN]}"),
+    ):
+        output.say(f"  {name:5} {text}")
 
 
 def _print(line: str, json: bool) -> None:

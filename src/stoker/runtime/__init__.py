@@ -1,6 +1,7 @@
 """Run a plan: the supervisor, its state, readiness and what to say when it fails."""
 
 from stoker.runtime.deploy import engine_memory_bytes, follow, start, stop
+from stoker.runtime.diagnose import Change, Diagnosis, diagnose
 from stoker.runtime.logs import follow as follow_log
 from stoker.runtime.logs import lines as log_lines
 from stoker.runtime.logs import parse_since
@@ -9,9 +10,12 @@ from stoker.runtime.state import Deployment, Problem
 from stoker.runtime.state import read as current
 
 __all__ = [
+    "Change",
     "Deployment",
+    "Diagnosis",
     "Problem",
     "current",
+    "diagnose",
     "engine_memory_bytes",
     "follow",
     "follow_log",

@@ -25,13 +25,15 @@ _FRESH_STARTS = (
     "stoker: ready on",  # llama.cpp under Stoker, ready
     " started as process ",  # Stoker's supervisor
 )
+#: What vLLM says first when it is told to stop. The errors that follow are of the stopping.
+_ORDERED_ENDS = ("[shutdown] API server: shutdown triggered", "INFO:     Shutting down")
 #: Lines looked at together: enough for one search through them to be cheap for each line.
 _BLOCK_LINES = 512
 #: Of a line that long (a dumped configuration, mostly) only the first part can be a message.
 _MAX_LINE = 20_000
 #: ``{name}`` stands for a word, ``{name...}`` for anything within the line.
 _PLACEHOLDER = re.compile(r"\{(\w+)(\.\.\.)?\}")
-_CAPTURE_MAX = 300
+_CAPTURE_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Diagnosis:
     #: Counted from 1, in what was read.
     line_number: int
     symptom: bool
+    #: Causes that this one, further down a log, makes more precise.
+    refines: tuple[str, ...] = ()
     #: What the log says of it: numbers and names by the catalogue's placeholders.
     known: Mapping[str, str] = field(default_factory=dict)
     change: Change | None = None
@@ -78,6 +82,7 @@ class Reader:
     def __init__(self, engine: str | None = None) -> None:
         self._patterns = [p for p in _patterns() if engine is None or p.concerns(engine)]
         self._count = 0
+        self._ended = False
         self._root: Diagnosis | None = None
         self._symptom: Diagnosis | None = None
 
@@ -85,8 +90,7 @@ class Reader:
         """Read on."""
         text = "\n".join(lines)
         needed = [p for p in self._patterns if p.needle in text]
-        fresh = any(mark in text for mark in _FRESH_STARTS)
-        if needed or fresh:
+        if needed or any(mark in text for mark in _FRESH_STARTS + _ORDERED_ENDS):
             for number, line in enumerate(lines, self._count + 1):
                 self._look(line[:_MAX_LINE], number, needed)
         self._count += len(lines)
@@ -98,16 +102,22 @@ class Reader:
     def _look(self, line: str, number: int, patterns: Sequence[_Pattern]) -> None:
         if any(mark in line for mark in _FRESH_STARTS):
             self._root = self._symptom = None
-            return
-        if self._root is not None:
-            return
-        found = next(_matches(line, number, patterns), None)
+            self._ended = False
+        self._ended = self._ended or any(mark in line for mark in _ORDERED_ENDS)
+        found = None if self._ended else next(_matches(line, number, patterns), None)
         if found is None:
             return
-        if not found.symptom:
+        if found.symptom:
+            self._symptom = self._symptom or found
+        elif self._root is None or _more_precise(found, self._root):
             self._root = found
-        elif self._symptom is None:
-            self._symptom = found
+
+
+def _more_precise(found: Diagnosis, first: Diagnosis) -> bool:
+    """Whether a line further down says more of the same: a traceback shows the source first."""
+    if found.id == first.id:
+        return len(found.known) > len(first.known)
+    return first.id in found.refines
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +178,7 @@ def _diagnosis(
         line=line.strip(),
         line_number=number,
         symptom=cause.get("symptom", False),
+        refines=tuple(cause.get("refines", ())),
         known=known,
         change=Change(retry["argument"], value) if retry and value else None,
     )

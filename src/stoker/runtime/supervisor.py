@@ -23,6 +23,7 @@ from stoker.engines import Backend, Engine
 from stoker.errors import StokerError
 from stoker.gateway import Gateway
 from stoker.runtime import logs, ports, state
+from stoker.runtime.diagnose import Reader
 from stoker.runtime.explain import explain
 from stoker.runtime.state import Deployment, PhaseRecord, Problem, ProcessId
 
@@ -43,6 +44,7 @@ class _EngineProcess:
 
     process: asyncio.subprocess.Process
     backend: Backend
+    diagnosis: Reader
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
     last_line_at: float = field(default_factory=time.monotonic)
     reader: asyncio.Task[None] | None = None
@@ -138,7 +140,7 @@ class Supervisor:
             process.stdin.write(launch.stdin.encode())
             await process.stdin.drain()
         backend = Backend(f"http://127.0.0.1:{port}", self._engine.name, key)
-        self._child = _EngineProcess(process, backend)
+        self._child = _EngineProcess(process, backend, Reader(self._engine.name))
         self._child.reader = asyncio.create_task(self._read_log(self._child))
         with contextlib.suppress(Exception):  # it may be gone again: waiting for it will tell
             self._set(engine=ProcessId.of(process.pid))
@@ -149,6 +151,7 @@ class Supervisor:
         async for raw in _lines(child.process.stdout):
             line = raw.decode("utf-8", errors="replace").rstrip()
             child.lines.append(line)
+            child.diagnosis.feed([line])
             child.last_line_at = time.monotonic()
             self._log.info("  %s", line)
             phase = self._engine.phase(line)
@@ -201,7 +204,8 @@ class Supervisor:
 
     def _explained(self) -> Problem:
         child = self._running_child()
-        return explain(self._engine.name, child.lines, child.process.returncode)
+        verdict = child.diagnosis.verdict()
+        return explain(self._engine.name, verdict, child.lines, child.process.returncode)
 
     async def _end_engine(self) -> None:
         child, self._child = self._child, None
