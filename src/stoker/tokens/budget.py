@@ -1,0 +1,77 @@
+"""How a context window is divided between the prompt and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: The most room that is kept for an answer when the client does not say how much it wants.
+#: 4,096 tokens hold a long source file; a quarter of the window leaves the rest to the prompt.
+ANSWER_TOKENS = 4096
+ANSWER_SHARE = 4
+#: How long a person waits for the first token before the wait looks like a failure.
+FIRST_TOKEN_TARGET_S = 30.0
+#: Below this a prompt cannot hold a question and one tool, however slow the machine is.
+MIN_TIMED_PROMPT_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A context window, divided. ``prompt + answer <= max_model_len`` holds for every value."""
+
+    max_model_len: int
+    #: Room kept for the answer while the prompt is fitted.
+    answer_tokens: int
+    #: What the prompt is fitted to: the window less the answer, or less where time is short.
+    prompt_tokens: int
+
+    @property
+    def hard_prompt_tokens(self) -> int:
+        """The longest prompt that the window itself allows beside the answer."""
+        return self.max_model_len - self.answer_tokens
+
+    def clamp(self, asked_tokens: int | None, prompt_tokens: int) -> int | None:
+        """Return the ``max_tokens`` to send for a prompt of ``prompt_tokens``.
+
+        ``None`` stays ``None``: the backend then fills the window. A number is never raised.
+        """
+        if asked_tokens is None:
+            return None
+        return max(1, min(asked_tokens, self.max_model_len - prompt_tokens))
+
+
+def asked_max_tokens(request: Mapping[str, Any]) -> int | None:
+    """Return how many tokens the client asks for at most, ``None`` where it does not say.
+
+    ``max_completion_tokens`` is OpenAI's newer name and wins over ``max_tokens``.
+    """
+    for name in ("max_completion_tokens", "max_tokens"):
+        value = request.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return None
+
+
+def budget_for(
+    max_model_len: int, asked_tokens: int | None = None, *, max_prompt_tokens: int | None = None
+) -> Budget:
+    """Divide a window of ``max_model_len`` tokens.
+
+    The answer gets ``min(4096, max_model_len / 4)``, or less if the client asks for less.
+    ``max_prompt_tokens`` bounds the prompt further, for time rather than for space.
+    """
+    answer = min(ANSWER_TOKENS, max_model_len // ANSWER_SHARE)
+    if asked_tokens is not None:
+        answer = min(answer, asked_tokens)
+    prompt = max_model_len - max(1, answer)
+    if max_prompt_tokens is not None:
+        prompt = min(prompt, max_prompt_tokens)
+    return Budget(max_model_len, max(1, answer), max(1, prompt))
+
+
+def prompt_tokens_for_time(
+    prefill_tokens_per_s: float, target_s: float = FIRST_TOKEN_TARGET_S
+) -> int:
+    """Return the longest prompt that a backend reads within ``target_s`` seconds."""
+    return max(MIN_TIMED_PROMPT_TOKENS, int(prefill_tokens_per_s * target_s))

@@ -1,0 +1,161 @@
+"""Count tokens: what the fitter asks for, who answers, and what is remembered.
+
+The fitter is a generator that yields an ``Ask`` and receives the counts, so that one fitter
+serves local counting (in a thread) and counting over HTTP (on the event loop) alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+Request = Mapping[str, Any]
+T = TypeVar("T")
+
+#: Bytes of one token of English prose or code are 3 to 4.5 with every vocabulary of 32,000
+#: entries or more; 3 keeps an estimate from text alone on the safe side.
+BYTES_PER_TOKEN = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class CountStrings:
+    """How many tokens is each of these texts, by itself and without a template?"""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CountRequest:
+    """How many tokens is the prompt of this request, with template and tools?"""
+
+    request: Request
+
+
+Ask = CountStrings | CountRequest
+#: Work that needs counts: yields what it asks, is sent one number for each text or request.
+Steps = Generator[Ask, Sequence[int], T]
+
+
+class Counts(Protocol):
+    """Who can answer at once. ``LocalTokenizer`` is one."""
+
+    def count_strings(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text."""
+
+    def count_request(self, request: Request) -> int:
+        """Return the tokens of the whole prompt."""
+
+
+class PieceCache:
+    """Remembers how many tokens a text is, by its content, in bounded memory.
+
+    Two generations instead of a list by age: a look-up writes nothing most of the time, so that
+    several threads may share one cache.
+    """
+
+    def __init__(self, max_chars: int = 64_000_000) -> None:
+        self._max_chars = max_chars // 2
+        self._chars = 0
+        self._new: dict[str, int] = {}
+        self._old: dict[str, int] = {}
+
+    def count(self, texts: Sequence[str], counter: Callable[[list[str]], list[int]]) -> list[int]:
+        """Return the tokens of each text, asking ``counter`` only for what is not known."""
+        known = {text: self._look_up(text) for text in texts}
+        missing = [text for text, tokens in known.items() if tokens is None]
+        if missing:
+            for text, tokens in zip(missing, counter(missing), strict=True):
+                known[text] = tokens
+                self._remember(text, tokens)
+        return [known[text] or 0 for text in texts]
+
+    def _look_up(self, text: str) -> int | None:
+        tokens = self._new.get(text)
+        if tokens is None:
+            tokens = self._old.get(text)
+            if tokens is not None:
+                self._remember(text, tokens)
+        return tokens
+
+    def _remember(self, text: str, tokens: int) -> None:
+        if self._chars > self._max_chars:
+            self._old, self._new, self._chars = self._new, {}, 0
+        self._new[text] = tokens
+        self._chars += len(text)
+
+
+def estimate_strings(texts: Sequence[str], bytes_per_token: float = BYTES_PER_TOKEN) -> list[int]:
+    """Guess the tokens of each text, where a backend counts requests only.
+
+    The fitter checks its result with an exact count, so a guess costs some room, never a failure.
+    """
+    return [int(utf8_bytes(text) / bytes_per_token) + 1 for text in texts]
+
+
+def utf8_bytes(text: str) -> int:
+    """Return the length of ``text`` in UTF-8. Free for ASCII, which Python marks as such."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def drive(steps: Steps[T], counts: Counts) -> T:
+    """Run ``steps`` with a counter that answers at once; call it from a worker thread."""
+    answer: Sequence[int] | None = None
+    while True:
+        try:
+            ask = steps.send(answer) if answer is not None else next(steps)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+        if isinstance(ask, CountStrings):
+            answer = counts.count_strings(ask.texts)
+        else:
+            answer = [counts.count_request(ask.request)]
+
+
+async def drive_async(steps: Steps[T], answer_ask: Callable[[Ask], Awaitable[Sequence[int]]]) -> T:
+    """Run ``steps`` with a counter that is asked over the network."""
+    answer: Sequence[int] | None = None
+    while True:
+        try:
+            ask = steps.send(answer) if answer is not None else next(steps)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+        answer = await answer_ask(ask)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What was counted before a request against what the backend says it read."""
+
+    counted_tokens: int
+    used_tokens: int
+
+    @property
+    def difference(self) -> int:
+        """Tokens that the count was short of (positive) or over (negative)."""
+        return self.used_tokens - self.counted_tokens
+
+    @property
+    def is_exact(self) -> bool:
+        return self.difference == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What past mismatches teach the next count, apart for requests with and without tools."""
+
+    plain_tokens: int = 0
+    tools_tokens: int = 0
+
+    def of(self, request: Request) -> int:
+        """Return what to add to the count of ``request``."""
+        return self.tools_tokens if request.get("tools") else self.plain_tokens
+
+    def learn(self, request: Request, reconciled: Reconciled) -> Correction:
+        """Return the correction after one answer. A count that was exact changes nothing."""
+        if reconciled.is_exact:
+            return self
+        tokens = self.of(request) + reconciled.difference
+        if request.get("tools"):
+            return Correction(self.plain_tokens, tokens)
+        return Correction(tokens, self.tools_tokens)

@@ -1,0 +1,274 @@
+"""Which tools a conversation is about: BM25 over their words, and what every task needs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+#: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009).
+_K1, _B = 1.2, 0.75
+#: A word of a tool's name says more about it than a word of its description.
+_NAME_WEIGHT = 6
+#: Words that an editor's tools and its users say differently. A user's word on the left asks
+#: for the tools' words on the right.
+_SYNONYMS: dict[str, str] = {
+    "add": "edit replace create insert write",
+    "api": "documentation web fetch",
+    "apply": "edit replace patch",
+    "ask": "question followup",
+    "branch": "git command terminal",
+    "browser": "browser preview url open page navigate screenshot",
+    "bug": "error read search edit",
+    "build": "task run terminal command build",
+    "cell": "notebook cell",
+    "change": "edit replace diff change",
+    "clone": "git terminal command",
+    "codebase": "semantic search codebase grep",
+    "commit": "git changed diff terminal command",
+    "compile": "error build terminal command task",
+    "coverage": "test run coverage",
+    "create": "create write new file",
+    "debug": "error terminal test debug",
+    "defined": "definition symbol search usage grep",
+    "definition": "definition symbol search usage",
+    "delete": "delete remove terminal command edit",
+    "dependency": "install package terminal command",
+    "diagnostic": "error problem diagnostic",
+    "diff": "diff git changed",
+    "directory": "list directory dir folder",
+    "docker": "terminal command run",
+    "docs": "fetch web documentation url",
+    "document": "fetch web documentation write",
+    "error": "error problem diagnostic failure lint",
+    "execute": "run execute terminal command",
+    "extension": "extension vscode install",
+    "fail": "failure test error",
+    "failure": "failure test error",
+    "failing": "failure test error",
+    "file": "file",
+    "find": "search grep find glob",
+    "fix": "edit replace error read",
+    "folder": "list directory dir folder",
+    "function": "symbol definition search",
+    "git": "git terminal command changed diff",
+    "glob": "glob file search pattern",
+    "http": "fetch web url",
+    "https": "fetch web url",
+    "implement": "edit create replace write",
+    "implementation": "usage definition symbol search",
+    "install": "install package terminal command",
+    "issue": "github issue error",
+    "jupyter": "notebook",
+    "kill": "terminal kill",
+    "launch": "run task terminal launch",
+    "line": "read file",
+    "lint": "error lint diagnostic terminal",
+    "list": "list directory",
+    "log": "output terminal log",
+    "look": "read view search",
+    "make": "create edit terminal",
+    "migrate": "edit replace terminal",
+    "modify": "edit replace",
+    "move": "terminal command move rename",
+    "npm": "terminal command run install package task",
+    "online": "web search fetch",
+    "open": "open read view",
+    "output": "output terminal result",
+    "package": "install package terminal",
+    "page": "fetch web page url browser",
+    "pip": "install package terminal command python",
+    "plan": "todo plan task list",
+    "preview": "browser preview open",
+    "problem": "error problem diagnostic",
+    "process": "terminal output process background",
+    "project": "workspace project",
+    "pull": "git github terminal",
+    "pytest": "test run terminal command",
+    "read": "read file",
+    "refactor": "edit replace rename usage",
+    "reference": "usage reference symbol",
+    "remember": "memory",
+    "remove": "edit replace delete remove",
+    "rename": "rename usage edit replace symbol",
+    "replace": "replace edit",
+    "repo": "repository github git",
+    "repository": "repository github git",
+    "research": "web fetch search agent",
+    "review": "changed diff git read",
+    "run": "run execute terminal command task",
+    "scaffold": "workspace project new create",
+    "screenshot": "image screenshot view browser",
+    "search": "search grep find",
+    "server": "terminal background run command",
+    "shell": "terminal command shell bash",
+    "show": "read view list",
+    "start": "run terminal start task",
+    "step": "todo plan task",
+    "structure": "list directory tree",
+    "summarize": "read fetch summary",
+    "symbol": "symbol usage definition",
+    "task": "task",
+    "terminal": "terminal",
+    "test": "test run",
+    "todo": "todo",
+    "track": "todo plan",
+    "tree": "list directory tree",
+    "understand": "read search semantic",
+    "update": "edit replace update",
+    "url": "fetch web url",
+    "usage": "usage reference symbol",
+    "use": "usage reference",
+    "used": "usage reference symbol",
+    "view": "read view file",
+    "watch": "terminal background task",
+    "web": "web fetch search url",
+    "webpage": "web fetch page url",
+    "website": "web fetch page url",
+    "where": "search grep find usage",
+    "workspace": "workspace project list",
+    "write": "write create edit file",
+}
+#: What nearly every programming task comes to, whatever was asked first: look, find, change,
+#: run. Each row is one need, its name words, and what the best tool for it gains.
+_NEEDS: tuple[tuple[tuple[str, ...], float], ...] = (
+    (("read file", "view file", "read", "view", "open file"), 3.0),
+    (("replace string file", "str replace", "edit", "replace file", "search replace"), 3.0),
+    (("run terminal", "execute command", "bash", "terminal", "shell", "run command"), 3.0),
+    (("grep", "search files", "regex search", "file content search", "search"), 2.4),
+    (("list dir", "list files", "ls", "list directory", "list"), 2.4),
+    (("create file", "write file", "write to file", "create new file", "write"), 2.2),
+    (("file search", "glob", "find path", "file glob search", "find file"), 1.2),
+    (("get errors", "diagnostics", "problems", "errors"), 1.0),
+)
+_STOP = frozenset(
+    re.findall(
+        r"\w+",
+        "a an and are as at be but by can could do does for from get has have how i if in into is "
+        "it its me my no not of on or our please should so some tell that the their them then "
+        "there these they this to was we what when which who why will with would you your",
+    )
+)
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_TAGGED = re.compile(
+    r"<(userRequest|user_request|user_query|task|user_message|question|feedback)>\s*(.*?)\s*</\1>",
+    re.DOTALL,
+)
+_BLOCK = re.compile(r"<([A-Za-z][\w-]*)(?: [^<>]*)?>.*?</\1>", re.DOTALL)
+_FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_URL = re.compile(r"https?://\S+")
+_QUERY_CHARS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class ToolText:
+    """What ranking reads of a tool."""
+
+    name: str
+    text: str
+
+
+def words(text: str) -> list[str]:
+    """Split text and identifiers into lower-case stems: ``listDir``, ``list_dirs`` -> list, dir."""
+    return [_stem(word.lower()) for word in _WORD.findall(text)]
+
+
+@lru_cache(maxsize=8192)
+def _stem(word: str) -> str:
+    for suffix, keep in (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("s", "")):
+        if not word.endswith(suffix) or len(word) - len(suffix) < 3:
+            continue
+        if suffix == "s" and word.endswith(("ss", "us", "is")):
+            return word
+        stem = word[: len(word) - len(suffix)] + keep
+        doubled = suffix in {"ing", "ed"} and stem[-1] == stem[-2] and stem[-1] not in "ls"
+        return stem[:-1] if doubled else stem
+    return word[:-1] if len(word) > 4 and word.endswith("e") else word
+
+
+_EXPANSIONS = {_stem(word): tuple(words(others)) for word, others in _SYNONYMS.items()}
+_NEED_WORDS = tuple(
+    (tuple(tuple(words(phrase)) for phrase in phrases), gain) for phrases, gain in _NEEDS
+)
+_STOP_STEMS = frozenset(_stem(word) for word in _STOP)
+
+
+def question_in(text: str) -> str:
+    """Return what the user asks, without the context that editors wrap around it."""
+    tagged = _TAGGED.findall(text)
+    if tagged:
+        return "\n".join(body for _, body in tagged)[-_QUERY_CHARS:]
+    bare = _FENCE.sub(" ", _BLOCK.sub(" ", text)).strip()
+    return (bare or text)[-_QUERY_CHARS:]
+
+
+@lru_cache(maxsize=64)
+def _index(tools: tuple[ToolText, ...]) -> _Index:
+    return _Index(tools)
+
+
+class _Index:
+    def __init__(self, tools: tuple[ToolText, ...]) -> None:
+        self.tools = tools
+        self.names = [tuple(words(tool.name)) for tool in tools]
+        self.counts = [
+            Counter(words(tool.text)) + Counter(dict.fromkeys(name, _NAME_WEIGHT))
+            for tool, name in zip(tools, self.names, strict=True)
+        ]
+        self.lengths = [sum(count.values()) for count in self.counts]
+        self.mean_length = sum(self.lengths) / max(1, len(tools))
+        documents = Counter(word for count in self.counts for word in count)
+        total = len(tools)
+        self.idf = {
+            word: math.log(1 + (total - seen + 0.5) / (seen + 0.5))
+            for word, seen in documents.items()
+        }
+        self.priors = _priors(self.names)
+
+    def scores(self, query: dict[str, float]) -> list[float]:
+        return [self._score(index, query) for index in range(len(self.tools))]
+
+    def _score(self, index: int, query: dict[str, float]) -> float:
+        counts = self.counts[index]
+        norm = _K1 * (1 - _B + _B * self.lengths[index] / self.mean_length)
+        total = self.priors[index]
+        for word, weight in query.items():
+            frequency = counts.get(word, 0)
+            if frequency:
+                total += weight * self.idf[word] * frequency * (_K1 + 1) / (frequency + norm)
+        return total
+
+
+def _priors(names: Sequence[tuple[str, ...]]) -> list[float]:
+    priors = [0.0] * len(names)
+    for phrases, gain in _NEED_WORDS:
+        for phrase in phrases:
+            found = [i for i, name in enumerate(names) if set(phrase) <= set(name)]
+            if found:
+                best = min(found, key=lambda i: (len(names[i]), i))
+                priors[best] = max(priors[best], gain)
+                break
+    return priors
+
+
+def _query(text: str) -> dict[str, float]:
+    """Return the weighted words of a question; each word counts once, synonyms for less."""
+    weights: dict[str, float] = {}
+    if _URL.search(text):
+        text += " fetch url webpage"
+    for word in dict.fromkeys(words(text)):
+        if word in _STOP_STEMS:
+            continue
+        weights[word] = max(weights.get(word, 0.0), 1.0)
+        for other in _EXPANSIONS.get(word, ()):
+            weights[other] = max(weights.get(other, 0.0), 0.6)
+    return weights
+
+
+@lru_cache(maxsize=512)
+def scores(tools: tuple[ToolText, ...], question: str) -> tuple[float, ...]:
+    """Return how well each tool fits ``question``; higher fits better. Deterministic."""
+    return tuple(_index(tools).scores(_query(question)))

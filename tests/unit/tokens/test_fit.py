@@ -1,0 +1,220 @@
+"""A fitted request fits, keeps what it must, cuts in order, and stays the same over turns."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.fixtures.agent import agent_request, growing_conversation
+from tests.unit.tokens.strategies import WordCounter, requests
+
+from stoker.tokens import (
+    Calibration,
+    ContextLengthExceededError,
+    Fit,
+    budget_for,
+    calibrate,
+    drive,
+    fit,
+)
+from stoker.tokens.conversation import used_tools
+
+COUNTER = WordCounter()
+CALIBRATION = drive(calibrate(), COUNTER)
+
+
+def fitted(request: dict[str, Any], window: int, max_prompt_tokens: int | None = None) -> Fit:
+    budget = budget_for(window, request.get("max_tokens"), max_prompt_tokens=max_prompt_tokens)
+    return drive(fit(request, budget, calibration=CALIBRATION), WordCounter())
+
+
+def names(request: Any) -> list[str]:
+    return [tool["function"]["name"] for tool in request.get("tools", ())]
+
+
+def test_a_request_that_surely_fits_is_neither_counted_nor_changed() -> None:
+    request = agent_request()
+    counter = WordCounter()
+    result = drive(fit(request, budget_for(2_000_000)), counter)
+    assert result.request is request
+    assert result.prompt_tokens is None
+    assert counter.asked == []
+
+
+def test_a_request_that_fits_by_count_is_not_changed() -> None:
+    request = agent_request()
+    result = fitted(request, 40_000)
+    assert result.request is request
+    assert not result.cuts.any
+    assert result.header() == "none"
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(requests(), st.integers(64, 4000))
+def test_what_comes_out_fits_or_says_by_how_much_it_does_not(
+    request: dict[str, Any], window: int
+) -> None:
+    before = copy.deepcopy(request)
+    budget = budget_for(window, request.get("max_tokens"))
+    try:
+        result = fitted(request, window)
+    except ContextLengthExceededError as error:
+        assert error.over_tokens > 0
+        assert error.limit_tokens == budget.hard_prompt_tokens
+        return
+    assert request == before
+    exact = COUNTER.count_request(result.request)
+    assert exact + result.request.get("max_tokens", budget.answer_tokens) <= window
+    assert_well_formed(result.request, request)
+
+
+def assert_well_formed(after: Any, before: dict[str, Any]) -> None:
+    last_user = [m for m in before["messages"] if m["role"] == "user"][-1]
+    assert last_user in after["messages"]
+    open_calls: set[str] = set()
+    for message in after["messages"]:
+        if message["role"] == "tool":
+            assert message["tool_call_id"] in open_calls
+            open_calls.remove(message["tool_call_id"])
+            continue
+        assert not open_calls, "a call was parted from its result"
+        for call in message.get("tool_calls") or ():
+            json.loads(call["function"]["arguments"])
+            open_calls.add(call["id"])
+    assert not open_calls
+    kept = set(names(after))
+    assert kept <= set(names(before))
+    assert used_tools(before["messages"]) & set(names(before)) <= kept
+    if "tool_choice" in before:
+        assert before["tool_choice"]["function"]["name"] in kept
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(requests(), st.integers(200, 2000))
+def test_the_same_request_is_always_cut_the_same_way(request: dict[str, Any], window: int) -> None:
+    try:
+        first = fitted(request, window)
+    except ContextLengthExceededError:
+        return
+    assert fitted(copy.deepcopy(request), window) == first
+
+
+@pytest.mark.parametrize("window", [2048, 4096, 8192, 16384, 32768])
+def test_thirty_turns_of_an_agent_fit_every_window(window: int) -> None:
+    for request in growing_conversation(30):
+        result = fitted(request, window)
+        assert COUNTER.count_request(result.request) <= budget_for(window).prompt_tokens
+        assert_well_formed(result.request, request)
+
+
+def test_the_prefix_stays_the_same_over_turns() -> None:
+    texts = [
+        json.dumps([r.request.get("tools"), r.request["messages"]], ensure_ascii=False)
+        for r in (fitted(request, 8192) for request in growing_conversation(30))
+    ]
+    shares = [
+        len(_common(before, after)) / len(after) for before, after in itertools.pairwise(texts)
+    ]
+    assert sum(shares) / len(shares) >= 0.8
+
+
+def _common(before: str, after: str) -> str:
+    pairs = zip(before, after, strict=False)
+    return "".join(a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def test_schemas_shrink_before_tools_go() -> None:
+    request = agent_request()
+    size = COUNTER.count_request(request)
+    results = [fitted(request, int(size * part) * 4 // 3) for part in (0.95, 0.7, 0.5, 0.2)]
+    levels = [result.cuts.schemas for result in results]
+    assert levels == sorted(levels, key=["as sent", "compact", "short", "minimal"].index)
+    assert results[0].cuts.tools_dropped == ()
+    assert results[-1].cuts.tools_dropped != ()
+    for result in results:
+        assert not result.cuts.tools_dropped or result.cuts.schemas == "minimal"
+
+
+def test_old_results_shrink_before_turns_go() -> None:
+    result_text = "\n".join(f"line {i} of the file" for i in range(400))
+    call = {"id": "c", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}
+    old = [
+        {"role": "user", "content": "first question"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": result_text},
+        {"role": "assistant", "content": "done"},
+    ]
+    request = {"model": "m", "messages": [*old, {"role": "user", "content": "second question"}]}
+    result = fitted(request, 2000)
+    assert result.cuts.messages_dropped == 0
+    assert result.cuts.results_shortened == 1
+    short = result.request["messages"][2]["content"]
+    assert short.startswith("line 0 of the file\n")
+    assert short.endswith("line 399 of the file")
+    assert "lines left out" in short
+
+
+def test_oldest_turns_go_whole_with_one_line_that_says_so() -> None:
+    turns = [
+        {"role": role, "content": f"{role} {i} " + "word " * 100}
+        for i in range(20)
+        for role in ("user", "assistant")
+    ]
+    head = {"role": "system", "content": "You help."}
+    last = {"role": "user", "content": "and now?"}
+    request = {"model": "m", "messages": [head, *turns, last]}
+    result = fitted(request, 2048)
+    kept = result.request["messages"]
+    assert result.cuts.messages_dropped > 0
+    assert kept[0]["content"].startswith("You help.\n[Earlier messages")
+    assert kept[1:] == [*turns, last][-len(kept) + 1 :]
+    assert kept[1]["role"] == "user"
+
+
+def test_the_system_prompt_is_cut_last_and_keeps_both_ends() -> None:
+    system = "Begin. " + "Rule about something. " * 600 + "End."
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": "hi"}]
+    result = fitted({"model": "m", "messages": messages}, 1024)
+    short = result.request["messages"][0]["content"]
+    assert short.startswith("Begin.")
+    assert short.endswith("End.")
+    assert result.cuts.system_chars_cut == len(system) - len(short)
+
+
+def test_a_last_message_that_is_too_long_is_refused_with_its_excess() -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "word " * 5000}]}
+    with pytest.raises(ContextLengthExceededError) as caught:
+        fitted(request, 2048)
+    assert caught.value.over_tokens == 5004 - 1536
+    assert str(5004 - 1536) in caught.value.what
+
+
+def test_a_lack_of_time_alone_refuses_nothing() -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "word " * 5000}]}
+    assert fitted(request, 32768, max_prompt_tokens=2000).prompt_tokens == 5004
+
+
+def test_too_large_a_max_tokens_is_clamped_and_an_absent_one_left_alone() -> None:
+    messages = [{"role": "user", "content": "word " * 100}]
+    clamped = fitted({"model": "m", "messages": messages, "max_tokens": 10**6}, 2048)
+    assert clamped.request["max_tokens"] == clamped.max_tokens == 2048 - 104
+    assert "max_tokens" not in fitted({"model": "m", "messages": messages}, 2048).request
+
+
+def test_the_record_names_tools_and_holds_no_content() -> None:
+    result = fitted(agent_request("a secret question"), 4096)
+    assert result.cuts.tools_kept + len(result.cuts.tools_dropped) == 39
+    assert "secret" not in result.header() + repr(result.cuts)
+    assert result.header().startswith("schemas=minimal; tools=39>")
+    assert result.header().isascii()
+
+
+def test_calibration_measures_what_a_template_adds() -> None:
+    assert isinstance(CALIBRATION, Calibration)
+    assert 0.9 < CALIBRATION.tool_factor < 1.1
+    assert CALIBRATION.message_tokens == 5
