@@ -1,5 +1,6 @@
 """Pure functions from (host, model) to a plan. Nothing here reads a file or opens a socket."""
 
+from stoker.planning.choose import choose
 from stoker.planning.types import Argument, MemoryPrediction, Plan
 
-__all__ = ["Argument", "MemoryPrediction", "Plan"]
+__all__ = ["Argument", "MemoryPrediction", "Plan", "choose"]

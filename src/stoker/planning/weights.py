@@ -1,0 +1,177 @@
+"""How many weights a model has, part by part, counted from its shape.
+
+What a part weighs depends on where quantization stops: embeddings, the output head, routers and
+norms stay wide in nearly every published checkpoint. What a token costs depends on which parts it
+passes through. Both need the parts apart, which is why they are counted and not guessed from the
+total.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stoker.models import Architecture, AttentionLayers, Experts, RecurrentLayers
+
+#: Families whose feed-forward part has two matrices (up, down) in place of three (gate, up, down).
+_UNGATED_FAMILIES = frozenset(
+    {"starcoder2", "gpt2", "gpt_bigcode", "gpt_neox", "phi", "mpt", "bloom", "nemotron_h"}
+)
+#: Families whose configuration class ties the output head to the embedding unless told otherwise.
+_TIED_FAMILIES = ("gemma", "cohere", "starcoder2", "gpt2", "gpt_bigcode")
+
+
+@dataclass(frozen=True, slots=True)
+class WeightCount:
+    """Parameters by part. ``experts`` counts all routed experts of all layers."""
+
+    #: The input embedding, and the output head of the same size.
+    embedding: int
+    attention: int
+    recurrent: int
+    dense: int
+    shared_experts: int
+    experts: int
+    routers: int
+    #: The output head is the embedding, stored once.
+    tied: bool
+
+    @property
+    def total(self) -> int:
+        """All parameters that are stored."""
+        return self.embedding * (1 if self.tied else 2) + self.always_read + self.experts
+
+    @property
+    def always_read(self) -> int:
+        """What of the blocks every token passes through, whatever it is routed to."""
+        return self.attention + self.recurrent + self.dense + self.shared_experts + self.routers
+
+
+def count_weights(architecture: Architecture) -> WeightCount:
+    """The parameters of a model of this shape, by part. Norms and biases are left out (< 0.1 %)."""
+    raw, hidden = architecture.raw, architecture.hidden_size
+    experts = architecture.experts
+    matrices = _feed_forward_matrices(architecture)
+    tied = architecture.tie_word_embeddings
+    if tied is None:
+        tied = architecture.family.startswith(_TIED_FAMILIES)
+    return WeightCount(
+        embedding=architecture.vocab_size * hidden,
+        attention=sum(_attention(group, architecture) for group in architecture.attention),
+        recurrent=sum(_recurrent(group, raw, hidden) for group in architecture.recurrent),
+        dense=_dense(architecture, matrices),
+        shared_experts=matrices * hidden * experts.shared_intermediate_size * experts.num_layers
+        if experts
+        else 0,
+        experts=_routed(experts, hidden, matrices) if experts else 0,
+        routers=experts.num_layers * experts.num_experts * hidden if experts else 0,
+        tied=tied,
+    )
+
+
+def _feed_forward_matrices(architecture: Architecture) -> int:
+    return 2 if architecture.family in _UNGATED_FAMILIES else 3
+
+
+def _attention(group: AttentionLayers, architecture: Architecture) -> int:
+    raw, hidden = architecture.raw, architecture.hidden_size
+    if group.kind == "latent":
+        one = _latent(raw, hidden, architecture.num_attention_heads)
+    elif raw.get("compress_ratios"):
+        one = _compressed(raw, architecture, group)
+    else:
+        heads = _query_heads(group, architecture)
+        output = group.value_dim or group.key_dim
+        query = heads * group.key_dim * (2 if raw.get("attn_output_gate") else 1)
+        keys_values = group.num_kv_heads * (group.key_dim + group.value_dim)
+        one = hidden * (query + keys_values + heads * output)
+    return group.num_layers * one
+
+
+def _query_heads(group: AttentionLayers, architecture: Architecture) -> int:
+    sliding = _int(architecture.raw, "swa_num_attention_heads")
+    if group.kind == "sliding" and sliding:
+        return sliding
+    return architecture.num_attention_heads
+
+
+def _latent(raw: Mapping[str, Any], hidden: int, heads: int) -> int:
+    """One layer of multi-head latent attention (DeepSeek V2: arXiv:2405.04434, section 2.1)."""
+    nope, rope = _int(raw, "qk_nope_head_dim"), _int(raw, "qk_rope_head_dim")
+    value = _int(raw, "v_head_dim") or nope
+    rank = _int(raw, "kv_lora_rank")
+    query_rank = _int(raw, "q_lora_rank")
+    per_query = heads * (nope + rope)
+    query = (hidden + per_query) * query_rank if query_rank else hidden * per_query
+    down = hidden * (rank + rope)
+    up = rank * heads * (nope + value)
+    indexer = query_rank * _int(raw, "index_n_heads") * _int(raw, "index_head_dim")
+    return query + down + up + heads * value * hidden + indexer
+
+
+def _compressed(raw: Mapping[str, Any], architecture: Architecture, group: AttentionLayers) -> int:
+    """One layer of DeepSeek V4's attention: low-rank queries and outputs, one wide key."""
+    hidden, heads = architecture.hidden_size, architecture.num_attention_heads
+    query_rank = _int(raw, "q_lora_rank")
+    query = query_rank * (hidden + heads * group.key_dim)
+    output_rank, groups = _int(raw, "o_lora_rank"), _int(raw, "o_groups") or 1
+    wide = heads * group.key_dim
+    output = wide * output_rank + groups * output_rank * hidden if output_rank else wide * hidden
+    compressor = 2 * hidden * group.key_dim if group.compress_ratio > 1 else 0
+    indexer = query_rank * _int(raw, "index_n_heads") * group.index_dim
+    return query + hidden * group.key_dim + output + compressor + indexer
+
+
+def _recurrent(group: RecurrentLayers, raw: Mapping[str, Any], hidden: int) -> int:
+    if group.kind == "gated_delta":
+        heads = _int(raw, "linear_num_value_heads")
+        key = _int(raw, "linear_num_key_heads") * _int(raw, "linear_key_head_dim")
+        value = heads * _int(raw, "linear_value_head_dim")
+        one = hidden * (2 * key + 2 * value + 2 * heads) + value * hidden
+    elif group.kind == "mamba2":
+        heads = _int(raw, "mamba_num_heads", "mamba_n_heads")
+        inner = heads * _int(raw, "mamba_head_dim", "mamba_d_head")
+        state = _int(raw, "n_groups", "mamba_n_groups") * _int(
+            raw, "ssm_state_size", "mamba_d_state"
+        )
+        one = hidden * (2 * inner + 2 * state + heads) + inner * hidden
+    elif group.kind == "short_conv":
+        one = 4 * hidden * hidden
+    else:
+        # Kimi delta attention and lightning attention: query, key, value, gate and output, each
+        # about as wide as the model.
+        one = 5 * hidden * hidden
+    return group.num_layers * one
+
+
+def _dense(architecture: Architecture, matrices: int) -> int:
+    blocks = architecture.raw.get("block_configs")
+    if isinstance(blocks, list):
+        return sum(_searched_width(architecture, block["ffn"]) for block in blocks)
+    layers = architecture.num_dense_layers
+    if layers is None:
+        layers = 0 if architecture.experts else architecture.num_layers
+    return layers * matrices * architecture.hidden_size * (architecture.intermediate_size or 0)
+
+
+def _searched_width(architecture: Architecture, ffn: Mapping[str, Any]) -> int:
+    """Nemotron-NAS gives each block its own width, as a multiple of the hidden size."""
+    hidden = architecture.hidden_size
+    if ffn.get("no_op"):
+        return 0
+    if ffn.get("replace_with_linear"):
+        return hidden * hidden
+    width = int(2 * float(ffn["ffn_mult"]) * hidden / 3)
+    return 3 * hidden * (width + -width % 256)
+
+
+def _routed(experts: Experts, hidden: int, matrices: int) -> int:
+    width = experts.latent_size or hidden
+    one = matrices * width * experts.intermediate_size
+    adapters = 2 * hidden * experts.latent_size if experts.latent_size else 0
+    return experts.num_layers * (experts.num_experts * one + adapters)
+
+
+def _int(raw: Mapping[str, Any], *names: str) -> int:
+    return next((int(raw[name]) for name in names if raw.get(name) is not None), 0)

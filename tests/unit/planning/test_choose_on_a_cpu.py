@@ -1,0 +1,94 @@
+"""On a machine with no GPU: the largest model that fits and that somebody would wait for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from stoker.errors import StokerError, UsageError
+from stoker.host import Cpu, Host, Memory
+from stoker.models.catalogue import entries
+from stoker.planning import choose
+
+GIB = 1024**3
+MODELS = {entry.model.id: entry.model for entry in entries()}
+CODERS = [m for m in MODELS.values() if m.id not in ("qwen2.5-coder-3b",)]
+
+
+def host(cores: int, available_gib: float) -> Host:
+    memory = Memory(total_bytes=int(available_gib * GIB), available_bytes=int(available_gib * GIB))
+    return Host("Linux", "x86_64", Cpu("any", cores, cores, avx2=True), memory)
+
+
+@pytest.mark.parametrize(
+    ("cores", "available_gib", "chosen"),
+    [
+        (2, 22, "qwen2.5-coder-0.5b"),
+        (4, 6, "qwen2.5-coder-1.5b"),
+        (8, 14, "qwen2.5-coder-1.5b"),
+        (32, 60, "qwen2.5-coder-7b"),
+        (2, 0.9, "smollm2-135m"),
+    ],
+)
+def test_the_largest_model_that_answers_fast_enough_is_chosen(
+    cores: int, available_gib: float, chosen: str
+) -> None:
+    assert choose(host(cores, available_gib), CODERS).model.id == chosen
+
+
+def test_a_small_cpu_gives_the_coder_its_whole_context_and_two_slots() -> None:
+    plan = choose(host(2, 22), CODERS)
+    assert (plan.max_model_len, plan.parallel) == (32_768, 2)
+    assert plan.argument("n_ctx") == 65_536
+
+
+def test_less_memory_gives_a_shorter_context_and_never_more_than_the_budget() -> None:
+    plan = choose(host(2, 1.5), [MODELS["qwen2.5-coder-0.5b"]])
+    assert 2048 <= plan.max_model_len < 32_768
+    assert plan.memory.total_bytes <= plan.memory.budget_bytes
+
+
+def test_a_model_that_was_named_is_planned_though_it_is_slow() -> None:
+    plan = choose(host(2, 22), [MODELS["qwen2.5-coder-7b"]])
+    assert any("slow" in reason for reason in plan.reasons)
+
+
+def test_the_first_source_of_a_model_wins() -> None:
+    model = MODELS["qwen2.5-coder-0.5b"]
+    plan = choose(host(2, 22), [replace(model, origin="hub"), replace(model, origin="disk")])
+    assert plan.model.origin == "hub"
+
+
+def test_a_context_beyond_the_models_own_is_refused_with_its_limit() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose(host(2, 22), [MODELS["smollm2-135m"]], context=10_000)
+    assert "8,192" in caught.value.why
+
+
+def test_a_context_that_does_not_fit_is_refused_with_what_it_needs() -> None:
+    with pytest.raises(StokerError, match="does not fit") as caught:
+        choose(host(2, 2), [MODELS["qwen2.5-coder-7b"]], context=32_768)
+    assert "4.4 GiB of weights" in caught.value.why
+
+
+def test_an_engine_that_needs_a_gpu_is_refused_without_one() -> None:
+    with pytest.raises(UsageError, match="vllm"):
+        choose(host(2, 22), CODERS, engine="vllm")
+
+
+def test_nothing_to_choose_from_is_said() -> None:
+    with pytest.raises(StokerError, match="no model to choose from"):
+        choose(host(2, 22), [])
+
+
+def test_every_argument_says_why() -> None:
+    plan = choose(host(2, 22), CODERS)
+    assert all(argument.reason.endswith(".") for argument in plan.arguments)
+
+
+def test_what_the_plan_keeps_of_lost_conversations_fits_beside_it() -> None:
+    plan = choose(host(2, 3), CODERS)
+    kept = plan.argument("cache_ram_mib")
+    assert isinstance(kept, int)
+    assert plan.memory.total_bytes + kept * 1024**2 <= plan.memory.budget_bytes
