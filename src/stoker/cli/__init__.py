@@ -1,7 +1,7 @@
 """The command line: parse, call, render. No logic lives here.
 
-Each command is a module of this package with one function ``command``; it is imported only when
-it is used, which keeps ``stoker --help`` quick.
+Each command is a module of this package with one function ``command``, and an ``app`` where it
+has subcommands. It is imported only when it is used, which keeps ``stoker --help`` quick.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 from typer.core import TyperGroup
-from typer.main import get_command_from_info
+from typer.main import get_command, get_command_from_info
 from typer.models import CommandInfo
 
 #: Command -> (module of this package, one line of help: the first line of its docstring).
@@ -21,6 +21,7 @@ COMMANDS = {
     "restart": ("restart", "Stop the deployment and start the same plan again."),
     "status": ("status", "Show the deployment: state, endpoint, model, engine, memory."),
     "logs": ("logs", "Show the log of the gateway and the engine."),
+    "models": ("models", "List the models that Stoker knows; add one of your own."),
     "version": ("version", "Show the versions of Stoker and what it runs on."),
 }
 
@@ -37,6 +38,8 @@ class LazyGroup(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}")
+        if hasattr(module, "app"):  # it has subcommands
+            return get_command(module.app)
         info = CommandInfo(name=cmd_name, callback=module.command)
         return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
 

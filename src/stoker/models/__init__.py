@@ -4,6 +4,7 @@
 ``fetch`` brings it to this machine.
 """
 
+from stoker.models.additions import add_model
 from stoker.models.choice import available, candidates, fetch, load, resolve
 from stoker.models.config import architecture_from_config
 from stoker.models.model_catalogue import (
@@ -49,6 +50,7 @@ __all__ = [
     "RecurrentLayers",
     "Variant",
     "WheelPart",
+    "add_model",
     "architecture_from_config",
     "available",
     "candidates",
