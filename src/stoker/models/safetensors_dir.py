@@ -149,7 +149,7 @@ def _tensors(shard: Path) -> dict[str, Any]:
         try:
             header = json.loads(file.read(length))
             tensors = {name: row for name, row in header.items() if name != "__metadata__"}
-            ends = [row["data_offsets"][1] for row in tensors.values()]
+            ends = [row["data_offsets"][1] for row in tensors.values() if prod(row["shape"]) >= 0]
             needed = 8 + length + max(ends, default=0)
         except (ValueError, AttributeError, KeyError, IndexError, TypeError, RecursionError):
             raise _unusable(shard, "Its header is damaged.") from None
