@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from stoker.errors import StokerError
-from stoker.models.catalogue import Entry, entries
+from stoker.errors import StokerError, UsageError
+from stoker.models.gguf_catalogue import Entry, entries
+from stoker.models.model_catalogue import find_known_model, nearest_models
 from stoker.models.sources import bundled, disk, local, package_index, store
 from stoker.models.types import Model, Origin
 
@@ -62,12 +63,7 @@ def resolve(
     if entry is not None:
         return _known(entry, here, hub=online, index=not offline)
     found = [_from_disk(f) for f in here if name.casefold() in _names(f)]
-    match = _HUB_ID.fullmatch(name)
-    if match is None and not found:
-        raise _unknown(name, here)
-    if match is not None and not found:
-        found = _ask_hub(name, match, allowed=online)
-    return found
+    return found or _ask_hub(name, _hub_ids(name, here), allowed=online)
 
 
 def available() -> list[Model]:
@@ -215,10 +211,33 @@ def _known(entry: Entry, here: list[disk.Found], *, hub: bool, index: bool) -> l
     return sorted(found, key=lambda model: model.path is None)
 
 
-def _ask_hub(name: str, match: re.Match[str], *, allowed: bool) -> list[Model]:
+def _hub_ids(name: str, here: list[disk.Found]) -> list[tuple[str, str | None]]:
+    """The repositories, with quantization or file, that ``name`` means: an id, or a known model."""
+    match = _HUB_ID.fullmatch(name)
+    if match is not None:
+        return [(match["repo"], match["selector"])]
+    try:
+        known, variant = find_known_model(name)
+    except UsageError:
+        raise _unknown(name, here) from None
+    # A short name leaves open which weights: plain for a GPU, GGUF for llama.cpp.
+    ggufs = [v for v in known.variants if v.format == "gguf"] if variant.id == known.id else []
+    return [(v.id, v.file) for v in (variant, *ggufs)]
+
+
+def _ask_hub(name: str, ids: list[tuple[str, str | None]], *, allowed: bool) -> list[Model]:
+    """What the hub has under any of ``ids``; the first error where it has none."""
     if not allowed:
         raise _not_here(name)
-    found: list[Model] = _hub().find(match["repo"], match["selector"])
+    found: list[Model] = []
+    errors: list[StokerError] = []
+    for repo, selector in ids:
+        try:
+            found += _hub().find(repo, selector)
+        except StokerError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
     return found
 
 
@@ -234,14 +253,12 @@ def _not_here(name: str) -> StokerError:
     )
 
 
-def _unknown(name: str, here: list[disk.Found]) -> StokerError:
-    known = [entry.model.id for entry in entries()]
-    near = difflib.get_close_matches(
-        name.casefold(), [*known, *(found.id for found in here)], n=3, cutoff=0.5
-    )
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Short names: {', '.join(known)}."
-    return StokerError(
+def _unknown(name: str, here: list[disk.Found]) -> UsageError:
+    local = difflib.get_close_matches(name.casefold(), [found.id for found in here], n=2)
+    near = [*local, *nearest_models(name)]
+    short = ", ".join(entry.model.id for entry in entries())
+    return UsageError(
         f"There is no model {name!r}.",
-        hint,
+        f"Did you mean {' or '.join(near)}?" if near else f"Some that there are: {short}.",
         "Give a short name, a hub id such as org/name, or the path of a GGUF file.",
     )

@@ -258,3 +258,17 @@ def test_a_hub_cannot_write_outside_of_the_models_folder(
     hub.files[REPO] = {"../../../evil-Q4_K_M.gguf": gguf_bytes}
     with pytest.raises(StokerError, match="nothing that can be served"):
         models.resolve(REPO)
+
+
+def test_a_known_models_short_name_offers_its_plain_and_its_gguf_weights(
+    hub: hub_server.Hub, gguf_bytes: bytes
+) -> None:
+    known, _ = models.find_known_model("qwen2.5-coder-32b")
+    (gguf,) = (variant for variant in known.variants if variant.format == "gguf")
+    hub.files[gguf.id] = {"big-Q4_K_M.gguf": gguf_bytes}
+    assert [m.id for m in models.resolve("qwen2.5-coder-32b")] == [f"{gguf.id}:big-Q4_K_M.gguf"]
+    hub.files[known.id] = {
+        "config.json": json.dumps(CONFIG).encode(),
+        "model.safetensors": safetensors({"embed": [100, 64]}),
+    }
+    assert [m.format for m in models.resolve("qwen2.5-coder-32b")] == ["safetensors", "gguf"]

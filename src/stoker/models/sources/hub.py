@@ -29,7 +29,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 
 from stoker.errors import StokerError
 from stoker.models import gguf_file, gguf_header, safetensors_dir
-from stoker.models.catalogue import entries
+from stoker.models.gguf_catalogue import entries
 from stoker.models.sources import store
 from stoker.models.types import HubFile, Model, Progress
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stoker.errors import StokerError
+from stoker.errors import StokerError, UsageError
 from stoker.models import gguf_file, safetensors_dir
 from stoker.models.types import Model
 
@@ -13,7 +13,7 @@ def load(path: Path) -> Model:
     """The model at ``path``. Raises ``StokerError`` where there is none, or it is damaged."""
     path = path.expanduser()
     if not path.exists():
-        raise StokerError(
+        raise UsageError(
             f"There is no file or folder {path}.",
             "",
             "Check the path. A hub id is written org/name, with no dots or slashes in front.",
