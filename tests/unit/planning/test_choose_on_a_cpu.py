@@ -8,7 +8,7 @@ import pytest
 
 from stoker.errors import StokerError, UsageError
 from stoker.host import Cpu, Host, Memory
-from stoker.models.catalogue import entries
+from stoker.models.gguf_catalogue import entries
 from stoker.planning import choose
 
 GIB = 1024**3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.models.catalogue import entries
+from stoker.models.gguf_catalogue import entries
 from stoker.planning.llama_memory import LlamaCache, llama_kv_cache_bytes, llama_memory
 
 MIB = 1024**2
