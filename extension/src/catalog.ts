@@ -1,7 +1,7 @@
 /** Which models there are now: asked at most once at a time, kept while a server blinks. */
 
 import * as vscode from "vscode";
-import { discover, type ServedModel } from "./discovery";
+import { discover, glance, type ServedModel } from "./discovery";
 import type { Server } from "./http";
 import { TokenCounter } from "./tokens";
 
@@ -32,6 +32,7 @@ export interface Outage {
 
 interface Kept {
   readonly at: number;
+  readonly seen: string;
   readonly offers: readonly Offer[];
 }
 
@@ -71,6 +72,20 @@ export class Catalog implements vscode.Disposable {
   refresh(): Promise<readonly Offer[]> {
     this.running ??= this.ask(this.generation);
     return this.running;
+  }
+
+  /** Looks whether anything has changed, with one small request a server. */
+  async watch(): Promise<void> {
+    if (this.running) return;
+    const seen = await Promise.all(
+      this.sources.map(({ server }) => glance(server).catch(() => undefined)),
+    );
+    const same = this.sources.every(
+      ({ server }, at) => seen[at] !== undefined && this.kept.get(server.base)?.seen === seen[at],
+    );
+    const now = this.now();
+    if (!same || this.outages.length) await this.refresh();
+    else for (const [base, kept] of this.kept) this.kept.set(base, { ...kept, at: now });
   }
 
   /** Forgets everything: the endpoint or a key has changed. */
@@ -118,9 +133,9 @@ export class Catalog implements vscode.Disposable {
 
   private async askOne(source: Source) {
     try {
-      const models = await discover(source.server);
+      const [models, seen] = await Promise.all([discover(source.server), glance(source.server)]);
       const offers = models.map((model) => this.offer(source, model));
-      this.kept.set(source.server.base, { at: this.now(), offers });
+      this.kept.set(source.server.base, { at: this.now(), offers, seen });
       return { source, offers, error: undefined };
     } catch (error) {
       this.log.debug(`${source.label}: ${error instanceof Error ? error.message : "failed"}`);

@@ -92,12 +92,21 @@ async function read(response: Response, answer: Answer): Promise<void> {
     const events = done ? parser.flush() : parser.push(decoder.decode(value, { stream: true }));
     for (const data of events) {
       if (data === "[DONE]") {
-        await reader.cancel().catch(() => undefined);
+        // Reading to the very end lets the connection serve the next request.
+        void drain(reader);
         return answer.end();
       }
       answer.take(parseEvent(data));
     }
     if (done) return;
+  }
+}
+
+async function drain(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // The answer is whole: how the connection ends does not matter.
   }
 }
 

@@ -33,6 +33,13 @@ export async function discover(server: Server, signal?: AbortSignal): Promise<Se
   );
 }
 
+/** What changes when a server begins to serve something else: one cheap question. */
+export async function glance(server: Server): Promise<string> {
+  const listed = await ask(server, "/v1/models");
+  const entries = array(object(listed)["data"]).map(object);
+  return JSON.stringify(entries.map(({ id, max_model_len, meta }) => [id, max_model_len, meta]));
+}
+
 async function ask(server: Server, path: string, signal?: AbortSignal, body?: unknown) {
   const options = { timeoutMs: TIMEOUT_MS, ...(signal && { signal }), body };
   return requestJson(server, path, options);

@@ -18,7 +18,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const provider = new Provider(catalog, log);
   const status = new Status(catalog);
   const version = String(context.extension.packageJSON.version);
-  const watch = setInterval(() => void catalog.refresh(), WATCH_MS);
+  const watch = setInterval(() => void catalog.watch(), WATCH_MS);
   context.subscriptions.push(
     log,
     catalog,

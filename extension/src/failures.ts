@@ -94,6 +94,6 @@ export function discoveryMessage(error: unknown, where: string): string {
 
 export function cutAnswerNote(): string {
   return l10n.t(
-    "The answer stops here because the context is full. Ask to continue in a new chat, or serve the model with a larger context.",
+    "The answer stops here: it reached the server's limit. Ask the model to continue, or serve it with a larger context.",
   );
 }

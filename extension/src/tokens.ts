@@ -291,7 +291,7 @@ async function joining(ids: Ids, mark: unknown): Promise<CountAll> {
   const markId = typeof mark === "string" && mark ? await ids(mark) : [];
   if (typeof mark !== "string" || markId.length !== 1) return alone;
   const split: CountAll = async (texts) => splitCounts(await ids(texts.join(mark)), markId[0]);
-  const probes = [" a b", "x\n", "\n y", "{", '"k": 1 '];
+  const probes = [" a b\n", "\n y", '"k": 1 '];
   const [joint, single] = await Promise.all([split(probes), alone(probes)]);
   if (joint.join() !== single.join()) return alone;
   return async (texts) => {

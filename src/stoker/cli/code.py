@@ -1,0 +1,124 @@
+"""``stoker code``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stoker import editor, runtime
+from stoker.cli import output
+from stoker.cli.options import Json, Yes
+from stoker.errors import StokerError, UsageError
+
+Endpoint = Annotated[
+    str | None,
+    typer.Option(help="The server's address. Left out: the deployment that runs here."),
+]
+Only = Annotated[
+    str | None, typer.Option("--editor", help="Only this editor, for example 'VSCodium'.")
+]
+Workspace = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True, file_okay=False, help="Write this folder's settings, not the user's."
+    ),
+]
+Remove = Annotated[bool, typer.Option("--remove", help="Undo what this command has done.")]
+InstallOnly = Annotated[
+    bool, typer.Option("--install-only", help="Install the extension; leave settings alone.")
+]
+
+_QUESTION = "Let the chosen model write chat titles and summaries too (mainAgent)?"
+
+
+def command(
+    *,
+    endpoint: Endpoint = None,
+    only: Only = None,
+    workspace: Workspace = None,
+    remove: Remove = False,
+    install_only: InstallOnly = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Connect VS Code: install the extension and name the endpoint in its settings."""
+    if remove:
+        _remove(json)
+        return
+    found = _editors(only)
+    if install_only:
+        for each in found:
+            editor.install(each)
+        _report_installed(found, json)
+        return
+    address = endpoint or _running_endpoint()
+    utility_model = yes or (not json and sys.stdin.isatty() and typer.confirm(_QUESTION, True))
+    done = [
+        editor.connect(each, address, workspace=workspace, utility_model=utility_model)
+        for each in found
+    ]
+    if json:
+        output.as_json({"endpoint": address, "connections": [asdict(each) for each in done]})
+        return
+    for each, connection in zip(found, done, strict=True):
+        output.say(f"{each.name}: connected to {address} in {connection.settings}")
+        if connection.backup:
+            output.say(f"  The settings as they were: {connection.backup}")
+    output.say("Choose the model in the chat's model picker. Undo: stoker code --remove")
+
+
+def _editors(only: str | None) -> tuple[editor.Editor, ...]:
+    found = editor.find_editors()
+    if only is not None:
+        named = tuple(e for e in found if only.lower() in (e.name.lower(), e.command.name))
+        if not named:
+            names = ", ".join(e.name for e in found) or "none"
+            raise UsageError(f"There is no editor {only} here.", f"Found: {names}.")
+        return named
+    if not found:
+        raise StokerError(
+            "No editor was found.",
+            "None of code, code-insiders, codium, cursor and code-server can be run.",
+            "In VS Code, run 'Shell Command: Install code command in PATH', or install "
+            f"{editor.VSIX} by hand with 'Extensions: Install from VSIX'.",
+        )
+    return found
+
+
+def _running_endpoint() -> str:
+    deployment = runtime.current()
+    if deployment is None:
+        raise UsageError(
+            "There is no endpoint to connect to.",
+            "Nothing runs here, and no --endpoint was given.",
+            "Start one with: stoker up. Or name one: stoker code --endpoint http://HOST:PORT",
+        )
+    return deployment.endpoint
+
+
+def _remove(as_json: bool) -> None:
+    undone = editor.disconnect()
+    if as_json:
+        output.as_json({"undone": [asdict(each) for each in undone]})
+        return
+    if not undone:
+        output.say("There is nothing to undo.")
+    for each in undone:
+        what = ", ".join(each.restored) or "nothing"
+        output.say(f"{each.settings}: restored {what}")
+        for key in each.kept:
+            output.say(f"  {key} was changed since: it stays as it is.")
+        if each.uninstalled:
+            output.say("  The extension is uninstalled.")
+
+
+def _report_installed(found: tuple[editor.Editor, ...], as_json: bool) -> None:
+    if as_json:
+        output.as_json({"installed": [each.name for each in found]})
+        return
+    for each in found:
+        output.say(f"{each.name}: the extension is installed.")
