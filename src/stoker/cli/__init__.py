@@ -21,6 +21,7 @@ COMMANDS = {
     "restart": ("restart", "Stop the deployment and start the same plan again."),
     "status": ("status", "Show the deployment: state, endpoint, model, engine, memory."),
     "logs": ("logs", "Show the log of the gateway and the engine."),
+    "code": ("code", "Connect VS Code: install the extension, set the endpoint; --remove undoes."),
     "models": ("models", "List the models that Stoker knows; add one of your own."),
     "version": ("version", "Show the versions of Stoker and what it runs on."),
 }
