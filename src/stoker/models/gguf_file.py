@@ -112,6 +112,12 @@ def _architecture(where: str, header: GgufHeader) -> Architecture:
             f"general.architecture = {family!r}.",
             "Give the file of the model itself, not of an adapter, a projector or a vocabulary.",
         )
+    if "tokenizer.ggml.model" not in metadata:
+        raise StokerError(
+            f"{where} has no tokenizer.",
+            "Its header lacks tokenizer.ggml.model, which llama.cpp needs to serve it.",
+            "Use a file that llama.cpp's own converter wrote.",
+        )
 
     def fact(name: str, default: int | None = None) -> int:
         value = _integer(metadata.get(f"{family}.{name}"))

@@ -10,7 +10,9 @@ import pytest
 from tests.unit.models.test_gguf_file import write_gguf
 
 from stoker import models
+from stoker.data import table
 from stoker.errors import StokerError
+from stoker.models import gguf_catalogue
 from stoker.models.sources import disk
 
 
@@ -101,3 +103,18 @@ def test_only_what_is_made_for_code_is_taken_unasked(home: Path) -> None:
     in_hub_cache(home, "acme/Roleplay-GGUF", "roleplay.gguf")
     assert not any("oleplay" in m.id for m in models.candidates(offline=True))
     assert any("oleplay" in m.id for m in models.available())
+
+
+def test_a_catalogue_model_that_is_on_disk_is_not_downloaded_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = in_ollama(home, "qwen-of-ollama", "7b")
+    row = next(r for r in table("gguf_models")["model"] if r["id"] == "qwen2.5-coder-7b")
+    monkeypatch.setitem(row, "sha256", hashlib.sha256(path.read_bytes()).hexdigest())
+    gguf_catalogue.entries.cache_clear()
+    try:
+        found = models.candidates(hub_reachable=True)
+        assert [(m.origin, m.path) for m in found if m.id == "qwen2.5-coder-7b"] == [("disk", path)]
+        assert path not in [m.path for m in found if m.id != "qwen2.5-coder-7b"]
+    finally:
+        gguf_catalogue.entries.cache_clear()

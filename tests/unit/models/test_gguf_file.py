@@ -147,6 +147,18 @@ def test_what_is_not_a_language_model_is_refused(tmp_path: Path, kind: str) -> N
         gguf_file.load(path)
 
 
+def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.gguf"
+    writer = gguf.GGUFWriter(path, "qwen2")
+    writer.add_block_count(2)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(StokerError, match="has no tokenizer"):
+        gguf_file.load(path)
+
+
 def split(folder: Path, parts: int) -> list[Path]:
     paths = []
     for number in range(parts):
@@ -157,6 +169,7 @@ def split(folder: Path, parts: int) -> list[Path]:
         writer.add_block_count(2)
         writer.add_embedding_length(64)
         writer.add_head_count(4)
+        writer.add_tokenizer_model("gpt2")
         writer.add_tensor(f"blk.{number}.attn_q.weight", np.zeros((64, 64), dtype=np.float32))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()

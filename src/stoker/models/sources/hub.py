@@ -111,14 +111,13 @@ def _download(repo: str, revision: str, file: Listed, done: Callable[[int], None
     if final.is_file() and final.stat().st_size == file.size_bytes:
         done(file.size_bytes)
         return final
+    store.make(final.parent)
     unfinished = store.partial(final)
-    with _reading(repo):
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with store.locked(unfinished, done):
-            if not final.is_file():
-                _transfer(repo, revision, file, unfinished, done)
-                _verify(unfinished, file)
-                unfinished.replace(final)
+    with store.locked(unfinished, done), _reading(repo):
+        if not final.is_file():
+            _transfer(repo, revision, file, unfinished, done)
+            _verify(unfinished, file)
+            unfinished.replace(final)
     done(file.size_bytes)
     return final
 
@@ -368,7 +367,8 @@ def _reading(repo: str) -> Iterator[None]:
         raise StokerError(
             f"{repo!r} is not a hub id.", f"{_line(error)}.", "An id is org/name."
         ) from error
-    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
+    # A ValueError tells of a single file over 50 GB, which the hub does not serve over plain HTTP.
+    except (errors.HTTPError, OSError, ValueError) as error:  # type: ignore[attr-defined]
         raise _failed(repo, error) from error
 
 

@@ -27,11 +27,15 @@ CHUNK_BYTES = 1 << 20
 
 def folder() -> Path:
     """The folder of downloaded models; made if it is not there."""
-    path = cache_dir() / "models"
+    return make(cache_dir() / "models")
+
+
+def make(path: Path) -> Path:
+    """The folder ``path``, made if it is not there. Raises ``StokerError`` where it cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise _unwritable(path, error) from error
     return path
 
 
@@ -86,7 +90,7 @@ def locked(unfinished: Path, waiting: Callable[[int], None]) -> Iterator[None]:
         except Timeout:
             waiting(unfinished.stat().st_size if unfinished.exists() else 0)
         except OSError as error:
-            raise unwritable(unfinished.parent, error) from error
+            raise _unwritable(unfinished.parent, error) from error
     try:
         yield
     finally:
@@ -108,10 +112,9 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
-def unwritable(path: Path, error: OSError, variable: str = "STOKER_HOME") -> StokerError:
-    """The error for a folder that cannot be written; ``variable`` moves it elsewhere."""
+def _unwritable(path: Path, error: OSError) -> StokerError:
     return StokerError(
         f"Models cannot be kept in {path}.",
         f"The system says: {os.strerror(error.errno) if error.errno else error}.",
-        f"Make the folder writable, or set {variable} to a folder that is.",
+        "Make the folder writable, or set STOKER_HOME to a folder that is.",
     )
