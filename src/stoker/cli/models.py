@@ -51,7 +51,8 @@ _MARKS = {"SWE-bench Verified": "s", "aider polyglot": "p", "aider edit": "e", "
 _LEGEND = """
 Parameters: all/used by one token. For: c chat, a agent mode, f filling in the
 middle. Score for code in percent: s SWE-bench Verified, p aider polyglot,
-e aider edit, h HumanEval+. (!) Why to avoid it: stoker models --json."""
+e aider edit, h HumanEval+; a capital is the publisher's own figure.
+(!) There is a reason to avoid it: stoker models --json says which."""
 _LETTERS: dict[Purpose, str] = {"chat": "c", "agent": "a", "completion": "f"}
 
 
@@ -114,7 +115,9 @@ def table(known: list[KnownModel]) -> Table:
 def _score(model: KnownModel) -> str:
     if model.quality is None:
         return ""
-    return f"{model.quality.score:g} {_MARKS.get(model.quality.benchmark, '*')}"
+    mark = _MARKS.get(model.quality.benchmark, "*")
+    own = model.quality.by == "publisher"
+    return f"{model.quality.score:g} {mark.upper() if own else mark}"
 
 
 def _parameters(model: KnownModel) -> str:

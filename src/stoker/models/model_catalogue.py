@@ -59,6 +59,8 @@ class Quality:
     score: float
     date: str
     source: str
+    #: Publishers measure their own models in the best light; compare like with like.
+    by: Literal["publisher", "independent"] = "independent"
 
 
 @dataclass(frozen=True, slots=True)
