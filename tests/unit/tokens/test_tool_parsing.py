@@ -66,7 +66,8 @@ def text(events: Sequence[Event]) -> str:
 SEP, BEGIN, END = "<｜tool▁sep｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>"
 BEGIN_ALL, END_ALL = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
 HERMES = '<tool_call>\n{"name": "list_dir", "arguments": {"path": "src"}}\n</tool_call>'
-QWEN_CODER = "<tool_call>\n<function=list_dir>\n<parameter=path>\nsrc\n</parameter>\n</function>\n</tool_call>"
+QWEN_FUNCTION = "<function=list_dir>\n<parameter=path>\nsrc\n</parameter>\n</function>"
+QWEN_CODER = f"<tool_call>\n{QWEN_FUNCTION}\n</tool_call>"
 ONE_CALL = {
     "hermes": HERMES,
     "hermes in one line": HERMES.replace("\n", ""),
