@@ -176,6 +176,16 @@ def test_an_index_that_does_not_answer_is_told_quickly(
     assert left(tmp_path) == []
 
 
+def test_an_index_that_pip_does_not_trust_is_named(
+    file: PackageIndexFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://index.invalid/simple")  # no HTTPS: not trusted
+    with pytest.raises(StokerError, match=r"pip says: .*not a trusted or secure host"):
+        package_index.fetch(file, lambda _: None)
+
+
 def test_too_little_disk_space_is_found_before_the_download(
     file: PackageIndexFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -197,13 +198,14 @@ def _pip_error(part: WheelPart, log: str, stalled: bool) -> StokerError:
         return StokerError(what, "The disk is full.", "Free some space and run it again.")
     if stalled:
         return StokerError(what, "Nothing arrived any more, and pip was stopped.", _FIX)
-    if "No matching distribution" in log and not _network_trouble(log):
-        return StokerError(what, "The index does not have this package.", _FIX)
     if _network_trouble(log):
         return StokerError(what, "The index does not answer.", _FIX)
-    lines = [line for line in log.splitlines() if line.strip()]
-    reason = next((line for line in reversed(lines) if line.startswith("ERROR")), "")
-    return StokerError(what, reason.removeprefix("ERROR: "), _FIX)
+    # pip passes over an index without HTTPS with a warning, then says that there is no package.
+    told = re.search(r"^WARNING: (The repository located at .*)", log, re.MULTILINE)
+    if "No matching distribution" in log and told is None:
+        return StokerError(what, "The index does not have this package.", _FIX)
+    told = told or re.search(r"^ERROR: (.*)", log, re.MULTILINE)
+    return StokerError(what, f"pip says: {told[1]}" if told else "", _FIX)
 
 
 def _network_trouble(log: str) -> bool:
