@@ -36,11 +36,14 @@ class WeightCount:
     routers: int
     #: The output head is the embedding, stored once.
     tied: bool
+    #: Embeddings that Gemma 3n and 4 look up again in every layer.
+    per_layer_embedding: int = 0
 
     @property
     def total(self) -> int:
         """All parameters that are stored."""
-        return self.embedding * (1 if self.tied else 2) + self.always_read + self.experts
+        embeddings = self.embedding * (1 if self.tied else 2) + self.per_layer_embedding
+        return embeddings + self.always_read + self.experts
 
     @property
     def always_read(self) -> int:
@@ -58,7 +61,8 @@ def count_weights(architecture: Architecture) -> WeightCount:
         tied = architecture.family.startswith(_TIED_FAMILIES)
     return WeightCount(
         embedding=architecture.vocab_size * hidden,
-        attention=sum(_attention(group, architecture) for group in architecture.attention),
+        attention=sum(_attention(group, architecture) for group in architecture.attention)
+        + _sharing_attention(architecture),
         recurrent=sum(_recurrent(group, raw, hidden) for group in architecture.recurrent),
         dense=_dense(architecture, matrices),
         shared_experts=matrices * hidden * experts.shared_intermediate_size * experts.num_layers
@@ -67,6 +71,9 @@ def count_weights(architecture: Architecture) -> WeightCount:
         experts=_routed(experts, hidden, matrices) if experts else 0,
         routers=experts.num_layers * experts.num_experts * hidden if experts else 0,
         tied=tied,
+        per_layer_embedding=architecture.num_layers
+        * _int(raw, "vocab_size_per_layer_input")
+        * _int(raw, "hidden_size_per_layer_input"),
     )
 
 
@@ -87,6 +94,13 @@ def _attention(group: AttentionLayers, architecture: Architecture) -> int:
         keys_values = group.num_kv_heads * (group.key_dim + group.value_dim)
         one = hidden * (query + keys_values + heads * output)
     return group.num_layers * one
+
+
+def _sharing_attention(architecture: Architecture) -> int:
+    """Queries and outputs of layers that read the keys and values of earlier ones (Gemma 4)."""
+    sharing = _int(architecture.raw, "num_kv_shared_layers")
+    width = architecture.num_attention_heads * architecture.head_dim
+    return sharing * 2 * architecture.hidden_size * width
 
 
 def _query_heads(group: AttentionLayers, architecture: Architecture) -> int:

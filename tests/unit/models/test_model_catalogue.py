@@ -16,6 +16,7 @@ from stoker.models import (
     find_known_model,
     model_catalogue,
 )
+from stoker.planning.weights import count_weights
 
 CONFIGS = Path(__file__).parents[2] / "fixtures" / "hf_configs"
 MODELS = model_catalogue()
@@ -169,6 +170,16 @@ def test_the_shape_is_that_of_the_published_config(model: KnownModel) -> None:
         num_mtp_layers=published.num_mtp_layers,
     )
     assert ours == published
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_the_shape_has_as_many_parameters_as_the_publisher_says(model: KnownModel) -> None:
+    counted = count_weights(model.architecture).total
+    # What sees pictures or hears is not in the language model's shape: under a billion in all of
+    # these. Publishers round the rest.
+    senses = 1e9 if "ConditionalGeneration" in (model.architecture.class_name or "") else 0
+    assert counted <= model.parameters * 1.04
+    assert counted >= model.parameters * 0.96 - senses
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
