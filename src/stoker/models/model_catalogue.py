@@ -78,6 +78,8 @@ class KnownModel:
     purposes: tuple[Purpose, ...]
     #: How the weights of ``id`` are stored.
     native_format: WeightFormat = "bf16"
+    #: The size of those weights, where it is known.
+    weights_bytes: int | None = None
     variants: tuple[Variant, ...] = ()
     aliases: tuple[str, ...] = ()
     released: str | None = None
@@ -103,7 +105,8 @@ class KnownModel:
     @property
     def weights(self) -> tuple[Variant, ...]:
         """Every form of the weights: the model's own, then its variants."""
-        return (Variant(self.id, self.native_format), *self.variants)
+        own = Variant(self.id, self.native_format, weights_bytes=self.weights_bytes)
+        return (own, *self.variants)
 
     def model(self, variant: Variant | None = None) -> Model:
         """What would be served: the model's own weights or ``variant``, not fetched yet."""
@@ -219,6 +222,7 @@ def known_model(row: Mapping[str, Any]) -> KnownModel:
 
 
 _AS_WRITTEN = (
+    "weights_bytes",
     "released",
     "tool_call_parser",
     "reasoning_parser",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stoker.data import table
 from stoker.errors import StokerError, UsageError
 from stoker.models import (
     KnownModel,
@@ -105,6 +106,14 @@ def test_a_variant_keeps_the_shape_and_names_its_quantization() -> None:
     served = model.model(variant)
     assert (served.format, served.quantization) == ("gguf", "Q4_K_M")
     assert served.architecture == model.architecture
+
+
+def test_the_gguf_files_that_stoker_fetches_are_of_models_that_it_knows() -> None:
+    for row in table("gguf_models")["model"]:
+        model, _ = find_known_model(row["id"])
+        if "hub" in row:
+            sizes = {variant.id: variant.weights_bytes for variant in model.variants}
+            assert sizes[row["hub"]["repo"]] == row["size_bytes"]
 
 
 def test_no_name_means_two_models() -> None:
