@@ -82,8 +82,6 @@ class ChatTemplate:
             raise TokenizerError("The model's chat template is not valid.", str(error)) from error
         self._special_tokens = dict(special_tokens or {})
         self.source = source
-        #: Whether the template renders tool definitions at all.
-        self.has_tools = "tools" in source
 
     def render(self, request: Mapping[str, Any]) -> str:
         """Return the prompt of a chat request.

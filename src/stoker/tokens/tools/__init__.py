@@ -1,5 +1,15 @@
 """Tool calls for models whose server has none: offer them in the prompt, read them in the text."""
 
-from stoker.tokens.tools.parse import Event, TextPart, ToolCall, ToolCallParser
+from stoker.tokens.tools.emulate import demanded_call, emulate, template_has_tools
+from stoker.tokens.tools.parse import Event, TextPart, ToolCall, ToolCallParser, parse_answer
 
-__all__ = ["Event", "TextPart", "ToolCall", "ToolCallParser"]
+__all__ = [
+    "Event",
+    "TextPart",
+    "ToolCall",
+    "ToolCallParser",
+    "demanded_call",
+    "emulate",
+    "parse_answer",
+    "template_has_tools",
+]

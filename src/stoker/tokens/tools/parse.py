@@ -206,3 +206,13 @@ class ToolCallParser:
             events[-1] = TextPart(before.text + text)
         else:
             events.append(TextPart(text))
+
+
+def parse_answer(
+    text: str, tools: Sequence[Mapping[str, Any]], *, new_id: Callable[[], str] = _new_id
+) -> tuple[str, list[ToolCall]]:
+    """Return the text for the user and the calls of a complete answer."""
+    parser = ToolCallParser(tools, new_id=new_id)
+    events = [*parser.feed(text), *parser.finish()]
+    said = "".join(event.text for event in events if isinstance(event, TextPart))
+    return said, [event for event in events if isinstance(event, ToolCall)]
