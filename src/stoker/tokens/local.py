@@ -15,12 +15,13 @@ from stoker.tokens.errors import TokenizerError
 from stoker.tokens.gguf_vocab import read_vocabulary
 from stoker.tokens.template import ChatTemplate
 
-#: Regular expressions of pre-tokenizers that never match across the end of a line into a
-#: character that is not white space, told by how they treat white space: GPT-2's and all those
-#: derived from cl100k (Llama 3, Qwen, DeepSeek V3, Tekken, ...). With these a text may be cut
-#: there and counted in pieces.
-_LINE_SAFE = re.compile(r"\\s\+\(\?!\\S\)")
-_LINES = re.compile(r"(?<=\n)(?=\S)")
+#: Where a text may be cut without changing a token, by what the tokenizer's regular expression
+#: does with line ends. Those derived from cl100k (Llama 3, Qwen, DeepSeek V3, Tekken, ...) take
+#: white space up to the last line end as one piece; GPT-2's looks at what follows white space, so
+#: that only a single line end between two visible characters is sure.
+_CL100K_LINES = re.compile(r"(?<=\n)(?=[!-~])")
+_GPT2_LINES = re.compile(r"(?<=[!-~]\n)(?=[!-~])")
+_CL100K = r"\s*[\r\n]+"
 
 
 class LocalTokenizer:
@@ -37,7 +38,7 @@ class LocalTokenizer:
         self._pieces = PieceCache()
         state = json.loads(tokenizer.to_str())
         self._splitter = _splitter(state)
-        self._line_safe = _is_line_safe(state)
+        self._lines = _lines(state)
 
     @classmethod
     def from_gguf(cls, path: Path) -> LocalTokenizer:
@@ -81,10 +82,10 @@ class LocalTokenizer:
         return [len(encoding.ids) for encoding in encoded]
 
     def _split(self, text: str) -> list[str]:
-        if not self._line_safe:
+        if self._lines is None:
             return [text]
         parts = self._splitter.split(text) if self._splitter else [text]
-        return [line for part in parts if part for line in _LINES.split(part)]
+        return [line for part in parts if part for line in self._lines.split(part)]
 
 
 def _splitter(state: Mapping[str, Any]) -> re.Pattern[str] | None:
@@ -96,16 +97,15 @@ def _splitter(state: Mapping[str, Any]) -> re.Pattern[str] | None:
     return re.compile("(" + "|".join(re.escape(content) for content in longest_first) + ")")
 
 
-def _is_line_safe(state: Mapping[str, Any]) -> bool:
-    """Say whether counting in pieces is exact for this tokenizer."""
+def _lines(state: Mapping[str, Any]) -> re.Pattern[str] | None:
+    """Return where texts may be cut, ``None`` where counting in pieces is not surely exact."""
     plain = all(
         not (token.get("lstrip") or token.get("rstrip") or token.get("single_word"))
         for token in state.get("added_tokens", ())
     )
     normalizer = state.get("normalizer")
     known = normalizer is None or normalizer.get("type") == "NFC"
-    steps = list(_steps(state.get("pre_tokenizer")))
-    return plain and known and bool(steps) and _steps_are_line_safe(steps)
+    return _lines_of(list(_steps(state.get("pre_tokenizer")))) if plain and known else None
 
 
 def _steps(pre_tokenizer: Mapping[str, Any] | None) -> Iterable[Mapping[str, Any]]:
@@ -116,20 +116,17 @@ def _steps(pre_tokenizer: Mapping[str, Any] | None) -> Iterable[Mapping[str, Any
     return [pre_tokenizer]
 
 
-def _steps_are_line_safe(steps: Sequence[Mapping[str, Any]]) -> bool:
-    splits = False
+def _lines_of(steps: Sequence[Mapping[str, Any]]) -> re.Pattern[str] | None:
+    lines: re.Pattern[str] | None = None
     for step in steps:
         kind = step.get("type")
-        if kind == "Split":
-            pattern = step.get("pattern", {}).get("Regex", "")
-            splits = splits or bool(_LINE_SAFE.search(pattern))
-        elif kind == "ByteLevel":
-            if step.get("add_prefix_space"):
-                return False
-            splits = splits or bool(step.get("use_regex"))
-        elif kind not in {"Digits", "Punctuation"}:
-            return False
-    return splits
+        if kind == "Split" and _CL100K in step.get("pattern", {}).get("Regex", ""):
+            lines = _CL100K_LINES
+        elif kind == "ByteLevel" and not step.get("add_prefix_space"):
+            lines = _GPT2_LINES if step.get("use_regex") else lines
+        elif kind != "Digits":
+            return None
+    return lines
 
 
 def _template_in(folder: Path) -> ChatTemplate | None:
