@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, get_args
 
 from stoker import paths
@@ -158,6 +158,7 @@ def _unknown(name: str) -> UsageError:
     )
 
 
+@lru_cache(maxsize=1024)
 def _key(name: str) -> tuple[str, int | None]:
     """``name`` without case, spaces, makers and memory; and the memory that it states."""
     text = name.casefold().replace("(tm)", " ").replace("(r)", " ").replace("-", " ")
