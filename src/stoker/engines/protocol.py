@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
-
-import aiohttp
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from stoker.planning import Plan
+
+if TYPE_CHECKING:
+    import aiohttp  # commands that only look at the state need no HTTP client
 
 ToolSupport = Literal["native", "emulated", "none"]
 

@@ -1,11 +1,20 @@
 """Run a plan: the supervisor, its state, readiness and what to say when it fails."""
 
-from stoker.runtime.deploy import engine_memory_bytes, follow, start, stop
+from stoker.runtime.deploy import (
+    check_can_start,
+    dry_run,
+    engine_memory_bytes,
+    follow,
+    serve,
+    start,
+    stop,
+)
 from stoker.runtime.diagnose import Change, Diagnosis, diagnose
 from stoker.runtime.logs import follow as follow_log
 from stoker.runtime.logs import lines as log_lines
 from stoker.runtime.logs import parse_since
 from stoker.runtime.logs import path as log_path
+from stoker.runtime.prepare import choose_and_prepare
 from stoker.runtime.state import Deployment, Problem
 from stoker.runtime.state import read as current
 
@@ -14,14 +23,18 @@ __all__ = [
     "Deployment",
     "Diagnosis",
     "Problem",
+    "check_can_start",
+    "choose_and_prepare",
     "current",
     "diagnose",
+    "dry_run",
     "engine_memory_bytes",
     "follow",
     "follow_log",
     "log_lines",
     "log_path",
     "parse_since",
+    "serve",
     "start",
     "stop",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from stoker import paths
+from stoker import engines, paths
+from stoker.engines import ProcessLaunch
 from stoker.errors import StokerError
 from stoker.planning import Plan
 from stoker.runtime import logs, ports, processes, state
@@ -28,17 +29,54 @@ def start(plan: Plan, *, bind: str, port: int, replace: bool = False) -> Deploym
     wanted = Deployment(plan=plan, bind=bind, port=port)
     with state.lock("start"):
         running = state.read()
-        if running is not None and running.running:
-            if _same(running, wanted) and running.status != "failed":
-                return running
-            if not replace:
-                raise _another_runs(running, wanted)
-        stop()
-        ports.require_free(bind, port)
-        logs.open_log()  # fails here, with words, rather than in the background
+        if running is not None and running.running and _same(running, wanted):
+            return running
+        _clear_the_way(wanted, replace)
         state.write(wanted)
         _spawn()
     return wanted
+
+
+def serve(
+    plan: Plan,
+    *,
+    bind: str,
+    port: int,
+    replace: bool = False,
+    on_change: Callable[[Deployment], None] | None = None,
+) -> None:
+    """Run ``plan`` in this process until it is told to stop. Raises ``StokerError`` if it fails."""
+    from stoker.runtime import supervisor  # noqa: PLC0415  (the web server: only for this)
+
+    wanted = Deployment(plan=plan, bind=bind, port=port)
+    with state.lock("start"):
+        _clear_the_way(wanted, replace)
+    if supervisor.serve(wanted, on_change) != 0:
+        failed = state.read()
+        state.remove()
+        raise failed.problem.error() if failed and failed.problem else StokerError("It failed.")
+
+
+def check_can_start(bind: str, port: int) -> None:
+    """Raise early, before a download, where the address is taken by another program."""
+    state.state_folder()
+    running = state.read()
+    if running is None or not running.running:
+        ports.require_free(bind, port)
+
+
+def dry_run(plan: Plan) -> ProcessLaunch:
+    """What ``start`` would run, with a port and a key that stand for those it would draw."""
+    return engines.get(plan.engine).launch(plan, port=0, key="")
+
+
+def _clear_the_way(wanted: Deployment, replace: bool) -> None:
+    running = state.read()
+    if running is not None and running.running and not replace:
+        raise _another_runs(running, wanted)
+    stop()
+    ports.require_free(wanted.bind, wanted.port)
+    logs.open_log()  # fails here, with words, rather than in the background
 
 
 def differences(running: Deployment, wanted: Deployment) -> list[str]:

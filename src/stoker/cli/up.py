@@ -1,0 +1,232 @@
+"""``stoker up``: look, choose, fetch, start, prove, connect."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from stoker import checks, engines, models, paths, planning, runtime
+from stoker import host as machine
+from stoker.cli import output, start
+from stoker.cli.options import Json, Yes
+from stoker.cli.progress import Download
+from stoker.errors import StokerError, UsageError
+from stoker.models import Model
+from stoker.planning import Plan
+from stoker.runtime import Deployment
+
+_QUESTION = "Write a Python function is_prime(n). Only the code."
+_ANSWER_TOKENS = 200
+#: A download of this size is announced and, on a terminal, asked for first.
+_ASK_ABOVE_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """What the person asked for."""
+
+    model: str | None
+    engine: str | None
+    context: int | None
+    parallel: int | None
+    offline: bool
+    quiet: bool
+    yes: bool
+
+
+def command(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A short name, a hub id, a GGUF file or a folder. Default: what fits."),
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="The engine to run it on. Default: what fits.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The gateway's port.")] = 8000,
+    bind: Annotated[
+        str, typer.Option(help="The gateway's address. Others than loopback open it to others.")
+    ] = "127.0.0.1",
+    context: Annotated[
+        int | None,
+        typer.Option(min=256, help="Context of one request in tokens. Default: what fits."),
+    ] = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Requests answered at the same time."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use only what is on this machine.")
+    ] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay, and stop on Ctrl-C.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be started, and why; start nothing.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of what runs now.")
+    ] = False,
+    json: Json = False,
+    yes: Yes = False,
+) -> None:
+    """Start a model that fits this machine, and connect it."""
+    wishes = _Wishes(model, engine, context, parallel, offline, json, yes)
+    if engine is not None:
+        engines.get(engine)  # an unknown one is said before anything is looked at
+    if dry_run:
+        _show(_choose(wishes), bind, port, json)
+        return
+    if not replace:
+        runtime.check_can_start(bind, port)
+    plan = _fetch(wishes)
+    if foreground:
+        runtime.serve(
+            plan, bind=bind, port=port, replace=replace, on_change=start.Phases(json).show
+        )
+        return
+    deployment = start.background(plan, bind, port, replace=replace, quiet=json)
+    _prove(deployment, json)
+
+
+def _choose(wishes: _Wishes) -> Plan:
+    host, candidates = _look(wishes)
+    return planning.choose(
+        host,
+        candidates,
+        engine=wishes.engine,
+        context=wishes.context,
+        parallel=wishes.parallel,
+    )
+
+
+def _look(wishes: _Wishes) -> tuple[machine.Host, list[Model]]:
+    host = machine.detect(paths.cache_dir(), ask_hub=not wishes.offline)
+    candidates = models.resolve(
+        wishes.model, hub_reachable=host.hub_reachable, offline=wishes.offline
+    )
+    return host, candidates
+
+
+def _fetch(wishes: _Wishes) -> Plan:
+    host, candidates = _look(wishes)
+    say = _silent if wishes.quiet else output.say
+    choose = partial(
+        planning.choose, engine=wishes.engine, context=wishes.context, parallel=wishes.parallel
+    )
+
+    def on_plan(plan: Plan) -> None:
+        for reason in plan.reasons:
+            say(f"  {reason}")
+        _agree(plan, wishes)
+
+    def on_skip(skipped: Model, error: StokerError) -> None:
+        say(f"  {skipped.id} can't be had from the {skipped.origin}: {error.what} {error.why}")
+
+    say("Looking at this machine")
+    with Download(wishes.quiet) as download:
+        return runtime.choose_and_prepare(host, candidates, choose, on_plan, download.show, on_skip)
+
+
+def _agree(plan: Plan, wishes: _Wishes) -> None:
+    size = plan.model.weights_bytes or 0
+    if plan.model.path is not None or size < _ASK_ABOVE_BYTES or wishes.yes:
+        return
+    if wishes.quiet or not sys.stdin.isatty():
+        raise UsageError(
+            f"{plan.model.id} has to be downloaded: {output.size(size)}.",
+            "Nobody is there to agree to that.",
+            "Add --yes, or name a smaller model.",
+        )
+    typer.confirm(f"Download {plan.model.id}, {output.size(size)}?", default=True, abort=True)
+
+
+def _silent(_: str) -> None:
+    """For --json: nothing but the document is printed."""
+
+
+def _show(plan: Plan, bind: str, port: int, json: bool) -> None:
+    launch = runtime.dry_run(plan)
+    if json:
+        output.as_json(
+            {
+                "model": plan.model.id,
+                "engine": plan.engine,
+                "max_model_len": plan.max_model_len,
+                "parallel": plan.parallel,
+                "endpoint": f"http://{bind}:{port}",
+                "argv": launch.argv,
+                "arguments": {
+                    a.name: {"value": a.value, "reason": a.reason} for a in plan.arguments
+                },
+                "reasons": plan.reasons,
+            }
+        )
+        return
+    for reason in plan.reasons:
+        output.say(reason)
+    output.say(f"\nWould run, behind http://{bind}:{port}:\n  {' '.join(launch.argv)}\n\nwith:")
+    for argument in plan.arguments:
+        output.say(f"  {argument.name} = {argument.value}\n      {argument.reason}")
+
+
+def _prove(deployment: Deployment, json: bool) -> None:
+    plan, model = deployment.plan, deployment.plan.model
+    if not json:
+        output.say(f"\nAsking it: {_QUESTION}\n")
+    answer = checks.ask(
+        deployment.endpoint,
+        model.served_name,
+        _QUESTION,
+        max_tokens=_ANSWER_TOKENS,
+        on_text=_silent if json else _stream,
+    )
+    setting = {"huggingface.customTGIEndpoint": deployment.endpoint}
+    if json:
+        output.as_json(
+            {
+                "endpoint": deployment.endpoint,
+                "model": model.id,
+                "served_name": model.served_name,
+                "engine": plan.engine,
+                "max_model_len": plan.max_model_len,
+                "parallel": plan.parallel,
+                "first_answer": answer.text,
+                "ttft_s": round(answer.ttft_s, 3),
+                "tokens_per_s": answer.tokens_per_s and round(answer.tokens_per_s, 1),
+                "vscode_settings": setting,
+            }
+        )
+        return
+    speed = f"{answer.tokens_per_s:.0f} tokens/s, " if answer.tokens_per_s else ""
+    output.say("\n")
+    for name, value in (
+        ("Endpoint", deployment.endpoint),
+        ("Model", f"{model.id}, from the {model.origin}"),
+        ("Engine", plan.engine),
+        (
+            "Context",
+            f"{deployment.plan.max_model_len:,} tokens, {deployment.plan.parallel} at a time",
+        ),
+        ("Speed", f"{speed}first token after {output.duration(answer.ttft_s)}"),
+        ("VS Code", f'"huggingface.customTGIEndpoint": "{deployment.endpoint}"'),
+        ("Next", "stoker status, stoker logs -f, stoker down"),
+    ):
+        output.say(f"{name:9} {value}")
+    _warn_open(deployment)
+
+
+def _stream(text: str) -> None:
+    print(text, end="", flush=True)
+
+
+def _warn_open(deployment: Deployment) -> None:
+    if deployment.bind in ("127.0.0.1", "::1", "localhost"):
+        return
+    output.say(
+        f"\nNote: {deployment.bind} is open to other machines, and no key is asked for. "
+        "Use it only on a network that you trust."
+    )

