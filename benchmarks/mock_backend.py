@@ -1,0 +1,163 @@
+"""A deterministic OpenAI-compatible backend for benchmarks: the same bytes for the same request.
+
+``max_tokens`` is how many chunks a stream has. ``x-interval-ms`` is the pause between two chunks,
+so that a relay sees them one by one, as from an engine that decodes. Written on bare asyncio
+protocols, so that it costs less than what is measured in front of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+MODEL = "mock"
+WINDOW = 1_000_000
+
+
+def chunk(index: int) -> bytes:
+    """The ``index``-th streamed event: the shape and size that vLLM sends."""
+    event = {
+        "id": "chatcmpl-0123456789abcdef0123456789abcdef",
+        "object": "chat.completion.chunk",
+        "created": 1795420361,
+        "model": MODEL,
+        "choices": [
+            {
+                "index": 0,
+                "delta": {"content": f" word{index % 10}"},
+                "logprobs": None,
+                "finish_reason": None,
+            }
+        ],
+    }
+    return b"data: " + orjson.dumps(event) + b"\n\n"
+
+
+def usage_event(chunks: int) -> bytes:
+    """The last event of a stream whose client asked for usage."""
+    usage = {"prompt_tokens": 100, "completion_tokens": chunks, "total_tokens": 100 + chunks}
+    event = {"id": "chatcmpl-0", "object": "chat.completion.chunk", "model": MODEL}
+    return b"data: " + orjson.dumps({**event, "choices": [], "usage": usage}) + b"\n\n"
+
+
+def framed(data: bytes) -> bytes:
+    """One HTTP chunk."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+EVENTS = [framed(chunk(i)) for i in range(10)]
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+MODELS = {"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": WINDOW}]}
+ANSWER = {
+    "id": "chatcmpl-0",
+    "object": "chat.completion",
+    "model": MODEL,
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "word " * 20},
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
+}
+
+
+class MockBackend(asyncio.Protocol):
+    """One connection, HTTP/1.1 with keep-alive; only what the benchmark sends is understood."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._transport: Any = None
+        self._open = True
+        self._stream: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where to write."""
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop streaming to a client that left."""
+        self._open = False
+        if self._stream is not None:
+            self._stream.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each request that is complete."""
+        self._buffer += data
+        while True:
+            head, separator, rest = self._buffer.partition(b"\r\n\r\n")
+            if not separator:
+                return
+            headers = dict(
+                line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line
+            )
+            length = int(headers.get(b"content-length", b"0"))
+            if len(rest) < length:
+                return
+            self._buffer = rest[length:]
+            self._answer(head.split(b" ", 2)[1], headers, rest[:length])
+
+    def _answer(self, path: bytes, headers: dict[bytes, bytes], body: bytes) -> None:
+        if not path.startswith(b"/v1/chat"):
+            self._json(MODELS if path == b"/v1/models" else {"status": "ok"})
+            return
+        request = orjson.loads(body)
+        if not request.get("stream"):
+            self._json(ANSWER)
+            return
+        wants_usage = bool((request.get("stream_options") or {}).get("include_usage"))
+        interval_s = float(headers.get(b"x-interval-ms", b"0")) / 1000
+        if "interval_ms" in request:  # routers drop headers that they do not know
+            interval_s = request["interval_ms"] / 1000
+        self._stream = asyncio.create_task(
+            self._send(request.get("max_tokens", 16), interval_s, wants_usage)
+        )
+
+    def _json(self, value: object) -> None:
+        body = orjson.dumps(value)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        self._transport.write(head % len(body) + body)
+
+    async def _send(self, chunks: int, interval_s: float, wants_usage: bool) -> None:
+        self._transport.write(STREAM_HEAD)
+        for index in range(chunks):
+            if not self._open:
+                return
+            self._transport.write(EVENTS[index % 10])
+            if interval_s or index % 64 == 63:
+                await asyncio.sleep(interval_s)
+        tail = framed(usage_event(chunks)) if wants_usage else b""
+        self._transport.write(tail + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+
+async def serve(factory: Callable[[], asyncio.Protocol], port: int) -> None:
+    """Listen until ended; the port is printed, as 0 lets the system choose."""
+    server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", port)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Serve on ``--port``."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    port = parser.parse_args().port
+    if sys.platform == "win32":
+        asyncio.run(serve(MockBackend, port))
+    else:
+        import uvloop  # noqa: PLC0415
+
+        uvloop.run(serve(MockBackend, port))
+
+
+if __name__ == "__main__":
+    main()
