@@ -52,7 +52,7 @@ class Answer:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Connection | None,
         *,
         streamed: bool,
         wants_usage: bool = True,
@@ -86,6 +86,13 @@ class Answer:
         self._paused = False
         self._saw_done = False
         self._is_events = False
+
+    @classmethod
+    def none(cls, error: BackendGoneError) -> Answer:
+        """The answer of a backend that could not be reached."""
+        answer = cls(None, streamed=False)
+        answer.failed(error)
+        return answer
 
     # The backend's side
 
@@ -178,8 +185,9 @@ class Answer:
             self._write(waiting)
 
     def abort(self) -> None:
-        """The client left: the backend is to stop now."""
-        self._connection.abort()
+        """The backend is to stop now: the client left, or the answer can't be passed on."""
+        if self._connection is not None:
+            self._connection.abort()
 
     # In between
 
@@ -192,7 +200,7 @@ class Answer:
         if len(self._held) > MAX_PART_BYTES:
             self._held = b""
             self.failed(BackendGoneError("one event is larger than 64 MB"))
-            self._connection.abort()
+            self.abort()
             return b""
         return data[:cut]
 
@@ -214,7 +222,7 @@ class Answer:
             self.streaming = True
             if not self.begun.done():
                 self.begun.set_result(None)
-        elif self._buffered() > _HIGH_WATER_BYTES and not self._paused:
+        elif self._buffered() > _HIGH_WATER_BYTES and not self._paused and self._connection:
             self._paused = True
             self._connection.pause()
             self._loop.call_later(_DRAIN_POLL_S, self._check_drained)
@@ -226,7 +234,8 @@ class Answer:
             self._loop.call_later(_DRAIN_POLL_S, self._check_drained)
             return
         self._paused = False
-        self._connection.resume()
+        if self._connection is not None:
+            self._connection.resume()
 
     def _look_into(self, event: bytes) -> bytes:
         """One event, after the usage was taken from it and the rewrite made."""
@@ -234,24 +243,26 @@ class Answer:
             flushed = _encode(self._rewrite.end()) if self._rewrite else b""
             self._rewrite = None
             return flushed + event
-        text = event.partition(b"data:")[2].strip() if event.startswith(b"data:") else b""
-        if not text:
-            return event
-        try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            self._fault("event is not JSON")
-            return event
-        if not isinstance(value, dict):
+        value = self._parsed(event)
+        if value is None:
             return event
         usage = value.get("usage")
         if isinstance(usage, dict):
             self.usage = usage
             if not value.get("choices") and not self._wants_usage:
                 return b""
-        if self._rewrite is None:
-            return event
-        return _encode(self._rewrite.event(value))
+        return _encode(self._rewrite.event(value)) if self._rewrite else event
+
+    def _parsed(self, event: bytes) -> dict[str, Any] | None:
+        """The JSON object of an event; ``None`` for comments and what is not an object."""
+        if not event.startswith(b"data:"):
+            return None
+        try:
+            value = orjson.loads(event[5:])
+        except orjson.JSONDecodeError:
+            self._fault("event is not JSON")
+            return None
+        return value if isinstance(value, dict) else None
 
     def _valid_utf8(self, data: bytes) -> bytes:
         try:
@@ -266,7 +277,7 @@ class Answer:
         if self._whole_bytes > MAX_PART_BYTES:
             self._whole.clear()
             self.failed(BackendGoneError("the answer is larger than 64 MB"))
-            self._connection.abort()
+            self.abort()
             return
         self._whole.append(data)
 

@@ -14,20 +14,28 @@ def response(
     *,
     kind: str = "invalid_request_error",
     code: str | None = None,
+    param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """One error answer. ``message`` says what happened and what to do; it is shown to people."""
     return web.Response(
         status=status,
-        body=body(message, kind=kind, code=code),
+        body=body(message, kind=kind, code=code, param=param),
         content_type="application/json",
         headers=headers,
     )
 
 
-def body(message: str, *, kind: str = "invalid_request_error", code: str | None = None) -> bytes:
+def body(
+    message: str,
+    *,
+    kind: str = "invalid_request_error",
+    code: str | None = None,
+    param: str | None = None,
+) -> bytes:
     """The JSON of an error, for an answer or for an event in a stream that has begun."""
-    return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
+    error = {"message": message, "type": kind, "param": param, "code": code}
+    return orjson.dumps({"error": error})
 
 
 def not_ready(retry_after_s: int = 2) -> web.Response:
@@ -40,3 +48,62 @@ def not_ready(retry_after_s: int = 2) -> web.Response:
         code="model_not_ready",
         headers={"Retry-After": str(retry_after_s)},
     )
+
+
+def unauthorized() -> web.Response:
+    """No key, or one that opens nothing."""
+    return response(
+        401,
+        "This endpoint asks for a key, and this one is missing or wrong. "
+        "Send it as `Authorization: Bearer KEY`.",
+        kind="authentication_error",
+        code="invalid_api_key",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def busy(retry_after_s: int) -> web.Response:
+    """Every backend is at its limit, and the queue is long."""
+    return response(
+        429,
+        f"All backends are busy. Try again in {retry_after_s} seconds.",
+        kind="rate_limit_error",
+        code="busy",
+        headers={"Retry-After": str(retry_after_s)},
+    )
+
+
+def backend_failed() -> web.Response:
+    """The backend broke off or answered nonsense, and nothing was sent to the client yet."""
+    return response(
+        502,
+        "The model's server broke off before the answer was complete. Send it again.",
+        kind="server_error",
+        code="backend_failed",
+    )
+
+
+def relayed(status: int, said: bytes, headers: Mapping[str, str]) -> web.Response:
+    """A backend's refusal: as it is where it has OpenAI's format, else put into it."""
+    try:
+        value = orjson.loads(said)
+        error = value.get("error") if isinstance(value, dict) else None
+    except orjson.JSONDecodeError:
+        value, error = None, None
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return web.Response(
+            status=status, body=said, content_type="application/json", headers=headers
+        )
+    message = _message_in(value) or f"The model's server refused with status {status}."
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return response(status, message, kind=kind, code="backend_refused", headers=headers)
+
+
+def _message_in(value: object) -> str | None:
+    """The message of an error in a format that is not OpenAI's: TGI's, FastAPI's, Ollama's."""
+    if not isinstance(value, dict):
+        return None
+    for name in ("message", "error", "detail"):
+        if isinstance(value.get(name), str):
+            return str(value[name])
+    return None

@@ -1,0 +1,209 @@
+"""One request's way to a backend and its answer's way back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from stoker.gateway import errors
+from stoker.gateway.answer import Answer, Rewrite
+from stoker.gateway.metrics import Metrics
+from stoker.gateway.pool import BusyError, NoBackendError, Pool, Upstream
+from stoker.gateway.upstream import BackendGoneError
+
+_log = logging.getLogger("stoker.gateway")
+
+#: A backend that answers so can't take requests now; another may.
+_UNWELL = frozenset({502, 503, 504})
+_RELAYED_HEADERS = (b"x-request-id", b"retry-after")
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request that is ready to be sent."""
+
+    model: str
+    client: str
+    path: str
+    body: Mapping[str, Any]
+    streamed: bool = False
+    #: The client asked for a usage event of its own.
+    wants_usage: bool = True
+    rewrite: Rewrite | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Exchange:
+    """Sends requests to the pool's backends and streams the answers back."""
+
+    def __init__(self, pool: Pool, metrics: Metrics) -> None:
+        self._pool = pool
+        self._metrics = metrics
+        self._live: set[Answer] = set()
+
+    async def send(
+        self, request: web.Request, ask: Ask
+    ) -> tuple[web.StreamResponse, Answer | None]:
+        """Answer ``request`` with a backend's answer to ``ask``.
+
+        Another backend is tried only while the client has been sent nothing.
+        """
+        payload = orjson.dumps(ask.body)
+        tried: list[Upstream] = []
+        while True:
+            try:
+                upstream = await self._pool.acquire(ask.model, ask.client, ask.body, avoid=tried)
+            except NoBackendError:
+                return errors.not_ready(), None
+            except BusyError as busy:
+                return errors.busy(busy.retry_after_s), None
+            try:
+                answer = await self._begin(upstream, ask, payload)
+                retry = self._wants_another(answer, upstream, tried)
+                if not retry:
+                    return await self._relay(request, ask, answer), answer
+            finally:
+                self._pool.release(upstream)
+            tried.append(upstream)
+
+    async def keep_alive(self, idle_s: float) -> None:
+        """Once in a while, write a comment to every stream that has been silent for ``idle_s``.
+
+        A prompt of 15,000 tokens takes minutes on a CPU; clients give up on silence.
+        """
+        while True:
+            await asyncio.sleep(idle_s / 3)
+            now = asyncio.get_running_loop().time()
+            for answer in list(self._live):
+                if now - answer.last_write_at < idle_s:
+                    continue
+                if answer.streaming:
+                    answer.ping()
+                else:
+                    answer.begin_early()
+
+    async def _begin(self, upstream: Upstream, ask: Ask, payload: bytes) -> Answer:
+        """The answer, when there is something of it to pass on."""
+        while True:
+            try:
+                connection = await upstream.connections.take()
+            except BackendGoneError as error:
+                return Answer.none(error)
+            answer = Answer(
+                connection,
+                streamed=ask.streamed,
+                wants_usage=ask.wants_usage,
+                rewrite=ask.rewrite,
+            )
+            if ask.streamed:
+                self._live.add(answer)
+            connection.send(upstream.connections.request(ask.path, payload), answer)
+            try:
+                await answer.begun
+            except asyncio.CancelledError:
+                self._drop(answer)
+                raise
+            stale = connection.reused and answer.error is not None and not answer.status
+            if not stale:
+                return answer
+            # The backend had closed an idle connection: that says nothing of its health.
+            self._live.discard(answer)
+
+    def _wants_another(self, answer: Answer, upstream: Upstream, tried: list[Upstream]) -> bool:
+        """Whether this backend failed before the client was sent anything, and another may do."""
+        gone = answer.error is not None
+        if not gone and answer.status not in _UNWELL:
+            upstream.succeeded()
+            return False
+        upstream.failed()
+        if gone:
+            self._metrics.faults.labels("gone").inc()
+            _log.warning("backend %s: %s", upstream.backend.url, answer.error)
+        others = [u for u in self._pool.upstreams if u.usable and u not in (*tried, upstream)]
+        if answer.streaming or not others or len(tried) + 1 >= _TRIES:
+            return False
+        self._live.discard(answer)
+        return True
+
+    async def _relay(self, request: web.Request, ask: Ask, answer: Answer) -> web.StreamResponse:
+        try:
+            if answer.streaming:
+                return await self._stream(request, ask, answer)
+            return self._whole(ask, answer)
+        except (asyncio.CancelledError, ConnectionError):
+            self._drop(answer)
+            raise
+        finally:
+            self._live.discard(answer)
+            self._note_faults(answer)
+
+    async def _stream(self, request: web.Request, ask: Ask, answer: Answer) -> web.StreamResponse:
+        response = web.StreamResponse(headers={**ask.headers, **_relayed(answer)})
+        response.content_type = "text/event-stream"
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Accel-Buffering"] = "no"
+        await response.prepare(request)
+        await response.write(answer.take_first())
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client left")
+        answer.attach(transport, chunked=request.version >= (1, 1))
+        await answer.ended
+        await response.write_eof()
+        return response
+
+    def _whole(self, ask: Ask, answer: Answer) -> web.Response:
+        headers = {**ask.headers, **_relayed(answer)}
+        if answer.error is not None and not answer.status:
+            return errors.not_ready()
+        if answer.error is not None:
+            return errors.backend_failed()
+        if answer.status != 200:
+            return errors.relayed(answer.status, answer.whole, headers)
+        return self._good(ask, answer, headers)
+
+    def _good(self, ask: Ask, answer: Answer, headers: dict[str, str]) -> web.Response:
+        try:
+            value = orjson.loads(answer.whole)
+        except orjson.JSONDecodeError:
+            self._metrics.faults.labels("answer is not JSON").inc()
+            _log.warning("a backend answered %d with a body that is not JSON", answer.status)
+            return errors.backend_failed()
+        if isinstance(value, dict) and isinstance(value.get("usage"), dict):
+            answer.usage = value["usage"]
+        body = answer.whole
+        if ask.rewrite is not None and isinstance(value, dict):
+            body = orjson.dumps(answer.rewritten(value))
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    def _drop(self, answer: Answer) -> None:
+        """The client left: stop the backend's work at once."""
+        answer.abort()
+        self._live.discard(answer)
+        self._metrics.left.inc()
+
+    def _note_faults(self, answer: Answer) -> None:
+        for fault in answer.faults:
+            self._metrics.faults.labels(fault).inc()
+            _log.warning("a backend's answer: %s", fault)
+
+
+def observe_first_byte(metrics: Metrics, model: str, answer: Answer, began: float) -> None:
+    """Note the time to the first byte, both moments on the event loop's clock."""
+    if answer.first_byte_at is not None:
+        metrics.ttft.labels(model).observe(max(0.0, answer.first_byte_at - began))
+
+
+def _relayed(answer: Answer) -> dict[str, str]:
+    return {
+        name.decode(): answer.headers[name].decode("latin-1")
+        for name in _RELAYED_HEADERS
+        if name in answer.headers
+    }

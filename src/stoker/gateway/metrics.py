@@ -1,0 +1,63 @@
+"""What the gateway counts, for Prometheus. Names and numbers only, never content."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_TTFT_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+
+
+class Metrics:
+    """The gateway's own registry: a process may have several gateways."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "stoker_requests", "Requests answered", ["path", "model", "status"], registry=registry
+        )
+        self.in_flight = Gauge(
+            "stoker_requests_in_flight", "Requests being answered", registry=registry
+        )
+        self.waiting = Gauge(
+            "stoker_requests_waiting", "Requests waiting for a backend", registry=registry
+        )
+        self.ttft = Histogram(
+            "stoker_time_to_first_byte_seconds",
+            "From a whole request to the first byte of its answer",
+            ["model"],
+            buckets=_TTFT_BUCKETS,
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "stoker_tokens",
+            "Tokens as the backend counts them",
+            ["model", "kind"],
+            registry=registry,
+        )
+        self.fits = Counter(
+            "stoker_fits", "Requests that were cut to fit", ["model", "step"], registry=registry
+        )
+        self.mismatches = Counter(
+            "stoker_count_mismatches",
+            "Prompts whose count before was not the backend's count after",
+            ["model"],
+            registry=registry,
+        )
+        self.tool_calls = Counter(
+            "stoker_tool_calls_found", "Tool calls found in text", ["model"], registry=registry
+        )
+        self.faults = Counter(
+            "stoker_backend_faults", "What was wrong with answers", ["fault"], registry=registry
+        )
+        self.left = Counter(
+            "stoker_clients_left",
+            "Clients that left before the answer was complete",
+            registry=registry,
+        )
+        self.backend_up = Gauge(
+            "stoker_backend_up", "Whether a backend can be used", ["backend"], registry=registry
+        )
+
+    def text(self) -> bytes:
+        """All of them in Prometheus's text format."""
+        return generate_latest(self._registry)

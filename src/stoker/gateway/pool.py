@@ -1,0 +1,220 @@
+"""The backends behind the gateway: which can answer, which should, and who waits for which."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from stoker.engines import Backend, ServedModel
+from stoker.gateway.upstream import Connections
+
+#: Failures in a row after which a backend is left alone ...
+_FAILURES = 3
+#: ... for this long; then one request tries it.
+_OPEN_S = 10.0
+#: Requests that may wait for a place, over all clients.
+MAX_WAITING = 512
+#: A request that waited this long for a place is told to come back.
+MAX_WAIT_S = 120.0
+#: Prefixes remembered for each backend. Each is a number: about 1 MB for all.
+_PREFIXES = 8192
+
+
+class BusyError(Exception):
+    """Every backend of the model is at its limit; ``retry_after_s`` says when to come back."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("all backends are busy")
+        self.retry_after_s = retry_after_s
+
+
+class NoBackendError(Exception):
+    """No backend of the model is up."""
+
+
+class Upstream:
+    """One backend: what it serves, how it does, and how much it has to do."""
+
+    def __init__(
+        self, backend: Backend, models: Sequence[ServedModel], max_concurrent: int | None = None
+    ) -> None:
+        self.backend = backend
+        self.models = {model.id: model for model in models}
+        self.max_concurrent = max_concurrent
+        self.connections = Connections(backend)
+        self.healthy = True
+        self.in_flight = 0
+        self.retired = False
+        self._failures = 0
+        self._open_until = 0.0
+        self._prefixes: OrderedDict[int, None] = OrderedDict()
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request may be sent: it is up, and has not just failed several times."""
+        return self.healthy and not self.retired and time.monotonic() >= self._open_until
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request is below its limit."""
+        return self.max_concurrent is None or self.in_flight < self.max_concurrent
+
+    def succeeded(self) -> None:
+        """An answer began."""
+        self._failures = 0
+
+    def failed(self) -> None:
+        """It refused, broke off before the first byte, or said that it is unwell."""
+        self._failures += 1
+        if self._failures >= _FAILURES:
+            self._open_until = time.monotonic() + _OPEN_S
+
+    def shared_prefix(self, prefixes: Sequence[int]) -> int:
+        """How many leading parts of a prompt it has read lately."""
+        known = self._prefixes
+        return next((i for i in range(len(prefixes), 0, -1) if prefixes[i - 1] in known), 0)
+
+    def remember(self, prefixes: Sequence[int]) -> None:
+        """It reads a prompt of these parts."""
+        for prefix in prefixes:
+            self._prefixes[prefix] = None
+            self._prefixes.move_to_end(prefix)
+        while len(self._prefixes) > _PREFIXES:
+            self._prefixes.popitem(last=False)
+
+
+def prefixes_of(request: Mapping[str, Any]) -> list[int]:
+    """One number for each leading part of the prompt: tools, then message by message."""
+    running = hash(orjson.dumps(request.get("tools") or request.get("prompt")))
+    prefixes = [running]
+    for message in request.get("messages") or ():
+        running = hash((running, orjson.dumps(message)))
+        prefixes.append(running)
+    return prefixes
+
+
+@dataclass(eq=False)
+class _Waiter:
+    model: str
+    place: asyncio.Future[Upstream]
+
+
+class Pool:
+    """All backends. A place is taken with ``acquire`` and given back with ``release``."""
+
+    def __init__(self) -> None:
+        self.upstreams: list[Upstream] = []
+        self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
+
+    def replace(self, upstreams: Sequence[Upstream]) -> None:
+        """Send new requests to these from now on; running ones end where they are."""
+        for old in self.upstreams:
+            if old not in upstreams:
+                old.retired = True
+                old.connections.close()
+        self.upstreams = list(upstreams)
+        for upstream in self.upstreams:
+            self._serve_waiting(upstream)
+
+    def models(self) -> dict[str, ServedModel]:
+        """Every model that some backend serves."""
+        found: dict[str, ServedModel] = {}
+        for upstream in self.upstreams:
+            for name, model in upstream.models.items():
+                found.setdefault(name, model)
+        return found
+
+    def serving(self, model: str) -> list[Upstream]:
+        """The usable backends of a model."""
+        return [u for u in self.upstreams if model in u.models and u.usable]
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a place."""
+        return sum(len(queue) for queue in self._waiting.values())
+
+    async def acquire(
+        self,
+        model: str,
+        client: str,
+        request: Mapping[str, Any],
+        avoid: Sequence[Upstream] = (),
+    ) -> Upstream:
+        """A place at a backend: with the longest shared prefix, then with the least to do.
+
+        Waits in a queue that serves clients in turn where all are at their limit. Raises
+        ``NoBackendError`` where none is up and ``BusyError`` where the wait is too long.
+        """
+        candidates = [u for u in self.serving(model) if u not in avoid]
+        if not candidates:
+            raise NoBackendError(model)
+        free = [u for u in candidates if u.has_room]
+        if free:
+            chosen = _route(free, request)
+            chosen.in_flight += 1
+            return chosen
+        return await self._wait(model, client)
+
+    def release(self, upstream: Upstream) -> None:
+        """A request ended there: the place goes to whoever waits, client by client in turn."""
+        upstream.in_flight -= 1
+        self._serve_waiting(upstream)
+
+    async def _wait(self, model: str, client: str) -> Upstream:
+        if self.waiting >= MAX_WAITING:
+            raise BusyError(retry_after_s=10)
+        waiter = _Waiter(model, asyncio.get_running_loop().create_future())
+        queue = self._waiting.setdefault(client, deque())
+        queue.append(waiter)
+        try:
+            return await asyncio.wait_for(waiter.place, MAX_WAIT_S)
+        except asyncio.TimeoutError:
+            raise BusyError(retry_after_s=30) from None
+        except asyncio.CancelledError:
+            if waiter.place.done() and not waiter.place.cancelled():
+                self.release(waiter.place.result())  # it got a place in the moment that it left
+            raise
+        finally:
+            self._leave_queue(client, waiter)
+
+    def _leave_queue(self, client: str, waiter: _Waiter) -> None:
+        queue = self._waiting.get(client)
+        if queue is not None and waiter in queue:
+            queue.remove(waiter)
+            if not queue:
+                del self._waiting[client]
+
+    def _serve_waiting(self, upstream: Upstream) -> None:
+        while upstream.usable and upstream.has_room:
+            waiter = self._next_waiter(upstream)
+            if waiter is None:
+                return
+            upstream.in_flight += 1
+            waiter.place.set_result(upstream)
+
+    def _next_waiter(self, upstream: Upstream) -> _Waiter | None:
+        for client, queue in self._waiting.items():
+            waiter = next((w for w in queue if w.model in upstream.models), None)
+            if waiter is None:
+                continue
+            queue.remove(waiter)
+            self._waiting.move_to_end(client)
+            if not queue:
+                del self._waiting[client]
+            return waiter
+        return None
+
+
+def _route(free: Sequence[Upstream], request: Mapping[str, Any]) -> Upstream:
+    if len(free) == 1:
+        return free[0]
+    prefixes = prefixes_of(request)
+    chosen = max(free, key=lambda u: (u.shared_prefix(prefixes), -u.in_flight))
+    chosen.remember(prefixes)
+    return chosen

@@ -1,0 +1,111 @@
+"""Read a client's request once: JSON of the right shape, or an error that says what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+#: The largest request body: a 2 MB prompt, its JSON escapes and room to spare.
+MAX_BODY_BYTES = 16 * 1024 * 1024
+#: Depth of JSON: tool schemas nest a dozen levels; orjson itself stops at 1024.
+_MAX_MESSAGES = 100_000
+
+
+class BadRequestError(Exception):
+    """The request can't be answered as it is; ``status`` and ``code`` are OpenAI's."""
+
+    def __init__(
+        self, message: str, *, status: int = 400, code: str | None = None, param: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """The JSON object in ``body``. NaN, lone surrogates and broken UTF-8 are not JSON."""
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(
+            f"The request body is not valid JSON: {error}.", code="invalid_json"
+        ) from None
+    if not isinstance(request, dict):
+        raise BadRequestError("The request body must be a JSON object.", code="invalid_json")
+    return request
+
+
+def check_chat(request: dict[str, Any]) -> None:
+    """Raise ``BadRequestError`` where a chat request has the wrong shape."""
+    messages = request.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise _wrong("messages", "a list with at least one message")
+    if len(messages) > _MAX_MESSAGES:
+        raise _wrong("messages", f"a list of at most {_MAX_MESSAGES:,} messages")
+    for index, message in enumerate(messages):
+        _check_message(message, f"messages[{index}]")
+    tools = request.get("tools")
+    if tools is not None and not (isinstance(tools, list) and all(map(_is_tool, tools))):
+        raise _wrong("tools", "a list of objects with a function that has a name")
+    check_common(request)
+
+
+def check_common(request: dict[str, Any]) -> None:
+    """Raise ``BadRequestError`` where a field that all completions share has the wrong type."""
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = request.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise _wrong(name, "a whole number")
+        if value is not None and value < 1:
+            raise _wrong(name, "at least 1")
+    if not isinstance(request.get("stream", False), bool | None):
+        raise _wrong("stream", "true or false")
+    options = request.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise _wrong("stream_options", "an object")
+
+
+def choose_model(request: dict[str, Any], served: Iterable[str]) -> str:
+    """The model that the request means; with one model served, a request may leave it out."""
+    names = list(served)
+    wanted = request.get("model")
+    if wanted in names:
+        return str(wanted)
+    if wanted in (None, "", "default") and len(names) == 1:
+        return names[0]
+    if not isinstance(wanted, str) or not wanted:
+        raise _wrong("model", f"one of: {', '.join(names)}")
+    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.4)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Served here: {', '.join(names) or 'none'}."
+    raise BadRequestError(
+        f"The model {wanted!r} is not served here. {hint}",
+        status=404,
+        code="model_not_found",
+        param="model",
+    )
+
+
+def _check_message(message: Any, where: str) -> None:
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        raise _wrong(where, "an object with a role")
+    content = message.get("content")
+    if not isinstance(content, str | list | None):
+        raise _wrong(f"{where}.content", "a text, a list of parts, or null")
+    if isinstance(content, list) and not all(isinstance(part, dict) for part in content):
+        raise _wrong(f"{where}.content", "a list of objects")
+    calls = message.get("tool_calls")
+    if calls is not None and not (isinstance(calls, list) and all(map(_is_tool, calls))):
+        raise _wrong(f"{where}.tool_calls", "a list of objects with a function that has a name")
+
+
+def _is_tool(tool: Any) -> bool:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str)
+
+
+def _wrong(param: str, expected: str) -> BadRequestError:
+    return BadRequestError(f"{param} must be {expected}.", code="invalid_type", param=param)
