@@ -7,16 +7,28 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from stoker import paths
+from stoker.cli import output
+from stoker.cli.options import Json
 from stoker.cli.output import size
-from stoker.host import ContainerRuntime, Cpu, Gpu, Host, Memory
+from stoker.host import ContainerRuntime, Cpu, Gpu, Host, Memory, detect
 
 _GIB = 1024**3
 _BAR_CELLS = 20
+
+
+def command(json: Json = False) -> None:
+    """Show what this machine has, as Stoker sees it."""
+    host = detect(paths.cache_dir())
+    if json:
+        output.as_json(host_json(host))
+    else:
+        Console().print(render(host))
 
 
 def host_json(host: Host) -> dict[str, Any]:
