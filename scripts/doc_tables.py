@@ -32,7 +32,7 @@ def options(command: str, out: Out) -> None:
         if "--help" in parameter.opts:
             continue
         argument = parameter.param_type_name == "argument"
-        name = parameter.human_readable_name if argument else ", ".join(parameter.opts)
+        name = parameter.name.upper() if argument else ", ".join(parameter.opts)
         default = "" if parameter.default in (None, False) else f"`{parameter.default}`"
         out(f"| `{name}` | {getattr(parameter, 'help', '') or ''} | {default} |")
 

@@ -14,6 +14,8 @@ def command(json: Json = False) -> None:
     if deployment is None:
         raise StokerError("There is nothing to restart.", "Nothing was started here.", "stoker up")
     runtime.stop()
-    ready = start.background(deployment.plan, deployment.bind, deployment.port, quiet=json)
+    ready = start.background(
+        deployment.plan, deployment.bind, deployment.port, wishes=deployment.wishes, quiet=json
+    )
     if json:
         output.as_json({"endpoint": ready.endpoint, "model": ready.plan.model.id})

@@ -29,25 +29,32 @@ class Phases:
 
 
 def background(
-    plan: Plan, bind: str, port: int, *, replace: bool = False, quiet: bool = False
+    plan: Plan,
+    bind: str,
+    port: int,
+    *,
+    wishes: tuple[str, ...] = (),
+    replace: bool = False,
+    quiet: bool = False,
 ) -> Deployment:
     """Start ``plan`` and return when it is ready. Raises the engine's explained error."""
-    began = time.time()
-    started = runtime.start(plan, bind=bind, port=port, replace=replace)
-    if started.status == "ready":
-        if not quiet:
-            output.say(f"Already running: {plan.model.id} on {started.endpoint}.")
-        return started
     if not quiet:
         output.say(f"Starting {plan.model.id} on {plan.engine}")
+    started = runtime.start(plan, bind=bind, port=port, wishes=wishes, replace=replace)
+    return until_ready(started, quiet=quiet)
+
+
+def until_ready(deployment: Deployment, *, quiet: bool = False) -> Deployment:
+    """Show the phases of a deployment that starts, and return when it is ready."""
+    began = time.time()
     phases = Phases(quiet)
-    deployment = started
-    for state in runtime.follow(started):
+    latest = deployment
+    for state in runtime.follow(deployment):
         phases.show(state)
-        deployment = state
-    if deployment.problem is not None:
+        latest = state
+    if latest.problem is not None and latest.status == "failed":
         runtime.stop()
-        raise deployment.problem.error()
+        raise latest.problem.error()
     if not quiet:
         output.say(f"  ready      after {output.duration(time.time() - began)}")
-    return deployment
+    return latest

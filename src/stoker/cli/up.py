@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +38,13 @@ class _Wishes:
     offline: bool
     quiet: bool
     yes: bool
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells these wishes from others; the same model file is the same wish."""
+        path = Path(self.model).expanduser() if self.model else None
+        model = str(path.resolve()) if path and path.exists() else (self.model or "")
+        return (model, self.engine or "", str(self.context or ""), str(self.parallel or ""))
 
 
 def command(
@@ -105,6 +114,9 @@ def _choose(wishes: _Wishes) -> Plan:
 
 def _look(wishes: _Wishes) -> tuple[machine.Host, list[Model]]:
     host = machine.detect(paths.cache_dir(), ask_hub=not wishes.offline)
+    # What a deployment holds now is free for the one that takes its place.
+    available = host.memory.available_bytes + runtime.reclaimable_bytes()
+    host = replace_fields(host, memory=replace_fields(host.memory, available_bytes=available))
     candidates = models.resolve(
         wishes.model, hub_reachable=host.hub_reachable, offline=wishes.offline
     )

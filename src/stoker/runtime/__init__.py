@@ -1,10 +1,12 @@
 """Run a plan: the supervisor, its state, readiness and what to say when it fails."""
 
 from stoker.runtime.deploy import (
+    already_running,
     check_can_start,
     dry_run,
     engine_memory_bytes,
     follow,
+    reclaimable_bytes,
     serve,
     start,
     stop,
@@ -23,6 +25,7 @@ __all__ = [
     "Deployment",
     "Diagnosis",
     "Problem",
+    "already_running",
     "check_can_start",
     "choose_and_prepare",
     "current",
@@ -34,6 +37,7 @@ __all__ = [
     "log_lines",
     "log_path",
     "parse_since",
+    "reclaimable_bytes",
     "serve",
     "start",
     "stop",

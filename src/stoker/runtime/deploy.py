@@ -20,13 +20,15 @@ _STOP_S = 15.0
 _BOOT_S = 15.0
 
 
-def start(plan: Plan, *, bind: str, port: int, replace: bool = False) -> Deployment:
+def start(
+    plan: Plan, *, bind: str, port: int, wishes: tuple[str, ...] = (), replace: bool = False
+) -> Deployment:
     """Start ``plan`` behind ``bind:port``, or adopt what runs already if it is the same.
 
     Returns at once with the deployment as it stands; ``follow`` tells how it goes on. Raises
     ``StokerError`` when another plan runs and ``replace`` is not set, or the port is taken.
     """
-    wanted = Deployment(plan=plan, bind=bind, port=port)
+    wanted = Deployment(plan=plan, bind=bind, port=port, wishes=wishes)
     with state.lock("start"):
         running = state.read()
         if running is not None and running.running and _same(running, wanted):
@@ -37,18 +39,34 @@ def start(plan: Plan, *, bind: str, port: int, replace: bool = False) -> Deploym
     return wanted
 
 
+def already_running(wishes: tuple[str, ...], bind: str, port: int) -> Deployment | None:
+    """The deployment that runs, where it came of the same wishes at the same address."""
+    running = state.read()
+    if running is None or not running.running or running.status == "failed":
+        return None
+    same = (running.wishes, running.bind, running.port) == (wishes, bind, port)
+    return running if same else None
+
+
+def reclaimable_bytes() -> int:
+    """Main memory that would be free if what runs now were stopped."""
+    running = state.read()
+    return (processes.memory_bytes(running.engine) or 0) if running else 0
+
+
 def serve(
     plan: Plan,
     *,
     bind: str,
     port: int,
+    wishes: tuple[str, ...] = (),
     replace: bool = False,
     on_change: Callable[[Deployment], None] | None = None,
 ) -> None:
     """Run ``plan`` in this process until it is told to stop. Raises ``StokerError`` if it fails."""
     from stoker.runtime import supervisor  # noqa: PLC0415  (the web server: only for this)
 
-    wanted = Deployment(plan=plan, bind=bind, port=port)
+    wanted = Deployment(plan=plan, bind=bind, port=port, wishes=wishes)
     with state.lock("start"):
         _clear_the_way(wanted, replace)
     if supervisor.serve(wanted, on_change) != 0:

@@ -78,6 +78,9 @@ class Deployment:
     plan: Plan
     bind: str
     port: int
+    #: What the person asked for. The plan that follows from it changes with the memory that is
+    #: free, also with what this deployment itself takes; the wishes don't.
+    wishes: tuple[str, ...] = ()
     status: Status = "starting"
     supervisor: ProcessId | None = None
     engine: ProcessId | None = None
