@@ -26,7 +26,7 @@ INLINE = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"(?<![\w/.-])stoker ([a-z]+)((?: +[^\n#|;&]*)?)")
 OPTION = re.compile(r"(?<!\S)(--?[a-z][a-z-]*)")
 TARGET = re.compile(r"(?<![\w-])make ([a-z][a-z-]+)")
-SETTING = re.compile(r"\bhuggingface\.[a-zA-Z]+\b")
+SETTING = re.compile(r"(?<![\w/.])huggingface\.(?!co\b)[a-zA-Z]+\b")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 #: Inline code that looks like a path of this repository: it begins with one of its folders.
 FILE = re.compile(
