@@ -87,6 +87,10 @@ class KnownModel:
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
     chat_template: str | None = None
+    #: Further arguments that vLLM must have for this model, without the dashes.
+    vllm_args: Mapping[str, str | int | bool] = field(default_factory=dict, hash=False)
+    #: What the model's recipe for vLLM decodes ahead with: method or model, and how many tokens.
+    speculative: Mapping[str, str | int] | None = field(default=None, hash=False)
     #: The first version that runs it.
     min_vllm: str | None = None
     min_llama_cpp: str | None = None
@@ -227,6 +231,8 @@ _AS_WRITTEN = (
     "tool_call_parser",
     "reasoning_parser",
     "chat_template",
+    "vllm_args",
+    "speculative",
     "min_vllm",
     "min_llama_cpp",
     "note",
