@@ -37,8 +37,10 @@ from stoker.tokens.schemas import LEVELS, MINIMAL, ToolForms, forms_of
 _LOWER_MARK = 0.72
 #: What system prompt, tools and the last message may take, so that turns have room at all.
 _FIXED_MARK = 0.6
-#: The part of the prompt that tools keep however long the system prompt is.
-_TOOLS_SHARE = 0.3
+#: The part of the prompt that tools keep however long the system prompt is. Where it is time that
+#: is short, the machine has no GPU and its model is small: few tools cost less and confuse less.
+_TOOLS_SHARE = 0.37
+_TIMED_TOOLS_SHARE = 0.18
 #: The system prompt is never cut below this part of the prompt, nor below a paragraph.
 _SYSTEM_SHARE = 0.1
 _LEAST_SYSTEM_TOKENS = 64
@@ -128,7 +130,7 @@ def fit(
     fits = bound is not None and bound <= budget.prompt_tokens
     if fits and (bound or 0) + (asked or 0) <= budget.max_model_len:
         return Fit(request, None, asked, Cuts(tools_kept=len(request.get("tools") or ())))
-    cutter = _Cutter(request, budget.prompt_tokens, calibration or Calibration())
+    cutter = _Cutter(request, budget, calibration or Calibration())
     if not (yield from cutter.is_surely_over()):
         (tokens,) = yield CountRequest(request)
         if tokens <= budget.prompt_tokens:
@@ -173,10 +175,11 @@ class _State:
 class _Cutter:
     """Cuts one request. The order of the steps is that of ``_steps``."""
 
-    def __init__(self, request: Request, limit: int, calibration: Calibration) -> None:
+    def __init__(self, request: Request, budget: Budget, calibration: Calibration) -> None:
         self.request = request
         self.calibration = calibration
-        self.limit = limit
+        self.limit = budget.prompt_tokens
+        self.is_timed = budget.prompt_tokens < budget.hard_prompt_tokens
         self.conversation: Conversation = read(request["messages"])
         self.tools: list[ToolForms] = [forms_of(tool) for tool in request.get("tools") or ()]
         self._tool_tokens: dict[int, list[int]] = {}
@@ -314,8 +317,10 @@ class _Cutter:
     def _drop_tools(self, last: int, mark: int) -> Steps[None]:
         if self.tools and self.state.tools_limit is None:
             by_system = self.limit * _FIXED_MARK - self._head_tokens
-            share = int(max(self.limit * _TOOLS_SHARE, by_system))
-            self.state.tools_limit = share - self.calibration.tools_base_tokens
+            share = max(self.limit * _TOOLS_SHARE, by_system)
+            if self.is_timed:
+                share = self.limit * _TIMED_TOOLS_SHARE
+            self.state.tools_limit = int(share) - self.calibration.tools_base_tokens
         return
         yield  # a step asks for counts, even where this one needs none
 

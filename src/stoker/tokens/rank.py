@@ -12,7 +12,10 @@ from functools import lru_cache
 #: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009).
 _K1, _B = 1.2, 0.75
 #: A word of a tool's name says more about it than a word of its description.
-_NAME_WEIGHT = 6
+_NAME_WEIGHT = 3
+#: What a tool gains whose whole name is asked for: "list the files" means list_dir, and
+#: list_code_usages only by a third.
+_NAME_GAIN = 4.0
 #: Words that an editor's tools and its users say differently. A user's word on the left asks
 #: for the tools' words on the right.
 _SYNONYMS: dict[str, str] = {
@@ -67,7 +70,7 @@ _SYNONYMS: dict[str, str] = {
     "launch": "run task terminal launch",
     "line": "read file",
     "lint": "error lint diagnostic terminal",
-    "list": "list directory",
+    "list": "list directory dir ls",
     "log": "output terminal log",
     "look": "read view search",
     "make": "create edit terminal",
@@ -135,8 +138,8 @@ _SYNONYMS: dict[str, str] = {
 #: What nearly every programming task comes to, whatever was asked first: look, find, change,
 #: run. Each row is one need, its name words, and what the best tool for it gains.
 _NEEDS: tuple[tuple[tuple[str, ...], float], ...] = (
-    (("read file", "view file", "read", "view", "open file"), 3.0),
-    (("replace string file", "str replace", "edit", "replace file", "search replace"), 3.0),
+    (("read file", "view file", "read", "view", "open file"), 5.0),
+    (("replace string file", "str replace", "edit", "replace file", "search replace"), 4.0),
     (("run terminal", "execute command", "bash", "terminal", "shell", "run command"), 3.0),
     (("grep", "search files", "regex search", "file content search", "search"), 2.4),
     (("list dir", "list files", "ls", "list directory", "list"), 2.4),
@@ -178,6 +181,11 @@ def words(text: str) -> list[str]:
 
 @lru_cache(maxsize=8192)
 def _stem(word: str) -> str:
+    stem = _without_ending(word)
+    return stem[:-1] if len(stem) > 4 and stem.endswith("e") else stem
+
+
+def _without_ending(word: str) -> str:
     for suffix, keep in (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("s", "")):
         if not word.endswith(suffix) or len(word) - len(suffix) < 3:
             continue
@@ -186,7 +194,7 @@ def _stem(word: str) -> str:
         stem = word[: len(word) - len(suffix)] + keep
         doubled = suffix in {"ing", "ed"} and stem[-1] == stem[-2] and stem[-1] not in "ls"
         return stem[:-1] if doubled else stem
-    return word[:-1] if len(word) > 4 and word.endswith("e") else word
+    return word
 
 
 _EXPANSIONS = {_stem(word): tuple(words(others)) for word, others in _SYNONYMS.items()}
@@ -234,7 +242,9 @@ class _Index:
     def _score(self, index: int, query: dict[str, float]) -> float:
         counts = self.counts[index]
         norm = _K1 * (1 - _B + _B * self.lengths[index] / self.mean_length)
-        total = self.priors[index]
+        name = self.names[index]
+        covered = sum(query.get(word, 0.0) for word in name) / max(1, len(name))
+        total = self.priors[index] + _NAME_GAIN * covered
         for word, weight in query.items():
             frequency = counts.get(word, 0)
             if frequency:
