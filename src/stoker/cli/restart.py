@@ -6,6 +6,7 @@ from stoker import runtime
 from stoker.cli import output, start
 from stoker.cli.options import Json
 from stoker.errors import StokerError
+from stoker.runtime import Run
 
 
 def command(json: Json = False) -> None:
@@ -14,8 +15,7 @@ def command(json: Json = False) -> None:
     if deployment is None:
         raise StokerError("There is nothing to restart.", "Nothing was started here.", "stoker up")
     runtime.stop()
-    ready = start.background(
-        deployment.plan, deployment.bind, deployment.port, wishes=deployment.wishes, quiet=json
-    )
+    run = Run(deployment.bind, deployment.port, deployment.wishes)
+    ready = start.background(deployment.plan, run, quiet=json)
     if json:
         output.as_json({"endpoint": ready.endpoint, "model": ready.plan.model.id})

@@ -8,7 +8,7 @@ from itertools import pairwise
 from stoker import runtime
 from stoker.cli import output
 from stoker.planning import Plan
-from stoker.runtime import Deployment
+from stoker.runtime import Deployment, Run
 
 
 class Phases:
@@ -28,19 +28,11 @@ class Phases:
             self._shown += 1
 
 
-def background(
-    plan: Plan,
-    bind: str,
-    port: int,
-    *,
-    wishes: tuple[str, ...] = (),
-    replace: bool = False,
-    quiet: bool = False,
-) -> Deployment:
+def background(plan: Plan, run: Run, *, quiet: bool = False) -> Deployment:
     """Start ``plan`` and return when it is ready. Raises the engine's explained error."""
     if not quiet:
         output.say(f"Starting {plan.model.id} on {plan.engine}")
-    started = runtime.start(plan, bind=bind, port=port, wishes=wishes, replace=replace)
+    started = runtime.start(plan, run)
     return until_ready(started, quiet=quiet)
 
 

@@ -19,7 +19,7 @@ from stoker.cli.progress import Download
 from stoker.errors import StokerError, UsageError
 from stoker.models import Model
 from stoker.planning import Plan
-from stoker.runtime import Deployment
+from stoker.runtime import Deployment, Run
 
 _QUESTION = "Write a Python function is_prime(n). Only the code."
 _ANSWER_TOKENS = 200
@@ -89,16 +89,20 @@ def command(
     if dry_run:
         _show(_choose(wishes), bind, port, json)
         return
+    run = Run(bind, port, wishes.key, replace)
+    running = runtime.already_running(run)
+    if running is not None and not foreground:
+        if not json:
+            output.say("Already running.")
+        _prove(start.until_ready(running, quiet=True), json)
+        return
     if not replace:
-        runtime.check_can_start(bind, port)
+        runtime.check_can_start(run)
     plan = _fetch(wishes)
     if foreground:
-        runtime.serve(
-            plan, bind=bind, port=port, replace=replace, on_change=start.Phases(json).show
-        )
+        runtime.serve(plan, run, on_change=start.Phases(json).show)
         return
-    deployment = start.background(plan, bind, port, replace=replace, quiet=json)
-    _prove(deployment, json)
+    _prove(start.background(plan, run, quiet=json), json)
 
 
 def _choose(wishes: _Wishes) -> Plan:

@@ -1,6 +1,7 @@
 """Run a plan: the supervisor, its state, readiness and what to say when it fails."""
 
 from stoker.runtime.deploy import (
+    Run,
     already_running,
     check_can_start,
     dry_run,
@@ -25,6 +26,7 @@ __all__ = [
     "Deployment",
     "Diagnosis",
     "Problem",
+    "Run",
     "already_running",
     "check_can_start",
     "choose_and_prepare",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from stoker import engines, paths
 from stoker.engines import ProcessLaunch
@@ -20,31 +21,48 @@ _STOP_S = 15.0
 _BOOT_S = 15.0
 
 
-def start(
-    plan: Plan, *, bind: str, port: int, wishes: tuple[str, ...] = (), replace: bool = False
-) -> Deployment:
-    """Start ``plan`` behind ``bind:port``, or adopt what runs already if it is the same.
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Where a plan is to run, and what it came of.
+
+    ``wishes`` is what the person asked for: the plan that follows from it changes with the memory
+    that is free, so it is the wishes that tell whether a deployment is the one asked for.
+    """
+
+    bind: str
+    port: int
+    wishes: tuple[str, ...] = ()
+    #: Put it in the place of what runs now.
+    replace: bool = False
+
+    def of(self, plan: Plan) -> Deployment:
+        """The deployment of ``plan`` that is to be."""
+        return Deployment(plan=plan, bind=self.bind, port=self.port, wishes=self.wishes)
+
+
+def start(plan: Plan, run: Run) -> Deployment:
+    """Start ``plan`` in the background, or adopt what runs already if it is the same.
 
     Returns at once with the deployment as it stands; ``follow`` tells how it goes on. Raises
-    ``StokerError`` when another plan runs and ``replace`` is not set, or the port is taken.
+    ``StokerError`` when another plan runs and it is not to be replaced, or the port is taken.
     """
-    wanted = Deployment(plan=plan, bind=bind, port=port, wishes=wishes)
+    wanted = run.of(plan)
     with state.lock("start"):
         running = state.read()
         if running is not None and running.running and _same(running, wanted):
             return running
-        _clear_the_way(wanted, replace)
+        _clear_the_way(wanted, run.replace)
         state.write(wanted)
         _spawn()
     return wanted
 
 
-def already_running(wishes: tuple[str, ...], bind: str, port: int) -> Deployment | None:
+def already_running(run: Run) -> Deployment | None:
     """The deployment that runs, where it came of the same wishes at the same address."""
     running = state.read()
     if running is None or not running.running or running.status == "failed":
         return None
-    same = (running.wishes, running.bind, running.port) == (wishes, bind, port)
+    same = (running.wishes, running.bind, running.port) == (run.wishes, run.bind, run.port)
     return running if same else None
 
 
@@ -54,33 +72,25 @@ def reclaimable_bytes() -> int:
     return (processes.memory_bytes(running.engine) or 0) if running else 0
 
 
-def serve(
-    plan: Plan,
-    *,
-    bind: str,
-    port: int,
-    wishes: tuple[str, ...] = (),
-    replace: bool = False,
-    on_change: Callable[[Deployment], None] | None = None,
-) -> None:
+def serve(plan: Plan, run: Run, on_change: Callable[[Deployment], None] | None = None) -> None:
     """Run ``plan`` in this process until it is told to stop. Raises ``StokerError`` if it fails."""
     from stoker.runtime import supervisor  # noqa: PLC0415  (the web server: only for this)
 
-    wanted = Deployment(plan=plan, bind=bind, port=port, wishes=wishes)
+    wanted = run.of(plan)
     with state.lock("start"):
-        _clear_the_way(wanted, replace)
+        _clear_the_way(wanted, run.replace)
     if supervisor.serve(wanted, on_change) != 0:
         failed = state.read()
         state.remove()
         raise failed.problem.error() if failed and failed.problem else StokerError("It failed.")
 
 
-def check_can_start(bind: str, port: int) -> None:
+def check_can_start(run: Run) -> None:
     """Raise early, before a download, where the address is taken by another program."""
     state.state_folder()
     running = state.read()
     if running is None or not running.running:
-        ports.require_free(bind, port)
+        ports.require_free(run.bind, run.port)
 
 
 def dry_run(plan: Plan) -> ProcessLaunch:
