@@ -24,6 +24,8 @@ from stoker.tokens.template import parse_template
 #: three times as long in UTF-8 (https://www.unicode.org/faq/normalization.html), and a JSON
 #: escape of a character outside ASCII is at most three times its UTF-8 bytes.
 _NON_ASCII_GROWTH = 3
+#: Some templates (Llama 3.1) write the content of these messages as JSON.
+_AS_JSON = frozenset({"tool", "function"})
 #: In JSON a quote, a backslash or a newline becomes two characters ...
 _JSON_GROWTH = 2
 #: ... and another control character six.
@@ -105,7 +107,7 @@ def _message_bound(message: object, overheads: Overheads) -> int | None:
     parts = len(content) if isinstance(content, list) else 0
     calls = calls_of(message)
     total = overheads.per_message * (1 + parts + len(calls))
-    total += _text_bound(text_of(content), json_growth=message.get("role") not in {"user"})
+    total += _text_bound(text_of(content), json_growth=message.get("role") in _AS_JSON)
     for name in ("reasoning_content", "reasoning", "name", "role", "tool_call_id"):
         value = message.get(name)
         if isinstance(value, str):

@@ -24,9 +24,9 @@ _REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #: How llama.cpp cuts a text before it merges, by ``tokenizer.ggml.pre``
 #: (https://github.com/ggml-org/llama.cpp, src/llama-vocab.cpp), as far as it was compared with it.
-_QWEN2 = rf"{_CONTRACTIONS}|{_LETTERS}|\p{{N}}|{_REST}"
-_LLAMA3 = rf"{_CONTRACTIONS}|{_LETTERS}|\p{{N}}{{1,3}}|{_REST}"
-_REGEXES = {"qwen2": _QWEN2, "llama-bpe": _LLAMA3, "llama3": _LLAMA3}
+QWEN2_REGEX = rf"{_CONTRACTIONS}|{_LETTERS}|\p{{N}}|{_REST}"
+LLAMA3_REGEX = rf"{_CONTRACTIONS}|{_LETTERS}|\p{{N}}{{1,3}}|{_REST}"
+_REGEXES = {"qwen2": QWEN2_REGEX, "llama-bpe": LLAMA3_REGEX, "llama3": LLAMA3_REGEX}
 #: GPT-2's own expression, which ``tokenizers`` has built in, after cutting digits apart.
 _GPT2 = {"gpt-2": False, "smollm": True}
 
