@@ -60,8 +60,10 @@ def _train(pre_tokenizer: pre_tokenizers.PreTokenizer) -> Tokenizer:
 TRAINED = {name: _train(pre) for name, pre in PRE_TOKENIZERS.items()}
 LOCAL = {name: LocalTokenizer(tokenizer) for name, tokenizer in TRAINED.items()}
 _PIECES = st.sampled_from(
-    ["\n", "\n\n", " ", "\t", "\r\n", "\x1c", "\x85", "\u2028", "\u3000", "word", "'s", "12", "ß"]
-    + ["漢", "{", '"', "<|im_start|>", "<|im_", "end|>", "-", "\x00", "🙂"]
+    [
+        *("\n", "\n\n", " ", "\t", "\r\n", "\x1c", "\x85", "\u2028", "\u3000", "word", "'s"),
+        *("12", "ß", "漢", "{", '"', "<|im_start|>", "<|im_", "end|>", "-", "\x00", "🙂"),
+    ]
 )
 
 
