@@ -198,7 +198,7 @@ def test_every_entry_is_complete_and_its_units_are_sane(model: KnownModel) -> No
     assert model.license
     assert model.purposes
     assert 0.1e9 <= model.parameters <= 3e12
-    assert 4096 <= model.max_context_tokens <= 2_000_000
+    assert 4096 <= model.max_context_tokens <= 16_000_000
     assert arch.class_name
     assert arch.attention
     assert model.sources["config"].startswith("https://")
