@@ -1,0 +1,353 @@
+"""Time to first token and time per token of vLLM on GPUs: bytes moved and operations done.
+
+A decode step reads the weights that its batch needs and the cache of every sequence in it; a
+prompt costs two operations for each weight it passes through, and attention on top. Between the
+layers, GPUs exchange activations, and every kernel costs its launch. What the hardware reaches of
+its peak rates is fitted to measurements (``benchmarks/calibrate_speed.py``) and kept in
+``data/speed.toml``; how far predictions are off on models and GPUs that the fit has not seen gives
+the interval that every prediction carries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from stoker.host import GpuSpec
+from stoker.models import Architecture, AttentionLayers
+from stoker.planning.precision import Precision
+from stoker.planning.vllm_memory import (
+    VllmSettings,
+    kv_bytes_per_token,
+    state_bytes_per_sequence,
+)
+from stoker.planning.weights import count_weights
+
+#: GPUs without NVLink exchange data over PCIe: bytes a second in one direction, 16 lanes.
+_PCIE_BYTES_S = {"3.0": 12e9, "4.0": 24e9, "5.0": 48e9, "6.0": 48e9}
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What hardware and vLLM reach of the peak rates; every time is in seconds."""
+
+    #: Share of the peak bandwidth when reading weights, experts and the cache.
+    weights: float = 0.65
+    experts: float = 0.6
+    cache: float = 0.8
+    #: Share of the peak rate in prompts, by the type of the arithmetic.
+    fp16: float = 0.55
+    fp8: float = 0.5
+    fp4: float = 0.3
+    #: Weights of 4 bits that are widened to 16 first (Marlin).
+    widened: float = 0.5
+    #: The same for routed experts, as a factor: their matrices are small.
+    routed: float = 0.35
+    attention: float = 0.5
+    #: One decode step: its own cost, that of a layer, of a routed layer and of a sequence.
+    step_s: float = 0.4e-3
+    layer_s: float = 30e-6
+    routed_layer_s: float = 20e-6
+    recurrent_layer_s: float = 15e-6
+    sequence_s: float = 8e-6
+    #: One exchange among GPUs: its latency, and the share of the link's rate.
+    exchange_s: float = 7e-6
+    link: float = 0.7
+    pcie_exchange_s: float = 25e-6
+    #: What a request pays before its prompt is read: HTTP, tokens, scheduling.
+    arrival_s: float = 12e-3
+    #: A prompt's own cost for a layer, and for a routed layer on top, however short it is.
+    prompt_layer_s: float = 350e-6
+    routed_prompt_layer_s: float = 600e-6
+    #: How many others' prompts a request waits for: for each other sequence, and for each
+    #: doubling of their number.
+    queue_each: float = 0.08
+    queue_doubling: float = 0.1
+    #: Prompts of others that run between the steps of an answer, as a share of their full time.
+    interference: float = 0.9
+    #: What data-parallel attention with expert parallelism costs on top, as a factor of the step.
+    expert_parallel: float = 0.15
+    #: Rates of workstation and consumer GPUs against data-centre ones, as a factor.
+    consumer: float = 0.9
+    blackwell: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What is asked of a server: ``concurrency`` requests at all times, each with this shape."""
+
+    concurrency: int
+    prompt_tokens: int
+    answer_tokens: int
+    #: The part of a prompt that the prefix cache holds already, from 0 to 1.
+    prefix_hit: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """The rates of one kind of GPU, per GPU."""
+
+    bandwidth_bytes_s: float
+    flops: Mapping[str, float] = field(hash=False)
+    link_bytes_s: float
+    nvlink: bool
+    datacenter: bool = True
+    #: NVIDIA's tenth generation and later, whose kernels are younger than the others'.
+    blackwell: bool = False
+
+    @classmethod
+    def of(cls, spec: GpuSpec) -> Hardware | None:
+        """The rates of ``spec``, or ``None`` where its bandwidth or 16-bit rate is not known."""
+        if not spec.bandwidth_bytes_per_s or not (flops := _rates(spec.flops)):
+            return None
+        generation, _, lanes = (spec.pcie or "4.0 x16").partition(" x")
+        pcie = _PCIE_BYTES_S.get(generation, 24e9) * int(lanes or 16) / 16
+        return cls(
+            bandwidth_bytes_s=spec.bandwidth_bytes_per_s,
+            flops=flops,
+            link_bytes_s=spec.nvlink_bytes_per_s / 2 if spec.nvlink_bytes_per_s else pcie,
+            nvlink=bool(spec.nvlink_bytes_per_s) and spec.kind == "datacenter",
+            datacenter=spec.kind == "datacenter",
+            blackwell=(spec.compute_capability or (0, 0))[0] >= 10,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A prediction with the range that four of five measurements fall in."""
+
+    expected: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Predicted times of one request among ``concurrency``, in seconds, and rates."""
+
+    first_token_s: Interval
+    token_s: Interval
+    #: Prompt tokens a second of one prompt that runs alone.
+    prefill_tokens_per_s: float
+    #: Tokens a second of one answer, and of all of them together.
+    decode_tokens_per_s: float
+    output_tokens_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one model costs on one GPU of a group, worked out once and used for every prediction."""
+
+    dense_bytes: float
+    expert_bytes: float
+    #: The part of the experts that one token uses.
+    expert_share: float
+    #: Operations of one token, by the type of the arithmetic, outside and inside routed experts.
+    flops: Mapping[str, float]
+    expert_flops: Mapping[str, float]
+    #: Operations for one token and one token before it, and the windows that bound some layers.
+    attention_flops: float
+    windowed_flops: float
+    window_tokens: float
+    head_bytes: float
+    cache_bytes: float
+    windowed_bytes: float
+    state_bytes: float
+    layers: int
+    routed_layers: int
+    recurrent_layers: int
+    hidden_bytes: float
+    gpus: int
+    expert_parallel: bool
+
+
+def load_of(
+    architecture: Architecture,
+    precision: Precision,
+    gpus: int = 1,
+    *,
+    attention_dp: int = 1,
+    expert_parallel: bool = False,
+    kv_cache_dtype: str = "auto",
+) -> Load:
+    """The cost of ``architecture`` on each of ``gpus`` GPUs.
+
+    ``attention_dp``: groups of GPUs that hold whole attention layers, each for its own sequences.
+    """
+    count = count_weights(architecture)
+    attention_gpus = max(1, gpus // attention_dp)
+    settings = VllmSettings(
+        max_model_len=1, tensor_parallel_size=attention_gpus, kv_cache_dtype=kv_cache_dtype
+    )
+    experts = architecture.experts
+    share = experts.experts_per_token / experts.num_experts if experts else 0.0
+    mixing = (count.attention + count.recurrent) / attention_gpus
+    dense, shared = count.dense / gpus, count.shared_experts / gpus
+    flops: dict[str, float] = {}
+    for parameters, bits in (
+        (mixing, precision.attention_bits),
+        (dense, precision.dense_bits),
+        (shared, precision.shared_bits),
+    ):
+        kind = precision.math_of(bits)
+        flops[kind] = flops.get(kind, 0.0) + 2 * parameters
+    heads = architecture.num_attention_heads / attention_gpus
+    windowed = [g for g in architecture.attention if g.kind in ("sliding", "chunked")]
+    whole = [g for g in architecture.attention if g.kind not in ("sliding", "chunked")]
+    everything = kv_bytes_per_token(architecture, settings)
+    return Load(
+        dense_bytes=(
+            mixing * precision.attention_bits
+            + dense * precision.dense_bits
+            + shared * precision.shared_bits
+        )
+        / 8,
+        expert_bytes=count.experts / gpus * precision.expert_bits / 8,
+        expert_share=share,
+        flops=flops,
+        expert_flops={
+            precision.math_of(precision.expert_bits): 2 * count.experts / gpus * share
+        },
+        attention_flops=2
+        * heads
+        * sum(g.num_layers * _score_width(g, architecture) / g.compress_ratio for g in whole),
+        windowed_flops=2
+        * heads
+        * sum(g.num_layers * _score_width(g, architecture) for g in windowed),
+        window_tokens=max((g.window_tokens or 0 for g in windowed), default=0),
+        head_bytes=count.embedding * precision.table_bits / 8 / gpus,
+        cache_bytes=everything,
+        windowed_bytes=sum(
+            g.num_layers
+            * max(1.0, g.num_kv_heads / attention_gpus)
+            * (g.key_dim + g.value_dim)
+            * (1 if kv_cache_dtype.startswith("fp8") else 2)
+            for g in windowed
+        ),
+        state_bytes=state_bytes_per_sequence(architecture, settings),
+        layers=architecture.num_layers,
+        routed_layers=experts.num_layers if experts else 0,
+        recurrent_layers=sum(group.num_layers for group in architecture.recurrent),
+        hidden_bytes=2 * architecture.hidden_size,
+        gpus=gpus,
+        expert_parallel=expert_parallel or attention_dp > 1,
+    )
+
+
+def step_s(load: Load, hardware: Hardware, batch: float, context: float, e: Efficiency) -> float:
+    """One decode step of ``batch`` sequences with ``context`` tokens each."""
+    bandwidth = hardware.bandwidth_bytes_s * (1.0 if hardware.datacenter else e.consumer)
+    touched = 1 - (1 - load.expert_share) ** batch if load.expert_share else 0.0
+    weights = (load.dense_bytes + load.head_bytes) / (bandwidth * e.weights)
+    experts = load.expert_bytes * touched / (bandwidth * e.experts)
+    arithmetic = batch * prompt_token_s(load, hardware, e)
+    window = min(context, load.window_tokens)
+    cache = batch * (context * load.cache_bytes + window * load.windowed_bytes)
+    cache = (cache + 2 * batch * load.state_bytes) / (bandwidth * e.cache)
+    fixed = e.step_s + load.layers * e.layer_s + load.routed_layers * e.routed_layer_s
+    fixed += load.recurrent_layers * e.recurrent_layer_s + batch * e.sequence_s
+    kernels = math.hypot(weights + experts, arithmetic) + cache
+    if hardware.blackwell:
+        kernels /= e.blackwell
+    total = kernels + fixed + _exchange_s(load, hardware, batch, e)
+    return total * (1 + e.expert_parallel) if load.expert_parallel else total
+
+
+def prompt_s(load: Load, hardware: Hardware, prompt: float, cached: float, e: Efficiency) -> float:
+    """What a prompt of ``prompt`` tokens, of which ``cached`` need no work, adds to a step."""
+    new = max(1.0, prompt - cached)
+    arithmetic = new * prompt_token_s(load, hardware, e)
+    seen = cached + new / 2
+    window = min(seen, load.window_tokens)
+    scores = new * (seen * load.attention_flops + window * load.windowed_flops)
+    attention = scores / (hardware.flops["fp16"] * e.attention)
+    total = arithmetic + attention
+    if hardware.blackwell:
+        total /= e.blackwell
+    return total + _moved_s(load, hardware, new, e)
+
+
+def prompt_token_s(load: Load, hardware: Hardware, e: Efficiency) -> float:
+    """The arithmetic of one token in the matrices, with nothing else running."""
+    dense = sum(flops / _rate(kind, hardware, e) for kind, flops in load.flops.items())
+    routed = sum(
+        flops / (_rate(kind, hardware, e) * e.routed) for kind, flops in load.expert_flops.items()
+    )
+    return dense + routed
+
+
+def _rate(kind: str, hardware: Hardware, e: Efficiency) -> float:
+    """Operations a second that are reached in a type. One that the GPU cannot multiply, and
+    ``widened`` weights, are brought to 16 bits first."""
+    if kind == "mxfp4":
+        # Blackwell multiplies MXFP4 with 8-bit activations; others widen it.
+        kind = "fp8" if hardware.blackwell and "fp8" in hardware.flops else "widened"
+    if kind not in hardware.flops:
+        return hardware.flops["fp16"] * e.widened
+    return hardware.flops[kind] * {"fp16": e.fp16, "fp4": e.fp4}.get(kind, e.fp8)
+
+
+def times(
+    load: Load, hardware: Hardware, traffic: Traffic, e: Efficiency
+) -> tuple[float, float, float]:
+    """Seconds to the first token, for each further token, and for a prompt that runs alone.
+
+    Each answer is interrupted once by the prompt of every other request, as vLLM runs prompts
+    between decode steps: with as many starts as ends, that is one for each other sequence.
+    """
+    batch, prompt = traffic.concurrency, traffic.prompt_tokens
+    added = prompt_s(load, hardware, prompt, traffic.prefix_hit * prompt, e)
+    alone = added + _prompt_fixed_s(load, hardware, e)
+    context = prompt + traffic.answer_tokens / 2
+    others = batch - 1
+    interrupted = e.interference * others * added / max(1, traffic.answer_tokens)
+    token = step_s(load, hardware, batch, context, e) + interrupted
+    waits = e.queue_each * others + e.queue_doubling * math.log2(batch)
+    return e.arrival_s + alone + added * waits, token, alone
+
+
+def _prompt_fixed_s(load: Load, hardware: Hardware, e: Efficiency) -> float:
+    """What a step with a prompt costs however short the prompt is: launches and weights."""
+    read = (load.dense_bytes + load.expert_bytes) / (hardware.bandwidth_bytes_s * e.weights)
+    launches = load.layers * e.prompt_layer_s + load.routed_layers * e.routed_prompt_layer_s
+    return read / 2 + launches
+
+
+def _moved_s(load: Load, hardware: Hardware, tokens: float, e: Efficiency) -> float:
+    if load.gpus == 1:
+        return 0.0
+    share = 2 * (load.gpus - 1) / load.gpus
+    return 2 * load.layers * tokens * load.hidden_bytes * share / (hardware.link_bytes_s * e.link)
+
+
+def _exchange_s(load: Load, hardware: Hardware, tokens: float, e: Efficiency) -> float:
+    """Two all-reduces a layer: a ring moves 2 (n-1)/n of the activations through each link."""
+    if load.gpus == 1:
+        return 0.0
+    latency = e.exchange_s if hardware.nvlink else e.pcie_exchange_s
+    return 2 * load.layers * latency * math.log2(load.gpus) + _moved_s(load, hardware, tokens, e)
+
+
+def _score_width(group: AttentionLayers, architecture: Architecture) -> int:
+    """Multiply-adds of one head for one earlier token: its key and its value.
+
+    In prompts latent attention is computed with its keys and values unpacked.
+    """
+    if group.kind == "latent":
+        return 2 * architecture.head_dim
+    return group.key_dim + (group.value_dim or group.key_dim)
+
+
+def _rates(flops: Mapping[str, float]) -> dict[str, float]:
+    """Rates with 16 bits in it: where only narrower ones are published, each halving of the width
+    doubles the rate on tensor cores."""
+    rates = dict(flops)
+    if "fp16" not in rates and "fp4" in rates:
+        rates["fp16"] = rates["fp4"] / 4
+    return rates if "fp16" in rates else {}
+
+
+def efficiency_from(values: Mapping[str, float]) -> Efficiency:
+    """An ``Efficiency`` from a table of its fields."""
+    return Efficiency(**{f.name: float(values[f.name]) for f in fields(Efficiency)})
