@@ -24,6 +24,8 @@ from stoker.planning.vllm_memory import (
 )
 from stoker.planning.weights import count_weights
 
+#: From here on a prompt pays the launch of every kernel.
+_LAUNCH_BOUND_TOKENS = 1024
 #: GPUs without NVLink exchange data over PCIe: bytes a second in one direction, 16 lanes.
 _PCIE_BYTES_S = {"3.0": 12e9, "4.0": 24e9, "5.0": 48e9, "6.0": 48e9}
 
@@ -68,8 +70,8 @@ class Efficiency:
     interference: float = 0.9
     #: What data-parallel attention with expert parallelism costs on top, as a factor of the step.
     expert_parallel: float = 0.15
-    #: Rates of workstation and consumer GPUs against data-centre ones, as a factor.
-    consumer: float = 0.9
+    #: How much nearer to their peak bandwidth GDDR cards come than data-centre GPUs with HBM.
+    consumer: float = 1.25
     blackwell: float = 1.0
 
 
@@ -237,7 +239,7 @@ def load_of(
 
 def step_s(load: Load, hardware: Hardware, batch: float, context: float, e: Efficiency) -> float:
     """One decode step of ``batch`` sequences with ``context`` tokens each."""
-    bandwidth = hardware.bandwidth_bytes_s * (1.0 if hardware.datacenter else e.consumer)
+    bandwidth = _bandwidth(hardware, e)
     touched = 1 - (1 - load.expert_share) ** batch if load.expert_share else 0.0
     weights = (load.dense_bytes + load.head_bytes) / (bandwidth * e.weights)
     experts = load.expert_bytes * touched / (bandwidth * e.experts)
@@ -297,8 +299,9 @@ def times(
     between decode steps: with as many starts as ends, that is one for each other sequence.
     """
     batch, prompt = traffic.concurrency, traffic.prompt_tokens
-    added = prompt_s(load, hardware, prompt, traffic.prefix_hit * prompt, e)
-    alone = added + _prompt_fixed_s(load, hardware, e)
+    cached = traffic.prefix_hit * prompt
+    added = prompt_s(load, hardware, prompt, cached, e)
+    alone = added + _prompt_fixed_s(load, hardware, prompt - cached, e)
     context = prompt + traffic.answer_tokens / 2
     others = batch - 1
     interrupted = e.interference * others * added / max(1, traffic.answer_tokens)
@@ -307,11 +310,18 @@ def times(
     return e.arrival_s + alone + added * waits, token, alone
 
 
-def _prompt_fixed_s(load: Load, hardware: Hardware, e: Efficiency) -> float:
-    """What a step with a prompt costs however short the prompt is: launches and weights."""
-    read = (load.dense_bytes + load.expert_bytes) / (hardware.bandwidth_bytes_s * e.weights)
+def _prompt_fixed_s(load: Load, hardware: Hardware, new: float, e: Efficiency) -> float:
+    """What a step with a prompt costs beyond its arithmetic: weights and launches.
+
+    CUDA graphs cover steps of up to 512 tokens, so short prompts pay little for launches.
+    """
+    read = (load.dense_bytes + load.expert_bytes) / (_bandwidth(hardware, e) * e.weights)
     launches = load.layers * e.prompt_layer_s + load.routed_layers * e.routed_prompt_layer_s
-    return read / 2 + launches
+    return read / 2 + launches * min(1.0, new / _LAUNCH_BOUND_TOKENS)
+
+
+def _bandwidth(hardware: Hardware, e: Efficiency) -> float:
+    return hardware.bandwidth_bytes_s * (1.0 if hardware.datacenter else e.consumer)
 
 
 def _moved_s(load: Load, hardware: Hardware, tokens: float, e: Efficiency) -> float:

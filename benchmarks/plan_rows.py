@@ -1,0 +1,274 @@
+"""Measured rows as values: what was run, on what, and what came out.
+
+The files under ``data/`` carry the source of every row. Rows of the same columns from elsewhere can
+be read as well; a model or GPU that is not known is reported, never guessed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from stoker.errors import StokerError
+from stoker.host import GpuSpec, find_gpu
+from stoker.models import Architecture, architecture_from_config, find_known_model
+from stoker.planning.precision import Precision, precision_of
+from stoker.planning.speed import Hardware, Load, Traffic, load_of
+from stoker.planning.weights import count_weights
+
+DATA = Path(__file__).parent / "data"
+CONFIGS = Path(__file__).parents[1] / "tests" / "fixtures" / "hf_configs"
+#: How the files name GPUs, where the catalogue has another name.
+_GPUS = {
+    "b200_sxm": "B200",
+    "b300_sxm": "B300",
+    "h100_sxm": "H100",
+    "h200_sxm": "H200",
+    "a100_sxm": "A100 80GB",
+    "gb200_sxm": "B200",
+    "gb300_sxm": "B300",
+    "l40s": "L40S",
+    "A100-80": "A100 80GB",
+    "A100-40": "A100 40GB",
+    "H100-80": "H100",
+    "RTX4060-8GB": "RTX 4060",
+    "RTX A6000": "RTX A6000",
+    "RTX 3060 12GB": "RTX 3060 12GB",
+    "GB10 DGX Spark": "GB10",
+    "DGX Spark GB10": "GB10",
+    "RTX PRO 6000": "RTX PRO 6000 Blackwell",
+}
+#: Short names in the files, and the configuration or catalogue entry that has the same shape.
+_MODELS = {
+    "Llama-3.1-70B": "nvidia/Llama-3.1-70B-Instruct-FP8",
+    "meta-llama/Llama-3.1-70B": "nvidia/Llama-3.1-70B-Instruct-FP8",
+    "Llama-3.1-8B": "meta-llama/Meta-Llama-3.1-8B",
+    "meta-llama/Llama-3.1-8B": "meta-llama/Meta-Llama-3.1-8B",
+    "nvidia/Llama-3.1-8B-Instruct-FP8": "meta-llama/Meta-Llama-3.1-8B",
+    "Qwen2.5-7B": "Qwen/Qwen2.5-Coder-7B-Instruct",
+    "Qwen2-7B": "Qwen/Qwen2.5-Coder-7B-Instruct",
+    "Qwen2-7B-Instruct": "Qwen/Qwen2.5-Coder-7B-Instruct",
+    "Qwen3-235B-A22B": "Qwen/Qwen3-235B-A22B",
+    "Qwen3-Coder-30B-A3B": "Qwen/Qwen3-Coder-30B-A3B-Instruct",
+    "gemma-4-26B-A4B": "google/gemma-4-26B-A4B",
+    "Nemotron-3-Super-120B-A12B": "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-FP8",
+    "ThinkingCap-Qwen3.6-27B": "Qwen/Qwen3.6-27B",
+}
+#: Fine-tunes and words that say how a row was quantized.
+_QUANTIZATIONS = (
+    ("autoround", "int4"),
+    ("nvfp4", "nvfp4"),
+    ("mxfp4", "mxfp4"),
+    ("fp8", "fp8"),
+    ("w8a8", "int8"),
+    ("w4a", "int4"),
+    ("awq", "awq"),
+    ("int4", "int4"),
+    ("4bit", "int4"),
+    ("fp4", "nvfp4"),
+    ("bf16", "bf16"),
+    ("fp16", "bf16"),
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A model in a precision on GPUs of one kind."""
+
+    model: str
+    architecture: Architecture
+    precision: Precision
+    gpu: GpuSpec
+    gpus: int
+
+
+@dataclass(frozen=True)
+class ServingRow:
+    """One measured operating point of a server."""
+
+    setup: Setup
+    load: Load
+    hardware: Hardware
+    traffic: Traffic
+    first_token_s: float | None
+    token_s: float | None
+    #: Rows that measured the same point share a key.
+    key: tuple[object, ...]
+    #: What speaks against fitting this row, empty where nothing does.
+    doubt: str = ""
+
+    @property
+    def gpu_name(self) -> str:
+        """The GPU's name in the catalogue."""
+        return self.setup.gpu.name
+
+
+@cache
+def architecture(name: str) -> Architecture:
+    """The shape of the model that a row names. Raises ``StokerError`` where it is not known."""
+    name = _MODELS.get(name, name)
+    for candidate in (name.replace("/", "--"), *(p.stem for p in CONFIGS.glob(f"*--{name}.json"))):
+        path = CONFIGS / f"{candidate}.json"
+        if path.is_file():
+            return architecture_from_config(json.loads(path.read_text()))
+    return find_known_model(name)[0].architecture
+
+
+@cache
+def gpu(name: str) -> GpuSpec:
+    """The GPU that a row names."""
+    return find_gpu(_GPUS.get(name, name))
+
+
+def quantization(text: str, model: str) -> str:
+    """How the weights of a row were stored, in the catalogue's words."""
+    lowered = text.casefold()
+    if "gpt-oss" in model:
+        return "mxfp4"
+    return next((name for word, name in _QUANTIZATIONS if word in lowered), "bf16")
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@cache
+def _load(
+    model: str, quant: str, gpus: int, attention_dp: int, expert_parallel: bool, kv: str
+) -> Load:
+    shape = architecture(model)
+    return load_of(
+        shape,
+        precision_of(quant, shape),
+        gpus,
+        attention_dp=attention_dp,
+        expert_parallel=expert_parallel,
+        kv_cache_dtype=kv,
+    )
+
+
+def _row(
+    model: str,
+    quant: str,
+    gpu_name: str,
+    gpus: int,
+    traffic: Traffic,
+    first_token_s: float | None,
+    token_s: float | None,
+    *,
+    attention_dp: int = 1,
+    expert_parallel: bool = False,
+    kv: str = "auto",
+    doubt: str = "",
+) -> ServingRow:
+    shape, spec = architecture(model), gpu(gpu_name)
+    hardware = Hardware.of(spec)
+    if hardware is None:
+        raise StokerError(f"The rates of {spec.label} are not known.")
+    return ServingRow(
+        Setup(model, shape, precision_of(quant, shape), spec, gpus),
+        _load(model, quant, gpus, attention_dp, expert_parallel, kv),
+        hardware,
+        traffic,
+        first_token_s,
+        token_s,
+        (model, spec.label, quant, gpus, attention_dp, expert_parallel, kv, traffic),
+        doubt,
+    )
+
+
+def serving_rows(path: Path) -> Iterator[ServingRow | StokerError]:
+    """The rows of ``measured_serving.csv``, or why one cannot be used."""
+    for row in read(path):
+        try:
+            yield _serving(row)
+        except StokerError as problem:
+            yield problem
+
+
+def _serving(row: dict[str, str]) -> ServingRow:
+    model, gpus = row["model_path"], int(row["tp_size"]) * int(row["pp_size"] or 1)
+    traffic = Traffic(int(row["batch_size"]), int(row["isl"]), int(row["osl"]))
+    quant = quantization(row["precision"], model)
+    return _row(
+        model,
+        quant,
+        row["system"],
+        gpus,
+        traffic,
+        float(row["silicon_ttft_ms"]) / 1e3,
+        float(row["silicon_tpot_ms"]) / 1e3,
+        attention_dp=int(row["attention_dp_size"] or 1),
+        expert_parallel=int(row["moe_ep_size"] or 1) > 1,
+        doubt=_doubt(row, model, quant, gpus),
+    )
+
+
+def _doubt(row: dict[str, str], model: str, quant: str, gpus: int) -> str:
+    """What a row says that cannot be as it says: such rows are reported, and not fitted."""
+    shape, spec = architecture(model), gpu(row["system"])
+    weights = precision_of(quant, shape).weight_bytes(count_weights(shape)) / gpus
+    if weights > (spec.memory_bytes or 0):
+        return "the weights do not fit on so few GPUs"
+    if not row["attention_dp_size"] and quant == "fp8":
+        return "parallelism not stated, times beyond the GPUs' peak rates for the one stated"
+    if float(row["silicon_ttft_ms"]) > 10_000:
+        return "requests queued for a free sequence: max_num_seqs is not stated"
+    return ""
+
+
+def speed_rows(path: Path) -> Iterator[ServingRow | StokerError]:
+    """The rows of ``measured_speed.csv``, or why one cannot be used."""
+    for row in read(path):
+        try:
+            yield from _speed(row)
+        except StokerError as problem:
+            yield problem
+
+
+def _speed(row: dict[str, str]) -> Iterator[ServingRow]:
+    quant = quantization(row["quant"], row["model"])
+    concurrency = int(re.sub(r"\D", "", row["concurrency"]) or 1)
+    prompt = int(row["isl"]) if row["isl"].isdigit() else 128
+    answer = int(row["osl"]) if row["osl"].isdigit() else 256
+    if "ctx" in row["tpot_ms"]:
+        fixed, slope = map(float, row["tpot_ms"].removesuffix("*ctx").split("+", 1))
+        for context in (1024, 16_384, 65_536):
+            traffic = Traffic(1, context - 64, 128)
+            token_s = (fixed + slope * context) / 1e3
+            yield _row(row["model"], quant, row["gpu"], int(row["n"]), traffic, None, token_s)
+        return
+    first = float(row["ttft_ms"]) / 1e3 if row["ttft_ms"] else None
+    yield _row(
+        row["model"],
+        quant,
+        row["gpu"],
+        int(row["tp"]),
+        Traffic(concurrency, prompt, answer, 0.975 if "prefix hits" in row["note"] else 0.0),
+        first,
+        _token_s(row, concurrency, first, answer),
+        kv="fp8" if "fp8 KV" in row["note"] else "auto",
+        doubt="" if row["quant"] != "?" else "quantization not stated",
+    )
+
+
+def _token_s(
+    row: dict[str, str], concurrency: int, first_s: float | None, answer: int
+) -> float | None:
+    """Seconds for a token: as measured, or from the rate of all answers together."""
+    if row["tpot_ms"]:
+        return float(row["tpot_ms"]) / 1e3
+    rate = row["out_tok_s"].removesuffix("/stream")
+    if not rate:
+        return None
+    streams = 1 if row["out_tok_s"].endswith("/stream") else concurrency
+    token_s, wait_s = streams / float(rate), (first_s or 0.0) / answer
+    # A rate over whole requests has the wait for the first token in it; one of decoding has not.
+    return token_s - wait_s if wait_s < token_s / 2 else token_s
