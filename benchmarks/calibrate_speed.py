@@ -1,7 +1,7 @@
-"""Fit what vLLM reaches of the hardware's rates, and say how far off it is on what it has not seen.
+"""Fit what vLLM reaches of the hardware's rates, and say how far off it is on the unseen.
 
-``python benchmarks/calibrate_speed.py [--write]``: prints the errors on GPUs and on models that were
-left out of the fit, and with ``--write`` stores the coefficients of the fit to everything in
+``python benchmarks/calibrate_speed.py [--write]``: prints the errors on GPUs and on models that
+were left out of the fit, and with ``--write`` stores the coefficients of the fit to everything in
 ``src/stoker/data/speed.toml``. Needs scipy, and about two minutes.
 
 Every coefficient starts from what is known of the hardware and is held near it: a coefficient moves

@@ -13,10 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 
+from stoker.data import table
 from stoker.host import GpuSpec
 from stoker.models import Architecture, AttentionLayers
 from stoker.planning.precision import Precision
+from stoker.planning.types import Interval, Speed
 from stoker.planning.vllm_memory import (
     VllmSettings,
     kv_bytes_per_token,
@@ -116,28 +119,6 @@ class Hardware:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """A prediction with the range that four of five measurements fall in."""
-
-    expected: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """Predicted times of one request among ``concurrency``, in seconds, and rates."""
-
-    first_token_s: Interval
-    token_s: Interval
-    #: Prompt tokens a second of one prompt that runs alone.
-    prefill_tokens_per_s: float
-    #: Tokens a second of one answer, and of all of them together.
-    decode_tokens_per_s: float
-    output_tokens_per_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Load:
     """What one model costs on one GPU of a group, worked out once and used for every prediction."""
 
@@ -208,9 +189,7 @@ def load_of(
         expert_bytes=count.experts / gpus * precision.expert_bits / 8,
         expert_share=share,
         flops=flops,
-        expert_flops={
-            precision.math_of(precision.expert_bits): 2 * count.experts / gpus * share
-        },
+        expert_flops={precision.math_of(precision.expert_bits): 2 * count.experts / gpus * share},
         attention_flops=2
         * heads
         * sum(g.num_layers * _score_width(g, architecture) / g.compress_ratio for g in whole),
@@ -358,6 +337,24 @@ def _rates(flops: Mapping[str, float]) -> dict[str, float]:
     return rates if "fp16" in rates else {}
 
 
-def efficiency_from(values: Mapping[str, float]) -> Efficiency:
-    """An ``Efficiency`` from a table of its fields."""
-    return Efficiency(**{f.name: float(values[f.name]) for f in fields(Efficiency)})
+@cache
+def calibrated() -> tuple[Efficiency, tuple[float, float], tuple[float, float]]:
+    """The fitted efficiency, and what to multiply a time per token and a time to first token with
+    for the low and the high end of their intervals."""
+    values = table("speed")
+    fitted = Efficiency(**{f.name: float(values["efficiency"][f.name]) for f in fields(Efficiency)})
+    token, first = values["interval"]["token"], values["interval"]["first_token"]
+    return fitted, (token[0], token[1]), (first[0], first[1])
+
+
+def predict(load: Load, hardware: Hardware, traffic: Traffic) -> tuple[Speed, float]:
+    """The speed under ``traffic``, and the prompt tokens a second of a prompt that runs alone."""
+    efficiency, token_range, first_range = calibrated()
+    first, token, alone = times(load, hardware, traffic, efficiency)
+    speed = Speed(
+        concurrency=traffic.concurrency,
+        prompt_tokens=traffic.prompt_tokens,
+        first_token_s=Interval(first, first * first_range[0], first * first_range[1]),
+        token_s=Interval(token, token * token_range[0], token * token_range[1]),
+    )
+    return speed, traffic.prompt_tokens * (1 - traffic.prefix_hit) / alone

@@ -21,17 +21,48 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPrediction:
-    """Where the memory goes, in bytes. ``budget_bytes`` is what the plan may use."""
+    """Where the memory goes, in bytes. ``budget_bytes`` is what the plan may use.
+
+    For several GPUs the figures are those of one of them, which are alike.
+    """
 
     weights_bytes: int
     kv_cache_bytes: int
+    #: Activations, graphs and what else the engine needs; ``graphs_bytes`` is a part of it.
     overhead_bytes: int
     budget_bytes: int
+    graphs_bytes: int = 0
+    #: All the memory that there is, in use by others or not.
+    device_bytes: int | None = None
 
     @property
     def total_bytes(self) -> int:
         """What the plan is predicted to use."""
         return self.weights_bytes + self.kv_cache_bytes + self.overhead_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A prediction, and the range in which four of five measurements of unseen models lay."""
+
+    expected: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Predicted times of one request among ``concurrency`` that run at once, in seconds."""
+
+    concurrency: int
+    prompt_tokens: int
+    first_token_s: Interval
+    token_s: Interval
+
+    @property
+    def output_tokens_per_s(self) -> float:
+        """Tokens a second of all answers together, while they are written."""
+        return self.concurrency / self.token_s.expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +82,14 @@ class Plan:
     reasons: tuple[str, ...] = ()
     decode_tokens_per_s: float | None = None
     prefill_tokens_per_s: float | None = None
+    #: The speed when the wanted number of users ask at once; ``None`` where nothing is known of it.
+    speed: Speed | None = None
+    #: How many GPUs it runs on; 0 is the CPU.
+    gpus: int = 0
+    #: Requests of ``max_model_len`` that the cache holds at once, as vLLM counts them.
+    max_concurrency: float | None = None
+    #: What ranks plans, in points of a coding benchmark: an estimate, good for order only.
+    score: float = 0.0
 
     def argument(self, name: str) -> Value | None:
         """The value of the argument ``name``, or ``None`` where the plan does not set it."""

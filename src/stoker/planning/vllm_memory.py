@@ -181,9 +181,7 @@ def activation_bytes(architecture: Architecture, settings: VllmSettings) -> int:
     ``max_num_seqs`` sequences; the larger of the two decides.
     """
     tp = settings.tensor_parallel_size
-    per_token = 2 * (
-        _HIDDEN_COPIES * architecture.hidden_size + _widest_layer(architecture) / tp
-    )
+    per_token = 2 * (_HIDDEN_COPIES * architecture.hidden_size + _widest_layer(architecture) / tp)
     forward = settings.max_num_batched_tokens * per_token
     rows = min(settings.max_num_seqs, settings.max_num_batched_tokens)
     sampler = rows * architecture.vocab_size * 4 * _LOGIT_COPIES

@@ -1,0 +1,102 @@
+"""Speed follows from bytes and operations: finite, positive, and monotone where it must be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stoker.host import find_gpu, gpu_catalogue
+from stoker.models import KnownModel, find_known_model, model_catalogue
+from stoker.planning.precision import precision_of
+from stoker.planning.speed import Hardware, Load, Traffic, load_of, predict
+
+MODELS = model_catalogue()
+HARDWARE = [rates for spec in gpu_catalogue() if (rates := Hardware.of(spec))]
+
+
+def load(name: str, quantization: str, gpus: int = 1) -> Load:
+    arch = find_known_model(name)[0].architecture
+    return load_of(arch, precision_of(quantization, arch), gpus)
+
+
+def hardware(name: str) -> Hardware:
+    found = Hardware.of(find_gpu(name))
+    assert found is not None
+    return found
+
+
+@given(
+    model=st.sampled_from(MODELS),
+    gpu=st.sampled_from(HARDWARE),
+    kind=st.sampled_from(["bf16", "fp8", "awq", "nvfp4", "mxfp4", "int8"]),
+    gpus=st.sampled_from([1, 2, 4, 8]),
+    concurrency=st.integers(1, 1024),
+    prompt=st.integers(1, 1_000_000),
+    answer=st.integers(1, 100_000),
+    hit=st.floats(0, 1),
+)
+def test_every_prediction_is_finite_positive_and_inside_its_interval(
+    model: KnownModel,
+    gpu: Hardware,
+    kind: str,
+    gpus: int,
+    concurrency: int,
+    prompt: int,
+    answer: int,
+    hit: float,
+) -> None:
+    arch = model.architecture
+    speed, prefill = predict(
+        load_of(arch, precision_of(kind, arch), gpus),
+        gpu,
+        Traffic(concurrency, prompt, answer, hit),
+    )
+    for interval in (speed.token_s, speed.first_token_s):
+        assert 0 < interval.low < interval.expected < interval.high < math.inf
+    assert 0 <= prefill < math.inf
+
+
+@given(hit=st.floats(0, 1), more=st.floats(0, 1))
+def test_a_fuller_prefix_cache_never_delays_the_first_token(hit: float, more: float) -> None:
+    traffic = Traffic(4, 16_000, 500, min(hit, more))
+    cost, h100 = load("qwen3-32b", "fp8"), hardware("H100")
+    cold, _ = predict(cost, h100, traffic)
+    warm, _ = predict(cost, h100, replace(traffic, prefix_hit=max(hit, more)))
+    assert warm.first_token_s.expected <= cold.first_token_s.expected
+
+
+@given(batch=st.integers(1, 255))
+def test_another_request_never_speeds_up_the_others(batch: int) -> None:
+    cost, h100 = load("qwen3-coder-30b-a3b", "fp8"), hardware("H100")
+    few, _ = predict(cost, h100, Traffic(batch, 4000, 500))
+    more, _ = predict(cost, h100, Traffic(batch + 1, 4000, 500))
+    assert more.token_s.expected > few.token_s.expected
+
+
+def test_a_mixture_of_experts_reads_only_the_experts_that_its_batch_touches() -> None:
+    h100 = hardware("H100")
+    dense, _ = predict(load("qwen3-32b", "bf16"), h100, Traffic(1, 1000, 500))
+    routed, _ = predict(load("qwen3-30b-a3b", "bf16"), h100, Traffic(1, 1000, 500))
+    assert routed.token_s.expected < dense.token_s.expected / 2
+
+
+@pytest.mark.parametrize(
+    ("model", "quantization", "gpu", "gpus", "traffic", "token_ms"),
+    [
+        ("llama-3.1-8b", "bf16", "B200", 1, Traffic(1, 1024, 128), 3.95),
+        ("qwen2.5-coder-7b", "bf16", "A100 80GB", 1, Traffic(50, 1024, 1024), 18.46),
+        ("qwen2.5-coder-7b", "bf16", "RTX A6000", 1, Traffic(1, 128, 51), 21.9),
+        ("minimax-m2.5", "fp8", "H200", 8, Traffic(32, 8192, 1024), 17.41),
+        ("qwen3-32b", "bf16", "H100", 8, Traffic(32, 4096, 1024), 13.16),
+        ("llama-3.3-70b", "fp8", "H200", 8, Traffic(16, 1024, 1024), 9.71),
+    ],
+)
+def test_published_measurements_lie_in_the_interval(
+    model: str, quantization: str, gpu: str, gpus: int, traffic: Traffic, token_ms: float
+) -> None:
+    speed, _ = predict(load(model, quantization, gpus), hardware(gpu), traffic)
+    assert speed.token_s.low <= token_ms / 1e3 <= speed.token_s.high

@@ -1,0 +1,171 @@
+"""The cache is counted as vLLM counts it: the same bytes give the tokens that its log printed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stoker.errors import UsageError
+from stoker.models import Architecture, KnownModel, find_known_model, model_catalogue
+from stoker.planning.precision import precision_of
+from stoker.planning.vllm_memory import (
+    VllmSettings,
+    longest_context,
+    max_concurrency,
+    visible_bytes,
+    vllm_memory,
+)
+
+GIB = 1024**3
+MODELS = model_catalogue()
+
+
+def shape(name: str) -> Architecture:
+    return find_known_model(name)[0].architecture
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "kv_gib", "tokens"),
+    [
+        ("qwen2.5-coder-7b", VllmSettings(16_384), 24.83, 464_848),
+        ("qwen2.5-coder-7b", VllmSettings(16_384, tensor_parallel_size=2), 31.83, 1_192_160),
+        (
+            "qwen3.6-27b",
+            VllmSettings(262_144, tensor_parallel_size=2, kv_cache_dtype="fp8"),
+            9.84,
+            619_202,
+        ),
+        (
+            "qwen3.6-27b",
+            VllmSettings(
+                262_144, tensor_parallel_size=2, kv_cache_dtype="fp8", num_speculative_tokens=3
+            ),
+            11.05,
+            623_873,
+        ),
+        (
+            "qwen3.6-35b-a3b",
+            VllmSettings(262_144, tensor_parallel_size=2, kv_cache_dtype="fp8"),
+            16.58,
+            3_292_687,
+        ),
+        ("llama-3.1-8b", VllmSettings(29_000), 2.89, 23_648),
+    ],
+)
+def test_measured_cache_bytes_hold_the_measured_tokens(
+    model: str, settings: VllmSettings, kv_gib: float, tokens: int
+) -> None:
+    """Logs of benchmarks/data/measured_memory.csv, rounded there to 0.01 GiB."""
+    concurrency = max_concurrency(shape(model), settings, kv_gib * GIB)
+    assert concurrency * settings.max_model_len == pytest.approx(tokens, rel=0.011)
+
+
+def test_the_cache_that_vllm_logged_is_predicted() -> None:
+    """Qwen2-7B on an A100 at 0.5 of its memory, vLLM 0.10.1.1: 24.83 GiB of cache."""
+    arch = shape("qwen2.5-coder-7b")
+    settings = VllmSettings(16_384, gpu_memory_utilization=0.5, graphs_in_budget=False)
+    memory = vllm_memory(arch, precision_of("bf16", arch), settings, visible_bytes(81_920 << 20))
+    assert memory.kv_cache_bytes / GIB == pytest.approx(24.83, rel=0.01)
+
+
+def test_the_budget_is_a_share_of_the_total_rounded_up() -> None:
+    arch = shape("qwen2.5-coder-7b")
+    settings = VllmSettings(4096, gpu_memory_utilization=0.9)
+    memory = vllm_memory(arch, precision_of("bf16", arch), settings, 24 * GIB + 1)
+    assert memory.budget_bytes == math.ceil((24 * GIB + 1) * 0.9)
+
+
+def test_latent_attention_is_not_divided_among_gpus() -> None:
+    arch = shape("deepseek-v3.1")
+    one = max_concurrency(arch, VllmSettings(8192), 8 * GIB)
+    eight = max_concurrency(arch, VllmSettings(8192, tensor_parallel_size=8), 8 * GIB)
+    assert one == eight
+
+
+def test_fewer_cache_heads_than_gpus_are_copied() -> None:
+    arch = shape("qwen2.5-coder-7b")  # 4 heads
+    four = max_concurrency(arch, VllmSettings(8192, tensor_parallel_size=4), 8 * GIB)
+    assert four == max_concurrency(arch, VllmSettings(8192, tensor_parallel_size=7), 8 * GIB)
+
+
+def test_heads_that_cannot_be_divided_are_refused_with_what_can() -> None:
+    arch = shape("qwen2.5-coder-7b")  # 28 heads
+    with pytest.raises(UsageError, match="28 attention heads") as caught:
+        vllm_memory(
+            arch, precision_of("bf16", arch), VllmSettings(4096, tensor_parallel_size=8), GIB
+        )
+    assert "1, 2, 4 GPUs" in caught.value.fix
+
+
+def test_an_unknown_quantization_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(UsageError, match="q9000") as caught:
+        precision_of("q9000", shape("qwen2.5-coder-7b"))
+    assert "nvfp4" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    ("model", "quantization", "gpus", "loaded_gib"),
+    [
+        ("qwen2.5-coder-7b", "bf16", 1, 14.2488),
+        ("qwen2.5-coder-7b", "bf16", 2, 7.1217),
+        ("gpt-oss-20b", "mxfp4", 1, 13.72),
+        ("gemma-4-26b-a4b", "bf16", 1, 48.5),
+        ("llama-3.1-8b", "bf16", 1, 14.9888),
+        ("llama-3.3-70b", "w8a8", 1, 67.7229),
+        ("qwen3.8-27b", "fp8", 2, 14.28),
+        ("qwen3.8-27b", "nvfp4", 2, 10.64),
+    ],
+)
+def test_weights_are_as_large_as_vllm_loaded_them(
+    model: str, quantization: str, gpus: int, loaded_gib: float
+) -> None:
+    arch = shape(model)
+    settings = VllmSettings(4096, tensor_parallel_size=gpus, vision=True)
+    memory = vllm_memory(arch, precision_of(quantization, arch), settings, 100 * GIB)
+    assert memory.weights_bytes / GIB == pytest.approx(loaded_gib, rel=0.04)
+
+
+@given(
+    model=st.sampled_from(MODELS),
+    cache_gib=st.floats(0.1, 500),
+    more=st.floats(1.0, 4.0),
+    kv=st.sampled_from(["auto", "fp8"]),
+)
+def test_more_memory_never_shortens_the_longest_context(
+    model: KnownModel, cache_gib: float, more: float, kv: str
+) -> None:
+    settings = VllmSettings(1, kv_cache_dtype=kv)
+    limit = model.max_context_tokens
+    short = longest_context(model.architecture, settings, cache_gib * GIB, limit)
+    assert short <= longest_context(model.architecture, settings, cache_gib * more * GIB, limit)
+
+
+@given(
+    model=st.sampled_from(MODELS),
+    kind=st.sampled_from(["bf16", "fp8", "awq", "nvfp4", "int8"]),
+    length=st.integers(256, 262_144),
+)
+def test_more_gpus_never_hold_more_on_each(model: KnownModel, kind: str, length: int) -> None:
+    arch = model.architecture
+    sizes = [n for n in (1, 2, 4, 8) if arch.num_attention_heads % n == 0]
+    weights = [
+        vllm_memory(
+            arch,
+            precision_of(kind, arch),
+            VllmSettings(length, tensor_parallel_size=n),
+            80 * GIB,
+        ).weights_bytes
+        for n in sizes
+    ]
+    assert weights == sorted(weights, reverse=True)
+
+
+@given(model=st.sampled_from(MODELS), length=st.integers(256, 131_072), gib=st.floats(0.5, 300))
+def test_what_fits_the_longest_context_says_so(model: KnownModel, length: int, gib: float) -> None:
+    settings = VllmSettings(length)
+    longest = longest_context(model.architecture, settings, gib * GIB, length)
+    concurrency = max_concurrency(model.architecture, settings, gib * GIB)
+    assert (longest == length) == (concurrency >= 1)
