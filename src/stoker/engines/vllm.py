@@ -1,0 +1,166 @@
+"""vLLM, in a container or in a Python environment, and how to speak to it.
+
+Facts about flags, log lines and endpoints are of vLLM 0.10 to 0.32, read in its sources and
+checked against 0.32.0 running (tests marked ``vllm``).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stoker import paths
+from stoker.engines import http_json
+from stoker.engines.container import ContainerLaunch, Mount
+from stoker.engines.protocol import Backend, Native, Options, ProcessLaunch, ServedModel
+from stoker.errors import StokerError
+from stoker.planning import Argument, Plan
+
+if TYPE_CHECKING:
+    import aiohttp
+
+name = "vllm"
+
+VERSION = "0.32.0"
+#: https://hub.docker.com/r/vllm/vllm-openai and https://hub.docker.com/r/vllm/vllm-openai-cpu
+GPU_IMAGE = f"vllm/vllm-openai:v{VERSION}"
+CPU_IMAGE = f"vllm/vllm-openai-cpu:v{VERSION}"
+CONTAINER = "vllm-server"
+_INNER_PORT = 8000
+_INNER_HUB = "/root/.cache/huggingface"
+_INNER_COMPILED = "/root/.cache/vllm"
+_INNER_MODEL = "/model"
+
+#: What vLLM prints when a phase begins, in the wordings of 0.10 to 0.32.
+_PHASES = (
+    (re.compile(r"Starting to load model"), "load"),
+    (re.compile(r"Loading safetensors checkpoint shards"), "load"),
+    (re.compile(r"Warming up model for the compilation|Dynamo bytecode transform time"), "compile"),
+    (re.compile(r"Using cache directory: .*torch_compile_cache"), "compile"),
+    (re.compile(r"Initial profiling/warmup run|Memory profiling takes"), "profile memory"),
+    (re.compile(r"Available KV cache memory|KV cache size: "), "KV cache"),
+    (re.compile(r"Capturing CUDA graph"), "capture graphs"),
+    (re.compile(r"init engine \(profile|Starting vLLM (API )?server"), "start server"),
+    (re.compile(r"Downloading|Fetching \d+ files|\.safetensors: +\d+%"), "download"),
+)
+_START = "start engine"
+
+
+def launch(
+    plan: Plan, *, port: int, key: str, options: Options
+) -> ProcessLaunch | ContainerLaunch:
+    """vLLM as a process of the environment that ``options`` names, or else as a container."""
+    env = {"VLLM_API_KEY": key, **_cpu_env(plan, options), **_hub_env()}
+    if isinstance(options.where, Native):
+        model = str(plan.model.path or plan.model.id)
+        flags = (*_flags(plan, model), "--host", "127.0.0.1", "--port", str(port))
+        # A module, not the script `vllm`: vLLM's builds for the CPU have a script that fails.
+        argv = (options.where.python, "-m", "vllm.entrypoints.openai.api_server", *flags)
+        return ProcessLaunch(argv=argv, env={**env, "PYTHONUNBUFFERED": "1"})
+    model, mounts = _placed(plan)
+    image = options.where.image or (GPU_IMAGE if options.gpus else CPU_IMAGE)
+    return ContainerLaunch(
+        name=options.where.name or CONTAINER,
+        image=image,
+        plan=plan.fingerprint,
+        command=_flags(plan, model),
+        inner_port=_INNER_PORT,
+        port=port,
+        mounts=mounts,
+        gpus=options.gpus,
+        host_ipc=not options.where.private_ipc,
+        env=env,
+    )
+
+
+def arguments(plan: Plan) -> tuple[Argument, ...]:
+    """The plan's arguments in vLLM's spelling, with the name that clients will see."""
+    served = Argument(
+        "served-model-name", plan.model.served_name, "the name that clients see and ask for"
+    )
+    return (*(Argument(_spelled(a.name), a.value, a.reason) for a in plan.arguments), served)
+
+
+def _flags(plan: Plan, model: str) -> tuple[str, ...]:
+    flags = ["--model", model]
+    for argument in arguments(plan):
+        if argument.value is True:
+            flags.append(f"--{argument.name}")
+        elif argument.value is False:
+            flags.append(f"--no-{argument.name}")
+        else:
+            flags += [f"--{argument.name}", str(argument.value)]
+    return tuple(flags)
+
+
+def _spelled(argument: str) -> str:
+    return argument.lstrip("-").replace("_", "-")
+
+
+def _cpu_env(plan: Plan, options: Options) -> dict[str, str]:
+    """On the CPU vLLM takes its KV cache's size from the environment, in whole GiB."""
+    if options.gpus or plan.argument("kv-cache-memory-bytes") is not None:
+        return {}
+    return {"VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(plan.memory.kv_cache_bytes / 1024**3)))}
+
+
+def _hub_env() -> dict[str, str]:
+    names = ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+    return {n: os.environ[n] for n in names if os.environ.get(n)}
+
+
+def _placed(plan: Plan) -> tuple[str, tuple[Mount, ...]]:
+    """The model as the container sees it, and what to mount for that."""
+    compiled = Mount(str(paths.cache_dir() / "vllm-compiled"), _INNER_COMPILED)
+    hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
+    path = plan.model.path
+    if path is None or path.is_relative_to(hub):
+        # A snapshot in the hub's cache is links to files beside it: the whole cache is needed.
+        inside = plan.model.id if path is None else f"{_INNER_HUB}/{path.relative_to(hub)}"
+        return inside, (Mount(str(hub), _INNER_HUB), compiled)
+    return _INNER_MODEL, (Mount(str(path.resolve()), _INNER_MODEL, read_only=True), compiled)
+
+
+def phase(line: str) -> str | None:
+    """The phase that this log line begins."""
+    return next((phase for text, phase in _PHASES if text.search(line)), None)
+
+
+async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
+    """vLLM listens only when it can answer; ``/health`` then asks the engine process."""
+    return await http_json.answers(http, backend, "/health")
+
+
+async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
+    """The models, with the context of one request.
+
+    Whether tools work is a matter of launch flags that vLLM does not report: ``tools`` stays
+    unknown here, and a check finds out.
+    """
+    listing = await http_json.get(http, backend, "/v1/models")
+    return [
+        ServedModel(id=entry["id"], max_model_len=entry.get("max_model_len"))
+        for entry in listing["data"]
+    ]
+
+
+async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]) -> int:
+    """Exact prompt tokens, from ``/tokenize`` with the same messages, tools and template."""
+    wanted = ("model", "messages", "tools", "chat_template_kwargs", "prompt")
+    body = {name: request[name] for name in wanted if name in request}
+    answer = await http_json.post(http, backend, "/tokenize", body)
+    return int(answer["count"])
+
+
+def require_model(plan: Plan) -> None:
+    """vLLM serves Hugging Face folders. Raises ``StokerError`` for another format."""
+    if plan.model.format != "safetensors":
+        raise StokerError(
+            f"vLLM can't serve {plan.model.id}.",
+            f"Its files are {plan.model.format}, and vLLM needs a Hugging Face folder.",
+            "Use llama.cpp for it: stoker up --engine llama.cpp.",
+        )
