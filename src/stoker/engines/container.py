@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from stoker.errors import UsageError
 from stoker.planning import Argument
+from stoker.planning.types import Value
 
 OWNER_LABEL = "io.stoker.owner"
 PLAN_LABEL = "io.stoker.plan"
@@ -24,7 +27,6 @@ _REASONS = {
     "with the host's this is lifted, and this flag does the work",
     "--shm-size": "has no effect beside --ipc=host; it does the work in hardened setups, which "
     "leave --ipc=host out (stoker up --private-ipc)",
-    "--volume": "models stay on the host: a new container need not download them again",
     "--publish": "only this machine reaches the engine; the gateway is the door for others",
     "--restart": "comes back after a crash or a reboot, and not after stoker down",
     "--log-opt": "its log can't fill the disk",
@@ -43,7 +45,20 @@ class Mount:
 
     source: str
     target: str
+    reason: str
     read_only: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Mount:
+        """From ``HOST:CONTAINER`` or ``HOST:CONTAINER:ro``. Raises ``UsageError`` for others."""
+        source, _, rest = text.partition(":")
+        target, _, mode = rest.partition(":")
+        if not (source.startswith("/") and target.startswith("/") and mode in ("", "ro", "rw")):
+            raise UsageError(
+                f"{text!r} does not say what to mount.",
+                fix="Write two absolute folders: --volume /on/this/machine:/in/the/container:ro.",
+            )
+        return cls(source, target, "asked for with --volume", read_only=mode == "ro")
 
     def __str__(self) -> str:
         return f"{self.source}:{self.target}" + (":ro" if self.read_only else "")
@@ -55,7 +70,6 @@ class ContainerLaunch:
 
     name: str
     image: str
-    plan: str
     command: tuple[str, ...]
     #: The engine's port inside, and the loopback port of the host that leads to it.
     inner_port: int
@@ -69,12 +83,18 @@ class ContainerLaunch:
     @property
     def labels(self) -> dict[str, str]:
         """By these it is known again: by whom, and from which plan."""
-        return {OWNER_LABEL: OWNER, PLAN_LABEL: self.plan}
+        return {OWNER_LABEL: OWNER, PLAN_LABEL: self.fingerprint}
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that two launches share only if they start the same thing."""
+        parts = [self.image, str(self.gpus), str(self.host_ipc), *map(str, self.mounts)]
+        return hashlib.sha256("\0".join([*parts, *self.command]).encode()).hexdigest()[:12]
 
     @property
     def flags(self) -> tuple[Argument, ...]:
         """The flags of ``docker run`` that say the same, each with its reason."""
-        found = [("--detach", True), ("--name", self.name)]
+        found: list[tuple[str, Value]] = [("--detach", True), ("--name", self.name)]
         found += [("--label", f"{key}={value}") for key, value in self.labels.items()]
         found += [("--gpus", "all")] if self.gpus else []
         found += [("--ipc", "host")] if self.host_ipc else []
@@ -82,12 +102,17 @@ class ContainerLaunch:
         found += [("--volume", str(mount)) for mount in self.mounts]
         found += [("--publish", f"127.0.0.1:{self.port or 'PORT'}:{self.inner_port}")]
         found += [("--restart", "unless-stopped")]
-        found += [("--log-opt", f"max-size={LOG_MAX_SIZE}"), ("--log-opt", f"max-file={LOG_MAX_FILES}")]
+        found += [
+            ("--log-opt", f"max-size={LOG_MAX_SIZE}"),
+            ("--log-opt", f"max-file={LOG_MAX_FILES}"),
+        ]
         found += [("--security-opt", "no-new-privileges")]
         found += [("--env", name) for name in sorted(self.env)]
-        return tuple(Argument(name, value, self._reason(name)) for name, value in found)
+        return tuple(Argument(name, value, self._reason(name, value)) for name, value in found)
 
-    def _reason(self, flag: str) -> str:
+    def _reason(self, flag: str, value: Value) -> str:
+        if flag == "--volume":
+            return next(mount.reason for mount in self.mounts if str(mount) == value)
         if flag == "--shm-size" and not self.host_ipc:
             return _PRIVATE_SHM
         return _REASONS[flag]

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from stoker.engines import http_json
-from stoker.engines.protocol import Backend, ProcessLaunch, ServedModel
+from stoker.engines.protocol import Backend, Options, ProcessLaunch, ServedModel
 from stoker.errors import StokerError
 from stoker.planning import Plan
 
@@ -30,7 +30,7 @@ def installed() -> bool:
     return importlib.util.find_spec("xllamacpp") is not None
 
 
-def launch(plan: Plan, *, port: int, key: str) -> ProcessLaunch:
+def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunch:
     """A worker process around ``xllamacpp.Server``. Raises where xllamacpp is not installed."""
     if not installed():
         raise StokerError(

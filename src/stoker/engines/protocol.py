@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from stoker.engines.container import ContainerLaunch
 from stoker.planning import Plan
 
 if TYPE_CHECKING:
@@ -54,12 +55,34 @@ class ProcessLaunch:
     stdin: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run an engine that can be run in more than one way. llama.cpp has only one."""
+
+    #: Run it as a process of this Python; in a container where there is none.
+    python: str | None = None
+    #: Another container image than the one that the engine is pinned to.
+    image: str | None = None
+    #: The container's name.
+    name: str | None = None
+    #: The container runtime's socket, as ``unix:///var/run/docker.sock``.
+    endpoint: str | None = None
+    #: There are NVIDIA GPUs to use.
+    gpus: bool = False
+    #: Keep the container's IPC namespace apart from the host's.
+    private_ipc: bool = False
+    #: More folders for the container, as ``HOST:CONTAINER`` or ``HOST:CONTAINER:ro``.
+    volumes: tuple[str, ...] = ()
+
+
 class Launcher(Protocol):
     """The half of an engine that turns a plan into something to run."""
 
     name: str
 
-    def launch(self, plan: Plan, *, port: int, key: str) -> ProcessLaunch:
+    def launch(
+        self, plan: Plan, *, port: int, key: str, options: Options
+    ) -> ProcessLaunch | ContainerLaunch:
         """What to run so that the plan's model answers on the loopback ``port`` under ``key``."""
         ...
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stoker import paths
 from stoker.engines import http_json
 from stoker.engines.container import ContainerLaunch, Mount
-from stoker.engines.protocol import Backend, Native, Options, ProcessLaunch, ServedModel
+from stoker.engines.protocol import Backend, Options, ProcessLaunch, ServedModel
 from stoker.errors import StokerError
 from stoker.planning import Argument, Plan
 
@@ -34,9 +34,12 @@ _INNER_PORT = 8000
 _INNER_HUB = "/root/.cache/huggingface"
 _INNER_COMPILED = "/root/.cache/vllm"
 _INNER_MODEL = "/model"
+_HUB_REASON = "models stay on the host: a new container need not download them again"
 
 #: What vLLM prints when a phase begins, in the wordings of 0.10 to 0.32.
 _PHASES = (
+    (re.compile(r"non-default args:"), "configure"),
+    (re.compile(r"Initializing a V\d LLM engine"), "start engine"),
     (re.compile(r"Starting to load model"), "load"),
     (re.compile(r"Loading safetensors checkpoint shards"), "load"),
     (re.compile(r"Warming up model for the compilation|Dynamo bytecode transform time"), "compile"),
@@ -47,32 +50,28 @@ _PHASES = (
     (re.compile(r"init engine \(profile|Starting vLLM (API )?server"), "start server"),
     (re.compile(r"Downloading|Fetching \d+ files|\.safetensors: +\d+%"), "download"),
 )
-_START = "start engine"
 
 
-def launch(
-    plan: Plan, *, port: int, key: str, options: Options
-) -> ProcessLaunch | ContainerLaunch:
+def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunch | ContainerLaunch:
     """vLLM as a process of the environment that ``options`` names, or else as a container."""
+    require_folder(plan)
     env = {"VLLM_API_KEY": key, **_cpu_env(plan, options), **_hub_env()}
-    if isinstance(options.where, Native):
+    if options.python is not None:
         model = str(plan.model.path or plan.model.id)
         flags = (*_flags(plan, model), "--host", "127.0.0.1", "--port", str(port))
         # A module, not the script `vllm`: vLLM's builds for the CPU have a script that fails.
-        argv = (options.where.python, "-m", "vllm.entrypoints.openai.api_server", *flags)
+        argv = (options.python, "-m", "vllm.entrypoints.openai.api_server", *flags)
         return ProcessLaunch(argv=argv, env={**env, "PYTHONUNBUFFERED": "1"})
     model, mounts = _placed(plan)
-    image = options.where.image or (GPU_IMAGE if options.gpus else CPU_IMAGE)
     return ContainerLaunch(
-        name=options.where.name or CONTAINER,
-        image=image,
-        plan=plan.fingerprint,
+        name=options.name or CONTAINER,
+        image=options.image or (GPU_IMAGE if options.gpus else CPU_IMAGE),
         command=_flags(plan, model),
         inner_port=_INNER_PORT,
         port=port,
-        mounts=mounts,
+        mounts=(*mounts, *map(Mount.parse, options.volumes)),
         gpus=options.gpus,
-        host_ipc=not options.where.private_ipc,
+        host_ipc=not options.private_ipc,
         env=env,
     )
 
@@ -115,14 +114,19 @@ def _hub_env() -> dict[str, str]:
 
 def _placed(plan: Plan) -> tuple[str, tuple[Mount, ...]]:
     """The model as the container sees it, and what to mount for that."""
-    compiled = Mount(str(paths.cache_dir() / "vllm-compiled"), _INNER_COMPILED)
+    compiled = Mount(
+        str(paths.cache_dir() / "vllm-compiled"),
+        _INNER_COMPILED,
+        "what torch.compile made is kept: the next start skips that minute",
+    )
     hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
     path = plan.model.path
     if path is None or path.is_relative_to(hub):
         # A snapshot in the hub's cache is links to files beside it: the whole cache is needed.
         inside = plan.model.id if path is None else f"{_INNER_HUB}/{path.relative_to(hub)}"
-        return inside, (Mount(str(hub), _INNER_HUB), compiled)
-    return _INNER_MODEL, (Mount(str(path.resolve()), _INNER_MODEL, read_only=True), compiled)
+        return inside, (Mount(str(hub), _INNER_HUB, _HUB_REASON), compiled)
+    model = Mount(str(path.resolve()), _INNER_MODEL, "the model's folder, to read", read_only=True)
+    return _INNER_MODEL, (model, compiled)
 
 
 def phase(line: str) -> str | None:
@@ -156,7 +160,7 @@ async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[
     return int(answer["count"])
 
 
-def require_model(plan: Plan) -> None:
+def require_folder(plan: Plan) -> None:
     """vLLM serves Hugging Face folders. Raises ``StokerError`` for another format."""
     if plan.model.format != "safetensors":
         raise StokerError(

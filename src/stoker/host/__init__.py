@@ -1,5 +1,6 @@
 """Look at the machine: ``detect()`` gives a ``Host``. Know GPUs by name: ``find_gpu()``."""
 
+from stoker.host.containers import container_runtimes
 from stoker.host.detection import detect
 from stoker.host.gpu_catalogue import (
     GpuSpec,
@@ -21,6 +22,7 @@ __all__ = [
     "Host",
     "Memory",
     "PriceRange",
+    "container_runtimes",
     "detect",
     "find_gpu",
     "gpu_catalogue",

@@ -41,6 +41,12 @@ def here() -> Surroundings:
     return Surroundings(os.environ, Path.home())
 
 
+def container_runtimes() -> tuple[ContainerRuntime, ...]:
+    """Docker and Podman, in the order in which they are preferred."""
+    at = here()
+    return (docker(at), podman(at))
+
+
 def docker(at: Surroundings) -> ContainerRuntime:
     """Docker's daemon, whichever socket it listens on."""
     named = at.env.get("DOCKER_HOST")

@@ -14,6 +14,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from stoker import paths
+from stoker.engines import Options
 from stoker.errors import StokerError
 from stoker.planning import Plan
 
@@ -69,6 +70,8 @@ class PhaseRecord:
 
     name: str
     started_at: float
+    #: How far it is, where that is known: "3 layers, 1.2 of 5.4 GB".
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,14 @@ class Deployment:
     ready_at: float | None = None
     restarts: int = 0
     problem: Problem | None = field(default=None)
+    #: How the engine is run, where there is a choice.
+    options: Options = field(default_factory=Options)
+    #: The engine's container, which outlives the supervisor.
+    container: str | None = None
+    #: Put it in the place of a container with another plan.
+    replace: bool = False
+    #: Arguments that the person set: Stoker does not change them by itself.
+    fixed: tuple[str, ...] = ()
 
     @property
     def endpoint(self) -> str:

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,12 +19,14 @@ from aiohttp import web
 from filelock import Timeout
 
 from stoker import engines
-from stoker.engines import Backend, Engine
+from stoker.engines import Backend, ContainerLaunch, Engine
 from stoker.errors import StokerError
 from stoker.gateway import Gateway
 from stoker.runtime import logs, ports, state
 from stoker.runtime.diagnose import Reader
 from stoker.runtime.explain import explain
+from stoker.runtime.retry import corrected
+from stoker.runtime.runs import EngineRun, ProcessRun
 from stoker.runtime.state import Deployment, PhaseRecord, Problem, ProcessId
 
 #: A crashed engine is started again after these waits, then no more.
@@ -34,20 +36,25 @@ RECOVERED_S = 120.0
 #: An engine that starts without a word for this long hangs.
 STALLED_S = 600.0
 _POLL_S = 0.05
+#: How often a running engine is looked at. A container is asked for over a socket.
+_LOOK_EVERY_S = 0.5
 _GRACE_S = 5.0
 _KEPT_LINES = 200
 
 
 @dataclass
-class _EngineProcess:
-    """The engine's child process, its log and its latest lines."""
+class _Watched:
+    """The engine's run, what its log says, and its latest lines."""
 
-    process: asyncio.subprocess.Process
-    backend: Backend
+    run: EngineRun
     diagnosis: Reader
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
     last_line_at: float = field(default_factory=time.monotonic)
     reader: asyncio.Task[None] | None = None
+
+
+class _StoppedError(Exception):
+    """The order to stop came while the engine was being started."""
 
 
 class Supervisor:
@@ -61,7 +68,7 @@ class Supervisor:
         self._gateway = Gateway()
         self._stop = asyncio.Event()
         self._engine: Engine = engines.get(deployment.plan.engine)
-        self._child: _EngineProcess | None = None
+        self._watched: _Watched | None = None
         self._log = logs.logger()
 
     async def run(self) -> int:
@@ -99,15 +106,45 @@ class Supervisor:
         crashes = 0
         async with aiohttp.ClientSession() as http:
             while True:
-                await self._start_engine()
-                if not await self._until_ready(http):
+                if not await self._start_until_ready(http):
                     return
                 ready_at = time.monotonic()
-                if await self._until_exit():
+                if await self._until_exit(http):
                     return
                 crashes = 1 if time.monotonic() - ready_at > RECOVERED_S else crashes + 1
                 if not await self._recover(crashes):
                     return
+
+    async def _start_until_ready(self, http: aiohttp.ClientSession) -> bool:
+        """Start the engine, a second time with another argument where that is known to help."""
+        try:
+            await self._start_engine()
+            ended = await self._until_ready(http)
+            if ended is None or not self._correct():
+                return self._began(ended)
+            await self._end_engine()
+            await self._start_engine()
+            return self._began(await self._until_ready(http))
+        except _StoppedError:
+            return False
+
+    def _began(self, problem: Problem | None) -> bool:
+        if problem is not None:
+            raise problem.error()
+        return not self._stop.is_set()
+
+    def _correct(self) -> bool:
+        """Whether there is another argument to try; then the plan has it from now on."""
+        verdict = self._running().diagnosis.verdict()
+        plan = corrected(self._now.plan, verdict, self._now.fixed)
+        if plan is None or verdict is None or verdict.change is None:
+            return False
+        change = verdict.change
+        self._log.warning(
+            "%s: starting once more with %s = %s", verdict.title, change.argument, change.value
+        )
+        self._set(plan=plan, phases=())
+        return True
 
     async def _recover(self, crashes: int) -> bool:
         """Wait before the next start. False when told to stop; raises when it was the last."""
@@ -126,114 +163,143 @@ class Supervisor:
     async def _start_engine(self) -> None:
         key = secrets.token_urlsafe(32)
         port = ports.any_free()
-        launch = self._engine.launch(self._now.plan, port=port, key=key)
-        process = await asyncio.create_subprocess_exec(
-            *launch.argv,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, **launch.env},
-            start_new_session=True,  # Ctrl-C in the foreground is ours to handle, in order
-        )
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            assert process.stdin is not None  # noqa: S101  (asked for just above)
-            process.stdin.write(launch.stdin.encode())
-            await process.stdin.drain()
-        backend = Backend(f"http://127.0.0.1:{port}", self._engine.name, key)
-        self._child = _EngineProcess(process, backend, Reader(self._engine.name))
-        self._child.reader = asyncio.create_task(self._read_log(self._child))
-        with contextlib.suppress(Exception):  # it may be gone again: waiting for it will tell
-            self._set(engine=ProcessId.of(process.pid))
-        self._log.info("engine %s started as process %d", self._engine.name, process.pid)
+        launch = self._engine.launch(self._now.plan, port=port, key=key, options=self._now.options)
+        if isinstance(launch, ContainerLaunch):
+            run: EngineRun = await self._start_container(launch)
+        else:
+            backend = Backend(f"http://127.0.0.1:{port}", self._engine.name, key)
+            run = await ProcessRun.start(launch, backend)
+        self._watched = _Watched(run, Reader(self._engine.name))
+        self._watched.reader = asyncio.create_task(self._read_log(self._watched))
+        self._set(engine=run.process)
+        self._enter("start")
+        self._log.info("engine %s started as %s", self._engine.name, run.what)
 
-    async def _read_log(self, child: _EngineProcess) -> None:
-        assert child.process.stdout is not None  # noqa: S101  (asked for when it was started)
-        async for raw in _lines(child.process.stdout):
-            line = raw.decode("utf-8", errors="replace").rstrip()
-            child.lines.append(line)
-            child.diagnosis.feed([line])
-            child.last_line_at = time.monotonic()
+    async def _start_container(self, launch: ContainerLaunch) -> EngineRun:
+        from stoker.runtime.container_run import ContainerRun  # noqa: PLC0415  (slow to import)
+
+        loop = asyncio.get_running_loop()
+
+        def say(what: str) -> None:
+            if self._stop.is_set():
+                raise _StoppedError  # in the thread that pulls: so the pull ends
+            loop.call_soon_threadsafe(self._note, what)
+
+        self._set(container=launch.name)
+        return await ContainerRun.start(
+            launch,
+            self._engine.name,
+            endpoint=self._now.options.endpoint,
+            replace=self._now.replace,
+            say=say,
+        )
+
+    def _note(self, what: str) -> None:
+        self._log.info("%s", what)
+        if what.startswith("pull"):
+            self._enter("pull image", what.partition(": ")[2])
+
+    async def _read_log(self, watched: _Watched) -> None:
+        async for line in watched.run.lines():
+            watched.lines.append(line)
+            watched.diagnosis.feed([line])
+            watched.last_line_at = time.monotonic()
             self._log.info("  %s", line)
             phase = self._engine.phase(line)
             if phase and self._now.status != "ready":
                 self._enter(phase)
 
-    async def _until_ready(self, http: aiohttp.ClientSession) -> bool:
-        """Wait until the engine answers. False when told to stop; raises when it ended."""
-        child = self._running_child()
-        while not await self._engine.ready(http, child.backend):
-            if child.process.returncode is not None:
+    async def _until_ready(self, http: aiohttp.ClientSession) -> Problem | None:
+        """Wait until the engine answers, or is told to stop. How it ended, where it did."""
+        watched = self._running()
+        while not await self._engine.ready(http, watched.run.backend):
+            if await watched.run.ended():
                 await self._log_complete()
-                raise self._explained().error()
-            if time.monotonic() - child.last_line_at > STALLED_S:
+                return self._explained()
+            if time.monotonic() - watched.last_line_at > STALLED_S:
                 raise StokerError(
                     "The engine hangs.",
                     f"It has logged nothing for {STALLED_S:.0f} s and does not answer.",
                     "See `stoker logs`; then try a smaller --context or another model.",
                 )
             if await self._stopped_within(_POLL_S):
-                return False
-        models = await self._engine.discover(http, child.backend)
-        self._gateway.serve(child.backend, models)
+                return None
+        await self._open(http)
         self._enter("ready")
         self._set(status="ready", ready_at=time.time(), problem=None)
+        return None
+
+    async def _open(self, http: aiohttp.ClientSession) -> None:
+        """Let requests through."""
+        backend = self._running().run.backend
+        models = await self._engine.discover(http, backend)
+        self._gateway.serve(backend, models)
         self._log.info("ready: %s", ", ".join(m.id for m in models))
+
+    async def _until_exit(self, http: aiohttp.ClientSession) -> bool:
+        """Wait for the engine's end or the order to stop; True for the order."""
+        run = self._running().run
+        paused = False
+        while not await self._stopped_within(_LOOK_EVERY_S):
+            if await run.ended():
+                await self._log_complete()
+                return self._stop.is_set()
+            was, paused = paused, await run.paused()
+            if paused != was:
+                await self._frozen(run) if paused else await self._thawed(http, run)
         return True
 
-    async def _until_exit(self) -> bool:
-        """Wait for the engine's end or the order to stop; True for the order."""
-        child = self._running_child()
-        exited = asyncio.create_task(child.process.wait())
-        stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({exited, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (exited, stopped):
-            task.cancel()
-        if not self._stop.is_set():
-            await self._log_complete()
-        return self._stop.is_set()
+    async def _frozen(self, run: EngineRun) -> None:
+        self._gateway.pause()
+        self._log.warning("%s is paused: requests are refused until it goes on", run.what)
+        name = run.what.removeprefix("container ")
+        problem = Problem(
+            f"The {run.what} is paused.",
+            "Somebody froze it; Stoker does not undo that.",
+            f"Let it go on: docker unpause {name}.",
+        )
+        self._set(problem=problem)
 
-    def _running_child(self) -> _EngineProcess:
-        if self._child is None:
+    async def _thawed(self, http: aiohttp.ClientSession, run: EngineRun) -> None:
+        self._log.info("%s goes on", run.what)
+        await self._open(http)
+        self._set(problem=None)
+
+    def _running(self) -> _Watched:
+        if self._watched is None:
             raise RuntimeError("the engine was not started")
-        return self._child
+        return self._watched
 
     async def _log_complete(self) -> None:
-        child = self._running_child()
-        if child.reader is not None:
-            await asyncio.wait({child.reader}, timeout=1.0)
+        reader = self._running().reader
+        if reader is not None:
+            await asyncio.wait({reader}, timeout=1.0)
 
     def _explained(self) -> Problem:
-        child = self._running_child()
-        verdict = child.diagnosis.verdict()
-        return explain(self._engine.name, verdict, child.lines, child.process.returncode)
+        watched = self._running()
+        verdict = watched.diagnosis.verdict()
+        return explain(self._engine.name, verdict, watched.lines, watched.run.exit_code)
 
     async def _end_engine(self) -> None:
-        child, self._child = self._child, None
-        if child is None:
+        watched, self._watched = self._watched, None
+        if watched is None:
             return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if child.process.returncode is None:
-                await self._signal_group(child.process, number)
-        if child.reader is not None:
-            child.reader.cancel()
-
-    async def _signal_group(
-        self, process: asyncio.subprocess.Process, number: signal.Signals
-    ) -> None:
-        """Signal the engine and its children (they are one group) and wait for its end."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(process.wait(), _GRACE_S)
+        await watched.run.end(_GRACE_S)
+        if watched.reader is not None:
+            watched.reader.cancel()
 
     async def _stopped_within(self, wait_s: float) -> bool:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._stop.wait(), wait_s)
         return self._stop.is_set()
 
-    def _enter(self, phase: str) -> None:
-        if not self._now.phases or self._now.phases[-1].name != phase:
-            self._set(phases=(*self._now.phases, PhaseRecord(phase, time.time())))
+    def _enter(self, phase: str, detail: str = "") -> None:
+        phases = self._now.phases
+        if phases and phases[-1].name == phase:
+            if detail:
+                self._set(phases=(*phases[:-1], replace(phases[-1], detail=detail)))
+            return
+        self._set(phases=(*phases, PhaseRecord(phase, time.time(), detail)))
 
     def _set(self, **changes: object) -> None:
         self._now = replace(self._now, **changes)  # type: ignore[arg-type]
@@ -245,20 +311,6 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-
-
-async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of a stream, however long: what does not fit the buffer comes in pieces."""
-    while True:
-        try:
-            line = await stream.readuntil(b"\n")
-        except asyncio.LimitOverrunError as overrun:
-            line = await stream.read(max(overrun.consumed, 1))
-        except asyncio.IncompleteReadError as end:
-            if end.partial:
-                yield end.partial
-            return
-        yield line
 
 
 def serve(deployment: Deployment, on_change: Callable[[Deployment], None] | None = None) -> int:

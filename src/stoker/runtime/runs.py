@@ -1,0 +1,123 @@
+"""An engine that runs, whatever it runs in: the supervisor deals with this and nothing below."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from stoker.engines import Backend, ProcessLaunch
+from stoker.runtime.state import ProcessId
+
+
+class EngineRun(Protocol):
+    """One start of an engine."""
+
+    backend: Backend
+    #: What it is, for the log: "process 4711", "container vllm-server".
+    what: str
+
+    @property
+    def process(self) -> ProcessId | None:
+        """The process that holds the engine's memory, where it is one of this machine's own."""
+        ...
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended: negative for a signal; ``None`` while it runs or where nobody knows."""
+        ...
+
+    def lines(self) -> AsyncIterator[str]:
+        """Its log, from this start on, until it ends."""
+        ...
+
+    async def ended(self) -> bool:
+        """Whether it is over, even where something else has started it again since."""
+        ...
+
+    async def paused(self) -> bool:
+        """Whether somebody froze it."""
+        ...
+
+    async def end(self, grace_s: float) -> None:
+        """Ask it to stop, and make it after ``grace_s``."""
+        ...
+
+
+class ProcessRun:
+    """An engine as a child process and the processes that it starts: they are one group."""
+
+    def __init__(self, process: asyncio.subprocess.Process, backend: Backend) -> None:
+        self.backend = backend
+        self.what = f"process {process.pid}"
+        self._process = process
+        self._identity: ProcessId | None = None
+        with contextlib.suppress(Exception):  # it may be gone again: waiting for it will tell
+            self._identity = ProcessId.of(process.pid)
+
+    @classmethod
+    async def start(cls, launch: ProcessLaunch, backend: Backend) -> ProcessRun:
+        """Start it, and hand it on standard input what must not show in a process list."""
+        process = await asyncio.create_subprocess_exec(
+            *launch.argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **launch.env},
+            start_new_session=True,  # Ctrl-C in the foreground is ours to handle, in order
+        )
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            assert process.stdin is not None  # noqa: S101  (asked for just above)
+            process.stdin.write(launch.stdin.encode())
+            await process.stdin.drain()
+        return cls(process, backend)
+
+    @property
+    def process(self) -> ProcessId | None:
+        """The child itself."""
+        return self._identity
+
+    @property
+    def exit_code(self) -> int | None:
+        """As the operating system gives it."""
+        return self._process.returncode
+
+    async def lines(self) -> AsyncIterator[str]:
+        """Standard output and standard error, in the order in which they were written."""
+        assert self._process.stdout is not None  # noqa: S101  (asked for when it was started)
+        async for raw in _lines(self._process.stdout):
+            yield raw.decode("utf-8", errors="replace").rstrip()
+
+    async def ended(self) -> bool:
+        """Whether the child is gone."""
+        return self._process.returncode is not None
+
+    async def paused(self) -> bool:
+        """A stopped process answers no ``/health``; nobody stops one by accident."""
+        return False
+
+    async def end(self, grace_s: float) -> None:
+        """SIGTERM to the group, then SIGKILL."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, number)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), grace_s)
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of a stream, however long: what does not fit the buffer comes in pieces."""
+    while True:
+        try:
+            line = await stream.readuntil(b"\n")
+        except asyncio.LimitOverrunError as overrun:
+            line = await stream.read(max(overrun.consumed, 1))
+        except asyncio.IncompleteReadError as end:
+            if end.partial:
+                yield end.partial
+            return
+        yield line

@@ -1,0 +1,124 @@
+"""A Docker daemon of the test's own, with private folders, and images made without a registry.
+
+Needs root, as ``dockerd`` does. Nothing of the machine's own Docker is used or changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+from tests.support import vllm_cpu
+
+_SCRIPTS = Path(__file__).parents[2] / "scripts"
+_SUITE = "bookworm"
+BASE_IMAGE = "stoker-test-base:latest"
+VLLM_IMAGE = "stoker-test-vllm-cpu:latest"
+_START_S = 60
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """Start ``dockerd`` with all its files in ``folder``; the endpoint to reach it at."""
+    subprocess.run([_SCRIPTS / "install-docker.sh"], check=True, stdout=sys.stderr)
+    endpoint = f"unix://{folder}/docker.sock"
+    with (folder / "dockerd.log").open("wb") as log:
+        folders = [f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
+        daemon = subprocess.Popen(
+            ["dockerd", *folders, f"--host={endpoint}", f"--pidfile={folder}/pid"],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _await(endpoint, daemon, folder / "dockerd.log")
+        yield endpoint
+    finally:
+        daemon.terminate()
+        daemon.wait(timeout=60)
+
+
+def import_base(endpoint: str) -> None:
+    """A small Debian with Python, as ``BASE_IMAGE``."""
+    _import(endpoint, BASE_IMAGE, ["CMD sleep infinity"])
+
+
+def import_vllm(endpoint: str) -> tuple[str, ...]:
+    """vLLM's CPU image, as ``VLLM_IMAGE``: the base, with vLLM's server as its entrypoint.
+
+    The 3 GB of vLLM itself stay on the host: the folders that are returned are to be mounted.
+    """
+    python = vllm_cpu.installed().python
+    _import(
+        endpoint, VLLM_IMAGE, [f'ENTRYPOINT ["{python}","-m","vllm.entrypoints.openai.api_server"]']
+    )
+    base = subprocess.run(
+        [python, "-c", "import sys; print(sys.base_prefix)"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.strip()
+    folders = [str(Path(python).parents[1])]
+    if base != "/usr":  # Debian's own Python is in the image already
+        folders.append(base)
+    return tuple(f"{folder}:{folder}:ro" for folder in folders)
+
+
+def _import(endpoint: str, image: str, changes: list[str]) -> None:
+    repository, _, tag = image.partition(":")
+    with docker.APIClient(base_url=endpoint, timeout=300) as client:
+        client.import_image_from_file(
+            str(_base_tar()), repository=repository, tag=tag, changes=changes
+        )
+
+
+def _base_tar() -> Path:
+    """Made with debootstrap from the mirror that this machine uses; kept, as it takes a minute."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    tar = cache / "stoker" / "docker-base" / f"{_SUITE}-{sysconfig.get_platform()}.tar"
+    if tar.exists():
+        return tar
+    tar.parent.mkdir(parents=True, exist_ok=True)
+    root = tar.with_suffix(".root")
+    subprocess.run(["rm", "-rf", root], check=True)
+    packages = "--include=python3,python3-venv,ca-certificates"
+    subprocess.run(
+        ["debootstrap", "--variant=minbase", packages, _SUITE, root, _mirror()],
+        check=True,
+        stdout=sys.stderr,
+    )
+    partial = tar.with_suffix(".partial")
+    subprocess.run(["tar", "-C", root, "-cf", partial, "."], check=True)
+    subprocess.run(["rm", "-rf", root], check=True)
+    return partial.rename(tar)
+
+
+def _mirror() -> str:
+    """The first archive that apt is configured to take the suite's main packages from."""
+    columns = "$(RELEASE) $(COMPONENT) $(REPO_URI)"
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", columns, "Created-By: Packages"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.splitlines()
+    rows = [line.split() for line in listed]
+    return next(row[2] for row in rows if row[:2] == [_SUITE, "main"])
+
+
+def _await(endpoint: str, daemon: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(docker.errors.DockerException):
+            docker.DockerClient(base_url=endpoint).ping()
+            return
+        if daemon.poll() is not None:
+            break
+        time.sleep(0.2)
+    raise RuntimeError(f"dockerd did not start:\n{log.read_text()[-3000:]}")
