@@ -38,6 +38,16 @@ find_python() {
     "On Debian or Ubuntu: apt-get install python3-venv; or name one in STOKER_VLLM_PYTHON."
 }
 
+# vLLM's CPU kernels are linked with libnuma, which no wheel carries.
+install_libraries() {
+  ldconfig -p 2>/dev/null | grep -q 'libnuma\.so\.1' && return
+  command -v apt-get >/dev/null || fail "libnuma.so.1 is missing. Install your system's numactl library."
+  local as_root=(env DEBIAN_FRONTEND=noninteractive)
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo "${as_root[@]}")
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" apt-get install -y -qq --no-install-recommends libnuma1
+}
+
 install_packages() {
   local requirements=$root/requirements.txt
   rm -rf "$root/env"
@@ -78,6 +88,7 @@ mkdir -p "$root"
 exec 9>"$root/lock"
 flock 9  # two test runs at once must not build one environment together
 if [ ! -f "$stamp" ]; then
+  install_libraries >&2
   install_packages >&2
   install_model >&2
   touch "$stamp"

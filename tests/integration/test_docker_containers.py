@@ -160,16 +160,16 @@ def test_strangers_container_is_named_and_never_touched(
     assert stranger.status == "running"
 
 
-def test_exited_container_is_started_again_with_why_it_exited(
+def test_exited_container_is_replaced_with_why_it_exited(
     containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
 ) -> None:
     first = ensure(containers, launch, replace=False, say=quiet)
     client.containers.get(NAME).stop(timeout=0)
     said: list[str] = []
     second = ensure(containers, launch, replace=False, say=said.append)
-    assert second.id == first.id
+    assert second.id != first.id
     assert second.status == "running"
-    assert said == [f"container {NAME} is started again: it was ended by signal 9"]
+    assert said == [f"container {NAME} is replaced: it was ended by signal 9"]
 
 
 def test_paused_container_goes_on(

@@ -6,6 +6,7 @@ Needs root, as ``dockerd`` does. Nothing of the machine's own Docker is used or 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from tests.support import vllm_cpu
 
 _SCRIPTS = Path(__file__).parents[2] / "scripts"
 _SUITE = "bookworm"
+#: What a container needs beside Debian's minimum: Python, and the library that vLLM's CPU
+#: kernels are linked with.
+_PACKAGES = ("python3", "python3-venv", "ca-certificates", "libnuma1")
 BASE_IMAGE = "stoker-test-base:latest"
 VLLM_IMAGE = "stoker-test-vllm-cpu:latest"
 _START_S = 60
@@ -81,15 +85,16 @@ def _import(endpoint: str, image: str, changes: list[str]) -> None:
 def _base_tar() -> Path:
     """Made with debootstrap from the mirror that this machine uses; kept, as it takes a minute."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    tar = cache / "stoker" / "docker-base" / f"{_SUITE}-{sysconfig.get_platform()}.tar"
+    made_of = hashlib.sha256(" ".join((_SUITE, *_PACKAGES)).encode()).hexdigest()[:8]
+    tar = cache / "stoker" / "docker-base" / f"{sysconfig.get_platform()}-{made_of}.tar"
     if tar.exists():
         return tar
     tar.parent.mkdir(parents=True, exist_ok=True)
     root = tar.with_suffix(".root")
     subprocess.run(["rm", "-rf", root], check=True)
-    packages = "--include=python3,python3-venv,ca-certificates"
+    include = f"--include={','.join(_PACKAGES)}"
     subprocess.run(
-        ["debootstrap", "--variant=minbase", packages, _SUITE, root, _mirror()],
+        ["debootstrap", "--variant=minbase", include, _SUITE, root, _mirror()],
         check=True,
         stdout=sys.stderr,
     )

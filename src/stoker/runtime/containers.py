@@ -132,14 +132,14 @@ class Containers:
             raise explained(error, f"The container {launch.name} can't be started.") from error
         return _found(container.attrs)
 
-    def start(self, found: Found) -> Found:
-        """Start it again, or let it go on where it is paused."""
+    def unpause(self, found: Found) -> Found:
+        """Let it go on."""
         container = self._client.containers.get(found.id)
         try:
-            container.unpause() if found.status == "paused" else container.start()
+            container.unpause()
             container.reload()
         except _API_ERRORS as error:
-            raise explained(error, f"The container {found.name} can't be started.") from error
+            raise explained(error, f"The container {found.name} can't go on.") from error
         return _found(container.attrs)
 
     def log(self, name: str, since: str | None = None, *, follow: bool = False) -> Iterator[bytes]:
@@ -181,7 +181,9 @@ def ensure(
     replace: bool,
     say: Callable[[str], None],
 ) -> Found:
-    """The container of this launch, running: adopted, started again, replaced or made anew.
+    """The container of this launch, running: adopted, replaced or made anew.
+
+    One that ended is made anew, of the image as it is now; what it was worth keeping is in mounts.
 
     Raises ``StokerError`` where another container is in the way: a stranger's always, one of
     Stoker's own with another plan unless ``replace``.
@@ -191,19 +193,20 @@ def ensure(
         return _make(containers, launch, say)
     if not found.ours:
         raise _stranger(found)
-    if found.plan != launch.fingerprint:
-        if not replace and found.alive:
-            raise _other_plan(found, launch)
-        say(f"replacing container {found.name}: {'; '.join(differences(found, launch))}")
-        containers.stop(found.name, grace_s=10)
-        containers.remove(found.name)
-        return _make(containers, launch, say)
-    if found.status == "running":
+    same = found.plan == launch.fingerprint
+    if same and found.status == "running":
         say(f"container {found.name} runs with the same plan: adopted")
         return found
-    why = "it was paused" if found.status == "paused" else found.how_it_ended
-    say(f"container {found.name} is started again: {why}")
-    return containers.start(found)
+    if same and found.status == "paused":
+        say(f"container {found.name} was paused: it goes on")
+        return containers.unpause(found)
+    if found.alive and not replace:
+        raise _other_plan(found, launch)
+    why = f"differs: {'; '.join(differences(found, launch))}" if found.alive else found.how_it_ended
+    say(f"container {found.name} is replaced: {why}")
+    containers.stop(found.name, grace_s=10)
+    containers.remove(found.name)
+    return _make(containers, launch, say)
 
 
 def differences(found: Found, launch: ContainerLaunch) -> list[str]:
