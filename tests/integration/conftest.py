@@ -14,10 +14,10 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.support import docker_daemon
 
 from stoker import models, paths
 from stoker.runtime.ports import any_free
-from tests.support import docker_daemon
 
 #: The user's real cache: models are downloaded once, not once a test.
 USER_CACHE = paths.cache_dir()

@@ -15,7 +15,7 @@ def command(json: Json = False) -> None:
     if deployment is None:
         raise StokerError("There is nothing to restart.", "Nothing was started here.", "stoker up")
     runtime.stop()
-    run = Run(deployment.bind, deployment.port, deployment.wishes)
+    run = Run.again(deployment)
     ready = start.background(deployment.plan, run, quiet=json)
     if json:
         output.as_json({"endpoint": ready.endpoint, "model": ready.plan.model.id})

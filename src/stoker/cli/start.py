@@ -28,12 +28,28 @@ class Phases:
             self._shown += 1
 
 
-def background(plan: Plan, run: Run, *, quiet: bool = False) -> Deployment:
-    """Start ``plan`` and return when it is ready. Raises the engine's explained error."""
+def background(plan: Plan, run: Run, *, quiet: bool = False, keep: bool = False) -> Deployment:
+    """Start ``plan`` and return when it is ready. Raises the engine's explained error.
+
+    Ctrl-C stops what was started, or leaves it starting where ``keep``.
+    """
     if not quiet:
-        output.say(f"Starting {plan.model.id} on {plan.engine}")
+        output.say(f"Starting {plan.model.id} on {plan.engine}{_last_time(run.of(plan))}")
     started = runtime.start(plan, run)
-    return until_ready(started, quiet=quiet)
+    try:
+        return until_ready(started, quiet=quiet)
+    except KeyboardInterrupt:
+        if keep:
+            output.say("\nIt goes on starting: stoker status shows how far it is.")
+        else:
+            runtime.stop()
+            output.say("\nStopped; nothing is left running.")
+        raise
+
+
+def _last_time(wanted: Deployment) -> str:
+    seconds = runtime.last_start_s(wanted)
+    return "" if seconds is None else f" (last time it took {output.duration(seconds)})"
 
 
 def until_ready(deployment: Deployment, *, quiet: bool = False) -> Deployment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from dataclasses import replace as replace_fields
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from stoker import host as machine
 from stoker.cli import output, start
 from stoker.cli.options import Json, Yes
 from stoker.cli.progress import Download
+from stoker.engines import ContainerLaunch, Options
 from stoker.errors import StokerError, UsageError
 from stoker.models import Model
 from stoker.planning import Plan
@@ -38,13 +39,31 @@ class _Wishes:
     offline: bool
     quiet: bool
     yes: bool
+    keep: bool
+    #: Arguments of the engine that the person sets.
+    engine_args: tuple[str, ...]
+    python: str | None
+    native: bool
+    image: str | None
+    name: str | None
+    private_ipc: bool
+    volumes: tuple[str, ...]
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Arguments that are the person's: Stoker does not change them after a failed start."""
+        names = [arg.partition("=")[0].lstrip("-").replace("_", "-") for arg in self.engine_args]
+        return (*names, "max-model-len") if self.context else tuple(names)
 
     @property
     def key(self) -> tuple[str, ...]:
         """What tells these wishes from others; the same model file is the same wish."""
         path = Path(self.model).expanduser() if self.model else None
         model = str(path.resolve()) if path and path.exists() else (self.model or "")
-        return (model, self.engine or "", str(self.context or ""), str(self.parallel or ""))
+        numbers = (str(self.context or ""), str(self.parallel or ""))
+        how = (self.python, self.native or "", self.image, self.name, self.private_ipc or "")
+        others = (*(str(part or "") for part in how), *self.engine_args, *self.volumes)
+        return (model, self.engine or "", *numbers, *others)
 
 
 def command(
@@ -76,6 +95,29 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be started, and why; start nothing.")
     ] = False,
+    engine_arg: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Set an argument of the engine. Repeatable."),
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="Another container image for vLLM.")] = None,
+    name: Annotated[str | None, typer.Option(help="The container's name [vllm-server].")] = None,
+    volume: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST:CONTAINER[:ro]", help="Mount one more folder. Repeatable."),
+    ] = None,
+    private_ipc: Annotated[
+        bool,
+        typer.Option("--private-ipc", help="Leave --ipc=host out; --shm-size then does the work."),
+    ] = False,
+    python: Annotated[
+        str | None, typer.Option(help="Run vLLM as a process of this Python, not in a container.")
+    ] = None,
+    native: Annotated[
+        bool, typer.Option("--native", help="Like --python, with an environment Stoker makes.")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Ctrl-C while it starts leaves it starting.")
+    ] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Put it in the place of what runs now.")
     ] = False,
@@ -83,13 +125,29 @@ def command(
     yes: Yes = False,
 ) -> None:
     """Start a model that fits this machine, and connect it."""
-    wishes = _Wishes(model, engine, context, parallel, offline, json, yes)
+    wishes = _Wishes(
+        model=model,
+        engine=engine,
+        context=context,
+        parallel=parallel,
+        offline=offline,
+        quiet=json,
+        yes=yes,
+        keep=keep,
+        engine_args=tuple(engine_arg or ()),
+        python=python,
+        native=native,
+        image=image,
+        name=name,
+        private_ipc=private_ipc,
+        volumes=tuple(volume or ()),
+    )
     if engine is not None:
         engines.get(engine)  # an unknown one is said before anything is looked at
     if dry_run:
-        _show(_choose(wishes), bind, port, json)
+        _show(*_choose(wishes), f"http://{bind}:{port}", json)
         return
-    run = Run(bind, port, wishes.key, replace)
+    run = Run(bind, port, wishes.key, replace, fixed=wishes.fixed)
     running = runtime.already_running(run)
     if running is not None and not foreground:
         if not json:
@@ -98,21 +156,37 @@ def command(
         return
     if not replace:
         runtime.check_can_start(run)
-    plan = _fetch(wishes)
+    plan, options = _fetch(wishes)
+    run = replace_fields(run, options=options)
     if foreground:
         runtime.serve(plan, run, on_change=start.Phases(json).show)
         return
-    _prove(start.background(plan, run, quiet=json), json)
+    _prove(start.background(plan, run, quiet=json, keep=keep), json)
 
 
-def _choose(wishes: _Wishes) -> Plan:
+def _choose(wishes: _Wishes) -> tuple[Plan, Options]:
     host, candidates = _look(wishes)
-    return planning.choose(
+    plan = planning.choose(
         host,
         candidates,
         engine=wishes.engine,
         context=wishes.context,
         parallel=wishes.parallel,
+    )
+    return runtime.overridden(plan, wishes.engine_args), _place(plan, host, wishes)
+
+
+def _place(plan: Plan, host: machine.Host, wishes: _Wishes) -> Options:
+    return runtime.place(
+        plan.engine,
+        host,
+        python=wishes.python,
+        native=wishes.native,
+        image=wishes.image,
+        name=wishes.name,
+        private_ipc=wishes.private_ipc,
+        volumes=wishes.volumes,
+        say=_silent if wishes.quiet else output.say,
     )
 
 
@@ -127,7 +201,7 @@ def _look(wishes: _Wishes) -> tuple[machine.Host, list[Model]]:
     return host, candidates
 
 
-def _fetch(wishes: _Wishes) -> Plan:
+def _fetch(wishes: _Wishes) -> tuple[Plan, Options]:
     host, candidates = _look(wishes)
     say = _silent if wishes.quiet else output.say
     choose = partial(
@@ -144,7 +218,8 @@ def _fetch(wishes: _Wishes) -> Plan:
 
     say("Looking at this machine")
     with Download(wishes.quiet) as download:
-        return runtime.choose_and_prepare(host, candidates, choose, on_plan, download.show, on_skip)
+        plan = runtime.choose_and_prepare(host, candidates, choose, on_plan, download.show, on_skip)
+    return runtime.overridden(plan, wishes.engine_args), _place(plan, host, wishes)
 
 
 def _agree(plan: Plan, wishes: _Wishes) -> None:
@@ -164,8 +239,9 @@ def _silent(_: str) -> None:
     """For --json: nothing but the document is printed."""
 
 
-def _show(plan: Plan, bind: str, port: int, json: bool) -> None:
-    launch = runtime.dry_run(plan)
+def _show(plan: Plan, options: Options, endpoint: str, json: bool) -> None:
+    launch = runtime.dry_run(plan, options)
+    flags = launch.flags if isinstance(launch, ContainerLaunch) else ()
     if json:
         output.as_json(
             {
@@ -173,8 +249,9 @@ def _show(plan: Plan, bind: str, port: int, json: bool) -> None:
                 "engine": plan.engine,
                 "max_model_len": plan.max_model_len,
                 "parallel": plan.parallel,
-                "endpoint": f"http://{bind}:{port}",
+                "endpoint": endpoint,
                 "argv": launch.argv,
+                "container_flags": [asdict(flag) for flag in flags],
                 "arguments": {
                     a.name: {"value": a.value, "reason": a.reason} for a in plan.arguments
                 },
@@ -184,8 +261,8 @@ def _show(plan: Plan, bind: str, port: int, json: bool) -> None:
         return
     for reason in plan.reasons:
         output.say(reason)
-    output.say(f"\nWould run, behind http://{bind}:{port}:\n  {' '.join(launch.argv)}\n\nwith:")
-    for argument in plan.arguments:
+    output.say(f"\nWould run, behind {endpoint}:\n  {' '.join(launch.argv)}\n\nwith:")
+    for argument in (*flags, *plan.arguments):
         output.say(f"  {argument.name} = {argument.value}\n      {argument.reason}")
 
 

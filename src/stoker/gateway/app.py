@@ -33,6 +33,7 @@ class Gateway:
     def __init__(self, keys: Keys | None = None) -> None:
         self.pool = Pool()
         self.metrics = Metrics()
+        self._draining = False
         self._keys = keys or Keys({})
         self._exchange = Exchange(self.pool, self.metrics)
 
@@ -41,6 +42,15 @@ class Gateway:
     ) -> None:
         """Send requests to this one backend from now on."""
         self.pool.replace([Upstream(backend, models, max_concurrent)])
+
+    async def drain(self, within_s: float) -> None:
+        """Take no more requests, and wait for the answers that are under way."""
+        self._draining = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        # The end of a request signals nothing that could be waited for.
+        while any(u.in_flight for u in self.pool.upstreams) and loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
     def pause(self) -> None:
         """Answer "not ready" until ``serve`` is called again."""
@@ -121,7 +131,7 @@ class Gateway:
         return await self._answer(request, body)
 
     async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        if not self.pool.upstreams:
+        if self._draining or not self.pool.upstreams:
             return errors.not_ready()
         began = asyncio.get_running_loop().time()
         model = requests.choose_model(body, self.pool.models())

@@ -1,5 +1,6 @@
 """Run a plan: the supervisor, its state, readiness and what to say when it fails."""
 
+from stoker.runtime.arguments import overridden
 from stoker.runtime.deploy import (
     Run,
     already_running,
@@ -13,10 +14,12 @@ from stoker.runtime.deploy import (
     stop,
 )
 from stoker.runtime.diagnose import Change, Diagnosis, diagnose
+from stoker.runtime.history import last_start_s
 from stoker.runtime.logs import follow as follow_log
 from stoker.runtime.logs import lines as log_lines
 from stoker.runtime.logs import parse_since
 from stoker.runtime.logs import path as log_path
+from stoker.runtime.placing import place
 from stoker.runtime.prepare import choose_and_prepare
 from stoker.runtime.state import Deployment, Problem
 from stoker.runtime.state import read as current
@@ -36,9 +39,12 @@ __all__ = [
     "engine_memory_bytes",
     "follow",
     "follow_log",
+    "last_start_s",
     "log_lines",
     "log_path",
+    "overridden",
     "parse_since",
+    "place",
     "reclaimable_bytes",
     "serve",
     "start",

@@ -6,18 +6,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stoker import engines, paths
-from stoker.engines import ProcessLaunch
+from stoker.engines import ContainerLaunch, Options, ProcessLaunch
 from stoker.errors import StokerError
 from stoker.planning import Plan
 from stoker.runtime import logs, ports, processes, state
 from stoker.runtime.state import Deployment
 
 _POLL_S = 0.05
-#: Engine and gateway each get 5 s to end in good order; then the supervisor is ended.
-_STOP_S = 15.0
+#: Answers get 10 s to end, engine and gateway 5 s each; then the supervisor is ended.
+_STOP_S = 25.0
 _BOOT_S = 15.0
 
 
@@ -34,10 +34,33 @@ class Run:
     wishes: tuple[str, ...] = ()
     #: Put it in the place of what runs now.
     replace: bool = False
+    #: How the engine is run, where there is a choice.
+    options: Options = field(default_factory=Options)
+    #: Arguments that the person set: Stoker does not change them by itself.
+    fixed: tuple[str, ...] = ()
+
+    @classmethod
+    def again(cls, deployment: Deployment) -> Run:
+        """The run that the deployment came of."""
+        return cls(
+            deployment.bind,
+            deployment.port,
+            deployment.wishes,
+            options=deployment.options,
+            fixed=deployment.fixed,
+        )
 
     def of(self, plan: Plan) -> Deployment:
         """The deployment of ``plan`` that is to be."""
-        return Deployment(plan=plan, bind=self.bind, port=self.port, wishes=self.wishes)
+        return Deployment(
+            plan=plan,
+            bind=self.bind,
+            port=self.port,
+            wishes=self.wishes,
+            options=self.options,
+            replace=self.replace,
+            fixed=self.fixed,
+        )
 
 
 def start(plan: Plan, run: Run) -> Deployment:
@@ -79,7 +102,17 @@ def serve(plan: Plan, run: Run, on_change: Callable[[Deployment], None] | None =
     wanted = run.of(plan)
     with state.lock("start"):
         _clear_the_way(wanted, run.replace)
-    if supervisor.serve(wanted, on_change) != 0:
+    latest = wanted
+
+    def note(now: Deployment) -> None:
+        nonlocal latest
+        latest = now
+        if on_change is not None:
+            on_change(now)
+
+    exit_code = supervisor.serve(wanted, note)
+    _remove_container(latest)
+    if exit_code != 0:
         failed = state.read()
         state.remove()
         raise failed.problem.error() if failed and failed.problem else StokerError("It failed.")
@@ -93,16 +126,17 @@ def check_can_start(run: Run) -> None:
         ports.require_free(run.bind, run.port)
 
 
-def dry_run(plan: Plan) -> ProcessLaunch:
+def dry_run(plan: Plan, options: Options) -> ProcessLaunch | ContainerLaunch:
     """What ``start`` would run, with a port and a key that stand for those it would draw."""
-    return engines.get(plan.engine).launch(plan, port=0, key="")
+    return engines.get(plan.engine).launch(plan, port=0, key="", options=options)
 
 
 def _clear_the_way(wanted: Deployment, replace: bool) -> None:
     running = state.read()
     if running is not None and running.running and not replace:
         raise _another_runs(running, wanted)
-    stop()
+    # A container of the same plan is taken over as it runs, so it is left where it is.
+    stop(keep_container=True)
     ports.require_free(wanted.bind, wanted.port)
     logs.open_log()  # fails here, with words, rather than in the background
 
@@ -147,8 +181,11 @@ def follow(deployment: Deployment) -> Iterator[Deployment]:
         time.sleep(_POLL_S)
 
 
-def stop() -> bool:
+def stop(*, keep_container: bool = False) -> bool:
     """Stop the deployment and forget it. Whether there was anything to stop.
+
+    The engine's container is removed unless ``keep_container``: then it stays, stopped, with its
+    log, until the next start replaces it.
 
     Works from the written state alone, so it also cleans up after a supervisor that was killed
     and after a reboot: a process is signalled only if it is still the one that was started.
@@ -161,8 +198,23 @@ def stop() -> bool:
         process.terminate()
         _wait_gone(deployment)
     ended = processes.end(deployment.engine, grace_s=5.0)
+    # The container may have been named since the state was read.
+    latest = state.read() or deployment
+    removed = not keep_container and _remove_container(latest)
     state.remove()
-    return process is not None or ended
+    return process is not None or ended or removed
+
+
+def _remove_container(deployment: Deployment) -> bool:
+    """Remove what is left of the engine's container. Whether there was one."""
+    if deployment.container is None:
+        return False
+    from stoker.runtime.containers import Containers  # noqa: PLC0415  (slow to import)
+
+    try:
+        return Containers(deployment.options.endpoint).remove(deployment.container)
+    except StokerError:
+        return False  # no runtime, no container: down must work all the same
 
 
 def engine_memory_bytes(deployment: Deployment) -> int | None:

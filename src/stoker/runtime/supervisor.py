@@ -22,10 +22,10 @@ from stoker import engines
 from stoker.engines import Backend, ContainerLaunch, Engine
 from stoker.errors import StokerError
 from stoker.gateway import Gateway
-from stoker.runtime import logs, ports, state
+from stoker.runtime import history, logs, ports, state
+from stoker.runtime.arguments import corrected
 from stoker.runtime.diagnose import Reader
 from stoker.runtime.explain import explain
-from stoker.runtime.retry import corrected
 from stoker.runtime.runs import EngineRun, ProcessRun
 from stoker.runtime.state import Deployment, PhaseRecord, Problem, ProcessId
 
@@ -39,6 +39,8 @@ _POLL_S = 0.05
 #: How often a running engine is looked at. A container is asked for over a socket.
 _LOOK_EVERY_S = 0.5
 _GRACE_S = 5.0
+#: Answers that are under way when the order to stop comes have this long to end.
+_DRAIN_S = 10.0
 _KEPT_LINES = 200
 
 
@@ -89,6 +91,7 @@ class Supervisor:
             self._set(status="failed", problem=Problem.of(error), engine=None)
             return 1
         finally:
+            await self._gateway.drain(_DRAIN_S)
             # The engine first: its end closes every stream, so the gateway has none to wait for.
             await self._end_engine()
             await runner.cleanup()
@@ -227,6 +230,7 @@ class Supervisor:
         await self._open(http)
         self._enter("ready")
         self._set(status="ready", ready_at=time.time(), problem=None)
+        history.remember_start(self._now)
         return None
 
     async def _open(self, http: aiohttp.ClientSession) -> None:
