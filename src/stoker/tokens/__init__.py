@@ -20,7 +20,7 @@ from stoker.tokens.count import (
     drive_async,
     estimate_strings,
 )
-from stoker.tokens.errors import ContextLengthExceededError, TokenizerError
+from stoker.tokens.errors import ContextLengthExceededError, TokenizerError, ToolTooDeepError
 from stoker.tokens.fit import Calibration, Cuts, Fit, calibrate, fit
 from stoker.tokens.local import LocalTokenizer
 from stoker.tokens.template import ChatTemplate
@@ -43,6 +43,7 @@ __all__ = [
     "Reconciled",
     "Steps",
     "TokenizerError",
+    "ToolTooDeepError",
     "asked_max_tokens",
     "budget_for",
     "calibrate",

@@ -96,7 +96,10 @@ def prompt_bound(request: Mapping[str, Any], overheads: Overheads) -> int | None
         total += tokens
     tools = request.get("tools")
     if isinstance(tools, list) and tools:
-        total += _tools_bound(tools) + len(tools) * overheads.per_tool
+        try:
+            total += _tools_bound(tools) + len(tools) * overheads.per_tool
+        except TypeError:  # it nests deeper than orjson writes
+            return None
     return total
 
 

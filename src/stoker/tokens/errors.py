@@ -23,5 +23,16 @@ class ContextLengthExceededError(StokerError):
         )
 
 
+class ToolTooDeepError(StokerError):
+    """A tool's schema nests deeper than anything that describes parameters."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The schema of the tool {name!r} nests too deeply.",
+            "It has more than 200 levels.",
+            "Send a simpler schema.",
+        )
+
+
 class TokenizerError(StokerError):
     """A tokenizer or a chat template cannot be used to count."""

@@ -227,7 +227,7 @@ class _Index:
             for tool, name in zip(tools, self.names, strict=True)
         ]
         self.lengths = [sum(count.values()) for count in self.counts]
-        self.mean_length = sum(self.lengths) / max(1, len(tools))
+        self.mean_length = max(1.0, sum(self.lengths) / max(1, len(tools)))
         documents = Counter(word for count in self.counts for word in count)
         total = len(tools)
         self.idf = {

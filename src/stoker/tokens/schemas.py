@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from stoker.tokens.errors import ToolTooDeepError
+
 #: As sent; without what says nothing; with shorter descriptions; with one sentence a tool.
 LEVELS = ("as sent", "compact", "short", "minimal")
 AS_SENT, COMPACT, SHORT, MINIMAL = range(4)
@@ -63,8 +65,14 @@ def tool_name(tool: object) -> str:
 
 
 def forms_of(tool: Mapping[str, Any]) -> ToolForms:
-    """Return ``tool`` at every level. Computed once for the same content."""
-    return _forms(orjson.dumps(tool))
+    """Return ``tool`` at every level. Computed once for the same content.
+
+    Raises ``ToolTooDeepError`` for a schema that no server would take either.
+    """
+    try:
+        return _forms(orjson.dumps(tool))
+    except (TypeError, RecursionError) as error:  # orjson writes at most 254 levels
+        raise ToolTooDeepError(tool_name(tool)) from error
 
 
 @lru_cache(maxsize=1024)

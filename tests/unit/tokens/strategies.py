@@ -20,6 +20,40 @@ TOOL_NAMES = ("read_file", "edit_file", "run_command", "list_dir", "search", "fe
 _NAMES: st.SearchStrategy[list[str]] = st.lists(st.sampled_from(TOOL_NAMES), unique=True)
 
 
+#: Any JSON, for the places where a client may write anything.
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False) | _TEXT,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "properties", "description", "title", "items", "x"]), inner
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@st.composite
+def odd_requests(draw: st.DrawFn) -> dict[str, Any]:
+    """A request of the right outer shape (which the gateway checks) with anything inside of it."""
+    messages = []
+    for role in draw(st.lists(st.sampled_from(["system", "user", "assistant", "tool", "x"]))):
+        parts = st.lists(st.dictionaries(st.sampled_from(["type", "text", "image_url"]), JSON))
+        message = {"role": role, "content": draw(st.none() | _LONG | parts)}
+        if draw(st.booleans()):
+            functions = st.fixed_dictionaries({"name": _TEXT}, optional={"arguments": JSON})
+            calls = st.fixed_dictionaries({"function": functions}, optional={"id": JSON})
+            message["tool_calls"] = draw(st.lists(calls, max_size=2))
+        messages.append(message)
+    messages.append({"role": "user", "content": draw(_TEXT)})
+    optional = {"description": JSON, "parameters": JSON, "strict": JSON}
+    functions = st.fixed_dictionaries({"name": _TEXT}, optional=optional)
+    tools = st.lists(st.fixed_dictionaries({"function": functions}), max_size=4)
+    request: dict[str, Any] = {"model": "m", "messages": messages, "tools": draw(tools)}
+    request["tool_choice"] = draw(JSON)
+    return request
+
+
 class WordCounter:
     """Counts words and punctuation, plus 4 tokens a message: exact, fast and additive."""
 
@@ -36,7 +70,7 @@ class WordCounter:
         for message in request["messages"]:
             texts.append(str(message.get("content") or ""))
             for call in message.get("tool_calls") or ():
-                texts.append(call["function"]["name"] + " " + call["function"]["arguments"])
+                texts.append(f"{call['function']['name']} {call['function'].get('arguments')}")
         return sum(self.count_strings(texts)) + 4 * len(request["messages"])
 
 

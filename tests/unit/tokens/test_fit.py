@@ -11,18 +11,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.fixtures.agent import agent_request, growing_conversation
-from tests.unit.tokens.strategies import WordCounter, requests
+from tests.unit.tokens.strategies import WordCounter, odd_requests, requests
 
 from stoker.tokens import (
     Calibration,
     ContextLengthExceededError,
     Fit,
+    ToolTooDeepError,
     budget_for,
     calibrate,
     drive,
     fit,
 )
 from stoker.tokens.conversation import used_tools
+from stoker.tokens.tools import emulate
 
 COUNTER = WordCounter()
 CALIBRATION = drive(calibrate(), COUNTER)
@@ -71,6 +73,29 @@ def test_what_comes_out_fits_or_says_by_how_much_it_does_not(
     exact = COUNTER.count_request(result.request)
     assert exact + result.request.get("max_tokens", budget.answer_tokens) <= window
     assert_well_formed(result.request, request)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(odd_requests(), st.integers(64, 2000))
+def test_odd_content_is_cut_or_refused_but_never_breaks(
+    request: dict[str, Any], window: int
+) -> None:
+    try:
+        result = fitted(request, window)
+    except ContextLengthExceededError:
+        return
+    assert COUNTER.count_request(result.request) <= budget_for(window).prompt_tokens
+    emulate(result.request)
+
+
+def test_a_schema_that_nests_endlessly_is_refused() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(400):
+        schema = {"properties": {"x": schema}}
+    request = agent_request()
+    request["tools"] = [{"type": "function", "function": {"name": "deep", "parameters": schema}}]
+    with pytest.raises(ToolTooDeepError, match="deep"):
+        fitted(request, 2048)
 
 
 def assert_well_formed(after: Any, before: dict[str, Any]) -> None:
