@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from stoker import paths
 from stoker.data import table, tomllib
 from stoker.errors import StokerError, UsageError
+from stoker.host.apple import metal_share_bytes
 from stoker.host.types import Gpu, Vendor
 
 Kind = Literal["desktop", "laptop", "workstation", "datacenter", "integrated"]
@@ -85,9 +86,16 @@ class GpuSpec:
     def _memory_gb(self) -> float:
         return (self.memory_bytes or 0) / GIB
 
+    @property
+    def usable_bytes(self) -> int | None:
+        """The memory that programs can have: what the driver reports, or Metal's share of a Mac."""
+        if self.memory_usable_bytes is None and self.vendor == "apple" and self.memory_bytes:
+            return metal_share_bytes(self.memory_bytes)
+        return self.memory_usable_bytes or self.memory_bytes
+
     def gpu(self, index: int = 0) -> Gpu:
         """A GPU of this kind as ``detect()`` would find it, idle."""
-        total = self.memory_usable_bytes or self.memory_bytes
+        total = self.usable_bytes
         return Gpu(
             index=index,
             vendor=self.vendor,

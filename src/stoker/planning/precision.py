@@ -82,7 +82,7 @@ class Precision:
 
     def weight_bytes(self, count: WeightCount) -> float:
         """All weights, in bytes."""
-        tables = count.embedding * (1 if count.tied else 2)
+        tables = count.embedding * (1 if count.tied else 2) + count.per_layer_embedding
         bits = (
             tables * self.table_bits
             + count.routers * 16

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stoker.cli import app
+from stoker.errors import UsageError
 
 CONFIGS = Path(__file__).parents[2] / "fixtures" / "hf_configs"
 RUN = CliRunner()
@@ -57,3 +58,26 @@ def test_a_folder_is_added_and_listed(tmp_path: Path) -> None:
     assert json.loads(added.output)["added"]["id"] == "My-Model"
     listed = json.loads(RUN.invoke(app, ["models", "--json"]).output)
     assert "my-model" in {model["name"] for model in listed}
+
+
+def test_a_gpu_shows_what_fits_in_80_columns() -> None:
+    shown = RUN.invoke(app, ["models", "--gpu", "RTX 4060 8GB", "--fits"])
+    assert shown.exit_code == 0, shown.output
+    lines = shown.output.splitlines()
+    assert lines[0] == "On RTX 4060 8GB, one request at a time:"
+    assert any(line.startswith("qwen2.5-coder-7b ") and " AWQ " in line for line in lines)
+    assert not any("llama-3.3-70b" in line for line in lines)
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_without_fits_what_does_not_fit_is_said() -> None:
+    shown = RUN.invoke(app, ["models", "--gpu", "RTX 4060 8GB", "--json"])
+    fits = {model["name"]: model["fit"] for model in json.loads(shown.output)}
+    assert fits["llama-3.3-70b"] is None
+    assert fits["qwen2.5-coder-7b"]["longest_context_tokens"] > 16_000
+
+
+def test_an_unknown_gpu_is_refused_with_the_nearest_names() -> None:
+    shown = RUN.invoke(app, ["models", "--gpu", "RTX 4065"])
+    assert isinstance(shown.exception, UsageError)
+    assert "RTX 4060" in shown.exception.why
