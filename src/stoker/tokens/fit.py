@@ -29,7 +29,7 @@ from stoker.tokens.conversation import (
     text_of,
     used_tools,
 )
-from stoker.tokens.count import CountRequest, CountStrings, Request, Steps, utf8_bytes
+from stoker.tokens.count import CountRequest, CountStrings, Request, Steps
 from stoker.tokens.errors import ContextLengthExceededError
 from stoker.tokens.schemas import LEVELS, MINIMAL, ToolForms, forms_of
 
@@ -182,7 +182,11 @@ class _Cutter:
         self.is_timed = budget.prompt_tokens < budget.hard_prompt_tokens
         self.conversation: Conversation = read(request["messages"])
         self.tools: list[ToolForms] = [forms_of(tool) for tool in request.get("tools") or ()]
+        self._tool_bytes = [
+            sum(tool.text_bytes[n] for tool in self.tools) for n in range(MINIMAL + 1)
+        ]
         self._tool_tokens: dict[int, list[int]] = {}
+        self._tool_sizes: dict[tuple[int, int | None], int] = {}
         self._unit_tokens: list[int] = []
         self._head_tokens = 0
         self._candidates: Candidates | None = None
@@ -195,7 +199,7 @@ class _Cutter:
         """Say whether the request is too long beyond doubt, so that it need not be counted."""
         yield from self._count_messages()
         total = self._head_tokens + sum(self._unit_tokens)
-        total += sum(utf8_bytes(tool.texts[0]) for tool in self.tools) // _MOST_BYTES_PER_TOKEN
+        total += self._tool_bytes[0] // _MOST_BYTES_PER_TOKEN
         return total > self.limit
 
     def _count_messages(self) -> Steps[None]:
@@ -224,18 +228,24 @@ class _Cutter:
         return self._tool_tokens[level]
 
     def _tools_size(self, limit: int) -> Steps[int]:
-        """Return the tokens of all tools that are kept, at the state's level."""
-        state = self.state
+        """Return the tokens of the tools that are kept, at the state's level.
+
+        Tools that are over ``limit`` beyond doubt are not counted: tokenizing them costs most.
+        """
+        level, tools_limit = self.state.level, self.state.tools_limit
         if not self.tools:
             return 0
         base = self.calibration.tools_base_tokens
-        size = sum(utf8_bytes(tool.texts[state.level]) for tool in self.tools)
-        if state.tools_limit is None and size // _MOST_BYTES_PER_TOKEN > limit:
-            return base + size // _MOST_BYTES_PER_TOKEN
-        tokens = yield from self._tokens_of_tools(state.level)
-        kept = yield from self._kept_tools()
-        pairs = zip(self.tools, tokens, strict=True)
-        return base + sum(count for tool, count in pairs if tool.name in kept)
+        least = base + self._tool_bytes[level] // _MOST_BYTES_PER_TOKEN
+        if tools_limit is None and least > limit:
+            return least
+        if (level, tools_limit) not in self._tool_sizes:
+            tokens = yield from self._tokens_of_tools(level)
+            kept = yield from self._kept_tools()
+            pairs = zip(self.tools, tokens, strict=True)
+            size = base + sum(count for tool, count in pairs if tool.name in kept)
+            self._tool_sizes[level, tools_limit] = size
+        return self._tool_sizes[level, tools_limit]
 
     def _kept_tools(self) -> Steps[frozenset[str]]:
         limit = self.state.tools_limit
@@ -270,10 +280,10 @@ class _Cutter:
         return total if pinned is None else total + self._unit_size(pinned)
 
     def _total(self, last: int, limit: int) -> Steps[int]:
+        """Return the tokens of the prompt, or some number above ``limit`` if it is over that."""
         system = self.state.system_tokens
-        head = self._head_tokens if system is None else system
-        tools = yield from self._tools_size(limit)
-        return head + tools + self._history_size(last)
+        others = (self._head_tokens if system is None else system) + self._history_size(last)
+        return others + (yield from self._tools_size(limit - others))
 
     # The replay
 
@@ -304,13 +314,13 @@ class _Cutter:
             self._last_resort,
         )
         for step in steps:
-            if (yield from self._total(last, self.limit)) <= mark:
+            if (yield from self._total(last, mark)) <= mark:
                 return
             yield from step(last, mark)
 
     def _shorten_schemas(self, last: int, mark: int) -> Steps[None]:
         while self.tools and self.state.level < MINIMAL:
-            if (yield from self._total(last, self.limit)) <= mark:
+            if (yield from self._total(last, mark)) <= mark:
                 return
             self.state.level += 1
 
@@ -326,7 +336,7 @@ class _Cutter:
 
     def _shorten_old_results(self, last: int, mark: int) -> Steps[None]:
         cap = max(_LEAST_RESULT_CHARS, int(self.limit * _OLD_RESULT_CHARS))
-        total = yield from self._total(last, self.limit)
+        total = yield from self._total(last, mark)
         for index in range(self.state.start, last):
             if total <= mark:
                 return
@@ -352,7 +362,7 @@ class _Cutter:
                 continue
             state.start = start
             state.pinned = user if user is not None and start > user else None
-            if (yield from self._total(last, self.limit)) <= mark:
+            if (yield from self._total(last, mark)) <= mark:
                 return
 
     def _shorten_newest(self, last: int, mark: int) -> Steps[None]:

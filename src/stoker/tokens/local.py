@@ -33,7 +33,7 @@ class LocalTokenizer:
     """
 
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None = None) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self.template = template
         self._pieces = PieceCache()
         state = json.loads(tokenizer.to_str())
@@ -78,7 +78,7 @@ class LocalTokenizer:
         return self.count_strings([self.template.render(request)])[0]
 
     def _count(self, texts: list[str]) -> list[int]:
-        encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        encoded = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [len(encoding.ids) for encoding in encoded]
 
     def _split(self, text: str) -> list[str]:

@@ -55,6 +55,7 @@ class ToolForms:
     name: str
     forms: tuple[Mapping[str, Any], ...]
     texts: tuple[str, ...]
+    text_bytes: tuple[int, ...]
 
 
 def tool_name(tool: object) -> str:
@@ -83,7 +84,7 @@ def _forms(tool_json: bytes) -> ToolForms:
     else:
         forms = tuple(_at_level(tool, level) for level in range(len(LEVELS)))
     texts = tuple(json.dumps(form, ensure_ascii=False) for form in forms)
-    return ToolForms(tool_name(tool), forms, texts)
+    return ToolForms(tool_name(tool), forms, texts, tuple(len(text.encode()) for text in texts))
 
 
 def _at_level(tool: dict[str, Any], level: int) -> dict[str, Any]:
