@@ -5,9 +5,22 @@ cog calls these functions; nothing here is typed in by hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from stoker.models import KnownModel, find_known_model, model_catalogue
+from stoker.host import GpuSpec, find_gpu
+from stoker.models import KnownModel, Variant, find_known_model, model_catalogue
+from stoker.planning import Fit, best_fit
+from stoker.planning.precision import precision_of
+from stoker.planning.vllm_memory import (
+    VllmMemory,
+    VllmSettings,
+    kv_bytes_per_token,
+    longest_context,
+    state_bytes_per_sequence,
+    visible_bytes,
+    vllm_memory,
+)
 
 
 def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -84,3 +97,270 @@ def _billions(count: int) -> str:
 
 def _by_size(models: Iterable[KnownModel]) -> list[KnownModel]:
     return sorted(models, key=lambda m: m.parameters)
+
+
+# --- computed with the planner -----------------------------------------------------------------
+
+#: What the page's memory tables look at: weights that people really download, by name and format.
+SMALL = (
+    ("qwen2.5-coder-1.5b", "awq"),
+    ("qwen2.5-coder-3b", "awq"),
+    ("qwen3-4b", "awq"),
+    ("qwen3-4b-2507", "fp8"),
+    ("qwen3.5-4b", "awq"),
+    ("qwen2.5-coder-7b", "awq"),
+    ("deepseek-coder-6.7b", "awq"),
+    ("codeqwen1.5-7b", "awq"),
+    ("qwen3-8b", "awq"),
+    ("qwen3.5-9b", "awq"),
+    ("qwen2.5-coder-14b", "awq"),
+)
+CACHES = (
+    "qwen2.5-coder-7b",
+    "deepseek-coder-6.7b",
+    "phi-3.5-mini",
+    "qwen3-8b",
+    "qwen3.5-9b",
+    "gpt-oss-20b",
+    "devstral-small-2",
+    "gemma-4-31b",
+    "qwen3-coder-30b-a3b",
+    "qwen3.6-35b-a3b",
+    "nemotron-3-nano",
+    "glm-4.7-flash",
+    "llama-3.3-70b",
+    "minimax-m2.7",
+    "deepseek-v3.2",
+)
+LARGE = (
+    "qwen2.5-coder-7b",
+    "qwen2.5-coder-14b",
+    "devstral-small-2",
+    "qwen3.6-27b",
+    "qwen3.6-35b-a3b",
+    "qwen3-coder-next",
+    "gpt-oss-120b",
+    "qwen3.5-122b-a10b",
+    "minimax-m2.7",
+    "deepseek-v4-flash",
+    "qwen3-coder-480b-a35b",
+    "glm-5.2",
+)
+#: What people have, from the smallest to the largest.
+HARDWARE = (
+    ("RTX 3060 Laptop", 1),
+    ("RTX 4060 8GB", 1),
+    ("RTX 3060 12GB", 1),
+    ("RTX 4080", 1),
+    ("RTX 3090", 1),
+    ("RTX 4090", 1),
+    ("RTX 5090", 1),
+    ("RTX 3090", 2),
+    ("L40S", 1),
+    ("A100 40GB", 1),
+    ("H100", 1),
+    ("MI300X", 1),
+    ("H200", 8),
+    ("Apple M4 16GB", 1),
+    ("Apple M4 Max 64GB", 1),
+    ("GB10", 1),
+)
+#: From the smallest machine to the largest: GPUs of one kind, and how many of them.
+MACHINES = (
+    ("RTX 3060 12GB", 1),
+    ("RTX 4060 Ti 16GB", 1),
+    ("RTX 3090", 1),
+    ("RTX 5090", 1),
+    ("L40S", 1),
+    ("H100 SXM", 1),
+    ("RTX PRO 6000", 1),
+    ("H200", 1),
+    ("H100 SXM", 2),
+    ("H200", 2),
+    ("H200", 4),
+    ("H200", 8),
+    ("B200", 8),
+)
+DEVELOPERS, TYPICAL_CONTEXT = 10, 32_768
+
+
+def hardware(context_tokens: int) -> str:
+    """For each machine, the largest models for agent mode that leave room for the context."""
+    rows = []
+    for gpu, count in HARDWARE:
+        spec = find_gpu(gpu)
+        label = spec.label if count == 1 else f"{count} x {spec.label}"
+        dense = _largest(spec, count, context_tokens, "agent", mixture=False)
+        mixture = _largest(spec, count, context_tokens, "agent", mixture=True)
+        fill = _largest(spec, count, 8192, "completion", mixture=None)
+        rows.append([label, dense, mixture, fill])
+    head = ["machine", "agent mode: dense", "agent mode: mixture of experts", "completion"]
+    return markdown(head, rows)
+
+
+def _largest(
+    spec: GpuSpec, count: int, context_tokens: int, purpose: str, mixture: bool | None
+) -> str:
+    """The largest model with the purpose that fits; of two alike, the newer one."""
+    candidates = sorted(
+        (m for m in model_catalogue() if purpose in m.purposes and not m.avoid),
+        key=lambda m: (m.parameters, m.released or ""),
+        reverse=True,
+    )
+    for model in candidates:
+        if mixture is not None and (model.architecture.experts is not None) != mixture:
+            continue
+        if model.architecture.num_attention_heads % count:
+            continue
+        fit = best_fit(model, spec, count, min(context_tokens, model.max_context_tokens))
+        if fit is not None:
+            return _described(model, fit)
+    return "none"
+
+
+def _described(model: KnownModel, fit: Fit) -> str:
+    form = fit.variant.file or fit.variant.format.upper()
+    speed = f", {fit.decode_tokens_per_s:.0f} tokens/s" if fit.decode_tokens_per_s else ""
+    return f"`{model.name}`, {form}{speed}"
+
+
+def fits_in(gpu: str) -> str:
+    """What small models leave of one GPU with vLLM, and the longest context of one request."""
+    spec = find_gpu(gpu)
+    rows = []
+    for name, form in SMALL:
+        model, variant = named(name), _variant(named(name), form)
+        memory = _memory(model, variant, spec, 1, 2048, 1)
+        lengths = [_longest(model, memory, cache) for cache in ("auto", "fp8")]
+        left = memory.kv_cache_bytes
+        rows.append(
+            [
+                f"`{name}`",
+                form.upper(),
+                _gib(memory.weights_bytes),
+                _gib(left) if left > 0 else "none",
+                *(f"{length:,}" if length >= 2048 else "does not fit" for length in lengths),
+                "yes" if "agent" in model.purposes else "no",
+            ]
+        )
+    head = ["model", "weights", "GiB", "left for the cache, GiB", "longest context"]
+    return markdown([*head, "with an FP8 cache", "calls tools"], rows)
+
+
+def _longest(model: KnownModel, memory: VllmMemory, cache: str) -> int:
+    settings = replace(_settings(1, 2048, 1), kv_cache_dtype=cache)
+    return longest_context(
+        model.architecture, settings, memory.kv_cache_bytes, model.max_context_tokens
+    )
+
+
+def caches(context_tokens: int) -> str:
+    """What one token costs in the cache, and a whole conversation."""
+    settings = _settings(1, context_tokens, 1)
+    rows = []
+    for name in CACHES:
+        arch = named(name).architecture
+        each = kv_bytes_per_token(arch, settings)
+        whole = each * context_tokens + state_bytes_per_sequence(arch, settings)
+        rows.append(
+            [
+                f"`{name}`",
+                parameters(named(name)),
+                _kinds(named(name)),
+                f"{each / 1024:.0f} KiB",
+                _gib(whole),
+            ]
+        )
+    head = [
+        "model",
+        "parameters",
+        "layers that keep a cache",
+        "KV a token",
+        f"GiB at {context(context_tokens)}",
+    ]
+    return markdown(head, rows)
+
+
+def machines() -> str:
+    """The smallest machine on which ten developers share each model."""
+    rows = []
+    for name in LARGE:
+        model = named(name)
+        found = next(iter(_homes(model)), None)
+        if found is None:
+            rows.append([f"`{name}`", parameters(model), "", "", "more than eight B200", ""])
+            continue
+        variant, spec, count, memory = found
+        label = spec.label if count == 1 else f"{count} x {spec.label}"
+        rows.append(
+            [
+                f"`{name}`",
+                parameters(model),
+                variant.format.upper(),
+                _gib(memory.weights_bytes * count),
+                label,
+                f"{memory.kv_cache_tokens // 1024:,}K",
+            ]
+        )
+    head = [
+        "model",
+        "parameters",
+        "weights",
+        "GiB of weights",
+        "smallest machine",
+        "tokens in the cache",
+    ]
+    return markdown(head, rows)
+
+
+def _homes(model: KnownModel) -> Iterator[tuple[Variant, GpuSpec, int, VllmMemory]]:
+    """Machines on which the model runs for the developers, the smallest first."""
+    forms = [v for v in model.weights if v.format not in ("gguf", "int4")]
+    # Fewer bits first; publishers' own 4 bits before others'.
+    forms.sort(key=lambda v: precision_of(v.format, model.architecture).expert_bits)
+    for gpu, count in MACHINES:
+        spec = find_gpu(gpu)
+        if model.architecture.num_attention_heads % count:
+            continue
+        for variant in forms:
+            if not _runs_on(variant, spec):
+                continue
+            memory = _memory(model, variant, spec, count, TYPICAL_CONTEXT, 2 * DEVELOPERS)
+            # A developer works with a third of the window on average, and half of them at a time.
+            if memory.kv_cache_tokens >= DEVELOPERS / 2 * TYPICAL_CONTEXT:
+                yield variant, spec, count, memory
+
+
+def _runs_on(variant: Variant, spec: GpuSpec) -> bool:
+    """Whether the GPU multiplies this type, or vLLM's Marlin kernels widen it there."""
+    capability = spec.compute_capability or (0, 0)
+    return capability >= (10, 0) if variant.format in ("nvfp4", "mxfp8") else capability >= (8, 0)
+
+
+def _memory(
+    model: KnownModel, variant: Variant, spec: GpuSpec, gpus: int, tokens: int, requests: int
+) -> VllmMemory:
+    return vllm_memory(
+        model.architecture,
+        precision_of(variant.format, model.architecture),
+        _settings(gpus, tokens, requests),
+        visible_bytes(spec.memory_usable_bytes or spec.memory_bytes or 0),
+        variant.weights_bytes,
+    )
+
+
+def _settings(gpus: int, tokens: int, requests: int) -> VllmSettings:
+    return VllmSettings(max_model_len=tokens, max_num_seqs=requests, tensor_parallel_size=gpus)
+
+
+def _variant(model: KnownModel, form: str) -> Variant:
+    return next(variant for variant in model.weights if variant.format == form)
+
+
+def _kinds(model: KnownModel) -> str:
+    groups = [f"{g.num_layers} {g.kind}" for g in model.architecture.attention]
+    return ", ".join(groups) + f" of {model.architecture.num_layers}"
+
+
+def _gib(count: float) -> str:
+    return f"{count / 1024**3:.1f}"

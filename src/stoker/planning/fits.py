@@ -38,6 +38,7 @@ _SMALLEST, _MARLIN = (7, 5), (8, 0)
 #: AMD's instruction sets that vLLM's ROCm build is made for.
 _ROCM = ("gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1101", "gfx1151", "gfx1200", "gfx1201")
 _PLAIN = ("bf16", "fp16")
+_FOUR_BITS = ("awq", "gptq", "compressed-tensors", "int4", "nvfp4", "mxfp4", "fp4-fp8", "gguf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,19 @@ class Fit:
 def best_fit(
     model: KnownModel, spec: GpuSpec, gpus: int = 1, context_tokens: int = 8192
 ) -> Fit | None:
-    """The widest weights that leave room for ``context_tokens``; ``None`` where none do.
+    """The best weights that leave room for ``context_tokens``; ``None`` where none do.
 
-    More bits are better answers, so they win over more context. vLLM wins over llama.cpp.
-    Raises ``UsageError`` where the GPUs cannot divide the model.
+    Eight bits answer as well as sixteen, and four a little worse: so the smallest of eight or more
+    wins over any of four, even at the cost of context. vLLM wins over llama.cpp. Raises
+    ``UsageError`` where the GPUs cannot divide the model.
     """
     fits = [fit for variant in model.weights if (fit := fit_of(model, variant, spec, gpus))]
     enough = [fit for fit in fits if fit.longest_context_tokens >= context_tokens]
-    return max(enough, key=lambda fit: (fit.engine == "vllm", fit.weights_bytes), default=None)
+    return max(enough, key=_preference, default=None)
+
+
+def _preference(fit: Fit) -> tuple[bool, bool, int]:
+    return fit.engine == "vllm", fit.variant.format not in _FOUR_BITS, -fit.weights_bytes
 
 
 def fit_of(model: KnownModel, variant: Variant, spec: GpuSpec, gpus: int = 1) -> Fit | None:
