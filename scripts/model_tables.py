@@ -11,6 +11,7 @@ from dataclasses import replace
 from stoker.host import GpuSpec, find_gpu
 from stoker.models import KnownModel, Variant, find_known_model, model_catalogue
 from stoker.planning import Fit, best_fit
+from stoker.planning.fits import runs
 from stoker.planning.precision import precision_of
 from stoker.planning.vllm_memory import (
     VllmMemory,
@@ -323,18 +324,12 @@ def _homes(model: KnownModel) -> Iterator[tuple[Variant, GpuSpec, int, VllmMemor
         if model.architecture.num_attention_heads % count:
             continue
         for variant in forms:
-            if not _runs_on(variant, spec):
+            if not runs(variant, spec):
                 continue
             memory = _memory(model, variant, spec, count, TYPICAL_CONTEXT, 2 * DEVELOPERS)
             # A developer works with a third of the window on average, and half of them at a time.
             if memory.kv_cache_tokens >= DEVELOPERS / 2 * TYPICAL_CONTEXT:
                 yield variant, spec, count, memory
-
-
-def _runs_on(variant: Variant, spec: GpuSpec) -> bool:
-    """Whether the GPU multiplies this type, or vLLM's Marlin kernels widen it there."""
-    capability = spec.compute_capability or (0, 0)
-    return capability >= (10, 0) if variant.format in ("nvfp4", "mxfp8") else capability >= (8, 0)
 
 
 def _memory(

@@ -49,6 +49,8 @@ class Variant:
     #: The quantization of a GGUF, such as ``Q4_K_M``.
     file: str | None = None
     weights_bytes: int | None = None
+    #: The one vendor whose GPUs these files are made for, where that is so.
+    made_for: Literal["nvidia", "amd"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,14 +101,21 @@ def fit_of(model: KnownModel, variant: Variant, spec: GpuSpec, gpus: int = 1) ->
 
 def runs(variant: Variant, spec: GpuSpec) -> bool:
     """Whether vLLM serves this form on this GPU, in its own type or widened by Marlin."""
+    if variant.made_for not in (None, spec.vendor):
+        return False
     if spec.vendor == "amd":
-        return spec.gfx in _ROCM and (
-            variant.format in (*_PLAIN, "awq", "gptq") or variant.format in spec.flops
-        )
+        return spec.gfx in _ROCM and _on_rocm(variant.format, spec)
     if spec.vendor != "nvidia" or spec.compute_capability is None:
         return False
     needed = _SMALLEST if variant.format in (*_PLAIN, "awq", "gptq") else _MARLIN
     return spec.compute_capability >= needed
+
+
+def _on_rocm(form: str, spec: GpuSpec) -> bool:
+    """MXFP4 has kernels for MI300 and later (gpt-oss recipe); others need the type's own rate."""
+    if form == "mxfp4":
+        return spec.gfx in ("gfx942", "gfx950")
+    return form in (*_PLAIN, "awq", "gptq") or form in spec.flops
 
 
 def _vllm_memory(

@@ -72,6 +72,12 @@ def test_a_form_runs_only_where_vllm_has_kernels_for_it(
     assert runs(Variant("a/b", form), find_gpu(gpu)) is possible  # type: ignore[arg-type]
 
 
+def test_files_made_for_one_vendor_run_nowhere_else() -> None:
+    quark = Variant("amd/x", "mxfp4", made_for="amd")
+    assert runs(quark, find_gpu("MI355X"))
+    assert not runs(quark, find_gpu("H200"))
+
+
 def test_gpus_that_cannot_divide_the_heads_are_refused() -> None:
     model, _ = find_known_model("qwen2.5-coder-7b")
     with pytest.raises(UsageError, match="28 attention heads"):
