@@ -18,6 +18,7 @@ from typer.models import CommandInfo
 #: Command -> (module of this package, one line of help: the first line of its docstring).
 COMMANDS = {
     "up": ("up", "Start a model that fits this machine, and connect it."),
+    "adopt": ("adopt", "Put the gateway in front of a server that runs already."),
     "down": ("down", "Stop the deployment and free its memory."),
     "restart": ("restart", "Stop the deployment and start the same plan again."),
     "status": ("status", "Show the deployment: state, endpoint, model, engine, memory."),

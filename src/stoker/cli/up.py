@@ -13,7 +13,7 @@ import typer
 
 from stoker import checks, engines, models, paths, planning, runtime
 from stoker import host as machine
-from stoker.cli import output, start
+from stoker.cli import adopt, output, start
 from stoker.cli.options import Json, Yes
 from stoker.cli.progress import Download
 from stoker.engines import ContainerLaunch, Options
@@ -115,6 +115,10 @@ def command(
     native: Annotated[
         bool, typer.Option("--native", help="Like --python, with an environment Stoker makes.")
     ] = False,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Start nothing: adopt the server that runs there."),
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Ctrl-C while it starts leaves it starting.")
     ] = False,
@@ -142,6 +146,9 @@ def command(
         private_ipc=private_ipc,
         volumes=tuple(volume or ()),
     )
+    if endpoint is not None:
+        adopt.adopt(endpoint, None, Run(bind, port, ("adopted", endpoint), replace), json=json)
+        return
     if engine is not None:
         engines.get(engine)  # an unknown one is said before anything is looked at
     if dry_run:

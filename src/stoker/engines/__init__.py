@@ -11,7 +11,9 @@ from stoker.engines.protocol import (
     Engine,
     Options,
     ProcessLaunch,
+    Recognised,
     ServedModel,
+    Speaker,
     ToolSupport,
 )
 from stoker.errors import UsageError
@@ -24,24 +26,43 @@ __all__ = [
     "Mount",
     "Options",
     "ProcessLaunch",
+    "Recognised",
     "ServedModel",
+    "Speaker",
     "ToolSupport",
     "get",
+    "speaker",
 ]
 
 #: Engine name -> module of this package. A new engine is one new file and one new row.
 ENGINES = {
     "llama.cpp": "llama_cpp",
     "vllm": "vllm",
+    "ollama": "ollama",
+    "tgi": "tgi",
+    "lm-studio": "lm_studio",
+    "sglang": "sglang",
+    "tensorrt-llm": "tensorrt_llm",
+    "openai": "openai",
 }
 
 
+#: Those that Stoker starts itself. The others it speaks to where they run already.
+STARTED = ("llama.cpp", "vllm")
+
+
 def get(name: str) -> Engine:
-    """The engine called ``name``. Raises ``UsageError`` for one that Stoker does not know."""
-    module = ENGINES.get(name)
-    if module is None:
+    """The engine called ``name``, to start. Raises ``UsageError`` for one that it can't start."""
+    if name not in STARTED:
+        known = "Stoker does not start it." if name in ENGINES else ""
         raise UsageError(
-            f"There is no engine called {name!r}.",
-            fix=f"Choose one of: {', '.join(sorted(ENGINES))}.",
+            f"There is no engine called {name!r}." if not known else f"{name} runs by itself.",
+            known,
+            f"Choose one of: {', '.join(STARTED)}; or adopt what runs: stoker adopt URL.",
         )
-    return cast(Engine, importlib.import_module(f"{__name__}.{module}"))
+    return cast(Engine, speaker(name))
+
+
+def speaker(name: str) -> Speaker:
+    """How the engine called ``name`` is spoken to. Raises ``KeyError`` for an unknown one."""
+    return cast(Speaker, importlib.import_module(f"{__name__}.{ENGINES[name]}"))

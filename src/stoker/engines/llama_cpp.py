@@ -16,6 +16,7 @@ from stoker.errors import StokerError
 from stoker.planning import Plan
 
 name = "llama.cpp"
+VERSION_AT = "/props"
 
 #: Text that llama.cpp's server logs, and the phase that begins there. Seen in build b11549.
 _PHASES = (
@@ -52,6 +53,23 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
 def phase(line: str) -> str | None:
     """The phase that this log line begins."""
     return next((phase for text, phase in _PHASES if text in line), None)
+
+
+async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
+    """Only llama.cpp's server has ``/props`` with the settings of a slot."""
+    return "default_generation_settings" in await http_json.get(http, backend, "/props")
+
+
+async def warnings(
+    http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
+) -> list[str]:
+    """Tools need the model's own template, which llama.cpp uses only when told to."""
+    if any(model.tools == "none" for model in models):
+        return [
+            "This model's chat template has no tools. If the model has them, start llama-server "
+            "with --jinja and its own template."
+        ]
+    return []
 
 
 async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:

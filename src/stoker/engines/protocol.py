@@ -71,8 +71,22 @@ class Options:
     gpus: bool = False
     #: Keep the container's IPC namespace apart from the host's.
     private_ipc: bool = False
+    #: Where a server runs already that is only to be spoken to, and the key for it.
+    adopted: str | None = None
+    key: str | None = field(default=None, repr=False)
     #: More folders for the container, as ``HOST:CONTAINER`` or ``HOST:CONTAINER:ro``.
     volumes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A server that runs already."""
+
+    backend: Backend
+    version: str | None
+    models: tuple[ServedModel, ...]
+    #: What will bite, each with what to do about it.
+    warnings: tuple[str, ...]
 
 
 class Launcher(Protocol):
@@ -95,6 +109,21 @@ class Speaker(Protocol):
     """The half of an engine that asks a running server about itself."""
 
     name: str
+    #: The path that tells the server's version, where it has one.
+    VERSION_AT: str | None
+
+    async def is_it(self, http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
+        """Whether the server is of this kind. ``listing`` is its ``/v1/models``.
+
+        May raise what a server of another kind makes it raise.
+        """
+        ...
+
+    async def warnings(
+        self, http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
+    ) -> list[str]:
+        """What of this server will surprise an editor, each with what to do about it."""
+        ...
 
     async def ready(self, http: aiohttp.ClientSession, backend: Backend) -> bool:
         """Whether the server can answer a chat now. Never raises for a server that is down."""

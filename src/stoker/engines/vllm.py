@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stoker import paths
-from stoker.engines import http_json
+from stoker.engines import http_json, owners
 from stoker.engines.container import ContainerLaunch, Mount
 from stoker.engines.protocol import Backend, Options, ProcessLaunch, ServedModel
 from stoker.errors import StokerError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 name = "vllm"
+VERSION_AT = "/version"
 
 VERSION = "0.32.0"
 #: https://hub.docker.com/r/vllm/vllm-openai and https://hub.docker.com/r/vllm/vllm-openai-cpu
@@ -132,6 +133,23 @@ def _placed(plan: Plan) -> tuple[str, tuple[Mount, ...]]:
 def phase(line: str) -> str | None:
     """The phase that this log line begins."""
     return next((phase for text, phase in _PHASES if text.search(line)), None)
+
+
+async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
+    """Its listing says who owns the models."""
+    return owners.owned_by(listing, "vllm")
+
+
+async def warnings(
+    http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
+) -> list[str]:
+    """Tools are refused unless vLLM was started with a parser for them."""
+    if await owners.refuses_tools(http, backend, models):
+        return [
+            "vLLM runs without a tool parser, so agent mode fails: start it with "
+            "--enable-auto-tool-choice --tool-call-parser NAME."
+        ]
+    return []
 
 
 async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Format = Literal["gguf", "safetensors"]
-Origin = Literal["file", "hub", "disk", "package index", "bundled"]
+Origin = Literal["file", "hub", "disk", "package index", "bundled", "endpoint"]
 
 
 AttentionKind = Literal["full", "sliding", "chunked", "latent", "compressed"]

@@ -1,5 +1,6 @@
 """Run a plan: the supervisor, its state, readiness and what to say when it fails."""
 
+from stoker.runtime.adoption import look_at, plan_for
 from stoker.runtime.arguments import overridden
 from stoker.runtime.deploy import (
     Run,
@@ -42,9 +43,11 @@ __all__ = [
     "last_start_s",
     "log_lines",
     "log_path",
+    "look_at",
     "overridden",
     "parse_since",
     "place",
+    "plan_for",
     "reclaimable_bytes",
     "serve",
     "start",

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from stoker.engines import Backend, ContainerLaunch
 from stoker.errors import StokerError
 from stoker.runtime.containers import Containers, Found, ensure
-from stoker.runtime.state import ProcessId
+from stoker.runtime.state import Problem, ProcessId
 
 _KEY_VARIABLE = "VLLM_API_KEY="
 
@@ -17,6 +17,7 @@ _KEY_VARIABLE = "VLLM_API_KEY="
 class ContainerRun:
     """One start of a container. A later start of the same container is another run."""
 
+    look_every_s = 0.5  # over a socket
     process: ProcessId | None = None  # the container runtime's child, not ours to signal
 
     def __init__(self, containers: Containers, found: Found, engine: str) -> None:
@@ -91,10 +92,16 @@ class ContainerRun:
         now = await self._look()
         return now is None or not now.alive or now.started_at != self._first.started_at
 
-    async def paused(self) -> bool:
+    async def silent(self) -> Problem | None:
         """Whether somebody froze it with ``docker pause``."""
         now = await self._look()
-        return now is not None and now.status == "paused"
+        if now is None or now.status != "paused":
+            return None
+        return Problem(
+            f"The {self.what} is paused.",
+            "Somebody froze it; Stoker does not undo that.",
+            f"Let it go on: docker unpause {self.name}.",
+        )
 
     async def end(self, grace_s: float) -> None:
         """Stop it. It stays there, stopped, until ``stoker down`` removes it."""

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from stoker.engines import Backend, ProcessLaunch
-from stoker.runtime.state import ProcessId
+from stoker.runtime.state import Problem, ProcessId
 
 
 class EngineRun(Protocol):
@@ -19,6 +19,8 @@ class EngineRun(Protocol):
     backend: Backend
     #: What it is, for the log: "process 4711", "container vllm-server".
     what: str
+    #: How often it is looked at while it runs.
+    look_every_s: float
 
     @property
     def process(self) -> ProcessId | None:
@@ -38,8 +40,8 @@ class EngineRun(Protocol):
         """Whether it is over, even where something else has started it again since."""
         ...
 
-    async def paused(self) -> bool:
-        """Whether somebody froze it."""
+    async def silent(self) -> Problem | None:
+        """Why it can't answer though it has not ended; ``None`` where it can."""
         ...
 
     async def end(self, grace_s: float) -> None:
@@ -49,6 +51,8 @@ class EngineRun(Protocol):
 
 class ProcessRun:
     """An engine as a child process and the processes that it starts: they are one group."""
+
+    look_every_s = 0.2
 
     def __init__(self, process: asyncio.subprocess.Process, backend: Backend) -> None:
         self.backend = backend
@@ -95,9 +99,9 @@ class ProcessRun:
         """Whether the child is gone."""
         return self._process.returncode is not None
 
-    async def paused(self) -> bool:
-        """A stopped process answers no ``/health``; nobody stops one by accident."""
-        return False
+    async def silent(self) -> Problem | None:
+        """Nobody stops a process by accident."""
+        return None
 
     async def end(self, grace_s: float) -> None:
         """SIGTERM to the group, then SIGKILL."""
@@ -107,6 +111,42 @@ class ProcessRun:
                     os.killpg(self._process.pid, number)
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._process.wait(), grace_s)
+
+
+class AdoptedRun:
+    """A server that somebody else runs: it is watched, and never started or stopped."""
+
+    look_every_s = 5.0  # somebody else's server: asked seldom
+    process: ProcessId | None = None
+    exit_code: int | None = None
+
+    def __init__(self, backend: Backend, answers: Callable[[], Awaitable[bool]]) -> None:
+        self.backend = backend
+        self.what = f"server {backend.url}"
+        self._answers = answers
+
+    async def lines(self) -> AsyncIterator[str]:
+        """Its log is its owner's."""
+        none: tuple[str, ...] = ()
+        for line in none:
+            yield line
+
+    async def ended(self) -> bool:
+        """It may come back at any time, so it is never over."""
+        return False
+
+    async def silent(self) -> Problem | None:
+        """Whether it has stopped answering."""
+        if await self._answers():
+            return None
+        return Problem(
+            f"The server at {self.backend.url} does not answer.",
+            "It was stopped, or it is too busy to answer within 2 s.",
+            "Start it again: Stoker goes on by itself as soon as it answers.",
+        )
+
+    async def end(self, grace_s: float) -> None:
+        """It is not ours to stop."""
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:

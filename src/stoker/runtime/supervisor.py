@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -19,14 +20,14 @@ from aiohttp import web
 from filelock import Timeout
 
 from stoker import engines
-from stoker.engines import Backend, ContainerLaunch, Engine
+from stoker.engines import Backend, ContainerLaunch
 from stoker.errors import StokerError
 from stoker.gateway import Gateway
 from stoker.runtime import history, logs, ports, state
 from stoker.runtime.arguments import corrected
 from stoker.runtime.diagnose import Reader
 from stoker.runtime.explain import explain
-from stoker.runtime.runs import EngineRun, ProcessRun
+from stoker.runtime.runs import AdoptedRun, EngineRun, ProcessRun
 from stoker.runtime.state import Deployment, PhaseRecord, Problem, ProcessId
 
 #: A crashed engine is started again after these waits, then no more.
@@ -36,8 +37,6 @@ RECOVERED_S = 120.0
 #: An engine that starts without a word for this long hangs.
 STALLED_S = 600.0
 _POLL_S = 0.05
-#: How often a running engine is looked at. A container is asked for over a socket.
-_LOOK_EVERY_S = 0.5
 _GRACE_S = 5.0
 #: Answers that are under way when the order to stop comes have this long to end.
 _DRAIN_S = 10.0
@@ -69,7 +68,7 @@ class Supervisor:
         self._on_change = on_change
         self._gateway = Gateway()
         self._stop = asyncio.Event()
-        self._engine: Engine = engines.get(deployment.plan.engine)
+        self._engine = engines.speaker(deployment.plan.engine)
         self._watched: _Watched | None = None
         self._log = logs.logger()
 
@@ -121,12 +120,12 @@ class Supervisor:
     async def _start_until_ready(self, http: aiohttp.ClientSession) -> bool:
         """Start the engine, a second time with another argument where that is known to help."""
         try:
-            await self._start_engine()
+            await self._start_engine(http)
             ended = await self._until_ready(http)
             if ended is None or not self._correct():
                 return self._began(ended)
             await self._end_engine()
-            await self._start_engine()
+            await self._start_engine(http)
             return self._began(await self._until_ready(http))
         except _StoppedError:
             return False
@@ -163,20 +162,26 @@ class Supervisor:
         self._set(status="restarting", restarts=self._now.restarts + 1, engine=None)
         return not await self._stopped_within(BACKOFF_S[crashes - 1])
 
-    async def _start_engine(self) -> None:
-        key = secrets.token_urlsafe(32)
-        port = ports.any_free()
-        launch = self._engine.launch(self._now.plan, port=port, key=key, options=self._now.options)
-        if isinstance(launch, ContainerLaunch):
-            run: EngineRun = await self._start_container(launch)
-        else:
-            backend = Backend(f"http://127.0.0.1:{port}", self._engine.name, key)
-            run = await ProcessRun.start(launch, backend)
+    async def _start_engine(self, http: aiohttp.ClientSession) -> None:
+        run = await self._begun(http)
         self._watched = _Watched(run, Reader(self._engine.name))
         self._watched.reader = asyncio.create_task(self._read_log(self._watched))
         self._set(engine=run.process)
         self._enter("start")
         self._log.info("engine %s started as %s", self._engine.name, run.what)
+
+    async def _begun(self, http: aiohttp.ClientSession) -> EngineRun:
+        plan, options = self._now.plan, self._now.options
+        if options.adopted is not None:
+            there = Backend(options.adopted, plan.engine, options.key)
+            return AdoptedRun(there, partial(self._engine.ready, http, there))
+        key = secrets.token_urlsafe(32)
+        port = ports.any_free()
+        launch = engines.get(plan.engine).launch(plan, port=port, key=key, options=options)
+        if isinstance(launch, ContainerLaunch):
+            return await self._start_container(launch)
+        backend = Backend(f"http://127.0.0.1:{port}", plan.engine, key)
+        return await ProcessRun.start(launch, backend)
 
     async def _start_container(self, launch: ContainerLaunch) -> EngineRun:
         from stoker.runtime.container_run import ContainerRun  # noqa: PLC0415  (slow to import)
@@ -208,9 +213,13 @@ class Supervisor:
             watched.diagnosis.feed([line])
             watched.last_line_at = time.monotonic()
             self._log.info("  %s", line)
-            phase = self._engine.phase(line)
-            if phase and self._now.status != "ready":
-                self._enter(phase)
+            if self._now.status != "ready":
+                self._note_phase(line)
+
+    def _note_phase(self, line: str) -> None:
+        phase = engines.get(self._engine.name).phase(line)
+        if phase:
+            self._enter(phase)
 
     async def _until_ready(self, http: aiohttp.ClientSession) -> Problem | None:
         """Wait until the engine answers, or is told to stop. How it ended, where it did."""
@@ -243,29 +252,23 @@ class Supervisor:
     async def _until_exit(self, http: aiohttp.ClientSession) -> bool:
         """Wait for the engine's end or the order to stop; True for the order."""
         run = self._running().run
-        paused = False
-        while not await self._stopped_within(_LOOK_EVERY_S):
+        problem: Problem | None = None
+        while not await self._stopped_within(run.look_every_s):
             if await run.ended():
                 await self._log_complete()
                 return self._stop.is_set()
-            was, paused = paused, await run.paused()
-            if paused != was:
-                await self._frozen(run) if paused else await self._thawed(http, run)
+            was, problem = problem, await run.silent()
+            if problem != was:
+                await self._fall_silent(problem) if problem else await self._go_on(http)
         return True
 
-    async def _frozen(self, run: EngineRun) -> None:
+    async def _fall_silent(self, problem: Problem) -> None:
+        """Refuse requests while the engine can't answer, without giving it up."""
         self._gateway.pause()
-        self._log.warning("%s is paused: requests are refused until it goes on", run.what)
-        name = run.what.removeprefix("container ")
-        problem = Problem(
-            f"The {run.what} is paused.",
-            "Somebody froze it; Stoker does not undo that.",
-            f"Let it go on: docker unpause {name}.",
-        )
+        self._log.warning("requests are refused: %s", problem.error())
         self._set(problem=problem)
 
-    async def _thawed(self, http: aiohttp.ClientSession, run: EngineRun) -> None:
-        self._log.info("%s goes on", run.what)
+    async def _go_on(self, http: aiohttp.ClientSession) -> None:
         await self._open(http)
         self._set(problem=None)
 
