@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs a real VS Code for the end-to-end tests: code-server (with its built-in Copilot Chat),
 # the Node that it needs, and Chromium to drive it. Run it again and it does nothing.
-# It prints the folder, which holds bin/node, code-server and complete.
+# The last line that it prints is the folder, which holds bin/node and code-server:
+# $STOKER_VSCODE, or ${XDG_CACHE_HOME:-~/.cache}/stoker/vscode.
 set -euo pipefail
 
 CODE_SERVER=4.139.1
@@ -13,7 +14,8 @@ case "$(uname -m)" in
   *) echo "install-vscode: no Node for $(uname -m)" >&2; exit 1 ;;
 esac
 
-folder="${XDG_CACHE_HOME:-$HOME/.cache}/stoker-dev/vscode-$CODE_SERVER-node-$NODE"
+folder="${STOKER_VSCODE:-${XDG_CACHE_HOME:-$HOME/.cache}/stoker/vscode}"
+complete="$folder/installed-$CODE_SERVER-node-$NODE"
 mkdir -p "$folder"
 exec 9>"$folder/lock"
 flock 9
@@ -34,7 +36,9 @@ debian_packages() {
 debian_packages chromium fonts-dejavu-core libkrb5-dev build-essential pkg-config python3
 command -v npm >/dev/null || debian_packages npm
 
-if [ ! -x "$folder/bin/node" ]; then
+if [ ! -f "$complete" ]; then
+  # Another version, or a broken-off installation: neither is worth keeping.
+  rm -rf "$folder/bin" "$folder/node" "$folder/node-npm" "$folder/code-server"
   npm install --silent --no-save --ignore-scripts --prefix "$folder/node" "node-linux-$arch@$NODE" >&2
   mkdir -p "$folder/bin"
   ln -sfn "../node/node_modules/node-linux-$arch/bin/node" "$folder/bin/node"
@@ -43,10 +47,8 @@ if [ ! -x "$folder/bin/node" ]; then
   for tool in npm npx; do
     ln -sfn "../node-npm/node_modules/npm/bin/$tool-cli.js" "$folder/bin/$tool"
   done
-fi
-export PATH="$folder/bin:$PATH"
+  export PATH="$folder/bin:$PATH"
 
-if [ ! -f "$folder/complete" ]; then
   npm install --silent --no-save --ignore-scripts --prefix "$folder/code-server" "code-server@$CODE_SERVER" >&2
   cd "$folder/code-server/node_modules/code-server"
   # The headers of the Node above: what code-server compiles must match the Node that runs it.
@@ -54,6 +56,6 @@ if [ ! -f "$folder/complete" ]; then
     npm_config_user_agent="npm/11 node/v$NODE linux $arch" \
     sh ./postinstall.sh >"$folder/postinstall.log" 2>&1 ||
     { tail -20 "$folder/postinstall.log" >&2; exit 1; }
-  touch "$folder/complete"
+  touch "$complete"
 fi
 echo "$folder"

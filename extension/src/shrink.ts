@@ -23,11 +23,12 @@ export async function shrink(
     request.messages.flatMap((message) => message.tool_calls ?? []).map((call) => call.function.name),
   );
   const tools = [...(request.tools ?? [])];
+  const sizes = await Promise.all(tools.map((tool) => count(JSON.stringify(tool))));
   let droppedTools = 0;
   for (let at = tools.length - 1; at >= 0 && needed > 0; at -= 1) {
     const tool = tools[at];
     if (!tool || used.has(tool.function.name)) continue;
-    needed -= await count(JSON.stringify(tool));
+    needed -= sizes[at] ?? 0;
     tools.splice(at, 1);
     droppedTools += 1;
   }

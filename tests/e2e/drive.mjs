@@ -21,7 +21,9 @@ const browser = await chromium.launch({
 });
 const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
 await context.grantPermissions(["clipboard-read", "clipboard-write"]);
-let page = await context.newPage();
+/** Windows of the editor by name; a command that names none is for "main". */
+const pages = { main: await context.newPage() };
+let page = pages.main;
 
 const input = ".interactive-session .interactive-input-editor";
 const lastAnswer = ".interactive-item-container.interactive-response";
@@ -40,6 +42,16 @@ const commands = {
     await box.fill(`>${title}`);
     await page.locator(".quick-input-list .monaco-list-row").filter({ hasText: title }).first().waitFor();
     await page.keyboard.press("Enter");
+  },
+  /** Answers an input box, known by a part of its title. */
+  async answer({ title, text }) {
+    await page.locator(".quick-input-title").filter({ hasText: title }).waitFor();
+    await page.locator(".quick-input-widget input.input").fill(text);
+    await page.keyboard.press("Enter");
+  },
+  async close({ page: name }) {
+    await pages[name].close();
+    delete pages[name];
   },
   async press({ key }) {
     await page.keyboard.press(key);
@@ -81,6 +93,7 @@ function locate(selector, text) {
 for await (const line of createInterface({ input: process.stdin })) {
   const { do: name, ...options } = JSON.parse(line);
   try {
+    page = pages[options.page ?? "main"] ??= await context.newPage();
     const value = await commands[name]({ timeout: 60_000, ...options });
     console.log(JSON.stringify({ ok: true, value }));
   } catch (error) {

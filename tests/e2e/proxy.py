@@ -25,8 +25,15 @@ class Asked:
     path: str
     body: dict[str, Any] = field(default_factory=dict)
     status: int = 0
+    answer: bytes = b""
     left: bool = False
     done: bool = False
+
+    def text(self) -> str:
+        """The text of a streamed answer, as far as it has come."""
+        lines = [line[6:] for line in self.answer.split(b"\n") if line.startswith(b"data: {")]
+        choices = [choice for line in lines for choice in orjson.loads(line).get("choices", [])]
+        return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
 class Proxy:
@@ -88,6 +95,7 @@ class Proxy:
                 response = web.StreamResponse(status=answer.status, headers=kept)
                 await response.prepare(request)
                 async for chunk in answer.content.iter_any():
+                    asked.answer += chunk
                     await response.write(chunk)
                 await response.write_eof()
                 asked.done = True

@@ -1,10 +1,12 @@
 """A real llama.cpp server in a process of its own, for tests that start, stop and kill it.
 
-Usage: python serve_llama.py MODEL.gguf N_CTX SLOTS PORT [ALIAS]. Ends when it is killed.
+Usage: python serve_llama.py '{"model": PATH, "n_ctx": TOKENS, "slots": N, "port": PORT, ...}'.
+Answers are the same each time and at most ``n_predict`` tokens long. Ends when it is killed.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 
@@ -12,16 +14,21 @@ import xllamacpp
 
 
 def main() -> None:
-    model, n_ctx, slots, port, *alias = sys.argv[1:]
+    wanted = json.loads(sys.argv[1])
     params = xllamacpp.CommonParams()
-    params.model.path = model
-    params.n_ctx = int(n_ctx) * int(slots)
-    params.n_parallel = int(slots)
+    params.model.path = wanted["model"]
+    params.n_ctx = wanted["n_ctx"] * wanted["slots"]
+    params.n_parallel = wanted["slots"]
+    params.n_predict = wanted["n_predict"]
+    # One thread: two would wait for each other whenever the editor needs one of two cores.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.sampling.temp = 0.0
     params.hostnames = ["127.0.0.1"]
-    params.port = int(port)
+    params.port = wanted["port"]
+    params.model_alias = {wanted["alias"]}
     params.use_jinja = True
-    if alias:
-        params.model_alias = {alias[0]}
+    params.chat_template = wanted["chat_template"]
+    params.force_pure_content_parser = False
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
     signal.pause()

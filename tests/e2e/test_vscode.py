@@ -1,0 +1,258 @@
+"""The extension in real VS Code with its own Copilot Chat, against real servers.
+
+One window serves all tests: each names another endpoint while the window runs, which is itself
+what people do. Screenshots of each step are kept in artifacts/vscode.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from editor import ROOT, Browser, CodeServer, free_port, wait_for
+from proxy import Asked, Proxy
+from servers import Llama, smollm2_with_context
+
+pytestmark = pytest.mark.vscode
+
+STATUS = "[id='stoker.stoker.stoker.status']"
+PICKER = ".chat-input-toolbars"
+RESPONSE = ".interactive-item-container.interactive-response"
+TOAST = ".notification-toast"
+ANSWER_S = 300
+#: Opening the palette and choosing a command is the browser's time, not the extension's.
+PALETTE_S = 2
+
+
+class Window:
+    """VS Code in a browser, with words for what a person does in it."""
+
+    def __init__(self, server: CodeServer, browser: Browser) -> None:
+        self.server = server
+        self.browser = browser
+
+    def connect(self, endpoint: str, model: str) -> None:
+        """Names the endpoint and waits until the picker shows its model."""
+        self.set_endpoint(endpoint)
+        self.sees(STATUS, model)
+        self.sees(PICKER, model)
+
+    def set_endpoint(self, endpoint: str) -> None:
+        """Does it with the extension's own command, which writes the setting."""
+        self.browser.do("palette", title="Stoker: Set Endpoint")
+        self.browser.do("answer", title="The address of your model server", text=endpoint)
+
+    def new_chat(self) -> None:
+        self.browser.do("palette", title="Chat: New Chat")
+        self.browser.do("wait", selector=RESPONSE, gone=True)
+
+    def ask(self, text: str) -> None:
+        self.browser.do("ask", text=text)
+
+    def sees(self, selector: str, text: str, timeout_s: float = 60) -> None:
+        self.browser.do("wait", selector=selector, text=text, timeout=timeout_s * 1000)
+
+    def answered(self, page: str = "main") -> str:
+        """The last answer's text, once VS Code takes it for finished."""
+        # The row with the model's name and the time comes when an answer is complete.
+        done = f"{RESPONSE} .chat-footer-details:not(.hidden)"
+        self.browser.do("wait", selector=done, timeout=ANSWER_S * 1000, page=page)
+        return str(self.browser.do("texts", selector=RESPONSE, page=page)[-1])
+
+    def errors(self) -> list[str]:
+        """What the chat shows as an error."""
+        return [str(t) for t in self.browser.do("texts", selector=f"{RESPONSE} .chat-error")]
+
+    def picture(self, name: str) -> None:
+        self.browser.do("screenshot", name=name)
+
+
+@pytest.fixture(scope="session")
+def installed() -> Path:
+    """code-server, its Node, and what drives the browser."""
+    script = ROOT / "scripts/install-vscode.sh"
+    done = subprocess.run([str(script)], check=True, stdout=subprocess.PIPE, text=True, timeout=900)
+    folder = Path(done.stdout.strip().splitlines()[-1])
+    if not (ROOT / "extension/node_modules/playwright-core").is_dir():
+        npm = [str(folder / "bin/node"), str(folder / "bin/npm"), "ci", "--silent"]
+        subprocess.run(npm, check=True, cwd=ROOT / "extension", timeout=300)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def window(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    server = CodeServer(installed, tmp_path_factory.mktemp("code-server"))
+    (server.workspace / "a.py").write_text("def add(a, b):\n    return a + b\n")
+    server.start({})
+    browser = Browser(installed)
+    try:
+        browser.do("open", url=server.url)
+        yield Window(server, browser)
+    finally:
+        browser.stop()
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("llama")
+
+
+@pytest.fixture(scope="session")
+def llama_8k(logs: Path) -> Iterator[Llama]:
+    with Llama(logs / "8k.log", n_ctx=8192, alias="smol-8k") as server:
+        yield server
+
+
+def _agent_requests(proxy: Proxy) -> list[Asked]:
+    """The requests of agent mode; those for titles and progress carry no tools."""
+    return [asked for asked in proxy.chats() if asked.body.get("tools")]
+
+
+def test_with_no_endpoint_nothing_is_contacted_and_the_status_bar_says_so(window: Window) -> None:
+    window.sees(STATUS, "Stoker")
+    window.browser.do("palette", title="Stoker: Show Status and Actions")
+    window.sees(".quick-input-list", "Set the endpoint")
+    window.picture("01-no-endpoint")
+    window.browser.do("press", key="Escape")
+    assert "models:" not in window.server.log()
+
+
+def test_at_8192_the_picker_shows_the_model_and_an_agent_question_is_answered(
+    window: Window, llama_8k: Llama
+) -> None:
+    with Proxy(llama_8k.url) as proxy:
+        window.connect(proxy.url + "/v1/", "smol-8k")
+        window.new_chat()
+        window.picture("02-picker-8192")
+        window.ask("What does a.py do?")
+        answer = window.answered()
+        window.picture("03-answer-8192")
+        assert window.errors() == []
+        (asked,) = _agent_requests(proxy)
+        assert asked.text()[:40] in answer
+        assert len(asked.body["tools"]) > 20
+        assert not any(key.startswith("_") for key in asked.body)
+        # VS Code counts hundreds of texts a turn.
+        counting = [other for other in proxy.asked if other.path.endswith("/tokenize")]
+        assert len(counting) <= 25
+
+
+def test_at_32768_an_agent_question_is_answered(window: Window, logs: Path) -> None:
+    model = smollm2_with_context(32_768, logs)
+    with Llama(logs / "32k.log", n_ctx=32_768, slots=1, alias="smol-32k", model=model) as llama:
+        window.connect(llama.url, "smol-32k")
+        window.new_chat()
+        window.ask("What does a.py do?")
+        assert len(window.answered()) > 40
+        window.picture("04-answer-32768")
+        assert window.errors() == []
+
+
+def test_tools_that_do_not_fit_are_left_out_of_one_retry(window: Window, logs: Path) -> None:
+    with (
+        Llama(logs / "4k.log", n_ctx=4096, slots=1, alias="smol-4k", tools_template=True) as llama,
+        Proxy(llama.url) as proxy,
+    ):
+        window.connect(proxy.url, "smol-4k")
+        window.new_chat()
+        window.ask("What does a.py do?")
+        assert len(window.answered()) > 40
+        window.picture("05-retry-4096")
+        assert window.errors() == []
+        first, second = _agent_requests(proxy)
+        assert (first.status, second.status) == (400, 200)
+        assert 0 < len(second.body["tools"]) < len(first.body["tools"])
+
+
+def test_stop_frees_the_engine_within_a_second(window: Window, logs: Path) -> None:
+    with Llama(logs / "stop.log", n_ctx=8192, alias="smol-stop", n_predict=-1) as llama:
+        window.connect(llama.url, "smol-stop")
+        window.new_chat()
+        window.ask("Count from 1 to 1000, one number a line.")
+        wait_for("the engine works", llama.busy, 120)
+        window.sees(".chat-execute-toolbar .codicon-stop-circle", "")
+        window.picture("06-before-stop")
+        pressed_at = time.monotonic()
+        window.browser.do("palette", title="Chat: Cancel")
+        wait_for("the engine is free", lambda: llama.busy() == 0, 30)
+        took_s = time.monotonic() - pressed_at
+        window.picture("07-after-stop")
+        assert took_s < 1 + PALETTE_S
+
+
+def test_the_endpoint_changes_live_and_clearing_it_removes_the_models(
+    window: Window, llama_8k: Llama, logs: Path
+) -> None:
+    window.connect(llama_8k.url, "smol-8k")
+    with Llama(logs / "other.log", n_ctx=2048, alias="another-model") as other:
+        window.connect(other.url, "another-model")
+        window.picture("08-changed-live")
+        window.set_endpoint("")
+        window.browser.do("wait", selector=STATUS, text="another-model", gone=True)
+        window.browser.do("wait", selector=PICKER, text="another-model", gone=True)
+        window.picture("09-cleared")
+
+
+def test_a_server_that_is_killed_is_told_once_and_comes_back(window: Window, logs: Path) -> None:
+    with Llama(logs / "killed.log", n_ctx=8192, alias="smol-killed") as llama:
+        window.connect(llama.url, "smol-killed")
+        window.new_chat()
+        llama.kill()
+        window.ask("Are you there?")
+        window.sees(RESPONSE, "Cannot reach")
+        window.sees(TOAST, "Cannot reach")
+        window.picture("10-killed")
+        window.browser.do("palette", title="Notifications: Clear All Notifications")
+        llama.start()
+        window.sees(STATUS, "smol-killed")
+        window.new_chat()
+        window.ask("Are you there?")
+        assert len(window.answered()) > 40
+        window.picture("11-back")
+        assert window.errors() == []
+
+
+def test_a_wrong_url_says_what_to_do(window: Window) -> None:
+    window.set_endpoint(f"localhost:{free_port()}")
+    window.browser.do("wait", selector=f"{STATUS} .codicon-warning")
+    window.sees(TOAST, "correct the setting huggingface.customTGIEndpoint")
+    window.picture("12-wrong-url")
+    window.browser.do("palette", title="Notifications: Clear All Notifications")
+    window.set_endpoint("")
+
+
+def test_two_chats_at_once_do_not_mix(window: Window, llama_8k: Llama) -> None:
+    with Proxy(llama_8k.url) as proxy:
+        window.connect(proxy.url, "smol-8k")
+        window.new_chat()
+        window.browser.do("open", url=window.server.url, page="second")
+        window.browser.do("wait", selector=PICKER, text="smol-8k", page="second")
+        window.ask("Tell me about the river Nile.")
+        window.browser.do("ask", text="Tell me about the planet Mars.", page="second")
+        first = window.answered()
+        second = window.answered(page="second")
+        window.picture("13-first-of-two")
+        window.browser.do("screenshot", name="14-second-of-two", page="second")
+        nile, mars = (
+            next(a for a in _agent_requests(proxy) if word in str(a.body["messages"]))
+            for word in ("Nile", "Mars")
+        )
+        assert "Mars" not in str(nile.body["messages"])
+        assert "Nile" not in str(mars.body["messages"])
+        assert nile.text()[:40] in first
+        assert mars.text()[:40] in second
+        window.browser.do("close", page="second")
+
+
+def test_the_log_holds_no_chat_text(window: Window) -> None:
+    log = window.server.log()
+    assert "first token" in log
+    assert not re.search(r"Nile|Mars|a\.py|Are you there", log)
+    activation_ms = [float(ms) for ms in re.findall(r"active after ([\d.]+) ms", log)]
+    assert activation_ms
+    assert min(activation_ms) < 50
