@@ -121,10 +121,12 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     const limit = failure.facts.limit ?? offer.context;
     this.catalog.learn(offer, limit);
     const promptTokens = failure.facts.promptTokens ?? (await offer.counter.countPrompt(request));
-    const excess = promptTokens + answerRoom(limit) - limit;
+    const excess = promptTokens - limit;
     const { max_tokens: _, max_completion_tokens: __, ...unlimited } = request;
     const count = (text: string) => offer.counter.count(text);
-    const shrunk = await shrink(unlimited as ChatRequest, excess, count);
+    const within = (room: number) => shrink(unlimited as ChatRequest, excess + room, count);
+    // A short answer is better than none.
+    const shrunk = (await within(answerRoom(limit))) ?? (await within(Math.floor(limit / 16)));
     this.log.warn(
       `${offer.model.id}: ${promptTokens} prompt tokens do not fit ${limit}; ` +
         (shrunk
@@ -173,7 +175,10 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     // What a server says may quote the prompt: it goes to the person, never to the log.
     this.log.error(`${offer.model.id}: ${error.kind} ${JSON.stringify(error.facts)}`);
     if (error.kind === "unreachable" || error.kind === "dropped") void this.catalog.refresh();
-    return new Error(chatMessage(error, offer.source.label, offer.model.id));
+    const explained = new Error(chatMessage(error, offer.source.label, offer.model.id));
+    // The chat shows the stack of an error beside its message; it is of no use to a person.
+    explained.stack = "";
+    return explained;
   }
 }
 

@@ -57,7 +57,7 @@ export class TokenCounter {
   }
 
   async countMessages(messages: readonly WireMessage[]): Promise<number> {
-    const { perMessage } = await this.ready();
+    const { perMessage } = await this.readyOrEstimating();
     const texts = messages.flatMap(textsOf);
     const counts = await Promise.all(texts.map((text) => this.count(text)));
     const images = messages.reduce((sum, message) => sum + imagesIn(message), 0);
@@ -67,7 +67,7 @@ export class TokenCounter {
 
   /** The prompt of `request`: from the server where it counts whole prompts, else the sum. */
   async countPrompt(request: ChatRequest): Promise<number> {
-    const { countPrompt } = await this.ready();
+    const { countPrompt } = await this.readyOrEstimating();
     const whole = await countPrompt?.(request).catch(ifRefused);
     if (whole) return whole;
     const tools = (request.tools ?? []).map((tool) => this.count(JSON.stringify(tool)));
@@ -77,7 +77,7 @@ export class TokenCounter {
 
   /** Whether counts come from the model's own tokenizer. */
   async isExact(): Promise<boolean> {
-    return (await this.ready()).exact;
+    return (await this.readyOrEstimating()).exact;
   }
 
   /** What a whole prompt really cost: the only measure where the server counts nothing. */
@@ -85,7 +85,7 @@ export class TokenCounter {
     if (promptTokens < 50) return;
     const measured = promptChars / promptTokens;
     this.charsPerToken = Math.min(Math.max(measured, 1), 6);
-    void this.tokenizer?.then(({ exact }) => {
+    void this.isExact().then((exact) => {
       if (!exact) this.forget();
     });
   }
@@ -112,11 +112,15 @@ export class TokenCounter {
   }
 
   private ready(): Promise<Tokenizer> {
-    this.tokenizer ??= this.detect().catch(() => {
+    this.tokenizer ??= this.detect().catch((error: unknown) => {
       this.tokenizer = undefined;
-      return this.estimating();
+      throw error;
     });
     return this.tokenizer;
+  }
+
+  private readyOrEstimating(): Promise<Tokenizer> {
+    return this.ready().catch(() => this.estimating());
   }
 
   /** The first way of counting that this server has. */
@@ -291,7 +295,7 @@ async function joining(ids: Ids, mark: unknown): Promise<CountAll> {
   const markId = typeof mark === "string" && mark ? await ids(mark) : [];
   if (typeof mark !== "string" || markId.length !== 1) return alone;
   const split: CountAll = async (texts) => splitCounts(await ids(texts.join(mark)), markId[0]);
-  const probes = [" a b\n", "\n y", '"k": 1 '];
+  const probes = ['"k": 1 ', " a b", "\n"];
   const [joint, single] = await Promise.all([split(probes), alone(probes)]);
   if (joint.join() !== single.join()) return alone;
   return async (texts) => {

@@ -40,8 +40,8 @@ const commands = {
     const box = page.locator(".quick-input-widget input.input");
     await box.waitFor();
     await box.fill(`>${title}`);
-    await page.locator(".quick-input-list .monaco-list-row").filter({ hasText: title }).first().waitFor();
-    await page.keyboard.press("Enter");
+    const row = page.locator(".quick-input-list .monaco-list-row");
+    await row.filter({ has: page.getByText(title, { exact: true }) }).first().click();
   },
   /** Answers an input box, known by a part of its title. */
   async answer({ title, text }) {

@@ -25,6 +25,7 @@ QUIET_SETTINGS: dict[str, object] = {
     "telemetry.telemetryLevel": "off",
     "extensions.ignoreRecommendations": True,
     "update.mode": "none",
+    "workbench.reduceMotion": "on",
     "remote.autoForwardPorts": False,
 }
 

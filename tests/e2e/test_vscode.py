@@ -163,6 +163,7 @@ def test_tools_that_do_not_fit_are_left_out_of_one_retry(window: Window, logs: P
         window.ask("What does a.py do?")
         assert len(window.answered()) > 40
         window.picture("05-retry-4096")
+        (ROOT / "artifacts/r.html").write_text(window.browser.do("html", selector=RESPONSE))
         assert window.errors() == []
         first, second = _agent_requests(proxy)
         assert (first.status, second.status) == (400, 200)

@@ -1,0 +1,215 @@
+/** Named stream scenarios, each against a real HTTP connection. */
+import { afterEach, expect, test } from "vitest";
+import { chat, ChatFailure, type Sink } from "../src/chat";
+import type { ChatRequest } from "../src/wire";
+import { calls, FakeServer, fails, finish, json, streams, text, thinks, usage, type Handler } from "./server";
+
+const request: ChatRequest = { model: "m", messages: [{ role: "user", content: "hi" }], stream: true };
+let fake: FakeServer | undefined;
+afterEach(() => fake?.stop());
+
+async function run(handler: Handler, options: { signal?: AbortSignal; request?: ChatRequest } = {}) {
+  fake = await FakeServer.start({ "/v1/chat/completions": handler });
+  const parts: string[] = [];
+  const sink: Sink = {
+    text: (part) => parts.push(part),
+    thinking: (part) => parts.push(`(${part})`),
+    toolCall: (call, input) => parts.push(`${call.name}#${call.id}${JSON.stringify(input)}`),
+  };
+  const signal = options.signal ?? new AbortController().signal;
+  try {
+    return { parts, result: await chat(fake.server, options.request ?? request, sink, signal) };
+  } catch (error) {
+    return { parts, error };
+  }
+}
+
+async function failure(handler: Handler): Promise<ChatFailure> {
+  const { error } = await run(handler);
+  expect(error).toBeInstanceOf(ChatFailure);
+  return error as ChatFailure;
+}
+
+test("text arrives part by part, with usage and speed", async () => {
+  const { parts, result } = await run(
+    streams(text("Hel"), 5, text("lo"), finish("stop"), usage(7, 2), "[DONE]"),
+  );
+  expect(parts).toEqual(["Hel", "lo"]);
+  expect(result?.usage).toMatchObject({ prompt_tokens: 7, completion_tokens: 2 });
+  expect(result?.timing.tokensPerS).toBeGreaterThan(0);
+});
+
+test("thinking is kept apart from text, under both names that servers use", async () => {
+  const { parts } = await run(
+    streams(thinks("hm"), { choices: [{ delta: { reasoning: "so" } }] }, text("42"), finish("stop")),
+  );
+  expect(parts).toEqual(["(hm)", "(so)", "42"]);
+});
+
+test("parallel tool calls come after the text, in order", async () => {
+  const { parts } = await run(
+    streams(
+      text("Let me see."),
+      calls({ index: 0, id: "a", function: { name: "read", arguments: '{"f":' } }),
+      calls({ index: 1, id: "b", function: { name: "list", arguments: "{}" } }),
+      calls({ index: 0, function: { arguments: '"x"}' } }),
+      finish("tool_calls"),
+      "[DONE]",
+    ),
+  );
+  expect(parts).toEqual(["Let me see.", 'read#a{"f":"x"}', "list#b{}"]);
+});
+
+test("an answer in one piece is an answer", async () => {
+  const { parts } = await run((_, response) =>
+    json(response, { choices: [{ message: { content: "whole" }, finish_reason: "stop" }] }),
+  );
+  expect(parts).toEqual(["whole"]);
+});
+
+test("the first token is handed over within 20 ms of its arrival", async () => {
+  let writtenAt = 0;
+  const arrivals: number[] = [];
+  for (let round = 0; round < 20; round += 1) {
+    fake = await FakeServer.start({
+      "/v1/chat/completions": async (_, response) => {
+        response.writeHead(200, { "Content-Type": "text/event-stream" });
+        response.flushHeaders();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        writtenAt = performance.now();
+        response.write(`data: ${JSON.stringify(text("x"))}\n\n`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        response.end(`data: ${JSON.stringify(finish("stop"))}\n\ndata: [DONE]\n\n`);
+      },
+    });
+    const sink: Sink = {
+      text: () => arrivals.push(performance.now() - writtenAt),
+      thinking: () => {},
+      toolCall: () => {},
+    };
+    await chat(fake.server, request, sink, new AbortController().signal);
+    await fake.stop();
+  }
+  fake = undefined;
+  arrivals.sort((a, b) => a - b);
+  expect(arrivals[10]).toBeLessThan(20);
+});
+
+test("cancelling closes the connection, so that the server can stop", async () => {
+  const abort = new AbortController();
+  setTimeout(() => abort.abort(), 50);
+  const endless: Handler = async (_, response) => {
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    while (!response.destroyed) {
+      response.write(`data: ${JSON.stringify(text("x"))}\n\n`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+  const { error } = await run(endless, { signal: abort.signal });
+  expect((error as Error).name).toBe("AbortError");
+  await expect.poll(() => fake?.aborted).toBe(1);
+});
+
+test("nothing said is a failure, and only thinking is another", async () => {
+  expect((await failure(streams(text("\n"), finish("stop"), "[DONE]"))).kind).toBe("empty");
+  await fake?.stop();
+  expect((await failure(streams(thinks("…"), finish("length")))).kind).toBe("onlyThinking");
+});
+
+test("an empty answer is fine where the caller wanted at most a few tokens", async () => {
+  const { result } = await run(streams(finish("length"), "[DONE]"), {
+    request: { ...request, max_tokens: 1 },
+  });
+  expect(result?.finishReason).toBe("length");
+});
+
+test("a stream that breaks off is dropped, whether it is cut or just ends", async () => {
+  expect((await failure(streams(text("Hel"), 20, "cut"))).kind).toBe("dropped");
+  await fake?.stop();
+  expect((await failure(streams(text("Hel")))).kind).toBe("dropped");
+  await fake?.stop();
+  expect((await failure(streams(text("Hel"), "{not json"))).kind).toBe("dropped");
+});
+
+test("tool calls that are cut or not JSON are never run", async () => {
+  const half = calls({ index: 0, id: "a", function: { name: "rm", arguments: '{"path": "/tm' } });
+  const cut = await run(streams(half, finish("length")));
+  expect((cut.error as ChatFailure).kind).toBe("cutToolCall");
+  expect(cut.parts).toEqual([]);
+  await fake?.stop();
+  expect((await failure(streams(half, finish("tool_calls")))).kind).toBe("badToolCall");
+});
+
+test("an error inside the stream is explained like one before it", async () => {
+  const error = { error: { message: "out of memory", code: 500 } };
+  expect((await failure(streams(text("a"), error))).kind).toBe("serverError");
+});
+
+test.each([
+  [401, "unauthorized"],
+  [403, "unauthorized"],
+  [404, "notFound"],
+  [429, "busy"],
+  [503, "busy"],
+  [500, "serverError"],
+  [400, "refused"],
+] as const)("HTTP %i is %s", async (status, kind) => {
+  expect((await failure(fails(status, { error: { message: "no" } }))).kind).toBe(kind);
+});
+
+test("a busy server's own waiting time is kept", async () => {
+  const { facts } = await failure(fails(429, {}, { "Retry-After": "7" }));
+  expect(facts.waitS).toBe(7);
+});
+
+test("an unreachable server", async () => {
+  const nobody = { base: "http://127.0.0.1:9", headers: {} };
+  const sink: Sink = { text: () => {}, thinking: () => {}, toolCall: () => {} };
+  const failed = chat(nobody, request, sink, new AbortController().signal);
+  await expect(failed).rejects.toMatchObject({ kind: "unreachable" });
+});
+
+test("vLLM without a tool parser is told apart", async () => {
+  const message =
+    '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set';
+  expect((await failure(fails(400, { error: { message } }))).kind).toBe("tools");
+});
+
+test.each([
+  [
+    "llama.cpp",
+    400,
+    { error: { type: "exceed_context_size_error", message: "too long", n_prompt_tokens: 9000, n_ctx: 4096 } },
+    { limit: 4096, promptTokens: 9000 },
+  ],
+  [
+    "vLLM",
+    400,
+    {
+      error: {
+        message:
+          "This model's maximum context length is 8192 tokens. However, your request has at least 15479 input tokens.",
+      },
+    },
+    { limit: 8192 },
+  ],
+  [
+    "TGI",
+    422,
+    { error: "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 9" },
+    { limit: 4096 },
+  ],
+  ["OpenAI", 400, { error: { code: "context_length_exceeded", message: "too long" } }, {}],
+])("%s's overflow is recognised, with its limit and never a guessed count", async (_, status, body, facts) => {
+  const failed = await failure(fails(status, body));
+  expect(failed.kind).toBe("overflow");
+  expect(failed.facts).toEqual({ status, ...facts });
+});
+
+test("what a server says is kept to one line of 300 characters, and pages of HTML to none", async () => {
+  const long = await failure(fails(400, { error: { message: "a\nb ".repeat(500) } }));
+  expect(long.detail.length).toBeLessThanOrEqual(300);
+  expect(long.detail).not.toContain("\n");
+  await fake?.stop();
+  expect((await failure(fails(500, "<html>nginx</html>"))).detail).toBe("");
+});

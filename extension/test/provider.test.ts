@@ -1,0 +1,261 @@
+/** The provider and its catalogue together, as a host meets them. */
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import * as vscode from "vscode";
+import { Catalog, type Source } from "../src/catalog";
+import { Provider } from "../src/provider";
+import { calls, FakeServer, fails, finish, streams, text, thinks, usage, type Handler } from "./server";
+import * as host from "./vscode";
+
+const log = host.fakeLog();
+const asLog = log as unknown as vscode.LogOutputChannel;
+let fake: FakeServer | undefined;
+let sources: Source[] = [];
+let now = 0;
+let catalog: Catalog;
+let provider: Provider;
+
+const models: Handler = () => ({ data: [{ id: "org/m", owned_by: "vllm", max_model_len: 8192 }] });
+const question = [
+  { role: 1, content: [new host.LanguageModelTextPart("SECRET question")], name: undefined },
+] as unknown as vscode.LanguageModelChatRequestMessage[];
+
+beforeEach(() => {
+  log.lines.length = 0;
+  now = 0;
+  catalog = new Catalog(async () => sources, asLog, () => now);
+  provider = new Provider(catalog, asLog);
+});
+afterEach(async () => {
+  sources = [];
+  host.lm.tools = [];
+  await fake?.stop();
+  fake = undefined;
+});
+
+async function serve(paths: Record<string, Handler>): Promise<FakeServer> {
+  fake = await FakeServer.start(paths);
+  sources = [{ prefix: "", label: "here", server: fake.server }];
+  return fake;
+}
+
+async function ask(options: object = {}, token = new host.CancellationTokenSource().token) {
+  const [model] = await provider.provideLanguageModelChatInformation({ silent: true });
+  const parts: unknown[] = [];
+  if (!model) throw new Error("no model");
+  await provider.provideLanguageModelChatResponse(
+    model,
+    question,
+    { toolMode: 1, ...options } as vscode.ProvideLanguageModelChatResponseOptions,
+    { report: (part) => parts.push(part) },
+    token as unknown as vscode.CancellationToken,
+  );
+  return parts;
+}
+
+describe("models", () => {
+  test("a model is offered with its true context, less room for the answer", async () => {
+    await serve({ "/v1/models": models });
+    expect(await provider.provideLanguageModelChatInformation({ silent: true })).toEqual([
+      {
+        id: "org/m",
+        name: "m",
+        family: "m",
+        version: "1",
+        detail: "here",
+        tooltip: "org/m · vLLM at here · context 8192 tokens",
+        maxInputTokens: 6144,
+        maxOutputTokens: 2048,
+        capabilities: { toolCalling: true, imageInput: false },
+        isUserSelectable: true,
+        isBYOK: true,
+      },
+    ]);
+  });
+
+  test("silent mode never prompts; otherwise an unset endpoint is asked for", async () => {
+    host.executed.length = 0;
+    expect(await provider.provideLanguageModelChatInformation({ silent: true })).toEqual([]);
+    expect(host.executed).toEqual([]);
+    await provider.provideLanguageModelChatInformation({ silent: false });
+    expect(host.executed).toEqual(["stoker.setEndpoint"]);
+  });
+
+  test("ten questions at once are one request; a fresh answer is kept for ten seconds", async () => {
+    const server = await serve({ "/v1/models": models });
+    await Promise.all(Array.from({ length: 10 }, () => catalog.offers()));
+    const once = server.asked("/v1/models").length;
+    expect(once).toBeLessThanOrEqual(2);
+    await catalog.offers();
+    expect(server.asked("/v1/models").length).toBe(once);
+    now += 11_000;
+    await catalog.offers();
+    expect(server.asked("/v1/models").length).toBeGreaterThan(once);
+  });
+
+  test("models stay for ten minutes while the server blinks; failures are never kept", async () => {
+    let up = true;
+    await serve({ "/v1/models": (r, response) => (up ? models(r, response) : fails(500, {})(r, response)) });
+    expect(await catalog.offers()).toHaveLength(1);
+    up = false;
+    now += 9 * 60_000;
+    expect(await catalog.offers()).toHaveLength(1);
+    expect(catalog.outages).toHaveLength(1);
+    up = true;
+    expect(await catalog.offers()).toHaveLength(1);
+    expect(catalog.outages).toHaveLength(0);
+    up = false;
+    now += 11 * 60_000;
+    expect(await catalog.offers()).toHaveLength(0);
+  });
+
+  test("another endpoint replaces the first, also while the first is still being asked", async () => {
+    const slow = await FakeServer.start({
+      "/v1/models": async () => {
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        return { data: [{ id: "old" }] };
+      },
+    });
+    sources = [{ prefix: "", label: "old", server: slow.server }];
+    const first = catalog.offers();
+    await serve({ "/v1/models": models });
+    const changed = vi.fn();
+    catalog.onDidChange(changed);
+    await catalog.reset();
+    await first;
+    expect(catalog.current.map(({ id }) => id)).toEqual(["org/m"]);
+    expect(changed).toHaveBeenCalledTimes(1);
+    await slow.stop();
+  });
+
+  test("looking after the server is one small request while nothing changes", async () => {
+    let length = 8192;
+    const server = await serve({
+      "/v1/models": () => ({ data: [{ id: "m", max_model_len: length }] }),
+    });
+    await catalog.offers();
+    const before = server.received.length;
+    await catalog.watch();
+    expect(server.received.length).toBe(before + 1);
+    length = 4096;
+    await catalog.watch();
+    expect(catalog.current[0]?.context).toBe(4096);
+  });
+});
+
+describe("answers", () => {
+  const chat = (handler: Handler) => serve({ "/v1/models": models, "/v1/chat/completions": handler });
+
+  test("text, thinking, tool calls and usage reach the host as its own parts", async () => {
+    await chat(
+      streams(
+        thinks("hm"),
+        text("Hi"),
+        calls({ index: 0, id: "c1", function: { name: "read", arguments: '{"f":1}' } }),
+        finish("tool_calls"),
+        usage(100, 5),
+        "[DONE]",
+      ),
+    );
+    const [thinking, said, call, used] = await ask();
+    expect(thinking).toEqual(new host.LanguageModelThinkingPart("hm"));
+    expect(said).toEqual(new host.LanguageModelTextPart("Hi"));
+    expect(call).toEqual(new host.LanguageModelToolCallPart("c1", "read", { f: 1 }));
+    const { data, mimeType } = used as host.LanguageModelDataPart;
+    expect(mimeType).toBe("usage");
+    expect(JSON.parse(new TextDecoder().decode(data))).toMatchObject({ prompt_tokens: 100 });
+  });
+
+  test("the log names numbers, never what was said", async () => {
+    await chat(streams(text("SECRET answer"), finish("stop"), usage(100, 5)));
+    await ask();
+    expect(log.lines.join("\n")).toContain("prompt 100 tokens");
+    await fake?.stop();
+    await chat(fails(400, { error: { message: "bad: SECRET question" } }));
+    await catalog.reset();
+    await expect(ask()).rejects.toThrow("SECRET question");
+    expect(log.lines.join("\n")).toContain("refused");
+    expect(log.lines.join("\n")).not.toContain("SECRET");
+  });
+
+  test("Stop closes the connection and is no error", async () => {
+    const server = await chat(streams(text("a"), 5_000, finish("stop")));
+    const source = new host.CancellationTokenSource();
+    setTimeout(() => source.cancel(), 50);
+    await expect(ask({}, source.token)).rejects.toBeInstanceOf(host.CancellationError);
+    await expect.poll(() => server.aborted).toBe(1);
+  });
+
+  test("an overflow teaches the limit, and one smaller request follows", async () => {
+    const tool = (name: string) => ({ name, description: "d".repeat(3000), inputSchema: {} });
+    const overflow = {
+      error: { type: "exceed_context_size_error", message: "x", n_prompt_tokens: 4500, n_ctx: 4096 },
+    };
+    const server = await chat((received, response) =>
+      received.body.includes('"two"')
+        ? fails(400, overflow)(received, response)
+        : streams(text("fits"), finish("stop"))(received, response),
+    );
+    const parts = await ask({ tools: [tool("one"), tool("two")] });
+    expect(parts).toEqual([new host.LanguageModelTextPart("fits")]);
+    expect(server.asked("/v1/chat/completions")).toHaveLength(2);
+    const [learned] = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect(learned?.maxInputTokens).toBe(4096 - 1024);
+  });
+
+  test("what cannot be made to fit fails once, with what to do", async () => {
+    const server = await chat(
+      fails(400, { error: { message: "maximum context length is 512 tokens" } }),
+    );
+    await expect(ask()).rejects.toThrow(/more than the 512 tokens.*new chat/);
+    expect(server.asked("/v1/chat/completions").length).toBeLessThanOrEqual(2);
+  });
+
+  test("a full context ends the answer with a note, not with an error", async () => {
+    await chat(streams(text("So"), finish("length")));
+    const parts = (await ask()) as host.LanguageModelTextPart[];
+    expect(parts.map(({ value }) => value).join("")).toMatch(/^So\n\n\*The answer stops here/);
+  });
+
+  test.each([
+    [401, /Set API Key/],
+    [404, /does not serve/],
+    [429, /busy/],
+    [500, /stoker logs/],
+  ])("HTTP %i says what to do", async (status, message) => {
+    await chat(fails(status, {}));
+    await expect(ask()).rejects.toThrow(message);
+  });
+
+  test("a model that is gone says so", async () => {
+    await serve({ "/v1/models": models });
+    const [model] = await provider.provideLanguageModelChatInformation({ silent: true });
+    sources = [];
+    await catalog.reset();
+    await expect(
+      provider.provideTokenCount(model as never, "x"),
+    ).rejects.toThrow("no longer served");
+  });
+});
+
+test("the first count of a tool's text counts all tools, in few requests", async () => {
+  const server = await serve({
+    "/v1/models": models,
+    "/tokenize": (received) => {
+      const { prompt } = JSON.parse(received.body) as { prompt?: string[] };
+      return prompt ? { counts: prompt.map((each) => each.length) } : { count: 9 };
+    },
+  });
+  host.lm.tools = Array.from({ length: 40 }, (_, at) => ({
+    name: `tool_${at}`,
+    description: `does ${at}`,
+    inputSchema: { type: "object", properties: { [`p${at}`]: { type: "string" } } },
+  }));
+  const [model] = await provider.provideLanguageModelChatInformation({ silent: true });
+  if (!model) throw new Error("no model");
+  for (let at = 0; at < 40; at += 1) {
+    for (const piece of [`tool_${at}`, `does ${at}`, "type", `p${at}`]) {
+      expect(await provider.provideTokenCount(model, piece)).toBe(piece.length);
+    }
+  }
+  expect(server.asked("/tokenize").length).toBeLessThanOrEqual(6);
+});
