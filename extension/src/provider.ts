@@ -18,6 +18,8 @@ export interface Answered {
   readonly result: ChatResult;
 }
 
+const TRACE_MS = 100;
+
 type ThinkingPart = new (text: string) => vscode.LanguageModelResponsePart;
 
 export class Provider implements vscode.LanguageModelChatProvider<ModelInformation> {
@@ -101,7 +103,7 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     signal: AbortSignal,
   ): Promise<ChatResult> {
     const { server } = offer.source;
-    const sink = new ProgressSink(progress);
+    const sink = new ProgressSink(progress, this.tracing(offer));
     try {
       return await chat(server, request, sink, signal);
     } catch (error) {
@@ -110,6 +112,20 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
       if (!smaller) throw error;
       return chat(server, smaller, sink, signal);
     }
+  }
+
+  /** At trace level, one line for each tenth of a second of a stream, and none for a chunk. */
+  private tracing(offer: Offer): ((chars: number) => void) | undefined {
+    if (this.log.logLevel !== vscode.LogLevel.Trace) return undefined;
+    let [since, parts, sum] = [performance.now(), 0, 0];
+    return (chars) => {
+      parts += 1;
+      sum += chars;
+      const elapsed = performance.now() - since;
+      if (elapsed < TRACE_MS) return;
+      this.log.trace(`${offer.model.id}: ${parts} parts, ${sum} characters in ${elapsed.toFixed()} ms`);
+      [since, parts, sum] = [performance.now(), 0, 0];
+    };
   }
 
   /** The request within the limit that the server has just told. */
@@ -188,9 +204,13 @@ class ProgressSink implements Sink {
   private readonly thinkingPart = (vscode as { LanguageModelThinkingPart?: ThinkingPart })
     .LanguageModelThinkingPart;
 
-  constructor(private readonly progress: vscode.Progress<vscode.LanguageModelResponsePart>) {}
+  constructor(
+    private readonly progress: vscode.Progress<vscode.LanguageModelResponsePart>,
+    private readonly trace: ((chars: number) => void) | undefined,
+  ) {}
 
   text(text: string): void {
+    this.trace?.(text.length);
     this.give(new vscode.LanguageModelTextPart(text));
   }
 

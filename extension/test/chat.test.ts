@@ -92,6 +92,7 @@ test("the first token is handed over within 20 ms of its arrival", async () => {
   }
   fake = undefined;
   arrivals.sort((a, b) => a - b);
+  console.log(`first token handed over after ${arrivals[10]?.toFixed(2)} ms (median of 20)`);
   expect(arrivals[10]).toBeLessThan(20);
 });
 

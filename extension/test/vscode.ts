@@ -36,6 +36,12 @@ export enum LanguageModelChatToolMode {
   Auto = 1,
   Required = 2,
 }
+export enum LogLevel {
+  Off = 0,
+  Trace = 1,
+  Debug = 2,
+  Info = 3,
+}
 export class CancellationError extends Error {}
 
 export class EventEmitter<T> {
@@ -89,6 +95,7 @@ export function fakeLog() {
     };
   return {
     lines,
+    logLevel: LogLevel.Info,
     trace: at("trace"),
     debug: at("debug"),
     info: at("info"),

@@ -155,14 +155,14 @@ def test_at_32768_an_agent_question_is_answered(window: Window, logs: Path) -> N
 
 def test_tools_that_do_not_fit_are_left_out_of_one_retry(window: Window, logs: Path) -> None:
     with (
-        Llama(logs / "4k.log", n_ctx=4096, slots=1, alias="smol-4k", tools_template=True) as llama,
+        Llama(logs / "5k.log", n_ctx=5120, slots=1, alias="smol-5k", tools_template=True) as llama,
         Proxy(llama.url) as proxy,
     ):
-        window.connect(proxy.url, "smol-4k")
+        window.connect(proxy.url, "smol-5k")
         window.new_chat()
         window.ask("What does a.py do?")
         assert len(window.answered()) > 40
-        window.picture("05-retry-4096")
+        window.picture("05-retry-5120")
         (ROOT / "artifacts/r.html").write_text(window.browser.do("html", selector=RESPONSE))
         assert window.errors() == []
         first, second = _agent_requests(proxy)
