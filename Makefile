@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-all lint docs docs-write lock clean
+.PHONY: help up test test-all extension-test lint docs docs-write lock clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -44,6 +44,9 @@ docs-write: $(STAMP) ## write the generated parts of the docs anew
 
 test-all: $(STAMP) ## the tiers that need real engines, Docker and VS Code; installs them itself
 	scripts/test-all.sh
+
+extension-test: ## types and unit tests of the VS Code extension, and that its VSIX is the one that ships
+	scripts/test-extension.sh
 
 lock: $(STAMP) ## write the versions that are installed now to constraints.txt
 	$(BIN)/python scripts/lock.py > constraints.txt.new && mv constraints.txt.new constraints.txt

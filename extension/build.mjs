@@ -22,6 +22,7 @@ await build({
 });
 
 if (process.argv.includes("--vsix")) {
+  writeFileSync(join(root, "l10n/bundle.l10n.json"), `${JSON.stringify(texts(), null, 2)}\n`);
   writeFileSync(join(root, "dist/sources.sha256"), `${hashOfSources()}\n`);
   // vsce gives every file in the archive this time.
   process.env.SOURCE_DATE_EPOCH = "1735689600";
@@ -34,6 +35,14 @@ if (process.argv.includes("--vsix")) {
     allowMissingRepository: true,
   });
   console.log(createHash("sha256").update(readFileSync(target)).digest("hex"), target);
+}
+
+/** Every text that a person may see, for translators: bundle.l10n.LANGUAGE.json lies beside it. */
+function texts() {
+  const sources = readdirSync(join(root, "src")).map((name) => readFileSync(join(root, "src", name), "utf8"));
+  const found = sources.flatMap((source) => [...source.matchAll(/\bt\(\s*("(?:\\.|[^"\\])*")/g)]);
+  const keys = [...new Set(found.map(([, literal]) => JSON.parse(literal)))].sort();
+  return Object.fromEntries(keys.map((key) => [key, key]));
 }
 
 /** Says which sources a VSIX was made from; tests/unit/test_vsix.py computes the same. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -71,3 +72,34 @@ def targets(out: Out) -> None:
 
 def _pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def extension_settings(out: Out) -> None:
+    """Every setting that the VS Code extension declares."""
+    package, texts = _extension()
+    out("| setting | means | default |\n| --- | --- | --- |")
+    for name, setting in package["contributes"]["configuration"]["properties"].items():
+        means = _localised(setting["markdownDescription"], texts)
+        default = f"`{setting['default']}`" if setting["default"] else "empty"
+        out(f"| `{name}` | {means} | {default} |")
+
+
+def extension_commands(out: Out) -> None:
+    """Every command that the VS Code extension declares, as the palette shows it."""
+    package, texts = _extension()
+    out("| command | id |\n| --- | --- |")
+    for command in package["contributes"]["commands"]:
+        title = _localised(command["title"], texts)
+        out(f"| {command['category']}: {title} | `{command['command']}` |")
+
+
+def _extension() -> tuple[dict[str, Any], dict[str, str]]:
+    folder = ROOT / "extension"
+    package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    texts = json.loads((folder / "package.nls.json").read_text(encoding="utf-8"))
+    return package, texts
+
+
+def _localised(text: str, texts: dict[str, str]) -> str:
+    """VS Code's way: %name% stands for a text of package.nls.json."""
+    return texts[text[1:-1]] if text.startswith("%") else text

@@ -10,3 +10,6 @@ tier() {
 }
 
 tier engine
+
+scripts/test-extension.sh
+tier vscode

@@ -23,6 +23,7 @@ def main() -> None:
     # One thread: two would wait for each other whenever the editor needs one of two cores.
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.sampling.temp = 0.0
+    params.sampling.ignore_eos = wanted["endless"]
     params.hostnames = ["127.0.0.1"]
     params.port = wanted["port"]
     params.model_alias = {wanted["alias"]}

@@ -52,6 +52,7 @@ class Llama:
         n_predict: int = 48,
         tools_template: bool = False,
         model: Path | None = None,
+        endless: bool = False,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -61,6 +62,7 @@ class Llama:
             "n_ctx": n_ctx,
             "slots": slots,
             "n_predict": n_predict,
+            "endless": endless,
             "alias": alias,
             "port": self.port,
             "chat_template": TOOLS_TEMPLATE.read_text() if tools_template else "",

@@ -24,8 +24,6 @@ PICKER = ".chat-input-toolbars"
 RESPONSE = ".interactive-item-container.interactive-response"
 TOAST = ".notification-toast"
 ANSWER_S = 300
-#: Opening the palette and choosing a command is the browser's time, not the extension's.
-PALETTE_S = 2
 
 
 class Window:
@@ -63,9 +61,9 @@ class Window:
         self.browser.do("wait", selector=done, timeout=ANSWER_S * 1000, page=page)
         return str(self.browser.do("texts", selector=RESPONSE, page=page)[-1])
 
-    def errors(self) -> list[str]:
-        """What the chat shows as an error."""
-        return [str(t) for t in self.browser.do("texts", selector=f"{RESPONSE} .chat-error")]
+    def has_error(self) -> bool:
+        """Whether the chat shows an error."""
+        return bool(self.browser.do("texts", selector=f"{RESPONSE} .codicon-error"))
 
     def picture(self, name: str) -> None:
         self.browser.do("screenshot", name=name)
@@ -132,7 +130,7 @@ def test_at_8192_the_picker_shows_the_model_and_an_agent_question_is_answered(
         window.ask("What does a.py do?")
         answer = window.answered()
         window.picture("03-answer-8192")
-        assert window.errors() == []
+        assert not window.has_error()
         (asked,) = _agent_requests(proxy)
         assert asked.text()[:40] in answer
         assert len(asked.body["tools"]) > 20
@@ -150,7 +148,7 @@ def test_at_32768_an_agent_question_is_answered(window: Window, logs: Path) -> N
         window.ask("What does a.py do?")
         assert len(window.answered()) > 40
         window.picture("04-answer-32768")
-        assert window.errors() == []
+        assert not window.has_error()
 
 
 def test_tools_that_do_not_fit_are_left_out_of_one_retry(window: Window, logs: Path) -> None:
@@ -163,27 +161,33 @@ def test_tools_that_do_not_fit_are_left_out_of_one_retry(window: Window, logs: P
         window.ask("What does a.py do?")
         assert len(window.answered()) > 40
         window.picture("05-retry-5120")
-        (ROOT / "artifacts/r.html").write_text(window.browser.do("html", selector=RESPONSE))
-        assert window.errors() == []
+        assert not window.has_error()
         first, second = _agent_requests(proxy)
         assert (first.status, second.status) == (400, 200)
         assert 0 < len(second.body["tools"]) < len(first.body["tools"])
 
 
 def test_stop_frees_the_engine_within_a_second(window: Window, logs: Path) -> None:
-    with Llama(logs / "stop.log", n_ctx=8192, alias="smol-stop", n_predict=-1) as llama:
-        window.connect(llama.url, "smol-stop")
+    # It never ends an answer of its own, and the title and progress requests come to an end first.
+    endless = Llama(logs / "stop.log", n_ctx=8192, alias="smol-stop", n_predict=300, endless=True)
+    with endless as llama, Proxy(llama.url) as proxy:
+        window.connect(proxy.url, "smol-stop")
         window.new_chat()
         window.ask("Count from 1 to 1000, one number a line.")
-        wait_for("the engine works", llama.busy, 120)
-        window.sees(".chat-execute-toolbar .codicon-stop-circle", "")
+        wait_for(
+            "only the answer is being written",
+            lambda: llama.busy() == 1 and [a for a in _agent_requests(proxy) if a.answer],
+            ANSWER_S,
+        )
         window.picture("06-before-stop")
         pressed_at = time.monotonic()
-        window.browser.do("palette", title="Chat: Cancel")
+        window.browser.do("click", selector=".codicon-stop-circle")
         wait_for("the engine is free", lambda: llama.busy() == 0, 30)
         took_s = time.monotonic() - pressed_at
         window.picture("07-after-stop")
-        assert took_s < 1 + PALETTE_S
+        (asked,) = _agent_requests(proxy)
+        assert asked.left
+        assert took_s < 1
 
 
 def test_the_endpoint_changes_live_and_clearing_it_removes_the_models(
@@ -206,6 +210,7 @@ def test_a_server_that_is_killed_is_told_once_and_comes_back(window: Window, log
         llama.kill()
         window.ask("Are you there?")
         window.sees(RESPONSE, "Cannot reach")
+        assert window.has_error()
         window.sees(TOAST, "Cannot reach")
         window.picture("10-killed")
         window.browser.do("palette", title="Notifications: Clear All Notifications")
@@ -215,7 +220,7 @@ def test_a_server_that_is_killed_is_told_once_and_comes_back(window: Window, log
         window.ask("Are you there?")
         assert len(window.answered()) > 40
         window.picture("11-back")
-        assert window.errors() == []
+        assert not window.has_error()
 
 
 def test_a_wrong_url_says_what_to_do(window: Window) -> None:
