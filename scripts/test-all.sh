@@ -12,4 +12,3 @@ tier() {
 tier engine
 
 scripts/test-extension.sh
-tier vscode

@@ -14,7 +14,7 @@ from typing import Any
 
 import gguf
 import orjson
-from editor import free_port, stop, wait_for
+from tests.e2e.editor import free_port, stop, wait_for
 
 HERE = Path(__file__).parent
 #: SmolLM2's own template has no tools; this one makes it a model that is offered them.
@@ -98,7 +98,7 @@ class Llama:
 
 def get_json(url: str) -> Any:
     """What ``url`` answers, as JSON; with curl's patience for a server that is busy."""
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(url, timeout=30) as answer:
         return orjson.loads(answer.read())
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from editor import ROOT, Browser, CodeServer, free_port, wait_for
-from proxy import Asked, Proxy
-from servers import Llama, smollm2_with_context
+from tests.e2e.editor import ROOT, Browser, CodeServer, free_port, wait_for
+from tests.e2e.proxy import Asked, Proxy
+from tests.e2e.servers import Llama, smollm2_with_context
 
 pytestmark = pytest.mark.vscode
 
