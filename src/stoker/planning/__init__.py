@@ -1,7 +1,22 @@
 """Pure functions from (host, model) to a plan. Nothing here reads a file or opens a socket."""
 
-from stoker.planning.choose import choose
+from stoker.planning.choose import candidates_of, choose, rank
 from stoker.planning.fits import Fit, best_fit, fit_of
-from stoker.planning.types import Argument, MemoryPrediction, Plan
+from stoker.planning.types import Argument, Interval, MemoryPrediction, Plan, Speed
+from stoker.planning.wishes import Candidate, Wishes
 
-__all__ = ["Argument", "Fit", "MemoryPrediction", "Plan", "best_fit", "choose", "fit_of"]
+__all__ = [
+    "Argument",
+    "Candidate",
+    "Fit",
+    "Interval",
+    "MemoryPrediction",
+    "Plan",
+    "Speed",
+    "Wishes",
+    "best_fit",
+    "candidates_of",
+    "choose",
+    "fit_of",
+    "rank",
+]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 from stoker.errors import StokerError, UsageError
-from stoker.host import Host
-from stoker.models import Model
-from stoker.planning import llama_plan
+from stoker.host import GpuSpec, Host
+from stoker.models import KnownModel, Model
+from stoker.planning import llama_plan, vllm_plan
 from stoker.planning.types import Plan
+from stoker.planning.wishes import Candidate, Wishes, check
+
+_ENGINES = (vllm_plan.ENGINE, llama_plan.ENGINE)
+#: So many can share llama.cpp's slots.
+_LLAMA_USERS = 4
+#: Operating systems on which vLLM runs on GPUs.
+_VLLM_SYSTEMS = ("Linux",)
 
 
 def choose(
@@ -18,39 +26,167 @@ def choose(
     engine: str | None = None,
     context: int | None = None,
     parallel: int | None = None,
+    wishes: Wishes | None = None,
+    gpu: GpuSpec | None = None,
+    catalogue: Sequence[KnownModel] = (),
 ) -> Plan:
     """The best plan for ``host`` among ``candidates``, which come best source first.
 
-    The best model is the largest that fits in memory and answers fast enough to be waited for;
-    where none is fast enough, the fastest that fits, which says so. Of the same model from several
-    sources, the first wins. ``context`` is that of one request in tokens and ``parallel`` how many
-    requests run at the same time; both are chosen where they are not given.
+    The first of ``rank``; ``engine``, ``context`` and ``parallel`` are the wishes that
+    ``stoker up`` has. ``gpu`` is what is known of the host's GPUs and ``catalogue`` what is known
+    of the models.
 
     Raises ``UsageError`` where what is asked for cannot be, and ``StokerError`` where nothing fits.
     """
-    if engine not in (None, llama_plan.ENGINE):
+    asked = wishes or Wishes(context=context, parallel=parallel, engine=engine)
+    known = _by_id(catalogue)
+    offered = [Candidate(model, known.get(model.id.casefold())) for model in candidates]
+    return rank(host, offered, asked, gpu)[0]
+
+
+def rank(
+    host: Host, candidates: Sequence[Candidate], wishes: Wishes, gpu: GpuSpec | None = None
+) -> list[Plan]:
+    """Plans for ``host``, the best first, one for each model.
+
+    The best model is the one worth most for code (``worth``) of those that fit in memory and answer
+    fast enough to be waited for; where none is fast enough, speed counts for more, and the plan
+    says that it is slow. Of the same model from several sources the first wins.
+
+    Raises ``UsageError`` where what is asked for cannot be, and ``StokerError`` where nothing fits.
+    """
+    check(wishes)
+    _check_engine(host, wishes, gpu)
+    plans: list[Plan] = []
+    problems: list[StokerError] = []
+    for candidate in _suitable(candidates, wishes):
+        for planned in _plans(host, candidate, wishes, gpu):
+            if isinstance(planned, Plan):
+                plans.append(planned)
+            else:
+                problems.append(planned)
+    if not plans:
+        raise _nothing_fits(problems, wishes)
+    return _ordered(plans)
+
+
+def candidates_of(catalogue: Sequence[KnownModel]) -> list[Candidate]:
+    """Every form of every model of the catalogue, as it would be fetched from the hub."""
+    return [
+        Candidate(known.model(variant), known) for known in catalogue for variant in known.weights
+    ]
+
+
+def _by_id(catalogue: Sequence[KnownModel]) -> dict[str, KnownModel]:
+    return {variant.id.casefold(): known for known in catalogue for variant in known.weights} | {
+        alias.casefold(): known for known in catalogue for alias in known.aliases
+    }
+
+
+def _suitable(candidates: Sequence[Candidate], wishes: Wishes) -> Iterator[Candidate]:
+    """Those that serve the purpose and that nothing speaks against, unless one was named."""
+    for candidate in candidates:
+        avoid = candidate.known is not None and candidate.known.avoid
+        unfit = wishes.purpose is not None and not candidate.serves(wishes.purpose)
+        if wishes.named or not (avoid or unfit) or (candidate.model.path and not unfit):
+            yield candidate
+
+
+def _plans(
+    host: Host, candidate: Candidate, wishes: Wishes, gpu: GpuSpec | None
+) -> Iterator[Plan | StokerError]:
+    """The candidate on each engine that can run it here, or why it cannot."""
+    for engine in _engines(host, candidate, wishes, gpu):
+        try:
+            if engine == vllm_plan.ENGINE and gpu is not None:
+                yield vllm_plan.plan_vllm(host, gpu, candidate, wishes)
+            else:
+                yield llama_plan.plan_llama(host, candidate, wishes, gpu)
+        except StokerError as problem:
+            yield problem
+
+
+def _engines(
+    host: Host, candidate: Candidate, wishes: Wishes, gpu: GpuSpec | None
+) -> tuple[str, ...]:
+    engine = llama_plan.ENGINE if candidate.model.format == "gguf" else vllm_plan.ENGINE
+    if wishes.engine is not None:
+        return (engine,) if engine == wishes.engine else ()
+    if engine == vllm_plan.ENGINE:
+        return (engine,) if _vllm_runs(host, gpu) else ()
+    serves_many = wishes.users > _LLAMA_USERS or (gpu is not None and gpu.kind == "datacenter")
+    # llama.cpp shares one cache among few slots: with many users vLLM's paging is what is wanted.
+    offered = not (serves_many and _vllm_runs(host, gpu)) or wishes.named
+    return (engine,) if offered or candidate.model.path else ()
+
+
+def _vllm_runs(host: Host, gpu: GpuSpec | None) -> bool:
+    maker = gpu.vendor if gpu is not None else None
+    return bool(host.gpus) and maker in ("nvidia", "amd") and host.system in _VLLM_SYSTEMS
+
+
+def _check_engine(host: Host, wishes: Wishes, gpu: GpuSpec | None) -> None:
+    if wishes.engine is not None and wishes.engine not in _ENGINES:
         raise UsageError(
-            f"Stoker cannot start {engine} here.",
-            "It needs a GPU that the engine supports, and none was found.",
+            f"Nothing can be planned for the engine {wishes.engine}.",
+            f"Plans are made for {' and '.join(_ENGINES)}.",
+            "Leave --engine out, or name one of those.",
+        )
+    if wishes.engine == vllm_plan.ENGINE and not _vllm_runs(host, gpu):
+        raise UsageError(
+            "vllm cannot be planned here.",
+            "It needs Linux and an NVIDIA or AMD GPU that Stoker knows, and there is none.",
             f"Leave --engine out, or use --engine {llama_plan.ENGINE}.",
         )
-    plans, problems = [], []
-    for model in candidates:
-        try:
-            plans.append(llama_plan.plan_llama(host, model, context=context, parallel=parallel))
-        except StokerError as problem:
-            problems.append(problem)
-    if not plans:
-        raise problems[-1] if problems else _nothing_to_choose()
-    usable = [plan for plan in plans if llama_plan.is_usable(plan)]
-    if usable:
-        return max(usable, key=lambda plan: plan.model.parameters or 0)
-    return max(plans, key=lambda plan: plan.prefill_tokens_per_s or 0)
+
+
+def _ordered(plans: list[Plan]) -> list[Plan]:
+    """Usable plans by merit, then the others, of which quick ones first; one for each model."""
+    usable = [plan for plan in plans if plan.usable]
+    slow = [plan for plan in plans if not plan.usable]
+    usable.sort(key=_merit, reverse=True)
+    slow.sort(key=_merit_of_slow, reverse=True)
+    best: dict[str, Plan] = {}
+    for plan in (*usable, *slow):
+        best.setdefault(plan.model.served_name, plan)
+    return list(best.values())
+
+
+def _merit(plan: Plan) -> float:
+    """Worth, and up to three points for answers that come quickly; 30 tokens/s are neutral."""
+    quickness = 1.5 * math.log2((plan.decode_tokens_per_s or 1.0) / 30)
+    return plan.score + max(-3.0, min(3.0, quickness))
+
+
+def _merit_of_slow(plan: Plan) -> float:
+    """Worth, and six points for each doubling of the speed of prompts, which people wait for."""
+    return plan.score + 6.0 * math.log2(plan.prefill_tokens_per_s or 1.0)
+
+
+def _nothing_fits(problems: Sequence[StokerError], wishes: Wishes) -> StokerError:
+    """The one problem where a model was named, else what all of them come to."""
+    wrong = next((p for p in problems if isinstance(p, UsageError)), None)
+    if wishes.named or len(problems) == 1:
+        return wrong or problems[-1] if problems else _nothing_to_choose()
+    if not problems:
+        return _nothing_to_choose()
+    if (
+        wishes.context is not None
+        and wrong is not None
+        and all(isinstance(p, UsageError) for p in problems)
+    ):
+        return wrong
+    return StokerError(
+        "Nothing useful fits on this machine.",
+        f"{len(problems)} were tried. The last of them: {problems[-1].what} {problems[-1].why}",
+        "Ask for a shorter --context or fewer --users, close what holds memory, or use a machine "
+        "with more of it: `stoker plan --gpu NAME` says what would run there.",
+    )
 
 
 def _nothing_to_choose() -> StokerError:
     return StokerError(
         "There is no model to choose from.",
-        "None is on this machine and none can be downloaded now.",
+        "None is on this machine, none can be downloaded now, and none was made for what is asked.",
         "Connect to the internet, or give the path of a GGUF file: stoker up ./model.gguf.",
     )

@@ -1,32 +1,30 @@
-"""Plans for llama.cpp on a CPU: what fits, how fast it answers, and the reason for each argument.
+"""Plans for llama.cpp: what fits on CPU and GPU, how fast it answers, why each argument.
 
 Arguments carry the names of ``xllamacpp.CommonParams``; a dotted name is a field of a part of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stoker.errors import StokerError, UsageError
-from stoker.host import Host
+from stoker.host import GpuSpec, Host
 from stoker.models import Model
-from stoker.planning.cpu_speed import CpuSpeed, cpu_speed
-from stoker.planning.llama_memory import LlamaCache, llama_memory
+from stoker.planning.llama_memory import GGUF_BITS, LlamaCache, llama_memory
+from stoker.planning.llama_speed import LlamaSpeed, llama_speed
 from stoker.planning.types import Argument, MemoryPrediction, Plan
 from stoker.planning.units import MIB, parameters, size
+from stoker.planning.wishes import Candidate, Need, Wishes, need_of
+from stoker.planning.worth import worth
 
 ENGINE = "llama.cpp"
 
 #: The rest stays for the editor, a browser and the system's file cache.
 _MEMORY_SHARE = 0.6
-#: Reading speed: below it an answer is waited for, not read.
-USABLE_DECODE_TOKENS_S = 8.0
-#: A question with a file attached, and how long somebody waits for the first word of the answer.
-USABLE_PROMPT_TOKENS = 2048
-USABLE_FIRST_TOKEN_S = 35.0
+#: Of a GPU's free memory, less what its driver and compute buffers need beside the model.
+_GPU_SHARE, _GPU_SPARE_BYTES = 0.95, 400 * MIB
 #: Coding needs a file or two; agent mode sends 15,500 tokens before the first word (measured).
 _DEFAULT_CONTEXT = 32_768
-_SMALLEST_CONTEXT = 2048
 #: One slot for the chat and one for the title and the progress line that VS Code asks for beside
 #: it, so that those do not push the chat out of its slot.
 _DEFAULT_PARALLEL = 2
@@ -39,49 +37,94 @@ _GGML_TYPE_F16 = 1
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """A model with the cache that fits beside it."""
+    """A model with the cache that fits beside it, and how it is divided."""
 
-    model: Model
+    candidate: Candidate
     cache: LlamaCache
     memory: MemoryPrediction
-    speed: CpuSpeed
+    speed: LlamaSpeed
+    #: The part of the layers that is on the GPU, from 0 to 1.
+    gpu_share: float
 
-
-def is_usable(plan: Plan) -> bool:
-    """Whether a person would wait for this plan's answers."""
-    decode, prefill = plan.decode_tokens_per_s, plan.prefill_tokens_per_s
-    if decode is None or prefill is None:
-        return True
-    first_token_s = USABLE_PROMPT_TOKENS / prefill + 1 / decode
-    return decode >= USABLE_DECODE_TOKENS_S and first_token_s <= USABLE_FIRST_TOKEN_S
+    @property
+    def model(self) -> Model:
+        """The model that is served."""
+        return self.candidate.model
 
 
 def plan_llama(
-    host: Host, model: Model, *, context: int | None = None, parallel: int | None = None
+    host: Host, candidate: Candidate, wishes: Wishes, gpu: GpuSpec | None = None
 ) -> Plan:
-    """The plan that serves ``model`` with llama.cpp on the CPU of ``host``.
+    """The plan that serves ``candidate`` with llama.cpp on ``host``, whose GPUs are ``gpu``.
 
-    Raises ``UsageError`` where ``context`` is more than the model was made for, and
-    ``StokerError`` where the model, or that context, does not fit in memory.
+    As many layers as fit go to the GPU. Raises ``UsageError`` where the wanted context is more than
+    the model was made for, and ``StokerError`` where the model, or that context, does not fit.
     """
-    _check_context(model, context)
-    budget = int(_MEMORY_SHARE * host.memory.available_bytes)
-    fit = _Fit(model, *_largest_cache(host, model, budget, context, parallel), _speed(host, model))
+    model = _sized(candidate.model)
+    candidate = Candidate(model, candidate.known)
+    _check_context(model, wishes.context)
+    place = place_of(host, gpu)
+    cache, memory = _largest_cache(place, model, wishes)
+    share = _gpu_share(place, memory)
+    fit = _Fit(candidate, cache, memory, llama_speed(host.cpu, gpu, model, share), share)
     return Plan(
-        model=model,
+        model=candidate.model,
         engine=ENGINE,
         max_model_len=fit.cache.max_model_len,
         parallel=fit.cache.parallel,
-        arguments=_arguments(host, fit, context),
+        arguments=_arguments(host, fit, wishes.context),
         memory=fit.memory,
-        reasons=_reasons(host, fit),
+        reasons=_reasons(host, place, fit, wishes),
+        usable=is_quick(fit.speed, need_of(wishes)),
         decode_tokens_per_s=fit.speed.decode_tokens_per_s,
         prefill_tokens_per_s=fit.speed.prefill_tokens_per_s,
+        gpus=len(host.gpus) if share > 0 else 0,
+        score=worth(candidate.known, model),
     )
 
 
-def _speed(host: Host, model: Model) -> CpuSpeed:
-    return cpu_speed(host.cpu, model)
+def _sized(model: Model) -> Model:
+    """The model with the size of its file: estimated where nobody published it."""
+    if model.weights_bytes is not None or model.parameters is None or model.quantization is None:
+        return model
+    bits = GGUF_BITS.get(model.quantization.upper())
+    return model if bits is None else replace(model, weights_bytes=int(model.parameters * bits / 8))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The memory that llama.cpp may use: main memory, and the GPUs' beside it or instead."""
+
+    main_bytes: int
+    gpu_bytes: int
+    #: GPU and CPU share one memory: what is on the GPU is not beside the rest but in it.
+    unified: bool
+    device_bytes: int
+
+    @property
+    def budget_bytes(self) -> int:
+        """All that a plan may take."""
+        return self.gpu_bytes if self.unified else self.main_bytes + self.gpu_bytes
+
+
+def place_of(host: Host, gpu: GpuSpec | None) -> Place:
+    """What of the host's memory a plan may use."""
+    main = int(_MEMORY_SHARE * host.memory.available_bytes)
+    if gpu is None or not host.gpus:
+        return Place(main, 0, unified=False, device_bytes=host.memory.total_bytes)
+    if gpu.unified:
+        shared = min(host.gpus[0].memory_total_bytes or main, int(0.75 * host.memory.total_bytes))
+        return Place(main, shared, unified=True, device_bytes=host.memory.total_bytes)
+    free = [g.memory_free_bytes or g.memory_total_bytes or 0 for g in host.gpus]
+    room = sum(max(0, int(_GPU_SHARE * one) - _GPU_SPARE_BYTES) for one in free)
+    total = sum(g.memory_total_bytes or 0 for g in host.gpus)
+    return Place(main, room, unified=False, device_bytes=total)
+
+
+def _gpu_share(place: Place, memory: MemoryPrediction) -> float:
+    if not place.gpu_bytes:
+        return 0.0
+    return min(1.0, place.gpu_bytes / memory.total_bytes)
 
 
 def _check_context(model: Model, context: int | None) -> None:
@@ -96,9 +139,12 @@ def _check_context(model: Model, context: int | None) -> None:
 
 
 def _largest_cache(
-    host: Host, model: Model, budget: int, context: int | None, parallel: int | None
+    place: Place, model: Model, wishes: Wishes
 ) -> tuple[LlamaCache, MemoryPrediction]:
-    """The cache as asked for, or else the longest context up to the default that fits."""
+    """The cache as asked for, or else the longest context up to the default that fits.
+
+    What fits on the GPU as a whole goes before what is longer and does not.
+    """
     if model.architecture is None or model.weights_bytes is None:
         raise StokerError(
             f"Nothing can be planned for {model.id}.",
@@ -106,33 +152,36 @@ def _largest_cache(
             "Give the path of its GGUF file, or name a model of the catalogue.",
         )
     longest = min(model.max_context_tokens or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT)
-    contexts = [context] if context else _halved(longest)
-    slots = [parallel] if parallel else list(range(_DEFAULT_PARALLEL, 0, -1))
-    for tokens in contexts:
-        for number in slots:
-            cache = LlamaCache(tokens, number, _N_UBATCH)
-            memory = llama_memory(model, cache, budget)
-            if memory.total_bytes <= budget:
-                return cache, memory
-    raise _too_large(host, model, llama_memory(model, cache, budget), cache)
+    least = min(longest, need_of(wishes).least_context)
+    contexts = [wishes.context] if wishes.context else _halved(longest, least)
+    most = max(_DEFAULT_PARALLEL, wishes.concurrency)
+    slots = [wishes.parallel] if wishes.parallel else list(range(most, 0, -1))
+    for room in (place.gpu_bytes, place.budget_bytes):
+        for tokens in contexts:
+            for number in slots:
+                cache = LlamaCache(tokens, number, _N_UBATCH)
+                memory = llama_memory(model, cache, place.budget_bytes)
+                if memory.total_bytes <= room:
+                    return cache, replace(memory, device_bytes=place.device_bytes)
+    raise _too_large(place, model, memory, cache)
 
 
-def _halved(longest: int) -> list[int]:
+def _halved(longest: int, least: int) -> list[int]:
     tokens = [longest]
-    while tokens[-1] // 2 >= _SMALLEST_CONTEXT:
+    while tokens[-1] // 2 >= least:
         tokens.append(tokens[-1] // 2)
     return tokens
 
 
 def _too_large(
-    host: Host, model: Model, memory: MemoryPrediction, cache: LlamaCache
+    place: Place, model: Model, memory: MemoryPrediction, cache: LlamaCache
 ) -> StokerError:
     return StokerError(
         f"{model.id} does not fit in this machine's memory.",
         f"With a context of {cache.max_model_len:,} tokens for {_requests(cache.parallel)} it "
         f"needs {size(memory.total_bytes)} ({size(memory.weights_bytes)} of weights, "
-        f"{size(memory.kv_cache_bytes)} of cache); {size(host.memory.available_bytes)} are "
-        f"available, and Stoker takes at most {_MEMORY_SHARE:.0%} of that.",
+        f"{size(memory.kv_cache_bytes)} of cache); Stoker may take {size(place.budget_bytes)}: "
+        f"{_MEMORY_SHARE:.0%} of the main memory that is available, and what GPUs have free.",
         "Close other programs, ask for a shorter --context or --parallel 1, or take a smaller "
         "model.",
     )
@@ -142,20 +191,58 @@ def _requests(number: int) -> str:
     return "1 request" if number == 1 else f"{number} requests at a time"
 
 
-def _reasons(host: Host, fit: _Fit) -> tuple[str, ...]:
-    speed, memory = fit.speed, fit.memory
-    first = speed.first_token_s(USABLE_PROMPT_TOKENS)
+def _reasons(host: Host, place: Place, fit: _Fit, wishes: Wishes) -> tuple[str, ...]:
+    speed, memory, need = fit.speed, fit.memory, need_of(wishes)
     count = f", {parameters(fit.model.parameters)} parameters" if fit.model.parameters else ""
+    new = round(need.prompt_tokens * (1 - need.prefix_hit))
     lines = [
         f"{fit.model.id}{count}: {size(memory.total_bytes)} of the {size(memory.budget_bytes)} "
-        f"that Stoker may use ({_MEMORY_SHARE:.0%} of the memory that is available).",
-        f"On {host.cpu.cores} cores about {speed.decode_tokens_per_s:.0f} tokens/s are expected, "
-        f"and the first word about {first:.0f} s after a question of {USABLE_PROMPT_TOKENS:,} "
-        "tokens.",
+        f"that Stoker may use{_of_what(place)}.",
+        f"{_where(host, fit)} about {speed.decode_tokens_per_s:.0f} tokens/s are expected, "
+        f"and the first word about {speed.first_token_s(new):.0f} s after a prompt with {new:,} "
+        "tokens that are new.",
     ]
-    if speed.decode_tokens_per_s < USABLE_DECODE_TOKENS_S or first > USABLE_FIRST_TOKEN_S:
+    if not is_quick(speed, need):
         lines.append("That is slow: a smaller model, or a GPU, would answer sooner.")
     return tuple(lines)
+
+
+def is_quick(speed: LlamaSpeed, need: Need) -> bool:
+    """Whether a person would wait for answers of this speed."""
+    new = need.prompt_tokens * (1 - need.prefix_hit)
+    return (
+        speed.decode_tokens_per_s >= need.least_tokens_per_s
+        and speed.first_token_s(new) <= need.most_first_token_s
+    )
+
+
+def _of_what(place: Place) -> str:
+    if place.unified:
+        return " of the memory that CPU and GPU share"
+    if place.gpu_bytes:
+        return f", {size(place.gpu_bytes)} of it on the GPU"
+    return f" ({_MEMORY_SHARE:.0%} of the memory that is available)"
+
+
+def _where(host: Host, fit: _Fit) -> str:
+    cores = f"{host.cpu.cores} cores"
+    if fit.gpu_share >= 1:
+        return "On the GPU"
+    return (
+        f"On {cores}" if not fit.gpu_share else f"With {fit.gpu_share:.0%} on the GPU and {cores}"
+    )
+
+
+def _layers_argument(fit: _Fit) -> Argument:
+    """How many layers go to the GPU; -1 is all of them."""
+    if fit.gpu_share <= 0:
+        return Argument("n_gpu_layers", 0, "No GPU is used.")
+    if fit.gpu_share >= 1:
+        return Argument("n_gpu_layers", -1, f"All of it: {size(fit.memory.total_bytes)} fit there.")
+    layers = fit.model.architecture.num_layers if fit.model.architecture else 0
+    number = int(layers * fit.gpu_share)
+    reason = f"{number} of {layers} layers fit on the GPU; the CPU does the others."
+    return Argument("n_gpu_layers", number, reason)
 
 
 def _arguments(host: Host, fit: _Fit, context: int | None) -> tuple[Argument, ...]:
@@ -177,7 +264,7 @@ def _arguments(host: Host, fit: _Fit, context: int | None) -> tuple[Argument, ..
             "each other.",
         ),
         Argument("cpuparams_batch.n_threads", host.cpu.cores, "The same for reading prompts."),
-        Argument("n_gpu_layers", 0, "No GPU is used."),
+        _layers_argument(fit),
         Argument("n_batch", _N_BATCH, f"Prompts are taken in at most {_N_BATCH:,} tokens at once."),
         Argument(
             "n_ubatch",

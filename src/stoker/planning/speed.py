@@ -27,6 +27,8 @@ from stoker.planning.vllm_memory import (
 )
 from stoker.planning.weights import count_weights
 
+#: Data-centre cards with less have GDDR: L40S 864 GB/s, A10 600, L4 300; A100 1555 and more.
+_LEAST_HBM_BYTES_S = 1.2e12
 #: From here on a prompt pays the launch of every kernel.
 _LAUNCH_BOUND_TOKENS = 1024
 #: GPUs without NVLink exchange data over PCIe: bytes a second in one direction, 16 lanes.
@@ -97,7 +99,8 @@ class Hardware:
     flops: Mapping[str, float] = field(hash=False)
     link_bytes_s: float
     nvlink: bool
-    datacenter: bool = True
+    #: Stacked memory, of whose peak less is reached than of GDDR's.
+    hbm: bool = True
     #: NVIDIA's tenth generation and later, whose kernels are younger than the others'.
     blackwell: bool = False
 
@@ -113,7 +116,7 @@ class Hardware:
             flops=flops,
             link_bytes_s=spec.nvlink_bytes_per_s / 2 if spec.nvlink_bytes_per_s else pcie,
             nvlink=bool(spec.nvlink_bytes_per_s) and spec.kind == "datacenter",
-            datacenter=spec.kind == "datacenter",
+            hbm=spec.kind == "datacenter" and spec.bandwidth_bytes_per_s > _LEAST_HBM_BYTES_S,
             blackwell=(spec.compute_capability or (0, 0))[0] >= 10,
         )
 
@@ -300,7 +303,7 @@ def _prompt_fixed_s(load: Load, hardware: Hardware, new: float, e: Efficiency) -
 
 
 def _bandwidth(hardware: Hardware, e: Efficiency) -> float:
-    return hardware.bandwidth_bytes_s * (1.0 if hardware.datacenter else e.consumer)
+    return hardware.bandwidth_bytes_s * (1.0 if hardware.hbm else e.consumer)
 
 
 def _moved_s(load: Load, hardware: Hardware, tokens: float, e: Efficiency) -> float:

@@ -1,10 +1,10 @@
-"""How fast llama.cpp answers on a CPU: memory bandwidth for decoding, arithmetic for prompts."""
+"""How fast llama.cpp answers: memory bandwidth for decoding, arithmetic for prompts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stoker.host import Cpu
+from stoker.host import Cpu, GpuSpec
 from stoker.models import Architecture, Model
 from stoker.planning.weights import WeightCount, count_weights
 
@@ -20,25 +20,37 @@ _CORES_PER_CHANNEL = 4
 #: SmolLM2-135M (0.11 G): 90 and 95 GFLOP/s. Without AVX2 the kernels are half as wide.
 _FLOPS_PER_CORE_S = 46e9
 _FLOPS_PER_CORE_S_SSE = 20e9
+#: What llama.cpp reaches on a GPU. LLaMA-7B in Q4_0 on an M1 Max: 61 tokens/s of 3.6 GB at
+#: 400 GB/s, and 530 prompt tokens/s at 10.4 TFLOP/s (ggml-org/llama.cpp, discussion 4167).
+_GPU_BANDWIDTH_SHARE, _GPU_FLOPS_SHARE = 0.6, 0.45
+_GPU_LAYER_S = 20e-6
+#: PCIe 4.0 with 8 lanes, at 80 %, and the tokens that llama.cpp sends the weights for at once.
+_PCIE_BYTES_S, _PROMPT_BATCH = 12.6e9, 512
 #: Cores beyond 8 add less, because they share power and cache.
 _FULL_SPEED_CORES = 8
 _SHARED_CORE_SHARE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class CpuSpeed:
+class LlamaSpeed:
     """Predicted rates of one request that runs alone."""
 
     decode_tokens_per_s: float
     prefill_tokens_per_s: float
 
-    def first_token_s(self, prompt_tokens: int) -> float:
+    def first_token_s(self, prompt_tokens: float) -> float:
         """Seconds until the first token of an answer to a prompt that no cache holds."""
         return prompt_tokens / self.prefill_tokens_per_s + 1 / self.decode_tokens_per_s
 
 
-def cpu_speed(cpu: Cpu, model: Model, context_tokens: int = 2048) -> CpuSpeed:
-    """The speed of ``model`` on ``cpu`` with ``context_tokens`` in the cache.
+def llama_speed(
+    cpu: Cpu,
+    gpu: GpuSpec | None,
+    model: Model,
+    gpu_share: float = 0.0,
+    context_tokens: int = 2048,
+) -> LlamaSpeed:
+    """The speed of ``model`` with ``gpu_share`` of its layers on ``gpu`` and the rest on ``cpu``.
 
     Its size and architecture must be known. Expect a factor of 1.5 either way: what else runs, and
     how many memory channels are filled, is not known.
@@ -52,7 +64,17 @@ def cpu_speed(cpu: Cpu, model: Model, context_tokens: int = 2048) -> CpuSpeed:
     flops = 2 * _multiply_adds(count, architecture) + 2 * context_tokens * _attention_width(
         architecture
     )
-    return CpuSpeed(bandwidth(cpu) / read_bytes, _flops(cpu) / flops)
+    bytes_s, flops_s = bandwidth(cpu), _flops(cpu)
+    if gpu is None or gpu_share <= 0:
+        return LlamaSpeed(bytes_s / read_bytes, flops_s / flops)
+    gpu_bytes_s = _GPU_BANDWIDTH_SHARE * (gpu.bandwidth_bytes_per_s or bytes_s)
+    gpu_flops_s = _GPU_FLOPS_SHARE * gpu.flops.get("fp16", 10 * flops_s)
+    token_s = read_bytes * (gpu_share / gpu_bytes_s + (1 - gpu_share) / bytes_s)
+    # Weights that stay in main memory are sent to the GPU for each batch of a prompt.
+    sent_s = (1 - gpu_share) * model.weights_bytes / _PCIE_BYTES_S / _PROMPT_BATCH
+    prompt_s = flops / gpu_flops_s + sent_s
+    launches_s = _GPU_LAYER_S * architecture.num_layers * gpu_share
+    return LlamaSpeed(1 / (token_s + launches_s), 1 / prompt_s)
 
 
 def bandwidth(cpu: Cpu) -> float:
@@ -70,8 +92,9 @@ def _flops(cpu: Cpu) -> float:
 
 def _share_read(count: WeightCount, architecture: Architecture) -> float:
     """The part of the file that one token reads: experts that it is not routed to stay unread."""
+    # One row of an embedding is read for a token; as an output head it is read whole.
     embedding_unread = 0 if count.tied else count.embedding
-    read = float(count.total - embedding_unread)
+    read = float(count.total - embedding_unread - count.per_layer_embedding)
     if (experts := architecture.experts) is not None:
         read -= count.experts * (1 - experts.experts_per_token / experts.num_experts)
     return read / count.total

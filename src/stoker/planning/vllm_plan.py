@@ -1,0 +1,504 @@
+"""Plans for vLLM on GPUs: how many, which context and types, how fast, and why each argument."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from stoker.errors import StokerError, UsageError
+from stoker.host import Gpu, GpuSpec, Host
+from stoker.models import Architecture
+from stoker.planning.precision import Precision, precision_of
+from stoker.planning.speed import Hardware, Traffic, load_of, predict
+from stoker.planning.types import Argument, MemoryPrediction, Plan, Speed
+from stoker.planning.units import GIB, parameters, size
+from stoker.planning.vllm_memory import (
+    DEFAULT_UTILIZATION,
+    VllmMemory,
+    VllmSettings,
+    is_multimodal,
+    kv_bytes_per_token,
+    longest_context,
+    visible_bytes,
+    vllm_memory,
+)
+from stoker.planning.weights import count_weights
+from stoker.planning.wishes import NEEDS, Candidate, Need, Wishes, need_of
+from stoker.planning.worth import worth
+
+ENGINE = "vllm"
+
+#: What stays free beside the budget for CUDA contexts, NCCL and a desktop's own drawing.
+_SPARE_BYTES = int(0.35 * GIB)
+#: ``EngineArgs`` takes 8192 on data-centre GPUs from 70 GiB on, and 2048 else: longer pieces of a
+#: prompt would stall the answers of others for longer (vllm/engine/arg_utils.py, 0.32).
+_LARGE_GPU_BYTES = 70 * GIB
+_BATCHED_LARGE, _BATCHED = 8192, 2048
+#: The first compute capability on which each format runs, natively or through Marlin's kernels
+#: (vllm/model_executor/layers/quantization, ``get_min_capability``).
+_LEAST_CAPABILITY = {"awq": 75, "gptq": 75, "int4": 75, "compressed-tensors": 75, "int8": 75}
+_LEAST_CAPABILITY |= {"fp8": 80, "mxfp4": 80, "nvfp4": 80, "fp4-fp8": 90, "mxfp8": 80}
+_LEAST_CAPABILITY |= {"bf16": 75, "fp16": 75}
+_AMD_FORMATS = frozenset({"bf16", "fp16", "fp8", "awq", "gptq", "mxfp4"})
+_FP8_CACHE_CAPABILITY = 80
+_BF16_CAPABILITY = 80
+#: Contexts that are offered, from the longest on.
+_CONTEXTS = (262_144, 131_072, 98_304, 65_536, 49_152, 32_768, 24_576, 16_384, 8_192, 4_096)
+#: Decoding ahead costs arithmetic, which a GPU with few sequences has to spare.
+_MOST_SPECULATIVE_USERS = 8
+#: On less memory than this the encoder for images is left out, for the sake of the context.
+_VISION_FROM_BYTES = 40 * GIB
+#: Reading speed with some to spare: more GPUs than this needs are better used for a second copy.
+_LIKED_TOKENS_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """Equal GPUs, as planning needs them."""
+
+    gpus: tuple[Gpu, ...]
+    spec: GpuSpec
+    hardware: Hardware
+    total_bytes: int
+    utilization: float
+
+    @property
+    def capability(self) -> int | None:
+        """Compute capability as one number: 8.9 is 89. ``None`` for other makers' GPUs."""
+        found = self.gpus[0].compute_capability or self.spec.compute_capability
+        return None if found is None else 10 * found[0] + found[1]
+
+    @property
+    def name(self) -> str:
+        """``2 x RTX 3090 24GB``."""
+        count = len(self.gpus)
+        return f"{count} x {self.spec.label}" if count > 1 else self.spec.label
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One model for one machine and one set of wishes."""
+
+    machine: _Machine
+    candidate: Candidate
+    architecture: Architecture
+    precision: Precision
+    wishes: Wishes
+    need: Need
+    #: The longest context that the model was made for.
+    limit: int
+
+    def memory(self, settings: VllmSettings) -> VllmMemory:
+        """The memory of one GPU under ``settings``."""
+        known = self.candidate.model.weights_bytes
+        total = self.machine.total_bytes
+        return vllm_memory(self.architecture, self.precision, settings, total, known)
+
+    def longest(self, settings: VllmSettings, cache_bytes: float, limit: int) -> int:
+        """The longest context up to ``limit`` that a cache holds."""
+        return longest_context(self.architecture, settings, cache_bytes, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """Settings that fit, with what they give."""
+
+    settings: VllmSettings
+    memory: VllmMemory
+    speed: Speed
+    prefill_tokens_per_s: float
+
+
+def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, wishes: Wishes) -> Plan:
+    """The plan that serves ``candidate`` with vLLM on the GPUs of ``host``, which are ``spec``.
+
+    Raises ``UsageError`` for what is asked wrongly and ``StokerError`` for what does not fit.
+    """
+    machine = _machine(host, spec)
+    architecture = candidate.model.architecture
+    if architecture is None or candidate.model.format != "safetensors":
+        raise _not_for_vllm(candidate)
+    precision = precision_of(candidate.model.quantization, architecture)
+    _check_format(machine, candidate, precision)
+    need = NEEDS["agent"] if wishes.purpose is None else need_of(wishes)
+    limit = _limit(candidate, wishes)
+    task = _Task(machine, candidate, architecture, precision, wishes, need, limit)
+    fit = _best_fit(task)
+    served = wishes.parallel or _sequences(wishes)
+    return Plan(
+        model=candidate.model,
+        engine=ENGINE,
+        max_model_len=fit.settings.max_model_len,
+        parallel=served,
+        arguments=_arguments(task, fit),
+        memory=_prediction(machine, fit.memory),
+        reasons=_reasons(task, fit),
+        decode_tokens_per_s=1 / fit.speed.token_s.expected,
+        prefill_tokens_per_s=fit.prefill_tokens_per_s,
+        speed=fit.speed,
+        gpus=fit.settings.tensor_parallel_size,
+        max_concurrency=fit.memory.max_concurrency,
+        usable=_is_usable(task, fit),
+        score=worth(candidate.known, candidate.model),
+    )
+
+
+def _machine(host: Host, spec: GpuSpec) -> _Machine:
+    hardware = Hardware.of(spec)
+    driver_total = host.gpus[0].memory_total_bytes or spec.memory_usable_bytes or spec.memory_bytes
+    if hardware is None or driver_total is None:
+        raise StokerError(
+            f"Nothing can be planned for {spec.label}.",
+            "Its memory bandwidth or matrix rate is not known.",
+            "Add them to your own gpus.toml.",
+        )
+    total = visible_bytes(driver_total) if host.gpus[0].vendor == "nvidia" else driver_total
+    free = min((gpu.memory_free_bytes or driver_total for gpu in host.gpus), default=driver_total)
+    free = min(free, total)
+    utilization = min(DEFAULT_UTILIZATION, math.floor(100 * (free - _SPARE_BYTES) / total) / 100)
+    if utilization <= 0.1:
+        raise StokerError(
+            f"{spec.label} has no memory to spare.",
+            f"{size(free)} of {size(total)} are free.",
+            "Stop what holds it; `stoker host` shows that.",
+        )
+    return _Machine(host.gpus, spec, hardware, total, utilization)
+
+
+def _not_for_vllm(candidate: Candidate) -> StokerError:
+    return StokerError(
+        f"vLLM can't serve {candidate.model.id}.",
+        "It needs the files of a Hugging Face repository, and a config.json that can be read.",
+        "Use llama.cpp for GGUF files: --engine llama.cpp.",
+    )
+
+
+def _check_format(machine: _Machine, candidate: Candidate, precision: Precision) -> None:
+    """Raise where the GPU cannot run weights of this format."""
+    vendor, capability = machine.spec.vendor, machine.capability
+    if vendor == "amd" and precision.name in _AMD_FORMATS:
+        return
+    least = _LEAST_CAPABILITY[precision.name]
+    if vendor == "nvidia" and capability is not None and capability >= least:
+        return
+    needs = f"it needs an NVIDIA GPU of compute capability {least / 10:.1f} or more"
+    has = f"; this one has {capability / 10:.1f}" if capability is not None else ""
+    raise UsageError(
+        f"{machine.spec.label} cannot run {candidate.model.id}.",
+        f"Its weights are {precision.name}: {needs}{has}.",
+        "Choose another quantization of the model, or --engine llama.cpp.",
+    )
+
+
+def _limit(candidate: Candidate, wishes: Wishes) -> int:
+    limit = candidate.model.max_context_tokens or NEEDS["chat"].good_context
+    if wishes.context is not None and wishes.context > limit:
+        raise UsageError(
+            f"{candidate.model.id} cannot use a context of {wishes.context:,} tokens.",
+            f"It was made for at most {limit:,}.",
+            f"Ask for --context {limit} or less, or for a model with a longer context.",
+        )
+    return limit
+
+
+# --- finding settings that fit -------------------------------------------------------------------
+
+
+def _best_fit(task: _Task) -> _Fit:
+    """The fewest GPUs that hold what is wanted at a speed that is liked, else the most."""
+    best = None
+    for gpus in _divisions(task.architecture, len(task.machine.gpus)):
+        fit = _fit_on(task, gpus)
+        best = fit or best
+        if fit is not None and _is_liked(task, fit):
+            return fit
+    if best is None:
+        raise _too_large(task)
+    return best
+
+
+def _divisions(architecture: Architecture, available: int) -> Iterator[int]:
+    for gpus in (1, 2, 4, 8, 16):
+        if gpus <= available and architecture.num_attention_heads % gpus == 0:
+            yield gpus
+
+
+def _fit_on(task: _Task, gpus: int) -> _Fit | None:
+    """The widest settings that fit on so many GPUs, or ``None``: a 16-bit cache and guessing ahead
+    where there is room, then without the one, the other and both."""
+    first = _settings(task, gpus)
+    plain = replace(first, num_speculative_tokens=0)
+    narrow = _can_narrow(task.machine)
+    fallback = None
+    for settings in (first, plain):
+        for cache_type in ("auto", "fp8") if narrow else ("auto",):
+            attempt = replace(settings, kv_cache_dtype=cache_type)
+            memory = task.memory(attempt)
+            if not memory.fits:
+                continue
+            fit = _finish(task, attempt, memory)
+            if not _cramped(task, attempt, memory):
+                return fit
+            fallback = fit
+    return fallback
+
+
+def _settings(task: _Task, gpus: int) -> VllmSettings:
+    machine, wishes = task.machine, task.wishes
+    together = gpus * machine.total_bytes
+    large = machine.total_bytes >= _LARGE_GPU_BYTES
+    return VllmSettings(
+        max_model_len=min(task.limit, wishes.context or task.need.least_context),
+        gpu_memory_utilization=machine.utilization,
+        max_num_seqs=_sequences(wishes),
+        max_num_batched_tokens=_BATCHED_LARGE if large else _BATCHED,
+        tensor_parallel_size=gpus,
+        num_speculative_tokens=_speculative_tokens(task.candidate, wishes),
+        vision=is_multimodal(task.architecture) and together > _VISION_FROM_BYTES,
+    )
+
+
+def _can_narrow(machine: _Machine) -> bool:
+    return machine.capability is None or machine.capability >= _FP8_CACHE_CAPABILITY
+
+
+def _cramped(task: _Task, settings: VllmSettings, memory: VllmMemory) -> bool:
+    """Whether the cache holds less than half of the context that is good to have."""
+    if task.wishes.context is not None:
+        return memory.max_concurrency < task.wishes.concurrency
+    wanted = min(task.limit, task.need.good_context) // 2
+    return task.longest(settings, memory.kv_cache_bytes, wanted) < wanted
+
+
+def _finish(task: _Task, settings: VllmSettings, memory: VllmMemory) -> _Fit:
+    """Lengthen the context as far as the cache holds those who ask at once; predict the speed."""
+    need, wishes = task.need, task.wishes
+    if wishes.context is None:
+        settings = replace(settings, max_model_len=_context(task, settings, memory))
+        memory = task.memory(settings)
+    load = load_of(
+        task.architecture,
+        task.precision,
+        settings.tensor_parallel_size,
+        kv_cache_dtype=settings.kv_cache_dtype,
+    )
+    prompt = min(need.prompt_tokens, max(256, settings.max_model_len - need.answer_tokens))
+    traffic = Traffic(wishes.concurrency, prompt, need.answer_tokens, need.prefix_hit)
+    speed, prefill = predict(load, task.machine.hardware, traffic)
+    return _Fit(settings, memory, speed, prefill)
+
+
+def _context(task: _Task, settings: VllmSettings, memory: VllmMemory) -> int:
+    """The longest context on offer with room for half of those who ask at once at full length."""
+    wanted = max(1.0, task.wishes.concurrency / 2)
+    most = min(task.limit, max(task.need.good_context, settings.max_model_len))
+    for tokens in (most, *(c for c in _CONTEXTS if c < most)):
+        longer = replace(settings, max_model_len=tokens)
+        if task.longest(longer, memory.kv_cache_bytes / wanted, tokens) >= tokens:
+            return tokens
+    return settings.max_model_len
+
+
+def _is_liked(task: _Task, fit: _Fit) -> bool:
+    enough = fit.memory.max_concurrency >= max(1.0, task.wishes.concurrency / 2)
+    target = task.wishes.context or min(task.limit, task.need.good_context) // 2
+    quick = 1 / fit.speed.token_s.expected >= _LIKED_TOKENS_S
+    prompt = fit.speed.first_token_s.expected <= task.need.most_first_token_s / 3
+    return enough and fit.settings.max_model_len >= target and quick and prompt
+
+
+def _sequences(wishes: Wishes) -> int:
+    """``max_num_seqs``: each who asks, and the title that the editor asks for beside it."""
+    needed = max(4, 2 * wishes.concurrency)
+    return min(256, int(2 ** math.ceil(math.log2(needed))))
+
+
+def _speculative_tokens(candidate: Candidate, wishes: Wishes) -> int:
+    """Tokens to decode ahead with the model's own extra layers, 0 where that does not help."""
+    known = candidate.known
+    if known is None or known.speculative is None or wishes.users > _MOST_SPECULATIVE_USERS:
+        return 0
+    if "mtp" not in str(known.speculative.get("method", "")):
+        return 0  # a drafter of its own would have to be fetched and counted too
+    tokens = known.speculative.get("num_speculative_tokens", 0)
+    return tokens if isinstance(tokens, int) else 0
+
+
+def _is_usable(task: _Task, fit: _Fit) -> bool:
+    """Whether people would wait for these answers."""
+    return (
+        1 / fit.speed.token_s.expected >= task.need.least_tokens_per_s
+        and fit.speed.first_token_s.expected <= task.need.most_first_token_s
+    )
+
+
+# --- saying why ----------------------------------------------------------------------------------
+
+
+def _too_large(task: _Task) -> StokerError:
+    machine, candidate, precision = task.machine, task.candidate, task.precision
+    weights = candidate.model.weights_bytes
+    if weights is None:
+        weights = int(precision.weight_bytes(count_weights(task.architecture)))
+    context = task.wishes.context or task.need.least_context
+    one = kv_bytes_per_token(task.architecture, VllmSettings(context)) * context
+    budget = machine.total_bytes * machine.utilization
+    return StokerError(
+        f"{candidate.model.id} does not fit on {machine.name}.",
+        f"Its weights take {size(weights)} as {precision.name} and one request of {context:,} "
+        f"tokens {size(one)}; vLLM may use {size(budget)} on each GPU.",
+        "Take a smaller model or a narrower quantization, ask for a shorter --context, or add "
+        "GPUs.",
+    )
+
+
+def _prediction(machine: _Machine, memory: VllmMemory) -> MemoryPrediction:
+    return MemoryPrediction(
+        weights_bytes=memory.weights_bytes,
+        kv_cache_bytes=max(0, memory.kv_cache_bytes),
+        overhead_bytes=memory.activation_bytes + memory.graphs_bytes,
+        budget_bytes=memory.budget_bytes,
+        graphs_bytes=memory.graphs_bytes,
+        device_bytes=machine.total_bytes,
+    )
+
+
+def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
+    machine, candidate = task.machine, task.candidate
+    memory, speed, known = fit.memory, fit.speed, candidate.known
+    count = candidate.model.parameters
+    what = f", {parameters(count)} parameters" if count else ""
+    lines = [
+        f"{candidate.model.id}{what}: weights of {size(memory.weights_bytes)} on each of "
+        f"{fit.settings.tensor_parallel_size} GPU(s) leave {size(memory.kv_cache_bytes)} for "
+        f"{memory.kv_cache_tokens:,} tokens of context.",
+        f"With {speed.concurrency} asking at once: {1 / speed.token_s.expected:.0f} tokens/s each "
+        f"({1 / speed.token_s.high:.0f} to {1 / speed.token_s.low:.0f}), first word after "
+        f"{speed.first_token_s.expected:.1f} s ({speed.first_token_s.low:.1f} to "
+        f"{speed.first_token_s.high:.1f}) on a prompt of {speed.prompt_tokens:,} tokens.",
+    ]
+    if known is not None and known.quality is not None:
+        figure = known.quality
+        lines.append(f"{figure.benchmark}: {figure.score:g} % ({figure.by}, {figure.date}).")
+    if known is not None and known.avoid:
+        lines.append(f"Better avoided: {known.avoid}")
+    spare = len(machine.gpus) - fit.settings.tensor_parallel_size
+    if spare:
+        lines.append(
+            f"{spare} GPU(s) stay free: a second copy of it, or another model, fits there."
+        )
+    return tuple(lines)
+
+
+def _arguments(task: _Task, fit: _Fit) -> tuple[Argument, ...]:
+    machine, candidate, wishes = task.machine, task.candidate, task.wishes
+    settings, memory = fit.settings, fit.memory
+    found = [
+        Argument("max_model_len", settings.max_model_len, _context_reason(candidate, wishes, fit)),
+        Argument(
+            "gpu_memory_utilization", settings.gpu_memory_utilization, _share_reason(machine, fit)
+        ),
+        Argument(
+            "max_num_seqs",
+            settings.max_num_seqs,
+            f"{wishes.concurrency} ask at once, each with a title beside it; more would take "
+            "memory for sampling and graphs.",
+        ),
+        Argument(
+            "max_num_batched_tokens",
+            settings.max_num_batched_tokens,
+            f"Prompts are read in pieces of {settings.max_num_batched_tokens:,} tokens, between "
+            f"which answers go on; the activations of one take {size(memory.activation_bytes)}.",
+        ),
+        Argument(
+            "tensor_parallel_size",
+            settings.tensor_parallel_size,
+            _gpus_reason(machine, task.architecture, fit),
+        ),
+        Argument(
+            "enable_prefix_caching",
+            True,
+            "A chat's next turn repeats all before it, and every agent request its 13,756 tokens "
+            "of tools: what was read once is not read again.",
+        ),
+    ]
+    if settings.kv_cache_dtype != "auto":
+        found.append(
+            Argument(
+                "kv_cache_dtype",
+                settings.kv_cache_dtype,
+                f"8 bits hold {memory.kv_cache_tokens:,} tokens where 16 would hold half of that.",
+            )
+        )
+    if machine.capability is not None and machine.capability < _BF16_CAPABILITY:
+        reason = f"compute capability {machine.capability / 10:.1f} has no bfloat16."
+        found.append(Argument("dtype", "half", reason))
+    found += _model_arguments(candidate, task.architecture, settings)
+    return tuple(found)
+
+
+def _context_reason(candidate: Candidate, wishes: Wishes, fit: _Fit) -> str:
+    tokens, concurrency = fit.settings.max_model_len, fit.memory.max_concurrency
+    holds = f"the cache holds {fit.memory.kv_cache_tokens:,} tokens, {concurrency:.1f} requests"
+    if wishes.context is not None:
+        return f"As asked for; {holds} of that length."
+    if tokens == candidate.model.max_context_tokens:
+        return f"All that the model was made for; {holds} of that length."
+    return f"{holds[0].upper()}{holds[1:]} of that length at once."
+
+
+def _share_reason(machine: _Machine, fit: _Fit) -> str:
+    budget = size(fit.memory.budget_bytes)
+    if machine.utilization >= DEFAULT_UTILIZATION:
+        return f"vLLM's own default: {budget} of {size(machine.total_bytes)}."
+    return (
+        f"{budget} of {size(machine.total_bytes)}: so much is free, less {size(_SPARE_BYTES)} for "
+        "CUDA itself. vLLM refuses to start with less free than its share."
+    )
+
+
+def _gpus_reason(machine: _Machine, architecture: Architecture, fit: _Fit) -> str:
+    gpus = fit.settings.tensor_parallel_size
+    if gpus == 1:
+        return f"One {machine.spec.label} holds it."
+    each = size(fit.memory.weights_bytes)
+    heads = architecture.num_attention_heads
+    return f"{heads} heads divide by {gpus}; each GPU holds {each} of weights."
+
+
+def _model_arguments(
+    candidate: Candidate, architecture: Architecture, settings: VllmSettings
+) -> list[Argument]:
+    """What this model needs: parsers, template, and arguments of its recipe."""
+    known = candidate.known
+    found: list[Argument] = []
+    if is_multimodal(architecture) and not settings.vision:
+        reason = "Code is text: the encoder for images would take memory from the context."
+        found.append(Argument("language_model_only", True, reason))
+    if known is None:
+        return found
+    if known.tool_call_parser:
+        reason = "Agent mode calls tools, and without a parser vLLM answers such requests with 400."
+        found.append(Argument("enable_auto_tool_choice", True, reason))
+        reason = f"The format in which {known.name} writes tool calls."
+        found.append(Argument("tool_call_parser", known.tool_call_parser, reason))
+    if known.reasoning_parser:
+        reason = "Keeps what the model thinks apart from what it answers."
+        found.append(Argument("reasoning_parser", known.reasoning_parser, reason))
+    if known.chat_template:
+        reason = "The template that its tool calls need, which vLLM ships."
+        found.append(Argument("chat_template", known.chat_template, reason))
+    if settings.num_speculative_tokens and known.speculative is not None:
+        reason = (
+            f"Its own extra layer guesses {settings.num_speculative_tokens} tokens ahead: with few "
+            "users the GPU has arithmetic to spare for checking them."
+        )
+        found.append(Argument("speculative_config", json.dumps(dict(known.speculative)), reason))
+    found += [
+        Argument(name.replace("-", "_"), value, f"{known.name}'s recipe for vLLM asks so.")
+        for name, value in known.vllm_args.items()
+        if name.replace("-", "_") not in {argument.name for argument in found}
+    ]
+    return found

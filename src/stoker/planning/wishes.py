@@ -1,0 +1,90 @@
+"""What somebody wants of a model server, and what that means in tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stoker.errors import UsageError
+from stoker.models import KnownModel, Model, Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a plan is to serve. ``None`` leaves the choice to the planner."""
+
+    purpose: Purpose | None = None
+    #: People who use it; about a third of them wait for an answer at the busiest time.
+    users: int = 1
+    #: The context of one request, in tokens.
+    context: int | None = None
+    #: Requests answered at the same time.
+    parallel: int | None = None
+    engine: str | None = None
+    #: The person named the model: a slow one, or one to avoid, is planned all the same.
+    named: bool = False
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that run at once at the busiest time."""
+        return self.parallel or max(1, -(-self.users // 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a purpose asks of a plan."""
+
+    #: The shortest context with which it works, and the one to aim for.
+    least_context: int
+    good_context: int
+    #: Its usual prompt, how much of it the prefix cache holds, and its usual answer.
+    prompt_tokens: int
+    prefix_hit: float
+    answer_tokens: int
+    #: Slower than this is not waited for.
+    least_tokens_per_s: float
+    most_first_token_s: float
+
+
+#: Agent mode sends 15,500 tokens before the first word (measured with VS Code 1.139.1), of which
+#: every turn but the first finds most in the prefix cache. Completions are short and must be quick.
+NEEDS: dict[Purpose, Need] = {
+    "chat": Need(8_192, 32_768, 2_000, 0.5, 500, 10, 20),
+    "agent": Need(32_768, 131_072, 20_000, 0.75, 400, 12, 25),
+    "completion": Need(4_096, 16_384, 1_500, 0.5, 40, 30, 2),
+}
+
+
+#: What is asked where nobody says what for: a question with a file attached must come to an answer.
+ANY = Need(2_048, 32_768, 2_048, 0.0, 500, 8, 35)
+
+
+def need_of(wishes: Wishes) -> Need:
+    """What the purpose of ``wishes`` asks of a plan."""
+    return ANY if wishes.purpose is None else NEEDS[wishes.purpose]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that could be served, with what the catalogue knows of it."""
+
+    model: Model
+    known: KnownModel | None = None
+
+    def serves(self, purpose: Purpose) -> bool:
+        """Whether the catalogue holds it fit for ``purpose``; unknown models serve chat."""
+        return purpose in self.known.purposes if self.known else purpose == "chat"
+
+
+def check(wishes: Wishes) -> None:
+    """Raise ``UsageError`` for numbers that cannot be meant."""
+    for name, value, most in (
+        ("--users", wishes.users, 100_000),
+        ("--parallel", wishes.parallel, 4096),
+        ("--context", wishes.context, 10_000_000),
+    ):
+        if value is not None and not 1 <= value <= most:
+            raise UsageError(
+                f"{name} {value} makes no sense.",
+                f"It has to be between 1 and {most:,}.",
+                "Correct the number.",
+            )
