@@ -9,7 +9,7 @@ import uvloop
 from aiohttp import web
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, Keys, hash_of
+from stoker.gateway import Gateway, Keys, Served, hash_of
 
 KEY = "benchmark"
 
@@ -17,7 +17,8 @@ KEY = "benchmark"
 async def serve(backend: str, port: int) -> None:
     """Listen until ended; the port is printed."""
     gateway = Gateway(Keys({"benchmark": hash_of(KEY)}))
-    gateway.serve(Backend(backend, "openai"), [ServedModel("mock", max_model_len=1_000_000)])
+    models = [ServedModel("mock", max_model_len=1_000_000, tools="native")]
+    gateway.serve([Served(Backend(backend, "llama.cpp"), models)])
     runner = web.AppRunner(gateway.app(), access_log=None, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

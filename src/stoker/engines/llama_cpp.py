@@ -102,3 +102,22 @@ async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[
     """Exact prompt tokens, from ``/v1/chat/completions/input_tokens``."""
     answer = await http_json.post(http, backend, "/v1/chat/completions/input_tokens", request)
     return int(answer["input_tokens"])
+
+
+async def count_texts(
+    http: aiohttp.ClientSession, backend: Backend, model: str, texts: Sequence[str]
+) -> Sequence[int]:
+    """One call of ``/tokenize`` for each text: it takes one at a time."""
+    bodies = ({"content": text, "add_special": False} for text in texts)
+    answers = [await http_json.post(http, backend, "/tokenize", body) for body in bodies]
+    return [len(answer["tokens"]) for answer in answers]
+
+
+def adapt(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """llama.cpp knows ``tool_choice`` by word only: a named tool is the only one, and required."""
+    choice = request.get("tool_choice")
+    if not isinstance(choice, dict):
+        return request
+    named = (choice.get("function") or {}).get("name")
+    only = [t for t in request.get("tools") or () if t["function"]["name"] == named]
+    return {**request, "tools": only, "tool_choice": "required"}

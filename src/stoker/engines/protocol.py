@@ -138,7 +138,23 @@ class Speaker(Protocol):
     async def count(
         self, http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]
     ) -> int:
-        """How many prompt tokens this chat request is, template and tools included."""
+        """How many prompt tokens this chat request is, template and tools included.
+
+        Raises ``NotImplementedError`` where the server can't say.
+        """
+        ...
+
+    async def count_texts(
+        self, http: aiohttp.ClientSession, backend: Backend, model: str, texts: Sequence[str]
+    ) -> Sequence[int]:
+        """How many tokens each text is by itself, with no template and nothing added.
+
+        Raises ``NotImplementedError`` where the server can't say.
+        """
+        ...
+
+    def adapt(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The chat request in the form that this server takes, where it differs from OpenAI's."""
         ...
 
 

@@ -178,6 +178,20 @@ async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[
     return int(answer["count"])
 
 
+async def count_texts(
+    http: aiohttp.ClientSession, backend: Backend, model: str, texts: Sequence[str]
+) -> Sequence[int]:
+    """One call of ``/tokenize`` for each text: it takes one at a time."""
+    bodies = ({"model": model, "prompt": text, "add_special_tokens": False} for text in texts)
+    answers = [await http_json.post(http, backend, "/tokenize", body) for body in bodies]
+    return [int(answer["count"]) for answer in answers]
+
+
+def adapt(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """vLLM's requests are OpenAI's."""
+    return request
+
+
 def require_folder(plan: Plan) -> None:
     """vLLM serves Hugging Face folders. Raises ``StokerError`` for another format."""
     if plan.model.format != "safetensors":

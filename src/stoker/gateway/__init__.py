@@ -1,6 +1,7 @@
 """The OpenAI-compatible front door."""
 
-from stoker.gateway.app import Gateway
+from stoker.gateway.app import Gateway, Served
+from stoker.gateway.fitting import FitSettings
 from stoker.gateway.keys import Keys, hash_of
 
-__all__ = ["Gateway", "Keys", "hash_of"]
+__all__ = ["FitSettings", "Gateway", "Keys", "Served", "hash_of"]

@@ -25,6 +25,8 @@ _ENDS = (b"\n\n", b"\r\n\r\n")
 #: An answer that is not streamed, or one event of a stream, larger than this is refused: it is
 #: a broken backend, and memory is to stay flat.
 MAX_PART_BYTES = 64 * 1024 * 1024
+#: A prompt of fewer tokens says little of how fast prompts are read.
+_MEASURABLE_TOKENS = 256
 #: Bytes that may wait for a slow client before the backend is made to wait too.
 _HIGH_WATER_BYTES = 256 * 1024
 _DRAIN_POLL_S = 0.02
@@ -66,6 +68,8 @@ class Answer:
         self.error: BackendGoneError | None = None
         #: Tokens as the backend counted them, once it said so.
         self.usage: dict[str, Any] | None = None
+        #: How fast it read the prompt, where it says so (llama.cpp does).
+        self.prefill_tokens_per_s: float | None = None
         #: The client was sent an event stream, whatever became of it.
         self.streaming = False
         self.first_byte_at: float | None = None
@@ -143,6 +147,13 @@ class Answer:
     def whole(self) -> bytes:
         """The body of an answer that is not an event stream."""
         return b"".join(self._whole)
+
+    def note_usage(self, value: Mapping[str, Any]) -> None:
+        """Remember what the backend says of tokens and speed."""
+        self.usage = value["usage"]
+        timings = value.get("timings")
+        if isinstance(timings, dict) and timings.get("prompt_n", 0) >= _MEASURABLE_TOKENS:
+            self.prefill_tokens_per_s = timings.get("prompt_per_second")
 
     def rewritten(self, answer: dict[str, Any]) -> dict[str, Any]:
         """A whole answer with the rewrite, if any, applied."""
@@ -246,9 +257,8 @@ class Answer:
         value = self._parsed(event)
         if value is None:
             return event
-        usage = value.get("usage")
-        if isinstance(usage, dict):
-            self.usage = usage
+        if isinstance(value.get("usage"), dict):
+            self.note_usage(value)
             if not value.get("choices") and not self._wants_usage:
                 return b""
         return _encode(self._rewrite.event(value)) if self._rewrite else event

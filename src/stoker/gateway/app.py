@@ -6,25 +6,50 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import aiohttp
 import orjson
 from aiohttp import web
 
+from stoker import __version__
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import errors, requests
+from stoker.gateway.answer import Answer
 from stoker.gateway.exchange import Ask, Exchange, observe_first_byte
+from stoker.gateway.fitting import FitSettings, Fitter, Prepared
 from stoker.gateway.keys import Keys
 from stoker.gateway.metrics import Metrics
 from stoker.gateway.pool import Pool, Upstream
 from stoker.gateway.requests import BadRequestError
+from stoker.tokens import ContextLengthExceededError
 
 _log = logging.getLogger("stoker.gateway")
 
 #: Silence after which a stream gets a comment. Proxies commonly cut at 60 s, clients at 300 s.
 KEEP_ALIVE_S = 15.0
 
+#: What a load balancer asks without a key. It tells nothing of models or users.
+_OPEN_PATHS = frozenset({"/health", "/ready"})
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One backend, what it serves, and how its requests are fitted and limited."""
+
+    backend: Backend
+    models: Sequence[ServedModel]
+    fit: FitSettings = field(default_factory=FitSettings)
+    #: Requests sent to it at the same time; more wait their turn here. ``None`` sends all.
+    max_concurrent: int | None = None
+
+    def upstream(self) -> Upstream:
+        """A place in the pool for it."""
+        return Upstream(self.backend, self.models, self.max_concurrent)
 
 
 class Gateway:
@@ -36,12 +61,22 @@ class Gateway:
         self._draining = False
         self._keys = keys or Keys({})
         self._exchange = Exchange(self.pool, self.metrics)
+        self._fitters: dict[str, Fitter] = {}
+        # One thread: counting is the tokenizer's work, which is quick when nobody shares its core.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="count")
+        self._http: aiohttp.ClientSession | None = None
 
-    def serve(
-        self, backend: Backend, models: Sequence[ServedModel], max_concurrent: int | None = None
-    ) -> None:
-        """Send requests to this one backend from now on."""
-        self.pool.replace([Upstream(backend, models, max_concurrent)])
+    def serve(self, served: Sequence[Served]) -> None:
+        """Send requests to these backends from now on; running requests end where they are."""
+        self.pool.replace([s.upstream() for s in served])
+        # The models of one name are one model: the first backend that serves it counts for all.
+        self._fitters = {}
+        for s in served:
+            for model in s.models:
+                if model.id not in self._fitters:
+                    self._fitters[model.id] = Fitter(
+                        model, s.backend, s.fit, self.metrics, self._worker
+                    )
 
     async def drain(self, within_s: float) -> None:
         """Take no more requests, and wait for the answers that are under way."""
@@ -69,26 +104,34 @@ class Gateway:
         app.router.add_post("/v1/embeddings", self._pass_on)
         app.router.add_post("/v1/responses", self._pass_on)
         app.router.add_post("/v1/messages", self._pass_on)
+        app.router.add_post("/fit", self._show_fit)
+        app.router.add_post("/tokenize", self._tokenize)
+        app.router.add_get("/info", self._info)
         return app
 
     async def _background(self, _: web.Application) -> AsyncIterator[None]:
         keeper = asyncio.create_task(self._exchange.keep_alive(KEEP_ALIVE_S))
-        yield
+        async with aiohttp.ClientSession() as http:
+            self._http = http
+            yield
         keeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await keeper
         self.pool.replace([])
+        self._worker.shutdown(wait=False, cancel_futures=True)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check the key; put every error into OpenAI's format."""
         try:
-            if request.path.startswith("/v1/"):
+            if request.path not in _OPEN_PATHS:
                 holder = self._keys.holder(request.headers.get("Authorization"))
                 if holder is None:
                     return errors.unauthorized()
                 request["client"] = holder
             return await handler(request)
+        except ContextLengthExceededError as long:
+            return errors.response(400, str(long), code=long.code, param="messages")
         except BadRequestError as bad:
             return errors.response(bad.status, str(bad), code=bad.code, param=bad.param)
         except web.HTTPRequestEntityTooLarge:
@@ -117,41 +160,107 @@ class Gateway:
 
     async def _list_models(self, _: web.Request) -> web.Response:
         entries = [_entry(model) for model in self.pool.models().values()]
-        body = orjson.dumps({"object": "list", "data": entries})
-        return web.Response(body=body, content_type="application/json")
+        return _json({"object": "list", "data": entries})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = requests.parse(await request.read())
         requests.check_chat(body)
-        return await self._answer(request, body)
+        if self._draining or not self.pool.upstreams:
+            return errors.not_ready()
+        fitter = self._fitter(body)
+        wants_fit = request.headers.get("x-stoker-fit", "").lower() != "off"
+        prepared = await fitter.prepare(self._client(), body, fit=wants_fit)
+        response, answer = await self._answer(request, fitter.model.id, prepared)
+        if answer is not None and answer.usage is not None:
+            fitter.learn(prepared, answer.usage, answer.prefill_tokens_per_s)
+        if prepared.rewrite is not None and prepared.rewrite.found:
+            self.metrics.tool_calls.labels(fitter.model.id).inc(prepared.rewrite.found)
+        return response
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         body = requests.parse(await request.read())
         requests.check_common(body)
-        return await self._answer(request, body)
-
-    async def _answer(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         if self._draining or not self.pool.upstreams:
             return errors.not_ready()
-        began = asyncio.get_running_loop().time()
         model = requests.choose_model(body, self.pool.models())
-        ask = _ask(model, request, body)
+        return (await self._answer(request, model, Prepared(body)))[0]
+
+    async def _answer(
+        self, request: web.Request, model: str, prepared: Prepared
+    ) -> tuple[web.StreamResponse, Answer | None]:
+        began = asyncio.get_running_loop().time()
         with self.metrics.in_flight.track_inprogress():
-            response, answer = await self._exchange.send(request, ask)
+            response, answer = await self._exchange.send(request, _ask(model, request, prepared))
         self.metrics.requests.labels(request.path, model, response.status).inc()
         if answer is not None:
             observe_first_byte(self.metrics, model, answer, began)
             self._note_usage(model, answer.usage)
-        return response
+        return response, answer
 
     def _note_usage(self, model: str, usage: Mapping[str, Any] | None) -> None:
         for kind in ("prompt_tokens", "completion_tokens"):
-            tokens = usage.get(kind) if usage else None
-            if isinstance(tokens, int):
-                self.metrics.tokens.labels(model, kind).inc(tokens)
+            count = usage.get(kind) if usage else None
+            if isinstance(count, int):
+                self.metrics.tokens.labels(model, kind).inc(count)
+
+    async def _show_fit(self, request: web.Request) -> web.Response:
+        """What would be cut of a chat request, and nothing sent to any backend."""
+        body = requests.parse(await request.read())
+        requests.check_chat(body)
+        prepared = await self._fitter(body).prepare(self._client(), body)
+        return _json(
+            {
+                "fit": prepared.header or "none",
+                "prompt_tokens": prepared.prompt_tokens,
+                "max_tokens": prepared.max_tokens,
+                "cuts": asdict(prepared.cuts),
+            }
+        )
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        """Exact counts of a prompt, a batch of prompts, or messages with tools."""
+        body = requests.parse(await request.read())
+        fitter = self._fitter(body)
+        window = fitter.model.max_model_len
+        if "messages" in body:
+            requests.check_chat(body)
+            count = await fitter.count_request(self._client(), body)
+            return _json({"count": count, "max_model_len": window})
+        texts = requests.texts(body)
+        counts = await fitter.count_texts(self._client(), texts)
+        if isinstance(body["prompt"], str):
+            return _json({"count": counts[0], "max_model_len": window})
+        return _json({"counts": list(counts), "max_model_len": window})
+
+    async def _info(self, _: web.Request) -> web.Response:
+        """What runs here, for people and editors."""
+        backends = [
+            {"engine": u.backend.engine, "models": list(u.models), "up": u.usable}
+            for u in self.pool.upstreams
+        ]
+        models = [
+            {**_entry(f.model), "prefill_tokens_per_s": f.prefill_tokens_per_s}
+            for f in self._fitters.values()
+        ]
+        return _json(
+            {"server": "stoker", "version": __version__, "backends": backends, "models": models}
+        )
+
+    def _fitter(self, body: Mapping[str, Any]) -> Fitter:
+        return self._fitters[requests.choose_model(body, self._fitters)]
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            raise RuntimeError("the gateway's application is not running")
+        return self._http
 
 
-def _ask(model: str, request: web.Request, body: dict[str, Any]) -> Ask:
+def _json(value: Any) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type="application/json")
+
+
+def _ask(model: str, request: web.Request, prepared: Prepared) -> Ask:
+    body = prepared.request
     streamed = bool(body.get("stream"))
     options = body.get("stream_options") or {}
     wants_usage = bool(options.get("include_usage"))
@@ -165,6 +274,8 @@ def _ask(model: str, request: web.Request, body: dict[str, Any]) -> Ask:
         body=sent,
         streamed=streamed,
         wants_usage=wants_usage,
+        rewrite=prepared.rewrite,
+        headers={"x-stoker-fit": prepared.header} if prepared.header else {},
     )
 
 

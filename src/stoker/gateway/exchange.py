@@ -177,7 +177,7 @@ class Exchange:
             _log.warning("a backend answered %d with a body that is not JSON", answer.status)
             return errors.backend_failed()
         if isinstance(value, dict) and isinstance(value.get("usage"), dict):
-            answer.usage = value["usage"]
+            answer.note_usage(value)
         body = answer.whole
         if ask.rewrite is not None and isinstance(value, dict):
             body = orjson.dumps(answer.rewritten(value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -54,6 +54,15 @@ def check_chat(request: dict[str, Any]) -> None:
     check_common(request)
 
 
+def texts(request: dict[str, Any]) -> list[str]:
+    """The prompts of a request to count: one text, or a list of them."""
+    prompt = request.get("prompt")
+    found = [prompt] if isinstance(prompt, str) else prompt
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise _wrong("prompt", "a text or a list of texts; or send messages")
+    return found
+
+
 def check_common(request: dict[str, Any]) -> None:
     """Raise ``BadRequestError`` where a field that all completions share has the wrong type."""
     for name in ("max_tokens", "max_completion_tokens"):
@@ -69,7 +78,7 @@ def check_common(request: dict[str, Any]) -> None:
         raise _wrong("stream_options", "an object")
 
 
-def choose_model(request: dict[str, Any], served: Iterable[str]) -> str:
+def choose_model(request: Mapping[str, Any], served: Iterable[str]) -> str:
     """The model that the request means; with one model served, a request may leave it out."""
     names = list(served)
     wanted = request.get("model")

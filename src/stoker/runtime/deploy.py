@@ -175,8 +175,8 @@ def follow(deployment: Deployment) -> Iterator[Deployment]:
         if time.monotonic() > deadline and not _alive(latest):
             raise StokerError(
                 "The supervisor ended before the engine was ready.",
-                "It was killed, or this machine can't run it.",
-                f"See {paths.log_dir()} for its last words.",
+                _last_words() or "It was killed, or this machine can't run it.",
+                f"See {paths.log_dir()} for all that it said.",
             )
         time.sleep(_POLL_S)
 
@@ -227,6 +227,15 @@ def _wait_gone(deployment: Deployment) -> None:
     while deployment.running and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     processes.end(deployment.supervisor, grace_s=1.0)
+
+
+def _last_words() -> str:
+    """The last line that a supervisor which ended at once has written."""
+    try:
+        said = (paths.log_dir() / "supervisor.err").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+    return f"It says: {said.splitlines()[-1]}." if said else ""
 
 
 def _alive(deployment: Deployment | None) -> bool:

@@ -22,7 +22,8 @@ from filelock import Timeout
 from stoker import engines
 from stoker.engines import Backend, ContainerLaunch
 from stoker.errors import StokerError
-from stoker.gateway import Gateway
+from stoker.gateway import FitSettings, Gateway, Served
+from stoker.planning import Plan
 from stoker.runtime import history, logs, ports, state
 from stoker.runtime.arguments import corrected
 from stoker.runtime.diagnose import Reader
@@ -246,7 +247,7 @@ class Supervisor:
         """Let requests through."""
         backend = self._running().run.backend
         models = await self._engine.discover(http, backend)
-        self._gateway.serve(backend, models)
+        self._gateway.serve([Served(backend, models, _fit_settings(self._now.plan))])
         self._log.info("ready: %s", ", ".join(m.id for m in models))
 
     async def _until_exit(self, http: aiohttp.ClientSession) -> bool:
@@ -318,6 +319,15 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+
+
+def _fit_settings(plan: Plan) -> FitSettings:
+    """Fit for time where the plan expects to read slowly: that is on a CPU."""
+    return FitSettings(
+        max_prompt_tokens="auto" if plan.argument("n_gpu_layers") == 0 else None,
+        prefill_tokens_per_s=plan.prefill_tokens_per_s,
+        tokenizer=plan.model.path,
+    )
 
 
 def serve(deployment: Deployment, on_change: Callable[[Deployment], None] | None = None) -> int:

@@ -1,0 +1,357 @@
+"""Make requests fit the model that answers them: count where it matters, cut where it must be.
+
+The tokens room decides; this module gives it what it needs to know of one backend, keeps the work
+off the event loop, and learns from the counts that come back with each answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+
+from stoker import engines, tokens
+from stoker.engines import Backend, ServedModel
+from stoker.errors import StokerError
+from stoker.gateway.calls import TextCalls
+from stoker.gateway.metrics import Metrics
+
+_log = logging.getLogger("stoker.gateway")
+T = TypeVar("T")
+
+#: Room in the time budget: prefill slows down as the prompt grows, and its speed is an estimate.
+_TIME_SHARE = 0.8
+#: A prompt limit that follows a measured speed moves in steps, so that it stays the same from
+#: turn to turn and the engine's prefix cache goes on hitting.
+_LIMIT_STEP_TOKENS = 256
+_SPEED_CHANGED = 1.5
+#: The offer of tools that ``emulate`` writes, apart from the tools themselves.
+_OFFER_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How requests are fitted. ``max_prompt_tokens`` may be a number, ``auto`` or ``None``."""
+
+    enabled: bool = True
+    max_prompt_tokens: int | str | None = None
+    first_token_target_s: float = 30.0
+    #: Expected prefill speed, until one is measured.
+    prefill_tokens_per_s: float | None = None
+    #: A GGUF file or a folder with ``tokenizer.json`` to count with, here and at once.
+    tokenizer: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request as it is sent, and what is to be done with its answer."""
+
+    request: Mapping[str, Any]
+    header: str | None = None
+    #: What the prompt was counted to be; ``None`` where it surely fits and was not counted.
+    prompt_tokens: int | None = None
+    max_tokens: int | None = None
+    cuts: tokens.Cuts = field(default_factory=tokens.Cuts)
+    rewrite: TextCalls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _CountsHere:
+    """``tokens.Counts`` with a tokenizer in this process, of requests as they are sent."""
+
+    tokenizer: tokens.LocalTokenizer
+    as_sent: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    correction: Callable[[], tokens.Correction]
+
+    def count_strings(self, texts: Sequence[str]) -> list[int]:
+        """The tokens of each text."""
+        return self.tokenizer.count_strings(texts)
+
+    def count_request(self, request: Mapping[str, Any]) -> int:
+        """The tokens of the whole prompt."""
+        sent = self.as_sent(request)
+        return self.tokenizer.count_request(sent) + self.correction().of(sent)
+
+
+class Fitter:
+    """Counts and fits for one model as one backend serves it."""
+
+    def __init__(
+        self,
+        model: ServedModel,
+        backend: Backend,
+        settings: FitSettings,
+        metrics: Metrics,
+        worker: ThreadPoolExecutor,
+    ) -> None:
+        self.model = model
+        self._backend = backend
+        self._settings = settings
+        self._metrics = metrics
+        self._worker = worker
+        #: Counts without asking the server; ``None`` where that would not be exact.
+        self._here: _CountsHere | None = None
+        self._calibration: tokens.Calibration | None = None
+        self._overheads = tokens.Overheads()
+        self._correction = tokens.Correction()
+        self._ready: asyncio.Task[None] | None = None
+        self._prefill_tokens_per_s = settings.prefill_tokens_per_s
+        self._timed_limit = self._limit_for_time()
+
+    async def prepare(
+        self, http: aiohttp.ClientSession, request: dict[str, Any], *, fit: bool = True
+    ) -> Prepared:
+        """The request, fitted and with its tools offered in a way that the model understands.
+
+        Raises ``ContextLengthExceededError`` where it can't be made to fit.
+        """
+        rewrite = _calls_in_text(request)
+        if not (fit and self._settings.enabled and self.model.max_model_len):
+            return Prepared(self._as_sent(request), rewrite=rewrite)
+        limit = self._prompt_limit()
+        asked = tokens.asked_max_tokens(request)
+        budget = tokens.budget_for(self.model.max_model_len, asked, max_prompt_tokens=limit)
+        overheads = self._overheads_of(request)
+        bound = tokens.prompt_bound(request, overheads)
+        if bound is not None and _surely_fits(bound, asked, budget):
+            return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
+        await self._get_ready(http)
+        steps = tokens.fit(request, budget, overheads=overheads, calibration=self._calibration)
+        fitted = await self._drive(http, steps)
+        self._note(fitted)
+        return Prepared(
+            self._as_sent(fitted.request),
+            header=fitted.header(),
+            prompt_tokens=fitted.prompt_tokens,
+            max_tokens=fitted.max_tokens,
+            cuts=fitted.cuts,
+            rewrite=rewrite,
+        )
+
+    @property
+    def prefill_tokens_per_s(self) -> float | None:
+        """How fast the backend reads a prompt: as measured, or as the plan predicts."""
+        return self._prefill_tokens_per_s
+
+    async def count_request(self, http: aiohttp.ClientSession, request: Mapping[str, Any]) -> int:
+        """The exact prompt tokens of a chat request."""
+        await self._get_ready(http)
+        return await self._drive(http, _one_count(request))
+
+    async def count_texts(self, http: aiohttp.ClientSession, texts: Sequence[str]) -> Sequence[int]:
+        """The exact tokens of each text by itself."""
+        await self._get_ready(http)
+        here = self._here
+        if here is not None:
+            return await self._in_worker(lambda: here.count_strings(texts))
+        return await engines.get(self._backend.engine).count_texts(
+            http, self._backend, self.model.id, texts
+        )
+
+    def learn(self, prepared: Prepared, usage: Mapping[str, Any], prefill: float | None) -> None:
+        """Compare the count before with the backend's after; remember how fast it reads."""
+        used = usage.get("prompt_tokens")
+        if prepared.prompt_tokens is not None and isinstance(used, int):
+            reconciled = tokens.Reconciled(prepared.prompt_tokens, used)
+            if not reconciled.is_exact:
+                self._metrics.mismatches.labels(self.model.id).inc()
+                _log.warning(
+                    "%s: counted %d prompt tokens, the backend counted %d",
+                    self.model.id,
+                    prepared.prompt_tokens,
+                    used,
+                )
+                self._correction = self._correction.learn(prepared.request, reconciled)
+        if prefill is not None:
+            self._learn_speed(prefill)
+
+    # How the prompt's limit follows the time that is given
+
+    def _prompt_limit(self) -> int | None:
+        wanted = self._settings.max_prompt_tokens
+        return wanted if isinstance(wanted, int) else self._timed_limit if wanted else None
+
+    def _limit_for_time(self) -> int | None:
+        speed = self._prefill_tokens_per_s
+        if speed is None:
+            return None
+        target_s = self._settings.first_token_target_s * _TIME_SHARE
+        limit = tokens.prompt_tokens_for_time(speed, target_s)
+        return max(_LIMIT_STEP_TOKENS * 2, limit // _LIMIT_STEP_TOKENS * _LIMIT_STEP_TOKENS)
+
+    def _learn_speed(self, measured: float) -> None:
+        known = self._prefill_tokens_per_s
+        changed = known is None or not 1 / _SPEED_CHANGED < measured / known < _SPEED_CHANGED
+        if changed:
+            self._prefill_tokens_per_s = measured
+            self._timed_limit = self._limit_for_time()
+
+    # Counting
+
+    async def _get_ready(self, http: aiohttp.ClientSession) -> None:
+        """Read the tokenizer and measure the template, once, when it is first needed."""
+        if self._ready is None or (self._ready.done() and self._ready.exception()):
+            self._ready = asyncio.create_task(self._measure(http))
+        await asyncio.shield(self._ready)
+
+    async def _measure(self, http: aiohttp.ClientSession) -> None:
+        path = self._settings.tokenizer
+        if path is not None:
+            local = await self._in_worker(lambda: _load(path))
+            if local is not None and await self._agrees(http, local):
+                self._here = _CountsHere(local, self._as_sent, lambda: self._correction)
+                self._overheads = _overheads_of(local)
+        self._calibration = await self._drive(http, tokens.calibrate())
+
+    async def _agrees(self, http: aiohttp.ClientSession, local: tokens.LocalTokenizer) -> bool:
+        """Whether the tokenizer here counts as the server does, on what tells templates apart."""
+        speaker = engines.get(self._backend.engine)
+        for probe in _PROBES:
+            request = self._as_sent({**probe, "model": self.model.id})
+            try:
+                there = await speaker.count(http, self._backend, request)
+            except (aiohttp.ClientError, NotImplementedError, asyncio.TimeoutError):
+                continue  # a server that can't count can't disagree
+            try:
+                here = await self._in_worker(partial(local.count_request, request))
+            except tokens.TokenizerError:
+                return False
+            if here != there:
+                _log.info("%s: its server counts %d where we count %d", self.model.id, there, here)
+                return False
+        return True
+
+    async def _drive(self, http: aiohttp.ClientSession, steps: tokens.Steps[T]) -> T:
+        here = self._here
+        if here is not None:
+            return await self._in_worker(lambda: tokens.drive(steps, here))
+        return await tokens.drive_async(steps, lambda ask: self._answer(http, ask))
+
+    async def _answer(self, http: aiohttp.ClientSession, ask: tokens.Ask) -> Sequence[int]:
+        """Answer what the fitter asks, here where it can be, else by asking the server."""
+        if isinstance(ask, tokens.CountStrings):
+            return tokens.estimate_strings(ask.texts)
+        request = self._as_sent({**ask.request, "model": self.model.id})
+        counted = await engines.get(self._backend.engine).count(http, self._backend, request)
+        return [counted + self._correction.of(request)]
+
+    # The request's two forms
+
+    def _as_sent(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The request as the backend gets it: with tools in the prompt where it takes none."""
+        if self.model.tools == "none" and _speaks_of_tools(request):
+            return tokens.tools.emulate(request)
+        return engines.get(self._backend.engine).adapt(request)
+
+    def _overheads_of(self, request: Mapping[str, Any]) -> tokens.Overheads:
+        if self.model.tools == "none" and request.get("tools"):
+            return replace(self._overheads, base=self._overheads.base + _OFFER_BYTES)
+        return self._overheads
+
+    def _note(self, fitted: tokens.Fit) -> None:
+        if not fitted.cuts.any:
+            return
+        for step, happened in _steps_of(fitted.cuts).items():
+            if happened:
+                self._metrics.fits.labels(self.model.id, step).inc()
+        _log.info("fitted a request for %s: %s", self.model.id, fitted.header())
+
+    async def _in_worker(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+def _surely_fits(bound: int, asked: int | None, budget: tokens.Budget) -> bool:
+    """Whether a prompt of at most ``bound`` tokens needs neither counting nor a clamp."""
+    return bound <= budget.prompt_tokens and bound + (asked or 0) <= budget.max_model_len
+
+
+def _one_count(request: Mapping[str, Any]) -> tokens.Steps[int]:
+    (count,) = yield tokens.CountRequest(request)
+    return count
+
+
+def _overheads_of(local: tokens.LocalTokenizer) -> tokens.Overheads:
+    if local.template is None:
+        return tokens.Overheads()
+    return tokens.overheads_of(local.template.source)
+
+
+def _steps_of(cuts: tokens.Cuts) -> dict[str, bool]:
+    return {
+        "tools": bool(cuts.tools_dropped),
+        "results": bool(cuts.results_shortened),
+        "messages": bool(cuts.messages_dropped),
+        "system": bool(cuts.system_chars_cut),
+        "schemas": not cuts.tools_dropped,
+    }
+
+
+def _load(path: Path) -> tokens.LocalTokenizer | None:
+    read = tokens.LocalTokenizer.from_folder if path.is_dir() else tokens.LocalTokenizer.from_gguf
+    try:
+        return read(path)
+    except (StokerError, OSError) as error:
+        _log.info("no tokenizer to count with here: %s", error)
+        return None
+
+
+def _speaks_of_tools(request: Mapping[str, Any]) -> bool:
+    if request.get("tools"):
+        return True
+    return any(
+        message.get("tool_calls") or message.get("role") == "tool"
+        for message in request.get("messages") or ()
+    )
+
+
+def _calls_in_text(request: Mapping[str, Any]) -> TextCalls | None:
+    tools = request.get("tools")
+    return TextCalls(tools) if tools and request.get("tool_choice") != "none" else None
+
+
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "read_file",
+        "description": 'Read a file: its "text" <as is> & whole.',
+        "parameters": {
+            "type": "object",
+            "properties": {"path": {"type": "string", "description": "Where it is – “here”."}},
+            "required": ["path"],
+        },
+    },
+}
+_CALL = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "read_file", "arguments": '{"path": "src/größe.py"}'},
+}
+#: Requests that show whether two templates render alike: system prompt, turns, tools, results.
+_PROBES: tuple[dict[str, Any], ...] = (
+    {"messages": [{"role": "user", "content": "What does größe.py do?\n\n\tTell me."}]},
+    {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": "Hello!  How can I help?"},
+            {"role": "user", "content": "Write `x = 1`."},
+        ]
+    },
+    {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "What does it do?"},
+            {"role": "assistant", "content": "", "tool_calls": [_CALL]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "def größe(): ...\n"},
+            {"role": "user", "content": "Thanks."},
+        ],
+        "tools": [_TOOL],
+    },
+)
