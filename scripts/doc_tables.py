@@ -12,7 +12,7 @@ from typing import Any
 import typer.main
 
 from stoker.cli import COMMANDS, app
-from stoker.data import tomllib
+from stoker.data import table, tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
 Out = Callable[[str], None]
@@ -103,3 +103,17 @@ def _extension() -> tuple[dict[str, Any], dict[str, str]]:
 def _localised(text: str, texts: dict[str, str]) -> str:
     """VS Code's way: %name% stands for a text of package.nls.json."""
     return texts[text[1:-1]] if text.startswith("%") else text
+
+
+def failures(out: Out) -> None:
+    """Every failure that Stoker knows by its text: the symptom, what it means, what to do."""
+    out("| symptom | what it means | what to do |")
+    out("| --- | --- | --- |")
+    for cause in table("failures")["cause"]:
+        fix = _cell(cause["fixes"][-1])
+        more = f"[more]({cause['link']})"
+        out(f"| {_cell(cause['title'])} | {_cell(cause['cause'])} | {fix} {more} |")
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
