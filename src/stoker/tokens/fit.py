@@ -182,12 +182,12 @@ class _Cutter:
         self.is_timed = budget.prompt_tokens < budget.hard_prompt_tokens
         self.conversation: Conversation = read(request["messages"])
         self.tools: list[ToolForms] = [forms_of(tool) for tool in request.get("tools") or ()]
-        self._tool_bytes = [
-            sum(tool.text_bytes[n] for tool in self.tools) for n in range(MINIMAL + 1)
-        ]
+        sizes = [tool.text_bytes for tool in self.tools]
+        self._tool_bytes: list[int] = [sum(n) for n in zip(*sizes, strict=True)] or [0]
         self._tool_tokens: dict[int, list[int]] = {}
         self._tool_sizes: dict[tuple[int, int | None], int] = {}
         self._unit_tokens: list[int] = []
+        self._capped_tokens: dict[tuple[int, int], int] = {}
         self._head_tokens = 0
         self._candidates: Candidates | None = None
         self._kept: dict[int, frozenset[str]] = {}
@@ -266,6 +266,11 @@ class _Cutter:
 
     def _capped(self, index: int, cap: int) -> int:
         """Estimate a shortened unit from its length; it need not be counted again."""
+        if (index, cap) not in self._capped_tokens:
+            self._capped_tokens[index, cap] = self._estimate_capped(index, cap)
+        return self._capped_tokens[index, cap]
+
+    def _estimate_capped(self, index: int, cap: int) -> int:
         unit = self.conversation.units[index]
         messages = self.conversation.messages[unit.start : unit.end]
         before = sum(len(piece_of(message)) for message in messages)
