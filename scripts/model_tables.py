@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from stoker.host import GpuSpec, find_gpu
-from stoker.models import KnownModel, Variant, find_known_model, model_catalogue
-from stoker.planning import Fit, best_fit
+from stoker.host import Cpu, GpuSpec, Host, Memory, find_gpu
+from stoker.models import KnownModel, Purpose, Variant, find_known_model, model_catalogue
+from stoker.planning import Wishes, candidates_of, rank
 from stoker.planning.fits import runs
 from stoker.planning.precision import precision_of
 from stoker.planning.vllm_memory import (
@@ -147,25 +147,28 @@ LARGE = (
     "qwen3-coder-480b-a35b",
     "glm-5.2",
 )
-#: What people have, from the smallest to the largest.
+#: What people have, from the smallest to the largest: GPU, how many, GB of main memory.
 HARDWARE = (
-    ("RTX 3060 Laptop", 1),
-    ("RTX 4060 8GB", 1),
-    ("RTX 3060 12GB", 1),
-    ("RTX 4080", 1),
-    ("RTX 3090", 1),
-    ("RTX 4090", 1),
-    ("RTX 5090", 1),
-    ("RTX 3090", 2),
-    ("L40S", 1),
-    ("A100 40GB", 1),
-    ("H100", 1),
-    ("MI300X", 1),
-    ("H200", 8),
-    ("Apple M4 16GB", 1),
-    ("Apple M4 Max 64GB", 1),
-    ("GB10", 1),
+    (None, 0, 8),
+    (None, 0, 16),
+    (None, 0, 64),
+    ("RTX 4060 8GB", 1, 16),
+    ("RTX 4060 8GB", 1, 32),
+    ("RTX 3060 12GB", 1, 32),
+    ("RTX 4080", 1, 32),
+    ("RTX 4090", 1, 64),
+    ("RTX 5090", 1, 64),
+    ("RTX 3090", 2, 64),
+    ("L40S", 1, 128),
+    ("A100 40GB", 1, 128),
+    ("H100", 1, 256),
+    ("MI300X", 1, 256),
+    ("H200", 8, 2048),
+    ("Apple M4 16GB", 1, 16),
+    ("Apple M4 Max 64GB", 1, 64),
 )
+PURPOSES: tuple[Purpose, ...] = ("agent", "chat", "completion")
+GIB = 1024**3
 #: From the smallest machine to the largest: GPUs of one kind, and how many of them.
 MACHINES = (
     ("RTX 3060 12GB", 1),
@@ -185,44 +188,42 @@ MACHINES = (
 DEVELOPERS, TYPICAL_CONTEXT = 10, 32_768
 
 
-def hardware(context_tokens: int) -> str:
-    """For each machine, the largest models for agent mode that leave room for the context."""
+def hardware() -> str:
+    """What the planner takes first on each machine, for each purpose."""
     rows = []
-    for gpu, count in HARDWARE:
-        spec = find_gpu(gpu)
-        label = spec.label if count == 1 else f"{count} x {spec.label}"
-        dense = _largest(spec, count, context_tokens, "agent", mixture=False)
-        mixture = _largest(spec, count, context_tokens, "agent", mixture=True)
-        fill = _largest(spec, count, 8192, "completion", mixture=None)
-        rows.append([label, dense, mixture, fill])
-    head = ["machine", "agent mode: dense", "agent mode: mixture of experts", "completion"]
-    return markdown(head, rows)
+    for gpu, count, main_gb in HARDWARE:
+        spec = find_gpu(gpu) if gpu else None
+        rows.append(
+            [_machine(spec, count, main_gb)]
+            + [_first(spec, count, main_gb, purpose) for purpose in PURPOSES]
+        )
+    return markdown(["machine", *PURPOSES], rows)
 
 
-def _largest(
-    spec: GpuSpec, count: int, context_tokens: int, purpose: str, mixture: bool | None
-) -> str:
-    """The largest model with the purpose that fits; of two alike, the newer one."""
-    candidates = sorted(
-        (m for m in model_catalogue() if purpose in m.purposes and not m.avoid),
-        key=lambda m: (m.parameters, m.released or ""),
-        reverse=True,
+def _machine(spec: GpuSpec | None, count: int, main_gb: int) -> str:
+    if spec is None:
+        return f"no GPU, {main_gb} GB"
+    if spec.unified or spec.kind == "datacenter":
+        return f"{count} x {spec.label}" if count > 1 else spec.label
+    return (f"{count} x " if count > 1 else "") + f"{spec.label}, {main_gb} GB main memory"
+
+
+def _first(spec: GpuSpec | None, count: int, main_gb: int, purpose: Purpose) -> str:
+    """The first plan of ``rank`` for an imagined machine with nothing else running on it."""
+    memory = Memory(main_gb * GIB, int(0.9 * main_gb * GIB))
+    host = Host(
+        system="Darwin" if spec and spec.vendor == "apple" else "Linux",
+        arch="x86_64",
+        cpu=Cpu("imagined", cores=8, threads=16, avx2=True),
+        memory=memory,
+        gpus=tuple(spec.gpu(index) for index in range(count)) if spec else (),
     )
-    for model in candidates:
-        if mixture is not None and (model.architecture.experts is not None) != mixture:
-            continue
-        if model.architecture.num_attention_heads % count:
-            continue
-        fit = best_fit(model, spec, count, min(context_tokens, model.max_context_tokens))
-        if fit is not None:
-            return _described(model, fit)
-    return "none"
-
-
-def _described(model: KnownModel, fit: Fit) -> str:
-    form = fit.variant.file or fit.variant.format.upper()
-    speed = f", {fit.decode_tokens_per_s:.0f} tokens/s" if fit.decode_tokens_per_s else ""
-    return f"`{model.name}`, {form}{speed}"
+    candidates = candidates_of(model_catalogue())
+    plan = rank(host, candidates, Wishes(purpose=purpose), spec)[0]
+    form = (plan.model.quantization or "bf16").upper()
+    speed = f", {plan.decode_tokens_per_s:.0f} tokens/s" if plan.decode_tokens_per_s else ""
+    engine = {"vllm": "vLLM"}.get(plan.engine, plan.engine)
+    return f"`{plan.model.served_name}` {form}, {engine}, {context(plan.max_model_len)}{speed}"
 
 
 def fits_in(gpu: str) -> str:
