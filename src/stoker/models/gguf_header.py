@@ -86,9 +86,10 @@ class GgufHeader:
 class _Cursor:
     """Reads values from bytes in order. Every length is held against what is left to read."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, max_kept_array: int) -> None:
         self.data = data
         self.at = 0
+        self.max_kept_array = max_kept_array
 
     def number(self, form: struct.Struct) -> Any:
         if self.at + form.size > len(self.data):
@@ -135,7 +136,7 @@ class _Cursor:
         kind, count = self.number(_U32), self.number(_U64)
         if count > MAX_HEADER_BYTES:
             raise _DamagedError(f"an array claims {count:,} values")
-        if count <= MAX_KEPT_ARRAY:
+        if count <= self.max_kept_array:
             return count, [self.value(kind) for _ in range(count)]
         if kind == _STRING:
             self.skip_texts(count)
@@ -146,15 +147,19 @@ class _Cursor:
         return count, None
 
 
-def read(source: Readable, where: str, size: int) -> GgufHeader:
+def read(
+    source: Readable, where: str, size: int, *, max_kept_array: int = MAX_KEPT_ARRAY
+) -> GgufHeader:
     """The header at the start of ``source``, a GGUF file of ``size`` bytes called ``where``.
+
+    Arrays longer than ``max_kept_array`` are only counted.
 
     Raises ``StokerError`` for a file that is not GGUF, is damaged, or ends too early.
     """
     data = source.read(FIRST_READ_BYTES)
     while True:
         try:
-            header = parse(data)
+            header = parse(data, max_kept_array)
             break
         except _DamagedError as error:
             raise StokerError(
@@ -174,9 +179,9 @@ def read(source: Readable, where: str, size: int) -> GgufHeader:
     return header
 
 
-def parse(data: bytes) -> GgufHeader:
+def parse(data: bytes, max_kept_array: int = MAX_KEPT_ARRAY) -> GgufHeader:
     """The header in the first bytes of a GGUF file. Every count is checked before it is used."""
-    cursor = _Cursor(data)
+    cursor = _Cursor(data, max_kept_array)
     if data[:4] != MAGIC[: len(data)]:
         raise _DamagedError("it does not start with the letters GGUF")
     cursor.skip(4)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import mmap
-import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
 
+from stoker.models import gguf_header
 from stoker.tokens.errors import TokenizerError
 
-#: GGUF value types (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
-_SCALARS = dict(zip((*range(8), 10, 11, 12), "BbHhIif?Qqd", strict=True))
-_STRING, _ARRAY = 8, 9
-_MAGIC = b"GGUF"
+#: More tokens, or merges, than any vocabulary has: Gemma's has 262,144.
+_MAX_TOKENS = 4_000_000
 #: Kinds of token: control tokens and those that a user defined are matched before anything else.
 _CONTROL, _USER_DEFINED = 3, 4
 
@@ -77,12 +73,13 @@ def _pre_tokenizer(pre: str) -> pre_tokenizers.PreTokenizer:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Read the vocabulary of the GGUF file at ``path``; raises ``TokenizerError``."""
+    """Read the vocabulary of the GGUF file at ``path``; raises ``StokerError``."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            header = _Header(data).read()
-    except (OSError, ValueError, struct.error, UnicodeDecodeError) as error:
-        raise TokenizerError(f"{path} has no readable GGUF header.", str(error)) from error
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            header = gguf_header.read(file, path.name, size, max_kept_array=_MAX_TOKENS).metadata
+    except OSError as error:
+        raise TokenizerError(f"{path} cannot be read.", str(error)) from error
     if header.get("tokenizer.ggml.model") != "gpt2":
         raise TokenizerError(
             f"{path.name} has no byte-level BPE vocabulary.",
@@ -103,43 +100,3 @@ def read_vocabulary(path: Path) -> Vocabulary:
         chat_template=header.get("tokenizer.chat_template"),
         special_tokens=special,
     )
-
-
-class _Header:
-    """Reads the key-value part of a GGUF file. It is a few megabytes; the tensors follow it."""
-
-    def __init__(self, data: mmap.mmap) -> None:
-        self.data = data
-        self.offset = 0
-
-    def read(self) -> dict[str, Any]:
-        if self.data[:4] != _MAGIC:
-            raise ValueError("it does not begin with GGUF")
-        self.offset = 8
-        self._number("Q")
-        return {self._text(): self._value(self._number("I")) for _ in range(self._number("Q"))}
-
-    def _number(self, code: str) -> Any:
-        (value,) = struct.unpack_from(f"<{code}", self.data, self.offset)
-        self.offset += struct.calcsize(f"<{code}")
-        return value
-
-    def _text(self) -> str:
-        length = self._number("Q")
-        start = self.offset
-        self.offset += length
-        return self.data[start : self.offset].decode("utf-8")
-
-    def _value(self, kind: int) -> Any:
-        if kind == _STRING:
-            return self._text()
-        if kind in _SCALARS:
-            return self._number(_SCALARS[kind])
-        if kind != _ARRAY:
-            raise ValueError(f"it has a value of unknown type {kind}")
-        item, count = self._number("I"), self._number("Q")
-        if item in _SCALARS:
-            values = struct.unpack_from(f"<{count}{_SCALARS[item]}", self.data, self.offset)
-            self.offset += struct.calcsize(f"<{count}{_SCALARS[item]}")
-            return list(values)
-        return [self._value(item) for _ in range(count)]

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.fixtures.agent import agent_request, growing_conversation
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
 
+from stoker.errors import StokerError
 from stoker.tokens import LocalTokenizer, TokenizerError
 from stoker.tokens.gguf_vocab import LLAMA3_REGEX, QWEN2_REGEX
 
@@ -137,8 +139,10 @@ def _write_gguf(path: Path, tokenizer: Tokenizer, pre: str, model: str = "gpt2")
     writer.add_token_merges([" ".join(merge) for merge in state["model"]["merges"]])
     writer.add_eos_token_id(vocabulary["<|im_end|>"])
     writer.add_chat_template(TEMPLATE + "{{ eos_token }}")
+    writer.add_tensor("output_norm.weight", np.zeros(32, dtype=np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
     writer.close()
 
 
@@ -168,7 +172,7 @@ def test_a_vocabulary_that_is_not_known_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(content)
-    with pytest.raises(TokenizerError):
+    with pytest.raises(StokerError):
         LocalTokenizer.from_gguf(path)
 
 
