@@ -57,14 +57,14 @@ def rank(
     """
     check(wishes)
     _check_engine(host, wishes, gpu)
-    plans: list[Plan] = []
-    problems: list[StokerError] = []
-    for candidate in _suitable(candidates, wishes):
-        for planned in _plans(host, candidate, wishes, gpu):
-            if isinstance(planned, Plan):
-                plans.append(planned)
-            else:
-                problems.append(planned)
+    suitable = list(_suitable(candidates, wishes))
+    # llama.cpp shares one cache among few slots: for many users vLLM's paging is what is wanted,
+    # and llama.cpp only where that runs nothing of what is offered.
+    many = wishes.users > _LLAMA_USERS or (gpu is not None and gpu.kind == "datacenter")
+    first = [c for c in suitable if not _is_gguf(c)] if many and _vllm_runs(host, gpu) else suitable
+    plans, problems = _planned(host, first, wishes, gpu)
+    if not plans and first != suitable:
+        plans, problems = _planned(host, suitable, wishes, gpu)
     if not plans:
         raise _nothing_fits(problems, wishes)
     return _ordered(plans)
@@ -73,7 +73,9 @@ def rank(
 def candidates_of(catalogue: Sequence[KnownModel]) -> list[Candidate]:
     """Every form of every model of the catalogue, as it would be fetched from the hub."""
     return [
-        Candidate(known.model(variant), known) for known in catalogue for variant in known.weights
+        Candidate(known.model(variant), known, variant.made_for)
+        for known in catalogue
+        for variant in known.weights
     ]
 
 
@@ -92,32 +94,28 @@ def _suitable(candidates: Sequence[Candidate], wishes: Wishes) -> Iterator[Candi
             yield candidate
 
 
-def _plans(
-    host: Host, candidate: Candidate, wishes: Wishes, gpu: GpuSpec | None
-) -> Iterator[Plan | StokerError]:
-    """The candidate on each engine that can run it here, or why it cannot."""
-    for engine in _engines(host, candidate, wishes, gpu):
+def _planned(
+    host: Host, candidates: Sequence[Candidate], wishes: Wishes, gpu: GpuSpec | None
+) -> tuple[list[Plan], list[StokerError]]:
+    """The candidates that can run here, and why the others cannot."""
+    plans: list[Plan] = []
+    problems: list[StokerError] = []
+    for candidate in candidates:
+        engine = llama_plan.ENGINE if _is_gguf(candidate) else vllm_plan.ENGINE
+        if wishes.engine not in (None, engine):
+            continue
         try:
-            if engine == vllm_plan.ENGINE and gpu is not None:
-                yield vllm_plan.plan_vllm(host, gpu, candidate, wishes)
-            else:
-                yield llama_plan.plan_llama(host, candidate, wishes, gpu)
+            if engine == llama_plan.ENGINE:
+                plans.append(llama_plan.plan_llama(host, candidate, wishes, gpu))
+            elif gpu is not None and _vllm_runs(host, gpu):
+                plans.append(vllm_plan.plan_vllm(host, gpu, candidate, wishes))
         except StokerError as problem:
-            yield problem
+            problems.append(problem)
+    return plans, problems
 
 
-def _engines(
-    host: Host, candidate: Candidate, wishes: Wishes, gpu: GpuSpec | None
-) -> tuple[str, ...]:
-    engine = llama_plan.ENGINE if candidate.model.format == "gguf" else vllm_plan.ENGINE
-    if wishes.engine is not None:
-        return (engine,) if engine == wishes.engine else ()
-    if engine == vllm_plan.ENGINE:
-        return (engine,) if _vllm_runs(host, gpu) else ()
-    serves_many = wishes.users > _LLAMA_USERS or (gpu is not None and gpu.kind == "datacenter")
-    # llama.cpp shares one cache among few slots: with many users vLLM's paging is what is wanted.
-    offered = not (serves_many and _vllm_runs(host, gpu)) or wishes.named
-    return (engine,) if offered or candidate.model.path else ()
+def _is_gguf(candidate: Candidate) -> bool:
+    return candidate.model.format == "gguf"
 
 
 def _vllm_runs(host: Host, gpu: GpuSpec | None) -> bool:

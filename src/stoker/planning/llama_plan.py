@@ -12,7 +12,7 @@ from stoker.host import GpuSpec, Host
 from stoker.models import Model
 from stoker.planning.llama_memory import GGUF_BITS, LlamaCache, llama_memory
 from stoker.planning.llama_speed import LlamaSpeed, llama_speed
-from stoker.planning.types import Argument, MemoryPrediction, Plan
+from stoker.planning.types import Argument, Interval, MemoryPrediction, Plan, Speed
 from stoker.planning.units import MIB, parameters, size
 from stoker.planning.wishes import Candidate, Need, Wishes, need_of
 from stoker.planning.worth import worth
@@ -29,6 +29,7 @@ _DEFAULT_CONTEXT = 32_768
 #: it, so that those do not push the chat out of its slot.
 _DEFAULT_PARALLEL = 2
 _N_BATCH, _N_UBATCH = 2048, 512
+_UNSURE = 1.5
 #: llama.cpp's own default for conversations that lost their slot.
 _MOST_PROMPT_CACHE_MIB = 8192
 _FLASH_ATTENTION_ON = 1
@@ -75,6 +76,7 @@ def plan_llama(
         arguments=_arguments(host, fit, wishes.context),
         memory=fit.memory,
         reasons=_reasons(host, place, fit, wishes),
+        speed=_interval(fit.speed, need_of(wishes)),
         usable=is_quick(fit.speed, need_of(wishes)),
         decode_tokens_per_s=fit.speed.decode_tokens_per_s,
         prefill_tokens_per_s=fit.speed.prefill_tokens_per_s,
@@ -100,6 +102,7 @@ class Place:
     #: GPU and CPU share one memory: what is on the GPU is not beside the rest but in it.
     unified: bool
     device_bytes: int
+    gpu_total_bytes: int = 0
 
     @property
     def budget_bytes(self) -> int:
@@ -118,7 +121,13 @@ def place_of(host: Host, gpu: GpuSpec | None) -> Place:
     free = [g.memory_free_bytes or g.memory_total_bytes or 0 for g in host.gpus]
     room = sum(max(0, int(_GPU_SHARE * one) - _GPU_SPARE_BYTES) for one in free)
     total = sum(g.memory_total_bytes or 0 for g in host.gpus)
-    return Place(main, room, unified=False, device_bytes=total)
+    return Place(
+        main,
+        room,
+        unified=False,
+        device_bytes=total + host.memory.total_bytes,
+        gpu_total_bytes=total,
+    )
 
 
 def _gpu_share(place: Place, memory: MemoryPrediction) -> float:
@@ -162,7 +171,9 @@ def _largest_cache(
                 cache = LlamaCache(tokens, number, _N_UBATCH)
                 memory = llama_memory(model, cache, place.budget_bytes)
                 if memory.total_bytes <= room:
-                    return cache, replace(memory, device_bytes=place.device_bytes)
+                    # What the GPU holds whole is drawn against the GPU alone.
+                    whole = place.gpu_total_bytes if room == place.gpu_bytes else None
+                    return cache, replace(memory, device_bytes=whole or place.device_bytes)
     raise _too_large(place, model, memory, cache)
 
 
@@ -205,6 +216,19 @@ def _reasons(host: Host, place: Place, fit: _Fit, wishes: Wishes) -> tuple[str, 
     if not is_quick(speed, need):
         lines.append("That is slow: a smaller model, or a GPU, would answer sooner.")
     return tuple(lines)
+
+
+def _interval(speed: LlamaSpeed, need: Need) -> Speed:
+    """The speed of one request alone. How many memory channels are filled, and what else runs,
+    is not known: a factor of 1.5 either way."""
+    first = speed.first_token_s(need.prompt_tokens * (1 - need.prefix_hit))
+    token = 1 / speed.decode_tokens_per_s
+    return Speed(
+        concurrency=1,
+        prompt_tokens=need.prompt_tokens,
+        first_token_s=Interval(first, first / _UNSURE, first * _UNSURE),
+        token_s=Interval(token, token / _UNSURE, token * _UNSURE),
+    )
 
 
 def is_quick(speed: LlamaSpeed, need: Need) -> bool:

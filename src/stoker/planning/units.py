@@ -13,4 +13,6 @@ def size(count: float) -> str:
 
 def parameters(count: float) -> str:
     """Parameters as people write them: ``7.6B``, ``494M``."""
+    if count >= 1e12:
+        return f"{count / 1e12:.3g}T"
     return f"{count / 1e9:.3g}B" if count >= 1e9 else f"{count / 1e6:.0f}M"

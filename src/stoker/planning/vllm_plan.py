@@ -20,7 +20,7 @@ from stoker.planning.vllm_memory import (
     VllmSettings,
     is_multimodal,
     kv_bytes_per_token,
-    longest_context,
+    max_concurrency,
     visible_bytes,
     vllm_memory,
 )
@@ -96,9 +96,10 @@ class _Task:
         total = self.machine.total_bytes
         return vllm_memory(self.architecture, self.precision, settings, total, known)
 
-    def longest(self, settings: VllmSettings, cache_bytes: float, limit: int) -> int:
-        """The longest context up to ``limit`` that a cache holds."""
-        return longest_context(self.architecture, settings, cache_bytes, limit)
+    def requests(self, settings: VllmSettings, tokens: int, cache_bytes: float) -> float:
+        """How many requests of ``tokens`` a cache holds."""
+        longer = replace(settings, max_model_len=tokens)
+        return max_concurrency(self.architecture, longer, cache_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,12 @@ def _not_for_vllm(candidate: Candidate) -> StokerError:
 def _check_format(machine: _Machine, candidate: Candidate, precision: Precision) -> None:
     """Raise where the GPU cannot run weights of this format."""
     vendor, capability = machine.spec.vendor, machine.capability
+    if candidate.made_for not in (None, vendor):
+        raise UsageError(
+            f"{machine.spec.label} cannot run {candidate.model.id}.",
+            f"These files are made for GPUs of {candidate.made_for}.",
+            "Choose another quantization of the model.",
+        )
     if vendor == "amd" and precision.name in _AMD_FORMATS:
         return
     least = _LEAST_CAPABILITY[precision.name]
@@ -269,7 +276,7 @@ def _cramped(task: _Task, settings: VllmSettings, memory: VllmMemory) -> bool:
     if task.wishes.context is not None:
         return memory.max_concurrency < task.wishes.concurrency
     wanted = min(task.limit, task.need.good_context) // 2
-    return task.longest(settings, memory.kv_cache_bytes, wanted) < wanted
+    return task.requests(settings, wanted, memory.kv_cache_bytes) < 1
 
 
 def _finish(task: _Task, settings: VllmSettings, memory: VllmMemory) -> _Fit:
@@ -294,9 +301,8 @@ def _context(task: _Task, settings: VllmSettings, memory: VllmMemory) -> int:
     """The longest context on offer with room for half of those who ask at once at full length."""
     wanted = max(1.0, task.wishes.concurrency / 2)
     most = min(task.limit, max(task.need.good_context, settings.max_model_len))
-    for tokens in (most, *(c for c in _CONTEXTS if c < most)):
-        longer = replace(settings, max_model_len=tokens)
-        if task.longest(longer, memory.kv_cache_bytes / wanted, tokens) >= tokens:
+    for tokens in (most, *(c for c in _CONTEXTS if settings.max_model_len < c < most)):
+        if task.requests(settings, tokens, memory.kv_cache_bytes) >= wanted:
             return tokens
     return settings.max_model_len
 
@@ -371,13 +377,14 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
     count = candidate.model.parameters
     what = f", {parameters(count)} parameters" if count else ""
     lines = [
-        f"{candidate.model.id}{what}: weights of {size(memory.weights_bytes)} on each of "
-        f"{fit.settings.tensor_parallel_size} GPU(s) leave {size(memory.kv_cache_bytes)} for "
+        f"{candidate.model.id}{what}: weights of {size(memory.weights_bytes)} "
+        f"{_on_gpus(fit.settings.tensor_parallel_size)} leave {size(memory.kv_cache_bytes)} for "
         f"{memory.kv_cache_tokens:,} tokens of context.",
         f"With {speed.concurrency} asking at once: {1 / speed.token_s.expected:.0f} tokens/s each "
         f"({1 / speed.token_s.high:.0f} to {1 / speed.token_s.low:.0f}), first word after "
-        f"{speed.first_token_s.expected:.1f} s ({speed.first_token_s.low:.1f} to "
-        f"{speed.first_token_s.high:.1f}) on a prompt of {speed.prompt_tokens:,} tokens.",
+        f"{speed.first_token_s.expected:.2g} s ({speed.first_token_s.low:.2g} to "
+        f"{speed.first_token_s.high:.2g}) on a prompt of {speed.prompt_tokens:,} tokens, "
+        f"{task.need.prefix_hit:.0%} of them in the prefix cache.",
     ]
     if known is not None and known.quality is not None:
         figure = known.quality
@@ -390,6 +397,10 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
             f"{spare} GPU(s) stay free: a second copy of it, or another model, fits there."
         )
     return tuple(lines)
+
+
+def _on_gpus(count: int) -> str:
+    return "on one GPU" if count == 1 else f"on each of {count} GPUs"
 
 
 def _arguments(task: _Task, fit: _Fit) -> tuple[Argument, ...]:

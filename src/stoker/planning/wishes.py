@@ -69,6 +69,8 @@ class Candidate:
 
     model: Model
     known: KnownModel | None = None
+    #: The one vendor whose GPUs these files are made for, where that is so.
+    made_for: str | None = None
 
     def serves(self, purpose: Purpose) -> bool:
         """Whether the catalogue holds it fit for ``purpose``; unknown models serve chat."""

@@ -1,0 +1,102 @@
+"""``stoker plan``: for machines that are only imagined, as a table, as JSON and as a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from stoker.cli import app
+from stoker.errors import StokerError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["plan", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments: str) -> StokerError:
+    with pytest.raises(StokerError) as caught:
+        CliRunner().invoke(app, ["plan", *arguments], catch_exceptions=False)
+    return caught.value
+
+
+def first(*arguments: str) -> dict[str, Any]:
+    plan: dict[str, Any] = json.loads(run(*arguments, "--json"))["plans"][0]
+    return plan
+
+
+def test_the_table_reads_well_in_80_columns() -> None:
+    printed = run("--gpu", "RTX 3090", "--gpus", "2", "--explain")
+    assert max(map(len, printed.splitlines())) <= 80
+    for words in ("2 x RTX 3090 24GB", "weights", "KV cache", "free", "tensor_parallel_size"):
+        assert words in printed
+
+
+def test_json_has_numbers_with_units_and_every_reason() -> None:
+    plan = first("qwen2.5-coder-7b", "--gpu", "RTX 4060 8GB")
+    assert plan["engine"] == "vllm"
+    assert plan["model"]["id"] == "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
+    assert plan["memory"]["weights_bytes"] > 5 * 1024**3
+    token_s = plan["speed"]["token_s"]
+    assert token_s["low"] < token_s["expected"] < token_s["high"]
+    assert all(argument["reason"] for argument in plan["arguments"])
+
+
+def test_a_variant_named_by_its_id_is_the_only_one_planned() -> None:
+    plan = first("Qwen/Qwen2.5-Coder-7B-Instruct-GGUF", "--gpu", "RTX 4060 8GB")
+    assert plan["engine"] == "llama.cpp"
+
+
+def test_more_users_get_a_cache_for_more_requests() -> None:
+    few = first("qwen3-coder-30b-a3b", "--gpu", "H100", "--users", "3")
+    many = first("qwen3-coder-30b-a3b", "--gpu", "H100", "--users", "90")
+    assert many["parallel"] > few["parallel"]
+    assert many["speed"]["concurrency"] == 30
+
+
+def test_the_page_stands_alone_and_escapes_what_it_shows(tmp_path: Path) -> None:
+    page = tmp_path / "plan.html"
+    run("--gpu", "RTX 4090", "--html", str(page))
+    text = page.read_text()
+    assert text.startswith("<!doctype html>")
+    assert "<script" not in text
+    assert "http" not in text
+    assert "KV cache" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--gpu", "RTX 4160"), "RTX 4060"),
+        (("qwen2.5-coder-8b", "--gpu", "H100"), "qwen2.5-coder-7b"),
+        (("--gpu", "H100", "--users", "0"), "between 1 and"),
+        (("--gpu", "H100", "--context", "99999999999"), "between 1 and"),
+        (("qwen2.5-coder-7b", "--gpu", "H100", "--context", "1000000"), "at most 32,768"),
+        (("--gpu", "H100", "--engine", "ollama"), "vllm and llama.cpp"),
+        (("--gpu", "M3 Max"), "64GB"),
+        (("nvidia/Qwen3.6-27B-NVFP4", "--gpu", "RTX 2080 Ti"), "nvfp4"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_what_can(
+    arguments: tuple[str, ...], says: str
+) -> None:
+    problem = refused(*arguments)
+    assert isinstance(problem, UsageError)
+    assert says in f"{problem.why} {problem.fix}"
+
+
+def test_a_model_that_is_too_large_is_refused_with_its_size() -> None:
+    problem = refused("qwen3.5-397b-a17b", "--gpu", "RTX 4060 8GB")
+    assert problem.exit_code == 1
+    assert "GiB" in problem.why
