@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import replace as replace_fields
 from functools import partial
@@ -16,7 +18,7 @@ from stoker import host as machine
 from stoker.cli import adopt, output, start
 from stoker.cli.options import Json, Yes
 from stoker.cli.progress import Download
-from stoker.engines import ContainerLaunch, Options
+from stoker.engines import Options
 from stoker.errors import StokerError, UsageError
 from stoker.models import Model
 from stoker.planning import Plan
@@ -48,6 +50,8 @@ class _Wishes:
     name: str | None
     private_ipc: bool
     volumes: tuple[str, ...]
+    #: A GPU to plan for instead of this machine's own.
+    gpu: str | None
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -122,6 +126,10 @@ def command(
     keep: Annotated[
         bool, typer.Option("--keep", help="Ctrl-C while it starts leaves it starting.")
     ] = False,
+    gpu: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help='With --dry-run: for this GPU, as "RTX 4060 8GB".'),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Put it in the place of what runs now.")
     ] = False,
@@ -145,7 +153,10 @@ def command(
         name=name,
         private_ipc=private_ipc,
         volumes=tuple(volume or ()),
+        gpu=gpu,
     )
+    if gpu is not None and not dry_run:
+        raise UsageError("--gpu only plans.", "This machine has the GPUs it has.", "Add --dry-run.")
     if endpoint is not None:
         adopt.adopt(endpoint, None, Run(bind, port, ("adopted", endpoint), replace), json=json)
         return
@@ -172,15 +183,9 @@ def command(
 
 
 def _choose(wishes: _Wishes) -> tuple[Plan, Options]:
-    host, candidates = _look(wishes)
-    plan = planning.choose(
-        host,
-        candidates,
-        engine=wishes.engine,
-        context=wishes.context,
-        parallel=wishes.parallel,
-    )
-    return runtime.overridden(plan, wishes.engine_args), _place(plan, host, wishes)
+    seen = _look(wishes)
+    plan = seen.choose(seen.host, seen.candidates)
+    return runtime.overridden(plan, wishes.engine_args), _place(plan, seen.host, wishes)
 
 
 def _place(plan: Plan, host: machine.Host, wishes: _Wishes) -> Options:
@@ -197,23 +202,52 @@ def _place(plan: Plan, host: machine.Host, wishes: _Wishes) -> Options:
     )
 
 
-def _look(wishes: _Wishes) -> tuple[machine.Host, list[Model]]:
+@dataclass(frozen=True)
+class _Seen:
+    """What there is to choose from, and the choice."""
+
+    host: machine.Host
+    candidates: list[Model]
+    choose: Callable[[machine.Host, Sequence[Model]], Plan]
+
+
+def _look(wishes: _Wishes) -> _Seen:
     host = machine.detect(paths.cache_dir(), ask_hub=not wishes.offline)
     # What a deployment holds now is free for the one that takes its place.
     available = host.memory.available_bytes + runtime.reclaimable_bytes()
     host = replace_fields(host, memory=replace_fields(host.memory, available_bytes=available))
-    candidates = models.resolve(
-        wishes.model, hub_reachable=host.hub_reachable, offline=wishes.offline
+    if wishes.gpu is not None:
+        host = machine.with_gpu(host, machine.find_gpu(wishes.gpu))
+    spec = None
+    if host.gpus:
+        spec = machine.lookup_gpu(host.gpus[0].name, host.gpus[0].memory_total_bytes)
+    choose = partial(
+        planning.choose,
+        wishes=planning.Wishes(
+            engine=wishes.engine,
+            context=wishes.context,
+            parallel=wishes.parallel,
+            named=wishes.model is not None,
+        ),
+        gpu=spec,
+        catalogue=models.model_catalogue(),
     )
-    return host, candidates
+    return _Seen(host, _candidates(wishes, host), choose)
+
+
+def _candidates(wishes: _Wishes, host: machine.Host) -> list[Model]:
+    """What was named, as the catalogue knows it where that saves asking the hub."""
+    if wishes.model is not None and (wishes.gpu is not None or host.gpus):
+        with contextlib.suppress(StokerError):
+            known, variant = models.find_known_model(wishes.model)
+            return [known.model(variant)]
+    return models.resolve(wishes.model, hub_reachable=host.hub_reachable, offline=wishes.offline)
 
 
 def _fetch(wishes: _Wishes) -> tuple[Plan, Options]:
-    host, candidates = _look(wishes)
     say = _silent if wishes.quiet else output.say
-    choose = partial(
-        planning.choose, engine=wishes.engine, context=wishes.context, parallel=wishes.parallel
-    )
+    say("Looking at this machine")
+    seen = _look(wishes)
 
     def on_plan(plan: Plan) -> None:
         for reason in plan.reasons:
@@ -223,10 +257,11 @@ def _fetch(wishes: _Wishes) -> tuple[Plan, Options]:
     def on_skip(skipped: Model, error: StokerError) -> None:
         say(f"  {skipped.id} can't be had from the {skipped.origin}: {error.what} {error.why}")
 
-    say("Looking at this machine")
     with Download(wishes.quiet) as download:
-        plan = runtime.choose_and_prepare(host, candidates, choose, on_plan, download.show, on_skip)
-    return runtime.overridden(plan, wishes.engine_args), _place(plan, host, wishes)
+        plan = runtime.choose_and_prepare(
+            seen.host, seen.candidates, seen.choose, on_plan, download.show, on_skip
+        )
+    return runtime.overridden(plan, wishes.engine_args), _place(plan, seen.host, wishes)
 
 
 def _agree(plan: Plan, wishes: _Wishes) -> None:
@@ -248,7 +283,6 @@ def _silent(_: str) -> None:
 
 def _show(plan: Plan, options: Options, endpoint: str, json: bool) -> None:
     launch = runtime.dry_run(plan, options)
-    flags = launch.flags if isinstance(launch, ContainerLaunch) else ()
     if json:
         output.as_json(
             {
@@ -258,10 +292,7 @@ def _show(plan: Plan, options: Options, endpoint: str, json: bool) -> None:
                 "parallel": plan.parallel,
                 "endpoint": endpoint,
                 "argv": launch.argv,
-                "container_flags": [asdict(flag) for flag in flags],
-                "arguments": {
-                    a.name: {"value": a.value, "reason": a.reason} for a in plan.arguments
-                },
+                "arguments": [asdict(part) for part in launch.parts],
                 "reasons": plan.reasons,
             }
         )
@@ -269,7 +300,7 @@ def _show(plan: Plan, options: Options, endpoint: str, json: bool) -> None:
     for reason in plan.reasons:
         output.say(reason)
     output.say(f"\nWould run, behind {endpoint}:\n  {' '.join(launch.argv)}\n\nwith:")
-    for argument in (*flags, *plan.arguments):
+    for argument in launch.parts:
         output.say(f"  {argument.name} = {argument.value}\n      {argument.reason}")
 
 

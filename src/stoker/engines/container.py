@@ -74,6 +74,8 @@ class ContainerLaunch:
     #: The engine's port inside, and the loopback port of the host that leads to it.
     inner_port: int
     port: int
+    #: What ``command`` says, with the reason for each.
+    arguments: tuple[Argument, ...] = ()
     mounts: tuple[Mount, ...] = ()
     gpus: bool = False
     #: Share the host's IPC namespace; otherwise /dev/shm has ``SHM_BYTES``.
@@ -116,6 +118,12 @@ class ContainerLaunch:
         if flag == "--shm-size" and not self.host_ipc:
             return _PRIVATE_SHM
         return _REASONS[flag]
+
+    @property
+    def parts(self) -> tuple[Argument, ...]:
+        """The flags, the image and the engine's arguments, each with its reason."""
+        image = Argument("image", self.image, "a pinned version; stoker up --image takes another")
+        return (*self.flags, image, *self.arguments)
 
     @property
     def argv(self) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
         "arguments": {a.name: a.value for a in plan.arguments},
     }
     argv = (sys.executable, "-m", "stoker.engines.llama_worker")
-    return ProcessLaunch(argv=argv, stdin=json.dumps(spec) + "\n")
+    return ProcessLaunch(argv=argv, arguments=plan.arguments, stdin=json.dumps(spec) + "\n")
 
 
 def phase(line: str) -> str | None:

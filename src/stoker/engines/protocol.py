@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from stoker.engines.container import ContainerLaunch
-from stoker.planning import Plan
+from stoker.planning import Argument, Plan
 
 if TYPE_CHECKING:
     import aiohttp  # commands that only look at the state need no HTTP client
@@ -51,8 +51,15 @@ class ProcessLaunch:
     """
 
     argv: tuple[str, ...]
+    #: What the engine is told, with the reason for each.
+    arguments: tuple[Argument, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: str = field(default="", repr=False)
+
+    @property
+    def parts(self) -> tuple[Argument, ...]:
+        """Everything that has a reason."""
+        return self.arguments
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,9 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
         flags = (*_flags(plan, model), "--host", "127.0.0.1", "--port", str(port))
         # A module, not the script `vllm`: vLLM's builds for the CPU have a script that fails.
         argv = (options.python, "-m", "vllm.entrypoints.openai.api_server", *flags)
-        return ProcessLaunch(argv=argv, env={**env, "PYTHONUNBUFFERED": "1"})
+        return ProcessLaunch(
+            argv=argv, arguments=arguments(plan), env={**env, "PYTHONUNBUFFERED": "1"}
+        )
     model, mounts = _placed(plan)
     return ContainerLaunch(
         name=options.name or CONTAINER,
@@ -70,6 +72,7 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
         command=_flags(plan, model),
         inner_port=_INNER_PORT,
         port=port,
+        arguments=arguments(plan),
         mounts=(*mounts, *map(Mount.parse, options.volumes)),
         gpus=options.gpus,
         host_ipc=not options.private_ipc,
@@ -103,7 +106,7 @@ def _spelled(argument: str) -> str:
 
 def _cpu_env(plan: Plan, options: Options) -> dict[str, str]:
     """On the CPU vLLM takes its KV cache's size from the environment, in whole GiB."""
-    if options.gpus or plan.argument("kv-cache-memory-bytes") is not None:
+    if options.gpus or any(_spelled(a.name) == "kv-cache-memory-bytes" for a in plan.arguments):
         return {}
     return {"VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(plan.memory.kv_cache_bytes / 1024**3)))}
 

@@ -1,7 +1,7 @@
 """Look at the machine: ``detect()`` gives a ``Host``. Know GPUs by name: ``find_gpu()``."""
 
 from stoker.host.containers import container_runtimes
-from stoker.host.detection import detect
+from stoker.host.detection import detect, with_gpu
 from stoker.host.gpu_catalogue import (
     GpuSpec,
     PriceRange,
@@ -28,4 +28,5 @@ __all__ = [
     "gpu_catalogue",
     "lookup_gpu",
     "nearest_gpus",
+    "with_gpu",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
 from stoker.models import KnownModel, Model
-from stoker.planning import llama_plan, vllm_plan
+from stoker.planning import llama_plan, vllm_cpu_plan, vllm_plan
 from stoker.planning.types import Plan
 from stoker.planning.wishes import Candidate, Wishes, check
 
@@ -109,6 +109,8 @@ def _planned(
                 plans.append(llama_plan.plan_llama(host, candidate, wishes, gpu))
             elif gpu is not None and _vllm_runs(host, gpu):
                 plans.append(vllm_plan.plan_vllm(host, gpu, candidate, wishes))
+            elif wishes.engine == vllm_plan.ENGINE and not host.gpus:
+                plans.append(vllm_cpu_plan.plan_vllm_cpu(host, candidate, wishes))
         except StokerError as problem:
             problems.append(problem)
     return plans, problems
@@ -130,7 +132,8 @@ def _check_engine(host: Host, wishes: Wishes, gpu: GpuSpec | None) -> None:
             f"Plans are made for {' and '.join(_ENGINES)}.",
             "Leave --engine out, or name one of those.",
         )
-    if wishes.engine == vllm_plan.ENGINE and not _vllm_runs(host, gpu):
+    on_cpu = not host.gpus and host.system in _VLLM_SYSTEMS
+    if wishes.engine == vllm_plan.ENGINE and not (on_cpu or _vllm_runs(host, gpu)):
         raise UsageError(
             "vllm cannot be planned here.",
             "It needs Linux and an NVIDIA or AMD GPU that Stoker knows, and there is none.",

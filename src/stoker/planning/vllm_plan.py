@@ -25,7 +25,7 @@ from stoker.planning.vllm_memory import (
     vllm_memory,
 )
 from stoker.planning.weights import count_weights
-from stoker.planning.wishes import NEEDS, Candidate, Need, Wishes, need_of
+from stoker.planning.wishes import ANY, NEEDS, Candidate, Need, Wishes, need_of
 from stoker.planning.worth import worth
 
 ENGINE = "vllm"
@@ -124,6 +124,9 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, wishes: Wishes) -
     precision = precision_of(candidate.model.quantization, architecture)
     _check_format(machine, candidate, precision)
     need = NEEDS["agent"] if wishes.purpose is None else need_of(wishes)
+    if wishes.named and wishes.purpose is None:
+        # Somebody who names a model wants it with the context that fits, rather than a refusal.
+        need = replace(need, least_context=ANY.least_context)
     limit = _limit(candidate, wishes)
     task = _Task(machine, candidate, architecture, precision, wishes, need, limit)
     fit = _best_fit(task)

@@ -8,12 +8,36 @@ import pytest
 
 from stoker.errors import StokerError, UsageError
 from stoker.host import Cpu, Host, Memory
+from stoker.models import Model, architecture_from_config
 from stoker.models.gguf_catalogue import entries
 from stoker.planning import choose
 
 GIB = 1024**3
 MODELS = {entry.model.id: entry.model for entry in entries()}
 CODERS = [m for m in MODELS.values() if m.id not in ("qwen2.5-coder-3b",)]
+
+
+FOLDER = Model(
+    id="smollm2-135m-instruct",
+    format="safetensors",
+    origin="file",
+    served_name="smollm2",
+    weights_bytes=269_060_552,
+    max_context_tokens=8192,
+    architecture=architecture_from_config(
+        {
+            "model_type": "llama",
+            "architectures": ["LlamaForCausalLM"],
+            "num_hidden_layers": 30,
+            "hidden_size": 576,
+            "num_attention_heads": 9,
+            "num_key_value_heads": 3,
+            "intermediate_size": 1536,
+            "vocab_size": 49152,
+            "max_position_embeddings": 8192,
+        }
+    ),
+)
 
 
 def host(cores: int, available_gib: float) -> Host:
@@ -72,9 +96,24 @@ def test_a_context_that_does_not_fit_is_refused_with_what_it_needs() -> None:
     assert "4.4 GiB of weights" in caught.value.why
 
 
-def test_an_engine_that_needs_a_gpu_is_refused_without_one() -> None:
+def test_an_engine_that_the_system_does_not_have_is_refused() -> None:
     with pytest.raises(UsageError, match="vllm"):
-        choose(host(2, 22), CODERS, engine="vllm")
+        choose(replace(host(2, 22), system="Darwin"), CODERS, engine="vllm")
+
+
+def test_vllm_is_planned_on_a_cpu_where_it_is_asked_for() -> None:
+    plan = choose(host(2, 22), [FOLDER], engine="vllm")
+    assert (plan.engine, plan.max_model_len, plan.parallel) == ("vllm", 8192, 2)
+    # 30 layers, 3 KV heads of 64, keys and values of 2 bytes: 23,040 bytes a token.
+    assert plan.memory.kv_cache_bytes == 23_040 * 8192 * 2
+    assert plan.argument("kv_cache_memory_bytes") == plan.memory.kv_cache_bytes
+
+
+def test_vllm_on_a_cpu_says_what_it_lacks() -> None:
+    with pytest.raises(StokerError, match="does not fit in memory for vLLM"):
+        choose(host(2, 3), [FOLDER], engine="vllm")
+    with pytest.raises(UsageError, match="was made for"):
+        choose(host(2, 22), [FOLDER], engine="vllm", context=100_000)
 
 
 def test_nothing_to_choose_from_is_said() -> None:
