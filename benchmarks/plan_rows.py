@@ -19,6 +19,7 @@ from stoker.host import GpuSpec, find_gpu
 from stoker.models import Architecture, architecture_from_config, find_known_model
 from stoker.planning.precision import Precision, precision_of
 from stoker.planning.speed import Hardware, Load, Traffic, load_of
+from stoker.planning.vllm_memory import VllmSettings, is_multimodal, visible_bytes
 from stoker.planning.weights import count_weights
 
 DATA = Path(__file__).parent / "data"
@@ -37,6 +38,9 @@ _GPUS = {
     "A100-40": "A100 40GB",
     "H100-80": "H100",
     "RTX4060-8GB": "RTX 4060",
+    "RTX3090": "RTX 3090",
+    "RTX5090": "RTX 5090",
+    "StrixHalo": "Strix Halo 128GB",
     "RTX A6000": "RTX A6000",
     "RTX 3060 12GB": "RTX 3060 12GB",
     "GB10 DGX Spark": "GB10",
@@ -272,3 +276,115 @@ def _token_s(
     token_s, wait_s = streams / float(rate), (first_s or 0.0) / answer
     # A rate over whole requests has the wait for the first token in it; one of decoding has not.
     return token_s - wait_s if wait_s < token_s / 2 else token_s
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+#: The minor version from which CUDA graphs are part of the budget.
+_GRAPHS_COUNTED_FROM = 21
+_MNBT, _SEQS = re.compile(r"(?:mnbt|max-num-batched-tokens) (\d+)"), re.compile(r"seqs (\d+)")
+_TOTAL = re.compile(r"total ([\d.]+) GiB")
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class MemoryRow:
+    """One start of vLLM, with what its log said of one GPU's memory."""
+
+    setup: Setup
+    settings: VllmSettings
+    total_bytes: int
+    weights_bytes: int | None
+    kv_cache_bytes: int | None
+    kv_cache_tokens: int | None
+    #: Which of the flags that decide the cache are not known; empty where all are.
+    unknown: str
+
+
+def memory_rows(path: Path) -> Iterator[tuple[str, MemoryRow | StokerError]]:
+    """The rows of ``measured_memory.csv`` with their names, or why one cannot be used."""
+    for row in read(path):
+        name = f"{row['gpu']} x{row['tp']} {row['model']} {row['quant']}"
+        try:
+            yield name, _memory(row)
+        except StokerError as problem:
+            yield name, problem
+
+
+def _memory(row: dict[str, str]) -> MemoryRow:
+    shape, spec, flags = architecture(row["model"]), gpu(row["gpu"]), row["flags"]
+    quant = quantization(row["quant"], row["model"])
+    setup = Setup(row["model"], shape, precision_of(quant, shape), spec, int(row["tp"]))
+    stated = _TOTAL.search(flags)
+    total = int(float(stated[1]) * GIB) if stated else visible_bytes(spec.usable_bytes or 0)
+    share = _number(row["gpu_mem_util"])
+    length = int(_number(row["max_model_len"]) or 0)
+    return MemoryRow(
+        setup,
+        _settings(row, shape, spec, share, length),
+        total,
+        _bytes(row["load_gib_per_gpu"]),
+        _bytes(row["kv_gib_per_gpu"]),
+        int(row["kv_tokens"]) if row["kv_tokens"] not in ("", "0") else None,
+        _unknown(row, share),
+    )
+
+
+def _settings(
+    row: dict[str, str], shape: Architecture, spec: GpuSpec, share: float | None, length: int
+) -> VllmSettings:
+    flags = row["flags"]
+    large = (spec.memory_bytes or 0) >= 70 * GIB and "A100" not in spec.name
+    batched = _MNBT.search(flags)
+    # Before its first version of V1, vLLM read prompts whole: as many tokens as the context has.
+    whole = row["vllm"].startswith("V0")
+    default = length if whole else 8192 if large else 2048
+    sequences = _SEQS.search(flags)
+    return VllmSettings(
+        max_model_len=length or shape.max_position_embeddings or 32_768,
+        gpu_memory_utilization=share or 0.92,
+        max_num_seqs=int(sequences[1]) if sequences else 1024 if large else 256,
+        max_num_batched_tokens=int(batched[1]) if batched else default,
+        tensor_parallel_size=int(row["tp"]),
+        kv_cache_dtype=row["kv_dtype"] if row["kv_dtype"] != "bf16" else "auto",
+        enforce_eager="eager" in flags,
+        num_speculative_tokens=3 if flags.startswith("MTP") else 0,
+        vision=is_multimodal(shape) and "text-only" not in flags,
+        graphs_in_budget=_graphs_counted(row["vllm"]),
+    )
+
+
+def _graphs_counted(version: str) -> bool:
+    found = re.search(r"0\.(\d+)", version)
+    if found:
+        return int(found[1]) >= _GRAPHS_COUNTED_FROM
+    return "2026" in version
+
+
+def _unknown(row: dict[str, str], share: float | None) -> str:
+    reasons = []
+    if share is None:
+        reasons.append("gpu_memory_utilization")
+    if not _number(row["max_model_len"]):
+        reasons.append("max_model_len")
+    if row["vllm"].startswith("V0"):
+        reasons.append("V0 counts otherwise")
+    if row["vllm"].startswith("V1 2025"):
+        reasons.append("max_num_batched_tokens: no release, and V1's defaults were not settled")
+    if "connector" in row["flags"]:
+        reasons.append("a connector holds memory of its own")
+    if "inferred" in row["flags"] or "default" in row["max_model_len"]:
+        reasons.append("flags inferred by the reporter")
+    return ", ".join(reasons)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _bytes(text: str) -> int | None:
+    value = _number(text)
+    return None if value is None else int(value * GIB)

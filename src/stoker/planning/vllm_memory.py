@@ -115,10 +115,11 @@ def check_tensor_parallel(architecture: Architecture, tensor_parallel_size: int)
 def weights_per_gpu(
     architecture: Architecture,
     precision: Precision,
-    tensor_parallel_size: int,
+    settings: VllmSettings,
     known_bytes: int | None = None,
 ) -> int:
     """Bytes of weights on one GPU. ``known_bytes``: the size of the files, where it is known."""
+    tensor_parallel_size = settings.tensor_parallel_size
     if known_bytes is not None:
         return int(known_bytes / tensor_parallel_size)
     count = count_weights(architecture)
@@ -126,7 +127,7 @@ def weights_per_gpu(
     if precision.name == "mxfp4" and architecture.experts is not None:
         padded = _padding(architecture, architecture.experts, tensor_parallel_size)
         total += (padded - 1) * count.experts * precision.expert_bits / 8
-    if is_multimodal(architecture):
+    if settings.vision and is_multimodal(architecture):
         total += _VISION_WEIGHT_BYTES
     return int(total / tensor_parallel_size)
 
@@ -155,9 +156,7 @@ def vllm_memory(
     """The memory of one GPU that CUDA sees as ``total_bytes`` large."""
     check_tensor_parallel(architecture, settings.tensor_parallel_size)
     budget = math.ceil(total_bytes * settings.gpu_memory_utilization)
-    weights = weights_per_gpu(
-        architecture, precision, settings.tensor_parallel_size, known_weights_bytes
-    )
+    weights = weights_per_gpu(architecture, precision, settings, known_weights_bytes)
     activation = activation_bytes(architecture, settings)
     graphs = graph_bytes(architecture, settings)
     free = budget - weights - activation - (graphs if settings.graphs_in_budget else 0)

@@ -1,0 +1,212 @@
+"""How far the planner's predictions are from what was measured, row by row.
+
+``python benchmarks/plan_accuracy.py [--data FOLDER] [--rows] [--held-out]``
+
+Reads ``measured_memory.csv``, ``measured_serving.csv`` and ``measured_speed.csv``; other files of
+the same columns are read with ``--data``. ``--rows`` prints every row, ``--held-out`` also fits the
+speed anew without each GPU and each model and prints the errors on those (needs scipy, 2 minutes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median, quantiles
+
+from plan_rows import (
+    DATA,
+    GIB,
+    MemoryRow,
+    ServingRow,
+    memory_rows,
+    serving_rows,
+    speed_rows,
+)
+
+from stoker.errors import StokerError
+from stoker.planning.speed import calibrated, times
+from stoker.planning.vllm_memory import max_concurrency, vllm_memory
+
+_TARGETS = {"cache": (5, 10), "token": (15, None), "first": (30, None)}
+
+
+def main() -> None:
+    """Print rows and summaries."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with the CSV files")
+    parser.add_argument("--rows", action="store_true", help="print every row")
+    parser.add_argument("--held-out", action="store_true", help="errors on what no fit has seen")
+    arguments = parser.parse_args()
+    _memory(arguments.data / "measured_memory.csv")
+    rows = _speed(arguments.data, every_row=arguments.rows)
+    if arguments.held_out:
+        _held_out(rows)
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+def _memory(path: Path) -> None:
+    if not path.exists():
+        return
+    print("MEMORY: per GPU, predicted / measured")
+    cache, sized, capacity, weights, wrong = [], [], [], [], []
+    for name, row in memory_rows(path):
+        if isinstance(row, StokerError):
+            print(f"  {name:44} not predicted: {row.what}")
+            continue
+        found = _memory_row(name, row)
+        capacity += found["capacity"]
+        weights += found["weights"]
+        if not row.unknown:
+            cache += found["cache"]
+            sized += found["sized"]
+            wrong += found["wrong"]
+    print(_line("weights", weights))
+    print(_line("tokens that the measured cache holds", capacity))
+    print(_line("KV cache memory, rows whose flags are known", cache, _TARGETS["cache"]))
+    print(_line("the same, with the files' size known", sized, _TARGETS["cache"]))
+    print(f"  predicted to fit, and failed: {len(wrong)} {' '.join(wrong)}\n")
+
+
+def _memory_row(name: str, row: MemoryRow) -> dict[str, list]:
+    arch, settings = row.setup.architecture, row.settings
+    memory = vllm_memory(arch, row.setup.precision, settings, row.total_bytes)
+    found: dict[str, list] = {"cache": [], "capacity": [], "weights": [], "wrong": [], "sized": []}
+    text = [f"weights {_pair(memory.weights_bytes, row.weights_bytes)}"]
+    text.append(f"KV {_pair(memory.kv_cache_bytes, row.kv_cache_bytes)}")
+    if row.weights_bytes:
+        found["weights"].append(memory.weights_bytes / row.weights_bytes - 1)
+    if row.kv_cache_bytes is not None and row.kv_cache_bytes <= 0:
+        text.append("does not start: " + ("foreseen" if not memory.fits else "NOT FORESEEN"))
+        if memory.fits:
+            found["wrong"].append(name)
+    elif row.kv_cache_bytes:
+        found["cache"].append(memory.kv_cache_bytes / row.kv_cache_bytes - 1)
+        size = row.weights_bytes and row.weights_bytes * settings.tensor_parallel_size
+        known = vllm_memory(arch, row.setup.precision, settings, row.total_bytes, size)
+        found["sized"].append(known.kv_cache_bytes / row.kv_cache_bytes - 1)
+        if row.kv_cache_tokens:
+            held = max_concurrency(arch, settings, row.kv_cache_bytes) * settings.max_model_len
+            found["capacity"].append(held / row.kv_cache_tokens - 1)
+            text.append(f"tokens {held:,.0f} / {row.kv_cache_tokens:,}")
+    elif row.kv_cache_tokens and not row.unknown:
+        found["cache"].append(memory.kv_cache_tokens / row.kv_cache_tokens - 1)
+        text.append(f"tokens {memory.kv_cache_tokens:,} / {row.kv_cache_tokens:,}")
+    error = f" {100 * found['cache'][0]:+.1f} %" if found["cache"] else ""
+    why = f"  [not known: {row.unknown}]" if row.unknown else ""
+    print(f"  {name:44} {', '.join(text)}{error}{why}")
+    return found
+
+
+def _pair(predicted: float, measured: int | None) -> str:
+    told = "?" if measured is None else f"{measured / GIB:.2f}"
+    return f"{predicted / GIB:.2f} / {told} GiB"
+
+
+# --- speed ---------------------------------------------------------------------------------------
+
+
+def _speed(folder: Path, *, every_row: bool) -> list[ServingRow]:
+    rows: list[ServingRow] = []
+    problems: list[StokerError] = []
+    for file, reader in (
+        ("measured_serving.csv", serving_rows),
+        ("measured_speed.csv", speed_rows),
+    ):
+        if not (folder / file).exists():
+            continue
+        for row in reader(folder / file):
+            (problems if isinstance(row, StokerError) else rows).append(row)  # type: ignore[arg-type]
+    print(f"SPEED: {len(rows)} rows, with the coefficients in src/stoker/data/speed.toml")
+    for what in sorted({problem.what for problem in problems}):
+        print(f"  not predicted: {what}")
+    errors = [_speed_row(row, say=every_row) for row in rows]
+    token = [token for token, _ in errors if token is not None]
+    first = [first for _, first in errors if first is not None]
+    print(_line("time per token, all rows", token, _TARGETS["token"]))
+    print(_line("time to first token, all rows", first, _TARGETS["first"]))
+    for name in sorted({row.gpu_name for row in rows}):
+        _group(name, [e for e, row in zip(errors, rows, strict=True) if row.gpu_name == name])
+    for name in sorted({row.setup.model for row in rows}):
+        _group(name, [e for e, row in zip(errors, rows, strict=True) if row.setup.model == name])
+    doubts = sorted({row.doubt for row in rows if row.doubt})
+    for doubt in doubts:
+        _group(f"[{doubt}]", [e for e, r in zip(errors, rows, strict=True) if r.doubt == doubt])
+    return rows
+
+
+def _speed_row(row: ServingRow, *, say: bool) -> tuple[float | None, float | None]:
+    efficiency, _, _ = calibrated()
+    first_s, token_s, _ = times(row.load, row.hardware, row.traffic, efficiency)
+    token = token_s / row.token_s - 1 if row.token_s else None
+    first = first_s / row.first_token_s - 1 if row.first_token_s else None
+    if say:
+        t, setup = row.traffic, row.setup
+        print(
+            f"  {setup.model} {setup.precision.name} {setup.gpus}x{row.gpu_name} "
+            f"{t.concurrency}x({t.prompt_tokens}+{t.answer_tokens}): token "
+            f"{_ms(token_s)} / {_ms(row.token_s)} {_percent(token)}, first "
+            f"{_ms(first_s)} / {_ms(row.first_token_s)} {_percent(first)}"
+            f"{'  [' + row.doubt + ']' if row.doubt else ''}"
+        )
+    return token, first
+
+
+def _group(name: str, errors: Sequence[tuple[float | None, float | None]]) -> None:
+    token = [token for token, _ in errors if token is not None]
+    first = [first for _, first in errors if first is not None]
+    print(
+        f"    {name[:52]:52} token {_median(token):6.1f} % of {len(token):4}, "
+        f"first {_median(first):6.1f} % of {len(first):4}"
+    )
+
+
+def _held_out(rows: Sequence[ServingRow]) -> None:
+    from calibrate_speed import left_out  # noqa: PLC0415  (scipy is needed only for this)
+
+    print("\nHELD OUT: each predicted by a fit to all the others")
+    for name, key in (
+        ("GPUs", lambda row: row.gpu_name),
+        ("models", lambda row: row.setup.model),
+    ):
+        errors = left_out(rows, key, say=False)
+        print(_line(f"time per token, {name} left out", errors.token, _TARGETS["token"]))
+        first = _TARGETS["first"]
+        print(_line(f"time to first token, {name} left out", errors.first_token, first))
+
+
+def _line(name: str, errors: Sequence[float], target: tuple[int, int | None] | None = None) -> str:
+    text = (
+        f"  {name:48} median {_median(errors):5.1f} %, p90 {_p90(errors):6.1f} % of {len(errors)}"
+    )
+    if target is None or not errors:
+        return text
+    reached = _median(errors) <= target[0] and (target[1] is None or _p90(errors) <= target[1])
+    goal = f"{target[0]} %" + (f", p90 {target[1]} %" if target[1] else "")
+    return f"{text}  ({'reached' if reached else 'MISSED'}: {goal})"
+
+
+def _median(values: Sequence[float]) -> float:
+    return 100 * median(map(abs, values)) if values else math.nan
+
+
+def _p90(values: Sequence[float]) -> float:
+    if not values:
+        return math.nan
+    sizes = sorted(abs(value) for value in values)
+    return 100 * (quantiles(sizes, n=10, method="inclusive")[-1] if len(sizes) > 1 else sizes[0])
+
+
+def _ms(seconds: float | None) -> str:
+    return "?" if seconds is None else f"{1e3 * seconds:.1f} ms"
+
+
+def _percent(error: float | None) -> str:
+    return "" if error is None else f"{100 * error:+.0f} %"
+
+
+if __name__ == "__main__":
+    main()

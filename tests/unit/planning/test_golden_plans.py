@@ -1,0 +1,112 @@
+"""What is planned for sixteen machines, kept as text that a person who knows the field reviewed.
+
+A change of a plan shows up here as a difference. Look at it, and where it is better than before:
+``STOKER_WRITE_GOLDEN=1 pytest tests/unit/planning/test_golden_plans.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stoker.host import Cpu, Host, Memory, find_gpu
+from stoker.models import Purpose, model_catalogue
+from stoker.planning import Plan, Wishes, candidates_of, rank
+
+GOLDEN = Path(__file__).parents[2] / "fixtures" / "plans"
+GIB = 1024**3
+#: File -> GPU, how many, cores, main memory in GiB.
+HOSTS: dict[str, tuple[str | None, int, int, int]] = {
+    "cpu-8gb": (None, 0, 4, 8),
+    "cpu-16gb": (None, 0, 8, 16),
+    "cpu-64gb": (None, 0, 16, 64),
+    "rtx-3060-12gb": ("RTX 3060 12GB", 1, 8, 32),
+    "rtx-4060-8gb": ("RTX 4060 8GB", 1, 8, 16),
+    "rtx-4080-16gb": ("RTX 4080", 1, 8, 32),
+    "rtx-4090-24gb": ("RTX 4090", 1, 16, 64),
+    "rtx-5090-32gb": ("RTX 5090", 1, 16, 64),
+    "2x-rtx-3090": ("RTX 3090", 2, 16, 64),
+    "l40s": ("L40S", 1, 32, 128),
+    "a100-40gb": ("A100 40GB", 1, 32, 128),
+    "h100": ("H100", 1, 32, 256),
+    "8x-h200": ("H200", 8, 128, 2048),
+    "mi300x": ("MI300X", 1, 64, 512),
+    "apple-16gb": ("Apple M4 16GB", 1, 10, 16),
+    "apple-64gb": ("Apple M4 Max 64GB", 1, 16, 64),
+}
+PURPOSES: tuple[Purpose, ...] = ("agent", "chat", "completion")
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+
+
+def plans(name: str, purpose: Purpose, users: int = 1) -> list[Plan]:
+    gpu, count, cores, memory_gib = HOSTS[name]
+    spec = find_gpu(gpu) if gpu else None
+    apple = spec is not None and spec.vendor == "apple"
+    memory = Memory(memory_gib * GIB, int(0.85 * memory_gib * GIB))
+    host = Host(
+        system="Darwin" if apple else "Linux",
+        arch="arm64" if apple else "x86_64",
+        cpu=Cpu("Apple" if apple else "imagined", cores, cores, avx2=not apple),
+        memory=memory,
+        gpus=tuple(spec.gpu(index) for index in range(count)) if spec else (),
+    )
+    return rank(host, candidates_of(model_catalogue()), Wishes(purpose=purpose, users=users), spec)
+
+
+def described(name: str) -> str:
+    blocks = []
+    for purpose in PURPOSES:
+        lines = [f"{purpose}:", *(_line(plan) for plan in plans(name, purpose)[:3])]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _line(plan: Plan) -> str:
+    memory = plan.memory
+    assert plan.decode_tokens_per_s is not None
+    assert plan.speed is not None
+    return (
+        f"  {plan.model.id} ({plan.model.quantization}) on {plan.engine}, {plan.gpus or 'no'} GPU: "
+        f"context {plan.max_model_len}, {plan.parallel} at once, "
+        f"cache {plan.argument('kv_cache_dtype') or '16 bit'}; "
+        f"weights {memory.weights_bytes / GIB:.1f} + cache {memory.kv_cache_bytes / GIB:.1f} of "
+        f"{memory.budget_bytes / GIB:.1f} GiB; {plan.decode_tokens_per_s:.0f} tokens/s, "
+        f"first after {plan.speed.first_token_s.expected:.2g} s" + ("" if plan.usable else "; slow")
+    )
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_the_plan_is_the_one_that_was_reviewed(name: str) -> None:
+    path, now = GOLDEN / f"{name}.txt", described(name)
+    if os.environ.get("STOKER_WRITE_GOLDEN"):
+        path.write_text(now)
+    assert now == path.read_text()
+
+
+@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_every_plan_stays_in_its_budget_and_gives_a_reason_for_each_argument(
+    name: str, purpose: Purpose
+) -> None:
+    for plan in plans(name, purpose):
+        assert plan.memory.total_bytes <= plan.memory.budget_bytes
+        assert plan.memory.kv_cache_bytes > 0
+        assert all(len(argument.reason) > 10 for argument in plan.arguments)
+        assert plan.max_concurrency is None or plan.max_concurrency >= 1
+
+
+@pytest.mark.parametrize("name", ["rtx-4090-24gb", "h100", "8x-h200"])
+def test_more_users_never_get_a_longer_context_of_the_same_model(name: str) -> None:
+    few = {p.model.id: p for p in plans(name, "agent", users=3)}
+    many = {p.model.id: p for p in plans(name, "agent", users=60)}
+    shared = few.keys() & many.keys()
+    assert shared
+    for model in shared:
+        if few[model].gpus == many[model].gpus and few[model].engine == many[model].engine:
+            assert many[model].max_model_len <= few[model].max_model_len
