@@ -73,7 +73,7 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
         inner_port=_INNER_PORT,
         port=port,
         arguments=arguments(plan),
-        mounts=(*mounts, *map(Mount.parse, options.volumes)),
+        mounts=_with_own(mounts, options.volumes),
         gpus=options.gpus,
         host_ipc=not options.private_ipc,
         env=env,
@@ -131,6 +131,13 @@ def _placed(plan: Plan) -> tuple[str, tuple[Mount, ...]]:
         return inside, (Mount(str(hub), _INNER_HUB, _HUB_REASON), compiled)
     model = Mount(str(path.resolve()), _INNER_MODEL, "the model's folder, to read", read_only=True)
     return _INNER_MODEL, (model, compiled)
+
+
+def _with_own(mounts: Sequence[Mount], volumes: Sequence[str]) -> tuple[Mount, ...]:
+    """Stoker's mounts and a person's: where both have one place inside, the person's counts."""
+    own = tuple(Mount.parse(volume) for volume in volumes)
+    targets = {mount.target for mount in own}
+    return (*(mount for mount in mounts if mount.target not in targets), *own)
 
 
 def phase(line: str) -> str | None:

@@ -1,0 +1,169 @@
+"""vLLM in a container on a real Docker: its life, and its failures named from its real log."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import docker.errors
+import pytest
+from tests.integration.conftest import Stoker
+from tests.support import docker_daemon, vllm_cpu
+
+from stoker.runtime.containers import Containers
+
+pytestmark = pytest.mark.docker
+
+NAME = "vllm-server"
+CHAT = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
+_START_S = 500.0
+
+
+@pytest.fixture(scope="module")
+def volumes(docker_endpoint: str) -> tuple[str, ...]:
+    """The image is there, and these folders belong in its containers."""
+    return docker_daemon.import_vllm(docker_endpoint)
+
+
+@pytest.fixture
+def up(
+    stoker: Stoker,
+    docker_endpoint: str,
+    volumes: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """``stoker up`` with the tests' daemon and image."""
+    monkeypatch.setenv("DOCKER_HOST", docker_endpoint)
+
+    def run(*args: str, model: Path | None = None) -> subprocess.CompletedProcess[str]:
+        mounts = [part for volume in volumes for part in ("--volume", volume)]
+        return stoker.run(
+            *("up", "--port", str(stoker.port), "--offline", "--engine", "vllm", "--context"),
+            *("2048", "--image", docker_daemon.VLLM_IMAGE, *mounts, *args),
+            str(model or vllm_cpu.installed().model),
+            timeout=_START_S,
+        )
+
+    yield run
+    stoker.run("down")
+
+
+@pytest.fixture
+def client(docker_endpoint: str) -> Iterator[docker.DockerClient]:
+    with docker.DockerClient(base_url=docker_endpoint) as client:
+        yield client
+
+
+def wait_for(what: Callable[[], bool], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if what():
+            return True
+        time.sleep(0.3)
+    return False
+
+
+def is_there(client: docker.DockerClient) -> bool:
+    try:
+        client.containers.get(NAME)
+    except docker.errors.NotFound:
+        return False
+    return True
+
+
+def test_life_of_a_container(
+    stoker: Stoker,
+    up: Callable[..., subprocess.CompletedProcess[str]],
+    client: docker.DockerClient,
+) -> None:
+    began = up("--engine-arg", "enforce-eager=true")
+    assert began.returncode == 0, began.stdout + began.stderr
+    for phase in ("start engine", "load", "KV cache"):
+        assert phase in began.stdout
+    model = stoker.status()["model"]
+    chat = {"model": "smollm2-135m-instruct", **CHAT}
+    assert stoker.post("/v1/chat/completions", chat, timeout=120)["choices"]
+    assert model == "smollm2-135m-instruct"
+    first = client.containers.get(NAME)
+
+    first.pause()
+    assert wait_for(lambda: "is paused" in (stoker.status()["problem"] or ""), 20)
+    first.unpause()
+    assert wait_for(lambda: stoker.status()["problem"] is None, 20)
+    assert stoker.post("/v1/chat/completions", chat, timeout=120)["choices"]
+
+    started = first.attrs["State"]["StartedAt"]
+    first.kill()
+    assert wait_for(lambda: stoker.status()["status"] == "restarting", 30)
+    assert wait_for(lambda: stoker.status()["status"] == "ready", _START_S)
+    second = client.containers.get(NAME)
+    assert second.attrs["State"]["StartedAt"] != started
+    assert stoker.post("/v1/chat/completions", chat, timeout=120)["choices"]
+
+    supervisor = stoker.supervisor()
+    supervisor.kill()
+    supervisor.wait(timeout=10)
+    again = up("--engine-arg", "enforce-eager=true")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert stoker.post("/v1/chat/completions", chat, timeout=120)["choices"]
+
+    assert stoker.run("down").returncode == 0
+    assert not is_there(client)
+    assert stoker.status() == {"status": "stopped"}
+
+
+def test_memory_limit_that_is_too_small_is_named(
+    client: docker.DockerClient,
+    docker_endpoint: str,
+    volumes: tuple[str, ...],
+) -> None:
+    model = vllm_cpu.installed().model
+    container = client.containers.run(
+        docker_daemon.VLLM_IMAGE,
+        ["--model", str(model)],
+        name="too-small",
+        volumes=[*volumes, f"{model}:{model}:ro"],
+        mem_limit="300m",
+        memswap_limit="300m",
+        detach=True,
+    )
+    container.wait(timeout=300)
+    found = Containers(docker_endpoint).find("too-small")
+    assert found is not None
+    assert found.out_of_memory
+    assert found.how_it_ended == "it used more memory than its limit and was killed"
+    container.remove()
+
+
+def test_flag_that_vllm_does_not_know_is_named_and_nothing_is_left(
+    up: Callable[..., subprocess.CompletedProcess[str]], client: docker.DockerClient
+) -> None:
+    done = up("--engine-arg", "no-such-flag=1")
+    assert done.returncode == 1
+    assert "does not know a flag" in done.stderr
+    assert "--no-such-flag" in done.stderr
+    assert not is_there(client)
+
+
+def test_disk_that_is_full_is_named(
+    stoker: Stoker,
+    up: Callable[..., subprocess.CompletedProcess[str]],
+    client: docker.DockerClient,
+    tmp_path: Path,
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", small], check=True)
+    try:
+        (small / "fill").write_bytes(bytes(12_000))
+        # Where torch.compile keeps what it makes, without which vLLM does not start.
+        done = up("--volume", f"{small}:/root/.cache/vllm")
+        log = stoker.run("logs").stdout
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
+    assert done.returncode == 1, log[-2000:]
+    assert "The disk is full" in done.stderr
+    assert not is_there(client)

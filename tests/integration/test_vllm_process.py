@@ -1,0 +1,134 @@
+"""vLLM as a process: up, chat, killed and back, down; and one that runs already, adopted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+from tests.integration.conftest import Stoker
+from tests.support import vllm_cpu
+
+from stoker import engines
+from stoker.engines import Backend, Options, ProcessLaunch
+from stoker.engines.recognition import recognise
+from stoker.runtime.ports import any_free
+
+pytestmark = pytest.mark.vllm
+
+CHAT = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
+_START_S = 400.0
+
+
+def wait_for(what: Callable[[], bool], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            if what():
+                return True
+        except (OSError, psutil.Error, AssertionError, urllib.error.URLError):
+            pass
+        time.sleep(0.3)
+    return False
+
+
+def start(stoker: Stoker, *args: str) -> str:
+    """``stoker up`` on vLLM's CPU build; what it printed."""
+    here = vllm_cpu.installed()
+    done = stoker.run(
+        *("up", "--port", str(stoker.port), "--offline", "--engine", "vllm"),
+        *("--python", here.python, "--engine-arg", "enforce-eager=true", *args, str(here.model)),
+        timeout=_START_S,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_up_with_a_context_that_does_not_fit_starts_once_more_and_is_brought_back_when_killed(
+    stoker: Stoker,
+) -> None:
+    # Room for about 2,000 tokens: the 8,192 that Stoker chose can't be, and vLLM says what can.
+    out = start(stoker, "--engine-arg", "kv-cache-memory-bytes=50000000")
+    assert stoker.endpoint in out
+    status = stoker.status()
+    assert (status["status"], status["engine"]) == ("ready", "vllm")
+    assert 1000 < status["max_model_len"] < 8192
+    assert status["engine_memory_bytes"] > 500 << 20
+    log = stoker.run("logs").stdout
+    assert "starting once more with max-model-len" in log
+
+    answer = stoker.post("/v1/chat/completions", {"model": status["model"], **CHAT}, timeout=120)
+    assert answer["usage"]["completion_tokens"] > 0
+
+    first = stoker.engine()
+    for process in [first, *first.children(recursive=True)]:
+        process.kill()
+    assert wait_for(lambda: stoker.status()["status"] == "restarting", 30)
+    assert wait_for(lambda: stoker.status()["status"] == "ready", _START_S)
+    assert stoker.engine().pid != first.pid
+    assert stoker.status()["restarts"] == 1
+
+    second = stoker.engine()
+    family = [second, *second.children(recursive=True)]
+    assert stoker.run("down").returncode == 0
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert stoker.status() == {"status": "stopped"}
+
+
+@contextmanager
+def running_vllm(log: Path) -> Iterator[str]:
+    """vLLM that somebody started without Stoker, with no key and no tool parser."""
+    port = any_free()
+    launch = engines.get("vllm").launch(
+        vllm_cpu.plan(), port=port, key="", options=Options(python=vllm_cpu.installed().python)
+    )
+    assert isinstance(launch, ProcessLaunch)
+    env = {**os.environ, **launch.env, "HF_HUB_OFFLINE": "1"}
+    env.pop("VLLM_API_KEY")
+    with log.open("wb") as out:
+        process = psutil.Popen(launch.argv, env=env, stdout=out, stderr=out)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        assert wait_for(lambda: "complete" in log.read_text(), _START_S), log.read_text()[-2000:]
+        yield url
+    finally:
+        family = process.children(recursive=True)
+        process.terminate()
+        process.wait(timeout=60)
+        psutil.wait_procs(family, timeout=10)
+
+
+async def test_running_vllm_is_recognised_counted_and_adopted(
+    stoker: Stoker, tmp_path: Path
+) -> None:
+    with running_vllm(tmp_path / "vllm.log") as url:
+        found = await recognise(url)
+        assert (found.backend.engine, found.version) == ("vllm", "0.32.0")
+        assert [(m.id, m.max_model_len) for m in found.models] == [("smollm2", 2048)]
+        assert "without a tool parser" in found.warnings[0]
+
+        chat = {"model": "smollm2", "messages": CHAT["messages"]}
+        async with aiohttp.ClientSession() as http:
+            counted = await engines.speaker("vllm").count(http, Backend(url, "vllm"), chat)
+        done = stoker.run("adopt", url, "--port", str(stoker.port), "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        adopted = json.loads(done.stdout)
+        assert (adopted["engine"], adopted["endpoint"]) == ("vllm", stoker.endpoint)
+        answer = stoker.post("/v1/chat/completions", {"model": "smollm2", **CHAT}, timeout=120)
+        assert answer["usage"]["prompt_tokens"] == counted
+
+        assert stoker.run("down").returncode == 0
+        still = subprocess.run(
+            [sys.executable, "-c", f"import urllib.request as u; u.urlopen('{url}/health')"],
+            check=False,
+        )
+        assert still.returncode == 0, "an adopted server is not stopped"
