@@ -10,5 +10,11 @@ tier() {
 }
 
 tier engine
+tier vllm
+if [ "$(uname)" = Linux ] && [ "$(id -u)" -eq 0 ]; then
+  tier docker
+else
+  echo "== tier: docker: left out, it starts a Docker daemon of its own, which takes root on Linux"
+fi
 
 scripts/test-extension.sh

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import subprocess
-import sys
 import time
 import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,28 +107,26 @@ def running_vllm(log: Path) -> Iterator[str]:
         psutil.wait_procs(family, timeout=10)
 
 
-async def test_running_vllm_is_recognised_counted_and_adopted(
-    stoker: Stoker, tmp_path: Path
-) -> None:
+async def counted(url: str) -> int:
+    chat = {"model": "smollm2", "messages": CHAT["messages"]}
+    async with aiohttp.ClientSession() as http:
+        return await engines.speaker("vllm").count(http, Backend(url, "vllm"), chat)
+
+
+def test_running_vllm_is_recognised_counted_and_adopted(stoker: Stoker, tmp_path: Path) -> None:
     with running_vllm(tmp_path / "vllm.log") as url:
-        found = await recognise(url)
+        found = asyncio.run(recognise(url))
         assert (found.backend.engine, found.version) == ("vllm", "0.32.0")
         assert [(m.id, m.max_model_len) for m in found.models] == [("smollm2", 2048)]
         assert "without a tool parser" in found.warnings[0]
 
-        chat = {"model": "smollm2", "messages": CHAT["messages"]}
-        async with aiohttp.ClientSession() as http:
-            counted = await engines.speaker("vllm").count(http, Backend(url, "vllm"), chat)
         done = stoker.run("adopt", url, "--port", str(stoker.port), "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         adopted = json.loads(done.stdout)
         assert (adopted["engine"], adopted["endpoint"]) == ("vllm", stoker.endpoint)
         answer = stoker.post("/v1/chat/completions", {"model": "smollm2", **CHAT}, timeout=120)
-        assert answer["usage"]["prompt_tokens"] == counted
+        assert answer["usage"]["prompt_tokens"] == asyncio.run(counted(url))
 
         assert stoker.run("down").returncode == 0
-        still = subprocess.run(
-            [sys.executable, "-c", f"import urllib.request as u; u.urlopen('{url}/health')"],
-            check=False,
-        )
-        assert still.returncode == 0, "an adopted server is not stopped"
+        with urllib.request.urlopen(f"{url}/health", timeout=30) as health:
+            assert health.status == 200, "an adopted server is not stopped"
