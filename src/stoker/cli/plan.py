@@ -75,6 +75,10 @@ def command(
         named=model is not None,
     )
     host, spec = _machine(gpu, gpus)
+    if gpu is None and spec is not None:
+        from stoker.engines import llama_cpp  # noqa: PLC0415  (slow to import, rarely needed)
+
+        wishes = replace(wishes, llama_offload=llama_cpp.offloads())
     plans = planning.rank(host, _candidates(model), wishes, spec)
     title = _title(host, spec, wishes, imagined=gpu is not None)
     if html is not None:

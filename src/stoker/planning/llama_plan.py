@@ -61,6 +61,7 @@ def plan_llama(
     As many layers as fit go to the GPU. Raises ``UsageError`` where the wanted context is more than
     the model was made for, and ``StokerError`` where the model, or that context, does not fit.
     """
+    unused, gpu = (gpu, None) if not wishes.llama_offload else (None, gpu)
     model = _sized(candidate.model)
     candidate = Candidate(model, candidate.known)
     _check_context(model, wishes.context)
@@ -75,7 +76,7 @@ def plan_llama(
         parallel=fit.cache.parallel,
         arguments=_arguments(host, fit, wishes.context),
         memory=fit.memory,
-        reasons=_reasons(host, place, fit, wishes),
+        reasons=(*_reasons(host, place, fit, wishes), *_unused_gpu(unused)),
         speed=_interval(fit.speed, need_of(wishes)),
         usable=is_quick(fit.speed, need_of(wishes)),
         decode_tokens_per_s=fit.speed.decode_tokens_per_s,
@@ -237,6 +238,15 @@ def is_quick(speed: LlamaSpeed, need: Need) -> bool:
     return (
         speed.decode_tokens_per_s >= need.least_tokens_per_s
         and speed.first_token_s(new) <= need.most_first_token_s
+    )
+
+
+def _unused_gpu(gpu: GpuSpec | None) -> tuple[str, ...]:
+    if gpu is None:
+        return ()
+    return (
+        f"The {gpu.name} stays unused: the llama.cpp that is installed was built for the CPU. Its "
+        "wheels for CUDA, ROCm and Vulkan are named at https://pypi.org/project/xllamacpp.",
     )
 
 

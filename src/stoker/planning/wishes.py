@@ -20,6 +20,8 @@ class Wishes:
     #: Requests answered at the same time.
     parallel: int | None = None
     engine: str | None = None
+    #: The llama.cpp that is installed can use the GPU; its wheels on the package index cannot.
+    llama_offload: bool = True
     #: The person named the model: a slow one, or one to avoid, is planned all the same.
     named: bool = False
 

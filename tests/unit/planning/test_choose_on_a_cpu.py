@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from stoker.errors import StokerError, UsageError
-from stoker.host import Cpu, Host, Memory
+from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import Model, architecture_from_config
 from stoker.models.gguf_catalogue import entries
-from stoker.planning import choose
+from stoker.planning import Candidate, Wishes, choose, rank
 
 GIB = 1024**3
 MODELS = {entry.model.id: entry.model for entry in entries()}
@@ -131,3 +131,23 @@ def test_what_the_plan_keeps_of_lost_conversations_fits_beside_it() -> None:
     kept = plan.argument("cache_ram_mib")
     assert isinstance(kept, int)
     assert plan.memory.total_bytes + kept * 1024**2 <= plan.memory.budget_bytes
+
+
+def test_a_gpu_that_llama_cpp_was_not_built_for_is_left_out_and_named() -> None:
+    spec = find_gpu("RTX 4090")
+    machine = replace(host(8, 30), gpus=(spec.gpu(),))
+    candidate = Candidate(MODELS["qwen2.5-coder-7b"])
+    with_it = rank(machine, [candidate], Wishes(), spec)[0]
+    without = rank(machine, [candidate], Wishes(llama_offload=False), spec)[0]
+    assert (with_it.gpus, with_it.argument("n_gpu_layers")) == (1, -1)
+    assert (without.gpus, without.argument("n_gpu_layers")) == (0, 0)
+    assert any("RTX 4090 stays unused" in reason for reason in without.reasons)
+
+
+def test_layers_that_do_not_fit_on_the_gpu_stay_on_the_cpu() -> None:
+    spec = find_gpu("RTX 4060 8GB")
+    machine = replace(host(8, 30), gpus=(spec.gpu(),))
+    plan = rank(machine, [Candidate(MODELS["qwen2.5-coder-14b"])], Wishes(), spec)[0]
+    layers = plan.argument("n_gpu_layers")
+    assert isinstance(layers, int)
+    assert 0 < layers < 48
