@@ -161,8 +161,8 @@ def _show_fits(
 
 def fit_table(known: list[KnownModel], found: Mapping[str, Fit | None]) -> Table:
     """How each model fits, in at most 80 columns."""
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    grid.add_column("Model", no_wrap=True, overflow="ellipsis")
+    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    grid.add_column("Model", no_wrap=True, overflow="ellipsis", max_width=28)
     grid.add_column("For", no_wrap=True, min_width=3)
     grid.add_column("Score", no_wrap=True, justify="right", min_width=6)
     grid.add_column("Weights", no_wrap=True, min_width=7)
@@ -177,9 +177,10 @@ def fit_table(known: list[KnownModel], found: Mapping[str, Fit | None]) -> Table
             grid.add_row(*start, "does not fit", "", "", "", style="dim")
             continue
         speed = f"{fit.decode_tokens_per_s:.0f}" if fit.decode_tokens_per_s else ""
-        weights = fit.variant.file or fit.variant.format.upper()
         size = output.size(fit.weights_bytes)
-        grid.add_row(*start, weights, size, _tokens(fit.longest_context_tokens), speed)
+        weights = fit.variant.file or fit.variant.format.upper()
+        context = _tokens(fit.longest_context_tokens)
+        grid.add_row(*start, weights, size, context, speed)
     return grid
 
 

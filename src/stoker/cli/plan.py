@@ -183,7 +183,7 @@ def _table(plans: list[Plan]) -> Table:
         table.add_row(
             str(number + 1),
             escape(plan.model.served_name),
-            _short(plan.model.quantization),
+            plan.model.quantization or "?",
             plan.engine,
             str(plan.gpus or "-"),
             f"{plan.max_model_len / 1024:.0f}K",
@@ -192,10 +192,6 @@ def _table(plans: list[Plan]) -> Table:
             style=None if plan.usable else "dim",
         )
     return table
-
-
-def _short(quantization: str | None) -> str:
-    return {"compressed-tensors": "w4a16"}.get(quantization or "", quantization or "?")
 
 
 def _first_token(plan: Plan) -> str:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 
 from stoker import paths
 from stoker.data import tomllib
 from stoker.errors import StokerError, UsageError
-from stoker.models.model_catalogue import KnownModel, known_model
+from stoker.models.model_catalogue import KnownModel, WeightFormat, known_model
 from stoker.models.types import Architecture, Model
 
 #: Parts of a config.json that are long and say nothing about the size.
 _LEFT_OUT = {"auto_map", "quantization_config", "id2label", "label2id", "vision_config"}
-#: What a safetensors model's ``quantization`` starts with, and the name of that format here.
-_FORMATS = ("awq", "gptq", "compressed-tensors", "nvfp4", "mxfp4", "fp8")
 
 
 def add_model(model: Model) -> tuple[KnownModel, Path]:
@@ -59,17 +57,19 @@ def _row(model: Model) -> dict[str, Any]:
             "Its files do not say how long its context is.",
             "Add max_position_embeddings to its config.json.",
         )
-    return {
+    row = {
         "id": model.id,
         "parameters_b": model.parameters / 1e9,
         "max_context_tokens": context,
         "license": model.license or "unknown",
         "purposes": ["chat", "agent"] if model.template_has_tools else ["chat"],
         "native_format": _format(model),
+        "weights_bytes": model.weights_bytes,
         "confidence": "high",
         "sources": {"config": str(model.path or f"https://huggingface.co/{model.id}")},
         "config": _config(model.architecture),
     }
+    return {key: value for key, value in row.items() if value is not None}
 
 
 def _config(shape: Architecture) -> dict[str, Any]:
@@ -93,8 +93,14 @@ def _without_none(value: Any) -> Any:
 
 
 def _format(model: Model) -> str:
-    quantization = (model.quantization or "").casefold()
-    return next((name for name in _FORMATS if quantization.startswith(name)), "bf16")
+    form = model.quantization or "bf16"
+    if form not in get_args(WeightFormat):
+        raise UsageError(
+            f"{model.id} cannot be added.",
+            f"Its weights are quantized with {form}, whose size Stoker cannot predict.",
+            f"Use weights of one of these: {', '.join(get_args(WeightFormat))}.",
+        )
+    return form
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -30,7 +30,6 @@ WeightFormat = Literal[
     "int4",
     "awq",
     "gptq",
-    "compressed-tensors",
     "nvfp4",
     "mxfp4",
     "mxfp8",

@@ -24,6 +24,8 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.js
 NESTED = ("text_config", "llm_config", "language_config")
 #: One stored value of these types is one weight; packed integers hold several.
 UNPACKED = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I8"})
+#: What some checkpoints call a form of weights that has a word of its own here.
+FORMS = {"auto-round": "int4", "w4a16_awq": "awq", "fbgemm_fp8": "fp8", "fp8_pb_wo": "fp8"}
 #: Rope types whose ``max_position_embeddings`` includes the scaling already, as in vLLM's
 #: ``_get_and_verify_max_len`` (vllm/config/model.py).
 INCLUDED_SCALING = ("su", "longrope", "llama3", "mrope", "default")
@@ -87,16 +89,46 @@ def max_context_tokens(config: dict[str, Any]) -> int | None:
 
 
 def quantization(config: dict[str, Any], folder: Path | None = None) -> str | None:
-    """The name of the quantization, such as ``awq-4bit`` or ``fp8``; ``None`` for plain weights."""
+    """How the weights are stored in the catalogue's words, such as ``awq`` or ``int8``.
+
+    ``None`` for plain weights. What the catalogue has no word for keeps its own name.
+    """
     settings = config.get("quantization_config") or _language(config).get("quantization_config")
     if settings is None and folder is not None and (folder / "hf_quant_config.json").is_file():
         found = read_json(folder / "hf_quant_config.json").get("quantization", {})
-        return str(found.get("quant_algo", "modelopt")).lower()
+        return _form(found.get("quant_algo") or "modelopt")
     if not isinstance(settings, dict):
         return None
-    method = settings.get("quant_algo") or settings.get("quant_method") or "unknown"
-    bits = settings.get("bits")
-    return f"{method}-{bits}bit".lower() if bits else str(method).lower()
+    form = _form(settings.get("quant_algo") or settings.get("quant_method") or "unknown")
+    if form == "compressed-tensors":
+        return _compressed_tensors(settings) or form
+    bits = settings.get("bits", 4)
+    if form in ("awq", "gptq", "int4") and bits != 4:
+        return "int8" if bits == 8 else f"{form}-{bits}bit"
+    return form
+
+
+def _form(method: object) -> str:
+    name = str(method).lower()
+    return FORMS.get(name, name)
+
+
+def _compressed_tensors(settings: dict[str, Any]) -> str | None:
+    """What is in that container: the widest of its groups, as the narrower only save memory."""
+    groups = settings.get("config_groups")
+    found = [
+        (weights.get("num_bits"), weights.get("type", "int"), weights.get("group_size"))
+        for group in (groups.values() if isinstance(groups, dict) else ())
+        if isinstance(group, dict) and isinstance(weights := group.get("weights"), dict)
+    ]
+    if any(bits == 8 for bits, _, _ in found):
+        return "fp8" if any(kind == "float" for bits, kind, _ in found if bits == 8) else "int8"
+    if not found or any(bits != 4 for bits, _, _ in found):
+        return None
+    _, kind, size = found[0]
+    if kind == "float":
+        return "mxfp4" if size == 32 else "nvfp4"
+    return "int4"
 
 
 def read_json(path: Path) -> dict[str, Any]:

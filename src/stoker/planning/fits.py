@@ -38,7 +38,7 @@ _SMALLEST, _MARLIN = (7, 5), (8, 0)
 #: AMD's instruction sets that vLLM's ROCm build is made for.
 _ROCM = ("gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1101", "gfx1151", "gfx1200", "gfx1201")
 _PLAIN = ("bf16", "fp16")
-_FOUR_BITS = ("awq", "gptq", "compressed-tensors", "int4", "nvfp4", "mxfp4", "fp4-fp8", "gguf")
+_FOUR_BITS = ("awq", "gptq", "int4", "nvfp4", "mxfp4", "fp4-fp8", "gguf")
 
 
 @dataclass(frozen=True, slots=True)

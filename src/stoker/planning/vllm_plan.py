@@ -38,7 +38,7 @@ _LARGE_GPU_BYTES = 70 * GIB
 _BATCHED_LARGE, _BATCHED = 8192, 2048
 #: The first compute capability on which each format runs, natively or through Marlin's kernels
 #: (vllm/model_executor/layers/quantization, ``get_min_capability``).
-_LEAST_CAPABILITY = {"awq": 75, "gptq": 75, "int4": 75, "compressed-tensors": 75, "int8": 75}
+_LEAST_CAPABILITY = {"awq": 75, "gptq": 75, "int4": 75, "int8": 75}
 _LEAST_CAPABILITY |= {"fp8": 80, "mxfp4": 80, "nvfp4": 80, "fp4-fp8": 90, "mxfp8": 80}
 _LEAST_CAPABILITY |= {"bf16": 75, "fp16": 75}
 _AMD_FORMATS = frozenset({"bf16", "fp16", "fp8", "awq", "gptq", "mxfp4"})

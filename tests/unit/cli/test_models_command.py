@@ -67,7 +67,20 @@ def test_a_gpu_shows_what_fits_in_80_columns() -> None:
     assert lines[0] == "On RTX 4060 8GB, one request at a time:"
     assert any(line.startswith("qwen2.5-coder-7b ") and " AWQ " in line for line in lines)
     assert not any("llama-3.3-70b" in line for line in lines)
+    _assert_whole_at_80_columns(lines)
+
+
+@pytest.mark.parametrize("gpu", ["RTX 4060 8GB", "H100", "Apple M4 Max", "MI300X"])
+def test_no_column_is_cut_for_what_fits_or_does_not(gpu: str) -> None:
+    shown = RUN.invoke(app, ["models", "--gpu", gpu])
+    assert shown.exit_code == 0, shown.output
+    _assert_whole_at_80_columns(shown.output.splitlines())
+
+
+def _assert_whole_at_80_columns(lines: list[str]) -> None:
     assert max(len(line) for line in lines) <= 80
+    assert lines[1].split() == ["Model", "For", "Score", "Weights", "Size", "Context", "Tokens/s"]
+    assert not any("…" in line for line in lines)
 
 
 def test_without_fits_what_does_not_fit_is_said() -> None:

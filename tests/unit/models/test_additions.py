@@ -54,10 +54,23 @@ def test_adding_again_replaces_and_others_stay() -> None:
 
 def test_a_template_with_tools_makes_it_good_for_agent_mode() -> None:
     shape = architecture_from_config(json.loads((CONFIGS / "Qwen--Qwen3-8B.json").read_text()))
-    add_model(model(shape, chat_template="{% if tools %}{% endif %}", quantization="awq-4bit"))
+    add_model(model(shape, chat_template="{% if tools %}{% endif %}", quantization="awq"))
     found, variant = find_known_model("me/mine")
     assert found.purposes == ("chat", "agent")
     assert variant.format == "awq"
+
+
+def test_the_size_of_the_files_is_kept_as_it_is() -> None:
+    shape = architecture_from_config(json.loads((CONFIGS / "Qwen--Qwen3-8B.json").read_text()))
+    add_model(model(shape, weights_bytes=6_100_000_000, quantization="int8"))
+    assert find_known_model("me/mine")[1].weights_bytes == 6_100_000_000
+
+
+def test_weights_whose_size_cannot_be_predicted_are_refused() -> None:
+    shape = architecture_from_config(json.loads((CONFIGS / "Qwen--Qwen3-8B.json").read_text()))
+    with pytest.raises(UsageError, match="quantized with bitsandbytes") as refused:
+        add_model(model(shape, quantization="bitsandbytes"))
+    assert "nvfp4" in refused.value.fix
 
 
 def test_a_gguf_file_needs_no_entry() -> None:

@@ -221,3 +221,14 @@ def test_every_entry_is_complete_and_its_units_are_sane(model: KnownModel) -> No
     for variant in model.variants:
         assert variant.id.count("/") == 1
         assert (variant.format == "gguf") == (variant.file is not None)
+
+
+def test_the_bits_of_a_variant_are_those_of_its_format() -> None:
+    bits = {"awq": 4, "gptq": 4, "int4": 4, "nvfp4": 4, "mxfp4": 4, "int8": 8, "fp8": 8, "mxfp8": 8}
+    wrong = [
+        variant.id
+        for model in model_catalogue()
+        for variant in model.variants
+        if variant.bits is not None and bits.get(variant.format, variant.bits) != variant.bits
+    ]
+    assert not wrong

@@ -89,16 +89,37 @@ def test_the_chat_template_is_found(
     assert models.load(folder).chat_template == template
 
 
+def _container(*weights: dict[str, Any]) -> dict[str, Any]:
+    groups = {f"group_{number}": {"weights": group} for number, group in enumerate(weights)}
+    return {"quant_method": "compressed-tensors", "config_groups": groups}
+
+
 @pytest.mark.parametrize(
     ("config", "name"),
     [
-        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "awq-4bit"),
+        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "awq"),
         ({"quantization_config": {"quant_method": "fp8"}}, "fp8"),
         ({"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}, "nvfp4"),
         (
             {"text_config": {"quantization_config": {"quant_method": "gptq", "bits": 8}}},
-            "gptq-8bit",
+            "int8",
         ),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 3}}, "gptq-3bit"),
+        ({"quantization_config": _container({"num_bits": 8, "type": "int"})}, "int8"),
+        ({"quantization_config": _container({"num_bits": 8, "type": "float"})}, "fp8"),
+        ({"quantization_config": _container({"num_bits": 4, "type": "int"})}, "int4"),
+        (
+            {"quantization_config": _container({"num_bits": 4, "type": "float", "group_size": 16})},
+            "nvfp4",
+        ),
+        (
+            {"quantization_config": _container({"num_bits": 4, "type": "float", "group_size": 32})},
+            "mxfp4",
+        ),
+        ({"quantization_config": _container({"num_bits": 4}, {"num_bits": 8})}, "int8"),
+        ({"quantization_config": _container({"num_bits": 2})}, "compressed-tensors"),
+        ({"quantization_config": _container()}, "compressed-tensors"),
+        ({"quantization_config": {"quant_method": "auto-round", "bits": 4}}, "int4"),
         ({}, None),
     ],
 )
