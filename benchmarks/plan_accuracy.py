@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median, quantiles
+from time import process_time
 
 from plan_rows import (
     DATA,
@@ -26,6 +27,9 @@ from plan_rows import (
 )
 
 from stoker.errors import StokerError
+from stoker.host import Cpu, Host, Memory, find_gpu
+from stoker.models import model_catalogue
+from stoker.planning import Wishes, candidates_of, rank
 from stoker.planning.speed import calibrated, times
 from stoker.planning.vllm_memory import max_concurrency, vllm_memory
 
@@ -41,6 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     _memory(arguments.data / "measured_memory.csv")
     rows = _speed(arguments.data, every_row=arguments.rows)
+    _latency()
     if arguments.held_out:
         _held_out(rows)
 
@@ -153,6 +158,27 @@ def _speed_row(row: ServingRow, *, say: bool) -> tuple[float | None, float | Non
             f"{'  [' + row.doubt + ']' if row.doubt else ''}"
         )
     return token, first
+
+
+def _latency() -> None:
+    """The processor time that planning takes: the whole catalogue on eight GPUs."""
+    spec = find_gpu("H200")
+    gib256 = 256 * GIB
+    host = Host(
+        system="Linux",
+        arch="x86_64",
+        cpu=Cpu("any", 32, 32, avx2=True),
+        memory=Memory(gib256, gib256),
+        gpus=tuple(spec.gpu(index) for index in range(8)),
+    )
+    began = process_time()
+    candidates = candidates_of(model_catalogue())
+    read = process_time()
+    rank(host, candidates, Wishes(purpose="agent"), spec)
+    print(
+        f"\nPLANNING for 8 x H200: {1e3 * (read - began):.0f} ms to read the catalogue, "
+        f"{1e3 * (process_time() - read):.0f} ms to rank its {len(candidates)} forms of models"
+    )
 
 
 def _group(name: str, errors: Sequence[tuple[float | None, float | None]]) -> None:

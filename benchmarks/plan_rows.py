@@ -31,8 +31,6 @@ _GPUS = {
     "h100_sxm": "H100",
     "h200_sxm": "H200",
     "a100_sxm": "A100 80GB",
-    "gb200_sxm": "B200",
-    "gb300_sxm": "B300",
     "l40s": "L40S",
     "A100-80": "A100 80GB",
     "A100-40": "A100 40GB",
@@ -73,6 +71,7 @@ _QUANTIZATIONS = (
     ("w4a", "int4"),
     ("awq", "awq"),
     ("int4", "int4"),
+    ("int8", "int8"),
     ("4bit", "int4"),
     ("fp4", "nvfp4"),
     ("bf16", "bf16"),
@@ -126,7 +125,7 @@ def architecture(name: str) -> Architecture:
 @cache
 def gpu(name: str) -> GpuSpec:
     """The GPU that a row names."""
-    return find_gpu(_GPUS.get(name, name))
+    return find_gpu(_GPUS.get(name, name.replace("_sxm", "").replace("_", " ")))
 
 
 def quantization(text: str, model: str) -> str:
@@ -134,7 +133,19 @@ def quantization(text: str, model: str) -> str:
     lowered = text.casefold()
     if "gpt-oss" in model:
         return "mxfp4"
-    return next((name for word, name in _QUANTIZATIONS if word in lowered), "bf16")
+    named = next((name for word, name in _QUANTIZATIONS if word in lowered), None)
+    return named or _declared(model)
+
+
+@cache
+def _declared(model: str) -> str:
+    """What the model's own config.json says of its weights, where a row says nothing."""
+    path = CONFIGS / f"{_MODELS.get(model, model).replace('/', '--')}.json"
+    if not path.is_file():
+        return "bf16"
+    declared = json.loads(path.read_text()).get("quantization_config") or {}
+    method = f"{declared.get('quant_method', '')} {declared.get('quant_algo', '')}".casefold()
+    return next((name for word, name in _QUANTIZATIONS if word in method), "bf16")
 
 
 def read(path: Path) -> list[dict[str, str]]:
