@@ -15,7 +15,7 @@ from tests.support.docker_daemon import BASE_IMAGE
 
 from stoker.engines import ContainerLaunch
 from stoker.errors import StokerError
-from stoker.runtime import ports
+from stoker.runtime import container_lines, diagnose, ports
 from stoker.runtime.containers import Containers, differences, ensure
 
 pytestmark = pytest.mark.docker
@@ -246,8 +246,11 @@ def test_memory_limit_shows_in_how_it_ended(
     assert found.how_it_ended == "it used more memory than its limit and was killed"
 
 
-def test_log_of_a_container_can_be_read(
-    containers: Containers, client: docker.DockerClient
+def test_log_of_a_container_can_be_read_and_explained(
+    containers: Containers,
+    client: docker.DockerClient,
+    docker_endpoint: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script = "print('one'); print('RuntimeError: Failed to infer device type')"
     client.containers.run(BASE_IMAGE, ["python3", "-c", script], name="said", detach=True).wait()
@@ -255,6 +258,10 @@ def test_log_of_a_container_can_be_read(
         b"one",
         b"RuntimeError: Failed to infer device type",
     ]
+    monkeypatch.setenv("DOCKER_HOST", docker_endpoint)
+    found = diagnose(container_lines("said"))
+    assert found is not None
+    assert (found.id, found.line_number) == ("no-gpu-visible", 2)
     assert "no container called nobody" in raised(lambda: list(containers.log("nobody"))).what
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from stoker import runtime
+from stoker import host as machine
+from stoker import paths, runtime
 from stoker.cli import output
 from stoker.cli.options import Json
 
@@ -19,10 +20,21 @@ def command(
 ) -> None:
     """Stop the deployment and free its memory."""
     deployment = runtime.current()
+    on_gpus = deployment is not None and deployment.options.gpus
+    before = _gpu_free_bytes() if on_gpus else 0
     stopped = runtime.stop(keep_container=keep)
+    freed = _gpu_free_bytes() - before if on_gpus else None
     if json:
-        output.as_json({"stopped": stopped})
+        output.as_json({"stopped": stopped, "gpu_memory_freed_bytes": freed})
     elif stopped and deployment is not None:
         output.say(f"Stopped {deployment.plan.model.id}; {deployment.endpoint} is closed.")
+        if freed is not None:
+            output.say(f"GPU memory freed: {output.size(freed)}.")
     else:
         output.say("Nothing was running.")
+
+
+def _gpu_free_bytes() -> int:
+    """What is free on all GPUs together."""
+    gpus = machine.detect(paths.cache_dir(), ask_hub=False).gpus
+    return sum(gpu.memory_free_bytes or 0 for gpu in gpus)

@@ -24,7 +24,7 @@ _SHOWN = 300
 def command(
     source: Annotated[
         str | None,
-        typer.Argument(help="With --explain: a log file, or - for standard input."),
+        typer.Argument(help="With --explain: a log file, a container, or - for standard input."),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with new lines as they are written.")
@@ -64,7 +64,10 @@ def _source_lines(source: str | None) -> Iterator[str]:
         return runtime.log_lines()
     if source == "-":
         return (line.rstrip("\n") for line in sys.stdin)
-    return _file_lines(Path(source))
+    path = Path(source)
+    if not path.exists() and path.name == source:
+        return runtime.container_lines(source)
+    return _file_lines(path)
 
 
 def _file_lines(path: Path) -> Iterator[str]:

@@ -10,6 +10,9 @@ from stoker.cli import output
 from stoker.planning import Plan
 from stoker.runtime import Deployment, Run
 
+#: A phase that takes minutes says this often how far it is.
+_LINE_EVERY_S = 5.0
+
 
 class Phases:
     """Print each phase when it ends, with how long it took; nothing where ``quiet``."""
@@ -17,6 +20,7 @@ class Phases:
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._shown = 0
+        self._said_at = 0.0
 
     def show(self, deployment: Deployment) -> None:
         """Print the phases that ended since the last call."""
@@ -26,6 +30,16 @@ class Phases:
             if not self._quiet:
                 output.say(f"  {phase.name:10} {took}")
             self._shown += 1
+        self._show_progress(deployment)
+
+    def _show_progress(self, deployment: Deployment) -> None:
+        """How far the phase is that is under way, now and then."""
+        detail = deployment.phases[-1].detail if deployment.phases else ""
+        now = time.monotonic()
+        if self._quiet or not detail or now - self._said_at < _LINE_EVERY_S:
+            return
+        self._said_at = now
+        output.say(f"  {deployment.phases[-1].name:10} {detail}")
 
 
 def background(plan: Plan, run: Run, *, quiet: bool = False, keep: bool = False) -> Deployment:

@@ -217,6 +217,21 @@ def _remove_container(deployment: Deployment) -> bool:
         return False  # no runtime, no container: down must work all the same
 
 
+def container_lines(name: str) -> Iterator[str]:
+    """The log of any container, since its last start. Raises ``StokerError`` where none is."""
+    from stoker.runtime.containers import Containers  # noqa: PLC0415  (slow to import)
+
+    containers = Containers()
+    found = containers.find(name)
+    rest = b""
+    for piece in containers.log(name, found.started_at if found else None):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from (line.decode("utf-8", errors="replace") for line in whole)
+    yield rest.decode("utf-8", errors="replace")
+    if found is not None and not found.alive:
+        yield f"container state: {'OOMKilled' if found.out_of_memory else found.error}"
+
+
 def engine_memory_bytes(deployment: Deployment) -> int | None:
     """Main memory that the engine holds now, in bytes; ``None`` where it does not run."""
     return processes.memory_bytes(deployment.engine)
