@@ -53,8 +53,9 @@ def up(
 
 @pytest.fixture
 def client(docker_endpoint: str) -> Iterator[docker.DockerClient]:
-    with docker.DockerClient(base_url=docker_endpoint) as client:
-        yield client
+    client = docker.DockerClient(base_url=docker_endpoint)
+    yield client
+    client.close()
 
 
 def wait_for(what: Callable[[], bool], within_s: float) -> bool:
