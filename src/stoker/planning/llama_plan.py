@@ -6,6 +6,7 @@ Arguments carry the names of ``xllamacpp.CommonParams``; a dotted name is a fiel
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
@@ -33,7 +34,8 @@ _UNSURE = 1.5
 #: llama.cpp's own default for conversations that lost their slot.
 _MOST_PROMPT_CACHE_MIB = 8192
 _FLASH_ATTENTION_ON = 1
-_GGML_TYPE_F16 = 1
+#: Types of the cache, the wider first, with ggml's numbers for them (ggml.h).
+_GGML_TYPES = {"f16": 1, "q8_0": 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +169,9 @@ def _largest_cache(
     most = max(_DEFAULT_PARALLEL, wishes.concurrency)
     slots = [wishes.parallel] if wishes.parallel else list(range(most, 0, -1))
     for room in (place.gpu_bytes, place.budget_bytes):
-        for tokens in contexts:
+        for tokens, cache_type in product(contexts, _GGML_TYPES):
             for number in slots:
-                cache = LlamaCache(tokens, number, _N_UBATCH)
+                cache = LlamaCache(tokens, number, _N_UBATCH, cache_type)
                 memory = llama_memory(model, cache, place.budget_bytes)
                 if memory.total_bytes <= room:
                     # What the GPU holds whole is drawn against the GPU alone.
@@ -311,12 +313,8 @@ def _arguments(host: Host, fit: _Fit, context: int | None) -> tuple[Argument, ..
             _FLASH_ATTENTION_ON,
             "Attention without a table of context x context scores in memory.",
         ),
-        Argument(
-            "cache_type_k",
-            _GGML_TYPE_F16,
-            f"16 bits: the cache takes {size(memory.kv_cache_bytes)}, which fits.",
-        ),
-        Argument("cache_type_v", _GGML_TYPE_F16, "As the keys."),
+        Argument("cache_type_k", _GGML_TYPES[cache.cache_type], _cache_reason(fit)),
+        Argument("cache_type_v", _GGML_TYPES[cache.cache_type], "As the keys."),
         Argument(
             "cache_ram_mib",
             min(_MOST_PROMPT_CACHE_MIB, spare),
@@ -329,6 +327,13 @@ def _arguments(host: Host, fit: _Fit, context: int | None) -> tuple[Argument, ..
             "The plan has made it fit already; llama.cpp must not choose another context.",
         ),
     )
+
+
+def _cache_reason(fit: _Fit) -> str:
+    taken = size(fit.memory.kv_cache_bytes)
+    if fit.cache.cache_type == "f16":
+        return f"16 bits: the cache takes {taken}, which fits."
+    return f"8 bits (q8_0): the cache takes {taken}; in 16 bits the context would be shorter."
 
 
 def _context_reason(fit: _Fit, context: int | None) -> str:

@@ -59,6 +59,8 @@ class VllmSettings:
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 2048
     tensor_parallel_size: int = 1
+    #: Groups of GPUs that each hold a part of the layers.
+    pipeline_parallel_size: int = 1
     kv_cache_dtype: str = "auto"
     enforce_eager: bool = False
     enable_prefix_caching: bool = True
@@ -119,17 +121,17 @@ def weights_per_gpu(
     known_bytes: int | None = None,
 ) -> int:
     """Bytes of weights on one GPU. ``known_bytes``: the size of the files, where it is known."""
-    tensor_parallel_size = settings.tensor_parallel_size
+    gpus = settings.tensor_parallel_size * settings.pipeline_parallel_size
     if known_bytes is not None:
-        return int(known_bytes / tensor_parallel_size)
+        return int(known_bytes / gpus)
     count = count_weights(architecture)
     total = precision.weight_bytes(count)
     if precision.name == "mxfp4" and architecture.experts is not None:
-        padded = _padding(architecture, architecture.experts, tensor_parallel_size)
+        padded = _padding(architecture, architecture.experts, settings.tensor_parallel_size)
         total += (padded - 1) * count.experts * precision.expert_bits / 8
     if settings.vision and is_multimodal(architecture):
         total += _VISION_WEIGHT_BYTES
-    return int(total / tensor_parallel_size)
+    return int(total / gpus)
 
 
 def is_multimodal(architecture: Architecture) -> bool:
@@ -184,7 +186,8 @@ def activation_bytes(architecture: Architecture, settings: VllmSettings) -> int:
     forward = settings.max_num_batched_tokens * per_token
     rows = min(settings.max_num_seqs, settings.max_num_batched_tokens)
     sampler = rows * architecture.vocab_size * 4 * _LOGIT_COPIES
-    communication = _COMMUNICATION_BYTES if tp > 1 else 0
+    alone = tp * settings.pipeline_parallel_size == 1
+    communication = 0 if alone else _COMMUNICATION_BYTES
     vision = _VISION_BYTES if settings.vision else 0
     return int(max(forward, sampler) + _NON_TORCH_BYTES + communication + vision)
 
@@ -309,7 +312,7 @@ def _classes(architecture: Architecture, settings: VllmSettings) -> list[_Class]
         added = extra if group.kind in ("full", "latent") else 0
         classes.append(
             _Class(
-                group.num_layers + added,
+                math.ceil((group.num_layers + added) / settings.pipeline_parallel_size),
                 _token_bytes(group, settings),
                 0.0,
                 group.window_tokens if group.kind in ("sliding", "chunked") else None,
@@ -318,7 +321,8 @@ def _classes(architecture: Architecture, settings: VllmSettings) -> list[_Class]
         )
     for recurrent in architecture.recurrent:
         state = _state_bytes(recurrent, settings.tensor_parallel_size)
-        classes.append(_Class(recurrent.num_layers, 0.0, state))
+        layers = math.ceil(recurrent.num_layers / settings.pipeline_parallel_size)
+        classes.append(_Class(layers, 0.0, state))
     return classes
 
 
@@ -361,4 +365,4 @@ def _compressed_request_bytes(architecture: Architecture, settings: VllmSettings
         window = min(length, (group.window_tokens or 0) + settings.max_num_batched_tokens)
         entries = length / group.compress_ratio if group.kind == "compressed" else 0
         total += group.num_layers * _token_bytes(group, settings) * (window + entries)
-    return total
+    return total / settings.pipeline_parallel_size

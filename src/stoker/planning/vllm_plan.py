@@ -111,6 +111,11 @@ class _Fit:
     speed: Speed
     prefill_tokens_per_s: float
 
+    @property
+    def gpus(self) -> int:
+        """All GPUs that it runs on."""
+        return self.settings.tensor_parallel_size * self.settings.pipeline_parallel_size
+
 
 def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, wishes: Wishes) -> Plan:
     """The plan that serves ``candidate`` with vLLM on the GPUs of ``host``, which are ``spec``.
@@ -142,7 +147,7 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, wishes: Wishes) -
         decode_tokens_per_s=1 / fit.speed.token_s.expected,
         prefill_tokens_per_s=fit.prefill_tokens_per_s,
         speed=fit.speed,
-        gpus=fit.settings.tensor_parallel_size,
+        gpus=fit.gpus,
         max_concurrency=fit.memory.max_concurrency,
         usable=_is_usable(task, fit),
         score=worth(candidate.known, candidate.model),
@@ -219,8 +224,10 @@ def _limit(candidate: Candidate, wishes: Wishes) -> int:
 def _best_fit(task: _Task) -> _Fit:
     """The fewest GPUs that hold what is wanted at a speed that is liked, else the most."""
     best = None
-    for gpus in _divisions(task.architecture, len(task.machine.gpus)):
-        fit = _fit_on(task, gpus)
+    for gpus, stages in _divisions(task.architecture, len(task.machine.gpus)):
+        if stages > 1 and best is not None:
+            break  # stages wait for each other: they are for what fits in no other way
+        fit = _fit_on(task, gpus, stages)
         best = fit or best
         if fit is not None and _is_liked(task, fit):
             return fit
@@ -229,16 +236,24 @@ def _best_fit(task: _Task) -> _Fit:
     return best
 
 
-def _divisions(architecture: Architecture, available: int) -> Iterator[int]:
-    for gpus in (1, 2, 4, 8, 16):
-        if gpus <= available and architecture.num_attention_heads % gpus == 0:
-            yield gpus
+def _divisions(architecture: Architecture, available: int) -> Iterator[tuple[int, int]]:
+    """Ways to divide a model: by heads among so many GPUs, then by layers into so many stages."""
+    heads = [
+        gpus
+        for gpus in (1, 2, 4, 8, 16)
+        if gpus <= available and architecture.num_attention_heads % gpus == 0
+    ]
+    for gpus in heads:
+        yield gpus, 1
+    for gpus in reversed(heads):
+        if available // gpus > 1:
+            yield gpus, available // gpus
 
 
-def _fit_on(task: _Task, gpus: int) -> _Fit | None:
+def _fit_on(task: _Task, gpus: int, stages: int) -> _Fit | None:
     """The widest settings that fit on so many GPUs, or ``None``: a 16-bit cache and guessing ahead
     where there is room, then without the one, the other and both."""
-    first = _settings(task, gpus)
+    first = replace(_settings(task, gpus), pipeline_parallel_size=stages)
     plain = replace(first, num_speculative_tokens=0)
     narrow = _can_narrow(task.machine)
     fallback = None
@@ -381,7 +396,7 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
     what = f", {parameters(count)} parameters" if count else ""
     lines = [
         f"{candidate.model.id}{what}: weights of {size(memory.weights_bytes)} "
-        f"{_on_gpus(fit.settings.tensor_parallel_size)} leave {size(memory.kv_cache_bytes)} for "
+        f"{_on_gpus(fit.gpus)} leave {size(memory.kv_cache_bytes)} for "
         f"{memory.kv_cache_tokens:,} tokens of context.",
         f"With {speed.concurrency} asking at once: {1 / speed.token_s.expected:.0f} tokens/s each "
         f"({1 / speed.token_s.high:.0f} to {1 / speed.token_s.low:.0f}), first word after "
@@ -394,7 +409,7 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
         lines.append(f"{figure.benchmark}: {figure.score:g} % ({figure.by}, {figure.date}).")
     if known is not None and known.avoid:
         lines.append(f"Better avoided: {known.avoid}")
-    spare = len(machine.gpus) - fit.settings.tensor_parallel_size
+    spare = len(machine.gpus) - fit.gpus
     if spare:
         lines.append(
             f"{spare} GPU(s) stay free: a second copy of it, or another model, fits there."
@@ -438,6 +453,14 @@ def _arguments(task: _Task, fit: _Fit) -> tuple[Argument, ...]:
             "of tools: what was read once is not read again.",
         ),
     ]
+    if settings.pipeline_parallel_size > 1:
+        stages = settings.pipeline_parallel_size
+        layers = math.ceil(task.architecture.num_layers / stages)
+        reason = (
+            f"{task.architecture.num_layers} layers in {stages} stages of up to {layers}: its "
+            f"heads cannot be divided among {fit.gpus} GPUs."
+        )
+        found.append(Argument("pipeline_parallel_size", stages, reason))
     if settings.kv_cache_dtype != "auto":
         found.append(
             Argument(

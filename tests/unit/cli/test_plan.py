@@ -100,3 +100,29 @@ def test_a_model_that_is_too_large_is_refused_with_its_size() -> None:
     problem = refused("qwen3.5-397b-a17b", "--gpu", "RTX 4060 8GB")
     assert problem.exit_code == 1
     assert "GiB" in problem.why
+
+
+def test_gpus_that_the_heads_cannot_use_take_layers_instead() -> None:
+    plan = first(
+        "qwen2.5-coder-32b", "--gpu", "RTX 4060 Ti 16GB", "--gpus", "3", "--engine", "vllm"
+    )
+    arguments = {a["name"]: a["value"] for a in plan["arguments"]}
+    assert plan["gpus"] in (2, 3)
+    assert (
+        arguments["tensor_parallel_size"] * arguments.get("pipeline_parallel_size", 1)
+        == plan["gpus"]
+    )
+
+
+def test_a_model_for_which_two_of_three_gpus_are_too_few_gets_three_stages() -> None:
+    plan = first(
+        "Qwen/Qwen2.5-Coder-32B-Instruct-GPTQ-Int8",
+        "--gpu",
+        "RTX 4060 Ti 16GB",
+        "--gpus",
+        "3",
+        "--purpose",
+        "chat",
+    )
+    arguments = {a["name"]: a["value"] for a in plan["arguments"]}
+    assert (arguments["tensor_parallel_size"], arguments["pipeline_parallel_size"]) == (1, 3)

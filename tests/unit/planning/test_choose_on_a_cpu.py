@@ -68,9 +68,15 @@ def test_a_small_cpu_gives_the_coder_its_whole_context_and_two_slots() -> None:
 
 
 def test_less_memory_gives_a_shorter_context_and_never_more_than_the_budget() -> None:
-    plan = choose(host(2, 1.5), [MODELS["qwen2.5-coder-0.5b"]])
+    plan = choose(host(2, 1.3), [MODELS["qwen2.5-coder-0.5b"]])
     assert 2048 <= plan.max_model_len < 32_768
     assert plan.memory.total_bytes <= plan.memory.budget_bytes
+
+
+def test_where_16_bits_are_too_wide_the_cache_takes_8_and_the_context_stays() -> None:
+    plan = choose(host(2, 1.5), [MODELS["qwen2.5-coder-0.5b"]])
+    assert (plan.max_model_len, plan.argument("cache_type_k")) == (32_768, 8)
+    assert choose(host(2, 22), CODERS).argument("cache_type_k") == 1
 
 
 def test_a_model_that_was_named_is_planned_though_it_is_slow() -> None:

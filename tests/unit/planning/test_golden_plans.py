@@ -74,11 +74,17 @@ def _line(plan: Plan) -> str:
     return (
         f"  {plan.model.id} ({plan.model.quantization}) on {plan.engine}, {plan.gpus or 'no'} GPU: "
         f"context {plan.max_model_len}, {plan.parallel} at once, "
-        f"cache {plan.argument('kv_cache_dtype') or '16 bit'}; "
+        f"cache {_cache(plan)}; "
         f"weights {memory.weights_bytes / GIB:.1f} + cache {memory.kv_cache_bytes / GIB:.1f} of "
         f"{memory.budget_bytes / GIB:.1f} GiB; {plan.decode_tokens_per_s:.0f} tokens/s, "
         f"first after {plan.speed.first_token_s.expected:.2g} s" + ("" if plan.usable else "; slow")
     )
+
+
+def _cache(plan: Plan) -> str:
+    if plan.engine == "vllm":
+        return str(plan.argument("kv_cache_dtype") or "16 bit")
+    return "16 bit" if plan.argument("cache_type_k") == 1 else "q8_0"
 
 
 @pytest.mark.parametrize("name", HOSTS)

@@ -169,3 +169,15 @@ def test_what_fits_the_longest_context_says_so(model: KnownModel, length: int, g
     longest = longest_context(model.architecture, settings, gib * GIB, length)
     concurrency = max_concurrency(model.architecture, settings, gib * GIB)
     assert (longest == length) == (concurrency >= 1)
+
+
+def test_stages_divide_weights_and_cache_by_layers() -> None:
+    arch = shape("qwen2.5-coder-7b")
+    precision = precision_of("bf16", arch)
+    one = vllm_memory(arch, precision, VllmSettings(4096), 40 * GIB)
+    two = vllm_memory(arch, precision, VllmSettings(4096, pipeline_parallel_size=2), 40 * GIB)
+    assert two.weights_bytes == one.weights_bytes // 2
+    same_cache = max_concurrency(arch, VllmSettings(4096, pipeline_parallel_size=2), 8 * GIB)
+    assert same_cache == pytest.approx(
+        2 * max_concurrency(arch, VllmSettings(4096), 8 * GIB), rel=1e-3
+    )
