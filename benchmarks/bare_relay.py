@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -47,7 +48,6 @@ async def serve(backend: str, port: int) -> None:
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     print(runner.addresses[0][1], flush=True)
-    import asyncio  # noqa: PLC0415
 
     await asyncio.Event().wait()
 

@@ -1,0 +1,253 @@
+"""What the gateway costs beside a bare relay and vllm-router: ``python benchmarks/gateway.py``.
+
+All three stand in front of the same mock backend and are asked in turns, round after round, so
+that a machine whose speed drifts is fair to each. CPU time is the kernel's own account of the
+relay's process and threads, in nanoseconds. ``--router PATH`` names a vllm-router; without it the
+script installs one in the user's cache.
+
+Goals: a streamed chunk costs Stoker at most 1.2 times the bare relay's CPU and no more than
+vllm-router's; an 8 KB request at most twice the bare relay's; the first token comes at most 0.5 ms
+later (median). Keys, budgets and metrics are on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import venv
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from stoker import paths
+from stoker.runtime.ports import any_free
+
+HERE = Path(__file__).parent
+KEY = "benchmark"
+STREAMS, CHUNKS, INTERVAL_MS = 16, 400, 8
+REQUESTS = 300
+CONNECTIONS = 16
+
+
+@dataclass
+class Target:
+    """A server under measurement: ``process`` is ``None`` for the backend itself."""
+
+    name: str
+    port: int
+    process: subprocess.Popen[str]
+
+    def cpu_s(self) -> float:
+        """CPU seconds of all its threads, those that ended included as far as the kernel tells."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+
+def start(name: str, *command: str) -> Target:
+    """Start a server that prints its port."""
+    process = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.PIPE, text=True, cwd=HERE
+    )
+    assert process.stdout is not None
+    return Target(name, int(process.stdout.readline()), process)
+
+
+def start_router(binary: Path, backend: Target) -> Target:
+    """Start vllm-router with what a single backend needs: no policy work, no access log."""
+    port, metrics_port = any_free(), any_free()
+    options = {
+        "host": "127.0.0.1",
+        "port": port,
+        "worker-urls": f"http://127.0.0.1:{backend.port}",
+        "policy": "round_robin",
+        "log-level": "error",
+        "prometheus-host": "127.0.0.1",
+        "prometheus-port": metrics_port,
+    }
+    flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    process = subprocess.Popen(
+        [str(binary), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+    )
+    target = Target("vllm-router", port, process)
+    for _ in range(100):
+        try:
+            stream(target, 1, 0, 100)
+        except (OSError, AssertionError):
+            time.sleep(0.2)
+        else:
+            return target
+    raise SystemExit("vllm-router did not start")
+
+
+def router_binary() -> Path:
+    """vllm-router in an environment of its own: its packages are not Stoker's."""
+    folder = paths.cache_dir() / "vllm-router"
+    binary = folder / "bin" / "vllm-router"
+    if not binary.exists():
+        venv.create(folder, with_pip=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "vllm-router"]
+        subprocess.run(pip, check=True)
+    return binary
+
+
+def body(chunks: int, interval_ms: float, size: int, streamed: bool = True) -> bytes:
+    """A chat request of about ``size`` bytes."""
+    request = {
+        "model": "mock",
+        "stream": streamed,
+        "max_tokens": chunks,
+        "interval_ms": interval_ms,
+        "messages": [{"role": "user", "content": "word " * (size // 5)}],
+    }
+    return json.dumps(request).encode()
+
+
+def post(connection: HTTPConnection, payload: bytes) -> Any:
+    """Send a chat request; the response is still to be read."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+    connection.request("POST", "/v1/chat/completions", payload, headers)
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    return response
+
+
+def stream(target: Target, chunks: int, interval_ms: float, size: int) -> None:
+    """One streamed answer, read to its end."""
+    connection = HTTPConnection("127.0.0.1", target.port, timeout=60)
+    said = post(connection, body(chunks, interval_ms, size)).read()
+    assert said.endswith(b"data: [DONE]\n\n")
+    connection.close()
+
+
+def together(count: int, work: Callable[[], None]) -> None:
+    """Do ``work`` in ``count`` threads at once."""
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def per_chunk_us(target: Target) -> float:
+    """CPU for one chunk that comes by itself, as from an engine that decodes."""
+    before = target.cpu_s()
+    together(STREAMS, lambda: stream(target, CHUNKS, INTERVAL_MS, 1000))
+    return (target.cpu_s() - before) / (STREAMS * CHUNKS) * 1e6
+
+
+def per_request_us(target: Target, size: int) -> float:
+    """CPU for one request that is not streamed, over a connection that is kept."""
+    connection = HTTPConnection("127.0.0.1", target.port, timeout=60)
+    payload = body(1, 0, size, streamed=False)
+    before = target.cpu_s()
+    for _ in range(REQUESTS):
+        post(connection, payload).read()
+    used = target.cpu_s() - before
+    connection.close()
+    return used / REQUESTS * 1e6
+
+
+def requests_per_s(target: Target) -> float:
+    """Requests a second at 16 connections."""
+    payload = body(1, 0, 8000, streamed=False)
+
+    def client() -> None:
+        connection = HTTPConnection("127.0.0.1", target.port, timeout=60)
+        for _ in range(REQUESTS // 4):
+            post(connection, payload).read()
+        connection.close()
+
+    began = time.perf_counter()
+    together(CONNECTIONS, client)
+    return CONNECTIONS * (REQUESTS // 4) / (time.perf_counter() - began)
+
+
+def first_token_ms(target: Target) -> float:
+    """Median time to the first byte of a stream, over a connection that is kept."""
+    connection = HTTPConnection("127.0.0.1", target.port, timeout=60)
+    payload = body(1, 0, 8000)
+    times = []
+    for _ in range(REQUESTS // 2):
+        began = time.perf_counter()
+        response = post(connection, payload)
+        response.read(1)
+        times.append(time.perf_counter() - began)
+        response.read()
+    connection.close()
+    return statistics.median(times) * 1e3
+
+
+MEASURES: dict[str, Callable[[Target], float]] = {
+    "CPU us per chunk": per_chunk_us,
+    "CPU us per 8 KB request": lambda t: per_request_us(t, 8_000),
+    "CPU us per 75 KB request": lambda t: per_request_us(t, 75_000),
+    "requests/s at 16 connections": requests_per_s,
+    "first byte, ms": first_token_ms,
+}
+
+
+def main() -> None:
+    """Print the medians of all rounds, and the goals."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--router", type=Path)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    backend = start("mock backend", "mock_backend.py")
+    url = f"http://127.0.0.1:{backend.port}"
+    targets: list[Target] = []
+    try:
+        targets.append(start("bare relay", "bare_relay.py", "--backend", url))
+        targets.append(start("Stoker", "stoker_relay.py", "--backend", url))
+        targets.append(start_router(arguments.router or router_binary(), backend))
+        results = measure(arguments.rounds, targets, backend)
+    finally:
+        for target in (*targets, backend):
+            target.process.terminate()
+    print(json.dumps(results, indent=2) if arguments.json else table(results))
+
+
+def measure(rounds: int, targets: list[Target], backend: Target) -> dict[str, dict[str, float]]:
+    """Median of each measure for each target; the first round warms up and is not counted."""
+    seen: dict[str, dict[str, list[float]]] = {}
+    for number in range(rounds + 1):
+        for measure_name, take in MEASURES.items():
+            measured = [*targets, backend] if measure_name == "first byte, ms" else targets
+            for target in measured:
+                value = take(target)
+                if number:
+                    seen.setdefault(measure_name, {}).setdefault(target.name, []).append(value)
+    return {
+        name: {target: statistics.median(values) for target, values in by_target.items()}
+        for name, by_target in seen.items()
+    }
+
+
+def table(results: dict[str, dict[str, float]]) -> str:
+    """The results as text, with what the goals ask for."""
+    names = ("bare relay", "Stoker", "vllm-router")
+    lines = [f"{'':30}" + "".join(f"{name:>14}" for name in names)]
+    for measure_name, by_target in results.items():
+        lines.append(f"{measure_name:30}" + "".join(f"{by_target[n]:14.2f}" for n in names))
+    chunk, request = results["CPU us per chunk"], results["CPU us per 8 KB request"]
+    first = results["first byte, ms"]
+    added = first["Stoker"] - first["mock backend"]
+    lines += [
+        "",
+        f"chunk: {chunk['Stoker'] / chunk['bare relay']:.2f} of the bare relay (goal 1.2), "
+        f"{chunk['Stoker'] / chunk['vllm-router']:.2f} of vllm-router (goal 1)",
+        f"8 KB request: {request['Stoker'] / request['bare relay']:.2f} of the bare relay (goal 2)",
+        f"first byte: {added:.2f} ms later than the backend alone (goal 0.5)",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
