@@ -77,7 +77,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
 
 
 def _texts(count: int) -> Iterator[str]:
-    rng = random.Random(5)  # noqa: S311
+    rng = random.Random(5)
     everything = "".join(_ALPHABETS)
     for _ in range(count):
         alphabet = rng.choice((*_ALPHABETS, everything))
