@@ -27,9 +27,11 @@ name = "vllm"
 VERSION_AT = "/version"
 
 VERSION = "0.32.0"
-#: https://hub.docker.com/r/vllm/vllm-openai and https://hub.docker.com/r/vllm/vllm-openai-cpu
+#: https://docs.vllm.ai/en/latest/deployment/docker/ and
+#: https://docs.vllm.ai/en/latest/getting_started/installation/cpu/ (the CPU image needs AVX-512:
+#: https://github.com/vllm-project/vllm/issues/18660)
 GPU_IMAGE = f"vllm/vllm-openai:v{VERSION}"
-CPU_IMAGE = f"vllm/vllm-openai-cpu:v{VERSION}"
+CPU_IMAGE = f"public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v{VERSION}"
 CONTAINER = "vllm-server"
 _INNER_PORT = 8000
 _INNER_HUB = "/root/.cache/huggingface"

@@ -18,15 +18,34 @@ def explain(
     what = f"The engine {engine} stopped."
     if diagnosis is not None:
         return Problem(what, f"{diagnosis.title}: {diagnosis.cause}", diagnosis.fix)
-    said = [line for line in lines if any(word in line.lower() for word in _ALARMING)]
-    why = f"Its log says: {said[-1].strip()}." if said else _how_it_ended(exit_code)
+    said = [line for line in lines if _is_alarming(line)]
+    killed = exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL)  # then it had no last words
+    if said and not killed:
+        why = f"Its log says: {said[-1].strip()}."
+    else:
+        why = _how_it_ended(exit_code)
     return Problem(what, why, "See `stoker logs` for all that it said.")
 
 
+def _is_alarming(line: str) -> bool:
+    return " INFO " not in line and any(word in line.lower() for word in _ALARMING)
+
+
 def _how_it_ended(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
+    number = _signal(exit_code)
+    if number is not None:
+        name = number.name
         if name == "SIGKILL":
             return "It was killed (SIGKILL): by a person, or by the system for want of memory."
         return f"It was ended by the signal {name}."
     return f"It ended with exit code {exit_code} and said nothing of why."
+
+
+def _signal(exit_code: int | None) -> signal.Signals | None:
+    """The signal that an exit code stands for: negative for a child, 128 more for a container."""
+    if exit_code is None or 0 <= exit_code <= 128:
+        return None
+    try:
+        return signal.Signals(-exit_code if exit_code < 0 else exit_code - 128)
+    except ValueError:
+        return None

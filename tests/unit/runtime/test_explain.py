@@ -1,0 +1,31 @@
+"""Why an engine ended, said for a person."""
+
+from __future__ import annotations
+
+import pytest
+
+from stoker.runtime.diagnose import diagnose
+from stoker.runtime.explain import explain
+
+
+def test_known_cause_is_said_with_its_fix() -> None:
+    lines = ["OSError: [Errno 98] Address already in use"]
+    problem = explain("vllm", diagnose(lines), lines, 1)
+    assert problem.why.startswith("The port is taken: ")
+    assert "--port" in problem.fix
+
+
+def test_unknown_cause_is_the_last_alarming_line() -> None:
+    lines = ["INFO fine", "GGML_ASSERT(x) failed", "goodbye"]
+    assert explain("llama.cpp", None, lines, 1).why == "Its log says: GGML_ASSERT(x) failed."
+
+
+@pytest.mark.parametrize("exit_code", [-9, 137])
+def test_engine_that_was_killed_had_no_last_words(exit_code: int) -> None:
+    lines = ["(APIServer pid=1) INFO 11-23 Route: /abort_requests, Methods: POST", "error before"]
+    assert "SIGKILL" in explain("vllm", None, lines, exit_code).why
+
+
+@pytest.mark.parametrize(("exit_code", "said"), [(-11, "SIGSEGV"), (139, "SIGSEGV"), (3, "code 3")])
+def test_engine_that_said_nothing_is_told_by_its_exit_code(exit_code: int, said: str) -> None:
+    assert said in explain("vllm", None, ["INFO all is well"], exit_code).why

@@ -1,0 +1,83 @@
+"""Where vLLM runs, and for each obstacle one message with its fix."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+from stoker.engines import Options
+from stoker.errors import StokerError, UsageError
+from stoker.host import ContainerRuntime, Cpu, Host, Memory, find_gpu
+from stoker.runtime import place
+
+DOCKER = ContainerRuntime("docker", reachable=True, endpoint="unix:///docker.sock", nvidia=True)
+PODMAN = ContainerRuntime("podman", reachable=True, endpoint="unix:///podman.sock", nvidia=True)
+CPU_HOST = Host(
+    "Linux", "x86_64", Cpu("cpu", 8, 16), Memory(64 << 30, 48 << 30), runtimes=(DOCKER,)
+)
+GPU_HOST = replace(CPU_HOST, gpus=(find_gpu("RTX 4090").gpu(),))
+
+
+def refused(host: Host, **wishes: object) -> StokerError:
+    with pytest.raises(StokerError) as caught:
+        place("vllm", host, **wishes)  # type: ignore[arg-type]
+    return caught.value
+
+
+def test_container_is_the_default_and_has_the_gpu() -> None:
+    assert place("vllm", GPU_HOST) == Options(endpoint="unix:///docker.sock", gpus=True)
+    assert place("vllm", CPU_HOST) == Options(endpoint="unix:///docker.sock", gpus=False)
+
+
+def test_podman_is_used_where_docker_is_not() -> None:
+    silent = ContainerRuntime("docker", reachable=False, problem="Docker is not installed.")
+    host = replace(GPU_HOST, runtimes=(silent, PODMAN))
+    assert place("vllm", host).endpoint == "unix:///podman.sock"
+
+
+def test_other_engines_have_no_choice() -> None:
+    assert place("llama.cpp", CPU_HOST) == Options()
+
+
+def test_no_runtime_says_why_each_can_not_be_used() -> None:
+    down = ContainerRuntime("docker", reachable=False, problem="Docker's daemon is not running.")
+    denied = ContainerRuntime("podman", reachable=False, problem="You may not use the socket.")
+    error = refused(replace(CPU_HOST, runtimes=(down, denied)))
+    assert error.why == "Docker's daemon is not running. You may not use the socket."
+    assert "--python" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("runtime", "wsl2", "title", "fix"),
+    [
+        (replace(DOCKER, nvidia=False), False, "Docker", "nvidia-ctk runtime configure"),
+        (replace(DOCKER, nvidia=False, rootless=True), False, "Docker", "nvidia-ctk cdi generate"),
+        (replace(DOCKER, nvidia=False, desktop=True), False, "Docker Desktop", "WSL 2 engine"),
+        (replace(DOCKER, nvidia=False), True, "Docker", "the NVIDIA driver belongs on Windows"),
+        (replace(PODMAN, nvidia=False), False, "Podman", "nvidia-ctk cdi generate"),
+    ],
+    ids=["toolkit", "rootless", "desktop", "wsl2", "podman"],
+)
+def test_runtime_without_gpus_has_its_own_fix(
+    runtime: ContainerRuntime, wsl2: bool, title: str, fix: str
+) -> None:
+    error = refused(replace(GPU_HOST, runtimes=(runtime,), wsl2=wsl2))
+    assert error.what == f"{title} can't give a container the GPU."
+    assert fix in error.fix
+
+
+def test_python_that_is_named_must_have_vllm() -> None:
+    error = refused(CPU_HOST, python=sys.executable)
+    assert isinstance(error, UsageError)
+    assert f"{sys.executable} has no vLLM" in error.what
+    assert "can't be run" in refused(CPU_HOST, python="/nonexistent/python").what
+
+
+def test_environment_of_stokers_own_is_for_gpus() -> None:
+    assert "for NVIDIA GPUs only" in refused(CPU_HOST, native=True).what
+
+
+def test_volume_that_says_nothing_is_refused_before_anything_starts() -> None:
+    assert "does not say what to mount" in refused(GPU_HOST, volumes=("/only-one",)).what
