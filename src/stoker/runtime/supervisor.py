@@ -153,7 +153,7 @@ class Supervisor:
         """Wait before the next start. False when told to stop; raises when it was the last."""
         self._gateway.pause()
         problem = self._explained()
-        self._log.error("the engine ended: %s", problem)
+        self._log.error("the engine ended: %s", problem.error())
         if crashes > len(BACKOFF_S):
             raise StokerError(
                 f"The engine crashed {crashes} times and was not started again.",
