@@ -25,8 +25,7 @@ await context.grantPermissions(["clipboard-read", "clipboard-write"]);
 const pages = { main: await context.newPage() };
 let page = pages.main;
 
-const input = ".interactive-session .interactive-input-editor";
-const lastAnswer = ".interactive-item-container.interactive-response";
+const input = ".part.auxiliarybar .interactive-input-editor";
 
 const commands = {
   async open({ url, timeout }) {
@@ -48,6 +47,24 @@ const commands = {
     await page.locator(".quick-input-title").filter({ hasText: title }).waitFor();
     await page.locator(".quick-input-widget input.input").fill(text);
     await page.keyboard.press("Enter");
+  },
+  /** Chooses a model in the chat's picker; the chat may take the focus away, so until it is done. */
+  async choose({ model, timeout }) {
+    const label = page.locator(".part.auxiliarybar .model-picker-name");
+    const widget = page.locator(".action-widget");
+    const quick = { timeout: 3000 };
+    for (const end = Date.now() + timeout; Date.now() < end; ) {
+      if ((await label.innerText({ timeout })).includes(model)) return;
+      try {
+        await label.click(quick);
+        await widget.locator("input").fill(model, quick);
+        await widget.locator(".monaco-list-row").filter({ hasText: model }).first().click(quick);
+        await label.filter({ hasText: model }).waitFor(quick);
+      } catch {
+        await page.keyboard.press("Escape");
+      }
+    }
+    throw new Error(`the picker does not offer ${model}`);
   },
   async close({ page: name }) {
     await pages[name].close();
