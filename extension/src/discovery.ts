@@ -100,11 +100,14 @@ function engineName(ownedBy: string | undefined, providers: Json[]): string {
 
 /** What `/info` adds: the gateway's speed, TGI's limits. */
 function withInfo(model: ServedModel, info: Json): ServedModel {
+  const backends = array(info["backends"]).map(object);
+  const backend = backends.find((each) => array(each["models"]).includes(model.id));
+  const details = array(info["models"]).map(object).find((each) => each["id"] === model.id);
   return {
     ...model,
-    engine: string(info["engine"]) ?? model.engine,
+    engine: string(backend?.["engine"]) ?? string(info["engine"]) ?? model.engine,
     quantization: model.quantization ?? string(info["quantize"]),
-    tokensPerS: positive(info["tokens_per_s"]),
+    tokensPerS: positive(details?.["tokens_per_s"]) ?? positive(info["tokens_per_s"]),
   };
 }
 

@@ -22,7 +22,14 @@ test("the gateway says everything", async () => {
       quantization: "Q4_K_M",
       capabilities: { tools: "emulated", vision: true, reasoning: true, fim: true },
     }),
-    "/info": () => ({ engine: "llama.cpp", tokens_per_s: 59 }),
+    "/info": () => ({
+      server: "stoker",
+      backends: [
+        { engine: "vLLM", models: ["other"], up: true },
+        { engine: "llama.cpp", models: ["qwen"], up: true },
+      ],
+      models: [{ id: "qwen", tokens_per_s: 59 }],
+    }),
   });
   expect(model).toEqual({
     id: "qwen",
