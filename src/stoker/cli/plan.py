@@ -87,6 +87,8 @@ def command(
         output.as_json({"for": title, "plans": [document(plan) for plan in plans[:_SHOWN]]})
         return
     Console().print(render(title, plans[:_SHOWN], explain=explain))
+    if gpu is None:
+        output.say(f"Start it: {start_command(plans[0])}")
     if html is not None:
         output.say(f"\nWritten: {html}")
 
@@ -147,6 +149,16 @@ def _title(host: Host, spec: GpuSpec | None, wishes: Wishes, *, imagined: bool) 
         what += "" if spec.unified or not imagined else f", with {main} beside it"
     people = "1 user" if wishes.users == 1 else f"{wishes.users} users"
     return f"{what}: {wishes.purpose} for {people}"
+
+
+def start_command(plan: Plan) -> str:
+    """What to type to start ``plan`` on this machine."""
+    model = plan.model
+    name = str(model.path) if model.path else model.id
+    if model.path is None and model.format == "gguf" and model.quantization:
+        name += f":{model.quantization}"
+    engine = f" --engine {plan.engine}" if plan.engine != "llama.cpp" else ""
+    return f"stoker up {name} --context {plan.max_model_len}{engine}"
 
 
 def document(plan: Plan) -> dict[str, Any]:

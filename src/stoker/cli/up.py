@@ -228,7 +228,7 @@ def _look(wishes: _Wishes) -> _Seen:
             context=wishes.context,
             parallel=wishes.parallel,
             named=wishes.model is not None,
-            llama_offload=not host.gpus or llama_cpp.offloads(),
+            llama_offload=bool(wishes.gpu) or not host.gpus or llama_cpp.offloads(),
         ),
         gpu=spec,
         catalogue=models.model_catalogue(),
@@ -242,7 +242,20 @@ def _candidates(wishes: _Wishes, host: machine.Host) -> list[Model]:
         with contextlib.suppress(StokerError):
             known, variant = models.find_known_model(wishes.model)
             return [known.model(variant)]
-    return models.resolve(wishes.model, hub_reachable=host.hub_reachable, offline=wishes.offline)
+    found = models.resolve(wishes.model, hub_reachable=host.hub_reachable, offline=wishes.offline)
+    if wishes.model is not None or not _vllm_at_hand(wishes, host):
+        return found
+    served = planning.candidates_of(models.model_catalogue())
+    return [*(c.model for c in served if c.model.format == "safetensors"), *found]
+
+
+def _vllm_at_hand(wishes: _Wishes, host: machine.Host) -> bool:
+    """Whether vLLM can be started here, and its models fetched, with nothing else to install."""
+    if wishes.gpu is not None:
+        return True  # a machine that is only imagined has what it needs
+    containers = any(runtime.reachable and runtime.nvidia for runtime in host.runtimes)
+    engine = containers or wishes.python is not None or wishes.native
+    return bool(host.gpus) and engine and host.hub_reachable is True and not wishes.offline
 
 
 def _fetch(wishes: _Wishes) -> tuple[Plan, Options]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
@@ -39,8 +40,11 @@ def choose(
     Raises ``UsageError`` where what is asked for cannot be, and ``StokerError`` where nothing fits.
     """
     asked = wishes or Wishes(context=context, parallel=parallel, engine=engine)
-    known = _by_id(catalogue)
-    offered = [Candidate(model, known.get(model.id.casefold())) for model in candidates]
+    facts = _by_id(catalogue)
+    offered = [
+        replace(facts.get(model.id.casefold(), Candidate(model)), model=model)
+        for model in candidates
+    ]
     return rank(host, offered, asked, gpu)[0]
 
 
@@ -79,10 +83,15 @@ def candidates_of(catalogue: Sequence[KnownModel]) -> list[Candidate]:
     ]
 
 
-def _by_id(catalogue: Sequence[KnownModel]) -> dict[str, KnownModel]:
-    return {variant.id.casefold(): known for known in catalogue for variant in known.weights} | {
-        alias.casefold(): known for known in catalogue for alias in known.aliases
+def _by_id(catalogue: Sequence[KnownModel]) -> dict[str, Candidate]:
+    """What the catalogue knows, by the repository of each form and by short names."""
+    forms = {form.model.id.casefold(): form for form in candidates_of(catalogue)}
+    named = {
+        alias.casefold(): Candidate(known.model(), known)
+        for known in catalogue
+        for alias in known.aliases
     }
+    return named | forms
 
 
 def _suitable(candidates: Sequence[Candidate], wishes: Wishes) -> Iterator[Candidate]:

@@ -346,6 +346,8 @@ def _speculative_tokens(candidate: Candidate, wishes: Wishes) -> int:
         return 0
     if "mtp" not in str(known.speculative.get("method", "")):
         return 0  # a drafter of its own would have to be fetched and counted too
+    if candidate.model.id.partition("/")[0] != known.id.partition("/")[0]:
+        return 0  # those who quantize others' models often leave the extra layers out
     tokens = known.speculative.get("num_speculative_tokens", 0)
     return tokens if isinstance(tokens, int) else 0
 

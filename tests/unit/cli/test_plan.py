@@ -10,7 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from stoker.cli import app
+from stoker.cli.plan import start_command
 from stoker.errors import StokerError, UsageError
+from stoker.models import Format, Model
+from stoker.planning import MemoryPrediction, Plan
 
 
 @pytest.fixture(autouse=True)
@@ -126,3 +129,27 @@ def test_a_model_for_which_two_of_three_gpus_are_too_few_gets_three_stages() -> 
     )
     arguments = {a["name"]: a["value"] for a in plan["arguments"]}
     assert (arguments["tensor_parallel_size"], arguments["pipeline_parallel_size"]) == (1, 3)
+
+
+def test_up_chooses_with_the_same_function_from_the_whole_catalogue() -> None:
+    arguments = ["up", "--gpu", "RTX 4090", "--dry-run", "--offline", "--json"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    would = json.loads(result.output)
+    assert would["engine"] == "vllm"
+    planned = first(would["model"], "--gpu", "RTX 4090")
+    assert planned["engine"] == "vllm"
+    assert planned["max_model_len"] == would["max_model_len"]
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "quantization", "engine", "command"),
+    [
+        ("a/b-GGUF", "gguf", "Q4_K_M", "llama.cpp", "stoker up a/b-GGUF:Q4_K_M --context 4096"),
+        ("a/b", "safetensors", "fp8", "vllm", "stoker up a/b --context 4096 --engine vllm"),
+    ],
+)
+def test_the_command_that_starts_a_plan_names_what_decides_it(
+    name: str, form: Format, quantization: str, engine: str, command: str
+) -> None:
+    model = Model(name, form, "hub", served_name="b", quantization=quantization)
+    assert start_command(Plan(model, engine, 4096, 1, (), MemoryPrediction(1, 1, 1, 3))) == command
