@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -39,6 +42,11 @@ def wait_for(what: Callable[[], bool], within_s: float) -> bool:
             pass
         time.sleep(0.3)
     return False
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs: one that ended and that nobody has asked about yet does not."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def start(stoker: Stoker, *args: str) -> str:
@@ -80,8 +88,35 @@ def test_up_with_a_context_that_does_not_fit_starts_once_more_and_is_brought_bac
     second = stoker.engine()
     family = [second, *second.children(recursive=True)]
     assert stoker.run("down").returncode == 0
-    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert not [process for process in family if lives(process)]
     assert stoker.status() == {"status": "stopped"}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_ctrl_c_while_it_starts(stoker: Stoker, keep: bool) -> None:
+    here = vllm_cpu.installed()
+    up = subprocess.Popen(
+        [sys.executable, "-m", "stoker", "up", "--port", str(stoker.port), "--offline"]
+        + ["--engine", "vllm", "--python", here.python, str(here.model)]
+        + (["--keep"] if keep else []),
+        env={**os.environ, "STOKER_HOME": str(stoker.home)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert wait_for(lambda: bool(stoker.status().get("engine_pid")), 60)
+    engine, supervisor = stoker.engine(), stoker.supervisor()
+    up.send_signal(signal.SIGINT)
+    out, _ = up.communicate(timeout=60)
+    assert up.returncode != 0
+    if keep:
+        assert "goes on starting" in out
+        assert stoker.status()["status"] == "starting"
+        assert stoker.run("down").returncode == 0
+    else:
+        assert "nothing is left running" in out
+    assert stoker.status() == {"status": "stopped"}
+    assert not lives(engine)
+    assert not lives(supervisor)
 
 
 @contextmanager
