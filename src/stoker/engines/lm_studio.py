@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 name = "lm-studio"
 VERSION_AT = None
 count = openai.count
+count_texts = openai.count_texts
+adapt = openai.adapt
 
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 name = "ollama"
 VERSION_AT = "/api/version"
 count = openai.count
+count_texts = openai.count_texts
+adapt = openai.adapt
 
 #: What Ollama loads a model with unless told otherwise, on a machine with less than 24 GiB of GPU
 #: memory: https://docs.ollama.com/context-length

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json
 from stoker.engines.protocol import Backend, ServedModel
-from stoker.errors import StokerError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -40,12 +39,20 @@ def _length(entry: Mapping[str, Any]) -> int | None:
 
 
 async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]) -> int:
-    """There is nothing to ask. Raises ``StokerError``."""
-    raise StokerError(
-        f"The server at {backend.url} can't count tokens.",
-        "OpenAI's API has no way to ask for a count.",
-        "Stoker counts with the model's own tokenizer where it has it.",
-    )
+    """There is nothing to ask. Raises ``NotImplementedError``."""
+    raise NotImplementedError(f"the server at {backend.url} can't count tokens")
+
+
+async def count_texts(
+    http: aiohttp.ClientSession, backend: Backend, model: str, texts: Sequence[str]
+) -> Sequence[int]:
+    """There is nothing to ask. Raises ``NotImplementedError``."""
+    raise NotImplementedError(f"the server at {backend.url} can't count tokens")
+
+
+def adapt(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """It takes OpenAI's form."""
+    return request
 
 
 async def warnings(

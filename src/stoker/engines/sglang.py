@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 name = "sglang"
 VERSION_AT = "/get_server_info"
+count_texts = openai.count_texts
+adapt = openai.adapt
 discover = openai.discover
 
 

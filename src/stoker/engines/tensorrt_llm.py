@@ -14,6 +14,8 @@ name = "tensorrt-llm"
 VERSION_AT = "/version"
 discover = openai.discover
 count = openai.count
+count_texts = openai.count_texts
+adapt = openai.adapt
 warnings = openai.warnings
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stoker.engines import http_json
+from stoker.engines import http_json, openai
 from stoker.engines.protocol import Backend, ServedModel
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 name = "tgi"
 VERSION_AT = "/info"
+count_texts = openai.count_texts
+adapt = openai.adapt
 
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:

@@ -21,7 +21,8 @@ PING = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 #: In JSON a quote inside a text is escaped, so this can only be the usage's own key.
 _USAGE_KEY = b'"prompt_tokens"'
-_ENDS = (b"\n\n", b"\r\n\r\n")
+#: In JSON a line's end is escaped, so this can only end the stream's last event.
+_DONE_END = b"[DONE]\n\n"
 #: An answer that is not streamed, or one event of a stream, larger than this is refused: it is
 #: a broken backend, and memory is to stay flat.
 MAX_PART_BYTES = 64 * 1024 * 1024
@@ -74,16 +75,19 @@ class Answer:
         self.streaming = False
         self.first_byte_at: float | None = None
         self.last_write_at = loop.time()
+        #: Something came from the backend since the last look.
+        self.heard = False
+        self.silent_since = loop.time()
         #: What was wrong with the answer, for the log and the metrics.
         self.faults: list[str] = []
         self._loop = loop
         self._connection = connection
-        self._streamed = streamed
+        self.streamed = streamed
         self._wants_usage = wants_usage
         self._rewrite = rewrite
         self._whole: list[bytes] = []
         self._whole_bytes = 0
-        self._held = b""
+        self._held = bytearray()
         self._pending: list[bytes] = []
         self._write: Callable[[bytes], None] = self._pending.append
         self._buffered: Callable[[], int] = lambda: 0
@@ -104,20 +108,18 @@ class Answer:
         """The backend's status and headers."""
         self.status, self.headers = status, headers
         kind = headers.get(b"content-type", b"")
-        self._is_events = self._streamed and status == 200 and kind.startswith(b"text/event-stream")
+        self._is_events = self.streamed and status == 200 and kind.startswith(b"text/event-stream")
 
     def body(self, data: bytes) -> None:
         """A piece of the backend's answer."""
+        self.heard = True
         if self.first_byte_at is None:
             self.first_byte_at = self._loop.time()
         if not self._is_events:
             self._collect(data)
             return
-        if self._held:
-            data = self._held + data
-            self._held = b""
-        if not data.endswith(_ENDS):
-            data = self._hold_rest(data)
+        if self._held or b"\r" in data or not data.endswith(b"\n\n"):
+            data = self._whole_events(data)
         if data:
             self._events(data)
 
@@ -131,10 +133,15 @@ class Answer:
 
     def failed(self, error: BackendGoneError) -> None:
         """The backend broke off."""
+        if self.ended.done():
+            return
+        self._fault("broke off")
+        if self._saw_done:  # it left out only the end of the transfer
+            self._end()
+            return
         self.error = error
         if self.streaming or self._pending:
-            self._flush_rewrite()
-            self._fault("broke off")
+            self._put_some(self._rest_of_rewrite())
             self._send_error(
                 "The model's server broke off before the answer was complete. Send it again.",
                 code="backend_failed",
@@ -152,8 +159,11 @@ class Answer:
         """Remember what the backend says of tokens and speed."""
         self.usage = value["usage"]
         timings = value.get("timings")
-        if isinstance(timings, dict) and timings.get("prompt_n", 0) >= _MEASURABLE_TOKENS:
-            self.prefill_tokens_per_s = timings.get("prompt_per_second")
+        if not isinstance(timings, dict):
+            return
+        read, speed = timings.get("prompt_n"), timings.get("prompt_per_second")
+        if isinstance(read, int) and isinstance(speed, int | float) and speed > 0:
+            self.prefill_tokens_per_s = speed if read >= _MEASURABLE_TOKENS else None
 
     def rewritten(self, answer: dict[str, Any]) -> dict[str, Any]:
         """A whole answer with the rewrite, if any, applied."""
@@ -202,28 +212,43 @@ class Answer:
 
     # In between
 
-    def _hold_rest(self, data: bytes) -> bytes:
-        """The whole events of ``data``; the rest is held until it is whole."""
-        cut = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
-        if cut < 4 and not data.startswith(b"\n\n"):
-            cut = 0
-        self._held = data[cut:]
-        if len(self._held) > MAX_PART_BYTES:
-            self._held = b""
-            self.failed(BackendGoneError("one event is larger than 64 MB"))
-            self.abort()
+    def _whole_events(self, data: bytes) -> bytes:
+        """The events that are whole by now, their lines ended by LF; the rest is held."""
+        held = self._held
+        if held.endswith(b"\r"):
+            del held[-1:]
+            data = b"\r" + data
+        searched = max(0, len(held) - 1)
+        held += data.replace(b"\r\n", b"\n")
+        cut = held.rfind(b"\n\n", searched) + 2
+        if cut < 2:
+            if len(held) > MAX_PART_BYTES:
+                held.clear()
+                self.failed(BackendGoneError("one event is larger than 64 MB"))
+                self.abort()
             return b""
-        return data[:cut]
+        whole = bytes(held[:cut])
+        del held[:cut]
+        return whole
 
     def _events(self, data: bytes) -> None:
-        """Pass on whole events."""
+        """Pass on whole events; nothing comes after ``[DONE]``."""
+        if self._saw_done:
+            return
         if not data.isascii():
             data = self._valid_utf8(data)
+        if _DONE_END in data:
+            self._saw_done = True
+            data = data[: data.index(_DONE_END)]
+            data = data[: data.rfind(b"\n") + 1]
         if self._rewrite is not None or _USAGE_KEY in data:
             data = b"".join(self._look_into(event) for event in _split(data))
-        if data.endswith(DONE):
-            self._saw_done = True
-        if data:
+        if self._saw_done:
+            data += self._rest_of_rewrite() + DONE
+        self._put_some(data)
+
+    def _put_some(self, data: bytes) -> None:
+        if data:  # an empty chunk would end the transfer
             self._put(data)
 
     def _put(self, data: bytes) -> None:
@@ -250,10 +275,8 @@ class Answer:
 
     def _look_into(self, event: bytes) -> bytes:
         """One event, after the usage was taken from it and the rewrite made."""
-        if event.startswith(DONE[:12]):
-            flushed = _encode(self._rewrite.end()) if self._rewrite else b""
-            self._rewrite = None
-            return flushed + event
+        if self._rewrite is None and _USAGE_KEY not in event:
+            return event
         value = self._parsed(event)
         if value is None:
             return event
@@ -292,20 +315,20 @@ class Answer:
         self._whole.append(data)
 
     def _finish_events(self) -> None:
-        if self._held.strip():
+        rest = bytes(self._held).strip()
+        self._held.clear()
+        if _is_whole(rest):
+            self._events(rest + b"\n\n")
+        elif rest:
             self._fault("ended within an event")
-        self._held = b""
-        self._flush_rewrite()
         if not self._saw_done:
             self._fault("ended without [DONE]")
-            self._put(DONE)
+            self._put(self._rest_of_rewrite() + DONE)
 
-    def _flush_rewrite(self) -> None:
-        if self._rewrite is not None:
-            flushed = _encode(self._rewrite.end())
-            self._rewrite = None
-            if flushed:
-                self._put(flushed)
+    def _rest_of_rewrite(self) -> bytes:
+        """What the rewrite has held back; it sees nothing after that."""
+        rewrite, self._rewrite = self._rewrite, None
+        return _encode(rewrite.end()) if rewrite else b""
 
     def _error_event(self) -> None:
         """The client's stream began with a comment, and then the backend refused."""
@@ -335,9 +358,19 @@ class Answer:
 
 def _split(data: bytes) -> list[bytes]:
     """Whole events, each with its ending."""
-    if b"\r\n\r\n" in data:
-        data = data.replace(b"\r\n", b"\n")
-    return [part + b"\n\n" for part in data.split(b"\n\n") if part]
+    parts = (part.strip(b"\n") for part in data.split(b"\n\n"))
+    return [part + b"\n\n" for part in parts if part]
+
+
+def _is_whole(event: bytes) -> bool:
+    """Whether the last event of a stream lacks nothing but the empty line after it."""
+    said = event[5:].strip() if event.startswith(b"data:") else b""
+    if said == b"[DONE]":
+        return True
+    try:
+        return isinstance(orjson.loads(said), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _encode(events: list[dict[str, Any]]) -> bytes:

@@ -18,7 +18,7 @@ from stoker import __version__
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import errors, requests
 from stoker.gateway.answer import Answer
-from stoker.gateway.exchange import Ask, Exchange, observe_first_byte
+from stoker.gateway.exchange import BEGUN, CLIENT, Ask, Exchange, observe_first_byte
 from stoker.gateway.fitting import FitSettings, Fitter, Prepared
 from stoker.gateway.keys import Keys
 from stoker.gateway.metrics import Metrics
@@ -30,6 +30,15 @@ _log = logging.getLogger("stoker.gateway")
 
 #: Silence after which a stream gets a comment. Proxies commonly cut at 60 s, clients at 300 s.
 KEEP_ALIVE_S = 15.0
+
+#: A backend that says nothing at all for this long hangs. Prefill is silent: the longest that was
+#: measured is 147 s (15,500 tokens on 2 cores); OpenAI's own client gives up after 600 s.
+SILENCE_S = 900.0
+#: A client that has sent no whole request head for this long is dropped, be it slow or idle. It is
+#: longer than the 60 s for which nginx keeps a connection to reuse it.
+HEAD_S = 75.0
+#: Answers that are under way when the server ends have this long.
+_SHUTDOWN_S = 5.0
 
 #: What a load balancer asks without a key. It tells nothing of models or users.
 _OPEN_PATHS = frozenset({"/health", "/ready"})
@@ -49,7 +58,7 @@ class Served:
 
     def upstream(self) -> Upstream:
         """A place in the pool for it."""
-        return Upstream(self.backend, self.models, self.max_concurrent)
+        return Upstream(self.backend, self.models, self.max_concurrent, self.fit)
 
 
 class Gateway:
@@ -61,7 +70,7 @@ class Gateway:
         self._draining = False
         self._keys = keys or Keys({})
         self._exchange = Exchange(self.pool, self.metrics)
-        self._fitters: dict[str, Fitter] = {}
+        self._fitters: dict[tuple[Backend, ServedModel], Fitter] = {}
         # One thread: counting is the tokenizer's work, which is quick when nobody shares its core.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="count")
         self._http: aiohttp.ClientSession | None = None
@@ -69,14 +78,7 @@ class Gateway:
     def serve(self, served: Sequence[Served]) -> None:
         """Send requests to these backends from now on; running requests end where they are."""
         self.pool.replace([s.upstream() for s in served])
-        # The models of one name are one model: the first backend that serves it counts for all.
         self._fitters = {}
-        for s in served:
-            for model in s.models:
-                if model.id not in self._fitters:
-                    self._fitters[model.id] = Fitter(
-                        model, s.backend, s.fit, self.metrics, self._worker
-                    )
 
     async def drain(self, within_s: float) -> None:
         """Take no more requests, and wait for the answers that are under way."""
@@ -90,6 +92,18 @@ class Gateway:
     def pause(self) -> None:
         """Answer "not ready" until ``serve`` is called again."""
         self.pool.replace([])
+
+    def runner(self) -> web.AppRunner:
+        """What runs the application: a client that leaves ends its handler, and one that sends
+        no whole head for a minute is dropped.
+        """
+        return web.AppRunner(
+            self.app(),
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=HEAD_S,
+            shutdown_timeout=_SHUTDOWN_S,
+        )
 
     def app(self) -> web.Application:
         """The application to run."""
@@ -110,7 +124,7 @@ class Gateway:
         return app
 
     async def _background(self, _: web.Application) -> AsyncIterator[None]:
-        keeper = asyncio.create_task(self._exchange.keep_alive(KEEP_ALIVE_S))
+        keeper = asyncio.create_task(self._exchange.keep_alive(KEEP_ALIVE_S, SILENCE_S))
         async with aiohttp.ClientSession() as http:
             self._http = http
             yield
@@ -128,21 +142,23 @@ class Gateway:
                 holder = self._keys.holder(request.headers.get("Authorization"))
                 if holder is None:
                     return errors.unauthorized()
-                request["client"] = holder
+                request[CLIENT] = holder
             return await handler(request)
-        except ContextLengthExceededError as long:
-            return errors.response(400, str(long), code=long.code, param="messages")
-        except BadRequestError as bad:
-            return errors.response(bad.status, str(bad), code=bad.code, param=bad.param)
-        except web.HTTPRequestEntityTooLarge:
-            limit = requests.MAX_BODY_BYTES // 1024**2
-            return errors.response(
-                413, f"The request is larger than {limit} MB. Send less.", code="too_large"
-            )
-        except web.HTTPException as refused:
-            return errors.response(
-                refused.status, f"{refused.reason}: {request.method} {request.path}."
-            )
+        except ConnectionError:
+            raise  # the client left: there is nobody to tell
+        except Exception as error:
+            if request.get(BEGUN):
+                raise
+            return self._refusal(request, error)
+
+    def _refusal(self, request: web.Request, error: Exception) -> web.Response:
+        response, code = _error_answer(request, error)
+        self.metrics.refused.labels(code).inc()
+        if response.status >= 500:
+            _log.error("%s %s: %s", request.method, request.path, code, exc_info=error)
+        else:
+            _log.info("refused %s: %d %s", request.path, response.status, code)
+        return response
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -163,9 +179,9 @@ class Gateway:
         return _json({"object": "list", "data": entries})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = requests.parse(await request.read())
+        body = await requests.read(request)
         requests.check_chat(body)
-        if self._draining or not self.pool.upstreams:
+        if self._draining or not self.pool.models():
             return errors.not_ready()
         fitter = self._fitter(body)
         wants_fit = request.headers.get("x-stoker-fit", "").lower() != "off"
@@ -178,9 +194,9 @@ class Gateway:
         return response
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
-        body = requests.parse(await request.read())
+        body = await requests.read(request)
         requests.check_common(body)
-        if self._draining or not self.pool.upstreams:
+        if self._draining or not self.pool.models():
             return errors.not_ready()
         model = requests.choose_model(body, self.pool.models())
         return (await self._answer(request, model, Prepared(body)))[0]
@@ -200,12 +216,12 @@ class Gateway:
     def _note_usage(self, model: str, usage: Mapping[str, Any] | None) -> None:
         for kind in ("prompt_tokens", "completion_tokens"):
             count = usage.get(kind) if usage else None
-            if isinstance(count, int):
+            if isinstance(count, int) and count > 0:
                 self.metrics.tokens.labels(model, kind).inc(count)
 
     async def _show_fit(self, request: web.Request) -> web.Response:
         """What would be cut of a chat request, and nothing sent to any backend."""
-        body = requests.parse(await request.read())
+        body = await requests.read(request)
         requests.check_chat(body)
         prepared = await self._fitter(body).prepare(self._client(), body)
         return _json(
@@ -219,7 +235,7 @@ class Gateway:
 
     async def _tokenize(self, request: web.Request) -> web.Response:
         """Exact counts of a prompt, a batch of prompts, or messages with tools."""
-        body = requests.parse(await request.read())
+        body = await requests.read(request)
         fitter = self._fitter(body)
         window = fitter.model.max_model_len
         if "messages" in body:
@@ -239,20 +255,57 @@ class Gateway:
             for u in self.pool.upstreams
         ]
         models = [
-            {**_entry(f.model), "prefill_tokens_per_s": f.prefill_tokens_per_s}
-            for f in self._fitters.values()
+            {
+                **_entry(model),
+                "prefill_tokens_per_s": self._fitter_of(model).prefill_tokens_per_s,
+            }
+            for model in self.pool.models().values()
         ]
         return _json(
             {"server": "stoker", "version": __version__, "backends": backends, "models": models}
         )
 
     def _fitter(self, body: Mapping[str, Any]) -> Fitter:
-        return self._fitters[requests.choose_model(body, self._fitters)]
+        models = self.pool.models()
+        return self._fitter_of(models[requests.choose_model(body, models)])
+
+    def _fitter_of(self, model: ServedModel) -> Fitter:
+        """A model of one name is one model: the first backend that is up counts for all."""
+        upstream = next(iter(self.pool.serving(model.id)), None) or next(
+            u for u in self.pool.upstreams if model.id in u.models
+        )
+        known = self._fitters.get((upstream.backend, model))
+        if known is None:
+            known = Fitter(model, upstream.backend, upstream.fit, self.metrics, self._worker)
+            self._fitters[upstream.backend, model] = known
+        return known
 
     def _client(self) -> aiohttp.ClientSession:
         if self._http is None:
             raise RuntimeError("the gateway's application is not running")
         return self._http
+
+
+def _error_answer(request: web.Request, error: Exception) -> tuple[web.Response, str]:
+    """The answer to a request that can't be sent to a backend, and the name of what is wrong."""
+    if isinstance(error, ContextLengthExceededError):
+        return errors.response(400, str(error), code=error.code, param="messages"), error.code
+    if isinstance(error, BadRequestError):
+        code = error.code or "invalid_request"
+        return errors.response(error.status, str(error), code=code, param=error.param), code
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        limit = requests.MAX_BODY_BYTES // 1024**2
+        said = f"The request is larger than {limit} MB. Send less."
+        return errors.response(413, said, code="too_large"), "too_large"
+    if isinstance(error, web.HTTPException):
+        said = f"{error.reason}: {request.method} {request.path}."
+        return errors.response(error.status, said, code="no_such_path"), "no_such_path"
+    if isinstance(error, aiohttp.ClientError | asyncio.TimeoutError):
+        return errors.not_ready(), "backend_does_not_count"
+    if isinstance(error, NotImplementedError):
+        said = "The server of this model can't count tokens, and its tokenizer is not known here."
+        return errors.response(501, said, kind="server_error", code="cannot_count"), "cannot_count"
+    return errors.internal(), "internal_error"
 
 
 def _json(value: Any) -> web.Response:
@@ -269,7 +322,7 @@ def _ask(model: str, request: web.Request, prepared: Prepared) -> Ask:
         sent["stream_options"] = {**options, "include_usage": True}
     return Ask(
         model=model,
-        client=request["client"],
+        client=request[CLIENT],
         path=request.path,
         body=sent,
         streamed=streamed,

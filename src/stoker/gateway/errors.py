@@ -83,6 +83,17 @@ def backend_failed() -> web.Response:
     )
 
 
+def internal() -> web.Response:
+    """A defect of the gateway's own."""
+    return response(
+        500,
+        "The gateway failed at this request. Its log says why: `stoker logs`. "
+        "Please report it with that text.",
+        kind="server_error",
+        code="internal_error",
+    )
+
+
 def relayed(status: int, said: bytes, headers: Mapping[str, str]) -> web.Response:
     """A backend's refusal: as it is where it has OpenAI's format, else put into it."""
     try:

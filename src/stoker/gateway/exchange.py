@@ -19,10 +19,19 @@ from stoker.gateway.upstream import BackendGoneError
 
 _log = logging.getLogger("stoker.gateway")
 
-#: A backend that answers so can't take requests now; another may.
+#: A client that has not read the end of its answer after this long is not going to.
+LINGER_S = 120.0
+#: A backend that answers so can't take requests now.
 _UNWELL = frozenset({502, 503, 504})
+#: Answers after which another backend may do better. A 500 may be the request's own doing, so it
+#: says nothing of the backend's health.
+_RETRIED = _UNWELL | {429, 500}
 _RELAYED_HEADERS = (b"x-request-id", b"retry-after")
 _TRIES = 3
+#: A request's key for "its client was sent the head of an answer".
+BEGUN = web.RequestKey("begun", bool)
+#: A request's key for the name of the holder of its key.
+CLIENT = web.RequestKey("client", str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +72,31 @@ class Exchange:
             except NoBackendError:
                 return errors.not_ready(), None
             except BusyError as busy:
+                _log.warning("all backends of %s are busy", ask.model)
                 return errors.busy(busy.retry_after_s), None
+            except asyncio.CancelledError:
+                self._note_left("in the queue")
+                raise
             try:
                 answer = await self._begin(upstream, ask, payload)
-                retry = self._wants_another(answer, upstream, tried)
-                if not retry:
-                    return await self._relay(request, ask, answer), answer
+                self._judge(upstream, answer)
+                if not self._wants_another(ask, answer, upstream, tried):
+                    return await self._relay(request, ask, answer, upstream), answer
             finally:
                 self._pool.release(upstream)
             tried.append(upstream)
 
-    async def keep_alive(self, idle_s: float) -> None:
+    async def keep_alive(self, idle_s: float, silence_s: float) -> None:
         """Once in a while, write a comment to every stream that has been silent for ``idle_s``.
 
-        A prompt of 15,000 tokens takes minutes on a CPU; clients give up on silence.
+        A prompt of 15,000 tokens takes minutes on a CPU; clients give up on silence. A backend
+        that was silent for ``silence_s`` is given up itself.
         """
         while True:
-            await asyncio.sleep(idle_s / 3)
+            await asyncio.sleep(min(idle_s, silence_s) / 3)
             now = asyncio.get_running_loop().time()
             for answer in list(self._live):
-                if now - answer.last_write_at < idle_s:
-                    continue
-                if answer.streaming:
-                    answer.ping()
-                else:
-                    answer.begin_early()
+                _keep_alive(answer, now, idle_s, silence_s)
 
     async def _begin(self, upstream: Upstream, ask: Ask, payload: bytes) -> Answer:
         """The answer, when there is something of it to pass on."""
@@ -102,8 +111,7 @@ class Exchange:
                 wants_usage=ask.wants_usage,
                 rewrite=ask.rewrite,
             )
-            if ask.streamed:
-                self._live.add(answer)
+            self._live.add(answer)
             connection.send(upstream.connections.request(ask.path, payload), answer)
             try:
                 await answer.begun
@@ -116,23 +124,34 @@ class Exchange:
             # The backend had closed an idle connection: that says nothing of its health.
             self._live.discard(answer)
 
-    def _wants_another(self, answer: Answer, upstream: Upstream, tried: list[Upstream]) -> bool:
-        """Whether this backend failed before the client was sent anything, and another may do."""
-        gone = answer.error is not None
-        if not gone and answer.status not in _UNWELL:
-            upstream.succeeded()
-            return False
-        upstream.failed()
-        if gone:
+    def _judge(self, upstream: Upstream, answer: Answer) -> None:
+        """What the answer's beginning, or its lack, says of the backend's health."""
+        if answer.error is not None:
             self._metrics.faults.labels("gone").inc()
             _log.warning("backend %s: %s", upstream.backend.url, answer.error)
-        others = [u for u in self._pool.upstreams if u.usable and u not in (*tried, upstream)]
-        if answer.streaming or not others or len(tried) + 1 >= _TRIES:
+        elif answer.status >= 500:
+            _log.warning("backend %s answered %d", upstream.backend.url, answer.status)
+        if answer.error is not None or answer.status in _UNWELL:
+            upstream.failed()
+        elif answer.status:
+            upstream.succeeded()
+
+    def _wants_another(
+        self, ask: Ask, answer: Answer, upstream: Upstream, tried: list[Upstream]
+    ) -> bool:
+        """Whether this backend failed before it answered anything, and another may do."""
+        failed = answer.error is not None or answer.status in _RETRIED
+        began = answer.streaming or (answer.is_events and answer.first_byte_at is not None)
+        others = [u for u in self._pool.serving(ask.model) if u not in (*tried, upstream)]
+        if not failed or began or not others or len(tried) + 1 >= _TRIES:
             return False
+        _log.info("trying another backend than %s", upstream.backend.url)
         self._live.discard(answer)
         return True
 
-    async def _relay(self, request: web.Request, ask: Ask, answer: Answer) -> web.StreamResponse:
+    async def _relay(
+        self, request: web.Request, ask: Ask, answer: Answer, upstream: Upstream
+    ) -> web.StreamResponse:
         try:
             if answer.streaming:
                 return await self._stream(request, ask, answer)
@@ -142,13 +161,14 @@ class Exchange:
             raise
         finally:
             self._live.discard(answer)
-            self._note_faults(answer)
+            self._note_faults(answer, upstream)
 
     async def _stream(self, request: web.Request, ask: Ask, answer: Answer) -> web.StreamResponse:
         response = web.StreamResponse(headers={**ask.headers, **_relayed(answer)})
         response.content_type = "text/event-stream"
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Accel-Buffering"] = "no"
+        request[BEGUN] = True
         await response.prepare(request)
         await response.write(answer.take_first())
         transport = request.transport
@@ -156,7 +176,7 @@ class Exchange:
             raise ConnectionResetError("the client left")
         answer.attach(transport, chunked=request.version >= (1, 1))
         await answer.ended
-        await response.write_eof()
+        await _finish(response, transport)
         return response
 
     def _whole(self, ask: Ask, answer: Answer) -> web.Response:
@@ -187,12 +207,43 @@ class Exchange:
         """The client left: stop the backend's work at once."""
         answer.abort()
         self._live.discard(answer)
-        self._metrics.left.inc()
+        self._note_left("before its answer was complete")
 
-    def _note_faults(self, answer: Answer) -> None:
+    def _note_left(self, when: str) -> None:
+        self._metrics.left.inc()
+        _log.info("a client left %s", when)
+
+    def _note_faults(self, answer: Answer, upstream: Upstream) -> None:
+        if answer.error is not None and answer.streaming:
+            upstream.failed()
         for fault in answer.faults:
             self._metrics.faults.labels(fault).inc()
-            _log.warning("a backend's answer: %s", fault)
+            _log.warning("backend %s: the answer: %s", upstream.backend.url, fault)
+
+
+async def _finish(response: web.StreamResponse, transport: asyncio.WriteTransport) -> None:
+    """End the client's stream, which waits for a slow client, but not for ever."""
+    if not transport.get_write_buffer_size():
+        await response.write_eof()
+        return
+    try:
+        await asyncio.wait_for(response.write_eof(), LINGER_S)
+    except asyncio.TimeoutError:
+        transport.abort()
+        raise ConnectionResetError("the client does not read") from None
+
+
+def _keep_alive(answer: Answer, now: float, idle_s: float, silence_s: float) -> None:
+    if answer.heard:
+        answer.heard, answer.silent_since = False, now
+    if now - answer.silent_since >= silence_s:
+        answer.failed(BackendGoneError(f"it was silent for {silence_s:.0f} s"))
+        answer.abort()
+    elif answer.streamed and now - answer.last_write_at >= idle_s:
+        if answer.streaming:
+            answer.ping()
+        else:
+            answer.begin_early()
 
 
 def observe_first_byte(metrics: Metrics, model: str, answer: Answer, began: float) -> None:

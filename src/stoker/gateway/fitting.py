@@ -122,9 +122,15 @@ class Fitter:
         bound = tokens.prompt_bound(request, overheads)
         if bound is not None and _surely_fits(bound, asked, budget):
             return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
-        await self._get_ready(http)
-        steps = tokens.fit(request, budget, overheads=overheads, calibration=self._calibration)
-        fitted = await self._drive(http, steps)
+        try:
+            await self._get_ready(http)
+            steps = tokens.fit(request, budget, overheads=overheads, calibration=self._calibration)
+            fitted = await self._drive(http, steps)
+        except NotImplementedError:
+            _log.warning(
+                "%s: nothing can count for it, so its requests are not fitted", self.model.id
+            )
+            return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
         self._note(fitted)
         return Prepared(
             self._as_sent(fitted.request),
@@ -151,7 +157,7 @@ class Fitter:
         here = self._here
         if here is not None:
             return await self._in_worker(lambda: here.count_strings(texts))
-        return await engines.get(self._backend.engine).count_texts(
+        return await engines.speaker(self._backend.engine).count_texts(
             http, self._backend, self.model.id, texts
         )
 
@@ -212,7 +218,7 @@ class Fitter:
 
     async def _agrees(self, http: aiohttp.ClientSession, local: tokens.LocalTokenizer) -> bool:
         """Whether the tokenizer here counts as the server does, on what tells templates apart."""
-        speaker = engines.get(self._backend.engine)
+        speaker = engines.speaker(self._backend.engine)
         for probe in _PROBES:
             request = self._as_sent({**probe, "model": self.model.id})
             try:
@@ -239,7 +245,7 @@ class Fitter:
         if isinstance(ask, tokens.CountStrings):
             return tokens.estimate_strings(ask.texts)
         request = self._as_sent({**ask.request, "model": self.model.id})
-        counted = await engines.get(self._backend.engine).count(http, self._backend, request)
+        counted = await engines.speaker(self._backend.engine).count(http, self._backend, request)
         return [counted + self._correction.of(request)]
 
     # The request's two forms
@@ -248,7 +254,7 @@ class Fitter:
         """The request as the backend gets it: with tools in the prompt where it takes none."""
         if self.model.tools == "none" and _speaks_of_tools(request):
             return tokens.tools.emulate(request)
-        return engines.get(self._backend.engine).adapt(request)
+        return engines.speaker(self._backend.engine).adapt(request)
 
     def _overheads_of(self, request: Mapping[str, Any]) -> tokens.Overheads:
         if self.model.tools == "none" and request.get("tools"):

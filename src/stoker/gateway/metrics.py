@@ -15,6 +15,12 @@ class Metrics:
         self.requests = Counter(
             "stoker_requests", "Requests answered", ["path", "model", "status"], registry=registry
         )
+        self.refused = Counter(
+            "stoker_requests_refused",
+            "Requests refused unsent, by why",
+            ["code"],
+            registry=registry,
+        )
         self.in_flight = Gauge(
             "stoker_requests_in_flight", "Requests being answered", registry=registry
         )

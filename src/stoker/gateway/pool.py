@@ -12,12 +12,16 @@ from typing import Any
 import orjson
 
 from stoker.engines import Backend, ServedModel
+from stoker.gateway.fitting import FitSettings
 from stoker.gateway.upstream import Connections
 
 #: Failures in a row after which a backend is left alone ...
-_FAILURES = 3
-#: ... for this long; then one request tries it.
-_OPEN_S = 10.0
+FAILURES = 3
+#: ... for this long; then one request at a time tries it, until one succeeds.
+OPEN_S = 10.0
+#: A backend with this many more requests than the least busy one gets no more of them for a prefix
+#: that it has read: all conversations of an editor begin with the same tools.
+_SLACK = 4
 #: Requests that may wait for a place, over all clients.
 MAX_WAITING = 512
 #: A request that waited this long for a place is told to come back.
@@ -42,11 +46,16 @@ class Upstream:
     """One backend: what it serves, how it does, and how much it has to do."""
 
     def __init__(
-        self, backend: Backend, models: Sequence[ServedModel], max_concurrent: int | None = None
+        self,
+        backend: Backend,
+        models: Sequence[ServedModel],
+        max_concurrent: int | None = None,
+        fit: FitSettings | None = None,
     ) -> None:
         self.backend = backend
         self.models = {model.id: model for model in models}
         self.max_concurrent = max_concurrent
+        self.fit = fit or FitSettings()
         self.connections = Connections(backend)
         self.healthy = True
         self.in_flight = 0
@@ -62,8 +71,9 @@ class Upstream:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more request is below its limit."""
-        return self.max_concurrent is None or self.in_flight < self.max_concurrent
+        """Whether one more request is below its limit, which is one until it is well again."""
+        limit = 1 if self._failures >= FAILURES else self.max_concurrent
+        return limit is None or self.in_flight < limit
 
     def succeeded(self) -> None:
         """An answer began."""
@@ -72,8 +82,8 @@ class Upstream:
     def failed(self) -> None:
         """It refused, broke off before the first byte, or said that it is unwell."""
         self._failures += 1
-        if self._failures >= _FAILURES:
-            self._open_until = time.monotonic() + _OPEN_S
+        if self._failures >= FAILURES:
+            self._open_until = time.monotonic() + OPEN_S
 
     def shared_prefix(self, prefixes: Sequence[int]) -> int:
         """How many leading parts of a prompt it has read lately."""
@@ -93,7 +103,8 @@ def prefixes_of(request: Mapping[str, Any]) -> list[int]:
     """One number for each leading part of the prompt: tools, then message by message."""
     running = hash(orjson.dumps(request.get("tools") or request.get("prompt")))
     prefixes = [running]
-    for message in request.get("messages") or ():
+    messages = request.get("messages")
+    for message in messages if isinstance(messages, list) else ():
         running = hash((running, orjson.dumps(message)))
         prefixes.append(running)
     return prefixes
@@ -102,7 +113,11 @@ def prefixes_of(request: Mapping[str, Any]) -> list[int]:
 @dataclass(eq=False)
 class _Waiter:
     model: str
+    avoid: Sequence[Upstream]
     place: asyncio.Future[Upstream]
+
+    def takes(self, upstream: Upstream) -> bool:
+        return self.model in upstream.models and upstream not in self.avoid
 
 
 class Pool:
@@ -119,15 +134,20 @@ class Pool:
                 old.retired = True
                 old.connections.close()
         self.upstreams = list(upstreams)
+        self.wake()
+
+    def wake(self) -> None:
+        """Give places to who waits, at backends that are well again."""
         for upstream in self.upstreams:
             self._serve_waiting(upstream)
 
     def models(self) -> dict[str, ServedModel]:
-        """Every model that some backend serves."""
+        """Every model that some backend serves; its window is the smallest that it has."""
         found: dict[str, ServedModel] = {}
         for upstream in self.upstreams:
             for name, model in upstream.models.items():
-                found.setdefault(name, model)
+                known = found.get(name)
+                found[name] = model if known is None else _smaller(known, model)
         return found
 
     def serving(self, model: str) -> list[Upstream]:
@@ -159,29 +179,38 @@ class Pool:
             chosen = _route(free, request)
             chosen.in_flight += 1
             return chosen
-        return await self._wait(model, client)
+        return await self._wait(client, _Waiter(model, avoid, _new_place()))
 
     def release(self, upstream: Upstream) -> None:
         """A request ended there: the place goes to whoever waits, client by client in turn."""
         upstream.in_flight -= 1
         self._serve_waiting(upstream)
 
-    async def _wait(self, model: str, client: str) -> Upstream:
+    async def _wait(self, client: str, waiter: _Waiter) -> Upstream:
         if self.waiting >= MAX_WAITING:
-            raise BusyError(retry_after_s=10)
-        waiter = _Waiter(model, asyncio.get_running_loop().create_future())
-        queue = self._waiting.setdefault(client, deque())
-        queue.append(waiter)
+            self._make_room(client)
+        self._waiting.setdefault(client, deque()).append(waiter)
         try:
-            return await asyncio.wait_for(waiter.place, MAX_WAIT_S)
-        except asyncio.TimeoutError:
-            raise BusyError(retry_after_s=30) from None
+            # Not wait_for: until Python 3.12 it can lose the cancellation of who got a place.
+            await asyncio.wait({waiter.place}, timeout=MAX_WAIT_S)
         except asyncio.CancelledError:
-            if waiter.place.done() and not waiter.place.cancelled():
+            if waiter.place.done() and not waiter.place.exception():
                 self.release(waiter.place.result())  # it got a place in the moment that it left
             raise
         finally:
             self._leave_queue(client, waiter)
+        if not waiter.place.done():
+            raise BusyError(retry_after_s=30)
+        return waiter.place.result()
+
+    def _make_room(self, client: str) -> None:
+        """The queue is full: whoever has the most in it gives way, or is refused."""
+        longest = max(self._waiting, key=lambda name: len(self._waiting[name]))
+        if len(self._waiting[longest]) <= len(self._waiting.get(client, ())) + 1:
+            raise BusyError(retry_after_s=10)
+        last = self._waiting[longest][-1]
+        self._leave_queue(longest, last)
+        last.place.set_exception(BusyError(retry_after_s=10))
 
     def _leave_queue(self, client: str, waiter: _Waiter) -> None:
         queue = self._waiting.get(client)
@@ -200,7 +229,7 @@ class Pool:
 
     def _next_waiter(self, upstream: Upstream) -> _Waiter | None:
         for client, queue in self._waiting.items():
-            waiter = next((w for w in queue if w.model in upstream.models), None)
+            waiter = next((w for w in queue if w.takes(upstream)), None)
             if waiter is None:
                 continue
             queue.remove(waiter)
@@ -211,10 +240,23 @@ class Pool:
         return None
 
 
+def _new_place() -> asyncio.Future[Upstream]:
+    return asyncio.get_running_loop().create_future()
+
+
+def _smaller(one: ServedModel, other: ServedModel) -> ServedModel:
+    """A model of two backends, with a window that both have."""
+    if other.max_model_len is None or one.max_model_len is None:
+        return one if one.max_model_len else other
+    return one if one.max_model_len <= other.max_model_len else other
+
+
 def _route(free: Sequence[Upstream], request: Mapping[str, Any]) -> Upstream:
     if len(free) == 1:
         return free[0]
     prefixes = prefixes_of(request)
-    chosen = max(free, key=lambda u: (u.shared_prefix(prefixes), -u.in_flight))
+    most = min(u.in_flight for u in free) + _SLACK
+    near = [u for u in free if u.in_flight <= most]
+    chosen = max(near, key=lambda u: (u.shared_prefix(prefixes), -u.in_flight))
     chosen.remember(prefixes)
     return chosen

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
+from aiohttp import web
 
 #: The largest request body: a 2 MB prompt, its JSON escapes and room to spare.
 MAX_BODY_BYTES = 16 * 1024 * 1024
-#: Depth of JSON: tool schemas nest a dozen levels; orjson itself stops at 1024.
 _MAX_MESSAGES = 100_000
+#: A request must be here this long after its head, or its client is dawdling on purpose.
+BODY_S = 60.0
+#: orjson reads 1024 levels and writes 254; tool schemas nest a dozen.
+_MAX_DEPTH = 254
 
 
 class BadRequestError(Exception):
@@ -36,7 +41,30 @@ def parse(body: bytes) -> dict[str, Any]:
         ) from None
     if not isinstance(request, dict):
         raise BadRequestError("The request body must be a JSON object.", code="invalid_json")
+    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and not _can_be_sent_on(request):
+        raise BadRequestError(
+            f"The request nests more than {_MAX_DEPTH} levels deep. Send it flatter.",
+            code="invalid_json",
+        )
     return request
+
+
+async def read(request: web.Request) -> dict[str, Any]:
+    """The JSON object that a client sends. A client that takes too long is refused."""
+    try:
+        if request.content.is_eof():
+            return parse(await request.read())
+        return parse(await asyncio.wait_for(request.read(), BODY_S))
+    except asyncio.TimeoutError:
+        raise BadRequestError(
+            f"The request was not complete after {BODY_S:.0f} seconds. Send it again.",
+            status=408,
+            code="request_timeout",
+        ) from None
+    except web.RequestPayloadError:
+        raise BadRequestError(
+            "The request body is not in the form that its head says.", code="invalid_body"
+        ) from None
 
 
 def check_chat(request: dict[str, Any]) -> None:
@@ -96,6 +124,14 @@ def choose_model(request: Mapping[str, Any], served: Iterable[str]) -> str:
         code="model_not_found",
         param="model",
     )
+
+
+def _can_be_sent_on(request: dict[str, Any]) -> bool:
+    try:
+        orjson.dumps(request)
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 def _check_message(message: Any, where: str) -> None:

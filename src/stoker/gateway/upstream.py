@@ -20,6 +20,8 @@ from stoker.engines import Backend
 
 #: A backend on the same network that accepts no connection within this time is down.
 CONNECT_S = 5.0
+#: A head larger than this is no answer of a model's server.
+_MAX_HEAD_BYTES = 1024 * 1024
 #: Idle connections kept to one backend; more are closed after use.
 _KEPT = 64
 
@@ -61,6 +63,8 @@ class Connection(asyncio.Protocol):
         """Send a whole request; the answer goes to ``sink``."""
         self._sink = sink
         self._headers = {}
+        self._head_bytes = 0
+        self._headers_ended = False
         self._parser = httptools.HttpResponseParser(self)
         if self._transport is None or self._transport.is_closing():
             self._fail("the connection was closed")
@@ -99,9 +103,15 @@ class Connection(asyncio.Protocol):
         if self._sink is None:
             self.abort()  # a backend that speaks unasked can't be trusted with another request
             return
+        if not self._headers_ended:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self._fail("its answer's head is larger than 1 MB")
+                self.abort()
+                return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail("it answered something that is not HTTP")
             self.abort()
 
@@ -115,7 +125,7 @@ class Connection(asyncio.Protocol):
         sink = self._sink
         if sink is None:
             return
-        if self._headers_ended and self._ends_with_connection:
+        if exc is None and self._headers_ended and self._ends_with_connection:
             self._sink = None
             sink.done()
             return
@@ -132,7 +142,10 @@ class Connection(asyncio.Protocol):
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is whole. An interim answer (100 to 199) is not the answer."""
+        if self._parser.get_status_code() < 200:
+            self._headers = {}
+            return
         self._headers_ended = True
         self._reusable = bool(self._parser.should_keep_alive())
         framed = b"content-length" in self._headers or b"transfer-encoding" in self._headers
@@ -147,6 +160,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The answer is whole: give the connection back before telling, so it can be used."""
+        if not self._headers_ended:
+            return
         sink, self._sink = self._sink, None
         if sink is None:
             return
@@ -154,6 +169,7 @@ class Connection(asyncio.Protocol):
         sink.done()
 
     _headers_ended = False
+    _head_bytes = 0
     _ends_with_connection = False
 
     def _fail(self, why: str) -> None:
@@ -177,7 +193,7 @@ class Connections:
     def __init__(self, backend: Backend) -> None:
         self._address = _address(backend)
         self._idle: list[Connection] = []
-        self._all: set[Connection] = set()
+        self._closed = False
 
     async def take(self) -> Connection:
         """A connection that is ready to send. Raises ``BackendGoneError`` when none can be had."""
@@ -196,7 +212,6 @@ class Connections:
             )
         except (OSError, asyncio.TimeoutError) as error:
             raise BackendGoneError("it accepts no connection") from error
-        self._all.add(connection)
         return connection
 
     def request(self, path: str, body: bytes) -> bytes:
@@ -209,19 +224,19 @@ class Connections:
 
     def give_back(self, connection: Connection, *, keep: bool) -> None:
         """The connection's request is over."""
-        if keep and connection.usable and len(self._idle) < _KEPT:
+        if keep and connection.usable and not self._closed and len(self._idle) < _KEPT:
             self._idle.append(connection)
         else:
             connection.abort()
 
     def forget(self, connection: Connection) -> None:
         """The connection ended."""
-        self._all.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
 
     def close(self) -> None:
         """Drop every connection that carries no request; the others end with theirs."""
+        self._closed = True
         for connection in list(self._idle):
             connection.abort()
         self._idle.clear()
