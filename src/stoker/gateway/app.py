@@ -101,6 +101,7 @@ class Gateway:
             self.app(),
             handler_cancellation=True,
             access_log=None,
+            logger=_http_log,
             keepalive_timeout=HEAD_S,
             shutdown_timeout=_SHUTDOWN_S,
         )
@@ -289,23 +290,36 @@ class Gateway:
 def _error_answer(request: web.Request, error: Exception) -> tuple[web.Response, str]:
     """The answer to a request that can't be sent to a backend, and the name of what is wrong."""
     if isinstance(error, ContextLengthExceededError):
-        return errors.response(400, str(error), code=error.code, param="messages"), error.code
-    if isinstance(error, BadRequestError):
-        code = error.code or "invalid_request"
-        return errors.response(error.status, str(error), code=code, param=error.param), code
-    if isinstance(error, web.HTTPRequestEntityTooLarge):
-        limit = requests.MAX_BODY_BYTES // 1024**2
-        said = f"The request is larger than {limit} MB. Send less."
-        return errors.response(413, said, code="too_large"), "too_large"
-    if isinstance(error, web.HTTPException):
+        status, code, said, param = 400, error.code, str(error), "messages"
+    elif isinstance(error, BadRequestError):
+        status, code, said, param = error.status, error.code or "invalid", str(error), error.param
+    elif isinstance(error, web.HTTPRequestEntityTooLarge):
+        status, code, param = 413, "too_large", None
+        said = f"The request is larger than {requests.MAX_BODY_BYTES // 1024**2} MB. Send less."
+    elif isinstance(error, web.HTTPException):
+        status, code, param = error.status, "no_such_path", None
         said = f"{error.reason}: {request.method} {request.path}."
-        return errors.response(error.status, said, code="no_such_path"), "no_such_path"
+    else:
+        return _server_error(error)
+    return errors.response(status, said, code=code, param=param), code
+
+
+def _server_error(error: Exception) -> tuple[web.Response, str]:
     if isinstance(error, aiohttp.ClientError | asyncio.TimeoutError):
         return errors.not_ready(), "backend_does_not_count"
     if isinstance(error, NotImplementedError):
-        said = "The server of this model can't count tokens, and its tokenizer is not known here."
-        return errors.response(501, said, kind="server_error", code="cannot_count"), "cannot_count"
+        return errors.cannot_count(), "cannot_count"
     return errors.internal(), "internal_error"
+
+
+def _without_content(record: logging.LogRecord) -> bool:
+    """Keep what a client sent out of the log: aiohttp quotes a head that it can't read."""
+    record.exc_info = record.exc_text = None
+    return True
+
+
+_http_log = logging.getLogger("stoker.gateway.http")
+_http_log.addFilter(_without_content)
 
 
 def _json(value: Any) -> web.Response:

@@ -94,6 +94,17 @@ def internal() -> web.Response:
     )
 
 
+def cannot_count() -> web.Response:
+    """Neither the backend nor a tokenizer here can count for this model."""
+    return response(
+        501,
+        "The server of this model can't count tokens, and its tokenizer is not known here. "
+        "Name its tokenizer in the configuration.",
+        kind="server_error",
+        code="cannot_count",
+    )
+
+
 def relayed(status: int, said: bytes, headers: Mapping[str, str]) -> web.Response:
     """A backend's refusal: as it is where it has OpenAI's format, else put into it."""
     try:

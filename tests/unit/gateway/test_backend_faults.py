@@ -1,4 +1,4 @@
-"""Whatever a backend does, the client gets a well-formed answer, and the log and a metric say so."""
+"""Whatever a backend does: a well-formed answer for the client, a log line and a metric."""
 
 from __future__ import annotations
 

@@ -1,0 +1,362 @@
+"""Whatever a client sends or does: an answer in OpenAI's format, a metric, and flat memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import time
+from typing import Any
+
+import orjson
+import pytest
+from tests.unit.gateway.backends import (
+    DONE,
+    MODEL,
+    STREAM,
+    Call,
+    chat_bytes,
+    chunk,
+    event,
+    gateway_with,
+    wait_for,
+)
+from tests.unit.gateway.test_backend_faults import fine, hangs
+
+from stoker.gateway import Keys, app, hash_of, requests
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+def chat(**fields: Any) -> bytes:
+    return orjson.dumps({"model": MODEL, "messages": MESSAGES, **fields})
+
+
+MALFORMED = {
+    "nothing": b"",
+    "half": b'{"messages": [',
+    "a list": b"[]",
+    "a text": b'"hello"',
+    "null": b"null",
+    "NaN": b'{"messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
+    "infinity": b'{"messages": [{"role": "user", "content": "x"}], "temperature": 1e999}',
+    "a lone surrogate": b'{"messages": [{"role": "user", "content": "\\ud83d"}]}',
+    "not UTF-8": b'{"messages": [{"role": "user", "content": "\xff"}]}',
+    "nested too deeply to read": b'{"messages": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+    "nested too deeply to send": b'{"messages": [{"role": "user", "content": "x"}], "a": '
+    + b"[" * 600
+    + b"]" * 600
+    + b"}",
+    "trailing": b"{} {}",
+}
+
+WRONG_TYPES = {
+    "messages": [None, 5, "hi", {}, [], [5], [{}], [{"role": 5}], [{"role": "user", "content": 5}]],
+    "tools": [5, {}, [5], [{"function": {}}], [{"function": {"name": 5}}]],
+    "max_tokens": ["5", 1.5, True, 0, -1, []],
+    "max_completion_tokens": ["5", 0],
+    "stream": ["yes", 1],
+    "stream_options": [5, "x", []],
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
+async def test_malformed_json_is_400(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "stoker")
+    async with gateway_with(fine) as (front, (backend,)):
+        reply = await front.post(body)
+        assert reply.status == 400
+        assert reply.error["code"] == "invalid_json"
+        assert not backend.calls
+        assert 'stoker_requests_refused_total{code="invalid_json"} 1.0' in await front.metrics()
+    assert "refused /v1/chat/completions: 400 invalid_json" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/fit", "/tokenize"])
+async def test_wrong_types_are_400_and_name_the_field(path: str) -> None:
+    async with gateway_with(fine) as (front, _):
+        for name, values in WRONG_TYPES.items():
+            if name in ("messages", "tools") and path == "/v1/completions":
+                continue
+            for value in values:
+                reply = await front.post(chat(**{name: value}), path)
+                assert reply.status == 400, (name, value)
+                assert reply.error["param"].startswith(name), (name, value)
+
+
+async def test_no_odd_field_is_the_gateways_undoing() -> None:
+    odd: list[Any] = [None, 5, -1, 1.5, True, "x", [], [[]], {}, {"a": {}}, [None]]
+    names = ["model", "stop", "n", "tool_choice", "response_format", "user", "prompt", "functions"]
+    names += ["temperature", "logit_bias", "messages", "tools", "stream_options", "input"]
+    async with gateway_with(fine, fine) as (front, _):
+        for path in ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"):
+            for name in names:
+                for value in odd:
+                    reply = await front.post(chat(**{name: value}), path)
+                    assert reply.status in (200, 400, 404), (path, name, value, reply.body)
+
+
+async def test_schema_nested_as_deep_as_may_be_is_answered() -> None:
+    schema: Any = {"type": "string"}
+    for _ in range(120):
+        schema = {"type": "object", "properties": {"a": schema}, "description": "x " * 200}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    async with gateway_with(fine) as (front, _):
+        reply = await front.post(chat(tools=[tool]))
+        assert reply.status in (200, 400), reply.body
+
+
+async def test_unknown_model_is_404_and_suggests_the_nearest() -> None:
+    async with gateway_with(fine) as (front, _):
+        reply = await front.post(chat(model="codr"))
+        assert reply.status == 404
+        assert reply.error["code"] == "model_not_found"
+        assert "'coder'" in reply.error["message"]
+
+
+async def test_of_duplicate_keys_the_last_is_checked_and_sent() -> None:
+    async with gateway_with(fine) as (front, (backend,)):
+        body = chat()[:-1] + b',"max_tokens":5,"max_tokens":"x"}'
+        assert (await front.post(body)).status == 400
+        body = chat()[:-1] + b',"max_tokens":"x","max_tokens":5}'
+        assert (await front.post(body)).status == 200
+        assert backend.calls[0].body["max_tokens"] == 5
+
+
+async def test_prompt_of_2_mb_reaches_the_backend_whole() -> None:
+    text = "wörd " * 400_000
+    async with gateway_with(fine) as (front, (backend,)):
+        reply = await front.post(orjson.dumps({"model": MODEL, "prompt": text}), "/v1/completions")
+        assert reply.status == 200
+        assert backend.calls[0].body["prompt"] == text
+
+
+async def test_body_over_16_mb_is_413() -> None:
+    async with gateway_with(fine) as (front, (backend,)):
+        reply = await front.post(b" " * (requests.MAX_BODY_BYTES + 1))
+        assert reply.status == 413
+        assert reply.error["code"] == "too_large"
+        assert not backend.calls
+
+
+async def test_compressed_bomb_is_413() -> None:
+    bomb = gzip.compress(b" " * (64 * 1024 * 1024))
+    async with gateway_with(fine) as (front, _):
+        reply = await front.post(bomb, headers={"Content-Encoding": "gzip"})
+        assert reply.status == 413
+
+
+async def test_body_that_is_not_compressed_as_said_is_400() -> None:
+    async with gateway_with(fine) as (front, _):
+        reply = await front.post(chat(), headers={"Content-Encoding": "gzip"})
+        assert reply.status == 400
+
+
+async def test_unknown_path_and_method_are_openai_errors() -> None:
+    async with gateway_with(fine) as (front, _):
+        assert (await front.post(b"{}", "/v1/nothing")).error["code"] == "no_such_path"
+        async with front.http.get(front.url + "/v1/chat/completions") as response:
+            assert response.status == 405
+            assert "error" in await response.json()
+
+
+async def test_wrong_key_is_401_and_no_key_reaches_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with gateway_with(fine, keys=Keys({"ann": hash_of("s3cret")})) as (front, _):
+        for given in ("", "Bearer", "Bearer wr0ng", "Basic s3cret", "Bearer \xff"):
+            reply = await front.post(chat(), headers={"Authorization": given} if given else {})
+            assert reply.status == 401
+            assert reply.error["code"] == "invalid_api_key"
+        reply = await front.post(chat(), headers={"Authorization": "Bearer s3cret"})
+        assert reply.status == 200
+    assert "s3cret" not in caplog.text
+    assert "wr0ng" not in caplog.text
+
+
+async def test_flood_of_headers_is_refused_and_the_connection_closed() -> None:
+    async with gateway_with(fine) as (front, _):
+        reader, writer = await front.connect()
+        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n")
+        sent = 0
+        try:
+            for number in range(200_000):
+                writer.write(b"x-%d: y\r\n" % number)
+                sent += 10
+                await writer.drain()
+        except ConnectionError:
+            pass
+        answer = b""
+        try:
+            answer = await asyncio.wait_for(reader.read(100), 2)
+        except ConnectionError:
+            pass
+        assert answer[8:12] == b" 400" or not answer
+        assert sent < 2_000_000
+        writer.close()
+        assert (await front.chat()).status == 200
+
+
+async def test_one_endless_header_is_refused_and_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with gateway_with(fine) as (front, _):
+        reader, writer = await front.connect()
+        writer.write(b"GET /v1/models HTTP/1.1\r\nX: " + b"y" * 100_000)
+        assert (await asyncio.wait_for(reader.read(100), 2))[8:12] == b" 400"
+        writer.close()
+    assert "Error handling request" in caplog.text
+    assert "yyyy" not in caplog.text
+
+
+async def test_client_that_never_ends_its_head_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "HEAD_S", 0.3)
+    async with gateway_with(fine) as (front, _):
+        reader, writer = await front.connect()
+        began = time.monotonic()
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\n")
+        dripping = asyncio.create_task(_drip(writer))
+        assert await asyncio.wait_for(reader.read(), 3) == b""
+        assert time.monotonic() - began < 2
+        dripping.cancel()
+        writer.close()
+
+
+async def _drip(writer: asyncio.StreamWriter) -> None:
+    for number in range(1000):
+        writer.write(b"x-%d: y\r\n" % number)
+        await asyncio.sleep(0.05)
+
+
+async def test_client_that_never_ends_its_body_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "BODY_S", 0.2)
+    async with gateway_with(fine) as (front, (backend,)):
+        reader, writer = await front.connect()
+        writer.write(chat_bytes()[:-5])
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)
+        assert head.startswith(b"HTTP/1.1 408")
+        writer.close()
+        assert not backend.calls
+        assert 'code="request_timeout"' in await front.metrics()
+
+
+async def test_chunked_upload_that_is_cut_off_reaches_no_backend() -> None:
+    async with gateway_with(fine) as (front, (backend,)):
+        _, writer = await front.connect()
+        writer.write(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + chunk(chat()[:20])
+        )
+        await writer.drain()
+        writer.close()
+        await asyncio.sleep(0.05)
+        assert (await front.chat()).status == 200
+        assert len(backend.calls) == 1
+
+
+async def test_nonsense_in_a_chunked_upload_is_400() -> None:
+    async with gateway_with(fine) as (front, _):
+        reader, writer = await front.connect()
+        writer.write(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"zz\r\nnonsense"
+        )
+        assert (await asyncio.wait_for(reader.readexactly(12), 2))[8:] == b" 400"
+        writer.close()
+
+
+async def endless(call: Call) -> None:
+    """Tokens, one by one, for as long as anybody listens."""
+    await call.send(STREAM)
+    while True:
+        await call.send(chunk(event("word " * 20)))
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("scenario", [endless, hangs], ids=["mid-stream", "in the prefill"])
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_client_that_leaves_stops_the_backend_within_100_ms(
+    scenario: Any, stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "stoker")
+    async with gateway_with(scenario) as (front, (backend,)):
+        _, writer = await front.connect()
+        writer.write(chat_bytes(stream=stream))
+        await wait_for(lambda: bool(backend.calls))
+        await asyncio.sleep(0.02)
+        writer.transport.abort()
+        left_at = time.monotonic()
+        await asyncio.wait_for(backend.left.wait(), 2)
+        assert time.monotonic() - left_at < 0.1
+        assert "stoker_clients_left_total 1.0" in await front.metrics()
+        assert front.gateway.pool.upstreams[0].in_flight == 0
+    assert "a client left" in caplog.text
+
+
+async def test_client_that_leaves_the_queue_is_forgotten() -> None:
+    async with gateway_with(hangs, max_concurrent=1) as (front, (backend,)):
+        pool = front.gateway.pool
+        writers = [(await front.connect())[1] for _ in range(3)]
+        for writer in writers:
+            writer.write(chat_bytes())
+        await wait_for(lambda: pool.waiting == 2)
+        writers[2].transport.abort()
+        await wait_for(lambda: pool.waiting == 1)
+        writers[0].transport.abort()
+        await wait_for(lambda: len(backend.calls) == 2)
+        writers[1].transport.abort()
+        await wait_for(lambda: pool.upstreams[0].in_flight == 0)
+        assert pool.waiting == 0
+        assert "stoker_clients_left_total 3.0" in await front.metrics()
+
+
+async def test_slow_client_makes_the_backend_wait() -> None:
+    written = 0
+    total = 64 * 1024 * 1024
+
+    async def torrent(call: Call) -> None:
+        nonlocal written
+        await call.send(STREAM)
+        piece = chunk(event("x" * 60_000))
+        while written < total:
+            await call.send(piece)
+            written += len(piece)
+        await call.send(chunk(DONE), b"0\r\n\r\n")
+
+    async with gateway_with(torrent) as (front, _):
+        reader, writer = await front.connect()
+        writer.write(chat_bytes())
+        await reader.read(1000)
+        before = -1
+        while before != written:  # until everything between the two is full
+            before = written
+            await asyncio.sleep(0.2)
+        # What the kernel's socket buffers hold on both sides, and the gateway's own 256 KB.
+        assert written < 24 * 1024 * 1024
+        got = 1000
+        while data := await reader.read(1 << 20):
+            got += len(data)
+            if data.endswith(b"0\r\n\r\n"):
+                break
+        assert got > total
+        writer.close()
+
+
+async def test_client_that_never_reads_is_dropped_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def torrent(call: Call) -> None:
+        await call.send(STREAM)
+        while True:
+            await call.send(chunk(event("x" * 60_000)))
+
+    monkeypatch.setattr(app, "KEEP_ALIVE_S", 0.1)
+    monkeypatch.setattr(app, "SILENCE_S", 0.5)
+    monkeypatch.setattr("stoker.gateway.exchange.LINGER_S", 0.3)
+    async with gateway_with(torrent) as (front, (backend,)):
+        _, writer = await front.connect()
+        writer.write(chat_bytes())
+        await asyncio.wait_for(backend.left.wait(), 10)
+        await wait_for(lambda: front.gateway.pool.upstreams[0].in_flight == 0)
+        writer.transport.abort()
