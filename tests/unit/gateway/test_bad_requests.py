@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import logging
 import time
@@ -179,21 +180,14 @@ async def test_flood_of_headers_is_refused_and_the_connection_closed() -> None:
     async with gateway_with(fine) as (front, _):
         reader, writer = await front.connect()
         writer.write(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n")
-        sent = 0
-        try:
-            for number in range(200_000):
-                writer.write(b"x-%d: y\r\n" % number)
-                sent += 10
-                await writer.drain()
-        except ConnectionError:
-            pass
         answer = b""
-        try:
+        with contextlib.suppress(ConnectionError):
+            for number in range(2_000):
+                writer.write(b"x-%d: y\r\n" % number)
+                await asyncio.sleep(0)
+        with contextlib.suppress(ConnectionError):
             answer = await asyncio.wait_for(reader.read(100), 2)
-        except ConnectionError:
-            pass
-        assert answer[8:12] == b" 400" or not answer
-        assert sent < 2_000_000
+        assert answer[8:12] == b" 400"
         writer.close()
         assert (await front.chat()).status == 200
 
