@@ -289,15 +289,16 @@ class Gateway:
 
 def _error_answer(request: web.Request, error: Exception) -> tuple[web.Response, str]:
     """The answer to a request that can't be sent to a backend, and the name of what is wrong."""
+    param: str | None = None
     if isinstance(error, ContextLengthExceededError):
         status, code, said, param = 400, error.code, str(error), "messages"
     elif isinstance(error, BadRequestError):
         status, code, said, param = error.status, error.code or "invalid", str(error), error.param
     elif isinstance(error, web.HTTPRequestEntityTooLarge):
-        status, code, param = 413, "too_large", None
+        status, code = 413, "too_large"
         said = f"The request is larger than {requests.MAX_BODY_BYTES // 1024**2} MB. Send less."
     elif isinstance(error, web.HTTPException):
-        status, code, param = error.status, "no_such_path", None
+        status, code = error.status, "no_such_path"
         said = f"{error.reason}: {request.method} {request.path}."
     else:
         return _server_error(error)
