@@ -42,6 +42,10 @@ _LOGIT_COPIES = 3
 #: With gate, up and their product this is what Llama-3.1-8B was logged to take: 2.99 GiB for 29,000
 #: tokens.
 _HIDDEN_COPIES = 3
+#: What Marlin's repacking of MXFP4 experts leaves behind, as a share of them: gpt-oss-120b took
+#: 65.97 GiB of an H100 and left -2.14 GiB at 0.90, whatever ``max_num_batched_tokens`` was
+#: (vllm-project/vllm issues 23278 and 27508).
+_REPACKED_SHARE = 0.07
 #: An encoder for images: 0.46 G parameters in Qwen3.5 to 0.55 G in Gemma 4, in 16 bits.
 _VISION_WEIGHT_BYTES = int(1.0e9)
 #: The vision encoder's profile run, which vLLM does unless images are switched off.
@@ -161,6 +165,10 @@ def vllm_memory(
     budget = math.ceil(total_bytes * settings.gpu_memory_utilization)
     weights = weights_per_gpu(architecture, precision, settings, known_weights_bytes)
     activation = activation_bytes(architecture, settings)
+    if precision.name == "mxfp4" and architecture.experts is not None:
+        gpus = settings.tensor_parallel_size * settings.pipeline_parallel_size
+        experts = count_weights(architecture).experts * precision.expert_bits / 8 / gpus
+        activation += int(_REPACKED_SHARE * experts)
     graphs = graph_bytes(architecture, settings)
     free = budget - weights - activation - (graphs if settings.graphs_in_budget else 0)
     concurrency = max_concurrency(architecture, settings, free)

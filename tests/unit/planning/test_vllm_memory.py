@@ -181,3 +181,18 @@ def test_stages_divide_weights_and_cache_by_layers() -> None:
     assert same_cache == pytest.approx(
         2 * max_concurrency(arch, VllmSettings(4096), 8 * GIB), rel=1e-3
     )
+
+
+def test_gpt_oss_120b_is_as_large_as_logged_and_does_not_start_on_an_h100_by_default() -> None:
+    """vllm-project/vllm issue 23278: 65.97 GiB of weights, then -2.14 GiB for the cache."""
+    arch = shape("gpt-oss-120b")
+    settings = VllmSettings(
+        131_072,
+        gpu_memory_utilization=0.9,
+        max_num_seqs=1024,
+        max_num_batched_tokens=8192,
+        graphs_in_budget=False,
+    )
+    memory = vllm_memory(arch, precision_of("mxfp4", arch), settings, visible_bytes(81_559 << 20))
+    assert memory.weights_bytes / GIB == pytest.approx(65.97, rel=0.005)
+    assert not memory.fits
