@@ -25,6 +25,7 @@ STATUS = "[id='stoker.stoker.stoker.status']"
 CHAT = ".part.auxiliarybar"
 PICKER = f"{CHAT} .model-picker-name"
 RESPONSE = f"{CHAT} .interactive-item-container.interactive-response"
+STOP = f"{CHAT} .codicon-stop-circle"
 TOAST = ".notification-toast"
 ANSWER_S = 300
 
@@ -63,6 +64,7 @@ class Window:
         # The row with the model's name and the time comes when an answer is complete.
         done = f"{RESPONSE} .chat-footer-details:not(.hidden)"
         self.browser.do("wait", selector=done, timeout=ANSWER_S * 1000, page=page)
+        self.browser.do("wait", selector=STOP, gone=True, timeout=ANSWER_S * 1000, page=page)
         return str(self.browser.do("texts", selector=RESPONSE, page=page)[-1])
 
     def has_error(self) -> bool:
@@ -190,7 +192,7 @@ def test_stop_frees_the_engine_within_a_second(window: Window, logs: Path) -> No
         )
         window.picture("06-before-stop")
         pressed_at = time.monotonic()
-        window.browser.do("click", selector=".codicon-stop-circle")
+        window.browser.do("click", selector=STOP)
         wait_for("the engine is free", lambda: llama.busy() == 0, 30)
         took_s = time.monotonic() - pressed_at
         window.picture("07-after-stop")

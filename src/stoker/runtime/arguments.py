@@ -37,15 +37,18 @@ def overridden(plan: Plan, wanted: Sequence[str]) -> Plan:
                 f"{text!r} names no argument of the engine.",
                 fix="Write NAME=VALUE, for example --engine-arg max-num-seqs=4.",
             )
-        plan = _with(plan, spelled(name), value if given else "true", "set with --engine-arg")
+        # A name that is new keeps the person's spelling: llama.cpp's own names have underscores.
+        name = name.lstrip("-")
+        plan = _with(plan, name, value if given else "true", "set with --engine-arg")
     return plan
 
 
 def _with(plan: Plan, name: str, text: str, reason: str) -> Plan:
-    same = [a for a in plan.arguments if spelled(a.name) == name]
+    same = [a for a in plan.arguments if spelled(a.name) == spelled(name)]
     argument = Argument(same[0].name if same else name, _value(text), reason)
     others = tuple(a for a in plan.arguments if a not in same)
-    length = int(text) if name == "max-model-len" and text.isdigit() else plan.max_model_len
+    is_length = spelled(name) == "max-model-len" and text.isdigit()
+    length = int(text) if is_length else plan.max_model_len
     return replace(plan, arguments=(*others, argument), max_model_len=length)
 
 

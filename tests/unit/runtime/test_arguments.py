@@ -52,3 +52,9 @@ def test_engine_argument_replaces_the_plans_own_in_any_spelling() -> None:
 def test_argument_without_a_name_is_refused() -> None:
     with pytest.raises(UsageError, match="names no argument"):
         overridden(PLAN, ["=4"])
+
+
+def test_new_argument_keeps_the_spelling_that_the_engine_knows() -> None:
+    plan = overridden(PLAN, ["n_predict=48", "sampling.ignore_eos=true"])
+    assert plan.argument("n_predict") == 48
+    assert plan.argument("sampling.ignore_eos") is True
