@@ -355,7 +355,8 @@ def _entry(model: ServedModel) -> dict[str, Any]:
         "max_model_len": model.max_model_len,
         "quantization": model.quantization,
         "capabilities": {
-            "tools": model.tools or "none",
+            # A model without tools gets them in its prompt: editors may offer it in agent mode.
+            "tools": "emulated" if model.tools == "none" else model.tools or "native",
             "vision": bool(model.vision),
             "reasoning": bool(model.reasoning),
             "fim": bool(model.fill_in_the_middle),
