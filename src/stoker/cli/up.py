@@ -237,8 +237,8 @@ def _look(wishes: _Wishes) -> _Seen:
 
 
 def _candidates(wishes: _Wishes, host: machine.Host) -> list[Model]:
-    """What was named, as the catalogue knows it where that saves asking the hub."""
-    if wishes.model is not None and (wishes.gpu is not None or host.gpus):
+    """What can be meant. An imagined machine asks nobody: it takes what the catalogue knows."""
+    if wishes.model is not None and wishes.gpu is not None:
         with contextlib.suppress(StokerError):
             known, variant = models.find_known_model(wishes.model)
             return [known.model(variant)]
@@ -262,11 +262,15 @@ def _fetch(wishes: _Wishes) -> tuple[Plan, Options]:
     say = _silent if wishes.quiet else output.say
     say("Looking at this machine")
     seen = _look(wishes)
+    options = Options()
 
     def on_plan(plan: Plan) -> None:
+        nonlocal options
         for reason in plan.reasons:
             say(f"  {reason}")
         _agree(plan, wishes)
+        # Before the download: a machine that can't run the engine need not wait for the model.
+        options = _place(plan, seen.host, wishes)
 
     def on_skip(skipped: Model, error: StokerError) -> None:
         say(f"  {skipped.id} can't be had from the {skipped.origin}: {error.what} {error.why}")
@@ -275,7 +279,7 @@ def _fetch(wishes: _Wishes) -> tuple[Plan, Options]:
         plan = runtime.choose_and_prepare(
             seen.host, seen.candidates, seen.choose, on_plan, download.show, on_skip
         )
-    return runtime.overridden(plan, wishes.engine_args), _place(plan, seen.host, wishes)
+    return runtime.overridden(plan, wishes.engine_args), options
 
 
 def _agree(plan: Plan, wishes: _Wishes) -> None:
