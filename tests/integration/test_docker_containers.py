@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
+from tests.support import docker_daemon
 from tests.support.docker_daemon import BASE_IMAGE
 
 from stoker.engines import ContainerLaunch
@@ -269,3 +273,19 @@ def test_daemon_that_is_not_there_is_explained() -> None:
     error = raised(lambda: Containers("unix:///nonexistent/docker.sock").find("x"))
     assert "does not run" in error.why
     assert "systemctl start docker" in error.fix
+
+
+def test_disk_that_is_full_is_explained(tmp_path: Path, launch: ContainerLaunch) -> None:
+    # Docker's folder on a disk that holds the image, and then nothing more.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=500m", "tmpfs", tmp_path], check=True)
+    try:
+        with docker_daemon.running(tmp_path) as endpoint:
+            docker_daemon.import_base(endpoint)
+            with contextlib.suppress(OSError), (tmp_path / "filler").open("wb", 0) as filler:
+                while True:
+                    filler.write(bytes(4096))
+            error = raised(lambda: ensure(Containers(endpoint), launch, replace=False, say=quiet))
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
+    assert "The disk is full" in error.why
+    assert "Free some room" in error.fix
