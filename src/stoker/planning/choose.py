@@ -61,6 +61,15 @@ def rank(
     """
     check(wishes)
     _check_engine(host, wishes, gpu)
+    ordered = _ranked(host, candidates, wishes, gpu)
+    if wishes.users > 1 and not ordered[0].usable:
+        raise _too_many_users(host, candidates, wishes, gpu, ordered[0])
+    return ordered
+
+
+def _ranked(
+    host: Host, candidates: Sequence[Candidate], wishes: Wishes, gpu: GpuSpec | None
+) -> list[Plan]:
     suitable = list(_suitable(candidates, wishes))
     # llama.cpp shares one cache among few slots: for many users vLLM's paging is what is wanted,
     # and llama.cpp only where that runs nothing of what is offered.
@@ -72,6 +81,40 @@ def rank(
     if not plans:
         raise _nothing_fits(problems, wishes)
     return _ordered(plans)
+
+
+def _too_many_users(
+    host: Host,
+    candidates: Sequence[Candidate],
+    wishes: Wishes,
+    gpu: GpuSpec | None,
+    best: Plan,
+) -> StokerError:
+    """What the best would be like for so many, and how many it would serve."""
+    served = wishes.users // 2
+    while served > 1 and not _serves(host, candidates, replace(wishes, users=served), gpu):
+        served //= 2
+    enough = f"It would do for about {served} users."
+    if served <= 1:
+        alone = _serves(host, candidates, replace(wishes, users=1), gpu)
+        enough = "It would do for one." if alone else "It is slow for one, too."
+    speed = best.speed
+    waits = f", the first word after {speed.first_token_s.expected:.0f} s" if speed else ""
+    return StokerError(
+        f"Nothing on this machine serves {wishes.users} users quickly enough.",
+        f"The best for so many, {best.model.id}, would write {best.decode_tokens_per_s or 0:.1f} "
+        f"tokens/s for each{waits}.",
+        f"{enough} More GPUs serve more: see stoker plan --gpus.",
+    )
+
+
+def _serves(
+    host: Host, candidates: Sequence[Candidate], wishes: Wishes, gpu: GpuSpec | None
+) -> bool:
+    try:
+        return _ranked(host, candidates, wishes, gpu)[0].usable
+    except StokerError:
+        return False
 
 
 def candidates_of(catalogue: Sequence[KnownModel]) -> list[Candidate]:

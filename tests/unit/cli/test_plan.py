@@ -153,3 +153,9 @@ def test_the_command_that_starts_a_plan_names_what_decides_it(
 ) -> None:
     model = Model(name, form, "hub", served_name="b", quantization=quantization)
     assert start_command(Plan(model, engine, 4096, 1, (), MemoryPrediction(1, 1, 1, 3))) == command
+
+
+def test_more_users_than_a_machine_can_serve_are_refused_with_how_many_it_would() -> None:
+    problem = refused("--gpu", "RTX 4060 8GB", "--users", "500")
+    assert "500 users" in problem.what
+    assert "It would do for about" in problem.fix
