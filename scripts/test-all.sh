@@ -1,20 +1,28 @@
 #!/usr/bin/env bash
 # The tiers that need real parts, one after the other: each installs what it needs first.
+# `scripts/test-all.sh vllm docker` runs only the tiers that it names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
 
 tier() {
-  echo "== tier: $1"
+  echo "== tier: $1 ($(date +%T))"
   "$python" -m pytest tests/integration tests/e2e -m "$1" --durations=5
 }
 
-tier engine
-tier vllm
-if [ "$(uname)" = Linux ] && [ "$(id -u)" -eq 0 ]; then
-  tier docker
-else
-  echo "== tier: docker: left out, it starts a Docker daemon of its own, which takes root on Linux"
-fi
-
-scripts/test-extension.sh
+for name in ${*:-engine vllm docker extension vscode}; do
+  case $name in
+    docker)
+      if [ "$(uname)" = Linux ] && [ "$(id -u)" -eq 0 ]; then
+        tier docker
+      else
+        echo "== tier: docker: left out, it starts a Docker daemon of its own: that takes root on Linux"
+      fi
+      ;;
+    extension)
+      echo "== tier: extension ($(date +%T))"
+      scripts/test-extension.sh
+      ;;
+    *) tier "$name" ;;
+  esac
+done
