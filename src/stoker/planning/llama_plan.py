@@ -26,6 +26,8 @@ _MEMORY_SHARE = 0.6
 _GPU_SHARE, _GPU_SPARE_BYTES = 0.95, 400 * MIB
 #: Coding needs a file or two; agent mode sends 15,500 tokens before the first word (measured).
 _DEFAULT_CONTEXT = 32_768
+#: ``LLAMA_MAX_SEQ`` (llama.cpp, src/llama-cparams.h).
+_MAX_PARALLEL = 256
 #: One slot for the chat and one for the title and the progress line that VS Code asks for beside
 #: it, so that those do not push the chat out of its slot.
 _DEFAULT_PARALLEL = 2
@@ -67,6 +69,7 @@ def plan_llama(
     model = _sized(candidate.model)
     candidate = Candidate(model, candidate.known)
     _check_context(model, wishes.context)
+    _check_parallel(wishes.parallel)
     place = place_of(host, gpu)
     cache, memory = _largest_cache(place, model, wishes)
     share = _gpu_share(place, memory)
@@ -139,6 +142,15 @@ def _gpu_share(place: Place, memory: MemoryPrediction) -> float:
     return min(1.0, place.gpu_bytes / memory.total_bytes)
 
 
+def _check_parallel(parallel: int | None) -> None:
+    if parallel is not None and parallel > _MAX_PARALLEL:
+        raise UsageError(
+            f"llama.cpp cannot answer {parallel} requests at the same time.",
+            f"It has at most {_MAX_PARALLEL} slots.",
+            f"Use --parallel {_MAX_PARALLEL} or less; more requests wait their turn.",
+        )
+
+
 def _check_context(model: Model, context: int | None) -> None:
     limit = model.max_context_tokens
     if context is None or limit is None or context <= limit:
@@ -166,7 +178,7 @@ def _largest_cache(
     longest = min(model.max_context_tokens or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT)
     least = min(longest, need_of(wishes).least_context)
     contexts = [wishes.context] if wishes.context else _halved(longest, least)
-    most = max(_DEFAULT_PARALLEL, wishes.concurrency)
+    most = min(max(_DEFAULT_PARALLEL, wishes.concurrency), _MAX_PARALLEL)
     slots = [wishes.parallel] if wishes.parallel else list(range(most, 0, -1))
     for room in (place.gpu_bytes, place.budget_bytes):
         for tokens, cache_type in product(contexts, _GGML_TYPES):

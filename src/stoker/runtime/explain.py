@@ -20,7 +20,11 @@ def explain(
         return Problem(what, f"{diagnosis.title}: {diagnosis.cause}", diagnosis.fix)
     said = [line for line in lines if _is_alarming(line)]
     killed = exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL)  # then it had no last words
-    why = f"Its log says: {said[-1].strip()}." if said and not killed else _how_it_ended(exit_code)
+    why = (
+        f"Its log says: {said[-1].strip().rstrip('.')}."
+        if said and not killed
+        else _how_it_ended(exit_code)
+    )
     return Problem(what, why, "See `stoker logs` for all that it said.")
 
 

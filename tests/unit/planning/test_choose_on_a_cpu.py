@@ -157,3 +157,8 @@ def test_layers_that_do_not_fit_on_the_gpu_stay_on_the_cpu() -> None:
     layers = plan.argument("n_gpu_layers")
     assert isinstance(layers, int)
     assert 0 < layers < 48
+
+
+def test_more_slots_than_the_engine_has_are_refused_with_its_limit() -> None:
+    with pytest.raises(UsageError, match="500 requests"):
+        choose(host(32, 60), [MODELS["smollm2-135m"]], parallel=500)
