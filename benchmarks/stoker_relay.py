@@ -19,7 +19,7 @@ async def serve(backend: str, port: int) -> None:
     gateway = Gateway(Keys({"benchmark": hash_of(KEY)}))
     models = [ServedModel("mock", max_model_len=1_000_000, tools="native")]
     gateway.serve([Served(Backend(backend, "llama.cpp"), models)])
-    runner = web.AppRunner(gateway.app(), access_log=None, handler_cancellation=True)
+    runner = gateway.runner()
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     print(runner.addresses[0][1], flush=True)

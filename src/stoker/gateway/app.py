@@ -70,15 +70,21 @@ class Gateway:
         self._draining = False
         self._keys = keys or Keys({})
         self._exchange = Exchange(self.pool, self.metrics)
-        self._fitters: dict[tuple[Backend, ServedModel], Fitter] = {}
+        self._fitters: dict[tuple[Backend, FitSettings, ServedModel], Fitter] = {}
         # One thread: counting is the tokenizer's work, which is quick when nobody shares its core.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="count")
         self._http: aiohttp.ClientSession | None = None
 
     def serve(self, served: Sequence[Served]) -> None:
         """Send requests to these backends from now on; running requests end where they are."""
-        self.pool.replace([s.upstream() for s in served])
-        self._fitters = {}
+        before = list(self.pool.upstreams)
+        self.pool.replace([_kept(before, s) or s.upstream() for s in served])
+        current = {(u.backend, u.fit) for u in self.pool.upstreams}
+        self._fitters = {k: f for k, f in self._fitters.items() if (k[0], k[1]) in current}
+
+    def use_keys(self, keys: Keys) -> None:
+        """Open to these keys from now on."""
+        self._keys = keys
 
     async def drain(self, within_s: float) -> None:
         """Take no more requests, and wait for the answers that are under way."""
@@ -275,16 +281,30 @@ class Gateway:
         upstream = next(iter(self.pool.serving(model.id)), None) or next(
             u for u in self.pool.upstreams if model.id in u.models
         )
-        known = self._fitters.get((upstream.backend, model))
+        key = (upstream.backend, upstream.fit, model)
+        known = self._fitters.get(key)
         if known is None:
             known = Fitter(model, upstream.backend, upstream.fit, self.metrics, self._worker)
-            self._fitters[upstream.backend, model] = known
+            self._fitters[key] = known
         return known
 
     def _client(self) -> aiohttp.ClientSession:
         if self._http is None:
             raise RuntimeError("the gateway's application is not running")
         return self._http
+
+
+def _kept(before: Sequence[Upstream], served: Served) -> Upstream | None:
+    """The backend as it is known already, with what may have changed of its settings."""
+    there = served.backend
+    for upstream in before:
+        known = upstream.backend
+        if (known.url, known.key) == (there.url, there.key) and there.engine in ("", known.engine):
+            upstream.max_concurrent, upstream.fit = served.max_concurrent, served.fit
+            if served.models:
+                upstream.models = {model.id: model for model in served.models}
+            return upstream
+    return None
 
 
 def _error_answer(request: web.Request, error: Exception) -> tuple[web.Response, str]:

@@ -77,12 +77,7 @@ class Supervisor:
         """Serve until told to stop. Returns the exit code: 0 stopped as asked, 1 failed."""
         self._handle_signals()
         self._set(supervisor=ProcessId.of(os.getpid()), started_at=time.time(), status="starting")
-        runner = web.AppRunner(
-            self._gateway.app(),
-            handler_cancellation=True,
-            access_log=None,
-            shutdown_timeout=_GRACE_S,
-        )
+        runner = self._gateway.runner()
         try:
             await self._listen(runner)
             await self._keep_running()

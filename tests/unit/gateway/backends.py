@@ -122,6 +122,9 @@ class Scripted:
                     listing = orjson.dumps(LISTING).replace(MODEL.encode(), self.model.encode())
                     await call.send(answer(listing))
                     continue
+                if not path.startswith("/v1/"):
+                    await call.send(answer(b"{}", status=404))
+                    continue
                 self.calls.append(call)
                 first = await self._play(call, reader)
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):

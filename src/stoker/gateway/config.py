@@ -1,0 +1,252 @@
+"""The gateway's configuration file: TOML that people write, checked with the line of each error."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from stoker.data import tomllib
+from stoker.engines import ENGINES, Backend
+from stoker.errors import UsageError
+from stoker.gateway.fitting import FitSettings
+from stoker.gateway.keys import Keys, hash_of
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ENV = "env:"
+_Count = Annotated[int, Meta(ge=1)]
+
+
+class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[gateway]``: the front door."""
+
+    bind: Annotated[
+        str, Meta(description="The address to listen on. Others than loopback need keys.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="The port; 0 lets the system choose.")
+    ] = 8000
+    keys: Annotated[
+        dict[str, str],
+        Meta(
+            description="Name of each holder, and the SHA-256 of the key in hex, or `env:NAME` for "
+            "a variable that holds the key. No keys at all: everybody on this machine may ask."
+        ),
+    ] = msgspec.field(default_factory=dict)
+    fit: Annotated[bool, Meta(description="Make requests fit the model's context window.")] = True
+    max_prompt_tokens: Annotated[
+        _Count | Literal["auto"] | None,
+        Meta(
+            description="Keep prompts below this, or with `auto` below what the backend reads in "
+            "`first_token_target_s`."
+        ),
+    ] = None
+    first_token_target_s: Annotated[
+        float, Meta(gt=0, description="When the first token should come, for `auto`.")
+    ] = 30.0
+    health_check_s: Annotated[
+        float, Meta(ge=0.1, description="How often each backend is asked whether it is well.")
+    ] = 5.0
+
+
+class BackendSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[backend]]``: one server that answers requests."""
+
+    url: Annotated[
+        str, Meta(pattern=r"^https?://[^\s@]+$", description="Its address, the part before `/v1`.")
+    ]
+    engine: Annotated[
+        str | None, Meta(description="What it is, such as `vllm`. Left out: Stoker finds out.")
+    ] = None
+    key_env: Annotated[str | None, Meta(description="The variable that holds the key for it.")] = (
+        None
+    )
+    max_concurrent: Annotated[
+        _Count | None,
+        Meta(description="Requests sent to it at the same time; more wait their turn."),
+    ] = None
+    tokenizer: Annotated[
+        str | None,
+        Meta(
+            description="A GGUF file or a folder with `tokenizer.json`, to count with where the "
+            "server can't."
+        ),
+    ] = None
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    gateway: GatewaySection = GatewaySection()
+    backend: Annotated[list[BackendSection], Meta(min_length=1)] = []
+
+
+class ConfiguredBackend(msgspec.Struct, frozen=True):
+    """One backend as the file asks for it; ``backend.engine`` is empty until it is recognised."""
+
+    backend: Backend
+    max_concurrent: int | None
+    fit: FitSettings
+
+
+class Config(msgspec.Struct, frozen=True):
+    """A configuration that was read and is in order."""
+
+    bind: str
+    port: int
+    keys: Keys
+    backends: tuple[ConfiguredBackend, ...]
+    health_check_s: float
+
+
+def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
+    """Read and check a file. Raises ``UsageError``, with the line, where it is not in order."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"The configuration {path} can't be read.",
+            f"The system says: {error}.",
+            "Give the path of a TOML file; docs/12-gateway.md shows one.",
+        ) from error
+    return _Reader(path, text, env).config()
+
+
+class _Reader:
+    def __init__(self, path: Path, text: str, env: Mapping[str, str]) -> None:
+        self._path = path
+        self._text = text
+        self._env = env
+
+    def config(self) -> Config:
+        file = self._file()
+        if not file.backend:
+            raise UsageError(
+                f"{self._path} names no backend.",
+                "The gateway has nowhere to send requests to.",
+                'Add a section [[backend]] with url = "http://127.0.0.1:8001".',
+            )
+        gateway = file.gateway
+        keys = {name: self._hash(name, value) for name, value in gateway.keys.items()}
+        if not keys and not _is_loopback(gateway.bind):
+            raise self._wrong(
+                "gateway.bind",
+                f"{gateway.bind} lets others reach the gateway, and it asks for no key",
+                "Add keys under [gateway.keys], or bind to 127.0.0.1.",
+            )
+        backends = tuple(
+            self._backend(index, section, gateway) for index, section in enumerate(file.backend)
+        )
+        return Config(gateway.bind, gateway.port, Keys(keys), backends, gateway.health_check_s)
+
+    def _file(self) -> _File:
+        try:
+            return msgspec.convert(tomllib.loads(self._text), _File)
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(
+                f"{self._path} is not valid TOML: {error}.",
+                fix="Texts need quotes; sections look like [gateway] and [[backend]].",
+            ) from None
+        except msgspec.ValidationError as error:
+            said, _, where = str(error).partition(" - at `$.")
+            key = where.removesuffix("`")
+            unknown = re.search(r"unknown field `([^`]+)`", said)
+            if unknown:
+                key = f"{key}.{unknown[1]}".strip(".")
+                raise self._wrong(key, f"{unknown[1]!r} is no setting", _known(key)) from None
+            raise self._wrong(key, said.replace("`", "")) from None
+
+    def _hash(self, name: str, value: str) -> str:
+        where = f"gateway.keys.{name}"
+        if value.startswith(_ENV):
+            return hash_of(self._variable(where, value.removeprefix(_ENV)))
+        if not _SHA256.fullmatch(value):
+            raise self._wrong(
+                where,
+                f"what is given for {name} is not the SHA-256 of a key",
+                "Make one: printf %s KEY | sha256sum. Or name a variable: env:NAME.",
+            )
+        return value
+
+    def _variable(self, where: str, name: str) -> str:
+        value = self._env.get(name)
+        if not value:
+            raise self._wrong(where, f"the variable {name} is not set", "Set it and start again.")
+        return value
+
+    def _backend(
+        self, index: int, section: BackendSection, gateway: GatewaySection
+    ) -> ConfiguredBackend:
+        at = f"backend[{index}]"
+        if section.engine is not None and section.engine not in ENGINES:
+            known = ", ".join(ENGINES)
+            said = f"there is no engine called {section.engine!r}"
+            raise self._wrong(f"{at}.engine", said, f"Choose one of: {known}; or leave it out.")
+        tokenizer = None
+        if section.tokenizer is not None:
+            tokenizer = self._path.parent / Path(section.tokenizer).expanduser()
+            if not tokenizer.exists():
+                said = f"there is no tokenizer at {tokenizer}"
+                raise self._wrong(f"{at}.tokenizer", said, "Give a path that exists.")
+        key = self._variable(f"{at}.key_env", section.key_env) if section.key_env else None
+        url = section.url.rstrip("/").removesuffix("/v1")
+        fit = FitSettings(
+            enabled=gateway.fit,
+            max_prompt_tokens=gateway.max_prompt_tokens,
+            first_token_target_s=gateway.first_token_target_s,
+            tokenizer=tokenizer,
+        )
+        return ConfiguredBackend(
+            Backend(url, section.engine or "", key), section.max_concurrent, fit
+        )
+
+    def _wrong(self, key: str, what: str, fix: str = "") -> UsageError:
+        line = _line_of(self._text, key)
+        where = f"{self._path}, line {line}" if line else str(self._path)
+        return UsageError(f"{where}: {what}.", f"It is about {key}." if key else "", fix)
+
+
+def _known(key: str) -> str:
+    section = BackendSection if key.startswith("backend") else GatewaySection
+    known: tuple[str, ...] = section.__struct_fields__ if "." in key else _File.__struct_fields__
+    return f"Known here: {', '.join(known)}."
+
+
+def _line_of(text: str, key: str) -> int | None:
+    """The line of a key such as ``backend[1].url``: its own, else that of its section."""
+    *section, name = re.split(r"\.(?![^\[]*\])", key) if key else [""]
+    wanted = ".".join(section)
+    seen: dict[str, int] = {}
+    current, found = "", None
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line)
+        if header:
+            current = header[2].replace('"', "")
+            if header[1] == "[[":
+                seen[current] = seen.get(current, -1) + 1
+                current = f"{current}[{seen[current]}]"
+            if current in (wanted, key, name):
+                found = number
+        elif current == wanted and re.match(rf'\s*"?{re.escape(name)}"?\s*[=.]', line):
+            return number
+    return found
+
+
+def _is_loopback(bind: str) -> bool:
+    try:
+        return ipaddress.ip_address(bind).is_loopback
+    except ValueError:
+        return bind == "localhost"
+
+
+def settings(section: type[msgspec.Struct]) -> list[tuple[str, str, Any]]:
+    """Name, meaning and default of each setting of a section, for the documentation."""
+    rows = []
+    for field in msgspec.json.schema(section)["$defs"][section.__name__]["properties"].items():
+        name, schema = field
+        rows.append((name, schema.get("description", ""), schema.get("default")))
+    return rows

@@ -1,0 +1,106 @@
+"""The configuration file: what may stand in it, and which line is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stoker.errors import UsageError
+from stoker.gateway import hash_of
+from stoker.gateway.config import load
+
+BACKEND = '[[backend]]\nurl = "http://127.0.0.1:8001"\n'
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_one_backend_is_enough(tmp_path: Path) -> None:
+    config = load(written(tmp_path, BACKEND))
+    assert (config.bind, config.port) == ("127.0.0.1", 8000)
+    assert [b.backend.url for b in config.backends] == ["http://127.0.0.1:8001"]
+    assert config.keys.holder(None) == "anyone"
+
+
+def test_everything_that_can_be_set(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer").mkdir()
+    text = f"""
+[gateway]
+bind = "0.0.0.0"
+port = 9000
+fit = false
+max_prompt_tokens = "auto"
+first_token_target_s = 10
+health_check_s = 1
+
+[gateway.keys]
+ann = "{hash_of("a")}"
+bob = "env:BOB"
+
+[[backend]]
+url = "https://gpu1:8000/v1/"
+engine = "vllm"
+key_env = "GPU1"
+max_concurrent = 16
+tokenizer = "tokenizer"
+"""
+    config = load(written(tmp_path, text), {"BOB": "b", "GPU1": "secret"})
+    assert [config.keys.holder(f"Bearer {key}") for key in "abc"] == ["ann", "bob", None]
+    (only,) = config.backends
+    assert (only.backend.url, only.backend.engine) == ("https://gpu1:8000", "vllm")
+    assert only.backend.headers == {"Authorization": "Bearer secret"}
+    assert only.max_concurrent == 16
+    assert only.fit.max_prompt_tokens == "auto"
+    assert only.fit.first_token_target_s == 10
+    assert not only.fit.enabled
+    assert only.fit.tokenizer == tmp_path / "tokenizer"
+
+
+WRONG = {
+    "[gateway]\nport = 'x'\n" + BACKEND: (2, "gateway.port"),
+    "[gateway]\nport = 70000\n" + BACKEND: (2, "gateway.port"),
+    "[gateway]\nprot = 8000\n" + BACKEND: (2, "gateway.prot"),
+    "[gatewya]\n" + BACKEND: (1, "gatewya"),
+    "[gateway]\nmax_prompt_tokens = 'much'\n" + BACKEND: (2, "gateway.max_prompt_tokens"),
+    "[gateway]\n\nbind = '0.0.0.0'\n" + BACKEND: (3, "gateway.bind"),
+    "[gateway.keys]\nann = 'secret'\n" + BACKEND: (2, "gateway.keys.ann"),
+    "[gateway.keys]\nann = 'env:NOT_SET'\n" + BACKEND: (2, "gateway.keys.ann"),
+    BACKEND + "\n[[backend]]\nengine = 'vllm'\n": (4, "backend[1]"),
+    BACKEND + "\n[[backend]]\nurl = 'gpu2:8000'\n": (5, "backend[1].url"),
+    BACKEND + "engine = 'vlm'\n": (3, "backend[0].engine"),
+    BACKEND + "max_concurrent = 0\n": (3, "backend[0].max_concurrent"),
+    BACKEND + "key_env = 'NOT_SET'\n": (3, "backend[0].key_env"),
+    BACKEND + "tokenizer = 'nowhere'\n": (3, "backend[0].tokenizer"),
+    BACKEND + "urls = 5\n": (3, "backend[0].urls"),
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_error_names_its_line(tmp_path: Path, text: str) -> None:
+    line, key = WRONG[text]
+    with pytest.raises(UsageError) as refused:
+        load(written(tmp_path, text), {})
+    assert f"gateway.toml, line {line}: " in refused.value.what
+    assert key in refused.value.why
+
+
+def test_toml_that_can_not_be_read_names_its_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="line 2"):
+        load(written(tmp_path, "[gateway]\nport = \n"))
+
+
+def test_no_backend_and_no_file_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="names no backend"):
+        load(written(tmp_path, "[gateway]\n"))
+    with pytest.raises(UsageError, match="can't be read"):
+        load(tmp_path / "nowhere.toml")
+
+
+def test_key_in_the_file_is_never_repeated(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        load(written(tmp_path, "[gateway.keys]\nann = 'my-real-key'\n" + BACKEND))
+    assert "my-real-key" not in str(refused.value)

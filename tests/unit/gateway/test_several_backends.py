@@ -1,0 +1,314 @@
+"""Several backends: who answers, who waits, who is left alone, and what a reload changes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.unit.gateway.backends import (
+    DONE,
+    MODEL,
+    STREAM,
+    Call,
+    Scripted,
+    answer,
+    chat_bytes,
+    chunk,
+    event,
+    front,
+    gateway_to,
+    gateway_with,
+    running,
+    wait_for,
+)
+from tests.unit.gateway.test_backend_faults import (
+    dies_after_3_tokens,
+    dies_before_a_byte,
+    error_of,
+    fine,
+    hangs,
+)
+
+from stoker.engines import Backend, ServedModel
+from stoker.gateway import Gateway, Served, Service, pool, watch
+from stoker.gateway.pool import BusyError, NoBackendError, Pool, Upstream
+
+
+def upstream(limit: int | None = None, window: int = 8192, port: int = 1) -> Upstream:
+    model = ServedModel(MODEL, max_model_len=window)
+    return Upstream(Backend(f"http://127.0.0.1:{port}", "openai"), [model], limit)
+
+
+def asked(*texts: str, tools: Any = None) -> dict[str, Any]:
+    return {"tools": tools, "messages": [{"role": "user", "content": text} for text in texts]}
+
+
+def pool_of(*upstreams: Upstream) -> Pool:
+    made = Pool()
+    made.replace(upstreams)
+    return made
+
+
+async def refuses(call: Call) -> None:
+    await call.send(answer(b'{"error": {"message": "loading"}}', status=503))
+
+
+async def breaks(call: Call) -> None:
+    await call.send(answer(b"Internal Server Error", status=500, kind="text/plain"))
+
+
+@pytest.mark.parametrize("bad", [dies_before_a_byte, refuses, breaks], ids=lambda s: s.__name__)
+async def test_another_backend_answers_where_one_fails_before_its_first_byte(bad: Any) -> None:
+    async with gateway_with(bad, fine) as (served, (first, second)):
+        for _ in range(4):
+            assert (await served.chat()).status == 200
+        assert len(second.calls) == 4
+        assert first.calls
+
+
+async def test_nothing_is_retried_after_the_first_byte() -> None:
+    async with gateway_with(dies_after_3_tokens, fine) as (served, (_, second)):
+        assert error_of(await served.stream())["code"] == "backend_failed"
+        assert not second.calls
+
+
+async def test_refusal_is_passed_on_where_nobody_else_has_the_model() -> None:
+    async with gateway_with(refuses) as (served, _):
+        reply = await served.chat()
+        assert (reply.status, reply.body) == (503, b'{"error": {"message": "loading"}}')
+
+
+async def test_backend_that_fails_thrice_is_left_alone_and_then_tried_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(pool.time, "monotonic", lambda: now)
+    bad = upstream()
+    for _ in range(pool.FAILURES):
+        assert bad.usable
+        bad.failed()
+    assert not bad.usable
+    now = pool.OPEN_S
+    assert bad.usable
+    tried = pool_of(bad)
+    await tried.acquire(MODEL, "ann", asked("x"))
+    assert not bad.has_room
+    bad.succeeded()
+    assert bad.has_room
+
+
+async def test_conversation_goes_back_to_the_backend_that_read_it() -> None:
+    one, two = upstream(port=1), upstream(port=2)
+    routed = pool_of(one, two)
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    homes = {}
+    for name in "abcdefghijkl":  # at the same time, so that both get some
+        homes[name] = await routed.acquire(MODEL, name, asked(name, tools=tools))
+    assert set(homes.values()) == {one, two}
+    for home in homes.values():
+        routed.release(home)
+    for name, home in homes.items():
+        assert await routed.acquire(MODEL, name, asked(name, "more", tools=tools)) is home
+
+
+async def test_common_beginning_does_not_pile_all_work_on_one_backend() -> None:
+    one, two = upstream(port=1), upstream(port=2)
+    routed = pool_of(one, two)
+    for number in range(40):
+        await routed.acquire(MODEL, "x", asked("the system prompt", str(number)))
+    assert abs(one.in_flight - two.in_flight) <= 5
+
+
+async def test_memory_of_prefixes_is_bounded() -> None:
+    one = upstream()
+    one.remember(range(100_000))
+    assert len(one._prefixes) == 8192
+    assert one.shared_prefix([99_999]) == 1
+
+
+async def test_clients_are_served_in_turn() -> None:
+    only = upstream(limit=1)
+    fair = pool_of(only)
+    await fair.acquire(MODEL, "ann", asked("x"))
+    order: list[str] = []
+
+    async def wait(client: str) -> None:
+        await fair.acquire(MODEL, client, asked("x"))
+        order.append(client)
+
+    tasks = [asyncio.create_task(wait(client)) for client in ["ann"] * 4 + ["bob", "cid"]]
+    await asyncio.sleep(0)
+    for _ in tasks:
+        fair.release(only)
+        await asyncio.sleep(0.001)
+    assert order == ["ann", "bob", "cid", "ann", "ann", "ann"]
+    await asyncio.gather(*tasks)
+
+
+async def test_full_queue_refuses_whoever_has_the_most_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "MAX_WAITING", 3)
+    full = pool_of(upstream(limit=1))
+    await full.acquire(MODEL, "ann", asked("x"))
+    greedy = [asyncio.create_task(full.acquire(MODEL, "ann", asked("x"))) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(BusyError):
+        await full.acquire(MODEL, "ann", asked("x"))
+    late = asyncio.create_task(full.acquire(MODEL, "bob", asked("x")))
+    await asyncio.sleep(0.001)
+    assert [task.done() for task in greedy] == [False, False, True]
+    assert not late.done()
+    assert full.waiting == 3
+    for task in (*greedy, late):
+        task.cancel()
+    await asyncio.gather(*greedy, late, return_exceptions=True)
+    assert full.waiting == 0
+
+
+async def test_place_that_comes_in_the_moment_of_leaving_is_given_back() -> None:
+    only = upstream(limit=1)
+    place = pool_of(only)
+    await place.acquire(MODEL, "ann", asked("x"))
+    leaving = asyncio.create_task(place.acquire(MODEL, "bob", asked("x")))
+    await asyncio.sleep(0)
+    place.release(only)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert only.in_flight == 0
+
+
+async def test_who_waits_too_long_is_told_when_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "MAX_WAIT_S", 0.1)
+    async with gateway_with(hangs, max_concurrent=1) as (served, (backend,)):
+        _, writer = await served.connect()
+        writer.write(chat_bytes())
+        await wait_for(lambda: bool(backend.calls))
+        reply = await served.chat()
+        assert (reply.status, reply.error["code"]) == (429, "busy")
+        assert int(reply.headers["Retry-After"]) > 0
+        writer.transport.abort()
+
+
+async def test_model_of_two_backends_has_the_smaller_window() -> None:
+    both = pool_of(upstream(window=32768), upstream(window=4096))
+    assert both.models()[MODEL].max_model_len == 4096
+
+
+async def test_no_backend_of_a_model_is_said() -> None:
+    with pytest.raises(NoBackendError):
+        await pool_of(upstream()).acquire("other", "ann", asked("x"))
+
+
+async def test_connections_of_a_backend_that_left_are_closed_after_use() -> None:
+    go_on = asyncio.Event()
+
+    async def slow(call: Call) -> None:
+        await call.send(STREAM, chunk(event("a")))
+        await go_on.wait()
+        await call.send(chunk(event("b")), chunk(DONE), b"0\r\n\r\n")
+
+    async with gateway_with(slow) as (served, (backend,)):
+        streaming = asyncio.create_task(served.stream())
+        await wait_for(lambda: bool(backend.calls))
+        served.gateway.serve([])
+        go_on.set()
+        assert await streaming == event("a") + event("b") + DONE
+        await asyncio.wait_for(backend.left.wait(), 1)
+
+
+async def test_backend_that_goes_and_comes_back_with_another_model_is_noticed() -> None:
+    async with running(fine) as (backend,), aiohttp.ClientSession() as http:
+        gateway = Gateway()
+        gateway.serve([Served(Backend(backend.url, ""), ())])
+        watching = watch.Watch(gateway)
+        async with front(gateway) as served:
+            assert (await served.chat()).status == 503
+            await watching.look(http)
+            assert (await served.chat()).status == 200
+            await backend.kill()
+            for _ in range(2):
+                await watching.look(http)
+            assert not gateway.pool.serving(MODEL)
+            async with served.http.get(served.url + "/ready") as response:
+                assert response.status == 503
+            backend.model = "newer"
+            await backend.start()
+            await watching.look(http)
+            assert list(gateway.pool.models()) == ["newer"]
+            assert (await served.chat(model="newer")).status == 200
+
+
+async def test_waiting_requests_are_served_when_their_backend_is_well_again() -> None:
+    sick = upstream()
+    waited = pool_of(sick)
+    sick._failures = pool.FAILURES
+    await waited.acquire(MODEL, "ann", asked("x"))
+    waiting = asyncio.create_task(waited.acquire(MODEL, "bob", asked("x")))
+    await asyncio.sleep(0)
+    sick.succeeded()
+    waited.wake()
+    assert await asyncio.wait_for(waiting, 1) is sick
+
+
+def config_of(*backends: Scripted, more: str = "") -> str:
+    sections = "".join(f'[[backend]]\nurl = "{b.url}"\n{more}' for b in backends)
+    return f"[gateway]\nport = 0\nhealth_check_s = 0.2\n{sections}"
+
+
+async def test_reload_changes_backends_without_dropping_a_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watch, "_LOOK_S", 0.05)
+    go_on = asyncio.Event()
+
+    async def slow(call: Call) -> None:
+        await call.send(STREAM, chunk(event("old")))
+        await go_on.wait()
+        await call.send(chunk(DONE), b"0\r\n\r\n")
+
+    async with running(slow, fine) as (old, new), aiohttp.ClientSession() as http:
+        path = tmp_path / "gateway.toml"
+        path.write_text(config_of(old), encoding="utf-8")
+        ready: asyncio.Future[tuple[str, Gateway]] = asyncio.get_running_loop().create_future()
+        service = Service(path)
+        run = asyncio.create_task(
+            service.run(lambda url, gateway: ready.set_result((url, gateway)))
+        )
+        url, gateway = await asyncio.wait_for(ready, 5)
+        chat = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
+        async with http.post(url + "/v1/chat/completions", json=chat) as response:
+            assert await response.content.readline() == event("old").splitlines(True)[0]
+            path.write_text(config_of(old) + "oops", encoding="utf-8")
+            await wait_for(lambda: "was not reloaded" in caplog.text)
+            assert gateway.pool.upstreams[0].backend.url == old.url
+            path.write_text(config_of(new), encoding="utf-8")
+            await wait_for(lambda: gateway.pool.upstreams[0].backend.url == new.url)
+            await wait_for(lambda: bool(gateway.pool.serving(MODEL)))
+            async with http.post(url + "/v1/chat/completions", json=chat) as other:
+                assert b"Hel" in await other.read()
+            go_on.set()
+            assert (await response.read()).endswith(DONE)
+        kept = gateway.pool.upstreams[0]
+        path.write_text(config_of(new, more="max_concurrent = 3\n"), encoding="utf-8")
+        os.kill(os.getpid(), 1)  # SIGHUP
+        await wait_for(lambda: kept.max_concurrent == 3)
+        assert gateway.pool.upstreams == [kept]
+        os.kill(os.getpid(), 15)
+        await asyncio.wait_for(run, 5)
+
+
+async def test_gateway_listens_where_nobody_else_does(tmp_path: Path) -> None:
+    async with gateway_to("http://127.0.0.1:9") as served:
+        path = tmp_path / "gateway.toml"
+        text = f'[gateway]\nport = {served.port}\n[[backend]]\nurl = "http://127.0.0.1:9"\n'
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(Exception, match="can't listen on"):
+            await Service(path).run(lambda url, gateway: None)
