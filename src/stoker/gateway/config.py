@@ -111,7 +111,7 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
         raise UsageError(
             f"The configuration {path} can't be read.",
             f"The system says: {error}.",
-            "Give the path of a TOML file; docs/12-gateway.md shows one.",
+            "Give the path of a TOML file; docs/14-gateway.md shows one.",
         ) from error
     return _Reader(path, text, env).config()
 

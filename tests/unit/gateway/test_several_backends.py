@@ -86,7 +86,7 @@ async def test_backend_that_fails_thrice_is_left_alone_and_then_tried_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(pool.time, "monotonic", lambda: now)
+    monkeypatch.setattr("stoker.gateway.pool.time.monotonic", lambda: now)
     bad = upstream()
     for _ in range(pool.FAILURES):
         assert bad.usable
