@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -30,6 +31,8 @@ class ContainerRun:
         self._containers = containers
         self._first = found
         self._now: Found | None = found
+        #: Why the runtime itself can't be asked: it is being restarted, mostly.
+        self._trouble: Problem | None = None
 
     @classmethod
     async def start(
@@ -61,10 +64,9 @@ class ContainerRun:
         loop = asyncio.get_running_loop()
 
         def read() -> None:
-            try:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
                 for piece in self._pieces():
                     loop.call_soon_threadsafe(queue.put_nowait, piece)
-            finally:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
         threading.Thread(target=read, name="container log", daemon=True).start()
@@ -90,13 +92,15 @@ class ContainerRun:
     async def ended(self) -> bool:
         """Whether this start is over; Docker may have begun another one by itself."""
         now = await self._look()
+        if self._trouble is not None:
+            return False  # nobody can tell, and it may well run on
         return now is None or not now.alive or now.started_at != self._first.started_at
 
     async def silent(self) -> Problem | None:
         """Whether somebody froze it with ``docker pause``."""
         now = await self._look()
-        if now is None or now.status != "paused":
-            return None
+        if self._trouble is not None or now is None or now.status != "paused":
+            return self._trouble
         return Problem(
             f"The {self.what} is paused.",
             "Somebody froze it; Stoker does not undo that.",
@@ -105,8 +109,13 @@ class ContainerRun:
 
     async def end(self, grace_s: float) -> None:
         """Stop it. It stays there, stopped, until ``stoker down`` removes it."""
-        await asyncio.to_thread(self._containers.stop, self._first.id, grace_s)
+        with contextlib.suppress(StokerError):  # without its runtime it can't be stopped
+            await asyncio.to_thread(self._containers.stop, self._first.id, grace_s)
 
     async def _look(self) -> Found | None:
-        self._now = await asyncio.to_thread(self._containers.find, self._first.id)
+        try:
+            self._now = await asyncio.to_thread(self._containers.find, self._first.id)
+            self._trouble = None
+        except StokerError as error:
+            self._trouble = Problem.of(error)
         return self._now

@@ -158,11 +158,15 @@ class Containers:
 
     def stop(self, name: str, grace_s: float) -> None:
         """SIGTERM, and SIGKILL after ``grace_s``. Nothing where there is none."""
-        with contextlib.suppress(docker.errors.NotFound):
+        try:
             container = self._client.containers.get(name)
             if container.status == "paused":
                 container.unpause()  # a frozen process can't end in good order
             container.stop(timeout=round(grace_s))
+        except docker.errors.NotFound:
+            return
+        except _API_ERRORS as error:
+            raise explained(error, f"The container {name} can't be stopped.") from error
 
     def remove(self, name: str) -> bool:
         """Remove Stoker's container. Whether there was one; a stranger's is left alone."""
