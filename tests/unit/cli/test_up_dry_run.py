@@ -1,4 +1,4 @@
-"""``stoker up --dry-run`` prints the whole command with a reason for each flag; it starts nothing."""
+"""``stoker up --dry-run`` prints the command with a reason for each flag; it starts nothing."""
 
 from __future__ import annotations
 
