@@ -125,6 +125,8 @@ def vllm(log: Path, *, max_model_len: int) -> Iterator[str]:
         "--max-num-seqs": 4,
         "--chat-template": TOOLS_TEMPLATE,
         "--tool-call-parser": "hermes",
+        # The same short answer each time: the small model would fill the window.
+        "--override-generation-config": '{"temperature": 0, "max_new_tokens": 64}',
         "--host": "127.0.0.1",
         "--port": port,
     }

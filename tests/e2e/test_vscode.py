@@ -123,7 +123,7 @@ def _words(text: str) -> str:
 
 
 def _beginning(text: str) -> str:
-    return _words(text)[:30]
+    return _words(text)[:60]
 
 
 def test_with_no_endpoint_nothing_is_contacted_and_the_status_bar_says_so(window: Window) -> None:
