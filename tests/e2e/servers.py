@@ -10,14 +10,12 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gguf
 import orjson
 from tests.e2e.editor import free_port, stop, wait_for
-from tests.support import vllm_cpu
 
 HERE = Path(__file__).parent
 #: SmolLM2's own template has no tools; this one makes it a model that is offered them.
@@ -111,40 +109,3 @@ def answers(url: str) -> bool:
         get_json(url)
         return True
     return False
-
-
-@contextlib.contextmanager
-def vllm(log: Path, *, max_model_len: int) -> Iterator[str]:
-    """Real vLLM on the CPU with SmolLM2 and tools, as agent mode needs it: its URL."""
-    there = vllm_cpu.installed()
-    port = free_port()
-    flags = {
-        "--model": there.model,
-        "--served-model-name": "smol-vllm",
-        "--max-model-len": max_model_len,
-        "--max-num-seqs": 4,
-        "--chat-template": TOOLS_TEMPLATE,
-        "--tool-call-parser": "hermes",
-        # The same short answer each time: the small model would fill the window.
-        "--override-generation-config": '{"temperature": 0, "max_new_tokens": 64}',
-        "--host": "127.0.0.1",
-        "--port": port,
-    }
-    command = [there.python, "-m", "vllm.entrypoints.openai.api_server"]
-    command += ["--enforce-eager", "--enable-auto-tool-choice"]
-    command += [str(word) for flag in flags.items() for word in flag]
-    quiet = {"VLLM_CPU_KVCACHE_SPACE": "2", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **quiet},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_for("vLLM is ready", lambda: answers(url + "/v1/models"), 300)
-        yield url
-    finally:
-        stop(process)

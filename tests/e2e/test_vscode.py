@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.editor import ROOT, Browser, CodeServer, free_port, wait_for
 from tests.e2e.proxy import Asked, Proxy
-from tests.e2e.servers import Llama, get_json, smollm2, smollm2_with_context, vllm
+from tests.e2e.servers import Llama, get_json, smollm2, smollm2_with_context
 from tests.integration.conftest import Stoker
 
 pytestmark = pytest.mark.vscode
@@ -291,29 +291,6 @@ def test_through_the_gateway_at_2048_an_agent_question_is_answered(
             assert len(asked.body["tools"]) > 20
     finally:
         stoker.run("down")
-
-
-def test_on_vllm_a_tool_is_called_runs_and_its_result_goes_back(window: Window, logs: Path) -> None:
-    folder = str(window.server.workspace)
-    path = {"type": "string", "enum": [folder]}
-    parameters = {"type": "object", "properties": {"path": path}, "required": ["path"]}
-    with vllm(logs / "vllm.log", max_model_len=8192) as url, Proxy(url) as proxy:
-        window.connect(proxy.url, "smol-vllm")
-        # The small model would not choose it: the model is made to call this tool, for real.
-        function = {"name": "list_dir", "description": "Lists.", "parameters": parameters}
-        proxy.force_tool = {"type": "function", "function": function}
-        window.ask("What is in this folder?")
-        assert len(window.answered()) > 20
-        window.picture("16-vllm-tool-call")
-        assert not window.has_error()
-        results = [
-            message
-            for asked in _agent_requests(proxy)
-            for message in asked.body["messages"]
-            if message["role"] == "tool"
-        ]
-        assert results
-        assert "a.py" in results[0]["content"]
 
 
 def test_the_log_holds_no_chat_text(window: Window) -> None:
