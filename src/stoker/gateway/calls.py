@@ -68,7 +68,8 @@ class TextCalls:
         return {**choice, "message": message, "finish_reason": "tool_calls"}
 
     def _choice_events(self, event: dict[str, Any], choice: dict[str, Any]) -> list[dict[str, Any]]:
-        index = choice.get("index") or 0
+        given = choice.get("index")
+        index = given if isinstance(given, int) else 0
         state = self._choices.setdefault(index, _Choice(ToolCallParser(self._tools)))
         delta = choice.get("delta")
         delta = dict(delta) if isinstance(delta, dict) else {}

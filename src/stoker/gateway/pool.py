@@ -85,6 +85,10 @@ class Upstream:
         if self._failures >= FAILURES:
             self._open_until = time.monotonic() + OPEN_S
 
+    def recovered(self) -> None:
+        """It was down, and is up again: what it failed at before says nothing any more."""
+        self.healthy, self._failures, self._open_until = True, 0, 0.0
+
     def shared_prefix(self, prefixes: Sequence[int]) -> int:
         """How many leading parts of a prompt it has read lately."""
         known = self._prefixes

@@ -63,7 +63,7 @@ class Watch:
             self._misses[upstream] = 0
             if not upstream.healthy:
                 _log.info("backend %s is up: %s", upstream.backend.url, ", ".join(upstream.models))
-            upstream.healthy = True
+                upstream.recovered()
             return
         misses = self._misses[upstream] = self._misses.get(upstream, 0) + 1
         if upstream.healthy and (misses >= _MISSES or not upstream.models):
