@@ -1,7 +1,4 @@
-"""A relay before a real server that remembers what was asked and when clients left.
-
-It changes one thing, and only where a test says so: which tool the next request must call.
-"""
+"""A relay before a real server that remembers what was asked and when clients left."""
 
 from __future__ import annotations
 
@@ -42,8 +39,6 @@ class Proxy:
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
         self.asked: list[Asked] = []
-        #: The only tool that the next request which offers it may, and must, call.
-        self.force_tool: dict[str, Any] | None = None
         self.url = ""
         self._loop = asyncio.new_event_loop()
         self._runner: web.AppRunner | None = None
@@ -82,10 +77,6 @@ class Proxy:
         raw = await request.read()
         asked = Asked(request.path, orjson.loads(raw) if raw else {})
         self.asked.append(asked)
-        if self.force_tool and self._offers(asked.body, self.force_tool):
-            tool, self.force_tool = self.force_tool, None
-            choice = {"type": "function", "function": {"name": tool["function"]["name"]}}
-            raw = orjson.dumps({**asked.body, "tools": [tool], "tool_choice": choice})
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP}
         url = self.upstream + request.path_qs
         try:
@@ -107,8 +98,3 @@ class Proxy:
         except (asyncio.CancelledError, ConnectionResetError):
             asked.left = True
             raise
-
-    @staticmethod
-    def _offers(body: dict[str, Any], tool: dict[str, Any]) -> bool:
-        names = {offered["function"]["name"] for offered in body.get("tools", [])}
-        return tool["function"]["name"] in names
