@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer.main
 
 from stoker.cli import COMMANDS, app
 from stoker.data import table, tomllib
+from stoker.gateway import config
+from stoker.gateway.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 Out = Callable[[str], None]
@@ -113,6 +116,24 @@ def failures(out: Out) -> None:
         fix = _cell(cause["fixes"][-1])
         more = f"[more]({cause['link']})"
         out(f"| {_cell(cause['title'])} | {_cell(cause['cause'])} | {fix} {more} |")
+
+
+def gateway_settings(section: type[msgspec.Struct], out: Out) -> None:
+    """Every setting of one section of the gateway's file."""
+    out("| setting | means | default |\n| --- | --- | --- |")
+    for name, means, default in config.settings(section):
+        shown = "" if default in (None, {}) else f"`{json.dumps(default)}`"
+        out(f"| `{name}` | {_cell(means)} | {shown} |")
+
+
+def gateway_metrics(out: Out) -> None:
+    """Every metric of the gateway, as Prometheus sees it."""
+    text = Metrics().text().decode()
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+    out("| metric | kind | counts |\n| --- | --- | --- |")
+    for name, means in re.findall(r"^# HELP (\S+) (.+)$", text, re.MULTILINE):
+        if not name.endswith("_created"):  # the library's own: when a counter began
+            out(f"| `{name}` | {kinds[name]} | {means} |")
 
 
 def _cell(text: str) -> str:
