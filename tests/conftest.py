@@ -6,5 +6,15 @@ from hypothesis import HealthCheck, settings
 
 # A busy machine is no defect: time is measured by benchmarks, not by tests.
 
-settings.register_profile("stoker", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "stoker",
+    deadline=None,
+    # A change is judged by the same examples every time; new ones are looked for with
+    # `pytest --hypothesis-profile=search`.
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "search", settings.get_profile("stoker"), derandomize=False, max_examples=3000
+)
 settings.load_profile("stoker")

@@ -101,7 +101,7 @@ class TextCalls:
                 self.found += 1
                 state.called = True
                 deltas.append({"tool_calls": [{"index": item.index, **_call(item)}]})
-            elif item.text and not (state.called and not item.text.strip()):
+            elif item.text:
                 deltas.append({"content": item.text})
         return [self._event_of(index, delta) for delta in deltas]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.gateway.backends import DONE, event, usage
 
@@ -96,6 +96,7 @@ def test_calls_are_found_however_a_stream_is_cut(stream: bytes, cuts: list[int])
     assert len(cut) == len(whole)
 
 
+@example(f"{CALL}said ", [len(CALL) + 4])
 @given(st.lists(TEXTS | st.just(CALL), max_size=6).map("".join), CUTS)
 def test_text_cut_into_deltas_says_the_same(text: str, cuts: list[int]) -> None:
     def said(pieces: Sequence[str]) -> tuple[str, int]:

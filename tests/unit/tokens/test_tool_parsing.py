@@ -229,6 +229,14 @@ def test_the_cut_of_the_stream_changes_nothing(parts: list[str], data: st.DataOb
             assert isinstance(json.loads(event.arguments), dict)
 
 
+@pytest.mark.parametrize("before", ["", " ", "\n"])
+def test_marker_inside_of_a_code_block_is_found_however_it_is_cut(before: str) -> None:
+    answer = f"```{HERMES}{before}{SEVERAL['mistral old']}"
+    for events in (parse([answer]), parse(list(answer))):
+        assert calls(events) == [("list_dir", SRC)] * 3
+        assert text(events) == "```"
+
+
 @given(st.text(alphabet=st.characters(exclude_characters="{[<`")))
 def test_plain_text_is_passed_on_at_once(answer: str) -> None:
     parser = ToolCallParser(TOOLS)

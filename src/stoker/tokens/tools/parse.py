@@ -121,18 +121,25 @@ class ToolCallParser:
             self._thinking = True
         elif match.lastgroup == "bare":
             self._emit(events, len(match.group()))
-            self._begin_line()
+            return self._begin_line(final)
         else:
             self._reader = MARKERS[match.group()](self._offered, 0)
         return True
 
-    def _begin_line(self) -> None:
+    def _begin_line(self, final: bool) -> bool:
         """Look at a line that begins with a bracket or a code fence."""
+        marker = next((m for m in MARKERS if self._pending.startswith(m)), None)
+        if marker is not None:
+            self._reader = MARKERS[marker](self._offered, 0)
+            return True
+        if self._pending.startswith("[") and self._pending in _PREFIXES and not final:
+            return False  # it is a marker once the rest has come
         if self._pending.startswith(Fenced.OPEN):
             self._in_code = not self._in_code
             self._reader = Fenced(self._offered, 0).read if self._in_code else _no_call
         else:
             self._reader = _no_call if self._in_code else Bare(self._offered, 0).read
+        return True
 
     def _find_marker(self) -> re.Match[str] | None:
         for match in _MARKER.finditer(self._pending):
