@@ -27,6 +27,7 @@ COMMANDS = {
     "code": ("code", "Connect VS Code: install the extension, set the endpoint; --remove undoes."),
     "models": ("models", "List the models that Stoker knows; add one of your own."),
     "plan": ("plan", "Say what to run on this machine, or on an imagined one, and why."),
+    "bench": ("bench", "Measure how quickly an endpoint answers, alone and under load."),
     "host": ("host", "Show what this machine has, as Stoker sees it."),
     "version": ("version", "Show the versions of Stoker and what it runs on."),
 }

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
+from stoker.errors import UsageError
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
+KeyEnv = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The environment variable that holds its key."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer every question with yes.")]
+
+
+def key_from(key_env: str | None) -> str | None:
+    """The key that the named variable holds. Raises ``UsageError`` where it holds none."""
+    if key_env is None:
+        return None
+    key = os.environ.get(key_env)
+    if not key:
+        raise UsageError(f"The variable {key_env} is not set.", fix="Set it, or leave it out.")
+    return key
+
+
+def address(url: str) -> str:
+    """``url`` without what comes after the address. Raises ``UsageError`` where it is none."""
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"{url!r} is not an address.", fix="Write it like http://127.0.0.1:11434.")
+    return url.rstrip("/").removesuffix("/v1")

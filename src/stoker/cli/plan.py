@@ -15,10 +15,10 @@ from rich.text import Text
 
 from stoker import host as machine
 from stoker import models, paths, planning
-from stoker.cli import output, plan_page
+from stoker.cli import output, page, plan_page
 from stoker.cli.options import Json
 from stoker.cli.output import size
-from stoker.errors import StokerError, UsageError
+from stoker.errors import UsageError
 from stoker.host import Cpu, GpuSpec, Host, Memory
 from stoker.planning import Candidate, Plan, Wishes
 
@@ -82,7 +82,7 @@ def command(
     plans = planning.rank(host, _candidates(model), wishes, spec)
     title = _title(host, spec, wishes, imagined=gpu is not None)
     if html is not None:
-        _write(html, plan_page.page(title, plans[:_SHOWN]))
+        page.write(html, plan_page.plan_page(title, plans[:_SHOWN]))
     if json:
         output.as_json({"for": title, "plans": [document(plan) for plan in plans[:_SHOWN]]})
         return
@@ -253,12 +253,3 @@ def _arguments(plan: Plan) -> Table:
     for argument in plan.arguments:
         table.add_row(f"{argument.name}\n= {escape(str(argument.value))}", escape(argument.reason))
     return table
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StokerError(
-            f"{path} cannot be written.", f"{error.strerror or error}.", "Name another file."
-        ) from error

@@ -5,38 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from stoker.cli import page
 from stoker.cli.output import size
 from stoker.planning import Interval, Plan
 
 _STYLE = """
-:root{color-scheme:light dark;--w:#3b6fd4;--k:#2e9e5b;--a:#b04fc0;--g:#d49a1f;--f:#8884}
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 .bar{display:flex;height:2rem;border-radius:.4rem;overflow:hidden;background:var(--f)}
 .bar i{display:block;height:100%}
 .w{background:var(--w)}.k{background:var(--k)}.a{background:var(--a)}.g{background:var(--g)}
 .key{display:flex;flex-wrap:wrap;gap:.3rem 1.2rem;margin:.5rem 0}
 .key b{display:inline-block;width:.8rem;height:.8rem;border-radius:.2rem;margin-right:.4rem}
 .key b.f{background:var(--f)}
-table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #8884;vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-code{font-size:.9em}section{margin:3rem 0}.range{position:relative;height:.7rem;background:#8883;
+.range{position:relative;height:.7rem;background:#8883;
 border-radius:.35rem;margin:.3rem 0}.range i{position:absolute;height:100%;border-radius:.35rem;
 background:var(--w);opacity:.6}.range u{position:absolute;width:3px;height:100%;background:#000}
 @media(prefers-color-scheme:dark){.range u{background:#fff}}
 """
 
 
-def page(title: str, plans: Sequence[Plan]) -> str:
+def plan_page(title: str, plans: Sequence[Plan]) -> str:
     """A whole page: all plans in a table, then each with its memory, speed and arguments."""
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>Stoker plan: {escape(title)}</title><style>{_STYLE}</style>"
-        f"<h1>{escape(title)}</h1>{_overview(plans)}"
-        + "".join(_section(plan) for plan in plans)
-        + "</html>\n"
-    )
+    sections = "".join(_section(plan) for plan in plans)
+    return page.document("plan", title, _STYLE, _overview(plans) + sections)
 
 
 def _overview(plans: Sequence[Plan]) -> str:

@@ -1,0 +1,126 @@
+"""How far the measured times are from the plan's prediction, and from another endpoint's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stoker.checks.bench.ladder import Report, Rung
+from stoker.checks.bench.shapes import Shape
+from stoker.checks.bench.summary import Ratio, median_ratio
+from stoker.planning import Interval, Plan
+
+#: What is compared: name, and the times of one rung.
+FIRST_TOKEN, TOKEN = "first token", "time per token"
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """One predicted time beside the measured median, in seconds."""
+
+    what: str
+    shape: Shape
+    cached: bool
+    concurrency: float
+    predicted: Interval
+    measured_s: float
+
+    @property
+    def off(self) -> float:
+        """How far the measured time is from the prediction: 0.25 is a quarter longer."""
+        return self.measured_s / self.predicted.expected - 1
+
+    @property
+    def within(self) -> bool:
+        """Whether the measured time lies in the predicted range."""
+        return self.predicted.low <= self.measured_s <= self.predicted.high
+
+
+def against_plan(report: Report, plan: Plan) -> list[Deviation]:
+    """Every rung of the first endpoint that ``plan`` predicts something about.
+
+    The plan knows the first token of a prompt that is read alone, at any length, and the time per
+    token at the concurrency that it was made for.
+    """
+    found = []
+    for rung in report.rungs:
+        if rung.endpoint != 0:
+            continue
+        pairs = (
+            (FIRST_TOKEN, _first_token(plan, rung), rung.summary.first_token_s),
+            (TOKEN, _token(plan, rung), rung.summary.token_s),
+        )
+        for what, predicted, measured in pairs:
+            if predicted is not None and measured is not None:
+                where = (rung.shape, rung.cached, rung.concurrency)
+                found.append(Deviation(what, *where, predicted, measured.p50))
+    return found
+
+
+def _first_token(plan: Plan, rung: Rung) -> Interval | None:
+    """For what has to be read, which is all where the server does not say what it had cached."""
+    prompt, cached = rung.summary.prompt_tokens, rung.summary.cached_tokens
+    unknown = prompt is None or (rung.cached and cached is None)
+    if unknown or rung.offered_per_s is not None:
+        return None
+    if not plan.prefill_tokens_per_s or not plan.decode_tokens_per_s:
+        return None
+    new = (prompt or 0) - (cached or 0)
+    expected = new / plan.prefill_tokens_per_s + 1 / plan.decode_tokens_per_s
+    return _as_sure_as(plan.speed.first_token_s if plan.speed else None, expected)
+
+
+def _token(plan: Plan, rung: Rung) -> Interval | None:
+    made_for = plan.speed.concurrency if plan.speed else 1
+    if not plan.decode_tokens_per_s or rung.concurrency != made_for:
+        return None
+    expected = 1 / plan.decode_tokens_per_s
+    return _as_sure_as(plan.speed.token_s if plan.speed else None, expected)
+
+
+def _as_sure_as(known: Interval | None, expected: float) -> Interval:
+    """The interval around ``expected`` that is as wide as the known one, as a factor."""
+    if known is None:
+        return Interval(expected, expected, expected)
+    return Interval(
+        expected,
+        expected * known.low / known.expected,
+        expected * known.high / known.expected,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The second endpoint's median over the first's, under one load; below 1 it is quicker."""
+
+    what: str
+    shape: Shape
+    cached: bool
+    concurrency: float
+    ratio: Ratio
+
+
+def side_by_side(report: Report) -> list[Side]:
+    """The ratios of two endpoints on each rung that both have answered."""
+    found = []
+    for first, second in _pairs(report.rungs):
+        for what, times in ((FIRST_TOKEN, _first_tokens), (TOKEN, _tokens)):
+            ratio = median_ratio(times(first), times(second), seed=report.settings.seed)
+            if ratio is not None:
+                found.append(Side(what, first.shape, first.cached, first.concurrency, ratio))
+    return found
+
+
+def _pairs(rungs: Sequence[Rung]) -> list[tuple[Rung, Rung]]:
+    load = {(r.shape, r.cached, r.concurrency): r for r in rungs if r.endpoint == 1}
+    keys = [(r, (r.shape, r.cached, r.concurrency)) for r in rungs if r.endpoint == 0]
+    return [(rung, load[key]) for rung, key in keys if key in load]
+
+
+def _first_tokens(rung: Rung) -> list[float]:
+    return [timing.first_token_s for timing in rung.timings if timing.answered]
+
+
+def _tokens(rung: Rung) -> list[float]:
+    times = [timing.token_s for timing in rung.timings if timing.answered]
+    return [time for time in times if time is not None]

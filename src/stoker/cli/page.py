@@ -1,0 +1,37 @@
+"""What Stoker's pages have in common: no script, nothing fetched, readable in light and dark."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+from stoker.errors import StokerError
+
+_STYLE = """
+:root{color-scheme:light dark;--w:#3b6fd4;--k:#2e9e5b;--a:#b04fc0;--g:#d49a1f;--f:#8884}
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;width:100%}
+th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #8884;vertical-align:top}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+code{font-size:.9em}section{margin:3rem 0}
+"""
+
+
+def document(kind: str, title: str, style: str, body: str) -> str:
+    """A whole page. ``body`` is HTML, and so is nothing else; ``style`` is CSS on top."""
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>Stoker {kind}: {escape(title)}</title><style>{_STYLE}{style}</style>"
+        f"<h1>{escape(title)}</h1>{body}</html>\n"
+    )
+
+
+def write(path: Path, text: str) -> None:
+    """Write a page. Raises ``StokerError`` where it can't be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StokerError(
+            f"{path} cannot be written.", f"{error.strerror or error}.", "Name another file."
+        ) from error
