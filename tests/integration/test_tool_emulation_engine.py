@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.fixtures.agent import agent_request
-from tests.integration.test_tokens_exact import Engine, model_file
+from tests.integration.test_tokens_exact import Engine
 
 from stoker.tokens.tools import emulate, parse_answer, template_has_tools
 
@@ -17,8 +18,8 @@ OFFERED = ("list_dir", "read_file", "run_in_terminal")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    yield Engine(model_file("smollm2"))
+def engine(smollm2: str) -> Iterator[Engine]:
+    yield Engine(Path(smollm2))
 
 
 def request(choice: object) -> dict[str, Any]:

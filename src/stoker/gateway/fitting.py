@@ -31,6 +31,10 @@ _TIME_SHARE = 0.8
 #: A prompt limit that follows a measured speed moves in steps, so that it stays the same from
 #: turn to turn and the engine's prefix cache goes on hitting.
 _LIMIT_STEP_TOKENS = 256
+#: However slow the backend, an agent's prompt gets what it would get in a window of 2048 tokens.
+#: Below that, the instructions are cut away: Qwen2.5-Coder-0.5B, asked to list a folder, called
+#: the right tool in 20 of 20 tries with 1,486 tokens and in 1 of 20 with 724.
+_LEAST_LIMIT_TOKENS = tokens.budget_for(2048).prompt_tokens
 _SPEED_CHANGED = 1.5
 #: The offer of tools that ``emulate`` writes, apart from the tools themselves.
 _OFFER_BYTES = 1024
@@ -190,7 +194,7 @@ class Fitter:
             return None
         target_s = self._settings.first_token_target_s * _TIME_SHARE
         limit = tokens.prompt_tokens_for_time(speed, target_s)
-        return max(_LIMIT_STEP_TOKENS * 2, limit // _LIMIT_STEP_TOKENS * _LIMIT_STEP_TOKENS)
+        return max(_LEAST_LIMIT_TOKENS, limit // _LIMIT_STEP_TOKENS * _LIMIT_STEP_TOKENS)
 
     def _learn_speed(self, measured: float) -> None:
         known = self._prefill_tokens_per_s

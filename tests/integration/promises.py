@@ -1,0 +1,40 @@
+"""What the gateway promises whatever engine stands behind it; each engine's tests ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tests.fixtures.agent import growing_conversation
+from tests.integration.conftest import Stoker
+
+#: The windows that agent requests of 15,500 tokens have to fit.
+WINDOWS = (2048, 4096, 8192, 16384, 32768)
+TURNS = 30
+
+
+def usage(stoker: Stoker, request: dict[str, Any]) -> dict[str, Any]:
+    """What the engine says that it used, for an answer of one token."""
+    asked = {**request, "model": None, "stream": False, "max_tokens": 1}
+    answer = stoker.post("/v1/chat/completions", asked, timeout=300)
+    used: dict[str, Any] = answer["usage"]
+    return used
+
+
+def counts_are_exact(stoker: Stoker, requests: Iterable[dict[str, Any]]) -> None:
+    """The count before is what the engine counts after, for every request."""
+    wrong = []
+    for index, request in enumerate(requests):
+        before = stoker.post("/tokenize", request)["count"]
+        after = usage(stoker, request)["prompt_tokens"]
+        if before != after:
+            wrong.append((index, before, after))
+    assert wrong == []
+
+
+def agent_turns_are_accepted(stoker: Stoker, window: int) -> list[dict[str, Any]]:
+    """No turn of a growing agent conversation is refused; what the engine used for each."""
+    assert stoker.status()["max_model_len"] == window
+    used = [usage(stoker, turn) for turn in growing_conversation(TURNS)]
+    assert max(u["prompt_tokens"] for u in used) < window
+    return used

@@ -1,0 +1,51 @@
+"""Counts are exact and every request fits, through the gateway, with real vLLM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.integration.conftest import Stoker
+from tests.integration.conversations import conversations
+from tests.integration.promises import WINDOWS, agent_turns_are_accepted, counts_are_exact
+from tests.support import vllm_cpu
+from tests.support.one_layer import one_layer_folder
+
+pytestmark = pytest.mark.vllm
+
+#: SmolLM2's own template has no tools; this one makes it a model that is offered them.
+TOOLS_TEMPLATE = Path(__file__).parents[1] / "fixtures/chatml_hermes.jinja"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return one_layer_folder(vllm_cpu.installed().model, tmp_path_factory.mktemp("vllm"))
+
+
+def start(stoker: Stoker, model: Path, window: int) -> None:
+    arguments = {
+        "enforce-eager": "true",
+        "chat-template": str(TOOLS_TEMPLATE),
+        "enable-auto-tool-choice": "true",
+        "tool-call-parser": "hermes",
+    }
+    done = stoker.run(
+        *("up", "--port", str(stoker.port), "--offline", "--json", "--engine", "vllm"),
+        *("--python", vllm_cpu.installed().python, "--context", str(window), "--parallel", "1"),
+        *(
+            word
+            for name, value in arguments.items()
+            for word in ("--engine-arg", f"{name}={value}")
+        ),
+        str(model),
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_thirty_agent_turns_are_all_accepted(stoker: Stoker, model: Path, window: int) -> None:
+    start(stoker, model, window)
+    agent_turns_are_accepted(stoker, window)
+    if window == 8192:  # one start of a minute serves both
+        counts_are_exact(stoker, conversations(300, tools=True))
