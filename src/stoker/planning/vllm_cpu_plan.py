@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from stoker.errors import StokerError, UsageError
 from stoker.host import Host
 from stoker.models import Model
@@ -17,6 +19,9 @@ _MEMORY_SHARE = 0.6
 #: vLLM 0.32.0 serving SmolLM2 (269 MB) with 1 GiB of KV cache held 3.4 GiB, measured.
 _OVERHEAD_BYTES = int(2.2 * GIB)
 _CONTEXT, _PARALLEL = 8192, 2
+#: The KV cache is handed out in blocks (the CPU platform's default size in vLLM 0.32.0), and one
+#: block is never used: the null block that padded slots point at (BlockPool).
+_BLOCK_TOKENS, _NULL_BLOCKS = 128, 1
 
 
 def plan_vllm_cpu(host: Host, candidate: Candidate, wishes: Wishes) -> Plan:
@@ -28,7 +33,8 @@ def plan_vllm_cpu(host: Host, candidate: Candidate, wishes: Wishes) -> Plan:
     model = candidate.model
     context = _context(model, wishes.context)
     parallel = wishes.parallel or _PARALLEL
-    memory = _memory(host, model, context * parallel)
+    blocks = parallel * math.ceil(context / _BLOCK_TOKENS) + _NULL_BLOCKS
+    memory = _memory(host, model, blocks * _BLOCK_TOKENS)
     if memory.total_bytes > memory.budget_bytes:
         raise StokerError(
             f"{model.id} does not fit in memory for vLLM on the CPU.",
