@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import orjson
 from aiohttp import web
+
+Body = dict[str, Any]
 
 #: Headers that belong to one connection, not to the message.
 _HOP = {"host", "content-length", "transfer-encoding", "connection", "content-encoding"}
@@ -34,10 +37,14 @@ class Asked:
 
 
 class Proxy:
-    """Relays to ``upstream`` from a thread of its own, on a port of its own."""
+    """Relays to ``upstream`` from a thread of its own, on a port of its own.
 
-    def __init__(self, upstream: str) -> None:
+    ``change`` may write a chat's body anew: what a small model won't do of itself is asked for.
+    """
+
+    def __init__(self, upstream: str, change: Callable[[Body], Body] | None = None) -> None:
         self.upstream = upstream
+        self._change = change
         self.asked: list[Asked] = []
         self.url = ""
         self._loop = asyncio.new_event_loop()
@@ -77,6 +84,8 @@ class Proxy:
         raw = await request.read()
         asked = Asked(request.path, orjson.loads(raw) if raw else {})
         self.asked.append(asked)
+        if self._change and request.path == "/v1/chat/completions":
+            raw = orjson.dumps(self._change(asked.body))
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP}
         url = self.upstream + request.path_qs
         try:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.editor import ROOT, Browser, CodeServer, free_port, wait_for
-from tests.e2e.proxy import Asked, Proxy
-from tests.e2e.servers import Llama, get_json, smollm2, smollm2_with_context
+from tests.e2e.proxy import Asked, Body, Proxy
+from tests.e2e.servers import TOOLS_TEMPLATE, Llama, get_json, smollm2, smollm2_with_context
 from tests.integration.conftest import Stoker
+from tests.support import vllm_cpu
 
 pytestmark = pytest.mark.vscode
 
@@ -289,6 +290,100 @@ def test_through_the_gateway_at_2048_an_agent_question_is_answered(
             (asked,) = _agent_requests(proxy)
             assert asked.status == 200
             assert len(asked.body["tools"]) > 20
+    finally:
+        stoker.run("down")
+
+
+def _list_the_workspace(folder: Path) -> Callable[[Body], Body]:
+    """Ask a model that is too small to choose: it has to list the folder, then to say something."""
+
+    def changed(body: Body) -> Body:
+        tools = [t for t in body.get("tools", []) if t["function"]["name"] == "list_dir"]
+        if not tools:
+            return body
+        schema = {
+            "type": "object",
+            "properties": {"path": {"type": "string", "enum": [str(folder)]}},
+            "required": ["path"],
+        }
+        tool = {**tools[0], "function": {**tools[0]["function"], "parameters": schema}}
+        has_result = any(message["role"] == "tool" for message in body["messages"])
+        choice = "none" if has_result else {"type": "function", "function": {"name": "list_dir"}}
+        return {**body, "tools": [tool], "tool_choice": choice}
+
+    return changed
+
+
+@pytest.mark.parametrize("through", ["direct", "gateway"])
+def test_a_tool_that_the_model_calls_runs_and_its_result_goes_back(
+    window: Window, logs: Path, tmp_path: Path, through: str
+) -> None:
+    stoker = Stoker(tmp_path, free_port())
+    native = through == "direct"
+    name = f"smol-tools-{through}"
+    llama = Llama(logs / f"{name}.log", n_ctx=8192, slots=1, alias=name, tools_template=native)
+    with llama:
+        if through == "gateway":
+            assert stoker.run("adopt", llama.url, "--port", str(stoker.port)).returncode == 0
+        try:
+            upstream = llama.url if native else stoker.endpoint
+            with Proxy(upstream, _list_the_workspace(window.server.workspace)) as proxy:
+                window.connect(proxy.url, name)
+                window.ask("List the files of this workspace.")
+                assert len(window.answered()) > 40
+                window.picture(f"16-tool-{through}")
+                assert not window.has_error()
+                first, second = _agent_requests(proxy)
+                *_, call, result = second.body["messages"]
+                assert b'"tool_calls"' in first.answer
+                assert call["tool_calls"][0]["function"]["name"] == "list_dir"
+                assert result["tool_call_id"] == call["tool_calls"][0]["id"]
+                assert "a.py" in str(result["content"])
+        finally:
+            stoker.run("down")
+
+
+@pytest.fixture(scope="module")
+def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """vLLM with SmolLM2, its window stretched to 32768 and its answers cut at 48 tokens."""
+    folder = tmp_path_factory.mktemp("vllm")
+    plan = vllm_cpu.plan(
+        max_model_len=32_768,
+        hf_overrides='{"max_position_embeddings": 32768}',
+        chat_template=str(TOOLS_TEMPLATE),
+        enable_auto_tool_choice=True,
+        tool_call_parser="hermes",
+        override_generation_config='{"max_new_tokens": 48, "temperature": 0}',
+    )
+    with vllm_cpu.running(folder / "vllm.log", plan) as url:
+        yield url
+
+
+def test_vllm_answers_an_agent_question_at_32768(window: Window, vllm: str) -> None:
+    with Proxy(vllm) as proxy:
+        window.connect(proxy.url, "smollm2")
+        window.ask("What does a.py do?")
+        assert len(window.answered()) > 40
+        window.picture("17-vllm-32768")
+        assert not window.has_error()
+        (asked,) = _agent_requests(proxy)
+        assert len(asked.body["tools"]) > 20
+
+
+def test_vllm_through_the_gateway_answers_an_agent_question(
+    window: Window, vllm: str, tmp_path: Path
+) -> None:
+    stoker = Stoker(tmp_path, free_port())
+    assert stoker.run("adopt", vllm, "--port", str(stoker.port)).returncode == 0
+    try:
+        with Proxy(stoker.endpoint) as proxy:
+            window.connect(proxy.url, "smollm2")
+            window.ask("What does a.py do?")
+            assert len(window.answered()) > 40
+            window.picture("18-vllm-gateway")
+            assert not window.has_error()
+            (asked,) = _agent_requests(proxy)
+            assert asked.status == 200
     finally:
         stoker.run("down")
 

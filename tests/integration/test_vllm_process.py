@@ -11,8 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -22,9 +21,8 @@ from tests.integration.conftest import Stoker
 from tests.support import vllm_cpu
 
 from stoker import engines
-from stoker.engines import Backend, Options, ProcessLaunch
+from stoker.engines import Backend
 from stoker.engines.recognition import recognise
-from stoker.runtime.ports import any_free
 
 pytestmark = pytest.mark.vllm
 
@@ -119,29 +117,6 @@ def test_ctrl_c_while_it_starts(stoker: Stoker, keep: bool) -> None:
     assert not lives(supervisor)
 
 
-@contextmanager
-def running_vllm(log: Path) -> Iterator[str]:
-    """vLLM that somebody started without Stoker, with no key and no tool parser."""
-    port = any_free()
-    launch = engines.get("vllm").launch(
-        vllm_cpu.plan(), port=port, key="", options=Options(python=vllm_cpu.installed().python)
-    )
-    assert isinstance(launch, ProcessLaunch)
-    env = {**os.environ, **launch.env, "HF_HUB_OFFLINE": "1"}
-    env.pop("VLLM_API_KEY")
-    with log.open("wb") as out:
-        process = psutil.Popen(launch.argv, env=env, stdout=out, stderr=out)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        assert wait_for(lambda: "complete" in log.read_text(), _START_S), log.read_text()[-2000:]
-        yield url
-    finally:
-        family = process.children(recursive=True)
-        process.terminate()
-        process.wait(timeout=60)
-        psutil.wait_procs(family, timeout=10)
-
-
 async def counted(url: str) -> int:
     chat = {"model": "smollm2", "messages": CHAT["messages"]}
     async with aiohttp.ClientSession() as http:
@@ -149,7 +124,7 @@ async def counted(url: str) -> int:
 
 
 def test_running_vllm_is_recognised_counted_and_adopted(stoker: Stoker, tmp_path: Path) -> None:
-    with running_vllm(tmp_path / "vllm.log") as url:
+    with vllm_cpu.running(tmp_path / "vllm.log", vllm_cpu.plan()) as url:
         found = asyncio.run(recognise(url))
         assert (found.backend.engine, found.version) == ("vllm", "0.32.0")
         assert [(m.id, m.max_model_len) for m in found.models] == [("smollm2", 2048)]

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
+from stoker import engines
+from stoker.engines import Options, ProcessLaunch
 from stoker.models import Model
 from stoker.planning import Argument, MemoryPrediction, Plan
+from stoker.runtime.ports import any_free
 
+_START_S = 400.0
 _SCRIPT = Path(__file__).parents[2] / "scripts" / "install-vllm.sh"
 
 
@@ -27,6 +37,31 @@ def installed() -> VllmCpu:
     done = subprocess.run([_SCRIPT], check=True, stdout=subprocess.PIPE, text=True)
     paths = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     return VllmCpu(paths["PYTHON"], Path(paths["MODEL"]))
+
+
+@contextmanager
+def running(log: Path, wanted: Plan) -> Iterator[str]:
+    """The address of a vLLM that somebody started without Stoker, with no key."""
+    port = any_free()
+    launch = engines.get("vllm").launch(
+        wanted, port=port, key="", options=Options(python=installed().python)
+    )
+    assert isinstance(launch, ProcessLaunch)
+    env = {**os.environ, **launch.env, "HF_HUB_OFFLINE": "1"}
+    env.pop("VLLM_API_KEY")
+    with log.open("wb") as out:
+        process = psutil.Popen(launch.argv, env=env, stdout=out, stderr=out)
+    try:
+        deadline = time.monotonic() + _START_S
+        while "startup complete" not in log.read_text():
+            assert process.is_running() and time.monotonic() < deadline, log.read_text()[-2000:]
+            time.sleep(0.3)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        family = process.children(recursive=True)
+        process.terminate()
+        process.wait(timeout=60)
+        psutil.wait_procs(family, timeout=10)
 
 
 def plan(model: Path | None = None, **arguments: str | int | bool) -> Plan:

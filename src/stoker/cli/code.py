@@ -32,6 +32,7 @@ InstallOnly = Annotated[
     bool, typer.Option("--install-only", help="Install the extension; leave settings alone.")
 ]
 
+_UNDO = "stoker code --remove"
 _QUESTION = "Let the chosen model write chat titles and summaries too (mainAgent)?"
 
 
@@ -68,7 +69,34 @@ def command(
         output.say(f"{each.name}: connected to {address} in {connection.settings}")
         if connection.backup:
             output.say(f"  The settings as they were: {connection.backup}")
-    output.say("Choose the model in the chat's model picker. Undo: stoker code --remove")
+    output.say(f"Choose the model in the chat's model picker. Undo: {_UNDO}")
+
+
+def offer(endpoint: str, *, yes: bool) -> None:
+    """Connect the editors that are here, where they aren't yet and the person agrees.
+
+    An editor that can't be connected is said, and is no failure of what runs.
+    """
+    done = {c.settings for c in editor.connections() if _names(c, endpoint)}
+    found = [each for each in editor.find_editors() if str(each.settings) not in done]
+    if not found:
+        return
+    names = " and ".join(each.name for each in found)
+    agreed = yes or (sys.stdin.isatty() and typer.confirm(f"Connect {names} to it?", True))
+    if not agreed:
+        output.say(f"Connect {names} to it with: stoker code")
+        return
+    for each in found:
+        try:
+            connection = editor.connect(each, endpoint, utility_model=yes)
+            output.say(f"{each.name} is connected, in {connection.settings}. Undo: {_UNDO}")
+        except StokerError as error:
+            output.say(f"{each.name} is not connected: {error.what} {error.why}")
+
+
+def _names(connection: editor.Connection, endpoint: str) -> bool:
+    change = connection.changes.get(editor.ENDPOINT)
+    return change is not None and change.new == endpoint
 
 
 def _editors(only: str | None) -> tuple[editor.Editor, ...]:

@@ -15,7 +15,7 @@ import typer
 
 from stoker import checks, engines, models, paths, planning, runtime
 from stoker import host as machine
-from stoker.cli import adopt, output, start
+from stoker.cli import adopt, code, output, start
 from stoker.cli.options import Json, Yes
 from stoker.cli.progress import Download
 from stoker.engines import Options, llama_cpp
@@ -170,7 +170,7 @@ def command(
     if running is not None and not foreground:
         if not json:
             output.say("Already running.")
-        _prove(start.until_ready(running, quiet=True), json)
+        _prove_and_connect(start.until_ready(running, quiet=True), wishes)
         return
     if not replace:
         runtime.check_can_start(run)
@@ -179,7 +179,7 @@ def command(
     if foreground:
         runtime.serve(plan, run, on_change=start.Phases(json).show)
         return
-    _prove(start.background(plan, run, quiet=json, keep=keep), json)
+    _prove_and_connect(start.background(plan, run, quiet=json, keep=keep), wishes)
 
 
 def _choose(wishes: _Wishes) -> tuple[Plan, Options]:
@@ -320,6 +320,12 @@ def _show(plan: Plan, options: Options, endpoint: str, json: bool) -> None:
     output.say(f"\nWould run, behind {endpoint}:\n  {' '.join(launch.argv)}\n\nwith:")
     for argument in launch.parts:
         output.say(f"  {argument.name} = {argument.value}\n      {argument.reason}")
+
+
+def _prove_and_connect(deployment: Deployment, wishes: _Wishes) -> None:
+    _prove(deployment, wishes.quiet)
+    if not wishes.quiet:
+        code.offer(deployment.endpoint, yes=wishes.yes)
 
 
 def _prove(deployment: Deployment, json: bool) -> None:

@@ -22,7 +22,9 @@ VERSION_AT = "/props"
 #: How long a thread that has finished its part spins before it sleeps (libgomp's own default is
 #: for a machine of one's own). An editor, a browser and a build share the cores with the model:
 #: there a spinning thread takes the core from the one that it waits for. Measured with
-#: ``benchmarks/llama_threads.py`` on 2 cores that 6 other programs use: 28 tokens/s instead of 2.
+#: ``benchmarks/llama_threads.py`` on 2 cores and SmolLM2-135M, with 4 busy programs beside it:
+#: 16 tokens/s instead of 1 to 2. On idle cores it costs the smallest model 12% (70 tokens/s
+#: instead of 82) and Qwen2.5-Coder-0.5B nothing (26).
 _THREADS = {"GOMP_SPINCOUNT": "1000"}
 
 #: Text that llama.cpp's server logs, and the phase that begins there. Seen in build b11549.

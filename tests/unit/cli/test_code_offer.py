@@ -1,0 +1,87 @@
+"""What ``stoker up`` ends with: the editors that are here are connected, if the person agrees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stoker import editor
+from stoker.cli import code
+
+ENDPOINT = "http://127.0.0.1:8000"
+
+#: An editor's command that lists no extension and accepts every one.
+WORKS = "#!/bin/sh\nexit 0\n"
+FAILS = '#!/bin/sh\necho "no space left" >&2\nexit 1\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine of its own: nothing on PATH but what is put there."""
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path / "stoker"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("VSCODE_IPC_HOOK_CLI", raising=False)
+    (tmp_path / "bin").mkdir()
+    return tmp_path
+
+
+def put_editor(folder: Path, script: str) -> Path:
+    command = folder / "bin/codium"
+    command.write_text(script)
+    command.chmod(0o755)
+    return folder / "config/VSCodium/User/settings.json"
+
+
+def test_yes_connects_and_says_how_to_undo_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = put_editor(folder, WORKS)
+    code.offer(ENDPOINT, yes=True)
+    assert f'"{editor.ENDPOINT}": "{ENDPOINT}"' in settings.read_text()
+    assert "stoker code --remove" in capsys.readouterr().out
+
+
+def test_with_nobody_to_ask_the_command_is_named_and_nothing_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = put_editor(folder, WORKS)
+    code.offer(ENDPOINT, yes=False)
+    assert not settings.exists()
+    assert "Connect VSCodium to it with: stoker code" in capsys.readouterr().out
+
+
+def test_an_editor_that_is_connected_is_not_spoken_of_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_editor(folder, WORKS)
+    code.offer(ENDPOINT, yes=True)
+    capsys.readouterr()
+    code.offer(ENDPOINT, yes=False)
+    assert capsys.readouterr().out == ""
+
+
+def test_another_endpoint_is_offered_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = put_editor(folder, WORKS)
+    code.offer(ENDPOINT, yes=True)
+    code.offer("http://127.0.0.1:9000", yes=True)
+    assert "http://127.0.0.1:9000" in settings.read_text()
+
+
+def test_an_editor_that_refuses_is_no_failure_of_what_runs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_editor(folder, FAILS)
+    code.offer(ENDPOINT, yes=True)
+    assert "VSCodium is not connected" in capsys.readouterr().out
+
+
+def test_without_an_editor_nothing_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code.offer(ENDPOINT, yes=True)
+    assert capsys.readouterr().out == ""
