@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import typer.main
 
+from stoker.checks import CHECKS, Use
 from stoker.cli import COMMANDS, app
 from stoker.data import table, tomllib
 from stoker.gateway import config
@@ -134,6 +135,18 @@ def gateway_metrics(out: Out) -> None:
     for name, means in re.findall(r"^# HELP (\S+) (.+)$", text, re.MULTILINE):
         if not name.endswith("_created"):  # the library's own: when a counter began
             out(f"| `{name}` | {kinds[name]} | {means} |")
+
+
+def checks(out: Out) -> None:
+    """Every check by its group: what it promises, why, and what does not work without it."""
+    group = ""
+    for check in CHECKS:
+        if check.group != group:
+            group = check.group
+            out(f"\n**{group}**\n")
+            out("| check | promise | why | needed for |\n| --- | --- | --- | --- |")
+        needed = ", ".join(use.value for use in Use if use in check.needed_for)
+        out(f"| `{check.id}` | {_cell(check.promise)} | {_cell(check.why)} | {needed} |")
 
 
 def _cell(text: str) -> str:

@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
-# Ask the running endpoint which models it has, and then one question.
-#   scripts/test-vllm.sh [ENDPOINT]     ENDPOINT: http://127.0.0.1:8000
+# Check what an editor can rely on at an endpoint: every check of `stoker test`.
+#   scripts/test-vllm.sh [ENDPOINT] [OPTIONS]     ENDPOINT: http://127.0.0.1:8000
+# Options are those of `stoker test`: --only stream, --json, --html FILE ...
 set -euo pipefail
-endpoint=${1:-http://127.0.0.1:8000}
-model=$(curl -fsS "$endpoint/v1/models" | python3 -c 'import json, sys; print(json.load(sys.stdin)["data"][0]["id"])')
-echo "model: $model"
-curl -fsS "$endpoint/v1/chat/completions" -H 'Content-Type: application/json' \
-  -d "{\"model\": \"$model\", \"max_tokens\": 32, \"messages\": [{\"role\": \"user\", \"content\": \"Say hello.\"}]}" |
-  python3 -c 'import json, sys; print("answer:", json.load(sys.stdin)["choices"][0]["message"]["content"])'
+endpoint=http://127.0.0.1:8000
+if [[ ${1:-} == http* ]]; then
+  endpoint=$1
+  shift
+fi
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+stoker=$root/.venv/bin/stoker
+[[ -x $stoker ]] || stoker=$(command -v stoker) || {
+  echo "Stoker is not installed. Fix: make up, or: pip install stoker" >&2
+  exit 1
+}
+exec "$stoker" test "$endpoint" "$@"

@@ -23,6 +23,7 @@ COMMANDS = {
     "down": ("down", "Stop the deployment and free its memory."),
     "restart": ("restart", "Stop the deployment and start the same plan again."),
     "status": ("status", "Show the deployment: state, endpoint, model, engine, memory."),
+    "test": ("test", "Check what an editor can rely on at an endpoint, for real."),
     "logs": ("logs", "Show the log of the gateway and the engine."),
     "code": ("code", "Connect VS Code: install the extension, set the endpoint; --remove undoes."),
     "models": ("models", "List the models that Stoker knows; add one of your own."),

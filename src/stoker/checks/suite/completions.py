@@ -1,0 +1,123 @@
+"""Plain completions, fill-in-the-middle and embeddings: what inline completion and search use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stoker.checks.client import Reply
+from stoker.checks.endpoint import (
+    Endpoint,
+    accepted,
+    after_pieces,
+    answered,
+    choice,
+    expect,
+    optional,
+    usage,
+)
+from stoker.checks.types import Failed, NotSupported, Table, Use
+
+completions = Table("completion", "Completions and fill-in-the-middle")
+embeddings = Table("embeddings", "Embeddings")
+_PATH = "/v1/completions"
+_BEFORE = "def add(a, b):\n    return "
+_AFTER = "\n\ndef subtract(a, b):\n    return a - b\n\nprint(add(1, 2), subtract(2, 1))\n"
+
+
+@completions.check(
+    "answers",
+    "/v1/completions goes on with a text.",
+    why="Inline completion asks here, without a chat's form around the code.",
+    fix="Optional. vLLM and llama.cpp have it.",
+    needed_for=(Use.COMPLETION,),
+)
+def answers(endpoint: Endpoint) -> str:
+    answer = answered(optional(endpoint.post(_PATH, _request(endpoint))))
+    text = choice(answer).get("text")
+    expect(isinstance(text, str) and text, f"the text is {text!r}")
+    return f"{usage(answer)['completion_tokens']} tokens"
+
+
+@completions.check(
+    "stream",
+    "It streams.",
+    why="The first line is shown before the rest is written.",
+    fix="Optional. Send `choices[0].text` in each event.",
+    helps=(Use.COMPLETION,),
+)
+def stream(endpoint: Endpoint) -> str:
+    reply = accepted(optional(endpoint.post(_PATH, _request(endpoint, stream=True))))
+    parts = [part for chunk in reply.chunks() for part in chunk.get("choices") or []]
+    expect(any(part.get("text") for part in parts), "the stream brought no text")
+    return f"{len(parts)} events"
+
+
+@completions.check(
+    "suffix",
+    "The text after the cursor (`suffix`) is read, or refused.",
+    why="Ignored, completions repeat what stands after the cursor.",
+    fix="Optional. Refuse `suffix` with 400 where the model has no fill-in-the-middle.",
+    helps=(Use.COMPLETION,),
+)
+def suffix(endpoint: Endpoint) -> str:
+    bare = usage(answered(optional(endpoint.post(_PATH, _request(endpoint)))))["prompt_tokens"]
+    reply = optional(endpoint.post(_PATH, _request(endpoint, suffix=_AFTER)))
+    filled = usage(answered(reply))["prompt_tokens"]
+    expect(filled > bare + 8, f"{bare} prompt tokens without it, {filled} with it: it is ignored")
+    return f"{filled - bare} more prompt tokens"
+
+
+@completions.check(
+    "infill",
+    "POST /infill fills in between a text before and a text after.",
+    why="It is llama.cpp's way of fill-in-the-middle, which several extensions use.",
+    fix="Optional. Serve a code model with llama.cpp.",
+    helps=(Use.COMPLETION,),
+)
+def infill(endpoint: Endpoint) -> str:
+    body = {"input_prefix": _BEFORE, "input_suffix": _AFTER, "n_predict": 8, "temperature": 0}
+    answer = answered(optional(endpoint.post("/infill", body)))
+    expect(isinstance(answer.get("content"), str), "the answer has no content")
+    return f"{len(answer['content'])} characters"
+
+
+@completions.check(
+    "leave",
+    "A completion can be left in the middle.",
+    why="Every key that is pressed makes the completion before it worthless.",
+    fix="Stop the work when the connection ends.",
+    helps=(Use.COMPLETION,),
+)
+def leave(endpoint: Endpoint) -> str:
+    body = _request(endpoint, stream=True, max_tokens=200)
+    left = optional(endpoint.post(_PATH, body, until=after_pieces(2)))
+    expect(left.ok, f"status {left.status}")
+    reply = endpoint.post(_PATH, _request(endpoint, max_tokens=1))
+    expect(reply.ok, f"the next one got status {reply.status}: {reply.text}")
+    return f"the next one was answered in {reply.elapsed_s:.2f} s"
+
+
+def _request(endpoint: Endpoint, **fields: Any) -> Mapping[str, Any]:
+    body = {"model": endpoint.model, "prompt": _BEFORE, "max_tokens": 8, "temperature": 0}
+    return {**body, **fields}
+
+
+@embeddings.check(
+    "vector",
+    "/v1/embeddings gives a vector for each text.",
+    why="Searching a workspace by meaning needs it.",
+    fix="Optional. Serve an embedding model beside this one.",
+)
+def vector(endpoint: Endpoint) -> str:
+    reply: Reply = endpoint.post(
+        "/v1/embeddings", {"model": endpoint.model, "input": ["one", "two"]}
+    )
+    data = answered(optional(reply)).get("data")
+    if not isinstance(data, list) or len(data) != 2:
+        raise Failed("there are not two vectors")
+    sizes = {len(item.get("embedding") or []) for item in data}
+    if sizes == {0}:
+        raise NotSupported("the vectors are empty")
+    expect(len(sizes) == 1, f"vectors of different lengths: {sizes}")
+    return f"{sizes.pop()} numbers each"

@@ -1,0 +1,321 @@
+"""Tool calls: what makes agent mode an agent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from stoker.checks.agent_tools import agent_system, agent_tools
+from stoker.checks.client import Reply
+from stoker.checks.endpoint import (
+    Endpoint,
+    accepted,
+    after_pieces,
+    answered,
+    choice,
+    content,
+    deltas,
+    error_message,
+    expect,
+    finish_of,
+    message,
+    optional,
+    thought,
+    usage,
+    user,
+)
+from stoker.checks.types import Failed, NotSupported, Table, TooLate, Use
+from stoker.tokens.tools import parse_answer
+
+table = Table("tools", "Tools")
+_AGENT = (Use.AGENT,)
+#: Enough for a call, and for a model that thinks before it.
+_CALL_TOKENS = 256
+#: A prompt of 40 tools is read by then, or nobody waits for it any more.
+_AGENT_S = 60.0
+
+
+def _function(name: str, does: str, field: str, *values: str) -> dict[str, Any]:
+    """A tool whose only argument is one of a few values: any model can fill it in."""
+    schema = {"type": "string", "enum": list(values), "description": f"The {field}."}
+    return {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": does,
+            "parameters": {"type": "object", "properties": {field: schema}, "required": [field]},
+        },
+    }
+
+
+_WEATHER = _function("get_weather", "Get the weather of a city.", "city", "Paris", "Rome")
+_TIME = _function("get_time", "Get the time of a city.", "city", "Paris", "Rome")
+_TOOLS = [_WEATHER, _TIME]
+_QUESTION = "What is the weather in Paris? Use the tool get_weather."
+_NAMED = {"type": "function", "function": {"name": "get_time"}}
+
+
+@table.check(
+    "auto",
+    "Tools are taken, and a call comes as a call, not as text.",
+    why="A call that stands in the text is shown to the user, and nothing happens.",
+    fix="vLLM: --enable-auto-tool-choice --tool-call-parser NAME. llama.cpp: --jinja. Or put "
+    "Stoker's gateway in front, which finds calls in the text.",
+    needed_for=_AGENT,
+)
+def auto(endpoint: Endpoint) -> str:
+    answer = answered(_offer(endpoint, "auto"))
+    if message(answer).get("tool_calls"):
+        return f"called {_name(_calls(answer)[0])}"
+    text = content(answer)
+    found = parse_answer(text, _TOOLS)[1]
+    expect(not found, f"the call stands in the text: {text[:160]}")
+    return "the model answered with text, without a call"
+
+
+@table.check(
+    "required",
+    "`tool_choice: required` gives a call with arguments that are JSON and fit the schema.",
+    why="Editors demand a call where only a call makes sense.",
+    fix="Use an engine that constrains the answer; Stoker's gateway passes it on or emulates it.",
+    helps=_AGENT,
+)
+def required(endpoint: Endpoint) -> str:
+    call = _demanded(endpoint, "required")[0]
+    arguments = _arguments(call)
+    expect(set(arguments) == {"city"}, f"the arguments are {arguments}")
+    expect(arguments["city"] in ("Paris", "Rome"), f"the city is {arguments['city']!r}")
+    return f"{_name(call)}({arguments['city']})"
+
+
+@table.check(
+    "named",
+    "Naming a tool gives a call of that tool.",
+    why="Editors ask for an edit or a title this way.",
+    fix="As for tools.required.",
+    helps=_AGENT,
+)
+def named(endpoint: Endpoint) -> str:
+    call = _demanded(endpoint, _NAMED)[0]
+    expect(_name(call) == "get_time", f"it called {_name(call)}")
+    return _name(call)
+
+
+@table.check(
+    "none",
+    "`tool_choice: none` gives no call.",
+    why="The last turn of an agent sums up; another call there begins it all over.",
+    fix="Do not parse calls, and do not constrain the answer, where the choice is none.",
+)
+def none(endpoint: Endpoint) -> str:
+    answer = answered(optional(_offer(endpoint, "none", tokens=32)))
+    expect(not message(answer).get("tool_calls"), "it called a tool")
+    return "no call"
+
+
+@table.check(
+    "form",
+    "A call has an id of its own, the type `function`, and arguments as text.",
+    why="The result is sent back under the id; without it the conversation can't go on.",
+    fix="Give every call an id, and its arguments as a JSON text, not as an object.",
+    needed_for=_AGENT,
+)
+def form(endpoint: Endpoint) -> str:
+    calls = _any_calls(endpoint)
+    ids = [call.get("id") for call in calls]
+    expect(all(isinstance(i, str) and i for i in ids), f"the ids are {ids}")
+    expect(len(set(map(str, ids))) == len(ids), f"two calls of one id: {ids}")
+    for call in calls:
+        expect(call.get("type") == "function", f"the type is {call.get('type')!r}")
+        given = (call.get("function") or {}).get("arguments")
+        expect(isinstance(given, str), f"the arguments are not a text: {given!r}")
+    return f"{len(calls)} call, id {ids[0]}"
+
+
+@table.check(
+    "finish",
+    "An answer with calls finishes with `tool_calls`.",
+    why="It tells the editor to run the tools instead of ending the turn.",
+    fix="Set finish_reason to `tool_calls` where there are calls.",
+    helps=_AGENT,
+)
+def finish(endpoint: Endpoint) -> str:
+    answer = answered(optional(_offer(endpoint, "required")))
+    _calls(answer)
+    reason = choice(answer).get("finish_reason")
+    expect(reason == "tool_calls", f"finish_reason is {reason!r}")
+    return "tool_calls"
+
+
+@table.check(
+    "parallel",
+    "Several calls in one answer are kept apart.",
+    why="Agents read several files in one turn.",
+    fix="Optional; it depends on the model. Give each call its own index and id.",
+)
+def parallel(endpoint: Endpoint) -> str:
+    question = "Call get_weather for Paris and get_time for Rome, both now, in one answer."
+    fields = {"tools": _TOOLS, "tool_choice": "auto", "parallel_tool_calls": True}
+    calls = message(
+        answered(optional(endpoint.chat(question, max_tokens=_CALL_TOKENS, **fields)))
+    ).get("tool_calls")
+    if not calls or len(calls) < 2:
+        raise NotSupported(f"the model made {len(calls or [])} call")
+    ids = [call["id"] for call in calls if call.get("id")]
+    expect(len(set(ids)) == len(ids), f"two calls of one id: {ids}")
+    return f"{len(calls)} calls"
+
+
+@table.check(
+    "stream",
+    "A streamed call: index, id and name first, then arguments that join to JSON.",
+    why="Editors stream everything; a call whose pieces can't be joined is lost.",
+    fix="Stream calls as OpenAI does; Stoker's gateway does it for engines that do not.",
+    needed_for=_AGENT,
+)
+def stream(endpoint: Endpoint) -> str:
+    reply = accepted(optional(_offer_stream(endpoint)))
+    pieces = [piece for delta in deltas(reply) for piece in delta.get("tool_calls") or []]
+    if not pieces:
+        _no_call(text_of_any(reply))
+    expect(all(isinstance(p.get("index"), int) for p in pieces), "a piece of a call has no index")
+    first = [p for p in pieces if p["index"] == pieces[0]["index"]]
+    head = first[0].get("function") or {}
+    expect(first[0].get("id") and head.get("name"), f"the first piece is {first[0]}")
+    joined = "".join(str((p.get("function") or {}).get("arguments") or "") for p in first)
+    expect(_json_object(joined) is not None, f"the pieces join to {joined[:120]!r}")
+    expect(finish_of(reply) == "tool_calls", f"finish_reason is {finish_of(reply)!r}")
+    return f"{head['name']} in {len(first)} pieces"
+
+
+@table.check(
+    "round-trip",
+    "The result of a call is taken back, and an answer comes.",
+    why="It is the other half of every tool call.",
+    fix="Use a chat template that renders calls and results; Stoker's gateway puts them into text "
+    "for models that have none.",
+    needed_for=_AGENT,
+)
+def round_trip(endpoint: Endpoint) -> str:
+    call = {
+        "id": "call_stoker_1",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
+    }
+    past: list[dict[str, Any]] = [
+        user(_QUESTION),
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+    ]
+    result = "It is 21 degrees and sunny in Paris. " * 8
+    messages = [*past, {"role": "tool", "tool_call_id": "call_stoker_1", "content": result}]
+    answer = answered(endpoint.chat(messages, tools=_TOOLS, max_tokens=24))
+    said = message(answer)
+    expect(said.get("content") or said.get("tool_calls") or thought(said), "the answer is empty")
+    read = usage(answer)["prompt_tokens"]
+    short = [*past, {**messages[-1], "content": "sunny"}]
+    less = usage(answered(endpoint.chat(short, tools=_TOOLS, max_tokens=1)))["prompt_tokens"]
+    expect(read >= less + 30, "the result did not reach the model")
+    return f"{read} prompt tokens with call and result"
+
+
+@table.check(
+    "reach-model",
+    "Tools are part of the prompt.",
+    why="Some servers take tools and silently drop them: the model then never calls any.",
+    fix="Use a chat template that renders tools, or Stoker's gateway, which offers them in text.",
+    needed_for=_AGENT,
+)
+def reach_model(endpoint: Endpoint) -> str:
+    bare = usage(answered(endpoint.chat("Hi", max_tokens=1)))["prompt_tokens"]
+    offered = answered(optional(endpoint.chat("Hi", max_tokens=1, tools=_TOOLS)))
+    told = usage(offered)["prompt_tokens"]
+    expect(told >= bare + 20, f"{bare} prompt tokens without tools, {told} with two")
+    return f"{told - bare} prompt tokens for two tools"
+
+
+@table.check(
+    "agent-prompt",
+    "A request with 40 tools is taken, and its answer begins within 60 seconds.",
+    why="It is what agent mode sends for every question, however small the context is.",
+    fix="Give the model 32K of context and a GPU, or put Stoker's gateway in front: it leaves out "
+    "the tools that matter least until the rest fits the context and the time.",
+    needed_for=_AGENT,
+)
+def agent_prompt(endpoint: Endpoint) -> str:
+    messages = [{"role": "system", "content": agent_system()}, user("What does a.py do?")]
+    try:
+        reply = endpoint.stream(
+            messages,
+            tools=agent_tools(),
+            until=after_pieces(3),
+            limit_s=_AGENT_S,
+        )
+    except TooLate:
+        raise Failed(f"no answer began within {_AGENT_S:.0f} s") from None
+    expect(reply.ok, f"refused with status {reply.status}: {error_message(reply)[:200]}")
+    expect(deltas(reply), f"no answer began within {_AGENT_S:.0f} s: {reply.cut or reply.text}")
+    return f"the answer began after {reply.first_s:.1f} s"
+
+
+def _offer(endpoint: Endpoint, how: object, *, tokens: int = _CALL_TOKENS) -> Reply:
+    """Offer two tools; a refusal of ``required`` or a name is an honest one."""
+    reply = endpoint.chat(_QUESTION, tools=_TOOLS, tool_choice=how, max_tokens=tokens)
+    return optional(reply)
+
+
+def _offer_stream(endpoint: Endpoint) -> Reply:
+    """A streamed call: demanded where the server can demand, else hoped for."""
+    for how in ("required", "auto"):
+        reply = endpoint.stream(_QUESTION, tools=_TOOLS, tool_choice=how, max_tokens=_CALL_TOKENS)
+        if not reply.refused:
+            break
+    return reply
+
+
+def _any_calls(endpoint: Endpoint) -> list[dict[str, Any]]:
+    for how in ("required", "auto"):
+        reply = endpoint.chat(_QUESTION, tools=_TOOLS, tool_choice=how, max_tokens=_CALL_TOKENS)
+        if not reply.refused:
+            break
+    return _calls(answered(optional(reply)))
+
+
+def _demanded(endpoint: Endpoint, how: object) -> list[dict[str, Any]]:
+    return _calls(answered(_offer(endpoint, how)))
+
+
+def _calls(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    calls = message(answer).get("tool_calls")
+    if not calls:
+        _no_call(content(answer))
+    return [call for call in calls if isinstance(call, dict)]
+
+
+def _no_call(text: str) -> NoReturn:
+    raise Failed(f"no call; the text is: {text[:160] or '(empty)'}")
+
+
+def text_of_any(reply: Reply) -> str:
+    """What a stream said, be it text or thought."""
+    return "".join(str(delta.get("content") or thought(delta)) for delta in deltas(reply))
+
+
+def _name(call: Mapping[str, Any]) -> str:
+    return str((call.get("function") or {}).get("name"))
+
+
+def _arguments(call: Mapping[str, Any]) -> dict[str, Any]:
+    given = (call.get("function") or {}).get("arguments")
+    found = given if isinstance(given, dict) else _json_object(str(given))
+    if found is None:
+        raise Failed(f"the arguments are not a JSON object: {str(given)[:120]}")
+    return found
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,94 @@
+"""``stoker test``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stoker import checks, runtime
+from stoker.checks import Endpoint, Report
+from stoker.cli import output, test_report
+from stoker.cli.options import Json, KeyEnv, address, key_from
+from stoker.errors import StokerError, UsageError
+
+
+def command(
+    url: Annotated[
+        str | None,
+        typer.Argument(help="The endpoint, the part before /v1. Left out: what runs here."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model to check, where several are served.")
+    ] = None,
+    key_env: KeyEnv = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Run only this check or group. May be repeated."),
+    ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Leave this check or group out. May be repeated."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one answer may take.")] = 60.0,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit's XML.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the results as a page.")
+    ] = None,
+    list_checks: Annotated[
+        bool, typer.Option("--list", help="List the checks, and ask nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Check what an editor can rely on at an endpoint, for real.
+
+    Each check is one real request, or a few: together about 200 short ones. It ends with 0 where
+    chat and agent mode work, and with 1 where one of them does not.
+    """
+    wanted = checks.chosen(only or (), skip or ())
+    if list_checks:
+        test_report.show_list(wanted, as_json=json)
+        return
+    key = key_from(key_env)
+    found = checks.look_at(address(url) if url else _running(), key)
+    name, window = checks.choose_model(found, model)
+    endpoint = Endpoint(found.backend.url, name, key=key, window=window, timeout_s=timeout)
+    show = test_report.Progress(quiet=json)
+    show.begin(found, name, window)
+    report = checks.run(
+        endpoint, wanted, tell=show.tell, server=found.backend.engine, version=found.version
+    )
+    _write(report, junit, html)
+    if json:
+        output.as_json(test_report.as_dict(report))
+    else:
+        test_report.show(report)
+    raise typer.Exit(0 if report.good else 1)
+
+
+def _running() -> str:
+    """The endpoint of the running deployment. Raises ``UsageError`` where none runs."""
+    deployment = runtime.current()
+    if deployment is None or not deployment.running:
+        raise UsageError(
+            "Nothing is running here, and no endpoint was given.",
+            fix="Start with: stoker up. Or name one: stoker test http://127.0.0.1:8000",
+        )
+    return deployment.endpoint
+
+
+def _write(report: Report, junit: Path | None, html: Path | None) -> None:
+    for path, text in ((junit, test_report.as_junit), (html, test_report.as_page)):
+        if path is None:
+            continue
+        try:
+            path.write_text(text(report), encoding="utf-8")
+        except OSError as error:
+            raise StokerError(
+                f"The results can't be written to {path}.",
+                f"The system says: {error.strerror}.",
+                "Name a file in a folder that exists and that you may write to.",
+            ) from error

@@ -1,0 +1,123 @@
+"""What a run of the checks says, and how it judges."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.reference_server import KEY, MODEL, ReferenceServer
+
+from stoker import checks
+from stoker.checks import CHECKS, Endpoint, Report, Status, Use
+from stoker.checks.agent_tools import agent_tools
+from stoker.checks.runner import verdict
+from stoker.checks.types import Check, Result
+from stoker.errors import StokerError, UsageError
+
+
+def results(**outcomes: Status) -> list[Result]:
+    """All checks passed, but for those named: ``stream_done`` is ``stream.done``."""
+    named = {name.replace("_", ".", 1).replace("_", "-"): s for name, s in outcomes.items()}
+    return [Result(check, named.get(check.id, Status.PASSED), "", 0.0) for check in CHECKS]
+
+
+def run_against(fault: str | None, *only: str) -> Report:
+    with ReferenceServer(fault) as server:
+        found = checks.look_at(server.url, KEY)
+        model, window = checks.choose_model(found, None)
+        endpoint = Endpoint(server.url, model, key=KEY, window=window, timeout_s=10, pace_s=0.1)
+        return checks.run(endpoint, checks.chosen(only))
+
+
+def test_there_are_at_least_45_checks_each_of_its_own_name() -> None:
+    assert len(CHECKS) >= 45
+    assert len({check.id for check in CHECKS}) == len(CHECKS)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
+def test_a_check_says_what_it_promises_why_and_how_to_mend_it(check: Check) -> None:
+    for text in (check.promise, check.why, check.fix):
+        assert text.endswith("."), text
+        assert len(text) > 10
+
+
+def test_agent_tools_are_as_many_and_as_long_as_an_editor_s() -> None:
+    import json  # noqa: PLC0415
+
+    tools = agent_tools()
+    names = {tool["function"]["name"] for tool in tools}
+    assert len(tools) == len(names) == 40
+    assert 50_000 < len(json.dumps(tools, separators=(",", ":"))) < 58_000
+
+
+def test_a_use_works_where_all_that_it_needs_passes() -> None:
+    assert verdict(results(), Use.CHAT).word == "good"
+
+
+def test_a_use_does_not_work_where_what_it_needs_fails_or_is_not_there() -> None:
+    for status in (Status.FAILED, Status.UNSUPPORTED):
+        found = verdict(results(tools_auto=status), Use.AGENT)
+        assert (found.word, found.missing) == ("no", ("tools.auto",))
+    assert verdict(results(tools_auto=Status.FAILED), Use.CHAT).word == "good"
+
+
+def test_a_use_is_limited_where_what_helps_it_fails_but_not_where_it_is_honestly_absent() -> None:
+    limited = verdict(results(tools_required=Status.FAILED), Use.AGENT)
+    assert (limited.word, limited.missing) == ("limited", ("tools.required",))
+    assert verdict(results(tools_required=Status.UNSUPPORTED), Use.AGENT).word == "good"
+
+
+def test_a_use_is_not_judged_where_what_it_needs_was_left_out() -> None:
+    assert verdict(results(stream_framing=Status.SKIPPED), Use.CHAT).word == "not judged"
+
+
+def test_the_advertised_context_is_found_and_probed() -> None:
+    report = run_against("wrong context advertised", "models")
+    failed = {r.check.id for r in report.results if r.status is Status.FAILED}
+    assert failed == {"models.context-real"}
+
+
+def test_without_an_advertised_context_what_needs_it_is_not_supported() -> None:
+    report = run_against("no context advertised", "models", "budget")
+    unsupported = {r.check.id for r in report.results if r.status is Status.UNSUPPORTED}
+    assert {"models.context-advertised", "models.context-real", "budget.overflow"} <= unsupported
+    assert report.count(Status.FAILED) == 0
+
+
+def test_a_server_that_does_not_answer_is_asked_once() -> None:
+    endpoint = Endpoint("http://127.0.0.1:9", MODEL, timeout_s=1)
+    report = checks.run(endpoint)
+    assert report.count(Status.FAILED) == 1
+    assert report.count(Status.SKIPPED) == len(CHECKS) - 1
+    assert not report.good
+    assert {v.word for v in report.verdicts.values()} == {"no"}
+
+
+def test_a_run_ends_when_its_time_is_up_and_says_so() -> None:
+    with ReferenceServer() as server:
+        report = checks.run(Endpoint(server.url, MODEL, key=KEY), limit_s=0.0)
+    assert report.stopped
+    assert report.requests == 0
+    assert not report.good
+
+
+def test_the_cost_of_a_run_is_counted() -> None:
+    report = run_against(None, "chat.system")
+    assert report.requests == 2
+    assert report.completion_tokens == 2
+    assert report.prompt_tokens > 20
+
+
+def test_checks_are_chosen_by_name_or_group() -> None:
+    only = {check.id for check in checks.chosen(["stream", "chat.system"], ["stream.done"])}
+    assert {"stream.utf8", "chat.system"} <= only
+    assert not {"stream.done", "chat.answers"} & only
+    with pytest.raises(UsageError, match=r"no check or group called 'strem'"):
+        checks.chosen(["strem"])
+
+
+def test_a_model_that_is_not_served_is_said_before_anything_is_asked() -> None:
+    with ReferenceServer() as server:
+        found = checks.look_at(server.url, KEY)
+        with pytest.raises(UsageError, match="reference"):
+            checks.choose_model(found, "another")
+        with pytest.raises(StokerError, match="--key-env"):
+            checks.look_at(server.url, None)

@@ -1,0 +1,74 @@
+"""``stoker test``: its exit code, and what it writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from tests.support.reference_server import KEY, ReferenceServer
+from typer.testing import CliRunner
+
+from stoker.cli import app
+
+_QUICK = ["--skip", "load"]
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+    monkeypatch.setenv("THE_KEY", KEY)
+
+
+def run(url: str, *args: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["test", url, "--key-env", "THE_KEY", *args])
+    return result.exit_code, result.output
+
+
+def test_a_good_endpoint_ends_with_0_and_a_verdict_for_each_use() -> None:
+    with ReferenceServer() as server:
+        code, said = run(server.url, "--only", "chat", "--only", "stream")
+    assert code == 0
+    assert "ok   stream.done" in said
+    assert "not judged" in said
+
+
+def test_an_endpoint_that_agent_mode_can_not_use_ends_with_1_and_the_fix() -> None:
+    with ReferenceServer("tool ids missing") as server:
+        code, said = run(server.url, *_QUICK)
+    assert code == 1
+    assert "FAIL tools.form" in said
+    assert "Give every call an id" in said
+    assert "agent mode         no: tools.form" in said
+
+
+def test_the_results_are_written_as_json_junit_and_a_page(tmp_path: Path) -> None:
+    xml, page = tmp_path / "results.xml", tmp_path / "results.html"
+    with ReferenceServer("[DONE] missing") as server:
+        files = ["--junit", str(xml), "--html", str(page)]
+        code, said = run(server.url, "--json", *files, *_QUICK)
+    assert code == 0  # it works, and less well
+    report = json.loads(said)
+    by_id = {check["id"]: check for check in report["checks"]}
+    assert by_id["stream.done"]["result"] == "fail"
+    assert by_id["images.accepted"]["result"] == "not supported"
+    suite = ElementTree.fromstring(xml.read_text())[0]  # noqa: S314  (our own file)
+    assert suite.get("failures") == "1"
+    assert suite.get("tests") == str(len(report["checks"]))
+    assert suite.find("testcase[@name='done']/failure") is not None
+    assert "<b class=fail>fail</b>" in page.read_text()
+    assert KEY not in said + xml.read_text() + page.read_text()
+
+
+def test_without_a_url_and_without_a_deployment_it_is_used_wrongly() -> None:
+    result = CliRunner().invoke(app, ["test"])
+    assert result.exception is not None
+    assert getattr(result.exception, "exit_code", None) == 2
+
+
+def test_the_checks_can_be_listed_without_an_endpoint() -> None:
+    result = CliRunner().invoke(app, ["test", "--list", "--only", "tools"])
+    assert result.exit_code == 0
+    assert "tools.agent-prompt" in result.output
+    assert "chat.answers" not in result.output
