@@ -10,6 +10,8 @@ from stoker.host.gpu_catalogue import (
     lookup_gpu,
     nearest_gpus,
 )
+from stoker.host.hub import HubAnswer, ask_hub, clock_ahead_s, token_accepted
+from stoker.host.together import Together
 from stoker.host.types import ContainerRuntime, Cpu, Disk, Gpu, GpuProcess, Host, Memory
 
 __all__ = [
@@ -20,13 +22,18 @@ __all__ = [
     "GpuProcess",
     "GpuSpec",
     "Host",
+    "HubAnswer",
     "Memory",
     "PriceRange",
+    "Together",
+    "ask_hub",
+    "clock_ahead_s",
     "container_runtimes",
     "detect",
     "find_gpu",
     "gpu_catalogue",
     "lookup_gpu",
     "nearest_gpus",
+    "token_accepted",
     "with_gpu",
 ]

@@ -1,9 +1,11 @@
-"""Whether the model hub answers."""
+"""Whether the model hub answers, and what its answer tells of the way to it."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 ANSWER_WITHIN_S = 2.0
 _DEFAULT_ENDPOINT = "https://huggingface.co"
@@ -13,9 +15,28 @@ _TRUE = {"1", "ON", "YES", "TRUE"}
 _BLOCKED = {403, 407}
 
 
+@dataclass(frozen=True, slots=True)
+class HubAnswer:
+    """How the hub answered, or that it did not."""
+
+    reachable: bool
+    #: It was reached, and showed a certificate that this machine does not trust.
+    untrusted: bool = False
+    #: How far this machine's clock is ahead of the hub's, in seconds.
+    clock_ahead_s: float | None = None
+
+
 def hub_reachable(
     env: Mapping[str, str] = os.environ, within_s: float = ANSWER_WITHIN_S
 ) -> bool | None:
+    """Whether the hub answers; ``None`` where ``HF_HUB_OFFLINE`` forbids to ask."""
+    answer = ask_hub(env, within_s)
+    return answer.reachable if answer else None
+
+
+def ask_hub(
+    env: Mapping[str, str] = os.environ, within_s: float = ANSWER_WITHIN_S
+) -> HubAnswer | None:
     """Ask the hub, or the mirror that ``HF_ENDPOINT`` names, for its first page.
 
     Proxies are taken from the environment. ``None`` where ``HF_HUB_OFFLINE`` forbids to ask.
@@ -23,20 +44,57 @@ def hub_reachable(
     """
     if env.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
         return None
+    endpoint = env.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT
+    if not endpoint.startswith(("http://", "https://")):
+        return HubAnswer(reachable=False)
+    return _answer(endpoint, within_s)[0]
+
+
+def token_accepted(
+    token: str, env: Mapping[str, str] = os.environ, within_s: float = ANSWER_WITHIN_S
+) -> bool | None:
+    """Whether the hub knows the token's owner; ``None`` where it does not say.
+
+    The token goes to the hub itself or to the mirror that downloads would send it to, and only
+    over TLS.
+    """
+    endpoint = env.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT
+    if not endpoint.startswith("https://"):
+        return None
+    url = endpoint.rstrip("/") + "/api/whoami-v2"
+    status = _answer(url, within_s, token)[1]
+    return {200: True, 401: False}.get(status or 0)
+
+
+def _answer(url: str, within_s: float, token: str | None = None) -> tuple[HubAnswer, int | None]:
+    """One HEAD request: what it says of the way to the hub, and its status."""
     import http.client  # noqa: PLC0415  (70 ms, and `ask_hub=False` does not need it)
     import urllib.error  # noqa: PLC0415
     import urllib.request  # noqa: PLC0415
 
-    endpoint = env.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT
-    if not endpoint.startswith(("http://", "https://")):
-        return False
     try:
-        request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310
+        request = urllib.request.Request(url, method="HEAD")  # noqa: S310
+        if token is not None:
+            # Not for whatever place the answer may send us on to.
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
         # A fresh opener: the shared one keeps the proxies of its first use.
-        with urllib.request.build_opener().open(request, timeout=within_s):
-            return True
+        with urllib.request.build_opener().open(request, timeout=within_s) as response:
+            return HubAnswer(
+                True, clock_ahead_s=clock_ahead_s(response.headers["Date"])
+            ), response.status
     except urllib.error.HTTPError as error:
         error.close()
-        return error.code < 500 and error.code not in _BLOCKED
-    except (OSError, ValueError, http.client.HTTPException):
-        return False
+        reachable = error.code < 500 and error.code not in _BLOCKED
+        return HubAnswer(reachable, clock_ahead_s=clock_ahead_s(error.headers["Date"])), error.code
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return HubAnswer(False, untrusted="CERTIFICATE_VERIFY_FAILED" in str(error)), None
+
+
+def clock_ahead_s(date: str | None) -> float | None:
+    """How far this machine's clock is ahead of the one that wrote the header ``Date``, in s."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415
+
+    try:
+        return round(time.time() - parsedate_to_datetime(date or "").timestamp())
+    except (TypeError, ValueError):
+        return None
