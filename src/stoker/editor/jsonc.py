@@ -56,6 +56,12 @@ def get(text: str, key: str) -> object:
     return None if found is None else _load(text[found.value_start : found.end])
 
 
+def values(text: str) -> dict[str, object]:
+    """Every property of the outermost object; of duplicates the last. Raises JsoncError."""
+    properties = _parse(text).properties if text.strip() else ()
+    return {p.key: _load(text[p.value_start : p.end]) for p in properties}
+
+
 def has(text: str, key: str) -> bool:
     """Whether the outermost object has ``key``. Raises JsoncError."""
     return bool(text.strip()) and _parse(text).find(key) is not None

@@ -1,0 +1,150 @@
+"""Reads what an editor is and what its settings say, and changes nothing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from stoker.editor import jsonc
+from stoker.editor.connect import EXTENSION_ID
+from stoker.editor.find import Editor
+
+#: Where a setting can stand, the weakest first: VS Code takes the last that has a value.
+Scope = Literal["user", "remote", "workspace"]
+
+#: code-server says its own version first: "4.139.1 53c2f32 with Code 1.139.1".
+_WITH_CODE = re.compile(r"with Code (\d+\.\d+\.\d+)")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_EXTENSION = re.compile(rf"^{re.escape(EXTENSION_ID)}@(\S+)$", re.MULTILINE | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """One settings file. ``problem`` says why its ``values`` can't be read."""
+
+    path: Path
+    scope: Scope
+    values: Mapping[str, object] = field(default_factory=dict)
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What the editor's command says. ``None`` is "it does not say"."""
+
+    #: The version of VS Code that it is made from.
+    vscode: str | None = None
+    #: Whether it listed its extensions at all.
+    listed: bool = False
+    #: The version of Stoker's extension; ``None`` where it has none, or did not list any.
+    extension: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """An editor, its versions, and the settings files that concern it, the weakest first."""
+
+    editor: Editor
+    versions: Versions
+    settings: tuple[SettingsFile, ...]
+
+    def effective(self, key: str) -> tuple[object, SettingsFile] | None:
+        """The value that the editor goes by, and where it stands."""
+        found = [(f.values[key], f) for f in self.settings if key in f.values]
+        return found[-1] if found else None
+
+    def hidden(self, key: str) -> tuple[object, SettingsFile] | None:
+        """The value that is overridden, where one is: the strongest of those that lose."""
+        found = [(f.values[key], f) for f in self.settings if key in f.values]
+        return found[-2] if len(found) > 1 else None
+
+
+def read_settings(editor: Editor, folder: Path) -> tuple[SettingsFile, ...]:
+    """The settings files of ``editor`` in a window on ``folder``, the weakest first.
+
+    Files that are not there are left out.
+    """
+    places: list[tuple[Path, Scope]] = [(editor.settings, "user")]
+    if editor.settings.parent.name == "Machine":
+        places = [(editor.settings, "remote")]
+    elif editor.settings.parent.name == "User":
+        places.append((editor.settings.parent.parent / "Machine/settings.json", "remote"))
+    workspace = _workspace(folder)
+    if workspace is not None:
+        places.append((workspace, "workspace"))
+    read = (_read(path, scope) for path, scope in places)
+    return tuple(file for file in read if file is not None)
+
+
+def versions(editor: Editor, within_s: float) -> Versions:
+    """Ask the editor's command, both questions at once and at most ``within_s``. Never raises."""
+    asked = [
+        _asked(editor.command, "--list-extensions", "--show-versions"),
+        _asked(editor.command, "--version"),
+    ]
+    deadline = time.monotonic() + within_s
+    listed, version = (_answer(process, deadline) for process in asked)
+    extension = _EXTENSION.search(listed or "")
+    return Versions(_vscode(version), listed is not None, extension[1] if extension else None)
+
+
+def _workspace(folder: Path) -> Path | None:
+    """The settings of the folder, or of the nearest one above it that has some."""
+    home = Path.home()
+    for each in (folder, *folder.parents):
+        if each == home:
+            return None  # what lies in the home folder's own .vscode is no workspace's
+        if (each / ".vscode/settings.json").is_file():
+            return each / ".vscode/settings.json"
+    return None
+
+
+def _read(path: Path, scope: Scope) -> SettingsFile | None:
+    try:
+        return SettingsFile(path, scope, jsonc.values(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return SettingsFile(path, scope, problem=error.strerror or "it can't be opened")
+    except UnicodeDecodeError:
+        return SettingsFile(path, scope, problem="it is not UTF-8")
+    except ValueError as error:
+        return SettingsFile(path, scope, problem=str(error))
+
+
+def _asked(command: Path, *arguments: str) -> subprocess.Popen[str] | None:
+    try:
+        return subprocess.Popen(
+            [str(command), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+        )
+    except OSError:
+        return None
+
+
+def _answer(process: subprocess.Popen[str] | None, deadline: float) -> str | None:
+    if process is None:
+        return None
+    try:
+        said, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return None
+    return said if process.returncode == 0 else None
+
+
+def _vscode(said: str | None) -> str | None:
+    inside = _WITH_CODE.search(said or "")
+    if inside:
+        return inside[1]
+    first = _VERSION.match(said or "")
+    return first[0] if first else None
