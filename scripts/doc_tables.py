@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import typer.main
 
+from stoker import doctor
 from stoker.checks import CHECKS, Use
 from stoker.cli import COMMANDS, app
 from stoker.data import table, tomllib
@@ -147,6 +148,30 @@ def checks(out: Out) -> None:
             out("| check | promise | why | needed for |\n| --- | --- | --- | --- |")
         needed = ", ".join(use.value for use in Use if use in check.needed_for)
         out(f"| `{check.id}` | {_cell(check.promise)} | {_cell(check.why)} | {needed} |")
+
+
+def doctor_links(out: Out) -> None:
+    """Every link of the chain that the doctor looks at."""
+    out("| link | is |\n| --- | --- |")
+    for link in doctor.links():
+        out(f"| [{link.title}](#{link.id}) | {_cell(link.means)} |")
+
+
+def doctor_findings(out: Out) -> None:
+    """Every finding, under its link: how bad it is, what it says, and what to do."""
+    for link in doctor.links():
+        out(f'\n<a id="{link.id}"></a>\n\n### {link.title}\n')
+        out("| finding | state | says | what to do |\n| --- | --- | --- | --- |")
+        for kind in doctor.kinds().values():
+            if kind.link == link.id:
+                fix = _cell(kind.fix) + (" `--fix` does it." if kind.safe_fix else "")
+                says = _cell(f"{kind.what} {kind.why}".strip())
+                out(f"| `{kind.id}` | {kind.state} | {_shown(says)} | {_shown(fix)} |")
+
+
+def _shown(text: str) -> str:
+    """Places for values as they are usually written: <port>."""
+    return re.sub(r"\{(\w+)[^}]*\}", r"&lt;\1&gt;", text)
 
 
 def _cell(text: str) -> str:

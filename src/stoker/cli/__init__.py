@@ -26,6 +26,7 @@ COMMANDS = {
     "test": ("test", "Check what an editor can rely on at an endpoint, for real."),
     "logs": ("logs", "Show the log of the gateway and the engine."),
     "code": ("code", "Connect VS Code: install the extension, set the endpoint; --remove undoes."),
+    "doctor": ("doctor", "Look at the whole chain, from the driver to VS Code; --fix mends it."),
     "models": ("models", "List the models that Stoker knows; add one of your own."),
     "plan": ("plan", "Say what to run on this machine, or on an imagined one, and why."),
     "bench": ("bench", "Measure how quickly an endpoint answers, alone and under load."),

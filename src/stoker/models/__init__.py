@@ -16,6 +16,7 @@ from stoker.models.model_catalogue import (
     model_catalogue,
     nearest_models,
 )
+from stoker.models.sources.store import Kept, kept
 from stoker.models.types import (
     Architecture,
     AttentionKind,
@@ -39,6 +40,7 @@ __all__ = [
     "Experts",
     "Format",
     "HubFile",
+    "Kept",
     "KnownModel",
     "Model",
     "Origin",
@@ -56,6 +58,7 @@ __all__ = [
     "candidates",
     "fetch",
     "find_known_model",
+    "kept",
     "load",
     "model_catalogue",
     "nearest_models",

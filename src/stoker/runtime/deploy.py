@@ -232,6 +232,27 @@ def container_lines(name: str) -> Iterator[str]:
         yield f"container state: {'OOMKilled' if found.out_of_memory else found.error}"
 
 
+def container_status(deployment: Deployment) -> str | None:
+    """What the runtime says of the engine's container, such as "running"; "gone" without one.
+
+    ``None`` where the engine is in no container, or the runtime does not answer.
+    """
+    if deployment.container is None:
+        return None
+    from stoker.runtime.containers import Containers  # noqa: PLC0415  (slow to import)
+
+    try:
+        found = Containers(deployment.options.endpoint).find(deployment.container)
+    except StokerError:
+        return None
+    return found.status if found else "gone"
+
+
+def engine_pids(deployment: Deployment) -> frozenset[int]:
+    """The processes of the engine, where it runs as processes of this machine."""
+    return processes.pids(deployment.engine)
+
+
 def engine_memory_bytes(deployment: Deployment) -> int | None:
     """Main memory that the engine holds now, in bytes; ``None`` where it does not run."""
     return processes.memory_bytes(deployment.engine)

@@ -46,7 +46,7 @@ def place(
         Mount.parse(volume)  # a wrong one is said before anything is started
     runtime = _usable(host)
     if gpus and not runtime.nvidia:
-        raise _no_gpus(runtime, host)
+        raise no_gpus_in_containers(runtime, host)
     return Options(
         image=image,
         name=name,
@@ -70,7 +70,8 @@ def _usable(host: Host) -> ContainerRuntime:
     )
 
 
-def _no_gpus(runtime: ContainerRuntime, host: Host) -> StokerError:
+def no_gpus_in_containers(runtime: ContainerRuntime, host: Host) -> StokerError:
+    """Why ``runtime`` gives containers no NVIDIA GPU, and how to change that."""
     title = "Docker Desktop" if runtime.desktop else runtime.name.capitalize()
     if host.wsl2 or runtime.desktop:
         fix = (

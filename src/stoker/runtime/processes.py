@@ -37,3 +37,13 @@ def memory_bytes(identity: ProcessId | None) -> int | None:
         family = [process, *process.children(recursive=True)]
         return sum(int(member.memory_info().rss) for member in family)
     return None
+
+
+def pids(identity: ProcessId | None) -> frozenset[int]:
+    """The process and its children; empty where it does not run."""
+    process = identity.process() if identity else None
+    if process is None:
+        return frozenset()
+    with contextlib.suppress(psutil.Error):
+        return frozenset((process.pid, *(c.pid for c in process.children(recursive=True))))
+    return frozenset((process.pid,))

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,7 @@ SPARE_BYTES = 256 << 20
 #: While another program downloads the same model: how often its progress is passed on.
 LOCK_POLL_S = 0.5
 CHUNK_BYTES = 1 << 20
+_PARTIAL = ".partial"
 
 
 def folder() -> Path:
@@ -61,7 +63,28 @@ def finished(name: Path, size_bytes: int) -> Path | None:
 
 def partial(final: Path) -> Path:
     """Where a file grows until it is whole and verified."""
-    return final.with_name(final.name + ".partial")
+    return final.with_name(final.name + _PARTIAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What lies in the folder of downloaded models."""
+
+    folder: Path
+    bytes: int = 0
+    #: Files of downloads that were broken off, and their bytes; not part of ``bytes``.
+    unfinished: int = 0
+    unfinished_bytes: int = 0
+
+
+def kept() -> Kept:
+    """Count what was downloaded. Raises ``OSError`` where the folder can't be read."""
+    folder = cache_dir() / "models"
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    unfinished = [path for path in found if path.suffix == _PARTIAL]
+    unfinished_bytes = sum(path.stat().st_size for path in unfinished)
+    whole = sum(path.stat().st_size for path in found) - unfinished_bytes
+    return Kept(folder, whole, len(unfinished), unfinished_bytes)
 
 
 def check_space(path: Path, needed_bytes: int, what: str) -> None:

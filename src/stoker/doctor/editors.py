@@ -1,0 +1,217 @@
+"""The links in VS Code: the editor, the extension, the setting, and what else decides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from stoker import editor as vscode
+from stoker.data import table
+from stoker.doctor.finding import (
+    Finding,
+    Public,
+    Value,
+    address,
+    editor_name,
+    found,
+    limit,
+    model_name,
+    version,
+)
+from stoker.doctor.readings import Endpoint, Readings
+from stoker.doctor.serving import targets
+from stoker.editor import Look, SettingsFile
+
+_SUMMARIES = "github.copilot.chat.summarizeAgentConversationHistory.enabled"
+_CREDENTIALS = re.compile(r"^\s*(\w+://)?[^/@\s]+@")
+#: VS Code's own default where chat.byokUtilityModelDefault is not set.
+_HOSTED = "copilot"
+
+
+def concerned(r: Readings) -> list[Look]:
+    """The editors that are to use Stoker: those with the extension or the setting, or that were
+    connected before; where there is none such, the first that was found.
+    """
+    used = [
+        look
+        for look in r.editors
+        if look.versions.extension
+        or look.effective(vscode.ENDPOINT)
+        or str(look.editor.settings) in r.connected
+    ]
+    return used or list(r.editors[:1])
+
+
+def editor(r: Readings) -> Iterator[Finding]:
+    """Whether there is an editor that the extension runs in."""
+    if not r.editors:
+        yield found("editor.gone" if r.connected else "editor.none")
+    for look in concerned(r):
+        name, runs = editor_name(look), look.versions.vscode
+        if runs is None:
+            yield found("editor.silent", editor=name)
+        elif _number(runs) < _number(r.shipped.least_vscode):
+            needed = version(r.shipped.least_vscode)
+            yield found("editor.old", editor=name, version=version(runs), needed=needed)
+        else:
+            yield found("editor.ok", editor=name, version=version(runs))
+
+
+def extension(r: Readings) -> Iterator[Finding]:
+    """Whether the editor has the extension, as new as the one that ships here."""
+    if not r.editors:
+        yield found("extension.none")
+    for look in concerned(r):
+        name, has = editor_name(look), look.versions.extension
+        if not look.versions.listed:
+            yield found("extension.unknown", editor=name)
+        elif has is None:
+            yield found("extension.missing", editor=name).of(look.editor.name)
+        elif _number(has) < _number(r.shipped.version):
+            shipped = version(r.shipped.version)
+            older = found("extension.older", editor=name, version=version(has), shipped=shipped)
+            yield older.of(look.editor.name)
+        else:
+            yield found("extension.ok", editor=name, version=version(has))
+
+
+def setting(r: Readings) -> Iterator[Finding]:
+    """Whether the editor is told the right address, and which of its settings files tells it."""
+    if not r.editors:
+        yield found("setting.none")
+    for look in concerned(r):
+        for file in look.settings:
+            yield from _of_file(look, file)
+        yield from _effective(r, look)
+
+
+def _of_file(look: Look, file: SettingsFile) -> Iterator[Finding]:
+    name = editor_name(look)
+    if file.problem is not None:
+        yield found("setting.unreadable", editor=name, file=str(file.path), problem=file.problem)
+    value = file.values.get(vscode.ENDPOINT)
+    if isinstance(value, str) and _CREDENTIALS.match(value):
+        yield found("setting.secret", editor=name, file=str(file.path))
+
+
+def _effective(r: Readings, look: Look) -> Iterator[Finding]:
+    name, used = editor_name(look), look.effective(vscode.ENDPOINT)
+    if used is None or used[0] == "":
+        if not any(file.problem for file in look.settings):
+            yield found("setting.missing", editor=name).of(look.editor.name)
+        return
+    value, file = used
+    there = r.endpoints.get(value) if isinstance(value, str) else None
+    if there is None or there.failure == "invalid":
+        yield found("setting.invalid", editor=name, file=str(file.path))
+        return
+    beneath = look.hidden(vscode.ENDPOINT)
+    below = r.endpoints.get(beneath[0]) if beneath and isinstance(beneath[0], str) else None
+    if below is not None and below.url != there.url:
+        yield _overridden(name, there, file, below)
+    else:
+        yield _alone(r, look, there, file)
+
+
+def _overridden(name: Value, there: Endpoint, file: SettingsFile, below: Endpoint) -> Finding:
+    kind = "setting.overridden" if below.works and not there.works else "setting.hides"
+    return found(
+        kind,
+        editor=name,
+        scope=Public(file.scope),
+        address=address(there.url),
+        hidden=address(below.url),
+        file=str(file.path),
+    )
+
+
+def _alone(r: Readings, look: Look, there: Endpoint, file: SettingsFile) -> Finding:
+    values: dict[str, Value] = {
+        "editor": editor_name(look),
+        "address": address(there.url),
+        "scope": Public(file.scope),
+    }
+    wanted = r.endpoints[r.deployment.endpoint] if r.deployment and r.running else None
+    if wanted is None or same_server(wanted.url, there.url):
+        return found("setting.ok", **values)
+    values["wanted"] = address(wanted.url)
+    if there.works:
+        return found("setting.elsewhere", **values)
+    if file.path != look.editor.settings:
+        return found("setting.wrong-here", file=str(file.path), **values)
+    return found("setting.wrong", **values).of(look.editor.name)
+
+
+def same_server(one: str, other: str) -> bool:
+    """Whether two addresses mean one server: this machine has more than one name."""
+    return one.replace("//localhost", "//127.0.0.1") == other.replace("//localhost", "//127.0.0.1")
+
+
+def old_settings(r: Readings) -> Iterator[Finding]:
+    """Settings that nothing reads any more."""
+    left = [
+        (look, file, entry)
+        for look in concerned(r)
+        for file in look.settings
+        for entry in table("doctor")["old_setting"]
+        if entry["name"] in file.values
+    ]
+    if not left:
+        yield found("old-settings.ok" if r.editors else "old-settings.none")
+    for look, file, entry in left:
+        yield found(
+            "old-settings.found",
+            editor=editor_name(look),
+            name=Public(entry["name"]),
+            instead=Public(entry["instead"]),
+            file=str(file.path),
+        )
+
+
+def chat(r: Readings) -> Iterator[Finding]:
+    """VS Code's settings that decide whether the model can be used, and its context's length."""
+    if not r.editors:
+        yield found("chat.none")
+    for look in concerned(r):
+        wrong = list(_chat_settings(r, look))
+        yield from wrong or [found("chat.ok", editor=editor_name(look))]
+    for there in targets(r):
+        yield from _context(there)
+
+
+def _chat_settings(r: Readings, look: Look) -> Iterator[Finding]:
+    name = editor_name(look)
+    for key, wrong, kind in (
+        ("chat.disableAIFeatures", True, "chat.off"),
+        ("chat.agent.enabled", False, "chat.agent-off"),
+    ):
+        used = look.effective(key)
+        if used is not None and used[0] is wrong:
+            yield found(kind, editor=name, file=str(used[1].path))
+    utility = look.effective(vscode.UTILITY_MODEL)
+    if (utility[0] if utility else _HOSTED) == _HOSTED:
+        yield found("chat.utility", editor=name).of(look.editor.name)
+    summaries, shortest = look.effective(_SUMMARIES), _shortest(r)
+    if summaries and summaries[0] is False and shortest:
+        yield found("chat.history", editor=name, file=str(summaries[1].path), context=shortest)
+
+
+def _shortest(r: Readings) -> int | None:
+    """The shortest context among the models, where one is too short for agent mode."""
+    lengths = [m.max_model_len for there in targets(r) for m in there.models or ()]
+    short = [n for n in lengths if n is not None and n < limit("agent_context_tokens")]
+    return min(short, default=None)
+
+
+def _context(there: Endpoint) -> Iterator[Finding]:
+    needed = int(limit("agent_context_tokens"))
+    kind = "chat.context-cut" if there.stoker_version else "chat.context-refused"
+    for model in there.models or ():
+        if model.max_model_len is not None and model.max_model_len < needed:
+            yield found(
+                kind, model=model_name(model.id), context=model.max_model_len, needed=needed
+            )
+
+
+def _number(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text))

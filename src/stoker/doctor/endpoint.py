@@ -1,0 +1,178 @@
+"""Ask one address what it is, in a second or two, with what the standard library has."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from stoker.doctor.readings import CertificateFault, Endpoint, Failure, Listed
+from stoker.host import clock_ahead_s
+
+#: For each step: to connect, and each of three questions. A server on the way has answered by then.
+WITHIN_S = 1.5
+_MAX_ANSWER_BYTES = 1 << 20
+_DAY_S = 86_400
+#: As the extension reads it: what people paste after the part that counts.
+_API_PATHS = re.compile(r"/+(v1/+)?(chat/+completions|completions|models)$|/+v1$")
+_BARE_IPV6 = re.compile(r"[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*", re.IGNORECASE)
+_HOST = re.compile(r"[\w.:%-]+")
+#: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED, and the two of names.
+_TIME_FAULTS = (9, 10)
+_NAME_FAULTS = (62, 64)
+
+
+def base_of(text: str) -> str | None:
+    """The URL that a person's ``text`` means, without ``/v1``; ``None`` where it is no address.
+
+    As extension/src/endpoint.ts understands it: a missing scheme, ``/v1`` at the end, blanks and
+    bare IPv6 addresses are all right. A name and a password in it are left out.
+    """
+    trimmed = text.strip().strip("\"'<>").strip()
+    scheme, _, rest = trimmed.rpartition("://")
+    if not rest or (scheme and scheme.lower() not in ("http", "https")):
+        return None
+    authority, slash, tail = rest.partition("/")
+    if _BARE_IPV6.fullmatch(authority):
+        authority = f"[{authority}]"
+    try:
+        url = urlsplit(f"//{authority}{slash}{tail}")
+        host, port = url.hostname, url.port
+    except ValueError:
+        return None
+    if not host or not _HOST.fullmatch(host):
+        return None
+    public = not scheme and port is None and _is_public_name(host)
+    scheme = scheme.lower() or ("https" if public else "http")
+    path = _API_PATHS.sub("", url.path.rstrip("/")).rstrip("/")
+    return f"{scheme}://{_reachable(host)}{f':{port}' if port else ''}{path}"
+
+
+def is_nearby(host: str) -> bool:
+    """Whether ``host`` is another machine of the same network, by its address or its name."""
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return host != "localhost" and not _is_public_name(host)
+    return found.is_private and not found.is_loopback
+
+
+def _is_public_name(host: str) -> bool:
+    """A name with neither scheme nor port is served over TLS; all else is a machine nearby."""
+    nearby = (".local", ".lan", ".internal", ".home", ".localhost")
+    return "." in host and not re.fullmatch(r"[\d.]+", host) and not host.endswith(nearby)
+
+
+def _reachable(host: str) -> str:
+    """People copy the address that a server listens on; nobody can connect to "everywhere"."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{host}]" if ":" in host else host
+
+
+def ask(url: str, key: str | None = None) -> Endpoint:
+    """What answers at ``url``, which is as ``base_of`` gives it. Never raises."""
+    parts = urlsplit(url)
+    began = time.monotonic()
+    connection = _connection(parts.scheme, parts.netloc)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        connection.connect()
+        days = _days_left(connection)
+        status, said, answered = _get(connection, f"{parts.path}/v1/models", headers)
+        took_ms = round(1000 * (time.monotonic() - began))
+        version, ready = _stoker(connection, parts.path, headers)
+    except ssl.SSLCertVerificationError as error:
+        return Endpoint(url, failure="certificate", certificate_fault=_fault(error))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return Endpoint(url, failure=_failure(error))
+    finally:
+        connection.close()
+    return Endpoint(
+        url,
+        status=status,
+        models=_models(said) if status == http.client.OK else None,
+        stoker_version=version,
+        ready=ready,
+        took_ms=took_ms,
+        certificate_days=days,
+        clock_ahead_s=clock_ahead_s(answered),
+        with_key=key is not None,
+    )
+
+
+def _connection(scheme: str, netloc: str) -> http.client.HTTPConnection:
+    if scheme == "https":
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(netloc, timeout=WITHIN_S, context=context)
+    return http.client.HTTPConnection(netloc, timeout=WITHIN_S)
+
+
+def _get(
+    connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]
+) -> tuple[int, Any, str | None]:
+    connection.request("GET", path, headers=dict(headers))
+    response = connection.getresponse()
+    body = response.read(_MAX_ANSWER_BYTES)
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = None
+    return response.status, said, response.getheader("Date")
+
+
+def _stoker(
+    connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]
+) -> tuple[str | None, bool | None]:
+    """The version of a Stoker gateway and whether it is ready; nothing of any other server."""
+    try:
+        status, said, _ = _get(connection, f"{path}/info", headers)
+        if status != http.client.OK or not isinstance(said, dict) or said.get("server") != "stoker":
+            return None, None
+        ready = _get(connection, f"{path}/ready", headers)[0] == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return None, None
+    return str(said.get("version")), ready
+
+
+def _models(said: Any) -> tuple[Listed, ...] | None:
+    entries = said.get("data") if isinstance(said, dict) else None
+    if not isinstance(entries, list):
+        return None
+    named = [entry for entry in entries if isinstance(entry, dict) and entry.get("id")]
+    return tuple(Listed(str(e["id"]), _length(e.get("max_model_len"))) for e in named)
+
+
+def _length(value: object) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _days_left(connection: http.client.HTTPConnection) -> int | None:
+    if not isinstance(connection.sock, ssl.SSLSocket):
+        return None
+    until = (connection.sock.getpeercert() or {}).get("notAfter")
+    if not isinstance(until, str):
+        return None
+    return int((ssl.cert_time_to_seconds(until) - time.time()) // _DAY_S)
+
+
+def _fault(error: ssl.SSLCertVerificationError) -> CertificateFault:
+    if error.verify_code in _TIME_FAULTS:
+        return "expired"
+    return "name" if error.verify_code in _NAME_FAULTS else "untrusted"
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, socket.gaierror):
+        return "unresolved"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    return "broken-off"

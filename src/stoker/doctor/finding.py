@@ -1,0 +1,194 @@
+"""One thing that was found, in the words of ``data/doctor.toml``.
+
+Those words hold no secret. The values that are put into them may: a path has a user's name, a
+model's name can be a company's, an error can quote anything. So a value is private unless it is
+shown to be harmless: a number, or a ``Public`` text, which only the functions here make, and only
+of what has the form of a version, is known by a catalogue, or is an address of this machine. A
+report shows ``<name>`` in the place of a private value.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from stoker.data import table
+from stoker.editor import Look
+from stoker.host import lookup_gpu
+
+State = Literal["ok", "warning", "broken", "not needed"]
+Value = str | int | float
+
+_EDITORS = ("VS Code", "VS Code Insiders", "VSCodium", "Cursor", "code-server", "VS Code (remote)")
+_OWN_ADDRESS = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
+_VERSION = re.compile(r"\d{1,4}(\.\d{1,5}){1,3}")
+
+
+class Public(str):
+    """A text that a report may show."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link of the chain. ``id`` is the first part of its findings' ids."""
+
+    id: str
+    title: str
+    means: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What can be found: texts with places for values, from ``data/doctor.toml``."""
+
+    id: str
+    state: State
+    what: str
+    why: str = ""
+    fix: str = ""
+    safe_fix: str | None = None
+
+    @property
+    def link(self) -> str:
+        """The id of the link that it is about."""
+        return self.id.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found, with its values."""
+
+    kind: Kind
+    values: Mapping[str, Value] = field(default_factory=dict)
+    #: The editor that a safe fix is for, by its name.
+    editor: str | None = None
+
+    @property
+    def state(self) -> State:
+        """How bad it is."""
+        return self.kind.state
+
+    @property
+    def what(self) -> str:
+        """What was found."""
+        return _filled(self.kind.what, self.values)
+
+    @property
+    def why(self) -> str:
+        """What it does to a chat."""
+        return _filled(self.kind.why, self.values)
+
+    @property
+    def fix(self) -> str:
+        """What to do."""
+        return _filled(self.kind.fix, self.values)
+
+    def of(self, editor: str) -> Finding:
+        """The same, with the editor that a safe fix is for."""
+        return replace(self, editor=editor)
+
+    def redacted(self) -> Finding:
+        """The same with every private value taken out."""
+        shown = {k: v if is_public(v) else Public(f"<{k}>") for k, v in self.values.items()}
+        return Finding(self.kind, shown)
+
+
+@cache
+def links() -> tuple[Link, ...]:
+    """The links of the chain, in order."""
+    return tuple(Link(**entry) for entry in table("doctor")["link"])
+
+
+@cache
+def kinds() -> Mapping[str, Kind]:
+    """Everything that can be found, by its id."""
+    return {entry["id"]: Kind(**entry) for entry in table("doctor")["finding"]}
+
+
+def limit(name: str) -> Any:
+    """A number that findings go by, from ``data/doctor.toml``."""
+    return table("doctor")["limits"][name]
+
+
+def found(kind: str, **values: Value) -> Finding:
+    """A finding of the kind with that id."""
+    return Finding(kinds()[kind], values)
+
+
+def version(text: str | None) -> Value:
+    """A version, which is public where it has the form of one."""
+    text = text or "unknown"
+    return Public(text) if text == "unknown" or _VERSION.fullmatch(text) else text
+
+
+def known(text: str, vocabulary: Collection[str]) -> Value:
+    """A word, which is public where it is one of those."""
+    return Public(text) if text in vocabulary else text
+
+
+def gpu(name: str) -> Value:
+    """The name of a GPU, which is public where the catalogue has it as it is."""
+    spec = lookup_gpu(name)
+    return Public(spec.name) if spec is not None else name
+
+
+def model_name(name: str) -> Value:
+    """A model's name, which is public where Stoker's own catalogues have it."""
+    return known(name, _model_names())
+
+
+@cache
+def _model_names() -> frozenset[str]:
+    """Names of published models. The user's own additions are not among them."""
+    listed = [*table("models")["models"], *table("gguf_models")["model"]]
+    variants = [variant for row in listed for variant in row.get("variants", ())]
+    aliases = [alias for row in listed for alias in row.get("aliases", ())]
+    names = [row["id"] for row in (*listed, *variants)]
+    return frozenset([*names, *aliases, *(name.lower() for name in aliases)])
+
+
+def editor_name(look: Look) -> Value:
+    """What an editor is called."""
+    return known(look.editor.name, _EDITORS)
+
+
+def address(url: str) -> Value:
+    """An endpoint. Of this machine, its port is public; others tell a network's names."""
+    parts = urlsplit(url)
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return Public(shown) if _OWN_ADDRESS.fullmatch(shown) else shown
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine itself."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def gib(count: int) -> float:
+    """Bytes in GiB, with one digit."""
+    return round(count / 1024**3, 1)
+
+
+def is_public(value: Value) -> bool:
+    """Whether a report may show it."""
+    return isinstance(value, Public | int | float)
+
+
+def _filled(text: str, values: Mapping[str, Value]) -> str:
+    """One line, with nothing in it that a terminal would obey: a server names its own models."""
+    shown = {k: _printable(v) if isinstance(v, str) else v for k, v in values.items()}
+    return " ".join(text.format(**shown).split())
+
+
+def _printable(value: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in value)

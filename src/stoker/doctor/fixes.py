@@ -1,0 +1,110 @@
+"""What ``--fix`` does: only what can be undone, and only to what is Stoker's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from stoker import editor, runtime
+from stoker.doctor.finding import Finding
+from stoker.doctor.readings import Readings
+from stoker.editor import Look
+from stoker.errors import StokerError
+from stoker.runtime import Run
+
+
+def fixable(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """One finding for each thing to do. What brings the engine back comes first.
+
+    Connecting an editor installs the extension too, so of two findings of one editor the one
+    that asks for more is kept.
+    """
+    wanted: dict[tuple[str, str | None], Finding] = {}
+    for finding in findings:
+        if finding.kind.safe_fix is None:
+            continue
+        key = ("deployment" if finding.editor is None else "editor", finding.editor)
+        before = wanted.get(key)
+        if before is None or _rank(finding) > _rank(before):
+            wanted[key] = finding
+    return tuple(sorted(wanted.values(), key=_rank, reverse=True))
+
+
+def question(finding: Finding) -> str:
+    """What is about to be done, to be agreed to."""
+    return _QUESTIONS[finding.kind.safe_fix or ""].format(editor=finding.editor)
+
+
+def mend(finding: Finding, readings: Readings) -> str:
+    """Do it, and say what was done. Raises ``StokerError`` where it fails."""
+    return _ACTIONS[finding.kind.safe_fix or ""](finding, readings)
+
+
+def _rank(finding: Finding) -> int:
+    return _ORDER.index(finding.kind.safe_fix or "")
+
+
+_ORDER = ("install", "connect", "utility", "restart")
+_QUESTIONS = {
+    "restart": "Start the deployment again, with the same plan?",
+    "install": "Install the extension that ships with Stoker in {editor}?",
+    "connect": "Connect {editor}: install the extension and set the endpoint?",
+    "utility": "Let the chosen model write {editor}'s chat titles and summaries too (mainAgent)?",
+}
+
+
+def _restart(_: Finding, readings: Readings) -> str:
+    deployment = readings.deployment
+    if deployment is None:
+        raise StokerError("There is nothing to start again.", "", "Start one: stoker up")
+    runtime.stop()
+    latest = runtime.start(deployment.plan, Run.again(deployment))
+    for now in runtime.follow(latest):
+        latest = now
+    if latest.status == "failed" and latest.problem is not None:
+        raise latest.problem.error()
+    return "The deployment runs again."
+
+
+def _install(finding: Finding, readings: Readings) -> str:
+    editor.install(_look(finding, readings).editor)
+    return f"{finding.editor}: the extension is installed."
+
+
+def _connect(finding: Finding, readings: Readings) -> str:
+    done = editor.connect(_look(finding, readings).editor, _address(readings))
+    return f"{finding.editor}: connected. Undo: stoker code --remove. Changed: {done.settings}"
+
+
+def _utility(finding: Finding, readings: Readings) -> str:
+    look = _look(finding, readings)
+    used = look.effective(editor.ENDPOINT)
+    there = readings.endpoints.get(str(used[0])) if used else None
+    # An address that works is the owner's choice, and stays.
+    address = str(used[0]) if used and there and there.works else _address(readings)
+    done = editor.connect(look.editor, address, utility_model=True)
+    return f"{finding.editor}: connected. Undo: stoker code --remove. Changed: {done.settings}"
+
+
+def _look(finding: Finding, readings: Readings) -> Look:
+    return next(look for look in readings.editors if look.editor.name == finding.editor)
+
+
+def _address(readings: Readings) -> str:
+    """Where the editor is to be connected to: what was asked for, else what runs here."""
+    if readings.asked is not None:
+        return readings.asked
+    if readings.deployment is not None:
+        return readings.deployment.endpoint
+    raise StokerError(
+        "There is no endpoint to connect to.",
+        "Nothing runs here.",
+        "Start one: stoker up. Or name one: stoker doctor --endpoint http://HOST:PORT --fix",
+    )
+
+
+_ACTIONS: Mapping[str, Callable[[Finding, Readings], str]] = {
+    "restart": _restart,
+    "install": _install,
+    "connect": _connect,
+    "utility": _utility,
+}

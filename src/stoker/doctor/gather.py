@@ -1,0 +1,180 @@
+"""Look at the whole chain: every probe at the same time, each with a short patience."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from stoker import __version__, editor, host, models, paths, runtime
+from stoker.doctor.endpoint import ask, base_of
+from stoker.doctor.readings import Endpoint, ModelFile, Port, Readings, TokenState
+from stoker.editor import Editor, Look, Versions
+from stoker.host import Cpu, Host, HubAnswer, Memory, Together
+from stoker.models import Kept
+from stoker.runtime import Deployment
+
+#: All probes together. `stoker doctor` promises three seconds, start of Python included.
+PROBES_S = 2.3
+#: An editor's command line starts a Node program: 0.4 to 0.9 s measured on two cores.
+_EDITOR_S = 2.2
+_DEFAULT_BIND = "127.0.0.1"
+_DEFAULT_PORT = 8000
+_UNKNOWN_HOST = Host("unknown", "unknown", Cpu("unknown", 1, 1), Memory(0, 0))
+
+
+def gather(
+    folder: Path,
+    *,
+    endpoint: str | None = None,
+    key: str | None = None,
+) -> Readings:
+    """Everything that the doctor judges, in at most ``PROBES_S``. Never raises.
+
+    ``folder`` is the one whose workspace settings count. ``endpoint`` is one more address to ask,
+    and ``key`` what it asks for.
+    """
+    deployment = runtime.current()
+    editors = [(each, editor.read_settings(each, folder)) for each in editor.find_editors()]
+    looks = [Look(each, Versions(), settings) for each, settings in editors]
+    bases = _addresses(deployment, looks, endpoint)
+    answers = Together(
+        {
+            "the machine": lambda: host.detect(paths.cache_dir(), ask_hub=False),
+            "the model hub": host.ask_hub,
+            "the hub's token": _token_state,
+            "models": lambda: len(models.available()),
+            "downloads": models.kept,
+            "the port": lambda: _port(deployment),
+            "the container": lambda: deployment and runtime.container_status(deployment),
+            **{f"editor {e.name}": partial(editor.versions, e, _EDITOR_S) for e, _ in editors},
+            **{f"endpoint {base}": partial(ask, base, key) for base in set(bases.values()) if base},
+        }
+    ).wait(PROBES_S, [])
+    return Readings(
+        host=answers.get("the machine", _UNKNOWN_HOST),
+        shipped=editor.shipped(),
+        stoker_version=__version__,
+        port=answers.get("the port") or Port(_DEFAULT_BIND, _DEFAULT_PORT, free=True),
+        deployment=deployment,
+        running=deployment is not None and deployment.running,
+        engine_alive=_engine_alive(deployment),
+        engine_pids=runtime.engine_pids(deployment) if deployment else frozenset(),
+        container_status=answers.get("the container"),
+        model_file=_model_file(deployment),
+        unwritable=_unwritable(),
+        kept=cast("Kept | None", answers.get("downloads")),
+        models_here=answers.get("models", 0),
+        hub=_hub(answers),
+        offline=answers.get("the model hub", ...) is None,
+        token=answers.get("the hub's token", "none"),
+        proxies=_proxies(os.environ),
+        no_proxy=os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "",
+        editors=tuple(_with_versions(look, answers) for look in looks),
+        connected=tuple(connection.settings for connection in editor.connections()),
+        endpoints=_endpoints(bases, answers),
+        asked=endpoint,
+    )
+
+
+def _addresses(
+    deployment: Deployment | None, looks: Sequence[Look], asked: str | None
+) -> dict[str, str | None]:
+    """Every text that names an endpoint, and the URL that it means."""
+    texts = [value for look in looks for value in _values(look)]
+    if deployment is not None:
+        texts.append(deployment.endpoint)
+    if asked is not None:
+        texts.append(asked)
+    return {text: base_of(text) for text in texts if text.strip()}
+
+
+def _values(look: Look) -> list[str]:
+    values = (file.values.get(editor.ENDPOINT) for file in look.settings)
+    return [value for value in values if isinstance(value, str)]
+
+
+def _endpoints(bases: Mapping[str, str | None], answers: Mapping[str, Any]) -> dict[str, Endpoint]:
+    late = "timeout"
+    return {
+        text: answers.get(f"endpoint {base}", Endpoint(base, failure=late))  # type: ignore[arg-type]
+        if base
+        else Endpoint(text, failure="invalid")
+        for text, base in bases.items()
+    }
+
+
+def _with_versions(look: Look, answers: Mapping[str, Any]) -> Look:
+    asked: Editor = look.editor
+    return Look(asked, answers.get(f"editor {asked.name}", Versions()), look.settings)
+
+
+def _hub(answers: Mapping[str, Any]) -> HubAnswer | None:
+    """The hub's answer; one that did not come in time is none, and so is one that failed."""
+    return cast("HubAnswer | None", answers.get("the model hub", HubAnswer(reachable=False)))
+
+
+def _token_state() -> TokenState:
+    """How it stands with the token that downloads are made with."""
+    from huggingface_hub import get_token  # noqa: PLC0415  (0.2 s, in a thread of its own)
+
+    token = get_token()
+    if not token:
+        return "none"
+    # Letters, digits and underscores: a quote or a blank came with it from somewhere.
+    if not token.startswith("hf_") or not token.isascii() or not token.isidentifier():
+        return "malformed"
+    accepted = host.token_accepted(token)
+    return "set" if accepted is None else "accepted" if accepted else "refused"
+
+
+def _proxies(env: Mapping[str, str]) -> dict[str, str]:
+    names = ("http_proxy", "https_proxy", "all_proxy")
+    found = {name.upper(): env.get(name) or env.get(name.upper()) for name in names}
+    return {name: value for name, value in found.items() if value}
+
+
+def _port(deployment: Deployment | None) -> Port:
+    bind = deployment.bind if deployment else _DEFAULT_BIND
+    port = deployment.port if deployment else _DEFAULT_PORT
+    if runtime.port_is_free(bind, port):
+        return Port(bind, port, free=True)
+    return Port(bind, port, False, runtime.port_holder(port), runtime.next_free_port(bind, port))
+
+
+def _engine_alive(deployment: Deployment | None) -> bool | None:
+    if deployment is None or deployment.engine is None:
+        return None
+    return deployment.engine.process() is not None
+
+
+def _model_file(deployment: Deployment | None) -> ModelFile | None:
+    if deployment is None or deployment.plan.model.path is None:
+        return None
+    model = deployment.plan.model
+    path = Path(deployment.plan.model.path)
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return ModelFile(path, None, model.weights_bytes)
+    # Of a folder, or a model in several files, this is one file of several.
+    whole = path.is_file() and "-of-" not in path.name
+    return ModelFile(path, size, model.weights_bytes if whole else None)
+
+
+def _unwritable() -> tuple[Path, ...]:
+    """Folders that can't be written. One that is not there yet is looked for above."""
+    wanted = (paths.state_dir(), paths.log_dir(), paths.cache_dir())
+    return tuple(folder for folder in wanted if not _writable(folder))
+
+
+def _writable(folder: Path) -> bool:
+    existing = next((each for each in (folder, *folder.parents) if each.exists()), folder)
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,134 @@
+"""``stoker doctor`` as a person uses it, on a machine that has what each test gives it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from tests.unit.doctor.conftest import Home, Serve
+from typer.testing import CliRunner, Result
+
+from stoker.cli import app
+from stoker.doctor import kinds
+from stoker.editor import jsonc
+from stoker.errors import UsageError
+
+SETTING = "huggingface.customTGIEndpoint"
+MINE = {"chat.byokUtilityModelDefault": "mainAgent"}
+
+
+def doctor(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["doctor", *arguments])
+
+
+def found(*arguments: str) -> dict[str, dict[str, Any]]:
+    shown = doctor("--json", *arguments)
+    links = json.loads(shown.output)["links"]
+    return {finding["id"]: finding for link in links for finding in link["findings"]}
+
+
+def test_a_machine_with_nothing_is_told_where_to_begin(home: Home) -> None:
+    began = time.monotonic()
+    shown = doctor()
+    assert time.monotonic() - began < 3
+    assert shown.exit_code == 1
+    assert "Fix: Start one that fits this machine: stoker up" in shown.output
+    assert "2 broken" in shown.output
+    assert max(len(line) for line in shown.output.splitlines()) <= 80
+    assert {"editor.none", "hub.offline", "gateway.none"} <= set(found())
+
+
+def test_an_editor_and_a_server_that_fit_are_whole(home: Home, serve: Serve) -> None:
+    home.install_code("stoker.stoker@0.1.0")
+    home.write_settings({SETTING: serve().url, **MINE})
+    shown = doctor()
+    assert shown.exit_code == 0, shown.output
+    assert "The chain is whole" in shown.output
+
+
+def test_a_server_that_went_away_is_named(home: Home, serve: Serve) -> None:
+    home.install_code("stoker.stoker@0.1.0")
+    home.write_settings({SETTING: "http://127.0.0.1:1", **MINE})
+    shown = doctor()
+    assert shown.exit_code == 1
+    assert "Nothing listens at http://127.0.0.1:1." in shown.output
+
+
+def test_fix_connects_the_editor_and_then_the_chain_is_whole(home: Home, serve: Serve) -> None:
+    home.install_code()
+    home.write_settings({"editor.fontSize": 14})
+    url = serve().url
+    before = doctor("--endpoint", url)
+    assert before.exit_code == 1
+    assert "stoker doctor --fix mends what is safe" in " ".join(before.output.split())
+    mended = doctor("--endpoint", url, "--fix", "--yes")
+    assert mended.exit_code == 0, mended.output
+    text = home.settings.read_text()
+    assert jsonc.get(text, SETTING) == url
+    assert jsonc.get(text, "editor.fontSize") == 14
+    assert "stoker.stoker" in home.extensions.read_text()
+
+
+def test_what_fix_can_not_do_is_said_and_the_rest_goes_on(home: Home) -> None:
+    home.install_code("stoker.stoker@0.1.0")
+    home.write_settings({**MINE})
+    shown = doctor("--fix", "--yes")
+    assert shown.exit_code == 1
+    assert "There is no endpoint to connect to." in shown.output
+    assert SETTING not in home.settings.read_text()
+
+
+def test_nothing_is_mended_without_a_yes(home: Home, serve: Serve) -> None:
+    home.install_code()
+    refused = doctor("--endpoint", serve().url, "--fix")
+    assert isinstance(refused.exception, UsageError)
+    assert "--yes" in str(refused.exception)
+    assert home.extensions.read_text() == ""
+
+
+def test_a_report_holds_nothing_of_whoever_made_it(home: Home, serve: Serve) -> None:
+    home.install_code("stoker.stoker@0.1.0")
+    home.write_settings({SETTING: f"http://ada:hunter2@127.0.0.1:{serve().port}", **MINE})
+    shown = doctor("--report")
+    assert "setting.secret" in shown.output
+    for private in (str(home.path), "ada", "hunter2", "my-model"):
+        assert private not in shown.output
+
+
+def test_a_password_in_the_address_shows_nowhere(home: Home, serve: Serve) -> None:
+    home.install_code("stoker.stoker@0.1.0")
+    home.write_settings({SETTING: f"http://ada:hunter2@127.0.0.1:{serve().port}", **MINE})
+    assert "hunter2" not in doctor().output
+    assert "hunter2" not in doctor("--json").output
+
+
+def test_the_key_is_sent_and_not_shown(home: Home, serve: Serve, monkeypatch: Any) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-very-secret")
+    server = serve()
+    shown = doctor("--endpoint", server.url, "--key-env", "MY_KEY", "--json")
+    assert server.authorizations[0] == "Bearer sk-very-secret"
+    assert "sk-very-secret" not in shown.output
+    missing = doctor("--key-env", "NO_SUCH_KEY")
+    assert isinstance(missing.exception, UsageError)
+
+
+def test_a_workspace_that_hides_the_users_setting_is_found(home: Home, serve: Serve) -> None:
+    home.install_code("stoker.stoker@0.1.0")
+    home.write_settings({SETTING: serve().url, **MINE})
+    project = home.path / "project/src"
+    project.mkdir(parents=True)
+    (project.parent / ".vscode").mkdir()
+    settings = project.parent / ".vscode/settings.json"
+    settings.write_text('{ "huggingface.customTGIEndpoint": "http://127.0.0.1:1" } // old')
+    assert "setting.overridden" in found("--workspace", str(project))
+    assert "setting.overridden" not in found()
+
+
+def test_json_says_of_every_finding_what_the_guide_says(home: Home) -> None:
+    shown = json.loads(doctor("--json").output)
+    assert shown["whole"] is False
+    assert shown["fixed"] == []
+    for link in shown["links"]:
+        for finding in link["findings"]:
+            assert finding["state"] == kinds()[finding["id"]].state

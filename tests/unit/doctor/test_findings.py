@@ -1,0 +1,296 @@
+"""Every finding is made by the state that it tells of, and none of a fault by a healthy one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.unit.doctor import states
+from tests.unit.doctor.states import (
+    CONNECTED,
+    DOCKER,
+    DOCKER_OFF,
+    EMPTY,
+    GIB,
+    HEALTHY,
+    HERE,
+    HOST,
+    NO_PODMAN,
+    PLAN,
+    RTX,
+    USER,
+    WORKSPACE,
+    answering,
+    deployed,
+    gpu_process,
+    host,
+    in_editor,
+    look,
+    remote,
+    settings,
+)
+
+from stoker.doctor import Finding, Readings, diagnose, is_whole, kinds, links
+from stoker.doctor.diagnosis import JUDGES
+from stoker.doctor.readings import Endpoint, Listed, ModelFile, Port
+from stoker.editor import SettingsFile
+from stoker.engines import Options
+from stoker.host import Gpu, HubAnswer
+from stoker.models import Kept
+from stoker.runtime import Problem
+from stoker.runtime.state import PhaseRecord
+
+NOT_LOADED = "The NVIDIA driver is installed but not loaded: restart the machine."
+GPU_PLAN = replace(PLAN, engine="vllm", gpus=1)
+IN_DOCKER = Options(gpus=True, endpoint="unix:///var/run/docker.sock")
+WITH_GPU = host(gpus=(RTX,), runtimes=(DOCKER, NO_PODMAN))
+PROXIED = {"HTTPS_PROXY": "http://proxy.corp:3128"}
+OLD = "http://127.0.0.1:1234"
+OTHER = "http://gpu-box:8000"
+ELSEWHERE = Problem("The server does not answer.", "It was stopped.", "Start it again.")
+
+
+def in_workspace(value: object) -> SettingsFile:
+    return SettingsFile(WORKSPACE, "workspace", {states.SETTING: value})
+
+
+def setting(name: str, value: object) -> Readings:
+    return in_editor(replace(CONNECTED, values={**CONNECTED.values, name: value}))
+
+
+#: Finding -> a state of the chain in which it is to be found.
+STATES: dict[str, Readings] = {
+    "driver.ok": WITH_GPU,
+    "driver.built-in": host(gpus=(Gpu(0, "amd", "AMD Radeon RX 7900 XTX", 24 * GIB, 20 * GIB),)),
+    "driver.none": HEALTHY,
+    "driver.unusable": host(problems=(NOT_LOADED,)),
+    "driver.lost": replace(
+        deployed(plan=replace(PLAN, gpus=1)), host=replace(HOST, problems=(NOT_LOADED,))
+    ),
+    "cuda.ok": WITH_GPU,
+    "cuda.none": HEALTHY,
+    "cuda.old": host(gpus=(replace(RTX, cuda="12.4", driver="550.54.14"),)),
+    "containers.ok": WITH_GPU,
+    "containers.none": HEALTHY,
+    "containers.idle": host(runtimes=(DOCKER_OFF, NO_PODMAN)),
+    "containers.unusable": replace(
+        EMPTY, host=replace(HOST, gpus=(RTX,), runtimes=(DOCKER_OFF, NO_PODMAN))
+    ),
+    "containers.lost": replace(
+        deployed(IN_DOCKER, GPU_PLAN, container="vllm-server"),
+        host=replace(HOST, runtimes=(DOCKER_OFF, NO_PODMAN)),
+    ),
+    "toolkit.ok": WITH_GPU,
+    "toolkit.none": HEALTHY,
+    "toolkit.missing": host(gpus=(RTX,), runtimes=(replace(DOCKER, nvidia=False),)),
+    "toolkit.lost": replace(
+        deployed(IN_DOCKER, GPU_PLAN, container="vllm-server"),
+        host=replace(HOST, gpus=(RTX,), runtimes=(replace(DOCKER, nvidia=False),)),
+    ),
+    "port.ok": HEALTHY,
+    "port.free": EMPTY,
+    "port.taken": replace(EMPTY, port=Port("127.0.0.1", 8000, False, "nginx (pid 9)", 8001)),
+    "port.stolen": replace(
+        HEALTHY, running=False, port=Port("127.0.0.1", 8000, False, "nginx (pid 9)", 8001)
+    ),
+    "disk.ok": HEALTHY,
+    "disk.low": host(disk=replace(HOST.disk, free_bytes=2 * GIB)),  # type: ignore[type-var]
+    "disk.full": host(disk=replace(HOST.disk, free_bytes=1000)),  # type: ignore[type-var]
+    "disk.unknown": host(disk=None),
+    "disk.unwritable": replace(HEALTHY, unwritable=(Path("/home/ada/.local/state/stoker"),)),
+    "memory.ok": HEALTHY,
+    "memory.gpu-held": host(gpus=(replace(RTX, processes=(gpu_process(12),)),)),
+    "memory.low": host(memory=replace(HOST.memory, available_bytes=GIB)),
+    "memory.unknown": host(memory=replace(HOST.memory, total_bytes=0)),
+    "models.ok": HEALTHY,
+    "models.here": replace(EMPTY, models_here=2, kept=Kept(Path("/home/ada/models"), GIB)),
+    "models.none": EMPTY,
+    "models.unfinished": replace(
+        HEALTHY, kept=Kept(Path("/home/ada/models"), unfinished=1, unfinished_bytes=GIB)
+    ),
+    "models.lost": replace(HEALTHY, model_file=ModelFile(Path("/home/ada/m.gguf"), None, GIB)),
+    "models.changed": replace(HEALTHY, model_file=ModelFile(Path("/home/ada/m.gguf"), GIB, 5)),
+    "hub.ok": HEALTHY,
+    "hub.token": replace(HEALTHY, token="accepted"),
+    "hub.offline": replace(HEALTHY, offline=True, hub=None),
+    "hub.unreachable": replace(HEALTHY, hub=HubAnswer(False)),
+    "hub.untrusted": replace(HEALTHY, hub=HubAnswer(False, untrusted=True)),
+    "hub.token-malformed": replace(HEALTHY, token="malformed"),
+    "hub.token-refused": replace(HEALTHY, token="refused"),
+    "proxy.none": HEALTHY,
+    "proxy.ok": replace(HEALTHY, proxies=PROXIED, no_proxy="localhost, 127.0.0.1"),
+    "proxy.loopback": replace(HEALTHY, proxies=PROXIED, no_proxy="127.0.0.1"),
+    "proxy.malformed": replace(HEALTHY, proxies={"HTTP_PROXY": "proxy corp"}),
+    "proxy.editor": replace(
+        remote(OTHER),
+        editors=(look(settings(OTHER, others={"http.proxy": "http://proxy.corp:3128"})),),
+    ),
+    "engine.ok": HEALTHY,
+    "engine.elsewhere": remote(),
+    "engine.none": EMPTY,
+    "engine.starting": deployed(status="starting", phases=(PhaseRecord("load weights", 1.0),)),
+    "engine.restarting": deployed(status="restarting"),
+    "engine.restarted": deployed(restarts=2),
+    "engine.failed": deployed(status="failed", problem=Problem("It crashed.", "OOM.", "Less.")),
+    "engine.killed": replace(HEALTHY, running=False),
+    "engine.gone": replace(HEALTHY, engine_alive=False),
+    "engine.container-gone": replace(
+        deployed(IN_DOCKER, container="vllm-server"), container_status="exited"
+    ),
+    "engine.silent": deployed(problem=ELSEWHERE),
+    "gateway.ok": HEALTHY,
+    "gateway.none": EMPTY,
+    "gateway.silent": answering(failure="refused", status=None, models=None),
+    "gateway.loading": answering(ready=False, models=()),
+    "gateway.stranger": answering(stoker_version=None),
+    "gateway.older": answering(stoker_version="0.0.9"),
+    "gateway.open": deployed(bind="0.0.0.0"),
+    "endpoint.ok": HEALTHY,
+    "endpoint.none": EMPTY,
+    "endpoint.refused": remote(failure="refused"),
+    "endpoint.unresolved": remote(failure="unresolved"),
+    "endpoint.timeout": remote(failure="timeout"),
+    "endpoint.broken-off": remote(failure="broken-off"),
+    "endpoint.certificate": remote(failure="certificate", certificate_fault="name"),
+    "endpoint.key": remote(status=401, models=None),
+    "endpoint.key-refused": remote(status=401, models=None, with_key=True),
+    "endpoint.failing": remote(status=502, models=None),
+    "endpoint.not-openai": remote(status=404, models=None),
+    "endpoint.no-models": remote(models=()),
+    "tls.none": HEALTHY,
+    "tls.ok": remote(certificate_days=80),
+    "tls.plain": remote("http://gpu-box:8000"),
+    "tls.expiring": remote(certificate_days=5),
+    "tls.expired": remote(failure="certificate", certificate_fault="expired"),
+    "tls.name": remote(failure="certificate", certificate_fault="name"),
+    "tls.untrusted": remote(failure="certificate", certificate_fault="untrusted"),
+    "clock.ok": HEALTHY,
+    "clock.unknown": replace(HEALTHY, hub=None, offline=True),
+    "clock.off": remote(clock_ahead_s=-400.0),
+    "editor.ok": HEALTHY,
+    "editor.none": EMPTY,
+    "editor.gone": replace(EMPTY, connected=(str(USER),)),
+    "editor.old": in_editor(vscode="1.99.3"),
+    "editor.silent": in_editor(vscode=None),
+    "extension.ok": HEALTHY,
+    "extension.none": EMPTY,
+    "extension.missing": in_editor(extension=None),
+    "extension.older": in_editor(extension="0.0.9"),
+    "extension.unknown": in_editor(listed=False, extension=None),
+    "setting.ok": HEALTHY,
+    "setting.none": EMPTY,
+    "setting.missing": in_editor(settings(utility="mainAgent")),
+    "setting.wrong": in_editor(settings(endpoint=OLD)),
+    "setting.wrong-here": in_editor(in_workspace(OLD)),
+    "setting.elsewhere": in_editor(settings(endpoint=OTHER)),
+    "setting.overridden": in_editor(CONNECTED, in_workspace(OLD)),
+    "setting.hides": in_editor(CONNECTED, in_workspace(OTHER)),
+    "setting.invalid": in_editor(settings(endpoint="ftp://x")),
+    "setting.unreadable": in_editor(SettingsFile(USER, "user", problem="line 2: expected a comma")),
+    "setting.secret": remote("http://ada:hunter2@gpu-box:8000"),
+    "old-settings.ok": HEALTHY,
+    "old-settings.none": EMPTY,
+    "old-settings.found": setting("huggingface.localEndpoint", HERE),
+    "chat.ok": HEALTHY,
+    "chat.none": EMPTY,
+    "chat.off": setting("chat.disableAIFeatures", True),
+    "chat.agent-off": setting("chat.agent.enabled", False),
+    "chat.utility": in_editor(settings(endpoint=HERE)),
+    "chat.context-cut": answering(models=(Listed("qwen2.5-coder-7b", 8192),)),
+    "chat.context-refused": remote(models=(Listed("qwen2.5-coder-7b", 8192),)),
+    "chat.history": replace(
+        setting("github.copilot.chat.summarizeAgentConversationHistory.enabled", False),
+        endpoints={HERE: replace(states.ANSWERS, models=(Listed("m", 8192),))},
+    ),
+}
+
+
+def ids(findings: tuple[Finding, ...]) -> set[str]:
+    return {finding.kind.id for finding in findings}
+
+
+def test_every_finding_has_a_state_here() -> None:
+    assert set(STATES) == set(kinds())
+
+
+@pytest.mark.parametrize("kind", sorted(kinds()))
+def test_the_state_makes_the_finding(kind: str) -> None:
+    findings = diagnose(STATES[kind])
+    assert kind in ids(findings)
+    found = next(finding for finding in findings if finding.kind.id == kind)
+    for text in (found.what, found.why, found.fix):
+        assert "{" not in text
+        assert "None" not in text
+    if found.state in ("warning", "broken"):
+        assert found.why
+        assert found.fix
+
+
+@pytest.mark.parametrize("kind", [k.id for k in kinds().values() if k.state == "broken"])
+def test_what_is_broken_is_not_found_where_all_is_well(kind: str) -> None:
+    assert kind not in ids(diagnose(HEALTHY))
+    assert not is_whole(diagnose(STATES[kind]))
+
+
+@pytest.mark.parametrize(
+    "readings", [HEALTHY, WITH_GPU, remote(certificate_days=80)], ids=["cpu", "gpu", "remote"]
+)
+def test_a_healthy_chain_is_whole_and_raises_no_warning(readings: Readings) -> None:
+    findings = diagnose(readings)
+    assert is_whole(findings)
+    assert [f.what for f in findings if f.state == "warning"] == []
+
+
+@pytest.mark.parametrize("kind", sorted(STATES))
+def test_every_state_says_something_of_every_link_in_order(kind: str) -> None:
+    said = [finding.kind.link for finding in diagnose(STATES[kind])]
+    order = [link.id for link in links()]
+    assert set(said) == set(order)
+    assert said == sorted(said, key=order.index)
+
+
+def test_every_link_has_its_judge() -> None:
+    assert [link.id for link in links()] == list(JUDGES)
+    assert {kind.link for kind in kinds().values()} == set(JUDGES)
+
+
+def test_a_server_without_editor_and_gpu_is_whole() -> None:
+    findings = diagnose(replace(HEALTHY, editors=(), connected=()))
+    assert is_whole(findings)
+    silent = {f.kind.link for f in findings if f.state == "not needed"}
+    assert {"driver", "cuda", "containers", "toolkit", "editor", "extension", "chat"} <= silent
+
+
+def test_the_memory_of_our_own_engine_is_not_held_by_others() -> None:
+    ours = replace(WITH_GPU.host, gpus=(replace(RTX, processes=(gpu_process(20, pid=7),)),))
+    readings = replace(WITH_GPU, host=ours, engine_pids=frozenset({7}))
+    assert "memory.gpu-held" not in ids(diagnose(readings))
+
+
+def test_localhost_and_its_number_are_one_server() -> None:
+    named = "http://localhost:8000"
+    readings = replace(
+        in_editor(settings(endpoint=named)),
+        endpoints={HERE: states.ANSWERS, named: replace(states.ANSWERS, url=named)},
+    )
+    assert "setting.ok" in ids(diagnose(readings))
+
+
+def test_an_editor_that_has_nothing_of_stoker_is_left_alone_beside_one_that_has() -> None:
+    idle = look(name="Cursor", extension=None)
+    readings = replace(HEALTHY, editors=(look(CONNECTED), idle))
+    assert "extension.missing" not in ids(diagnose(readings))
+
+
+def test_what_is_asked_about_comes_before_what_runs_here() -> None:
+    there = Endpoint(OTHER, failure="refused")
+    readings = replace(HEALTHY, asked=OTHER, endpoints={HERE: states.ANSWERS, OTHER: there})
+    assert "endpoint.refused" in ids(diagnose(readings))
+
+
+def test_a_model_with_control_characters_in_its_name_moves_no_terminal() -> None:
+    readings = answering(models=(Listed("evil\x1b[2J\nname", 65536),))
+    said = next(f.what for f in diagnose(readings) if f.kind.id == "endpoint.ok")
+    assert "\x1b" not in said
+    assert "\n" not in said
