@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+# It reads HF_HUB_OFFLINE once, when it is imported: that must not be in a test that sets it.
+from huggingface_hub import constants
+
 #: An editor's command line as far as it is used: it lists and installs extensions.
 _COMMAND = """#!/bin/sh
 list="{list}"
@@ -63,6 +66,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("HOME", str(path))
     monkeypatch.setenv("STOKER_HOME", str(path / "stoker"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(path / "token"))
     monkeypatch.setenv("COLUMNS", "80")
     gone = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "VSCODE_IPC_HOOK_CLI", "HF_TOKEN", "HF_ENDPOINT")
     proxies = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
