@@ -346,7 +346,7 @@ def test_a_tool_that_the_model_calls_runs_and_its_result_goes_back(
 
 @pytest.fixture(scope="module")
 def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """vLLM with one layer of SmolLM2 (all 30 read an agent's prompt for minutes), 48 tokens long."""
+    """vLLM with one layer of SmolLM2 (all 30 read an agent's prompt for minutes)."""
     folder = tmp_path_factory.mktemp("vllm")
     plan = vllm_cpu.plan(
         one_layer_folder(vllm_cpu.installed().model, folder),
