@@ -217,9 +217,9 @@ async def _probe(run: _Run, endpoint: int, shape: Shape) -> _Probe | str:
             if not timing.answered:
                 break
         else:
-            prompt = timing.prompt_tokens or chars / _CHARS_PER_TOKEN
-            write_s = timing.token_s or 0.0
-            return _Probe(full_answers, chars / prompt, timing.first_token_s / prompt, write_s)
+            prompt = timing.prompt_tokens or asked.prompt_chars / _CHARS_PER_TOKEN
+            read_s, write_s = timing.first_token_s / prompt, timing.token_s or 0.0
+            return _Probe(full_answers, asked.prompt_chars / prompt, read_s, write_s)
         failure = failure or timing.failure or ""
         if not failure.startswith("status 4"):
             break  # nothing that other words would help

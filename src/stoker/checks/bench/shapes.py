@@ -51,6 +51,15 @@ class Request:
     path: str
     body: Mapping[str, Any]
 
+    @property
+    def prompt_chars(self) -> int:
+        """Characters that a template makes the prompt of."""
+        if "prompt" in self.body:
+            return len(self.body["prompt"])
+        tools = self.body.get("tools")
+        said = [m["content"] + str(m.get("tool_calls", "")) for m in self.body["messages"]]
+        return sum(map(len, said)) + (len(orjson.dumps(tools)) if tools else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Wording:
