@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from stoker import runtime
+from stoker import checks, runtime
 from stoker.checks import bench
 from stoker.checks.bench import (
     Deviation,
@@ -27,7 +27,6 @@ from stoker.checks.bench import (
 )
 from stoker.cli import bench_page, output, page
 from stoker.cli.options import Json, KeyEnv, address, key_from
-from stoker.engines import Backend
 from stoker.errors import StokerError, UsageError
 from stoker.planning import Plan
 
@@ -166,16 +165,9 @@ def _find(url: str | None, key_env: str | None, model: str | None) -> _Found:
                 "Start it: stoker up. Or give the address of an endpoint.",
             )
         url = running.endpoint
-    found = runtime.look_at(address(url), key_from(key_env))
-    listed = {served.id: served for served in found.models}
-    name = model or found.models[0].id
-    if name not in listed:
-        raise UsageError(
-            f"The endpoint serves no model {name!r}.", f"It lists: {', '.join(listed)}."
-        )
-    backend = Backend(found.backend.url, found.backend.engine, found.backend.key)
-    endpoint = Endpoint(backend, name, listed[name].max_model_len)
-    own = running is not None and running.endpoint == backend.url
+    found = checks.look_at(address(url), key_from(key_env))
+    endpoint = Endpoint(found.backend, *checks.choose_model(found, model))
+    own = running is not None and running.endpoint == found.backend.url
     return _Found(endpoint, running.plan if running and own else None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -59,6 +60,19 @@ def test_a_row_shows_medians_and_marks_what_is_wrong() -> None:
     assert " 4/5 " in marked
     assert marked.endswith("! >")
     assert len(marked) <= 80
+
+
+def test_the_document_is_json_and_has_every_request() -> None:
+    found = report(rung(BAD), rung(GOOD, endpoint=1))
+    written = json.dumps(
+        bench._document(found, PLAN, against_plan(found, PLAN), side_by_side(found))
+    )
+    document = json.loads(written)
+    first = document["rungs"][0]
+    assert len(first["rounds"][0]) == first["summary"]["requests"] == 5
+    assert first["summary"]["failures"] == {BAD[-1].failure: 1}
+    assert document["prediction"][0]["measured_s"] == 0.5
+    assert document["ratios"][0]["ratio"]["expected"] == 1.0
 
 
 def test_failures_make_the_exit_code() -> None:

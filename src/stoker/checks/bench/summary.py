@@ -133,7 +133,7 @@ def summarise(
     return Summary(
         requests=len(timings),
         answered=len(good),
-        failures=Counter(t.failure for t in timings if t.failure is not None),
+        failures=dict(Counter(t.failure for t in timings if t.failure is not None)),
         first_token_s=Distribution.of(t.first_token_s for t in good),
         token_s=Distribution.of(t.token_s for t in good if t.token_s is not None),
         total_s=Distribution.of(t.total_s for t in good),
