@@ -15,7 +15,7 @@ from rich.text import Text
 
 from stoker import host as machine
 from stoker import models, paths, planning
-from stoker.cli import output, page, plan_page
+from stoker.cli import output
 from stoker.cli.options import Json
 from stoker.cli.output import size
 from stoker.errors import UsageError
@@ -76,12 +76,14 @@ def command(
     )
     host, spec = _machine(gpu, gpus)
     if gpu is None and spec is not None:
-        from stoker.engines import llama_cpp  # noqa: PLC0415  (slow to import, rarely needed)
+        from stoker.engines import embedded  # noqa: PLC0415  (only a GPU raises the question)
 
-        wishes = replace(wishes, llama_offload=llama_cpp.offloads())
+        wishes = replace(wishes, llama_offload=embedded.offloads())
     plans = planning.rank(host, _candidates(model), wishes, spec)
     title = _title(host, spec, wishes, imagined=gpu is not None)
     if html is not None:
+        from stoker.cli import page, plan_page  # noqa: PLC0415  (only where a page is wanted)
+
         page.write(html, plan_page.plan_page(title, plans[:_SHOWN]))
     if json:
         output.as_json({"for": title, "plans": [document(plan) for plan in plans[:_SHOWN]]})

@@ -18,7 +18,7 @@ from stoker import host as machine
 from stoker.cli import adopt, code, output, start
 from stoker.cli.options import Json, Yes
 from stoker.cli.progress import Download
-from stoker.engines import Options, llama_cpp
+from stoker.engines import Options, embedded
 from stoker.errors import StokerError, UsageError
 from stoker.models import Model
 from stoker.planning import Plan
@@ -228,7 +228,7 @@ def _look(wishes: _Wishes) -> _Seen:
             context=wishes.context,
             parallel=wishes.parallel,
             named=wishes.model is not None,
-            llama_offload=bool(wishes.gpu) or not host.gpus or llama_cpp.offloads(),
+            llama_offload=bool(wishes.gpu) or not host.gpus or embedded.offloads(),
         ),
         gpu=spec,
         catalogue=models.model_catalogue(),

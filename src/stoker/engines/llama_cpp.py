@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
 
-from stoker.engines import http_json
+from stoker.engines import embedded, http_json
 from stoker.engines.protocol import Backend, Options, ProcessLaunch, ServedModel
 from stoker.errors import StokerError
 from stoker.planning import Plan
@@ -35,32 +33,9 @@ _PHASES = (
 )
 
 
-def installed() -> bool:
-    """Whether the embedded llama.cpp can be started here."""
-    return importlib.util.find_spec("xllamacpp") is not None
-
-
-def offloads() -> bool:
-    """Whether the installed llama.cpp finds a GPU that it was built for; about half a second.
-
-    It is asked in a process of its own, because loading it can fail in native code.
-    """
-    asked = (
-        "import xllamacpp\n"
-        "cpu = xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU\n"
-        "print(any(d['type'] != cpu for d in xllamacpp.get_device_info()))"
-    )
-    try:
-        argv = [sys.executable, "-c", asked]
-        answer = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return answer.stdout.strip() == "True"
-
-
 def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunch:
     """A worker process around ``xllamacpp.Server``. Raises where xllamacpp is not installed."""
-    if not installed():
+    if not embedded.installed():
         raise StokerError(
             "The embedded llama.cpp is not installed.",
             "The package xllamacpp is missing from this Python.",

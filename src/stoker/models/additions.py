@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
-import tomli_w
-
 from stoker import paths
 from stoker.data import tomllib
 from stoker.errors import StokerError, UsageError
@@ -23,6 +21,8 @@ def add_model(model: Model) -> tuple[KnownModel, Path]:
     Returns the entry as it reads back, and the file. Raises ``StokerError`` where the model's
     files do not say enough, or where the file cannot be read or written.
     """
+    import tomli_w  # noqa: PLC0415  (commands that only read start without it)
+
     row = _row(model)
     entry = known_model(row)
     path = paths.config_dir() / "models.toml"

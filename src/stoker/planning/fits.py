@@ -65,9 +65,10 @@ def best_fit(
     wins over any of four, even at the cost of context. vLLM wins over llama.cpp. Raises
     ``UsageError`` where the GPUs cannot divide the model.
     """
-    fits = [fit for variant in model.weights if (fit := fit_of(model, variant, spec, gpus))]
+    fits = [fit for variant in model.weights if (fit := _room(model, variant, spec, gpus))]
     enough = [fit for fit in fits if fit.longest_context_tokens >= context_tokens]
-    return max(enough, key=_preference, default=None)
+    best = max(enough, key=_preference, default=None)
+    return _with_speed(best, model, spec) if best else None
 
 
 def _preference(fit: Fit) -> tuple[bool, bool, int]:
@@ -76,6 +77,12 @@ def _preference(fit: Fit) -> tuple[bool, bool, int]:
 
 def fit_of(model: KnownModel, variant: Variant, spec: GpuSpec, gpus: int = 1) -> Fit | None:
     """How one form of the weights fits; ``None`` where no engine runs it on this GPU."""
+    fit = _room(model, variant, spec, gpus)
+    return _with_speed(fit, model, spec) if fit else None
+
+
+def _room(model: KnownModel, variant: Variant, spec: GpuSpec, gpus: int) -> Fit | None:
+    """The fit without its speed, which is only worth predicting for what is shown."""
     if variant.format == "gguf":
         return _llama_fit(model, variant, spec) if gpus == 1 else None
     if not runs(variant, spec):
@@ -95,7 +102,6 @@ def fit_of(model: KnownModel, variant: Variant, spec: GpuSpec, gpus: int = 1) ->
             memory.kv_cache_bytes,
             model.max_context_tokens,
         ),
-        decode_tokens_per_s=_decode_tokens_per_s(model.architecture, variant, spec, gpus),
     )
 
 
@@ -137,15 +143,13 @@ def _one_request(gpus: int) -> VllmSettings:
     return VllmSettings(max_model_len=2048, max_num_seqs=1, tensor_parallel_size=gpus)
 
 
-def _decode_tokens_per_s(
-    architecture: Architecture, variant: Variant, spec: GpuSpec, gpus: int
-) -> float | None:
-    hardware = Hardware.of(spec)
-    if hardware is None:
-        return None
-    load = load_of(architecture, precision_of(variant.format, architecture), gpus)
+def _with_speed(fit: Fit, model: KnownModel, spec: GpuSpec) -> Fit:
+    hardware, architecture = Hardware.of(spec), model.architecture
+    if hardware is None or fit.engine != "vllm":
+        return fit
+    load = load_of(architecture, precision_of(fit.variant.format, architecture), fit.gpus)
     speed, _ = predict(load, hardware, Traffic(1, prompt_tokens=4096, answer_tokens=256))
-    return 1 / speed.token_s.expected
+    return replace(fit, decode_tokens_per_s=1 / speed.token_s.expected)
 
 
 def _llama_fit(model: KnownModel, variant: Variant, spec: GpuSpec) -> Fit | None:

@@ -11,7 +11,7 @@ the alignment of recurrent pages (vllm/platforms/interface.py).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from stoker.errors import UsageError
 from stoker.models import Architecture, AttentionLayers, Experts, RecurrentLayers
@@ -260,13 +260,18 @@ def state_bytes_per_sequence(architecture: Architecture, settings: VllmSettings)
 
 
 def max_concurrency(
-    architecture: Architecture, settings: VllmSettings, cache_bytes: float
+    architecture: Architecture,
+    settings: VllmSettings,
+    cache_bytes: float,
+    tokens: int | None = None,
 ) -> float:
-    """How many requests of ``max_model_len`` a cache of ``cache_bytes`` holds."""
+    """How many requests of ``tokens`` a cache of ``cache_bytes`` holds; ``max_model_len`` each
+    where no length is given."""
     if cache_bytes <= 0:
         return 0.0
+    length = tokens or settings.max_model_len
     if any(group.kind == "compressed" for group in architecture.attention):
-        return cache_bytes / _compressed_request_bytes(architecture, settings)
+        return cache_bytes / _compressed_request_bytes(architecture, settings, length)
     classes = _classes(architecture, settings)
     if not classes:
         return 0.0
@@ -274,7 +279,7 @@ def max_concurrency(
     group_size = _group_size([c.num_layers for c in classes])
     blocks = cache_bytes // (group_size * page)
     needed = sum(
-        math.ceil(c.num_layers / group_size) * _blocks_per_request(c, page, settings)
+        math.ceil(c.num_layers / group_size) * _blocks_per_request(c, page, settings, length)
         for c in classes
     )
     # One block stays unused: the null block that padded slots point at (BlockPool).
@@ -285,20 +290,14 @@ def longest_context(
     architecture: Architecture, settings: VllmSettings, cache_bytes: float, limit: int
 ) -> int:
     """The longest ``max_model_len`` up to ``limit`` of which one request fits, 0 where none."""
-    low, high = 0, limit
+    low, high = 0, limit if cache_bytes > 0 else 0
     while low < high:
         middle = (low + high + 1) // 2
-        if _with_length(architecture, settings, middle, cache_bytes) >= 1:
+        if max_concurrency(architecture, settings, cache_bytes, middle) >= 1:
             low = middle
         else:
             high = middle - 1
     return low
-
-
-def _with_length(
-    architecture: Architecture, settings: VllmSettings, tokens: int, cache_bytes: float
-) -> float:
-    return max_concurrency(architecture, replace(settings, max_model_len=tokens), cache_bytes)
 
 
 def _token_bytes(group: AttentionLayers, settings: VllmSettings) -> float:
@@ -351,13 +350,12 @@ def _group_size(layers: list[int]) -> int:
     return largest if largest < 1.5 * smallest else smallest
 
 
-def _blocks_per_request(c: _Class, page: float, settings: VllmSettings) -> int:
+def _blocks_per_request(c: _Class, page: float, settings: VllmSettings, length: int) -> int:
     if not c.token_bytes:
         # With prefix caching a recurrent state is kept at a block's edge beside the running one.
         resident = 2 if settings.enable_prefix_caching else 1
         return resident + settings.num_speculative_tokens
     block = max(1, int(page // c.token_bytes))
-    length = settings.max_model_len
     if c.window_tokens is None:
         return math.ceil(length / block)
     in_flight = settings.max_num_batched_tokens
@@ -366,9 +364,10 @@ def _blocks_per_request(c: _Class, page: float, settings: VllmSettings) -> int:
     return math.ceil(min(c.window_tokens - 1 + in_flight, length) / block) + 1
 
 
-def _compressed_request_bytes(architecture: Architecture, settings: VllmSettings) -> float:
+def _compressed_request_bytes(
+    architecture: Architecture, settings: VllmSettings, length: int
+) -> float:
     """DeepSeek V4: each layer's window, and one entry for ``compress_ratio`` tokens."""
-    length = settings.max_model_len
     total = 0.0
     for group in architecture.attention:
         window = min(length, (group.window_tokens or 0) + settings.max_num_batched_tokens)

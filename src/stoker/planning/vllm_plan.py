@@ -98,8 +98,7 @@ class _Task:
 
     def requests(self, settings: VllmSettings, tokens: int, cache_bytes: float) -> float:
         """How many requests of ``tokens`` a cache holds."""
-        longer = replace(settings, max_model_len=tokens)
-        return max_concurrency(self.architecture, longer, cache_bytes)
+        return max_concurrency(self.architecture, settings, cache_bytes, tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,18 +255,17 @@ def _fit_on(task: _Task, gpus: int, stages: int) -> _Fit | None:
     first = replace(_settings(task, gpus), pipeline_parallel_size=stages)
     plain = replace(first, num_speculative_tokens=0)
     narrow = _can_narrow(task.machine)
-    fallback = None
+    cramped = None
     for settings in (first, plain):
         for cache_type in ("auto", "fp8") if narrow else ("auto",):
             attempt = replace(settings, kv_cache_dtype=cache_type)
             memory = task.memory(attempt)
             if not memory.fits:
                 continue
-            fit = _finish(task, attempt, memory)
             if not _cramped(task, attempt, memory):
-                return fit
-            fallback = fit
-    return fallback
+                return _finish(task, attempt, memory)
+            cramped = attempt, memory
+    return _finish(task, *cramped) if cramped else None
 
 
 def _settings(task: _Task, gpus: int) -> VllmSettings:

@@ -6,7 +6,6 @@ which needs llama-cpp-python.
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from stoker.models.types import WheelPart
@@ -14,6 +13,8 @@ from stoker.models.types import WheelPart
 
 def path_of(part: WheelPart) -> Path | None:
     """The file of ``part`` in the installed package, or ``None`` where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415  (8 ms)
+
     try:
         path = Path(str(distribution(part.package).locate_file(part.member)))
         return path if path.stat().st_size == part.size_bytes else None
