@@ -137,10 +137,10 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     const limit = failure.facts.limit ?? offer.context;
     this.catalog.learn(offer, limit);
     const promptTokens = failure.facts.promptTokens ?? (await offer.counter.countPrompt(request));
-    const excess = promptTokens - limit;
     const { max_tokens: _, max_completion_tokens: __, ...unlimited } = request;
     const count = (text: string) => offer.counter.count(text);
-    const within = (room: number) => shrink(unlimited as ChatRequest, excess + room, count);
+    const within = (room: number) =>
+      shrink(unlimited as ChatRequest, promptTokens, limit - room, count);
     // A short answer is better than none.
     const shrunk = (await within(answerRoom(limit))) ?? (await within(Math.floor(limit / 16)));
     this.log.warn(

@@ -22,7 +22,7 @@ def main() -> None:
     params.n_predict = wanted["n_predict"]
     params.sampling.temp = 0.0
     # The small model would sometimes end before its first word: it writes n_predict tokens.
-    params.sampling.ignore_eos = True
+    params.sampling.ignore_eos = wanted["ignore_eos"]
     params.hostnames = ["127.0.0.1"]
     params.port = wanted["port"]
     params.model_alias = {wanted["alias"]}

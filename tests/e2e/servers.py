@@ -52,6 +52,7 @@ class Llama:
         slots: int = 2,
         n_predict: int = 48,
         tools_template: bool = False,
+        ignore_eos: bool = True,
         model: Path | None = None,
     ) -> None:
         self.port = free_port()
@@ -62,6 +63,7 @@ class Llama:
             "n_ctx": n_ctx,
             "slots": slots,
             "n_predict": n_predict,
+            "ignore_eos": ignore_eos,
             "alias": alias,
             "port": self.port,
             "chat_template": TOOLS_TEMPLATE.read_text() if tools_template else "",

@@ -168,13 +168,13 @@ def test_at_32768_an_agent_question_is_answered(window: Window, logs: Path) -> N
 
 def test_tools_that_do_not_fit_are_left_out_of_one_retry(window: Window, logs: Path) -> None:
     with (
-        Llama(logs / "5k.log", n_ctx=5120, slots=1, alias="smol-5k", tools_template=True) as llama,
+        Llama(logs / "6k.log", n_ctx=6144, slots=1, alias="smol-6k", tools_template=True) as llama,
         Proxy(llama.url) as proxy,
     ):
-        window.connect(proxy.url, "smol-5k")
+        window.connect(proxy.url, "smol-6k")
         window.ask("What does a.py do?")
         assert len(window.answered()) > 40
-        window.picture("05-retry-5120")
+        window.picture("05-retry-6144")
         assert not window.has_error()
         first, second = _agent_requests(proxy)
         assert (first.status, second.status) == (400, 200)
@@ -309,8 +309,12 @@ def _list_the_workspace(folder: Path) -> Callable[[Body], Body]:
         }
         tool = {**tools[0], "function": {**tools[0]["function"], "parameters": schema}}
         has_result = any(message["role"] == "tool" for message in body["messages"])
-        choice = "none" if has_result else {"type": "function", "function": {"name": "list_dir"}}
-        return {**body, "tools": [tool], "tool_choice": choice}
+        how = (
+            {"tool_choice": "none", "ignore_eos": True, "max_tokens": 48}
+            if has_result
+            else {"tool_choice": "required", "max_tokens": 300}
+        )
+        return {**body, "tools": [tool], **how}
 
     return changed
 
@@ -322,8 +326,15 @@ def test_a_tool_that_the_model_calls_runs_and_its_result_goes_back(
     stoker = Stoker(tmp_path, free_port())
     native = through == "direct"
     name = f"smol-tools-{through}"
-    llama = Llama(logs / f"{name}.log", n_ctx=8192, slots=1, alias=name, tools_template=native)
-    with llama:
+    with Llama(
+        logs / f"{name}.log",
+        n_ctx=8192,
+        slots=1,
+        n_predict=300,
+        alias=name,
+        tools_template=native,
+        ignore_eos=False,
+    ) as llama:
         if through == "gateway":
             assert stoker.run("adopt", llama.url, "--port", str(stoker.port)).returncode == 0
         try:
@@ -354,14 +365,18 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         chat_template=str(TOOLS_TEMPLATE),
         enable_auto_tool_choice=True,
         tool_call_parser="hermes",
-        override_generation_config='{"max_new_tokens": 48, "temperature": 0}',
     )
     with vllm_cpu.running(folder / "vllm.log", plan) as url:
         yield url
 
 
+def _at_length(body: Body) -> Body:
+    """Ask a model of one layer, which would end at once, for 48 tokens."""
+    return {**body, "ignore_eos": True, "max_tokens": 48}
+
+
 def test_vllm_answers_an_agent_question_at_32768(window: Window, vllm: str) -> None:
-    with Proxy(vllm) as proxy:
+    with Proxy(vllm, _at_length) as proxy:
         window.connect(proxy.url, "smollm2")
         window.ask("What does a.py do?")
         assert len(window.answered()) > 40
@@ -377,7 +392,7 @@ def test_vllm_through_the_gateway_answers_an_agent_question(
     stoker = Stoker(tmp_path, free_port())
     assert stoker.run("adopt", vllm, "--port", str(stoker.port)).returncode == 0
     try:
-        with Proxy(stoker.endpoint) as proxy:
+        with Proxy(stoker.endpoint, _at_length) as proxy:
             window.connect(proxy.url, "smollm2")
             window.ask("What does a.py do?")
             assert len(window.answered()) > 40
