@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stoker import doctor
-from stoker.cli import output
+from stoker.cli import output, start
 from stoker.cli.options import Json, Yes
 from stoker.doctor import Finding, Readings
 from stoker.errors import StokerError, UsageError
@@ -92,8 +92,10 @@ def _mend(
     for finding in doctor.fixable(findings):
         if ask and not typer.confirm(doctor.question(finding), default=True):
             continue
+        if not ask and not quiet:
+            output.say(doctor.question(finding).replace("?", " ..."))
         try:
-            said = doctor.mend(finding, readings)
+            said = doctor.mend(finding, readings, start.Phases(quiet).show)
         except StokerError as error:
             said = str(error)
         done.append({"finding": finding.kind.id, "done": said})

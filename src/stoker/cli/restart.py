@@ -14,8 +14,9 @@ def command(json: Json = False) -> None:
     deployment = runtime.current()
     if deployment is None:
         raise StokerError("There is nothing to restart.", "Nothing was started here.", "stoker up")
-    runtime.stop()
     run = Run.again(deployment)
+    runtime.check_can_start(run)  # while there is still something to start again
+    runtime.stop()
     ready = start.background(deployment.plan, run, quiet=json)
     if json:
         output.as_json({"endpoint": ready.endpoint, "model": ready.plan.model.id})

@@ -3,7 +3,7 @@
 from stoker.doctor.diagnosis import diagnose, is_whole
 from stoker.doctor.finding import Finding, Kind, Link, State, kinds, links
 from stoker.doctor.fixes import fixable, mend, question
-from stoker.doctor.gather import gather
+from stoker.doctor.probes import gather
 from stoker.doctor.readings import Readings
 from stoker.doctor.report import report
 

@@ -9,7 +9,7 @@ from stoker.doctor.finding import Finding
 from stoker.doctor.readings import Readings
 from stoker.editor import Look
 from stoker.errors import StokerError
-from stoker.runtime import Run
+from stoker.runtime import Deployment, Run
 
 
 def fixable(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -34,8 +34,15 @@ def question(finding: Finding) -> str:
     return _QUESTIONS[finding.kind.safe_fix or ""].format(editor=finding.editor)
 
 
-def mend(finding: Finding, readings: Readings) -> str:
-    """Do it, and say what was done. Raises ``StokerError`` where it fails."""
+def mend(
+    finding: Finding, readings: Readings, on_change: Callable[[Deployment], None] = lambda _: None
+) -> str:
+    """Do it, and say what was done. Raises ``StokerError`` where it fails.
+
+    ``on_change`` is told every state of a deployment that is started again.
+    """
+    if finding.kind.safe_fix == "restart":
+        return _restart(readings, on_change)
     return _ACTIONS[finding.kind.safe_fix or ""](finding, readings)
 
 
@@ -52,13 +59,16 @@ _QUESTIONS = {
 }
 
 
-def _restart(_: Finding, readings: Readings) -> str:
+def _restart(readings: Readings, on_change: Callable[[Deployment], None]) -> str:
     deployment = readings.deployment
     if deployment is None:
         raise StokerError("There is nothing to start again.", "", "Start one: stoker up")
+    run = Run.again(deployment)
+    runtime.check_can_start(run)  # while there is still something to start again
     runtime.stop()
-    latest = runtime.start(deployment.plan, Run.again(deployment))
+    latest = runtime.start(deployment.plan, run)
     for now in runtime.follow(latest):
+        on_change(now)
         latest = now
     if latest.status == "failed" and latest.problem is not None:
         raise latest.problem.error()
@@ -103,7 +113,6 @@ def _address(readings: Readings) -> str:
 
 
 _ACTIONS: Mapping[str, Callable[[Finding, Readings], str]] = {
-    "restart": _restart,
     "install": _install,
     "connect": _connect,
     "utility": _utility,

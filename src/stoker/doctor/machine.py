@@ -128,7 +128,9 @@ def memory(r: Readings) -> Iterator[Finding]:
         yield found("memory.unknown")
     elif main.available_bytes < limit("low_memory_share") * main.total_bytes:
         free, total = gib(main.available_bytes), gib(main.total_bytes)
-        yield found("memory.low", free_gib=free, total_gib=total)
+        others = [h for h in r.memory_holders if h.pid not in r.engine_pids][:_SHOWN_HOLDERS]
+        holders = ", ".join(f"{h.name} (pid {h.pid}, {gib(h.memory_bytes)} GiB)" for h in others)
+        yield found("memory.low", free_gib=free, total_gib=total, holders=holders or "unknown")
     elif not r.host.gpus:
         free, total = gib(main.available_bytes), gib(main.total_bytes)
         yield found("memory.ok", free_gib=free, total_gib=total, where=Public(""))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from stoker.editor import Look, Shipped
-from stoker.host import Host, HubAnswer
+from stoker.host import Host, HubAnswer, MemoryHolder
 from stoker.models import Kept
 from stoker.runtime import Deployment
 
@@ -89,6 +89,8 @@ class Readings:
     running: bool = False
     engine_alive: bool | None = None
     engine_pids: frozenset[int] = frozenset()
+    #: The programs that hold most of main memory, Stoker's own engine among them.
+    memory_holders: tuple[MemoryHolder, ...] = ()
     container_status: str | None = None
     model_file: ModelFile | None = None
     #: Folders that Stoker must write and can't.

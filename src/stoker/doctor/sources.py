@@ -54,7 +54,9 @@ def hub(r: Readings) -> Iterator[Finding]:
         yield found("hub.untrusted" if r.hub and r.hub.untrusted else "hub.unreachable")
     elif r.token == "accepted":  # noqa: S105
         yield found("hub.token")
-    elif r.token in ("none", "set"):
+    elif r.token == "set":  # noqa: S105
+        yield found("hub.token-unsure")
+    elif r.token == "none":  # noqa: S105
         yield found("hub.ok")
 
 

@@ -11,8 +11,18 @@ from stoker.host.gpu_catalogue import (
     nearest_gpus,
 )
 from stoker.host.hub import HubAnswer, ask_hub, clock_ahead_s, token_accepted
+from stoker.host.memory import memory_holders
 from stoker.host.together import Together
-from stoker.host.types import ContainerRuntime, Cpu, Disk, Gpu, GpuProcess, Host, Memory
+from stoker.host.types import (
+    ContainerRuntime,
+    Cpu,
+    Disk,
+    Gpu,
+    GpuProcess,
+    Host,
+    Memory,
+    MemoryHolder,
+)
 
 __all__ = [
     "ContainerRuntime",
@@ -24,6 +34,7 @@ __all__ = [
     "Host",
     "HubAnswer",
     "Memory",
+    "MemoryHolder",
     "PriceRange",
     "Together",
     "ask_hub",
@@ -33,6 +44,7 @@ __all__ = [
     "find_gpu",
     "gpu_catalogue",
     "lookup_gpu",
+    "memory_holders",
     "nearest_gpus",
     "token_accepted",
     "with_gpu",

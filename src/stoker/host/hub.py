@@ -67,25 +67,26 @@ def token_accepted(
 
 
 def _answer(url: str, within_s: float, token: str | None = None) -> tuple[HubAnswer, int | None]:
-    """One HEAD request: what it says of the way to the hub, and its status."""
+    """One request: what it says of the way to the hub, and the status of ``url`` itself."""
     import http.client  # noqa: PLC0415  (70 ms, and `ask_hub=False` does not need it)
     import urllib.error  # noqa: PLC0415
     import urllib.request  # noqa: PLC0415
 
     try:
-        request = urllib.request.Request(url, method="HEAD")  # noqa: S310
+        method = "HEAD" if token is None else "GET"
+        request = urllib.request.Request(url, method=method)  # noqa: S310
         if token is not None:
-            # Not for whatever place the answer may send us on to.
+            # Not for whatever place the answer may send us on to, so that does not judge it.
             request.add_unredirected_header("Authorization", f"Bearer {token}")
         # A fresh opener: the shared one keeps the proxies of its first use.
         with urllib.request.build_opener().open(request, timeout=within_s) as response:
-            return HubAnswer(
-                True, clock_ahead_s=clock_ahead_s(response.headers["Date"])
-            ), response.status
+            answer = HubAnswer(True, clock_ahead_s=clock_ahead_s(response.headers["Date"]))
+            return answer, response.status if response.url == url else None
     except urllib.error.HTTPError as error:
         error.close()
         reachable = error.code < 500 and error.code not in _BLOCKED
-        return HubAnswer(reachable, clock_ahead_s=clock_ahead_s(error.headers["Date"])), error.code
+        answer = HubAnswer(reachable, clock_ahead_s=clock_ahead_s(error.headers["Date"]))
+        return answer, error.code if error.url == url else None
     except (OSError, ValueError, http.client.HTTPException) as error:
         return HubAnswer(False, untrusted="CERTIFICATE_VERIFY_FAILED" in str(error)), None
 

@@ -18,6 +18,15 @@ class GpuProcess:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryHolder:
+    """A program and the main memory that it holds."""
+
+    pid: int
+    name: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gpu:
     """One accelerator, or one MIG slice of it.
 

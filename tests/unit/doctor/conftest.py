@@ -107,8 +107,9 @@ def serve() -> Iterator[Serve]:
                 server.authorizations.append(self.headers["Authorization"])
                 status, body = server.answers.get(self.path, (404, {}))
                 text = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(text)), **server.headers}.items():
+                self.send_response_only(status)
+                date = {"Date": self.date_time_string(), "Content-Length": str(len(text))}
+                for name, value in {**date, **server.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scripts import check_docs
 from tests.unit.doctor import states
 from tests.unit.doctor.states import (
     CONNECTED,
@@ -36,7 +38,7 @@ from stoker.doctor.diagnosis import JUDGES
 from stoker.doctor.readings import Endpoint, Listed, ModelFile, Port
 from stoker.editor import SettingsFile
 from stoker.engines import Options
-from stoker.host import Gpu, HubAnswer
+from stoker.host import Gpu, HubAnswer, MemoryHolder
 from stoker.models import Kept
 from stoker.runtime import Problem
 from stoker.runtime.state import PhaseRecord
@@ -101,7 +103,10 @@ STATES: dict[str, Readings] = {
     "disk.unwritable": replace(HEALTHY, unwritable=(Path("/home/ada/.local/state/stoker"),)),
     "memory.ok": HEALTHY,
     "memory.gpu-held": host(gpus=(replace(RTX, processes=(gpu_process(12),)),)),
-    "memory.low": host(memory=replace(HOST.memory, available_bytes=GIB)),
+    "memory.low": replace(
+        host(memory=replace(HOST.memory, available_bytes=GIB)),
+        memory_holders=(MemoryHolder(7, "firefox", 9 * GIB),),
+    ),
     "memory.unknown": host(memory=replace(HOST.memory, total_bytes=0)),
     "models.ok": HEALTHY,
     "models.here": replace(EMPTY, models_here=2, kept=Kept(Path("/home/ada/models"), GIB)),
@@ -113,6 +118,7 @@ STATES: dict[str, Readings] = {
     "models.changed": replace(HEALTHY, model_file=ModelFile(Path("/home/ada/m.gguf"), GIB, 5)),
     "hub.ok": HEALTHY,
     "hub.token": replace(HEALTHY, token="accepted"),
+    "hub.token-unsure": replace(HEALTHY, token="set"),
     "hub.offline": replace(HEALTHY, offline=True, hub=None),
     "hub.unreachable": replace(HEALTHY, hub=HubAnswer(False)),
     "hub.untrusted": replace(HEALTHY, hub=HubAnswer(False, untrusted=True)),
@@ -225,6 +231,13 @@ def test_the_state_makes_the_finding(kind: str) -> None:
     if found.state in ("warning", "broken"):
         assert found.why
         assert found.fix
+
+
+@pytest.mark.parametrize("kind", sorted(kinds()))
+def test_what_it_tells_people_to_run_exists(kind: str) -> None:
+    texts = (kinds()[kind].what, kinds()[kind].why, kinds()[kind].fix)
+    sentences = [part for text in texts for part in re.split(r"[.;,)] ?|$", text)]
+    assert [wrong for part in sentences for wrong in check_docs.wrong_in_code(part)] == []
 
 
 @pytest.mark.parametrize("kind", [k.id for k in kinds().values() if k.state == "broken"])

@@ -86,6 +86,7 @@ def test_put_and_drop_agree_with_a_json_library(
     put = jsonc.put(text, key, value)
     assert json.loads(put) == {**settings, key: value}
     assert jsonc.get(put, key) == value
+    assert jsonc.values(put) == {**settings, key: value}
     dropped = jsonc.drop(put, key)
     assert json.loads(dropped) == {k: v for k, v in settings.items() if k != key}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stoker.host.cpu import linux_cpu
 from stoker.host.disk import disk
-from stoker.host.memory import linux_memory
+from stoker.host.memory import linux_memory, memory_holders
 from stoker.host.types import Memory
 from stoker.host.wsl import is_wsl2
 
@@ -167,3 +167,11 @@ def test_the_disk_is_measured_where_the_folder_will_be(tmp_path: Path) -> None:
     assert found is not None
     assert found.path == str(tmp_path / "not/yet/there")
     assert 0 < found.free_bytes <= found.total_bytes
+
+
+def test_the_programs_that_hold_most_memory_are_named_largest_first() -> None:
+    holders = memory_holders(3)
+    assert 1 <= len(holders) <= 3
+    sizes = [holder.memory_bytes for holder in holders]
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(holder.name and holder.pid >= 0 for holder in holders)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
-from stoker.host.hub import hub_reachable
+from stoker.host.hub import ask_hub, hub_reachable, token_accepted
 
 Serve = Callable[[int], tuple[str, list[str]]]
 
@@ -74,3 +77,75 @@ def test_a_proxy_is_used(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "hub.example", "file:///etc/hosts"])
 def test_what_cannot_be_asked_is_not_reachable(endpoint: str, serve: Serve) -> None:
     assert hub_reachable({"HF_ENDPOINT": endpoint}, within_s=0.5) is False
+
+
+def test_the_answer_tells_the_clock(serve: Serve) -> None:
+    endpoint, _ = serve(404)
+    answer = ask_hub({"HF_ENDPOINT": endpoint})
+    assert answer is not None
+    assert abs(answer.clock_ahead_s or 0) <= 2
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, trustme.CA, list[str | None]]]:
+    """A mirror with TLS that knows one token, its authority, and the tokens that it saw."""
+    seen: list[str | None] = []
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            token = self.headers["Authorization"]
+            seen.append(token)
+            if self.path == "/moved/api/whoami-v2":
+                self.send_response(302)
+                self.send_header("Location", "/api/whoami-v2")
+            else:
+                self.send_response(200 if token == "Bearer hf_good" else 401)
+            self.end_headers()
+
+        def log_message(self, *_arguments: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+
+    authority = trustme.CA()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"https://localhost:{server.server_port}", authority, seen
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_certificate_of_a_stranger_is_told_from_no_network(
+    mirror: tuple[str, trustme.CA, list[str | None]],
+) -> None:
+    answer = ask_hub({"HF_ENDPOINT": mirror[0]})
+    assert answer is not None
+    assert (answer.reachable, answer.untrusted) == (False, True)
+    nobody = ask_hub({"HF_ENDPOINT": "https://127.0.0.1:1"})
+    assert nobody is not None
+    assert (nobody.reachable, nobody.untrusted) == (False, False)
+
+
+def test_a_token_is_asked_about_over_tls_alone_and_not_carried_on(
+    mirror: tuple[str, trustme.CA, list[str | None]],
+    serve: Serve,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoint, authority, tokens_seen = mirror
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    assert token_accepted("hf_good", {"HF_ENDPOINT": endpoint}) is True
+    assert token_accepted("hf_bad", {"HF_ENDPOINT": endpoint}) is False
+    # The place that the answer sends on to does not get the token, so it can't judge it.
+    assert token_accepted("hf_good", {"HF_ENDPOINT": f"{endpoint}/moved"}) is None
+    assert tokens_seen == ["Bearer hf_good", "Bearer hf_bad", "Bearer hf_good", None]
+    plain, asked = serve(200)
+    assert token_accepted("hf_good", {"HF_ENDPOINT": plain}) is None
+    assert asked == []

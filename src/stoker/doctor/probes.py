@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from stoker import __version__, editor, host, models, paths, runtime
 from stoker.doctor.endpoint import ask, base_of
 from stoker.doctor.readings import Endpoint, ModelFile, Port, Readings, TokenState
-from stoker.editor import Editor, Look, Versions
+from stoker.editor import Connection, Editor, Look, Versions
 from stoker.host import Cpu, Host, HubAnswer, Memory, Together
 from stoker.models import Kept
 from stoker.runtime import Deployment
+
+T = TypeVar("T")
 
 #: All probes together. `stoker doctor` promises three seconds, start of Python included.
 PROBES_S = 2.3
 #: An editor's command line starts a Node program: 0.4 to 0.9 s measured on two cores.
 _EDITOR_S = 2.2
+_HOLDERS = 5
 _DEFAULT_BIND = "127.0.0.1"
 _DEFAULT_PORT = 8000
 _UNKNOWN_HOST = Host("unknown", "unknown", Cpu("unknown", 1, 1), Memory(0, 0))
@@ -37,13 +40,15 @@ def gather(
     ``folder`` is the one whose workspace settings count. ``endpoint`` is one more address to ask,
     and ``key`` what it asks for.
     """
-    deployment = runtime.current()
+    deployment = _or_else(None, runtime.current)
+    connected: tuple[Connection, ...] = _or_else((), editor.connections)
     editors = [(each, editor.read_settings(each, folder)) for each in editor.find_editors()]
     looks = [Look(each, Versions(), settings) for each, settings in editors]
     bases = _addresses(deployment, looks, endpoint)
     answers = Together(
         {
             "the machine": lambda: host.detect(paths.cache_dir(), ask_hub=False),
+            "memory": partial(host.memory_holders, _HOLDERS),
             "the model hub": host.ask_hub,
             "the hub's token": _token_state,
             "models": lambda: len(models.available()),
@@ -63,6 +68,7 @@ def gather(
         running=deployment is not None and deployment.running,
         engine_alive=_engine_alive(deployment),
         engine_pids=runtime.engine_pids(deployment) if deployment else frozenset(),
+        memory_holders=answers.get("memory", ()),
         container_status=answers.get("the container"),
         model_file=_model_file(deployment),
         unwritable=_unwritable(),
@@ -70,14 +76,22 @@ def gather(
         models_here=answers.get("models", 0),
         hub=_hub(answers),
         offline=answers.get("the model hub", ...) is None,
-        token=answers.get("the hub's token", "none"),
+        token=answers.get("the hub's token", "set"),
         proxies=_proxies(os.environ),
         no_proxy=os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "",
         editors=tuple(_with_versions(look, answers) for look in looks),
-        connected=tuple(connection.settings for connection in editor.connections()),
+        connected=tuple(connection.settings for connection in connected),
         endpoints=_endpoints(bases, answers),
         asked=endpoint,
     )
+
+
+def _or_else(otherwise: T, read: Callable[[], T]) -> T:
+    """What a room has written down; ``otherwise`` where its file can't be read."""
+    try:
+        return read()
+    except (OSError, ValueError, TypeError):
+        return otherwise
 
 
 def _addresses(
