@@ -15,6 +15,7 @@ svg{width:100%;height:auto}svg text{font-size:11px;fill:currentColor}
 .axis{stroke:#8888}.grid{stroke:#8883}.line{fill:none;stroke-width:2}
 .cold{stroke:var(--w)}.cached{stroke:var(--k)}.b{stroke-dasharray:5 3}
 circle.cold{fill:var(--w)}circle.cached{fill:var(--k)}
+td,th{font-size:.85em;white-space:nowrap}
 .key span{margin-right:1.2rem}.key svg{width:2rem;height:.8rem;vertical-align:middle}
 """
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 300, 190, 40, 22, 10
@@ -34,10 +35,17 @@ _Measure = Callable[[Rung], _Point | None]
 
 def render(report: Report, deviations: Sequence[Deviation], sides: Sequence[Side]) -> str:
     """The whole page."""
-    title = " against ".join(f"{e.model} at {e.backend.url}" for e in report.endpoints)
+    title = " against ".join(dict.fromkeys(e.model for e in report.endpoints))
     shapes = dict.fromkeys(rung.shape for rung in report.rungs)
-    body = _key(report) + "".join(
-        _shape(shape, [rung for rung in report.rungs if rung.shape == shape]) for shape in shapes
+    named = zip(_NAMES, report.endpoints, strict=False)
+    who = [f"{name}: {e.model} at {e.backend.url} ({e.backend.engine})" for name, e in named]
+    body = (
+        _words("", who)
+        + _key(report)
+        + "".join(
+            _shape(shape, [rung for rung in report.rungs if rung.shape == shape])
+            for shape in shapes
+        )
     )
     body += _words("What the plan had predicted", [deviation_words(d) for d in deviations])
     body += _words("B compared with A", [side_words(side) for side in sides])
@@ -49,12 +57,11 @@ def deviation_words(deviation: Deviation) -> str:
     """One predicted time beside what was measured."""
     where = _load(deviation.shape, deviation.cached, deviation.concurrency)
     predicted = deviation.predicted
-    within = "in" if deviation.within else "outside"
-    longer = "longer" if deviation.off >= 0 else "shorter"
+    outside = "" if deviation.within else ", outside that range"
     return (
-        f"{where}: {deviation.what} {_time(deviation.measured_s)}, predicted "
-        f"{_time(predicted.expected)}: {abs(deviation.off):.0%} {longer}, {within} the range of "
-        f"{_time(predicted.low)} to {_time(predicted.high)}"
+        f"{where}, {deviation.what}: {_time(deviation.measured_s)}; predicted "
+        f"{_time(predicted.expected)} ({_time(predicted.low)} to {_time(predicted.high)}): "
+        f"{deviation.off:+.0%}{outside}"
     )
 
 
@@ -91,7 +98,8 @@ def _failures(report: Report) -> list[str]:
 def _words(title: str, lines: Sequence[str]) -> str:
     if not lines:
         return ""
-    return f"<h2>{title}</h2><ul>{''.join(f'<li>{escape(line)}' for line in lines)}</ul>"
+    head = f"<h2>{title}</h2>" if title else ""
+    return f"{head}<ul>{''.join(f'<li>{escape(line)}' for line in lines)}</ul>"
 
 
 # --- plots ---------------------------------------------------------------------------------------
@@ -104,7 +112,10 @@ def _key(report: Report) -> str:
             label = _state(cached) + (f", {name}" if len(report.endpoints) > 1 else "")
             line = f'<line class="{_css(number, cached)}" x1=0 x2=32 y1=6 y2=6 />'
             entries.append(f'<span><svg viewBox="0 0 32 12">{line}</svg> {label}</span>')
-    bars = "Points are medians; bars go up to what 95 % of requests stay below."
+    bars = (
+        "Along the bottom: requests at once. Points are medians; bars go up to what 95 % of "
+        "requests stay below. &gt; falls behind: answers came slower than requests."
+    )
     return f"<p class=key>{''.join(entries)}</p><p>{bars}</p>"
 
 
@@ -191,7 +202,7 @@ def _table(rungs: Sequence[Rung]) -> str:
     rows = "".join(_row(rung) for rung in rungs)
     heads = (
         *("At once", "Answered", "Prompt", "Cached", "First token p50", "p95", "Token p50", "p95"),
-        *("Longest gap p95", "Tokens/s", "In flight"),
+        *("Gap p95", "Tokens/s", "In flight"),
     )
     return (
         "<table><tr><th>Prefix"
@@ -202,7 +213,7 @@ def _table(rungs: Sequence[Rung]) -> str:
 
 def _row(rung: Rung) -> str:
     s = rung.summary
-    behind = " (falls behind)" if s.keeps_up is False else ""
+    behind = " &gt;" if s.keeps_up is False else ""
     cells = (
         f"{rung.concurrency:.3g}",
         f"{s.answered} of {s.requests}",
@@ -214,8 +225,9 @@ def _row(rung: Rung) -> str:
         f"{s.output_tokens_per_s:.1f}",
         f"{s.in_flight:.1f}{behind}",
     )
-    name = f"{_state(rung.cached)}, {_NAMES[rung.endpoint]}"
-    return f"<tr><td>{name}" + "".join(f"<td class=n>{cell}" for cell in cells)
+    return f"<tr><td>{_NAMES[rung.endpoint]} {_state(rung.cached)}" + "".join(
+        f"<td class=n>{cell}" for cell in cells
+    )
 
 
 def _both(times: Distribution | None) -> tuple[str, str]:
