@@ -1,7 +1,8 @@
 """How far ``stoker bench`` agrees with itself: five runs on one server, and their medians.
 
-``python benchmarks/bench_repeat.py [URL]``: against URL, or against the small model on real
-llama.cpp, which it starts. Goal: each median lies within 10 % of the median of the five.
+``python benchmarks/bench_repeat.py``: against ``--url``, or against the small model on real
+llama.cpp, which it starts. Other options go to ``stoker bench``. Goal: each median lies
+within 10 % of the median of the five.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ def medians(document: dict[str, Any]) -> dict[Load, float]:
     found: dict[Load, float] = {}
     for rung in document["rungs"]:
         summary = rung["summary"]
+        if summary["answered"] < summary["requests"]:
+            raise SystemExit(f"not every request was answered: {summary['failures']}")
         state = "cached" if rung["cached"] else "cold"
         load = (rung["shape"], state, rung["concurrency"])
         found[(*load, "first token, ms")] = 1000 * summary["first_token_s"]["p50"]
@@ -71,7 +74,7 @@ def medians(document: dict[str, Any]) -> dict[Load, float]:
 def main() -> None:
     """Print every median of every run, and how far they lie apart."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("url", nargs="?")
+    parser.add_argument("--url", help="what to measure; default: it starts something")
     parser.add_argument("--runs", type=int, default=RUNS)
     known, options = parser.parse_known_args()
     runs = []

@@ -42,6 +42,10 @@ _READ_SHARE = 0.01
 _CACHED_READS = 0.25
 #: Requests on each rung: as many of these as there is time for.
 _MOST_REQUESTS, _LEAST_REQUESTS = 64, 4
+#: Prompt tokens that all rungs of an endpoint may take together, since somebody may pay for them.
+_MOST_PROMPT_TOKENS = 1_000_000
+#: A load generator that is later than this is told of: its machine has too much else to do.
+_LATE_S = 0.05
 #: Of the context, this share is for the prompt; an agent's grows, and the answer needs room.
 _CONTEXT_SHARE = 0.6
 #: Slots that a server may keep a prefix in, each of which has to be warmed.
@@ -182,6 +186,12 @@ async def bench(
         for shape in run.probes:
             for cached in settings.cached:
                 await _climb(run, shape, cached)
+        late_s = max((rung.summary.sent_late_s for rung in run.rungs), default=0.0)
+        if late_s > _LATE_S:
+            run.notes.append(
+                f"Requests were sent up to {1000 * late_s:.0f} ms late, as this machine had too "
+                "much else to do. The times hold that wait."
+            )
         return Report(
             tuple(endpoints), settings, tuple(run.rungs), tuple(run.notes), halt.by_person
         )
@@ -240,7 +250,7 @@ def _fit_the_time(run: _Run) -> None:
             )
     run.requests = settings.requests or _MOST_REQUESTS
     while settings.requests is None and run.requests > _LEAST_REQUESTS:
-        if _needed_s(run) <= settings.seconds:
+        if _needed_s(run) <= settings.seconds and _needed_tokens(run) <= _MOST_PROMPT_TOKENS:
             break
         run.requests //= 2
 
@@ -258,7 +268,6 @@ def _fitting_prompt(run: _Run, shape: Shape, probes: Sequence[_Probe]) -> int:
 
 def _needed_s(run: _Run) -> float:
     """Seconds that all rungs need of an endpoint that answers one request after the other."""
-    rungs = 2 if run.settings.rate_per_s else len(run.settings.concurrency)
     each = 0.0
     for shape, probes in run.probes.items():
         for probe in probes:
@@ -267,7 +276,18 @@ def _needed_s(run: _Run) -> float:
             each += sum(
                 read * (_CACHED_READS if cached else 1) + write for cached in run.settings.cached
             )
-    return each * rungs * run.requests / len(run.endpoints)
+    return each * _rungs(run) * run.requests / len(run.endpoints)
+
+
+def _needed_tokens(run: _Run) -> int:
+    """Prompt tokens of all rungs, for each endpoint."""
+    each = sum(run.prompt_tokens.values()) * len(run.settings.cached)
+    return each * _rungs(run) * run.requests
+
+
+def _rungs(run: _Run) -> int:
+    above = [load for load in run.settings.concurrency if load > 1]
+    return 2 if run.settings.rate_per_s else 1 + len(above)
 
 
 # --- climbing ------------------------------------------------------------------------------------

@@ -242,3 +242,22 @@ async def test_prompts_shrink_to_a_small_context_and_it_is_said() -> None:
         report = await bench([endpoint], settings, on_rung=lambda _: None, on_start=lambda _: None)
     assert 300 < longest < 0.6 * 1024
     assert "chat was measured with prompts of about 435 tokens" in report.notes[0]
+
+
+async def test_what_is_read_in_all_stays_below_a_million_tokens() -> None:
+    """Agent turns of a quick server with a long context: 6 rungs would be 64 requests each."""
+    sent = 0
+
+    async def scenario(call: Call) -> None:
+        nonlocal sent
+        prompt = len(str(call.body["messages"]) + str(call.body.get("tools", ""))) // 4
+        sent += prompt
+        await call.stream(event("x"), event("x"), finish(), usage(prompt, 2), DONE)
+
+    settings = Settings(shapes=("agent",), concurrency=(1, 2, 4), seconds=2000)
+    async with running(scenario) as [backend]:
+        endpoint = Endpoint(Backend(backend.url, "openai"), MODEL, 131_072)
+        report = await bench([endpoint], settings, on_rung=lambda _: None, on_start=lambda _: None)
+    assert report.notes == () or "late" in report.notes[0]
+    assert {rung.summary.answered for rung in report.rungs} == {8}
+    assert 300_000 < sent < 1_500_000
