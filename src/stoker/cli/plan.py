@@ -27,6 +27,7 @@ _SHOWN = 5
 _BAR_CELLS = 40
 #: What an imagined machine has beside its GPUs.
 _DESKTOP, _SERVER = (8, 32), (32, 256)
+_OLLAMA = "ollama"
 
 
 class Purpose(str, Enum):
@@ -57,7 +58,7 @@ def command(
     users: Annotated[int, typer.Option(help="How many people use it.")] = 1,
     context: Annotated[int | None, typer.Option(help="Context of one request in tokens.")] = None,
     purpose: Annotated[Purpose, typer.Option(help="What it is for.")] = Purpose.AGENT,
-    engine: Annotated[str | None, typer.Option(help="vllm or llama.cpp. Default: best.")] = None,
+    engine: Annotated[str | None, typer.Option(help="vllm, llama.cpp or ollama.")] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show every argument with its reason.")
     ] = False,
@@ -75,7 +76,7 @@ def command(
         named=model is not None,
     )
     host, spec = _machine(gpu, gpus)
-    if gpu is None and spec is not None:
+    if gpu is None and spec is not None and engine != _OLLAMA:
         from stoker.engines import embedded  # noqa: PLC0415  (only a GPU raises the question)
 
         wishes = replace(wishes, llama_offload=embedded.offloads())
@@ -88,8 +89,13 @@ def command(
     if json:
         output.as_json({"for": title, "plans": [document(plan) for plan in plans[:_SHOWN]]})
         return
-    Console().print(render(title, plans[:_SHOWN], explain=explain))
-    if gpu is None:
+    # Stoker starts no Ollama: what to set there is the plan.
+    Console().print(render(title, plans[:_SHOWN], explain=explain or engine == _OLLAMA))
+    if engine == _OLLAMA:
+        output.say("\nStoker does not start Ollama. Set these for its server, start it again, and:")
+        for line in planning.ollama_commands(plans[0]):
+            output.say(f"  {line}")
+    elif gpu is None:
         output.say(f"Start it: {start_command(plans[0])}")
     if html is not None:
         output.say(f"\nWritten: {html}")
@@ -134,7 +140,7 @@ def _candidates(name: str | None) -> list[Candidate]:
     catalogue = models.model_catalogue()
     if name is None:
         return planning.candidates_of(catalogue)
-    if Path(name).exists():
+    if name and Path(name).exists():
         return [Candidate(models.load(Path(name)))]
     known, variant = models.find_known_model(name)
     forms = planning.candidates_of([known])

@@ -2,6 +2,7 @@
 
 from stoker.planning.choose import candidates_of, choose, rank
 from stoker.planning.fits import Fit, best_fit, fit_of
+from stoker.planning.ollama_plan import commands as ollama_commands
 from stoker.planning.types import Argument, Interval, MemoryPrediction, Plan, Speed
 from stoker.planning.wishes import Candidate, Wishes
 
@@ -18,5 +19,6 @@ __all__ = [
     "candidates_of",
     "choose",
     "fit_of",
+    "ollama_commands",
     "rank",
 ]

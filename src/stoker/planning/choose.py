@@ -9,11 +9,11 @@ from dataclasses import replace
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
 from stoker.models import KnownModel, Model
-from stoker.planning import llama_plan, vllm_cpu_plan, vllm_plan
+from stoker.planning import llama_plan, ollama_plan, vllm_cpu_plan, vllm_plan
 from stoker.planning.types import Plan
 from stoker.planning.wishes import Candidate, Wishes, check
 
-_ENGINES = (vllm_plan.ENGINE, llama_plan.ENGINE)
+_ENGINES = (vllm_plan.ENGINE, llama_plan.ENGINE, ollama_plan.ENGINE)
 #: So many can share llama.cpp's slots.
 _LLAMA_USERS = 4
 #: Operating systems on which vLLM runs on GPUs.
@@ -153,12 +153,14 @@ def _planned(
     plans: list[Plan] = []
     problems: list[StokerError] = []
     for candidate in candidates:
-        engine = llama_plan.ENGINE if _is_gguf(candidate) else vllm_plan.ENGINE
+        engine = _engine_for(candidate, wishes)
         if wishes.engine not in (None, engine):
             continue
         try:
             if engine == llama_plan.ENGINE:
                 plans.append(llama_plan.plan_llama(host, candidate, wishes, gpu))
+            elif engine == ollama_plan.ENGINE:
+                plans.append(ollama_plan.plan_ollama(host, candidate, wishes, gpu))
             elif gpu is not None and _vllm_runs(host, gpu):
                 plans.append(vllm_plan.plan_vllm(host, gpu, candidate, wishes))
             elif wishes.engine == vllm_plan.ENGINE and not host.gpus:
@@ -166,6 +168,13 @@ def _planned(
         except StokerError as problem:
             problems.append(problem)
     return plans, problems
+
+
+def _engine_for(candidate: Candidate, wishes: Wishes) -> str:
+    """What would serve it. Ollama only where it is asked for, because Stoker does not start it."""
+    if not _is_gguf(candidate):
+        return vllm_plan.ENGINE
+    return ollama_plan.ENGINE if wishes.engine == ollama_plan.ENGINE else llama_plan.ENGINE
 
 
 def _is_gguf(candidate: Candidate) -> bool:
@@ -181,7 +190,7 @@ def _check_engine(host: Host, wishes: Wishes, gpu: GpuSpec | None) -> None:
     if wishes.engine is not None and wishes.engine not in _ENGINES:
         raise UsageError(
             f"Nothing can be planned for the engine {wishes.engine}.",
-            f"Plans are made for {' and '.join(_ENGINES)}.",
+            f"Plans are made for {', '.join(_ENGINES)}.",
             "Leave --engine out, or name one of those.",
         )
     on_cpu = not host.gpus and host.system in _VLLM_SYSTEMS

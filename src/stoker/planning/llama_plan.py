@@ -41,9 +41,27 @@ _GGML_TYPES = {"f16": 1, "q8_0": 8}
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
+class Place:
+    """The memory that llama.cpp may use: main memory, and the GPUs' beside it or instead."""
+
+    main_bytes: int
+    gpu_bytes: int
+    #: GPU and CPU share one memory: what is on the GPU is not beside the rest but in it.
+    unified: bool
+    device_bytes: int
+    gpu_total_bytes: int = 0
+
+    @property
+    def budget_bytes(self) -> int:
+        """All that a plan may take."""
+        return self.gpu_bytes if self.unified else self.main_bytes + self.gpu_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaFit:
     """A model with the cache that fits beside it, and how it is divided."""
 
+    place: Place
     candidate: Candidate
     cache: LlamaCache
     memory: MemoryPrediction
@@ -66,6 +84,15 @@ def plan_llama(
     the model was made for, and ``StokerError`` where the model, or that context, does not fit.
     """
     unused, gpu = (gpu, None) if not wishes.llama_offload else (None, gpu)
+    fit = fit_llama(host, candidate, wishes, gpu)
+    plan = plan_of(host, fit, wishes, ENGINE, _arguments(host, fit, wishes.context))
+    return replace(plan, reasons=(*plan.reasons, *_unused_gpu(unused)))
+
+
+def fit_llama(
+    host: Host, candidate: Candidate, wishes: Wishes, gpu: GpuSpec | None = None
+) -> LlamaFit:
+    """How ``candidate`` fits on ``host``. Raises as ``plan_llama`` does."""
     model = _sized(candidate.model)
     candidate = Candidate(model, candidate.known)
     _check_context(model, wishes.context)
@@ -73,21 +100,28 @@ def plan_llama(
     place = place_of(host, gpu)
     cache, memory = _largest_cache(place, model, wishes)
     share = _gpu_share(place, memory)
-    fit = _Fit(candidate, cache, memory, llama_speed(host.cpu, gpu, model, share), share)
+    speed = llama_speed(host.cpu, gpu, model, share)
+    return LlamaFit(place, candidate, cache, memory, speed, share)
+
+
+def plan_of(
+    host: Host, fit: LlamaFit, wishes: Wishes, engine: str, arguments: tuple[Argument, ...]
+) -> Plan:
+    """The plan of ``fit`` for llama.cpp, or for an engine that is made of it."""
     return Plan(
-        model=candidate.model,
-        engine=ENGINE,
+        model=fit.model,
+        engine=engine,
         max_model_len=fit.cache.max_model_len,
         parallel=fit.cache.parallel,
-        arguments=_arguments(host, fit, wishes.context),
+        arguments=arguments,
         memory=fit.memory,
-        reasons=(*_reasons(host, place, fit, wishes), *_unused_gpu(unused)),
+        reasons=_reasons(host, fit, wishes),
         speed=_interval(fit.speed, need_of(wishes)),
         usable=is_quick(fit.speed, need_of(wishes)),
         decode_tokens_per_s=fit.speed.decode_tokens_per_s,
         prefill_tokens_per_s=fit.speed.prefill_tokens_per_s,
-        gpus=len(host.gpus) if share > 0 else 0,
-        score=worth(candidate.known, model),
+        gpus=len(host.gpus) if fit.gpu_share > 0 else 0,
+        score=worth(fit.candidate.known, fit.model),
     )
 
 
@@ -97,23 +131,6 @@ def _sized(model: Model) -> Model:
         return model
     bits = GGUF_BITS.get(model.quantization.upper())
     return model if bits is None else replace(model, weights_bytes=int(model.parameters * bits / 8))
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The memory that llama.cpp may use: main memory, and the GPUs' beside it or instead."""
-
-    main_bytes: int
-    gpu_bytes: int
-    #: GPU and CPU share one memory: what is on the GPU is not beside the rest but in it.
-    unified: bool
-    device_bytes: int
-    gpu_total_bytes: int = 0
-
-    @property
-    def budget_bytes(self) -> int:
-        """All that a plan may take."""
-        return self.gpu_bytes if self.unified else self.main_bytes + self.gpu_bytes
 
 
 def place_of(host: Host, gpu: GpuSpec | None) -> Place:
@@ -217,13 +234,13 @@ def _requests(number: int) -> str:
     return "1 request" if number == 1 else f"{number} requests at a time"
 
 
-def _reasons(host: Host, place: Place, fit: _Fit, wishes: Wishes) -> tuple[str, ...]:
+def _reasons(host: Host, fit: LlamaFit, wishes: Wishes) -> tuple[str, ...]:
     speed, memory, need = fit.speed, fit.memory, need_of(wishes)
     count = f", {parameters(fit.model.parameters)} parameters" if fit.model.parameters else ""
     new = round(need.prompt_tokens * (1 - need.prefix_hit))
     lines = [
         f"{fit.model.id}{count}: {size(memory.total_bytes)} of the {size(memory.budget_bytes)} "
-        f"that Stoker may use{_of_what(place)}.",
+        f"that Stoker may use{_of_what(fit.place)}.",
         f"{_where(host, fit)} about {speed.decode_tokens_per_s:.0f} tokens/s are expected, "
         f"and the first word about {speed.first_token_s(new):.0f} s after a prompt with {new:,} "
         "tokens that are new.",
@@ -272,7 +289,7 @@ def _of_what(place: Place) -> str:
     return f" ({_MEMORY_SHARE:.0%} of the memory that is available)"
 
 
-def _where(host: Host, fit: _Fit) -> str:
+def _where(host: Host, fit: LlamaFit) -> str:
     cores = f"{host.cpu.cores} cores"
     if fit.gpu_share >= 1:
         return "On the GPU"
@@ -281,19 +298,25 @@ def _where(host: Host, fit: _Fit) -> str:
     )
 
 
-def _layers_argument(fit: _Fit) -> Argument:
+def gpu_layers(fit: LlamaFit) -> int:
+    """How many of the model's blocks go to the GPU."""
+    blocks = fit.model.architecture.num_layers if fit.model.architecture else 0
+    return int(blocks * fit.gpu_share)
+
+
+def _layers_argument(fit: LlamaFit) -> Argument:
     """How many layers go to the GPU; -1 is all of them."""
     if fit.gpu_share <= 0:
         return Argument("n_gpu_layers", 0, "No GPU is used.")
     if fit.gpu_share >= 1:
         return Argument("n_gpu_layers", -1, f"All of it: {size(fit.memory.total_bytes)} fit there.")
     layers = fit.model.architecture.num_layers if fit.model.architecture else 0
-    number = int(layers * fit.gpu_share)
+    number = gpu_layers(fit)
     reason = f"{number} of {layers} layers fit on the GPU; the CPU does the others."
     return Argument("n_gpu_layers", number, reason)
 
 
-def _arguments(host: Host, fit: _Fit, context: int | None) -> tuple[Argument, ...]:
+def _arguments(host: Host, fit: LlamaFit, context: int | None) -> tuple[Argument, ...]:
     cache, memory = fit.cache, fit.memory
     spare = (memory.budget_bytes - memory.total_bytes) // 2 // MIB
     return (
@@ -341,14 +364,14 @@ def _arguments(host: Host, fit: _Fit, context: int | None) -> tuple[Argument, ..
     )
 
 
-def _cache_reason(fit: _Fit) -> str:
+def _cache_reason(fit: LlamaFit) -> str:
     taken = size(fit.memory.kv_cache_bytes)
     if fit.cache.cache_type == "f16":
         return f"16 bits: the cache takes {taken}, which fits."
     return f"8 bits (q8_0): the cache takes {taken}; in 16 bits the context would be shorter."
 
 
-def _context_reason(fit: _Fit, context: int | None) -> str:
+def _context_reason(fit: LlamaFit, context: int | None) -> str:
     cache, limit = fit.cache, fit.model.max_context_tokens
     shared = f"{cache.max_model_len:,} tokens for each of {cache.parallel} slots, which share it"
     if context is not None:

@@ -79,16 +79,20 @@ class Candidate:
         return purpose in self.known.purposes if self.known else purpose == "chat"
 
 
+#: A question and its answer; any less is a slip of the keyboard.
+_LEAST_CONTEXT = 512
+
+
 def check(wishes: Wishes) -> None:
     """Raise ``UsageError`` for numbers that cannot be meant."""
-    for name, value, most in (
-        ("--users", wishes.users, 100_000),
-        ("--parallel", wishes.parallel, 4096),
-        ("--context", wishes.context, 10_000_000),
+    for name, value, least, most in (
+        ("--users", wishes.users, 1, 100_000),
+        ("--parallel", wishes.parallel, 1, 4096),
+        ("--context", wishes.context, _LEAST_CONTEXT, 10_000_000),
     ):
-        if value is not None and not 1 <= value <= most:
+        if value is not None and not least <= value <= most:
             raise UsageError(
                 f"{name} {value} makes no sense.",
-                f"It has to be between 1 and {most:,}.",
+                f"It has to be between {least:,} and {most:,}.",
                 "Correct the number.",
             )

@@ -84,9 +84,10 @@ def test_the_page_stands_alone_and_escapes_what_it_shows(tmp_path: Path) -> None
         (("--gpu", "RTX 4160"), "RTX 4060"),
         (("qwen2.5-coder-8b", "--gpu", "H100"), "qwen2.5-coder-7b"),
         (("--gpu", "H100", "--users", "0"), "between 1 and"),
-        (("--gpu", "H100", "--context", "99999999999"), "between 1 and"),
+        (("--gpu", "H100", "--context", "99999999999"), "between 512 and"),
+        (("--gpu", "H100", "--context", "1"), "between 512 and"),
         (("qwen2.5-coder-7b", "--gpu", "H100", "--context", "1000000"), "at most 32,768"),
-        (("--gpu", "H100", "--engine", "ollama"), "vllm and llama.cpp"),
+        (("--gpu", "H100", "--engine", "sglang"), "vllm, llama.cpp, ollama"),
         (("--gpu", "M3 Max"), "64GB"),
         (("nvidia/Qwen3.6-27B-NVFP4", "--gpu", "RTX 2080 Ti"), "nvfp4"),
     ],
@@ -159,3 +160,16 @@ def test_more_users_than_a_machine_can_serve_are_refused_with_how_many_it_would(
     problem = refused("--gpu", "RTX 4060 8GB", "--users", "500")
     assert "500 users" in problem.what
     assert "It would do for about" in problem.fix
+
+
+def test_a_plan_for_ollama_says_what_to_set_and_what_to_type() -> None:
+    printed = run("qwen2.5-coder-7b", "--gpu", "RTX 4060 8GB", "--engine", "ollama")
+    assert max(map(len, printed.splitlines())) <= 80
+    for words in ("OLLAMA_CONTEXT_LENGTH", "OLLAMA_KV_CACHE_TYPE", "num_gpu", "ollama pull hf.co/"):
+        assert words in printed
+
+
+def test_up_says_that_ollama_is_not_started_and_how_to_use_it() -> None:
+    with pytest.raises(UsageError, match="runs by itself") as caught:
+        CliRunner().invoke(app, ["up", "--engine", "ollama"], catch_exceptions=False)
+    assert "stoker adopt" in caught.value.fix
