@@ -78,11 +78,9 @@ class Window:
 
 
 @pytest.fixture(scope="session")
-def installed() -> Path:
+def installed(code_server: Path) -> Path:
     """code-server, its Node, and what drives the browser."""
-    script = ROOT / "scripts/install-vscode.sh"
-    done = subprocess.run([str(script)], check=True, stdout=subprocess.PIPE, text=True, timeout=900)
-    folder = Path(done.stdout.strip().splitlines()[-1])
+    folder = code_server
     if not (ROOT / "extension/node_modules/playwright-core").is_dir():
         npm = [str(folder / "bin/node"), str(folder / "bin/npm"), "ci", "--silent"]
         subprocess.run(npm, check=True, cwd=ROOT / "extension", timeout=300)

@@ -16,6 +16,7 @@ from stoker.doctor.finding import (
     found,
     limit,
     model_name,
+    numbers,
     version,
 )
 from stoker.doctor.readings import Endpoint, Readings
@@ -50,7 +51,7 @@ def editor(r: Readings) -> Iterator[Finding]:
         name, runs = editor_name(look), look.versions.vscode
         if runs is None:
             yield found("editor.silent", editor=name)
-        elif _number(runs) < _number(r.shipped.least_vscode):
+        elif numbers(runs) < numbers(r.shipped.least_vscode):
             needed = version(r.shipped.least_vscode)
             yield found("editor.old", editor=name, version=version(runs), needed=needed)
         else:
@@ -67,7 +68,7 @@ def extension(r: Readings) -> Iterator[Finding]:
             yield found("extension.unknown", editor=name)
         elif has is None:
             yield found("extension.missing", editor=name).of(look.editor.name)
-        elif _number(has) < _number(r.shipped.version):
+        elif numbers(has) < numbers(r.shipped.version):
             shipped = version(r.shipped.version)
             older = found("extension.older", editor=name, version=version(has), shipped=shipped)
             yield older.of(look.editor.name)
@@ -131,7 +132,7 @@ def _alone(r: Readings, look: Look, there: Endpoint, file: SettingsFile) -> Find
         "address": address(there.url),
         "scope": Public(file.scope),
     }
-    wanted = r.endpoints[r.deployment.endpoint] if r.deployment and r.running else None
+    wanted = _wanted(r)
     if wanted is None or same_server(wanted.url, there.url):
         return found("setting.ok", **values)
     values["wanted"] = address(wanted.url)
@@ -140,6 +141,13 @@ def _alone(r: Readings, look: Look, there: Endpoint, file: SettingsFile) -> Find
     if file.path != look.editor.settings:
         return found("setting.wrong-here", file=str(file.path), **values)
     return found("setting.wrong", **values).of(look.editor.name)
+
+
+def _wanted(r: Readings) -> Endpoint | None:
+    """The server that editors are to use: the one asked about, else the deployment."""
+    if r.asked is not None:
+        return r.endpoints[r.asked]
+    return r.endpoints[r.deployment.endpoint] if r.deployment and r.running else None
 
 
 def same_server(one: str, other: str) -> bool:
@@ -211,7 +219,3 @@ def _context(there: Endpoint) -> Iterator[Finding]:
             yield found(
                 kind, model=model_name(model.id), context=model.max_model_len, needed=needed
             )
-
-
-def _number(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text))

@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,7 +88,7 @@ def ask(url: str, key: str | None = None) -> Endpoint:
         days = _days_left(connection)
         status, said, answered = _get(connection, f"{parts.path}/v1/models", headers)
         took_ms = round(1000 * (time.monotonic() - began))
-        version, ready = _stoker(connection, parts.path, headers)
+        gateway = _gateway(connection, parts.path, headers)
     except ssl.SSLCertVerificationError as error:
         return Endpoint(url, failure="certificate", certificate_fault=_fault(error))
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -98,8 +99,10 @@ def ask(url: str, key: str | None = None) -> Endpoint:
         url,
         status=status,
         models=_models(said) if status == http.client.OK else None,
-        stoker_version=version,
-        ready=ready,
+        stoker_version=gateway.version if gateway else None,
+        ready=gateway.ready if gateway else None,
+        backends=gateway.backends if gateway else 0,
+        backends_up=gateway.backends_up if gateway else 0,
         took_ms=took_ms,
         certificate_days=days,
         clock_ahead_s=clock_ahead_s(answered),
@@ -127,18 +130,31 @@ def _get(
     return response.status, said, response.getheader("Date")
 
 
-def _stoker(
+@dataclass(frozen=True, slots=True)
+class _Gateway:
+    """What a Stoker gateway says of itself."""
+
+    version: str
+    ready: bool
+    backends: int
+    backends_up: int
+
+
+def _gateway(
     connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]
-) -> tuple[str | None, bool | None]:
-    """The version of a Stoker gateway and whether it is ready; nothing of any other server."""
+) -> _Gateway | None:
+    """What ``/info`` and ``/ready`` say; ``None`` of any other server."""
     try:
         status, said, _ = _get(connection, f"{path}/info", headers)
         if status != http.client.OK or not isinstance(said, dict) or said.get("server") != "stoker":
-            return None, None
+            return None
         ready = _get(connection, f"{path}/ready", headers)[0] == http.client.OK
     except (OSError, http.client.HTTPException):
-        return None, None
-    return str(said.get("version")), ready
+        return None
+    listed = said.get("backends")
+    backends = [b for b in listed if isinstance(b, dict)] if isinstance(listed, list) else []
+    up = sum(backend.get("up") is True for backend in backends)
+    return _Gateway(str(said.get("version")), ready, len(backends), up)
 
 
 def _models(said: Any) -> tuple[Listed, ...] | None:

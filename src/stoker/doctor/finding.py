@@ -128,6 +128,11 @@ def version(text: str | None) -> Value:
     return Public(text) if text == "unknown" or _VERSION.fullmatch(text) else text
 
 
+def numbers(text: str) -> tuple[int, ...]:
+    """The numbers of a version, to compare it with another."""
+    return tuple(int(part) for part in re.findall(r"\d+", text))
+
+
 def known(text: str, vocabulary: Collection[str]) -> Value:
     """A word, which is public where it is one of those."""
     return Public(text) if text in vocabulary else text

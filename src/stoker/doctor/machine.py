@@ -14,6 +14,7 @@ from stoker.doctor.finding import (
     gpu,
     known,
     limit,
+    numbers,
     version,
 )
 from stoker.doctor.readings import Readings
@@ -48,7 +49,7 @@ def cuda(r: Readings) -> Iterator[Finding]:
     needed = str(limit("vllm_image_cuda"))
     if not _nvidia(r):
         yield found("cuda.none")
-    elif supported is None or _number(supported) >= _number(needed):
+    elif supported is None or numbers(supported) >= numbers(needed):
         yield found("cuda.ok", version=version(supported))
     else:
         yield found("cuda.old", version=version(supported), needed=version(needed))
@@ -174,7 +175,3 @@ def _alike(gpus: tuple[Gpu, ...]) -> list[list[Gpu]]:
     for each in gpus:
         groups.setdefault((each.name, each.driver), []).append(each)
     return list(groups.values())
-
-
-def _number(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdecimal())

@@ -50,6 +50,9 @@ class Endpoint:
     #: Of a Stoker gateway: its version, and whether it can answer a chat now.
     stoker_version: str | None = None
     ready: bool | None = None
+    #: How many servers it forwards to, and how many of them are up.
+    backends: int = 0
+    backends_up: int = 0
     took_ms: int = 0
     certificate_fault: CertificateFault | None = None
     certificate_days: int | None = None

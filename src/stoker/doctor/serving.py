@@ -106,28 +106,36 @@ _PHASES = ("start", "pull image", "ready")
 
 
 def gateway(r: Readings) -> Iterator[Finding]:
-    """Whether Stoker's own front door answers."""
-    d = r.deployment
-    if d is None or not r.running:
+    """Whether Stoker's own front door answers: the deployment's, or one that editors use."""
+    ours = r.endpoints[r.deployment.endpoint] if r.deployment and r.running else None
+    there = ours or next((t for t in targets(r) if t.stoker_version), None)
+    if there is None:
         yield found("gateway.none")
-        return
-    there = r.endpoints[d.endpoint]
-    shown = address(there.url)
-    if there.failure is not None:
+    elif there.failure is not None:
         other = "It does not speak HTTP as it should."
         problem = Public(_GATEWAY_FAILURES.get(there.failure, other))
-        yield found("gateway.silent", address=shown, problem=problem)
+        yield found("gateway.silent", address=address(there.url), problem=problem)
     elif there.stoker_version is None:
-        yield found("gateway.stranger", address=shown, next=r.port.next_free or r.port.port + 1)
-    elif not there.ready:
+        following = r.port.next_free or r.port.port + 1
+        yield found("gateway.stranger", address=address(there.url), next=following)
+    else:
+        yield from _front_door(there, r.stoker_version, is_ours=ours is not None)
+    if ours is not None and r.deployment is not None and not is_loopback(r.deployment.bind):
+        yield found("gateway.open", bind=known(r.deployment.bind, ("0.0.0.0", "::")))  # noqa: S104
+
+
+def _front_door(there: Endpoint, installed: str, *, is_ours: bool) -> Iterator[Finding]:
+    """A gateway that answers. Of another machine's, the version is its owner's affair."""
+    if not there.ready:
         yield found("gateway.loading")
     else:
-        yield found("gateway.ok", address=shown, ms=there.took_ms)
-    if there.stoker_version not in (None, r.stoker_version):
-        running, installed = version(there.stoker_version), version(r.stoker_version)
-        yield found("gateway.older", running=running, installed=installed)
-    if not is_loopback(d.bind):
-        yield found("gateway.open", bind=known(d.bind, ("0.0.0.0", "::")))  # noqa: S104
+        yield found("gateway.ok", address=address(there.url), ms=there.took_ms)
+    down = there.backends - there.backends_up
+    if there.ready and down:
+        yield found("gateway.backends-down", down=down, count=there.backends)
+    if is_ours and there.stoker_version != installed:
+        running = version(there.stoker_version)
+        yield found("gateway.older", running=running, installed=version(installed))
 
 
 def endpoint(r: Readings) -> Iterator[Finding]:

@@ -79,11 +79,13 @@ def test_a_server_that_lists_models_works(serve: Serve) -> None:
 
 
 def test_a_gateway_is_known_by_what_it_says_of_itself(serve: Serve) -> None:
-    info = {"server": "stoker", "version": "0.1.0"}
+    backends = [{"engine": "vllm", "up": True}, {"engine": "vllm", "up": False}]
+    info = {"server": "stoker", "version": "0.1.0", "backends": backends}
     server = serve({"/v1/models": (200, ONE_MODEL), "/info": (200, info), "/ready": (503, {})})
     answered = ask(server.url)
     assert answered.stoker_version == "0.1.0"
     assert answered.ready is False
+    assert (answered.backends, answered.backends_up) == (2, 1)
     server.answers["/ready"] = (200, {})
     assert ask(server.url).ready is True
 

@@ -149,6 +149,7 @@ STATES: dict[str, Readings] = {
     "gateway.none": EMPTY,
     "gateway.silent": answering(failure="refused", status=None, models=None),
     "gateway.loading": answering(ready=False, models=()),
+    "gateway.backends-down": answering(backends=3, backends_up=2),
     "gateway.stranger": answering(stoker_version=None),
     "gateway.older": answering(stoker_version="0.0.9"),
     "gateway.open": deployed(bind="0.0.0.0"),
@@ -300,6 +301,19 @@ def test_what_is_asked_about_comes_before_what_runs_here() -> None:
     there = Endpoint(OTHER, failure="refused")
     readings = replace(HEALTHY, asked=OTHER, endpoints={HERE: states.ANSWERS, OTHER: there})
     assert "endpoint.refused" in ids(diagnose(readings))
+
+
+def test_an_editor_that_uses_another_server_than_the_one_asked_about_is_named() -> None:
+    asked = replace(HEALTHY.endpoints[HERE], url=OTHER)
+    readings = replace(HEALTHY, asked=OTHER, endpoints={HERE: states.ANSWERS, OTHER: asked})
+    assert "setting.elsewhere" in ids(diagnose(readings))
+
+
+def test_a_gateway_that_a_file_configured_is_judged_too() -> None:
+    there = remote(stoker_version="0.0.9", ready=True, backends=2, backends_up=1)
+    found = ids(diagnose(there))
+    assert {"gateway.ok", "gateway.backends-down", "engine.elsewhere"} <= found
+    assert "gateway.older" not in found
 
 
 def test_a_model_with_control_characters_in_its_name_moves_no_terminal() -> None:
