@@ -310,7 +310,7 @@ def _list_the_workspace(folder: Path) -> Callable[[Body], Body]:
         how = (
             {"tool_choice": "none", "ignore_eos": True, "max_tokens": 48}
             if has_result
-            else {"tool_choice": "required", "max_tokens": 300}
+            else {"tool_choice": "required", "max_tokens": 800}
         )
         return {**body, "tools": [tool], **how}
 
@@ -328,7 +328,7 @@ def test_a_tool_that_the_model_calls_runs_and_its_result_goes_back(
         logs / f"{name}.log",
         n_ctx=8192,
         slots=1,
-        n_predict=300,
+        n_predict=800,
         alias=name,
         tools_template=native,
         ignore_eos=False,
@@ -369,8 +369,8 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _at_length(body: Body) -> Body:
-    """Ask a model of one layer, which would end at once, for 48 tokens."""
-    return {**body, "ignore_eos": True, "max_tokens": 48}
+    """Ask a model of one layer, which would end at once or say nothing but lines, for 48 tokens."""
+    return {**body, "min_tokens": 48, "max_tokens": 48, "frequency_penalty": 2.0}
 
 
 def test_vllm_answers_an_agent_question_at_32768(window: Window, vllm: str) -> None:
