@@ -155,7 +155,7 @@ def _title(host: Host, spec: GpuSpec | None, wishes: Wishes, *, imagined: bool) 
         what = f"{len(host.gpus)} x {spec.label}" if len(host.gpus) > 1 else spec.label
         main = f"{host.cpu.cores} cores and {host.memory.total_bytes / _GIB:.0f} GiB"
         what += "" if spec.unified or not imagined else f", with {main} beside it"
-    people = "1 user" if wishes.users == 1 else f"{wishes.users} users"
+    people = "1 user" if wishes.users == 1 else f"{wishes.users:,} users"
     return f"{what}: {wishes.purpose} for {people}"
 
 

@@ -5,6 +5,7 @@ Arguments carry the names of ``xllamacpp.CommonParams``; a dotted name is a fiel
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -108,6 +109,7 @@ def plan_of(
     host: Host, fit: LlamaFit, wishes: Wishes, engine: str, arguments: tuple[Argument, ...]
 ) -> Plan:
     """The plan of ``fit`` for llama.cpp, or for an engine that is made of it."""
+    speed = _speed(fit, wishes)
     return Plan(
         model=fit.model,
         engine=engine,
@@ -115,10 +117,10 @@ def plan_of(
         parallel=fit.cache.parallel,
         arguments=arguments,
         memory=fit.memory,
-        reasons=_reasons(host, fit, wishes),
-        speed=_interval(fit.speed, need_of(wishes)),
-        usable=is_quick(fit.speed, need_of(wishes)),
-        decode_tokens_per_s=fit.speed.decode_tokens_per_s,
+        reasons=_reasons(host, fit, speed, wishes),
+        speed=speed,
+        usable=_is_quick(speed, need_of(wishes)),
+        decode_tokens_per_s=1 / speed.token_s.expected,
         prefill_tokens_per_s=fit.speed.prefill_tokens_per_s,
         gpus=len(host.gpus) if fit.gpu_share > 0 else 0,
         score=worth(fit.candidate.known, fit.model),
@@ -234,41 +236,57 @@ def _requests(number: int) -> str:
     return "1 request" if number == 1 else f"{number} requests at a time"
 
 
-def _reasons(host: Host, fit: LlamaFit, wishes: Wishes) -> tuple[str, ...]:
-    speed, memory, need = fit.speed, fit.memory, need_of(wishes)
+def _reasons(host: Host, fit: LlamaFit, speed: Speed, wishes: Wishes) -> tuple[str, ...]:
+    memory, need = fit.memory, need_of(wishes)
     count = f", {parameters(fit.model.parameters)} parameters" if fit.model.parameters else ""
     new = round(need.prompt_tokens * (1 - need.prefix_hit))
     lines = [
         f"{fit.model.id}{count}: {size(memory.total_bytes)} of the {size(memory.budget_bytes)} "
         f"that Stoker may use{_of_what(fit.place)}.",
-        f"{_where(host, fit)} about {speed.decode_tokens_per_s:.0f} tokens/s are expected, "
-        f"and the first word about {speed.first_token_s(new):.0f} s after a prompt with {new:,} "
-        "tokens that are new.",
+        f"{_where(host, fit)} about {1 / speed.token_s.expected:.0f} tokens/s are expected"
+        f"{_for_each(speed, wishes)}, and the first word about {speed.first_token_s.expected:.0f} "
+        f"s after a prompt with {new:,} tokens that are new.",
     ]
-    if not is_quick(speed, need):
+    if not _is_quick(speed, need):
         lines.append("That is slow: a smaller model, or a GPU, would answer sooner.")
     return tuple(lines)
 
 
-def _interval(speed: LlamaSpeed, need: Need) -> Speed:
-    """The speed of one request alone. How many memory channels are filled, and what else runs,
-    is not known: a factor of 1.5 either way."""
-    first = speed.first_token_s(need.prompt_tokens * (1 - need.prefix_hit))
-    token = 1 / speed.decode_tokens_per_s
+def _for_each(speed: Speed, wishes: Wishes) -> str:
+    if wishes.concurrency == 1:
+        return ""
+    waiting = wishes.concurrency - speed.concurrency
+    return f" for each of {speed.concurrency}" + (f" while {waiting} wait" if waiting else "")
+
+
+def _speed(fit: LlamaFit, wishes: Wishes) -> Speed:
+    """The speed when the wanted number of requests comes at once.
+
+    Their prompts are read one after the other, so that half of the others come first, and each
+    answer is interrupted once by the prompt of every other; those that find no slot wait for
+    answers to end. How many memory channels are filled, and what else runs, is not known: a factor
+    of 1.5 either way.
+    """
+    speed, need, wanted = fit.speed, need_of(wishes), wishes.concurrency
+    together = min(wanted, fit.cache.parallel)
+    prompt = speed.first_token_s(need.prompt_tokens * (1 - need.prefix_hit))
+    token = speed.token_s(together) + (together - 1) * prompt / need.answer_tokens
+    rounds = math.ceil(wanted / together) - 1
+    answer = need.answer_tokens * token
+    first = prompt * (1 + (together - 1) / 2) + rounds / 2 * (together * prompt + answer)
     return Speed(
-        concurrency=1,
+        concurrency=together,
         prompt_tokens=need.prompt_tokens,
         first_token_s=Interval(first, first / _UNSURE, first * _UNSURE),
         token_s=Interval(token, token / _UNSURE, token * _UNSURE),
     )
 
 
-def is_quick(speed: LlamaSpeed, need: Need) -> bool:
+def _is_quick(speed: Speed, need: Need) -> bool:
     """Whether a person would wait for answers of this speed."""
-    new = need.prompt_tokens * (1 - need.prefix_hit)
     return (
-        speed.decode_tokens_per_s >= need.least_tokens_per_s
-        and speed.first_token_s(new) <= need.most_first_token_s
+        1 / speed.token_s.expected >= need.least_tokens_per_s
+        and speed.first_token_s.expected <= need.most_first_token_s
     )
 
 

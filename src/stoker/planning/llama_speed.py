@@ -20,10 +20,20 @@ _CORES_PER_CHANNEL = 4
 #: SmolLM2-135M (0.11 G): 90 and 95 GFLOP/s. Without AVX2 the kernels are half as wide.
 _FLOPS_PER_CORE_S = 46e9
 _FLOPS_PER_CORE_S_SSE = 20e9
-#: What llama.cpp reaches on a GPU. LLaMA-7B in Q4_0 on an M1 Max: 61 tokens/s of 3.6 GB at
-#: 400 GB/s, and 530 prompt tokens/s at 10.4 TFLOP/s (ggml-org/llama.cpp, discussion 4167).
-_GPU_BANDWIDTH_SHARE, _GPU_FLOPS_SHARE = 0.6, 0.45
-_GPU_LAYER_S = 20e-6
+#: What llama.cpp reaches of a card's bandwidth, of memory that a GPU shares with the CPU, and what
+#: the launches of a layer cost, dense or with experts. Fitted by hand to what its developers
+#: measured (ggml-org/llama.cpp): 8B in Q4_0 on an RTX 3090, 156 tokens/s (pull 15802); 30B-A3B in
+#: Q4_0 and gpt-oss-20b on an RTX 4090, 162 and 186 (pull 16834); 7B in Q4_0 on an M1 Max, 61
+#: (discussion 4167); and 8B in Q8_0 on an RTX 5090, 143 (huggingface.co/csabakecskemeti). Within
+#: 7 % of each but gpt-oss, whose attention is wider than its experts (17 %).
+_CARD_BANDWIDTH_SHARE, _SHARED_BANDWIDTH_SHARE = 0.85, 0.6
+_DENSE_LAYER_S, _ROUTED_LAYER_S = 40e-6, 90e-6
+#: Of the matrix rate, in prompts as long as an agent's; and the most that was measured: 12,200
+#: prompt tokens/s of 8B on an RTX 5090, while faster GPUs of data centres stay below that.
+_GPU_FLOPS_SHARE, _GPU_FLOPS_MOST = 0.45, 170e12
+#: A further request that is answered at the same time costs as much as so many prompt tokens: 8B
+#: in Q4_0 on an RTX 3090 writes 156 tokens/s for one and 73 for each of eight (pull 15802).
+_FURTHER_PROMPT_TOKENS = 2.4
 #: PCIe 4.0 with 8 lanes, at 80 %, and the tokens that llama.cpp sends the weights for at once.
 _PCIE_BYTES_S, _PROMPT_BATCH = 12.6e9, 512
 #: Cores beyond 8 add less, because they share power and cache.
@@ -37,6 +47,12 @@ class LlamaSpeed:
 
     decode_tokens_per_s: float
     prefill_tokens_per_s: float
+    #: What a token takes longer for each further request that is answered at the same time.
+    further_s: float
+
+    def token_s(self, requests: int = 1) -> float:
+        """Seconds for a token of each of so many requests that are answered at the same time."""
+        return 1 / self.decode_tokens_per_s + (requests - 1) * self.further_s
 
     def first_token_s(self, prompt_tokens: float) -> float:
         """Seconds until the first token of an answer to a prompt that no cache holds."""
@@ -65,16 +81,30 @@ def llama_speed(
         architecture
     )
     bytes_s, flops_s = bandwidth(cpu), _flops(cpu)
+    # Further requests use what was read for the first, except that each has experts of its own.
+    own_bytes = model.weights_bytes * _share_routed(count, architecture)
     if gpu is None or gpu_share <= 0:
-        return LlamaSpeed(bytes_s / read_bytes, flops_s / flops)
-    gpu_bytes_s = _GPU_BANDWIDTH_SHARE * (gpu.bandwidth_bytes_per_s or bytes_s)
-    gpu_flops_s = _GPU_FLOPS_SHARE * gpu.flops.get("fp16", 10 * flops_s)
-    token_s = read_bytes * (gpu_share / gpu_bytes_s + (1 - gpu_share) / bytes_s)
+        further_s = _FURTHER_PROMPT_TOKENS * flops / flops_s + own_bytes / bytes_s
+        return LlamaSpeed(bytes_s / read_bytes, flops_s / flops, further_s)
+    bandwidth_share = _SHARED_BANDWIDTH_SHARE if gpu.unified else _CARD_BANDWIDTH_SHARE
+    gpu_bytes_s = bandwidth_share * (gpu.bandwidth_bytes_per_s or bytes_s)
+    gpu_flops_s = min(_GPU_FLOPS_SHARE * gpu.flops.get("fp16", 10 * flops_s), _GPU_FLOPS_MOST)
+    byte_s = gpu_share / gpu_bytes_s + (1 - gpu_share) / bytes_s
     # Weights that stay in main memory are sent to the GPU for each batch of a prompt.
     sent_s = (1 - gpu_share) * model.weights_bytes / _PCIE_BYTES_S / _PROMPT_BATCH
     prompt_s = flops / gpu_flops_s + sent_s
-    launches_s = _GPU_LAYER_S * architecture.num_layers * gpu_share
-    return LlamaSpeed(1 / (token_s + launches_s), 1 / prompt_s)
+    launches_s = gpu_share * _launches_s(architecture)
+    arithmetic_s = flops * (gpu_share / gpu_flops_s + (1 - gpu_share) / flops_s)
+    return LlamaSpeed(
+        decode_tokens_per_s=1 / (read_bytes * byte_s + launches_s),
+        prefill_tokens_per_s=1 / prompt_s,
+        further_s=_FURTHER_PROMPT_TOKENS * arithmetic_s + own_bytes * byte_s,
+    )
+
+
+def _launches_s(architecture: Architecture) -> float:
+    routed = architecture.experts.num_layers if architecture.experts else 0
+    return _DENSE_LAYER_S * (architecture.num_layers - routed) + _ROUTED_LAYER_S * routed
 
 
 def bandwidth(cpu: Cpu) -> float:
@@ -98,6 +128,14 @@ def _share_read(count: WeightCount, architecture: Architecture) -> float:
     if (experts := architecture.experts) is not None:
         read -= count.experts * (1 - experts.experts_per_token / experts.num_experts)
     return read / count.total
+
+
+def _share_routed(count: WeightCount, architecture: Architecture) -> float:
+    """The part of the file that holds the experts which one token is routed to."""
+    experts = architecture.experts
+    if experts is None:
+        return 0.0
+    return count.experts * experts.experts_per_token / experts.num_experts / count.total
 
 
 def _multiply_adds(count: WeightCount, architecture: Architecture) -> float:
