@@ -54,7 +54,9 @@ def command(
     yes: Yes = False,
 ) -> None:
     """Look at the whole chain, from the driver to VS Code; exit code 0 only when it is whole."""
-    folder, key = (workspace or Path.cwd()).resolve(), _key(key_env)
+    if endpoint is not None and doctor.base_of(endpoint) is None:
+        raise UsageError(f"{endpoint!r} is not an address.", fix="Write it like http://host:8000.")
+    folder, key = (workspace or Path.cwd()).resolve(), _key(key_env, endpoint)
     readings = doctor.gather(folder, endpoint=endpoint, key=key)
     findings = doctor.diagnose(readings)
     done: list[dict[str, str]] = []
@@ -73,9 +75,15 @@ def command(
         raise typer.Exit(1)
 
 
-def _key(key_env: str | None) -> str | None:
+def _key(key_env: str | None, endpoint: str | None) -> str | None:
     if key_env is None:
         return None
+    if endpoint is None:
+        raise UsageError(
+            "A key was given, and no server that it is for.",
+            "A key is sent to the one server that it belongs to, and to no other.",
+            "Add --endpoint URL.",
+        )
     key = os.environ.get(key_env)
     if not key:
         raise UsageError(f"The variable {key_env} is not set.", fix="Set it, or leave it out.")

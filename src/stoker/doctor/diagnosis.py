@@ -30,6 +30,7 @@ JUDGES: Mapping[str, Callable[[Readings], Iterator[Finding]]] = {
     "setting": editors.setting,
     "old-settings": editors.old_settings,
     "chat": editors.chat,
+    "looking": machine.looking,
 }
 
 

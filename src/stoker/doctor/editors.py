@@ -33,14 +33,15 @@ def concerned(r: Readings) -> list[Look]:
     """The editors that are to use Stoker: those with the extension or the setting, or that were
     connected before; where there is none such, the first that was found.
     """
-    used = [
-        look
-        for look in r.editors
-        if look.versions.extension
-        or look.effective(vscode.ENDPOINT)
-        or str(look.editor.settings) in r.connected
-    ]
-    return used or list(r.editors[:1])
+    return [look for look in r.editors if _uses(r, look)] or list(r.editors[:1])
+
+
+def _uses(r: Readings, look: Look) -> bool:
+    """Whether something of Stoker is in this editor. A workspace's settings are of all editors."""
+    own = [file for file in look.settings if file.scope != "workspace"]
+    has_setting = any(vscode.ENDPOINT in file.values for file in own)
+    connected = str(look.editor.settings) in r.connected
+    return look.versions.extension is not None or has_setting or connected
 
 
 def editor(r: Readings) -> Iterator[Finding]:

@@ -158,6 +158,17 @@ def _gpu_memory(r: Readings, each: Gpu) -> Iterator[Finding]:
         yield found("memory.ok", free_gib=gib(free), total_gib=gib(total), where=where)
 
 
+def looking(r: Readings) -> Iterator[Finding]:
+    """Whether all of this was seen, and not guessed."""
+    others = [problem for problem in r.host.problems if "NVIDIA" not in problem]
+    if r.unseen:
+        yield found("looking.missed", names=Public(", ".join(r.unseen)))
+    for problem in others:
+        yield found("looking.unread", problem=problem)
+    if not r.unseen and not others:
+        yield found("looking.ok", seconds=r.took_s)
+
+
 def _nvidia(r: Readings) -> list[Gpu]:
     return [each for each in r.host.gpus if each.vendor == "nvidia"]
 

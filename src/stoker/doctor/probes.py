@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from stoker import __version__, editor, host, models, paths, runtime
 from stoker.doctor.endpoint import ask, base_of
-from stoker.doctor.readings import Endpoint, ModelFile, Port, Readings, TokenState
-from stoker.editor import Connection, Editor, Look, Versions
+from stoker.doctor.readings import Endpoint, ModelFile, Port, Probe, Readings, TokenState
+from stoker.editor import Connection, Look, SettingsFile, Versions
 from stoker.host import Cpu, Host, HubAnswer, Memory, Together
-from stoker.models import Kept
 from stoker.runtime import Deployment
 
 T = TypeVar("T")
@@ -29,36 +29,25 @@ _DEFAULT_PORT = 8000
 _UNKNOWN_HOST = Host("unknown", "unknown", Cpu("unknown", 1, 1), Memory(0, 0))
 
 
-def gather(
-    folder: Path,
-    *,
-    endpoint: str | None = None,
-    key: str | None = None,
-) -> Readings:
+def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None) -> Readings:
     """Everything that the doctor judges, in at most ``PROBES_S``. Never raises.
 
-    ``folder`` is the one whose workspace settings count. ``endpoint`` is one more address to ask,
-    and ``key`` what it asks for.
+    ``folder`` is the one whose workspace settings count. ``endpoint`` is an address to look at
+    and not at what runs here; ``key`` is sent to it, and to no other.
     """
+    began = time.monotonic()
     deployment = _or_else(None, runtime.current)
     connected: tuple[Connection, ...] = _or_else((), editor.connections)
     editors = [(each, editor.read_settings(each, folder)) for each in editor.find_editors()]
-    looks = [Look(each, Versions(), settings) for each, settings in editors]
-    bases = _addresses(deployment, looks, endpoint)
-    answers = Together(
-        {
-            "the machine": lambda: host.detect(paths.cache_dir(), ask_hub=False),
-            "memory": partial(host.memory_holders, _HOLDERS),
-            "the model hub": host.ask_hub,
-            "the hub's token": _token_state,
-            "models": lambda: len(models.available()),
-            "downloads": models.kept,
-            "the port": lambda: _port(deployment),
-            "the container": lambda: deployment and runtime.container_status(deployment),
-            **{f"editor {e.name}": partial(editor.versions, e, _EDITOR_S) for e, _ in editors},
-            **{f"endpoint {base}": partial(ask, base, key) for base in set(bases.values()) if base},
-        }
-    ).wait(PROBES_S, [])
+    bases = _addresses(deployment, [files for _, files in editors], endpoint)
+    theirs = base_of(endpoint) if endpoint is not None else None
+    probes = _probes(deployment)
+    of_editors = {f"editor {e.name}": partial(editor.versions, e, _EDITOR_S) for e, _ in editors}
+    of_endpoints = {
+        f"endpoint {base}": partial(ask, base, key if base == theirs else None)
+        for base in {base for base in bases.values() if base is not None}
+    }
+    answers = Together({**dict[str, Any](probes), **of_editors, **of_endpoints}).wait(PROBES_S, [])
     return Readings(
         host=answers.get("the machine", _UNKNOWN_HOST),
         shipped=editor.shipped(),
@@ -72,18 +61,38 @@ def gather(
         container_status=answers.get("the container"),
         model_file=_model_file(deployment),
         unwritable=_unwritable(),
-        kept=cast("Kept | None", answers.get("downloads")),
+        kept=answers.get("downloads"),
         models_here=answers.get("models", 0),
-        hub=_hub(answers),
+        # An answer that did not come in time is none; one that is None was not asked for.
+        hub=answers.get("the model hub", HubAnswer(reachable=False)),
         offline=answers.get("the model hub", ...) is None,
         token=answers.get("the hub's token", "set"),
         proxies=_proxies(os.environ),
         no_proxy=os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "",
-        editors=tuple(_with_versions(look, answers) for look in looks),
+        editors=tuple(
+            Look(each, answers.get(f"editor {each.name}", Versions()), files)
+            for each, files in editors
+        ),
         connected=tuple(connection.settings for connection in connected),
-        endpoints=_endpoints(bases, answers),
+        endpoints={text: _endpoint(text, base, answers) for text, base in bases.items()},
         asked=endpoint,
+        unseen=tuple(name for name in probes if name not in answers),
+        took_s=round(time.monotonic() - began, 1),
     )
+
+
+def _probes(deployment: Deployment | None) -> dict[Probe, Callable[[], Any]]:
+    """What is slow, or could be, and depends on no editor and no address."""
+    return {
+        "the machine": lambda: host.detect(paths.cache_dir(), ask_hub=False),
+        "memory": partial(host.memory_holders, _HOLDERS),
+        "the model hub": host.ask_hub,
+        "the hub's token": _token_state,
+        "models": lambda: len(models.available()),
+        "downloads": models.kept,
+        "the port": lambda: _port(deployment),
+        "the container": lambda: deployment and runtime.container_status(deployment),
+    }
 
 
 def _or_else(otherwise: T, read: Callable[[], T]) -> T:
@@ -95,10 +104,13 @@ def _or_else(otherwise: T, read: Callable[[], T]) -> T:
 
 
 def _addresses(
-    deployment: Deployment | None, looks: Sequence[Look], asked: str | None
+    deployment: Deployment | None,
+    settings: Sequence[Sequence[SettingsFile]],
+    asked: str | None,
 ) -> dict[str, str | None]:
     """Every text that names an endpoint, and the URL that it means."""
-    texts = [value for look in looks for value in _values(look)]
+    set_values = (file.values.get(editor.ENDPOINT) for files in settings for file in files)
+    texts = [value for value in set_values if isinstance(value, str)]
     if deployment is not None:
         texts.append(deployment.endpoint)
     if asked is not None:
@@ -106,29 +118,12 @@ def _addresses(
     return {text: base_of(text) for text in texts if text.strip()}
 
 
-def _values(look: Look) -> list[str]:
-    values = (file.values.get(editor.ENDPOINT) for file in look.settings)
-    return [value for value in values if isinstance(value, str)]
-
-
-def _endpoints(bases: Mapping[str, str | None], answers: Mapping[str, Any]) -> dict[str, Endpoint]:
-    late = "timeout"
-    return {
-        text: answers.get(f"endpoint {base}", Endpoint(base, failure=late))  # type: ignore[arg-type]
-        if base
-        else Endpoint(text, failure="invalid")
-        for text, base in bases.items()
-    }
-
-
-def _with_versions(look: Look, answers: Mapping[str, Any]) -> Look:
-    asked: Editor = look.editor
-    return Look(asked, answers.get(f"editor {asked.name}", Versions()), look.settings)
-
-
-def _hub(answers: Mapping[str, Any]) -> HubAnswer | None:
-    """The hub's answer; one that did not come in time is none, and so is one that failed."""
-    return cast("HubAnswer | None", answers.get("the model hub", HubAnswer(reachable=False)))
+def _endpoint(text: str, base: str | None, answers: Mapping[str, Any]) -> Endpoint:
+    if base is None:
+        return Endpoint(text, failure="invalid")
+    late = Endpoint(base, failure="timeout")
+    answered: Endpoint = answers.get(f"endpoint {base}", late)
+    return answered
 
 
 def _token_state() -> TokenState:

@@ -15,6 +15,17 @@ from stoker.runtime import Deployment
 Failure = Literal["refused", "unresolved", "timeout", "broken-off", "certificate", "invalid"]
 #: What is wrong with a certificate that was refused.
 CertificateFault = Literal["expired", "name", "untrusted"]
+#: What is looked at at the same time, beside editors and addresses.
+Probe = Literal[
+    "the machine",
+    "memory",
+    "the model hub",
+    "the hub's token",
+    "models",
+    "downloads",
+    "the port",
+    "the container",
+]
 TokenState = Literal["none", "set", "malformed", "accepted", "refused"]
 
 
@@ -113,3 +124,6 @@ class Readings:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     #: The address that the person asked about, where they named one.
     asked: str | None = None
+    #: What could not be looked at in time, and how long looking took.
+    unseen: tuple[Probe, ...] = ()
+    took_s: float = 0.0

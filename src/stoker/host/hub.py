@@ -42,7 +42,7 @@ def ask_hub(
     Proxies are taken from the environment. ``None`` where ``HF_HUB_OFFLINE`` forbids to ask.
     A mirror that answers "not found" or "sign in" is reachable all the same.
     """
-    if env.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
+    if _is_offline(env):
         return None
     endpoint = env.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT
     if not endpoint.startswith(("http://", "https://")):
@@ -59,11 +59,15 @@ def token_accepted(
     over TLS.
     """
     endpoint = env.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT
-    if not endpoint.startswith("https://"):
+    if _is_offline(env) or not endpoint.startswith("https://"):
         return None
     url = endpoint.rstrip("/") + "/api/whoami-v2"
     status = _answer(url, within_s, token)[1]
     return {200: True, 401: False}.get(status or 0)
+
+
+def _is_offline(env: Mapping[str, str]) -> bool:
+    return env.get("HF_HUB_OFFLINE", "").upper() in _TRUE
 
 
 def _answer(url: str, within_s: float, token: str | None = None) -> tuple[HubAnswer, int | None]:

@@ -206,6 +206,9 @@ STATES: dict[str, Readings] = {
     "chat.utility": in_editor(settings(endpoint=HERE)),
     "chat.context-cut": answering(models=(Listed("qwen2.5-coder-7b", 8192),)),
     "chat.context-refused": remote(models=(Listed("qwen2.5-coder-7b", 8192),)),
+    "looking.ok": HEALTHY,
+    "looking.missed": replace(HEALTHY, unseen=("the port",)),
+    "looking.unread": host(problems=("Could not read main memory: OSError.",)),
     "chat.history": replace(
         setting("github.copilot.chat.summarizeAgentConversationHistory.enabled", False),
         endpoints={HERE: replace(states.ANSWERS, models=(Listed("m", 8192),))},
@@ -295,6 +298,14 @@ def test_an_editor_that_has_nothing_of_stoker_is_left_alone_beside_one_that_has(
     idle = look(name="Cursor", extension=None)
     readings = replace(HEALTHY, editors=(look(CONNECTED), idle))
     assert "extension.missing" not in ids(diagnose(readings))
+
+
+def test_a_workspaces_setting_concerns_no_editor_that_has_nothing_of_stoker() -> None:
+    here = in_workspace(HERE)
+    readings = in_editor(CONNECTED, here)
+    idle = look(here, name="Cursor", extension=None)
+    found = ids(diagnose(replace(readings, editors=(*readings.editors, idle))))
+    assert "extension.missing" not in found
 
 
 def test_what_is_asked_about_comes_before_what_runs_here() -> None:

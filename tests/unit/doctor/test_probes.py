@@ -27,6 +27,7 @@ def test_an_empty_machine_is_read_without_a_network(home: Home) -> None:
     assert readings.endpoints == {}
     assert readings.host.memory.total_bytes > 0
     assert readings.memory_holders
+    assert readings.unseen == ()
     assert list(home.path.iterdir()) == []
 
 
@@ -43,13 +44,30 @@ def test_a_network_that_swallows_everything_holds_nobody_up(
         home.write_settings({SETTING: url})
         began = time.monotonic()
         readings = gather(home.path)
-        assert time.monotonic() - began < PROBES_S + 0.5
+        assert time.monotonic() - began < PROBES_S + 2
     assert readings.hub is not None
     assert not readings.hub.reachable
     assert readings.endpoints[url].failure == "timeout"
     assert readings.editors[0].versions.vscode is None
     found = {finding.kind.id for finding in diagnose(readings)}
-    assert {"hub.unreachable", "endpoint.timeout", "editor.silent", "extension.unknown"} <= found
+    assert {
+        "hub.unreachable",
+        "endpoint.timeout",
+        "editor.silent",
+        "extension.unknown",
+    } <= found
+
+
+def test_a_probe_that_fails_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr("stoker.host.ask_hub", broken)
+    readings = gather(home.path)
+    assert readings.unseen == ("the model hub",)
+    assert not readings.offline
+    said = {finding.kind.id: finding.what for finding in diagnose(readings)}
+    assert "the model hub" in said["looking.missed"]
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,8 @@ def test_a_token_is_asked_about_over_tls_alone_and_not_carried_on(
     # The place that the answer sends on to does not get the token, so it can't judge it.
     assert token_accepted("hf_good", {"HF_ENDPOINT": f"{endpoint}/moved"}) is None
     assert tokens_seen == ["Bearer hf_good", "Bearer hf_bad", "Bearer hf_good", None]
+    assert token_accepted("hf_good", {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "1"}) is None
+    assert len(tokens_seen) == 4
     plain, asked = serve(200)
     assert token_accepted("hf_good", {"HF_ENDPOINT": plain}) is None
     assert asked == []
