@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from stoker import __version__, editor, host, models, paths, runtime
 from stoker.doctor.endpoint import ask, base_of
@@ -41,13 +41,13 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
     editors = [(each, editor.read_settings(each, folder)) for each in editor.find_editors()]
     bases = _addresses(deployment, [files for _, files in editors], endpoint)
     theirs = base_of(endpoint) if endpoint is not None else None
-    probes = _probes(deployment)
     of_editors = {f"editor {e.name}": partial(editor.versions, e, _EDITOR_S) for e, _ in editors}
     of_endpoints = {
         f"endpoint {base}": partial(ask, base, key if base == theirs else None)
         for base in {base for base in bases.values() if base is not None}
     }
-    answers = Together({**dict[str, Any](probes), **of_editors, **of_endpoints}).wait(PROBES_S, [])
+    probes = {**_probes(deployment), **of_editors, **of_endpoints}
+    answers = Together(probes).wait(PROBES_S, [])
     return Readings(
         host=answers.get("the machine", _UNKNOWN_HOST),
         shipped=editor.shipped(),
@@ -76,12 +76,12 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
         connected=tuple(connection.settings for connection in connected),
         endpoints={text: _endpoint(text, base, answers) for text, base in bases.items()},
         asked=endpoint,
-        unseen=tuple(name for name in probes if name not in answers),
+        unseen=tuple(name for name in get_args(Probe) if name not in answers),
         took_s=round(time.monotonic() - began, 1),
     )
 
 
-def _probes(deployment: Deployment | None) -> dict[Probe, Callable[[], Any]]:
+def _probes(deployment: Deployment | None) -> dict[str, Callable[[], Any]]:
     """What is slow, or could be, and depends on no editor and no address."""
     return {
         "the machine": lambda: host.detect(paths.cache_dir(), ask_hub=False),
