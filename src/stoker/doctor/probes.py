@@ -46,7 +46,7 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
         f"endpoint {base}": partial(ask, base, key if base == theirs else None)
         for base in {base for base in bases.values() if base is not None}
     }
-    probes = {**_probes(deployment), **of_editors, **of_endpoints}
+    probes: dict[str, Callable[[], Any]] = {**_probes(deployment), **of_editors, **of_endpoints}
     answers = Together(probes).wait(PROBES_S, [])
     return Readings(
         host=answers.get("the machine", _UNKNOWN_HOST),
