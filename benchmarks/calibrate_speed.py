@@ -2,7 +2,7 @@
 
 ``python benchmarks/calibrate_speed.py [--write]``: prints the errors on GPUs and on models that
 were left out of the fit, and with ``--write`` stores the coefficients of the fit to everything in
-``src/stoker/data/speed.toml``. Needs scipy, and about two minutes.
+``src/stoker/data/speed.toml``. Takes about two minutes.
 
 Every coefficient starts from what is known of the hardware and is held near it: a coefficient moves
 by a factor of 1.3 at the price of one row that is 15 % off. That keeps what few rows speak for (one

@@ -140,7 +140,7 @@ def _candidates(name: str | None) -> list[Candidate]:
     catalogue = models.model_catalogue()
     if name is None:
         return planning.candidates_of(catalogue)
-    if name and Path(name).exists():
+    if models.is_path(name):
         return [Candidate(models.load(Path(name)))]
     known, variant = models.find_known_model(name)
     forms = planning.candidates_of([known])

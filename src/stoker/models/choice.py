@@ -56,7 +56,7 @@ def resolve(
     """
     if name is None:
         return candidates(hub_reachable=hub_reachable, offline=offline)
-    if _is_path(name):
+    if is_path(name):
         return [load(Path(name))]
     online = hub_reachable is not False and _hub_allowed(offline)
     here = disk.scan()
@@ -185,9 +185,11 @@ def _read(model: Model, path: Path) -> Model:
 # --- names -----------------------------------------------------------------------------------
 
 
-def _is_path(name: str) -> bool:
+def is_path(name: str) -> bool:
+    """Whether ``name`` means a file or a folder, there or not, and no model by its name."""
     looks = name.startswith((".", "~", os.sep)) or Path(name).is_absolute()
-    return looks or Path(name).exists() or (name.lower().endswith(".gguf") and ":" not in name)
+    gguf = name.lower().endswith(".gguf") and ":" not in name
+    return looks or gguf or (bool(name) and Path(name).exists())
 
 
 def _means(entry: Entry, name: str) -> bool:

@@ -11,6 +11,7 @@ from stoker.host import GpuSpec, Host
 from stoker.models import KnownModel, Model
 from stoker.planning import llama_plan, ollama_plan, vllm_cpu_plan, vllm_plan
 from stoker.planning.types import Plan
+from stoker.planning.weights import check_complete
 from stoker.planning.wishes import Candidate, Wishes, check
 
 _ENGINES = (vllm_plan.ENGINE, llama_plan.ENGINE, ollama_plan.ENGINE)
@@ -159,17 +160,30 @@ def _planned(
         if wishes.engine not in (None, engine):
             continue
         try:
-            if engine == llama_plan.ENGINE:
-                plans.append(llama_plan.plan_llama(host, candidate, wishes, gpu))
-            elif engine == ollama_plan.ENGINE:
-                plans.append(ollama_plan.plan_ollama(host, candidate, wishes, gpu))
-            elif gpu is not None and _vllm_runs(host, gpu):
-                plans.append(vllm_plan.plan_vllm(host, gpu, candidate, wishes))
-            elif wishes.engine == vllm_plan.ENGINE and not host.gpus:
-                plans.append(vllm_cpu_plan.plan_vllm_cpu(host, candidate, wishes))
+            plan = _plan_on(engine, host, candidate, wishes, gpu)
         except StokerError as problem:
             problems.append(problem)
+            continue
+        if plan is not None:
+            plans.append(plan)
     return plans, problems
+
+
+def _plan_on(
+    engine: str, host: Host, candidate: Candidate, wishes: Wishes, gpu: GpuSpec | None
+) -> Plan | None:
+    """The plan on one engine; ``None`` where that does not run here. Raises as planning does."""
+    if candidate.model.path is not None:
+        check_complete(candidate.model)
+    if engine == llama_plan.ENGINE:
+        return llama_plan.plan_llama(host, candidate, wishes, gpu)
+    if engine == ollama_plan.ENGINE:
+        return ollama_plan.plan_ollama(host, candidate, wishes, gpu)
+    if gpu is not None and _vllm_runs(host, gpu):
+        return vllm_plan.plan_vllm(host, gpu, candidate, wishes)
+    if wishes.engine == vllm_plan.ENGINE and not host.gpus:
+        return vllm_cpu_plan.plan_vllm_cpu(host, candidate, wishes)
+    return None
 
 
 def _engine_for(candidate: Candidate, wishes: Wishes) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stoker.models import Architecture, AttentionLayers, Experts, RecurrentLayers
+from stoker.errors import StokerError
+from stoker.models import Architecture, AttentionLayers, Experts, Model, RecurrentLayers
 
 #: Families whose feed-forward part has two matrices (up, down) in place of three (gate, up, down).
 _UNGATED_FAMILIES = frozenset(
@@ -75,6 +76,19 @@ def count_weights(architecture: Architecture) -> WeightCount:
         * _int(raw, "vocab_size_per_layer_input")
         * _int(raw, "hidden_size_per_layer_input"),
     )
+
+
+def check_complete(model: Model) -> None:
+    """Raise ``StokerError`` where the files hold less than the shape can mean: 1 bit a weight."""
+    if model.architecture is None or model.weights_bytes is None:
+        return
+    total = count_weights(model.architecture).total
+    if 8 * model.weights_bytes < total:
+        raise StokerError(
+            f"The files of {model.id} do not hold the model that its configuration describes.",
+            f"{total:,} weights cannot be stored in {model.weights_bytes:,} bytes.",
+            "Download the files again, or use the configuration that belongs to them.",
+        )
 
 
 def _feed_forward_matrices(architecture: Architecture) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +174,48 @@ def test_up_says_that_ollama_is_not_started_and_how_to_use_it() -> None:
     with pytest.raises(UsageError, match="runs by itself") as caught:
         CliRunner().invoke(app, ["up", "--engine", "ollama"], catch_exceptions=False)
     assert "stoker adopt" in caught.value.fix
+
+
+CONFIG = {
+    "model_type": "qwen2",
+    "architectures": ["Qwen2ForCausalLM"],
+    "hidden_size": 896,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "intermediate_size": 4864,
+    "vocab_size": 151936,
+    "max_position_embeddings": 32768,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"num_key_value_heads": 5}, "contradicts itself"),
+        ({"num_hidden_layers": None}, "does not say num_hidden_layers"),
+        ({"hidden_size": "big"}, "hidden_size as 'big'"),
+        ({}, "do not hold the model"),
+    ],
+)
+def test_a_folder_whose_files_contradict_each_other_is_refused(
+    tmp_path: Path, changed: dict[str, Any], says: str
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    config = {name: value for name, value in (CONFIG | changed).items() if value is not None}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.json").write_text("{}")
+    tensor = {"dtype": "BF16", "shape": [4, 4], "data_offsets": [0, 32]}
+    header = json.dumps({"model.embed_tokens.weight": tensor}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(32))
+    problem = refused(str(folder), "--gpu", "RTX 4090")
+    assert says in problem.what
+    assert problem.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("/no/such/model.gguf", "no file or folder"), ("", "no model ''")]
+)
+def test_a_path_that_leads_nowhere_is_no_model_of_the_catalogue(name: str, says: str) -> None:
+    assert says in refused(name, "--gpu", "RTX 4090").what
