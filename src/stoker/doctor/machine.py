@@ -142,20 +142,29 @@ def _gpu_memory(r: Readings, each: Gpu) -> Iterator[Finding]:
     if total is None or free is None:
         return
     others = [p for p in each.processes if p.pid not in r.engine_pids]
-    # What a container's engine holds can't be told from others' by its number.
-    held = sum(p.memory_bytes or 0 for p in others) if r.container_status is None else 0
+    held = _held_by_others(r, each, total - free)
     if held > limit("held_share") * total:
-        holders = ", ".join(f"{p.name} (pid {p.pid})" for p in others[:_SHOWN_HOLDERS])
+        named = ", ".join(f"{p.name} (pid {p.pid})" for p in others[:_SHOWN_HOLDERS])
         yield found(
             "memory.gpu-held",
             held_gib=gib(held),
             total_gib=gib(total),
             index=each.index,
-            holders=holders,
+            holders=named or Public("programs that the driver does not name"),
         )
     else:
         where = Public(f" on GPU {each.index}")
         yield found("memory.ok", free_gib=gib(free), total_gib=gib(total), where=where)
+
+
+def _held_by_others(r: Readings, each: Gpu, used_bytes: int) -> int:
+    """What is surely held by others: drivers name programs seldom under WSL and never for AMD."""
+    if r.container_status is not None:
+        return 0  # its engine can't be told from others by the number of its process
+    ours = [p.memory_bytes or 0 for p in each.processes if p.pid in r.engine_pids]
+    named = sum(p.memory_bytes or 0 for p in each.processes) - sum(ours)
+    may_be_ours = r.running and not ours
+    return named if may_be_ours else max(named, used_bytes - sum(ours))
 
 
 def looking(r: Readings) -> Iterator[Finding]:
