@@ -242,8 +242,8 @@ def _merit(plan: Plan) -> float:
 
 
 def _merit_of_slow(plan: Plan) -> float:
-    """Worth, and six points for each doubling of the speed of prompts, which people wait for."""
-    return plan.score + 6.0 * math.log2(plan.prefill_tokens_per_s or 1.0)
+    """Worth, and eight points for each doubling of the speed of prompts, which people wait for."""
+    return plan.score + 8.0 * math.log2(plan.prefill_tokens_per_s or 1.0)
 
 
 def _nothing_fits(problems: Sequence[StokerError], wishes: Wishes) -> StokerError:

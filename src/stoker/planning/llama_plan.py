@@ -53,6 +53,11 @@ class Place:
     gpu_total_bytes: int = 0
 
     @property
+    def spacious_bytes(self) -> int:
+        """What of the GPU's memory may go to more than what is needed: not all of a shared one."""
+        return int(_MEMORY_SHARE * self.gpu_bytes) if self.unified else self.gpu_bytes
+
+    @property
     def budget_bytes(self) -> int:
         """All that a plan may take."""
         return self.gpu_bytes if self.unified else self.main_bytes + self.gpu_bytes
@@ -186,7 +191,8 @@ def _largest_cache(
 ) -> tuple[LlamaCache, MemoryPrediction]:
     """The cache as asked for, or else the longest context up to the default that fits.
 
-    What fits on the GPU as a whole goes before what is longer and does not.
+    What fits on the GPU as a whole goes before what is longer and does not. A GPU with room to
+    spare, which reads long prompts quickly, gets the context that the purpose is best with.
     """
     if model.architecture is None or model.weights_bytes is None:
         raise StokerError(
@@ -199,16 +205,28 @@ def _largest_cache(
     contexts = [wishes.context] if wishes.context else _halved(longest, least)
     most = min(max(_DEFAULT_PARALLEL, wishes.concurrency), _MAX_PARALLEL)
     slots = [wishes.parallel] if wishes.parallel else list(range(most, 0, -1))
-    for room in (place.gpu_bytes, place.budget_bytes):
-        for tokens, cache_type in product(contexts, _GGML_TYPES):
-            for number in slots:
-                cache = LlamaCache(tokens, number, _N_UBATCH, cache_type)
-                memory = llama_memory(model, cache, place.budget_bytes)
-                if memory.total_bytes <= room:
-                    # What the GPU holds whole is drawn against the GPU alone.
-                    whole = place.gpu_total_bytes if room == place.gpu_bytes else None
-                    return cache, replace(memory, device_bytes=whole or place.device_bytes)
+    usual = list(product(contexts, _GGML_TYPES, slots))
+    spacious = [] if wishes.context else _spacious(model, wishes, slots)
+    for room, caches in (
+        (place.spacious_bytes, spacious),
+        (place.gpu_bytes, usual),
+        (place.budget_bytes, usual),
+    ):
+        for tokens, cache_type, number in caches:
+            cache = LlamaCache(tokens, number, _N_UBATCH, cache_type)
+            memory = llama_memory(model, cache, place.budget_bytes)
+            if memory.total_bytes <= room:
+                # What the GPU holds whole is drawn against the GPU alone.
+                whole = place.gpu_total_bytes if room != place.budget_bytes else None
+                return cache, replace(memory, device_bytes=whole or place.device_bytes)
     raise _too_large(place, model, memory, cache)
+
+
+def _spacious(model: Model, wishes: Wishes, slots: list[int]) -> list[tuple[int, str, int]]:
+    """Caches beyond the default: longer contexts in 16 bits, for everyone who is to have a slot."""
+    good = min(model.max_context_tokens or _DEFAULT_CONTEXT, need_of(wishes).good_context)
+    longer = [tokens for tokens in _halved(good, _DEFAULT_CONTEXT) if tokens > _DEFAULT_CONTEXT]
+    return [(tokens, "f16", slots[0]) for tokens in longer]
 
 
 def _halved(longest: int, least: int) -> list[int]:
@@ -396,6 +414,8 @@ def _context_reason(fit: LlamaFit, context: int | None) -> str:
         return f"{shared}: as asked for."
     if cache.max_model_len == limit:
         return f"{shared}: all that the model was made for."
+    if cache.max_model_len > _DEFAULT_CONTEXT:
+        return f"{shared}: a long conversation with files, which still fits on the GPU."
     if cache.max_model_len == _DEFAULT_CONTEXT:
         return f"{shared}: room for agent mode's 15,500 tokens and the answer."
     return f"{shared}: the longest whose cache fits in {size(fit.memory.budget_bytes)}."
