@@ -13,20 +13,20 @@ from stoker.runtime import Deployment, Run
 
 
 def fixable(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """One finding for each thing to do. What brings the engine back comes first.
+    """One finding for each thing to do, in the order in which to do them.
 
-    Connecting an editor installs the extension too, so of two findings of one editor the one
-    that asks for more is kept.
+    Connecting an editor installs the extension too, so it takes the place of installing. Who
+    writes titles is a question of its own: a no to it must not leave the editor unconnected.
     """
     wanted: dict[tuple[str, str | None], Finding] = {}
     for finding in findings:
         if finding.kind.safe_fix is None:
             continue
-        key = ("deployment" if finding.editor is None else "editor", finding.editor)
-        before = wanted.get(key)
+        thing = "extension" if finding.kind.safe_fix in _OF_EXTENSION else finding.kind.safe_fix
+        before = wanted.get((thing, finding.editor))
         if before is None or _rank(finding) > _rank(before):
-            wanted[key] = finding
-    return tuple(sorted(wanted.values(), key=_rank, reverse=True))
+            wanted[thing, finding.editor] = finding
+    return tuple(sorted(wanted.values(), key=_rank))
 
 
 def question(finding: Finding) -> str:
@@ -50,7 +50,8 @@ def _rank(finding: Finding) -> int:
     return _ORDER.index(finding.kind.safe_fix or "")
 
 
-_ORDER = ("install", "connect", "utility", "restart")
+_ORDER = ("restart", "install", "connect", "utility")
+_OF_EXTENSION = ("install", "connect")
 _QUESTIONS = {
     "restart": "Start the deployment again, with the same plan?",
     "install": "Install the extension that ships with Stoker in {editor}?",

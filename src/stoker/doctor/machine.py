@@ -53,6 +53,13 @@ def cuda(r: Readings) -> Iterator[Finding]:
         yield found("cuda.ok", version=version(supported))
     else:
         yield found("cuda.old", version=version(supported), needed=version(needed))
+    least = str(limit("vllm_image_capability"))
+    for each in _nvidia(r):
+        has = each.compute_capability
+        if has is not None and has < numbers(least):
+            capability = Public(f"{has[0]}.{has[1]}")
+            name = gpu(each.name)
+            yield found("cuda.gpu-old", gpu=name, capability=capability, needed=version(least))
 
 
 def containers(r: Readings) -> Iterator[Finding]:

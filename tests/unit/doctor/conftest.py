@@ -21,7 +21,8 @@ list="{list}"
 case "$1" in
   --version) echo 1.139.1; echo 53c2f32; echo x64 ;;
   --list-extensions) cat "$list" ;;
-  --install-extension) test -f "$2" && echo stoker.stoker@0.1.0 >> "$list" ;;
+  --install-extension) test -f "$2" && echo stoker.stoker@0.1.0 > "$list" ;;
+  --uninstall-extension) : > "$list" ;;
 esac
 """
 

@@ -73,6 +73,7 @@ STATES: dict[str, Readings] = {
     "cuda.ok": WITH_GPU,
     "cuda.none": HEALTHY,
     "cuda.old": host(gpus=(replace(RTX, cuda="12.4", driver="550.54.14"),)),
+    "cuda.gpu-old": host(gpus=(replace(RTX, name="Tesla V100", compute_capability=(7, 0)),)),
     "containers.ok": WITH_GPU,
     "containers.none": HEALTHY,
     "containers.idle": host(runtimes=(DOCKER_OFF, NO_PODMAN)),
@@ -144,7 +145,9 @@ STATES: dict[str, Readings] = {
     "engine.container-gone": replace(
         deployed(IN_DOCKER, container="vllm-server"), container_status="exited"
     ),
-    "engine.silent": deployed(problem=ELSEWHERE),
+    "engine.silent": deployed(
+        Options(adopted="http://10.0.0.5:11434", key="sk-adopted"), problem=ELSEWHERE
+    ),
     "gateway.ok": HEALTHY,
     "gateway.none": EMPTY,
     "gateway.silent": answering(failure="refused", status=None, models=None),

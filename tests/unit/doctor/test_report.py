@@ -100,6 +100,7 @@ def test_the_places_are_many_and_reach_the_keys() -> None:
     found = {".".join(str(part) for part in place) for _, place in WHERE}
     assert "deployment.options.endpoint" in found
     assert "editors.0.settings.0.path" in found
+    assert "deployment.options.key" in found
     assert "deployment.problem.why" in found
     assert "proxies.HTTPS_PROXY" in found
     assert len(found) > 60

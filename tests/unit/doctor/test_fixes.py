@@ -1,0 +1,99 @@
+"""What ``--fix`` does changes what it must, and nothing that works."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from tests.unit.doctor.conftest import Home, Serve
+from tests.unit.doctor.states import HEALTHY, HERE, in_editor, look, settings
+from typer.testing import CliRunner
+
+from stoker.cli import app
+from stoker.doctor import diagnose, fixable, gather, kinds, mend, question
+from stoker.editor import UTILITY_MODEL, jsonc
+from stoker.errors import StokerError
+
+SETTING = "huggingface.customTGIEndpoint"
+SAFE = {kind.id for kind in kinds().values() if kind.safe_fix}
+
+
+def mended(home: Home, **wanted: str) -> list[str]:
+    """Mend all that can be, and say what was done."""
+    readings = gather(home.path, endpoint=wanted.get("endpoint"))
+    return [mend(finding, readings) for finding in fixable(diagnose(readings))]
+
+
+def test_only_what_is_stokers_own_or_can_be_undone_is_mended() -> None:
+    restart = {"engine.killed", "engine.container-gone", "gateway.silent"}
+    editor = {"extension.missing", "extension.older", "setting.missing", "setting.wrong"}
+    assert restart | editor | {"chat.utility"} == SAFE
+
+
+@pytest.mark.parametrize("kind", sorted(SAFE))
+def test_every_safe_fix_asks_a_question_of_its_own(kind: str) -> None:
+    from tests.unit.doctor.test_findings import STATES  # noqa: PLC0415
+
+    offered = fixable(diagnose(STATES[kind]))
+    assert offered
+    assert all(question(finding).endswith("?") for finding in offered)
+    assert not any("None" in question(finding) for finding in offered)
+
+
+def test_what_is_healthy_is_left_alone() -> None:
+    assert fixable(diagnose(HEALTHY)) == ()
+
+
+def test_an_editor_is_connected_once_and_the_engine_comes_first() -> None:
+    broken = replace(
+        in_editor(settings(), extension=None, listed=True), running=False, engine_alive=False
+    )
+    offered = [finding.kind.safe_fix for finding in fixable(diagnose(broken))]
+    assert offered == ["restart", "connect", "utility"]
+
+
+def test_each_editor_is_mended_by_itself() -> None:
+    first, second = look(settings(HERE), extension="0.0.1"), look(settings(HERE), name="Cursor")
+    offered = fixable(diagnose(replace(HEALTHY, editors=(first, second))))
+    assert {finding.editor for finding in offered} == {"VS Code", "Cursor"}
+
+
+def test_an_old_extension_is_replaced_and_settings_stay(home: Home, serve: Serve) -> None:
+    home.install_code("stoker.stoker@0.0.1")
+    values = {SETTING: serve().url, UTILITY_MODEL: "mainAgent"}
+    home.write_settings(values)
+    before = home.settings.read_text()
+    assert mended(home) == ["VS Code: the extension is installed."]
+    assert home.settings.read_text() == before
+    assert "stoker.stoker@0.1.0" in home.extensions.read_text()
+
+
+def test_an_address_that_works_stays_when_the_model_gets_titles_to_write(
+    home: Home, serve: Serve
+) -> None:
+    home.install_code("stoker.stoker@0.1.0")
+    url = serve().url
+    home.write_settings({SETTING: f"{url}/v1"})
+    mended(home)
+    text = home.settings.read_text()
+    assert jsonc.get(text, SETTING) == f"{url}/v1"
+    assert jsonc.get(text, UTILITY_MODEL) == "mainAgent"
+
+
+def test_with_no_endpoint_nothing_is_written(home: Home) -> None:
+    home.install_code("stoker.stoker@0.1.0")
+    home.write_settings({})
+    with pytest.raises(StokerError, match="no endpoint"):
+        mended(home)
+    assert json.loads(home.settings.read_text()) == {}
+
+
+def test_undoing_gives_back_what_was_there(home: Home, serve: Serve) -> None:
+    home.install_code()
+    home.write_settings({"editor.fontSize": 14})
+    before = home.settings.read_text()
+    mended(home, endpoint=serve().url)
+    assert home.settings.read_text() != before
+    assert CliRunner().invoke(app, ["code", "--remove"]).exit_code == 0
+    assert home.settings.read_text() == before
