@@ -82,7 +82,7 @@ def auto(endpoint: Endpoint) -> str:
     helps=_AGENT,
 )
 def required(endpoint: Endpoint) -> str:
-    call = _demanded(endpoint, "required")[0]
+    call = _demanded(endpoint, "required")
     arguments = _arguments(call)
     expect(set(arguments) == {"city"}, f"the arguments are {arguments}")
     expect(arguments["city"] in ("Paris", "Rome"), f"the city is {arguments['city']!r}")
@@ -97,7 +97,7 @@ def required(endpoint: Endpoint) -> str:
     helps=_AGENT,
 )
 def named(endpoint: Endpoint) -> str:
-    call = _demanded(endpoint, _NAMED)[0]
+    call = _demanded(endpoint, _NAMED)
     expect(_name(call) == "get_time", f"it called {_name(call)}")
     return _name(call)
 
@@ -178,7 +178,7 @@ def stream(endpoint: Endpoint) -> str:
     reply = accepted(optional(_offer_stream(endpoint)))
     pieces = [piece for delta in deltas(reply) for piece in delta.get("tool_calls") or []]
     if not pieces:
-        _no_call(text_of_any(reply))
+        _nothing_to_see()
     expect(all(isinstance(p.get("index"), int) for p in pieces), "a piece of a call has no index")
     first = [p for p in pieces if p["index"] == pieces[0]["index"]]
     head = first[0].get("function") or {}
@@ -281,24 +281,26 @@ def _any_calls(endpoint: Endpoint) -> list[dict[str, Any]]:
     return _calls(answered(optional(reply)))
 
 
-def _demanded(endpoint: Endpoint, how: object) -> list[dict[str, Any]]:
-    return _calls(answered(_offer(endpoint, how)))
+def _demanded(endpoint: Endpoint, how: object) -> dict[str, Any]:
+    """The call that a server has to make which takes the demand for one."""
+    answer = answered(_offer(endpoint, how))
+    calls = message(answer).get("tool_calls")
+    if not calls:
+        raise Failed(f"taken, and no call came; the text is: {content(answer)[:160] or '(empty)'}")
+    call: dict[str, Any] = calls[0]
+    return call
 
 
 def _calls(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The calls of an answer, to look at their form."""
     calls = message(answer).get("tool_calls")
     if not calls:
-        _no_call(content(answer))
+        _nothing_to_see()
     return [call for call in calls if isinstance(call, dict)]
 
 
-def _no_call(text: str) -> NoReturn:
-    raise Failed(f"no call; the text is: {text[:160] or '(empty)'}")
-
-
-def text_of_any(reply: Reply) -> str:
-    """What a stream said, be it text or thought."""
-    return "".join(str(delta.get("content") or thought(delta)) for delta in deltas(reply))
+def _nothing_to_see() -> NoReturn:
+    raise NotSupported("no call came, so there was none to look at; see tools.required")
 
 
 def _name(call: Mapping[str, Any]) -> str:
