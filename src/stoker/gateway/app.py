@@ -24,7 +24,7 @@ from stoker.gateway.keys import Keys
 from stoker.gateway.metrics import Metrics
 from stoker.gateway.pool import Pool, Upstream
 from stoker.gateway.requests import BadRequestError
-from stoker.tokens import ContextLengthExceededError
+from stoker.tokens import ContextLengthExceededError, TokenizerError
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -191,6 +191,8 @@ class Gateway:
         if self._draining or not self.pool.models():
             return errors.not_ready()
         fitter = self._fitter(body)
+        if fitter.model.vision is False:
+            requests.check_text_only(body)
         wants_fit = request.headers.get("x-stoker-fit", "").lower() != "off"
         prepared = await fitter.prepare(self._client(), body, fit=wants_fit)
         response, answer = await self._answer(request, fitter.model.id, prepared)
@@ -312,6 +314,8 @@ def _error_answer(request: web.Request, error: Exception) -> tuple[web.Response,
     param: str | None = None
     if isinstance(error, ContextLengthExceededError):
         status, code, said, param = 400, error.code, str(error), "messages"
+    elif isinstance(error, TokenizerError):  # the template refuses the messages
+        status, code, said, param = 400, "template_refused", str(error), "messages"
     elif isinstance(error, BadRequestError):
         status, code, said, param = error.status, error.code or "invalid", str(error), error.param
     elif isinstance(error, web.HTTPRequestEntityTooLarge):

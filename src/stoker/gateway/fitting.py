@@ -22,6 +22,7 @@ from stoker.engines import Backend, ServedModel
 from stoker.errors import StokerError
 from stoker.gateway.calls import TextCalls
 from stoker.gateway.metrics import Metrics
+from stoker.gateway.requests import parts_beyond_text
 
 _log = logging.getLogger("stoker.gateway")
 T = TypeVar("T")
@@ -134,6 +135,11 @@ class Fitter:
             _log.warning(
                 "%s: nothing can count for it, so its requests are not fitted", self.model.id
             )
+            return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
+        except tokens.TokenizerError:
+            if not parts_beyond_text(request):
+                raise
+            # How many tokens an image is, only its server knows.
             return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
         self._note(fitted)
         return Prepared(

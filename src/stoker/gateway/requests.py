@@ -82,6 +82,24 @@ def check_chat(request: dict[str, Any]) -> None:
     check_common(request)
 
 
+def parts_beyond_text(request: Mapping[str, Any]) -> list[str]:
+    """The types of what a chat brings besides text, such as ``image_url``."""
+    contents = (message.get("content") for message in request["messages"])
+    parts = (part for content in contents if isinstance(content, list) for part in content)
+    return [str(part.get("type")) for part in parts if part.get("type") not in ("text", "refusal")]
+
+
+def check_text_only(request: Mapping[str, Any]) -> None:
+    """Raise ``BadRequestError`` where a chat brings more than text to a model that reads text."""
+    for kind in parts_beyond_text(request):
+        raise BadRequestError(
+            f"This model reads text only, and the conversation has a part of type {kind!r}. "
+            "Take it out, or serve a model that reads it.",
+            code="unsupported_content",
+            param="messages",
+        )
+
+
 def texts(request: dict[str, Any]) -> list[str]:
     """The prompts of a request to count: one text, or a list of them."""
     prompt = request.get("prompt")

@@ -237,11 +237,15 @@ async def front(gateway: Gateway) -> AsyncIterator[Front]:
 
 @contextlib.asynccontextmanager
 async def gateway_to(
-    *urls: str, max_concurrent: int | None = None, keys: Keys | None = None, tools: Any = "native"
+    *urls: str,
+    max_concurrent: int | None = None,
+    keys: Keys | None = None,
+    tools: Any = "native",
+    vision: bool | None = None,
 ) -> AsyncIterator[Front]:
     """The gateway in front of the backends at these addresses."""
     gateway = Gateway(keys)
-    models = [ServedModel(MODEL, max_model_len=8192, tools=tools)]
+    models = [ServedModel(MODEL, max_model_len=8192, tools=tools, vision=vision)]
     gateway.serve(
         [Served(Backend(url, "openai"), models, max_concurrent=max_concurrent) for url in urls]
     )

@@ -106,6 +106,17 @@ async def test_schema_nested_as_deep_as_may_be_is_answered() -> None:
         assert reply.status in (200, 400), reply.body
 
 
+async def test_an_image_for_a_model_that_reads_text_is_400_and_reaches_no_backend() -> None:
+    parts = [{"type": "text", "text": "hi"}, {"type": "image_url", "image_url": {"url": "data:"}}]
+    asked = chat(messages=[{"role": "user", "content": parts}])
+    async with gateway_with(fine, vision=False) as (front, backends):
+        reply = await front.post(asked)
+        assert (reply.status, reply.error["code"]) == (400, "unsupported_content")
+        assert not backends[0].calls
+    async with gateway_with(fine, vision=True) as (front, backends):
+        assert (await front.post(asked)).status == 200
+
+
 async def test_unknown_model_is_404_and_suggests_the_nearest() -> None:
     async with gateway_with(fine) as (front, _):
         reply = await front.post(chat(model="codr"))
