@@ -284,9 +284,9 @@ class ReferenceServer:
         if form.get("type") == "json_schema":
             kind = "bug" if self._has("json_schema ignored") else "fix"
             return json.dumps({"kind": kind, "breaking": False})
-        if "thousand" in text or "hundred" in text or "thirty" in text or "story" in text:
+        if "story" in text:
             self._answers += 1
-            rotate = self._answers if self._has("seed ignored") and "story" in text else 0
+            rotate = self._answers if self._has("seed ignored") and "seed" in body else 0
             words = [_NUMBERS[(i + rotate) % len(_NUMBERS)] for i in range(2000)]
             return " ".join(words)
         if "prime" in text and self._has("thoughts in the answer"):

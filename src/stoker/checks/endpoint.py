@@ -11,6 +11,8 @@ from stoker.checks.client import Client, Reply, Until
 from stoker.checks.types import Failed, NotSupported
 
 CHAT = "/v1/chat/completions"
+#: What every model answers at length.
+LONG = "Write a long story about a lighthouse."
 #: A text that tokenizers split evenly: every repetition is one token or two, never a mixture.
 FILLER = " word"
 #: Repetitions that are compared to learn how many tokens one has.
@@ -86,7 +88,7 @@ class Endpoint:
     def streamed(self) -> Reply:
         """An ordinary stream with usage, which several checks look at."""
         return self.stream(
-            "Count from one to thirty in words.",
+            LONG,
             max_tokens=32,
             stream_options={"include_usage": True},
         )
@@ -104,6 +106,11 @@ class Endpoint:
         """A text that, as the only message, makes a prompt of about ``tokens`` tokens."""
         base, each = self._filler_tokens
         return FILLER * max(1, round((tokens - base) / each))
+
+    def settle(self) -> None:
+        """Wait until the server has let go of a long prompt that was left."""
+        with contextlib.suppress(Failed):
+            self.chat("Hi", max_tokens=1)
 
     def known_window(self) -> int:
         """The advertised context length. Raises ``NotSupported`` where there is none."""

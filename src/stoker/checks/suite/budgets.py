@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from stoker.checks.endpoint import (
+    LONG,
     Endpoint,
     accepted,
     after_pieces,
@@ -19,7 +20,6 @@ from stoker.checks.types import Failed, NotSupported, Table, Use
 
 table = Table("budget", "Budgets")
 _CHAT = (Use.CHAT, Use.AGENT, Use.COMMIT)
-_LONG = "Count from one to one thousand in words."
 #: Enough of an answer to see that it was not cut at a small default (16 or 20 tokens are usual).
 _ENOUGH_EVENTS = 40
 #: A refusal comes at once; this is for a server that is busy.
@@ -34,7 +34,7 @@ _REFUSED_WITHIN_S = 30.0
     helps=_CHAT,
 )
 def one(endpoint: Endpoint) -> str:
-    reason = choice(answered(endpoint.chat(_LONG, max_tokens=1))).get("finish_reason")
+    reason = choice(answered(endpoint.chat(LONG, max_tokens=1))).get("finish_reason")
     expect(reason == "length", f"finish_reason is {reason!r}")
     return "length"
 
@@ -46,7 +46,7 @@ def one(endpoint: Endpoint) -> str:
     fix="Refuse it with 400, as OpenAI does.",
 )
 def zero(endpoint: Endpoint) -> str:
-    reply = endpoint.stream(_LONG, max_tokens=0, until=after_pieces(12))
+    reply = endpoint.stream(LONG, max_tokens=0, until=after_pieces(12))
     if reply.refused:
         return f"refused with status {reply.status}"
     expect(reply.ok, f"status {reply.status}: {reply.text}")
@@ -64,7 +64,7 @@ def zero(endpoint: Endpoint) -> str:
 )
 def whole_window(endpoint: Endpoint) -> str:
     tokens = endpoint.known_window()
-    accepted(endpoint.stream(_LONG, max_tokens=tokens, until=after_pieces(4)))
+    accepted(endpoint.stream(LONG, max_tokens=tokens, until=after_pieces(4)))
     return f"{tokens:,} tokens were asked for"
 
 
@@ -77,7 +77,7 @@ def whole_window(endpoint: Endpoint) -> str:
 )
 def over_window(endpoint: Endpoint) -> str:
     tokens = endpoint.known_window() + 1
-    reply = endpoint.stream(_LONG, max_tokens=tokens, until=after_pieces(4))
+    reply = endpoint.stream(LONG, max_tokens=tokens, until=after_pieces(4))
     if reply.refused:
         expect(len(error_message(reply)) > 10, f"status {reply.status} without words")
         return f"refused with status {reply.status}"
@@ -118,7 +118,7 @@ def overflow(endpoint: Endpoint) -> str:
 def new_name(endpoint: Endpoint) -> str:
     reply = accepted(
         endpoint.stream(
-            _LONG,
+            LONG,
             max_tokens=None,
             max_completion_tokens=3,
             until=after_pieces(_ENOUGH_EVENTS),
@@ -137,7 +137,7 @@ def new_name(endpoint: Endpoint) -> str:
     helps=_CHAT,
 )
 def unset(endpoint: Endpoint) -> str:
-    reply = accepted(endpoint.stream(_LONG, max_tokens=None, until=after_pieces(_ENOUGH_EVENTS)))
+    reply = accepted(endpoint.stream(LONG, max_tokens=None, until=after_pieces(_ENOUGH_EVENTS)))
     if finish_of(reply) == "length":
         written = sum(1 for delta in deltas(reply) if delta.get("content"))
         raise Failed(f"cut after {written} pieces")

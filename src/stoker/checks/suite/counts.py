@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stoker.checks.endpoint import (
+    LONG,
     Endpoint,
     accepted,
     answered,
@@ -61,7 +62,7 @@ def adds_up(endpoint: Endpoint) -> str:
     helps=_CHAT,
 )
 def completion_exact(endpoint: Endpoint) -> str:
-    answer = answered(endpoint.chat("Count from one to one hundred in words.", max_tokens=7))
+    answer = answered(endpoint.chat(LONG, max_tokens=7))
     if choice(answer).get("finish_reason") != "length":
         raise NotSupported("the model came to its own end before 7 tokens")
     count = usage(answer)["completion_tokens"]

@@ -148,7 +148,7 @@ def _start(
     endpoint: Endpoint, number: int, stream: bool, until: Until | None, limit_s: float
 ) -> None:
     # Each its own prompt, so that no cache makes them one; no end of their own.
-    question = f"Count from {number} to one thousand in words."
+    question = f"Write a long story about {number + 2} lighthouses."
     tokens = min(_LONG_TOKENS, endpoint.window // 2) if endpoint.window else _LONG_TOKENS
     body = endpoint.ask(question, max_tokens=tokens, stream=stream)
     try:

@@ -88,6 +88,26 @@ def context_advertised(endpoint: Endpoint) -> str:
 
 
 @table.check(
+    "context-end",
+    "A prompt longer than the advertised context is refused, not cut silently.",
+    why="A silent cut loses the system prompt or the question, and nobody learns of it.",
+    fix="Refuse with 400, or advertise the true context.",
+    helps=_CHAT,
+)
+def context_end(endpoint: Endpoint) -> str:
+    window = endpoint.known_window()
+    tokens = int(window * _TOO_MUCH) + _SLACK_TOKENS
+    reply = _long(endpoint, tokens)
+    if reply is None:
+        endpoint.settle()
+        raise Failed(f"{tokens:,} tokens were not refused within {_ACCEPTED_AFTER_S:.0f} s")
+    if reply.ok:
+        read = usage(reply.json())["prompt_tokens"]
+        raise Failed(f"{tokens:,} tokens were answered, {read:,} of them read")
+    return f"{tokens:,} tokens: status {reply.status}"
+
+
+@table.check(
     "context-real",
     "A prompt that fills 92% of the advertised context is read whole.",
     why="An editor fills the context that it is told of; if it is shorter, answers fail or the "
@@ -102,6 +122,7 @@ def context_real(endpoint: Endpoint) -> str:
     tokens = min(int(window * _NEARLY), window - _SLACK_TOKENS)
     reply = _long(endpoint, tokens)
     if reply is None:
+        endpoint.settle()
         return f"{tokens:,} tokens were accepted; their reading was not waited for"
     expect(reply.ok, f"{tokens:,} of {window:,} tokens were refused: {error_message(reply)}")
     read = usage(reply.json())["prompt_tokens"]
@@ -110,26 +131,6 @@ def context_real(endpoint: Endpoint) -> str:
         f"of {tokens:,} tokens only {read:,} were read: the rest was cut off silently",
     )
     return f"{read:,} of {window:,} tokens were read in {reply.elapsed_s:.1f} s"
-
-
-@table.check(
-    "context-end",
-    "A prompt longer than the advertised context is refused, not cut silently.",
-    why="A silent cut loses the system prompt or the question, and nobody learns of it.",
-    fix="Refuse with 400, or advertise the true context.",
-    needed_for=(),
-    helps=_CHAT,
-)
-def context_end(endpoint: Endpoint) -> str:
-    window = endpoint.known_window()
-    tokens = int(window * _TOO_MUCH) + _SLACK_TOKENS
-    reply = _long(endpoint, tokens)
-    if reply is None:
-        raise Failed(f"{tokens:,} tokens were accepted, and the context is {window:,}")
-    if reply.ok:
-        read = usage(reply.json())["prompt_tokens"]
-        raise Failed(f"{tokens:,} tokens were answered, {read:,} of them read")
-    return f"{tokens:,} tokens: status {reply.status}"
 
 
 def _long(endpoint: Endpoint, tokens: int) -> Reply | None:

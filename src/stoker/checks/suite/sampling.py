@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stoker.checks.endpoint import (
+    LONG,
     Endpoint,
     accepted,
     answered,
@@ -69,7 +70,7 @@ def _frequent(endpoint: Endpoint) -> str:
 def seed(endpoint: Endpoint) -> str:
     said = []
     for _ in range(2):
-        reply = optional(endpoint.chat("Tell me a story.", temperature=1, seed=4711, max_tokens=12))
+        reply = optional(endpoint.chat(LONG, temperature=1, seed=4711, max_tokens=12))
         answer = message(answered(reply))
         said.append(str(answer.get("content") or "") + thought(answer))
     expect(said[0] == said[1], "two answers differ")

@@ -7,6 +7,7 @@ from typing import Any
 
 from stoker.checks.client import Reply
 from stoker.checks.endpoint import (
+    LONG,
     Endpoint,
     accepted,
     deltas,
@@ -208,7 +209,7 @@ def pieces(endpoint: Endpoint) -> str:
     helps=(Use.CHAT,),
 )
 def finish_length(endpoint: Endpoint) -> str:
-    reply = accepted(endpoint.stream("Count from one to one hundred in words.", max_tokens=4))
+    reply = accepted(endpoint.stream(LONG, max_tokens=4))
     reason = finish_of(reply)
     expect(reason == "length", f"finish_reason is {reason!r} after 4 tokens of a long answer")
     return "length"

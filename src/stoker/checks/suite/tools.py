@@ -252,6 +252,7 @@ def agent_prompt(endpoint: Endpoint) -> str:
             limit_s=_AGENT_S,
         )
     except TooLate:
+        endpoint.settle()
         raise Failed(f"no answer began within {_AGENT_S:.0f} s") from None
     expect(reply.ok, f"refused with status {reply.status}: {error_message(reply)[:200]}")
     expect(deltas(reply), f"no answer began within {_AGENT_S:.0f} s: {reply.cut or reply.text}")
