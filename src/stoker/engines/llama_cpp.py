@@ -118,10 +118,16 @@ async def count_texts(
 
 
 def adapt(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """llama.cpp knows ``tool_choice`` by word only: a named tool is the only one, and required."""
-    choice = request.get("tool_choice")
-    if not isinstance(choice, dict):
+    """Demand a call by the form of the answer: the gateway reads the call from its text.
+
+    llama.cpp takes ``tool_choice`` as ``required`` and by no name, and where it does not know a
+    template's own form of calls it does not hold the model to it (seen in b11549 with
+    Qwen2.5-Coder: a call as text, then zeros until ``max_tokens``). The tools stay where the
+    template puts them, so that the prompt's beginning is the one of the turn before.
+    """
+    from stoker.tokens.tools import demanded_call  # noqa: PLC0415  (the tokenizer's libraries)
+
+    constraint = demanded_call(request)
+    if constraint is None:
         return request
-    named = (choice.get("function") or {}).get("name")
-    only = [t for t in request.get("tools") or () if t["function"]["name"] == named]
-    return {**request, "tools": only, "tool_choice": "required"}
+    return {**request, "tool_choice": "none", "response_format": constraint}

@@ -26,7 +26,6 @@ from stoker.checks.endpoint import (
     user,
 )
 from stoker.checks.types import Failed, NotSupported, Table, TooLate, Use
-from stoker.tokens.tools import parse_answer
 
 table = Table("tools", "Tools")
 _AGENT = (Use.AGENT,)
@@ -65,6 +64,8 @@ _NAMED = {"type": "function", "function": {"name": "get_time"}}
     needed_for=_AGENT,
 )
 def auto(endpoint: Endpoint) -> str:
+    from stoker.tokens.tools import parse_answer  # noqa: PLC0415  (the tokenizer's libraries)
+
     answer = answered(_offer(endpoint, "auto"))
     if message(answer).get("tool_calls"):
         return f"called {_name(_calls(answer)[0])}"
