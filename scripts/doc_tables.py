@@ -174,5 +174,49 @@ def _shown(text: str) -> str:
     return re.sub(r"\{(\w+)[^}]*\}", r"&lt;\1&gt;", text)
 
 
+_RESULTS = ROOT / "docs" / "data" / "check_results.json"
+_SHOWN = {"pass": "pass", "fail": "**fail**", "not supported": "no", "skipped": ""}
+
+
+def checked_endpoints(out: Out) -> None:
+    """The endpoints that were checked, and what each can be used for."""
+    uses = [use.value for use in Use]
+    out("| endpoint | model | context | checked | " + " | ".join(uses) + " |")
+    out("| --- | --- | --- | --- |" + " --- |" * len(uses))
+    for name, column in _results().items():
+        window = f"{column['window_tokens']:,}" if column["window_tokens"] else "unknown"
+        verdicts = " | ".join(column["verdicts"][use] for use in uses)
+        out(f"| {name} | {column['model']} | {window} | {column['date']} | {verdicts} |")
+
+
+def check_matrix(out: Out) -> None:
+    """Every check against every endpoint that was checked."""
+    results = _results()
+    out("| check | " + " | ".join(results) + " |\n| --- |" + " --- |" * len(results))
+    for check in CHECKS:
+        cells = (column["checks"].get(check.id, {}) for column in results.values())
+        shown = " | ".join(_SHOWN[cell.get("result", "skipped")] for cell in cells)
+        out(f"| `{check.id}` | {shown} |")
+
+
+def check_failures(out: Out) -> None:
+    """What was seen where a check failed."""
+    for name, column in _results().items():
+        failed = {i: r["said"] for i, r in column["checks"].items() if r["result"] == "fail"}
+        out(f"\n**{name}**: {'nothing failed.' if not failed else ''}\n")
+        for check, said in failed.items():
+            out(f"- `{check}`: {_as_text(said)}")
+
+
+def _results() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_RESULTS.read_text(encoding="utf-8"))
+    return found
+
+
+def _as_text(said: str) -> str:
+    """What a server said, so that no sign of it is read as Markdown or HTML."""
+    return re.sub(r"([\\`*_<>\[\]{}|])", r"\\\1", said)
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")

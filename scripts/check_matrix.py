@@ -1,0 +1,85 @@
+"""Run every check against endpoints, and keep the results that the documentation shows.
+
+    python scripts/check_matrix.py "vLLM 0.32.0 (CPU)=http://127.0.0.1:8001" \
+        "Stoker in front of it=http://127.0.0.1:8000" [--key-env NAME] [--timeout SECONDS]
+
+Each NAME=URL becomes, or replaces, one column of docs/data/check_results.json. What was seen is
+kept beside each result, so that a failure in the table can be looked up. Addresses are not kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from stoker import checks
+from stoker.checks import Endpoint, Report
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "data" / "check_results.json"
+_ADDRESS = re.compile(r"https?://[^\s/\"']+")
+_SHOWN_CHARACTERS = 200
+
+
+def column(url: str, key: str | None, timeout_s: float) -> dict[str, Any]:
+    """The results of one endpoint, in the form in which they are kept."""
+    found = checks.look_at(url, key)
+    model, window = checks.choose_model(found, None)
+    endpoint = Endpoint(found.backend.url, model, key=key, window=window, timeout_s=timeout_s)
+    report = checks.run(
+        endpoint,
+        tell=lambda number, total, result: print(
+            f"  {number}/{total} {result.check.id}: {result.status.value}", file=sys.stderr
+        ),
+        server=found.backend.engine,
+        version=found.version,
+    )
+    return {"window_tokens": window, **_kept(report)}
+
+
+def _kept(report: Report) -> dict[str, Any]:
+    return {
+        "model": report.model,
+        "server": report.server,
+        "version": report.version,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "seconds": round(report.seconds),
+        "verdicts": {use.value: verdict.word for use, verdict in report.verdicts.items()},
+        "checks": {
+            r.check.id: {"result": r.status.value, "said": _without_addresses(r.said)}
+            for r in report.results
+        },
+    }
+
+
+def _without_addresses(said: str) -> str:
+    return _ADDRESS.sub("URL", " ".join(said.split()))[:_SHOWN_CHARACTERS]
+
+
+def main() -> int:
+    """Check each endpoint and write its column."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("endpoints", nargs="+", metavar="NAME=URL")
+    parser.add_argument("--key-env", metavar="NAME", help="the variable that holds the key")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one answer")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    kept = json.loads(options.out.read_text()) if options.out.exists() else {}
+    key = os.environ[options.key_env] if options.key_env else None
+    for named in options.endpoints:
+        name, _, url = named.rpartition("=")
+        print(f"{name or url}", file=sys.stderr)
+        kept[name or url] = column(url, key, options.timeout)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(kept, indent=1, ensure_ascii=False)
+        options.out.write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
