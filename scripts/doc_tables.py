@@ -39,7 +39,8 @@ def options(command: str, out: Out) -> None:
             continue
         argument = parameter.param_type_name == "argument"
         name = parameter.name.upper() if argument else ", ".join(parameter.opts)
-        default = "" if parameter.default in (None, False) else f"`{parameter.default}`"
+        value = getattr(parameter.default, "value", parameter.default)
+        default = "" if value in (None, False) else f"`{value}`"
         out(f"| `{name}` | {getattr(parameter, 'help', '') or ''} | {default} |")
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from stoker import models
 from stoker.cli import output
-from stoker.cli.options import Json
+from stoker.cli.options import Json, count_without_name
 from stoker.errors import UsageError
 from stoker.host import GpuSpec, detect, find_gpu
 from stoker.models import KnownModel, Purpose
@@ -73,7 +73,9 @@ def command(
     gpu: Annotated[
         str | None, typer.Option(help='Show how each fits a GPU, such as "RTX 4060 8GB".')
     ] = None,
-    gpus: Annotated[int, typer.Option(min=1, max=64, help="How many of that GPU.")] = 1,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many of that GPU. Default: 1.")
+    ] = None,
     tokens: Annotated[
         int, typer.Option("--context", min=512, help="The context that each request needs.")
     ] = 8192,
@@ -88,7 +90,9 @@ def command(
         return
     known = [m for m in models.model_catalogue() if purpose is None or purpose.value in m.purposes]
     known.sort(key=_ORDER[sort])
-    spec, count = _gpu(gpu, gpus) if gpu or fits else (None, 1)
+    if gpus is not None and gpu is None:
+        raise count_without_name(gpus)
+    spec, count = _gpu(gpu, gpus or 1) if gpu or fits else (None, 1)
     if spec is None:
         _show(known, json)
         return
@@ -179,7 +183,7 @@ def fit_table(known: list[KnownModel], found: Mapping[str, Fit | None]) -> Table
         speed = f"{fit.decode_tokens_per_s:.0f}" if fit.decode_tokens_per_s else ""
         size = output.size(fit.weights_bytes)
         weights = fit.variant.file or fit.variant.format.upper()
-        context = _tokens(fit.longest_context_tokens)
+        context = output.tokens(fit.longest_context_tokens)
         grid.add_row(*start, weights, size, context, speed)
     return grid
 
@@ -223,11 +227,7 @@ def _billions(count: int) -> str:
 
 
 def _context(model: KnownModel) -> str:
-    return _tokens(model.max_context_tokens)
-
-
-def _tokens(tokens: int) -> str:
-    return f"{tokens // 1024}K" if tokens < 1024 * 1024 else f"{tokens // (1024 * 1024)}M"
+    return output.tokens(model.max_context_tokens)
 
 
 def _document(model: KnownModel) -> dict[str, Any]:

@@ -32,3 +32,12 @@ def address(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"{url!r} is not an address.", fix="Write it like http://127.0.0.1:11434.")
     return url.rstrip("/").removesuffix("/v1")
+
+
+def count_without_name(count: int) -> UsageError:
+    """What is wrong with ``--gpus`` where no ``--gpu`` says of which."""
+    return UsageError(
+        f"--gpus {count} does not say which GPU.",
+        "It is the number of GPUs of an imagined machine; of this one all are used.",
+        f'Name it: --gpu "RTX 4090" --gpus {count}. Or leave --gpus out.',
+    )

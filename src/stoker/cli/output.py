@@ -44,6 +44,13 @@ def size(count: float | None) -> str:
     return f"{count / MIB:.0f} MiB"
 
 
+def tokens(count: int) -> str:
+    """A context as a person reads it: 512, 32K, 1M."""
+    if count < 1024:
+        return str(count)
+    return f"{count // 1024}K" if count < 1024 * 1024 else f"{count // (1024 * 1024)}M"
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person reads them: 0.8 s, 3 min 20 s, 2 h 5 min."""
     if seconds < 10:

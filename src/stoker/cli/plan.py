@@ -16,8 +16,8 @@ from rich.text import Text
 from stoker import host as machine
 from stoker import models, paths, planning
 from stoker.cli import output
-from stoker.cli.options import Json
-from stoker.cli.output import size
+from stoker.cli.options import Json, count_without_name
+from stoker.cli.output import size, tokens
 from stoker.errors import UsageError
 from stoker.host import Cpu, GpuSpec, Host, Memory
 from stoker.planning import Candidate, Plan, Wishes
@@ -54,7 +54,9 @@ def command(
     gpu: Annotated[
         str | None, typer.Option(help='Plan for this GPU instead, such as "RTX 4060 8GB".')
     ] = None,
-    gpus: Annotated[int, typer.Option(min=1, max=64, help="How many of them.")] = 1,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many of that GPU. Default: 1.")
+    ] = None,
     users: Annotated[int, typer.Option(help="How many people use it.")] = 1,
     context: Annotated[int | None, typer.Option(help="Context of one request in tokens.")] = None,
     purpose: Annotated[Purpose, typer.Option(help="What it is for.")] = Purpose.AGENT,
@@ -101,9 +103,11 @@ def command(
         output.say(f"\nWritten: {html}")
 
 
-def _machine(name: str | None, count: int) -> tuple[Host, GpuSpec | None]:
+def _machine(name: str | None, count: int | None) -> tuple[Host, GpuSpec | None]:
     """This host, or one imagined around GPUs of that name; and what is known of its GPUs."""
     if name is None:
+        if count is not None:
+            raise count_without_name(count)
         host = machine.detect(paths.cache_dir(), ask_hub=False)
         if not host.gpus:
             return host, None
@@ -112,7 +116,13 @@ def _machine(name: str | None, count: int) -> tuple[Host, GpuSpec | None]:
         spec = machine.lookup_gpu(first.name, first.memory_total_bytes)
         return replace(host, gpus=same if spec else ()), spec
     spec = machine.find_gpu(name)
-    return _imagined(spec, count), spec
+    if spec.unified and count not in (None, 1):
+        raise UsageError(
+            f"There is no machine with {count} x {spec.label}.",
+            "It is one with the processor and shares its memory.",
+            "Leave --gpus out: each such machine serves on its own.",
+        )
+    return _imagined(spec, count or 1), spec
 
 
 def _imagined(spec: GpuSpec, count: int) -> Host:
@@ -206,7 +216,7 @@ def _table(plans: list[Plan]) -> Table:
             plan.model.quantization or "?",
             plan.engine,
             str(plan.gpus or "-"),
-            f"{plan.max_model_len / 1024:.0f}K",
+            tokens(plan.max_model_len),
             f"{plan.decode_tokens_per_s:.0f}" if plan.decode_tokens_per_s else "?",
             _first_token(plan),
             style=None if plan.usable else "dim",

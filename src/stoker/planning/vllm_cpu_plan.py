@@ -7,9 +7,11 @@ import math
 from stoker.errors import StokerError, UsageError
 from stoker.host import Host
 from stoker.models import Model
+from stoker.planning.precision import precision_of
 from stoker.planning.types import Argument, MemoryPrediction, Plan
 from stoker.planning.units import GIB, size
 from stoker.planning.vllm_memory import VllmSettings, kv_bytes_per_token
+from stoker.planning.weights import count_weights
 from stoker.planning.wishes import Candidate, Wishes
 
 ENGINE = "vllm"
@@ -18,6 +20,9 @@ ENGINE = "vllm"
 _MEMORY_SHARE = 0.6
 #: vLLM 0.32.0 serving SmolLM2 (269 MB) with 1 GiB of KV cache held 3.4 GiB, measured.
 _OVERHEAD_BYTES = int(2.2 * GIB)
+#: Weights that its kernels for x86 multiply:
+#: https://docs.vllm.ai/en/latest/features/quantization/
+_FORMATS = ("bf16", "fp16", "awq", "gptq", "int8")
 _CONTEXT, _PARALLEL = 8192, 2
 #: The KV cache is handed out in blocks (the CPU platform's default size in vLLM 0.32.0), and one
 #: block is never used: the null block that padded slots point at (BlockPool).
@@ -86,15 +91,23 @@ def _context_reason(model: Model, wanted: int | None) -> str:
 
 
 def _memory(host: Host, model: Model, tokens: int) -> MemoryPrediction:
-    if model.architecture is None or model.weights_bytes is None:
+    if model.architecture is None:
         raise StokerError(
             f"How much memory {model.id} needs can't be told.",
-            "Its config.json or the size of its weights is missing.",
+            "Its config.json is missing.",
             "Give a folder with config.json and safetensors files.",
+        )
+    precision = precision_of(model.quantization, model.architecture)
+    if precision.name not in _FORMATS:
+        raise StokerError(
+            f"vLLM can't run {model.id} on the CPU.",
+            f"Its weights are {precision.name}; there it runs {', '.join(_FORMATS)}.",
+            "Choose another quantization of the model, or --engine llama.cpp.",
         )
     cache = kv_bytes_per_token(model.architecture, VllmSettings(max_model_len=tokens))
     return MemoryPrediction(
-        weights_bytes=model.weights_bytes,
+        weights_bytes=model.weights_bytes
+        or int(precision.weight_bytes(count_weights(model.architecture))),
         kv_cache_bytes=int(cache * tokens),
         overhead_bytes=_OVERHEAD_BYTES,
         budget_bytes=int(_MEMORY_SHARE * host.memory.available_bytes),

@@ -219,3 +219,16 @@ def test_a_folder_whose_files_contradict_each_other_is_refused(
 )
 def test_a_path_that_leads_nowhere_is_no_model_of_the_catalogue(name: str, says: str) -> None:
     assert says in refused(name, "--gpu", "RTX 4090").what
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--gpus", "2"), ("--gpu", "M4 Max 64GB", "--gpus", "4")],
+    ids=["of which GPU", "one with its processor"],
+)
+def test_a_number_of_gpus_that_cannot_be_is_refused(arguments: tuple[str, ...]) -> None:
+    assert "--gpus" in refused(*arguments).fix
+
+
+def test_a_context_under_1024_is_written_out() -> None:
+    assert " 512 " in run("qwen2.5-coder-7b", "--gpu", "RTX 4090", "--context", "512")

@@ -163,3 +163,15 @@ def test_layers_that_do_not_fit_on_the_gpu_stay_on_the_cpu() -> None:
 def test_more_slots_than_the_engine_has_are_refused_with_its_limit() -> None:
     with pytest.raises(UsageError, match="500 requests"):
         choose(host(32, 60), [MODELS["smollm2-135m"]], parallel=500)
+
+
+def test_vllm_on_a_cpu_runs_only_what_its_kernels_multiply() -> None:
+    with pytest.raises(StokerError, match="can't run") as caught:
+        choose(host(2, 22), [replace(FOLDER, quantization="fp8")], engine="vllm")
+    assert "awq" in caught.value.why
+
+
+def test_vllm_on_a_cpu_estimates_the_size_of_files_that_are_not_here() -> None:
+    plan = choose(host(2, 22), [replace(FOLDER, weights_bytes=None)], engine="vllm")
+    # The shape says neither whether the output head is the embedding (28 of 163 M weights).
+    assert plan.memory.weights_bytes == pytest.approx(269_060_552 + 2 * 49_152 * 576, rel=0.01)
