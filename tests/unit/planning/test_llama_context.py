@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
-from stoker.models import find_known_model
-from stoker.planning import Plan, Wishes, candidates_of, rank
+from stoker.models import find_known_model, model_catalogue
+from stoker.planning import Candidate, Plan, Wishes, candidates_of, rank
+from stoker.planning.llama_speed import llama_speed
 
 GIB = 1024**3
 
@@ -48,3 +53,44 @@ def test_memory_that_is_shared_is_not_filled_for_a_longer_context() -> None:
 
 def test_a_context_that_was_asked_for_is_what_is_planned() -> None:
     assert planned("qwen3.6-35b-a3b", "RTX 5090", context=16_384).max_model_len == 16_384
+
+
+SMALL = [
+    form
+    for form in candidates_of(model_catalogue())
+    if form.model.format == "gguf" and (form.model.parameters or 0) < 40e9
+]
+
+
+def on_processor(form: Candidate, gib: int) -> Plan | None:
+    memory = Memory(gib * GIB, gib * GIB)
+    host = Host("Linux", "x86_64", Cpu("any", 8, 8, avx2=True), memory)
+    try:
+        return rank(host, [form], Wishes(purpose="chat", named=True))[0]
+    except StokerError:
+        return None
+
+
+@given(st.sampled_from(SMALL), st.integers(1, 64), st.integers(0, 32))
+def test_more_memory_never_shortens_the_context(form: Candidate, gib: int, more: int) -> None:
+    less, greater = on_processor(form, gib), on_processor(form, gib + more)
+    if less is not None:
+        assert greater is not None
+        assert greater.max_model_len >= less.max_model_len
+        assert less.memory.total_bytes <= less.memory.budget_bytes
+
+
+@given(
+    st.sampled_from(SMALL),
+    st.sampled_from(["RTX 4060 8GB", "RTX 4090", "H100", "Apple M4 Max 64GB", "RX 7900 XTX"]),
+    st.floats(0, 1),
+    st.integers(1, 256),
+)
+def test_speeds_are_finite_and_positive_however_the_layers_are_divided(
+    form: Candidate, gpu: str, share: float, requests: int
+) -> None:
+    model = replace(form.model, weights_bytes=form.model.weights_bytes or 5 * 10**9)
+    speed = llama_speed(Cpu("any", 8, 8, avx2=True), find_gpu(gpu), model, share)
+    for seconds in (speed.token_s(requests), speed.first_token_s(5000)):
+        assert 0 < seconds < float("inf")
+    assert speed.token_s(requests + 1) >= speed.token_s(requests)
