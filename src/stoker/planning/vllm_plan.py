@@ -253,13 +253,17 @@ def _fit_on(task: _Task, gpus: int, stages: int) -> _Fit | None:
     """The widest settings that fit on so many GPUs, or ``None``: a 16-bit cache and guessing ahead
     where there is room, then without the one, the other and both."""
     first = replace(_settings(task, gpus), pipeline_parallel_size=stages)
-    plain = replace(first, num_speculative_tokens=0)
+    attempts = [first]
+    if first.num_speculative_tokens:
+        attempts.append(replace(first, num_speculative_tokens=0))
     narrow = _can_narrow(task.machine)
     cramped = None
-    for settings in (first, plain):
+    for settings in attempts:
         for cache_type in ("auto", "fp8") if narrow else ("auto",):
             attempt = replace(settings, kv_cache_dtype=cache_type)
             memory = task.memory(attempt)
+            if memory.kv_cache_bytes <= 0:
+                return None  # the weights alone are too much, whatever the cache is like
             if not memory.fits:
                 continue
             if not _cramped(task, attempt, memory):
