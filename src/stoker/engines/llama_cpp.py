@@ -97,6 +97,8 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
             max_model_len=settings.get("n_ctx"),
             tools="native" if caps.get("supports_tools", False) else "none",
             vision=bool(modalities.get("vision", False)),
+            # It has a path of its own for that, and ignores ``suffix`` on /v1/completions.
+            fill_in_the_middle=False,
         )
         for entry in listing["data"]
     ]

@@ -207,7 +207,10 @@ class Gateway:
         requests.check_common(body)
         if self._draining or not self.pool.models():
             return errors.not_ready()
-        model = requests.choose_model(body, self.pool.models())
+        models = self.pool.models()
+        model = requests.choose_model(body, models)
+        if models[model].fill_in_the_middle is False:
+            requests.check_no_suffix(body)
         return (await self._answer(request, model, Prepared(body)))[0]
 
     async def _answer(

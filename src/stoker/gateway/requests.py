@@ -100,6 +100,17 @@ def check_text_only(request: Mapping[str, Any]) -> None:
         )
 
 
+def check_no_suffix(request: Mapping[str, Any]) -> None:
+    """Raise ``BadRequestError`` where a text after the cursor would be ignored."""
+    if request.get("suffix"):
+        raise BadRequestError(
+            "The model's server ignores the text after the cursor. Leave `suffix` out, or write "
+            "both sides into the prompt with the model's own marks for fill-in-the-middle.",
+            code="unsupported_suffix",
+            param="suffix",
+        )
+
+
 def texts(request: dict[str, Any]) -> list[str]:
     """The prompts of a request to count: one text, or a list of them."""
     prompt = request.get("prompt")

@@ -242,10 +242,19 @@ async def gateway_to(
     keys: Keys | None = None,
     tools: Any = "native",
     vision: bool | None = None,
+    fill_in_the_middle: bool | None = None,
 ) -> AsyncIterator[Front]:
     """The gateway in front of the backends at these addresses."""
     gateway = Gateway(keys)
-    models = [ServedModel(MODEL, max_model_len=8192, tools=tools, vision=vision)]
+    models = [
+        ServedModel(
+            MODEL,
+            max_model_len=8192,
+            tools=tools,
+            vision=vision,
+            fill_in_the_middle=fill_in_the_middle,
+        )
+    ]
     gateway.serve(
         [Served(Backend(url, "openai"), models, max_concurrent=max_concurrent) for url in urls]
     )

@@ -117,6 +117,16 @@ async def test_an_image_for_a_model_that_reads_text_is_400_and_reaches_no_backen
         assert (await front.post(asked)).status == 200
 
 
+async def test_a_suffix_that_would_be_ignored_is_400_and_reaches_no_backend() -> None:
+    asked = orjson.dumps({"model": MODEL, "prompt": "def f(", "suffix": "return x"})
+    async with gateway_with(fine, fill_in_the_middle=False) as (front, backends):
+        reply = await front.post(asked, "/v1/completions")
+        assert (reply.status, reply.error["code"]) == (400, "unsupported_suffix")
+        assert not backends[0].calls
+    async with gateway_with(fine) as (front, backends):
+        assert (await front.post(asked, "/v1/completions")).status == 200
+
+
 async def test_unknown_model_is_404_and_suggests_the_nearest() -> None:
     async with gateway_with(fine) as (front, _):
         reply = await front.post(chat(model="codr"))

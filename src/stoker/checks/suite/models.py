@@ -60,6 +60,8 @@ def shape(endpoint: Endpoint) -> str:
 )
 def unknown_model(endpoint: Endpoint) -> str:
     reply = endpoint.chat("Hi", model="stoker-check-no-such-model", max_tokens=1)
+    if reply.ok:
+        raise Failed(f"answered all the same, as {reply.json().get('model')!r}")
     expect(reply.status in (400, 404), f"status {reply.status}: {reply.text}")
     return f"status {reply.status}: {error_message(reply)[:120]}"
 
