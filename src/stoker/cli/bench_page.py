@@ -15,7 +15,7 @@ svg{width:100%;height:auto}svg text{font-size:11px;fill:currentColor}
 .axis{stroke:#8888}.grid{stroke:#8883}.line{fill:none;stroke-width:2}
 .cold{stroke:var(--w)}.cached{stroke:var(--k)}.b{stroke-dasharray:5 3}
 circle.cold{fill:var(--w)}circle.cached{fill:var(--k)}
-td,th{font-size:.85em;white-space:nowrap}
+td,th{font-size:.8em;white-space:nowrap;padding:.3rem .35rem}
 .key span{margin-right:1.2rem}.key svg{width:2rem;height:.8rem;vertical-align:middle}
 """
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 300, 190, 40, 22, 10
