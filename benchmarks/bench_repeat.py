@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -73,6 +74,8 @@ def medians(document: dict[str, Any]) -> dict[Load, float]:
 
 def main() -> None:
     """Print every median of every run, and how far they lie apart."""
+    # An end from outside must not leave the deployment running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", help="what to measure; default: it starts something")
     parser.add_argument("--runs", type=int, default=RUNS)
