@@ -121,10 +121,11 @@ def test_a_path_before_v1_is_kept(serve: Serve) -> None:
 
 def test_a_clock_that_is_wrong_is_measured(serve: Serve) -> None:
     server = serve()
-    server.headers["Date"] = format_datetime(NOW + datetime.timedelta(hours=1), usegmt=True)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    server.headers["Date"] = format_datetime(now + datetime.timedelta(hours=1), usegmt=True)
     ahead = ask(server.url).clock_ahead_s
     assert ahead is not None
-    assert -3602 <= ahead <= -3590
+    assert abs(ahead + 3600) < 60  # a busy machine may take seconds to answer itself
 
 
 def test_nothing_that_listens_is_refused() -> None:
