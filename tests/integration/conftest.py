@@ -19,6 +19,10 @@ from tests.support import docker_daemon, real_models
 from stoker import paths
 from stoker.runtime.ports import any_free
 
+# As Stoker starts llama.cpp: in-process servers of the tests share the cores with the rest too.
+# It has to be set before the library is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 #: The user's real cache: models are downloaded once, not once a test.
 USER_CACHE = paths.cache_dir()
 

@@ -44,13 +44,12 @@ def test_300_conversations_count_before_as_the_engine_counts_after(
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_thirty_agent_turns_are_accepted_and_mostly_read_from_the_prefix_cache(
-    stoker: Stoker, quick_qwen: str, window: int
-) -> None:
+def test_thirty_agent_turns_are_all_accepted(stoker: Stoker, quick_qwen: str, window: int) -> None:
     stoker.up(quick_qwen, "--context", str(window), "--parallel", "1")
     used = agent_turns_are_accepted(stoker, window)
-    shares = [u["prompt_tokens_details"]["cached_tokens"] / u["prompt_tokens"] for u in used[1:]]
-    assert sum(shares) / len(shares) > (0.8 if window >= 8192 else 0.6)
+    if window == 8192:  # one run serves both: most of each turn is read from the prefix cache
+        read = [u["prompt_tokens_details"]["cached_tokens"] / u["prompt_tokens"] for u in used[1:]]
+        assert sum(read) / len(read) > 0.8
 
 
 def test_a_max_tokens_over_the_window_is_clamped_not_refused(stoker: Stoker, smollm2: str) -> None:

@@ -25,6 +25,10 @@ def engine(smollm2: str) -> Iterator[Engine]:
 def request(choice: object) -> dict[str, Any]:
     base = agent_request("list the files in src")
     tools = [tool for tool in base["tools"] if tool["function"]["name"] in OFFERED]
+    for tool in tools:
+        for schema in tool["function"]["parameters"]["properties"].values():
+            if schema.get("type") == "string":
+                schema["maxLength"] = 40  # so small a model may repeat itself without an end
     messages = [{"role": "user", "content": "list the files in src"}]
     return {"messages": messages, "tools": tools, "tool_choice": choice}
 
