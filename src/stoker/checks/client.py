@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from stoker.checks.types import Failed, TooLate
+from stoker.checks.outcomes import Failed, TooLate
 
 _PIECE_BYTES = 65536
 #: An answer larger than this is no answer to any of the checks.

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from stoker.checks.client import Client, Reply, Until
-from stoker.checks.types import Failed, NotSupported
+from stoker.checks.outcomes import Failed, NotSupported
 
 CHAT = "/v1/chat/completions"
 #: What every model answers at length.

@@ -7,17 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from stoker.checks.endpoint import Endpoint
+from stoker.checks.outcomes import Failed, NotSupported
 from stoker.checks.suite import CHECKS
-from stoker.checks.types import (
-    Check,
-    Failed,
-    NotSupported,
-    Report,
-    Result,
-    Status,
-    Use,
-    Verdict,
-)
+from stoker.checks.types import Check, Report, Result, Status, Use, Verdict
 from stoker.engines import Recognised
 from stoker.errors import UsageError
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from stoker.checks.endpoint import Endpoint
+from stoker.checks.endpoint import Endpoint
 
 
 class Use(enum.Enum):
@@ -29,20 +27,8 @@ class Status(enum.Enum):
     SKIPPED = "skipped"
 
 
-class Failed(Exception):  # noqa: N818  (an outcome, not an error of ours)
-    """The endpoint broke the promise; the text says what was seen."""
-
-
-class TooLate(Failed):
-    """No answer began in time."""
-
-
-class NotSupported(Exception):  # noqa: N818
-    """The endpoint says honestly that it does not do this."""
-
-
 #: Runs against the endpoint; returns what was seen, or raises ``Failed`` or ``NotSupported``.
-Run = Callable[["Endpoint"], str]
+Run = Callable[[Endpoint], str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from stoker.checks.endpoint import (
     expect,
     finish_of,
 )
-from stoker.checks.types import Failed, NotSupported, Table, Use
+from stoker.checks.outcomes import Failed, NotSupported
+from stoker.checks.types import Table, Use
 
 table = Table("budget", "Budgets")
 _CHAT = (Use.CHAT, Use.AGENT, Use.COMMIT)

@@ -16,7 +16,8 @@ from stoker.checks.endpoint import (
     optional,
     usage,
 )
-from stoker.checks.types import Failed, NotSupported, Table, Use
+from stoker.checks.outcomes import Failed, NotSupported
+from stoker.checks.types import Table, Use
 
 completions = Table("completion", "Completions and fill-in-the-middle")
 embeddings = Table("embeddings", "Embeddings")

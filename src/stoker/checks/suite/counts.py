@@ -15,7 +15,8 @@ from stoker.checks.endpoint import (
     stream_usage,
     usage,
 )
-from stoker.checks.types import Failed, NotSupported, Table, Use
+from stoker.checks.outcomes import Failed, NotSupported
+from stoker.checks.types import Table, Use
 
 table = Table("usage", "Token counts")
 _CHAT = (Use.CHAT, Use.AGENT)

@@ -6,7 +6,8 @@ import json
 
 from stoker.checks.client import Reply
 from stoker.checks.endpoint import CHAT, Endpoint, error_message, expect
-from stoker.checks.types import Failed, Table, Use
+from stoker.checks.outcomes import Failed
+from stoker.checks.types import Table, Use
 
 table = Table("errors", "Errors")
 _CHAT = (Use.CHAT, Use.AGENT)

@@ -22,7 +22,8 @@ from stoker.checks.endpoint import (
     thought,
     usage,
 )
-from stoker.checks.types import Failed, NotSupported, Table, Use
+from stoker.checks.outcomes import Failed, NotSupported
+from stoker.checks.types import Table, Use
 
 structured = Table("structured", "Structured output")
 reasoning = Table("reasoning", "Reasoning")

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from stoker.checks.client import Reply, Until
 from stoker.checks.endpoint import CHAT, Endpoint, accepted, answered, expect
-from stoker.checks.types import Failed, Table, TooLate, Use
+from stoker.checks.outcomes import Failed, TooLate
+from stoker.checks.types import Table, Use
 
 table = Table("load", "Load, size and leaving")
 _CHAT = (Use.CHAT, Use.AGENT)

@@ -6,7 +6,8 @@ from typing import Any
 
 from stoker.checks.client import Reply
 from stoker.checks.endpoint import Endpoint, answered, error_message, expect, usage
-from stoker.checks.types import Failed, Table, TooLate, Use
+from stoker.checks.outcomes import Failed, TooLate
+from stoker.checks.types import Table, Use
 
 table = Table("models", "Models and their context")
 _CHAT = (Use.CHAT, Use.AGENT, Use.COMMIT)

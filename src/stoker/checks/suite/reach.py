@@ -6,7 +6,8 @@ from http.client import HTTPConnection
 
 from stoker.checks.client import Reply
 from stoker.checks.endpoint import CHAT, Endpoint, expect
-from stoker.checks.types import Failed, NotSupported, Table, Use
+from stoker.checks.outcomes import Failed, NotSupported
+from stoker.checks.types import Table, Use
 
 table = Table("reach", "Reachability and keys")
 #: A list of models is read from memory.

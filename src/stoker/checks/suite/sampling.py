@@ -16,7 +16,8 @@ from stoker.checks.endpoint import (
     text_of,
     thought,
 )
-from stoker.checks.types import NotSupported, Table, Use
+from stoker.checks.outcomes import NotSupported
+from stoker.checks.types import Table, Use
 
 table = Table("sampling", "Sampling")
 _COUNT = "Count: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10. Now repeat that line."

@@ -17,7 +17,8 @@ from stoker.checks.endpoint import (
     text_of,
     thought,
 )
-from stoker.checks.types import Failed, NotSupported, Table, Use
+from stoker.checks.outcomes import Failed, NotSupported
+from stoker.checks.types import Table, Use
 
 table = Table("stream", "Streaming")
 _CHAT = (Use.CHAT, Use.AGENT)

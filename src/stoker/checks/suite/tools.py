@@ -25,7 +25,8 @@ from stoker.checks.endpoint import (
     usage,
     user,
 )
-from stoker.checks.types import Failed, NotSupported, Table, TooLate, Use
+from stoker.checks.outcomes import Failed, NotSupported, TooLate
+from stoker.checks.types import Table, Use
 
 table = Table("tools", "Tools")
 _AGENT = (Use.AGENT,)
