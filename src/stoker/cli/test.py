@@ -9,7 +9,7 @@ import typer
 
 from stoker import checks, runtime
 from stoker.checks import Endpoint, Report
-from stoker.cli import output, test_report
+from stoker.cli import check_report, output
 from stoker.cli.options import Json, KeyEnv, address, key_from
 from stoker.errors import StokerError, UsageError
 
@@ -50,22 +50,22 @@ def command(
     """
     wanted = checks.chosen(only or (), skip or ())
     if list_checks:
-        test_report.show_list(wanted, as_json=json)
+        check_report.show_list(wanted, as_json=json)
         return
     key = key_from(key_env)
     found = checks.look_at(address(url) if url else _running(), key)
     name, window = checks.choose_model(found, model)
     endpoint = Endpoint(found.backend.url, name, key=key, window=window, timeout_s=timeout)
-    show = test_report.Progress(quiet=json)
+    show = check_report.Progress(quiet=json)
     show.begin(found, name, window)
     report = checks.run(
         endpoint, wanted, tell=show.tell, server=found.backend.engine, version=found.version
     )
     _write(report, junit, html)
     if json:
-        output.as_json(test_report.as_dict(report))
+        output.as_json(check_report.as_dict(report))
     else:
-        test_report.show(report)
+        check_report.show(report)
     raise typer.Exit(0 if report.good else 1)
 
 
@@ -81,7 +81,7 @@ def _running() -> str:
 
 
 def _write(report: Report, junit: Path | None, html: Path | None) -> None:
-    for path, text in ((junit, test_report.as_junit), (html, test_report.as_page)):
+    for path, text in ((junit, check_report.as_junit), (html, check_report.as_page)):
         if path is None:
             continue
         try:
