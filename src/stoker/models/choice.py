@@ -17,7 +17,7 @@ from stoker.models.types import Model, Origin
 
 load = local.load
 
-_ORDER: tuple[Origin, ...] = ("file", "hub", "disk", "package index", "bundled")
+_ORDER: tuple[Origin, ...] = ("file", "hub", "disk", "package index", "installed package")
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<selector>[^:]+))?")
 #: A model that another program downloaded is taken unasked only where its name says that it is
 #: made for code: what else lies there may be for anything.
@@ -134,7 +134,7 @@ def _from_package_index(entry: Entry, *, allowed: bool) -> list[Model]:
         return [_read(entry.at("package index"), downloaded)]
     installed = bundled.path_of(file.parts[0]) if len(file.parts) == 1 else None
     if installed is not None:
-        return [_read(entry.at("bundled"), installed)]
+        return [_read(entry.at("installed package"), installed)]
     return [entry.at("package index")] if allowed else []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Format = Literal["gguf", "safetensors"]
-Origin = Literal["file", "hub", "disk", "package index", "bundled", "endpoint"]
+Origin = Literal["file", "hub", "disk", "package index", "installed package", "endpoint"]
 
 
 AttentionKind = Literal["full", "sliding", "chunked", "latent", "compressed"]
