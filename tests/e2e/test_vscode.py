@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -294,10 +295,10 @@ def test_through_the_gateway_at_2048_an_agent_question_is_answered(
         stoker.run("down")
 
 
-def _at_length(body: Body) -> Body:
-    """Ask a small model, which may end at once or say nothing but lines, for 48 tokens."""
-    length = {"min_tokens": 48, "max_tokens": 48, "ignore_eos": True, "frequency_penalty": 2.0}
-    return {**body, **length}
+def _at_length(body: Body, tokens: int = 48) -> Body:
+    """Ask a small model, which may end at once or say nothing but lines, for so many tokens."""
+    length = {"min_tokens": tokens, "max_tokens": tokens}
+    return {**body, **length, "ignore_eos": True, "frequency_penalty": 2.0}
 
 
 def _list_the_workspace(folder: Path) -> Callable[[Body], Body]:
@@ -371,6 +372,33 @@ def test_vllm_answers_an_agent_question_at_32768(window: Window, vllm: str) -> N
         assert not window.has_error()
         (asked,) = _agent_requests(proxy)
         assert len(asked.body["tools"]) > 20
+
+
+def _running(vllm: str) -> int:
+    """How many requests vLLM works on now, by its own account."""
+    with urllib.request.urlopen(vllm + "/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    return int(sum(map(float, re.findall(r"^vllm:num_requests_running\S* (\S+)", text, re.M))))
+
+
+def test_stop_frees_vllm_within_a_second(window: Window, vllm: str) -> None:
+    def long(body: Body) -> Body:
+        return _at_length(body, 12_000 if body.get("tools") else 48)
+
+    with Proxy(vllm, long) as proxy:
+        window.connect(proxy.url, "smollm2")
+        window.ask("Count from 1 to 1000.")
+        wait_for(
+            "only the answer is being written",
+            lambda: _running(vllm) == 1 and [a for a in _agent_requests(proxy) if a.answer],
+            ANSWER_S,
+        )
+        pressed_at = time.monotonic()
+        window.browser.do("click", selector=STOP)
+        wait_for("vLLM is free", lambda: _running(vllm) == 0, 30)
+        took_s = time.monotonic() - pressed_at
+        window.picture("19-vllm-stopped")
+        assert took_s < 1
 
 
 def test_vllm_through_the_gateway_answers_an_agent_question(
