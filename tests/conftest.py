@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no defect: time is measured by benchmarks, not by tests.
+
+# Who starts the tests in the background has interrupts ignored, which the programs under test
+# would inherit: Ctrl-C could not be tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "stoker",
