@@ -24,6 +24,7 @@ pytestmark = pytest.mark.engine
 
 STREAMS = 500
 CHUNKS = 200
+STORMS = 4
 ROUND_S = 40
 ERROR = b'data: {"error":'
 
@@ -158,9 +159,9 @@ async def test_500_streams_while_clients_leave_and_backends_die(tmp_path: Path) 
 
         calm = await storm(gateway.port, "calm")
         assert calm == {"whole": STREAMS - STREAMS // 3, "left": STREAMS // 3}
-        before_bytes = gateway.rss_bytes()
         broke_off = 0
-        for number in range(2):
+        rss_bytes = []  # after each storm
+        for number in range(STORMS):
             killing = asyncio.create_task(kill_by_turns())
             ended = await storm(gateway.port, f"storm{number}")
             await killing
@@ -169,11 +170,13 @@ async def test_500_streams_while_clients_leave_and_backends_die(tmp_path: Path) 
             assert ended["whole"] > 0
             broke_off += ended["broke off"]
             await gateway.all_up(len(backends))
+            rss_bytes.append(gateway.rss_bytes())
         assert broke_off > 0  # else no backend was killed in the middle of a stream
         assert await gateway.metric("stoker_requests_in_flight") == 0
         assert await gateway.metric("stoker_requests_waiting") == 0
-        after_bytes = gateway.rss_bytes()
-        print(f"memory: {before_bytes / 2**20:.1f} MiB before, {after_bytes / 2**20:.1f} after")
-        assert after_bytes < before_bytes * 1.1
+        # A process keeps the pages of its busiest moment, and how many streams overlap in the
+        # calm depends on the machine: what leaks grows from one storm to the next.
+        print("memory in MiB:", *(f"{size / 2**20:.1f}" for size in rss_bytes))
+        assert rss_bytes[-1] < rss_bytes[0] * 1.1
         # Up to 64 idle connections are kept to each backend; of the 500 clients, none.
         assert gateway.process.num_fds() < 64 * len(backends) + 40
