@@ -36,8 +36,7 @@ def column(url: str, key: str | None, timeout_s: float) -> dict[str, Any]:
         tell=lambda number, total, result: print(
             f"  {number}/{total} {result.check.id}: {result.status.value}", file=sys.stderr
         ),
-        server=found.backend.engine,
-        version=found.version,
+        found=found,
     )
     return {"window_tokens": window, **_kept(report)}
 
@@ -45,8 +44,7 @@ def column(url: str, key: str | None, timeout_s: float) -> dict[str, Any]:
 def _kept(report: Report) -> dict[str, Any]:
     return {
         "model": report.model,
-        "server": report.server,
-        "version": report.version,
+        "server": report.found.words,
         "date": datetime.now(timezone.utc).date().isoformat(),
         "seconds": round(report.seconds),
         "verdicts": {use.value: verdict.word for use, verdict in report.verdicts.items()},

@@ -10,7 +10,7 @@ from stoker.checks.endpoint import Endpoint
 from stoker.checks.outcomes import Failed, NotSupported
 from stoker.checks.suite import CHECKS
 from stoker.checks.types import Check, Report, Result, Status, Use, Verdict
-from stoker.engines import Recognised
+from stoker.engines import Backend, Recognised
 from stoker.errors import UsageError
 
 #: A run ends after this, whatever is left: on 2 cores all checks take 2 to 6 minutes.
@@ -69,11 +69,13 @@ def run(
     checks: Sequence[Check] = CHECKS,
     *,
     tell: Tell | None = None,
-    server: str = "openai",
-    version: str | None = None,
+    found: Recognised | None = None,
     limit_s: float = LIMIT_S,
 ) -> Report:
-    """Run ``checks`` one after the other; ``tell`` hears of each as it ends."""
+    """Run ``checks`` one after the other; ``tell`` hears of each as it ends.
+
+    ``found`` is what answers there, for the report; no check looks at it.
+    """
     began = time.perf_counter()
     results: list[Result] = []
     stopped: str | None = None
@@ -94,8 +96,7 @@ def run(
     return Report(
         url=endpoint.url,
         model=endpoint.model,
-        server=server,
-        version=version,
+        found=found or Recognised(Backend(endpoint.url, "openai"), None, (), ()),
         results=tuple(results),
         verdicts={use: verdict(results, use) for use in Use},
         requests=client.requests,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stoker.checks.endpoint import Endpoint
+from stoker.engines import Recognised
 
 
 class Use(enum.Enum):
@@ -112,9 +113,8 @@ class Report:
 
     url: str
     model: str
-    #: What answers there: the engine's name, and its version where it says so.
-    server: str
-    version: str | None
+    #: What answers there.
+    found: Recognised
     results: tuple[Result, ...]
     verdicts: Mapping[Use, Verdict]
     requests: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from dataclasses import replace as replace_fields
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -12,6 +13,7 @@ from stoker import runtime
 from stoker.cli import output, start
 from stoker.cli.options import Json, KeyEnv, address, key_from
 from stoker.engines import Recognised
+from stoker.errors import UsageError
 from stoker.runtime import Run
 
 
@@ -35,6 +37,7 @@ def adopt(url: str, key_env: str | None, run: Run, *, json: bool) -> None:
     """Recognise the server, serve it through the gateway, and say what will bite."""
     if not run.replace:
         runtime.check_can_start(run)
+    _refuse_own(address(url))
     found = runtime.look_at(address(url), key_from(key_env))
     plan, options = runtime.plan_for(found)
     endpoint = start.background(plan, replace_fields(run, options=options), quiet=True).endpoint
@@ -44,11 +47,30 @@ def adopt(url: str, key_env: str | None, run: Run, *, json: bool) -> None:
         _show(found, endpoint)
 
 
+def _refuse_own(url: str) -> None:
+    """Raise ``UsageError`` where the server is the gateway that runs here: it can't be its own."""
+    running = runtime.current()
+    if running is None or not running.running or _place(url) != _place(running.endpoint):
+        return
+    raise UsageError(
+        f"{url} is Stoker's own gateway, which runs here.",
+        f"It serves {running.plan.model.id} already.",
+        "Use it as it is: stoker code. To put it in front of another server, name that one.",
+    )
+
+
+def _place(url: str) -> tuple[str | None, int | None]:
+    """Host and port, with one name for this machine."""
+    parts = urlsplit(url)
+    return "127.0.0.1" if parts.hostname in ("localhost", "::1") else parts.hostname, parts.port
+
+
 def _as_dict(found: Recognised, endpoint: str) -> dict[str, object]:
     return {
         "endpoint": endpoint,
         "engine": found.backend.engine,
         "version": found.version,
+        "behind": list(found.behind),
         "url": found.backend.url,
         "models": [asdict(model) for model in found.models],
         "warnings": found.warnings,
@@ -56,8 +78,7 @@ def _as_dict(found: Recognised, endpoint: str) -> dict[str, object]:
 
 
 def _show(found: Recognised, endpoint: str) -> None:
-    version = f" {found.version}" if found.version else ""
-    output.say(f"Adopted {found.backend.engine}{version} at {found.backend.url}.\n")
+    output.say(f"Adopted {found.words} at {found.backend.url}.\n")
     for model in found.models:
         length = f"{model.max_model_len:,} tokens" if model.max_model_len else "unknown"
         output.say(f"Model     {model.id}: context {length}, tools {model.tools or 'unknown'}")

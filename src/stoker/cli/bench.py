@@ -25,9 +25,9 @@ from stoker.checks.bench import (
     Settings,
     Side,
 )
-from stoker.cli import bench_page, output, page
-from stoker.cli.options import Json, KeyEnv, address, key_from
-from stoker.errors import StokerError, UsageError
+from stoker.cli import bench_page, output, page, target
+from stoker.cli.options import Json, KeyEnv
+from stoker.errors import UsageError
 from stoker.planning import Plan
 
 _T = TypeVar("_T")
@@ -154,20 +154,11 @@ def _ladder(text: str) -> tuple[int, ...]:
 
 
 def _find(url: str | None, key_env: str | None, model: str | None) -> _Found:
-    """The endpoint at ``url``, or the deployment that runs. Raises ``StokerError`` for none."""
-    deployment = runtime.current()
-    running = deployment if deployment is not None and deployment.running else None
-    if url is None:
-        if running is None:
-            raise StokerError(
-                "Nothing is running.",
-                "Without an address, the running deployment is measured.",
-                "Start it: stoker up. Or give the address of an endpoint.",
-            )
-        url = running.endpoint
-    found = checks.look_at(address(url), key_from(key_env))
+    """Where to measure. The plan belongs to it only where it is the deployment that runs."""
+    found = target.find(url, key_env)
     endpoint = Endpoint(found.backend, *checks.choose_model(found, model))
-    own = running is not None and running.endpoint == found.backend.url
+    running = runtime.current()
+    own = running is not None and running.running and running.endpoint == found.backend.url
     return _Found(endpoint, running.plan if running and own else None)
 
 

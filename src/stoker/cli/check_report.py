@@ -40,9 +40,8 @@ class Progress:
         """What is about to be checked."""
         if self._quiet:
             return
-        version = f" {found.version}" if found.version else ""
         context = f"{window:,} tokens of context" if window else "a context of unknown length"
-        output.say(f"{model} at {found.backend.url} ({found.backend.engine}{version}), {context}")
+        output.say(f"{model} at {found.backend.url} ({found.words}), {context}")
 
     def tell(self, number: int, total: int, result: Result) -> None:
         """One check has ended. To programs, it goes to standard error, where people look."""
@@ -106,8 +105,9 @@ def as_dict(report: Report) -> dict[str, Any]:
     return {
         "url": report.url,
         "model": report.model,
-        "server": report.server,
-        "version": report.version,
+        "server": report.found.backend.engine,
+        "version": report.found.version,
+        "behind": list(report.found.behind),
         "good": report.good,
         "stopped": report.stopped,
         "verdicts": {
@@ -191,7 +191,7 @@ def as_page(report: Report) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>Stoker test: {escape(title)}</title><style>{_STYLE}</style>"
-        f"<h1>{escape(title)}</h1><p>{escape(report.server)} {escape(report.version or '')}"
+        f"<h1>{escape(title)}</h1><p>{escape(report.found.words)}"
         f"<table>{uses}</table><p>{escape(_summary(report))}"
         f"<table><tr><th>Check<th>Result<th>Seen{rows}</table></html>\n"
     )

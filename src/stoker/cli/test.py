@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from stoker import checks, runtime
+from stoker import checks
 from stoker.checks import Endpoint, Report
-from stoker.cli import check_report, output
-from stoker.cli.options import Json, KeyEnv, address, key_from
-from stoker.errors import StokerError, UsageError
+from stoker.cli import check_report, output, target
+from stoker.cli.options import Json, KeyEnv
+from stoker.errors import StokerError
 
 
 def command(
@@ -52,32 +52,20 @@ def command(
     if list_checks:
         check_report.show_list(wanted, as_json=json)
         return
-    key = key_from(key_env)
-    found = checks.look_at(address(url) if url else _running(), key)
+    found = target.find(url, key_env)
     name, window = checks.choose_model(found, model)
-    endpoint = Endpoint(found.backend.url, name, key=key, window=window, timeout_s=timeout)
+    endpoint = Endpoint(
+        found.backend.url, name, key=found.backend.key, window=window, timeout_s=timeout
+    )
     show = check_report.Progress(quiet=json)
     show.begin(found, name, window)
-    report = checks.run(
-        endpoint, wanted, tell=show.tell, server=found.backend.engine, version=found.version
-    )
+    report = checks.run(endpoint, wanted, tell=show.tell, found=found)
     _write(report, junit, html)
     if json:
         output.as_json(check_report.as_dict(report))
     else:
         check_report.show(report)
     raise typer.Exit(0 if report.good else 1)
-
-
-def _running() -> str:
-    """The endpoint of the running deployment. Raises ``UsageError`` where none runs."""
-    deployment = runtime.current()
-    if deployment is None or not deployment.running:
-        raise UsageError(
-            "Nothing is running here, and no endpoint was given.",
-            fix="Start with: stoker up. Or name one: stoker test http://127.0.0.1:8000",
-        )
-    return deployment.endpoint
 
 
 def _write(report: Report, junit: Path | None, html: Path | None) -> None:

@@ -43,6 +43,7 @@ ENGINES = {
     "lm-studio": "lm_studio",
     "sglang": "sglang",
     "tensorrt-llm": "tensorrt_llm",
+    "stoker": "stoker_gateway",
     "openai": "openai",
 }
 

@@ -94,6 +94,15 @@ class Recognised:
     models: tuple[ServedModel, ...]
     #: What will bite, each with what to do about it.
     warnings: tuple[str, ...]
+    #: The kinds of server behind it, where it is a gateway that says so.
+    behind: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """What it is, for people: ``stoker 0.1.0 in front of vllm``."""
+        version = f" {self.version}" if self.version else ""
+        behind = f" in front of {' and '.join(self.behind)}" if self.behind else ""
+        return f"{self.backend.engine}{version}{behind}"
 
 
 class Launcher(Protocol):

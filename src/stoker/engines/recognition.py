@@ -9,13 +9,23 @@ from typing import Any
 import aiohttp
 
 from stoker import engines
-from stoker.engines import http_json
+from stoker.engines import http_json, stoker_gateway
 from stoker.engines.protocol import Backend, Recognised, ServedModel
 from stoker.errors import StokerError
 
 #: Asked in this order. What names itself in ``/v1/models`` comes first; a server that answers any
 #: path with something would be taken for the wrong one otherwise. The last one fits every server.
-_ORDER = ("vllm", "sglang", "tensorrt-llm", "tgi", "ollama", "lm-studio", "llama.cpp", "openai")
+_ORDER = (
+    "stoker",
+    "vllm",
+    "sglang",
+    "tensorrt-llm",
+    "tgi",
+    "ollama",
+    "lm-studio",
+    "llama.cpp",
+    "openai",
+)
 
 #: With less, agent mode's tools alone leave no room: VS Code's are about 14,000 tokens.
 _SMALL_CONTEXT_TOKENS = 8192
@@ -32,7 +42,10 @@ async def recognise(url: str, key: str | None = None) -> Recognised:
         models = tuple(await speaker.discover(http, backend))
         version = await _version(http, backend, speaker.VERSION_AT)
         warnings = await speaker.warnings(http, backend, models)
-        return Recognised(backend, version, models, (*warnings, *_common(models)))
+        behind: tuple[str, ...] = ()
+        if backend.engine == stoker_gateway.name:
+            behind = await stoker_gateway.behind(http, backend)
+        return Recognised(backend, version, models, (*warnings, *_common(models)), behind)
 
 
 async def _which(http: aiohttp.ClientSession, base: str, key: str | None, listing: Any) -> Backend:
