@@ -19,7 +19,7 @@ from stoker.engines import Backend, ServedModel
 from stoker.gateway import errors, requests
 from stoker.gateway.answer import Answer
 from stoker.gateway.exchange import BEGUN, CLIENT, Ask, Exchange, observe_first_byte
-from stoker.gateway.fitting import FitSettings, Fitter, Prepared
+from stoker.gateway.fitting import REFUSED_TO_COUNT, FitSettings, Fitter, Prepared
 from stoker.gateway.keys import Keys
 from stoker.gateway.metrics import Metrics
 from stoker.gateway.pool import Pool, Upstream
@@ -327,6 +327,9 @@ def _error_answer(request: web.Request, error: Exception) -> tuple[web.Response,
     elif isinstance(error, web.HTTPException):
         status, code = error.status, "no_such_path"
         said = f"{error.reason}: {request.method} {request.path}."
+    elif isinstance(error, aiohttp.ClientResponseError) and error.status in REFUSED_TO_COUNT:
+        status, code = 400, "backend_refused"
+        said = "The model's server refuses to read this request, so it can't be counted."
     else:
         return _server_error(error)
     return errors.response(status, said, code=code, param=param), code

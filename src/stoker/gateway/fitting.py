@@ -37,6 +37,8 @@ _LIMIT_STEP_TOKENS = 256
 #: the right tool in 20 of 20 tries with 1,486 tokens and in 1 of 20 with 724.
 _LEAST_LIMIT_TOKENS = tokens.budget_for(2048).prompt_tokens
 _SPEED_CHANGED = 1.5
+#: With these a server says that it can't read the request, rather than that it is not well.
+REFUSED_TO_COUNT = (400, 422)
 #: The offer of tools that ``emulate`` writes, apart from the tools themselves.
 _OFFER_BYTES = 1024
 
@@ -140,6 +142,12 @@ class Fitter:
             if not parts_beyond_text(request):
                 raise
             # How many tokens an image is, only its server knows.
+            return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
+        except aiohttp.ClientResponseError as refused:
+            if refused.status not in REFUSED_TO_COUNT:
+                raise
+            # What can't be counted can't be answered either, and its server says why: vLLM
+            # refuses both where a text model is sent an image.
             return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
         self._note(fitted)
         return Prepared(

@@ -15,15 +15,19 @@ from tests.unit.gateway.backends import (
     MODEL,
     STREAM,
     Call,
+    answer,
     chat_bytes,
     chunk,
     event,
     gateway_with,
+    running,
     wait_for,
 )
+from tests.unit.gateway.backends import front as front_of
 from tests.unit.gateway.test_backend_faults import fine, hangs
 
-from stoker.gateway import Keys, app, hash_of, requests
+from stoker.engines import Backend, ServedModel
+from stoker.gateway import Gateway, Keys, Served, app, hash_of, requests
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 
@@ -115,6 +119,30 @@ async def test_an_image_for_a_model_that_reads_text_is_400_and_reaches_no_backen
         assert not backends[0].calls
     async with gateway_with(fine, vision=True) as (front, backends):
         assert (await front.post(asked)).status == 200
+
+
+async def _reads_text_only(call: Call) -> None:
+    """As vLLM with a text model: an image is refused with words, and not counted either."""
+    if b"image_url" in orjson.dumps(call.body):
+        error = {"message": "not a multimodal model", "type": "x", "param": None, "code": 400}
+        await call.send(answer(orjson.dumps({"error": error}), status=400))
+    elif call.path == "/v1/tokenize":
+        await call.send(answer(b'{"count": 9}'))
+    else:
+        await fine(call)
+
+
+async def test_an_image_that_the_backend_does_not_count_is_refused_in_its_own_words() -> None:
+    parts = [{"type": "text", "text": "hi"}, {"type": "image_url", "image_url": {"url": "data:"}}]
+    asked = chat(messages=[{"role": "user", "content": parts}])
+    gateway = Gateway()
+    async with running(_reads_text_only) as (backend,), front_of(gateway) as door:
+        model = ServedModel(MODEL, max_model_len=8192)
+        gateway.serve([Served(Backend(backend.url, "sglang"), [model])])
+        reply = await door.post(asked)
+        assert (reply.status, reply.error["message"]) == (400, "not a multimodal model")
+        counted = await door.post(asked, "/tokenize")
+        assert (counted.status, counted.error["code"]) == (400, "backend_refused")
 
 
 async def test_a_suffix_that_would_be_ignored_is_400_and_reaches_no_backend() -> None:
