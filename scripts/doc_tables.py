@@ -176,6 +176,8 @@ def _shown(text: str) -> str:
 
 
 _RESULTS = ROOT / "docs" / "data" / "check_results.json"
+#: One sentence for each failure, written by whoever looked at it.
+_EXPLAINED = ROOT / "docs" / "data" / "check_failures.toml"
 _SHOWN = {"pass": "pass", "fail": "**fail**", "not supported": "no", "skipped": ""}
 
 
@@ -201,12 +203,21 @@ def check_matrix(out: Out) -> None:
 
 
 def check_failures(out: Out) -> None:
-    """What was seen where a check failed."""
+    """What was seen where a check failed, and what is behind it.
+
+    Raises ``ValueError`` where a failure has no explanation, or an explanation no failure: each
+    is to be looked at by a person before it is published.
+    """
+    explained = tomllib.loads(_EXPLAINED.read_text(encoding="utf-8"))
     for name, column in _results().items():
         failed = {i: r["said"] for i, r in column["checks"].items() if r["result"] == "fail"}
+        why = explained.get(name, {})
+        if failed.keys() != why.keys():
+            differ = ", ".join(sorted(failed.keys() ^ why.keys()))
+            raise ValueError(f"{_EXPLAINED.name} and the failures of {name!r} differ: {differ}")
         out(f"\n**{name}**: {'nothing failed.' if not failed else ''}\n")
         for check, said in failed.items():
-            out(f"- `{check}`: {_as_text(said)}")
+            out(f"- `{check}`: {why[check]} *Seen:* {_as_text(said)}")
 
 
 def _results() -> dict[str, Any]:

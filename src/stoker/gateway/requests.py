@@ -104,8 +104,8 @@ def check_no_suffix(request: Mapping[str, Any]) -> None:
     """Raise ``BadRequestError`` where a text after the cursor would be ignored."""
     if request.get("suffix"):
         raise BadRequestError(
-            "The model's server ignores the text after the cursor. Leave `suffix` out, or write "
-            "both sides into the prompt with the model's own marks for fill-in-the-middle.",
+            "The model's server ignores the text after the cursor (`suffix`) here. Send both sides "
+            "to /infill as `input_prefix` and `input_suffix`, or leave `suffix` out.",
             code="unsupported_suffix",
             param="suffix",
         )

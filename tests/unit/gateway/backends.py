@@ -122,7 +122,7 @@ class Scripted:
                     listing = orjson.dumps(LISTING).replace(MODEL.encode(), self.model.encode())
                     await call.send(answer(listing))
                     continue
-                if not path.startswith("/v1/"):
+                if not path.startswith(("/v1/", "/infill")):
                     await call.send(answer(b"{}", status=404))
                     continue
                 self.calls.append(call)

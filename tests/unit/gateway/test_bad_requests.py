@@ -155,6 +155,18 @@ async def test_a_suffix_that_would_be_ignored_is_400_and_reaches_no_backend() ->
         assert (await front.post(asked, "/v1/completions")).status == 200
 
 
+async def test_infill_goes_to_the_path_of_its_own_that_the_refusal_names() -> None:
+    async def fills_in(call: Call) -> None:
+        await call.send(answer(orjson.dumps({"content": "a + b", "asked": call.path})))
+
+    asked = orjson.dumps({"input_prefix": "return ", "input_suffix": "\n", "n_predict": 8})
+    async with gateway_with(fills_in, fill_in_the_middle=False) as (front, backends):
+        reply = await front.post(asked, "/infill")
+        assert (reply.status, orjson.loads(reply.body)["content"]) == (200, "a + b")
+        assert backends[0].calls[0].path == "/infill"
+        assert backends[0].calls[0].body["input_suffix"] == "\n"
+
+
 async def test_unknown_model_is_404_and_suggests_the_nearest() -> None:
     async with gateway_with(fine) as (front, _):
         reply = await front.post(chat(model="codr"))

