@@ -11,6 +11,7 @@ machine meanwhile meets both alike.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,6 +49,7 @@ _MOST_PROMPT_TOKENS = 1_000_000
 _LATE_S = 0.05
 #: Of the context, this share is for the prompt; an agent's grows, and the answer needs room.
 _CONTEXT_SHARE = 0.6
+_NO_ROOM = "left out, to leave time for the other shapes (raise --seconds)"
 #: Slots that a server may keep a prefix in, each of which has to be warmed.
 _MOST_WARM = 16
 
@@ -183,9 +185,9 @@ async def bench(
                 "Check the address, the key and the model; stoker test URL says what works.",
             )
         _fit_the_time(run)
-        for shape in run.probes:
-            for cached in settings.cached:
-                await _climb(run, shape, cached)
+        climbs = [(shape, cached) for shape in run.probes for cached in settings.cached]
+        for index, (shape, cached) in enumerate(climbs):
+            await _climb(run, shape, cached, _share_s(run, climbs[index:]))
         late_s = max((rung.summary.sent_late_s for rung in run.rungs), default=0.0)
         if late_s > _LATE_S:
             run.notes.append(
@@ -268,15 +270,27 @@ def _fitting_prompt(run: _Run, shape: Shape, probes: Sequence[_Probe]) -> int:
 
 def _needed_s(run: _Run) -> float:
     """Seconds that all rungs need of an endpoint that answers one request after the other."""
-    each = 0.0
-    for shape, probes in run.probes.items():
-        for probe in probes:
-            read = run.prompt_tokens[shape] * probe.read_s
-            write = run.settings.answer_tokens(shape) * probe.write_s
-            each += sum(
-                read * (_CACHED_READS if cached else 1) + write for cached in run.settings.cached
-            )
+    each = sum(_each_s(run, shape, c) for shape in run.probes for c in run.settings.cached)
     return each * _rungs(run) * run.requests / len(run.endpoints)
+
+
+def _each_s(run: _Run, shape: Shape, cached: bool) -> float:
+    """Seconds of one request, at one endpoint after the other."""
+    read = run.prompt_tokens[shape] * (_CACHED_READS if cached else 1)
+    write = run.settings.answer_tokens(shape)
+    return sum(read * probe.read_s + write * probe.write_s for probe in run.probes[shape])
+
+
+def _share_s(run: _Run, climbs: Sequence[tuple[Shape, bool]]) -> float:
+    """Of the time that is left, the share of the first of ``climbs``; the last may have it all.
+
+    On a server so slow that even the fewest requests don't fit the time, the shapes that come
+    first would leave none for the others.
+    """
+    if len(climbs) == 1:
+        return math.inf
+    first, *_ = needs = [_each_s(run, shape, cached) for shape, cached in climbs]
+    return run.halt.left_s * first / sum(needs)
 
 
 def _needed_tokens(run: _Run) -> int:
@@ -293,20 +307,27 @@ def _rungs(run: _Run) -> int:
 # --- climbing ------------------------------------------------------------------------------------
 
 
-async def _climb(run: _Run, shape: Shape, cached: bool) -> None:
-    """All rungs of a shape, cold or cached."""
+async def _climb(run: _Run, shape: Shape, cached: bool, share_s: float) -> None:
+    """The rungs of a shape, cold or cached: the first, and those that its time is enough for."""
+    until_s = run.halt.left_s - share_s
     await _rung(run, shape, cached, 1, [[0.0]] * run.requests, None, None)
     alone = [r for r in run.rungs if (r.shape, r.cached) == (shape, cached)]
     totals = [r.summary.total_s.p50 for r in alone if r.summary.total_s is not None]
     if not alone or len(totals) < len(run.endpoints):
         if alone:
-            run.notes.append(f"{_name(shape, cached)}: nothing was answered, so it ends here.")
+            why = _why_not(run) if run.halt.left_s == 0 else "nothing was answered, so it ends here"
+            run.notes.append(f"{_name(shape, cached)}: {why}.")
         return
     alone_s = totals[0]  # the first endpoint sets the pace for both
     above = [(float(c), c / alone_s) for c in sorted(run.settings.concurrency) if c > 1]
     if run.settings.rate_per_s:
         above = [(run.settings.rate_per_s * alone_s, run.settings.rate_per_s)]
     for concurrency, per_s in above:
+        # As long as it takes a server that answers them all at once as quickly as one.
+        needs_s = run.requests * sum(totals) / concurrency
+        if 0 < run.halt.left_s < until_s + needs_s:
+            run.notes.append(f"{_name(shape, cached)}, {concurrency:g} at once: {_NO_ROOM}.")
+            continue
         rounds = len(run.endpoints)
         count = max(1, run.requests // rounds)
         due = [

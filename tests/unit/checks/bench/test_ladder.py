@@ -213,6 +213,43 @@ async def test_time_that_is_up_leaves_no_rung_unexplained() -> None:
     assert any("the time was up" in note for note in report.notes)
 
 
+async def test_a_slow_server_is_measured_in_every_shape_before_more_at_once() -> None:
+    async def slow(call: Call) -> None:
+        await asyncio.sleep(0.2)
+        await writes(call)
+
+    settings = Settings(
+        shapes=("chat", "completion"),
+        cached=(False,),
+        concurrency=(1, 2),
+        requests=4,
+        prompt_tokens=100,
+        max_tokens=4,
+        seconds=2.8,
+    )
+    report = await measured(slow, settings)
+    chat, completion, *_ = report.rungs
+    assert (chat.shape, chat.concurrency, chat.summary.answered) == ("chat", 1, 4)
+    assert (completion.shape, completion.concurrency) == ("completion", 1)
+    assert completion.summary.answered
+    said = "chat cold, 2 at once: left out, to leave time for the other shapes (raise --seconds)."
+    assert said in report.notes
+
+
+async def test_time_that_is_up_is_not_told_as_a_server_that_answers_nothing() -> None:
+    async def slow(call: Call) -> None:
+        tokens = call.body["max_tokens"]
+        await asyncio.sleep(0.05 if tokens <= 8 else 30)
+        await call.stream(*[event("x")] * tokens, finish(), usage(100, tokens), DONE)
+
+    settings = Settings(
+        shapes=("chat",), cached=(False,), concurrency=(1,), requests=2, max_tokens=16, seconds=1
+    )
+    report = await measured(slow, settings)
+    assert report.rungs[0].summary.answered == 0
+    assert "chat cold: not measured, because the time was up (raise --seconds)." in report.notes
+
+
 async def test_stopping_it_keeps_what_was_measured() -> None:
     halts: list[Halt] = []
     async with running(writes) as [backend]:
