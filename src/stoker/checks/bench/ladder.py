@@ -43,13 +43,14 @@ _READ_SHARE = 0.01
 _CACHED_READS = 0.25
 #: Requests on each rung: as many of these as there is time for.
 _MOST_REQUESTS, _LEAST_REQUESTS = 64, 4
+#: On a server that is too slow for those: a look at each shape rather than none at the last.
+_FEWEST_REQUESTS = 2
 #: Prompt tokens that all rungs of an endpoint may take together, since somebody may pay for them.
 _MOST_PROMPT_TOKENS = 1_000_000
 #: A load generator that is later than this is told of: its machine has too much else to do.
 _LATE_S = 0.05
 #: Of the context, this share is for the prompt; an agent's grows, and the answer needs room.
 _CONTEXT_SHARE = 0.6
-_NO_ROOM = "left out, to leave time for the other shapes (raise --seconds)"
 #: Slots that a server may keep a prefix in, each of which has to be warmed.
 _MOST_WARM = 16
 
@@ -145,6 +146,8 @@ class _Run:
     prompt_tokens: dict[Shape, int] = field(default_factory=dict)
     requests: int = 0
     rungs: list[Rung] = field(default_factory=list)
+    #: Rungs for which there was no time beside the other shapes, in words.
+    left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def wording(self, endpoint: int, shape: Shape) -> Wording:
@@ -188,6 +191,11 @@ async def bench(
         climbs = [(shape, cached) for shape in run.probes for cached in settings.cached]
         for index, (shape, cached) in enumerate(climbs):
             await _climb(run, shape, cached, _share_s(run, climbs[index:]))
+        if run.left_out:
+            run.notes.append(
+                f"Left out, to have time for every shape: {', '.join(run.left_out)} at once. "
+                "Raise --seconds for them."
+            )
         late_s = max((rung.summary.sent_late_s for rung in run.rungs), default=0.0)
         if late_s > _LATE_S:
             run.notes.append(
@@ -251,10 +259,15 @@ def _fit_the_time(run: _Run) -> None:
                 "raise --seconds, or set --prompt-tokens."
             )
     run.requests = settings.requests or _MOST_REQUESTS
-    while settings.requests is None and run.requests > _LEAST_REQUESTS:
-        if _needed_s(run) <= settings.seconds and _needed_tokens(run) <= _MOST_PROMPT_TOKENS:
-            break
+    if settings.requests is not None:
+        return
+    left_s = run.halt.left_s / len(run.endpoints)
+    while run.requests > _LEAST_REQUESTS:
+        if _needed_s(run) <= left_s and _needed_tokens(run) <= _MOST_PROMPT_TOKENS:
+            return
         run.requests //= 2
+    if _needed_s(run) / _rungs(run) > left_s:  # not even the first rung of each shape
+        run.requests = _FEWEST_REQUESTS
 
 
 def _fitting_prompt(run: _Run, shape: Shape, probes: Sequence[_Probe]) -> int:
@@ -322,12 +335,14 @@ async def _climb(run: _Run, shape: Shape, cached: bool, share_s: float) -> None:
     above = [(float(c), c / alone_s) for c in sorted(run.settings.concurrency) if c > 1]
     if run.settings.rate_per_s:
         above = [(run.settings.rate_per_s * alone_s, run.settings.rate_per_s)]
+    reached = 1.0
     for concurrency, per_s in above:
         # As long as it takes a server that answers them all at once as quickly as one.
         needs_s = run.requests * sum(totals) / concurrency
         if 0 < run.halt.left_s < until_s + needs_s:
-            run.notes.append(f"{_name(shape, cached)}, {concurrency:g} at once: {_NO_ROOM}.")
-            continue
+            run.left_out.append(f"{_name(shape, cached)} above {reached:g}")
+            return
+        reached = concurrency
         rounds = len(run.endpoints)
         count = max(1, run.requests // rounds)
         due = [

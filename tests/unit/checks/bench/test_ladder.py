@@ -232,8 +232,20 @@ async def test_a_slow_server_is_measured_in_every_shape_before_more_at_once() ->
     assert (chat.shape, chat.concurrency, chat.summary.answered) == ("chat", 1, 4)
     assert (completion.shape, completion.concurrency) == ("completion", 1)
     assert completion.summary.answered
-    said = "chat cold, 2 at once: left out, to leave time for the other shapes (raise --seconds)."
-    assert said in report.notes
+    assert any("Left out" in note and "chat cold above 1 at once" in note for note in report.notes)
+
+
+async def test_a_server_too_slow_for_four_requests_of_each_shape_gets_two() -> None:
+    async def slow(call: Call) -> None:
+        await asyncio.sleep(0.25)
+        await writes(call)
+
+    settings = Settings(
+        cached=(False,), concurrency=(1,), prompt_tokens=100, max_tokens=4, seconds=4.2
+    )
+    report = await measured(slow, settings)
+    assert {rung.summary.requests for rung in report.rungs} == {2}
+    assert {rung.shape for rung in report.rungs} == {"chat", "agent", "completion"}
 
 
 async def test_time_that_is_up_is_not_told_as_a_server_that_answers_nothing() -> None:
