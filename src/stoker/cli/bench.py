@@ -8,12 +8,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from stoker import checks, runtime
+from stoker import checks, paths, runtime
+from stoker import host as machine
 from stoker.checks import bench
 from stoker.checks.bench import (
     Deviation,
@@ -27,8 +29,8 @@ from stoker.checks.bench import (
 )
 from stoker.cli import bench_page, output, page, target
 from stoker.cli.options import Json, KeyEnv
-from stoker.errors import UsageError
-from stoker.planning import Plan
+from stoker.errors import StokerError, UsageError
+from stoker.planning import Plan, speed_under
 
 _T = TypeVar("_T")
 _NAMES = ("A", "B")
@@ -117,7 +119,7 @@ def command(
     if against is not None:
         endpoints.append(_find(against, against_key_env, against_model).endpoint)
     report = _measure(endpoints, settings, quiet=json)
-    deviations = bench.against_plan(report, found.plan) if found.plan else []
+    deviations = _deviations(report, found.plan)
     sides = bench.side_by_side(report)
     if html is not None:
         page.write(html, bench_page.render(report, deviations, sides))
@@ -160,6 +162,20 @@ def _find(url: str | None, key_env: str | None, model: str | None) -> _Found:
     running = runtime.current()
     own = running is not None and running.running and running.endpoint == found.backend.url
     return _Found(endpoint, running.plan if running and own else None)
+
+
+def _deviations(report: Report, plan: Plan | None) -> list[Deviation]:
+    """What was measured beside what the plan's model of the GPUs says of the same load."""
+    if plan is None:
+        return []
+    gpus = machine.detect(paths.cache_dir(), ask_hub=False).gpus if plan.gpus else ()
+    try:
+        spec = machine.find_gpu(gpus[0].name, gpus[0].memory_total_bytes) if gpus else None
+    except StokerError:
+        spec = None  # a GPU that the catalogue does not have
+    if spec is None:
+        return bench.against_plan(report, plan)
+    return bench.against_plan(report, plan, partial(speed_under, plan, spec))
 
 
 def _measure(endpoints: Sequence[Endpoint], settings: Settings, *, quiet: bool) -> Report:

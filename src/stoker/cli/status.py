@@ -61,7 +61,8 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
     ]
     memory = runtime.engine_memory_bytes(deployment)
     if memory is not None:
-        rows.append(("Memory", f"{output.size(memory)} held by the engine"))
+        kind = " of main memory" if plan.gpus else ""
+        rows.append(("Memory", f"{output.size(memory)}{kind} held by the engine"))
     if deployment.restarts:
         rows.append(("Restarts", str(deployment.restarts)))
     if deployment.problem:

@@ -49,6 +49,7 @@ _PHASES = (
     (re.compile(r"Using cache directory: .*torch_compile_cache"), "compile"),
     (re.compile(r"Initial profiling/warmup run|Memory profiling takes"), "profile memory"),
     (re.compile(r"Available KV cache memory|KV cache size: "), "KV cache"),
+    (re.compile(r"DeepGEMM warmup"), "warm up kernels"),
     (re.compile(r"Capturing CUDA graph"), "capture graphs"),
     (re.compile(r"init engine \(profile|Starting vLLM (API )?server"), "start server"),
     (re.compile(r"Downloading|Fetching \d+ files|\.safetensors: +\d+%"), "download"),

@@ -3,6 +3,7 @@
 from stoker.planning.choose import candidates_of, choose, rank
 from stoker.planning.fits import Fit, best_fit, fit_of
 from stoker.planning.ollama_plan import commands as ollama_commands
+from stoker.planning.speed import Traffic, speed_under
 from stoker.planning.types import Argument, Interval, MemoryPrediction, Plan, Speed
 from stoker.planning.wishes import Candidate, Wishes
 
@@ -14,6 +15,7 @@ __all__ = [
     "MemoryPrediction",
     "Plan",
     "Speed",
+    "Traffic",
     "Wishes",
     "best_fit",
     "candidates_of",
@@ -21,4 +23,5 @@ __all__ = [
     "fit_of",
     "ollama_commands",
     "rank",
+    "speed_under",
 ]

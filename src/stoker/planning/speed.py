@@ -18,8 +18,8 @@ from functools import cache
 from stoker.data import table
 from stoker.host import GpuSpec
 from stoker.models import Architecture, AttentionLayers
-from stoker.planning.precision import Precision
-from stoker.planning.types import Interval, Speed
+from stoker.planning.precision import Precision, precision_of
+from stoker.planning.types import Interval, Plan, Speed
 from stoker.planning.vllm_memory import (
     VllmSettings,
     kv_bytes_per_token,
@@ -361,3 +361,20 @@ def predict(load: Load, hardware: Hardware, traffic: Traffic) -> tuple[Speed, fl
         token_s=Interval(token, token * token_range[0], token * token_range[1]),
     )
     return speed, traffic.prompt_tokens * (1 - traffic.prefix_hit) / alone
+
+
+def speed_under(plan: Plan, spec: GpuSpec, traffic: Traffic) -> Speed | None:
+    """The speed of a plan for vLLM under other ``traffic`` than it was made for, on ``spec``.
+
+    ``None`` for other engines, and where the model's shape or the GPU's rates are not known.
+    """
+    hardware, shape = Hardware.of(spec), plan.model.architecture
+    if plan.engine != "vllm" or plan.gpus < 1 or hardware is None or shape is None:
+        return None
+    load = load_of(
+        shape,
+        precision_of(plan.model.quantization, shape),
+        int(plan.argument("tensor_parallel_size") or 1),
+        kv_cache_dtype=str(plan.argument("kv_cache_dtype") or "auto"),
+    )
+    return predict(load, hardware, traffic)[0]

@@ -142,6 +142,7 @@ def test_gguf_is_refused_with_the_engine_that_serves_it() -> None:
         ("Loading safetensors checkpoint shards:   0% Completed | 0/1", "load"),
         ("INFO [backends.py:585] Dynamo bytecode transform time: 12.88 s", "compile"),
         ("INFO [gpu_worker.py:232] Available KV cache memory: 26.91 GiB", "KV cache"),
+        ("DeepGEMM warmup:   0%|          | 1/503 [00:03<29:04,  3.48s/it]", "warm up kernels"),
         ("Capturing CUDA graphs: 100%|##########| 67/67", "capture graphs"),
         ("INFO [core.py:172] init engine (profile, create kv cache) took 44.51 s", "start server"),
         ('INFO: 127.0.0.1:1 - "GET /health HTTP/1.1" 200 OK', None),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stoker.checks.bench.ladder import Report, Rung
 from stoker.checks.bench.shapes import Shape
 from stoker.checks.bench.summary import Ratio, median_ratio
-from stoker.planning import Interval, Plan
+from stoker.planning import Interval, Plan, Speed, Traffic
+
+#: What a plan is predicted to do under a load; ``None`` where it is known for its own load only.
+Predict = Callable[[Traffic], Speed | None]
 
 #: What is compared: name, and the times of one rung.
 FIRST_TOKEN, TOKEN = "first token", "time per token"
@@ -36,25 +39,45 @@ class Deviation:
         return self.predicted.low <= self.measured_s <= self.predicted.high
 
 
-def against_plan(report: Report, plan: Plan) -> list[Deviation]:
-    """Every rung of the first endpoint that ``plan`` predicts something about.
+def against_plan(report: Report, plan: Plan, predict: Predict = lambda _: None) -> list[Deviation]:
+    """Every rung of the first endpoint that something is predicted about.
 
-    The plan knows the first token of a prompt that is read alone, at any length, and the time per
-    token at the concurrency that it was made for.
+    ``predict`` is asked about the load that was measured. Where it knows nothing, the plan still
+    knows the first token of a prompt that is read alone, at any length, and the time per token at
+    the concurrency that it was made for.
     """
     found = []
     for rung in report.rungs:
         if rung.endpoint != 0:
             continue
+        traffic = _traffic(rung)
+        speed = predict(traffic) if traffic else None
+        if speed is not None:
+            first = speed.first_token_s if rung.offered_per_s is None else None
+            token: Interval | None = speed.token_s
+        else:
+            first, token = _first_token(plan, rung), _token(plan, rung)
         pairs = (
-            (FIRST_TOKEN, _first_token(plan, rung), rung.summary.first_token_s),
-            (TOKEN, _token(plan, rung), rung.summary.token_s),
+            (FIRST_TOKEN, first, rung.summary.first_token_s),
+            (TOKEN, token, rung.summary.token_s),
         )
         for what, predicted, measured in pairs:
             if predicted is not None and measured is not None:
                 where = (rung.shape, rung.cached, rung.concurrency)
                 found.append(Deviation(what, *where, predicted, measured.p50))
     return found
+
+
+def _traffic(rung: Rung) -> Traffic | None:
+    """The load of a rung; ``None`` where its prompts or what was cached are not known, and where
+    requests queued: how many ran at once is then the server's choice."""
+    seen = rung.summary
+    unknown = rung.cached and seen.cached_tokens is None
+    if not seen.prompt_tokens or not seen.answer_tokens or unknown or seen.keeps_up is False:
+        return None
+    at_once = 1 if rung.offered_per_s is None else max(1, round(seen.in_flight))
+    hit = (seen.cached_tokens or 0) / seen.prompt_tokens
+    return Traffic(at_once, round(seen.prompt_tokens), round(seen.answer_tokens), hit)
 
 
 def _first_token(plan: Plan, rung: Rung) -> Interval | None:

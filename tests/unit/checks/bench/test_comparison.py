@@ -19,7 +19,7 @@ from stoker.checks.bench import (
 from stoker.checks.bench.summary import summarise
 from stoker.engines import Backend
 from stoker.models import Model
-from stoker.planning import Interval, MemoryPrediction, Plan, Speed
+from stoker.planning import Interval, MemoryPrediction, Plan, Speed, Traffic
 
 MODEL = Model("coder", "gguf", "disk", "coder")
 #: 100 prompt tokens a second, 10 ms a token, and a factor of 1.5 either way.
@@ -76,6 +76,30 @@ def test_only_the_concurrency_of_the_plan_is_compared() -> None:
     assert PLAN.speed is not None
     for_two = replace(PLAN, speed=replace(PLAN.speed, concurrency=2))
     assert [d.what for d in against_plan(report(loaded), for_two)] == ["time per token"]
+
+
+def test_what_is_known_of_the_measured_load_goes_before_what_the_plan_was_made_for() -> None:
+    """Two at once, of 200 tokens with 150 in the cache: neither is the load of the plan."""
+    asked: list[Traffic] = []
+
+    def predict(traffic: Traffic) -> Speed:
+        asked.append(traffic)
+        return Speed(2, 200, Interval(0.5, 0.4, 0.6), Interval(0.02, 0.01, 0.03))
+
+    one = replace(answer(0.0, 0.5, 11, 0.05, prompt=200), cached_tokens=150)
+    two = replace(answer(0.0, 0.5, 11, 0.05, prompt=200), cached_tokens=150)
+    both = rung([one, two], cached=True, per_s=2.0)
+    assert both.summary.keeps_up is not False
+    [token] = against_plan(report(both), PLAN, predict)
+    assert token.predicted.expected == 0.02
+    assert asked == [Traffic(round(both.summary.in_flight), 200, 11, 0.75)]
+
+
+def test_a_load_that_queued_is_not_compared() -> None:
+    queued = rung([answer(0.0, 2.4, 11, 0.02)], per_s=2.0)
+    queued = replace(queued, summary=replace(queued.summary, keeps_up=False))
+    fast = Speed(1, 1, Interval(1, 1, 1), Interval(1, 1, 1))
+    assert against_plan(report(queued), PLAN, lambda _: fast) == []
 
 
 def test_a_plan_without_speed_predicts_nothing() -> None:
