@@ -67,7 +67,7 @@ def fit(rows: Sequence[ServingRow]) -> Efficiency:
     """The coefficients that fit ``rows`` best. Repeated points count once, doubtful ones not."""
     points = list({row.key: row for row in rows if not row.doubt}.values())
     groups = Counter((row.setup.model, row.gpu_name) for row in points)
-    weights = [(20 / groups[row.setup.model, row.gpu_name]) ** 0.25 for row in points]
+    weights = [(20 / groups[row.setup.model, row.gpu_name]) ** 0.4 for row in points]
     result = least_squares(
         _residuals, _START, args=(points, weights), loss="soft_l1", f_scale=0.15, max_nfev=20
     )

@@ -130,8 +130,10 @@ def read() -> Deployment | None:
 
 def write(deployment: Deployment) -> None:
     """Write it so that a reader sees the old or the new one, never a part."""
-    # What the files of the model say of themselves is large and can be read again.
-    model = replace(deployment.plan.model, architecture=None, chat_template=None)
+    model = replace(deployment.plan.model, chat_template=None)
+    if model.format == "gguf":
+        # The header of such a file has the whole vocabulary in it, and can be read again.
+        model = replace(model, architecture=None)
     slim = replace(deployment, plan=replace(deployment.plan, model=model))
     write_private(_path(), msgspec.json.encode(slim, enc_hook=_encode))
 
@@ -190,6 +192,8 @@ def _encode(value: Any) -> Any:
 
 
 def _decode(kind: type, value: Any) -> Any:
+    if kind is object:
+        return value  # what a config.json says, as it is
     if issubclass(kind, Path):
         return Path(value)
     raise NotImplementedError(f"can't read a {kind.__name__}")

@@ -1,0 +1,41 @@
+"""What is kept of a deployment, for the commands that come after `stoker up`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stoker.models import find_known_model
+from stoker.planning import Argument, MemoryPrediction, Plan
+from stoker.runtime import state
+from stoker.runtime.state import Deployment
+
+MODEL = find_known_model("Qwen3-30B-A3B")[0].model()
+PLAN = Plan(MODEL, "vllm", 8192, 4, (Argument("x", 1, "so"),), MemoryPrediction(1, 2, 3, 6), gpus=1)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+    state.state_folder()
+
+
+def test_the_shape_of_a_model_is_kept_so_that_its_speed_can_be_predicted_again() -> None:
+    assert MODEL.architecture is not None
+    state.write(Deployment(PLAN, "127.0.0.1", 8000))
+    kept = state.read()
+    assert kept is not None
+    assert kept.plan == PLAN
+    assert kept.plan.model.architecture is not None
+    assert kept.plan.model.architecture.raw == MODEL.architecture.raw
+
+
+def test_the_header_of_a_gguf_file_is_not_kept() -> None:
+    gguf = replace(MODEL, format="gguf", chat_template="{{ messages }}")
+    state.write(Deployment(replace(PLAN, model=gguf), "127.0.0.1", 8000))
+    kept = state.read()
+    assert kept is not None
+    assert kept.plan.model.architecture is None
+    assert kept.plan.model.chat_template is None
