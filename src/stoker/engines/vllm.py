@@ -43,7 +43,7 @@ _HUB_REASON = "models stay on the host: a new container need not download them a
 _PHASES = (
     (re.compile(r"non-default args:"), "configure"),
     (re.compile(r"Initializing a V\d LLM engine"), "start engine"),
-    (re.compile(r"Starting to load model"), "load"),
+    (re.compile(r"Starting to load model|Loading model from scratch"), "load"),
     (re.compile(r"Loading safetensors checkpoint shards"), "load"),
     (re.compile(r"Warming up model for the compilation|Dynamo bytecode transform time"), "compile"),
     (re.compile(r"Using cache directory: .*torch_compile_cache"), "compile"),

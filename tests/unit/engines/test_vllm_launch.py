@@ -139,6 +139,7 @@ def test_gguf_is_refused_with_the_engine_that_serves_it() -> None:
         ("INFO [api_utils.py:286] non-default args: {'port': 1}", "configure"),
         ("INFO [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config", "start engine"),
         ("INFO [cpu_model_runner.py:68] Starting to load model /m...", "load"),
+        ("INFO [model_runner.py:284] Loading model from scratch...", "load"),
         ("Loading safetensors checkpoint shards:   0% Completed | 0/1", "load"),
         ("INFO [backends.py:585] Dynamo bytecode transform time: 12.88 s", "compile"),
         ("INFO [gpu_worker.py:232] Available KV cache memory: 26.91 GiB", "KV cache"),
