@@ -401,6 +401,35 @@ def test_stop_frees_vllm_within_a_second(window: Window, vllm: str) -> None:
         assert took_s < 1
 
 
+def test_a_tool_that_is_called_on_vllm_itself_runs_and_its_result_goes_back(
+    window: Window, tmp_path: Path
+) -> None:
+    """With nothing between the editor and the engine; the model is one that can call tools."""
+    plan = vllm_cpu.plan(
+        vllm_cpu.qwen(),
+        "qwen",
+        max_model_len=32_768,
+        enable_auto_tool_choice=True,
+        tool_call_parser="hermes",
+    )
+    one_tool = _list_the_workspace(window.server.workspace)
+    with (
+        vllm_cpu.running(tmp_path / "vllm.log", plan) as url,
+        Proxy(url, lambda body: {**one_tool(body), "temperature": 0}) as proxy,
+    ):
+        window.connect(proxy.url, "qwen")
+        window.ask("List the files of this workspace.")
+        assert len(window.answered()) > 40
+        window.picture("20-vllm-tool")
+        assert not window.has_error()
+        first, second = _agent_requests(proxy)
+        *_, call, result = second.body["messages"]
+        assert b'"tool_calls"' in first.answer
+        assert call["tool_calls"][0]["function"]["name"] == "list_dir"
+        assert result["tool_call_id"] == call["tool_calls"][0]["id"]
+        assert "a.py" in str(result["content"])
+
+
 def test_vllm_through_the_gateway_answers_an_agent_question(
     window: Window, vllm: str, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from tests.support import real_models
 
 from stoker import engines
 from stoker.engines import Options, ProcessLaunch
@@ -20,7 +21,7 @@ from stoker.planning import Argument, MemoryPrediction, Plan
 from stoker.runtime.ports import any_free
 
 _START_S = 400.0
-_SCRIPT = Path(__file__).parents[2] / "scripts" / "install-vllm.sh"
+_SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,21 @@ class VllmCpu:
 @functools.cache
 def installed() -> VllmCpu:
     """Install it if need be (minutes, once a machine)."""
-    done = subprocess.run([_SCRIPT], check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [_SCRIPTS / "install-vllm.sh"], check=True, stdout=subprocess.PIPE, text=True
+    )
     paths = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     return VllmCpu(paths["PYTHON"], Path(paths["MODEL"]))
+
+
+@functools.cache
+def qwen() -> Path:
+    """Qwen2.5-Coder-0.5B for vLLM, from its GGUF (1 GB, half a minute, once a machine)."""
+    folder = installed().model.with_name("qwen2.5-coder-0.5b-instruct")
+    if not folder.exists():
+        script = _SCRIPTS / "make_hf_weights.py"
+        subprocess.run([installed().python, script, folder, real_models.qwen()], check=True)
+    return folder
 
 
 @contextmanager
@@ -64,8 +77,13 @@ def running(log: Path, wanted: Plan) -> Iterator[str]:
         psutil.wait_procs(family, timeout=10)
 
 
-def plan(model: Path | None = None, **arguments: str | int | bool) -> Plan:
-    """A plan for SmolLM2 that starts quickly; ``arguments`` are vLLM's flags, ``_`` for ``-``."""
+def plan(
+    model: Path | None = None, served_name: str = "smollm2", **arguments: str | int | bool
+) -> Plan:
+    """A plan that starts quickly, by itself for SmolLM2.
+
+    ``arguments`` are vLLM's flags, with ``_`` for ``-``.
+    """
     wanted: dict[str, str | int | bool] = {
         "max_model_len": 2048,
         "max_num_seqs": 2,
@@ -77,7 +95,7 @@ def plan(model: Path | None = None, **arguments: str | int | bool) -> Plan:
             id="SmolLM2-135M-Instruct",
             format="safetensors",
             origin="disk",
-            served_name="smollm2",
+            served_name=served_name,
             path=model or installed().model,
         ),
         engine="vllm",
