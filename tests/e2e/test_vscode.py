@@ -381,30 +381,10 @@ def _running(vllm: str) -> int:
     return int(sum(map(float, re.findall(r"^vllm:num_requests_running\S* (\S+)", text, re.M))))
 
 
-def test_stop_frees_vllm_within_a_second(window: Window, vllm: str) -> None:
-    def long(body: Body) -> Body:
-        return _at_length(body, 12_000 if body.get("tools") else 48)
-
-    with Proxy(vllm, long) as proxy:
-        window.connect(proxy.url, "smollm2")
-        window.ask("Count from 1 to 1000.")
-        wait_for(
-            "only the answer is being written",
-            lambda: _running(vllm) == 1 and [a for a in _agent_requests(proxy) if a.answer],
-            ANSWER_S,
-        )
-        pressed_at = time.monotonic()
-        window.browser.do("click", selector=STOP)
-        wait_for("vLLM is free", lambda: _running(vllm) == 0, 30)
-        took_s = time.monotonic() - pressed_at
-        window.picture("19-vllm-stopped")
-        assert took_s < 1
-
-
-def test_a_tool_that_is_called_on_vllm_itself_runs_and_its_result_goes_back(
-    window: Window, tmp_path: Path
-) -> None:
-    """With nothing between the editor and the engine; the model is one that can call tools."""
+@pytest.fixture(scope="module")
+def whole_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """vLLM with all of Qwen2.5-Coder-0.5B, which can call tools and writes as quickly as a person
+    reads; a prompt with all the tools of agent mode would take it minutes."""
     plan = vllm_cpu.plan(
         vllm_cpu.qwen(),
         "qwen",
@@ -412,15 +392,19 @@ def test_a_tool_that_is_called_on_vllm_itself_runs_and_its_result_goes_back(
         enable_auto_tool_choice=True,
         tool_call_parser="hermes",
     )
+    with vllm_cpu.running(tmp_path_factory.mktemp("whole-vllm") / "vllm.log", plan) as url:
+        yield url
+
+
+def test_a_tool_that_is_called_on_vllm_itself_runs_and_its_result_goes_back(
+    window: Window, whole_vllm: str
+) -> None:
     one_tool = _list_the_workspace(window.server.workspace)
-    with (
-        vllm_cpu.running(tmp_path / "vllm.log", plan) as url,
-        Proxy(url, lambda body: {**one_tool(body), "temperature": 0}) as proxy,
-    ):
+    with Proxy(whole_vllm, lambda body: {**one_tool(body), "temperature": 0}) as proxy:
         window.connect(proxy.url, "qwen")
         window.ask("List the files of this workspace.")
         assert len(window.answered()) > 40
-        window.picture("20-vllm-tool")
+        window.picture("19-vllm-tool")
         assert not window.has_error()
         first, second = _agent_requests(proxy)
         *_, call, result = second.body["messages"]
@@ -428,6 +412,27 @@ def test_a_tool_that_is_called_on_vllm_itself_runs_and_its_result_goes_back(
         assert call["tool_calls"][0]["function"]["name"] == "list_dir"
         assert result["tool_call_id"] == call["tool_calls"][0]["id"]
         assert "a.py" in str(result["content"])
+
+
+def test_stop_frees_vllm_within_a_second(window: Window, whole_vllm: str) -> None:
+    def long(body: Body) -> Body:
+        tools = body.get("tools", [])[:1]
+        return _at_length({**body, "tools": tools}, 4000) if tools else _at_length(body)
+
+    with Proxy(whole_vllm, long) as proxy:
+        window.connect(proxy.url, "qwen")
+        window.ask("Count from 1 to 1000.")
+        wait_for(
+            "only the answer is being written",
+            lambda: _running(whole_vllm) == 1 and [a for a in _agent_requests(proxy) if a.answer],
+            ANSWER_S,
+        )
+        pressed_at = time.monotonic()
+        window.browser.do("click", selector=STOP)
+        wait_for("vLLM is free", lambda: _running(whole_vllm) == 0, 30)
+        took_s = time.monotonic() - pressed_at
+        window.picture("20-vllm-stopped")
+        assert took_s < 1
 
 
 def test_vllm_through_the_gateway_answers_an_agent_question(

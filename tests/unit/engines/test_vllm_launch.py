@@ -17,7 +17,7 @@ FOLDER = Path("/srv/models/smollm2")
 
 
 def plan(**arguments: str | int | bool) -> Plan:
-    return vllm_cpu.plan(FOLDER, **arguments)
+    return vllm_cpu.plan(FOLDER, "smollm2", **arguments)
 
 
 def container(options: Options | None = None, **arguments: str | int | bool) -> ContainerLaunch:
