@@ -87,7 +87,8 @@ const commands = {
     return page.locator(selector).allInnerTexts();
   },
   async ask({ text }) {
-    await page.locator(input).first().click();
+    // Not a click: a notification may lie over the box.
+    await page.locator(input).first().locator(".native-edit-context, textarea").first().focus();
     await page.keyboard.type(text);
     await page.keyboard.press("Enter");
   },
