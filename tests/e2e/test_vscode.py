@@ -322,6 +322,20 @@ def _list_the_workspace(folder: Path) -> Callable[[Body], Body]:
     return changed
 
 
+def _the_workspace_is_listed(window: Window, proxy: Proxy, picture: str) -> None:
+    """The model calls the tool, it runs, and its result goes back."""
+    window.ask("List the files of this workspace.")
+    assert len(window.answered()) > 40
+    window.picture(picture)
+    assert not window.has_error()
+    first, second = _agent_requests(proxy)
+    *_, call, result = second.body["messages"]
+    assert b'"tool_calls"' in first.answer
+    assert call["tool_calls"][0]["function"]["name"] == "list_dir"
+    assert result["tool_call_id"] == call["tool_calls"][0]["id"]
+    assert "a.py" in str(result["content"])
+
+
 def test_a_tool_that_is_called_through_the_gateway_runs_and_its_result_goes_back(
     window: Window, logs: Path, tmp_path: Path
 ) -> None:
@@ -334,16 +348,7 @@ def test_a_tool_that_is_called_through_the_gateway_runs_and_its_result_goes_back
             assert stoker.run("adopt", llama.url, "--port", str(stoker.port)).returncode == 0
             with Proxy(stoker.endpoint, _list_the_workspace(window.server.workspace)) as proxy:
                 window.connect(proxy.url, name)
-                window.ask("List the files of this workspace.")
-                assert len(window.answered()) > 40
-                window.picture("16-tool")
-                assert not window.has_error()
-                first, second = _agent_requests(proxy)
-                *_, call, result = second.body["messages"]
-                assert b'"tool_calls"' in first.answer
-                assert call["tool_calls"][0]["function"]["name"] == "list_dir"
-                assert result["tool_call_id"] == call["tool_calls"][0]["id"]
-                assert "a.py" in str(result["content"])
+                _the_workspace_is_listed(window, proxy, "16-tool")
         finally:
             stoker.run("down")
 
@@ -402,16 +407,7 @@ def test_a_tool_that_is_called_on_vllm_itself_runs_and_its_result_goes_back(
     one_tool = _list_the_workspace(window.server.workspace)
     with Proxy(whole_vllm, lambda body: {**one_tool(body), "temperature": 0}) as proxy:
         window.connect(proxy.url, "qwen")
-        window.ask("List the files of this workspace.")
-        assert len(window.answered()) > 40
-        window.picture("19-vllm-tool")
-        assert not window.has_error()
-        first, second = _agent_requests(proxy)
-        *_, call, result = second.body["messages"]
-        assert b'"tool_calls"' in first.answer
-        assert call["tool_calls"][0]["function"]["name"] == "list_dir"
-        assert result["tool_call_id"] == call["tool_calls"][0]["id"]
-        assert "a.py" in str(result["content"])
+        _the_workspace_is_listed(window, proxy, "19-vllm-tool")
 
 
 def test_stop_frees_vllm_within_a_second(window: Window, whole_vllm: str) -> None:
