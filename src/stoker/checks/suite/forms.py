@@ -129,6 +129,7 @@ def _apart(text: str, thoughts: str) -> str:
 def image(endpoint: Endpoint) -> str:
     bare = usage(answered(endpoint.chat("Which colour is this?", max_tokens=1)))["prompt_tokens"]
     reply = endpoint.chat([_picture()], max_tokens=8)
+    # llama.cpp says in words that it does not, with status 500.
     if "support" in reply.text.lower() and not reply.ok:
         raise NotSupported(f"refused with status {reply.status}: {reply.text}")
     seen = usage(answered(optional(reply)))["prompt_tokens"]
