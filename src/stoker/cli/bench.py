@@ -29,7 +29,7 @@ from stoker.checks.bench import (
 )
 from stoker.cli import bench_page, output, page, target
 from stoker.cli.options import Json, KeyEnv
-from stoker.errors import StokerError, UsageError
+from stoker.errors import UsageError
 from stoker.planning import Plan, speed_under
 
 _T = TypeVar("_T")
@@ -169,10 +169,7 @@ def _deviations(report: Report, plan: Plan | None) -> list[Deviation]:
     if plan is None:
         return []
     gpus = machine.detect(paths.cache_dir(), ask_hub=False).gpus if plan.gpus else ()
-    try:
-        spec = machine.find_gpu(gpus[0].name, gpus[0].memory_total_bytes) if gpus else None
-    except StokerError:
-        spec = None  # a GPU that the catalogue does not have
+    spec = machine.lookup_gpu(gpus[0].name, gpus[0].memory_total_bytes) if gpus else None
     if spec is None:
         return bench.against_plan(report, plan)
     return bench.against_plan(report, plan, partial(speed_under, plan, spec))

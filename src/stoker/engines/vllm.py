@@ -109,7 +109,7 @@ def _spelled(argument: str) -> str:
 
 def _cpu_env(plan: Plan, options: Options) -> dict[str, str]:
     """On the CPU vLLM takes its KV cache's size from the environment, in whole GiB."""
-    if options.gpus or any(_spelled(a.name) == "kv-cache-memory-bytes" for a in plan.arguments):
+    if options.gpus or plan.argument("kv_cache_memory_bytes") is not None:
         return {}
     return {"VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(plan.memory.kv_cache_bytes / 1024**3)))}
 

@@ -137,27 +137,26 @@ class Fitter:
             _log.warning(
                 "%s: nothing can count for it, so its requests are not fitted", self.model.id
             )
-            return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
         except tokens.TokenizerError:
+            # How many tokens an image is, only its server knows.
             if not parts_beyond_text(request):
                 raise
-            # How many tokens an image is, only its server knows.
-            return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
         except aiohttp.ClientResponseError as refused:
-            if refused.status not in REFUSED_TO_COUNT:
-                raise
             # What can't be counted can't be answered either, and its server says why: vLLM
             # refuses both where a text model is sent an image.
-            return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
-        self._note(fitted)
-        return Prepared(
-            self._as_sent(fitted.request),
-            header=fitted.header(),
-            prompt_tokens=fitted.prompt_tokens,
-            max_tokens=fitted.max_tokens,
-            cuts=fitted.cuts,
-            rewrite=rewrite,
-        )
+            if refused.status not in REFUSED_TO_COUNT:
+                raise
+        else:
+            self._note(fitted)
+            return Prepared(
+                self._as_sent(fitted.request),
+                header=fitted.header(),
+                prompt_tokens=fitted.prompt_tokens,
+                max_tokens=fitted.max_tokens,
+                cuts=fitted.cuts,
+                rewrite=rewrite,
+            )
+        return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
 
     @property
     def prefill_tokens_per_s(self) -> float | None:

@@ -94,8 +94,12 @@ class Plan:
     score: float = 0.0
 
     def argument(self, name: str) -> Value | None:
-        """The value of the argument ``name``, or ``None`` where the plan does not set it."""
-        return next((a.value for a in self.arguments if a.name == name), None)
+        """The value of the argument ``name``, or ``None`` where the plan does not set it.
+
+        ``kv_cache_dtype`` and ``kv-cache-dtype`` are one: people set it in the flag's spelling.
+        """
+        wanted = name.replace("-", "_")
+        return next((a.value for a in self.arguments if a.name.replace("-", "_") == wanted), None)
 
     @property
     def fingerprint(self) -> str:
