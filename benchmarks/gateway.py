@@ -7,7 +7,8 @@ script installs one in the user's cache.
 
 Goals: a streamed chunk costs Stoker at most 1.2 times the bare relay's CPU and no more than
 vllm-router's; an 8 KB request at most twice the bare relay's; the first token comes at most 0.5 ms
-later (median). Keys, budgets and metrics are on.
+later (median); the backend is told that a client left within 100 ms. Keys, budgets and metrics
+are on.
 """
 
 from __future__ import annotations
@@ -184,6 +185,34 @@ def first_token_ms(target: Target) -> float:
     return statistics.median(times) * 1e3
 
 
+def client_left_ms(target: Target, backend: Target) -> float:
+    """Median time from a client's leaving in mid-stream until the backend has stopped.
+
+    Raises:
+        AssertionError: the backend was not told within 5 s.
+    """
+    watch = HTTPConnection("127.0.0.1", backend.port, timeout=60)
+    times = []
+    for _ in range(20):
+        connection = HTTPConnection("127.0.0.1", target.port, timeout=60)
+        response = post(connection, body(10_000, 1, 1000))
+        response.read(1)
+        began = time.perf_counter()
+        response.close()
+        connection.close()
+        while streaming(watch):
+            assert time.perf_counter() - began < 5, f"{target.name} goes on for nobody"
+        times.append(time.perf_counter() - began)
+    watch.close()
+    return statistics.median(times) * 1e3
+
+
+def streaming(backend: HTTPConnection) -> int:
+    """How many answers the mock backend is writing."""
+    backend.request("GET", "/streaming")
+    return int(backend.getresponse().read())
+
+
 MEASURES: dict[str, Callable[[Target], float]] = {
     "CPU us per chunk": per_chunk_us,
     "CPU us per 8 KB request": lambda t: per_request_us(t, 8_000),
@@ -208,6 +237,8 @@ def main() -> None:
         targets.append(start("Stoker", "stoker_relay.py", "--backend", url))
         targets.append(start_router(arguments.router or router_binary(), backend))
         results = measure(arguments.rounds, targets, backend)
+        left_ms = client_left_ms(targets[1], backend)
+        results["client left, ms"] = {targets[1].name: left_ms}
     finally:
         for target in (*targets, backend):
             target.process.terminate()
@@ -235,7 +266,8 @@ def table(results: dict[str, dict[str, float]]) -> str:
     names = ("bare relay", "Stoker", "vllm-router")
     lines = [f"{'':30}" + "".join(f"{name:>14}" for name in names)]
     for measure_name, by_target in results.items():
-        lines.append(f"{measure_name:30}" + "".join(f"{by_target[n]:14.2f}" for n in names))
+        cells = (f"{by_target[n]:14.2f}" if n in by_target else " " * 14 for n in names)
+        lines.append(f"{measure_name:30}" + "".join(cells))
     chunk, request = results["CPU us per chunk"], results["CPU us per 8 KB request"]
     first = results["first byte, ms"]
     added = first["Stoker"] - first["mock backend"]
@@ -245,6 +277,8 @@ def table(results: dict[str, dict[str, float]]) -> str:
         f"{chunk['Stoker'] / chunk['vllm-router']:.2f} of vllm-router (goal 1)",
         f"8 KB request: {request['Stoker'] / request['bare relay']:.2f} of the bare relay (goal 2)",
         f"first byte: {added:.2f} ms later than the backend alone (goal 0.5)",
+        f"the backend stops {results['client left, ms']['Stoker']:.1f} ms after a client left "
+        "(goal 100)",
     ]
     return "\n".join(lines)
 

@@ -87,6 +87,7 @@ class MockBackend(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop streaming to a client that left."""
         self._open = False
+        STREAMING.discard(self)
         if self._stream is not None:
             self._stream.cancel()
 
@@ -107,6 +108,9 @@ class MockBackend(asyncio.Protocol):
             self._answer(head.split(b" ", 2)[1], headers, rest[:length])
 
     def _answer(self, path: bytes, headers: dict[bytes, bytes], body: bytes) -> None:
+        if path == b"/streaming":
+            self._json(len(STREAMING))
+            return
         if not path.startswith(b"/v1/chat"):
             self._json(MODELS if path == b"/v1/models" else {"status": "ok"})
             return
@@ -129,14 +133,20 @@ class MockBackend(asyncio.Protocol):
 
     async def _send(self, chunks: int, interval_s: float, wants_usage: bool) -> None:
         self._transport.write(STREAM_HEAD)
+        STREAMING.add(self)
         for index in range(chunks):
             if not self._open:
                 return
             self._transport.write(EVENTS[index % 10])
             if interval_s or index % 64 == 63:
                 await asyncio.sleep(interval_s)
+        STREAMING.discard(self)
         tail = framed(usage_event(chunks)) if wants_usage else b""
         self._transport.write(tail + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+
+#: Connections with an answer under way; ``GET /streaming`` tells how many.
+STREAMING: set[MockBackend] = set()
 
 
 async def serve(factory: Callable[[], asyncio.Protocol], port: int) -> None:

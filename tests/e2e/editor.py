@@ -14,6 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "artifacts" / "vscode"
+MEASURED = ARTIFACTS / "measured.txt"
 VSIX = ROOT / "src/stoker/editor/stoker.vsix"
 
 #: What lets chat run with no account; the rest keeps the window quiet while it is watched.
@@ -46,6 +47,12 @@ def wait_for(what: str, true: Callable[[], Any], timeout_s: float = 60) -> Any:
             return value
         time.sleep(0.1)
     raise AssertionError(f"{what} did not happen within {timeout_s} s")
+
+
+def measured(what: str, value: str) -> None:
+    """Keep a time beside the pictures; a busy machine must not turn it into a failure."""
+    with MEASURED.open("a") as kept:
+        kept.write(f"{what}: {value}\n")
 
 
 def stop(process: subprocess.Popen[Any]) -> None:
@@ -120,6 +127,7 @@ class Browser:
 
     def __init__(self, installed: Path) -> None:
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        MEASURED.unlink(missing_ok=True)
         script = Path(__file__).with_name("drive.mjs")
         playwright = ROOT / "extension/node_modules/playwright-core"
         self._process = subprocess.Popen(

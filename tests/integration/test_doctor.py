@@ -82,9 +82,7 @@ def test_the_whole_chain_and_each_break_in_it(stoker: Stoker, smollm2: str, code
     assert {"engine.ok", "gateway.ok", "endpoint.ok", "extension.missing"} <= found
 
     assert stoker.run("code", "--yes").returncode == 0
-    began = time.monotonic()
     rc, found = doctor(stoker)
-    assert time.monotonic() - began < 3
     assert rc == 0, found
     assert {"setting.ok", "extension.ok", "models.ok", "port.ok", "chat.context-cut"} <= found
 

@@ -67,18 +67,22 @@ def test_a_stream_and_a_plain_answer_say_the_same(served: Stoker) -> None:
     assert "data: [DONE]" in raw
 
 
-def test_a_client_that_leaves_frees_the_slot_within_a_second(served: Stoker) -> None:
-    connection = stream(served, {**CHAT, "max_tokens": 1500})
+def test_a_client_that_leaves_frees_the_slot_long_before_its_answer_would_end(
+    served: Stoker,
+) -> None:
+    connection = stream(served, {**CHAT, "max_tokens": 1500, "ignore_eos": True})
     said = b""
-    while b"data: " not in said:
+    began = time.monotonic()
+    while said.count(b"data: ") < 30:
         piece = connection.recv(65536)
         assert piece, said
         said += piece
+    whole_s = (time.monotonic() - began) / 30 * 1500
     connection.close()
     left_at = time.monotonic()
     # The engine has one slot: this is answered only when the slot is free again.
     served.post("/v1/chat/completions", {**CHAT, "max_tokens": 1})
-    assert time.monotonic() - left_at < 1.0
+    assert time.monotonic() - left_at < whole_s / 4
 
 
 def test_completions_are_relayed(served: Stoker) -> None:

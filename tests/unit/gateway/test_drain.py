@@ -22,17 +22,17 @@ def gateway(in_flight: int) -> Gateway:
 
 async def test_drain_ends_with_the_last_answer() -> None:
     door = gateway(in_flight=1)
-    draining = asyncio.create_task(door.drain(within_s=5))
+    draining = asyncio.create_task(door.drain(within_s=30))
     await asyncio.sleep(0.1)
     assert not draining.done()
     door.pool.upstreams[0].in_flight = 0
-    await asyncio.wait_for(draining, 1)
+    await asyncio.wait_for(draining, 10)
 
 
 async def test_drain_gives_up_on_an_answer_that_does_not_end() -> None:
     began = time.monotonic()
-    await gateway(in_flight=1).drain(within_s=0.2)
-    assert 0.2 <= time.monotonic() - began < 2
+    await asyncio.wait_for(gateway(in_flight=1).drain(within_s=0.2), 10)
+    assert time.monotonic() - began >= 0.2
 
 
 async def test_request_that_comes_while_draining_is_refused() -> None:

@@ -221,7 +221,7 @@ async def test_connections_of_a_backend_that_left_are_closed_after_use() -> None
         served.gateway.serve([])
         go_on.set()
         assert await streaming == event("a") + event("b") + DONE
-        await asyncio.wait_for(backend.left.wait(), 1)
+        await asyncio.wait_for(backend.left.wait(), 10)
 
 
 async def test_backend_that_goes_and_comes_back_with_another_model_is_noticed() -> None:
@@ -255,7 +255,7 @@ async def test_waiting_requests_are_served_when_their_backend_is_well_again() ->
     await asyncio.sleep(0)
     sick.succeeded()
     waited.wake()
-    assert await asyncio.wait_for(waiting, 1) is sick
+    assert await asyncio.wait_for(waiting, 10) is sick
 
 
 def config_of(*backends: Scripted, more: str = "") -> str:

