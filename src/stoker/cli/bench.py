@@ -170,7 +170,7 @@ def _deviations(report: Report, plan: Plan | None) -> list[Deviation]:
         return []
     gpus = machine.detect(paths.cache_dir(), ask_hub=False).gpus if plan.gpus else ()
     spec = machine.lookup_gpu(gpus[0].name, gpus[0].memory_total_bytes) if gpus else None
-    if spec is None:
+    if spec is None or plan.engine != "vllm":
         return bench.against_plan(report, plan)
     return bench.against_plan(report, plan, partial(speed_under, plan, spec))
 

@@ -84,11 +84,16 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
 
 
 def arguments(plan: Plan) -> tuple[Argument, ...]:
-    """The plan's arguments in vLLM's spelling, with the name that clients will see."""
+    """The plan's arguments in vLLM's spelling, and those that every model is served with."""
     served = Argument(
         "served-model-name", plan.model.served_name, "the name that clients see and ask for"
     )
-    return (*(Argument(_spelled(a.name), a.value, a.reason) for a in plan.arguments), served)
+    told = Argument(
+        "enable-prompt-tokens-details",
+        True,
+        "answers say how much of their prompt the prefix cache held: stoker bench compares by it",
+    )
+    return (*(Argument(_spelled(a.name), a.value, a.reason) for a in plan.arguments), served, told)
 
 
 def _flags(plan: Plan, model: str) -> tuple[str, ...]:

@@ -40,11 +40,11 @@ class Efficiency:
     """What hardware and vLLM reach of the peak rates; every time is in seconds."""
 
     #: Share of the peak bandwidth when reading weights, experts and the cache.
-    weights: float = 0.65
+    weights: float = 0.85
     experts: float = 0.6
     cache: float = 0.8
     #: Share of the peak rate in prompts, by the type of the arithmetic.
-    fp16: float = 0.55
+    fp16: float = 0.65
     fp8: float = 0.5
     fp4: float = 0.3
     #: Weights of 4 bits that are widened to 16 first (Marlin).
@@ -63,9 +63,9 @@ class Efficiency:
     link: float = 0.7
     pcie_exchange_s: float = 25e-6
     #: What a request pays before its prompt is read: HTTP, tokens, scheduling.
-    arrival_s: float = 12e-3
+    arrival_s: float = 10e-3
     #: A prompt's own cost for a layer, and for a routed layer on top, however short it is.
-    prompt_layer_s: float = 350e-6
+    prompt_layer_s: float = 250e-6
     routed_prompt_layer_s: float = 600e-6
     #: How many others' prompts a request waits for: for each other sequence, and for each
     #: doubling of their number.
@@ -78,6 +78,10 @@ class Efficiency:
     #: How much nearer to their peak bandwidth GDDR cards come than data-centre GPUs with HBM.
     consumer: float = 1.25
     blackwell: float = 1.0
+    #: How much less of the peak rates the smaller matrices of a group of GPUs reach, for each
+    #: doubling of their number: when weights are read, and in prompts.
+    split_read: float = 0.07
+    split_prompt: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +226,9 @@ def load_of(
 def step_s(load: Load, hardware: Hardware, batch: float, context: float, e: Efficiency) -> float:
     """One decode step of ``batch`` sequences with ``context`` tokens each."""
     bandwidth = _bandwidth(hardware, e)
+    split = 1 + e.split_read * math.log2(load.gpus)
     touched = 1 - (1 - load.expert_share) ** batch if load.expert_share else 0.0
-    weights = (load.dense_bytes + load.head_bytes) / (bandwidth * e.weights)
+    weights = (load.dense_bytes + load.head_bytes) / (bandwidth * e.weights) * split
     experts = load.expert_bytes * touched / (bandwidth * e.experts)
     arithmetic = batch * prompt_token_s(load, hardware, e)
     window = min(context, load.window_tokens)
@@ -246,7 +251,7 @@ def prompt_s(load: Load, hardware: Hardware, prompt: float, cached: float, e: Ef
     window = min(seen, load.window_tokens)
     scores = new * (seen * load.attention_flops + window * load.windowed_flops)
     attention = scores / (hardware.flops["fp16"] * e.attention)
-    total = arithmetic + attention
+    total = (arithmetic + attention) * (1 + e.split_prompt * math.log2(load.gpus))
     if hardware.blackwell:
         total /= e.blackwell
     return total + _moved_s(load, hardware, new, e)
@@ -277,8 +282,9 @@ def times(
 ) -> tuple[float, float, float]:
     """Seconds to the first token, for each further token, and for a prompt that runs alone.
 
-    Each answer is interrupted once by the prompt of every other request, as vLLM runs prompts
-    between decode steps: with as many starts as ends, that is one for each other sequence.
+    An answer is interrupted by the prompts of other requests, as vLLM runs prompts between decode
+    steps. With as many starts as ends, each other sequence starts once in the time of a whole
+    request, of which the writing of the answer is a part.
     """
     batch, prompt = traffic.concurrency, traffic.prompt_tokens
     cached = traffic.prefix_hit * prompt
@@ -286,10 +292,13 @@ def times(
     alone = added + _prompt_fixed_s(load, hardware, prompt - cached, e)
     context = prompt + traffic.answer_tokens / 2
     others = batch - 1
-    interrupted = e.interference * others * added / max(1, traffic.answer_tokens)
-    token = step_s(load, hardware, batch, context, e) + interrupted
     waits = e.queue_each * others + e.queue_doubling * math.log2(batch)
-    return e.arrival_s + alone + added * waits, token, alone
+    first = e.arrival_s + alone + added * waits
+    steps = traffic.answer_tokens * step_s(load, hardware, batch, context, e)
+    interrupted = e.interference * others * added
+    writing = steps + interrupted
+    writing = steps + interrupted * writing / (writing + first)
+    return first, writing / max(1, traffic.answer_tokens), alone
 
 
 def _prompt_fixed_s(load: Load, hardware: Hardware, new: float, e: Efficiency) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 #: Of machines that Stoker itself was run on: nobody else published them.
-OWN = ("linux-vm-no-gpu", "h100-idle")
+OWN = ("linux-vm-no-gpu", "h100-idle", "h200-idle")
 NAMES = sorted(p.stem for p in (Path(__file__).parents[2] / "fixtures" / "host").glob("*.toml"))
 
 

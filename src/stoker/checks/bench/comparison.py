@@ -39,24 +39,19 @@ class Deviation:
         return self.predicted.low <= self.measured_s <= self.predicted.high
 
 
-def against_plan(report: Report, plan: Plan, predict: Predict = lambda _: None) -> list[Deviation]:
+def against_plan(report: Report, plan: Plan, predict: Predict | None = None) -> list[Deviation]:
     """Every rung of the first endpoint that something is predicted about.
 
-    ``predict`` is asked about the load that was measured. Where it knows nothing, the plan still
-    knows the first token of a prompt that is read alone, at any length, and the time per token at
-    the concurrency that it was made for.
+    ``predict`` is asked about the load that was measured, and what it does not know is compared
+    with nothing: the plan was made for other prompts. Without it the plan itself still knows the
+    first token of a prompt that is read alone, at any length, and the time per token at the
+    concurrency that it was made for.
     """
     found = []
     for rung in report.rungs:
         if rung.endpoint != 0:
             continue
-        traffic = _traffic(rung)
-        speed = predict(traffic) if traffic else None
-        if speed is not None:
-            first = speed.first_token_s if rung.offered_per_s is None else None
-            token: Interval | None = speed.token_s
-        else:
-            first, token = _first_token(plan, rung), _token(plan, rung)
+        first, token = _predicted(rung, predict) if predict else _planned(rung, plan)
         pairs = (
             (FIRST_TOKEN, first, rung.summary.first_token_s),
             (TOKEN, token, rung.summary.token_s),
@@ -66,6 +61,18 @@ def against_plan(report: Report, plan: Plan, predict: Predict = lambda _: None) 
                 where = (rung.shape, rung.cached, rung.concurrency)
                 found.append(Deviation(what, *where, predicted, measured.p50))
     return found
+
+
+def _predicted(rung: Rung, predict: Predict) -> tuple[Interval | None, Interval | None]:
+    traffic = _traffic(rung)
+    speed = predict(traffic) if traffic else None
+    if speed is None:
+        return None, None
+    return (speed.first_token_s if rung.offered_per_s is None else None), speed.token_s
+
+
+def _planned(rung: Rung, plan: Plan) -> tuple[Interval | None, Interval | None]:
+    return _first_token(plan, rung), _token(plan, rung)
 
 
 def _traffic(rung: Rung) -> Traffic | None:

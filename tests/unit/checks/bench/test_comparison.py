@@ -96,10 +96,20 @@ def test_what_is_known_of_the_measured_load_goes_before_what_the_plan_was_made_f
 
 
 def test_a_load_that_queued_is_not_compared() -> None:
+    """Also not with the plan's own speed, which is that of other prompts."""
+    assert PLAN.speed is not None
+    for_two = replace(PLAN, speed=replace(PLAN.speed, concurrency=2))
     queued = rung([answer(0.0, 2.4, 11, 0.02)], per_s=2.0)
     queued = replace(queued, summary=replace(queued.summary, keeps_up=False))
     fast = Speed(1, 1, Interval(1, 1, 1), Interval(1, 1, 1))
-    assert against_plan(report(queued), PLAN, lambda _: fast) == []
+    assert against_plan(report(queued), for_two, lambda _: fast) == []
+
+
+def test_a_load_whose_cached_tokens_are_not_told_is_not_compared() -> None:
+    one = replace(answer(0.0, 2.4, 11, 0.02, prompt=200), cached_tokens=None)
+    untold = rung([one], cached=True)
+    fast = Speed(1, 1, Interval(1, 1, 1), Interval(1, 1, 1))
+    assert against_plan(report(untold), PLAN, lambda _: fast) == []
 
 
 def test_a_plan_without_speed_predicts_nothing() -> None:
