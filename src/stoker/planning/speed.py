@@ -29,8 +29,6 @@ from stoker.planning.weights import count_weights
 
 #: Data-centre cards with less have GDDR: L40S 864 GB/s, A10 600, L4 300; A100 1555 and more.
 _LEAST_HBM_BYTES_S = 1.2e12
-#: From here on a prompt pays the launch of every kernel.
-_LAUNCH_BOUND_TOKENS = 1024
 #: GPUs without NVLink exchange data over PCIe: bytes a second in one direction, 16 lanes.
 _PCIE_BYTES_S = {"3.0": 12e9, "4.0": 24e9, "5.0": 48e9, "6.0": 48e9}
 
@@ -289,7 +287,7 @@ def times(
     batch, prompt = traffic.concurrency, traffic.prompt_tokens
     cached = traffic.prefix_hit * prompt
     added = prompt_s(load, hardware, prompt, cached, e)
-    alone = added + _prompt_fixed_s(load, hardware, prompt - cached, e)
+    alone = math.hypot(added, _read_s(load, hardware, e)) + _launches_s(load, e)
     context = prompt + traffic.answer_tokens / 2
     others = batch - 1
     waits = e.queue_each * others + e.queue_doubling * math.log2(batch)
@@ -301,14 +299,14 @@ def times(
     return first, writing / max(1, traffic.answer_tokens), alone
 
 
-def _prompt_fixed_s(load: Load, hardware: Hardware, new: float, e: Efficiency) -> float:
-    """What a step with a prompt costs beyond its arithmetic: weights and launches.
+def _read_s(load: Load, hardware: Hardware, e: Efficiency) -> float:
+    """All weights once, which a step with a prompt reads while it multiplies."""
+    return (load.dense_bytes + load.expert_bytes) / (_bandwidth(hardware, e) * e.weights)
 
-    CUDA graphs cover steps of up to 512 tokens, so short prompts pay little for launches.
-    """
-    read = (load.dense_bytes + load.expert_bytes) / (_bandwidth(hardware, e) * e.weights)
-    launches = load.layers * e.prompt_layer_s + load.routed_layers * e.routed_prompt_layer_s
-    return read / 2 + launches * min(1.0, new / _LAUNCH_BOUND_TOKENS)
+
+def _launches_s(load: Load, e: Efficiency) -> float:
+    """The launches of a step with a prompt, however short."""
+    return load.layers * e.prompt_layer_s + load.routed_layers * e.routed_prompt_layer_s
 
 
 def _bandwidth(hardware: Hardware, e: Efficiency) -> float:
