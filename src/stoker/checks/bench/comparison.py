@@ -10,7 +10,7 @@ from stoker.checks.bench.shapes import Shape
 from stoker.checks.bench.summary import Ratio, median_ratio
 from stoker.planning import Interval, Plan, Speed, Traffic
 
-#: What a plan is predicted to do under a load; ``None`` where it is known for its own load only.
+#: What a plan is predicted to do under a load; ``None`` where its model's shape is not known.
 Predict = Callable[[Traffic], Speed | None]
 
 #: What is compared: name, and the times of one rung.
@@ -51,7 +51,10 @@ def against_plan(report: Report, plan: Plan, predict: Predict | None = None) -> 
     for rung in report.rungs:
         if rung.endpoint != 0:
             continue
-        first, token = _predicted(rung, predict) if predict else _planned(rung, plan)
+        if predict is None:
+            first, token = _first_token(plan, rung), _token(plan, rung)
+        else:
+            first, token = _predicted(rung, predict)
         pairs = (
             (FIRST_TOKEN, first, rung.summary.first_token_s),
             (TOKEN, token, rung.summary.token_s),
@@ -69,10 +72,6 @@ def _predicted(rung: Rung, predict: Predict) -> tuple[Interval | None, Interval 
     if speed is None:
         return None, None
     return (speed.first_token_s if rung.offered_per_s is None else None), speed.token_s
-
-
-def _planned(rung: Rung, plan: Plan) -> tuple[Interval | None, Interval | None]:
-    return _first_token(plan, rung), _token(plan, rung)
 
 
 def _traffic(rung: Rung) -> Traffic | None:
