@@ -16,12 +16,13 @@ from aiohttp import web
 
 from stoker import __version__
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import errors, requests
+from stoker.gateway import errors, origins, requests
 from stoker.gateway.answer import Answer
 from stoker.gateway.exchange import BEGUN, CLIENT, Ask, Exchange, observe_first_byte
 from stoker.gateway.fitting import REFUSED_TO_COUNT, FitSettings, Fitter, Prepared
 from stoker.gateway.keys import Keys
 from stoker.gateway.metrics import Metrics
+from stoker.gateway.origins import Origins
 from stoker.gateway.pool import Pool, Upstream
 from stoker.gateway.requests import BadRequestError
 from stoker.tokens import ContextLengthExceededError, TokenizerError
@@ -69,6 +70,7 @@ class Gateway:
         self.metrics = Metrics()
         self._draining = False
         self._keys = keys or Keys({})
+        self._origins = Origins()
         self._exchange = Exchange(self.pool, self.metrics)
         self._fitters: dict[tuple[Backend, FitSettings, ServedModel], Fitter] = {}
         # One thread: counting is the tokenizer's work, which is quick when nobody shares its core.
@@ -85,6 +87,10 @@ class Gateway:
     def use_keys(self, keys: Keys) -> None:
         """Open to these keys from now on."""
         self._keys = keys
+
+    def use_origins(self, allowed: Origins) -> None:
+        """Answer these web pages from now on."""
+        self._origins = allowed
 
     async def drain(self, within_s: float) -> None:
         """Take no more requests, and wait for the answers that are under way."""
@@ -116,6 +122,7 @@ class Gateway:
         """The application to run."""
         app = web.Application(client_max_size=requests.MAX_BODY_BYTES, middlewares=[self._guard])
         app.cleanup_ctx.append(self._background)
+        app.on_response_prepare.append(self._mark)
         app.router.add_get("/health", self._health)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/metrics", self._show_metrics)
@@ -144,8 +151,12 @@ class Gateway:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Check the key; put every error into OpenAI's format."""
+        """Check the page and the key; put every error into OpenAI's format."""
         try:
+            if not self._origins.allow(request):
+                return errors.foreign_page(request.headers["Origin"])
+            if origins.is_preflight(request):
+                return origins.preflight_answer(request)
             if request.path not in _OPEN_PATHS:
                 holder = self._keys.holder(request.headers.get("Authorization"))
                 if holder is None:
@@ -158,6 +169,9 @@ class Gateway:
             if request.get(BEGUN):
                 raise
             return self._refusal(request, error)
+
+    async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
+        await self._origins.mark(request, response)
 
     def _refusal(self, request: web.Request, error: Exception) -> web.Response:
         response, code = _error_answer(request, error)

@@ -17,6 +17,7 @@ from stoker.engines import ENGINES, Backend
 from stoker.errors import UsageError
 from stoker.gateway.fitting import FitSettings
 from stoker.gateway.keys import Keys, hash_of
+from stoker.gateway.origins import Origins
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENV = "env:"
@@ -39,6 +40,13 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             "a variable that holds the key. No keys at all: everybody on this machine may ask."
         ),
     ] = msgspec.field(default_factory=dict)
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Web pages that may ask, such as `https://*.vscode-cdn.net`, where "
+            "vscode.dev runs its extensions. Others are refused; programs are no pages."
+        ),
+    ] = ()
     fit: Annotated[bool, Meta(description="Make requests fit the model's context window.")] = True
     max_prompt_tokens: Annotated[
         _Count | Literal["auto"] | None,
@@ -99,6 +107,7 @@ class Config(msgspec.Struct, frozen=True):
     bind: str
     port: int
     keys: Keys
+    origins: Origins
     backends: tuple[ConfiguredBackend, ...]
     health_check_s: float
 
@@ -141,7 +150,14 @@ class _Reader:
         backends = tuple(
             self._backend(index, section, gateway) for index, section in enumerate(file.backend)
         )
-        return Config(gateway.bind, gateway.port, Keys(keys), backends, gateway.health_check_s)
+        return Config(
+            bind=gateway.bind,
+            port=gateway.port,
+            keys=Keys(keys),
+            origins=Origins(gateway.allowed_origins),
+            backends=backends,
+            health_check_s=gateway.health_check_s,
+        )
 
     def _file(self) -> _File:
         try:

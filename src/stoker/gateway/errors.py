@@ -62,6 +62,17 @@ def unauthorized() -> web.Response:
     )
 
 
+def foreign_page(origin: str) -> web.Response:
+    """A web page asks that the configuration does not allow."""
+    return response(
+        403,
+        f"Pages of {origin} may not use this endpoint. To allow them, run `stoker gateway` with "
+        "their origin in allowed_origins of its configuration.",
+        kind="permission_error",
+        code="origin_not_allowed",
+    )
+
+
 def busy(retry_after_s: int) -> web.Response:
     """Every backend is at its limit, and the queue is long."""
     return response(

@@ -1,0 +1,57 @@
+"""Which web pages may ask: browsers name the page's origin, and nobody else has one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from aiohttp import web
+
+#: For this long a browser need not ask again: Chrome's own limit is two hours.
+_PREFLIGHT_S = 7200
+#: What a page may read besides the body.
+_EXPOSED = "x-stoker-fit, Retry-After"
+
+
+class Origins:
+    """The pages that may ask, as patterns such as ``https://*.vscode-cdn.net``.
+
+    A page that may not is refused, not only kept from reading the answer: browsers send simple
+    requests of any page to the loopback interface, and each would occupy the model.
+    """
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self.patterns = tuple(pattern.rstrip("/").lower() for pattern in patterns)
+
+    def allow(self, request: web.Request) -> bool:
+        """Whether who sent this may ask: no browser, a page of this very server, or an allowed."""
+        origin = request.headers.get("Origin")
+        if origin is None or any(fnmatchcase(origin.lower(), p) for p in self.patterns):
+            return True
+        return origin.partition("://")[2] == request.host
+
+    async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Tell the browser that its page may read this answer."""
+        origin = request.headers.get("Origin")
+        if origin is not None and self.allow(request):
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+            response.headers["Vary"] = "Origin"
+
+
+def is_preflight(request: web.Request) -> bool:
+    """Whether a browser asks what a page would be allowed to send. It sends no key with that."""
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def preflight_answer(request: web.Request) -> web.Response:
+    """What a page may send: what it asks for, since who may ask at all was looked at before."""
+    headers = {
+        "Access-Control-Allow-Methods": "GET, POST",
+        "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", "*"),
+        "Access-Control-Max-Age": str(_PREFLIGHT_S),
+    }
+    # Asked where a public page reaches into a private network, such as to localhost.
+    if "Access-Control-Request-Private-Network" in request.headers:
+        headers["Access-Control-Allow-Private-Network"] = "true"
+    return web.Response(status=204, headers=headers)
