@@ -131,17 +131,38 @@ def _running_endpoint() -> str:
 def _remove(as_json: bool) -> None:
     undone = editor.disconnect()
     if as_json:
-        output.as_json({"undone": [asdict(each) for each in undone]})
-        return
-    if not undone:
+        output.as_json({"undone": [_as_dict(each) for each in undone]})
+    elif not undone:
         output.say("There is nothing to undo.")
-    for each in undone:
-        what = ", ".join(each.restored) or "nothing"
-        output.say(f"{each.settings}: restored {what}")
-        for key in each.kept:
-            output.say(f"  {key} was changed since: it stays as it is.")
-        if each.uninstalled:
-            output.say("  The extension is uninstalled.")
+    else:
+        for each in undone:
+            _say_undone(each)
+    if any(each.problems for each in undone):
+        raise typer.Exit(1)
+
+
+def _as_dict(undone: editor.Undone) -> dict[str, object]:
+    problems = [{"what": p.what, "why": p.why, "fix": p.fix} for p in undone.problems]
+    return {
+        "settings": undone.settings,
+        "restored": undone.restored,
+        "kept": undone.kept,
+        "uninstalled": undone.uninstalled,
+        "gone": undone.gone,
+        "problems": problems,
+    }
+
+
+def _say_undone(undone: editor.Undone) -> None:
+    output.say(f"{undone.settings}: restored {', '.join(undone.restored) or 'nothing'}")
+    for key in undone.kept:
+        output.say(f"  {key} was changed since: it stays as it is.")
+    for command in undone.uninstalled:
+        output.say(f"  The extension is uninstalled: {command}")
+    for command in undone.gone:
+        output.say(f"  {command} is not there any more: an extension in it is left as it is.")
+    for problem in undone.problems:
+        output.fail(problem)
 
 
 def _report_installed(found: tuple[editor.Editor, ...], as_json: bool) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from stoker import paths
 from stoker.editor import jsonc
@@ -39,11 +40,12 @@ class Connection:
     settings: str
     #: The file as it was before the first change; ``None`` where there was none.
     backup: str | None
-    #: SHA-256 of what the last change left. While it is still so, undoing restores every byte.
-    after_sha256: str
+    #: SHA-256 of what the last change left: while the file is so, undoing restores every byte.
+    #: ``None`` where somebody edited it between two changes: undoing edits it then.
+    after_sha256: str | None
     changes: dict[str, Change] = field(default_factory=dict)
-    #: The command of the editor that got the extension; ``None`` where it had it already.
-    installed_with: str | None = None
+    #: The commands of the editors that got the extension; others had it already.
+    installed_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,12 @@ class Undone:
     restored: tuple[str, ...]
     #: Properties that somebody has changed since: they stay as they are.
     kept: tuple[str, ...]
-    uninstalled: bool
+    #: Editors that no longer have the extension, by their command.
+    uninstalled: tuple[str, ...]
+    #: Editors that were given the extension and can't be run any more.
+    gone: tuple[str, ...] = ()
+    #: What could not be undone. It stays written down, for the next time.
+    problems: tuple[StokerError, ...] = ()
 
 
 def install(editor: Editor, vsix: Path = VSIX) -> bool:
@@ -83,11 +90,7 @@ def connect(
     # A file that cannot be edited must stop us before anything is installed.
     _edited(path, _read(path), values)
     is_new = install(editor)
-    connection = _write_settings(path, values)
-    if is_new:
-        connection = replace(connection, installed_with=str(editor.command))
-    _remember(connection)
-    return connection
+    return _write_settings(path, values, (str(editor.command),) if is_new else ())
 
 
 def connections() -> tuple[Connection, ...]:
@@ -96,41 +99,76 @@ def connections() -> tuple[Connection, ...]:
         entries = json.loads(_journal().read_text(encoding="utf-8"))
     except FileNotFoundError:
         return ()
-    return tuple(
-        Connection(**{**entry, "changes": {k: Change(**v) for k, v in entry["changes"].items()}})
-        for entry in entries
-    )
+    return tuple(_connection(entry) for entry in entries)
 
 
 def disconnect() -> tuple[Undone, ...]:
-    """Undoes every connection: settings as they were, the extension gone where we put it."""
-    undone = tuple(_undo(connection) for connection in connections())
-    _journal().unlink(missing_ok=True)
-    return undone
+    """Undoes every connection: settings as they were, the extension gone where we put it.
+
+    What a person has written since stays. One that can't be undone holds up none of the others.
+    """
+    undone: list[Undone] = []
+    left: list[Connection] = []
+    for connection in connections():
+        done, rest = _undo(connection)
+        undone.append(done)
+        if rest is not None:
+            left.append(rest)
+    _write_journal(left)
+    return tuple(undone)
 
 
-def _write_settings(path: Path, values: dict[str, object]) -> Connection:
+def _connection(entry: dict[str, Any]) -> Connection:
+    changes = {key: Change(**change) for key, change in entry["changes"].items()}
+    commands = entry["installed_with"] or ()
+    # Earlier versions wrote down one command and not a list.
+    commands = (commands,) if isinstance(commands, str) else tuple(commands)
+    return Connection(**{**entry, "changes": changes, "installed_with": commands})
+
+
+def _write_settings(
+    path: Path, values: dict[str, object], installed_with: tuple[str, ...]
+) -> Connection:
     before = _read(path)
-    earlier = next((c for c in connections() if c.settings == str(path)), None)
+    after = _edited(path, before, values)
     changes = {
         key: Change(had=jsonc.has(before or "", key), old=jsonc.get(before or "", key), new=value)
         for key, value in values.items()
     }
-    after = _edited(path, before, values)
+    earlier = next((c for c in connections() if c.settings == str(path)), None)
     if earlier is None:
-        connection = Connection(str(path), _back_up(before), _sha256(after), changes)
-    else:
-        # The first backup and the first old values are what its owner had.
-        first = {
-            key: replace(change, had=known.had, old=known.old) if known else change
-            for key, change in changes.items()
-            for known in [earlier.changes.get(key)]
-        }
-        connection = replace(
-            earlier, after_sha256=_sha256(after), changes={**earlier.changes, **first}
+        connection = Connection(
+            str(path), _back_up(before), _sha256(after), changes, installed_with
         )
+    else:
+        connection = _continued(earlier, before, after, changes, installed_with)
+    _remember(connection)  # first: what is not written down could never be undone
     _replace(path, after)
     return connection
+
+
+def _continued(
+    earlier: Connection,
+    before: str | None,
+    after: str,
+    changes: dict[str, Change],
+    installed_with: tuple[str, ...],
+) -> Connection:
+    """``earlier`` with one more change. What its owner had is what was there before Stoker."""
+    untouched = before is not None and _sha256(before) == earlier.after_sha256
+    merged = dict(earlier.changes)
+    for key, change in changes.items():
+        known = earlier.changes.get(key)
+        is_ours = known is not None and change.had and change.old == known.new
+        # A value that somebody wrote between the two changes is what they want to have back.
+        merged[key] = replace(known, new=change.new) if known and is_ours else change
+    others = tuple(c for c in installed_with if c not in earlier.installed_with)
+    return replace(
+        earlier,
+        after_sha256=_sha256(after) if untouched else None,
+        changes=merged,
+        installed_with=(*earlier.installed_with, *others),
+    )
 
 
 def _edited(path: Path, before: str | None, values: dict[str, object]) -> str:
@@ -138,42 +176,84 @@ def _edited(path: Path, before: str | None, values: dict[str, object]) -> str:
     try:
         for key, value in values.items():
             text = jsonc.put(text, key, value)
-    except jsonc.JsoncError as error:
-        raise StokerError(
-            f"The settings file {path} cannot be edited.",
-            f"It is not JSON with comments: {error}.",
-            "Open it in the editor, correct what is underlined, and run this again.",
-        ) from error
+    except ValueError as error:
+        raise _not_editable(path, error) from error
     return text
 
 
-def _undo(connection: Connection) -> Undone:
+def _not_editable(path: Path, error: ValueError) -> StokerError:
+    return StokerError(
+        f"The settings file {path} cannot be edited.",
+        f"It is not JSON with comments: {error}.",
+        "Open it in the editor, correct what is underlined, and run this again.",
+    )
+
+
+def _undo(connection: Connection) -> tuple[Undone, Connection | None]:
+    """What was undone, and what is left to undo where not all of it could be."""
+    restored: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    problems: list[StokerError] = []
+    left = replace(connection, installed_with=())
+    try:
+        restored, kept = _undo_settings(connection)
+        left = replace(left, changes={}, after_sha256=None)
+    except StokerError as error:
+        problems.append(error)
+    uninstalled: list[str] = []
+    gone = tuple(c for c in connection.installed_with if not Path(c).exists())
+    for command in connection.installed_with:
+        if command in gone:
+            continue
+        try:
+            _uninstall(Path(command))
+            uninstalled.append(command)
+        except StokerError as error:
+            problems.append(error)
+            left = replace(left, installed_with=(*left.installed_with, command))
+    undone = Undone(connection.settings, restored, kept, tuple(uninstalled), gone, tuple(problems))
+    return undone, left if problems else None
+
+
+def _undo_settings(connection: Connection) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The properties that are as they were again, and those that somebody has changed since."""
     path = Path(connection.settings)
     text = _read(path)
+    if text is None:
+        return (), ()
+    if _sha256(text) == connection.after_sha256 and _restore(path, connection.backup):
+        return tuple(connection.changes), ()
     restored: list[str] = []
     kept: list[str] = []
-    if text is not None and _sha256(text) == connection.after_sha256:
-        _restore_backup(path, connection.backup)
-        restored = list(connection.changes)
-    elif text is not None:
+    try:
         for key, change in connection.changes.items():
             if jsonc.get(text, key) != change.new:
                 kept.append(key)
                 continue
             text = jsonc.put(text, key, change.old) if change.had else jsonc.drop(text, key)
             restored.append(key)
+    except ValueError as error:
+        raise _not_editable(path, error) from error
+    if restored:
         _replace(path, text)
-    uninstalled = connection.installed_with is not None
-    if connection.installed_with:
-        _run(Path(connection.installed_with), "--uninstall-extension", EXTENSION_ID)
-    return Undone(connection.settings, tuple(restored), tuple(kept), uninstalled)
+    return tuple(restored), tuple(kept)
 
 
-def _restore_backup(path: Path, backup: str | None) -> None:
+def _restore(path: Path, backup: str | None) -> bool:
+    """Puts the whole file back, or takes it away where there was none. False: no backup left."""
     if backup is None:
-        path.unlink(missing_ok=True)
-    else:
-        _replace(path, _decode(Path(backup).read_bytes()))
+        path.unlink()
+        return True
+    before = _read(Path(backup))
+    if before is not None:
+        _replace(path, before)
+    return before is not None
+
+
+def _uninstall(command: Path) -> None:
+    """Takes the extension out of an editor, where its owner has not done so. Raises StokerError."""
+    if EXTENSION_ID in _run(command, "--list-extensions").split():
+        _run(command, "--uninstall-extension", EXTENSION_ID)
 
 
 def _read(path: Path) -> str | None:
@@ -181,6 +261,12 @@ def _read(path: Path) -> str | None:
         return _decode(path.read_bytes())
     except FileNotFoundError:
         return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StokerError(
+            f"The file {path} cannot be read.",
+            f"{error}.",
+            "See that it is yours and UTF-8 text, and run this again.",
+        ) from error
 
 
 def _decode(data: bytes) -> str:
@@ -188,15 +274,26 @@ def _decode(data: bytes) -> str:
     return data.decode("utf-8")
 
 
-def _replace(path: Path, text: str) -> None:
-    """Writes the file whole or not at all. A link (dotfiles) stays a link."""
+def _replace(path: Path, text: str, mode: int = 0o644) -> None:
+    """Writes the file whole or not at all. A link (dotfiles) stays a link.
+
+    A file that is there keeps its mode; a new one gets ``mode``. Raises StokerError.
+    """
     target = path.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
     fresh = target.with_name(f".{target.name}.stoker-{os.getpid()}")
-    fresh.write_bytes(text.encode("utf-8"))
-    fresh.chmod(mode)
-    fresh.replace(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = target.stat().st_mode & 0o777 if target.exists() else mode
+        fresh.write_bytes(text.encode("utf-8"))
+        fresh.chmod(mode)
+        fresh.replace(target)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise StokerError(
+            f"The file {path} cannot be written.",
+            f"{error}.",
+            "See that its folder is yours and the disk is not full, and run this again.",
+        ) from error
 
 
 def _back_up(before: str | None) -> str | None:
@@ -220,11 +317,15 @@ def _journal() -> Path:
 
 def _remember(connection: Connection) -> None:
     others = [c for c in connections() if c.settings != connection.settings]
-    entries = [asdict(c) for c in (*others, connection)]
+    _write_journal([*others, connection])
+
+
+def _write_journal(left: list[Connection]) -> None:
     journal = _journal()
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    journal.write_text(json.dumps(entries, indent=2), encoding="utf-8")
-    journal.chmod(0o600)
+    if not left:
+        journal.unlink(missing_ok=True)
+        return
+    _replace(journal, json.dumps([asdict(each) for each in left], indent=2), mode=0o600)
 
 
 def _run(command: Path, *arguments: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stoker import editor
-from stoker.cli import code
+from stoker.cli import code, main
 
 ENDPOINT = "http://127.0.0.1:8000"
 
@@ -85,3 +85,18 @@ def test_without_an_editor_nothing_is_said(
 ) -> None:
     code.offer(ENDPOINT, yes=True)
     assert capsys.readouterr().out == ""
+
+
+def test_what_cannot_be_undone_is_said_and_the_exit_code_is_1(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = put_editor(folder, WORKS)
+    code.offer(ENDPOINT, yes=True)
+    settings.write_text('{"a": ')
+    monkeypatch.setattr("sys.argv", ["stoker", "code", "--remove"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert f"{settings} cannot be edited" in said
+    assert "line 1" in said

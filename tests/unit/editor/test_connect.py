@@ -19,21 +19,34 @@ _COMMAND = """#!/bin/sh
 list="{list}"
 case "$1" in
   --list-extensions) cat "$list" ;;
-  --install-extension) test -f "$2" && echo stoker.stoker >> "$list" ;;
-  --uninstall-extension) : > "$list" ;;
+  --install-extension) test -f "$2" && test ! -e "$0.broken" && echo stoker.stoker >> "$list" ;;
+  --uninstall-extension) test ! -e "$0.broken" && : > "$list" ;;
 esac
 """
+
+
+def an_editor(folder: Path, name: str) -> editor.Editor:
+    extensions = folder / f"{name}.txt"
+    extensions.touch()
+    command = folder / name
+    command.write_text(_COMMAND.format(list=extensions))
+    command.chmod(0o755)
+    return editor.Editor(name, command, folder / f"{name}-user/settings.json")
+
+
+def extensions_of(each: editor.Editor) -> str:
+    return each.command.with_name(f"{each.command.name}.txt").read_text()
 
 
 @pytest.fixture
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> editor.Editor:
     monkeypatch.setenv("STOKER_HOME", str(tmp_path / "stoker"))
-    extensions = tmp_path / "extensions.txt"
-    extensions.touch()
-    command = tmp_path / "code"
-    command.write_text(_COMMAND.format(list=extensions))
-    command.chmod(0o755)
-    return editor.Editor("VS Code", command, tmp_path / "User/settings.json")
+    return an_editor(tmp_path, "code")
+
+
+@pytest.fixture
+def codium(code: editor.Editor, tmp_path: Path) -> editor.Editor:
+    return an_editor(tmp_path, "codium")
 
 
 def test_connecting_adds_one_line_and_undoing_restores_every_byte(code: editor.Editor) -> None:
@@ -118,3 +131,106 @@ def test_a_linked_settings_file_stays_a_link_with_its_mode(
     assert code.settings.is_symlink()
     assert editor.ENDPOINT in dotfile.read_text()
     assert stat.S_IMODE(dotfile.stat().st_mode) == 0o600
+
+
+def test_what_was_written_between_two_connections_survives_the_undoing(code: editor.Editor) -> None:
+    code.settings.parent.mkdir()
+    code.settings.write_text(OWNERS)
+    editor.connect(code, "http://localhost:1")
+    mine = jsonc.put(code.settings.read_text(), "editor.tabSize", 3).replace("// mine", "// ours")
+    code.settings.write_text(mine)
+    editor.connect(code, "http://localhost:2")
+    (undone,) = editor.disconnect()
+    assert undone.restored == (editor.ENDPOINT,)
+    assert code.settings.read_text() == jsonc.drop(mine, editor.ENDPOINT)
+
+
+def test_a_new_file_that_its_owner_has_written_to_is_not_taken_away(code: editor.Editor) -> None:
+    editor.connect(code, "http://localhost:1")
+    code.settings.write_text(jsonc.put(code.settings.read_text(), "editor.tabSize", 3))
+    editor.connect(code, "http://localhost:2")
+    editor.disconnect()
+    assert json.loads(code.settings.read_text()) == {"editor.tabSize": 3}
+
+
+def test_an_endpoint_that_somebody_set_between_two_connections_comes_back(
+    code: editor.Editor,
+) -> None:
+    editor.connect(code, "http://localhost:1")
+    code.settings.write_text(jsonc.put(code.settings.read_text(), editor.ENDPOINT, "http://mine"))
+    editor.connect(code, "http://localhost:2")
+    editor.disconnect()
+    assert json.loads(code.settings.read_text()) == {editor.ENDPOINT: "http://mine"}
+
+
+def test_without_its_backup_only_stokers_own_key_goes(code: editor.Editor) -> None:
+    code.settings.parent.mkdir()
+    code.settings.write_text(OWNERS)
+    connection = editor.connect(code, "http://localhost:1")
+    assert connection.backup is not None
+    Path(connection.backup).unlink()
+    editor.disconnect()
+    assert code.settings.read_text() == OWNERS
+
+
+def test_each_of_two_editors_loses_the_extension_again(
+    code: editor.Editor, codium: editor.Editor, tmp_path: Path
+) -> None:
+    for each in (code, codium):
+        editor.connect(each, "http://localhost:1", workspace=tmp_path / "project")
+    (undone,) = editor.disconnect()
+    assert undone.uninstalled == (str(code.command), str(codium.command))
+    assert extensions_of(code) == extensions_of(codium) == ""
+    assert not (tmp_path / "project/.vscode/settings.json").exists()
+
+
+def test_an_editor_that_is_gone_holds_up_nothing(
+    code: editor.Editor, codium: editor.Editor
+) -> None:
+    editor.connect(code, "http://localhost:1")
+    editor.connect(codium, "http://localhost:1")
+    code.command.unlink()
+    first, second = editor.disconnect()
+    assert first.gone == (str(code.command),)
+    assert second.uninstalled == (str(codium.command),)
+    assert not first.problems
+    assert not code.settings.exists()
+    assert not codium.settings.exists()
+    assert editor.connections() == ()
+
+
+def test_an_editor_that_fails_is_tried_again_the_next_time(
+    code: editor.Editor, codium: editor.Editor
+) -> None:
+    editor.connect(code, "http://localhost:1")
+    editor.connect(codium, "http://localhost:1")
+    broken = Path(f"{code.command}.broken")
+    broken.touch()
+    first, second = editor.disconnect()
+    assert "failed with exit code" in first.problems[0].what
+    assert first.restored == (editor.ENDPOINT,)
+    assert second.uninstalled
+    broken.unlink()
+    (again,) = editor.disconnect()
+    assert again.uninstalled == (str(code.command),)
+    assert extensions_of(code) == ""
+    assert editor.connections() == ()
+
+
+@pytest.mark.parametrize("broken", [b'{"a": ', b'{"a": 1, "\\x": 2}', b'{"a": "\xff"}'])
+def test_settings_that_became_unreadable_are_said_and_the_others_undone(
+    code: editor.Editor, codium: editor.Editor, broken: bytes
+) -> None:
+    editor.connect(code, "http://localhost:1")
+    editor.connect(codium, "http://localhost:1")
+    whole = code.settings.read_bytes()
+    code.settings.write_bytes(broken)
+    first, second = editor.disconnect()
+    assert str(code.settings) in first.problems[0].what
+    assert code.settings.read_bytes() == broken
+    assert extensions_of(code) == ""
+    assert second.restored == (editor.ENDPOINT,)
+    code.settings.write_bytes(whole)  # its owner mends it
+    (again,) = editor.disconnect()
+    assert again.restored == (editor.ENDPOINT,)
+    assert editor.connections() == ()
