@@ -118,10 +118,18 @@ export class Catalog implements vscode.Disposable {
   }
 
   private async ask(generation: number): Promise<readonly Offer[]> {
-    const sources = await this.readSources();
-    const found = await Promise.all(sources.map((source) => this.askOne(source)));
+    let sources, found;
+    try {
+      sources = await this.readSources();
+      found = await Promise.all(sources.map((source) => this.askOne(source)));
+    } catch (error) {
+      // The settings cannot be read. Its words may quote them: only its kind is safe to log.
+      this.log.error(`cannot look for models: ${error instanceof Error ? error.name : "error"}`);
+      return this.current;
+    } finally {
+      if (generation === this.generation) this.running = undefined;
+    }
     if (generation !== this.generation) return this.refresh();
-    this.running = undefined;
     this.checkedAt = found.some(({ error }) => error) ? -Infinity : this.now();
     const before = this.summary();
     this.sources = sources;

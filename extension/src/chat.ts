@@ -2,6 +2,7 @@
  *
  * Nothing here outlives the call, so two chats share nothing. */
 
+import { l10n } from "vscode";
 import { ConnectionError, HttpError, send, type Server } from "./http";
 import { array, object, positive, string, type Json } from "./json";
 import { SseParser } from "./sse";
@@ -56,6 +57,11 @@ export class ChatFailure extends Error {
   }
 }
 
+type Reader = ReadableStreamDefaultReader<Uint8Array>;
+
+/** How long a server may take to end a stream that it has called done. */
+const DRAIN_MS = 1000;
+
 /** Runs `request` and gives each part of the answer to `sink` as it arrives.
  * Aborting `signal` closes the connection, which is how a server learns to stop.
  * @throws ChatFailure; an AbortError where `signal` was aborted */
@@ -84,7 +90,17 @@ async function read(response: Response, answer: Answer): Promise<void> {
     return;
   }
   const reader = response.body?.getReader();
-  if (!reader) throw new ConnectionError(true, "the answer has no body");
+  if (!reader) throw new ConnectionError(true, l10n.t("the answer has no body"));
+  try {
+    await readEvents(reader, answer);
+  } catch (error) {
+    // Nobody reads the rest: closing the connection is how the server learns to stop.
+    close(reader);
+    throw error;
+  }
+}
+
+async function readEvents(reader: Reader, answer: Answer): Promise<void> {
   const decoder = new TextDecoder();
   const parser = new SseParser();
   for (;;) {
@@ -102,19 +118,27 @@ async function read(response: Response, answer: Answer): Promise<void> {
   }
 }
 
-async function drain(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+async function drain(reader: Reader): Promise<void> {
+  const tooLong = setTimeout(() => close(reader), DRAIN_MS);
   try {
     while (!(await reader.read()).done);
   } catch {
     // The answer is whole: how the connection ends does not matter.
+  } finally {
+    clearTimeout(tooLong);
   }
+}
+
+function close(reader: Reader): void {
+  // It rejects where the connection is already broken, which is as good.
+  reader.cancel().catch(() => {});
 }
 
 function parseEvent(data: string): unknown {
   try {
     return JSON.parse(data);
   } catch {
-    throw new ConnectionError(true, "the server sent an event that is not JSON");
+    throw new ConnectionError(true, l10n.t("the server sent an event that is not JSON"));
   }
 }
 
@@ -151,7 +175,7 @@ class Answer {
    * @param limited whether the caller itself limited the length */
   finish(limited: boolean): void {
     if (!this.ended && !this.finishReason) {
-      throw new ChatFailure("dropped", "the stream ended before the answer did");
+      throw new ChatFailure("dropped", l10n.t("the stream ended before the answer did"));
     }
     const calls = this.calls.finish();
     const parsed = calls.map((call) => ({ call, input: parseArguments(call.arguments) }));

@@ -1,5 +1,7 @@
 /** What a person may write as the endpoint, made into one base URL. */
 
+import { l10n } from "vscode";
+
 export interface Endpoint {
   /** Scheme, host, port and path prefix, with no trailing slash and no `/v1`. */
   readonly base: string;
@@ -7,9 +9,10 @@ export interface Endpoint {
   readonly authorization?: string;
 }
 
+/** Its message is for the person who wrote the endpoint. */
 export class EndpointError extends Error {}
 
-const API_PATHS = /\/+(v1\/+)?(chat\/+completions|completions|models)$|\/+v1$/;
+const API_PATHS = /\/+(v1\/+)?(chat\/+completions|completions|models)$|\/+v1$/i;
 
 /** The endpoint that `text` names, or undefined where it is blank.
  * @throws EndpointError where it cannot be a URL. */
@@ -26,17 +29,19 @@ export function parseEndpoint(text: string): Endpoint | undefined {
 function toUrl(text: string): URL {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase();
   if (scheme && scheme !== "http" && scheme !== "https") {
-    throw new EndpointError(`${scheme}:// is not http:// or https://`);
+    throw new EndpointError(l10n.t("{0}:// is not http:// or https://", scheme));
   }
   const rest = scheme ? text.slice(scheme.length + 3) : text.replace(/^\/\//, "");
   const bracketed = bracketIpv6(rest);
   try {
     const url = new URL(`${scheme ?? "http"}://${bracketed}`);
     // A public name with neither scheme nor port is served over TLS; all else is a machine nearby.
-    if (!scheme && !url.port && isPublicName(url.hostname)) url.protocol = "https:";
+    // `url.port` does not tell: it is empty for the scheme's own port.
+    const hasPort = /^[^/?#]*:\d+([/?#]|$)/.test(rest);
+    if (!scheme && !hasPort && isPublicName(url.hostname)) url.protocol = "https:";
     return url;
   } catch {
-    throw new EndpointError("it is not a URL");
+    throw new EndpointError(l10n.t("It is not a URL."));
   }
 }
 
@@ -44,6 +49,9 @@ function toUrl(text: string): URL {
 function bracketIpv6(rest: string): string {
   const [, host, tail] = /^([^/?#]*)(.*)$/s.exec(rest) ?? [];
   if (host === undefined || tail === undefined) return rest;
+  // As an address `::1:8080` is nobody's: it is this machine's, with a port.
+  const local = /^(::1?):(\d+)$/.exec(host);
+  if (local) return `[${local[1]}]:${local[2]}${tail}`;
   return /^[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*$/i.test(host) ? `[${host}]${tail}` : rest;
 }
 
@@ -60,6 +68,14 @@ function reachableHost(url: URL): string {
 
 function credentials(url: URL): string | undefined {
   if (!url.username && !url.password) return undefined;
-  const plain = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const plain = `${decoded(url.username)}:${decoded(url.password)}`;
   return `Basic ${btoa(String.fromCharCode(...new TextEncoder().encode(plain)))}`;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new EndpointError(l10n.t("Write a % in the user name or password as %25."));
+  }
 }

@@ -98,6 +98,32 @@ test("cancelling closes the connection, so that the server can stop", async () =
   await expect.poll(() => fake?.aborted).toBe(1);
 });
 
+/** Never ends by itself: only the client can end it. */
+const endlessAfter =
+  (first: string): Handler =>
+  async (_, response) => {
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    response.write(`data: ${first}\n\n`);
+    while (!response.destroyed) {
+      response.write(`data: ${JSON.stringify(text("x"))}\n\n`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+
+test.each(["{not json", '{"error": {"message": "no", "code": 500}}'])(
+  "a stream that fails with %s is closed, so that the server can stop",
+  async (bad) => {
+    expect((await failure(endlessAfter(bad))).kind).toBe(bad === "{not json" ? "dropped" : "serverError");
+    await expect.poll(() => fake?.aborted, { timeout: 10_000 }).toBe(1);
+  },
+);
+
+test("a stream that goes on after its end is closed too", async () => {
+  const said = endlessAfter(`${JSON.stringify(text("x"))}\n\ndata: [DONE]`);
+  expect((await run(said)).parts).toEqual(["x"]);
+  await expect.poll(() => fake?.aborted, { timeout: 10_000 }).toBe(1);
+});
+
 test("nothing said is a failure, and only thinking is another", async () => {
   expect((await failure(streams(text("\n"), finish("stop"), "[DONE]"))).kind).toBe("empty");
   await fake?.stop();

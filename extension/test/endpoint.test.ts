@@ -22,7 +22,13 @@ test.each([
   ["0.0.0.0:8000", "http://127.0.0.1:8000"],
   ["http://[::]:8000", "http://[::1]:8000"],
   ['"http://localhost:8080"', "http://localhost:8080"],
-  ["HTTP://LocalHost:8080/V1".replace("V1", "v1"), "http://localhost:8080"],
+  ["HTTP://LocalHost:8080/V1", "http://localhost:8080"],
+  ["http://localhost:8080/V1/Chat/Completions", "http://localhost:8080"],
+  ["llm.example.com:80", "http://llm.example.com"],
+  ["llm.example.com:80/v1", "http://llm.example.com"],
+  ["::1:8080", "http://[::1]:8080"],
+  ["http://::1:8080/v1", "http://[::1]:8080"],
+  [":::8080", "http://[::1]:8080"],
   ["http://host/?x=1#y", "http://host"],
 ])("%s means %s", (text, base) => {
   expect(parseEndpoint(text)).toEqual({ base });
@@ -32,12 +38,16 @@ test.each(["", "   ", "\n"])("blank text is no endpoint", (text) => {
   expect(parseEndpoint(text)).toBeUndefined();
 });
 
-test.each(["ftp://host", "http://", "http://a b", "http://host:99999", "file:///etc/passwd"])(
-  "%s is refused",
-  (text) => {
-    expect(() => parseEndpoint(text)).toThrow(EndpointError);
-  },
-);
+test.each([
+  "ftp://host",
+  "http://",
+  "http://a b",
+  "http://host:99999",
+  "file:///etc/passwd",
+  "http://me:50%@host",
+])("%s is refused", (text) => {
+  expect(() => parseEndpoint(text)).toThrow(EndpointError);
+});
 
 test("credentials move from the URL to a header", () => {
   const endpoint = parseEndpoint("https://me:p%40ss@host:1/v1");

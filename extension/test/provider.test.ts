@@ -108,6 +108,23 @@ describe("models", () => {
     expect(await catalog.offers()).toHaveLength(0);
   });
 
+  test("settings that cannot be read are an outage of one moment, and their words stay private", async () => {
+    await serve({ "/v1/models": models });
+    let broken = true;
+    const moody = new Catalog(
+      async () => {
+        if (broken) throw new URIError("http://me:SECRET@host");
+        return sources;
+      },
+      asLog,
+      () => now,
+    );
+    expect(await moody.refresh()).toEqual([]);
+    expect(log.lines).toEqual(["error cannot look for models: URIError"]);
+    broken = false;
+    expect(await moody.offers()).toHaveLength(1);
+  });
+
   test("another endpoint replaces the first, also while the first is still being asked", async () => {
     const slow = await FakeServer.start({
       "/v1/models": async () => {
