@@ -269,16 +269,26 @@ function serverMessage(body: string): string {
   return text.replace(/\s+/g, " ").trim().slice(0, 300);
 }
 
+/** How servers say that a request does not fit. A parameter's name alone says nothing: servers also
+ * name `max_tokens` where they do not know it. */
+const OVERFLOW_WORDS = [
+  /(maximum|max) (context|model|total).{0,10}length/i,
+  // vLLM, SGLang, LM Studio: "the model's context length is only 8192 tokens".
+  /context length (is |of )?(only )?\(?\d/i,
+  /context (size|window|length) .*exceed|exceeds? the (available |maximum )?context/i,
+  /exceeds? the maximum allowed length/i,
+  /must be <= \d|must have less than \d+ tokens/i,
+  // Older vLLM, where the prompt alone leaves no room.
+  /max_tokens must be at least 1, got -/i,
+];
+
 function isOverflow(error: HttpError, detail: string): boolean {
   if (error.status === 413) return true;
   if (error.status !== 400 && error.status !== 422 && error.status < 500) return false;
   return (
     error.body.includes("exceed_context_size") ||
     error.body.includes("context_length_exceeded") ||
-    /(maximum|max) (context|model|total).{0,10}length|context (size|window|length) .*exceed/i.test(
-      detail,
-    ) ||
-    /exceeds? the (available |maximum )?context|must be <= \d+|max_(tokens|total_tokens)/i.test(detail)
+    OVERFLOW_WORDS.some((words) => words.test(detail))
   );
 }
 
@@ -292,8 +302,10 @@ function overflowFacts(body: string): { limit?: number; promptTokens?: number } 
     // Not JSON: the sentence is all there is.
   }
   const sentence =
-    /(?:context length|context window|max_model_len)[^\d]{0,40}(\d{3,})|must be <= (\d{3,})/i.exec(body);
-  const limit = positive(error["n_ctx"]) ?? positive(Number(sentence?.[1] ?? sentence?.[2]));
+    /(?:context length|context window|max_model_len|allowed length|must be <=|have less than)[^\d]{0,40}(\d{3,})/i.exec(
+      body,
+    );
+  const limit = positive(error["n_ctx"]) ?? positive(Number(sentence?.[1]));
   const promptTokens = positive(error["n_prompt_tokens"]);
   return { ...(limit && { limit }), ...(promptTokens && { promptTokens }) };
 }

@@ -214,10 +214,57 @@ test.each([
     { limit: 4096 },
   ],
   ["OpenAI", 400, { error: { code: "context_length_exceeded", message: "too long" } }, {}],
+  [
+    "vLLM 0.16",
+    400,
+    {
+      error: {
+        message:
+          "You passed 9001 input tokens and requested 0 output tokens. However, the model's context length is only 8192 tokens, resulting in a maximum input length of 8192 tokens.",
+      },
+    },
+    { limit: 8192 },
+  ],
+  [
+    "SGLang",
+    400,
+    { error: { message: "The input (9000 tokens) is longer than the model's context length (8192 tokens)." } },
+    { limit: 8192 },
+  ],
+  [
+    "SGLang (with a limit of its own)",
+    400,
+    { message: "Input length (9000 tokens) exceeds the maximum allowed length (8186 tokens)." },
+    { limit: 8186 },
+  ],
+  [
+    "LM Studio",
+    400,
+    {
+      error:
+        "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens, which is not enough.",
+    },
+    { limit: 4096 },
+  ],
+  [
+    "older TGI",
+    422,
+    { error: "Input validation error: `inputs` must have less than 1024 tokens. Given: 9000" },
+    { limit: 1024 },
+  ],
+  ["older vLLM", 400, { message: "max_tokens must be at least 1, got -808." }, {}],
 ])("%s's overflow is recognised, with its limit and never a guessed count", async (_, status, body, facts) => {
   const failed = await failure(fails(status, body));
   expect(failed.kind).toBe("overflow");
   expect(failed.facts).toEqual({ status, ...facts });
+});
+
+test.each([
+  "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+  "Unknown field max_total_tokens",
+  "max_tokens must be at least 1, got 0.",
+])("a parameter that the server refuses is no overflow: %s", async (message) => {
+  expect((await failure(fails(400, { error: { message } }))).kind).toBe("refused");
 });
 
 test("what a server says is kept to one line of 300 characters, and pages of HTML to none", async () => {
