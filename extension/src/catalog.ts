@@ -33,11 +33,17 @@ export interface Outage {
 interface Kept {
   readonly at: number;
   readonly seen: string;
+  readonly loadedAt: string | undefined;
   readonly offers: readonly Offer[];
 }
 
-/** What a model has where its server tells nothing and has refused nothing yet. */
-export const ASSUMED_CONTEXT = 8192;
+/** What a model has where its server tells nothing and has refused nothing yet. Ollama never
+ * refuses, it cuts: this is what it loads a model with on a GPU of less than 24 GiB
+ * (https://docs.ollama.com/context-length). */
+export function assumedContext(model: ServedModel): number {
+  return model.engine === "Ollama" ? 4096 : 8192;
+}
+
 const FRESH_MS = 10_000;
 const KEEP_MS = 10 * 60_000;
 
@@ -74,18 +80,10 @@ export class Catalog implements vscode.Disposable {
     return this.running;
   }
 
-  /** Looks whether anything has changed, with one small request a server. */
+  /** Looks whether anything has changed, with one or two small requests while nothing has. */
   async watch(): Promise<void> {
     if (this.running) return;
-    const seen = await Promise.all(
-      this.sources.map(({ server }) => glance(server).catch(() => undefined)),
-    );
-    const same = this.sources.every(
-      ({ server }, at) => seen[at] !== undefined && this.kept.get(server.base)?.seen === seen[at],
-    );
-    const now = this.now();
-    if (!same || this.outages.length) await this.refresh();
-    else for (const [base, kept] of this.kept) this.kept.set(base, { ...kept, at: now });
+    if (this.outages.length || (await this.hasChanged())) await this.refresh();
   }
 
   /** Forgets everything: the endpoint or a key has changed. */
@@ -117,6 +115,19 @@ export class Catalog implements vscode.Disposable {
     this.changed.dispose();
   }
 
+  /** Only the endpoint is looked at: Hugging Face's list is long and changes seldom, so opening
+   * the picker is soon enough for it. */
+  private async hasChanged(): Promise<boolean> {
+    const endpoint = this.sources.find(({ prefix }) => !prefix);
+    const kept = endpoint && this.kept.get(endpoint.server.base);
+    if (!kept) return false;
+    const seen = await glance(endpoint.server, kept.loadedAt).catch(() => undefined);
+    if (seen !== kept.seen) return true;
+    const isNewest = this.kept.get(endpoint.server.base) === kept;
+    if (isNewest) this.kept.set(endpoint.server.base, { ...kept, at: this.now() });
+    return false;
+  }
+
   private async ask(generation: number): Promise<readonly Offer[]> {
     let sources, found;
     try {
@@ -141,14 +152,15 @@ export class Catalog implements vscode.Disposable {
 
   private async askOne(source: Source) {
     try {
-      const [models, seen] = await Promise.all([discover(source.server), glance(source.server)]);
+      const { models, ...rest } = await discover(source.server);
       const offers = models.map((model) => this.offer(source, model));
-      this.kept.set(source.server.base, { at: this.now(), offers, seen });
+      this.kept.set(source.server.base, { at: this.now(), offers, ...rest });
       return { source, offers, error: undefined };
     } catch (error) {
       this.log.debug(`${source.label}: ${error instanceof Error ? error.message : "failed"}`);
       // It may come back with another model under the same name: count anew.
-      this.counters.clear();
+      const lost = [...this.counters.keys()].filter((key) => key.startsWith(`${source.server.base} `));
+      for (const key of lost) this.counters.delete(key);
       const kept = this.kept.get(source.server.base);
       const offers = kept && this.now() - kept.at < KEEP_MS ? kept.offers : [];
       return { source, offers, error: error ?? new Error("failed") };
@@ -157,11 +169,21 @@ export class Catalog implements vscode.Disposable {
 
   private offer(source: Source, model: ServedModel): Offer {
     const context =
-      this.learned.get(learnedKey(source, model)) ?? model.maxModelLen ?? ASSUMED_CONTEXT;
+      this.learned.get(learnedKey(source, model)) ??
+      model.maxModelLen ??
+      this.lastContext(source, model) ??
+      assumedContext(model);
     const key = `${source.server.base} ${model.id}`;
     const counter = this.counters.get(key) ?? new TokenCounter(source.server, model.id);
     this.counters.set(key, counter);
     return { id: source.prefix + model.id, model, source, counter, context };
+  }
+
+  /** What the model had before its server unloaded it: it will be loaded like that again. */
+  private lastContext(source: Source, model: ServedModel): number | undefined {
+    const offers = this.kept.get(source.server.base)?.offers ?? [];
+    return offers.find(({ model: { id, engine } }) => id === model.id && engine === model.engine)
+      ?.context;
   }
 
   /** What a person would see change. */

@@ -1,6 +1,6 @@
 /** What an endpoint serves, asked of the endpoint itself. Each server tells it elsewhere. */
 
-import { HttpError, requestJson, type Server } from "./http";
+import { HttpError, ifRefused, requestJson, type Server } from "./http";
 import { array, object, positive, string, type Json } from "./json";
 
 export interface ServedModel {
@@ -16,38 +16,57 @@ export interface ServedModel {
   readonly tokensPerS: number | undefined;
 }
 
+export interface Discovery {
+  readonly models: ServedModel[];
+  /** What `glance` says while nothing has changed. */
+  readonly seen: string;
+  /** Where the server tells which models are loaded, if it loads them one by one. */
+  readonly loadedAt: string | undefined;
+}
+
 const TIMEOUT_MS = 5000;
 
 /** The chat models that `server` offers now.
  * @throws HttpError, ConnectionError where `/v1/models` fails */
-export async function discover(server: Server, signal?: AbortSignal): Promise<ServedModel[]> {
+export async function discover(server: Server, signal?: AbortSignal): Promise<Discovery> {
   const listed = await ask(server, "/v1/models", signal);
   const entries = [...array(object(listed)["data"])].map(object).filter(isChatModel);
-  if (entries.length === 0) return [];
+  if (entries.length === 0) return { models: [], seen: summary(listed), loadedAt: undefined };
   const known = entries.map((entry) => fromEntry(entry));
-  const info = object(await ask(server, "/info", signal).catch(unsupported));
+  const info = object(await ask(server, "/info", signal).catch(ifRefused));
   const complete = known.every((model) => model.maxModelLen !== undefined);
-  const details = complete ? noDetails : await findDetails(server, info, signal);
-  return Promise.all(
-    known.map(async (model) => withInfo({ ...model, ...(await details(model.id)) }, info)),
+  const found = complete ? noDetails : await findDetails(server, info, signal);
+  const models = await Promise.all(
+    known.map(async (model) => withInfo({ ...model, ...(await found.details(model.id)) }, info)),
   );
+  return { models, seen: summary(listed, found.loaded), loadedAt: found.loadedAt };
 }
 
-/** What changes when a server begins to serve something else: one cheap question. */
-export async function glance(server: Server): Promise<string> {
-  const listed = await ask(server, "/v1/models");
+/** What changes when a server begins to serve something else: one cheap question, and another
+ * where a model's context changes as it is loaded (`loadedAt`). */
+export async function glance(server: Server, loadedAt?: string): Promise<string> {
+  const [listed, loaded] = await Promise.all([
+    ask(server, "/v1/models"),
+    loadedAt ? ask(server, loadedAt) : undefined,
+  ]);
+  return summary(listed, loaded);
+}
+
+function summary(listed: unknown, loaded?: unknown): string {
   const entries = array(object(listed)["data"]).map(object);
-  return JSON.stringify(entries.map(({ id, max_model_len, meta }) => [id, max_model_len, meta]));
+  const contexts = array(object(loaded)["models"]).map(object);
+  return JSON.stringify([
+    entries.map(({ id, max_model_len, meta }) => [id, max_model_len, meta]),
+    contexts.map(({ name, key, context_length, loaded_instances }) => [
+      name ?? key,
+      context_length ?? array(loaded_instances).map((each) => object(each)["config"]),
+    ]),
+  ]);
 }
 
 async function ask(server: Server, path: string, signal?: AbortSignal, body?: unknown) {
   const options = { timeoutMs: TIMEOUT_MS, ...(signal && { signal }), body };
   return requestJson(server, path, options);
-}
-
-/** A server that lacks a path says 404 or 405, or answers it with a web page. */
-function unsupported(): undefined {
-  return undefined;
 }
 
 function isChatModel(entry: Json): boolean {
@@ -112,22 +131,34 @@ function withInfo(model: ServedModel, info: Json): ServedModel {
 }
 
 type Details = Partial<ServedModel>;
-type DetailsOf = (id: string) => Promise<Details>;
 
-const noDetails: DetailsOf = async () => ({});
+interface Found {
+  readonly details: (id: string) => Promise<Details>;
+  /** For servers that load models one by one: where they tell it, and what they told. */
+  readonly loadedAt?: string;
+  readonly loaded?: Json;
+}
 
-async function findDetails(server: Server, info: Json, signal?: AbortSignal): Promise<DetailsOf> {
+const noDetails: Found = { details: async () => ({}) };
+
+async function findDetails(server: Server, info: Json, signal?: AbortSignal): Promise<Found> {
   const tgi = positive(info["max_total_tokens"]);
-  if (tgi) return async () => ({ maxModelLen: tgi, engine: "TGI" });
+  if (tgi) return { details: async () => ({ maxModelLen: tgi, engine: "TGI" }) };
   const [props, running, loaded] = await Promise.all(
     ["/props", "/api/ps", "/api/v1/models"].map((path) =>
-      ask(server, path, signal).then(object, unsupported),
+      ask(server, path, signal).then(object, ifRefused),
     ),
   );
   const slot = object(props?.["default_generation_settings"]);
-  if (positive(slot["n_ctx"])) return async () => llamaCpp(props ?? {}, slot);
-  if (running?.["models"]) return (id) => ollama(server, array(running["models"]), id, signal);
-  if (loaded?.["models"]) return async (id) => lmStudio(array(loaded["models"]), id);
+  if (positive(slot["n_ctx"])) return { details: async () => llamaCpp(props ?? {}, slot) };
+  if (running?.["models"]) {
+    const details = (id: string) => ollama(server, array(running["models"]), id, signal);
+    return { details, loadedAt: "/api/ps", loaded: running };
+  }
+  if (loaded?.["models"]) {
+    const details = async (id: string) => lmStudio(array(loaded["models"]), id);
+    return { details, loadedAt: "/api/v1/models", loaded };
+  }
   return noDetails;
 }
 
@@ -148,15 +179,12 @@ async function ollama(
 ): Promise<Details> {
   const loaded = running.map(object).find((model) => model["name"] === id);
   const shown = object(
-    await ask(server, "/api/show", signal, { model: id }).catch(unsupported),
+    await ask(server, "/api/show", signal, { model: id }).catch(ifRefused),
   );
   const capabilities = array(shown["capabilities"]);
-  const context = Object.entries(object(shown["model_info"])).find(([key]) =>
-    key.endsWith(".context_length"),
-  )?.[1];
   return {
-    // Loaded: what it really has. Not loaded: the most it could have.
-    maxModelLen: positive(loaded?.["context_length"]) ?? positive(context),
+    // What it was made for says nothing: only once it is loaded does its context stand.
+    maxModelLen: positive(loaded?.["context_length"]),
     engine: "Ollama",
     quantization: string(object(shown["details"])["quantization_level"]),
     tools: capabilities.length && !capabilities.includes("tools") ? "none" : undefined,
@@ -170,9 +198,7 @@ function lmStudio(models: unknown[], id: string): Details {
   const instance = object(array(model?.["loaded_instances"])[0]);
   const capabilities = object(model?.["capabilities"]);
   return {
-    maxModelLen:
-      positive(object(instance["config"])["context_length"]) ??
-      positive(model?.["max_context_length"]),
+    maxModelLen: positive(object(instance["config"])["context_length"]),
     engine: "LM Studio",
     quantization: string(object(model?.["quantization"])["name"]),
     vision: capabilities["vision"] === true,

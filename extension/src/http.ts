@@ -74,6 +74,15 @@ export async function send(
   );
 }
 
+/** A 4xx, 501 or a web page says that this server does not have what was asked for: no value.
+ * All else (busy, failing, gone) is thrown again: a moment's failure tells nothing. */
+export function ifRefused(error: unknown): undefined {
+  if (error instanceof HttpError && error.status < 500 && error.status !== 429) return undefined;
+  if (error instanceof HttpError && error.status === 501) return undefined;
+  if (error instanceof ConnectionError && error.cause instanceof SyntaxError) return undefined;
+  throw error;
+}
+
 /** fetch() hides what happened ("fetch failed") behind its cause. */
 function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

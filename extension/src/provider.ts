@@ -1,7 +1,7 @@
 /** The language model provider: VS Code's words on one side, the server's on the other. */
 
 import * as vscode from "vscode";
-import { ASSUMED_CONTEXT, type Catalog, type Offer } from "./catalog";
+import { assumedContext, type Catalog, type Offer } from "./catalog";
 import { chat, ChatFailure, type ChatResult, type Sink } from "./chat";
 import { chatMessage, cutAnswerNote } from "./failures";
 import { shrink } from "./shrink";
@@ -253,7 +253,7 @@ export function answerRoom(context: number): number {
 }
 
 export function tooltip({ model, context, source }: Offer): string {
-  const assumed = model.maxModelLen === undefined && context === ASSUMED_CONTEXT;
+  const assumed = model.maxModelLen === undefined && context === assumedContext(model);
   return [
     model.id,
     vscode.l10n.t("{0} at {1}", model.engine, source.label),

@@ -1,6 +1,6 @@
 /** Token counts from the served model's own tokenizer, in few requests. */
 
-import { HttpError, requestJson, type Server } from "./http";
+import { ifRefused, requestJson, type Server } from "./http";
 import { array, object, positive } from "./json";
 import type { ChatRequest, WireMessage } from "./wire";
 
@@ -268,20 +268,14 @@ export function textsOf(message: WireMessage): string[] {
     typeof message.content === "string"
       ? [message.content]
       : message.content.flatMap((item) => (item.type === "text" ? [item.text] : []));
-  const calls = (message.tool_calls ?? []).map((call) => JSON.stringify(call.function));
+  // Apart, as a template writes them: the arguments are JSON text already.
+  const calls = (message.tool_calls ?? []).flatMap(({ function: fn }) => [fn.name, fn.arguments]);
   return [...content, ...calls];
 }
 
 function imagesIn(message: WireMessage): number {
   if (typeof message.content === "string") return 0;
   return message.content.filter((item) => item.type === "image_url").length;
-}
-
-/** A 4xx says that this server does not count in this way. All else is a failure. */
-function ifRefused(error: unknown): undefined {
-  if (error instanceof HttpError && error.status < 500 && error.status !== 429) return undefined;
-  if (error instanceof HttpError && error.status === 501) return undefined;
-  throw error;
 }
 
 function numbers(value: unknown): number[] {

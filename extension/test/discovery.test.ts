@@ -1,7 +1,8 @@
 /** Each server tells its models and their true context in its own way. */
 import { afterEach, expect, test } from "vitest";
 import { discover, type ServedModel } from "../src/discovery";
-import { FakeServer, type Handler } from "./server";
+import type { ServerResponse } from "node:http";
+import { FakeServer, fails, type Handler } from "./server";
 
 let fake: FakeServer | undefined;
 afterEach(() => fake?.stop());
@@ -10,7 +11,7 @@ const list = (...entries: object[]): Handler => () => ({ object: "list", data: e
 
 async function found(paths: Record<string, Handler>): Promise<ServedModel[]> {
   fake = await FakeServer.start(paths);
-  return discover(fake.server);
+  return (await discover(fake.server)).models;
 }
 
 test("the gateway says everything", async () => {
@@ -76,7 +77,7 @@ test("TGI: max_total_tokens, from /info", async () => {
   expect(model).toMatchObject({ maxModelLen: 6000, engine: "TGI", quantization: "awq" });
 });
 
-test("Ollama: the loaded context where it is loaded, else the most it can have", async () => {
+test("Ollama: the loaded context, and none where it is not loaded", async () => {
   const models = await found({
     "/v1/models": list({ id: "a", owned_by: "library" }, { id: "b", owned_by: "library" }),
     "/api/ps": () => ({ models: [{ name: "a", context_length: 4096 }] }),
@@ -87,17 +88,42 @@ test("Ollama: the loaded context where it is loaded, else the most it can have",
     }),
   });
   expect(models[0]).toMatchObject({ maxModelLen: 4096, vision: true, tools: undefined });
-  expect(models[1]).toMatchObject({ maxModelLen: 131072, tools: "none", quantization: "Q4_0" });
+  expect(models[1]).toMatchObject({ maxModelLen: undefined, tools: "none", quantization: "Q4_0" });
 });
 
-test("LM Studio: the loaded instance's context", async () => {
-  const [model] = await found({
-    "/v1/models": list({ id: "m", owned_by: "organization_owner" }),
+test("LM Studio: the loaded instance's context, and none where it is not loaded", async () => {
+  const [loaded, other] = await found({
+    "/v1/models": list(
+      { id: "m", owned_by: "organization_owner" },
+      { id: "n", owned_by: "organization_owner" },
+    ),
     "/api/v1/models": () => ({
-      models: [{ key: "m", loaded_instances: [{ config: { context_length: 16384 } }] }],
+      models: [
+        { key: "m", loaded_instances: [{ config: { context_length: 16384 } }] },
+        { key: "n", loaded_instances: [], max_context_length: 131072 },
+      ],
     }),
   });
-  expect(model).toMatchObject({ maxModelLen: 16384, engine: "LM Studio" });
+  expect(loaded).toMatchObject({ maxModelLen: 16384, engine: "LM Studio" });
+  expect(other).toMatchObject({ maxModelLen: undefined, engine: "LM Studio" });
+});
+
+test.each([
+  ["is busy", fails(503, {})],
+  ["fails", fails(500, {})],
+  ["breaks off", (_: unknown, response: ServerResponse) => void response.destroy()],
+])("a server that %s at /props has not told its context: that is no answer", async (_, handler) => {
+  await expect(found({ "/v1/models": list({ id: "m" }), "/props": handler })).rejects.toThrow();
+});
+
+test.each([
+  ["refuses", fails(401, {})],
+  ["lacks", fails(405, {})],
+  ["has not built", fails(501, {})],
+  ["shows a web page at", (_: unknown, response: ServerResponse) => void response.end("<html>")],
+])("a server that %s /props tells nothing", async (_, handler) => {
+  const [model] = await found({ "/v1/models": list({ id: "m" }), "/props": handler });
+  expect(model).toMatchObject({ maxModelLen: undefined, engine: "OpenAI-compatible" });
 });
 
 test("Hugging Face's router: the smallest context of those who serve it", async () => {

@@ -109,6 +109,25 @@ test("a message costs its text and what the template puts around it", async () =
   expect(await counter.countMessages([{ role: "user", content: "read a file" }])).toBe(5 + 3);
 });
 
+test("a tool call costs its name and its arguments, as they are sent", async () => {
+  fake = await FakeServer.start({ "/tokenize": gateway });
+  const counter = new TokenCounter(fake.server, "m");
+  const args = JSON.stringify({ text: 'a "b"\n' });
+  const call = { id: "1", type: "function" as const, function: { name: "write", arguments: args } };
+  const message = { role: "assistant" as const, content: "", tool_calls: [call] };
+  expect(await counter.countMessages([message])).toBe(count("write") + count(args) + 3);
+});
+
+test("a server that shows a web page for every path is one that counts nothing", async () => {
+  const page: Handler = (_, response) => void response.end("<html>");
+  fake = await FakeServer.start({ "/tokenize": page, "/v1/tokenize": page });
+  const counter = new TokenCounter(fake.server, "m");
+  expect(await counter.isExact()).toBe(false);
+  const asked = fake.received.length;
+  expect(await counter.count("x".repeat(30))).toBe(10);
+  expect(fake.received.length).toBe(asked);
+});
+
 test("with no endpoint that counts, an estimate that learns from what prompts really cost", async () => {
   fake = await FakeServer.start({});
   const counter = new TokenCounter(fake.server, "m");
