@@ -35,16 +35,24 @@ def command(
 
 def adopt(url: str, key_env: str | None, run: Run, *, json: bool) -> None:
     """Recognise the server, serve it through the gateway, and say what will bite."""
+    base = address(url)
     if not run.replace:
         runtime.check_can_start(run)
-    _refuse_own(address(url))
-    found = runtime.look_at(address(url), key_from(key_env))
+    found = _look(base, key_env)
     plan, options = runtime.plan_for(found)
     endpoint = start.background(plan, replace_fields(run, options=options), quiet=True).endpoint
-    if json:
-        output.as_json(_as_dict(found, endpoint))
-    else:
-        _show(found, endpoint)
+    _tell("Adopted", found, endpoint, json)
+
+
+def preview(url: str, key_env: str | None, endpoint: str, *, json: bool) -> None:
+    """Recognise the server and say what ``adopt`` would put behind ``endpoint``; change nothing."""
+    _tell("Would adopt", _look(address(url), key_env), endpoint, json)
+
+
+def _look(base: str, key_env: str | None) -> Recognised:
+    key = key_from(key_env)
+    _refuse_own(base)
+    return runtime.look_at(base, key)
 
 
 def _refuse_own(url: str) -> None:
@@ -77,8 +85,11 @@ def _as_dict(found: Recognised, endpoint: str) -> dict[str, object]:
     }
 
 
-def _show(found: Recognised, endpoint: str) -> None:
-    output.say(f"Adopted {found.words} at {found.backend.url}.\n")
+def _tell(what: str, found: Recognised, endpoint: str, json: bool) -> None:
+    if json:
+        output.as_json(_as_dict(found, endpoint))
+        return
+    output.say(f"{what} {found.words} at {found.backend.url}.\n")
     for model in found.models:
         length = f"{model.max_model_len:,} tokens" if model.max_model_len else "unknown"
         output.say(f"Model     {model.id}: context {length}, tools {model.tools or 'unknown'}")

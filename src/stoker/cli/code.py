@@ -11,7 +11,7 @@ import typer
 
 from stoker import editor, runtime
 from stoker.cli import output
-from stoker.cli.options import Json, Yes
+from stoker.cli.options import Json, Yes, refuse_secrets
 from stoker.errors import StokerError, UsageError
 
 Endpoint = Annotated[
@@ -33,6 +33,7 @@ InstallOnly = Annotated[
 ]
 
 _UNDO = "stoker code --remove"
+_KEY_HINT = "Leave them out, and run 'Stoker: Set API Key' in VS Code."
 _QUESTION = "Let the chosen model write chat titles and summaries too (mainAgent)?"
 
 
@@ -56,6 +57,7 @@ def command(
             editor.install(each)
         _report_installed(found, json)
         return
+    refuse_secrets(endpoint or "", _KEY_HINT)
     address = endpoint or _running_endpoint()
     utility_model = yes or (not json and sys.stdin.isatty() and typer.confirm(_QUESTION, True))
     done = [

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from stoker import doctor
 from stoker.cli import output, start
-from stoker.cli.options import Json, Yes
+from stoker.cli.options import Json, Yes, without_secrets
 from stoker.doctor import Finding, Readings
 from stoker.errors import StokerError, UsageError
 
@@ -55,7 +55,8 @@ def command(
 ) -> None:
     """Look at the whole chain, from the driver to VS Code; exit code 0 only when it is whole."""
     if endpoint is not None and doctor.base_of(endpoint) is None:
-        raise UsageError(f"{endpoint!r} is not an address.", fix="Write it like http://host:8000.")
+        shown = without_secrets(endpoint)
+        raise UsageError(f"{shown!r} is not an address.", fix="Write it like http://host:8000.")
     folder, key = (workspace or Path.cwd()).resolve(), _key(key_env, endpoint)
     readings = doctor.gather(folder, endpoint=endpoint, key=key)
     findings = doctor.diagnose(readings)

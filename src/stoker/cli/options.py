@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -15,6 +17,11 @@ KeyEnv = Annotated[
     typer.Option(metavar="NAME", help="The environment variable that holds its key."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer every question with yes.")]
+
+_KEY_HINT = (
+    "Leave them out. A key is named by the variable that holds it: --key-env NAME. Servers that "
+    "want a name and a password can't be used."
+)
 
 
 def key_from(key_env: str | None) -> str | None:
@@ -29,9 +36,34 @@ def key_from(key_env: str | None) -> str | None:
 
 def address(url: str) -> str:
     """``url`` without what comes after the address. Raises ``UsageError`` where it is none."""
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"{url!r} is not an address.", fix="Write it like http://127.0.0.1:11434.")
+    refuse_secrets(url, _KEY_HINT)
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, brackets that don't close
+        valid = False
+    if not valid or parts.query or parts.fragment:
+        raise UsageError(
+            f"{without_secrets(url)!r} is not an address.",
+            "It is http or https, a host and a port, and perhaps a path.",
+            "Write it like http://127.0.0.1:11434.",
+        )
     return url.rstrip("/").removesuffix("/v1")
+
+
+def refuse_secrets(url: str, fix: str) -> None:
+    """Raise ``UsageError`` where ``url`` holds a name and a password; it does not repeat them."""
+    if "@" in url:
+        raise UsageError(
+            "The address holds a name and a password.",
+            "Addresses are printed, logged and stored; secrets do not belong there.",
+            fix,
+        )
+
+
+def without_secrets(text: str) -> str:
+    """``text``, which was meant to be an address, less the parts in which a secret could be."""
+    return re.split(r"[?#]", text.rpartition("@")[2])[0]
 
 
 def count_without_name(count: int) -> UsageError:

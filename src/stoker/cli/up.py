@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ import typer
 from stoker import checks, engines, models, paths, planning, runtime
 from stoker import host as machine
 from stoker.cli import adopt, code, output, start
-from stoker.cli.options import Json, Yes
+from stoker.cli.options import Json, KeyEnv, Yes
 from stoker.cli.progress import Download
 from stoker.engines import Options, embedded
 from stoker.errors import StokerError, UsageError
@@ -123,6 +124,7 @@ def command(
         str | None,
         typer.Option(metavar="URL", help="Start nothing: adopt the server that runs there."),
     ] = None,
+    key_env: KeyEnv = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Ctrl-C while it starts leaves it starting.")
     ] = False,
@@ -155,10 +157,13 @@ def command(
         volumes=tuple(volume or ()),
         gpu=gpu,
     )
-    if gpu is not None and not dry_run:
-        raise UsageError("--gpu only plans.", "This machine has the GPUs it has.", "Add --dry-run.")
+    _check_together(wishes, endpoint=endpoint, key_env=key_env, dry_run=dry_run)
     if endpoint is not None:
-        adopt.adopt(endpoint, None, Run(bind, port, ("adopted", endpoint), replace), json=json)
+        _refuse_beside_endpoint(wishes, foreground)
+        if dry_run:
+            adopt.preview(endpoint, key_env, f"http://{bind}:{port}", json=json)
+            return
+        adopt.adopt(endpoint, key_env, Run(bind, port, ("adopted", endpoint), replace), json=json)
         return
     if engine is not None:
         engines.get(engine)  # an unknown one is said before anything is looked at
@@ -180,6 +185,48 @@ def command(
         runtime.serve(plan, run, on_change=start.Phases(json).show)
         return
     _prove_and_connect(start.background(plan, run, quiet=json, keep=keep), wishes)
+
+
+def _check_together(
+    wishes: _Wishes, *, endpoint: str | None, key_env: str | None, dry_run: bool
+) -> None:
+    """Raise ``UsageError`` for an option without the one that it belongs to."""
+    if wishes.gpu is not None and not dry_run:
+        raise UsageError("--gpu only plans.", "This machine has the GPUs it has.", "Add --dry-run.")
+    if key_env is not None and endpoint is None:
+        raise UsageError(
+            "--key-env is for a server that runs already.",
+            "A server that Stoker starts gets a key of its own.",
+            "Leave it out, or name the server: --endpoint URL.",
+        )
+
+
+def _refuse_beside_endpoint(wishes: _Wishes, foreground: bool) -> None:
+    """Raise ``UsageError`` for what only a server can take that is still to be started."""
+    given = {
+        "MODEL": wishes.model,
+        "--engine": wishes.engine,
+        "--context": wishes.context,
+        "--parallel": wishes.parallel,
+        "--offline": wishes.offline,
+        "--foreground": foreground,
+        "--engine-arg": wishes.engine_args,
+        "--image": wishes.image,
+        "--name": wishes.name,
+        "--volume": wishes.volumes,
+        "--private-ipc": wishes.private_ipc,
+        "--python": wishes.python,
+        "--native": wishes.native,
+        "--keep": wishes.keep,
+        "--gpu": wishes.gpu,
+    }
+    named = [name for name, value in given.items() if value]
+    if named:
+        raise UsageError(
+            f"--endpoint can't be given together with {', '.join(named)}.",
+            "The server there runs already, with the model and the settings of its own start.",
+            "Leave --endpoint out to start a server; leave the others out to adopt the one there.",
+        )
 
 
 def _choose(wishes: _Wishes) -> tuple[Plan, Options]:
@@ -317,7 +364,7 @@ def _show(plan: Plan, options: Options, endpoint: str, json: bool) -> None:
         return
     for reason in plan.reasons:
         output.say(reason)
-    output.say(f"\nWould run, behind {endpoint}:\n  {' '.join(launch.argv)}\n\nwith:")
+    output.say(f"\nWould run, behind {endpoint}:\n  {shlex.join(launch.argv)}\n\nwith:")
     for argument in launch.parts:
         output.say(f"  {argument.name} = {argument.value}\n      {argument.reason}")
 

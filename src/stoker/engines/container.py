@@ -102,7 +102,7 @@ class ContainerLaunch:
         found += [("--ipc", "host")] if self.host_ipc else []
         found += [("--shm-size", f"{SHM_BYTES // 1024**3}g")]
         found += [("--volume", str(mount)) for mount in self.mounts]
-        found += [("--publish", f"127.0.0.1:{self.port or 'PORT'}:{self.inner_port}")]
+        found += [("--publish", f"127.0.0.1:{self.port}:{self.inner_port}")]
         found += [("--restart", "unless-stopped")]
         found += [
             ("--log-opt", f"max-size={LOG_MAX_SIZE}"),

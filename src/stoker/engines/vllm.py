@@ -62,20 +62,20 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
     env = {"VLLM_API_KEY": key, **_cpu_env(plan, options), **_hub_env()}
     if options.python is not None:
         model = str(plan.model.path or plan.model.id)
-        flags = (*_flags(plan, model), "--host", "127.0.0.1", "--port", str(port))
+        told = arguments(plan, model)
+        flags = (*_flags(told), "--host", "127.0.0.1", "--port", str(port))
         # A module, not the script `vllm`: vLLM's builds for the CPU have a script that fails.
         argv = (options.python, "-m", "vllm.entrypoints.openai.api_server", *flags)
-        return ProcessLaunch(
-            argv=argv, arguments=arguments(plan), env={**env, "PYTHONUNBUFFERED": "1"}
-        )
+        return ProcessLaunch(argv=argv, arguments=told, env={**env, "PYTHONUNBUFFERED": "1"})
     model, mounts = _placed(plan)
+    told = arguments(plan, model)
     return ContainerLaunch(
         name=options.name or CONTAINER,
         image=options.image or (GPU_IMAGE if options.gpus else CPU_IMAGE),
-        command=_flags(plan, model),
+        command=_flags(told),
         inner_port=_INNER_PORT,
         port=port,
-        arguments=arguments(plan),
+        arguments=told,
         mounts=_with_own(mounts, options.volumes),
         gpus=options.gpus,
         host_ipc=not options.private_ipc,
@@ -83,8 +83,16 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
     )
 
 
-def arguments(plan: Plan) -> tuple[Argument, ...]:
-    """The plan's arguments in vLLM's spelling, and those that every model is served with."""
+def arguments(plan: Plan, model: str) -> tuple[Argument, ...]:
+    """``model`` as vLLM finds it, the plan's arguments in its spelling, and what all are given."""
+    at_hub = plan.model.path is None
+    weights = Argument(
+        "model",
+        model,
+        "its id at the model hub: vLLM fetches what is not there yet"
+        if at_hub
+        else f"the folder with its files, {plan.model.path}, as vLLM sees it",
+    )
     served = Argument(
         "served-model-name", plan.model.served_name, "the name that clients see and ask for"
     )
@@ -93,12 +101,13 @@ def arguments(plan: Plan) -> tuple[Argument, ...]:
         True,
         "answers say how much of their prompt the prefix cache held: stoker bench compares by it",
     )
-    return (*(Argument(_spelled(a.name), a.value, a.reason) for a in plan.arguments), served, told)
+    planned = (Argument(_spelled(a.name), a.value, a.reason) for a in plan.arguments)
+    return (weights, *planned, served, told)
 
 
-def _flags(plan: Plan, model: str) -> tuple[str, ...]:
-    flags = ["--model", model]
-    for argument in arguments(plan):
+def _flags(told: Sequence[Argument]) -> tuple[str, ...]:
+    flags: list[str] = []
+    for argument in told:
         if argument.value is True:
             flags.append(f"--{argument.name}")
         elif argument.value is False:

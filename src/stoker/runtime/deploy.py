@@ -127,8 +127,8 @@ def check_can_start(run: Run) -> None:
 
 
 def dry_run(plan: Plan, options: Options) -> ProcessLaunch | ContainerLaunch:
-    """What ``start`` would run, with a port and a key that stand for those it would draw."""
-    return engines.get(plan.engine).launch(plan, port=0, key="", options=options)
+    """What ``start`` would run, on a port that is free now and without the key it would draw."""
+    return engines.get(plan.engine).launch(plan, port=ports.any_free(), key="", options=options)
 
 
 def _clear_the_way(wanted: Deployment, replace: bool) -> None:
