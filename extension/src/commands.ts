@@ -16,6 +16,7 @@ interface Parts {
 }
 
 const CHECK_TIMEOUT_MS = 120_000;
+const TASK_TYPE = "stoker";
 
 export function registerCommands(parts: Parts): vscode.Disposable {
   const commands: Record<string, () => unknown> = {
@@ -26,8 +27,8 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     setHuggingFaceToken: () => setHuggingFaceToken(parts),
     showLog: () => parts.log.show(),
     copyDiagnostics: () => copyDiagnostics(parts),
-    startServer: () => runStoker("up", parts),
-    stopServer: () => runStoker("down", parts),
+    startServer: () => runStoker("up"),
+    stopServer: () => runStoker("down"),
     openGuide: () =>
       vscode.commands.executeCommand("workbench.action.openWalkthrough", "stoker.stoker#start"),
   };
@@ -35,6 +36,7 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     ...Object.entries(commands).map(([name, run]) =>
       vscode.commands.registerCommand(`stoker.${name}`, run),
     ),
+    vscode.tasks.onDidEndTaskProcess((ended) => taskEnded(ended, parts)),
   );
 }
 
@@ -66,10 +68,11 @@ async function manage({ catalog }: Parts): Promise<void> {
 }
 
 async function setEndpoint({ settings }: Parts): Promise<void> {
+  const shown = settings.endpoint()?.base ?? "";
   const text = await vscode.window.showInputBox({
     title: vscode.l10n.t("The address of your model server"),
     prompt: vscode.l10n.t("For example http://localhost:8080. Leave it empty to disconnect."),
-    value: settings.endpoint()?.base ?? "",
+    value: shown,
     ignoreFocusOut: true,
     validateInput: (value) => {
       try {
@@ -81,7 +84,9 @@ async function setEndpoint({ settings }: Parts): Promise<void> {
       }
     },
   });
-  if (text !== undefined) await settings.setEndpoint(text);
+  // The credentials in the setting are not shown: left as shown, it keeps them.
+  if (text === undefined || (shown && text.trim() === shown)) return;
+  await settings.setEndpoint(text);
 }
 
 async function setApiKey({ settings, catalog }: Parts): Promise<void> {
@@ -128,7 +133,7 @@ async function checkEndpoint({ catalog, settings, log }: Parts): Promise<void> {
   }
   const progress = { location: vscode.ProgressLocation.Notification, title: t("Stoker checks…") };
   const outcome = await vscode.window.withProgress(progress, async () => {
-    const offers = await catalog.reset();
+    const offers = await catalog.refresh();
     const outage = catalog.outages[0];
     if (outage) return { ok: false, text: discoveryMessage(outage.error, outage.source.label) };
     const offer = offers[0];
@@ -171,10 +176,11 @@ async function tryModel(offer: Offer): Promise<{ ok: boolean; text: string }> {
       ),
     };
   } catch (error) {
-    if (!(error instanceof ChatFailure)) {
-      return { ok: false, text: t("{0} did not answer within two minutes.", offer.model.id) };
+    if (error instanceof ChatFailure) {
+      return { ok: false, text: chatMessage(error, offer.source.label, offer.model.id) };
     }
-    return { ok: false, text: chatMessage(error, offer.source.label, offer.model.id) };
+    if (!(error instanceof DOMException && error.name === "TimeoutError")) throw error;
+    return { ok: false, text: t("{0} did not answer within two minutes.", offer.model.id) };
   }
 }
 
@@ -200,25 +206,30 @@ async function copyDiagnostics({ catalog, settings, version }: Parts): Promise<v
 }
 
 /** Runs `stoker up` or `stoker down` as a task: people see what it does, in the right host. */
-async function runStoker(command: "up" | "down", { catalog, log }: Parts): Promise<void> {
+async function runStoker(command: "up" | "down"): Promise<void> {
   const task = new vscode.Task(
-    { type: "stoker", command },
+    { type: TASK_TYPE, command },
     vscode.TaskScope.Workspace,
     command,
     "Stoker",
     new vscode.ShellExecution("stoker", [command]),
   );
-  const execution = await vscode.tasks.executeTask(task);
-  const subscription = vscode.tasks.onDidEndTaskProcess(async (ended) => {
-    if (ended.execution !== execution) return;
-    subscription.dispose();
-    log.info(`stoker ${command} ended with ${ended.exitCode ?? "no exit code"}`);
-    await catalog.reset();
-    // 127: POSIX shells did not find it. 9009 and 1: the Windows shells.
-    if (ended.exitCode === 127 || ended.exitCode === 9009) {
-      await vscode.window.showErrorMessage(
-        vscode.l10n.t("The stoker command is not installed here. Install it: pipx install stoker"),
-      );
-    }
-  });
+  await vscode.tasks.executeTask(task);
+}
+
+async function taskEnded(
+  { execution, exitCode }: vscode.TaskProcessEndEvent,
+  { catalog, log }: Parts,
+): Promise<void> {
+  const { definition, name } = execution.task;
+  if (definition.type !== TASK_TYPE) return;
+  log.info(`stoker ${name} ended with ${exitCode ?? "no exit code"}`);
+  await catalog.reset();
+  // 127: POSIX shells and 9009: cmd did not find it. PowerShell says 1, as `stoker` itself does
+  // where it fails: there the terminal has the words.
+  if (exitCode === 127 || exitCode === 9009) {
+    await vscode.window.showErrorMessage(
+      vscode.l10n.t("The stoker command is not installed here. Install it: pipx install stoker"),
+    );
+  }
 }

@@ -33,10 +33,16 @@ export class Settings {
     return this.text().trim() !== "" && this.endpoint() === undefined;
   }
 
+  /** Writes the endpoint where it will hold: in the workspace where that names one, as
+   * `stoker code --workspace` does, else for the user. */
   async setEndpoint(text: string): Promise<void> {
-    const value = text.trim() || undefined;
-    const target = vscode.ConfigurationTarget.Global;
-    await vscode.workspace.getConfiguration(SECTION).update(NAME, value, target);
+    const settings = vscode.workspace.getConfiguration(SECTION);
+    const ofWorkspace = settings.inspect<unknown>(NAME)?.workspaceValue;
+    const { Global, Workspace } = vscode.ConfigurationTarget;
+    // What the workspace of an untrusted folder says does not hold.
+    if (ofWorkspace !== undefined && ofWorkspace === settings.get<unknown>(NAME)) {
+      await settings.update(NAME, text.trim(), Workspace);
+    } else await settings.update(NAME, text.trim() || undefined, Global);
   }
 
   /** The servers to ask: none unless the person named an endpoint or added a token. */

@@ -64,12 +64,13 @@ export class Status implements vscode.Disposable {
     const name = offer.model.id.split("/").at(-1) || offer.model.id;
     const speed = tokensPerS ? " " + vscode.l10n.t("{0} tokens/s", Math.round(tokensPerS)) : "";
     const spoken = vscode.l10n.t("Stoker is connected: {0}{1}", name, speed);
-    this.show(`$(check) ${name}${speed}`, offers.map(tooltip).join("\n\n"), spoken);
+    this.show(`$(check) ${name}${speed}`, offers.map(tooltip).join("\n"), spoken);
   }
 
   private show(text: string, hover: string, spoken: string): void {
     this.item.text = text;
-    this.item.tooltip = new vscode.MarkdownString(hover);
+    // Names and messages come from servers: text, never Markdown.
+    this.item.tooltip = new vscode.MarkdownString().appendText(hover);
     this.item.accessibilityInformation = { label: spoken, role: "button" };
   }
 

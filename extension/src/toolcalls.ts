@@ -1,6 +1,6 @@
 /** Tool calls put together from the deltas of a stream. */
 
-import { array, object, string } from "./json";
+import { array, object, string, type Json } from "./json";
 
 export interface ToolCall {
   readonly id: string;
@@ -27,28 +27,30 @@ export class ToolCallAssembler {
       const delta = object(item);
       const fn = object(delta["function"]);
       const name = string(fn["name"]);
-      const slot = this.slotFor(delta, name);
+      const args = argumentsText(fn["arguments"]);
+      const slot = this.slotFor(delta, name, args);
       slot.id ??= string(delta["id"]);
       slot.name ||= name ?? "";
-      slot.arguments += argumentsText(fn["arguments"]);
+      slot.arguments += args;
     }
   }
 
-  /** The calls in the order in which they began. A call with no id gets one. */
+  /** The calls in the order in which they began. A call with no id of its own gets one: a host
+   * tells the results of two calls apart by their ids. */
   finish(newId: () => string = () => `call_${crypto.randomUUID()}`): ToolCall[] {
-    return this.slots
-      .filter((slot) => slot.name)
-      .map((slot) => ({
-        id: slot.id ?? newId(),
-        name: slot.name,
-        arguments: slot.arguments.trim() || "{}",
-      }));
+    const calls = this.slots.filter((slot) => slot.name);
+    const ids = calls.map(({ id }) => id);
+    return calls.map((slot, at) => ({
+      id: slot.id && ids.indexOf(slot.id) === at ? slot.id : newId(),
+      name: slot.name,
+      arguments: slot.arguments.trim() || "{}",
+    }));
   }
 
-  private slotFor(delta: Record<string, unknown>, name: string | undefined): Slot {
+  private slotFor(delta: Json, name: string | undefined, args: string): Slot {
     const index = typeof delta["index"] === "number" ? delta["index"] : undefined;
     const id = string(delta["id"]);
-    const found = this.find(index, id, name);
+    const found = this.find(index, id, name, args);
     if (found) return found;
     const slot: Slot = { index, id, name: "", arguments: "" };
     this.slots.push(slot);
@@ -59,8 +61,9 @@ export class ToolCallAssembler {
     index: number | undefined,
     id: string | undefined,
     name: string | undefined,
+    args: string,
   ): Slot | undefined {
-    const byId = id && this.slots.findLast((slot) => slot.id === id);
+    const byId = id && this.slots.findLast((slot) => slot.id === id && sameIndex(slot, index));
     if (byId) return byId;
     if (index !== undefined) {
       const slot = this.slots.findLast((slot) => slot.index === index);
@@ -70,16 +73,16 @@ export class ToolCallAssembler {
     const last = this.slots.at(-1);
     if (!last) return undefined;
     if (id && last.id) return undefined;
-    return name && last.name && startsAnother(name, last) ? undefined : last;
+    return name && last.name && startsAnother(name, args, last) ? undefined : last;
   }
 }
 
 /** The arguments as an object, or undefined where the model wrote something else. */
-export function parseArguments(text: string): Record<string, unknown> | undefined {
+export function parseArguments(text: string): Json | undefined {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
+      ? (value as Json)
       : undefined;
   } catch {
     return undefined;
@@ -91,7 +94,14 @@ function argumentsText(value: unknown): string {
   return value === undefined || value === null ? "" : JSON.stringify(value);
 }
 
-/** Some servers repeat the name in each delta of one call. */
-function startsAnother(name: string, last: Slot): boolean {
-  return name !== last.name || parseArguments(last.arguments) !== undefined;
+/** Some servers give all calls one id: another index is another call. */
+function sameIndex(slot: Slot, index: number | undefined): boolean {
+  return index === undefined || slot.index === undefined || slot.index === index;
+}
+
+/** Some servers repeat the name in each delta of one call. A delta with nothing but the name adds
+ * nothing to a call that has no arguments yet: it is another call without any. */
+function startsAnother(name: string, args: string, last: Slot): boolean {
+  if (name !== last.name || parseArguments(last.arguments) !== undefined) return true;
+  return args === "" && last.arguments === "";
 }

@@ -102,6 +102,27 @@ describe("tool calls", () => {
     expect(calls.map(({ name }) => name)).toEqual(["read", "list"]);
   });
 
+  test("one id for every call: another index is another call, with an id of its own", () => {
+    expect(
+      assemble(
+        { index: 0, id: "a", ...fn("read", '{"x":1}') },
+        { index: 1, id: "a", ...fn("read", '{"y":') },
+        { index: 1, id: "a", ...fn(undefined, "2}") },
+      ),
+    ).toEqual([
+      { id: "a", name: "read", arguments: '{"x":1}' },
+      { id: "new1", name: "read", arguments: '{"y":2}' },
+    ]);
+  });
+
+  test("no index, no id and no arguments: each name is a call", () => {
+    expect(assemble(fn("list"), fn("list", ""), fn("time"))).toEqual([
+      { id: "new1", name: "list", arguments: "{}" },
+      { id: "new2", name: "list", arguments: "{}" },
+      { id: "new3", name: "time", arguments: "{}" },
+    ]);
+  });
+
   test("the name repeated in each delta is one call", () => {
     expect(assemble(fn("read", ""), fn("read", '{"x"'), fn("read", ":1}"))).toEqual([
       { id: "new1", name: "read", arguments: '{"x":1}' },

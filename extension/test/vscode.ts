@@ -77,11 +77,16 @@ export const l10n = {
 
 export const lm: { tools: unknown[] } = { tools: [] };
 
-/** Commands that were run. */
+/** Commands that were run, with what else was said; those that are registered, by name. */
 export const executed: string[] = [];
+export const registered = new Map<string, () => unknown>();
 export const commands = {
-  executeCommand: async (name: string) => {
-    executed.push(name);
+  executeCommand: async (name: string, ...rest: unknown[]) => {
+    executed.push([name, ...rest].join(" "));
+  },
+  registerCommand: (name: string, run: () => unknown) => {
+    registered.set(name, run);
+    return { dispose: () => registered.delete(name) };
   },
 };
 
@@ -99,7 +104,191 @@ export function fakeLog() {
     trace: at("trace"),
     debug: at("debug"),
     info: at("info"),
+    show: () => lines.push("shown"),
     warn: at("warn"),
     error: at("error"),
   };
+}
+
+export const version = "1.139.0";
+export const env = {
+  appName: "Test Code",
+  appHost: "desktop",
+  language: "en",
+  remoteName: undefined as string | undefined,
+  clipboard: {
+    text: "",
+    writeText: async (text: string) => {
+      env.clipboard.text = text;
+    },
+  },
+};
+
+export class Disposable {
+  constructor(private readonly undo: () => void) {}
+  static from(...parts: { dispose(): unknown }[]): Disposable {
+    return new Disposable(() => parts.forEach((part) => part.dispose()));
+  }
+  dispose(): void {
+    this.undo();
+  }
+}
+
+/** Text that a person reads, as Markdown renders it: escaped signs are themselves. */
+export class MarkdownString {
+  constructor(public value = "") {}
+  appendText(text: string): this {
+    this.value += text.replace(/[\\`*_{}[\]()#+\-!~<>|]/g, "\\$&").replace(/\n/g, "\n\n");
+    return this;
+  }
+}
+export class ThemeColor {
+  constructor(readonly id: string) {}
+}
+export enum StatusBarAlignment {
+  Left = 1,
+  Right = 2,
+}
+export enum QuickPickItemKind {
+  Separator = -1,
+  Default = 0,
+}
+export enum ProgressLocation {
+  Notification = 15,
+}
+export enum ConfigurationTarget {
+  Global = 1,
+  Workspace = 2,
+}
+export enum TaskScope {
+  Global = 1,
+  Workspace = 2,
+}
+export class ShellExecution {
+  constructor(
+    readonly command: string,
+    readonly args: string[],
+  ) {}
+}
+export class Task {
+  constructor(
+    readonly definition: { type: string },
+    readonly scope: TaskScope,
+    readonly name: string,
+    readonly source: string,
+    readonly execution: ShellExecution,
+  ) {}
+}
+
+/** Settings files, by who they belong to; the workspace's hold where both say something. */
+export const configured: { user?: unknown; workspace?: unknown; trusted: boolean } = { trusted: true };
+export const workspace = {
+  getConfiguration: () => ({
+    get: () => (configured.trusted ? configured.workspace : undefined) ?? configured.user ?? "",
+    inspect: () => ({ globalValue: configured.user, workspaceValue: configured.workspace }),
+    update: async (_: string, value: unknown, target: ConfigurationTarget) => {
+      configured[target === ConfigurationTarget.Global ? "user" : "workspace"] = value;
+    },
+  }),
+};
+
+export interface InputBox {
+  title: string;
+  prompt: string;
+  value?: string;
+  password?: boolean;
+  validateInput?: (text: string) => string | undefined;
+}
+
+/** What was shown to the person, and what the person does. */
+export const screen = {
+  messages: [] as string[],
+  inputs: [] as InputBox[],
+  picks: [] as { items: { label: string; detail?: string; command?: string }[]; placeHolder: string }[],
+  progress: [] as string[],
+  items: [] as ReturnType<typeof window.createStatusBarItem>[],
+  types: undefined as string | undefined | ((box: InputBox) => string | undefined),
+  choosesButton: undefined as string | undefined,
+  choosesItem: undefined as string | undefined,
+};
+const message = (level: string) => async (text: string, ...buttons: string[]) => {
+  screen.messages.push(`${level}: ${text}`, ...buttons.map((button) => `button: ${button}`));
+  return buttons.find((button) => button === screen.choosesButton);
+};
+export const window = {
+  showInformationMessage: message("information"),
+  showWarningMessage: message("warning"),
+  showErrorMessage: message("error"),
+  showInputBox: async (box: InputBox) => {
+    screen.inputs.push(box);
+    return typeof screen.types === "function" ? screen.types(box) : screen.types;
+  },
+  showQuickPick: async (
+    items: { label: string; detail?: string; command?: string }[],
+    { placeHolder }: { placeHolder: string },
+  ) => {
+    screen.picks.push({ items, placeHolder });
+    return items.find(({ label }) => screen.choosesItem && label.endsWith(screen.choosesItem));
+  },
+  withProgress: async (options: { title: string }, run: () => Promise<unknown>) => {
+    screen.progress.push(options.title);
+    return run();
+  },
+  createStatusBarItem: () => {
+    const item = {
+      name: "",
+      command: "",
+      text: "",
+      tooltip: new MarkdownString(),
+      accessibilityInformation: { label: "", role: "" },
+      backgroundColor: undefined as ThemeColor | undefined,
+      visible: false,
+      show: () => {
+        item.visible = true;
+      },
+      dispose: () => {
+        item.visible = false;
+      },
+    };
+    screen.items.push(item);
+    return item;
+  },
+};
+
+const taskEnds = new EventEmitter<{ execution: { task: Task }; exitCode: number | undefined }>();
+export const tasks = {
+  run: [] as Task[],
+  executeTask: async (task: Task) => {
+    tasks.run.push(task);
+    return { task };
+  },
+  onDidEndTaskProcess: taskEnds.event,
+  end: (task: Task, exitCode: number | undefined) => taskEnds.fire({ execution: { task }, exitCode }),
+};
+
+/** Secret storage; `broken` is a desktop with no keyring. */
+export function fakeSecrets() {
+  const kept = new Map<string, string>();
+  const secrets = {
+    kept,
+    broken: false,
+    get: async (name: string) => {
+      if (secrets.broken) throw new Error("no keyring");
+      return kept.get(name);
+    },
+    store: async (name: string, value: string) => void kept.set(name, value),
+    delete: async (name: string) => void kept.delete(name),
+  };
+  return secrets;
+}
+
+/** As a window that has just been opened. */
+export function openWindow(): void {
+  Object.assign(screen, { messages: [], inputs: [], picks: [], progress: [], items: [] });
+  Object.assign(screen, { types: undefined, choosesButton: undefined, choosesItem: undefined });
+  Object.assign(configured, { user: undefined, workspace: undefined, trusted: true });
+  executed.length = 0;
+  tasks.run.length = 0;
+  env.clipboard.text = "";
+  lm.tools = [];
 }
