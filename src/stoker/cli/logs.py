@@ -40,7 +40,7 @@ def command(
 ) -> None:
     """Show the log of the gateway and the engine."""
     if explain:
-        _explain(runtime.diagnose(_source_lines(source)), json)
+        _explain(runtime.diagnose(_source_lines(source), model=_model(source)), json)
         return
     if source is not None:
         raise UsageError("A log to read is named without saying what to do.", fix="Add --explain.")
@@ -58,12 +58,19 @@ def _require_log() -> None:
         raise StokerError("There is no log yet.", "Nothing was started here.", "Run: stoker up")
 
 
+def _model(source: str | None) -> str | None:
+    """What Stoker calls the model whose log this is, where the log is of its own deployment."""
+    deployment = runtime.current()
+    ours = deployment is not None and source in (None, deployment.container)
+    return deployment.model_name if deployment and ours else None
+
+
 def _source_lines(source: str | None) -> Iterator[str]:
     if source is None:
         _require_log()
         return runtime.log_lines()
     if source == "-":
-        return (line.rstrip("\n") for line in sys.stdin)
+        return runtime.decoded_lines(sys.stdin.buffer)
     path = Path(source)
     if not path.exists() and path.name == source:
         return runtime.container_lines(source)
@@ -72,9 +79,8 @@ def _source_lines(source: str | None) -> Iterator[str]:
 
 def _file_lines(path: Path) -> Iterator[str]:
     try:
-        with path.open(encoding="utf-8", errors="replace") as log:
-            for line in log:
-                yield line.rstrip("\n")
+        with path.open("rb") as log:
+            yield from runtime.decoded_lines(log)
     except OSError as error:
         raise StokerError(
             f"The log {path} can't be read.",

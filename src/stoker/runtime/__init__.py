@@ -19,6 +19,7 @@ from stoker.runtime.deploy import (
 )
 from stoker.runtime.diagnose import Change, Diagnosis, diagnose
 from stoker.runtime.history import last_start_s
+from stoker.runtime.logs import decoded as decoded_lines
 from stoker.runtime.logs import follow as follow_log
 from stoker.runtime.logs import lines as log_lines
 from stoker.runtime.logs import parse_since
@@ -43,6 +44,7 @@ __all__ = [
     "container_lines",
     "container_status",
     "current",
+    "decoded_lines",
     "diagnose",
     "dry_run",
     "engine_memory_bytes",

@@ -2,31 +2,50 @@
 
 The first cause up the log is the one that counts: what follows it are its consequences. A cause
 that the catalogue marks as a symptom ("Engine core initialization failed") counts only where no
-other is found. Lines of an earlier start in the same log, and of a start that succeeded, are not
-what is asked about, so a new start or a ready server clears what was found before it.
+other is found, and so does what is said by a line after which the engine goes on. Lines of an
+earlier start in the same log, and of a start that succeeded, are not what is asked about, so a new
+start or a ready server clears what was found before it. From then on only what can end a server
+counts: the rest is about one client's request.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
 from typing import Any
 
 from stoker.data import table
 
-#: What a log says when an engine starts, or can be used: whatever came before did not end it.
-_FRESH_STARTS = (
+#: What a log says when an engine starts: whatever came before did not end it.
+_STARTS = (
     "vLLM API server version",  # vLLM to 0.16
     "non-default args:",  # vLLM
-    "Application startup complete",  # vLLM, ready
-    "stoker: ready on",  # llama.cpp under Stoker, ready
     " started as process ",  # Stoker's supervisor
+    " started as container ",  # Stoker's supervisor
+)
+#: What a log says when an engine can be used.
+_READY = (
+    "Application startup complete",  # vLLM
+    "stoker: ready on",  # llama.cpp under Stoker
 )
 #: What vLLM says first when it is told to stop. The errors that follow are of the stopping.
 _ORDERED_ENDS = ("[shutdown] API server: shutdown triggered", "INFO:     Shutting down")
+#: After these a line quotes somebody: a prompt, an answer, a value that was refused.
+_QUOTES = (
+    "Received request ",  # vLLM, each request; to 0.9 with its prompt
+    "Generated response ",  # vLLM with --enable-log-outputs
+    " details: prompt: ",  # vLLM 0.9 and later, when debugging
+    "input_value=",  # pydantic
+)
+#: Where vLLM's log names a model of the hub. A path there may be one of the inside of a container.
+_MODEL_MARK = "with config: model="
+_MODEL = re.compile(r"(?:non-default args: .*?'model': |with config: model=)'([\w.-]+/[\w.-]+)'")
+#: In a fix, the command whose model is filled in.
+_UP = "stoker up MODEL"
 #: Lines looked at together: enough for one search through them to be cheap for each line.
 _BLOCK_LINES = 512
 #: Of a line that long (a dumped configuration, mostly) only the first part can be a message.
@@ -64,12 +83,15 @@ class Diagnosis:
     change: Change | None = None
 
 
-def diagnose(lines: Iterable[str], engine: str | None = None) -> Diagnosis | None:
+def diagnose(
+    lines: Iterable[str], engine: str | None = None, model: str | None = None
+) -> Diagnosis | None:
     """The root cause in a log, or ``None`` where the catalogue knows none of its lines.
 
-    ``engine`` leaves out what only other engines print. Time is linear in the log's length.
+    ``engine`` leaves out what only other engines print. ``model`` is what ``stoker up`` calls the
+    model that runs; without it the log may name it. Time is linear in the log's length.
     """
-    reader = Reader(engine)
+    reader = Reader(engine, model)
     source = iter(lines)
     while block := list(islice(source, _BLOCK_LINES)):
         reader.feed(block)
@@ -79,38 +101,88 @@ def diagnose(lines: Iterable[str], engine: str | None = None) -> Diagnosis | Non
 class Reader:
     """The same for a log that is still being written: ``feed`` it, ask for the ``verdict``."""
 
-    def __init__(self, engine: str | None = None) -> None:
+    def __init__(self, engine: str | None = None, model: str | None = None) -> None:
+        self._model = model
+        #: The model that the log names: as good, where nobody knows better.
+        self._logged_model: str | None = None
+        self._serving = False
         self._patterns = [p for p in _patterns() if engine is None or p.concerns(engine)]
         self._count = 0
         self._ended = False
         self._root: Diagnosis | None = None
+        #: Said by a line after which the engine goes on.
+        self._tolerated: Diagnosis | None = None
         self._symptom: Diagnosis | None = None
 
     def feed(self, lines: Sequence[str]) -> None:
         """Read on."""
         text = "\n".join(lines)
         needed = [p for p in self._patterns if p.needle in text]
-        if needed or any(mark in text for mark in _FRESH_STARTS + _ORDERED_ENDS):
+        if needed or any(mark in text for mark in _TURNS):
             for number, line in enumerate(lines, self._count + 1):
                 self._look(line[:_MAX_LINE], number, needed)
         self._count += len(lines)
 
     def verdict(self) -> Diagnosis | None:
         """The root cause in what was read so far."""
-        return self._root or self._symptom
+        found = self._heaviest()
+        return found and _naming(found, self._model or self._logged_model)
+
+    def _heaviest(self) -> Diagnosis | None:
+        root, tolerated, symptom = self._root, self._tolerated, self._symptom
+        if root is not None:
+            return tolerated if tolerated and root.id in tolerated.refines else root
+        if tolerated and symptom and tolerated.id in symptom.refines:
+            return symptom
+        return tolerated or symptom
 
     def _look(self, line: str, number: int, patterns: Sequence[_Pattern]) -> None:
-        if any(mark in line for mark in _FRESH_STARTS):
-            self._root = self._symptom = None
-            self._ended = False
-        self._ended = self._ended or any(mark in line for mark in _ORDERED_ENDS)
-        found = None if self._ended else next(_matches(line, number, patterns), None)
-        if found is None:
+        said = _unquoted(line)
+        self._turn(said)
+        if self._ended or any(text in said for text in _texts("harmless")):
             return
-        if found.symptom:
+        if self._serving:
+            patterns = [p for p in patterns if p.cause.get("serving", False)]
+        found = next(_matches(said, number, patterns), None)
+        if found is not None:
+            self._weigh(found, tolerated=any(text in said for text in _texts("tolerated")))
+
+    def _turn(self, line: str) -> None:
+        """What the line says of the engine itself: it starts, it can be used, it is to stop."""
+        ready = any(mark in line for mark in _READY)
+        if ready or any(mark in line for mark in _STARTS):
+            self._root = self._tolerated = self._symptom = None
+            self._ended = False
+            self._serving = ready
+        self._ended = self._ended or any(mark in line for mark in _ORDERED_ENDS)
+        named = _MODEL.search(line)
+        if named:
+            self._logged_model = named[1]
+
+    def _weigh(self, found: Diagnosis, *, tolerated: bool) -> None:
+        if tolerated:
+            self._tolerated = self._tolerated or replace(found, symptom=True)
+        elif found.symptom:
             self._symptom = self._symptom or found
         elif self._root is None or _more_precise(found, self._root):
             self._root = found
+
+
+#: What changes how the lines after it are read.
+_TURNS = (*_STARTS, *_READY, *_ORDERED_ENDS, _MODEL_MARK)
+
+
+def _unquoted(line: str) -> str:
+    """The part of a line that is the engine's own words."""
+    starts = [at for at in map(line.find, _QUOTES) if at >= 0]
+    return line[: min(starts)] if starts else line
+
+
+def _naming(found: Diagnosis, model: str | None) -> Diagnosis:
+    """The same with the model in the commands of its fix: without it ``stoker up`` chooses one."""
+    if model is None:
+        return found
+    return replace(found, fix=found.fix.replace(_UP, f"stoker up {shlex.quote(model)}"))
 
 
 def _more_precise(found: Diagnosis, first: Diagnosis) -> bool:
@@ -139,6 +211,11 @@ def _patterns() -> tuple[_Pattern, ...]:
         for cause in table("failures")["cause"]
         for wording in cause["texts"]
     )
+
+
+@cache
+def _texts(kind: str) -> tuple[str, ...]:
+    return tuple(line["text"] for line in table("failures")[kind])
 
 
 def _compile(text: str) -> tuple[str, re.Pattern[str]]:

@@ -23,7 +23,7 @@ def explain(
     why = (
         f"Its log says: {said[-1].strip().rstrip('.')}."
         if said and not killed
-        else _how_it_ended(exit_code)
+        else how_it_ended(exit_code)
     )
     return Problem(what, why, "See `stoker logs` for all that it said.")
 
@@ -32,7 +32,8 @@ def _is_alarming(line: str) -> bool:
     return " INFO " not in line and any(word in line.lower() for word in _ALARMING)
 
 
-def _how_it_ended(exit_code: int | None) -> str:
+def how_it_ended(exit_code: int | None) -> str:
+    """What the exit code of a process, or of a container's first one, tells."""
     number = _signal(exit_code)
     if number is not None:
         name = number.name

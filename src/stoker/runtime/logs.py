@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from io import BufferedReader, RawIOBase, TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from stoker import paths
 from stoker.errors import StokerError, UsageError
 
 _MAX_BYTES = 5_000_000
 _KEPT = 3
+#: What stands before the text and names the encoding. That of UTF-32 begins like that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _STAMP = "%Y-%m-%d %H:%M:%S"
 _STAMP_LENGTH = len("2026-01-01 00:00:00")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -35,7 +45,9 @@ def open_log() -> None:
     """Send the supervisor's log to the rotating file. Raises ``StokerError`` if it can't."""
     try:
         path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handler = RotatingFileHandler(path(), maxBytes=_MAX_BYTES, backupCount=_KEPT)
+        handler = RotatingFileHandler(
+            path(), maxBytes=_MAX_BYTES, backupCount=_KEPT, encoding="utf-8"
+        )
     except OSError as error:
         raise StokerError(
             f"Stoker can't write its log {path()}.",
@@ -74,6 +86,28 @@ def lines(since: datetime | None = None) -> Iterator[str]:
                     wanted = line[:_STAMP_LENGTH] >= start
                 if wanted:
                     yield line.rstrip("\n")
+
+
+def decoded(log: BinaryIO) -> Iterator[str]:
+    """The lines of anybody's log, in the encoding that its first bytes show.
+
+    PowerShell's ``>`` writes UTF-16. What is not UTF-8 otherwise is read as far as it is ASCII, in
+    which engines write their errors.
+    """
+    buffered = BufferedReader(cast(RawIOBase, log))
+    text = TextIOWrapper(buffered, encoding=_encoding(buffered.peek(4)[:4]), errors="replace")
+    try:
+        for line in text:
+            yield line.rstrip("\n")
+    finally:
+        text.detach().detach()  # it is the caller's to close
+
+
+def _encoding(start: bytes) -> str:
+    marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+    if marked is not None or b"\0" not in start:
+        return marked or "utf-8-sig"
+    return "utf-16-be" if start.startswith(b"\0") else "utf-16-le"
 
 
 def follow(stop: Callable[[], bool], poll_s: float = 0.2) -> Iterator[str]:

@@ -102,6 +102,12 @@ class Deployment:
     fixed: tuple[str, ...] = ()
 
     @property
+    def model_name(self) -> str:
+        """What ``stoker up`` calls the model: as the person did, who else left it to Stoker."""
+        asked = self.wishes[0] if self.wishes and self.options.adopted is None else ""
+        return asked or self.plan.model.id
+
+    @property
     def endpoint(self) -> str:
         """The base URL for programs on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.bind, self.bind)  # noqa: S104

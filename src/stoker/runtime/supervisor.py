@@ -27,7 +27,7 @@ from stoker.planning import Plan
 from stoker.runtime import history, logs, ports, state
 from stoker.runtime.arguments import corrected
 from stoker.runtime.diagnose import Reader
-from stoker.runtime.explain import explain
+from stoker.runtime.explain import explain, how_it_ended
 from stoker.runtime.runs import AdoptedRun, EngineRun, ProcessRun
 from stoker.runtime.state import Deployment, PhaseRecord, Problem, ProcessId
 
@@ -160,7 +160,7 @@ class Supervisor:
 
     async def _start_engine(self, http: aiohttp.ClientSession) -> None:
         run = await self._begun(http)
-        self._watched = _Watched(run, Reader(self._engine.name))
+        self._watched = _Watched(run, Reader(self._engine.name, self._now.model_name))
         self._watched.reader = asyncio.create_task(self._read_log(self._watched))
         self._set(engine=run.process)
         self._enter("start")
@@ -280,8 +280,9 @@ class Supervisor:
 
     def _explained(self) -> Problem:
         watched = self._running()
-        verdict = watched.diagnosis.verdict()
-        return explain(self._engine.name, verdict, watched.lines, watched.run.exit_code)
+        exit_code = watched.run.exit_code
+        watched.diagnosis.feed([how_it_ended(exit_code)])  # some signals have one cause
+        return explain(self._engine.name, watched.diagnosis.verdict(), watched.lines, exit_code)
 
     async def _end_engine(self) -> None:
         watched, self._watched = self._watched, None

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from stoker.cli import app
 from stoker.data import table, tomllib
 from stoker.runtime.diagnose import Change, Reader, diagnose
 
 LOGS = Path(__file__).parents[2] / "fixtures" / "logs"
 FAILURES: list[dict[str, Any]] = tomllib.loads((LOGS / "failures.toml").read_text())["log"]
+HEALTHY_LINES: list[dict[str, Any]] = tomllib.loads((LOGS / "healthy.toml").read_text())["log"]
 HEALTHY = sorted((LOGS / "healthy").glob("*.log"))
 CAUSES: list[dict[str, Any]] = table("failures")["cause"]
 
@@ -53,6 +58,11 @@ def test_healthy_start_is_not_explained_even_before_it_is_complete(path: Path) -
     assert diagnose(start.splitlines(), None) is None
 
 
+@pytest.mark.parametrize("log", HEALTHY_LINES, ids=[log["source"] for log in HEALTHY_LINES])
+def test_line_that_only_sounds_like_a_failure_is_not_explained(log: dict[str, Any]) -> None:
+    assert diagnose(log["text"].splitlines(), "vllm") is None
+
+
 def test_healthy_logs_are_of_at_least_four_versions() -> None:
     assert len(HEALTHY) >= 4
 
@@ -91,6 +101,8 @@ def test_later_line_may_make_the_first_cause_more_precise() -> None:
 def test_failure_of_an_earlier_start_is_not_that_of_a_later_one() -> None:
     earlier = "ValueError: No available memory for the cache blocks."
     again = "INFO [api_utils.py:286] non-default args: {'model': 'm'}"
+    for started in ("process 4711", "container vllm-server"):
+        assert diagnose([earlier, f"2026-11-23 INFO engine vllm started as {started}"]) is None
     assert diagnose([earlier, again]) is None
     later = diagnose([earlier, again, "OSError: [Errno 98] Address already in use"])
     assert later is not None
@@ -157,3 +169,84 @@ def test_one_endless_line_is_read_in_bounded_time() -> None:
     began = time.process_time()
     diagnose([endless], "vllm")
     assert time.process_time() - began < 20
+
+
+def test_prompt_that_quotes_a_start_does_not_clear_the_cause() -> None:
+    cause = "ValueError: No available memory for the cache blocks."
+    asked = "INFO Received request 1: prompt: 'what is Application startup complete?'"
+    found = diagnose([cause, asked])
+    assert found is not None
+    assert found.id == "no-kv-cache-memory"
+
+
+_KV_CACHE = (
+    "GiB KV cache is needed. Based on the available memory, the estimated maximum model length is "
+    "2224. Try increasing `gpu_memory_utilization`"
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "model", "command"),
+    [
+        ([], "qwen3-8b", "stoker up qwen3-8b --context 2224 --replace"),
+        ([], "my models/a.gguf", "stoker up 'my models/a.gguf' --context 2224 --replace"),
+        ([], None, "stoker up MODEL --context 2224 --replace"),
+        (
+            ["INFO non-default args: {'model_tag': 'Qwen/Qwen3-8B', 'model': 'Qwen/Qwen3-8B'}"],
+            None,
+            "stoker up Qwen/Qwen3-8B --context 2224 --replace",
+        ),
+        (
+            ["INFO 01-30 [core.py:1] Initializing a V1 LLM engine with config: model='a/b', x"],
+            None,
+            "stoker up a/b --context 2224 --replace",
+        ),
+        # A folder inside the container means nothing outside.
+        (
+            ["INFO non-default args: {'model': '/models/x'}"],
+            None,
+            "stoker up MODEL --context 2224 --replace",
+        ),
+        (
+            ["INFO non-default args: {'model': '/models/x'}"],
+            "qwen3-8b",
+            "stoker up qwen3-8b --context 2224 --replace",
+        ),
+    ],
+)
+def test_command_of_a_fix_keeps_the_model(
+    lines: list[str], model: str | None, command: str
+) -> None:
+    found = diagnose([*lines, _KV_CACHE], "vllm", model)
+    assert found is not None
+    assert f"`{command}`" in found.fix
+
+
+_COMMANDS = [
+    command
+    for cause in CAUSES
+    for fix in cause["fixes"]
+    for command in re.findall(r"`(stoker up [^`]*)`", fix)
+]
+
+
+@pytest.mark.parametrize("command", sorted(set(_COMMANDS)))
+def test_command_of_a_fix_is_one_that_stoker_takes(command: str) -> None:
+    words = shlex.split(re.sub(r"\{\w+\}|\bN\b|\bPORT\b", "512", command))
+    group = typer.main.get_group(app)
+    up = group.get_command(typer.Context(group), "up")
+    assert up is not None
+    with up.make_context("up", words[2:]) as context:
+        assert context.params["replace"]
+        assert context.params["model"] in ("MODEL", "/path/to/model") or "--engine" in words
+
+
+def test_commands_of_the_catalogue_stand_in_backticks() -> None:
+    bare = [
+        fix
+        for cause in CAUSES
+        for fix in cause["fixes"]
+        if re.search(r"stoker up (-|[A-Z/])", re.sub(r"`[^`]*`", "", fix))
+    ]
+    assert _COMMANDS
+    assert not bare

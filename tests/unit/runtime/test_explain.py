@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.runtime.diagnose import diagnose
-from stoker.runtime.explain import explain
+from stoker.runtime.diagnose import Reader, diagnose
+from stoker.runtime.explain import explain, how_it_ended
 
 
 def test_known_cause_is_said_with_its_fix() -> None:
@@ -29,3 +29,12 @@ def test_engine_that_was_killed_had_no_last_words(exit_code: int) -> None:
 @pytest.mark.parametrize(("exit_code", "said"), [(-11, "SIGSEGV"), (139, "SIGSEGV"), (3, "code 3")])
 def test_engine_that_said_nothing_is_told_by_its_exit_code(exit_code: int, said: str) -> None:
     assert said in explain("vllm", None, ["INFO all is well"], exit_code).why
+
+
+@pytest.mark.parametrize("exit_code", [-7, 135])
+def test_bus_error_is_the_lack_of_shared_memory(exit_code: int) -> None:
+    reader = Reader("vllm", "qwen3-8b")
+    reader.feed(["RuntimeError: Engine core initialization failed.", how_it_ended(exit_code)])
+    problem = explain("vllm", reader.verdict(), [], exit_code)
+    assert "Shared memory" in problem.why
+    assert "`stoker up qwen3-8b --replace` starts the container with --ipc=host" in problem.fix

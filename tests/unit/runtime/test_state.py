@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stoker.engines import Options
 from stoker.models import find_known_model
 from stoker.planning import Argument, MemoryPrediction, Plan
 from stoker.runtime import state
@@ -14,6 +15,8 @@ from stoker.runtime.state import Deployment
 
 MODEL = find_known_model("Qwen3-30B-A3B")[0].model()
 PLAN = Plan(MODEL, "vllm", 8192, 4, (Argument("x", 1, "so"),), MemoryPrediction(1, 2, 3, 6), gpus=1)
+
+ADOPTED = Options(adopted="http://127.0.0.1:9")
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +33,20 @@ def test_the_shape_of_a_model_is_kept_so_that_its_speed_can_be_predicted_again()
     assert kept.plan == PLAN
     assert kept.plan.model.architecture is not None
     assert kept.plan.model.architecture.raw == MODEL.architecture.raw
+
+
+@pytest.mark.parametrize(
+    ("wishes", "name"), [(("my.gguf", "vllm"), "my.gguf"), (("", "vllm"), MODEL.id), ((), MODEL.id)]
+)
+def test_a_model_is_called_as_the_person_did_who_else_left_it_to_stoker(
+    wishes: tuple[str, ...], name: str
+) -> None:
+    assert Deployment(PLAN, "127.0.0.1", 8000, wishes).model_name == name
+
+
+def test_an_adopted_server_has_the_model_that_it_has() -> None:
+    adopted = Deployment(PLAN, "127.0.0.1", 8000, ("adopted", "http://x"), options=ADOPTED)
+    assert adopted.model_name == MODEL.id
 
 
 def test_the_header_of_a_gguf_file_is_not_kept() -> None:
