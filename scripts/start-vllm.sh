@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # Start vLLM behind Stoker's gateway. All options are those of `stoker up`.
-exec stoker up --engine vllm "$@"
+exec "$(dirname "${BASH_SOURCE[0]}")/run-stoker.sh" up --engine vllm "$@"

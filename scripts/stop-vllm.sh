@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # Stop what `stoker up` started, and free its memory. `--keep` keeps the stopped container.
-exec stoker down "$@"
+exec "$(dirname "${BASH_SOURCE[0]}")/run-stoker.sh" down "$@"

@@ -8,10 +8,4 @@ if [[ ${1:-} == http* ]]; then
   endpoint=$1
   shift
 fi
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-stoker=$root/.venv/bin/stoker
-[[ -x $stoker ]] || stoker=$(command -v stoker) || {
-  echo "Stoker is not installed. Fix: make up, or: pip install stoker" >&2
-  exit 1
-}
-exec "$stoker" test "$endpoint" "$@"
+exec "$(dirname "${BASH_SOURCE[0]}")/run-stoker.sh" test "$endpoint" "$@"

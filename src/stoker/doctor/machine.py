@@ -90,7 +90,7 @@ def toolkit(r: Readings) -> Iterator[Finding]:
     if usable.nvidia:
         yield found("toolkit.ok", name=name)
         return
-    # The fix is one of three that are written in the code, and holds no reading.
+    # The fix is one of those that are written in the code, and holds no reading.
     how = Public(runtime.no_gpus_in_containers(usable, r.host).fix)
     needed = r.deployment is not None and r.deployment.container and r.deployment.options.gpus
     yield found("toolkit.lost" if needed else "toolkit.missing", name=name, how=how)

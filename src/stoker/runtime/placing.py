@@ -73,7 +73,10 @@ def _usable(host: Host) -> ContainerRuntime:
 def no_gpus_in_containers(runtime: ContainerRuntime, host: Host) -> StokerError:
     """Why ``runtime`` gives containers no NVIDIA GPU, and how to change that."""
     title = "Docker Desktop" if runtime.desktop else runtime.name.capitalize()
-    if host.wsl2 or runtime.desktop:
+    driver = " The NVIDIA driver belongs on Windows, not in WSL." if host.wsl2 else ""
+    # Not every WSL distribution runs systemd.
+    restart = "sudo service docker restart" if host.wsl2 else "sudo systemctl restart docker"
+    if runtime.desktop:
         fix = (
             "In Docker Desktop turn on the WSL 2 engine and, under Resources, the integration with "
             "this distribution; the NVIDIA driver belongs on Windows, not in WSL."
@@ -81,12 +84,12 @@ def no_gpus_in_containers(runtime: ContainerRuntime, host: Host) -> StokerError:
     elif runtime.name == "podman" or runtime.rootless:
         fix = (
             "Describe the GPUs: sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml. "
-            f"{_TOOLKIT}"
+            f"{_TOOLKIT}{driver}"
         )
     else:
         fix = (
             "Install the NVIDIA Container Toolkit, then: sudo nvidia-ctk runtime configure "
-            f"--runtime=docker && sudo systemctl restart docker. {_TOOLKIT}"
+            f"--runtime=docker && {restart}. {_TOOLKIT}{driver}"
         )
     return StokerError(
         f"{title} can't give a container the GPU.",

@@ -55,10 +55,16 @@ def test_no_runtime_says_why_each_can_not_be_used() -> None:
         (replace(DOCKER, nvidia=False), False, "Docker", "nvidia-ctk runtime configure"),
         (replace(DOCKER, nvidia=False, rootless=True), False, "Docker", "nvidia-ctk cdi generate"),
         (replace(DOCKER, nvidia=False, desktop=True), False, "Docker Desktop", "WSL 2 engine"),
-        (replace(DOCKER, nvidia=False), True, "Docker", "the NVIDIA driver belongs on Windows"),
+        (replace(DOCKER, nvidia=False, desktop=True), True, "Docker Desktop", "WSL 2 engine"),
+        (
+            replace(DOCKER, nvidia=False),
+            True,
+            "Docker",
+            "configure --runtime=docker && sudo service",
+        ),
         (replace(PODMAN, nvidia=False), False, "Podman", "nvidia-ctk cdi generate"),
     ],
-    ids=["toolkit", "rootless", "desktop", "wsl2", "podman"],
+    ids=["toolkit", "rootless", "desktop", "wsl2-desktop", "wsl2-native", "podman"],
 )
 def test_runtime_without_gpus_has_its_own_fix(
     runtime: ContainerRuntime, wsl2: bool, title: str, fix: str
@@ -66,6 +72,8 @@ def test_runtime_without_gpus_has_its_own_fix(
     error = refused(replace(GPU_HOST, runtimes=(runtime,), wsl2=wsl2))
     assert error.what == f"{title} can't give a container the GPU."
     assert fix in error.fix
+    assert ("Docker Desktop" in error.fix) == runtime.desktop
+    assert not wsl2 or "driver belongs on Windows" in error.fix
 
 
 def test_python_that_is_named_must_have_vllm() -> None:
