@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from stoker.engines import Backend, ContainerLaunch
 from stoker.errors import StokerError
 from stoker.runtime.containers import Containers, Found, ensure
+from stoker.runtime.lines import Lines
 from stoker.runtime.state import Problem, ProcessId
 
 _KEY_VARIABLE = "VLLM_API_KEY="
@@ -70,13 +71,12 @@ class ContainerRun:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
         threading.Thread(target=read, name="container log", daemon=True).start()
-        rest = b""
+        lines = Lines()
         while (piece := await queue.get()) is not None:
-            *whole, rest = (rest + piece).split(b"\n")
-            for line in whole:
-                yield line.decode("utf-8", errors="replace").rstrip()
-        if rest:
-            yield rest.decode("utf-8", errors="replace").rstrip()
+            for line in lines.feed(piece):
+                yield line
+        for line in lines.end():
+            yield line
         now = await self._look()
         if now is not None and now.out_of_memory:
             yield "container state: OOMKilled"

@@ -13,6 +13,7 @@ from stoker.engines import ContainerLaunch, Options, ProcessLaunch
 from stoker.errors import StokerError
 from stoker.planning import Plan
 from stoker.runtime import logs, ports, processes, state
+from stoker.runtime.lines import Lines
 from stoker.runtime.state import Deployment
 
 _POLL_S = 0.05
@@ -223,11 +224,10 @@ def container_lines(name: str) -> Iterator[str]:
 
     containers = Containers()
     found = containers.find(name)
-    rest = b""
+    lines = Lines()
     for piece in containers.log(name, found.started_at if found else None):
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from (line.decode("utf-8", errors="replace") for line in whole)
-    yield rest.decode("utf-8", errors="replace")
+        yield from lines.feed(piece)
+    yield from lines.end()
     if found is not None and not found.alive:
         yield f"container state: {'OOMKilled' if found.out_of_memory else found.error}"
 

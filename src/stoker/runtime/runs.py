@@ -10,7 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from stoker.engines import Backend, ProcessLaunch
+from stoker.runtime.lines import Lines
 from stoker.runtime.state import Problem, ProcessId
+
+_READ_BYTES = 65536
 
 
 class EngineRun(Protocol):
@@ -92,8 +95,12 @@ class ProcessRun:
     async def lines(self) -> AsyncIterator[str]:
         """Standard output and standard error, in the order in which they were written."""
         assert self._process.stdout is not None  # noqa: S101  (asked for when it was started)
-        async for raw in _lines(self._process.stdout):
-            yield raw.decode("utf-8", errors="replace").rstrip()
+        lines = Lines()
+        while data := await self._process.stdout.read(_READ_BYTES):
+            for line in lines.feed(data):
+                yield line
+        for line in lines.end():
+            yield line
 
     async def ended(self) -> bool:
         """Whether the child is gone."""
@@ -147,17 +154,3 @@ class AdoptedRun:
 
     async def end(self, grace_s: float) -> None:
         """It is not ours to stop."""
-
-
-async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of a stream, however long: what does not fit the buffer comes in pieces."""
-    while True:
-        try:
-            line = await stream.readuntil(b"\n")
-        except asyncio.LimitOverrunError as overrun:
-            line = await stream.read(max(overrun.consumed, 1))
-        except asyncio.IncompleteReadError as end:
-            if end.partial:
-                yield end.partial
-            return
-        yield line

@@ -1,0 +1,54 @@
+"""Lines from the bytes of an engine's log, progress bars among them."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+#: A progress bar is written anew ten times a second; so often a log need say how far it is.
+PROGRESS_EVERY_S = 5.0
+#: A line that is longer comes in pieces.
+_MAX_LINE_BYTES = 65536
+#: A return before a line feed is part of the line's end; any other lets a bar be written over.
+#: One at the end of what has come waits for what follows.
+_END = re.compile(rb"(\r?\n|\r(?=[^\n]))")
+
+
+class Lines:
+    """Bytes in pieces of any size go in, lines come out.
+
+    A progress bar ends with a carriage return each time it is written. One of these every
+    ``PROGRESS_EVERY_S`` is a line, and the last: enough to see that the engine goes on, and not
+    so many that they push everything else out of the log.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._rest = b""
+        self._next_progress_at = float("-inf")
+
+    def feed(self, data: bytes) -> list[str]:
+        """The lines that are complete now."""
+        *parts, self._rest = _END.split(self._rest + data)
+        ended = zip(parts[::2], parts[1::2], strict=True)
+        found = [_text(line) for line, end in ended if end != b"\r" or self._is_due(line)]
+        if len(self._rest) > _MAX_LINE_BYTES:
+            found += self.end()
+        return found
+
+    def end(self) -> list[str]:
+        """What is left when nothing more comes."""
+        rest, self._rest = _text(self._rest), b""
+        return [rest] if rest else []
+
+    def _is_due(self, progress: bytes) -> bool:
+        now = self._now()
+        if not progress.strip() or now < self._next_progress_at:
+            return False
+        self._next_progress_at = now + PROGRESS_EVERY_S
+        return True
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", errors="replace").rstrip()

@@ -1,0 +1,58 @@
+"""An engine that says nothing hangs; one that writes a progress bar is at work."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from stoker.engines import ProcessLaunch, llama_cpp
+from stoker.models import Model
+from stoker.planning import MemoryPrediction, Plan
+from stoker.runtime import lines, ports, state, supervisor
+from stoker.runtime.state import Deployment, Problem
+
+#: A bar as tqdm draws it, for twice the limit; then it ends, and has never answered.
+BAR = """
+import sys, time
+for done in range(30):
+    sys.stderr.write(f"\\rwarmup: {done}%")
+    sys.stderr.flush()
+    time.sleep(0.1)
+sys.exit(3)
+"""
+SILENCE = "import time; time.sleep(60)"
+LIMIT_S = 1.5
+
+
+@pytest.fixture(autouse=True)
+def small_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+    monkeypatch.setattr(supervisor, "STALLED_S", LIMIT_S)
+    monkeypatch.setattr(lines, "PROGRESS_EVERY_S", LIMIT_S / 5)
+
+
+def start(script: str, monkeypatch: pytest.MonkeyPatch) -> Problem:
+    """What the supervisor makes of an engine that is this script."""
+    process = ProcessLaunch((sys.executable, "-c", script))
+    monkeypatch.setattr(llama_cpp, "launch", lambda *_, **__: process)
+    model = Model("coder", "gguf", "disk", "coder")
+    plan = Plan(model, "llama.cpp", 8192, 1, (), MemoryPrediction(0, 0, 0, 0))
+    state.state_folder()
+    deployment = Deployment(plan, "127.0.0.1", ports.any_free())
+    assert asyncio.run(supervisor.Supervisor(deployment).run()) == 1
+    ended = state.read()
+    assert ended is not None and ended.problem is not None
+    return ended.problem
+
+
+def test_progress_on_one_line_is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = start(BAR, monkeypatch)
+    assert "hangs" not in problem.what
+    assert "exit code 3" in problem.why
+
+
+def test_silence_beyond_the_limit_is_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert start(SILENCE, monkeypatch).what == "The engine hangs."
