@@ -22,7 +22,9 @@ WITHIN_S = 1.5
 _MAX_ANSWER_BYTES = 1 << 20
 _DAY_S = 86_400
 #: As the extension reads it: what people paste after the part that counts.
-_API_PATHS = re.compile(r"/+(v1/+)?(chat/+completions|completions|models)$|/+v1$")
+_API_PATHS = re.compile(r"/+(v1/+)?(chat/+completions|completions|models)$|/+v1$", re.IGNORECASE)
+_LOCAL_WITH_PORT = re.compile(r"(::1?):(\d+)")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _BARE_IPV6 = re.compile(r"[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*", re.IGNORECASE)
 _HOST = re.compile(r"[\w.:%-]+")
 #: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED, and the two of names.
@@ -41,7 +43,10 @@ def base_of(text: str) -> str | None:
     if not rest or (scheme and scheme.lower() not in ("http", "https")):
         return None
     authority, slash, tail = rest.partition("/")
-    if _BARE_IPV6.fullmatch(authority):
+    # As an address `::1:8080` is nobody's: it is this machine's, with a port.
+    if local := _LOCAL_WITH_PORT.fullmatch(authority):
+        authority = f"[{local[1]}]:{local[2]}"
+    elif _BARE_IPV6.fullmatch(authority):
         authority = f"[{authority}]"
     try:
         url = urlsplit(f"//{authority}{slash}{tail}")
@@ -53,7 +58,8 @@ def base_of(text: str) -> str | None:
     public = not scheme and port is None and _is_public_name(host)
     scheme = scheme.lower() or ("https" if public else "http")
     path = _API_PATHS.sub("", url.path.rstrip("/")).rstrip("/")
-    return f"{scheme}://{_reachable(host)}{f':{port}' if port else ''}{path}"
+    shown = f":{port}" if port and port != _DEFAULT_PORTS[scheme] else ""
+    return f"{scheme}://{_reachable(host)}{shown}{path}"
 
 
 def is_nearby(host: str) -> bool:
