@@ -141,21 +141,21 @@ export class Catalog implements vscode.Disposable {
       if (generation === this.generation) this.running = undefined;
     }
     if (generation !== this.generation) return this.refresh();
-    this.checkedAt = found.some(({ error }) => error) ? -Infinity : this.now();
+    this.checkedAt = found.some(({ outage }) => outage) ? -Infinity : this.now();
     const before = this.summary();
     this.sources = sources;
     this.current = found.flatMap(({ offers }) => offers);
-    this.outages = found.flatMap(({ source, error }) => (error ? [{ source, error }] : []));
+    this.outages = found.flatMap(({ outage }) => outage ?? []);
     if (this.summary() !== before) this.changed.fire();
     return this.current;
   }
 
-  private async askOne(source: Source) {
+  private async askOne(source: Source): Promise<{ offers: readonly Offer[]; outage?: Outage }> {
     try {
       const { models, ...rest } = await discover(source.server);
       const offers = models.map((model) => this.offer(source, model));
       this.kept.set(source.server.base, { at: this.now(), offers, ...rest });
-      return { source, offers, error: undefined };
+      return { offers };
     } catch (error) {
       this.log.debug(`${source.label}: ${error instanceof Error ? error.message : "failed"}`);
       // It may come back with another model under the same name: count anew.
@@ -163,7 +163,7 @@ export class Catalog implements vscode.Disposable {
       for (const key of lost) this.counters.delete(key);
       const kept = this.kept.get(source.server.base);
       const offers = kept && this.now() - kept.at < KEEP_MS ? kept.offers : [];
-      return { source, offers, error: error ?? new Error("failed") };
+      return { offers, outage: { source, error } };
     }
   }
 

@@ -1,5 +1,6 @@
 /** What an endpoint serves, asked of the endpoint itself. Each server tells it elsewhere. */
 
+import { l10n } from "vscode";
 import { HttpError, ifRefused, requestJson, type Server } from "./http";
 import { array, object, positive, string, type Json } from "./json";
 
@@ -114,7 +115,7 @@ function engineName(ownedBy: string | undefined, providers: Json[]): string {
     organization_owner: "LM Studio",
     stoker: "Stoker",
   };
-  return (ownedBy && (names[ownedBy] ?? ownedBy)) || "OpenAI-compatible";
+  return (ownedBy && (names[ownedBy] ?? ownedBy)) || l10n.t("OpenAI-compatible");
 }
 
 /** What `/info` adds: the gateway's speed, TGI's limits. */

@@ -25,6 +25,32 @@ test("every text that a person sees can be translated", () => {
   expect(Object.keys(bundle).sort()).toEqual([...new Set(found)].sort());
 });
 
+/** Words in quotes where what follows is shown to a person. test/l10n.test.ts looks at what really
+ * is shown; this sees what no test there has come by. */
+function bareTexts(source: string): string[] {
+  const words = String.raw`["'\`](?=[^"'\`]*[a-z]{2})[^"'\`]*`;
+  const shows = String.raw`\b(?:show\w+Message|EndpointError|Error|MarkdownString|appendText)\(\s*`;
+  const second = String.raw`\b(?:ConnectionError|ChatFailure)\(\s*[\w"]+,\s*`;
+  const named = String.raw`\b(?:title|prompt|placeHolder|detail|hover|spoken|tooltip|text):\s*`;
+  const found = source.matchAll(new RegExp(`(?:${shows}|${second}|${named})${words}`, "g"));
+  return [...found].map(([text]) => text);
+}
+
+test("no text that a person sees is written bare", () => {
+  for (const bare of [
+    'throw new EndpointError("it is not a URL");',
+    "throw new EndpointError(`${scheme}:// is not http:// or https://`);",
+    'throw new ConnectionError(true, "the answer has no body");',
+    'throw new ChatFailure("dropped", "the stream ended before the answer did");',
+    'await vscode.window.showErrorMessage(\n      "Correct it first.",\n    );',
+    'const box = { title: "API key" };',
+    'return { ok: false, text: "No model" };',
+  ]) {
+    expect(bareTexts(bare)).toHaveLength(1);
+  }
+  expect(bareTexts(sources)).toEqual([]);
+});
+
 test("there is one setting, with no default", () => {
   expect(Object.entries(manifest.contributes.configuration.properties)).toMatchObject([
     ["huggingface.customTGIEndpoint", { default: "" }],

@@ -1,0 +1,196 @@
+/** In a language in which every text is blank, a person sees data and no English word. */
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import * as vscode from "vscode";
+import { Catalog } from "../src/catalog";
+import { registerCommands } from "../src/commands";
+import { Provider } from "../src/provider";
+import { Settings } from "../src/settings";
+import { Status } from "../src/status";
+import { calls, FakeServer, fails, finish, streams, text, thinks, type Handler } from "./server";
+import * as host from "./vscode";
+
+/** Names that are the same in every language, such as those of errors: ECONNREFUSED. */
+const NAMES = /Stoker|vLLM|Q4_0|https?:|ftp:|\bE[A-Z]{4,}|\b[A-Z]+_[A-Z_]+/g;
+/** No English word has these: what the servers here say or are called. */
+const DATA = /xx\S*/g;
+
+const log = host.fakeLog() as unknown as vscode.LogOutputChannel;
+let settings: Settings;
+let catalog: Catalog;
+let provider: Provider;
+let status: Status;
+let commands: vscode.Disposable;
+let fake: FakeServer | undefined;
+
+beforeEach(() => {
+  host.openWindow();
+  vi.spyOn(host.l10n, "t").mockImplementation((template, ...values) =>
+    [...template.matchAll(/\{(\d+)\}/g)].map(([, at]) => String(values[Number(at)])).join(" "),
+  );
+  settings = new Settings(host.fakeSecrets() as unknown as vscode.SecretStorage, log);
+  catalog = new Catalog(() => settings.sources(), log);
+  provider = new Provider(catalog, log);
+  status = new Status(catalog);
+  commands = registerCommands({ catalog, settings, log, version: "1" });
+});
+afterEach(async () => {
+  commands.dispose();
+  vi.restoreAllMocks();
+  await fake?.stop();
+  fake = undefined;
+});
+
+const run = (name: string) => host.registered.get(`stoker.${name}`)?.();
+const model = { id: "xx/m1", owned_by: "vllm", max_model_len: 8192, quantization: "Q4_0" };
+const models: Handler = () => ({ data: [{ ...model, capabilities: { tools: "emulated" } }] });
+
+async function serve(paths: Record<string, Handler>): Promise<void> {
+  fake = await FakeServer.start({ "/v1/models": models, "/info": () => ({ tokens_per_s: 9 }), ...paths });
+  host.configured.user = fake.server.base;
+}
+
+/** The English words in what is shown. */
+function words(shown: readonly (string | undefined)[]): string[] {
+  return shown.flatMap((each) => {
+    const plain = (each ?? "").replace(/\$\([\w-]+\)/g, "").replace(DATA, "").replace(NAMES, "");
+    return plain.match(/[a-z]{2,}/gi) ?? [];
+  });
+}
+
+function onScreen(): string[] {
+  const { messages, inputs, picks, progress, items } = host.screen;
+  return [
+    ...messages.map((message) => message.replace(/^\w+: /, "")),
+    ...inputs.flatMap(({ title, prompt }) => [title, prompt]),
+    ...picks.flatMap(({ items: each, placeHolder }) => [
+      placeHolder,
+      ...each.flatMap(({ label, detail }) => [label, detail ?? ""]),
+    ]),
+    ...progress,
+    ...items.flatMap((item) => [item.text, item.tooltip.value, item.accessibilityInformation.label]),
+  ];
+}
+
+test("words are found where they are bare", () => {
+  expect(words(["$(check) xx/m1", "Stoker ECONNREFUSED 127.0.0.1:9"])).toEqual([]);
+  expect(words(["$(check) not reached"])).toEqual(["not", "reached"]);
+});
+
+/** An address where nothing listens. */
+async function nobodys(): Promise<string> {
+  const server = await FakeServer.start({});
+  await server.stop();
+  return server.server.base;
+}
+
+const COMMANDS = "manage setEndpoint checkEndpoint setApiKey setHuggingFaceToken copyDiagnostics".split(" ");
+
+test.each([
+  ["unset", async () => undefined],
+  ["no URL", async () => "ftp://xx"],
+  ["nobody's", nobodys],
+])("every command, with an endpoint that is %s", async (_, endpoint) => {
+  host.configured.user = await endpoint();
+  for (const name of COMMANDS) {
+    await run(name);
+    status.update();
+    expect(words(onScreen())).toEqual([]);
+  }
+  expect(host.screen.inputs.length).toBeGreaterThanOrEqual(2);
+});
+
+test.each([
+  ["answers", streams(text("O"), 5, text("K"), finish("stop"), "[DONE]")],
+  ["refuses", fails(401, {})],
+])("every command, with a server that %s", async (_, chat) => {
+  await serve({ "/v1/chat/completions": chat });
+  for (const name of COMMANDS) {
+    await run(name);
+    status.update();
+    expect(words(onScreen())).toEqual([]);
+  }
+  expect(host.screen.messages.length).toBeGreaterThanOrEqual(2);
+});
+
+test.each([401, 404, 500])("a list of models that fails with HTTP %i", async (code) => {
+  await serve({ "/v1/models": fails(code, {}) });
+  await run("manage");
+  status.update();
+  expect(host.screen.messages).not.toEqual([]);
+  expect(words(onScreen())).toEqual([]);
+});
+
+test("a missing stoker command", async () => {
+  await run("startServer");
+  host.tasks.end(host.tasks.run[0]!, 127);
+  await expect.poll(() => host.screen.messages, { timeout: 10_000 }).toHaveLength(1);
+  expect(words(onScreen())).toEqual([]);
+});
+
+test.each(["xx://yy", "http://me:50%@xx", "http://xx yy"])("%s as it is typed", async (typed) => {
+  await run("setEndpoint");
+  const said = host.screen.inputs[0]?.validateInput?.(typed);
+  expect(typeof said).toBe("string");
+  expect(words([said])).toEqual([]);
+});
+
+const half = calls({ index: 0, id: "a", function: { name: "xxtool", arguments: '{"a": "' } });
+const answers: [string, Handler][] = [
+  ...[400, 401, 404, 429, 500].map((code): [string, Handler] => [`HTTP ${code}`, fails(code, { error: "xx" })]),
+  ["a wait", fails(429, {}, { "Retry-After": "7" })],
+  ["an overflow", fails(400, { error: { code: "context_length_exceeded", n_ctx: 512 } })],
+  ["no tools", fails(400, { error: "xx:tool_choice" })],
+  ["no body", (_, response) => void response.writeHead(204).end()],
+  ["no JSON", streams(text("xx"), "{")],
+  ["no end", streams(text("xx"))],
+  ["no words", streams(finish("stop"))],
+  ["only thinking", streams(thinks("xx"), finish("stop"))],
+  ["a cut tool call", streams(half, finish("length"))],
+  ["a broken tool call", streams(half, finish("tool_calls"))],
+];
+
+async function ask(): Promise<unknown[]> {
+  const [information] = await provider.provideLanguageModelChatInformation({ silent: true });
+  const parts: unknown[] = [];
+  await provider.provideLanguageModelChatResponse(
+    information!,
+    [{ role: 1, content: [new vscode.LanguageModelTextPart("xx")], name: undefined }],
+    { toolMode: 1 } as vscode.ProvideLanguageModelChatResponseOptions,
+    { report: (part) => parts.push(part) },
+    new host.CancellationTokenSource().token as unknown as vscode.CancellationToken,
+  );
+  return parts;
+}
+
+test.each(answers)("an answer with %s", async (_, chat) => {
+  await serve({ "/v1/chat/completions": chat });
+  const error = await ask().then(() => undefined, (reason: unknown) => reason as Error);
+  expect(error).toBeInstanceOf(Error);
+  expect(host.l10n.t).toHaveBeenCalled();
+  expect(words([error?.message])).toEqual([]);
+});
+
+test("a server that is gone, and a model that is no longer served", async () => {
+  await serve({});
+  const [information] = await provider.provideLanguageModelChatInformation({ silent: true });
+  await fake?.stop();
+  const gone = await ask().catch((reason: unknown) => (reason as Error).message);
+  expect(gone).toMatch(/^127\.0\.0\.1:\d+ [A-Z_]+$/);
+  expect(words([String(gone)])).toEqual([]);
+  host.configured.user = undefined;
+  await catalog.reset();
+  const unserved = provider.provideTokenCount({ ...information!, name: "xx" }, "a");
+  const message = await unserved.catch((reason: unknown) => (reason as Error).message);
+  expect(message).toBe("xx");
+});
+
+test("the note under an answer that is cut, and what the picker shows", async () => {
+  await serve({
+    "/v1/chat/completions": streams(text("xx"), finish("length")),
+    "/v1/models": () => ({ data: [{ id: "xx/m1" }] }),
+  });
+  const [said, note] = (await ask()) as { value: string }[];
+  expect([said?.value, note?.value]).toEqual(["xx", "\n\n**"]);
+  const [information] = await provider.provideLanguageModelChatInformation({ silent: true });
+  expect(words([information?.tooltip, information?.detail])).toEqual([]);
+});
