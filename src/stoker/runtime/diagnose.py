@@ -178,11 +178,16 @@ def _unquoted(line: str) -> str:
     return line[: min(starts)] if starts else line
 
 
+def with_model(fix: str, model: str) -> str:
+    """A fix of the catalogue whose commands name ``model``, as ``stoker up`` calls it."""
+    return fix.replace(_UP, f"stoker up {shlex.quote(model)}")
+
+
 def _naming(found: Diagnosis, model: str | None) -> Diagnosis:
     """The same with the model in the commands of its fix: without it ``stoker up`` chooses one."""
     if model is None:
         return found
-    return replace(found, fix=found.fix.replace(_UP, f"stoker up {shlex.quote(model)}"))
+    return replace(found, fix=with_model(found.fix, model))
 
 
 def _more_precise(found: Diagnosis, first: Diagnosis) -> bool:

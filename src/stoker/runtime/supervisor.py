@@ -26,7 +26,7 @@ from stoker.gateway import FitSettings, Gateway, Served
 from stoker.planning import Plan
 from stoker.runtime import history, logs, ports, state
 from stoker.runtime.arguments import corrected
-from stoker.runtime.diagnose import Reader
+from stoker.runtime.diagnose import Reader, with_model
 from stoker.runtime.explain import explain, how_it_ended
 from stoker.runtime.runs import AdoptedRun, EngineRun, ProcessRun
 from stoker.runtime.state import Deployment, PhaseRecord, Problem, ProcessId
@@ -82,6 +82,7 @@ class Supervisor:
             await self._listen(runner)
             await self._keep_running()
         except StokerError as error:
+            error.fix = with_model(error.fix, self._now.model_name)  # Docker's, of the catalogue
             self._log.error("%s", error)
             self._set(status="failed", problem=Problem.of(error), engine=None)
             return 1

@@ -1,0 +1,59 @@
+"""What the supervisor writes down of a start that failed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from stoker.engines import Backend, ProcessLaunch
+from stoker.models import find_known_model
+from stoker.planning import MemoryPrediction, Plan
+from stoker.runtime import ports, state
+from stoker.runtime.containers import explained
+from stoker.runtime.runs import ProcessRun
+from stoker.runtime.state import Deployment
+from stoker.runtime.supervisor import Supervisor
+
+MODEL = find_known_model("Qwen3-30B-A3B")[0].model()
+PLAN = Plan(MODEL, "vllm", 8192, 4, (), MemoryPrediction(1, 2, 3, 6), gpus=1)
+
+
+def test_fix_of_what_docker_refused_names_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object) -> None:
+        raise explained(RuntimeError("driver failed: port is already allocated"))
+
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+    monkeypatch.setattr(Supervisor, "_begun", refused)
+    state.state_folder()
+    wanted = Deployment(PLAN, "127.0.0.1", ports.any_free(), ("qwen3-30b", ""))
+    assert asyncio.run(Supervisor(wanted).run()) == 1
+    failed = state.read()
+    assert failed is not None
+    assert failed.problem is not None
+    assert "`stoker up qwen3-30b --port PORT --replace`" in failed.problem.fix
+
+
+def test_engine_that_a_bus_error_ends_lacked_shared_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suicide = "import os, signal; os.kill(os.getpid(), signal.SIGBUS)"
+    launch = ProcessLaunch((sys.executable, "-c", suicide))
+
+    async def begun(*_: object) -> ProcessRun:
+        return await ProcessRun.start(launch, Backend("http://127.0.0.1:9", "vllm"))
+
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+    monkeypatch.setattr(Supervisor, "_begun", begun)
+    state.state_folder()
+    wanted = Deployment(PLAN, "127.0.0.1", ports.any_free(), ("qwen3-30b", ""))
+    assert asyncio.run(Supervisor(wanted).run()) == 1
+    failed = state.read()
+    assert failed is not None
+    assert failed.problem is not None
+    assert failed.problem.why.startswith("Shared memory (/dev/shm) is too small")
+    assert "`stoker up qwen3-30b --replace`" in failed.problem.fix
