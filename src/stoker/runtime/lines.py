@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 #: A progress bar is written anew ten times a second; so often a log need say how far it is.
 PROGRESS_EVERY_S = 5.0
-#: A line that is longer comes in pieces.
+#: Of a line that is longer the beginning is told, by which it can be known, and no more.
 _MAX_LINE_BYTES = 65536
 #: A return before a line feed is part of the line's end; any other lets a bar be written over.
 #: One at the end of what has come waits for what follows.
@@ -27,20 +27,26 @@ class Lines:
         self._now = now
         self._rest = b""
         self._next_progress_at = float("-inf")
+        #: The beginning of the line that comes now has been told already.
+        self._told = False
 
     def feed(self, data: bytes) -> list[str]:
         """The lines that are complete now."""
         *parts, self._rest = _END.split(self._rest + data)
-        ended = zip(parts[::2], parts[1::2], strict=True)
-        found = [_text(line) for line, end in ended if end != b"\r" or self._is_due(line)]
+        found: list[str] = []
+        for line, end in zip(parts[::2], parts[1::2], strict=True):
+            if not self._told and (end != b"\r" or self._is_due(line)):
+                found.append(_text(line))
+            self._told = False
         if len(self._rest) > _MAX_LINE_BYTES:
             found += self.end()
+            self._told = True
         return found
 
     def end(self) -> list[str]:
         """What is left when nothing more comes."""
         rest, self._rest = _text(self._rest), b""
-        return [rest] if rest else []
+        return [rest] if rest and not self._told else []
 
     def _is_due(self, progress: bytes) -> bool:
         now = self._now()

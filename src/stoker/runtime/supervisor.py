@@ -205,7 +205,8 @@ class Supervisor:
             self._enter("pull image", what.partition(": ")[2])
 
     async def _read_log(self, watched: _Watched) -> None:
-        async for line in watched.run.lines():
+        async for said in watched.run.lines():
+            line = logs.without_prompt(said)
             watched.lines.append(line)
             watched.diagnosis.feed([line])
             watched.last_line_at = time.monotonic()

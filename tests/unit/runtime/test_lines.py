@@ -62,8 +62,15 @@ def test_how_the_bytes_are_cut_up_does_not_matter(parts: list[bytes], size: int)
     assert [*found, *lines.end()] == read(data, PROGRESS_EVERY_S)
 
 
-def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
+def test_of_an_endless_line_only_the_beginning_is_told() -> None:
+    """So that what is known by its beginning, as a request with its prompt, is not told in part."""
     lines = Lines()
-    found = [line for _ in range(40) for line in lines.feed(b"x" * 10_000)]
-    assert sum(map(len, [*found, *lines.end()])) == 400_000
-    assert max(map(len, found)) < 100_000
+    found = lines.feed(b"Received request 1: ")
+    for _ in range(40):
+        found += lines.feed(b"x" * 10_000)
+    assert len(found) == 1
+    assert found[0].startswith("Received request 1: ")
+    assert len(found[0]) < 100_000
+    assert lines.feed(b"x\r") == []
+    assert lines.feed(b"\nnext\n") == ["next"]
+    assert lines.end() == []

@@ -1,8 +1,9 @@
-"""An engine that says nothing hangs; one that writes a progress bar is at work."""
+"""What the supervisor makes of what an engine says while it starts."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 
@@ -22,6 +23,12 @@ for done in range(30):
     sys.stderr.flush()
     time.sleep(0.1)
 sys.exit(3)
+"""
+#: As vLLM 0.9 logs a request.
+REQUEST = """
+print("INFO 04-02 12:05:00 [logger.py:39] Received request chatcmpl-5e3: prompt: 'my \\\\n secret',"
+      " params: SamplingParams(n=1), prompt_token_ids: [4711], lora_request: None.")
+print("INFO 04-02 12:05:00 [engine.py:310] Added request chatcmpl-5e3.")
 """
 SILENCE = "import time; time.sleep(60)"
 LIMIT_S = 1.5
@@ -56,3 +63,15 @@ def test_progress_on_one_line_is_progress(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_silence_beyond_the_limit_is_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     assert start(SILENCE, monkeypatch).what == "The engine hangs."
+
+
+def test_what_people_asked_the_engine_does_not_reach_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("stoker"), "propagate", True)
+    with caplog.at_level(logging.INFO, "stoker"):
+        start(REQUEST, monkeypatch)
+    assert "Received request chatcmpl-5e3: prompt: (left out)" in caplog.text
+    assert "Added request chatcmpl-5e3" in caplog.text
+    assert "secret" not in caplog.text
+    assert "4711" not in caplog.text
