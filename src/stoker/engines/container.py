@@ -33,6 +33,10 @@ _REASONS = {
     "--security-opt": "nothing inside can gain privileges that it did not start with",
     "--env": "taken from the environment, so that it shows in no process list",
 }
+#: What of the environment is no secret, and belongs to the plan.
+_SHOWN = {
+    "VLLM_CPU_KVCACHE_SPACE": "the KV cache's size in GiB: on the CPU vLLM takes it from here",
+}
 _PRIVATE_SHM = (
     "the engine's processes pass tensors through /dev/shm, of which Docker gives 64 MB; the "
     "container keeps its own IPC namespace, so this flag does the work"
@@ -109,7 +113,10 @@ class ContainerLaunch:
             ("--log-opt", f"max-file={LOG_MAX_FILES}"),
         ]
         found += [("--security-opt", "no-new-privileges")]
-        found += [("--env", name) for name in sorted(self.env)]
+        found += [
+            ("--env", f"{name}={self.env[name]}" if name in _SHOWN else name)
+            for name in sorted(self.env)
+        ]
         return tuple(Argument(name, value, self._reason(name, value)) for name, value in found)
 
     def _reason(self, flag: str, value: Value) -> str:
@@ -117,6 +124,8 @@ class ContainerLaunch:
             return next(mount.reason for mount in self.mounts if str(mount) == value)
         if flag == "--shm-size" and not self.host_ipc:
             return _PRIVATE_SHM
+        if flag == "--env":
+            return _SHOWN.get(str(value).partition("=")[0], _REASONS[flag])
         return _REASONS[flag]
 
     @property

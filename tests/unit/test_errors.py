@@ -1,0 +1,21 @@
+"""What a person is told holds no password."""
+
+from __future__ import annotations
+
+import pytest
+
+from stoker.errors import StokerError
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("the hub at https://me:hunter2@mirror.lan/hf.", "the hub at https://mirror.lan/hf."),
+        ("http://hunter2@a and http://hunter2:@b:1", "http://a and http://b:1"),
+        ("https://example.com/@stoker/x, me@example.com", None),
+    ],
+)
+def test_credentials_in_an_address_are_left_out(said: str, told: str | None) -> None:
+    error = StokerError(said, said, said)
+    assert {error.what, error.why, error.fix, error.args[0]} == {told or said}
+    assert "hunter2" not in str(error)
