@@ -69,8 +69,8 @@ export class Status implements vscode.Disposable {
 
   private show(text: string, hover: string, spoken: string): void {
     this.item.text = text;
-    // Names and messages come from servers: text, never Markdown.
-    this.item.tooltip = new vscode.MarkdownString().appendText(hover);
+    // A string and not Markdown: names and messages come from servers.
+    this.item.tooltip = hover;
     this.item.accessibilityInformation = { label: spoken, role: "button" };
   }
 

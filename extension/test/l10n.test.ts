@@ -67,7 +67,7 @@ function onScreen(): string[] {
       ...each.flatMap(({ label, detail }) => [label, detail ?? ""]),
     ]),
     ...progress,
-    ...items.flatMap((item) => [item.text, item.tooltip.value, item.accessibilityInformation.label]),
+    ...items.flatMap((item) => [item.text, String(item.tooltip), item.accessibilityInformation.label]),
   ];
 }
 

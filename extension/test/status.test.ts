@@ -16,8 +16,7 @@ function offer(id: string, tokensPerS?: number): Offer {
 let catalog: { sources: Source[]; outages: { source: Source; error: unknown }[]; current: Offer[] };
 let status: Status;
 const item = () => host.screen.items[0]!;
-/** The hover as a person reads it. */
-const hover = () => item().tooltip.value.replace(/\\(.)/g, "$1");
+const hover = () => String(item().tooltip);
 
 beforeEach(() => {
   host.openWindow();
@@ -39,7 +38,7 @@ test("connected, it names the first model with its speed, and the hover all of t
   status.update();
   expect(item().text).toBe("$(check) a 42 tokens/s");
   expect(item().accessibilityInformation.label).toBe("Stoker is connected: a 42 tokens/s");
-  expect(hover().split("\n\n")).toEqual([
+  expect(hover().split("\n")).toEqual([
     expect.stringContaining("org/a · vLLM at box:1"),
     expect.stringContaining("b · vLLM at box:1"),
   ]);
@@ -100,8 +99,7 @@ test("what a server calls its model is text, and never Markdown", () => {
   const name = "[click](command:evil) <b>*now*</b> `x`";
   Object.assign(catalog, { sources: [source], current: [offer(name)] });
   status.update();
-  expect(item().tooltip.value).toContain("\\[click\\]\\(command:evil\\)");
-  expect(hover()).toContain(name);
+  expect(item().tooltip).toBe(`${name} · vLLM at box:1 · context 8192 tokens`);
 });
 
 test("disposing takes the item away", () => {

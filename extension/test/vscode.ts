@@ -134,13 +134,8 @@ export class Disposable {
   }
 }
 
-/** Text that a person reads, as Markdown renders it: escaped signs are themselves. */
 export class MarkdownString {
-  constructor(public value = "") {}
-  appendText(text: string): this {
-    this.value += text.replace(/[\\`*_{}[\]()#+\-!~<>|]/g, "\\$&").replace(/\n/g, "\n\n");
-    return this;
-  }
+  constructor(readonly value: string) {}
 }
 export class ThemeColor {
   constructor(readonly id: string) {}
@@ -239,7 +234,7 @@ export const window = {
       name: "",
       command: "",
       text: "",
-      tooltip: new MarkdownString(),
+      tooltip: "" as string | MarkdownString,
       accessibilityInformation: { label: "", role: "" },
       backgroundColor: undefined as ThemeColor | undefined,
       visible: false,

@@ -232,6 +232,8 @@ def test_a_server_that_is_killed_is_told_once_and_comes_back(window: Window, log
         window.sees(RESPONSE, "Cannot reach")
         assert window.has_error()
         window.sees(TOAST, "Cannot reach")
+        toasts = window.browser.do("texts", selector=TOAST)
+        assert sum("Cannot reach" in text for text in toasts) == 1, toasts
         window.picture("10-killed")
         window.browser.do("palette", title="Notifications: Clear All Notifications")
         llama.start()
