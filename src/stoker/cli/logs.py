@@ -40,7 +40,7 @@ def command(
 ) -> None:
     """Show the log of the gateway and the engine."""
     if explain:
-        _explain(runtime.diagnose(_source_lines(source), model=_model(source)), json)
+        _explain(runtime.diagnose(_source_lines(source), command=_command(source)), json)
         return
     if source is not None:
         raise UsageError("A log to read is named without saying what to do.", fix="Add --explain.")
@@ -58,11 +58,11 @@ def _require_log() -> None:
         raise StokerError("There is no log yet.", "Nothing was started here.", "Run: stoker up")
 
 
-def _model(source: str | None) -> str | None:
-    """What Stoker calls the model whose log this is, where the log is of its own deployment."""
+def _command(source: str | None) -> str | None:
+    """What started the engine whose log this is, where the log is of Stoker's own deployment."""
     deployment = runtime.current()
     ours = deployment is not None and source in (None, deployment.container)
-    return deployment.model_name if deployment and ours else None
+    return deployment.command if deployment and ours else None
 
 
 def _source_lines(source: str | None) -> Iterator[str]:

@@ -27,6 +27,8 @@ from stoker.runtime import Deployment, Run
 
 _QUESTION = "Write a Python function is_prime(n). Only the code."
 _ANSWER_TOKENS = 200
+_BIND = "127.0.0.1"
+_PORT = 8000
 #: A download of this size is announced and, on a terminal, asked for first.
 _ASK_ABOVE_BYTES = 2 * 1024**3
 
@@ -61,6 +63,29 @@ class _Wishes:
         return (*names, "max-model-len") if self.context else tuple(names)
 
     @property
+    def flags(self) -> tuple[str, ...]:
+        """The same as ``stoker up`` takes it, but for the model: a fix's command repeats it."""
+        values = {
+            "engine": self.engine,
+            "context": self.context,
+            "parallel": self.parallel,
+            "python": self.python,
+            "image": self.image,
+            "name": self.name,
+        }
+        switches = {
+            "offline": self.offline,
+            "native": self.native,
+            "private-ipc": self.private_ipc,
+        }
+        return (
+            *(f"--{name}={value}" for name, value in values.items() if value is not None),
+            *(f"--{name}" for name, on in switches.items() if on),
+            *(f"--engine-arg={argument}" for argument in self.engine_args),
+            *(f"--volume={volume}" for volume in self.volumes),
+        )
+
+    @property
     def key(self) -> tuple[str, ...]:
         """What tells these wishes from others; the same model file is the same wish."""
         path = Path(self.model).expanduser() if self.model else None
@@ -79,10 +104,10 @@ def command(
     engine: Annotated[
         str | None, typer.Option(help="The engine to run it on. Default: what fits.")
     ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The gateway's port.")] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The gateway's port.")] = _PORT,
     bind: Annotated[
         str, typer.Option(help="The gateway's address. Others than loopback open it to others.")
-    ] = "127.0.0.1",
+    ] = _BIND,
     context: Annotated[
         int | None,
         typer.Option(min=256, help="Context of one request in tokens. Default: what fits."),
@@ -170,7 +195,9 @@ def command(
     if dry_run:
         _show(*_choose(wishes), f"http://{bind}:{port}", json)
         return
-    run = Run(bind, port, wishes.key, replace, fixed=wishes.fixed)
+    where = (("--bind", bind, _BIND), ("--port", port, _PORT))
+    flags = (*wishes.flags, *(f"{name}={value}" for name, value, usual in where if value != usual))
+    run = Run(bind, port, wishes.key, replace, fixed=wishes.fixed, flags=flags)
     running = runtime.already_running(run)
     if running is not None and not foreground:
         if not json:

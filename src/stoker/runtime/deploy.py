@@ -39,6 +39,8 @@ class Run:
     options: Options = field(default_factory=Options)
     #: Arguments that the person set: Stoker does not change them by itself.
     fixed: tuple[str, ...] = ()
+    #: How ``stoker up`` was called, but for the model: ``--name=value`` each.
+    flags: tuple[str, ...] = ()
 
     @classmethod
     def again(cls, deployment: Deployment) -> Run:
@@ -49,6 +51,7 @@ class Run:
             deployment.wishes,
             options=deployment.options,
             fixed=deployment.fixed,
+            flags=deployment.flags,
         )
 
     def of(self, plan: Plan) -> Deployment:
@@ -61,6 +64,7 @@ class Run:
             options=self.options,
             replace=self.replace,
             fixed=self.fixed,
+            flags=self.flags,
         )
 
 

@@ -44,8 +44,9 @@ _QUOTES = (
 #: Where vLLM's log names a model of the hub. A path there may be one of the inside of a container.
 _MODEL_MARK = "with config: model="
 _MODEL = re.compile(r"(?:non-default args: .*?'model': |with config: model=)'([\w.-]+/[\w.-]+)'")
-#: In a fix, the command whose model is filled in.
-_UP = "stoker up MODEL"
+#: In a fix: what is to be called, with other flags than before.
+_UP = re.compile(r"stoker up MODEL([^`]*)")
+_FLAG = re.compile(r"--[\w-]+(?:[ =][^-\s]\S*)?")
 #: Lines looked at together: enough for one search through them to be cheap for each line.
 _BLOCK_LINES = 512
 #: Of a line that long (a dumped configuration, mostly) only the first part can be a message.
@@ -84,14 +85,15 @@ class Diagnosis:
 
 
 def diagnose(
-    lines: Iterable[str], engine: str | None = None, model: str | None = None
+    lines: Iterable[str], engine: str | None = None, command: str | None = None
 ) -> Diagnosis | None:
     """The root cause in a log, or ``None`` where the catalogue knows none of its lines.
 
-    ``engine`` leaves out what only other engines print. ``model`` is what ``stoker up`` calls the
-    model that runs; without it the log may name it. Time is linear in the log's length.
+    ``engine`` leaves out what only other engines print. ``command`` is the ``stoker up`` that
+    started it, which a fix repeats; without it the log may name the model. Time is linear in the
+    log's length.
     """
-    reader = Reader(engine, model)
+    reader = Reader(engine, command)
     source = iter(lines)
     while block := list(islice(source, _BLOCK_LINES)):
         reader.feed(block)
@@ -101,10 +103,10 @@ def diagnose(
 class Reader:
     """The same for a log that is still being written: ``feed`` it, ask for the ``verdict``."""
 
-    def __init__(self, engine: str | None = None, model: str | None = None) -> None:
-        self._model = model
-        #: The model that the log names: as good, where nobody knows better.
-        self._logged_model: str | None = None
+    def __init__(self, engine: str | None = None, command: str | None = None) -> None:
+        self._command = command
+        #: With the model that the log names, where nobody knows better.
+        self._logged: str | None = None
         self._serving = False
         self._patterns = [p for p in _patterns() if engine is None or p.concerns(engine)]
         self._count = 0
@@ -126,7 +128,10 @@ class Reader:
     def verdict(self) -> Diagnosis | None:
         """The root cause in what was read so far."""
         found = self._heaviest()
-        return found and _naming(found, self._model or self._logged_model)
+        command = self._command or self._logged
+        if found is None or command is None:
+            return found
+        return replace(found, fix=with_command(found.fix, command))
 
     def _heaviest(self) -> Diagnosis | None:
         root, tolerated, symptom = self._root, self._tolerated, self._symptom
@@ -157,7 +162,7 @@ class Reader:
         self._ended = self._ended or any(mark in line for mark in _ORDERED_ENDS)
         named = _MODEL.search(line)
         if named:
-            self._logged_model = named[1]
+            self._logged = f"stoker up {named[1]}"
 
     def _weigh(self, found: Diagnosis, *, tolerated: bool) -> None:
         if tolerated:
@@ -178,16 +183,21 @@ def _unquoted(line: str) -> str:
     return line[: min(starts)] if starts else line
 
 
-def with_model(fix: str, model: str) -> str:
-    """A fix of the catalogue whose commands name ``model``, as ``stoker up`` calls it."""
-    return fix.replace(_UP, f"stoker up {shlex.quote(model)}")
+def with_command(fix: str, command: str) -> str:
+    """A fix of the catalogue whose commands are ``command``, but for the flags that they set."""
+
+    def changed(found: re.Match[str]) -> str:
+        new = {_flag_name(flag) for flag in _FLAG.findall(found[1])}
+        kept = [word for word in shlex.split(command) if _flag_name(word) not in new]
+        return shlex.join(kept) + found[1]
+
+    return _UP.sub(changed, fix)
 
 
-def _naming(found: Diagnosis, model: str | None) -> Diagnosis:
-    """The same with the model in the commands of its fix: without it ``stoker up`` chooses one."""
-    if model is None:
-        return found
-    return replace(found, fix=with_model(found.fix, model))
+def _flag_name(flag: str) -> str:
+    """``--context`` of ``--context 4096``, and ``--engine-arg=dtype`` of such an argument."""
+    name, _, value = flag.replace(" ", "=", 1).partition("=")
+    return f"{name}={value.partition('=')[0]}" if name == "--engine-arg" else name
 
 
 def _more_precise(found: Diagnosis, first: Diagnosis) -> bool:

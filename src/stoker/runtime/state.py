@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -100,12 +101,14 @@ class Deployment:
     replace: bool = False
     #: Arguments that the person set: Stoker does not change them by itself.
     fixed: tuple[str, ...] = ()
+    #: How ``stoker up`` was called, but for the model: ``--name=value`` each.
+    flags: tuple[str, ...] = ()
 
     @property
-    def model_name(self) -> str:
-        """What ``stoker up`` calls the model: as the person did, who else left it to Stoker."""
+    def command(self) -> str:
+        """What starts it again, for a person to change. A model left to Stoker is named too."""
         asked = self.wishes[0] if self.wishes and self.options.adopted is None else ""
-        return asked or self.plan.model.id
+        return shlex.join(("stoker", "up", asked or self.plan.model.id, *self.flags))
 
     @property
     def endpoint(self) -> str:

@@ -26,7 +26,7 @@ from stoker.gateway import FitSettings, Gateway, Served
 from stoker.planning import Plan
 from stoker.runtime import history, logs, ports, state
 from stoker.runtime.arguments import corrected
-from stoker.runtime.diagnose import Reader, with_model
+from stoker.runtime.diagnose import Reader, with_command
 from stoker.runtime.explain import explain, how_it_ended
 from stoker.runtime.runs import AdoptedRun, EngineRun, ProcessRun
 from stoker.runtime.state import Deployment, PhaseRecord, Problem, ProcessId
@@ -82,7 +82,7 @@ class Supervisor:
             await self._listen(runner)
             await self._keep_running()
         except StokerError as error:
-            error.fix = with_model(error.fix, self._now.model_name)  # Docker's, of the catalogue
+            error.fix = with_command(error.fix, self._now.command)  # Docker's, of the catalogue
             self._log.error("%s", error)
             self._set(status="failed", problem=Problem.of(error), engine=None)
             return 1
@@ -161,7 +161,7 @@ class Supervisor:
 
     async def _start_engine(self, http: aiohttp.ClientSession) -> None:
         run = await self._begun(http)
-        self._watched = _Watched(run, Reader(self._engine.name, self._now.model_name))
+        self._watched = _Watched(run, Reader(self._engine.name, self._now.command))
         self._watched.reader = asyncio.create_task(self._read_log(self._watched))
         self._set(engine=run.process)
         self._enter("start")

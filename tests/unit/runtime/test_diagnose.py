@@ -13,7 +13,7 @@ import typer
 
 from stoker.cli import app
 from stoker.data import table, tomllib
-from stoker.runtime.diagnose import Change, Reader, diagnose
+from stoker.runtime.diagnose import Change, Reader, diagnose, with_command
 
 LOGS = Path(__file__).parents[2] / "fixtures" / "logs"
 FAILURES: list[dict[str, Any]] = tomllib.loads((LOGS / "failures.toml").read_text())["log"]
@@ -186,10 +186,14 @@ _KV_CACHE = (
 
 
 @pytest.mark.parametrize(
-    ("lines", "model", "command"),
+    ("lines", "started", "command"),
     [
-        ([], "qwen3-8b", "stoker up qwen3-8b --context 2224 --replace"),
-        ([], "my models/a.gguf", "stoker up 'my models/a.gguf' --context 2224 --replace"),
+        ([], "stoker up qwen3-8b", "stoker up qwen3-8b --context 2224 --replace"),
+        (
+            [],
+            "stoker up 'my models/a.gguf'",
+            "stoker up 'my models/a.gguf' --context 2224 --replace",
+        ),
         ([], None, "stoker up MODEL --context 2224 --replace"),
         (
             ["INFO non-default args: {'model_tag': 'Qwen/Qwen3-8B', 'model': 'Qwen/Qwen3-8B'}"],
@@ -209,17 +213,36 @@ _KV_CACHE = (
         ),
         (
             ["INFO non-default args: {'model': '/models/x'}"],
-            "qwen3-8b",
+            "stoker up qwen3-8b",
             "stoker up qwen3-8b --context 2224 --replace",
         ),
     ],
 )
 def test_command_of_a_fix_keeps_the_model(
-    lines: list[str], model: str | None, command: str
+    lines: list[str], started: str | None, command: str
 ) -> None:
-    found = diagnose([*lines, _KV_CACHE], "vllm", model)
+    found = diagnose([*lines, _KV_CACHE], "vllm", started)
     assert found is not None
     assert f"`{command}`" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("fix", "started", "said"),
+    [
+        ("`stoker up MODEL --context 8 --replace`", "--context=9 --port=1", "--port=1 --context 8"),
+        ("`stoker up MODEL --image IMAGE --replace`", "--image=a/b:1", "--image IMAGE"),
+        (
+            "`stoker up MODEL --engine-arg dtype=half --replace`",
+            "--engine-arg=dtype=auto --engine-arg=max-num-seqs=4",
+            "--engine-arg=max-num-seqs=4 --engine-arg dtype=half",
+        ),
+        ("`stoker up MODEL --replace`", "--private-ipc", "--private-ipc"),
+    ],
+)
+def test_command_of_a_fix_keeps_the_flags_that_it_does_not_set(
+    fix: str, started: str, said: str
+) -> None:
+    assert with_command(fix, f"stoker up m {started}") == f"`stoker up m {said} --replace`"
 
 
 _COMMANDS = [

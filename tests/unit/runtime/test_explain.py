@@ -33,8 +33,8 @@ def test_engine_that_said_nothing_is_told_by_its_exit_code(exit_code: int, said:
 
 @pytest.mark.parametrize("exit_code", [-7, 135])
 def test_bus_error_is_the_lack_of_shared_memory(exit_code: int) -> None:
-    reader = Reader("vllm", "qwen3-8b")
+    reader = Reader("vllm")
     reader.feed(["RuntimeError: Engine core initialization failed.", how_it_ended(exit_code)])
     problem = explain("vllm", reader.verdict(), [], exit_code)
     assert "Shared memory" in problem.why
-    assert "`stoker up qwen3-8b --replace` starts the container with --ipc=host" in problem.fix
+    assert "stoker up then starts the container with --ipc=host" in problem.fix

@@ -38,15 +38,16 @@ def test_the_shape_of_a_model_is_kept_so_that_its_speed_can_be_predicted_again()
 @pytest.mark.parametrize(
     ("wishes", "name"), [(("my.gguf", "vllm"), "my.gguf"), (("", "vllm"), MODEL.id), ((), MODEL.id)]
 )
-def test_a_model_is_called_as_the_person_did_who_else_left_it_to_stoker(
+def test_the_command_names_the_model_as_the_person_did_who_else_left_it_to_stoker(
     wishes: tuple[str, ...], name: str
 ) -> None:
-    assert Deployment(PLAN, "127.0.0.1", 8000, wishes).model_name == name
+    deployment = Deployment(PLAN, "127.0.0.1", 8001, wishes, flags=("--port=8001",))
+    assert deployment.command == f"stoker up {name} --port=8001"
 
 
 def test_an_adopted_server_has_the_model_that_it_has() -> None:
     adopted = Deployment(PLAN, "127.0.0.1", 8000, ("adopted", "http://x"), options=ADOPTED)
-    assert adopted.model_name == MODEL.id
+    assert adopted.command == f"stoker up {MODEL.id}"
 
 
 def test_the_header_of_a_gguf_file_is_not_kept() -> None:

@@ -56,4 +56,4 @@ def test_engine_that_a_bus_error_ends_lacked_shared_memory(
     assert failed is not None
     assert failed.problem is not None
     assert failed.problem.why.startswith("Shared memory (/dev/shm) is too small")
-    assert "`stoker up qwen3-30b --replace`" in failed.problem.fix
+    assert "--ipc=host" in failed.problem.fix

@@ -1,0 +1,68 @@
+"""What ``stoker up`` was called with is kept as words that it takes again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from stoker import runtime
+from stoker.cli import app, main
+from stoker.errors import StokerError
+from stoker.runtime import Run
+
+ALL = [
+    "--engine=llama.cpp",
+    "--context=4096",
+    "--parallel=2",
+    "--python=/opt/v/bin/python",
+    "--image=a/b:1",
+    "--name=mine",
+    "--offline",
+    "--native",
+    "--private-ipc",
+    "--engine-arg=x=1",
+    "--engine-arg=y",
+    "--volume=/a:/b:ro",
+    "--bind=::1",
+    "--port=8123",
+]
+
+
+def kept(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[str, ...]:
+    runs: list[Run] = []
+
+    def stop_here(run: Run) -> None:
+        runs.append(run)
+        raise StokerError("far enough")
+
+    monkeypatch.setattr(runtime, "already_running", stop_here)
+    monkeypatch.setattr("sys.argv", ["stoker", "up", *words])
+    with pytest.raises(SystemExit):
+        main()
+    return runs[0].flags
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+
+
+def test_flags_come_back_as_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kept(monkeypatch, "m", *ALL) == tuple(ALL)
+
+
+def test_what_was_not_said_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kept(monkeypatch, "m", "--replace", "--yes") == ()
+
+
+def test_every_flag_that_shapes_the_start_is_kept() -> None:
+    group = typer.main.get_group(app)
+    up = group.get_command(typer.Context(group), "up")
+    assert up is not None
+    options = {option for flag in up.params for option in flag.opts if option.startswith("--")}
+    of_one_call = {"--foreground", "--dry-run", "--keep", "--gpu", "--replace"}
+    of_an_adoption = {"--endpoint", "--key-env"}
+    talk = {"--json", "--yes"}
+    assert options - of_one_call - of_an_adoption - talk == {word.partition("=")[0] for word in ALL}
