@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker
@@ -12,8 +15,6 @@ import docker.errors
 import pytest
 from tests.integration.conftest import Stoker
 from tests.support import docker_daemon, vllm_cpu
-
-from stoker.runtime.containers import Containers
 
 pytestmark = pytest.mark.docker
 
@@ -105,6 +106,14 @@ def test_life_of_a_container(
     assert second.attrs["State"]["StartedAt"] != started
     assert stoker.post("/v1/chat/completions", chat, timeout=120)["choices"]
 
+    second.stop()
+    assert wait_for(lambda: stoker.status()["status"] == "restarting", 30)
+    assert wait_for(lambda: stoker.status()["status"] == "ready", _START_S)
+    client.containers.get(NAME).restart()
+    assert wait_for(lambda: stoker.status()["status"] == "restarting", 30)
+    assert wait_for(lambda: stoker.status()["status"] == "ready", _START_S)
+    assert stoker.post("/v1/chat/completions", chat, timeout=120)["choices"]
+
     supervisor = stoker.supervisor()
     supervisor.kill()
     supervisor.wait(timeout=10)
@@ -118,26 +127,35 @@ def test_life_of_a_container(
 
 
 def test_memory_limit_that_is_too_small_is_named(
-    client: docker.DockerClient,
-    docker_endpoint: str,
-    volumes: tuple[str, ...],
+    up: Callable[..., subprocess.CompletedProcess[str]], client: docker.DockerClient
 ) -> None:
-    model = vllm_cpu.installed().model
-    container = client.containers.run(
-        docker_daemon.VLLM_IMAGE,
-        ["--model", str(model)],
-        name="too-small",
-        volumes=[*volumes, f"{model}:{model}:ro"],
-        mem_limit="300m",
-        memswap_limit="300m",
-        detach=True,
-    )
-    container.wait(timeout=300)
-    found = Containers(docker_endpoint).find("too-small")
-    assert found is not None
-    assert found.out_of_memory
-    assert found.how_it_ended == "it used more memory than its limit and was killed"
-    container.remove()
+    def limit() -> None:
+        assert wait_for(lambda: is_there(client), 60)
+        client.containers.get(NAME).update(mem_limit="300m", memswap_limit="300m")
+
+    with ThreadPoolExecutor(1) as pool:
+        limited = pool.submit(limit)
+        done = up("--engine-arg", "enforce-eager=true")
+        limited.result()
+    assert done.returncode == 1
+    assert "Raise the memory limit of the container" in done.stderr
+    assert not is_there(client)
+
+
+def test_model_that_vllm_can_not_serve_is_named(
+    up: Callable[..., subprocess.CompletedProcess[str]],
+    client: docker.DockerClient,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "newer"
+    shutil.copytree(vllm_cpu.installed().model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    changed = {**config, "architectures": ["LlamaOfTheFutureForCausalLM"]}
+    (folder / "config.json").write_text(json.dumps(changed))
+    done = up(model=folder)
+    assert done.returncode == 1
+    assert "can't serve this architecture" in done.stderr
+    assert not is_there(client)
 
 
 def test_flag_that_vllm_does_not_know_is_named_and_nothing_is_left(

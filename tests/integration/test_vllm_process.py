@@ -76,6 +76,12 @@ def test_up_with_a_context_that_does_not_fit_starts_once_more_and_is_brought_bac
     assert answer["usage"]["completion_tokens"] > 0
 
     first = stoker.engine()
+    os.killpg(first.pid, signal.SIGSTOP)
+    assert wait_for(lambda: "is frozen" in (stoker.status()["problem"] or ""), 20)
+    os.killpg(first.pid, signal.SIGCONT)
+    assert wait_for(lambda: stoker.status()["problem"] is None, 20)
+    assert stoker.post("/v1/chat/completions", {"model": status["model"], **CHAT}, timeout=120)
+
     for process in [first, *first.children(recursive=True)]:
         process.kill()
     assert wait_for(lambda: stoker.status()["status"] == "restarting", 30)

@@ -9,6 +9,8 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
+import psutil
+
 from stoker.engines import Backend, ProcessLaunch
 from stoker.runtime.lines import Lines
 from stoker.runtime.state import Problem, ProcessId
@@ -107,7 +109,15 @@ class ProcessRun:
         return self._process.returncode is not None
 
     async def silent(self) -> Problem | None:
-        """Nobody stops a process by accident."""
+        """Whether somebody froze it with SIGSTOP."""
+        process = self._identity.process() if self._identity else None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process is not None and process.status() == psutil.STATUS_STOPPED:
+                return Problem(
+                    f"The engine, {self.what}, is frozen.",
+                    "Somebody sent it SIGSTOP; Stoker does not undo that.",
+                    f"Let it go on: kill -CONT -- -{process.pid}",
+                )
         return None
 
     async def end(self, grace_s: float) -> None:
