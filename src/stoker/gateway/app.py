@@ -25,7 +25,7 @@ from stoker.gateway.metrics import Metrics
 from stoker.gateway.origins import Origins
 from stoker.gateway.pool import Pool, Upstream
 from stoker.gateway.requests import BadRequestError
-from stoker.tokens import ContextLengthExceededError, TokenizerError
+from stoker.tokens import ContextLengthExceededError, TokenizerError, ToolTooDeepError
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -203,7 +203,7 @@ class Gateway:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await requests.read(request)
         requests.check_chat(body)
-        if self._draining or not self.pool.models():
+        if not self._is_serving:
             return errors.not_ready()
         fitter = self._fitter(body)
         if fitter.model.vision is False:
@@ -217,10 +217,14 @@ class Gateway:
             self.metrics.tool_calls.labels(fitter.model.id).inc(prepared.rewrite.found)
         return response
 
+    @property
+    def _is_serving(self) -> bool:
+        return not self._draining and bool(self.pool.models())
+
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
         body = await requests.read(request)
         requests.check_common(body)
-        if self._draining or not self.pool.models():
+        if not self._is_serving:
             return errors.not_ready()
         models = self.pool.models()
         model = requests.choose_model(body, models)
@@ -250,6 +254,8 @@ class Gateway:
         """What would be cut of a chat request, and nothing sent to any backend."""
         body = await requests.read(request)
         requests.check_chat(body)
+        if not self._is_serving:
+            return errors.not_ready()
         prepared = await self._fitter(body).prepare(self._client(), body)
         return _json(
             {
@@ -263,6 +269,8 @@ class Gateway:
     async def _tokenize(self, request: web.Request) -> web.Response:
         """Exact counts of a prompt, a batch of prompts, or messages with tools."""
         body = await requests.read(request)
+        if not self._is_serving:
+            return errors.not_ready()
         fitter = self._fitter(body)
         window = fitter.model.max_model_len
         if "messages" in body:
@@ -334,6 +342,8 @@ def _error_answer(request: web.Request, error: Exception) -> tuple[web.Response,
         status, code, said, param = 400, error.code, str(error), "messages"
     elif isinstance(error, TokenizerError):  # the template refuses the messages
         status, code, said, param = 400, "template_refused", str(error), "messages"
+    elif isinstance(error, ToolTooDeepError):
+        status, code, said, param = 400, "nested_too_deeply", str(error), "tools"
     elif isinstance(error, BadRequestError):
         status, code, said, param = error.status, error.code or "invalid", str(error), error.param
     elif isinstance(error, web.HTTPRequestEntityTooLarge):

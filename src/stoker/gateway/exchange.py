@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from stoker.gateway import errors
+from stoker.gateway import errors, requests
 from stoker.gateway.answer import Answer, Rewrite
 from stoker.gateway.metrics import Metrics
 from stoker.gateway.pool import BusyError, NoBackendError, Pool, Upstream
@@ -62,9 +62,10 @@ class Exchange:
     ) -> tuple[web.StreamResponse, Answer | None]:
         """Answer ``request`` with a backend's answer to ``ask``.
 
-        Another backend is tried only while the client has been sent nothing.
+        Another backend is tried only while the client has been sent nothing. Raises
+        ``BadRequestError`` where the request can't be written.
         """
-        payload = orjson.dumps(ask.body)
+        payload = requests.written(ask.body)
         tried: list[Upstream] = []
         while True:
             try:

@@ -155,6 +155,19 @@ def choose_model(request: Mapping[str, Any], served: Iterable[str]) -> str:
     )
 
 
+def written(request: Mapping[str, Any]) -> bytes:
+    """The JSON of a request as it is sent, which may nest deeper than what the client sent:
+    tools that are offered in the prompt are part of the answer's schema.
+    """
+    try:
+        return orjson.dumps(request)
+    except orjson.JSONEncodeError:
+        raise BadRequestError(
+            "The request nests too deeply to be sent on. Send simpler tool schemas.",
+            code="nested_too_deeply",
+        ) from None
+
+
 def _can_be_sent_on(request: dict[str, Any]) -> bool:
     try:
         orjson.dumps(request)
@@ -169,11 +182,19 @@ def _check_message(message: Any, where: str) -> None:
     content = message.get("content")
     if not isinstance(content, str | list | None):
         raise _wrong(f"{where}.content", "a text, a list of parts, or null")
-    if isinstance(content, list) and not all(isinstance(part, dict) for part in content):
-        raise _wrong(f"{where}.content", "a list of objects")
+    if isinstance(content, list):
+        _check_parts(content, f"{where}.content")
     calls = message.get("tool_calls")
     if calls is not None and not (isinstance(calls, list) and all(map(_is_tool, calls))):
         raise _wrong(f"{where}.tool_calls", "a list of objects with a function that has a name")
+
+
+def _check_parts(parts: list[Any], where: str) -> None:
+    for index, part in enumerate(parts):
+        if not isinstance(part, dict):
+            raise _wrong(where, "a list of objects")
+        if not isinstance(part.get("text", ""), str):
+            raise _wrong(f"{where}[{index}].text", "a text")
 
 
 def _is_tool(tool: Any) -> bool:

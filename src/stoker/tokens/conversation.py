@@ -159,7 +159,7 @@ def _shorten_call(call: Any, keep_chars: int) -> Any:
         return call
     try:
         arguments = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return call
     if not isinstance(arguments, dict):
         return call

@@ -106,6 +106,8 @@ class ChatTemplate:
             raise TokenizerError(
                 "The model's chat template refuses these messages.", str(error)
             ) from error
+        except RecursionError as error:
+            raise TokenizerError("A tool call's arguments nest too deeply.") from error
 
 
 def _for_template(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,6 +130,6 @@ def _call_for_template(call: Mapping[str, Any]) -> Mapping[str, Any]:
         return call
     try:
         arguments = json.loads(function["arguments"] or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return call
     return {**call, "function": {**function, "arguments": arguments}}

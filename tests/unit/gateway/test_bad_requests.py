@@ -404,3 +404,33 @@ async def test_client_that_never_reads_is_dropped_in_the_end(
         await asyncio.wait_for(backend.left.wait(), 10)
         await wait_for(lambda: front.gateway.pool.upstreams[0].in_flight == 0)
         writer.transport.abort()
+
+
+@pytest.mark.parametrize("text", [None, 5, ["x"]])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/tokenize", "/fit"])
+async def test_a_part_whose_text_is_no_text_is_400(path: str, text: Any) -> None:
+    parts = [{"type": "text", "text": text}]
+    async with gateway_with(fine) as (front, (backend,)):
+        reply = await front.post(chat(messages=[{"role": "user", "content": parts}]), path)
+        assert (reply.status, reply.error["param"]) == (400, "messages[0].content[0].text")
+        assert not backend.calls
+
+
+async def test_tools_that_nest_too_deeply_once_they_are_emulated_are_400() -> None:
+    schema: dict[str, Any] = {"type": "object"}
+    for _ in range(124):
+        schema = {"type": "object", "properties": {"a": schema}}
+    tools = [{"type": "function", "function": {"name": n, "parameters": schema}} for n in "fg"]
+    async with gateway_with(fine, tools="none") as (front, (backend,)):
+        reply = await front.post(chat(tools=tools, tool_choice="required"))
+        assert (reply.status, reply.error["code"]) == (400, "nested_too_deeply")
+        assert not backend.calls
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/tokenize", "/fit"])
+async def test_without_a_model_everything_that_needs_one_is_503(path: str) -> None:
+    async with gateway_with(fine) as (front, _):
+        front.gateway.pause()
+        for body in (chat(), orjson.dumps({"messages": MESSAGES})):
+            reply = await front.post(body, path)
+            assert (reply.status, reply.error["code"]) == (503, "model_not_ready")

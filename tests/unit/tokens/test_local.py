@@ -15,7 +15,8 @@ from tests.fixtures.agent import agent_request, growing_conversation
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, trainers
 
 from stoker.errors import StokerError
-from stoker.tokens import LocalTokenizer, TokenizerError
+from stoker.tokens import ChatTemplate, LocalTokenizer, TokenizerError
+from stoker.tokens.conversation import shorten
 from stoker.tokens.gguf_vocab import LLAMA3_REGEX, QWEN2_REGEX
 
 TEMPLATE = (
@@ -179,6 +180,14 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError):
         LocalTokenizer.from_folder(tmp_path)
+
+
+def test_arguments_that_nest_too_deeply_to_be_read_are_handed_on_as_text() -> None:
+    template = ChatTemplate("{{ messages[0].tool_calls[0].function.arguments }}")
+    call = {"type": "function", "function": {"name": "f", "arguments": "[" * 100_000}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    assert template.render({"messages": [message]}) == "[" * 100_000
+    assert shorten(message, 10) == message
 
 
 def test_a_template_that_refuses_the_messages_says_why(tmp_path: Path) -> None:

@@ -302,3 +302,18 @@ def test_long_answers_in_small_pieces_take_linear_time(answer: str) -> None:
     start = time.process_time()
     parse([answer[i : i + 8] for i in range(0, len(answer), 8)])
     assert time.process_time() - start < 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<tool_call>{"name": "read", "arguments": {"path": 1e999}}</tool_call>',
+        '<tool_call>{"name": "read", "arguments": "{\\"path\\": -1e999}"}</tool_call>',
+        '<tool_call>{"name": "read", "arguments": {"path": "\\ud800"}}</tool_call>',
+        '[read(path="\\ud800")]',
+        "[read(path=1e999)]",
+        "[read(path={1})]",
+    ],
+)
+def test_a_call_whose_arguments_no_client_can_read_stays_text(text: str) -> None:
+    assert parse([text]) == [TextPart(text)]

@@ -37,17 +37,26 @@ class Offered:
     def __contains__(self, name: object) -> bool:
         return name in self._parameters
 
-    def call(self, name: str, arguments: Mapping[str, Any]) -> Call:
-        """Return the call, with values turned into what the schema asks for where it is safe."""
-        properties = self._parameters[name]
-        fitted = {key: _coerce(value, properties.get(key)) for key, value in arguments.items()}
-        return Call(name, json.dumps(fitted, ensure_ascii=False, allow_nan=False))
+    def call(self, name: str, arguments: Mapping[str, Any]) -> Call | None:
+        """Return the call, with values turned into what the schema asks for where it is safe.
 
-    def call_from_texts(self, name: str, arguments: Mapping[str, str]) -> Call:
-        """Return the call of a format that writes every value as plain text."""
+        ``None`` where the arguments can't be written as JSON that every client reads.
+        """
         properties = self._parameters[name]
-        values = {key: _from_text(text, properties.get(key)) for key, text in arguments.items()}
-        return Call(name, json.dumps(values, ensure_ascii=False, allow_nan=False))
+        try:
+            fitted = {key: _coerce(value, properties.get(key)) for key, value in arguments.items()}
+            return Call(name, _written(fitted))
+        except (ValueError, TypeError, RecursionError):
+            return None
+
+    def call_from_texts(self, name: str, arguments: Mapping[str, str]) -> Call | None:
+        """Return the call of a format that writes every value as plain text, or ``None``."""
+        properties = self._parameters[name]
+        try:
+            values = {key: _from_text(text, properties.get(key)) for key, text in arguments.items()}
+            return Call(name, _written(values))
+        except (ValueError, TypeError, RecursionError):
+            return None
 
     def calls_in(self, value: Any, *, sure: bool) -> list[Call] | None:
         """Return the calls that a JSON value describes, ``None`` where it is anything else.
@@ -72,8 +81,10 @@ class Offered:
         key = next((key for key in _ARGUMENT_KEYS if key in value), None)
         if key is None:
             return self.call(name, {}) if sure and len(value) == 1 else None
-        arguments = parse_json(value[key]) if isinstance(value[key], str) else value[key]
-        if arguments is None or arguments == "":
+        arguments = value[key]
+        if isinstance(arguments, str) and arguments.strip() not in ("", "null"):
+            arguments = parse_json(arguments)
+        elif arguments is None or isinstance(arguments, str):
             arguments = {}
         return self.call(name, arguments) if isinstance(arguments, dict) else None
 
@@ -117,7 +128,7 @@ def parse_json(text: str) -> Any:
         value = json.loads(text, strict=False, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
-    return value if _depth_ok(value) and _is_unicode(value) else None
+    return value if _depth_ok(value) and _can_be_written(value) else None
 
 
 def _refuse(constant: str) -> float:
@@ -132,13 +143,22 @@ def _depth_ok(value: object, depth: int = 0) -> bool:
     return not isinstance(value, list) or all(_depth_ok(item, depth + 1) for item in value)
 
 
-def _is_unicode(value: object) -> bool:
-    """Say whether no text in it holds half of a surrogate pair, which no client can decode."""
+def _can_be_written(value: object) -> bool:
     try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
+        _written(value)
+    except ValueError:
         return False
     return True
+
+
+def _written(value: object) -> str:
+    """Return the JSON of a value; raises ``ValueError`` where no client could read it.
+
+    Infinity (``1e999`` is read as it) and half of a surrogate pair are not JSON.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text.encode()
+    return text
 
 
 def _types(schema: object) -> frozenset[str]:
@@ -154,7 +174,7 @@ def _coerce(value: Any, schema: object) -> Any:
     types = _types(schema)
     if not types or not isinstance(value, str) or "string" in types:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return json.dumps(value) if types == {"string"} and is_number else value
+        return _written(value) if types == {"string"} and is_number else value
     parsed = parse_json(value)
     return parsed if _is_of(parsed, types) else value
 

@@ -109,7 +109,8 @@ class Arguments:
         value = parse_json(text[self._start : end])
         if not isinstance(value, dict):
             return REJECTED
-        return Found((self._offered.call(self._name, value),), end)
+        call = self._offered.call(self._name, value)
+        return REJECTED if call is None else Found((call,), end)
 
 
 class PythonCalls:
@@ -174,7 +175,7 @@ class XmlFunction:
             return REJECTED if final else None
         arguments = parameters_in_xml(text[body:end])
         call = self._offered.call_from_texts(name, arguments)
-        return Found((call,), end + len(self.CLOSE))
+        return REJECTED if call is None else Found((call,), end + len(self.CLOSE))
 
     def _end_of_parameters(self, text: str, body: int, final: bool) -> int | None:
         """Return where the closing tag stands that is no part of a parameter's value."""
@@ -219,7 +220,7 @@ class GlmCall:
             return REJECTED if final else None
         arguments = pairs_in_xml(text[match.end() : end])
         call = self._offered.call_from_texts(name, arguments)
-        return Found((call,), end + len(self.CLOSE))
+        return REJECTED if call is None else Found((call,), end + len(self.CLOSE))
 
 
 class Wrapped:
