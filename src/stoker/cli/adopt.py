@@ -11,7 +11,7 @@ import typer
 
 from stoker import runtime
 from stoker.cli import output, start
-from stoker.cli.options import Json, KeyEnv, address, key_from
+from stoker.cli.options import Bind, Json, KeyEnv, address, key_from
 from stoker.engines import Recognised
 from stoker.errors import UsageError
 from stoker.runtime import Run
@@ -21,9 +21,7 @@ def command(
     url: Annotated[str, typer.Argument(help="The server's address, the part before /v1.")],
     key_env: KeyEnv = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The gateway's port.")] = 8000,
-    bind: Annotated[
-        str, typer.Option(help="The gateway's address. Others than loopback open it to others.")
-    ] = "127.0.0.1",
+    bind: Bind = "127.0.0.1",
     replace: Annotated[
         bool, typer.Option("--replace", help="Put it in the place of what runs now.")
     ] = False,
@@ -40,8 +38,10 @@ def adopt(url: str, key_env: str | None, run: Run, *, json: bool) -> None:
         runtime.check_can_start(run)
     found = _look(base, key_env)
     plan, options = runtime.plan_for(found)
-    endpoint = start.background(plan, replace_fields(run, options=options), quiet=True).endpoint
-    _tell("Adopted", found, endpoint, json)
+    adopted = start.background(plan, replace_fields(run, options=options), quiet=True)
+    _tell("Adopted", found, adopted.endpoint, json)
+    if not json:
+        start.warn_open(run.bind)
 
 
 def preview(url: str, key_env: str | None, endpoint: str, *, json: bool) -> None:

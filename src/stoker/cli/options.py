@@ -5,12 +5,30 @@ from __future__ import annotations
 import os
 import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
+from stoker.addresses import is_bindable, is_url
 from stoker.errors import UsageError
 
+
+def _bind(value: str) -> str:
+    """``value`` as it is. Raises ``UsageError`` where it is no address to listen on."""
+    if not is_bindable(value):
+        raise UsageError(
+            f"--bind {value!r} is no address to listen on.",
+            "It is one IP address of this machine, without brackets, or a host name.",
+            "Leave it out for this machine only, or write 0.0.0.0 for every address.",
+        )
+    return value
+
+
+Bind = Annotated[
+    str,
+    typer.Option(
+        callback=_bind, help="The gateway's address. Others than loopback open it to others."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 KeyEnv = Annotated[
     str | None,
@@ -37,12 +55,7 @@ def key_from(key_env: str | None) -> str | None:
 def address(url: str) -> str:
     """``url`` without what comes after the address. Raises ``UsageError`` where it is none."""
     refuse_secrets(url, _KEY_HINT)
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, brackets that don't close
-        valid = False
-    if not valid or parts.query or parts.fragment:
+    if not is_url(url) or "?" in url or "#" in url:
         raise UsageError(
             f"{without_secrets(url)!r} is not an address.",
             "It is http or https, a host and a port, and perhaps a path.",

@@ -6,6 +6,7 @@ import time
 from itertools import pairwise
 
 from stoker import runtime
+from stoker.addresses import is_loopback
 from stoker.cli import output
 from stoker.planning import Plan
 from stoker.runtime import Deployment, Run
@@ -80,3 +81,12 @@ def until_ready(deployment: Deployment, *, quiet: bool = False) -> Deployment:
     if not quiet:
         output.say(f"  ready      after {output.duration(time.time() - began)}")
     return latest
+
+
+def warn_open(bind: str) -> None:
+    """Say so where other machines reach the gateway, which asks for no key."""
+    if not is_loopback(bind):
+        output.say(
+            f"\nNote: {bind} is open to other machines, and no key is asked for. "
+            "Use it only on a network that you trust."
+        )

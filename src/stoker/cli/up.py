@@ -14,10 +14,10 @@ from typing import Annotated
 
 import typer
 
-from stoker import checks, engines, models, paths, planning, runtime
+from stoker import addresses, checks, engines, models, paths, planning, runtime
 from stoker import host as machine
 from stoker.cli import adopt, code, output, start
-from stoker.cli.options import Json, KeyEnv, Yes
+from stoker.cli.options import Bind, Json, KeyEnv, Yes
 from stoker.cli.progress import Download
 from stoker.engines import Options, embedded
 from stoker.errors import StokerError, UsageError
@@ -105,9 +105,7 @@ def command(
         str | None, typer.Option(help="The engine to run it on. Default: what fits.")
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The gateway's port.")] = _PORT,
-    bind: Annotated[
-        str, typer.Option(help="The gateway's address. Others than loopback open it to others.")
-    ] = _BIND,
+    bind: Bind = _BIND,
     context: Annotated[
         int | None,
         typer.Option(min=256, help="Context of one request in tokens. Default: what fits."),
@@ -183,20 +181,21 @@ def command(
         gpu=gpu,
     )
     _check_together(wishes, endpoint=endpoint, key_env=key_env, dry_run=dry_run)
+    where = addresses.endpoint(bind, port)
     if endpoint is not None:
         _refuse_beside_endpoint(wishes, foreground)
         if dry_run:
-            adopt.preview(endpoint, key_env, f"http://{bind}:{port}", json=json)
+            adopt.preview(endpoint, key_env, where, json=json)
             return
         adopt.adopt(endpoint, key_env, Run(bind, port, ("adopted", endpoint), replace), json=json)
         return
     if engine is not None:
         engines.get(engine)  # an unknown one is said before anything is looked at
     if dry_run:
-        _show(*_choose(wishes), f"http://{bind}:{port}", json)
+        _show(*_choose(wishes), where, json)
         return
-    where = (("--bind", bind, _BIND), ("--port", port, _PORT))
-    flags = (*wishes.flags, *(f"{name}={value}" for name, value, usual in where if value != usual))
+    places = (("--bind", bind, _BIND), ("--port", port, _PORT))
+    flags = (*wishes.flags, *(f"{name}={value}" for name, value, usual in places if value != usual))
     run = Run(bind, port, wishes.key, replace, fixed=wishes.fixed, flags=flags)
     running = runtime.already_running(run)
     if running is not None and not foreground:
@@ -209,6 +208,8 @@ def command(
     plan, options = _fetch(wishes)
     run = replace_fields(run, options=options)
     if foreground:
+        if not json:
+            start.warn_open(bind)
         runtime.serve(plan, run, on_change=start.Phases(json).show)
         return
     _prove_and_connect(start.background(plan, run, quiet=json, keep=keep), wishes)
@@ -445,17 +446,8 @@ def _prove(deployment: Deployment, json: bool) -> None:
         ("Next", "stoker status, stoker logs -f, stoker down"),
     ):
         output.say(f"{name:9} {value}")
-    _warn_open(deployment)
+    start.warn_open(deployment.bind)
 
 
 def _stream(text: str) -> None:
     print(text, end="", flush=True)
-
-
-def _warn_open(deployment: Deployment) -> None:
-    if deployment.bind in ("127.0.0.1", "::1", "localhost"):
-        return
-    output.say(
-        f"\nNote: {deployment.bind} is open to other machines, and no key is asked for. "
-        "Use it only on a network that you trust."
-    )

@@ -9,7 +9,6 @@ report shows ``<name>`` in the place of a private value.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -169,14 +168,6 @@ def address(url: str) -> Value:
     parts = urlsplit(url)
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     return Public(shown) if _OWN_ADDRESS.fullmatch(shown) else shown
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine itself."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def gib(count: int) -> float:

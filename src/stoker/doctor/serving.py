@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from stoker import editor
+from stoker.addresses import is_loopback
 from stoker.doctor.endpoint import WITHIN_S
 from stoker.doctor.finding import (
     Finding,
@@ -13,7 +14,6 @@ from stoker.doctor.finding import (
     Value,
     address,
     found,
-    is_loopback,
     known,
     limit,
     model_name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from stoker.addresses import is_bindable, is_loopback, is_url
 from stoker.data import tomllib
 from stoker.engines import ENGINES, Backend
 from stoker.errors import UsageError
@@ -140,8 +140,14 @@ class _Reader:
                 'Add a section [[backend]] with url = "http://127.0.0.1:8001".',
             )
         gateway = file.gateway
+        if not is_bindable(gateway.bind):
+            raise self._wrong(
+                "gateway.bind",
+                f"{gateway.bind!r} is no address to listen on",
+                "Write an IP address without brackets, such as 127.0.0.1, or a host name.",
+            )
         keys = {name: self._hash(name, value) for name, value in gateway.keys.items()}
-        if not keys and not _is_loopback(gateway.bind):
+        if not keys and not is_loopback(gateway.bind):
             raise self._wrong(
                 "gateway.bind",
                 f"{gateway.bind} lets others reach the gateway, and it asks for no key",
@@ -202,6 +208,9 @@ class _Reader:
             known = ", ".join(ENGINES)
             said = f"there is no engine called {section.engine!r}"
             raise self._wrong(f"{at}.engine", said, f"Choose one of: {known}; or leave it out.")
+        if not is_url(section.url):
+            said = f"there can be no server at {section.url}"
+            raise self._wrong(f"{at}.url", said, "Write it like http://127.0.0.1:8001.")
         tokenizer = None
         if section.tokenizer is not None:
             tokenizer = self._path.parent / Path(section.tokenizer).expanduser()
@@ -250,13 +259,6 @@ def _line_of(text: str, key: str) -> int | None:
         elif current == wanted and re.match(rf'\s*"?{re.escape(name)}"?\s*[=.]', line):
             return number
     return found
-
-
-def _is_loopback(bind: str) -> bool:
-    try:
-        return ipaddress.ip_address(bind).is_loopback
-    except ValueError:
-        return bind == "localhost"
 
 
 def settings(section: type[msgspec.Struct]) -> list[tuple[str, str, Any]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from stoker import engines
+from stoker import addresses, engines
 from stoker.engines.recognition import recognise
 from stoker.errors import StokerError
 from stoker.gateway import config as configuration
@@ -201,4 +201,4 @@ def _changed_at(path: Path) -> int:
 
 def _endpoint(runner: web.AppRunner) -> str:
     host, port = runner.addresses[0][:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return addresses.endpoint(host, port)

@@ -14,7 +14,7 @@ import msgspec
 import psutil
 from filelock import FileLock, Timeout
 
-from stoker import paths
+from stoker import addresses, paths
 from stoker.engines import Options
 from stoker.errors import StokerError
 from stoker.planning import Plan
@@ -113,8 +113,7 @@ class Deployment:
     @property
     def endpoint(self) -> str:
         """The base URL for programs on this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.bind, self.bind)  # noqa: S104
-        return f"http://{host}:{self.port}"
+        return addresses.endpoint(self.bind, self.port)
 
     @property
     def running(self) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.reference_server import KEY, ReferenceServer
 
-from stoker.cli import main
+from stoker.cli import main, start
 from stoker.runtime import state
 
 
@@ -147,3 +147,37 @@ def test_doctor_does_not_repeat_what_it_can_not_read_as_an_address(
     )
     assert code == 2
     assert "hunter2" not in out + err
+
+
+@pytest.mark.parametrize(
+    "command", [("up", "x.gguf", "--offline"), ("adopt", "http://127.0.0.1:9")]
+)
+@pytest.mark.parametrize("bind", ["", "0", "[::1]", "127.0.0.1:80"])
+def test_bind_that_is_no_address_is_refused_before_anything_starts(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    home: Path,
+    command: tuple[str, ...],
+    bind: str,
+) -> None:
+    code, _, err = stoker(capsys, monkeypatch, *command, "--bind", bind)
+    assert code == 2
+    assert "--bind" in err and "Fix: " in err
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(("bind", "open_to_others"), [("127.0.0.2", False), ("0.0.0.0", True)])
+def test_only_what_others_reach_is_called_open(
+    capsys: pytest.CaptureFixture[str], bind: str, open_to_others: bool
+) -> None:
+    start.warn_open(bind)
+    assert ("open to other machines" in capsys.readouterr().out) == open_to_others
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://127.0.0.1:0"])
+def test_port_that_can_not_be_is_no_address(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    code, _, err = stoker(capsys, monkeypatch, "adopt", url)
+    assert code == 2
+    assert "is not an address" in err

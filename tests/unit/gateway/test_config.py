@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stoker.errors import UsageError
-from stoker.gateway import hash_of
+from stoker.gateway import Service, hash_of
 from stoker.gateway.config import load
 
 BACKEND = '[[backend]]\nurl = "http://127.0.0.1:8001"\n'
@@ -71,6 +71,10 @@ WRONG = {
     "[gateway.keys]\nann = 'env:NOT_SET'\n" + BACKEND: (2, "gateway.keys.ann"),
     BACKEND + "\n[[backend]]\nengine = 'vllm'\n": (4, "backend[1]"),
     BACKEND + "\n[[backend]]\nurl = 'gpu2:8000'\n": (5, "backend[1].url"),
+    BACKEND + "\n[[backend]]\nurl = 'http://127.0.0.1:80001'\n": (5, "backend[1].url"),
+    BACKEND + "\n[[backend]]\nurl = 'http://127.0.0.1:0'\n": (5, "backend[1].url"),
+    BACKEND + "\n[[backend]]\nurl = 'http://[::1:8000'\n": (5, "backend[1].url"),
+    "[gateway]\nbind = ''\n[gateway.keys]\nann = 'env:ANN'\n" + BACKEND: (2, "gateway.bind"),
     BACKEND + "engine = 'vlm'\n": (3, "backend[0].engine"),
     BACKEND + "max_concurrent = 0\n": (3, "backend[0].max_concurrent"),
     BACKEND + "key_env = 'NOT_SET'\n": (3, "backend[0].key_env"),
@@ -83,7 +87,7 @@ WRONG = {
 def test_error_names_its_line(tmp_path: Path, text: str) -> None:
     line, key = WRONG[text]
     with pytest.raises(UsageError) as refused:
-        load(written(tmp_path, text), {})
+        load(written(tmp_path, text), {"ANN": "a"})
     assert f"gateway.toml, line {line}: " in refused.value.what
     assert key in refused.value.why
 
@@ -104,3 +108,12 @@ def test_key_in_the_file_is_never_repeated(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         load(written(tmp_path, "[gateway.keys]\nann = 'my-real-key'\n" + BACKEND))
     assert "my-real-key" not in str(refused.value)
+
+
+def test_reload_of_an_impossible_port_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    path = written(tmp_path, BACKEND)
+    service = Service(path)
+    before = service._config
+    written(tmp_path, BACKEND.replace("8001", "80001"))
+    service._read_again()
+    assert service._config is before
