@@ -30,6 +30,8 @@ def command(
         output.say(f"Stopped {deployment.plan.model.id}; {deployment.endpoint} is closed.")
         if freed is not None:
             output.say(f"GPU memory freed: {output.size(freed)}.")
+    elif stopped:
+        output.say("Stopped what was running; its state could not be read.")
     else:
         output.say("Nothing was running.")
 

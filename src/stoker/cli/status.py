@@ -13,6 +13,8 @@ from stoker.runtime import Deployment
 def command(json: Json = False) -> None:
     """Show the deployment: state, endpoint, model, engine, memory."""
     deployment = runtime.current()
+    if deployment is None:
+        runtime.require_recorded()
     if json:
         output.as_json(as_dict(deployment))
         return

@@ -20,6 +20,8 @@ def find(url: str | None, key_env: str | None) -> Recognised:
 
 def _running() -> str:
     deployment = runtime.current()
+    if deployment is None:
+        runtime.require_recorded()
     if deployment is None or not deployment.running:
         raise UsageError(
             "Nothing is running here, and no endpoint was named.",

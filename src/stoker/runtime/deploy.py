@@ -14,7 +14,7 @@ from stoker.errors import StokerError
 from stoker.planning import Plan
 from stoker.runtime import logs, ports, processes, state
 from stoker.runtime.lines import Lines
-from stoker.runtime.state import Deployment
+from stoker.runtime.state import Deployment, ProcessId
 
 _POLL_S = 0.05
 #: Answers get 10 s to end, engine and gateway 5 s each; then the supervisor is ended.
@@ -126,9 +126,22 @@ def serve(plan: Plan, run: Run, on_change: Callable[[Deployment], None] | None =
 def check_can_start(run: Run) -> None:
     """Raise early, before a download, where the address is taken by another program."""
     state.state_folder()
+    require_recorded()
     running = state.read()
     if running is None or not running.running:
         ports.require_free(run.bind, run.port)
+
+
+def require_recorded() -> None:
+    """Raise ``StokerError`` where a deployment runs of which nothing readable is written."""
+    supervisor = state.unrecorded()
+    if supervisor is not None:
+        raise StokerError(
+            "A deployment runs that Stoker can't read the state of.",
+            f"Its supervisor is process {supervisor.pid}; what it wrote in {paths.state_dir()} is "
+            "damaged, gone, or of another version of Stoker.",
+            "Stop it: stoker down. Then start again: stoker up.",
+        )
 
 
 def dry_run(plan: Plan, options: Options) -> ProcessLaunch | ContainerLaunch:
@@ -140,6 +153,8 @@ def _clear_the_way(wanted: Deployment, replace: bool) -> None:
     running = state.read()
     if running is not None and running.running and not replace:
         raise _another_runs(running, wanted)
+    if not replace:
+        require_recorded()
     # A container of the same plan is taken over as it runs, so it is left where it is.
     stop(keep_container=True)
     ports.require_free(wanted.bind, wanted.port)
@@ -193,21 +208,38 @@ def stop(*, keep_container: bool = False) -> bool:
     log, until the next start replaces it.
 
     Works from the written state alone, so it also cleans up after a supervisor that was killed
-    and after a reboot: a process is signalled only if it is still the one that was started.
+    and after a reboot: a process is signalled only if it is still the one that was started. Where
+    the state can't be read, the supervisor is found by the lock that it holds. Raises
+    ``StokerError`` where one runs that can't be found.
     """
     deployment = state.read()
     if deployment is None:
-        return False
+        return _stop_unrecorded()
     process = deployment.supervisor.process() if deployment.supervisor else None
-    if process is not None:
+    if process is not None and deployment.supervisor is not None:
         process.terminate()
-        _wait_gone(deployment)
+        _wait_gone(deployment.supervisor)
     ended = processes.end(deployment.engine, grace_s=5.0)
     # The container may have been named since the state was read.
     latest = state.read() or deployment
     removed = not keep_container and _remove_container(latest)
     state.remove()
     return process is not None or ended or removed
+
+
+def _stop_unrecorded() -> bool:
+    """Stop the supervisor that no readable state tells of. Whether there was one."""
+    identity = state.unrecorded()
+    process = identity.process() if identity else None
+    if identity is None or process is None:
+        return False
+    children = [ProcessId.of(child.pid) for child in process.children(recursive=True)]
+    process.terminate()
+    _wait_gone(identity)
+    for child in children:
+        processes.end(child, grace_s=5.0)
+    state.remove()
+    return True
 
 
 def _remove_container(deployment: Deployment) -> bool:
@@ -262,11 +294,11 @@ def engine_memory_bytes(deployment: Deployment) -> int | None:
     return processes.memory_bytes(deployment.engine)
 
 
-def _wait_gone(deployment: Deployment) -> None:
+def _wait_gone(supervisor: ProcessId) -> None:
     deadline = time.monotonic() + _STOP_S
-    while deployment.running and time.monotonic() < deadline:
+    while supervisor.process() is not None and time.monotonic() < deadline:
         time.sleep(_POLL_S)
-    processes.end(deployment.supervisor, grace_s=1.0)
+    processes.end(supervisor, grace_s=1.0)
 
 
 def _last_words() -> str:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -164,6 +165,44 @@ def held(name: str) -> bool:
             return False
     except Timeout:
         return True
+
+
+def unrecorded() -> ProcessId | None:
+    """The supervisor that runs although nothing readable is written of it.
+
+    That is so where the file was damaged, removed, or written by another version of Stoker. Raises
+    ``StokerError`` where one runs and the system does not tell which process it is.
+    """
+    if read() is not None or not (paths.state_dir() / "supervisor.lock").exists():
+        return None
+    if not held("supervisor"):
+        return None
+    found = _holder("supervisor")
+    if found is None:
+        raise StokerError(
+            "A deployment runs that Stoker can't read the state of.",
+            f"{_path()} is damaged or of another version, and the system does not tell which "
+            "process it is about.",
+            "End the process that runs stoker.runtime.supervisor, then start again: stoker up.",
+        )
+    return found
+
+
+def _holder(name: str) -> ProcessId | None:
+    """The supervisor that has the lock's file open. Other programs may have, and are not it."""
+    wanted = (paths.state_dir() / f"{name}.lock").resolve()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid == os.getpid() or not _serves(process.cmdline()):
+                continue
+            if any(Path(file.path).resolve() == wanted for file in process.open_files()):
+                return ProcessId.of(process.pid)
+    return None
+
+
+def _serves(arguments: Sequence[str]) -> bool:
+    """Whether a process was started as a supervisor: in the background, or by a person to stay."""
+    return "stoker.runtime.supervisor" in arguments or "--foreground" in arguments
 
 
 def state_folder() -> Path:
