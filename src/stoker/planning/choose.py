@@ -103,6 +103,8 @@ def _too_many_users(
         enough = "It would do for one." if alone else "It is slow for one, too."
     speed = best.speed
     waits = f", the first word after {speed.first_token_s.expected:,.0f} s" if speed else ""
+    if speed and best.most_at_once is not None and best.most_at_once < speed.concurrency:
+        waits += f", and has room for {best.most_at_once:,} of {speed.concurrency:,} at once"
     return StokerError(
         f"Nothing on this machine serves {wishes.users:,} users quickly enough.",
         f"The best for so many, {best.model.id}, would write {best.decode_tokens_per_s or 0:.1f} "

@@ -88,6 +88,9 @@ class Plan:
     gpus: int = 0
     #: Requests of ``max_model_len`` that the cache holds at once, as vLLM counts them.
     max_concurrency: float | None = None
+    #: Requests of the purpose's usual length that have room at once; ``None`` where others queue
+    #: without harm to the prediction.
+    most_at_once: int | None = None
     #: Whether people would wait for its answers, for the purpose that was asked for.
     usable: bool = True
     #: What ranks plans, in points of a coding benchmark: an estimate, good for order only.

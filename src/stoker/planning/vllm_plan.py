@@ -50,6 +50,8 @@ _BF16_CAPABILITY = 80
 _CONTEXTS = (262_144, 131_072, 98_304, 65_536, 49_152, 32_768, 24_576, 16_384, 8_192, 4_096)
 #: Decoding ahead costs arithmetic, which a GPU with few sequences has to spare.
 _MOST_SPECULATIVE_USERS = 8
+#: More than this at once is several servers' work: batches grow no quicker from here on.
+_MOST_SEQUENCES = 256
 #: On less memory than this the encoder for images is left out, for the sake of the context.
 _VISION_FROM_BYTES = 40 * GIB
 #: Reading speed with some to spare: more GPUs than this needs are better used for a second copy.
@@ -130,7 +132,7 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, wishes: Wishes) -
     precision = precision_of(candidate.model.quantization, architecture)
     _check_format(machine, candidate, precision)
     need = NEEDS["agent"] if wishes.purpose is None else need_of(wishes)
-    if wishes.named and wishes.purpose is None:
+    if wishes.named:
         # Somebody who names a model wants it with the context that fits, rather than a refusal.
         need = replace(need, least_context=ANY.least_context)
     limit = _limit(candidate, wishes)
@@ -150,6 +152,7 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, wishes: Wishes) -
         speed=fit.speed,
         gpus=fit.gpus,
         max_concurrency=fit.memory.max_concurrency,
+        most_at_once=_at_once(task, fit),
         usable=_is_usable(task, fit),
         score=worth(candidate.known, candidate.model),
     )
@@ -340,7 +343,7 @@ def _is_liked(task: _Task, fit: _Fit) -> bool:
 def _sequences(wishes: Wishes) -> int:
     """``max_num_seqs``: each who asks, and the title that the editor asks for beside it."""
     needed = max(4, 2 * wishes.concurrency)
-    return min(256, int(2 ** math.ceil(math.log2(needed))))
+    return min(_MOST_SEQUENCES, int(2 ** math.ceil(math.log2(needed))))
 
 
 def _speculative_tokens(candidate: Candidate, wishes: Wishes) -> int:
@@ -357,11 +360,20 @@ def _speculative_tokens(candidate: Candidate, wishes: Wishes) -> int:
 
 
 def _is_usable(task: _Task, fit: _Fit) -> bool:
-    """Whether people would wait for these answers."""
+    """Whether people would wait for these answers, and all who ask at once get theirs."""
     return (
         1 / fit.speed.token_s.expected >= task.need.least_tokens_per_s
         and fit.speed.first_token_s.expected <= task.need.most_first_token_s
+        and _at_once(task, fit) >= fit.speed.concurrency
     )
+
+
+def _at_once(task: _Task, fit: _Fit) -> int:
+    """How many requests the cache and ``max_num_seqs`` hold at most: what they have in common, the
+    part of a prompt that is cached, lies in the cache once."""
+    common = task.need.prefix_hit * fit.speed.prompt_tokens
+    each = fit.speed.prompt_tokens - common + task.need.answer_tokens
+    return min(_MOST_SEQUENCES, max(1, int((fit.memory.kv_cache_tokens - common) / each)))
 
 
 # --- saying why ----------------------------------------------------------------------------------
@@ -372,7 +384,7 @@ def _too_large(task: _Task) -> StokerError:
     weights = candidate.model.weights_bytes
     if weights is None:
         weights = int(precision.weight_bytes(count_weights(task.architecture)))
-    context = task.wishes.context or task.need.least_context
+    context = task.wishes.context or min(task.limit, task.need.least_context)
     one = kv_bytes_per_token(task.architecture, VllmSettings(context)) * context
     budget = machine.total_bytes * machine.utilization
     return StokerError(
@@ -410,6 +422,9 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
         f"{speed.first_token_s.high:.2g}) on a prompt of {speed.prompt_tokens:,} tokens, "
         f"{task.need.prefix_hit:.0%} of them in the prefix cache.",
     ]
+    at_once = _at_once(task, fit)
+    if at_once < speed.concurrency:
+        lines.append(f"But at most {at_once:,} at once have room: the others would queue.")
     if known is not None and known.quality is not None:
         figure = known.quality
         lines.append(f"{figure.benchmark}: {figure.score:g} % ({figure.by}, {figure.date}).")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import Purpose, model_catalogue
 from stoker.planning import Plan, Traffic, Wishes, candidates_of, rank, speed_under
@@ -146,3 +147,36 @@ def test_more_users_never_get_a_longer_context_of_the_same_model(name: str) -> N
     for model in shared:
         if few[model].gpus == many[model].gpus and few[model].engine == many[model].engine:
             assert many[model].max_model_len <= few[model].max_model_len
+
+
+@pytest.mark.parametrize(
+    ("name", "purpose", "users"), [("rtx-5090-32gb", "chat", 300), ("8x-h200", "agent", 700)]
+)
+def test_whoever_asks_at_once_has_room_in_the_cache(
+    name: str, purpose: Purpose, users: int
+) -> None:
+    for plan in plans(name, purpose, users=users):
+        if plan.usable and plan.most_at_once is not None:
+            assert plan.speed is not None
+            assert plan.most_at_once >= plan.speed.concurrency
+
+
+def test_more_than_a_server_takes_at_once_is_refused_with_what_it_has_room_for() -> None:
+    with pytest.raises(StokerError) as refused:
+        plans("8x-h200", "agent", users=3000)
+    assert "has room for" in refused.value.why
+    assert "of 1,000 at once" in refused.value.why
+
+
+def test_a_model_that_somebody_names_is_planned_with_the_context_that_fits() -> None:
+    """The model that people with 8 GB began with: agents want more than its own limit."""
+    spec = find_gpu("RTX 4060 8GB")
+    forms = [
+        form
+        for form in candidates_of(model_catalogue())
+        if form.model.id == "TheBloke/deepseek-coder-6.7B-instruct-AWQ"
+    ]
+    memory = Memory(16 * GIB, 13 * GIB)
+    host = Host("Linux", "x86_64", Cpu("imagined", 8, 8, avx2=True), memory, gpus=(spec.gpu(0),))
+    [plan] = rank(host, forms, Wishes(purpose="agent", named=True), spec)
+    assert 8_192 <= plan.max_model_len < 16_384
