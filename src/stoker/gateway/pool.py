@@ -178,17 +178,24 @@ class Pool:
         candidates = [u for u in self.serving(model) if u not in avoid]
         if not candidates:
             raise NoBackendError(model)
+        prefixes = prefixes_of(request) if self._has_several(model) else ()
         free = [u for u in candidates if u.has_room]
         if free:
-            chosen = _route(free, request)
+            chosen = _route(free, prefixes)
             chosen.in_flight += 1
-            return chosen
-        return await self._wait(client, _Waiter(model, avoid, _new_place()))
+        else:
+            chosen = await self._wait(client, _Waiter(model, avoid, _new_place()))
+        chosen.remember(prefixes)
+        return chosen
 
     def release(self, upstream: Upstream) -> None:
         """A request ended there: the place goes to whoever waits, client by client in turn."""
         upstream.in_flight -= 1
         self._serve_waiting(upstream)
+
+    def _has_several(self, model: str) -> bool:
+        """Whether there is ever a choice, be it that only one is up or free right now."""
+        return sum(model in u.models for u in self.upstreams) > 1
 
     async def _wait(self, client: str, waiter: _Waiter) -> Upstream:
         if self.waiting >= MAX_WAITING:
@@ -255,12 +262,9 @@ def _smaller(one: ServedModel, other: ServedModel) -> ServedModel:
     return one if one.max_model_len <= other.max_model_len else other
 
 
-def _route(free: Sequence[Upstream], request: Mapping[str, Any]) -> Upstream:
+def _route(free: Sequence[Upstream], prefixes: Sequence[int]) -> Upstream:
     if len(free) == 1:
         return free[0]
-    prefixes = prefixes_of(request)
     most = min(u.in_flight for u in free) + _SLACK
     near = [u for u in free if u.in_flight <= most]
-    chosen = max(near, key=lambda u: (u.shared_prefix(prefixes), -u.in_flight))
-    chosen.remember(prefixes)
-    return chosen
+    return max(near, key=lambda u: (u.shared_prefix(prefixes), -u.in_flight))

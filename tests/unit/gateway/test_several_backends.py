@@ -312,3 +312,25 @@ async def test_gateway_listens_where_nobody_else_does(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(Exception, match="can't listen on"):
             await Service(path).run(lambda url, gateway: None)
+
+
+async def test_conversation_is_remembered_where_it_had_no_choice() -> None:
+    one, two = upstream(limit=1, port=1), upstream(limit=1, port=2)
+    routed = pool_of(one, two)
+    assert await routed.acquire(MODEL, "bob", asked("other")) is one
+    assert await routed.acquire(MODEL, "ann", asked("first")) is two  # the only one with room
+    waiting = asyncio.create_task(routed.acquire(MODEL, "cid", asked("waited")))
+    await asyncio.sleep(0)
+    routed.release(two)
+    assert await waiting is two
+    routed.release(one)
+    routed.release(two)
+    for question in ("first", "waited"):
+        assert await routed.acquire(MODEL, "ann", asked(question, "more")) is two
+        routed.release(two)
+
+
+async def test_lone_backend_costs_no_memory_of_prefixes() -> None:
+    only = upstream()
+    await pool_of(only).acquire(MODEL, "ann", asked("x"))
+    assert not only._prefixes
