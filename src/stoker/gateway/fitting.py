@@ -7,7 +7,9 @@ off the event loop, and learns from the counts that come back with each answer.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
+import orjson
 
 from stoker import engines, tokens
 from stoker.engines import Backend, ServedModel
@@ -37,6 +40,8 @@ _LIMIT_STEP_TOKENS = 256
 #: the right tool in 20 of 20 tries with 1,486 tokens and in 1 of 20 with 724.
 _LEAST_LIMIT_TOKENS = tokens.budget_for(2048).prompt_tokens
 _SPEED_CHANGED = 1.5
+#: Counts of a server that are remembered for a model: 16 bytes and a number each.
+_COUNTS_KEPT = 4096
 #: With these a server says that it can't read the request, rather than that it is not well.
 REFUSED_TO_COUNT = (400, 422)
 #: The offer of tools that ``emulate`` writes, apart from the tools themselves.
@@ -67,6 +72,8 @@ class Prepared:
     max_tokens: int | None = None
     cuts: tokens.Cuts = field(default_factory=tokens.Cuts)
     rewrite: TextCalls | None = None
+    #: What ``prompt_tokens`` was corrected by.
+    correction: tokens.Correction = field(default_factory=tokens.Correction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,7 @@ class _CountsHere:
     def count_request(self, request: Mapping[str, Any]) -> int:
         """The tokens of the whole prompt."""
         sent = self.as_sent(request)
-        return self.tokenizer.count_request(sent) + self.correction().of(sent)
+        return self.correction().corrected(sent, self.tokenizer.count_request(sent))
 
 
 class Fitter:
@@ -108,6 +115,8 @@ class Fitter:
         self._calibration: tokens.Calibration | None = None
         self._overheads = tokens.Overheads()
         self._correction = tokens.Correction()
+        #: What the server counted, by the content of what it was sent; the oldest first.
+        self._counted: OrderedDict[bytes, int] = OrderedDict()
         self._ready: asyncio.Task[None] | None = None
         self._prefill_tokens_per_s = settings.prefill_tokens_per_s
         self._timed_limit = self._limit_for_time()
@@ -131,6 +140,7 @@ class Fitter:
             return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
         try:
             await self._get_ready(http)
+            correction = self._correction
             steps = tokens.fit(request, budget, overheads=overheads, calibration=self._calibration)
             fitted = await self._drive(http, steps)
         except NotImplementedError:
@@ -155,6 +165,7 @@ class Fitter:
                 max_tokens=fitted.max_tokens,
                 cuts=fitted.cuts,
                 rewrite=rewrite,
+                correction=correction,
             )
         return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
 
@@ -181,19 +192,24 @@ class Fitter:
     def learn(self, prepared: Prepared, usage: Mapping[str, Any], prefill: float | None) -> None:
         """Compare the count before with the backend's after; remember how fast it reads."""
         used = usage.get("prompt_tokens")
-        if prepared.prompt_tokens is not None and isinstance(used, int):
-            reconciled = tokens.Reconciled(prepared.prompt_tokens, used)
-            if not reconciled.is_exact:
-                self._metrics.mismatches.labels(self.model.id).inc()
-                _log.warning(
-                    "%s: counted %d prompt tokens, the backend counted %d",
-                    self.model.id,
-                    prepared.prompt_tokens,
-                    used,
-                )
-                self._correction = self._correction.learn(prepared.request, reconciled)
+        if prepared.prompt_tokens is not None and type(used) is int:
+            self._reconcile(prepared, tokens.Reconciled(prepared.prompt_tokens, used))
         if prefill is not None:
             self._learn_speed(prefill)
+
+    def _reconcile(self, prepared: Prepared, reconciled: tokens.Reconciled) -> None:
+        if reconciled.is_exact:
+            return
+        self._metrics.mismatches.labels(self.model.id).inc()
+        plausible = reconciled.is_plausible(prepared.request)
+        _log.warning(
+            "%s: counted %d prompt tokens, the backend counted %d%s",
+            self.model.id,
+            reconciled.counted_tokens,
+            reconciled.used_tokens,
+            "" if plausible else ": too far off to learn from",
+        )
+        self._correction = self._correction.learn(prepared.request, reconciled, prepared.correction)
 
     # How the prompt's limit follows the time that is given
 
@@ -262,8 +278,21 @@ class Fitter:
         if isinstance(ask, tokens.CountStrings):
             return tokens.estimate_strings(ask.texts)
         request = self._as_sent({**ask.request, "model": self.model.id})
-        counted = await engines.speaker(self._backend.engine).count(http, self._backend, request)
-        return [counted + self._correction.of(request)]
+        return [self._correction.corrected(request, await self._count_there(http, request))]
+
+    async def _count_there(self, http: aiohttp.ClientSession, request: Mapping[str, Any]) -> int:
+        """Ask the server for the tokens of a request as it is sent, once for each content."""
+        key = _content_of(request)
+        known = self._counted.get(key) if key else None
+        if known is None:
+            speaker = engines.speaker(self._backend.engine)
+            known = await speaker.count(http, self._backend, request)
+        if key:
+            self._counted[key] = known
+            self._counted.move_to_end(key)
+            if len(self._counted) > _COUNTS_KEPT:
+                self._counted.popitem(last=False)
+        return known
 
     # The request's two forms
 
@@ -293,6 +322,14 @@ class Fitter:
 def _surely_fits(bound: int, asked: int | None, budget: tokens.Budget) -> bool:
     """Whether a prompt of at most ``bound`` tokens needs neither counting nor a clamp."""
     return bound <= budget.prompt_tokens and bound + (asked or 0) <= budget.max_model_len
+
+
+def _content_of(request: Mapping[str, Any]) -> bytes | None:
+    """A hash of all that is sent, the model's name included; ``None`` where it can't be written."""
+    try:
+        return hashlib.blake2b(orjson.dumps(request), digest_size=16).digest()
+    except TypeError:  # it nests deeper than orjson writes
+        return None
 
 
 def _one_count(request: Mapping[str, Any]) -> tokens.Steps[int]:

@@ -16,6 +16,12 @@ T = TypeVar("T")
 #: Bytes of one token of English prose or code are 3 to 4.5 with every vocabulary of 32,000
 #: entries or more; 3 keeps an estimate from text alone on the safe side.
 BYTES_PER_TOKEN = 3.0
+#: A count of a whole prompt that is off by more than this share, and by more than these tokens,
+#: is of something else: templates that differ do so by a preamble, of some hundred tokens.
+_MOST_DOUBT_SHARE = 0.25
+_LEAST_DOUBT_TOKENS = 64
+#: The longest preambles for tools (Llama 3.1's, Qwen's) stay well below this.
+_MOST_CORRECTION_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,14 @@ class Reconciled:
     def is_exact(self) -> bool:
         return self.difference == 0
 
+    def is_plausible(self, request: Request) -> bool:
+        """Whether the backend can have read ``request`` whole and counted all of it.
+
+        Some report only what was not in their cache, and no message is less than a token.
+        """
+        most = max(_LEAST_DOUBT_TOKENS, int(self.counted_tokens * _MOST_DOUBT_SHARE))
+        return self.used_tokens >= len(request["messages"]) and abs(self.difference) <= most
+
 
 @dataclass(frozen=True, slots=True)
 class Correction:
@@ -147,15 +161,23 @@ class Correction:
     plain_tokens: int = 0
     tools_tokens: int = 0
 
-    def of(self, request: Request) -> int:
-        """Return what to add to the count of ``request``."""
-        return self.tools_tokens if request.get("tools") else self.plain_tokens
+    def corrected(self, request: Request, counted_tokens: int) -> int:
+        """Return what to expect of ``request``, which was counted as ``counted_tokens``."""
+        return max(1, counted_tokens + self._of(request))
 
-    def learn(self, request: Request, reconciled: Reconciled) -> Correction:
-        """Return the correction after one answer. A count that was exact changes nothing."""
-        if reconciled.is_exact:
+    def learn(self, request: Request, reconciled: Reconciled, then: Correction) -> Correction:
+        """Return the correction after one answer, to a request that was counted with ``then``.
+
+        Answers that were counted before either of them came say the same, and don't add up. A
+        count that was exact changes nothing, nor does one that is not plausible.
+        """
+        if reconciled.is_exact or not reconciled.is_plausible(request):
             return self
-        tokens = self.of(request) + reconciled.difference
+        tokens = then._of(request) + reconciled.difference
+        tokens = max(-_MOST_CORRECTION_TOKENS, min(tokens, _MOST_CORRECTION_TOKENS))
         if request.get("tools"):
             return Correction(self.plain_tokens, tokens)
         return Correction(tokens, self.tools_tokens)
+
+    def _of(self, request: Request) -> int:
+        return self.tools_tokens if request.get("tools") else self.plain_tokens

@@ -1,0 +1,104 @@
+"""How requests are counted and fitted before a backend that counts for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from tests.unit.gateway.backends import MODEL, Call, Front, Scripted, answer, front, running
+
+from stoker.engines import Backend, ServedModel
+from stoker.gateway import FitSettings, Gateway, Served, fitting
+
+WINDOW = 2048
+LONG = "word " * 1400
+
+
+def tokens_of(body: dict[str, Any]) -> int:
+    """As an engine with a template of 10 tokens a message counts, where a word is one."""
+    texts = [message["content"] for message in body["messages"]]
+    tools = orjson.dumps(body["tools"]) if body.get("tools") else b""
+    return sum(10 + len(text.split()) for text in texts) + len(tools) // 4
+
+
+class Counting:
+    """A server that counts as SGLang does, and says what it is told to say of a chat."""
+
+    def __init__(self, *used: int) -> None:
+        self.used = list(used)
+        self.counted = 0
+
+    async def __call__(self, call: Call) -> None:
+        if call.path == "/v1/tokenize":
+            self.counted += 1
+            await call.send(answer(orjson.dumps({"count": tokens_of(call.body)})))
+            return
+        used = self.used.pop(0) if self.used else tokens_of(call.body)
+        message = {"role": "assistant", "content": "hi"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": used, "completion_tokens": 1}
+        await call.send(answer(orjson.dumps({"choices": [choice], "usage": usage})))
+
+
+@contextlib.asynccontextmanager
+async def fitting_to(server: Counting, **settings: Any) -> AsyncIterator[tuple[Front, Scripted]]:
+    async with running(server) as (backend,):
+        gateway = Gateway()
+        models = [ServedModel(MODEL, max_model_len=WINDOW, tools="native")]
+        gateway.serve([Served(Backend(backend.url, "sglang"), models, fit=FitSettings(**settings))])
+        async with front(gateway) as served:
+            yield served, backend
+
+
+async def tokenize(served: Front, text: str) -> int:
+    messages = [{"role": "user", "content": text}]
+    reply = await served.post(orjson.dumps({"model": MODEL, "messages": messages}), "/tokenize")
+    assert reply.status == 200, reply.body
+    return int(orjson.loads(reply.body)["count"])
+
+
+def asking(text: str) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+async def test_absurd_report_is_logged_and_counted_and_corrects_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with fitting_to(Counting(10)) as (served, _):
+        assert (await served.chat(**asking(LONG))).status == 200
+        assert await tokenize(served, "hi") == 11
+        assert f'stoker_count_mismatches_total{{model="{MODEL}"}} 1.0' in await served.metrics()
+    assert "counted 1410 prompt tokens, the backend counted 10: too far off" in caplog.text
+
+
+async def test_concurrent_answers_correct_the_count_once() -> None:
+    async with fitting_to(Counting(1460, 1460)) as (served, _):
+        replies = await asyncio.gather(*(served.chat(**asking(LONG)) for _ in range(2)))
+        assert [reply.status for reply in replies] == [200, 200]
+        assert await tokenize(served, "hi") == 11 + 50
+
+
+async def test_server_counts_the_same_content_once_and_a_changed_one_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fitting, "_COUNTS_KEPT", 8)
+    server = Counting()
+    async with fitting_to(server) as (served, _):
+        await served.chat(**asking(LONG))
+        before = server.counted
+        for _ in range(3):
+            await served.chat(**asking(LONG))
+        assert server.counted == before
+        await served.chat(**asking(LONG + "more"))
+        assert server.counted > before
+        assert await tokenize(served, "hi you") == 12
+        assert await tokenize(served, "hi you all") == 13
+        before = server.counted
+        for number in range(9):
+            await tokenize(served, f"text {number}")
+        await tokenize(served, "hi you")
+        assert server.counted == before + 10  # the oldest were forgotten
