@@ -61,15 +61,17 @@ class Watch:
         failure = self.failure
         if failure is None and self.end_s is None:
             failure = NOT_SENT if self.sent_s is None else CUT_OFF
-        details = self.usage.get("prompt_tokens_details") or {}
+        details = self.usage.get("prompt_tokens_details")
         return Timing(
             arrival_s=self.arrival_s,
             sent_s=self.sent_s,
             chunk_s=tuple(self.chunk_s),
             end_s=self.end_s,
-            prompt_tokens=self.usage.get("prompt_tokens"),
-            cached_tokens=details.get("cached_tokens"),
-            answer_tokens=self.usage.get("completion_tokens"),
+            prompt_tokens=_whole(self.usage.get("prompt_tokens")),
+            cached_tokens=_whole(details.get("cached_tokens"))
+            if isinstance(details, dict)
+            else None,
+            answer_tokens=_whole(self.usage.get("completion_tokens")),
             failure=failure,
         )
 
@@ -201,18 +203,35 @@ async def _read(response: aiohttp.ClientResponse, watch: Watch) -> None:
         except ValueError:
             watch.fail("an event that is not JSON")
             return
-        if event.get("error"):
+        if isinstance(event, dict) and event.get("error"):
             watch.fail("an error in the stream")
             return
-        choices = event.get("choices") or []
+        choices = _choices(event)
+        if choices is None:
+            watch.fail("an event of another shape than OpenAI's")
+            return
         if any(_has_text(choice) for choice in choices):
             watch.chunk()
         finished = finished or any(choice.get("finish_reason") for choice in choices)
-        watch.usage = event.get("usage") or watch.usage
+        usage = event.get("usage")
+        watch.usage = usage if isinstance(usage, dict) else watch.usage
     if finished:
         watch.end()
     else:
         watch.fail("the stream ended early")
+
+
+def _choices(event: Any) -> list[dict[str, Any]] | None:
+    """The choices of an event; ``None`` where it has not the shape that an event has."""
+    choices = (event.get("choices") or []) if isinstance(event, dict) else None
+    if not isinstance(choices, list):
+        return None
+    well = all(isinstance(c, dict) and isinstance(c.get("delta") or {}, dict) for c in choices)
+    return choices if well else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _has_text(choice: dict[str, Any]) -> bool:

@@ -115,6 +115,36 @@ async def sends_noise(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
+    "data",
+    [
+        "null",
+        "[]",
+        "7",
+        '{"choices": [null]}',
+        '{"choices": {"index": 0}}',
+        '{"choices": [{"delta": "x"}]}',
+    ],
+)
+async def test_an_event_of_any_other_shape_is_a_failure_of_the_server(data: str) -> None:
+    async def scenario(call: Call) -> None:
+        await call.stream(event("x"), f"data: {data}\n\n".encode(), LAST, DONE)
+
+    [timing] = await ask(scenario)
+    assert timing.failure == "an event of another shape than OpenAI's"
+
+
+async def test_usage_that_can_not_be_read_is_no_usage() -> None:
+    for usage in ("none", {"prompt_tokens": "9", "prompt_tokens_details": [4]}):
+
+        async def scenario(call: Call, usage: object = usage) -> None:
+            await call.stream(event("x"), event(choices=[], usage=usage), LAST, DONE)
+
+        [timing] = await ask(scenario)
+        assert timing.answered
+        assert (timing.prompt_tokens, timing.cached_tokens) == (None, None)
+
+
+@pytest.mark.parametrize(
     ("scenario", "failure"),
     [
         (refuses, "status 429: no: [key]"),
