@@ -84,7 +84,7 @@ class ReferenceServer:
     # Routes
 
     def _app(self) -> web.Application:
-        app = web.Application(client_max_size=512 * 1024, middlewares=[self._guard])
+        app = web.Application(client_max_size=self._most_bytes(), middlewares=[self._guard])
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
@@ -92,6 +92,9 @@ class ReferenceServer:
         app.router.add_post("/v1/embeddings", self._embeddings)
         app.router.add_post("/tokenize", self._tokenize)
         return app
+
+    def _most_bytes(self) -> int:
+        return 2**25 if self._has("a window without end") else 512 * 1024
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -157,6 +160,8 @@ class ReferenceServer:
         body = await self._checked(request)
         if refusal := self._crowded(body):
             return refusal
+        if self._has("long prompts are read for ever") and _prompt_tokens(body) > WINDOW / 2:
+            await self._stop.wait()
         answer = _Answer(self, body, self._plan(body))
         if body.get("stream"):
             return await answer.stream(request)
@@ -226,6 +231,8 @@ class ReferenceServer:
 
     def _check_length(self, body: dict[str, Any]) -> None:
         prompt = _prompt_tokens(body)
+        if self._has("a window without end"):
+            return
         if prompt >= WINDOW and self._has("overflow is 500"):
             raise RefusalError(500, "CUDA error")
         if prompt >= WINDOW and not self._has("prompt cut silently"):

@@ -8,13 +8,20 @@ from functools import cached_property
 from typing import Any
 
 from stoker.checks.client import Client, Reply, Until
-from stoker.checks.outcomes import Failed, NotSupported
+from stoker.checks.outcomes import Failed, NotShown, NotSupported
 
 CHAT = "/v1/chat/completions"
 #: What every model answers at length.
 LONG = "Write a long story about a lighthouse."
 #: A text that tokenizers split evenly: every repetition is one token or two, never a mixture.
 FILLER = " word"
+#: The longest prompt that a check sends, since somebody may pay for it. It is 1.2 windows of
+#: 131,072 tokens, the longest that most open models are made for, and as much as editors fill.
+MOST_PROMPT_TOKENS = 160_000
+#: A prompt of this many windows is too long, however roughly it was measured out.
+_TOO_MUCH = 1.2
+#: The same for a window that is short.
+SLACK_TOKENS = 32
 #: Repetitions that are compared to learn how many tokens one has.
 _FEW, _MANY = 16, 144
 
@@ -103,7 +110,15 @@ class Endpoint:
         return few - each * _FEW, each
 
     def filler(self, tokens: int) -> str:
-        """A text that, as the only message, makes a prompt of about ``tokens`` tokens."""
+        """A text that, as the only message, makes a prompt of about ``tokens`` tokens.
+
+        Raises ``NotShown`` for more than a check may send.
+        """
+        if tokens > MOST_PROMPT_TOKENS:
+            raise NotShown(
+                f"it would take a prompt of {tokens:,} tokens; no check sends more than "
+                f"{MOST_PROMPT_TOKENS:,}"
+            )
         base, each = self._filler_tokens
         return FILLER * max(1, round((tokens - base) / each))
 
@@ -111,6 +126,10 @@ class Endpoint:
         """Wait until the server has let go of a long prompt that was left."""
         with contextlib.suppress(Failed):
             self.chat("Hi", max_tokens=1)
+
+    def too_much(self) -> int:
+        """Tokens of a prompt that must be refused. Raises ``NotSupported`` as below."""
+        return int(self.known_window() * _TOO_MUCH) + SLACK_TOKENS
 
     def known_window(self) -> int:
         """The advertised context length. Raises ``NotSupported`` where there is none."""

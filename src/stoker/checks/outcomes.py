@@ -11,5 +11,9 @@ class TooLate(Failed):
     """No answer began in time."""
 
 
+class NotShown(Exception):  # noqa: N818
+    """It was not found out, for the reason that the text says."""
+
+
 class NotSupported(Exception):  # noqa: N818
     """The endpoint says honestly that it does not do this."""

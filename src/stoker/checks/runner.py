@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from stoker.checks.endpoint import Endpoint
-from stoker.checks.outcomes import Failed, NotSupported
+from stoker.checks.outcomes import Failed, NotShown, NotSupported
 from stoker.checks.suite import CHECKS
 from stoker.checks.types import Check, Report, Result, Status, Use, Verdict
 from stoker.engines import Backend, Recognised
@@ -111,6 +111,8 @@ def _run_one(check: Check, endpoint: Endpoint) -> Result:
     began = time.perf_counter()
     try:
         status, said = Status.PASSED, check.run(endpoint)
+    except NotShown as nothing:
+        status, said = Status.SKIPPED, str(nothing)
     except NotSupported as no:
         status, said = Status.UNSUPPORTED, str(no)
     except Failed as failed:
@@ -134,7 +136,8 @@ def verdict(results: Iterable[Result], use: Use) -> Verdict:
         return Verdict("no", tuple(r.check.id for r in missing))
     ran = {r.check.id for r in results if r.status is not Status.SKIPPED}
     if any(use in check.needed_for and check.id not in ran for check in CHECKS):
-        return Verdict("not judged")
+        unknown = (r for r in results if use in r.check.needed_for and r.check.id not in ran)
+        return Verdict("not judged", tuple(r.check.id for r in unknown))
     worse = [r for r in results if use in r.check.helps and r.status is Status.FAILED]
     if worse:
         return Verdict("limited", tuple(r.check.id for r in worse))

@@ -20,7 +20,9 @@ class Use(enum.Enum):
 
 
 class Status(enum.Enum):
-    """What became of a check. ``UNSUPPORTED`` is an honest no to something optional."""
+    """What became of a check. ``UNSUPPORTED`` is an honest no to something optional, ``SKIPPED``
+    what was not run, or was and showed neither way.
+    """
 
     PASSED = "pass"
     FAILED = "fail"
@@ -28,7 +30,8 @@ class Status(enum.Enum):
     SKIPPED = "skipped"
 
 
-#: Runs against the endpoint; returns what was seen, or raises ``Failed`` or ``NotSupported``.
+#: Runs against the endpoint; returns what was seen, or raises ``Failed``, ``NotSupported`` or
+#: ``NotShown``.
 Run = Callable[[Endpoint], str]
 
 
@@ -102,7 +105,7 @@ class Verdict:
     """Whether the endpoint can be used for something, and which checks stand in the way."""
 
     #: ``good``, ``limited`` (it works, less well by what ``missing`` names), ``no``, or
-    #: ``not judged`` where checks that it needs were left out.
+    #: ``not judged`` where checks that it needs were left out, or showed nothing (``missing``).
     word: str
     missing: tuple[str, ...] = ()
 

@@ -74,9 +74,7 @@ def show(report: Report) -> None:
 
 def _words(word: str, missing: Sequence[str]) -> str:
     shown = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
-    if word == "no":
-        return f"no: {shown}"
-    return f"limited: {shown}" if missing else word
+    return f"{word}: {shown}" if missing else word
 
 
 def _summary(report: Report) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.reference_server import KEY, MODEL, ReferenceServer
+from tests.support.reference_server import KEY, MODEL, WINDOW, ReferenceServer
 
 from stoker import checks
 from stoker.checks import CHECKS, Endpoint, Report, Status, Use
 from stoker.checks.agent_tools import agent_tools
+from stoker.checks.endpoint import MOST_PROMPT_TOKENS
 from stoker.checks.runner import verdict
 from stoker.checks.types import Check, Result
 from stoker.errors import StokerError, UsageError
@@ -121,3 +122,39 @@ def test_a_model_that_is_not_served_is_said_before_anything_is_asked() -> None:
             checks.choose_model(found, "another")
         with pytest.raises(StokerError, match="--key-env"):
             checks.look_at(server.url, None)
+
+
+def test_a_context_whose_reading_was_not_seen_is_no_pass_and_agent_mode_is_not_judged() -> None:
+    report = probed(WINDOW, ReferenceServer("long prompts are read for ever"), timeout_s=0.5)
+    real = next(r for r in report.results if r.check.id == "models.context-real")
+    assert real.status is Status.SKIPPED
+    assert "not read after 0" in real.said
+    assert report.verdicts[Use.AGENT].word == "not judged"
+    assert "models.context-real" in report.verdicts[Use.AGENT].missing
+    passed = results(models_context_real=Status.SKIPPED)
+    assert verdict(passed, Use.AGENT).missing == ("models.context-real",)
+
+
+def test_no_check_sends_a_longer_prompt_than_people_serve_and_it_says_what_it_left_out() -> None:
+    server = ReferenceServer("a window without end")
+    report = probed(1_000_000, server)
+    said = {r.check.id: (r.status, r.said) for r in report.results}
+    assert said["models.context-real"][0] is Status.PASSED
+    assert "of 1,000,000 tokens were read" in said["models.context-real"][1]
+    assert said["models.context-real"][1].endswith("more was not probed")
+    for check in ("models.context-end", "budget.overflow"):
+        assert said[check][0] is Status.SKIPPED
+        assert "1,200,032 tokens" in said[check][1]
+    assert 150_000 < report.prompt_tokens < 170_000
+
+
+def test_windows_that_people_run_are_probed_to_their_end() -> None:
+    assert Endpoint("http://127.0.0.1:9", MODEL, window=131_072).too_much() <= MOST_PROMPT_TOKENS
+
+
+def probed(window: int, server: ReferenceServer, timeout_s: float = 30) -> Report:
+    with server:
+        endpoint = Endpoint(
+            server.url, MODEL, key=KEY, window=window, timeout_s=timeout_s, pace_s=0.1
+        )
+        return checks.run(endpoint, checks.chosen(["models", "budget"]))

@@ -94,7 +94,7 @@ def over_window(endpoint: Endpoint) -> str:
     helps=_CHAT,
 )
 def overflow(endpoint: Endpoint) -> str:
-    tokens = endpoint.known_window() * 2
+    tokens = endpoint.too_much()
     reply = endpoint.post(
         "/v1/chat/completions",
         endpoint.ask(endpoint.filler(tokens), max_tokens=1),

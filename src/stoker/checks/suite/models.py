@@ -5,19 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from stoker.checks.client import Reply
-from stoker.checks.endpoint import Endpoint, answered, error_message, expect, usage
-from stoker.checks.outcomes import Failed, TooLate
+from stoker.checks.endpoint import (
+    CHAT,
+    MOST_PROMPT_TOKENS,
+    SLACK_TOKENS,
+    Endpoint,
+    answered,
+    error_message,
+    expect,
+    usage,
+)
+from stoker.checks.outcomes import Failed, NotShown, TooLate
 from stoker.checks.types import Table, Use
 
 table = Table("models", "Models and their context")
 _CHAT = (Use.CHAT, Use.AGENT, Use.COMMIT)
 #: A prompt of this share of the window must be accepted: the rest is template and answer.
 _NEARLY = 0.92
-#: A prompt of this many windows must be refused, however roughly it was measured out.
-_TOO_MUCH = 1.2
-_SLACK_TOKENS = 32
 #: A refusal comes at once; a server that reads the prompt has accepted it.
-_ACCEPTED_AFTER_S = 20.0
+_REFUSED_WITHIN_S = 20.0
 #: What is left out of a prompt without a word shows as a count that is this much too small.
 _TRUNCATED_SHARE = 0.8
 
@@ -98,12 +104,11 @@ def context_advertised(endpoint: Endpoint) -> str:
     helps=_CHAT,
 )
 def context_end(endpoint: Endpoint) -> str:
-    window = endpoint.known_window()
-    tokens = int(window * _TOO_MUCH) + _SLACK_TOKENS
-    reply = _long(endpoint, tokens)
+    tokens = endpoint.too_much()
+    reply = _long(endpoint, tokens, _REFUSED_WITHIN_S)
     if reply is None:
         endpoint.settle()
-        raise Failed(f"{tokens:,} tokens were not refused within {_ACCEPTED_AFTER_S:.0f} s")
+        raise Failed(f"{tokens:,} tokens were not refused within {_REFUSED_WITHIN_S:.0f} s")
     if reply.ok:
         read = usage(reply.json())["prompt_tokens"]
         raise Failed(f"{tokens:,} tokens were answered, {read:,} of them read")
@@ -112,7 +117,7 @@ def context_end(endpoint: Endpoint) -> str:
 
 @table.check(
     "context-real",
-    "A prompt that fills 92% of the advertised context is read whole.",
+    f"A prompt of 92% of the advertised context, or {MOST_PROMPT_TOKENS:,} tokens, is read whole.",
     why="An editor fills the context that it is told of; if it is shorter, answers fail or the "
     "beginning of the conversation is silently lost.",
     fix="Advertise the context that one request really gets (llama.cpp shares it among its slots; "
@@ -122,27 +127,31 @@ def context_end(endpoint: Endpoint) -> str:
 )
 def context_real(endpoint: Endpoint) -> str:
     window = endpoint.known_window()
-    tokens = min(int(window * _NEARLY), window - _SLACK_TOKENS)
-    reply = _long(endpoint, tokens)
+    nearly = min(int(window * _NEARLY), window - SLACK_TOKENS)
+    tokens = min(nearly, MOST_PROMPT_TOKENS)
+    limit_s = endpoint.client.timeout_s
+    reply = _long(endpoint, tokens, limit_s)
     if reply is None:
         endpoint.settle()
-        return f"{tokens:,} tokens were accepted; their reading was not waited for"
+        raise NotShown(
+            f"{tokens:,} tokens were not refused, and not read after {limit_s:.0f} s; "
+            "--timeout gives them longer"
+        )
     expect(reply.ok, f"{tokens:,} of {window:,} tokens were refused: {error_message(reply)}")
     read = usage(reply.json())["prompt_tokens"]
     expect(
         read >= tokens * _TRUNCATED_SHARE,
         f"of {tokens:,} tokens only {read:,} were read: the rest was cut off silently",
     )
-    return f"{read:,} of {window:,} tokens were read in {reply.elapsed_s:.1f} s"
+    beyond = "" if tokens == nearly else "; more was not probed"
+    return f"{read:,} of {window:,} tokens were read in {reply.elapsed_s:.1f} s{beyond}"
 
 
-def _long(endpoint: Endpoint, tokens: int) -> Reply | None:
+def _long(endpoint: Endpoint, tokens: int, limit_s: float) -> Reply | None:
     """The answer to a prompt of so many tokens; ``None`` where it is still being read."""
     body = endpoint.filler(tokens)
     try:
-        return endpoint.post(
-            "/v1/chat/completions", endpoint.ask(body, max_tokens=1), limit_s=_ACCEPTED_AFTER_S
-        )
+        return endpoint.post(CHAT, endpoint.ask(body, max_tokens=1), limit_s=limit_s)
     except TooLate:
         return None
 
