@@ -12,6 +12,7 @@ from typing import Literal
 
 from stoker.host import GpuSpec
 from stoker.models import Architecture, KnownModel, Variant
+from stoker.planning.formats import why_not
 from stoker.planning.llama_memory import LlamaCache, llama_memory
 from stoker.planning.precision import precision_of
 from stoker.planning.speed import Hardware, Traffic, load_of, predict
@@ -31,13 +32,6 @@ from stoker.planning.weights import count_weights
 _Q4_K_M_BITS = 4.95
 #: What the driver's context and llama.cpp's own buffers take of a GPU before the model.
 _LLAMA_CONTEXT_BYTES = int(0.5 * GIB)
-#: The smallest capability whose tensor cores vLLM's kernels use (vllm/platforms/cuda.py), and the
-#: smallest for which Marlin widens 4 and 8 bits
-#: (vllm/model_executor/layers/quantization/utils/marlin_utils.py).
-_SMALLEST, _MARLIN = (7, 5), (8, 0)
-#: AMD's instruction sets that vLLM's ROCm build is made for.
-_ROCM = ("gfx90a", "gfx942", "gfx950", "gfx1100", "gfx1101", "gfx1151", "gfx1200", "gfx1201")
-_PLAIN = ("bf16", "fp16")
 _FOUR_BITS = ("awq", "gptq", "int4", "nvfp4", "mxfp4", "fp4-fp8", "gguf")
 
 
@@ -107,21 +101,7 @@ def _room(model: KnownModel, variant: Variant, spec: GpuSpec, gpus: int) -> Fit 
 
 def runs(variant: Variant, spec: GpuSpec) -> bool:
     """Whether vLLM serves this form on this GPU, in its own type or widened by Marlin."""
-    if variant.made_for not in (None, spec.vendor):
-        return False
-    if spec.vendor == "amd":
-        return spec.gfx in _ROCM and _on_rocm(variant.format, spec)
-    if spec.vendor != "nvidia" or spec.compute_capability is None:
-        return False
-    needed = _SMALLEST if variant.format in (*_PLAIN, "awq", "gptq") else _MARLIN
-    return spec.compute_capability >= needed
-
-
-def _on_rocm(form: str, spec: GpuSpec) -> bool:
-    """MXFP4 has kernels for MI300 and later (gpt-oss recipe); others need the type's own rate."""
-    if form == "mxfp4":
-        return spec.gfx in ("gfx942", "gfx950")
-    return form in (*_PLAIN, "awq", "gptq") or form in spec.flops
+    return variant.made_for in (None, spec.vendor) and not why_not(variant.format, spec)
 
 
 def _vllm_memory(

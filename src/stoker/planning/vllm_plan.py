@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from stoker.errors import StokerError, UsageError
 from stoker.host import Gpu, GpuSpec, Host
 from stoker.models import Architecture
+from stoker.planning.formats import why_not
 from stoker.planning.precision import Precision, precision_of
 from stoker.planning.speed import Hardware, Traffic, load_of, predict
 from stoker.planning.types import Argument, MemoryPrediction, Plan, Speed
@@ -38,12 +39,6 @@ _SPARE_BYTES = int(0.6 * GIB)
 #: prompt would stall the answers of others for longer (vllm/engine/arg_utils.py, 0.32).
 _LARGE_GPU_BYTES = 70 * GIB
 _BATCHED_LARGE, _BATCHED = 8192, 2048
-#: The first compute capability on which each format runs, natively or through Marlin's kernels
-#: (vllm/model_executor/layers/quantization, ``get_min_capability``).
-_LEAST_CAPABILITY = {"awq": 75, "gptq": 75, "int4": 75, "int8": 75}
-_LEAST_CAPABILITY |= {"fp8": 80, "mxfp4": 80, "nvfp4": 80, "fp4-fp8": 90, "mxfp8": 80}
-_LEAST_CAPABILITY |= {"bf16": 75, "fp16": 75}
-_AMD_FORMATS = frozenset({"bf16", "fp16", "fp8", "awq", "gptq", "mxfp4"})
 _FP8_CACHE_CAPABILITY = 80
 _BF16_CAPABILITY = 80
 #: Contexts that are offered, from the longest on.
@@ -190,23 +185,18 @@ def _not_for_vllm(candidate: Candidate) -> StokerError:
 
 def _check_format(machine: _Machine, candidate: Candidate, precision: Precision) -> None:
     """Raise where the GPU cannot run weights of this format."""
-    vendor, capability = machine.spec.vendor, machine.capability
-    if candidate.made_for not in (None, vendor):
+    if candidate.made_for not in (None, machine.spec.vendor):
         raise UsageError(
             f"{machine.spec.label} cannot run {candidate.model.id}.",
             f"These files are made for GPUs of {candidate.made_for}.",
             "Choose another quantization of the model.",
         )
-    if vendor == "amd" and precision.name in _AMD_FORMATS:
+    why = why_not(precision.name, machine.spec, machine.capability)
+    if not why:
         return
-    least = _LEAST_CAPABILITY[precision.name]
-    if vendor == "nvidia" and capability is not None and capability >= least:
-        return
-    needs = f"it needs an NVIDIA GPU of compute capability {least / 10:.1f} or more"
-    has = f"; this one has {capability / 10:.1f}" if capability is not None else ""
     raise UsageError(
         f"{machine.spec.label} cannot run {candidate.model.id}.",
-        f"Its weights are {precision.name}: {needs}{has}.",
+        f"Its weights are {precision.name}: {why}.",
         "Choose another quantization of the model, or --engine llama.cpp.",
     )
 
