@@ -2,7 +2,7 @@
 
 from stoker.checks.endpoint import Endpoint
 from stoker.checks.first_chat import Answer, ask
-from stoker.checks.runner import choose_model, chosen, look_at, run
+from stoker.checks.runner import choose_model, chosen, look_at, run, unreached
 from stoker.checks.suite import CHECKS
 from stoker.checks.types import Check, Report, Result, Status, Use, Verdict
 
@@ -21,4 +21,5 @@ __all__ = [
     "chosen",
     "look_at",
     "run",
+    "unreached",
 ]

@@ -11,7 +11,7 @@ from stoker.checks.outcomes import Failed, NotShown, NotSupported
 from stoker.checks.suite import CHECKS
 from stoker.checks.types import Check, Report, Result, Status, Use, Verdict
 from stoker.engines import Backend, Recognised
-from stoker.errors import UsageError
+from stoker.errors import StokerError, UsageError
 
 #: A run ends after this, whatever is left: on 2 cores all checks take 2 to 6 minutes.
 LIMIT_S = 900.0
@@ -104,6 +104,30 @@ def run(
         completion_tokens=client.completion_tokens,
         seconds=time.perf_counter() - began,
         stopped=stopped,
+    )
+
+
+def unreached(url: str, checks: Sequence[Check], error: StokerError) -> Report:
+    """The report of a run that ``error`` ended before its first check: that one has failed, even
+    where it was not chosen, and ``checks`` were not run.
+    """
+    first = next(check for check in CHECKS if check.id == _FIRST)
+    why = f"{_FIRST} failed"
+    results = (
+        Result(first, Status.FAILED, f"{error.what} {error.why}".strip(), 0.0),
+        *(Result(check, Status.SKIPPED, why, 0.0) for check in checks if check is not first),
+    )
+    return Report(
+        url=url,
+        model="",
+        found=Recognised(Backend(url, "openai"), None, (), ()),
+        results=results,
+        verdicts={use: verdict(results, use) for use in Use},
+        requests=0,
+        prompt_tokens=0,
+        completion_tokens=0,
+        seconds=0.0,
+        stopped=why,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from stoker.checks import Check, Report, Result, Status, Use
-from stoker.cli import output
+from stoker.cli import output, page
 from stoker.engines import Recognised
 
 _MARKS = {
@@ -19,12 +19,8 @@ _MARKS = {
     Status.SKIPPED: "-   ",
 }
 _STYLE = """
-:root{color-scheme:light dark}
-body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #8884;vertical-align:top}
-b.pass{color:#2e9e5b}b.fail{color:#d43b3b}b.no{color:#888}
-td.n{white-space:nowrap}code{font-size:.9em}small{display:block;opacity:.8}
+b.pass{color:var(--k)}b.fail{color:#d43b3b}b.no{color:#888}
+td.name{white-space:nowrap}small{display:block;opacity:.8}
 """
 _CLASSES = {Status.PASSED: "pass", Status.FAILED: "fail"}
 
@@ -178,21 +174,18 @@ def _printable(text: str) -> str:
 
 
 def as_page(report: Report) -> str:
-    """One page of HTML: no script, nothing fetched, readable in light and dark."""
-    title = f"{report.model} at {report.url}"
+    """One page of HTML."""
+    title = f"{report.model} at {report.url}" if report.model else report.url
     uses = "".join(
         f"<tr><th>{escape(use.value)}<td>{escape(_words(v.word, v.missing))}"
         for use, v in report.verdicts.items()
     )
     rows = "".join(_row(result) for result in report.results)
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>Stoker test: {escape(title)}</title><style>{_STYLE}</style>"
-        f"<h1>{escape(title)}</h1><p>{escape(report.found.words)}"
-        f"<table>{uses}</table><p>{escape(_summary(report))}"
-        f"<table><tr><th>Check<th>Result<th>Seen{rows}</table></html>\n"
+    body = (
+        f"<p>{escape(report.found.words)}<table>{uses}</table><p>{escape(_summary(report))}"
+        f"<table><tr><th>Check<th>Result<th>Seen{rows}</table>"
     )
+    return page.document("test", title, _STYLE, body)
 
 
 def _row(result: Result) -> str:
@@ -200,7 +193,7 @@ def _row(result: Result) -> str:
     fix = f"<small>{escape(check.why)}<br>Fix: {escape(check.fix)}</small>" if failed else ""
     css = _CLASSES.get(result.status, "no")
     return (
-        f"<tr><td class=n><code>{escape(check.id)}</code>"
-        f"<td class=n><b class={css}>{result.status.value}</b>"
+        f"<tr><td class=name><code>{escape(check.id)}</code>"
+        f"<td class=name><b class={css}>{result.status.value}</b>"
         f"<td>{escape(check.promise)}<small>{escape(result.said)}</small>{fix}"
     )

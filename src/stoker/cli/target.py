@@ -15,7 +15,12 @@ def find(url: str | None, key_env: str | None) -> Recognised:
     nothing answers.
     """
     key = key_from(key_env)
-    return checks.look_at(_running() if url is None else address(url), key)
+    return checks.look_at(place(url), key)
+
+
+def place(url: str | None) -> str:
+    """The address itself, with nothing asked. Raises ``UsageError`` as ``find`` does."""
+    return _running() if url is None else address(url)
 
 
 def _running() -> str:

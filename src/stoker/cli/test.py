@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from stoker import checks
 from stoker.checks import Endpoint, Report
-from stoker.cli import check_report, output, target
-from stoker.cli.options import Json, KeyEnv
+from stoker.cli import check_report, output, page, target
+from stoker.cli.options import Json, KeyEnv, key_from
 from stoker.errors import StokerError
 
 
@@ -45,14 +45,18 @@ def command(
 ) -> None:
     """Check what an editor can rely on at an endpoint, for real.
 
-    Each check is one real request, or a few: together about 200 short ones. It ends with 0 where
-    chat and agent mode work, and with 1 where one of them does not.
+    Each check is one real request, or a few, nearly all of them short. It ends with 0 where nothing
+    that was run stands in the way of chat and agent mode, and with 1 where something does.
     """
     wanted = checks.chosen(only or (), skip or ())
     if list_checks:
         check_report.show_list(wanted, as_json=json)
         return
-    found = target.find(url, key_env)
+    place, key = target.place(url), key_from(key_env)
+    try:
+        found = checks.look_at(place, key)
+    except StokerError as error:
+        _end_unreached(checks.unreached(place, wanted, error), error, junit, html, as_json=json)
     name, window = checks.choose_model(found, model)
     endpoint = Endpoint(
         found.backend.url, name, key=found.backend.key, window=window, timeout_s=timeout
@@ -68,15 +72,18 @@ def command(
     raise typer.Exit(0 if report.good else 1)
 
 
+def _end_unreached(
+    report: Report, error: StokerError, junit: Path | None, html: Path | None, *, as_json: bool
+) -> NoReturn:
+    """Programs read of the failure where they read of all others; people are told of ``error``."""
+    _write(report, junit, html)
+    if not as_json:
+        raise error
+    output.as_json(check_report.as_dict(report))
+    raise typer.Exit(1)
+
+
 def _write(report: Report, junit: Path | None, html: Path | None) -> None:
     for path, text in ((junit, check_report.as_junit), (html, check_report.as_page)):
-        if path is None:
-            continue
-        try:
-            path.write_text(text(report), encoding="utf-8")
-        except OSError as error:
-            raise StokerError(
-                f"The results can't be written to {path}.",
-                f"The system says: {error.strerror}.",
-                "Name a file in a folder that exists and that you may write to.",
-            ) from error
+        if path is not None:
+            page.write(path, text(report))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from tests.support.reference_server import KEY, MODEL, WINDOW, ReferenceServer
@@ -120,6 +122,10 @@ def test_a_server_without_faults_passes_every_check_or_says_honestly_that_it_can
     passed = {r.check.id for r in report.results if r.status is Status.PASSED}
     assert len(passed) >= 70
     assert report.good
+    docs = Path(__file__).parents[3] / "docs/15-checking-endpoints.md"
+    told = re.search(r"about (\d+) requests", docs.read_text(encoding="utf-8"))
+    assert told
+    assert abs(report.requests - int(told[1])) <= 10, report.requests
 
 
 @pytest.mark.parametrize("fault", FAULTS)

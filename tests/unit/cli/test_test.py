@@ -10,7 +10,7 @@ import pytest
 from tests.support.reference_server import KEY, ReferenceServer
 from typer.testing import CliRunner
 
-from stoker.cli import app
+from stoker.cli import app, page
 
 _QUICK = ["--skip", "load"]
 
@@ -44,9 +44,9 @@ def test_an_endpoint_that_agent_mode_can_not_use_ends_with_1_and_the_fix() -> No
 
 
 def test_the_results_are_written_as_json_junit_and_a_page(tmp_path: Path) -> None:
-    xml, page = tmp_path / "results.xml", tmp_path / "results.html"
+    xml, html = tmp_path / "results.xml", tmp_path / "results.html"
     with ReferenceServer("[DONE] missing") as server:
-        files = ["--junit", str(xml), "--html", str(page)]
+        files = ["--junit", str(xml), "--html", str(html)]
         code, said = run(server.url, "--json", *files, *_QUICK)
     assert code == 0  # it works, and less well
     report = json.loads(said)
@@ -57,8 +57,46 @@ def test_the_results_are_written_as_json_junit_and_a_page(tmp_path: Path) -> Non
     assert suite.get("failures") == "1"
     assert suite.get("tests") == str(len(report["checks"]))
     assert suite.find("testcase[@name='done']/failure") is not None
-    assert "<b class=fail>fail</b>" in page.read_text()
-    assert KEY not in said + xml.read_text() + page.read_text()
+    assert "<b class=fail>fail</b>" in html.read_text()
+    assert KEY not in said + xml.read_text() + html.read_text()
+
+
+@pytest.mark.parametrize("only", [[], ["--only", "tools"]])
+@pytest.mark.parametrize("key", ["", "not-the-key"], ids=["nothing answers", "key refused"])
+def test_programs_read_of_a_server_that_can_not_be_asked_as_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, only: list[str]
+) -> None:
+    xml, html = tmp_path / "results.xml", tmp_path / "results.html"
+    monkeypatch.setenv("THE_KEY", key or KEY)
+    with ReferenceServer() as server:
+        url = server.url if key else "http://127.0.0.1:9"
+        code, said = run(url, "--json", "--junit", str(xml), "--html", str(html), *only)
+    assert code == 1
+    report = json.loads(said)
+    assert not report["good"]
+    assert {c["id"] for c in report["checks"] if c["result"] == "fail"} == {"reach.answers"}
+    suite = ElementTree.fromstring(xml.read_text())[0]  # noqa: S314  (our own file)
+    assert suite.get("failures") == "1"
+    failure = suite.find("testcase[@name='answers']/failure")
+    assert failure is not None
+    assert ("wants a key" if key else "Nothing answers") in failure.get("message", "")
+    assert "<b class=fail>fail</b>" in html.read_text()
+
+
+def test_people_are_told_that_nothing_answers_and_the_file_is_written(tmp_path: Path) -> None:
+    xml = tmp_path / "results.xml"
+    args = ["test", "http://127.0.0.1:9", "--junit", str(xml)]
+    result = CliRunner().invoke(app, args)
+    assert "Nothing answers" in str(result.exception)
+    assert 'failures="1"' in xml.read_text()
+
+
+def test_the_page_is_dressed_as_all_pages_are(tmp_path: Path) -> None:
+    html = tmp_path / "results.html"
+    with ReferenceServer() as server:
+        run(server.url, "--only", "reach", "--html", str(html))
+        title = f"reference at {server.url}"
+    assert html.read_text().startswith(page.document("test", title, "", "").split("</style>")[0])
 
 
 def test_without_a_url_and_without_a_deployment_it_is_used_wrongly() -> None:
