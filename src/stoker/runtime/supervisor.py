@@ -322,10 +322,18 @@ class Supervisor:
 def _fit_settings(plan: Plan) -> FitSettings:
     """Fit for time where the plan expects to read slowly: that is on a CPU."""
     return FitSettings(
-        max_prompt_tokens="auto" if plan.argument("n_gpu_layers") == 0 else None,
+        max_prompt_tokens="auto" if _on_cpu(plan) else None,
         prefill_tokens_per_s=plan.prefill_tokens_per_s,
         tokenizer=plan.model.path,
     )
+
+
+def _on_cpu(plan: Plan) -> bool:
+    """Whether the engine runs without a GPU. Of one that was adopted nobody knows."""
+    if plan.model.origin == "endpoint":
+        return False
+    layers = plan.argument("n_gpu_layers")  # llama.cpp's, and the user may have set it
+    return plan.gpus == 0 if layers is None else layers == 0
 
 
 def serve(deployment: Deployment, on_change: Callable[[Deployment], None] | None = None) -> int:

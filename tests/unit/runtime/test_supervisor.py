@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from stoker.engines import Backend, ProcessLaunch
+from stoker.engines import Backend, ProcessLaunch, Recognised, ServedModel
 from stoker.models import find_known_model
-from stoker.planning import MemoryPrediction, Plan
-from stoker.runtime import ports, state
+from stoker.planning import Argument, MemoryPrediction, Plan
+from stoker.runtime import adoption, ports, state
 from stoker.runtime.containers import explained
 from stoker.runtime.runs import ProcessRun
 from stoker.runtime.state import Deployment
-from stoker.runtime.supervisor import Supervisor
+from stoker.runtime.supervisor import Supervisor, _fit_settings
 
 MODEL = find_known_model("Qwen3-30B-A3B")[0].model()
 PLAN = Plan(MODEL, "vllm", 8192, 4, (), MemoryPrediction(1, 2, 3, 6), gpus=1)
@@ -57,3 +58,31 @@ def test_engine_that_a_bus_error_ends_lacked_shared_memory(
     assert failed.problem is not None
     assert failed.problem.why.startswith("Shared memory (/dev/shm) is too small")
     assert "--ipc=host" in failed.problem.fix
+
+
+def on_layers(number: int, gpus: int) -> Plan:
+    return replace(
+        PLAN, engine="llama.cpp", gpus=gpus, arguments=(Argument("n_gpu_layers", number, ""),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("plan", "limit"),
+    [
+        (PLAN, None),
+        (replace(PLAN, gpus=0), "auto"),
+        (on_layers(0, 0), "auto"),
+        (on_layers(0, 1), "auto"),  # the user set it
+        (on_layers(-1, 1), None),
+    ],
+    ids=["vllm-gpu", "vllm-cpu", "llama-cpu", "llama-cpu-by-user", "llama-gpu"],
+)
+def test_prompts_are_fitted_for_time_where_the_engine_runs_on_a_cpu(
+    plan: Plan, limit: str | None
+) -> None:
+    assert _fit_settings(plan).max_prompt_tokens == limit
+
+
+def test_prompts_of_an_adopted_server_are_not_fitted_for_time() -> None:
+    found = Recognised(Backend("http://127.0.0.1:9", "vllm"), None, (ServedModel("m"),), ())
+    assert _fit_settings(adoption.plan_for(found)[0]).max_prompt_tokens is None
