@@ -44,6 +44,8 @@ _SPEED_CHANGED = 1.5
 _COUNTS_KEPT = 4096
 #: With these a server says that it can't read the request, rather than that it is not well.
 REFUSED_TO_COUNT = (400, 422)
+#: OpenAI's longest name of a tool; of a longer one the log holds the beginning.
+_NAME_CHARS = 64
 #: The offer of tools that ``emulate`` writes, apart from the tools themselves.
 _OFFER_BYTES = 1024
 
@@ -313,7 +315,12 @@ class Fitter:
         for step, happened in _steps_of(fitted.cuts).items():
             if happened:
                 self._metrics.fits.labels(self.model.id, step).inc()
-        _log.info("fitted a request for %s: %s", self.model.id, fitted.header())
+        _log.info(
+            "fitted a request for %s: %s%s",
+            self.model.id,
+            fitted.header(),
+            _dropped(fitted.cuts),
+        )
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
@@ -349,8 +356,14 @@ def _steps_of(cuts: tokens.Cuts) -> dict[str, bool]:
         "results": bool(cuts.results_shortened),
         "messages": bool(cuts.messages_dropped),
         "system": bool(cuts.system_chars_cut),
-        "schemas": not cuts.tools_dropped,
+        "schemas": cuts.schemas != tokens.Cuts().schemas,
     }
+
+
+def _dropped(cuts: tokens.Cuts) -> str:
+    """The names of the tools that were left out; a name is the client's, so it is quoted."""
+    names = ", ".join(ascii(name[:_NAME_CHARS]) for name in cuts.tools_dropped)
+    return f"; without the tools {names}" if names else ""
 
 
 def _load(path: Path) -> tokens.LocalTokenizer | None:

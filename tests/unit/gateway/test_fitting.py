@@ -102,3 +102,44 @@ async def test_server_counts_the_same_content_once_and_a_changed_one_anew(
             await tokenize(served, f"text {number}")
         await tokenize(served, "hi you")
         assert server.counted == before + 10  # the oldest were forgotten
+
+
+async def test_metric_counts_only_the_steps_that_happened() -> None:
+    async with fitting_to(Counting()) as (served, backend):
+        turns = [{"role": "user", "content": "word " * 300}, {"role": "assistant", "content": "a"}]
+        reply = await served.chat(messages=[*turns * 8, {"role": "user", "content": "end"}])
+        assert reply.status == 200
+        assert len(backend.calls[-1].body["messages"]) < 17
+        metrics = await served.metrics()
+    assert 'step="messages"} 1.0' in metrics
+    for step in ("schemas", "tools", "results", "system"):
+        assert f'step="{step}"' not in metrics
+
+
+async def test_log_names_the_dropped_tools_and_nothing_else_of_the_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tools = [
+        {
+            "type": "function",
+            "function": {
+                "name": name,
+                "description": "secret " * 40,
+                "parameters": {"type": "object", "properties": {}},
+            },
+        }
+        for name in ("read_file", *(f"tool_{number}" for number in range(60)), "forged\nline")
+    ]
+    caplog.set_level("INFO", "stoker.gateway")
+    async with fitting_to(Counting()) as (served, _):
+        reply = await served.chat(**asking("please read_file " + "secret " * 400), tools=tools)
+        assert reply.status == 200
+        assert "tools=62>" in reply.headers["x-stoker-fit"]
+        assert "tool_59" not in reply.headers["x-stoker-fit"]
+        assert 'step="tools"} 1.0' in await served.metrics()
+    (line,) = (r.getMessage() for r in caplog.records if "fitted" in r.getMessage())
+    assert "; without the tools " in line
+    assert "'tool_59'" in line
+    assert "forged\\nline" in line
+    assert "\n" not in line
+    assert "secret" not in line
