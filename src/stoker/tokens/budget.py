@@ -12,8 +12,6 @@ ANSWER_TOKENS = 4096
 ANSWER_SHARE = 4
 #: How long a person waits for the first token before the wait looks like a failure.
 FIRST_TOKEN_TARGET_S = 30.0
-#: Below this a prompt cannot hold a question and one tool, however slow the machine is.
-MIN_TIMED_PROMPT_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +72,4 @@ def prompt_tokens_for_time(
     prefill_tokens_per_s: float, target_s: float = FIRST_TOKEN_TARGET_S
 ) -> int:
     """Return the longest prompt that a backend reads within ``target_s`` seconds."""
-    return max(MIN_TIMED_PROMPT_TOKENS, int(prefill_tokens_per_s * target_s))
+    return int(prefill_tokens_per_s * target_s)

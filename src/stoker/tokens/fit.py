@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from stoker.tokens.bound import Overheads, prompt_bound
@@ -309,9 +309,11 @@ class _Cutter:
 
     def _make_room(self, last: int) -> Steps[None]:
         mark = int(self.limit * _LOWER_MARK)
+        yield from self._shorten_schemas(last, mark)
+        if (yield from self._total(last, mark)) <= mark:
+            return
+        self._drop_tools()
         steps = (
-            self._shorten_schemas,
-            self._drop_tools,
             self._shorten_old_results,
             self._drop_turns,
             self._shorten_newest,
@@ -329,15 +331,13 @@ class _Cutter:
                 return
             self.state.level += 1
 
-    def _drop_tools(self, last: int, mark: int) -> Steps[None]:
+    def _drop_tools(self) -> None:
         if self.tools and self.state.tools_limit is None:
             by_system = self.limit * _FIXED_MARK - self._head_tokens
             share = max(self.limit * _TOOLS_SHARE, by_system)
             if self.is_timed:
                 share = self.limit * _TIMED_TOOLS_SHARE
             self.state.tools_limit = int(share) - self.calibration.tools_base_tokens
-        return
-        yield  # a step asks for counts, even where this one needs none
 
     def _shorten_old_results(self, last: int, mark: int) -> Steps[None]:
         cap = max(_LEAST_RESULT_CHARS, int(self.limit * _OLD_RESULT_CHARS))
@@ -513,10 +513,10 @@ _PROBE_TOOLS: tuple[Mapping[str, Any], ...] = tuple(
 )
 
 
-def calibrate(*, tools: bool = True) -> Steps[Calibration]:
+def calibrate() -> Steps[Calibration]:
     """Measure with a few tiny requests what a backend's template adds to a message and a tool.
 
-    Ask once for each backend; with ``tools=False`` where it refuses tools.
+    Ask once for each backend.
     """
     user = {"role": "user", "content": "Hello there, how are you?"}
     answer = {"role": "assistant", "content": "Hello there, how are you?"}
@@ -526,11 +526,13 @@ def calibrate(*, tools: bool = True) -> Steps[Calibration]:
     (three,) = yield CountRequest({"messages": [user, answer, user]})
     message = max(2, math.ceil((three - one) / 2) - said)
     base = max(0, one - said - message)
-    measured = Calibration(base_tokens=base + 8, message_tokens=message + 1)
-    if not tools:
-        return measured
     (with_one,) = yield CountRequest({"messages": [user], "tools": list(_PROBE_TOOLS[:1])})
     (with_two,) = yield CountRequest({"messages": [user], "tools": list(_PROBE_TOOLS)})
     factor = max(0.2, (with_two - with_one) / second)
     tools_base = max(0, math.ceil(with_one - one - factor * first))
-    return replace(measured, tools_base_tokens=tools_base + 8, tool_factor=factor)
+    return Calibration(
+        base_tokens=base + 8,
+        message_tokens=message + 1,
+        tools_base_tokens=tools_base + 8,
+        tool_factor=factor,
+    )
