@@ -185,7 +185,7 @@ def chat(r: Readings) -> Iterator[Finding]:
         wrong = list(_chat_settings(r, look))
         yield from wrong or [found("chat.ok", editor=editor_name(look))]
     for there in targets(r):
-        yield from _context(there)
+        yield from _context(r, there)
 
 
 def _chat_settings(r: Readings, look: Look) -> Iterator[Finding]:
@@ -212,11 +212,24 @@ def _shortest(r: Readings) -> int | None:
     return min(short, default=None)
 
 
-def _context(there: Endpoint) -> Iterator[Finding]:
-    needed = int(limit("agent_context_tokens"))
-    kind = "chat.context-cut" if there.stoker_version else "chat.context-refused"
+def _context(r: Readings, there: Endpoint) -> Iterator[Finding]:
+    needed, longest = int(limit("agent_context_tokens")), _longest(r, there)
     for model in there.models or ():
-        if model.max_model_len is not None and model.max_model_len < needed:
+        if model.max_model_len is None or model.max_model_len >= needed:
+            continue
+        name, context = model_name(model.id), model.max_model_len
+        if not there.stoker_version:
+            yield found("chat.context-refused", model=name, context=context, needed=needed)
+        elif longest is not None and longest < needed:
             yield found(
-                kind, model=model_name(model.id), context=model.max_model_len, needed=needed
+                "chat.context-of-model", model=name, context=context, longest=longest, needed=needed
             )
+        else:
+            yield found("chat.context-cut", model=name, context=context, needed=needed)
+
+
+def _longest(r: Readings, there: Endpoint) -> int | None:
+    """The longest context that the model at ``there`` has, where that is the deployment's."""
+    if r.deployment is None or not same_server(there.url, r.deployment.endpoint):
+        return None
+    return r.deployment.plan.model.max_context_tokens

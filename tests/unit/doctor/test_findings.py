@@ -61,6 +61,13 @@ def setting(name: str, value: object) -> Readings:
     return in_editor(replace(CONNECTED, values={**CONNECTED.values, name: value}))
 
 
+def short_model(longest: int) -> Readings:
+    """A deployment that serves 4,096 tokens of a model that could have ``longest``."""
+    plan = replace(PLAN, model=replace(PLAN.model, max_context_tokens=longest), max_model_len=4096)
+    answers = replace(states.ANSWERS, models=(Listed(PLAN.model.id, 4096),))
+    return replace(deployed(plan=plan), endpoints={HERE: answers})
+
+
 #: Finding -> a state of the chain in which it is to be found.
 STATES: dict[str, Readings] = {
     "driver.ok": WITH_GPU,
@@ -208,6 +215,7 @@ STATES: dict[str, Readings] = {
     "chat.agent-off": setting("chat.agent.enabled", False),
     "chat.utility": in_editor(settings(endpoint=HERE)),
     "chat.context-cut": answering(models=(Listed("qwen2.5-coder-7b", 8192),)),
+    "chat.context-of-model": short_model(8192),
     "chat.context-refused": remote(models=(Listed("qwen2.5-coder-7b", 8192),)),
     "looking.ok": HEALTHY,
     "looking.missed": replace(HEALTHY, unseen=("the port",)),
@@ -309,6 +317,19 @@ def test_a_workspaces_setting_concerns_no_editor_that_has_nothing_of_stoker() ->
     idle = look(here, name="Cursor", extension=None)
     found = ids(diagnose(replace(readings, editors=(*readings.editors, idle))))
     assert "extension.missing" not in found
+
+
+def test_a_longer_context_is_advised_only_where_the_model_has_it() -> None:
+    assert "chat.context-cut" in ids(diagnose(short_model(65536)))
+    advice = [f.fix for f in diagnose(short_model(8192)) if f.kind.id.startswith("chat.context")]
+    assert advice
+    assert not any("--context" in fix for fix in advice)
+
+
+def test_no_editor_is_named_where_there_is_none() -> None:
+    asked = replace(EMPTY, asked=OTHER, endpoints={OTHER: replace(states.ANSWERS, url=OTHER)})
+    engine = next(f for f in diagnose(asked) if f.kind.link == "engine")
+    assert "VS Code" not in engine.what
 
 
 def test_what_is_asked_about_comes_before_what_runs_here() -> None:
