@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from stoker import runtime
+from stoker import models, runtime
 from stoker.cli import output
 from stoker.cli.options import Json
 from stoker.errors import StokerError, UsageError
@@ -72,7 +72,7 @@ def _source_lines(source: str | None) -> Iterator[str]:
     if source == "-":
         return runtime.decoded_lines(sys.stdin.buffer)
     path = Path(source)
-    if not path.exists() and path.name == source:
+    if not models.exists(path) and path.name == source:
         return runtime.container_lines(source)
     return _file_lines(path)
 

@@ -89,7 +89,7 @@ class _Wishes:
     def key(self) -> tuple[str, ...]:
         """What tells these wishes from others; the same model file is the same wish."""
         path = Path(self.model).expanduser() if self.model else None
-        model = str(path.resolve()) if path and path.exists() else (self.model or "")
+        model = str(path.resolve()) if path and models.exists(path) else (self.model or "")
         numbers = (str(self.context or ""), str(self.parallel or ""))
         how = (self.python, self.native or "", self.image, self.name, self.private_ipc or "")
         others = (*(str(part or "") for part in how), *self.engine_args, *self.volumes)

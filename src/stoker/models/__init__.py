@@ -5,7 +5,7 @@
 """
 
 from stoker.models.additions import add_model
-from stoker.models.choice import available, candidates, fetch, is_path, load, resolve
+from stoker.models.choice import available, candidates, exists, fetch, is_path, load, resolve
 from stoker.models.config import architecture_from_config
 from stoker.models.model_catalogue import (
     KnownModel,
@@ -56,6 +56,7 @@ __all__ = [
     "architecture_from_config",
     "available",
     "candidates",
+    "exists",
     "fetch",
     "find_known_model",
     "is_path",

@@ -15,7 +15,7 @@ from stoker.models.model_catalogue import find_known_model, nearest_models
 from stoker.models.sources import bundled, disk, local, package_index, store
 from stoker.models.types import Model, Origin
 
-load = local.load
+load, exists = local.load, local.exists
 
 _ORDER: tuple[Origin, ...] = ("file", "hub", "disk", "package index", "installed package")
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<selector>[^:]+))?")
@@ -189,7 +189,7 @@ def is_path(name: str) -> bool:
     """Whether ``name`` means a file or a folder, there or not, and no model by its name."""
     looks = name.startswith((".", "~", os.sep)) or Path(name).is_absolute()
     gguf = name.lower().endswith(".gguf") and ":" not in name
-    return looks or gguf or (bool(name) and Path(name).exists())
+    return looks or gguf or (bool(name) and exists(Path(name)))
 
 
 def _means(entry: Entry, name: str) -> bool:

@@ -16,6 +16,8 @@ from stoker.models.types import Architecture, AttentionLayers, Model
 
 #: How llama.cpp names the files of a model in several parts.
 PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+#: What tells of layers without attention. Source: Keys.SSM and Keys.WKV of gguf-py's constants.
+_WITHOUT_ATTENTION = ("ssm.state_size", "wkv.head_size")
 
 
 def part_number(path: Path) -> int | None:
@@ -129,6 +131,7 @@ def _architecture(where: str, header: GgufHeader) -> Architecture:
             )
         return value if value is not None else default or 0
 
+    _check_counts(where, family, metadata)
     heads = fact("attention.head_count")
     hidden = fact("embedding_length")
     kv_heads = fact("attention.head_count_kv", heads)
@@ -149,6 +152,24 @@ def _architecture(where: str, header: GgufHeader) -> Architecture:
     )
 
 
+def _check_counts(where: str, family: str, metadata: dict[str, Any]) -> None:
+    """Raise ``StokerError`` where the header says of something that a model has that it has none.
+
+    Models without attention (Mamba, RWKV) truly have no heads.
+    """
+    counts = ["block_count", "embedding_length", "context_length"]
+    if not any(f"{family}.{name}" in metadata for name in _WITHOUT_ATTENTION):
+        counts += [f"attention.{name}" for name in ("head_count", "head_count_kv", "key_length")]
+    for name in counts:
+        value = _integer(metadata.get(f"{family}.{name}"))
+        if value is not None and value < 1:
+            raise StokerError(
+                f"{where} is damaged.",
+                f"Its header says that {family}.{name} is {value}.",
+                "Download it again, or use a file that llama.cpp's own converter wrote.",
+            )
+
+
 def _attention(family: str, metadata: dict[str, Any]) -> tuple[AttentionLayers, ...]:
     """What the layers keep for a token; empty for the kinds that the header does not spell out.
 
@@ -156,7 +177,7 @@ def _attention(family: str, metadata: dict[str, Any]) -> tuple[AttentionLayers, 
     are left to the planner, which then counts every layer as full and so never too little.
     """
     facts = {key.removeprefix(f"{family}."): value for key, value in metadata.items()}
-    special = ("attention.sliding_window", "attention.kv_lora_rank", "ssm.state_size")
+    special = ("attention.sliding_window", "attention.kv_lora_rank", *_WITHOUT_ATTENTION)
     heads, kv_heads = facts["attention.head_count"], facts.get("attention.head_count_kv")
     if any(facts.get(name) for name in special) or isinstance(heads, list):
         return ()

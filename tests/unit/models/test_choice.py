@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.models.test_gguf_file import write_gguf
+from tests.unit.models.test_gguf_file import write_gguf, zeroed
 
 from stoker import models
 from stoker.data import table
@@ -131,3 +131,18 @@ def test_the_catalogue_is_consistent() -> None:
         assert entry.hub or entry.package_index
         if entry.package_index:
             assert sum(part.size_bytes for part in entry.package_index.parts) == entry.size_bytes
+
+
+def test_damaged_file_of_another_program_is_skipped(tmp_path: Path) -> None:
+    folder = tmp_path / ".lmstudio/models/someone/coder"
+    folder.mkdir(parents=True)
+    zeroed(write_gguf(folder / "zero-coder.gguf"), "attention.head_count")
+    write_gguf(folder / "good-coder.gguf")
+    found = [m.path.name for m in models.candidates(offline=True) if m.path is not None]
+    assert found == ["good-coder.gguf"]
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, f"./{'a' * 5000}", "a\0b"])
+def test_name_that_no_file_can_have_is_an_unknown_one(name: str) -> None:
+    with pytest.raises(UsageError, match="There is no"):
+        models.resolve(name, offline=True)

@@ -194,3 +194,24 @@ def test_a_split_model_with_a_part_missing_is_refused(tmp_path: Path) -> None:
     paths[2].unlink()
     with pytest.raises(StokerError, match=r"big-00003-of-00003\.gguf is missing"):
         gguf_file.load(paths[0])
+
+
+ZERO = ("block_count", "embedding_length", "context_length", "attention.head_count")
+
+
+@pytest.mark.parametrize("name", [*ZERO, "attention.head_count_kv"])
+def test_count_of_zero_in_the_header_is_damage(tmp_path: Path, name: str) -> None:
+    path = zeroed(write_gguf(tmp_path / "coder.gguf"), name)
+    with pytest.raises(StokerError, match="is damaged") as told:
+        gguf_file.load(path)
+    assert f"qwen2.{name} is 0" in told.value.why
+
+
+def zeroed(path: Path, name: str) -> Path:
+    """The file with 0 for a count of its header: key, type (uint32 is 4), value."""
+    key = f"qwen2.{name}".encode() + struct.pack("<I", 4)
+    at = path.read_bytes().index(key) + len(key)
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(struct.pack("<I", 0))
+    return path

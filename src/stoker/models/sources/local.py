@@ -9,10 +9,18 @@ from stoker.models import gguf_file, safetensors_dir
 from stoker.models.types import Model
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder. A name too long for the system is that of none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def load(path: Path) -> Model:
     """The model at ``path``. Raises ``StokerError`` where there is none, or it is damaged."""
     path = path.expanduser()
-    if not path.exists():
+    if not exists(path):
         raise UsageError(
             f"There is no file or folder {path}.",
             "",
