@@ -27,28 +27,23 @@ def choose(
     host: Host,
     candidates: Sequence[Model],
     *,
-    engine: str | None = None,
-    context: int | None = None,
-    parallel: int | None = None,
     wishes: Wishes | None = None,
     gpu: GpuSpec | None = None,
     catalogue: Sequence[KnownModel] = (),
 ) -> Plan:
     """The best plan for ``host`` among ``candidates``, which come best source first.
 
-    The first of ``rank``; ``engine``, ``context`` and ``parallel`` are the wishes that
-    ``stoker up`` has. ``gpu`` is what is known of the host's GPUs and ``catalogue`` what is known
-    of the models.
+    The first of ``rank``. ``gpu`` is what is known of the host's GPUs and ``catalogue`` what is
+    known of the models.
 
     Raises ``UsageError`` where what is asked for cannot be, and ``StokerError`` where nothing fits.
     """
-    asked = wishes or Wishes(context=context, parallel=parallel, engine=engine)
     facts = _by_id(catalogue)
     offered = [
         replace(facts.get(model.id.casefold(), Candidate(model)), model=model)
         for model in candidates
     ]
-    return rank(host, offered, asked, gpu)[0]
+    return rank(host, offered, wishes or Wishes(), gpu)[0]
 
 
 def rank(
@@ -82,7 +77,7 @@ def _ranked(
     if not plans and first != suitable:
         plans, problems = _planned(host, suitable, wishes, gpu)
     if not plans:
-        raise _nothing_fits(problems, wishes)
+        raise _nothing_fits(problems, wishes) if problems else _none_for(suitable, wishes)
     return _ordered(plans)
 
 
@@ -252,9 +247,7 @@ def _nothing_fits(problems: Sequence[StokerError], wishes: Wishes) -> StokerErro
     """The one problem where a model was named, else what all of them come to."""
     wrong = next((p for p in problems if isinstance(p, UsageError)), None)
     if wishes.named or len(problems) == 1:
-        return wrong or problems[-1] if problems else _nothing_to_choose()
-    if not problems:
-        return _nothing_to_choose()
+        return wrong or problems[-1]
     if (
         wishes.context is not None
         and wrong is not None
@@ -266,6 +259,20 @@ def _nothing_fits(problems: Sequence[StokerError], wishes: Wishes) -> StokerErro
         f"{len(problems)} were tried. The last of them: {problems[-1].what} {problems[-1].why}",
         "Ask for a shorter --context or fewer --users, close what holds memory, or use a machine "
         "with more of it: `stoker plan --gpu NAME` says what would run there.",
+    )
+
+
+def _none_for(suitable: Sequence[Candidate], wishes: Wishes) -> StokerError:
+    """There was nothing to plan: no model at all, or none whose files the engine reads."""
+    others = [c for c in suitable if _engine_for(c, wishes) != wishes.engine]
+    if wishes.engine is None or not wishes.named or not others:
+        return _nothing_to_choose()
+    model = others[0].model
+    needed = "a Hugging Face folder" if wishes.engine == vllm_plan.ENGINE else "a GGUF file"
+    return UsageError(
+        f"{wishes.engine} can't serve {model.id}.",
+        f"Its files are {model.format}, and {wishes.engine} needs {needed}.",
+        f"Use --engine {_engine_for(others[0], Wishes())} for it, or leave --engine out.",
     )
 
 

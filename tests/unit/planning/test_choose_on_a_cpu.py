@@ -92,23 +92,23 @@ def test_the_first_source_of_a_model_wins() -> None:
 
 def test_a_context_beyond_the_models_own_is_refused_with_its_limit() -> None:
     with pytest.raises(UsageError) as caught:
-        choose(host(2, 22), [MODELS["smollm2-135m"]], context=10_000)
+        choose(host(2, 22), [MODELS["smollm2-135m"]], wishes=Wishes(context=10_000))
     assert "8,192" in caught.value.why
 
 
 def test_a_context_that_does_not_fit_is_refused_with_what_it_needs() -> None:
     with pytest.raises(StokerError, match="does not fit") as caught:
-        choose(host(2, 2), [MODELS["qwen2.5-coder-7b"]], context=32_768)
+        choose(host(2, 2), [MODELS["qwen2.5-coder-7b"]], wishes=Wishes(context=32_768))
     assert "4.4 GiB of weights" in caught.value.why
 
 
 def test_an_engine_that_the_system_does_not_have_is_refused() -> None:
     with pytest.raises(UsageError, match="vllm"):
-        choose(replace(host(2, 22), system="Darwin"), CODERS, engine="vllm")
+        choose(replace(host(2, 22), system="Darwin"), CODERS, wishes=Wishes(engine="vllm"))
 
 
 def test_vllm_is_planned_on_a_cpu_where_it_is_asked_for() -> None:
-    plan = choose(host(2, 22), [FOLDER], engine="vllm")
+    plan = choose(host(2, 22), [FOLDER], wishes=Wishes(engine="vllm"))
     assert (plan.engine, plan.max_model_len, plan.parallel) == ("vllm", 8192, 2)
     # 30 layers, 3 KV heads of 64, keys and values of 2 bytes: 23,040 bytes a token. vLLM itself
     # keeps one block of 128 tokens.
@@ -118,9 +118,9 @@ def test_vllm_is_planned_on_a_cpu_where_it_is_asked_for() -> None:
 
 def test_vllm_on_a_cpu_says_what_it_lacks() -> None:
     with pytest.raises(StokerError, match="does not fit in memory for vLLM"):
-        choose(host(2, 3), [FOLDER], engine="vllm")
+        choose(host(2, 3), [FOLDER], wishes=Wishes(engine="vllm"))
     with pytest.raises(UsageError, match="was made for"):
-        choose(host(2, 22), [FOLDER], engine="vllm", context=100_000)
+        choose(host(2, 22), [FOLDER], wishes=Wishes(engine="vllm", context=100_000))
 
 
 def test_nothing_to_choose_from_is_said() -> None:
@@ -162,16 +162,28 @@ def test_layers_that_do_not_fit_on_the_gpu_stay_on_the_cpu() -> None:
 
 def test_more_slots_than_the_engine_has_are_refused_with_its_limit() -> None:
     with pytest.raises(UsageError, match="500 requests"):
-        choose(host(32, 60), [MODELS["smollm2-135m"]], parallel=500)
+        choose(host(32, 60), [MODELS["smollm2-135m"]], wishes=Wishes(parallel=500))
 
 
 def test_vllm_on_a_cpu_runs_only_what_its_kernels_multiply() -> None:
     with pytest.raises(StokerError, match="can't run") as caught:
-        choose(host(2, 22), [replace(FOLDER, quantization="fp8")], engine="vllm")
+        choose(host(2, 22), [replace(FOLDER, quantization="fp8")], wishes=Wishes(engine="vllm"))
     assert "awq" in caught.value.why
 
 
 def test_vllm_on_a_cpu_estimates_the_size_of_files_that_are_not_here() -> None:
-    plan = choose(host(2, 22), [replace(FOLDER, weights_bytes=None)], engine="vllm")
+    plan = choose(host(2, 22), [replace(FOLDER, weights_bytes=None)], wishes=Wishes(engine="vllm"))
     # The shape says neither whether the output head is the embedding (28 of 163 M weights).
     assert plan.memory.weights_bytes == pytest.approx(269_060_552 + 2 * 49_152 * 576, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("model", "engine", "other"),
+    [(MODELS["smollm2-135m"], "vllm", "llama.cpp"), (FOLDER, "llama.cpp", "vllm")],
+)
+def test_named_model_that_the_engine_can_not_read_is_said_to_be_so(
+    model: Model, engine: str, other: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{engine} can't serve {model.id}") as told:
+        choose(host(2, 22), [model], wishes=Wishes(engine=engine, named=True))
+    assert f"--engine {other}" in told.value.fix
