@@ -66,9 +66,7 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class BackendSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[[backend]]``: one server that answers requests."""
 
-    url: Annotated[
-        str, Meta(pattern=r"^https?://[^\s@]+$", description="Its address, the part before `/v1`.")
-    ]
+    url: Annotated[str, Meta(description="Its address, the part before `/v1`.")]
     engine: Annotated[
         str | None, Meta(description="What it is, such as `vllm`. Left out: Stoker finds out.")
     ] = None
@@ -180,7 +178,7 @@ class _Reader:
             if unknown:
                 key = f"{key}.{unknown[1]}".strip(".")
                 raise self._wrong(key, f"{unknown[1]!r} is no setting", _known(key)) from None
-            raise self._wrong(key, said.replace("`", "")) from None
+            raise self._wrong(key, said.replace("`", ""), _meaning(key)) from None
 
     def _hash(self, name: str, value: str) -> str:
         where = f"gateway.keys.{name}"
@@ -208,8 +206,8 @@ class _Reader:
             known = ", ".join(ENGINES)
             said = f"there is no engine called {section.engine!r}"
             raise self._wrong(f"{at}.engine", said, f"Choose one of: {known}; or leave it out.")
-        if not is_url(section.url):
-            said = f"there can be no server at {section.url}"
+        if not is_url(section.url) or re.search(r"[\s@]", section.url):
+            said = "this is no address of a server"  # not repeated: it may hold a password
             raise self._wrong(f"{at}.url", said, "Write it like http://127.0.0.1:8001.")
         tokenizer = None
         if section.tokenizer is not None:
@@ -239,6 +237,14 @@ def _known(key: str) -> str:
     section = BackendSection if key.startswith("backend") else GatewaySection
     known: tuple[str, ...] = section.__struct_fields__ if "." in key else _File.__struct_fields__
     return f"Known here: {', '.join(known)}."
+
+
+def _meaning(key: str) -> str:
+    """What is to be written for a key."""
+    name = re.sub(r"\[[^\]]*\]", "", key.rpartition(".")[2])
+    section = BackendSection if key.startswith("backend") else GatewaySection
+    meanings = {setting: meaning for setting, meaning, _ in settings(section)}
+    return meanings.get(name, "docs/14-gateway.md says what each setting means.")
 
 
 def _line_of(text: str, key: str) -> int | None:

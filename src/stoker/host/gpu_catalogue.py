@@ -159,10 +159,11 @@ def nearest_gpus(name: str, count: int = 4) -> list[str]:
 def _unknown(name: str) -> UsageError:
     near = nearest_gpus(name)
     hint = f"The nearest are: {', '.join(near)}." if near else "No known name is like it."
+    other = "Use one of those" if near else 'Name it as "RTX 4090"'
     return UsageError(
         f"There is no GPU {name!r} in the catalogue.",
         hint,
-        f"Use one of those, or describe it in {paths.config_dir() / 'gpus.toml'}.",
+        f"{other}, or describe it in {paths.config_dir() / 'gpus.toml'}.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Say why an engine ended: the root cause that its log shows, or else its last alarming line."""
+"""Say why an engine ended: the root cause that its log shows, or else its alarming lines."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ def explain(
         return Problem(what, f"{diagnosis.title}: {diagnosis.cause}", diagnosis.fix)
     said = [line for line in lines if _is_alarming(line)]
     killed = exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL)  # then it had no last words
-    why = (
-        f"Its log says: {said[-1].strip().rstrip('.')}."
-        if said and not killed
-        else how_it_ended(exit_code)
-    )
+    why = _quoted(said) if said and not killed else how_it_ended(exit_code)
     return Problem(what, why, "See `stoker logs` for all that it said.")
+
+
+def _quoted(said: Sequence[str]) -> str:
+    """The last alarming line, and the first where it is another: it is often the more exact one."""
+    first, last = (line.strip().rstrip(".") for line in (said[0], said[-1]))
+    more = f" The first of its errors: {first}." if first != last else ""
+    return f"Its log says: {last}.{more}"
 
 
 def _is_alarming(line: str) -> bool:

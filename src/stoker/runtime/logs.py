@@ -71,11 +71,11 @@ def open_log() -> None:
 def parse_since(text: str, now: datetime) -> datetime:
     """The moment meant by "90s", "10m", "2h", "1d" or a date and time in local time."""
     ago = re.fullmatch(r"(\d+)([smhd])", text.strip())
-    if ago:
-        return now - timedelta(seconds=int(ago[1]) * _UNITS_S[ago[2]])
     try:
+        if ago:
+            return now - timedelta(seconds=int(ago[1]) * _UNITS_S[ago[2]])
         return datetime.fromisoformat(text.strip()).replace(tzinfo=None)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # the latter: before the year 1
         raise UsageError(
             f"{text!r} is not a time.",
             fix="Write how long ago (90s, 10m, 2h, 1d) or a moment (2026-01-31 14:00).",

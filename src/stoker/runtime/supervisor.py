@@ -20,7 +20,7 @@ from aiohttp import web
 from filelock import Timeout
 
 from stoker import engines
-from stoker.engines import Backend, ContainerLaunch
+from stoker.engines import Backend, ContainerLaunch, ServedModel
 from stoker.errors import StokerError
 from stoker.gateway import FitSettings, Gateway, Served
 from stoker.planning import Plan
@@ -243,9 +243,16 @@ class Supervisor:
     async def _open(self, http: aiohttp.ClientSession) -> None:
         """Let requests through."""
         backend = self._running().run.backend
-        models = await self._engine.discover(http, backend)
+        models = [self._with_plan(m) for m in await self._engine.discover(http, backend)]
         self._gateway.serve([Served(backend, models, _fit_settings(self._now.plan))])
         self._log.info("ready: %s", ", ".join(m.id for m in models))
+
+    def _with_plan(self, model: ServedModel) -> ServedModel:
+        """A served model with what only its file tells, which the plan knows."""
+        planned = self._now.plan.model
+        if model.quantization is not None or model.id != planned.served_name:
+            return model
+        return replace(model, quantization=planned.quantization)
 
     async def _until_exit(self, http: aiohttp.ClientSession) -> bool:
         """Wait for the engine's end or the order to stop; True for the order."""

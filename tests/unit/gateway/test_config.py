@@ -117,3 +117,16 @@ def test_reload_of_an_impossible_port_leaves_everything_as_it_was(tmp_path: Path
     written(tmp_path, BACKEND.replace("8001", "80001"))
     service._read_again()
     assert service._config is before
+
+
+def test_value_of_the_wrong_kind_is_told_what_belongs_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        load(written(tmp_path, "[gateway]\nport = 'x'\n" + BACKEND))
+    assert "The port" in refused.value.fix
+
+
+def test_password_in_an_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no address of a server") as refused:
+        load(written(tmp_path, "[[backend]]\nurl = 'http://me:hunter2@127.0.0.1:80'\n"))
+    assert "hunter2" not in str(refused.value)
+    assert "regex" not in str(refused.value)

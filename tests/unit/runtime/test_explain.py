@@ -38,3 +38,10 @@ def test_bus_error_is_the_lack_of_shared_memory(exit_code: int) -> None:
     problem = explain("vllm", reader.verdict(), [], exit_code)
     assert "Shared memory" in problem.why
     assert "stoker up then starts the container with --ipc=host" in problem.fix
+
+
+def test_first_error_is_said_beside_a_last_one_that_names_nothing() -> None:
+    lines = ["error loading model: tensor blk.0.attn_k has wrong shape", "Failed to init server"]
+    why = explain("llama.cpp", None, lines, 1).why
+    assert why.startswith("Its log says: Failed to init server.")
+    assert "tensor blk.0.attn_k has wrong shape." in why

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from stoker.runtime.logs import decoded
+from stoker.errors import UsageError
+from stoker.runtime.logs import decoded, parse_since
 
 TEXT = "Größe: 3\nValueError: No available memory for the cache blocks.\n"
 LINES = TEXT.splitlines()
@@ -42,3 +44,8 @@ def test_progress_that_returns_to_its_line_is_many_lines() -> None:
 
 def test_empty_log_has_no_lines() -> None:
     assert list(decoded(io.BytesIO())) == []
+
+
+def test_time_before_all_time_is_refused() -> None:
+    with pytest.raises(UsageError, match="is not a time"):
+        parse_since("9999999999d", datetime(2026, 1, 1))

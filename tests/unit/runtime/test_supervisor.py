@@ -86,3 +86,19 @@ def test_prompts_are_fitted_for_time_where_the_engine_runs_on_a_cpu(
 def test_prompts_of_an_adopted_server_are_not_fitted_for_time() -> None:
     found = Recognised(Backend("http://127.0.0.1:9", "vllm"), None, (ServedModel("m"),), ())
     assert _fit_settings(adoption.plan_for(found)[0]).max_prompt_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("served", "listed"),
+    [
+        (ServedModel(MODEL.served_name), "Q4_1"),
+        (ServedModel(MODEL.served_name, quantization="Q8_0"), "Q8_0"),
+        (ServedModel("another"), None),
+    ],
+)
+def test_quantization_that_the_engine_does_not_tell_is_the_plans(
+    served: ServedModel, listed: str | None
+) -> None:
+    plan = replace(PLAN, model=replace(MODEL, quantization="Q4_1"))
+    shown = Supervisor(Deployment(plan, "127.0.0.1", 8000))._with_plan(served)
+    assert shown.quantization == listed
