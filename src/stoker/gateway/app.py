@@ -208,8 +208,7 @@ class Gateway:
         fitter = self._fitter(body)
         if fitter.model.vision is False:
             requests.check_text_only(body)
-        wants_fit = request.headers.get("x-stoker-fit", "").lower() != "off"
-        prepared = await fitter.prepare(self._client(), body, fit=wants_fit)
+        prepared = await fitter.prepare(self._client(), body, fit=_wants_fit(request))
         response, answer = await self._answer(request, fitter.model.id, prepared)
         if answer is not None and answer.usage is not None:
             fitter.learn(prepared, answer.usage, answer.prefill_tokens_per_s)
@@ -230,7 +229,13 @@ class Gateway:
         model = requests.choose_model(body, models)
         if models[model].fill_in_the_middle is False:
             requests.check_no_suffix(body)
-        return (await self._answer(request, model, Prepared(body)))[0]
+        prepared = Prepared(body)
+        if request.path == "/v1/completions":
+            fitter = self._fitter_of(models[model])
+            prepared = await fitter.prepare_completion(
+                self._client(), body, fit=_wants_fit(request)
+            )
+        return (await self._answer(request, model, prepared))[0]
 
     async def _answer(
         self, request: web.Request, model: str, prepared: Prepared
@@ -339,7 +344,8 @@ def _error_answer(request: web.Request, error: Exception) -> tuple[web.Response,
     """The answer to a request that can't be sent to a backend, and the name of what is wrong."""
     param: str | None = None
     if isinstance(error, ContextLengthExceededError):
-        status, code, said, param = 400, error.code, str(error), "messages"
+        param = "prompt" if request.path == "/v1/completions" else "messages"
+        status, code, said = 400, error.code, str(error)
     elif isinstance(error, TokenizerError):  # the template refuses the messages
         status, code, said, param = 400, "template_refused", str(error), "messages"
     elif isinstance(error, ToolTooDeepError):
@@ -366,6 +372,10 @@ def _server_error(error: Exception) -> tuple[web.Response, str]:
     if isinstance(error, NotImplementedError):
         return errors.cannot_count(), "cannot_count"
     return errors.internal(), "internal_error"
+
+
+def _wants_fit(request: web.Request) -> bool:
+    return request.headers.get("x-stoker-fit", "").lower() != "off"
 
 
 def _without_content(record: logging.LogRecord) -> bool:

@@ -7,10 +7,11 @@ off the event loop, and learns from the counts that come back with each answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -46,6 +47,12 @@ _COUNTS_KEPT = 4096
 REFUSED_TO_COUNT = (400, 422)
 #: OpenAI's longest name of a tool; of a longer one the log holds the beginning.
 _NAME_CHARS = 64
+#: With these it says that it has no such path: it can't count at all, and is well.
+_HAS_NO_COUNT = (404, 405, 501)
+#: What OpenAI's completions write where a request names no limit.
+_DEFAULT_COMPLETION_TOKENS = 16
+#: A completion's prompt is counted without what tokenizers put around it: a token at each end.
+_SPECIAL_TOKENS = 2
 #: The offer of tools that ``emulate`` writes, apart from the tools themselves.
 _OFFER_BYTES = 1024
 
@@ -171,6 +178,43 @@ class Fitter:
             )
         return Prepared(self._as_sent(request), max_tokens=asked, rewrite=rewrite)
 
+    async def prepare_completion(
+        self, http: aiohttp.ClientSession, request: dict[str, Any], *, fit: bool = True
+    ) -> Prepared:
+        """A completion whose answer ends within the window. Its prompt is never cut.
+
+        Raises ``ContextLengthExceededError`` where the prompt leaves no room for an answer.
+        """
+        window = self.model.max_model_len
+        if not (fit and self._settings.enabled and window):
+            return Prepared(request)
+        prompt_tokens = await self._completion_tokens(http, request, window)
+        if prompt_tokens is not None and prompt_tokens >= window:
+            raise tokens.ContextLengthExceededError(prompt_tokens, window - 1, window, "prompt")
+        most = window - (0 if prompt_tokens is None else prompt_tokens + _SPECIAL_TOKENS)
+        return Prepared(tokens.clamp_max_tokens(request, max(1, most)))
+
+    async def _completion_tokens(
+        self, http: aiohttp.ClientSession, request: Mapping[str, Any], window: int
+    ) -> int | None:
+        """The prompt's tokens; ``None`` where it surely fits or nothing can count it.
+
+        Engines refuse what does not fit, so a server that can't count now is no reason to wait.
+        """
+        prompt = request.get("prompt")
+        if not isinstance(prompt, str):
+            return None
+        asked = tokens.asked_max_tokens(request) or _DEFAULT_COMPLETION_TOKENS
+        as_message = {"messages": [{"content": prompt}]}
+        bound = tokens.prompt_bound(as_message, tokens.Overheads(0, 0, 0))
+        if bound is not None and bound + asked <= window:
+            return None
+        try:
+            (count,) = await self.count_texts(http, [prompt])
+        except (NotImplementedError, aiohttp.ClientError, asyncio.TimeoutError, StokerError):
+            return None
+        return count
+
     @property
     def prefill_tokens_per_s(self) -> float | None:
         """How fast the backend reads a prompt: as measured, or as the plan predicts."""
@@ -187,9 +231,9 @@ class Fitter:
         here = self._here
         if here is not None:
             return await self._in_worker(lambda: here.count_strings(texts))
-        return await engines.speaker(self._backend.engine).count_texts(
-            http, self._backend, self.model.id, texts
-        )
+        speaker = engines.speaker(self._backend.engine)
+        with _without_a_path():
+            return await speaker.count_texts(http, self._backend, self.model.id, texts)
 
     def learn(self, prepared: Prepared, usage: Mapping[str, Any], prefill: float | None) -> None:
         """Compare the count before with the backend's after; remember how fast it reads."""
@@ -273,7 +317,8 @@ class Fitter:
         here = self._here
         if here is not None:
             return await self._in_worker(lambda: tokens.drive(steps, here))
-        return await tokens.drive_async(steps, lambda ask: self._answer(http, ask))
+        with _without_a_path():
+            return await tokens.drive_async(steps, lambda ask: self._answer(http, ask))
 
     async def _answer(self, http: aiohttp.ClientSession, ask: tokens.Ask) -> Sequence[int]:
         """Answer what the fitter asks, here where it can be, else by asking the server."""
@@ -324,6 +369,17 @@ class Fitter:
 
     async def _in_worker(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+
+@contextlib.contextmanager
+def _without_a_path() -> Iterator[None]:
+    """Tell a server that has no path to count at from one that is down."""
+    try:
+        yield
+    except aiohttp.ClientResponseError as refused:
+        if refused.status in _HAS_NO_COUNT:
+            raise NotImplementedError("the server has no path to count at") from refused
+        raise
 
 
 def _surely_fits(bound: int, asked: int | None, budget: tokens.Budget) -> bool:

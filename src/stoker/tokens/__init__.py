@@ -5,6 +5,7 @@ from stoker.tokens.budget import (
     Budget,
     asked_max_tokens,
     budget_for,
+    clamp_max_tokens,
     prompt_tokens_for_time,
 )
 from stoker.tokens.count import (
@@ -47,6 +48,7 @@ __all__ = [
     "asked_max_tokens",
     "budget_for",
     "calibrate",
+    "clamp_max_tokens",
     "drive",
     "drive_async",
     "estimate_strings",

@@ -10,6 +10,7 @@ from typing import Any
 #: 4,096 tokens hold a long source file; a quarter of the window leaves the rest to the prompt.
 ANSWER_TOKENS = 4096
 ANSWER_SHARE = 4
+_ANSWER_LIMITS = ("max_completion_tokens", "max_tokens")
 #: How long a person waits for the first token before the wait looks like a failure.
 FIRST_TOKEN_TARGET_S = 30.0
 
@@ -44,11 +45,18 @@ def asked_max_tokens(request: Mapping[str, Any]) -> int | None:
 
     ``max_completion_tokens`` is OpenAI's newer name and wins over ``max_tokens``.
     """
-    for name in ("max_completion_tokens", "max_tokens"):
+    for name in _ANSWER_LIMITS:
         value = request.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
     return None
+
+
+def clamp_max_tokens(request: Mapping[str, Any], most_tokens: int) -> Mapping[str, Any]:
+    """Return the request with every limit that it names brought down to ``most_tokens``."""
+    limits = {name: request.get(name) for name in _ANSWER_LIMITS}
+    over = {n: most_tokens for n, v in limits.items() if isinstance(v, int) and v > most_tokens}
+    return {**request, **over} if over else request
 
 
 def budget_for(

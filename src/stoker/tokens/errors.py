@@ -11,12 +11,19 @@ class ContextLengthExceededError(StokerError):
     #: OpenAI's error code for this case.
     code = "context_length_exceeded"
 
-    def __init__(self, prompt_tokens: int, limit_tokens: int, max_model_len: int) -> None:
+    def __init__(
+        self,
+        prompt_tokens: int,
+        limit_tokens: int,
+        max_model_len: int,
+        part: str = "last message",
+    ) -> None:
+        """``part`` is what is to be shortened, in the words of the request."""
         self.prompt_tokens = prompt_tokens
         self.limit_tokens = limit_tokens
         self.over_tokens = prompt_tokens - limit_tokens
         super().__init__(
-            f"The last message is {self.over_tokens} tokens too long for this model.",
+            f"The {part} is {self.over_tokens} tokens too long for this model.",
             f"With what must stay, the prompt is {prompt_tokens} tokens; a window of "
             f"{max_model_len} tokens has room for {limit_tokens} beside the answer.",
             "Shorten the message or its attachments, or serve the model with a longer context.",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stoker.tokens.bound import Overheads, prompt_bound
-from stoker.tokens.budget import Budget, asked_max_tokens
+from stoker.tokens.budget import Budget, asked_max_tokens, clamp_max_tokens
 from stoker.tokens.choose import Candidates, choose, ranking
 from stoker.tokens.conversation import (
     IMAGE_TOKENS,
@@ -148,11 +148,8 @@ def fit(
 
 
 def _done(request: Request, prompt_tokens: int, budget: Budget, cuts: Cuts) -> Fit:
-    asked = asked_max_tokens(request)
-    max_tokens = budget.clamp(asked, prompt_tokens)
-    if max_tokens != asked:
-        name = "max_completion_tokens" if "max_completion_tokens" in request else "max_tokens"
-        request = {**request, name: max_tokens}
+    max_tokens = budget.clamp(asked_max_tokens(request), prompt_tokens)
+    request = clamp_max_tokens(request, max(1, budget.max_model_len - prompt_tokens))
     return Fit(request, prompt_tokens, max_tokens, cuts)
 
 

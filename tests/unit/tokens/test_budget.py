@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoker.tokens import asked_max_tokens, budget_for, prompt_tokens_for_time
+from stoker.tokens import asked_max_tokens, budget_for, clamp_max_tokens, prompt_tokens_for_time
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,11 @@ def test_a_max_tokens_that_is_no_positive_integer_is_no_wish(value: object) -> N
 
 def test_the_newer_name_wins() -> None:
     assert asked_max_tokens({"max_tokens": 5, "max_completion_tokens": 7}) == 7
+
+
+def test_every_limit_that_a_request_names_is_clamped_and_none_is_added() -> None:
+    asked = {"max_completion_tokens": None, "max_tokens": 99_999}
+    assert clamp_max_tokens(asked, 50) == {"max_completion_tokens": None, "max_tokens": 50}
+    both = {"max_completion_tokens": 40, "max_tokens": 99_999}
+    assert clamp_max_tokens(both, 50) == {"max_completion_tokens": 40, "max_tokens": 50}
+    assert clamp_max_tokens({"prompt": "x"}, 50) == {"prompt": "x"}

@@ -229,6 +229,8 @@ def test_too_large_a_max_tokens_is_clamped_and_an_absent_one_left_alone() -> Non
     clamped = fitted({"model": "m", "messages": messages, "max_tokens": 10**6}, 2048)
     assert clamped.request["max_tokens"] == clamped.max_tokens == 2048 - 104
     assert "max_tokens" not in fitted({"model": "m", "messages": messages}, 2048).request
+    null = {"messages": messages, "max_completion_tokens": None, "max_tokens": 10**6}
+    assert fitted(null, 2048).request["max_tokens"] == 2048 - 104
 
 
 def test_the_record_names_tools_and_holds_no_content() -> None:
