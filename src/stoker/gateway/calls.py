@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stoker.tokens.tools import Event, TextPart, ToolCall, ToolCallParser
+from stoker.tokens.tools import Event, TextPart, ToolCall, ToolCallParser, new_call_id
 
 
 class TextCalls:
     """A ``Rewrite`` for one answer: calls out of text, and repaired deltas of native calls.
 
     A server that parses calls itself sends them as such; its deltas get the ``index`` and ``id``
-    that some servers leave out. A server that doesn't (or whose parser missed the format that its
-    model prints) sends them as text; they are found there.
+    that some servers leave out. Their arguments are passed on as they come, for clients show them
+    while they are written: where they turn out to be no JSON in the end, the client has them by
+    then, and nothing can be taken back. A server that doesn't parse calls (or whose parser missed
+    the format that its model prints) sends them as text; they are found there.
     """
 
     def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
@@ -52,8 +54,11 @@ class TextCalls:
 
     def _whole_choice(self, choice: Any) -> Any:
         message = choice.get("message") if isinstance(choice, dict) else None
-        if not isinstance(message, dict) or message.get("tool_calls"):
+        if not isinstance(message, dict):
             return choice
+        if message.get("tool_calls"):
+            calls = _with_ids(message["tool_calls"])
+            return {**choice, "message": {**message, "tool_calls": calls}}
         text = message.get("content")
         if not isinstance(text, str) or not text:
             return choice
@@ -79,7 +84,6 @@ class TextCalls:
             found = state.parser.feed(text)
         if delta.get("tool_calls"):
             found += state.parser.finish()
-            state.native = True
             delta["tool_calls"] = state.repaired(delta["tool_calls"])
         finish = choice.get("finish_reason")
         if finish:
@@ -100,7 +104,7 @@ class TextCalls:
             if isinstance(item, ToolCall):
                 self.found += 1
                 state.called = True
-                deltas.append({"tool_calls": [{"index": item.index, **_call(item)}]})
+                deltas.append({"tool_calls": [{"index": state.next_index(), **_call(item)}]})
             elif item.text:
                 deltas.append({"content": item.text})
         return [self._event_of(index, delta) for delta in deltas]
@@ -116,9 +120,16 @@ class _Choice:
     def __init__(self, parser: ToolCallParser) -> None:
         self.parser = parser
         self.called = False
-        self.native = False
         self.finished = False
-        self._ids: list[str | None] = []
+        #: Calls sent so far, found in text or native: both are numbered as one.
+        self._calls = 0
+        #: By the server's number of a native call: the client's number, and an id if it lacks one.
+        self._native: dict[int, tuple[int, str]] = {}
+
+    def next_index(self) -> int:
+        """The number of a call that begins now."""
+        self._calls += 1
+        return self._calls - 1
 
     def repaired(self, calls: Any) -> Any:
         """Deltas of native calls, each with an index, and an id where a call begins."""
@@ -129,17 +140,30 @@ class _Choice:
     def _repair(self, call: dict[str, Any]) -> dict[str, Any]:
         function = call.get("function")
         begins = isinstance(function, dict) and bool(function.get("name"))
-        index = call.get("index")
-        if not isinstance(index, int):
-            index = len(self._ids) if begins or not self._ids else len(self._ids) - 1
-        fresh = index >= len(self._ids)
-        if fresh:
-            self._ids.append(call.get("id") or f"call_{len(self._ids)}")
+        given = call.get("index")
+        if not isinstance(given, int):
+            last = max(self._native, default=-1)
+            given = last + 1 if begins or last < 0 else last
+        if given not in self._native:
+            self._native[given] = (self.next_index(), new_call_id())
+        index, own_id = self._native[given]
         repaired = {**call, "index": index}
         if begins and not call.get("id"):
-            repaired["id"] = self._ids[min(index, len(self._ids) - 1)]
+            repaired["id"] = own_id
             repaired.setdefault("type", "function")
         return repaired
+
+
+def _with_ids(calls: Any) -> Any:
+    """The calls of a whole answer, each with an id."""
+    if not isinstance(calls, list):
+        return calls
+    return [
+        {"type": "function", **call, "id": new_call_id()}
+        if isinstance(call, dict) and not call.get("id")
+        else call
+        for call in calls
+    ]
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

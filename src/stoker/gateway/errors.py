@@ -117,19 +117,29 @@ def cannot_count() -> web.Response:
 
 
 def relayed(status: int, said: bytes, headers: Mapping[str, str]) -> web.Response:
-    """A backend's refusal: as it is where it has OpenAI's format, else put into it."""
+    """A backend's refusal in its own words, with the fields and types of OpenAI's errors."""
     try:
         value = orjson.loads(said)
         error = value.get("error") if isinstance(value, dict) else None
     except orjson.JSONDecodeError:
         value, error = None, None
+    kind = "server_error" if status >= 500 else "invalid_request_error"
     if isinstance(error, dict) and isinstance(error.get("message"), str):
-        return web.Response(
-            status=status, body=said, content_type="application/json", headers=headers
+        return response(
+            status,
+            error["message"],
+            kind=_text_in(error, "type") or kind,
+            code=_text_in(error, "code"),  # llama.cpp and vLLM repeat the status, as a number
+            param=_text_in(error, "param"),
+            headers=headers,
         )
     message = _message_in(value) or f"The model's server refused with status {status}."
-    kind = "server_error" if status >= 500 else "invalid_request_error"
     return response(status, message, kind=kind, code="backend_refused", headers=headers)
+
+
+def _text_in(error: Mapping[str, object], name: str) -> str | None:
+    value = error.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _message_in(value: object) -> str | None:

@@ -405,3 +405,26 @@ async def test_half_printed_call_is_given_back_as_text_when_the_backend_dies() -
         body = await front.stream(tools=TOOLS)
         assert text_of(body).startswith("Hm. ")
         assert error_of(body)["code"] == "backend_failed"
+
+
+@pytest.mark.parametrize(
+    ("said", "fields"),
+    [
+        ({"code": 400, "message": "m", "type": "t"}, ("t", None, None)),
+        ({"code": "c", "message": "m", "param": "p"}, ("invalid_request_error", "c", "p")),
+        (
+            {"code": None, "message": "m", "type": 5, "n_ctx": 9},
+            ("invalid_request_error",) + 2 * (None,),
+        ),
+    ],
+)
+async def test_a_refusal_is_relayed_with_the_fields_of_openais_errors(
+    said: dict[str, Any], fields: tuple[str | None, ...]
+) -> None:
+    async def refuses(call: Call) -> None:
+        await call.send(answer(orjson.dumps({"error": said}), status=400))
+
+    async with gateway_with(refuses) as (front, _):
+        reply = await front.chat()
+        assert (reply.status, reply.error["message"]) == (400, "m")
+        assert tuple(reply.error[name] for name in ("type", "code", "param")) == fields

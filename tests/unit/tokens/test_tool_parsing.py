@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stoker.tokens.tools import Event, TextPart, ToolCall, ToolCallParser
+from stoker.tokens.tools.calls import parameters_in_xml
 
 
 def _tool(name: str, **properties: Any) -> dict[str, Any]:
@@ -317,3 +318,24 @@ def test_long_answers_in_small_pieces_take_linear_time(answer: str) -> None:
 )
 def test_a_call_whose_arguments_no_client_can_read_stays_text(text: str) -> None:
     assert parse([text]) == [TextPart(text)]
+
+
+def test_a_parameter_of_many_lines_takes_time_in_proportion_to_its_length() -> None:
+    code = "\n" * 200_000 + "x"
+    began = time.perf_counter()
+    assert parameters_in_xml(f"<parameter=code>\n{code}\n</parameter>\n") == {"code": code}
+    assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("<parameter=a>\n 1 \n</parameter>\n<parameter=b>2</parameter>", {"a": " 1 ", "b": "2"}),
+        ("<parameter=a>1\n<parameter=b>\n2\n\n", {"a": "1", "b": "2"}),
+        ("<parameter=a>x</parameter></parameter>", {"a": "x</parameter>"}),
+        ("<parameter=a>x</parameter> y</parameter>", {"a": "x</parameter> y"}),
+        ("<parameter=a\n>1</parameter><parameter=>2</parameter><parameter=c", {}),
+    ],
+)
+def test_parameters_are_read_whether_closed_or_not(text: str, values: dict[str, str]) -> None:
+    assert parameters_in_xml(text) == values

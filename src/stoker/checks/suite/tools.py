@@ -60,8 +60,9 @@ _NAMED = {"type": "function", "function": {"name": "get_time"}}
     "auto",
     "Tools are taken, and a call comes as a call, not as text.",
     why="A call that stands in the text is shown to the user, and nothing happens.",
-    fix="vLLM: --enable-auto-tool-choice --tool-call-parser NAME. llama.cpp: --jinja. Or put "
-    "Stoker's gateway in front, which finds calls in the text.",
+    fix="vLLM: --enable-auto-tool-choice --tool-call-parser NAME; without them it refuses tools, "
+    "also behind Stoker's gateway. llama.cpp: --jinja. Where tools are taken and calls stand in "
+    "the text, put Stoker's gateway in front, which finds them.",
     needed_for=_AGENT,
 )
 def auto(endpoint: Endpoint) -> str:

@@ -1,7 +1,14 @@
 """Tool calls for models whose server has none: offer them in the prompt, read them in the text."""
 
 from stoker.tokens.tools.emulate import demanded_call, emulate, template_has_tools
-from stoker.tokens.tools.parse import Event, TextPart, ToolCall, ToolCallParser, parse_answer
+from stoker.tokens.tools.parse import (
+    Event,
+    TextPart,
+    ToolCall,
+    ToolCallParser,
+    new_call_id,
+    parse_answer,
+)
 
 __all__ = [
     "Event",
@@ -10,6 +17,7 @@ __all__ = [
     "ToolCallParser",
     "demanded_call",
     "emulate",
+    "new_call_id",
     "parse_answer",
     "template_has_tools",
 ]

@@ -209,17 +209,19 @@ def _is_of(value: object, types: frozenset[str]) -> bool:
 
 
 #: Qwen3-Coder's ``<parameter=path>`` ... ``</parameter>``; the closing tag may be missing.
-_PARAMETER = re.compile(
-    r"<parameter=([^>\n]+)>(.*?)(?:</parameter>\s*(?=<parameter=|\Z)|\s*(?=<parameter=)|\s*\Z)",
-    re.DOTALL,
-)
+_PARAMETER, _END_PARAMETER = "<parameter=", "</parameter>"
 #: GLM 4.5's pairs of key and value.
 _ARG_PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 
 
 def parameters_in_xml(text: str) -> dict[str, str]:
     """Return the texts of Qwen3-Coder's ``<parameter=name>`` elements, less one line end each."""
-    return {name.strip(): _unwrap(value) for name, value in _PARAMETER.findall(text)}
+    found: dict[str, str] = {}
+    for element in text.split(_PARAMETER)[1:]:
+        name, closed, value = element.partition(">")
+        if closed and name and "\n" not in name:
+            found[name.strip()] = _unwrap(value.rstrip().removesuffix(_END_PARAMETER))
+    return found
 
 
 def pairs_in_xml(text: str) -> dict[str, str]:

@@ -53,7 +53,8 @@ class ToolCall:
 Event = TextPart | ToolCall
 
 
-def _new_id() -> str:
+def new_call_id() -> str:
+    """Return an id that no other call has."""
     return f"call_{secrets.token_hex(12)}"
 
 
@@ -69,7 +70,7 @@ class ToolCallParser:
     """
 
     def __init__(
-        self, tools: Sequence[Mapping[str, Any]], *, new_id: Callable[[], str] = _new_id
+        self, tools: Sequence[Mapping[str, Any]], *, new_id: Callable[[], str] = new_call_id
     ) -> None:
         self._offered = Offered(tools)
         self._new_id = new_id
@@ -216,7 +217,7 @@ class ToolCallParser:
 
 
 def parse_answer(
-    text: str, tools: Sequence[Mapping[str, Any]], *, new_id: Callable[[], str] = _new_id
+    text: str, tools: Sequence[Mapping[str, Any]], *, new_id: Callable[[], str] = new_call_id
 ) -> tuple[str, list[ToolCall]]:
     """Return the text for the user and the calls of a complete answer."""
     parser = ToolCallParser(tools, new_id=new_id)
