@@ -81,7 +81,7 @@ class BackendSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         str | None,
         Meta(
             description="A GGUF file or a folder with `tokenizer.json`, to count with where the "
-            "server can't."
+            "server can't. Ollama's and LM Studio's on this machine are found by themselves."
         ),
     ] = None
 

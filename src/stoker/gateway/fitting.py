@@ -17,11 +17,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 
-from stoker import engines, tokens
+from stoker import addresses, engines, models, tokens
 from stoker.engines import Backend, ServedModel
 from stoker.errors import StokerError
 from stoker.gateway.calls import TextCalls
@@ -66,7 +67,8 @@ class FitSettings:
     first_token_target_s: float = 30.0
     #: Expected prefill speed, until one is measured.
     prefill_tokens_per_s: float | None = None
-    #: A GGUF file or a folder with ``tokenizer.json`` to count with, here and at once.
+    #: A GGUF file or a folder with ``tokenizer.json`` to count with, here and at once. Left out,
+    #: that of Ollama and LM Studio on this machine is found on its disk.
     tokenizer: Path | None = None
 
 
@@ -121,6 +123,7 @@ class Fitter:
         self._worker = worker
         #: Counts without asking the server; ``None`` where that would not be exact.
         self._here: _CountsHere | None = None
+        self._looked_here = False
         self._calibration: tokens.Calibration | None = None
         self._overheads = tokens.Overheads()
         self._correction = tokens.Correction()
@@ -287,13 +290,28 @@ class Fitter:
         await asyncio.shield(self._ready)
 
     async def _measure(self, http: aiohttp.ClientSession) -> None:
-        path = self._settings.tokenizer
-        if path is not None:
-            local = await self._in_worker(lambda: _load(path))
+        if not self._looked_here:
+            self._looked_here = True  # once, also where the server is asked again in vain
+            local = await self._in_worker(self._local_tokenizer)
             if local is not None and await self._agrees(http, local):
                 self._here = _CountsHere(local, self._as_sent, lambda: self._correction)
                 self._overheads = _overheads_of(local)
         self._calibration = await self._drive(http, tokens.calibrate())
+
+    def _local_tokenizer(self) -> tokens.LocalTokenizer | None:
+        """What is configured; else out of the file that a server on this machine reads."""
+        if self._settings.tokenizer is not None:
+            return _load(self._settings.tokenizer)
+        if not addresses.is_loopback(urlsplit(self._backend.url).hostname or ""):
+            return None
+        path = models.file_served_by(self._backend.engine, self.model.id)
+        local = _load(path) if path else None
+        # Ollama keeps templates of its own. One in the file that is silent about tools, where
+        # the server takes them, is not the one that it uses.
+        if local is None or local.template is None:
+            return None
+        silent = not tokens.tools.template_has_tools(local.template.source)
+        return None if silent and self.model.tools != "none" else local
 
     async def _agrees(self, http: aiohttp.ClientSession, local: tokens.LocalTokenizer) -> bool:
         """Whether the tokenizer here counts as the server does, on what tells templates apart."""

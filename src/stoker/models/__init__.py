@@ -16,6 +16,7 @@ from stoker.models.model_catalogue import (
     model_catalogue,
     nearest_models,
 )
+from stoker.models.sources.disk import file_served_by
 from stoker.models.sources.store import Kept, kept
 from stoker.models.types import (
     Architecture,
@@ -58,6 +59,7 @@ __all__ = [
     "candidates",
     "exists",
     "fetch",
+    "file_served_by",
     "find_known_model",
     "is_path",
     "kept",

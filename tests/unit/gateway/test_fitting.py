@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from tests.support.real_models import smollm2
 from tests.unit.gateway.backends import MODEL, Call, Front, Scripted, answer, front, running
 
 from stoker.engines import Backend, ServedModel
@@ -143,3 +145,61 @@ async def test_log_names_the_dropped_tools_and_nothing_else_of_the_request(
     assert "forged\\nline" in line
     assert "\n" not in line
     assert "secret" not in line
+
+
+TOOLS = [
+    {"type": "function", "function": {"name": f"tool_{n}", "description": "word " * 60}}
+    for n in range(39)
+]
+
+
+@pytest.fixture
+def ollama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """SmolLM2, whose template knows no tools, as Ollama keeps it on a disk."""
+    digest = "0" * 64
+    manifest = tmp_path / "manifests/registry.ollama.ai/library/smollm2/135m"
+    manifest.parent.mkdir(parents=True)
+    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": f"sha256:{digest}"}
+    manifest.write_bytes(orjson.dumps({"layers": [layer]}))
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / f"blobs/sha256-{digest}").symlink_to(smollm2())
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path))
+    return "smollm2:135m"
+
+
+@contextlib.asynccontextmanager
+async def before_ollama(model: ServedModel) -> AsyncIterator[tuple[Front, Scripted, Counting]]:
+    server = Counting()
+    async with running(server) as (backend,):
+        gateway = Gateway()
+        gateway.serve([Served(Backend(backend.url, "ollama"), [model])])
+        async with front(gateway) as door:
+            yield door, backend, server
+
+
+async def test_a_model_of_ollama_is_counted_with_its_own_file_on_this_disk(ollama: str) -> None:
+    """Ollama has no path to count at; it reads the model from a file that we can read, too."""
+    async with before_ollama(ServedModel(ollama, max_model_len=WINDOW, tools="none")) as found:
+        door, _, server = found
+        messages = [{"role": "user", "content": "hello world"}]
+        body = {"model": ollama, "messages": messages, "tools": TOOLS}
+        reply = await door.post(orjson.dumps(body))
+        assert reply.status == 200, reply.body
+        assert "tools=39>" in reply.headers["x-stoker-fit"]
+        texts = orjson.dumps({"model": ollama, "prompt": ["hello world", "x"]})
+        counted = await door.post(texts, "/tokenize")
+        assert orjson.loads(counted.body)["counts"] == [2, 1]
+        assert server.counted == 0
+
+
+async def test_a_file_whose_template_is_not_the_one_that_ollama_uses_counts_nothing(
+    ollama: str,
+) -> None:
+    async with before_ollama(ServedModel(ollama, max_model_len=WINDOW, tools="native")) as found:
+        door, backend, _ = found
+        messages = [{"role": "user", "content": "hello world"}]
+        body = {"model": ollama, "messages": messages, "tools": TOOLS}
+        assert (await door.post(orjson.dumps(body))).status == 200
+        assert len(backend.calls[-1].body["tools"]) == 39
+        texts = orjson.dumps({"model": ollama, "prompt": "x"})
+        assert (await door.post(texts, "/tokenize")).status == 501

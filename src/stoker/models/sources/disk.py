@@ -34,6 +34,26 @@ def scan() -> list[Found]:
     return [*_hub_cache(), *_ollama(), *_lm_studio()]
 
 
+def file_served_by(program: str, model: str) -> Path | None:
+    """The file that ``ollama`` or ``lm-studio`` serves as ``model``, where it lies on this disk.
+
+    LM Studio names a model after its repository; of several quantizations any will do, for their
+    tokens are the same.
+    """
+    if program == "ollama":
+        return next((found.path for found in _ollama() if found.id == model), None)
+    if program == "lm-studio":
+        wanted = model.rpartition("/")[2].partition("@")[0].lower()
+        return next((f.path for f in _lm_studio() if _lm_studio_name(f.id) == wanted), None)
+    return None
+
+
+def _lm_studio_name(found: str) -> str:
+    """``acme/Tiny-GGUF:tiny-Q4_K_M.gguf`` is served as ``tiny``."""
+    repository = found.partition(":")[0].rpartition("/")[2]
+    return repository.lower().removesuffix("-gguf")
+
+
 def _hub_cache() -> Iterator[Found]:
     """GGUF files and whole folders in the cache of Hugging Face tools (``HF_HUB_CACHE``)."""
     for repo_folder in _folders(hub_cache_folder(), "models--*"):
