@@ -84,7 +84,7 @@ def test_the_whole_chain_and_each_break_in_it(stoker: Stoker, smollm2: str, code
     assert stoker.run("code", "--yes").returncode == 0
     rc, found = doctor(stoker)
     assert rc == 0, found
-    assert {"setting.ok", "extension.ok", "models.ok", "port.ok", "chat.context-cut"} <= found
+    assert {"setting.ok", "extension.ok", "models.ok", "port.ok", "chat.context-of-model"} <= found
 
     # A setting that is left from an earlier server.
     right = code.read_text()
