@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,26 @@ from stoker.planning import Argument, MemoryPrediction, Plan
 from stoker.runtime import adoption, ports, state
 from stoker.runtime.containers import explained
 from stoker.runtime.runs import ProcessRun
-from stoker.runtime.state import Deployment
+from stoker.runtime.state import Deployment, Problem
 from stoker.runtime.supervisor import Supervisor, _fit_settings
 
 MODEL = find_known_model("Qwen3-30B-A3B")[0].model()
 PLAN = Plan(MODEL, "vllm", 8192, 4, (), MemoryPrediction(1, 2, 3, 6), gpus=1)
+
+
+def problem_of(
+    begun: Callable[..., Awaitable[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Problem:
+    """What the supervisor writes down of a start that ``begun`` makes fail."""
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+    monkeypatch.setattr(Supervisor, "_begun", begun)
+    state.state_folder()
+    wanted = Deployment(PLAN, "127.0.0.1", ports.any_free(), ("qwen3-30b", ""))
+    assert asyncio.run(Supervisor(wanted).run()) == 1
+    failed = state.read()
+    assert failed is not None
+    assert failed.problem is not None
+    return failed.problem
 
 
 def test_fix_of_what_docker_refused_names_the_model(
@@ -28,15 +44,8 @@ def test_fix_of_what_docker_refused_names_the_model(
     async def refused(*_: object) -> None:
         raise explained(RuntimeError("driver failed: port is already allocated"))
 
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
-    monkeypatch.setattr(Supervisor, "_begun", refused)
-    state.state_folder()
-    wanted = Deployment(PLAN, "127.0.0.1", ports.any_free(), ("qwen3-30b", ""))
-    assert asyncio.run(Supervisor(wanted).run()) == 1
-    failed = state.read()
-    assert failed is not None
-    assert failed.problem is not None
-    assert "`stoker up qwen3-30b --port PORT --replace`" in failed.problem.fix
+    problem = problem_of(refused, tmp_path, monkeypatch)
+    assert "`stoker up qwen3-30b --port PORT --replace`" in problem.fix
 
 
 def test_engine_that_a_bus_error_ends_lacked_shared_memory(
@@ -48,16 +57,9 @@ def test_engine_that_a_bus_error_ends_lacked_shared_memory(
     async def begun(*_: object) -> ProcessRun:
         return await ProcessRun.start(launch, Backend("http://127.0.0.1:9", "vllm"))
 
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
-    monkeypatch.setattr(Supervisor, "_begun", begun)
-    state.state_folder()
-    wanted = Deployment(PLAN, "127.0.0.1", ports.any_free(), ("qwen3-30b", ""))
-    assert asyncio.run(Supervisor(wanted).run()) == 1
-    failed = state.read()
-    assert failed is not None
-    assert failed.problem is not None
-    assert failed.problem.why.startswith("Shared memory (/dev/shm) is too small")
-    assert "--ipc=host" in failed.problem.fix
+    problem = problem_of(begun, tmp_path, monkeypatch)
+    assert problem.why.startswith("Shared memory (/dev/shm) is too small")
+    assert "--ipc=host" in problem.fix
 
 
 def on_layers(number: int, gpus: int) -> Plan:
