@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -177,18 +177,25 @@ def _edit(path: str, old: str, new: str) -> Step:
     )
 
 
+#: The Copilot harness keeps its list in a table with states of its own.
+_SQL_STATES = {"not-started": "pending", "in-progress": "in_progress"}
+
+
 def _todo(*states: str) -> Step:
     titles = ("Read how prices are made", "Add the currency option", "Check the reports")
     items = [
         {"id": number, "title": title, "status": state}
         for number, (title, state) in enumerate(zip(titles, states, strict=True), 1)
     ]
-    marks = {"not-started": " ", "in-progress": "~"}
-    text = "\n".join(f"- [{marks[state]}] {title}" for title, state in zip(titles, states, strict=True))
+    rows = ", ".join(
+        f"('{item['id']}', '{item['title']}', '{_SQL_STATES[str(item['status'])]}')"
+        for item in items
+    )
+    query = "INSERT OR REPLACE INTO todos (id, title, status) VALUES " + rows
     return Step(
         {
             "manage_todo_list": lambda _: {"todoList": items},
-            "update_todo": lambda _: {"todos": text},
+            "sql": lambda _: {"description": "Keep the todo list", "query": query},
         }
     )
 
@@ -202,9 +209,9 @@ _NEW_FILE = f'''"""Discounts, rounded {ROUNDING} as all prices of the shop are."
     """Return ``price`` less the share ``rate``."""
 {_BODY}
 '''
-_REFUSAL = f'''    if not 0 <= rate <= 1:
+_REFUSAL = f"""    if not 0 <= rate <= 1:
         raise ValueError(f"A rate of {{rate}} is not between 0 and 1.")
-{_BODY}'''
+{_BODY}"""
 
 
 @dataclass(frozen=True)
@@ -212,9 +219,11 @@ class Plan:
     """How a turn is done: its steps, what each has to have shown, and the answer."""
 
     steps: Sequence[Step]
-    #: What must stand in the results before the turn goes on or is answered, by regular expression.
+    #: What must stand in the results before this step (or the answer), by regular expression.
     needs: Mapping[int, str]
     answer: Callable[[Conversation], str]
+    #: A narrower look where that was cut away: tools and editors shorten long results.
+    again: Mapping[int, Step] = field(default_factory=dict)
 
 
 def _count_of_calls(conversation: Conversation) -> str:
@@ -228,6 +237,7 @@ PLANS = (
         [_list("src"), _read("src/pricing.py", 1, 248), _create("src/discounts.py", _NEW_FILE)],
         {2: ROUNDING},
         lambda _: f"I created src/discounts.py with apply_discount; it rounds {ROUNDING}.",
+        {2: _read("src/pricing.py", 1, 8)},
     ),
     Plan(
         [_read("src/discounts.py", 1, 20), _edit("src/discounts.py", _BODY, _REFUSAL)],
@@ -245,18 +255,12 @@ PLANS = (
             Step(
                 {
                     "grep_search": lambda _: {
-                        "query": "load_config\\(\"",
+                        "query": 'load_config\\("',
                         "isRegexp": True,
                         "includePattern": "**/*.py",
                     },
                     "grep": lambda at: {
-                        "pattern": "load_config\\(\"",
-                        "path": at,
-                        "output_mode": "content",
-                        "-n": True,
-                    },
-                    "rg": lambda at: {
-                        "pattern": "load_config\\(\"",
+                        "pattern": 'load_config\\("',
                         "paths": at,
                         "output_mode": "content",
                         "-n": True,
@@ -282,6 +286,7 @@ PLANS = (
         ],
         {2: r"class Closing"},
         lambda _: "The editor shows no errors; the file ends with class Closing.",
+        {2: _read("src/inventory.py", 300, 311)},
     ),
     Plan(
         [
@@ -349,24 +354,31 @@ def play(body: Body) -> Answer:
 
 
 def _next(plan: Plan, conversation: Conversation, folder: str) -> Answer:
-    for number, step in enumerate(plan.steps):
+    for number, step in enumerate([*plan.steps, None]):
         missing = _missing(plan.needs.get(number), conversation)
+        # A step that was made already gives no answer: a second look shows nothing new.
+        looked = number in plan.again and _step(plan.again[number], conversation, folder)
         if missing:
-            return _failed(missing)
-        call = step.call(conversation.tools, folder)
-        if call is None:
-            return _failed(f"the tool {step.names()} is not offered")
-        if call not in [(each.name, each.arguments) for each in conversation.calls]:
-            return Answer("I will look at this first." if number == 0 else "", call)
-    missing = _missing(plan.needs.get(len(plan.steps)), conversation)
-    return _failed(missing) if missing else Answer(plan.answer(conversation))
+            return looked or _failed(missing)
+        if step and (answer := _step(step, conversation, folder)):
+            return answer if number else replace(answer, text="I will look at this first.")
+    return Answer(plan.answer(conversation))
+
+
+def _step(step: Step, conversation: Conversation, folder: str) -> Answer | None:
+    """Return the call of a step, ``None`` where it was made already."""
+    call = step.call(conversation.tools, folder)
+    if call is None:
+        return _failed(f"the tool {step.names()} is not offered")
+    made = [(each.name, each.arguments) for each in conversation.calls]
+    return None if call in made else Answer(call=call)
 
 
 def _missing(pattern: str | None, conversation: Conversation) -> str:
     if pattern is None:
         return ""
     results = "\n".join(call.result for call in conversation.calls)
-    return "" if re.search(pattern, results) else f"no result shows {pattern}"
+    return "" if re.search(pattern, results) else "a result that this needs is cut away"
 
 
 def _failed(missed: str) -> Answer:
@@ -391,10 +403,15 @@ class Arrived:
 
 #: How requests that are no step of the agent begin, by what they are for. Compactions may bring
 #: the tools of the conversation along, so they are looked for first.
-_COMPACTION = re.compile(r"summar(y|ize|ise|ization)[^.]{0,80}conversation|conversation[^.]{0,80}summar", re.I)
+_COMPACTION = re.compile(
+    r"summar(y|ize|ise|ization)[^.]{0,80}conversation|conversation[^.]{0,80}summar", re.I
+)
 _UTILITIES = {
     "title": (re.compile(r"\btitle\b", re.I), "Discounts for the shop"),
-    "progress": (re.compile(r"progress", re.I), '["Looking at the prices", "Counting the shelves", "Writing it down"]'),
+    "progress": (
+        re.compile(r"progress", re.I),
+        '["Looking at the prices", "Counting the shelves", "Writing it down"]',
+    ),
     "commit": (re.compile(r"commit message", re.I), "Add discounts"),
 }
 
@@ -402,7 +419,9 @@ _UTILITIES = {
 def kind_of(body: Body) -> str:
     """What a request is for: ``agent``, ``compaction``, ``title``, ``progress``, ``other``."""
     ends = [text_of(body["messages"][0]), text_of(body["messages"][-1])]
-    if any(_COMPACTION.search(text[:3000]) for text in (ends if not body.get("tools") else ends[1:])):
+    if any(
+        _COMPACTION.search(text[:3000]) for text in (ends if not body.get("tools") else ends[1:])
+    ):
         return "compaction"
     if body.get("tools"):
         return "agent"

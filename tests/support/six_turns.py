@@ -122,7 +122,7 @@ def test_a_book_costs_what_its_pages_cost():
     assert price_of_books(2, 10.0) == 20.0
 """
 
-_RUN_CHECKS = f'''"""Checks the shop's data, one line a check, and writes what it found to checks.log."""
+_RUN_CHECKS = f'''"""Checks the shop's data, one line a check, and keeps the lines in checks.log."""
 
 GOODS = {_GOODS!r}
 LINES = []
