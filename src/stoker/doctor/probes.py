@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from stoker import __version__, editor, host, models, paths, runtime
-from stoker.doctor.endpoint import ask, base_of
+from stoker.addresses import base_url
+from stoker.doctor.endpoint import ask
 from stoker.doctor.readings import Endpoint, ModelFile, Port, Probe, Readings, TokenState
 from stoker.editor import Connection, Look, SettingsFile, Versions
 from stoker.host import Cpu, Host, HubAnswer, Memory, Together
@@ -40,7 +41,7 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
     connected: tuple[Connection, ...] = _or_else((), editor.connections)
     editors = [(each, editor.read_settings(each, folder)) for each in editor.find_editors()]
     bases = _addresses(deployment, [files for _, files in editors], endpoint)
-    theirs = base_of(endpoint) if endpoint is not None else None
+    theirs = base_url(endpoint) if endpoint is not None else None
     of_editors = {f"editor {e.name}": partial(editor.versions, e, _EDITOR_S) for e, _ in editors}
     of_endpoints = {
         f"endpoint {base}": partial(ask, base, key if base == theirs else None)
@@ -115,7 +116,7 @@ def _addresses(
         texts.append(deployment.endpoint)
     if asked is not None:
         texts.append(asked)
-    return {text: base_of(text) for text in texts if text.strip()}
+    return {text: base_url(text) for text in texts if text.strip()}
 
 
 def _endpoint(text: str, base: str | None, answers: Mapping[str, Any]) -> Endpoint:

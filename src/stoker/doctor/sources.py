@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from stoker.doctor.endpoint import is_nearby
+from stoker.addresses import is_nearby
 from stoker.doctor.finding import Finding, Public, editor_name, found, gib
 from stoker.doctor.readings import ModelFile, Readings
 from stoker.editor import Look

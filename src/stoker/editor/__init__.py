@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from stoker.editor.connect import (
-    ENDPOINT,
     EXTENSION_ID,
-    UTILITY_MODEL,
     Change,
     Connection,
     Undone,
@@ -13,21 +11,35 @@ from stoker.editor.connect import (
     connections,
     disconnect,
     install,
+    missing,
+    place,
 )
 from stoker.editor.find import Editor, find_editors
 from stoker.editor.look import Look, Scope, SettingsFile, Versions, read_settings, versions
+from stoker.editor.vscode_settings import (
+    CONSENTS,
+    ENDPOINT,
+    SETTINGS,
+    UTILITY_MODEL,
+    Consent,
+    Setting,
+)
 from stoker.editor.vsix import VSIX, Shipped, shipped
 
 __all__ = [
+    "CONSENTS",
     "ENDPOINT",
     "EXTENSION_ID",
+    "SETTINGS",
     "UTILITY_MODEL",
     "VSIX",
     "Change",
     "Connection",
+    "Consent",
     "Editor",
     "Look",
     "Scope",
+    "Setting",
     "SettingsFile",
     "Shipped",
     "Undone",
@@ -37,6 +49,8 @@ __all__ = [
     "disconnect",
     "find_editors",
     "install",
+    "missing",
+    "place",
     "read_settings",
     "shipped",
     "versions",

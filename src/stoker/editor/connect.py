@@ -7,19 +7,18 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from stoker import paths
-from stoker.editor import jsonc
+from stoker.editor import jsonc, vscode_settings
 from stoker.editor.find import Editor
+from stoker.editor.vscode_settings import ENDPOINT, Consent, Setting
 from stoker.editor.vsix import VSIX
 from stoker.errors import StokerError
 
-ENDPOINT = "huggingface.customTGIEndpoint"
-#: Chat titles and summaries come from the chosen model too, and not from a hosted one.
-UTILITY_MODEL = "chat.byokUtilityModelDefault"
 EXTENSION_ID = "stoker.stoker"
 _INSTALL_TIMEOUT_S = 180
 
@@ -76,21 +75,34 @@ def connect(
     endpoint: str,
     *,
     workspace: Path | None = None,
-    utility_model: bool = False,
-) -> Connection:
+    consents: Collection[Consent] = (),
+) -> tuple[Connection, ...]:
     """Installs the extension in ``editor`` and names ``endpoint`` in its settings.
 
-    The settings are the user's, or those of the folder ``workspace``. ``utility_model`` also
-    makes the chosen model write titles and summaries. Raises StokerError.
+    The settings are the user's, or those of the folder ``workspace``; what has to stand in the
+    user's is written there all the same. ``consents`` are what else the person agreed to. One
+    connection for each file that was written. Raises StokerError.
     """
-    path = editor.settings if workspace is None else workspace / ".vscode/settings.json"
-    values: dict[str, object] = {ENDPOINT: endpoint}
-    if utility_model:
-        values[UTILITY_MODEL] = "mainAgent"
+    files = _by_file(editor, endpoint, workspace, consents)
     # A file that cannot be edited must stop us before anything is installed.
-    _edited(path, _read(path), values)
-    is_new = install(editor)
-    return _write_settings(path, values, (str(editor.command),) if is_new else ())
+    for path, values in files.items():
+        _edited(path, _read(path), values)
+    installed = (str(editor.command),) if install(editor) else ()
+    written = []
+    for path, values in files.items():
+        written.append(_write_settings(path, values, installed))
+        installed = ()
+    return tuple(written)
+
+
+def place(editor: Editor, setting: Setting, workspace: Path | None = None) -> Path | None:
+    """The settings file to write ``setting`` to; ``None`` where no file here would do.
+
+    VS Code ignores a setting of application scope in a folder's and in a remote machine's settings.
+    """
+    if setting.scope == "application":
+        return editor.application_settings
+    return editor.settings if workspace is None else workspace / ".vscode/settings.json"
 
 
 def connections() -> tuple[Connection, ...]:
@@ -116,6 +128,38 @@ def disconnect() -> tuple[Undone, ...]:
             left.append(rest)
     _write_journal(left)
     return tuple(undone)
+
+
+def missing(editor: Editor, consent: Consent, workspace: Path | None = None) -> tuple[Setting, ...]:
+    """The settings of ``consent`` that could be written here and don't stand there yet."""
+    left = []
+    for setting in vscode_settings.of(consent):
+        path = place(editor, setting, workspace)
+        if path is not None and _value(path, setting.name) != setting.value:
+            left.append(setting)
+    return tuple(left)
+
+
+def _value(path: Path, name: str) -> object:
+    """What a settings file says; ``None`` where it says nothing, or can't be read."""
+    try:
+        return jsonc.get(_read(path) or "", name)
+    except (StokerError, ValueError):
+        return None
+
+
+def _by_file(
+    editor: Editor, endpoint: str, workspace: Path | None, consents: Collection[Consent]
+) -> dict[Path, dict[str, object]]:
+    """What to write to which file; the file that names the endpoint comes first."""
+    files: dict[Path, dict[str, object]] = {}
+    for consent in ("endpoint", *consents):
+        for setting in vscode_settings.of(consent):
+            path = place(editor, setting, workspace)
+            value = endpoint if setting.name == ENDPOINT else setting.value
+            if path is not None:
+                files.setdefault(path, {})[setting.name] = value
+    return files
 
 
 def _connection(entry: dict[str, Any]) -> Connection:

@@ -17,6 +17,16 @@ class Editor:
     command: Path
     settings: Path
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is a remote window's: what is here are that machine's settings alone."""
+        return self.settings.parent.name == "Machine"
+
+    @property
+    def application_settings(self) -> Path | None:
+        """The one file in which settings of application scope count; ``None``: it is elsewhere."""
+        return None if self.is_remote else self.settings
+
 
 @dataclass(frozen=True, slots=True)
 class _Kind:

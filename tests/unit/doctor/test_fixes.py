@@ -50,7 +50,7 @@ def test_an_editor_is_connected_once_and_the_engine_comes_first() -> None:
         in_editor(settings(), extension=None, listed=True), running=False, engine_alive=False
     )
     offered = [finding.kind.safe_fix for finding in fixable(diagnose(broken))]
-    assert offered == ["restart", "connect", "utility"]
+    assert offered == ["restart", "connect", "signed-out"]
 
 
 def test_each_editor_is_mended_by_itself() -> None:
