@@ -75,6 +75,7 @@ def command(
         return
     address = _running_endpoint() if endpoint is None else _address(endpoint)
     consents = _agreed(found, workspace, yes=yes, can_ask=not json)
+    reload = _needs_reload(found, workspace, consents)
     done = [editor.connect(e, address, workspace=workspace, consents=consents) for e in found]
     left = _left_out(found, workspace)
     if json:
@@ -82,13 +83,13 @@ def command(
         not_written = [
             {"settings": left[consent], "without": _WITHOUT[consent]} for consent in left
         ]
-        output.as_json(
-            {"endpoint": address, "connections": connections, "not_written": not_written}
-        )
+        said = {"endpoint": address, "connections": connections, "not_written": not_written}
+        output.as_json({**said, "needs_reload": reload})
         return
     for each, connections_of in zip(found, done, strict=True):
         _say_connected(each, address, connections_of)
     _say_left_out(left)
+    _say_reload(reload)
     output.say(f"Choose the model in the chat's model picker. Undo: {_UNDO}")
 
 
@@ -108,6 +109,7 @@ def offer(endpoint: str, *, yes: bool) -> None:
         output.say(f"Connect {names} to it with: stoker code")
         return
     consents = _agreed(found, None, yes=yes, can_ask=True)
+    reload = _needs_reload(found, None, consents)
     for each in found:
         try:
             (connection, *_) = editor.connect(each, endpoint, consents=consents)
@@ -115,6 +117,7 @@ def offer(endpoint: str, *, yes: bool) -> None:
         except StokerError as error:
             output.say(f"{each.name} is not connected: {error.what} {error.why}")
     _say_left_out(_left_out(found, None))
+    _say_reload(reload)
 
 
 def _agreed(
@@ -143,6 +146,19 @@ def _left_out(
         if names:
             left[consent] = list(dict.fromkeys(names))
     return left
+
+
+def _needs_reload(
+    found: Sequence[editor.Editor], workspace: Path | None, consents: Sequence[editor.Consent]
+) -> bool:
+    """Whether what is about to be written reaches open windows only when they are reloaded."""
+    coming = (s for e in found for c in consents for s in editor.missing(e, c, workspace))
+    return any(setting.needs_reload for setting in coming)
+
+
+def _say_reload(needed: bool) -> None:
+    if needed:
+        output.say("Reload the editor's open windows ('Developer: Reload Window').")
 
 
 def _say_connected(

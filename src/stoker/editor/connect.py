@@ -98,10 +98,12 @@ def connect(
 def place(editor: Editor, setting: Setting, workspace: Path | None = None) -> Path | None:
     """The settings file to write ``setting`` to; ``None`` where no file here would do.
 
-    VS Code ignores a setting of application scope in a folder's and in a remote machine's settings.
+    What counts in the user's settings alone is ignored in a folder's and in a remote machine's.
     """
     if setting.scope == "application":
         return editor.application_settings
+    if setting.scope == "user":
+        return None if editor.is_remote else editor.settings
     return editor.settings if workspace is None else workspace / ".vscode/settings.json"
 
 

@@ -45,15 +45,18 @@ class Setting:
     default: object = None
     #: Where the product declares it: its window, its Copilot extension, or Stoker's extension.
     declared: Literal["workbench", "copilot", "stoker"] = "workbench"
-    #: ``window``: any settings file may hold it. ``application``: only the user's settings in the
-    #: default profile; ``machine``: the user's or a remote machine's. Others are ignored.
-    scope: Literal["window", "application", "machine"] = "window"
+    #: Which settings files count. ``window``: all. ``machine``: the user's and a remote machine's.
+    #: ``user``: the user's (VS Code calls it a window's, and hands the agent host the user's value
+    #: alone). ``application``: only the user's in the default profile.
+    scope: Literal["window", "machine", "user", "application"] = "window"
     #: The policy that an organisation locks it with.
     policy: str | None = None
     #: What has to be agreed to before it is written; ``None``: it is only read.
     consent: Consent | None = None
     #: What is written. Of the endpoint, that is the address.
     value: object = None
+    #: A window that is open takes it over only when it is reloaded.
+    needs_reload: bool = False
 
 
 _WRITTEN = (
@@ -70,6 +73,7 @@ _WRITTEN = (
         default=False,
         consent="signed-out",
         value=True,
+        needs_reload=True,  # until then chat stays at "Getting chat ready" (measured on 1.139.1)
     ),
     Setting(
         UTILITY_MODEL,
@@ -83,6 +87,7 @@ _WRITTEN = (
         HARNESS_MODELS,
         "Models of extensions can be chosen in the Copilot harness too.",
         default=False,
+        scope="user",
         consent="copilot-harness",
         value=True,
     ),
