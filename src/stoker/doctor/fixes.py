@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from stoker import editor, runtime
 from stoker.doctor.finding import Finding
@@ -50,7 +51,7 @@ def _rank(finding: Finding) -> int:
     return _ORDER.index(finding.kind.safe_fix or "")
 
 
-_ORDER = ("restart", "install", "connect", "signed-out")
+_ORDER = ("restart", "install", "connect", "signed-out", "copilot-harness")
 _OF_EXTENSION = ("install", "connect")
 _QUESTIONS = {
     "restart": "Start the deployment again, with the same plan?",
@@ -59,6 +60,9 @@ _QUESTIONS = {
     "signed-out": (
         "Let {editor}'s chat work without signing in to GitHub, and let the chosen model write "
         "titles and summaries?"
+    ),
+    "copilot-harness": (
+        "Offer your models in {editor}'s Copilot harness too (experimental), without signing in?"
     ),
 }
 
@@ -88,12 +92,12 @@ def _connect(finding: Finding, readings: Readings) -> str:
     return _connected(finding, readings, _address(readings))
 
 
-def _signed_out(finding: Finding, readings: Readings) -> str:
+def _agreed(consent: editor.Consent, finding: Finding, readings: Readings) -> str:
     used = _look(finding, readings).effective(editor.ENDPOINT)
     there = readings.endpoints.get(str(used[0])) if used else None
     # An address that works is the owner's choice, and stays.
     address = str(used[0]) if used and there and there.works else _address(readings)
-    return _connected(finding, readings, address, "signed-out")
+    return _connected(finding, readings, address, consent)
 
 
 def _connected(
@@ -124,5 +128,6 @@ def _address(readings: Readings) -> str:
 _ACTIONS: Mapping[str, Callable[[Finding, Readings], str]] = {
     "install": _install,
     "connect": _connect,
-    "signed-out": _signed_out,
+    "signed-out": partial(_agreed, "signed-out"),
+    "copilot-harness": partial(_agreed, "copilot-harness"),
 }

@@ -39,7 +39,8 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
     began = time.monotonic()
     deployment = _or_else(None, runtime.current)
     connected: tuple[Connection, ...] = _or_else((), editor.connections)
-    editors = [(each, editor.read_settings(each, folder)) for each in editor.find_editors()]
+    here = (editor.in_folder(each, folder) for each in editor.find_editors())
+    editors = [(each, editor.read_settings(each, folder)) for each in here]
     bases = _addresses(deployment, [files for _, files in editors], endpoint)
     theirs = base_url(endpoint) if endpoint is not None else None
     of_editors = {f"editor {e.name}": partial(editor.versions, e, _EDITOR_S) for e, _ in editors}
@@ -71,7 +72,12 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
         proxies=_proxies(os.environ),
         no_proxy=os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "",
         editors=tuple(
-            Look(each, answers.get(f"editor {each.name}", Versions()), files)
+            Look(
+                each,
+                answers.get(f"editor {each.name}", Versions()),
+                files,
+                _or_else(False, partial(editor.signed_in, each)),
+            )
             for each, files in editors
         ),
         connected=tuple(connection.settings for connection in connected),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stoker.editor.account import signed_in
 from stoker.editor.connect import (
     EXTENSION_ID,
     Change,
@@ -16,7 +17,9 @@ from stoker.editor.connect import (
 )
 from stoker.editor.find import Editor, find_editors
 from stoker.editor.look import Look, Scope, SettingsFile, Versions, read_settings, versions
+from stoker.editor.profiles import in_folder, profiles
 from stoker.editor.vscode_settings import (
+    ANONYMOUS_ACCESS,
     CONSENTS,
     ENDPOINT,
     SETTINGS,
@@ -27,6 +30,7 @@ from stoker.editor.vscode_settings import (
 from stoker.editor.vsix import VSIX, Shipped, shipped
 
 __all__ = [
+    "ANONYMOUS_ACCESS",
     "CONSENTS",
     "ENDPOINT",
     "EXTENSION_ID",
@@ -48,10 +52,13 @@ __all__ = [
     "connections",
     "disconnect",
     "find_editors",
+    "in_folder",
     "install",
     "missing",
     "place",
+    "profiles",
     "read_settings",
     "shipped",
+    "signed_in",
     "versions",
 ]

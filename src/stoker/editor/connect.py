@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class Connection:
     #: ``None`` where somebody edited it between two changes: undoing edits it then.
     after_sha256: str | None
     changes: dict[str, Change] = field(default_factory=dict)
-    #: The commands of the editors that got the extension; others had it already.
+    #: The command lines of the editors that got the extension; others had it already.
     installed_with: tuple[str, ...] = ()
 
 
@@ -65,8 +66,8 @@ class Undone:
 
 def install(editor: Editor, vsix: Path = VSIX) -> bool:
     """Installs the extension; whether the editor did not have it before. Raises StokerError."""
-    had = EXTENSION_ID in _run(editor.command, "--list-extensions").split()
-    _run(editor.command, "--install-extension", str(vsix), "--force")
+    had = EXTENSION_ID in _run(editor.command_line, "--list-extensions").split()
+    _run(editor.command_line, "--install-extension", str(vsix), "--force")
     return not had
 
 
@@ -87,7 +88,7 @@ def connect(
     # A file that cannot be edited must stop us before anything is installed.
     for path, values in files.items():
         _edited(path, _read(path), values)
-    installed = (str(editor.command),) if install(editor) else ()
+    installed = (shlex.join(editor.command_line),) if install(editor) else ()
     written = []
     for path, values in files.items():
         written.append(_write_settings(path, values, installed))
@@ -247,12 +248,12 @@ def _undo(connection: Connection) -> tuple[Undone, Connection | None]:
     except StokerError as error:
         problems.append(error)
     uninstalled: list[str] = []
-    gone = tuple(c for c in connection.installed_with if not Path(c).exists())
+    gone = tuple(c for c in connection.installed_with if not Path(_words(c)[0]).exists())
     for command in connection.installed_with:
         if command in gone:
             continue
         try:
-            _uninstall(Path(command))
+            _uninstall(_words(command))
             uninstalled.append(command)
         except StokerError as error:
             problems.append(error)
@@ -296,7 +297,12 @@ def _restore(path: Path, backup: str | None) -> bool:
     return before is not None
 
 
-def _uninstall(command: Path) -> None:
+def _words(command: str) -> tuple[str, ...]:
+    """The words of a command line. Earlier versions wrote a bare path down, blanks and all."""
+    return (command,) if Path(command).exists() else tuple(shlex.split(command))
+
+
+def _uninstall(command: Sequence[str]) -> None:
     """Takes the extension out of an editor, where its owner has not done so. Raises StokerError."""
     if EXTENSION_ID in _run(command, "--list-extensions").split():
         _run(command, "--uninstall-extension", EXTENSION_ID)
@@ -374,10 +380,10 @@ def _write_journal(left: list[Connection]) -> None:
     _replace(journal, json.dumps([asdict(each) for each in left], indent=2), mode=0o600)
 
 
-def _run(command: Path, *arguments: str) -> str:
+def _run(command: Sequence[str], *arguments: str) -> str:
     try:
         done = subprocess.run(
-            [str(command), *arguments],
+            [*command, *arguments],
             capture_output=True,
             text=True,
             timeout=_INSTALL_TIMEOUT_S,
@@ -385,14 +391,14 @@ def _run(command: Path, *arguments: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StokerError(
-            f"{command} could not be run.",
+            f"{command[0]} could not be run.",
             str(error),
             "Start the editor once by hand, then run this again.",
         ) from error
     if done.returncode != 0:
         last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
         raise StokerError(
-            f"{command} {arguments[0]} failed with exit code {done.returncode}.",
+            f"{command[0]} {arguments[0]} failed with exit code {done.returncode}.",
             last,
             "Close the editor's other windows, then run this again.",
         )

@@ -24,6 +24,7 @@ LOCAL_HARNESS = "chat.editor.localAgent.enabled"
 ALLOWED_EXTENSIONS = "extensions.allowed"
 TOOL_GROUPS = "github.copilot.chat.virtualTools.threshold"
 SUMMARIES = "github.copilot.chat.summarizeAgentConversationHistory.enabled"
+FOR_ALL_PROFILES = "workbench.settings.applyToAllProfiles"
 PROXY = "http.proxy"
 NO_PROXY = "http.noProxy"
 PROXY_SUPPORT = "http.proxySupport"
@@ -151,6 +152,12 @@ _READ = (
         "`false` cuts the beginning of a long conversation off instead of summing it up.",
         default=True,
         declared="copilot",
+    ),
+    Setting(
+        FOR_ALL_PROFILES,
+        "The settings that all profiles take from the default one.",
+        default=[],
+        scope="application",
     ),
     Setting(PROXY, "The proxy of the editor's requests.", scope="machine"),
     Setting(NO_PROXY, "The hosts that are reached without that proxy.", scope="machine"),
