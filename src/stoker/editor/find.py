@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,10 @@ def _installed(kind: _Kind) -> Editor | None:
     command = _command(kind)
     if command is None:
         return None
-    return Editor(kind.name, command, _settings_folder(kind) / "User/settings.json")
+    folder = _settings_folder(kind)
+    if command.name == kind.flatpak:
+        folder = Path.home() / ".var/app" / kind.flatpak / "config" / kind.folder
+    return Editor(kind.name, command, folder / "User/settings.json")
 
 
 def _running(installed: Editor | None) -> tuple[Editor, ...]:
@@ -157,7 +161,8 @@ def _flatpaks() -> tuple[Path, ...]:
 def _code_server_places() -> list[Path]:
     """Its installer's folders (newest version first), its packages', and npm's."""
     home = Path.home()
-    own = sorted((home / ".local/lib").glob("code-server-*/bin/code-server"), reverse=True)
+    own = list((home / ".local/lib").glob("code-server-*/bin/code-server"))
+    own.sort(key=lambda path: [int(n) for n in re.findall(r"\d+", path.parts[-3])], reverse=True)
     prefixes = (Path("/usr/local"), home / ".npm-global", home / ".local", home / ".npm-packages")
     npm = [prefix / "bin" / _CODE_SERVER for prefix in prefixes]
     return [*own, Path("/usr/lib/code-server/bin/code-server"), *npm]

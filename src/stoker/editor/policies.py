@@ -18,7 +18,7 @@ from stoker.editor.vscode_settings import SETTINGS, Setting
 
 #: Where VS Code 1.106 and newer looks on Linux.
 LINUX_FILE = Path("/etc/vscode/policy.json")
-_MACOS_FOLDER = Path("/Library/Managed Preferences")
+MACOS_FOLDER = Path("/Library/Managed Preferences")
 #: Editor -> its macOS bundle and its key in Windows' registry (``product.json`` of each).
 _PLACES = {
     "VS Code": ("com.microsoft.VSCode", "VSCode"),
@@ -40,8 +40,8 @@ def policies(editor: Editor) -> tuple[Path, Mapping[str, object]] | None:
     if system == "Linux":
         path, found = LINUX_FILE, _of_json(LINUX_FILE)
     elif system == "Darwin":
-        path = _MACOS_FOLDER / f"{bundle}.plist"
-        found = {**_of_plist(path), **_of_plist(_MACOS_FOLDER / Path.home().name / path.name)}
+        path = MACOS_FOLDER / f"{bundle}.plist"
+        found = {**_of_plist(path), **_of_plist(MACOS_FOLDER / Path.home().name / path.name)}
     else:
         path, found = Path(f"Software/Policies/Microsoft/{key}"), _of_registry(key)
     locked = {
