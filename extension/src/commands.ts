@@ -1,7 +1,7 @@
 /** What a person can ask for from the command palette and the status bar. */
 
 import * as vscode from "vscode";
-import type { Catalog, Offer } from "./catalog";
+import { hasModel, type Catalog, type Offer } from "./catalog";
 import { chat, ChatFailure, type Sink } from "./chat";
 import { EndpointError, parseEndpoint } from "./endpoint";
 import { chatMessage, discoveryMessage } from "./failures";
@@ -42,14 +42,14 @@ export function registerCommands(parts: Parts): vscode.Disposable {
 
 async function manage({ catalog }: Parts): Promise<void> {
   const { t } = vscode.l10n;
-  const offers = await catalog.offers();
+  await catalog.offers();
   const outage = catalog.outages[0];
   const action = (icon: string, label: string, command: string) => ({
     label: `$(${icon}) ${label}`,
     command: `stoker.${command}`,
   });
   const items: (vscode.QuickPickItem & { command?: string })[] = [
-    ...offers.map((offer) => ({ label: `$(check) ${offer.model.id}`, detail: tooltip(offer) })),
+    ...catalog.models.map((offer) => ({ label: `$(check) ${offer.model.id}`, detail: tooltip(offer) })),
     { label: "", kind: vscode.QuickPickItemKind.Separator },
     action("plug", t("Set the endpoint"), "setEndpoint"),
     action("beaker", t("Check the endpoint"), "checkEndpoint"),
@@ -136,7 +136,7 @@ async function checkEndpoint({ catalog, settings, log }: Parts): Promise<void> {
     const offers = await catalog.refresh();
     const outage = catalog.outages[0];
     if (outage) return { ok: false, text: discoveryMessage(outage.error, outage.source.label) };
-    const offer = offers[0];
+    const offer = offers.find(hasModel);
     if (!offer) return { ok: false, text: t("No model is offered. Set the endpoint first.") };
     return tryModel(offer);
   });
@@ -163,21 +163,19 @@ async function tryModel(offer: Offer): Promise<{ ok: boolean; text: string }> {
       ? t("token counts are exact")
       : t("token counts are estimated: the server offers no way to count");
     const first = Math.round(timing.firstTokenMs ?? timing.totalMs);
-    const speed = timing.tokensPerS ? Math.round(timing.tokensPerS) : "?";
     return {
       ok: true,
       text: t(
-        "{0} works: first token after {1} ms, {2} tokens/s, context {3} tokens, {4}.",
+        "{0} works: first token after {1} ms, context {2} tokens, {3}.",
         offer.model.id,
         first,
-        speed,
         offer.context,
         counts,
       ),
     };
   } catch (error) {
     if (error instanceof ChatFailure) {
-      return { ok: false, text: chatMessage(error, offer.source.label, offer.model.id) };
+      return { ok: false, text: chatMessage(error, offer.source.label, offer.model) };
     }
     if (!(error instanceof DOMException && error.name === "TimeoutError")) throw error;
     return { ok: false, text: t("{0} did not answer within two minutes.", offer.model.id) };
@@ -186,7 +184,8 @@ async function tryModel(offer: Offer): Promise<{ ok: boolean; text: string }> {
 
 /** Facts for a bug report: no key, no credential, no prompt. */
 async function copyDiagnostics({ catalog, settings, version }: Parts): Promise<void> {
-  const offers = await catalog.offers();
+  await catalog.offers();
+  const offers = catalog.models;
   const exact = await Promise.all(offers.map(({ counter }) => counter.isExact()));
   const lines = [
     `- Stoker ${version}, ${vscode.env.appName} ${vscode.version} (${vscode.env.appHost})`,

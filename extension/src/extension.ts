@@ -3,6 +3,7 @@
 import * as vscode from "vscode";
 import { Catalog } from "./catalog";
 import { registerCommands } from "./commands";
+import { Memory } from "./memory";
 import { Provider } from "./provider";
 import { Settings, SETTING } from "./settings";
 import { Status } from "./status";
@@ -14,7 +15,8 @@ export function activate(context: vscode.ExtensionContext): void {
   const startedAt = performance.now();
   const log = vscode.window.createOutputChannel("Stoker", { log: true });
   const settings = new Settings(context.secrets, log);
-  const catalog = new Catalog(() => settings.sources(), log);
+  const memory = new Memory(context.globalState);
+  const catalog = new Catalog(() => settings.sources(), memory, log);
   const provider = new Provider(catalog, log);
   const status = new Status(catalog);
   const version = String(context.extension.packageJSON.version);
@@ -31,6 +33,7 @@ export function activate(context: vscode.ExtensionContext): void {
       status.update();
       logState(catalog, log);
     }),
+    provider.onDidAsk((offer) => status.asked(offer)),
     provider.onDidAnswer((answered) => status.answered(answered)),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration(SETTING)) void catalog.reset();

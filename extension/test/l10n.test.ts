@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import * as vscode from "vscode";
 import { Catalog } from "../src/catalog";
 import { registerCommands } from "../src/commands";
+import { Memory } from "../src/memory";
 import { Provider } from "../src/provider";
 import { Settings } from "../src/settings";
 import { Status } from "../src/status";
@@ -28,7 +29,7 @@ beforeEach(() => {
     [...template.matchAll(/\{(\d+)\}/g)].map(([, at]) => String(values[Number(at)])).join(" "),
   );
   settings = new Settings(host.fakeSecrets() as unknown as vscode.SecretStorage, log);
-  catalog = new Catalog(() => settings.sources(), log);
+  catalog = new Catalog(() => settings.sources(), new Memory(host.fakeState()), log);
   provider = new Provider(catalog, log);
   status = new Status(catalog);
   commands = registerCommands({ catalog, settings, log, version: "1" });
@@ -45,7 +46,7 @@ const model = { id: "xx/m1", owned_by: "vllm", max_model_len: 8192, quantization
 const models: Handler = () => ({ data: [{ ...model, capabilities: { tools: "emulated" } }] });
 
 async function serve(paths: Record<string, Handler>): Promise<void> {
-  fake = await FakeServer.start({ "/v1/models": models, "/info": () => ({ tokens_per_s: 9 }), ...paths });
+  fake = await FakeServer.start({ "/v1/models": models, ...paths });
   host.configured.user = fake.server.base;
 }
 
@@ -149,16 +150,19 @@ const answers: [string, Handler][] = [
   ["a broken tool call", streams(half, finish("tool_calls"))],
 ];
 
+function question(report: (part: unknown) => void) {
+  return [
+    [{ role: 1, content: [new vscode.LanguageModelTextPart("xx")], name: undefined }],
+    { toolMode: 1 } as vscode.ProvideLanguageModelChatResponseOptions,
+    { report },
+    new host.CancellationTokenSource().token as unknown as vscode.CancellationToken,
+  ] as const;
+}
+
 async function ask(): Promise<unknown[]> {
   const [information] = await provider.provideLanguageModelChatInformation({ silent: true });
   const parts: unknown[] = [];
-  await provider.provideLanguageModelChatResponse(
-    information!,
-    [{ role: 1, content: [new vscode.LanguageModelTextPart("xx")], name: undefined }],
-    { toolMode: 1 } as vscode.ProvideLanguageModelChatResponseOptions,
-    { report: (part) => parts.push(part) },
-    new host.CancellationTokenSource().token as unknown as vscode.CancellationToken,
-  );
+  await provider.provideLanguageModelChatResponse(information!, ...question((part) => parts.push(part)));
   return parts;
 }
 
@@ -179,9 +183,19 @@ test("a server that is gone, and a model that is no longer served", async () => 
   expect(words([String(gone)])).toEqual([]);
   host.configured.user = undefined;
   await catalog.reset();
-  const unserved = provider.provideTokenCount({ ...information!, name: "xx" }, "a");
-  const message = await unserved.catch((reason: unknown) => (reason as Error).message);
-  expect(message).toBe("xx");
+  for (const [reset, shown] of [
+    [undefined, "xx"],
+    ["another server", "xx1 127.0.0.1:0 xx/m1"],
+    ["an empty one", "127.0.0.1:0"],
+  ] as const) {
+    if (reset) await serve(reset === "an empty one" ? { "/v1/models": () => ({ data: [] }) } : {});
+    await catalog.reset();
+    const message = await provider
+      .provideLanguageModelChatResponse({ ...information!, id: "xx1", name: reset ? "xx1" : "xx" }, ...question(() => {}))
+      .catch((reason: unknown) => (reason as Error).message);
+    expect(String(message).replace(/:\d+/, ":0")).toBe(shown);
+    await fake?.stop();
+  }
 });
 
 test("the note under an answer that is cut, and what the picker shows", async () => {
@@ -191,6 +205,6 @@ test("the note under an answer that is cut, and what the picker shows", async ()
   });
   const [said, note] = (await ask()) as { value: string }[];
   expect([said?.value, note?.value]).toEqual(["xx", "\n\n**"]);
-  const [information] = await provider.provideLanguageModelChatInformation({ silent: true });
-  expect(words([information?.tooltip, information?.detail])).toEqual([]);
+  const offered = await provider.provideLanguageModelChatInformation({ silent: true });
+  expect(words(offered.flatMap(({ tooltip, detail }) => [tooltip, detail]))).toEqual([]);
 });

@@ -8,19 +8,36 @@ import * as host from "./vscode";
 const source: Source = { prefix: "", label: "box:1", server: { base: "http://box:1", headers: {} } };
 const other: Source = { ...source, prefix: "hf/", label: "Hugging Face" };
 
-function offer(id: string, tokensPerS?: number): Offer {
-  const model = { id, engine: "vLLM", maxModelLen: 8192, vision: false, tokensPerS };
-  return { id, model, source, context: 8192 } as unknown as Offer;
+function offer(id: string): Offer {
+  const model = { id, engine: "vLLM", maxModelLen: 8192, vision: false };
+  return { id, model, source, context: 8192, isAlias: false } as unknown as Offer;
 }
 
-let catalog: { sources: Source[]; outages: { source: Source; error: unknown }[]; current: Offer[] };
+const local = (of: Offer): Offer => ({ ...of, id: "local", isAlias: true });
+
+interface Known {
+  sources: Source[];
+  outages: { source: Source; error: unknown }[];
+  current: Offer[];
+  readonly models: Offer[];
+}
+let catalog: Known;
+const answered = (from: Offer, tokensPerS?: number) =>
+  status.answered({ offer: from, result: { timing: { tokensPerS } } } as never);
 let status: Status;
 const item = () => host.screen.items[0]!;
 const hover = () => String(item().tooltip);
 
 beforeEach(() => {
   host.openWindow();
-  catalog = { sources: [], outages: [], current: [] };
+  catalog = {
+    sources: [],
+    outages: [],
+    current: [],
+    get models() {
+      return this.current.filter(({ isAlias }) => !isAlias);
+    },
+  };
   status = new Status(catalog as unknown as Catalog);
 });
 
@@ -33,11 +50,11 @@ test("with no endpoint it says how to set one, and nothing is wrong", () => {
   expect(host.screen.messages).toEqual([]);
 });
 
-test("connected, it names the first model with its speed, and the hover all of them", () => {
-  Object.assign(catalog, { sources: [source], current: [offer("org/a", 41.6), offer("b")] });
+test("before any question it names what 'local' stands for, and the hover every model once", () => {
+  Object.assign(catalog, { sources: [source], current: [local(offer("org/a")), offer("org/a"), offer("b")] });
   status.update();
-  expect(item().text).toBe("$(check) a 42 tokens/s");
-  expect(item().accessibilityInformation.label).toBe("Stoker is connected: a 42 tokens/s");
+  expect(item().text).toBe("$(check) a");
+  expect(item().accessibilityInformation.label).toBe("Stoker is connected: a");
   expect(hover().split("\n")).toEqual([
     expect.stringContaining("org/a · vLLM at box:1"),
     expect.stringContaining("b · vLLM at box:1"),
@@ -45,14 +62,27 @@ test("connected, it names the first model with its speed, and the hover all of t
   expect(host.executed.at(-1)).toBe("setContext stoker.connected true");
 });
 
-test("after an answer it names the model that answered, with the speed of that answer", () => {
-  Object.assign(catalog, { sources: [source], current: [offer("a", 42), offer("b", 10)] });
-  status.answered({ offer: offer("b"), result: { timing: { tokensPerS: 55.4 } } } as never);
+test("it names the model that is asked, from the question on, with the last speed of that model", () => {
+  Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a"), offer("b")] });
+  status.asked(offer("b"));
+  expect(item().text).toBe("$(check) b");
+  answered(offer("b"), 55.4);
   expect(item().text).toBe("$(check) b 55 tokens/s");
   expect(host.executed).toContain("setContext stoker.answered true");
-  catalog.current = [offer("a", 42)];
+  answered(offer("b"));
+  expect(item().text).toBe("$(check) b 55 tokens/s");
+  status.asked(offer("a"));
+  expect(item().text).toBe("$(check) a");
+  answered(local(offer("a")), 7);
+  expect(item().text).toBe("$(check) a 7 tokens/s");
+});
+
+test("it follows 'local' to the next model, and falls back to it when the chosen model is gone", () => {
+  Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a"), offer("b")] });
+  status.asked(offer("b"));
+  catalog.current = [local(offer("c")), offer("c")];
   status.update();
-  expect(item().text).toBe("$(check) a 42 tokens/s");
+  expect(item().text).toBe("$(check) c");
 });
 
 test("an endpoint with no model is a warning", () => {

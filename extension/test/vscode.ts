@@ -277,6 +277,26 @@ export function fakeSecrets() {
   return secrets;
 }
 
+/** What an extension keeps from window to window; `broken` is a disk that takes nothing more. */
+export function fakeState() {
+  const kept = new Map<string, string>();
+  const state = {
+    kept,
+    broken: false,
+    // As a real one: what comes back is a copy.
+    get: <T>(key: string): T | undefined => {
+      const value = kept.get(key);
+      return value === undefined ? undefined : (JSON.parse(value) as T);
+    },
+    update: async (key: string, value: unknown): Promise<void> => {
+      if (state.broken) throw new Error("no space left");
+      if (value === undefined) kept.delete(key);
+      else kept.set(key, JSON.stringify(value));
+    },
+  };
+  return state;
+}
+
 /** As a window that has just been opened. */
 export function openWindow(): void {
   Object.assign(screen, { messages: [], inputs: [], picks: [], progress: [], items: [] });
