@@ -5,6 +5,7 @@
 import { l10n } from "vscode";
 import { ConnectionError, HttpError, send, type Server } from "./http";
 import { array, object, positive, string, type Json } from "./json";
+import { Pace } from "./pace";
 import { SseParser } from "./sse";
 import { isWhole, parseArguments, ToolCallAssembler, type ToolCall } from "./toolcalls";
 import type { ChatRequest } from "./wire";
@@ -59,15 +60,6 @@ export class ChatFailure extends Error {
 }
 
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
-
-/** Fewer tokens than this say nothing about speed. */
-const LEAST_TOKENS = 20;
-/** Parts that arrive closer together were sent together: a proxy holds them back, or the answer is
- * one piece. */
-const ONE_PIECE_MS = 5;
-/** The least time between the first part and the last that can be called a measurement. A proxy
- * that buffers hands over a whole answer in a few reads, milliseconds apart. */
-const LEAST_SPAN_MS = 100;
 
 /** How a model ends an answer by itself. All else ("length", vLLM's "abort", no word at all) may
  * have cut it off in the middle of a call. */
@@ -166,7 +158,6 @@ class Answer {
   private readonly calls = new ToolCallAssembler();
   private readonly startedAt = performance.now();
   private readonly pace = new Pace();
-  private enginesPace: number | undefined;
 
   constructor(
     private readonly request: ChatRequest,
@@ -179,7 +170,7 @@ class Answer {
     this.chunks += 1;
     if (chunk["usage"]) this.usage = object(chunk["usage"]);
     // llama.cpp measures its own generation, without the network.
-    this.enginesPace = positive(object(chunk["timings"])["predicted_per_second"]) ?? this.enginesPace;
+    this.pace.measured(positive(object(chunk["timings"])["predicted_per_second"]));
     const choice = object(array(chunk["choices"])[0]);
     this.finishReason = string(choice["finish_reason"]) ?? this.finishReason;
     this.delta(object(choice["delta"] ?? choice["message"]));
@@ -218,7 +209,6 @@ class Answer {
 
   result(): ChatResult {
     const outputTokens = positive(this.usage?.["completion_tokens"]);
-    const isLong = outputTokens !== undefined && outputTokens >= LEAST_TOKENS;
     const { firstAt } = this.pace;
     return {
       finishReason: this.finishReason,
@@ -228,7 +218,7 @@ class Answer {
         totalMs: performance.now() - this.startedAt,
         chunks: this.chunks,
         outputTokens,
-        tokensPerS: isLong ? (this.enginesPace ?? this.pace.tokensPerS(outputTokens)) : undefined,
+        tokensPerS: this.pace.tokensPerS(outputTokens),
       },
     };
   }
@@ -237,7 +227,8 @@ class Answer {
     const thinking = string(delta["reasoning_content"]) ?? string(delta["reasoning"]);
     const text = string(delta["content"]);
     if (!thinking && !text && !delta["tool_calls"]) return;
-    this.pace.arrived((thinking ?? "").length + (text ?? "").length + callChars(delta["tool_calls"]));
+    const chars = (thinking ?? "").length + (text ?? "").length + callChars(delta["tool_calls"]);
+    this.pace.arrived(chars, performance.now());
     if (thinking) {
       this.thought = true;
       this.sink.thinking(thinking);
@@ -247,29 +238,6 @@ class Answer {
       this.sink.text(text);
     }
     if (delta["tool_calls"]) this.calls.add(delta["tool_calls"]);
-  }
-}
-
-/** When the parts of one answer arrived. */
-class Pace {
-  firstAt: number | undefined;
-  private lastAt = 0;
-  private chars = 0;
-  /** What came with the first part: its generation was not seen. */
-  private firstChars = 0;
-
-  arrived(chars: number): void {
-    this.lastAt = performance.now();
-    this.firstAt ??= this.lastAt;
-    this.chars += chars;
-    if (this.lastAt - this.firstAt < ONE_PIECE_MS) this.firstChars += chars;
-  }
-
-  /** The speed of what was seen to be generated. Tokens are taken to be as long as one another. */
-  tokensPerS(tokens: number): number | undefined {
-    const elapsedMs = this.lastAt - (this.firstAt ?? this.lastAt);
-    if (elapsedMs < LEAST_SPAN_MS || this.chars === 0) return undefined;
-    return (tokens * (1 - this.firstChars / this.chars)) / (elapsedMs / 1000);
   }
 }
 
