@@ -32,7 +32,8 @@ test("10,000 parts at Trace against Info", { timeout: 120_000 }, async () => {
   const log = host.fakeLog();
   const sources: Source[] = [{ prefix: "", label: "here", server: server.server }];
   const asLog = log as unknown as vscode.LogOutputChannel;
-  const provider = new Provider(new Catalog(async () => sources, new Memory(host.fakeState()), asLog, () => 0), asLog);
+  const catalog = new Catalog(async () => sources, new Memory(host.fakeState()), asLog, () => 0);
+  const provider = new Provider(catalog, { problem: () => undefined }, asLog);
   const [model] = await provider.provideLanguageModelChatInformation({ silent: true });
   if (!model) throw new Error("no model");
   const question = [{ role: 1, content: [new host.LanguageModelTextPart("hi")], name: undefined }];

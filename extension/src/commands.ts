@@ -4,7 +4,7 @@ import * as vscode from "vscode";
 import { hasModel, type Catalog, type Offer } from "./catalog";
 import { chat, ChatFailure, type Sink } from "./chat";
 import { EndpointError, parseEndpoint } from "./endpoint";
-import { chatMessage, discoveryMessage } from "./failures";
+import { chatMessage, discoveryMessage, invalidEndpointMessage } from "./failures";
 import { tooltip } from "./provider";
 import type { Settings } from "./settings";
 
@@ -86,7 +86,16 @@ async function setEndpoint({ settings }: Parts): Promise<void> {
   });
   // The credentials in the setting are not shown: left as shown, it keeps them.
   if (text === undefined || (shown && text.trim() === shown)) return;
-  await settings.setEndpoint(text);
+  try {
+    await settings.setEndpoint(text);
+  } catch (error) {
+    await vscode.window.showErrorMessage(
+      vscode.l10n.t(
+        "The endpoint could not be written to your settings: {0}",
+        error instanceof Error ? error.message : String(error),
+      ),
+    );
+  }
 }
 
 async function setApiKey({ settings, catalog }: Parts): Promise<void> {
@@ -125,10 +134,9 @@ async function setHuggingFaceToken({ settings, catalog }: Parts): Promise<void> 
 /** Lists, counts and chats for real, and says in one sentence what works. */
 async function checkEndpoint({ catalog, settings, log }: Parts): Promise<void> {
   const { t } = vscode.l10n;
-  if (settings.isInvalid()) {
-    await vscode.window.showErrorMessage(
-      t("The setting huggingface.customTGIEndpoint is not a URL. Correct it first."),
-    );
+  const problem = settings.problem();
+  if (problem) {
+    await vscode.window.showErrorMessage(invalidEndpointMessage(problem));
     return;
   }
   const progress = { location: vscode.ProgressLocation.Notification, title: t("Stoker checks…") };
@@ -190,7 +198,7 @@ async function copyDiagnostics({ catalog, settings, version }: Parts): Promise<v
   const lines = [
     `- Stoker ${version}, ${vscode.env.appName} ${vscode.version} (${vscode.env.appHost})`,
     `- remote: ${vscode.env.remoteName ?? "none"}, language: ${vscode.env.language}`,
-    `- endpoint: ${settings.endpoint()?.base ?? (settings.isInvalid() ? "not a URL" : "unset")}`,
+    `- endpoint: ${settings.endpoint()?.base ?? (settings.problem() ? "not a URL" : "unset")}`,
     `- thinking parts: ${"LanguageModelThinkingPart" in vscode ? "yes" : "no"}`,
     `- tools known to the editor: ${vscode.lm.tools.length}`,
     ...catalog.outages.map(

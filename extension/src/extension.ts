@@ -17,8 +17,8 @@ export function activate(context: vscode.ExtensionContext): void {
   const settings = new Settings(context.secrets, log);
   const memory = new Memory(context.globalState);
   const catalog = new Catalog(() => settings.sources(), memory, log);
-  const provider = new Provider(catalog, log);
-  const status = new Status(catalog);
+  const provider = new Provider(catalog, settings, log);
+  const status = new Status(catalog, settings);
   const version = String(context.extension.packageJSON.version);
   const watch = setInterval(() => void catalog.watch(), WATCH_MS);
   context.subscriptions.push(
@@ -36,8 +36,9 @@ export function activate(context: vscode.ExtensionContext): void {
     provider.onDidAsk((offer) => status.asked(offer)),
     provider.onDidAnswer((answered) => status.answered(answered)),
     vscode.workspace.onDidChangeConfiguration((event) => {
-      if (event.affectsConfiguration(SETTING)) void catalog.reset();
+      if (event.affectsConfiguration(SETTING)) void catalog.reset().then(() => status.update());
     }),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => void catalog.reset().then(() => status.update())),
     context.secrets.onDidChange(() => void catalog.reset()),
   );
   void catalog.refresh();

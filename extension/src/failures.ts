@@ -100,6 +100,14 @@ export function missingMessage(name: string, where: string | undefined, served: 
   );
 }
 
+/** What is written as the endpoint cannot be one. It is not quoted: it may hold a password. */
+export function invalidEndpointMessage(problem: string): string {
+  return l10n.t(
+    "The setting huggingface.customTGIEndpoint cannot be used: {0} Run the command 'Stoker: Set Endpoint'.",
+    problem,
+  );
+}
+
 /** Why the models of an endpoint could not be listed. */
 export function discoveryMessage(error: unknown, where: string): string {
   if (!(error instanceof HttpError)) {

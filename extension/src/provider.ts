@@ -3,7 +3,14 @@
 import * as vscode from "vscode";
 import { assumedContext, hasModel, type Catalog, type Offer } from "./catalog";
 import { chat, ChatFailure, type ChatResult, type Sink } from "./chat";
-import { chatMessage, cutAnswerNote, discoveryMessage, missingMessage } from "./failures";
+import {
+  chatMessage,
+  cutAnswerNote,
+  discoveryMessage,
+  invalidEndpointMessage,
+  missingMessage,
+} from "./failures";
+import type { Settings } from "./settings";
 import { shrink } from "./shrink";
 import { guessedTokens } from "./tokens";
 import { toRequest, wireMessages, type ChatRequest } from "./wire";
@@ -40,6 +47,7 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
 
   constructor(
     private readonly catalog: Catalog,
+    private readonly settings: Pick<Settings, "problem">,
     private readonly log: vscode.LogOutputChannel,
   ) {
     this.onDidChangeLanguageModelChatInformation = catalog.onDidChange;
@@ -140,6 +148,8 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
   /** Why there is no model behind an id that VS Code holds. */
   private missing({ id, name }: ModelInformation): string {
     const { sources, models } = this.catalog;
+    const problem = this.settings.problem();
+    if (problem) return invalidEndpointMessage(problem);
     const source =
       sources.find(({ prefix }) => prefix && id.startsWith(prefix)) ??
       sources.find(({ prefix }) => !prefix);

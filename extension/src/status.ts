@@ -2,8 +2,9 @@
 
 import * as vscode from "vscode";
 import { hasModel, type Catalog, type Offer } from "./catalog";
-import { discoveryMessage } from "./failures";
+import { discoveryMessage, invalidEndpointMessage } from "./failures";
 import { shortName, tooltip, type Answered } from "./provider";
+import type { Settings } from "./settings";
 
 export class Status implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem(
@@ -16,9 +17,11 @@ export class Status implements vscode.Disposable {
   /** The last speed that could be measured, by model. */
   private readonly speeds = new Map<string, number>();
 
-  constructor(private readonly catalog: Catalog) {
+  constructor(
+    private readonly catalog: Catalog,
+    private readonly settings: Pick<Settings, "problem">,
+  ) {
     this.item.name = "Stoker";
-    this.item.command = "stoker.manage";
     this.update();
     this.item.show();
   }
@@ -37,19 +40,20 @@ export class Status implements vscode.Disposable {
   }
 
   update(): void {
-    const { outages } = this.catalog;
-    const outage = outages[0];
-    const connected = !outage && this.catalog.sources.length > 0;
+    const { outages, sources } = this.catalog;
+    const connected = outages.length === 0 && sources.length > 0;
     void vscode.commands.executeCommand("setContext", "stoker.connected", connected);
-    if (outage) {
-      const message = discoveryMessage(outage.error, outage.source.label);
-      this.show("$(warning) Stoker", message, message);
-      this.item.backgroundColor = new vscode.ThemeColor("statusBarItem.warningBackground");
-      this.tellOnce(outage.source.label, message);
-      return;
-    }
-    this.item.backgroundColor = undefined;
-    if (connected) this.showModel();
+    const outage = outages[0];
+    const down = outage && discoveryMessage(outage.error, outage.source.label);
+    if (outage && down) this.tellOnce(outage.source.label, down);
+    const problem = this.settings.problem();
+    const wrong = restricted() ?? (problem ? invalidEndpointMessage(problem) : down);
+    this.item.command = vscode.workspace.isTrusted ? "stoker.manage" : "workbench.trust.manage";
+    this.item.backgroundColor = wrong
+      ? new vscode.ThemeColor("statusBarItem.warningBackground")
+      : undefined;
+    if (wrong) this.show("$(warning) Stoker", wrong, wrong);
+    else if (connected) this.showModel();
     else {
       const hint = vscode.l10n.t("No endpoint is set. Click to set one.");
       this.show("$(plug) Stoker", hint, hint);
@@ -101,4 +105,13 @@ export class Status implements vscode.Disposable {
 
 function speedKey({ source, model }: Offer): string {
   return `${source.server.base} ${model.id}`;
+}
+
+/** In a folder that is not trusted VS Code switches its own chat off: no model can be chosen, however
+ * well the endpoint works. */
+function restricted(): string | undefined {
+  if (vscode.workspace.isTrusted) return undefined;
+  return vscode.l10n.t(
+    "Restricted Mode: VS Code offers no models until you trust this folder. Click to manage trust.",
+  );
 }

@@ -44,10 +44,25 @@ async function serve(paths: Record<string, Handler>): Promise<FakeServer> {
 }
 
 describe("Set Endpoint", () => {
-  test("writes what is typed", async () => {
+  test("writes the plain form of what is typed", async () => {
     host.screen.types = "localhost:1/v1";
     await run("setEndpoint");
-    expect(host.configured.user).toBe("localhost:1/v1");
+    expect(host.configured.user).toBe("http://localhost:1");
+  });
+
+  test("says where settings cannot be written, and what cannot be an endpoint is never written", async () => {
+    host.screen.types = "localhost:1";
+    host.configured.refuses = "EROFS: read-only file system";
+    await run("setEndpoint");
+    host.configured.refuses = undefined;
+    // A host that hands over what its own check refused.
+    host.screen.types = "htp:/wrong url";
+    await run("setEndpoint");
+    expect(host.screen.messages).toEqual([
+      "error: The endpoint could not be written to your settings: EROFS: read-only file system",
+      "error: The endpoint could not be written to your settings: An address has no spaces in it.",
+    ]);
+    expect(host.configured.user).toBeUndefined();
   });
 
   test("shows the address without its credentials, and Enter keeps them", async () => {
@@ -81,9 +96,10 @@ describe("Set Endpoint", () => {
     await run("setEndpoint");
     const validate = host.screen.inputs[0]?.validateInput;
     expect(validate?.("localhost:1")).toBeUndefined();
-    expect(validate?.("ftp://x")).toBe("ftp:// is not http:// or https://");
+    expect(validate?.("")).toBeUndefined();
+    expect(validate?.("ftp://x")).toBe("ftp: is not http:// or https://");
     expect(validate?.("http://me:50%@x")).toContain("%25");
-    expect(validate?.("http://a b")).toBe("It is not a URL.");
+    expect(validate?.("htp:/wrong url")).toBe("An address has no spaces in it.");
   });
 });
 
@@ -190,7 +206,7 @@ describe("Check Endpoint", () => {
 
   test.each([
     ["unset", undefined, /No model is offered\. Set the endpoint first/],
-    ["no URL", "ftp://x", /is not a URL\. Correct it first/],
+    ["no URL", "ftp://x", /cannot be used: ftp: is not http/],
     ["nobody's", "http://127.0.0.1:9", /Cannot reach 127\.0\.0\.1:9/],
   ])("an endpoint that is %s", async (_, value, message) => {
     host.configured.user = value;

@@ -11,7 +11,7 @@ import { calls, FakeServer, fails, finish, streams, text, thinks, type Handler }
 import * as host from "./vscode";
 
 /** Names that are the same in every language, such as those of errors: ECONNREFUSED. */
-const NAMES = /Stoker|vLLM|Q4_0|https?:|ftp:|\bE[A-Z]{4,}|\b[A-Z]+_[A-Z_]+/g;
+const NAMES = /Stoker|vLLM|Q4_0|https?:|\bftp\b|\bE[A-Z]{4,}|\b[A-Z]+_[A-Z_]+/g;
 /** No English word has these: what the servers here say or are called. */
 const DATA = /xx\S*/g;
 
@@ -30,8 +30,8 @@ beforeEach(() => {
   );
   settings = new Settings(host.fakeSecrets() as unknown as vscode.SecretStorage, log);
   catalog = new Catalog(() => settings.sources(), new Memory(host.fakeState()), log);
-  provider = new Provider(catalog, log);
-  status = new Status(catalog);
+  provider = new Provider(catalog, settings, log);
+  status = new Status(catalog, settings);
   commands = registerCommands({ catalog, settings, log, version: "1" });
 });
 afterEach(async () => {
@@ -121,6 +121,17 @@ test.each([401, 404, 500])("a list of models that fails with HTTP %i", async (co
   expect(words(onScreen())).toEqual([]);
 });
 
+test("a folder that is not trusted, and settings that cannot be written", async () => {
+  await serve({});
+  host.configured.trusted = false;
+  host.configured.refuses = "xx";
+  host.screen.types = "xx:1";
+  await run("setEndpoint");
+  status.update();
+  expect(host.screen.messages).toHaveLength(1);
+  expect(words(onScreen())).toEqual([]);
+});
+
 test("a missing stoker command", async () => {
   await run("startServer");
   host.tasks.end(host.tasks.run[0]!, 127);
@@ -128,7 +139,7 @@ test("a missing stoker command", async () => {
   expect(words(onScreen())).toEqual([]);
 });
 
-test.each(["xx://yy", "http://me:50%@xx", "http://xx yy"])("%s as it is typed", async (typed) => {
+test.each(["xx://yy", "http://me:50%@xx", "http://xx yy", "/xx", "8080", "http://xx..yy"])("%s as it is typed", async (typed) => {
   await run("setEndpoint");
   const said = host.screen.inputs[0]?.validateInput?.(typed);
   expect(typeof said).toBe("string");

@@ -13,6 +13,8 @@ let fake: FakeServer | undefined;
 let sources: Source[] = [];
 let now = 0;
 let state = host.fakeState();
+/** What is wrong with the setting. */
+let problem: string | undefined;
 let catalog: Catalog;
 let provider: Provider;
 
@@ -25,8 +27,9 @@ beforeEach(() => {
   log.lines.length = 0;
   now = 0;
   state = host.fakeState();
+  problem = undefined;
   catalog = new Catalog(async () => sources, new Memory(state), asLog, () => now);
-  provider = new Provider(catalog, asLog);
+  provider = new Provider(catalog, { problem: () => problem }, asLog);
 });
 afterEach(async () => {
   sources = [];
@@ -513,6 +516,8 @@ describe("a model that VS Code still holds and that is not there", () => {
     await catalog.reset();
     await expect(askAs(model)).rejects.toThrow(/^m cannot answer: no endpoint is set/);
     expect((await offered("org/m")).isUserSelectable).toBe(false);
+    problem = "It is not a URL.";
+    await expect(askAs(model)).rejects.toThrow(/^The setting .* cannot be used: It is not a URL\. Run/);
   });
 
   test("the next window still offers what the server had, and 'local' where it never had any", async () => {
@@ -526,7 +531,7 @@ describe("a model that VS Code still holds and that is not there", () => {
       ["org/m", 8192],
     ]);
     const firstWindow = new Catalog(async () => sources, new Memory(host.fakeState()), asLog);
-    provider = new Provider(firstWindow, asLog);
+    provider = new Provider(firstWindow, { problem: () => problem }, asLog);
     const [local] = await provider.provideLanguageModelChatInformation({ silent: true });
     expect(local).toMatchObject({ id: "local", name: "Local", detail: "here does not answer" });
     await expect(askAs(local!)).rejects.toThrow(/^Cannot reach here/);

@@ -25,6 +25,8 @@ let catalog: Known;
 const answered = (from: Offer, tokensPerS?: number) =>
   status.answered({ offer: from, result: { timing: { tokensPerS } } } as never);
 let status: Status;
+/** What is wrong with the setting. */
+let problem: string | undefined;
 const item = () => host.screen.items[0]!;
 const hover = () => String(item().tooltip);
 
@@ -38,7 +40,8 @@ beforeEach(() => {
       return this.current.filter(({ isAlias }) => !isAlias);
     },
   };
-  status = new Status(catalog as unknown as Catalog);
+  problem = undefined;
+  status = new Status(catalog as unknown as Catalog, { problem: () => problem });
 });
 
 const warnings = () => host.screen.messages.filter((message) => message.startsWith("warning"));
@@ -83,6 +86,26 @@ test("it follows 'local' to the next model, and falls back to it when the chosen
   catalog.current = [local(offer("c")), offer("c")];
   status.update();
   expect(item().text).toBe("$(check) c");
+});
+
+test("in a folder that is not trusted it says that VS Code offers no models, and leads to trust", () => {
+  Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a")] });
+  host.configured.trusted = false;
+  status.update();
+  expect(item()).toMatchObject({ text: "$(warning) Stoker", command: "workbench.trust.manage" });
+  expect(hover()).toMatch(/^Restricted Mode: VS Code offers no models until you trust this folder/);
+  expect(item().accessibilityInformation.label).toBe(hover());
+  expect(item().backgroundColor?.id).toBe("statusBarItem.warningBackground");
+  host.configured.trusted = true;
+  status.update();
+  expect(item()).toMatchObject({ text: "$(check) a", command: "stoker.manage", backgroundColor: undefined });
+});
+
+test("a setting that cannot be an endpoint is a warning, and not as if none were set", () => {
+  problem = "It is not a URL.";
+  status.update();
+  expect(item().text).toBe("$(warning) Stoker");
+  expect(hover()).toMatch(/^The setting huggingface.customTGIEndpoint cannot be used: It is not a URL\./);
 });
 
 test("an endpoint with no model is a warning", () => {

@@ -176,12 +176,24 @@ export class Task {
 }
 
 /** Settings files, by who they belong to; the workspace's hold where both say something. */
-export const configured: { user?: unknown; workspace?: unknown; trusted: boolean } = { trusted: true };
+export const configured: { user?: unknown; workspace?: unknown; trusted: boolean; refuses?: string | undefined } = {
+  trusted: true,
+};
+const trustGranted = new EventEmitter<void>();
 export const workspace = {
+  get isTrusted() {
+    return configured.trusted;
+  },
+  onDidGrantWorkspaceTrust: trustGranted.event,
+  trust: () => {
+    configured.trusted = true;
+    trustGranted.fire();
+  },
   getConfiguration: () => ({
     get: () => (configured.trusted ? configured.workspace : undefined) ?? configured.user ?? "",
     inspect: () => ({ globalValue: configured.user, workspaceValue: configured.workspace }),
     update: async (_: string, value: unknown, target: ConfigurationTarget) => {
+      if (configured.refuses) throw new Error(configured.refuses);
       configured[target === ConfigurationTarget.Global ? "user" : "workspace"] = value;
     },
   }),
@@ -301,7 +313,7 @@ export function fakeState() {
 export function openWindow(): void {
   Object.assign(screen, { messages: [], inputs: [], picks: [], progress: [], items: [] });
   Object.assign(screen, { types: undefined, choosesButton: undefined, choosesItem: undefined });
-  Object.assign(configured, { user: undefined, workspace: undefined, trusted: true });
+  Object.assign(configured, { user: undefined, workspace: undefined, trusted: true, refuses: undefined });
   executed.length = 0;
   tasks.run.length = 0;
   env.clipboard.text = "";
