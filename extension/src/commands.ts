@@ -7,10 +7,12 @@ import { EndpointError, parseEndpoint } from "./endpoint";
 import { chatMessage, discoveryMessage, invalidEndpointMessage } from "./failures";
 import { tooltip } from "./provider";
 import type { Settings } from "./settings";
+import type { SignedOut } from "./signedout";
 
 interface Parts {
   readonly catalog: Catalog;
   readonly settings: Settings;
+  readonly signedOut: SignedOut;
   readonly log: vscode.LogOutputChannel;
   readonly version: string;
 }
@@ -25,6 +27,8 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     checkEndpoint: () => checkEndpoint(parts),
     setApiKey: () => setApiKey(parts),
     setHuggingFaceToken: () => setHuggingFaceToken(parts),
+    allowSignedOut: () => parts.signedOut.allow(),
+    undoChatSettings: () => parts.signedOut.undo(),
     showLog: () => parts.log.show(),
     copyDiagnostics: () => copyDiagnostics(parts),
     startServer: () => runStoker("up"),
@@ -54,6 +58,7 @@ async function manage({ catalog }: Parts): Promise<void> {
     action("plug", t("Set the endpoint"), "setEndpoint"),
     action("beaker", t("Check the endpoint"), "checkEndpoint"),
     action("key", t("Set the API key"), "setApiKey"),
+    action("unlock", t("Allow chat without signing in"), "allowSignedOut"),
     action("output", t("Show the log"), "showLog"),
     action("copy", t("Copy diagnostics"), "copyDiagnostics"),
     action("play", t("Start the local server"), "startServer"),

@@ -6,6 +6,7 @@ import { registerCommands } from "./commands";
 import { Memory } from "./memory";
 import { Provider } from "./provider";
 import { Settings, SETTING } from "./settings";
+import { SignedOut } from "./signedout";
 import { Status } from "./status";
 
 /** How often a window looks whether its server is still there. */
@@ -19,6 +20,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const catalog = new Catalog(() => settings.sources(), memory, log);
   const provider = new Provider(catalog, settings, log);
   const status = new Status(catalog, settings);
+  const signedOut = new SignedOut(context.globalState, log);
   const version = String(context.extension.packageJSON.version);
   const watch = setInterval(() => void catalog.watch(), WATCH_MS);
   context.subscriptions.push(
@@ -28,10 +30,11 @@ export function activate(context: vscode.ExtensionContext): void {
     status,
     { dispose: () => clearInterval(watch) },
     vscode.lm.registerLanguageModelChatProvider("stoker", provider),
-    registerCommands({ catalog, settings, log, version }),
+    registerCommands({ catalog, settings, signedOut, log, version }),
     catalog.onDidChange(() => {
       status.update();
       logState(catalog, log);
+      if (catalog.models.length) void signedOut.offer();
     }),
     provider.onDidAsk((offer) => status.asked(offer)),
     provider.onDidAnswer((answered) => status.answered(answered)),

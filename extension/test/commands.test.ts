@@ -5,6 +5,7 @@ import { Catalog } from "../src/catalog";
 import { registerCommands } from "../src/commands";
 import { Memory } from "../src/memory";
 import { Settings } from "../src/settings";
+import { SignedOut } from "../src/signedout";
 import { FakeServer, fails, finish, streams, text, usage, type Handler } from "./server";
 import * as host from "./vscode";
 
@@ -24,7 +25,8 @@ beforeEach(() => {
   const asLog = log as unknown as vscode.LogOutputChannel;
   settings = new Settings(secrets as unknown as vscode.SecretStorage, asLog);
   catalog = new Catalog(() => settings.sources(), new Memory(host.fakeState()), asLog, () => now);
-  commands = registerCommands({ catalog, settings, log: asLog, version: "1.2.3" });
+  const signedOut = new SignedOut(host.fakeState(), asLog);
+  commands = registerCommands({ catalog, settings, signedOut, log: asLog, version: "1.2.3" });
 });
 afterEach(async () => {
   commands.dispose();
@@ -276,7 +278,7 @@ describe("Show Status and Actions", () => {
     await run("manage");
     expect(host.screen.picks[0]).toMatchObject({
       placeHolder: "Stoker: what do you want to do?",
-      items: [{ label: "$(check) org/m", detail: expect.stringContaining("context 8192 tokens") }, {}, {}, {}, {}, {}, {}, {}, {}, {}],
+      items: [{ label: "$(check) org/m", detail: expect.stringContaining("context 8192 tokens") }, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}],
     });
     expect(host.executed).toEqual(["stoker.checkEndpoint"]);
   });
@@ -291,7 +293,7 @@ describe("Show Status and Actions", () => {
   test("every action that it offers is a command", async () => {
     await run("manage");
     const offered = (host.screen.picks[0]?.items ?? []).flatMap(({ command }) => command ?? []);
-    expect(offered).toHaveLength(8);
+    expect(offered).toHaveLength(9);
     for (const command of offered) expect([...host.registered.keys()]).toContain(command);
   });
 });
@@ -345,7 +347,7 @@ test("Show Log and Open Guide", async () => {
 });
 
 test("nothing is left registered when the extension goes", () => {
-  expect(host.registered.size).toBe(10);
+  expect(host.registered.size).toBe(12);
   commands.dispose();
   expect(host.registered.size).toBe(0);
 });

@@ -6,12 +6,13 @@ import { registerCommands } from "../src/commands";
 import { Memory } from "../src/memory";
 import { Provider } from "../src/provider";
 import { Settings } from "../src/settings";
+import { SignedOut } from "../src/signedout";
 import { Status } from "../src/status";
 import { calls, FakeServer, fails, finish, streams, text, thinks, type Handler } from "./server";
 import * as host from "./vscode";
 
 /** Names that are the same in every language, such as those of errors: ECONNREFUSED. */
-const NAMES = /Stoker|vLLM|Q4_0|https?:|\bftp\b|\bE[A-Z]{4,}|\b[A-Z]+_[A-Z_]+/g;
+const NAMES = /Stoker|vLLM|Q4_0|https?:|\bftp\b|\bE[A-Z]{4,}|\b[A-Z]+_[A-Z_]+|chat\.[\w.]+(: \w+)?/g;
 /** No English word has these: what the servers here say or are called. */
 const DATA = /xx\S*/g;
 
@@ -20,6 +21,7 @@ let settings: Settings;
 let catalog: Catalog;
 let provider: Provider;
 let status: Status;
+let signedOut: SignedOut;
 let commands: vscode.Disposable;
 let fake: FakeServer | undefined;
 
@@ -32,7 +34,8 @@ beforeEach(() => {
   catalog = new Catalog(() => settings.sources(), new Memory(host.fakeState()), log);
   provider = new Provider(catalog, settings, log);
   status = new Status(catalog, settings);
-  commands = registerCommands({ catalog, settings, log, version: "1" });
+  signedOut = new SignedOut(host.fakeState(), log);
+  commands = registerCommands({ catalog, settings, signedOut, log, version: "1" });
 });
 afterEach(async () => {
   commands.dispose();
@@ -84,7 +87,7 @@ async function nobodys(): Promise<string> {
   return server.server.base;
 }
 
-const COMMANDS = "manage setEndpoint checkEndpoint setApiKey setHuggingFaceToken copyDiagnostics".split(" ");
+const COMMANDS = "manage setEndpoint checkEndpoint setApiKey setHuggingFaceToken allowSignedOut undoChatSettings copyDiagnostics".split(" ");
 
 test.each([
   ["unset", async () => undefined],
@@ -118,6 +121,20 @@ test.each([401, 404, 500])("a list of models that fails with HTTP %i", async (co
   await run("manage");
   status.update();
   expect(host.screen.messages).not.toEqual([]);
+  expect(words(onScreen())).toEqual([]);
+});
+
+test("the settings that let chat work signed out: allowed, overruled, undone, refused", async () => {
+  for (const key of ["chat.allowAnonymousAccess", "chat.agentHost.byokModels.enabled"]) {
+    host.editorSettings.set(key, { default: false });
+  }
+  host.editorSettings.set("chat.byokUtilityModelDefault", { default: "none", policy: "none" });
+  host.screen.choosesButton = "";
+  await signedOut.offer();
+  await run("undoChatSettings");
+  host.configured.refuses = "xx";
+  await run("allowSignedOut");
+  expect(host.screen.messages.length).toBeGreaterThan(8);
   expect(words(onScreen())).toEqual([]);
 });
 

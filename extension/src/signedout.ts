@@ -1,0 +1,188 @@
+/** The settings of VS Code that let its chat work for a person who has not signed in to GitHub.
+ *
+ * Without them a question opens a sign-in and never reaches the model, however well it is served.
+ * `stoker code` writes the same; this is for an extension that was installed by hand. Nothing is
+ * written before the person says so, and what was there before can be had back. */
+
+import * as vscode from "vscode";
+import { object, type Json } from "./json";
+
+interface Wanted {
+  readonly key: string;
+  readonly value: unknown;
+}
+
+/** Chat itself, and who writes titles and commit messages (VS Code 1.139). */
+const CHAT: readonly Wanted[] = [
+  { key: "chat.allowAnonymousAccess", value: true },
+  { key: "chat.byokUtilityModelDefault", value: "mainAgent" },
+];
+/** The same for the Copilot harness, which runs agents outside the window (VS Code 1.139). */
+const HARNESS: readonly Wanted[] = [
+  { key: "chat.agentHost.byokModels.enabled", value: true },
+  { key: "chat.agentHost.allowSignedOutWhenUsable", value: true },
+];
+/** VS Code reads this one only when a window opens. */
+const READ_AT_START = "chat.allowAnonymousAccess";
+
+const OFFERED = "chatSettings.offered";
+const BEFORE = "chatSettings.before";
+
+export class SignedOut {
+  constructor(
+    private readonly state: Pick<vscode.Memento, "get" | "update">,
+    private readonly log: vscode.LogOutputChannel,
+  ) {}
+
+  /** Offers the settings, once for all windows, where they are missing and no one is signed in. */
+  async offer(): Promise<void> {
+    const wanted = missing(CHAT);
+    if (wanted.length === 0 || this.state.get(OFFERED) || (await isSignedIn())) return;
+    await this.state.update(OFFERED, true);
+    const allow = vscode.l10n.t("Let Chat Work Without Signing In");
+    const chosen = await vscode.window.showInformationMessage(
+      vscode.l10n.t(
+        "VS Code asks for a GitHub sign-in before you can chat, also with your own models. It does not with these user settings: {0}",
+        listed(wanted),
+      ),
+      allow,
+    );
+    if (chosen === allow) await this.allow();
+  }
+
+  /** Writes what is missing; asks apart about the Copilot harness, where windows can use it. */
+  async allow(): Promise<void> {
+    const wanted = missing(CHAT);
+    const written = await this.write(wanted);
+    const offered = canUseHarness() ? missing(HARNESS) : [];
+    if (offered.length && (await asksForHarness(offered))) written.push(...(await this.write(offered)));
+    await tellResult(wanted.length + offered.length === 0, written);
+  }
+
+  /** Gives back what was there before, except where it was changed since. */
+  async undo(): Promise<void> {
+    const before = object(this.state.get(BEFORE));
+    const ours = [...CHAT, ...HARNESS].filter(({ key, value }) => key in before && userValue(key) === value);
+    const done: string[] = [];
+    for (const { key } of ours) {
+      if (await this.update(key, before[key] ?? undefined)) done.push(key);
+    }
+    const left = ours.filter(({ key }) => !done.includes(key)).map(({ key }) => [key, before[key]]);
+    await this.state.update(BEFORE, left.length ? Object.fromEntries(left) : undefined);
+    if (ours.length === 0) {
+      await vscode.window.showInformationMessage(
+        vscode.l10n.t("Stoker has written no chat settings that are still there."),
+      );
+    } else if (done.length) {
+      await reloadable(vscode.l10n.t("Your earlier settings are back: {0}", done.join(", ")), done);
+    }
+  }
+
+  /** The keys that hold now. What could not be written has been told. */
+  private async write(wanted: readonly Wanted[]): Promise<string[]> {
+    const written: string[] = [];
+    for (const { key, value } of wanted) {
+      const before: Json = object(this.state.get(BEFORE));
+      const old = userValue(key) ?? null;
+      if (!(await this.update(key, value))) continue;
+      if (!(key in before)) await this.state.update(BEFORE, { ...before, [key]: old });
+      if (vscode.workspace.getConfiguration().get(key) === value) written.push(key);
+      else await tellOverruled(key);
+    }
+    return written;
+  }
+
+  private async update(key: string, value: unknown): Promise<boolean> {
+    try {
+      const { Global } = vscode.ConfigurationTarget;
+      await vscode.workspace.getConfiguration().update(key, value, Global);
+      this.log.info(`${key}: ${value === undefined ? "taken back" : "written"}`);
+      return true;
+    } catch (error) {
+      this.log.error(`${key} could not be written`);
+      const reason = error instanceof Error ? error.message : String(error);
+      await vscode.window.showErrorMessage(
+        vscode.l10n.t("{0} could not be written to your settings: {1}", key, reason),
+      );
+      return false;
+    }
+  }
+}
+
+/** What does not hold yet, of what this editor has at all. */
+function missing(wanted: readonly Wanted[]): Wanted[] {
+  const settings = vscode.workspace.getConfiguration();
+  return wanted.filter(
+    ({ key, value }) =>
+      settings.inspect(key)?.defaultValue !== undefined && settings.get<unknown>(key) !== value,
+  );
+}
+
+function userValue(key: string): unknown {
+  return vscode.workspace.getConfiguration().inspect<unknown>(key)?.globalValue;
+}
+
+/** Who is signed in for Copilot needs none of this. Nothing is asked of the person. */
+async function isSignedIn(): Promise<boolean> {
+  try {
+    return (await vscode.authentication.getAccounts("github")).length > 0;
+  } catch {
+    // An editor without GitHub's sign-in.
+    return false;
+  }
+}
+
+/** Remote windows and browsers have no bridge from an extension's models to the harness. */
+function canUseHarness(): boolean {
+  return vscode.env.remoteName === undefined && vscode.env.uiKind !== vscode.UIKind.Web;
+}
+
+async function asksForHarness(wanted: readonly Wanted[]): Promise<boolean> {
+  const allow = vscode.l10n.t("Allow There Too");
+  const chosen = await vscode.window.showInformationMessage(
+    vscode.l10n.t(
+      "The Copilot harness can use your own models without a sign-in too. It needs these user settings: {0}",
+      listed(wanted),
+    ),
+    allow,
+    vscode.l10n.t("Not Now"),
+  );
+  return chosen === allow;
+}
+
+async function tellResult(hadAll: boolean, written: readonly string[]): Promise<void> {
+  if (hadAll) {
+    await vscode.window.showInformationMessage(
+      vscode.l10n.t("Nothing is missing: chat works without signing in."),
+    );
+  } else if (written.length) {
+    await reloadable(vscode.l10n.t("Written to your user settings: {0}", written.join(", ")), written);
+  }
+}
+
+/** A message with a button that reloads the window where one of the keys needs it. */
+async function reloadable(message: string, keys: readonly string[]): Promise<void> {
+  if (!keys.includes(READ_AT_START)) {
+    await vscode.window.showInformationMessage(message);
+    return;
+  }
+  const reload = vscode.l10n.t("Reload Window");
+  const chosen = await vscode.window.showInformationMessage(
+    vscode.l10n.t("{0}. Reload the window: VS Code reads this only when it starts.", message),
+    reload,
+  );
+  if (chosen === reload) await vscode.commands.executeCommand("workbench.action.reloadWindow");
+}
+
+async function tellOverruled(key: string): Promise<void> {
+  await vscode.window.showWarningMessage(
+    vscode.l10n.t(
+      "{0} is written to your user settings and does not hold: your organization's policy or the settings of this folder decide over it.",
+      key,
+    ),
+  );
+}
+
+function listed(wanted: readonly Wanted[]): string {
+  return wanted.map(({ key, value }) => `${key}: ${String(value)}`).join(", ");
+}
