@@ -34,7 +34,7 @@ export function activate(context: vscode.ExtensionContext): void {
     catalog.onDidChange(() => {
       status.update();
       logState(catalog, log);
-      if (catalog.models.length) void signedOut.offer();
+      if (catalog.models.length && vscode.workspace.isTrusted) void signedOut.offer();
     }),
     provider.onDidAsk((offer) => status.asked(offer)),
     provider.onDidAnswer((answered) => status.answered(answered)),

@@ -39,6 +39,12 @@ export class Settings {
     }
   }
 
+  /** Whether the folder names an endpoint that is not used because the folder is not trusted. */
+  isWithheld(): boolean {
+    const named = vscode.workspace.getConfiguration(SECTION).inspect<unknown>(NAME)?.workspaceValue;
+    return !vscode.workspace.isTrusted && typeof named === "string" && named.trim() !== "";
+  }
+
   /** Writes the endpoint, in its plain form, where it will hold: in the workspace where that names
    * one, as `stoker code --workspace` does, else for the user.
    * @throws EndpointError; what VS Code says where settings cannot be written */

@@ -12,7 +12,8 @@ interface Wanted {
   readonly value: unknown;
 }
 
-/** Chat itself, and who writes titles and commit messages (VS Code 1.139). */
+/** Chat itself, and who writes titles and commit messages (VS Code 1.139). VS Code reads the first
+ * but does not register it, and an extension can write only what is registered: the manifest does. */
 const CHAT: readonly Wanted[] = [
   { key: "chat.allowAnonymousAccess", value: true },
   { key: "chat.byokUtilityModelDefault", value: "mainAgent" },
@@ -109,13 +110,12 @@ export class SignedOut {
   }
 }
 
-/** What does not hold yet, of what this editor has at all. */
+/** What does not hold yet. Of an editor without the second setting of chat nothing is known. */
 function missing(wanted: readonly Wanted[]): Wanted[] {
   const settings = vscode.workspace.getConfiguration();
-  return wanted.filter(
-    ({ key, value }) =>
-      settings.inspect(key)?.defaultValue !== undefined && settings.get<unknown>(key) !== value,
-  );
+  const has = ({ key }: Wanted) => settings.inspect(key)?.defaultValue !== undefined;
+  if (!CHAT.every(has)) return [];
+  return wanted.filter((each) => has(each) && settings.get<unknown>(each.key) !== each.value);
 }
 
 function userValue(key: string): unknown {

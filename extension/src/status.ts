@@ -19,7 +19,7 @@ export class Status implements vscode.Disposable {
 
   constructor(
     private readonly catalog: Catalog,
-    private readonly settings: Pick<Settings, "problem">,
+    private readonly settings: Pick<Settings, "problem" | "isWithheld">,
   ) {
     this.item.name = "Stoker";
     this.update();
@@ -47,8 +47,10 @@ export class Status implements vscode.Disposable {
     const down = outage && discoveryMessage(outage.error, outage.source.label);
     if (outage && down) this.tellOnce(outage.source.label, down);
     const problem = this.settings.problem();
-    const wrong = restricted() ?? (problem ? invalidEndpointMessage(problem) : down);
-    this.item.command = vscode.workspace.isTrusted ? "stoker.manage" : "workbench.trust.manage";
+    const isWanted = sources.length > 0 || problem !== undefined || this.settings.isWithheld();
+    const isRestricted = isWanted && !vscode.workspace.isTrusted;
+    const wrong = isRestricted ? restricted() : problem ? invalidEndpointMessage(problem) : down;
+    this.item.command = isRestricted ? "workbench.trust.manage" : "stoker.manage";
     this.item.backgroundColor = wrong
       ? new vscode.ThemeColor("statusBarItem.warningBackground")
       : undefined;
@@ -109,8 +111,7 @@ function speedKey({ source, model }: Offer): string {
 
 /** In a folder that is not trusted VS Code switches its own chat off: no model can be chosen, however
  * well the endpoint works. */
-function restricted(): string | undefined {
-  if (vscode.workspace.isTrusted) return undefined;
+function restricted(): string {
   return vscode.l10n.t(
     "Restricted Mode: VS Code offers no models until you trust this folder. Click to manage trust.",
   );

@@ -108,6 +108,11 @@ test("what an untrusted workspace names does not hold, so it is not written ther
   Object.assign(host.configured, { user: "mine:1", workspace: "theirs:1", trusted: false });
   await settings.setEndpoint("new:1");
   expect(host.configured).toMatchObject({ user: "http://new:1", workspace: "theirs:1" });
+  expect(settings.isWithheld()).toBe(true);
+  host.configured.workspace = " ";
+  expect(settings.isWithheld()).toBe(false);
+  Object.assign(host.configured, { workspace: "theirs:1", trusted: true });
+  expect(settings.isWithheld()).toBe(false);
 });
 
 test("what cannot be an endpoint is not written", async () => {

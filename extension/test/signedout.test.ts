@@ -58,7 +58,9 @@ describe("the offer", () => {
     Object.assign(host.editorSettings.get(ANONYMOUS)!, { user: true });
     Object.assign(host.editorSettings.get(UTILITY)!, { policy: "mainAgent" });
     await signedOut.offer();
-    host.editorSettings.clear();
+    host.editorSettings.get(UTILITY)!.policy = undefined;
+    host.editorSettings.get(ANONYMOUS)!.user = false;
+    host.editorSettings.delete(UTILITY);
     await signedOut.offer();
     expect(host.screen.messages).toEqual([]);
   });

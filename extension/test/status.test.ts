@@ -27,6 +27,8 @@ const answered = (from: Offer, tokensPerS?: number) =>
 let status: Status;
 /** What is wrong with the setting. */
 let problem: string | undefined;
+/** Whether the folder names an endpoint that is not used. */
+let withheld = false;
 const item = () => host.screen.items[0]!;
 const hover = () => String(item().tooltip);
 
@@ -41,7 +43,8 @@ beforeEach(() => {
     },
   };
   problem = undefined;
-  status = new Status(catalog as unknown as Catalog, { problem: () => problem });
+  withheld = false;
+  status = new Status(catalog as unknown as Catalog, { problem: () => problem, isWithheld: () => withheld });
 });
 
 const warnings = () => host.screen.messages.filter((message) => message.startsWith("warning"));
@@ -99,6 +102,15 @@ test("in a folder that is not trusted it says that VS Code offers no models, and
   host.configured.trusted = true;
   status.update();
   expect(item()).toMatchObject({ text: "$(check) a", command: "stoker.manage", backgroundColor: undefined });
+});
+
+test("a folder that is not trusted is no warning where no endpoint is named, and one where the folder names it", () => {
+  host.configured.trusted = false;
+  status.update();
+  expect(item().text).toBe("$(plug) Stoker");
+  withheld = true;
+  status.update();
+  expect(hover()).toMatch(/^Restricted Mode/);
 });
 
 test("a setting that cannot be an endpoint is a warning, and not as if none were set", () => {
