@@ -23,9 +23,6 @@ const HARNESS: readonly Wanted[] = [
   { key: "chat.agentHost.byokModels.enabled", value: true },
   { key: "chat.agentHost.allowSignedOutWhenUsable", value: true },
 ];
-/** VS Code reads this one only when a window opens. */
-const READ_AT_START = "chat.allowAnonymousAccess";
-
 const OFFERED = "chatSettings.offered";
 const BEFORE = "chatSettings.before";
 
@@ -53,6 +50,7 @@ export class SignedOut {
 
   /** Writes what is missing; asks apart about the Copilot harness, where windows can use it. */
   async allow(): Promise<void> {
+    if (!CHAT.every(has)) return tellUnknown();
     const wanted = missing(CHAT);
     const written = await this.write(wanted);
     const offered = canUseHarness() ? missing(HARNESS) : [];
@@ -75,7 +73,9 @@ export class SignedOut {
         vscode.l10n.t("Stoker has written no chat settings that are still there."),
       );
     } else if (done.length) {
-      await reloadable(vscode.l10n.t("Your earlier settings are back: {0}", done.join(", ")), done);
+      await vscode.window.showInformationMessage(
+        vscode.l10n.t("Your earlier settings are back: {0}", done.join(", ")),
+      );
     }
   }
 
@@ -113,9 +113,13 @@ export class SignedOut {
 /** What does not hold yet. Of an editor without the second setting of chat nothing is known. */
 function missing(wanted: readonly Wanted[]): Wanted[] {
   const settings = vscode.workspace.getConfiguration();
-  const has = ({ key }: Wanted) => settings.inspect(key)?.defaultValue !== undefined;
   if (!CHAT.every(has)) return [];
   return wanted.filter((each) => has(each) && settings.get<unknown>(each.key) !== each.value);
+}
+
+/** Whether this editor has the setting at all. */
+function has({ key }: Wanted): boolean {
+  return vscode.workspace.getConfiguration().inspect(key)?.defaultValue !== undefined;
 }
 
 function userValue(key: string): unknown {
@@ -150,25 +154,31 @@ async function asksForHarness(wanted: readonly Wanted[]): Promise<boolean> {
   return chosen === allow;
 }
 
-async function tellResult(hadAll: boolean, written: readonly string[]): Promise<void> {
-  if (hadAll) {
-    await vscode.window.showInformationMessage(
-      vscode.l10n.t("Nothing is missing: chat works without signing in."),
-    );
-  } else if (written.length) {
-    await reloadable(vscode.l10n.t("Written to your user settings: {0}", written.join(", ")), written);
-  }
+async function tellUnknown(): Promise<void> {
+  await vscode.window.showInformationMessage(
+    vscode.l10n.t("This version of the editor has no settings for chat without a sign-in."),
+  );
 }
 
-/** A message with a button that reloads the window where one of the keys needs it. */
-async function reloadable(message: string, keys: readonly string[]): Promise<void> {
-  if (!keys.includes(READ_AT_START)) {
-    await vscode.window.showInformationMessage(message);
+async function tellResult(hadAll: boolean, written: readonly string[]): Promise<void> {
+  const { t } = vscode.l10n;
+  if (hadAll) {
+    await vscode.window.showInformationMessage(t("Nothing is missing: chat works without signing in."));
     return;
   }
-  const reload = vscode.l10n.t("Reload Window");
+  if (written.length === 0) return;
+  const keys = written.join(", ");
+  if (missing(CHAT).length) {
+    await vscode.window.showInformationMessage(t("Written to your user settings: {0}", keys));
+    return;
+  }
+  const reload = t("Reload Window");
+  // VS Code 1.139 takes them over at once; a window may have begun its own sign-in before.
   const chosen = await vscode.window.showInformationMessage(
-    vscode.l10n.t("{0}. Reload the window: VS Code reads this only when it starts.", message),
+    t(
+      "Chat now works without signing in: {0}. Should a question still open a sign-in, reload the window.",
+      keys,
+    ),
     reload,
   );
   if (chosen === reload) await vscode.commands.executeCommand("workbench.action.reloadWindow");

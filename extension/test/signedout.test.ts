@@ -73,12 +73,12 @@ describe("the offer", () => {
 });
 
 describe("allowing", () => {
-  test("writes the settings for the user, and offers the reload that they need", async () => {
+  test("writes the settings for the user, and offers a reload", async () => {
     host.screen.choosesButton = ALLOW;
     await signedOut.offer();
     expect(user(ANONYMOUS, UTILITY, BRIDGE, USABLE)).toEqual([true, "mainAgent", undefined, undefined]);
     expect(messages().at(-1)).toMatch(
-      /^information: Written to your user settings: chat.allowAnonymousAccess, chat.byokUtilityModelDefault\. Reload the window/,
+      /^information: Chat now works without signing in: chat.allowAnonymousAccess, chat.byokUtilityModelDefault\. Should .*reload/,
     );
     expect(host.executed).toEqual([]);
     host.screen.choosesButton = "Reload Window";
@@ -94,14 +94,6 @@ describe("allowing", () => {
     expect(host.screen.messages).toContain("button: Not Now");
     await signedOut.allow();
     expect(messages().at(-1)).toBe("information: Nothing is missing: chat works without signing in.");
-  });
-
-  test("asks for no reload where only a setting was missing that is read at once", async () => {
-    host.editorSettings.get(ANONYMOUS)!.user = true;
-    host.screen.choosesButton = "Not Now";
-    await signedOut.allow();
-    expect(messages().at(-1)).toBe(`information: Written to your user settings: ${UTILITY}`);
-    expect(host.screen.messages).not.toContain("button: Reload Window");
   });
 
   test.each([{ remoteName: "ssh-remote" }, { uiKind: host.UIKind.Web }])(
@@ -125,24 +117,30 @@ describe("allowing", () => {
     expect(state.kept.has("chatSettings.before")).toBe(false);
   });
 
-  test("says where a policy decides over what was written, and promises no reload", async () => {
+  test("says where a policy decides over what was written", async () => {
     host.editorSettings.get(ANONYMOUS)!.policy = false;
     host.screen.choosesButton = "Not Now";
     await signedOut.allow();
     expect(messages()).toContainEqual(expect.stringMatching(/^warning: chat.allowAnonymousAccess .* policy/));
     expect(messages().at(-1)).toBe(`information: Written to your user settings: ${UTILITY}`);
   });
+
+  test("says where the editor has no such settings", async () => {
+    host.editorSettings.delete(UTILITY);
+    await signedOut.allow();
+    expect(messages()).toEqual([expect.stringContaining("has no settings for chat without a sign-in")]);
+    expect(user(ANONYMOUS)).toEqual([undefined]);
+  });
 });
 
 describe("undoing", () => {
-  test("gives back what was there before, and offers the reload", async () => {
+  test("gives back what was there before", async () => {
     host.editorSettings.get(UTILITY)!.user = "none";
     await signedOut.allow();
     await signedOut.allow();
-    host.screen.choosesButton = "Reload Window";
     await signedOut.undo();
     expect(user(ANONYMOUS, UTILITY)).toEqual([undefined, "none"]);
-    expect(host.executed).toEqual(["workbench.action.reloadWindow"]);
+    expect(messages().at(-1)).toBe(`information: Your earlier settings are back: ${ANONYMOUS}, ${UTILITY}`);
     await signedOut.undo();
     expect(messages().at(-1)).toContain("no chat settings that are still there");
   });
