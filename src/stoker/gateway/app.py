@@ -24,6 +24,7 @@ from stoker.gateway.keys import Keys
 from stoker.gateway.metrics import Metrics
 from stoker.gateway.origins import Origins
 from stoker.gateway.pool import Pool, Upstream
+from stoker.gateway.priority import HEADER, Utility, utility_of
 from stoker.gateway.requests import BadRequestError
 from stoker.tokens import ContextLengthExceededError, TokenizerError, ToolTooDeepError
 
@@ -208,7 +209,7 @@ class Gateway:
         if fitter.model.vision is False:
             requests.check_text_only(body)
         prepared = await fitter.prepare(self._client(), body, fit=_wants_fit(request))
-        response, answer = await self._answer(request, fitter.model.id, prepared)
+        response, answer = await self._answer(request, body, fitter.model.id, prepared)
         if answer is not None and answer.usage is not None:
             fitter.learn(prepared, answer.usage, answer.prefill_tokens_per_s)
         if prepared.rewrite is not None and prepared.rewrite.found:
@@ -234,14 +235,17 @@ class Gateway:
             prepared = await fitter.prepare_completion(
                 self._client(), body, fit=_wants_fit(request)
             )
-        return (await self._answer(request, model, prepared))[0]
+        return (await self._answer(request, body, model, prepared))[0]
 
     async def _answer(
-        self, request: web.Request, model: str, prepared: Prepared
+        self, request: web.Request, body: Mapping[str, Any], model: str, prepared: Prepared
     ) -> tuple[web.StreamResponse, Answer | None]:
         began = asyncio.get_running_loop().time()
         with self.metrics.in_flight.track_inprogress():
-            response, answer = await self._exchange.send(request, _ask(model, request, prepared))
+            # What was asked, not what is sent: that may have its tools in its text.
+            utility = utility_of(body, request.headers.get(HEADER))
+            ask = _ask(model, request, prepared, utility)
+            response, answer = await self._exchange.send(request, ask)
         self.metrics.requests.labels(request.path, model, response.status).inc()
         if answer is not None:
             observe_first_byte(self.metrics, model, answer, began)
@@ -406,7 +410,7 @@ def _json(value: Any) -> web.Response:
     return web.Response(body=orjson.dumps(value), content_type="application/json")
 
 
-def _ask(model: str, request: web.Request, prepared: Prepared) -> Ask:
+def _ask(model: str, request: web.Request, prepared: Prepared, utility: Utility | None) -> Ask:
     body = prepared.request
     streamed = bool(body.get("stream"))
     options = body.get("stream_options") or {}
@@ -423,4 +427,5 @@ def _ask(model: str, request: web.Request, prepared: Prepared) -> Ask:
         wants_usage=wants_usage,
         rewrite=prepared.rewrite,
         headers={"x-stoker-fit": prepared.header} if prepared.header else {},
+        utility=utility,
     )
