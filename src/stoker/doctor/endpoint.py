@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stoker.doctor.readings import CertificateFault, Endpoint, Failure, Listed
+from stoker.engines import is_alias
 from stoker.host import clock_ahead_s
 
 #: For each step: to connect, and each of three questions. A server on the way has answered by then.
@@ -108,7 +109,8 @@ def _models(said: Any) -> tuple[Listed, ...] | None:
     entries = said.get("data") if isinstance(said, dict) else None
     if not isinstance(entries, list):
         return None
-    named = [entry for entry in entries if isinstance(entry, dict) and entry.get("id")]
+    dicts = [entry for entry in entries if isinstance(entry, dict)]
+    named = [entry for entry in dicts if entry.get("id") and not is_alias(entry)]
     return tuple(Listed(str(e["id"]), _length(e.get("max_model_len"))) for e in named)
 
 

@@ -64,6 +64,15 @@ def test_models_without_a_name_or_with_an_odd_length_are_read_as_far_as_they_go(
     assert ask(serve({"/v1/models": (200, listed)}).url).models == (Listed("a", None),)
 
 
+def test_a_gateways_second_name_for_a_model_is_no_second_model(serve: Serve) -> None:
+    entry = {"id": "my-model", "owned_by": "stoker"}
+    alias = {**entry, "id": "local", "root": "my-model"}
+    listed = serve({"/v1/models": (200, {"data": [entry, alias]})})
+    assert ask(listed.url).models == (Listed("my-model"),)
+    really = serve({"/v1/models": (200, {"data": [{**alias, "owned_by": "vllm"}]})})
+    assert ask(really.url).models == (Listed("local"),)
+
+
 def test_a_server_that_asks_for_a_key_may_work_for_the_editor(serve: Serve) -> None:
     server = serve({"/v1/models": (401, {"error": {}})})
     assert ask(server.url).works
