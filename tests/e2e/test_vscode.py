@@ -38,13 +38,17 @@ def installed(code_server: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def window(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    server = CodeServer(installed, tmp_path_factory.mktemp("code-server"))
-    (server.workspace / "a.py").write_text("def add(a, b):\n    return a + b\n")
-    server.start({})
+    person = Person(installed, tmp_path_factory.mktemp("person"))
+    (person.workspace / "a.py").write_text("def add(a, b):\n    return a + b\n")
+    person.likes_it_quiet()
+    person.runs("stoker", "code", "--yes", "--endpoint", NO_ENDPOINT)
+    server = CodeServer(person)
+    server.start()
     browser = Browser(installed)
     try:
-        browser.do("open", url=server.url)
-        yield Window(server, browser)
+        window = Window(server, browser)
+        window.opens()
+        yield window
     finally:
         browser.stop()
         server.stop()

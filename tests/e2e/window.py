@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from tests.e2e.editor import Browser, CodeServer, wait_for
@@ -18,7 +19,9 @@ TOAST = ".notification-toast"
 ANSWER_S = 300
 #: The button that lets an agent run a command, and its like.
 _ALLOW = f"{CHAT} .monaco-button:visible"
+_TRUST = ".monaco-dialog-box .monaco-button"
 _TURN_S = 120
+_DRAWN_S = 10
 
 
 class Window:
@@ -27,6 +30,11 @@ class Window:
     def __init__(self, server: CodeServer, browser: Browser) -> None:
         self.server = server
         self.browser = browser
+
+    def opens(self) -> None:
+        """Opens the window, and trusts the folder as a person does who is asked."""
+        self.browser.do("open", url=self.server.url)
+        self.browser.do("click", selector=_TRUST, text="Yes, I trust the authors")
 
     def connect(self, endpoint: str, model: str) -> None:
         """Names the endpoint, begins a chat, and chooses the model that is now in the picker."""
@@ -84,4 +92,13 @@ class Window:
             return any(each.status == 200 and not each.answer.call for each in asked)
 
         wait_for(f"the end of the turn {turn.text!r}", over, _TURN_S)
-        return turn.answer in self.answered()
+        self.answered()
+        return self._shows(turn.answer)
+
+    def _shows(self, text: str) -> bool:
+        """Whether the last answer holds ``text``, once VS Code has drawn it word by word."""
+        for _ in range(_DRAWN_S):
+            if text in self.browser.do("texts", selector=RESPONSE)[-1]:
+                return True
+            time.sleep(1)
+        return False
