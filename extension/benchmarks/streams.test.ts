@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import type * as vscode from "vscode";
 import { Catalog, type Source } from "../src/catalog";
 import { chat, type Sink } from "../src/chat";
+import { Memory } from "../src/memory";
 import { Provider } from "../src/provider";
 import { FakeServer, finish, text, type Handler } from "../test/server";
 import * as host from "../test/vscode";
@@ -31,7 +32,8 @@ test("10,000 parts at Trace against Info", { timeout: 120_000 }, async () => {
   const log = host.fakeLog();
   const sources: Source[] = [{ prefix: "", label: "here", server: server.server }];
   const asLog = log as unknown as vscode.LogOutputChannel;
-  const provider = new Provider(new Catalog(async () => sources, asLog, () => 0), asLog);
+  const catalog = new Catalog(async () => sources, new Memory(host.fakeState()), asLog, () => 0);
+  const provider = new Provider(catalog, { problem: () => undefined }, asLog);
   const [model] = await provider.provideLanguageModelChatInformation({ silent: true });
   if (!model) throw new Error("no model");
   const question = [{ role: 1, content: [new host.LanguageModelTextPart("hi")], name: undefined }];

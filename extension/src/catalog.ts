@@ -1,8 +1,9 @@
 /** Which models there are now: asked at most once at a time, kept while a server blinks. */
 
 import * as vscode from "vscode";
-import { discover, glance, type ServedModel } from "./discovery";
+import { discover, glance, LOCAL, type ServedModel } from "./discovery";
 import type { Server } from "./http";
+import type { Memory } from "./memory";
 import { TokenCounter } from "./tokens";
 
 /** A server whose models are offered. */
@@ -23,6 +24,9 @@ export interface Offer {
   readonly counter: TokenCounter;
   /** Tokens of prompt and answer together, as told, learned or assumed. */
   readonly context: number;
+  /** Whether this is `local`: whichever model the endpoint serves first. Its id stays chosen when
+   * the endpoint begins to serve another model. */
+  readonly isAlias: boolean;
 }
 
 export interface Outage {
@@ -31,7 +35,6 @@ export interface Outage {
 }
 
 interface Kept {
-  readonly at: number;
   readonly seen: string;
   readonly loadedAt: string | undefined;
   readonly offers: readonly Offer[];
@@ -44,8 +47,24 @@ export function assumedContext(model: ServedModel): number {
   return model.engine === "Ollama" ? 4096 : 8192;
 }
 
+/** Stands in for the model of an endpoint that has served none yet. */
+const NO_MODEL: ServedModel = {
+  id: "",
+  maxModelLen: undefined,
+  engine: "",
+  quantization: undefined,
+  tools: undefined,
+  vision: false,
+  reasoning: false,
+  fits: false,
+};
+
+/** Whether there is a model behind the offer: `local` is also offered where there is none. */
+export function hasModel(offer: Offer): boolean {
+  return offer.model !== NO_MODEL;
+}
+
 const FRESH_MS = 10_000;
-const KEEP_MS = 10 * 60_000;
 
 export class Catalog implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
@@ -64,6 +83,7 @@ export class Catalog implements vscode.Disposable {
 
   constructor(
     private readonly readSources: () => Promise<readonly Source[]>,
+    private readonly memory: Memory,
     private readonly log: vscode.LogOutputChannel,
     private readonly now: () => number = Date.now,
   ) {}
@@ -97,16 +117,37 @@ export class Catalog implements vscode.Disposable {
     return this.refresh();
   }
 
+  /** The models there are, each once: without `local`, which is one of them. */
+  get models(): readonly Offer[] {
+    return this.current.filter(({ isAlias }) => !isAlias);
+  }
+
+  /** The ids that VS Code may still hold and that name nothing now. */
+  get gone(): readonly string[] {
+    return this.memory.ids().filter((id) => !this.find(id));
+  }
+
   find(id: string): Offer | undefined {
     return this.current.find((offer) => offer.id === id);
+  }
+
+  /** Why the source did not answer when last asked. */
+  outageOf(source: Source | undefined): Outage | undefined {
+    return this.outages.find((outage) => outage.source.label === source?.label);
+  }
+
+  /** A question is put to this model: should the model go, its id is still answered for. */
+  async use(offer: Offer): Promise<void> {
+    await this.remembering(this.memory.used(offer.id));
   }
 
   /** A server refused a prompt and told its real limit. */
   learn(offer: Offer, limit: number): void {
     if (limit >= offer.context && offer.model.maxModelLen !== undefined) return;
-    this.learned.set(learnedKey(offer.source, offer.model), limit);
+    const key = learnedKey(offer.source, offer.model);
+    this.learned.set(key, limit);
     this.current = this.current.map((each) =>
-      each.id === offer.id ? { ...each, context: limit } : each,
+      learnedKey(each.source, each.model) === key ? { ...each, context: limit } : each,
     );
     this.changed.fire();
   }
@@ -123,8 +164,6 @@ export class Catalog implements vscode.Disposable {
     if (!kept) return false;
     const seen = await glance(endpoint.server, kept.loadedAt).catch(() => undefined);
     if (seen !== kept.seen) return true;
-    const isNewest = this.kept.get(endpoint.server.base) === kept;
-    if (isNewest) this.kept.set(endpoint.server.base, { ...kept, at: this.now() });
     return false;
   }
 
@@ -153,8 +192,10 @@ export class Catalog implements vscode.Disposable {
   private async askOne(source: Source): Promise<{ offers: readonly Offer[]; outage?: Outage }> {
     try {
       const { models, ...rest } = await discover(source.server);
-      const offers = models.map((model) => this.offer(source, model));
-      this.kept.set(source.server.base, { at: this.now(), offers, ...rest });
+      const offers = this.offersOf(source, models);
+      this.kept.set(source.server.base, { offers, ...rest });
+      const ids = offers.map(({ id }) => id);
+      if (!source.prefix) await this.remembering(this.memory.served(source.server.base, models, ids));
       return { offers };
     } catch (error) {
       this.log.debug(`${source.label}: ${error instanceof Error ? error.message : "failed"}`);
@@ -162,9 +203,23 @@ export class Catalog implements vscode.Disposable {
       const lost = [...this.counters.keys()].filter((key) => key.startsWith(`${source.server.base} `));
       for (const key of lost) this.counters.delete(key);
       const kept = this.kept.get(source.server.base);
-      const offers = kept && this.now() - kept.at < KEEP_MS ? kept.offers : [];
+      // What is no longer offered cannot say why it does not answer.
+      const offers = kept?.offers ?? this.offersOf(source, this.memory.lastServed(source.server.base));
       return { offers, outage: { source, error } };
     }
+  }
+
+  /** The next window does without what cannot be written. */
+  private async remembering(written: Promise<void>): Promise<void> {
+    await written.catch(() => this.log.warn("the models cannot be remembered for the next window"));
+  }
+
+  /** The endpoint's models, after `local`; of other sources only their models. */
+  private offersOf(source: Source, models: readonly ServedModel[]): Offer[] {
+    const offers = models.map((model) => this.offer(source, model));
+    if (source.prefix || models.some(({ id }) => id === LOCAL)) return offers;
+    const first = offers[0] ?? this.offer(source, NO_MODEL);
+    return [{ ...first, id: LOCAL, isAlias: true }, ...offers];
   }
 
   private offer(source: Source, model: ServedModel): Offer {
@@ -176,7 +231,7 @@ export class Catalog implements vscode.Disposable {
     const key = `${source.server.base} ${model.id}`;
     const counter = this.counters.get(key) ?? new TokenCounter(source.server, model.id);
     this.counters.set(key, counter);
-    return { id: source.prefix + model.id, model, source, counter, context };
+    return { id: source.prefix + model.id, model, source, counter, context, isAlias: false };
   }
 
   /** What the model had before its server unloaded it: it will be loaded like that again. */
@@ -191,7 +246,7 @@ export class Catalog implements vscode.Disposable {
     return JSON.stringify([
       this.sources.map(({ label }) => label),
       this.current.map(({ id, model, context }) => [id, model, context]),
-      this.outages.map(({ source }) => source.label),
+      this.outages.map(({ source, error }) => [source.label, String(error)]),
     ]);
   }
 }

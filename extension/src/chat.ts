@@ -5,8 +5,9 @@
 import { l10n } from "vscode";
 import { ConnectionError, HttpError, send, type Server } from "./http";
 import { array, object, positive, string, type Json } from "./json";
+import { Pace } from "./pace";
 import { SseParser } from "./sse";
-import { parseArguments, ToolCallAssembler, type ToolCall } from "./toolcalls";
+import { isWhole, parseArguments, ToolCallAssembler, type ToolCall } from "./toolcalls";
 import type { ChatRequest } from "./wire";
 
 export interface Sink {
@@ -27,7 +28,8 @@ export interface Timing {
   readonly totalMs: number;
   readonly chunks: number;
   readonly outputTokens: number | undefined;
-  /** Decoding only: the wait for the first token is not in it. */
+  /** Generation only, without the wait for the first token; undefined where the answer was too
+   * short for a speed, or came in too few pieces. */
   readonly tokensPerS: number | undefined;
 }
 
@@ -59,6 +61,10 @@ export class ChatFailure extends Error {
 
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
 
+/** How a model ends an answer by itself. All else ("length", vLLM's "abort", no word at all) may
+ * have cut it off in the middle of a call. */
+const WHOLE_ENDS = new Set(["stop", "tool_calls", "function_call"]);
+
 /** How long a server may take to end a stream that it has called done. */
 const DRAIN_MS = 1000;
 
@@ -71,7 +77,7 @@ export async function chat(
   sink: Sink,
   signal: AbortSignal,
 ): Promise<ChatResult> {
-  const answer = new Answer(sink);
+  const answer = new Answer(request, sink);
   try {
     const response = await send(server, "/v1/chat/completions", request, signal);
     await read(response, answer);
@@ -79,7 +85,7 @@ export async function chat(
     signal.throwIfAborted();
     throw asFailure(error, answer.chunks > 0);
   }
-  answer.finish(request["max_tokens"] !== undefined || request["max_completion_tokens"] !== undefined);
+  answer.finish();
   return answer.result();
 }
 
@@ -151,16 +157,20 @@ class Answer {
   private usage: Json | undefined;
   private readonly calls = new ToolCallAssembler();
   private readonly startedAt = performance.now();
-  private firstAt: number | undefined;
-  private lastAt = 0;
+  private readonly pace = new Pace();
 
-  constructor(private readonly sink: Sink) {}
+  constructor(
+    private readonly request: ChatRequest,
+    private readonly sink: Sink,
+  ) {}
 
   take(event: unknown): void {
     const chunk = object(event);
     if (chunk["error"]) throw streamError(chunk["error"]);
     this.chunks += 1;
     if (chunk["usage"]) this.usage = object(chunk["usage"]);
+    // llama.cpp measures its own generation, without the network.
+    this.pace.measured(positive(object(chunk["timings"])["predicted_per_second"]));
     const choice = object(array(chunk["choices"])[0]);
     this.finishReason = string(choice["finish_reason"]) ?? this.finishReason;
     this.delta(object(choice["delta"] ?? choice["message"]));
@@ -171,36 +181,44 @@ class Answer {
     this.ended = true;
   }
 
-  /** Checks that the answer is whole, and hands over its tool calls.
-   * @param limited whether the caller itself limited the length */
-  finish(limited: boolean): void {
+  /** Checks that the answer is whole, and hands over its tool calls. */
+  finish(): void {
     if (!this.ended && !this.finishReason) {
       throw new ChatFailure("dropped", l10n.t("the stream ended before the answer did"));
     }
-    const calls = this.calls.finish();
-    const parsed = calls.map((call) => ({ call, input: parseArguments(call.arguments) }));
-    const broken = parsed.find(({ input }) => !input);
-    if (broken) {
-      const kind = this.finishReason === "length" ? "cutToolCall" : "badToolCall";
-      throw new ChatFailure(kind, broken.call.name);
-    }
-    for (const { call, input } of parsed) this.sink.toolCall(call, input ?? {});
-    if (this.spoke || calls.length || limited) return;
+    const calls = this.wholeCalls();
+    for (const { call, input } of calls) this.sink.toolCall(call, input);
+    if (this.spoke || calls.length || isLimited(this.request)) return;
     throw new ChatFailure(this.thought ? "onlyThinking" : "empty", this.finishReason ?? "");
+  }
+
+  /** The calls with their arguments. None is handed over where one of them cannot be run. */
+  private wholeCalls(): { call: ToolCall; input: Json }[] {
+    const calls = this.calls.finish();
+    const wasCut = !WHOLE_ENDS.has(this.finishReason ?? "");
+    return calls.map((call, at) => {
+      const input = parseArguments(call.arguments);
+      const isLast = at === calls.length - 1;
+      if (wasCut && isLast && !isWhole(input, requiredKeys(this.request, call.name))) {
+        throw new ChatFailure("cutToolCall", call.name);
+      }
+      if (!input) throw new ChatFailure("badToolCall", call.name);
+      return { call, input };
+    });
   }
 
   result(): ChatResult {
     const outputTokens = positive(this.usage?.["completion_tokens"]);
-    const decodeS = (this.lastAt - (this.firstAt ?? this.lastAt)) / 1000;
+    const { firstAt } = this.pace;
     return {
       finishReason: this.finishReason,
       usage: this.usage,
       timing: {
-        firstTokenMs: this.firstAt === undefined ? undefined : this.firstAt - this.startedAt,
+        firstTokenMs: firstAt === undefined ? undefined : firstAt - this.startedAt,
         totalMs: performance.now() - this.startedAt,
         chunks: this.chunks,
         outputTokens,
-        tokensPerS: outputTokens && decodeS > 0 ? (outputTokens - 1) / decodeS : undefined,
+        tokensPerS: this.pace.tokensPerS(outputTokens),
       },
     };
   }
@@ -209,8 +227,8 @@ class Answer {
     const thinking = string(delta["reasoning_content"]) ?? string(delta["reasoning"]);
     const text = string(delta["content"]);
     if (!thinking && !text && !delta["tool_calls"]) return;
-    this.lastAt = performance.now();
-    this.firstAt ??= this.lastAt;
+    const chars = (thinking ?? "").length + (text ?? "").length + callChars(delta["tool_calls"]);
+    this.pace.arrived(chars, performance.now());
     if (thinking) {
       this.thought = true;
       this.sink.thinking(thinking);
@@ -221,6 +239,24 @@ class Answer {
     }
     if (delta["tool_calls"]) this.calls.add(delta["tool_calls"]);
   }
+}
+
+/** Characters that tool calls add to an answer. */
+function callChars(deltas: unknown): number {
+  const functions = array(deltas).map((delta) => object(object(delta)["function"]));
+  const texts = functions.flatMap((fn) => [string(fn["name"]), string(fn["arguments"])]);
+  return texts.reduce((sum, text) => sum + (text ?? "").length, 0);
+}
+
+/** Whether the caller itself limited the length of the answer. */
+function isLimited(request: ChatRequest): boolean {
+  return request["max_tokens"] !== undefined || request["max_completion_tokens"] !== undefined;
+}
+
+/** The keys that the offered tool `name` cannot do without. */
+function requiredKeys(request: ChatRequest, name: string): string[] {
+  const tool = request.tools?.find((each) => each.function.name === name);
+  return array(object(tool?.function.parameters)["required"]).flatMap((key) => string(key) ?? []);
 }
 
 function streamError(value: unknown): Error {

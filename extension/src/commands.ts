@@ -1,16 +1,18 @@
 /** What a person can ask for from the command palette and the status bar. */
 
 import * as vscode from "vscode";
-import type { Catalog, Offer } from "./catalog";
+import { hasModel, type Catalog, type Offer } from "./catalog";
 import { chat, ChatFailure, type Sink } from "./chat";
 import { EndpointError, parseEndpoint } from "./endpoint";
-import { chatMessage, discoveryMessage } from "./failures";
+import { chatMessage, discoveryMessage, invalidEndpointMessage } from "./failures";
 import { tooltip } from "./provider";
 import type { Settings } from "./settings";
+import type { SignedOut } from "./signedout";
 
 interface Parts {
   readonly catalog: Catalog;
   readonly settings: Settings;
+  readonly signedOut: SignedOut;
   readonly log: vscode.LogOutputChannel;
   readonly version: string;
 }
@@ -25,6 +27,8 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     checkEndpoint: () => checkEndpoint(parts),
     setApiKey: () => setApiKey(parts),
     setHuggingFaceToken: () => setHuggingFaceToken(parts),
+    allowSignedOut: () => parts.signedOut.allow(),
+    undoChatSettings: () => parts.signedOut.undo(),
     showLog: () => parts.log.show(),
     copyDiagnostics: () => copyDiagnostics(parts),
     startServer: () => runStoker("up"),
@@ -42,18 +46,19 @@ export function registerCommands(parts: Parts): vscode.Disposable {
 
 async function manage({ catalog }: Parts): Promise<void> {
   const { t } = vscode.l10n;
-  const offers = await catalog.offers();
+  await catalog.offers();
   const outage = catalog.outages[0];
   const action = (icon: string, label: string, command: string) => ({
     label: `$(${icon}) ${label}`,
     command: `stoker.${command}`,
   });
   const items: (vscode.QuickPickItem & { command?: string })[] = [
-    ...offers.map((offer) => ({ label: `$(check) ${offer.model.id}`, detail: tooltip(offer) })),
+    ...catalog.models.map((offer) => ({ label: `$(check) ${offer.model.id}`, detail: tooltip(offer) })),
     { label: "", kind: vscode.QuickPickItemKind.Separator },
     action("plug", t("Set the endpoint"), "setEndpoint"),
     action("beaker", t("Check the endpoint"), "checkEndpoint"),
     action("key", t("Set the API key"), "setApiKey"),
+    action("unlock", t("Allow chat without signing in"), "allowSignedOut"),
     action("output", t("Show the log"), "showLog"),
     action("copy", t("Copy diagnostics"), "copyDiagnostics"),
     action("play", t("Start the local server"), "startServer"),
@@ -86,7 +91,16 @@ async function setEndpoint({ settings }: Parts): Promise<void> {
   });
   // The credentials in the setting are not shown: left as shown, it keeps them.
   if (text === undefined || (shown && text.trim() === shown)) return;
-  await settings.setEndpoint(text);
+  try {
+    await settings.setEndpoint(text);
+  } catch (error) {
+    await vscode.window.showErrorMessage(
+      vscode.l10n.t(
+        "The endpoint could not be written to your settings: {0}",
+        error instanceof Error ? error.message : String(error),
+      ),
+    );
+  }
 }
 
 async function setApiKey({ settings, catalog }: Parts): Promise<void> {
@@ -125,10 +139,9 @@ async function setHuggingFaceToken({ settings, catalog }: Parts): Promise<void> 
 /** Lists, counts and chats for real, and says in one sentence what works. */
 async function checkEndpoint({ catalog, settings, log }: Parts): Promise<void> {
   const { t } = vscode.l10n;
-  if (settings.isInvalid()) {
-    await vscode.window.showErrorMessage(
-      t("The setting huggingface.customTGIEndpoint is not a URL. Correct it first."),
-    );
+  const problem = settings.problem();
+  if (problem) {
+    await vscode.window.showErrorMessage(invalidEndpointMessage(problem));
     return;
   }
   const progress = { location: vscode.ProgressLocation.Notification, title: t("Stoker checks…") };
@@ -136,7 +149,7 @@ async function checkEndpoint({ catalog, settings, log }: Parts): Promise<void> {
     const offers = await catalog.refresh();
     const outage = catalog.outages[0];
     if (outage) return { ok: false, text: discoveryMessage(outage.error, outage.source.label) };
-    const offer = offers[0];
+    const offer = offers.find(hasModel);
     if (!offer) return { ok: false, text: t("No model is offered. Set the endpoint first.") };
     return tryModel(offer);
   });
@@ -163,21 +176,19 @@ async function tryModel(offer: Offer): Promise<{ ok: boolean; text: string }> {
       ? t("token counts are exact")
       : t("token counts are estimated: the server offers no way to count");
     const first = Math.round(timing.firstTokenMs ?? timing.totalMs);
-    const speed = timing.tokensPerS ? Math.round(timing.tokensPerS) : "?";
     return {
       ok: true,
       text: t(
-        "{0} works: first token after {1} ms, {2} tokens/s, context {3} tokens, {4}.",
+        "{0} works: first token after {1} ms, context {2} tokens, {3}.",
         offer.model.id,
         first,
-        speed,
         offer.context,
         counts,
       ),
     };
   } catch (error) {
     if (error instanceof ChatFailure) {
-      return { ok: false, text: chatMessage(error, offer.source.label, offer.model.id) };
+      return { ok: false, text: chatMessage(error, offer.source.label, offer.model) };
     }
     if (!(error instanceof DOMException && error.name === "TimeoutError")) throw error;
     return { ok: false, text: t("{0} did not answer within two minutes.", offer.model.id) };
@@ -186,12 +197,13 @@ async function tryModel(offer: Offer): Promise<{ ok: boolean; text: string }> {
 
 /** Facts for a bug report: no key, no credential, no prompt. */
 async function copyDiagnostics({ catalog, settings, version }: Parts): Promise<void> {
-  const offers = await catalog.offers();
+  await catalog.offers();
+  const offers = catalog.models;
   const exact = await Promise.all(offers.map(({ counter }) => counter.isExact()));
   const lines = [
     `- Stoker ${version}, ${vscode.env.appName} ${vscode.version} (${vscode.env.appHost})`,
     `- remote: ${vscode.env.remoteName ?? "none"}, language: ${vscode.env.language}`,
-    `- endpoint: ${settings.endpoint()?.base ?? (settings.isInvalid() ? "not a URL" : "unset")}`,
+    `- endpoint: ${settings.endpoint()?.base ?? (settings.problem() ? "not a URL" : "unset")}`,
     `- thinking parts: ${"LanguageModelThinkingPart" in vscode ? "yes" : "no"}`,
     `- tools known to the editor: ${vscode.lm.tools.length}`,
     ...catalog.outages.map(

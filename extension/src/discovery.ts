@@ -14,8 +14,13 @@ export interface ServedModel {
   readonly tools: "native" | "emulated" | "none" | undefined;
   readonly vision: boolean;
   readonly reasoning: boolean;
-  readonly tokensPerS: number | undefined;
+  /** Whether Stoker's gateway makes every prompt fit `maxModelLen` itself. */
+  readonly fits: boolean;
 }
+
+/** The id that stands for whichever model an endpoint serves first. The gateway takes it as a
+ * model's name too, and lists it. */
+export const LOCAL = "local";
 
 export interface Discovery {
   readonly models: ServedModel[];
@@ -71,7 +76,13 @@ async function ask(server: Server, path: string, signal?: AbortSignal, body?: un
 }
 
 function isChatModel(entry: Json): boolean {
+  if (isGatewaysAlias(entry)) return false;
   return string(entry["id"]) !== undefined && !/embed|rerank/i.test(String(entry["id"]));
+}
+
+/** The gateway lists `local` beside the model that it stands for: the catalogue has its own. */
+function isGatewaysAlias(entry: Json): boolean {
+  return entry["owned_by"] === "stoker" && entry["id"] === LOCAL && string(entry["root"]) !== undefined;
 }
 
 function fromEntry(entry: Json): ServedModel {
@@ -91,7 +102,7 @@ function fromEntry(entry: Json): ServedModel {
           : undefined,
     vision: capabilities["vision"] === true || inputs(entry).includes("image"),
     reasoning: capabilities["reasoning"] === true,
-    tokensPerS: undefined,
+    fits: entry["owned_by"] === "stoker" && capabilities["fits"] === true,
   };
 }
 
@@ -118,16 +129,14 @@ function engineName(ownedBy: string | undefined, providers: Json[]): string {
   return (ownedBy && (names[ownedBy] ?? ownedBy)) || l10n.t("OpenAI-compatible");
 }
 
-/** What `/info` adds: the gateway's speed, TGI's limits. */
+/** What `/info` adds: the engine behind the gateway, TGI's quantization. */
 function withInfo(model: ServedModel, info: Json): ServedModel {
   const backends = array(info["backends"]).map(object);
   const backend = backends.find((each) => array(each["models"]).includes(model.id));
-  const details = array(info["models"]).map(object).find((each) => each["id"] === model.id);
   return {
     ...model,
     engine: string(backend?.["engine"]) ?? string(info["engine"]) ?? model.engine,
     quantization: model.quantization ?? string(info["quantize"]),
-    tokensPerS: positive(details?.["tokens_per_s"]) ?? positive(info["tokens_per_s"]),
   };
 }
 

@@ -17,24 +17,42 @@ const API_PATHS = /\/+(v1\/+)?(chat\/+completions|completions|models)$|\/+v1$/i;
 /** The endpoint that `text` names, or undefined where it is blank.
  * @throws EndpointError where it cannot be a URL. */
 export function parseEndpoint(text: string): Endpoint | undefined {
-  const trimmed = text.trim().replace(/^["'<]+|["'>]+$/g, "").trim();
-  if (!trimmed) return undefined;
-  const url = toUrl(trimmed);
-  const path = url.pathname.replace(/\/+$/, "").replace(API_PATHS, "").replace(/\/+$/, "");
-  const base = `${url.protocol}//${reachableHost(url)}${path}`;
+  const url = toUrl(text);
+  if (!url) return undefined;
+  const base = baseOf(url);
   const authorization = credentials(url);
   return authorization ? { base, authorization } : { base };
 }
 
-function toUrl(text: string): URL {
-  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase();
-  if (scheme && scheme !== "http" && scheme !== "https") {
-    throw new EndpointError(l10n.t("{0}:// is not http:// or https://", scheme));
+/** `text` as it is kept in settings: the address of the server itself, with the credentials that
+ * were written in it. Empty where it is blank.
+ * @throws EndpointError */
+export function storable(text: string): string {
+  const url = toUrl(text);
+  if (!url) return "";
+  credentials(url);
+  const login = url.password ? `${url.username}:${url.password}` : url.username;
+  return login ? baseOf(url).replace("://", `://${login}@`) : baseOf(url);
+}
+
+function baseOf(url: URL): string {
+  const path = url.pathname.replace(/\/+$/, "").replace(API_PATHS, "").replace(/\/+$/, "");
+  return `${url.protocol}//${reachableHost(url)}${path}`;
+}
+
+function toUrl(text: string): URL | undefined {
+  const trimmed = text.trim().replace(/^["'<]+|["'>]+$/g, "").trim();
+  if (!trimmed) return undefined;
+  if (/\s/.test(trimmed)) throw new EndpointError(l10n.t("An address has no spaces in it."));
+  const { scheme, rest } = split(trimmed);
+  if (/^https?(:|\/\/)/i.test(rest)) throw new EndpointError(l10n.t("It is not a URL."));
+  if (/^[/\\]/.test(rest)) throw new EndpointError(l10n.t("It is a path, and not the address of a server."));
+  if (/^\d+([/?#]|$)/.test(rest)) {
+    throw new EndpointError(l10n.t("It has no host. For a port of this machine, write localhost:{0}.", rest));
   }
-  const rest = scheme ? text.slice(scheme.length + 3) : text.replace(/^\/\//, "");
-  const bracketed = bracketIpv6(rest);
   try {
-    const url = new URL(`${scheme ?? "http"}://${bracketed}`);
+    const url = new URL(`${scheme ?? "http"}://${bracketIpv6(rest)}`);
+    if (!isHost(url.hostname)) throw new TypeError(url.hostname);
     // A public name with neither scheme nor port is served over TLS; all else is a machine nearby.
     // `url.port` does not tell: it is empty for the scheme's own port.
     const hasPort = /^[^/?#]*:\d+([/?#]|$)/.test(rest);
@@ -43,6 +61,24 @@ function toUrl(text: string): URL {
   } catch {
     throw new EndpointError(l10n.t("It is not a URL."));
   }
+}
+
+/** The scheme and what follows it, also where a colon or a slash is missing.
+ * @throws EndpointError for another scheme */
+function split(text: string): { scheme: string | undefined; rest: string } {
+  const http = /^(https?)(?::\/*|\/\/)/i.exec(text);
+  if (http?.[1]) return { scheme: http[1].toLowerCase(), rest: text.slice(http[0].length) };
+  // One slash is enough to see that a scheme was meant: a port has none before it.
+  const other = /^([a-z][a-z0-9+.-]*):[/\\]/i.exec(text)?.[1];
+  if (other) throw new EndpointError(l10n.t("{0}: is not http:// or https://", other.toLowerCase()));
+  return { scheme: undefined, rest: text.replace(/^\/\//, "") };
+}
+
+/** An IP address, or labels of a host name; with underscores, as containers are called. */
+function isHost(host: string): boolean {
+  if (host.startsWith("[")) return true;
+  const labels = host.replace(/\.$/, "").split(".");
+  return labels.every((label) => /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?$/i.test(label));
 }
 
 /** A bare IPv6 address (`::1`, `fe80::1/v1`) needs brackets before it is a URL. */

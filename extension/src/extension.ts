@@ -3,8 +3,10 @@
 import * as vscode from "vscode";
 import { Catalog } from "./catalog";
 import { registerCommands } from "./commands";
+import { Memory } from "./memory";
 import { Provider } from "./provider";
 import { Settings, SETTING } from "./settings";
+import { SignedOut } from "./signedout";
 import { Status } from "./status";
 
 /** How often a window looks whether its server is still there. */
@@ -14,9 +16,11 @@ export function activate(context: vscode.ExtensionContext): void {
   const startedAt = performance.now();
   const log = vscode.window.createOutputChannel("Stoker", { log: true });
   const settings = new Settings(context.secrets, log);
-  const catalog = new Catalog(() => settings.sources(), log);
-  const provider = new Provider(catalog, log);
-  const status = new Status(catalog);
+  const memory = new Memory(context.globalState);
+  const catalog = new Catalog(() => settings.sources(), memory, log);
+  const provider = new Provider(catalog, settings, log);
+  const status = new Status(catalog, settings);
+  const signedOut = new SignedOut(context.globalState, log);
   const version = String(context.extension.packageJSON.version);
   const watch = setInterval(() => void catalog.watch(), WATCH_MS);
   context.subscriptions.push(
@@ -26,15 +30,18 @@ export function activate(context: vscode.ExtensionContext): void {
     status,
     { dispose: () => clearInterval(watch) },
     vscode.lm.registerLanguageModelChatProvider("stoker", provider),
-    registerCommands({ catalog, settings, log, version }),
+    registerCommands({ catalog, settings, signedOut, log, version }),
     catalog.onDidChange(() => {
       status.update();
       logState(catalog, log);
+      if (catalog.models.length && vscode.workspace.isTrusted) void signedOut.offer();
     }),
+    provider.onDidAsk((offer) => status.asked(offer)),
     provider.onDidAnswer((answered) => status.answered(answered)),
     vscode.workspace.onDidChangeConfiguration((event) => {
-      if (event.affectsConfiguration(SETTING)) void catalog.reset();
+      if (event.affectsConfiguration(SETTING)) void catalog.reset().then(() => status.update());
     }),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => void catalog.reset().then(() => status.update())),
     context.secrets.onDidChange(() => void catalog.reset()),
   );
   void catalog.refresh();

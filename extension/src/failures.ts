@@ -2,10 +2,12 @@
 
 import { l10n } from "vscode";
 import type { ChatFailure } from "./chat";
+import type { ServedModel } from "./discovery";
 import { HttpError } from "./http";
 
-export function chatMessage(failure: ChatFailure, where: string, model: string): string {
+export function chatMessage(failure: ChatFailure, where: string, served: ServedModel): string {
   const { kind, detail, facts } = failure;
+  const model = served.id;
   const said = detail ? l10n.t("The server says: {0}", detail) : "";
   const limit = facts.limit ?? "?";
   const messages: Record<ChatFailure["kind"], string> = {
@@ -37,11 +39,17 @@ export function chatMessage(failure: ChatFailure, where: string, model: string):
       where,
       facts.status ?? 500,
     ),
-    overflow: l10n.t(
-      "The question, its attachments and its tools need more than the {0} tokens that {1} has. Start a new chat, attach less, or switch off tools in the chat's tool picker. A Stoker gateway before this server makes such requests fit.",
-      limit,
-      model,
-    ),
+    overflow: served.fits
+      ? l10n.t(
+          "The question alone needs more than the {0} tokens that {1} has: the gateway has left out all else. Attach less, or ask about a part.",
+          served.maxModelLen ?? limit,
+          model,
+        )
+      : l10n.t(
+          "The question, its attachments and its tools need more than the {0} tokens that {1} has. Start a new chat, attach less, or switch off tools in the chat's tool picker. A Stoker gateway before this server makes such requests fit.",
+          limit,
+          model,
+        ),
     tools: l10n.t(
       "{0} is not set up for tools, which agent mode needs. For vLLM, start it with --enable-auto-tool-choice --tool-call-parser NAME, or put a Stoker gateway before it. Ask mode works without tools.",
       where,
@@ -56,7 +64,7 @@ export function chatMessage(failure: ChatFailure, where: string, model: string):
       model,
     ),
     cutToolCall: l10n.t(
-      "{0} ran out of context while it called the tool {1}, so the tool was not run. Start a new chat, or serve the model with a larger context.",
+      "{0} was cut off at its token limit while it called the tool {1}, so the tool was not run. Ask for a smaller step, start a new chat, or serve the model with a larger context.",
       model,
       detail,
     ),
@@ -68,6 +76,36 @@ export function chatMessage(failure: ChatFailure, where: string, model: string):
   };
   const showSaid = ["unauthorized", "notFound", "serverError", "tools", "refused"].includes(kind);
   return showSaid && said ? `${messages[kind]} ${said}` : messages[kind];
+}
+
+/** Why a model that VS Code still holds is not there: what is set and served instead. */
+export function missingMessage(name: string, where: string | undefined, served: string[]): string {
+  if (where === undefined) {
+    return l10n.t(
+      "{0} cannot answer: no endpoint is set. Run the command 'Stoker: Set Endpoint', then send the question again.",
+      name,
+    );
+  }
+  if (served.length === 0) {
+    return l10n.t(
+      "{0} is there but serves no chat model. Load or start one on it, then send the question again.",
+      where,
+    );
+  }
+  return l10n.t(
+    "{0} is no longer served: {1} now serves {2}. Choose it in the model picker, or choose 'Local', which follows the server from model to model.",
+    name,
+    where,
+    served.slice(0, 3).join(", "),
+  );
+}
+
+/** What is written as the endpoint cannot be one. It is not quoted: it may hold a password. */
+export function invalidEndpointMessage(problem: string): string {
+  return l10n.t(
+    "The setting huggingface.customTGIEndpoint cannot be used: {0} Run the command 'Stoker: Set Endpoint'.",
+    problem,
+  );
 }
 
 /** Why the models of an endpoint could not be listed. */

@@ -1,10 +1,18 @@
 /** The language model provider: VS Code's words on one side, the server's on the other. */
 
 import * as vscode from "vscode";
-import { assumedContext, type Catalog, type Offer } from "./catalog";
+import { assumedContext, hasModel, type Catalog, type Offer } from "./catalog";
 import { chat, ChatFailure, type ChatResult, type Sink } from "./chat";
-import { chatMessage, cutAnswerNote } from "./failures";
+import {
+  chatMessage,
+  cutAnswerNote,
+  discoveryMessage,
+  invalidEndpointMessage,
+  missingMessage,
+} from "./failures";
+import type { Settings } from "./settings";
 import { shrink } from "./shrink";
+import { guessedTokens } from "./tokens";
 import { toRequest, wireMessages, type ChatRequest } from "./wire";
 
 /** What hosts read beyond the final API: who may choose it, and whose key it uses. */
@@ -18,6 +26,13 @@ export interface Answered {
   readonly result: ChatResult;
 }
 
+/** The window that VS Code is told where Stoker's gateway makes prompts fit a smaller one. VS Code
+ * counts about 13,700 tokens of tools whatever the model. Told less than about 20,000 it finds no
+ * room and summarises the conversation before nearly every step; its Copilot harness sends nothing
+ * at 8,192. Told 65,536 with 8,192 behind, 6 of 6 turns were answered with no summary (measured in
+ * 1.139). */
+export const EDITOR_WINDOW_TOKENS = 65_536;
+
 const TRACE_MS = 100;
 
 type ThinkingPart = new (text: string) => vscode.LanguageModelResponsePart;
@@ -25,10 +40,14 @@ type ThinkingPart = new (text: string) => vscode.LanguageModelResponsePart;
 export class Provider implements vscode.LanguageModelChatProvider<ModelInformation> {
   private readonly answered = new vscode.EventEmitter<Answered>();
   readonly onDidAnswer = this.answered.event;
+  private readonly asked = new vscode.EventEmitter<Offer>();
+  /** A question is put to a model: the only sign of which one the person has chosen. */
+  readonly onDidAsk = this.asked.event;
   readonly onDidChangeLanguageModelChatInformation: vscode.Event<void>;
 
   constructor(
     private readonly catalog: Catalog,
+    private readonly settings: Pick<Settings, "problem">,
     private readonly log: vscode.LogOutputChannel,
   ) {
     this.onDidChangeLanguageModelChatInformation = catalog.onDidChange;
@@ -40,22 +59,27 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     const offers = await this.catalog.offers();
     if (offers.length === 0 && this.catalog.sources.length === 0 && !options.silent) {
       await vscode.commands.executeCommand("stoker.setEndpoint");
-      return (await this.catalog.offers()).map(information);
+      await this.catalog.offers();
     }
-    return offers.map(information);
+    const { current, gone } = this.catalog;
+    const down = (offer: Offer) => this.catalog.outageOf(offer.source) !== undefined;
+    return [...current.map((offer) => information(offer, down(offer))), ...gone.map(goneInformation)];
   }
 
   async provideTokenCount(
     model: ModelInformation,
     text: string | vscode.LanguageModelChatRequestMessage,
   ): Promise<number> {
-    const { counter } = this.offer(model);
-    if (typeof text !== "string") return counter.countMessages(wireMessages(text));
+    const offer = this.catalog.find(model.id);
+    const value = typeof text === "string" ? text : wireMessages(text);
+    if (!offer || !hasModel(offer)) return guessedTokens(value);
+    const { counter } = offer;
+    if (typeof value !== "string") return counter.countMessages(value);
     // VS Code asks for the pieces of its tools one after the other, each waiting for the last:
     // counting all of them with the first turns hundreds of requests into one.
-    const others = counter.knows(text) ? undefined : toolTexts();
-    if (others?.has(text)) for (const other of others) void counter.count(other);
-    return counter.count(text);
+    const others = counter.knows(value) ? undefined : toolTexts();
+    if (others?.has(value)) for (const other of others) void counter.count(other);
+    return counter.count(value);
   }
 
   async provideLanguageModelChatResponse(
@@ -65,7 +89,30 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     progress: vscode.Progress<vscode.LanguageModelResponsePart>,
     token: vscode.CancellationToken,
   ): Promise<void> {
-    const offer = this.offer(model);
+    const offer = await this.offer(model);
+    try {
+      return await this.respond(offer, messages, options, progress, token);
+    } catch (error) {
+      const isNotFound = error instanceof ChatFailure && error.kind === "notFound";
+      if (!isNotFound) throw this.explained(error, offer);
+      // It may serve another model since it was last asked.
+      await this.catalog.refresh();
+      const now = this.catalog.find(offer.id);
+      if (!now) throw told(this.missing(model));
+      if (now.model.id === offer.model.id) throw this.explained(error, offer);
+      return this.respond(now, messages, options, progress, token);
+    }
+  }
+
+  private async respond(
+    offer: Offer,
+    messages: readonly vscode.LanguageModelChatRequestMessage[],
+    options: vscode.ProvideLanguageModelChatResponseOptions,
+    progress: vscode.Progress<vscode.LanguageModelResponsePart>,
+    token: vscode.CancellationToken,
+  ): Promise<void> {
+    this.asked.fire(offer);
+    void this.catalog.use(offer);
     const abort = new AbortController();
     const subscription = token.onCancellationRequested(() => abort.abort());
     if (token.isCancellationRequested) abort.abort();
@@ -74,11 +121,9 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
       const result = await this.answer(offer, request, progress, abort.signal);
       this.report(offer, request, result, progress);
     } catch (error) {
-      if (abort.signal.aborted) {
-        this.log.info(`${offer.model.id}: stopped; the connection is closed`);
-        throw new vscode.CancellationError();
-      }
-      throw this.explained(error, offer);
+      if (!abort.signal.aborted) throw error;
+      this.log.info(`${offer.model.id}: stopped; the connection is closed`);
+      throw new vscode.CancellationError();
     } finally {
       subscription.dispose();
     }
@@ -86,14 +131,32 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
 
   dispose(): void {
     this.answered.dispose();
+    this.asked.dispose();
   }
 
-  private offer(model: ModelInformation): Offer {
+  /** What the id stands for now. A model that is gone is answered for in the chat, where the person
+   * who asks looks, and never by another model. */
+  private async offer(model: ModelInformation): Promise<Offer> {
+    const known = this.catalog.find(model.id);
+    const isSure = known && hasModel(known) && !this.catalog.outageOf(known.source);
+    if (!isSure) await this.catalog.refresh();
     const offer = this.catalog.find(model.id);
-    if (offer) return offer;
-    throw new Error(
-      vscode.l10n.t("{0} is no longer served. Choose another model in the picker.", model.name),
-    );
+    if (offer && hasModel(offer)) return offer;
+    throw told(this.missing(model));
+  }
+
+  /** Why there is no model behind an id that VS Code holds. */
+  private missing({ id, name }: ModelInformation): string {
+    const { sources, models } = this.catalog;
+    const problem = this.settings.problem();
+    if (problem) return invalidEndpointMessage(problem);
+    const source =
+      sources.find(({ prefix }) => prefix && id.startsWith(prefix)) ??
+      sources.find(({ prefix }) => !prefix);
+    const outage = this.catalog.outageOf(source);
+    if (outage) return discoveryMessage(outage.error, outage.source.label);
+    const served = models.filter((offer) => offer.source.label === source?.label);
+    return missingMessage(name, source?.label, served.map(({ model }) => model.id));
   }
 
   private async answer(
@@ -107,7 +170,9 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     try {
       return await chat(server, request, sink, signal);
     } catch (error) {
-      const overflowed = error instanceof ChatFailure && error.kind === "overflow";
+      // The gateway has made it as small as it can, and tells its true window in its list.
+      const overflowed =
+        error instanceof ChatFailure && error.kind === "overflow" && !offer.model.fits;
       const smaller = overflowed && !sink.used && (await this.smaller(offer, request, error));
       if (!smaller) throw error;
       return chat(server, smaller, sink, signal);
@@ -184,6 +249,7 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
   }
 
   private explained(error: unknown, offer: Offer): Error {
+    if (error instanceof vscode.CancellationError) return error;
     if (!(error instanceof ChatFailure)) {
       this.log.error(`${offer.model.id}: unexpected`, error instanceof Error ? error.stack : "");
       return error instanceof Error ? error : new Error(String(error));
@@ -191,11 +257,16 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     // What a server says may quote the prompt: it goes to the person, never to the log.
     this.log.error(`${offer.model.id}: ${error.kind} ${JSON.stringify(error.facts)}`);
     if (error.kind === "unreachable" || error.kind === "dropped") void this.catalog.refresh();
-    const explained = new Error(chatMessage(error, offer.source.label, offer.model.id));
-    // The chat shows the stack of an error beside its message; it is of no use to a person.
-    explained.stack = "";
-    return explained;
+    return told(chatMessage(error, offer.source.label, offer.model));
   }
+}
+
+/** An error whose message the chat shows. */
+function told(message: string): Error {
+  const error = new Error(message);
+  // The chat shows the stack of an error beside its message; it is of no use to a person.
+  error.stack = "";
+  return error;
 }
 
 class ProgressSink implements Sink {
@@ -228,18 +299,20 @@ class ProgressSink implements Sink {
   }
 }
 
-export function information(offer: Offer): ModelInformation {
-  const { model, context, source } = offer;
-  const room = answerRoom(context);
-  const name = model.id.split("/").at(-1) || model.id;
+/** What the picker shows of an offer.
+ * @param isDown whether its server did not answer when last asked */
+export function information(offer: Offer, isDown = false): ModelInformation {
+  const { model, source } = offer;
+  const window = advertisedWindow(offer);
+  const room = answerRoom(window);
   return {
     id: offer.id,
-    name,
-    family: name.toLowerCase(),
+    name: displayName(offer),
+    family: shortName(model.id).toLowerCase() || offer.id,
     version: "1",
-    detail: source.label,
+    detail: isDown ? vscode.l10n.t("{0} does not answer", source.label) : source.label,
     tooltip: tooltip(offer),
-    maxInputTokens: context - room,
+    maxInputTokens: window - room,
     maxOutputTokens: room,
     capabilities: { toolCalling: model.tools !== "none", imageInput: model.vision },
     isUserSelectable: true,
@@ -247,25 +320,67 @@ export function information(offer: Offer): ModelInformation {
   };
 }
 
+/** A model that is gone: no longer in the picker's list, but a question that is put to it where it
+ * is still chosen reaches this extension, which says why it does not answer. */
+function goneInformation(id: string): ModelInformation {
+  return {
+    id,
+    name: shortName(id),
+    family: shortName(id).toLowerCase(),
+    version: "1",
+    detail: vscode.l10n.t("no longer served"),
+    maxInputTokens: EDITOR_WINDOW_TOKENS - answerRoom(EDITOR_WINDOW_TOKENS),
+    maxOutputTokens: answerRoom(EDITOR_WINDOW_TOKENS),
+    capabilities: { toolCalling: true, imageInput: false },
+    isUserSelectable: false,
+    isBYOK: true,
+  };
+}
+
+/** Tokens of prompt and answer together that VS Code plans with: where the gateway makes prompts
+ * fit, at least what lets VS Code work. */
+function advertisedWindow({ model, context }: Offer): number {
+  return model.fits ? Math.max(context, EDITOR_WINDOW_TOKENS) : context;
+}
+
+function displayName(offer: Offer): string {
+  const name = shortName(offer.model.id);
+  if (!offer.isAlias) return name;
+  return name ? vscode.l10n.t("Local: {0}", name) : vscode.l10n.t("Local");
+}
+
+/** A model's name without the organization before it. */
+export function shortName(id: string): string {
+  return id.split("/").at(-1) || id;
+}
+
 /** Tokens kept for the answer: a quarter of a small window, 4,096 of a large one. */
 export function answerRoom(context: number): number {
   return Math.min(4096, Math.floor(context / 4));
 }
 
-export function tooltip({ model, context, source }: Offer): string {
-  const assumed = model.maxModelLen === undefined && context === assumedContext(model);
+export function tooltip(offer: Offer): string {
+  const { model, source, isAlias } = offer;
+  if (!hasModel(offer)) return vscode.l10n.t("whichever model {0} serves first", source.label);
   return [
+    isAlias ? vscode.l10n.t("whichever model {0} serves first", source.label) : undefined,
     model.id,
     vscode.l10n.t("{0} at {1}", model.engine, source.label),
-    assumed
-      ? vscode.l10n.t("context not told; {0} tokens assumed", context)
-      : vscode.l10n.t("context {0} tokens", context),
+    contextText(offer),
     model.quantization,
     model.tools === "emulated" ? vscode.l10n.t("tools emulated") : undefined,
-    model.tokensPerS && vscode.l10n.t("{0} tokens/s", Math.round(model.tokensPerS)),
   ]
     .filter(Boolean)
     .join(" · ");
+}
+
+/** The true window: VS Code itself may be told a larger one. */
+function contextText({ model, context }: Offer): string {
+  const isAssumed = model.maxModelLen === undefined && context === assumedContext(model);
+  if (isAssumed) return vscode.l10n.t("context not told; {0} tokens assumed", context);
+  return model.fits
+    ? vscode.l10n.t("context {0} tokens, fitted by Stoker", context)
+    : vscode.l10n.t("context {0} tokens", context);
 }
 
 /** What VS Code's agent counts and its list of tools does not hold: the names that it gives its

@@ -2,7 +2,7 @@
 
 import * as vscode from "vscode";
 import type { Source } from "./catalog";
-import { EndpointError, parseEndpoint, type Endpoint } from "./endpoint";
+import { EndpointError, parseEndpoint, storable, type Endpoint } from "./endpoint";
 
 const SECTION = "huggingface";
 const NAME = "customTGIEndpoint";
@@ -28,21 +28,35 @@ export class Settings {
     }
   }
 
-  /** Whether something is written that cannot be used. */
-  isInvalid(): boolean {
-    return this.text().trim() !== "" && this.endpoint() === undefined;
+  /** What is wrong with what is written, in words for a person; undefined where it can be used. */
+  problem(): string | undefined {
+    try {
+      parseEndpoint(this.text());
+      return undefined;
+    } catch (error) {
+      if (error instanceof EndpointError) return error.message;
+      throw error;
+    }
   }
 
-  /** Writes the endpoint where it will hold: in the workspace where that names one, as
-   * `stoker code --workspace` does, else for the user. */
+  /** Whether the folder names an endpoint that is not used because the folder is not trusted. */
+  isWithheld(): boolean {
+    const named = vscode.workspace.getConfiguration(SECTION).inspect<unknown>(NAME)?.workspaceValue;
+    return !vscode.workspace.isTrusted && typeof named === "string" && named.trim() !== "";
+  }
+
+  /** Writes the endpoint, in its plain form, where it will hold: in the workspace where that names
+   * one, as `stoker code --workspace` does, else for the user.
+   * @throws EndpointError; what VS Code says where settings cannot be written */
   async setEndpoint(text: string): Promise<void> {
+    const endpoint = storable(text);
     const settings = vscode.workspace.getConfiguration(SECTION);
     const ofWorkspace = settings.inspect<unknown>(NAME)?.workspaceValue;
     const { Global, Workspace } = vscode.ConfigurationTarget;
     // What the workspace of an untrusted folder says does not hold.
     if (ofWorkspace !== undefined && ofWorkspace === settings.get<unknown>(NAME)) {
-      await settings.update(NAME, text.trim(), Workspace);
-    } else await settings.update(NAME, text.trim() || undefined, Global);
+      await settings.update(NAME, endpoint, Workspace);
+    } else await settings.update(NAME, endpoint || undefined, Global);
   }
 
   /** The servers to ask: none unless the person named an endpoint or added a token. */

@@ -1,9 +1,10 @@
 /** The status bar item, and at most one quiet notification when an endpoint is down. */
 
 import * as vscode from "vscode";
-import type { Catalog } from "./catalog";
-import { discoveryMessage } from "./failures";
-import { tooltip, type Answered } from "./provider";
+import { hasModel, type Catalog, type Offer } from "./catalog";
+import { discoveryMessage, invalidEndpointMessage } from "./failures";
+import { shortName, tooltip, type Answered } from "./provider";
+import type { Settings } from "./settings";
 
 export class Status implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem(
@@ -12,35 +13,49 @@ export class Status implements vscode.Disposable {
     90,
   );
   private readonly told = new Set<string>();
-  private last: Answered | undefined;
+  private lastAsked: string | undefined;
+  /** The last speed that could be measured, by model. */
+  private readonly speeds = new Map<string, number>();
 
-  constructor(private readonly catalog: Catalog) {
+  constructor(
+    private readonly catalog: Catalog,
+    private readonly settings: Pick<Settings, "problem" | "isWithheld">,
+  ) {
     this.item.name = "Stoker";
-    this.item.command = "stoker.manage";
     this.update();
     this.item.show();
   }
 
-  answered(answered: Answered): void {
-    this.last = answered;
+  asked(offer: Offer): void {
+    this.lastAsked = offer.id;
+    this.update();
+  }
+
+  answered({ offer, result }: Answered): void {
+    const { tokensPerS } = result.timing;
+    // An answer that is too short for a speed says nothing against the last one that was not.
+    if (tokensPerS) this.speeds.set(speedKey(offer), tokensPerS);
     void vscode.commands.executeCommand("setContext", "stoker.answered", true);
     this.update();
   }
 
   update(): void {
-    const { outages } = this.catalog;
-    const outage = outages[0];
-    const connected = !outage && this.catalog.sources.length > 0;
+    const { outages, sources } = this.catalog;
+    const connected = outages.length === 0 && sources.length > 0;
     void vscode.commands.executeCommand("setContext", "stoker.connected", connected);
-    if (outage) {
-      const message = discoveryMessage(outage.error, outage.source.label);
-      this.show("$(warning) Stoker", message, message);
-      this.item.backgroundColor = new vscode.ThemeColor("statusBarItem.warningBackground");
-      this.tellOnce(outage.source.label, message);
-      return;
-    }
-    this.item.backgroundColor = undefined;
-    if (connected) this.showModel();
+    const outage = outages[0];
+    const down = outage && discoveryMessage(outage.error, outage.source.label);
+    if (outage && down) this.tellOnce(outage.source.label, down);
+    const problem = this.settings.problem();
+    const isWanted = sources.length > 0 || problem !== undefined || this.settings.isWithheld();
+    const isRestricted = isWanted && !vscode.workspace.isTrusted;
+    const wrong = isRestricted ? restricted() : problem ? invalidEndpointMessage(problem) : down;
+    this.item.command = isRestricted ? "workbench.trust.manage" : "stoker.manage";
+    this.item.backgroundColor = wrong
+      ? new vscode.ThemeColor("statusBarItem.warningBackground")
+      : undefined;
+    if (wrong) this.show("$(warning) Stoker", wrong, wrong);
+    else if (connected) this.showModel();
     else {
       const hint = vscode.l10n.t("No endpoint is set. Click to set one.");
       this.show("$(plug) Stoker", hint, hint);
@@ -52,19 +67,25 @@ export class Status implements vscode.Disposable {
   }
 
   private showModel(): void {
-    const offers = this.catalog.current;
-    const offer = offers.find(({ id }) => id === this.last?.offer.id) ?? offers[0];
-    if (!offer) {
+    const { models } = this.catalog;
+    const chosen = this.chosen();
+    if (!chosen || !hasModel(chosen)) {
       const none = vscode.l10n.t("The endpoint offers no model.");
       this.show("$(warning) Stoker", none, none);
       return;
     }
-    const measured = this.last?.offer.id === offer.id ? this.last.result.timing : undefined;
-    const tokensPerS = measured?.tokensPerS ?? offer.model.tokensPerS;
-    const name = offer.model.id.split("/").at(-1) || offer.model.id;
+    const tokensPerS = this.speeds.get(speedKey(chosen));
+    const name = shortName(chosen.model.id);
     const speed = tokensPerS ? " " + vscode.l10n.t("{0} tokens/s", Math.round(tokensPerS)) : "";
     const spoken = vscode.l10n.t("Stoker is connected: {0}{1}", name, speed);
-    this.show(`$(check) ${name}${speed}`, offers.map(tooltip).join("\n"), spoken);
+    this.show(`$(check) ${name}${speed}`, models.map(tooltip).join("\n"), spoken);
+  }
+
+  /** The model that the person has chosen, as far as VS Code lets it be known: the one that was last
+   * asked; before that the first, which is `local`. */
+  private chosen(): Offer | undefined {
+    const { current } = this.catalog;
+    return current.find(({ id }) => id === this.lastAsked) ?? current[0];
   }
 
   private show(text: string, hover: string, spoken: string): void {
@@ -82,4 +103,16 @@ export class Status implements vscode.Disposable {
       if (choice === showLog) void vscode.commands.executeCommand("stoker.showLog");
     });
   }
+}
+
+function speedKey({ source, model }: Offer): string {
+  return `${source.server.base} ${model.id}`;
+}
+
+/** In a folder that is not trusted VS Code switches its own chat off: no model can be chosen, however
+ * well the endpoint works. */
+function restricted(): string {
+  return vscode.l10n.t(
+    "Restricted Mode: VS Code offers no models until you trust this folder. Click to manage trust.",
+  );
 }

@@ -258,6 +258,12 @@ export class TokenCounter {
   }
 }
 
+/** Tokens of what is put to a model that is not there: it must not cost the question its answer. */
+export function guessedTokens(text: string | readonly WireMessage[]): number {
+  const texts = typeof text === "string" ? [text] : text.flatMap(textsOf);
+  return Math.ceil(texts.join("").length / FIRST_CHARS_PER_TOKEN);
+}
+
 type Resolve = (count: number) => void;
 type Ids = (text: string) => Promise<unknown[]>;
 type ChatCount = (messages: unknown[]) => Promise<number | undefined>;

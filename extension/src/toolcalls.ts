@@ -94,6 +94,15 @@ function argumentsText(value: unknown): string {
   return value === undefined || value === null ? "" : JSON.stringify(value);
 }
 
+/** Whether a call is whole where the answer was cut off: vLLM hands over a call that was cut as one
+ * with `{}` or with no arguments, llama.cpp as text that is no JSON. A tool that takes nothing and
+ * is cut looks the same, so that one is not whole either.
+ * @param required the keys that the tool's schema requires */
+export function isWhole(input: Json | undefined, required: readonly string[]): input is Json {
+  if (!input || Object.keys(input).length === 0) return false;
+  return required.every((key) => key in input);
+}
+
 /** Some servers give all calls one id: another index is another call. */
 function sameIndex(slot: Slot, index: number | undefined): boolean {
   return index === undefined || slot.index === undefined || slot.index === index;

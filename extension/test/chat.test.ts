@@ -1,5 +1,5 @@
 /** Named stream scenarios, each against a real HTTP connection. */
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { chat, ChatFailure, type Sink } from "../src/chat";
 import type { ChatRequest } from "../src/wire";
 import { calls, FakeServer, fails, finish, json, streams, text, thinks, usage, type Handler } from "./server";
@@ -30,13 +30,28 @@ async function failure(handler: Handler): Promise<ChatFailure> {
   return error as ChatFailure;
 }
 
-test("text arrives part by part, with usage and speed", async () => {
+test("text arrives part by part, with usage", async () => {
   const { parts, result } = await run(
-    streams(text("Hel"), 5, text("lo"), finish("stop"), usage(7, 2), "[DONE]"),
+    streams(text("Hel"), text("lo"), finish("stop"), usage(7, 2), "[DONE]"),
   );
   expect(parts).toEqual(["Hel", "lo"]);
   expect(result?.usage).toMatchObject({ prompt_tokens: 7, completion_tokens: 2 });
-  expect(result?.timing.tokensPerS).toBeGreaterThan(0);
+});
+
+test("the engine's own speed is taken where it tells it", async () => {
+  const timings = { choices: [], timings: { predicted_per_second: 41.5, predicted_n: 30 } };
+  const { result } = await run(streams(text("all at once"), finish("stop"), usage(7, 30), timings));
+  expect(result?.timing.tokensPerS).toBe(41.5);
+});
+
+test("an answer in one piece has no speed", async () => {
+  const whole: Handler = (_, response) =>
+    json(response, { ...usage(7, 500), choices: [{ message: { content: "word ".repeat(500) }, finish_reason: "stop" }] });
+  for (const handler of [whole, streams(text("word ".repeat(500)), finish("stop"), usage(7, 500))]) {
+    const { result } = await run(handler);
+    expect(result?.timing).toMatchObject({ outputTokens: 500, tokensPerS: undefined });
+    await fake?.stop();
+  }
 });
 
 test("thinking is kept apart from text, under both names that servers use", async () => {
@@ -143,6 +158,75 @@ test("a stream that breaks off is dropped, whether it is cut or just ends", asyn
   expect((await failure(streams(text("Hel")))).kind).toBe("dropped");
   await fake?.stop();
   expect((await failure(streams(text("Hel"), "{not json"))).kind).toBe("dropped");
+});
+
+describe("an answer that was cut off in a call", () => {
+  const tools = [
+    tool("read_file", { required: ["path", "lines"] }),
+    tool("list_all", {}),
+  ];
+  function tool(name: string, parameters: object) {
+    return { type: "function" as const, function: { name, description: "", parameters } };
+  }
+  const call = (name: string, args?: string, index = 0) =>
+    calls({ index, id: `c${index}`, function: { name, ...(args !== undefined && { arguments: args }) } });
+  const ran = (...items: Parameters<typeof streams>) =>
+    run(streams(...items), { request: { ...request, tools } });
+
+  test.each([
+    ["vLLM's empty object", call("read_file", "{}")],
+    ["no arguments at all", call("read_file")],
+    ["empty arguments", call("read_file", "")],
+    ["half an object", call("read_file", '{"path": "a')],
+    ["an object without every required key", call("read_file", '{"path": "a"}')],
+    ["what is no object", call("read_file", "[]")],
+    ["a tool that takes nothing", call("list_all", "{}")],
+    ["a tool that was not offered", call("other", "{}")],
+  ])("never runs %s", async (_, cut) => {
+    for (const reason of ["length", "abort", "content_filter"]) {
+      const { parts, error } = await ran(text("I will "), cut, finish(reason), "[DONE]");
+      expect(error).toMatchObject({ kind: "cutToolCall" });
+      expect(parts).toEqual(["I will "]);
+      await fake?.stop();
+    }
+    const { parts, error } = await ran(cut, "[DONE]");
+    expect([parts, (error as ChatFailure).kind]).toEqual([[], "cutToolCall"]);
+  });
+
+  test("names the tool, and runs none of the calls before it either", async () => {
+    const { parts, error } = await ran(
+      call("read_file", '{"path": "a", "lines": 3}', 0),
+      call("list_all", undefined, 1),
+      finish("length"),
+    );
+    expect(error).toMatchObject({ kind: "cutToolCall", detail: "list_all" });
+    expect(parts).toEqual([]);
+  });
+
+  test("runs a call that is whole all the same", async () => {
+    const { parts } = await ran(
+      call("list_all", "{}", 0),
+      call("read_file", '{"path": "a", "lines": 3}', 1),
+      finish("length"),
+    );
+    expect(parts).toEqual(["list_all#c0{}", 'read_file#c1{"path":"a","lines":3}']);
+  });
+
+  test.each(["stop", "tool_calls"])("and one that ended with %s takes no arguments rightly", async (reason) => {
+    expect((await ran(call("list_all"), finish(reason))).parts).toEqual(["list_all#c0{}"]);
+    await fake?.stop();
+    // The tool itself says what it lacks, and the model tries again.
+    expect((await ran(call("read_file", "{}"), finish(reason))).parts).toEqual(["read_file#c0{}"]);
+  });
+
+  test("in one piece is the same", async () => {
+    const message = { tool_calls: [{ id: "a", function: { name: "read_file", arguments: "{}" } }] };
+    const { error, parts } = await run(
+      (_, response) => json(response, { choices: [{ message, finish_reason: "length" }] }),
+      { request: { ...request, tools } },
+    );
+    expect([parts, (error as ChatFailure).kind]).toEqual([[], "cutToolCall"]);
+  });
 });
 
 test("tool calls that are cut or not JSON are never run", async () => {

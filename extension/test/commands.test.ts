@@ -3,7 +3,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import * as vscode from "vscode";
 import { Catalog } from "../src/catalog";
 import { registerCommands } from "../src/commands";
+import { Memory } from "../src/memory";
 import { Settings } from "../src/settings";
+import { SignedOut } from "../src/signedout";
 import { FakeServer, fails, finish, streams, text, usage, type Handler } from "./server";
 import * as host from "./vscode";
 
@@ -22,8 +24,9 @@ beforeEach(() => {
   now = 0;
   const asLog = log as unknown as vscode.LogOutputChannel;
   settings = new Settings(secrets as unknown as vscode.SecretStorage, asLog);
-  catalog = new Catalog(() => settings.sources(), asLog, () => now);
-  commands = registerCommands({ catalog, settings, log: asLog, version: "1.2.3" });
+  catalog = new Catalog(() => settings.sources(), new Memory(host.fakeState()), asLog, () => now);
+  const signedOut = new SignedOut(host.fakeState(), asLog);
+  commands = registerCommands({ catalog, settings, signedOut, log: asLog, version: "1.2.3" });
 });
 afterEach(async () => {
   commands.dispose();
@@ -43,10 +46,25 @@ async function serve(paths: Record<string, Handler>): Promise<FakeServer> {
 }
 
 describe("Set Endpoint", () => {
-  test("writes what is typed", async () => {
+  test("writes the plain form of what is typed", async () => {
     host.screen.types = "localhost:1/v1";
     await run("setEndpoint");
-    expect(host.configured.user).toBe("localhost:1/v1");
+    expect(host.configured.user).toBe("http://localhost:1");
+  });
+
+  test("says where settings cannot be written, and what cannot be an endpoint is never written", async () => {
+    host.screen.types = "localhost:1";
+    host.configured.refuses = "EROFS: read-only file system";
+    await run("setEndpoint");
+    host.configured.refuses = undefined;
+    // A host that hands over what its own check refused.
+    host.screen.types = "htp:/wrong url";
+    await run("setEndpoint");
+    expect(host.screen.messages).toEqual([
+      "error: The endpoint could not be written to your settings: EROFS: read-only file system",
+      "error: The endpoint could not be written to your settings: An address has no spaces in it.",
+    ]);
+    expect(host.configured.user).toBeUndefined();
   });
 
   test("shows the address without its credentials, and Enter keeps them", async () => {
@@ -80,9 +98,10 @@ describe("Set Endpoint", () => {
     await run("setEndpoint");
     const validate = host.screen.inputs[0]?.validateInput;
     expect(validate?.("localhost:1")).toBeUndefined();
-    expect(validate?.("ftp://x")).toBe("ftp:// is not http:// or https://");
+    expect(validate?.("")).toBeUndefined();
+    expect(validate?.("ftp://x")).toBe("ftp: is not http:// or https://");
     expect(validate?.("http://me:50%@x")).toContain("%25");
-    expect(validate?.("http://a b")).toBe("It is not a URL.");
+    expect(validate?.("htp:/wrong url")).toBe("An address has no spaces in it.");
   });
 });
 
@@ -94,7 +113,8 @@ describe("Set API Key", () => {
           ? models(received, response)
           : fails(401, {})(received, response),
     });
-    expect(await catalog.offers()).toEqual([]);
+    await catalog.offers();
+    expect(catalog.models).toEqual([]);
     host.screen.types = "SECRET";
     await run("setApiKey");
     expect(host.screen.inputs[0]).toMatchObject({
@@ -102,7 +122,7 @@ describe("Set API Key", () => {
       password: true,
     });
     expect(host.screen.inputs[0]?.value).toBeUndefined();
-    expect(catalog.current).toHaveLength(1);
+    expect(catalog.models).toHaveLength(1);
     expect(JSON.stringify([log.lines, host.configured])).not.toContain("SECRET");
   });
 
@@ -146,7 +166,7 @@ describe("Check Endpoint", () => {
     await run("checkEndpoint");
     expect(host.screen.messages).toEqual([
       expect.stringMatching(
-        /^information: org\/m works: first token after \d+ ms, (\d+|\?) tokens\/s, context 8192 tokens, token counts are exact\.$/,
+        /^information: org\/m works: first token after \d+ ms, context 8192 tokens, token counts are exact\.$/,
       ),
     ]);
     expect(JSON.parse(server.asked("/v1/chat/completions")[0]?.body ?? "")).toMatchObject({
@@ -176,7 +196,7 @@ describe("Check Endpoint", () => {
     up = false;
     await run("checkEndpoint");
     expect(host.screen.messages[1]).toMatch(/^error: .*HTTP 503/);
-    expect(catalog.current).toMatchObject([{ id: "m", context: 4096 }]);
+    expect(catalog.models).toMatchObject([{ id: "m", context: 4096 }]);
   });
 
   test("asks the server again, however fresh the last answer is", async () => {
@@ -188,7 +208,7 @@ describe("Check Endpoint", () => {
 
   test.each([
     ["unset", undefined, /No model is offered\. Set the endpoint first/],
-    ["no URL", "ftp://x", /is not a URL\. Correct it first/],
+    ["no URL", "ftp://x", /cannot be used: ftp: is not http/],
     ["nobody's", "http://127.0.0.1:9", /Cannot reach 127\.0\.0\.1:9/],
   ])("an endpoint that is %s", async (_, value, message) => {
     host.configured.user = value;
@@ -258,7 +278,7 @@ describe("Show Status and Actions", () => {
     await run("manage");
     expect(host.screen.picks[0]).toMatchObject({
       placeHolder: "Stoker: what do you want to do?",
-      items: [{ label: "$(check) org/m", detail: expect.stringContaining("context 8192 tokens") }, {}, {}, {}, {}, {}, {}, {}, {}, {}],
+      items: [{ label: "$(check) org/m", detail: expect.stringContaining("context 8192 tokens") }, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}],
     });
     expect(host.executed).toEqual(["stoker.checkEndpoint"]);
   });
@@ -273,7 +293,7 @@ describe("Show Status and Actions", () => {
   test("every action that it offers is a command", async () => {
     await run("manage");
     const offered = (host.screen.picks[0]?.items ?? []).flatMap(({ command }) => command ?? []);
-    expect(offered).toHaveLength(8);
+    expect(offered).toHaveLength(9);
     for (const command of offered) expect([...host.registered.keys()]).toContain(command);
   });
 });
@@ -290,7 +310,7 @@ describe("Start and Stop Local Server", () => {
     ]);
     expect(server.received).toEqual([]);
     host.tasks.end(host.tasks.run[0]!, 0);
-    await expect.poll(() => catalog.current.length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => catalog.models.length, { timeout: 10_000 }).toBe(1);
     expect(log.lines).toContain(`info stoker ${word} ended with 0`);
     expect(host.screen.messages).toEqual([]);
   });
@@ -327,7 +347,7 @@ test("Show Log and Open Guide", async () => {
 });
 
 test("nothing is left registered when the extension goes", () => {
-  expect(host.registered.size).toBe(10);
+  expect(host.registered.size).toBe(12);
   commands.dispose();
   expect(host.registered.size).toBe(0);
 });

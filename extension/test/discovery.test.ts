@@ -21,7 +21,7 @@ test("the gateway says everything", async () => {
       owned_by: "stoker",
       max_model_len: 8192,
       quantization: "Q4_K_M",
-      capabilities: { tools: "emulated", vision: true, reasoning: true, fim: true },
+      capabilities: { tools: "emulated", vision: true, reasoning: true, fits: true },
     }),
     "/info": () => ({
       server: "stoker",
@@ -29,7 +29,6 @@ test("the gateway says everything", async () => {
         { engine: "vLLM", models: ["other"], up: true },
         { engine: "llama.cpp", models: ["qwen"], up: true },
       ],
-      models: [{ id: "qwen", tokens_per_s: 59 }],
     }),
   });
   expect(model).toEqual({
@@ -40,7 +39,7 @@ test("the gateway says everything", async () => {
     tools: "emulated",
     vision: true,
     reasoning: true,
-    tokensPerS: 59,
+    fits: true,
   });
 });
 

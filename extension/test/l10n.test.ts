@@ -3,14 +3,16 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import * as vscode from "vscode";
 import { Catalog } from "../src/catalog";
 import { registerCommands } from "../src/commands";
+import { Memory } from "../src/memory";
 import { Provider } from "../src/provider";
 import { Settings } from "../src/settings";
+import { SignedOut } from "../src/signedout";
 import { Status } from "../src/status";
 import { calls, FakeServer, fails, finish, streams, text, thinks, type Handler } from "./server";
 import * as host from "./vscode";
 
 /** Names that are the same in every language, such as those of errors: ECONNREFUSED. */
-const NAMES = /Stoker|vLLM|Q4_0|https?:|ftp:|\bE[A-Z]{4,}|\b[A-Z]+_[A-Z_]+/g;
+const NAMES = /Stoker|vLLM|Q4_0|https?:|\bftp\b|\bE[A-Z]{4,}|\b[A-Z]+_[A-Z_]+|chat\.[\w.]+(: \w+)?/g;
 /** No English word has these: what the servers here say or are called. */
 const DATA = /xx\S*/g;
 
@@ -19,6 +21,7 @@ let settings: Settings;
 let catalog: Catalog;
 let provider: Provider;
 let status: Status;
+let signedOut: SignedOut;
 let commands: vscode.Disposable;
 let fake: FakeServer | undefined;
 
@@ -28,10 +31,11 @@ beforeEach(() => {
     [...template.matchAll(/\{(\d+)\}/g)].map(([, at]) => String(values[Number(at)])).join(" "),
   );
   settings = new Settings(host.fakeSecrets() as unknown as vscode.SecretStorage, log);
-  catalog = new Catalog(() => settings.sources(), log);
-  provider = new Provider(catalog, log);
-  status = new Status(catalog);
-  commands = registerCommands({ catalog, settings, log, version: "1" });
+  catalog = new Catalog(() => settings.sources(), new Memory(host.fakeState()), log);
+  provider = new Provider(catalog, settings, log);
+  status = new Status(catalog, settings);
+  signedOut = new SignedOut(host.fakeState(), log);
+  commands = registerCommands({ catalog, settings, signedOut, log, version: "1" });
 });
 afterEach(async () => {
   commands.dispose();
@@ -45,7 +49,7 @@ const model = { id: "xx/m1", owned_by: "vllm", max_model_len: 8192, quantization
 const models: Handler = () => ({ data: [{ ...model, capabilities: { tools: "emulated" } }] });
 
 async function serve(paths: Record<string, Handler>): Promise<void> {
-  fake = await FakeServer.start({ "/v1/models": models, "/info": () => ({ tokens_per_s: 9 }), ...paths });
+  fake = await FakeServer.start({ "/v1/models": models, ...paths });
   host.configured.user = fake.server.base;
 }
 
@@ -83,7 +87,7 @@ async function nobodys(): Promise<string> {
   return server.server.base;
 }
 
-const COMMANDS = "manage setEndpoint checkEndpoint setApiKey setHuggingFaceToken copyDiagnostics".split(" ");
+const COMMANDS = "manage setEndpoint checkEndpoint setApiKey setHuggingFaceToken allowSignedOut undoChatSettings copyDiagnostics".split(" ");
 
 test.each([
   ["unset", async () => undefined],
@@ -120,6 +124,31 @@ test.each([401, 404, 500])("a list of models that fails with HTTP %i", async (co
   expect(words(onScreen())).toEqual([]);
 });
 
+test("the settings that let chat work signed out: allowed, overruled, undone, refused", async () => {
+  for (const key of ["chat.allowAnonymousAccess", "chat.agentHost.byokModels.enabled"]) {
+    host.editorSettings.set(key, { default: false });
+  }
+  host.editorSettings.set("chat.byokUtilityModelDefault", { default: "none", policy: "none" });
+  host.screen.choosesButton = "";
+  await signedOut.offer();
+  await run("undoChatSettings");
+  host.configured.refuses = "xx";
+  await run("allowSignedOut");
+  expect(host.screen.messages.length).toBeGreaterThan(8);
+  expect(words(onScreen())).toEqual([]);
+});
+
+test("a folder that is not trusted, and settings that cannot be written", async () => {
+  await serve({});
+  host.configured.trusted = false;
+  host.configured.refuses = "xx";
+  host.screen.types = "xx:1";
+  await run("setEndpoint");
+  status.update();
+  expect(host.screen.messages).toHaveLength(1);
+  expect(words(onScreen())).toEqual([]);
+});
+
 test("a missing stoker command", async () => {
   await run("startServer");
   host.tasks.end(host.tasks.run[0]!, 127);
@@ -127,7 +156,7 @@ test("a missing stoker command", async () => {
   expect(words(onScreen())).toEqual([]);
 });
 
-test.each(["xx://yy", "http://me:50%@xx", "http://xx yy"])("%s as it is typed", async (typed) => {
+test.each(["xx://yy", "http://me:50%@xx", "http://xx yy", "/xx", "8080", "http://xx..yy"])("%s as it is typed", async (typed) => {
   await run("setEndpoint");
   const said = host.screen.inputs[0]?.validateInput?.(typed);
   expect(typeof said).toBe("string");
@@ -149,16 +178,19 @@ const answers: [string, Handler][] = [
   ["a broken tool call", streams(half, finish("tool_calls"))],
 ];
 
+function question(report: (part: unknown) => void) {
+  return [
+    [{ role: 1, content: [new vscode.LanguageModelTextPart("xx")], name: undefined }],
+    { toolMode: 1 } as vscode.ProvideLanguageModelChatResponseOptions,
+    { report },
+    new host.CancellationTokenSource().token as unknown as vscode.CancellationToken,
+  ] as const;
+}
+
 async function ask(): Promise<unknown[]> {
   const [information] = await provider.provideLanguageModelChatInformation({ silent: true });
   const parts: unknown[] = [];
-  await provider.provideLanguageModelChatResponse(
-    information!,
-    [{ role: 1, content: [new vscode.LanguageModelTextPart("xx")], name: undefined }],
-    { toolMode: 1 } as vscode.ProvideLanguageModelChatResponseOptions,
-    { report: (part) => parts.push(part) },
-    new host.CancellationTokenSource().token as unknown as vscode.CancellationToken,
-  );
+  await provider.provideLanguageModelChatResponse(information!, ...question((part) => parts.push(part)));
   return parts;
 }
 
@@ -179,9 +211,19 @@ test("a server that is gone, and a model that is no longer served", async () => 
   expect(words([String(gone)])).toEqual([]);
   host.configured.user = undefined;
   await catalog.reset();
-  const unserved = provider.provideTokenCount({ ...information!, name: "xx" }, "a");
-  const message = await unserved.catch((reason: unknown) => (reason as Error).message);
-  expect(message).toBe("xx");
+  for (const [reset, shown] of [
+    [undefined, "xx"],
+    ["another server", "xx1 127.0.0.1:0 xx/m1"],
+    ["an empty one", "127.0.0.1:0"],
+  ] as const) {
+    if (reset) await serve(reset === "an empty one" ? { "/v1/models": () => ({ data: [] }) } : {});
+    await catalog.reset();
+    const message = await provider
+      .provideLanguageModelChatResponse({ ...information!, id: "xx1", name: reset ? "xx1" : "xx" }, ...question(() => {}))
+      .catch((reason: unknown) => (reason as Error).message);
+    expect(String(message).replace(/:\d+/, ":0")).toBe(shown);
+    await fake?.stop();
+  }
 });
 
 test("the note under an answer that is cut, and what the picker shows", async () => {
@@ -191,6 +233,6 @@ test("the note under an answer that is cut, and what the picker shows", async ()
   });
   const [said, note] = (await ask()) as { value: string }[];
   expect([said?.value, note?.value]).toEqual(["xx", "\n\n**"]);
-  const [information] = await provider.provideLanguageModelChatInformation({ silent: true });
-  expect(words([information?.tooltip, information?.detail])).toEqual([]);
+  const offered = await provider.provideLanguageModelChatInformation({ silent: true });
+  expect(words(offered.flatMap(({ tooltip, detail }) => [tooltip, detail]))).toEqual([]);
 });

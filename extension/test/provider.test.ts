@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import * as vscode from "vscode";
 import { Catalog, type Source } from "../src/catalog";
-import { Provider } from "../src/provider";
+import { Memory } from "../src/memory";
+import { Provider, type ModelInformation } from "../src/provider";
 import { calls, FakeServer, fails, finish, streams, text, thinks, usage, type Handler } from "./server";
 import * as host from "./vscode";
 
@@ -11,6 +12,9 @@ const asLog = log as unknown as vscode.LogOutputChannel;
 let fake: FakeServer | undefined;
 let sources: Source[] = [];
 let now = 0;
+let state = host.fakeState();
+/** What is wrong with the setting. */
+let problem: string | undefined;
 let catalog: Catalog;
 let provider: Provider;
 
@@ -22,8 +26,10 @@ const question = [
 beforeEach(() => {
   log.lines.length = 0;
   now = 0;
-  catalog = new Catalog(async () => sources, asLog, () => now);
-  provider = new Provider(catalog, asLog);
+  state = host.fakeState();
+  problem = undefined;
+  catalog = new Catalog(async () => sources, new Memory(state), asLog, () => now);
+  provider = new Provider(catalog, { problem: () => problem }, asLog);
 });
 afterEach(async () => {
   sources = [];
@@ -55,21 +61,50 @@ async function ask(options: object = {}, token = new host.CancellationTokenSourc
 describe("models", () => {
   test("a model is offered with its true context, less room for the answer", async () => {
     await serve({ "/v1/models": models });
+    const model = {
+      id: "org/m",
+      name: "m",
+      family: "m",
+      version: "1",
+      detail: "here",
+      tooltip: "org/m · vLLM at here · context 8192 tokens",
+      maxInputTokens: 6144,
+      maxOutputTokens: 2048,
+      capabilities: { toolCalling: true, imageInput: false },
+      isUserSelectable: true,
+      isBYOK: true,
+    };
     expect(await provider.provideLanguageModelChatInformation({ silent: true })).toEqual([
       {
-        id: "org/m",
-        name: "m",
-        family: "m",
-        version: "1",
-        detail: "here",
-        tooltip: "org/m · vLLM at here · context 8192 tokens",
-        maxInputTokens: 6144,
-        maxOutputTokens: 2048,
-        capabilities: { toolCalling: true, imageInput: false },
-        isUserSelectable: true,
-        isBYOK: true,
+        ...model,
+        id: "local",
+        name: "Local: m",
+        tooltip: "whichever model here serves first · org/m · vLLM at here · context 8192 tokens",
       },
+      model,
     ]);
+  });
+
+  test.each([
+    [8192, true, 65_536],
+    [2048, true, 65_536],
+    [131_072, true, 131_072],
+    [8192, false, 8192],
+    [8192, undefined, 8192],
+  ])("a window of %i behind a gateway that fits (%s) is told to the editor as %i", async (length, fits, window) => {
+    const entry = { id: "m", owned_by: "stoker", max_model_len: length, capabilities: { fits } };
+    await serve({ "/v1/models": () => ({ data: [entry] }) });
+    const [, told] = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect((told?.maxInputTokens ?? 0) + (told?.maxOutputTokens ?? 0)).toBe(window);
+    expect(told?.tooltip).toContain(`context ${length} tokens${fits ? ", fitted by Stoker" : ""}`);
+    expect(catalog.find("m")?.context).toBe(length);
+  });
+
+  test("a promise to fit counts only where the gateway makes it", async () => {
+    const entry = { id: "m", owned_by: "vllm", max_model_len: 8192, capabilities: { fits: true } };
+    await serve({ "/v1/models": () => ({ data: [entry] }) });
+    const [, told] = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect(told?.maxInputTokens).toBe(6144);
   });
 
   test("silent mode never prompts; otherwise an unset endpoint is asked for", async () => {
@@ -91,20 +126,22 @@ describe("models", () => {
     expect(server.asked("/v1/models")).toHaveLength(2);
   });
 
-  test("models stay for ten minutes while the server blinks; failures are never kept", async () => {
+  test("models stay while the server is down, and say so; failures are never kept", async () => {
     let up = true;
     await serve({ "/v1/models": (r, response) => (up ? models(r, response) : fails(500, {})(r, response)) });
-    expect(await catalog.offers()).toHaveLength(1);
+    expect(await catalog.offers()).toHaveLength(2);
     up = false;
-    now += 9 * 60_000;
-    expect(await catalog.offers()).toHaveLength(1);
+    now += 3 * 3600_000;
+    const down = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect(down.map(({ id, detail, isUserSelectable }) => [id, detail, isUserSelectable])).toEqual([
+      ["local", "here does not answer", true],
+      ["org/m", "here does not answer", true],
+    ]);
     expect(catalog.outages).toHaveLength(1);
     up = true;
-    expect(await catalog.offers()).toHaveLength(1);
+    const back = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect(back.map(({ detail }) => detail)).toEqual(["here", "here"]);
     expect(catalog.outages).toHaveLength(0);
-    up = false;
-    now += 11 * 60_000;
-    expect(await catalog.offers()).toHaveLength(0);
   });
 
   test("settings that cannot be read are an outage of one moment, and their words stay private", async () => {
@@ -115,13 +152,14 @@ describe("models", () => {
         if (broken) throw new URIError("http://me:SECRET@host");
         return sources;
       },
+      new Memory(state),
       asLog,
       () => now,
     );
     expect(await moody.refresh()).toEqual([]);
     expect(log.lines).toEqual(["error cannot look for models: URIError"]);
     broken = false;
-    expect(await moody.offers()).toHaveLength(1);
+    expect(await moody.offers()).toHaveLength(2);
   });
 
   test("another endpoint replaces the first, also while the first is still being asked", async () => {
@@ -138,7 +176,7 @@ describe("models", () => {
     catalog.onDidChange(changed);
     await catalog.reset();
     await first;
-    expect(catalog.current.map(({ id }) => id)).toEqual(["org/m"]);
+    expect(catalog.current.map(({ id }) => id)).toEqual(["local", "org/m"]);
     expect(changed).toHaveBeenCalledTimes(1);
     await slow.stop();
   });
@@ -241,13 +279,13 @@ describe("with Hugging Face's router", () => {
 
   test("its long list is not fetched to look after the endpoint", async () => {
     const { server, other } = await besides({ "/v1/models": () => ({ data: [{ id: "far" }] }) });
-    expect(await catalog.offers()).toHaveLength(2);
+    expect(await catalog.offers()).toHaveLength(3);
     const before = server.received.length;
     other.received.length = 0;
     await catalog.watch();
     expect(server.received.length).toBe(before + 1);
     expect(other.received).toEqual([]);
-    expect(catalog.current).toHaveLength(2);
+    expect(catalog.models).toHaveLength(2);
     await other.stop();
   });
 
@@ -257,10 +295,10 @@ describe("with Hugging Face's router", () => {
       "/v1/models": (received, response) =>
         up ? { data: [{ id: "far" }] } : fails(503, {})(received, response),
     });
-    expect(await catalog.offers()).toHaveLength(1);
+    expect(await catalog.offers()).toHaveLength(2);
     up = true;
     await catalog.watch();
-    expect(catalog.current.map(({ id }) => id)).toEqual(["org/m", "hf/far"]);
+    expect(catalog.current.map(({ id }) => id)).toEqual(["local", "org/m", "hf/far"]);
     await other.stop();
   });
 });
@@ -349,8 +387,22 @@ describe("answers", () => {
     const parts = await ask({ tools: [tool("one"), tool("two")] });
     expect(parts).toEqual([new host.LanguageModelTextPart("fits")]);
     expect(server.asked("/v1/chat/completions")).toHaveLength(2);
-    const [learned] = await provider.provideLanguageModelChatInformation({ silent: true });
-    expect(learned?.maxInputTokens).toBe(4096 - 1024);
+    const learned = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect(learned.map(({ maxInputTokens }) => maxInputTokens)).toEqual([4096 - 1024, 4096 - 1024]);
+  });
+
+  test("an overflow from a gateway that fits teaches nothing and is not tried again", async () => {
+    const entry = { id: "m", owned_by: "stoker", max_model_len: 8192, capabilities: { fits: true } };
+    const overflow = { error: { code: "context_length_exceeded", n_ctx: 512, n_prompt_tokens: 600 } };
+    const server = await serve({
+      "/v1/models": () => ({ data: [entry] }),
+      "/v1/chat/completions": fails(400, overflow),
+    });
+    await expect(ask()).rejects.toThrow(/question alone needs more than the 8192 tokens that m has/);
+    expect(server.asked("/v1/chat/completions")).toHaveLength(1);
+    expect(catalog.current.map(({ context }) => context)).toEqual([8192, 8192]);
+    const [told] = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect(told?.maxInputTokens).toBe(65_536 - 4096);
   });
 
   test("what cannot be made to fit fails once, with what to do", async () => {
@@ -377,14 +429,171 @@ describe("answers", () => {
     await expect(ask()).rejects.toThrow(message);
   });
 
-  test("a model that is gone says so", async () => {
-    await serve({ "/v1/models": models });
-    const [model] = await provider.provideLanguageModelChatInformation({ silent: true });
+});
+
+describe("a model that VS Code still holds and that is not there", () => {
+  let served = ["org/m"];
+  const listing: Handler = () => ({ data: served.map((id) => ({ id, max_model_len: 8192 })) });
+  const answering: Record<string, Handler> = {
+    "/v1/models": listing,
+    "/v1/chat/completions": (received, response) => {
+      const { model } = JSON.parse(received.body) as { model: string };
+      if (!served.includes(model)) return fails(404, { error: "no such model" })(received, response);
+      return streams(text(`I am ${model}`), finish("stop"))(received, response);
+    },
+  };
+  beforeEach(() => {
+    served = ["org/m"];
+  });
+
+  const offered = async (id: string) => {
+    const all = await provider.provideLanguageModelChatInformation({ silent: true });
+    const found = all.find((each) => each.id === id);
+    if (!found) throw new Error(`${id} is not offered`);
+    return found;
+  };
+
+  async function askAs(model: ModelInformation): Promise<string> {
+    const parts: host.LanguageModelTextPart[] = [];
+    await provider.provideLanguageModelChatResponse(
+      model,
+      question,
+      { toolMode: 1 } as vscode.ProvideLanguageModelChatResponseOptions,
+      { report: (part) => parts.push(part as unknown as host.LanguageModelTextPart) },
+      new host.CancellationTokenSource().token as unknown as vscode.CancellationToken,
+    );
+    return parts.map(({ value }) => value).join("");
+  }
+
+  test("was replaced: it is hidden, still counted for, and says what is served; 'local' answers", async () => {
+    const server = await serve(answering);
+    const [local, old] = [await offered("local"), await offered("org/m")];
+    served = ["org/n"];
+    await catalog.watch();
+    const gone = await offered("org/m");
+    expect(gone).toMatchObject({ name: "m", detail: "no longer served", isUserSelectable: false });
+    expect(await provider.provideTokenCount(old, "123456")).toBe(2);
+    expect(await provider.provideTokenCount(old, question[0]!)).toBe(5);
+    await expect(askAs(old)).rejects.toThrow(/^m is no longer served: here now serves org\/n\. .*'Local'/);
+    expect(server.asked("/v1/chat/completions")).toEqual([]);
+    expect(await askAs(local)).toBe("I am org/n");
+    expect((await offered("local")).name).toBe("Local: n");
+  });
+
+  test("was replaced a moment ago: the server's 404 is told the same way, and 'local' asks again", async () => {
+    const server = await serve(answering);
+    const [local, old] = [await offered("local"), await offered("org/m")];
+    served = ["org/n"];
+    expect(await askAs(local)).toBe("I am org/n");
+    served = ["org/o"];
+    await catalog.refresh();
+    served = ["org/n"];
+    await expect(askAs({ ...old, id: "org/o", name: "o" })).rejects.toThrow(/^o is no longer served/);
+    const asked = server.asked("/v1/chat/completions").map(({ body }) => JSON.parse(body).model as string);
+    expect(asked).toEqual(["org/m", "org/n", "org/o"]);
+  });
+
+  test("is back after an outage: it answers at once", async () => {
+    await serve(answering);
+    const model = await offered("org/m");
+    const { server } = fake!;
+    sources = [{ prefix: "", label: "here", server: { ...server, base: "http://127.0.0.1:9" } }];
+    await catalog.refresh();
+    await expect(askAs(model)).rejects.toThrow(/^Cannot reach here.*Start the server/);
+    sources = [{ prefix: "", label: "here", server }];
+    expect(await askAs(model)).toBe("I am org/m");
+  });
+
+  test("an endpoint that is cleared, or that serves nothing, is told as that", async () => {
+    await serve(answering);
+    const [local, model] = [await offered("local"), await offered("org/m")];
+    served = [];
+    await catalog.refresh();
+    await expect(askAs(model)).rejects.toThrow(/^here is there but serves no chat model/);
+    await expect(askAs(local)).rejects.toThrow(/^here is there but serves no chat model/);
+    expect(await provider.provideTokenCount(local, "123")).toBe(1);
     sources = [];
     await catalog.reset();
-    await expect(
-      provider.provideTokenCount(model as never, "x"),
-    ).rejects.toThrow("no longer served");
+    await expect(askAs(model)).rejects.toThrow(/^m cannot answer: no endpoint is set/);
+    expect((await offered("org/m")).isUserSelectable).toBe(false);
+    problem = "It is not a URL.";
+    await expect(askAs(model)).rejects.toThrow(/^The setting .* cannot be used: It is not a URL\. Run/);
+  });
+
+  test("the next window still offers what the server had, and 'local' where it never had any", async () => {
+    await serve(answering);
+    await catalog.refresh();
+    await fake?.stop();
+    const nextWindow = new Catalog(async () => sources, new Memory(state), asLog);
+    await nextWindow.refresh();
+    expect(nextWindow.current.map(({ id, context }) => [id, context])).toEqual([
+      ["local", 8192],
+      ["org/m", 8192],
+    ]);
+    const firstWindow = new Catalog(async () => sources, new Memory(host.fakeState()), asLog);
+    provider = new Provider(firstWindow, { problem: () => problem }, asLog);
+    const [local] = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect(local).toMatchObject({ id: "local", name: "Local", detail: "here does not answer" });
+    await expect(askAs(local!)).rejects.toThrow(/^Cannot reach here/);
+  });
+
+  test("ids are remembered up to a bound, and a disk that is full stops nothing", async () => {
+    await serve(answering);
+    for (let at = 0; at < 50; at += 1) {
+      served = [`m${at}`];
+      await catalog.refresh();
+    }
+    expect(catalog.gone).toHaveLength(32);
+    expect(catalog.gone[0]).toBe("m48");
+    state.broken = true;
+    served = ["last"];
+    await catalog.refresh();
+    expect(catalog.current.map(({ id }) => id)).toEqual(["local", "last"]);
+    expect(log.lines.join("\n")).toContain("cannot be remembered");
+  });
+});
+
+describe("local", () => {
+  const ids = (from: readonly { id: string }[]) => from.map(({ id }) => id);
+  const gateways = { id: "local", root: "org/m", owned_by: "stoker", max_model_len: 8192 };
+
+  test("is offered once where the gateway lists it too, and asks for the real model", async () => {
+    const server = await serve({
+      "/v1/models": () => ({ data: [{ id: "org/m", owned_by: "stoker", max_model_len: 8192 }, gateways] }),
+      "/v1/chat/completions": streams(text("Hi"), finish("stop")),
+    });
+    expect(ids(await catalog.offers())).toEqual(["local", "org/m"]);
+    await ask();
+    expect(JSON.parse(server.asked("/v1/chat/completions")[0]!.body).model).toBe("org/m");
+  });
+
+  test("is a server's own model where it has one of that name", async () => {
+    await serve({ "/v1/models": () => ({ data: [{ id: "m" }, { id: "local", owned_by: "vllm" }] }) });
+    expect(await catalog.offers()).toMatchObject([
+      { id: "m", isAlias: false },
+      { id: "local", isAlias: false, model: { engine: "vLLM" } },
+    ]);
+  });
+
+  test("counts with the tokenizer of the model that it stands for", async () => {
+    const server = await serve({
+      "/v1/models": models,
+      "/tokenize": (received) => {
+        const { prompt } = JSON.parse(received.body) as { prompt?: string[] };
+        return prompt ? { counts: prompt.map((each) => each.length) } : { count: 9 };
+      },
+    });
+    const [local] = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect(local?.id).toBe("local");
+    expect(await provider.provideTokenCount(local!, "seven c")).toBe(7);
+    expect(JSON.parse(server.asked("/tokenize")[0]!.body).model).toBe("org/m");
+  });
+
+  test("never stands for a model of Hugging Face's router", async () => {
+    const server = await serve({ "/v1/models": models });
+    sources = [{ prefix: "hf/", label: "Hugging Face", server: server.server }];
+    await catalog.reset();
+    expect(ids(catalog.current)).toEqual(["hf/org/m"]);
   });
 });
 

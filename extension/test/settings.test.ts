@@ -25,7 +25,7 @@ const authorizations = async () =>
 
 test("with nothing set, no server is asked", async () => {
   expect(await settings.sources()).toEqual([]);
-  expect(settings.isInvalid()).toBe(false);
+  expect(settings.problem()).toBeUndefined();
 });
 
 test("a key is sent to its own endpoint and never to another", async () => {
@@ -75,7 +75,7 @@ test.each(["http://me:50%SECRET@host", "ftp://me:SECRET@host", "http://SECRET ho
   async (text) => {
     host.configured.user = text;
     expect(await settings.sources()).toEqual([]);
-    expect(settings.isInvalid()).toBe(true);
+    expect(settings.problem()).toMatch(/^(Write a %|ftp: is not|An address has no spaces)/);
     expect(log.lines.join()).toMatch(/^error huggingface.customTGIEndpoint: /);
     expect(log.lines.join()).not.toContain("SECRET");
   },
@@ -84,12 +84,12 @@ test.each(["http://me:50%SECRET@host", "ftp://me:SECRET@host", "http://SECRET ho
 test.each([7, null, { a: 1 }])("a setting of %j is no text, so it is no endpoint", async (value) => {
   host.configured.user = value;
   expect(await settings.sources()).toEqual([]);
-  expect(settings.isInvalid()).toBe(false);
+  expect(settings.problem()).toBeUndefined();
 });
 
 test("an endpoint is written for the user, and taken away when it is empty", async () => {
   await settings.setEndpoint(" localhost:1 ");
-  expect(host.configured).toMatchObject({ user: "localhost:1", workspace: undefined });
+  expect(host.configured).toMatchObject({ user: "http://localhost:1", workspace: undefined });
   await settings.setEndpoint(" ");
   expect(host.configured.user).toBeUndefined();
 });
@@ -97,7 +97,7 @@ test("an endpoint is written for the user, and taken away when it is empty", asy
 test("where the workspace names the endpoint, it is written there, so that it holds", async () => {
   Object.assign(host.configured, { user: "mine:1", workspace: "projects:1" });
   await settings.setEndpoint("new:1");
-  expect(host.configured).toMatchObject({ user: "mine:1", workspace: "new:1" });
+  expect(host.configured).toMatchObject({ user: "mine:1", workspace: "http://new:1" });
   expect(settings.endpoint()?.base).toBe("http://new:1");
   await settings.setEndpoint("");
   expect(settings.endpoint()).toBeUndefined();
@@ -107,5 +107,16 @@ test("where the workspace names the endpoint, it is written there, so that it ho
 test("what an untrusted workspace names does not hold, so it is not written there", async () => {
   Object.assign(host.configured, { user: "mine:1", workspace: "theirs:1", trusted: false });
   await settings.setEndpoint("new:1");
-  expect(host.configured).toMatchObject({ user: "new:1", workspace: "theirs:1" });
+  expect(host.configured).toMatchObject({ user: "http://new:1", workspace: "theirs:1" });
+  expect(settings.isWithheld()).toBe(true);
+  host.configured.workspace = " ";
+  expect(settings.isWithheld()).toBe(false);
+  Object.assign(host.configured, { workspace: "theirs:1", trusted: true });
+  expect(settings.isWithheld()).toBe(false);
+});
+
+test("what cannot be an endpoint is not written", async () => {
+  host.configured.user = "http://one:1";
+  await expect(settings.setEndpoint("htp:/wrong url")).rejects.toThrow("no spaces");
+  expect(host.configured.user).toBe("http://one:1");
 });

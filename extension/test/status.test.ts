@@ -8,20 +8,43 @@ import * as host from "./vscode";
 const source: Source = { prefix: "", label: "box:1", server: { base: "http://box:1", headers: {} } };
 const other: Source = { ...source, prefix: "hf/", label: "Hugging Face" };
 
-function offer(id: string, tokensPerS?: number): Offer {
-  const model = { id, engine: "vLLM", maxModelLen: 8192, vision: false, tokensPerS };
-  return { id, model, source, context: 8192 } as unknown as Offer;
+function offer(id: string): Offer {
+  const model = { id, engine: "vLLM", maxModelLen: 8192, vision: false };
+  return { id, model, source, context: 8192, isAlias: false } as unknown as Offer;
 }
 
-let catalog: { sources: Source[]; outages: { source: Source; error: unknown }[]; current: Offer[] };
+const local = (of: Offer): Offer => ({ ...of, id: "local", isAlias: true });
+
+interface Known {
+  sources: Source[];
+  outages: { source: Source; error: unknown }[];
+  current: Offer[];
+  readonly models: Offer[];
+}
+let catalog: Known;
+const answered = (from: Offer, tokensPerS?: number) =>
+  status.answered({ offer: from, result: { timing: { tokensPerS } } } as never);
 let status: Status;
+/** What is wrong with the setting. */
+let problem: string | undefined;
+/** Whether the folder names an endpoint that is not used. */
+let withheld = false;
 const item = () => host.screen.items[0]!;
 const hover = () => String(item().tooltip);
 
 beforeEach(() => {
   host.openWindow();
-  catalog = { sources: [], outages: [], current: [] };
-  status = new Status(catalog as unknown as Catalog);
+  catalog = {
+    sources: [],
+    outages: [],
+    current: [],
+    get models() {
+      return this.current.filter(({ isAlias }) => !isAlias);
+    },
+  };
+  problem = undefined;
+  withheld = false;
+  status = new Status(catalog as unknown as Catalog, { problem: () => problem, isWithheld: () => withheld });
 });
 
 const warnings = () => host.screen.messages.filter((message) => message.startsWith("warning"));
@@ -33,11 +56,11 @@ test("with no endpoint it says how to set one, and nothing is wrong", () => {
   expect(host.screen.messages).toEqual([]);
 });
 
-test("connected, it names the first model with its speed, and the hover all of them", () => {
-  Object.assign(catalog, { sources: [source], current: [offer("org/a", 41.6), offer("b")] });
+test("before any question it names what 'local' stands for, and the hover every model once", () => {
+  Object.assign(catalog, { sources: [source], current: [local(offer("org/a")), offer("org/a"), offer("b")] });
   status.update();
-  expect(item().text).toBe("$(check) a 42 tokens/s");
-  expect(item().accessibilityInformation.label).toBe("Stoker is connected: a 42 tokens/s");
+  expect(item().text).toBe("$(check) a");
+  expect(item().accessibilityInformation.label).toBe("Stoker is connected: a");
   expect(hover().split("\n")).toEqual([
     expect.stringContaining("org/a · vLLM at box:1"),
     expect.stringContaining("b · vLLM at box:1"),
@@ -45,14 +68,56 @@ test("connected, it names the first model with its speed, and the hover all of t
   expect(host.executed.at(-1)).toBe("setContext stoker.connected true");
 });
 
-test("after an answer it names the model that answered, with the speed of that answer", () => {
-  Object.assign(catalog, { sources: [source], current: [offer("a", 42), offer("b", 10)] });
-  status.answered({ offer: offer("b"), result: { timing: { tokensPerS: 55.4 } } } as never);
+test("it names the model that is asked, from the question on, with the last speed of that model", () => {
+  Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a"), offer("b")] });
+  status.asked(offer("b"));
+  expect(item().text).toBe("$(check) b");
+  answered(offer("b"), 55.4);
   expect(item().text).toBe("$(check) b 55 tokens/s");
   expect(host.executed).toContain("setContext stoker.answered true");
-  catalog.current = [offer("a", 42)];
+  answered(offer("b"));
+  expect(item().text).toBe("$(check) b 55 tokens/s");
+  status.asked(offer("a"));
+  expect(item().text).toBe("$(check) a");
+  answered(local(offer("a")), 7);
+  expect(item().text).toBe("$(check) a 7 tokens/s");
+});
+
+test("it follows 'local' to the next model, and falls back to it when the chosen model is gone", () => {
+  Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a"), offer("b")] });
+  status.asked(offer("b"));
+  catalog.current = [local(offer("c")), offer("c")];
   status.update();
-  expect(item().text).toBe("$(check) a 42 tokens/s");
+  expect(item().text).toBe("$(check) c");
+});
+
+test("in a folder that is not trusted it says that VS Code offers no models, and leads to trust", () => {
+  Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a")] });
+  host.configured.trusted = false;
+  status.update();
+  expect(item()).toMatchObject({ text: "$(warning) Stoker", command: "workbench.trust.manage" });
+  expect(hover()).toMatch(/^Restricted Mode: VS Code offers no models until you trust this folder/);
+  expect(item().accessibilityInformation.label).toBe(hover());
+  expect(item().backgroundColor?.id).toBe("statusBarItem.warningBackground");
+  host.configured.trusted = true;
+  status.update();
+  expect(item()).toMatchObject({ text: "$(check) a", command: "stoker.manage", backgroundColor: undefined });
+});
+
+test("a folder that is not trusted is no warning where no endpoint is named, and one where the folder names it", () => {
+  host.configured.trusted = false;
+  status.update();
+  expect(item().text).toBe("$(plug) Stoker");
+  withheld = true;
+  status.update();
+  expect(hover()).toMatch(/^Restricted Mode/);
+});
+
+test("a setting that cannot be an endpoint is a warning, and not as if none were set", () => {
+  problem = "It is not a URL.";
+  status.update();
+  expect(item().text).toBe("$(warning) Stoker");
+  expect(hover()).toMatch(/^The setting huggingface.customTGIEndpoint cannot be used: It is not a URL\./);
 });
 
 test("an endpoint with no model is a warning", () => {

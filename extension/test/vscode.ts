@@ -116,6 +116,7 @@ export const env = {
   appHost: "desktop",
   language: "en",
   remoteName: undefined as string | undefined,
+  uiKind: 1,
   clipboard: {
     text: "",
     writeText: async (text: string) => {
@@ -155,6 +156,10 @@ export enum ConfigurationTarget {
   Global = 1,
   Workspace = 2,
 }
+export enum UIKind {
+  Desktop = 1,
+  Web = 2,
+}
 export enum TaskScope {
   Global = 1,
   Workspace = 2,
@@ -176,15 +181,66 @@ export class Task {
 }
 
 /** Settings files, by who they belong to; the workspace's hold where both say something. */
-export const configured: { user?: unknown; workspace?: unknown; trusted: boolean } = { trusted: true };
+export const configured: { user?: unknown; workspace?: unknown; trusted: boolean; refuses?: string | undefined } = {
+  trusted: true,
+};
+/** Settings of the editor itself, with its defaults; `policy` decides over all. */
+interface EditorSetting {
+  readonly default: unknown;
+  user?: unknown;
+  policy?: unknown;
+}
+export const editorSettings = new Map<string, EditorSetting>();
+
+const trustGranted = new EventEmitter<void>();
 export const workspace = {
-  getConfiguration: () => ({
-    get: () => (configured.trusted ? configured.workspace : undefined) ?? configured.user ?? "",
-    inspect: () => ({ globalValue: configured.user, workspaceValue: configured.workspace }),
-    update: async (_: string, value: unknown, target: ConfigurationTarget) => {
-      configured[target === ConfigurationTarget.Global ? "user" : "workspace"] = value;
-    },
-  }),
+  get isTrusted() {
+    return configured.trusted;
+  },
+  onDidGrantWorkspaceTrust: trustGranted.event,
+  trust: () => {
+    configured.trusted = true;
+    trustGranted.fire();
+  },
+  getConfiguration: (section?: string) => (section === undefined ? editorConfiguration : endpointSetting),
+};
+const refuse = () => {
+  if (configured.refuses) throw new Error(configured.refuses);
+};
+const endpointSetting = {
+  get: () => (configured.trusted ? configured.workspace : undefined) ?? configured.user ?? "",
+  inspect: () => ({ globalValue: configured.user, workspaceValue: configured.workspace }),
+  update: async (_: string, value: unknown, target: ConfigurationTarget) => {
+    refuse();
+    configured[target === ConfigurationTarget.Global ? "user" : "workspace"] = value;
+  },
+};
+const editorConfiguration = {
+  get: (key: string) => {
+    const setting = editorSettings.get(key);
+    return setting?.policy ?? setting?.user ?? setting?.default;
+  },
+  // As in VS Code, where a policy's value takes the place of the default.
+  inspect: (key: string) => {
+    const setting = editorSettings.get(key);
+    return { key, defaultValue: setting?.policy ?? setting?.default, globalValue: setting?.user };
+  },
+  update: async (key: string, value: unknown, target: ConfigurationTarget) => {
+    refuse();
+    const setting = editorSettings.get(key);
+    if (!setting) throw new Error(`unknown setting ${key}`);
+    if (target !== ConfigurationTarget.Global) throw new Error("not the user's");
+    setting.user = value;
+  },
+};
+
+/** Accounts that are signed in; undefined where the editor has no GitHub sign-in. */
+export const accounts: { github: { label: string }[] | undefined } = { github: [] };
+export const authentication = {
+  getAccounts: async (provider: string) => {
+    if (provider !== "github" || !accounts.github) throw new Error("no such provider");
+    return accounts.github;
+  },
 };
 
 export interface InputBox {
@@ -277,11 +333,34 @@ export function fakeSecrets() {
   return secrets;
 }
 
+/** What an extension keeps from window to window; `broken` is a disk that takes nothing more. */
+export function fakeState() {
+  const kept = new Map<string, string>();
+  const state = {
+    kept,
+    broken: false,
+    // As a real one: what comes back is a copy.
+    get: <T>(key: string): T | undefined => {
+      const value = kept.get(key);
+      return value === undefined ? undefined : (JSON.parse(value) as T);
+    },
+    update: async (key: string, value: unknown): Promise<void> => {
+      if (state.broken) throw new Error("no space left");
+      if (value === undefined) kept.delete(key);
+      else kept.set(key, JSON.stringify(value));
+    },
+  };
+  return state;
+}
+
 /** As a window that has just been opened. */
 export function openWindow(): void {
   Object.assign(screen, { messages: [], inputs: [], picks: [], progress: [], items: [] });
   Object.assign(screen, { types: undefined, choosesButton: undefined, choosesItem: undefined });
-  Object.assign(configured, { user: undefined, workspace: undefined, trusted: true });
+  Object.assign(configured, { user: undefined, workspace: undefined, trusted: true, refuses: undefined });
+  editorSettings.clear();
+  Object.assign(env, { remoteName: undefined, uiKind: UIKind.Desktop });
+  accounts.github = [];
   executed.length = 0;
   tasks.run.length = 0;
   env.clipboard.text = "";
