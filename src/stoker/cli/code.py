@@ -52,6 +52,8 @@ _WITHOUT: Mapping[editor.Consent, str] = {
     "copilot-harness": "your models are used in the local harness only",
 }
 
+_REMOTE = "Chat with the local harness here: in remote windows, Copilot's has no models of yours."
+
 _Result = tuple[editor.Connection, ...] | StokerError
 
 
@@ -207,6 +209,8 @@ def _say_tried(each: editor.Editor, address: str, result: _Result) -> None:
             output.say(f"  Also set in {connection.settings}: {', '.join(others)}")
         if connection.backup:
             output.say(f"  The settings as they were: {connection.backup}")
+    if each.is_remote:
+        output.say(f"  {_REMOTE}")
 
 
 def _tried_as_dict(
