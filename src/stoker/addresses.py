@@ -1,4 +1,4 @@
-"""Addresses that a server listens on: which are in order, which are private, how to call them."""
+"""Addresses of servers: which are in order, which are private, what a person's text means."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ _EVERY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 #: A host name (RFC 1123). Its last part starts with a letter: the system reads ``0`` and ``0x0`` as
 #: numbers, and listens on every address.
 _NAME = re.compile(r"([a-z\d]([a-z\d-]{0,61}[a-z\d])?\.)*[a-z]([a-z\d-]{0,61}[a-z\d])?", re.I)
+
+#: What people paste after the part of a URL that counts.
+_API_PATHS = re.compile(r"/+(v1/+)?(chat/+completions|completions|models)$|/+v1$", re.IGNORECASE)
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_LOCAL_WITH_PORT = re.compile(r"(::1?):(\d+)")
+_BARE_IPV6 = re.compile(r"[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*", re.IGNORECASE)
+_HOST = re.compile(r"[\w.:%-]+")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def is_bindable(host: str) -> bool:
@@ -46,3 +54,65 @@ def is_url(text: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is no number or too large, brackets that don't close
         return False
+
+
+def without_api_path(url: str) -> str:
+    """``url`` without ``/v1`` and what comes after it: what servers are told by."""
+    return _API_PATHS.sub("", url.rstrip("/")).rstrip("/")
+
+
+def base_url(text: str) -> str | None:
+    """The URL that a person's ``text`` means, without ``/v1``; ``None`` where it is no address.
+
+    As extension/src/endpoint.ts understands it: a missing scheme, ``/v1`` at the end, blanks around
+    it and bare IPv6 addresses are all right. A name and a password in it are left out.
+    """
+    trimmed = text.strip().strip("\"'<>").strip()
+    found = _SCHEME.match(trimmed)
+    scheme = found[1].lower() if found else ""
+    rest = trimmed[found.end() :] if found else trimmed.removeprefix("//")
+    if scheme not in ("", *_DEFAULT_PORTS) or re.search(r"\s", rest):
+        return None
+    parts = _authority(rest)
+    if parts is None:
+        return None
+    host, port, path = parts
+    public = not scheme and port is None and is_public_name(host)
+    scheme = scheme or ("https" if public else "http")
+    shown = f":{port}" if port and port != _DEFAULT_PORTS[scheme] else ""
+    host = _EVERY.get(host, host)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}{shown}{without_api_path(path)}"
+
+
+def _authority(rest: str) -> tuple[str, int | None, str] | None:
+    """Host, port and path of what comes after a scheme; ``None`` where there is no host."""
+    authority, slash, tail = rest.partition("/")
+    # As an address `::1:8080` is nobody's: it is this machine's, with a port.
+    if local := _LOCAL_WITH_PORT.fullmatch(authority):
+        authority = f"[{local[1]}]:{local[2]}"
+    elif _BARE_IPV6.fullmatch(authority):
+        authority = f"[{authority}]"
+    try:
+        url = urlsplit(f"//{authority}{slash}{tail}")
+        host, port = url.hostname, url.port
+    except ValueError:
+        return None
+    # A colon that no port follows is a scheme that lost a slash: `http:/host`.
+    if not host or not _HOST.fullmatch(host) or port == 0 or authority.endswith(":"):
+        return None
+    return host, port, url.path
+
+
+def is_public_name(host: str) -> bool:
+    """Whether ``host`` is a name of the internet. Others are of a network nearby, or numbers."""
+    nearby = (".local", ".lan", ".internal", ".home", ".localhost")
+    return "." in host and not re.fullmatch(r"[\d.]+", host) and not host.endswith(nearby)
+
+
+def is_nearby(host: str) -> bool:
+    """Whether ``host`` is another machine of the same network, by its address or its name."""
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return host != "localhost" and not is_public_name(host)
+    return found.is_private and not found.is_loopback

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from stoker import paths
 
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "artifacts" / "vscode"
 MEASURED = ARTIFACTS / "measured.txt"
 VSIX = ROOT / "src/stoker/editor/stoker.vsix"
 
-#: What lets chat run with no account; the rest keeps the window quiet while it is watched.
+#: What keeps the window quiet while it is watched. Nothing here bears on whether chat works: that
+#: is what ``stoker code`` writes, as for everybody.
 QUIET_SETTINGS: dict[str, object] = {
-    "chat.allowAnonymousAccess": True,
-    "chat.byokUtilityModelDefault": "mainAgent",
     "workbench.startupEditor": "none",
     "workbench.tips.enabled": False,
     "telemetry.telemetryLevel": "off",
@@ -29,6 +32,8 @@ QUIET_SETTINGS: dict[str, object] = {
     "workbench.reduceMotion": "on",
     "remote.autoForwardPorts": False,
 }
+#: Stays so: where a test names no endpoint of its own, nothing is to answer.
+NO_ENDPOINT = "http://127.0.0.1:9"
 
 
 def free_port() -> int:
@@ -66,51 +71,87 @@ def stop(process: subprocess.Popen[Any]) -> None:
             process.wait(10)
 
 
-class CodeServer:
-    """code-server with Stoker's extension installed from the VSIX that ships."""
+class Person:
+    """A new user of this machine: a home with nothing in it, and two commands on the PATH.
+
+    Only models that were downloaded before are there already.
+    """
 
     def __init__(self, installed: Path, folder: Path) -> None:
-        self.installed = installed
-        self.user_data = folder / "user-data"
-        self.extensions = folder / "extensions"
+        self.home = folder / "home"
         self.workspace = folder / "workspace"
-        self.settings_file = self.user_data / "User/settings.json"
+        self.settings_file = self.home / ".local/share/code-server/User/settings.json"
+        self._folder = folder
+        for each in (self.home, self.workspace, folder / "bin", folder / "stoker"):
+            each.mkdir(parents=True)
+        (folder / "stoker/cache").symlink_to(paths.cache_dir())
+        script = installed / "code-server/node_modules/code-server/out/node/entry.js"
+        self._command("code-server", f'"{installed}/bin/node" "{script}"')
+        self._command("stoker", f'"{sys.executable}" -m stoker')
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("XDG_")},
+            "HOME": str(self.home),
+            "STOKER_HOME": str(folder / "stoker"),
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+            "HF_HUB_OFFLINE": "1",
+        }
+
+    def runs(self, *command: str, timeout_s: float = 300) -> str:
+        """What a command printed, which has to succeed."""
+        done = subprocess.run(
+            command,
+            env=self.environment,
+            cwd=self.workspace,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def likes_it_quiet(self) -> None:
+        """Has settings of its own, which have nothing to do with Stoker."""
+        self.settings_file.parent.mkdir(parents=True)
+        self.settings_file.write_text(json.dumps(QUIET_SETTINGS, indent=2))
+
+    def _command(self, name: str, runs: str) -> None:
+        file = self._folder / "bin" / name
+        file.write_text(f'#!/bin/sh\nexec {runs} "$@"\n')
+        file.chmod(0o755)
+
+
+class CodeServer:
+    """The person's code-server, as it is after what the person has done so far."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.workspace = person.workspace
         self.port = free_port()
         self._process: subprocess.Popen[Any] | None = None
-        self.settings_file.parent.mkdir(parents=True)
-        self.workspace.mkdir()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/?folder={self.workspace}"
 
-    def command(self, *arguments: str) -> list[str]:
-        node = self.installed / "bin/node"
-        script = self.installed / "code-server/node_modules/code-server/out/node/entry.js"
-        folders = ["--user-data-dir", str(self.user_data), "--extensions-dir", str(self.extensions)]
-        return [str(node), str(script), *folders, *arguments]
-
-    def start(self, settings: dict[str, object]) -> None:
-        self.settings(settings)
-        subprocess.run(self.command("--install-extension", str(VSIX)), check=True, timeout=120)
-        quiet = ["--disable-telemetry", "--disable-update-check", "--disable-workspace-trust"]
+    def start(self) -> None:
+        quiet = ["--disable-telemetry", "--disable-update-check"]
         where = ["--auth", "none", "--bind-addr", f"127.0.0.1:{self.port}", str(self.workspace)]
-        with (self.user_data / "server.log").open("w") as log:
+        with (self.person.home / "server.log").open("w") as log:
             self._process = subprocess.Popen(
-                self.command(*quiet, *where),
+                ["code-server", *quiet, *where],
+                executable=shutil.which("code-server", path=self.person.environment["PATH"]),
+                env=self.person.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         wait_for("code-server listens", self._listens)
 
-    def settings(self, settings: dict[str, object]) -> None:
-        """Writes the user's settings; a running window takes them over at once."""
-        self.settings_file.write_text(json.dumps({**QUIET_SETTINGS, **settings}, indent=2))
-
     def log(self) -> str:
         """The extension's own log, of all windows so far."""
-        files = sorted(self.user_data.glob("logs/*/exthost*/stoker.stoker/*.log"))
+        data = self.person.settings_file.parents[1]
+        files = sorted(data.glob("logs/*/exthost*/stoker.stoker/*.log"))
         return "".join(file.read_text() for file in files)
 
     def stop(self) -> None:

@@ -17,66 +17,13 @@ import pytest
 from tests.e2e.editor import ROOT, Browser, CodeServer, free_port, measured, wait_for
 from tests.e2e.proxy import Asked, Body, Proxy
 from tests.e2e.servers import TOOLS_TEMPLATE, Llama, get_json, smollm2_with_context
+from tests.e2e.window import ANSWER_S, PICKER, RESPONSE, STATUS, STOP, TOAST, Window
 from tests.integration.conftest import Stoker
 from tests.support import vllm_cpu
 from tests.support.one_layer import one_layer_folder
 from tests.support.real_models import smollm2
 
 pytestmark = pytest.mark.vscode
-
-STATUS = "[id='stoker.stoker.stoker.status']"
-#: The chat beside the editors, and what is in it.
-CHAT = ".part.auxiliarybar"
-PICKER = f"{CHAT} .model-picker-name"
-RESPONSE = f"{CHAT} .interactive-item-container.interactive-response"
-STOP = f"{CHAT} .codicon-stop-circle"
-TOAST = ".notification-toast"
-ANSWER_S = 300
-
-
-class Window:
-    """VS Code in a browser, with words for what a person does in it."""
-
-    def __init__(self, server: CodeServer, browser: Browser) -> None:
-        self.server = server
-        self.browser = browser
-
-    def connect(self, endpoint: str, model: str) -> None:
-        """Names the endpoint, begins a chat, and chooses the model that is now in the picker."""
-        self.set_endpoint(endpoint)
-        self.sees(STATUS, model)
-        self.browser.do("click", selector=f"{CHAT} [aria-label^='New Chat']")
-        self.browser.do("wait", selector=RESPONSE, gone=True)
-        self.choose(model)
-
-    def choose(self, model: str, page: str = "main") -> None:
-        self.browser.do("choose", model=model, page=page)
-
-    def set_endpoint(self, endpoint: str) -> None:
-        """Does it with the extension's own command, which writes the setting."""
-        self.browser.do("palette", title="Stoker: Set Endpoint")
-        self.browser.do("answer", title="The address of your model server", text=endpoint)
-
-    def ask(self, text: str) -> None:
-        self.browser.do("ask", text=text)
-
-    def sees(self, selector: str, text: str, timeout_s: float = 60) -> None:
-        self.browser.do("wait", selector=selector, text=text, timeout=timeout_s * 1000)
-
-    def answered(self, page: str = "main") -> str:
-        """The last answer's text, once VS Code takes it for finished."""
-        # The row with the model's name and the time comes when an answer is complete.
-        done = f"{RESPONSE} .chat-footer-details:not(.hidden)"
-        self.browser.do("wait", selector=done, timeout=ANSWER_S * 1000, page=page)
-        self.browser.do("wait", selector=STOP, gone=True, timeout=ANSWER_S * 1000, page=page)
-        return str(self.browser.do("texts", selector=RESPONSE, page=page)[-1])
-
-    def has_error(self) -> bool:
-        """Whether the chat shows an error."""
-        return bool(self.browser.do("texts", selector=f"{RESPONSE} .codicon-error"))
-
-    def picture(self, name: str) -> None:
-        self.browser.do("screenshot", name=name)
 
 
 @pytest.fixture(scope="session")
@@ -91,13 +38,17 @@ def installed(code_server: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def window(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    server = CodeServer(installed, tmp_path_factory.mktemp("code-server"))
-    (server.workspace / "a.py").write_text("def add(a, b):\n    return a + b\n")
-    server.start({})
+    person = Person(installed, tmp_path_factory.mktemp("person"))
+    (person.workspace / "a.py").write_text("def add(a, b):\n    return a + b\n")
+    person.likes_it_quiet()
+    person.runs("stoker", "code", "--yes", "--endpoint", NO_ENDPOINT)
+    server = CodeServer(person)
+    server.start()
     browser = Browser(installed)
     try:
-        browser.do("open", url=server.url)
-        yield Window(server, browser)
+        window = Window(server, browser)
+        window.opens()
+        yield window
     finally:
         browser.stop()
         server.stop()

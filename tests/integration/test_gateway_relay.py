@@ -48,7 +48,7 @@ def read_all(connection: socket.socket) -> bytes:
 def test_models_say_their_context(served: Stoker) -> None:
     with urllib.request.urlopen(served.endpoint + "/v1/models") as response:
         listed = json.load(response)["data"]
-    assert [m["max_model_len"] for m in listed] == [2048]
+    assert [m["max_model_len"] for m in listed] == [2048, 2048]  # by its name, and as `local`
 
 
 def test_a_plain_answer_comes_whole(served: Stoker) -> None:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from stoker import addresses
+
+ROOT = Path(__file__).parents[2]
+#: Texts and what the extension makes of them, from its own test.
+ROWS = re.findall(
+    r"^  \[(\"[^\"]*\"|'[^']*'), \"(.*?)\"\],$",
+    (ROOT / "extension/test/endpoint.test.ts").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +59,52 @@ def test_endpoint_is_a_url_that_programs_here_can_use(host: str, url: str) -> No
 )
 def test_impossible_url_is_told_from_one_that_only_does_not_answer(text: str) -> None:
     assert not addresses.is_url(text)
+
+
+def test_the_extensions_table_was_found() -> None:
+    assert len(ROWS) > 15
+
+
+@pytest.mark.parametrize(("quoted", "base"), ROWS)
+def test_an_address_means_what_it_means_to_the_extension(quoted: str, base: str) -> None:
+    assert addresses.base_url(quoted[1:-1]) == base
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  ",
+        "ftp://host",
+        "http://",
+        "http://a b",
+        "http://host:99999",
+        "file:///etc",
+        "htp:/wrong url",
+        "htp:/wrong",
+        "http:/host",
+        "host:",
+    ],
+)
+def test_what_the_extension_refuses_is_no_address(text: str) -> None:
+    assert addresses.base_url(text) is None
+
+
+def test_a_name_and_a_password_are_left_out() -> None:
+    assert addresses.base_url("https://me:p%40ss@host:1/v1") == "https://host:1"
+
+
+@pytest.mark.parametrize(
+    ("host", "nearby"),
+    [
+        ("gpu-box", True),
+        ("10.0.0.5", True),
+        ("nas.local", True),
+        ("localhost", False),
+        ("127.0.0.1", False),
+        ("api.example.com", False),
+        ("8.8.8.8", False),
+    ],
+)
+def test_a_machine_of_the_same_network_is_told_from_others(host: str, nearby: bool) -> None:
+    assert addresses.is_nearby(host) is nearby

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from stoker.addresses import without_api_path
 from stoker.checks.outcomes import Failed, TooLate
 
 _PIECE_BYTES = 65536
@@ -102,7 +103,7 @@ class Client:
     """Sends requests to one address, and counts what they cost."""
 
     def __init__(self, url: str, key: str | None, timeout_s: float) -> None:
-        parts = urlsplit(url.rstrip("/").removesuffix("/v1"))
+        parts = urlsplit(without_api_path(url))
         self._secure = parts.scheme == "https"
         self._place = parts.netloc
         self._path = parts.path.rstrip("/")

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stoker import doctor
+from stoker.addresses import base_url
 from stoker.cli import output, start
 from stoker.cli.options import Json, Yes, without_secrets
 from stoker.doctor import Finding, Readings
@@ -54,7 +55,7 @@ def command(
     yes: Yes = False,
 ) -> None:
     """Look at the whole chain, from the driver to VS Code; exit code 0 only when it is whole."""
-    if endpoint is not None and doctor.base_of(endpoint) is None:
+    if endpoint is not None and base_url(endpoint) is None:
         shown = without_secrets(endpoint)
         raise UsageError(f"{shown!r} is not an address.", fix="Write it like http://host:8000.")
     folder, key = (workspace or Path.cwd()).resolve(), _key(key_env, endpoint)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stoker.addresses import is_bindable, is_url
+from stoker.addresses import is_bindable, is_url, without_api_path
 from stoker.errors import UsageError
 
 
@@ -61,7 +61,7 @@ def address(url: str) -> str:
             "It is http or https, a host and a port, and perhaps a path.",
             "Write it like http://127.0.0.1:11434.",
         )
-    return url.rstrip("/").removesuffix("/v1")
+    return without_api_path(url)
 
 
 def refuse_secrets(url: str, fix: str) -> None:

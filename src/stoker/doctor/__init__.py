@@ -1,7 +1,6 @@
 """Look at the whole chain, from the GPU's driver to VS Code's chat, and say what is broken."""
 
 from stoker.doctor.diagnosis import diagnose, is_whole
-from stoker.doctor.endpoint import base_of
 from stoker.doctor.finding import Finding, Kind, Link, State, kinds, links
 from stoker.doctor.fixes import fixable, mend, question
 from stoker.doctor.probes import gather
@@ -14,7 +13,6 @@ __all__ = [
     "Link",
     "Readings",
     "State",
-    "base_of",
     "diagnose",
     "fixable",
     "gather",

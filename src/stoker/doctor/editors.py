@@ -22,11 +22,16 @@ from stoker.doctor.finding import (
 from stoker.doctor.readings import Endpoint, Readings
 from stoker.doctor.serving import targets
 from stoker.editor import Look, SettingsFile
+from stoker.editor import vscode_settings as settings
 
-_SUMMARIES = "github.copilot.chat.summarizeAgentConversationHistory.enabled"
 _CREDENTIALS = re.compile(r"^\s*(\w+://)?[^/@\s]+@")
-#: VS Code's own default where chat.byokUtilityModelDefault is not set.
-_HOSTED = "copilot"
+#: Settings that hinder a chat where they have this value, and what is then found.
+_WRONG = (
+    (settings.AI_OFF, True, "chat.off"),
+    (settings.AGENT_MODE, False, "chat.agent-off"),
+    (settings.LOCAL_HARNESS, False, "chat.local-hidden"),
+)
+_HARNESS_FIRST = (settings.DEFAULT_HARNESS, settings.PREFERRED_HARNESS)
 
 
 def concerned(r: Readings) -> list[Look]:
@@ -57,6 +62,8 @@ def editor(r: Readings) -> Iterator[Finding]:
             yield found("editor.old", editor=name, version=version(runs), needed=needed)
         else:
             yield found("editor.ok", editor=name, version=version(runs))
+        if look.editor.profile is not None:
+            yield found("editor.profile", editor=name, profile=look.editor.profile)
 
 
 def extension(r: Readings) -> Iterator[Finding]:
@@ -67,6 +74,8 @@ def extension(r: Readings) -> Iterator[Finding]:
         name, has = editor_name(look), look.versions.extension
         if not look.versions.listed:
             yield found("extension.unknown", editor=name)
+        elif _is_forbidden(look):
+            yield found("extension.forbidden", editor=name)
         elif has is None:
             yield found("extension.missing", editor=name).of(look.editor.name)
         elif numbers(has) < numbers(r.shipped.version):
@@ -75,6 +84,17 @@ def extension(r: Readings) -> Iterator[Finding]:
             yield older.of(look.editor.name)
         else:
             yield found("extension.ok", editor=name, version=version(has))
+
+
+def _is_forbidden(look: Look) -> bool:
+    """Whether ``extensions.allowed`` leaves Stoker's extension out: its id, its publisher, all."""
+    allowed = look.value(settings.ALLOWED_EXTENSIONS)
+    if not isinstance(allowed, dict):
+        return False
+    rules = {str(key).lower(): rule for key, rule in allowed.items()}
+    publisher = vscode.EXTENSION_ID.partition(".")[0]
+    names = (vscode.EXTENSION_ID, publisher, "*")
+    return not next((rules[name] for name in names if name in rules), False)
 
 
 def setting(r: Readings) -> Iterator[Finding]:
@@ -189,20 +209,68 @@ def chat(r: Readings) -> Iterator[Finding]:
 
 
 def _chat_settings(r: Readings, look: Look) -> Iterator[Finding]:
+    yield from _account(look)
+    yield from _switches(look)
+    yield from _harness(look)
     name = editor_name(look)
-    for key, wrong, kind in (
-        ("chat.disableAIFeatures", True, "chat.off"),
-        ("chat.agent.enabled", False, "chat.agent-off"),
-    ):
-        used = look.effective(key)
-        if used is not None and used[0] is wrong:
-            yield found(kind, editor=name, file=str(used[1].path))
-    utility = look.effective(vscode.UTILITY_MODEL)
-    if (utility[0] if utility else _HOSTED) == _HOSTED:
+    if look.value(settings.UTILITY_MODEL) == settings.SETTINGS[settings.UTILITY_MODEL].default:
         yield found("chat.utility", editor=name).of(look.editor.name)
-    summaries, shortest = look.effective(_SUMMARIES), _shortest(r)
+    threshold, tools = look.value(settings.TOOL_GROUPS), int(limit("agent_tools"))
+    used = look.effective(settings.TOOL_GROUPS)
+    # 0 switches the groups off.
+    if used and isinstance(threshold, int) and 0 < threshold < tools:
+        file = str(used[1].path)
+        yield found("chat.tool-groups", editor=name, file=file, threshold=threshold, tools=tools)
+    summaries, shortest = look.effective(settings.SUMMARIES), _shortest(r)
     if summaries and summaries[0] is False and shortest:
         yield found("chat.history", editor=name, file=str(summaries[1].path), context=shortest)
+
+
+def _account(look: Look) -> Iterator[Finding]:
+    """Whether a message opens a sign-in instead of going to the model."""
+    name, used = editor_name(look), look.effective(settings.ANONYMOUS_ACCESS)
+    organisations = look.effective(settings.ORGANISATIONS)
+    if organisations and organisations[1].scope == "policy" and organisations[0]:
+        yield found("chat.organisations", editor=name, file=str(organisations[1].path))
+    if (used and used[0] is True) or any(file.problem for file in look.settings):
+        return
+    if look.signed_in:
+        yield found("chat.account", editor=name).of(look.editor.name)
+    elif used is not None and used[1].path != look.editor.settings:
+        yield found("chat.sign-in-here", editor=name, file=str(used[1].path))
+    else:
+        yield found("chat.sign-in", editor=name).of(look.editor.name)
+
+
+def _switches(look: Look) -> Iterator[Finding]:
+    """What is switched off, by a person or by a policy, which no settings file can change."""
+    for key, wrong, kind in _WRONG:
+        used = look.effective(key)
+        if used is None or used[0] is not wrong:
+            continue
+        values = {"editor": editor_name(look), "file": str(used[1].path)}
+        if used[1].scope == "policy":
+            yield found("chat.policy", setting=Public(key), **values)
+        else:
+            yield found(kind, **values)
+
+
+def _harness(look: Look) -> Iterator[Finding]:
+    """Whether new chats begin in the Copilot harness, where it has no model of an extension."""
+    name = editor_name(look)
+    for key in _HARNESS_FIRST:
+        used = look.effective(key)
+        if used is None or used[0] is not True:
+            continue
+        values: dict[str, Value] = {"setting": Public(key), "file": str(used[1].path)}
+        if look.editor.in_browser:
+            yield found("chat.harness-remote", editor=name, **values)
+        elif not _harness_is_open(look):
+            yield found("chat.harness-closed", editor=name, **values).of(look.editor.name)
+
+
+def _harness_is_open(look: Look) -> bool:
+    return all(look.value(s.name) == s.value for s in settings.of("copilot-harness"))
 
 
 def _shortest(r: Readings) -> int | None:

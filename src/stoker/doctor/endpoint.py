@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import json
-import re
 import socket
 import ssl
 import time
@@ -15,76 +13,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stoker.doctor.readings import CertificateFault, Endpoint, Failure, Listed
+from stoker.engines import is_alias
 from stoker.host import clock_ahead_s
 
 #: For each step: to connect, and each of three questions. A server on the way has answered by then.
 WITHIN_S = 1.5
 _MAX_ANSWER_BYTES = 1 << 20
 _DAY_S = 86_400
-#: As the extension reads it: what people paste after the part that counts.
-_API_PATHS = re.compile(r"/+(v1/+)?(chat/+completions|completions|models)$|/+v1$", re.IGNORECASE)
-_LOCAL_WITH_PORT = re.compile(r"(::1?):(\d+)")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_BARE_IPV6 = re.compile(r"[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*", re.IGNORECASE)
-_HOST = re.compile(r"[\w.:%-]+")
 #: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED, and the two of names.
 _TIME_FAULTS = (9, 10)
 _NAME_FAULTS = (62, 64)
 
 
-def base_of(text: str) -> str | None:
-    """The URL that a person's ``text`` means, without ``/v1``; ``None`` where it is no address.
-
-    As extension/src/endpoint.ts understands it: a missing scheme, ``/v1`` at the end, blanks and
-    bare IPv6 addresses are all right. A name and a password in it are left out.
-    """
-    trimmed = text.strip().strip("\"'<>").strip()
-    scheme, _, rest = trimmed.rpartition("://")
-    if not rest or (scheme and scheme.lower() not in ("http", "https")):
-        return None
-    authority, slash, tail = rest.partition("/")
-    # As an address `::1:8080` is nobody's: it is this machine's, with a port.
-    if local := _LOCAL_WITH_PORT.fullmatch(authority):
-        authority = f"[{local[1]}]:{local[2]}"
-    elif _BARE_IPV6.fullmatch(authority):
-        authority = f"[{authority}]"
-    try:
-        url = urlsplit(f"//{authority}{slash}{tail}")
-        host, port = url.hostname, url.port
-    except ValueError:
-        return None
-    if not host or not _HOST.fullmatch(host):
-        return None
-    public = not scheme and port is None and _is_public_name(host)
-    scheme = scheme.lower() or ("https" if public else "http")
-    path = _API_PATHS.sub("", url.path.rstrip("/")).rstrip("/")
-    shown = f":{port}" if port and port != _DEFAULT_PORTS[scheme] else ""
-    return f"{scheme}://{_reachable(host)}{shown}{path}"
-
-
-def is_nearby(host: str) -> bool:
-    """Whether ``host`` is another machine of the same network, by its address or its name."""
-    try:
-        found = ipaddress.ip_address(host)
-    except ValueError:
-        return host != "localhost" and not _is_public_name(host)
-    return found.is_private and not found.is_loopback
-
-
-def _is_public_name(host: str) -> bool:
-    """A name with neither scheme nor port is served over TLS; all else is a machine nearby."""
-    nearby = (".local", ".lan", ".internal", ".home", ".localhost")
-    return "." in host and not re.fullmatch(r"[\d.]+", host) and not host.endswith(nearby)
-
-
-def _reachable(host: str) -> str:
-    """People copy the address that a server listens on; nobody can connect to "everywhere"."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"[{host}]" if ":" in host else host
-
-
 def ask(url: str, key: str | None = None) -> Endpoint:
-    """What answers at ``url``, which is as ``base_of`` gives it. Never raises."""
+    """What answers at ``url``, which is as ``addresses.base_url`` gives it. Never raises."""
     parts = urlsplit(url)
     began = time.monotonic()
     connection = _connection(parts.scheme, parts.netloc)
@@ -167,7 +109,8 @@ def _models(said: Any) -> tuple[Listed, ...] | None:
     entries = said.get("data") if isinstance(said, dict) else None
     if not isinstance(entries, list):
         return None
-    named = [entry for entry in entries if isinstance(entry, dict) and entry.get("id")]
+    dicts = [entry for entry in entries if isinstance(entry, dict)]
+    named = [entry for entry in dicts if entry.get("id") and not is_alias(entry)]
     return tuple(Listed(str(e["id"]), _length(e.get("max_model_len"))) for e in named)
 
 

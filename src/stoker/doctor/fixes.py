@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from stoker import editor, runtime
 from stoker.doctor.finding import Finding
@@ -15,8 +16,8 @@ from stoker.runtime import Deployment, Run
 def fixable(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """One finding for each thing to do, in the order in which to do them.
 
-    Connecting an editor installs the extension too, so it takes the place of installing. Who
-    writes titles is a question of its own: a no to it must not leave the editor unconnected.
+    Connecting an editor installs the extension too, so it takes the place of installing. Chat
+    without an account is a question of its own: a no must not leave the editor unconnected.
     """
     wanted: dict[tuple[str, str | None], Finding] = {}
     for finding in findings:
@@ -50,13 +51,19 @@ def _rank(finding: Finding) -> int:
     return _ORDER.index(finding.kind.safe_fix or "")
 
 
-_ORDER = ("restart", "install", "connect", "utility")
+_ORDER = ("restart", "install", "connect", "signed-out", "copilot-harness")
 _OF_EXTENSION = ("install", "connect")
 _QUESTIONS = {
     "restart": "Start the deployment again, with the same plan?",
     "install": "Install the extension that ships with Stoker in {editor}?",
     "connect": "Connect {editor}: install the extension and set the endpoint?",
-    "utility": "Let the chosen model write {editor}'s chat titles and summaries too (mainAgent)?",
+    "signed-out": (
+        "Let {editor}'s chat work without signing in to GitHub, and let the chosen model write "
+        "titles and summaries?"
+    ),
+    "copilot-harness": (
+        "Offer your models in {editor}'s Copilot harness too (experimental), without signing in?"
+    ),
 }
 
 
@@ -82,18 +89,23 @@ def _install(finding: Finding, readings: Readings) -> str:
 
 
 def _connect(finding: Finding, readings: Readings) -> str:
-    done = editor.connect(_look(finding, readings).editor, _address(readings))
-    return f"{finding.editor}: connected. Undo: stoker code --remove. Changed: {done.settings}"
+    return _connected(finding, readings, _address(readings))
 
 
-def _utility(finding: Finding, readings: Readings) -> str:
-    look = _look(finding, readings)
-    used = look.effective(editor.ENDPOINT)
+def _agreed(consent: editor.Consent, finding: Finding, readings: Readings) -> str:
+    used = _look(finding, readings).effective(editor.ENDPOINT)
     there = readings.endpoints.get(str(used[0])) if used else None
     # An address that works is the owner's choice, and stays.
     address = str(used[0]) if used and there and there.works else _address(readings)
-    done = editor.connect(look.editor, address, utility_model=True)
-    return f"{finding.editor}: connected. Undo: stoker code --remove. Changed: {done.settings}"
+    return _connected(finding, readings, address, consent)
+
+
+def _connected(
+    finding: Finding, readings: Readings, address: str, *consents: editor.Consent
+) -> str:
+    done = editor.connect(_look(finding, readings).editor, address, consents=consents)
+    files = " and ".join(each.settings for each in done)
+    return f"{finding.editor}: connected. Undo: stoker code --remove. Changed: {files}"
 
 
 def _look(finding: Finding, readings: Readings) -> Look:
@@ -116,5 +128,6 @@ def _address(readings: Readings) -> str:
 _ACTIONS: Mapping[str, Callable[[Finding, Readings], str]] = {
     "install": _install,
     "connect": _connect,
-    "utility": _utility,
+    "signed-out": partial(_agreed, "signed-out"),
+    "copilot-harness": partial(_agreed, "copilot-harness"),
 }

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from stoker import __version__, editor, host, models, paths, runtime
-from stoker.doctor.endpoint import ask, base_of
+from stoker.addresses import base_url
+from stoker.doctor.endpoint import ask
 from stoker.doctor.readings import Endpoint, ModelFile, Port, Probe, Readings, TokenState
 from stoker.editor import Connection, Look, SettingsFile, Versions
 from stoker.host import Cpu, Host, HubAnswer, Memory, Together
@@ -38,9 +39,10 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
     began = time.monotonic()
     deployment = _or_else(None, runtime.current)
     connected: tuple[Connection, ...] = _or_else((), editor.connections)
-    editors = [(each, editor.read_settings(each, folder)) for each in editor.find_editors()]
+    here = (editor.in_folder(each, folder) for each in editor.find_editors())
+    editors = [(each, editor.read_settings(each, folder)) for each in here]
     bases = _addresses(deployment, [files for _, files in editors], endpoint)
-    theirs = base_of(endpoint) if endpoint is not None else None
+    theirs = base_url(endpoint) if endpoint is not None else None
     of_editors = {f"editor {e.name}": partial(editor.versions, e, _EDITOR_S) for e, _ in editors}
     of_endpoints = {
         f"endpoint {base}": partial(ask, base, key if base == theirs else None)
@@ -70,7 +72,12 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
         proxies=_proxies(os.environ),
         no_proxy=os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "",
         editors=tuple(
-            Look(each, answers.get(f"editor {each.name}", Versions()), files)
+            Look(
+                each,
+                answers.get(f"editor {each.name}", Versions()),
+                files,
+                _or_else(False, partial(editor.signed_in, each)),
+            )
             for each, files in editors
         ),
         connected=tuple(connection.settings for connection in connected),
@@ -115,7 +122,7 @@ def _addresses(
         texts.append(deployment.endpoint)
     if asked is not None:
         texts.append(asked)
-    return {text: base_of(text) for text in texts if text.strip()}
+    return {text: base_url(text) for text in texts if text.strip()}
 
 
 def _endpoint(text: str, base: str | None, answers: Mapping[str, Any]) -> Endpoint:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from stoker.doctor.endpoint import is_nearby
+from stoker.addresses import is_nearby
 from stoker.doctor.finding import Finding, Public, editor_name, found, gib
 from stoker.doctor.readings import ModelFile, Readings
 from stoker.editor import Look
+from stoker.editor import vscode_settings as vscode
 
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks5", "socks5h")
 _THIS_MACHINE = ("localhost", "127.0.0.1")
@@ -81,8 +82,8 @@ def proxy(r: Readings) -> Iterator[Finding]:
 
 def _of_editor(r: Readings, look: Look) -> Iterator[Finding]:
     """A proxy in the editor's own settings. It leaves out loopback by itself."""
-    setting, skipped = look.effective("http.proxy"), look.effective("http.noProxy")
-    used = look.effective("http.proxySupport")
+    setting, skipped = look.effective(vscode.PROXY), look.effective(vscode.NO_PROXY)
+    used = look.effective(vscode.PROXY_SUPPORT)
     if not setting or not setting[0] or (used and used[0] == "off"):
         return
     passed = skipped[0] if skipped and isinstance(skipped[0], list) else []

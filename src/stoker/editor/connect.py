@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import subprocess
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from stoker import paths
-from stoker.editor import jsonc
+from stoker.editor import jsonc, vscode_settings
 from stoker.editor.find import Editor
+from stoker.editor.vscode_settings import ENDPOINT, Consent, Setting
 from stoker.editor.vsix import VSIX
 from stoker.errors import StokerError
 
-ENDPOINT = "huggingface.customTGIEndpoint"
-#: Chat titles and summaries come from the chosen model too, and not from a hosted one.
-UTILITY_MODEL = "chat.byokUtilityModelDefault"
 EXTENSION_ID = "stoker.stoker"
 _INSTALL_TIMEOUT_S = 180
 
@@ -44,7 +44,7 @@ class Connection:
     #: ``None`` where somebody edited it between two changes: undoing edits it then.
     after_sha256: str | None
     changes: dict[str, Change] = field(default_factory=dict)
-    #: The commands of the editors that got the extension; others had it already.
+    #: The command lines of the editors that got the extension; others had it already.
     installed_with: tuple[str, ...] = ()
 
 
@@ -66,8 +66,8 @@ class Undone:
 
 def install(editor: Editor, vsix: Path = VSIX) -> bool:
     """Installs the extension; whether the editor did not have it before. Raises StokerError."""
-    had = EXTENSION_ID in _run(editor.command, "--list-extensions").split()
-    _run(editor.command, "--install-extension", str(vsix), "--force")
+    had = EXTENSION_ID in _run(editor.command_line, "--list-extensions").split()
+    _run(editor.command_line, "--install-extension", str(vsix), "--force")
     return not had
 
 
@@ -76,21 +76,36 @@ def connect(
     endpoint: str,
     *,
     workspace: Path | None = None,
-    utility_model: bool = False,
-) -> Connection:
+    consents: Collection[Consent] = (),
+) -> tuple[Connection, ...]:
     """Installs the extension in ``editor`` and names ``endpoint`` in its settings.
 
-    The settings are the user's, or those of the folder ``workspace``. ``utility_model`` also
-    makes the chosen model write titles and summaries. Raises StokerError.
+    The settings are the user's, or those of the folder ``workspace``; what has to stand in the
+    user's is written there all the same. ``consents`` are what else the person agreed to. One
+    connection for each file that was written. Raises StokerError.
     """
-    path = editor.settings if workspace is None else workspace / ".vscode/settings.json"
-    values: dict[str, object] = {ENDPOINT: endpoint}
-    if utility_model:
-        values[UTILITY_MODEL] = "mainAgent"
+    files = _by_file(editor, endpoint, workspace, consents)
     # A file that cannot be edited must stop us before anything is installed.
-    _edited(path, _read(path), values)
-    is_new = install(editor)
-    return _write_settings(path, values, (str(editor.command),) if is_new else ())
+    for path, values in files.items():
+        _edited(path, _read(path), values)
+    installed = (shlex.join(editor.command_line),) if install(editor) else ()
+    written = []
+    for path, values in files.items():
+        written.append(_write_settings(path, values, installed))
+        installed = ()
+    return tuple(written)
+
+
+def place(editor: Editor, setting: Setting, workspace: Path | None = None) -> Path | None:
+    """The settings file to write ``setting`` to; ``None`` where no file here would do.
+
+    What counts in the user's settings alone is ignored in a folder's and in a remote machine's.
+    """
+    if setting.scope == "application":
+        return editor.application_settings
+    if setting.scope == "user":
+        return None if editor.is_remote else editor.settings
+    return editor.settings if workspace is None else workspace / ".vscode/settings.json"
 
 
 def connections() -> tuple[Connection, ...]:
@@ -116,6 +131,38 @@ def disconnect() -> tuple[Undone, ...]:
             left.append(rest)
     _write_journal(left)
     return tuple(undone)
+
+
+def missing(editor: Editor, consent: Consent, workspace: Path | None = None) -> tuple[Setting, ...]:
+    """The settings of ``consent`` that could be written here and don't stand there yet."""
+    left = []
+    for setting in vscode_settings.of(consent):
+        path = place(editor, setting, workspace)
+        if path is not None and _value(path, setting.name) != setting.value:
+            left.append(setting)
+    return tuple(left)
+
+
+def _value(path: Path, name: str) -> object:
+    """What a settings file says; ``None`` where it says nothing, or can't be read."""
+    try:
+        return jsonc.get(_read(path) or "", name)
+    except (StokerError, ValueError):
+        return None
+
+
+def _by_file(
+    editor: Editor, endpoint: str, workspace: Path | None, consents: Collection[Consent]
+) -> dict[Path, dict[str, object]]:
+    """What to write to which file; the file that names the endpoint comes first."""
+    files: dict[Path, dict[str, object]] = {}
+    for consent in ("endpoint", *consents):
+        for setting in vscode_settings.of(consent):
+            path = place(editor, setting, workspace)
+            value = endpoint if setting.name == ENDPOINT else setting.value
+            if path is not None:
+                files.setdefault(path, {})[setting.name] = value
+    return files
 
 
 def _connection(entry: dict[str, Any]) -> Connection:
@@ -201,12 +248,12 @@ def _undo(connection: Connection) -> tuple[Undone, Connection | None]:
     except StokerError as error:
         problems.append(error)
     uninstalled: list[str] = []
-    gone = tuple(c for c in connection.installed_with if not Path(c).exists())
+    gone = tuple(c for c in connection.installed_with if not Path(_words(c)[0]).exists())
     for command in connection.installed_with:
         if command in gone:
             continue
         try:
-            _uninstall(Path(command))
+            _uninstall(_words(command))
             uninstalled.append(command)
         except StokerError as error:
             problems.append(error)
@@ -250,7 +297,12 @@ def _restore(path: Path, backup: str | None) -> bool:
     return before is not None
 
 
-def _uninstall(command: Path) -> None:
+def _words(command: str) -> tuple[str, ...]:
+    """The words of a command line. Earlier versions wrote a bare path down, blanks and all."""
+    return (command,) if Path(command).exists() else tuple(shlex.split(command))
+
+
+def _uninstall(command: Sequence[str]) -> None:
     """Takes the extension out of an editor, where its owner has not done so. Raises StokerError."""
     if EXTENSION_ID in _run(command, "--list-extensions").split():
         _run(command, "--uninstall-extension", EXTENSION_ID)
@@ -328,10 +380,10 @@ def _write_journal(left: list[Connection]) -> None:
     _replace(journal, json.dumps([asdict(each) for each in left], indent=2), mode=0o600)
 
 
-def _run(command: Path, *arguments: str) -> str:
+def _run(command: Sequence[str], *arguments: str) -> str:
     try:
         done = subprocess.run(
-            [str(command), *arguments],
+            [*command, *arguments],
             capture_output=True,
             text=True,
             timeout=_INSTALL_TIMEOUT_S,
@@ -339,14 +391,14 @@ def _run(command: Path, *arguments: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StokerError(
-            f"{command} could not be run.",
+            f"{command[0]} could not be run.",
             str(error),
             "Start the editor once by hand, then run this again.",
         ) from error
     if done.returncode != 0:
         last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
         raise StokerError(
-            f"{command} {arguments[0]} failed with exit code {done.returncode}.",
+            f"{command[0]} {arguments[0]} failed with exit code {done.returncode}.",
             last,
             "Close the editor's other windows, then run this again.",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,9 +13,20 @@ from typing import Literal
 from stoker.editor import jsonc
 from stoker.editor.connect import EXTENSION_ID
 from stoker.editor.find import Editor
+from stoker.editor.policies import policies
+from stoker.editor.vscode_settings import FOR_ALL_PROFILES, SETTINGS
 
-#: Where a setting can stand, the weakest first: VS Code takes the last that has a value.
-Scope = Literal["user", "remote", "workspace"]
+#: Where a setting can stand, the weakest first: VS Code takes the last that has a value and counts
+#: for the setting. ``application`` are the default profile's settings where another is in use.
+Scope = Literal["application", "user", "remote", "workspace", "policy"]
+#: A setting's own scope -> where it counts. A setting of application scope counts in the user's
+#: settings only where those are the default profile's.
+_COUNTS: Mapping[str, tuple[Scope, ...]] = {
+    "window": ("user", "remote", "workspace", "policy"),
+    "machine": ("user", "remote", "policy"),
+    "user": ("user", "policy"),
+    "application": ("application", "user", "policy"),
+}
 
 #: code-server says its own version first: "4.139.1 53c2f32 with Code 1.139.1".
 _WITH_CODE = re.compile(r"with Code (\d+\.\d+\.\d+)")
@@ -52,16 +63,35 @@ class Look:
     editor: Editor
     versions: Versions
     settings: tuple[SettingsFile, ...]
+    #: Whether VS Code knows an account for its chat; ``False`` where it does not tell.
+    signed_in: bool = False
 
     def effective(self, key: str) -> tuple[object, SettingsFile] | None:
         """The value that the editor goes by, and where it stands."""
-        found = [(f.values[key], f) for f in self.settings if key in f.values]
+        found = self._found(key)
         return found[-1] if found else None
+
+    def value(self, key: str) -> object:
+        """The value that the editor goes by: VS Code's own where none is written."""
+        used = self.effective(key)
+        return used[0] if used else SETTINGS[key].default
 
     def hidden(self, key: str) -> tuple[object, SettingsFile] | None:
         """The value that is overridden, where one is: the strongest of those that lose."""
-        found = [(f.values[key], f) for f in self.settings if key in f.values]
+        found = self._found(key)
         return found[-2] if len(found) > 1 else None
+
+    def _found(self, key: str) -> list[tuple[object, SettingsFile]]:
+        """The values of ``key`` that count, the weakest first."""
+        setting = SETTINGS.get(key)
+        counts = _COUNTS[setting.scope if setting else "window"]
+        default = next((f for f in self.settings if f.scope == "application"), None)
+        if default is not None:
+            if setting and setting.scope == "application":
+                counts = ("application", "policy")
+            elif key in _list(default.values.get(FOR_ALL_PROFILES)):
+                counts = ("application", *(s for s in counts if s != "user"))
+        return [(f.values[key], f) for f in self.settings if f.scope in counts and key in f.values]
 
 
 def read_settings(editor: Editor, folder: Path) -> tuple[SettingsFile, ...]:
@@ -70,22 +100,32 @@ def read_settings(editor: Editor, folder: Path) -> tuple[SettingsFile, ...]:
     Files that are not there are left out.
     """
     places: list[tuple[Path, Scope]] = [(editor.settings, "user")]
-    if editor.settings.parent.name == "Machine":
+    base = editor.default_settings or editor.settings
+    if editor.is_remote:
         places = [(editor.settings, "remote")]
-    elif editor.settings.parent.name == "User":
-        places.append((editor.settings.parent.parent / "Machine/settings.json", "remote"))
+    elif base.parent.name == "User":
+        places.append((base.parent.parent / "Machine/settings.json", "remote"))
+    if base != editor.settings:
+        places.insert(0, (base, "application"))
     workspace = _workspace(folder)
     if workspace is not None:
         places.append((workspace, "workspace"))
-    read = (_read(path, scope) for path, scope in places)
+    read = [_read(path, scope) for path, scope in places]
+    locked = policies(editor)
+    if locked is not None:
+        read.append(SettingsFile(locked[0], "policy", locked[1]))
     return tuple(file for file in read if file is not None)
+
+
+def _list(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else ()
 
 
 def versions(editor: Editor, within_s: float) -> Versions:
     """Ask the editor's command, both questions at once and at most ``within_s``. Never raises."""
     asked = [
-        _asked(editor.command, "--list-extensions", "--show-versions"),
-        _asked(editor.command, "--version"),
+        _asked(editor.command_line, "--list-extensions", "--show-versions"),
+        _asked(editor.command_line, "--version"),
     ]
     deadline = time.monotonic() + within_s
     listed, version = (_answer(process, deadline) for process in asked)
@@ -117,10 +157,10 @@ def _read(path: Path, scope: Scope) -> SettingsFile | None:
         return SettingsFile(path, scope, problem=str(error))
 
 
-def _asked(command: Path, *arguments: str) -> subprocess.Popen[str] | None:
+def _asked(command: Sequence[str], *arguments: str) -> subprocess.Popen[str] | None:
     try:
         return subprocess.Popen(
-            [str(command), *arguments],
+            [*command, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

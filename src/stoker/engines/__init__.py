@@ -6,6 +6,7 @@ import importlib
 from typing import cast
 
 from stoker.engines.container import ContainerLaunch, Mount
+from stoker.engines.owners import ALIAS, is_alias
 from stoker.engines.protocol import (
     Backend,
     Engine,
@@ -19,6 +20,7 @@ from stoker.engines.protocol import (
 from stoker.errors import UsageError
 
 __all__ = [
+    "ALIAS",
     "ENGINES",
     "Backend",
     "ContainerLaunch",
@@ -31,6 +33,7 @@ __all__ = [
     "Speaker",
     "ToolSupport",
     "get",
+    "is_alias",
     "speaker",
 ]
 

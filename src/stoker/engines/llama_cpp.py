@@ -88,6 +88,7 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
     """
     listing = await http_json.get(http, backend, "/v1/models")
     props = await http_json.get(http, backend, "/props")
+    fills = await _fills_in_the_middle(http, backend)
     settings = props.get("default_generation_settings", {})
     caps = props.get("chat_template_caps", {})
     modalities = props.get("modalities", {})
@@ -97,11 +98,27 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
             max_model_len=settings.get("n_ctx"),
             tools="native" if caps.get("supports_tools", False) else "none",
             vision=bool(modalities.get("vision", False)),
+            fill_in_the_middle=fills,
             # It has a path of its own for that, and ignores ``suffix`` on /v1/completions.
-            fill_in_the_middle=False,
+            takes_suffix=False,
+            parallel=props.get("total_slots"),
         )
         for entry in listing["data"]
     ]
+
+
+async def _fills_in_the_middle(http: aiohttp.ClientSession, backend: Backend) -> bool | None:
+    """Whether the vocabulary has the tokens that ``/infill`` is written with.
+
+    It looks for them before it reads the request: an empty one is 501 without them and 400 with
+    them, and costs nothing (seen in b11549). A server that was told to serve embeddings only, or
+    another that has no such path, leaves it open.
+    """
+    try:
+        await http_json.post(http, backend, "/infill", {})
+    except aiohttp.ClientResponseError as refused:
+        return {400: True, 501: False}.get(refused.status)
+    return None
 
 
 async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]) -> int:

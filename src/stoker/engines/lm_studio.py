@@ -40,6 +40,7 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
 
 def _model(entry: Mapping[str, Any]) -> ServedModel:
     loaded = [i.get("config", {}).get("context_length") for i in entry["loaded_instances"]]
+    parallel = [i.get("config", {}).get("parallel") for i in entry["loaded_instances"]]
     abilities = entry.get("capabilities") or {}
     tools: ToolSupport = "native" if abilities.get("trained_for_tool_use") else "none"
     return ServedModel(
@@ -47,6 +48,7 @@ def _model(entry: Mapping[str, Any]) -> ServedModel:
         max_model_len=loaded[0] if loaded else entry.get("max_context_length"),
         tools=tools,
         vision=bool(abilities.get("vision")),
+        parallel=next((n for n in parallel if isinstance(n, int)), None),
         quantization=(entry.get("quantization") or {}).get("name"),
     )
 

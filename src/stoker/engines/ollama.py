@@ -26,6 +26,10 @@ adapt = openai.adapt
 #: memory: https://docs.ollama.com/context-length
 DEFAULT_CONTEXT_TOKENS = 4096
 
+#: What Ollama works on at the same time unless OLLAMA_NUM_PARALLEL says more:
+#: https://docs.ollama.com/faq (it does not report the setting).
+_PARALLEL = 1
+
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
     """Only Ollama lists what is loaded at ``/api/ps``."""
@@ -61,6 +65,9 @@ async def _model(
         vision="vision" in abilities,
         reasoning="thinking" in abilities,
         fill_in_the_middle="insert" in abilities,
+        takes_suffix="insert" in abilities,
+        chat="completion" in abilities if abilities else None,
+        parallel=_PARALLEL,
         quantization=shown.get("details", {}).get("quantization_level"),
     )
 

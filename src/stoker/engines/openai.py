@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stoker.engines import http_json
+from stoker.engines import http_json, owners
 from stoker.engines.protocol import Backend, ServedModel
 
 if TYPE_CHECKING:
@@ -31,7 +31,11 @@ async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
 async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
     """The models, with a context length where the listing has one."""
     listing = await http_json.get(http, backend, "/v1/models")
-    return [ServedModel(id=entry["id"], max_model_len=_length(entry)) for entry in listing["data"]]
+    return [
+        ServedModel(id=entry["id"], max_model_len=_length(entry))
+        for entry in listing["data"]
+        if not owners.is_alias(entry)
+    ]
 
 
 def _length(entry: Mapping[str, Any]) -> int | None:

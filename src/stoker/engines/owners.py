@@ -1,4 +1,4 @@
-"""What several servers say alike: who owns the models, and that tools are refused."""
+"""What several servers say alike: owners of models, aliases of models, that tools are refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from stoker.engines.protocol import Backend, ServedModel
 if TYPE_CHECKING:
     import aiohttp
 
+#: The name that every gateway of Stoker's accepts for the model that it serves first.
+ALIAS = "local"
+
 _TOOL = {"type": "function", "function": {"name": "noop", "parameters": {"type": "object"}}}
 
 
@@ -17,6 +20,12 @@ def owned_by(listing: Any, owner: str) -> bool:
     """Whether some model of a ``/v1/models`` listing is ``owned_by`` that server."""
     entries = listing.get("data") if isinstance(listing, Mapping) else None
     return any(entry.get("owned_by") == owner for entry in entries or ())
+
+
+def is_alias(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of ``/v1/models`` is a gateway's second name for a model listed before."""
+    named = (entry.get("id"), entry.get("owned_by")) == (ALIAS, "stoker")
+    return named and entry.get("root") not in (None, ALIAS)
 
 
 async def refuses_tools(

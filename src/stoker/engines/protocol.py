@@ -38,7 +38,15 @@ class ServedModel:
     tools: ToolSupport | None = None
     vision: bool | None = None
     reasoning: bool | None = None
+    #: Whether the server completes code between two texts with it, on a path of its own or on
+    #: ``/v1/completions``.
     fill_in_the_middle: bool | None = None
+    #: Whether ``suffix`` on ``/v1/completions`` is read, and not ignored or refused.
+    takes_suffix: bool | None = None
+    #: Whether it answers chats: an embedding model does not.
+    chat: bool | None = None
+    #: Requests that it works on at the same time; more wait inside of the server.
+    parallel: int | None = None
     quantization: str | None = None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from stoker import engines
+from stoker.addresses import without_api_path
 from stoker.engines import http_json, stoker_gateway
 from stoker.engines.protocol import Backend, Recognised, ServedModel
 from stoker.errors import StokerError
@@ -34,7 +35,7 @@ _TROUBLE = (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, Ty
 
 async def recognise(url: str, key: str | None = None) -> Recognised:
     """Ask the server at ``url`` what it is. Raises ``StokerError`` where none answers there."""
-    base = url.rstrip("/").removesuffix("/v1")
+    base = without_api_path(url)
     async with aiohttp.ClientSession() as http:
         listing = await _listing(http, Backend(base, "openai", key))
         backend = await _which(http, base, key, listing)

@@ -50,9 +50,11 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
             vision=entry["capabilities"]["vision"] or None,
             reasoning=entry["capabilities"]["reasoning"] or None,
             fill_in_the_middle=entry["capabilities"]["fim"] or None,
+            chat=entry["capabilities"].get("chat"),
             quantization=entry.get("quantization"),
         )
         for entry in listing["data"]
+        if not owners.is_alias(entry)
     ]
 
 

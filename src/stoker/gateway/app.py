@@ -16,7 +16,7 @@ from aiohttp import web
 
 from stoker import __version__
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import errors, origins, requests
+from stoker.gateway import errors, listing, origins, requests
 from stoker.gateway.answer import Answer
 from stoker.gateway.exchange import BEGUN, CLIENT, Ask, Exchange, observe_first_byte
 from stoker.gateway.fitting import REFUSED_TO_COUNT, FitSettings, Fitter, Prepared
@@ -24,6 +24,7 @@ from stoker.gateway.keys import Keys
 from stoker.gateway.metrics import Metrics
 from stoker.gateway.origins import Origins
 from stoker.gateway.pool import Pool, Upstream
+from stoker.gateway.priority import HEADER, Utility, utility_of
 from stoker.gateway.requests import BadRequestError
 from stoker.tokens import ContextLengthExceededError, TokenizerError, ToolTooDeepError
 
@@ -197,8 +198,7 @@ class Gateway:
         return web.Response(body=self.metrics.text(), content_type="text/plain")
 
     async def _list_models(self, _: web.Request) -> web.Response:
-        entries = [_entry(model) for model in self.pool.models().values()]
-        return _json({"object": "list", "data": entries})
+        return _json({"object": "list", "data": self._entries()})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await requests.read(request)
@@ -209,7 +209,7 @@ class Gateway:
         if fitter.model.vision is False:
             requests.check_text_only(body)
         prepared = await fitter.prepare(self._client(), body, fit=_wants_fit(request))
-        response, answer = await self._answer(request, fitter.model.id, prepared)
+        response, answer = await self._answer(request, body, fitter.model.id, prepared)
         if answer is not None and answer.usage is not None:
             fitter.learn(prepared, answer.usage, answer.prefill_tokens_per_s)
         if prepared.rewrite is not None and prepared.rewrite.found:
@@ -225,24 +225,27 @@ class Gateway:
         requests.check_common(body)
         if not self._is_serving:
             return errors.not_ready()
-        models = self.pool.models()
-        model = requests.choose_model(body, models)
-        if models[model].fill_in_the_middle is False:
-            requests.check_no_suffix(body)
+        chosen = self._model(body)
+        model = chosen.id
+        if chosen.takes_suffix is False:
+            requests.check_no_suffix(body, fills=chosen.fill_in_the_middle is not False)
         prepared = Prepared(body)
         if request.path == "/v1/completions":
-            fitter = self._fitter_of(models[model])
+            fitter = self._fitter_of(chosen)
             prepared = await fitter.prepare_completion(
                 self._client(), body, fit=_wants_fit(request)
             )
-        return (await self._answer(request, model, prepared))[0]
+        return (await self._answer(request, body, model, prepared))[0]
 
     async def _answer(
-        self, request: web.Request, model: str, prepared: Prepared
+        self, request: web.Request, body: Mapping[str, Any], model: str, prepared: Prepared
     ) -> tuple[web.StreamResponse, Answer | None]:
         began = asyncio.get_running_loop().time()
         with self.metrics.in_flight.track_inprogress():
-            response, answer = await self._exchange.send(request, _ask(model, request, prepared))
+            # What was asked, not what is sent: that may have its tools in its text.
+            utility = utility_of(body, request.headers.get(HEADER))
+            ask = _ask(model, request, prepared, utility)
+            response, answer = await self._exchange.send(request, ask)
         self.metrics.requests.labels(request.path, model, response.status).inc()
         if answer is not None:
             observe_first_byte(self.metrics, model, answer, began)
@@ -294,20 +297,35 @@ class Gateway:
             {"engine": u.backend.engine, "models": list(u.models), "up": u.usable}
             for u in self.pool.upstreams
         ]
+        served = self.pool.models()
         models = [
             {
-                **_entry(model),
-                "prefill_tokens_per_s": self._fitter_of(model).prefill_tokens_per_s,
+                **entry,
+                "prefill_tokens_per_s": self._fitter_of(
+                    served[entry.get("root", entry["id"])]
+                ).prefill_tokens_per_s,
             }
-            for model in self.pool.models().values()
+            for entry in self._entries()
         ]
         return _json(
             {"server": "stoker", "version": __version__, "backends": backends, "models": models}
         )
 
     def _fitter(self, body: Mapping[str, Any]) -> Fitter:
+        return self._fitter_of(self._model(body))
+
+    def _model(self, body: Mapping[str, Any]) -> ServedModel:
+        """The model that a request names. Raises ``BadRequestError`` for one not served here."""
         models = self.pool.models()
-        return self._fitter_of(models[requests.choose_model(body, models)])
+        return models[requests.choose_model(body, models, self._alias_target(models))]
+
+    def _alias_target(self, models: Mapping[str, ServedModel]) -> str | None:
+        return listing.alias_target(models, lambda name: bool(self.pool.serving(name)))
+
+    def _entries(self) -> list[dict[str, Any]]:
+        models = self.pool.models()
+        target = self._alias_target(models)
+        return listing.entries(models.values(), target, lambda m: self._fitter_of(m).fits)
 
     def _fitter_of(self, model: ServedModel) -> Fitter:
         """A model of one name is one model: the first backend that is up counts for all."""
@@ -392,7 +410,7 @@ def _json(value: Any) -> web.Response:
     return web.Response(body=orjson.dumps(value), content_type="application/json")
 
 
-def _ask(model: str, request: web.Request, prepared: Prepared) -> Ask:
+def _ask(model: str, request: web.Request, prepared: Prepared, utility: Utility | None) -> Ask:
     body = prepared.request
     streamed = bool(body.get("stream"))
     options = body.get("stream_options") or {}
@@ -409,21 +427,5 @@ def _ask(model: str, request: web.Request, prepared: Prepared) -> Ask:
         wants_usage=wants_usage,
         rewrite=prepared.rewrite,
         headers={"x-stoker-fit": prepared.header} if prepared.header else {},
+        utility=utility,
     )
-
-
-def _entry(model: ServedModel) -> dict[str, Any]:
-    return {
-        "id": model.id,
-        "object": "model",
-        "owned_by": "stoker",
-        "max_model_len": model.max_model_len,
-        "quantization": model.quantization,
-        "capabilities": {
-            # A model without tools gets them in its prompt: editors may offer it in agent mode.
-            "tools": "emulated" if model.tools == "none" else model.tools or "native",
-            "vision": bool(model.vision),
-            "reasoning": bool(model.reasoning),
-            "fim": bool(model.fill_in_the_middle),
-        },
-    }

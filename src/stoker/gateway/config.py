@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from stoker.addresses import is_bindable, is_loopback, is_url
+from stoker.addresses import is_bindable, is_loopback, is_url, without_api_path
 from stoker.data import tomllib
 from stoker.engines import ENGINES, Backend
 from stoker.errors import UsageError
@@ -216,7 +216,7 @@ class _Reader:
                 said = f"there is no tokenizer at {tokenizer}"
                 raise self._wrong(f"{at}.tokenizer", said, "Give a path that exists.")
         key = self._variable(f"{at}.key_env", section.key_env) if section.key_env else None
-        url = section.url.rstrip("/").removesuffix("/v1")
+        url = without_api_path(section.url)
         fit = FitSettings(
             enabled=gateway.fit,
             max_prompt_tokens=gateway.max_prompt_tokens,

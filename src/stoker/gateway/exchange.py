@@ -11,10 +11,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from stoker.engines import stoker_gateway
 from stoker.gateway import errors, requests
 from stoker.gateway.answer import Answer, Rewrite
 from stoker.gateway.metrics import Metrics
-from stoker.gateway.pool import BusyError, NoBackendError, Pool, Upstream
+from stoker.gateway.pool import BusyError, NoBackendError, Place, Pool, Upstream
+from stoker.gateway.priority import HEADER, Utility
 from stoker.gateway.upstream import BackendGoneError
 
 _log = logging.getLogger("stoker.gateway")
@@ -47,6 +49,8 @@ class Ask:
     wants_usage: bool = True
     rewrite: Rewrite | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: Turns go before it.
+    utility: Utility | None = None
 
 
 class Exchange:
@@ -69,7 +73,7 @@ class Exchange:
         tried: list[Upstream] = []
         while True:
             try:
-                upstream = await self._pool.acquire(ask.model, ask.client, ask.body, avoid=tried)
+                place = await self._place(ask, tried)
             except NoBackendError:
                 return errors.not_ready(), None
             except BusyError as busy:
@@ -78,14 +82,20 @@ class Exchange:
             except asyncio.CancelledError:
                 self._note_left("in the queue")
                 raise
+            upstream = place.upstream
             try:
                 answer = await self._begin(upstream, ask, payload)
                 self._judge(upstream, answer)
                 if not self._wants_another(ask, answer, upstream, tried):
                     return await self._relay(request, ask, answer, upstream), answer
             finally:
-                self._pool.release(upstream)
+                self._pool.release(place)
             tried.append(upstream)
+
+    async def _place(self, ask: Ask, tried: list[Upstream]) -> Place:
+        return await self._pool.acquire(
+            ask.model, ask.client, ask.body, avoid=tried, utility=ask.utility
+        )
 
     async def keep_alive(self, idle_s: float, silence_s: float) -> None:
         """Once in a while, write a comment to every stream that has been silent for ``idle_s``.
@@ -113,7 +123,8 @@ class Exchange:
                 rewrite=ask.rewrite,
             )
             self._live.add(answer)
-            connection.send(upstream.connections.request(ask.path, payload), answer)
+            headers = {HEADER: "utility"} if ask.utility and _orders(upstream) else {}
+            connection.send(upstream.connections.request(ask.path, payload, headers), answer)
             try:
                 await answer.begun
             except asyncio.CancelledError:
@@ -220,6 +231,11 @@ class Exchange:
         for fault in answer.faults:
             self._metrics.faults.labels(fault).inc()
             _log.warning("backend %s: the answer: %s", upstream.backend.url, fault)
+
+
+def _orders(upstream: Upstream) -> bool:
+    """Whether it lets turns go first itself, and is to know what its client said."""
+    return upstream.backend.engine == stoker_gateway.name
 
 
 async def _finish(response: web.StreamResponse, transport: asyncio.WriteTransport) -> None:

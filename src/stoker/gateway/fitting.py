@@ -124,6 +124,8 @@ class Fitter:
         #: Counts without asking the server; ``None`` where that would not be exact.
         self._here: _CountsHere | None = None
         self._looked_here = False
+        #: A request had to be counted, and nothing could.
+        self._uncountable = False
         self._calibration: tokens.Calibration | None = None
         self._overheads = tokens.Overheads()
         self._correction = tokens.Correction()
@@ -156,6 +158,7 @@ class Fitter:
             steps = tokens.fit(request, budget, overheads=overheads, calibration=self._calibration)
             fitted = await self._drive(http, steps)
         except NotImplementedError:
+            self._uncountable = True
             _log.warning(
                 "%s: nothing can count for it, so its requests are not fitted", self.model.id
             )
@@ -217,6 +220,11 @@ class Fitter:
         except (NotImplementedError, aiohttp.ClientError, asyncio.TimeoutError, StokerError):
             return None
         return count
+
+    @property
+    def fits(self) -> bool:
+        """Whether requests are made to fit: it is wanted, the window known, and tokens counted."""
+        return self._settings.enabled and bool(self.model.max_model_len) and not self._uncountable
 
     @property
     def prefill_tokens_per_s(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,9 @@ from typing import Any
 import orjson
 
 from stoker.engines import Backend, ServedModel
+from stoker.gateway import priority
 from stoker.gateway.fitting import FitSettings
+from stoker.gateway.priority import Load, Utility
 from stoker.gateway.upstream import Connections
 
 #: Failures in a row after which a backend is left alone ...
@@ -26,6 +29,8 @@ _SLACK = 4
 MAX_WAITING = 512
 #: A request that waited this long for a place is told to come back.
 MAX_WAIT_S = 120.0
+#: A timer that fires a moment early is not to fire all the time.
+_LEAST_TIMER_S = 0.001
 #: Prefixes remembered for each backend. Each is a number: about 1 MB for all.
 _PREFIXES = 8192
 
@@ -60,6 +65,8 @@ class Upstream:
         self.healthy = True
         self.in_flight = 0
         self.retired = False
+        #: When a turn last came or ended here, on the event loop's clock.
+        self.turn_at = -math.inf
         self._failures = 0
         self._open_until = 0.0
         self._prefixes: OrderedDict[int, None] = OrderedDict()
@@ -72,8 +79,18 @@ class Upstream:
     @property
     def has_room(self) -> bool:
         """Whether one more request is below its limit, which is one until it is well again."""
-        limit = 1 if self._failures >= FAILURES else self.max_concurrent
+        limit = self._limit
         return limit is None or self.in_flight < limit
+
+    @property
+    def _limit(self) -> int | None:
+        return 1 if self._failures >= FAILURES else self.max_concurrent
+
+    def places(self, model: str) -> int | None:
+        """Requests that it works on at the same time; ``None`` where that is not bounded."""
+        served = self.models.get(model)
+        bounds = (self._limit, served.parallel if served else None)
+        return min((n for n in bounds if n is not None), default=None)
 
     def succeeded(self) -> None:
         """An answer began."""
@@ -114,11 +131,23 @@ def prefixes_of(request: Mapping[str, Any]) -> list[int]:
     return prefixes
 
 
+@dataclass(eq=False, slots=True)
+class Place:
+    """A place at a backend, to be given back."""
+
+    upstream: Upstream
+    client: str
+    is_utility: bool = False
+
+
 @dataclass(eq=False)
 class _Waiter:
     model: str
     avoid: Sequence[Upstream]
-    place: asyncio.Future[Upstream]
+    place: asyncio.Future[Place]
+    #: Of a utility request: what it is, and since when it waits.
+    utility: Utility | None = None
+    since: float = 0.0
 
     def takes(self, upstream: Upstream) -> bool:
         return self.model in upstream.models and upstream not in self.avoid
@@ -130,6 +159,10 @@ class Pool:
     def __init__(self) -> None:
         self.upstreams: list[Upstream] = []
         self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
+        #: Utility requests that turns go before, and the clients that have one under way.
+        self._held: OrderedDict[str, deque[_Waiter]] = OrderedDict()
+        self._has_utility: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     def replace(self, upstreams: Sequence[Upstream]) -> None:
         """Send new requests to these from now on; running ones end where they are."""
@@ -144,6 +177,8 @@ class Pool:
         """Give places to who waits, at backends that are well again."""
         for upstream in self.upstreams:
             self._serve_waiting(upstream)
+        if self._held:
+            self._start_utilities()
 
     def models(self) -> dict[str, ServedModel]:
         """Every model that some backend serves; its window is the smallest that it has."""
@@ -161,7 +196,7 @@ class Pool:
     @property
     def waiting(self) -> int:
         """Requests that wait for a place."""
-        return sum(len(queue) for queue in self._waiting.values())
+        return _length(self._waiting) + _length(self._held)
 
     async def acquire(
         self,
@@ -169,38 +204,52 @@ class Pool:
         client: str,
         request: Mapping[str, Any],
         avoid: Sequence[Upstream] = (),
-    ) -> Upstream:
+        utility: Utility | None = None,
+    ) -> Place:
         """A place at a backend: with the longest shared prefix, then with the least to do.
 
-        Waits in a queue that serves clients in turn where all are at their limit. Raises
+        Waits in a queue that serves clients in turn where all are at their limit. A utility
+        request lets turns go first, and is the only one of its client that is under way. Raises
         ``NoBackendError`` where none is up and ``BusyError`` where the wait is too long.
         """
         candidates = [u for u in self.serving(model) if u not in avoid]
         if not candidates:
             raise NoBackendError(model)
+        if utility is not None:
+            waiter = _Waiter(model, avoid, _new_place(), utility, _now())
+            return await self._wait(client, waiter, self._held)
         prefixes = prefixes_of(request) if self._has_several(model) else ()
         free = [u for u in candidates if u.has_room]
         if free:
-            chosen = _route(free, prefixes)
-            chosen.in_flight += 1
+            place = _taken(_route(free, prefixes), client)
         else:
-            chosen = await self._wait(client, _Waiter(model, avoid, _new_place()))
-        chosen.remember(prefixes)
-        return chosen
+            waiter = _Waiter(model, avoid, _new_place())
+            place = await self._wait(client, waiter, self._waiting)
+        place.upstream.remember(prefixes)
+        return place
 
-    def release(self, upstream: Upstream) -> None:
+    def release(self, place: Place) -> None:
         """A request ended there: the place goes to whoever waits, client by client in turn."""
+        upstream = place.upstream
         upstream.in_flight -= 1
+        if place.is_utility:
+            self._has_utility.discard(place.client)
+        else:
+            upstream.turn_at = _now()
         self._serve_waiting(upstream)
+        if self._held:
+            self._start_utilities()
 
     def _has_several(self, model: str) -> bool:
         """Whether there is ever a choice, be it that only one is up or free right now."""
         return sum(model in u.models for u in self.upstreams) > 1
 
-    async def _wait(self, client: str, waiter: _Waiter) -> Upstream:
-        if self.waiting >= MAX_WAITING:
-            self._make_room(client)
-        self._waiting.setdefault(client, deque()).append(waiter)
+    async def _wait(self, client: str, waiter: _Waiter, queues: _Queues) -> Place:
+        if _length(queues) >= MAX_WAITING:
+            self._make_room(client, queues)
+        queues.setdefault(client, deque()).append(waiter)
+        if waiter.utility:
+            self._start_utilities()
         try:
             # Not wait_for: until Python 3.12 it can lose the cancellation of who got a place.
             await asyncio.wait({waiter.place}, timeout=MAX_WAIT_S)
@@ -209,36 +258,98 @@ class Pool:
                 self.release(waiter.place.result())  # it got a place in the moment that it left
             raise
         finally:
-            self._leave_queue(client, waiter)
+            self._give_up(client, waiter)
         if not waiter.place.done():
             raise BusyError(retry_after_s=30)
         return waiter.place.result()
 
-    def _make_room(self, client: str) -> None:
+    def _make_room(self, client: str, queues: _Queues) -> None:
         """The queue is full: whoever has the most in it gives way, or is refused."""
-        longest = max(self._waiting, key=lambda name: len(self._waiting[name]))
-        if len(self._waiting[longest]) <= len(self._waiting.get(client, ())) + 1:
+        longest = max(queues, key=lambda name: len(queues[name]))
+        if len(queues[longest]) <= len(queues.get(client, ())) + 1:
             raise BusyError(retry_after_s=10)
-        last = self._waiting[longest][-1]
-        self._leave_queue(longest, last)
+        last = queues[longest][-1]
+        self._give_up(longest, last)
         last.place.set_exception(BusyError(retry_after_s=10))
 
-    def _leave_queue(self, client: str, waiter: _Waiter) -> None:
-        queue = self._waiting.get(client)
-        if queue is not None and waiter in queue:
-            queue.remove(waiter)
-            if not queue:
-                del self._waiting[client]
+    def _give_up(self, client: str, waiter: _Waiter) -> None:
+        """It waits no more, whatever became of it."""
+        _leave(self._held, client, waiter)
+        if _leave(self._waiting, client, waiter) and waiter.utility:
+            self._has_utility.discard(client)
+        if self._held:
+            self._start_utilities()
 
     def _serve_waiting(self, upstream: Upstream) -> None:
         while upstream.usable and upstream.has_room:
-            waiter = self._next_waiter(upstream)
-            if waiter is None:
+            found = self._next_waiter(upstream)
+            if found is None:
                 return
-            upstream.in_flight += 1
-            waiter.place.set_result(upstream)
+            client, waiter = found
+            waiter.place.set_result(_taken(upstream, client, waiter.utility))
 
-    def _next_waiter(self, upstream: Upstream) -> _Waiter | None:
+    def _start_utilities(self) -> None:
+        """Send what may be sent of the utility requests, and look again when more may be."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waits = [self._start_utility(client) for client in list(self._held)]
+        soonest = min(waits, default=math.inf)
+        if soonest < math.inf:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(soonest, _LEAST_TIMER_S), self._start_utilities)
+
+    def _start_utility(self, client: str) -> float:
+        """Send the client's first one if it is time; seconds until it is worth another look."""
+        waiter = self._held[client][0]
+        utility = waiter.utility
+        if utility is None or client in self._has_utility:
+            return math.inf  # the end of the other one is heard of
+        waited_s = _now() - waiter.since
+        if waited_s >= priority.MOST_WAIT_S:
+            self._queue_utility(client, waiter)
+            return math.inf
+        upstream, wait_s = self._soonest(waiter, utility, waited_s)
+        if upstream is None or wait_s > 0:
+            return min(wait_s, priority.MOST_WAIT_S - waited_s)
+        self._has_utility.add(client)
+        _leave(self._held, client, waiter)
+        if client in self._held:
+            self._held.move_to_end(client)
+        waiter.place.set_result(_taken(upstream, client, waiter.utility))
+        return math.inf
+
+    def _soonest(
+        self, waiter: _Waiter, utility: Utility, waited_s: float
+    ) -> tuple[Upstream | None, float]:
+        """The backend that it may be sent to first, and in how many seconds."""
+        found: tuple[Upstream | None, float] = None, math.inf
+        for upstream in self.serving(waiter.model):
+            if upstream in waiter.avoid:
+                continue
+            wait_s = priority.wait_s(utility, self._load(upstream, waiter.model), waited_s)
+            known = found[0]
+            if known is None or (wait_s, upstream.in_flight) < (found[1], known.in_flight):
+                found = upstream, wait_s
+        return found
+
+    def _load(self, upstream: Upstream, model: str) -> Load:
+        return Load(
+            places=upstream.places(model),
+            in_flight=upstream.in_flight,
+            is_waited_for=any(w.takes(upstream) for q in self._waiting.values() for w in q),
+            quiet_s=_now() - upstream.turn_at,
+        )
+
+    def _queue_utility(self, client: str, waiter: _Waiter) -> None:
+        """It has let turns go first for long enough: from now on it waits like one."""
+        _leave(self._held, client, waiter)
+        self._has_utility.add(client)
+        self._waiting.setdefault(client, deque()).append(waiter)
+        for upstream in self.serving(waiter.model):
+            self._serve_waiting(upstream)
+
+    def _next_waiter(self, upstream: Upstream) -> tuple[str, _Waiter] | None:
         for client, queue in self._waiting.items():
             waiter = next((w for w in queue if w.takes(upstream)), None)
             if waiter is None:
@@ -247,12 +358,41 @@ class Pool:
             self._waiting.move_to_end(client)
             if not queue:
                 del self._waiting[client]
-            return waiter
+            return client, waiter
         return None
 
 
-def _new_place() -> asyncio.Future[Upstream]:
+_Queues = OrderedDict[str, deque[_Waiter]]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _new_place() -> asyncio.Future[Place]:
     return asyncio.get_running_loop().create_future()
+
+
+def _taken(upstream: Upstream, client: str, utility: Utility | None = None) -> Place:
+    upstream.in_flight += 1
+    if utility is None:
+        upstream.turn_at = _now()
+    return Place(upstream, client, utility is not None)
+
+
+def _leave(queues: _Queues, client: str, waiter: _Waiter) -> bool:
+    """Take it out of the client's queue; whether it was there."""
+    queue = queues.get(client)
+    if queue is None or waiter not in queue:
+        return False
+    queue.remove(waiter)
+    if not queue:
+        del queues[client]
+    return True
+
+
+def _length(queues: _Queues) -> int:
+    return sum(len(queue) for queue in queues.values())
 
 
 def _smaller(one: ServedModel, other: ServedModel) -> ServedModel:

@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from stoker.engines import ALIAS
+
 #: The largest request body: a 2 MB prompt, its JSON escapes and room to spare.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 _MAX_MESSAGES = 100_000
@@ -100,12 +102,16 @@ def check_text_only(request: Mapping[str, Any]) -> None:
         )
 
 
-def check_no_suffix(request: Mapping[str, Any]) -> None:
-    """Raise ``BadRequestError`` where a text after the cursor would be ignored."""
+def check_no_suffix(request: Mapping[str, Any], *, fills: bool) -> None:
+    """Raise ``BadRequestError`` where a text after the cursor would be ignored.
+
+    ``fills`` where the server has a path of its own that reads it.
+    """
     if request.get("suffix"):
+        other = "Send both sides to /infill as `input_prefix` and `input_suffix`, or leave"
         raise BadRequestError(
-            "The model's server ignores the text after the cursor (`suffix`) here. Send both sides "
-            "to /infill as `input_prefix` and `input_suffix`, or leave `suffix` out.",
+            "The model's server ignores the text after the cursor (`suffix`) here. "
+            f"{other if fills else 'This model fills in no gaps: leave'} `suffix` out.",
             code="unsupported_suffix",
             param="suffix",
         )
@@ -135,10 +141,17 @@ def check_common(request: dict[str, Any]) -> None:
         raise _wrong("stream_options", "an object")
 
 
-def choose_model(request: Mapping[str, Any], served: Iterable[str]) -> str:
-    """The model that the request means; with one model served, a request may leave it out."""
+def choose_model(
+    request: Mapping[str, Any], served: Iterable[str], alias_target: str | None = None
+) -> str:
+    """The model that the request means; with one model served, a request may leave it out.
+
+    ``alias_target`` is the model that the name ``local`` stands for.
+    """
     names = list(served)
     wanted = request.get("model")
+    if wanted == ALIAS and alias_target is not None:
+        return alias_target
     if wanted in names:
         return str(wanted)
     if wanted in (None, "", "default") and len(names) == 1:

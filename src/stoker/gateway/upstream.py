@@ -214,10 +214,11 @@ class Connections:
             raise BackendGoneError("it accepts no connection") from error
         return connection
 
-    def request(self, path: str, body: bytes) -> bytes:
-        """The bytes of a POST of JSON to ``path`` of this backend."""
+    def request(self, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+        """The bytes of a POST of JSON to ``path`` of this backend, with these headers too."""
+        more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = (
-            f"POST {self._address.prefix}{path} HTTP/1.1\r\n{self._address.head}"
+            f"POST {self._address.prefix}{path} HTTP/1.1\r\n{self._address.head}{more}"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return head.encode("latin-1") + body

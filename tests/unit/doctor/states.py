@@ -21,6 +21,7 @@ HERE = "http://127.0.0.1:8000"
 REMOTE = "https://models.example.com"
 SETTING = "huggingface.customTGIEndpoint"
 UTILITY = "chat.byokUtilityModelDefault"
+ANONYMOUS = "chat.allowAnonymousAccess"
 USER = Path("/home/ada/.config/Code/User/settings.json")
 WORKSPACE = Path("/home/ada/secret-project/.vscode/settings.json")
 
@@ -69,8 +70,9 @@ ANSWERS = Endpoint(
 def settings(
     endpoint: object = None, utility: object = None, others: Mapping[str, object] | None = None
 ) -> SettingsFile:
-    """The user's settings file."""
-    values = {SETTING: endpoint, UTILITY: utility, **(others or {})}
+    """The user's settings file. With a utility model it lets chat work without an account too."""
+    anonymous = True if utility is not None else None
+    values = {SETTING: endpoint, UTILITY: utility, ANONYMOUS: anonymous, **(others or {})}
     return SettingsFile(USER, "user", {k: v for k, v in values.items() if v is not None})
 
 

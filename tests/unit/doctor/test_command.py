@@ -15,7 +15,7 @@ from stoker.editor import jsonc
 from stoker.errors import UsageError
 
 SETTING = "huggingface.customTGIEndpoint"
-MINE = {"chat.byokUtilityModelDefault": "mainAgent"}
+MINE = {"chat.byokUtilityModelDefault": "mainAgent", "chat.allowAnonymousAccess": True}
 
 
 def doctor(*arguments: str) -> Result:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
 import socket
 import ssl
 import threading
@@ -19,54 +18,11 @@ import pytest
 import trustme
 from tests.unit.doctor.conftest import ONE_MODEL, Serve
 
-from stoker.doctor.endpoint import ask, base_of, is_nearby
+from stoker.doctor.endpoint import ask
 from stoker.doctor.readings import Listed
 
-ROOT = Path(__file__).parents[3]
-#: Texts and what the extension makes of them, from its own test.
-ROWS = re.findall(
-    r"^  \[(\"[^\"]*\"|'[^']*'), \"(.*?)\"\],$",
-    (ROOT / "extension/test/endpoint.test.ts").read_text(encoding="utf-8"),
-    re.MULTILINE,
-)
 NOW = datetime.datetime.now(datetime.timezone.utc)
 DAY = datetime.timedelta(days=1)
-
-
-def test_the_extensions_table_was_found() -> None:
-    assert len(ROWS) > 15
-
-
-@pytest.mark.parametrize(("quoted", "base"), ROWS)
-def test_an_address_means_what_it_means_to_the_extension(quoted: str, base: str) -> None:
-    assert base_of(quoted[1:-1]) == base
-
-
-@pytest.mark.parametrize(
-    "text", ["", "  ", "ftp://host", "http://", "http://a b", "http://host:99999", "file:///etc"]
-)
-def test_what_the_extension_refuses_is_no_address(text: str) -> None:
-    assert base_of(text) is None
-
-
-def test_a_name_and_a_password_are_left_out() -> None:
-    assert base_of("https://me:p%40ss@host:1/v1") == "https://host:1"
-
-
-@pytest.mark.parametrize(
-    ("host", "nearby"),
-    [
-        ("gpu-box", True),
-        ("10.0.0.5", True),
-        ("nas.local", True),
-        ("localhost", False),
-        ("127.0.0.1", False),
-        ("api.example.com", False),
-        ("8.8.8.8", False),
-    ],
-)
-def test_a_machine_of_the_same_network_is_told_from_others(host: str, nearby: bool) -> None:
-    assert is_nearby(host) is nearby
 
 
 def test_a_server_that_lists_models_works(serve: Serve) -> None:
@@ -106,6 +62,15 @@ def test_models_without_a_name_or_with_an_odd_length_are_read_as_far_as_they_go(
 ) -> None:
     listed = {"data": [{"id": "a", "max_model_len": "long"}, {"object": "model"}, 7]}
     assert ask(serve({"/v1/models": (200, listed)}).url).models == (Listed("a", None),)
+
+
+def test_a_gateways_second_name_for_a_model_is_no_second_model(serve: Serve) -> None:
+    entry = {"id": "my-model", "owned_by": "stoker"}
+    alias = {**entry, "id": "local", "root": "my-model"}
+    listed = serve({"/v1/models": (200, {"data": [entry, alias]})})
+    assert ask(listed.url).models == (Listed("my-model"),)
+    really = serve({"/v1/models": (200, {"data": [{**alias, "owned_by": "vllm"}]})})
+    assert ask(really.url).models == (Listed("local"),)
 
 
 def test_a_server_that_asks_for_a_key_may_work_for_the_editor(serve: Serve) -> None:

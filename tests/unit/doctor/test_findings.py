@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from tests.unit.doctor.states import (
 from stoker.doctor import Finding, Readings, diagnose, is_whole, kinds, links
 from stoker.doctor.diagnosis import JUDGES
 from stoker.doctor.readings import Endpoint, Listed, ModelFile, Port
-from stoker.editor import SettingsFile
+from stoker.editor import Scope, SettingsFile
 from stoker.engines import Options
 from stoker.host import Gpu, HubAnswer, MemoryHolder
 from stoker.models import Kept
@@ -66,6 +67,14 @@ def short_model(longest: int) -> Readings:
     plan = replace(PLAN, model=replace(PLAN.model, max_context_tokens=longest), max_model_len=4096)
     answers = replace(states.ANSWERS, models=(Listed(PLAN.model.id, 4096),))
     return replace(deployed(plan=plan), endpoints={HERE: answers})
+
+
+ONE = look(CONNECTED)
+HARNESS_FIRST = settings(HERE, "mainAgent", {"chat.defaultToCopilotHarness": True})
+
+
+def policy(values: Mapping[str, object]) -> SettingsFile:
+    return SettingsFile(Path("/etc/vscode/policy.json"), "policy", values)
 
 
 #: Finding -> a state of the chain in which it is to be found.
@@ -190,7 +199,11 @@ STATES: dict[str, Readings] = {
     "editor.gone": replace(EMPTY, connected=(str(USER),)),
     "editor.old": in_editor(vscode="1.99.3"),
     "editor.silent": in_editor(vscode=None),
+    "editor.profile": replace(
+        HEALTHY, editors=(replace(ONE, editor=replace(ONE.editor, profile="Secret")),)
+    ),
     "extension.ok": HEALTHY,
+    "extension.forbidden": setting("extensions.allowed", {"microsoft": True, "stoker": False}),
     "extension.none": EMPTY,
     "extension.missing": in_editor(extension=None),
     "extension.older": in_editor(extension="0.0.9"),
@@ -211,6 +224,21 @@ STATES: dict[str, Readings] = {
     "old-settings.found": setting("huggingface.localEndpoint", HERE),
     "chat.ok": HEALTHY,
     "chat.none": EMPTY,
+    "chat.sign-in": in_editor(settings(endpoint=HERE)),
+    "chat.sign-in-here": in_editor(
+        CONNECTED, SettingsFile(WORKSPACE, "workspace", {states.ANONYMOUS: False})
+    ),
+    "chat.account": replace(
+        HEALTHY, editors=(replace(look(settings(endpoint=HERE)), signed_in=True),)
+    ),
+    "chat.organisations": in_editor(
+        CONNECTED, policy({"chat.approvedAccountOrganizations": ["secret-corp"]})
+    ),
+    "chat.policy": in_editor(CONNECTED, policy({"chat.agent.enabled": False})),
+    "chat.local-hidden": setting("chat.editor.localAgent.enabled", False),
+    "chat.harness-remote": replace(HEALTHY, editors=(look(HARNESS_FIRST, name="code-server"),)),
+    "chat.harness-closed": in_editor(HARNESS_FIRST),
+    "chat.tool-groups": setting("github.copilot.chat.virtualTools.threshold", 20),
     "chat.off": setting("chat.disableAIFeatures", True),
     "chat.agent-off": setting("chat.agent.enabled", False),
     "chat.utility": in_editor(settings(endpoint=HERE)),
@@ -356,3 +384,71 @@ def test_a_model_with_control_characters_in_its_name_moves_no_terminal() -> None
     said = next(f.what for f in diagnose(readings) if f.kind.id == "endpoint.ok")
     assert "\x1b" not in said
     assert "\n" not in said
+
+
+def _anonymous(scope: Scope, value: object) -> SettingsFile:
+    return SettingsFile(Path(f"/{scope}"), scope, {states.ANONYMOUS: value})
+
+
+@pytest.mark.parametrize(
+    ("files", "opens_sign_in"),
+    [
+        ([], True),
+        ([_anonymous("user", True)], False),
+        ([_anonymous("user", "true")], True),
+        ([_anonymous("remote", True)], False),
+        ([_anonymous("workspace", True)], False),
+        ([_anonymous("user", True), _anonymous("workspace", False)], True),
+        ([_anonymous("user", True), _anonymous("remote", False)], True),
+        ([_anonymous("user", False), _anonymous("workspace", True)], False),
+        # The default profile's settings, in a window of another profile.
+        ([_anonymous("application", True)], True),
+        ([_anonymous("application", True), _anonymous("user", True)], False),
+    ],
+)
+def test_a_chat_that_opens_a_sign_in_is_never_called_whole(
+    files: list[SettingsFile], opens_sign_in: bool
+) -> None:
+    endpoint = SettingsFile(USER, "user", {states.SETTING: HERE, states.UTILITY: "mainAgent"})
+    findings = diagnose(in_editor(endpoint, *files))
+    assert is_whole(findings) is not opens_sign_in
+    assert ("chat.ok" in ids(findings)) is not opens_sign_in
+
+
+def test_a_setting_for_all_profiles_is_taken_from_the_default_one() -> None:
+    shared = {**CONNECTED.values, "workbench.settings.applyToAllProfiles": list(CONNECTED.values)}
+    files = (SettingsFile(USER, "application", shared), SettingsFile(Path("/own"), "user", {}))
+    assert is_whole(diagnose(in_editor(*files)))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "is_forbidden"),
+    [
+        ("*", False),
+        ({}, True),
+        ({"*": True}, False),
+        ({"*": False, "stoker": True}, False),
+        ({"*": True, "Stoker.Stoker": False}, True),
+        ({"microsoft": True}, True),
+        ({"stoker.stoker": ["0.1.0"]}, False),
+    ],
+)
+def test_an_extension_that_is_not_allowed_is_told(allowed: object, is_forbidden: bool) -> None:
+    found = ids(diagnose(setting("extensions.allowed", allowed)))
+    assert ("extension.forbidden" in found) is is_forbidden
+
+
+def test_the_copilot_harness_first_is_no_fault_where_it_is_open_to_own_models() -> None:
+    opened = {
+        "chat.defaultToCopilotHarness": True,
+        "chat.agentHost.byokModels.enabled": True,
+        "chat.agentHost.allowSignedOutWhenUsable": True,
+    }
+    found = ids(diagnose(in_editor(settings(HERE, "mainAgent", opened))))
+    assert not any(kind.startswith("chat.harness") for kind in found)
+
+
+@pytest.mark.parametrize("threshold", [0, 64, 128])
+def test_a_threshold_that_leaves_the_tools_alone_is_no_fault(threshold: int) -> None:
+    readings = setting("github.copilot.chat.virtualTools.threshold", threshold)
+    assert "chat.tool-groups" not in ids(diagnose(readings))

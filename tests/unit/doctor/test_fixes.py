@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from stoker.cli import app
 from stoker.doctor import diagnose, fixable, gather, kinds, mend, question
-from stoker.editor import UTILITY_MODEL, jsonc
+from stoker.editor import ANONYMOUS_ACCESS, UTILITY_MODEL, jsonc
 from stoker.errors import StokerError
 
 SETTING = "huggingface.customTGIEndpoint"
@@ -28,7 +28,8 @@ def mended(home: Home, **wanted: str) -> list[str]:
 def test_only_what_is_stokers_own_or_can_be_undone_is_mended() -> None:
     restart = {"engine.killed", "engine.container-gone", "gateway.silent"}
     editor = {"extension.missing", "extension.older", "setting.missing", "setting.wrong"}
-    assert restart | editor | {"chat.utility"} == SAFE
+    chat = {"chat.utility", "chat.sign-in", "chat.account", "chat.harness-closed"}
+    assert restart | editor | chat == SAFE
 
 
 @pytest.mark.parametrize("kind", sorted(SAFE))
@@ -50,7 +51,7 @@ def test_an_editor_is_connected_once_and_the_engine_comes_first() -> None:
         in_editor(settings(), extension=None, listed=True), running=False, engine_alive=False
     )
     offered = [finding.kind.safe_fix for finding in fixable(diagnose(broken))]
-    assert offered == ["restart", "connect", "utility"]
+    assert offered == ["restart", "connect", "signed-out"]
 
 
 def test_each_editor_is_mended_by_itself() -> None:
@@ -61,7 +62,7 @@ def test_each_editor_is_mended_by_itself() -> None:
 
 def test_an_old_extension_is_replaced_and_settings_stay(home: Home, serve: Serve) -> None:
     home.install_code("stoker.stoker@0.0.1")
-    values = {SETTING: serve().url, UTILITY_MODEL: "mainAgent"}
+    values = {SETTING: serve().url, UTILITY_MODEL: "mainAgent", ANONYMOUS_ACCESS: True}
     home.write_settings(values)
     before = home.settings.read_text()
     assert mended(home) == ["VS Code: the extension is installed."]

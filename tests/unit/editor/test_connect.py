@@ -52,7 +52,7 @@ def codium(code: editor.Editor, tmp_path: Path) -> editor.Editor:
 def test_connecting_adds_one_line_and_undoing_restores_every_byte(code: editor.Editor) -> None:
     code.settings.parent.mkdir()
     code.settings.write_text(OWNERS)
-    connection = editor.connect(code, "http://localhost:8080")
+    (connection,) = editor.connect(code, "http://localhost:8080")
     text = code.settings.read_text()
     assert jsonc.get(text, editor.ENDPOINT) == "http://localhost:8080"
     assert jsonc.drop(text, editor.ENDPOINT) == OWNERS
@@ -64,10 +64,15 @@ def test_connecting_adds_one_line_and_undoing_restores_every_byte(code: editor.E
     assert editor.connections() == ()
 
 
-def test_settings_that_were_not_there_are_gone_again(code: editor.Editor) -> None:
-    editor.connect(code, "http://localhost:1", utility_model=True)
-    written = json.loads(code.settings.read_text())
-    assert written[editor.UTILITY_MODEL] == "mainAgent"
+def test_what_was_agreed_to_is_written_and_all_of_it_is_gone_again(code: editor.Editor) -> None:
+    editor.connect(code, "http://localhost:1", consents=["signed-out", "copilot-harness"])
+    assert json.loads(code.settings.read_text()) == {
+        "huggingface.customTGIEndpoint": "http://localhost:1",
+        "chat.allowAnonymousAccess": True,
+        "chat.byokUtilityModelDefault": "mainAgent",
+        "chat.agentHost.byokModels.enabled": True,
+        "chat.agentHost.allowSignedOutWhenUsable": True,
+    }
     editor.disconnect()
     assert not code.settings.exists()
 
@@ -75,12 +80,12 @@ def test_settings_that_were_not_there_are_gone_again(code: editor.Editor) -> Non
 def test_undoing_keeps_what_the_owner_changed_since(code: editor.Editor) -> None:
     code.settings.parent.mkdir()
     code.settings.write_text(OWNERS)
-    editor.connect(code, "http://localhost:1", utility_model=True)
+    editor.connect(code, "http://localhost:1", consents=["signed-out"])
     mine = jsonc.put(code.settings.read_text(), editor.ENDPOINT, "http://elsewhere")
     code.settings.write_text(mine)
     (undone,) = editor.disconnect()
     assert undone.kept == (editor.ENDPOINT,)
-    assert undone.restored == (editor.UTILITY_MODEL,)
+    assert undone.restored == ("chat.allowAnonymousAccess", "chat.byokUtilityModelDefault")
     text = code.settings.read_text()
     assert jsonc.get(text, editor.ENDPOINT) == "http://elsewhere"
     assert "// mine" in text
@@ -108,6 +113,36 @@ def test_a_folders_own_settings_can_be_written(code: editor.Editor, tmp_path: Pa
     assert not code.settings.exists()
     text = (tmp_path / "project/.vscode/settings.json").read_text()
     assert json.loads(text) == {editor.ENDPOINT: "http://localhost:1"}
+
+
+def test_what_vs_code_ignores_in_a_folders_settings_goes_into_the_users(
+    code: editor.Editor, tmp_path: Path
+) -> None:
+    project = tmp_path / "project/.vscode/settings.json"
+    written = editor.connect(
+        code, "http://localhost:1", workspace=tmp_path / "project", consents=["copilot-harness"]
+    )
+    assert [each.settings for each in written] == [str(project), str(code.settings)]
+    assert json.loads(project.read_text()) == {editor.ENDPOINT: "http://localhost:1"}
+    assert json.loads(code.settings.read_text()) == {
+        "chat.agentHost.byokModels.enabled": True,
+        "chat.agentHost.allowSignedOutWhenUsable": True,
+    }
+    editor.disconnect()
+    assert not code.settings.exists()
+    assert not project.exists()
+    assert extensions_of(code) == ""
+
+
+def test_a_remote_machines_settings_get_only_what_counts_there(
+    code: editor.Editor, tmp_path: Path
+) -> None:
+    remote = editor.Editor("VS Code (remote)", code.command, tmp_path / "Machine/settings.json")
+    (written,) = editor.connect(
+        remote, "http://localhost:1", consents=["signed-out", "copilot-harness"]
+    )
+    assert "chat.allowAnonymousAccess" in written.changes
+    assert not any("agentHost" in name for name in written.changes)
 
 
 def test_broken_settings_are_left_alone_and_nothing_is_installed(code: editor.Editor) -> None:
@@ -166,7 +201,7 @@ def test_an_endpoint_that_somebody_set_between_two_connections_comes_back(
 def test_without_its_backup_only_stokers_own_key_goes(code: editor.Editor) -> None:
     code.settings.parent.mkdir()
     code.settings.write_text(OWNERS)
-    connection = editor.connect(code, "http://localhost:1")
+    (connection,) = editor.connect(code, "http://localhost:1")
     assert connection.backup is not None
     Path(connection.backup).unlink()
     editor.disconnect()

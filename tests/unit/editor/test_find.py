@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,63 @@ def test_macos_bundles_are_found_without_path(
     (found,) = editor.find_editors()
     assert found.name == "VSCodium"
     assert found.settings == Path.home() / "Library/Application Support/VSCodium/User/settings.json"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".local/lib/code-server-4.139.1/bin/code-server",
+        ".npm-global/bin/code-server",
+        ".local/bin/codium",
+        ".local/share/flatpak/exports/bin/com.visualstudio.code",
+    ],
+)
+def test_an_editor_is_found_where_its_installer_puts_it(on_path: Path, place: str) -> None:
+    command = Path.home() / place
+    _command(command.parent, command.name)
+    (found,) = editor.find_editors()
+    assert found.command == command
+    # A Flatpak's own home.
+    assert (".var/app" in str(found.settings)) is ("flatpak" in place)
+
+
+def test_of_two_code_servers_the_newer_is_taken(on_path: Path) -> None:
+    for version in ("4.99.0", "4.139.1"):
+        _command(Path.home() / f".local/lib/code-server-{version}/bin", "code-server")
+    (found,) = editor.find_editors()
+    assert "4.139.1" in str(found.command)
+
+
+def test_a_code_server_that_runs_is_spoken_to_with_its_own_folders(
+    on_path: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "code-server/out/node/entry.js"
+    script.parent.mkdir(parents=True)
+    script.write_text("import time; time.sleep(60)")
+    folders = ("--user-data-dir", str(tmp_path / "data"), f"--extensions-dir={tmp_path}/ext")
+    (Path.home()).mkdir()
+    # Python stands for Node: what is read are the words of the process.
+    with subprocess.Popen([sys.executable, str(script), *folders, "--auth", "none"]) as server:
+        try:
+            (found,) = editor.find_editors()
+        finally:
+            server.kill()
+    assert found.name == "code-server"
+    assert found.settings == tmp_path / "data/User/settings.json"
+    named = ("--user-data-dir", str(tmp_path / "data"), "--extensions-dir", f"{tmp_path}/ext")
+    assert found.command_line[1:] == (str(script), *named)
+
+
+def test_a_code_server_of_another_home_is_not_this_persons(on_path: Path, tmp_path: Path) -> None:
+    script = tmp_path / "code-server/entry.js"
+    script.parent.mkdir()
+    script.write_text("import time; time.sleep(60)")
+    env = {**os.environ, "HOME": "/elsewhere"}
+    with subprocess.Popen([sys.executable, str(script)], env=env) as server:
+        try:
+            assert editor.find_editors() == ()
+        finally:
+            server.kill()
 
 
 def test_no_editor_is_no_error(on_path: Path) -> None:

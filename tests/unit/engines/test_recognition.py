@@ -37,6 +37,15 @@ async def test_ollama_is_recognised_with_the_context_that_is_loaded() -> None:
     assert model.quantization == "Q4_K_M"
 
 
+async def test_ollamas_embedding_model_does_not_chat_and_a_coder_fills_in() -> None:
+    shown = {"details": {}, "model_info": {}, "capabilities": ["embedding"]}
+    found = await look({**contract.OLLAMA, "POST /api/show": shown})
+    assert (found.models[0].chat, found.models[0].fill_in_the_middle) == (False, False)
+    shown = {**shown, "capabilities": ["completion", "insert"]}
+    found = await look({**contract.OLLAMA, "POST /api/show": shown})
+    assert (found.models[0].chat, found.models[0].fill_in_the_middle) == (True, True)
+
+
 async def test_ollamas_silent_truncation_is_warned_of() -> None:
     found = await look(contract.OLLAMA)
     assert "4,096 tokens of its 40,960 and cuts longer prompts without a word" in found.warnings[0]

@@ -113,3 +113,21 @@ async def test_gateway_in_front_of_a_gateway_answers_and_fits() -> None:
                 assert "messages" in answer.headers["x-stoker-fit"]
             async with http.get(f"{address}/ready") as ready:
                 assert ready.status == 200
+
+
+async def test_second_name_of_a_model_is_no_second_model() -> None:
+    async with gateway(SERVED) as url, aiohttp.ClientSession() as http:
+        found = await recognise(url)
+        as_openai = await engines.speaker("openai").discover(http, Backend(url, "openai"))
+        outer = Gateway()
+        outer.serve([Served(found.backend, found.models)])
+        async with front(outer) as served, http.get(served.url + "/v1/models") as listing:
+            names = [entry["id"] for entry in (await listing.json())["data"]]
+    assert [model.id for model in found.models] == ["org/m"]
+    assert [model.id for model in as_openai] == ["org/m"]
+    assert names == ["org/m", "local"]
+
+
+async def test_model_that_is_really_called_local_is_found_through_a_gateway() -> None:
+    async with gateway(replace(SERVED, id="local")) as url:
+        assert [model.id for model in (await recognise(url)).models] == ["local"]

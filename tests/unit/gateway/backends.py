@@ -242,7 +242,7 @@ async def gateway_to(
     keys: Keys | None = None,
     tools: Any = "native",
     vision: bool | None = None,
-    fill_in_the_middle: bool | None = None,
+    takes_suffix: bool | None = None,
 ) -> AsyncIterator[Front]:
     """The gateway in front of the backends at these addresses."""
     gateway = Gateway(keys)
@@ -252,7 +252,7 @@ async def gateway_to(
             max_model_len=8192,
             tools=tools,
             vision=vision,
-            fill_in_the_middle=fill_in_the_middle,
+            takes_suffix=takes_suffix,
         )
     ]
     gateway.serve(

@@ -196,6 +196,9 @@ async def test_backend_that_refuses_connections_is_503_with_retry_after() -> Non
         assert int(response.headers["Retry-After"]) > 0
 
 
+LOOK = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+
+
 async def test_backend_that_hangs_is_given_up_with_an_error_event(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -234,6 +237,42 @@ async def test_long_prefill_is_bridged_with_comments(monkeypatch: pytest.MonkeyP
         body = await front.stream()
         assert body.startswith(answers.PING)
         assert text_of(body) == "Hello"
+
+
+def call_event(arguments: str, finish: str | None = None) -> bytes:
+    """A piece of a native call, or the end of the answer."""
+    function = {"name": "look", "arguments": arguments}
+    delta = {} if finish else {"tool_calls": [{"index": 0, "function": function}]}
+    return event(choices=[{"index": 0, "delta": delta, "finish_reason": finish}])
+
+
+async def test_comments_flow_while_a_call_is_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def writes_slowly(call: Call) -> None:
+        await call.send(STREAM)
+        for piece in ('{"path"', ': "a"', "}"):
+            await call.send(chunk(call_event(piece)))
+            await asyncio.sleep(0.2)
+        await call.send(chunk(call_event("", "tool_calls")), chunk(DONE), b"0\r\n\r\n")
+
+    monkeypatch.setattr(app, "KEEP_ALIVE_S", 0.1)
+    async with gateway_with(writes_slowly) as (front, _):
+        body = await front.stream(tools=LOOK)
+        before, _, after = body.partition(b"data: ")
+        assert before.count(answers.PING) >= 2
+        assert after.count(b'"tool_calls":[') == 1
+        assert b'{\\"path\\": \\"a\\"}' in after
+
+
+async def test_backend_that_dies_inside_of_a_call_leaves_no_call() -> None:
+    async def dies(call: Call) -> None:
+        await call.send(STREAM, chunk(event("So")), chunk(call_event('{"path"')))
+        call.die()
+
+    async with gateway_with(dies) as (front, _):
+        body = await front.stream(tools=LOOK)
+        assert b'"tool_calls"' not in body
+        assert "The call of look was cut off and was not run." in text_of(body)
+        assert error_of(body)["code"] == "backend_failed"
 
 
 async def test_refusal_after_a_long_prefill_is_an_error_event(

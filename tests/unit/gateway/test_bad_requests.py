@@ -146,7 +146,7 @@ async def test_an_image_that_the_backend_does_not_count_is_refused_in_its_own_wo
 
 async def test_a_suffix_that_would_be_ignored_is_400_and_reaches_no_backend() -> None:
     asked = orjson.dumps({"model": MODEL, "prompt": "def f(", "suffix": "return x"})
-    async with gateway_with(fine, fill_in_the_middle=False) as (front, backends):
+    async with gateway_with(fine, takes_suffix=False) as (front, backends):
         reply = await front.post(asked, "/v1/completions")
         assert (reply.status, reply.error["code"]) == (400, "unsupported_suffix")
         assert not backends[0].calls
@@ -159,7 +159,7 @@ async def test_infill_goes_to_the_path_of_its_own_that_the_refusal_names() -> No
         await call.send(answer(orjson.dumps({"content": "a + b", "asked": call.path})))
 
     asked = orjson.dumps({"input_prefix": "return ", "input_suffix": "\n", "n_predict": 8})
-    async with gateway_with(fills_in, fill_in_the_middle=False) as (front, backends):
+    async with gateway_with(fills_in, takes_suffix=False) as (front, backends):
         reply = await front.post(asked, "/infill")
         assert (reply.status, orjson.loads(reply.body)["content"]) == (200, "a + b")
         assert backends[0].calls[0].path == "/infill"

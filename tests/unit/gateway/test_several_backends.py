@@ -108,11 +108,12 @@ async def test_conversation_goes_back_to_the_backend_that_read_it() -> None:
     homes = {}
     for name in "abcdefghijkl":  # at the same time, so that both get some
         homes[name] = await routed.acquire(MODEL, name, asked(name, tools=tools))
-    assert set(homes.values()) == {one, two}
+    assert {home.upstream for home in homes.values()} == {one, two}
     for home in homes.values():
         routed.release(home)
     for name, home in homes.items():
-        assert await routed.acquire(MODEL, name, asked(name, "more", tools=tools)) is home
+        again = await routed.acquire(MODEL, name, asked(name, "more", tools=tools))
+        assert again.upstream is home.upstream
 
 
 async def test_common_beginning_does_not_pile_all_work_on_one_backend() -> None:
@@ -133,17 +134,17 @@ async def test_memory_of_prefixes_is_bounded() -> None:
 async def test_clients_are_served_in_turn() -> None:
     only = upstream(limit=1)
     fair = pool_of(only)
-    await fair.acquire(MODEL, "ann", asked("x"))
+    held = [await fair.acquire(MODEL, "ann", asked("x"))]
     order: list[str] = []
 
     async def wait(client: str) -> None:
-        await fair.acquire(MODEL, client, asked("x"))
+        held.append(await fair.acquire(MODEL, client, asked("x")))
         order.append(client)
 
     tasks = [asyncio.create_task(wait(client)) for client in ["ann"] * 4 + ["bob", "cid"]]
     await asyncio.sleep(0)
     for _ in tasks:
-        fair.release(only)
+        fair.release(held.pop())
         await asyncio.sleep(0.001)
     assert order == ["ann", "bob", "cid", "ann", "ann", "ann"]
     await asyncio.gather(*tasks)
@@ -173,10 +174,10 @@ async def test_full_queue_refuses_whoever_has_the_most_in_it(
 async def test_place_that_comes_in_the_moment_of_leaving_is_given_back() -> None:
     only = upstream(limit=1)
     place = pool_of(only)
-    await place.acquire(MODEL, "ann", asked("x"))
+    taken = await place.acquire(MODEL, "ann", asked("x"))
     leaving = asyncio.create_task(place.acquire(MODEL, "bob", asked("x")))
     await asyncio.sleep(0)
-    place.release(only)
+    place.release(taken)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
@@ -255,7 +256,7 @@ async def test_waiting_requests_are_served_when_their_backend_is_well_again() ->
     await asyncio.sleep(0)
     sick.succeeded()
     waited.wake()
-    assert await asyncio.wait_for(waiting, 10) is sick
+    assert (await asyncio.wait_for(waiting, 10)).upstream is sick
 
 
 def config_of(*backends: Scripted, more: str = "") -> str:
@@ -317,17 +318,20 @@ async def test_gateway_listens_where_nobody_else_does(tmp_path: Path) -> None:
 async def test_conversation_is_remembered_where_it_had_no_choice() -> None:
     one, two = upstream(limit=1, port=1), upstream(limit=1, port=2)
     routed = pool_of(one, two)
-    assert await routed.acquire(MODEL, "bob", asked("other")) is one
-    assert await routed.acquire(MODEL, "ann", asked("first")) is two  # the only one with room
+    first = await routed.acquire(MODEL, "bob", asked("other"))
+    second = await routed.acquire(MODEL, "ann", asked("first"))  # the only one with room
+    assert (first.upstream, second.upstream) == (one, two)
     waiting = asyncio.create_task(routed.acquire(MODEL, "cid", asked("waited")))
     await asyncio.sleep(0)
-    routed.release(two)
-    assert await waiting is two
-    routed.release(one)
-    routed.release(two)
+    routed.release(second)
+    third = await waiting
+    assert third.upstream is two
+    routed.release(first)
+    routed.release(third)
     for question in ("first", "waited"):
-        assert await routed.acquire(MODEL, "ann", asked(question, "more")) is two
-        routed.release(two)
+        again = await routed.acquire(MODEL, "ann", asked(question, "more"))
+        assert again.upstream is two
+        routed.release(again)
 
 
 async def test_lone_backend_costs_no_memory_of_prefixes() -> None:

@@ -24,10 +24,19 @@ TEXTS = st.text(max_size=12) | st.sampled_from(
     ["größe 🎉", "[DONE]", '"prompt_tokens"', "<tool_call>", '{"name": "read_file", ', "```json\n"]
 )
 CALL = '<tool_call>{"name": "read_file", "arguments": {"path": "a"}}</tool_call>'
+
+
+def native(arguments: str) -> bytes:
+    """A piece of a call that the server itself tells."""
+    call = {"index": 0, "id": "x", "function": {"name": "read_file", "arguments": arguments}}
+    return event(choices=[{"index": 0, "delta": {"tool_calls": [call]}}])
+
+
 EVENTS = st.one_of(
     TEXTS.map(event),
     st.just(usage()),
     st.just(event(CALL)),
+    st.sampled_from(["", '{"path"', ': "a"}', "{}"]).map(native),
     st.just(b": ping\n\n"),
     st.just(b"data: {oops\n\n"),
     st.just(b"event: x\ndata: {}\n\n"),

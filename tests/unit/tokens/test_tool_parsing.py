@@ -339,3 +339,43 @@ def test_a_parameter_of_many_lines_takes_time_in_proportion_to_its_length() -> N
 )
 def test_parameters_are_read_whether_closed_or_not(text: str, values: dict[str, str]) -> None:
     assert parameters_in_xml(text) == values
+
+
+@pytest.mark.parametrize("value", ["how </tool_call> works.md", "</tool_call>", "a</tool_call>\nb"])
+def test_a_value_may_hold_the_tag_that_closes_a_call(value: str) -> None:
+    pair = f"<arg_key>path</arg_key>\n<arg_value>{value}</arg_value>"
+    text = f"<tool_call>read_file\n{pair}\n</tool_call>"
+    assert calls(parse([text])) == calls(parse(list(text))) == [("read_file", {"path": value})]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<tool_call>read_file\n<arg_key>path</arg_key>\n</tool_call>",
+        "<tool_call>read_file\n<arg_key>path</arg_key><arg_value>a</arg_value><arg_key>\n</tool_call>",
+        "<tool_call>read_file\na.py\n</tool_call>",
+        "<tool_call><function=read_file>\na.py\n</function></tool_call>",
+        "<function=read_file>path=a.py</function>",
+    ],
+)
+def test_arguments_that_were_not_understood_make_no_call(text: str) -> None:
+    for pieces in ([text], list(text)):
+        assert parse(pieces) == [TextPart(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('<tool_call>{"name": "read_file", "arguments": {"pa', "read_file"),
+        ('<tool_call>{"name": "read", "arguments": {"path": "read_file', "read"),
+        ("So:\n```json\n[{", None),
+        ('{"name": "read_fi', None),
+        (f'<tool_call>{{"name": "list_dir", "arguments": {SRC_JSON}}}', None),
+        ("Nothing of the kind", None),
+    ],
+)
+def test_it_is_known_which_call_the_text_breaks_off_in(text: str, name: str | None) -> None:
+    parser = ToolCallParser(TOOLS)
+    parser.feed(text)
+    parser.finish()
+    assert parser.unfinished_call == name

@@ -1,5 +1,6 @@
 """Tool calls for models whose server has none: offer them in the prompt, read them in the text."""
 
+from stoker.tokens.tools.calls import parse_json
 from stoker.tokens.tools.emulate import demanded_call, emulate, template_has_tools
 from stoker.tokens.tools.parse import (
     Event,
@@ -19,5 +20,6 @@ __all__ = [
     "emulate",
     "new_call_id",
     "parse_answer",
+    "parse_json",
     "template_has_tools",
 ]

@@ -16,6 +16,9 @@ _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "kwa
 #: The keys that a call written as JSON may begin with.
 CALL_KEYS = frozenset({*NAME_KEYS, *_ARGUMENT_KEYS, "id", "type", "tool_calls"})
 _MAX_DEPTH = 64
+#: A call names its tool within its beginning.
+_HEAD_CHARS = 400
+_WORDS = re.compile(r"[\w.\-/]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,12 @@ class Offered:
 
     def __contains__(self, name: object) -> bool:
         return name in self._parameters
+
+    def named_in(self, text: str) -> str | None:
+        """Return the tool whose name stands first at the beginning of ``text``, if one does."""
+        head = text[:_HEAD_CHARS]
+        found = {match.group(): match.start() for match in _WORDS.finditer(head)}
+        return min((n for n in self.names if n in found), key=lambda n: found[n], default=None)
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Call | None:
         """Return the call, with values turned into what the schema asks for where it is safe.
@@ -214,18 +223,29 @@ _PARAMETER, _END_PARAMETER = "<parameter=", "</parameter>"
 _ARG_PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 
 
-def parameters_in_xml(text: str) -> dict[str, str]:
-    """Return the texts of Qwen3-Coder's ``<parameter=name>`` elements, less one line end each."""
+def parameters_in_xml(text: str) -> dict[str, str] | None:
+    """Return the texts of Qwen3-Coder's ``<parameter=name>`` elements, less one line end each.
+
+    ``None`` where something else stands before them: then not all of it was understood.
+    """
     found: dict[str, str] = {}
-    for element in text.split(_PARAMETER)[1:]:
+    before, *elements = text.split(_PARAMETER)
+    if before.strip():
+        return None
+    for element in elements:
         name, closed, value = element.partition(">")
         if closed and name and "\n" not in name:
             found[name.strip()] = _unwrap(value.rstrip().removesuffix(_END_PARAMETER))
     return found
 
 
-def pairs_in_xml(text: str) -> dict[str, str]:
-    """Return the texts of GLM's ``<arg_key>`` and ``<arg_value>`` elements."""
+def pairs_in_xml(text: str) -> dict[str, str] | None:
+    """Return the texts of GLM's ``<arg_key>`` and ``<arg_value>`` elements.
+
+    ``None`` where there is anything else: a pair that is not complete is an argument lost.
+    """
+    if _ARG_PAIR.sub("", text).strip():
+        return None
     return {name.strip(): value for name, value in _ARG_PAIR.findall(text)}
 
 

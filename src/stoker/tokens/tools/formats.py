@@ -174,7 +174,7 @@ class XmlFunction:
         if end is None:
             return REJECTED if final else None
         arguments = parameters_in_xml(text[body:end])
-        call = self._offered.call_from_texts(name, arguments)
+        call = None if arguments is None else self._offered.call_from_texts(name, arguments)
         return REJECTED if call is None else Found((call,), end + len(self.CLOSE))
 
     def _end_of_parameters(self, text: str, body: int, final: bool) -> int | None:
@@ -214,13 +214,23 @@ class GlmCall:
             return None if may_be else REJECTED
         if name not in self._offered:
             return REJECTED
-        end = text.find(self.CLOSE, max(match.end(), self._searched))
-        if end < 0:
-            self._searched = max(match.end(), len(text) - len(self.CLOSE))
+        end = self._end_of_pairs(text, match.end())
+        if end is None:
             return REJECTED if final else None
         arguments = pairs_in_xml(text[match.end() : end])
-        call = self._offered.call_from_texts(name, arguments)
+        call = None if arguments is None else self._offered.call_from_texts(name, arguments)
         return REJECTED if call is None else Found((call,), end + len(self.CLOSE))
+
+    def _end_of_pairs(self, text: str, body: int) -> int | None:
+        """Return where the closing tag stands that is no part of a value."""
+        self._searched = max(self._searched, body)
+        while (end := text.find(self.CLOSE, self._searched)) >= 0:
+            inside = text[body:end].rstrip()
+            if inside.endswith("</arg_value>") or "<arg_key>" not in inside:
+                return end
+            self._searched = end + 1
+        self._searched = max(self._searched, len(text) - len(self.CLOSE))
+        return None
 
 
 class Wrapped:

@@ -87,6 +87,13 @@ class ToolCallParser:
         self._held_blank = ""
         self._attempts_left = MAX_FINAL_ATTEMPTS
         self.calls = 0
+        #: After ``finish``: the tool whose call the text breaks off in, if it does.
+        self.unfinished_call: str | None = None
+
+    @property
+    def is_thinking(self) -> bool:
+        """Whether the text so far is reasoning that was not closed."""
+        return self._thinking
 
     def feed(self, text: str) -> list[Event]:
         """Take the next piece of the answer; return what is certain by now."""
@@ -95,7 +102,10 @@ class ToolCallParser:
 
     def finish(self) -> list[Event]:
         """Say that the answer has ended; return what was still held back."""
-        return self._read(final=True)
+        candidate, calls = self._pending if self._reader else "", self.calls
+        events = self._read(final=True)
+        self.unfinished_call = self._offered.named_in(candidate) if self.calls == calls else None
+        return events
 
     def _read(self, *, final: bool) -> list[Event]:
         events: list[Event] = []

@@ -1,0 +1,49 @@
+"""What clients are shown of the models: one entry each, and a name that outlives every model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from stoker.engines import ALIAS, ServedModel
+
+
+def alias_target(models: Mapping[str, ServedModel], up: Callable[[str], bool]) -> str | None:
+    """The model that the name ``local`` stands for: the first one that chats, and is up if any is.
+
+    ``None`` where no model chats, and where a backend serves a model of that very name.
+    """
+    if ALIAS in models:
+        return None
+    chats = [name for name, model in models.items() if model.chat is not False]
+    return next(filter(up, chats), next(iter(chats), None))
+
+
+def entries(
+    models: Iterable[ServedModel], alias_of: str | None, fits: Callable[[ServedModel], bool]
+) -> list[dict[str, Any]]:
+    """The ``data`` of ``/v1/models``. The alias comes last, with the real name as its ``root``."""
+    listed = [_entry(model, fits(model)) for model in models]
+    aliased = [entry for entry in listed if entry["id"] == alias_of]
+    return [*listed, *({**entry, "id": ALIAS, "root": alias_of} for entry in aliased)]
+
+
+def _entry(model: ServedModel, fits: bool) -> dict[str, Any]:
+    chats = model.chat is not False
+    # A model without tools gets them in its prompt: editors may offer it in agent mode.
+    tools = "emulated" if model.tools == "none" else model.tools or "native"
+    return {
+        "id": model.id,
+        "object": "model",
+        "owned_by": "stoker",
+        "max_model_len": model.max_model_len,
+        "quantization": model.quantization,
+        "capabilities": {
+            "chat": chats,
+            "tools": tools if chats else "none",
+            "vision": bool(model.vision),
+            "reasoning": bool(model.reasoning),
+            "fim": bool(model.fill_in_the_middle),
+            "fits": fits,
+        },
+    }

@@ -1,0 +1,104 @@
+"""VS Code's window in the words of the person before it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.e2e.editor import Browser, CodeServer, wait_for
+from tests.support.scripted_model import ScriptedModel
+from tests.support.six_turns import TURNS, Turn
+
+STATUS = "[id='stoker.stoker.stoker.status']"
+#: The chat beside the editors, and what is in it.
+CHAT = ".part.auxiliarybar"
+PICKER = f"{CHAT} .model-picker-name"
+RESPONSE = f"{CHAT} .interactive-item-container.interactive-response"
+STOP = f"{CHAT} .codicon-stop-circle"
+TOAST = ".notification-toast"
+ANSWER_S = 300
+#: The button that lets an agent run a command, and its like.
+_ALLOW = f"{CHAT} .monaco-button:visible"
+_TRUST = ".monaco-dialog-box .monaco-button"
+_TURN_S = 120
+_DRAWN_S = 10
+
+
+class Window:
+    """VS Code in a browser, with words for what a person does in it."""
+
+    def __init__(self, server: CodeServer, browser: Browser) -> None:
+        self.server = server
+        self.browser = browser
+
+    def opens(self) -> None:
+        """Opens the window, and trusts the folder as a person does who is asked."""
+        self.browser.do("open", url=self.server.url)
+        self.browser.do("click", selector=_TRUST, text="Yes, I trust the authors")
+
+    def connect(self, endpoint: str, model: str) -> None:
+        """Names the endpoint, begins a chat, and chooses the model that is now in the picker."""
+        self.set_endpoint(endpoint)
+        self.sees(STATUS, model)
+        self.browser.do("click", selector=f"{CHAT} [aria-label^='New Chat']")
+        self.browser.do("wait", selector=RESPONSE, gone=True)
+        self.choose(model)
+
+    def choose(self, model: str, page: str = "main") -> None:
+        self.browser.do("choose", model=model, page=page)
+
+    def set_endpoint(self, endpoint: str) -> None:
+        """Does it with the extension's own command, which writes the setting."""
+        self.browser.do("palette", title="Stoker: Set Endpoint")
+        self.browser.do("answer", title="The address of your model server", text=endpoint)
+
+    def ask(self, text: str) -> None:
+        self.browser.do("ask", text=text)
+
+    def sees(self, selector: str, text: str, timeout_s: float = 60) -> None:
+        self.browser.do("wait", selector=selector, text=text, timeout=timeout_s * 1000)
+
+    def answered(self, page: str = "main") -> str:
+        """The last answer's text, once VS Code takes it for finished."""
+        # The row with the model's name and the time comes when an answer is complete.
+        done = f"{RESPONSE} .chat-footer-details:not(.hidden)"
+        self.browser.do("wait", selector=done, timeout=ANSWER_S * 1000, page=page)
+        self.browser.do("wait", selector=STOP, gone=True, timeout=ANSWER_S * 1000, page=page)
+        return str(self.browser.do("texts", selector=RESPONSE, page=page)[-1])
+
+    def has_error(self) -> bool:
+        """Whether the chat shows an error."""
+        return bool(self.browser.do("texts", selector=f"{RESPONSE} .codicon-error"))
+
+    def picture(self, name: str) -> None:
+        self.browser.do("screenshot", name=name)
+
+    def allow(self) -> None:
+        """Allows what the agent asks to do, as a person would, where it asks now."""
+        if "Allow" in self.browser.do("texts", selector=_ALLOW):
+            self.browser.do("click", selector=_ALLOW, text="Allow")
+
+    def plays(self, model: ScriptedModel, workspace: Path) -> list[bool]:
+        """Asks for the six turns one after the other; which of them were done?"""
+        return [self._turn(model, turn) and turn.done(workspace) for turn in TURNS]
+
+    def _turn(self, model: ScriptedModel, turn: Turn) -> bool:
+        before = len(model.arrived)
+        self.ask(turn.text)
+
+        def over() -> bool:
+            self.allow()
+            asked = [each for each in model.arrived[before:] if each.kind == "agent"]
+            return any(each.status == 200 and not each.answer.call for each in asked)
+
+        wait_for(f"the end of the turn {turn.text!r}", over, _TURN_S)
+        self.answered()
+        return self._shows(turn.answer)
+
+    def _shows(self, text: str) -> bool:
+        """Whether the last answer holds ``text``, once VS Code has drawn it word by word."""
+        for _ in range(_DRAWN_S):
+            if text in self.browser.do("texts", selector=RESPONSE)[-1]:
+                return True
+            time.sleep(1)
+        return False

@@ -1,0 +1,41 @@
+"""``capabilities.fim`` is what the engine can do: a coder fills gaps, a chat model does not."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.conftest import Stoker
+
+pytestmark = pytest.mark.engine
+GAP: dict[str, Any] = {
+    "input_prefix": "def add(a, b):\n    return ",
+    "input_suffix": "\n",
+    "n_predict": 8,
+    "temperature": 0,
+}
+
+
+def claims(stoker: Stoker) -> list[bool]:
+    """Of the model by its own name, and of its alias."""
+    with urllib.request.urlopen(stoker.endpoint + "/v1/models") as response:
+        return [entry["capabilities"]["fim"] for entry in json.load(response)["data"]]
+
+
+def test_a_coder_says_that_it_fills_in_and_does(stoker: Stoker, qwen: Path) -> None:
+    stoker.up(str(qwen), "--context", "2048", "--parallel", "1")
+    assert claims(stoker) == [True, True]
+    assert "a + b" in stoker.post("/infill", GAP)["content"]
+    assert "a + b" in stoker.post("/infill", {**GAP, "model": "local"})["content"]
+
+
+def test_a_model_without_the_tokens_says_that_it_does_not(stoker: Stoker, smollm2: str) -> None:
+    stoker.up(smollm2, "--context", "2048", "--parallel", "1")
+    assert claims(stoker) == [False, False]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        stoker.post("/infill", GAP)
+    assert refused.value.code == 501

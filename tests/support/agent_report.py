@@ -1,0 +1,100 @@
+"""What a conversation of an agent looked like at the engine: how full, how whole, how warm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from tests.support.scripted_model import rendered, tokenizer
+
+from stoker.tokens import budget_for
+
+Body = dict[str, Any]
+#: Read, list, search files, search text, create, edit, errors, terminal: by the harness's names.
+LOCAL_CORE = (
+    *("read_file", "list_dir", "file_search", "grep_search"),
+    *("create_file", "replace_string_in_file", "get_errors", "run_in_terminal"),
+)
+COPILOT_CORE = ("view", "glob", "grep", "create", "edit", "bash")
+#: How much of the prompt's budget is to be used wherever at least that much was offered.
+GOAL_SHARE = 0.90
+#: How much of a prompt is to be the beginning of the one before, on average.
+GOAL_PREFIX = 0.85
+
+
+@dataclass(frozen=True)
+class Row:
+    """One agent request: what the editor offered, and what reached the engine of it."""
+
+    offered_tokens: int
+    prompt_tokens: int
+    #: What the window leaves to the prompt.
+    budget_tokens: int
+    missing_tools: tuple[str, ...]
+    #: Tokens at the beginning that the prompt shares with the one before, as a share of its own.
+    shared: float | None
+
+    @property
+    def used(self) -> float:
+        """The share of the budget that is used."""
+        return self.prompt_tokens / self.budget_tokens
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it uses the budget as far as the offer and the goal go."""
+        wanted = min(self.offered_tokens, GOAL_SHARE * self.budget_tokens)
+        return self.prompt_tokens >= wanted
+
+
+def rows(
+    offered: Sequence[Body], arrived: Sequence[Body], window_tokens: int, core: Sequence[str]
+) -> list[Row]:
+    """Compare the agent requests that were offered with those that arrived, one by one."""
+    budget = budget_for(window_tokens).prompt_tokens
+    before: list[int] | None = None
+    found = []
+    for wide, narrow in zip(offered, arrived, strict=True):
+        ids = _ids(narrow)
+        had, has = _tools(wide), _tools(narrow)
+        missing = tuple(name for name in core if name in had and name not in has)
+        shared = None if before is None else _common(before, ids) / len(ids)
+        found.append(Row(len(_ids(wide)), len(ids), budget, missing, shared))
+        before = ids
+    return found
+
+
+def mean_shared(report: Sequence[Row]) -> float:
+    """The mean over all requests that have one before them."""
+    return mean(row.shared for row in report if row.shared is not None)
+
+
+def lines(report: Sequence[Row]) -> Iterator[str]:
+    """The report as a table, its sums last."""
+    yield f"{'offered':>8} {'prompt':>7} {'used':>5} {'shared':>6}  core tools missing"
+    for row in report:
+        shared = "" if row.shared is None else f"{row.shared:.2f}"
+        used = f"{row.used:.2f}" + ("" if row.is_full else "!")
+        missing = ", ".join(row.missing_tools)
+        yield f"{row.offered_tokens:>8} {row.prompt_tokens:>7} {used:>5} {shared:>6}  {missing}"
+    missed = sum(bool(row.missing_tools) for row in report)
+    unfilled = sum(not row.is_full for row in report)
+    yield (
+        f"{len(report)} requests: {mean_shared(report):.3f} of a prompt shared on average, "
+        f"{missed} without a core tool, {unfilled} that leave room unused"
+    )
+
+
+def _ids(body: Body) -> list[int]:
+    ids: list[int] = tokenizer().tokenizer.encode(rendered(body), add_special_tokens=False).ids
+    return ids
+
+
+def _tools(body: Body) -> set[str]:
+    return {tool["function"]["name"] for tool in body.get("tools") or ()}
+
+
+def _common(first: Sequence[int], second: Sequence[int]) -> int:
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(first), len(second)))

@@ -1,0 +1,172 @@
+"""``stoker code``: what it writes, what it asks, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ENDPOINT = "http://127.0.0.1:8000"
+ANONYMOUS = "chat.allowAnonymousAccess"
+HARNESS = "chat.agentHost.allowSignedOutWhenUsable"
+ALL = {
+    "huggingface.customTGIEndpoint": ENDPOINT,
+    ANONYMOUS: True,
+    "chat.byokUtilityModelDefault": "mainAgent",
+    "chat.agentHost.byokModels.enabled": True,
+    HARNESS: True,
+}
+
+
+class Machine:
+    """A home of its own with one editor, VSCodium, and the command run as a person runs it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = folder / "config/VSCodium/User/settings.json"
+        command = folder / "bin/codium"
+        command.parent.mkdir()
+        command.write_text("#!/bin/sh\nexit 0\n")
+        command.chmod(0o755)
+        mine = {
+            "HOME": str(folder),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "STOKER_HOME": str(folder / "stoker"),
+            "PATH": f"{command.parent}:/bin",
+        }
+        self._env = {k: v for k, v in os.environ.items() if not k.startswith("VSCODE")} | mine
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            **self._given(arguments), stdin=subprocess.DEVNULL, timeout=60, check=False
+        )
+
+    def answer(self, *answers: str) -> str:
+        """Runs it on a terminal and answers each question when it is asked; what it said."""
+        ours, theirs = os.openpty()
+        given, said = self._given(("--endpoint", ENDPOINT)), ""
+        try:
+            with subprocess.Popen(**given, stdin=theirs) as process:
+                assert process.stdout
+                while more := process.stdout.read(1):
+                    said += more
+                    if said.endswith("[Y/n]: "):
+                        left = said.count("[Y/n]: ")
+                        os.write(ours, f"{answers[left - 1]}\n".encode())
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        return said
+
+    def _given(self, arguments: tuple[str, ...]) -> dict[str, Any]:
+        return {
+            "args": [sys.executable, "-m", "stoker", "code", *arguments],
+            "env": self._env,
+            "cwd": self.folder,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+            "text": True,
+        }
+
+    def written(self) -> dict[str, object]:
+        found: dict[str, object] = json.loads(self.settings.read_text())
+        return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_yes_writes_all_that_chat_without_an_account_needs_and_remove_all_of_it_away(
+    machine: Machine,
+) -> None:
+    done = machine.run("--endpoint", ENDPOINT, "--yes")
+    assert done.returncode == 0, done.stdout
+    assert machine.written() == ALL
+    assert "Not set" not in done.stdout
+    assert "Reload" in done.stdout
+    assert machine.run("--remove").returncode == 0
+    assert not machine.settings.exists()
+
+
+def test_with_nobody_to_ask_the_endpoint_alone_is_written_and_the_rest_is_named(
+    machine: Machine,
+) -> None:
+    done = machine.run("--endpoint", ENDPOINT)
+    assert machine.written() == {"huggingface.customTGIEndpoint": ENDPOINT}
+    assert f"Not set: {ANONYMOUS}, chat.byokUtilityModelDefault" in done.stdout
+    assert HARNESS in done.stdout
+    assert "stoker code --yes" in done.stdout
+    as_json = json.loads(machine.run("--endpoint", ENDPOINT, "--json").stdout)
+    assert [each["settings"][0] for each in as_json["not_written"]] == [
+        ANONYMOUS,
+        "chat.agentHost.byokModels.enabled",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "has_anonymous", "has_harness"),
+    [
+        ("yy", True, True),
+        ("yn", True, False),
+        ("ny", False, True),
+        ("nn", False, False),
+    ],
+)
+def test_a_no_leaves_its_own_settings_out_and_nothing_else(
+    machine: Machine, answers: str, has_anonymous: bool, has_harness: bool
+) -> None:
+    said = machine.answer(*answers)
+    written = machine.written()
+    assert written["huggingface.customTGIEndpoint"] == ENDPOINT
+    assert (ANONYMOUS in written) is has_anonymous
+    assert (HARNESS in written) is has_harness
+    assert ("Sign in to use GitHub Copilot" in said) is not has_anonymous
+
+
+def test_what_stands_there_already_is_not_asked_again(machine: Machine) -> None:
+    machine.run("--endpoint", ENDPOINT, "--yes")
+    assert "?" not in machine.answer()
+    assert machine.written() == ALL
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["htp:/wrong url", "htp://host", "http:/host", "http://a b", "http://host:99999", " ", ""],
+)
+def test_an_endpoint_that_can_be_no_address_is_refused_and_nothing_is_written(
+    machine: Machine, text: str
+) -> None:
+    done = machine.run("--endpoint", text, "--yes")
+    assert done.returncode == 2
+    assert "is not an address" in done.stdout
+    assert not machine.settings.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("http://host:8000/", "http://host:8000"),
+        ("host:8000/v1", "http://host:8000"),
+        (" http://host/prefix/v1/ ", "http://host/prefix"),
+        ("HTTPS://host", "https://host"),
+        ("0.0.0.0:8000", "http://127.0.0.1:8000"),
+    ],
+)
+def test_an_endpoint_is_written_as_it_is_meant(machine: Machine, text: str, meant: str) -> None:
+    assert machine.run("--endpoint", text).returncode == 0
+    assert machine.written() == {"huggingface.customTGIEndpoint": meant}
+
+
+def test_a_folder_gets_what_counts_there_and_the_user_the_rest(machine: Machine) -> None:
+    done = machine.run("--endpoint", ENDPOINT, "--workspace", ".", "--yes")
+    project = json.loads((machine.folder / ".vscode/settings.json").read_text())
+    assert {**project, **machine.written()} == ALL
+    assert HARNESS not in project
+    assert str(machine.settings) in done.stdout
