@@ -126,7 +126,7 @@ def _cut(cutter: _Cutter, limit: int) -> Steps[tuple[int, Request, Cuts]]:
         (tokens,) = yield CountRequest(candidate)
         if best is None or _is_nearer(tokens, best[0], limit):
             best = (tokens, candidate, cuts)
-        if limit * LEAST_USE <= tokens <= limit:
+        if limit * LEAST_USE <= tokens <= limit or tokens == total:
             break
         bias += tokens - total
     if best is not None and best[0] <= limit:

@@ -149,8 +149,11 @@ _NEEDS: tuple[tuple[tuple[str, ...], float], ...] = (
 )
 #: A tool whose name holds one of these reads, lists or writes something else than files.
 _NOT_OF_FILES = frozenset(
-    "agent bash browser cell dir directory error folder memory notebook output page process "
-    "session shell task terminal todo url web".split()
+    (
+        *("agent", "bash", "browser", "cell", "dir", "directory", "error", "folder", "memory"),
+        *("notebook", "output", "page", "process", "session", "shell", "task", "terminal"),
+        *("todo", "url", "web"),
+    )
 )
 _STOP = frozenset(
     re.findall(

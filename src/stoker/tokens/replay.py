@@ -8,7 +8,7 @@ prompt only grows at its end until the next cut, and the engine's prefix cache h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stoker.tokens.choose import Ranking
@@ -38,6 +38,7 @@ _STEPS_WHOLE = 2
 #: conversation can still be left out, and never below the second, nor below a paragraph.
 _SYSTEM_SHARE, _LEAST_SYSTEM_SHARE = 0.3, 0.1
 _LEAST_SYSTEM_TOKENS = 64
+_RETRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ class Replay:
         for last, unit in enumerate(units):
             if last in self._tools.ranking.questions:
                 self._question = last
-                self._offer_needed()
+                self._offer_more(self._tools.ranking.needed(last))
+            self._offer_more(self._used(unit.start, unit.end))
             ended_by = self._conversation.messages[unit.end - 1].get("role")
             if ended_by == "assistant" and last < len(units) - 1:
                 continue  # no request ended here: the user had not answered yet
@@ -142,7 +144,8 @@ class Replay:
             self._shorten_descriptions,
             self._shorten_system,
             self._shorten_recent,
-            self._last_resort,
+            # Again, where what was shortened turns out to be longer than estimated.
+            *[self._last_resort] * _RETRIES,
         ):
             step(last)
             yield from self.history.settle()
@@ -164,14 +167,21 @@ class Replay:
 
     def _must_offer(self, last: int) -> frozenset[int]:
         """The core, what the newest question asks for, and what was used or is demanded."""
-        end = self._conversation.units[last].end
-        names = used_tools(self._conversation.messages[:end]) | self._tools.named
-        by_name = (i for i, name in enumerate(self._tools.names) if name in names)
         ranking = self._tools.ranking
-        return frozenset([*ranking.core, *ranking.needed(self._question), *by_name])
+        needed = (*ranking.core, *ranking.needed(self._question))
+        return self._demanded(last) | set(needed)
 
-    def _offer_needed(self) -> None:
-        for index in self._tools.ranking.needed(self._question):
+    def _demanded(self, last: int) -> frozenset[int]:
+        """What can't be left out: the tools that the conversation has used, or that are named."""
+        named = (i for i, name in enumerate(self._tools.names) if name in self._tools.named)
+        return self._used(0, self._conversation.units[last].end) | set(named)
+
+    def _used(self, start: int, end: int) -> frozenset[int]:
+        names = used_tools(self._conversation.messages[start:end])
+        return frozenset(i for i, name in enumerate(self._tools.names) if name in names)
+
+    def _offer_more(self, tools: Iterable[int]) -> None:
+        for index in tools:
             self.offer.add(index, max(SHORT, self._core_level))
 
     @property
@@ -307,11 +317,6 @@ class Replay:
             self._drop_steps(last, 1)
         user = self._user(last)
         if user is not None and self._total(last) > self._limit:
-            self.history.shorten(user, self._total(last) - self._limit)
+            self.history.shorten(user, self._excess(last))
         if self._total(last) > self._limit:
-            self.offer.shrink(self._total(last) - self._limit, self._demanded())
-
-    def _demanded(self) -> frozenset[int]:
-        """What can't be left out: the tools that the conversation has used, or that are named."""
-        names = used_tools(self._conversation.messages) | self._tools.named
-        return frozenset(i for i, name in enumerate(self._tools.names) if name in names)
+            self.offer.shrink(self._total(last) - self._limit, self._demanded(last))

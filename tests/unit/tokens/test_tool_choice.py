@@ -70,8 +70,9 @@ def test_an_editors_context_asks_nothing() -> None:
     ("offered", "core"),
     [
         (
-            "get_vscode_api read_file list_dir file_search grep_search create_directory create_file "
-            "replace_string_in_file get_errors run_in_terminal kill_terminal read_notebook_cell_output",
+            "get_vscode_api read_file list_dir file_search grep_search create_directory "
+            "create_file replace_string_in_file get_errors run_in_terminal kill_terminal "
+            "read_notebook_cell_output",
             "read_file replace_string_in_file run_in_terminal grep_search list_dir create_file "
             "file_search get_errors",
         ),
