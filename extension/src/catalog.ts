@@ -65,6 +65,8 @@ export function hasModel(offer: Offer): boolean {
 }
 
 const FRESH_MS = 10_000;
+/** Ids that are gone are kept up to this many: each costs the editor a hidden entry. */
+const MOST_GONE = 32;
 
 export class Catalog implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
@@ -75,6 +77,8 @@ export class Catalog implements vscode.Disposable {
   private counters = new Map<string, TokenCounter>();
   private learned = new Map<string, number>();
   private generation = 0;
+  /** Ids that were offered in this window, the last used and offered first. */
+  private seen: readonly string[] = [];
   /** The models there were when last asked. */
   current: readonly Offer[] = [];
   /** The sources that did not answer when last asked. */
@@ -122,9 +126,9 @@ export class Catalog implements vscode.Disposable {
     return this.current.filter(({ isAlias }) => !isAlias);
   }
 
-  /** The ids that VS Code may still hold and that name nothing now. */
+  /** The ids that this window may still hold and that name nothing now. */
   get gone(): readonly string[] {
-    return this.memory.ids().filter((id) => !this.find(id));
+    return this.seen.filter((id) => !this.find(id));
   }
 
   find(id: string): Offer | undefined {
@@ -137,8 +141,8 @@ export class Catalog implements vscode.Disposable {
   }
 
   /** A question is put to this model: should the model go, its id is still answered for. */
-  async use(offer: Offer): Promise<void> {
-    await this.remembering(this.memory.used(offer.id));
+  use(offer: Offer): void {
+    this.see([offer.id]);
   }
 
   /** A server refused a prompt and told its real limit. */
@@ -185,6 +189,7 @@ export class Catalog implements vscode.Disposable {
     this.sources = sources;
     this.current = found.flatMap(({ offers }) => offers);
     this.outages = found.flatMap(({ outage }) => outage ?? []);
+    this.see(this.current.map(({ id }) => id));
     if (this.summary() !== before) this.changed.fire();
     return this.current;
   }
@@ -194,8 +199,7 @@ export class Catalog implements vscode.Disposable {
       const { models, ...rest } = await discover(source.server);
       const offers = this.offersOf(source, models);
       this.kept.set(source.server.base, { offers, ...rest });
-      const ids = offers.map(({ id }) => id);
-      if (!source.prefix) await this.remembering(this.memory.served(source.server.base, models, ids));
+      if (!source.prefix) await this.remember(source, models);
       return { offers };
     } catch (error) {
       this.log.debug(`${source.label}: ${error instanceof Error ? error.message : "failed"}`);
@@ -209,9 +213,17 @@ export class Catalog implements vscode.Disposable {
     }
   }
 
-  /** The next window does without what cannot be written. */
-  private async remembering(written: Promise<void>): Promise<void> {
-    await written.catch(() => this.log.warn("the models cannot be remembered for the next window"));
+  private async remember(source: Source, models: readonly ServedModel[]): Promise<void> {
+    try {
+      await this.memory.served(source.server.base, models);
+    } catch {
+      this.log.warn("the models cannot be remembered for the next window");
+    }
+  }
+
+  private see(ids: readonly string[]): void {
+    const others = this.seen.filter((id) => !ids.includes(id));
+    this.seen = [...ids, ...others.slice(0, MOST_GONE)];
   }
 
   /** The endpoint's models, after `local`; of other sources only their models. */

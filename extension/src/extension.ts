@@ -36,7 +36,7 @@ export function activate(context: vscode.ExtensionContext): void {
       logState(catalog, log);
       if (catalog.models.length && vscode.workspace.isTrusted) void signedOut.offer();
     }),
-    provider.onDidAsk((offer) => status.asked(offer)),
+    provider.onDidAsk((id) => status.asked(id)),
     provider.onDidAnswer((answered) => status.answered(answered)),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration(SETTING)) void catalog.reset().then(() => status.update());

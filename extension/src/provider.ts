@@ -40,8 +40,9 @@ type ThinkingPart = new (text: string) => vscode.LanguageModelResponsePart;
 export class Provider implements vscode.LanguageModelChatProvider<ModelInformation> {
   private readonly answered = new vscode.EventEmitter<Answered>();
   readonly onDidAnswer = this.answered.event;
-  private readonly asked = new vscode.EventEmitter<Offer>();
-  /** A question is put to a model: the only sign of which one the person has chosen. */
+  private readonly asked = new vscode.EventEmitter<string>();
+  /** A question is put to the model with this id, which may be gone: the only sign of which one the
+   * person has chosen. */
   readonly onDidAsk = this.asked.event;
   readonly onDidChangeLanguageModelChatInformation: vscode.Event<void>;
 
@@ -89,6 +90,7 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     progress: vscode.Progress<vscode.LanguageModelResponsePart>,
     token: vscode.CancellationToken,
   ): Promise<void> {
+    this.asked.fire(model.id);
     const offer = await this.offer(model);
     try {
       return await this.respond(offer, messages, options, progress, token);
@@ -98,7 +100,7 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
       // It may serve another model since it was last asked.
       await this.catalog.refresh();
       const now = this.catalog.find(offer.id);
-      if (!now) throw told(this.missing(model));
+      if (!now) throw told(whyMissing(this.catalog, this.settings.problem(), model.id));
       if (now.model.id === offer.model.id) throw this.explained(error, offer);
       return this.respond(now, messages, options, progress, token);
     }
@@ -111,8 +113,7 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     progress: vscode.Progress<vscode.LanguageModelResponsePart>,
     token: vscode.CancellationToken,
   ): Promise<void> {
-    this.asked.fire(offer);
-    void this.catalog.use(offer);
+    this.catalog.use(offer);
     const abort = new AbortController();
     const subscription = token.onCancellationRequested(() => abort.abort());
     if (token.isCancellationRequested) abort.abort();
@@ -142,21 +143,7 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     if (!isSure) await this.catalog.refresh();
     const offer = this.catalog.find(model.id);
     if (offer && hasModel(offer)) return offer;
-    throw told(this.missing(model));
-  }
-
-  /** Why there is no model behind an id that VS Code holds. */
-  private missing({ id, name }: ModelInformation): string {
-    const { sources, models } = this.catalog;
-    const problem = this.settings.problem();
-    if (problem) return invalidEndpointMessage(problem);
-    const source =
-      sources.find(({ prefix }) => prefix && id.startsWith(prefix)) ??
-      sources.find(({ prefix }) => !prefix);
-    const outage = this.catalog.outageOf(source);
-    if (outage) return discoveryMessage(outage.error, outage.source.label);
-    const served = models.filter((offer) => offer.source.label === source?.label);
-    return missingMessage(name, source?.label, served.map(({ model }) => model.id));
+    throw told(whyMissing(this.catalog, this.settings.problem(), model.id));
   }
 
   private async answer(
@@ -261,6 +248,20 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
   }
 }
 
+/** Why there is no model behind an id that VS Code holds, and what to do.
+ * @param problem what is wrong with the endpoint's setting, if anything is */
+export function whyMissing(catalog: Catalog, problem: string | undefined, id: string): string {
+  if (problem) return invalidEndpointMessage(problem);
+  const { sources, models } = catalog;
+  const source =
+    sources.find(({ prefix }) => prefix && id.startsWith(prefix)) ??
+    sources.find(({ prefix }) => !prefix);
+  const outage = catalog.outageOf(source);
+  if (outage) return discoveryMessage(outage.error, outage.source.label);
+  const served = models.filter((offer) => offer.source.label === source?.label);
+  return missingMessage(shortName(id), source?.label, served.map(({ model }) => model.id));
+}
+
 /** An error whose message the chat shows. */
 function told(message: string): Error {
   const error = new Error(message);
@@ -325,10 +326,9 @@ export function information(offer: Offer, isDown = false): ModelInformation {
 function goneInformation(id: string): ModelInformation {
   return {
     id,
-    name: shortName(id),
+    name: vscode.l10n.t("{0} (no longer served)", shortName(id)),
     family: shortName(id).toLowerCase(),
     version: "1",
-    detail: vscode.l10n.t("no longer served"),
     maxInputTokens: EDITOR_WINDOW_TOKENS - answerRoom(EDITOR_WINDOW_TOKENS),
     maxOutputTokens: answerRoom(EDITOR_WINDOW_TOKENS),
     capabilities: { toolCalling: true, imageInput: false },

@@ -3,7 +3,7 @@
 import * as vscode from "vscode";
 import { hasModel, type Catalog, type Offer } from "./catalog";
 import { discoveryMessage, invalidEndpointMessage } from "./failures";
-import { shortName, tooltip, type Answered } from "./provider";
+import { shortName, tooltip, whyMissing, type Answered } from "./provider";
 import type { Settings } from "./settings";
 
 export class Status implements vscode.Disposable {
@@ -26,8 +26,8 @@ export class Status implements vscode.Disposable {
     this.item.show();
   }
 
-  asked(offer: Offer): void {
-    this.lastAsked = offer.id;
+  asked(id: string): void {
+    this.lastAsked = id;
     this.update();
   }
 
@@ -67,8 +67,16 @@ export class Status implements vscode.Disposable {
   }
 
   private showModel(): void {
-    const { models } = this.catalog;
-    const chosen = this.chosen();
+    const { models, current, gone } = this.catalog;
+    const id = this.lastAsked;
+    if (id !== undefined && gone.includes(id)) {
+      const why = whyMissing(this.catalog, undefined, id);
+      this.show(`$(warning) ${shortName(id)}`, why, why);
+      return;
+    }
+    // What the person has chosen, as far as VS Code lets it be known: the model that was last asked,
+    // and before that the first, which is `local`.
+    const chosen = current.find((offer) => offer.id === id) ?? current[0];
     if (!chosen || !hasModel(chosen)) {
       const none = vscode.l10n.t("The endpoint offers no model.");
       this.show("$(warning) Stoker", none, none);
@@ -79,13 +87,6 @@ export class Status implements vscode.Disposable {
     const speed = tokensPerS ? " " + vscode.l10n.t("{0} tokens/s", Math.round(tokensPerS)) : "";
     const spoken = vscode.l10n.t("Stoker is connected: {0}{1}", name, speed);
     this.show(`$(check) ${name}${speed}`, models.map(tooltip).join("\n"), spoken);
-  }
-
-  /** The model that the person has chosen, as far as VS Code lets it be known: the one that was last
-   * asked; before that the first, which is `local`. */
-  private chosen(): Offer | undefined {
-    const { current } = this.catalog;
-    return current.find(({ id }) => id === this.lastAsked) ?? current[0];
   }
 
   private show(text: string, hover: string, spoken: string): void {

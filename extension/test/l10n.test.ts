@@ -212,14 +212,14 @@ test("a server that is gone, and a model that is no longer served", async () => 
   host.configured.user = undefined;
   await catalog.reset();
   for (const [reset, shown] of [
-    [undefined, "xx"],
+    [undefined, "xx1"],
     ["another server", "xx1 127.0.0.1:0 xx/m1"],
     ["an empty one", "127.0.0.1:0"],
   ] as const) {
     if (reset) await serve(reset === "an empty one" ? { "/v1/models": () => ({ data: [] }) } : {});
     await catalog.reset();
     const message = await provider
-      .provideLanguageModelChatResponse({ ...information!, id: "xx1", name: reset ? "xx1" : "xx" }, ...question(() => {}))
+      .provideLanguageModelChatResponse({ ...information!, id: "xx1" }, ...question(() => {}))
       .catch((reason: unknown) => (reason as Error).message);
     expect(String(message).replace(/:\d+/, ":0")).toBe(shown);
     await fake?.stop();

@@ -470,13 +470,16 @@ describe("a model that VS Code still holds and that is not there", () => {
     const [local, old] = [await offered("local"), await offered("org/m")];
     served = ["org/n"];
     await catalog.watch();
+    const asked: string[] = [];
+    provider.onDidAsk((id) => asked.push(id));
     const gone = await offered("org/m");
-    expect(gone).toMatchObject({ name: "m", detail: "no longer served", isUserSelectable: false });
+    expect(gone).toMatchObject({ name: "m (no longer served)", isUserSelectable: false });
     expect(await provider.provideTokenCount(old, "123456")).toBe(2);
     expect(await provider.provideTokenCount(old, question[0]!)).toBe(5);
     await expect(askAs(old)).rejects.toThrow(/^m is no longer served: here now serves org\/n\. .*'Local'/);
     expect(server.asked("/v1/chat/completions")).toEqual([]);
     expect(await askAs(local)).toBe("I am org/n");
+    expect(asked).toEqual(["org/m", "local"]);
     expect((await offered("local")).name).toBe("Local: n");
   });
 
@@ -488,7 +491,7 @@ describe("a model that VS Code still holds and that is not there", () => {
     served = ["org/o"];
     await catalog.refresh();
     served = ["org/n"];
-    await expect(askAs({ ...old, id: "org/o", name: "o" })).rejects.toThrow(/^o is no longer served/);
+    await expect(askAs({ ...old, id: "org/o" })).rejects.toThrow(/^o is no longer served/);
     const asked = server.asked("/v1/chat/completions").map(({ body }) => JSON.parse(body).model as string);
     expect(asked).toEqual(["org/m", "org/n", "org/o"]);
   });
@@ -537,8 +540,18 @@ describe("a model that VS Code still holds and that is not there", () => {
     await expect(askAs(local!)).rejects.toThrow(/^Cannot reach here/);
   });
 
-  test("ids are remembered up to a bound, and a disk that is full stops nothing", async () => {
+  test("is kept known up to a bound, the last used first, and a disk that is full stops nothing", async () => {
     await serve(answering);
+    const used = await offered("org/m");
+    served = Array.from({ length: 100 }, (_, at) => `old${at}`);
+    await catalog.refresh();
+    served = ["org/m"];
+    await catalog.refresh();
+    await askAs(used);
+    served = Array.from({ length: 20 }, (_, at) => `new${at}`);
+    await catalog.refresh();
+    expect(catalog.gone).toHaveLength(32);
+    expect(catalog.gone.slice(0, 2)).toEqual(["org/m", "old0"]);
     for (let at = 0; at < 50; at += 1) {
       served = [`m${at}`];
       await catalog.refresh();

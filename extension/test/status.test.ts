@@ -20,6 +20,8 @@ interface Known {
   outages: { source: Source; error: unknown }[];
   current: Offer[];
   readonly models: Offer[];
+  gone: string[];
+  outageOf: Catalog["outageOf"];
 }
 let catalog: Known;
 const answered = (from: Offer, tokensPerS?: number) =>
@@ -38,6 +40,8 @@ beforeEach(() => {
     sources: [],
     outages: [],
     current: [],
+    gone: [],
+    outageOf: () => undefined,
     get models() {
       return this.current.filter(({ isAlias }) => !isAlias);
     },
@@ -70,22 +74,31 @@ test("before any question it names what 'local' stands for, and the hover every 
 
 test("it names the model that is asked, from the question on, with the last speed of that model", () => {
   Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a"), offer("b")] });
-  status.asked(offer("b"));
+  status.asked("b");
   expect(item().text).toBe("$(check) b");
   answered(offer("b"), 55.4);
   expect(item().text).toBe("$(check) b 55 tokens/s");
   expect(host.executed).toContain("setContext stoker.answered true");
   answered(offer("b"));
   expect(item().text).toBe("$(check) b 55 tokens/s");
-  status.asked(offer("a"));
+  status.asked("a");
   expect(item().text).toBe("$(check) a");
   answered(local(offer("a")), 7);
   expect(item().text).toBe("$(check) a 7 tokens/s");
 });
 
-test("it follows 'local' to the next model, and falls back to it when the chosen model is gone", () => {
-  Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a"), offer("b")] });
-  status.asked(offer("b"));
+test("a chosen model that is gone is a warning with the reason, until another one is asked", () => {
+  Object.assign(catalog, { sources: [source], current: [local(offer("c")), offer("c")], gone: ["org/b"] });
+  status.asked("org/b");
+  expect(item().text).toBe("$(warning) b");
+  expect(hover()).toMatch(/^b is no longer served: box:1 now serves c\./);
+  status.asked("local");
+  expect(item().text).toBe("$(check) c");
+});
+
+test("it follows 'local' to the next model", () => {
+  Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a")] });
+  status.asked("local");
   catalog.current = [local(offer("c")), offer("c")];
   status.update();
   expect(item().text).toBe("$(check) c");

@@ -44,6 +44,9 @@ _LEAST_LIMIT_TOKENS = tokens.budget_for(2048).prompt_tokens
 _SPEED_CHANGED = 1.5
 #: Counts of a server that are remembered for a model: 16 bytes and a number each.
 _COUNTS_KEPT = 4096
+#: Requests under way at the same time that count the pieces of one prompt: the tools of an agent
+#: are more than a hundred, and servers take one text at a time.
+_COUNTED_AT_ONCE = 8
 #: With these a server says that it can't read the request, rather than that it is not well.
 REFUSED_TO_COUNT = (400, 422)
 #: OpenAI's longest name of a tool; of a longer one the log holds the beginning.
@@ -131,6 +134,9 @@ class Fitter:
         self._correction = tokens.Correction()
         #: What the server counted, by the content of what it was sent; the oldest first.
         self._counted: OrderedDict[bytes, int] = OrderedDict()
+        #: What the server counted of single texts, while it can.
+        self._pieces = tokens.PieceCache()
+        self._counts_texts = True
         self._ready: asyncio.Task[None] | None = None
         self._prefill_tokens_per_s = settings.prefill_tokens_per_s
         self._timed_limit = self._limit_for_time()
@@ -347,11 +353,33 @@ class Fitter:
             return await tokens.drive_async(steps, lambda ask: self._answer(http, ask))
 
     async def _answer(self, http: aiohttp.ClientSession, ask: tokens.Ask) -> Sequence[int]:
-        """Answer what the fitter asks, here where it can be, else by asking the server."""
+        """Answer what the fitter asks, by asking the server."""
         if isinstance(ask, tokens.CountStrings):
-            return tokens.estimate_strings(ask.texts)
+            return await self._count_pieces(http, ask.texts)
         request = self._as_sent({**ask.request, "model": self.model.id})
         return [self._correction.corrected(request, await self._count_there(http, request))]
+
+    async def _count_pieces(
+        self, http: aiohttp.ClientSession, texts: Sequence[str]
+    ) -> Sequence[int]:
+        """Ask the server for each text once. Where it counts whole requests only, estimate."""
+        missing = self._pieces.missing(texts) if self._counts_texts else []
+        parts = [missing[at::_COUNTED_AT_ONCE] for at in range(_COUNTED_AT_ONCE)]
+        count = engines.speaker(self._backend.engine).count_texts
+        asked = (count(http, self._backend, self.model.id, part) for part in parts if part)
+        try:
+            answers = await asyncio.gather(*asked)
+        except NotImplementedError:
+            self._counts_texts = False
+        except aiohttp.ClientResponseError as refused:
+            if refused.status not in (*REFUSED_TO_COUNT, *_HAS_NO_COUNT):
+                raise
+            self._counts_texts = False
+        if not self._counts_texts:
+            return tokens.estimate_strings(texts)
+        told = zip((p for p in parts if p), answers, strict=True)
+        found = {t: n for part, counts in told for t, n in zip(part, counts, strict=True)}
+        return self._pieces.count(texts, lambda asked: [found[text] for text in asked])
 
     async def _count_there(self, http: aiohttp.ClientSession, request: Mapping[str, Any]) -> int:
         """Ask the server for the tokens of a request as it is sent, once for each content."""

@@ -76,6 +76,10 @@ class PieceCache:
                 self._remember(text, tokens)
         return [known[text] or 0 for text in texts]
 
+    def missing(self, texts: Sequence[str]) -> list[str]:
+        """Return the texts that are not known, each once."""
+        return [text for text in dict.fromkeys(texts) if self._look_up(text) is None]
+
     def _look_up(self, text: str) -> int | None:
         tokens = self._new.get(text)
         if tokens is None:

@@ -1,21 +1,16 @@
-"""Make a request fit its budget, cutting in a fixed order and only as far as needed.
-
-Nothing is remembered between requests. A client sends the whole conversation each time, so the
-fitter replays it: it walks through the turns as they came, and where one did not fit, cuts down
-to a lower mark. The next turn's replay makes the same cuts at the same places, so the kept
-prompt only grows at its end until the next step, and the engine's prefix cache hits.
-"""
+"""Make a request fit its budget: cut only what does not fit, and use the room that there is."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from stoker.tokens.bound import Overheads, prompt_bound
 from stoker.tokens.budget import Budget, asked_max_tokens, clamp_max_tokens
-from stoker.tokens.choose import Candidates, choose, ranking
+from stoker.tokens.choose import ranking
 from stoker.tokens.conversation import (
     IMAGE_TOKENS,
     Conversation,
@@ -25,36 +20,18 @@ from stoker.tokens.conversation import (
     middle_out,
     piece_of,
     read,
-    shorten,
     text_of,
-    used_tools,
 )
 from stoker.tokens.count import CountRequest, CountStrings, Request, Steps
 from stoker.tokens.errors import ContextLengthExceededError
-from stoker.tokens.schemas import LEVELS, MINIMAL, ToolForms, forms_of
+from stoker.tokens.history import Sizes
+from stoker.tokens.replay import LEAST_USE, Costs, Replay, Tools
+from stoker.tokens.schemas import COMPACT, LEVELS, ToolForms, forms_of
 
-#: Where a cut ends: low enough that several turns fit before the next one.
-_LOWER_MARK = 0.72
-#: What system prompt, tools and the last message may take, so that turns have room at all.
-_FIXED_MARK = 0.6
-#: The part of the prompt that tools keep however long the system prompt is. Where it is time that
-#: is short, the machine has no GPU and its model is small: few tools cost less and confuse less.
-_TOOLS_SHARE = 0.37
-_TIMED_TOOLS_SHARE = 0.18
-#: The system prompt is never cut below this part of the prompt, nor below a paragraph.
-_SYSTEM_SHARE = 0.1
-_LEAST_SYSTEM_TOKENS = 64
-#: No tokenizer in use makes a token of more than this many bytes of a tool's JSON on average,
-#: so a text above it is over the limit without being counted.
-_MOST_BYTES_PER_TOKEN = 6
-#: How many characters of a tool result stay, for each token of the prompt's limit: 9% of the
-#: prompt for an old result and 30% for the newest at 3 characters a token.
-_OLD_RESULT_CHARS, _NEW_RESULT_CHARS = 0.25, 0.9
-_LEAST_RESULT_CHARS, _TINY_RESULT_CHARS = 240, 80
-_ATTEMPTS = 4
-_SAFETY_TOKENS = 16
-#: One line, always the same, so that it does not change the prefix when more is left out.
-MARKER = "[Earlier messages of this conversation were left out to fit the context window.]"
+_ATTEMPTS = 5
+#: One line, always the same. It is there from the first cut on, so that the prefix does not change
+#: when turns begin to be left out.
+MARKER = "[Parts of this conversation may be left out or shortened to fit the context window.]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +107,39 @@ def fit(
     fits = bound is not None and bound <= budget.prompt_tokens
     if fits and (bound or 0) + (asked or 0) <= budget.max_model_len:
         return Fit(request, None, asked, Cuts(tools_kept=len(request.get("tools") or ())))
-    cutter = _Cutter(request, budget, calibration or Calibration())
-    if not (yield from cutter.is_surely_over()):
-        (tokens,) = yield CountRequest(request)
-        if tokens <= budget.prompt_tokens:
-            return _done(request, tokens, budget, Cuts(tools_kept=len(cutter.tools)))
-    target = budget.prompt_tokens
-    for attempt in range(_ATTEMPTS):
-        candidate, cuts = yield from cutter.cut(target if attempt < _ATTEMPTS - 1 else 0)
-        (tokens,) = yield CountRequest(candidate)
-        if tokens <= budget.prompt_tokens:
-            return _done(candidate, tokens, budget, cuts)
-        target -= tokens - budget.prompt_tokens + _SAFETY_TOKENS
+    (tokens,) = yield CountRequest(request)
+    if tokens <= budget.prompt_tokens:
+        kept = len(request.get("tools") or ())
+        return _done(request, tokens, budget, Cuts(tools_kept=kept))
+    cutter = yield from _measured(request, tokens, calibration or Calibration())
+    tokens, candidate, cuts = yield from _cut(cutter, budget.prompt_tokens)
     if tokens <= budget.hard_prompt_tokens:
         return _done(candidate, tokens, budget, cuts)
     raise ContextLengthExceededError(tokens, budget.hard_prompt_tokens, budget.max_model_len)
+
+
+def _cut(cutter: _Cutter, limit: int) -> Steps[tuple[int, Request, Cuts]]:
+    """The cut that comes nearest to ``limit`` tokens from below, by exact count."""
+    tokens, best, bias = 0, None, 0
+    for _ in range(_ATTEMPTS):
+        candidate, cuts, total = yield from cutter.cut(limit, bias)
+        (tokens,) = yield CountRequest(candidate)
+        if best is None or _is_nearer(tokens, best[0], limit):
+            best = (tokens, candidate, cuts)
+        if limit * LEAST_USE <= tokens <= limit or tokens == total:
+            break
+        bias += tokens - total
+    if best is not None and best[0] <= limit:
+        return best
+    candidate, cuts, _ = yield from cutter.cut(0, 0)
+    (tokens,) = yield CountRequest(candidate)
+    return tokens, candidate, cuts
+
+
+def _is_nearer(tokens: int, best_tokens: int, limit: int) -> bool:
+    if tokens > limit:
+        return tokens < best_tokens
+    return best_tokens > limit or tokens > best_tokens
 
 
 def _done(request: Request, prompt_tokens: int, budget: Budget, cuts: Cuts) -> Fit:
@@ -153,297 +148,102 @@ def _done(request: Request, prompt_tokens: int, budget: Budget, cuts: Cuts) -> F
     return Fit(request, prompt_tokens, max_tokens, cuts)
 
 
-@dataclass(slots=True)
-class _State:
-    """What has been cut so far in the replay."""
+def _measured(request: Request, tokens: int, calibration: Calibration) -> Steps[_Cutter]:
+    """What the parts of ``request`` take, counted apart, where the whole takes ``tokens``."""
+    conversation = read(request["messages"])
+    tools = [forms_of(tool) for tool in request.get("tools") or ()]
+    pieces = tuple(piece_of(message) for message in conversation.messages)
+    texts = tuple(text for tool in tools for text in tool.texts[COMPACT:])
+    counts = yield CountStrings((*pieces, *texts))
+    messages = _with_overheads(counts[: len(pieces)], conversation.messages, calibration)
+    sizes = [math.ceil(n * calibration.tool_factor) for n in counts[len(pieces) :]]
+    each = len(LEVELS) - COMPACT
+    head = calibration.base_tokens + sum(messages[: conversation.head])
+    units = [sum(messages[unit.start : unit.end]) for unit in conversation.units]
+    costs = Costs(
+        head=head,
+        units=Sizes(conversation, units, partial(_overhead, calibration=calibration)),
+        tools=[[0, *sizes[at : at + each]] for at in range(0, len(sizes), each)],
+        tools_base=calibration.tools_base_tokens,
+        tools_as_sent=max(0, tokens - head - sum(units)) if tools else 0,
+    )
+    return _Cutter(request, conversation, tools, costs)
 
-    level: int = 0
-    #: The tokens that tools may take; ``None`` while all are kept.
-    tools_limit: int | None = None
-    #: The most characters of a result in each unit that was shortened.
-    caps: dict[int, int] = field(default_factory=dict)
-    #: Units before this one are dropped ...
-    start: int = 0
-    #: ... but for the user message that the current turn answers.
-    pinned: int | None = None
-    system_tokens: int | None = None
+
+def _with_overheads(
+    counts: Sequence[int], messages: Sequence[Message], calibration: Calibration
+) -> list[int]:
+    pairs = zip(counts, messages, strict=True)
+    return [count + _overhead(message, calibration) for count, message in pairs]
+
+
+def _overhead(message: Message, calibration: Calibration) -> int:
+    # A tool call is wrapped in tags and keys of its own, like a message in a message.
+    parts = 1 + 3 * len(calls_of(message))
+    return calibration.message_tokens * parts + IMAGE_TOKENS * images_in(message.get("content"))
 
 
 class _Cutter:
-    """Cuts one request. The order of the steps is that of ``_steps``."""
+    """One request whose parts are measured, to be cut to any length."""
 
-    def __init__(self, request: Request, budget: Budget, calibration: Calibration) -> None:
-        self.request = request
-        self.calibration = calibration
-        self.limit = budget.prompt_tokens
-        self.is_timed = budget.prompt_tokens < budget.hard_prompt_tokens
-        self.conversation: Conversation = read(request["messages"])
-        self.tools: list[ToolForms] = [forms_of(tool) for tool in request.get("tools") or ()]
-        sizes = [tool.text_bytes for tool in self.tools]
-        self._tool_bytes: list[int] = [sum(n) for n in zip(*sizes, strict=True)] or [0]
-        self._tool_tokens: dict[int, list[int]] = {}
-        self._tool_sizes: dict[tuple[int, int | None], int] = {}
-        self._unit_tokens: list[int] = []
-        self._capped_tokens: dict[tuple[int, int], int] = {}
-        self._head_tokens = 0
-        self._candidates: Candidates | None = None
-        self._kept: dict[int, frozenset[str]] = {}
-        self.state = _State()
+    def __init__(
+        self,
+        request: Request,
+        conversation: Conversation,
+        tools: Sequence[ToolForms],
+        costs: Costs,
+    ) -> None:
+        self._request = request
+        self._conversation = conversation
+        self._tools = tools
+        self._costs = costs
+        names = [tool.name for tool in tools]
+        self._ranked = Tools(names, ranking(tools, conversation), _named(request))
 
-    # What things cost
+    def cut(self, limit: int, bias: int) -> Steps[tuple[Request, Cuts, int]]:
+        """The request in about ``limit`` tokens, what was cut, and what its parts add up to.
 
-    def is_surely_over(self) -> Steps[bool]:
-        """Say whether the request is too long beyond doubt, so that it need not be counted."""
-        yield from self._count_messages()
-        total = self._head_tokens + sum(self._unit_tokens)
-        total += self._tool_bytes[0] // _MOST_BYTES_PER_TOKEN
-        return total > self.limit
-
-    def _count_messages(self) -> Steps[None]:
-        if self._unit_tokens:
-            return
-        conversation = self.conversation
-        counts = yield CountStrings(tuple(piece_of(m) for m in conversation.messages))
-        tokens = [
-            count + self._message_overhead(message)
-            for count, message in zip(counts, conversation.messages, strict=True)
-        ]
-        self._head_tokens = self.calibration.base_tokens + sum(tokens[: conversation.head])
-        self._unit_tokens = [sum(tokens[unit.start : unit.end]) for unit in conversation.units]
-
-    def _message_overhead(self, message: Message) -> int:
-        # A tool call is wrapped in tags and keys of its own, like a message in a message.
-        parts = 1 + 3 * len(calls_of(message))
-        images = IMAGE_TOKENS * images_in(message.get("content"))
-        return self.calibration.message_tokens * parts + images
-
-    def _tokens_of_tools(self, level: int) -> Steps[list[int]]:
-        if level not in self._tool_tokens:
-            factor = self.calibration.tool_factor
-            counts = yield CountStrings(tuple(tool.texts[level] for tool in self.tools))
-            self._tool_tokens[level] = [math.ceil(count * factor) + 1 for count in counts]
-        return self._tool_tokens[level]
-
-    def _tools_size(self, limit: int) -> Steps[int]:
-        """Return the tokens of the tools that are kept, at the state's level.
-
-        Tools that are over ``limit`` beyond doubt are not counted: tokenizing them costs most.
+        ``bias`` is by how much that sum has been too low.
         """
-        level, tools_limit = self.state.level, self.state.tools_limit
-        if not self.tools:
-            return 0
-        base = self.calibration.tools_base_tokens
-        least = base + self._tool_bytes[level] // _MOST_BYTES_PER_TOKEN
-        if tools_limit is None and least > limit:
-            return least
-        if (level, tools_limit) not in self._tool_sizes:
-            tokens = yield from self._tokens_of_tools(level)
-            kept = yield from self._kept_tools()
-            pairs = zip(self.tools, tokens, strict=True)
-            size = base + sum(count for tool, count in pairs if tool.name in kept)
-            self._tool_sizes[level, tools_limit] = size
-        return self._tool_sizes[level, tools_limit]
+        replay = Replay(self._conversation, self._costs, self._ranked, limit, bias)
+        yield from replay.run()
+        head, chars_cut = self._head(replay)
+        body, shortened = self._body(replay)
+        dropped = len(self._conversation.messages) - len(head) - len(body)
+        if replay.is_cut:
+            head, body = _mark(head, body, dropped)
+        request: dict[str, Any] = {**self._request, "messages": [*head, *body]}
+        if self._tools:
+            _set_tools(request, [self._tools[i].forms[at] for i, at in replay.offer.levels.items()])
+        return request, self._cuts(replay, shortened, dropped, chars_cut), replay.total
 
-    def _kept_tools(self) -> Steps[frozenset[str]]:
-        limit = self.state.tools_limit
-        if limit is None:
-            return frozenset(tool.name for tool in self.tools)
-        if limit not in self._kept:
-            tokens = yield from self._tokens_of_tools(MINIMAL)
-            protected = used_tools(self.conversation.messages) | _named(self.request)
-            names = tuple(tool.name for tool in self.tools)
-            ranks = ranking(self.tools, self.conversation)
-            candidates = Candidates(names, tuple(tokens), protected, ranks)
-            self._kept[limit] = choose(candidates, limit)
-        return self._kept[limit]
-
-    def _unit_size(self, index: int) -> int:
-        cap = self.state.caps.get(index)
-        return self._unit_tokens[index] if cap is None else self._capped(index, cap)
-
-    def _capped(self, index: int, cap: int) -> int:
-        """Estimate a shortened unit from its length; it need not be counted again."""
-        if (index, cap) not in self._capped_tokens:
-            self._capped_tokens[index, cap] = self._estimate_capped(index, cap)
-        return self._capped_tokens[index, cap]
-
-    def _estimate_capped(self, index: int, cap: int) -> int:
-        unit = self.conversation.units[index]
-        messages = self.conversation.messages[unit.start : unit.end]
-        before = sum(len(piece_of(message)) for message in messages)
-        after = sum(len(piece_of(shorten(message, cap))) for message in messages)
-        if after == before:
-            return self._unit_tokens[index]
-        return math.ceil(self._unit_tokens[index] * after / before) + 12 * len(messages)
-
-    def _history_size(self, last: int) -> int:
-        pinned = self.state.pinned
-        total = sum(self._unit_size(index) for index in range(self.state.start, last + 1))
-        return total if pinned is None else total + self._unit_size(pinned)
-
-    def _total(self, last: int, limit: int) -> Steps[int]:
-        """Return the tokens of the prompt, or some number above ``limit`` if it is over that."""
-        system = self.state.system_tokens
-        others = (self._head_tokens if system is None else system) + self._history_size(last)
-        return others + (yield from self._tools_size(limit - others))
-
-    # The replay
-
-    def cut(self, limit: int) -> Steps[tuple[Request, Cuts]]:
-        """Return the request cut to ``limit`` tokens as far as can be told without counting it."""
-        yield from self._count_messages()
-        self.state = _State()
-        self.limit = limit
-        units = self.conversation.units
-        for last in range(len(units)):
-            role = self.conversation.messages[units[last].end - 1].get("role")
-            if role == "assistant" and last < len(units) - 1:
-                continue  # no request ended here: the user had not answered yet
-            total = yield from self._total(last, limit)
-            if total > limit:
-                yield from self._make_room(last)
-        return (yield from self._build())
-
-    def _make_room(self, last: int) -> Steps[None]:
-        mark = int(self.limit * _LOWER_MARK)
-        yield from self._shorten_schemas(last, mark)
-        if (yield from self._total(last, mark)) <= mark:
-            return
-        self._drop_tools()
-        steps = (
-            self._shorten_old_results,
-            self._drop_turns,
-            self._shorten_newest,
-            self._shorten_system,
-            self._last_resort,
-        )
-        for step in steps:
-            if (yield from self._total(last, mark)) <= mark:
-                return
-            yield from step(last, mark)
-
-    def _shorten_schemas(self, last: int, mark: int) -> Steps[None]:
-        while self.tools and self.state.level < MINIMAL:
-            if (yield from self._total(last, mark)) <= mark:
-                return
-            self.state.level += 1
-
-    def _drop_tools(self) -> None:
-        if self.tools and self.state.tools_limit is None:
-            by_system = self.limit * _FIXED_MARK - self._head_tokens
-            share = max(self.limit * _TOOLS_SHARE, by_system)
-            if self.is_timed:
-                share = self.limit * _TIMED_TOOLS_SHARE
-            self.state.tools_limit = int(share) - self.calibration.tools_base_tokens
-
-    def _shorten_old_results(self, last: int, mark: int) -> Steps[None]:
-        cap = max(_LEAST_RESULT_CHARS, int(self.limit * _OLD_RESULT_CHARS))
-        total = yield from self._total(last, mark)
-        for index in range(self.state.start, last):
-            if total <= mark:
-                return
-            if self.state.caps.get(index, cap + 1) > cap:
-                total -= self._cap(index, cap)
-
-    def _cap(self, index: int, cap: int) -> int:
-        """Shorten a unit and return what that saves; leave it alone if it saves nothing."""
-        before = self._unit_size(index)
-        saved = before - self._capped(index, cap)
-        if saved <= 0:
-            return 0
-        self.state.caps[index] = cap
-        return saved
-
-    def _drop_turns(self, last: int, mark: int) -> Steps[None]:
-        state = self.state
-        user = self.conversation.last_user(last + 1)
-        units = self.conversation.units
-        for start in range(state.start + 1, last + 1):
-            is_step = user is None or start > user
-            if not is_step and units[start].role != "user":
-                continue
-            state.start = start
-            state.pinned = user if user is not None and start > user else None
-            if (yield from self._total(last, mark)) <= mark:
-                return
-
-    def _shorten_newest(self, last: int, mark: int) -> Steps[None]:
-        if (yield from self._total(last, self.limit)) > self.limit:
-            self._cap(last, max(_LEAST_RESULT_CHARS, int(self.limit * _NEW_RESULT_CHARS)))
-
-    def _shorten_system(self, last: int, mark: int) -> Steps[None]:
-        """Shorten the system prompt where it leaves the turns no room, now or at any time."""
-        state = self.state
-        head = self._head_tokens if state.system_tokens is None else state.system_tokens
-        tools = yield from self._tools_size(self.limit)
-        user = self.conversation.last_user(last + 1)
-        fixed = head + tools + (0 if user is None else self._unit_size(user))
-        total = head + tools + self._history_size(last)
-        if total <= self.limit and fixed <= mark:
-            return
-        over = max(fixed - int(self.limit * _FIXED_MARK), total - self.limit)
-        least = max(_LEAST_SYSTEM_TOKENS, int(self.limit * _SYSTEM_SHARE))
-        if self.conversation.head and head > least:
-            state.system_tokens = max(least, head - over)
-
-    def _last_resort(self, last: int, mark: int) -> Steps[None]:
-        caps = (max(_LEAST_RESULT_CHARS, int(self.limit * _OLD_RESULT_CHARS)), _TINY_RESULT_CHARS)
-        for cap in caps:
-            if (yield from self._total(last, self.limit)) <= self.limit:
-                return
-            self._cap(last, cap)
-        for part in (2, 4, 0):
-            if (yield from self._total(last, self.limit)) <= self.limit or not self.tools:
-                return
-            share = int(self.limit * _TOOLS_SHARE) // part if part else 0
-            self.state.tools_limit = min(self.state.tools_limit or 0, share)
-
-    # The result
-
-    def _build(self) -> Steps[tuple[Request, Cuts]]:
-        kept = yield from self._kept_tools()
-        head, chars_cut = self._system()
-        body, shortened, dropped = self._body()
-        if dropped:
-            head, body = _mark(head, body)
-        request: dict[str, Any] = {**self.request, "messages": [*head, *body]}
-        if self.tools:
-            _set_tools(request, self.tools, kept, self.state.level)
-        gone = tuple(tool.name for tool in self.tools if tool.name not in kept)
-        cuts = Cuts(
-            schemas=LEVELS[self.state.level],
-            tools_kept=len(self.tools) - len(gone),
+    def _cuts(self, replay: Replay, shortened: int, dropped: int, chars_cut: int) -> Cuts:
+        levels = replay.offer.levels
+        gone = tuple(tool.name for i, tool in enumerate(self._tools) if i not in levels)
+        return Cuts(
+            schemas=LEVELS[max(levels.values(), default=0)],
+            tools_kept=len(levels),
             tools_dropped=gone,
             results_shortened=shortened,
             messages_dropped=dropped,
             system_chars_cut=chars_cut,
         )
-        return request, cuts
 
-    def _system(self) -> tuple[list[Message], int]:
-        head = list(self.conversation.messages[: self.conversation.head])
-        tokens = self.state.system_tokens
+    def _head(self, replay: Replay) -> tuple[list[Message], int]:
+        head = list(self._conversation.messages[: self._conversation.head])
+        tokens = replay.system_tokens
         if tokens is None or not head:
             return head, 0
-        part = tokens / max(1, self._head_tokens)
+        part = tokens / max(1, self._costs.head)
         out = [_shorten_text(message, part) for message in head]
         before, after = (sum(len(text_of(m.get("content"))) for m in ms) for ms in (head, out))
         return out, before - after
 
-    def _body(self) -> tuple[list[Message], int, int]:
-        state, units = self.state, self.conversation.units
-        indices = list(range(state.start, len(units)))
-        if state.pinned is not None:
-            indices.insert(0, state.pinned)
-        body: list[Message] = []
-        shortened = 0
-        for index in indices:
-            for message in self.conversation.messages[units[index].start : units[index].end]:
-                cap = state.caps.get(index)
-                new = message if cap is None else shorten(message, cap)
-                shortened += new is not message
-                body.append(new)
-        return body, shortened, len(self.conversation.messages) - self.conversation.head - len(body)
+    def _body(self, replay: Replay) -> tuple[list[Message], int]:
+        last = len(self._conversation.units) - 1
+        body = replay.history.messages(last) if last >= 0 else []
+        original = {id(message) for message in self._conversation.messages}
+        return body, sum(id(message) not in original for message in body)
 
 
 def _named(request: Request) -> frozenset[str]:
@@ -453,12 +253,9 @@ def _named(request: Request) -> frozenset[str]:
     return frozenset([name]) if isinstance(name, str) else frozenset()
 
 
-def _set_tools(
-    request: dict[str, Any], tools: Sequence[ToolForms], kept: frozenset[str], level: int
-) -> None:
-    forms = [tool.forms[level] for tool in tools if tool.name in kept]
+def _set_tools(request: dict[str, Any], forms: Sequence[Mapping[str, Any]]) -> None:
     if forms:
-        request["tools"] = forms
+        request["tools"] = list(forms)
         return
     for name in ("tools", "tool_choice", "parallel_tool_calls"):
         request.pop(name, None)
@@ -469,15 +266,19 @@ def _shorten_text(message: Message, part: float) -> Message:
     return {**message, "content": middle_out(text, int(len(text) * part))}
 
 
-def _mark(head: list[Message], body: list[Message]) -> tuple[list[Message], list[Message]]:
-    """Say in one line that something was left out, where it disturbs no template.
+def _mark(
+    head: list[Message], body: list[Message], dropped: int
+) -> tuple[list[Message], list[Message]]:
+    """Note in one line that something was left out, where it disturbs no template.
 
-    At the end of the system prompt; without one, as an exchange of its own, because templates
-    refuse two user messages in a row and some refuse a system message.
+    At the end of the system prompt. Without one, and once turns are left out, as an exchange of
+    its own: templates refuse two user messages in a row, and some refuse a system message.
     """
-    if not head:
+    if not head and dropped:
         said = {"role": "user", "content": MARKER}
         return head, [said, {"role": "assistant", "content": "Understood."}, *body]
+    if not head:
+        return head, body
     last = head[-1]
     content = last.get("content")
     if isinstance(content, list):
@@ -528,8 +329,8 @@ def calibrate() -> Steps[Calibration]:
     factor = max(0.2, (with_two - with_one) / second)
     tools_base = max(0, math.ceil(with_one - one - factor * first))
     return Calibration(
-        base_tokens=base + 8,
-        message_tokens=message + 1,
-        tools_base_tokens=tools_base + 8,
+        base_tokens=base,
+        message_tokens=message,
+        tools_base_tokens=tools_base,
         tool_factor=factor,
     )

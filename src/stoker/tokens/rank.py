@@ -143,9 +143,17 @@ _NEEDS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("run terminal", "execute command", "bash", "terminal", "shell", "run command"), 3.0),
     (("grep", "search files", "regex search", "file content search", "search"), 2.4),
     (("list dir", "list files", "ls", "list directory", "list"), 2.4),
-    (("create file", "write file", "write to file", "create new file", "write"), 2.2),
+    (("create file", "write file", "write to file", "create new file", "create", "write"), 2.2),
     (("file search", "glob", "find path", "file glob search", "find file"), 1.2),
     (("get errors", "diagnostics", "problems", "errors"), 1.0),
+)
+#: A tool whose name holds one of these reads, lists or writes something else than files.
+_NOT_OF_FILES = frozenset(
+    (
+        *("agent", "bash", "browser", "cell", "dir", "directory", "error", "folder", "memory"),
+        *("notebook", "output", "page", "process", "session", "shell", "task", "terminal"),
+        *("todo", "url", "web"),
+    )
 )
 _STOP = frozenset(
     re.findall(
@@ -156,10 +164,18 @@ _STOP = frozenset(
     )
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_TAGGED = re.compile(
+TAGGED_REQUEST = re.compile(
     r"<(userRequest|user_request|user_query|task|user_message|question|feedback)>\s*(.*?)\s*</\1>",
     re.DOTALL,
 )
+#: What VS Code (1.139) and other editors put in place of a conversation that grew too long. The
+#: headings are those that VS Code's own instructions for the summary ask for.
+_SUMMARY = re.compile(r"<(conversation-summary|summary)>\s*(.*?)\s*</\1>", re.DOTALL)
+_SUMMARY_HEADING = re.compile(
+    r"^[ \t]*(?:#+|\*\*|\d+\.)[ \t*]*([^\n]{3,60}?)[ \t*:]*$", re.MULTILINE
+)
+_OPEN_WORK = re.compile(r"active work|current|continu|next|pending|latest|open", re.IGNORECASE)
+_SUMMARY_CHARS = 1500
 _BLOCK = re.compile(r"<([A-Za-z][\w-]*)(?: [^<>]*)?>.*?</\1>", re.DOTALL)
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _URL = re.compile(r"https?://\S+")
@@ -205,12 +221,27 @@ _STOP_STEMS = frozenset(_stem(word) for word in _STOP)
 
 
 def question_in(text: str) -> str:
-    """Return what the user asks, without the context that editors wrap around it."""
-    tagged = _TAGGED.findall(text)
+    """Return what the user asks, without the context that editors wrap around it.
+
+    Where an editor has put a summary in place of the conversation, that is the work which the
+    summary calls open. Empty where nothing is asked.
+    """
+    tagged = TAGGED_REQUEST.findall(text)
     if tagged:
         return "\n".join(body for _, body in tagged)[-_QUERY_CHARS:]
-    bare = _FENCE.sub(" ", _BLOCK.sub(" ", text)).strip()
-    return (bare or text)[-_QUERY_CHARS:]
+    summary = _SUMMARY.search(text)
+    if summary:
+        return _open_work(summary.group(2))
+    bare = _BLOCK.sub(" ", text).strip()
+    return (_FENCE.sub(" ", bare).strip() or bare)[-_QUERY_CHARS:]
+
+
+def _open_work(summary: str) -> str:
+    """The parts of a summary on what is being done and comes next; its end where none is named."""
+    parts = _SUMMARY_HEADING.split(summary)
+    named = zip(parts[1::2], parts[2::2], strict=False)
+    open_work = "\n".join(body for heading, body in named if _OPEN_WORK.search(heading))
+    return (open_work.strip() or summary.strip())[-_SUMMARY_CHARS:]
 
 
 @lru_cache(maxsize=64)
@@ -252,16 +283,44 @@ class _Index:
         return total
 
 
+@lru_cache(maxsize=64)
+def core_tools(names: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the tools that nearly every programming task comes to, the most needed first.
+
+    One for each need: read, edit, run, search, list, create, find and check. An editor's tool may
+    serve two of them.
+    """
+    return tuple(dict.fromkeys(best for best, _ in _needed([tuple(words(n)) for n in names])))
+
+
 def _priors(names: Sequence[tuple[str, ...]]) -> list[float]:
     priors = [0.0] * len(names)
-    for phrases, gain in _NEED_WORDS:
-        for phrase in phrases:
-            found = [i for i, name in enumerate(names) if set(phrase) <= set(name)]
-            if found:
-                best = min(found, key=lambda i: (len(names[i]), i))
-                priors[best] = max(priors[best], gain)
-                break
+    for best, gain in _needed(names):
+        priors[best] = max(priors[best], gain)
     return priors
+
+
+def _needed(names: Sequence[tuple[str, ...]]) -> list[tuple[int, float]]:
+    """The best tool for each need that has one, with what it gains."""
+    found = ((_best_for(phrases, names), gain) for phrases, gain in _NEED_WORDS)
+    return [(best, gain) for best, gain in found if best is not None]
+
+
+def _best_for(phrases: Sequence[tuple[str, ...]], names: Sequence[tuple[str, ...]]) -> int | None:
+    """The tool that is called by one of the phrases, or else the shortest name that holds one."""
+    called = [i for phrase in phrases for i, name in enumerate(names) if phrase == name]
+    if called:
+        return called[0]
+    for phrase in phrases:
+        holding = [i for i, name in enumerate(names) if _is_about(name, phrase)]
+        if holding:
+            return min(holding, key=lambda i: (len(names[i]), i))
+    return None
+
+
+def _is_about(name: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
+    """Whether a name says the phrase of files: ``read_bash`` and ``list_agents`` do not."""
+    return set(phrase) <= set(name) and not (_NOT_OF_FILES & set(name)) - set(phrase)
 
 
 def _query(text: str) -> dict[str, float]:

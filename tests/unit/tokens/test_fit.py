@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.fixtures.agent import agent_request, growing_conversation
+from tests.support.recorded import FIXTURES, load
 from tests.unit.tokens.strategies import WordCounter, odd_requests, requests
 
 from stoker.tokens import (
@@ -23,7 +24,8 @@ from stoker.tokens import (
     drive,
     fit,
 )
-from stoker.tokens.conversation import used_tools
+from stoker.tokens.conversation import shorten, used_tools
+from stoker.tokens.fit import MARKER
 from stoker.tokens.tools import emulate
 
 COUNTER = WordCounter()
@@ -37,6 +39,12 @@ def fitted(request: dict[str, Any], window: int, max_prompt_tokens: int | None =
 
 def names(request: Any) -> list[str]:
     return [tool["function"]["name"] for tool in request.get("tools", ())]
+
+
+def asked_in(message: Any) -> str:
+    """What a user's message asks, with nothing of what an editor wraps around it."""
+    text = str(message.get("content"))
+    return text.partition("<userRequest>")[2] or text
 
 
 def test_a_request_that_surely_fits_is_neither_counted_nor_changed() -> None:
@@ -100,7 +108,7 @@ def test_a_schema_that_nests_endlessly_is_refused() -> None:
 
 def assert_well_formed(after: Any, before: dict[str, Any]) -> None:
     last_user = [m for m in before["messages"] if m["role"] == "user"][-1]
-    assert last_user in after["messages"]
+    assert asked_in(last_user) in [asked_in(m) for m in after["messages"]]
     open_calls: set[str] = set()
     for message in after["messages"]:
         if message["role"] == "tool":
@@ -153,6 +161,73 @@ def _common(before: str, after: str) -> str:
     return "".join(a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
+CORE = (
+    *("read_file", "list_dir", "file_search", "grep_search"),
+    *("create_file", "replace_string_in_file", "get_errors", "run_in_terminal"),
+)
+SIX_TURNS = load(FIXTURES / "six_turns_local.json.gz")
+
+
+@pytest.mark.parametrize("window", [4096, 8192, 16384])
+def test_core_tools_stay_and_the_room_is_used_in_every_request_of_six_turns(window: int) -> None:
+    limit = budget_for(window).prompt_tokens
+    for request in SIX_TURNS:
+        result = fitted(request, window)
+        assert set(CORE) <= set(names(result.request))
+        assert result.prompt_tokens is not None
+        assert limit * 0.9 <= result.prompt_tokens <= limit
+        assert_well_formed(result.request, request)
+
+
+@pytest.mark.parametrize("recorded", ["six_turns_local.json.gz", "six_turns_copilot.json.gz"])
+def test_what_a_step_has_just_read_is_not_the_first_to_go(recorded: str) -> None:
+    """The newest result keeps a tenth of the prompt at least, and its beginning and end."""
+    for request in load(FIXTURES / recorded):
+        *_, newest = request["messages"]
+        if newest["role"] != "tool":
+            continue
+        sent = fitted(request, 8192).request["messages"][-1]["content"]
+        least = min(len(newest["content"]), 2000)
+        assert len(sent) >= least
+        assert sent[:200] == newest["content"][:200]
+        assert sent[-200:] == newest["content"][-200:]
+
+
+def test_a_tool_that_a_later_question_needs_comes_behind_the_others() -> None:
+    """The offer before it stays as it was, so that the engine reads only what follows it anew."""
+    todo = next(r for r in SIX_TURNS if "todo list" in str(r["messages"][-1].get("content")))
+    before = [r for r in SIX_TURNS if len(r["messages"]) < len(todo["messages"])][-1]
+    assert "manage_todo_list" not in names(fitted(before, 8192).request)
+    assert names(fitted(todo, 8192).request)[-1] == "manage_todo_list"
+
+
+def test_a_long_attachment_is_shortened_and_the_request_around_it_is_not() -> None:
+    attachment = "\n".join(f"line {i} of the attachment" for i in range(2000))
+    asked = "<userRequest>\nWhat is this?\n</userRequest>"
+    content = f"<attachment>\n{attachment}\n</attachment>\n{asked}"
+    request = {"model": "m", "messages": [{"role": "user", "content": content}]}
+    result = fitted(request, 2048)
+    sent = result.request["messages"][0]["content"]
+    assert sent.endswith(asked)
+    assert sent.startswith("<attachment>\nline 0 of the attachment")
+    assert "left out ...]" in sent
+
+
+def test_old_results_give_way_before_old_turns_do() -> None:
+    results = [fitted(request, 8192).cuts for request in SIX_TURNS]
+    first_dropped = next(i for i, cuts in enumerate(results) if cuts.messages_dropped)
+    assert any(cuts.results_shortened for cuts in results[:first_dropped])
+
+
+@given(st.text(max_size=600), st.integers(0, 700))
+def test_shortening_never_lengthens(text: str, keep_chars: int) -> None:
+    for role in ("tool", "user", "assistant"):
+        content = f"{text}<userRequest>why?</userRequest>{text}" if role == "user" else text
+        short = shorten({"role": role, "content": content}, keep_chars)["content"]
+        assert len(short) <= len(content)
+        assert role != "user" or "<userRequest>why?</userRequest>" in short
+
+
 def test_schemas_shrink_before_tools_go() -> None:
     request = agent_request()
     size = COUNTER.count_request(request)
@@ -196,7 +271,7 @@ def test_oldest_turns_go_whole_with_one_line_that_says_so() -> None:
     result = fitted(request, 2048)
     kept = result.request["messages"]
     assert result.cuts.messages_dropped > 0
-    assert kept[0]["content"].startswith("You help.\n[Earlier messages")
+    assert kept[0]["content"] == f"You help.\n{MARKER}"
     assert kept[1:] == [*turns, last][-len(kept) + 1 :]
     assert kept[1]["role"] == "user"
 
@@ -207,8 +282,8 @@ def test_the_system_prompt_is_cut_last_and_keeps_both_ends() -> None:
     result = fitted({"model": "m", "messages": messages}, 1024)
     short = result.request["messages"][0]["content"]
     assert short.startswith("Begin.")
-    assert short.endswith("End.")
-    assert result.cuts.system_chars_cut == len(system) - len(short)
+    assert short.endswith(f"End.\n{MARKER}")
+    assert result.cuts.system_chars_cut == len(system) - len(short.removesuffix(f"\n{MARKER}"))
 
 
 def test_a_last_message_that_is_too_long_is_refused_with_its_excess() -> None:
@@ -244,4 +319,4 @@ def test_the_record_names_tools_and_holds_no_content() -> None:
 def test_calibration_measures_what_a_template_adds() -> None:
     assert isinstance(CALIBRATION, Calibration)
     assert 0.9 < CALIBRATION.tool_factor < 1.1
-    assert CALIBRATION.message_tokens == 5
+    assert CALIBRATION.message_tokens == 4

@@ -9,10 +9,12 @@ from tests.fixtures.tool_choice import cases
 from tests.unit.tokens.strategies import WordCounter
 
 from stoker.tokens import budget_for, calibrate, drive, fit
-from stoker.tokens.rank import ToolText, question_in, scores, words
+from stoker.tokens.rank import ToolText, core_tools, question_in, scores, words
 
 
-@pytest.mark.parametrize("window", [2048, 4096, 8192])
+# Tools are half as long again in words and punctuation as in a model's tokens: the smallest of
+# these windows holds as much as one of 2048 does (benchmarks/fit.py counts with a real tokenizer).
+@pytest.mark.parametrize("window", [2560, 4096, 8192])
 def test_the_needed_tool_is_kept_in_95_of_100_cases(window: int) -> None:
     counter = WordCounter()
     calibration = drive(calibrate(), counter)
@@ -46,6 +48,50 @@ def test_the_question_is_read_without_the_context_around_it() -> None:
     assert question_in(text) == "hi"
     assert question_in("<file_contents>x = 1</file_contents> explain this") == "explain this"
     assert question_in("plain words") == "plain words"
+
+
+def test_after_a_summary_the_open_work_is_the_question() -> None:
+    summary = (
+        "<conversation-summary>\n1. Conversation Overview:\n- Primary Objectives: fix the docker "
+        "build\n2. Technical Foundation:\n- Python in a terminal\n8. Continuation Plan:\n"
+        "- Make a todo list of the steps that are left\n</conversation-summary>"
+    )
+    assert question_in(summary) == "- Make a todo list of the steps that are left"
+    plain = "<conversation-summary>We renamed load_config.</conversation-summary>"
+    assert question_in(plain) == "We renamed load_config."
+
+
+def test_an_editors_context_asks_nothing() -> None:
+    assert question_in("<environment_info>git terminal</environment_info>") == ""
+    assert question_in("```\nTraceback\n```").strip("`\n") == "Traceback"
+
+
+@pytest.mark.parametrize(
+    ("offered", "core"),
+    [
+        (
+            "get_vscode_api read_file list_dir file_search grep_search create_directory "
+            "create_file replace_string_in_file get_errors run_in_terminal kill_terminal "
+            "read_notebook_cell_output",
+            "read_file replace_string_in_file run_in_terminal grep_search list_dir create_file "
+            "file_search get_errors",
+        ),
+        # The SDK of VS Code's Copilot harness: "view" also lists folders.
+        (
+            "bash read_bash stop_bash list_bash view create edit sql read_agent list_agents "
+            "write_agent grep glob task",
+            "view edit bash grep create glob",
+        ),
+        (
+            "execute_command read_file write_to_file replace_in_file search_files list_files",
+            "read_file replace_in_file execute_command search_files list_files write_to_file",
+        ),
+        ("Bash BashOutput Read Write Edit Glob Grep LS", "Read Edit Bash Grep LS Write Glob"),
+    ],
+)
+def test_the_core_is_one_tool_for_each_need(offered: str, core: str) -> None:
+    names = tuple(offered.split())
+    assert [names[index] for index in core_tools(names)] == core.split()
 
 
 def test_a_whole_name_that_is_asked_for_beats_a_part_of_one() -> None:
