@@ -48,14 +48,17 @@ const commands = {
     await page.locator(".quick-input-widget input.input").fill(text);
     await page.keyboard.press("Enter");
   },
-  /** Chooses a model in the chat's picker; the chat may take the focus away, so until it is done. */
+  /** Chooses a model in the chat's picker; the chat may take the focus away, so until it is done.
+   * Returns the clicks that a person needs. */
   async choose({ model, timeout }) {
     const label = page.locator(".part.auxiliarybar .model-picker-name");
     const widget = page.locator(".action-widget");
     const quick = { timeout: 3000 };
+    let clicks = 0;
     for (const end = Date.now() + timeout; Date.now() < end; ) {
-      if ((await label.innerText({ timeout })).includes(model)) return;
+      if ((await label.innerText({ timeout })).includes(model)) return clicks;
       try {
+        clicks = 2;
         await label.click(quick);
         await widget.locator("input").fill(model, quick);
         await widget.locator(".monaco-list-row").filter({ hasText: model }).first().click(quick);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from tests.e2e.editor import Browser, CodeServer, wait_for
 from tests.support.scripted_model import ScriptedModel
@@ -29,14 +30,16 @@ class Window:
     def __init__(self, server: CodeServer, browser: Browser) -> None:
         self.server = server
         self.browser = browser
+        #: What a person had to click so far to come to a chat: trust, the model, what is offered.
+        self.clicks = 0
 
     def opens(self) -> None:
         """Opens the window and trusts its folder: no extension's model works in Restricted Mode."""
         self.browser.do("open", url=self.server.url)
-        self.browser.do("click", selector=".part.banner a", text="Manage")
-        self.browser.do("click", selector=_TRUST, text="Trust")
+        self.click(".part.banner a", "Manage")
+        self.click(_TRUST, "Trust")
         self.browser.do("wait", selector=".part.banner a", text="Manage", gone=True)
-        self.browser.do("click", selector="[class*='modal'] .codicon-close")
+        self.click("[class*='modal'] .codicon-close")
 
     def connect(self, endpoint: str, model: str) -> None:
         """Names the endpoint, begins a chat, and chooses the model that is now in the picker."""
@@ -46,8 +49,12 @@ class Window:
         self.browser.do("wait", selector=RESPONSE, gone=True)
         self.choose(model)
 
+    def click(self, selector: str, text: str | None = None) -> None:
+        self.browser.do("click", selector=selector, **({} if text is None else {"text": text}))
+        self.clicks += 1
+
     def choose(self, model: str, page: str = "main") -> None:
-        self.browser.do("choose", model=model, page=page)
+        self.clicks += self.browser.do("choose", model=model, page=page)
 
     def set_endpoint(self, endpoint: str) -> None:
         """Does it with the extension's own command, which writes the setting."""
@@ -80,9 +87,9 @@ class Window:
         if "Allow" in self.browser.do("texts", selector=_ALLOW):
             self.browser.do("click", selector=_ALLOW, text="Allow")
 
-    def plays(self, model: ScriptedModel) -> list[bool]:
+    def plays(self, model: ScriptedModel, turns: Sequence[Turn] = TURNS) -> list[bool]:
         """Asks for the six turns one after the other; which of them were done?"""
-        return [self._turn(model, turn) and turn.done(self.server.workspace) for turn in TURNS]
+        return [self._turn(model, turn) and turn.done(self.server.workspace) for turn in turns]
 
     def _turn(self, model: ScriptedModel, turn: Turn) -> bool:
         before = len(model.arrived)
