@@ -34,7 +34,8 @@ def streamed(stoker: Stoker, body: dict[str, Any]) -> tuple[str, list[Any], str]
         json.dumps({**body, "stream": True}).encode(),
         {"Content-Type": "application/json"},
     )
-    text, calls, finish = "", [], ""
+    calls: list[Any] = []
+    text, finish = "", ""
     with urllib.request.urlopen(request, timeout=300) as response:
         for line in response:
             event = json.loads(line[6:]) if line.startswith(b"data: {") else {}
