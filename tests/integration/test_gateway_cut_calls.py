@@ -11,7 +11,7 @@ from tests.integration.conftest import Stoker
 
 pytestmark = pytest.mark.engine
 PATH = {"type": "string", "maxLength": 30}
-TOOL = {
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "delete_file",
