@@ -88,7 +88,8 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
     """
     listing = await http_json.get(http, backend, "/v1/models")
     props = await http_json.get(http, backend, "/props")
-    fills = await _fills_in_the_middle(http, backend)
+    # One that sleeps would have to wake up for the question.
+    fills = None if props.get("is_sleeping") else await _fills_in_the_middle(http, backend)
     settings = props.get("default_generation_settings", {})
     caps = props.get("chat_template_caps", {})
     modalities = props.get("modalities", {})
