@@ -4,9 +4,10 @@
 six turns of VS Code's local harness and of its Copilot harness, recorded with a window in which
 nothing is cut, through a gateway before a server with a small window. A line a request: tokens
 offered, tokens of the prompt, its share of the budget (``!``: room was left), the share of the
-prompt that is the beginning of the one before, and core tools that are missing.
+prompt that is the beginning of the one before, and what is missing: core tools, or what a competent
+model needs to go on.
 
-Goals: no core tool missing, 90 % of the budget used wherever as much was offered, 0.85 shared on
+Goals: nothing missing, 90 % of the budget used wherever as much was offered, 0.85 shared on
 average.
 """
 
@@ -20,7 +21,6 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import orjson
 from tests.support import agent_report, recorded

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.editor import ROOT
+from tests.e2e.editor import MEASURED, NO_ENDPOINT, ROOT, Browser, CodeServer, Person
+from tests.e2e.window import Window
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +17,33 @@ def code_server() -> Path:
     script = ROOT / "scripts/install-vscode.sh"
     done = subprocess.run([str(script)], check=True, stdout=subprocess.PIPE, text=True, timeout=900)
     return Path(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def installed(code_server: Path) -> Path:
+    """code-server, its Node, and what drives the browser."""
+    MEASURED.unlink(missing_ok=True)
+    folder = code_server
+    if not (ROOT / "extension/node_modules/playwright-core").is_dir():
+        npm = [str(folder / "bin/node"), str(folder / "bin/npm"), "ci", "--silent"]
+        subprocess.run(npm, check=True, cwd=ROOT / "extension", timeout=300)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def window(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    """One window for many tests, as ``stoker code --yes`` left it: signed out, in a new home."""
+    person = Person(installed, tmp_path_factory.mktemp("person"))
+    (person.workspace / "a.py").write_text("def add(a, b):\n    return a + b\n")
+    person.likes_it_quiet()
+    person.runs("stoker", "code", "--yes", "--endpoint", NO_ENDPOINT)
+    server = CodeServer(person)
+    server.start()
+    browser = Browser(installed)
+    try:
+        window = Window(server, browser)
+        window.opens()
+        yield window
+    finally:
+        browser.stop()
+        server.stop()

@@ -19,6 +19,7 @@ from stoker import paths
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "artifacts" / "vscode"
 MEASURED = ARTIFACTS / "measured.txt"
+#: What a person installs who does it by hand.
 VSIX = ROOT / "src/stoker/editor/stoker.vsix"
 
 #: What keeps the window quiet while it is watched. Nothing here bears on whether chat works: that
@@ -56,6 +57,7 @@ def wait_for(what: str, true: Callable[[], Any], timeout_s: float = 60) -> Any:
 
 def measured(what: str, value: str) -> None:
     """Keep a time beside the pictures; a busy machine must not turn it into a failure."""
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
     with MEASURED.open("a") as kept:
         kept.write(f"{what}: {value}\n")
 
@@ -168,7 +170,6 @@ class Browser:
 
     def __init__(self, installed: Path) -> None:
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        MEASURED.unlink(missing_ok=True)
         script = Path(__file__).with_name("drive.mjs")
         playwright = ROOT / "extension/node_modules/playwright-core"
         self._process = subprocess.Popen(

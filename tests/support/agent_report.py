@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from tests.support.scripted_model import rendered, tokenizer
+from tests.support.scripted_model import play, rendered, tokenizer
 
 from stoker.tokens import budget_for
 
@@ -33,6 +33,8 @@ class Row:
     #: What the window leaves to the prompt.
     budget_tokens: int
     missing_tools: tuple[str, ...]
+    #: Why a competent model could not go on with what was left; empty where it could.
+    missed: str
     #: Tokens at the beginning that the prompt shares with the one before, as a share of its own.
     shared: float | None
 
@@ -60,7 +62,8 @@ def rows(
         had, has = _tools(wide), _tools(narrow)
         missing = tuple(name for name in core if name in had and name not in has)
         shared = None if before is None else _common(before, ids) / len(ids)
-        found.append(Row(len(_ids(wide)), len(ids), budget, missing, shared))
+        missed = play(narrow).missed
+        found.append(Row(len(_ids(wide)), len(ids), budget, missing, missed, shared))
         before = ids
     return found
 
@@ -72,17 +75,18 @@ def mean_shared(report: Sequence[Row]) -> float:
 
 def lines(report: Sequence[Row]) -> Iterator[str]:
     """The report as a table, its sums last."""
-    yield f"{'offered':>8} {'prompt':>7} {'used':>5} {'shared':>6}  core tools missing"
+    yield f"{'offered':>8} {'prompt':>7} {'used':>5} {'shared':>6}  missing"
     for row in report:
         shared = "" if row.shared is None else f"{row.shared:.2f}"
         used = f"{row.used:.2f}" + ("" if row.is_full else "!")
-        missing = ", ".join(row.missing_tools)
+        missing = ", ".join([*row.missing_tools, *filter(None, [row.missed])])
         yield f"{row.offered_tokens:>8} {row.prompt_tokens:>7} {used:>5} {shared:>6}  {missing}"
     missed = sum(bool(row.missing_tools) for row in report)
     unfilled = sum(not row.is_full for row in report)
     yield (
         f"{len(report)} requests: {mean_shared(report):.3f} of a prompt shared on average, "
-        f"{missed} without a core tool, {unfilled} that leave room unused"
+        f"{missed} without a core tool, {unfilled} that leave room unused, "
+        f"{sum(bool(row.missed) for row in report)} that a model cannot go on from"
     )
 
 

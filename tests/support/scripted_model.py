@@ -68,7 +68,7 @@ class Conversation:
         return cls(
             asked,
             list(_calls(messages[newest:])),
-            "\n".join(map(text_of, messages)),
+            "\n".join(text_of(message) + _calls_as_text(message) for message in messages),
             {tool["function"]["name"]: tool["function"] for tool in body.get("tools") or ()},
         )
 
@@ -78,13 +78,13 @@ class Conversation:
         return results[-1] if results else ""
 
     def folder(self) -> str:
-        """The folder that the person works in, as the prompt names it."""
+        """The folder that the person works in, as the prompt names it or earlier calls show it."""
         found = re.search(
-            r"following folders?:\s*\n\s*- (/\S+)|(?:working directory|cwd)\W{1,9}(/[^\s<\"']+)",
+            r"(?:following folders?:\s*\n\s*- |(?:working directory|cwd)\W{1,9})(/[^\s<\"']+)",
             self.everything,
             re.IGNORECASE,
-        )
-        return (found[1] or found[2]) if found else ""
+        ) or re.search(r'": *"(/[^"]*?)/(?:src|checks\.log)\b', self.everything)
+        return found[1] if found else ""
 
 
 def text_of(message: Mapping[str, Any]) -> str:
@@ -93,6 +93,11 @@ def text_of(message: Mapping[str, Any]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(part.get("text", "") for part in content)
+
+
+def _calls_as_text(message: Mapping[str, Any]) -> str:
+    calls = message.get("tool_calls") or ()
+    return "".join("\n" + str(call["function"]["arguments"]) for call in calls)
 
 
 def _asked(text: str) -> str:
