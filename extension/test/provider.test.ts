@@ -78,7 +78,7 @@ describe("models", () => {
       {
         ...model,
         id: "local",
-        name: "Local: m",
+        name: " Local: m",
         tooltip: "whichever model here serves first · org/m · vLLM at here · context 8192 tokens",
       },
       model,
@@ -480,7 +480,7 @@ describe("a model that VS Code still holds and that is not there", () => {
     expect(server.asked("/v1/chat/completions")).toEqual([]);
     expect(await askAs(local)).toBe("I am org/n");
     expect(asked).toEqual(["org/m", "local"]);
-    expect((await offered("local")).name).toBe("Local: n");
+    expect((await offered("local")).name).toBe(" Local: n");
   });
 
   test("was replaced a moment ago: the server's 404 is told the same way, and 'local' asks again", async () => {
@@ -536,7 +536,7 @@ describe("a model that VS Code still holds and that is not there", () => {
     const firstWindow = new Catalog(async () => sources, new Memory(host.fakeState()), asLog);
     provider = new Provider(firstWindow, { problem: () => problem }, asLog);
     const [local] = await provider.provideLanguageModelChatInformation({ silent: true });
-    expect(local).toMatchObject({ id: "local", name: "Local", detail: "here does not answer" });
+    expect(local).toMatchObject({ id: "local", name: " Local", detail: "here does not answer" });
     await expect(askAs(local!)).rejects.toThrow(/^Cannot reach here/);
   });
 
@@ -600,6 +600,12 @@ describe("local", () => {
     expect(local?.id).toBe("local");
     expect(await provider.provideTokenCount(local!, "seven c")).toBe(7);
     expect(JSON.parse(server.asked("/tokenize")[0]!.body).model).toBe("org/m");
+  });
+
+  test("comes first by its name, as VS Code orders models", async () => {
+    await serve({ "/v1/models": () => ({ data: [{ id: "_m" }, { id: "0m" }, { id: "a-model" }] }) });
+    const names = (await provider.provideLanguageModelChatInformation({ silent: true })).map(({ name }) => name);
+    expect(names.sort((one, other) => one.localeCompare(other))[0]).toBe(" Local: _m");
   });
 
   test("never stands for a model of Hugging Face's router", async () => {
