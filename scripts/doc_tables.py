@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 import typer.main
 
-from stoker import doctor
+from stoker import doctor, editor
 from stoker.checks import CHECKS, Use
 from stoker.cli import COMMANDS, app
 from stoker.data import table, tomllib
+from stoker.editor import CONSENTS, SETTINGS
 from stoker.gateway import config
 from stoker.gateway.metrics import Metrics
 
@@ -88,6 +89,28 @@ def extension_settings(out: Out) -> None:
         means = _localised(setting["markdownDescription"], texts)
         default = f"`{setting['default']}`" if setting["default"] else "empty"
         out(f"| `{name}` | {means} | {default} |")
+
+
+def vscode_settings(out: Out, *, written: bool) -> None:
+    """The settings of VS Code that ``stoker code`` writes, or that are only read."""
+    if not written:
+        out("| setting | VS Code's default | what it does |\n| --- | --- | --- |")
+        for each in SETTINGS.values():
+            if each.consent is None:
+                out(f"| `{each.name}` | {_default(each.default)} | {each.why} |")
+        return
+    out("| setting | VS Code's default | written | after the question | what it is for |")
+    out("| --- | --- | --- | --- | --- |")
+    for consent in CONSENTS:
+        for each in editor.vscode_settings.of(consent):
+            value = "the address" if each.name == editor.ENDPOINT else _default(each.value)
+            asked = {"endpoint": "none", "signed-out": "1", "copilot-harness": "2"}[consent]
+            row = (f"`{each.name}`", _default(each.default), value, asked, each.why)
+            out(f"| {' | '.join(row)} |")
+
+
+def _default(value: object) -> str:
+    return "none" if value is None else "empty" if value == "" else f"`{json.dumps(value)}`"
 
 
 def extension_commands(out: Out) -> None:

@@ -12,6 +12,7 @@ import typer
 from stoker import runtime
 from stoker.cli import output, start
 from stoker.cli.options import Bind, Json, KeyEnv, address, key_from
+from stoker.editor import ENDPOINT
 from stoker.engines import Recognised
 from stoker.errors import UsageError
 from stoker.runtime import Run
@@ -94,6 +95,6 @@ def _tell(what: str, found: Recognised, endpoint: str, json: bool) -> None:
         length = f"{model.max_model_len:,} tokens" if model.max_model_len else "unknown"
         output.say(f"Model     {model.id}: context {length}, tools {model.tools or 'unknown'}")
     output.say(f"Endpoint  {endpoint}")
-    output.say(f'VS Code   "huggingface.customTGIEndpoint": "{endpoint}"')
+    output.say(f'VS Code   "{ENDPOINT}": "{endpoint}"')
     for warning in found.warnings:
         output.say(f"\nNote: {warning}")

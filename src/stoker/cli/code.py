@@ -52,6 +52,10 @@ _WITHOUT: Mapping[editor.Consent, str] = {
     "copilot-harness": "your models are used in the local harness only",
 }
 
+_REMOTE = "Chat with the local harness here: in remote windows, Copilot's has no models of yours."
+
+_Result = tuple[editor.Connection, ...] | StokerError
+
 
 def command(
     *,
@@ -74,23 +78,25 @@ def command(
         _report_installed(found, json)
         return
     address = _running_endpoint() if endpoint is None else _address(endpoint)
-    consents = _agreed(found, workspace, yes=yes, can_ask=not json)
-    reload = _needs_reload(found, workspace, consents)
-    done = [editor.connect(e, address, workspace=workspace, consents=consents) for e in found]
-    left = _left_out(found, workspace)
+    # A folder opens in one profile, whose extensions count.
+    if workspace is not None:
+        wanted = tuple(editor.in_folder(each, workspace.resolve()) for each in found)
+    else:
+        wanted = _with_profiles(found, yes=yes, quiet=json)
+    consents = _agreed(wanted, workspace, yes=yes, can_ask=not json)
+    reload = _needs_reload(wanted, workspace, consents)
+    tried = [(e, _connected(e, address, workspace, consents)) for e in wanted]
+    left = _left_out(wanted, workspace)
     if json:
-        connections = [asdict(each) for files in done for each in files]
-        not_written = [
-            {"settings": left[consent], "without": _WITHOUT[consent]} for consent in left
-        ]
-        said = {"endpoint": address, "connections": connections, "not_written": not_written}
-        output.as_json({**said, "needs_reload": reload})
-        return
-    for each, connections_of in zip(found, done, strict=True):
-        _say_connected(each, address, connections_of)
-    _say_left_out(left)
-    _say_reload(reload)
-    output.say(f"Choose the model in the chat's model picker. Undo: {_UNDO}")
+        output.as_json({"endpoint": address, **_tried_as_dict(tried, left), "needs_reload": reload})
+    else:
+        for each, result in tried:
+            _say_tried(each, address, result)
+        _say_left_out(left)
+        _say_reload(reload)
+        output.say(f"Choose the model in the chat's model picker. Undo: {_UNDO}")
+    if any(isinstance(result, StokerError) for _, result in tried):
+        raise typer.Exit(1)
 
 
 def offer(endpoint: str, *, yes: bool) -> None:
@@ -108,16 +114,46 @@ def offer(endpoint: str, *, yes: bool) -> None:
     if not agreed:
         output.say(f"Connect {names} to it with: stoker code")
         return
-    consents = _agreed(found, None, yes=yes, can_ask=True)
-    reload = _needs_reload(found, None, consents)
-    for each in found:
-        try:
-            (connection, *_) = editor.connect(each, endpoint, consents=consents)
-            output.say(f"{each.name} is connected, in {connection.settings}. Undo: {_UNDO}")
-        except StokerError as error:
-            output.say(f"{each.name} is not connected: {error.what} {error.why}")
-    _say_left_out(_left_out(found, None))
+    wanted = _with_profiles(found, yes=yes, quiet=False)
+    consents = _agreed(wanted, None, yes=yes, can_ask=True)
+    reload = _needs_reload(wanted, None, consents)
+    for each in wanted:
+        result = _connected(each, endpoint, None, consents)
+        if isinstance(result, StokerError):
+            output.say(f"{each.title} is not connected: {result.what} {result.why}")
+        else:
+            output.say(f"{each.title} is connected, in {result[0].settings}. Undo: {_UNDO}")
+    _say_left_out(_left_out(wanted, None))
     _say_reload(reload)
+
+
+def _connected(
+    each: editor.Editor,
+    address: str,
+    workspace: Path | None,
+    consents: Sequence[editor.Consent],
+) -> _Result:
+    """What was done, or why it could not be: one editor must not hold up the others."""
+    try:
+        return editor.connect(each, address, workspace=workspace, consents=consents)
+    except StokerError as error:
+        return error
+
+
+def _with_profiles(
+    found: Sequence[editor.Editor], *, yes: bool, quiet: bool
+) -> tuple[editor.Editor, ...]:
+    """The editors, and their other profiles where the person wants those connected too."""
+    others = [profile for each in found for profile in editor.profiles(each)]
+    if not others:
+        return tuple(found)
+    names = " and ".join(each.title for each in others)
+    question = f"Connect {names} too? A profile has settings and extensions of its own."
+    if yes or (not quiet and sys.stdin.isatty() and typer.confirm(question, True)):
+        return (*found, *others)
+    if not quiet:
+        output.say(f"Not connected: {names}. Connect all profiles with: stoker code --yes")
+    return tuple(found)
 
 
 def _agreed(
@@ -161,16 +197,37 @@ def _say_reload(needed: bool) -> None:
         output.say("Reload the editor's open windows ('Developer: Reload Window').")
 
 
-def _say_connected(
-    each: editor.Editor, address: str, connections: Sequence[editor.Connection]
-) -> None:
-    output.say(f"{each.name}: connected to {address} in {connections[0].settings}")
-    for connection in connections:
+def _say_tried(each: editor.Editor, address: str, result: _Result) -> None:
+    if isinstance(result, StokerError):
+        output.say(f"{each.title}: not connected.")
+        output.fail(result)
+        return
+    output.say(f"{each.title}: connected to {address} in {result[0].settings}")
+    for connection in result:
         others = [name for name in connection.changes if name != editor.ENDPOINT]
         if others:
             output.say(f"  Also set in {connection.settings}: {', '.join(others)}")
         if connection.backup:
             output.say(f"  The settings as they were: {connection.backup}")
+    if each.is_remote:
+        output.say(f"  {_REMOTE}")
+
+
+def _tried_as_dict(
+    tried: Sequence[tuple[editor.Editor, _Result]],
+    left: Mapping[editor.Consent, Sequence[str]],
+) -> dict[str, object]:
+    results = [(e, r) for e, r in tried if not isinstance(r, StokerError)]
+    failed = [(e, r) for e, r in tried if isinstance(r, StokerError)]
+    return {
+        "connections": [asdict(each) for _, files in results for each in files],
+        "problems": [{"editor": e.title, **_problem(r)} for e, r in failed],
+        "not_written": [{"settings": left[c], "without": _WITHOUT[c]} for c in left],
+    }
+
+
+def _problem(error: StokerError) -> dict[str, str]:
+    return {"what": error.what, "why": error.why, "fix": error.fix}
 
 
 def _say_left_out(left: Mapping[editor.Consent, Sequence[str]]) -> None:
@@ -241,7 +298,7 @@ def _remove(as_json: bool) -> None:
 
 
 def _as_dict(undone: editor.Undone) -> dict[str, object]:
-    problems = [{"what": p.what, "why": p.why, "fix": p.fix} for p in undone.problems]
+    problems = [_problem(error) for error in undone.problems]
     return {
         "settings": undone.settings,
         "restored": undone.restored,

@@ -13,6 +13,7 @@ import typer
 
 from stoker.cli import output
 from stoker.cli.options import Json
+from stoker.editor import ENDPOINT
 from stoker.gateway import Gateway, Service
 
 
@@ -48,7 +49,7 @@ def _show(endpoint: str, gateway: Gateway) -> None:
         state = ", ".join(upstream.models) if upstream.models else "does not answer yet"
         output.say(f"Backend   {upstream.backend.url}: {state}")
     output.say(f"Endpoint  {endpoint}")
-    output.say(f'VS Code   "huggingface.customTGIEndpoint": "{endpoint}"')
+    output.say(f'VS Code   "{ENDPOINT}": "{endpoint}"')
 
 
 def _run(main: Any) -> None:

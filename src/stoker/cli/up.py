@@ -19,6 +19,7 @@ from stoker import host as machine
 from stoker.cli import adopt, code, output, start
 from stoker.cli.options import Bind, Json, KeyEnv, Yes
 from stoker.cli.progress import Download
+from stoker.editor import ENDPOINT
 from stoker.engines import Options, embedded
 from stoker.errors import StokerError, UsageError
 from stoker.models import Model
@@ -414,7 +415,7 @@ def _prove(deployment: Deployment, json: bool) -> None:
         max_tokens=_ANSWER_TOKENS,
         on_text=_silent if json else _stream,
     )
-    setting = {"huggingface.customTGIEndpoint": deployment.endpoint}
+    setting = {ENDPOINT: deployment.endpoint}
     if json:
         output.as_json(
             {
@@ -442,7 +443,7 @@ def _prove(deployment: Deployment, json: bool) -> None:
             f"{deployment.plan.max_model_len:,} tokens, {deployment.plan.parallel} at a time",
         ),
         ("Speed", f"{speed}first token after {output.duration(answer.ttft_s)}"),
-        ("VS Code", f'"huggingface.customTGIEndpoint": "{deployment.endpoint}"'),
+        ("VS Code", f'"{ENDPOINT}": "{deployment.endpoint}"'),
         ("Next", "stoker status, stoker logs -f, stoker down"),
     ):
         output.say(f"{name:9} {value}")

@@ -87,7 +87,7 @@ def extension(r: Readings) -> Iterator[Finding]:
 
 
 def _is_forbidden(look: Look) -> bool:
-    """Whether ``extensions.allowed`` leaves Stoker's extension out: its id, its publisher, all."""
+    """Whether the list of allowed extensions leaves Stoker's out: by its id, publisher or ``*``."""
     allowed = look.value(settings.ALLOWED_EXTENSIONS)
     if not isinstance(allowed, dict):
         return False

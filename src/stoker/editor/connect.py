@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shlex
+import stat
 import subprocess
 import time
 from collections.abc import Collection, Sequence
@@ -87,6 +88,7 @@ def connect(
     files = _by_file(editor, endpoint, workspace, consents)
     # A file that cannot be edited must stop us before anything is installed.
     for path, values in files.items():
+        _refuse_read_only(path, values)
         _edited(path, _read(path), values)
     installed = (shlex.join(editor.command_line),) if install(editor) else ()
     written = []
@@ -216,6 +218,23 @@ def _continued(
         changes=merged,
         installed_with=(*earlier.installed_with, *others),
     )
+
+
+def _refuse_read_only(path: Path, values: dict[str, object]) -> None:
+    """Raises StokerError where ``path`` is not to be written: it could be, by replacing the file,
+    but a person or a tool (Nix, chezmoi) has said otherwise.
+    """
+    target = path.resolve()
+    there = next((each for each in (target, *target.parents) if each.exists()), target)
+    kept = there == target and not there.stat().st_mode & stat.S_IWUSR
+    folder = there.parent if there == target else there
+    if kept or not folder.is_dir() or not os.access(folder, os.W_OK):
+        lines = ", ".join(f'"{name}": {json.dumps(value)}' for name, value in values.items())
+        raise StokerError(
+            f"The settings file {path} is read-only.",
+            f"{'It' if kept else folder} can't be written by you; a tool may look after it.",
+            f"Write there yourself, or by that tool: {lines}",
+        )
 
 
 def _edited(path: Path, before: str | None, values: dict[str, object]) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stoker.editor.find import Editor
-from stoker.editor.vscode_settings import SETTINGS, Setting
+from stoker.editor.vscode_settings import ALLOWED_EXTENSIONS, SETTINGS, Setting
 
 #: Where VS Code 1.106 and newer looks on Linux.
 LINUX_FILE = Path("/etc/vscode/policy.json")
@@ -88,7 +88,7 @@ def _as(setting: Setting, value: object) -> object:
     """``value`` in the setting's own type: a policy may hold a number, or JSON as a text."""
     if isinstance(setting.default, bool) and isinstance(value, int):
         return bool(value)
-    if not isinstance(setting.default, str) or setting.name == "extensions.allowed":
+    if not isinstance(setting.default, str) or setting.name == ALLOWED_EXTENSIONS:
         try:
             return json.loads(value) if isinstance(value, str) else value
         except ValueError:

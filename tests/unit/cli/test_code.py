@@ -170,3 +170,41 @@ def test_a_folder_gets_what_counts_there_and_the_user_the_rest(machine: Machine)
     assert {**project, **machine.written()} == ALL
     assert HARNESS not in project
     assert str(machine.settings) in done.stdout
+
+
+def with_a_profile(machine: Machine) -> Path:
+    """A profile of the editor with settings of its own, as VS Code writes it down."""
+    stored = machine.settings.parent / "globalStorage/storage.json"
+    stored.parent.mkdir(parents=True)
+    listed = [{"location": "-7f3a", "name": "Work"}]
+    of_folders = {"workspaces": {machine.folder.as_uri(): "-7f3a"}}
+    stored.write_text(json.dumps({"userDataProfiles": listed, "profileAssociations": of_folders}))
+    return machine.settings.parent / "profiles/-7f3a/settings.json"
+
+
+def test_other_profiles_are_connected_with_yes_and_named_without(machine: Machine) -> None:
+    own = with_a_profile(machine)
+    done = machine.run("--endpoint", ENDPOINT)
+    assert "Not connected: VSCodium, profile Work" in done.stdout
+    assert not own.exists()
+    done = machine.run("--endpoint", ENDPOINT, "--yes")
+    assert "VSCodium, profile Work: connected" in done.stdout
+    assert {**json.loads(own.read_text()), **machine.written()} == ALL
+    assert machine.run("--remove").returncode == 0
+    assert not own.exists()
+    assert not machine.settings.exists()
+
+
+def test_one_editor_that_cannot_be_connected_holds_up_no_other(machine: Machine) -> None:
+    second = machine.folder / "bin/cursor"
+    second.write_text("#!/bin/sh\nexit 0\n")
+    second.chmod(0o755)
+    machine.settings.parent.mkdir(parents=True)
+    machine.settings.write_text("{}")
+    machine.settings.chmod(0o444)
+    done = machine.run("--endpoint", ENDPOINT, "--yes")
+    assert done.returncode == 1
+    assert "is read-only" in done.stdout
+    cursor = machine.folder / "config/Cursor/User/settings.json"
+    assert json.loads(cursor.read_text()) == ALL
+    assert machine.settings.read_text() == "{}"

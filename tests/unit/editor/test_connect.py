@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -269,3 +271,62 @@ def test_settings_that_became_unreadable_are_said_and_the_others_undone(
     (again,) = editor.disconnect()
     assert again.restored == (editor.ENDPOINT,)
     assert editor.connections() == ()
+
+
+def test_read_only_settings_stay_and_the_lines_to_write_are_named(code: editor.Editor) -> None:
+    code.settings.parent.mkdir()
+    code.settings.write_text(OWNERS)
+    code.settings.chmod(0o444)
+    with pytest.raises(StokerError, match="is read-only") as refused:
+        editor.connect(code, "http://localhost:1", consents=["signed-out"])
+    assert '"chat.allowAnonymousAccess": true' in refused.value.fix
+    assert code.settings.read_text() == OWNERS
+    assert extensions_of(code) == ""
+    assert editor.connections() == ()
+
+
+def test_a_place_where_no_file_can_be_is_said_before_anything_is_installed(
+    code: editor.Editor,
+) -> None:
+    code.settings.parent.write_text("a file where the folder should be")
+    with pytest.raises(StokerError, match="is read-only"):
+        editor.connect(code, "http://localhost:1")
+    assert extensions_of(code) == ""
+    assert editor.connections() == ()
+
+
+def test_a_profile_is_connected_and_given_back_with_its_own_extensions(
+    code: editor.Editor, tmp_path: Path
+) -> None:
+    """The command notes what it was called with."""
+    code.command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    work = dataclasses.replace(
+        code,
+        settings=code.settings.parent / "profiles/1/settings.json",
+        profile="My work",
+        default_settings=code.settings,
+    )
+    own, default = editor.connect(work, "http://localhost:1", consents=["copilot-harness"])
+    assert own.settings == str(work.settings)
+    assert default.settings == str(code.settings)
+    editor.disconnect()
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls
+    assert all(call.startswith("--profile My work --") for call in calls)
+    assert not work.settings.exists()
+    assert not code.settings.exists()
+
+
+def test_a_journal_of_an_earlier_version_is_undone(code: editor.Editor) -> None:
+    """It wrote down one command, blanks and all, and not a list of command lines."""
+    spaced = code.command.with_name("Visual Studio Code")
+    code.command.rename(spaced)
+    code.command.with_name("code.txt").write_text("stoker.stoker\n")
+    editor.connect(dataclasses.replace(code, command=spaced), "http://localhost:1")
+    journal = Path(os.environ["STOKER_HOME"]).glob("**/connections.json")
+    (path,) = journal
+    (entry,) = json.loads(path.read_text())
+    path.write_text(json.dumps([{**entry, "installed_with": str(spaced)}]))
+    (undone,) = editor.disconnect()
+    assert undone.uninstalled == (str(spaced),)
+    assert extensions_of(code) == ""
