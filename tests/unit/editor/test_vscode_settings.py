@@ -42,7 +42,7 @@ def test_the_extension_writes_what_stoker_code_writes() -> None:
     pairs = re.findall(r'\{ key: "([\w.]+)", value: (\w+|"\w+") \}', source)
     written = [each for consent in CONSENTS for each in vscode_settings.of(consent)]
     assert {name: json.loads(value) for name, value in pairs} == {
-        each.name: each.value for each in written
+        each.name: each.value for each in written if each.value is not None
     }
 
 
