@@ -183,8 +183,9 @@ describe("models", () => {
 
   test("looking after the server is one small request while nothing changes", async () => {
     let length = 8192;
+    let more = {};
     const server = await serve({
-      "/v1/models": () => ({ data: [{ id: "m", max_model_len: length }] }),
+      "/v1/models": () => ({ data: [{ id: "m", max_model_len: length, ...more }] }),
     });
     await catalog.offers();
     const before = server.received.length;
@@ -193,6 +194,9 @@ describe("models", () => {
     length = 4096;
     await catalog.watch();
     expect(catalog.current[0]?.context).toBe(4096);
+    more = { owned_by: "stoker", capabilities: { fits: true } };
+    await catalog.watch();
+    expect(catalog.current[0]?.model.fits).toBe(true);
   });
 });
 
@@ -578,6 +582,15 @@ describe("local", () => {
     expect(ids(await catalog.offers())).toEqual(["local", "org/m"]);
     await ask();
     expect(JSON.parse(server.asked("/v1/chat/completions")[0]!.body).model).toBe("org/m");
+  });
+
+  test("is the model that the gateway means by it: the first that chats and is up", async () => {
+    const entry = (id: string, chat: boolean) => ({ id, owned_by: "stoker", capabilities: { chat } });
+    const data = [entry("vectors", false), entry("down", true), entry("my-embedding-chat", true)];
+    const alias = { ...entry("local", true), root: "my-embedding-chat" };
+    await serve({ "/v1/models": () => ({ data: [...data, alias] }) });
+    expect(ids(await catalog.offers())).toEqual(["local", "down", "my-embedding-chat"]);
+    expect(catalog.find("local")?.model.id).toBe("my-embedding-chat");
   });
 
   test("is a server's own model where it has one of that name", async () => {
