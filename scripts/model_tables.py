@@ -11,7 +11,7 @@ from dataclasses import replace
 from stoker.host import Cpu, GpuSpec, Host, Memory, find_gpu
 from stoker.models import KnownModel, Purpose, Variant, find_known_model, model_catalogue
 from stoker.planning import Wishes, candidates_of, rank
-from stoker.planning.fits import runs
+from stoker.planning.formats import why_not
 from stoker.planning.precision import precision_of
 from stoker.planning.vllm_memory import (
     VllmMemory,
@@ -325,7 +325,7 @@ def _homes(model: KnownModel) -> Iterator[tuple[Variant, GpuSpec, int, VllmMemor
         if model.architecture.num_attention_heads % count:
             continue
         for variant in forms:
-            if not runs(variant, spec):
+            if variant.made_for not in (None, spec.vendor) or why_not(variant.format, spec):
                 continue
             memory = _memory(model, variant, spec, count, TYPICAL_CONTEXT, 2 * DEVELOPERS)
             # A developer works with a third of the window on average, and half of them at a time.

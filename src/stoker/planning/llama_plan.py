@@ -12,8 +12,9 @@ from itertools import product
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
 from stoker.models import Model
-from stoker.planning.llama_memory import GGUF_BITS, LlamaCache, llama_memory
+from stoker.planning.llama_memory import LlamaCache, llama_memory
 from stoker.planning.llama_speed import LlamaSpeed, llama_speed
+from stoker.planning.precision import weights_bytes
 from stoker.planning.types import Argument, Interval, MemoryPrediction, Plan, Speed
 from stoker.planning.units import MIB, parameters, size
 from stoker.planning.wishes import Candidate, Need, Wishes, need_of
@@ -134,10 +135,9 @@ def plan_of(
 
 def _sized(model: Model) -> Model:
     """The model with the size of its file: estimated where nobody published it."""
-    if model.weights_bytes is not None or model.parameters is None or model.quantization is None:
+    if model.weights_bytes is not None:
         return model
-    bits = GGUF_BITS.get(model.quantization.upper())
-    return model if bits is None else replace(model, weights_bytes=int(model.parameters * bits / 8))
+    return replace(model, weights_bytes=weights_bytes(model))
 
 
 def place_of(host: Host, gpu: GpuSpec | None) -> Place:

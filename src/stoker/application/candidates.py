@@ -1,0 +1,138 @@
+"""What could be started for a request, and what stands in the way of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from stoker import models, planning
+from stoker.application.launch_request import HostFacts, LaunchRequest
+from stoker.engines.placement import why_not_startable
+from stoker.errors import StokerError
+from stoker.models import KnownModel, Model
+from stoker.planning import Candidate
+
+#: After so many failures of one source it is left alone: it is down, not one model's fault.
+_MOST_FAILURES = 3
+_GIB = 1024**3
+#: No published form is wider: an upper bound for files whose size is not known.
+_MOST_BYTES_A_PARAMETER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model from one source."""
+
+    candidate: Candidate
+    #: Why ``stoker up`` can't start it on that machine.
+    obstacle: StokerError | None = None
+
+
+def candidates(request: LaunchRequest, machine: HostFacts) -> list[Offer]:
+    """Every model that ``request`` can mean on ``machine``, with what stands in the way.
+
+    The best source of a model comes first.
+
+    Raises ``StokerError`` for a name that means nothing. The hub is asked for a model that the
+    catalogue doesn't know, and for nothing else.
+    """
+    catalogue = models.model_catalogue()
+    facts = _by_name(catalogue)
+    engines = _Engines(request, machine)
+    failures = Counter(model.origin for model in request.failed)
+    offers = []
+    for model in _models(request, machine, catalogue):
+        known = facts.get(model.id.casefold(), Candidate(model))
+        gone = _same_source(model, request.failed) or failures[model.origin] >= _MOST_FAILURES
+        if not gone:
+            obstacle = _not_to_be_had(model, request, machine) or engines.obstacle(model)
+            offers.append(Offer(replace(known, model=model), obstacle))
+    return offers
+
+
+def _models(
+    request: LaunchRequest, machine: HostFacts, catalogue: tuple[KnownModel, ...]
+) -> list[Model]:
+    here, name = machine.here, request.model
+    if name is not None:
+        found = [] if models.is_path(name) else models.named(name, here=here)
+        return found or models.resolve(
+            name, hub_reachable=machine.host.hub_reachable, offline=request.offline
+        )
+    forms = [form.model for form in planning.candidates_of(catalogue)]
+    if not here:
+        return [*models.offered(), *forms]
+    return [*models.candidates(hub_reachable=True), *models.with_files(forms)]
+
+
+def _by_name(catalogue: Iterable[KnownModel]) -> dict[str, Candidate]:
+    """What the catalogue knows, by the repository of each form and by short names."""
+    known = list(catalogue)
+    forms = {form.model.id.casefold(): form for form in planning.candidates_of(known)}
+    named = {
+        alias.casefold(): Candidate(model.model(), model)
+        for model in known
+        for alias in model.aliases
+    }
+    return named | forms
+
+
+def _same_source(model: Model, others: Iterable[Model]) -> bool:
+    """Planning fills in a size that is not known, so that is no part of it."""
+    key = (model.id, model.quantization, model.origin)
+    return any(key == (other.id, other.quantization, other.origin) for other in others)
+
+
+class _Engines:
+    """Whether the engine that would serve a model can be started; looked at once for each."""
+
+    def __init__(self, request: LaunchRequest, machine: HostFacts) -> None:
+        self._request = request
+        self._machine = machine
+        self._found: dict[str, StokerError | None] = {}
+
+    def obstacle(self, model: Model) -> StokerError | None:
+        """Why the engine for ``model`` can't be started."""
+        engine = planning.engine_for(model, self._request.engine)
+        if engine not in self._found:
+            self._found[engine] = why_not_startable(
+                engine,
+                self._machine.host,
+                here=self._machine.here,
+                python=self._request.python,
+                native=self._request.native,
+            )
+        return self._found[engine]
+
+
+def _not_to_be_had(model: Model, request: LaunchRequest, machine: HostFacts) -> StokerError | None:
+    """Why the files of ``model`` can't come to that machine; ``None`` where they can."""
+    if model.path is not None:
+        return None
+    if request.offline:
+        why = "Nothing may be downloaded (--offline)."
+        return _not_there(model, why, "Leave --offline out, or give the path of its files.")
+    if model.origin == "hub" and machine.host.hub_reachable is not True:
+        why = "The hub, which has it, can't be reached or may not be asked (HF_HUB_OFFLINE)."
+        fix = "Connect to the internet, set HF_ENDPOINT to a mirror, or give a path of its files."
+        return _not_there(model, why, fix)
+    return _no_disk_space(model, machine)
+
+
+def _not_there(model: Model, why: str, fix: str) -> StokerError:
+    return StokerError(f"{model.id} is not on this machine.", why, fix)
+
+
+def _no_disk_space(model: Model, machine: HostFacts) -> StokerError | None:
+    disk = machine.host.disk
+    if disk is None or disk.free_bytes > (model.parameters or 0) * _MOST_BYTES_A_PARAMETER:
+        return None
+    needed = planning.weights_bytes(model)
+    if needed is None or needed < disk.free_bytes:
+        return None
+    return StokerError(
+        f"There is not enough disk space for {model.id}.",
+        f"It needs {needed / _GIB:.1f} GiB and {disk.path} has {disk.free_bytes / _GIB:.1f} free.",
+        "Free some space, or set STOKER_HOME to a folder on a larger disk.",
+    )
