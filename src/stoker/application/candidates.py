@@ -37,45 +37,45 @@ def candidates(request: LaunchRequest, machine: HostFacts) -> list[Offer]:
     Raises ``StokerError`` for a name that means nothing. The hub is asked for a model that the
     catalogue doesn't know, and for nothing else.
     """
-    catalogue = models.model_catalogue()
-    facts = _by_name(catalogue)
     engines = _Engines(request, machine)
     failures = Counter(model.origin for model in request.failed)
     offers = []
-    for model in _models(request, machine, catalogue):
-        known = facts.get(model.id.casefold(), Candidate(model))
+    for candidate in _meant(request, machine):
+        model = candidate.model
         gone = _same_source(model, request.failed) or failures[model.origin] >= _MOST_FAILURES
         if not gone:
             obstacle = _not_to_be_had(model, request, machine) or engines.obstacle(model)
-            offers.append(Offer(replace(known, model=model), obstacle))
+            offers.append(Offer(candidate, obstacle))
     return offers
 
 
-def _models(
-    request: LaunchRequest, machine: HostFacts, catalogue: tuple[KnownModel, ...]
-) -> list[Model]:
-    here, name = machine.here, request.model
-    if name is not None:
-        found = [] if models.is_path(name) else models.named(name, here=here)
-        return found or models.resolve(
-            name, hub_reachable=machine.host.hub_reachable, offline=request.offline
-        )
-    forms = [form.model for form in planning.candidates_of(catalogue)]
-    if not here:
-        return [*models.offered(), *forms]
-    return [*models.candidates(hub_reachable=True), *models.with_files(forms)]
+def _meant(request: LaunchRequest, machine: HostFacts) -> list[Candidate]:
+    catalogue = models.model_catalogue()
+    if request.model is not None:
+        return _known(_named(request.model, request, machine), catalogue)
+    forms = planning.candidates_of(catalogue)
+    if not machine.here:
+        return [*_known(models.offered(), catalogue), *forms]
+    kept = models.with_files([form.model for form in forms])
+    files = [replace(form, model=model) for form, model in zip(forms, kept, strict=True)]
+    return [*_known(models.candidates(hub_reachable=True), catalogue), *files]
 
 
-def _by_name(catalogue: Iterable[KnownModel]) -> dict[str, Candidate]:
-    """What the catalogue knows, by the repository of each form and by short names."""
-    known = list(catalogue)
-    forms = {form.model.id.casefold(): form for form in planning.candidates_of(known)}
-    named = {
-        alias.casefold(): Candidate(model.model(), model)
-        for model in known
-        for alias in model.aliases
-    }
-    return named | forms
+def _named(name: str, request: LaunchRequest, machine: HostFacts) -> list[Model]:
+    found = [] if models.is_path(name) else models.named(name, here=machine.here)
+    return found or models.resolve(
+        name, hub_reachable=machine.host.hub_reachable, offline=request.offline
+    )
+
+
+def _known(found: Iterable[Model], catalogue: Iterable[KnownModel]) -> list[Candidate]:
+    """The models with what the catalogue knows of each, by its repository or a short name."""
+    facts: dict[str, tuple[KnownModel, str | None]] = {}
+    for known in catalogue:
+        facts |= {alias.casefold(): (known, None) for alias in known.aliases}
+        facts |= {form.id.casefold(): (known, form.made_for) for form in known.weights}
+    nothing = (None, None)
+    return [Candidate(model, *facts.get(model.id.casefold(), nothing)) for model in found]
 
 
 def _same_source(model: Model, others: Iterable[Model]) -> bool:
@@ -110,7 +110,7 @@ def _not_to_be_had(model: Model, request: LaunchRequest, machine: HostFacts) -> 
     """Why the files of ``model`` can't come to that machine; ``None`` where they can."""
     if model.path is not None:
         return None
-    if request.offline:
+    if request.offline and machine.here:
         why = "Nothing may be downloaded (--offline)."
         return _not_there(model, why, "Leave --offline out, or give the path of its files.")
     if model.origin == "hub" and machine.host.hub_reachable is not True:

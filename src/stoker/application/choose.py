@@ -31,7 +31,7 @@ class Choice:
     purpose: Purpose | None
     #: What can be started, the best first, one for each model.
     startable: tuple[Plan, ...]
-    #: What can't be, and would be ranked before all that can; the best first.
+    #: What can't be, the best first.
     blocked: tuple[BlockedPlan, ...] = ()
     #: Why nothing can be started, where that is so.
     problem: StokerError | None = None
@@ -47,6 +47,13 @@ class Choice:
     def runner_up(self) -> Plan | None:
         """The second best that can be started."""
         return self.startable[1] if len(self.startable) > 1 else None
+
+    @property
+    def preferred(self) -> tuple[BlockedPlan, ...]:
+        """What can't be started and would be chosen if it could be, the best first."""
+        if not self.startable:
+            return self.blocked
+        return tuple(b for b in self.blocked if planning.is_better(b.plan, self.startable[0]))
 
     @property
     def download_bytes(self) -> int:
@@ -73,8 +80,7 @@ def choose(request: LaunchRequest, machine: HostFacts) -> Choice:
     purpose, plans, problem = _best(request, machine, open_)
     blocked = _blocked(request, machine, purpose, [offer for offer in offers if offer.obstacle])
     if problem is None:
-        ahead = (b for b in blocked if planning.is_better(b.plan, plans[0]))
-        return Choice(request, machine, purpose, tuple(plans), tuple(ahead))
+        return Choice(request, machine, purpose, tuple(plans), tuple(blocked))
     if not blocked:
         raise problem
     # What was named, or all there is, can't be started: that says more than "nothing to choose".

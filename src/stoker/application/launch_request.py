@@ -38,7 +38,7 @@ class LaunchRequest:
     #: Requests answered at the same time.
     parallel: int | None = None
     engine: str | None = None
-    #: Nothing may be downloaded.
+    #: Nothing may be downloaded to this machine; what another one could have, it still can.
     offline: bool = False
     #: vLLM as a process of this Python, or of an environment that Stoker makes.
     python: str | None = None

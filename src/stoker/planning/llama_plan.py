@@ -201,12 +201,16 @@ def _largest_cache(
             "Give the path of its GGUF file, or name a model of the catalogue.",
         )
     longest = min(model.max_context_tokens or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT)
-    least = min(longest, need_of(wishes).least_context)
-    contexts = [wishes.context] if wishes.context else _halved(longest, least)
+    shortest = min(longest, need_of(wishes).least_context)
+    contexts = [wishes.context] if wishes.context else _halved(longest, shortest)
     most = min(max(_DEFAULT_PARALLEL, wishes.concurrency), _MAX_PARALLEL)
     slots = [wishes.parallel] if wishes.parallel else list(range(most, 0, -1))
     usual = list(product(contexts, _GGML_TYPES, slots))
     spacious = [] if wishes.context else _spacious(model, wishes, slots)
+    least = LlamaCache(usual[-1][0], usual[-1][2], _N_UBATCH, usual[-1][1])
+    memory = llama_memory(model, least, place.budget_bytes)
+    if memory.total_bytes > place.budget_bytes:
+        raise _too_large(place, model, memory, least)
     for room, caches in (
         (place.spacious_bytes, spacious),
         (place.gpu_bytes, usual),
@@ -219,7 +223,7 @@ def _largest_cache(
                 # What the GPU holds whole is drawn against the GPU alone.
                 whole = place.gpu_total_bytes if room != place.budget_bytes else None
                 return cache, replace(memory, device_bytes=whole or place.device_bytes)
-    raise _too_large(place, model, memory, cache)
+    raise AssertionError("the least cache fits in the whole budget")
 
 
 def _spacious(model: Model, wishes: Wishes, slots: list[int]) -> list[tuple[int, str, int]]:
