@@ -333,6 +333,7 @@ def _show(choice: Choice, plan: Plan, options: Options, endpoint: str, json: boo
                 "purpose": choice.purpose,
                 "download_bytes": choice.download_bytes,
                 "fingerprint": plan.fingerprint,
+                "runner_up": choice.runner_up and choice.runner_up.model.id,
                 "blocked": [choice_view.blocked_document(one) for one in choice.preferred],
                 "endpoint": endpoint,
                 "argv": launch.argv,
@@ -341,11 +342,18 @@ def _show(choice: Choice, plan: Plan, options: Options, endpoint: str, json: boo
             }
         )
         return
-    for line in (*plan.reasons, *choice_view.notes(choice)):
+    for line in (*plan.reasons, *choice_view.notes(choice), *_second(choice)):
         output.say(line)
     output.say(f"\nWould run, behind {endpoint}:\n  {shlex.join(launch.argv)}\n\nwith:")
     for argument in launch.parts:
         output.say(f"  {argument.name} = {argument.value}\n      {argument.reason}")
+
+
+def _second(choice: Choice) -> list[str]:
+    second = choice.runner_up
+    if second is None:
+        return []
+    return [f"Next best: {second.model.id} ({second.model.quantization}) on {second.engine}."]
 
 
 def _prove_and_connect(deployment: Deployment, asked: _Asked) -> None:

@@ -249,13 +249,14 @@ def _from_disk(found: disk.Found) -> Model:
 
 
 def _read(model: Model, path: Path) -> Model:
-    """``model`` with what its files say; its names and the original's size stay."""
+    """``model`` with what its files say; its names, quantization and original's size stay."""
     loaded = load(path)
     return replace(
         loaded,
         id=model.id,
         origin=model.origin,
         served_name=model.served_name,
+        quantization=model.quantization or loaded.quantization,
         parameters=model.parameters or loaded.parameters,
         license=model.license or loaded.license,
         hub=model.hub,

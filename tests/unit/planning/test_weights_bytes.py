@@ -13,7 +13,9 @@ GIB = 1024**3
 
 
 @pytest.mark.parametrize("billions", ["7", "14"])
-def test_gguf_files_with_an_output_head_of_their_own_are_as_large_as_those_that_the_hub_lists(billions: str) -> None:
+def test_gguf_files_with_a_head_of_their_own_are_as_large_as_listed(
+    billions: str,
+) -> None:
     known, _ = find_known_model(f"qwen2.5-coder-{billions}b")
     listed = next(v for v in known.variants if v.format == "gguf")
     model = known.model(listed)

@@ -82,7 +82,9 @@ def downloaded(model: Model) -> Path | None:
 def _whole(revision: Path, model: Model) -> Path | None:
     if model.format == "safetensors":
         files = list(revision.glob("*.safetensors"))
-        return revision if _all_parts(files) and (revision / "config.json").is_file() else None
+        # The hub lists tokenizers last: without one the download was broken off.
+        others = (revision / "config.json").is_file() and any(revision.glob("tokenizer*"))
+        return revision if others and _all_parts(files) else None
     wanted = model.quantization or ""
     files = sorted(p for p in revision.rglob("*.gguf") if has_quantization(p.name, wanted))
     return files[0] if _all_parts(files) else None
