@@ -101,7 +101,11 @@ def command(
         bool, typer.Option("--foreground", help="Stay, and stop on Ctrl-C.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be started, and why; start nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print what would be started, here or on --gpu or --host, and why; start nothing.",
+        ),
     ] = False,
     engine_arg: Annotated[
         list[str] | None,
