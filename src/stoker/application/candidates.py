@@ -57,7 +57,11 @@ def _meant(request: LaunchRequest, machine: HostFacts) -> list[Candidate]:
     if not machine.here:
         return [*_known(models.offered(), catalogue), *forms]
     kept = models.with_files([form.model for form in forms])
-    files = [replace(form, model=model) for form, model in zip(forms, kept, strict=True)]
+    files = [
+        # What was downloaded by name although something speaks against it is not chosen unasked.
+        form if form.known and form.known.avoid else replace(form, model=model)
+        for form, model in zip(forms, kept, strict=True)
+    ]
     return [*_known(models.candidates(hub_reachable=True), catalogue), *files]
 
 
