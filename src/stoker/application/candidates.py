@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from stoker import models, planning
@@ -38,14 +37,13 @@ def candidates(request: LaunchRequest, machine: HostFacts) -> list[Offer]:
     catalogue doesn't know, and for nothing else.
     """
     engines = _Engines(request, machine)
-    failures = Counter(model.origin for model in request.failed)
     offers = []
     for candidate in _meant(request, machine):
         model = candidate.model
-        gone = _same_source(model, request.failed) or failures[model.origin] >= _MOST_FAILURES
-        if not gone:
-            obstacle = _not_to_be_had(model, request, machine) or engines.obstacle(model)
-            offers.append(Offer(candidate, obstacle))
+        if request.failed and _gone(model, request.failed):
+            continue
+        obstacle = _not_to_be_had(model, request, machine) or engines.obstacle(model)
+        offers.append(Offer(candidate, obstacle))
     return offers
 
 
@@ -59,7 +57,9 @@ def _meant(request: LaunchRequest, machine: HostFacts) -> list[Candidate]:
     kept = models.with_files([form.model for form in forms])
     files = [
         # What was downloaded by name although something speaks against it is not chosen unasked.
-        form if form.known and form.known.avoid else replace(form, model=model)
+        form
+        if model is form.model or (form.known and form.known.avoid)
+        else replace(form, model=model)
         for form, model in zip(forms, kept, strict=True)
     ]
     return [*_known(models.candidates(hub_reachable=True), catalogue), *files]
@@ -76,16 +76,22 @@ def _known(found: Iterable[Model], catalogue: Iterable[KnownModel]) -> list[Cand
     """The models with what the catalogue knows of each, by its repository or a short name."""
     facts: dict[str, tuple[KnownModel, str | None]] = {}
     for known in catalogue:
-        facts |= {alias.casefold(): (known, None) for alias in known.aliases}
-        facts |= {form.id.casefold(): (known, form.made_for) for form in known.weights}
+        facts |= dict.fromkeys(
+            (name.casefold() for name in (*known.aliases, known.id)), (known, None)
+        )
+        facts |= {form.id.casefold(): (known, form.made_for) for form in known.variants}
     nothing = (None, None)
     return [Candidate(model, *facts.get(model.id.casefold(), nothing)) for model in found]
 
 
-def _same_source(model: Model, others: Iterable[Model]) -> bool:
-    """Planning fills in a size that is not known, so that is no part of it."""
+def _gone(model: Model, failed: Sequence[Model]) -> bool:
+    """Whether ``model`` was tried at its source, or the source failed too often for others.
+
+    Planning fills in a size that is not known, so that is no part of what is compared.
+    """
     key = (model.id, model.quantization, model.origin)
-    return any(key == (other.id, other.quantization, other.origin) for other in others)
+    same = any(key == (other.id, other.quantization, other.origin) for other in failed)
+    return same or sum(other.origin == model.origin for other in failed) >= _MOST_FAILURES
 
 
 class _Engines:

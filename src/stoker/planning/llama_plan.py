@@ -216,7 +216,7 @@ def _largest_cache(
         (place.gpu_bytes, usual),
         (place.budget_bytes, usual),
     ):
-        for tokens, cache_type, number in caches:
+        for tokens, cache_type, number in caches if room > 0 else ():
             cache = LlamaCache(tokens, number, _N_UBATCH, cache_type)
             memory = llama_memory(model, cache, place.budget_bytes)
             if memory.total_bytes <= room:
