@@ -33,15 +33,16 @@ def _assumed(choice: Choice) -> str:
     elif plan.gpus:
         own = "" if host.system == "Darwin" else " (the one on PyPI uses the CPU)"
         engine = f"llama.cpp built for its GPU{own}"
-    return (
-        f"Assumed there: {'the model hub can be reached, and ' * bool(host.hub_reachable)}{engine}."
-    )
+    hub = "the model hub can be reached, and " if host.hub_reachable else ""
+    return f"Assumed there: {hub}{engine}."
 
 
 def _fallback(choice: Choice) -> str:
     """Said where agent mode, which is what is chosen for by itself, is out of reach."""
     if choice.purpose is not None or choice.request.purpose is not None or not choice.startable:
         return ""
+    if choice.request.model is not None:
+        return "It is too slow for agent mode here: planned for chat."
     return "Nothing that can be started is quick enough for agent mode: chosen for chat."
 
 

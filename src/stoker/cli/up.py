@@ -288,11 +288,12 @@ def _fetch(asked: _Asked) -> tuple[Plan, Options]:
     launch, first_error = asked.launch, None
     while True:
         try:
-            plan = choose(launch, machine).plan
+            choice = choose(launch, machine)
+            plan = choice.plan
         except StokerError as error:
             raise first_error or error from None
-        for reason in plan.reasons:
-            say(f"  {reason}")
+        for line in (*plan.reasons, *choice_view.notes(choice)):
+            say(f"  {line}")
         _agree(plan, asked)
         # Before the download: a machine that can't run the engine need not wait for the model.
         options = _place(plan, machine, asked)
