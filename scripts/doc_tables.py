@@ -87,7 +87,7 @@ def extension_settings(out: Out) -> None:
     out("| setting | means | default |\n| --- | --- | --- |")
     for name, setting in package["contributes"]["configuration"]["properties"].items():
         means = _localised(setting["markdownDescription"], texts)
-        default = f"`{setting['default']}`" if setting["default"] else "empty"
+        default = "empty" if setting["default"] == "" else f"`{json.dumps(setting['default'])}`"
         out(f"| `{name}` | {means} | {default} |")
 
 

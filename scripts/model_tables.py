@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from stoker.host import Cpu, GpuSpec, Host, Memory, find_gpu
+from stoker.application import HostFacts, LaunchRequest, choose
+from stoker.host import Cpu, GpuSpec, Host, Memory, find_gpu, imagined_host
 from stoker.models import KnownModel, Purpose, Variant, find_known_model, model_catalogue
-from stoker.planning import Wishes, candidates_of, rank
-from stoker.planning.fits import runs
+from stoker.planning.formats import why_not
 from stoker.planning.precision import precision_of
 from stoker.planning.vllm_memory import (
     VllmMemory,
@@ -189,7 +189,7 @@ DEVELOPERS, TYPICAL_CONTEXT = 10, 32_768
 
 
 def hardware() -> str:
-    """What the planner takes first on each machine, for each purpose."""
+    """What ``stoker up`` takes on each machine, for each purpose."""
     rows = []
     for gpu, count, main_gb in HARDWARE:
         spec = find_gpu(gpu) if gpu else None
@@ -209,17 +209,12 @@ def _machine(spec: GpuSpec | None, count: int, main_gb: int) -> str:
 
 
 def _first(spec: GpuSpec | None, count: int, main_gb: int, purpose: Purpose) -> str:
-    """The first plan of ``rank`` for an imagined machine with nothing else running on it."""
+    """What ``stoker up`` takes on an imagined machine with nothing else running on it."""
     memory = Memory(main_gb * GIB, int(0.9 * main_gb * GIB))
-    host = Host(
-        system="Darwin" if spec and spec.vendor == "apple" else "Linux",
-        arch="x86_64",
-        cpu=Cpu("imagined", cores=8, threads=16, avx2=True),
-        memory=memory,
-        gpus=tuple(spec.gpu(index) for index in range(count)) if spec else (),
-    )
-    candidates = candidates_of(model_catalogue())
-    plan = rank(host, candidates, Wishes(purpose=purpose), spec)[0]
+    cpu = Cpu("imagined", cores=8, threads=16, avx2=True)
+    bare = Host(system="Linux", arch="x86_64", cpu=cpu, memory=memory, hub_reachable=True)
+    host = replace(imagined_host(spec, count), cpu=cpu, memory=memory) if spec else bare
+    plan = choose(LaunchRequest(purpose=purpose), HostFacts(host, spec, here=False)).plan
     form = (plan.model.quantization or "bf16").upper()
     speed = f", {plan.decode_tokens_per_s:.0f} tokens/s" if plan.decode_tokens_per_s else ""
     engine = {"vllm": "vLLM"}.get(plan.engine, plan.engine)
@@ -325,7 +320,7 @@ def _homes(model: KnownModel) -> Iterator[tuple[Variant, GpuSpec, int, VllmMemor
         if model.architecture.num_attention_heads % count:
             continue
         for variant in forms:
-            if not runs(variant, spec):
+            if variant.made_for not in (None, spec.vendor) or why_not(variant.format, spec):
                 continue
             memory = _memory(model, variant, spec, count, TYPICAL_CONTEXT, 2 * DEVELOPERS)
             # A developer works with a third of the window on average, and half of them at a time.

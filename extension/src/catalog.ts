@@ -196,8 +196,8 @@ export class Catalog implements vscode.Disposable {
 
   private async askOne(source: Source): Promise<{ offers: readonly Offer[]; outage?: Outage }> {
     try {
-      const { models, ...rest } = await discover(source.server);
-      const offers = this.offersOf(source, models);
+      const { models, local, ...rest } = await discover(source.server);
+      const offers = this.offersOf(source, models, local);
       this.kept.set(source.server.base, { offers, ...rest });
       if (!source.prefix) await this.remember(source, models);
       return { offers };
@@ -226,11 +226,13 @@ export class Catalog implements vscode.Disposable {
     this.seen = [...ids, ...others.slice(0, MOST_GONE)];
   }
 
-  /** The endpoint's models, after `local`; of other sources only their models. */
-  private offersOf(source: Source, models: readonly ServedModel[]): Offer[] {
+  /** The endpoint's models, after `local`; of other sources only their models.
+   * @param local the model that the server itself means by `local`, if it knows the name */
+  private offersOf(source: Source, models: readonly ServedModel[], local?: string): Offer[] {
     const offers = models.map((model) => this.offer(source, model));
     if (source.prefix || models.some(({ id }) => id === LOCAL)) return offers;
-    const first = offers[0] ?? this.offer(source, NO_MODEL);
+    const named = offers.find(({ model }) => model.id === local);
+    const first = named ?? offers[0] ?? this.offer(source, NO_MODEL);
     return [{ ...first, id: LOCAL, isAlias: true }, ...offers];
   }
 

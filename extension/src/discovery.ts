@@ -24,6 +24,8 @@ export const LOCAL = "local";
 
 export interface Discovery {
   readonly models: ServedModel[];
+  /** The model that the gateway itself means by `local`: the first that chats and is up. */
+  readonly local: string | undefined;
   /** What `glance` says while nothing has changed. */
   readonly seen: string;
   /** Where the server tells which models are loaded, if it loads them one by one. */
@@ -36,8 +38,10 @@ const TIMEOUT_MS = 5000;
  * @throws HttpError, ConnectionError where `/v1/models` fails */
 export async function discover(server: Server, signal?: AbortSignal): Promise<Discovery> {
   const listed = await ask(server, "/v1/models", signal);
-  const entries = [...array(object(listed)["data"])].map(object).filter(isChatModel);
-  if (entries.length === 0) return { models: [], seen: summary(listed), loadedAt: undefined };
+  const all = array(object(listed)["data"]).map(object);
+  const local = string(all.find(isGatewaysAlias)?.["root"]);
+  const entries = all.filter(isChatModel);
+  if (entries.length === 0) return { models: [], local, seen: summary(listed), loadedAt: undefined };
   const known = entries.map((entry) => fromEntry(entry));
   const info = object(await ask(server, "/info", signal).catch(ifRefused));
   const complete = known.every((model) => model.maxModelLen !== undefined);
@@ -45,7 +49,7 @@ export async function discover(server: Server, signal?: AbortSignal): Promise<Di
   const models = await Promise.all(
     known.map(async (model) => withInfo({ ...model, ...(await found.details(model.id)) }, info)),
   );
-  return { models, seen: summary(listed, found.loaded), loadedAt: found.loadedAt };
+  return { models, local, seen: summary(listed, found.loaded), loadedAt: found.loadedAt };
 }
 
 /** What changes when a server begins to serve something else: one cheap question, and another
@@ -62,7 +66,13 @@ function summary(listed: unknown, loaded?: unknown): string {
   const entries = array(object(listed)["data"]).map(object);
   const contexts = array(object(loaded)["models"]).map(object);
   return JSON.stringify([
-    entries.map(({ id, max_model_len, meta }) => [id, max_model_len, meta]),
+    entries.map(({ id, root, max_model_len, capabilities, meta }) => [
+      id,
+      root,
+      max_model_len,
+      capabilities,
+      meta,
+    ]),
     contexts.map(({ name, key, context_length, loaded_instances }) => [
       name ?? key,
       context_length ?? array(loaded_instances).map((each) => object(each)["config"]),
@@ -76,8 +86,11 @@ async function ask(server: Server, path: string, signal?: AbortSignal, body?: un
 }
 
 function isChatModel(entry: Json): boolean {
-  if (isGatewaysAlias(entry)) return false;
-  return string(entry["id"]) !== undefined && !/embed|rerank/i.test(String(entry["id"]));
+  // The gateway says what chats; elsewhere the name is all there is.
+  const { chat } = object(entry["capabilities"]);
+  if (isGatewaysAlias(entry) || chat === false) return false;
+  const id = string(entry["id"]);
+  return id !== undefined && (chat === true || !/embed|rerank/i.test(id));
 }
 
 /** The gateway lists `local` beside the model that it stands for: the catalogue has its own. */

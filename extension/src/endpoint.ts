@@ -45,14 +45,13 @@ function toUrl(text: string): URL | undefined {
   if (!trimmed) return undefined;
   if (/\s/.test(trimmed)) throw new EndpointError(l10n.t("An address has no spaces in it."));
   const { scheme, rest } = split(trimmed);
-  if (/^https?(:|\/\/)/i.test(rest)) throw new EndpointError(l10n.t("It is not a URL."));
   if (/^[/\\]/.test(rest)) throw new EndpointError(l10n.t("It is a path, and not the address of a server."));
   if (/^\d+([/?#]|$)/.test(rest)) {
     throw new EndpointError(l10n.t("It has no host. For a port of this machine, write localhost:{0}.", rest));
   }
   try {
     const url = new URL(`${scheme ?? "http"}://${bracketIpv6(rest)}`);
-    if (!isHost(url.hostname)) throw new TypeError(url.hostname);
+    if (!isHost(url.hostname) || url.port === "0") throw new TypeError(url.hostname);
     // A public name with neither scheme nor port is served over TLS; all else is a machine nearby.
     // `url.port` does not tell: it is empty for the scheme's own port.
     const hasPort = /^[^/?#]*:\d+([/?#]|$)/.test(rest);
@@ -63,15 +62,20 @@ function toUrl(text: string): URL | undefined {
   }
 }
 
-/** The scheme and what follows it, also where a colon or a slash is missing.
- * @throws EndpointError for another scheme */
+/** The scheme and what follows it.
+ * @throws EndpointError for another scheme, and where a part of it is missing */
 function split(text: string): { scheme: string | undefined; rest: string } {
-  const http = /^(https?)(?::\/*|\/\/)/i.exec(text);
-  if (http?.[1]) return { scheme: http[1].toLowerCase(), rest: text.slice(http[0].length) };
   // One slash is enough to see that a scheme was meant: a port has none before it.
-  const other = /^([a-z][a-z0-9+.-]*):[/\\]/i.exec(text)?.[1];
-  if (other) throw new EndpointError(l10n.t("{0}: is not http:// or https://", other.toLowerCase()));
-  return { scheme: undefined, rest: text.replace(/^\/\//, "") };
+  const [all, name, slashes] = /^([a-z][a-z0-9+.-]*):(\/\/|[/\\])/i.exec(text) ?? [];
+  const scheme = name?.toLowerCase();
+  const rest = all === undefined ? text.replace(/^\/\//, "") : text.slice(all.length);
+  if (scheme !== undefined && scheme !== "http" && scheme !== "https") {
+    throw new EndpointError(l10n.t("{0}: is not http:// or https://", scheme));
+  }
+  if ((scheme && slashes !== "//") || /^https?(:|\/\/)/i.test(rest)) {
+    throw new EndpointError(l10n.t("Write http:// or https:// once, with its colon and both slashes."));
+  }
+  return { scheme, rest };
 }
 
 /** An IP address, or labels of a host name; with underscores, as containers are called. */

@@ -34,14 +34,18 @@ export function activate(context: vscode.ExtensionContext): void {
     catalog.onDidChange(() => {
       status.update();
       logState(catalog, log);
-      if (catalog.models.length && vscode.workspace.isTrusted) void signedOut.offer();
+      if (catalog.models.length) void signedOut.offer();
     }),
     provider.onDidAsk((id) => status.asked(id)),
     provider.onDidAnswer((answered) => status.answered(answered)),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration(SETTING)) void catalog.reset().then(() => status.update());
     }),
-    vscode.workspace.onDidGrantWorkspaceTrust(() => void catalog.reset().then(() => status.update())),
+    vscode.workspace.onDidGrantWorkspaceTrust(async () => {
+      await catalog.reset();
+      status.update();
+      if (catalog.models.length) void signedOut.offer();
+    }),
     context.secrets.onDidChange(() => void catalog.reset()),
   );
   void catalog.refresh();

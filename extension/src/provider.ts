@@ -346,7 +346,9 @@ function advertisedWindow({ model, context }: Offer): number {
 function displayName(offer: Offer): string {
   const name = shortName(offer.model.id);
   if (!offer.isAlias) return name;
-  return name ? vscode.l10n.t("Local: {0}", name) : vscode.l10n.t("Local");
+  // VS Code takes the first name in the order of the alphabet where no model is chosen yet. A space
+  // comes before all letters, and is not seen.
+  return " " + (name ? vscode.l10n.t("Local: {0}", name) : vscode.l10n.t("Local"));
 }
 
 /** A model's name without the organization before it. */

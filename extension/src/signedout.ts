@@ -32,8 +32,10 @@ export class SignedOut {
     private readonly log: vscode.LogOutputChannel,
   ) {}
 
-  /** Offers the settings, once for all windows, where they are missing and no one is signed in. */
+  /** Offers the settings, once for all windows, where they are missing and no one is signed in. In
+   * a folder that is not trusted they would change nothing. */
   async offer(): Promise<void> {
+    if (!vscode.workspace.isTrusted) return;
     const wanted = missing(CHAT);
     if (wanted.length === 0 || this.state.get(OFFERED) || (await isSignedIn())) return;
     await this.state.update(OFFERED, true);

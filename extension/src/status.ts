@@ -6,6 +6,8 @@ import { discoveryMessage, invalidEndpointMessage } from "./failures";
 import { shortName, tooltip, whyMissing, type Answered } from "./provider";
 import type { Settings } from "./settings";
 
+const WARNING = new vscode.ThemeColor("statusBarItem.warningBackground");
+
 export class Status implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem(
     "stoker.status",
@@ -51,9 +53,7 @@ export class Status implements vscode.Disposable {
     const isRestricted = isWanted && !vscode.workspace.isTrusted;
     const wrong = isRestricted ? restricted() : problem ? invalidEndpointMessage(problem) : down;
     this.item.command = isRestricted ? "workbench.trust.manage" : "stoker.manage";
-    this.item.backgroundColor = wrong
-      ? new vscode.ThemeColor("statusBarItem.warningBackground")
-      : undefined;
+    this.item.backgroundColor = wrong ? WARNING : undefined;
     if (wrong) this.show("$(warning) Stoker", wrong, wrong);
     else if (connected) this.showModel();
     else {
@@ -72,6 +72,7 @@ export class Status implements vscode.Disposable {
     if (id !== undefined && gone.includes(id)) {
       const why = whyMissing(this.catalog, undefined, id);
       this.show(`$(warning) ${shortName(id)}`, why, why);
+      this.item.backgroundColor = WARNING;
       return;
     }
     // What the person has chosen, as far as VS Code lets it be known: the model that was last asked,

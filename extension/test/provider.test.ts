@@ -78,7 +78,7 @@ describe("models", () => {
       {
         ...model,
         id: "local",
-        name: "Local: m",
+        name: " Local: m",
         tooltip: "whichever model here serves first · org/m · vLLM at here · context 8192 tokens",
       },
       model,
@@ -183,8 +183,9 @@ describe("models", () => {
 
   test("looking after the server is one small request while nothing changes", async () => {
     let length = 8192;
+    let more = {};
     const server = await serve({
-      "/v1/models": () => ({ data: [{ id: "m", max_model_len: length }] }),
+      "/v1/models": () => ({ data: [{ id: "m", max_model_len: length, ...more }] }),
     });
     await catalog.offers();
     const before = server.received.length;
@@ -193,6 +194,9 @@ describe("models", () => {
     length = 4096;
     await catalog.watch();
     expect(catalog.current[0]?.context).toBe(4096);
+    more = { owned_by: "stoker", capabilities: { fits: true } };
+    await catalog.watch();
+    expect(catalog.current[0]?.model.fits).toBe(true);
   });
 });
 
@@ -480,7 +484,7 @@ describe("a model that VS Code still holds and that is not there", () => {
     expect(server.asked("/v1/chat/completions")).toEqual([]);
     expect(await askAs(local)).toBe("I am org/n");
     expect(asked).toEqual(["org/m", "local"]);
-    expect((await offered("local")).name).toBe("Local: n");
+    expect((await offered("local")).name).toBe(" Local: n");
   });
 
   test("was replaced a moment ago: the server's 404 is told the same way, and 'local' asks again", async () => {
@@ -536,7 +540,7 @@ describe("a model that VS Code still holds and that is not there", () => {
     const firstWindow = new Catalog(async () => sources, new Memory(host.fakeState()), asLog);
     provider = new Provider(firstWindow, { problem: () => problem }, asLog);
     const [local] = await provider.provideLanguageModelChatInformation({ silent: true });
-    expect(local).toMatchObject({ id: "local", name: "Local", detail: "here does not answer" });
+    expect(local).toMatchObject({ id: "local", name: " Local", detail: "here does not answer" });
     await expect(askAs(local!)).rejects.toThrow(/^Cannot reach here/);
   });
 
@@ -580,6 +584,15 @@ describe("local", () => {
     expect(JSON.parse(server.asked("/v1/chat/completions")[0]!.body).model).toBe("org/m");
   });
 
+  test("is the model that the gateway means by it: the first that chats and is up", async () => {
+    const entry = (id: string, chat: boolean) => ({ id, owned_by: "stoker", capabilities: { chat } });
+    const data = [entry("vectors", false), entry("down", true), entry("my-embedding-chat", true)];
+    const alias = { ...entry("local", true), root: "my-embedding-chat" };
+    await serve({ "/v1/models": () => ({ data: [...data, alias] }) });
+    expect(ids(await catalog.offers())).toEqual(["local", "down", "my-embedding-chat"]);
+    expect(catalog.find("local")?.model.id).toBe("my-embedding-chat");
+  });
+
   test("is a server's own model where it has one of that name", async () => {
     await serve({ "/v1/models": () => ({ data: [{ id: "m" }, { id: "local", owned_by: "vllm" }] }) });
     expect(await catalog.offers()).toMatchObject([
@@ -600,6 +613,12 @@ describe("local", () => {
     expect(local?.id).toBe("local");
     expect(await provider.provideTokenCount(local!, "seven c")).toBe(7);
     expect(JSON.parse(server.asked("/tokenize")[0]!.body).model).toBe("org/m");
+  });
+
+  test("comes first by its name, as VS Code orders models", async () => {
+    await serve({ "/v1/models": () => ({ data: [{ id: "_m" }, { id: "0m" }, { id: "a-model" }] }) });
+    const names = (await provider.provideLanguageModelChatInformation({ silent: true })).map(({ name }) => name);
+    expect(names.sort((one, other) => one.localeCompare(other))[0]).toBe(" Local: _m");
   });
 
   test("never stands for a model of Hugging Face's router", async () => {

@@ -51,6 +51,15 @@ describe("the offer", () => {
     expect(messages()[0]).toMatch(/user settings: chat\.byokUtilityModelDefault: mainAgent$/);
   });
 
+  test("waits until the folder is trusted", async () => {
+    host.configured.trusted = false;
+    await signedOut.offer();
+    expect(host.screen.messages).toEqual([]);
+    host.configured.trusted = true;
+    await signedOut.offer();
+    expect(messages()).toHaveLength(1);
+  });
+
   test("does not come to who is signed in, who has the settings, or who has an editor without them", async () => {
     host.accounts.github = [{ label: "me" }];
     await signedOut.offer();

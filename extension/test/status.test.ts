@@ -92,6 +92,7 @@ test("a chosen model that is gone is a warning with the reason, until another on
   status.asked("org/b");
   expect(item().text).toBe("$(warning) b");
   expect(hover()).toMatch(/^b is no longer served: box:1 now serves c\./);
+  expect(item().backgroundColor?.id).toBe("statusBarItem.warningBackground");
   status.asked("local");
   expect(item().text).toBe("$(check) c");
 });

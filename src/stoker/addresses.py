@@ -14,10 +14,14 @@ _NAME = re.compile(r"([a-z\d]([a-z\d-]{0,61}[a-z\d])?\.)*[a-z]([a-z\d-]{0,61}[a-
 
 #: What people paste after the part of a URL that counts.
 _API_PATHS = re.compile(r"/+(v1/+)?(chat/+completions|completions|models)$|/+v1$", re.IGNORECASE)
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_SCHEME = re.compile(r"(https?)://", re.IGNORECASE)
+#: A scheme that is another one or lacks a slash, a path, a port with no host.
+_NO_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:[/\\]|https?(:|//)|[/\\]|\d+([/?#]|$)", re.IGNORECASE)
 _LOCAL_WITH_PORT = re.compile(r"(::1?):(\d+)")
 _BARE_IPV6 = re.compile(r"[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*", re.IGNORECASE)
-_HOST = re.compile(r"[\w.:%-]+")
+#: A part of a host name; containers are called with underscores.
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.IGNORECASE)
+_BROKEN_PERCENT = re.compile(r"%(?![0-9a-f]{2})", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -65,13 +69,14 @@ def base_url(text: str) -> str | None:
     """The URL that a person's ``text`` means, without ``/v1``; ``None`` where it is no address.
 
     As extension/src/endpoint.ts understands it: a missing scheme, ``/v1`` at the end, blanks around
-    it and bare IPv6 addresses are all right. A name and a password in it are left out.
+    it and bare IPv6 addresses are all right; other schemes, spaces, paths and bare ports are not. A
+    name and a password in it are left out.
     """
     trimmed = text.strip().strip("\"'<>").strip()
     found = _SCHEME.match(trimmed)
     scheme = found[1].lower() if found else ""
     rest = trimmed[found.end() :] if found else trimmed.removeprefix("//")
-    if scheme not in ("", *_DEFAULT_PORTS) or re.search(r"\s", rest):
+    if re.search(r"\s", rest) or _NO_ADDRESS.match(rest):
         return None
     parts = _authority(rest)
     if parts is None:
@@ -97,10 +102,21 @@ def _authority(rest: str) -> tuple[str, int | None, str] | None:
         host, port = url.hostname, url.port
     except ValueError:
         return None
-    # A colon that no port follows is a scheme that lost a slash: `http:/host`.
-    if not host or not _HOST.fullmatch(host) or port == 0 or authority.endswith(":"):
+    login = authority.rpartition("@")[0]
+    if not host or not _is_host(host) or port == 0 or authority.endswith(":"):
         return None
-    return host, port, url.path
+    return None if _BROKEN_PERCENT.search(login) else (host, port, url.path)
+
+
+def _is_host(host: str) -> bool:
+    """Whether ``host`` is an IP address, or parts of a name."""
+    if ":" in host or re.fullmatch(r"[\d.]+", host):
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return True
+    return all(_LABEL.fullmatch(label) for label in host.removesuffix(".").split("."))
 
 
 def is_public_name(host: str) -> bool:

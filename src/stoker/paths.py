@@ -24,6 +24,11 @@ def state_dir() -> Path:
     return _folder("state", platformdirs.user_state_path(_APP))
 
 
+def deployment_file() -> Path:
+    """Where the running deployment is written down; it is there only while there is one."""
+    return state_dir() / "deployment.json"
+
+
 def log_dir() -> Path:
     """The folder of the rotating logs of the supervisor and the engines."""
     return _folder("log", platformdirs.user_log_path(_APP))

@@ -10,12 +10,11 @@ from tests.support import vllm_cpu
 
 from stoker import engines, models, planning
 from stoker.engines import Options
-from stoker.host import Cpu, Host, Memory, find_gpu, with_gpu
+from stoker.host import find_gpu, imagined_host
 from stoker.planning import Plan, Wishes
 
 pytestmark = pytest.mark.vllm
 
-HOST = Host("Linux", "x86_64", Cpu("cpu", 8, 16, avx2=True), Memory(64 << 30, 48 << 30))
 GPUS = ("RTX 4060 8GB", "RTX 3090", "RTX 4090", "T4", "L4", "A100 40GB", "H100", "H200", "B200")
 #: Reads argument lists on standard input; says of each what the parser made of it, or its error.
 PARSE = """
@@ -43,7 +42,7 @@ def plans() -> list[Plan]:
     for name in GPUS:
         spec = find_gpu(name)
         for wishes in (Wishes(engine="vllm"), Wishes(engine="vllm", users=20)):
-            found += planning.rank(with_gpu(HOST, spec), candidates, wishes, spec)[:12]
+            found += planning.rank(imagined_host(spec), candidates, wishes, spec)[:12]
     return found
 
 

@@ -38,7 +38,8 @@ def save(path: Path, requests: Iterable[Body], folder: Path) -> None:
     """Write requests that were made in ``folder``, whose name is not kept."""
     text = json.dumps(list(requests), ensure_ascii=False).replace(str(folder), PROJECT)
     tools: list[Any] = []
-    packed, before = [], []
+    packed: list[Body] = []
+    before: list[Body] = []
     for request in json.loads(text):
         messages = request["messages"]
         same = _same(before, messages)

@@ -196,7 +196,8 @@ def _todo(*states: str) -> Step:
         f"('{item['id']}', '{item['title']}', '{_SQL_STATES[str(item['status'])]}')"
         for item in items
     )
-    query = "INSERT OR REPLACE INTO todos (id, title, status) VALUES " + rows
+    # The words of a model: they are run by the editor's own to-do store.
+    query = "INSERT OR REPLACE INTO todos (id, title, status) VALUES " + rows  # noqa: S608
     return Step(
         {
             "manage_todo_list": lambda _: {"todoList": items},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,12 +11,15 @@ import pytest
 from stoker import addresses
 
 ROOT = Path(__file__).parents[2]
+EXTENSIONS = (ROOT / "extension/test/endpoint.test.ts").read_text(encoding="utf-8")
 #: Texts and what the extension makes of them, from its own test.
-ROWS = re.findall(
-    r"^  \[(\"[^\"]*\"|'[^']*'), \"(.*?)\"\],$",
-    (ROOT / "extension/test/endpoint.test.ts").read_text(encoding="utf-8"),
-    re.MULTILINE,
-)
+ROWS = re.findall(r"^  \[(\"[^\"]*\"|'[^']*'), \"(.*?)\"\],$", EXTENSIONS, re.MULTILINE)
+#: Texts that it refuses.
+REFUSED = [
+    json.loads(text)
+    for texts in re.findall(r'^  "[^"]+": \[(.*?)\],$', EXTENSIONS, re.MULTILINE | re.DOTALL)
+    for text in re.findall(r'"[^"]*"', texts)
+]
 
 
 @pytest.mark.parametrize(
@@ -61,8 +65,9 @@ def test_impossible_url_is_told_from_one_that_only_does_not_answer(text: str) ->
     assert not addresses.is_url(text)
 
 
-def test_the_extensions_table_was_found() -> None:
+def test_the_extensions_tables_were_found() -> None:
     assert len(ROWS) > 15
+    assert len(REFUSED) > 30
 
 
 @pytest.mark.parametrize(("quoted", "base"), ROWS)
@@ -70,22 +75,7 @@ def test_an_address_means_what_it_means_to_the_extension(quoted: str, base: str)
     assert addresses.base_url(quoted[1:-1]) == base
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "  ",
-        "ftp://host",
-        "http://",
-        "http://a b",
-        "http://host:99999",
-        "file:///etc",
-        "htp:/wrong url",
-        "htp:/wrong",
-        "http:/host",
-        "host:",
-    ],
-)
+@pytest.mark.parametrize("text", ["", "  ", "ftp://host", "host:", *REFUSED])
 def test_what_the_extension_refuses_is_no_address(text: str) -> None:
     assert addresses.base_url(text) is None
 

@@ -12,13 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from stoker import models
-from stoker.cli import output
-from stoker.cli.options import Json, count_without_name
-from stoker.errors import UsageError
-from stoker.host import GpuSpec, detect, find_gpu
+from stoker.application import Choice, HostFacts, LaunchRequest, choose
+from stoker.cli import output, request
+from stoker.cli.options import Json
 from stoker.models import KnownModel, Purpose
-from stoker.paths import cache_dir
-from stoker.planning import Fit, best_fit
+from stoker.planning import Plan
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -36,14 +34,6 @@ class Sort(str, Enum):
     RELEASED = "released"
 
 
-class For(str, Enum):
-    """What a model can be wanted for."""
-
-    CHAT = "chat"
-    AGENT = "agent"
-    COMPLETION = "completion"
-
-
 _ORDER: dict[Sort, Callable[[KnownModel], Any]] = {
     Sort.SIZE: lambda model: model.parameters,
     Sort.NAME: lambda model: model.name,
@@ -58,9 +48,9 @@ middle. Score for code in percent: s SWE-bench Verified, p aider polyglot,
 e aider edit, h HumanEval+; a capital is the publisher's own figure.
 (!) There is a reason to avoid it: stoker models --json says which."""
 _FIT_LEGEND = """
-Context: the longest that one request can have. Tokens/s: predicted for one
-answer with vLLM; empty where llama.cpp runs it (Q4_K_M). For the marks of
-scores and purposes, and what (!) means: stoker models."""
+Weights: the form that stoker up takes. Context: what each request gets.
+Tokens/s: predicted for one answer. For the marks of scores and purposes, and
+what (!) means: stoker models."""
 _LETTERS: dict[Purpose, str] = {"chat": "c", "agent": "a", "completion": "f"}
 
 
@@ -68,19 +58,16 @@ _LETTERS: dict[Purpose, str] = {"chat": "c", "agent": "a", "completion": "f"}
 def command(
     context: typer.Context,
     purpose: Annotated[
-        For | None, typer.Option("--purpose", help="Only models that are good for this.")
+        Purpose | None, typer.Option("--purpose", help="Only models that are good for this.")
     ] = None,
-    gpu: Annotated[
-        str | None, typer.Option(help='Show how each fits a GPU, such as "RTX 4060 8GB".')
-    ] = None,
-    gpus: Annotated[
-        int | None, typer.Option(min=1, max=64, help="How many of that GPU. Default: 1.")
-    ] = None,
+    gpu: request.Gpu = None,
+    gpus: request.Gpus = None,
+    host: request.HostFile = None,
     tokens: Annotated[
         int, typer.Option("--context", min=512, help="The context that each request needs.")
     ] = 8192,
     fits: Annotated[
-        bool, typer.Option(help="Only models that fit, on --gpu or this host's.")
+        bool, typer.Option(help="Only models that fit, on this machine or the one that is named.")
     ] = False,
     sort: Annotated[Sort, typer.Option(help="The order of the list.")] = Sort.SIZE,
     json: Json = False,
@@ -88,16 +75,14 @@ def command(
     """List the models that Stoker knows, or add one: stoker models add REPO_OR_FOLDER."""
     if context.invoked_subcommand is not None:
         return
-    known = [m for m in models.model_catalogue() if purpose is None or purpose.value in m.purposes]
+    known = [m for m in models.model_catalogue() if purpose is None or purpose in m.purposes]
     known.sort(key=_ORDER[sort])
-    if gpus is not None and gpu is None:
-        raise count_without_name(gpus)
-    spec, count = _gpu(gpu, gpus or 1) if gpu or fits else (None, 1)
-    if spec is None:
+    if not fits and (gpu, gpus, host) == (None, None, None):
         _show(known, json)
         return
-    found = {m.id: _fit(m, spec, count, tokens) for m in known}
-    _show_fits([m for m in known if found[m.id] or not fits], found, spec, count, json)
+    choice = choose(LaunchRequest(every_model=True), request.machine(gpu, gpus, host))
+    found = _plans(choice, tokens)
+    _show_fits([m for m in known if m.name in found or not fits], found, choice.machine, json)
 
 
 @app.command("add")
@@ -114,26 +99,15 @@ def add(
     output.say("Edit the file to set purposes, tool_call_parser or a short name (aliases).")
 
 
-def _gpu(name: str | None, count: int) -> tuple[GpuSpec, int]:
-    """The GPU that was named, or the ones that this host has."""
-    if name is not None:
-        return find_gpu(name), count
-    here = detect(cache_dir()).gpus
-    if not here:
-        raise UsageError(
-            "This machine has no GPU that Stoker can see.",
-            "--fits compares models with a GPU's memory.",
-            'Name one: --gpu "RTX 4060 8GB". For the processor, use stoker up --dry-run.',
-        )
-    same = [gpu for gpu in here if gpu.name == here[0].name]
-    return find_gpu(here[0].name, here[0].memory_total_bytes), len(same)
-
-
-def _fit(model: KnownModel, spec: GpuSpec, count: int, tokens: int) -> Fit | None:
-    """The best fit; a model that so many GPUs cannot divide does not fit on them."""
-    if model.architecture.num_attention_heads % count:
-        return None
-    return best_fit(model, spec, count, min(tokens, model.max_context_tokens))
+def _plans(choice: Choice, least_tokens: int) -> dict[str, Plan]:
+    """By the model's short name: the plan for it, where its requests get enough context."""
+    plans = [*choice.startable, *(one.plan for one in choice.blocked)]
+    found: dict[str, Plan] = {}
+    for plan in plans:
+        limit = plan.model.max_context_tokens or least_tokens
+        if plan.max_model_len >= min(least_tokens, limit):
+            found.setdefault(plan.model.served_name, plan)
+    return found
 
 
 def _show(known: list[KnownModel], json: bool) -> None:
@@ -145,25 +119,38 @@ def _show(known: list[KnownModel], json: bool) -> None:
 
 
 def _show_fits(
-    known: list[KnownModel],
-    found: Mapping[str, Fit | None],
-    spec: GpuSpec,
-    count: int,
-    json: bool,
+    known: list[KnownModel], found: Mapping[str, Plan], machine: HostFacts, json: bool
 ) -> None:
     if json:
-        fits = [(model, found[model.id]) for model in known]
-        output.as_json(
-            [_document(model) | {"fit": asdict(fit) if fit else None} for model, fit in fits]
-        )
+        fits = [(model, found.get(model.name)) for model in known]
+        output.as_json([_document(model) | {"fit": plan and _fit(plan)} for model, plan in fits])
         return
-    label = spec.label if count == 1 else f"{count} x {spec.label}"
-    output.say(f"On {label}, one request at a time:")
+    output.say(f"On {_label(machine)}, one user:")
     Console().print(fit_table(known, found))
     output.say(_FIT_LEGEND)
 
 
-def fit_table(known: list[KnownModel], found: Mapping[str, Fit | None]) -> Table:
+def _label(machine: HostFacts) -> str:
+    gpus = machine.host.gpus
+    if machine.gpu is None or not gpus:
+        return f"{machine.host.cpu.cores} cores with {output.size(machine.host.memory.total_bytes)}"
+    return machine.gpu.label if len(gpus) == 1 else f"{len(gpus)} x {machine.gpu.label}"
+
+
+def _fit(plan: Plan) -> dict[str, Any]:
+    return {
+        "id": plan.model.id,
+        "quantization": plan.model.quantization,
+        "engine": plan.engine,
+        "gpus": plan.gpus,
+        "weights_bytes": plan.model.weights_bytes or plan.memory.weights_bytes * max(1, plan.gpus),
+        "max_model_len": plan.max_model_len,
+        "decode_tokens_per_s": plan.decode_tokens_per_s,
+        "usable": plan.usable,
+    }
+
+
+def fit_table(known: list[KnownModel], found: Mapping[str, Plan]) -> Table:
     """How each model fits, in at most 80 columns."""
     grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     grid.add_column("Model", no_wrap=True, overflow="ellipsis", max_width=28)
@@ -174,17 +161,17 @@ def fit_table(known: list[KnownModel], found: Mapping[str, Fit | None]) -> Table
     grid.add_column("Context", no_wrap=True, justify="right", min_width=7)
     grid.add_column("Tokens/s", no_wrap=True, justify="right", min_width=8)
     for model in known:
-        fit = found[model.id]
+        plan = found.get(model.name)
         purposes = "".join(_LETTERS[purpose] for purpose in model.purposes)
         start = [model.name + (" (!)" if model.avoid else ""), purposes, _score(model)]
-        if fit is None:
+        if plan is None:
             grid.add_row(*start, "does not fit", "", "", "", style="dim")
             continue
-        speed = f"{fit.decode_tokens_per_s:.0f}" if fit.decode_tokens_per_s else ""
-        size = output.size(fit.weights_bytes)
-        weights = fit.variant.file or fit.variant.format.upper()
-        context = output.tokens(fit.longest_context_tokens)
-        grid.add_row(*start, weights, size, context, speed)
+        fit = _fit(plan)
+        speed = f"{plan.decode_tokens_per_s:.0f}" if plan.decode_tokens_per_s else ""
+        weights = (plan.model.quantization or "").upper()
+        context = output.tokens(plan.max_model_len)
+        grid.add_row(*start, weights, output.size(fit["weights_bytes"]), context, speed)
     return grid
 
 

@@ -77,12 +77,3 @@ def refuse_secrets(url: str, fix: str) -> None:
 def without_secrets(text: str) -> str:
     """``text``, which was meant to be an address, less the parts in which a secret could be."""
     return re.split(r"[?#]", text.rpartition("@")[2])[0]
-
-
-def count_without_name(count: int) -> UsageError:
-    """What is wrong with ``--gpus`` where no ``--gpu`` says of which."""
-    return UsageError(
-        f"--gpus {count} does not say which GPU.",
-        "It is the number of GPUs of an imagined machine; of this one all are used.",
-        f'Name it: --gpu "RTX 4090" --gpus {count}. Or leave --gpus out.',
-    )

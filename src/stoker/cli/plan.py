@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from enum import Enum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -13,29 +12,17 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from stoker import host as machine
-from stoker import models, paths, planning
-from stoker.cli import output
-from stoker.cli.options import Json, count_without_name
+from stoker import planning
+from stoker.application import Choice, HostFacts, LaunchRequest, choose
+from stoker.cli import choice_view, output, request
+from stoker.cli.options import Json
 from stoker.cli.output import size, tokens
-from stoker.errors import UsageError
-from stoker.host import Cpu, GpuSpec, Host, Memory
-from stoker.planning import Candidate, Plan, Wishes
+from stoker.planning import Plan
 
 _GIB = 1024**3
 _SHOWN = 5
 _BAR_CELLS = 40
-#: What an imagined machine has beside its GPUs.
-_DESKTOP, _SERVER = (8, 32), (32, 256)
 _OLLAMA = "ollama"
-
-
-class Purpose(str, Enum):
-    """What a model is wanted for."""
-
-    CHAT = "chat"
-    AGENT = "agent"
-    COMPLETION = "completion"
 
 
 @dataclass(frozen=True)
@@ -49,18 +36,18 @@ class Part:
 
 def command(
     model: Annotated[
-        str | None, typer.Argument(help="A model of the catalogue, or a file. Default: the best.")
+        str | None,
+        typer.Argument(help="A short name, a hub id, a GGUF file or a folder. Default: the best."),
     ] = None,
-    gpu: Annotated[
-        str | None, typer.Option(help='Plan for this GPU instead, such as "RTX 4060 8GB".')
-    ] = None,
-    gpus: Annotated[
-        int | None, typer.Option(min=1, max=64, help="How many of that GPU. Default: 1.")
-    ] = None,
-    users: Annotated[int, typer.Option(help="How many people use it.")] = 1,
-    context: Annotated[int | None, typer.Option(help="Context of one request in tokens.")] = None,
-    purpose: Annotated[Purpose, typer.Option(help="What it is for.")] = Purpose.AGENT,
+    gpu: request.Gpu = None,
+    gpus: request.Gpus = None,
+    host: request.HostFile = None,
+    purpose: request.For = None,
+    users: request.Users = 1,
+    context: request.Context = None,
+    parallel: request.Parallel = None,
     engine: Annotated[str | None, typer.Option(help="vllm, llama.cpp or ollama.")] = None,
+    offline: request.Offline = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show every argument with its reason.")
     ] = False,
@@ -70,131 +57,77 @@ def command(
     json: Json = False,
 ) -> None:
     """Say what to run on this machine, or on an imagined one, and why."""
-    wishes = Wishes(
-        purpose=purpose.value,
+    machine = request.machine(gpu, gpus, host, offline=offline)
+    asked = LaunchRequest(
+        model=model,
+        purpose=purpose,
         users=users,
         context=context,
+        parallel=parallel,
         engine=engine,
-        named=model is not None,
+        offline=offline,
     )
-    host, spec = _machine(gpu, gpus)
-    if gpu is None and spec is not None and engine != _OLLAMA:
-        from stoker.engines import embedded  # noqa: PLC0415  (only a GPU raises the question)
-
-        wishes = replace(wishes, llama_offload=embedded.offloads())
-    plans = planning.rank(host, _candidates(model), wishes, spec)
-    title = _title(host, spec, wishes, imagined=gpu is not None)
+    choice = choose(asked, machine)
+    title = _title(choice)
     if html is not None:
         from stoker.cli import page, plan_page  # noqa: PLC0415  (only where a page is wanted)
 
-        page.write(html, plan_page.plan_page(title, plans[:_SHOWN]))
+        page.write(html, plan_page.plan_page(title, _shown(choice)))
     if json:
-        output.as_json({"for": title, "plans": [document(plan) for plan in plans[:_SHOWN]]})
+        plans = choice_view.documents(choice, _SHOWN)
+        output.as_json({"for": title, "purpose": choice.purpose, "plans": plans})
         return
     # Stoker starts no Ollama: what to set there is the plan.
-    Console().print(render(title, plans[:_SHOWN], explain=explain or engine == _OLLAMA))
-    if engine == _OLLAMA:
-        output.say("\nStoker does not start Ollama. Set these for its server, start it again, and:")
-        for line in planning.ollama_commands(plans[0]):
-            output.say(f"  {line}")
-    elif gpu is None:
-        output.say(f"Start it: {start_command(plans[0])}")
+    Console().print(render(title, choice, explain=explain or engine == _OLLAMA))
+    output.say()
+    _say_how_to_start(choice)
     if html is not None:
         output.say(f"\nWritten: {html}")
 
 
-def _machine(name: str | None, count: int | None) -> tuple[Host, GpuSpec | None]:
-    """This host, or one imagined around GPUs of that name; and what is known of its GPUs."""
-    if name is None:
-        if count is not None:
-            raise count_without_name(count)
-        host = machine.detect(paths.cache_dir(), ask_hub=False)
-        if not host.gpus:
-            return host, None
-        first = host.gpus[0]
-        same = tuple(gpu for gpu in host.gpus if gpu.name == first.name)
-        spec = machine.lookup_gpu(first.name, first.memory_total_bytes)
-        return replace(host, gpus=same if spec else ()), spec
-    spec = machine.find_gpu(name)
-    if spec.unified and count not in (None, 1):
-        raise UsageError(
-            f"There is no machine with {count} x {spec.label}.",
-            "It is one with the processor and shares its memory.",
-            "Leave --gpus out: each such machine serves on its own.",
-        )
-    return _imagined(spec, count or 1), spec
+def _shown(choice: Choice) -> list[Plan]:
+    """What can be started; where nothing can, what can't."""
+    return list(choice.startable[:_SHOWN]) or [one.plan for one in choice.blocked[:_SHOWN]]
 
 
-def _imagined(spec: GpuSpec, count: int) -> Host:
-    cores, gib = _SERVER if spec.kind == "datacenter" else _DESKTOP
-    total = gib * _GIB
-    if spec.unified:
-        if spec.usable_bytes is None:
-            raise UsageError(
-                f"{spec.name} is sold with different amounts of memory.",
-                "It shares its memory with the processor, so the plan depends on it.",
-                f'Say how much: --gpu "{spec.name} 64GB".',
-            )
-        total = spec.memory_bytes or spec.usable_bytes
-    return Host(
-        system="Darwin" if spec.vendor == "apple" else "Linux",
-        arch="arm64" if spec.vendor == "apple" else "x86_64",
-        cpu=Cpu(spec.name if spec.vendor == "apple" else "imagined", cores, cores, avx2=True),
-        memory=Memory(total_bytes=total, available_bytes=int(0.85 * total)),
-        gpus=tuple(spec.gpu(index) for index in range(count)),
-    )
+def _say_how_to_start(choice: Choice) -> None:
+    if choice.request.engine == _OLLAMA:
+        output.say("Stoker does not start Ollama. Set these for its server, start it again, and:")
+        for line in planning.ollama_commands(choice.blocked[0].plan):
+            output.say(f"  {line}")
+    elif choice.startable:
+        output.say(choice_view.start_command(choice.request, choice.machine))
+    else:
+        output.say("stoker up can start none of these.")
 
 
-def _candidates(name: str | None) -> list[Candidate]:
-    """The models to choose from: the whole catalogue, all forms of one model, or one form."""
-    catalogue = models.model_catalogue()
-    if name is None:
-        return planning.candidates_of(catalogue)
-    if models.is_path(name):
-        return [Candidate(models.load(Path(name)))]
-    known, variant = models.find_known_model(name)
-    forms = planning.candidates_of([known])
-    if name.casefold() in {alias.casefold() for alias in known.aliases} | {known.id.casefold()}:
-        return forms
-    return [form for form in forms if form.model.id == variant.id]
+def _title(choice: Choice) -> str:
+    users = choice.request.users
+    people = "1 user" if users == 1 else f"{users:,} users"
+    return f"{_machine(choice.machine)}: {choice.purpose or 'chat'} for {people}"
 
 
-def _title(host: Host, spec: GpuSpec | None, wishes: Wishes, *, imagined: bool) -> str:
-    what = f"{host.cpu.cores} cores, {size(host.memory.total_bytes)} of memory, no GPU"
-    if spec is not None:
-        what = f"{len(host.gpus)} x {spec.label}" if len(host.gpus) > 1 else spec.label
-        main = f"{host.cpu.cores} cores and {host.memory.total_bytes / _GIB:.0f} GiB"
-        what += "" if spec.unified or not imagined else f", with {main} beside it"
-    people = "1 user" if wishes.users == 1 else f"{wishes.users:,} users"
-    return f"{what}: {wishes.purpose} for {people}"
-
-
-def start_command(plan: Plan) -> str:
-    """What to type to start ``plan`` on this machine."""
-    model = plan.model
-    name = str(model.path) if model.path else model.id
-    if model.path is None and model.format == "gguf" and model.quantization:
-        name += f":{model.quantization}"
-    engine = f" --engine {plan.engine}" if plan.engine != "llama.cpp" else ""
-    return f"stoker up {name} --context {plan.max_model_len}{engine}"
-
-
-def document(plan: Plan) -> dict[str, Any]:
-    """A plan as JSON: the names are those of its fields, sizes in bytes, times in seconds."""
-    value = asdict(replace(plan, model=replace(plan.model, architecture=None, chat_template=None)))
-    value["fingerprint"] = plan.fingerprint
-    return value
+def _machine(machine: HostFacts) -> str:
+    host, spec = machine.host, machine.gpu
+    if spec is None or not host.gpus:
+        return f"{host.cpu.cores} cores, {size(host.memory.total_bytes)} of memory, no GPU"
+    gpus = f"{len(host.gpus)} x {spec.label}" if len(host.gpus) > 1 else spec.label
+    main = f"{host.cpu.cores} cores and {host.memory.total_bytes / _GIB:.0f} GiB"
+    return gpus if spec.unified or machine.here else f"{gpus}, with {main} beside it"
 
 
 # --- drawing -------------------------------------------------------------------------------------
 
 
-def render(title: str, plans: list[Plan], *, explain: bool = False) -> RenderableType:
+def render(title: str, choice: Choice, *, explain: bool = False) -> RenderableType:
     """The plans in 80 columns: a table, and the first of them in detail."""
+    plans = _shown(choice)
     best = plans[0]
-    parts: list[RenderableType] = [Text(title, style="bold"), Text(), _table(plans), Text()]
+    table = _table(plans, marked=bool(choice.startable))
+    parts: list[RenderableType] = [Text(title, style="bold"), Text(), table, Text()]
     parts += [Text(f"{best.model.id}", style="bold cyan"), _bar(best), _legend(best), Text()]
-    parts += [Text(f"- {reason}") for reason in best.reasons]
+    notes = [] if choice.request.engine == _OLLAMA else choice_view.notes(choice)
+    parts += [Text(f"- {line}") for line in (*best.reasons, *notes)]
     if explain:
         parts += [Text(), _arguments(best)]
     else:
@@ -202,7 +135,8 @@ def render(title: str, plans: list[Plan], *, explain: bool = False) -> Renderabl
     return Group(*parts)
 
 
-def _table(plans: list[Plan]) -> Table:
+def _table(plans: list[Plan], *, marked: bool) -> Table:
+    """One row for each plan; where ``marked``, the first bears the sign of what would start."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, width=80)
     table.add_column("", width=1)
     table.add_column("Model", overflow="ellipsis", no_wrap=True, ratio=1)
@@ -211,7 +145,7 @@ def _table(plans: list[Plan]) -> Table:
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for number, plan in enumerate(plans):
         table.add_row(
-            str(number + 1),
+            "▶" if marked and number == 0 else str(number + 1),
             escape(plan.model.served_name),
             plan.model.quantization or "?",
             plan.engine,

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from dataclasses import replace as replace_fields
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stoker import addresses, checks, engines, models, paths, planning, runtime
-from stoker import host as machine
-from stoker.cli import adopt, code, output, start
+from stoker import addresses, checks, engines, models, runtime
+from stoker.application import (
+    Choice,
+    HostFacts,
+    LaunchRequest,
+    choose,
+    download_bytes,
+    this_machine,
+)
+from stoker.cli import adopt, choice_view, code, output, request, start
 from stoker.cli.options import Bind, Json, KeyEnv, Yes
 from stoker.cli.progress import Download
 from stoker.editor import ENDPOINT
-from stoker.engines import Options, embedded
+from stoker.engines import Options, placement
 from stoker.errors import StokerError, UsageError
-from stoker.models import Model
 from stoker.planning import Plan
 from stoker.runtime import Deployment, Run
 
@@ -35,66 +39,48 @@ _ASK_ABOVE_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True)
-class _Wishes:
-    """What the person asked for."""
+class _Asked:
+    """What the person asked for: what to start, and how."""
 
-    model: str | None
-    engine: str | None
-    context: int | None
-    parallel: int | None
-    offline: bool
+    launch: LaunchRequest
     quiet: bool
     yes: bool
     keep: bool
     #: Arguments of the engine that the person sets.
     engine_args: tuple[str, ...]
-    python: str | None
-    native: bool
     image: str | None
     name: str | None
     private_ipc: bool
     volumes: tuple[str, ...]
-    #: A GPU to plan for instead of this machine's own.
-    gpu: str | None
 
     @property
     def fixed(self) -> tuple[str, ...]:
         """Arguments that are the person's: Stoker does not change them after a failed start."""
         names = [arg.partition("=")[0].lstrip("-").replace("_", "-") for arg in self.engine_args]
-        return (*names, "max-model-len") if self.context else tuple(names)
+        return (*names, "max-model-len") if self.launch.context else tuple(names)
 
     @property
     def flags(self) -> tuple[str, ...]:
         """The same as ``stoker up`` takes it, but for the model: a fix's command repeats it."""
-        values = {
-            "engine": self.engine,
-            "context": self.context,
-            "parallel": self.parallel,
-            "python": self.python,
-            "image": self.image,
-            "name": self.name,
-        }
-        switches = {
-            "offline": self.offline,
-            "native": self.native,
-            "private-ipc": self.private_ipc,
-        }
+        values = {"image": self.image, "name": self.name}
         return (
+            *request.words(self.launch),
             *(f"--{name}={value}" for name, value in values.items() if value is not None),
-            *(f"--{name}" for name, on in switches.items() if on),
+            *(["--private-ipc"] if self.private_ipc else []),
             *(f"--engine-arg={argument}" for argument in self.engine_args),
             *(f"--volume={volume}" for volume in self.volumes),
         )
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What tells these wishes from others; the same model file is the same wish."""
-        path = Path(self.model).expanduser() if self.model else None
-        model = str(path.resolve()) if path and models.exists(path) else (self.model or "")
-        numbers = (str(self.context or ""), str(self.parallel or ""))
-        how = (self.python, self.native or "", self.image, self.name, self.private_ipc or "")
-        others = (*(str(part or "") for part in how), *self.engine_args, *self.volumes)
-        return (model, self.engine or "", *numbers, *others)
+        """What tells this request from others; the same model file is the same request."""
+        asked = self.launch
+        path = Path(asked.model).expanduser() if asked.model else None
+        model = str(path.resolve()) if path and models.exists(path) else (asked.model or "")
+        what = (asked.engine, asked.context, asked.parallel, asked.purpose, asked.users)
+        how = (asked.python, asked.native, self.image, self.name, self.private_ipc)
+        others = (*(str(part or "") for part in (*what, *how)), *self.engine_args, *self.volumes)
+        return (model, *others)
 
 
 def command(
@@ -107,22 +93,20 @@ def command(
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The gateway's port.")] = _PORT,
     bind: Bind = _BIND,
-    context: Annotated[
-        int | None,
-        typer.Option(min=256, help="Context of one request in tokens. Default: what fits."),
-    ] = None,
-    parallel: Annotated[
-        int | None,
-        typer.Option(min=1, max=1024, help="Requests answered at the same time."),
-    ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Use only what is on this machine.")
-    ] = False,
+    purpose: request.For = None,
+    users: request.Users = 1,
+    context: request.Context = None,
+    parallel: request.Parallel = None,
+    offline: request.Offline = False,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay, and stop on Ctrl-C.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be started, and why; start nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print what would be started, here or on --gpu or --host, and why; start nothing.",
+        ),
     ] = False,
     engine_arg: Annotated[
         list[str] | None,
@@ -152,10 +136,9 @@ def command(
     keep: Annotated[
         bool, typer.Option("--keep", help="Ctrl-C while it starts leaves it starting.")
     ] = False,
-    gpu: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help='With --dry-run: for this GPU, as "RTX 4060 8GB".'),
-    ] = None,
+    gpu: request.Gpu = None,
+    gpus: request.Gpus = None,
+    host: request.HostFile = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Put it in the place of what runs now.")
     ] = False,
@@ -163,28 +146,32 @@ def command(
     yes: Yes = False,
 ) -> None:
     """Start a model that fits this machine, and connect it."""
-    wishes = _Wishes(
-        model=model,
-        engine=engine,
-        context=context,
-        parallel=parallel,
-        offline=offline,
+    asked = _Asked(
+        launch=LaunchRequest(
+            model=model,
+            purpose=purpose,
+            users=users,
+            context=context,
+            parallel=parallel,
+            engine=engine,
+            offline=offline,
+            python=python,
+            native=native,
+        ),
         quiet=json,
         yes=yes,
         keep=keep,
         engine_args=tuple(engine_arg or ()),
-        python=python,
-        native=native,
         image=image,
         name=name,
         private_ipc=private_ipc,
         volumes=tuple(volume or ()),
-        gpu=gpu,
     )
-    _check_together(wishes, endpoint=endpoint, key_env=key_env, dry_run=dry_run)
+    elsewhere = {"--gpu": gpu, "--gpus": gpus, "--host": host}
+    _check_together(elsewhere, endpoint=endpoint, key_env=key_env, dry_run=dry_run)
     where = addresses.endpoint(bind, port)
     if endpoint is not None:
-        _refuse_beside_endpoint(wishes, foreground)
+        _refuse_beside_endpoint(asked, elsewhere, foreground)
         if dry_run:
             adopt.preview(endpoint, key_env, where, json=json)
             return
@@ -193,35 +180,40 @@ def command(
     if engine is not None:
         engines.get(engine)  # an unknown one is said before anything is looked at
     if dry_run:
-        _show(*_choose(wishes), where, json)
+        _preview(asked, request.machine(gpu, gpus, host, offline=offline), where)
         return
     places = (("--bind", bind, _BIND), ("--port", port, _PORT))
-    flags = (*wishes.flags, *(f"{name}={value}" for name, value, usual in places if value != usual))
-    run = Run(bind, port, wishes.key, replace, fixed=wishes.fixed, flags=flags)
+    flags = (*asked.flags, *(f"{name}={value}" for name, value, usual in places if value != usual))
+    run = Run(bind, port, asked.key, replace, fixed=asked.fixed, flags=flags)
     running = runtime.already_running(run)
     if running is not None and not foreground:
         if not json:
             output.say("Already running.")
-        _prove_and_connect(start.until_ready(running, quiet=True), wishes)
+        _prove_and_connect(start.until_ready(running, quiet=True), asked)
         return
     if not replace:
         runtime.check_can_start(run)
-    plan, options = _fetch(wishes)
+    plan, options = _fetch(asked)
     run = replace_fields(run, options=options)
     if foreground:
         if not json:
             start.warn_open(bind)
         runtime.serve(plan, run, on_change=start.Phases(json).show)
         return
-    _prove_and_connect(start.background(plan, run, quiet=json, keep=keep), wishes)
+    _prove_and_connect(start.background(plan, run, quiet=json, keep=keep), asked)
 
 
 def _check_together(
-    wishes: _Wishes, *, endpoint: str | None, key_env: str | None, dry_run: bool
+    elsewhere: Mapping[str, object], *, endpoint: str | None, key_env: str | None, dry_run: bool
 ) -> None:
     """Raise ``UsageError`` for an option without the one that it belongs to."""
-    if wishes.gpu is not None and not dry_run:
-        raise UsageError("--gpu only plans.", "This machine has the GPUs it has.", "Add --dry-run.")
+    named = [name for name, value in elsewhere.items() if value is not None]
+    if named and not dry_run and endpoint is None:
+        raise UsageError(
+            f"{named[0]} means another machine, on which nothing can be started from here.",
+            "It shows what stoker up would start there.",
+            "Add --dry-run.",
+        )
     if key_env is not None and endpoint is None:
         raise UsageError(
             "--key-env is for a server that runs already.",
@@ -230,24 +222,29 @@ def _check_together(
         )
 
 
-def _refuse_beside_endpoint(wishes: _Wishes, foreground: bool) -> None:
+def _refuse_beside_endpoint(
+    asked: _Asked, elsewhere: Mapping[str, object], foreground: bool
+) -> None:
     """Raise ``UsageError`` for what only a server can take that is still to be started."""
+    launch = asked.launch
     given = {
-        "MODEL": wishes.model,
-        "--engine": wishes.engine,
-        "--context": wishes.context,
-        "--parallel": wishes.parallel,
-        "--offline": wishes.offline,
+        "MODEL": launch.model,
+        "--engine": launch.engine,
+        "--purpose": launch.purpose,
+        "--users": launch.users if launch.users != 1 else None,
+        "--context": launch.context,
+        "--parallel": launch.parallel,
+        "--offline": launch.offline,
         "--foreground": foreground,
-        "--engine-arg": wishes.engine_args,
-        "--image": wishes.image,
-        "--name": wishes.name,
-        "--volume": wishes.volumes,
-        "--private-ipc": wishes.private_ipc,
-        "--python": wishes.python,
-        "--native": wishes.native,
-        "--keep": wishes.keep,
-        "--gpu": wishes.gpu,
+        "--engine-arg": asked.engine_args,
+        "--image": asked.image,
+        "--name": asked.name,
+        "--volume": asked.volumes,
+        "--private-ipc": asked.private_ipc,
+        "--python": launch.python,
+        "--native": launch.native,
+        "--keep": asked.keep,
+        **elsewhere,
     }
     named = [name for name, value in given.items() if value]
     if named:
@@ -258,114 +255,68 @@ def _refuse_beside_endpoint(wishes: _Wishes, foreground: bool) -> None:
         )
 
 
-def _choose(wishes: _Wishes) -> tuple[Plan, Options]:
-    seen = _look(wishes)
-    plan = seen.choose(seen.host, seen.candidates)
-    return runtime.overridden(plan, wishes.engine_args), _place(plan, seen.host, wishes)
+def _preview(asked: _Asked, machine: HostFacts, endpoint: str) -> None:
+    """What would be started, and why; nothing is."""
+    choice = choose(asked.launch, machine)
+    plan = runtime.overridden(choice.plan, asked.engine_args)
+    _show(choice, plan, _place(plan, machine, asked, dry_run=True), endpoint, asked.quiet)
 
 
-def _place(plan: Plan, host: machine.Host, wishes: _Wishes) -> Options:
-    return runtime.place(
+def _place(plan: Plan, machine: HostFacts, asked: _Asked, *, dry_run: bool = False) -> Options:
+    return placement.place(
         plan.engine,
-        host,
-        python=wishes.python,
-        native=wishes.native,
-        image=wishes.image,
-        name=wishes.name,
-        private_ipc=wishes.private_ipc,
-        volumes=wishes.volumes,
-        say=_silent if wishes.quiet else output.say,
+        machine.host,
+        python=asked.launch.python,
+        native=asked.launch.native,
+        image=asked.image,
+        name=asked.name,
+        private_ipc=asked.private_ipc,
+        volumes=asked.volumes,
+        here=machine.here,
+        dry_run=dry_run,
+        say=_silent if asked.quiet else output.say,
     )
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What there is to choose from, and the choice."""
+def _fetch(asked: _Asked) -> tuple[Plan, Options]:
+    """The best whose model can really be had: a source that fails gives way to the next.
 
-    host: machine.Host
-    candidates: list[Model]
-    choose: Callable[[machine.Host, Sequence[Model]], Plan]
-
-
-def _look(wishes: _Wishes) -> _Seen:
-    host = machine.detect(paths.cache_dir(), ask_hub=not wishes.offline)
-    # What a deployment holds now is free for the one that takes its place.
-    available = host.memory.available_bytes + runtime.reclaimable_bytes()
-    host = replace_fields(host, memory=replace_fields(host.memory, available_bytes=available))
-    if wishes.gpu is not None:
-        host = machine.with_gpu(host, machine.find_gpu(wishes.gpu))
-    spec = None
-    if host.gpus:
-        spec = machine.lookup_gpu(host.gpus[0].name, host.gpus[0].memory_total_bytes)
-    choose = partial(
-        planning.choose,
-        wishes=planning.Wishes(
-            engine=wishes.engine,
-            context=wishes.context,
-            parallel=wishes.parallel,
-            named=wishes.model is not None,
-            llama_offload=bool(wishes.gpu) or not host.gpus or embedded.offloads(),
-        ),
-        gpu=spec,
-        catalogue=models.model_catalogue(),
-    )
-    return _Seen(host, _candidates(wishes, host), choose)
-
-
-def _candidates(wishes: _Wishes, host: machine.Host) -> list[Model]:
-    """What can be meant. An imagined machine asks nobody: it takes what the catalogue knows."""
-    if wishes.model is not None and wishes.gpu is not None:
-        with contextlib.suppress(StokerError):
-            known, variant = models.find_known_model(wishes.model)
-            return [known.model(variant)]
-    found = models.resolve(wishes.model, hub_reachable=host.hub_reachable, offline=wishes.offline)
-    if wishes.model is not None or not _vllm_at_hand(wishes, host):
-        return found
-    served = planning.candidates_of(models.model_catalogue())
-    return [*(c.model for c in served if c.model.format == "safetensors"), *found]
-
-
-def _vllm_at_hand(wishes: _Wishes, host: machine.Host) -> bool:
-    """Whether vLLM can be started here, and its models fetched, with nothing else to install."""
-    if wishes.gpu is not None:
-        return True  # a machine that is only imagined has what it needs
-    containers = any(runtime.reachable and runtime.nvidia for runtime in host.runtimes)
-    engine = containers or wishes.python is not None or wishes.native
-    return bool(host.gpus) and engine and host.hub_reachable is True and not wishes.offline
-
-
-def _fetch(wishes: _Wishes) -> tuple[Plan, Options]:
-    say = _silent if wishes.quiet else output.say
+    Raises the first source's error where none can be had.
+    """
+    say = _silent if asked.quiet else output.say
     say("Looking at this machine")
-    seen = _look(wishes)
-    options = Options()
-
-    def on_plan(plan: Plan) -> None:
-        nonlocal options
-        for reason in plan.reasons:
-            say(f"  {reason}")
-        _agree(plan, wishes)
+    machine = this_machine(ask_hub=not asked.launch.offline)
+    launch, first_error = asked.launch, None
+    while True:
+        try:
+            choice = choose(launch, machine)
+            plan = choice.plan
+        except StokerError as error:
+            raise first_error or error from None
+        for line in (*plan.reasons, *choice_view.notes(choice)):
+            say(f"  {line}")
+        _agree(plan, asked)
         # Before the download: a machine that can't run the engine need not wait for the model.
-        options = _place(plan, seen.host, wishes)
+        options = _place(plan, machine, asked)
+        try:
+            with Download(asked.quiet) as download:
+                plan = replace_fields(plan, model=models.fetch(plan.model, download.show))
+        except StokerError as error:
+            first_error = first_error or error
+            launch = launch.without(plan.model)
+            say(f"  No {plan.model.id} from the {plan.model.origin}: {error.what} {error.why}")
+            continue
+        return runtime.overridden(plan, asked.engine_args), options
 
-    def on_skip(skipped: Model, error: StokerError) -> None:
-        say(f"  {skipped.id} can't be had from the {skipped.origin}: {error.what} {error.why}")
 
-    with Download(wishes.quiet) as download:
-        plan = runtime.choose_and_prepare(
-            seen.host, seen.candidates, seen.choose, on_plan, download.show, on_skip
-        )
-    return runtime.overridden(plan, wishes.engine_args), options
-
-
-def _agree(plan: Plan, wishes: _Wishes) -> None:
-    size = plan.model.weights_bytes or 0
-    if plan.model.path is not None or size < _ASK_ABOVE_BYTES or wishes.yes:
+def _agree(plan: Plan, asked: _Asked) -> None:
+    size = download_bytes(plan)
+    if size < _ASK_ABOVE_BYTES or asked.yes:
         return
-    if wishes.quiet or not sys.stdin.isatty():
+    if asked.quiet or not sys.stdin.isatty():
         raise UsageError(
             f"{plan.model.id} has to be downloaded: {output.size(size)}.",
-            "Nobody is there to agree to that.",
+            "No terminal to confirm this on.",
             "Add --yes, or name a smaller model.",
         )
     typer.confirm(f"Download {plan.model.id}, {output.size(size)}?", default=True, abort=True)
@@ -375,15 +326,21 @@ def _silent(_: str) -> None:
     """For --json: nothing but the document is printed."""
 
 
-def _show(plan: Plan, options: Options, endpoint: str, json: bool) -> None:
+def _show(choice: Choice, plan: Plan, options: Options, endpoint: str, json: bool) -> None:
     launch = runtime.dry_run(plan, options)
     if json:
         output.as_json(
             {
                 "model": plan.model.id,
+                "quantization": plan.model.quantization,
                 "engine": plan.engine,
                 "max_model_len": plan.max_model_len,
                 "parallel": plan.parallel,
+                "purpose": choice.purpose,
+                "download_bytes": choice.download_bytes,
+                "fingerprint": plan.fingerprint,
+                "runner_up": choice.runner_up and choice.runner_up.model.id,
+                "blocked": [choice_view.blocked_document(one) for one in choice.preferred],
                 "endpoint": endpoint,
                 "argv": launch.argv,
                 "arguments": [asdict(part) for part in launch.parts],
@@ -391,17 +348,24 @@ def _show(plan: Plan, options: Options, endpoint: str, json: bool) -> None:
             }
         )
         return
-    for reason in plan.reasons:
-        output.say(reason)
+    for line in (*plan.reasons, *choice_view.notes(choice), *_second(choice)):
+        output.say(line)
     output.say(f"\nWould run, behind {endpoint}:\n  {shlex.join(launch.argv)}\n\nwith:")
     for argument in launch.parts:
         output.say(f"  {argument.name} = {argument.value}\n      {argument.reason}")
 
 
-def _prove_and_connect(deployment: Deployment, wishes: _Wishes) -> None:
-    _prove(deployment, wishes.quiet)
-    if not wishes.quiet:
-        code.offer(deployment.endpoint, yes=wishes.yes)
+def _second(choice: Choice) -> list[str]:
+    second = choice.runner_up
+    if second is None:
+        return []
+    return [f"Next best: {second.model.id} ({second.model.quantization}) on {second.engine}."]
+
+
+def _prove_and_connect(deployment: Deployment, asked: _Asked) -> None:
+    _prove(deployment, asked.quiet)
+    if not asked.quiet:
+        code.offer(deployment.endpoint, yes=asked.yes)
 
 
 def _prove(deployment: Deployment, json: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stoker import runtime
 from stoker.doctor.finding import (
     Finding,
     Public,
@@ -18,6 +17,7 @@ from stoker.doctor.finding import (
     version,
 )
 from stoker.doctor.readings import Readings
+from stoker.engines import placement
 from stoker.host import ContainerRuntime, Gpu
 
 _MIB = 1024**2
@@ -91,7 +91,7 @@ def toolkit(r: Readings) -> Iterator[Finding]:
         yield found("toolkit.ok", name=name)
         return
     # The fix is one of those that are written in the code, and holds no reading.
-    how = Public(runtime.no_gpus_in_containers(usable, r.host).fix)
+    how = Public(placement.no_gpus_in_containers(usable, r.host).fix)
     needed = r.deployment is not None and r.deployment.container and r.deployment.options.gpus
     yield found("toolkit.lost" if needed else "toolkit.missing", name=name, how=how)
 

@@ -9,10 +9,21 @@ import importlib.util
 import subprocess
 import sys
 
+from stoker.errors import StokerError
+
 
 def installed() -> bool:
     """Whether the embedded llama.cpp can be started here."""
     return importlib.util.find_spec("xllamacpp") is not None
+
+
+def not_installed() -> StokerError:
+    """What to do where it can't be started."""
+    return StokerError(
+        "The embedded llama.cpp is not installed.",
+        "The package xllamacpp is missing from this Python.",
+        "Install it: pip install 'stoker[embedded]'.",
+    )
 
 
 def offloads() -> bool:

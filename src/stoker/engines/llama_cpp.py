@@ -11,7 +11,6 @@ import aiohttp
 
 from stoker.engines import embedded, http_json
 from stoker.engines.protocol import Backend, Options, ProcessLaunch, ServedModel
-from stoker.errors import StokerError
 from stoker.planning import Plan
 
 name = "llama.cpp"
@@ -36,11 +35,7 @@ _PHASES = (
 def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunch:
     """A worker process around ``xllamacpp.Server``. Raises where xllamacpp is not installed."""
     if not embedded.installed():
-        raise StokerError(
-            "The embedded llama.cpp is not installed.",
-            "The package xllamacpp is missing from this Python.",
-            "Install it: pip install 'stoker[embedded]'.",
-        )
+        raise embedded.not_installed()
     spec = {
         "model": str(plan.model.path),
         "alias": plan.model.served_name,
@@ -88,7 +83,8 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
     """
     listing = await http_json.get(http, backend, "/v1/models")
     props = await http_json.get(http, backend, "/props")
-    fills = await _fills_in_the_middle(http, backend)
+    # One that sleeps would have to wake up for the question.
+    fills = None if props.get("is_sleeping") else await _fills_in_the_middle(http, backend)
     settings = props.get("default_generation_settings", {})
     caps = props.get("chat_template_caps", {})
     modalities = props.get("modalities", {})

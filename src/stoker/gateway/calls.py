@@ -69,9 +69,8 @@ class TextCalls:
             return choice
         state = self._choices[len(self._choices)] = _Choice(self._tools)
         text, calls = message.get("content"), message.get("tool_calls")
-        pieces = state.think(message)
-        if isinstance(text, str):
-            pieces += state.read(text)
+        state.think(message)
+        pieces = state.read(text) if isinstance(text, str) else []
         state.native.take(calls)
         given = choice.get("finish_reason")
         rest, finish = state.finish(given or "stop")  # it is complete, whatever it leaves out
@@ -91,10 +90,9 @@ class TextCalls:
         state = self._choices.setdefault(index, _Choice(self._tools))
         delta = choice.get("delta")
         delta = dict(delta) if isinstance(delta, dict) else {}
-        pieces = state.think(delta)
+        state.think(delta)
         text = delta.pop("content", None)
-        if isinstance(text, str) and text:
-            pieces += state.read(text)
+        pieces = state.read(text) if isinstance(text, str) else []
         pieces += state.call(delta.pop("tool_calls", None))
         finish = choice.get("finish_reason")
         if finish:
@@ -140,11 +138,10 @@ class _Choice:
         self._numbers += 1
         return self._numbers - 1
 
-    def think(self, part: Mapping[str, Any]) -> list[_Piece]:
+    def think(self, part: Mapping[str, Any]) -> None:
         """Remember the reasoning of a delta or a message, which is passed on as it is."""
         found = (part.get(name) for name in _REASONING)
         self._thought += [text for text in found if isinstance(text, str)][:1]
-        return []
 
     def read(self, text: str) -> list[_Piece]:
         """Take a piece of the answer's text."""

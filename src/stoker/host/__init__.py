@@ -1,7 +1,8 @@
 """Look at the machine: ``detect()`` gives a ``Host``. Know GPUs by name: ``find_gpu()``."""
 
 from stoker.host.containers import container_runtimes
-from stoker.host.detection import detect, with_gpu
+from stoker.host.detection import detect
+from stoker.host.elsewhere import imagined_host, read_host
 from stoker.host.gpu_catalogue import (
     GpuSpec,
     PriceRange,
@@ -43,9 +44,10 @@ __all__ = [
     "detect",
     "find_gpu",
     "gpu_catalogue",
+    "imagined_host",
     "lookup_gpu",
     "memory_holders",
     "nearest_gpus",
+    "read_host",
     "token_accepted",
-    "with_gpu",
 ]

@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +14,6 @@ from stoker.host.amd import amd_gpus
 from stoker.host.apple import apple_cpu, apple_gpus
 from stoker.host.cpu import linux_cpu, other_cpu
 from stoker.host.disk import disk
-from stoker.host.gpu_catalogue import GpuSpec
 from stoker.host.hub import hub_reachable
 from stoker.host.intel import intel_gpus
 from stoker.host.memory import linux_memory, other_memory
@@ -97,10 +95,3 @@ def _runtime(name: containers.Name, answers: Mapping[str, Any]) -> ContainerRunt
     late = ContainerRuntime(name, reachable=False, problem=f"{name.title()} did not answer.")
     found: ContainerRuntime = answers.get(name.title(), late)
     return found
-
-
-def with_gpu(host: Host, spec: GpuSpec) -> Host:
-    """The host as it would be with one idle GPU of that kind, and containers that can use it."""
-    able = ContainerRuntime("docker", reachable=True, endpoint="unix:///var/run/docker.sock")
-    nvidia = spec.vendor == "nvidia"
-    return replace(host, gpus=(spec.gpu(),), runtimes=(replace(able, nvidia=nvidia),))

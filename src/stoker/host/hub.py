@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +13,10 @@ ANSWER_WITHIN_S = 2.0
 _DEFAULT_ENDPOINT = "https://huggingface.co"
 #: What ``huggingface_hub`` takes for true in an environment variable.
 _TRUE = {"1", "ON", "YES", "TRUE"}
+#: Where a proxy can be named on Linux (urllib takes either case).
+_PROXIES = tuple(
+    name for lower in ("http_proxy", "https_proxy", "all_proxy") for name in (lower, lower.upper())
+)
 #: Refused on the way by a firewall or a proxy: there is a server, but not for this machine.
 _BLOCKED = {403, 407}
 
@@ -45,7 +51,7 @@ def ask_hub(
     if _is_offline(env):
         return None
     endpoint = env.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT
-    if not endpoint.startswith(("http://", "https://")):
+    if not endpoint.startswith(("http://", "https://")) or not _connects(endpoint, within_s):
         return HubAnswer(reachable=False)
     return _answer(endpoint, within_s)[0]
 
@@ -64,6 +70,25 @@ def token_accepted(
     url = endpoint.rstrip("/") + "/api/whoami-v2"
     status = _answer(url, within_s, token)[1]
     return {200: True, 401: False}.get(status or 0)
+
+
+def _connects(endpoint: str, within_s: float) -> bool:
+    """Whether a connection can be made at all: without one an HTTP client need not be loaded.
+
+    True also where there may be a proxy, which is what would be connected to.
+    """
+    from urllib.parse import urlsplit  # noqa: PLC0415
+
+    # macOS keeps proxies in its settings, which only the HTTP client reads.
+    if sys.platform != "linux" or any(os.environ.get(name) for name in _PROXIES):
+        return True
+    try:
+        url = urlsplit(endpoint)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        socket.create_connection((url.hostname or "", port), timeout=within_s).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _is_offline(env: Mapping[str, str]) -> bool:

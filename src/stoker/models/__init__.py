@@ -5,7 +5,18 @@
 """
 
 from stoker.models.additions import add_model
-from stoker.models.choice import available, candidates, exists, fetch, is_path, load, resolve
+from stoker.models.choice import (
+    available,
+    candidates,
+    exists,
+    fetch,
+    is_path,
+    load,
+    named,
+    offered,
+    resolve,
+    with_files,
+)
 from stoker.models.config import architecture_from_config
 from stoker.models.model_catalogue import (
     KnownModel,
@@ -65,6 +76,9 @@ __all__ = [
     "kept",
     "load",
     "model_catalogue",
+    "named",
     "nearest_models",
+    "offered",
     "resolve",
+    "with_files",
 ]

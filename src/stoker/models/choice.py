@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,7 @@ from stoker.errors import StokerError, UsageError
 from stoker.models.gguf_catalogue import Entry, entries
 from stoker.models.model_catalogue import find_known_model, nearest_models
 from stoker.models.sources import bundled, disk, local, package_index, store
-from stoker.models.types import Model, Origin
+from stoker.models.types import HubFile, Model, Origin
 
 load, exists = local.load, local.exists
 
@@ -43,6 +44,71 @@ def candidates(*, hub_reachable: bool | None = None, offline: bool = False) -> l
     found += [model for model in _others(for_code) if model.path not in known]
     found.sort(key=lambda model: -(model.weights_bytes or 0))
     return sorted(found, key=lambda model: _ORDER.index(model.origin))
+
+
+def offered() -> list[Model]:
+    """What Stoker's catalogue of GGUF files has for any machine, from each source, best first."""
+    found = [
+        entry.at(origin) for entry in entries() if entry.automatic for origin in _origins(entry)
+    ]
+    return sorted(found, key=lambda model: _ORDER.index(model.origin))
+
+
+def named(name: str, *, here: bool) -> list[Model]:
+    """Every form of the model of the catalogue that ``name`` means, best source first.
+
+    All its forms for a short name, else the one that ``name`` tells apart: a repository, or
+    ``repository:QUANTIZATION``. Files on this machine are looked for where ``here``. Empty where
+    the catalogue has no such model. No network is used.
+    """
+    forms = _forms(name)
+    entry = next((e for e in entries() if _means(e, name)), None)
+    found: list[Model] = []
+    if entry is not None:
+        disk_here = disk.scan() if here else []
+        kept = _sources(entry, disk_here, hub=False, index=False) if here else []
+        found = kept or [entry.at(origin) for origin in _origins(entry)]
+    return [*found, *(with_files(forms) if here else forms)]
+
+
+def _origins(entry: Entry) -> list[Origin]:
+    sources: dict[Origin, object] = {"hub": entry.hub, "package index": entry.package_index}
+    return [origin for origin, source in sources.items() if source is not None]
+
+
+def _forms(name: str) -> list[Model]:
+    repo, _, quantization = name.casefold().partition(":")
+    try:
+        known, variant = find_known_model(repo)
+    except UsageError:
+        return []
+    forms = [known.model(form) for form in known.weights]
+    if not quantization and repo in {alias.casefold() for alias in known.aliases}:
+        return forms
+    return [
+        form
+        for form in forms
+        if form.id == variant.id and quantization in ("", (form.quantization or "").casefold())
+    ]
+
+
+def with_files(forms: Iterable[Model]) -> list[Model]:
+    """The same models; those that Stoker, or a tool of Hugging Face, downloaded with their path."""
+    repos = store.repositories()
+    folders = {found.id: found.path for found in disk.hub_folders()}
+    return [_with_files(form, repos, folders) for form in forms]
+
+
+def _with_files(form: Model, repos: frozenset[str], folders: Mapping[str, Path]) -> Model:
+    path = store.downloaded(form) if form.id in repos else None
+    if path is None and form.format == "safetensors":
+        path = folders.get(form.id)
+    if path is None:
+        return form
+    try:
+        return _read(form, path)
+    except StokerError:  # damaged, or not whole: it is downloaded again
+        return form
 
 
 def resolve(
@@ -90,12 +156,26 @@ def fetch(model: Model, progress: store.Report | None = None) -> Model:
     """
     report = progress or (lambda _: None)
     if model.path is not None:
-        return model
+        return model if model.chat_template is not None else _read(model, model.path)
     if model.package_index is not None:
         return _read(model, package_index.fetch(model.package_index, report))
-    if model.hub is not None:
-        return _read(model, _hub().fetch(model.hub, report))
-    raise StokerError(f"Nobody knows where to get {model.id}.", "", "Give the path of its file.")
+    if model.origin == "hub":
+        return _read(model, _hub().fetch(model.hub or _located(model), report))
+    raise StokerError(f"There is no source for {model.id}.", "", "Give the path of its file.")
+
+
+def _located(form: Model) -> HubFile:
+    """Where the hub has a form that the catalogue names by repository and quantization."""
+    selector = form.quantization if form.format == "gguf" else None
+    listed: list[Model] = _hub().find(form.id, selector)
+    found = next((model for model in listed if model.format == form.format), None)
+    if found is None or found.hub is None:
+        raise StokerError(
+            f"{form.id} no longer has the files that the catalogue names.",
+            f"The hub lists nothing there as {form.format}.",
+            "Name another model, or give the path of a file.",
+        )
+    return found.hub
 
 
 def _hub() -> ModuleType:
@@ -109,7 +189,8 @@ def _hub() -> ModuleType:
 
 def _sources(entry: Entry, here: list[disk.Found], *, hub: bool, index: bool) -> list[Model]:
     """Where ``entry`` is on this machine; else the places that it may be downloaded from."""
-    found = [_read(entry.at("disk"), f.path) for f in here if _is_entry(f, entry)][:1]
+    # What the catalogue says of a file is true of it; ``fetch`` reads the rest before it is served.
+    found = [replace(entry.at("disk"), path=f.path) for f in here if _is_entry(f, entry)][:1]
     found += _from_hub(entry, allowed=hub)
     found += _from_package_index(entry, allowed=index)
     return [model for model in found if model.path is not None] or found
@@ -120,7 +201,7 @@ def _from_hub(entry: Entry, *, allowed: bool) -> list[Model]:
         return []
     downloaded = store.finished(store.hub_path(entry.hub), entry.size_bytes)
     if downloaded is not None:
-        return [_read(entry.at("hub"), downloaded)]
+        return [replace(entry.at("hub"), path=downloaded)]
     return [entry.at("hub")] if allowed else []
 
 
@@ -131,10 +212,10 @@ def _from_package_index(entry: Entry, *, allowed: bool) -> list[Model]:
         return []
     downloaded = store.finished(Path(file.filename), file.size_bytes)
     if downloaded is not None:
-        return [_read(entry.at("package index"), downloaded)]
+        return [replace(entry.at("package index"), path=downloaded)]
     installed = bundled.path_of(file.parts[0]) if len(file.parts) == 1 else None
     if installed is not None:
-        return [_read(entry.at("installed package"), installed)]
+        return [replace(entry.at("installed package"), path=installed)]
     return [entry.at("package index")] if allowed else []
 
 
@@ -168,13 +249,14 @@ def _from_disk(found: disk.Found) -> Model:
 
 
 def _read(model: Model, path: Path) -> Model:
-    """``model`` with what its files say; its names and the original's size stay."""
+    """``model`` with what its files say; its names, quantization and original's size stay."""
     loaded = load(path)
     return replace(
         loaded,
         id=model.id,
         origin=model.origin,
         served_name=model.served_name,
+        quantization=model.quantization or loaded.quantization,
         parameters=model.parameters or loaded.parameters,
         license=model.license or loaded.license,
         hub=model.hub,

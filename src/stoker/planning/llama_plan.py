@@ -12,8 +12,9 @@ from itertools import product
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
 from stoker.models import Model
-from stoker.planning.llama_memory import GGUF_BITS, LlamaCache, llama_memory
+from stoker.planning.llama_memory import LlamaCache, llama_memory
 from stoker.planning.llama_speed import LlamaSpeed, llama_speed
+from stoker.planning.precision import weights_bytes
 from stoker.planning.types import Argument, Interval, MemoryPrediction, Plan, Speed
 from stoker.planning.units import MIB, parameters, size
 from stoker.planning.wishes import Candidate, Need, Wishes, need_of
@@ -134,10 +135,9 @@ def plan_of(
 
 def _sized(model: Model) -> Model:
     """The model with the size of its file: estimated where nobody published it."""
-    if model.weights_bytes is not None or model.parameters is None or model.quantization is None:
+    if model.weights_bytes is not None:
         return model
-    bits = GGUF_BITS.get(model.quantization.upper())
-    return model if bits is None else replace(model, weights_bytes=int(model.parameters * bits / 8))
+    return replace(model, weights_bytes=weights_bytes(model))
 
 
 def place_of(host: Host, gpu: GpuSpec | None) -> Place:
@@ -201,25 +201,29 @@ def _largest_cache(
             "Give the path of its GGUF file, or name a model of the catalogue.",
         )
     longest = min(model.max_context_tokens or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT)
-    least = min(longest, need_of(wishes).least_context)
-    contexts = [wishes.context] if wishes.context else _halved(longest, least)
+    shortest = min(longest, need_of(wishes).least_context)
+    contexts = [wishes.context] if wishes.context else _halved(longest, shortest)
     most = min(max(_DEFAULT_PARALLEL, wishes.concurrency), _MAX_PARALLEL)
     slots = [wishes.parallel] if wishes.parallel else list(range(most, 0, -1))
     usual = list(product(contexts, _GGML_TYPES, slots))
     spacious = [] if wishes.context else _spacious(model, wishes, slots)
+    least = LlamaCache(usual[-1][0], usual[-1][2], _N_UBATCH, usual[-1][1])
+    memory = llama_memory(model, least, place.budget_bytes)
+    if memory.total_bytes > place.budget_bytes:
+        raise _too_large(place, model, memory, least)
     for room, caches in (
         (place.spacious_bytes, spacious),
         (place.gpu_bytes, usual),
         (place.budget_bytes, usual),
     ):
-        for tokens, cache_type, number in caches:
+        for tokens, cache_type, number in caches if room > 0 else ():
             cache = LlamaCache(tokens, number, _N_UBATCH, cache_type)
             memory = llama_memory(model, cache, place.budget_bytes)
             if memory.total_bytes <= room:
                 # What the GPU holds whole is drawn against the GPU alone.
                 whole = place.gpu_total_bytes if room != place.budget_bytes else None
                 return cache, replace(memory, device_bytes=whole or place.device_bytes)
-    raise _too_large(place, model, memory, cache)
+    raise AssertionError("the least cache fits in the whole budget")
 
 
 def _spacious(model: Model, wishes: Wishes, slots: list[int]) -> list[tuple[int, str, int]]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stoker.errors import UsageError
-from stoker.models import Architecture
-from stoker.planning.weights import WeightCount
+from stoker.models import Architecture, Model
+from stoker.planning.llama_memory import GGUF_BITS
+from stoker.planning.weights import WeightCount, count_weights
 
 #: Bits of one weight with its share of the scales. int4 of 128 share a 16-bit scale (and AWQ and
 #: GPTQ a 4-bit zero); fp8 in blocks of 128 x 128 share a 32-bit one; NVFP4 shares 8 bits among 16
@@ -116,6 +117,22 @@ def precision_of(quantization: str | None, architecture: Architecture) -> Precis
         expert_bits=bits,
         math=math,
     )
+
+
+def weights_bytes(model: Model) -> int | None:
+    """The size of a model's weights: as published, else estimated; ``None`` where it can't be."""
+    if model.weights_bytes is not None:
+        return model.weights_bytes
+    if model.format == "gguf":
+        bits = GGUF_BITS.get((model.quantization or "").upper())
+        return int(model.parameters * bits / 8) if model.parameters and bits else None
+    if model.architecture is None:
+        return None
+    try:
+        precision = precision_of(model.quantization, model.architecture)
+    except UsageError:
+        return None
+    return int(precision.weight_bytes(count_weights(model.architecture)))
 
 
 def _kept_bits(name: str, bits: float, architecture: Architecture) -> float:

@@ -25,11 +25,9 @@ from stoker.runtime.logs import follow as follow_log
 from stoker.runtime.logs import lines as log_lines
 from stoker.runtime.logs import parse_since
 from stoker.runtime.logs import path as log_path
-from stoker.runtime.placing import no_gpus_in_containers, place
 from stoker.runtime.ports import holder as port_holder
 from stoker.runtime.ports import is_free as port_is_free
 from stoker.runtime.ports import next_free as next_free_port
-from stoker.runtime.prepare import choose_and_prepare
 from stoker.runtime.state import Deployment, Problem
 from stoker.runtime.state import read as current
 
@@ -41,7 +39,6 @@ __all__ = [
     "Run",
     "already_running",
     "check_can_start",
-    "choose_and_prepare",
     "container_lines",
     "container_status",
     "current",
@@ -57,10 +54,8 @@ __all__ = [
     "log_path",
     "look_at",
     "next_free_port",
-    "no_gpus_in_containers",
     "overridden",
     "parse_since",
-    "place",
     "plan_for",
     "port_holder",
     "port_is_free",

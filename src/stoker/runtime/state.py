@@ -122,14 +122,11 @@ class Deployment:
         return self.supervisor is not None and self.supervisor.process() is not None
 
 
-def _path() -> Path:
-    return paths.state_dir() / "deployment.json"
-
-
 def read() -> Deployment | None:
     """The deployment last written, running or not; ``None`` where there is none."""
     try:
-        return msgspec.json.decode(_path().read_bytes(), type=Deployment, dec_hook=_decode)
+        written = paths.deployment_file().read_bytes()
+        return msgspec.json.decode(written, type=Deployment, dec_hook=_decode)
     except FileNotFoundError:
         return None
     except (msgspec.ValidationError, msgspec.DecodeError):
@@ -144,13 +141,13 @@ def write(deployment: Deployment) -> None:
         # The header of such a file has the whole vocabulary in it, and can be read again.
         model = replace(model, architecture=None)
     slim = replace(deployment, plan=replace(deployment.plan, model=model))
-    write_private(_path(), msgspec.json.encode(slim, enc_hook=_encode))
+    write_private(paths.deployment_file(), msgspec.json.encode(slim, enc_hook=_encode))
 
 
 def remove() -> None:
     """Forget the deployment."""
     with contextlib.suppress(FileNotFoundError):
-        _path().unlink()
+        paths.deployment_file().unlink()
 
 
 def lock(name: str) -> FileLock:
@@ -181,8 +178,8 @@ def unrecorded() -> ProcessId | None:
     if found is None:
         raise StokerError(
             "A deployment runs that Stoker can't read the state of.",
-            f"{_path()} is damaged or of another version, and the system does not tell which "
-            "process it is about.",
+            f"{paths.deployment_file()} is damaged or of another version, and the system does not "
+            "tell which process it is about.",
             "End the process that runs stoker.runtime.supervisor, then start again: stoker up.",
         )
     return found

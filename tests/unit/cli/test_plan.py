@@ -11,10 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stoker.cli import app
-from stoker.cli.plan import start_command
 from stoker.errors import StokerError, UsageError
-from stoker.models import Format, Model
-from stoker.planning import MemoryPrediction, Plan
 
 
 @pytest.fixture(autouse=True)
@@ -133,28 +130,18 @@ def test_a_model_for_which_two_of_three_gpus_are_too_few_gets_three_stages() -> 
     assert (arguments["tensor_parallel_size"], arguments["pipeline_parallel_size"]) == (1, 3)
 
 
-def test_up_chooses_with_the_same_function_from_the_whole_catalogue() -> None:
-    arguments = ["up", "--gpu", "RTX 4090", "--dry-run", "--offline", "--json"]
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    would = json.loads(result.output)
-    assert would["engine"] == "vllm"
-    planned = first(would["model"], "--gpu", "RTX 4090")
-    assert planned["engine"] == "vllm"
-    assert planned["max_model_len"] == would["max_model_len"]
-
-
 @pytest.mark.parametrize(
-    ("name", "form", "quantization", "engine", "command"),
+    ("options", "command"),
     [
-        ("a/b-GGUF", "gguf", "Q4_K_M", "llama.cpp", "stoker up a/b-GGUF:Q4_K_M --context 4096"),
-        ("a/b", "safetensors", "fp8", "vllm", "stoker up a/b --context 4096 --engine vllm"),
+        ((), "stoker up"),
+        (("qwen2.5-coder-7b", "--context", "8192"), "stoker up qwen2.5-coder-7b --context=8192"),
+        (("--purpose", "chat", "--users", "3"), "stoker up --purpose=chat --users=3"),
     ],
 )
-def test_the_command_that_starts_a_plan_names_what_decides_it(
-    name: str, form: Format, quantization: str, engine: str, command: str
+def test_the_command_that_starts_a_plan_asks_for_the_same(
+    options: tuple[str, ...], command: str
 ) -> None:
-    model = Model(name, form, "hub", served_name="b", quantization=quantization)
-    assert start_command(Plan(model, engine, 4096, 1, (), MemoryPrediction(1, 1, 1, 3))) == command
+    assert f"Start it there: {command}\n" in run("--gpu", "RTX 4090", *options)
 
 
 def test_more_users_than_a_machine_can_serve_are_refused_with_how_many_it_would() -> None:

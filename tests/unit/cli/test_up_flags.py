@@ -13,14 +13,16 @@ from stoker.errors import StokerError
 from stoker.runtime import Run
 
 ALL = [
+    "--purpose=chat",
+    "--users=3",
     "--engine=llama.cpp",
     "--context=4096",
     "--parallel=2",
     "--python=/opt/v/bin/python",
-    "--image=a/b:1",
-    "--name=mine",
     "--offline",
     "--native",
+    "--image=a/b:1",
+    "--name=mine",
     "--private-ipc",
     "--engine-arg=x=1",
     "--engine-arg=y",
@@ -62,7 +64,10 @@ def test_every_flag_that_shapes_the_start_is_kept() -> None:
     up = group.get_command(typer.Context(group), "up")
     assert up is not None
     options = {option for flag in up.params for option in flag.opts if option.startswith("--")}
-    of_one_call = {"--foreground", "--dry-run", "--keep", "--gpu", "--replace"}
+    of_one_call = {"--foreground", "--dry-run", "--keep", "--replace"}
+    of_another_machine = {"--gpu", "--gpus", "--host"}
     of_an_adoption = {"--endpoint", "--key-env"}
     talk = {"--json", "--yes"}
-    assert options - of_one_call - of_an_adoption - talk == {word.partition("=")[0] for word in ALL}
+    assert options - of_one_call - of_another_machine - of_an_adoption - talk == {
+        word.partition("=")[0] for word in ALL
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def test_what_the_extension_writes_is_in_the_table() -> None:
     sources = (ROOT / "extension/src").rglob("*.ts")
     named = {name for path in sources for name in literal.findall(path.read_text())}
     assert named <= set(SETTINGS)
+
+
+def test_the_extension_writes_what_stoker_code_writes() -> None:
+    source = (ROOT / "extension/src/signedout.ts").read_text()
+    pairs = re.findall(r'\{ key: "([\w.]+)", value: (\w+|"\w+") \}', source)
+    written = [each for consent in CONSENTS for each in vscode_settings.of(consent)]
+    assert {name: json.loads(value) for name, value in pairs} == {
+        each.name: each.value for each in written if each.value is not None
+    }
 
 
 def test_what_is_written_differs_from_the_default_and_has_a_question() -> None:

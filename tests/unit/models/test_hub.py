@@ -20,7 +20,7 @@ from tests.unit.models.test_gguf_file import split, write_gguf
 
 from stoker import models
 from stoker.errors import StokerError
-from stoker.models import Progress
+from stoker.models import Model, Progress
 
 REPO = "acme/Tiny-Coder-GGUF"
 
@@ -160,6 +160,60 @@ def test_a_folder_of_safetensors_is_described_and_downloaded(hub: hub_server.Hub
     ]
     assert model.parameters == 6400
     assert model.template_has_tools is True
+
+
+def form_of(name: str, form: str) -> Model:
+    """A form of a model as the catalogue names it: by repository and quantization."""
+    return next(m for m in models.named(name, here=True) if m.quantization == form and not m.hub)
+
+
+def test_a_form_of_the_catalogue_is_found_at_the_hub_and_afterwards_on_this_disk(
+    hub: hub_server.Hub, gguf_bytes: bytes
+) -> None:
+    form = form_of("qwen2.5-coder-32b", "Q4_K_M")
+    hub.files[form.id] = {"big-Q8_0.gguf": b"", "big-q4_k_m.gguf": gguf_bytes}
+    fetched = models.fetch(form)
+    assert fetched.path is not None
+    assert fetched.path.name == "big-q4_k_m.gguf"
+    assert (fetched.id, fetched.served_name) == (form.id, form.served_name)
+    assert form_of("qwen2.5-coder-32b", "Q4_K_M").path == fetched.path
+
+
+def test_a_folder_of_the_catalogue_is_found_again_once_it_is_whole(hub: hub_server.Hub) -> None:
+    form = form_of("qwen2.5-coder-7b", "awq")
+    hub.files[form.id] = {
+        "config.json": json.dumps(CONFIG).encode(),
+        "model.safetensors": safetensors({"model.embed_tokens.weight": [100, 64]}),
+        "tokenizer.json": b"{}",
+    }
+    folder = models.fetch(form).path
+    assert folder is not None
+    assert form_of("qwen2.5-coder-7b", "awq").path == folder
+    (folder / "tokenizer.json").unlink()
+    assert form_of("qwen2.5-coder-7b", "awq").path is None
+
+
+def test_a_file_in_parts_counts_as_downloaded_only_with_all_of_them(
+    hub: hub_server.Hub, tmp_path: Path
+) -> None:
+    form = form_of("qwen2.5-coder-32b", "Q4_K_M")
+    names = [f"big-Q4_K_M-0000{number}-of-00002.gguf" for number in (1, 2)]
+    parts = (path.read_bytes() for path in split(tmp_path, 2))
+    hub.files[form.id] = dict(zip(names, parts, strict=True))
+    path = models.fetch(form).path
+    assert path is not None
+    assert form_of("qwen2.5-coder-32b", "Q4_K_M").path == path
+    path.with_name(names[1]).unlink()
+    assert form_of("qwen2.5-coder-32b", "Q4_K_M").path is None
+
+
+def test_a_form_that_the_hub_no_longer_has_is_refused(
+    hub: hub_server.Hub, gguf_bytes: bytes
+) -> None:
+    form = form_of("qwen2.5-coder-32b", "Q4_K_M")
+    hub.files[form.id] = {"big-Q8_0.gguf": gguf_bytes}
+    with pytest.raises(StokerError, match="no GGUF file for 'Q4_K_M'"):
+        models.fetch(form)
 
 
 DOWNLOAD = """

@@ -34,6 +34,11 @@ def scan() -> list[Found]:
     return [*_hub_cache(), *_ollama(), *_lm_studio()]
 
 
+def hub_folders() -> list[Found]:
+    """Whole repositories in the cache of Hugging Face tools."""
+    return [found for found in _hub_cache() if found.path.is_dir()]
+
+
 def file_served_by(program: str, model: str) -> Path | None:
     """The file that ``ollama`` or ``lm-studio`` serves as ``model``, where it lies on this disk.
 

@@ -151,9 +151,9 @@ def choose(repo: str, files: list[Listed], selector: str | None) -> Listed:
         matches = [f for f in files if f.name.lower() == selector.lower()]
         matches = matches or [f for f in files if Path(f.name).name.lower() == selector.lower()]
     elif selector is not None:
-        matches = [f for f in files if _has_quant(f.name, selector)]
+        matches = [f for f in files if store.has_quantization(f.name, selector)]
     else:
-        usual = ([f for f in files if _has_quant(f.name, q)] for q in QUANT_PREFERENCE)
+        usual = ([f for f in files if store.has_quantization(f.name, q)] for q in QUANT_PREFERENCE)
         matches = next((found for found in usual if found), files)
     if not matches:
         raise StokerError(
@@ -165,10 +165,6 @@ def choose(repo: str, files: list[Listed], selector: str | None) -> Listed:
     return min(
         matches, key=lambda f: (gguf_file.PART.fullmatch(Path(f.name).name) is not None, f.name)
     )
-
-
-def _has_quant(name: str, quant: str) -> bool:
-    return re.search(rf"(?:^|[-._/]){re.escape(quant)}(?:[-./]|$)", name, re.IGNORECASE) is not None
 
 
 def _is_first_gguf(name: str) -> bool:

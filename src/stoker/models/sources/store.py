@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stoker.errors import StokerError
-from stoker.models.types import HubFile, Progress
+from stoker.models.types import HubFile, Model, Progress
 from stoker.paths import cache_dir
 
 Report = Callable[[Progress], None]
@@ -23,6 +24,8 @@ SPARE_BYTES = 256 << 20
 LOCK_POLL_S = 0.5
 CHUNK_BYTES = 1 << 20
 _PARTIAL = ".partial"
+#: How publishers number the parts of a model, in both formats: ``-00001-of-00003``.
+_NUMBERED = re.compile(r"-\d{5}-of-(?P<count>\d{5})\.")
 
 
 def folder() -> Path:
@@ -57,6 +60,47 @@ def finished(name: Path, size_bytes: int) -> Path | None:
         return path if path.stat().st_size == size_bytes else None
     except OSError:
         return None
+
+
+def repositories() -> frozenset[str]:
+    """The repositories of the hub of which something was downloaded."""
+    try:
+        folders = list((cache_dir() / "models" / "hub").iterdir())
+    except OSError:
+        return frozenset()
+    return frozenset(folder.name.replace("--", "/", 1) for folder in folders)
+
+
+def downloaded(model: Model) -> Path | None:
+    """The whole file, or folder, of ``model`` from the hub; ``None`` where it isn't all here."""
+    repo = cache_dir() / "models" / hub_path(HubFile(model.id)).parent
+    revisions = sorted(repo.glob("*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    found = (_whole(revision, model) for revision in revisions)
+    return next((path for path in found if path is not None), None)
+
+
+def _whole(revision: Path, model: Model) -> Path | None:
+    if model.format == "safetensors":
+        files = list(revision.glob("*.safetensors"))
+        # The hub lists tokenizers last: without one the download was broken off.
+        others = (revision / "config.json").is_file() and any(revision.glob("tokenizer*"))
+        return revision if others and _all_parts(files) else None
+    wanted = model.quantization or ""
+    files = sorted(p for p in revision.rglob("*.gguf") if has_quantization(p.name, wanted))
+    return files[0] if _all_parts(files) else None
+
+
+def _all_parts(files: list[Path]) -> bool:
+    """Whether there are files, none is unfinished, and of those in parts there is every part."""
+    numbered = [match for path in files if (match := _NUMBERED.search(path.name))]
+    enough = all(len(numbered) == int(match["count"]) for match in numbered)
+    return bool(files) and enough and not any(partial(path).exists() for path in files)
+
+
+def has_quantization(name: str, quantization: str) -> bool:
+    """Whether a file's name states this quantization."""
+    stated = rf"(?:^|[-._/]){re.escape(quantization)}(?:[-./]|$)"
+    return re.search(stated, name, re.IGNORECASE) is not None
 
 
 def partial(final: Path) -> Path:

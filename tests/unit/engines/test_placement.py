@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from stoker.engines import Options
+from stoker.engines.placement import place
 from stoker.errors import StokerError, UsageError
 from stoker.host import ContainerRuntime, Cpu, Host, Memory, find_gpu
-from stoker.runtime import place
 
 DOCKER = ContainerRuntime("docker", reachable=True, endpoint="unix:///docker.sock", nvidia=True)
 PODMAN = ContainerRuntime("podman", reachable=True, endpoint="unix:///podman.sock", nvidia=True)

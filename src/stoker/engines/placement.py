@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stoker import paths
-from stoker.engines import Mount, Options
+from stoker.engines import embedded
+from stoker.engines.container import Mount
+from stoker.engines.protocol import Options
 from stoker.errors import StokerError, UsageError
 from stoker.host import ContainerRuntime, Host
 
-_VLLM = "vllm"
+_LLAMA_CPP, _VLLM = "llama.cpp", "vllm"
 _HAS_VLLM = "import importlib.util as u, sys; sys.exit(u.find_spec('vllm') is None)"
 _TOOLKIT = (
     "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html"
@@ -29,45 +31,91 @@ def place(
     name: str | None = None,
     private_ipc: bool = False,
     volumes: Sequence[str] = (),
+    here: bool = True,
+    dry_run: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Options:
     """How ``engine`` is run here. Raises ``StokerError`` where it can't be, and says why.
 
     vLLM runs in a container where there is a runtime, unless a Python is named (``python``) or an
-    environment of Stoker's own is asked for (``native``).
+    environment of Stoker's own is asked for (``native``). That is made now, unless ``dry_run``; a
+    Python on a machine that is not ``here`` is not looked at.
     """
     if engine != _VLLM:
         return Options()
-    gpus = any(gpu.vendor == "nvidia" for gpu in host.gpus)
+    gpus = _has_nvidia(host)
     if python is not None or native:
-        chosen = _checked(python) if python is not None else _own_environment(gpus, say)
-        return Options(python=chosen, gpus=gpus)
+        if python is not None:
+            return Options(python=_checked(python) if here else python, gpus=gpus)
+        return Options(python=_own_environment(gpus, say, install=not dry_run), gpus=gpus)
     for volume in volumes:
         Mount.parse(volume)  # a wrong one is said before anything is started
+    problem = _no_container(host)
+    if problem is not None:
+        raise problem
     runtime = _usable(host)
-    if gpus and not runtime.nvidia:
-        raise no_gpus_in_containers(runtime, host)
     return Options(
         image=image,
         name=name,
-        endpoint=runtime.endpoint,
+        endpoint=runtime.endpoint if runtime else None,
         gpus=gpus,
         private_ipc=private_ipc,
         volumes=tuple(volumes),
     )
 
 
-def _usable(host: Host) -> ContainerRuntime:
-    for runtime in host.runtimes:
-        if runtime.reachable and runtime.endpoint:
-            return runtime
-    problems = " ".join(r.problem for r in host.runtimes if r.problem)
-    raise StokerError(
-        "vLLM has nowhere to run.",
-        problems or "Neither Docker nor Podman was found.",
-        "Start Docker, name a Python that has vLLM (stoker up --python PATH), or let Stoker make "
-        "one (stoker up --native).",
-    )
+def why_not_startable(
+    engine: str, host: Host, *, here: bool = True, python: str | None = None, native: bool = False
+) -> StokerError | None:
+    """Why ``engine`` can't be started on ``host``; ``None`` where it can. Starts nothing itself.
+
+    ``here`` is whether ``host`` is this machine: only then is it known what is installed. A Python
+    that is named is taken to have vLLM; ``place`` looks.
+    """
+    if engine == _LLAMA_CPP:
+        return None if not here or embedded.installed() else embedded.not_installed()
+    if engine != _VLLM:
+        return StokerError(
+            f"Stoker does not start {engine}.",
+            "It runs by itself, with settings of its own.",
+            "Start it with the settings of the plan, then: stoker adopt URL.",
+        )
+    if python is not None:
+        return None
+    if native:
+        return None if _has_nvidia(host) else _no_own_environment()
+    return _no_container(host)
+
+
+def _has_nvidia(host: Host) -> bool:
+    return any(gpu.vendor == "nvidia" for gpu in host.gpus)
+
+
+def _no_container(host: Host) -> StokerError | None:
+    """Why vLLM can't run in a container on ``host``."""
+    if host.gpus and not _has_nvidia(host):
+        return StokerError(
+            "Stoker can't start vLLM on this GPU.",
+            "The containers that it starts reach NVIDIA GPUs only; it has none for ROCm.",
+            "Name a Python that has vLLM for ROCm: stoker up --python PATH. Or start vLLM's ROCm "
+            "container yourself, then: stoker adopt URL.",
+        )
+    runtime = _usable(host)
+    if runtime is None:
+        problems = " ".join(r.problem for r in host.runtimes if r.problem)
+        return StokerError(
+            "vLLM has nowhere to run.",
+            problems or "Neither Docker nor Podman was found.",
+            "Start Docker, name a Python that has vLLM (stoker up --python PATH), or let Stoker "
+            "make one (stoker up --native).",
+        )
+    if host.gpus and not runtime.nvidia:
+        return no_gpus_in_containers(runtime, host)
+    return None
+
+
+def _usable(host: Host) -> ContainerRuntime | None:
+    return next((r for r in host.runtimes if r.reachable and r.endpoint), None)
 
 
 def no_gpus_in_containers(runtime: ContainerRuntime, host: Host) -> StokerError:
@@ -121,8 +169,8 @@ def _checked(python: str) -> str:
     return python
 
 
-def _own_environment(gpus: bool, say: Callable[[str], None]) -> str:
-    """An environment with vLLM in Stoker's cache, made when it is first asked for."""
+def _own_environment(gpus: bool, say: Callable[[str], None], *, install: bool) -> str:
+    """The Python of an environment with vLLM in Stoker's cache, made when it is not there yet."""
     from stoker.engines import vllm  # noqa: PLC0415  (an HTTP client comes with it)
 
     folder = paths.cache_dir() / f"vllm-{vllm.VERSION}"
@@ -130,16 +178,22 @@ def _own_environment(gpus: bool, say: Callable[[str], None]) -> str:
     if (folder / "installed").exists():
         return str(python)
     if not gpus:
-        raise StokerError(
-            "Stoker makes environments with vLLM for NVIDIA GPUs only, and there is none.",
-            "vLLM for the CPU is another package that needs PyTorch built for the CPU.",
-            "Use the container, or name a Python that has vLLM: stoker up --python PATH.",
-        )
+        raise _no_own_environment()
+    if not install:
+        return str(python)
     say(f"Installing vLLM {vllm.VERSION} in {folder} (about 8 GB)")
     _run([sys.executable, "-m", "venv", "--clear", str(folder)])
     _run([str(python), "-m", "pip", "install", f"vllm=={vllm.VERSION}"])
     Path(folder / "installed").touch()
     return str(python)
+
+
+def _no_own_environment() -> StokerError:
+    return StokerError(
+        "Stoker makes environments with vLLM for NVIDIA GPUs only, and there is none.",
+        "vLLM for the CPU is another package that needs PyTorch built for the CPU.",
+        "Use the container, or name a Python that has vLLM: stoker up --python PATH.",
+    )
 
 
 def _run(command: list[str]) -> None:

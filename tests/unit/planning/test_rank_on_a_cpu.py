@@ -10,7 +10,7 @@ from stoker.errors import StokerError, UsageError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import Model, architecture_from_config
 from stoker.models.gguf_catalogue import entries
-from stoker.planning import Candidate, Wishes, choose, rank
+from stoker.planning import Candidate, Plan, Wishes, rank
 
 GIB = 1024**3
 MODELS = {entry.model.id: entry.model for entry in entries()}
@@ -45,6 +45,10 @@ def host(cores: int, available_gib: float) -> Host:
     return Host("Linux", "x86_64", Cpu("any", cores, cores, avx2=True), memory)
 
 
+def best(machine: Host, models: list[Model], wishes: Wishes | None = None) -> Plan:
+    return rank(machine, [Candidate(model) for model in models], wishes or Wishes())[0]
+
+
 @pytest.mark.parametrize(
     ("cores", "available_gib", "chosen"),
     [
@@ -58,57 +62,57 @@ def host(cores: int, available_gib: float) -> Host:
 def test_the_largest_model_that_answers_fast_enough_is_chosen(
     cores: int, available_gib: float, chosen: str
 ) -> None:
-    assert choose(host(cores, available_gib), CODERS).model.id == chosen
+    assert best(host(cores, available_gib), CODERS).model.id == chosen
 
 
 def test_a_small_cpu_gives_the_coder_its_whole_context_and_two_slots() -> None:
-    plan = choose(host(2, 22), CODERS)
+    plan = best(host(2, 22), CODERS)
     assert (plan.max_model_len, plan.parallel) == (32_768, 2)
     assert plan.argument("n_ctx") == 65_536
 
 
 def test_less_memory_gives_a_shorter_context_and_never_more_than_the_budget() -> None:
-    plan = choose(host(2, 1.3), [MODELS["qwen2.5-coder-0.5b"]])
+    plan = best(host(2, 1.3), [MODELS["qwen2.5-coder-0.5b"]])
     assert 2048 <= plan.max_model_len < 32_768
     assert plan.memory.total_bytes <= plan.memory.budget_bytes
 
 
 def test_where_16_bits_are_too_wide_the_cache_takes_8_and_the_context_stays() -> None:
-    plan = choose(host(2, 1.5), [MODELS["qwen2.5-coder-0.5b"]])
+    plan = best(host(2, 1.5), [MODELS["qwen2.5-coder-0.5b"]])
     assert (plan.max_model_len, plan.argument("cache_type_k")) == (32_768, 8)
-    assert choose(host(2, 22), CODERS).argument("cache_type_k") == 1
+    assert best(host(2, 22), CODERS).argument("cache_type_k") == 1
 
 
 def test_a_model_that_was_named_is_planned_though_it_is_slow() -> None:
-    plan = choose(host(2, 22), [MODELS["qwen2.5-coder-7b"]])
+    plan = best(host(2, 22), [MODELS["qwen2.5-coder-7b"]])
     assert any("slow" in reason for reason in plan.reasons)
 
 
 def test_the_first_source_of_a_model_wins() -> None:
     model = MODELS["qwen2.5-coder-0.5b"]
-    plan = choose(host(2, 22), [replace(model, origin="hub"), replace(model, origin="disk")])
+    plan = best(host(2, 22), [replace(model, origin="hub"), replace(model, origin="disk")])
     assert plan.model.origin == "hub"
 
 
 def test_a_context_beyond_the_models_own_is_refused_with_its_limit() -> None:
     with pytest.raises(UsageError) as caught:
-        choose(host(2, 22), [MODELS["smollm2-135m"]], wishes=Wishes(context=10_000))
+        best(host(2, 22), [MODELS["smollm2-135m"]], Wishes(context=10_000))
     assert "8,192" in caught.value.why
 
 
 def test_a_context_that_does_not_fit_is_refused_with_what_it_needs() -> None:
     with pytest.raises(StokerError, match="does not fit") as caught:
-        choose(host(2, 2), [MODELS["qwen2.5-coder-7b"]], wishes=Wishes(context=32_768))
+        best(host(2, 2), [MODELS["qwen2.5-coder-7b"]], Wishes(context=32_768))
     assert "4.4 GiB of weights" in caught.value.why
 
 
 def test_an_engine_that_the_system_does_not_have_is_refused() -> None:
     with pytest.raises(UsageError, match="vllm"):
-        choose(replace(host(2, 22), system="Darwin"), CODERS, wishes=Wishes(engine="vllm"))
+        best(replace(host(2, 22), system="Darwin"), CODERS, Wishes(engine="vllm"))
 
 
 def test_vllm_is_planned_on_a_cpu_where_it_is_asked_for() -> None:
-    plan = choose(host(2, 22), [FOLDER], wishes=Wishes(engine="vllm"))
+    plan = best(host(2, 22), [FOLDER], Wishes(engine="vllm"))
     assert (plan.engine, plan.max_model_len, plan.parallel) == ("vllm", 8192, 2)
     # 30 layers, 3 KV heads of 64, keys and values of 2 bytes: 23,040 bytes a token. vLLM itself
     # keeps one block of 128 tokens.
@@ -118,23 +122,23 @@ def test_vllm_is_planned_on_a_cpu_where_it_is_asked_for() -> None:
 
 def test_vllm_on_a_cpu_says_what_it_lacks() -> None:
     with pytest.raises(StokerError, match="does not fit in memory for vLLM"):
-        choose(host(2, 3), [FOLDER], wishes=Wishes(engine="vllm"))
+        best(host(2, 3), [FOLDER], Wishes(engine="vllm"))
     with pytest.raises(UsageError, match="was made for"):
-        choose(host(2, 22), [FOLDER], wishes=Wishes(engine="vllm", context=100_000))
+        best(host(2, 22), [FOLDER], Wishes(engine="vllm", context=100_000))
 
 
 def test_nothing_to_choose_from_is_said() -> None:
     with pytest.raises(StokerError, match="no model to choose from"):
-        choose(host(2, 22), [])
+        best(host(2, 22), [])
 
 
 def test_every_argument_says_why() -> None:
-    plan = choose(host(2, 22), CODERS)
+    plan = best(host(2, 22), CODERS)
     assert all(argument.reason.endswith(".") for argument in plan.arguments)
 
 
 def test_what_the_plan_keeps_of_lost_conversations_fits_beside_it() -> None:
-    plan = choose(host(2, 3), CODERS)
+    plan = best(host(2, 3), CODERS)
     kept = plan.argument("cache_ram_mib")
     assert isinstance(kept, int)
     assert plan.memory.total_bytes + kept * 1024**2 <= plan.memory.budget_bytes
@@ -162,17 +166,17 @@ def test_layers_that_do_not_fit_on_the_gpu_stay_on_the_cpu() -> None:
 
 def test_more_slots_than_the_engine_has_are_refused_with_its_limit() -> None:
     with pytest.raises(UsageError, match="500 requests"):
-        choose(host(32, 60), [MODELS["smollm2-135m"]], wishes=Wishes(parallel=500))
+        best(host(32, 60), [MODELS["smollm2-135m"]], Wishes(parallel=500))
 
 
 def test_vllm_on_a_cpu_runs_only_what_its_kernels_multiply() -> None:
     with pytest.raises(StokerError, match="can't run") as caught:
-        choose(host(2, 22), [replace(FOLDER, quantization="fp8")], wishes=Wishes(engine="vllm"))
+        best(host(2, 22), [replace(FOLDER, quantization="fp8")], Wishes(engine="vllm"))
     assert "awq" in caught.value.why
 
 
 def test_vllm_on_a_cpu_estimates_the_size_of_files_that_are_not_here() -> None:
-    plan = choose(host(2, 22), [replace(FOLDER, weights_bytes=None)], wishes=Wishes(engine="vllm"))
+    plan = best(host(2, 22), [replace(FOLDER, weights_bytes=None)], Wishes(engine="vllm"))
     # The shape says neither whether the output head is the embedding (28 of 163 M weights).
     assert plan.memory.weights_bytes == pytest.approx(269_060_552 + 2 * 49_152 * 576, rel=0.01)
 
@@ -185,5 +189,5 @@ def test_named_model_that_the_engine_can_not_read_is_said_to_be_so(
     model: Model, engine: str, other: str
 ) -> None:
     with pytest.raises(UsageError, match=f"{engine} can't serve {model.id}") as told:
-        choose(host(2, 22), [model], wishes=Wishes(engine=engine, named=True))
+        best(host(2, 22), [model], Wishes(engine=engine, named=True))
     assert f"--engine {other}" in told.value.fix

@@ -1,4 +1,4 @@
-"""The one choice that ``stoker plan`` shows and ``stoker up`` starts."""
+"""Plans for one machine in order, the best first: what ``application.choose`` chooses by."""
 
 from __future__ import annotations
 
@@ -21,29 +21,6 @@ _LLAMA_USERS = 4
 _VLLM_MARGIN = 0.5
 #: Operating systems on which vLLM runs on GPUs.
 _VLLM_SYSTEMS = ("Linux",)
-
-
-def choose(
-    host: Host,
-    candidates: Sequence[Model],
-    *,
-    wishes: Wishes | None = None,
-    gpu: GpuSpec | None = None,
-    catalogue: Sequence[KnownModel] = (),
-) -> Plan:
-    """The best plan for ``host`` among ``candidates``, which come best source first.
-
-    The first of ``rank``. ``gpu`` is what is known of the host's GPUs and ``catalogue`` what is
-    known of the models.
-
-    Raises ``UsageError`` where what is asked for cannot be, and ``StokerError`` where nothing fits.
-    """
-    facts = _by_id(catalogue)
-    offered = [
-        replace(facts.get(model.id.casefold(), Candidate(model)), model=model)
-        for model in candidates
-    ]
-    return rank(host, offered, wishes or Wishes(), gpu)[0]
 
 
 def rank(
@@ -126,17 +103,6 @@ def candidates_of(catalogue: Sequence[KnownModel]) -> list[Candidate]:
     ]
 
 
-def _by_id(catalogue: Sequence[KnownModel]) -> dict[str, Candidate]:
-    """What the catalogue knows, by the repository of each form and by short names."""
-    forms = {form.model.id.casefold(): form for form in candidates_of(catalogue)}
-    named = {
-        alias.casefold(): Candidate(known.model(), known)
-        for known in catalogue
-        for alias in known.aliases
-    }
-    return named | forms
-
-
 def _suitable(candidates: Sequence[Candidate], wishes: Wishes) -> Iterator[Candidate]:
     """Those that serve the purpose and that nothing speaks against, unless one was named."""
     for candidate in candidates:
@@ -153,7 +119,7 @@ def _planned(
     plans: list[Plan] = []
     problems: list[StokerError] = []
     for candidate in candidates:
-        engine = _engine_for(candidate, wishes)
+        engine = engine_for(candidate.model, wishes.engine)
         if wishes.engine not in (None, engine):
             continue
         try:
@@ -183,11 +149,11 @@ def _plan_on(
     return None
 
 
-def _engine_for(candidate: Candidate, wishes: Wishes) -> str:
-    """What would serve it. Ollama only where it is asked for, because Stoker does not start it."""
-    if not _is_gguf(candidate):
+def engine_for(model: Model, wanted: str | None = None) -> str:
+    """What would serve it. Ollama only where it is ``wanted``, because Stoker does not start it."""
+    if model.format != "gguf":
         return vllm_plan.ENGINE
-    return ollama_plan.ENGINE if wishes.engine == ollama_plan.ENGINE else llama_plan.ENGINE
+    return ollama_plan.ENGINE if wanted == ollama_plan.ENGINE else llama_plan.ENGINE
 
 
 def _is_gguf(candidate: Candidate) -> bool:
@@ -217,14 +183,19 @@ def _check_engine(host: Host, wishes: Wishes, gpu: GpuSpec | None) -> None:
 
 def _ordered(plans: list[Plan]) -> list[Plan]:
     """Usable plans by merit, then the others, of which quick ones first; one for each model."""
-    usable = [plan for plan in plans if plan.usable]
-    slow = [plan for plan in plans if not plan.usable]
-    usable.sort(key=_merit, reverse=True)
-    slow.sort(key=_merit_of_slow, reverse=True)
     best: dict[str, Plan] = {}
-    for plan in (*usable, *slow):
+    for plan in sorted(plans, key=_order, reverse=True):
         best.setdefault(plan.model.served_name, plan)
     return list(best.values())
+
+
+def is_better(one: Plan, other: Plan) -> bool:
+    """Whether ``one`` is ranked before ``other``."""
+    return _order(one) > _order(other)
+
+
+def _order(plan: Plan) -> tuple[bool, float]:
+    return plan.usable, _merit(plan) if plan.usable else _merit_of_slow(plan)
 
 
 def _merit(plan: Plan) -> float:
@@ -264,7 +235,7 @@ def _nothing_fits(problems: Sequence[StokerError], wishes: Wishes) -> StokerErro
 
 def _none_for(suitable: Sequence[Candidate], wishes: Wishes) -> StokerError:
     """There was nothing to plan: no model at all, or none whose files the engine reads."""
-    others = [c for c in suitable if _engine_for(c, wishes) != wishes.engine]
+    others = [c for c in suitable if engine_for(c.model, wishes.engine) != wishes.engine]
     if wishes.engine is None or not wishes.named or not others:
         return _nothing_to_choose()
     model = others[0].model
@@ -272,7 +243,7 @@ def _none_for(suitable: Sequence[Candidate], wishes: Wishes) -> StokerError:
     return UsageError(
         f"{wishes.engine} can't serve {model.id}.",
         f"Its files are {model.format}, and {wishes.engine} needs {needed}.",
-        f"Use --engine {_engine_for(others[0], Wishes())} for it, or leave --engine out.",
+        f"Use --engine {engine_for(model)} for it, or leave --engine out.",
     )
 
 

@@ -1,0 +1,25 @@
+"""What Stoker does for a person, apart from how it is asked and shown: choose what to start."""
+
+from stoker.application.candidates import Offer, candidates
+from stoker.application.choose import BlockedPlan, Choice, choose, download_bytes
+from stoker.application.launch_request import (
+    HostFacts,
+    LaunchRequest,
+    described_machine,
+    imagined_machine,
+    this_machine,
+)
+
+__all__ = [
+    "BlockedPlan",
+    "Choice",
+    "HostFacts",
+    "LaunchRequest",
+    "Offer",
+    "candidates",
+    "choose",
+    "described_machine",
+    "download_bytes",
+    "imagined_machine",
+    "this_machine",
+]

@@ -1,0 +1,154 @@
+"""The one choice: ``stoker up`` starts it, ``stoker plan`` and ``stoker models --fits`` show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stoker import planning
+from stoker.application.candidates import Offer, candidates
+from stoker.application.launch_request import HostFacts, LaunchRequest
+from stoker.errors import StokerError
+from stoker.models import Purpose
+from stoker.planning import Candidate, Plan, Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedPlan:
+    """A plan that ``stoker up`` can't start on that machine, and why."""
+
+    plan: Plan
+    obstacle: StokerError
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen for a request, and what it was chosen from."""
+
+    request: LaunchRequest
+    machine: HostFacts
+    #: What it was planned for: as asked for, or what the machine is good for.
+    purpose: Purpose | None
+    #: What can be started, the best first, one for each model.
+    startable: tuple[Plan, ...]
+    #: What can't be, the best first.
+    blocked: tuple[BlockedPlan, ...] = ()
+    #: Why nothing can be started, where that is so.
+    problem: StokerError | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """What ``stoker up`` starts. Raises ``StokerError`` where it can start nothing."""
+        if self.problem is not None:
+            raise self.problem
+        return self.startable[0]
+
+    @property
+    def runner_up(self) -> Plan | None:
+        """The second best that can be started."""
+        return self.startable[1] if len(self.startable) > 1 else None
+
+    @property
+    def preferred(self) -> tuple[BlockedPlan, ...]:
+        """What can't be started and would be chosen if it could be, the best first."""
+        if not self.startable:
+            return self.blocked
+        return tuple(b for b in self.blocked if planning.is_better(b.plan, self.startable[0]))
+
+    @property
+    def download_bytes(self) -> int:
+        """What has to be downloaded of the chosen model; estimated where its size is not known."""
+        return download_bytes(self.plan)
+
+
+def download_bytes(plan: Plan) -> int:
+    """What a start of ``plan`` downloads of its model: nothing where the files are there."""
+    if plan.model.path is not None:
+        return 0
+    return plan.model.weights_bytes or plan.memory.weights_bytes * max(1, plan.gpus)
+
+
+def choose(request: LaunchRequest, machine: HostFacts) -> Choice:
+    """The best that can be started for ``request`` on ``machine``, with what else there is.
+
+    Without a purpose it is chosen for agent mode where something here is quick enough for that,
+    else for questions and answers. Raises ``UsageError`` where what is asked for can't be, and
+    ``StokerError`` where nothing fits, on any engine and from any source.
+    """
+    offers = candidates(request, machine)
+    open_ = [offer.candidate for offer in offers if offer.obstacle is None]
+    purpose, plans, problem = _best(request, machine, open_)
+    blocked = _blocked(request, machine, purpose, [offer for offer in offers if offer.obstacle])
+    if problem is None:
+        return Choice(request, machine, purpose, tuple(plans), tuple(blocked))
+    if not blocked:
+        raise problem
+    # What was named, or all there is, can't be started: that says more than "nothing to choose".
+    suited = [c for c in open_ if request.engine in (None, planning.engine_for(c.model))]
+    stopped = problem if suited else blocked[0].obstacle
+    return Choice(request, machine, purpose, (), tuple(blocked), stopped)
+
+
+def _best(
+    request: LaunchRequest, machine: HostFacts, offered: Sequence[Candidate]
+) -> tuple[Purpose | None, list[Plan], StokerError | None]:
+    """The purpose that the machine is good for, and the plans for it, or why there are none."""
+    problem: StokerError | None = None
+    for purpose in _purposes(request):
+        try:
+            plans = _ranked(request, machine, purpose, offered)
+        except StokerError as error:
+            problem = error
+            continue
+        if plans[0].usable or purpose == _purposes(request)[-1]:
+            return purpose, plans, None
+    return _purposes(request)[-1], [], problem
+
+
+def _purposes(request: LaunchRequest) -> tuple[Purpose | None, ...]:
+    if request.purpose is not None:
+        return (request.purpose,)
+    return (None,) if request.every_model else ("agent", None)
+
+
+def _ranked(
+    request: LaunchRequest,
+    machine: HostFacts,
+    purpose: Purpose | None,
+    offered: Sequence[Candidate],
+) -> list[Plan]:
+    wishes = Wishes(
+        purpose=purpose,
+        users=request.users,
+        context=request.context,
+        parallel=request.parallel,
+        engine=request.engine,
+        # Ollama brings a llama.cpp of its own.
+        llama_offload=machine.llama_offload or request.engine == "ollama",
+        named=request.model is not None or request.every_model,
+    )
+    return planning.rank(machine.host, offered, wishes, machine.gpu)
+
+
+def _blocked(
+    request: LaunchRequest,
+    machine: HostFacts,
+    purpose: Purpose | None,
+    offers: Sequence[Offer],
+) -> list[BlockedPlan]:
+    """Plans for what can't be started: for what it would be good for."""
+    obstacles = {_key(o.candidate.model.id, o.candidate.model.quantization): o for o in offers}
+    try:
+        plans = _ranked(request, machine, purpose, [offer.candidate for offer in offers])
+    except StokerError:
+        return []
+    found = []
+    for plan in plans:
+        obstacle = obstacles[_key(plan.model.id, plan.model.quantization)].obstacle
+        if obstacle is not None:
+            found.append(BlockedPlan(plan, obstacle))
+    return found
+
+
+def _key(name: str, quantization: str | None) -> tuple[str, str]:
+    return name.casefold(), quantization or ""

@@ -1,0 +1,82 @@
+"""Options by which several commands are told what to choose for, and the request that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stoker import application
+from stoker.application import HostFacts, LaunchRequest
+from stoker.errors import UsageError
+from stoker.models import Purpose
+
+Gpu = Annotated[
+    str | None,
+    typer.Option("--gpu", metavar="NAME", help='For a machine with this GPU: "RTX 4060 8GB".'),
+]
+Gpus = Annotated[
+    int | None,
+    typer.Option("--gpus", min=1, max=64, help="How many of that GPU. Default: 1."),
+]
+HostFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--host", metavar="FILE", help="For the machine that stoker host --json wrote to FILE."
+    ),
+]
+For = Annotated[
+    Purpose | None,
+    typer.Option("--purpose", help="What it is for. Default: agent, or chat if that is too slow."),
+]
+Users = Annotated[int, typer.Option("--users", help="How many people use it.")]
+Context = Annotated[
+    int | None,
+    typer.Option("--context", help="Context of one request in tokens. Default: what fits."),
+]
+Parallel = Annotated[
+    int | None,
+    typer.Option("--parallel", min=1, max=1024, help="Requests answered at the same time."),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Use only what is on this machine.")]
+
+
+def machine(
+    gpu: str | None, gpus: int | None, described: Path | None, *, offline: bool = False
+) -> HostFacts:
+    """The machine that is meant: this one, or one elsewhere. Raises ``UsageError`` for both."""
+    if described is not None and (gpu is not None or gpus is not None):
+        raise UsageError(
+            "--host and --gpu exclude each other.",
+            "The file describes the machine with its GPUs.",
+            "Leave one of them out.",
+        )
+    if described is not None:
+        return application.described_machine(described)
+    if gpu is not None:
+        return application.imagined_machine(gpu, gpus)
+    if gpus is not None:
+        raise UsageError(
+            f"--gpus {gpus} needs the name of the GPU.",
+            "It is the number of GPUs of an imagined machine; of this one all are used.",
+            f'Name it: --gpu "RTX 4090" --gpus {gpus}. Or leave --gpus out.',
+        )
+    return application.this_machine(ask_hub=not offline)
+
+
+def words(request: LaunchRequest) -> tuple[str, ...]:
+    """The options of ``stoker up`` that make the same request of the same machine."""
+    values = {
+        "purpose": request.purpose,
+        "users": request.users if request.users != 1 else None,
+        "engine": request.engine,
+        "context": request.context,
+        "parallel": request.parallel,
+        "python": request.python,
+    }
+    switches = {"offline": request.offline, "native": request.native}
+    return (
+        *(f"--{name}={value}" for name, value in values.items() if value is not None),
+        *(f"--{name}" for name, on in switches.items() if on),
+    )
