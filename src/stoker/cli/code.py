@@ -48,7 +48,9 @@ _QUESTIONS: Mapping[editor.Consent, str] = {
 }
 #: What follows from a no.
 _WITHOUT: Mapping[editor.Consent, str] = {
-    "signed-out": "Without them, VS Code opens 'Sign in to use GitHub Copilot' instead of answering.",
+    "signed-out": (
+        "Without them, VS Code opens 'Sign in to use GitHub Copilot' instead of answering."
+    ),
     "copilot-harness": "Without them, your models work in the local harness only.",
 }
 
