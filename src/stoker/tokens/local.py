@@ -16,12 +16,14 @@ from stoker.tokens.gguf_vocab import read_vocabulary
 from stoker.tokens.template import ChatTemplate
 
 #: Where a text may be cut without changing a token, by what the tokenizer's regular expression
-#: does with line ends. Those derived from cl100k (Llama 3, Qwen, DeepSeek V3, Tekken, ...) take
-#: white space up to the last line end as one piece; GPT-2's looks at what follows white space, so
-#: that only a single line end between two visible characters is sure.
+#: does with line ends. Those derived from cl100k (Llama 3, Qwen, DeepSeek V3, ...) take white space
+#: up to the last line end as one piece; o200k's and Tekken's take the slashes behind it too, as of
+#: a comment (findings/o200k-joins-line-ends-with-slashes.sh); GPT-2's looks at what follows white
+#: space, so that only a single line end between two visible characters is sure.
 _CL100K_LINES = re.compile(r"(?<=\n)(?=[!-~])")
 _GPT2_LINES = re.compile(r"(?<=[!-~]\n)(?=[!-~])")
-_CL100K = r"\s*[\r\n]+"
+_O200K_LINES = re.compile(r"(?<=\n)(?=[!-.0-~])")
+_CL100K, _O200K = r"\s*[\r\n]+", r"[\r\n/]"
 
 
 class LocalTokenizer:
@@ -120,8 +122,9 @@ def _lines_of(steps: Sequence[Mapping[str, Any]]) -> re.Pattern[str] | None:
     lines: re.Pattern[str] | None = None
     for step in steps:
         kind = step.get("type")
-        if kind == "Split" and _CL100K in step.get("pattern", {}).get("Regex", ""):
-            lines = _CL100K_LINES
+        regex = step.get("pattern", {}).get("Regex", "") if kind == "Split" else ""
+        if _CL100K in regex:
+            lines = _O200K_LINES if _O200K in regex else _CL100K_LINES
         elif kind == "ByteLevel" and not step.get("add_prefix_space"):
             lines = _GPT2_LINES if step.get("use_regex") else lines
         elif kind != "Digits":

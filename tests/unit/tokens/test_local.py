@@ -32,7 +32,10 @@ def _cl100k(regex: str) -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Sequence([split, byte_level])
 
 
+#: What o200k and Mistral's Tekken do with punctuation, which is all that they add here.
+O200K_REGEX = r"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 PRE_TOKENIZERS = {
+    "o200k": _cl100k(O200K_REGEX),
     "qwen2": _cl100k(QWEN2_REGEX),
     "llama-bpe": _cl100k(LLAMA3_REGEX),
     "gpt-2": pre_tokenizers.ByteLevel(add_prefix_space=False),
@@ -52,7 +55,8 @@ def _train(pre_tokenizer: pre_tokenizers.PreTokenizer) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator([*corpus, "\n\n\n\n  \n\n \t\n\r\n" * 50], trainer)
+    comments = "x.\n// y.\n// z;\n/ w\n" * 50
+    tokenizer.train_from_iterator([*corpus, "\n\n\n\n  \n\n \t\n\r\n" * 50, comments], trainer)
     special = [
         AddedToken(t, normalized=False, special=True) for t in ("<|im_start|>", "<|im_end|>")
     ]
@@ -65,7 +69,7 @@ LOCAL = {name: LocalTokenizer(tokenizer) for name, tokenizer in TRAINED.items()}
 _PIECES = st.sampled_from(
     [
         *("\n", "\n\n", " ", "\t", "\r\n", "\x1c", "\x85", "\u2028", "\u3000", "word", "'s"),
-        *("12", "ß", "漢", "{", '"', "<|im_start|>", "<|im_", "end|>", "-", "\x00", "🙂"),
+        *("// ", ".\n//", "/", "12", "ß", "漢", "{", '"', "<|im_start|>", "<|im_", "end|>", "-", "\x00", "🙂"),
     ]
 )
 
