@@ -54,7 +54,7 @@ def measure(launch: ProcessLaunch, port: int) -> tuple[float, float]:
         json.dumps(body).encode(),
         {"Authorization": "Bearer key", "Content-Type": "application/json"},
     )
-    timings = json.load(urllib.request.urlopen(request, timeout=600))["timings"]  # noqa: S310
+    timings = json.load(urllib.request.urlopen(request, timeout=600))["timings"]
     process.stdin.close()
     process.wait()
     return timings["prompt_per_second"], timings["predicted_per_second"]

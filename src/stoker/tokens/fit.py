@@ -26,9 +26,11 @@ from stoker.tokens.count import CountRequest, CountStrings, Request, Steps
 from stoker.tokens.errors import ContextLengthExceededError
 from stoker.tokens.history import Sizes
 from stoker.tokens.replay import LEAST_USE, Costs, Replay, Tools
-from stoker.tokens.schemas import COMPACT, LEVELS, ToolForms, forms_of
+from stoker.tokens.schemas import COMPACT, LEVELS, SHORT, ToolForms, forms_of
 
 _ATTEMPTS = 5
+#: No tokenizer in use makes a token of more than this many bytes of a tool's JSON on average.
+_MOST_BYTES_PER_TOKEN = 6
 #: One line, always the same. It is there from the first cut on, so that the prefix does not change
 #: when turns begin to be left out.
 MARKER = "[Parts of this conversation may be left out or shortened to fit the context window.]"
@@ -107,11 +109,13 @@ def fit(
     fits = bound is not None and bound <= budget.prompt_tokens
     if fits and (bound or 0) + (asked or 0) <= budget.max_model_len:
         return Fit(request, None, asked, Cuts(tools_kept=len(request.get("tools") or ())))
-    (tokens,) = yield CountRequest(request)
-    if tokens <= budget.prompt_tokens:
-        kept = len(request.get("tools") or ())
-        return _done(request, tokens, budget, Cuts(tools_kept=kept))
-    cutter = yield from _measured(request, tokens, calibration or Calibration())
+    tools = [forms_of(tool) for tool in request.get("tools") or ()]
+    whole: int | None = None
+    if _least_tokens(tools) <= budget.prompt_tokens:
+        (whole,) = yield CountRequest(request)
+        if whole <= budget.prompt_tokens:
+            return _done(request, whole, budget, Cuts(tools_kept=len(tools)))
+    cutter = yield from _measured(request, tools, whole, calibration or Calibration())
     tokens, candidate, cuts = yield from _cut(cutter, budget.prompt_tokens)
     if tokens <= budget.hard_prompt_tokens:
         return _done(candidate, tokens, budget, cuts)
@@ -148,26 +152,43 @@ def _done(request: Request, prompt_tokens: int, budget: Budget, cuts: Cuts) -> F
     return Fit(request, prompt_tokens, max_tokens, cuts)
 
 
-def _measured(request: Request, tokens: int, calibration: Calibration) -> Steps[_Cutter]:
-    """What the parts of ``request`` take, counted apart, where the whole takes ``tokens``."""
+def _least_tokens(tools: Sequence[ToolForms]) -> int:
+    """What tools take at least as they are sent. It is the same at each turn of a conversation."""
+    return sum(tool.text_bytes[0] for tool in tools) // _MOST_BYTES_PER_TOKEN
+
+
+def _measured(
+    request: Request, tools: Sequence[ToolForms], whole: int | None, calibration: Calibration
+) -> Steps[_Cutter]:
+    """What the parts of ``request`` take, counted apart, where all of it takes ``whole`` tokens.
+
+    ``None`` where the tools alone take too much: they are not counted as they were sent.
+    """
     conversation = read(request["messages"])
-    tools = [forms_of(tool) for tool in request.get("tools") or ()]
     pieces = tuple(piece_of(message) for message in conversation.messages)
-    texts = tuple(text for tool in tools for text in tool.texts[COMPACT:])
+    levels = range(SHORT if whole is None else COMPACT, len(LEVELS))
+    texts = tuple(tool.texts[level] for tool in tools for level in levels)
     counts = yield CountStrings((*pieces, *texts))
     messages = _with_overheads(counts[: len(pieces)], conversation.messages, calibration)
     sizes = [math.ceil(n * calibration.tool_factor) for n in counts[len(pieces) :]]
-    each = len(LEVELS) - COMPACT
     head = calibration.base_tokens + sum(messages[: conversation.head])
     units = [sum(messages[unit.start : unit.end]) for unit in conversation.units]
+    by_tool = (sizes[at : at + len(levels)] for at in range(0, len(sizes), len(levels)))
     costs = Costs(
         head=head,
         units=Sizes(conversation, units, partial(_overhead, calibration=calibration)),
-        tools=[[0, *sizes[at : at + each]] for at in range(0, len(sizes), each)],
+        tools=[_by_level(tool, known) for tool, known in zip(tools, by_tool, strict=True)],
         tools_base=calibration.tools_base_tokens,
-        tools_as_sent=max(0, tokens - head - sum(units)) if tools else 0,
+        tools_as_sent=_least_tokens(tools) if whole is None else whole - head - sum(units),
     )
     return _Cutter(request, conversation, tools, costs)
+
+
+def _by_level(tool: ToolForms, counted: Sequence[int]) -> list[int]:
+    """The tokens of a tool at each level, of which the last ones were counted."""
+    missing = len(LEVELS) - len(counted)
+    per_byte = counted[0] / max(1, tool.text_bytes[missing])
+    return [*(math.ceil(size * per_byte) for size in tool.text_bytes[:missing]), *counted]
 
 
 def _with_overheads(
