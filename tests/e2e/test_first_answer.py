@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.editor import VSIX, Browser, CodeServer, Person, measured, wait_for
-from tests.e2e.window import ANSWER_S, STATUS, TOAST, Window
+from tests.e2e.window import STATUS, TOAST, Window
 from tests.support.scripted_model import ScriptedModel
 from tests.support.six_turns import TURNS, write_workspace
 
 from stoker.runtime.ports import any_free
 
 pytestmark = pytest.mark.vscode
+#: The default model of a machine without a GPU, where others use its cores too.
+_SLOW_S = 600
 
 
 @contextmanager
@@ -41,7 +43,7 @@ def _answer(window: Window) -> str:
         window.allow()
         return window.is_done()
 
-    wait_for("the end of the answer", done, ANSWER_S)
+    wait_for("the end of the answer", done, _SLOW_S)
     return window.answered().strip()
 
 
@@ -59,7 +61,7 @@ def test_the_words_of_the_readme_lead_to_an_answer(installed: Path, tmp_path: Pa
             window.choose(status["model"])
             window.picture("22-readme-ready")
             asked = time.monotonic()
-            window.ask("What is a list in Python? Answer in one sentence.")
+            window.ask("Say hello.")
             assert _answer(window)
             window.picture("23-readme-answer")
             assert not window.has_error()
