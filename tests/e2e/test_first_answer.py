@@ -53,7 +53,9 @@ def test_the_words_of_the_readme_lead_to_an_answer(installed: Path, tmp_path: Pa
     (person.workspace / "a.py").write_text("def add(a, b):\n    return a + b\n")
     began = time.monotonic()
     try:
-        person.runs("stoker", "up", "--yes", "--port", str(any_free()))
+        # The smallest model of the catalogue: the default of a machine without a GPU, with 0.5B,
+        # reads for minutes where cores are shared, and goes from tool to tool instead of an end.
+        person.runs("stoker", "up", "smollm2-135m", "--yes", "--port", str(any_free()))
         ran = time.monotonic()
         person.runs("stoker", "code", "--yes")
         status = json.loads(person.runs("stoker", "status", "--json"))
