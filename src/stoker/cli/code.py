@@ -46,13 +46,15 @@ _QUESTIONS: Mapping[editor.Consent, str] = {
         "Offer your models in VS Code's Copilot harness too (experimental), without signing in?"
     ),
 }
-#: What a person is told who has not agreed.
+#: What follows from a no.
 _WITHOUT: Mapping[editor.Consent, str] = {
-    "signed-out": "a message opens 'Sign in to use GitHub Copilot' for all who are not signed in",
-    "copilot-harness": "your models are used in the local harness only",
+    "signed-out": (
+        "Without them, VS Code opens 'Sign in to use GitHub Copilot' instead of answering."
+    ),
+    "copilot-harness": "Without them, your models work in the local harness only.",
 }
 
-_REMOTE = "Chat with the local harness here: in remote windows, Copilot's has no models of yours."
+_REMOTE = "Use the local harness here: the Copilot harness can't reach your models remotely."
 
 _Result = tuple[editor.Connection, ...] | StokerError
 
@@ -232,7 +234,7 @@ def _problem(error: StokerError) -> dict[str, str]:
 
 def _say_left_out(left: Mapping[editor.Consent, Sequence[str]]) -> None:
     for consent, names in left.items():
-        output.say(f"Not set: {', '.join(names)}. Without, {_WITHOUT[consent]}.")
+        output.say(f"Not set: {', '.join(names)}. {_WITHOUT[consent]}")
     if left:
         output.say("Set them with: stoker code --yes")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,14 @@ _HEAD_SHARE = 0.6
 #: What stays of an answer and of a call's argument however much is left out: enough to know what
 #: was done, and with which file.
 _LEAST_ANSWER_CHARS, _LEAST_ARGUMENT_CHARS = 400, 120
+#: What outlives the first message: VS Code's system, folders and memory are 1,100 characters for
+#: a small workspace, and its list of files grows to some thousands.
+_MOST_CONTEXT_CHARS = 2000
 #: The note that ``middle_out`` leaves.
 _NOTE_CHARS = 28
+
+
+_TAGGED_BLOCK = re.compile(r"<([A-Za-z][\w-]*)(?: [^<>]*)?>.*?</\1>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +293,30 @@ def _shorten_call(call: Any, keep_chars: int) -> Any:
         return call
     arguments_json = json.dumps(short, ensure_ascii=False)
     return {**call, "function": {**function, "arguments": arguments_json}}
+
+
+def standing_context(conversation: Conversation) -> str:
+    """Return what editors write into the first message of a chat and not again.
+
+    VS Code names the system and the folders of the workspace there: a model that has lost them
+    no longer knows where the files are. These are the tagged blocks of the first user message
+    that the second one lacks, without the request. Empty where there is no second one.
+    """
+    users = [u.start for u in conversation.units if u.role == "user"][:2]
+    if len(users) < 2:
+        return ""
+    first, second = (text_of(conversation.messages[at].get("content")) for at in users)
+    blocks = _TAGGED_BLOCK.finditer("".join(_around_requests(first)))
+    missing = "\n".join(b.group() for b in blocks if f"<{b.group(1)}" not in second)
+    return middle_out(missing, _MOST_CONTEXT_CHARS)
+
+
+def with_context(message: Message, context: str) -> Message:
+    """Return a user's message with ``context`` before what it says."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return {**message, "content": [{"type": "text", "text": context}, *content]}
+    return {**message, "content": f"{context}\n{content or ''}"}
 
 
 def used_tools(messages: Sequence[Message]) -> frozenset[str]:

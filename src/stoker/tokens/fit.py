@@ -20,6 +20,7 @@ from stoker.tokens.conversation import (
     middle_out,
     piece_of,
     read,
+    standing_context,
     text_of,
 )
 from stoker.tokens.count import CountRequest, CountStrings, Request, Steps
@@ -168,7 +169,7 @@ def _measured(
     pieces = tuple(piece_of(message) for message in conversation.messages)
     levels = range(SHORT if whole is None else COMPACT, len(LEVELS))
     texts = tuple(tool.texts[level] for tool in tools for level in levels)
-    counts = yield CountStrings((*pieces, *texts))
+    context, *counts = yield CountStrings((standing_context(conversation), *pieces, *texts))
     messages = _with_overheads(counts[: len(pieces)], conversation.messages, calibration)
     sizes = [math.ceil(n * calibration.tool_factor) for n in counts[len(pieces) :]]
     head = calibration.base_tokens + sum(messages[: conversation.head])
@@ -176,7 +177,7 @@ def _measured(
     by_tool = (sizes[at : at + len(levels)] for at in range(0, len(sizes), len(levels)))
     costs = Costs(
         head=head,
-        units=Sizes(conversation, units, partial(_overhead, calibration=calibration)),
+        units=Sizes(conversation, units, partial(_overhead, calibration=calibration), context),
         tools=[_by_level(tool, known) for tool, known in zip(tools, by_tool, strict=True)],
         tools_base=calibration.tools_base_tokens,
         tools_as_sent=_least_tokens(tools) if whole is None else whole - head - sum(units),

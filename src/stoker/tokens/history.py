@@ -13,6 +13,8 @@ from stoker.tokens.conversation import (
     carried,
     piece_of,
     shorten,
+    standing_context,
+    with_context,
 )
 from stoker.tokens.count import CountStrings, Steps
 
@@ -31,9 +33,14 @@ class Sizes:
         conversation: Conversation,
         whole: Sequence[int],
         overhead: Callable[[Message], int],
+        context_tokens: int,
     ) -> None:
         self._conversation = conversation
         self.whole = whole
+        #: Of the context that the first message alone has: it outlives its message.
+        self.context_tokens = context_tokens
+        self.context = standing_context(conversation)
+        self.users = [i for i, unit in enumerate(conversation.units) if unit.role == "user"]
         #: What a template adds to a message.
         self._overhead = overhead
         self._counted: dict[Shortened, int] = {}
@@ -107,10 +114,13 @@ class History:
         self.start = 0
         #: ... but for the user's message that the current turn answers.
         self.pinned: int | None = None
+        #: Whether the context of the first message outlives it.
+        self.keeps_context = True
 
     def tokens(self, last: int) -> int:
         """What is sent of the units up to ``last`` takes in the prompt."""
-        return sum(self.unit_tokens(index) for index in self.sent(last))
+        context = 0 if self._carrier(last) is None else self._sizes.context_tokens
+        return context + sum(self.unit_tokens(index) for index in self.sent(last))
 
     def sent(self, last: int) -> list[int]:
         """The units that are sent, in order."""
@@ -134,8 +144,21 @@ class History:
 
     def messages(self, last: int) -> list[Message]:
         """The messages that are sent."""
-        units = (self._sizes.messages(index, self.caps.get(index)) for index in self.sent(last))
-        return [message for unit in units for message in unit]
+        carrier = self._carrier(last)
+        messages: list[Message] = []
+        for index in self.sent(last):
+            unit = self._sizes.messages(index, self.caps.get(index))
+            if index == carrier:
+                unit = [with_context(unit[0], self._sizes.context), *unit[1:]]
+            messages += unit
+        return messages
+
+    def _carrier(self, last: int) -> int | None:
+        """The user's message that takes over the context of the first, once that is left out."""
+        sent, users = self.sent(last), self._sizes.users
+        if not self.keeps_context or not self._sizes.context or users[0] in sent:
+            return None
+        return next((index for index in sent if index in users), None)
 
     def shorten(self, index: int, excess: int) -> int:
         """Shorten a unit by ``excess`` tokens, or as far as it can be; return what that saves."""

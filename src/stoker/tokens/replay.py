@@ -226,12 +226,19 @@ class Replay:
     def _user(self, last: int) -> int | None:
         return self._conversation.last_user(last + 1)
 
+    @property
+    def _first_user(self) -> int:
+        units = enumerate(self._conversation.units)
+        return next((index for index, unit in units if unit.role == "user"), -1)
+
     def _has_result(self, last: int) -> bool:
         return self._conversation.units[last].role != "user"
 
     def _shorten_old_turns(self, last: int) -> None:
+        """All but the first message, whose context is written once for the whole conversation."""
         user = self._user(last)
-        self._shorten_units(last, range(self.history.start, last if user is None else user))
+        first = max(self.history.start, self._first_user + 1)
+        self._shorten_units(last, range(first, last if user is None else user))
 
     def _shorten_old_steps(self, last: int) -> None:
         user = self._user(last)
@@ -316,6 +323,8 @@ class Replay:
         if self._excess(last) > 0:
             self._drop_steps(last, 1)
         user = self._user(last)
+        if self._total(last) > self._limit:
+            self.history.keeps_context = False
         if user is not None and self._total(last) > self._limit:
             self.history.shorten(user, self._excess(last))
         if self._total(last) > self._limit:
