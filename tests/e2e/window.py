@@ -14,6 +14,8 @@ STATUS = "[id='stoker.stoker.stoker.status']"
 CHAT = ".part.auxiliarybar"
 PICKER = f"{CHAT} .model-picker-name"
 RESPONSE = f"{CHAT} .interactive-item-container.interactive-response"
+#: The row with the model's name and the time comes when an answer is complete.
+_DONE = f"{RESPONSE} .chat-footer-details:not(.hidden)"
 STOP = f"{CHAT} .codicon-stop-circle"
 TOAST = ".notification-toast"
 ANSWER_S = 300
@@ -69,11 +71,13 @@ class Window:
 
     def answered(self, page: str = "main") -> str:
         """The last answer's text, once VS Code takes it for finished."""
-        # The row with the model's name and the time comes when an answer is complete.
-        done = f"{RESPONSE} .chat-footer-details:not(.hidden)"
-        self.browser.do("wait", selector=done, timeout=ANSWER_S * 1000, page=page)
+        self.browser.do("wait", selector=_DONE, timeout=ANSWER_S * 1000, page=page)
         self.browser.do("wait", selector=STOP, gone=True, timeout=ANSWER_S * 1000, page=page)
         return str(self.browser.do("texts", selector=RESPONSE, page=page)[-1])
+
+    def is_done(self) -> bool:
+        """Whether a chat's first answer is finished."""
+        return bool(self.browser.do("texts", selector=_DONE))
 
     def has_error(self) -> bool:
         """Whether the chat shows an error."""

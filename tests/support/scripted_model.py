@@ -10,6 +10,7 @@ makes a turn fail, as it would with a real model.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import threading
@@ -523,9 +524,10 @@ class ScriptedModel:
             return web.json_response(reply.whole())
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for event in reply.events():
-            await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
-        await response.write(b"data: [DONE]\n\n")
+        with contextlib.suppress(ConnectionResetError):  # A client may leave, as a person does.
+            for event in reply.events():
+                await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+            await response.write(b"data: [DONE]\n\n")
         return response
 
 
