@@ -58,6 +58,14 @@ def test_a_network_that_swallows_everything_holds_nobody_up(
     } <= found
 
 
+def test_an_editor_whose_command_starts_slowly_is_waited_for(home: Home) -> None:
+    home.install_code()
+    slow = f"#!/bin/sh\nsleep {PROBES_S + 0.7}\necho 1.139.1\n"
+    (home.programs / "code").write_text(slow)
+    (home.programs / "sleep").symlink_to("/bin/sleep")
+    assert gather(home.path).editors[0].versions.vscode == "1.139.1"
+
+
 def test_a_probe_that_fails_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise RuntimeError("nobody foresaw this")
