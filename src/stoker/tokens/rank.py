@@ -16,6 +16,9 @@ _NAME_WEIGHT = 3
 #: What a tool gains whose whole name is asked for: "list the files" means list_dir, and
 #: list_code_usages only by a third.
 _NAME_GAIN = 4.0
+#: What a tool gains that alone speaks of what is asked for: in VS Code's Copilot harness the only
+#: one that mentions "todos" is called sql.
+_TELLING_GAIN = 8.0
 #: Words that an editor's tools and its users say differently. A user's word on the left asks
 #: for the tools' words on the right.
 _SYNONYMS: dict[str, str] = {
@@ -260,6 +263,8 @@ class _Index:
         self.lengths = [sum(count.values()) for count in self.counts]
         self.mean_length = max(1.0, sum(self.lengths) / max(1, len(tools)))
         documents = Counter(word for count in self.counts for word in count)
+        #: The words that people use for tasks and that a single tool speaks of.
+        self.telling = {w for w, seen in documents.items() if seen == 1 and w in _EXPANSIONS}
         total = len(tools)
         self.idf = {
             word: math.log(1 + (total - seen + 0.5) / (seen + 0.5))
@@ -278,6 +283,8 @@ class _Index:
         total = self.priors[index] + _NAME_GAIN * covered
         for word, weight in query.items():
             frequency = counts.get(word, 0)
+            if frequency and weight == 1.0 and word in self.telling:
+                total += _TELLING_GAIN
             if frequency:
                 total += weight * self.idf[word] * frequency * (_K1 + 1) / (frequency + norm)
         return total

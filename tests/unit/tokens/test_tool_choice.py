@@ -6,10 +6,14 @@ from collections import Counter
 
 import pytest
 from tests.fixtures.tool_choice import cases
+from tests.support.recorded import FIXTURES, load
 from tests.unit.tokens.strategies import WordCounter
 
 from stoker.tokens import budget_for, calibrate, drive, fit
+from stoker.tokens.choose import ranking
+from stoker.tokens.conversation import read
 from stoker.tokens.rank import ToolText, core_tools, question_in, scores, words
+from stoker.tokens.schemas import forms_of
 
 
 # Tools are half as long again in words and punctuation as in a model's tokens: the smallest of
@@ -92,6 +96,21 @@ def test_an_editors_context_asks_nothing() -> None:
 def test_the_core_is_one_tool_for_each_need(offered: str, core: str) -> None:
     names = tuple(offered.split())
     assert [names[index] for index in core_tools(names)] == core.split()
+
+
+def test_the_only_tool_that_speaks_of_the_task_is_needed_for_it() -> None:
+    """The to-do tool of VS Code's Copilot harness is called sql; its description names todos."""
+    request = load(FIXTURES / "six_turns_copilot.json.gz")[-1]
+    tools = [forms_of(tool) for tool in request["tools"]]
+    conversation = read(request["messages"])
+    ranked = ranking(tools, conversation)
+    needed = {
+        tools[index].name
+        for unit in ranked.questions
+        if "todo list" in str(conversation.messages[conversation.units[unit].start]["content"])
+        for index in ranked.needed(unit)
+    }
+    assert needed == {"sql"}
 
 
 def test_a_whole_name_that_is_asked_for_beats_a_part_of_one() -> None:
