@@ -102,11 +102,7 @@ class Replay:
                 continue  # no request ended here: the user had not answered yet
             if self._total(last) > self._limit:
                 yield from self._make_room(last)
-            for _ in range(_RETRIES):
-                if not self.is_cut or self._total(last) >= self._limit * LEAST_USE:
-                    break
-                self._top_up(last)
-                yield from self._settle()
+            yield from self._top_up(last)
 
     @property
     def total(self) -> int:
@@ -157,12 +153,24 @@ class Replay:
             if self._total(last) <= self._limit * _UPPER_MARK:
                 return
 
-    def _top_up(self, last: int) -> None:
-        """Give back what was cut too far, from the end: what is read anew is little."""
+    def _top_up(self, last: int) -> Steps[None]:
+        """Give back what was cut too far, from the end: what is read anew is little.
+
+        The head only once: what has grown there is read anew with all that follows.
+        """
+        for give_back in (*[self._lengthen_units] * _RETRIES, self._grow_head):
+            if not self.is_cut or self._total(last) >= self._limit * LEAST_USE:
+                return
+            give_back(last)
+            yield from self._settle()
+
+    def _lengthen_units(self, last: int) -> None:
         for index in reversed(self.history.sent(last)):
             self.history.lengthen(index, -self._excess(last))
             if self._total(last) >= self._limit * LEAST_USE:
                 return
+
+    def _grow_head(self, last: int) -> None:
         if self.offer.is_cut:
             self.offer.grow(self._tools.ranking.order(self._question), -self._excess(last))
         if self.system.is_cut and self._total(last) < self._limit * LEAST_USE:
