@@ -119,8 +119,15 @@ def piece_of(message: Message) -> str:
     calls = calls_of(message)
     if not calls:
         return text
-    parts = (f"{call.get('name', '')} {arguments_text(call)}" for call in calls)
+    parts = (f"{call.get('name', '')} {_arguments_as_rendered(call)}" for call in calls)
     return "\n".join((text, *parts)) if text else "\n".join(parts)
+
+
+def _arguments_as_rendered(function: Mapping[str, Any]) -> str:
+    """A call's arguments as templates write them: Python clients escape what is not ASCII."""
+    text = arguments_text(function)
+    arguments = _arguments(function) if "\\u" in text else None
+    return text if arguments is None else json.dumps(arguments, ensure_ascii=False)
 
 
 def middle_out(text: str, keep_chars: int) -> str:

@@ -17,11 +17,9 @@ from stoker.tokens.conversation import (
     Message,
     calls_of,
     images_in,
-    middle_out,
     piece_of,
     read,
     standing_context,
-    text_of,
 )
 from stoker.tokens.count import CountRequest, CountStrings, Request, Steps
 from stoker.tokens.errors import ContextLengthExceededError
@@ -173,10 +171,12 @@ def _measured(
     messages = _with_overheads(counts[: len(pieces)], conversation.messages, calibration)
     sizes = [math.ceil(n * calibration.tool_factor) for n in counts[len(pieces) :]]
     head = calibration.base_tokens + sum(messages[: conversation.head])
+    head_template = head - sum(counts[: conversation.head])
     units = [sum(messages[unit.start : unit.end]) for unit in conversation.units]
     by_tool = (sizes[at : at + len(levels)] for at in range(0, len(sizes), len(levels)))
     costs = Costs(
         head=head,
+        head_template=head_template,
         units=Sizes(conversation, units, partial(_overhead, calibration=calibration), context),
         tools=[_by_level(tool, known) for tool, known in zip(tools, by_tool, strict=True)],
         tools_base=calibration.tools_base_tokens,
@@ -229,7 +229,7 @@ class _Cutter:
         """
         replay = Replay(self._conversation, self._costs, self._ranked, limit, bias)
         yield from replay.run()
-        head, chars_cut = self._head(replay)
+        head = replay.system.messages()
         body, shortened = self._body(replay)
         dropped = len(self._conversation.messages) - len(head) - len(body)
         if replay.is_cut:
@@ -237,9 +237,9 @@ class _Cutter:
         request: dict[str, Any] = {**self._request, "messages": [*head, *body]}
         if self._tools:
             _set_tools(request, [self._tools[i].forms[at] for i, at in replay.offer.levels.items()])
-        return request, self._cuts(replay, shortened, dropped, chars_cut), replay.total
+        return request, self._cuts(replay, shortened, dropped), replay.total
 
-    def _cuts(self, replay: Replay, shortened: int, dropped: int, chars_cut: int) -> Cuts:
+    def _cuts(self, replay: Replay, shortened: int, dropped: int) -> Cuts:
         levels = replay.offer.levels
         gone = tuple(tool.name for i, tool in enumerate(self._tools) if i not in levels)
         return Cuts(
@@ -248,18 +248,8 @@ class _Cutter:
             tools_dropped=gone,
             results_shortened=shortened,
             messages_dropped=dropped,
-            system_chars_cut=chars_cut,
+            system_chars_cut=replay.system.chars_cut,
         )
-
-    def _head(self, replay: Replay) -> tuple[list[Message], int]:
-        head = list(self._conversation.messages[: self._conversation.head])
-        tokens = replay.system_tokens
-        if tokens is None or not head:
-            return head, 0
-        part = tokens / max(1, self._costs.head)
-        out = [_shorten_text(message, part) for message in head]
-        before, after = (sum(len(text_of(m.get("content"))) for m in ms) for ms in (head, out))
-        return out, before - after
 
     def _body(self, replay: Replay) -> tuple[list[Message], int]:
         last = len(self._conversation.units) - 1
@@ -281,11 +271,6 @@ def _set_tools(request: dict[str, Any], forms: Sequence[Mapping[str, Any]]) -> N
         return
     for name in ("tools", "tool_choice", "parallel_tool_calls"):
         request.pop(name, None)
-
-
-def _shorten_text(message: Message, part: float) -> Message:
-    text = text_of(message.get("content"))
-    return {**message, "content": middle_out(text, int(len(text) * part))}
 
 
 def _mark(

@@ -184,9 +184,16 @@ class History:
             self._whole(index)
 
     def _cap(self, index: int, goal_tokens: int) -> None:
-        self.caps[index] = self._sizes.cap_for(index, goal_tokens)
-        self._tokens[index] = self._sizes.estimate(index, self.caps[index])
+        error = self._error(index)
+        self.caps[index] = self._sizes.cap_for(index, int(goal_tokens / error))
+        self._tokens[index] = math.ceil(self._sizes.estimate(index, self.caps[index]) * error)
         self._estimated.add(index)
+
+    def _error(self, index: int) -> float:
+        """By how much a unit was counted to be longer than its last estimate."""
+        if index not in self.caps:
+            return 1.0
+        return self._tokens[index] / max(1, self._sizes.estimate(index, self.caps[index]))
 
     def _whole(self, index: int) -> None:
         del self.caps[index]

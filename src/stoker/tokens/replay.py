@@ -15,7 +15,8 @@ from stoker.tokens.choose import Ranking
 from stoker.tokens.conversation import Conversation, used_tools
 from stoker.tokens.count import Steps
 from stoker.tokens.history import History, Sizes
-from stoker.tokens.schemas import SHORT
+from stoker.tokens.schemas import MINIMAL, SHORT
+from stoker.tokens.system_prompt import SystemPrompt
 from stoker.tokens.tool_set import ToolSet
 
 #: The share of the prompt's limit that is used wherever that much was offered.
@@ -28,6 +29,9 @@ _UPPER_MARK = 0.96
 _HEAD_SHARE = 0.68
 #: What the core tools may take: with more they are described in fewer words.
 _CORE_SHARE = 0.28
+#: A tool beside the core whose shortest form takes more than this has no claim to a place: one
+#: schema of 20 KB would leave nothing of the conversation that called it.
+_TOOL_SHARE = 0.2
 #: What the newest result keeps at most, and at least before the system prompt is cut for it.
 _NEWEST_SHARE, _LEAST_NEWEST_SHARE = 0.35, 0.12
 #: Steps of the current turn that are not left out while the system prompt can still be cut ...
@@ -46,6 +50,8 @@ class Costs:
     """What the parts of a request take, in tokens."""
 
     head: int
+    #: What a template adds to the system messages, of ``head``.
+    head_template: int
     units: Sizes
     #: By tool and level.
     tools: Sequence[Sequence[int]]
@@ -78,8 +84,8 @@ class Replay:
         self._tools = tools
         self.history = History(costs.units)
         self.offer = ToolSet(costs.tools, costs.tools_base, costs.tools_as_sent)
-        #: What the system prompt may take; ``None`` while it is whole.
-        self.system_tokens: int | None = None
+        system = conversation.messages[: conversation.head]
+        self.system = SystemPrompt(system, costs.head, costs.head_template)
         self._question = 0
         self._kept: frozenset[int] = frozenset()
 
@@ -96,9 +102,7 @@ class Replay:
                 continue  # no request ended here: the user had not answered yet
             if self._total(last) > self._limit:
                 yield from self._make_room(last)
-            if self.is_cut and self._total(last) < self._limit * LEAST_USE:
-                self._top_up(last)
-                yield from self.history.settle()
+            yield from self._top_up(last)
 
     @property
     def total(self) -> int:
@@ -109,22 +113,18 @@ class Replay:
     def is_cut(self) -> bool:
         """Whether anything is not as the client sent it."""
         history = self.history
-        return self.offer.is_cut or bool(history.caps or history.start) or self._system_is_cut
-
-    @property
-    def _system_is_cut(self) -> bool:
-        return self.system_tokens is not None
-
-    @property
-    def _system(self) -> int:
-        return self._costs.head if self.system_tokens is None else self.system_tokens
+        return self.offer.is_cut or bool(history.caps or history.start) or self.system.is_cut
 
     def _total(self, last: int) -> int:
         bias = self._bias if last == len(self._conversation.units) - 1 else 0
-        return self._system + self.offer.tokens + self.history.tokens(last) + bias
+        return self.system.tokens + self.offer.tokens + self.history.tokens(last) + bias
 
     def _excess(self, last: int) -> int:
         return self._total(last) - self._mark
+
+    def _settle(self) -> Steps[None]:
+        yield from self.system.settle()
+        yield from self.history.settle()
 
     def _make_room(self, last: int) -> Steps[None]:
         self._kept = self._must_offer(last)
@@ -146,42 +146,65 @@ class Replay:
             self._shorten_recent,
             # Again, where what was shortened turns out to be longer than estimated.
             *[self._last_resort] * _RETRIES,
+            self._give_up_tools,
         ):
             step(last)
-            yield from self.history.settle()
+            yield from self._settle()
             if self._total(last) <= self._limit * _UPPER_MARK:
                 return
 
-    def _top_up(self, last: int) -> None:
-        """Give back what was cut too far, from the end: what is read anew is little."""
+    def _top_up(self, last: int) -> Steps[None]:
+        """Give back what was cut too far, from the end: what is read anew is little.
+
+        The head only once: what has grown there is read anew with all that follows.
+        """
+        for give_back in (*[self._lengthen_units] * _RETRIES, self._grow_head):
+            if not self.is_cut or self._total(last) >= self._limit * LEAST_USE:
+                return
+            give_back(last)
+            yield from self._settle()
+
+    def _lengthen_units(self, last: int) -> None:
         for index in reversed(self.history.sent(last)):
             self.history.lengthen(index, -self._excess(last))
             if self._total(last) >= self._limit * LEAST_USE:
                 return
+
+    def _grow_head(self, last: int) -> None:
         if self.offer.is_cut:
             self.offer.grow(self._tools.ranking.order(self._question), -self._excess(last))
-        if self.system_tokens is not None and self._total(last) < self._limit * LEAST_USE:
-            self.system_tokens = min(self._costs.head, self.system_tokens - self._excess(last))
+        if self.system.is_cut and self._total(last) < self._limit * LEAST_USE:
+            self.system.resize(self.system.tokens - self._excess(last))
 
     # Tools
 
     def _must_offer(self, last: int) -> frozenset[int]:
         """The core, what the newest question asks for, and what was used or is demanded."""
-        ranking = self._tools.ranking
-        needed = (*ranking.core, *ranking.needed(self._question))
-        return self._demanded(last) | set(needed)
+        needed = self._affordable(self._tools.ranking.needed(self._question))
+        used = self._used(0, self._conversation.units[last].end)
+        return self._named | self._core | used | set(needed)
 
-    def _demanded(self, last: int) -> frozenset[int]:
-        """What can't be left out: the tools that the conversation has used, or that are named."""
-        named = (i for i, name in enumerate(self._tools.names) if name in self._tools.named)
-        return self._used(0, self._conversation.units[last].end) | set(named)
+    @property
+    def _core(self) -> frozenset[int]:
+        return frozenset(self._tools.ranking.core)
+
+    @property
+    def _named(self) -> frozenset[int]:
+        """What ``tool_choice`` names. It can't be left out."""
+        names = enumerate(self._tools.names)
+        return frozenset(i for i, name in names if name in self._tools.named)
 
     def _used(self, start: int, end: int) -> frozenset[int]:
         names = used_tools(self._conversation.messages[start:end])
-        return frozenset(i for i, name in enumerate(self._tools.names) if name in names)
+        used = (i for i, name in enumerate(self._tools.names) if name in names)
+        return frozenset(self._affordable(used))
+
+    def _affordable(self, tools: Iterable[int]) -> list[int]:
+        most = int(self._limit * _TOOL_SHARE)
+        return [i for i in tools if i in self._core or self._costs.tools[i][MINIMAL] <= most]
 
     def _offer_more(self, tools: Iterable[int]) -> None:
-        for index in tools:
+        for index in self._affordable(tools):
             self.offer.add(index, max(SHORT, self._core_level))
 
     @property
@@ -191,7 +214,7 @@ class Replay:
 
     def _shrink_head(self, last: int) -> None:
         """Bring system prompt and tools down to their share, from the end of the tools."""
-        over = self._system + self.offer.tokens - int(self._limit * _HEAD_SHARE)
+        over = self.system.tokens + self.offer.tokens - int(self._limit * _HEAD_SHARE)
         if over <= 0:
             return
         if not self.offer.is_cut:
@@ -206,7 +229,7 @@ class Replay:
         self._cut_system(room, _LEAST_SYSTEM_SHARE)
 
     def _fill_offer(self, last: int) -> None:
-        room = self._mark - self._system - self.history.tokens(last)
+        room = self._mark - self.system.tokens - self.history.tokens(last)
         ranking = self._tools.ranking
         order = ranking.order(self._question)
         likely = ranking.likely(self._question)
@@ -307,25 +330,34 @@ class Replay:
         """Bring the system prompt down to what its share leaves beside the core tools."""
         core = self.offer.least_tokens(self._tools.ranking.core)
         room = int(self._limit * _HEAD_SHARE) - core
-        self._cut_system(max(self._system - self._excess(last), room), _LEAST_SYSTEM_SHARE)
+        self._cut_system(max(self.system.tokens - self._excess(last), room), _LEAST_SYSTEM_SHARE)
 
     def _shorten_system(self, last: int) -> None:
-        self._cut_system(self._system - self._excess(last), _SYSTEM_SHARE)
+        self._cut_system(self.system.tokens - self._excess(last), _SYSTEM_SHARE)
 
     def _cut_system(self, most_tokens: int, least_share: float) -> None:
         least = max(_LEAST_SYSTEM_TOKENS, int(self._limit * least_share))
-        if self._conversation.head and self._system > max(most_tokens, least):
-            self.system_tokens = max(most_tokens, least)
+        if self.system.tokens > max(most_tokens, least):
+            self.system.resize(max(most_tokens, least))
 
     def _last_resort(self, last: int) -> None:
-        """Whatever it takes to stay within the limit."""
-        self._cut_system(self._system - self._excess(last), _LEAST_SYSTEM_SHARE)
+        """Leave out whatever the newest step can do without."""
+        self._cut_system(self.system.tokens - self._excess(last), _LEAST_SYSTEM_SHARE)
         if self._excess(last) > 0:
             self._drop_steps(last, 1)
+        self._shorten_recent(last)
         user = self._user(last)
         if self._total(last) > self._limit:
             self.history.keeps_context = False
         if user is not None and self._total(last) > self._limit:
             self.history.shorten(user, self._excess(last))
-        if self._total(last) > self._limit:
-            self.offer.shrink(self._total(last) - self._limit, self._demanded(last))
+
+    def _give_up_tools(self, last: int) -> None:
+        """Leave out tools as far as it takes to stay within the limit: the core after all others.
+
+        Only now, when all that was shortened is counted.
+        """
+        used = self._used(0, self._conversation.units[last].end)
+        for kept in (self._core | used, self._core, used, frozenset[int]()):
+            if self._total(last) > self._limit:
+                self.offer.shrink(self._total(last) - self._limit, self._named | kept)

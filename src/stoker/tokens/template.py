@@ -116,7 +116,7 @@ def _for_template(message: Mapping[str, Any]) -> dict[str, Any]:
     content = message.get("content")
     if content is None:
         out["content"] = ""
-    elif isinstance(content, list) and all("text" in part for part in content):
+    elif isinstance(content, list) and all(_is_text(part) for part in content):
         out["content"] = "\n".join(part["text"] for part in content)
     calls = message.get("tool_calls")
     if isinstance(calls, list):
@@ -124,8 +124,12 @@ def _for_template(message: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _call_for_template(call: Mapping[str, Any]) -> Mapping[str, Any]:
-    function = call.get("function")
+def _is_text(part: object) -> bool:
+    return isinstance(part, dict) and isinstance(part.get("text"), str)
+
+
+def _call_for_template(call: Any) -> Any:
+    function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
         return call
     try:

@@ -24,8 +24,10 @@ from stoker.tokens import (
     drive,
     fit,
 )
-from stoker.tokens.conversation import shorten, used_tools
+from stoker.tokens.conversation import piece_of, shorten, used_tools
 from stoker.tokens.fit import MARKER
+from stoker.tokens.rank import core_tools
+from stoker.tokens.system_prompt import SystemPrompt
 from stoker.tokens.tools import emulate
 
 COUNTER = WordCounter()
@@ -122,9 +124,12 @@ def assert_well_formed(after: Any, before: dict[str, Any]) -> None:
     assert not open_calls
     kept = set(names(after))
     assert kept <= set(names(before))
-    assert used_tools(before["messages"]) & set(names(before)) <= kept
-    if "tool_choice" in before:
-        assert before["tool_choice"]["function"]["name"] in kept
+    named = {before["tool_choice"]["function"]["name"]} if "tool_choice" in before else set()
+    assert named <= kept
+    used = used_tools(before["messages"]) & set(names(before))
+    if not used <= kept:  # only the core is worth more than what was used
+        offered = names(before)
+        assert kept <= {offered[i] for i in core_tools(tuple(offered))} | used | named
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -223,6 +228,71 @@ def test_the_folders_of_the_workspace_outlive_the_message_that_named_them(window
         sent = "".join(str(message.get("content")) for message in result.request["messages"][1:])
         assert sent.count("<workspace_info>") == 1
     assert dropped
+
+
+def called(number: int, name: str, result: str, **arguments: Any) -> list[dict[str, Any]]:
+    """A call with its result."""
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    call = {"id": f"call_{number}", "type": "function", "function": function}
+    return [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": f"call_{number}", "content": result},
+    ]
+
+
+def test_a_tool_with_a_huge_schema_gives_way_to_the_conversation_that_called_it() -> None:
+    request = agent_request("Go on.")
+    choices = {"type": "string", "enum": [f"value_{i}" for i in range(20)]}
+    huge = copy.deepcopy(request["tools"][0])
+    huge["function"] |= {
+        "name": "mcp_huge",
+        "parameters": {"type": "object", "properties": {f"key_{i}": choices for i in range(99)}},
+    }
+    request["tools"].append(huge)
+    request["messages"] += called(1, "mcp_huge", "found it\n" * 50, key_1="value_1")
+    result = fitted(request, 8192)
+    assert set(CORE) <= set(names(result.request))
+    assert "mcp_huge" not in names(result.request)
+    assert result.request["messages"][-2:] == request["messages"][-2:]
+
+
+def test_files_that_the_model_has_just_written_leave_the_core_tools_in_place() -> None:
+    """Of long arguments only the middle goes, in the newest step as in those before."""
+    request = agent_request("Create the modules.")
+    source = "\n".join(f"value_{i} = load_value({i}, 'name')" for i in range(120))
+    for number in range(6):
+        path = f"/home/user/project/{number}.py"
+        steps = called(number, "create_file", "Created.", filePath=path, content=source)
+        request["messages"] += steps
+        result = fitted(request, 3072)
+        assert set(CORE) <= set(names(result.request))
+        assert result.prompt_tokens is not None
+        assert result.prompt_tokens >= 0.9 * budget_for(3072).prompt_tokens
+        assert_well_formed(result.request, request)
+
+
+def test_arguments_that_a_client_escaped_are_counted_as_they_are_rendered() -> None:
+    written = [
+        {"name": "say", "arguments": json.dumps({"text": "größer – 大"}, ensure_ascii=escaped)}
+        for escaped in (True, False)
+    ]
+    escaped, plain = ({"tool_calls": [{"function": function}]} for function in written)
+    assert piece_of(escaped) == piece_of(plain)
+
+
+def test_a_shortened_system_prompt_takes_what_it_is_counted_as() -> None:
+    text = "".join(f"Rule {i}. " + "Never do this, nor that. " * 20 + "\n" for i in range(30))
+    whole = COUNTER.count_strings([text])[0]
+    system = SystemPrompt([{"role": "system", "content": text}], whole + 4, 4)
+    for wanted in (whole // 2, whole // 10, whole // 3):
+        system.resize(wanted)
+        drive(system.settle(), COUNTER)
+        (sent,) = system.messages()
+        assert system.is_cut
+        assert system.tokens == COUNTER.count_strings([sent["content"]])[0] + 4
+    system.resize(whole + 4)
+    assert not system.is_cut
+    assert system.messages() == [{"role": "system", "content": text}]
 
 
 def test_old_results_give_way_before_old_turns_do() -> None:

@@ -200,3 +200,23 @@ def test_a_template_that_refuses_the_messages_says_why(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
     with pytest.raises(TokenizerError, match="no system role"):
         LocalTokenizer.from_folder(tmp_path).count_request(agent_request())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": [1]},
+        {"content": ["text"]},
+        {"content": [{"type": "text", "text": None}]},
+        {"content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
+        {"content": "", "tool_calls": [None]},
+        {"content": "", "tool_calls": [{"function": "f"}]},
+    ],
+)
+def test_content_that_no_template_can_take_is_refused_and_never_breaks(message: Any) -> None:
+    template = ChatTemplate(
+        "{{ messages[0].content + '' }}"
+        "{% for call in messages[0].tool_calls %}{{ call.function.name + '' }}{% endfor %}"
+    )
+    with pytest.raises(TokenizerError, match="refuses"):
+        template.render({"messages": [{"role": "user", **message}]})
