@@ -25,7 +25,7 @@ from stoker.tokens.count import CountRequest, CountStrings, Request, Steps
 from stoker.tokens.errors import ContextLengthExceededError
 from stoker.tokens.history import Sizes
 from stoker.tokens.replay import LEAST_USE, Costs, Replay, Tools
-from stoker.tokens.schemas import COMPACT, LEVELS, SHORT, ToolForms, forms_of
+from stoker.tokens.schemas import AS_SENT, LEVELS, SHORT, ToolForms, forms_of
 
 _ATTEMPTS = 5
 #: No tokenizer in use makes a token of more than this many bytes of a tool's JSON on average.
@@ -165,7 +165,7 @@ def _measured(
     """
     conversation = read(request["messages"])
     pieces = tuple(piece_of(message) for message in conversation.messages)
-    levels = range(SHORT if whole is None else COMPACT, len(LEVELS))
+    levels = range(SHORT if whole is None else AS_SENT, len(LEVELS))
     texts = tuple(tool.texts[level] for tool in tools for level in levels)
     context, *counts = yield CountStrings((standing_context(conversation), *pieces, *texts))
     messages = _with_overheads(counts[: len(pieces)], conversation.messages, calibration)
@@ -174,13 +174,16 @@ def _measured(
     head_template = head - sum(counts[: conversation.head])
     units = [sum(messages[unit.start : unit.end]) for unit in conversation.units]
     by_tool = (sizes[at : at + len(levels)] for at in range(0, len(sizes), len(levels)))
+    by_level = [_by_level(tool, known) for tool, known in zip(tools, by_tool, strict=True)]
+    # Not what is left of ``whole``: that differs a little with each request, and so would the cuts.
+    as_sent = calibration.tools_base_tokens + sum(sizes[AS_SENT] for sizes in by_level)
     costs = Costs(
         head=head,
         head_template=head_template,
         units=Sizes(conversation, units, partial(_overhead, calibration=calibration), context),
-        tools=[_by_level(tool, known) for tool, known in zip(tools, by_tool, strict=True)],
+        tools=by_level,
         tools_base=calibration.tools_base_tokens,
-        tools_as_sent=_least_tokens(tools) if whole is None else whole - head - sum(units),
+        tools_as_sent=_least_tokens(tools) if whole is None else as_sent if tools else 0,
     )
     return _Cutter(request, conversation, tools, costs)
 
