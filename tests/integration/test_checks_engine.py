@@ -54,7 +54,7 @@ def test_the_gateway_mends_what_llama_cpp_alone_fails(qwen: Path, stoker: Stoker
 
     stoker.up(QWEN, "--context", str(WINDOW), "--parallel", "1")
     only = [part for name in (*MENDED, *FORMS) for part in ("--only", name)]
-    done = stoker.run("test", "--json", *only)
+    done = stoker.run("test", "--json", *only, timeout=600)
     results = {c["id"]: (c["result"], c["said"]) for c in json.loads(done.stdout)["checks"]}
     assert {i: r for i, r in results.items() if r[0] != "pass"} == {}
     assert done.returncode == 0
