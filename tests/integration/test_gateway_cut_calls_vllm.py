@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.conftest import Stoker
-from tests.integration.test_gateway_cut_calls import TOOL, ask, streamed, whole
+from tests.integration.test_gateway_cut_calls import CUT, TOOL, ask, streamed, whole
 from tests.integration.test_gateway_fits_vllm import start
 from tests.support import vllm_cpu
 from tests.support.one_layer import one_layer_folder
@@ -22,9 +22,9 @@ def test_a_named_call_that_max_tokens_cuts_is_no_call(
     model: Path = one_layer_folder(vllm_cpu.installed().model, tmp_path_factory.mktemp("vllm"))
     start(stoker, model, 2048)
     for answer in (whole, streamed):
-        body = ask(max_tokens=4, tools=[STRICT], tool_choice=NAMED)
-        said, calls, finish = answer(stoker, body)
-        assert calls == []
-        assert finish in ("length", "stop")
-        assert "The call of delete_file was" in said
-        assert "not run" in said
+        # Four tokens are not yet a name (vLLM 0.32.0 gives half a tag, or nothing where streamed).
+        said, calls, finish = answer(stoker, ask(max_tokens=4, tools=[STRICT], tool_choice=NAMED))
+        assert (calls, finish) == ([], "length")
+        said, calls, finish = answer(stoker, ask(max_tokens=32, tools=[STRICT], tool_choice=NAMED))
+        assert (calls, finish) == ([], "length")
+        assert said.endswith(CUT)
