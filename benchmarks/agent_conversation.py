@@ -26,7 +26,7 @@ import orjson
 from tests.support import agent_report, recorded
 from tests.support.scripted_model import ScriptedModel
 
-from stoker.runtime.ports import any_free
+from stoker.server.ports import any_free
 
 CONVERSATIONS = {
     "six_turns_local": agent_report.LOCAL_CORE,

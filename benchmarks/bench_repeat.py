@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from stoker import paths
-from stoker.runtime.ports import any_free
+from stoker.server.ports import any_free
 
 MODEL = "smollm2-135m"
 RUNS = 5
 GOAL = 0.10
-Load = tuple[str, str, float, str]
+ServingLoad = tuple[str, str, float, str]
 
 
 @contextlib.contextmanager
@@ -57,9 +57,9 @@ def stoker(*arguments: str, env: dict[str, str] | None = None) -> str:
     ).stdout
 
 
-def medians(document: dict[str, Any]) -> dict[Load, float]:
+def medians(document: dict[str, Any]) -> dict[ServingLoad, float]:
     """The median times and the throughput of each rung of one run."""
-    found: dict[Load, float] = {}
+    found: dict[ServingLoad, float] = {}
     for rung in document["rungs"]:
         summary = rung["summary"]
         if summary["answered"] < summary["requests"]:

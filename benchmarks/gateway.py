@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from stoker import paths
-from stoker.runtime.ports import any_free
+from stoker.server.ports import any_free
 
 HERE = Path(__file__).parent
 KEY = "benchmark"

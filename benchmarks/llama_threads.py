@@ -19,7 +19,7 @@ from dataclasses import replace
 from stoker import models
 from stoker.engines import Options, ProcessLaunch, llama_cpp
 from stoker.planning import Argument, MemoryPrediction, Plan
-from stoker.runtime.ports import any_free
+from stoker.server.ports import any_free
 
 SPIN = "while True: pass"
 RUNS = 3

@@ -29,7 +29,7 @@ from plan_rows import (
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import model_catalogue
-from stoker.planning import Wishes, candidates_of, rank
+from stoker.planning import Requirements, candidates_of, rank
 from stoker.planning.speed import calibrated, times
 from stoker.planning.vllm_memory import max_concurrency, vllm_memory
 
@@ -173,7 +173,7 @@ def _latency() -> None:
     )
     candidates = candidates_of(model_catalogue())
     began = process_time()
-    rank(host, candidates, Wishes(purpose="agent"), spec)
+    rank(host, candidates, Requirements(purpose="agent"), spec)
     print(
         f"\nPLANNING for 8 x H200: {1e3 * (process_time() - began):.0f} ms to rank "
         f"{len(candidates)} forms of models (whole commands: benchmarks/plan_time.py)"

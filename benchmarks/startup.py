@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from stoker import paths
-from stoker.runtime.ports import any_free
+from stoker.server.ports import any_free
 
 MODEL = "smollm2-135m"
 IDLE_S = 5.0

@@ -33,7 +33,7 @@ from stoker.engines import Backend, Options, ProcessLaunch
 from stoker.gateway import Gateway, Served
 from stoker.models import load
 from stoker.planning import Argument, MemoryPrediction, Plan
-from stoker.runtime.ports import any_free
+from stoker.server.ports import any_free
 
 #: From the first progress message to the first agent turn, as recorded from VS Code 1.139.1.
 GAP_S = 2.1
@@ -121,7 +121,7 @@ async def measure(backend: Backend, runs: int, words: int) -> dict[str, list[flo
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(900)) as http:
         async with aiohttp.ClientSession() as plain:
-            models = await engines.speaker(backend.engine).discover(plain, backend)
+            models = await engines.server_client(backend.engine).discover(plain, backend)
         door.serve([Served(backend, models)])
         for number in range(2 * runs):
             utility = ("turn", "utility")[number % 2]

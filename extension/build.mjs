@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = dirname(fileURLToPath(import.meta.url));
-const target = join(root, "../src/stoker/editor/stoker.vsix");
+const target = join(root, "../src/stoker/vscode/stoker.vsix");
 
 await build({
   absWorkingDir: root,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from stoker import checks
-from stoker.checks import Endpoint, Report
+from stoker.checks import CheckReport, Endpoint
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "data" / "check_results.json"
 _ADDRESS = re.compile(r"https?://[^\s/\"']+")
@@ -41,7 +41,7 @@ def column(url: str, key: str | None, timeout_s: float) -> dict[str, Any]:
     return {"window_tokens": window, **_kept(report)}
 
 
-def _kept(report: Report) -> dict[str, Any]:
+def _kept(report: CheckReport) -> dict[str, Any]:
     return {
         "model": report.model,
         "server": report.found.words,

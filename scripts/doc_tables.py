@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 import typer.main
 
-from stoker import doctor, editor
+from stoker import doctor, vscode
 from stoker.checks import CHECKS, Use
 from stoker.cli import COMMANDS, app
 from stoker.data import table, tomllib
-from stoker.editor import CONSENTS, SETTINGS
 from stoker.gateway import config
-from stoker.gateway.metrics import Metrics
+from stoker.gateway.usage.metrics import Metrics
+from stoker.vscode import CONSENTS, SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 Out = Callable[[str], None]
@@ -102,8 +102,8 @@ def vscode_settings(out: Out, *, written: bool) -> None:
     out("| setting | VS Code's default | written | after the question | what it is for |")
     out("| --- | --- | --- | --- | --- |")
     for consent in CONSENTS:
-        for each in editor.vscode_settings.of(consent):
-            value = "the address" if each.name == editor.ENDPOINT else _default(each.value)
+        for each in vscode.vscode_settings.of(consent):
+            value = "the address" if each.name == vscode.ENDPOINT else _default(each.value)
             asked = {"endpoint": "none", "signed-out": "1", "copilot-harness": "2"}[consent]
             row = (f"`{each.name}`", _default(each.default), value, asked, each.why)
             out(f"| {' | '.join(row)} |")

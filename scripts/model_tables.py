@@ -12,7 +12,7 @@ from stoker.application import HostFacts, LaunchRequest, choose
 from stoker.host import Cpu, GpuSpec, Host, Memory, find_gpu, imagined_host
 from stoker.models import KnownModel, Purpose, Variant, find_known_model, model_catalogue
 from stoker.planning.formats import why_not
-from stoker.planning.precision import precision_of
+from stoker.planning.quantization import precision_of
 from stoker.planning.vllm_memory import (
     VllmMemory,
     VllmSettings,

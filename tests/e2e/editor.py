@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "artifacts" / "vscode"
 MEASURED = ARTIFACTS / "measured.txt"
 #: What a person installs who does it by hand.
-VSIX = ROOT / "src/stoker/editor/stoker.vsix"
+VSIX = ROOT / "src/stoker/vscode/stoker.vsix"
 
 #: What keeps the window quiet while it is watched. Nothing here bears on whether chat works: that
 #: is what ``stoker code`` writes, as for everybody.

@@ -14,7 +14,7 @@ from tests.e2e.window import STATUS, TOAST, Window
 from tests.support.scripted_model import ScriptedModel
 from tests.support.six_turns import TURNS, write_workspace
 
-from stoker.runtime.ports import any_free
+from stoker.server.ports import any_free
 
 pytestmark = pytest.mark.vscode
 #: The default model of a machine without a GPU, where others use its cores too.

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from stoker.editor import SETTINGS, Setting
+from stoker.vscode import SETTINGS, Setting
 
 pytestmark = pytest.mark.vscode
 

@@ -20,7 +20,7 @@ from tests.support import agent_report
 from tests.support.scripted_model import Arrived, ScriptedModel, kind_of
 from tests.support.six_turns import TURNS, write_workspace
 
-from stoker.runtime.ports import any_free
+from stoker.server.ports import any_free
 
 pytestmark = pytest.mark.vscode
 

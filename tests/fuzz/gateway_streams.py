@@ -14,7 +14,9 @@ import atheris
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-with atheris.instrument_imports(include=["stoker.gateway.answer", "stoker.gateway.calls"]):
+with atheris.instrument_imports(
+    include=["stoker.gateway.relay.response_stream", "stoker.gateway.relay.tool_call_rewriter"]
+):
     from tests.unit.gateway.test_streams_fuzz import CALL, pieces_of, relayed, without_call_ids
 
 from tests.unit.gateway.backends import DONE, event, usage  # noqa: E402

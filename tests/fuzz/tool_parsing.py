@@ -16,8 +16,8 @@ import atheris
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
-with atheris.instrument_imports(include=["stoker.tokens.tools"]):
-    from stoker.tokens.tools import TextPart, ToolCall, ToolCallParser
+with atheris.instrument_imports(include=["stoker.tokens.tool_calls"]):
+    from stoker.tokens.tool_calls import TextPart, ToolCall, ToolCallParser
 
 from tests.unit.tokens.test_tool_parsing import NOT_CALLS, ONE_CALL, SEVERAL, TOOLS  # noqa: E402
 

@@ -17,7 +17,7 @@ import pytest
 from tests.support import docker_daemon, real_models
 
 from stoker import paths
-from stoker.runtime.ports import any_free
+from stoker.server.ports import any_free
 
 # As Stoker starts llama.cpp: in-process servers of the tests share the cores with the rest too.
 # It has to be set before the library is loaded.

@@ -13,8 +13,8 @@ import urllib.request
 import pytest
 from tests.integration.conftest import Stoker
 
-from stoker.engines.recognition import recognise
-from stoker.runtime.ports import any_free
+from stoker.engines.server_detection import recognise
+from stoker.server.ports import any_free
 
 pytestmark = pytest.mark.engine
 

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.conftest import Stoker
 
 from stoker import checks
-from stoker.checks import Endpoint, Report, Status
+from stoker.checks import CheckReport, Endpoint, Status
 
 pytestmark = pytest.mark.engine
 xllamacpp = pytest.importorskip("xllamacpp")
@@ -31,7 +31,7 @@ MENDED = (
 FORMS = ("tools.form", "tools.finish", "tools.stream")
 
 
-def report_on_llama_cpp_alone(model_path: Path) -> Report:
+def report_on_llama_cpp_alone(model_path: Path) -> CheckReport:
     """Its own server, with the settings that `stoker up` gives it, for as long as this takes."""
     params = xllamacpp.CommonParams()
     params.model.path = str(model_path)

@@ -19,8 +19,8 @@ from tests.support.docker_daemon import BASE_IMAGE
 
 from stoker.engines import ContainerLaunch
 from stoker.errors import StokerError
-from stoker.runtime import container_lines, diagnose, ports
-from stoker.runtime.containers import Containers, differences, ensure
+from stoker.server import container_lines, diagnose, ports
+from stoker.server.docker_client import Containers, differences, ensure
 
 pytestmark = pytest.mark.docker
 

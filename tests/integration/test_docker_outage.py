@@ -10,8 +10,8 @@ import pytest
 from tests.support import docker_daemon
 
 from stoker.engines import ContainerLaunch
-from stoker.runtime import ports
-from stoker.runtime.container_run import ContainerRun
+from stoker.server import ports
+from stoker.server.engine_container import ContainerRun
 
 pytestmark = pytest.mark.docker
 

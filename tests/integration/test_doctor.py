@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.integration.conftest import Stoker
 
-from stoker.editor import ENDPOINT, UTILITY_MODEL, jsonc
+from stoker.vscode import ENDPOINT, UTILITY_MODEL, jsonc
 
 pytestmark = pytest.mark.engine
 

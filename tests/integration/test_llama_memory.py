@@ -14,7 +14,7 @@ import pytest
 from stoker.host import Cpu, Host, Memory
 from stoker.models import Model, available
 from stoker.models.gguf_file import load
-from stoker.planning import Candidate, Plan, Wishes, rank
+from stoker.planning import Candidate, Plan, Requirements, rank
 from stoker.planning.llama_memory import LlamaCache, llama_kv_cache_bytes, llama_memory
 
 pytestmark = [
@@ -66,8 +66,8 @@ def test_the_cache_and_the_buffers_are_what_llama_cpp_prints(context: int, paral
     host = Host("Linux", "x86_64", Cpu("any", 2, 2, avx2=True), memory)
     for candidate in candidates:
         model = load(Path(str(candidate.path)))
-        wishes = Wishes(context=context, parallel=parallel, named=True)
-        plan = rank(host, [Candidate(model)], wishes)[0]
+        requirements = Requirements(context=context, parallel=parallel, named=True)
+        plan = rank(host, [Candidate(model)], requirements)[0]
         sizes = printed(model, plan)
         assert model.architecture is not None
         cache = LlamaCache(context, parallel, 512)

@@ -11,7 +11,7 @@ import pytest
 from tests.fixtures.agent import agent_request
 from tests.integration.test_tokens_exact import Engine
 
-from stoker.tokens.tools import emulate, parse_answer, template_has_tools
+from stoker.tokens.tool_calls import emulate, parse_answer, template_has_tools
 
 pytestmark = pytest.mark.engine
 OFFERED = ("list_dir", "read_file", "run_in_terminal")

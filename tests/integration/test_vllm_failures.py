@@ -15,8 +15,8 @@ from tests.support import vllm_cpu
 from stoker import engines
 from stoker.engines import Options, ProcessLaunch
 from stoker.planning import Plan
-from stoker.runtime import Diagnosis, diagnose
-from stoker.runtime.ports import any_free
+from stoker.server import Diagnosis, diagnose
+from stoker.server.ports import any_free
 
 pytestmark = pytest.mark.vllm
 

@@ -11,7 +11,7 @@ from tests.support import vllm_cpu
 from stoker import engines, models, planning
 from stoker.engines import Options
 from stoker.host import find_gpu, imagined_host
-from stoker.planning import Plan, Wishes
+from stoker.planning import Plan, Requirements
 
 pytestmark = pytest.mark.vllm
 
@@ -41,8 +41,8 @@ def plans() -> list[Plan]:
     found = []
     for name in GPUS:
         spec = find_gpu(name)
-        for wishes in (Wishes(engine="vllm"), Wishes(engine="vllm", users=20)):
-            found += planning.rank(imagined_host(spec), candidates, wishes, spec)[:12]
+        for requirements in (Requirements(engine="vllm"), Requirements(engine="vllm", users=20)):
+            found += planning.rank(imagined_host(spec), candidates, requirements, spec)[:12]
     return found
 
 

@@ -22,7 +22,7 @@ from tests.support import vllm_cpu
 
 from stoker import engines
 from stoker.engines import Backend
-from stoker.engines.recognition import recognise
+from stoker.engines.server_detection import recognise
 
 pytestmark = pytest.mark.vllm
 
@@ -126,7 +126,7 @@ def test_ctrl_c_while_it_starts(stoker: Stoker, keep: bool) -> None:
 async def counted(url: str) -> int:
     chat = {"model": "smollm2", "messages": CHAT["messages"]}
     async with aiohttp.ClientSession() as http:
-        return await engines.speaker("vllm").count(http, Backend(url, "vllm"), chat)
+        return await engines.server_client("vllm").count(http, Backend(url, "vllm"), chat)
 
 
 def test_running_vllm_is_recognised_counted_and_adopted(stoker: Stoker, tmp_path: Path) -> None:

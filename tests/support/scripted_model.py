@@ -25,7 +25,7 @@ from aiohttp import web
 from tests.support import real_models
 from tests.support.six_turns import CALL_SITES, ROUNDING, TURNS
 
-from stoker.tokens.local import LocalTokenizer
+from stoker.tokens.counting.local_tokenizer import LocalTokenizer
 
 Body = dict[str, Any]
 MODEL = "scripted"

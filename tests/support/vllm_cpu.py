@@ -18,7 +18,7 @@ from stoker import engines
 from stoker.engines import Options, ProcessLaunch
 from stoker.models import Model
 from stoker.planning import Argument, MemoryPrediction, Plan
-from stoker.runtime.ports import any_free
+from stoker.server.ports import any_free
 
 _START_S = 400.0
 _SCRIPTS = Path(__file__).parents[2] / "scripts"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stoker import addresses
+from stoker import network_addresses
 
 ROOT = Path(__file__).parents[2]
 EXTENSIONS = (ROOT / "extension/test/endpoint.test.ts").read_text(encoding="utf-8")
@@ -26,21 +26,21 @@ REFUSED = [
     "host", ["127.0.0.1", "0.0.0.0", "::1", "::", "localhost", "gpu-1", "gpu1.example.com"]
 )
 def test_address_or_host_name_can_be_listened_on(host: str) -> None:
-    assert addresses.is_bindable(host)
+    assert network_addresses.is_bindable(host)
 
 
 @pytest.mark.parametrize(
     "host", ["", " ", "0", "0x0", "0.0", "127.1", "[::1]", "127.0.0.1:80", "http://x", "a_b", "-a"]
 )
 def test_what_the_system_would_read_as_every_address_or_not_at_all_is_none(host: str) -> None:
-    assert not addresses.is_bindable(host)
+    assert not network_addresses.is_bindable(host)
 
 
 def test_loopback_is_what_only_this_machine_reaches() -> None:
     inside = ("127.0.0.1", "127.0.0.2", "::1", "[::1]", "localhost", "LOCALHOST")
     outside = ("", "0.0.0.0", "::", "192.168.1.2", "gpu1", "127.example.com")
-    assert all(addresses.is_loopback(host) for host in inside)
-    assert not any(addresses.is_loopback(host) for host in outside)
+    assert all(network_addresses.is_loopback(host) for host in inside)
+    assert not any(network_addresses.is_loopback(host) for host in outside)
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ def test_loopback_is_what_only_this_machine_reaches() -> None:
     ],
 )
 def test_endpoint_is_a_url_that_programs_here_can_use(host: str, url: str) -> None:
-    assert addresses.endpoint(host, 8000) == url
-    assert addresses.is_url(url)
+    assert network_addresses.endpoint(host, 8000) == url
+    assert network_addresses.is_url(url)
 
 
 @pytest.mark.parametrize(
     "text", ["http://a:80001", "http://a:0", "http://a:x", "http://[::1:80", "ftp://a", "a:80", ""]
 )
 def test_impossible_url_is_told_from_one_that_only_does_not_answer(text: str) -> None:
-    assert not addresses.is_url(text)
+    assert not network_addresses.is_url(text)
 
 
 def test_the_extensions_tables_were_found() -> None:
@@ -72,16 +72,16 @@ def test_the_extensions_tables_were_found() -> None:
 
 @pytest.mark.parametrize(("quoted", "base"), ROWS)
 def test_an_address_means_what_it_means_to_the_extension(quoted: str, base: str) -> None:
-    assert addresses.base_url(quoted[1:-1]) == base
+    assert network_addresses.base_url(quoted[1:-1]) == base
 
 
 @pytest.mark.parametrize("text", ["", "  ", "ftp://host", "host:", *REFUSED])
 def test_what_the_extension_refuses_is_no_address(text: str) -> None:
-    assert addresses.base_url(text) is None
+    assert network_addresses.base_url(text) is None
 
 
 def test_a_name_and_a_password_are_left_out() -> None:
-    assert addresses.base_url("https://me:p%40ss@host:1/v1") == "https://host:1"
+    assert network_addresses.base_url("https://me:p%40ss@host:1/v1") == "https://host:1"
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_a_name_and_a_password_are_left_out() -> None:
     ],
 )
 def test_a_machine_of_the_same_network_is_told_from_others(host: str, nearby: bool) -> None:
-    assert addresses.is_nearby(host) is nearby
+    assert network_addresses.is_nearby(host) is nearby

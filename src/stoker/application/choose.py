@@ -10,7 +10,7 @@ from stoker.application.candidates import Offer, candidates
 from stoker.application.launch_request import HostFacts, LaunchRequest
 from stoker.errors import StokerError
 from stoker.models import Purpose
-from stoker.planning import Candidate, Plan, Wishes
+from stoker.planning import Candidate, Plan, Requirements
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def _ranked(
     purpose: Purpose | None,
     offered: Sequence[Candidate],
 ) -> list[Plan]:
-    wishes = Wishes(
+    requirements = Requirements(
         purpose=purpose,
         users=request.users,
         context=request.context,
@@ -127,7 +127,7 @@ def _ranked(
         llama_offload=machine.llama_offload or request.engine == "ollama",
         named=request.model is not None or request.every_model,
     )
-    return planning.rank(machine.host, offered, wishes, machine.gpu)
+    return planning.rank(machine.host, offered, requirements, machine.gpu)
 
 
 def _blocked(

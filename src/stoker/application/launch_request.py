@@ -90,6 +90,6 @@ def _facts(host: Host, *, here: bool) -> HostFacts:
 def _reclaimable_bytes() -> int:
     if not paths.deployment_file().exists():
         return 0
-    from stoker import runtime  # noqa: PLC0415  (80 ms, and usually nothing runs)
+    from stoker import server  # noqa: PLC0415  (80 ms, and usually nothing runs)
 
-    return runtime.reclaimable_bytes()
+    return server.reclaimable_bytes()

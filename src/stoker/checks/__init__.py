@@ -1,18 +1,18 @@
 """Prove that an endpoint works, by asking it for real."""
 
-from stoker.checks.endpoint import Endpoint
-from stoker.checks.first_chat import Answer, ask
+from stoker.checks.check import Check, CheckReport, Result, Status, Use, Verdict
 from stoker.checks.runner import choose_model, chosen, look_at, run, unreached
+from stoker.checks.smoke_test import SmokeTest, ask
 from stoker.checks.suite import CHECKS
-from stoker.checks.types import Check, Report, Result, Status, Use, Verdict
+from stoker.checks.target import Endpoint
 
 __all__ = [
     "CHECKS",
-    "Answer",
     "Check",
+    "CheckReport",
     "Endpoint",
-    "Report",
     "Result",
+    "SmokeTest",
     "Status",
     "Use",
     "Verdict",

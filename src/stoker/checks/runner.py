@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from stoker.checks.endpoint import Endpoint
-from stoker.checks.outcomes import Failed, NotShown, NotSupported
+from stoker.checks.check import Check, CheckReport, Result, Status, Use, Verdict
+from stoker.checks.exceptions import Failed, NotShown, NotSupported
 from stoker.checks.suite import CHECKS
-from stoker.checks.types import Check, Report, Result, Status, Use, Verdict
+from stoker.checks.target import Endpoint
 from stoker.engines import Backend, Recognised
 from stoker.errors import StokerError, UsageError
 
@@ -42,7 +42,7 @@ def _is(check: Check, name: str) -> bool:
 
 def look_at(url: str, key: str | None) -> Recognised:
     """What answers at ``url`` and what it says of its models. Raises ``StokerError``."""
-    from stoker.engines.recognition import recognise  # noqa: PLC0415  (an HTTP client)
+    from stoker.engines.server_detection import recognise  # noqa: PLC0415  (an HTTP client)
 
     return asyncio.run(recognise(url, key))
 
@@ -71,7 +71,7 @@ def run(
     tell: Tell | None = None,
     found: Recognised | None = None,
     limit_s: float = LIMIT_S,
-) -> Report:
+) -> CheckReport:
     """Run ``checks`` one after the other; ``tell`` hears of each as it ends.
 
     ``found`` is what answers there, for the report; no check looks at it.
@@ -93,7 +93,7 @@ def run(
         if tell is not None:
             tell(index + 1, len(checks), result)
     client = endpoint.client
-    return Report(
+    return CheckReport(
         url=endpoint.url,
         model=endpoint.model,
         found=found or Recognised(Backend(endpoint.url, "openai"), None, (), ()),
@@ -107,7 +107,7 @@ def run(
     )
 
 
-def unreached(url: str, checks: Sequence[Check], error: StokerError) -> Report:
+def unreached(url: str, checks: Sequence[Check], error: StokerError) -> CheckReport:
     """The report of a run that ``error`` ended before its first check: that one has failed, even
     where it was not chosen, and ``checks`` were not run.
     """
@@ -117,7 +117,7 @@ def unreached(url: str, checks: Sequence[Check], error: StokerError) -> Report:
         Result(first, Status.FAILED, f"{error.what} {error.why}".strip(), 0.0),
         *(Result(check, Status.SKIPPED, why, 0.0) for check in checks if check is not first),
     )
-    return Report(
+    return CheckReport(
         url=url,
         model="",
         found=Recognised(Backend(url, "openai"), None, (), ()),

@@ -46,7 +46,7 @@ class LazyGroup(TyperGroup):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(f"{__name__}.commands.{COMMANDS[cmd_name][0]}")
         if hasattr(module, "app"):  # it has subcommands
             return get_command(module.app)
         info = CommandInfo(name=cmd_name, callback=module.command)
@@ -90,7 +90,7 @@ def main() -> None:
 def _tell(error: Any) -> None:
     if "--debug" in sys.argv:
         raise error
-    from stoker.cli import output  # noqa: PLC0415
+    from stoker.cli.render import output  # noqa: PLC0415
 
     output.fail(error, as_json="--json" in sys.argv)
     sys.exit(error.exit_code)

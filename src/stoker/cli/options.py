@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from stoker.addresses import is_bindable, is_url, without_api_path
 from stoker.errors import UsageError
+from stoker.network_addresses import is_bindable, is_url, without_api_path
 
 
 def _bind(value: str) -> str:

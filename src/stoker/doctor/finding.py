@@ -17,8 +17,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from stoker.data import table
-from stoker.editor import Look
 from stoker.host import lookup_gpu
+from stoker.vscode import Look
 
 State = Literal["ok", "warning", "broken", "not needed"]
 Value = str | int | float

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from stoker import editor, runtime
+from stoker import server, vscode
 from stoker.doctor.finding import Finding
-from stoker.doctor.readings import Readings
-from stoker.editor import Look
+from stoker.doctor.snapshot import Readings
 from stoker.errors import StokerError
-from stoker.runtime import Deployment, Run
+from stoker.server import Deployment, Run
+from stoker.vscode import Look
 
 
 def fixable(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -72,10 +72,10 @@ def _restart(readings: Readings, on_change: Callable[[Deployment], None]) -> str
     if deployment is None:
         raise StokerError("There is nothing to start again.", "", "Start one: stoker up")
     run = Run.again(deployment)
-    runtime.check_can_start(run)  # while there is still something to start again
-    runtime.stop()
-    latest = runtime.start(deployment.plan, run)
-    for now in runtime.follow(latest):
+    server.check_can_start(run)  # while there is still something to start again
+    server.stop()
+    latest = server.start(deployment.plan, run)
+    for now in server.follow(latest):
         on_change(now)
         latest = now
     if latest.status == "failed" and latest.problem is not None:
@@ -84,7 +84,7 @@ def _restart(readings: Readings, on_change: Callable[[Deployment], None]) -> str
 
 
 def _install(finding: Finding, readings: Readings) -> str:
-    editor.install(_look(finding, readings).editor)
+    vscode.install(_look(finding, readings).editor)
     return f"{finding.editor}: the extension is installed."
 
 
@@ -92,8 +92,8 @@ def _connect(finding: Finding, readings: Readings) -> str:
     return _connected(finding, readings, _address(readings))
 
 
-def _agreed(consent: editor.Consent, finding: Finding, readings: Readings) -> str:
-    used = _look(finding, readings).effective(editor.ENDPOINT)
+def _agreed(consent: vscode.Consent, finding: Finding, readings: Readings) -> str:
+    used = _look(finding, readings).effective(vscode.ENDPOINT)
     there = readings.endpoints.get(str(used[0])) if used else None
     # An address that works is the owner's choice, and stays.
     address = str(used[0]) if used and there and there.works else _address(readings)
@@ -101,9 +101,9 @@ def _agreed(consent: editor.Consent, finding: Finding, readings: Readings) -> st
 
 
 def _connected(
-    finding: Finding, readings: Readings, address: str, *consents: editor.Consent
+    finding: Finding, readings: Readings, address: str, *consents: vscode.Consent
 ) -> str:
-    done = editor.connect(_look(finding, readings).editor, address, consents=consents)
+    done = vscode.connect(_look(finding, readings).editor, address, consents=consents)
     files = " and ".join(each.settings for each in done)
     return f"{finding.editor}: connected. Undo: stoker code --remove. Changed: {files}"
 

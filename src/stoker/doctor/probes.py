@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from stoker import __version__, editor, host, models, paths, runtime
-from stoker.addresses import base_url
-from stoker.doctor.endpoint import ask
-from stoker.doctor.readings import Endpoint, ModelFile, Port, Probe, Readings, TokenState
-from stoker.editor import Connection, Look, SettingsFile, Versions
-from stoker.host import Cpu, Host, HubAnswer, Memory, Together
-from stoker.runtime import Deployment
+from stoker import __version__, host, models, paths, server, vscode
+from stoker.doctor.endpoint_checks import ask
+from stoker.doctor.snapshot import EndpointReading, ModelFile, Port, Probe, Readings, TokenState
+from stoker.host import Cpu, Host, HubAnswer, Memory, ParallelProbes
+from stoker.network_addresses import base_url
+from stoker.server import Deployment
+from stoker.vscode import EditorConnection, Look, SettingsFile, Versions
 
 T = TypeVar("T")
 
@@ -40,30 +40,30 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
     and not at what runs here; ``key`` is sent to it, and to no other.
     """
     began = time.monotonic()
-    deployment = _or_else(None, runtime.current)
-    connected: tuple[Connection, ...] = _or_else((), editor.connections)
-    here = (editor.in_folder(each, folder) for each in editor.find_editors())
-    editors = [(each, editor.read_settings(each, folder)) for each in here]
+    deployment = _or_else(None, server.current)
+    connected: tuple[EditorConnection, ...] = _or_else((), vscode.connections)
+    here = (vscode.in_folder(each, folder) for each in vscode.find_editors())
+    editors = [(each, vscode.read_settings(each, folder)) for each in here]
     bases = _addresses(deployment, [files for _, files in editors], endpoint)
     theirs = base_url(endpoint) if endpoint is not None else None
-    of_editors = {f"editor {e.name}": partial(editor.versions, e, EDITOR_S) for e, _ in editors}
+    of_editors = {f"editor {e.name}": partial(vscode.versions, e, EDITOR_S) for e, _ in editors}
     of_endpoints = {
         f"endpoint {base}": partial(ask, base, key if base == theirs else None)
         for base in {base for base in bases.values() if base is not None}
     }
     # First: Node starts while the others look.
-    asked_editors = Together(of_editors)
-    answers = Together({**_probes(deployment), **of_endpoints}).wait(PROBES_S, [])
+    asked_editors = ParallelProbes(of_editors)
+    answers = ParallelProbes({**_probes(deployment), **of_endpoints}).wait(PROBES_S, [])
     answers |= asked_editors.wait(EDITOR_S, [])
     return Readings(
         host=answers.get("the machine", _UNKNOWN_HOST),
-        shipped=editor.shipped(),
+        shipped=vscode.shipped(),
         stoker_version=__version__,
         port=answers.get("the port") or Port(_DEFAULT_BIND, _DEFAULT_PORT, free=True),
         deployment=deployment,
         running=deployment is not None and deployment.running,
         engine_alive=_engine_alive(deployment),
-        engine_pids=runtime.engine_pids(deployment) if deployment else frozenset(),
+        engine_pids=server.engine_pids(deployment) if deployment else frozenset(),
         memory_holders=answers.get("memory", ()),
         container_status=answers.get("the container"),
         model_file=_model_file(deployment),
@@ -81,7 +81,7 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
                 each,
                 answers.get(f"editor {each.name}", Versions()),
                 files,
-                _or_else(False, partial(editor.signed_in, each)),
+                _or_else(False, partial(vscode.signed_in, each)),
             )
             for each, files in editors
         ),
@@ -103,7 +103,7 @@ def _probes(deployment: Deployment | None) -> dict[str, Callable[[], Any]]:
         "models": lambda: len(models.available()),
         "downloads": models.kept,
         "the port": lambda: _port(deployment),
-        "the container": lambda: deployment and runtime.container_status(deployment),
+        "the container": lambda: deployment and server.container_status(deployment),
     }
 
 
@@ -121,7 +121,7 @@ def _addresses(
     asked: str | None,
 ) -> dict[str, str | None]:
     """Every text that names an endpoint, and the URL that it means."""
-    set_values = (file.values.get(editor.ENDPOINT) for files in settings for file in files)
+    set_values = (file.values.get(vscode.ENDPOINT) for files in settings for file in files)
     texts = [value for value in set_values if isinstance(value, str)]
     if deployment is not None:
         texts.append(deployment.endpoint)
@@ -130,11 +130,11 @@ def _addresses(
     return {text: base_url(text) for text in texts if text.strip()}
 
 
-def _endpoint(text: str, base: str | None, answers: Mapping[str, Any]) -> Endpoint:
+def _endpoint(text: str, base: str | None, answers: Mapping[str, Any]) -> EndpointReading:
     if base is None:
-        return Endpoint(text, failure="invalid")
-    late = Endpoint(base, failure="timeout")
-    answered: Endpoint = answers.get(f"endpoint {base}", late)
+        return EndpointReading(text, failure="invalid")
+    late = EndpointReading(base, failure="timeout")
+    answered: EndpointReading = answers.get(f"endpoint {base}", late)
     return answered
 
 
@@ -161,9 +161,9 @@ def _proxies(env: Mapping[str, str]) -> dict[str, str]:
 def _port(deployment: Deployment | None) -> Port:
     bind = deployment.bind if deployment else _DEFAULT_BIND
     port = deployment.port if deployment else _DEFAULT_PORT
-    if runtime.port_is_free(bind, port):
+    if server.port_is_free(bind, port):
         return Port(bind, port, free=True)
-    return Port(bind, port, False, runtime.port_holder(port), runtime.next_free_port(bind, port))
+    return Port(bind, port, False, server.port_holder(port), server.next_free_port(bind, port))
 
 
 def _engine_alive(deployment: Deployment | None) -> bool | None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
-from stoker.engines.container import ContainerLaunch, Mount
-from stoker.engines.owners import ALIAS, is_alias
-from stoker.engines.protocol import (
+from stoker.engines.base import (
     Backend,
     Engine,
     Options,
     ProcessLaunch,
     Recognised,
     ServedModel,
-    Speaker,
+    ServerClient,
     ToolSupport,
 )
+from stoker.engines.container_spec import ContainerLaunch, Mount
+from stoker.engines.model_listing import ALIAS, is_alias
 from stoker.errors import UsageError
 
 __all__ = [
@@ -30,11 +30,11 @@ __all__ = [
     "ProcessLaunch",
     "Recognised",
     "ServedModel",
-    "Speaker",
+    "ServerClient",
     "ToolSupport",
     "get",
     "is_alias",
-    "speaker",
+    "server_client",
 ]
 
 #: Engine name -> module of this package. A new engine is one new file and one new row.
@@ -64,9 +64,9 @@ def get(name: str) -> Engine:
             known,
             f"Choose one of: {', '.join(STARTED)}; or adopt what runs: stoker adopt URL.",
         )
-    return cast(Engine, speaker(name))
+    return cast(Engine, server_client(name))
 
 
-def speaker(name: str) -> Speaker:
+def server_client(name: str) -> ServerClient:
     """How the engine called ``name`` is spoken to. Raises ``KeyError`` for an unknown one."""
-    return cast(Speaker, importlib.import_module(f"{__name__}.{ENGINES[name]}"))
+    return cast(ServerClient, importlib.import_module(f"{__name__}.{ENGINES[name]}"))

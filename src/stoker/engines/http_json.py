@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from stoker.engines.protocol import Backend
+from stoker.engines.base import Backend
 
 #: Questions about a server are answered from memory; one that takes longer is not well.
 ASK_TIMEOUT = aiohttp.ClientTimeout(total=30)

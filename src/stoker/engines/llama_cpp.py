@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from stoker.engines import embedded, http_json
-from stoker.engines.protocol import Backend, Options, ProcessLaunch, ServedModel
+from stoker.engines.base import Backend, Options, ProcessLaunch, ServedModel
 from stoker.planning import Plan
 
 name = "llama.cpp"
@@ -140,7 +140,7 @@ def adapt(request: Mapping[str, Any]) -> Mapping[str, Any]:
     Qwen2.5-Coder: a call as text, then zeros until ``max_tokens``). The tools stay where the
     template puts them, so that the prompt's beginning is the one of the turn before.
     """
-    from stoker.tokens.tools import demanded_call  # noqa: PLC0415  (the tokenizer's libraries)
+    from stoker.tokens.tool_calls import demanded_call  # noqa: PLC0415  (the tokenizer's libraries)
 
     constraint = demanded_call(request)
     if constraint is None:

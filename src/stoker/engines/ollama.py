@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json, openai
-from stoker.engines.protocol import Backend, ServedModel, ToolSupport
+from stoker.engines.base import Backend, ServedModel, ToolSupport
 
 if TYPE_CHECKING:
     import aiohttp

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stoker.engines import http_json, owners
-from stoker.engines.protocol import Backend, ServedModel
+from stoker.engines import http_json, model_listing
+from stoker.engines.base import Backend, ServedModel
 
 if TYPE_CHECKING:
     import aiohttp
@@ -34,7 +34,7 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
     return [
         ServedModel(id=entry["id"], max_model_len=_length(entry))
         for entry in listing["data"]
-        if not owners.is_alias(entry)
+        if not model_listing.is_alias(entry)
     ]
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from stoker import paths
 from stoker.engines import embedded
-from stoker.engines.container import Mount
-from stoker.engines.protocol import Options
+from stoker.engines.base import Options
+from stoker.engines.container_spec import Mount
 from stoker.errors import StokerError, UsageError
 from stoker.host import ContainerRuntime, Host
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stoker.engines import http_json, openai, owners
-from stoker.engines.protocol import Backend, ServedModel
+from stoker.engines import http_json, model_listing, openai
+from stoker.engines.base import Backend, ServedModel
 
 if TYPE_CHECKING:
     import aiohttp
@@ -20,7 +20,7 @@ discover = openai.discover
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
     """Its listing says who owns the models."""
-    return owners.owned_by(listing, "sglang")
+    return model_listing.owned_by(listing, "sglang")
 
 
 async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
@@ -40,6 +40,6 @@ async def warnings(
     http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
 ) -> list[str]:
     """Tools need a parser, as with vLLM."""
-    if await owners.refuses_tools(http, backend, models):
+    if await model_listing.refuses_tools(http, backend, models):
         return ["SGLang runs without a tool parser: start it with --tool-call-parser."]
     return []

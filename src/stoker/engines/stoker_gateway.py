@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stoker.engines import http_json, openai, owners
-from stoker.engines.protocol import Backend, ServedModel
+from stoker.engines import http_json, model_listing, openai
+from stoker.engines.base import Backend, ServedModel
 
 if TYPE_CHECKING:
     import aiohttp
@@ -18,7 +18,7 @@ adapt = openai.adapt
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
     """Its models are Stoker's, and its ``/info`` says that it is: others may pass a list on."""
-    if not owners.owned_by(listing, "stoker"):
+    if not model_listing.owned_by(listing, "stoker"):
         return False
     info = await http_json.get(http, backend, "/info")
     return isinstance(info, Mapping) and info.get("server") == "stoker"
@@ -54,7 +54,7 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
             quantization=entry.get("quantization"),
         )
         for entry in listing["data"]
-        if not owners.is_alias(entry)
+        if not model_listing.is_alias(entry)
     ]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stoker.engines import http_json, openai, owners
-from stoker.engines.protocol import Backend
+from stoker.engines import http_json, model_listing, openai
+from stoker.engines.base import Backend
 
 if TYPE_CHECKING:
     import aiohttp
@@ -21,7 +21,7 @@ warnings = openai.warnings
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
     """Its listing says who owns the models."""
-    return owners.owned_by(listing, "tensorrt_llm")
+    return model_listing.owned_by(listing, "tensorrt_llm")
 
 
 async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:

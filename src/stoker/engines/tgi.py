@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json, openai
-from stoker.engines.protocol import Backend, ServedModel
+from stoker.engines.base import Backend, ServedModel
 
 if TYPE_CHECKING:
     import aiohttp

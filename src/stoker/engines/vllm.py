@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stoker import paths
-from stoker.engines import http_json, owners
-from stoker.engines.container import ContainerLaunch, Mount
-from stoker.engines.protocol import Backend, Options, ProcessLaunch, ServedModel
+from stoker.engines import http_json, model_listing
+from stoker.engines.base import Backend, Options, ProcessLaunch, ServedModel
+from stoker.engines.container_spec import ContainerLaunch, Mount
 from stoker.errors import StokerError
 from stoker.planning import Argument, Plan
 
@@ -164,14 +164,14 @@ def phase(line: str) -> str | None:
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
     """Its listing says who owns the models."""
-    return owners.owned_by(listing, "vllm")
+    return model_listing.owned_by(listing, "vllm")
 
 
 async def warnings(
     http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
 ) -> list[str]:
     """Tools are refused unless vLLM was started with a parser for them."""
-    if await owners.refuses_tools(http, backend, models):
+    if await model_listing.refuses_tools(http, backend, models):
         return [
             "vLLM runs without a tool parser, so agent mode fails: start it with "
             "--enable-auto-tool-choice --tool-call-parser NAME."

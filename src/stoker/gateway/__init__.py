@@ -1,8 +1,8 @@
 """The OpenAI-compatible front door."""
 
 from stoker.gateway.app import Gateway, Served
-from stoker.gateway.fitting import FitSettings
-from stoker.gateway.keys import Keys, hash_of
-from stoker.gateway.watch import Service
+from stoker.gateway.gateway_service import Service
+from stoker.gateway.middleware.api_keys import Keys, hash_of
+from stoker.gateway.prompt.prompt_fitter import FitSettings
 
 __all__ = ["FitSettings", "Gateway", "Keys", "Served", "Service", "hash_of"]

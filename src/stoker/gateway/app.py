@@ -16,16 +16,23 @@ from aiohttp import web
 
 from stoker import __version__
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import errors, listing, origins, requests
-from stoker.gateway.answer import Answer
-from stoker.gateway.exchange import BEGUN, CLIENT, Ask, Exchange, observe_first_byte
-from stoker.gateway.fitting import REFUSED_TO_COUNT, FitSettings, Fitter, Prepared
-from stoker.gateway.keys import Keys
-from stoker.gateway.metrics import Metrics
-from stoker.gateway.origins import Origins
-from stoker.gateway.pool import Pool, Upstream
-from stoker.gateway.priority import HEADER, Utility, utility_of
-from stoker.gateway.requests import BadRequestError
+from stoker.gateway.api import model_entries, openai_errors, request_validation
+from stoker.gateway.api.request_validation import BadRequestError
+from stoker.gateway.middleware import cors
+from stoker.gateway.middleware.api_keys import Keys
+from stoker.gateway.middleware.cors import Origins
+from stoker.gateway.prompt.prompt_fitter import REFUSED_TO_COUNT, FitSettings, Fitter, Prepared
+from stoker.gateway.relay.forwarder import (
+    BEGUN,
+    CLIENT,
+    BackendRequest,
+    Exchange,
+    observe_first_byte,
+)
+from stoker.gateway.relay.response_stream import ResponseStream
+from stoker.gateway.routing.backend_pool import Pool, Upstream
+from stoker.gateway.routing.priority import HEADER, Utility, utility_of
+from stoker.gateway.usage.metrics import Metrics
 from stoker.tokens import ContextLengthExceededError, TokenizerError, ToolTooDeepError
 
 _log = logging.getLogger("stoker.gateway")
@@ -121,7 +128,9 @@ class Gateway:
 
     def app(self) -> web.Application:
         """The application to run."""
-        app = web.Application(client_max_size=requests.MAX_BODY_BYTES, middlewares=[self._guard])
+        app = web.Application(
+            client_max_size=request_validation.MAX_BODY_BYTES, middlewares=[self._guard]
+        )
         app.cleanup_ctx.append(self._background)
         app.on_response_prepare.append(self._mark)
         app.router.add_get("/health", self._health)
@@ -155,13 +164,13 @@ class Gateway:
         """Check the page and the key; put every error into OpenAI's format."""
         try:
             if not self._origins.allow(request):
-                return errors.foreign_page(request.headers["Origin"])
-            if origins.is_preflight(request):
-                return origins.preflight_answer(request)
+                return openai_errors.foreign_page(request.headers["Origin"])
+            if cors.is_preflight(request):
+                return cors.preflight_answer(request)
             if request.path not in _OPEN_PATHS:
                 holder = self._keys.holder(request.headers.get("Authorization"))
                 if holder is None:
-                    return errors.unauthorized()
+                    return openai_errors.unauthorized()
                 request[CLIENT] = holder
             return await handler(request)
         except ConnectionError:
@@ -188,7 +197,7 @@ class Gateway:
 
     async def _ready(self, _: web.Request) -> web.Response:
         if not any(upstream.usable for upstream in self.pool.upstreams):
-            return errors.not_ready()
+            return openai_errors.not_ready()
         return web.json_response({"status": "ready"})
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
@@ -201,13 +210,13 @@ class Gateway:
         return _json({"object": "list", "data": self._entries()})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = await requests.read(request)
-        requests.check_chat(body)
+        body = await request_validation.read(request)
+        request_validation.check_chat(body)
         if not self._is_serving:
-            return errors.not_ready()
+            return openai_errors.not_ready()
         fitter = self._fitter(body)
         if fitter.model.vision is False:
-            requests.check_text_only(body)
+            request_validation.check_text_only(body)
         prepared = await fitter.prepare(self._client(), body, fit=_wants_fit(request))
         response, answer = await self._answer(request, body, fitter.model.id, prepared)
         if answer is not None and answer.usage is not None:
@@ -221,14 +230,14 @@ class Gateway:
         return not self._draining and bool(self.pool.models())
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
-        body = await requests.read(request)
-        requests.check_common(body)
+        body = await request_validation.read(request)
+        request_validation.check_common(body)
         if not self._is_serving:
-            return errors.not_ready()
+            return openai_errors.not_ready()
         chosen = self._model(body)
         model = chosen.id
         if chosen.takes_suffix is False:
-            requests.check_no_suffix(body, fills=chosen.fill_in_the_middle is not False)
+            request_validation.check_no_suffix(body, fills=chosen.fill_in_the_middle is not False)
         prepared = Prepared(body)
         if request.path == "/v1/completions":
             fitter = self._fitter_of(chosen)
@@ -239,7 +248,7 @@ class Gateway:
 
     async def _answer(
         self, request: web.Request, body: Mapping[str, Any], model: str, prepared: Prepared
-    ) -> tuple[web.StreamResponse, Answer | None]:
+    ) -> tuple[web.StreamResponse, ResponseStream | None]:
         began = asyncio.get_running_loop().time()
         with self.metrics.in_flight.track_inprogress():
             # What was asked, not what is sent: that may have its tools in its text.
@@ -260,10 +269,10 @@ class Gateway:
 
     async def _show_fit(self, request: web.Request) -> web.Response:
         """What would be cut of a chat request, and nothing sent to any backend."""
-        body = await requests.read(request)
-        requests.check_chat(body)
+        body = await request_validation.read(request)
+        request_validation.check_chat(body)
         if not self._is_serving:
-            return errors.not_ready()
+            return openai_errors.not_ready()
         prepared = await self._fitter(body).prepare(self._client(), body)
         return _json(
             {
@@ -276,16 +285,16 @@ class Gateway:
 
     async def _tokenize(self, request: web.Request) -> web.Response:
         """Exact counts of a prompt, a batch of prompts, or messages with tools."""
-        body = await requests.read(request)
+        body = await request_validation.read(request)
         if not self._is_serving:
-            return errors.not_ready()
+            return openai_errors.not_ready()
         fitter = self._fitter(body)
         window = fitter.model.max_model_len
         if "messages" in body:
-            requests.check_chat(body)
+            request_validation.check_chat(body)
             count = await fitter.count_request(self._client(), body)
             return _json({"count": count, "max_model_len": window})
-        texts = requests.texts(body)
+        texts = request_validation.texts(body)
         counts = await fitter.count_texts(self._client(), texts)
         if isinstance(body["prompt"], str):
             return _json({"count": counts[0], "max_model_len": window})
@@ -317,15 +326,15 @@ class Gateway:
     def _model(self, body: Mapping[str, Any]) -> ServedModel:
         """The model that a request names. Raises ``BadRequestError`` for one not served here."""
         models = self.pool.models()
-        return models[requests.choose_model(body, models, self._alias_target(models))]
+        return models[request_validation.choose_model(body, models, self._alias_target(models))]
 
     def _alias_target(self, models: Mapping[str, ServedModel]) -> str | None:
-        return listing.alias_target(models, lambda name: bool(self.pool.serving(name)))
+        return model_entries.alias_target(models, lambda name: bool(self.pool.serving(name)))
 
     def _entries(self) -> list[dict[str, Any]]:
         models = self.pool.models()
         target = self._alias_target(models)
-        return listing.entries(models.values(), target, lambda m: self._fitter_of(m).fits)
+        return model_entries.entries(models.values(), target, lambda m: self._fitter_of(m).fits)
 
     def _fitter_of(self, model: ServedModel) -> Fitter:
         """A model of one name is one model: the first backend that is up counts for all."""
@@ -372,7 +381,8 @@ def _error_answer(request: web.Request, error: Exception) -> tuple[web.Response,
         status, code, said, param = error.status, error.code or "invalid", str(error), error.param
     elif isinstance(error, web.HTTPRequestEntityTooLarge):
         status, code = 413, "too_large"
-        said = f"The request is larger than {requests.MAX_BODY_BYTES // 1024**2} MB. Send less."
+        megabytes = request_validation.MAX_BODY_BYTES // 1024**2
+        said = f"The request is larger than {megabytes} MB. Send less."
     elif isinstance(error, web.HTTPException):
         status, code = error.status, "no_such_path"
         said = f"{error.reason}: {request.method} {request.path}."
@@ -381,15 +391,15 @@ def _error_answer(request: web.Request, error: Exception) -> tuple[web.Response,
         said = "The model's server refuses to read this request, so it can't be counted."
     else:
         return _server_error(error)
-    return errors.response(status, said, code=code, param=param), code
+    return openai_errors.response(status, said, code=code, param=param), code
 
 
 def _server_error(error: Exception) -> tuple[web.Response, str]:
     if isinstance(error, aiohttp.ClientError | asyncio.TimeoutError):
-        return errors.not_ready(), "backend_does_not_count"
+        return openai_errors.not_ready(), "backend_does_not_count"
     if isinstance(error, NotImplementedError):
-        return errors.cannot_count(), "cannot_count"
-    return errors.internal(), "internal_error"
+        return openai_errors.cannot_count(), "cannot_count"
+    return openai_errors.internal(), "internal_error"
 
 
 def _wants_fit(request: web.Request) -> bool:
@@ -410,7 +420,9 @@ def _json(value: Any) -> web.Response:
     return web.Response(body=orjson.dumps(value), content_type="application/json")
 
 
-def _ask(model: str, request: web.Request, prepared: Prepared, utility: Utility | None) -> Ask:
+def _ask(
+    model: str, request: web.Request, prepared: Prepared, utility: Utility | None
+) -> BackendRequest:
     body = prepared.request
     streamed = bool(body.get("stream"))
     options = body.get("stream_options") or {}
@@ -418,7 +430,7 @@ def _ask(model: str, request: web.Request, prepared: Prepared, utility: Utility 
     sent = {**body, "model": model}
     if streamed and request.path in ("/v1/chat/completions", "/v1/completions"):
         sent["stream_options"] = {**options, "include_usage": True}
-    return Ask(
+    return BackendRequest(
         model=model,
         client=request[CLIENT],
         path=request.path,

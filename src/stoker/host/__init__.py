@@ -1,6 +1,6 @@
 """Look at the machine: ``detect()`` gives a ``Host``. Know GPUs by name: ``find_gpu()``."""
 
-from stoker.host.containers import container_runtimes
+from stoker.host.container_runtimes import container_runtimes
 from stoker.host.detection import detect
 from stoker.host.elsewhere import imagined_host, read_host
 from stoker.host.gpu_catalogue import (
@@ -11,10 +11,7 @@ from stoker.host.gpu_catalogue import (
     lookup_gpu,
     nearest_gpus,
 )
-from stoker.host.hub import HubAnswer, ask_hub, clock_ahead_s, token_accepted
-from stoker.host.memory import memory_holders
-from stoker.host.together import Together
-from stoker.host.types import (
+from stoker.host.hardware import (
     ContainerRuntime,
     Cpu,
     Disk,
@@ -24,6 +21,9 @@ from stoker.host.types import (
     Memory,
     MemoryHolder,
 )
+from stoker.host.hub_probe import HubAnswer, ask_hub, clock_ahead_s, token_accepted
+from stoker.host.memory import memory_holders
+from stoker.host.parallel_probes import ParallelProbes
 
 __all__ = [
     "ContainerRuntime",
@@ -36,8 +36,8 @@ __all__ = [
     "HubAnswer",
     "Memory",
     "MemoryHolder",
+    "ParallelProbes",
     "PriceRange",
-    "Together",
     "ask_hub",
     "clock_ahead_s",
     "container_runtimes",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stoker.host.files import children, read_int, read_table, read_text
+from stoker.host.hardware import Gpu
 from stoker.host.pci import AMD, PciDevice, accelerators, device_name
-from stoker.host.types import Gpu
+from stoker.host.sysfs import children, read_int, read_table, read_text
 
 _NODES = "sys/class/kfd/kfd/topology/nodes"
 #: Kinds of KFD memory bank that are the GPU's own: frame buffer, public and private

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
-from stoker.host.types import Cpu, Gpu, Memory
+from stoker.host.hardware import Cpu, Gpu, Memory
 
 Sysctl = Callable[[Sequence[str]], Mapping[str, str]]
 

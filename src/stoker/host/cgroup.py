@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from stoker.host.files import read_text
+from stoker.host.sysfs import read_text
 
 
 def cgroup_directories(root: Path, controller: str) -> list[Path]:

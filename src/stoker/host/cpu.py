@@ -8,8 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from stoker.host.cgroup import cgroup_directories
-from stoker.host.files import read_int, read_text
-from stoker.host.types import Cpu
+from stoker.host.hardware import Cpu
+from stoker.host.sysfs import read_int, read_text
 
 
 def linux_cpu(root: Path = Path("/"), affinity: Collection[int] | None = None) -> Cpu:

@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stoker.host import containers
 from stoker.host.amd import amd_gpus
 from stoker.host.apple import apple_cpu, apple_gpus
+from stoker.host.container_runtimes import Name, docker, here, podman
 from stoker.host.cpu import linux_cpu, other_cpu
 from stoker.host.disk import disk
-from stoker.host.hub import hub_reachable
+from stoker.host.hardware import ContainerRuntime, Cpu, Gpu, Host, Memory
+from stoker.host.hub_probe import hub_reachable
 from stoker.host.intel import intel_gpus
 from stoker.host.memory import linux_memory, other_memory
 from stoker.host.nvidia import NvidiaReading, nvidia_gpus
-from stoker.host.together import Together, could_not_read
-from stoker.host.types import ContainerRuntime, Cpu, Gpu, Host, Memory
+from stoker.host.parallel_probes import ParallelProbes, could_not_read
 from stoker.host.wsl import is_wsl2
 
 T = TypeVar("T")
@@ -36,12 +36,12 @@ def detect(models_dir: Path, ask_hub: bool = True) -> Host:
     2.5 s, and well under 150 ms on a machine without GPUs when the hub is not asked.
     """
     problems: list[str] = []
-    at = containers.here()
-    slow = Together(
+    at = here()
+    slow = ParallelProbes(
         {
             "NVIDIA's driver": nvidia_gpus,
-            "Docker": lambda: containers.docker(at),
-            "Podman": lambda: containers.podman(at),
+            "Docker": lambda: docker(at),
+            "Podman": lambda: podman(at),
             **({"the model hub": hub_reachable} if ask_hub else {}),
         }
     )
@@ -91,7 +91,7 @@ def _other_gpus(memory: Memory) -> tuple[Gpu, ...]:
     return tuple(apple_gpus(memory)) if sys.platform == "darwin" else ()
 
 
-def _runtime(name: containers.Name, answers: Mapping[str, Any]) -> ContainerRuntime:
+def _runtime(name: Name, answers: Mapping[str, Any]) -> ContainerRuntime:
     late = ContainerRuntime(name, reachable=False, problem=f"{name.title()} did not answer.")
     found: ContainerRuntime = answers.get(name.title(), late)
     return found

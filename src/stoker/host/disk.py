@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from stoker.host.types import Disk
+from stoker.host.hardware import Disk
 
 
 def disk(folder: Path) -> Disk | None:

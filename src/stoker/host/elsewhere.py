@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stoker.errors import UsageError
 from stoker.host.gpu_catalogue import GIB, GpuSpec
-from stoker.host.types import ContainerRuntime, Cpu, Host, Memory
+from stoker.host.hardware import ContainerRuntime, Cpu, Host, Memory
 
 #: Cores and GiB of main memory beside the GPUs of an imagined machine.
 _DESKTOP, _SERVER = (8, 32), (32, 256)

@@ -17,7 +17,7 @@ from stoker import paths
 from stoker.data import table, tomllib
 from stoker.errors import StokerError, UsageError
 from stoker.host.apple import metal_share_bytes
-from stoker.host.types import Gpu, Vendor
+from stoker.host.hardware import Gpu, Vendor
 
 Kind = Literal["desktop", "laptop", "workstation", "datacenter", "integrated"]
 Confidence = Literal["high", "medium", "low"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stoker.host.files import children, read_int
+from stoker.host.hardware import Gpu
 from stoker.host.pci import INTEL, PciDevice, accelerators, device_name
-from stoker.host.types import Gpu
+from stoker.host.sysfs import children, read_int
 
 
 def intel_gpus(root: Path = Path("/")) -> list[Gpu]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from stoker.host.cgroup import cgroup_directories
-from stoker.host.files import read_int, read_table
-from stoker.host.types import Memory, MemoryHolder
+from stoker.host.hardware import Memory, MemoryHolder
+from stoker.host.sysfs import read_int, read_table
 
 _KIB = 1024
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stoker.host.hardware import Gpu, GpuProcess
 from stoker.host.pci import NVIDIA, accelerators
-from stoker.host.types import Gpu, GpuProcess
 
 T = TypeVar("T")
 

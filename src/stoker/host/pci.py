@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stoker.host.files import children, read_int, read_text
+from stoker.host.sysfs import children, read_int, read_text
 
 NVIDIA, AMD, INTEL = 0x10DE, 0x1002, 0x8086
 _DISPLAY, _PROCESSING_ACCELERATOR = 0x03, 0x12

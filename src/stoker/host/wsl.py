@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stoker.host.files import read_text
+from stoker.host.sysfs import read_text
 
 
 def is_wsl2(root: Path = Path("/")) -> bool:

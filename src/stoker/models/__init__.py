@@ -4,8 +4,32 @@
 ``fetch`` brings it to this machine.
 """
 
-from stoker.models.additions import add_model
-from stoker.models.choice import (
+from stoker.models.hf_config import architecture_from_config
+from stoker.models.model import (
+    Architecture,
+    AttentionKind,
+    AttentionLayers,
+    DownloadProgress,
+    Experts,
+    Format,
+    HubFile,
+    Model,
+    Origin,
+    PackageIndexFile,
+    RecurrentKind,
+    RecurrentLayers,
+    WheelPart,
+)
+from stoker.models.model_catalogue import (
+    KnownModel,
+    Purpose,
+    Quality,
+    Variant,
+    find_known_model,
+    model_catalogue,
+    nearest_models,
+)
+from stoker.models.model_resolver import (
     available,
     candidates,
     exists,
@@ -17,38 +41,15 @@ from stoker.models.choice import (
     resolve,
     with_files,
 )
-from stoker.models.config import architecture_from_config
-from stoker.models.model_catalogue import (
-    KnownModel,
-    Purpose,
-    Quality,
-    Variant,
-    find_known_model,
-    model_catalogue,
-    nearest_models,
-)
-from stoker.models.sources.disk import file_served_by
-from stoker.models.sources.store import Kept, kept
-from stoker.models.types import (
-    Architecture,
-    AttentionKind,
-    AttentionLayers,
-    Experts,
-    Format,
-    HubFile,
-    Model,
-    Origin,
-    PackageIndexFile,
-    Progress,
-    RecurrentKind,
-    RecurrentLayers,
-    WheelPart,
-)
+from stoker.models.sources.download_store import Kept, kept
+from stoker.models.sources.other_apps import file_served_by
+from stoker.models.user_catalogue import add_model
 
 __all__ = [
     "Architecture",
     "AttentionKind",
     "AttentionLayers",
+    "DownloadProgress",
     "Experts",
     "Format",
     "HubFile",
@@ -57,7 +58,6 @@ __all__ = [
     "Model",
     "Origin",
     "PackageIndexFile",
-    "Progress",
     "Purpose",
     "Quality",
     "RecurrentKind",

@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from stoker.data import table
+from stoker.models.model import HubFile, Model, Origin, PackageIndexFile, WheelPart
 from stoker.models.model_catalogue import find_known_model
-from stoker.models.types import HubFile, Model, Origin, PackageIndexFile, WheelPart
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from stoker.data import table
 from stoker.errors import StokerError
 from stoker.models import gguf_header
 from stoker.models.gguf_header import GgufHeader
-from stoker.models.types import Architecture, AttentionLayers, Model
+from stoker.models.model import Architecture, AttentionLayers, Model
 
 #: How llama.cpp names the files of a model in several parts.
 PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")

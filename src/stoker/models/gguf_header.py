@@ -2,7 +2,7 @@
 
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The ``gguf`` package reads
 it too, but decodes every token, which takes seconds for the 150,000 tokens of Qwen2.5 and 40 ms
-here (``benchmarks/models.py``).
+here (``benchmarks/model_read_time.py``).
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args
 from stoker import paths
 from stoker.data import table, tomllib
 from stoker.errors import StokerError, UsageError
-from stoker.models.config import architecture_from_config
-from stoker.models.types import Architecture, Model
+from stoker.models.hf_config import architecture_from_config
+from stoker.models.model import Architecture, Model
 
 Purpose = Literal["chat", "agent", "completion"]
 Confidence = Literal["high", "medium", "low"]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from stoker.errors import StokerError
-from stoker.models.config import architecture_from_config
-from stoker.models.types import Architecture, Model
+from stoker.models.hf_config import architecture_from_config
+from stoker.models.model import Architecture, Model
 
 #: The limit of the safetensors library itself.
 MAX_HEADER_BYTES = 100_000_000

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stoker.models import Architecture, AttentionLayers, Model
-from stoker.planning.types import MemoryPrediction
-from stoker.planning.units import MIB
+from stoker.planning.formatting import MIB
+from stoker.planning.serving_plan import MemoryPrediction
 
 #: Bytes for one element of the cache: ``ggml_type_size / ggml_blck_size`` (ggml.c).
 CACHE_TYPE_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}

@@ -12,13 +12,13 @@ from itertools import product
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
 from stoker.models import Model
+from stoker.planning.formatting import MIB, parameters, size
 from stoker.planning.llama_memory import LlamaCache, llama_memory
 from stoker.planning.llama_speed import LlamaSpeed, llama_speed
-from stoker.planning.precision import weights_bytes
-from stoker.planning.types import Argument, Interval, MemoryPrediction, Plan, Speed
-from stoker.planning.units import MIB, parameters, size
-from stoker.planning.wishes import Candidate, Need, Wishes, need_of
-from stoker.planning.worth import worth
+from stoker.planning.quality_score import worth
+from stoker.planning.quantization import weights_bytes
+from stoker.planning.requirements import Candidate, Need, Requirements, need_of
+from stoker.planning.serving_plan import Argument, Interval, MemoryPrediction, Plan, Speed
 
 ENGINE = "llama.cpp"
 
@@ -43,7 +43,7 @@ _GGML_TYPES = {"f16": 1, "q8_0": 8}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LayerPlacement:
     """The memory that llama.cpp may use: main memory, and the GPUs' beside it or instead."""
 
     main_bytes: int
@@ -68,7 +68,7 @@ class Place:
 class LlamaFit:
     """A model with the cache that fits beside it, and how it is divided."""
 
-    place: Place
+    place: LayerPlacement
     candidate: Candidate
     cache: LlamaCache
     memory: MemoryPrediction
@@ -83,39 +83,43 @@ class LlamaFit:
 
 
 def plan_llama(
-    host: Host, candidate: Candidate, wishes: Wishes, gpu: GpuSpec | None = None
+    host: Host, candidate: Candidate, requirements: Requirements, gpu: GpuSpec | None = None
 ) -> Plan:
     """The plan that serves ``candidate`` with llama.cpp on ``host``, whose GPUs are ``gpu``.
 
     As many layers as fit go to the GPU. Raises ``UsageError`` where the wanted context is more than
     the model was made for, and ``StokerError`` where the model, or that context, does not fit.
     """
-    unused, gpu = (gpu, None) if not wishes.llama_offload else (None, gpu)
-    fit = fit_llama(host, candidate, wishes, gpu)
-    plan = plan_of(host, fit, wishes, ENGINE, _arguments(host, fit, wishes.context))
+    unused, gpu = (gpu, None) if not requirements.llama_offload else (None, gpu)
+    fit = fit_llama(host, candidate, requirements, gpu)
+    plan = plan_of(host, fit, requirements, ENGINE, _arguments(host, fit, requirements.context))
     return replace(plan, reasons=(*plan.reasons, *_unused_gpu(unused)))
 
 
 def fit_llama(
-    host: Host, candidate: Candidate, wishes: Wishes, gpu: GpuSpec | None = None
+    host: Host, candidate: Candidate, requirements: Requirements, gpu: GpuSpec | None = None
 ) -> LlamaFit:
     """How ``candidate`` fits on ``host``. Raises as ``plan_llama`` does."""
     model = _sized(candidate.model)
     candidate = Candidate(model, candidate.known)
-    _check_context(model, wishes.context)
-    _check_parallel(wishes.parallel)
+    _check_context(model, requirements.context)
+    _check_parallel(requirements.parallel)
     place = place_of(host, gpu)
-    cache, memory = _largest_cache(place, model, wishes)
+    cache, memory = _largest_cache(place, model, requirements)
     share = _gpu_share(place, memory)
     speed = llama_speed(host.cpu, gpu, model, share)
     return LlamaFit(place, candidate, cache, memory, speed, share)
 
 
 def plan_of(
-    host: Host, fit: LlamaFit, wishes: Wishes, engine: str, arguments: tuple[Argument, ...]
+    host: Host,
+    fit: LlamaFit,
+    requirements: Requirements,
+    engine: str,
+    arguments: tuple[Argument, ...],
 ) -> Plan:
     """The plan of ``fit`` for llama.cpp, or for an engine that is made of it."""
-    speed = _speed(fit, wishes)
+    speed = _speed(fit, requirements)
     return Plan(
         model=fit.model,
         engine=engine,
@@ -123,9 +127,9 @@ def plan_of(
         parallel=fit.cache.parallel,
         arguments=arguments,
         memory=fit.memory,
-        reasons=_reasons(host, fit, speed, wishes),
+        reasons=_reasons(host, fit, speed, requirements),
         speed=speed,
-        usable=_is_quick(speed, need_of(wishes)),
+        usable=_is_quick(speed, need_of(requirements)),
         decode_tokens_per_s=1 / speed.token_s.expected,
         prefill_tokens_per_s=fit.speed.prefill_tokens_per_s,
         gpus=len(host.gpus) if fit.gpu_share > 0 else 0,
@@ -140,18 +144,18 @@ def _sized(model: Model) -> Model:
     return replace(model, weights_bytes=weights_bytes(model))
 
 
-def place_of(host: Host, gpu: GpuSpec | None) -> Place:
+def place_of(host: Host, gpu: GpuSpec | None) -> LayerPlacement:
     """What of the host's memory a plan may use."""
     main = int(_MEMORY_SHARE * host.memory.available_bytes)
     if gpu is None or not host.gpus:
-        return Place(main, 0, unified=False, device_bytes=host.memory.total_bytes)
+        return LayerPlacement(main, 0, unified=False, device_bytes=host.memory.total_bytes)
     if gpu.unified:
         shared = min(host.gpus[0].memory_total_bytes or main, int(0.75 * host.memory.total_bytes))
-        return Place(main, shared, unified=True, device_bytes=host.memory.total_bytes)
+        return LayerPlacement(main, shared, unified=True, device_bytes=host.memory.total_bytes)
     free = [g.memory_free_bytes or g.memory_total_bytes or 0 for g in host.gpus]
     room = sum(max(0, int(_GPU_SHARE * one) - _GPU_SPARE_BYTES) for one in free)
     total = sum(g.memory_total_bytes or 0 for g in host.gpus)
-    return Place(
+    return LayerPlacement(
         main,
         room,
         unified=False,
@@ -160,7 +164,7 @@ def place_of(host: Host, gpu: GpuSpec | None) -> Place:
     )
 
 
-def _gpu_share(place: Place, memory: MemoryPrediction) -> float:
+def _gpu_share(place: LayerPlacement, memory: MemoryPrediction) -> float:
     if not place.gpu_bytes:
         return 0.0
     return min(1.0, place.gpu_bytes / memory.total_bytes)
@@ -187,7 +191,7 @@ def _check_context(model: Model, context: int | None) -> None:
 
 
 def _largest_cache(
-    place: Place, model: Model, wishes: Wishes
+    place: LayerPlacement, model: Model, requirements: Requirements
 ) -> tuple[LlamaCache, MemoryPrediction]:
     """The cache as asked for, or else the longest context up to the default that fits.
 
@@ -201,12 +205,12 @@ def _largest_cache(
             "Give the path of its GGUF file, or name a model of the catalogue.",
         )
     longest = min(model.max_context_tokens or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT)
-    shortest = min(longest, need_of(wishes).least_context)
-    contexts = [wishes.context] if wishes.context else _halved(longest, shortest)
-    most = min(max(_DEFAULT_PARALLEL, wishes.concurrency), _MAX_PARALLEL)
-    slots = [wishes.parallel] if wishes.parallel else list(range(most, 0, -1))
+    shortest = min(longest, need_of(requirements).least_context)
+    contexts = [requirements.context] if requirements.context else _halved(longest, shortest)
+    most = min(max(_DEFAULT_PARALLEL, requirements.concurrency), _MAX_PARALLEL)
+    slots = [requirements.parallel] if requirements.parallel else list(range(most, 0, -1))
     usual = list(product(contexts, _GGML_TYPES, slots))
-    spacious = [] if wishes.context else _spacious(model, wishes, slots)
+    spacious = [] if requirements.context else _spacious(model, requirements, slots)
     least = LlamaCache(usual[-1][0], usual[-1][2], _N_UBATCH, usual[-1][1])
     memory = llama_memory(model, least, place.budget_bytes)
     if memory.total_bytes > place.budget_bytes:
@@ -226,9 +230,11 @@ def _largest_cache(
     raise AssertionError("the least cache fits in the whole budget")
 
 
-def _spacious(model: Model, wishes: Wishes, slots: list[int]) -> list[tuple[int, str, int]]:
+def _spacious(
+    model: Model, requirements: Requirements, slots: list[int]
+) -> list[tuple[int, str, int]]:
     """Caches beyond the default: longer contexts in 16 bits, for everyone who is to have a slot."""
-    good = min(model.max_context_tokens or _DEFAULT_CONTEXT, need_of(wishes).good_context)
+    good = min(model.max_context_tokens or _DEFAULT_CONTEXT, need_of(requirements).good_context)
     longer = [tokens for tokens in _halved(good, _DEFAULT_CONTEXT) if tokens > _DEFAULT_CONTEXT]
     return [(tokens, "f16", slots[0]) for tokens in longer]
 
@@ -241,7 +247,7 @@ def _halved(longest: int, least: int) -> list[int]:
 
 
 def _too_large(
-    place: Place, model: Model, memory: MemoryPrediction, cache: LlamaCache
+    place: LayerPlacement, model: Model, memory: MemoryPrediction, cache: LlamaCache
 ) -> StokerError:
     return StokerError(
         f"{model.id} does not fit in this machine's memory.",
@@ -258,30 +264,32 @@ def _requests(number: int) -> str:
     return "1 request" if number == 1 else f"{number} requests at a time"
 
 
-def _reasons(host: Host, fit: LlamaFit, speed: Speed, wishes: Wishes) -> tuple[str, ...]:
-    memory, need = fit.memory, need_of(wishes)
+def _reasons(
+    host: Host, fit: LlamaFit, speed: Speed, requirements: Requirements
+) -> tuple[str, ...]:
+    memory, need = fit.memory, need_of(requirements)
     count = f", {parameters(fit.model.parameters)} parameters" if fit.model.parameters else ""
     new = round(need.prompt_tokens * (1 - need.prefix_hit))
     lines = [
         f"{fit.model.id}{count}: {size(memory.total_bytes)} of the {size(memory.budget_bytes)} "
         f"that Stoker may use{_of_what(fit.place)}.",
         f"{_where(host, fit)} about {1 / speed.token_s.expected:.0f} tokens/s are expected"
-        f"{_for_each(speed, wishes)}, and the first word about {speed.first_token_s.expected:.0f} "
-        f"s after a prompt with {new:,} tokens that are new.",
+        f"{_for_each(speed, requirements)}, and the first word about "
+        f"{speed.first_token_s.expected:.0f} s after a prompt with {new:,} tokens that are new.",
     ]
     if not _is_quick(speed, need):
         lines.append("That is slow: a smaller model, or a GPU, would answer sooner.")
     return tuple(lines)
 
 
-def _for_each(speed: Speed, wishes: Wishes) -> str:
-    if wishes.concurrency == 1:
+def _for_each(speed: Speed, requirements: Requirements) -> str:
+    if requirements.concurrency == 1:
         return ""
-    waiting = wishes.concurrency - speed.concurrency
+    waiting = requirements.concurrency - speed.concurrency
     return f" for each of {speed.concurrency}" + (f" while {waiting} wait" if waiting else "")
 
 
-def _speed(fit: LlamaFit, wishes: Wishes) -> Speed:
+def _speed(fit: LlamaFit, requirements: Requirements) -> Speed:
     """The speed when the wanted number of requests comes at once.
 
     Their prompts are read one after the other, so that half of the others come first, and each
@@ -289,7 +297,7 @@ def _speed(fit: LlamaFit, wishes: Wishes) -> Speed:
     answers to end. How many memory channels are filled, and what else runs, is not known: a factor
     of 1.5 either way.
     """
-    speed, need, wanted = fit.speed, need_of(wishes), wishes.concurrency
+    speed, need, wanted = fit.speed, need_of(requirements), requirements.concurrency
     together = min(wanted, fit.cache.parallel)
     prompt = speed.first_token_s(need.prompt_tokens * (1 - need.prefix_hit))
     token = speed.token_s(together) + (together - 1) * prompt / need.answer_tokens
@@ -321,7 +329,7 @@ def _unused_gpu(gpu: GpuSpec | None) -> tuple[str, ...]:
     )
 
 
-def _of_what(place: Place) -> str:
+def _of_what(place: LayerPlacement) -> str:
     if place.unified:
         return " of the memory that CPU and GPU share"
     if place.gpu_bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stoker.host import Cpu, GpuSpec
 from stoker.models import Architecture, Model
-from stoker.planning.weights import WeightCount, count_weights
+from stoker.planning.parameter_count import WeightCount, count_weights
 
 #: Bytes a second that one core draws while it decodes. Measured on 2 cores of a Sapphire Rapids
 #: server: 59 tokens/s of a 491 MB file = 29 GB/s.

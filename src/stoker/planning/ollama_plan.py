@@ -11,10 +11,10 @@ from __future__ import annotations
 from stoker.errors import StokerError
 from stoker.host import GpuSpec, Host
 from stoker.models import Model
+from stoker.planning.formatting import GIB, size
 from stoker.planning.llama_plan import LlamaFit, fit_llama, gpu_layers, plan_of
-from stoker.planning.types import Argument, Plan
-from stoker.planning.units import GIB, size
-from stoker.planning.wishes import Candidate, Wishes
+from stoker.planning.requirements import Candidate, Requirements
+from stoker.planning.serving_plan import Argument, Plan
 
 ENGINE = "ollama"
 
@@ -28,16 +28,16 @@ _SPLIT_FROM_BYTES = 50 * 10**9
 
 
 def plan_ollama(
-    host: Host, candidate: Candidate, wishes: Wishes, gpu: GpuSpec | None = None
+    host: Host, candidate: Candidate, requirements: Requirements, gpu: GpuSpec | None = None
 ) -> Plan:
     """What to set for Ollama so that it serves ``candidate`` on ``host``, whose GPUs are ``gpu``.
 
     Raises ``UsageError`` and ``StokerError`` as ``plan_llama`` does, and ``StokerError`` for files
     that Ollama can't pull.
     """
-    fit = fit_llama(host, candidate, wishes, gpu)
+    fit = fit_llama(host, candidate, requirements, gpu)
     _check_whole(fit.model)
-    return plan_of(host, fit, wishes, ENGINE, _settings(fit))
+    return plan_of(host, fit, requirements, ENGINE, _settings(fit))
 
 
 def commands(plan: Plan) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
 from stoker.models import KnownModel, Model
 from stoker.planning import llama_plan, ollama_plan, vllm_cpu_plan, vllm_plan
-from stoker.planning.types import Plan
-from stoker.planning.weights import check_complete
-from stoker.planning.wishes import Candidate, Wishes, check
+from stoker.planning.parameter_count import check_complete
+from stoker.planning.requirements import Candidate, Requirements, check
+from stoker.planning.serving_plan import Plan
 
 _ENGINES = (vllm_plan.ENGINE, llama_plan.ENGINE, ollama_plan.ENGINE)
 #: So many can share llama.cpp's slots.
@@ -24,7 +24,10 @@ _VLLM_SYSTEMS = ("Linux",)
 
 
 def rank(
-    host: Host, candidates: Sequence[Candidate], wishes: Wishes, gpu: GpuSpec | None = None
+    host: Host,
+    candidates: Sequence[Candidate],
+    requirements: Requirements,
+    gpu: GpuSpec | None = None,
 ) -> list[Plan]:
     """Plans for ``host``, the best first, one for each model.
 
@@ -34,51 +37,53 @@ def rank(
 
     Raises ``UsageError`` where what is asked for cannot be, and ``StokerError`` where nothing fits.
     """
-    check(wishes)
-    _check_engine(host, wishes, gpu)
-    ordered = _ranked(host, candidates, wishes, gpu)
-    if wishes.users > 1 and not ordered[0].usable:
-        raise _too_many_users(host, candidates, wishes, gpu, ordered[0])
+    check(requirements)
+    _check_engine(host, requirements, gpu)
+    ordered = _ranked(host, candidates, requirements, gpu)
+    if requirements.users > 1 and not ordered[0].usable:
+        raise _too_many_users(host, candidates, requirements, gpu, ordered[0])
     return ordered
 
 
 def _ranked(
-    host: Host, candidates: Sequence[Candidate], wishes: Wishes, gpu: GpuSpec | None
+    host: Host, candidates: Sequence[Candidate], requirements: Requirements, gpu: GpuSpec | None
 ) -> list[Plan]:
-    suitable = list(_suitable(candidates, wishes))
+    suitable = list(_suitable(candidates, requirements))
     # llama.cpp shares one cache among few slots: for many users vLLM's paging is what is wanted,
     # and llama.cpp only where that runs nothing of what is offered.
-    many = wishes.users > _LLAMA_USERS or (gpu is not None and gpu.kind == "datacenter")
+    many = requirements.users > _LLAMA_USERS or (gpu is not None and gpu.kind == "datacenter")
     first = [c for c in suitable if not _is_gguf(c)] if many and _vllm_runs(host, gpu) else suitable
-    plans, problems = _planned(host, first, wishes, gpu)
+    plans, problems = _planned(host, first, requirements, gpu)
     if not plans and first != suitable:
-        plans, problems = _planned(host, suitable, wishes, gpu)
+        plans, problems = _planned(host, suitable, requirements, gpu)
     if not plans:
-        raise _nothing_fits(problems, wishes) if problems else _none_for(suitable, wishes)
+        raise (
+            _nothing_fits(problems, requirements) if problems else _none_for(suitable, requirements)
+        )
     return _ordered(plans)
 
 
 def _too_many_users(
     host: Host,
     candidates: Sequence[Candidate],
-    wishes: Wishes,
+    requirements: Requirements,
     gpu: GpuSpec | None,
     best: Plan,
 ) -> StokerError:
     """What the best would be like for so many, and how many it would serve."""
-    served = wishes.users // 2
-    while served > 1 and not _serves(host, candidates, replace(wishes, users=served), gpu):
+    served = requirements.users // 2
+    while served > 1 and not _serves(host, candidates, replace(requirements, users=served), gpu):
         served //= 2
     enough = f"It would do for about {served:,} users."
     if served <= 1:
-        alone = _serves(host, candidates, replace(wishes, users=1), gpu)
+        alone = _serves(host, candidates, replace(requirements, users=1), gpu)
         enough = "It would do for one." if alone else "It is slow for one, too."
     speed = best.speed
     waits = f", the first word after {speed.first_token_s.expected:,.0f} s" if speed else ""
     if speed and best.most_at_once is not None and best.most_at_once < speed.concurrency:
         waits += f", and has room for {best.most_at_once:,} of {speed.concurrency:,} at once"
     return StokerError(
-        f"Nothing on this machine serves {wishes.users:,} users quickly enough.",
+        f"Nothing on this machine serves {requirements.users:,} users quickly enough.",
         f"The best for so many, {best.model.id}, would write {best.decode_tokens_per_s or 0:.1f} "
         f"tokens/s for each{waits}.",
         f"{enough} More GPUs serve more: stoker plan --gpu NAME --gpus N.",
@@ -86,10 +91,10 @@ def _too_many_users(
 
 
 def _serves(
-    host: Host, candidates: Sequence[Candidate], wishes: Wishes, gpu: GpuSpec | None
+    host: Host, candidates: Sequence[Candidate], requirements: Requirements, gpu: GpuSpec | None
 ) -> bool:
     try:
-        return _ranked(host, candidates, wishes, gpu)[0].usable
+        return _ranked(host, candidates, requirements, gpu)[0].usable
     except StokerError:
         return False
 
@@ -103,27 +108,27 @@ def candidates_of(catalogue: Sequence[KnownModel]) -> list[Candidate]:
     ]
 
 
-def _suitable(candidates: Sequence[Candidate], wishes: Wishes) -> Iterator[Candidate]:
+def _suitable(candidates: Sequence[Candidate], requirements: Requirements) -> Iterator[Candidate]:
     """Those that serve the purpose and that nothing speaks against, unless one was named."""
     for candidate in candidates:
         avoid = candidate.known is not None and candidate.known.avoid
-        unfit = wishes.purpose is not None and not candidate.serves(wishes.purpose)
-        if wishes.named or not (avoid or unfit) or (candidate.model.path and not unfit):
+        unfit = requirements.purpose is not None and not candidate.serves(requirements.purpose)
+        if requirements.named or not (avoid or unfit) or (candidate.model.path and not unfit):
             yield candidate
 
 
 def _planned(
-    host: Host, candidates: Sequence[Candidate], wishes: Wishes, gpu: GpuSpec | None
+    host: Host, candidates: Sequence[Candidate], requirements: Requirements, gpu: GpuSpec | None
 ) -> tuple[list[Plan], list[StokerError]]:
     """The candidates that can run here, and why the others cannot."""
     plans: list[Plan] = []
     problems: list[StokerError] = []
     for candidate in candidates:
-        engine = engine_for(candidate.model, wishes.engine)
-        if wishes.engine not in (None, engine):
+        engine = engine_for(candidate.model, requirements.engine)
+        if requirements.engine not in (None, engine):
             continue
         try:
-            plan = _plan_on(engine, host, candidate, wishes, gpu)
+            plan = _plan_on(engine, host, candidate, requirements, gpu)
         except StokerError as problem:
             problems.append(problem)
             continue
@@ -133,19 +138,19 @@ def _planned(
 
 
 def _plan_on(
-    engine: str, host: Host, candidate: Candidate, wishes: Wishes, gpu: GpuSpec | None
+    engine: str, host: Host, candidate: Candidate, requirements: Requirements, gpu: GpuSpec | None
 ) -> Plan | None:
     """The plan on one engine; ``None`` where that does not run here. Raises as planning does."""
     if candidate.model.path is not None:
         check_complete(candidate.model)
     if engine == llama_plan.ENGINE:
-        return llama_plan.plan_llama(host, candidate, wishes, gpu)
+        return llama_plan.plan_llama(host, candidate, requirements, gpu)
     if engine == ollama_plan.ENGINE:
-        return ollama_plan.plan_ollama(host, candidate, wishes, gpu)
+        return ollama_plan.plan_ollama(host, candidate, requirements, gpu)
     if gpu is not None and _vllm_runs(host, gpu):
-        return vllm_plan.plan_vllm(host, gpu, candidate, wishes)
-    if wishes.engine == vllm_plan.ENGINE and not host.gpus:
-        return vllm_cpu_plan.plan_vllm_cpu(host, candidate, wishes)
+        return vllm_plan.plan_vllm(host, gpu, candidate, requirements)
+    if requirements.engine == vllm_plan.ENGINE and not host.gpus:
+        return vllm_cpu_plan.plan_vllm_cpu(host, candidate, requirements)
     return None
 
 
@@ -165,15 +170,15 @@ def _vllm_runs(host: Host, gpu: GpuSpec | None) -> bool:
     return bool(host.gpus) and maker in ("nvidia", "amd") and host.system in _VLLM_SYSTEMS
 
 
-def _check_engine(host: Host, wishes: Wishes, gpu: GpuSpec | None) -> None:
-    if wishes.engine is not None and wishes.engine not in _ENGINES:
+def _check_engine(host: Host, requirements: Requirements, gpu: GpuSpec | None) -> None:
+    if requirements.engine is not None and requirements.engine not in _ENGINES:
         raise UsageError(
-            f"Nothing can be planned for the engine {wishes.engine}.",
+            f"Nothing can be planned for the engine {requirements.engine}.",
             f"Plans are made for {', '.join(_ENGINES)}.",
             "Leave --engine out, or name one of those.",
         )
     on_cpu = not host.gpus and host.system in _VLLM_SYSTEMS
-    if wishes.engine == vllm_plan.ENGINE and not (on_cpu or _vllm_runs(host, gpu)):
+    if requirements.engine == vllm_plan.ENGINE and not (on_cpu or _vllm_runs(host, gpu)):
         raise UsageError(
             "vllm cannot be planned here.",
             "It needs Linux and an NVIDIA or AMD GPU that Stoker knows, and there is none.",
@@ -214,13 +219,13 @@ def _merit_of_slow(plan: Plan) -> float:
     return plan.score + 8.0 * math.log2(plan.prefill_tokens_per_s or 1.0)
 
 
-def _nothing_fits(problems: Sequence[StokerError], wishes: Wishes) -> StokerError:
+def _nothing_fits(problems: Sequence[StokerError], requirements: Requirements) -> StokerError:
     """The one problem where a model was named, else what all of them come to."""
     wrong = next((p for p in problems if isinstance(p, UsageError)), None)
-    if wishes.named or len(problems) == 1:
+    if requirements.named or len(problems) == 1:
         return wrong or problems[-1]
     if (
-        wishes.context is not None
+        requirements.context is not None
         and wrong is not None
         and all(isinstance(p, UsageError) for p in problems)
     ):
@@ -233,16 +238,18 @@ def _nothing_fits(problems: Sequence[StokerError], wishes: Wishes) -> StokerErro
     )
 
 
-def _none_for(suitable: Sequence[Candidate], wishes: Wishes) -> StokerError:
+def _none_for(suitable: Sequence[Candidate], requirements: Requirements) -> StokerError:
     """There was nothing to plan: no model at all, or none whose files the engine reads."""
-    others = [c for c in suitable if engine_for(c.model, wishes.engine) != wishes.engine]
-    if wishes.engine is None or not wishes.named or not others:
+    others = [
+        c for c in suitable if engine_for(c.model, requirements.engine) != requirements.engine
+    ]
+    if requirements.engine is None or not requirements.named or not others:
         return _nothing_to_choose()
     model = others[0].model
-    needed = "a Hugging Face folder" if wishes.engine == vllm_plan.ENGINE else "a GGUF file"
+    needed = "a Hugging Face folder" if requirements.engine == vllm_plan.ENGINE else "a GGUF file"
     return UsageError(
-        f"{wishes.engine} can't serve {model.id}.",
-        f"Its files are {model.format}, and {wishes.engine} needs {needed}.",
+        f"{requirements.engine} can't serve {model.id}.",
+        f"Its files are {model.format}, and {requirements.engine} needs {needed}.",
         f"Use --engine {engine_for(model)} for it, or leave --engine out.",
     )
 

@@ -18,14 +18,14 @@ from functools import cache
 from stoker.data import table
 from stoker.host import GpuSpec
 from stoker.models import Architecture, AttentionLayers
-from stoker.planning.precision import Precision, precision_of
-from stoker.planning.types import Interval, Plan, Speed
+from stoker.planning.parameter_count import count_weights
+from stoker.planning.quantization import Precision, precision_of
+from stoker.planning.serving_plan import Interval, Plan, Speed
 from stoker.planning.vllm_memory import (
     VllmSettings,
     kv_bytes_per_token,
     state_bytes_per_sequence,
 )
-from stoker.planning.weights import count_weights
 
 #: Data-centre cards with less have GDDR: L40S 864 GB/s, A10 600, L4 300; A100 1555 and more.
 _LEAST_HBM_BYTES_S = 1.2e12
@@ -124,7 +124,7 @@ class Hardware:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class ServingLoad:
     """What one model costs on one GPU of a group, worked out once and used for every prediction."""
 
     dense_bytes: float
@@ -158,7 +158,7 @@ def load_of(
     attention_dp: int = 1,
     expert_parallel: bool = False,
     kv_cache_dtype: str = "auto",
-) -> Load:
+) -> ServingLoad:
     """The cost of ``architecture`` on each of ``gpus`` GPUs.
 
     ``attention_dp``: groups of GPUs that hold whole attention layers, each for its own sequences.
@@ -184,7 +184,7 @@ def load_of(
     windowed = [g for g in architecture.attention if g.kind in ("sliding", "chunked")]
     whole = [g for g in architecture.attention if g.kind not in ("sliding", "chunked")]
     everything = kv_bytes_per_token(architecture, settings)
-    return Load(
+    return ServingLoad(
         dense_bytes=(
             mixing * precision.attention_bits
             + dense * precision.dense_bits
@@ -221,7 +221,9 @@ def load_of(
     )
 
 
-def step_s(load: Load, hardware: Hardware, batch: float, context: float, e: Efficiency) -> float:
+def step_s(
+    load: ServingLoad, hardware: Hardware, batch: float, context: float, e: Efficiency
+) -> float:
     """One decode step of ``batch`` sequences with ``context`` tokens each."""
     bandwidth = _bandwidth(hardware, e)
     split = 1 + e.split_read * math.log2(load.gpus)
@@ -241,7 +243,9 @@ def step_s(load: Load, hardware: Hardware, batch: float, context: float, e: Effi
     return total * (1 + e.expert_parallel) if load.expert_parallel else total
 
 
-def prompt_s(load: Load, hardware: Hardware, prompt: float, cached: float, e: Efficiency) -> float:
+def prompt_s(
+    load: ServingLoad, hardware: Hardware, prompt: float, cached: float, e: Efficiency
+) -> float:
     """What a prompt of ``prompt`` tokens, of which ``cached`` need no work, adds to a step."""
     new = max(1.0, prompt - cached)
     arithmetic = new * prompt_token_s(load, hardware, e)
@@ -255,7 +259,7 @@ def prompt_s(load: Load, hardware: Hardware, prompt: float, cached: float, e: Ef
     return total + _moved_s(load, hardware, new, e)
 
 
-def prompt_token_s(load: Load, hardware: Hardware, e: Efficiency) -> float:
+def prompt_token_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
     """The arithmetic of one token in the matrices, with nothing else running."""
     dense = sum(flops / _rate(kind, hardware, e) for kind, flops in load.flops.items())
     routed = sum(
@@ -276,7 +280,7 @@ def _rate(kind: str, hardware: Hardware, e: Efficiency) -> float:
 
 
 def times(
-    load: Load, hardware: Hardware, traffic: Traffic, e: Efficiency
+    load: ServingLoad, hardware: Hardware, traffic: Traffic, e: Efficiency
 ) -> tuple[float, float, float]:
     """Seconds to the first token, for each further token, and for a prompt that runs alone.
 
@@ -299,12 +303,12 @@ def times(
     return first, writing / max(1, traffic.answer_tokens), alone
 
 
-def _read_s(load: Load, hardware: Hardware, e: Efficiency) -> float:
+def _read_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
     """All weights once, which a step with a prompt reads while it multiplies."""
     return (load.dense_bytes + load.expert_bytes) / (_bandwidth(hardware, e) * e.weights)
 
 
-def _launches_s(load: Load, e: Efficiency) -> float:
+def _launches_s(load: ServingLoad, e: Efficiency) -> float:
     """The launches of a step with a prompt, however short."""
     return load.layers * e.prompt_layer_s + load.routed_layers * e.routed_prompt_layer_s
 
@@ -313,14 +317,14 @@ def _bandwidth(hardware: Hardware, e: Efficiency) -> float:
     return hardware.bandwidth_bytes_s * (1.0 if hardware.hbm else e.consumer)
 
 
-def _moved_s(load: Load, hardware: Hardware, tokens: float, e: Efficiency) -> float:
+def _moved_s(load: ServingLoad, hardware: Hardware, tokens: float, e: Efficiency) -> float:
     if load.gpus == 1:
         return 0.0
     share = 2 * (load.gpus - 1) / load.gpus
     return 2 * load.layers * tokens * load.hidden_bytes * share / (hardware.link_bytes_s * e.link)
 
 
-def _exchange_s(load: Load, hardware: Hardware, tokens: float, e: Efficiency) -> float:
+def _exchange_s(load: ServingLoad, hardware: Hardware, tokens: float, e: Efficiency) -> float:
     """Two all-reduces a layer: a ring moves 2 (n-1)/n of the activations through each link."""
     if load.gpus == 1:
         return 0.0
@@ -357,7 +361,7 @@ def calibrated() -> tuple[Efficiency, tuple[float, float], tuple[float, float]]:
     return fitted, (token[0], token[1]), (first[0], first[1])
 
 
-def predict(load: Load, hardware: Hardware, traffic: Traffic) -> tuple[Speed, float]:
+def predict(load: ServingLoad, hardware: Hardware, traffic: Traffic) -> tuple[Speed, float]:
     """The speed under ``traffic``, and the prompt tokens a second of a prompt that runs alone."""
     efficiency, token_range, first_range = calibrated()
     first, token, alone = times(load, hardware, traffic, efficiency)

@@ -7,12 +7,12 @@ import math
 from stoker.errors import StokerError, UsageError
 from stoker.host import Host
 from stoker.models import Model
-from stoker.planning.precision import precision_of
-from stoker.planning.types import Argument, MemoryPrediction, Plan
-from stoker.planning.units import GIB, size
+from stoker.planning.formatting import GIB, size
+from stoker.planning.parameter_count import count_weights
+from stoker.planning.quantization import precision_of
+from stoker.planning.requirements import Candidate, Requirements
+from stoker.planning.serving_plan import Argument, MemoryPrediction, Plan
 from stoker.planning.vllm_memory import VllmSettings, kv_bytes_per_token
-from stoker.planning.weights import count_weights
-from stoker.planning.wishes import Candidate, Wishes
 
 ENGINE = "vllm"
 
@@ -29,15 +29,15 @@ _CONTEXT, _PARALLEL = 8192, 2
 _BLOCK_TOKENS, _NULL_BLOCKS = 128, 1
 
 
-def plan_vllm_cpu(host: Host, candidate: Candidate, wishes: Wishes) -> Plan:
+def plan_vllm_cpu(host: Host, candidate: Candidate, requirements: Requirements) -> Plan:
     """vLLM without a GPU. Raises ``StokerError`` where the model does not fit in memory.
 
     The KV cache holds every parallel request at its full context: there is no more than that to
     gain, and main memory is shared with everything else.
     """
     model = candidate.model
-    context = _context(model, wishes.context)
-    parallel = wishes.parallel or _PARALLEL
+    context = _context(model, requirements.context)
+    parallel = requirements.parallel or _PARALLEL
     blocks = parallel * math.ceil(context / _BLOCK_TOKENS) + _NULL_BLOCKS
     memory = _memory(host, model, blocks * _BLOCK_TOKENS)
     if memory.total_bytes > memory.budget_bytes:
@@ -52,7 +52,7 @@ def plan_vllm_cpu(host: Host, candidate: Candidate, wishes: Wishes) -> Plan:
         max_model_len=context,
         parallel=parallel,
         arguments=(
-            Argument("max_model_len", context, _context_reason(model, wishes.context)),
+            Argument("max_model_len", context, _context_reason(model, requirements.context)),
             Argument("max_num_seqs", parallel, f"{parallel} requests share the processor."),
             Argument(
                 "kv_cache_memory_bytes",

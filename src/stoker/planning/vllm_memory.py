@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from stoker.errors import UsageError
 from stoker.models import Architecture, AttentionLayers, Experts, RecurrentLayers
-from stoker.planning.precision import Precision
-from stoker.planning.units import GIB, MIB
-from stoker.planning.weights import count_weights
+from stoker.planning.formatting import GIB, MIB
+from stoker.planning.parameter_count import count_weights
+from stoker.planning.quantization import Precision
 
 #: ``CacheConfig.gpu_memory_utilization``: 0.92 since 0.20 (vllm/config/cache.py).
 DEFAULT_UTILIZATION = 0.92

@@ -11,10 +11,13 @@ from stoker.errors import StokerError, UsageError
 from stoker.host import Gpu, GpuSpec, Host
 from stoker.models import Architecture
 from stoker.planning.formats import why_not
-from stoker.planning.precision import Precision, precision_of
+from stoker.planning.formatting import GIB, parameters, size
+from stoker.planning.parameter_count import count_weights
+from stoker.planning.quality_score import worth
+from stoker.planning.quantization import Precision, precision_of
+from stoker.planning.requirements import ANY, NEEDS, Candidate, Need, Requirements, need_of
+from stoker.planning.serving_plan import Argument, MemoryPrediction, Plan, Speed
 from stoker.planning.speed import Hardware, Traffic, load_of, predict
-from stoker.planning.types import Argument, MemoryPrediction, Plan, Speed
-from stoker.planning.units import GIB, parameters, size
 from stoker.planning.vllm_memory import (
     DEFAULT_UTILIZATION,
     VllmMemory,
@@ -25,9 +28,6 @@ from stoker.planning.vllm_memory import (
     visible_bytes,
     vllm_memory,
 )
-from stoker.planning.weights import count_weights
-from stoker.planning.wishes import ANY, NEEDS, Candidate, Need, Wishes, need_of
-from stoker.planning.worth import worth
 
 ENGINE = "vllm"
 
@@ -78,13 +78,13 @@ class _Machine:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One model for one machine and one set of wishes."""
+    """One model for one machine and one set of requirements."""
 
     machine: _Machine
     candidate: Candidate
     architecture: Architecture
     precision: Precision
-    wishes: Wishes
+    requirements: Requirements
     need: Need
     #: The longest context that the model was made for.
     limit: int
@@ -115,7 +115,7 @@ class _Fit:
         return self.settings.tensor_parallel_size * self.settings.pipeline_parallel_size
 
 
-def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, wishes: Wishes) -> Plan:
+def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, requirements: Requirements) -> Plan:
     """The plan that serves ``candidate`` with vLLM on the GPUs of ``host``, which are ``spec``.
 
     Raises ``UsageError`` for what is asked wrongly and ``StokerError`` for what does not fit.
@@ -126,14 +126,14 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, wishes: Wishes) -
         raise _not_for_vllm(candidate)
     precision = precision_of(candidate.model.quantization, architecture)
     _check_format(machine, candidate, precision)
-    need = NEEDS["agent"] if wishes.purpose is None else need_of(wishes)
-    if wishes.named:
+    need = NEEDS["agent"] if requirements.purpose is None else need_of(requirements)
+    if requirements.named:
         # Somebody who names a model wants it with the context that fits, rather than a refusal.
         need = replace(need, least_context=ANY.least_context)
-    limit = _limit(candidate, wishes)
-    task = _Task(machine, candidate, architecture, precision, wishes, need, limit)
+    limit = _limit(candidate, requirements)
+    task = _Task(machine, candidate, architecture, precision, requirements, need, limit)
     fit = _best_fit(task)
-    served = wishes.parallel or _sequences(wishes)
+    served = requirements.parallel or _sequences(requirements)
     return Plan(
         model=candidate.model,
         engine=ENGINE,
@@ -201,11 +201,11 @@ def _check_format(machine: _Machine, candidate: Candidate, precision: Precision)
     )
 
 
-def _limit(candidate: Candidate, wishes: Wishes) -> int:
+def _limit(candidate: Candidate, requirements: Requirements) -> int:
     limit = candidate.model.max_context_tokens or NEEDS["chat"].good_context
-    if wishes.context is not None and wishes.context > limit:
+    if requirements.context is not None and requirements.context > limit:
         raise UsageError(
-            f"{candidate.model.id} cannot use a context of {wishes.context:,} tokens.",
+            f"{candidate.model.id} cannot use a context of {requirements.context:,} tokens.",
             f"It was made for at most {limit:,}.",
             f"Ask for --context {limit} or less, or for a model with a longer context.",
         )
@@ -268,16 +268,16 @@ def _fit_on(task: _Task, gpus: int, stages: int) -> _Fit | None:
 
 
 def _settings(task: _Task, gpus: int) -> VllmSettings:
-    machine, wishes = task.machine, task.wishes
+    machine, requirements = task.machine, task.requirements
     together = gpus * machine.total_bytes
     large = machine.total_bytes >= _LARGE_GPU_BYTES
     return VllmSettings(
-        max_model_len=min(task.limit, wishes.context or task.need.least_context),
+        max_model_len=min(task.limit, requirements.context or task.need.least_context),
         gpu_memory_utilization=machine.utilization,
-        max_num_seqs=_sequences(wishes),
+        max_num_seqs=_sequences(requirements),
         max_num_batched_tokens=_BATCHED_LARGE if large else _BATCHED,
         tensor_parallel_size=gpus,
-        num_speculative_tokens=_speculative_tokens(task.candidate, wishes),
+        num_speculative_tokens=_speculative_tokens(task.candidate, requirements),
         vision=is_multimodal(task.architecture) and together > _VISION_FROM_BYTES,
     )
 
@@ -288,16 +288,16 @@ def _can_narrow(machine: _Machine) -> bool:
 
 def _cramped(task: _Task, settings: VllmSettings, memory: VllmMemory) -> bool:
     """Whether the cache holds less than half of the context that is good to have."""
-    if task.wishes.context is not None:
-        return memory.max_concurrency < task.wishes.concurrency
+    if task.requirements.context is not None:
+        return memory.max_concurrency < task.requirements.concurrency
     wanted = min(task.limit, task.need.good_context) // 2
     return task.requests(settings, wanted, memory.kv_cache_bytes) < 1
 
 
 def _finish(task: _Task, settings: VllmSettings, memory: VllmMemory) -> _Fit:
     """Lengthen the context as far as the cache holds those who ask at once; predict the speed."""
-    need, wishes = task.need, task.wishes
-    if wishes.context is None:
+    need, requirements = task.need, task.requirements
+    if requirements.context is None:
         settings = replace(settings, max_model_len=_context(task, settings, memory))
         memory = task.memory(settings)
     load = load_of(
@@ -307,14 +307,14 @@ def _finish(task: _Task, settings: VllmSettings, memory: VllmMemory) -> _Fit:
         kv_cache_dtype=settings.kv_cache_dtype,
     )
     prompt = min(need.prompt_tokens, max(256, settings.max_model_len - need.answer_tokens))
-    traffic = Traffic(wishes.concurrency, prompt, need.answer_tokens, need.prefix_hit)
+    traffic = Traffic(requirements.concurrency, prompt, need.answer_tokens, need.prefix_hit)
     speed, prefill = predict(load, task.machine.hardware, traffic)
     return _Fit(settings, memory, speed, prefill)
 
 
 def _context(task: _Task, settings: VllmSettings, memory: VllmMemory) -> int:
     """The longest context on offer with room for half of those who ask at once at full length."""
-    wanted = max(1.0, task.wishes.concurrency / 2)
+    wanted = max(1.0, task.requirements.concurrency / 2)
     most = min(task.limit, max(task.need.good_context, settings.max_model_len))
     for tokens in (most, *(c for c in _CONTEXTS if settings.max_model_len < c < most)):
         if task.requests(settings, tokens, memory.kv_cache_bytes) >= wanted:
@@ -323,23 +323,23 @@ def _context(task: _Task, settings: VllmSettings, memory: VllmMemory) -> int:
 
 
 def _is_liked(task: _Task, fit: _Fit) -> bool:
-    enough = fit.memory.max_concurrency >= max(1.0, task.wishes.concurrency / 2)
-    target = task.wishes.context or min(task.limit, task.need.good_context) // 2
+    enough = fit.memory.max_concurrency >= max(1.0, task.requirements.concurrency / 2)
+    target = task.requirements.context or min(task.limit, task.need.good_context) // 2
     quick = 1 / fit.speed.token_s.expected >= _LIKED_TOKENS_S
     prompt = fit.speed.first_token_s.expected <= task.need.most_first_token_s / 3
     return enough and fit.settings.max_model_len >= target and quick and prompt
 
 
-def _sequences(wishes: Wishes) -> int:
+def _sequences(requirements: Requirements) -> int:
     """``max_num_seqs``: each who asks, and the title that the editor asks for beside it."""
-    needed = max(4, 2 * wishes.concurrency)
+    needed = max(4, 2 * requirements.concurrency)
     return min(_MOST_SEQUENCES, int(2 ** math.ceil(math.log2(needed))))
 
 
-def _speculative_tokens(candidate: Candidate, wishes: Wishes) -> int:
+def _speculative_tokens(candidate: Candidate, requirements: Requirements) -> int:
     """Tokens to decode ahead with the model's own extra layers, 0 where that does not help."""
     known = candidate.known
-    if known is None or known.speculative is None or wishes.users > _MOST_SPECULATIVE_USERS:
+    if known is None or known.speculative is None or requirements.users > _MOST_SPECULATIVE_USERS:
         return 0
     if "mtp" not in str(known.speculative.get("method", "")):
         return 0  # a drafter of its own would have to be fetched and counted too
@@ -374,7 +374,7 @@ def _too_large(task: _Task) -> StokerError:
     weights = candidate.model.weights_bytes
     if weights is None:
         weights = int(precision.weight_bytes(count_weights(task.architecture)))
-    context = task.wishes.context or min(task.limit, task.need.least_context)
+    context = task.requirements.context or min(task.limit, task.need.least_context)
     one = kv_bytes_per_token(task.architecture, VllmSettings(context)) * context
     budget = machine.total_bytes * machine.utilization
     return StokerError(
@@ -433,17 +433,19 @@ def _on_gpus(count: int) -> str:
 
 
 def _arguments(task: _Task, fit: _Fit) -> tuple[Argument, ...]:
-    machine, candidate, wishes = task.machine, task.candidate, task.wishes
+    machine, candidate, requirements = task.machine, task.candidate, task.requirements
     settings, memory = fit.settings, fit.memory
     found = [
-        Argument("max_model_len", settings.max_model_len, _context_reason(candidate, wishes, fit)),
+        Argument(
+            "max_model_len", settings.max_model_len, _context_reason(candidate, requirements, fit)
+        ),
         Argument(
             "gpu_memory_utilization", settings.gpu_memory_utilization, _share_reason(machine, fit)
         ),
         Argument(
             "max_num_seqs",
             settings.max_num_seqs,
-            f"{wishes.concurrency} ask at once, each with a title beside it; more would take "
+            f"{requirements.concurrency} ask at once, each with a title beside it; more would take "
             "memory for sampling and graphs.",
         ),
         Argument(
@@ -487,10 +489,10 @@ def _arguments(task: _Task, fit: _Fit) -> tuple[Argument, ...]:
     return tuple(found)
 
 
-def _context_reason(candidate: Candidate, wishes: Wishes, fit: _Fit) -> str:
+def _context_reason(candidate: Candidate, requirements: Requirements, fit: _Fit) -> str:
     tokens, concurrency = fit.settings.max_model_len, fit.memory.max_concurrency
     holds = f"the cache holds {fit.memory.kv_cache_tokens:,} tokens, {concurrency:.1f} requests"
-    if wishes.context is not None:
+    if requirements.context is not None:
         return f"As asked for; {holds} of that length."
     if tokens == candidate.model.max_context_tokens:
         return f"All that the model was made for; {holds} of that length."

@@ -1,16 +1,10 @@
 """Count tokens and make a request fit its budget. Pure: values in, values out."""
 
-from stoker.tokens.bound import Overheads, overheads_of, prompt_bound
-from stoker.tokens.budget import (
-    Budget,
-    asked_max_tokens,
-    budget_for,
-    clamp_max_tokens,
-    prompt_tokens_for_time,
-)
-from stoker.tokens.count import (
-    Ask,
+from stoker.tokens.counting.chat_template import ChatTemplate
+from stoker.tokens.counting.local_tokenizer import LocalTokenizer
+from stoker.tokens.counting.token_counting import (
     Correction,
+    CountQuery,
     CountRequest,
     Counts,
     CountStrings,
@@ -21,18 +15,24 @@ from stoker.tokens.count import (
     drive_async,
     estimate_strings,
 )
-from stoker.tokens.errors import ContextLengthExceededError, TokenizerError, ToolTooDeepError
-from stoker.tokens.fit import Calibration, Cuts, Fit, calibrate, fit
-from stoker.tokens.local import LocalTokenizer
-from stoker.tokens.template import ChatTemplate
+from stoker.tokens.counting.token_upper_bound import Overheads, overheads_of, prompt_bound
+from stoker.tokens.token_errors import ContextLengthExceededError, TokenizerError, ToolTooDeepError
+from stoker.tokens.truncation.context_budget import (
+    Budget,
+    asked_max_tokens,
+    budget_for,
+    clamp_max_tokens,
+    prompt_tokens_for_time,
+)
+from stoker.tokens.truncation.prompt_truncation import Calibration, Cuts, Fit, calibrate, fit
 
 __all__ = [
-    "Ask",
     "Budget",
     "Calibration",
     "ChatTemplate",
     "ContextLengthExceededError",
     "Correction",
+    "CountQuery",
     "CountRequest",
     "CountStrings",
     "Counts",

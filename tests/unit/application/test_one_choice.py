@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stoker.cli import app
-from stoker.cli.host import host_json
+from stoker.cli.commands.host import host_json
 from stoker.errors import StokerError
 from stoker.host import ContainerRuntime, Cpu, Disk, Host, Memory, find_gpu, imagined_host
 from stoker.models import Purpose

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.reference_server import KEY, MODEL, WINDOW, ReferenceServer
 
-from stoker.checks import CHECKS, Endpoint, Report, Status, run
+from stoker.checks import CHECKS, CheckReport, Endpoint, Status, run
 
 #: Fault -> the check that catches it. Where a fault truly breaks more, all that it breaks.
 FAULTS: Mapping[str, str] = {
@@ -98,7 +98,7 @@ FAULTS: Mapping[str, str] = {
 }
 
 
-def report_of(fault: str | None) -> Report:
+def report_of(fault: str | None) -> CheckReport:
     with ReferenceServer(fault) as server:
         window = WINDOW * 2 if fault == "wrong context advertised" else WINDOW
         endpoint = Endpoint(server.url, MODEL, key=KEY, window=window, timeout_s=10, pace_s=0.1)
@@ -106,13 +106,13 @@ def report_of(fault: str | None) -> Report:
 
 
 @pytest.fixture(scope="module")
-def reports() -> Mapping[str, Report]:
+def reports() -> Mapping[str, CheckReport]:
     """All faults, a few servers at a time: most of their time is waiting."""
     with ThreadPoolExecutor(6) as pool:
         return dict(zip(FAULTS, pool.map(report_of, FAULTS), strict=True))
 
 
-def failed(report: Report) -> dict[str, str]:
+def failed(report: CheckReport) -> dict[str, str]:
     return {r.check.id: r.said for r in report.results if r.status is Status.FAILED}
 
 
@@ -130,7 +130,7 @@ def test_a_server_without_faults_passes_every_check_or_says_honestly_that_it_can
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_caught_by_its_check_and_by_no_other(
-    reports: Mapping[str, Report], fault: str
+    reports: Mapping[str, CheckReport], fault: str
 ) -> None:
     caught = failed(reports[fault])
     assert set(caught) == set(FAULTS[fault].split()), caught

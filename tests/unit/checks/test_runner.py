@@ -6,11 +6,11 @@ import pytest
 from tests.support.reference_server import KEY, MODEL, WINDOW, ReferenceServer
 
 from stoker import checks
-from stoker.checks import CHECKS, Endpoint, Report, Status, Use
+from stoker.checks import CHECKS, CheckReport, Endpoint, Status, Use
 from stoker.checks.agent_tools import agent_tools
-from stoker.checks.endpoint import MOST_PROMPT_TOKENS
+from stoker.checks.check import Check, Result
 from stoker.checks.runner import verdict
-from stoker.checks.types import Check, Result
+from stoker.checks.target import MOST_PROMPT_TOKENS
 from stoker.errors import StokerError, UsageError
 
 
@@ -20,7 +20,7 @@ def results(**outcomes: Status) -> list[Result]:
     return [Result(check, named.get(check.id, Status.PASSED), "", 0.0) for check in CHECKS]
 
 
-def run_against(fault: str | None, *only: str) -> Report:
+def run_against(fault: str | None, *only: str) -> CheckReport:
     with ReferenceServer(fault) as server:
         found = checks.look_at(server.url, KEY)
         model, window = checks.choose_model(found, None)
@@ -152,7 +152,7 @@ def test_windows_that_people_run_are_probed_to_their_end() -> None:
     assert Endpoint("http://127.0.0.1:9", MODEL, window=131_072).too_much() <= MOST_PROMPT_TOKENS
 
 
-def probed(window: int, server: ReferenceServer, timeout_s: float = 30) -> Report:
+def probed(window: int, server: ReferenceServer, timeout_s: float = 30) -> CheckReport:
     with server:
         endpoint = Endpoint(
             server.url, MODEL, key=KEY, window=window, timeout_s=timeout_s, pace_s=0.1

@@ -13,8 +13,8 @@ from stoker.cli import app
 from stoker.errors import UsageError
 from stoker.models import Model
 from stoker.planning import MemoryPrediction, Plan
-from stoker.runtime import state
-from stoker.runtime.state import Deployment, ProcessId
+from stoker.server import deployment_state
+from stoker.server.deployment_state import Deployment, ProcessId
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +24,10 @@ def _runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model("coder", "gguf", "disk", "coder")
     plan = Plan(model, "llama.cpp", 8192, 1, (), MemoryPrediction(0, 0, 0, 0))
     supervisor = ProcessId(os.getpid(), psutil.Process().create_time())
-    state.state_folder()
-    state.write(Deployment(plan, "127.0.0.1", 8123, status="ready", supervisor=supervisor))
+    deployment_state.state_folder()
+    deployment_state.write(
+        Deployment(plan, "127.0.0.1", 8123, status="ready", supervisor=supervisor)
+    )
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8123", "http://localhost:8123/v1/"])
@@ -35,7 +37,7 @@ def test_gateway_is_not_put_in_front_of_itself(address: str) -> None:
     assert isinstance(result.exception, UsageError)
     assert "Stoker's own gateway" in result.exception.what
     assert "stoker code" in result.exception.fix
-    left = state.read()
+    left = deployment_state.read()
     assert left is not None and left.running
 
 

@@ -15,7 +15,9 @@ from tests.unit.checks.bench.test_summary import answer
 from typer.testing import CliRunner
 
 from stoker.checks.bench import Timing, against_plan, side_by_side
-from stoker.cli import app, bench, bench_page
+from stoker.cli import app
+from stoker.cli.commands import bench
+from stoker.cli.render import bench_page
 from stoker.errors import StokerError, UsageError
 
 GOOD = [answer(float(at), 0.5, 11, 0.01, prompt=200) for at in range(4)]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stoker import editor
-from stoker.cli import code, main
+from stoker import vscode
+from stoker.cli import main
+from stoker.cli.commands import code
 
 ENDPOINT = "http://127.0.0.1:8000"
 
@@ -40,7 +41,7 @@ def test_yes_connects_and_says_how_to_undo_it(
 ) -> None:
     settings = put_editor(folder, WORKS)
     code.offer(ENDPOINT, yes=True)
-    assert f'"{editor.ENDPOINT}": "{ENDPOINT}"' in settings.read_text()
+    assert f'"{vscode.ENDPOINT}": "{ENDPOINT}"' in settings.read_text()
     assert "stoker code --remove" in capsys.readouterr().out
 
 

@@ -10,7 +10,8 @@ import pytest
 from tests.support.reference_server import KEY, ReferenceServer
 from typer.testing import CliRunner
 
-from stoker.cli import app, page
+from stoker.cli import app
+from stoker.cli.render import html_page
 
 _QUICK = ["--skip", "load"]
 
@@ -96,7 +97,9 @@ def test_the_page_is_dressed_as_all_pages_are(tmp_path: Path) -> None:
     with ReferenceServer() as server:
         run(server.url, "--only", "reach", "--html", str(html))
         title = f"reference at {server.url}"
-    assert html.read_text().startswith(page.document("test", title, "", "").split("</style>")[0])
+    assert html.read_text().startswith(
+        html_page.document("test", title, "", "").split("</style>")[0]
+    )
 
 
 def test_without_a_url_and_without_a_deployment_it_is_used_wrongly() -> None:

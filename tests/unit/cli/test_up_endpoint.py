@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tests.support.reference_server import KEY, ReferenceServer
 
-from stoker.cli import main, start
-from stoker.runtime import state
+from stoker.cli import main
+from stoker.cli.render import startup_progress
+from stoker.server import deployment_state
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,7 @@ def test_dry_run_says_what_it_would_adopt_and_changes_nothing(
     assert "http://127.0.0.1:8000" in out
     assert json.loads(document)["endpoint"] == "http://127.0.0.1:8123"
     assert json.loads(document)["models"]
-    assert state.read() is None
+    assert deployment_state.read() is None
     assert list(home.iterdir()) == []
 
 
@@ -170,7 +171,7 @@ def test_bind_that_is_no_address_is_refused_before_anything_starts(
 def test_only_what_others_reach_is_called_open(
     capsys: pytest.CaptureFixture[str], bind: str, open_to_others: bool
 ) -> None:
-    start.warn_open(bind)
+    startup_progress.warn_open(bind)
     assert ("open to other machines" in capsys.readouterr().out) == open_to_others
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from stoker import runtime
+from stoker import server
 from stoker.cli import app, main
 from stoker.errors import StokerError
-from stoker.runtime import Run
+from stoker.server import Run
 
 ALL = [
     "--purpose=chat",
@@ -39,7 +39,7 @@ def kept(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[str, ...]:
         runs.append(run)
         raise StokerError("far enough")
 
-    monkeypatch.setattr(runtime, "already_running", stop_here)
+    monkeypatch.setattr(server, "already_running", stop_here)
     monkeypatch.setattr("sys.argv", ["stoker", "up", *words])
     with pytest.raises(SystemExit):
         main()

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stoker.doctor.readings import Endpoint, Listed, ModelFile, Port, Readings
-from stoker.editor import Editor, Look, SettingsFile, Shipped, Versions
+from stoker.doctor.snapshot import EndpointReading, ListedModel, ModelFile, Port, Readings
 from stoker.engines import Options
 from stoker.host import ContainerRuntime, Cpu, Disk, Gpu, GpuProcess, Host, HubAnswer, Memory
 from stoker.models import Kept, Model
 from stoker.planning import MemoryPrediction, Plan
-from stoker.runtime import Deployment
-from stoker.runtime.state import ProcessId
+from stoker.server import Deployment
+from stoker.server.deployment_state import ProcessId
+from stoker.vscode import Editor, Look, SettingsFile, Shipped, Versions
 
 GIB = 1024**3
 HERE = "http://127.0.0.1:8000"
@@ -57,10 +57,10 @@ PLAN = Plan(MODEL, "llama.cpp", 32768, 1, (), MemoryPrediction(0, 0, 0, 0))
 DEPLOYMENT = Deployment(
     PLAN, "127.0.0.1", 8000, status="ready", supervisor=ProcessId(100, 1.0), ready_at=2.0
 )
-ANSWERS = Endpoint(
+ANSWERS = EndpointReading(
     HERE,
     status=200,
-    models=(Listed("qwen2.5-coder-7b", 65536),),
+    models=(ListedModel("qwen2.5-coder-7b", 65536),),
     stoker_version="0.1.0",
     ready=True,
     took_ms=3,
@@ -137,9 +137,9 @@ def remote(url: str = REMOTE, **changes: Any) -> Readings:
 
 def in_editor(*files: SettingsFile, **versions: Any) -> Readings:
     """The healthy chain with other settings or versions in the editor."""
-    old = Endpoint("http://127.0.0.1:1234", failure="refused")
+    old = EndpointReading("http://127.0.0.1:1234", failure="refused")
     other = replace(ANSWERS, url="http://gpu-box:8000")
-    bad = Endpoint("ftp://x", failure="invalid")
+    bad = EndpointReading("ftp://x", failure="invalid")
     there = {HERE: ANSWERS, old.url: old, other.url: other, bad.url: bad}
     return replace(HEALTHY, editors=(look(*(files or (CONNECTED,)), **versions),), endpoints=there)
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from stoker.cli import app
 from stoker.doctor import kinds
-from stoker.editor import jsonc
 from stoker.errors import UsageError
+from stoker.vscode import jsonc
 
 SETTING = "huggingface.customTGIEndpoint"
 MINE = {"chat.byokUtilityModelDefault": "mainAgent", "chat.allowAnonymousAccess": True}

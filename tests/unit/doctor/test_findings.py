@@ -35,14 +35,14 @@ from tests.unit.doctor.states import (
 )
 
 from stoker.doctor import Finding, Readings, diagnose, is_whole, kinds, links
-from stoker.doctor.diagnosis import JUDGES
-from stoker.doctor.readings import Endpoint, Listed, ModelFile, Port
-from stoker.editor import Scope, SettingsFile
+from stoker.doctor.run_checks import JUDGES
+from stoker.doctor.snapshot import EndpointReading, ListedModel, ModelFile, Port
 from stoker.engines import Options
 from stoker.host import Gpu, HubAnswer, MemoryHolder
 from stoker.models import Kept
-from stoker.runtime import Problem
-from stoker.runtime.state import PhaseRecord
+from stoker.server import Problem
+from stoker.server.deployment_state import PhaseRecord
+from stoker.vscode import Scope, SettingsFile
 
 NOT_LOADED = "The NVIDIA driver is installed but not loaded: restart the machine."
 GPU_PLAN = replace(PLAN, engine="vllm", gpus=1)
@@ -65,7 +65,7 @@ def setting(name: str, value: object) -> Readings:
 def short_model(longest: int) -> Readings:
     """A deployment that serves 4,096 tokens of a model that could have ``longest``."""
     plan = replace(PLAN, model=replace(PLAN.model, max_context_tokens=longest), max_model_len=4096)
-    answers = replace(states.ANSWERS, models=(Listed(PLAN.model.id, 4096),))
+    answers = replace(states.ANSWERS, models=(ListedModel(PLAN.model.id, 4096),))
     return replace(deployed(plan=plan), endpoints={HERE: answers})
 
 
@@ -242,15 +242,15 @@ STATES: dict[str, Readings] = {
     "chat.off": setting("chat.disableAIFeatures", True),
     "chat.agent-off": setting("chat.agent.enabled", False),
     "chat.utility": in_editor(settings(endpoint=HERE)),
-    "chat.context-cut": answering(models=(Listed("qwen2.5-coder-7b", 8192),)),
+    "chat.context-cut": answering(models=(ListedModel("qwen2.5-coder-7b", 8192),)),
     "chat.context-of-model": short_model(8192),
-    "chat.context-refused": remote(models=(Listed("qwen2.5-coder-7b", 8192),)),
+    "chat.context-refused": remote(models=(ListedModel("qwen2.5-coder-7b", 8192),)),
     "looking.ok": HEALTHY,
     "looking.missed": replace(HEALTHY, unseen=("the port",)),
     "looking.unread": host(problems=("Could not read main memory: OSError.",)),
     "chat.history": replace(
         setting("github.copilot.chat.summarizeAgentConversationHistory.enabled", False),
-        endpoints={HERE: replace(states.ANSWERS, models=(Listed("m", 8192),))},
+        endpoints={HERE: replace(states.ANSWERS, models=(ListedModel("m", 8192),))},
     ),
 }
 
@@ -361,7 +361,7 @@ def test_no_editor_is_named_where_there_is_none() -> None:
 
 
 def test_what_is_asked_about_comes_before_what_runs_here() -> None:
-    there = Endpoint(OTHER, failure="refused")
+    there = EndpointReading(OTHER, failure="refused")
     readings = replace(HEALTHY, asked=OTHER, endpoints={HERE: states.ANSWERS, OTHER: there})
     assert "endpoint.refused" in ids(diagnose(readings))
 
@@ -380,7 +380,7 @@ def test_a_gateway_that_a_file_configured_is_judged_too() -> None:
 
 
 def test_a_model_with_control_characters_in_its_name_moves_no_terminal() -> None:
-    readings = answering(models=(Listed("evil\x1b[2J\nname", 65536),))
+    readings = answering(models=(ListedModel("evil\x1b[2J\nname", 65536),))
     said = next(f.what for f in diagnose(readings) if f.kind.id == "endpoint.ok")
     assert "\x1b" not in said
     assert "\n" not in said

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from stoker.cli import app
 from stoker.doctor import diagnose, fixable, gather, kinds, mend, question
-from stoker.editor import ANONYMOUS_ACCESS, UTILITY_MODEL, jsonc
 from stoker.errors import StokerError
+from stoker.vscode import ANONYMOUS_ACCESS, UTILITY_MODEL, jsonc
 
 SETTING = "huggingface.customTGIEndpoint"
 SAFE = {kind.id for kind in kinds().values() if kind.safe_fix}

@@ -20,9 +20,9 @@ CPU_HOST = Host(
 GPU_HOST = replace(CPU_HOST, gpus=(find_gpu("RTX 4090").gpu(),))
 
 
-def refused(host: Host, **wishes: object) -> StokerError:
+def refused(host: Host, **requirements: object) -> StokerError:
     with pytest.raises(StokerError) as caught:
-        place("vllm", host, **wishes)  # type: ignore[arg-type]
+        place("vllm", host, **requirements)  # type: ignore[arg-type]
     return caught.value
 
 

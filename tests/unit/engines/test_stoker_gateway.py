@@ -16,7 +16,7 @@ from tests.unit.gateway.backends import front
 
 from stoker import __version__, engines
 from stoker.engines import Backend, ServedModel
-from stoker.engines.recognition import recognise
+from stoker.engines.server_detection import recognise
 from stoker.gateway import Gateway, Keys, Served, hash_of
 
 SERVED = ServedModel("org/m", max_model_len=8192)
@@ -93,10 +93,10 @@ async def test_counts_through_it_are_those_of_the_server_behind_it() -> None:
     async with TestServer(_sglang()) as server, aiohttp.ClientSession() as http:
         there = Backend(str(server.make_url("")).rstrip("/"), "sglang")
         asked = {**CHAT, "tools": [TOOL]}
-        expected = await engines.speaker("sglang").count(http, there, asked)
+        expected = await engines.server_client("sglang").count(http, there, asked)
         async with gateway(SERVED) as url:
             here = Backend(url, "stoker")
-            assert await engines.speaker("stoker").count(http, here, asked) == expected
+            assert await engines.server_client("stoker").count(http, here, asked) == expected
 
 
 async def test_gateway_in_front_of_a_gateway_answers_and_fits() -> None:
@@ -118,7 +118,7 @@ async def test_gateway_in_front_of_a_gateway_answers_and_fits() -> None:
 async def test_second_name_of_a_model_is_no_second_model() -> None:
     async with gateway(SERVED) as url, aiohttp.ClientSession() as http:
         found = await recognise(url)
-        as_openai = await engines.speaker("openai").discover(http, Backend(url, "openai"))
+        as_openai = await engines.server_client("openai").discover(http, Backend(url, "openai"))
         outer = Gateway()
         outer.serve([Served(found.backend, found.models)])
         async with front(outer) as served, http.get(served.url + "/v1/models") as listing:

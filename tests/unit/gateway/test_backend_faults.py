@@ -22,8 +22,8 @@ from tests.unit.gateway.backends import (
     usage,
 )
 
-from stoker.gateway import answer as answers
 from stoker.gateway import app
+from stoker.gateway.relay import response_stream as answers
 
 HELLO = (event("Hel"), event("lo"))
 TOOLS = [{"type": "function", "function": {"name": "read_file", "parameters": {}}}]

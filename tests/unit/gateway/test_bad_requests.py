@@ -26,7 +26,8 @@ from tests.unit.gateway.backends import front as front_of
 from tests.unit.gateway.test_backend_faults import fine, hangs
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, Keys, Served, app, hash_of, requests
+from stoker.gateway import Gateway, Keys, Served, app, hash_of
+from stoker.gateway.api import request_validation
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 
@@ -193,7 +194,7 @@ async def test_prompt_of_2_mb_reaches_the_backend_whole() -> None:
 
 async def test_body_over_16_mb_is_413() -> None:
     async with gateway_with(fine) as (front, (backend,)):
-        reply = await front.post(b" " * (requests.MAX_BODY_BYTES + 1))
+        reply = await front.post(b" " * (request_validation.MAX_BODY_BYTES + 1))
         assert reply.status == 413
         assert reply.error["code"] == "too_large"
         assert not backend.calls
@@ -276,7 +277,7 @@ async def _drip(writer: asyncio.StreamWriter) -> None:
 
 
 async def test_client_that_never_ends_its_body_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "BODY_S", 0.2)
+    monkeypatch.setattr(request_validation, "BODY_S", 0.2)
     async with gateway_with(fine) as (front, (backend,)):
         reader, writer = await front.connect()
         writer.write(chat_bytes()[:-5])
@@ -397,7 +398,7 @@ async def test_client_that_never_reads_is_dropped_in_the_end(
 
     monkeypatch.setattr(app, "KEEP_ALIVE_S", 0.1)
     monkeypatch.setattr(app, "SILENCE_S", 0.5)
-    monkeypatch.setattr("stoker.gateway.exchange.LINGER_S", 0.3)
+    monkeypatch.setattr("stoker.gateway.relay.forwarder.LINGER_S", 0.3)
     async with gateway_with(torrent) as (front, (backend,)):
         _, writer = await front.connect()
         writer.write(chat_bytes())

@@ -34,8 +34,9 @@ from tests.unit.gateway.test_backend_faults import (
 )
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, Served, Service, pool, watch
-from stoker.gateway.pool import BusyError, NoBackendError, Pool, Upstream
+from stoker.gateway import Gateway, Served, Service, gateway_service
+from stoker.gateway.routing import backend_pool
+from stoker.gateway.routing.backend_pool import BusyError, NoBackendError, Pool, Upstream
 
 
 def upstream(limit: int | None = None, window: int = 8192, port: int = 1) -> Upstream:
@@ -86,13 +87,13 @@ async def test_backend_that_fails_thrice_is_left_alone_and_then_tried_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("stoker.gateway.pool.time.monotonic", lambda: now)
+    monkeypatch.setattr("stoker.gateway.routing.backend_pool.time.monotonic", lambda: now)
     bad = upstream()
-    for _ in range(pool.FAILURES):
+    for _ in range(backend_pool.FAILURES):
         assert bad.usable
         bad.failed()
     assert not bad.usable
-    now = pool.OPEN_S
+    now = backend_pool.OPEN_S
     assert bad.usable
     tried = pool_of(bad)
     await tried.acquire(MODEL, "ann", asked("x"))
@@ -153,7 +154,7 @@ async def test_clients_are_served_in_turn() -> None:
 async def test_full_queue_refuses_whoever_has_the_most_in_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pool, "MAX_WAITING", 3)
+    monkeypatch.setattr(backend_pool, "MAX_WAITING", 3)
     full = pool_of(upstream(limit=1))
     await full.acquire(MODEL, "ann", asked("x"))
     greedy = [asyncio.create_task(full.acquire(MODEL, "ann", asked("x"))) for _ in range(3)]
@@ -187,7 +188,7 @@ async def test_place_that_comes_in_the_moment_of_leaving_is_given_back() -> None
 async def test_who_waits_too_long_is_told_when_to_come_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pool, "MAX_WAIT_S", 0.1)
+    monkeypatch.setattr(backend_pool, "MAX_WAIT_S", 0.1)
     async with gateway_with(hangs, max_concurrent=1) as (served, (backend,)):
         _, writer = await served.connect()
         writer.write(chat_bytes())
@@ -229,7 +230,7 @@ async def test_backend_that_goes_and_comes_back_with_another_model_is_noticed() 
     async with running(fine) as (backend,), aiohttp.ClientSession() as http:
         gateway = Gateway()
         gateway.serve([Served(Backend(backend.url, ""), ())])
-        watching = watch.Watch(gateway)
+        watching = gateway_service.HealthMonitor(gateway)
         async with front(gateway) as served:
             assert (await served.chat()).status == 503
             await watching.look(http)
@@ -250,7 +251,7 @@ async def test_backend_that_goes_and_comes_back_with_another_model_is_noticed() 
 async def test_waiting_requests_are_served_when_their_backend_is_well_again() -> None:
     sick = upstream()
     waited = pool_of(sick)
-    sick._failures = pool.FAILURES
+    sick._failures = backend_pool.FAILURES
     await waited.acquire(MODEL, "ann", asked("x"))
     waiting = asyncio.create_task(waited.acquire(MODEL, "bob", asked("x")))
     await asyncio.sleep(0)
@@ -267,7 +268,7 @@ def config_of(*backends: Scripted, more: str = "") -> str:
 async def test_reload_changes_backends_without_dropping_a_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(watch, "_LOOK_S", 0.05)
+    monkeypatch.setattr(gateway_service, "_LOOK_S", 0.05)
     go_on = asyncio.Event()
 
     async def slow(call: Call) -> None:

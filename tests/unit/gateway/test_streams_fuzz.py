@@ -13,10 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.gateway.backends import DONE, event, usage
 
-from stoker.gateway import requests
-from stoker.gateway.answer import Answer
-from stoker.gateway.calls import TextCalls
-from stoker.gateway.requests import BadRequestError
+from stoker.gateway.api import request_validation
+from stoker.gateway.api.request_validation import BadRequestError
+from stoker.gateway.relay.response_stream import ResponseStream
+from stoker.gateway.relay.tool_call_rewriter import TextCalls
 
 HEADERS = {b"content-type": b"text/event-stream"}
 TOOLS = [{"type": "function", "function": {"name": "read_file", "parameters": {}}}]
@@ -61,7 +61,7 @@ def pieces_of(data: bytes, cuts: Sequence[int]) -> list[bytes]:
 async def relayed(pieces: Sequence[bytes], *, parsed: bool, wants_usage: bool) -> list[bytes]:
     """The lines that the client gets. Fails where an empty chunk would end the transfer."""
     calls = TextCalls(TOOLS) if parsed else None
-    answer = Answer(None, streamed=True, wants_usage=wants_usage, rewrite=calls)
+    answer = ResponseStream(None, streamed=True, wants_usage=wants_usage, rewrite=calls)
     answer.head(200, HEADERS)
     for piece in pieces:
         answer.body(piece)
@@ -147,7 +147,7 @@ def _too_large(value: Any) -> bool:
 @given(st.binary(max_size=200))
 def test_any_body_is_an_object_or_a_bad_request(body: bytes) -> None:
     try:
-        assert isinstance(requests.parse(body), dict)
+        assert isinstance(request_validation.parse(body), dict)
     except BadRequestError as refused:
         assert refused.status == 400
 
@@ -157,7 +157,11 @@ FIELDS = ["messages", "tools", "max_tokens", "stream", "stream_options", "model"
 
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_any_request_is_checked_or_refused(request: dict[str, Any]) -> None:
-    for check in (requests.check_chat, requests.check_common, requests.texts):
+    for check in (
+        request_validation.check_chat,
+        request_validation.check_common,
+        request_validation.texts,
+    ):
         try:
             check(request)
         except BadRequestError as refused:
@@ -167,6 +171,6 @@ def test_any_request_is_checked_or_refused(request: dict[str, Any]) -> None:
 @pytest.mark.parametrize("depth", [1, 250, 255, 1000, 5000])
 def test_what_is_read_can_be_sent(depth: int) -> None:
     try:
-        orjson.dumps(requests.parse(b'{"a":' * depth + b"1" + b"}" * depth))
+        orjson.dumps(request_validation.parse(b'{"a":' * depth + b"1" + b"}" * depth))
     except BadRequestError:
         assert depth > 250

@@ -16,9 +16,18 @@ from tests.unit.gateway.backends import DONE, MODEL, STREAM, Call, chunk, event,
 
 from stoker import data
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, Served, pool, priority
-from stoker.gateway.pool import BusyError, Pool, Upstream
-from stoker.gateway.priority import MOST_WAIT_S, QUIET_S, Load, Utility, utility_of, wait_s
+from stoker.gateway import Gateway, Served
+from stoker.gateway.routing import backend_pool as pool
+from stoker.gateway.routing import priority
+from stoker.gateway.routing.backend_pool import BusyError, Pool, Upstream
+from stoker.gateway.routing.priority import (
+    MOST_WAIT_S,
+    QUIET_S,
+    BackendLoad,
+    Utility,
+    utility_of,
+    wait_s,
+)
 
 TITLE = Utility("a title")
 TOOLS = [{"type": "function", "function": {"name": "look"}}]
@@ -89,8 +98,10 @@ def test_the_header_decides() -> None:
 # When one may be sent
 
 
-def load(places: int | None, in_flight: int, *, waited: bool = False, quiet_s: float = 99) -> Load:
-    return Load(places, in_flight, waited, quiet_s)
+def load(
+    places: int | None, in_flight: int, *, waited: bool = False, quiet_s: float = 99
+) -> BackendLoad:
+    return BackendLoad(places, in_flight, waited, quiet_s)
 
 
 def test_a_server_without_a_bound_takes_one_at_once() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoker.host.apple import apple_cpu, apple_gpus, metal_share_bytes, parse_sysctl
-from stoker.host.types import Memory
+from stoker.host.hardware import Memory
 
 GIB = 1024**3
 MEMORY = Memory(16 * GIB, 9 * GIB)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from stoker.host.cpu import linux_cpu
 from stoker.host.disk import disk
+from stoker.host.hardware import Memory
 from stoker.host.memory import linux_memory, memory_holders
-from stoker.host.types import Memory
 from stoker.host.wsl import is_wsl2
 
 Machine = Callable[..., Path]

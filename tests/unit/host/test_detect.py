@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from stoker.host import Host, detect
-from stoker.host.together import Together
+from stoker.host.parallel_probes import ParallelProbes
 
 
 def test_this_machine_is_seen(tmp_path: Path) -> None:
@@ -24,7 +24,9 @@ def test_this_machine_is_seen(tmp_path: Path) -> None:
 def test_slow_questions_are_asked_at_the_same_time() -> None:
     meet = threading.Barrier(2)
     problems: list[str] = []
-    answers = Together({"a": lambda: meet.wait(2), "b": lambda: meet.wait(2)}).wait(2, problems)
+    answers = ParallelProbes({"a": lambda: meet.wait(2), "b": lambda: meet.wait(2)}).wait(
+        2, problems
+    )
     assert sorted(answers.values()) == [0, 1]
     assert problems == []
 
@@ -33,7 +35,9 @@ def test_a_late_answer_is_given_up_on_and_said() -> None:
     release = threading.Event()
     problems: list[str] = []
     start = time.monotonic()
-    answers = Together({"the hub": release.wait, "Docker": lambda: "here"}).wait(0.05, problems)
+    answers = ParallelProbes({"the hub": release.wait, "Docker": lambda: "here"}).wait(
+        0.05, problems
+    )
     assert time.monotonic() - start < 10
     release.set()
     assert answers == {"Docker": "here"}
@@ -42,6 +46,6 @@ def test_a_late_answer_is_given_up_on_and_said() -> None:
 
 def test_a_probe_that_fails_is_said_and_the_others_stand() -> None:
     problems: list[str] = []
-    answers = Together({"Docker": lambda: 1 / 0, "Podman": lambda: 2}).wait(1, problems)
+    answers = ParallelProbes({"Docker": lambda: 1 / 0, "Podman": lambda: 2}).wait(1, problems)
     assert answers == {"Podman": 2}
     assert problems == ["Could not read Docker: ZeroDivisionError: division by zero."]

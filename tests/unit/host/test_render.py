@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from stoker.cli.host import host_json, render
+from stoker.cli.commands.host import host_json, render
 from stoker.host import ContainerRuntime, Cpu, Disk, Gpu, Host, Memory
 from stoker.host.nvidia import nvidia_gpus
 

@@ -20,7 +20,7 @@ from tests.unit.models.test_gguf_file import split, write_gguf
 
 from stoker import models
 from stoker.errors import StokerError
-from stoker.models import Model, Progress
+from stoker.models import DownloadProgress, Model
 
 REPO = "acme/Tiny-Coder-GGUF"
 
@@ -64,11 +64,11 @@ def test_a_model_is_downloaded_once_with_its_progress(
     hub: hub_server.Hub, gguf_bytes: bytes
 ) -> None:
     hub.files[REPO] = {"tiny-Q4_K_M.gguf": gguf_bytes}
-    seen: list[Progress] = []
+    seen: list[DownloadProgress] = []
     model = models.fetch(models.resolve(REPO)[0], seen.append)
     assert model.path is not None
     assert model.path.read_bytes() == gguf_bytes
-    assert seen[-1] == Progress(len(gguf_bytes), len(gguf_bytes), "hub")
+    assert seen[-1] == DownloadProgress(len(gguf_bytes), len(gguf_bytes), "hub")
     sent = hub.bytes_sent
     again = models.fetch(models.resolve(f"{REPO}:Q4_K_M")[0])
     assert again.path == model.path

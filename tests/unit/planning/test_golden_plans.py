@@ -15,8 +15,8 @@ import pytest
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import Purpose, model_catalogue
-from stoker.planning import Plan, Traffic, Wishes, candidates_of, rank, speed_under
-from stoker.planning.wishes import NEEDS
+from stoker.planning import Plan, Requirements, Traffic, candidates_of, rank, speed_under
+from stoker.planning.requirements import NEEDS
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "plans"
 GIB = 1024**3
@@ -59,7 +59,9 @@ def plans(name: str, purpose: Purpose, users: int = 1) -> list[Plan]:
         memory=memory,
         gpus=tuple(spec.gpu(index) for index in range(count)) if spec else (),
     )
-    return rank(host, candidates_of(model_catalogue()), Wishes(purpose=purpose, users=users), spec)
+    return rank(
+        host, candidates_of(model_catalogue()), Requirements(purpose=purpose, users=users), spec
+    )
 
 
 def described(name: str) -> str:
@@ -121,7 +123,7 @@ def test_vllm_is_told_to_take_no_more_than_is_free_once_its_own_context_is_there
         memory=Memory(128 * GIB, 120 * GIB),
         gpus=(gpu,),
     )
-    ranked = rank(host, candidates_of(model_catalogue()), Wishes(), spec)
+    ranked = rank(host, candidates_of(model_catalogue()), Requirements(), spec)
     shares = {p.argument("gpu_memory_utilization") for p in ranked if p.engine == "vllm"}
     assert shares == {0.22}
     assert 0.22 * 79.18 < 18.15
@@ -178,5 +180,5 @@ def test_a_model_that_somebody_names_is_planned_with_the_context_that_fits() -> 
     ]
     memory = Memory(16 * GIB, 13 * GIB)
     host = Host("Linux", "x86_64", Cpu("imagined", 8, 8, avx2=True), memory, gpus=(spec.gpu(0),))
-    [plan] = rank(host, forms, Wishes(purpose="agent", named=True), spec)
+    [plan] = rank(host, forms, Requirements(purpose="agent", named=True), spec)
     assert 8_192 <= plan.max_model_len < 16_384

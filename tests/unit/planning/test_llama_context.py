@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import find_known_model, model_catalogue
-from stoker.planning import Candidate, Plan, Wishes, candidates_of, rank
+from stoker.planning import Candidate, Plan, Requirements, candidates_of, rank
 from stoker.planning.llama_speed import llama_speed
 
 GIB = 1024**3
@@ -28,8 +28,8 @@ def planned(name: str, gpu: str | None, context: int | None = None) -> Plan:
     memory = Memory(64 * GIB, 55 * GIB)
     gpus = () if spec is None else (spec.gpu(),)
     host = Host("Linux", "x86_64", Cpu("any", 8, 8, avx2=True), memory, gpus=gpus)
-    wishes = Wishes(purpose="agent", engine="llama.cpp", context=context, named=True)
-    return rank(host, candidates_of([find_known_model(name)[0]]), wishes, spec)[0]
+    requirements = Requirements(purpose="agent", engine="llama.cpp", context=context, named=True)
+    return rank(host, candidates_of([find_known_model(name)[0]]), requirements, spec)[0]
 
 
 def test_a_card_with_room_to_spare_gives_an_agent_all_that_it_is_good_with() -> None:
@@ -66,7 +66,7 @@ def on_processor(form: Candidate, gib: int) -> Plan | None:
     memory = Memory(gib * GIB, gib * GIB)
     host = Host("Linux", "x86_64", Cpu("any", 8, 8, avx2=True), memory)
     try:
-        return rank(host, [form], Wishes(purpose="chat", named=True))[0]
+        return rank(host, [form], Requirements(purpose="chat", named=True))[0]
     except StokerError:
         return None
 

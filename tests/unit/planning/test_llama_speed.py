@@ -10,7 +10,7 @@ import pytest
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import Architecture, Model, architecture_from_config, find_known_model
-from stoker.planning import Wishes, candidates_of, rank
+from stoker.planning import Requirements, candidates_of, rank
 from stoker.planning.llama_speed import LlamaSpeed, llama_speed
 
 GIB = 1024**3
@@ -81,7 +81,8 @@ def test_those_who_find_no_slot_wait_and_too_many_are_refused() -> None:
     host = Host("Linux", "x86_64", Cpu("any", 32, 32, avx2=True), Memory(256 * GIB, 200 * GIB))
     forms = candidates_of([find_known_model("qwen3-coder-30b-a3b")[0]])
     alone, three = (
-        rank(host, forms, Wishes(purpose="chat", users=users, named=True))[0] for users in (1, 9)
+        rank(host, forms, Requirements(purpose="chat", users=users, named=True))[0]
+        for users in (1, 9)
     )
     assert alone.speed is not None
     assert three.speed is not None
@@ -89,4 +90,4 @@ def test_those_who_find_no_slot_wait_and_too_many_are_refused() -> None:
     assert three.speed.token_s.expected > alone.speed.token_s.expected
     assert three.speed.first_token_s.expected > alone.speed.first_token_s.expected
     with pytest.raises(StokerError, match="serves 100,000 users"):
-        rank(host, forms, replace(Wishes(purpose="chat", named=True), users=100_000))
+        rank(host, forms, replace(Requirements(purpose="chat", named=True), users=100_000))

@@ -10,7 +10,7 @@ import pytest
 from stoker.errors import StokerError
 from stoker.host import Cpu, GpuSpec, Host, Memory, find_gpu
 from stoker.models import find_known_model
-from stoker.planning import Candidate, Plan, Wishes, candidates_of, ollama_commands, rank
+from stoker.planning import Candidate, Plan, Requirements, candidates_of, ollama_commands, rank
 
 GIB = 1024**3
 
@@ -29,7 +29,7 @@ def machine(spec: GpuSpec | None) -> Host:
 def planned(name: str, gpu: str | None = None, engine: str = "ollama") -> Plan:
     spec = find_gpu(gpu) if gpu else None
     forms = candidates_of([find_known_model(name)[0]])
-    asked = Wishes(purpose="agent", engine=engine, named=True)
+    asked = Requirements(purpose="agent", engine=engine, named=True)
     return rank(machine(spec), forms, asked, spec)[0]
 
 
@@ -83,8 +83,8 @@ def test_a_model_of_the_hub_is_pulled_by_its_repository_and_quantization() -> No
 
 def test_a_file_that_is_here_goes_into_a_modelfile() -> None:
     model = replace(planned("qwen2.5-coder-7b").model, path=Path("/models/coder.gguf"))
-    wishes = Wishes(purpose="agent", engine="ollama", named=True)
-    plan = rank(machine(None), [Candidate(model)], wishes)[0]
+    requirements = Requirements(purpose="agent", engine="ollama", named=True)
+    plan = rank(machine(None), [Candidate(model)], requirements)[0]
     assert plan.argument("FROM") == "/models/coder.gguf"
     assert ollama_commands(plan)[0].startswith("ollama create")
 
@@ -92,14 +92,14 @@ def test_a_file_that_is_here_goes_into_a_modelfile() -> None:
 def test_a_file_so_large_that_publishers_split_it_is_refused() -> None:
     spec = find_gpu("H200")
     forms = candidates_of([find_known_model("gpt-oss-120b")[0]])
-    wishes = Wishes(purpose="agent", engine="ollama", named=True)
+    requirements = Requirements(purpose="agent", engine="ollama", named=True)
     with pytest.raises(StokerError, match="can't pull") as caught:
-        rank(machine(spec), forms, wishes, spec)
+        rank(machine(spec), forms, requirements, spec)
     assert "several files" in caught.value.why
 
 
 def test_ollama_is_planned_only_where_it_is_asked_for() -> None:
     spec = find_gpu("RTX 4060 8GB")
     forms = candidates_of([find_known_model("qwen2.5-coder-7b")[0]])
-    plans = rank(machine(spec), forms, Wishes(purpose="agent", named=True), spec)
+    plans = rank(machine(spec), forms, Requirements(purpose="agent", named=True), spec)
     assert {plan.engine for plan in plans} <= {"vllm", "llama.cpp"}

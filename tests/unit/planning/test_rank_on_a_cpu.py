@@ -10,7 +10,7 @@ from stoker.errors import StokerError, UsageError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import Model, architecture_from_config
 from stoker.models.gguf_catalogue import entries
-from stoker.planning import Candidate, Plan, Wishes, rank
+from stoker.planning import Candidate, Plan, Requirements, rank
 
 GIB = 1024**3
 MODELS = {entry.model.id: entry.model for entry in entries()}
@@ -45,8 +45,8 @@ def host(cores: int, available_gib: float) -> Host:
     return Host("Linux", "x86_64", Cpu("any", cores, cores, avx2=True), memory)
 
 
-def best(machine: Host, models: list[Model], wishes: Wishes | None = None) -> Plan:
-    return rank(machine, [Candidate(model) for model in models], wishes or Wishes())[0]
+def best(machine: Host, models: list[Model], requirements: Requirements | None = None) -> Plan:
+    return rank(machine, [Candidate(model) for model in models], requirements or Requirements())[0]
 
 
 @pytest.mark.parametrize(
@@ -96,23 +96,23 @@ def test_the_first_source_of_a_model_wins() -> None:
 
 def test_a_context_beyond_the_models_own_is_refused_with_its_limit() -> None:
     with pytest.raises(UsageError) as caught:
-        best(host(2, 22), [MODELS["smollm2-135m"]], Wishes(context=10_000))
+        best(host(2, 22), [MODELS["smollm2-135m"]], Requirements(context=10_000))
     assert "8,192" in caught.value.why
 
 
 def test_a_context_that_does_not_fit_is_refused_with_what_it_needs() -> None:
     with pytest.raises(StokerError, match="does not fit") as caught:
-        best(host(2, 2), [MODELS["qwen2.5-coder-7b"]], Wishes(context=32_768))
+        best(host(2, 2), [MODELS["qwen2.5-coder-7b"]], Requirements(context=32_768))
     assert "4.4 GiB of weights" in caught.value.why
 
 
 def test_an_engine_that_the_system_does_not_have_is_refused() -> None:
     with pytest.raises(UsageError, match="vllm"):
-        best(replace(host(2, 22), system="Darwin"), CODERS, Wishes(engine="vllm"))
+        best(replace(host(2, 22), system="Darwin"), CODERS, Requirements(engine="vllm"))
 
 
 def test_vllm_is_planned_on_a_cpu_where_it_is_asked_for() -> None:
-    plan = best(host(2, 22), [FOLDER], Wishes(engine="vllm"))
+    plan = best(host(2, 22), [FOLDER], Requirements(engine="vllm"))
     assert (plan.engine, plan.max_model_len, plan.parallel) == ("vllm", 8192, 2)
     # 30 layers, 3 KV heads of 64, keys and values of 2 bytes: 23,040 bytes a token. vLLM itself
     # keeps one block of 128 tokens.
@@ -122,9 +122,9 @@ def test_vllm_is_planned_on_a_cpu_where_it_is_asked_for() -> None:
 
 def test_vllm_on_a_cpu_says_what_it_lacks() -> None:
     with pytest.raises(StokerError, match="does not fit in memory for vLLM"):
-        best(host(2, 3), [FOLDER], Wishes(engine="vllm"))
+        best(host(2, 3), [FOLDER], Requirements(engine="vllm"))
     with pytest.raises(UsageError, match="was made for"):
-        best(host(2, 22), [FOLDER], Wishes(engine="vllm", context=100_000))
+        best(host(2, 22), [FOLDER], Requirements(engine="vllm", context=100_000))
 
 
 def test_nothing_to_choose_from_is_said() -> None:
@@ -148,8 +148,8 @@ def test_a_gpu_that_llama_cpp_was_not_built_for_is_left_out_and_named() -> None:
     spec = find_gpu("RTX 4090")
     machine = replace(host(8, 30), gpus=(spec.gpu(),))
     candidate = Candidate(MODELS["qwen2.5-coder-7b"])
-    with_it = rank(machine, [candidate], Wishes(), spec)[0]
-    without = rank(machine, [candidate], Wishes(llama_offload=False), spec)[0]
+    with_it = rank(machine, [candidate], Requirements(), spec)[0]
+    without = rank(machine, [candidate], Requirements(llama_offload=False), spec)[0]
     assert (with_it.gpus, with_it.argument("n_gpu_layers")) == (1, -1)
     assert (without.gpus, without.argument("n_gpu_layers")) == (0, 0)
     assert any("RTX 4090 stays unused" in reason for reason in without.reasons)
@@ -158,7 +158,7 @@ def test_a_gpu_that_llama_cpp_was_not_built_for_is_left_out_and_named() -> None:
 def test_layers_that_do_not_fit_on_the_gpu_stay_on_the_cpu() -> None:
     spec = find_gpu("RTX 4060 8GB")
     machine = replace(host(8, 30), gpus=(spec.gpu(),))
-    plan = rank(machine, [Candidate(MODELS["qwen2.5-coder-14b"])], Wishes(), spec)[0]
+    plan = rank(machine, [Candidate(MODELS["qwen2.5-coder-14b"])], Requirements(), spec)[0]
     layers = plan.argument("n_gpu_layers")
     assert isinstance(layers, int)
     assert 0 < layers < 48
@@ -166,17 +166,17 @@ def test_layers_that_do_not_fit_on_the_gpu_stay_on_the_cpu() -> None:
 
 def test_more_slots_than_the_engine_has_are_refused_with_its_limit() -> None:
     with pytest.raises(UsageError, match="500 requests"):
-        best(host(32, 60), [MODELS["smollm2-135m"]], Wishes(parallel=500))
+        best(host(32, 60), [MODELS["smollm2-135m"]], Requirements(parallel=500))
 
 
 def test_vllm_on_a_cpu_runs_only_what_its_kernels_multiply() -> None:
     with pytest.raises(StokerError, match="can't run") as caught:
-        best(host(2, 22), [replace(FOLDER, quantization="fp8")], Wishes(engine="vllm"))
+        best(host(2, 22), [replace(FOLDER, quantization="fp8")], Requirements(engine="vllm"))
     assert "awq" in caught.value.why
 
 
 def test_vllm_on_a_cpu_estimates_the_size_of_files_that_are_not_here() -> None:
-    plan = best(host(2, 22), [replace(FOLDER, weights_bytes=None)], Wishes(engine="vllm"))
+    plan = best(host(2, 22), [replace(FOLDER, weights_bytes=None)], Requirements(engine="vllm"))
     # The shape says neither whether the output head is the embedding (28 of 163 M weights).
     assert plan.memory.weights_bytes == pytest.approx(269_060_552 + 2 * 49_152 * 576, rel=0.01)
 
@@ -189,5 +189,5 @@ def test_named_model_that_the_engine_can_not_read_is_said_to_be_so(
     model: Model, engine: str, other: str
 ) -> None:
     with pytest.raises(UsageError, match=f"{engine} can't serve {model.id}") as told:
-        best(host(2, 22), [model], Wishes(engine=engine, named=True))
+        best(host(2, 22), [model], Requirements(engine=engine, named=True))
     assert f"--engine {other}" in told.value.fix

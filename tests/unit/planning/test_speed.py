@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from stoker.host import find_gpu, gpu_catalogue
 from stoker.models import KnownModel, find_known_model, model_catalogue
-from stoker.planning.precision import precision_of
-from stoker.planning.speed import Hardware, Load, Traffic, load_of, predict
+from stoker.planning.quantization import precision_of
+from stoker.planning.speed import Hardware, ServingLoad, Traffic, load_of, predict
 
 MODELS = model_catalogue()
 HARDWARE = [rates for spec in gpu_catalogue() if (rates := Hardware.of(spec))]
 
 
-def load(name: str, quantization: str, gpus: int = 1) -> Load:
+def load(name: str, quantization: str, gpus: int = 1) -> ServingLoad:
     arch = find_known_model(name)[0].architecture
     return load_of(arch, precision_of(quantization, arch), gpus)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stoker.errors import UsageError
 from stoker.models import Architecture, KnownModel, find_known_model, model_catalogue
-from stoker.planning.precision import precision_of
+from stoker.planning.quantization import precision_of
 from stoker.planning.vllm_memory import (
     VllmSettings,
     longest_context,

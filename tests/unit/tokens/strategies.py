@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stoker.tokens import CountRequest, CountStrings
-from stoker.tokens.count import Request
+from stoker.tokens.counting.token_counting import Request
 
 _TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60)
 _LONG = st.builds(lambda word, count: (word + " x\n") * count, _TEXT, st.integers(0, 120))

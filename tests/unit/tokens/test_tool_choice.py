@@ -10,14 +10,15 @@ from tests.support.recorded import FIXTURES, load
 from tests.unit.tokens.strategies import WordCounter
 
 from stoker.tokens import budget_for, calibrate, drive, fit
-from stoker.tokens.choose import ranking
-from stoker.tokens.conversation import read
-from stoker.tokens.rank import ToolText, core_tools, question_in, scores, words
-from stoker.tokens.schemas import forms_of
+from stoker.tokens.truncation.conversation import read
+from stoker.tokens.truncation.tool_ranking import ToolText, core_tools, question_in, scores, words
+from stoker.tokens.truncation.tool_schema_compression import forms_of
+from stoker.tokens.truncation.tool_selection import ranking
 
 
 # Tools are half as long again in words and punctuation as in a model's tokens: the smallest of
-# these windows holds as much as one of 2048 does (benchmarks/fit.py counts with a real tokenizer).
+# these windows holds as much as one of 2048 does (benchmarks/context_fitting.py
+# counts with a real tokenizer).
 @pytest.mark.parametrize("window", [2560, 4096, 8192])
 def test_the_needed_tool_is_kept_in_95_of_100_cases(window: int) -> None:
     counter = WordCounter()

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.unit.tokens.strategies import requests, tool
 
 from stoker.tokens import ChatTemplate
-from stoker.tokens.tools import demanded_call, emulate, parse_answer, template_has_tools
+from stoker.tokens.tool_calls import demanded_call, emulate, parse_answer, template_has_tools
 
 TOOLS = [tool("read_file"), tool("list_dir")]
 CALL = {"id": "1", "type": "function", "function": {"name": "read_file", "arguments": '{"a": 1}'}}

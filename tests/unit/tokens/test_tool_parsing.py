@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stoker.tokens.tools import Event, TextPart, ToolCall, ToolCallParser
-from stoker.tokens.tools.calls import parameters_in_xml
+from stoker.tokens.tool_calls import Event, TextPart, ToolCall, ToolCallParser
+from stoker.tokens.tool_calls.call_validation import parameters_in_xml
 
 
 def _tool(name: str, **properties: Any) -> dict[str, Any]:

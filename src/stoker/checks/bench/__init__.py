@@ -1,22 +1,22 @@
 """How quickly an endpoint answers what editors send: the load, its timings and what they mean."""
 
-from stoker.checks.bench.arrivals import Arrivals
+from stoker.checks.bench.arrival_schedule import Arrivals
 from stoker.checks.bench.comparison import Deviation, Side, against_plan, side_by_side
-from stoker.checks.bench.ladder import Endpoint, Report, Rung, Settings, bench
-from stoker.checks.bench.load import Halt
-from stoker.checks.bench.shapes import SHAPES, Shape
-from stoker.checks.bench.summary import Distribution, Ratio, Summary
-from stoker.checks.bench.timing import Timing
+from stoker.checks.bench.concurrency_sweep import BenchReport, BenchTarget, Rung, Settings, bench
+from stoker.checks.bench.load_generator import Halt
+from stoker.checks.bench.request_timing import Timing
+from stoker.checks.bench.statistics import Distribution, Ratio, Summary
+from stoker.checks.bench.workloads import SHAPES, Shape
 
 __all__ = [
     "SHAPES",
     "Arrivals",
+    "BenchReport",
+    "BenchTarget",
     "Deviation",
     "Distribution",
-    "Endpoint",
     "Halt",
     "Ratio",
-    "Report",
     "Rung",
     "Settings",
     "Shape",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stoker.checks.bench.ladder import Report, Rung
-from stoker.checks.bench.shapes import Shape
-from stoker.checks.bench.summary import Ratio, median_ratio
+from stoker.checks.bench.concurrency_sweep import BenchReport, Rung
+from stoker.checks.bench.statistics import Ratio, median_ratio
+from stoker.checks.bench.workloads import Shape
 from stoker.planning import Interval, Plan, Speed, Traffic
 
 #: What a plan is predicted to do under a load; ``None`` where its model's shape is not known.
@@ -39,7 +39,9 @@ class Deviation:
         return self.predicted.low <= self.measured_s <= self.predicted.high
 
 
-def against_plan(report: Report, plan: Plan, predict: Predict | None = None) -> list[Deviation]:
+def against_plan(
+    report: BenchReport, plan: Plan, predict: Predict | None = None
+) -> list[Deviation]:
     """Every rung of the first endpoint that something is predicted about.
 
     ``predict`` is asked about the load that was measured, and what it does not know is compared
@@ -129,7 +131,7 @@ class Side:
     ratio: Ratio
 
 
-def side_by_side(report: Report) -> list[Side]:
+def side_by_side(report: BenchReport) -> list[Side]:
     """The ratios of two endpoints on each rung that both have answered."""
     found = []
     for first, second in _pairs(report.rungs):

@@ -1,27 +1,27 @@
 """Every check, one module a group. The order is the order in which they run."""
 
 from stoker.checks.suite import (
-    budgets,
     chat,
     completions,
-    counts,
-    errors,
+    concurrency,
+    connectivity,
+    error_answers,
     forms,
-    load,
-    models,
-    reach,
+    max_tokens,
+    models_endpoint,
     sampling,
     streams,
     tools,
+    usage,
 )
 
 CHECKS = (
-    *reach.table.checks,
-    *models.table.checks,
+    *connectivity.table.checks,
+    *models_endpoint.table.checks,
     *chat.table.checks,
     *streams.table.checks,
-    *budgets.table.checks,
-    *counts.table.checks,
+    *max_tokens.table.checks,
+    *usage.table.checks,
     *tools.table.checks,
     *forms.structured.checks,
     *forms.reasoning.checks,
@@ -29,8 +29,8 @@ CHECKS = (
     *completions.completions.checks,
     *completions.embeddings.checks,
     *sampling.table.checks,
-    *load.table.checks,
-    *errors.table.checks,
+    *concurrency.table.checks,
+    *error_answers.table.checks,
 )
 
 __all__ = ["CHECKS"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from stoker.checks.endpoint import (
+from stoker.checks.check import Table, Use
+from stoker.checks.target import (
     CHAT,
     Endpoint,
     answered,
@@ -16,7 +17,6 @@ from stoker.checks.endpoint import (
     usage,
     user,
 )
-from stoker.checks.types import Table, Use
 
 table = Table("chat", "Chat")
 _CHAT = (Use.CHAT, Use.AGENT, Use.COMMIT)

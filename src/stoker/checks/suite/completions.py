@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stoker.checks.client import Reply
-from stoker.checks.endpoint import (
+from stoker.checks.check import Table, Use
+from stoker.checks.exceptions import Failed, NotSupported
+from stoker.checks.raw_http import Reply
+from stoker.checks.target import (
     Endpoint,
     accepted,
     after_pieces,
@@ -16,8 +18,6 @@ from stoker.checks.endpoint import (
     optional,
     usage,
 )
-from stoker.checks.outcomes import Failed, NotSupported
-from stoker.checks.types import Table, Use
 
 completions = Table("completion", "Completions and fill-in-the-middle")
 embeddings = Table("embeddings", "Embeddings")

@@ -8,7 +8,9 @@ import struct
 import zlib
 from typing import Any
 
-from stoker.checks.endpoint import (
+from stoker.checks.check import Table, Use
+from stoker.checks.exceptions import Failed, NotSupported
+from stoker.checks.target import (
     Endpoint,
     accepted,
     answered,
@@ -22,8 +24,6 @@ from stoker.checks.endpoint import (
     thought,
     usage,
 )
-from stoker.checks.outcomes import Failed, NotSupported
-from stoker.checks.types import Table, Use
 
 structured = Table("structured", "Structured output")
 reasoning = Table("reasoning", "Reasoning")

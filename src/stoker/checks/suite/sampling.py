@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from stoker.checks.endpoint import (
+from stoker.checks.check import Table, Use
+from stoker.checks.exceptions import NotSupported
+from stoker.checks.target import (
     LONG,
     Endpoint,
     accepted,
@@ -16,8 +18,6 @@ from stoker.checks.endpoint import (
     text_of,
     thought,
 )
-from stoker.checks.outcomes import NotSupported
-from stoker.checks.types import Table, Use
 
 table = Table("sampling", "Sampling")
 _COUNT = "Count: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10. Now repeat that line."

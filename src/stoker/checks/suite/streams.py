@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from stoker.checks.client import Reply
-from stoker.checks.endpoint import (
+from stoker.checks.check import Table, Use
+from stoker.checks.exceptions import Failed, NotSupported
+from stoker.checks.raw_http import Reply
+from stoker.checks.target import (
     LONG,
     Endpoint,
     accepted,
@@ -17,8 +19,6 @@ from stoker.checks.endpoint import (
     text_of,
     thought,
 )
-from stoker.checks.outcomes import Failed, NotSupported
-from stoker.checks.types import Table, Use
 
 table = Table("stream", "Streaming")
 _CHAT = (Use.CHAT, Use.AGENT)

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from stoker.checks.agent_tools import agent_system, agent_tools
-from stoker.checks.client import Reply
-from stoker.checks.endpoint import (
+from stoker.checks.check import Table, Use
+from stoker.checks.exceptions import Failed, NotSupported, TooLate
+from stoker.checks.raw_http import Reply
+from stoker.checks.target import (
     Endpoint,
     accepted,
     after_pieces,
@@ -25,8 +27,6 @@ from stoker.checks.endpoint import (
     usage,
     user,
 )
-from stoker.checks.outcomes import Failed, NotSupported, TooLate
-from stoker.checks.types import Table, Use
 
 table = Table("tools", "Tools")
 _AGENT = (Use.AGENT,)
@@ -66,7 +66,7 @@ _NAMED = {"type": "function", "function": {"name": "get_time"}}
     needed_for=_AGENT,
 )
 def auto(endpoint: Endpoint) -> str:
-    from stoker.tokens.tools import parse_answer  # noqa: PLC0415  (the tokenizer's libraries)
+    from stoker.tokens.tool_calls import parse_answer  # noqa: PLC0415  (the tokenizer's libraries)
 
     answer = answered(_offer(endpoint, "auto"))
     if message(answer).get("tool_calls"):

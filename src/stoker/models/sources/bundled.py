@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from stoker.models.types import WheelPart
+from stoker.models.model import WheelPart
 
 
 def path_of(part: WheelPart) -> Path | None:

@@ -30,8 +30,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 from stoker.errors import StokerError
 from stoker.models import gguf_file, gguf_header, safetensors_dir
 from stoker.models.gguf_catalogue import entries
-from stoker.models.sources import store
-from stoker.models.types import HubFile, Model, Progress
+from stoker.models.model import DownloadProgress, HubFile, Model
+from stoker.models.sources import download_store
 
 SOURCE = "hub"
 #: The hub answers a listing in 0.2 s; one that takes this long is not reachable.
@@ -45,7 +45,7 @@ _WEIGHTS = re.compile(r"[^/]+\.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class HubListing:
     """One file of a repository, as the hub lists it."""
 
     name: str
@@ -77,7 +77,7 @@ def find(repo: str, selector: str | None) -> list[Model]:
     return found
 
 
-def fetch(location: HubFile, report: store.Report) -> Path:
+def fetch(location: HubFile, report: download_store.ReportProgress) -> Path:
     """Download one GGUF model (all of its parts) or a folder. Its file, or its folder.
 
     A file that was interrupted continues where it stopped, in this run or the next. Raises
@@ -86,9 +86,13 @@ def fetch(location: HubFile, report: store.Report) -> Path:
     """
     revision, files = _listing(location.repo, location.revision)
     wanted = _wanted(location, files)
-    folder = store.folder() / store.hub_path(HubFile(location.repo, None, revision))
+    folder = download_store.folder() / download_store.hub_path(
+        HubFile(location.repo, None, revision)
+    )
     total = sum(file.size_bytes for file in wanted)
-    store.check_space(store.folder(), total - _bytes_there(folder, wanted), location.repo)
+    download_store.check_space(
+        download_store.folder(), total - _bytes_there(folder, wanted), location.repo
+    )
     before = 0
     for listed in wanted:
         pinned = location.sha256 if listed.name == location.filename else None
@@ -98,22 +102,22 @@ def fetch(location: HubFile, report: store.Report) -> Path:
     return folder / location.filename if location.filename else folder
 
 
-def _bytes_there(folder: Path, files: list[Listed]) -> int:
+def _bytes_there(folder: Path, files: list[HubListing]) -> int:
     """Bytes of ``files`` that are downloaded already, whole or in part."""
     paths = [folder / file.name for file in files]
-    paths += [store.partial(path) for path in paths]
+    paths += [download_store.partial(path) for path in paths]
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
-def _download(repo: str, revision: str, file: Listed, done: Callable[[int], None]) -> Path:
+def _download(repo: str, revision: str, file: HubListing, done: Callable[[int], None]) -> Path:
     """One file of a repository, verified; a file has its final name only then."""
-    final = store.folder() / store.hub_path(HubFile(repo, file.name, revision))
+    final = download_store.folder() / download_store.hub_path(HubFile(repo, file.name, revision))
     if final.is_file() and final.stat().st_size == file.size_bytes:
         done(file.size_bytes)
         return final
-    store.make(final.parent)
-    unfinished = store.partial(final)
-    with store.locked(unfinished, done), _reading(repo):
+    download_store.make(final.parent)
+    unfinished = download_store.partial(final)
+    with download_store.locked(unfinished, done), _reading(repo):
         if not final.is_file():
             _transfer(repo, revision, file, unfinished, done)
             _verify(unfinished, file)
@@ -123,7 +127,7 @@ def _download(repo: str, revision: str, file: Listed, done: Callable[[int], None
 
 
 def _transfer(
-    repo: str, revision: str, file: Listed, unfinished: Path, done: Callable[[int], None]
+    repo: str, revision: str, file: HubListing, unfinished: Path, done: Callable[[int], None]
 ) -> None:
     """Append to ``unfinished`` what it lacks of the file."""
     with unfinished.open("ab") as out:
@@ -141,19 +145,22 @@ def _transfer(
         )
 
 
-def _report(report: store.Report, before: int, total: int, done: int) -> None:
-    report(Progress(before + done, total, SOURCE))
+def _report(report: download_store.ReportProgress, before: int, total: int, done: int) -> None:
+    report(DownloadProgress(before + done, total, SOURCE))
 
 
-def choose(repo: str, files: list[Listed], selector: str | None) -> Listed:
+def choose(repo: str, files: list[HubListing], selector: str | None) -> HubListing:
     """The GGUF file that ``selector`` means, or the usual one. Raises with what there is."""
     if selector is not None and selector.lower().endswith(".gguf"):
         matches = [f for f in files if f.name.lower() == selector.lower()]
         matches = matches or [f for f in files if Path(f.name).name.lower() == selector.lower()]
     elif selector is not None:
-        matches = [f for f in files if store.has_quantization(f.name, selector)]
+        matches = [f for f in files if download_store.has_quantization(f.name, selector)]
     else:
-        usual = ([f for f in files if store.has_quantization(f.name, q)] for q in QUANT_PREFERENCE)
+        usual = (
+            [f for f in files if download_store.has_quantization(f.name, q)]
+            for q in QUANT_PREFERENCE
+        )
         matches = next((found for found in usual if found), files)
     if not matches:
         raise StokerError(
@@ -176,7 +183,7 @@ def _is_first_gguf(name: str) -> bool:
     )
 
 
-def _wanted(location: HubFile, files: list[Listed]) -> list[Listed]:
+def _wanted(location: HubFile, files: list[HubListing]) -> list[HubListing]:
     """The files to download: a GGUF with its other parts, or weights with what goes with them."""
     if location.filename is None:
         return [f for f in files if _WEIGHTS.fullmatch(f.name) or SIDE_FILES.fullmatch(f.name)]
@@ -202,7 +209,7 @@ def _parts(filename: str) -> list[str]:
 # --- describing without downloading ----------------------------------------------------------
 
 
-def _describe_gguf(repo: str, revision: str, files: list[Listed], file: Listed) -> Model:
+def _describe_gguf(repo: str, revision: str, files: list[HubListing], file: HubListing) -> Model:
     """The model of a GGUF file on the hub, from the start of the file alone."""
     with _reading(repo), _opened(repo, file.name, revision) as source:
         header = gguf_header.read(source, f"{repo}/{file.name}", file.size_bytes)
@@ -218,7 +225,7 @@ def _describe_gguf(repo: str, revision: str, files: list[Listed], file: Listed) 
     )
 
 
-def _describe_folder(repo: str, revision: str, files: list[Listed]) -> Model:
+def _describe_folder(repo: str, revision: str, files: list[HubListing]) -> Model:
     file = next((file for file in files if file.name == "config.json"), None)
     if file is None:
         raise _lacking(repo, "It has no config.json.")
@@ -274,9 +281,9 @@ def _endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
-def _listing(repo: str, revision: str | None = None) -> tuple[str, list[Listed]]:
+def _listing(repo: str, revision: str | None = None) -> tuple[str, list[HubListing]]:
     """The revision that ``main``, or ``revision``, stands for now, and its files."""
-    if store.hub_is_forbidden():
+    if download_store.hub_is_forbidden():
         raise StokerError(
             f"The hub was not asked for {repo}.",
             "HF_HUB_OFFLINE is set.",
@@ -287,7 +294,7 @@ def _listing(repo: str, revision: str | None = None) -> tuple[str, list[Listed]]
             repo, revision=revision, files_metadata=True, timeout=TIMEOUT_S
         )
     files = [
-        Listed(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None)
+        HubListing(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None)
         for file in info.siblings or ()
         if _stays_inside(file.rfilename)
     ]
@@ -320,12 +327,12 @@ def _silent_bar(done: Callable[[int], None]) -> Any:
     return SilentBar
 
 
-def _verify(path: Path, file: Listed) -> None:
+def _verify(path: Path, file: HubListing) -> None:
     """Remove the download and raise where it is not what the hub says it is."""
     if file.sha256 is None:
         return
     with path.open("rb") as content:
-        digest = store.sha256_of(content, file.size_bytes).hexdigest()
+        digest = download_store.sha256_of(content, file.size_bytes).hexdigest()
     if digest != file.sha256:
         path.unlink()
         raise StokerError(

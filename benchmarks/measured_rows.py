@@ -1,0 +1,401 @@
+"""Measured rows as values: what was run, on what, and what came out.
+
+The files under ``data/`` carry the source of every row. Rows of the same columns from elsewhere can
+be read as well; a model or GPU that is not known is reported, never guessed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from stoker.errors import StokerError
+from stoker.host import GpuSpec, find_gpu
+from stoker.models import Architecture, architecture_from_config, find_known_model
+from stoker.planning.parameter_count import count_weights
+from stoker.planning.quantization import Precision, precision_of
+from stoker.planning.speed import Hardware, ServingLoad, Traffic, load_of
+from stoker.planning.vllm_memory import VllmSettings, is_multimodal, visible_bytes
+
+DATA = Path(__file__).parent / "data"
+CONFIGS = Path(__file__).parents[1] / "tests" / "fixtures" / "hf_configs"
+#: How the files name GPUs, where the catalogue has another name.
+_GPUS = {
+    "b200_sxm": "B200",
+    "b300_sxm": "B300",
+    "h100_sxm": "H100",
+    "h200_sxm": "H200",
+    "a100_sxm": "A100 80GB",
+    "l40s": "L40S",
+    "A100-80": "A100 80GB",
+    "A100-40": "A100 40GB",
+    "H100-80": "H100",
+    "RTX4060-8GB": "RTX 4060",
+    "RTX3090": "RTX 3090",
+    "RTX5090": "RTX 5090",
+    "StrixHalo": "Strix Halo 128GB",
+    "RTX A6000": "RTX A6000",
+    "RTX 3060 12GB": "RTX 3060 12GB",
+    "GB10 DGX Spark": "GB10",
+    "DGX Spark GB10": "GB10",
+    "RTX PRO 6000": "RTX PRO 6000 Blackwell",
+}
+#: Short names in the files, and the configuration or catalogue entry that has the same shape.
+_MODELS = {
+    "Llama-3.1-70B": "nvidia/Llama-3.1-70B-Instruct-FP8",
+    "meta-llama/Llama-3.1-70B": "nvidia/Llama-3.1-70B-Instruct-FP8",
+    "Llama-3.1-8B": "meta-llama/Meta-Llama-3.1-8B",
+    "meta-llama/Llama-3.1-8B": "meta-llama/Meta-Llama-3.1-8B",
+    "nvidia/Llama-3.1-8B-Instruct-FP8": "meta-llama/Meta-Llama-3.1-8B",
+    "Qwen2.5-7B": "Qwen/Qwen2.5-Coder-7B-Instruct",
+    "Qwen2-7B": "Qwen/Qwen2.5-Coder-7B-Instruct",
+    "Qwen2-7B-Instruct": "Qwen/Qwen2.5-Coder-7B-Instruct",
+    "Qwen3-235B-A22B": "Qwen/Qwen3-235B-A22B",
+    "Qwen3-Coder-30B-A3B": "Qwen/Qwen3-Coder-30B-A3B-Instruct",
+    "gemma-4-26B-A4B": "google/gemma-4-26B-A4B",
+    "Nemotron-3-Super-120B-A12B": "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-FP8",
+    "ThinkingCap-Qwen3.6-27B": "Qwen/Qwen3.6-27B",
+}
+#: Fine-tunes and words that say how a row was quantized.
+_QUANTIZATIONS = (
+    ("autoround", "int4"),
+    ("nvfp4", "nvfp4"),
+    ("mxfp4", "mxfp4"),
+    ("fp8", "fp8"),
+    ("w8a8", "int8"),
+    ("w4a", "int4"),
+    ("awq", "awq"),
+    ("int4", "int4"),
+    ("int8", "int8"),
+    ("4bit", "int4"),
+    ("fp4", "nvfp4"),
+    ("bf16", "bf16"),
+    ("fp16", "bf16"),
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A model in a precision on GPUs of one kind."""
+
+    model: str
+    architecture: Architecture
+    precision: Precision
+    gpu: GpuSpec
+    gpus: int
+
+
+@dataclass(frozen=True)
+class ServingRow:
+    """One measured operating point of a server."""
+
+    setup: Setup
+    load: ServingLoad
+    hardware: Hardware
+    traffic: Traffic
+    first_token_s: float | None
+    token_s: float | None
+    #: Rows that measured the same point share a key.
+    key: tuple[object, ...]
+    #: What speaks against fitting this row, empty where nothing does.
+    doubt: str = ""
+
+    @property
+    def gpu_name(self) -> str:
+        """The GPU's name in the catalogue."""
+        return self.setup.gpu.name
+
+
+@cache
+def architecture(name: str) -> Architecture:
+    """The shape of the model that a row names. Raises ``StokerError`` where it is not known."""
+    name = _MODELS.get(name, name)
+    for candidate in (name.replace("/", "--"), *(p.stem for p in CONFIGS.glob(f"*--{name}.json"))):
+        path = CONFIGS / f"{candidate}.json"
+        if path.is_file():
+            return architecture_from_config(json.loads(path.read_text()))
+    return find_known_model(name)[0].architecture
+
+
+@cache
+def gpu(name: str) -> GpuSpec:
+    """The GPU that a row names."""
+    return find_gpu(_GPUS.get(name, name.replace("_sxm", "").replace("_", " ")))
+
+
+def quantization(text: str, model: str) -> str:
+    """How the weights of a row were stored, in the catalogue's words."""
+    lowered = text.casefold()
+    if "gpt-oss" in model:
+        return "mxfp4"
+    named = next((name for word, name in _QUANTIZATIONS if word in lowered), None)
+    return named or _declared(model)
+
+
+@cache
+def _declared(model: str) -> str:
+    """What the model's own config.json says of its weights, where a row says nothing."""
+    path = CONFIGS / f"{_MODELS.get(model, model).replace('/', '--')}.json"
+    if not path.is_file():
+        return "bf16"
+    declared = json.loads(path.read_text()).get("quantization_config") or {}
+    method = f"{declared.get('quant_method', '')} {declared.get('quant_algo', '')}".casefold()
+    return next((name for word, name in _QUANTIZATIONS if word in method), "bf16")
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@cache
+def _load(
+    model: str, quant: str, gpus: int, attention_dp: int, expert_parallel: bool, kv: str
+) -> ServingLoad:
+    shape = architecture(model)
+    return load_of(
+        shape,
+        precision_of(quant, shape),
+        gpus,
+        attention_dp=attention_dp,
+        expert_parallel=expert_parallel,
+        kv_cache_dtype=kv,
+    )
+
+
+def _row(
+    model: str,
+    quant: str,
+    gpu_name: str,
+    gpus: int,
+    traffic: Traffic,
+    first_token_s: float | None,
+    token_s: float | None,
+    *,
+    attention_dp: int = 1,
+    expert_parallel: bool = False,
+    kv: str = "auto",
+    doubt: str = "",
+) -> ServingRow:
+    shape, spec = architecture(model), gpu(gpu_name)
+    hardware = Hardware.of(spec)
+    if hardware is None:
+        raise StokerError(f"The rates of {spec.label} are not known.")
+    return ServingRow(
+        Setup(model, shape, precision_of(quant, shape), spec, gpus),
+        _load(model, quant, gpus, attention_dp, expert_parallel, kv),
+        hardware,
+        traffic,
+        first_token_s,
+        token_s,
+        (model, spec.label, quant, gpus, attention_dp, expert_parallel, kv, traffic),
+        doubt,
+    )
+
+
+def serving_rows(path: Path) -> Iterator[ServingRow | StokerError]:
+    """The rows of ``measured_serving.csv``, or why one cannot be used."""
+    for row in read(path):
+        try:
+            yield _serving(row)
+        except StokerError as problem:
+            yield problem
+
+
+def _serving(row: dict[str, str]) -> ServingRow:
+    model, gpus = row["model_path"], int(row["tp_size"]) * int(row["pp_size"] or 1)
+    traffic = Traffic(int(row["batch_size"]), int(row["isl"]), int(row["osl"]))
+    quant = quantization(row["precision"], model)
+    return _row(
+        model,
+        quant,
+        row["system"],
+        gpus,
+        traffic,
+        float(row["silicon_ttft_ms"]) / 1e3,
+        float(row["silicon_tpot_ms"]) / 1e3,
+        attention_dp=int(row["attention_dp_size"] or 1),
+        expert_parallel=int(row["moe_ep_size"] or 1) > 1,
+        doubt=_doubt(row, model, quant, gpus),
+    )
+
+
+def _doubt(row: dict[str, str], model: str, quant: str, gpus: int) -> str:
+    """What a row says that cannot be as it says: such rows are reported, and not fitted."""
+    shape, spec = architecture(model), gpu(row["system"])
+    weights = precision_of(quant, shape).weight_bytes(count_weights(shape)) / gpus
+    if weights > (spec.memory_bytes or 0):
+        return "the weights do not fit on so few GPUs"
+    if not row["attention_dp_size"] and quant == "fp8":
+        return "parallelism not stated, times beyond the GPUs' peak rates for the one stated"
+    if float(row["silicon_ttft_ms"]) > 10_000:
+        return "requests queued for a free sequence: max_num_seqs is not stated"
+    return ""
+
+
+def speed_rows(path: Path) -> Iterator[ServingRow | StokerError]:
+    """The rows of ``measured_speed.csv``, or why one cannot be used."""
+    for row in read(path):
+        try:
+            yield from _speed(row)
+        except StokerError as problem:
+            yield problem
+
+
+def _speed(row: dict[str, str]) -> Iterator[ServingRow]:
+    quant = quantization(row["quant"], row["model"])
+    concurrency = int(re.sub(r"\D", "", row["concurrency"]) or 1)
+    prompt = int(row["isl"]) if row["isl"].isdigit() else 128
+    answer = int(row["osl"]) if row["osl"].isdigit() else 256
+    if "ctx" in row["tpot_ms"]:
+        fixed, slope = map(float, row["tpot_ms"].removesuffix("*ctx").split("+", 1))
+        for context in (1024, 16_384, 65_536):
+            traffic = Traffic(1, context - 64, 128)
+            token_s = (fixed + slope * context) / 1e3
+            yield _row(row["model"], quant, row["gpu"], int(row["n"]), traffic, None, token_s)
+        return
+    first = float(row["ttft_ms"]) / 1e3 if row["ttft_ms"] else None
+    yield _row(
+        row["model"],
+        quant,
+        row["gpu"],
+        int(row["tp"]),
+        Traffic(concurrency, prompt, answer, 0.975 if "prefix hits" in row["note"] else 0.0),
+        first,
+        _token_s(row, concurrency, first, answer),
+        kv="fp8" if "fp8 KV" in row["note"] else "auto",
+        doubt="" if row["quant"] != "?" else "quantization not stated",
+    )
+
+
+def _token_s(
+    row: dict[str, str], concurrency: int, first_s: float | None, answer: int
+) -> float | None:
+    """Seconds for a token: as measured, or from the rate of all answers together."""
+    if row["tpot_ms"]:
+        return float(row["tpot_ms"]) / 1e3
+    rate = row["out_tok_s"].removesuffix("/stream")
+    if not rate:
+        return None
+    streams = 1 if row["out_tok_s"].endswith("/stream") else concurrency
+    token_s, wait_s = streams / float(rate), (first_s or 0.0) / answer
+    # A rate over whole requests has the wait for the first token in it; one of decoding has not.
+    return token_s - wait_s if wait_s < token_s / 2 else token_s
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+#: The minor version from which CUDA graphs are part of the budget.
+_GRAPHS_COUNTED_FROM = 21
+_MNBT, _SEQS = re.compile(r"(?:mnbt|max-num-batched-tokens) (\d+)"), re.compile(r"seqs (\d+)")
+_TOTAL = re.compile(r"total ([\d.]+) GiB")
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class MemoryRow:
+    """One start of vLLM, with what its log said of one GPU's memory."""
+
+    setup: Setup
+    settings: VllmSettings
+    total_bytes: int
+    weights_bytes: int | None
+    kv_cache_bytes: int | None
+    kv_cache_tokens: int | None
+    #: Which of the flags that decide the cache are not known; empty where all are.
+    unknown: str
+
+
+def memory_rows(path: Path) -> Iterator[tuple[str, MemoryRow | StokerError]]:
+    """The rows of ``measured_memory.csv`` with their names, or why one cannot be used."""
+    for row in read(path):
+        name = f"{row['gpu']} x{row['tp']} {row['model']} {row['quant']}"
+        try:
+            yield name, _memory(row)
+        except StokerError as problem:
+            yield name, problem
+
+
+def _memory(row: dict[str, str]) -> MemoryRow:
+    shape, spec, flags = architecture(row["model"]), gpu(row["gpu"]), row["flags"]
+    quant = quantization(row["quant"], row["model"])
+    setup = Setup(row["model"], shape, precision_of(quant, shape), spec, int(row["tp"]))
+    stated = _TOTAL.search(flags)
+    total = int(float(stated[1]) * GIB) if stated else visible_bytes(spec.usable_bytes or 0)
+    share = _number(row["gpu_mem_util"])
+    length = int(_number(row["max_model_len"]) or 0)
+    return MemoryRow(
+        setup,
+        _settings(row, shape, spec, share, length),
+        total,
+        _bytes(row["load_gib_per_gpu"]),
+        _bytes(row["kv_gib_per_gpu"]),
+        int(row["kv_tokens"]) if row["kv_tokens"] not in ("", "0") else None,
+        _unknown(row, share),
+    )
+
+
+def _settings(
+    row: dict[str, str], shape: Architecture, spec: GpuSpec, share: float | None, length: int
+) -> VllmSettings:
+    flags = row["flags"]
+    large = (spec.memory_bytes or 0) >= 70 * GIB and "A100" not in spec.name
+    batched = _MNBT.search(flags)
+    # Before its first version of V1, vLLM read prompts whole: as many tokens as the context has.
+    whole = row["vllm"].startswith("V0")
+    default = length if whole else 8192 if large else 2048
+    sequences = _SEQS.search(flags)
+    return VllmSettings(
+        max_model_len=length or shape.max_position_embeddings or 32_768,
+        gpu_memory_utilization=share or 0.92,
+        max_num_seqs=int(sequences[1]) if sequences else 1024 if large else 256,
+        max_num_batched_tokens=int(batched[1]) if batched else default,
+        tensor_parallel_size=int(row["tp"]),
+        kv_cache_dtype=row["kv_dtype"] if row["kv_dtype"] != "bf16" else "auto",
+        enforce_eager="eager" in flags,
+        num_speculative_tokens=3 if flags.startswith("MTP") else 0,
+        vision=is_multimodal(shape) and "text-only" not in flags,
+        graphs_in_budget=_graphs_counted(row["vllm"]),
+    )
+
+
+def _graphs_counted(version: str) -> bool:
+    found = re.search(r"0\.(\d+)", version)
+    if found:
+        return int(found[1]) >= _GRAPHS_COUNTED_FROM
+    return "2026" in version
+
+
+def _unknown(row: dict[str, str], share: float | None) -> str:
+    reasons = []
+    if share is None:
+        reasons.append("gpu_memory_utilization")
+    if not _number(row["max_model_len"]):
+        reasons.append("max_model_len")
+    if row["vllm"].startswith("V0"):
+        reasons.append("V0 counts otherwise")
+    if row["vllm"].startswith("V1 2025"):
+        reasons.append("max_num_batched_tokens: no release, and V1's defaults were not settled")
+    if "connector" in row["flags"]:
+        reasons.append("a connector holds memory of its own")
+    if "inferred" in row["flags"] or "default" in row["max_model_len"]:
+        reasons.append("flags inferred by the reporter")
+    return ", ".join(reasons)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _bytes(text: str) -> int | None:
+    value = _number(text)
+    return None if value is None else int(value * GIB)

@@ -1,0 +1,98 @@
+"""Ask a model one thing through its public endpoint, and time the streamed answer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from stoker.errors import StokerError
+
+#: A CPU that reads 10 tokens a second needs 10 s for this short question; ten times that is broken.
+_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeTest:
+    """What the model said, and how fast: ``ttft_s`` is the time to the first piece of text."""
+
+    text: str
+    completion_tokens: int
+    ttft_s: float
+    tokens_per_s: float | None
+
+
+def ask(
+    endpoint: str, model: str, question: str, *, max_tokens: int, on_text: Callable[[str], None]
+) -> SmokeTest:
+    """Stream the answer to ``question``; ``on_text`` gets each piece as it comes.
+
+    Raises ``StokerError`` where the endpoint refuses, breaks off or says nothing.
+    """
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": max_tokens,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    started = time.perf_counter()
+    first: float | None = None
+    last = started
+    text: list[str] = []
+    usage: dict[str, Any] = {}
+    for event in _events(endpoint, body):
+        usage = event.get("usage") or usage
+        piece = "".join(c.get("delta", {}).get("content") or "" for c in event.get("choices", []))
+        if not piece:
+            continue
+        last = time.perf_counter()
+        first = first or last
+        text.append(piece)
+        on_text(piece)
+    if first is None:
+        raise StokerError(
+            "The model answered nothing.",
+            f"{endpoint} accepted the question and sent an empty answer.",
+            "See what the engine says: stoker logs.",
+        )
+    tokens = int(usage.get("completion_tokens", len(text)))
+    rate = (tokens - 1) / (last - first) if tokens > 1 and last > first else None
+    return SmokeTest("".join(text), tokens, first - started, rate)
+
+
+def _events(endpoint: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    url = urlsplit(endpoint)
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = kind(url.netloc, timeout=_TIMEOUT_S)
+    try:
+        connection.request(
+            "POST",
+            f"{url.path}/v1/chat/completions",
+            json.dumps(body),
+            {"Content-Type": "application/json"},
+        )
+        response = connection.getresponse()
+        if response.status != 200:
+            said = response.read(2000).decode("utf-8", errors="replace")
+            raise StokerError(
+                f"The endpoint refused a chat with status {response.status}.",
+                f"It says: {said}",
+                "See what the engine says: stoker logs.",
+            )
+        for line in response:
+            if line.startswith(b"data: ") and not line.startswith(b"data: [DONE]"):
+                yield json.loads(line[6:])
+    except (OSError, http.client.HTTPException) as error:
+        raise StokerError(
+            f"The endpoint {endpoint} broke off.",
+            f"{type(error).__name__}: {error}.",
+            "See what the engine says: stoker logs.",
+        ) from error
+    finally:
+        connection.close()

@@ -1,0 +1,295 @@
+"""``stoker bench``: how quickly an endpoint answers, alone and under load."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from stoker import checks, paths, server
+from stoker import host as machine
+from stoker.checks import bench
+from stoker.checks.bench import (
+    BenchReport,
+    BenchTarget,
+    Deviation,
+    Distribution,
+    Halt,
+    Rung,
+    Settings,
+    Side,
+)
+from stoker.cli import endpoint_argument
+from stoker.cli.options import Json, KeyEnv
+from stoker.cli.render import bench_page, html_page, output
+from stoker.errors import UsageError
+from stoker.planning import Plan, speed_under
+
+_T = TypeVar("_T")
+_NAMES = ("A", "B")
+
+
+class Arrivals(str, Enum):
+    """How requests are spread over time."""
+
+    POISSON = "poisson"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Where to measure, and what was predicted for it."""
+
+    endpoint: BenchTarget
+    plan: Plan | None
+
+
+def command(
+    url: Annotated[
+        str | None, typer.Argument(help="The endpoint's address. Default: what runs.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="URL", help="Measure a second endpoint, in turns.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model to ask for. Default: the first it lists.")
+    ] = None,
+    against_model: Annotated[
+        str | None, typer.Option(help="The model to ask the second endpoint for.")
+    ] = None,
+    shape: Annotated[
+        str, typer.Option(help="What to send: chat, agent, completion.")
+    ] = "chat,agent,completion",
+    prefix: Annotated[
+        str, typer.Option(help="Prompts whose beginning is not in a cache, or is: cold, cached.")
+    ] = "cold,cached",
+    concurrency: Annotated[str, typer.Option(help="The ladder: requests at once.")] = "1,2,4",
+    rate: Annotated[
+        float | None, typer.Option(help="Requests a second, in place of the ladder above 1.")
+    ] = None,
+    arrivals: Annotated[
+        Arrivals, typer.Option(help="At random as people come, or evenly: poisson, fixed.")
+    ] = Arrivals.POISSON,
+    requests: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Requests on each rung. Default: fits.")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="Stop after this long, for each endpoint.")
+    ] = 100.0,
+    prompt_tokens: Annotated[
+        int | None,
+        typer.Option(min=16, help="Length of prompts. Default: as editors send, if time allows."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=2, help="Length of answers. Default: 32; completions 16.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Draws the arrivals and the prompts.")] = 0,
+    key_env: KeyEnv = None,
+    against_key_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The variable that holds the second one's key."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure how quickly an endpoint answers, alone and under load."""
+    if rate is not None and rate <= 0:
+        raise UsageError(f"A rate of {rate:g} requests a second sends nothing.", fix="Raise it.")
+    settings = Settings(
+        shapes=_several("--shape", shape, {name: name for name in bench.SHAPES}),
+        cached=_several("--prefix", prefix, {"cold": False, "cached": True}),
+        concurrency=_ladder(concurrency),
+        rate_per_s=rate,
+        arrivals=arrivals.value,
+        requests=requests,
+        seconds=seconds,
+        prompt_tokens=prompt_tokens,
+        max_tokens=max_tokens,
+        seed=seed,
+    )
+    found = _find(url, key_env, model)
+    endpoints = [found.endpoint]
+    if against is not None:
+        endpoints.append(_find(against, against_key_env, against_model).endpoint)
+    report = _measure(endpoints, settings, quiet=json)
+    deviations = _deviations(report, found.plan)
+    sides = bench.side_by_side(report)
+    if html is not None:
+        html_page.write(html, bench_page.render(report, deviations, sides))
+    if json:
+        output.as_json(_document(report, found.plan, deviations, sides))
+    else:
+        _show(report, found.plan, deviations, sides)
+        if html is not None:
+            output.say(f"\nWritten: {html}")
+    raise typer.Exit(_exit_code(report))
+
+
+def _several(option: str, text: str, known: dict[str, _T]) -> tuple[_T, ...]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    wrong = [name for name in names if name not in known]
+    if wrong or not names:
+        raise UsageError(
+            f"{option} does not know {', '.join(wrong) or 'nothing'}.",
+            fix=f"Choose from: {', '.join(known)}; several with commas.",
+        )
+    return tuple(known[name] for name in dict.fromkeys(names))
+
+
+def _ladder(text: str) -> tuple[int, ...]:
+    try:
+        rungs = tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        rungs = ()
+    if not rungs or rungs[0] < 1 or rungs[-1] > 1024:
+        raise UsageError(
+            f"{text!r} is no ladder.", "It needs whole numbers from 1 to 1,024.", "Like 1,2,4."
+        )
+    return rungs
+
+
+def _find(url: str | None, key_env: str | None, model: str | None) -> _Found:
+    """Where to measure. The plan belongs to it only where it is the deployment that runs."""
+    found = endpoint_argument.find(url, key_env)
+    endpoint = BenchTarget(found.backend, *checks.choose_model(found, model))
+    running = server.current()
+    own = running is not None and running.running and running.endpoint == found.backend.url
+    return _Found(endpoint, running.plan if running and own else None)
+
+
+def _deviations(report: BenchReport, plan: Plan | None) -> list[Deviation]:
+    """What was measured beside what the plan's model of the GPUs says of the same load."""
+    if plan is None:
+        return []
+    gpus = machine.detect(paths.cache_dir(), ask_hub=False).gpus if plan.gpus else ()
+    spec = machine.lookup_gpu(gpus[0].name, gpus[0].memory_total_bytes) if gpus else None
+    if spec is None or plan.engine != "vllm":
+        return bench.against_plan(report, plan)
+    return bench.against_plan(report, plan, partial(speed_under, plan, spec))
+
+
+def _measure(endpoints: Sequence[BenchTarget], settings: Settings, *, quiet: bool) -> BenchReport:
+    """Run it; Ctrl-C ends it with what there is, and a second one ends the program."""
+
+    def on_start(halt: Halt) -> None:
+        if not quiet:
+            _show_head(endpoints, settings)
+        if sys.platform == "win32":
+            return
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            halt.stop()
+            loop.remove_signal_handler(signal.SIGINT)
+
+        loop.add_signal_handler(signal.SIGINT, stop)
+
+    def on_rung(rung: Rung) -> None:
+        if not quiet:
+            output.say(_row(rung, len(endpoints)))
+
+    return asyncio.run(bench.bench(endpoints, settings, on_rung=on_rung, on_start=on_start))
+
+
+def _exit_code(report: BenchReport) -> int:
+    """130 after Ctrl-C, 1 where the endpoint failed a request, else 0."""
+    if report.interrupted:
+        return 130
+    return int(any(rung.summary.broken for rung in report.rungs))
+
+
+# --- telling -------------------------------------------------------------------------------------
+
+
+def _document(
+    report: BenchReport, plan: Plan | None, deviations: list[Deviation], sides: list[Side]
+) -> dict[str, Any]:
+    """All of it as JSON: times in seconds, tokens as the servers count them."""
+    return {
+        "endpoints": [
+            {"url": e.backend.url, "engine": e.backend.engine, "model": e.model}
+            for e in report.endpoints
+        ],
+        "settings": asdict(report.settings),
+        "interrupted": report.interrupted,
+        "notes": report.notes,
+        "rungs": [asdict(rung) for rung in report.rungs],
+        "prediction": [{**asdict(d), "off": d.off, "within": d.within} for d in deviations]
+        if plan
+        else None,
+        "ratios": [{**asdict(side), "certain": side.ratio.certain} for side in sides],
+    }
+
+
+def _show_head(endpoints: Sequence[BenchTarget], settings: Settings) -> None:
+    for name, endpoint in zip(_NAMES, endpoints, strict=False):
+        said = f"{endpoint.model} at {endpoint.backend.url}"
+        output.say(f"{name}: {said}" if len(endpoints) > 1 else said)
+    output.say(f"At most {output.duration(settings.seconds * len(endpoints))}. Ctrl-C ends it.\n")
+    output.say(f"{'':21}{'at':>5}{'':>8}  first token, s  ms per token    tokens")
+    output.say(f"{'':21}{'once':>5}{'answered':>9}    p50     p95    p50    p95   per s")
+
+
+def _row(rung: Rung, endpoints: int) -> str:
+    summary = rung.summary
+    name = f"{rung.shape} {'cached' if rung.cached else 'cold'}"
+    if endpoints > 1:
+        name = f"{_NAMES[rung.endpoint]} {name}"
+    first, token = summary.first_token_s, summary.token_s
+    marks = (" !" if summary.broken else "") + (" >" if summary.keeps_up is False else "")
+    return (
+        f"{name:21}{rung.concurrency:5.3g}{f'{summary.answered}/{summary.requests}':>9}"
+        f"{_seconds(first)}"
+        f"{_ms(token)}"
+        f"{summary.output_tokens_per_s:8.1f}{marks}"
+    )
+
+
+def _seconds(times: Distribution | None) -> str:
+    if times is None:
+        return f"{'-':>8}{'-':>8}"
+    return "".join(f"{time:8.{3 if time < 10 else 1}f}" for time in (times.p50, times.p95))
+
+
+def _ms(times: Distribution | None) -> str:
+    if times is None:
+        return f"{'-':>7}{'-':>7}"
+    return f"{1000 * times.p50:7.1f}{1000 * times.p95:7.1f}"
+
+
+def _show(
+    report: BenchReport, plan: Plan | None, deviations: list[Deviation], sides: list[Side]
+) -> None:
+    if any(rung.summary.keeps_up is False for rung in report.rungs):
+        output.say("\n> falls behind: answers came slower than requests, so they queued.")
+    for rung in report.rungs:
+        for failure, count in rung.summary.broken.items():
+            state = "cached" if rung.cached else "cold"
+            where = f"{rung.shape} {state}, {rung.concurrency:g} at once"
+            output.say(f"! {where}: {count} of {rung.summary.requests} failed: {failure}")
+    _show_plan(plan, deviations)
+    if sides:
+        output.say("\nB compared with A (time B / time A, median with its 95 % interval):")
+    for side in sides:
+        output.say(f"  {bench_page.side_words(side)}")
+    for note in report.notes:
+        output.say(f"\nNote: {note}")
+
+
+def _show_plan(plan: Plan | None, deviations: list[Deviation]) -> None:
+    if plan is None:
+        return
+    if not deviations:
+        output.say("\nThe plan predicts nothing that was measured.")
+        return
+    output.say("\nThe plan had predicted:")
+    for deviation in deviations:
+        output.say(f"  {bench_page.deviation_words(deviation)}")

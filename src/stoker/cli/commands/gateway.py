@@ -1,0 +1,61 @@
+"""``stoker gateway``."""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stoker.cli.options import Json
+from stoker.cli.render import output
+from stoker.gateway import Gateway, Service
+from stoker.vscode import ENDPOINT
+
+
+def command(
+    config: Annotated[Path, typer.Argument(help="The configuration, a TOML file.")],
+    json: Json = False,
+) -> None:
+    """Serve several backends behind one door, as a file says. Runs until it is stopped."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+
+    def tell(endpoint: str, gateway: Gateway) -> None:
+        if json:
+            print(jsonlib.dumps(_as_dict(endpoint, gateway)), flush=True)
+        else:
+            _show(endpoint, gateway)
+
+    service = Service(config)
+    _run(service.run(tell))
+
+
+def _as_dict(endpoint: str, gateway: Gateway) -> dict[str, Any]:
+    backends = [
+        {"url": u.backend.url, "engine": u.backend.engine or None, "up": u.usable}
+        for u in gateway.pool.upstreams
+    ]
+    return {"endpoint": endpoint, "models": list(gateway.pool.models()), "backends": backends}
+
+
+def _show(endpoint: str, gateway: Gateway) -> None:
+    for upstream in gateway.pool.upstreams:
+        state = ", ".join(upstream.models) if upstream.models else "does not answer yet"
+        output.say(f"Backend   {upstream.backend.url}: {state}")
+    output.say(f"Endpoint  {endpoint}")
+    output.say(f'VS Code   "{ENDPOINT}": "{endpoint}"')
+
+
+def _run(main: Any) -> None:
+    if sys.platform == "win32":
+        asyncio.run(main)
+        return
+    import uvloop  # noqa: PLC0415  (not there on Windows)
+
+    uvloop.run(main)

@@ -1,0 +1,115 @@
+"""``stoker logs``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stoker import models, server
+from stoker.cli.options import Json
+from stoker.cli.render import output
+from stoker.errors import StokerError, UsageError
+from stoker.server import Diagnosis
+
+#: A line of a log can be a dumped configuration: this much of it is shown.
+_SHOWN = 300
+
+
+def command(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="With --explain: a log file, a container, or - for standard input."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new lines as they are written.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Only what is newer: 90s, 10m, 2h, 1d, or a date and time."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Name the failure that the log shows, and its fix.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show the log of the gateway and the engine."""
+    if explain:
+        _explain(server.diagnose(_source_lines(source), command=_command(source)), json)
+        return
+    if source is not None:
+        raise UsageError("A log to read is named without saying what to do.", fix="Add --explain.")
+    start = server.parse_since(since, datetime.now()) if since else None
+    _require_log()
+    for line in server.read_log(start):
+        _print(line, json)
+    if follow:
+        for line in server.follow_log(lambda: False):
+            _print(line, json)
+
+
+def _require_log() -> None:
+    if not server.log_path().exists():
+        raise StokerError("There is no log yet.", "Nothing was started here.", "Run: stoker up")
+
+
+def _command(source: str | None) -> str | None:
+    """What started the engine whose log this is, where the log is of Stoker's own deployment."""
+    deployment = server.current()
+    ours = deployment is not None and source in (None, deployment.container)
+    return deployment.command if deployment and ours else None
+
+
+def _source_lines(source: str | None) -> Iterator[str]:
+    if source is None:
+        _require_log()
+        return server.read_log()
+    if source == "-":
+        return server.decoded_lines(sys.stdin.buffer)
+    path = Path(source)
+    if not models.exists(path) and path.name == source:
+        return server.container_lines(source)
+    return _file_lines(path)
+
+
+def _file_lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open("rb") as log:
+            yield from server.decoded_lines(log)
+    except OSError as error:
+        raise StokerError(
+            f"The log {path} can't be read.",
+            f"The system says: {error.strerror}.",
+            "Name a file that is there, or - for standard input.",
+        ) from error
+
+
+def _explain(found: Diagnosis | None, json: bool) -> None:
+    if json:
+        output.as_json({"diagnosis": asdict(found) if found else None})
+        return
+    if found is None:
+        output.say("Nothing in this log is a failure that Stoker knows.")
+        return
+    output.say(f"{found.title}.\n")
+    for name, text in (
+        ("Why", found.cause),
+        ("Fix", found.fix),
+        ("More", found.link),
+        ("Log", f"line {found.line_number}: {found.line[:_SHOWN]}"),
+    ):
+        output.say(f"  {name:5} {text}")
+
+
+def _print(line: str, json: bool) -> None:
+    if json:
+        import json as encoder  # noqa: PLC0415  (the option's name hides the module's)
+
+        print(encoder.dumps({"line": line}), flush=True)
+    else:
+        output.say(line)

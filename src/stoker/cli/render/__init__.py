@@ -1,0 +1,1 @@
+"""Turn values into terminal text, JSON and HTML pages."""

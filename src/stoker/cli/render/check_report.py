@@ -1,0 +1,199 @@
+"""The results of ``stoker test``: for people on a terminal, as JSON, JUnit's XML or a page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from stoker.checks import Check, CheckReport, Result, Status, Use
+from stoker.cli.render import html_page, output
+from stoker.engines import Recognised
+
+_MARKS = {
+    Status.PASSED: "ok  ",
+    Status.FAILED: "FAIL",
+    Status.UNSUPPORTED: "no  ",
+    Status.SKIPPED: "-   ",
+}
+_STYLE = """
+b.pass{color:var(--k)}b.fail{color:#d43b3b}b.no{color:#888}
+td.name{white-space:nowrap}small{display:block;opacity:.8}
+"""
+_CLASSES = {Status.PASSED: "pass", Status.FAILED: "fail"}
+
+
+class CheckProgress:
+    """A line for each check as it ends, under the name of its group."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._group = ""
+
+    def begin(self, found: Recognised, model: str, window: int | None) -> None:
+        """What is about to be checked."""
+        if self._quiet:
+            return
+        context = f"{window:,} tokens of context" if window else "a context of unknown length"
+        output.say(f"{model} at {found.backend.url} ({found.words}), {context}")
+
+    def tell(self, number: int, total: int, result: Result) -> None:
+        """One check has ended. To programs, it goes to standard error, where people look."""
+        if self._quiet:
+            if sys.stderr.isatty():
+                print(f"\r{number} of {total} ", end="", file=sys.stderr, flush=True)
+            return
+        if result.check.group != self._group:
+            self._group = result.check.group
+            output.say(f"\n{self._group}")
+        said = " ".join(result.said.split())[:160]
+        output.say(f"  {_MARKS[result.status]} {result.check.id:24} {said}")
+
+
+def show(report: CheckReport) -> None:
+    """What to mend, what it can be used for, and what it cost."""
+    failed = [r for r in report.results if r.status is Status.FAILED]
+    if failed:
+        output.say("\nWhat failed, and how to mend it")
+    for result in failed:
+        output.say(f"\n  {result.check.id}: {result.check.promise}")
+        output.say(f"    Seen: {' '.join(result.said.split())}")
+        output.say(f"    Why it matters: {result.check.why}")
+        output.say(f"    Fix: {result.check.fix}")
+    output.say("\nWhat it can be used for")
+    for use, verdict in report.verdicts.items():
+        output.say(f"  {use.value:18} {_words(verdict.word, verdict.missing)}")
+    output.say(f"\n{_summary(report)}")
+
+
+def _words(word: str, missing: Sequence[str]) -> str:
+    shown = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
+    return f"{word}: {shown}" if missing else word
+
+
+def _summary(report: CheckReport) -> str:
+    counts = ", ".join(
+        f"{report.count(status)} {status.value}" for status in Status if report.count(status)
+    )
+    cost = (
+        f"{report.requests} requests, {report.prompt_tokens:,} prompt and "
+        f"{report.completion_tokens:,} completion tokens, {output.duration(report.seconds)}"
+    )
+    stopped = f" Stopped early: {report.stopped}." if report.stopped else ""
+    return f"{len(report.results)} checks: {counts}. {cost}.{stopped}"
+
+
+def show_list(checks: Sequence[Check], *, as_json: bool) -> None:
+    """The checks themselves, with nothing asked."""
+    if as_json:
+        output.as_json([_check(check) for check in checks])
+        return
+    for check in checks:
+        output.say(f"{check.id:24} {check.promise}")
+
+
+def as_dict(report: CheckReport) -> dict[str, Any]:
+    """What programs may rely on."""
+    return {
+        "url": report.url,
+        "model": report.model,
+        "server": report.found.backend.engine,
+        "version": report.found.version,
+        "behind": list(report.found.behind),
+        "good": report.good,
+        "stopped": report.stopped,
+        "verdicts": {
+            use.value: {"verdict": v.word, "missing": list(v.missing)}
+            for use, v in report.verdicts.items()
+        },
+        "requests": report.requests,
+        "prompt_tokens": report.prompt_tokens,
+        "completion_tokens": report.completion_tokens,
+        "seconds": round(report.seconds, 2),
+        "checks": [
+            {
+                **_check(r.check),
+                "result": r.status.value,
+                "said": r.said,
+                "seconds": round(r.seconds, 3),
+            }
+            for r in report.results
+        ],
+    }
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "id": check.id,
+        "group": check.group,
+        "promise": check.promise,
+        "why": check.why,
+        "fix": check.fix,
+        "needed_for": [use.value for use in Use if use in check.needed_for],
+        "helps": [use.value for use in Use if use in check.helps],
+    }
+
+
+def as_junit(report: CheckReport) -> str:
+    """JUnit's XML (https://github.com/testmoapp/junitxml), which continuous integration reads."""
+    failures, left = report.count(Status.FAILED), len(report.results)
+    skipped = report.count(Status.UNSUPPORTED) + report.count(Status.SKIPPED)
+    cases = "".join(_case(result) for result in report.results)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<testsuites><testsuite name={_attribute(report.url)} tests="{left}" '
+        f'failures="{failures}" errors="0" skipped="{skipped}" time="{report.seconds:.3f}">'
+        f"\n{cases}</testsuite></testsuites>\n"
+    )
+
+
+def _case(result: Result) -> str:
+    check = result.check
+    inner = ""
+    if result.status is Status.FAILED:
+        advice = escape(_printable(f"{check.promise}\nFix: {check.fix}"))
+        inner = f"<failure message={_attribute(result.said)}>{advice}</failure>"
+    elif result.status is not Status.PASSED:
+        inner = f"<skipped message={_attribute(result.said)}/>"
+    name = _attribute(check.id.split(".", 1)[1])
+    where = _attribute(check.id.split(".", 1)[0])
+    return (
+        f'<testcase classname={where} name={name} time="{result.seconds:.3f}">{inner}</testcase>\n'
+    )
+
+
+def _attribute(text: str) -> str:
+    return quoteattr(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """Without the control characters that XML can't hold."""
+    return "".join(c for c in text if c in "\n\t" or ord(c) >= 32)
+
+
+def as_page(report: CheckReport) -> str:
+    """One page of HTML."""
+    title = f"{report.model} at {report.url}" if report.model else report.url
+    uses = "".join(
+        f"<tr><th>{escape(use.value)}<td>{escape(_words(v.word, v.missing))}"
+        for use, v in report.verdicts.items()
+    )
+    rows = "".join(_row(result) for result in report.results)
+    body = (
+        f"<p>{escape(report.found.words)}<table>{uses}</table><p>{escape(_summary(report))}"
+        f"<table><tr><th>Check<th>Result<th>Seen{rows}</table>"
+    )
+    return html_page.document("test", title, _STYLE, body)
+
+
+def _row(result: Result) -> str:
+    check, failed = result.check, result.status is Status.FAILED
+    fix = f"<small>{escape(check.why)}<br>Fix: {escape(check.fix)}</small>" if failed else ""
+    css = _CLASSES.get(result.status, "no")
+    return (
+        f"<tr><td class=name><code>{escape(check.id)}</code>"
+        f"<td class=name><b class={css}>{result.status.value}</b>"
+        f"<td>{escape(check.promise)}<small>{escape(result.said)}</small>{fix}"
+    )

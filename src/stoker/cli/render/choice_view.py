@@ -1,0 +1,109 @@
+"""How a choice is shown: what ``stoker plan`` and ``stoker up --dry-run`` have in common."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from stoker.application import BlockedPlan, Choice, HostFacts, LaunchRequest, download_bytes
+from stoker.cli import launch_options
+from stoker.cli.render.output import size
+from stoker.planning import Plan
+
+#: Models named for one obstacle; the others are counted.
+_NAMED = 3
+
+
+def notes(choice: Choice) -> list[str]:
+    """What is downloaded, what is taken for granted, and what can't be started."""
+    lines = [_fallback(choice), *_download(choice), _assumed(choice)]
+    return [line for line in (*lines, *_blocked(choice)) if line]
+
+
+def _assumed(choice: Choice) -> str:
+    """What is taken for granted of a machine elsewhere; empty for this one."""
+    if choice.machine.here or not choice.startable:
+        return ""
+    plan, host = choice.plan, choice.machine.host
+    engine = "llama.cpp"
+    if plan.engine == "vllm":
+        engine = "Docker or Podman, whose containers reach the GPU"
+    elif plan.gpus:
+        own = "" if host.system == "Darwin" else " (the one on PyPI uses the CPU)"
+        engine = f"llama.cpp built for its GPU{own}"
+    hub = "the model hub can be reached, and " if host.hub_reachable else ""
+    return f"Assumed there: {hub}{engine}."
+
+
+def _fallback(choice: Choice) -> str:
+    """Said where agent mode, which is what is chosen for by itself, is out of reach."""
+    if choice.purpose is not None or choice.request.purpose is not None or not choice.startable:
+        return ""
+    if choice.request.model is not None:
+        return "It is too slow for agent mode here: planned for chat."
+    return "Nothing that can be started is quick enough for agent mode: chosen for chat."
+
+
+def _download(choice: Choice) -> list[str]:
+    if not choice.startable:
+        return []
+    plan, count = choice.plan, choice.download_bytes
+    lines = [f"Downloads {size(count)} from the {plan.model.origin}." if count else ""]
+    if plan.engine == "vllm" and not (choice.request.python or choice.request.native):
+        lines.append("Docker or Podman fetches vLLM's image where it is not there yet.")
+    return lines
+
+
+def _blocked(choice: Choice) -> list[str]:
+    """One line for each obstacle, with the models that it stops."""
+    before = "Would be preferred, but can't be started" if choice.startable else "Can't be started"
+    groups: dict[tuple[str, str], list[BlockedPlan]] = {}
+    for one in choice.preferred:
+        groups.setdefault((one.obstacle.why, one.obstacle.fix), []).append(one)
+    return [f"{before}: {_named(stopped)}. {_reason(stopped)}" for stopped in groups.values()]
+
+
+def _named(stopped: Sequence[BlockedPlan]) -> str:
+    names = [f"{one.plan.model.served_name} on {one.plan.engine}" for one in stopped]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _reason(stopped: Sequence[BlockedPlan]) -> str:
+    """What holds for all of them, which is not what only names one."""
+    first = stopped[0].obstacle
+    what = first.what if all(one.obstacle.what == first.what for one in stopped) else ""
+    return " ".join(part for part in (what, first.why, first.fix) if part)
+
+
+def document(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON: the names are those of its fields, sizes in bytes, times in seconds."""
+    value = asdict(replace(plan, model=replace(plan.model, architecture=None, chat_template=None)))
+    value["fingerprint"] = plan.fingerprint
+    value["download_bytes"] = download_bytes(plan)
+    return value
+
+
+def blocked_document(blocked: BlockedPlan) -> dict[str, Any]:
+    """A plan that can't be started, with what stands in the way."""
+    problem = blocked.obstacle
+    obstacle = {"what": problem.what, "why": problem.why, "fix": problem.fix}
+    return {**document(blocked.plan), "startable": False, "chosen": False, "obstacle": obstacle}
+
+
+def documents(choice: Choice, most: int) -> list[dict[str, Any]]:
+    """The best plans as JSON: first what can be started, the chosen one before all."""
+    startable = [
+        {**document(plan), "startable": True, "chosen": number == 0, "obstacle": None}
+        for number, plan in enumerate(choice.startable[:most])
+    ]
+    return [*startable, *(blocked_document(blocked) for blocked in choice.preferred[:most])]
+
+
+def start_command(asked: LaunchRequest, machine: HostFacts) -> str:
+    """What to type on ``machine`` to start what was chosen for the request."""
+    model = [asked.model] if asked.model else []
+    command = shlex.join(["stoker", "up", *model, *launch_options.words(asked)])
+    return f"Start it: {command}" if machine.here else f"Start it there: {command}"

@@ -1,0 +1,90 @@
+"""Show a download: a bar with speed and time left on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from stoker.cli.render import output
+from stoker.models import DownloadProgress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+#: Where no bar can move, a line this often is enough to see that it goes on.
+_LINE_EVERY_S = 5.0
+
+
+class Download:
+    """A place to show progress; it shows nothing until there is some, or where ``quiet``."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Bar | None = None
+        self._began: tuple[float, int] | None = None
+        self._said_at = 0.0
+
+    def __enter__(self) -> Download:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, progress: DownloadProgress) -> None:
+        """How far it is now."""
+        if self._quiet:
+            return
+        if sys.stdout.isatty():
+            self._show_bar(progress)
+        else:
+            self._show_line(progress)
+
+    def _show_bar(self, progress: DownloadProgress) -> None:
+        if self._bar is None:
+            from rich import progress as rich  # noqa: PLC0415  (slow to import)
+
+            self._bar = rich.Progress(
+                rich.TextColumn("  {task.description}"),
+                rich.BarColumn(bar_width=24),
+                rich.DownloadColumn(binary_units=True),
+                rich.TransferSpeedColumn(),
+                rich.TimeRemainingColumn(),
+            )
+            self._bar.start()
+            self._bar.add_task(f"download ({progress.source})", total=progress.bytes_total)
+        self._bar.update(
+            self._bar.task_ids[0], completed=progress.bytes_done, total=progress.bytes_total
+        )
+
+    def _show_line(self, progress: DownloadProgress) -> None:
+        now = time.monotonic()
+        if self._began is None:
+            self._began = (now, progress.bytes_done)
+        done = progress.bytes_done == progress.bytes_total
+        if now - self._said_at < _LINE_EVERY_S and not done:
+            return
+        self._said_at = now
+        output.say(f"  download ({progress.source}) {_amount(progress)}{self._rate(progress, now)}")
+
+    def _rate(self, progress: DownloadProgress, now: float) -> str:
+        began_at, began_with = self._began or (now, 0)
+        passed = now - began_at
+        speed = (progress.bytes_done - began_with) / passed if passed > 1 else 0
+        if not speed:
+            return ""
+        left = (progress.bytes_total or progress.bytes_done) - progress.bytes_done
+        return f", {output.size(speed)}/s, {output.duration(left / speed)} left"
+
+
+def _amount(progress: DownloadProgress) -> str:
+    if progress.bytes_total is None:
+        return output.size(progress.bytes_done)
+    return f"{output.size(progress.bytes_done)} of {output.size(progress.bytes_total)}"

@@ -1,0 +1,217 @@
+"""The links that answer: engine, gateway, endpoint, its certificate and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from stoker import vscode
+from stoker.doctor.endpoint_checks import WITHIN_S
+from stoker.doctor.finding import (
+    Finding,
+    Public,
+    Value,
+    address,
+    found,
+    known,
+    limit,
+    model_name,
+    version,
+)
+from stoker.doctor.snapshot import CertificateFault, EndpointReading, Failure, Readings
+from stoker.engines import ENGINES
+from stoker.network_addresses import is_loopback
+from stoker.server import Deployment
+
+_MODELS_SHOWN = 3
+_GATEWAY_FAILURES: Mapping[Failure, str] = {
+    "refused": "Nothing listens there: it crashed or was stopped.",
+    "timeout": "It does not answer in time: it is stuck, or the machine is overloaded.",
+}
+#: States of a container in which its engine can answer or soon will.
+_CONTAINER_WELL = ("running", "restarting")
+_CONTAINER_STATES = ("gone", "created", "paused", "removing", "exited", "dead")
+_CERTIFICATES: Mapping[CertificateFault, str] = {
+    "expired": "tls.expired",
+    "name": "tls.name",
+    "untrusted": "tls.untrusted",
+}
+
+
+def targets(r: Readings) -> list[EndpointReading]:
+    """The addresses that a chat depends on: the one asked about, else the deployment's, else
+    those that editors use.
+    """
+    if r.asked is not None:
+        return [r.endpoints[r.asked]]
+    if r.deployment is not None:
+        return [r.endpoints[r.deployment.endpoint]]
+    used = (look.effective(vscode.ENDPOINT) for look in r.editors)
+    texts = dict.fromkeys(u[0] for u in used if u and isinstance(u[0], str) and u[0].strip())
+    return [r.endpoints[text] for text in texts if r.endpoints[text].failure != "invalid"]
+
+
+def engine(r: Readings) -> Iterator[Finding]:
+    """Whether the deployment's engine runs."""
+    d = r.deployment
+    if d is None:
+        yield found("engine.elsewhere" if targets(r) else "engine.none")
+        return
+    name = known(d.plan.engine, ENGINES)
+    wrong = _engine_problem(r, d, name)
+    if wrong is not None:
+        yield wrong
+    else:
+        yield found("engine.ok", engine=name, model=model_name(d.plan.model.id))
+    if r.running and d.restarts and d.status == "ready":
+        yield found("engine.restarted", engine=name, count=d.restarts)
+
+
+def _engine_problem(r: Readings, d: Deployment, name: Value) -> Finding | None:
+    if d.status == "failed":
+        return found("engine.failed", engine=name, **_told(d))
+    if d.supervisor is not None and not r.running:
+        return found("engine.killed")
+    if d.status == "starting":
+        phase = d.phases[-1].name if d.phases else "start"
+        return found("engine.starting", engine=name, phase=known(phase, _PHASES))
+    if d.status == "restarting":
+        return found("engine.restarting", engine=name)
+    return _ready_and_yet(r, d, name)
+
+
+def _ready_and_yet(r: Readings, d: Deployment, name: Value) -> Finding | None:
+    """What is wrong with an engine that is ready by what was last written down."""
+    if r.container_status is not None and r.container_status not in _CONTAINER_WELL:
+        return found("engine.container-gone", status=known(r.container_status, _CONTAINER_STATES))
+    if d.problem is not None:
+        return found("engine.silent", engine=name, **_told(d))
+    return found("engine.gone", engine=name) if r.engine_alive is False else None
+
+
+def _told(d: Deployment) -> dict[str, Value]:
+    """What the supervisor wrote of the problem."""
+    if d.problem is None:
+        return dict(_NOTHING_TOLD)
+    return {"problem": d.problem.what, "cause": d.problem.why, "remedy": d.problem.fix}
+
+
+_NOTHING_TOLD: Mapping[str, Value] = {
+    "problem": Public(""),
+    "cause": Public("Its log says no more."),
+    "remedy": Public("See the log: stoker logs --explain."),
+}
+#: Phases that the supervisor itself names; engines name more.
+_PHASES = ("start", "pull image", "ready")
+
+
+def gateway(r: Readings) -> Iterator[Finding]:
+    """Whether Stoker's own front door answers: the deployment's, or one that editors use."""
+    ours = r.endpoints[r.deployment.endpoint] if r.deployment and r.running else None
+    there = ours or next((t for t in targets(r) if t.stoker_version), None)
+    if there is None:
+        yield found("gateway.none")
+    elif there.failure is not None:
+        other = "It does not speak HTTP as it should."
+        problem = Public(_GATEWAY_FAILURES.get(there.failure, other))
+        yield found("gateway.silent", address=address(there.url), problem=problem)
+    elif there.stoker_version is None:
+        following = r.port.next_free or r.port.port + 1
+        yield found("gateway.stranger", address=address(there.url), next=following)
+    else:
+        yield from _front_door(there, r.stoker_version, is_ours=ours is not None)
+    if ours is not None and r.deployment is not None and not is_loopback(r.deployment.bind):
+        yield found("gateway.open", bind=known(r.deployment.bind, ("0.0.0.0", "::")))  # noqa: S104
+
+
+def _front_door(there: EndpointReading, installed: str, *, is_ours: bool) -> Iterator[Finding]:
+    """A gateway that answers. Of another machine's, the version is its owner's affair."""
+    if not there.ready:
+        yield found("gateway.loading")
+    else:
+        yield found("gateway.ok", address=address(there.url), ms=there.took_ms)
+    down = there.backends - there.backends_up
+    if there.ready and down:
+        yield found("gateway.backends-down", down=down, count=there.backends)
+    if is_ours and there.stoker_version != installed:
+        running = version(there.stoker_version)
+        yield found("gateway.older", running=running, installed=version(installed))
+
+
+def endpoint(r: Readings) -> Iterator[Finding]:
+    """Whether what VS Code is told answers as it expects."""
+    if not targets(r):
+        yield found("endpoint.none")
+    for there in targets(r):
+        yield _answered(there) if there.failure is None else _failed(there)
+
+
+def _failed(there: EndpointReading) -> Finding:
+    shown = address(there.url)
+    if there.failure == "timeout":
+        return found("endpoint.timeout", address=shown, seconds=WITHIN_S)
+    if there.failure in ("refused", "unresolved", "certificate"):
+        return found(f"endpoint.{there.failure}", address=shown)
+    return found("endpoint.broken-off", address=shown)
+
+
+def _answered(there: EndpointReading) -> Finding:
+    shown, status = address(there.url), there.status or 0
+    if status in (401, 403):
+        kind = "endpoint.key-refused" if there.with_key else "endpoint.key"
+        return found(kind, address=shown, status=status)
+    if status >= 500:
+        return found("endpoint.failing", address=shown, status=status)
+    if there.models is None:
+        return found("endpoint.not-openai", address=shown, status=status)
+    if not there.models:
+        return found("endpoint.no-models", address=shown)
+    names = [model_name(model.id) for model in there.models[:_MODELS_SHOWN]]
+    return found("endpoint.ok", address=shown, count=len(there.models), models=_joined(names))
+
+
+def _joined(names: list[Value]) -> Value:
+    text = ", ".join(str(name) for name in names)
+    return Public(text) if all(isinstance(name, Public) for name in names) else text
+
+
+def tls(r: Readings) -> Iterator[Finding]:
+    """Whether the endpoint's certificate will go on to be taken."""
+    judged = [finding for there in targets(r) for finding in _certificate(there)]
+    yield from judged or [found("tls.none")]
+
+
+def _certificate(there: EndpointReading) -> Iterator[Finding]:
+    parts = urlsplit(there.url)
+    shown, days = address(there.url), there.certificate_days
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        yield found("tls.plain", address=shown)
+    elif there.failure == "certificate":
+        yield found(_CERTIFICATES[there.certificate_fault or "untrusted"], address=shown)
+    elif days is not None and days < limit("certificate_warning_days"):
+        yield found("tls.expiring", address=shown, days=days)
+    elif days is not None:
+        yield found("tls.ok", days=days)
+
+
+def clock(r: Readings) -> Iterator[Finding]:
+    """Whether this machine's clock is right, by what others wrote in their answers."""
+    compared = [*_clocks(r)]
+    off = [(server, s) for server, s in compared if abs(s) > limit("clock_skew_s")]
+    if not compared:
+        yield found("clock.unknown")
+    elif not off:
+        yield found("clock.ok", server=compared[0][0])
+    else:
+        server, seconds = off[0]
+        direction = Public("ahead of" if seconds > 0 else "behind")
+        yield found("clock.off", seconds=abs(round(seconds)), direction=direction, server=server)
+
+
+def _clocks(r: Readings) -> Iterator[tuple[Value, float]]:
+    if r.hub is not None and r.hub.clock_ahead_s is not None:
+        yield Public("the model hub"), r.hub.clock_ahead_s
+    for there in targets(r):
+        elsewhere = not is_loopback(urlsplit(there.url).hostname or "")
+        if elsewhere and there.clock_ahead_s is not None:
+            yield address(there.url), there.clock_ahead_s

@@ -1,0 +1,129 @@
+"""What the doctor looks at, as one frozen value that a test can write by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from stoker.host import Host, HubAnswer, MemoryHolder
+from stoker.models import Kept
+from stoker.server import Deployment
+from stoker.vscode import Look, Shipped
+
+#: Why an address gave no answer to go by.
+Failure = Literal["refused", "unresolved", "timeout", "broken-off", "certificate", "invalid"]
+#: What is wrong with a certificate that was refused.
+CertificateFault = Literal["expired", "name", "untrusted"]
+#: What is looked at at the same time, beside editors and addresses.
+Probe = Literal[
+    "the machine",
+    "memory",
+    "the model hub",
+    "the hub's token",
+    "models",
+    "downloads",
+    "the port",
+    "the container",
+]
+TokenState = Literal["none", "set", "malformed", "accepted", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """The gateway's address on this machine. ``holder`` is a program that listens there."""
+
+    bind: str
+    port: int
+    free: bool
+    holder: str | None = None
+    next_free: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model as an endpoint lists it."""
+
+    id: str
+    max_model_len: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointReading:
+    """One address, asked as VS Code asks it. ``url`` ends before ``/v1``."""
+
+    url: str
+    failure: Failure | None = None
+    #: The status of ``GET /v1/models``.
+    status: int | None = None
+    #: ``None`` where the answer is not OpenAI's list of models.
+    models: tuple[ListedModel, ...] | None = None
+    #: Of a Stoker gateway: its version, and whether it can answer a chat now.
+    stoker_version: str | None = None
+    ready: bool | None = None
+    #: How many servers it forwards to, and how many of them are up.
+    backends: int = 0
+    backends_up: int = 0
+    took_ms: int = 0
+    certificate_fault: CertificateFault | None = None
+    certificate_days: int | None = None
+    clock_ahead_s: float | None = None
+    #: A key was sent along.
+    with_key: bool = False
+
+    @property
+    def works(self) -> bool:
+        """Whether a chat could be sent there: it lists models, or asks for a key that VS Code
+        may have.
+        """
+        locked = self.status in (401, 403) and not self.with_key
+        return self.failure is None and (bool(self.models) or locked)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """The deployment's model on the disk. ``size_bytes`` is ``None`` where it is gone."""
+
+    path: Path
+    size_bytes: int | None
+    planned_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """The whole chain as it was found. Nothing in here was judged yet."""
+
+    host: Host
+    shipped: Shipped
+    stoker_version: str
+    port: Port
+    deployment: Deployment | None = None
+    #: Whether the deployment's supervisor lives, and whether its engine's process does;
+    #: ``None`` for an engine that is no process of this machine.
+    running: bool = False
+    engine_alive: bool | None = None
+    engine_pids: frozenset[int] = frozenset()
+    #: The programs that hold most of main memory, Stoker's own engine among them.
+    memory_holders: tuple[MemoryHolder, ...] = ()
+    container_status: str | None = None
+    model_file: ModelFile | None = None
+    #: Folders that Stoker must write and can't.
+    unwritable: tuple[Path, ...] = ()
+    kept: Kept | None = None
+    models_here: int = 0
+    hub: HubAnswer | None = None
+    offline: bool = False
+    token: TokenState = "none"  # noqa: S105  (a state, not a token)
+    #: The proxy variables that are set, in upper case.
+    proxies: dict[str, str] = field(default_factory=dict)
+    no_proxy: str = ""
+    editors: tuple[Look, ...] = ()
+    #: The settings files that ``stoker code`` wrote.
+    connected: tuple[str, ...] = ()
+    #: Every address that was asked, by the text that names it.
+    endpoints: dict[str, EndpointReading] = field(default_factory=dict)
+    #: The address that the person asked about, where they named one.
+    asked: str | None = None
+    #: What could not be looked at in time, and how long looking took.
+    unseen: tuple[Probe, ...] = ()
+    took_s: float = 0.0

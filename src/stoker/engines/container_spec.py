@@ -1,0 +1,141 @@
+"""A container to start, as one value: what Docker's API is asked for and what people are shown."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stoker.errors import UsageError
+from stoker.planning import Argument
+from stoker.planning.serving_plan import Value
+
+OWNER_LABEL = "io.stoker.owner"
+PLAN_LABEL = "io.stoker.plan"
+OWNER = "stoker"
+#: A container's log is kept this long: enough for a start with its tracebacks, never the disk.
+LOG_MAX_SIZE, LOG_MAX_FILES = "20m", 3
+#: What Docker gives a container's /dev/shm unless told otherwise is 64 MB.
+SHM_BYTES = 4 * 1024**3
+
+_REASONS = {
+    "--detach": "runs in the background; stoker logs shows what it says",
+    "--name": "one name, so that the next stoker up finds it again",
+    "--label": "says that Stoker started it, and from which plan",
+    "--gpus": "gives the container NVIDIA GPUs through the NVIDIA Container Toolkit",
+    "--ipc": "the engine's processes pass tensors through /dev/shm, of which Docker gives 64 MB; "
+    "with the host's this is lifted, and this flag does the work",
+    "--shm-size": "has no effect beside --ipc=host; it does the work in hardened setups, which "
+    "leave --ipc=host out (stoker up --private-ipc)",
+    "--publish": "only this machine reaches the engine; the gateway is the door for others",
+    "--restart": "comes back after a crash or a reboot, and not after stoker down",
+    "--log-opt": "its log can't fill the disk",
+    "--security-opt": "nothing inside can gain privileges that it did not start with",
+    "--env": "taken from the environment, so that it shows in no process list",
+}
+#: What of the environment is no secret, and belongs to the plan.
+_SHOWN = {
+    "VLLM_CPU_KVCACHE_SPACE": "the KV cache's size in GiB: on the CPU vLLM takes it from here",
+}
+_PRIVATE_SHM = (
+    "the engine's processes pass tensors through /dev/shm, of which Docker gives 64 MB; the "
+    "container keeps its own IPC namespace, so this flag does the work"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of the host inside the container."""
+
+    source: str
+    target: str
+    reason: str
+    read_only: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Mount:
+        """From ``HOST:CONTAINER`` or ``HOST:CONTAINER:ro``. Raises ``UsageError`` for others."""
+        source, _, rest = text.partition(":")
+        target, _, mode = rest.partition(":")
+        if not (source.startswith("/") and target.startswith("/") and mode in ("", "ro", "rw")):
+            raise UsageError(
+                f"{text!r} does not say what to mount.",
+                fix="Write two absolute folders: --volume /on/this/machine:/in/the/container:ro.",
+            )
+        return cls(source, target, "asked for with --volume", read_only=mode == "ro")
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.target}" + (":ro" if self.read_only else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerLaunch:
+    """A container to start. ``env`` carries secrets: it goes through the API, never a command."""
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    #: The engine's port inside, and the loopback port of the host that leads to it.
+    inner_port: int
+    port: int
+    #: What ``command`` says, with the reason for each.
+    arguments: tuple[Argument, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    gpus: bool = False
+    #: Share the host's IPC namespace; otherwise /dev/shm has ``SHM_BYTES``.
+    host_ipc: bool = True
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """By these it is known again: by whom, and from which plan."""
+        return {OWNER_LABEL: OWNER, PLAN_LABEL: self.fingerprint}
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that two launches share only if they start the same thing."""
+        parts = [self.image, str(self.gpus), str(self.host_ipc), *map(str, self.mounts)]
+        return hashlib.sha256("\0".join([*parts, *self.command]).encode()).hexdigest()[:12]
+
+    @property
+    def flags(self) -> tuple[Argument, ...]:
+        """The flags of ``docker run`` that say the same, each with its reason."""
+        found: list[tuple[str, Value]] = [("--detach", True), ("--name", self.name)]
+        found += [("--label", f"{key}={value}") for key, value in self.labels.items()]
+        found += [("--gpus", "all")] if self.gpus else []
+        found += [("--ipc", "host")] if self.host_ipc else []
+        found += [("--shm-size", f"{SHM_BYTES // 1024**3}g")]
+        found += [("--volume", str(mount)) for mount in self.mounts]
+        found += [("--publish", f"127.0.0.1:{self.port}:{self.inner_port}")]
+        found += [("--restart", "unless-stopped")]
+        found += [
+            ("--log-opt", f"max-size={LOG_MAX_SIZE}"),
+            ("--log-opt", f"max-file={LOG_MAX_FILES}"),
+        ]
+        found += [("--security-opt", "no-new-privileges")]
+        found += [
+            ("--env", f"{name}={self.env[name]}" if name in _SHOWN else name)
+            for name in sorted(self.env)
+        ]
+        return tuple(Argument(name, value, self._reason(name, value)) for name, value in found)
+
+    def _reason(self, flag: str, value: Value) -> str:
+        if flag == "--volume":
+            return next(mount.reason for mount in self.mounts if str(mount) == value)
+        if flag == "--shm-size" and not self.host_ipc:
+            return _PRIVATE_SHM
+        if flag == "--env":
+            return _SHOWN.get(str(value).partition("=")[0], _REASONS[flag])
+        return _REASONS[flag]
+
+    @property
+    def parts(self) -> tuple[Argument, ...]:
+        """The flags, the image and the engine's arguments, each with its reason."""
+        image = Argument("image", self.image, "a pinned version; stoker up --image takes another")
+        return (*self.flags, image, *self.arguments)
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The ``docker run`` command that starts the same container."""
+        flags = [f.name if f.value is True else f"{f.name}={f.value}" for f in self.flags]
+        return ("docker", "run", *flags, self.image, *self.command)

@@ -1,0 +1,1 @@
+"""What clients send and get: request validation, error format and model entries."""

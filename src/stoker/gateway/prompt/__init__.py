@@ -1,0 +1,1 @@
+"""Make a chat request fit the backend that it is sent to."""

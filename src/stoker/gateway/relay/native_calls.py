@@ -1,0 +1,172 @@
+"""Put a server's own tool calls together: whole, in one form, or not at all.
+
+Servers stream a call in pieces and differ in how: no index, every call at index 0, an id in each
+piece or in none, arguments as an object. A piece that was passed on can't be taken back, and a
+call whose arguments broke off is run by clients as if it had none. So a call is held until it is
+whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from stoker.tokens.tool_calls import new_call_id, parse_json
+
+_OWN_KEYS = frozenset({"index", "id", "type", "function"})
+
+
+@dataclass
+class NativeCall:
+    """One call as far as it has come."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    #: What the server adds, such as a signature that it wants to see again.
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def value(self) -> Any:
+        """The arguments as JSON; no arguments at all are an empty object."""
+        if self.arguments.strip() in ("", "null"):
+            return {}
+        try:
+            value = orjson.loads(self.arguments)
+        except orjson.JSONDecodeError:
+            value = parse_json(self.arguments)
+        return parse_json(value) if isinstance(value, str) else value
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has a name, and arguments that are an object."""
+        return bool(self.name) and isinstance(self.value, dict)
+
+    @property
+    def breaks_off(self) -> bool:
+        """Whether arguments have begun and are not complete."""
+        return bool(self.arguments.strip()) and self.value is None
+
+    def add(self, piece: Mapping[str, Any]) -> None:
+        """Take one more piece of it."""
+        function = _function(piece)
+        self.id = self.id or _text(piece.get("id"))
+        self.name = self.name or _text(function.get("name"))
+        self.extra.update({k: v for k, v in piece.items() if k not in _OWN_KEYS})
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):
+            self.arguments += arguments
+        elif arguments is not None:
+            self.arguments = orjson.dumps(arguments).decode()
+
+    def continues_with(self, piece: Mapping[str, Any]) -> bool:
+        """Whether ``piece`` belongs to this call, by what it says beside its index."""
+        function, own_id = _function(piece), _text(piece.get("id"))
+        name, arguments = _text(function.get("name")), function.get("arguments")
+        if not name or not self.name:
+            return True
+        if self.breaks_off:
+            return name == self.name  # repeated in each piece, as some servers do
+        if name != self.name or (own_id and self.id and own_id != self.id):
+            return False
+        is_first = not self.arguments.strip()
+        return bool(own_id and self.id) or is_first or arguments in (None, "")
+
+    def as_sent(self) -> dict[str, Any]:
+        """The call in OpenAI's form, less its index."""
+        value, arguments = self.value, self.arguments
+        if not _is_object(arguments):
+            arguments = orjson.dumps(value).decode()
+        function = {"name": self.name, "arguments": arguments}
+        own_id = self.id or new_call_id()
+        return {**self.extra, "id": own_id, "type": "function", "function": function}
+
+
+class NativeCalls:
+    """The calls of one choice. ``tools`` are those that were offered."""
+
+    def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
+        self._required = {_text(_function(tool).get("name")): _required(tool) for tool in tools}
+        self._open: list[NativeCall] = []
+        #: By the server's number: the call that it was given to last.
+        self._by_index: dict[int, NativeCall] = {}
+
+    def feed(self, pieces: object) -> list[NativeCall]:
+        """Take the ``tool_calls`` of one delta; return the calls that are whole by now."""
+        for piece in _dicts(pieces):
+            index = piece.get("index")
+            call = self._by_index.get(index) if isinstance(index, int) else self._last()
+            if call is None or not call.continues_with(piece):
+                call = self._begin()
+            if isinstance(index, int):
+                self._by_index[index] = call
+            call.add(piece)
+        done: list[NativeCall] = []
+        # The last one may go on, and whether it was cut shows at the end of the answer.
+        while len(self._open) > 1 and self._open[0].is_whole:
+            done.append(self._open.pop(0))
+        return done
+
+    def take(self, calls: object) -> None:
+        """Take the ``tool_calls`` of an answer that was not streamed: each is a call."""
+        for call in _dicts(calls):
+            self._begin().add(call)
+
+    def finish(self, *, cut: bool) -> tuple[list[NativeCall], list[NativeCall]]:
+        """The calls that are left, and those that are not whole. ``cut``: the answer broke off.
+
+        Then the last call is whole only with all that its tool requires and with some arguments:
+        vLLM (0.32.0) ends a call that broke off with ``{}``.
+        """
+        last = self._last()
+        whole: list[NativeCall] = []
+        broken: list[NativeCall] = []
+        for call in self._open:
+            is_whole = call.is_whole and not (cut and call is last and not self._has_all(call))
+            (whole if is_whole else broken).append(call)
+        self._open = []
+        return whole, broken
+
+    def _has_all(self, call: NativeCall) -> bool:
+        value = call.value
+        return bool(value) and self._required.get(call.name, frozenset()) <= value.keys()
+
+    def _begin(self) -> NativeCall:
+        call = NativeCall()
+        self._open.append(call)
+        return call
+
+    def _last(self) -> NativeCall | None:
+        return self._open[-1] if self._open else None
+
+
+def _dicts(value: object) -> Iterator[Mapping[str, Any]]:
+    """The calls in a list of them, or the one that stands by itself; what is no object is not."""
+    values = value if isinstance(value, list) else [value]
+    return (item for item in values if isinstance(item, dict))
+
+
+def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = call.get("function")
+    return function if isinstance(function, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _required(tool: Mapping[str, Any]) -> frozenset[str]:
+    parameters = _function(tool).get("parameters")
+    required = parameters.get("required") if isinstance(parameters, Mapping) else None
+    names = required if isinstance(required, list) else ()
+    return frozenset(name for name in names if isinstance(name, str))

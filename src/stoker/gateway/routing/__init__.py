@@ -1,0 +1,1 @@
+"""Which backend answers a request, and which request waits."""

@@ -1,0 +1,127 @@
+"""Which requests are utility requests, and when one may be sent. Pure: values in, values out.
+
+A title or a progress message is asked for beside a conversation, often before its turn: sent as
+it comes, it takes the place and the time of what a person waits for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from stoker import data
+
+#: The header with which a client says itself what a request is: ``utility``, or else a turn.
+HEADER = "x-stoker-priority"
+#: For this long no turn must have come or ended at a backend before a utility request is sent to
+#: it. VS Code 1.139 sends its progress messages 2.1 s before the first agent turn (recorded), and
+#: an agent's next turn follows as soon as its tools have run.
+QUIET_S = 3.0
+#: A utility request that has waited this long waits in the queue like a turn. Proxies commonly
+#: cut what was silent for 60 s, and an answer of 100 tokens is still to come.
+MOST_WAIT_S = 45.0
+#: Markers are looked for in so many characters at each end of a text.
+_END_CHARS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Utility:
+    """A utility request: what it is for, and how long a backend must have been quiet for it."""
+
+    what: str
+    quiet_s: float = QUIET_S
+
+
+@dataclass(frozen=True, slots=True)
+class BackendLoad:
+    """One backend as a utility request finds it."""
+
+    #: Requests that it works on at the same time; ``None`` where that is not bounded.
+    places: int | None
+    in_flight: int
+    #: Some request waits for a place there.
+    is_waited_for: bool
+    #: Since a turn last came or ended there.
+    quiet_s: float
+
+
+def wait_s(utility: Utility, load: BackendLoad, waited_s: float) -> float:
+    """Seconds until the request may be sent there if nothing happens; 0 is now.
+
+    Infinite where something has to end first: a place stays free for the turn that comes next,
+    where there are more places than one.
+    """
+    if load.places is None:
+        return 0.0
+    if load.is_waited_for or load.places - load.in_flight < min(2, load.places):
+        return math.inf
+    return max(0.0, utility.quiet_s - min(load.quiet_s, waited_s))
+
+
+def utility_of(request: Mapping[str, Any], header: str | None = None) -> Utility | None:
+    """What kind of utility request this is; ``None`` for a turn. The header, if any, decides."""
+    if header is not None:
+        return Utility("marked by its client") if header.strip().lower() == "utility" else None
+    if request.get("tools"):
+        return None
+    texts = {"system": "", "user": ""}
+    for part, ends in (("system", _system(request)), ("user", _last_user(request))):
+        texts[part] = "\n".join(ends)
+    return next((k.utility for k in _kinds() if k.matches(texts[k.part])), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _UtilityKind:
+    part: str
+    markers: tuple[str, ...]
+    utility: Utility
+
+    def matches(self, text: str) -> bool:
+        return all(marker in text for marker in self.markers)
+
+
+@cache
+def _kinds() -> tuple[_UtilityKind, ...]:
+    return tuple(
+        _UtilityKind(
+            row["part"],
+            tuple(row["markers"]),
+            Utility(f"{row['client']}: {row['what']}", 0.0 if row.get("awaited") else QUIET_S),
+        )
+        for row in data.table("utility_requests")["request"]
+    )
+
+
+def _system(request: Mapping[str, Any]) -> Iterable[str]:
+    """The instructions: of chats in messages, of Anthropic's and OpenAI's newer API beside them."""
+    for name in ("system", "instructions"):
+        yield from _ends(request.get(name))
+    for message in _messages(request):
+        if message.get("role") not in ("system", "developer"):
+            return
+        yield from _ends(message.get("content"))
+
+
+def _last_user(request: Mapping[str, Any]) -> Iterable[str]:
+    messages = _messages(request)
+    if messages and messages[-1].get("role") == "user":
+        yield from _ends(messages[-1].get("content"))
+
+
+def _messages(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    messages = request.get("messages")
+    found = messages if isinstance(messages, list) else []
+    return [message for message in found if isinstance(message, Mapping)]
+
+
+def _ends(content: object) -> Iterable[str]:
+    """The beginning and the end of a text, or of each text in a list of parts."""
+    parts = content if isinstance(content, list) else [content]
+    for part in parts:
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if isinstance(text, str):
+            yield text if len(text) <= 2 * _END_CHARS else text[:_END_CHARS]
+            yield "" if len(text) <= 2 * _END_CHARS else text[-_END_CHARS:]

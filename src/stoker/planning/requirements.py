@@ -1,0 +1,98 @@
+"""What somebody wants of a model server, and what that means in tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stoker.errors import UsageError
+from stoker.models import KnownModel, Model, Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a plan is to serve. ``None`` leaves the choice to the planner."""
+
+    purpose: Purpose | None = None
+    #: People who use it; about a third of them wait for an answer at the busiest time.
+    users: int = 1
+    #: The context of one request, in tokens.
+    context: int | None = None
+    #: Requests answered at the same time.
+    parallel: int | None = None
+    engine: str | None = None
+    #: The llama.cpp that is installed can use the GPU; its wheels on the package index cannot.
+    llama_offload: bool = True
+    #: The person named the model: a slow one, or one to avoid, is planned all the same.
+    named: bool = False
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that run at once at the busiest time."""
+        return self.parallel or max(1, -(-self.users // 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a purpose asks of a plan."""
+
+    #: The shortest context with which it works, and the one to aim for.
+    least_context: int
+    good_context: int
+    #: Its usual prompt, how much of it the prefix cache holds, and its usual answer.
+    prompt_tokens: int
+    prefix_hit: float
+    answer_tokens: int
+    #: Slower than this is not waited for.
+    least_tokens_per_s: float
+    most_first_token_s: float
+
+
+#: Agent mode sends 15,500 tokens before the first word (measured with VS Code 1.139.1), of which
+#: every turn but the first finds most in the prefix cache. Completions are short and must be quick.
+NEEDS: dict[Purpose, Need] = {
+    "chat": Need(8_192, 32_768, 2_000, 0.5, 500, 10, 20),
+    "agent": Need(32_768, 131_072, 20_000, 0.75, 400, 12, 25),
+    "completion": Need(4_096, 16_384, 1_500, 0.5, 40, 30, 2),
+}
+
+
+#: What is asked where nobody says what for: a question with a file attached must come to an answer.
+ANY = Need(2_048, 32_768, 2_048, 0.0, 500, 8, 35)
+
+
+def need_of(requirements: Requirements) -> Need:
+    """What the purpose of ``requirements`` asks of a plan."""
+    return ANY if requirements.purpose is None else NEEDS[requirements.purpose]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that could be served, with what the catalogue knows of it."""
+
+    model: Model
+    known: KnownModel | None = None
+    #: The one vendor whose GPUs these files are made for, where that is so.
+    made_for: str | None = None
+
+    def serves(self, purpose: Purpose) -> bool:
+        """Whether the catalogue holds it fit for ``purpose``; unknown models serve chat."""
+        return purpose in self.known.purposes if self.known else purpose == "chat"
+
+
+#: A question and its answer; any less is a slip of the keyboard.
+_LEAST_CONTEXT = 512
+
+
+def check(requirements: Requirements) -> None:
+    """Raise ``UsageError`` for numbers that cannot be meant."""
+    for name, value, least, most in (
+        ("--users", requirements.users, 1, 100_000),
+        ("--parallel", requirements.parallel, 1, 4096),
+        ("--context", requirements.context, _LEAST_CONTEXT, 10_000_000),
+    ):
+        if value is not None and not least <= value <= most:
+            raise UsageError(
+                f"{name} {value} makes no sense.",
+                f"It has to be between {least:,} and {most:,}.",
+                "Correct the number.",
+            )

@@ -1,0 +1,67 @@
+"""Run a plan: the supervisor, its state, readiness and what to say when it fails."""
+
+from stoker.server.adopted_plan import look_at, plan_for
+from stoker.server.argument_overrides import overridden
+from stoker.server.deployment_state import Deployment, Problem
+from stoker.server.deployment_state import read as current
+from stoker.server.diagnosis.log_diagnosis import ArgumentChange, Diagnosis, diagnose
+from stoker.server.lifecycle import (
+    Run,
+    already_running,
+    check_can_start,
+    container_lines,
+    container_status,
+    dry_run,
+    engine_memory_bytes,
+    engine_pids,
+    follow,
+    reclaimable_bytes,
+    require_recorded,
+    serve,
+    start,
+    stop,
+)
+from stoker.server.log_file import decoded as decoded_lines
+from stoker.server.log_file import follow as follow_log
+from stoker.server.log_file import lines as read_log
+from stoker.server.log_file import parse_since
+from stoker.server.log_file import path as log_path
+from stoker.server.ports import holder as port_holder
+from stoker.server.ports import is_free as port_is_free
+from stoker.server.ports import next_free as next_free_port
+from stoker.server.start_durations import last_start_s
+
+__all__ = [
+    "ArgumentChange",
+    "Deployment",
+    "Diagnosis",
+    "Problem",
+    "Run",
+    "already_running",
+    "check_can_start",
+    "container_lines",
+    "container_status",
+    "current",
+    "decoded_lines",
+    "diagnose",
+    "dry_run",
+    "engine_memory_bytes",
+    "engine_pids",
+    "follow",
+    "follow_log",
+    "last_start_s",
+    "log_path",
+    "look_at",
+    "next_free_port",
+    "overridden",
+    "parse_since",
+    "plan_for",
+    "port_holder",
+    "port_is_free",
+    "read_log",
+    "reclaimable_bytes",
+    "require_recorded",
+    "serve",
+    "start",
+    "stop",
+]

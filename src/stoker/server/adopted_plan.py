@@ -1,0 +1,52 @@
+"""Put the gateway in front of a server that runs already."""
+
+from __future__ import annotations
+
+from stoker.engines import Options, Recognised
+from stoker.errors import StokerError
+from stoker.models import Model
+from stoker.planning import MemoryPrediction, Plan
+
+#: Engines whose models are GGUF files; the others serve Hugging Face folders.
+_GGUF_ENGINES = ("llama.cpp", "ollama", "lm-studio")
+_UNKNOWN_LENGTH = 0
+
+
+def look_at(url: str, key: str | None = None) -> Recognised:
+    """What runs at ``url``. Raises ``StokerError`` where nothing usable does."""
+    import asyncio  # noqa: PLC0415  (40 ms that `stoker status` does without)
+
+    from stoker.engines.server_detection import recognise  # noqa: PLC0415  (an HTTP client)
+
+    found = asyncio.run(recognise(url, key))
+    if not found.models:
+        raise StokerError(
+            f"The server at {found.backend.url} has no model.",
+            f"It is {found.backend.engine}, and it lists none.",
+            "Give it one, then adopt it again.",
+        )
+    return found
+
+
+def plan_for(found: Recognised) -> tuple[Plan, Options]:
+    """The plan of an adopted server: what it serves already, with nothing to launch."""
+    first = found.models[0]
+    engine = found.backend.engine
+    model = Model(
+        id=first.id,
+        format="gguf" if engine in _GGUF_ENGINES else "safetensors",
+        origin="endpoint",
+        served_name=first.id,
+        quantization=first.quantization,
+        max_context_tokens=first.max_model_len,
+    )
+    plan = Plan(
+        model=model,
+        engine=engine,
+        max_model_len=first.max_model_len or _UNKNOWN_LENGTH,
+        parallel=1,
+        arguments=(),
+        memory=MemoryPrediction(0, 0, 0, 0),
+        reasons=(f"{engine} runs already at {found.backend.url}",),
+    )
+    return plan, Options(adopted=found.backend.url, key=found.backend.key)

@@ -1,0 +1,349 @@
+"""Containers through Docker's API, which Podman speaks too: find, adopt, start, follow, stop.
+
+A container is Stoker's own only by its label. One without it is named to the person and never
+touched, whatever it is called.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import docker
+import docker.errors
+import docker.types
+import requests.exceptions
+
+from stoker import host
+from stoker.engines import ContainerLaunch
+from stoker.engines.container_spec import (
+    LOG_MAX_FILES,
+    LOG_MAX_SIZE,
+    OWNER,
+    OWNER_LABEL,
+    PLAN_LABEL,
+    SHM_BYTES,
+)
+from stoker.errors import StokerError
+from stoker.server.diagnosis.log_diagnosis import diagnose
+
+Status = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
+
+_API_TIMEOUT_S = 60
+_API_ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException)
+
+
+#: Docker notes the start of a container a moment after its process runs (0.4 ms were seen): by
+#: that time alone, what it printed first would be left out. Between two runs lies more.
+_STARTED_LATE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """A container that is there."""
+
+    id: str
+    name: str
+    image: str
+    status: Status
+    ours: bool
+    #: The fingerprint of the launch that it was made from; ``None`` for a stranger's.
+    plan: str | None
+    command: tuple[str, ...]
+    started_at: str
+    exit_code: int
+    out_of_memory: bool
+    #: What the runtime itself says went wrong, such as a missing program in the image.
+    error: str
+    port: int | None
+    environment: tuple[str, ...]
+
+    @property
+    def alive(self) -> bool:
+        """Whether its processes are there."""
+        return self.status in ("running", "paused")
+
+    @property
+    def how_it_ended(self) -> str:
+        """Why it is not running, in a phrase."""
+        if self.out_of_memory:
+            return "it used more memory than its limit and was killed"
+        if self.error:
+            return self.error
+        if self.exit_code > 128:
+            return f"it was ended by signal {self.exit_code - 128}"
+        return f"it ended with exit code {self.exit_code}"
+
+
+class Containers:
+    """The containers of one runtime. Raises ``StokerError`` where it can't be used."""
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        where = endpoint or usable_endpoint()
+        try:
+            self._client = docker.DockerClient(base_url=where, timeout=_API_TIMEOUT_S)
+        except _API_ERRORS as error:
+            raise explained(error, f"Docker can't be reached at {where}.") from error
+
+    def find(self, name: str) -> ContainerState | None:
+        """The container called ``name``, running or not."""
+        try:
+            return _found(self._client.containers.get(name).attrs)
+        except docker.errors.NotFound:
+            return None
+        except _API_ERRORS as error:
+            raise explained(error) from error
+
+    def has_image(self, image: str) -> bool:
+        """Whether the image is on this machine."""
+        try:
+            self._client.images.get(image)
+        except docker.errors.ImageNotFound:
+            return False
+        except _API_ERRORS as error:
+            raise explained(error) from error
+        return True
+
+    def pull(self, image: str) -> Iterator[str]:
+        """Pull the image; what is yielded says how far it is, now and then."""
+        layers: dict[str, tuple[int, int]] = {}
+        done: set[str] = set()
+        try:
+            for event in self._client.api.pull(image, stream=True, decode=True):
+                if "error" in event:
+                    raise docker.errors.APIError(event["error"])
+                layer, detail = event.get("id", ""), event.get("progressDetail") or {}
+                if detail.get("total"):
+                    layers[layer] = (int(detail.get("current", 0)), int(detail["total"]))
+                if event.get("status") in ("Pull complete", "Already exists"):
+                    done.add(layer)
+                    yield _pull_progress(layers, done)
+        except _API_ERRORS as error:
+            raise explained(error, f"The image {image} can't be pulled.") from error
+
+    def create(self, launch: ContainerLaunch) -> ContainerState:
+        """Make the container and start it. One that can't start is removed again."""
+        container: Any = None
+        try:
+            container = self._client.containers.create(**_as_docker_wants(launch))
+            container.start()
+            container.reload()
+        except _API_ERRORS as error:
+            if container is not None:
+                with contextlib.suppress(docker.errors.APIError):
+                    container.remove(force=True)
+            raise explained(error, f"The container {launch.name} can't be started.") from error
+        return _found(container.attrs)
+
+    def unpause(self, found: ContainerState) -> ContainerState:
+        """Let it go on."""
+        container = self._client.containers.get(found.id)
+        try:
+            container.unpause()
+            container.reload()
+        except _API_ERRORS as error:
+            raise explained(error, f"The container {found.name} can't go on.") from error
+        return _found(container.attrs)
+
+    def log(self, name: str, since: str | None = None, *, follow: bool = False) -> Iterator[bytes]:
+        """Its log as it comes from the runtime: pieces that need not end where lines do."""
+        options: dict[str, Any] = {"stdout": True, "stderr": True, "stream": True, "follow": follow}
+        if since is not None:
+            options["since"] = _seconds(since) - _STARTED_LATE_S
+        try:
+            yield from self._client.containers.get(name).logs(**options)
+        except docker.errors.NotFound as error:
+            raise StokerError(
+                f"There is no container called {name}.", fix="See which there are: docker ps --all."
+            ) from error
+        except _API_ERRORS as error:
+            raise explained(error) from error
+
+    def stop(self, name: str, grace_s: float) -> None:
+        """SIGTERM, and SIGKILL after ``grace_s``. Nothing where there is none."""
+        try:
+            container = self._client.containers.get(name)
+            if container.status == "paused":
+                container.unpause()  # a frozen process can't end in good order
+            container.stop(timeout=round(grace_s))
+        except docker.errors.NotFound:
+            return
+        except _API_ERRORS as error:
+            raise explained(error, f"The container {name} can't be stopped.") from error
+
+    def remove(self, name: str) -> bool:
+        """Remove Stoker's container. Whether there was one; a stranger's is left alone."""
+        found = self.find(name)
+        if found is None or not found.ours:
+            return False
+        with contextlib.suppress(docker.errors.NotFound):
+            self._client.containers.get(found.id).remove(force=True)
+        return True
+
+
+def ensure(
+    containers: Containers,
+    launch: ContainerLaunch,
+    *,
+    replace: bool,
+    say: Callable[[str], None],
+) -> ContainerState:
+    """The container of this launch, running: adopted, replaced or made anew.
+
+    One that ended is made anew, of the image as it is now; what it was worth keeping is in mounts.
+
+    Raises ``StokerError`` where another container is in the way: a stranger's always, one of
+    Stoker's own with another plan unless ``replace``.
+    """
+    found = containers.find(launch.name)
+    if found is None:
+        return _make(containers, launch, say)
+    if not found.ours:
+        raise _stranger(found)
+    same = found.plan == launch.fingerprint
+    if same and found.status == "running":
+        say(f"container {found.name} runs with the same plan: adopted")
+        return found
+    if same and found.status == "paused":
+        say(f"container {found.name} was paused: it goes on")
+        return containers.unpause(found)
+    if found.alive and not replace:
+        raise _other_plan(found, launch)
+    why = f"differs: {'; '.join(differences(found, launch))}" if found.alive else found.how_it_ended
+    say(f"container {found.name} is replaced: {why}")
+    containers.stop(found.name, grace_s=10)
+    containers.remove(found.name)
+    return _make(containers, launch, say)
+
+
+def differences(found: ContainerState, launch: ContainerLaunch) -> list[str]:
+    """What differs between a container and the launch that is wanted, a phrase each."""
+    phrases = [] if found.image == launch.image else [f"image {found.image} -> {launch.image}"]
+    have, want = _by_flag(found.command), _by_flag(launch.command)
+    phrases += [
+        f"{flag} {have.get(flag, 'unset')} -> {want.get(flag, 'unset')}"
+        for flag in sorted(have.keys() | want.keys())
+        if have.get(flag) != want.get(flag)
+    ]
+    return phrases or ["mounts or container flags"]
+
+
+def usable_endpoint() -> str:
+    """The socket of a runtime that answers. Raises ``StokerError`` that says why none does."""
+    runtimes = host.container_runtimes()
+    for runtime in runtimes:
+        if runtime.reachable and runtime.endpoint:
+            return runtime.endpoint
+    problems = [runtime.problem for runtime in runtimes if runtime.problem]
+    raise StokerError(
+        "No container can be started.",
+        " ".join(problems),
+        "Start Docker, or run vLLM from a Python environment: stoker up --python PATH.",
+    )
+
+
+def explained(error: Exception, what: str = "Docker refused.") -> StokerError:
+    """What the runtime's API said, with the catalogue's cause and fix where it has them."""
+    said = str(getattr(error, "explanation", None) or error)
+    known = diagnose(said.splitlines())
+    if known is None:
+        return StokerError(what, said, "Run the command of stoker up --dry-run to look closer.")
+    return StokerError(what, f"{known.title}: {known.cause}", known.fix)
+
+
+def _make(
+    containers: Containers, launch: ContainerLaunch, say: Callable[[str], None]
+) -> ContainerState:
+    if not containers.has_image(launch.image):
+        say(f"pulling image {launch.image}")
+        for progress in containers.pull(launch.image):
+            say(f"pull image: {progress}")
+    return containers.create(launch)
+
+
+def _as_docker_wants(launch: ContainerLaunch) -> dict[str, Any]:
+    gpus = docker.types.DeviceRequest(driver="", count=-1, capabilities=[["gpu"]])
+    return {
+        "image": launch.image,
+        "command": list(launch.command),
+        "name": launch.name,
+        "labels": launch.labels,
+        "environment": dict(launch.env),
+        "device_requests": [gpus] if launch.gpus else [],
+        "ipc_mode": "host" if launch.host_ipc else None,
+        "shm_size": SHM_BYTES,
+        "volumes": [str(mount) for mount in launch.mounts],
+        "ports": {f"{launch.inner_port}/tcp": ("127.0.0.1", launch.port)},
+        "restart_policy": {"Name": "unless-stopped"},
+        "log_config": docker.types.LogConfig(
+            type="json-file",
+            config={"max-size": LOG_MAX_SIZE, "max-file": str(LOG_MAX_FILES)},
+        ),
+        "security_opt": ["no-new-privileges"],
+        "detach": True,
+    }
+
+
+def _found(attrs: dict[str, Any]) -> ContainerState:
+    state, config = attrs["State"], attrs["Config"]
+    labels = config.get("Labels") or {}
+    bindings = (attrs.get("HostConfig", {}).get("PortBindings") or {}).values()
+    ports = [int(b["HostPort"]) for bound in bindings for b in bound or () if b.get("HostPort")]
+    return ContainerState(
+        id=attrs["Id"],
+        name=attrs["Name"].lstrip("/"),
+        image=config["Image"],
+        status=cast(Status, state["Status"]),
+        ours=labels.get(OWNER_LABEL) == OWNER,
+        plan=labels.get(PLAN_LABEL),
+        command=tuple(config.get("Cmd") or ()),
+        started_at=state.get("StartedAt", ""),
+        exit_code=int(state.get("ExitCode", 0)),
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=state.get("Error", ""),
+        port=ports[0] if ports else None,
+        environment=tuple(config.get("Env") or ()),
+    )
+
+
+def _by_flag(command: tuple[str, ...]) -> dict[str, str]:
+    flags: dict[str, str] = {}
+    for position, part in enumerate(command):
+        if part.startswith("--"):
+            following = command[position + 1 : position + 2]
+            flags[part] = following[0] if following and not following[0].startswith("--") else "on"
+    return flags
+
+
+def _pull_progress(layers: dict[str, tuple[int, int]], done: set[str]) -> str:
+    total = sum(total for _, total in layers.values())
+    got = sum(total if layer in done else got for layer, (got, total) in layers.items())
+    return f"{len(done)} layers, {got / 1e9:.1f} of {total / 1e9:.1f} GB"
+
+
+def _seconds(stamp: str) -> float:
+    """Docker's RFC 3339 with nanoseconds, as seconds since the epoch."""
+    from datetime import datetime, timezone  # noqa: PLC0415
+
+    whole, _, fraction = stamp.rstrip("Z").partition(".")
+    moment = datetime.fromisoformat(whole).replace(tzinfo=timezone.utc)
+    return moment.timestamp() + float(f"0.{fraction or 0}")
+
+
+def _stranger(found: ContainerState) -> StokerError:
+    return StokerError(
+        f"There is a container called {found.name} that Stoker did not start.",
+        f"It is {found.status} and made from {found.image}. Stoker touches only its own.",
+        f"Put a model behind the gateway that it serves with stoker adopt, give yours another name "
+        f"with stoker up --name, or rename it: docker rename {found.name} other-name.",
+    )
+
+
+def _other_plan(found: ContainerState, launch: ContainerLaunch) -> StokerError:
+    return StokerError(
+        f"The container {found.name} runs with another plan.",
+        f"It differs from what you ask for: {'; '.join(differences(found, launch))}.",
+        "Add --replace to put the new one in its place.",
+    )

@@ -1,0 +1,121 @@
+"""An engine in a container, as the supervisor sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from stoker.engines import Backend, ContainerLaunch
+from stoker.errors import StokerError
+from stoker.server.deployment_state import Problem, ProcessId
+from stoker.server.docker_client import Containers, ContainerState, ensure
+from stoker.server.log_lines import Lines
+
+_KEY_VARIABLE = "VLLM_API_KEY="
+
+
+class ContainerRun:
+    """One start of a container. A later start of the same container is another run."""
+
+    look_every_s = 0.5  # over a socket
+    process: ProcessId | None = None  # the container runtime's child, not ours to signal
+
+    def __init__(self, containers: Containers, found: ContainerState, engine: str) -> None:
+        key = next((e for e in found.environment if e.startswith(_KEY_VARIABLE)), None)
+        self.backend = Backend(
+            f"http://127.0.0.1:{found.port}", engine, key and key.removeprefix(_KEY_VARIABLE)
+        )
+        self.name = found.name
+        self.what = f"container {found.name}"
+        self._containers = containers
+        self._first = found
+        self._now: ContainerState | None = found
+        #: Why the runtime itself can't be asked: it is being restarted, mostly.
+        self._trouble: Problem | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        launch: ContainerLaunch,
+        engine: str,
+        *,
+        endpoint: str | None,
+        replace: bool,
+        say: Callable[[str], None],
+    ) -> ContainerRun:
+        """Adopt, start or make the container. ``say`` is called from another thread."""
+
+        def begin() -> ContainerRun:
+            containers = Containers(endpoint)
+            found = ensure(containers, launch, replace=replace, say=say)
+            return cls(containers, found, engine)
+
+        return await asyncio.to_thread(begin)
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of the container's first process."""
+        return self._now.exit_code if self._now is not None and not self._now.alive else None
+
+    async def lines(self) -> AsyncIterator[str]:
+        """The log since this start, and last what the runtime says of the end."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def read() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
+                for piece in self._pieces():
+                    loop.call_soon_threadsafe(queue.put_nowait, piece)
+                loop.call_soon_threadsafe(queue.put_nowait, None)
+
+        threading.Thread(target=read, name="container log", daemon=True).start()
+        lines = Lines()
+        while (piece := await queue.get()) is not None:
+            for line in lines.feed(piece):
+                yield line
+        for line in lines.end():
+            yield line
+        now = await self._look()
+        if now is not None and now.out_of_memory:
+            yield "container state: OOMKilled"
+        if now is not None and now.error:
+            yield f"container state: {now.error}"
+
+    def _pieces(self) -> Iterator[bytes]:
+        try:
+            yield from self._containers.log(self._first.id, self._first.started_at, follow=True)
+        except StokerError:
+            return  # removed, or the runtime went away: how it ended is asked for elsewhere
+
+    async def ended(self) -> bool:
+        """Whether this start is over; Docker may have begun another one by itself."""
+        now = await self._look()
+        if self._trouble is not None:
+            return False  # nobody can tell, and it may well run on
+        return now is None or not now.alive or now.started_at != self._first.started_at
+
+    async def silent(self) -> Problem | None:
+        """Whether somebody froze it with ``docker pause``."""
+        now = await self._look()
+        if self._trouble is not None or now is None or now.status != "paused":
+            return self._trouble
+        return Problem(
+            f"The {self.what} is paused.",
+            "Somebody froze it; Stoker does not undo that.",
+            f"Let it go on: docker unpause {self.name}.",
+        )
+
+    async def end(self, grace_s: float) -> None:
+        """Stop it. It stays there, stopped, until ``stoker down`` removes it."""
+        with contextlib.suppress(StokerError):  # without its runtime it can't be stopped
+            await asyncio.to_thread(self._containers.stop, self._first.id, grace_s)
+
+    async def _look(self) -> ContainerState | None:
+        try:
+            self._now = await asyncio.to_thread(self._containers.find, self._first.id)
+            self._trouble = None
+        except StokerError as error:
+            self._trouble = Problem.of(error)
+        return self._now

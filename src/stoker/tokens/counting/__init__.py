@@ -1,0 +1,1 @@
+"""Count tokens exactly, or bound them cheaply."""

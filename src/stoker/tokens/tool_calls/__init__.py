@@ -1,0 +1,25 @@
+"""Tool calls for models whose server has none: offer them in the prompt, read them in the text."""
+
+from stoker.tokens.tool_calls.call_validation import parse_json
+from stoker.tokens.tool_calls.prompt_tools import demanded_call, emulate, template_has_tools
+from stoker.tokens.tool_calls.stream_parser import (
+    Event,
+    TextPart,
+    ToolCall,
+    ToolCallParser,
+    new_call_id,
+    parse_answer,
+)
+
+__all__ = [
+    "Event",
+    "TextPart",
+    "ToolCall",
+    "ToolCallParser",
+    "demanded_call",
+    "emulate",
+    "new_call_id",
+    "parse_answer",
+    "parse_json",
+    "template_has_tools",
+]

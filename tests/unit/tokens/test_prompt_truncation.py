@@ -1,0 +1,404 @@
+"""A fitted request fits, keeps what it must, cuts in order, and stays the same over turns."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.fixtures.agent import agent_request, growing_conversation
+from tests.support.recorded import FIXTURES, load
+from tests.unit.tokens.strategies import WordCounter, odd_requests, requests
+
+from stoker.tokens import (
+    Calibration,
+    ContextLengthExceededError,
+    Fit,
+    ToolTooDeepError,
+    budget_for,
+    calibrate,
+    drive,
+    fit,
+)
+from stoker.tokens.tool_calls import emulate
+from stoker.tokens.truncation.conversation import piece_of, shorten, used_tools
+from stoker.tokens.truncation.prompt_truncation import MARKER
+from stoker.tokens.truncation.system_prompt import SystemPrompt
+from stoker.tokens.truncation.tool_ranking import core_tools
+
+COUNTER = WordCounter()
+CALIBRATION = drive(calibrate(), COUNTER)
+
+
+def fitted(request: dict[str, Any], window: int, max_prompt_tokens: int | None = None) -> Fit:
+    budget = budget_for(window, request.get("max_tokens"), max_prompt_tokens=max_prompt_tokens)
+    return drive(fit(request, budget, calibration=CALIBRATION), WordCounter())
+
+
+def names(request: Any) -> list[str]:
+    return [tool["function"]["name"] for tool in request.get("tools", ())]
+
+
+def asked_in(message: Any) -> str:
+    """What a user's message asks, with nothing of what an editor wraps around it."""
+    text = str(message.get("content"))
+    return text.partition("<userRequest>")[2] or text
+
+
+def test_a_request_that_surely_fits_is_neither_counted_nor_changed() -> None:
+    request = agent_request()
+    counter = WordCounter()
+    result = drive(fit(request, budget_for(2_000_000)), counter)
+    assert result.request is request
+    assert result.prompt_tokens is None
+    assert counter.asked == []
+
+
+def test_a_request_that_fits_by_count_is_not_changed() -> None:
+    request = agent_request()
+    result = fitted(request, 40_000)
+    assert result.request is request
+    assert not result.cuts.any
+    assert result.header() == "none"
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(requests(), st.integers(64, 4000))
+def test_what_comes_out_fits_or_says_by_how_much_it_does_not(
+    request: dict[str, Any], window: int
+) -> None:
+    before = copy.deepcopy(request)
+    budget = budget_for(window, request.get("max_tokens"))
+    try:
+        result = fitted(request, window)
+    except ContextLengthExceededError as error:
+        assert error.over_tokens > 0
+        assert error.limit_tokens == budget.hard_prompt_tokens
+        return
+    assert request == before
+    exact = COUNTER.count_request(result.request)
+    assert exact + result.request.get("max_tokens", budget.answer_tokens) <= window
+    assert_well_formed(result.request, request)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(odd_requests(), st.integers(64, 2000))
+def test_odd_content_is_cut_or_refused_but_never_breaks(
+    request: dict[str, Any], window: int
+) -> None:
+    try:
+        result = fitted(request, window)
+    except ContextLengthExceededError:
+        return
+    assert COUNTER.count_request(result.request) <= budget_for(window).prompt_tokens
+    emulate(result.request)
+
+
+def test_a_schema_that_nests_endlessly_is_refused() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(400):
+        schema = {"properties": {"x": schema}}
+    request = agent_request()
+    request["tools"] = [{"type": "function", "function": {"name": "deep", "parameters": schema}}]
+    with pytest.raises(ToolTooDeepError, match="deep"):
+        fitted(request, 2048)
+
+
+def assert_well_formed(after: Any, before: dict[str, Any]) -> None:
+    last_user = [m for m in before["messages"] if m["role"] == "user"][-1]
+    assert any(asked_in(m).endswith(asked_in(last_user)) for m in after["messages"])
+    open_calls: set[str] = set()
+    for message in after["messages"]:
+        if message["role"] == "tool":
+            assert message["tool_call_id"] in open_calls
+            open_calls.remove(message["tool_call_id"])
+            continue
+        assert not open_calls, "a call was parted from its result"
+        for call in message.get("tool_calls") or ():
+            json.loads(call["function"]["arguments"])
+            open_calls.add(call["id"])
+    assert not open_calls
+    kept = set(names(after))
+    assert kept <= set(names(before))
+    named = {before["tool_choice"]["function"]["name"]} if "tool_choice" in before else set()
+    assert named <= kept
+    used = used_tools(before["messages"]) & set(names(before))
+    if not used <= kept:  # only the core is worth more than what was used
+        offered = names(before)
+        assert kept <= {offered[i] for i in core_tools(tuple(offered))} | used | named
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(requests(), st.integers(200, 2000))
+def test_the_same_request_is_always_cut_the_same_way(request: dict[str, Any], window: int) -> None:
+    try:
+        first = fitted(request, window)
+    except ContextLengthExceededError:
+        return
+    assert fitted(copy.deepcopy(request), window) == first
+
+
+@pytest.mark.parametrize("window", [2048, 4096, 8192, 16384, 32768])
+def test_thirty_turns_of_an_agent_fit_every_window(window: int) -> None:
+    for request in growing_conversation(30):
+        result = fitted(request, window)
+        assert COUNTER.count_request(result.request) <= budget_for(window).prompt_tokens
+        assert_well_formed(result.request, request)
+
+
+def test_the_prefix_stays_the_same_over_turns() -> None:
+    texts = [
+        json.dumps([r.request.get("tools"), r.request["messages"]], ensure_ascii=False)
+        for r in (fitted(request, 8192) for request in growing_conversation(30))
+    ]
+    shares = [
+        len(_common(before, after)) / len(after) for before, after in itertools.pairwise(texts)
+    ]
+    assert sum(shares) / len(shares) >= 0.8
+
+
+def _common(before: str, after: str) -> str:
+    pairs = zip(before, after, strict=False)
+    return "".join(a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+CORE = (
+    *("read_file", "list_dir", "file_search", "grep_search"),
+    *("create_file", "replace_string_in_file", "get_errors", "run_in_terminal"),
+)
+SIX_TURNS = load(FIXTURES / "six_turns_local.json.gz")
+
+
+@pytest.mark.parametrize("window", [4096, 8192, 16384])
+def test_core_tools_stay_and_the_room_is_used_in_every_request_of_six_turns(window: int) -> None:
+    limit = budget_for(window).prompt_tokens
+    for request in SIX_TURNS:
+        result = fitted(request, window)
+        assert set(CORE) <= set(names(result.request))
+        assert result.prompt_tokens is not None
+        assert limit * 0.9 <= result.prompt_tokens <= limit
+        assert_well_formed(result.request, request)
+
+
+@pytest.mark.parametrize("recorded", ["six_turns_local.json.gz", "six_turns_copilot.json.gz"])
+def test_what_a_step_has_just_read_is_not_the_first_to_go(recorded: str) -> None:
+    """The newest result keeps a tenth of the prompt at least, and its beginning and end."""
+    for request in load(FIXTURES / recorded):
+        *_, newest = request["messages"]
+        if newest["role"] != "tool":
+            continue
+        sent = fitted(request, 8192).request["messages"][-1]["content"]
+        least = min(len(newest["content"]), 2000)
+        assert len(sent) >= least
+        assert sent[:200] == newest["content"][:200]
+        assert sent[-200:] == newest["content"][-200:]
+
+
+def test_a_tool_that_a_later_question_needs_comes_behind_the_others() -> None:
+    """The offer before it stays as it was, so that the engine reads only what follows it anew."""
+    todo = next(r for r in SIX_TURNS if "todo list" in str(r["messages"][-1].get("content")))
+    before = [r for r in SIX_TURNS if len(r["messages"]) < len(todo["messages"])][-1]
+    assert "manage_todo_list" not in names(fitted(before, 8192).request)
+    assert names(fitted(todo, 8192).request)[-1] == "manage_todo_list"
+
+
+def test_a_long_attachment_is_shortened_and_the_request_around_it_is_not() -> None:
+    attachment = "\n".join(f"line {i} of the attachment" for i in range(2000))
+    asked = "<userRequest>\nWhat is this?\n</userRequest>"
+    content = f"<attachment>\n{attachment}\n</attachment>\n{asked}"
+    request = {"model": "m", "messages": [{"role": "user", "content": content}]}
+    result = fitted(request, 2048)
+    sent = result.request["messages"][0]["content"]
+    assert sent.endswith(asked)
+    assert sent.startswith("<attachment>\nline 0 of the attachment")
+    assert "left out ...]" in sent
+
+
+@pytest.mark.parametrize("window", [8192, 16384])
+def test_the_folders_of_the_workspace_outlive_the_message_that_named_them(window: int) -> None:
+    """VS Code names them in the first message of a chat only; paths have to be absolute."""
+    dropped = 0
+    for request in SIX_TURNS:
+        result = fitted(request, window)
+        dropped += bool(result.cuts.messages_dropped)
+        sent = "".join(str(message.get("content")) for message in result.request["messages"][1:])
+        assert sent.count("<workspace_info>") == 1
+    assert dropped
+
+
+def called(number: int, name: str, result: str, **arguments: Any) -> list[dict[str, Any]]:
+    """A call with its result."""
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    call = {"id": f"call_{number}", "type": "function", "function": function}
+    return [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": f"call_{number}", "content": result},
+    ]
+
+
+def test_a_tool_with_a_huge_schema_gives_way_to_the_conversation_that_called_it() -> None:
+    request = agent_request("Go on.")
+    choices = {"type": "string", "enum": [f"value_{i}" for i in range(20)]}
+    huge = copy.deepcopy(request["tools"][0])
+    huge["function"] |= {
+        "name": "mcp_huge",
+        "parameters": {"type": "object", "properties": {f"key_{i}": choices for i in range(99)}},
+    }
+    request["tools"].append(huge)
+    request["messages"] += called(1, "mcp_huge", "found it\n" * 50, key_1="value_1")
+    result = fitted(request, 8192)
+    assert set(CORE) <= set(names(result.request))
+    assert "mcp_huge" not in names(result.request)
+    assert result.request["messages"][-2:] == request["messages"][-2:]
+
+
+def test_files_that_the_model_has_just_written_leave_the_core_tools_in_place() -> None:
+    """Of long arguments only the middle goes, in the newest step as in those before."""
+    request = agent_request("Create the modules.")
+    source = "\n".join(f"value_{i} = load_value({i}, 'name')" for i in range(120))
+    for number in range(6):
+        path = f"/home/user/project/{number}.py"
+        steps = called(number, "create_file", "Created.", filePath=path, content=source)
+        request["messages"] += steps
+        result = fitted(request, 3072)
+        assert set(CORE) <= set(names(result.request))
+        assert result.prompt_tokens is not None
+        assert result.prompt_tokens >= 0.9 * budget_for(3072).prompt_tokens
+        assert_well_formed(result.request, request)
+
+
+def test_arguments_that_a_client_escaped_are_counted_as_they_are_rendered() -> None:
+    written = [
+        {"name": "say", "arguments": json.dumps({"text": "größer – 大"}, ensure_ascii=escaped)}
+        for escaped in (True, False)
+    ]
+    escaped, plain = ({"tool_calls": [{"function": function}]} for function in written)
+    assert piece_of(escaped) == piece_of(plain)
+
+
+def test_a_shortened_system_prompt_takes_what_it_is_counted_as() -> None:
+    text = "".join(f"Rule {i}. " + "Never do this, nor that. " * 20 + "\n" for i in range(30))
+    whole = COUNTER.count_strings([text])[0]
+    system = SystemPrompt([{"role": "system", "content": text}], whole + 4, 4)
+    for wanted in (whole // 2, whole // 10, whole // 3):
+        system.resize(wanted)
+        drive(system.settle(), COUNTER)
+        (sent,) = system.messages()
+        assert system.is_cut
+        assert system.tokens == COUNTER.count_strings([sent["content"]])[0] + 4
+    system.resize(whole + 4)
+    assert not system.is_cut
+    assert system.messages() == [{"role": "system", "content": text}]
+
+
+def test_old_results_give_way_before_old_turns_do() -> None:
+    results = [fitted(request, 8192).cuts for request in SIX_TURNS]
+    first_dropped = next(i for i, cuts in enumerate(results) if cuts.messages_dropped)
+    assert any(cuts.results_shortened for cuts in results[:first_dropped])
+
+
+@given(st.text(max_size=600), st.integers(0, 700))
+def test_shortening_never_lengthens(text: str, keep_chars: int) -> None:
+    for role in ("tool", "user", "assistant"):
+        content = f"{text}<userRequest>why?</userRequest>{text}" if role == "user" else text
+        short = shorten({"role": role, "content": content}, keep_chars)["content"]
+        assert len(short) <= len(content)
+        assert role != "user" or "<userRequest>why?</userRequest>" in short
+
+
+def test_schemas_shrink_before_tools_go() -> None:
+    request = agent_request()
+    size = COUNTER.count_request(request)
+    results = [fitted(request, int(size * part) * 4 // 3) for part in (0.95, 0.7, 0.5, 0.2)]
+    levels = [result.cuts.schemas for result in results]
+    assert levels == sorted(levels, key=["as sent", "compact", "short", "minimal"].index)
+    assert results[0].cuts.tools_dropped == ()
+    assert results[-1].cuts.tools_dropped != ()
+    for result in results:
+        assert not result.cuts.tools_dropped or result.cuts.schemas == "minimal"
+
+
+def test_old_results_shrink_before_turns_go() -> None:
+    result_text = "\n".join(f"line {i} of the file" for i in range(400))
+    call = {"id": "c", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}
+    old = [
+        {"role": "user", "content": "first question"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": result_text},
+        {"role": "assistant", "content": "done"},
+    ]
+    request = {"model": "m", "messages": [*old, {"role": "user", "content": "second question"}]}
+    result = fitted(request, 2000)
+    assert result.cuts.messages_dropped == 0
+    assert result.cuts.results_shortened == 1
+    short = result.request["messages"][2]["content"]
+    assert short.startswith("line 0 of the file\n")
+    assert short.endswith("line 399 of the file")
+    assert "lines left out" in short
+
+
+def test_oldest_turns_go_whole_with_one_line_that_says_so() -> None:
+    turns = [
+        {"role": role, "content": f"{role} {i} " + "word " * 100}
+        for i in range(20)
+        for role in ("user", "assistant")
+    ]
+    head = {"role": "system", "content": "You help."}
+    last = {"role": "user", "content": "and now?"}
+    request = {"model": "m", "messages": [head, *turns, last]}
+    result = fitted(request, 2048)
+    kept = result.request["messages"]
+    assert result.cuts.messages_dropped > 0
+    assert kept[0]["content"] == f"You help.\n{MARKER}"
+    assert kept[1:] == [*turns, last][-len(kept) + 1 :]
+    assert kept[1]["role"] == "user"
+
+
+def test_the_system_prompt_is_cut_last_and_keeps_both_ends() -> None:
+    system = "Begin. " + "Rule about something. " * 600 + "End."
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": "hi"}]
+    result = fitted({"model": "m", "messages": messages}, 1024)
+    short = result.request["messages"][0]["content"]
+    assert short.startswith("Begin.")
+    assert short.endswith(f"End.\n{MARKER}")
+    assert result.cuts.system_chars_cut == len(system) - len(short.removesuffix(f"\n{MARKER}"))
+
+
+def test_a_last_message_that_is_too_long_is_refused_with_its_excess() -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "word " * 5000}]}
+    with pytest.raises(ContextLengthExceededError) as caught:
+        fitted(request, 2048)
+    assert caught.value.over_tokens == 5004 - 1536
+    assert str(5004 - 1536) in caught.value.what
+
+
+def test_a_lack_of_time_alone_refuses_nothing() -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "word " * 5000}]}
+    assert fitted(request, 32768, max_prompt_tokens=2000).prompt_tokens == 5004
+
+
+def test_too_large_a_max_tokens_is_clamped_and_an_absent_one_left_alone() -> None:
+    messages = [{"role": "user", "content": "word " * 100}]
+    clamped = fitted({"model": "m", "messages": messages, "max_tokens": 10**6}, 2048)
+    assert clamped.request["max_tokens"] == clamped.max_tokens == 2048 - 104
+    assert "max_tokens" not in fitted({"model": "m", "messages": messages}, 2048).request
+    null = {"messages": messages, "max_completion_tokens": None, "max_tokens": 10**6}
+    assert fitted(null, 2048).request["max_tokens"] == 2048 - 104
+
+
+def test_the_record_names_tools_and_holds_no_content() -> None:
+    result = fitted(agent_request("a secret question"), 4096)
+    assert result.cuts.tools_kept + len(result.cuts.tools_dropped) == 39
+    assert "secret" not in result.header() + repr(result.cuts)
+    assert result.header().startswith("schemas=minimal; tools=39>")
+    assert result.header().isascii()
+
+
+def test_calibration_measures_what_a_template_adds() -> None:
+    assert isinstance(CALIBRATION, Calibration)
+    assert 0.9 < CALIBRATION.tool_factor < 1.1
+    assert CALIBRATION.message_tokens == 4
