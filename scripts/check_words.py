@@ -71,6 +71,7 @@ TERMS = (
 #: Empty it; then every page and every module is held.
 NOT_HELD = frozenset(
     {
+        "extension/README.md",
         "extension/package.nls.json",
         "extension/src",
         "src/stoker",
@@ -227,7 +228,8 @@ def _blank(match: re.Match[str]) -> str:
 
 def files() -> Iterator[Path]:
     """Every file whose prose people read."""
-    yield from (ROOT / "README.md", ROOT / "CONTRIBUTING.md")
+    yield from sorted(ROOT.glob("*.md"))
+    yield from (ROOT / "extension" / "README.md", ROOT / "findings" / "README.md")
     yield from sorted((ROOT / "docs").rglob("*.md"))
     yield from sorted((ROOT / "docs").rglob("*.toml"))
     for kind in ("*.py", "*.toml"):
