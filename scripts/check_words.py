@@ -10,7 +10,8 @@ prose:
 - "double quotes" within prose: the wording of another program;
 - a string literal without a space: a key or a name;
 - in Markdown, the parts that cog writes: their words are checked where they come from;
-- in TOML, the values of ``QUOTED_KEYS``: what engines and editors print.
+- in TOML, the values of ``QUOTED_KEYS``: what engines and editors print;
+- the string literals of ``PROMPTS``.
 
 *Say* and *Tell* at the beginning of a sentence pass outside of docstrings and comments: there they
 speak to a reader or to a model ("Say hello.").
@@ -53,9 +54,17 @@ TERMS = (
         ("somebody", "someone", "nobody", "anybody", "everybody", "everyone", "whoever"),
         "Name the actor.",
     ),
-    Term("fix", ("mend", "mends", "mended", "mending"), "`--fix` fixes."),
-    Term("fail, cause trouble", ("bite", "bites", "bitten"), "No riddles."),
-    Term("gateway", ("front door", "one door to"), "The OpenAI-compatible server in front."),
+    Term(
+        "fix",
+        ("mend", "mends", "mended", "mending"),
+        "One word for one thing, and the option is called `--fix`.",
+    ),
+    Term(
+        "fail, cause trouble",
+        ("bite", "bites", "bitten"),
+        "Name the trouble: `Ollama cuts longer prompts silently`.",
+    ),
+    Term("gateway", ("front door", "one door to"), "One word for one thing."),
     Term("backend", ("upstream", "upstreams"), "One endpoint that the gateway forwards to."),
     Term(
         "context window",
@@ -63,8 +72,8 @@ TERMS = (
         "What the model can read in one request; its size in tokens is `max_model_len`.",
     ),
     Term("launch request", ("wish", "wishes", "wished"), "What the user asked to start."),
-    Term("again, new", ("anew",), ""),
-    Term("for lack of", ("for want of",), ""),
+    Term("again, new", ("anew",), "Plain English."),
+    Term("for lack of", ("for want of",), "Plain English."),
 )
 
 #: Paths whose words are not fixed yet: their hits are counted (``--count``) and do not fail.
@@ -77,6 +86,9 @@ NOT_HELD = frozenset(
         "src/stoker",
     }
 )
+
+#: Modules whose string literals are sent to models, as editors word them.
+PROMPTS = frozenset({"src/stoker/checks/agent_tools.py", "src/stoker/checks/bench/shapes.py"})
 
 #: TOML keys whose values quote other programs.
 QUOTED_KEYS = frozenset({"markers", "source", "sources", "text", "texts"})
@@ -104,10 +116,11 @@ _STRING = re.compile(r"\"((?:\\.|[^\"\\\n])*)\"")
 
 @dataclass(frozen=True, slots=True)
 class Prose:
-    """A piece of text: the line that it begins on, and whether it may speak to a reader."""
+    """A piece of text and the line that it begins on."""
 
     line: int
     text: str
+    #: It may ask its reader to say something: a page or a message, not a docstring or a comment.
     imperative: bool = True
 
 
@@ -180,7 +193,7 @@ def _by_line(node: ast.Constant, lines: list[str], *, imperative: bool) -> Itera
     # Joined of several literals, or with escapes: its words are looked for in the source.
     for _, word in hits_in(Prose(0, str(node.value), imperative)):
         line = next((n for n in range(node.lineno, last + 1) if word in lines[n - 1]), node.lineno)
-        yield Prose(line, word, imperative=False)
+        yield Prose(line, word, imperative)
 
 
 def _typescript(text: str) -> Iterator[Prose]:
@@ -243,6 +256,8 @@ def hits() -> Iterator[Hit]:
     for path in files():
         name = path.relative_to(ROOT).as_posix()
         for prose in prose_in(path, path.read_text(encoding="utf-8")):
+            if name in PROMPTS and prose.imperative:
+                continue
             for line, word in hits_in(prose):
                 yield Hit(name, line, word)
 

@@ -111,6 +111,15 @@ def test_paths_that_are_not_held_count_and_do_not_fail(monkeypatch: pytest.Monke
     assert check_words.held("README.md")
 
 
+def test_what_is_excepted_exists() -> None:
+    assert all((check_words.ROOT / path).exists() for path in check_words.PROMPTS)
+    assert all((check_words.ROOT / path).exists() for path in check_words.NOT_HELD)
+
+
+def test_the_prompts_that_are_sent_to_models_are_not_read() -> None:
+    assert not any(hit.path.endswith("agent_tools.py") for hit in check_words.hits())
+
+
 def test_the_glossary_has_a_row_for_each_term() -> None:
     lines: list[str] = []
     check_words.glossary(lines.append)
