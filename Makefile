@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PAGES := README.md CONTRIBUTING.md docs/*.md docs/*/*.md
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -37,12 +38,13 @@ lint: $(STAMP) ## ruff, mypy --strict, and the arrows between the rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(STAMP) ## check that the docs say what the program does
-	$(BIN)/cog --check -r README.md docs/*.md
+docs: $(STAMP) ## check the docs: generated parts, links, names, length, and the words of the glossary
+	$(BIN)/cog --check -r $(PAGES)
 	$(BIN)/python scripts/check_docs.py
+	$(BIN)/python scripts/check_words.py
 
-docs-write: $(STAMP) ## write the generated parts of the docs anew
-	$(BIN)/cog -r README.md docs/*.md
+docs-write: $(STAMP) ## write the generated parts of the docs again
+	$(BIN)/cog -r $(PAGES)
 
 test-all: $(STAMP) ## the tiers that need real engines, Docker and VS Code; installs them itself
 	scripts/test-all.sh

@@ -1,10 +1,11 @@
-"""Fail when a page names a command, option, setting or file that does not exist.
+"""Fail when a page names what does not exist, or is too long to read in five minutes.
 
-What is checked, in README.md and docs/*.md:
+What is checked, in README.md, CONTRIBUTING.md and all of docs/:
 - ``stoker COMMAND --option`` in code: the command exists and takes the option;
 - ``make TARGET`` in code: the target exists;
-- links and inline-code paths into this repository: the file exists;
-- settings of the VS Code extension (``huggingface.*``): package.json declares them.
+- links and inline-code paths into this repository: the file exists, and has the link's anchor;
+- settings of the VS Code extension (``huggingface.*``): package.json declares them;
+- what a person wrote on a page is at most ``LONGEST_PAGE_WORDS`` long.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ COMMAND = re.compile(r"(?<![\w/.-])stoker ([a-z]+)((?: +[^\n#|;&]*)?)")
 OPTION = re.compile(r"(?<!\S)(--?[a-z][a-z-]*)")
 TARGET = re.compile(r"(?<![\w-])make ([a-z][a-z-]+)")
 SETTING = re.compile(r"(?<![\w/.])huggingface\.(?!co\b)[a-zA-Z]+\b")
-LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+#: The file and the anchor of a link into this repository; either may be missing.
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
+ANCHOR = re.compile(r'<a id="([^"]+)">')
+GENERATED = re.compile(r"<!-- ?\[\[\[cog.*?\[\[\[end\]\]\] ?-->", re.DOTALL)
+WORD = re.compile(r"\w[\w'./:@-]*")
+#: Five minutes at 240 words a minute.
+LONGEST_PAGE_WORDS = 1200
 #: Inline code that looks like a path of this repository: it begins with one of its folders.
 FILE = re.compile(
     r"^(?:src|docs|scripts|tests|benchmarks|extension|\.ci)/[\w./-]*\w$|^[A-Z]+\.md$|^Makefile$"
@@ -36,7 +44,28 @@ FILE = re.compile(
 
 def pages() -> list[Path]:
     """The pages that people read."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@cache
+def anchors(page: Path) -> frozenset[str]:
+    """The anchors of a page: its headings as GitHub makes them, and ``<a id>``."""
+    text = page.read_text(encoding="utf-8")
+    found: list[str] = []
+    for heading in HEADING.findall(FENCE.sub("", text)):
+        slug = slug_of(heading)
+        found.append(f"{slug}-{found.count(slug)}" if slug in found else slug)
+    return frozenset(found) | frozenset(ANCHOR.findall(text))
+
+
+def slug_of(heading: str) -> str:
+    """A heading's anchor: lower case, no punctuation, hyphens for spaces."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def words_written(text: str) -> int:
+    """The words of a page, less those that cog writes."""
+    return len(WORD.findall(GENERATED.sub("", text)))
 
 
 def code(text: str) -> Iterator[str]:
@@ -96,9 +125,19 @@ def wrong_in_page(page: Path) -> Iterator[str]:
     for setting in SETTING.findall(text):
         if setting not in settings():
             yield f"there is no setting {setting}"
-    for link in LINK.findall(text):
-        if not (page.parent / link).exists():
-            yield f"the link {link} leads nowhere"
+    yield from wrong_links(page, text)
+    if words_written(text) > LONGEST_PAGE_WORDS:
+        yield f"it has {words_written(text)} words; {LONGEST_PAGE_WORDS} are read in five minutes"
+
+
+def wrong_links(page: Path, text: str) -> Iterator[str]:
+    """The links of a page whose file or anchor does not exist."""
+    for link, anchor in LINK.findall(FENCE.sub("", text)):
+        target = page.parent / link if link else page
+        if not target.exists():
+            yield f"the link {link} leads to no file"
+        elif anchor and target.suffix == ".md" and anchor not in anchors(target):
+            yield f"the link {link}#{anchor} leads to no heading"
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -16,8 +17,9 @@ from stoker import doctor, vscode
 from stoker.checks import CHECKS, Use
 from stoker.cli import COMMANDS, app
 from stoker.data import table, tomllib
-from stoker.gateway import config
+from stoker.gateway import Gateway, config
 from stoker.gateway.usage.metrics import Metrics
+from stoker.tokens import budget_for
 from stoker.vscode import CONSENTS, SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,14 +30,24 @@ def commands(out: Out) -> None:
     """Every command and its one line of help."""
     out("| command | does |\n| --- | --- |")
     for name, (_, line) in COMMANDS.items():
-        out(f"| `stoker {name}` | {line} |")
+        out(f"| [`stoker {name}`](#stoker-{name}) | {line} |")
 
 
-def options(command: str, out: Out) -> None:
-    """Every argument and option of one command, with its default."""
+def all_options(out: Out) -> None:
+    """Every command and its subcommands under a heading of their own, with their options."""
     group: Any = typer.main.get_command(app)
+    for name in COMMANDS:
+        command = group.get_command(None, name)
+        _options(f"stoker {name}", command, out)
+        for inner, subcommand in getattr(command, "commands", {}).items():
+            _options(f"stoker {name} {inner}", subcommand, out)
+
+
+def _options(title: str, command: Any, out: Out) -> None:
+    """One command: its help, then every argument and option with its default."""
+    out(f"\n## {title}\n\n{inspect.cleandoc(command.help or '').split(chr(10) * 2)[0]}\n")
     out("| option | means | default |\n| --- | --- | --- |")
-    for parameter in group.get_command(None, command).params:
+    for parameter in command.params:
         if "--help" in parameter.opts:
             continue
         argument = parameter.param_type_name == "argument"
@@ -46,11 +58,11 @@ def options(command: str, out: Out) -> None:
 
 
 def rooms(out: Out) -> None:
-    """Every package of the product and the first line of what it says of itself."""
+    """Every package of the product and the first line of its docstring."""
     out("| room | purpose |\n| --- | --- |")
     for door in sorted((ROOT / "src" / "stoker").glob("*/__init__.py")):
-        says = ast.get_docstring(ast.parse(door.read_text(encoding="utf-8"))) or ""
-        out(f"| `src/stoker/{door.parent.name}` | {says.splitlines()[0]} |")
+        purpose = ast.get_docstring(ast.parse(door.read_text(encoding="utf-8"))) or ""
+        out(f"| `src/stoker/{door.parent.name}` | {purpose.splitlines()[0]} |")
 
 
 def layers(out: Out) -> None:
@@ -102,7 +114,7 @@ def vscode_settings(out: Out, *, written: bool) -> None:
     out("| setting | VS Code's default | written | after the question | what it is for |")
     out("| --- | --- | --- | --- | --- |")
     for consent in CONSENTS:
-        for each in vscode.vscode_settings.of(consent):
+        for each in editor.vscode_settings.of(consent):
             value = "the address" if each.name == vscode.ENDPOINT else _default(each.value)
             asked = {"endpoint": "none", "signed-out": "1", "copilot-harness": "2"}[consent]
             row = (f"`{each.name}`", _default(each.default), value, asked, each.why)
@@ -152,6 +164,14 @@ def gateway_settings(section: type[msgspec.Struct], out: Out) -> None:
         out(f"| `{name}` | {_cell(means)} | {shown} |")
 
 
+def budgets(out: Out) -> None:
+    """How windows of usual sizes are divided between prompt and answer."""
+    out("| window | prompt | answer |\n| ---: | ---: | ---: |")
+    for window in (2048, 4096, 8192, 16384, 32768, 131072):
+        budget = budget_for(window)
+        out(f"| {window:,} | {budget.prompt_tokens:,} | {budget.answer_tokens:,} |")
+
+
 def gateway_metrics(out: Out) -> None:
     """Every metric of the gateway, as Prometheus sees it."""
     text = Metrics().text().decode()
@@ -162,13 +182,46 @@ def gateway_metrics(out: Out) -> None:
             out(f"| `{name}` | {kinds[name]} | {means} |")
 
 
+#: What each path of the gateway does. A path that is served and not described here, or described
+#: and not served, is an error: the page is not made.
+_PATHS = {
+    "GET /v1/models": "The models, with context window and capabilities, and `local`.",
+    "POST /v1/chat/completions": "A chat, fitted to the model; streamed or whole.",
+    "POST /v1/completions": "A completion; its prompt is counted, and `max_tokens` lowered to fit.",
+    "POST /v1/embeddings": "Forwarded as it is.",
+    "POST /v1/responses": "Forwarded as it is, where the backend has the path.",
+    "POST /v1/messages": "Forwarded as it is, where the backend has the path.",
+    "POST /infill": "Fill-in-the-middle, forwarded as it is, where the backend has the path.",
+    "POST /tokenize": "The exact number of tokens of `prompt` (a text or a list of texts), or of "
+    "`messages` with `tools`.",
+    "POST /fit": "What the gateway would cut from a chat. Nothing reaches a backend.",
+    "GET /info": "The backends, which of them are up, and how fast they read.",
+    "GET /health": "Whether the gateway runs. Needs no key.",
+    "GET /ready": "Whether a backend can answer. Needs no key.",
+    "GET /metrics": "[Metrics](metrics.md) for Prometheus.",
+}
+
+
+def http_paths(out: Out) -> None:
+    """Every path of the gateway. Raises ``ValueError`` where ``_PATHS`` and the routes differ."""
+    routes = Gateway().app().router.routes()
+    served = {
+        f"{r.method} {r.resource.canonical}" for r in routes if r.method != "HEAD" and r.resource
+    }
+    if served != _PATHS.keys():
+        raise ValueError(f"described and served paths differ: {sorted(served ^ _PATHS.keys())}")
+    out("| path | does |\n| --- | --- |")
+    for path, does in _PATHS.items():
+        out(f"| `{path}` | {does} |")
+
+
 def checks(out: Out) -> None:
     """Every check by its group: what it promises, why, and what does not work without it."""
     group = ""
     for check in CHECKS:
         if check.group != group:
             group = check.group
-            out(f"\n**{group}**\n")
+            out(f"\n## {group}\n")
             out("| check | promise | why | needed for |\n| --- | --- | --- | --- |")
         needed = ", ".join(use.value for use in Use if use in check.needed_for)
         out(f"| `{check.id}` | {_cell(check.promise)} | {_cell(check.why)} | {needed} |")
@@ -182,15 +235,15 @@ def doctor_links(out: Out) -> None:
 
 
 def doctor_findings(out: Out) -> None:
-    """Every finding, under its link: how bad it is, what it says, and what to do."""
+    """Every finding, under its link: how bad it is, its message, and what to do."""
     for link in doctor.links():
-        out(f'\n<a id="{link.id}"></a>\n\n### {link.title}\n')
-        out("| finding | state | says | what to do |\n| --- | --- | --- | --- |")
+        out(f'\n<a id="{link.id}"></a>\n\n## {link.title}\n')
+        out("| finding | state | message | what to do |\n| --- | --- | --- | --- |")
         for kind in doctor.kinds().values():
             if kind.link == link.id:
                 fix = _cell(kind.fix) + (" `--fix` does it." if kind.safe_fix else "")
-                says = _cell(f"{kind.what} {kind.why}".strip())
-                out(f"| `{kind.id}` | {kind.state} | {_shown(says)} | {_shown(fix)} |")
+                message = _cell(f"{kind.what} {kind.why}".strip())
+                out(f"| `{kind.id}` | {kind.state} | {_shown(message)} | {_shown(fix)} |")
 
 
 def _shown(text: str) -> str:
@@ -199,7 +252,7 @@ def _shown(text: str) -> str:
 
 
 _RESULTS = ROOT / "docs" / "data" / "check_results.json"
-#: One sentence for each failure, written by whoever looked at it.
+#: One sentence for each failure, written by the person who repeated it by hand.
 _EXPLAINED = ROOT / "docs" / "data" / "check_failures.toml"
 _SHOWN = {"pass": "pass", "fail": "**fail**", "not supported": "no", "skipped": ""}
 
@@ -238,7 +291,7 @@ def check_failures(out: Out) -> None:
         if failed.keys() != why.keys():
             differ = ", ".join(sorted(failed.keys() ^ why.keys()))
             raise ValueError(f"{_EXPLAINED.name} and the failures of {name!r} differ: {differ}")
-        out(f"\n**{name}**: {'nothing failed.' if not failed else ''}\n")
+        out(f"\n**{name}**{': nothing failed.' if not failed else ''}\n")
         for check, said in failed.items():
             out(f"- `{check}`: {why[check]} *Seen:* {_as_text(said)}")
 
@@ -248,9 +301,9 @@ def _results() -> dict[str, Any]:
     return found
 
 
-def _as_text(said: str) -> str:
-    """What a server said, so that no sign of it is read as Markdown or HTML."""
-    return re.sub(r"([\\`*_<>\[\]{}|])", r"\\\1", said)
+def _as_text(answer: str) -> str:
+    """A server's answer, escaped so that none of it is read as Markdown or HTML."""
+    return re.sub(r"([\\`*_<>\[\]{}|])", r"\\\1", answer)
 
 
 def _cell(text: str) -> str:

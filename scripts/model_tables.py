@@ -1,4 +1,4 @@
-"""Tables for docs/08-model-selection-guide.md, from the catalogue and the planner.
+"""Tables for docs/reference/models.md, from the catalogue and the planner.
 
 cog calls these functions; nothing here is typed in by hand.
 """
@@ -11,6 +11,8 @@ from dataclasses import replace
 from stoker.application import HostFacts, LaunchRequest, choose
 from stoker.host import Cpu, GpuSpec, Host, Memory, find_gpu, imagined_host
 from stoker.models import KnownModel, Purpose, Variant, find_known_model, model_catalogue
+from stoker.models.gguf_catalogue import entries
+from stoker.models.sources.download_store import gigabytes
 from stoker.planning.formats import why_not
 from stoker.planning.quantization import precision_of
 from stoker.planning.vllm_memory import (
@@ -72,6 +74,35 @@ def known() -> str:
     ]
     head = ["name", "on the hub", "parameters", "context", "for", "tool parser", "licence", "facts"]
     return markdown(head, rows)
+
+
+def gguf_files() -> str:
+    """The GGUF files whose size and SHA-256 are pinned."""
+    rows = [
+        [
+            f"`{entry.model.id}`",
+            f"`{entry.filename}`",
+            gigabytes(entry.size_bytes),
+            entry.model.license or "",
+            "yes" if entry.automatic else "no: the licence forbids commercial use",
+        ]
+        for entry in entries()
+    ]
+    return markdown(["name", "file", "size", "licence", "chosen by itself"], rows)
+
+
+def package_index() -> str:
+    """The models that a package index carries, and the packages to allow on a mirror."""
+    rows = [
+        [
+            f"`{entry.model.id}`",
+            gigabytes(entry.size_bytes),
+            ", ".join(f"`{p.package}=={p.version}`" for p in entry.package_index.parts),
+        ]
+        for entry in entries()
+        if entry.package_index
+    ]
+    return markdown(["name", "size", "packages"], rows)
 
 
 def parameters(model: KnownModel) -> str:

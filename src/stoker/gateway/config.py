@@ -118,7 +118,7 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
         raise UsageError(
             f"The configuration {path} can't be read.",
             f"The system says: {error}.",
-            "Give the path of a TOML file; docs/14-gateway.md shows one.",
+            "Give the path of a TOML file; docs/gateway.md shows one.",
         ) from error
     return _Reader(path, text, env).config()
 
@@ -244,7 +244,7 @@ def _meaning(key: str) -> str:
     name = re.sub(r"\[[^\]]*\]", "", key.rpartition(".")[2])
     section = BackendSection if key.startswith("backend") else GatewaySection
     meanings = {setting: meaning for setting, meaning, _ in settings(section)}
-    return meanings.get(name, "docs/14-gateway.md says what each setting means.")
+    return meanings.get(name, "docs/reference/settings.md lists every setting.")
 
 
 def _line_of(text: str, key: str) -> int | None:

@@ -122,7 +122,7 @@ def test_a_server_without_faults_passes_every_check_or_says_honestly_that_it_can
     passed = {r.check.id for r in report.results if r.status is Status.PASSED}
     assert len(passed) >= 70
     assert report.good
-    docs = Path(__file__).parents[3] / "docs/15-checking-endpoints.md"
+    docs = Path(__file__).parents[3] / "docs/checking.md"
     told = re.search(r"about (\d+) requests", docs.read_text(encoding="utf-8"))
     assert told
     assert abs(report.requests - int(told[1])) <= 10, report.requests

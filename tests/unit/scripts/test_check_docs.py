@@ -1,0 +1,57 @@
+"""The check of the docs fails on what does not exist, and on pages that are too long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scripts import check_docs
+
+
+def wrong(tmp_path: Path, text: str) -> list[str]:
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="utf-8")
+    return list(check_docs.wrong_in_page(page))
+
+
+def test_a_page_that_names_what_exists_is_right(tmp_path: Path) -> None:
+    text = "# A page\n\nRun `stoker up --yes`, `make test`. See [above](#a-page) and `Makefile`."
+    assert wrong(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("`stoker fly`", "there is no command `stoker fly`"),
+        ("`stoker up --wings`", "`stoker up` takes no option --wings"),
+        ("`make tea`", "the Makefile has no target tea"),
+        ("`src/stoker/nothing.py`", "there is no file src/stoker/nothing.py"),
+        ("Set huggingface.nothing.", "there is no setting huggingface.nothing"),
+        ("[x](nothing.md)", "the link nothing.md leads to no file"),
+        ("[x](#nothing)", "the link #nothing leads to no heading"),
+    ],
+)
+def test_what_does_not_exist_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    assert wrong(tmp_path, text) == [complaint]
+
+
+def test_an_anchor_is_looked_for_on_the_other_page(tmp_path: Path) -> None:
+    (tmp_path / "other.md").write_text("# One\n\n## `--fix`, and more\n", encoding="utf-8")
+    assert wrong(tmp_path, "[x](other.md#--fix-and-more)") == []
+    assert wrong(tmp_path, "[x](other.md#two)") == ["the link other.md#two leads to no heading"]
+
+
+def test_the_second_heading_of_one_name_has_a_number(tmp_path: Path) -> None:
+    assert wrong(tmp_path, "# Tools\n\n# Tools\n\n[second](#tools-1)\n") == []
+
+
+def test_a_heading_in_a_code_block_is_no_heading(tmp_path: Path) -> None:
+    assert wrong(tmp_path, "```sh\n# install\n```\n[x](#install)") == [
+        "the link #install leads to no heading"
+    ]
+
+
+def test_a_page_is_read_in_five_minutes_less_what_is_generated(tmp_path: Path) -> None:
+    generated = f"<!-- [[[cog x() ]]] -->\n{'word ' * 2000}\n<!-- [[[end]]] -->"
+    assert wrong(tmp_path, generated) == []
+    assert wrong(tmp_path, "word " * 1201) == ["it has 1201 words; 1200 are read in five minutes"]
