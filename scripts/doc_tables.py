@@ -114,7 +114,7 @@ def vscode_settings(out: Out, *, written: bool) -> None:
     out("| setting | VS Code's default | written | after the question | what it is for |")
     out("| --- | --- | --- | --- | --- |")
     for consent in CONSENTS:
-        for each in editor.vscode_settings.of(consent):
+        for each in vscode.vscode_settings.of(consent):
             value = "the address" if each.name == vscode.ENDPOINT else _default(each.value)
             asked = {"endpoint": "none", "signed-out": "1", "copilot-harness": "2"}[consent]
             row = (f"`{each.name}`", _default(each.default), value, asked, each.why)
