@@ -5,12 +5,12 @@
  */
 import { expect, test } from "vitest";
 import type * as vscode from "vscode";
-import { Catalog, type Source } from "../src/catalog";
-import { chat, type Sink } from "../src/chat";
-import { Memory } from "../src/memory";
-import { Provider } from "../src/provider";
-import { FakeServer, finish, text, type Handler } from "../test/server";
-import * as host from "../test/vscode";
+import { Catalog, type Source } from "../src/servers/modelRegistry";
+import { chat, type Sink } from "../src/chat/chatCompletion";
+import { Memory } from "../src/servers/lastServedModels";
+import { Provider } from "../src/chat/provider";
+import { FakeServer, finish, text, type Handler } from "../test/support/fakeServer";
+import * as host from "../test/support/fakeVscode";
 
 const ROUNDS = 40;
 const { Info, Trace } = host.LogLevel;

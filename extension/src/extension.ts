@@ -1,13 +1,13 @@
 /** Puts the parts together. Nothing here waits for a server: activation must not. */
 
 import * as vscode from "vscode";
-import { Catalog } from "./catalog";
-import { registerCommands } from "./commands";
-import { Memory } from "./memory";
-import { Provider } from "./provider";
-import { Settings, SETTING } from "./settings";
-import { SignedOut } from "./signedout";
-import { Status } from "./status";
+import { Catalog } from "./servers/modelRegistry";
+import { registerCommands } from "./ui/commands";
+import { Memory } from "./servers/lastServedModels";
+import { Provider } from "./chat/provider";
+import { Settings, SETTING } from "./servers/settings";
+import { SignedOut } from "./ui/signedOutSettings";
+import { Status } from "./ui/statusBar";
 
 /** How often a window looks whether its server is still there. */
 const WATCH_MS = 15_000;
