@@ -1,11 +1,11 @@
-/** Requests to one server, and how they fail. */
+/** HTTP requests to one server, and how they fail. */
 
 export interface Server {
   readonly base: string;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** The server answered, and the answer is an error. `body` is at most 4,000 characters. */
+/** The server answered with an error status. `body` is at most 4,000 characters. */
 export class HttpError extends Error {
   constructor(
     readonly status: number,
@@ -16,18 +16,20 @@ export class HttpError extends Error {
   }
 }
 
-/** The server did not answer, or stopped in the middle of an answer. */
+/** The server did not answer, or the connection broke in the middle of an answer. */
 export class ConnectionError extends Error {
   constructor(
     readonly midStream: boolean,
     cause: unknown,
   ) {
-    super(reason(cause), { cause });
+    super(rootCause(cause), { cause });
   }
 }
 
-const BODY_CHARS = 4000;
+const MAX_BODY_CHARS = 4000;
 
+/** The JSON that `path` answers: a GET, or a POST where there is a `body`.
+ * @throws HttpError, ConnectionError */
 export async function requestJson(
   server: Server,
   path: string,
@@ -43,7 +45,7 @@ export async function requestJson(
   }
 }
 
-/** An open answer whose status is 2xx. Aborting `signal` closes the connection.
+/** A response whose status is 2xx and whose body is still open. Aborting `signal` closes the connection.
  * @throws HttpError, ConnectionError */
 export async function send(
   server: Server,
@@ -69,22 +71,22 @@ export async function send(
   const retryAfter = Number(response.headers.get("retry-after") ?? NaN);
   throw new HttpError(
     response.status,
-    text.slice(0, BODY_CHARS),
+    text.slice(0, MAX_BODY_CHARS),
     Number.isFinite(retryAfter) ? retryAfter : undefined,
   );
 }
 
-/** A 4xx, 501 or a web page says that this server does not have what was asked for: no value.
- * All else (busy, failing, gone) is thrown again: a moment's failure tells nothing. */
-export function ifRefused(error: unknown): undefined {
+/** For `catch`: undefined where the error means that this server lacks the path (a 4xx, 501 or a web
+ * page). Rethrows temporary failures (busy, failing, gone), from which nothing can be concluded. */
+export function undefinedIfUnsupported(error: unknown): undefined {
   if (error instanceof HttpError && error.status < 500 && error.status !== 429) return undefined;
   if (error instanceof HttpError && error.status === 501) return undefined;
   if (error instanceof ConnectionError && error.cause instanceof SyntaxError) return undefined;
   throw error;
 }
 
-/** fetch() hides what happened ("fetch failed") behind its cause. */
-function reason(error: unknown): string {
+/** The cause of a failed fetch(), whose own message is only "fetch failed". */
+function rootCause(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const cause = error.cause;
   const code = (cause as { code?: unknown } | undefined)?.code;

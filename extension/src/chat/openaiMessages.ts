@@ -1,42 +1,18 @@
-/** VS Code's messages and tools in the words of the OpenAI API: exactly what is sent.
- *
- * Counting prices the same values, so that what is counted is what is sent. */
+/** Converts VS Code's messages and tools into an OpenAI chat request. */
 
 import * as vscode from "vscode";
-import type { Json } from "../api/narrow";
-
-export interface WireMessage {
-  role: "system" | "user" | "assistant" | "tool";
-  content: string | WireContent[];
-  tool_calls?: WireToolCall[];
-  tool_call_id?: string;
-}
-
-export type WireContent =
-  | { type: "text"; text: string }
-  | { type: "image_url"; image_url: { url: string } };
-
-export interface WireToolCall {
-  id: string;
-  type: "function";
-  function: { name: string; arguments: string };
-}
-
-export interface WireTool {
-  type: "function";
-  function: { name: string; description: string; parameters: object };
-}
-
-export interface ChatRequest extends Json {
-  model: string;
-  messages: WireMessage[];
-  tools?: WireTool[];
-}
+import type {
+  ChatRequest,
+  ContentPart,
+  MessageToolCall,
+  OpenAIMessage,
+  ToolDefinition,
+} from "../api/openaiTypes";
 
 /** LanguageModelChatMessageRole has no name for it yet, but hosts send it. */
 const SYSTEM_ROLE = 3;
-/** What a caller's model options may not change. */
-const OURS = new Set(["model", "messages", "tools", "tool_choice", "stream", "stream_options"]);
+/** Fields that the caller's model options cannot override. */
+const FIXED_FIELDS = new Set(["model", "messages", "tools", "tool_choice", "stream", "stream_options"]);
 
 export function toRequest(
   model: string,
@@ -45,56 +21,57 @@ export function toRequest(
 ): ChatRequest {
   const request: ChatRequest = {
     model,
-    messages: toWire(messages),
+    messages: toMessages(messages),
     stream: true,
     stream_options: { include_usage: true },
   };
   if (options.tools?.length) {
-    request.tools = options.tools.map(toWireTool);
+    request.tools = options.tools.map(toToolDefinition);
     if (options.toolMode === vscode.LanguageModelChatToolMode.Required) {
       request["tool_choice"] = "required";
     }
   }
   for (const [name, value] of Object.entries(options.modelOptions ?? {})) {
-    // `_` marks what VS Code tells itself (telemetry, correlation): not for a server.
-    if (!name.startsWith("_") && !OURS.has(name)) request[name] = value;
+    // VS Code marks its own options (telemetry, correlation) with `_`: servers must not get them.
+    if (!name.startsWith("_") && !FIXED_FIELDS.has(name)) request[name] = value;
   }
   return request;
 }
 
-export function toWire(
+export function toMessages(
   messages: readonly vscode.LanguageModelChatRequestMessage[],
-): WireMessage[] {
-  const wire: WireMessage[] = [];
-  for (const message of messages.flatMap(wireMessages)) {
-    const last = wire.at(-1);
+): OpenAIMessage[] {
+  const converted: OpenAIMessage[] = [];
+  for (const message of messages.flatMap(messagesOf)) {
+    const last = converted.at(-1);
     // Many chat templates refuse two messages of one role in a row.
-    if (last && mergeable(last, message)) last.content = joined(last.content, message.content);
-    else wire.push(message);
+    if (last && canMerge(last, message)) last.content = merged(last.content, message.content);
+    else converted.push(message);
   }
-  return wire;
+  return converted;
 }
 
-/** One message of VS Code may hold several of the API's: each tool result is its own. */
-export function wireMessages(message: vscode.LanguageModelChatRequestMessage): WireMessage[] {
-  const content: WireContent[] = [];
-  const calls: WireToolCall[] = [];
-  const results: WireMessage[] = [];
+/** The OpenAI messages of one VS Code message: each tool result is a message of its own. */
+export function messagesOf(message: vscode.LanguageModelChatRequestMessage): OpenAIMessage[] {
+  const content: ContentPart[] = [];
+  const calls: MessageToolCall[] = [];
+  const results: OpenAIMessage[] = [];
   for (const part of message.content) {
-    if (part instanceof vscode.LanguageModelToolCallPart) calls.push(toolCall(part));
+    if (part instanceof vscode.LanguageModelToolCallPart) calls.push(toToolCall(part));
     else if (part instanceof vscode.LanguageModelToolResultPart) {
-      results.push({ role: "tool", tool_call_id: part.callId, content: plain(part.content) });
-      content.push(...contents(part.content).filter((item) => item.type === "image_url"));
-    } else content.push(...contents([part]));
+      const parts = contentParts(part.content);
+      results.push({ role: "tool", tool_call_id: part.callId, content: textOf(parts) });
+      content.push(...parts.filter((item) => item.type === "image_url"));
+    } else content.push(...contentParts([part]));
   }
   if (calls.length) {
-    return [{ role: "assistant", content: text(content), tool_calls: calls }];
+    return [{ role: "assistant", content: textOf(content), tool_calls: calls }];
   }
   if (content.length === 0) return results;
-  return [...results, { role: roleOf(message.role), content: simplest(content) }];
+  return [...results, { role: roleOf(message.role), content: simplified(content) }];
 }
 
-function toWireTool(tool: vscode.LanguageModelChatTool): WireTool {
+function toToolDefinition(tool: vscode.LanguageModelChatTool): ToolDefinition {
   const parameters = tool.inputSchema ?? { type: "object", properties: {} };
   return {
     type: "function",
@@ -102,7 +79,7 @@ function toWireTool(tool: vscode.LanguageModelChatTool): WireTool {
   };
 }
 
-function toolCall(part: vscode.LanguageModelToolCallPart): WireToolCall {
+function toToolCall(part: vscode.LanguageModelToolCallPart): MessageToolCall {
   return {
     id: part.callId,
     type: "function",
@@ -110,29 +87,29 @@ function toolCall(part: vscode.LanguageModelToolCallPart): WireToolCall {
   };
 }
 
-function contents(parts: readonly unknown[]): WireContent[] {
-  return parts.flatMap((part): WireContent[] => {
-    if (part instanceof vscode.LanguageModelTextPart) return textContent(part.value);
+function contentParts(parts: readonly unknown[]): ContentPart[] {
+  return parts.flatMap((part): ContentPart[] => {
+    if (part instanceof vscode.LanguageModelTextPart) return textParts(part.value);
     if (part instanceof vscode.LanguageModelPromptTsxPart) {
-      return textContent(JSON.stringify(part.value));
+      return textParts(JSON.stringify(part.value));
     }
-    if (part instanceof vscode.LanguageModelDataPart) return dataContent(part);
-    return typeof part === "string" ? textContent(part) : [];
+    if (part instanceof vscode.LanguageModelDataPart) return dataParts(part);
+    return typeof part === "string" ? textParts(part) : [];
   });
 }
 
-function textContent(text: string): WireContent[] {
+function textParts(text: string): ContentPart[] {
   return text ? [{ type: "text", text }] : [];
 }
 
-/** Images and text are for the model; other data (cache marks, usage) is for VS Code itself. */
-function dataContent(part: vscode.LanguageModelDataPart): WireContent[] {
+/** Images and text are for the model; other data (cache markers, usage) is VS Code's own. */
+function dataParts(part: vscode.LanguageModelDataPart): ContentPart[] {
   if (part.mimeType.startsWith("image/")) {
     const url = `data:${part.mimeType};base64,${base64(part.data)}`;
     return [{ type: "image_url", image_url: { url } }];
   }
   const isText = part.mimeType.startsWith("text/") || part.mimeType === "application/json";
-  return isText ? textContent(new TextDecoder().decode(part.data)) : [];
+  return isText ? textParts(new TextDecoder().decode(part.data)) : [];
 }
 
 function base64(bytes: Uint8Array): string {
@@ -143,17 +120,13 @@ function base64(bytes: Uint8Array): string {
   return btoa(binary);
 }
 
-function plain(parts: readonly unknown[]): string {
-  return text(contents(parts));
-}
-
-function text(content: readonly WireContent[]): string {
+function textOf(content: readonly ContentPart[]): string {
   return content.map((item) => (item.type === "text" ? item.text : "")).join("");
 }
 
-/** A string where there is only text: the one form that every server and template takes. */
-function simplest(content: WireContent[]): string | WireContent[] {
-  return content.every((item) => item.type === "text") ? text(content) : content;
+/** A string where there is only text: the one form that every server and template accepts. */
+function simplified(content: ContentPart[]): string | ContentPart[] {
+  return content.every((item) => item.type === "text") ? textOf(content) : content;
 }
 
 function roleOf(role: number): "system" | "user" | "assistant" {
@@ -161,18 +134,17 @@ function roleOf(role: number): "system" | "user" | "assistant" {
   return role === vscode.LanguageModelChatMessageRole.Assistant ? "assistant" : "user";
 }
 
-function mergeable(first: WireMessage, second: WireMessage): boolean {
+function canMerge(first: OpenAIMessage, second: OpenAIMessage): boolean {
   return (
     first.role === second.role && first.role !== "tool" && !first.tool_calls && !second.tool_calls
   );
 }
 
-function joined(
-  first: string | WireContent[],
-  second: string | WireContent[],
-): string | WireContent[] {
+function merged(
+  first: string | ContentPart[],
+  second: string | ContentPart[],
+): string | ContentPart[] {
   if (typeof first === "string" && typeof second === "string") return `${first}\n\n${second}`;
-  const list = (part: string | WireContent[]) =>
-    typeof part === "string" ? textContent(part) : part;
+  const list = (part: string | ContentPart[]) => (typeof part === "string" ? textParts(part) : part);
   return [...list(first), ...list(second)];
 }

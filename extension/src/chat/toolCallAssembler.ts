@@ -1,6 +1,6 @@
-/** Tool calls put together from the deltas of a stream. */
+/** Assembles tool calls from the deltas of a stream. */
 
-import { array, object, string, type Json } from "../api/narrow";
+import { array, isObject, object, string, type Json } from "../api/narrow";
 
 export interface ToolCall {
   readonly id: string;
@@ -16,9 +16,9 @@ interface Slot {
   arguments: string;
 }
 
-/** The server's own index or id says which call a delta belongs to. Servers that leave them out
- * send the calls one after the other: a delta with a name then starts the next call as soon as
- * the last one's arguments are whole. */
+/** The server's index or id assigns a delta to its call. Servers that omit both send the calls one
+ * after the other: a delta with a name then starts the next call as soon as the arguments of the
+ * last one are complete. */
 export class ToolCallAssembler {
   private readonly slots: Slot[] = [];
 
@@ -35,8 +35,8 @@ export class ToolCallAssembler {
     }
   }
 
-  /** The calls in the order in which they began. A call with no id of its own gets one: a host
-   * tells the results of two calls apart by their ids. */
+  /** The calls in the order in which they began. A call without an id of its own gets one, because
+   * hosts match results to calls by id. */
   finish(newId: () => string = () => `call_${crypto.randomUUID()}`): ToolCall[] {
     const calls = this.slots.filter((slot) => slot.name);
     const ids = calls.map(({ id }) => id);
@@ -67,7 +67,7 @@ export class ToolCallAssembler {
     if (byId) return byId;
     if (index !== undefined) {
       const slot = this.slots.findLast((slot) => slot.index === index);
-      // Some servers give every call index 0: another id is another call.
+      // Some servers give every call index 0: a different id is a different call.
       return slot && id && slot.id ? undefined : slot;
     }
     const last = this.slots.at(-1);
@@ -81,9 +81,7 @@ export class ToolCallAssembler {
 export function parseArguments(text: string): Json | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Json)
-      : undefined;
+    return isObject(value) ? value : undefined;
   } catch {
     return undefined;
   }
@@ -94,22 +92,22 @@ function argumentsText(value: unknown): string {
   return value === undefined || value === null ? "" : JSON.stringify(value);
 }
 
-/** Whether a call is whole where the answer was cut off: vLLM hands over a call that was cut as one
- * with `{}` or with no arguments, llama.cpp as text that is no JSON. A tool that takes nothing and
- * is cut looks the same, so that one is not whole either.
+/** Whether a call is complete although the answer was cut off: vLLM sends a call that was cut with `{}`
+ * or no arguments, llama.cpp with invalid JSON. A tool without parameters looks the same when it is
+ * cut, so it counts as incomplete too.
  * @param required the keys that the tool's schema requires */
-export function isWhole(input: Json | undefined, required: readonly string[]): input is Json {
+export function isComplete(input: Json | undefined, required: readonly string[]): input is Json {
   if (!input || Object.keys(input).length === 0) return false;
   return required.every((key) => key in input);
 }
 
-/** Some servers give all calls one id: another index is another call. */
+/** Some servers give all calls the same id: a different index is a different call. */
 function sameIndex(slot: Slot, index: number | undefined): boolean {
   return index === undefined || slot.index === undefined || slot.index === index;
 }
 
-/** Some servers repeat the name in each delta of one call. A delta with nothing but the name adds
- * nothing to a call that has no arguments yet: it is another call without any. */
+/** Some servers repeat the name in each delta of a call. A delta that only repeats the name of a call
+ * without arguments would add nothing to it, so it starts another call without arguments. */
 function startsAnother(name: string, args: string, last: Slot): boolean {
   if (name !== last.name || parseArguments(last.arguments) !== undefined) return true;
   return args === "" && last.arguments === "";

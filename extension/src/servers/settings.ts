@@ -1,8 +1,14 @@
-/** The one setting, and the secrets that never go into settings. */
+/** The endpoint setting, and the keys that belong into secret storage. */
 
 import * as vscode from "vscode";
-import type { Source } from "./modelRegistry";
-import { EndpointError, parseEndpoint, storable, type Endpoint } from "./endpoint";
+import {
+  EndpointError,
+  endpointProblem,
+  normalizeEndpoint,
+  parseEndpoint,
+  type Endpoint,
+} from "./endpoint";
+import type { Source } from "./modelEntry";
 
 const SECTION = "huggingface";
 const NAME = "customTGIEndpoint";
@@ -16,50 +22,44 @@ export class Settings {
     private readonly log: vscode.LogOutputChannel,
   ) {}
 
-  /** The endpoint that the setting names; undefined where it is blank or not a URL. */
+  /** The configured endpoint; undefined where the setting is blank or not a URL. */
   endpoint(): Endpoint | undefined {
     try {
       return parseEndpoint(this.text());
     } catch (error) {
       if (!(error instanceof EndpointError)) throw error;
-      // The text may hold a password: say what is wrong, not what was written.
+      // The setting may hold a password: log what is wrong, not the text.
       this.log.error(`${SETTING}: ${error.message}`);
       return undefined;
     }
   }
 
-  /** What is wrong with what is written, in words for a person; undefined where it can be used. */
+  /** What is wrong with the setting, for the user; undefined where it can be used. */
   problem(): string | undefined {
-    try {
-      parseEndpoint(this.text());
-      return undefined;
-    } catch (error) {
-      if (error instanceof EndpointError) return error.message;
-      throw error;
-    }
+    return endpointProblem(this.text());
   }
 
-  /** Whether the folder names an endpoint that is not used because the folder is not trusted. */
+  /** Whether the folder names an endpoint that is ignored because the folder is not trusted. */
   isWithheld(): boolean {
     const named = vscode.workspace.getConfiguration(SECTION).inspect<unknown>(NAME)?.workspaceValue;
     return !vscode.workspace.isTrusted && typeof named === "string" && named.trim() !== "";
   }
 
-  /** Writes the endpoint, in its plain form, where it will hold: in the workspace where that names
-   * one, as `stoker code --workspace` does, else for the user.
-   * @throws EndpointError; what VS Code says where settings cannot be written */
+  /** Writes the endpoint, normalized, where it takes effect: to the workspace where that names one, as
+   * `stoker code --workspace` does, else to the user's settings.
+   * @throws EndpointError; VS Code's error where settings cannot be written */
   async setEndpoint(text: string): Promise<void> {
-    const endpoint = storable(text);
+    const endpoint = normalizeEndpoint(text);
     const settings = vscode.workspace.getConfiguration(SECTION);
     const ofWorkspace = settings.inspect<unknown>(NAME)?.workspaceValue;
     const { Global, Workspace } = vscode.ConfigurationTarget;
-    // What the workspace of an untrusted folder says does not hold.
+    // VS Code ignores the workspace's value in an untrusted folder.
     if (ofWorkspace !== undefined && ofWorkspace === settings.get<unknown>(NAME)) {
       await settings.update(NAME, endpoint, Workspace);
     } else await settings.update(NAME, endpoint || undefined, Global);
   }
 
-  /** The servers to ask: none unless the person named an endpoint or added a token. */
+  /** The servers to ask: none unless the user has set an endpoint or a token. */
   async sources(): Promise<Source[]> {
     const sources: Source[] = [];
     const endpoint = this.endpoint();
@@ -73,7 +73,7 @@ export class Settings {
     return sources;
   }
 
-  /** A key belongs to one endpoint: it is never sent to the next one. Empty forgets it. */
+  /** A key belongs to one endpoint and is never sent to another. An empty key removes it. */
   async setApiKey(endpoint: Endpoint, key: string): Promise<void> {
     await this.store(keySecret(endpoint), key);
   }
@@ -82,12 +82,12 @@ export class Settings {
     await this.store(TOKEN_SECRET, token);
   }
 
-  /** A desktop with no keyring has no secrets: an endpoint that needs none still works. */
+  /** A desktop without a keyring has no secrets: an endpoint that needs none still works. */
   private async secret(name: string): Promise<string | undefined> {
     try {
       return await this.secrets.get(name);
     } catch {
-      this.log.warn("secret storage cannot be read: no API key is sent");
+      this.log.warn("cannot read secret storage: no API key is sent");
       return undefined;
     }
   }

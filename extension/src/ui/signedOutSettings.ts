@@ -1,19 +1,20 @@
-/** The settings of VS Code that let its chat work for a person who has not signed in to GitHub.
+/** The VS Code settings that let its chat work for a user who is not signed in to GitHub.
  *
- * Without them a question opens a sign-in and never reaches the model, however well it is served.
- * `stoker code` writes the same; this is for an extension that was installed by hand. Nothing is
- * written before the person says so, and what was there before can be had back. */
+ * Without them a message opens a sign-in dialog and never reaches the model. `stoker code` writes the
+ * same settings; this is for an extension that was installed by hand. Nothing is written before the
+ * user agrees, and the earlier values can be restored. */
 
 import * as vscode from "vscode";
-import { object, type Json } from "../api/narrow";
+import { messageOf, object, type Json } from "../api/narrow";
 
 interface Wanted {
   readonly key: string;
   readonly value: unknown;
 }
 
-/** Chat itself, and who writes titles and commit messages (VS Code 1.139). VS Code reads the first
- * but does not register it, and an extension can write only what is registered: the manifest does. */
+/** Chat itself, and the model that writes titles and commit messages (VS Code 1.139). VS Code reads the
+ * first but does not register it, and an extension can write only registered settings: package.json
+ * registers it. */
 const CHAT: readonly Wanted[] = [
   { key: "chat.allowAnonymousAccess", value: true },
   { key: "chat.byokUtilityModelDefault", value: "mainAgent" },
@@ -26,62 +27,61 @@ const HARNESS: readonly Wanted[] = [
 const OFFERED = "chatSettings.offered";
 const BEFORE = "chatSettings.before";
 
-export class SignedOut {
+export class SignedOutSettings {
   constructor(
     private readonly state: Pick<vscode.Memento, "get" | "update">,
     private readonly log: vscode.LogOutputChannel,
   ) {}
 
-  /** Offers the settings, once for all windows, where they are missing and no one is signed in. In
-   * a folder that is not trusted they would change nothing. */
+  /** Offers the settings, once for all windows, where they are missing and the user is not signed in.
+   * They would have no effect in a folder that is not trusted. */
   async offer(): Promise<void> {
     if (!vscode.workspace.isTrusted) return;
     const wanted = missing(CHAT);
     if (wanted.length === 0 || this.state.get(OFFERED) || (await isSignedIn())) return;
     await this.state.update(OFFERED, true);
-    const allow = vscode.l10n.t("Let Chat Work Without Signing In");
-    const chosen = await vscode.window.showInformationMessage(
-      vscode.l10n.t(
-        "VS Code asks for a GitHub sign-in before you can chat, also with your own models. It does not with these user settings: {0}",
-        listed(wanted),
-      ),
-      allow,
+    const { t } = vscode.l10n;
+    const message = t(
+      "VS Code requires a GitHub sign-in before you can chat, even with your own models. These user settings remove the requirement: {0}",
+      listed(wanted),
     );
-    if (chosen === allow) await this.allow();
+    if (await clicks(message, t("Let Chat Work Without Signing In"))) await this.allow();
   }
 
-  /** Writes what is missing; asks apart about the Copilot harness, where windows can use it. */
+  /** Writes what is missing; asks separately about the Copilot harness in windows that can use it. */
   async allow(): Promise<void> {
-    if (!CHAT.every(has)) return tellUnknown();
+    if (!CHAT.every(isKnown)) return showUnknown();
     const wanted = missing(CHAT);
     const written = await this.write(wanted);
     const offered = canUseHarness() ? missing(HARNESS) : [];
-    if (offered.length && (await asksForHarness(offered))) written.push(...(await this.write(offered)));
-    await tellResult(wanted.length + offered.length === 0, written);
+    if (offered.length && (await agreesToHarness(offered))) written.push(...(await this.write(offered)));
+    await showResult(wanted.length + offered.length === 0, written);
   }
 
-  /** Gives back what was there before, except where it was changed since. */
+  /** Restores the earlier values, except where they were changed since. */
   async undo(): Promise<void> {
     const before = object(this.state.get(BEFORE));
-    const ours = [...CHAT, ...HARNESS].filter(({ key, value }) => key in before && userValue(key) === value);
-    const done: string[] = [];
+    const ours = [...CHAT, ...HARNESS].filter(
+      ({ key, value }) => key in before && userValue(key) === value,
+    );
+    const restored: string[] = [];
     for (const { key } of ours) {
-      if (await this.update(key, before[key] ?? undefined)) done.push(key);
+      if (await this.update(key, before[key] ?? undefined)) restored.push(key);
     }
-    const left = ours.filter(({ key }) => !done.includes(key)).map(({ key }) => [key, before[key]]);
+    const left = ours.filter(({ key }) => !restored.includes(key)).map(({ key }) => [key, before[key]]);
     await this.state.update(BEFORE, left.length ? Object.fromEntries(left) : undefined);
     if (ours.length === 0) {
       await vscode.window.showInformationMessage(
-        vscode.l10n.t("Stoker has written no chat settings that are still there."),
+        vscode.l10n.t("There is nothing to undo: no chat setting still has the value that Stoker wrote."),
       );
-    } else if (done.length) {
+    } else if (restored.length) {
       await vscode.window.showInformationMessage(
-        vscode.l10n.t("Your earlier settings are back: {0}", done.join(", ")),
+        vscode.l10n.t("Your earlier settings are restored: {0}", restored.join(", ")),
       );
     }
   }
 
-  /** The keys that hold now. What could not be written has been told. */
+  /** @returns the keys that took effect; the user was notified of the others */
   private async write(wanted: readonly Wanted[]): Promise<string[]> {
     const written: string[] = [];
     for (const { key, value } of wanted) {
@@ -90,7 +90,7 @@ export class SignedOut {
       if (!(await this.update(key, value))) continue;
       if (!(key in before)) await this.state.update(BEFORE, { ...before, [key]: old });
       if (vscode.workspace.getConfiguration().get(key) === value) written.push(key);
-      else await tellOverruled(key);
+      else await warnOverruled(key);
     }
     return written;
   }
@@ -99,28 +99,27 @@ export class SignedOut {
     try {
       const { Global } = vscode.ConfigurationTarget;
       await vscode.workspace.getConfiguration().update(key, value, Global);
-      this.log.info(`${key}: ${value === undefined ? "taken back" : "written"}`);
+      this.log.info(`${key}: ${value === undefined ? "removed" : "written"}`);
       return true;
     } catch (error) {
-      this.log.error(`${key} could not be written`);
-      const reason = error instanceof Error ? error.message : String(error);
+      this.log.error(`could not write ${key}`);
       await vscode.window.showErrorMessage(
-        vscode.l10n.t("{0} could not be written to your settings: {1}", key, reason),
+        vscode.l10n.t("Could not write {0} to your settings: {1}", key, messageOf(error)),
       );
       return false;
     }
   }
 }
 
-/** What does not hold yet. Of an editor without the second setting of chat nothing is known. */
+/** The settings that do not have their value yet; none in an editor that lacks the settings of CHAT. */
 function missing(wanted: readonly Wanted[]): Wanted[] {
   const settings = vscode.workspace.getConfiguration();
-  if (!CHAT.every(has)) return [];
-  return wanted.filter((each) => has(each) && settings.get<unknown>(each.key) !== each.value);
+  if (!CHAT.every(isKnown)) return [];
+  return wanted.filter((each) => isKnown(each) && settings.get<unknown>(each.key) !== each.value);
 }
 
 /** Whether this editor has the setting at all. */
-function has({ key }: Wanted): boolean {
+function isKnown({ key }: Wanted): boolean {
   return vscode.workspace.getConfiguration().inspect(key)?.defaultValue !== undefined;
 }
 
@@ -128,12 +127,12 @@ function userValue(key: string): unknown {
   return vscode.workspace.getConfiguration().inspect<unknown>(key)?.globalValue;
 }
 
-/** Who is signed in for Copilot needs none of this. Nothing is asked of the person. */
+/** A user who is signed in for Copilot needs none of this. Shows nothing to the user. */
 async function isSignedIn(): Promise<boolean> {
   try {
     return (await vscode.authentication.getAccounts("github")).length > 0;
   } catch {
-    // An editor without GitHub's sign-in.
+    // An editor without GitHub sign-in.
     return false;
   }
 }
@@ -143,29 +142,32 @@ function canUseHarness(): boolean {
   return vscode.env.remoteName === undefined && vscode.env.uiKind !== vscode.UIKind.Web;
 }
 
-async function asksForHarness(wanted: readonly Wanted[]): Promise<boolean> {
-  const allow = vscode.l10n.t("Allow There Too");
-  const chosen = await vscode.window.showInformationMessage(
-    vscode.l10n.t(
-      "The Copilot harness can use your own models without a sign-in too. It needs these user settings: {0}",
-      listed(wanted),
-    ),
-    allow,
-    vscode.l10n.t("Not Now"),
+async function agreesToHarness(wanted: readonly Wanted[]): Promise<boolean> {
+  const { t } = vscode.l10n;
+  const message = t(
+    "The Copilot harness can use your own models without a sign-in too. It needs these user settings: {0}",
+    listed(wanted),
   );
-  return chosen === allow;
+  return clicks(message, t("Allow There Too"), t("Not Now"));
 }
 
-async function tellUnknown(): Promise<void> {
+/** Shows a message and returns whether the user clicks its first button. */
+async function clicks(message: string, button: string, ...others: string[]): Promise<boolean> {
+  return (await vscode.window.showInformationMessage(message, button, ...others)) === button;
+}
+
+async function showUnknown(): Promise<void> {
   await vscode.window.showInformationMessage(
     vscode.l10n.t("This version of the editor has no settings for chat without a sign-in."),
   );
 }
 
-async function tellResult(hadAll: boolean, written: readonly string[]): Promise<void> {
+async function showResult(hadAll: boolean, written: readonly string[]): Promise<void> {
   const { t } = vscode.l10n;
   if (hadAll) {
-    await vscode.window.showInformationMessage(t("Nothing is missing: chat works without signing in."));
+    await vscode.window.showInformationMessage(
+      t("Nothing to change: chat already works without signing in."),
+    );
     return;
   }
   if (written.length === 0) return;
@@ -174,22 +176,20 @@ async function tellResult(hadAll: boolean, written: readonly string[]): Promise<
     await vscode.window.showInformationMessage(t("Written to your user settings: {0}", keys));
     return;
   }
-  const reload = t("Reload Window");
-  // VS Code 1.139 takes them over at once; a window may have begun its own sign-in before.
-  const chosen = await vscode.window.showInformationMessage(
-    t(
-      "Chat now works without signing in: {0}. Should a question still open a sign-in, reload the window.",
-      keys,
-    ),
-    reload,
+  // VS Code 1.139 applies them at once, but a window may have begun its own sign-in before.
+  const message = t(
+    "Chat now works without signing in: {0}. If a message still opens a sign-in, reload the window.",
+    keys,
   );
-  if (chosen === reload) await vscode.commands.executeCommand("workbench.action.reloadWindow");
+  if (await clicks(message, t("Reload Window"))) {
+    await vscode.commands.executeCommand("workbench.action.reloadWindow");
+  }
 }
 
-async function tellOverruled(key: string): Promise<void> {
+async function warnOverruled(key: string): Promise<void> {
   await vscode.window.showWarningMessage(
     vscode.l10n.t(
-      "{0} is written to your user settings and does not hold: your organization's policy or the settings of this folder decide over it.",
+      "{0} was written to your user settings but has no effect: your organization's policy or this folder's settings override it.",
       key,
     ),
   );

@@ -1,7 +1,9 @@
-/** Named stream scenarios, each against a real HTTP connection. */
+/** Scenarios of a chat completion, each over a real HTTP connection. */
 import { afterEach, describe, expect, test } from "vitest";
-import { chat, ChatFailure, type Sink } from "../../src/chat/chatCompletion";
-import type { ChatRequest } from "../../src/chat/openaiMessages";
+import { chat } from "../../src/chat/chatCompletion";
+import { ChatFailure } from "../../src/chat/chatFailure";
+import type { Sink } from "../../src/chat/responseAccumulator";
+import type { ChatRequest } from "../../src/api/openaiTypes";
 import { calls, FakeServer, fails, finish, json, streams, text, thinks, usage, type Handler } from "../support/fakeServer";
 
 const request: ChatRequest = { model: "m", messages: [{ role: "user", content: "hi" }], stream: true };
@@ -38,7 +40,7 @@ test("text arrives part by part, with usage", async () => {
   expect(result?.usage).toMatchObject({ prompt_tokens: 7, completion_tokens: 2 });
 });
 
-test("the engine's own speed is taken where it tells it", async () => {
+test("the engine's own speed is used where it reports one", async () => {
   const timings = { choices: [], timings: { predicted_per_second: 41.5, predicted_n: 30 } };
   const { result } = await run(streams(text("all at once"), finish("stop"), usage(7, 30), timings));
   expect(result?.timing.tokensPerS).toBe(41.5);
@@ -54,7 +56,7 @@ test("an answer in one piece has no speed", async () => {
   }
 });
 
-test("thinking is kept apart from text, under both names that servers use", async () => {
+test("thinking is separate from text, under both names that servers use", async () => {
   const { parts } = await run(
     streams(thinks("hm"), { choices: [{ delta: { reasoning: "so" } }] }, text("42"), finish("stop")),
   );
@@ -75,14 +77,14 @@ test("parallel tool calls come after the text, in order", async () => {
   expect(parts).toEqual(["Let me see.", 'read#a{"f":"x"}', "list#b{}"]);
 });
 
-test("an answer in one piece is an answer", async () => {
+test("an answer that is not streamed is accepted", async () => {
   const { parts } = await run((_, response) =>
     json(response, { choices: [{ message: { content: "whole" }, finish_reason: "stop" }] }),
   );
   expect(parts).toEqual(["whole"]);
 });
 
-test("the first token is handed over before the server says another word", async () => {
+test("the first token is handed over before the second arrives", async () => {
   let handedOver = (): void => {};
   const seen = new Promise<void>((resolve) => (handedOver = resolve));
   fake = await FakeServer.start({
@@ -113,7 +115,7 @@ test("cancelling closes the connection, so that the server can stop", async () =
   await expect.poll(() => fake?.aborted).toBe(1);
 });
 
-/** Never ends by itself: only the client can end it. */
+/** A stream that only the client can end. */
 const endlessAfter =
   (first: string): Handler =>
   async (_, response) => {
@@ -133,26 +135,26 @@ test.each(["{not json", '{"error": {"message": "no", "code": 500}}'])(
   },
 );
 
-test("a stream that goes on after its end is closed too", async () => {
-  const said = endlessAfter(`${JSON.stringify(text("x"))}\n\ndata: [DONE]`);
-  expect((await run(said)).parts).toEqual(["x"]);
+test("a stream that continues after [DONE] is closed too", async () => {
+  const endless = endlessAfter(`${JSON.stringify(text("x"))}\n\ndata: [DONE]`);
+  expect((await run(endless)).parts).toEqual(["x"]);
   await expect.poll(() => fake?.aborted, { timeout: 10_000 }).toBe(1);
 });
 
-test("nothing said is a failure, and only thinking is another", async () => {
+test("an answer without text is a failure, and one with only thinking another", async () => {
   expect((await failure(streams(text("\n"), finish("stop"), "[DONE]"))).kind).toBe("empty");
   await fake?.stop();
   expect((await failure(streams(thinks("…"), finish("length")))).kind).toBe("onlyThinking");
 });
 
-test("an empty answer is fine where the caller wanted at most a few tokens", async () => {
+test("an empty answer is accepted where the caller limited its length", async () => {
   const { result } = await run(streams(finish("length"), "[DONE]"), {
     request: { ...request, max_tokens: 1 },
   });
   expect(result?.finishReason).toBe("length");
 });
 
-test("a stream that breaks off is dropped, whether it is cut or just ends", async () => {
+test("a stream that breaks off is dropped, whether the connection is cut or just ends", async () => {
   expect((await failure(streams(text("Hel"), 20, "cut"))).kind).toBe("dropped");
   await fake?.stop();
   expect((await failure(streams(text("Hel")))).kind).toBe("dropped");
@@ -179,8 +181,8 @@ describe("an answer that was cut off in a call", () => {
     ["empty arguments", call("read_file", "")],
     ["half an object", call("read_file", '{"path": "a')],
     ["an object without every required key", call("read_file", '{"path": "a"}')],
-    ["what is no object", call("read_file", "[]")],
-    ["a tool that takes nothing", call("list_all", "{}")],
+    ["a list", call("read_file", "[]")],
+    ["a tool without parameters", call("list_all", "{}")],
     ["a tool that was not offered", call("other", "{}")],
   ])("never runs %s", async (_, cut) => {
     for (const reason of ["length", "abort", "content_filter"]) {
@@ -193,7 +195,7 @@ describe("an answer that was cut off in a call", () => {
     expect([parts, (error as ChatFailure).kind]).toEqual([[], "cutToolCall"]);
   });
 
-  test("names the tool, and runs none of the calls before it either", async () => {
+  test("names the tool, and does not run the calls before it either", async () => {
     const { parts, error } = await ran(
       call("read_file", '{"path": "a", "lines": 3}', 0),
       call("list_all", undefined, 1),
@@ -203,7 +205,7 @@ describe("an answer that was cut off in a call", () => {
     expect(parts).toEqual([]);
   });
 
-  test("runs a call that is whole all the same", async () => {
+  test("runs a call that is complete", async () => {
     const { parts } = await ran(
       call("list_all", "{}", 0),
       call("read_file", '{"path": "a", "lines": 3}', 1),
@@ -212,14 +214,14 @@ describe("an answer that was cut off in a call", () => {
     expect(parts).toEqual(["list_all#c0{}", 'read_file#c1{"path":"a","lines":3}']);
   });
 
-  test.each(["stop", "tool_calls"])("and one that ended with %s takes no arguments rightly", async (reason) => {
+  test.each(["stop", "tool_calls"])("does not doubt a call without arguments that ended with %s", async (reason) => {
     expect((await ran(call("list_all"), finish(reason))).parts).toEqual(["list_all#c0{}"]);
     await fake?.stop();
-    // The tool itself says what it lacks, and the model tries again.
+    // The tool reports the missing arguments, and the model tries again.
     expect((await ran(call("read_file", "{}"), finish(reason))).parts).toEqual(["read_file#c0{}"]);
   });
 
-  test("in one piece is the same", async () => {
+  test("is treated the same without streaming", async () => {
     const message = { tool_calls: [{ id: "a", function: { name: "read_file", arguments: "{}" } }] };
     const { error, parts } = await run(
       (_, response) => json(response, { choices: [{ message, finish_reason: "length" }] }),
@@ -238,7 +240,7 @@ test("tool calls that are cut or not JSON are never run", async () => {
   expect((await failure(streams(half, finish("tool_calls")))).kind).toBe("badToolCall");
 });
 
-test("an error inside the stream is explained like one before it", async () => {
+test("an error inside the stream is classified like one before it", async () => {
   const error = { error: { message: "out of memory", code: 500 } };
   expect((await failure(streams(text("a"), error))).kind).toBe("serverError");
 });
@@ -255,19 +257,19 @@ test.each([
   expect((await failure(fails(status, { error: { message: "no" } }))).kind).toBe(kind);
 });
 
-test("a busy server's own waiting time is kept", async () => {
+test("a busy server's Retry-After is kept", async () => {
   const { facts } = await failure(fails(429, {}, { "Retry-After": "7" }));
   expect(facts.waitS).toBe(7);
 });
 
 test("an unreachable server", async () => {
-  const nobody = { base: "http://127.0.0.1:9", headers: {} };
+  const unreachable = { base: "http://127.0.0.1:9", headers: {} };
   const sink: Sink = { text: () => {}, thinking: () => {}, toolCall: () => {} };
-  const failed = chat(nobody, request, sink, new AbortController().signal);
+  const failed = chat(unreachable, request, sink, new AbortController().signal);
   await expect(failed).rejects.toMatchObject({ kind: "unreachable" });
 });
 
-test("vLLM without a tool parser is told apart", async () => {
+test("vLLM without a tool parser is recognised", async () => {
   const message =
     '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set';
   expect((await failure(fails(400, { error: { message } }))).kind).toBe("tools");
@@ -337,7 +339,7 @@ test.each([
     { limit: 1024 },
   ],
   ["older vLLM", 400, { message: "max_tokens must be at least 1, got -808." }, {}],
-])("%s's overflow is recognised, with its limit and never a guessed count", async (_, status, body, facts) => {
+])("an overflow of %s is recognised, with its limit and never a guessed count", async (_, status, body, facts) => {
   const failed = await failure(fails(status, body));
   expect(failed.kind).toBe("overflow");
   expect(failed.facts).toEqual({ status, ...facts });
@@ -347,11 +349,11 @@ test.each([
   "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
   "Unknown field max_total_tokens",
   "max_tokens must be at least 1, got 0.",
-])("a parameter that the server refuses is no overflow: %s", async (message) => {
+])("a refused parameter is no overflow: %s", async (message) => {
   expect((await failure(fails(400, { error: { message } }))).kind).toBe("refused");
 });
 
-test("what a server says is kept to one line of 300 characters, and pages of HTML to none", async () => {
+test("a server's message is cut to one line of 300 characters, and a web page is dropped", async () => {
   const long = await failure(fails(400, { error: { message: "a\nb ".repeat(500) } }));
   expect(long.detail.length).toBeLessThanOrEqual(300);
   expect(long.detail).not.toContain("\n");

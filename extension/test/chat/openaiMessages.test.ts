@@ -1,8 +1,7 @@
-/** Contract: the exact bytes that go to a server. */
+/** The exact bytes that go to a server. */
 import { expect, test } from "vitest";
 import * as vscode from "vscode";
-import { shrink } from "../../src/tokens/truncate";
-import { toRequest, toWire } from "../../src/chat/openaiMessages";
+import { toRequest, toMessages } from "../../src/chat/openaiMessages";
 
 const { User, Assistant } = vscode.LanguageModelChatMessageRole;
 const SYSTEM = 3 as vscode.LanguageModelChatMessageRole;
@@ -22,7 +21,7 @@ test("a question is exactly these bytes", () => {
   );
 });
 
-test("what VS Code tells itself never goes out, and options cannot change what is ours", () => {
+test("VS Code's private options are never sent, and options cannot override fixed fields", () => {
   const modelOptions = {
     _capturingTokenCorrelationId: "x",
     _otelTraceContext: {},
@@ -39,7 +38,7 @@ test("what VS Code tells itself never goes out, and options cannot change what i
   expect(JSON.stringify(request)).not.toContain('"_');
 });
 
-test("tools, and that one is required", () => {
+test("tools, and that a call is required", () => {
   const tools = [
     { name: "f", description: "d", inputSchema: { type: "object", properties: { x: {} } } },
     { name: "g", description: "e" },
@@ -53,13 +52,13 @@ test("tools, and that one is required", () => {
   expect(request["tool_choice"]).toBe("required");
 });
 
-test("a tool call and its result become the API's own messages", () => {
-  const wire = toWire([
+test("a tool call and its result become messages of their own", () => {
+  const sent = toMessages([
     say(User, text("Look")),
     say(Assistant, text("Yes."), new vscode.LanguageModelToolCallPart("c1", "read", { f: "a" })),
     say(User, new vscode.LanguageModelToolResultPart("c1", [text("content")]), text("And?")),
   ]);
-  expect(wire).toEqual([
+  expect(sent).toEqual([
     { role: "user", content: "Look" },
     {
       role: "assistant",
@@ -74,53 +73,17 @@ test("a tool call and its result become the API's own messages", () => {
 test("images go as data URLs, and an image in a tool's result follows it", () => {
   const png = new vscode.LanguageModelDataPart(new Uint8Array([1, 2, 3]), "image/png");
   const image = { type: "image_url", image_url: { url: "data:image/png;base64,AQID" } };
-  expect(toWire([say(User, text("What?"), png)])).toEqual([
+  expect(toMessages([say(User, text("What?"), png)])).toEqual([
     { role: "user", content: [{ type: "text", text: "What?" }, image] },
   ]);
-  expect(toWire([say(User, new vscode.LanguageModelToolResultPart("c", [text("see"), png]))])).toEqual([
+  expect(toMessages([say(User, new vscode.LanguageModelToolResultPart("c", [text("see"), png]))])).toEqual([
     { role: "tool", tool_call_id: "c", content: "see" },
     { role: "user", content: [image] },
   ]);
 });
 
-test("two messages of one role in a row are one, and VS Code's own data is none", () => {
+test("two messages of one role in a row are merged, and VS Code's own data is left out", () => {
   const mark = new vscode.LanguageModelDataPart(new Uint8Array([1]), "cache_control");
-  const wire = toWire([say(User, text("a"), mark), say(User, text("b")), say(User, mark)]);
-  expect(wire).toEqual([{ role: "user", content: "a\n\nb" }]);
-});
-
-test("too large a request loses unused tools from the end first, then the oldest turns", async () => {
-  const tool = (name: string) => ({
-    type: "function" as const,
-    function: { name, description: "x".repeat(100), parameters: {} },
-  });
-  const call = { id: "1", type: "function" as const, function: { name: "c", arguments: "{}" } };
-  const request = {
-    model: "m",
-    messages: [
-      { role: "system" as const, content: "s" },
-      { role: "user" as const, content: "old".repeat(50) },
-      { role: "assistant" as const, content: "", tool_calls: [call] },
-      { role: "tool" as const, tool_call_id: "1", content: "r" },
-      { role: "user" as const, content: "now" },
-    ],
-    tools: [tool("a"), tool("b"), tool("c")],
-  };
-  const count = async (part: string) => part.length;
-  const parts = [...request.tools, ...request.messages.map((message) => message.content)];
-  const exact = parts.map((part) => JSON.stringify(part).length).reduce((sum, each) => sum + each);
-  const names = async (tokens: number, counted = exact) => {
-    const shrunk = await shrink(request, counted, counted - tokens, count);
-    return shrunk && [
-      (shrunk.request.tools ?? []).map((each) => each.function.name).join(""),
-      shrunk.request.messages.map((message) => message.role).join(" "),
-    ];
-  };
-  const all = "system user assistant tool user";
-  expect(await names(10)).toEqual(["ac", all]);
-  expect(await names(300)).toEqual(["c", all]);
-  expect(await names(400)).toEqual(["c", "system user"]);
-  expect(await names(4000)).toBeUndefined();
-  // Where the server counts more than the parts have, its template writes tools at greater length.
-  expect(await names(300, exact * 3)).toEqual(["ac", all]);
+  const sent = toMessages([say(User, text("a"), mark), say(User, text("b")), say(User, mark)]);
+  expect(sent).toEqual([{ role: "user", content: "a\n\nb" }]);
 });

@@ -1,10 +1,26 @@
-/** The provider and its catalogue together, as a host meets them. */
+/** The provider and its model registry together, as VS Code uses them. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import * as vscode from "vscode";
-import { Catalog, type Source } from "../../src/servers/modelRegistry";
-import { Memory } from "../../src/servers/lastServedModels";
-import { Provider, type ModelInformation } from "../../src/chat/provider";
-import { calls, FakeServer, fails, finish, streams, text, thinks, usage, type Handler } from "../support/fakeServer";
+import type { ModelInformation } from "../../src/chat/modelInformation";
+import type { Source } from "../../src/servers/modelEntry";
+import { ModelRegistry } from "../../src/servers/modelRegistry";
+import { LastServedModels } from "../../src/servers/lastServedModels";
+import { Provider } from "../../src/chat/provider";
+import {
+  calls,
+  FakeServer,
+  fails,
+  finish,
+  gatewayError,
+  gatewayModel,
+  gatewayTokenize,
+  lists,
+  streams,
+  text,
+  thinks,
+  usage,
+  type Handler,
+} from "../support/fakeServer";
 import * as host from "../support/fakeVscode";
 
 const log = host.fakeLog();
@@ -13,12 +29,16 @@ let fake: FakeServer | undefined;
 let sources: Source[] = [];
 let now = 0;
 let state = host.fakeState();
-/** What is wrong with the setting. */
+/** What is wrong with the endpoint setting. */
 let problem: string | undefined;
-let catalog: Catalog;
+let registry: ModelRegistry;
 let provider: Provider;
 
-const models: Handler = () => ({ data: [{ id: "org/m", owned_by: "vllm", max_model_len: 8192 }] });
+const models = lists({ id: "org/m", owned_by: "vllm", max_model_len: 8192 });
+const counting = {
+  "/v1/models": lists(gatewayModel("org/m")),
+  "/tokenize": gatewayTokenize((prompt) => prompt.length),
+};
 const question = [
   { role: 1, content: [new host.LanguageModelTextPart("SECRET question")], name: undefined },
 ] as unknown as vscode.LanguageModelChatRequestMessage[];
@@ -28,8 +48,8 @@ beforeEach(() => {
   now = 0;
   state = host.fakeState();
   problem = undefined;
-  catalog = new Catalog(async () => sources, new Memory(state), asLog, () => now);
-  provider = new Provider(catalog, { problem: () => problem }, asLog);
+  registry = new ModelRegistry(async () => sources, new LastServedModels(state), asLog, () => now);
+  provider = new Provider(registry, { problem: () => problem }, asLog);
 });
 afterEach(async () => {
   sources = [];
@@ -90,24 +110,22 @@ describe("models", () => {
     [2048, true, 65_536],
     [131_072, true, 131_072],
     [8192, false, 8192],
-    [8192, undefined, 8192],
-  ])("a window of %i behind a gateway that fits (%s) is told to the editor as %i", async (length, fits, window) => {
-    const entry = { id: "m", owned_by: "stoker", max_model_len: length, capabilities: { fits } };
-    await serve({ "/v1/models": () => ({ data: [entry] }) });
-    const [, told] = await provider.provideLanguageModelChatInformation({ silent: true });
-    expect((told?.maxInputTokens ?? 0) + (told?.maxOutputTokens ?? 0)).toBe(window);
-    expect(told?.tooltip).toContain(`context ${length} tokens${fits ? ", fitted by Stoker" : ""}`);
-    expect(catalog.find("m")?.context).toBe(length);
+  ])("a window of %i behind a gateway that fits (%s) is advertised to VS Code as %i", async (length, fits, window) => {
+    await serve({ "/v1/models": lists(gatewayModel("m", { max_model_len: length, capabilities: { fits } })) });
+    const [, advertised] = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect((advertised?.maxInputTokens ?? 0) + (advertised?.maxOutputTokens ?? 0)).toBe(window);
+    expect(advertised?.tooltip).toContain(`context ${length} tokens${fits ? ", fitted by Stoker" : ""}`);
+    expect(registry.find("m")?.context).toBe(length);
   });
 
-  test("a promise to fit counts only where the gateway makes it", async () => {
+  test("`fits` counts only in the gateway's listing", async () => {
     const entry = { id: "m", owned_by: "vllm", max_model_len: 8192, capabilities: { fits: true } };
-    await serve({ "/v1/models": () => ({ data: [entry] }) });
-    const [, told] = await provider.provideLanguageModelChatInformation({ silent: true });
-    expect(told?.maxInputTokens).toBe(6144);
+    await serve({ "/v1/models": lists(entry) });
+    const [, advertised] = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect(advertised?.maxInputTokens).toBe(6144);
   });
 
-  test("silent mode never prompts; otherwise an unset endpoint is asked for", async () => {
+  test("silent mode never prompts; otherwise the user is asked for an unset endpoint", async () => {
     host.executed.length = 0;
     expect(await provider.provideLanguageModelChatInformation({ silent: true })).toEqual([]);
     expect(host.executed).toEqual([]);
@@ -117,19 +135,19 @@ describe("models", () => {
 
   test("ten questions at once are one request; a fresh answer is kept for ten seconds", async () => {
     const server = await serve({ "/v1/models": models });
-    await Promise.all(Array.from({ length: 10 }, () => catalog.offers()));
+    await Promise.all(Array.from({ length: 10 }, () => registry.entries()));
     expect(server.asked("/v1/models")).toHaveLength(1);
-    await catalog.offers();
+    await registry.entries();
     expect(server.asked("/v1/models")).toHaveLength(1);
     now += 11_000;
-    await catalog.offers();
+    await registry.entries();
     expect(server.asked("/v1/models")).toHaveLength(2);
   });
 
-  test("models stay while the server is down, and say so; failures are never kept", async () => {
+  test("models stay while the server is down, marked as down; failures are not cached", async () => {
     let up = true;
     await serve({ "/v1/models": (r, response) => (up ? models(r, response) : fails(500, {})(r, response)) });
-    expect(await catalog.offers()).toHaveLength(2);
+    expect(await registry.entries()).toHaveLength(2);
     up = false;
     now += 3 * 3600_000;
     const down = await provider.provideLanguageModelChatInformation({ silent: true });
@@ -137,29 +155,29 @@ describe("models", () => {
       ["local", "here does not answer", true],
       ["org/m", "here does not answer", true],
     ]);
-    expect(catalog.outages).toHaveLength(1);
+    expect(registry.outages).toHaveLength(1);
     up = true;
     const back = await provider.provideLanguageModelChatInformation({ silent: true });
     expect(back.map(({ detail }) => detail)).toEqual(["here", "here"]);
-    expect(catalog.outages).toHaveLength(0);
+    expect(registry.outages).toHaveLength(0);
   });
 
-  test("settings that cannot be read are an outage of one moment, and their words stay private", async () => {
+  test("settings that cannot be read are a temporary outage, and the log does not quote them", async () => {
     await serve({ "/v1/models": models });
     let broken = true;
-    const moody = new Catalog(
+    const failing = new ModelRegistry(
       async () => {
         if (broken) throw new URIError("http://me:SECRET@host");
         return sources;
       },
-      new Memory(state),
+      new LastServedModels(state),
       asLog,
       () => now,
     );
-    expect(await moody.refresh()).toEqual([]);
+    expect(await failing.refresh()).toEqual([]);
     expect(log.lines).toEqual(["error cannot look for models: URIError"]);
     broken = false;
-    expect(await moody.offers()).toHaveLength(2);
+    expect(await failing.entries()).toHaveLength(2);
   });
 
   test("another endpoint replaces the first, also while the first is still being asked", async () => {
@@ -170,100 +188,89 @@ describe("models", () => {
       },
     });
     sources = [{ prefix: "", label: "old", server: slow.server }];
-    const first = catalog.offers();
+    const first = registry.entries();
     await serve({ "/v1/models": models });
     const changed = vi.fn();
-    catalog.onDidChange(changed);
-    await catalog.reset();
+    registry.onDidChange(changed);
+    await registry.reset();
     await first;
-    expect(catalog.current.map(({ id }) => id)).toEqual(["local", "org/m"]);
+    expect(registry.current.map(({ id }) => id)).toEqual(["local", "org/m"]);
     expect(changed).toHaveBeenCalledTimes(1);
     await slow.stop();
   });
 
-  test("looking after the server is one small request while nothing changes", async () => {
-    let length = 8192;
-    let more = {};
-    const server = await serve({
-      "/v1/models": () => ({ data: [{ id: "m", max_model_len: length, ...more }] }),
-    });
-    await catalog.offers();
+  test("a poll is one small request while nothing changes", async () => {
+    let listed: object = { id: "m", max_model_len: 8192 };
+    const server = await serve({ "/v1/models": () => ({ object: "list", data: [listed] }) });
+    await registry.entries();
     const before = server.received.length;
-    await catalog.watch();
+    await registry.poll();
     expect(server.received.length).toBe(before + 1);
-    length = 4096;
-    await catalog.watch();
-    expect(catalog.current[0]?.context).toBe(4096);
-    more = { owned_by: "stoker", capabilities: { fits: true } };
-    await catalog.watch();
-    expect(catalog.current[0]?.model.fits).toBe(true);
+    listed = { id: "m", max_model_len: 4096 };
+    await registry.poll();
+    expect(registry.current[0]?.context).toBe(4096);
+    listed = gatewayModel("m", { capabilities: { fits: true } });
+    await registry.poll();
+    expect(registry.current[0]?.model.fits).toBe(true);
   });
 });
 
 describe("true context", () => {
-  const loading = { "/v1/models": () => ({ data: [{ id: "m", owned_by: "library" }] }) };
+  const loading = { "/v1/models": lists({ id: "m", owned_by: "library" }) };
 
-  test("Ollama's model is offered with what it gets when it is loaded, and keeps it", async () => {
+  test("an Ollama model is offered with the context that it is loaded with, and keeps it", async () => {
     let running: object[] = [];
     await serve({
       ...loading,
       "/api/ps": () => ({ models: running }),
       "/api/show": () => ({ model_info: { "llama.context_length": 131072 } }),
     });
-    await catalog.offers();
-    expect(catalog.current[0]?.context).toBe(4096);
+    await registry.entries();
+    expect(registry.current[0]?.context).toBe(4096);
     running = [{ name: "m", context_length: 32768, expires_at: "soon" }];
-    await catalog.watch();
-    expect(catalog.current[0]?.context).toBe(32768);
+    await registry.poll();
+    expect(registry.current[0]?.context).toBe(32768);
     running = [{ name: "m", context_length: 16384, expires_at: "later" }];
-    await catalog.watch();
-    expect(catalog.current[0]?.context).toBe(16384);
+    await registry.poll();
+    expect(registry.current[0]?.context).toBe(16384);
     running = [];
-    await catalog.watch();
-    expect(catalog.current[0]?.context).toBe(16384);
+    await registry.poll();
+    expect(registry.current[0]?.context).toBe(16384);
   });
 
-  test("a model in use is no change: looking after Ollama stays two small requests", async () => {
+  test("a model in use is no change: a poll of Ollama stays two small requests", async () => {
     let uses = 0;
     const server = await serve({
       ...loading,
       "/api/ps": () => ({ models: [{ name: "m", context_length: 4096, expires_at: (uses += 1) }] }),
       "/api/show": () => ({}),
     });
-    await catalog.offers();
+    await registry.entries();
     server.received.length = 0;
-    await catalog.watch();
+    await registry.poll();
     expect(server.received.map(({ path }) => path).sort()).toEqual(["/api/ps", "/v1/models"]);
   });
 
-  test("one failure of /props never changes a context, and is got over", async () => {
+  test("one failure of /props never changes a context, and the server recovers", async () => {
     let up = true;
     await serve({
-      "/v1/models": () => ({ data: [{ id: "m", owned_by: "llamacpp" }] }),
+      "/v1/models": lists({ id: "m", owned_by: "llamacpp" }),
       "/props": (received, response) =>
         up ? { default_generation_settings: { n_ctx: 2048 } } : fails(503, {})(received, response),
     });
-    await catalog.offers();
+    await registry.entries();
     up = false;
-    await catalog.refresh();
-    expect(catalog.current[0]?.context).toBe(2048);
-    expect(catalog.outages).toHaveLength(1);
+    await registry.refresh();
+    expect(registry.current[0]?.context).toBe(2048);
+    expect(registry.outages).toHaveLength(1);
     up = true;
-    await catalog.watch();
-    expect(catalog.current[0]?.context).toBe(2048);
-    expect(catalog.outages).toHaveLength(0);
+    await registry.poll();
+    expect(registry.current[0]?.context).toBe(2048);
+    expect(registry.outages).toHaveLength(0);
   });
 });
 
 describe("with Hugging Face's router", () => {
-  const counting: Record<string, Handler> = {
-    "/v1/models": models,
-    "/tokenize": (received) => {
-      const { prompt } = JSON.parse(received.body) as { prompt?: string[] };
-      return prompt ? { counts: prompt.map((each) => each.length) } : { count: 9 };
-    },
-  };
-
   async function besides(router: Record<string, Handler>) {
     const server = await serve(counting);
     const other = await FakeServer.start(router);
@@ -271,25 +278,25 @@ describe("with Hugging Face's router", () => {
     return { server, other };
   }
 
-  test("a router that is down costs the endpoint none of its counts", async () => {
+  test("a router that is down does not invalidate the counts of the endpoint", async () => {
     const { server, other } = await besides({ "/v1/models": fails(500, {}) });
     for (let round = 0; round < 5; round += 1) {
-      await catalog.refresh();
-      expect(await catalog.find("org/m")?.counter.count("one text")).toBe(8);
+      await registry.refresh();
+      expect(await registry.find("org/m")?.counter.count("one text")).toBe(8);
     }
     expect(server.asked("/tokenize")).toHaveLength(4);
     await other.stop();
   });
 
-  test("its long list is not fetched to look after the endpoint", async () => {
-    const { server, other } = await besides({ "/v1/models": () => ({ data: [{ id: "far" }] }) });
-    expect(await catalog.offers()).toHaveLength(3);
+  test("a poll of the endpoint does not fetch its long list", async () => {
+    const { server, other } = await besides({ "/v1/models": lists({ id: "far" }) });
+    expect(await registry.entries()).toHaveLength(3);
     const before = server.received.length;
     other.received.length = 0;
-    await catalog.watch();
+    await registry.poll();
     expect(server.received.length).toBe(before + 1);
     expect(other.received).toEqual([]);
-    expect(catalog.models).toHaveLength(2);
+    expect(registry.models).toHaveLength(2);
     await other.stop();
   });
 
@@ -299,10 +306,10 @@ describe("with Hugging Face's router", () => {
       "/v1/models": (received, response) =>
         up ? { data: [{ id: "far" }] } : fails(503, {})(received, response),
     });
-    expect(await catalog.offers()).toHaveLength(2);
+    expect(await registry.entries()).toHaveLength(2);
     up = true;
-    await catalog.watch();
-    expect(catalog.current.map(({ id }) => id)).toEqual(["local", "org/m", "hf/far"]);
+    await registry.poll();
+    expect(registry.current.map(({ id }) => id)).toEqual(["local", "org/m", "hf/far"]);
     await other.stop();
   });
 });
@@ -310,7 +317,7 @@ describe("with Hugging Face's router", () => {
 describe("answers", () => {
   const chat = (handler: Handler) => serve({ "/v1/models": models, "/v1/chat/completions": handler });
 
-  test("text, thinking, tool calls and usage reach the host as its own parts", async () => {
+  test("text, thinking, tool calls and usage reach VS Code as its own kinds of parts", async () => {
     await chat(
       streams(
         thinks("hm"),
@@ -330,19 +337,19 @@ describe("answers", () => {
     expect(JSON.parse(new TextDecoder().decode(data))).toMatchObject({ prompt_tokens: 100 });
   });
 
-  test("the log names numbers, never what was said", async () => {
+  test("the log holds numbers, and never what was asked or answered", async () => {
     await chat(streams(text("SECRET answer"), finish("stop"), usage(100, 5)));
     await ask();
     expect(log.lines.join("\n")).toContain("prompt 100 tokens");
     await fake?.stop();
     await chat(fails(400, { error: { message: "bad: SECRET question" } }));
-    await catalog.reset();
+    await registry.reset();
     await expect(ask()).rejects.toThrow("SECRET question");
     expect(log.lines.join("\n")).toContain("refused");
     expect(log.lines.join("\n")).not.toContain("SECRET");
   });
 
-  test("10,000 chunks at trace are a line for each tenth of a second, and none at info", async () => {
+  test("10,000 chunks are one trace line for each tenth of a second, and none at info", async () => {
     const chunk = `data: ${JSON.stringify(text("SECRET "))}\n\n`.repeat(100);
     await chat(async (_, response) => {
       response.writeHead(200, { "Content-Type": "text/event-stream" });
@@ -370,7 +377,7 @@ describe("answers", () => {
     }
   });
 
-  test("Stop closes the connection and is no error", async () => {
+  test("Stop closes the connection and is not an error", async () => {
     const server = await chat(streams(text("a"), 5_000, finish("stop")));
     const source = new host.CancellationTokenSource();
     setTimeout(() => source.cancel(), 50);
@@ -395,21 +402,20 @@ describe("answers", () => {
     expect(learned.map(({ maxInputTokens }) => maxInputTokens)).toEqual([4096 - 1024, 4096 - 1024]);
   });
 
-  test("an overflow from a gateway that fits teaches nothing and is not tried again", async () => {
-    const entry = { id: "m", owned_by: "stoker", max_model_len: 8192, capabilities: { fits: true } };
-    const overflow = { error: { code: "context_length_exceeded", n_ctx: 512, n_prompt_tokens: 600 } };
+  test("an overflow from a gateway that fits changes no context and is not retried", async () => {
+    const overflow = gatewayError("maximum context length is 512 tokens", "context_length_exceeded");
     const server = await serve({
-      "/v1/models": () => ({ data: [entry] }),
+      "/v1/models": lists(gatewayModel("m", { capabilities: { fits: true } })),
       "/v1/chat/completions": fails(400, overflow),
     });
-    await expect(ask()).rejects.toThrow(/question alone needs more than the 8192 tokens that m has/);
+    await expect(ask()).rejects.toThrow(/message alone needs more than the 8192 tokens that m has/);
     expect(server.asked("/v1/chat/completions")).toHaveLength(1);
-    expect(catalog.current.map(({ context }) => context)).toEqual([8192, 8192]);
-    const [told] = await provider.provideLanguageModelChatInformation({ silent: true });
-    expect(told?.maxInputTokens).toBe(65_536 - 4096);
+    expect(registry.current.map(({ context }) => context)).toEqual([8192, 8192]);
+    const [advertised] = await provider.provideLanguageModelChatInformation({ silent: true });
+    expect(advertised?.maxInputTokens).toBe(65_536 - 4096);
   });
 
-  test("what cannot be made to fit fails once, with what to do", async () => {
+  test("a request that cannot be truncated enough fails with what to do", async () => {
     const server = await chat(
       fails(400, { error: { message: "maximum context length is 512 tokens" } }),
     );
@@ -428,16 +434,15 @@ describe("answers", () => {
     [404, /does not serve/],
     [429, /busy/],
     [500, /stoker logs/],
-  ])("HTTP %i says what to do", async (status, message) => {
+  ])("HTTP %i explains what to do", async (status, message) => {
     await chat(fails(status, {}));
     await expect(ask()).rejects.toThrow(message);
   });
-
 });
 
-describe("a model that VS Code still holds and that is not there", () => {
+describe("a model that VS Code still holds and that is not available", () => {
   let served = ["org/m"];
-  const listing: Handler = () => ({ data: served.map((id) => ({ id, max_model_len: 8192 })) });
+  const listing: Handler = () => ({ object: "list", data: served.map((id) => ({ id, max_model_len: 8192 })) });
   const answering: Record<string, Handler> = {
     "/v1/models": listing,
     "/v1/chat/completions": (received, response) => {
@@ -469,11 +474,11 @@ describe("a model that VS Code still holds and that is not there", () => {
     return parts.map(({ value }) => value).join("");
   }
 
-  test("was replaced: it is hidden, still counted for, and says what is served; 'local' answers", async () => {
+  test("was replaced: it is hidden, its tokens are still counted, and the chat names what is served; 'local' answers", async () => {
     const server = await serve(answering);
     const [local, old] = [await offered("local"), await offered("org/m")];
     served = ["org/n"];
-    await catalog.watch();
+    await registry.poll();
     const asked: string[] = [];
     provider.onDidAsk((id) => asked.push(id));
     const gone = await offered("org/m");
@@ -487,17 +492,33 @@ describe("a model that VS Code still holds and that is not there", () => {
     expect((await offered("local")).name).toBe(" Local: n");
   });
 
-  test("was replaced a moment ago: the server's 404 is told the same way, and 'local' asks again", async () => {
+  test("was replaced a moment ago: the server's 404 is explained the same way, and 'local' asks again", async () => {
     const server = await serve(answering);
     const [local, old] = [await offered("local"), await offered("org/m")];
     served = ["org/n"];
     expect(await askAs(local)).toBe("I am org/n");
     served = ["org/o"];
-    await catalog.refresh();
+    await registry.refresh();
     served = ["org/n"];
     await expect(askAs({ ...old, id: "org/o" })).rejects.toThrow(/^o is no longer served/);
     const asked = server.asked("/v1/chat/completions").map(({ body }) => JSON.parse(body).model as string);
     expect(asked).toEqual(["org/m", "org/n", "org/o"]);
+  });
+
+  test.each([
+    ["refuses the key", ["org/n"], 401, /^here refused the API key/],
+    ["is not served either", [], 404, /^here is running but serves no chat model/],
+  ])("was replaced by a model that %s: that is explained", async (_, next, status, message) => {
+    await serve({
+      "/v1/models": listing,
+      "/v1/chat/completions": (received, response) => {
+        const isServed = served.some((id) => received.body.includes(id));
+        return fails(isServed ? status : 404, {})(received, response);
+      },
+    });
+    const local = await offered("local");
+    served = next;
+    await expect(askAs(local)).rejects.toThrow(message);
   });
 
   test("is back after an outage: it answers at once", async () => {
@@ -505,118 +526,115 @@ describe("a model that VS Code still holds and that is not there", () => {
     const model = await offered("org/m");
     const { server } = fake!;
     sources = [{ prefix: "", label: "here", server: { ...server, base: "http://127.0.0.1:9" } }];
-    await catalog.refresh();
+    await registry.refresh();
     await expect(askAs(model)).rejects.toThrow(/^Cannot reach here.*Start the server/);
     sources = [{ prefix: "", label: "here", server }];
     expect(await askAs(model)).toBe("I am org/m");
   });
 
-  test("an endpoint that is cleared, or that serves nothing, is told as that", async () => {
+  test("an endpoint that is cleared, or serves no model, is explained", async () => {
     await serve(answering);
     const [local, model] = [await offered("local"), await offered("org/m")];
     served = [];
-    await catalog.refresh();
-    await expect(askAs(model)).rejects.toThrow(/^here is there but serves no chat model/);
-    await expect(askAs(local)).rejects.toThrow(/^here is there but serves no chat model/);
+    await registry.refresh();
+    await expect(askAs(model)).rejects.toThrow(/^here is running but serves no chat model/);
+    await expect(askAs(local)).rejects.toThrow(/^here is running but serves no chat model/);
     expect(await provider.provideTokenCount(local, "123")).toBe(1);
     sources = [];
-    await catalog.reset();
+    await registry.reset();
     await expect(askAs(model)).rejects.toThrow(/^m cannot answer: no endpoint is set/);
     expect((await offered("org/m")).isUserSelectable).toBe(false);
-    problem = "It is not a URL.";
-    await expect(askAs(model)).rejects.toThrow(/^The setting .* cannot be used: It is not a URL\. Run/);
+    problem = "This is not a valid URL.";
+    await expect(askAs(model)).rejects.toThrow(/^The setting .* cannot be used: This is not a valid URL\. Run/);
   });
 
-  test("the next window still offers what the server had, and 'local' where it never had any", async () => {
+  test("the next window still offers the last models, and 'local' where there were none", async () => {
     await serve(answering);
-    await catalog.refresh();
+    await registry.refresh();
     await fake?.stop();
-    const nextWindow = new Catalog(async () => sources, new Memory(state), asLog);
+    const nextWindow = new ModelRegistry(async () => sources, new LastServedModels(state), asLog);
     await nextWindow.refresh();
     expect(nextWindow.current.map(({ id, context }) => [id, context])).toEqual([
       ["local", 8192],
       ["org/m", 8192],
     ]);
-    const firstWindow = new Catalog(async () => sources, new Memory(host.fakeState()), asLog);
+    const firstWindow = new ModelRegistry(async () => sources, new LastServedModels(host.fakeState()), asLog);
     provider = new Provider(firstWindow, { problem: () => problem }, asLog);
     const [local] = await provider.provideLanguageModelChatInformation({ silent: true });
     expect(local).toMatchObject({ id: "local", name: " Local", detail: "here does not answer" });
     await expect(askAs(local!)).rejects.toThrow(/^Cannot reach here/);
   });
 
-  test("is kept known up to a bound, the last used first, and a disk that is full stops nothing", async () => {
+  test("is remembered up to a limit, the last used first, even where the disk is full", async () => {
     await serve(answering);
     const used = await offered("org/m");
     served = Array.from({ length: 100 }, (_, at) => `old${at}`);
-    await catalog.refresh();
+    await registry.refresh();
     served = ["org/m"];
-    await catalog.refresh();
+    await registry.refresh();
     await askAs(used);
     served = Array.from({ length: 20 }, (_, at) => `new${at}`);
-    await catalog.refresh();
-    expect(catalog.gone).toHaveLength(32);
-    expect(catalog.gone.slice(0, 2)).toEqual(["org/m", "old0"]);
+    await registry.refresh();
+    expect(registry.gone).toHaveLength(32);
+    expect(registry.gone.slice(0, 2)).toEqual(["org/m", "old0"]);
     for (let at = 0; at < 50; at += 1) {
       served = [`m${at}`];
-      await catalog.refresh();
+      await registry.refresh();
     }
-    expect(catalog.gone).toHaveLength(32);
-    expect(catalog.gone[0]).toBe("m48");
+    expect(registry.gone).toHaveLength(32);
+    expect(registry.gone[0]).toBe("m48");
     state.broken = true;
     served = ["last"];
-    await catalog.refresh();
-    expect(catalog.current.map(({ id }) => id)).toEqual(["local", "last"]);
-    expect(log.lines.join("\n")).toContain("cannot be remembered");
+    await registry.refresh();
+    expect(registry.current.map(({ id }) => id)).toEqual(["local", "last"]);
+    expect(log.lines.join("\n")).toContain("cannot store the models");
   });
 });
 
 describe("local", () => {
   const ids = (from: readonly { id: string }[]) => from.map(({ id }) => id);
-  const gateways = { id: "local", root: "org/m", owned_by: "stoker", max_model_len: 8192 };
 
   test("is offered once where the gateway lists it too, and asks for the real model", async () => {
     const server = await serve({
-      "/v1/models": () => ({ data: [{ id: "org/m", owned_by: "stoker", max_model_len: 8192 }, gateways] }),
+      "/v1/models": lists(gatewayModel("org/m"), gatewayModel("local", { root: "org/m" })),
       "/v1/chat/completions": streams(text("Hi"), finish("stop")),
     });
-    expect(ids(await catalog.offers())).toEqual(["local", "org/m"]);
+    expect(ids(await registry.entries())).toEqual(["local", "org/m"]);
     await ask();
     expect(JSON.parse(server.asked("/v1/chat/completions")[0]!.body).model).toBe("org/m");
   });
 
-  test("is the model that the gateway means by it: the first that chats and is up", async () => {
-    const entry = (id: string, chat: boolean) => ({ id, owned_by: "stoker", capabilities: { chat } });
-    const data = [entry("vectors", false), entry("down", true), entry("my-embedding-chat", true)];
-    const alias = { ...entry("local", true), root: "my-embedding-chat" };
-    await serve({ "/v1/models": () => ({ data: [...data, alias] }) });
-    expect(ids(await catalog.offers())).toEqual(["local", "down", "my-embedding-chat"]);
-    expect(catalog.find("local")?.model.id).toBe("my-embedding-chat");
+  test("is the model that the gateway means by it, if the gateway lists it", async () => {
+    await serve({
+      "/v1/models": lists(
+        gatewayModel("vectors", { capabilities: { chat: false } }),
+        gatewayModel("down"),
+        gatewayModel("my-embedding-chat"),
+        gatewayModel("local", { root: "my-embedding-chat" }),
+      ),
+    });
+    expect(ids(await registry.entries())).toEqual(["local", "down", "my-embedding-chat"]);
+    expect(registry.find("local")?.model.id).toBe("my-embedding-chat");
   });
 
   test("is a server's own model where it has one of that name", async () => {
-    await serve({ "/v1/models": () => ({ data: [{ id: "m" }, { id: "local", owned_by: "vllm" }] }) });
-    expect(await catalog.offers()).toMatchObject([
+    await serve({ "/v1/models": lists({ id: "m" }, { id: "local", owned_by: "vllm" }) });
+    expect(await registry.entries()).toMatchObject([
       { id: "m", isAlias: false },
       { id: "local", isAlias: false, model: { engine: "vLLM" } },
     ]);
   });
 
   test("counts with the tokenizer of the model that it stands for", async () => {
-    const server = await serve({
-      "/v1/models": models,
-      "/tokenize": (received) => {
-        const { prompt } = JSON.parse(received.body) as { prompt?: string[] };
-        return prompt ? { counts: prompt.map((each) => each.length) } : { count: 9 };
-      },
-    });
+    const server = await serve(counting);
     const [local] = await provider.provideLanguageModelChatInformation({ silent: true });
     expect(local?.id).toBe("local");
     expect(await provider.provideTokenCount(local!, "seven c")).toBe(7);
     expect(JSON.parse(server.asked("/tokenize")[0]!.body).model).toBe("org/m");
   });
 
-  test("comes first by its name, as VS Code orders models", async () => {
-    await serve({ "/v1/models": () => ({ data: [{ id: "_m" }, { id: "0m" }, { id: "a-model" }] }) });
+  test("comes first in the alphabetical order that VS Code uses", async () => {
+    await serve({ "/v1/models": lists({ id: "_m" }, { id: "0m" }, { id: "a-model" }) });
     const names = (await provider.provideLanguageModelChatInformation({ silent: true })).map(({ name }) => name);
     expect(names.sort((one, other) => one.localeCompare(other))[0]).toBe(" Local: _m");
   });
@@ -624,19 +642,13 @@ describe("local", () => {
   test("never stands for a model of Hugging Face's router", async () => {
     const server = await serve({ "/v1/models": models });
     sources = [{ prefix: "hf/", label: "Hugging Face", server: server.server }];
-    await catalog.reset();
-    expect(ids(catalog.current)).toEqual(["hf/org/m"]);
+    await registry.reset();
+    expect(ids(registry.current)).toEqual(["hf/org/m"]);
   });
 });
 
 test("the first count of a tool's text counts all tools, in few requests", async () => {
-  const server = await serve({
-    "/v1/models": models,
-    "/tokenize": (received) => {
-      const { prompt } = JSON.parse(received.body) as { prompt?: string[] };
-      return prompt ? { counts: prompt.map((each) => each.length) } : { count: 9 };
-    },
-  });
+  const server = await serve(counting);
   host.lm.tools = Array.from({ length: 40 }, (_, at) => ({
     name: `tool_${at}`,
     description: `does ${at}`,

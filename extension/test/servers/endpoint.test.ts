@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { EndpointError, parseEndpoint, storable } from "../../src/servers/endpoint";
+import { EndpointError, parseEndpoint, normalizeEndpoint } from "../../src/servers/endpoint";
 
 test.each([
   ["http://localhost:8080", "http://localhost:8080"],
@@ -42,19 +42,19 @@ test.each(["", "   ", "\n"])("blank text is no endpoint", (text) => {
   expect(parseEndpoint(text)).toBeUndefined();
 });
 
-/** By what is said of them. stoker.addresses refuses the same, and reads this table in its tests. */
+/** By the reason. Stoker's Python code refuses the same, and its tests read this table. */
 const REFUSED: Record<string, string[]> = {
-  "An address has no spaces in it.": ["htp:/wrong url", "http://a b", "localhost 8080", "http://box/a\tb"],
-  "htp: is not http:// or https://": ["htp:/wrong", "htp://wrong", "HTP://x"],
-  "file: is not http:// or https://": ["file:///etc/passwd"],
-  "c: is not http:// or https://": ["C:\\models"],
-  "It is a path, and not the address of a server.": ["/etc/passwd", "http:///x"],
-  "It has no host. For a port of this machine, write localhost:8080.": ["8080", "http://8080"],
-  "Write a % in the user name or password as %25.": ["http://me:50%@host"],
-  "Write http:// or https:// once, with its colon and both slashes.": [
+  "An address cannot contain spaces.": ["htp:/wrong url", "http://a b", "localhost 8080", "http://box/a\tb"],
+  "The address must start with http:// or https://, not htp:": ["htp:/wrong", "htp://wrong", "HTP://x"],
+  "The address must start with http:// or https://, not file:": ["file:///etc/passwd"],
+  "The address must start with http:// or https://, not c:": ["C:\\models"],
+  "This is a path, not the address of a server.": ["/etc/passwd", "http:///x"],
+  "The host is missing. For a port on this machine, write localhost:8080.": ["8080", "http://8080"],
+  "Write % in the user name or password as %25.": ["http://me:50%@host"],
+  "Write http:// or https:// exactly once, with the colon and both slashes.": [
     "http:/host", "http:host:8080", "https//host", "http://http://x", "http:8080",
   ],
-  "It is not a URL.": [
+  "This is not a valid URL.": [
     "http://", "http://:80", "http://host:99999", "host:0", "host:abc", "host:80:90", "http://[::1", "192.168.1.300",
     "~/x", "./x", "...", "http://a..b", "http://-", "http://-a", "x;y", "a,b", "$HOST:80", "http://<host>:80",
   ],
@@ -64,11 +64,11 @@ test.each(Object.entries(REFUSED).flatMap(([reason, texts]) => texts.map((text) 
   "%s is refused: %s",
   (text, reason) => {
     expect(() => parseEndpoint(text!)).toThrow(new EndpointError(reason));
-    expect(() => storable(text!)).toThrow(new EndpointError(reason));
+    expect(() => normalizeEndpoint(text!)).toThrow(new EndpointError(reason));
   },
 );
 
-const KEPT = {
+const NORMALIZED = {
   "": "",
   " \n": "",
   " localhost:8080/v1/ ": "http://localhost:8080",
@@ -77,8 +77,8 @@ const KEPT = {
   "me@box": "http://me@box",
 };
 
-test.each(Object.entries(KEPT))("%j is kept as %j", (text, kept) => {
-  expect(storable(text)).toBe(kept);
+test.each(Object.entries(NORMALIZED))("%j is stored as %j", (text, kept) => {
+  expect(normalizeEndpoint(text)).toBe(kept);
   expect(parseEndpoint(kept)).toEqual(parseEndpoint(text));
 });
 

@@ -1,4 +1,4 @@
-/** The host's side of the API, as far as the extension's own code meets it in unit tests. */
+/** The part of VS Code's API that the extension uses, for unit tests. */
 
 export class LanguageModelTextPart {
   constructor(readonly value: string) {}
@@ -77,7 +77,7 @@ export const l10n = {
 
 export const lm: { tools: unknown[] } = { tools: [] };
 
-/** Commands that were run, with what else was said; those that are registered, by name. */
+/** Commands that were run, with their arguments; those that are registered, by name. */
 export const executed: string[] = [];
 export const registered = new Map<string, () => unknown>();
 export const commands = {
@@ -90,7 +90,7 @@ export const commands = {
   },
 };
 
-/** A log that remembers. */
+/** A log that keeps its lines. */
 export function fakeLog() {
   const lines: string[] = [];
   const at =
@@ -180,11 +180,11 @@ export class Task {
   ) {}
 }
 
-/** Settings files, by who they belong to; the workspace's hold where both say something. */
+/** The endpoint setting by settings file; the workspace's value overrides the user's. */
 export const configured: { user?: unknown; workspace?: unknown; trusted: boolean; refuses?: string | undefined } = {
   trusted: true,
 };
-/** Settings of the editor itself, with its defaults; `policy` decides over all. */
+/** VS Code's own settings with their defaults; `policy` overrides all. */
 interface EditorSetting {
   readonly default: unknown;
   user?: unknown;
@@ -229,7 +229,7 @@ const editorConfiguration = {
     refuse();
     const setting = editorSettings.get(key);
     if (!setting) throw new Error(`unknown setting ${key}`);
-    if (target !== ConfigurationTarget.Global) throw new Error("not the user's");
+    if (target !== ConfigurationTarget.Global) throw new Error("not the user's settings");
     setting.user = value;
   },
 };
@@ -251,7 +251,7 @@ export interface InputBox {
   validateInput?: (text: string) => string | undefined;
 }
 
-/** What was shown to the person, and what the person does. */
+/** What was shown to the user, and what the user does. */
 export const screen = {
   messages: [] as string[],
   inputs: [] as InputBox[],
@@ -317,7 +317,7 @@ export const tasks = {
   end: (task: Task, exitCode: number | undefined) => taskEnds.fire({ execution: { task }, exitCode }),
 };
 
-/** Secret storage; `broken` is a desktop with no keyring. */
+/** Secret storage; `broken` is a desktop without a keyring. */
 export function fakeSecrets() {
   const kept = new Map<string, string>();
   const secrets = {
@@ -333,7 +333,7 @@ export function fakeSecrets() {
   return secrets;
 }
 
-/** What an extension keeps from window to window; `broken` is a disk that takes nothing more. */
+/** What an extension stores from window to window; `broken` is a full disk. */
 export function fakeState() {
   const kept = new Map<string, string>();
   const state = {
@@ -353,7 +353,7 @@ export function fakeState() {
   return state;
 }
 
-/** As a window that has just been opened. */
+/** Resets everything to a window that has just been opened. */
 export function openWindow(): void {
   Object.assign(screen, { messages: [], inputs: [], picks: [], progress: [], items: [] });
   Object.assign(screen, { types: undefined, choosesButton: undefined, choosesItem: undefined });

@@ -1,14 +1,14 @@
 /** Exact counts in few requests, from each kind of server. */
 import { afterEach, expect, test } from "vitest";
 import { TokenCounter } from "../../src/tokens/tokenCounter";
-import { FakeServer, fails, type Handler, type Received } from "../support/fakeServer";
+import { FakeServer, fails, gatewayTokenize, type Handler, type Received } from "../support/fakeServer";
 
 let fake: FakeServer | undefined;
 afterEach(() => fake?.stop());
 
 const MARK = "<|end|>";
 
-/** A tokenizer whose counts depend on what stands beside what: words and single other signs. */
+/** A tokenizer whose counts depend on neighbours: words, spaces and single other characters. */
 function ids(text: string): number[] {
   const pieces = text.match(/<\|end\|>|\w+|\s+|[^\w\s]/g) ?? [];
   return pieces.map((piece) => (piece === MARK ? 2 : 10 + piece.length));
@@ -19,12 +19,7 @@ const asked = ({ body }: Received) => JSON.parse(body) as Record<string, unknown
 const chatText = (messages: { content: string }[]) =>
   messages.map(({ content }) => `${MARK}${content}${MARK}`).join("\n");
 
-const gateway: Handler = (received, response) => {
-  const { prompt, messages } = asked(received);
-  if (messages) return { count: count(chatText(messages as [])), max_model_len: 99 };
-  if (Array.isArray(prompt)) return { counts: prompt.map(count), max_model_len: 99 };
-  return fails(400, {})(received, response);
-};
+const gateway = gatewayTokenize(count, (messages) => count(chatText(messages)));
 
 const vllm: Handler = (received, response) => {
   const { prompt, messages } = asked(received);
@@ -86,7 +81,7 @@ test("a text that holds the separator itself is counted on its own", async () =>
   expect(await Promise.all(texts.map((text) => counter.count(text)))).toEqual(texts.map(count));
 });
 
-test("a separator that the tokenizer does not keep apart is not used", async () => {
+test("a separator that the tokenizer merges with its neighbours is not used", async () => {
   // This tokenizer eats spaces after the mark: joining would count too few.
   const eats = (text: string) => ids(text.replaceAll(`${MARK} `, MARK).replaceAll(`${MARK}\n`, MARK));
   fake = await FakeServer.start({
@@ -102,7 +97,7 @@ test("a separator that the tokenizer does not keep apart is not used", async () 
   expect(counts).toEqual(texts.map(count));
 });
 
-test("a message costs its text and what the template puts around it", async () => {
+test("a message costs its text and what the template adds to it", async () => {
   fake = await FakeServer.start({ "/tokenize": gateway });
   const counter = new TokenCounter(fake.server, "m");
   // Two marks and the line end between messages.
@@ -118,7 +113,7 @@ test("a tool call costs its name and its arguments, as they are sent", async () 
   expect(await counter.countMessages([message])).toBe(count("write") + count(args) + 3);
 });
 
-test("a server that shows a web page for every path is one that counts nothing", async () => {
+test("a server that answers a web page for every path cannot count", async () => {
   const page: Handler = (_, response) => void response.end("<html>");
   fake = await FakeServer.start({ "/tokenize": page, "/v1/tokenize": page });
   const counter = new TokenCounter(fake.server, "m");
@@ -128,7 +123,7 @@ test("a server that shows a web page for every path is one that counts nothing",
   expect(fake.received.length).toBe(asked);
 });
 
-test("with no endpoint that counts, an estimate that learns from what prompts really cost", async () => {
+test("without an endpoint that counts, estimates are calibrated by what prompts really cost", async () => {
   fake = await FakeServer.start({});
   const counter = new TokenCounter(fake.server, "m");
   const text = "x".repeat(1200);
@@ -138,7 +133,7 @@ test("with no endpoint that counts, an estimate that learns from what prompts re
   await expect.poll(() => counter.count(text)).toBe(600);
 });
 
-test("a server that blinks gives an estimate now and is asked again", async () => {
+test("while a server fails, counts are estimated, and it is asked again", async () => {
   let up = false;
   fake = await FakeServer.start({
     "/tokenize": (received, response) => (up ? gateway(received, response) : fails(500, {})(received, response)),

@@ -1,18 +1,18 @@
-/** What a person can ask for, from the palette to what is shown. */
+/** The commands, from the palette to what they show. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import * as vscode from "vscode";
-import { Catalog } from "../../src/servers/modelRegistry";
+import { ModelRegistry } from "../../src/servers/modelRegistry";
 import { registerCommands } from "../../src/ui/commands";
-import { Memory } from "../../src/servers/lastServedModels";
+import { LastServedModels } from "../../src/servers/lastServedModels";
 import { Settings } from "../../src/servers/settings";
-import { SignedOut } from "../../src/ui/signedOutSettings";
-import { FakeServer, fails, finish, streams, text, usage, type Handler } from "../support/fakeServer";
+import { SignedOutSettings } from "../../src/ui/signedOutSettings";
+import { FakeServer, fails, finish, gatewayModel, gatewayTokenize, lists, streams, text, usage, type Handler } from "../support/fakeServer";
 import * as host from "../support/fakeVscode";
 
 let log = host.fakeLog();
 let secrets = host.fakeSecrets();
 let settings: Settings;
-let catalog: Catalog;
+let registry: ModelRegistry;
 let commands: vscode.Disposable;
 let fake: FakeServer | undefined;
 let now = 0;
@@ -24,9 +24,9 @@ beforeEach(() => {
   now = 0;
   const asLog = log as unknown as vscode.LogOutputChannel;
   settings = new Settings(secrets as unknown as vscode.SecretStorage, asLog);
-  catalog = new Catalog(() => settings.sources(), new Memory(host.fakeState()), asLog, () => now);
-  const signedOut = new SignedOut(host.fakeState(), asLog);
-  commands = registerCommands({ catalog, settings, signedOut, log: asLog, version: "1.2.3" });
+  registry = new ModelRegistry(() => settings.sources(), new LastServedModels(host.fakeState()), asLog, () => now);
+  const signedOut = new SignedOutSettings(host.fakeState(), asLog);
+  commands = registerCommands({ registry, settings, signedOut, log: asLog, version: "1.2.3" });
 });
 afterEach(async () => {
   commands.dispose();
@@ -36,8 +36,8 @@ afterEach(async () => {
 });
 
 const run = (name: string) => host.registered.get(`stoker.${name}`)?.();
-const models: Handler = () => ({ data: [{ id: "org/m", owned_by: "vllm", max_model_len: 8192 }] });
-const says = streams(text("O"), 5, text("K"), finish("stop"), usage(9, 2), "[DONE]");
+const models = lists({ id: "org/m", owned_by: "vllm", max_model_len: 8192 });
+const answers = streams(text("O"), 5, text("K"), finish("stop"), usage(9, 2), "[DONE]");
 
 async function serve(paths: Record<string, Handler>): Promise<FakeServer> {
   fake = await FakeServer.start(paths);
@@ -46,23 +46,23 @@ async function serve(paths: Record<string, Handler>): Promise<FakeServer> {
 }
 
 describe("Set Endpoint", () => {
-  test("writes the plain form of what is typed", async () => {
+  test("writes the normalized form of what is typed", async () => {
     host.screen.types = "localhost:1/v1";
     await run("setEndpoint");
     expect(host.configured.user).toBe("http://localhost:1");
   });
 
-  test("says where settings cannot be written, and what cannot be an endpoint is never written", async () => {
+  test("reports settings that cannot be written, and never writes an invalid endpoint", async () => {
     host.screen.types = "localhost:1";
     host.configured.refuses = "EROFS: read-only file system";
     await run("setEndpoint");
     host.configured.refuses = undefined;
-    // A host that hands over what its own check refused.
+    // A host that ignores its own validation.
     host.screen.types = "htp:/wrong url";
     await run("setEndpoint");
     expect(host.screen.messages).toEqual([
-      "error: The endpoint could not be written to your settings: EROFS: read-only file system",
-      "error: The endpoint could not be written to your settings: An address has no spaces in it.",
+      "error: Could not write the endpoint to your settings: EROFS: read-only file system",
+      "error: Could not write the endpoint to your settings: An address cannot contain spaces.",
     ]);
     expect(host.configured.user).toBeUndefined();
   });
@@ -75,14 +75,14 @@ describe("Set Endpoint", () => {
     expect(host.configured.user).toBe("https://me:SECRET@box/v1");
   });
 
-  test("another address does not take the credentials along", async () => {
+  test("another address does not keep the credentials", async () => {
     host.configured.user = "https://me:SECRET@box/v1";
     host.screen.types = "https://other";
     await run("setEndpoint");
     expect(host.configured.user).toBe("https://other");
   });
 
-  test("empty disconnects, also where the setting is no URL; Escape changes nothing", async () => {
+  test("empty disconnects, even if the setting is no URL; Escape changes nothing", async () => {
     for (const before of ["https://box", "ftp://x"]) {
       host.configured.user = before;
       host.screen.types = undefined;
@@ -94,27 +94,27 @@ describe("Set Endpoint", () => {
     }
   });
 
-  test("says while typing what is no address", async () => {
+  test("validates while the user types", async () => {
     await run("setEndpoint");
     const validate = host.screen.inputs[0]?.validateInput;
     expect(validate?.("localhost:1")).toBeUndefined();
     expect(validate?.("")).toBeUndefined();
-    expect(validate?.("ftp://x")).toBe("ftp: is not http:// or https://");
+    expect(validate?.("ftp://x")).toBe("The address must start with http:// or https://, not ftp:");
     expect(validate?.("http://me:50%@x")).toContain("%25");
-    expect(validate?.("htp:/wrong url")).toBe("An address has no spaces in it.");
+    expect(validate?.("htp:/wrong url")).toBe("An address cannot contain spaces.");
   });
 });
 
 describe("Set API Key", () => {
-  test("keeps the key of the endpoint, hidden, and asks the server again", async () => {
+  test("stores the key of the endpoint, hidden, and asks the server again", async () => {
     const server = await serve({
       "/v1/models": (received, response) =>
         received.headers.authorization === "Bearer SECRET"
           ? models(received, response)
           : fails(401, {})(received, response),
     });
-    await catalog.offers();
-    expect(catalog.models).toEqual([]);
+    await registry.entries();
+    expect(registry.models).toEqual([]);
     host.screen.types = "SECRET";
     await run("setApiKey");
     expect(host.screen.inputs[0]).toMatchObject({
@@ -122,11 +122,11 @@ describe("Set API Key", () => {
       password: true,
     });
     expect(host.screen.inputs[0]?.value).toBeUndefined();
-    expect(catalog.models).toHaveLength(1);
+    expect(registry.models).toHaveLength(1);
     expect(JSON.stringify([log.lines, host.configured])).not.toContain("SECRET");
   });
 
-  test("with no endpoint it says what comes first, and asks for nothing", async () => {
+  test("without an endpoint it asks for that first", async () => {
     await run("setApiKey");
     expect(host.screen.messages).toEqual([
       "information: Set the endpoint first: an API key belongs to one endpoint.",
@@ -144,8 +144,8 @@ describe("Set API Key", () => {
   });
 });
 
-test("Set Hugging Face Token keeps it in secret storage, hidden", async () => {
-  const asked = vi.spyOn(catalog, "reset").mockResolvedValue([]);
+test("Set Hugging Face Token stores it in secret storage, hidden", async () => {
+  const asked = vi.spyOn(registry, "reset").mockResolvedValue([]);
   host.screen.types = "hf_SECRET";
   await run("setHuggingFaceToken");
   expect(host.screen.inputs[0]).toMatchObject({ title: "Hugging Face token", password: true });
@@ -154,14 +154,11 @@ test("Set Hugging Face Token keeps it in secret storage, hidden", async () => {
 });
 
 describe("Check Endpoint", () => {
-  test("lists, counts and chats for real, and says so in one sentence", async () => {
+  test("lists, counts and chats for real, and reports it in one sentence", async () => {
     const server = await serve({
-      "/v1/models": models,
-      "/v1/chat/completions": says,
-      "/tokenize": (received) => {
-        const { prompt } = JSON.parse(received.body) as { prompt?: string[] };
-        return prompt ? { counts: prompt.map((each) => each.length) } : { count: 9 };
-      },
+      "/v1/models": lists(gatewayModel("org/m")),
+      "/v1/chat/completions": answers,
+      "/tokenize": gatewayTokenize((prompt) => prompt.length),
     });
     await run("checkEndpoint");
     expect(host.screen.messages).toEqual([
@@ -176,40 +173,40 @@ describe("Check Endpoint", () => {
     expect(log.lines).toContain("info check: the endpoint works");
   });
 
-  test("says where counts are only estimated", async () => {
-    await serve({ "/v1/models": models, "/v1/chat/completions": says });
+  test("reports where counts are only estimated", async () => {
+    await serve({ "/v1/models": models, "/v1/chat/completions": answers });
     await run("checkEndpoint");
     expect(host.screen.messages[0]).toContain("token counts are estimated");
   });
 
-  test("keeps the limit that a server has told, and the models of one that blinks", async () => {
+  test("keeps a learned limit, and the models of a server that fails for the moment", async () => {
     let up = true;
     await serve({
       "/v1/models": (received, response) =>
         up ? { data: [{ id: "m" }] } : fails(503, {})(received, response),
-      "/v1/chat/completions": says,
+      "/v1/chat/completions": answers,
     });
-    await catalog.offers();
-    catalog.learn(catalog.current[0]!, 4096);
+    await registry.entries();
+    registry.learnContext(registry.current[0]!, 4096);
     await run("checkEndpoint");
     expect(host.screen.messages[0]).toContain("context 4096 tokens");
     up = false;
     await run("checkEndpoint");
     expect(host.screen.messages[1]).toMatch(/^error: .*HTTP 503/);
-    expect(catalog.models).toMatchObject([{ id: "m", context: 4096 }]);
+    expect(registry.models).toMatchObject([{ id: "m", context: 4096 }]);
   });
 
   test("asks the server again, however fresh the last answer is", async () => {
-    const server = await serve({ "/v1/models": models, "/v1/chat/completions": says });
-    await catalog.offers();
+    const server = await serve({ "/v1/models": models, "/v1/chat/completions": answers });
+    await registry.entries();
     await run("checkEndpoint");
     expect(server.asked("/v1/models")).toHaveLength(2);
   });
 
   test.each([
-    ["unset", undefined, /No model is offered\. Set the endpoint first/],
-    ["no URL", "ftp://x", /cannot be used: ftp: is not http/],
-    ["nobody's", "http://127.0.0.1:9", /Cannot reach 127\.0\.0\.1:9/],
+    ["unset", undefined, /There is no model to check\. Set the endpoint first/],
+    ["no URL", "ftp://x", /cannot be used: The address must start with http/],
+    ["unreachable", "http://127.0.0.1:9", /Cannot reach 127\.0\.0\.1:9/],
   ])("an endpoint that is %s", async (_, value, message) => {
     host.configured.user = value;
     await run("checkEndpoint");
@@ -217,14 +214,14 @@ describe("Check Endpoint", () => {
     expect(host.screen.messages[0]).toMatch(/^error/);
   });
 
-  test("a chat that is refused says what to do", async () => {
+  test("a refused chat explains what to do", async () => {
     await serve({ "/v1/models": models, "/v1/chat/completions": fails(401, {}) });
     await run("checkEndpoint");
     expect(host.screen.messages).toEqual([expect.stringMatching(/^error: .*Set API Key/)]);
     expect(log.lines).toContain("error check: the endpoint does not work");
   });
 
-  test("silence for two minutes is told as that", async () => {
+  test("a server that is silent for two minutes", async () => {
     await serve({ "/v1/models": models, "/v1/chat/completions": () => undefined });
     const after = AbortSignal.timeout.bind(AbortSignal);
     vi.spyOn(AbortSignal, "timeout").mockImplementation((ms) => after(ms === 120_000 ? 20 : ms));
@@ -232,9 +229,9 @@ describe("Check Endpoint", () => {
     expect(host.screen.messages).toEqual(["error: org/m did not answer within two minutes."]);
   });
 
-  test("a mistake of the extension's own is not blamed on the server", async () => {
-    await serve({ "/v1/models": models, "/v1/chat/completions": says });
-    const [offer] = await catalog.offers();
+  test("a bug in the extension is not blamed on the server", async () => {
+    await serve({ "/v1/models": models, "/v1/chat/completions": answers });
+    const [offer] = await registry.entries();
     vi.spyOn(offer!.counter, "isExact").mockRejectedValue(new TypeError("a mistake"));
     await expect(run("checkEndpoint")).rejects.toThrow("a mistake");
     expect(host.screen.messages).toEqual([]);
@@ -242,7 +239,7 @@ describe("Check Endpoint", () => {
 });
 
 describe("Copy Diagnostics", () => {
-  test("names versions, models and limits, and no key", async () => {
+  test("lists versions, models and limits, and no key", async () => {
     const server = await serve({ "/v1/models": models });
     host.configured.user = server.server.base.replace("http://", "http://me:SECRET@");
     await settings.setApiKey({ base: server.server.base }, "SECRET");
@@ -272,7 +269,7 @@ describe("Copy Diagnostics", () => {
 });
 
 describe("Show Status and Actions", () => {
-  test("lists the models, and runs the action that is chosen", async () => {
+  test("lists the models, and runs the chosen action", async () => {
     await serve({ "/v1/models": models });
     host.screen.choosesItem = "Check the endpoint";
     await run("manage");
@@ -283,14 +280,14 @@ describe("Show Status and Actions", () => {
     expect(host.executed).toEqual(["stoker.checkEndpoint"]);
   });
 
-  test("says first what is wrong; a model or Escape runs nothing", async () => {
+  test("shows first what is wrong; a model or Escape runs nothing", async () => {
     await serve({ "/v1/models": fails(401, {}) });
     await run("manage");
     expect(host.screen.picks[0]?.placeHolder).toContain("needs an API key");
     expect(host.executed).toEqual([]);
   });
 
-  test("every action that it offers is a command", async () => {
+  test("every offered action is a command", async () => {
     await run("manage");
     const offered = (host.screen.picks[0]?.items ?? []).flatMap(({ command }) => command ?? []);
     expect(offered).toHaveLength(9);
@@ -302,7 +299,7 @@ describe("Start and Stop Local Server", () => {
   test.each([
     ["startServer", "up"],
     ["stopServer", "down"],
-  ])("%s runs 'stoker %s' as a task that people see, and asks again when it ends", async (name, word) => {
+  ])("%s runs 'stoker %s' as a visible task, and looks for models when it ends", async (name, word) => {
     const server = await serve({ "/v1/models": models });
     await run(name);
     expect(host.tasks.run).toMatchObject([
@@ -310,21 +307,21 @@ describe("Start and Stop Local Server", () => {
     ]);
     expect(server.received).toEqual([]);
     host.tasks.end(host.tasks.run[0]!, 0);
-    await expect.poll(() => catalog.models.length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => registry.models.length, { timeout: 10_000 }).toBe(1);
     expect(log.lines).toContain(`info stoker ${word} ended with 0`);
     expect(host.screen.messages).toEqual([]);
   });
 
-  test.each([127, 9009])("exit code %i says how to install it", async (code) => {
+  test.each([127, 9009])("exit code %i explains how to install it", async (code) => {
     await run("startServer");
     host.tasks.end(host.tasks.run[0]!, code);
     await expect
       .poll(() => host.screen.messages, { timeout: 10_000 })
-      .toEqual(["error: The stoker command is not installed here. Install it: pipx install stoker"]);
+      .toEqual(["error: The stoker command is not installed on this machine. Install it: pipx install stoker"]);
   });
 
-  test("a task that ends at once is noticed, and a stranger's task is none of ours", async () => {
-    const asked = vi.spyOn(catalog, "reset").mockResolvedValue([]);
+  test("a task that ends at once is noticed, and tasks of others are ignored", async () => {
+    const asked = vi.spyOn(registry, "reset").mockResolvedValue([]);
     vi.spyOn(host.tasks, "executeTask").mockImplementation(async (task) => {
       host.tasks.end(task, 0);
       return { task };
@@ -346,7 +343,7 @@ test("Show Log and Open Guide", async () => {
   expect(host.executed).toEqual(["workbench.action.openWalkthrough stoker.stoker#start"]);
 });
 
-test("nothing is left registered when the extension goes", () => {
+test("nothing stays registered after the extension is deactivated", () => {
   expect(host.registered.size).toBe(12);
   commands.dispose();
   expect(host.registered.size).toBe(0);

@@ -1,27 +1,27 @@
-/** In a language in which every text is blank, a person sees data and no English word. */
+/** In a language in which every text is blank, the user sees data and no English word. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import * as vscode from "vscode";
-import { Catalog } from "../../src/servers/modelRegistry";
+import { ModelRegistry } from "../../src/servers/modelRegistry";
 import { registerCommands } from "../../src/ui/commands";
-import { Memory } from "../../src/servers/lastServedModels";
+import { LastServedModels } from "../../src/servers/lastServedModels";
 import { Provider } from "../../src/chat/provider";
 import { Settings } from "../../src/servers/settings";
-import { SignedOut } from "../../src/ui/signedOutSettings";
-import { Status } from "../../src/ui/statusBar";
-import { calls, FakeServer, fails, finish, streams, text, thinks, type Handler } from "../support/fakeServer";
+import { SignedOutSettings } from "../../src/ui/signedOutSettings";
+import { StatusBar } from "../../src/ui/statusBar";
+import { calls, FakeServer, fails, finish, lists, streams, text, thinks, type Handler } from "../support/fakeServer";
 import * as host from "../support/fakeVscode";
 
 /** Names that are the same in every language, such as those of errors: ECONNREFUSED. */
 const NAMES = /Stoker|vLLM|Q4_0|https?:|\bftp\b|\bE[A-Z]{4,}|\b[A-Z]+_[A-Z_]+|chat\.[\w.]+(: \w+)?/g;
-/** No English word has these: what the servers here say or are called. */
+/** What the servers in these tests are called and answer; no English word begins like this. */
 const DATA = /xx\S*/g;
 
 const log = host.fakeLog() as unknown as vscode.LogOutputChannel;
 let settings: Settings;
-let catalog: Catalog;
+let registry: ModelRegistry;
 let provider: Provider;
-let status: Status;
-let signedOut: SignedOut;
+let status: StatusBar;
+let signedOut: SignedOutSettings;
 let commands: vscode.Disposable;
 let fake: FakeServer | undefined;
 
@@ -31,11 +31,11 @@ beforeEach(() => {
     [...template.matchAll(/\{(\d+)\}/g)].map(([, at]) => String(values[Number(at)])).join(" "),
   );
   settings = new Settings(host.fakeSecrets() as unknown as vscode.SecretStorage, log);
-  catalog = new Catalog(() => settings.sources(), new Memory(host.fakeState()), log);
-  provider = new Provider(catalog, settings, log);
-  status = new Status(catalog, settings);
-  signedOut = new SignedOut(host.fakeState(), log);
-  commands = registerCommands({ catalog, settings, signedOut, log, version: "1" });
+  registry = new ModelRegistry(() => settings.sources(), new LastServedModels(host.fakeState()), log);
+  provider = new Provider(registry, settings, log);
+  status = new StatusBar(registry, settings);
+  signedOut = new SignedOutSettings(host.fakeState(), log);
+  commands = registerCommands({ registry, settings, signedOut, log, version: "1" });
 });
 afterEach(async () => {
   commands.dispose();
@@ -46,7 +46,7 @@ afterEach(async () => {
 
 const run = (name: string) => host.registered.get(`stoker.${name}`)?.();
 const model = { id: "xx/m1", owned_by: "vllm", max_model_len: 8192, quantization: "Q4_0" };
-const models: Handler = () => ({ data: [{ ...model, capabilities: { tools: "emulated" } }] });
+const models = lists({ ...model, capabilities: { tools: "emulated" } });
 
 async function serve(paths: Record<string, Handler>): Promise<void> {
   fake = await FakeServer.start({ "/v1/models": models, ...paths });
@@ -75,13 +75,13 @@ function onScreen(): string[] {
   ];
 }
 
-test("words are found where they are bare", () => {
+test("untranslated words are found", () => {
   expect(words(["$(check) xx/m1", "Stoker ECONNREFUSED 127.0.0.1:9"])).toEqual([]);
   expect(words(["$(check) not reached"])).toEqual(["not", "reached"]);
 });
 
 /** An address where nothing listens. */
-async function nobodys(): Promise<string> {
+async function unreachable(): Promise<string> {
   const server = await FakeServer.start({});
   await server.stop();
   return server.server.base;
@@ -92,7 +92,7 @@ const COMMANDS = "manage setEndpoint checkEndpoint setApiKey setHuggingFaceToken
 test.each([
   ["unset", async () => undefined],
   ["no URL", async () => "ftp://xx"],
-  ["nobody's", nobodys],
+  ["unreachable", unreachable],
 ])("every command, with an endpoint that is %s", async (_, endpoint) => {
   host.configured.user = await endpoint();
   for (const name of COMMANDS) {
@@ -138,7 +138,7 @@ test("the settings that let chat work signed out: allowed, overruled, undone, re
   expect(words(onScreen())).toEqual([]);
 });
 
-test("a folder that is not trusted, and settings that cannot be written", async () => {
+test("an untrusted folder, and settings that cannot be written", async () => {
   await serve({});
   host.configured.trusted = false;
   host.configured.refuses = "xx";
@@ -158,9 +158,9 @@ test("a missing stoker command", async () => {
 
 test.each(["xx://yy", "http://me:50%@xx", "http://xx yy", "/xx", "8080", "http://xx..yy"])("%s as it is typed", async (typed) => {
   await run("setEndpoint");
-  const said = host.screen.inputs[0]?.validateInput?.(typed);
-  expect(typeof said).toBe("string");
-  expect(words([said])).toEqual([]);
+  const refusal = host.screen.inputs[0]?.validateInput?.(typed);
+  expect(typeof refusal).toBe("string");
+  expect(words([refusal])).toEqual([]);
 });
 
 const half = calls({ index: 0, id: "a", function: { name: "xxtool", arguments: '{"a": "' } });
@@ -172,7 +172,7 @@ const answers: [string, Handler][] = [
   ["no body", (_, response) => void response.writeHead(204).end()],
   ["no JSON", streams(text("xx"), "{")],
   ["no end", streams(text("xx"))],
-  ["no words", streams(finish("stop"))],
+  ["no text", streams(finish("stop"))],
   ["only thinking", streams(thinks("xx"), finish("stop"))],
   ["a cut tool call", streams(half, finish("length"))],
   ["a broken tool call", streams(half, finish("tool_calls"))],
@@ -210,14 +210,14 @@ test("a server that is gone, and a model that is no longer served", async () => 
   expect(gone).toMatch(/^127\.0\.0\.1:\d+ [A-Z_]+$/);
   expect(words([String(gone)])).toEqual([]);
   host.configured.user = undefined;
-  await catalog.reset();
+  await registry.reset();
   for (const [reset, shown] of [
     [undefined, "xx1"],
     ["another server", "xx1 127.0.0.1:0 xx/m1"],
     ["an empty one", "127.0.0.1:0"],
   ] as const) {
-    if (reset) await serve(reset === "an empty one" ? { "/v1/models": () => ({ data: [] }) } : {});
-    await catalog.reset();
+    if (reset) await serve(reset === "an empty one" ? { "/v1/models": lists() } : {});
+    await registry.reset();
     const message = await provider
       .provideLanguageModelChatResponse({ ...information!, id: "xx1" }, ...question(() => {}))
       .catch((reason: unknown) => (reason as Error).message);
@@ -229,10 +229,10 @@ test("a server that is gone, and a model that is no longer served", async () => 
 test("the note under an answer that is cut, and what the picker shows", async () => {
   await serve({
     "/v1/chat/completions": streams(text("xx"), finish("length")),
-    "/v1/models": () => ({ data: [{ id: "xx/m1" }] }),
+    "/v1/models": lists({ id: "xx/m1" }),
   });
-  const [said, note] = (await ask()) as { value: string }[];
-  expect([said?.value, note?.value]).toEqual(["xx", "\n\n**"]);
+  const [answer, note] = (await ask()) as { value: string }[];
+  expect([answer?.value, note?.value]).toEqual(["xx", "\n\n**"]);
   const offered = await provider.provideLanguageModelChatInformation({ silent: true });
   expect(words(offered.flatMap(({ tooltip, detail }) => [tooltip, detail]))).toEqual([]);
 });

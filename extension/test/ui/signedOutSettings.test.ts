@@ -1,12 +1,12 @@
-/** The settings that let chat work without signing in: offered once, written on a click, undone. */
+/** The settings that let chat work without signing in: offered once, written on a click, restored. */
 import { beforeEach, describe, expect, test } from "vitest";
 import type * as vscode from "vscode";
-import { SignedOut } from "../../src/ui/signedOutSettings";
+import { SignedOutSettings } from "../../src/ui/signedOutSettings";
 import * as host from "../support/fakeVscode";
 
 let log = host.fakeLog();
 let state = host.fakeState();
-let signedOut: SignedOut;
+let signedOut: SignedOutSettings;
 
 const ANONYMOUS = "chat.allowAnonymousAccess";
 const UTILITY = "chat.byokUtilityModelDefault";
@@ -23,32 +23,32 @@ beforeEach(() => {
   host.editorSettings.set(USABLE, { default: false });
   log = host.fakeLog();
   state = host.fakeState();
-  signedOut = new SignedOut(state, log as unknown as vscode.LogOutputChannel);
+  signedOut = new SignedOutSettings(state, log as unknown as vscode.LogOutputChannel);
 });
 
 const user = (...keys: string[]) => keys.map((key) => host.editorSettings.get(key)?.user);
 const messages = () => host.screen.messages.filter((message) => !message.startsWith("button"));
 
 describe("the offer", () => {
-  test("names the settings, and writes nothing until its button is chosen", async () => {
+  test("names the settings, and writes nothing until its button is clicked", async () => {
     await signedOut.offer();
     expect(host.screen.messages).toEqual([
-      expect.stringContaining(`these user settings: ${ANONYMOUS}: true, ${UTILITY}: mainAgent`),
+      expect.stringContaining(`These user settings remove the requirement: ${ANONYMOUS}: true, ${UTILITY}: mainAgent`),
       `button: ${ALLOW}`,
     ]);
     expect(user(ANONYMOUS, UTILITY)).toEqual([undefined, undefined]);
   });
 
-  test("comes once, in all windows", async () => {
+  test("is made once for all windows", async () => {
     await signedOut.offer();
-    await new SignedOut(state, log as unknown as vscode.LogOutputChannel).offer();
+    await new SignedOutSettings(state, log as unknown as vscode.LogOutputChannel).offer();
     expect(messages()).toHaveLength(1);
   });
 
   test("names only what is missing", async () => {
     host.editorSettings.get(ANONYMOUS)!.user = true;
     await signedOut.offer();
-    expect(messages()[0]).toMatch(/user settings: chat\.byokUtilityModelDefault: mainAgent$/);
+    expect(messages()[0]).toMatch(/requirement: chat\.byokUtilityModelDefault: mainAgent$/);
   });
 
   test("waits until the folder is trusted", async () => {
@@ -60,7 +60,7 @@ describe("the offer", () => {
     expect(messages()).toHaveLength(1);
   });
 
-  test("does not come to who is signed in, who has the settings, or who has an editor without them", async () => {
+  test("is not made to a user who is signed in or has the settings, or in an editor without them", async () => {
     host.accounts.github = [{ label: "me" }];
     await signedOut.offer();
     host.accounts.github = undefined;
@@ -74,7 +74,7 @@ describe("the offer", () => {
     expect(host.screen.messages).toEqual([]);
   });
 
-  test("comes also where the editor has no GitHub sign-in", async () => {
+  test("is made where the editor has no GitHub sign-in", async () => {
     host.accounts.github = undefined;
     await signedOut.offer();
     expect(messages()).toHaveLength(1);
@@ -87,7 +87,7 @@ describe("allowing", () => {
     await signedOut.offer();
     expect(user(ANONYMOUS, UTILITY, BRIDGE, USABLE)).toEqual([true, "mainAgent", undefined, undefined]);
     expect(messages().at(-1)).toMatch(
-      /^information: Chat now works without signing in: chat.allowAnonymousAccess, chat.byokUtilityModelDefault\. Should .*reload/,
+      /^information: Chat now works without signing in: chat.allowAnonymousAccess, chat.byokUtilityModelDefault\. If .*reload/,
     );
     expect(host.executed).toEqual([]);
     host.screen.choosesButton = "Reload Window";
@@ -96,17 +96,17 @@ describe("allowing", () => {
     expect(host.executed).toEqual(["workbench.action.reloadWindow"]);
   });
 
-  test("asks apart about the Copilot harness", async () => {
+  test("asks separately about the Copilot harness", async () => {
     host.screen.choosesButton = "Allow There Too";
     await signedOut.allow();
     expect(user(ANONYMOUS, UTILITY, BRIDGE, USABLE)).toEqual([true, "mainAgent", true, true]);
     expect(host.screen.messages).toContain("button: Not Now");
     await signedOut.allow();
-    expect(messages().at(-1)).toBe("information: Nothing is missing: chat works without signing in.");
+    expect(messages().at(-1)).toBe("information: Nothing to change: chat already works without signing in.");
   });
 
   test.each([{ remoteName: "ssh-remote" }, { uiKind: host.UIKind.Web }])(
-    "does not speak of the harness in a window that cannot use it: %o",
+    "does not mention the harness in a window that cannot use it: %o",
     async (where) => {
       Object.assign(host.env, where);
       await signedOut.allow();
@@ -114,19 +114,19 @@ describe("allowing", () => {
     },
   );
 
-  test("says where a setting cannot be written, and goes on", async () => {
+  test("reports a setting that cannot be written, and continues", async () => {
     host.configured.refuses = "EROFS: read-only file system";
     host.editorSettings.delete(BRIDGE);
     host.editorSettings.delete(USABLE);
     await signedOut.allow();
     expect(messages()).toEqual([
-      `error: ${ANONYMOUS} could not be written to your settings: EROFS: read-only file system`,
-      `error: ${UTILITY} could not be written to your settings: EROFS: read-only file system`,
+      `error: Could not write ${ANONYMOUS} to your settings: EROFS: read-only file system`,
+      `error: Could not write ${UTILITY} to your settings: EROFS: read-only file system`,
     ]);
     expect(state.kept.has("chatSettings.before")).toBe(false);
   });
 
-  test("says where a policy decides over what was written", async () => {
+  test("warns where a policy overrides what was written", async () => {
     host.editorSettings.get(ANONYMOUS)!.policy = false;
     host.screen.choosesButton = "Not Now";
     await signedOut.allow();
@@ -134,7 +134,7 @@ describe("allowing", () => {
     expect(messages().at(-1)).toBe(`information: Written to your user settings: ${UTILITY}`);
   });
 
-  test("says where the editor has no such settings", async () => {
+  test("reports an editor without such settings", async () => {
     host.editorSettings.delete(UTILITY);
     await signedOut.allow();
     expect(messages()).toEqual([expect.stringContaining("has no settings for chat without a sign-in")]);
@@ -143,18 +143,18 @@ describe("allowing", () => {
 });
 
 describe("undoing", () => {
-  test("gives back what was there before", async () => {
+  test("restores the earlier values", async () => {
     host.editorSettings.get(UTILITY)!.user = "none";
     await signedOut.allow();
     await signedOut.allow();
     await signedOut.undo();
     expect(user(ANONYMOUS, UTILITY)).toEqual([undefined, "none"]);
-    expect(messages().at(-1)).toBe(`information: Your earlier settings are back: ${ANONYMOUS}, ${UTILITY}`);
+    expect(messages().at(-1)).toBe(`information: Your earlier settings are restored: ${ANONYMOUS}, ${UTILITY}`);
     await signedOut.undo();
-    expect(messages().at(-1)).toContain("no chat settings that are still there");
+    expect(messages().at(-1)).toContain("nothing to undo");
   });
 
-  test("leaves alone what was changed since, and what Stoker never wrote", async () => {
+  test("keeps what was changed since, and what Stoker never wrote", async () => {
     host.editorSettings.get(ANONYMOUS)!.user = true;
     await signedOut.allow();
     host.editorSettings.get(UTILITY)!.user = "none";
@@ -173,7 +173,7 @@ describe("undoing", () => {
   });
 });
 
-test("the log names settings, and nothing else of the person's", async () => {
+test("the log names settings, and no values", async () => {
   await signedOut.allow();
   expect(log.lines).toEqual([`info ${ANONYMOUS}: written`, `info ${UTILITY}: written`]);
 });

@@ -1,42 +1,43 @@
 /** The status bar item, and the one notification of an outage. */
 import { beforeEach, expect, test } from "vitest";
-import type { Catalog, Offer, Source } from "../../src/servers/modelRegistry";
+import type { ModelEntry, Source } from "../../src/servers/modelEntry";
+import type { ModelRegistry } from "../../src/servers/modelRegistry";
 import { HttpError } from "../../src/api/apiClient";
-import { Status } from "../../src/ui/statusBar";
+import { StatusBar } from "../../src/ui/statusBar";
 import * as host from "../support/fakeVscode";
 
 const source: Source = { prefix: "", label: "box:1", server: { base: "http://box:1", headers: {} } };
 const other: Source = { ...source, prefix: "hf/", label: "Hugging Face" };
 
-function offer(id: string): Offer {
+function offer(id: string): ModelEntry {
   const model = { id, engine: "vLLM", maxModelLen: 8192, vision: false };
-  return { id, model, source, context: 8192, isAlias: false } as unknown as Offer;
+  return { id, model, source, context: 8192, isAlias: false } as unknown as ModelEntry;
 }
 
-const local = (of: Offer): Offer => ({ ...of, id: "local", isAlias: true });
+const local = (of: ModelEntry): ModelEntry => ({ ...of, id: "local", isAlias: true });
 
 interface Known {
   sources: Source[];
   outages: { source: Source; error: unknown }[];
-  current: Offer[];
-  readonly models: Offer[];
+  current: ModelEntry[];
+  readonly models: ModelEntry[];
   gone: string[];
-  outageOf: Catalog["outageOf"];
+  outageOf: ModelRegistry["outageOf"];
 }
-let catalog: Known;
-const answered = (from: Offer, tokensPerS?: number) =>
-  status.answered({ offer: from, result: { timing: { tokensPerS } } } as never);
-let status: Status;
-/** What is wrong with the setting. */
+let registry: Known;
+const answered = (from: ModelEntry, tokensPerS?: number) =>
+  status.answered({ entry: from, result: { timing: { tokensPerS } } } as never);
+let status: StatusBar;
+/** What is wrong with the endpoint setting. */
 let problem: string | undefined;
-/** Whether the folder names an endpoint that is not used. */
+/** Whether the folder names an endpoint that is ignored. */
 let withheld = false;
 const item = () => host.screen.items[0]!;
 const hover = () => String(item().tooltip);
 
 beforeEach(() => {
   host.openWindow();
-  catalog = {
+  registry = {
     sources: [],
     outages: [],
     current: [],
@@ -48,20 +49,20 @@ beforeEach(() => {
   };
   problem = undefined;
   withheld = false;
-  status = new Status(catalog as unknown as Catalog, { problem: () => problem, isWithheld: () => withheld });
+  status = new StatusBar(registry as unknown as ModelRegistry, { problem: () => problem, isWithheld: () => withheld });
 });
 
 const warnings = () => host.screen.messages.filter((message) => message.startsWith("warning"));
 
-test("with no endpoint it says how to set one, and nothing is wrong", () => {
+test("without an endpoint it offers to set one, and is no warning", () => {
   expect(item()).toMatchObject({ text: "$(plug) Stoker", command: "stoker.manage", visible: true });
   expect(hover()).toContain("Click to set one");
   expect(host.executed).toContain("setContext stoker.connected false");
   expect(host.screen.messages).toEqual([]);
 });
 
-test("before any question it names what 'local' stands for, and the hover every model once", () => {
-  Object.assign(catalog, { sources: [source], current: [local(offer("org/a")), offer("org/a"), offer("b")] });
+test("before any message it names what 'local' stands for, and the hover lists every model once", () => {
+  Object.assign(registry, { sources: [source], current: [local(offer("org/a")), offer("org/a"), offer("b")] });
   status.update();
   expect(item().text).toBe("$(check) a");
   expect(item().accessibilityInformation.label).toBe("Stoker is connected: a");
@@ -72,8 +73,8 @@ test("before any question it names what 'local' stands for, and the hover every 
   expect(host.executed.at(-1)).toBe("setContext stoker.connected true");
 });
 
-test("it names the model that is asked, from the question on, with the last speed of that model", () => {
-  Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a"), offer("b")] });
+test("it names the model that was last asked, with its last speed", () => {
+  Object.assign(registry, { sources: [source], current: [local(offer("a")), offer("a"), offer("b")] });
   status.asked("b");
   expect(item().text).toBe("$(check) b");
   answered(offer("b"), 55.4);
@@ -87,8 +88,8 @@ test("it names the model that is asked, from the question on, with the last spee
   expect(item().text).toBe("$(check) a 7 tokens/s");
 });
 
-test("a chosen model that is gone is a warning with the reason, until another one is asked", () => {
-  Object.assign(catalog, { sources: [source], current: [local(offer("c")), offer("c")], gone: ["org/b"] });
+test("a chosen model that is gone is a warning with the reason, until another is asked", () => {
+  Object.assign(registry, { sources: [source], current: [local(offer("c")), offer("c")], gone: ["org/b"] });
   status.asked("org/b");
   expect(item().text).toBe("$(warning) b");
   expect(hover()).toMatch(/^b is no longer served: box:1 now serves c\./);
@@ -98,15 +99,15 @@ test("a chosen model that is gone is a warning with the reason, until another on
 });
 
 test("it follows 'local' to the next model", () => {
-  Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a")] });
+  Object.assign(registry, { sources: [source], current: [local(offer("a")), offer("a")] });
   status.asked("local");
-  catalog.current = [local(offer("c")), offer("c")];
+  registry.current = [local(offer("c")), offer("c")];
   status.update();
   expect(item().text).toBe("$(check) c");
 });
 
-test("in a folder that is not trusted it says that VS Code offers no models, and leads to trust", () => {
-  Object.assign(catalog, { sources: [source], current: [local(offer("a")), offer("a")] });
+test("in a folder that is not trusted it explains Restricted Mode, and leads to trust", () => {
+  Object.assign(registry, { sources: [source], current: [local(offer("a")), offer("a")] });
   host.configured.trusted = false;
   status.update();
   expect(item()).toMatchObject({ text: "$(warning) Stoker", command: "workbench.trust.manage" });
@@ -118,7 +119,7 @@ test("in a folder that is not trusted it says that VS Code offers no models, and
   expect(item()).toMatchObject({ text: "$(check) a", command: "stoker.manage", backgroundColor: undefined });
 });
 
-test("a folder that is not trusted is no warning where no endpoint is named, and one where the folder names it", () => {
+test("an untrusted folder is a warning only where an endpoint is set, if only by the folder", () => {
   host.configured.trusted = false;
   status.update();
   expect(item().text).toBe("$(plug) Stoker");
@@ -127,37 +128,37 @@ test("a folder that is not trusted is no warning where no endpoint is named, and
   expect(hover()).toMatch(/^Restricted Mode/);
 });
 
-test("a setting that cannot be an endpoint is a warning, and not as if none were set", () => {
-  problem = "It is not a URL.";
+test("an invalid endpoint setting is a warning, and not treated as unset", () => {
+  problem = "This is not a valid URL.";
   status.update();
   expect(item().text).toBe("$(warning) Stoker");
-  expect(hover()).toMatch(/^The setting huggingface.customTGIEndpoint cannot be used: It is not a URL\./);
+  expect(hover()).toMatch(/^The setting huggingface.customTGIEndpoint cannot be used: This is not a valid URL\./);
 });
 
-test("an endpoint with no model is a warning", () => {
-  catalog.sources = [source];
+test("an endpoint without a model is a warning", () => {
+  registry.sources = [source];
   status.update();
   expect(item().text).toBe("$(warning) Stoker");
-  expect(hover()).toBe("The endpoint offers no model.");
+  expect(hover()).toBe("The endpoint serves no chat model.");
 });
 
-test("an outage is told once, however often it is seen, and the item warns until it is over", () => {
-  Object.assign(catalog, { sources: [source], outages: [{ source, error: new HttpError(500, "") }] });
+test("an outage is notified once, and the item warns until it is over", () => {
+  Object.assign(registry, { sources: [source], outages: [{ source, error: new HttpError(500, "") }] });
   for (let round = 0; round < 5; round += 1) status.update();
-  expect(warnings()).toEqual(["warning: box:1 answered HTTP 500. Its own log says why."]);
+  expect(warnings()).toEqual(["warning: box:1 answered HTTP 500. Check its log."]);
   expect(item().text).toBe("$(warning) Stoker");
   expect(item().backgroundColor).toEqual(new host.ThemeColor("statusBarItem.warningBackground"));
-  Object.assign(catalog, { outages: [], current: [offer("a")] });
+  Object.assign(registry, { outages: [], current: [offer("a")] });
   status.update();
   expect(item().text).toBe("$(check) a");
   expect(item().backgroundColor).toBeUndefined();
   expect(warnings()).toHaveLength(1);
 });
 
-test("each server that is down is told, once", () => {
+test("each server that is down is notified once", () => {
   const down = [source, other].map((each) => ({ source: each, error: new HttpError(401, "") }));
   for (const outage of [...down, ...down]) {
-    catalog.outages = [outage];
+    registry.outages = [outage];
     status.update();
   }
   expect(warnings()).toEqual([
@@ -168,20 +169,20 @@ test("each server that is down is told, once", () => {
 
 test("its button shows the log; closing it does nothing", async () => {
   host.screen.choosesButton = "Show Log";
-  catalog.outages = [{ source, error: new HttpError(500, "") }];
+  registry.outages = [{ source, error: new HttpError(500, "") }];
   status.update();
   await Promise.resolve();
   await expect.poll(() => host.executed).toContain("stoker.showLog");
 });
 
-test("what a server calls its model is text, and never Markdown", () => {
+test("the name of a model is text, and never Markdown", () => {
   const name = "[click](command:evil) <b>*now*</b> `x`";
-  Object.assign(catalog, { sources: [source], current: [offer(name)] });
+  Object.assign(registry, { sources: [source], current: [offer(name)] });
   status.update();
   expect(item().tooltip).toBe(`${name} · vLLM at box:1 · context 8192 tokens`);
 });
 
-test("disposing takes the item away", () => {
+test("disposing removes the item", () => {
   status.dispose();
   expect(item().visible).toBe(false);
 });

@@ -1,34 +1,34 @@
-/** Each server tells its models and their true context in its own way. */
+/** Each server reports its models and their true context in its own way. */
 import { afterEach, expect, test } from "vitest";
-import { discover, type ServedModel } from "../../../src/servers/discovery/discover";
+import { discover } from "../../../src/servers/discovery/discover";
+import type { ServedModel } from "../../../src/servers/discovery/servedModel";
 import type { ServerResponse } from "node:http";
-import { FakeServer, fails, type Handler } from "../../support/fakeServer";
+import { FakeServer, fails, gatewayModel, lists, type Handler } from "../../support/fakeServer";
 
 let fake: FakeServer | undefined;
 afterEach(() => fake?.stop());
-
-const list = (...entries: object[]): Handler => () => ({ object: "list", data: entries });
 
 async function found(paths: Record<string, Handler>): Promise<ServedModel[]> {
   fake = await FakeServer.start(paths);
   return (await discover(fake.server)).models;
 }
 
-test("the gateway says everything", async () => {
+test("the gateway reports everything", async () => {
   const [model] = await found({
-    "/v1/models": list({
-      id: "qwen",
-      owned_by: "stoker",
-      max_model_len: 8192,
-      quantization: "Q4_K_M",
-      capabilities: { tools: "emulated", vision: true, reasoning: true, fits: true },
-    }),
+    "/v1/models": lists(
+      gatewayModel("qwen", {
+        quantization: "Q4_K_M",
+        capabilities: { tools: "emulated", vision: true, reasoning: true, fits: true },
+      }),
+    ),
     "/info": () => ({
       server: "stoker",
+      version: "1",
       backends: [
         { engine: "vLLM", models: ["other"], up: true },
         { engine: "llama.cpp", models: ["qwen"], up: true },
       ],
+      models: [],
     }),
   });
   expect(model).toEqual({
@@ -45,7 +45,7 @@ test("the gateway says everything", async () => {
 
 test("vLLM: max_model_len, and nothing more is asked than /info", async () => {
   const [model] = await found({
-    "/v1/models": list({ id: "m", owned_by: "vllm", max_model_len: 4096 }),
+    "/v1/models": lists({ id: "m", owned_by: "vllm", max_model_len: 4096 }),
   });
   expect(model).toMatchObject({ maxModelLen: 4096, engine: "vLLM", tools: undefined });
   expect(fake?.received.map(({ path }) => path)).toEqual(["/v1/models", "/info"]);
@@ -53,7 +53,7 @@ test("vLLM: max_model_len, and nothing more is asked than /info", async () => {
 
 test("llama.cpp: the context of one slot, from /props", async () => {
   const [model] = await found({
-    "/v1/models": list({ id: "m", owned_by: "llamacpp" }),
+    "/v1/models": lists({ id: "m", owned_by: "llamacpp" }),
     "/props": () => ({
       default_generation_settings: { n_ctx: 4096 },
       modalities: { vision: true },
@@ -70,7 +70,7 @@ test("llama.cpp: the context of one slot, from /props", async () => {
 
 test("TGI: max_total_tokens, from /info", async () => {
   const [model] = await found({
-    "/v1/models": list({ id: "m" }),
+    "/v1/models": lists({ id: "m" }),
     "/info": () => ({ max_total_tokens: 6000, max_input_tokens: 5000, quantize: "awq" }),
   });
   expect(model).toMatchObject({ maxModelLen: 6000, engine: "TGI", quantization: "awq" });
@@ -78,7 +78,7 @@ test("TGI: max_total_tokens, from /info", async () => {
 
 test("Ollama: the loaded context, and none where it is not loaded", async () => {
   const models = await found({
-    "/v1/models": list({ id: "a", owned_by: "library" }, { id: "b", owned_by: "library" }),
+    "/v1/models": lists({ id: "a", owned_by: "library" }, { id: "b", owned_by: "library" }),
     "/api/ps": () => ({ models: [{ name: "a", context_length: 4096 }] }),
     "/api/show": (received) => ({
       model_info: { "llama.context_length": 131072 },
@@ -92,7 +92,7 @@ test("Ollama: the loaded context, and none where it is not loaded", async () => 
 
 test("LM Studio: the loaded instance's context, and none where it is not loaded", async () => {
   const [loaded, other] = await found({
-    "/v1/models": list(
+    "/v1/models": lists(
       { id: "m", owned_by: "organization_owner" },
       { id: "n", owned_by: "organization_owner" },
     ),
@@ -111,8 +111,8 @@ test.each([
   ["is busy", fails(503, {})],
   ["fails", fails(500, {})],
   ["breaks off", (_: unknown, response: ServerResponse) => void response.destroy()],
-])("a server that %s at /props has not told its context: that is no answer", async (_, handler) => {
-  await expect(found({ "/v1/models": list({ id: "m" }), "/props": handler })).rejects.toThrow();
+])("discovery fails where a server %s at /props: its context is not known", async (_, handler) => {
+  await expect(found({ "/v1/models": lists({ id: "m" }), "/props": handler })).rejects.toThrow();
 });
 
 test.each([
@@ -120,14 +120,14 @@ test.each([
   ["lacks", fails(405, {})],
   ["has not built", fails(501, {})],
   ["shows a web page at", (_: unknown, response: ServerResponse) => void response.end("<html>")],
-])("a server that %s /props tells nothing", async (_, handler) => {
-  const [model] = await found({ "/v1/models": list({ id: "m" }), "/props": handler });
+])("a server that %s /props does not report its context", async (_, handler) => {
+  const [model] = await found({ "/v1/models": lists({ id: "m" }), "/props": handler });
   expect(model).toMatchObject({ maxModelLen: undefined, engine: "OpenAI-compatible" });
 });
 
-test("Hugging Face's router: the smallest context of those who serve it", async () => {
+test("Hugging Face's router: the smallest context of the providers", async () => {
   const [model] = await found({
-    "/v1/models": list({
+    "/v1/models": lists({
       id: "org/m",
       architecture: { input_modalities: ["text", "image"] },
       providers: [
@@ -139,13 +139,13 @@ test("Hugging Face's router: the smallest context of those who serve it", async 
   expect(model).toMatchObject({ maxModelLen: 32768, vision: true, tools: undefined });
 });
 
-test("a server that tells nothing leaves the context unknown; embedding models are no chat models", async () => {
-  const models = await found({ "/v1/models": list({ id: "m" }, { id: "bge-embed" }, {}) });
+test("a server that reports nothing leaves the context unknown; embedding models are not listed", async () => {
+  const models = await found({ "/v1/models": lists({ id: "m" }, { id: "bge-embed" }, {}) });
   expect(models).toHaveLength(1);
   expect(models[0]).toMatchObject({ maxModelLen: undefined, engine: "OpenAI-compatible" });
 });
 
-test("a web page in place of an API is no model and no crash", async () => {
+test("a web page instead of an API is an error", async () => {
   await expect(
     found({ "/v1/models": (_, response) => void response.writeHead(200).end("<html>") }),
   ).rejects.toThrow();
