@@ -1,4 +1,4 @@
-// Bundles the extension; with --vsix, packages it too, the same bytes from the same sources.
+// Bundles the extension; with --vsix also packages it. The same sources give the same bytes.
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -24,7 +24,7 @@ await build({
 if (process.argv.includes("--vsix")) {
   writeFileSync(join(root, "l10n/bundle.l10n.json"), `${JSON.stringify(texts(), null, 2)}\n`);
   writeFileSync(join(root, "dist/sources.sha256"), `${hashOfSources()}\n`);
-  // vsce gives every file in the archive this time.
+  // vsce stamps every file in the archive with this time.
   process.env.SOURCE_DATE_EPOCH = "1735689600";
   mkdirSync(dirname(target), { recursive: true });
   const { createVSIX } = await import("@vscode/vsce");
@@ -37,23 +37,18 @@ if (process.argv.includes("--vsix")) {
   console.log(createHash("sha256").update(readFileSync(target)).digest("hex"), target);
 }
 
-/** Every text that a person may see, for translators: bundle.l10n.LANGUAGE.json lies beside it. */
+/** Every text that the user may see, for translators, who add bundle.l10n.LANGUAGE.json beside it. */
 function texts() {
-  const sources = readdirSync(join(root, "src")).map((name) => readFileSync(join(root, "src", name), "utf8"));
+  const sources = filesIn("src").map((name) => readFileSync(join(root, name), "utf8"));
   const found = sources.flatMap((source) => [...source.matchAll(/\bt\(\s*("(?:\\.|[^"\\])*")/g)]);
   const keys = [...new Set(found.map(([, literal]) => JSON.parse(literal)))].sort();
   return Object.fromEntries(keys.map((key) => [key, key]));
 }
 
-/** Says which sources a VSIX was made from; tests/unit/test_vsix.py computes the same. */
+/** Identifies the sources of a VSIX; tests/unit/vscode/test_vsix.py computes the same. */
 function hashOfSources() {
-  const folders = ["src", "media", "l10n"].flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll("\\", "/")),
-  );
   const files = [
-    ...folders,
+    ...["src", "media", "l10n"].flatMap(filesIn),
     ...readdirSync(root).filter((name) => /^package.*\.json$|^README\.md$|^build\.mjs$/.test(name)),
     ".vscodeignore",
   ];
@@ -62,4 +57,11 @@ function hashOfSources() {
     hash.update(`${file}\0`).update(readFileSync(join(root, file))).update("\0");
   }
   return hash.digest("hex");
+}
+
+/** The paths of all files below `folder`, from the extension's root. */
+function filesIn(folder) {
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll("\\", "/"));
 }

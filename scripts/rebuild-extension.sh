@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../extension"
 node -e 'if (+process.versions.node.split(".")[0] < 22) { console.error("rebuild-extension: Node 22 or later is needed, this is " + process.version); process.exit(1); }'
 rm -rf dist
-[ -d node_modules ] || npm ci --no-audit --no-fund
+npm ls >/dev/null 2>&1 || npm ci --no-audit --no-fund
 npm run --silent check
 npm run --silent vsix
 [ "${1:-}" = --no-install ] && exit 0

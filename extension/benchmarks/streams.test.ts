@@ -1,16 +1,18 @@
-/** What a stream costs in the extension, printed and never judged: `npm run benchmark`.
+/** The cost of a stream in the extension, printed and never judged: `npm run benchmark`.
  *
  * Goals: 10,000 parts at log level Trace take at most 1.2 times as long as at Info; the first token
  * is handed to VS Code within 20 ms of its arrival.
  */
 import { expect, test } from "vitest";
 import type * as vscode from "vscode";
-import { Catalog, type Source } from "../src/catalog";
-import { chat, type Sink } from "../src/chat";
-import { Memory } from "../src/memory";
-import { Provider } from "../src/provider";
-import { FakeServer, finish, text, type Handler } from "../test/server";
-import * as host from "../test/vscode";
+import type { Source } from "../src/servers/modelEntry";
+import { ModelRegistry } from "../src/servers/modelRegistry";
+import { chat } from "../src/chat/chatCompletion";
+import type { Sink } from "../src/chat/responseAccumulator";
+import { LastServedModels } from "../src/servers/lastServedModels";
+import { Provider } from "../src/chat/provider";
+import { FakeServer, finish, lists, text, type Handler } from "../test/support/fakeServer";
+import * as host from "../test/support/fakeVscode";
 
 const ROUNDS = 40;
 const { Info, Trace } = host.LogLevel;
@@ -22,7 +24,7 @@ function median(values: number[]): number {
 test("10,000 parts at Trace against Info", { timeout: 120_000 }, async () => {
   const hundred = `data: ${JSON.stringify(text("word "))}\n\n`.repeat(100);
   const server = await FakeServer.start({
-    "/v1/models": () => ({ data: [{ id: "m", owned_by: "vllm", max_model_len: 8192 }] }),
+    "/v1/models": lists({ id: "m", owned_by: "vllm", max_model_len: 8192 }),
     "/v1/chat/completions": (_, response) => {
       response.writeHead(200, { "Content-Type": "text/event-stream" });
       for (let at = 0; at < 100; at += 1) response.write(hundred);
@@ -32,8 +34,8 @@ test("10,000 parts at Trace against Info", { timeout: 120_000 }, async () => {
   const log = host.fakeLog();
   const sources: Source[] = [{ prefix: "", label: "here", server: server.server }];
   const asLog = log as unknown as vscode.LogOutputChannel;
-  const catalog = new Catalog(async () => sources, new Memory(host.fakeState()), asLog, () => 0);
-  const provider = new Provider(catalog, { problem: () => undefined }, asLog);
+  const registry = new ModelRegistry(async () => sources, new LastServedModels(host.fakeState()), asLog, () => 0);
+  const provider = new Provider(registry, { problem: () => undefined }, asLog);
   const [model] = await provider.provideLanguageModelChatInformation({ silent: true });
   if (!model) throw new Error("no model");
   const question = [{ role: 1, content: [new host.LanguageModelTextPart("hi")], name: undefined }];

@@ -1,59 +1,59 @@
-/** Puts the parts together. Nothing here waits for a server: activation must not. */
+/** Connects the parts. Nothing here waits for a server, so that activation stays fast. */
 
 import * as vscode from "vscode";
-import { Catalog } from "./catalog";
-import { registerCommands } from "./commands";
-import { Memory } from "./memory";
-import { Provider } from "./provider";
-import { Settings, SETTING } from "./settings";
-import { SignedOut } from "./signedout";
-import { Status } from "./status";
+import { Provider } from "./chat/provider";
+import { LastServedModels } from "./servers/lastServedModels";
+import { ModelRegistry } from "./servers/modelRegistry";
+import { Settings, SETTING } from "./servers/settings";
+import { registerCommands } from "./ui/commands";
+import { SignedOutSettings } from "./ui/signedOutSettings";
+import { StatusBar } from "./ui/statusBar";
 
-/** How often a window looks whether its server is still there. */
-const WATCH_MS = 15_000;
+/** How often a window checks whether its server still serves the same. */
+const POLL_MS = 15_000;
 
 export function activate(context: vscode.ExtensionContext): void {
   const startedAt = performance.now();
   const log = vscode.window.createOutputChannel("Stoker", { log: true });
   const settings = new Settings(context.secrets, log);
-  const memory = new Memory(context.globalState);
-  const catalog = new Catalog(() => settings.sources(), memory, log);
-  const provider = new Provider(catalog, settings, log);
-  const status = new Status(catalog, settings);
-  const signedOut = new SignedOut(context.globalState, log);
+  const lastServed = new LastServedModels(context.globalState);
+  const registry = new ModelRegistry(() => settings.sources(), lastServed, log);
+  const provider = new Provider(registry, settings, log);
+  const statusBar = new StatusBar(registry, settings);
+  const signedOut = new SignedOutSettings(context.globalState, log);
   const version = String(context.extension.packageJSON.version);
-  const watch = setInterval(() => void catalog.watch(), WATCH_MS);
+  const polling = setInterval(() => void registry.poll(), POLL_MS);
   context.subscriptions.push(
     log,
-    catalog,
+    registry,
     provider,
-    status,
-    { dispose: () => clearInterval(watch) },
+    statusBar,
+    { dispose: () => clearInterval(polling) },
     vscode.lm.registerLanguageModelChatProvider("stoker", provider),
-    registerCommands({ catalog, settings, signedOut, log, version }),
-    catalog.onDidChange(() => {
-      status.update();
-      logState(catalog, log);
-      if (catalog.models.length) void signedOut.offer();
+    registerCommands({ registry, settings, signedOut, log, version }),
+    registry.onDidChange(() => {
+      statusBar.update();
+      logState(registry, log);
+      if (registry.models.length) void signedOut.offer();
     }),
-    provider.onDidAsk((id) => status.asked(id)),
-    provider.onDidAnswer((answered) => status.answered(answered)),
+    provider.onDidAsk((id) => statusBar.asked(id)),
+    provider.onDidAnswer((answered) => statusBar.answered(answered)),
     vscode.workspace.onDidChangeConfiguration((event) => {
-      if (event.affectsConfiguration(SETTING)) void catalog.reset().then(() => status.update());
+      if (event.affectsConfiguration(SETTING)) void registry.reset().then(() => statusBar.update());
     }),
     vscode.workspace.onDidGrantWorkspaceTrust(async () => {
-      await catalog.reset();
-      status.update();
-      if (catalog.models.length) void signedOut.offer();
+      await registry.reset();
+      statusBar.update();
+      if (registry.models.length) void signedOut.offer();
     }),
-    context.secrets.onDidChange(() => void catalog.reset()),
+    context.secrets.onDidChange(() => void registry.reset()),
   );
-  void catalog.refresh();
+  void registry.refresh();
   log.info(`Stoker ${version} active after ${(performance.now() - startedAt).toFixed(1)} ms`);
 }
 
-function logState(catalog: Catalog, log: vscode.LogOutputChannel): void {
-  const down = catalog.outages.map(({ source }) => source.label);
-  const models = catalog.current.map(({ id, context }) => `${id} (${context})`);
+function logState(registry: ModelRegistry, log: vscode.LogOutputChannel): void {
+  const down = registry.outages.map(({ source }) => source.label);
+  const models = registry.current.map(({ id, context }) => `${id} (${context})`);
   log.info(`models: ${models.join(", ") || "none"}${down.length ? `; down: ${down.join()}` : ""}`);
 }

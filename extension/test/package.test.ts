@@ -1,13 +1,16 @@
-/** What package.json promises is there. */
+/** package.json, its texts and the sources agree. */
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import manifest from "../package.json";
 import texts from "../package.nls.json";
 import bundle from "../l10n/bundle.l10n.json";
 
-const sources = readdirSync("src").map((name) => readFileSync(`src/${name}`, "utf8")).join("\n");
+const sources = readdirSync("src", { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".ts"))
+  .map((name) => readFileSync(`src/${name}`, "utf8"))
+  .join("\n");
 
-test("every %text% of the manifest is there, and no text is left over", () => {
+test("every %text% of the manifest exists and is used", () => {
   const used = JSON.stringify(manifest).matchAll(/"%([\w.]+)%"/g);
   expect([...new Set([...used].map(([, name]) => name))].sort()).toEqual(Object.keys(texts).sort());
 });
@@ -19,14 +22,14 @@ test("every command is registered, and nothing else is", () => {
   expect(registered.sort()).toEqual(declared.sort());
 });
 
-test("every text that a person sees can be translated", () => {
+test("every text that the user sees can be translated", () => {
   const found = [...sources.matchAll(/\bt\(\s*("(?:\\.|[^"\\])*")/g)].map(([, text]) => JSON.parse(text ?? ""));
   expect(found.length).toBeGreaterThan(40);
   expect(Object.keys(bundle).sort()).toEqual([...new Set(found)].sort());
 });
 
-/** Words in quotes where what follows is shown to a person. test/l10n.test.ts looks at what really
- * is shown; this sees what no test there has come by. */
+/** String literals where a text is shown to the user. test/ui/l10n.test.ts checks what really is shown;
+ * this finds what no test there reaches. */
 function bareTexts(source: string): string[] {
   const words = String.raw`["'\`](?=[^"'\`]*[a-z]{2})[^"'\`]*`;
   const shows = String.raw`\b(?:show\w+Message|EndpointError|Error|MarkdownString|appendText)\(\s*`;
@@ -36,7 +39,7 @@ function bareTexts(source: string): string[] {
   return [...found].map(([text]) => text);
 }
 
-test("no text that a person sees is written bare", () => {
+test("no text that the user sees bypasses translation", () => {
   for (const bare of [
     'throw new EndpointError("it is not a URL");',
     "throw new EndpointError(`${scheme}:// is not http:// or https://`);",
@@ -51,15 +54,22 @@ test("no text that a person sees is written bare", () => {
   expect(bareTexts(sources)).toEqual([]);
 });
 
-test("there is one setting, with no default; VS Code's own hidden one keeps its default", () => {
+test("there is one setting, without a default; VS Code's own hidden one keeps its default", () => {
   expect(Object.entries(manifest.contributes.configuration.properties)).toMatchObject([
     ["huggingface.customTGIEndpoint", { default: "" }],
     ["chat.allowAnonymousAccess", { default: false }],
   ]);
 });
 
-test("nothing of Node is used: the same bundle runs in the browser", () => {
+test("nothing of Node is used, so that the bundle runs in the browser", () => {
   expect(sources).not.toMatch(/from "node:|require\(|process\.|Buffer\b/);
   expect(manifest.browser).toBe(manifest.main);
-  expect("dependencies" in manifest).toBe(false);
+});
+
+test("every bundled package has its licence in the VSIX", () => {
+  const notices = readFileSync("ThirdPartyNotices.txt", "utf8");
+  for (const [name, version] of Object.entries(manifest.dependencies)) {
+    const licence = readFileSync(`node_modules/${name}/LICENSE`, "utf8");
+    expect(notices).toContain(`${name} ${version}\n\n${licence}`);
+  }
 });

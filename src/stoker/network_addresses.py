@@ -68,9 +68,9 @@ def without_api_path(url: str) -> str:
 def base_url(text: str) -> str | None:
     """The URL that a person's ``text`` means, without ``/v1``; ``None`` where it is no address.
 
-    As extension/src/endpoint.ts understands it: a missing scheme, ``/v1`` at the end, blanks around
-    it and bare IPv6 addresses are all right; other schemes, spaces, paths and bare ports are not. A
-    name and a password in it are left out.
+    As extension/src/servers/endpoint.ts understands it: a missing scheme, ``/v1`` at the end,
+    blanks around it and bare IPv6 addresses are all right; other schemes, spaces, paths and bare
+    ports are not. A name and a password in it are left out.
     """
     trimmed = text.strip().strip("\"'<>").strip()
     found = _SCHEME.match(trimmed)

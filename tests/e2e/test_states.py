@@ -173,16 +173,16 @@ def test_what_cannot_be_an_endpoint_is_refused_while_it_is_typed(by_hand: Window
     before = _settings(by_hand)["huggingface.customTGIEndpoint"]
     by_hand.browser.do("palette", title="Stoker: Set Endpoint")
     by_hand.browser.do("answer", title="The address of your model server", text="htp:/wrong url")
-    by_hand.sees(INPUT_MESSAGE, "An address has no spaces in it")
+    by_hand.sees(INPUT_MESSAGE, "An address cannot contain spaces")
     by_hand.picture("39-invalid-endpoint")
     by_hand.browser.do("answer", title="The address of your model server", text="htp:/wrong")
-    by_hand.sees(INPUT_MESSAGE, "htp: is not http:// or https://")
+    by_hand.sees(INPUT_MESSAGE, "The address must start with http:// or https://, not htp:")
     by_hand.browser.do("press", key="Escape")
     assert _settings(by_hand)["huggingface.customTGIEndpoint"] == before
 
 
 def test_undo_takes_back_what_the_click_wrote(by_hand: Window) -> None:
     by_hand.browser.do("palette", title="Stoker: Undo Chat Settings")
-    by_hand.sees(TOAST, "Your earlier settings are back")
+    by_hand.sees(TOAST, "Your earlier settings are restored")
     written = _settings(by_hand)
     assert not {"chat.allowAnonymousAccess", "chat.byokUtilityModelDefault"} & set(written)

@@ -11,7 +11,7 @@ import pytest
 from stoker import network_addresses
 
 ROOT = Path(__file__).parents[2]
-EXTENSIONS = (ROOT / "extension/test/endpoint.test.ts").read_text(encoding="utf-8")
+EXTENSIONS = (ROOT / "extension/test/servers/endpoint.test.ts").read_text(encoding="utf-8")
 #: Texts and what the extension makes of them, from its own test.
 ROWS = re.findall(r"^  \[(\"[^\"]*\"|'[^']*'), \"(.*?)\"\],$", EXTENSIONS, re.MULTILINE)
 #: Texts that it refuses.

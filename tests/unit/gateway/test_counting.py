@@ -26,8 +26,9 @@ async def in_front_of_vllm(count_status: int = 200) -> AsyncIterator[tuple[Front
 
     async def tokenize(request: web.Request) -> web.Response:
         body = await request.json()
-        text = body.get("prompt") or " ".join(str(m["content"]) for m in body["messages"])
-        return web.json_response({"count": len(text.split())}, status=count_status)
+        texts = [body["prompt"]] if "prompt" in body else [m["content"] for m in body["messages"]]
+        count = sum(len(str(text).split()) for text in texts)
+        return web.json_response({"count": count}, status=count_status)
 
     async def complete(request: web.Request) -> web.Response:
         asked.append(await request.json())

@@ -38,7 +38,7 @@ def test_what_the_extension_writes_is_in_the_table() -> None:
 
 
 def test_the_extension_writes_what_stoker_code_writes() -> None:
-    source = (ROOT / "extension/src/signedout.ts").read_text()
+    source = (ROOT / "extension/src/ui/signedOutSettings.ts").read_text()
     pairs = re.findall(r'\{ key: "([\w.]+)", value: (\w+|"\w+") \}', source)
     written = [each for consent in CONSENTS for each in vscode_settings.of(consent)]
     assert {name: json.loads(value) for name, value in pairs} == {
