@@ -57,7 +57,11 @@ def test_with_no_endpoint_nothing_is_contacted_and_the_status_bar_says_so(window
     window.sees(".quick-input-list", "Set the endpoint")
     window.picture("01-no-endpoint")
     window.browser.do("press", key="Escape")
-    assert re.findall("models: .*", window.server.log())[-1] == "models: none"
+
+    def lists_none() -> bool:
+        return re.findall("models: .*", window.server.log())[-1] == "models: none"
+
+    wait_for("an empty list of models", lists_none)
 
 
 def test_at_8192_the_picker_shows_the_model_and_an_agent_question_is_answered(
