@@ -17,8 +17,9 @@ from tests.support.six_turns import TURNS, write_workspace
 from stoker.server.ports import any_free
 
 pytestmark = pytest.mark.vscode
-#: The default model of a machine without a GPU, where others use its cores too.
-_SLOW_S = 600
+#: How long the default model of a machine without a GPU (0.5B) may take to end its answer. It goes
+#: from tool to tool before it does: 504 s on two cores that six other jobs used too.
+_SLOW_S = 1800
 
 
 @contextmanager
@@ -53,9 +54,7 @@ def test_the_words_of_the_readme_lead_to_an_answer(installed: Path, tmp_path: Pa
     (person.workspace / "a.py").write_text("def add(a, b):\n    return a + b\n")
     began = time.monotonic()
     try:
-        # The smallest model of the catalogue: the default of a machine without a GPU, with 0.5B,
-        # reads for minutes where cores are shared, and goes from tool to tool instead of an end.
-        person.runs("stoker", "up", "smollm2-135m", "--yes", "--port", str(any_free()))
+        person.runs("stoker", "up", "--yes", "--port", str(any_free()), timeout_s=900)
         ran = time.monotonic()
         person.runs("stoker", "code", "--yes")
         status = json.loads(person.runs("stoker", "status", "--json"))
