@@ -7,18 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from stoker.errors import StokerError, UsageError
-from stoker.host import Gpu, GpuSpec, Host
-from stoker.models import Architecture
-from stoker.planning.formats import why_not
-from stoker.planning.formatting import GIB, parameters, size
-from stoker.planning.parameter_count import count_weights
-from stoker.planning.quality_score import worth
-from stoker.planning.quantization import Precision, precision_of
-from stoker.planning.requirements import ANY, NEEDS, Candidate, Need, Requirements, need_of
-from stoker.planning.serving_plan import Argument, MemoryPrediction, Plan, Speed
-from stoker.planning.speed import Hardware, Traffic, load_of, predict
-from stoker.planning.vllm_memory import (
+from stoker.engines.vllm.vllm_memory import (
     DEFAULT_UTILIZATION,
     VllmMemory,
     VllmSettings,
@@ -28,6 +17,17 @@ from stoker.planning.vllm_memory import (
     visible_bytes,
     vllm_memory,
 )
+from stoker.engines.vllm.vllm_quantization_support import why_not
+from stoker.engines.vllm.vllm_speed import Hardware, load_of, predict
+from stoker.errors import StokerError, UsageError
+from stoker.host import Gpu, GpuSpec, Host
+from stoker.models import Architecture
+from stoker.planning.formatting import GIB, parameters, size
+from stoker.planning.parameter_count import count_weights
+from stoker.planning.quality_score import worth
+from stoker.planning.quantization import Precision, precision_of
+from stoker.planning.requirements import ANY, NEEDS, Candidate, Need, Requirements, need_of
+from stoker.planning.serving_plan import Argument, MemoryPrediction, Plan, Speed, Traffic
 
 ENGINE = "vllm"
 

@@ -9,12 +9,12 @@ import math
 from dataclasses import dataclass, replace
 from itertools import product
 
+from stoker.engines.llama_cpp.llama_memory import LlamaCache, llama_memory
+from stoker.engines.llama_cpp.llama_speed import LlamaSpeed, llama_speed
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
 from stoker.models import Model
 from stoker.planning.formatting import MIB, parameters, size
-from stoker.planning.llama_memory import LlamaCache, llama_memory
-from stoker.planning.llama_speed import LlamaSpeed, llama_speed
 from stoker.planning.quality_score import worth
 from stoker.planning.quantization import weights_bytes
 from stoker.planning.requirements import Candidate, Need, Requirements, need_of
@@ -90,7 +90,7 @@ def plan_llama(
     As many layers as fit go to the GPU. Raises ``UsageError`` where the wanted context is more than
     the model was made for, and ``StokerError`` where the model, or that context, does not fit.
     """
-    unused, gpu = (gpu, None) if not requirements.llama_offload else (None, gpu)
+    unused, gpu = (gpu, None) if ENGINE in requirements.cpu_only_engines else (None, gpu)
     fit = fit_llama(host, candidate, requirements, gpu)
     plan = plan_of(host, fit, requirements, ENGINE, _arguments(host, fit, requirements.context))
     return replace(plan, reasons=(*plan.reasons, *_unused_gpu(unused)))
