@@ -48,7 +48,8 @@ def candidates(request: LaunchRequest, machine: HostFacts) -> list[Offer]:
         if not engines:
             offers.append(Offer(candidate, missing))
         for engine, problem in engines.items():
-            offers.append(Offer(replace(candidate, engine=engine), missing or problem))
+            on_engine = Candidate(model, candidate.known, candidate.made_for, engine)
+            offers.append(Offer(on_engine, missing or problem))
     return offers
 
 
