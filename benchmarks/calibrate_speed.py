@@ -23,8 +23,8 @@ import numpy as np
 from plan_rows import DATA, ServingRow, serving_rows, speed_rows
 from scipy.optimize import least_squares
 
+from stoker.engines.vllm.vllm_speed import Efficiency, times
 from stoker.errors import StokerError
-from stoker.planning.speed import Efficiency, times
 
 TARGET = Path(__file__).parents[1] / "src" / "stoker" / "data" / "speed.toml"
 _NAMES = [field.name for field in fields(Efficiency)]
@@ -128,7 +128,7 @@ def _spread(values: Sequence[float]) -> tuple[float, float]:
 def _write(efficiency: Efficiency, held_out: Errors) -> None:
     lines = [
         "# What vLLM reaches of the hardware's rates: written by benchmarks/calibrate_speed.py.",
-        "# The names are those of stoker.planning.speed.Efficiency; times are in seconds.",
+        "# The names are those of stoker.engines.vllm.vllm_speed.Efficiency; times are in seconds.",
         "",
         "[efficiency]",
         *(f"{name} = {getattr(efficiency, name):.4g}" for name in _NAMES),

@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from stoker import models
-from stoker.engines import Options, ProcessLaunch, llama_cpp
+from stoker.engines import Options, ProcessLaunch
+from stoker.engines.llama_cpp.llama_launch import launch
 from stoker.planning import Argument, MemoryPrediction, Plan
 from stoker.server.ports import any_free
 
@@ -65,8 +66,8 @@ def compare(env: Mapping[str, str] | None) -> tuple[float, float]:
     figures = []
     for _ in range(RUNS):
         port = any_free()
-        launch = llama_cpp.launch(plan(), port=port, key="key", options=Options())
-        figures.append(measure(launch if env is None else replace(launch, env=env), port))
+        spec = launch(plan(), port=port, key="key", options=Options())
+        figures.append(measure(spec if env is None else replace(spec, env=env), port))
     prompt, answer = zip(*figures, strict=True)
     return statistics.median(prompt), statistics.median(answer)
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from stoker.engines.vllm.vllm_memory import VllmSettings, is_multimodal, visible_bytes
+from stoker.engines.vllm.vllm_speed import Hardware, ServingLoad, Traffic, load_of
 from stoker.errors import StokerError
 from stoker.host import GpuSpec, find_gpu
 from stoker.models import Architecture, architecture_from_config, find_known_model
 from stoker.planning.parameter_count import count_weights
 from stoker.planning.quantization import Precision, precision_of
-from stoker.planning.speed import Hardware, ServingLoad, Traffic, load_of
-from stoker.planning.vllm_memory import VllmSettings, is_multimodal, visible_bytes
 
 DATA = Path(__file__).parent / "data"
 CONFIGS = Path(__file__).parents[1] / "tests" / "fixtures" / "hf_configs"

@@ -26,12 +26,13 @@ from plan_rows import (
     speed_rows,
 )
 
+from stoker.application import rank
+from stoker.engines.vllm.vllm_memory import max_concurrency, vllm_memory
+from stoker.engines.vllm.vllm_speed import calibrated, times
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import model_catalogue
-from stoker.planning import Requirements, candidates_of, rank
-from stoker.planning.speed import calibrated, times
-from stoker.planning.vllm_memory import max_concurrency, vllm_memory
+from stoker.planning import Requirements, candidates_of
 
 _TARGETS = {"cache": (5, 10), "token": (15, None), "first": (30, None)}
 

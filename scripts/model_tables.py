@@ -9,13 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from stoker.application import HostFacts, LaunchRequest, choose
-from stoker.host import Cpu, GpuSpec, Host, Memory, find_gpu, imagined_host
-from stoker.models import KnownModel, Purpose, Variant, find_known_model, model_catalogue
-from stoker.models.gguf_catalogue import entries
-from stoker.models.sources.download_store import gigabytes
-from stoker.planning.formats import why_not
-from stoker.planning.quantization import precision_of
-from stoker.planning.vllm_memory import (
+from stoker.engines.vllm.vllm_memory import (
     VllmMemory,
     VllmSettings,
     kv_bytes_per_token,
@@ -24,6 +18,12 @@ from stoker.planning.vllm_memory import (
     visible_bytes,
     vllm_memory,
 )
+from stoker.engines.vllm.vllm_quantization_support import why_not
+from stoker.host import Cpu, GpuSpec, Host, Memory, find_gpu, imagined_host
+from stoker.models import KnownModel, Purpose, Variant, find_known_model, model_catalogue
+from stoker.models.gguf_catalogue import entries
+from stoker.models.sources.download_store import gigabytes
+from stoker.planning.quantization import precision_of
 
 
 def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

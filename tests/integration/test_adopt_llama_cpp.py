@@ -40,7 +40,9 @@ def test_running_llama_cpp_is_recognised_adopted_and_missed_when_it_is_gone(
     url = f"http://127.0.0.1:{port}"
     spec = {"model": smollm2, "alias": "small", "port": port, "key": KEY}
     server = subprocess.Popen(
-        [sys.executable, "-m", "stoker.engines.llama_worker"], stdin=subprocess.PIPE, text=True
+        [sys.executable, "-m", "stoker.engines.llama_cpp.llama_worker"],
+        stdin=subprocess.PIPE,
+        text=True,
     )
     assert server.stdin is not None
     try:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from stoker.application import rank
+from stoker.engines.llama_cpp.llama_memory import LlamaCache, llama_kv_cache_bytes, llama_memory
 from stoker.host import Cpu, Host, Memory
 from stoker.models import Model, available
 from stoker.models.gguf_file import load
-from stoker.planning import Candidate, Plan, Requirements, rank
-from stoker.planning.llama_memory import LlamaCache, llama_kv_cache_bytes, llama_memory
+from stoker.planning import Candidate, Plan, Requirements
 
 pytestmark = [
     pytest.mark.engine,
@@ -27,7 +28,7 @@ MIB, GIB = 1024**2, 1024**3
 #: Load a model with the arguments of a plan and end. A process of its own keeps the log apart.
 _LOAD = """
 import os, sys, json, xllamacpp
-from stoker.engines.llama_worker import configure
+from stoker.engines.llama_cpp.llama_worker import configure
 params = xllamacpp.CommonParams()
 spec = json.loads(sys.argv[1])
 configure(params, {**spec, "alias": "m", "port": 0, "key": "k"})

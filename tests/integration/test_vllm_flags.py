@@ -9,6 +9,7 @@ import pytest
 from tests.support import vllm_cpu
 
 from stoker import engines, models, planning
+from stoker.application import rank
 from stoker.engines import Options
 from stoker.host import find_gpu, imagined_host
 from stoker.planning import Plan, Requirements
@@ -42,7 +43,7 @@ def plans() -> list[Plan]:
     for name in GPUS:
         spec = find_gpu(name)
         for requirements in (Requirements(engine="vllm"), Requirements(engine="vllm", users=20)):
-            found += planning.rank(imagined_host(spec), candidates, requirements, spec)[:12]
+            found += rank(imagined_host(spec), candidates, requirements, spec)[:12]
     return found
 
 

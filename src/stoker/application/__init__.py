@@ -9,6 +9,7 @@ from stoker.application.launch_request import (
     imagined_machine,
     this_machine,
 )
+from stoker.application.ranking import rank
 
 __all__ = [
     "BlockedPlan",
@@ -21,5 +22,6 @@ __all__ = [
     "described_machine",
     "download_bytes",
     "imagined_machine",
+    "rank",
     "this_machine",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from stoker import models, planning
 from stoker.application.launch_request import HostFacts, LaunchRequest
+from stoker.application.ranking import engines_for
 from stoker.engines.placement import why_not_startable
 from stoker.errors import StokerError
 from stoker.models import KnownModel, Model
@@ -21,7 +22,7 @@ _MOST_BYTES_A_PARAMETER = 2
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model from one source."""
+    """A model from one source, on one engine."""
 
     candidate: Candidate
     #: Why ``stoker up`` can't start it on that machine.
@@ -36,14 +37,19 @@ def candidates(request: LaunchRequest, machine: HostFacts) -> list[Offer]:
     Raises ``StokerError`` for a name that means nothing. The hub is asked for a model that the
     catalogue doesn't know, and for nothing else.
     """
-    engines = _Engines(request, machine)
+    startable = _Startable(request, machine)
     offers = []
     for candidate in _meant(request, machine):
         model = candidate.model
         if request.failed and _gone(model, request.failed):
             continue
-        obstacle = _not_to_be_had(model, request, machine) or engines.obstacle(model)
-        offers.append(Offer(candidate, obstacle))
+        missing = _not_to_be_had(model, request, machine)
+        engines = startable.engines(model)
+        if not engines:
+            offers.append(Offer(candidate, missing))
+        for engine, problem in engines.items():
+            on_engine = Candidate(model, candidate.known, candidate.made_for, engine)
+            offers.append(Offer(on_engine, missing or problem))
     return offers
 
 
@@ -94,26 +100,31 @@ def _gone(model: Model, failed: Sequence[Model]) -> bool:
     return same or sum(other.origin == model.origin for other in failed) >= _MOST_FAILURES
 
 
-class _Engines:
-    """Whether the engine that would serve a model can be started; looked at once for each."""
+class _Startable:
+    """The engines that can serve a model, and whether they can be started; each looked at once."""
 
     def __init__(self, request: LaunchRequest, machine: HostFacts) -> None:
         self._request = request
         self._machine = machine
-        self._found: dict[str, StokerError | None] = {}
+        self._found: dict[str, dict[str, StokerError | None]] = {}
 
-    def obstacle(self, model: Model) -> StokerError | None:
-        """Why the engine for ``model`` can't be started."""
-        engine = planning.engine_for(model, self._request.engine)
-        if engine not in self._found:
-            self._found[engine] = why_not_startable(
-                engine,
-                self._machine.host,
-                here=self._machine.here,
-                python=self._request.python,
-                native=self._request.native,
-            )
-        return self._found[engine]
+    def engines(self, model: Model) -> dict[str, StokerError | None]:
+        """The name of each engine for ``model``, with why it can't be started."""
+        if model.format not in self._found:
+            self._found[model.format] = {
+                engine.name: self._obstacle(engine.name)
+                for engine in engines_for(model, self._request.engine)
+            }
+        return self._found[model.format]
+
+    def _obstacle(self, engine: str) -> StokerError | None:
+        return why_not_startable(
+            engine,
+            self._machine.host,
+            here=self._machine.here,
+            python=self._request.python,
+            native=self._request.native,
+        )
 
 
 def _not_to_be_had(model: Model, request: LaunchRequest, machine: HostFacts) -> StokerError | None:

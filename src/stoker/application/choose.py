@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stoker import planning
 from stoker.application.candidates import Offer, candidates
 from stoker.application.launch_request import HostFacts, LaunchRequest
+from stoker.application.ranking import is_better, rank
 from stoker.errors import StokerError
-from stoker.models import Purpose
+from stoker.models import Model, Purpose
 from stoker.planning import Candidate, Plan, Requirements
 
 
@@ -53,7 +53,7 @@ class Choice:
         """What can't be started and would be chosen if it could be, the best first."""
         if not self.startable:
             return self.blocked
-        return tuple(b for b in self.blocked if planning.is_better(b.plan, self.startable[0]))
+        return tuple(b for b in self.blocked if is_better(b.plan, self.startable[0]))
 
     @property
     def download_bytes(self) -> int:
@@ -84,7 +84,7 @@ def choose(request: LaunchRequest, machine: HostFacts) -> Choice:
     if not blocked:
         raise problem
     # What was named, or all there is, can't be started: that says more than "nothing to choose".
-    suited = [c for c in open_ if request.engine in (None, planning.engine_for(c.model))]
+    suited = [candidate for candidate in open_ if candidate.engine is not None]
     stopped = problem if suited else blocked[0].obstacle
     return Choice(request, machine, purpose, (), tuple(blocked), stopped)
 
@@ -123,11 +123,10 @@ def _ranked(
         context=request.context,
         parallel=request.parallel,
         engine=request.engine,
-        # Ollama brings a llama.cpp of its own.
-        llama_offload=machine.llama_offload or request.engine == "ollama",
+        cpu_only_engines=machine.cpu_only_engines,
         named=request.model is not None or request.every_model,
     )
-    return planning.rank(machine.host, offered, requirements, machine.gpu)
+    return rank(machine.host, offered, requirements, machine.gpu)
 
 
 def _blocked(
@@ -137,18 +136,18 @@ def _blocked(
     offers: Sequence[Offer],
 ) -> list[BlockedPlan]:
     """Plans for what can't be started: for what it would be good for."""
-    obstacles = {_key(o.candidate.model.id, o.candidate.model.quantization): o for o in offers}
+    obstacles = {_key(offer.candidate.model, offer.candidate.engine): offer for offer in offers}
     try:
         plans = _ranked(request, machine, purpose, [offer.candidate for offer in offers])
     except StokerError:
         return []
     found = []
     for plan in plans:
-        obstacle = obstacles[_key(plan.model.id, plan.model.quantization)].obstacle
+        obstacle = obstacles[_key(plan.model, plan.engine)].obstacle
         if obstacle is not None:
             found.append(BlockedPlan(plan, obstacle))
     return found
 
 
-def _key(name: str, quantization: str | None) -> tuple[str, str]:
-    return name.casefold(), quantization or ""
+def _key(model: Model, engine: str | None) -> tuple[str, str | None, str | None]:
+    return model.id.casefold(), model.quantization or None, engine

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stoker import paths
-from stoker.engines import embedded
+from stoker import engines, paths
 from stoker.host import GpuSpec, Host, detect, find_gpu, imagined_host, lookup_gpu, read_host
 from stoker.models import Model, Purpose
 
@@ -20,8 +19,8 @@ class HostFacts:
     gpu: GpuSpec | None = None
     #: It is this machine: models on this disk count, and so does what is installed here.
     here: bool = True
-    #: Its llama.cpp was built for its GPU. Of a machine elsewhere that is assumed.
-    llama_offload: bool = True
+    #: Engines whose installed build can't use its GPU. A machine elsewhere is taken to have none.
+    cpu_only_engines: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,15 @@ def this_machine(*, ask_hub: bool = True) -> HostFacts:
     available = host.memory.available_bytes + _reclaimable_bytes()
     host = replace(host, memory=replace(host.memory, available_bytes=available))
     facts = _facts(host, here=True)
-    return replace(facts, llama_offload=not facts.host.gpus or embedded.offloads())
+    return replace(facts, cpu_only_engines=_cpu_only_engines() if facts.host.gpus else frozenset())
+
+
+def _cpu_only_engines() -> frozenset[str]:
+    return frozenset(
+        engine.name
+        for engine in engines.started()
+        if engine.launcher is not None and not engine.launcher.uses_gpu()
+    )
 
 
 def imagined_machine(gpu: str, count: int | None = None) -> HostFacts:

@@ -1,14 +1,15 @@
-"""How each inference server is launched and spoken to: one module an engine, one row a name."""
+"""The engines, each in a module or folder of its own: planned for, launched and spoken to."""
 
 from __future__ import annotations
-
-import importlib
-from typing import cast
 
 from stoker.engines.base import (
     Backend,
     Engine,
+    Launcher,
+    LogMarks,
     Options,
+    PlacementRequest,
+    Planner,
     ProcessLaunch,
     Recognised,
     ServedModel,
@@ -17,7 +18,15 @@ from stoker.engines.base import (
 )
 from stoker.engines.container_spec import ContainerLaunch, Mount
 from stoker.engines.model_listing import ALIAS, is_alias
-from stoker.errors import UsageError
+from stoker.engines.registry import (
+    ENGINES,
+    get,
+    log_marks,
+    lookup,
+    planned,
+    server_client,
+    started,
+)
 
 __all__ = [
     "ALIAS",
@@ -25,8 +34,12 @@ __all__ = [
     "Backend",
     "ContainerLaunch",
     "Engine",
+    "Launcher",
+    "LogMarks",
     "Mount",
     "Options",
+    "PlacementRequest",
+    "Planner",
     "ProcessLaunch",
     "Recognised",
     "ServedModel",
@@ -34,39 +47,9 @@ __all__ = [
     "ToolSupport",
     "get",
     "is_alias",
+    "log_marks",
+    "lookup",
+    "planned",
     "server_client",
+    "started",
 ]
-
-#: Engine name -> module of this package. A new engine is one new file and one new row.
-ENGINES = {
-    "llama.cpp": "llama_cpp",
-    "vllm": "vllm",
-    "ollama": "ollama",
-    "tgi": "tgi",
-    "lm-studio": "lm_studio",
-    "sglang": "sglang",
-    "tensorrt-llm": "tensorrt_llm",
-    "stoker": "stoker_gateway",
-    "openai": "openai",
-}
-
-
-#: Those that Stoker starts itself. The others it speaks to where they run already.
-STARTED = ("llama.cpp", "vllm")
-
-
-def get(name: str) -> Engine:
-    """The engine called ``name``, to start. Raises ``UsageError`` for one that it can't start."""
-    if name not in STARTED:
-        known = "Stoker does not start it." if name in ENGINES else ""
-        raise UsageError(
-            f"There is no engine called {name!r}." if not known else f"{name} runs by itself.",
-            known,
-            f"Choose one of: {', '.join(STARTED)}; or adopt what runs: stoker adopt URL.",
-        )
-    return cast(Engine, server_client(name))
-
-
-def server_client(name: str) -> ServerClient:
-    """How the engine called ``name`` is spoken to. Raises ``KeyError`` for an unknown one."""
-    return cast(ServerClient, importlib.import_module(f"{__name__}.{ENGINES[name]}"))

@@ -1,13 +1,21 @@
-"""What every engine module offers: how to launch it, and how to speak to it."""
+"""What an engine is to the rest of Stoker: ``Engine``, and the values that pass in and out of it.
+
+An engine's module, which ``registry.ENGINES`` names, has one value, ``ENGINE``. All that Stoker
+decides by the kind of server is a field of it, so that no code outside of that module names it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from stoker.engines.container_spec import ContainerLaunch
-from stoker.planning import Argument, Plan
+from stoker.errors import StokerError
+from stoker.host import GpuSpec, Host
+from stoker.models import Format
+from stoker.planning import Argument, Candidate, Plan, Requirements, Speed, Traffic
 
 if TYPE_CHECKING:
     import aiohttp  # commands that only look at the state need no HTTP client
@@ -31,7 +39,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model as a backend serves it. ``None`` is "the server does not say"."""
+    """A model as a backend serves it. ``None`` where the server does not report it."""
 
     id: str
     max_model_len: int | None = None
@@ -54,12 +62,12 @@ class ServedModel:
 class ProcessLaunch:
     """A child process to start. ``stdin`` carries what must not show in a process list.
 
-    The supervisor keeps the child's standard input open for as long as it lives, so that a
-    child may take its end as the sign to stop.
+    The supervisor keeps the child's standard input open for as long as it lives, so that a child
+    may stop when it ends.
     """
 
     argv: tuple[str, ...]
-    #: What the engine is told, with the reason for each.
+    #: The engine's arguments, with the reason for each.
     arguments: tuple[Argument, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: str = field(default="", repr=False)
@@ -72,7 +80,7 @@ class ProcessLaunch:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run an engine that can be run in more than one way. llama.cpp has only one."""
+    """How to run an engine that can be run in more than one way."""
 
     #: Run it as a process of this Python; in a container where there is none.
     python: str | None = None
@@ -86,7 +94,7 @@ class Options:
     gpus: bool = False
     #: Keep the container's IPC namespace apart from the host's.
     private_ipc: bool = False
-    #: Where a server runs already that is only to be spoken to, and the key for it.
+    #: The address of a server that runs already and is not to be started, and the key for it.
     adopted: str | None = None
     key: str | None = field(default=None, repr=False)
     #: More folders for the container, as ``HOST:CONTAINER`` or ``HOST:CONTAINER:ro``.
@@ -100,40 +108,114 @@ class Recognised:
     backend: Backend
     version: str | None
     models: tuple[ServedModel, ...]
-    #: What will bite, each with what to do about it.
+    #: What will cause trouble, each with what to do about it.
     warnings: tuple[str, ...]
-    #: The kinds of server behind it, where it is a gateway that says so.
+    #: The kinds of server behind it, where it is a gateway that reports them.
     behind: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
-        """What it is, for people: ``stoker 0.1.0 in front of vllm``."""
+        """Its kind and version: ``stoker 0.1.0 in front of vllm``."""
         version = f" {self.version}" if self.version else ""
         behind = f" in front of {' and '.join(self.behind)}" if self.behind else ""
         return f"{self.backend.engine}{version}{behind}"
 
 
-class Launcher(Protocol):
-    """The half of an engine that turns a plan into something to run."""
+@dataclass(frozen=True, slots=True)
+class PlacementRequest:
+    """Where the user wants an engine to run. Engines that run in one way only ignore most of it."""
 
-    name: str
+    #: As a process of this Python.
+    python: str | None = None
+    #: As a process of an environment that Stoker makes.
+    native: bool = False
+    #: The container's image, name, and more folders for it, as ``HOST:CONTAINER[:ro]``.
+    image: str | None = None
+    name: str | None = None
+    volumes: tuple[str, ...] = ()
+    #: Keep the container's IPC namespace apart from the host's.
+    private_ipc: bool = False
+    #: The host is this machine: only of this one it is known what is installed.
+    here: bool = True
+    #: Install nothing.
+    dry_run: bool = False
+    #: Called with one line before a step that takes long.
+    say: Callable[[str], None] = lambda _: None
 
-    def launch(
+
+@dataclass(frozen=True, slots=True)
+class LogMarks:
+    """Texts by which ``stoker logs --explain`` knows which start a line of the log belongs to."""
+
+    #: A start begins: what came before did not end this one.
+    starts: tuple[str, ...] = ()
+    #: The engine can be used.
+    ready: tuple[str, ...] = ()
+    #: The engine was told to stop: the errors that follow come from that.
+    ordered_ends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """How plans for an engine are made. Pure: it reads no file and opens no socket."""
+
+    #: The plan that serves the candidate on the host, whose GPUs are all of the given kind.
+    #: ``None`` where the engine does not run on that host unless it is asked for by name. Raises
+    #: ``StokerError`` where the model does not fit, ``UsageError`` for what is asked wrongly.
+    plan: Callable[[Host, Candidate, Requirements, GpuSpec | None], Plan | None]
+    #: Why the engine can't run on a host at all; ``None`` where it can.
+    why_not: Callable[[Host, GpuSpec | None], StokerError | None] = lambda _host, _gpu: None
+    #: Requests share few slots: for more users than this, and on data-centre GPUs, engines without
+    #: such a limit are planned for first. ``None`` is no limit.
+    most_users: int | None = None
+    #: Points that its plans get on top in the ranking, on the scale of ``Plan.score``.
+    margin: float = 0.0
+    #: The speed of one of its plans under other traffic than it was made for; ``None`` where the
+    #: engine has no model of that.
+    speed_under: Callable[[Plan, GpuSpec, Traffic], Speed | None] | None = None
+    #: What to type to serve a plan, for an engine that Stoker does not start.
+    commands: Callable[[Plan], tuple[str, ...]] = lambda _plan: ()
+
+
+class LaunchFunction(Protocol):
+    """Turns a plan into something to run."""
+
+    def __call__(
         self, plan: Plan, *, port: int, key: str, options: Options
     ) -> ProcessLaunch | ContainerLaunch:
         """What to run so that the plan's model answers on the loopback ``port`` under ``key``."""
         ...
 
-    def phase(self, line: str) -> str | None:
-        """The phase that this line of the engine's log begins, or ``None``."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """How Stoker starts an engine, and what it knows of the engine's start."""
+
+    launch: LaunchFunction
+    #: The phase that a line of the engine's log begins, or ``None``.
+    phase: Callable[[str], str | None] = lambda _line: None
+    log_marks: LogMarks = LogMarks()
+    #: Why the engine can't be started on a host; ``None`` where it can. Starts nothing itself.
+    obstacle: Callable[[Host, PlacementRequest], StokerError | None] = lambda _host, _wanted: None
+    #: How it is run there. Raises ``StokerError`` where it can't be.
+    place: Callable[[Host, PlacementRequest], Options] = lambda _host, _wanted: Options()
+    #: The environment variable by which its container gets its key.
+    key_variable: str | None = None
+    #: Whether the build that is installed can use this machine's GPU. Asked only where there is
+    #: one; may take half a second.
+    uses_gpu: Callable[[], bool] = lambda: True
+    #: What is taken for granted of a host elsewhere on which a plan is to start, as the end of a
+    #: sentence; empty for nothing.
+    assumed: Callable[[Plan, Host], str] = lambda _plan, _host: ""
+    #: One sentence on what a start fetches beside the model; empty for nothing.
+    also_fetched: Callable[[PlacementRequest], str] = lambda _wanted: ""
 
 
 class ServerClient(Protocol):
-    """The half of an engine that asks a running server about itself."""
+    """How a running server is asked about itself: the functions of the module ``Engine.client``."""
 
     name: str
-    #: The path that tells the server's version, where it has one.
+    #: The path that reports the server's version, where it has one.
     VERSION_AT: str | None
 
     async def is_it(self, http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
@@ -146,7 +228,7 @@ class ServerClient(Protocol):
     async def warnings(
         self, http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
     ) -> list[str]:
-        """What of this server will surprise an editor, each with what to do about it."""
+        """What of this server causes trouble in an editor, each with what to do about it."""
         ...
 
     async def ready(self, http: aiohttp.ClientSession, backend: Backend) -> bool:
@@ -164,7 +246,7 @@ class ServerClient(Protocol):
     ) -> int:
         """How many prompt tokens this chat request is, template and tools included.
 
-        Raises ``NotImplementedError`` where the server can't say.
+        Raises ``NotImplementedError`` where the server has no way to count.
         """
         ...
 
@@ -173,7 +255,7 @@ class ServerClient(Protocol):
     ) -> Sequence[int]:
         """How many tokens each text is by itself, with no template and nothing added.
 
-        Raises ``NotImplementedError`` where the server can't say.
+        Raises ``NotImplementedError`` where the server has no way to count.
         """
         ...
 
@@ -182,5 +264,26 @@ class ServerClient(Protocol):
         ...
 
 
-class Engine(Launcher, ServerClient, Protocol):
-    """A kind of inference server."""
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A kind of inference server: all that the rest of Stoker knows of it."""
+
+    #: As commands, settings and plans name it: ``llama.cpp``.
+    name: str
+    #: As its own project writes it: ``llama.cpp``, ``LM Studio``.
+    title: str
+    #: The module that is its ``ServerClient``. Named, not imported: an HTTP client comes with it,
+    #: which commands that only plan do without.
+    client: str
+    #: The formats of weights that it serves, the usual one first.
+    formats: tuple[Format, ...] = ("safetensors",)
+    #: ``None``: nothing is planned for it.
+    planner: Planner | None = None
+    #: ``None``: Stoker does not start it. It can still be adopted.
+    launcher: Launcher | None = None
+    #: For a gateway: the kinds of server behind it, as far as it reports them. A gateway orders its
+    #: requests itself.
+    behind: Callable[[aiohttp.ClientSession, Backend], Awaitable[tuple[str, ...]]] | None = None
+    #: The file that a server on this machine reads for a model, by the name under which it serves
+    #: it; ``None`` where that is not known.
+    local_file: Callable[[str], Path | None] = lambda _model: None

@@ -1,27 +1,30 @@
-"""The few HTTP calls that engines make about themselves: small, bounded, JSON both ways."""
+"""The few HTTP calls that ask a server about itself: small, bounded, JSON both ways.
+
+The HTTP client is imported with the first call: commands that only plan load every engine's module.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import aiohttp
-import orjson
+from typing import TYPE_CHECKING, Any
 
 from stoker.engines.base import Backend
 
-#: Questions about a server are answered from memory; one that takes longer is not well.
-ASK_TIMEOUT = aiohttp.ClientTimeout(total=30)
-_READY_TIMEOUT = aiohttp.ClientTimeout(total=2)
+if TYPE_CHECKING:
+    import aiohttp
+
+#: A server answers such questions from memory; one that takes longer is in trouble.
+_ASK_TIMEOUT_S = 30.0
+_READY_TIMEOUT_S = 2.0
 
 
 async def get(http: aiohttp.ClientSession, backend: Backend, path: str) -> Any:
     """The JSON at ``path``. Raises ``aiohttp.ClientError`` when it can't be had."""
     async with http.get(
-        backend.url + path, headers=backend.headers, timeout=ASK_TIMEOUT
+        backend.url + path, headers=backend.headers, timeout=_timeout(_ASK_TIMEOUT_S)
     ) as response:
         response.raise_for_status()
-        return orjson.loads(await response.read())
+        return _json(await response.read())
 
 
 async def post(
@@ -29,19 +32,36 @@ async def post(
 ) -> Any:
     """The JSON answered to ``body``. Raises ``aiohttp.ClientError`` when it can't be had."""
     headers = {**backend.headers, "Content-Type": "application/json"}
+    import orjson  # noqa: PLC0415
+
+    url, data = backend.url + path, orjson.dumps(body)
     async with http.post(
-        backend.url + path, data=orjson.dumps(body), headers=headers, timeout=ASK_TIMEOUT
+        url, data=data, headers=headers, timeout=_timeout(_ASK_TIMEOUT_S)
     ) as response:
         response.raise_for_status()
-        return orjson.loads(await response.read())
+        return _json(await response.read())
 
 
 async def answers(http: aiohttp.ClientSession, backend: Backend, path: str) -> bool:
     """Whether ``path`` answers 200 now."""
+    import aiohttp  # noqa: PLC0415
+
     try:
         async with http.get(
-            backend.url + path, headers=backend.headers, timeout=_READY_TIMEOUT
+            backend.url + path, headers=backend.headers, timeout=_timeout(_READY_TIMEOUT_S)
         ) as response:
             return response.status == 200
     except (aiohttp.ClientError, TimeoutError, OSError):
         return False
+
+
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    import aiohttp  # noqa: PLC0415
+
+    return aiohttp.ClientTimeout(total=seconds)
+
+
+def _json(data: bytes) -> Any:
+    import orjson  # noqa: PLC0415
+
+    return orjson.loads(data)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json, openai
-from stoker.engines.base import Backend, ServedModel, ToolSupport
+from stoker.engines.base import Backend, Engine, ServedModel, ToolSupport
+from stoker.models import lm_studio_file
 
 if TYPE_CHECKING:
     import aiohttp
@@ -64,3 +65,12 @@ async def warnings(
         for entry in listed
         if not entry["loaded_instances"] and entry.get("type", "llm") == "llm"
     ]
+
+
+ENGINE = Engine(
+    name=name,
+    title="LM Studio",
+    client=__name__,
+    formats=("gguf",),
+    local_file=lm_studio_file,
+)

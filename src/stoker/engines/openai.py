@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json, model_listing
-from stoker.engines.base import Backend, ServedModel
+from stoker.engines.base import Backend, Engine, ServedModel
 
 if TYPE_CHECKING:
     import aiohttp
@@ -64,3 +64,10 @@ async def warnings(
 ) -> list[str]:
     """Nothing is known of it beforehand."""
     return []
+
+
+ENGINE = Engine(
+    name=name,
+    title="OpenAI-compatible server",
+    client=__name__,
+)

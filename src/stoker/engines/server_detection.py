@@ -1,4 +1,4 @@
-"""Which server answers at a URL, what it serves, and what of it will surprise an editor."""
+"""Which server answers at a URL, what it serves, and what of it causes trouble in an editor."""
 
 from __future__ import annotations
 
@@ -8,25 +8,11 @@ from typing import Any
 
 import aiohttp
 
-from stoker import engines
-from stoker.engines import http_json, stoker_gateway
+from stoker.engines import http_json
 from stoker.engines.base import Backend, Recognised, ServedModel
+from stoker.engines.registry import FALLBACK, all_engines, lookup, server_client
 from stoker.errors import StokerError
 from stoker.network_addresses import without_api_path
-
-#: Asked in this order. What names itself in ``/v1/models`` comes first; a server that answers any
-#: path with something would be taken for the wrong one otherwise. The last one fits every server.
-_ORDER = (
-    "stoker",
-    "vllm",
-    "sglang",
-    "tensorrt-llm",
-    "tgi",
-    "ollama",
-    "lm-studio",
-    "llama.cpp",
-    "openai",
-)
 
 #: With less, agent mode's tools alone leave no room: VS Code's are about 14,000 tokens.
 _SMALL_CONTEXT_TOKENS = 8192
@@ -37,23 +23,22 @@ async def recognise(url: str, key: str | None = None) -> Recognised:
     """Ask the server at ``url`` what it is. Raises ``StokerError`` where none answers there."""
     base = without_api_path(url)
     async with aiohttp.ClientSession() as http:
-        listing = await _listing(http, Backend(base, "openai", key))
+        listing = await _listing(http, Backend(base, FALLBACK, key))
         backend = await _which(http, base, key, listing)
-        server_client = engines.server_client(backend.engine)
-        models = tuple(await server_client.discover(http, backend))
-        version = await _version(http, backend, server_client.VERSION_AT)
-        warnings = await server_client.warnings(http, backend, models)
-        behind: tuple[str, ...] = ()
-        if backend.engine == stoker_gateway.name:
-            behind = await stoker_gateway.behind(http, backend)
-        return Recognised(backend, version, models, (*warnings, *_common(models)), behind)
+        client = server_client(backend.engine)
+        models = tuple(await client.discover(http, backend))
+        version = await _version(http, backend, client.VERSION_AT)
+        warnings = await client.warnings(http, backend, models)
+        behind = lookup(backend.engine).behind
+        kinds = await behind(http, backend) if behind is not None else ()
+        return Recognised(backend, version, models, (*warnings, *_common(models)), kinds)
 
 
 async def _which(http: aiohttp.ClientSession, base: str, key: str | None, listing: Any) -> Backend:
-    for name in _ORDER:
-        backend = Backend(base, name, key)
+    for engine in all_engines():
+        backend = Backend(base, engine.name, key)
         with contextlib.suppress(*_TROUBLE):
-            if await engines.server_client(name).is_it(http, backend, listing):
+            if await server_client(engine.name).is_it(http, backend, listing):
                 return backend
     raise StokerError(
         f"The server at {base} is not one that Stoker can use.",

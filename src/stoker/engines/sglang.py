@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json, model_listing, openai
-from stoker.engines.base import Backend, ServedModel
+from stoker.engines.base import Backend, Engine, ServedModel
 
 if TYPE_CHECKING:
     import aiohttp
@@ -43,3 +43,10 @@ async def warnings(
     if await model_listing.refuses_tools(http, backend, models):
         return ["SGLang runs without a tool parser: start it with --tool-call-parser."]
     return []
+
+
+ENGINE = Engine(
+    name=name,
+    title="SGLang",
+    client=__name__,
+)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json, model_listing, openai
-from stoker.engines.base import Backend, ServedModel
+from stoker.engines.base import Backend, Engine, ServedModel
 
 if TYPE_CHECKING:
     import aiohttp
@@ -79,3 +79,11 @@ async def warnings(
         "This is a gateway of Stoker's already, and editors can use it as it is: "
         f"stoker code --endpoint {backend.url}."
     ]
+
+
+ENGINE = Engine(
+    name=name,
+    title="Stoker's gateway",
+    client=__name__,
+    behind=behind,
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json, model_listing, openai
-from stoker.engines.base import Backend
+from stoker.engines.base import Backend, Engine
 
 if TYPE_CHECKING:
     import aiohttp
@@ -27,3 +27,10 @@ async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> 
 async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
     """``/health`` answers 200 when the engine can be used."""
     return await http_json.answers(http, backend, "/health")
+
+
+ENGINE = Engine(
+    name=name,
+    title="TensorRT-LLM",
+    client=__name__,
+)

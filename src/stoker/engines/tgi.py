@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json, openai
-from stoker.engines.base import Backend, ServedModel
+from stoker.engines.base import Backend, Engine, ServedModel
 
 if TYPE_CHECKING:
     import aiohttp
@@ -60,3 +60,10 @@ async def warnings(
             f"{total:,}: raise --max-input-tokens."
         )
     return said
+
+
+ENGINE = Engine(
+    name=name,
+    title="TGI",
+    client=__name__,
+)

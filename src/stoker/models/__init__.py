@@ -42,7 +42,7 @@ from stoker.models.model_resolver import (
     with_files,
 )
 from stoker.models.sources.download_store import Kept, kept
-from stoker.models.sources.other_apps import file_served_by
+from stoker.models.sources.other_apps import lm_studio_file, ollama_file
 from stoker.models.user_catalogue import add_model
 
 __all__ = [
@@ -70,15 +70,16 @@ __all__ = [
     "candidates",
     "exists",
     "fetch",
-    "file_served_by",
     "find_known_model",
     "is_path",
     "kept",
+    "lm_studio_file",
     "load",
     "model_catalogue",
     "named",
     "nearest_models",
     "offered",
+    "ollama_file",
     "resolve",
     "with_files",
 ]

@@ -1,11 +1,12 @@
-"""Pure functions from (host, model) to a plan. Nothing here reads a file or opens a socket."""
+"""What engines share in planning, pure: what is wanted, what a plan is, what weights take.
 
-from stoker.planning.ollama_plan import commands as ollama_commands
+Nothing here reads a file or opens a socket. Each engine's own planner is in its folder of
+``stoker.engines``, and ``stoker.application.ranking`` compares their plans.
+"""
+
 from stoker.planning.quantization import weights_bytes
-from stoker.planning.ranking import candidates_of, engine_for, is_better, rank
-from stoker.planning.requirements import Candidate, Requirements
-from stoker.planning.serving_plan import Argument, Interval, MemoryPrediction, Plan, Speed
-from stoker.planning.speed import Traffic, speed_under
+from stoker.planning.requirements import Candidate, Requirements, candidates_of
+from stoker.planning.serving_plan import Argument, Interval, MemoryPrediction, Plan, Speed, Traffic
 
 __all__ = [
     "Argument",
@@ -17,10 +18,5 @@ __all__ = [
     "Speed",
     "Traffic",
     "candidates_of",
-    "engine_for",
-    "is_better",
-    "ollama_commands",
-    "rank",
-    "speed_under",
     "weights_bytes",
 ]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from stoker.errors import UsageError
 from stoker.models import Architecture, Model
-from stoker.planning.llama_memory import GGUF_BITS
 from stoker.planning.parameter_count import WeightCount, count_weights
 
 #: Bits of one weight with its share of the scales. int4 of 128 share a 16-bit scale (and AWQ and
@@ -30,6 +29,9 @@ _BITS = {
     "mxfp8": 8.25,
     "fp4-fp8": 4.25,
 }
+#: The same for GGUF files, wide embeddings and all: Qwen2.5-Coder's published files.
+_GGUF_BITS = {"Q4_K_M": 4.9, "Q4_0": 4.6, "Q4_1": 5.0, "Q5_K_M": 5.7, "Q6_K": 6.6, "Q8_0": 8.5}
+_GGUF_BITS |= {"F16": 16.0, "BF16": 16.0, "MXFP4": 4.6}
 #: The type in which the matrices are multiplied, and the type of ``Gpu.flops`` that bounds it.
 #: Weights of 4 bits with 16-bit activations are widened first.
 _MATH = {
@@ -124,7 +126,7 @@ def weights_bytes(model: Model) -> int | None:
     if model.weights_bytes is not None:
         return model.weights_bytes
     if model.format == "gguf":
-        bits = GGUF_BITS.get((model.quantization or "").upper())
+        bits = _GGUF_BITS.get((model.quantization or "").upper())
         return int(model.parameters * bits / 8) if model.parameters and bits else None
     if model.architecture is None:
         return None

@@ -1,7 +1,8 @@
-"""What somebody wants of a model server, and what that means in tokens."""
+"""What the user wants of a model server, and what that means in tokens."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stoker.errors import UsageError
@@ -20,9 +21,9 @@ class Requirements:
     #: Requests answered at the same time.
     parallel: int | None = None
     engine: str | None = None
-    #: The llama.cpp that is installed can use the GPU; its wheels on the package index cannot.
-    llama_offload: bool = True
-    #: The person named the model: a slow one, or one to avoid, is planned all the same.
+    #: Engines whose installed build can't use the GPU, such as llama.cpp's on the package index.
+    cpu_only_engines: frozenset[str] = frozenset()
+    #: The user named the model: a slow one, or one to avoid, is planned all the same.
     named: bool = False
 
     @property
@@ -56,7 +57,7 @@ NEEDS: dict[Purpose, Need] = {
 }
 
 
-#: What is asked where nobody says what for: a question with a file attached must come to an answer.
+#: Without a purpose: a question with a file attached must get an answer.
 ANY = Need(2_048, 32_768, 2_048, 0.0, 500, 8, 35)
 
 
@@ -73,10 +74,21 @@ class Candidate:
     known: KnownModel | None = None
     #: The one vendor whose GPUs these files are made for, where that is so.
     made_for: str | None = None
+    #: The engine that is to serve it; without one, each that reads its files is planned for.
+    engine: str | None = None
 
     def serves(self, purpose: Purpose) -> bool:
         """Whether the catalogue holds it fit for ``purpose``; unknown models serve chat."""
         return purpose in self.known.purposes if self.known else purpose == "chat"
+
+
+def candidates_of(catalogue: Iterable[KnownModel]) -> list[Candidate]:
+    """Every form of every model of the catalogue, as it would be fetched from the hub."""
+    return [
+        Candidate(known.model(variant), known, variant.made_for)
+        for known in catalogue
+        for variant in known.weights
+    ]
 
 
 #: A question and its answer; any less is a slip of the keyboard.

@@ -42,6 +42,17 @@ class MemoryPrediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """What is asked of a server: ``concurrency`` requests at all times, each with this shape."""
+
+    concurrency: int
+    prompt_tokens: int
+    answer_tokens: int
+    #: The part of a prompt that the prefix cache holds already, from 0 to 1.
+    prefix_hit: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """A prediction, and the range in which four of five measurements of unseen models lay."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from stoker import engines
 from stoker.engines import Options, Recognised
 from stoker.errors import StokerError
 from stoker.models import Model
 from stoker.planning import MemoryPrediction, Plan
 
-#: Engines whose models are GGUF files; the others serve Hugging Face folders.
-_GGUF_ENGINES = ("llama.cpp", "ollama", "lm-studio")
 _UNKNOWN_LENGTH = 0
 
 
@@ -34,7 +33,7 @@ def plan_for(found: Recognised) -> tuple[Plan, Options]:
     engine = found.backend.engine
     model = Model(
         id=first.id,
-        format="gguf" if engine in _GGUF_ENGINES else "safetensors",
+        format=engines.lookup(engine).formats[0],
         origin="endpoint",
         served_name=first.id,
         quantization=first.quantization,

@@ -7,13 +7,12 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 
+from stoker import engines
 from stoker.engines import Backend, ContainerLaunch
 from stoker.errors import StokerError
 from stoker.server.deployment_state import Problem, ProcessId
 from stoker.server.docker_client import Containers, ContainerState, ensure
 from stoker.server.log_lines import Lines
-
-_KEY_VARIABLE = "VLLM_API_KEY="
 
 
 class ContainerRun:
@@ -23,9 +22,10 @@ class ContainerRun:
     process: ProcessId | None = None  # the container runtime's child, not ours to signal
 
     def __init__(self, containers: Containers, found: ContainerState, engine: str) -> None:
-        key = next((e for e in found.environment if e.startswith(_KEY_VARIABLE)), None)
+        variable = f"{engines.get(engine).key_variable}="
+        key = next((e for e in found.environment if e.startswith(variable)), None)
         self.backend = Backend(
-            f"http://127.0.0.1:{found.port}", engine, key and key.removeprefix(_KEY_VARIABLE)
+            f"http://127.0.0.1:{found.port}", engine, key and key.removeprefix(variable)
         )
         self.name = found.name
         self.what = f"container {found.name}"

@@ -122,9 +122,8 @@ def test_a_catalogue_model_that_is_on_disk_is_not_downloaded_again(
 
 def test_the_file_that_ollama_serves_is_found_by_the_name_that_it_lists(home: Path) -> None:
     path = in_ollama(home, "tiny-coder", "1b")
-    assert other_apps.file_served_by("ollama", "tiny-coder:1b") == path
-    assert other_apps.file_served_by("ollama", "tiny-coder:7b") is None
-    assert other_apps.file_served_by("vllm", "tiny-coder:1b") is None
+    assert other_apps.ollama_file("tiny-coder:1b") == path
+    assert other_apps.ollama_file("tiny-coder:7b") is None
 
 
 @pytest.mark.parametrize("served", ["tiny-coder-1b", "acme/tiny-coder-1b", "tiny-coder-1b@q4_k_m"])
@@ -132,5 +131,5 @@ def test_the_file_that_lm_studio_serves_is_found_by_its_repository(home: Path, s
     folder = home / ".lmstudio/models/acme/Tiny-Coder-1B-GGUF"
     folder.mkdir(parents=True)
     path = write_gguf(folder / "Tiny-Coder-1B-Q4_K_M.gguf")
-    assert other_apps.file_served_by("lm-studio", served) == path
-    assert other_apps.file_served_by("lm-studio", "other") is None
+    assert other_apps.lm_studio_file(served) == path
+    assert other_apps.lm_studio_file("other") is None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from stoker.engines import ProcessLaunch, llama_cpp
+from stoker.engines import Launcher, ProcessLaunch, llama_cpp
 from stoker.models import Model
 from stoker.planning import MemoryPrediction, Plan
 from stoker.server import deployment_state, log_lines, ports, server
@@ -44,7 +45,8 @@ def small_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def start(script: str, monkeypatch: pytest.MonkeyPatch) -> Problem:
     """What the supervisor makes of an engine that is this script."""
     process = ProcessLaunch((sys.executable, "-c", script))
-    monkeypatch.setattr(llama_cpp, "launch", lambda *_, **__: process)
+    engine = replace(llama_cpp.ENGINE, launcher=Launcher(lambda *_, **__: process))
+    monkeypatch.setattr(llama_cpp, "ENGINE", engine)
     model = Model("coder", "gguf", "disk", "coder")
     plan = Plan(model, "llama.cpp", 8192, 1, (), MemoryPrediction(0, 0, 0, 0))
     deployment_state.state_folder()

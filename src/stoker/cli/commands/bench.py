@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from stoker import checks, paths, server
+from stoker import checks, engines, paths, server
 from stoker import host as machine
 from stoker.checks import bench
 from stoker.checks.bench import (
@@ -31,7 +31,7 @@ from stoker.cli import endpoint_argument
 from stoker.cli.options import Json, KeyEnv
 from stoker.cli.render import bench_page, html_page, output
 from stoker.errors import UsageError
-from stoker.planning import Plan, speed_under
+from stoker.planning import Plan
 
 _T = TypeVar("_T")
 _NAMES = ("A", "B")
@@ -171,7 +171,9 @@ def _deviations(report: BenchReport, plan: Plan | None) -> list[Deviation]:
         return []
     gpus = machine.detect(paths.cache_dir(), ask_hub=False).gpus if plan.gpus else ()
     spec = machine.lookup_gpu(gpus[0].name, gpus[0].memory_total_bytes) if gpus else None
-    if spec is None or plan.engine != "vllm":
+    planner = engines.lookup(plan.engine).planner
+    speed_under = planner.speed_under if planner is not None else None
+    if spec is None or speed_under is None:
         return bench.against_plan(report, plan)
     return bench.against_plan(report, plan, partial(speed_under, plan, spec))
 

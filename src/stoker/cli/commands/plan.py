@@ -12,18 +12,18 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from stoker import planning
+from stoker import engines
 from stoker.application import Choice, HostFacts, LaunchRequest, choose
 from stoker.cli import launch_options
 from stoker.cli.options import Json
 from stoker.cli.render import choice_view, output
 from stoker.cli.render.output import size, tokens
+from stoker.engines import Engine
 from stoker.planning import Plan
 
 _GIB = 1024**3
 _SHOWN = 5
 _BAR_CELLS = 40
-_OLLAMA = "ollama"
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,9 @@ def command(
         plans = choice_view.documents(choice, _SHOWN)
         output.as_json({"for": title, "purpose": choice.purpose, "plans": plans})
         return
-    # Stoker starts no Ollama: what to set there is the plan.
-    Console().print(render(title, choice, explain=explain or engine == _OLLAMA))
+    Console().print(
+        render(title, choice, explain=explain or _engine_of_the_user(choice) is not None)
+    )
     output.say()
     _say_how_to_start(choice)
     if html is not None:
@@ -92,14 +93,24 @@ def _shown(choice: Choice) -> list[Plan]:
 
 
 def _say_how_to_start(choice: Choice) -> None:
-    if choice.request.engine == _OLLAMA:
-        output.say("Stoker does not start Ollama. Set these for its server, start it again, and:")
-        for line in planning.ollama_commands(choice.blocked[0].plan):
+    engine = _engine_of_the_user(choice)
+    if engine is not None and engine.planner is not None:
+        output.say(
+            f"Stoker does not start {engine.title}. Set these for its server, start it again, and:"
+        )
+        for line in engine.planner.commands(choice.blocked[0].plan):
             output.say(f"  {line}")
     elif choice.startable:
         output.say(choice_view.start_command(choice.request, choice.machine))
     else:
         output.say("stoker up can start none of these.")
+
+
+def _engine_of_the_user(choice: Choice) -> Engine | None:
+    """The engine that was asked for, where the user starts it: the plan is what to set there."""
+    name = choice.request.engine
+    engine = engines.lookup(name) if name is not None else None
+    return engine if engine is not None and engine.launcher is None else None
 
 
 def _title(choice: Choice) -> str:
@@ -127,7 +138,7 @@ def render(title: str, choice: Choice, *, explain: bool = False) -> RenderableTy
     table = _table(plans, marked=bool(choice.startable))
     parts: list[RenderableType] = [Text(title, style="bold"), Text(), table, Text()]
     parts += [Text(f"{best.model.id}", style="bold cyan"), _bar(best), _legend(best), Text()]
-    notes = [] if choice.request.engine == _OLLAMA else choice_view.notes(choice)
+    notes = [] if _engine_of_the_user(choice) else choice_view.notes(choice)
     parts += [Text(f"- {line}") for line in (*best.reasons, *notes)]
     if explain:
         parts += [Text(), _arguments(best)]

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from stoker import engines
 from stoker.application import BlockedPlan, Choice, HostFacts, LaunchRequest, download_bytes
 from stoker.cli import launch_options
 from stoker.cli.render.output import size
+from stoker.engines import PlacementRequest
 from stoker.planning import Plan
 
 #: Models named for one obstacle; the others are counted.
@@ -27,14 +29,9 @@ def _assumed(choice: Choice) -> str:
     if choice.machine.here or not choice.startable:
         return ""
     plan, host = choice.plan, choice.machine.host
-    engine = "llama.cpp"
-    if plan.engine == "vllm":
-        engine = "Docker or Podman, whose containers reach the GPU"
-    elif plan.gpus:
-        own = "" if host.system == "Darwin" else " (the one on PyPI uses the CPU)"
-        engine = f"llama.cpp built for its GPU{own}"
     hub = "the model hub can be reached, and " if host.hub_reachable else ""
-    return f"Assumed there: {hub}{engine}."
+    assumed = engines.get(plan.engine).assumed(plan, host)
+    return f"Assumed there: {hub}{assumed or engines.lookup(plan.engine).title}."
 
 
 def _fallback(choice: Choice) -> str:
@@ -50,10 +47,11 @@ def _download(choice: Choice) -> list[str]:
     if not choice.startable:
         return []
     plan, count = choice.plan, choice.download_bytes
-    lines = [f"Downloads {size(count)} from the {plan.model.origin}." if count else ""]
-    if plan.engine == "vllm" and not (choice.request.python or choice.request.native):
-        lines.append("Docker or Podman fetches vLLM's image where it is not there yet.")
-    return lines
+    wanted = PlacementRequest(python=choice.request.python, native=choice.request.native)
+    return [
+        f"Downloads {size(count)} from the {plan.model.origin}." if count else "",
+        engines.get(plan.engine).also_fetched(wanted),
+    ]
 
 
 def _blocked(choice: Choice) -> list[str]:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
-from stoker import engines, models, network_addresses, tokens
+from stoker import engines, network_addresses, tokens
 from stoker.engines import Backend, ServedModel
 from stoker.errors import StokerError
 from stoker.gateway.api.request_validation import parts_beyond_text
@@ -318,7 +318,7 @@ class Fitter:
             return _load(self._settings.tokenizer)
         if not network_addresses.is_loopback(urlsplit(self._backend.url).hostname or ""):
             return None
-        path = models.file_served_by(self._backend.engine, self.model.id)
+        path = engines.lookup(self._backend.engine).local_file(self.model.id)
         local = _load(path) if path else None
         # Ollama keeps templates of its own. One in the file that is silent about tools, where
         # the server takes them, is not the one that it uses.

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from stoker.engines import stoker_gateway
+from stoker import engines
 from stoker.gateway.api import openai_errors, request_validation
 from stoker.gateway.relay.backend_connection import BackendGoneError
 from stoker.gateway.relay.response_stream import ResponseStream, Rewrite
@@ -247,7 +247,7 @@ class Exchange:
 
 def _orders(upstream: Upstream) -> bool:
     """Whether it lets turns go first itself, and is to know what its client said."""
-    return upstream.backend.engine == stoker_gateway.name
+    return engines.lookup(upstream.backend.engine).behind is not None
 
 
 async def _finish(response: web.StreamResponse, transport: asyncio.WriteTransport) -> None:

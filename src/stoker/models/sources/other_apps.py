@@ -39,18 +39,19 @@ def hub_folders() -> list[FoundModel]:
     return [found for found in _hub_cache() if found.path.is_dir()]
 
 
-def file_served_by(program: str, model: str) -> Path | None:
-    """The file that ``ollama`` or ``lm-studio`` serves as ``model``, where it lies on this disk.
+def ollama_file(model: str) -> Path | None:
+    """The file that Ollama serves as ``model``, where it lies on this disk."""
+    return next((found.path for found in _ollama() if found.id == model), None)
+
+
+def lm_studio_file(model: str) -> Path | None:
+    """The file that LM Studio serves as ``model``, where it lies on this disk.
 
     LM Studio names a model after its repository; of several quantizations any will do, for their
     tokens are the same.
     """
-    if program == "ollama":
-        return next((found.path for found in _ollama() if found.id == model), None)
-    if program == "lm-studio":
-        wanted = model.rpartition("/")[2].partition("@")[0].lower()
-        return next((f.path for f in _lm_studio() if _lm_studio_name(f.id) == wanted), None)
-    return None
+    wanted = model.rpartition("/")[2].partition("@")[0].lower()
+    return next((f.path for f in _lm_studio() if _lm_studio_name(f.id) == wanted), None)
 
 
 def _lm_studio_name(found: str) -> str:

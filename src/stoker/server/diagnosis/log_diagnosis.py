@@ -18,22 +18,12 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
+from stoker import engines
 from stoker.data import table
+from stoker.engines import LogMarks
 
-#: What a log says when an engine starts: whatever came before did not end it.
-_STARTS = (
-    "vLLM API server version",  # vLLM to 0.16
-    "non-default args:",  # vLLM
-    " started as process ",  # Stoker's supervisor
-    " started as container ",  # Stoker's supervisor
-)
-#: What a log says when an engine can be used.
-_READY = (
-    "Application startup complete",  # vLLM
-    "stoker: ready on",  # llama.cpp under Stoker
-)
-#: What vLLM says first when it is told to stop. The errors that follow are of the stopping.
-_ORDERED_ENDS = ("[shutdown] API server: shutdown triggered", "INFO:     Shutting down")
+#: A start of any engine as the supervisor logs it. The engines' own marks are ``LogMarks``.
+_STARTS = (" started as process ", " started as container ")
 #: After these a line quotes somebody: a prompt, an answer, a value that was refused.
 _QUOTES = (
     "Received request ",  # vLLM, each request; to 0.9 with its prompt
@@ -109,6 +99,8 @@ class Reader:
         self._logged: str | None = None
         self._serving = False
         self._patterns = [p for p in _patterns() if engine is None or p.concerns(engine)]
+        self._marks = marks = _marks()
+        self._turns = (*marks.starts, *marks.ready, *marks.ordered_ends, _MODEL_MARK)
         self._count = 0
         self._ended = False
         self._root: Diagnosis | None = None
@@ -120,7 +112,7 @@ class Reader:
         """Read on."""
         text = "\n".join(lines)
         needed = [p for p in self._patterns if p.needle in text]
-        if needed or any(mark in text for mark in _TURNS):
+        if needed or any(mark in text for mark in self._turns):
             for number, line in enumerate(lines, self._count + 1):
                 self._look(line[:_MAX_LINE], number, needed)
         self._count += len(lines)
@@ -154,12 +146,12 @@ class Reader:
 
     def _turn(self, line: str) -> None:
         """What the line says of the engine itself: it starts, it can be used, it is to stop."""
-        ready = any(mark in line for mark in _READY)
-        if ready or any(mark in line for mark in _STARTS):
+        ready = any(mark in line for mark in self._marks.ready)
+        if ready or any(mark in line for mark in self._marks.starts):
             self._root = self._tolerated = self._symptom = None
             self._ended = False
             self._serving = ready
-        self._ended = self._ended or any(mark in line for mark in _ORDERED_ENDS)
+        self._ended = self._ended or any(mark in line for mark in self._marks.ordered_ends)
         named = _MODEL.search(line)
         if named:
             self._logged = f"stoker up {named[1]}"
@@ -173,8 +165,10 @@ class Reader:
             self._root = found
 
 
-#: What changes how the lines after it are read.
-_TURNS = (*_STARTS, *_READY, *_ORDERED_ENDS, _MODEL_MARK)
+def _marks() -> LogMarks:
+    """What changes how the lines after it are read, in the logs of all engines."""
+    marks = engines.log_marks()
+    return replace(marks, starts=(*marks.starts, *_STARTS))
 
 
 def _unquoted(line: str) -> str:

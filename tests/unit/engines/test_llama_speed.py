@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from stoker.application import rank
+from stoker.engines.llama_cpp.llama_speed import LlamaSpeed, llama_speed
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import Architecture, Model, architecture_from_config, find_known_model
-from stoker.planning import Requirements, candidates_of, rank
-from stoker.planning.llama_speed import LlamaSpeed, llama_speed
+from stoker.planning import Requirements, candidates_of
 
 GIB = 1024**3
 CPU = Cpu("any", 8, 8, avx2=True)

@@ -9,12 +9,12 @@ import math
 from dataclasses import dataclass, replace
 from itertools import product
 
+from stoker.engines.llama_cpp.llama_memory import LlamaCache, llama_memory
+from stoker.engines.llama_cpp.llama_speed import LlamaSpeed, llama_speed
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
 from stoker.models import Model
 from stoker.planning.formatting import MIB, parameters, size
-from stoker.planning.llama_memory import LlamaCache, llama_memory
-from stoker.planning.llama_speed import LlamaSpeed, llama_speed
 from stoker.planning.quality_score import worth
 from stoker.planning.quantization import weights_bytes
 from stoker.planning.requirements import Candidate, Need, Requirements, need_of
@@ -90,10 +90,10 @@ def plan_llama(
     As many layers as fit go to the GPU. Raises ``UsageError`` where the wanted context is more than
     the model was made for, and ``StokerError`` where the model, or that context, does not fit.
     """
-    unused, gpu = (gpu, None) if not requirements.llama_offload else (None, gpu)
+    unused, gpu = (gpu, None) if ENGINE in requirements.cpu_only_engines else (None, gpu)
     fit = fit_llama(host, candidate, requirements, gpu)
     plan = plan_of(host, fit, requirements, ENGINE, _arguments(host, fit, requirements.context))
-    return replace(plan, reasons=(*plan.reasons, *_unused_gpu(unused)))
+    return plan if unused is None else replace(plan, reasons=(*plan.reasons, _unused_gpu(unused)))
 
 
 def fit_llama(
@@ -220,13 +220,14 @@ def _largest_cache(
         (place.gpu_bytes, usual),
         (place.budget_bytes, usual),
     ):
-        for tokens, cache_type, number in caches if room > 0 else ():
+        # Where the least does not fit, no other does.
+        for tokens, cache_type, number in caches if memory.total_bytes <= room else ():
             cache = LlamaCache(tokens, number, _N_UBATCH, cache_type)
-            memory = llama_memory(model, cache, place.budget_bytes)
-            if memory.total_bytes <= room:
+            found = llama_memory(model, cache, place.budget_bytes)
+            if found.total_bytes <= room:
                 # What the GPU holds whole is drawn against the GPU alone.
                 whole = place.gpu_total_bytes if room != place.budget_bytes else None
-                return cache, replace(memory, device_bytes=whole or place.device_bytes)
+                return cache, replace(found, device_bytes=whole or place.device_bytes)
     raise AssertionError("the least cache fits in the whole budget")
 
 
@@ -320,12 +321,10 @@ def _is_quick(speed: Speed, need: Need) -> bool:
     )
 
 
-def _unused_gpu(gpu: GpuSpec | None) -> tuple[str, ...]:
-    if gpu is None:
-        return ()
+def _unused_gpu(gpu: GpuSpec) -> str:
     return (
         f"The {gpu.name} stays unused: the llama.cpp that is installed was built for the CPU. Its "
-        "wheels for CUDA, ROCm and Vulkan are named at https://pypi.org/project/xllamacpp.",
+        "wheels for CUDA, ROCm and Vulkan are named at https://pypi.org/project/xllamacpp."
     )
 
 

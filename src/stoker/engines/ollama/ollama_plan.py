@@ -8,11 +8,11 @@ https://huggingface.co/docs/hub/ollama (tags of the hub's models).
 
 from __future__ import annotations
 
+from stoker.engines.llama_cpp.llama_plan import LlamaFit, fit_llama, gpu_layers, plan_of
 from stoker.errors import StokerError
 from stoker.host import GpuSpec, Host
 from stoker.models import Model
 from stoker.planning.formatting import GIB, size
-from stoker.planning.llama_plan import LlamaFit, fit_llama, gpu_layers, plan_of
 from stoker.planning.requirements import Candidate, Requirements
 from stoker.planning.serving_plan import Argument, Plan
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from stoker.application import rank
 from stoker.errors import StokerError, UsageError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import Model, architecture_from_config
 from stoker.models.gguf_catalogue import entries
-from stoker.planning import Candidate, Plan, Requirements, rank
+from stoker.planning import Candidate, Plan, Requirements
 
 GIB = 1024**3
 MODELS = {entry.model.id: entry.model for entry in entries()}
@@ -149,7 +150,9 @@ def test_a_gpu_that_llama_cpp_was_not_built_for_is_left_out_and_named() -> None:
     machine = replace(host(8, 30), gpus=(spec.gpu(),))
     candidate = Candidate(MODELS["qwen2.5-coder-7b"])
     with_it = rank(machine, [candidate], Requirements(), spec)[0]
-    without = rank(machine, [candidate], Requirements(llama_offload=False), spec)[0]
+    without = rank(
+        machine, [candidate], Requirements(cpu_only_engines=frozenset({"llama.cpp"})), spec
+    )[0]
     assert (with_it.gpus, with_it.argument("n_gpu_layers")) == (1, -1)
     assert (without.gpus, without.argument("n_gpu_layers")) == (0, 0)
     assert any("RTX 4090 stays unused" in reason for reason in without.reasons)

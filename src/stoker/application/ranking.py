@@ -6,21 +6,17 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from stoker import engines
+from stoker.engines import Engine, Planner
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
-from stoker.models import KnownModel, Model
-from stoker.planning import llama_plan, ollama_plan, vllm_cpu_plan, vllm_plan
+from stoker.models import Model
 from stoker.planning.parameter_count import check_complete
 from stoker.planning.requirements import Candidate, Requirements, check
 from stoker.planning.serving_plan import Plan
 
-_ENGINES = (vllm_plan.ENGINE, llama_plan.ENGINE, ollama_plan.ENGINE)
-#: So many can share llama.cpp's slots.
-_LLAMA_USERS = 4
-#: Points: as many as answers that are a quarter quicker are worth.
-_VLLM_MARGIN = 0.5
-#: Operating systems on which vLLM runs on GPUs.
-_VLLM_SYSTEMS = ("Linux",)
+#: What people are asked for where an engine can't read a model's files.
+_FILES = {"safetensors": "a Hugging Face folder", "gguf": "a GGUF file"}
 
 
 def rank(
@@ -49,18 +45,67 @@ def _ranked(
     host: Host, candidates: Sequence[Candidate], requirements: Requirements, gpu: GpuSpec | None
 ) -> list[Plan]:
     suitable = list(_suitable(candidates, requirements))
-    # llama.cpp shares one cache among few slots: for many users vLLM's paging is what is wanted,
-    # and llama.cpp only where that runs nothing of what is offered.
-    many = requirements.users > _LLAMA_USERS or (gpu is not None and gpu.kind == "datacenter")
-    first = [c for c in suitable if not _is_gguf(c)] if many and _vllm_runs(host, gpu) else suitable
+    pairs = _pairs(suitable, requirements)
+    first = _for_many(pairs, host, requirements, gpu)
     plans, problems = _planned(host, first, requirements, gpu)
-    if not plans and first != suitable:
-        plans, problems = _planned(host, suitable, requirements, gpu)
+    if not plans and len(first) < len(pairs):
+        plans, problems = _planned(host, pairs, requirements, gpu)
     if not plans:
         raise (
             _nothing_fits(problems, requirements) if problems else _none_for(suitable, requirements)
         )
     return _ordered(plans)
+
+
+def _pairs(
+    candidates: Sequence[Candidate], requirements: Requirements
+) -> list[tuple[Candidate, Planner]]:
+    """Each candidate with the planner of each engine that is to serve it."""
+    wanted = requirements.engine
+    readers: dict[str, list[Planner]] = {}
+    pairs = []
+    for candidate in candidates:
+        key = candidate.engine or candidate.model.format
+        if key not in readers:
+            named = [engines.lookup(candidate.engine)] if candidate.engine else None
+            found = engines_for(candidate.model, wanted) if named is None else named
+            readers[key] = [engine.planner for engine in found if engine.planner is not None]
+        pairs += [(candidate, planner) for planner in readers[key]]
+    return pairs
+
+
+def engines_for(model: Model, wanted: str | None = None) -> list[Engine]:
+    """The engines that can serve ``model``: ``wanted``, or else each that Stoker can start."""
+    return [
+        engine
+        for engine in engines.planned()
+        if model.format in engine.formats
+        and (engine.launcher is not None if wanted is None else engine.name == wanted)
+    ]
+
+
+def _for_many(
+    pairs: Sequence[tuple[Candidate, Planner]],
+    host: Host,
+    requirements: Requirements,
+    gpu: GpuSpec | None,
+) -> Sequence[tuple[Candidate, Planner]]:
+    """The pairs to plan first: for many users those whose engine is not limited to a few.
+
+    A limited engine is for where no other runs what is offered.
+    """
+
+    def limited(planner: Planner) -> bool:
+        most = planner.most_users
+        datacenter = gpu is not None and gpu.kind == "datacenter"
+        return most is not None and (requirements.users > most or datacenter)
+
+    planners = {id(planner): planner for _, planner in pairs}.values()
+    if not any(limited(planner) for planner in planners):
+        return pairs
+    if not any(not limited(p) and p.why_not(host, gpu) is None for p in planners):
+        return pairs
+    return [(candidate, planner) for candidate, planner in pairs if not limited(planner)]
 
 
 def _too_many_users(
@@ -99,15 +144,6 @@ def _serves(
         return False
 
 
-def candidates_of(catalogue: Sequence[KnownModel]) -> list[Candidate]:
-    """Every form of every model of the catalogue, as it would be fetched from the hub."""
-    return [
-        Candidate(known.model(variant), known, variant.made_for)
-        for known in catalogue
-        for variant in known.weights
-    ]
-
-
 def _suitable(candidates: Sequence[Candidate], requirements: Requirements) -> Iterator[Candidate]:
     """Those that serve the purpose and that nothing speaks against, unless one was named."""
     for candidate in candidates:
@@ -118,17 +154,19 @@ def _suitable(candidates: Sequence[Candidate], requirements: Requirements) -> It
 
 
 def _planned(
-    host: Host, candidates: Sequence[Candidate], requirements: Requirements, gpu: GpuSpec | None
+    host: Host,
+    pairs: Sequence[tuple[Candidate, Planner]],
+    requirements: Requirements,
+    gpu: GpuSpec | None,
 ) -> tuple[list[Plan], list[StokerError]]:
     """The candidates that can run here, and why the others cannot."""
     plans: list[Plan] = []
     problems: list[StokerError] = []
-    for candidate in candidates:
-        engine = engine_for(candidate.model, requirements.engine)
-        if requirements.engine not in (None, engine):
-            continue
+    for candidate, planner in pairs:
         try:
-            plan = _plan_on(engine, host, candidate, requirements, gpu)
+            if candidate.model.path is not None:
+                check_complete(candidate.model)
+            plan = planner.plan(host, candidate, requirements, gpu)
         except StokerError as problem:
             problems.append(problem)
             continue
@@ -137,53 +175,20 @@ def _planned(
     return plans, problems
 
 
-def _plan_on(
-    engine: str, host: Host, candidate: Candidate, requirements: Requirements, gpu: GpuSpec | None
-) -> Plan | None:
-    """The plan on one engine; ``None`` where that does not run here. Raises as planning does."""
-    if candidate.model.path is not None:
-        check_complete(candidate.model)
-    if engine == llama_plan.ENGINE:
-        return llama_plan.plan_llama(host, candidate, requirements, gpu)
-    if engine == ollama_plan.ENGINE:
-        return ollama_plan.plan_ollama(host, candidate, requirements, gpu)
-    if gpu is not None and _vllm_runs(host, gpu):
-        return vllm_plan.plan_vllm(host, gpu, candidate, requirements)
-    if requirements.engine == vllm_plan.ENGINE and not host.gpus:
-        return vllm_cpu_plan.plan_vllm_cpu(host, candidate, requirements)
-    return None
-
-
-def engine_for(model: Model, wanted: str | None = None) -> str:
-    """What would serve it. Ollama only where it is ``wanted``, because Stoker does not start it."""
-    if model.format != "gguf":
-        return vllm_plan.ENGINE
-    return ollama_plan.ENGINE if wanted == ollama_plan.ENGINE else llama_plan.ENGINE
-
-
-def _is_gguf(candidate: Candidate) -> bool:
-    return candidate.model.format == "gguf"
-
-
-def _vllm_runs(host: Host, gpu: GpuSpec | None) -> bool:
-    maker = gpu.vendor if gpu is not None else None
-    return bool(host.gpus) and maker in ("nvidia", "amd") and host.system in _VLLM_SYSTEMS
-
-
 def _check_engine(host: Host, requirements: Requirements, gpu: GpuSpec | None) -> None:
-    if requirements.engine is not None and requirements.engine not in _ENGINES:
+    if requirements.engine is None:
+        return
+    planners = {engine.name: engine.planner for engine in engines.planned()}
+    planner = planners.get(requirements.engine)
+    if planner is None:
         raise UsageError(
             f"Nothing can be planned for the engine {requirements.engine}.",
-            f"Plans are made for {', '.join(_ENGINES)}.",
+            f"Plans are made for {', '.join(planners)}.",
             "Leave --engine out, or name one of those.",
         )
-    on_cpu = not host.gpus and host.system in _VLLM_SYSTEMS
-    if requirements.engine == vllm_plan.ENGINE and not (on_cpu or _vllm_runs(host, gpu)):
-        raise UsageError(
-            "vllm cannot be planned here.",
-            "It needs Linux and an NVIDIA or AMD GPU that Stoker knows, and there is none.",
-            f"Leave --engine out, or use --engine {llama_plan.ENGINE}.",
-        )
+    problem = planner.why_not(host, gpu)
+    if problem is not None:
+        raise problem
 
 
 def _ordered(plans: list[Plan]) -> list[Plan]:
@@ -204,18 +209,18 @@ def _order(plan: Plan) -> tuple[bool, float]:
 
 
 def _merit(plan: Plan) -> float:
-    """Worth, and up to three points for answers that come quickly; 30 tokens/s are neutral.
+    """Quality, and up to three points for answers that come quickly; 30 tokens/s are neutral.
 
-    Where engines are about equally quick vLLM goes first: it serves several requests from one
-    cache, and its speeds are known better.
+    Where engines are about equally quick, the engine's margin decides.
     """
     quickness = 1.5 * math.log2((plan.decode_tokens_per_s or 1.0) / 30)
-    margin = _VLLM_MARGIN if plan.engine == vllm_plan.ENGINE else 0.0
+    planner = engines.lookup(plan.engine).planner
+    margin = planner.margin if planner is not None else 0.0
     return plan.score + max(-3.0, min(3.0, quickness)) + margin
 
 
 def _merit_of_slow(plan: Plan) -> float:
-    """Worth, and eight points for each doubling of the speed of prompts, which people wait for."""
+    """Quality, and eight points for each doubling of the speed at which prompts are read."""
     return plan.score + 8.0 * math.log2(plan.prefill_tokens_per_s or 1.0)
 
 
@@ -234,23 +239,23 @@ def _nothing_fits(problems: Sequence[StokerError], requirements: Requirements) -
         "Nothing useful fits on this machine.",
         f"{len(problems)} were tried. The last of them: {problems[-1].what} {problems[-1].why}",
         "Ask for a shorter --context or fewer --users, close what holds memory, or use a machine "
-        "with more of it: `stoker plan --gpu NAME` says what would run there.",
+        "with more of it: `stoker plan --gpu NAME` shows what would run there.",
     )
 
 
 def _none_for(suitable: Sequence[Candidate], requirements: Requirements) -> StokerError:
     """There was nothing to plan: no model at all, or none whose files the engine reads."""
-    others = [
-        c for c in suitable if engine_for(c.model, requirements.engine) != requirements.engine
-    ]
-    if requirements.engine is None or not requirements.named or not others:
+    wanted = requirements.engine
+    others = [c.model for c in suitable if not engines_for(c.model, wanted)]
+    if wanted is None or not requirements.named or not others:
         return _nothing_to_choose()
-    model = others[0].model
-    needed = "a Hugging Face folder" if requirements.engine == vllm_plan.ENGINE else "a GGUF file"
+    model = others[0]
+    needed = " or ".join(_FILES[form] for form in engines.lookup(wanted).formats)
+    able = " or ".join(f"--engine {engine.name}" for engine in engines_for(model))
     return UsageError(
-        f"{requirements.engine} can't serve {model.id}.",
-        f"Its files are {model.format}, and {requirements.engine} needs {needed}.",
-        f"Use --engine {engine_for(model)} for it, or leave --engine out.",
+        f"{wanted} can't serve {model.id}.",
+        f"Its files are {model.format}, and {wanted} needs {needed}.",
+        f"Use {able} for it, or leave --engine out.",
     )
 
 

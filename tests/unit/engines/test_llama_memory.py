@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stoker.engines.llama_cpp.llama_memory import LlamaCache, llama_kv_cache_bytes, llama_memory
 from stoker.models.gguf_catalogue import entries
-from stoker.planning.llama_memory import LlamaCache, llama_kv_cache_bytes, llama_memory
 
 MIB = 1024**2
 CODER = next(e.model for e in entries() if e.model.id == "qwen2.5-coder-0.5b")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from stoker.engines.vllm.vllm_memory import VllmSettings, kv_bytes_per_token
+from stoker.engines.vllm.vllm_plan import ENGINE
 from stoker.errors import StokerError, UsageError
 from stoker.host import Host
 from stoker.models import Model
@@ -12,9 +14,6 @@ from stoker.planning.parameter_count import count_weights
 from stoker.planning.quantization import precision_of
 from stoker.planning.requirements import Candidate, Requirements
 from stoker.planning.serving_plan import Argument, MemoryPrediction, Plan
-from stoker.planning.vllm_memory import VllmSettings, kv_bytes_per_token
-
-ENGINE = "vllm"
 
 #: As with llama.cpp: the rest is for the editor and what else runs.
 _MEMORY_SHARE = 0.6

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stoker.engines.vllm.vllm_quantization_support import why_not
 from stoker.host import find_gpu
-from stoker.planning.formats import why_not
 
 
 @pytest.mark.parametrize(

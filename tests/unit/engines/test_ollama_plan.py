@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from stoker.application import rank
+from stoker.engines.ollama.ollama_plan import commands
 from stoker.errors import StokerError
 from stoker.host import Cpu, GpuSpec, Host, Memory, find_gpu
 from stoker.models import find_known_model
-from stoker.planning import Candidate, Plan, Requirements, candidates_of, ollama_commands, rank
+from stoker.planning import Candidate, Plan, Requirements, candidates_of
 
 GIB = 1024**3
 
@@ -76,7 +78,7 @@ def test_the_reason_names_the_context_that_ollama_would_take(gpu: str, says: str
 
 
 def test_a_model_of_the_hub_is_pulled_by_its_repository_and_quantization() -> None:
-    pull, adopt = ollama_commands(planned("qwen2.5-coder-7b"))
+    pull, adopt = commands(planned("qwen2.5-coder-7b"))
     assert pull == "ollama pull hf.co/Qwen/Qwen2.5-Coder-7B-Instruct-GGUF:Q4_K_M"
     assert adopt == "stoker adopt http://127.0.0.1:11434"
 
@@ -86,7 +88,7 @@ def test_a_file_that_is_here_goes_into_a_modelfile() -> None:
     requirements = Requirements(purpose="agent", engine="ollama", named=True)
     plan = rank(machine(None), [Candidate(model)], requirements)[0]
     assert plan.argument("FROM") == "/models/coder.gguf"
-    assert ollama_commands(plan)[0].startswith("ollama create")
+    assert commands(plan)[0].startswith("ollama create")
 
 
 def test_a_file_so_large_that_publishers_split_it_is_refused() -> None:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoker.engines.vllm.vllm_speed import Hardware, ServingLoad, load_of, predict
 from stoker.host import find_gpu, gpu_catalogue
 from stoker.models import KnownModel, find_known_model, model_catalogue
+from stoker.planning import Traffic
 from stoker.planning.quantization import precision_of
-from stoker.planning.speed import Hardware, ServingLoad, Traffic, load_of, predict
 
 MODELS = model_catalogue()
 HARDWARE = [rates for spec in gpu_catalogue() if (rates := Hardware.of(spec))]

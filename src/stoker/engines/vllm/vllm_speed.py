@@ -16,16 +16,16 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 
 from stoker.data import table
-from stoker.host import GpuSpec
-from stoker.models import Architecture, AttentionLayers
-from stoker.planning.parameter_count import count_weights
-from stoker.planning.quantization import Precision, precision_of
-from stoker.planning.serving_plan import Interval, Plan, Speed
-from stoker.planning.vllm_memory import (
+from stoker.engines.vllm.vllm_memory import (
     VllmSettings,
     kv_bytes_per_token,
     state_bytes_per_sequence,
 )
+from stoker.host import GpuSpec
+from stoker.models import Architecture, AttentionLayers
+from stoker.planning.parameter_count import count_weights
+from stoker.planning.quantization import Precision, precision_of
+from stoker.planning.serving_plan import Interval, Plan, Speed, Traffic
 
 #: Data-centre cards with less have GDDR: L40S 864 GB/s, A10 600, L4 300; A100 1555 and more.
 _LEAST_HBM_BYTES_S = 1.2e12
@@ -80,17 +80,6 @@ class Efficiency:
     #: doubling of their number: when weights are read, and in prompts.
     split_read: float = 0.07
     split_prompt: float = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What is asked of a server: ``concurrency`` requests at all times, each with this shape."""
-
-    concurrency: int
-    prompt_tokens: int
-    answer_tokens: int
-    #: The part of a prompt that the prefix cache holds already, from 0 to 1.
-    prefix_hit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,10 +366,10 @@ def predict(load: ServingLoad, hardware: Hardware, traffic: Traffic) -> tuple[Sp
 def speed_under(plan: Plan, spec: GpuSpec, traffic: Traffic) -> Speed | None:
     """The speed of a plan for vLLM under other ``traffic`` than it was made for, on ``spec``.
 
-    ``None`` for other engines, and where the model's shape or the GPU's rates are not known.
+    ``None`` for a plan on the CPU, and where the model's shape or the GPU's rates are not known.
     """
     hardware, shape = Hardware.of(spec), plan.model.architecture
-    if plan.engine != "vllm" or plan.gpus < 1 or hardware is None or shape is None:
+    if plan.gpus < 1 or hardware is None or shape is None:
         return None
     load = load_of(
         shape,

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoker.errors import UsageError
-from stoker.models import Architecture, KnownModel, find_known_model, model_catalogue
-from stoker.planning.quantization import precision_of
-from stoker.planning.vllm_memory import (
+from stoker.engines.vllm.vllm_memory import (
     VllmSettings,
     longest_context,
     max_concurrency,
     visible_bytes,
     vllm_memory,
 )
+from stoker.errors import UsageError
+from stoker.models import Architecture, KnownModel, find_known_model, model_catalogue
+from stoker.planning.quantization import precision_of
 
 GIB = 1024**3
 MODELS = model_catalogue()

@@ -14,9 +14,6 @@ from stoker.planning.serving_plan import MemoryPrediction
 
 #: Bytes for one element of the cache: ``ggml_type_size / ggml_blck_size`` (ggml.c).
 CACHE_TYPE_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
-#: Bits of one weight over whole files, wide embeddings and all: Qwen2.5-Coder's published files.
-GGUF_BITS = {"Q4_K_M": 4.9, "Q4_0": 4.6, "Q4_1": 5.0, "Q5_K_M": 5.7, "Q6_K": 6.6, "Q8_0": 8.5}
-GGUF_BITS |= {"F16": 16.0, "BF16": 16.0, "MXFP4": 4.6}
 #: The Python process around the engine, its tokenizer and its HTTP server. Measured: 150 MiB for
 #: Qwen2.5's 152,000 tokens.
 _PROCESS_BYTES = 150 * MIB

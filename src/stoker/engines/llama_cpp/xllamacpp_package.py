@@ -1,7 +1,4 @@
-"""The llama.cpp that is installed with Stoker (xllamacpp): whether it is there, what it can use.
-
-Apart from ``llama_cpp``, which speaks to a server and so loads an HTTP client.
-"""
+"""The llama.cpp that is installed with Stoker (xllamacpp): whether it is there, what it can use."""
 
 from __future__ import annotations
 

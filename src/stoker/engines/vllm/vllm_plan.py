@@ -6,19 +6,9 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
-from stoker.errors import StokerError, UsageError
-from stoker.host import Gpu, GpuSpec, Host
-from stoker.models import Architecture
-from stoker.planning.formats import why_not
-from stoker.planning.formatting import GIB, parameters, size
-from stoker.planning.parameter_count import count_weights
-from stoker.planning.quality_score import worth
-from stoker.planning.quantization import Precision, precision_of
-from stoker.planning.requirements import ANY, NEEDS, Candidate, Need, Requirements, need_of
-from stoker.planning.serving_plan import Argument, MemoryPrediction, Plan, Speed
-from stoker.planning.speed import Hardware, Traffic, load_of, predict
-from stoker.planning.vllm_memory import (
+from stoker.engines.vllm.vllm_memory import (
     DEFAULT_UTILIZATION,
     VllmMemory,
     VllmSettings,
@@ -28,6 +18,17 @@ from stoker.planning.vllm_memory import (
     visible_bytes,
     vllm_memory,
 )
+from stoker.engines.vllm.vllm_quantization_support import why_not
+from stoker.engines.vllm.vllm_speed import Hardware, load_of, predict
+from stoker.errors import StokerError, UsageError
+from stoker.host import Gpu, GpuSpec, Host
+from stoker.models import Architecture, Purpose
+from stoker.planning.formatting import GIB, parameters, size
+from stoker.planning.parameter_count import count_weights
+from stoker.planning.quality_score import worth
+from stoker.planning.quantization import Precision, precision_of
+from stoker.planning.requirements import ANY, NEEDS, Candidate, Need, Requirements
+from stoker.planning.serving_plan import Argument, MemoryPrediction, Plan, Speed, Traffic
 
 ENGINE = "vllm"
 
@@ -126,10 +127,7 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, requirements: Req
         raise _not_for_vllm(candidate)
     precision = precision_of(candidate.model.quantization, architecture)
     _check_format(machine, candidate, precision)
-    need = NEEDS["agent"] if requirements.purpose is None else need_of(requirements)
-    if requirements.named:
-        # Somebody who names a model wants it with the context that fits, rather than a refusal.
-        need = replace(need, least_context=ANY.least_context)
+    need = _need(requirements.purpose, named=requirements.named)
     limit = _limit(candidate, requirements)
     task = _Task(machine, candidate, architecture, precision, requirements, need, limit)
     fit = _best_fit(task)
@@ -151,6 +149,13 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, requirements: Req
         usable=_is_usable(task, fit),
         score=worth(candidate.known, candidate.model),
     )
+
+
+@cache
+def _need(purpose: Purpose | None, *, named: bool) -> Need:
+    """What a plan has to give; a model that is named gets the context that fits, not a refusal."""
+    need = NEEDS[purpose or "agent"]
+    return replace(need, least_context=ANY.least_context) if named else need
 
 
 def _machine(host: Host, spec: GpuSpec) -> _Machine:
@@ -247,7 +252,7 @@ def _divisions(architecture: Architecture, available: int) -> Iterator[tuple[int
 def _fit_on(task: _Task, gpus: int, stages: int) -> _Fit | None:
     """The widest settings that fit on so many GPUs, or ``None``: a 16-bit cache and guessing ahead
     where there is room, then without the one, the other and both."""
-    first = replace(_settings(task, gpus), pipeline_parallel_size=stages)
+    first = _settings(task, gpus, stages)
     attempts = [first]
     if first.num_speculative_tokens:
         attempts.append(replace(first, num_speculative_tokens=0))
@@ -255,7 +260,8 @@ def _fit_on(task: _Task, gpus: int, stages: int) -> _Fit | None:
     cramped = None
     for settings in attempts:
         for cache_type in ("auto", "fp8") if narrow else ("auto",):
-            attempt = replace(settings, kv_cache_dtype=cache_type)
+            wide = cache_type == settings.kv_cache_dtype
+            attempt = settings if wide else replace(settings, kv_cache_dtype=cache_type)
             memory = task.memory(attempt)
             if memory.kv_cache_bytes <= 0:
                 return None  # the weights alone are too much, whatever the cache is like
@@ -267,7 +273,7 @@ def _fit_on(task: _Task, gpus: int, stages: int) -> _Fit | None:
     return _finish(task, *cramped) if cramped else None
 
 
-def _settings(task: _Task, gpus: int) -> VllmSettings:
+def _settings(task: _Task, gpus: int, stages: int) -> VllmSettings:
     machine, requirements = task.machine, task.requirements
     together = gpus * machine.total_bytes
     large = machine.total_bytes >= _LARGE_GPU_BYTES
@@ -277,6 +283,7 @@ def _settings(task: _Task, gpus: int) -> VllmSettings:
         max_num_seqs=_sequences(requirements),
         max_num_batched_tokens=_BATCHED_LARGE if large else _BATCHED,
         tensor_parallel_size=gpus,
+        pipeline_parallel_size=stages,
         num_speculative_tokens=_speculative_tokens(task.candidate, requirements),
         vision=is_multimodal(task.architecture) and together > _VISION_FROM_BYTES,
     )

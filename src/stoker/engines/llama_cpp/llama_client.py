@@ -1,57 +1,17 @@
-"""llama.cpp with its own server, embedded through prebuilt wheels (xllamacpp)."""
+"""How a running llama.cpp server is asked about itself. Seen in build b11549."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
 
-from stoker.engines import embedded, http_json
-from stoker.engines.base import Backend, Options, ProcessLaunch, ServedModel
-from stoker.planning import Plan
+from stoker.engines import http_json
+from stoker.engines.base import Backend, ServedModel
 
 name = "llama.cpp"
 VERSION_AT = "/props"
-
-#: How long a thread that has finished its part spins before it sleeps (libgomp's own default is
-#: for a machine of one's own). An editor, a browser and a build share the cores with the model:
-#: there a spinning thread takes the core from the one that it waits for. Measured with
-#: ``benchmarks/llama_threads.py`` on 2 cores and SmolLM2-135M, with 4 busy programs beside it:
-#: 16 tokens/s instead of 1 to 2. On idle cores it costs the smallest model 12% (70 tokens/s
-#: instead of 82) and Qwen2.5-Coder-0.5B nothing (26).
-_THREADS = {"GOMP_SPINCOUNT": "1000"}
-
-#: Text that llama.cpp's server logs, and the phase that begins there. Seen in build b11549.
-_PHASES = (
-    ("loading model", "load"),
-    ("llama threadpool init", "warm up"),
-    ("stoker: ready on", "ready"),
-)
-
-
-def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunch:
-    """A worker process around ``xllamacpp.Server``. Raises where xllamacpp is not installed."""
-    if not embedded.installed():
-        raise embedded.not_installed()
-    spec = {
-        "model": str(plan.model.path),
-        "alias": plan.model.served_name,
-        "port": port,
-        "key": key,
-        "arguments": {a.name: a.value for a in plan.arguments},
-    }
-    argv = (sys.executable, "-m", "stoker.engines.llama_worker")
-    return ProcessLaunch(
-        argv=argv, env=_THREADS, arguments=plan.arguments, stdin=json.dumps(spec) + "\n"
-    )
-
-
-def phase(line: str) -> str | None:
-    """The phase that this log line begins."""
-    return next((phase for text, phase in _PHASES if text in line), None)
 
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:

@@ -1,30 +1,21 @@
-"""vLLM, in a container or in a Python environment, and how to speak to it.
+"""How vLLM is started: the arguments, and the container or process around them.
 
-Facts about flags, log lines and endpoints are of vLLM 0.10 to 0.32, read in its sources and
-checked against 0.32.0 running (tests marked ``vllm``).
+Facts about flags are of vLLM 0.10 to 0.32, read in its sources and checked against 0.32.0 running
+(tests marked ``vllm``).
 """
 
 from __future__ import annotations
 
 import math
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from stoker import paths
-from stoker.engines import http_json, model_listing
-from stoker.engines.base import Backend, Options, ProcessLaunch, ServedModel
+from stoker.engines.base import Options, ProcessLaunch
 from stoker.engines.container_spec import ContainerLaunch, Mount
 from stoker.errors import StokerError
 from stoker.planning import Argument, Plan
-
-if TYPE_CHECKING:
-    import aiohttp
-
-name = "vllm"
-VERSION_AT = "/version"
 
 VERSION = "0.32.0"
 #: https://docs.vllm.ai/en/latest/deployment/docker/ and
@@ -33,33 +24,19 @@ VERSION = "0.32.0"
 GPU_IMAGE = f"vllm/vllm-openai:v{VERSION}"
 CPU_IMAGE = f"public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v{VERSION}"
 CONTAINER = "vllm-server"
+#: The variable from which vLLM takes the key that requests must carry (vllm/envs.py).
+KEY_VARIABLE = "VLLM_API_KEY"
 _INNER_PORT = 8000
 _INNER_HUB = "/root/.cache/huggingface"
 _INNER_COMPILED = "/root/.cache/vllm"
 _INNER_MODEL = "/model"
 _HUB_REASON = "models stay on the host: a new container need not download them again"
 
-#: What vLLM prints when a phase begins, in the wordings of 0.10 to 0.32.
-_PHASES = (
-    (re.compile(r"non-default args:"), "configure"),
-    (re.compile(r"Initializing a V\d LLM engine"), "start engine"),
-    (re.compile(r"Starting to load model|Loading model from scratch"), "load"),
-    (re.compile(r"Loading safetensors checkpoint shards"), "load"),
-    (re.compile(r"Warming up model for the compilation|Dynamo bytecode transform time"), "compile"),
-    (re.compile(r"Using cache directory: .*torch_compile_cache"), "compile"),
-    (re.compile(r"Initial profiling/warmup run|Memory profiling takes"), "profile memory"),
-    (re.compile(r"Available KV cache memory|KV cache size: "), "KV cache"),
-    (re.compile(r"DeepGEMM warmup"), "warm up kernels"),
-    (re.compile(r"Capturing CUDA graph"), "capture graphs"),
-    (re.compile(r"init engine \(profile|Starting vLLM (API )?server"), "start server"),
-    (re.compile(r"Downloading|Fetching \d+ files|\.safetensors: +\d+%"), "download"),
-)
-
 
 def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunch | ContainerLaunch:
     """vLLM as a process of the environment that ``options`` names, or else as a container."""
     require_folder(plan)
-    env = {"VLLM_API_KEY": key, **_cpu_env(plan, options), **_hub_env()}
+    env = {KEY_VARIABLE: key, **_cpu_env(plan, options), **_hub_env()}
     if options.python is not None:
         model = str(plan.model.path or plan.model.id)
         told = arguments(plan, model)
@@ -155,68 +132,6 @@ def _with_own(mounts: Sequence[Mount], volumes: Sequence[str]) -> tuple[Mount, .
     own = tuple(Mount.parse(volume) for volume in volumes)
     targets = {mount.target for mount in own}
     return (*(mount for mount in mounts if mount.target not in targets), *own)
-
-
-def phase(line: str) -> str | None:
-    """The phase that this log line begins."""
-    return next((phase for text, phase in _PHASES if text.search(line)), None)
-
-
-async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
-    """Its listing says who owns the models."""
-    return model_listing.owned_by(listing, "vllm")
-
-
-async def warnings(
-    http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
-) -> list[str]:
-    """Tools are refused unless vLLM was started with a parser for them."""
-    if await model_listing.refuses_tools(http, backend, models):
-        return [
-            "vLLM runs without a tool parser, so agent mode fails: start it with "
-            "--enable-auto-tool-choice --tool-call-parser NAME."
-        ]
-    return []
-
-
-async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
-    """vLLM listens only when it can answer; ``/health`` then asks the engine process."""
-    return await http_json.answers(http, backend, "/health")
-
-
-async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
-    """The models, with the context of one request.
-
-    Whether tools work is a matter of launch flags that vLLM does not report: ``tools`` stays
-    unknown here, and a check finds out.
-    """
-    listing = await http_json.get(http, backend, "/v1/models")
-    return [
-        ServedModel(id=entry["id"], max_model_len=entry.get("max_model_len"))
-        for entry in listing["data"]
-    ]
-
-
-async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]) -> int:
-    """Exact prompt tokens, from ``/tokenize`` with the same messages, tools and template."""
-    wanted = ("model", "messages", "tools", "chat_template_kwargs", "prompt")
-    body = {name: request[name] for name in wanted if name in request}
-    answer = await http_json.post(http, backend, "/tokenize", body)
-    return int(answer["count"])
-
-
-async def count_texts(
-    http: aiohttp.ClientSession, backend: Backend, model: str, texts: Sequence[str]
-) -> Sequence[int]:
-    """One call of ``/tokenize`` for each text: it takes one at a time."""
-    bodies = ({"model": model, "prompt": text, "add_special_tokens": False} for text in texts)
-    answers = [await http_json.post(http, backend, "/tokenize", body) for body in bodies]
-    return [int(answer["count"]) for answer in answers]
-
-
-def adapt(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """vLLM's requests are OpenAI's."""
-    return request
 
 
 def require_folder(plan: Plan) -> None:

@@ -1,7 +1,7 @@
 """What is planned for sixteen machines, kept as text that a person who knows the field reviewed.
 
 A change of a plan shows up here as a difference. Look at it, and where it is better than before:
-``STOKER_WRITE_GOLDEN=1 pytest tests/unit/planning/test_golden_plans.py``.
+``STOKER_WRITE_GOLDEN=1 pytest tests/unit/application/test_golden_plans.py``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from stoker.application import rank
+from stoker.engines.vllm.vllm_speed import speed_under
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import Purpose, model_catalogue
-from stoker.planning import Plan, Requirements, Traffic, candidates_of, rank, speed_under
+from stoker.planning import Plan, Requirements, Traffic, candidates_of
 from stoker.planning.requirements import NEEDS
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "plans"

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoker.application import rank
+from stoker.engines.llama_cpp.llama_speed import llama_speed
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import find_known_model, model_catalogue
-from stoker.planning import Candidate, Plan, Requirements, candidates_of, rank
-from stoker.planning.llama_speed import llama_speed
+from stoker.planning import Candidate, Plan, Requirements, candidates_of
 
 GIB = 1024**3
 

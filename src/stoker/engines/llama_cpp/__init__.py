@@ -1,0 +1,23 @@
+"""llama.cpp with its own server, embedded through prebuilt wheels (xllamacpp)."""
+
+from stoker.engines.base import Engine, Launcher, Planner
+from stoker.engines.llama_cpp import llama_launch, xllamacpp_package
+from stoker.engines.llama_cpp.llama_plan import ENGINE as NAME
+from stoker.engines.llama_cpp.llama_plan import plan_llama
+
+ENGINE = Engine(
+    name=NAME,
+    title="llama.cpp",
+    client=f"{__name__}.llama_client",
+    formats=("gguf",),
+    # Its slots share one cache: for more users the paging of others is what is wanted.
+    planner=Planner(plan=plan_llama, most_users=4),
+    launcher=Launcher(
+        launch=llama_launch.launch,
+        phase=llama_launch.phase,
+        log_marks=llama_launch.LOG_MARKS,
+        obstacle=llama_launch.obstacle,
+        uses_gpu=xllamacpp_package.offloads,
+        assumed=llama_launch.assumed,
+    ),
+)

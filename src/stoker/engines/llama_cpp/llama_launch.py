@@ -1,0 +1,69 @@
+"""How llama.cpp is started: a child process around the server in xllamacpp's wheels."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from stoker.engines.base import LogMarks, Options, PlacementRequest, ProcessLaunch
+from stoker.engines.llama_cpp import xllamacpp_package
+from stoker.errors import StokerError
+from stoker.host import Host
+from stoker.planning import Plan
+
+#: How long a thread that has finished its part spins before it sleeps (libgomp's own default is
+#: for a machine of one's own). An editor, a browser and a build share the cores with the model:
+#: there a spinning thread takes the core from the one that it waits for. Measured with
+#: ``benchmarks/llama_threads.py`` on 2 cores and SmolLM2-135M, with 4 busy programs beside it:
+#: 16 tokens/s instead of 1 to 2. On idle cores it costs the smallest model 12% (70 tokens/s
+#: instead of 82) and Qwen2.5-Coder-0.5B nothing (26).
+_THREADS = {"GOMP_SPINCOUNT": "1000"}
+
+#: What the worker prints when its server listens (``llama_worker``).
+_READY = "stoker: ready on"
+LOG_MARKS = LogMarks(ready=(_READY,))
+
+#: Text that llama.cpp's server logs, and the phase that begins there. Seen in build b11549.
+_PHASES = (
+    ("loading model", "load"),
+    ("llama threadpool init", "warm up"),
+    (_READY, "ready"),
+)
+
+
+def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunch:
+    """A worker process around ``xllamacpp.Server``. Raises where xllamacpp is not installed."""
+    if not xllamacpp_package.installed():
+        raise xllamacpp_package.not_installed()
+    spec = {
+        "model": str(plan.model.path),
+        "alias": plan.model.served_name,
+        "port": port,
+        "key": key,
+        "arguments": {a.name: a.value for a in plan.arguments},
+    }
+    argv = (sys.executable, "-m", "stoker.engines.llama_cpp.llama_worker")
+    return ProcessLaunch(
+        argv=argv, env=_THREADS, arguments=plan.arguments, stdin=json.dumps(spec) + "\n"
+    )
+
+
+def phase(line: str) -> str | None:
+    """The phase that this log line begins."""
+    return next((phase for text, phase in _PHASES if text in line), None)
+
+
+def obstacle(host: Host, wanted: PlacementRequest) -> StokerError | None:
+    """Why llama.cpp can't be started; of a machine elsewhere it is taken to be installed."""
+    if not wanted.here or xllamacpp_package.installed():
+        return None
+    return xllamacpp_package.not_installed()
+
+
+def assumed(plan: Plan, host: Host) -> str:
+    """The build that a host elsewhere is taken to have; on the CPU any will do."""
+    if not plan.gpus:
+        return ""
+    # The wheels for macOS use the GPU.
+    own = "" if host.system == "Darwin" else " (the one on PyPI uses the CPU)"
+    return f"llama.cpp built for its GPU{own}"

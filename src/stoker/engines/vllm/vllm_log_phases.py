@@ -1,0 +1,35 @@
+"""What vLLM's log lines mean for its start, in the wordings of 0.10 to 0.32."""
+
+from __future__ import annotations
+
+import re
+
+from stoker.engines.base import LogMarks
+
+LOG_MARKS = LogMarks(
+    starts=("vLLM API server version", "non-default args:"),  # the first one to 0.16
+    ready=("Application startup complete",),
+    ordered_ends=("[shutdown] API server: shutdown triggered", "INFO:     Shutting down"),
+)
+
+#: What vLLM prints when a phase begins.
+#: Compiled with the first line that is looked at: planning loads this module, too.
+_PHASES = (
+    (r"non-default args:", "configure"),
+    (r"Initializing a V\d LLM engine", "start engine"),
+    (r"Starting to load model|Loading model from scratch", "load"),
+    (r"Loading safetensors checkpoint shards", "load"),
+    (r"Warming up model for the compilation|Dynamo bytecode transform time", "compile"),
+    (r"Using cache directory: .*torch_compile_cache", "compile"),
+    (r"Initial profiling/warmup run|Memory profiling takes", "profile memory"),
+    (r"Available KV cache memory|KV cache size: ", "KV cache"),
+    (r"DeepGEMM warmup", "warm up kernels"),
+    (r"Capturing CUDA graph", "capture graphs"),
+    (r"init engine \(profile|Starting vLLM (API )?server", "start server"),
+    (r"Downloading|Fetching \d+ files|\.safetensors: +\d+%", "download"),
+)
+
+
+def phase(line: str) -> str | None:
+    """The phase that this log line begins."""
+    return next((phase for text, phase in _PHASES if re.search(text, line)), None)
