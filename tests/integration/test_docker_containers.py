@@ -83,7 +83,7 @@ def settings(client: docker.DockerClient, name: str = NAME) -> dict[str, Any]:
 def test_container_is_made_as_the_dry_run_says(
     containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
 ) -> None:
-    found = ensure(containers, launch, replace=False, say=quiet)
+    found = ensure(containers, launch, replace=False, report=quiet)
     assert found.ours
     assert found.status == "running"
     assert found.port == launch.port
@@ -101,7 +101,7 @@ def test_container_is_made_as_the_dry_run_says(
 def test_secret_is_in_the_environment_and_in_no_command_line(
     containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
 ) -> None:
-    found = ensure(containers, launch, replace=False, say=quiet)
+    found = ensure(containers, launch, replace=False, report=quiet)
     assert "VLLM_API_KEY=a-secret" in found.environment
     assert "a-secret" not in " ".join(launch.argv)
     top = client.containers.get(NAME).top()
@@ -113,7 +113,7 @@ def test_private_ipc_gives_the_container_the_shared_memory_that_it_asks_for(
     containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
 ) -> None:
     private = dataclasses.replace(launch, host_ipc=False)
-    ensure(containers, private, replace=False, say=quiet)
+    ensure(containers, private, replace=False, report=quiet)
     size = client.containers.get(NAME).exec_run(["df", "-k", "/dev/shm"]).output.decode()
     assert str(4 * 1024 * 1024) in size
 
@@ -121,18 +121,18 @@ def test_private_ipc_gives_the_container_the_shared_memory_that_it_asks_for(
 def test_container_with_the_same_plan_is_adopted(
     containers: Containers, launch: ContainerLaunch
 ) -> None:
-    first = ensure(containers, launch, replace=False, say=quiet)
+    first = ensure(containers, launch, replace=False, report=quiet)
     other_port = dataclasses.replace(launch, port=ports.any_free(), env={"VLLM_API_KEY": "b"})
-    second = ensure(containers, other_port, replace=False, say=quiet)
+    second = ensure(containers, other_port, replace=False, report=quiet)
     assert (second.id, second.port) == (first.id, first.port)
 
 
 def test_container_with_another_plan_is_named_with_the_difference_and_kept(
     containers: Containers, launch: ContainerLaunch
 ) -> None:
-    first = ensure(containers, launch, replace=False, say=quiet)
+    first = ensure(containers, launch, replace=False, report=quiet)
     other = dataclasses.replace(launch, command=(*SERVE[:-1], "/usr"))
-    error = raised(lambda: ensure(containers, other, replace=False, say=quiet))
+    error = raised(lambda: ensure(containers, other, replace=False, report=quiet))
     assert "--directory /etc -> /usr" in error.why
     assert "--replace" in error.fix
     kept = containers.find(NAME)
@@ -143,9 +143,9 @@ def test_container_with_another_plan_is_named_with_the_difference_and_kept(
 def test_container_with_another_plan_is_replaced_on_request(
     containers: Containers, launch: ContainerLaunch
 ) -> None:
-    first = ensure(containers, launch, replace=False, say=quiet)
+    first = ensure(containers, launch, replace=False, report=quiet)
     other = dataclasses.replace(launch, command=(*SERVE[:-1], "/usr"), port=ports.any_free())
-    second = ensure(containers, other, replace=True, say=quiet)
+    second = ensure(containers, other, replace=True, report=quiet)
     assert second.id != first.id
     assert answers(other.port)
     assert differences(second, other) == ["mounts or container flags"]
@@ -156,7 +156,7 @@ def test_strangers_container_is_named_and_never_touched(
 ) -> None:
     stranger = client.containers.run(BASE_IMAGE, ["sleep", "600"], name=NAME, detach=True)
     for replace in (False, True):
-        error = raised(partial(ensure, containers, launch, replace=replace, say=quiet))
+        error = raised(partial(ensure, containers, launch, replace=replace, report=quiet))
         assert NAME in error.what
         assert "docker rename" in error.fix
     assert not containers.remove(NAME)
@@ -167,10 +167,10 @@ def test_strangers_container_is_named_and_never_touched(
 def test_exited_container_is_replaced_with_why_it_exited(
     containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
 ) -> None:
-    first = ensure(containers, launch, replace=False, say=quiet)
+    first = ensure(containers, launch, replace=False, report=quiet)
     client.containers.get(NAME).stop(timeout=0)
     said: list[str] = []
-    second = ensure(containers, launch, replace=False, say=said.append)
+    second = ensure(containers, launch, replace=False, report=said.append)
     assert second.id != first.id
     assert second.status == "running"
     assert said == [f"container {NAME} is replaced: it was ended by signal 9"]
@@ -179,15 +179,15 @@ def test_exited_container_is_replaced_with_why_it_exited(
 def test_paused_container_goes_on(
     containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
 ) -> None:
-    ensure(containers, launch, replace=False, say=quiet)
+    ensure(containers, launch, replace=False, report=quiet)
     client.containers.get(NAME).pause()
-    assert ensure(containers, launch, replace=False, say=quiet).status == "running"
+    assert ensure(containers, launch, replace=False, report=quiet).status == "running"
 
 
 def test_paused_container_can_be_stopped(
     containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
 ) -> None:
-    ensure(containers, launch, replace=False, say=quiet)
+    ensure(containers, launch, replace=False, report=quiet)
     client.containers.get(NAME).pause()
     containers.stop(NAME, grace_s=1)
     found = containers.find(NAME)
@@ -199,7 +199,7 @@ def test_taken_port_is_named_and_leaves_no_container(
     containers: Containers, launch: ContainerLaunch
 ) -> None:
     with socket.create_server(("127.0.0.1", launch.port)):
-        error = raised(lambda: ensure(containers, launch, replace=False, say=quiet))
+        error = raised(lambda: ensure(containers, launch, replace=False, report=quiet))
     assert "The port is taken" in error.why
     assert containers.find(NAME) is None
 
@@ -208,7 +208,7 @@ def test_gpu_without_the_container_toolkit_is_explained(
     containers: Containers, launch: ContainerLaunch
 ) -> None:
     with_gpu = dataclasses.replace(launch, gpus=True)
-    error = raised(lambda: ensure(containers, with_gpu, replace=False, say=quiet))
+    error = raised(lambda: ensure(containers, with_gpu, replace=False, report=quiet))
     assert "can't give the container a GPU" in error.why
     assert "nvidia-ctk runtime configure" in error.fix
     assert containers.find(NAME) is None
@@ -219,7 +219,7 @@ def test_image_that_can_not_be_pulled_is_explained(
 ) -> None:
     # A registry on this machine that is not there: the same refusal with and without a network.
     absent = dataclasses.replace(launch, image="127.0.0.1:9/nobody/nothing:v1")
-    error = raised(lambda: ensure(containers, absent, replace=False, say=quiet))
+    error = raised(lambda: ensure(containers, absent, replace=False, report=quiet))
     assert error.what == "The image 127.0.0.1:9/nobody/nothing:v1 can't be pulled."
     assert "connection refused" in error.why
 
@@ -228,7 +228,7 @@ def test_program_that_the_image_lacks_is_explained(
     containers: Containers, launch: ContainerLaunch
 ) -> None:
     wrong = dataclasses.replace(launch, command=("no-such-program",))
-    error = raised(lambda: ensure(containers, wrong, replace=False, say=quiet))
+    error = raised(lambda: ensure(containers, wrong, replace=False, report=quiet))
     assert "no-such-program" in error.why
     assert containers.find(NAME) is None
 
@@ -284,7 +284,9 @@ def test_disk_that_is_full_is_explained(tmp_path: Path, launch: ContainerLaunch)
             with contextlib.suppress(OSError), (tmp_path / "filler").open("wb", 0) as filler:
                 while True:
                     filler.write(bytes(4096))
-            error = raised(lambda: ensure(Containers(endpoint), launch, replace=False, say=quiet))
+            error = raised(
+                lambda: ensure(Containers(endpoint), launch, replace=False, report=quiet)
+            )
     finally:
         subprocess.run(["umount", "--lazy", tmp_path], check=True)
     assert "The disk is full" in error.why

@@ -28,7 +28,7 @@ def test_daemon_that_goes_away_makes_the_engine_silent_and_not_ended(tmp_path: P
 
     async def begin(endpoint: str) -> ContainerRun:
         return await ContainerRun.start(
-            launch, "vllm", endpoint=endpoint, replace=False, say=lambda _: None
+            launch, "vllm", endpoint=endpoint, replace=False, report=lambda _: None
         )
 
     async def first_line(run: ContainerRun) -> str:

@@ -27,9 +27,9 @@ def _running() -> str:
     deployment = server.current()
     if deployment is None:
         server.require_recorded()
-    if deployment is None or not deployment.running:
+    if deployment is None or not deployment.state.alive:
         raise UsageError(
             "Nothing is running here, and no endpoint was named.",
             fix="Start a model: stoker up. Or name an endpoint, like http://127.0.0.1:8000.",
         )
-    return deployment.endpoint
+    return deployment.spec.endpoint

@@ -1,9 +1,11 @@
-"""Options by which several commands are told what to choose for, and the request that they make."""
+"""Options that describe a launch request and the machine that it is for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,7 +52,7 @@ def machine(
         raise UsageError(
             "--host and --gpu exclude each other.",
             "The file describes the machine with its GPUs.",
-            "Leave one of them out.",
+            "Omit one of them.",
         )
     if described is not None:
         return application.described_machine(described)
@@ -59,10 +61,16 @@ def machine(
     if gpus is not None:
         raise UsageError(
             f"--gpus {gpus} needs the name of the GPU.",
-            "It is the number of GPUs of an imagined machine; of this one all are used.",
-            f'Name it: --gpu "RTX 4090" --gpus {gpus}. Or leave --gpus out.',
+            "It is the number of GPUs of an imagined machine; on this one all are used.",
+            f'Name it: --gpu "RTX 4090" --gpus {gpus}. Or omit --gpus.',
         )
     return application.this_machine(ask_hub=not offline)
+
+
+def request(values: Mapping[str, Any]) -> LaunchRequest:
+    """The request that a command's parameters make: those that have the name of a field."""
+    names = {field.name for field in fields(LaunchRequest)}
+    return LaunchRequest(**{name: value for name, value in values.items() if name in names})
 
 
 def words(request: LaunchRequest) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ def _bind(value: str) -> str:
         raise UsageError(
             f"--bind {value!r} is no address to listen on.",
             "It is one IP address of this machine, without brackets, or a host name.",
-            "Leave it out for this machine only, or write 0.0.0.0 for every address.",
+            "Omit it for this machine only, or write 0.0.0.0 for every address.",
         )
     return value
 
@@ -26,7 +26,8 @@ def _bind(value: str) -> str:
 Bind = Annotated[
     str,
     typer.Option(
-        callback=_bind, help="The gateway's address. Others than loopback open it to others."
+        callback=_bind,
+        help="The gateway's address. Any but 127.0.0.1 exposes the gateway to the network.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
@@ -34,11 +35,13 @@ KeyEnv = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="The environment variable that holds its key."),
 ]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="The gateway's port.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace what runs now.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer every question with yes.")]
 
 _KEY_HINT = (
-    "Leave them out. A key is named by the variable that holds it: --key-env NAME. Servers that "
-    "want a name and a password can't be used."
+    "Omit them. A key is passed by the name of the variable that holds it: --key-env NAME. Servers "
+    "that require a name and a password can't be used."
 )
 
 
@@ -48,17 +51,17 @@ def key_from(key_env: str | None) -> str | None:
         return None
     key = os.environ.get(key_env)
     if not key:
-        raise UsageError(f"The variable {key_env} is not set.", fix="Set it, or leave it out.")
+        raise UsageError(f"The variable {key_env} is not set.", fix="Set it, or omit --key-env.")
     return key
 
 
 def address(url: str) -> str:
-    """``url`` without what comes after the address. Raises ``UsageError`` where it is none."""
+    """``url`` without the path of the API. Raises ``UsageError`` where it is no address."""
     refuse_secrets(url, _KEY_HINT)
     if not is_url(url) or "?" in url or "#" in url:
         raise UsageError(
             f"{without_secrets(url)!r} is not an address.",
-            "It is http or https, a host and a port, and perhaps a path.",
+            "An address is http or https, a host and a port, and optionally a path.",
             "Write it like http://127.0.0.1:11434.",
         )
     return without_api_path(url)
@@ -75,5 +78,5 @@ def refuse_secrets(url: str, fix: str) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """``text``, which was meant to be an address, less the parts in which a secret could be."""
+    """``text``, meant as an address, without the parts that could hold a secret."""
     return re.split(r"[?#]", text.rpartition("@")[2])[0]

@@ -9,7 +9,7 @@ from stoker import server, vscode
 from stoker.doctor.finding import Finding
 from stoker.doctor.snapshot import Readings
 from stoker.errors import StokerError
-from stoker.server import Deployment, Run
+from stoker.server import Deployment
 from stoker.vscode import Look
 
 
@@ -71,15 +71,15 @@ def _restart(readings: Readings, on_change: Callable[[Deployment], None]) -> str
     deployment = readings.deployment
     if deployment is None:
         raise StokerError("There is nothing to start again.", "", "Start one: stoker up")
-    run = Run.again(deployment)
-    server.check_can_start(run)  # while there is still something to start again
+    spec = deployment.spec
+    server.check_can_start(spec.bind, spec.port)  # while there is still something to start again
     server.stop()
-    latest = server.start(deployment.plan, run)
+    latest = server.start(spec)
     for now in server.follow(latest):
         on_change(now)
         latest = now
-    if latest.status == "failed" and latest.problem is not None:
-        raise latest.problem.error()
+    if latest.state.status == "failed" and latest.state.problem is not None:
+        raise StokerError.of(latest.state.problem)
     return "The deployment runs again."
 
 
@@ -117,7 +117,7 @@ def _address(readings: Readings) -> str:
     if readings.asked is not None:
         return readings.asked
     if readings.deployment is not None:
-        return readings.deployment.endpoint
+        return readings.deployment.spec.endpoint
     raise StokerError(
         "There is no endpoint to connect to.",
         "Nothing runs here.",

@@ -27,7 +27,7 @@ _SHOWN_HOLDERS = 3
 def driver(r: Readings) -> Iterator[Finding]:
     """Whether the GPUs that are here can be used."""
     problem = " ".join(p for p in r.host.problems if "NVIDIA" in p)
-    planned = r.deployment.plan.gpus if r.deployment else 0
+    planned = r.deployment.spec.plan.gpus if r.deployment else 0
     if planned and not r.host.gpus:
         yield found("driver.lost", gpus=planned, problem=problem)
     elif problem:
@@ -69,7 +69,7 @@ def containers(r: Readings) -> Iterator[Finding]:
     installed = any(c.problem and "not installed" not in c.problem for c in r.host.runtimes)
     if usable:
         yield found("containers.ok", name=_title(usable), version=version(usable.version))
-    elif r.deployment and r.deployment.container:
+    elif r.deployment and r.deployment.state.container:
         yield found("containers.lost", problem=problem)
     elif installed and _nvidia(r) and r.deployment is None:
         # Without one, stoker up can't choose vLLM, which a GPU is best used with.
@@ -92,7 +92,9 @@ def toolkit(r: Readings) -> Iterator[Finding]:
         return
     # The fix is one of those that are written in the code, and holds no reading.
     how = Public(placement.no_gpus_in_containers(usable, r.host).fix)
-    needed = r.deployment is not None and r.deployment.container and r.deployment.options.gpus
+    needed = (
+        r.deployment is not None and r.deployment.state.container and r.deployment.spec.options.gpus
+    )
     yield found("toolkit.lost" if needed else "toolkit.missing", name=name, how=how)
 
 

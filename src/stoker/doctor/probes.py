@@ -61,7 +61,7 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
         stoker_version=__version__,
         port=answers.get("the port") or Port(_DEFAULT_BIND, _DEFAULT_PORT, free=True),
         deployment=deployment,
-        running=deployment is not None and deployment.running,
+        running=deployment is not None and deployment.state.alive,
         engine_alive=_engine_alive(deployment),
         engine_pids=server.engine_pids(deployment) if deployment else frozenset(),
         memory_holders=answers.get("memory", ()),
@@ -124,7 +124,7 @@ def _addresses(
     set_values = (file.values.get(vscode.ENDPOINT) for files in settings for file in files)
     texts = [value for value in set_values if isinstance(value, str)]
     if deployment is not None:
-        texts.append(deployment.endpoint)
+        texts.append(deployment.spec.endpoint)
     if asked is not None:
         texts.append(asked)
     return {text: base_url(text) for text in texts if text.strip()}
@@ -159,24 +159,24 @@ def _proxies(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _port(deployment: Deployment | None) -> Port:
-    bind = deployment.bind if deployment else _DEFAULT_BIND
-    port = deployment.port if deployment else _DEFAULT_PORT
+    bind = deployment.spec.bind if deployment else _DEFAULT_BIND
+    port = deployment.spec.port if deployment else _DEFAULT_PORT
     if server.port_is_free(bind, port):
         return Port(bind, port, free=True)
     return Port(bind, port, False, server.port_holder(port), server.next_free_port(bind, port))
 
 
 def _engine_alive(deployment: Deployment | None) -> bool | None:
-    if deployment is None or deployment.engine is None:
+    if deployment is None or deployment.state.engine is None:
         return None
-    return deployment.engine.process() is not None
+    return deployment.state.engine.process() is not None
 
 
 def _model_file(deployment: Deployment | None) -> ModelFile | None:
-    if deployment is None or deployment.plan.model.path is None:
+    if deployment is None or deployment.spec.plan.model.path is None:
         return None
-    model = deployment.plan.model
-    path = Path(deployment.plan.model.path)
+    model = deployment.spec.plan.model
+    path = Path(deployment.spec.plan.model.path)
     try:
         size = path.stat().st_size
     except OSError:

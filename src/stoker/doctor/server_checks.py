@@ -45,7 +45,7 @@ def targets(r: Readings) -> list[EndpointReading]:
     if r.asked is not None:
         return [r.endpoints[r.asked]]
     if r.deployment is not None:
-        return [r.endpoints[r.deployment.endpoint]]
+        return [r.endpoints[r.deployment.spec.endpoint]]
     used = (look.effective(vscode.ENDPOINT) for look in r.editors)
     texts = dict.fromkeys(u[0] for u in used if u and isinstance(u[0], str) and u[0].strip())
     return [r.endpoints[text] for text in texts if r.endpoints[text].failure != "invalid"]
@@ -57,25 +57,25 @@ def engine(r: Readings) -> Iterator[Finding]:
     if d is None:
         yield found("engine.elsewhere" if targets(r) else "engine.none")
         return
-    name = known(d.plan.engine, ENGINES)
+    name = known(d.spec.plan.engine, ENGINES)
     wrong = _engine_problem(r, d, name)
     if wrong is not None:
         yield wrong
     else:
-        yield found("engine.ok", engine=name, model=model_name(d.plan.model.id))
-    if r.running and d.restarts and d.status == "ready":
-        yield found("engine.restarted", engine=name, count=d.restarts)
+        yield found("engine.ok", engine=name, model=model_name(d.spec.plan.model.id))
+    if r.running and d.state.restarts and d.state.answering:
+        yield found("engine.restarted", engine=name, count=d.state.restarts)
 
 
 def _engine_problem(r: Readings, d: Deployment, name: Value) -> Finding | None:
-    if d.status == "failed":
+    if d.state.status == "failed":
         return found("engine.failed", engine=name, **_told(d))
-    if d.supervisor is not None and not r.running:
+    if d.state.supervisor is not None and not r.running:
         return found("engine.killed")
-    if d.status == "starting":
-        phase = d.phases[-1].name if d.phases else "start"
+    if d.state.status == "starting":
+        phase = d.state.phases[-1].name if d.state.phases else "start"
         return found("engine.starting", engine=name, phase=known(phase, _PHASES))
-    if d.status == "restarting":
+    if d.state.status == "restarting":
         return found("engine.restarting", engine=name)
     return _ready_and_yet(r, d, name)
 
@@ -84,16 +84,20 @@ def _ready_and_yet(r: Readings, d: Deployment, name: Value) -> Finding | None:
     """What is wrong with an engine that is ready by what was last written down."""
     if r.container_status is not None and r.container_status not in _CONTAINER_WELL:
         return found("engine.container-gone", status=known(r.container_status, _CONTAINER_STATES))
-    if d.problem is not None:
+    if d.state.problem is not None:
         return found("engine.silent", engine=name, **_told(d))
     return found("engine.gone", engine=name) if r.engine_alive is False else None
 
 
 def _told(d: Deployment) -> dict[str, Value]:
     """What the supervisor wrote of the problem."""
-    if d.problem is None:
+    if d.state.problem is None:
         return dict(_NOTHING_TOLD)
-    return {"problem": d.problem.what, "cause": d.problem.why, "remedy": d.problem.fix}
+    return {
+        "problem": d.state.problem.what,
+        "cause": d.state.problem.why,
+        "remedy": d.state.problem.fix,
+    }
 
 
 _NOTHING_TOLD: Mapping[str, Value] = {
@@ -107,7 +111,7 @@ _PHASES = ("start", "pull image", "ready")
 
 def gateway(r: Readings) -> Iterator[Finding]:
     """Whether Stoker's own front door answers: the deployment's, or one that editors use."""
-    ours = r.endpoints[r.deployment.endpoint] if r.deployment and r.running else None
+    ours = r.endpoints[r.deployment.spec.endpoint] if r.deployment and r.running else None
     there = ours or next((t for t in targets(r) if t.stoker_version), None)
     if there is None:
         yield found("gateway.none")
@@ -120,8 +124,8 @@ def gateway(r: Readings) -> Iterator[Finding]:
         yield found("gateway.stranger", address=address(there.url), next=following)
     else:
         yield from _front_door(there, r.stoker_version, is_ours=ours is not None)
-    if ours is not None and r.deployment is not None and not is_loopback(r.deployment.bind):
-        yield found("gateway.open", bind=known(r.deployment.bind, ("0.0.0.0", "::")))  # noqa: S104
+    if ours is not None and r.deployment is not None and not is_loopback(r.deployment.spec.bind):
+        yield found("gateway.open", bind=known(r.deployment.spec.bind, ("0.0.0.0", "::")))  # noqa: S104
 
 
 def _front_door(there: EndpointReading, installed: str, *, is_ours: bool) -> Iterator[Finding]:

@@ -170,7 +170,7 @@ def _wanted(r: Readings) -> EndpointReading | None:
     """The server that editors are to use: the one asked about, else the deployment."""
     if r.asked is not None:
         return r.endpoints[r.asked]
-    return r.endpoints[r.deployment.endpoint] if r.deployment and r.running else None
+    return r.endpoints[r.deployment.spec.endpoint] if r.deployment and r.running else None
 
 
 def same_server(one: str, other: str) -> bool:
@@ -300,6 +300,6 @@ def _context(r: Readings, there: EndpointReading) -> Iterator[Finding]:
 
 def _longest(r: Readings, there: EndpointReading) -> int | None:
     """The longest context that the model at ``there`` has, where that is the deployment's."""
-    if r.deployment is None or not same_server(there.url, r.deployment.endpoint):
+    if r.deployment is None or not same_server(there.url, r.deployment.spec.endpoint):
         return None
-    return r.deployment.plan.model.max_context_tokens
+    return r.deployment.spec.plan.model.max_context_tokens

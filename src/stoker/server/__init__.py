@@ -1,12 +1,11 @@
-"""Run a plan: the supervisor, its state, readiness and what to say when it fails."""
+"""Run a plan: the server process, its engine and its state, and why an engine failed."""
 
 from stoker.server.adopted_plan import look_at, plan_for
 from stoker.server.argument_overrides import overridden
-from stoker.server.deployment_state import Deployment, Problem
+from stoker.server.deployment_state import Deployment, LaunchSpec, LiveState, PhaseRecord
 from stoker.server.deployment_state import read as current
 from stoker.server.diagnosis.log_diagnosis import ArgumentChange, Diagnosis, diagnose
 from stoker.server.lifecycle import (
-    Run,
     already_running,
     check_can_start,
     container_lines,
@@ -29,14 +28,17 @@ from stoker.server.log_file import path as log_path
 from stoker.server.ports import holder as port_holder
 from stoker.server.ports import is_free as port_is_free
 from stoker.server.ports import next_free as next_free_port
+from stoker.server.processes import ProcessId
 from stoker.server.start_durations import last_start_s
 
 __all__ = [
     "ArgumentChange",
     "Deployment",
     "Diagnosis",
-    "Problem",
-    "Run",
+    "LaunchSpec",
+    "LiveState",
+    "PhaseRecord",
+    "ProcessId",
     "already_running",
     "check_can_start",
     "container_lines",

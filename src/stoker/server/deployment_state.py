@@ -1,4 +1,4 @@
-"""The running deployment, as the supervisor writes it down and every command reads it."""
+"""The deployment: what was launched and how it is now; written by the supervisor, read by all."""
 
 from __future__ import annotations
 
@@ -6,64 +6,21 @@ import contextlib
 import os
 import shlex
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-import psutil
-from filelock import FileLock, Timeout
 
 from stoker import network_addresses, paths
 from stoker.engines import Options
-from stoker.errors import StokerError
+from stoker.errors import Problem, StokerError
 from stoker.planning import Plan
+from stoker.server.engine_state import EngineState, check_move
+from stoker.server.processes import ProcessId
 
-Status = Literal["starting", "ready", "restarting", "failed"]
-
-#: Two readings of one process's start differ by clock granularity, never by this much.
-_SAME_START_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessId:
-    """A process, told apart from a later one with the same number by when it started."""
-
-    pid: int
-    create_time: float
-
-    @classmethod
-    def of(cls, pid: int) -> ProcessId:
-        """The identity of a process that runs now. Raises ``psutil.NoSuchProcess``."""
-        return cls(pid, psutil.Process(pid).create_time())
-
-    def process(self) -> psutil.Process | None:
-        """The process, or ``None`` where it is gone or its number belongs to another."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.create_time) < _SAME_START_S
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What went wrong, why, and what to do next."""
-
-    what: str
-    why: str = ""
-    fix: str = ""
-
-    @classmethod
-    def of(cls, error: StokerError) -> Problem:
-        """The problem that an error tells of."""
-        return cls(error.what, error.why, error.fix)
-
-    def error(self) -> StokerError:
-        """The problem as something to raise."""
-        return StokerError(self.what, self.why, self.fix)
+#: Version of the file's content. 1 had the fields of both parts side by side and no version.
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,37 +34,27 @@ class PhaseRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
-    """A plan that runs, with its state."""
+class LaunchSpec:
+    """What to launch and where: all that a start needs, and nothing that changes while it runs."""
 
     plan: Plan
     bind: str
     port: int
-    #: What the person asked for. The plan that follows from it changes with the memory that is
-    #: free, also with what this deployment itself takes; the requirements don't.
+    #: The launch request's identity. The plan that follows from a request changes with the free
+    #: memory, also with the memory that this deployment itself takes; the request does not.
     requirements: tuple[str, ...] = ()
-    status: Status = "starting"
-    supervisor: ProcessId | None = None
-    engine: ProcessId | None = None
-    phases: tuple[PhaseRecord, ...] = ()
-    started_at: float = 0.0
-    ready_at: float | None = None
-    restarts: int = 0
-    problem: Problem | None = field(default=None)
     #: How the engine is run, where there is a choice.
     options: Options = field(default_factory=Options)
-    #: The engine's container, which outlives the supervisor.
-    container: str | None = None
-    #: Put it in the place of a container with another plan.
+    #: Replace what runs now, and a container with another plan.
     replace: bool = False
-    #: Arguments that the person set: Stoker does not change them by itself.
+    #: Arguments that the user set: Stoker does not correct them after a failed start.
     fixed: tuple[str, ...] = ()
-    #: How ``stoker up`` was called, but for the model: ``--name=value`` each.
+    #: The options that ``stoker up`` was called with, as ``--name=value``, without the model.
     flags: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
-        """What starts it again, for a person to change. A model left to Stoker is named too."""
+        """The command that starts it again. It names the model even where Stoker chose it."""
         asked = self.requirements[0] if self.requirements and self.options.adopted is None else ""
         return shlex.join(("stoker", "up", asked or self.plan.model.id, *self.flags))
 
@@ -116,90 +63,75 @@ class Deployment:
         """The base URL for programs on this machine."""
         return network_addresses.endpoint(self.bind, self.port)
 
+
+@dataclass(frozen=True, slots=True)
+class LiveState:
+    """How a deployment is now."""
+
+    status: EngineState = "starting"
+    supervisor: ProcessId | None = None
+    engine: ProcessId | None = None
+    #: The engine's container, which outlives the supervisor.
+    container: str | None = None
+    phases: tuple[PhaseRecord, ...] = ()
+    started_at: float = 0.0
+    ready_at: float | None = None
+    restarts: int = 0
+    problem: Problem | None = None
+
     @property
-    def running(self) -> bool:
-        """Whether its supervisor lives. A number that now belongs to another program is not it."""
+    def answering(self) -> bool:
+        """Whether its start is over and it was not given up; it may be silent at the moment."""
+        return self.status in ("ready", "silent")
+
+    @property
+    def alive(self) -> bool:
+        """Whether its supervisor runs. A number that now belongs to another program is not it."""
         return self.supervisor is not None and self.supervisor.process() is not None
+
+    def moved(self, status: EngineState, **changes: Any) -> LiveState:
+        """The state after a move of the engine. Raises ``ValueError`` for one that there is not."""
+        check_move(self.status, status)
+        return replace(self, status=status, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What was launched, and how it is now."""
+
+    spec: LaunchSpec
+    state: LiveState = field(default_factory=LiveState)
 
 
 def read() -> Deployment | None:
-    """The deployment last written, running or not; ``None`` where there is none."""
+    """The deployment last written, running or not; ``None`` where there is none to be read.
+
+    A file that another version of Stoker wrote may be unreadable: what it describes can't be
+    managed from here.
+    """
     try:
-        written = paths.deployment_file().read_bytes()
-        return msgspec.json.decode(written, type=Deployment, dec_hook=_decode)
-    except FileNotFoundError:
-        return None
-    except (msgspec.ValidationError, msgspec.DecodeError):
-        # Written by another version of Stoker. What it described can't be managed from here.
+        content = msgspec.json.decode(paths.deployment_file().read_bytes())
+        return msgspec.convert(_current_schema(content), Deployment, dec_hook=_decode)
+    except (FileNotFoundError, msgspec.ValidationError, msgspec.DecodeError):
         return None
 
 
 def write(deployment: Deployment) -> None:
     """Write it so that a reader sees the old or the new one, never a part."""
-    model = replace(deployment.plan.model, chat_template=None)
+    spec = deployment.spec
+    model = replace(spec.plan.model, chat_template=None)
     if model.format == "gguf":
         # The header of such a file has the whole vocabulary in it, and can be read again.
         model = replace(model, architecture=None)
-    slim = replace(deployment, plan=replace(deployment.plan, model=model))
-    write_private(paths.deployment_file(), msgspec.json.encode(slim, enc_hook=_encode))
+    spec = replace(spec, plan=replace(spec.plan, model=model))
+    content = {"schema_version": SCHEMA_VERSION, "spec": spec, "state": deployment.state}
+    write_private(paths.deployment_file(), msgspec.json.encode(content, enc_hook=_encode))
 
 
 def remove() -> None:
     """Forget the deployment."""
     with contextlib.suppress(FileNotFoundError):
         paths.deployment_file().unlink()
-
-
-def lock(name: str) -> FileLock:
-    """A lock between processes, which the operating system frees however its holder ends."""
-    return FileLock(state_folder() / f"{name}.lock")
-
-
-def held(name: str) -> bool:
-    """Whether some process holds the lock ``name`` now."""
-    try:
-        with lock(name).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-def unrecorded() -> ProcessId | None:
-    """The supervisor that runs although nothing readable is written of it.
-
-    That is so where the file was damaged, removed, or written by another version of Stoker. Raises
-    ``StokerError`` where one runs and the system does not tell which process it is.
-    """
-    if read() is not None or not (paths.state_dir() / "supervisor.lock").exists():
-        return None
-    if not held("supervisor"):
-        return None
-    found = _holder("supervisor")
-    if found is None:
-        raise StokerError(
-            "A deployment runs that Stoker can't read the state of.",
-            f"{paths.deployment_file()} is damaged or of another version, and the system does not "
-            "tell which process it is about.",
-            "End the process that runs stoker.server.server, then start again: stoker up.",
-        )
-    return found
-
-
-def _holder(name: str) -> ProcessId | None:
-    """The supervisor that has the lock's file open. Other programs may have, and are not it."""
-    wanted = (paths.state_dir() / f"{name}.lock").resolve()
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid == os.getpid() or not _serves(process.cmdline()):
-                continue
-            if any(Path(file.path).resolve() == wanted for file in process.open_files()):
-                return ProcessId.of(process.pid)
-    return None
-
-
-def _serves(arguments: Sequence[str]) -> bool:
-    """Whether a process was started as a supervisor: in the background, or by a person to stay."""
-    return "stoker.server.server" in arguments or "--foreground" in arguments
 
 
 def state_folder() -> Path:
@@ -212,7 +144,7 @@ def state_folder() -> Path:
     except OSError as error:
         raise StokerError(
             f"Stoker can't write its state folder {folder}.",
-            f"The system says: {error.strerror}.",
+            f"The system reports: {error.strerror}.",
             "Make the folder writable, or set STOKER_HOME to one that is.",
         ) from error
 
@@ -229,6 +161,25 @@ def write_private(path: Path, content: bytes) -> None:
         raise
 
 
+def _current_schema(content: Any) -> Any:
+    """The file's content in today's form. Raises ``msgspec.ValidationError`` for a later schema."""
+    if not isinstance(content, dict):
+        return content
+    version = content.get("schema_version", 1)
+    if version == 1:
+        return {part: _fields(kind, content) for part, kind in _PARTS}
+    if version != SCHEMA_VERSION:
+        raise msgspec.ValidationError(f"schema {version!r} is of another version of Stoker")
+    return content
+
+
+_PARTS = (("spec", LaunchSpec), ("state", LiveState))
+
+
+def _fields(kind: Any, content: dict[str, Any]) -> dict[str, Any]:
+    return {f.name: content[f.name] for f in fields(kind) if f.name in content}
+
+
 def _encode(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
@@ -237,7 +188,7 @@ def _encode(value: Any) -> Any:
 
 def _decode(kind: type, value: Any) -> Any:
     if kind is object:
-        return value  # what a config.json says, as it is
+        return value  # a config.json, as it is
     if issubclass(kind, Path):
         return Path(value)
     raise NotImplementedError(f"can't read a {kind.__name__}")

@@ -1,6 +1,6 @@
 """Containers through Docker's API, which Podman speaks too: find, adopt, start, follow, stop.
 
-A container is Stoker's own only by its label. One without it is named to the person and never
+A container is Stoker's own only by its label. One without it is named to the user and never
 touched, whatever it is called.
 """
 
@@ -42,27 +42,27 @@ _STARTED_LATE_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """A container that is there."""
+    """A container that exists."""
 
     id: str
     name: str
     image: str
     status: Status
     ours: bool
-    #: The fingerprint of the launch that it was made from; ``None`` for a stranger's.
+    #: The fingerprint of the launch that it was made from; ``None`` where Stoker did not create it.
     plan: str | None
     command: tuple[str, ...]
     started_at: str
     exit_code: int
     out_of_memory: bool
-    #: What the runtime itself says went wrong, such as a missing program in the image.
+    #: What the runtime itself reports as the error, such as a missing program in the image.
     error: str
     port: int | None
     environment: tuple[str, ...]
 
     @property
     def alive(self) -> bool:
-        """Whether its processes are there."""
+        """Whether its processes exist."""
         return self.status in ("running", "paused")
 
     @property
@@ -107,7 +107,7 @@ class Containers:
         return True
 
     def pull(self, image: str) -> Iterator[str]:
-        """Pull the image; what is yielded says how far it is, now and then."""
+        """Pull the image, and yield its progress now and then."""
         layers: dict[str, tuple[int, int]] = {}
         done: set[str] = set()
         try:
@@ -124,7 +124,7 @@ class Containers:
             raise explained(error, f"The image {image} can't be pulled.") from error
 
     def create(self, launch: ContainerLaunch) -> ContainerState:
-        """Make the container and start it. One that can't start is removed again."""
+        """Create the container and start it. One that can't start is removed again."""
         container: Any = None
         try:
             container = self._client.containers.create(**_as_docker_wants(launch))
@@ -138,13 +138,13 @@ class Containers:
         return _found(container.attrs)
 
     def unpause(self, found: ContainerState) -> ContainerState:
-        """Let it go on."""
+        """Resume it."""
         container = self._client.containers.get(found.id)
         try:
             container.unpause()
             container.reload()
         except _API_ERRORS as error:
-            raise explained(error, f"The container {found.name} can't go on.") from error
+            raise explained(error, f"The container {found.name} can't be resumed.") from error
         return _found(container.attrs)
 
     def log(self, name: str, since: str | None = None, *, follow: bool = False) -> Iterator[bytes]:
@@ -162,11 +162,11 @@ class Containers:
             raise explained(error) from error
 
     def stop(self, name: str, grace_s: float) -> None:
-        """SIGTERM, and SIGKILL after ``grace_s``. Nothing where there is none."""
+        """SIGTERM, and SIGKILL after ``grace_s``. Does nothing where there is no such container."""
         try:
             container = self._client.containers.get(name)
             if container.status == "paused":
-                container.unpause()  # a frozen process can't end in good order
+                container.unpause()  # a frozen process can't shut down cleanly
             container.stop(timeout=round(grace_s))
         except docker.errors.NotFound:
             return
@@ -174,7 +174,7 @@ class Containers:
             raise explained(error, f"The container {name} can't be stopped.") from error
 
     def remove(self, name: str) -> bool:
-        """Remove Stoker's container. Whether there was one; a stranger's is left alone."""
+        """Remove Stoker's container. Whether there was one; another program's is left alone."""
         found = self.find(name)
         if found is None or not found.ours:
             return False
@@ -188,34 +188,34 @@ def ensure(
     launch: ContainerLaunch,
     *,
     replace: bool,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> ContainerState:
-    """The container of this launch, running: adopted, replaced or made anew.
+    """The container of this launch, running: adopted, replaced or created.
 
-    One that ended is made anew, of the image as it is now; what it was worth keeping is in mounts.
+    One that ended is replaced by a new one of the current image; what must last is in mounts.
 
-    Raises ``StokerError`` where another container is in the way: a stranger's always, one of
-    Stoker's own with another plan unless ``replace``.
+    Raises ``StokerError`` where another container has the name: one that Stoker did not create, or
+    unless ``replace`` one of Stoker's own with another plan.
     """
     found = containers.find(launch.name)
     if found is None:
-        return _make(containers, launch, say)
+        return _make(containers, launch, report)
     if not found.ours:
-        raise _stranger(found)
+        raise _not_ours(found)
     same = found.plan == launch.fingerprint
     if same and found.status == "running":
-        say(f"container {found.name} runs with the same plan: adopted")
+        report(f"container {found.name} runs with the same plan: adopted")
         return found
     if same and found.status == "paused":
-        say(f"container {found.name} was paused: it goes on")
+        report(f"container {found.name} was paused: resumed")
         return containers.unpause(found)
     if found.alive and not replace:
         raise _other_plan(found, launch)
     why = f"differs: {'; '.join(differences(found, launch))}" if found.alive else found.how_it_ended
-    say(f"container {found.name} is replaced: {why}")
+    report(f"container {found.name} is replaced: {why}")
     containers.stop(found.name, grace_s=10)
     containers.remove(found.name)
-    return _make(containers, launch, say)
+    return _make(containers, launch, report)
 
 
 def differences(found: ContainerState, launch: ContainerLaunch) -> list[str]:
@@ -231,7 +231,7 @@ def differences(found: ContainerState, launch: ContainerLaunch) -> list[str]:
 
 
 def usable_endpoint() -> str:
-    """The socket of a runtime that answers. Raises ``StokerError`` that says why none does."""
+    """The socket of a runtime that answers. Raises ``StokerError`` where none does, with why."""
     runtimes = host.container_runtimes()
     for runtime in runtimes:
         if runtime.reachable and runtime.endpoint:
@@ -245,21 +245,23 @@ def usable_endpoint() -> str:
 
 
 def explained(error: Exception, what: str = "Docker refused.") -> StokerError:
-    """What the runtime's API said, with the catalogue's cause and fix where it has them."""
-    said = str(getattr(error, "explanation", None) or error)
-    known = diagnose(said.splitlines())
+    """The error of the runtime's API, with the catalogue's cause and fix where it has them."""
+    text = str(getattr(error, "explanation", None) or error)
+    known = diagnose(text.splitlines())
     if known is None:
-        return StokerError(what, said, "Run the command of stoker up --dry-run to look closer.")
+        return StokerError(
+            what, text, "Run the command that stoker up --dry-run prints to see more."
+        )
     return StokerError(what, f"{known.title}: {known.cause}", known.fix)
 
 
 def _make(
-    containers: Containers, launch: ContainerLaunch, say: Callable[[str], None]
+    containers: Containers, launch: ContainerLaunch, report: Callable[[str], None]
 ) -> ContainerState:
     if not containers.has_image(launch.image):
-        say(f"pulling image {launch.image}")
+        report(f"pulling image {launch.image}")
         for progress in containers.pull(launch.image):
-            say(f"pull image: {progress}")
+            report(f"pull image: {progress}")
     return containers.create(launch)
 
 
@@ -332,7 +334,7 @@ def _seconds(stamp: str) -> float:
     return moment.timestamp() + float(f"0.{fraction or 0}")
 
 
-def _stranger(found: ContainerState) -> StokerError:
+def _not_ours(found: ContainerState) -> StokerError:
     return StokerError(
         f"There is a container called {found.name} that Stoker did not start.",
         f"It is {found.status} and made from {found.image}. Stoker touches only its own.",
@@ -344,6 +346,6 @@ def _stranger(found: ContainerState) -> StokerError:
 def _other_plan(found: ContainerState, launch: ContainerLaunch) -> StokerError:
     return StokerError(
         f"The container {found.name} runs with another plan.",
-        f"It differs from what you ask for: {'; '.join(differences(found, launch))}.",
-        "Add --replace to put the new one in its place.",
+        f"It differs from what you asked for: {'; '.join(differences(found, launch))}.",
+        "Add --replace to replace it.",
     )

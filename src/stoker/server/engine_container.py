@@ -1,4 +1,4 @@
-"""An engine in a container, as the supervisor sees it."""
+"""An engine in a container."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 from stoker import engines
 from stoker.engines import Backend, ContainerLaunch
-from stoker.errors import StokerError
-from stoker.server.deployment_state import Problem, ProcessId
+from stoker.errors import Problem, StokerError
 from stoker.server.docker_client import Containers, ContainerState, ensure
 from stoker.server.log_lines import Lines
+from stoker.server.processes import ProcessId
 
 
 class ContainerRun:
     """One start of a container. A later start of the same container is another run."""
 
-    look_every_s = 0.5  # over a socket
-    process: ProcessId | None = None  # the container runtime's child, not ours to signal
+    check_every_s = 0.5  # over a socket
+    process: ProcessId | None = None  # a child of the container runtime, which Stoker never signals
 
     def __init__(self, containers: Containers, found: ContainerState, engine: str) -> None:
         variable = f"{engines.get(engine).key_variable}="
@@ -32,8 +32,8 @@ class ContainerRun:
         self._containers = containers
         self._first = found
         self._now: ContainerState | None = found
-        #: Why the runtime itself can't be asked: it is being restarted, mostly.
-        self._trouble: Problem | None = None
+        #: Why the container runtime does not answer: mostly it is being restarted.
+        self._outage: Problem | None = None
 
     @classmethod
     async def start(
@@ -43,13 +43,13 @@ class ContainerRun:
         *,
         endpoint: str | None,
         replace: bool,
-        say: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> ContainerRun:
-        """Adopt, start or make the container. ``say`` is called from another thread."""
+        """Adopt, start or make the container. ``report`` is called from another thread."""
 
         def begin() -> ContainerRun:
             containers = Containers(endpoint)
-            found = ensure(containers, launch, replace=replace, say=say)
+            found = ensure(containers, launch, replace=replace, report=report)
             return cls(containers, found, engine)
 
         return await asyncio.to_thread(begin)
@@ -60,12 +60,12 @@ class ContainerRun:
         return self._now.exit_code if self._now is not None and not self._now.alive else None
 
     async def lines(self) -> AsyncIterator[str]:
-        """The log since this start, and last what the runtime says of the end."""
+        """The log since this start; the last lines are what the runtime reports of the end."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
         def read() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so no reader is left
                 for piece in self._pieces():
                     loop.call_soon_threadsafe(queue.put_nowait, piece)
                 loop.call_soon_threadsafe(queue.put_nowait, None)
@@ -77,7 +77,7 @@ class ContainerRun:
                 yield line
         for line in lines.end():
             yield line
-        now = await self._look()
+        now = await self._refresh()
         if now is not None and now.out_of_memory:
             yield "container state: OOMKilled"
         if now is not None and now.error:
@@ -87,24 +87,24 @@ class ContainerRun:
         try:
             yield from self._containers.log(self._first.id, self._first.started_at, follow=True)
         except StokerError:
-            return  # removed, or the runtime went away: how it ended is asked for elsewhere
+            return  # removed, or the runtime went away: ``ended`` and ``silent`` find out which
 
     async def ended(self) -> bool:
         """Whether this start is over; Docker may have begun another one by itself."""
-        now = await self._look()
-        if self._trouble is not None:
-            return False  # nobody can tell, and it may well run on
+        now = await self._refresh()
+        if self._outage is not None:
+            return False  # not known, and it may still run
         return now is None or not now.alive or now.started_at != self._first.started_at
 
     async def silent(self) -> Problem | None:
-        """Whether somebody froze it with ``docker pause``."""
-        now = await self._look()
-        if self._trouble is not None or now is None or now.status != "paused":
-            return self._trouble
+        """Whether it was frozen with ``docker pause``, or the runtime does not answer."""
+        now = await self._refresh()
+        if self._outage is not None or now is None or now.status != "paused":
+            return self._outage
         return Problem(
             f"The {self.what} is paused.",
-            "Somebody froze it; Stoker does not undo that.",
-            f"Let it go on: docker unpause {self.name}.",
+            "Another program paused it; Stoker does not undo that.",
+            f"Resume it: docker unpause {self.name}.",
         )
 
     async def end(self, grace_s: float) -> None:
@@ -112,10 +112,10 @@ class ContainerRun:
         with contextlib.suppress(StokerError):  # without its runtime it can't be stopped
             await asyncio.to_thread(self._containers.stop, self._first.id, grace_s)
 
-    async def _look(self) -> ContainerState | None:
+    async def _refresh(self) -> ContainerState | None:
         try:
             self._now = await asyncio.to_thread(self._containers.find, self._first.id)
-            self._trouble = None
+            self._outage = None
         except StokerError as error:
-            self._trouble = Problem.of(error)
+            self._outage = error.problem
         return self._now

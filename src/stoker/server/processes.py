@@ -1,12 +1,36 @@
-"""End processes that Stoker started, and no others."""
+"""Identify the processes that Stoker started, and end these and no others."""
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 
 import psutil
 
-from stoker.server.deployment_state import ProcessId
+#: Two readings of one process's start differ by clock granularity, never by this much.
+_SAME_START_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process, distinguished by its start time from a later one with the same number."""
+
+    pid: int
+    create_time: float
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        """The identity of a process that runs now. Raises ``psutil.NoSuchProcess``."""
+        return cls(pid, psutil.Process(pid).create_time())
+
+    def process(self) -> psutil.Process | None:
+        """The process, or ``None`` where it is gone or its number belongs to another."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.create_time) < _SAME_START_S
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
 
 
 def end(identity: ProcessId | None, grace_s: float) -> bool:

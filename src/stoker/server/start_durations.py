@@ -1,27 +1,27 @@
-"""How long starts took, so that the next one can say what to expect."""
+"""How long starts took: what to expect of the next one."""
 
 from __future__ import annotations
 
 import json
 
 from stoker import paths
-from stoker.server.deployment_state import Deployment, state_folder, write_private
+from stoker.server.deployment_state import LaunchSpec, LiveState, state_folder, write_private
 
 _KEPT = 50
 
 
-def last_start_s(deployment: Deployment) -> float | None:
+def last_start_s(spec: LaunchSpec) -> float | None:
     """How long the last start of the same model on the same engine took, in seconds."""
-    return _read().get(_key(deployment))
+    return _read().get(_key(spec))
 
 
-def remember_start(deployment: Deployment) -> None:
+def remember_start(spec: LaunchSpec, state: LiveState) -> None:
     """Note how long this one took."""
-    if deployment.ready_at is None:
+    if state.ready_at is None:
         return
     known = _read()
-    known.pop(_key(deployment), None)
-    known[_key(deployment)] = round(deployment.ready_at - deployment.started_at, 1)
+    known.pop(_key(spec), None)
+    known[_key(spec)] = round(state.ready_at - state.started_at, 1)
     recent = dict(list(known.items())[-_KEPT:])
     write_private(state_folder() / "starts.json", json.dumps(recent).encode())
 
@@ -34,6 +34,6 @@ def _read() -> dict[str, float]:
     return known if isinstance(known, dict) else {}
 
 
-def _key(deployment: Deployment) -> str:
-    how = "process" if deployment.options.python else "container"
-    return f"{deployment.plan.engine} {deployment.plan.model.id} {how}"
+def _key(spec: LaunchSpec) -> str:
+    how = "process" if spec.options.python else "container"
+    return f"{spec.plan.engine} {spec.plan.model.id} {how}"

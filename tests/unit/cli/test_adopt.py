@@ -14,7 +14,8 @@ from stoker.errors import UsageError
 from stoker.models import Model
 from stoker.planning import MemoryPrediction, Plan
 from stoker.server import deployment_state
-from stoker.server.deployment_state import Deployment, ProcessId
+from stoker.server.deployment_state import Deployment, LaunchSpec, LiveState
+from stoker.server.processes import ProcessId
 
 
 @pytest.fixture(autouse=True)
@@ -25,9 +26,8 @@ def _runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan(model, "llama.cpp", 8192, 1, (), MemoryPrediction(0, 0, 0, 0))
     supervisor = ProcessId(os.getpid(), psutil.Process().create_time())
     deployment_state.state_folder()
-    deployment_state.write(
-        Deployment(plan, "127.0.0.1", 8123, status="ready", supervisor=supervisor)
-    )
+    state = LiveState("ready", supervisor)
+    deployment_state.write(Deployment(LaunchSpec(plan, "127.0.0.1", 8123), state))
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8123", "http://localhost:8123/v1/"])
@@ -38,7 +38,7 @@ def test_gateway_is_not_put_in_front_of_itself(address: str) -> None:
     assert "Stoker's own gateway" in result.exception.what
     assert "stoker code" in result.exception.fix
     left = deployment_state.read()
-    assert left is not None and left.running
+    assert left is not None and left.state.alive
 
 
 def test_another_server_is_looked_at() -> None:

@@ -13,7 +13,7 @@ from stoker.cli import main
 from stoker.models import find_known_model
 from stoker.planning import MemoryPrediction, Plan
 from stoker.server import deployment_state, log_file
-from stoker.server.deployment_state import Deployment
+from stoker.server.deployment_state import Deployment, LaunchSpec
 
 LINE = "ValueError: the estimated maximum model length is 2224. Try increasing\n"
 MODEL = find_known_model("Qwen3-30B-A3B")[0].model()
@@ -53,7 +53,8 @@ def test_fix_for_stokers_own_log_names_the_model_that_was_asked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = Plan(MODEL, "vllm", 8192, 4, (), MemoryPrediction(1, 2, 3, 6), gpus=1)
-    deployment_state.write(Deployment(plan, "127.0.0.1", 8000, ("qwen3-30b", "")))
+    spec = LaunchSpec(plan, "127.0.0.1", 8000, ("qwen3-30b", ""))
+    deployment_state.write(Deployment(spec))
     log_file.path().parent.mkdir(parents=True, exist_ok=True)
     log_file.path().write_text(LINE, encoding="utf-8")
     assert "`stoker up qwen3-30b --context 2224 --replace`" in fix(capsys, monkeypatch)

@@ -172,7 +172,7 @@ def test_only_what_others_reach_is_called_open(
     capsys: pytest.CaptureFixture[str], bind: str, open_to_others: bool
 ) -> None:
     startup_progress.warn_open(bind)
-    assert ("open to other machines" in capsys.readouterr().out) == open_to_others
+    assert ("other machines can reach" in capsys.readouterr().out) == open_to_others
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://127.0.0.1:0"])

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from stoker import server
+from stoker.application import LaunchRequest, launch
+from stoker.application.launch import LaunchSettings
 from stoker.cli import app, main
 from stoker.errors import StokerError
-from stoker.server import Run
 
 ALL = [
     "--purpose=chat",
@@ -33,17 +33,17 @@ ALL = [
 
 
 def kept(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[str, ...]:
-    runs: list[Run] = []
+    asked: list[LaunchSettings] = []
 
-    def stop_here(run: Run) -> None:
-        runs.append(run)
+    def stop_here(request: LaunchRequest, settings: LaunchSettings) -> None:
+        asked.append(settings)
         raise StokerError("far enough")
 
-    monkeypatch.setattr(server, "already_running", stop_here)
+    monkeypatch.setattr(launch, "start_model", stop_here)
     monkeypatch.setattr("sys.argv", ["stoker", "up", *words])
     with pytest.raises(SystemExit):
         main()
-    return runs[0].flags
+    return asked[0].flags
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,7 @@ from stoker.engines import Options
 from stoker.host import ContainerRuntime, Cpu, Disk, Gpu, GpuProcess, Host, HubAnswer, Memory
 from stoker.models import Kept, Model
 from stoker.planning import MemoryPrediction, Plan
-from stoker.server import Deployment
-from stoker.server.deployment_state import ProcessId
+from stoker.server import Deployment, LaunchSpec, LiveState, ProcessId
 from stoker.vscode import Editor, Look, SettingsFile, Shipped, Versions
 
 GIB = 1024**3
@@ -55,7 +54,7 @@ MODEL = Model(
 )
 PLAN = Plan(MODEL, "llama.cpp", 32768, 1, (), MemoryPrediction(0, 0, 0, 0))
 DEPLOYMENT = Deployment(
-    PLAN, "127.0.0.1", 8000, status="ready", supervisor=ProcessId(100, 1.0), ready_at=2.0
+    LaunchSpec(PLAN, "127.0.0.1", 8000), LiveState("ready", ProcessId(100, 1.0), ready_at=2.0)
 )
 ANSWERS = EndpointReading(
     HERE,
@@ -114,9 +113,12 @@ def host(**changes: Any) -> Readings:
     return replace(HEALTHY, host=replace(HOST, **changes))
 
 
-def deployed(options: Options | None = None, plan: Plan = PLAN, **changes: Any) -> Readings:
+def deployed(
+    options: Options | None = None, plan: Plan = PLAN, bind: str = "127.0.0.1", **state: Any
+) -> Readings:
     """The healthy chain with another deployment."""
-    ours = replace(DEPLOYMENT, plan=plan, options=options or Options(), **changes)
+    spec = replace(DEPLOYMENT.spec, plan=plan, options=options or Options(), bind=bind)
+    ours = Deployment(spec, replace(DEPLOYMENT.state, **state))
     return replace(HEALTHY, deployment=ours)
 
 

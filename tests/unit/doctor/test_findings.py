@@ -38,10 +38,10 @@ from stoker.doctor import Finding, Readings, diagnose, is_whole, kinds, links
 from stoker.doctor.run_checks import JUDGES
 from stoker.doctor.snapshot import EndpointReading, ListedModel, ModelFile, Port
 from stoker.engines import Options
+from stoker.errors import Problem
 from stoker.host import Gpu, HubAnswer, MemoryHolder
 from stoker.models import Kept
-from stoker.server import Problem
-from stoker.server.deployment_state import PhaseRecord
+from stoker.server import PhaseRecord
 from stoker.vscode import Scope, SettingsFile
 
 NOT_LOADED = "The NVIDIA driver is installed but not loaded: restart the machine."
@@ -162,7 +162,9 @@ STATES: dict[str, Readings] = {
         deployed(IN_DOCKER, container="vllm-server"), container_status="exited"
     ),
     "engine.silent": deployed(
-        Options(adopted="http://10.0.0.5:11434", key="sk-adopted"), problem=ELSEWHERE
+        Options(adopted="http://10.0.0.5:11434", key="sk-adopted"),
+        status="silent",
+        problem=ELSEWHERE,
     ),
     "gateway.ok": HEALTHY,
     "gateway.none": EMPTY,

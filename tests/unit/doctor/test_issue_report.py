@@ -72,7 +72,7 @@ def complete(readings: Readings) -> Readings:
     values = [v for look in readings.editors for f in look.settings for v in f.values.values()]
     texts = [value for value in values if isinstance(value, str)]
     if readings.deployment is not None:
-        texts.append(readings.deployment.endpoint)
+        texts.append(readings.deployment.spec.endpoint)
     asked = {t: dataclasses.replace(ANSWERS, url=t if "://" in t else HERE) for t in texts}
     return dataclasses.replace(readings, endpoints={**asked, **readings.endpoints})
 
@@ -98,10 +98,10 @@ def test_every_place_of_every_state_keeps_its_secret() -> None:
 
 def test_the_places_are_many_and_reach_the_keys() -> None:
     found = {".".join(str(part) for part in place) for _, place in WHERE}
-    assert "deployment.options.endpoint" in found
+    assert "deployment.spec.options.endpoint" in found
     assert "editors.0.settings.0.path" in found
-    assert "deployment.options.key" in found
-    assert "deployment.problem.why" in found
+    assert "deployment.spec.options.key" in found
+    assert "deployment.state.problem.why" in found
     assert "proxies.HTTPS_PROXY" in found
     assert len(found) > 60
 

@@ -1,4 +1,4 @@
-"""An engine's process as the supervisor sees it."""
+"""An engine as a child process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def until(run: ProcessRun, *, frozen: bool) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_process_that_somebody_froze_is_named_until_it_goes_on() -> None:
+async def test_a_frozen_process_is_named_until_it_is_resumed() -> None:
     launch = ProcessLaunch((sys.executable, "-c", "import time; time.sleep(60)"))
     run = await ProcessRun.start(launch, Backend("http://127.0.0.1:9", "openai"))
     try:
@@ -30,7 +30,7 @@ async def test_a_process_that_somebody_froze_is_named_until_it_goes_on() -> None
         await asyncio.wait_for(until(run, frozen=True), 10)
         problem = await run.silent()
         assert problem is not None
-        assert problem.fix == f"Let it go on: kill -CONT -- -{run.process.pid}"
+        assert problem.fix == f"Resume it: kill -CONT -- -{run.process.pid}"
         assert not await run.ended()
         os.killpg(run.process.pid, signal.SIGCONT)
         await asyncio.wait_for(until(run, frozen=False), 10)

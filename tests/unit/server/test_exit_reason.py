@@ -17,7 +17,7 @@ def test_known_cause_is_said_with_its_fix() -> None:
 
 def test_unknown_cause_is_the_last_alarming_line() -> None:
     lines = ["INFO fine", "GGML_ASSERT(x) failed", "goodbye"]
-    assert explain("llama.cpp", None, lines, 1).why == "Its log says: GGML_ASSERT(x) failed."
+    assert explain("llama.cpp", None, lines, 1).why == "Its last error: GGML_ASSERT(x) failed."
 
 
 @pytest.mark.parametrize("exit_code", [-9, 137])
@@ -43,5 +43,5 @@ def test_bus_error_is_the_lack_of_shared_memory(exit_code: int) -> None:
 def test_first_error_is_said_beside_a_last_one_that_names_nothing() -> None:
     lines = ["error loading model: tensor blk.0.attn_k has wrong shape", "Failed to init server"]
     why = explain("llama.cpp", None, lines, 1).why
-    assert why.startswith("Its log says: Failed to init server.")
+    assert why.startswith("Its last error: Failed to init server.")
     assert "tensor blk.0.attn_k has wrong shape." in why

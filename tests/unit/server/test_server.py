@@ -1,65 +1,91 @@
-"""What the supervisor writes down of a start that failed."""
+"""The server: what it records of a start that failed, and how it sets the gateway up."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.server.scripted_engine import SLEEPS, ScriptedEngine
 
-from stoker.engines import Backend, ProcessLaunch, Recognised, ServedModel
+from stoker.engines import Backend, Recognised, ServedModel
+from stoker.errors import Problem
 from stoker.models import find_known_model
 from stoker.planning import Argument, MemoryPrediction, Plan
 from stoker.server import adopted_plan, deployment_state, ports
-from stoker.server.deployment_state import Deployment, Problem
+from stoker.server.deployment_state import LaunchSpec
 from stoker.server.docker_client import explained
 from stoker.server.engine_process import ProcessRun
-from stoker.server.server import Supervisor, _fit_settings
+from stoker.server.engine_run import EngineFactory, StartProgress
+from stoker.server.processes import ProcessId
+from stoker.server.server import Server, fit_settings, planned
+from stoker.server.timeouts import Timeouts
 
 MODEL = find_known_model("Qwen3-30B-A3B")[0].model()
 PLAN = Plan(MODEL, "vllm", 8192, 4, (), MemoryPrediction(1, 2, 3, 6), gpus=1)
+BUS_ERROR = "import os, signal; os.kill(os.getpid(), signal.SIGBUS)"
 
 
-def problem_of(
-    begun: Callable[..., Awaitable[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Problem:
-    """What the supervisor writes down of a start that ``begun`` makes fail."""
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOKER_HOME", str(tmp_path))
-    monkeypatch.setattr(Supervisor, "_begun", begun)
     deployment_state.state_folder()
-    wanted = Deployment(PLAN, "127.0.0.1", ports.any_free(), ("qwen3-30b", ""))
-    assert asyncio.run(Supervisor(wanted).run()) == 1
+
+
+def new_server(factory: EngineFactory) -> Server:
+    spec = LaunchSpec(PLAN, "127.0.0.1", ports.any_free(), ("qwen3-30b", ""))
+    return Server(spec, factory, Timeouts(drain_s=0.1, grace_s=0.5))
+
+
+def problem_of(factory: EngineFactory) -> Problem:
+    """What the server records of a start that fails."""
+    asyncio.run(new_server(factory).run())
     failed = deployment_state.read()
     assert failed is not None
-    assert failed.problem is not None
-    return failed.problem
+    assert failed.state.status == "failed"
+    assert failed.state.problem is not None
+    return failed.state.problem
 
 
-def test_fix_of_what_docker_refused_names_the_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def refused(*_: object) -> None:
+class Refused:
+    """Docker refuses each start."""
+
+    async def start(self, spec: LaunchSpec, progress: StartProgress) -> ProcessRun:
+        progress.container("vllm-server")
         raise explained(RuntimeError("driver failed: port is already allocated"))
 
-    problem = problem_of(refused, tmp_path, monkeypatch)
-    assert "`stoker up qwen3-30b --port PORT --replace`" in problem.fix
+
+def test_fix_of_what_docker_refused_names_the_model() -> None:
+    assert "`stoker up qwen3-30b --port PORT --replace`" in problem_of(Refused()).fix
 
 
-def test_engine_that_a_bus_error_ends_lacked_shared_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    suicide = "import os, signal; os.kill(os.getpid(), signal.SIGBUS)"
-    launch = ProcessLaunch((sys.executable, "-c", suicide))
+def test_container_that_is_about_to_be_made_is_recorded_for_down() -> None:
+    problem_of(Refused())
+    failed = deployment_state.read()
+    assert failed is not None and failed.state.container == "vllm-server"
 
-    async def begun(*_: object) -> ProcessRun:
-        return await ProcessRun.start(launch, Backend("http://127.0.0.1:9", "vllm"))
 
-    problem = problem_of(begun, tmp_path, monkeypatch)
+def test_engine_that_a_bus_error_ends_lacked_shared_memory() -> None:
+    problem = problem_of(ScriptedEngine((BUS_ERROR,)))
     assert problem.why.startswith("Shared memory (/dev/shm) is too small")
     assert "--ipc=host" in problem.fix
+
+
+async def test_order_to_stop_leaves_no_engine_and_no_state() -> None:
+    server = new_server(ScriptedEngine((SLEEPS,)))
+    running = asyncio.create_task(server.run())
+    engine: ProcessId | None = None
+    while engine is None:
+        engine = (await asyncio.wait_for(server.changes.get(), 10)).state.engine
+    server.stop()
+    await asyncio.wait_for(running, 10)
+    assert engine.process() is None
+    assert deployment_state.read() is None
+    last = server.changes.get_nowait()
+    while not server.changes.empty():
+        last = server.changes.get_nowait()
+    assert last.state.status == "stopped"
 
 
 def on_layers(number: int, gpus: int) -> Plan:
@@ -82,12 +108,12 @@ def on_layers(number: int, gpus: int) -> Plan:
 def test_prompts_are_fitted_for_time_where_the_engine_runs_on_a_cpu(
     plan: Plan, limit: str | None
 ) -> None:
-    assert _fit_settings(plan).max_prompt_tokens == limit
+    assert fit_settings(plan).max_prompt_tokens == limit
 
 
 def test_prompts_of_an_adopted_server_are_not_fitted_for_time() -> None:
     found = Recognised(Backend("http://127.0.0.1:9", "vllm"), None, (ServedModel("m"),), ())
-    assert _fit_settings(adopted_plan.plan_for(found)[0]).max_prompt_tokens is None
+    assert fit_settings(adopted_plan.plan_for(found)[0]).max_prompt_tokens is None
 
 
 @pytest.mark.parametrize(
@@ -98,9 +124,8 @@ def test_prompts_of_an_adopted_server_are_not_fitted_for_time() -> None:
         (ServedModel("another"), None),
     ],
 )
-def test_quantization_that_the_engine_does_not_tell_is_the_plans(
+def test_quantization_that_the_engine_does_not_report_is_the_plans(
     served: ServedModel, listed: str | None
 ) -> None:
     plan = replace(PLAN, model=replace(MODEL, quantization="Q4_1"))
-    shown = Supervisor(Deployment(plan, "127.0.0.1", 8000))._with_plan(served)
-    assert shown.quantization == listed
+    assert planned(served, plan).quantization == listed

@@ -1,20 +1,19 @@
-"""What the supervisor makes of what an engine says while it starts."""
+"""How the server reads the log of an engine that starts."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.server.scripted_engine import PLAN, SLEEPS, ScriptedEngine
 
-from stoker.engines import Launcher, ProcessLaunch, llama_cpp
-from stoker.models import Model
-from stoker.planning import MemoryPrediction, Plan
-from stoker.server import deployment_state, log_lines, ports, server
-from stoker.server.deployment_state import Deployment, Problem
+from stoker.errors import Problem
+from stoker.server import deployment_state, ports
+from stoker.server.deployment_state import LaunchSpec
+from stoker.server.server import Server
+from stoker.server.timeouts import Timeouts
 
 #: A bar as tqdm draws it, for twice the limit; then it ends, and has never answered.
 BAR = """
@@ -31,48 +30,41 @@ print("INFO 04-02 12:05:00 [logger.py:39] Received request chatcmpl-5e3: prompt:
       " params: SamplingParams(n=1), prompt_token_ids: [4711], lora_request: None.")
 print("INFO 04-02 12:05:00 [engine.py:310] Added request chatcmpl-5e3.")
 """
-SILENCE = "import time; time.sleep(60)"
 LIMIT_S = 3.0
 
 
 @pytest.fixture(autouse=True)
-def small_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOKER_HOME", str(tmp_path))
-    monkeypatch.setattr(server, "STALLED_S", LIMIT_S)
-    monkeypatch.setattr(log_lines, "PROGRESS_EVERY_S", LIMIT_S / 5)
-
-
-def start(script: str, monkeypatch: pytest.MonkeyPatch) -> Problem:
-    """What the supervisor makes of an engine that is this script."""
-    process = ProcessLaunch((sys.executable, "-c", script))
-    engine = replace(llama_cpp.ENGINE, launcher=Launcher(lambda *_, **__: process))
-    monkeypatch.setattr(llama_cpp, "ENGINE", engine)
-    model = Model("coder", "gguf", "disk", "coder")
-    plan = Plan(model, "llama.cpp", 8192, 1, (), MemoryPrediction(0, 0, 0, 0))
     deployment_state.state_folder()
-    deployment = Deployment(plan, "127.0.0.1", ports.any_free())
-    assert asyncio.run(server.Supervisor(deployment).run()) == 1
+
+
+def start(script: str) -> Problem:
+    """What the server records of an engine that is this script."""
+    spec = LaunchSpec(PLAN, "127.0.0.1", ports.any_free())
+    engine = ScriptedEngine((script,), progress_every_s=LIMIT_S / 5)
+    asyncio.run(Server(spec, engine, Timeouts(stalled_s=LIMIT_S, grace_s=0.5)).run())
     ended = deployment_state.read()
-    assert ended is not None and ended.problem is not None
-    return ended.problem
+    assert ended is not None and ended.state.problem is not None
+    return ended.state.problem
 
 
-def test_progress_on_one_line_is_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = start(BAR, monkeypatch)
+def test_progress_on_one_line_is_progress() -> None:
+    problem = start(BAR)
     assert "hangs" not in problem.what
     assert "exit code 3" in problem.why
 
 
-def test_silence_beyond_the_limit_is_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert start(SILENCE, monkeypatch).what == "The engine hangs."
+def test_silence_beyond_the_limit_is_a_hang() -> None:
+    assert start(SLEEPS).what == "The engine hangs."
 
 
-def test_what_people_asked_the_engine_does_not_reach_the_log(
+def test_what_users_asked_the_engine_does_not_reach_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(logging.getLogger("stoker"), "propagate", True)
     with caplog.at_level(logging.INFO, "stoker"):
-        start(REQUEST, monkeypatch)
+        start(REQUEST)
     assert "Received request chatcmpl-5e3: prompt: (left out)" in caplog.text
     assert "Added request chatcmpl-5e3" in caplog.text
     assert "secret" not in caplog.text

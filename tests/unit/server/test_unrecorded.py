@@ -11,13 +11,13 @@ import pytest
 
 from stoker import server
 from stoker.errors import StokerError
-from stoker.server import Run, deployment_state
+from stoker.server import deployment_state
 
 #: Holds the lock as a supervisor does, and ends when it is told to.
 HOLDS = """
 import sys, time
-from stoker.server import deployment_state as state
-with state.lock("supervisor"):
+from stoker.server import supervisor_lock
+with supervisor_lock.lock("supervisor"):
     print("holds", flush=True)
     time.sleep(60)
 """
@@ -49,9 +49,9 @@ def test_supervisor_is_stopped_although_its_state_can_not_be_read(
     supervisor = start("stoker.server.server")
     if content is not None:
         (deployment_state.state_folder() / "deployment.json").write_text(content)
-    with pytest.raises(StokerError, match=f"process {supervisor.pid};.*stoker down") as told:
+    with pytest.raises(StokerError, match=f"process {supervisor.pid};.*stoker down") as raised:
         server.require_recorded()
-    assert told.value.exit_code == 1
+    assert raised.value.exit_code == 1
     assert server.stop()
     assert supervisor.wait(5) != 0
     assert not (deployment_state.state_folder() / "deployment.json").exists()
@@ -61,13 +61,13 @@ def test_supervisor_is_stopped_although_its_state_can_not_be_read(
 
 def test_another_deployment_is_not_started_over_it(start: Start) -> None:
     start("stoker.server.server")
-    with pytest.raises(StokerError, match="can't read the state"):
-        server.check_can_start(Run("127.0.0.1", 0))
+    with pytest.raises(StokerError, match="whose state Stoker can't read"):
+        server.check_can_start("127.0.0.1", 0)
 
 
 def test_stranger_that_holds_the_lock_is_never_signalled(start: Start) -> None:
     stranger = start()
-    with pytest.raises(StokerError, match=r"stoker\.runtime\.supervisor"):
+    with pytest.raises(StokerError, match=r"stoker\.server\.server"):
         server.stop()
     assert stranger.poll() is None
 

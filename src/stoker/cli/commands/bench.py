@@ -161,8 +161,9 @@ def _find(url: str | None, key_env: str | None, model: str | None) -> _Found:
     found = endpoint_argument.find(url, key_env)
     endpoint = BenchTarget(found.backend, *checks.choose_model(found, model))
     running = server.current()
-    own = running is not None and running.running and running.endpoint == found.backend.url
-    return _Found(endpoint, running.plan if running and own else None)
+    if running is None or not running.state.alive or running.spec.endpoint != found.backend.url:
+        return _Found(endpoint, None)
+    return _Found(endpoint, running.spec.plan)
 
 
 def _deviations(report: BenchReport, plan: Plan | None) -> list[Deviation]:

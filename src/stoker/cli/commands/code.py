@@ -283,7 +283,7 @@ def _running_endpoint() -> str:
             "Nothing runs here, and no --endpoint was given.",
             "Start one with: stoker up. Or name one: stoker code --endpoint http://HOST:PORT",
         )
-    return deployment.endpoint
+    return deployment.spec.endpoint
 
 
 def _remove(as_json: bool) -> None:

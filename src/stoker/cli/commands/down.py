@@ -20,14 +20,16 @@ def command(
 ) -> None:
     """Stop the deployment and free its memory."""
     deployment = server.current()
-    on_gpus = deployment is not None and deployment.options.gpus
+    on_gpus = deployment is not None and deployment.spec.options.gpus
     before = _gpu_free_bytes() if on_gpus else 0
     stopped = server.stop(keep_container=keep)
     freed = _gpu_free_bytes() - before if on_gpus else None
     if json:
         output.as_json({"stopped": stopped, "gpu_memory_freed_bytes": freed})
     elif stopped and deployment is not None:
-        output.say(f"Stopped {deployment.plan.model.id}; {deployment.endpoint} is closed.")
+        output.say(
+            f"Stopped {deployment.spec.plan.model.id}; {deployment.spec.endpoint} is closed."
+        )
         if freed is not None:
             output.say(f"GPU memory freed: {output.size(freed)}.")
     elif stopped:
@@ -37,6 +39,6 @@ def command(
 
 
 def _gpu_free_bytes() -> int:
-    """What is free on all GPUs together."""
+    """The free memory of all GPUs together."""
     gpus = machine.detect(paths.cache_dir(), ask_hub=False).gpus
     return sum(gpu.memory_free_bytes or 0 for gpu in gpus)

@@ -21,19 +21,19 @@ def command(
     config: Annotated[Path, typer.Argument(help="The configuration, a TOML file.")],
     json: Json = False,
 ) -> None:
-    """Serve several backends behind one door, as a file says. Runs until it is stopped."""
+    """Serve several backends through one gateway, set up by a file, until it is stopped."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
 
-    def tell(endpoint: str, gateway: Gateway) -> None:
+    def report(endpoint: str, gateway: Gateway) -> None:
         if json:
             print(jsonlib.dumps(_as_dict(endpoint, gateway)), flush=True)
         else:
             _show(endpoint, gateway)
 
     service = Service(config)
-    _run(service.run(tell))
+    _run(service.run(report))
 
 
 def _as_dict(endpoint: str, gateway: Gateway) -> dict[str, Any]:
@@ -56,6 +56,6 @@ def _run(main: Any) -> None:
     if sys.platform == "win32":
         asyncio.run(main)
         return
-    import uvloop  # noqa: PLC0415  (not there on Windows)
+    import uvloop  # noqa: PLC0415  (not available on Windows)
 
     uvloop.run(main)

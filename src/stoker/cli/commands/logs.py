@@ -17,7 +17,7 @@ from stoker.cli.render import output
 from stoker.errors import StokerError, UsageError
 from stoker.server import Diagnosis
 
-#: A line of a log can be a dumped configuration: this much of it is shown.
+#: Characters that are shown of a line: it can be a dumped configuration.
 _SHOWN = 300
 
 
@@ -27,7 +27,7 @@ def command(
         typer.Argument(help="With --explain: a log file, a container, or - for standard input."),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with new lines as they are written.")
+        bool, typer.Option("--follow", "-f", help="Keep printing new lines as they are written.")
     ] = False,
     since: Annotated[
         str | None,
@@ -43,7 +43,7 @@ def command(
         _explain(server.diagnose(_source_lines(source), command=_command(source)), json)
         return
     if source is not None:
-        raise UsageError("A log to read is named without saying what to do.", fix="Add --explain.")
+        raise UsageError("A log source is only read by --explain.", fix="Add --explain.")
     start = server.parse_since(since, datetime.now()) if since else None
     _require_log()
     for line in server.read_log(start):
@@ -59,10 +59,10 @@ def _require_log() -> None:
 
 
 def _command(source: str | None) -> str | None:
-    """What started the engine whose log this is, where the log is of Stoker's own deployment."""
+    """The command that started the engine, where the log is of Stoker's own deployment."""
     deployment = server.current()
-    ours = deployment is not None and source in (None, deployment.container)
-    return deployment.command if deployment and ours else None
+    ours = deployment is not None and source in (None, deployment.state.container)
+    return deployment.spec.command if deployment and ours else None
 
 
 def _source_lines(source: str | None) -> Iterator[str]:
@@ -84,8 +84,8 @@ def _file_lines(path: Path) -> Iterator[str]:
     except OSError as error:
         raise StokerError(
             f"The log {path} can't be read.",
-            f"The system says: {error.strerror}.",
-            "Name a file that is there, or - for standard input.",
+            f"The system reports: {error.strerror}.",
+            "Name a file that exists, or - for standard input.",
         ) from error
 
 
@@ -94,7 +94,7 @@ def _explain(found: Diagnosis | None, json: bool) -> None:
         output.as_json({"diagnosis": asdict(found) if found else None})
         return
     if found is None:
-        output.say("Nothing in this log is a failure that Stoker knows.")
+        output.say("This log shows no failure that Stoker knows.")
         return
     output.say(f"{found.title}.\n")
     for name, text in (

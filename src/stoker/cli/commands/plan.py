@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stoker import engines
-from stoker.application import Choice, HostFacts, LaunchRequest, choose
+from stoker.application import Choice, HostFacts, choose
 from stoker.cli import launch_options
 from stoker.cli.options import Json
 from stoker.cli.render import choice_view, output
@@ -36,6 +36,7 @@ class Part:
 
 
 def command(
+    ctx: typer.Context,
     model: Annotated[
         str | None,
         typer.Argument(help="A short name, a hub id, a GGUF file or a folder. Default: the best."),
@@ -59,16 +60,7 @@ def command(
 ) -> None:
     """Say what to run on this machine, or on an imagined one, and why."""
     machine = launch_options.machine(gpu, gpus, host, offline=offline)
-    asked = LaunchRequest(
-        model=model,
-        purpose=purpose,
-        users=users,
-        context=context,
-        parallel=parallel,
-        engine=engine,
-        offline=offline,
-    )
-    choice = choose(asked, machine)
+    choice = choose(launch_options.request(ctx.params), machine)
     title = _title(choice)
     if html is not None:
         from stoker.cli.render import html_page, plan_page  # noqa: PLC0415  (only where a page is wanted)

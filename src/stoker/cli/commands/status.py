@@ -7,7 +7,7 @@ import time
 from stoker import server
 from stoker.cli.options import Json
 from stoker.cli.render import output
-from stoker.server import Deployment
+from stoker.server import Deployment, LiveState
 
 
 def command(json: Json = False) -> None:
@@ -29,34 +29,36 @@ def as_dict(deployment: Deployment | None) -> dict[str, object]:
     """What programs may rely on."""
     if deployment is None:
         return {"status": "stopped"}
+    spec, state = deployment.spec, deployment.state
     return {
-        "status": _status(deployment),
-        "endpoint": deployment.endpoint,
-        "model": deployment.plan.model.id,
-        "engine": deployment.plan.engine,
-        "max_model_len": deployment.plan.max_model_len,
-        "parallel": deployment.plan.parallel,
-        "restarts": deployment.restarts,
-        "started_at": deployment.started_at,
-        "ready_at": deployment.ready_at,
-        "supervisor_pid": deployment.supervisor.pid if deployment.supervisor else None,
-        "engine_pid": deployment.engine.pid if deployment.engine else None,
+        "status": _status(state),
+        "endpoint": spec.endpoint,
+        "model": spec.plan.model.id,
+        "engine": spec.plan.engine,
+        "max_model_len": spec.plan.max_model_len,
+        "parallel": spec.plan.parallel,
+        "restarts": state.restarts,
+        "started_at": state.started_at,
+        "ready_at": state.ready_at,
+        "supervisor_pid": state.supervisor.pid if state.supervisor else None,
+        "engine_pid": state.engine.pid if state.engine else None,
         "engine_memory_bytes": server.engine_memory_bytes(deployment),
-        "problem": str(deployment.problem.error()) if deployment.problem else None,
+        "problem": str(state.problem) if state.problem else None,
     }
 
 
-def _status(deployment: Deployment) -> str:
-    if deployment.status == "failed" or deployment.running:
-        return deployment.status
-    return "dead"
+def _status(state: LiveState) -> str:
+    """The state's name for programs: a silent engine is ``ready``, with a ``problem``."""
+    if state.status != "failed" and not state.alive:
+        return "dead"
+    return "ready" if state.answering else state.status
 
 
 def _rows(deployment: Deployment) -> list[tuple[str, str]]:
-    plan = deployment.plan
+    plan, state = deployment.spec.plan, deployment.state
     rows = [
-        ("State", _state_words(deployment)),
-        ("Endpoint", deployment.endpoint),
+        ("State", _state_words(state)),
+        ("Endpoint", deployment.spec.endpoint),
         ("Model", f"{plan.model.id} ({plan.model.quantization or 'unquantized'})"),
         ("Engine", plan.engine),
         ("Context", f"{plan.max_model_len:,} tokens, {plan.parallel} at a time"),
@@ -65,19 +67,19 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
     if memory is not None:
         kind = " of main memory" if plan.gpus else ""
         rows.append(("Memory", f"{output.size(memory)}{kind} held by the engine"))
-    if deployment.restarts:
-        rows.append(("Restarts", str(deployment.restarts)))
-    if deployment.problem:
-        rows.append(("Problem", str(deployment.problem.error())))
+    if state.restarts:
+        rows.append(("Restarts", str(state.restarts)))
+    if state.problem:
+        rows.append(("Problem", str(state.problem)))
     return rows
 
 
-def _state_words(deployment: Deployment) -> str:
-    status = _status(deployment)
-    if status == "ready" and deployment.ready_at:
-        return f"ready for {output.duration(time.time() - deployment.ready_at)}"
-    if status == "starting" and deployment.phases:
-        return f"starting: {deployment.phases[-1].name}"
+def _state_words(state: LiveState) -> str:
+    status = _status(state)
+    if status == "ready" and state.ready_at:
+        return f"ready for {output.duration(time.time() - state.ready_at)}"
+    if status == "starting" and state.phases:
+        return f"starting: {state.phases[-1].name}"
     if status == "dead":
         return "dead: its supervisor was killed. Clean up: stoker down. Start again: stoker up"
     return status

@@ -19,13 +19,13 @@ _NAMED = 3
 
 
 def notes(choice: Choice) -> list[str]:
-    """What is downloaded, what is taken for granted, and what can't be started."""
+    """What is downloaded, what is assumed, and what can't be started."""
     lines = [_fallback(choice), *_download(choice), _assumed(choice)]
     return [line for line in (*lines, *_blocked(choice)) if line]
 
 
 def _assumed(choice: Choice) -> str:
-    """What is taken for granted of a machine elsewhere; empty for this one."""
+    """What is assumed of a machine elsewhere; empty for this one."""
     if choice.machine.here or not choice.startable:
         return ""
     plan, host = choice.plan, choice.machine.host
@@ -35,12 +35,12 @@ def _assumed(choice: Choice) -> str:
 
 
 def _fallback(choice: Choice) -> str:
-    """Said where agent mode, which is what is chosen for by itself, is out of reach."""
+    """A note where agent mode, the default purpose, is too slow here."""
     if choice.purpose is not None or choice.request.purpose is not None or not choice.startable:
         return ""
     if choice.request.model is not None:
         return "It is too slow for agent mode here: planned for chat."
-    return "Nothing that can be started is quick enough for agent mode: chosen for chat."
+    return "Nothing that can be started is fast enough for agent mode: chosen for chat."
 
 
 def _download(choice: Choice) -> list[str]:
@@ -70,7 +70,7 @@ def _named(stopped: Sequence[BlockedPlan]) -> str:
 
 
 def _reason(stopped: Sequence[BlockedPlan]) -> str:
-    """What holds for all of them, which is not what only names one."""
+    """What is true of all of them; a text that names one of them is omitted."""
     first = stopped[0].obstacle
     what = first.what if all(one.obstacle.what == first.what for one in stopped) else ""
     return " ".join(part for part in (what, first.why, first.fix) if part)
@@ -85,14 +85,14 @@ def document(plan: Plan) -> dict[str, Any]:
 
 
 def blocked_document(blocked: BlockedPlan) -> dict[str, Any]:
-    """A plan that can't be started, with what stands in the way."""
+    """A plan that can't be started, with what prevents it."""
     problem = blocked.obstacle
     obstacle = {"what": problem.what, "why": problem.why, "fix": problem.fix}
     return {**document(blocked.plan), "startable": False, "chosen": False, "obstacle": obstacle}
 
 
 def documents(choice: Choice, most: int) -> list[dict[str, Any]]:
-    """The best plans as JSON: first what can be started, the chosen one before all."""
+    """The best plans as JSON: first what can be started, the chosen one on top."""
     startable = [
         {**document(plan), "startable": True, "chosen": number == 0, "obstacle": None}
         for number, plan in enumerate(choice.startable[:most])
@@ -101,7 +101,7 @@ def documents(choice: Choice, most: int) -> list[dict[str, Any]]:
 
 
 def start_command(asked: LaunchRequest, machine: HostFacts) -> str:
-    """What to type on ``machine`` to start what was chosen for the request."""
+    """The command that starts on ``machine`` what was chosen for the request."""
     model = [asked.model] if asked.model else []
     command = shlex.join(["stoker", "up", *model, *launch_options.words(asked)])
     return f"Start it: {command}" if machine.here else f"Start it there: {command}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from stoker.cli.render import output
@@ -26,15 +25,8 @@ class Download:
         self._began: tuple[float, int] | None = None
         self._said_at = 0.0
 
-    def __enter__(self) -> Download:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.stop()
 

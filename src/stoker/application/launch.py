@@ -1,0 +1,298 @@
+"""The one launch pipeline: launch request, choice, launch spec, deployment. Values in, events out.
+
+Each function is a generator: it goes on when the next event is asked for, so closing it declines
+what it would do next. All raise ``StokerError`` where they fail. Nothing is printed or asked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from stoker import checks, models, server
+from stoker.application.choose import Choice, choose
+from stoker.application.event_stream import reported
+from stoker.application.launch_events import (
+    AlreadyRunning,
+    AnswerText,
+    Chosen,
+    DetectingHost,
+    Downloading,
+    LaunchEvent,
+    LaunchEvents,
+    Placing,
+    Ready,
+    ServerRecognised,
+    SourceFailed,
+    Starting,
+    StateChanged,
+    Verified,
+    Verifying,
+)
+from stoker.application.launch_request import HostFacts, LaunchRequest, this_machine
+from stoker.engines import ContainerLaunch, Options, ProcessLaunch, Recognised, placement
+from stoker.errors import StokerError, UsageError
+from stoker.planning import Plan
+from stoker.server import Deployment, LaunchSpec
+
+#: Short to read and to answer, and an answer in code is what an editor asks for.
+QUESTION = "Write a Python function is_prime(n). Only the code."
+_ANSWER_TOKENS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSettings:
+    """Where and how the choice is run: what a ``LaunchRequest`` leaves open."""
+
+    bind: str = "127.0.0.1"
+    port: int = 8000
+    #: Replace what runs now.
+    replace: bool = False
+    #: Serve in this process until it is stopped.
+    foreground: bool = False
+    #: An engine that is still starting when the reader stops goes on starting.
+    keep: bool = False
+    #: Arguments of the engine that the user sets, as ``NAME=VALUE``.
+    engine_args: tuple[str, ...] = ()
+    image: str | None = None
+    name: str | None = None
+    private_ipc: bool = False
+    volumes: tuple[str, ...] = ()
+    #: The options of ``stoker up`` that lead to the same request and settings, for messages.
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a launch would start."""
+
+    choice: Choice
+    plan: Plan
+    launch: ProcessLaunch | ContainerLaunch
+
+
+def preview(request: LaunchRequest, machine: HostFacts, settings: LaunchSettings) -> Preview:
+    """Choose for ``machine`` and show what would be started there; start nothing."""
+    choice = choose(request, machine)
+    plan = server.overridden(choice.plan, settings.engine_args)
+    placed = _place(plan.engine, request, machine, settings, dry_run=True)
+    return Preview(choice, plan, server.dry_run(plan, placed))
+
+
+def start_model(request: LaunchRequest, settings: LaunchSettings) -> LaunchEvents:
+    """Choose, download, place, start and verify; the last event is ``Verified``.
+
+    What runs already for the same request is verified and not started again. In the foreground
+    the events go on until the deployment is stopped.
+    """
+    if not settings.foreground:
+        running = server.already_running(identity(request, settings), settings.bind, settings.port)
+        if running is not None:
+            yield AlreadyRunning(running)
+            yield from _verify((yield from _follow(running)))
+            return
+    if not settings.replace:
+        server.check_can_start(settings.bind, settings.port)
+    spec = yield from _prepare(request, settings)
+    if settings.foreground:
+        yield Starting(spec, server.last_start_s(spec))
+        with closing(server.serve(spec)) as changes:
+            yield from map(StateChanged, changes)
+        return
+    yield from _verify((yield from _start(spec, keep=settings.keep)))
+
+
+def recognise(url: str, key: str | None) -> Recognised:
+    """The server at ``url``. Raises ``UsageError`` where it is the gateway that runs here."""
+    _refuse_own(url)
+    return server.look_at(url, key)
+
+
+def adopt_server(url: str, key: str | None, settings: LaunchSettings) -> LaunchEvents:
+    """Put the gateway in front of the server at ``url``; the last event is ``Ready``."""
+    if not settings.replace:
+        server.check_can_start(settings.bind, settings.port)
+    found = recognise(url, key)
+    yield ServerRecognised(found)
+    plan, options = server.plan_for(found)
+    spec = LaunchSpec(
+        plan,
+        settings.bind,
+        settings.port,
+        requirements=("adopted", url),
+        options=options,
+        replace=settings.replace,
+    )
+    yield Ready((yield from _start(spec)))
+
+
+def restart() -> LaunchEvents:
+    """Stop the deployment and start the same plan again; the last event is ``Ready``."""
+    deployment = server.current()
+    if deployment is None:
+        raise StokerError("There is nothing to restart.", "Nothing was started here.", "stoker up")
+    spec = deployment.spec
+    server.check_can_start(spec.bind, spec.port)  # while there is still something to start again
+    server.stop()
+    yield Ready((yield from _start(replace(spec, replace=False))))
+
+
+def identity(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...]:
+    """What distinguishes this launch from others; the same model file is the same launch."""
+    path = Path(request.model).expanduser() if request.model else None
+    model = str(path.resolve()) if path and models.exists(path) else (request.model or "")
+    what = (request.engine, request.context, request.parallel, request.purpose, request.users)
+    how = (request.python, request.native, settings.image, settings.name, settings.private_ipc)
+    others = tuple(str(part or "") for part in (*what, *how))
+    return (model, *others, *settings.engine_args, *settings.volumes)
+
+
+def fixed_arguments(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...]:
+    """Arguments that the user set: Stoker does not correct them after a failed start."""
+    names = [arg.partition("=")[0].lstrip("-").replace("_", "-") for arg in settings.engine_args]
+    return (*names, "max-model-len") if request.context else tuple(names)
+
+
+def _prepare(
+    request: LaunchRequest, settings: LaunchSettings
+) -> Generator[LaunchEvent, None, LaunchSpec]:
+    """The best whose model can really be had: a source that fails gives way to the next.
+
+    Raises the first source's error where none can be had.
+    """
+    yield DetectingHost()
+    machine = this_machine(ask_hub=not request.offline)
+    asked, first_error = request, None
+    while True:
+        try:
+            choice = choose(asked, machine)
+            plan = choice.plan
+        except StokerError as error:
+            raise first_error or error from None
+        yield Chosen(choice)
+        # Before the download: a machine that can't run the engine need not wait for the model.
+        options = yield from _placed(plan.engine, asked, machine, settings)
+        try:
+            plan = yield from _downloaded(plan)
+        except StokerError as error:
+            first_error = first_error or error
+            asked = asked.without(plan.model)
+            yield SourceFailed(plan.model, error.problem)
+            continue
+        return _spec(server.overridden(plan, settings.engine_args), options, request, settings)
+
+
+def _spec(
+    plan: Plan, options: Options, request: LaunchRequest, settings: LaunchSettings
+) -> LaunchSpec:
+    return LaunchSpec(
+        plan,
+        settings.bind,
+        settings.port,
+        requirements=identity(request, settings),
+        options=options,
+        replace=settings.replace,
+        fixed=fixed_arguments(request, settings),
+        flags=settings.flags,
+    )
+
+
+def _downloaded(plan: Plan) -> Generator[LaunchEvent, None, Plan]:
+    model = yield from reported(Downloading, partial(models.fetch, plan.model))
+    return replace(plan, model=model)
+
+
+def _placed(
+    engine: str, request: LaunchRequest, machine: HostFacts, settings: LaunchSettings
+) -> Generator[LaunchEvent, None, Options]:
+    return (
+        yield from reported(
+            Placing, lambda report: _place(engine, request, machine, settings, report=report)
+        )
+    )
+
+
+def _place(
+    engine: str,
+    request: LaunchRequest,
+    machine: HostFacts,
+    settings: LaunchSettings,
+    *,
+    report: Callable[[str], None] = lambda _: None,
+    dry_run: bool = False,
+) -> Options:
+    return placement.place(
+        engine,
+        machine.host,
+        python=request.python,
+        native=request.native,
+        image=settings.image,
+        name=settings.name,
+        private_ipc=settings.private_ipc,
+        volumes=settings.volumes,
+        here=machine.here,
+        dry_run=dry_run,
+        say=report,
+    )
+
+
+def _start(spec: LaunchSpec, *, keep: bool = False) -> Generator[LaunchEvent, None, Deployment]:
+    """Start ``spec`` and follow it until it is ready.
+
+    Where the reader stops before that (Ctrl-C), what was started is stopped too, unless ``keep``.
+    """
+    yield Starting(spec, server.last_start_s(spec))
+    started = server.start(spec)
+    try:
+        return (yield from _follow(started))
+    except (KeyboardInterrupt, GeneratorExit):
+        if not keep:
+            server.stop()
+        raise
+
+
+def _follow(deployment: Deployment) -> Generator[LaunchEvent, None, Deployment]:
+    latest = deployment
+    for latest in server.follow(deployment):
+        yield StateChanged(latest)
+    problem = latest.state.problem
+    if latest.state.status == "failed" and problem is not None:
+        server.stop()
+        raise StokerError.of(problem)
+    return latest
+
+
+def _verify(deployment: Deployment) -> LaunchEvents:
+    """Ask the deployment one question through its gateway."""
+    yield Ready(deployment)
+    yield Verifying(QUESTION)
+    spec = deployment.spec
+    asking = partial(
+        checks.ask, spec.endpoint, spec.plan.model.served_name, QUESTION, max_tokens=_ANSWER_TOKENS
+    )
+    answer = yield from reported(AnswerText, lambda report: asking(on_text=report))
+    yield Verified(deployment, answer)
+
+
+def _refuse_own(url: str) -> None:
+    """Raise ``UsageError`` where ``url`` is the gateway that runs here: it can't be its own."""
+    running = server.current()
+    if running is None or not running.state.alive:
+        return
+    if _host_and_port(url) != _host_and_port(running.spec.endpoint):
+        return
+    raise UsageError(
+        f"{url} is Stoker's own gateway, which runs here.",
+        f"It serves {running.spec.plan.model.id} already.",
+        "Use it as it is: stoker code. To put it in front of another server, name that one.",
+    )
+
+
+def _host_and_port(url: str) -> tuple[str | None, int | None]:
+    """Host and port, with one name for this machine."""
+    parts = urlsplit(url)
+    return "127.0.0.1" if parts.hostname in ("localhost", "::1") else parts.hostname, parts.port

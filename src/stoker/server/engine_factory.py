@@ -1,0 +1,51 @@
+"""Starts an engine the way its launch asks for: as a process, in a container, or not at all."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+
+import aiohttp
+
+from stoker import engines
+from stoker.engines import Backend, ContainerLaunch
+from stoker.server import ports
+from stoker.server.deployment_state import LaunchSpec
+from stoker.server.engine_external import ExternalRun
+from stoker.server.engine_process import ProcessRun
+from stoker.server.engine_run import EngineRun, StartProgress
+
+
+class PlannedEngineFactory:
+    """Starts what the plan says. Each start has a new port and a new key."""
+
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        self._http = http
+
+    async def start(self, spec: LaunchSpec, progress: StartProgress) -> EngineRun:
+        """Start the engine of ``spec``."""
+        plan, options = spec.plan, spec.options
+        if options.adopted is not None:
+            external = Backend(options.adopted, plan.engine, options.key)
+            client = engines.server_client(plan.engine)
+            return ExternalRun(external, partial(client.ready, self._http, external))
+        key, port = secrets.token_urlsafe(32), ports.any_free()
+        launch = engines.get(plan.engine).launch(plan, port=port, key=key, options=options)
+        if isinstance(launch, ContainerLaunch):
+            return await _start_container(launch, spec, progress)
+        return await ProcessRun.start(launch, Backend(f"http://127.0.0.1:{port}", plan.engine, key))
+
+
+async def _start_container(
+    launch: ContainerLaunch, spec: LaunchSpec, progress: StartProgress
+) -> EngineRun:
+    from stoker.server.engine_container import ContainerRun  # noqa: PLC0415  (slow to import)
+
+    progress.container(launch.name)
+    return await ContainerRun.start(
+        launch,
+        spec.plan.engine,
+        endpoint=spec.options.endpoint,
+        replace=spec.replace,
+        report=progress.note,
+    )
