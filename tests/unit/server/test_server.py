@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -19,15 +18,14 @@ from stoker.server.docker_client import explained
 from stoker.server.engine_process import ProcessRun
 from stoker.server.server import Supervisor, _fit_settings
 
+pytestmark = pytest.mark.usefixtures("home")
+
 MODEL = find_known_model("Qwen3-30B-A3B")[0].model()
 PLAN = Plan(MODEL, "vllm", 8192, 4, (), MemoryPrediction(1, 2, 3, 6), gpus=1)
 
 
-def problem_of(
-    begun: Callable[..., Awaitable[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Problem:
+def problem_of(begun: Callable[..., Awaitable[object]], monkeypatch: pytest.MonkeyPatch) -> Problem:
     """What the supervisor writes down of a start that ``begun`` makes fail."""
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
     monkeypatch.setattr(Supervisor, "_begun", begun)
     deployment_state.state_folder()
     wanted = Deployment(PLAN, "127.0.0.1", ports.any_free(), ("qwen3-30b", ""))
@@ -38,26 +36,22 @@ def problem_of(
     return failed.problem
 
 
-def test_fix_of_what_docker_refused_names_the_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fix_of_what_docker_refused_names_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     async def refused(*_: object) -> None:
         raise explained(RuntimeError("driver failed: port is already allocated"))
 
-    problem = problem_of(refused, tmp_path, monkeypatch)
+    problem = problem_of(refused, monkeypatch)
     assert "`stoker up qwen3-30b --port PORT --replace`" in problem.fix
 
 
-def test_engine_that_a_bus_error_ends_lacked_shared_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_engine_that_a_bus_error_ends_lacked_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     suicide = "import os, signal; os.kill(os.getpid(), signal.SIGBUS)"
     launch = ProcessLaunch((sys.executable, "-c", suicide))
 
     async def begun(*_: object) -> ProcessRun:
         return await ProcessRun.start(launch, Backend("http://127.0.0.1:9", "vllm"))
 
-    problem = problem_of(begun, tmp_path, monkeypatch)
+    problem = problem_of(begun, monkeypatch)
     assert problem.why.startswith("Shared memory (/dev/shm) is too small")
     assert "--ipc=host" in problem.fix
 

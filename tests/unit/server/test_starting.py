@@ -35,8 +35,7 @@ LIMIT_S = 3.0
 
 
 @pytest.fixture(autouse=True)
-def small_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+def small_limit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STALLED_S", LIMIT_S)
     monkeypatch.setattr(log_lines, "PROGRESS_EVERY_S", LIMIT_S / 5)
 
