@@ -66,7 +66,7 @@ def test_memory_that_others_hold_is_named_with_its_holders() -> None:
 
 def test_memory_that_nobody_is_named_for_is_held_all_the_same() -> None:
     held = said(with_nvidia("rtx-3090-x2"))["memory.gpu-held"].what
-    assert "programs that the driver does not name" in held
+    assert "the driver does not name them" in held
 
 
 def test_unnamed_memory_may_be_our_own_engines() -> None:
