@@ -1,16 +1,16 @@
-"""A relay before a real server that remembers what was asked and when clients left."""
+"""A relay in front of a real server that records requests, answers and clients that left."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import orjson
 from aiohttp import web
+from tests.support.background_server import BackgroundServer
 
 Body = dict[str, Any]
 
@@ -36,49 +36,31 @@ class Asked:
         return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
-class Proxy:
-    """Relays to ``upstream`` from a thread of its own, on a port of its own.
+class Proxy(BackgroundServer):
+    """Relays requests to the server at ``target``.
 
-    ``change`` may write a chat's body anew: what a small model won't do of itself is asked for.
+    ``change`` may rewrite a chat's body, to ask for what a small model does not do by itself.
     """
 
-    def __init__(self, upstream: str, change: Callable[[Body], Body] | None = None) -> None:
-        self.upstream = upstream
+    def __init__(self, target: str, change: Callable[[Body], Body] | None = None) -> None:
+        super().__init__()
+        self._target = target
         self._change = change
         self.asked: list[Asked] = []
-        self.url = ""
-        self._loop = asyncio.new_event_loop()
-        self._runner: web.AppRunner | None = None
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def __enter__(self) -> Proxy:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
 
     def chats(self) -> list[Asked]:
         """The chat completions so far, in the order in which they came."""
         return [asked for asked in self.asked if asked.path == "/v1/chat/completions"]
 
-    async def _start(self) -> None:
+    def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._relay)
-        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        self._client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+        app.cleanup_ctx.append(self._with_client)
+        return app
 
-    async def _close(self) -> None:
-        await self._client.close()
-        if self._runner:
-            await self._runner.cleanup()
+    async def _with_client(self, _: web.Application) -> AsyncIterator[None]:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as self._client:
+            yield
 
     async def _relay(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
@@ -87,7 +69,7 @@ class Proxy:
         if self._change and request.path == "/v1/chat/completions":
             raw = orjson.dumps(self._change(asked.body))
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP}
-        url = self.upstream + request.path_qs
+        url = self._target + request.path_qs
         try:
             async with self._client.request(
                 request.method, url, data=raw or None, headers=headers

@@ -138,7 +138,7 @@ def test_a_deployment_that_was_killed_is_started_again(
     assert {"engine.killed", "endpoint.refused"} <= found
     done = stoker.run("doctor", "--fix", "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "The deployment runs again." in done.stdout
+    assert "The deployment is running again." in done.stdout
     assert stoker.status()["supervisor_pid"] != before["supervisor_pid"]
     assert stoker.status()["model"] == before["model"]
 

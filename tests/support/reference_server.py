@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiohttp import web
+from tests.support.background_server import BackgroundServer
 
 MODEL = "reference"
 KEY = "the-right-key"
@@ -35,55 +35,23 @@ class RefusalError(Exception):
         self.status = status
 
 
-class ReferenceServer:
-    """Serves on a port of its own, in a thread of its own, for as long as the ``with`` lasts."""
+class ReferenceServer(BackgroundServer):
+    """The server, with ``fault`` as the one thing that it does wrong."""
 
     def __init__(self, fault: str | None = None) -> None:
+        super().__init__()
         self.fault = fault
-        self.url = ""
         self._answers = 0
-        #: Work that nobody waits for any more.
-        self.background: set[asyncio.Future[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self) -> ReferenceServer:
-        self._thread.start()
-        assert self._started.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-
-    def _serve(self) -> None:
-        self._loop.run_until_complete(self._main())
-        self._loop.close()
-
-    async def _main(self) -> None:
         self._slots = asyncio.Semaphore(SLOTS)
-        runner = web.AppRunner(
-            self._app(),
-            handler_cancellation=True,
-            access_log=None,
-            shutdown_timeout=0.1,
-        )
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self._started.set()
-        await self._stop.wait()
-        await runner.cleanup()
+        #: Work that no request waits for any more.
+        self.background: set[asyncio.Future[None]] = set()
 
     def _has(self, fault: str) -> bool:
         return self.fault == fault
 
     # Routes
 
-    def _app(self) -> web.Application:
+    def app(self) -> web.Application:
         app = web.Application(client_max_size=self._most_bytes(), middlewares=[self._guard])
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/models", self._models)
@@ -161,7 +129,7 @@ class ReferenceServer:
         if refusal := self._crowded(body):
             return refusal
         if self._has("long prompts are read for ever") and _prompt_tokens(body) > WINDOW / 2:
-            await self._stop.wait()
+            await asyncio.Event().wait()
         answer = _Answer(self, body, self._plan(body))
         if body.get("stream"):
             return await answer.stream(request)

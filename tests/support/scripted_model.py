@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import json
 import re
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from typing import Any
 
 from aiohttp import web
 from tests.support import real_models
+from tests.support.background_server import BackgroundServer
 from tests.support.six_turns import CALL_SITES, ROUNDING, TURNS
 
 from stoker.tokens.counting.local_tokenizer import LocalTokenizer
@@ -436,52 +436,28 @@ def kind_of(body: Body) -> str:
     return next((name for name, (words, _) in _UTILITIES.items() if words.search(texts)), "other")
 
 
-class ScriptedModel:
-    """Serves the model on a port of its own, in a thread of its own, while the ``with`` lasts.
-
-    ``window_tokens`` is what ``/v1/models`` tells and what a prompt has to stay below.
-    """
+class ScriptedModel(BackgroundServer):
+    """Serves the model. ``window_tokens`` is its context window, which ``/v1/models`` reports."""
 
     def __init__(self, window_tokens: int, *, model: str = MODEL, port: int = 0) -> None:
+        super().__init__(port=port, handler_cancellation=False)
+        tokenizer()  # loading takes longer than the server's start may
         self.window_tokens = window_tokens
         self.model = model
-        self.url = ""
         self.arrived: list[Arrived] = []
-        self._port = port
-        self._loop = asyncio.new_event_loop()
-        self._runner: web.AppRunner | None = None
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-
-    def __enter__(self) -> ScriptedModel:
-        tokenizer()
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
 
     def of_kind(self, kind: str) -> list[Arrived]:
         """The requests of one kind so far, in the order in which they came."""
         return [arrived for arrived in self.arrived if arrived.kind == kind]
 
-    async def _start(self) -> None:
+    def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/health", self._health)
         app.router.add_get("/version", self._version)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/v1/chat/completions", self._chat)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def _close(self) -> None:
-        if self._runner:
-            await self._runner.cleanup()
+        return app
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.Response()

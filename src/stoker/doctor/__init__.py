@@ -1,4 +1,4 @@
-"""Look at the whole chain, from the GPU's driver to VS Code's chat, and say what is broken."""
+"""Checks the whole chain, from the GPU's driver to VS Code's chat, and names what is broken."""
 
 from stoker.doctor.finding import Finding, Kind, Link, State, kinds, links
 from stoker.doctor.fixes import fixable, mend, question

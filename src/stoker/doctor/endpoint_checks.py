@@ -1,4 +1,4 @@
-"""Ask one address what it is, in a second or two, with what the standard library has."""
+"""Queries one address in a second or two, with the standard library alone."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from stoker.doctor.snapshot import CertificateFault, EndpointReading, Failure, L
 from stoker.engines import is_alias
 from stoker.host import clock_ahead_s
 
-#: For each step: to connect, and each of three questions. A server on the way has answered by then.
+#: The limit of each step: connecting, and each of three requests.
 WITHIN_S = 1.5
 _MAX_ANSWER_BYTES = 1 << 20
 _DAY_S = 86_400
-#: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED, and the two of names.
+#: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED, then
+#: X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
 _TIME_FAULTS = (9, 10)
 _NAME_FAULTS = (62, 64)
 
 
 def ask(url: str, key: str | None = None) -> EndpointReading:
-    """What answers at ``url``, which is as ``addresses.base_url`` gives it. Never raises."""
+    """What answers at ``url``, which comes from ``network_addresses.base_url``. Never raises."""
     parts = urlsplit(url)
     began = time.monotonic()
     connection = _connection(parts.scheme, parts.netloc)
@@ -34,7 +35,7 @@ def ask(url: str, key: str | None = None) -> EndpointReading:
     try:
         connection.connect()
         days = _days_left(connection)
-        status, said, answered = _get(connection, f"{parts.path}/v1/models", headers)
+        status, body, date = _get(connection, f"{parts.path}/v1/models", headers)
         took_ms = round(1000 * (time.monotonic() - began))
         gateway = _gateway(connection, parts.path, headers)
     except ssl.SSLCertVerificationError as error:
@@ -46,14 +47,14 @@ def ask(url: str, key: str | None = None) -> EndpointReading:
     return EndpointReading(
         url,
         status=status,
-        models=_models(said) if status == http.client.OK else None,
+        models=_models(body) if status == http.client.OK else None,
         stoker_version=gateway.version if gateway else None,
         ready=gateway.ready if gateway else None,
         backends=gateway.backends if gateway else 0,
         backends_up=gateway.backends_up if gateway else 0,
         took_ms=took_ms,
         certificate_days=days,
-        clock_ahead_s=clock_ahead_s(answered),
+        clock_ahead_s=clock_ahead_s(date),
         with_key=key is not None,
     )
 
@@ -70,17 +71,17 @@ def _get(
 ) -> tuple[int, Any, str | None]:
     connection.request("GET", path, headers=dict(headers))
     response = connection.getresponse()
-    body = response.read(_MAX_ANSWER_BYTES)
+    content = response.read(_MAX_ANSWER_BYTES)
     try:
-        said = json.loads(body)
+        body = json.loads(content)
     except ValueError:
-        said = None
-    return response.status, said, response.getheader("Date")
+        body = None
+    return response.status, body, response.getheader("Date")
 
 
 @dataclass(frozen=True, slots=True)
 class _Gateway:
-    """What a Stoker gateway says of itself."""
+    """What a Stoker gateway reports of itself."""
 
     version: str
     ready: bool
@@ -91,22 +92,22 @@ class _Gateway:
 def _gateway(
     connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]
 ) -> _Gateway | None:
-    """What ``/info`` and ``/ready`` say; ``None`` of any other server."""
+    """The answers of ``/info`` and ``/ready``; ``None`` for any other server."""
     try:
-        status, said, _ = _get(connection, f"{path}/info", headers)
-        if status != http.client.OK or not isinstance(said, dict) or said.get("server") != "stoker":
+        status, body, _ = _get(connection, f"{path}/info", headers)
+        if status != http.client.OK or not isinstance(body, dict) or body.get("server") != "stoker":
             return None
         ready = _get(connection, f"{path}/ready", headers)[0] == http.client.OK
     except (OSError, http.client.HTTPException):
         return None
-    listed = said.get("backends")
+    listed = body.get("backends")
     backends = [b for b in listed if isinstance(b, dict)] if isinstance(listed, list) else []
     up = sum(backend.get("up") is True for backend in backends)
-    return _Gateway(str(said.get("version")), ready, len(backends), up)
+    return _Gateway(str(body.get("version")), ready, len(backends), up)
 
 
-def _models(said: Any) -> tuple[ListedModel, ...] | None:
-    entries = said.get("data") if isinstance(said, dict) else None
+def _models(body: Any) -> tuple[ListedModel, ...] | None:
+    entries = body.get("data") if isinstance(body, dict) else None
     if not isinstance(entries, list):
         return None
     dicts = [entry for entry in entries if isinstance(entry, dict)]

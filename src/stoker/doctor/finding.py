@@ -1,10 +1,9 @@
-"""One thing that was found, in the words of ``data/doctor.toml``.
+"""One finding, with its texts from ``data/doctor.toml``.
 
-Those words hold no secret. The values that are put into them may: a path has a user's name, a
-model's name can be a company's, an error can quote anything. So a value is private unless it is
-shown to be harmless: a number, or a ``Public`` text, which only the functions here make, and only
-of what has the form of a version, is known by a catalogue, or is an address of this machine. A
-report shows ``<name>`` in the place of a private value.
+The texts hold no secrets, but their values may: a path contains a user's name, a model's name can
+be a company's, an error can quote anything. So every value is private but two kinds: a number, and
+a ``Public`` text. The functions here make a text public only where it has the form of a version, is
+in a catalogue, or is an address of this machine. A report shows ``<name>`` for a private value.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What can be found: texts with places for values, from ``data/doctor.toml``."""
+    """A kind of finding: texts with placeholders for values, from ``data/doctor.toml``."""
 
     id: str
     state: State
@@ -56,17 +55,17 @@ class Kind:
 
     @property
     def link(self) -> str:
-        """The id of the link that it is about."""
+        """The id of its link."""
         return self.id.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found, with its values."""
+    """A kind of finding with the values that were read."""
 
     kind: Kind
     values: Mapping[str, Value] = field(default_factory=dict)
-    #: The editor that a safe fix is for, by its name.
+    #: The name of the editor that a safe fix changes.
     editor: str | None = None
 
     @property
@@ -90,11 +89,11 @@ class Finding:
         return _filled(self.kind.fix, self.values)
 
     def of(self, editor: str) -> Finding:
-        """The same, with the editor that a safe fix is for."""
+        """The same finding, whose safe fix changes ``editor``."""
         return replace(self, editor=editor)
 
     def redacted(self) -> Finding:
-        """The same with every private value taken out."""
+        """The same finding without its private values."""
         shown = {k: v if is_public(v) else Public(f"<{k}>") for k, v in self.values.items()}
         return Finding(self.kind, shown)
 
@@ -107,50 +106,50 @@ def links() -> tuple[Link, ...]:
 
 @cache
 def kinds() -> Mapping[str, Kind]:
-    """Everything that can be found, by its id."""
+    """Every kind of finding, by its id."""
     return {entry["id"]: Kind(**entry) for entry in table("doctor")["finding"]}
 
 
 def limit(name: str) -> Any:
-    """A number that findings go by, from ``data/doctor.toml``."""
+    """A limit that findings depend on, from ``data/doctor.toml``."""
     return table("doctor")["limits"][name]
 
 
 def found(kind: str, **values: Value) -> Finding:
-    """A finding of the kind with that id."""
+    """A finding of the kind with the id ``kind``."""
     return Finding(kinds()[kind], values)
 
 
 def version(text: str | None) -> Value:
-    """A version, which is public where it has the form of one."""
+    """A version. It is public where it has the form of one."""
     text = text or "unknown"
     return Public(text) if text == "unknown" or _VERSION.fullmatch(text) else text
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """The numbers of a version, to compare it with another."""
+    """The numbers of a version, for comparison."""
     return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
 def known(text: str, vocabulary: Collection[str]) -> Value:
-    """A word, which is public where it is one of those."""
+    """``text``, public where ``vocabulary`` has it."""
     return Public(text) if text in vocabulary else text
 
 
 def gpu(name: str) -> Value:
-    """The name of a GPU, which is public where the catalogue has it as it is."""
+    """A GPU's name, public where the catalogue has it."""
     spec = lookup_gpu(name)
     return Public(spec.name) if spec is not None else name
 
 
 def model_name(name: str) -> Value:
-    """A model's name, which is public where Stoker's own catalogues have it."""
+    """A model's name, public where Stoker's own catalogues have it."""
     return known(name, _model_names())
 
 
 @cache
 def _model_names() -> frozenset[str]:
-    """Names of published models. The user's own additions are not among them."""
+    """The names of published models, without the user's own additions."""
     listed = [*table("models")["models"], *table("gguf_models")["model"]]
     variants = [variant for row in listed for variant in row.get("variants", ())]
     aliases = [alias for row in listed for alias in row.get("aliases", ())]
@@ -159,29 +158,29 @@ def _model_names() -> frozenset[str]:
 
 
 def editor_name(look: Look) -> Value:
-    """What an editor is called."""
+    """An editor's name, public where it is a product's."""
     return known(look.editor.name, _EDITORS)
 
 
 def address(url: str) -> Value:
-    """An endpoint. Of this machine, its port is public; others tell a network's names."""
+    """An endpoint. Public on this machine only: other addresses reveal a network's names."""
     parts = urlsplit(url)
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     return Public(shown) if _OWN_ADDRESS.fullmatch(shown) else shown
 
 
 def gib(count: int) -> float:
-    """Bytes in GiB, with one digit."""
+    """Bytes in GiB, to one decimal place."""
     return round(count / 1024**3, 1)
 
 
 def is_public(value: Value) -> bool:
-    """Whether a report may show it."""
+    """Whether a report may show ``value``."""
     return isinstance(value, Public | int | float)
 
 
 def _filled(text: str, values: Mapping[str, Value]) -> str:
-    """One line, with nothing in it that a terminal would obey: a server names its own models."""
+    """One line, without control characters: a server chooses its models' names."""
     shown = {k: _printable(v) if isinstance(v, str) else v for k, v in values.items()}
     return " ".join(text.format(**shown).split())
 

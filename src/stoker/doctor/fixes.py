@@ -1,4 +1,4 @@
-"""What ``--fix`` does: only what can be undone, and only to what is Stoker's."""
+"""What ``--fix`` does: only changes that can be undone, and only to what is Stoker's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from stoker.vscode import Look
 
 
 def fixable(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """One finding for each thing to do, in the order in which to do them.
+    """One finding for each fix, in the order in which to apply them.
 
-    Connecting an editor installs the extension too, so it takes the place of installing. Chat
-    without an account is a question of its own: a no must not leave the editor unconnected.
+    Connecting an editor also installs the extension, so it replaces the fix that only installs it.
+    Chat without an account is a separate question: a no must not leave the editor unconnected.
     """
     wanted: dict[tuple[str, str | None], Finding] = {}
     for finding in findings:
@@ -31,16 +31,16 @@ def fixable(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def question(finding: Finding) -> str:
-    """What is about to be done, to be agreed to."""
+    """The question to ask before the fix is applied."""
     return _QUESTIONS[finding.kind.safe_fix or ""].format(editor=finding.editor)
 
 
 def mend(
     finding: Finding, readings: Readings, on_change: Callable[[Deployment], None] = lambda _: None
 ) -> str:
-    """Do it, and say what was done. Raises ``StokerError`` where it fails.
+    """Applies the fix and returns what was done. Raises ``StokerError`` where it fails.
 
-    ``on_change`` is told every state of a deployment that is started again.
+    ``on_change`` is called with every state of a deployment that restarts.
     """
     if finding.kind.safe_fix == "restart":
         return _restart(readings, on_change)
@@ -54,7 +54,7 @@ def _rank(finding: Finding) -> int:
 _ORDER = ("restart", "install", "connect", "signed-out", "copilot-harness")
 _OF_EXTENSION = ("install", "connect")
 _QUESTIONS = {
-    "restart": "Start the deployment again, with the same plan?",
+    "restart": "Restart the deployment with the same plan?",
     "install": "Install the extension that ships with Stoker in {editor}?",
     "connect": "Connect {editor}: install the extension and set the endpoint?",
     "signed-out": (
@@ -62,7 +62,7 @@ _QUESTIONS = {
         "titles and summaries?"
     ),
     "copilot-harness": (
-        "Offer your models in {editor}'s Copilot harness too (experimental), without signing in?"
+        "Also offer your models in {editor}'s Copilot harness (experimental), without signing in?"
     ),
 }
 
@@ -70,9 +70,9 @@ _QUESTIONS = {
 def _restart(readings: Readings, on_change: Callable[[Deployment], None]) -> str:
     deployment = readings.deployment
     if deployment is None:
-        raise StokerError("There is nothing to start again.", "", "Start one: stoker up")
+        raise StokerError("There is no deployment to restart.", "", "Start one: stoker up")
     spec = deployment.spec
-    server.check_can_start(spec.bind, spec.port)  # while there is still something to start again
+    server.check_can_start(spec.bind, spec.port)  # before anything is stopped
     server.stop()
     latest = server.start(spec)
     for now in server.follow(latest):
@@ -80,7 +80,7 @@ def _restart(readings: Readings, on_change: Callable[[Deployment], None]) -> str
         latest = now
     if latest.state.status == "failed" and latest.state.problem is not None:
         raise StokerError.of(latest.state.problem)
-    return "The deployment runs again."
+    return "The deployment is running again."
 
 
 def _install(finding: Finding, readings: Readings) -> str:
@@ -95,7 +95,7 @@ def _connect(finding: Finding, readings: Readings) -> str:
 def _agreed(consent: vscode.Consent, finding: Finding, readings: Readings) -> str:
     used = _look(finding, readings).effective(vscode.ENDPOINT)
     there = readings.endpoints.get(str(used[0])) if used else None
-    # An address that works is the owner's choice, and stays.
+    # An address that works is the user's choice, and stays.
     address = str(used[0]) if used and there and there.works else _address(readings)
     return _connected(finding, readings, address, consent)
 
@@ -113,14 +113,14 @@ def _look(finding: Finding, readings: Readings) -> Look:
 
 
 def _address(readings: Readings) -> str:
-    """Where the editor is to be connected to: what was asked for, else what runs here."""
+    """The address to connect the editor to: the one asked about, else the deployment's."""
     if readings.asked is not None:
         return readings.asked
     if readings.deployment is not None:
         return readings.deployment.spec.endpoint
     raise StokerError(
         "There is no endpoint to connect to.",
-        "Nothing runs here.",
+        "Stoker runs nothing here, and no --endpoint was given.",
         "Start one: stoker up. Or name one: stoker doctor --endpoint http://HOST:PORT --fix",
     )
 

@@ -1,4 +1,4 @@
-"""The links that belong to the machine: driver, CUDA, containers, port, disk, memory."""
+"""The links of the machine: driver, CUDA, containers, port, disk, memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHOWN_HOLDERS = 3
 
 
 def driver(r: Readings) -> Iterator[Finding]:
-    """Whether the GPUs that are here can be used."""
+    """Whether this machine's GPUs can be used."""
     problem = " ".join(p for p in r.host.problems if "NVIDIA" in p)
     planned = r.deployment.spec.plan.gpus if r.deployment else 0
     if planned and not r.host.gpus:
@@ -44,7 +44,7 @@ def driver(r: Readings) -> Iterator[Finding]:
 
 
 def cuda(r: Readings) -> Iterator[Finding]:
-    """Whether the driver is new enough for the image that vLLM runs in."""
+    """Whether the driver is new enough for vLLM's image."""
     supported = next((g.cuda for g in _nvidia(r) if g.cuda), None)
     needed = str(limit("vllm_image_cuda"))
     if not _nvidia(r):
@@ -63,7 +63,7 @@ def cuda(r: Readings) -> Iterator[Finding]:
 
 
 def containers(r: Readings) -> Iterator[Finding]:
-    """Whether Docker or Podman can be used, where something needs one."""
+    """Whether Docker or Podman can be used, if either is needed."""
     usable = _usable(r)
     problem = " ".join(c.problem for c in r.host.runtimes if c.problem)
     installed = any(c.problem and "not installed" not in c.problem for c in r.host.runtimes)
@@ -72,7 +72,7 @@ def containers(r: Readings) -> Iterator[Finding]:
     elif r.deployment and r.deployment.state.container:
         yield found("containers.lost", problem=problem)
     elif installed and _nvidia(r) and r.deployment is None:
-        # Without one, stoker up can't choose vLLM, which a GPU is best used with.
+        # Without one, stoker up can't choose vLLM, the best engine for a GPU.
         yield found("containers.unusable", problem=problem)
     elif installed:
         yield found("containers.idle", problem=problem)
@@ -81,7 +81,7 @@ def containers(r: Readings) -> Iterator[Finding]:
 
 
 def toolkit(r: Readings) -> Iterator[Finding]:
-    """Whether a container can be given an NVIDIA GPU."""
+    """Whether a container can use an NVIDIA GPU."""
     usable = _usable(r)
     if usable is None or not _nvidia(r):
         yield found("toolkit.none")
@@ -90,7 +90,7 @@ def toolkit(r: Readings) -> Iterator[Finding]:
     if usable.nvidia:
         yield found("toolkit.ok", name=name)
         return
-    # The fix is one of those that are written in the code, and holds no reading.
+    # Public: the fix is a text of the code and contains no reading.
     how = Public(placement.no_gpus_in_containers(usable, r.host).fix)
     needed = (
         r.deployment is not None and r.deployment.state.container and r.deployment.spec.options.gpus
@@ -99,7 +99,7 @@ def toolkit(r: Readings) -> Iterator[Finding]:
 
 
 def port(r: Readings) -> Iterator[Finding]:
-    """Who has the gateway's port."""
+    """Which program uses the gateway's port."""
     here = r.port
     holder = here.holder or Public("another program")
     following = here.next_free or here.port + 1
@@ -114,7 +114,7 @@ def port(r: Readings) -> Iterator[Finding]:
 
 
 def disk(r: Readings) -> Iterator[Finding]:
-    """Whether there is room for models, and the right to write."""
+    """Whether there is space for models, and permission to write."""
     for folder in r.unwritable:
         yield found("disk.unwritable", folder=str(folder))
     room = r.host.disk
@@ -130,7 +130,7 @@ def disk(r: Readings) -> Iterator[Finding]:
 
 
 def memory(r: Readings) -> Iterator[Finding]:
-    """Whether others hold the memory that a model needs."""
+    """Whether other programs use the memory that a model needs."""
     main = r.host.memory
     for each in r.host.gpus:
         yield from _gpu_memory(r, each)
@@ -159,7 +159,7 @@ def _gpu_memory(r: Readings, each: Gpu) -> Iterator[Finding]:
             held_gib=gib(held),
             total_gib=gib(total),
             index=each.index,
-            holders=named or Public("programs that the driver does not name"),
+            holders=named or Public("the driver does not name them"),
         )
     else:
         where = Public(f" on GPU {each.index}")
@@ -167,9 +167,12 @@ def _gpu_memory(r: Readings, each: Gpu) -> Iterator[Finding]:
 
 
 def _held_by_others(r: Readings, each: Gpu, used_bytes: int) -> int:
-    """What is surely held by others: drivers name programs seldom under WSL and never for AMD."""
+    """What other programs use for certain, in bytes.
+
+    Drivers rarely list programs under WSL, and never for AMD GPUs.
+    """
     if r.container_status is not None:
-        return 0  # its engine can't be told from others by the number of its process
+        return 0  # the container's engine can't be recognised by its pid
     ours = [p.memory_bytes or 0 for p in each.processes if p.pid in r.engine_pids]
     named = sum(p.memory_bytes or 0 for p in each.processes) - sum(ours)
     may_be_ours = r.running and not ours
@@ -177,7 +180,7 @@ def _held_by_others(r: Readings, each: Gpu, used_bytes: int) -> int:
 
 
 def looking(r: Readings) -> Iterator[Finding]:
-    """Whether all of this was seen, and not guessed."""
+    """Whether everything was read, with nothing assumed."""
     others = [problem for problem in r.host.problems if "NVIDIA" not in problem]
     if r.unseen:
         yield found("looking.missed", names=Public(", ".join(r.unseen)))

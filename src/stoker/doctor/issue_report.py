@@ -1,4 +1,4 @@
-"""What to paste into an issue: every finding, and no key, name, path or prompt."""
+"""A report for a public issue: every finding, but no key, name, path or prompt."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from stoker.doctor.finding import Finding, is_public, links, version
 from stoker.doctor.snapshot import Readings
 
-#: Words of ``platform`` that say what a machine is and nothing of whose it is.
+#: Values of ``platform`` that describe a machine and not its owner.
 _SYSTEMS = ("Linux", "Darwin", "Windows")
 _ARCHITECTURES = ("x86_64", "AMD64", "arm64", "aarch64")
 
 
 def report(readings: Readings, findings: Iterable[Finding]) -> str:
-    """Markdown for a bug report, made only of what may be shown to everybody.
+    """A bug report in Markdown, fit to be published.
 
-    What a finding's sentence says of this machine's own is replaced by its name, as ``<path>``.
+    Private values in a finding's texts are replaced by their names, as in ``<path>``.
     """
     system = readings.host.system if readings.host.system in _SYSTEMS else "another system"
     arch = readings.host.arch if readings.host.arch in _ARCHITECTURES else "another architecture"

@@ -1,4 +1,4 @@
-"""The links that models come through: files on this machine, the hub, proxies."""
+"""The links for model sources: files on this machine, the hub, proxies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _THIS_MACHINE = ("localhost", "127.0.0.1")
 
 
 def models(r: Readings) -> Iterator[Finding]:
-    """Whether the deployment's model is whole, and what else is here."""
+    """Whether the deployment's model file is intact, and which other models there are."""
     file = r.model_file
     if file is not None:
         yield _deployed(file)
@@ -44,7 +44,7 @@ def _deployed(file: ModelFile) -> Finding:
 
 
 def hub(r: Readings) -> Iterator[Finding]:
-    """Whether models can be fetched."""
+    """Whether models can be downloaded."""
     if r.token == "malformed":  # noqa: S105  (a state, not a token)
         yield found("hub.token-malformed")
     if r.token == "refused":  # noqa: S105
@@ -62,8 +62,8 @@ def hub(r: Readings) -> Iterator[Finding]:
 
 
 def proxy(r: Readings) -> Iterator[Finding]:
-    """Whether requests for this machine's own server go past the proxies."""
-    # Names are a fixed three: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY.
+    """Whether requests to this machine's own server bypass the proxies."""
+    # The names are HTTP_PROXY, HTTPS_PROXY and ALL_PROXY.
     for name, value in r.proxies.items():
         if not _is_proxy(value):
             yield found("proxy.malformed", name=_public_name(name))
@@ -81,7 +81,7 @@ def proxy(r: Readings) -> Iterator[Finding]:
 
 
 def _of_editor(r: Readings, look: Look) -> Iterator[Finding]:
-    """A proxy in the editor's own settings. It leaves out loopback by itself."""
+    """The proxy of the editor's own settings. VS Code never uses it for loopback addresses."""
     setting, skipped = look.effective(vscode.PROXY), look.effective(vscode.NO_PROXY)
     used = look.effective(vscode.PROXY_SUPPORT)
     if not setting or not setting[0] or (used and used[0] == "off"):

@@ -1,4 +1,4 @@
-"""Look at the whole chain: every probe at the same time, each with a limit of its own."""
+"""Reads the whole chain: all probes at the same time, each with its own time limit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from stoker.doctor.snapshot import EndpointReading, ModelFile, Port, Probe, Read
 from stoker.host import Cpu, Host, HubAnswer, Memory, ParallelProbes
 from stoker.network_addresses import base_url
 from stoker.server import Deployment
-from stoker.vscode import EditorConnection, Look, SettingsFile, Versions
+from stoker.vscode import Editor, EditorConnection, Look, SettingsFile, Versions
 
 T = TypeVar("T")
 
-#: All probes but the editors'. `stoker doctor` takes three seconds, start of Python included.
+#: The limit of all probes but the editors'. `stoker doctor` takes three seconds in all.
 PROBES_S = 2.3
-#: An editor's command starts a Node program: 0.4 to 0.9 s measured on two idle cores, 1.7 to 4 s
-#: while others work on the same two.
+#: An editor's command starts a Node program: measured 0.4 to 0.9 s on two idle cores, 1.7 to 4 s
+#: on two busy ones.
 EDITOR_S = 10.0
 _HOLDERS = 5
 _DEFAULT_BIND = "127.0.0.1"
@@ -32,12 +32,12 @@ _UNKNOWN_HOST = Host("unknown", "unknown", Cpu("unknown", 1, 1), Memory(0, 0))
 
 
 def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None) -> Readings:
-    """Everything that the doctor judges, in at most ``PROBES_S``. Never raises.
+    """Everything that the checks need, in at most ``PROBES_S``. Never raises.
 
-    Only an editor whose command is slow makes it longer, ``EDITOR_S`` at most.
+    Only an editor with a slow command takes longer, ``EDITOR_S`` at most.
 
-    ``folder`` is the one whose workspace settings count. ``endpoint`` is an address to look at
-    and not at what runs here; ``key`` is sent to it, and to no other.
+    ``folder`` is the folder whose workspace settings count. ``endpoint`` is an address to check
+    instead of the deployment; ``key`` is sent to that address only.
     """
     began = time.monotonic()
     deployment = _or_else(None, server.current)
@@ -51,7 +51,7 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
         f"endpoint {base}": partial(ask, base, key if base == theirs else None)
         for base in {base for base in bases.values() if base is not None}
     }
-    # First: Node starts while the others look.
+    # First: Node starts while the other probes run.
     asked_editors = ParallelProbes(of_editors)
     answers = ParallelProbes({**_probes(deployment), **of_endpoints}).wait(PROBES_S, [])
     answers |= asked_editors.wait(EDITOR_S, [])
@@ -70,21 +70,13 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
         unwritable=_unwritable(),
         kept=answers.get("downloads"),
         models_here=answers.get("models", 0),
-        # An answer that did not come in time is none; one that is None was not asked for.
+        # No answer in time means unreachable; an answer of None means that the hub was not asked.
         hub=answers.get("the model hub", HubAnswer(reachable=False)),
         offline=answers.get("the model hub", ...) is None,
         token=answers.get("the hub's token", "set"),
         proxies=_proxies(os.environ),
         no_proxy=os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "",
-        editors=tuple(
-            Look(
-                each,
-                answers.get(f"editor {each.name}", Versions()),
-                files,
-                _or_else(False, partial(vscode.signed_in, each)),
-            )
-            for each, files in editors
-        ),
+        editors=tuple(_look(each, files, answers) for each, files in editors),
         connected=tuple(connection.settings for connection in connected),
         endpoints={text: _endpoint(text, base, answers) for text, base in bases.items()},
         asked=endpoint,
@@ -94,7 +86,7 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
 
 
 def _probes(deployment: Deployment | None) -> dict[str, Callable[[], Any]]:
-    """What is slow, or could be, and depends on no editor and no address."""
+    """The probes that can be slow and depend on no editor and no address."""
     return {
         "the machine": lambda: host.detect(paths.cache_dir(), ask_hub=False),
         "memory": partial(host.memory_holders, _HOLDERS),
@@ -107,8 +99,13 @@ def _probes(deployment: Deployment | None) -> dict[str, Callable[[], Any]]:
     }
 
 
+def _look(editor: Editor, files: tuple[SettingsFile, ...], answers: Mapping[str, Any]) -> Look:
+    versions = answers.get(f"editor {editor.name}", Versions())
+    return Look(editor, versions, files, _or_else(False, partial(vscode.signed_in, editor)))
+
+
 def _or_else(otherwise: T, read: Callable[[], T]) -> T:
-    """What a room has written down; ``otherwise`` where its file can't be read."""
+    """The result of ``read``; ``otherwise`` where its file can't be read."""
     try:
         return read()
     except (OSError, ValueError, TypeError):
@@ -120,7 +117,7 @@ def _addresses(
     settings: Sequence[Sequence[SettingsFile]],
     asked: str | None,
 ) -> dict[str, str | None]:
-    """Every text that names an endpoint, and the URL that it means."""
+    """Every configured endpoint text -> its URL; ``None`` where it is not an address."""
     set_values = (file.values.get(vscode.ENDPOINT) for files in settings for file in files)
     texts = [value for value in set_values if isinstance(value, str)]
     if deployment is not None:
@@ -139,13 +136,13 @@ def _endpoint(text: str, base: str | None, answers: Mapping[str, Any]) -> Endpoi
 
 
 def _token_state() -> TokenState:
-    """How it stands with the token that downloads are made with."""
+    """The state of the token that downloads use."""
     from huggingface_hub import get_token  # noqa: PLC0415  (0.2 s, in a thread of its own)
 
     token = get_token()
     if not token:
         return "none"
-    # Letters, digits and underscores: a quote or a blank came with it from somewhere.
+    # Tokens have only letters, digits and underscores; quotes and spaces come from copying.
     if not token.startswith("hf_") or not token.isascii() or not token.isidentifier():
         return "malformed"
     accepted = host.token_accepted(token)
@@ -181,13 +178,13 @@ def _model_file(deployment: Deployment | None) -> ModelFile | None:
         size = path.stat().st_size
     except OSError:
         return ModelFile(path, None, model.weights_bytes)
-    # Of a folder, or a model in several files, this is one file of several.
+    # A folder, or one file of several, has no size to compare.
     whole = path.is_file() and "-of-" not in path.name
     return ModelFile(path, size, model.weights_bytes if whole else None)
 
 
 def _unwritable() -> tuple[Path, ...]:
-    """Folders that can't be written. One that is not there yet is looked for above."""
+    """Folders that can't be written to. For a missing folder, its nearest parent decides."""
     wanted = (paths.state_dir(), paths.log_dir(), paths.cache_dir())
     return tuple(folder for folder in wanted if not _writable(folder))
 

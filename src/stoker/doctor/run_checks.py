@@ -1,4 +1,4 @@
-"""From readings to findings: one function a link, in the order of the chain."""
+"""Turns readings into findings: one function for each link, in the order of the chain."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from stoker.doctor import hardware_checks, model_source_checks, server_checks, v
 from stoker.doctor.finding import Finding, links
 from stoker.doctor.snapshot import Readings
 
-#: Link -> what judges it. A new link is one row here and one in data/doctor.toml.
-JUDGES: Mapping[str, Callable[[Readings], Iterator[Finding]]] = {
+#: Link id -> the function that checks it. A new link is one row here and one in data/doctor.toml.
+CHECKS: Mapping[str, Callable[[Readings], Iterator[Finding]]] = {
     "driver": hardware_checks.driver,
     "cuda": hardware_checks.cuda,
     "containers": hardware_checks.containers,
@@ -35,10 +35,10 @@ JUDGES: Mapping[str, Callable[[Readings], Iterator[Finding]]] = {
 
 
 def diagnose(readings: Readings) -> tuple[Finding, ...]:
-    """What can be said of every link, in the order of the chain. Pure."""
-    return tuple(f for link in links() for f in JUDGES[link.id](readings))
+    """The findings of every link, in the order of the chain. Pure."""
+    return tuple(f for link in links() for f in CHECKS[link.id](readings))
 
 
 def is_whole(findings: Iterable[Finding]) -> bool:
-    """Whether a chat gets from the editor to the model and back: nothing is broken."""
+    """Whether a chat message reaches the model and its answer comes back: nothing is broken."""
     return not any(finding.state == "broken" for finding in findings)

@@ -1,4 +1,4 @@
-"""The links that answer: engine, gateway, endpoint, its certificate and the clock."""
+"""The links of the server: engine, gateway, endpoint, its certificate and the clock."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from stoker.server import Deployment
 
 _MODELS_SHOWN = 3
 _GATEWAY_FAILURES: Mapping[Failure, str] = {
-    "refused": "Nothing listens there: it crashed or was stopped.",
-    "timeout": "It does not answer in time: it is stuck, or the machine is overloaded.",
+    "refused": "Nothing listens there: the gateway crashed or was stopped.",
+    "timeout": "It does not answer in time: it hangs, or the machine is overloaded.",
 }
-#: States of a container in which its engine can answer or soon will.
+#: Container states in which the engine can answer, or soon will.
 _CONTAINER_WELL = ("running", "restarting")
 _CONTAINER_STATES = ("gone", "created", "paused", "removing", "exited", "dead")
 _CERTIFICATES: Mapping[CertificateFault, str] = {
@@ -39,8 +39,9 @@ _CERTIFICATES: Mapping[CertificateFault, str] = {
 
 
 def targets(r: Readings) -> list[EndpointReading]:
-    """The addresses that a chat depends on: the one asked about, else the deployment's, else
-    those that editors use.
+    """The addresses that a chat depends on.
+
+    That is the one asked about, else the deployment's, else those that editors use.
     """
     if r.asked is not None:
         return [r.endpoints[r.asked]]
@@ -69,7 +70,7 @@ def engine(r: Readings) -> Iterator[Finding]:
 
 def _engine_problem(r: Readings, d: Deployment, name: Value) -> Finding | None:
     if d.state.status == "failed":
-        return found("engine.failed", engine=name, **_told(d))
+        return found("engine.failed", engine=name, **_recorded_problem(d))
     if d.state.supervisor is not None and not r.running:
         return found("engine.killed")
     if d.state.status == "starting":
@@ -81,55 +82,54 @@ def _engine_problem(r: Readings, d: Deployment, name: Value) -> Finding | None:
 
 
 def _ready_and_yet(r: Readings, d: Deployment, name: Value) -> Finding | None:
-    """What is wrong with an engine that is ready by what was last written down."""
+    """What is wrong with an engine whose recorded status is ready."""
     if r.container_status is not None and r.container_status not in _CONTAINER_WELL:
         return found("engine.container-gone", status=known(r.container_status, _CONTAINER_STATES))
     if d.state.problem is not None:
-        return found("engine.silent", engine=name, **_told(d))
+        return found("engine.silent", engine=name, **_recorded_problem(d))
     return found("engine.gone", engine=name) if r.engine_alive is False else None
 
 
-def _told(d: Deployment) -> dict[str, Value]:
-    """What the supervisor wrote of the problem."""
-    if d.state.problem is None:
-        return dict(_NOTHING_TOLD)
-    return {
-        "problem": d.state.problem.what,
-        "cause": d.state.problem.why,
-        "remedy": d.state.problem.fix,
-    }
+def _recorded_problem(d: Deployment) -> dict[str, Value]:
+    """The problem that the supervisor recorded."""
+    problem = d.state.problem
+    if problem is None:
+        return dict(_NO_PROBLEM_RECORDED)
+    return {"problem": problem.what, "cause": problem.why, "remedy": problem.fix}
 
 
-_NOTHING_TOLD: Mapping[str, Value] = {
+_NO_PROBLEM_RECORDED: Mapping[str, Value] = {
     "problem": Public(""),
-    "cause": Public("Its log says no more."),
-    "remedy": Public("See the log: stoker logs --explain."),
+    "cause": Public("The log has no details."),
+    "remedy": Public("Read the log: stoker logs --explain."),
 }
-#: Phases that the supervisor itself names; engines name more.
+#: The supervisor's own phases; engines add more.
 _PHASES = ("start", "pull image", "ready")
 
 
 def gateway(r: Readings) -> Iterator[Finding]:
-    """Whether Stoker's own front door answers: the deployment's, or one that editors use."""
+    """Whether a Stoker gateway answers: the deployment's, or one that editors use."""
     ours = r.endpoints[r.deployment.spec.endpoint] if r.deployment and r.running else None
     there = ours or next((t for t in targets(r) if t.stoker_version), None)
     if there is None:
         yield found("gateway.none")
     elif there.failure is not None:
-        other = "It does not speak HTTP as it should."
+        other = "It does not answer with valid HTTP."
         problem = Public(_GATEWAY_FAILURES.get(there.failure, other))
         yield found("gateway.silent", address=address(there.url), problem=problem)
     elif there.stoker_version is None:
         following = r.port.next_free or r.port.port + 1
         yield found("gateway.stranger", address=address(there.url), next=following)
     else:
-        yield from _front_door(there, r.stoker_version, is_ours=ours is not None)
+        yield from _answering_gateway(there, r.stoker_version, is_ours=ours is not None)
     if ours is not None and r.deployment is not None and not is_loopback(r.deployment.spec.bind):
         yield found("gateway.open", bind=known(r.deployment.spec.bind, ("0.0.0.0", "::")))  # noqa: S104
 
 
-def _front_door(there: EndpointReading, installed: str, *, is_ours: bool) -> Iterator[Finding]:
-    """A gateway that answers. Of another machine's, the version is its owner's affair."""
+def _answering_gateway(
+    there: EndpointReading, installed: str, *, is_ours: bool
+) -> Iterator[Finding]:
+    """A gateway that answers. Its version counts only where it runs on this machine."""
     if not there.ready:
         yield found("gateway.loading")
     else:
@@ -143,7 +143,7 @@ def _front_door(there: EndpointReading, installed: str, *, is_ours: bool) -> Ite
 
 
 def endpoint(r: Readings) -> Iterator[Finding]:
-    """Whether what VS Code is told answers as it expects."""
+    """Whether the endpoint in VS Code's setting answers as VS Code expects."""
     if not targets(r):
         yield found("endpoint.none")
     for there in targets(r):
@@ -180,7 +180,7 @@ def _joined(names: list[Value]) -> Value:
 
 
 def tls(r: Readings) -> Iterator[Finding]:
-    """Whether the endpoint's certificate will go on to be taken."""
+    """Whether VS Code accepts the endpoint's certificate, and will for some days."""
     judged = [finding for there in targets(r) for finding in _certificate(there)]
     yield from judged or [found("tls.none")]
 
@@ -199,7 +199,7 @@ def _certificate(there: EndpointReading) -> Iterator[Finding]:
 
 
 def clock(r: Readings) -> Iterator[Finding]:
-    """Whether this machine's clock is right, by what others wrote in their answers."""
+    """Whether this machine's clock agrees with the dates in other servers' answers."""
     compared = [*_clocks(r)]
     off = [(server, s) for server, s in compared if abs(s) > limit("clock_skew_s")]
     if not compared:

@@ -1,4 +1,4 @@
-"""What the doctor looks at, as one frozen value that a test can write by hand."""
+"""The doctor's readings as one frozen value, which a test can write by hand."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from stoker.models import Kept
 from stoker.server import Deployment
 from stoker.vscode import Look, Shipped
 
-#: Why an address gave no answer to go by.
+#: Why an address gave no usable answer.
 Failure = Literal["refused", "unresolved", "timeout", "broken-off", "certificate", "invalid"]
-#: What is wrong with a certificate that was refused.
+#: Why a certificate was refused.
 CertificateFault = Literal["expired", "name", "untrusted"]
-#: What is looked at at the same time, beside editors and addresses.
+#: The probes that run at the same time, besides those of editors and addresses.
 Probe = Literal[
     "the machine",
     "memory",
@@ -31,7 +31,7 @@ TokenState = Literal["none", "set", "malformed", "accepted", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """The gateway's address on this machine. ``holder`` is a program that listens there."""
+    """The gateway's address on this machine. ``holder`` is the program that listens on it."""
 
     bind: str
     port: int
@@ -50,15 +50,15 @@ class ListedModel:
 
 @dataclass(frozen=True, slots=True)
 class EndpointReading:
-    """One address, asked as VS Code asks it. ``url`` ends before ``/v1``."""
+    """The answers of one address, queried as VS Code queries it. ``url`` ends before ``/v1``."""
 
     url: str
     failure: Failure | None = None
     #: The status of ``GET /v1/models``.
     status: int | None = None
-    #: ``None`` where the answer is not OpenAI's list of models.
+    #: ``None`` where the answer is not a list of models as in OpenAI's API.
     models: tuple[ListedModel, ...] | None = None
-    #: Of a Stoker gateway: its version, and whether it can answer a chat now.
+    #: A Stoker gateway's version, and whether it can answer a chat now.
     stoker_version: str | None = None
     ready: bool | None = None
     #: How many servers it forwards to, and how many of them are up.
@@ -68,13 +68,14 @@ class EndpointReading:
     certificate_fault: CertificateFault | None = None
     certificate_days: int | None = None
     clock_ahead_s: float | None = None
-    #: A key was sent along.
+    #: Whether a key was sent.
     with_key: bool = False
 
     @property
     def works(self) -> bool:
-        """Whether a chat could be sent there: it lists models, or asks for a key that VS Code
-        may have.
+        """Whether VS Code could chat with it.
+
+        It lists models, or asks for a key that VS Code may have.
         """
         locked = self.status in (401, 403) and not self.with_key
         return self.failure is None and (bool(self.models) or locked)
@@ -82,7 +83,7 @@ class EndpointReading:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """The deployment's model on the disk. ``size_bytes`` is ``None`` where it is gone."""
+    """The deployment's model file. ``size_bytes`` is ``None`` where the file is missing."""
 
     path: Path
     size_bytes: int | None
@@ -91,23 +92,23 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """The whole chain as it was found. Nothing in here was judged yet."""
+    """Everything that was read of the chain, before any check."""
 
     host: Host
     shipped: Shipped
     stoker_version: str
     port: Port
     deployment: Deployment | None = None
-    #: Whether the deployment's supervisor lives, and whether its engine's process does;
-    #: ``None`` for an engine that is no process of this machine.
+    #: Whether the deployment's supervisor runs, and whether its engine's process does;
+    #: ``None`` for an engine that is not a process of this machine.
     running: bool = False
     engine_alive: bool | None = None
     engine_pids: frozenset[int] = frozenset()
-    #: The programs that hold most of main memory, Stoker's own engine among them.
+    #: The programs that use most of main memory, including Stoker's own engine.
     memory_holders: tuple[MemoryHolder, ...] = ()
     container_status: str | None = None
     model_file: ModelFile | None = None
-    #: Folders that Stoker must write and can't.
+    #: Folders that Stoker needs to write to and can't.
     unwritable: tuple[Path, ...] = ()
     kept: Kept | None = None
     models_here: int = 0
@@ -120,10 +121,10 @@ class Readings:
     editors: tuple[Look, ...] = ()
     #: The settings files that ``stoker code`` wrote.
     connected: tuple[str, ...] = ()
-    #: Every address that was asked, by the text that names it.
+    #: Configured endpoint text -> the answers of that address.
     endpoints: dict[str, EndpointReading] = field(default_factory=dict)
-    #: The address that the person asked about, where they named one.
+    #: The address that the user asked about, if any.
     asked: str | None = None
-    #: What could not be looked at in time, and how long looking took.
+    #: The probes without an answer in time, and how long all of them took.
     unseen: tuple[Probe, ...] = ()
     took_s: float = 0.0

@@ -1,4 +1,4 @@
-"""The links in VS Code: the editor, the extension, the setting, and what else decides."""
+"""The links in VS Code: editor, extension, endpoint setting, and the settings of its chat."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stoker.vscode import Look, SettingsFile
 from stoker.vscode import vscode_settings as settings
 
 _CREDENTIALS = re.compile(r"^\s*(\w+://)?[^/@\s]+@")
-#: Settings that hinder a chat where they have this value, and what is then found.
+#: Settings that hinder a chat: name, the value that does, and the finding.
 _WRONG = (
     (settings.AI_OFF, True, "chat.off"),
     (settings.AGENT_MODE, False, "chat.agent-off"),
@@ -35,14 +35,15 @@ _HARNESS_FIRST = (settings.DEFAULT_HARNESS, settings.PREFERRED_HARNESS)
 
 
 def concerned(r: Readings) -> list[Look]:
-    """The editors that are to use Stoker: those with the extension or the setting, or that were
-    connected before; where there is none such, the first that was found.
+    """The editors that should use Stoker.
+
+    Those with the extension or the setting, and those connected before; else the first one found.
     """
     return [look for look in r.editors if _uses(r, look)] or list(r.editors[:1])
 
 
 def _uses(r: Readings, look: Look) -> bool:
-    """Whether something of Stoker is in this editor. A workspace's settings are of all editors."""
+    """Whether this editor uses Stoker. Workspace settings don't count: all editors read them."""
     own = [file for file in look.settings if file.scope != "workspace"]
     has_setting = any(vscode.ENDPOINT in file.values for file in own)
     connected = str(look.editor.settings) in r.connected
@@ -50,7 +51,7 @@ def _uses(r: Readings, look: Look) -> bool:
 
 
 def editor(r: Readings) -> Iterator[Finding]:
-    """Whether there is an editor that the extension runs in."""
+    """Whether there is an editor that the extension supports."""
     if not r.editors:
         yield found("editor.gone" if r.connected else "editor.none")
     for look in concerned(r):
@@ -67,7 +68,7 @@ def editor(r: Readings) -> Iterator[Finding]:
 
 
 def extension(r: Readings) -> Iterator[Finding]:
-    """Whether the editor has the extension, as new as the one that ships here."""
+    """Whether the editor has the extension, at least in the version that Stoker ships."""
     if not r.editors:
         yield found("extension.none")
     for look in concerned(r):
@@ -87,7 +88,7 @@ def extension(r: Readings) -> Iterator[Finding]:
 
 
 def _is_forbidden(look: Look) -> bool:
-    """Whether the list of allowed extensions leaves Stoker's out: by its id, publisher or ``*``."""
+    """Whether the list of allowed extensions excludes Stoker's, by id, publisher or ``*``."""
     allowed = look.value(settings.ALLOWED_EXTENSIONS)
     if not isinstance(allowed, dict):
         return False
@@ -98,7 +99,7 @@ def _is_forbidden(look: Look) -> bool:
 
 
 def setting(r: Readings) -> Iterator[Finding]:
-    """Whether the editor is told the right address, and which of its settings files tells it."""
+    """Whether the editor's setting has the right address, and which settings file sets it."""
     if not r.editors:
         yield found("setting.none")
     for look in concerned(r):
@@ -167,14 +168,14 @@ def _alone(r: Readings, look: Look, there: EndpointReading, file: SettingsFile) 
 
 
 def _wanted(r: Readings) -> EndpointReading | None:
-    """The server that editors are to use: the one asked about, else the deployment."""
+    """The server that editors should use: the one asked about, else the deployment."""
     if r.asked is not None:
         return r.endpoints[r.asked]
     return r.endpoints[r.deployment.spec.endpoint] if r.deployment and r.running else None
 
 
 def same_server(one: str, other: str) -> bool:
-    """Whether two addresses mean one server: this machine has more than one name."""
+    """Whether two addresses mean the same server; ``localhost`` is 127.0.0.1."""
     return one.replace("//localhost", "//127.0.0.1") == other.replace("//localhost", "//127.0.0.1")
 
 
@@ -200,7 +201,7 @@ def old_settings(r: Readings) -> Iterator[Finding]:
 
 
 def chat(r: Readings) -> Iterator[Finding]:
-    """VS Code's settings that decide whether the model can be used, and its context's length."""
+    """VS Code's settings that decide whether chat can use the model, and its context window."""
     if not r.editors:
         yield found("chat.none")
     for look in concerned(r):
@@ -229,7 +230,7 @@ def _chat_settings(r: Readings, look: Look) -> Iterator[Finding]:
 
 
 def _account(look: Look) -> Iterator[Finding]:
-    """Whether a message opens a sign-in instead of going to the model."""
+    """Whether a message opens a sign-in instead of reaching the model."""
     name, used = editor_name(look), look.effective(settings.ANONYMOUS_ACCESS)
     organisations = look.effective(settings.ORGANISATIONS)
     if organisations and organisations[1].scope == "policy" and organisations[0]:
@@ -245,7 +246,7 @@ def _account(look: Look) -> Iterator[Finding]:
 
 
 def _switches(look: Look) -> Iterator[Finding]:
-    """What is switched off, by a person or by a policy, which no settings file can change."""
+    """What is switched off, by the user or by a policy, which no settings file overrides."""
     for key, wrong, kind in _WRONG:
         used = look.effective(key)
         if used is None or used[0] is not wrong:
@@ -258,7 +259,7 @@ def _switches(look: Look) -> Iterator[Finding]:
 
 
 def _harness(look: Look) -> Iterator[Finding]:
-    """Whether new chats begin in the Copilot harness, where it has no model of an extension."""
+    """Whether new chats start in a Copilot harness that can't use models from extensions."""
     name = editor_name(look)
     for key in _HARNESS_FIRST:
         used = look.effective(key)
@@ -276,7 +277,7 @@ def _harness_is_open(look: Look) -> bool:
 
 
 def _shortest(r: Readings) -> int | None:
-    """The shortest context among the models, where one is too short for agent mode."""
+    """The shortest context window in tokens, where one is too short for agent mode."""
     lengths = [m.max_model_len for there in targets(r) for m in there.models or ()]
     short = [n for n in lengths if n is not None and n < limit("agent_context_tokens")]
     return min(short, default=None)
@@ -299,7 +300,7 @@ def _context(r: Readings, there: EndpointReading) -> Iterator[Finding]:
 
 
 def _longest(r: Readings, there: EndpointReading) -> int | None:
-    """The longest context that the model at ``there`` has, where that is the deployment's."""
+    """The longest context window of the model at ``there``, if that is the deployment's."""
     if r.deployment is None or not same_server(there.url, r.deployment.spec.endpoint):
         return None
     return r.deployment.spec.plan.model.max_context_tokens

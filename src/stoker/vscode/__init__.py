@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from stoker.vscode.account import signed_in
+from stoker.vscode.editor_profiles import in_folder, profiles
 from stoker.vscode.installed_editors import Editor, find_editors
-from stoker.vscode.profiles import in_folder, profiles
 from stoker.vscode.settings_reader import (
     Look,
     Scope,

@@ -1,4 +1,4 @@
-"""Whether VS Code's chat knows an account, without touching any secret."""
+"""Whether VS Code's chat is signed in. No secret is read."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contextlib import closing
 
 from stoker.vscode.installed_editors import Editor
 
-#: Where VS Code keeps what it knows of the account: no token and no name.
+#: Where VS Code keeps the account's state, without token or name.
 _KEY = "chat.setupContext"
-#: ``entitlement`` there: 1 is "signed out", 2 "not known yet", what is above belongs to an account.
+#: Its ``entitlement``: 1 is signed out, 2 not known yet; higher values belong to an account.
 _SIGNED_OUT, _UNRESOLVED = 1, 2
 
 
 def signed_in(editor: Editor) -> bool:
     """Whether the chat of ``editor`` was last used with an account.
 
-    ``False`` too where that can't be read: code-server keeps it in the browser.
+    Also ``False`` where that can't be read: code-server keeps it in the browser.
     """
     folder = (editor.application_settings or editor.settings).parent
     database = folder / "globalStorage/state.vscdb"

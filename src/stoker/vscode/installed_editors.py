@@ -1,4 +1,4 @@
-"""The VS Code family on this machine: which editors there are, and where each keeps settings."""
+"""The editors on this machine that are VS Code or based on it, and where each keeps settings."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _CODE_SERVER = "code-server"
 
 @dataclass(frozen=True, slots=True)
 class Editor:
-    """An installed editor in one profile: its command, and the user's settings that count there."""
+    """An installed editor in one profile: its command, and the user settings that apply there."""
 
     name: str
     command: Path
     settings: Path
-    #: The profile, where it is not the default; and then the default profile's settings.
+    #: The profile's name and the default profile's settings; both ``None`` in the default profile.
     profile: str | None = None
     default_settings: Path | None = None
-    #: What its command needs to mean this one: the folders of a code-server that runs elsewhere.
+    #: Options that make its command address this editor: the folders of a running code-server.
     options: tuple[str, ...] = ()
 
     @property
@@ -34,25 +34,25 @@ class Editor:
 
     @property
     def command_line(self) -> tuple[str, ...]:
-        """The command, with what makes it speak of this editor in this profile."""
+        """The command with the options that select this editor and this profile."""
         profile = () if self.profile is None else ("--profile", self.profile)
         return (str(self.command), *self.options, *profile)
 
     @property
     def is_remote(self) -> bool:
-        """Whether it is a remote window's: what is here are that machine's settings alone."""
+        """Whether it belongs to a remote window, of which only the machine's settings are here."""
         return self.settings.parent.name == "Machine"
 
     @property
     def application_settings(self) -> Path | None:
-        """The one file in which settings of application scope count; ``None``: it is elsewhere."""
+        """The file where settings of application scope apply; ``None`` if on another machine."""
         return None if self.is_remote else self.default_settings or self.settings
 
     @property
     def in_browser(self) -> bool:
-        """Whether its windows are pages of a browser, or their extensions run on another machine.
+        """Whether its windows are in a browser, or their extensions run on another machine.
 
-        VS Code's Copilot harness gets no model of an extension there.
+        VS Code's Copilot harness can't use models from extensions there.
         """
         return self.is_remote or self.name.startswith(_CODE_SERVER)
 
@@ -61,7 +61,7 @@ class Editor:
 class _EditorKind:
     name: str
     command: str
-    #: Its folder beside others' settings, and its bundle's name on macOS.
+    #: The name of its settings folder, its macOS bundle, and its Flatpak id.
     folder: str
     bundle: str = ""
     flatpak: str = ""
@@ -74,19 +74,19 @@ _KINDS = (
     ),
     _EditorKind("VSCodium", "codium", "VSCodium", "VSCodium", "com.vscodium.codium"),
     _EditorKind("Cursor", "cursor", "Cursor", "Cursor"),
-    # The last one: _running() goes by that.
+    # Last: _running() relies on it.
     _EditorKind(_CODE_SERVER, _CODE_SERVER, _CODE_SERVER),
 )
 
 
 def find_editors() -> tuple[Editor, ...]:
-    """The editors whose command can be run, in the order in which people use them.
+    """The editors whose command can be run, the most used first.
 
-    Each is in its default profile. A code-server that runs with folders of its own is one too.
+    Each is in its default profile. A running code-server with its own folders counts as one more.
     """
     remote = _remote_command()
     if remote is not None:
-        # In a terminal of a remote window, `code` belongs to that window and no other is here.
+        # In a remote window's terminal, `code` means that window, and there is no other editor.
         settings = Path.home() / ".vscode-server/data/Machine/settings.json"
         return (Editor("VS Code (remote)", remote, settings),)
     here = [_installed(kind) for kind in _KINDS]
@@ -104,14 +104,14 @@ def _installed(kind: _EditorKind) -> Editor | None:
 
 
 def _running(installed: Editor | None) -> tuple[Editor, ...]:
-    """The code-servers that run here and are not the one that is ``installed``, each once."""
+    """The running code-servers other than ``installed``, each once."""
     known = set() if installed is None else {installed.settings}
     found = []
     for server in running_code_servers():
         settings = (server.user_data or _settings_folder(_KINDS[-1])) / "User/settings.json"
         if settings in known:
             continue
-        # Findings name an editor, so each needs a name of its own.
+        # Findings identify an editor by its name, so each name must be unique.
         name = f"{_CODE_SERVER} in {server.user_data}" if known else _CODE_SERVER
         known.add(settings)
         found.append(Editor(name, server.command, settings, options=server.options))
@@ -119,7 +119,7 @@ def _running(installed: Editor | None) -> tuple[Editor, ...]:
 
 
 def _remote_command() -> Path | None:
-    """The remote command line, which VS Code puts on PATH beside this variable."""
+    """The remote command line, which VS Code puts on PATH when it sets this variable."""
     command = shutil.which("code") if os.environ.get("VSCODE_IPC_HOOK_CLI") else None
     return Path(command) if command and "remote-cli" in command else None
 
@@ -132,7 +132,7 @@ def _command(kind: _EditorKind) -> Path | None:
 
 
 def _usual_places(kind: _EditorKind) -> list[Path]:
-    """Where installers put the command when they do not put it on PATH."""
+    """Where installers put a command that is not on PATH."""
     if platform.system() == "Darwin" and kind.bundle:
         inside = f"{kind.bundle}.app/Contents/Resources/app/bin"
         folders = [Path("/Applications"), Path.home() / "Applications"]
@@ -147,7 +147,7 @@ def _usual_places(kind: _EditorKind) -> list[Path]:
     everywhere = [Path("/snap/bin") / kind.command, Path.home() / ".local/bin" / kind.command]
     if kind.command == _CODE_SERVER:
         return [*everywhere, *_code_server_places()]
-    # Debian's and Fedora's packages, then Flatpak's, which puts a command of the app's id there.
+    # Debian's and Fedora's packages, then Flatpak's, which names the command after the app's id.
     folder = "codium" if kind.command == "codium" else kind.command
     return [
         *everywhere,
@@ -161,7 +161,7 @@ def _flatpaks() -> tuple[Path, ...]:
 
 
 def _code_server_places() -> list[Path]:
-    """Its installer's folders (newest version first), its packages', and npm's."""
+    """The folders of code-server's installer (newest version first), its packages and npm."""
     home = Path.home()
     own = list((home / ".local/lib").glob("code-server-*/bin/code-server"))
     own.sort(key=lambda path: [int(n) for n in re.findall(r"\d+", path.parts[-3])], reverse=True)

@@ -1,6 +1,6 @@
-"""Edits JSON with comments as a careful person would: nothing but the one property changes.
+"""Edits JSON with comments, and changes nothing but the one property.
 
-Editors' settings files hold comments, trailing commas and their owner's formatting; a JSON
+Editors' settings files contain comments, trailing commas and their owner's formatting; a JSON
 library would lose all three. Only properties of the outermost object are edited.
 """
 
@@ -17,7 +17,7 @@ _DEFAULT_INDENT = "    "
 
 
 class JsoncError(ValueError):
-    """The text is not a JSON object; ``offset`` says where reading stopped."""
+    """The text is not a JSON object. ``offset`` is where reading stopped."""
 
     def __init__(self, expected: str, text: str, offset: int) -> None:
         line = text.count("\n", 0, offset) + 1
@@ -31,33 +31,33 @@ class _Property:
     start: int
     value_start: int
     end: int
-    #: Where the comma after it stands, if there is one.
+    #: The offset of the comma after it, if there is one.
     comma: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Object:
     start: int
-    #: Where its closing brace stands.
+    #: The offset of its closing brace.
     close: int
     properties: tuple[_Property, ...]
 
     def find(self, key: str) -> _Property | None:
-        """The property; of duplicates the last, which is the one that editors use."""
+        """The property; the last of duplicates, which is the one that editors use."""
         return next((p for p in reversed(self.properties) if p.key == key), None)
 
 
 def get(text: str, key: str) -> object:
-    """The value of ``key`` in the outermost object; ``None`` where it is not there.
+    """The value of ``key`` in the outermost object; ``None`` if it is missing.
 
-    Raises JsoncError where ``text`` is not a JSON object, comments and trailing commas aside.
+    Raises JsoncError if ``text`` is not a JSON object; comments and trailing commas are allowed.
     """
     found = _parse(text).find(key) if text.strip() else None
     return None if found is None else _load(text[found.value_start : found.end])
 
 
 def values(text: str) -> dict[str, object]:
-    """Every property of the outermost object; of duplicates the last. Raises JsoncError."""
+    """Every property of the outermost object; the last of duplicates. Raises JsoncError."""
     properties = _parse(text).properties if text.strip() else ()
     return {p.key: _load(text[p.value_start : p.end]) for p in properties}
 
@@ -68,7 +68,7 @@ def has(text: str, key: str) -> bool:
 
 
 def put(text: str, key: str, value: object) -> str:
-    """``text`` with ``key`` set to ``value``; all other bytes stay. Raises JsoncError."""
+    """``text`` with ``key`` set to ``value``; no other byte changes. Raises JsoncError."""
     if not text.strip():
         return f"{{\n{_DEFAULT_INDENT}{_member(key, value)}\n}}\n"
     outer = _parse(text)
@@ -103,7 +103,7 @@ def drop(text: str, key: str) -> str:
         start, end = line_start, line_end.end()
     without = text[:start] + text[end:]
     if found.comma is None and at > 0:
-        # It was the last: the comma before it would be one too many for strict readers.
+        # It was the last property: strict readers refuse the comma before it.
         comma = outer.properties[at - 1].comma
         without = without if comma is None else without[:comma] + without[comma + 1 :]
     return without

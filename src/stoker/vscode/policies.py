@@ -1,7 +1,7 @@
-"""Settings that an organisation locks on this machine. A policy wins over any settings file.
+"""Settings that an organisation locks on this machine. A policy overrides every settings file.
 
-VS Code takes policies from a file on Linux, from managed preferences on macOS, and from Windows'
-registry. They are read without side effects; one that can't be read is none.
+VS Code reads policies from a file on Linux, from managed preferences on macOS, and from the
+registry on Windows. A policy that can't be read counts as not set.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from stoker.vscode.installed_editors import Editor
 from stoker.vscode.vscode_settings import ALLOWED_EXTENSIONS, SETTINGS, Setting
 
-#: Where VS Code 1.106 and newer looks on Linux.
+#: Where VS Code 1.106 and newer reads policies on Linux.
 LINUX_FILE = Path("/etc/vscode/policy.json")
 MACOS_FOLDER = Path("/Library/Managed Preferences")
-#: Editor -> its macOS bundle and its key in Windows' registry (``product.json`` of each).
+#: Editor -> its macOS bundle id and its Windows registry key, from its ``product.json``.
 _PLACES = {
     "VS Code": ("com.microsoft.VSCode", "VSCode"),
     "VS Code Insiders": ("com.microsoft.VSCodeInsiders", "VSCodeInsiders"),
@@ -28,9 +28,9 @@ _PLACES = {
 
 
 def policies(editor: Editor) -> tuple[Path, Mapping[str, object]] | None:
-    """The settings that policies lock in ``editor``, by setting, and where those policies stand.
+    """The file or key that holds ``editor``'s policies, and the settings that they lock.
 
-    ``None`` where there is none. The policies of a remote window are those of another machine, and
+    ``None`` where there are none. A remote window's policies are on another machine, and
     code-server has none.
     """
     if editor.name not in _PLACES:
@@ -67,10 +67,10 @@ def _of_plist(path: Path) -> Mapping[str, object]:
 
 
 def _of_registry(key: str) -> Mapping[str, object]:
-    """The machine's policies over the user's, as Windows has it."""
+    """The machine's policies override the user's, as on Windows."""
     if sys.platform != "win32":
         return {}
-    import winreg  # noqa: PLC0415  (there is none elsewhere)
+    import winreg  # noqa: PLC0415  (on Windows only)
 
     found: dict[str, object] = {}
     for root in (winreg.HKEY_CURRENT_USER, winreg.HKEY_LOCAL_MACHINE):
@@ -85,7 +85,7 @@ def _of_registry(key: str) -> Mapping[str, object]:
 
 
 def _as(setting: Setting, value: object) -> object:
-    """``value`` in the setting's own type: a policy may hold a number, or JSON as a text."""
+    """``value`` in the setting's type: a policy may contain a number, or JSON as a string."""
     if isinstance(setting.default, bool) and isinstance(value, int):
         return bool(value)
     if not isinstance(setting.default, str) or setting.name == ALLOWED_EXTENSIONS:

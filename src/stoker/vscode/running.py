@@ -1,4 +1,4 @@
-"""code-servers that run on this machine, found in the list of processes."""
+"""The code-servers that run on this machine, found in the process list."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from pathlib import Path
 import psutil
 
 _NAME = "code-server"
-#: Its options that name folders: the first holds the settings, the second the extensions.
+#: Its options for folders: the first one's holds the settings, the second one's the extensions.
 _FOLDERS = ("--user-data-dir", "--extensions-dir")
 
 
 @dataclass(frozen=True, slots=True)
 class CodeServer:
-    """A code-server that runs. Its Node with ``options`` is a command that speaks of it."""
+    """A running code-server. ``command``, its Node, with ``options`` is its command line."""
 
     command: Path
     options: tuple[str, ...]
-    #: Where its user's settings are; ``None`` is the usual place.
+    #: The folder of its user's settings; ``None`` is the default folder.
     user_data: Path | None
 
 
 def running_code_servers() -> tuple[CodeServer, ...]:
-    """Those of this user, each once: the same folders are the same one."""
+    """This user's running code-servers; those with the same folders count once."""
     found: dict[tuple[str, ...], CodeServer] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -39,12 +39,12 @@ def running_code_servers() -> tuple[CodeServer, ...]:
 
 
 def _is_code_server(words: Sequence[str]) -> bool:
-    """Whether a process is Node with code-server's own program."""
+    """Whether a process is Node running code-server."""
     return len(words) > 1 and any(part.startswith(_NAME) for part in Path(words[1]).parts)
 
 
 def _is_mine(process: psutil.Process) -> bool:
-    """Whether it is a person's own: not one of its helpers, and not for another home."""
+    """Whether it is this user's, uses this home folder, and is not a helper process."""
     environment = process.environ()
     home = environment.get("HOME")
     is_helper = "CODE_SERVER_PARENT_PID" in environment
@@ -53,7 +53,7 @@ def _is_mine(process: psutil.Process) -> bool:
 
 
 def _folders(words: Sequence[str], folder: Path) -> tuple[str, ...]:
-    """The options that name its folders, the one of the user's data first."""
+    """The options that name its folders, the user data's first."""
     named: list[str] = []
     for option in _FOLDERS:
         for word, following in zip(words, (*words[1:], ""), strict=True):

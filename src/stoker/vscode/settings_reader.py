@@ -1,4 +1,4 @@
-"""Reads what an editor is and what its settings say, and changes nothing."""
+"""Reads an editor's versions and settings, and changes nothing."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from stoker.vscode.policies import policies
 from stoker.vscode.settings_writer import EXTENSION_ID
 from stoker.vscode.vscode_settings import FOR_ALL_PROFILES, SETTINGS
 
-#: Where a setting can stand, the weakest first: VS Code takes the last that has a value and counts
-#: for the setting. ``application`` are the default profile's settings where another is in use.
+#: Where a setting can be set, the weakest first: VS Code uses the last one that has a value and
+#: applies to the setting. ``application`` is the default profile's settings where another profile
+#: is in use.
 Scope = Literal["application", "user", "remote", "workspace", "policy"]
-#: A setting's own scope -> where it counts. A setting of application scope counts in the user's
+#: A setting's own scope -> where it applies. A setting of application scope applies in the user's
 #: settings only where those are the default profile's.
-_COUNTS: Mapping[str, tuple[Scope, ...]] = {
+_APPLIES: Mapping[str, tuple[Scope, ...]] = {
     "window": ("user", "remote", "workspace", "policy"),
     "machine": ("user", "remote", "policy"),
     "user": ("user", "policy"),
     "application": ("application", "user", "policy"),
 }
 
-#: code-server says its own version first: "4.139.1 53c2f32 with Code 1.139.1".
+#: code-server prints its own version first: "4.139.1 53c2f32 with Code 1.139.1".
 _WITH_CODE = re.compile(r"with Code (\d+\.\d+\.\d+)")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _EXTENSION = re.compile(rf"^{re.escape(EXTENSION_ID)}@(\S+)$", re.MULTILINE | re.IGNORECASE)
@@ -36,7 +37,7 @@ _EXTENSION = re.compile(rf"^{re.escape(EXTENSION_ID)}@(\S+)$", re.MULTILINE | re
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """One settings file. ``problem`` says why its ``values`` can't be read."""
+    """One settings file. ``problem`` is why its ``values`` can't be read."""
 
     path: Path
     scope: Scope
@@ -46,58 +47,58 @@ class SettingsFile:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What the editor's command says. ``None`` is "it does not say"."""
+    """What the editor's command reports. ``None`` where it reports nothing."""
 
-    #: The version of VS Code that it is made from.
+    #: The version of VS Code that it is built from.
     vscode: str | None = None
-    #: Whether it listed its extensions at all.
+    #: Whether it listed its extensions.
     listed: bool = False
-    #: The version of Stoker's extension; ``None`` where it has none, or did not list any.
+    #: The version of Stoker's extension; ``None`` where it is not listed.
     extension: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """An editor, its versions, and the settings files that concern it, the weakest first."""
+    """An editor, its versions, and the settings files that it reads, the weakest first."""
 
     editor: Editor
     versions: Versions
     settings: tuple[SettingsFile, ...]
-    #: Whether VS Code knows an account for its chat; ``False`` where it does not tell.
+    #: Whether its chat is signed in; ``False`` where that is unknown.
     signed_in: bool = False
 
     def effective(self, key: str) -> tuple[object, SettingsFile] | None:
-        """The value that the editor goes by, and where it stands."""
+        """The value that the editor uses, and the file that sets it."""
         found = self._found(key)
         return found[-1] if found else None
 
     def value(self, key: str) -> object:
-        """The value that the editor goes by: VS Code's own where none is written."""
+        """The value that the editor uses: VS Code's default where no file sets one."""
         used = self.effective(key)
         return used[0] if used else SETTINGS[key].default
 
     def hidden(self, key: str) -> tuple[object, SettingsFile] | None:
-        """The value that is overridden, where one is: the strongest of those that lose."""
+        """The value that is overridden, if any: the strongest of the overridden ones."""
         found = self._found(key)
         return found[-2] if len(found) > 1 else None
 
     def _found(self, key: str) -> list[tuple[object, SettingsFile]]:
-        """The values of ``key`` that count, the weakest first."""
+        """The values of ``key`` that apply, the weakest first."""
         setting = SETTINGS.get(key)
-        counts = _COUNTS[setting.scope if setting else "window"]
+        applies = _APPLIES[setting.scope if setting else "window"]
         default = next((f for f in self.settings if f.scope == "application"), None)
         if default is not None:
             if setting and setting.scope == "application":
-                counts = ("application", "policy")
+                applies = ("application", "policy")
             elif key in _list(default.values.get(FOR_ALL_PROFILES)):
-                counts = ("application", *(s for s in counts if s != "user"))
-        return [(f.values[key], f) for f in self.settings if f.scope in counts and key in f.values]
+                applies = ("application", *(s for s in applies if s != "user"))
+        return [(f.values[key], f) for f in self.settings if f.scope in applies and key in f.values]
 
 
 def read_settings(editor: Editor, folder: Path) -> tuple[SettingsFile, ...]:
     """The settings files of ``editor`` in a window on ``folder``, the weakest first.
 
-    Files that are not there are left out.
+    Missing files are left out.
     """
     places: list[tuple[Path, Scope]] = [(editor.settings, "user")]
     base = editor.default_settings or editor.settings
@@ -122,7 +123,7 @@ def _list(value: object) -> Sequence[object]:
 
 
 def versions(editor: Editor, within_s: float) -> Versions:
-    """Ask the editor's command, both questions at once and at most ``within_s``. Never raises."""
+    """Asks the editor's command for both versions, for ``within_s`` at most. Never raises."""
     asked = [
         _asked(editor.command_line, "--list-extensions", "--show-versions"),
         _asked(editor.command_line, "--version"),
@@ -134,11 +135,11 @@ def versions(editor: Editor, within_s: float) -> Versions:
 
 
 def _workspace(folder: Path) -> Path | None:
-    """The settings of the folder, or of the nearest one above it that has some."""
+    """The workspace settings of the folder, or of its nearest parent that has any."""
     home = Path.home()
     for each in (folder, *folder.parents):
         if each == home:
-            return None  # what lies in the home folder's own .vscode is no workspace's
+            return None  # the home folder's own .vscode is not a workspace's
         if (each / ".vscode/settings.json").is_file():
             return each / ".vscode/settings.json"
     return None
@@ -175,16 +176,16 @@ def _answer(process: subprocess.Popen[str] | None, deadline: float) -> str | Non
     if process is None:
         return None
     try:
-        said, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
+        output, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         process.kill()
         return None
-    return said if process.returncode == 0 else None
+    return output if process.returncode == 0 else None
 
 
-def _vscode(said: str | None) -> str | None:
-    inside = _WITH_CODE.search(said or "")
+def _vscode(output: str | None) -> str | None:
+    inside = _WITH_CODE.search(output or "")
     if inside:
         return inside[1]
-    first = _VERSION.match(said or "")
+    first = _VERSION.match(output or "")
     return first[0] if first else None

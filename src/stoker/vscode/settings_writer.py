@@ -1,4 +1,4 @@
-"""Connects an editor to an endpoint, and undoes exactly what was done."""
+"""Connects an editor to an endpoint, and undoes exactly that."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INSTALL_TIMEOUT_S = 180
 
 @dataclass(frozen=True, slots=True)
 class SettingChange:
-    """One property that was written: what was there (where there was anything), and what is."""
+    """One property that was written: its value before, if ``had``, and its new value."""
 
     had: bool
     old: object
@@ -36,16 +36,16 @@ class SettingChange:
 
 @dataclass(frozen=True, slots=True)
 class EditorConnection:
-    """What was done to one settings file: enough to undo it."""
+    """What was done to one settings file, in enough detail to undo it."""
 
     settings: str
-    #: The file as it was before the first change; ``None`` where there was none.
+    #: A copy of the file before the first change; ``None`` if there was no file.
     backup: str | None
-    #: SHA-256 of what the last change left: while the file is so, undoing restores every byte.
-    #: ``None`` where somebody edited it between two changes: undoing edits it then.
+    #: SHA-256 of the file after the last change. While it matches, undoing restores every byte.
+    #: ``None`` if the user edited the file between two changes: undoing then edits the file.
     after_sha256: str | None
     changes: dict[str, SettingChange] = field(default_factory=dict)
-    #: The command lines of the editors that got the extension; others had it already.
+    #: The command lines of the editors that Stoker installed the extension in.
     installed_with: tuple[str, ...] = ()
 
 
@@ -55,18 +55,18 @@ class Undone:
 
     settings: str
     restored: tuple[str, ...]
-    #: Properties that somebody has changed since: they stay as they are.
+    #: Properties that were changed since, and stay as they are.
     kept: tuple[str, ...]
-    #: Editors that no longer have the extension, by their command.
+    #: The commands of the editors that the extension was removed from.
     uninstalled: tuple[str, ...]
-    #: Editors that were given the extension and can't be run any more.
+    #: The commands of editors that had the extension and no longer exist.
     gone: tuple[str, ...] = ()
-    #: What could not be undone. It stays written down, for the next time.
+    #: What could not be undone. It stays recorded, for the next attempt.
     problems: tuple[StokerError, ...] = ()
 
 
 def install(editor: Editor, vsix: Path = VSIX) -> bool:
-    """Installs the extension; whether the editor did not have it before. Raises StokerError."""
+    """Installs the extension. Returns whether it was missing before. Raises StokerError."""
     had = EXTENSION_ID in _run(editor.command_line, "--list-extensions").split()
     _run(editor.command_line, "--install-extension", str(vsix), "--force")
     return not had
@@ -81,12 +81,12 @@ def connect(
 ) -> tuple[EditorConnection, ...]:
     """Installs the extension in ``editor`` and names ``endpoint`` in its settings.
 
-    The settings are the user's, or those of the folder ``workspace``; what has to stand in the
-    user's is written there all the same. ``consents`` are what else the person agreed to. One
-    connection for each file that was written. Raises StokerError.
+    The settings are the user's, or those of the folder ``workspace``; settings that apply only in
+    the user's are written there in both cases. ``consents`` are what else the user agreed to.
+    Returns one connection for each file that was written. Raises StokerError.
     """
     files = _by_file(editor, endpoint, workspace, consents)
-    # A file that cannot be edited must stop us before anything is installed.
+    # A file that can't be edited must fail before anything is installed.
     for path, values in files.items():
         _refuse_read_only(path, values)
         _edited(path, _read(path), values)
@@ -99,9 +99,9 @@ def connect(
 
 
 def place(editor: Editor, setting: Setting, workspace: Path | None = None) -> Path | None:
-    """The settings file to write ``setting`` to; ``None`` where no file here would do.
+    """The settings file to write ``setting`` to; ``None`` if no file on this machine applies.
 
-    What counts in the user's settings alone is ignored in a folder's and in a remote machine's.
+    Folders' and remote machines' settings can't set what applies in the user's settings only.
     """
     if setting.scope == "application":
         return editor.application_settings
@@ -111,7 +111,7 @@ def place(editor: Editor, setting: Setting, workspace: Path | None = None) -> Pa
 
 
 def connections() -> tuple[EditorConnection, ...]:
-    """What has been connected on this machine and not been undone."""
+    """The connections on this machine that were not undone."""
     try:
         entries = json.loads(_journal().read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -120,9 +120,9 @@ def connections() -> tuple[EditorConnection, ...]:
 
 
 def disconnect() -> tuple[Undone, ...]:
-    """Undoes every connection: settings as they were, the extension gone where we put it.
+    """Undoes every connection: restores the settings and removes the extension that it installed.
 
-    What a person has written since stays. One that can't be undone holds up none of the others.
+    Later edits by the user stay. A connection that can't be undone does not stop the others.
     """
     undone: list[Undone] = []
     left: list[EditorConnection] = []
@@ -136,7 +136,7 @@ def disconnect() -> tuple[Undone, ...]:
 
 
 def missing(editor: Editor, consent: Consent, workspace: Path | None = None) -> tuple[Setting, ...]:
-    """The settings of ``consent`` that could be written here and don't stand there yet."""
+    """The settings of ``consent`` that can be written and do not have their value yet."""
     left = []
     for setting in vscode_settings.of(consent):
         path = place(editor, setting, workspace)
@@ -146,7 +146,7 @@ def missing(editor: Editor, consent: Consent, workspace: Path | None = None) -> 
 
 
 def _value(path: Path, name: str) -> object:
-    """What a settings file says; ``None`` where it says nothing, or can't be read."""
+    """The value in a settings file; ``None`` if it has none or can't be read."""
     try:
         return jsonc.get(_read(path) or "", name)
     except (StokerError, ValueError):
@@ -156,7 +156,7 @@ def _value(path: Path, name: str) -> object:
 def _by_file(
     editor: Editor, endpoint: str, workspace: Path | None, consents: Collection[Consent]
 ) -> dict[Path, dict[str, object]]:
-    """What to write to which file; the file that names the endpoint comes first."""
+    """File -> the settings to write to it, the file of the endpoint first."""
     files: dict[Path, dict[str, object]] = {}
     for consent in ("endpoint", *consents):
         for setting in vscode_settings.of(consent):
@@ -170,7 +170,7 @@ def _by_file(
 def _connection(entry: dict[str, Any]) -> EditorConnection:
     changes = {key: SettingChange(**change) for key, change in entry["changes"].items()}
     commands = entry["installed_with"] or ()
-    # Earlier versions wrote down one command and not a list.
+    # Earlier versions recorded one command instead of a list.
     commands = (commands,) if isinstance(commands, str) else tuple(commands)
     return EditorConnection(**{**entry, "changes": changes, "installed_with": commands})
 
@@ -193,7 +193,7 @@ def _write_settings(
         )
     else:
         connection = _continued(earlier, before, after, changes, installed_with)
-    _remember(connection)  # first: what is not written down could never be undone
+    _remember(connection)  # first: an unrecorded change could never be undone
     _replace(path, after)
     return connection
 
@@ -205,13 +205,13 @@ def _continued(
     changes: dict[str, SettingChange],
     installed_with: tuple[str, ...],
 ) -> EditorConnection:
-    """``earlier`` with one more change. What its owner had is what was there before Stoker."""
+    """``earlier`` with one more change. Undoing restores what was there before Stoker."""
     untouched = before is not None and _sha256(before) == earlier.after_sha256
     merged = dict(earlier.changes)
     for key, change in changes.items():
         known = earlier.changes.get(key)
         is_ours = known is not None and change.had and change.old == known.new
-        # A value that somebody wrote between the two changes is what they want to have back.
+        # A value that the user set between the two changes is the one to restore.
         merged[key] = replace(known, new=change.new) if known and is_ours else change
     others = tuple(c for c in installed_with if c not in earlier.installed_with)
     return replace(
@@ -223,19 +223,21 @@ def _continued(
 
 
 def _refuse_read_only(path: Path, values: dict[str, object]) -> None:
-    """Raises StokerError where ``path`` is not to be written: it could be, by replacing the file,
-    but a person or a tool (Nix, chezmoi) has said otherwise.
+    """Raises StokerError if ``path`` is read-only.
+
+    Stoker could replace the file, but its owner or a tool (Nix, chezmoi) has protected it.
     """
     target = path.resolve()
     there = next((each for each in (target, *target.parents) if each.exists()), target)
     kept = there == target and not there.stat().st_mode & stat.S_IWUSR
     folder = there.parent if there == target else there
     if kept or not folder.is_dir() or not os.access(folder, os.W_OK):
+        protected = "it" if kept else f"to {folder}"
         lines = ", ".join(f'"{name}": {json.dumps(value)}' for name, value in values.items())
         raise StokerError(
             f"The settings file {path} is read-only.",
-            f"{'It' if kept else folder} can't be written by you; a tool may look after it.",
-            f"Write there yourself, or by that tool: {lines}",
+            f"You have no permission to write {protected}; a tool may manage it.",
+            f"Set it yourself, or in that tool: {lines}",
         )
 
 
@@ -258,7 +260,7 @@ def _not_editable(path: Path, error: ValueError) -> StokerError:
 
 
 def _undo(connection: EditorConnection) -> tuple[Undone, EditorConnection | None]:
-    """What was undone, and what is left to undo where not all of it could be."""
+    """What was undone, and the rest of the connection where something could not be."""
     restored: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     problems: list[StokerError] = []
@@ -284,7 +286,7 @@ def _undo(connection: EditorConnection) -> tuple[Undone, EditorConnection | None
 
 
 def _undo_settings(connection: EditorConnection) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The properties that are as they were again, and those that somebody has changed since."""
+    """The properties that were restored, and those that were changed since."""
     path = Path(connection.settings)
     text = _read(path)
     if text is None:
@@ -308,7 +310,7 @@ def _undo_settings(connection: EditorConnection) -> tuple[tuple[str, ...], tuple
 
 
 def _restore(path: Path, backup: str | None) -> bool:
-    """Puts the whole file back, or takes it away where there was none. False: no backup left."""
+    """Restores the whole file, or removes it if there was none. False if the backup is gone."""
     if backup is None:
         path.unlink()
         return True
@@ -319,12 +321,12 @@ def _restore(path: Path, backup: str | None) -> bool:
 
 
 def _words(command: str) -> tuple[str, ...]:
-    """The words of a command line. Earlier versions wrote a bare path down, blanks and all."""
+    """The words of a command line. Earlier versions recorded a bare path, spaces included."""
     return (command,) if Path(command).exists() else tuple(shlex.split(command))
 
 
 def _uninstall(command: Sequence[str]) -> None:
-    """Takes the extension out of an editor, where its owner has not done so. Raises StokerError."""
+    """Removes the extension from an editor that still has it. Raises StokerError."""
     if EXTENSION_ID in _run(command, "--list-extensions").split():
         _run(command, "--uninstall-extension", EXTENSION_ID)
 
@@ -338,19 +340,19 @@ def _read(path: Path) -> str | None:
         raise StokerError(
             f"The file {path} cannot be read.",
             f"{error}.",
-            "See that it is yours and UTF-8 text, and run this again.",
+            "Check that you own the file and that it is UTF-8, then run this again.",
         ) from error
 
 
 def _decode(data: bytes) -> str:
-    """Text with its own line ends and byte order mark, so that writing it gives the same bytes."""
+    """The text with its line ends and byte order mark, so that writing it gives the same bytes."""
     return data.decode("utf-8")
 
 
 def _replace(path: Path, text: str, mode: int = 0o644) -> None:
-    """Writes the file whole or not at all. A link (dotfiles) stays a link.
+    """Writes the whole file or nothing. A symbolic link stays a link.
 
-    A file that is there keeps its mode; a new one gets ``mode``. Raises StokerError.
+    An existing file keeps its mode; a new one gets ``mode``. Raises StokerError.
     """
     target = path.resolve()
     fresh = target.with_name(f".{target.name}.stoker-{os.getpid()}")
@@ -365,7 +367,7 @@ def _replace(path: Path, text: str, mode: int = 0o644) -> None:
         raise StokerError(
             f"The file {path} cannot be written.",
             f"{error}.",
-            "See that its folder is yours and the disk is not full, and run this again.",
+            "Check that you own its folder and that the disk is not full, then run this again.",
         ) from error
 
 

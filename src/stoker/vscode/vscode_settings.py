@@ -1,7 +1,7 @@
-"""The settings of VS Code that Stoker writes or reads: nothing else in Stoker names one.
+"""The settings of VS Code that Stoker writes or reads. No other module names one.
 
-Names, defaults, scopes and policies are those of VS Code 1.139.1 with Copilot Chat 0.67.0, read out
-of the product. ``tests/e2e/test_product_settings.py`` fails where an installed product differs.
+Names, defaults, scopes and policies are read from VS Code 1.139.1 with Copilot Chat 0.67.0.
+``tests/e2e/test_product_settings.py`` fails if an installed product differs.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ PROXY = "http.proxy"
 NO_PROXY = "http.noProxy"
 PROXY_SUPPORT = "http.proxySupport"
 
-#: What a person agrees to: each is one question of ``stoker code``, but the first, which is what
-#: the command is for.
+#: What the user agrees to. Each is one question of ``stoker code``, except the first, which is the
+#: command's purpose.
 Consent = Literal["endpoint", "signed-out", "copilot-harness"]
 CONSENTS: tuple[Consent, ...] = get_args(Consent)
 
@@ -40,24 +40,24 @@ class Setting:
     """One setting of VS Code."""
 
     name: str
-    #: What it is for, or what it does to a chat.
+    #: What it does to a chat.
     why: str
-    #: VS Code's own value where nothing is written; ``None`` where it has none.
+    #: VS Code's default; ``None`` if it has none.
     default: object = None
     #: Where the product declares it: its window, its Copilot extension, or Stoker's extension.
     declared: Literal["workbench", "copilot", "stoker"] = "workbench"
-    #: Which settings files count. ``window``: all. ``machine``: the user's and a remote machine's.
-    #: ``user``: the user's (VS Code calls it a window's, and hands the agent host the user's value
-    #: alone). ``application``: only the user's in the default profile.
+    #: Which settings files apply. ``window``: all. ``machine``: the user's and a remote machine's.
+    #: ``user``: the user's (VS Code declares the scope window, but gives the agent host the user's
+    #: value). ``application``: only the user's in the default profile.
     scope: Literal["window", "machine", "user", "application"] = "window"
-    #: The policy that an organisation locks it with.
+    #: The policy with which an organisation locks it.
     policy: str | None = None
-    #: What has to be agreed to before it is written; ``None``: it is only read.
+    #: What the user must agree to before it is written; ``None`` if it is only read.
     consent: Consent | None = None
-    #: What is written. Of the endpoint, that is the address.
+    #: The value to write. For the endpoint, it is the address.
     value: object = None
-    #: Open windows are to be reloaded: one of code-server 4.139.1 had not seen a file that was
-    #: changed from outside after 30 s. Set in the window itself, it holds at once.
+    #: Whether open windows must be reloaded: 30 s after the file changed, a window of
+    #: code-server 4.139.1 had not seen it. Set in the window itself, it applies at once.
     needs_reload: bool = False
 
 
@@ -79,7 +79,7 @@ _WRITTEN = (
     ),
     Setting(
         UTILITY_MODEL,
-        "The chosen model writes titles, summaries and commit messages. VS Code's default asks a "
+        "The chosen model writes titles, summaries and commit messages. VS Code's default uses a "
         "hosted model, which needs an account.",
         default="copilot",
         consent="signed-out",
@@ -87,7 +87,7 @@ _WRITTEN = (
     ),
     Setting(
         HARNESS_MODELS,
-        "Models of extensions can be chosen in the Copilot harness too.",
+        "Makes models from extensions available in the Copilot harness too.",
         default=False,
         scope="user",
         consent="copilot-harness",
@@ -95,7 +95,7 @@ _WRITTEN = (
     ),
     Setting(
         HARNESS_SIGNED_OUT,
-        "The Copilot harness opens without signing in where it has such a model.",
+        "Opens the Copilot harness without signing in if it has such a model.",
         default=False,
         scope="application",
         consent="copilot-harness",
@@ -107,64 +107,64 @@ _READ = (
     Setting(AI_OFF, "`true` hides the chat and its model picker.", default=False),
     Setting(
         AGENT_MODE,
-        "`false` takes agent mode away: the model can't use tools.",
+        "`false` disables agent mode: the model can't use tools.",
         default=True,
         policy="ChatAgentMode",
     ),
     Setting(
         ORGANISATIONS,
-        "Set by a policy: chat opens only for an account of one of these organisations.",
+        "Set by a policy: chat works only with an account of one of these organisations.",
         default=[],
         policy="ChatApprovedAccountOrganizations",
     ),
     Setting(
         DEFAULT_HARNESS,
-        "`true` starts new chats in the Copilot harness, which has no model of an extension in "
+        "`true` starts new chats in the Copilot harness, which can't use models from extensions in "
         "remote windows.",
         default=False,
     ),
     Setting(
         PREFERRED_HARNESS,
-        "`true` takes the Copilot harness wherever the local one would be taken.",
+        "`true` uses the Copilot harness wherever the local one would be used.",
         default=False,
         policy="ChatEditorPreferCopilotHarness",
     ),
     Setting(
         LOCAL_HARNESS,
-        "`false` hides the local harness, which runs models of extensions in every window.",
+        "`false` hides the local harness, which can use models from extensions in every window.",
         default=True,
     ),
     Setting(
         ALLOWED_EXTENSIONS,
-        "An extension that it leaves out does not run.",
+        "An extension that it does not include does not run.",
         default="*",
         scope="application",
         policy="AllowedExtensions",
     ),
     Setting(
         TOOL_GROUPS,
-        "With more tools than this, VS Code hides them in groups that the model has to open first; "
+        "With more tools than this, VS Code hides them in groups that the model must open first; "
         "small models don't.",
         default=128,
         declared="copilot",
     ),
     Setting(
         SUMMARIES,
-        "`false` cuts the beginning of a long conversation off instead of summing it up.",
+        "`false` cuts off the beginning of a long conversation instead of summarizing it.",
         default=True,
         declared="copilot",
     ),
     Setting(
         FOR_ALL_PROFILES,
-        "The settings that all profiles take from the default one.",
+        "The settings that all profiles take from the default profile.",
         default=[],
         scope="application",
     ),
-    Setting(PROXY, "The proxy of the editor's requests.", scope="machine"),
-    Setting(NO_PROXY, "The hosts that are reached without that proxy.", scope="machine"),
+    Setting(PROXY, "The proxy for the editor's requests.", scope="machine"),
+    Setting(NO_PROXY, "The hosts that the editor reaches without that proxy.", scope="machine"),
     Setting(
         PROXY_SUPPORT,
-        "Whether requests of extensions go through that proxy.",
+        "Whether extensions' requests go through that proxy.",
         default="override",
         scope="machine",
     ),
@@ -174,5 +174,5 @@ SETTINGS: Mapping[str, Setting] = {each.name: each for each in (*_WRITTEN, *_REA
 
 
 def of(consent: Consent) -> tuple[Setting, ...]:
-    """The settings that are written where a person agrees to ``consent``."""
+    """The settings to write if the user agrees to ``consent``."""
     return tuple(each for each in _WRITTEN if each.consent == consent)

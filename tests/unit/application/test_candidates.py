@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from stoker.application import HostFacts, LaunchRequest, candidates, choose, imagined_machine
@@ -12,10 +10,7 @@ from stoker.errors import StokerError
 REQUEST = LaunchRequest()
 
 
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path / "stoker"))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

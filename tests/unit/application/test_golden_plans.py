@@ -44,9 +44,7 @@ HOSTS: dict[str, tuple[str | None, int, int, int]] = {
 PURPOSES: tuple[Purpose, ...] = ("agent", "chat", "completion")
 
 
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def plans(name: str, purpose: Purpose, users: int = 1) -> list[Plan]:

@@ -19,9 +19,8 @@ from stoker.server.processes import ProcessId
 
 
 @pytest.fixture(autouse=True)
-def _runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _runs_here(home: Path) -> None:
     """A deployment on port 8123, whose supervisor this process stands for."""
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
     model = Model("coder", "gguf", "disk", "coder")
     plan = Plan(model, "llama.cpp", 8192, 1, (), MemoryPrediction(0, 0, 0, 0))
     supervisor = ProcessId(os.getpid(), psutil.Process().create_time())

@@ -34,19 +34,13 @@ BAD = [*GOOD, Timing(4.0, 4.0, failure="status 500: <script>alert(1)</script>")]
         (["--rate", "0"], "rate of 0"),
     ],
 )
-def test_wrong_options_are_said(
-    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+def test_wrong_options_are_said(arguments: list[str], said: str) -> None:
     error = CliRunner().invoke(app, ["bench", *arguments]).exception
     assert isinstance(error, UsageError)
     assert said in str(error)
 
 
-def test_without_an_address_something_has_to_run(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+def test_without_an_address_something_has_to_run(home: Path) -> None:
     error = CliRunner().invoke(app, ["bench"]).exception
     assert isinstance(error, StokerError)
     assert "stoker up" in error.fix

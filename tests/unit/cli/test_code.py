@@ -24,22 +24,17 @@ ALL = {
 
 
 class Machine:
-    """A home of its own with one editor, VSCodium, and the command run as a person runs it."""
+    """A home with one editor, VSCodium, and the command run as a person runs it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.settings = folder / "config/VSCodium/User/settings.json"
+        self.settings = folder / ".config/VSCodium/User/settings.json"
         command = folder / "bin/codium"
         command.parent.mkdir()
         command.write_text("#!/bin/sh\nexit 0\n")
         command.chmod(0o755)
-        mine = {
-            "HOME": str(folder),
-            "XDG_CONFIG_HOME": str(folder / "config"),
-            "STOKER_HOME": str(folder / "stoker"),
-            "PATH": f"{command.parent}:/bin",
-        }
-        self._env = {k: v for k, v in os.environ.items() if not k.startswith("VSCODE")} | mine
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("VSCODE")}
+        self._env = {**kept, "PATH": f"{command.parent}:/bin"}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -79,8 +74,8 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def machine(home: Path) -> Machine:
+    return Machine(home)
 
 
 def test_yes_writes_all_that_chat_without_an_account_needs_and_remove_all_of_it_away(
@@ -205,6 +200,6 @@ def test_one_editor_that_cannot_be_connected_holds_up_no_other(machine: Machine)
     done = machine.run("--endpoint", ENDPOINT, "--yes")
     assert done.returncode == 1
     assert "is read-only" in done.stdout
-    cursor = machine.folder / "config/Cursor/User/settings.json"
+    cursor = machine.folder / ".config/Cursor/User/settings.json"
     assert json.loads(cursor.read_text()) == ALL
     assert machine.settings.read_text() == "{}"

@@ -18,22 +18,18 @@ FAILS = '#!/bin/sh\necho "no space left" >&2\nexit 1\n'
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine of its own: nothing on PATH but what is put there."""
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path / "stoker"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.delenv("VSCODE_IPC_HOOK_CLI", raising=False)
-    (tmp_path / "bin").mkdir()
-    return tmp_path
+def folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home whose ``bin`` is all that is on PATH."""
+    monkeypatch.setenv("PATH", str(home / "bin"))
+    (home / "bin").mkdir()
+    return home
 
 
 def put_editor(folder: Path, script: str) -> Path:
     command = folder / "bin/codium"
     command.write_text(script)
     command.chmod(0o755)
-    return folder / "config/VSCodium/User/settings.json"
+    return folder / ".config/VSCodium/User/settings.json"
 
 
 def test_yes_connects_and_says_how_to_undo_it(

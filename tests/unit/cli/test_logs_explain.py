@@ -20,8 +20,7 @@ MODEL = find_known_model("Qwen3-30B-A3B")[0].model()
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path / "home"))
+def _state_folder(home: Path) -> None:
     deployment_state.state_folder()
 
 

@@ -16,8 +16,7 @@ RUN = CliRunner()
 
 
 @pytest.fixture(autouse=True)
-def _terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path / "home"))
+def _terminal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 

@@ -12,11 +12,7 @@ from stoker.cli import main
 from stoker.cli.render import startup_progress
 from stoker.server import deployment_state
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def stoker(
@@ -121,23 +117,20 @@ def test_secret_in_an_address_is_refused_and_never_printed(
 
 
 def test_secret_is_not_written_into_an_editors_settings(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    (tmp_path / "bin").mkdir()
-    command = tmp_path / "bin/codium"
+    (home / "bin").mkdir()
+    command = home / "bin/codium"
     command.write_text("#!/bin/sh\nexit 0\n")
     command.chmod(0o755)
     monkeypatch.setenv("PATH", str(command.parent))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("VSCODE_IPC_HOOK_CLI", raising=False)
     code, out, err = stoker(
         capsys, monkeypatch, "code", "--endpoint", "http://me:hunter2@127.0.0.1:9"
     )
     assert code == 2
     assert "hunter2" not in out + err
     assert "Stoker: Set API Key" in err
-    assert not (tmp_path / "config").exists()
+    assert not (home / ".config").exists()
 
 
 def test_doctor_does_not_repeat_what_it_can_not_read_as_an_address(

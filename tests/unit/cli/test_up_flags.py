@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import typer
 
@@ -46,9 +44,7 @@ def kept(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[str, ...]:
     return asked[0].flags
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_flags_come_back_as_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,19 +28,19 @@ esac
 
 
 @dataclass
-class Home:
-    """A home folder with nothing of Stoker in it, in an environment with nothing else."""
+class Machine:
+    """A home folder with nothing of Stoker in it, and the only folder on PATH."""
 
-    path: Path
+    home: Path
     programs: Path
 
     @property
     def settings(self) -> Path:
-        return self.path / ".config/Code/User/settings.json"
+        return self.home / ".config/Code/User/settings.json"
 
     @property
     def extensions(self) -> Path:
-        return self.path / "extensions.txt"
+        return self.home / "extensions.txt"
 
     def install_code(self, *extensions: str) -> None:
         """A ``code`` that answers as VS Code's does."""
@@ -55,26 +55,21 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+def machine(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     programs = tmp_path / "bin"
     programs.mkdir()
-    path = tmp_path / "home"
-    path.mkdir()
     for name in ("cat", "sh", "test"):
         if (found := Path("/bin") / name).exists():
             (programs / name).symlink_to(found)
     monkeypatch.setenv("PATH", str(programs))
-    monkeypatch.setenv("HOME", str(path))
-    monkeypatch.setenv("STOKER_HOME", str(path / "stoker"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(path / "token"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
     monkeypatch.setenv("COLUMNS", "80")
-    gone = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "VSCODE_IPC_HOOK_CLI", "HF_TOKEN", "HF_ENDPOINT")
     proxies = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-    for variable in (*gone, *proxies, *(name.upper() for name in proxies)):
+    for variable in ("HF_TOKEN", "HF_ENDPOINT", *proxies, *(name.upper() for name in proxies)):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.chdir(path)
-    return Home(path, programs)
+    monkeypatch.chdir(home)
+    return Machine(home, programs)
 
 
 @dataclass

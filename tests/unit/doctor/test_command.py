@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.doctor.conftest import Home, Serve
+from tests.unit.doctor.conftest import Machine, Serve
 from typer.testing import CliRunner, Result
 
 from stoker.cli import app
@@ -28,7 +28,7 @@ def found(*arguments: str) -> dict[str, dict[str, Any]]:
     return {finding["id"]: finding for link in links for finding in link["findings"]}
 
 
-def test_a_machine_with_nothing_is_told_where_to_begin(home: Home) -> None:
+def test_a_machine_with_nothing_is_told_where_to_begin(machine: Machine) -> None:
     shown = doctor()
     assert shown.exit_code == 1
     assert "Fix: Start one that fits this machine: stoker up" in shown.output
@@ -37,77 +37,79 @@ def test_a_machine_with_nothing_is_told_where_to_begin(home: Home) -> None:
     assert {"editor.none", "hub.offline", "gateway.none"} <= set(found())
 
 
-def test_an_editor_and_a_server_that_fit_are_whole(home: Home, serve: Serve) -> None:
-    home.install_code("stoker.stoker@0.1.0")
-    home.write_settings({SETTING: serve().url, **MINE})
+def test_an_editor_and_a_server_that_fit_are_whole(machine: Machine, serve: Serve) -> None:
+    machine.install_code("stoker.stoker@0.1.0")
+    machine.write_settings({SETTING: serve().url, **MINE})
     shown = doctor()
     assert shown.exit_code == 0, shown.output
     assert "The chain is whole" in shown.output
 
 
-def test_a_server_that_went_away_is_named(home: Home, serve: Serve) -> None:
-    home.install_code("stoker.stoker@0.1.0")
-    home.write_settings({SETTING: "http://127.0.0.1:1", **MINE})
+def test_a_server_that_went_away_is_named(machine: Machine, serve: Serve) -> None:
+    machine.install_code("stoker.stoker@0.1.0")
+    machine.write_settings({SETTING: "http://127.0.0.1:1", **MINE})
     shown = doctor()
     assert shown.exit_code == 1
     assert "Nothing listens at http://127.0.0.1:1." in shown.output
 
 
-def test_fix_connects_the_editor_and_then_the_chain_is_whole(home: Home, serve: Serve) -> None:
-    home.install_code()
-    home.write_settings({"editor.fontSize": 14})
+def test_fix_connects_the_editor_and_then_the_chain_is_whole(
+    machine: Machine, serve: Serve
+) -> None:
+    machine.install_code()
+    machine.write_settings({"editor.fontSize": 14})
     url = serve().url
     before = doctor("--endpoint", url)
     assert before.exit_code == 1
     assert "stoker doctor --fix mends what is safe" in " ".join(before.output.split())
     mended = doctor("--endpoint", url, "--fix", "--yes")
     assert mended.exit_code == 0, mended.output
-    text = home.settings.read_text()
+    text = machine.settings.read_text()
     assert jsonc.get(text, SETTING) == url
     assert jsonc.get(text, "editor.fontSize") == 14
-    assert "stoker.stoker" in home.extensions.read_text()
+    assert "stoker.stoker" in machine.extensions.read_text()
 
 
-def test_what_fix_can_not_do_is_said_and_the_rest_goes_on(home: Home) -> None:
-    home.install_code("stoker.stoker@0.1.0")
-    home.write_settings({**MINE})
+def test_what_fix_can_not_do_is_said_and_the_rest_goes_on(machine: Machine) -> None:
+    machine.install_code("stoker.stoker@0.1.0")
+    machine.write_settings({**MINE})
     shown = doctor("--fix", "--yes")
     assert shown.exit_code == 1
     assert "There is no endpoint to connect to." in shown.output
-    assert SETTING not in home.settings.read_text()
+    assert SETTING not in machine.settings.read_text()
 
 
-def test_nothing_is_mended_without_a_yes(home: Home, serve: Serve) -> None:
-    home.install_code()
+def test_nothing_is_mended_without_a_yes(machine: Machine, serve: Serve) -> None:
+    machine.install_code()
     refused = doctor("--endpoint", serve().url, "--fix")
     assert isinstance(refused.exception, UsageError)
     assert "--yes" in str(refused.exception)
-    assert home.extensions.read_text() == ""
+    assert machine.extensions.read_text() == ""
 
 
-def test_a_report_holds_nothing_of_whoever_made_it(home: Home, serve: Serve) -> None:
-    home.install_code("stoker.stoker@0.1.0")
-    home.write_settings({SETTING: f"http://ada:hunter2@127.0.0.1:{serve().port}", **MINE})
+def test_a_report_holds_nothing_of_whoever_made_it(machine: Machine, serve: Serve) -> None:
+    machine.install_code("stoker.stoker@0.1.0")
+    machine.write_settings({SETTING: f"http://ada:hunter2@127.0.0.1:{serve().port}", **MINE})
     shown = doctor("--report")
     assert "setting.secret" in shown.output
-    for private in (str(home.path), "ada", "hunter2", "my-model"):
+    for private in (str(machine.home), "ada", "hunter2", "my-model"):
         assert private not in shown.output
 
 
-def test_a_password_in_the_address_shows_nowhere(home: Home, serve: Serve) -> None:
-    home.install_code("stoker.stoker@0.1.0")
-    home.write_settings({SETTING: f"http://ada:hunter2@127.0.0.1:{serve().port}", **MINE})
+def test_a_password_in_the_address_shows_nowhere(machine: Machine, serve: Serve) -> None:
+    machine.install_code("stoker.stoker@0.1.0")
+    machine.write_settings({SETTING: f"http://ada:hunter2@127.0.0.1:{serve().port}", **MINE})
     assert "hunter2" not in doctor().output
     assert "hunter2" not in doctor("--json").output
 
 
 def test_the_key_goes_to_its_own_server_alone_and_is_not_shown(
-    home: Home, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
     server, other = serve(), serve()
-    home.install_code("stoker.stoker@0.1.0")
-    home.write_settings({SETTING: other.url, **MINE})
+    machine.install_code("stoker.stoker@0.1.0")
+    machine.write_settings({SETTING: other.url, **MINE})
     shown = doctor("--endpoint", f"{server.url}/v1", "--key-env", "MY_KEY", "--json")
     assert server.authorizations[0] == "Bearer sk-very-secret"
     assert other.authorizations
@@ -125,7 +127,7 @@ def test_the_key_goes_to_its_own_server_alone_and_is_not_shown(
     ],
 )
 def test_what_is_used_wrongly_is_said(
-    home: Home, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
     refused = doctor(*arguments)
@@ -133,10 +135,10 @@ def test_what_is_used_wrongly_is_said(
     assert refused.exception.fix
 
 
-def test_a_workspace_that_hides_the_users_setting_is_found(home: Home, serve: Serve) -> None:
-    home.install_code("stoker.stoker@0.1.0")
-    home.write_settings({SETTING: serve().url, **MINE})
-    project = home.path / "project/src"
+def test_a_workspace_that_hides_the_users_setting_is_found(machine: Machine, serve: Serve) -> None:
+    machine.install_code("stoker.stoker@0.1.0")
+    machine.write_settings({SETTING: serve().url, **MINE})
+    project = machine.home / "project/src"
     project.mkdir(parents=True)
     (project.parent / ".vscode").mkdir()
     settings = project.parent / ".vscode/settings.json"
@@ -145,7 +147,7 @@ def test_a_workspace_that_hides_the_users_setting_is_found(home: Home, serve: Se
     assert "setting.overridden" not in found()
 
 
-def test_json_says_of_every_finding_what_the_guide_says(home: Home) -> None:
+def test_json_says_of_every_finding_what_the_guide_says(machine: Machine) -> None:
     shown = json.loads(doctor("--json").output)
     assert shown["whole"] is False
     assert shown["fixed"] == []

@@ -35,7 +35,7 @@ from tests.unit.doctor.states import (
 )
 
 from stoker.doctor import Finding, Readings, diagnose, is_whole, kinds, links
-from stoker.doctor.run_checks import JUDGES
+from stoker.doctor.run_checks import CHECKS
 from stoker.doctor.snapshot import EndpointReading, ListedModel, ModelFile, Port
 from stoker.engines import Options
 from stoker.errors import Problem
@@ -309,8 +309,8 @@ def test_every_state_says_something_of_every_link_in_order(kind: str) -> None:
 
 
 def test_every_link_has_its_judge() -> None:
-    assert [link.id for link in links()] == list(JUDGES)
-    assert {kind.link for kind in kinds().values()} == set(JUDGES)
+    assert [link.id for link in links()] == list(CHECKS)
+    assert {kind.link for kind in kinds().values()} == set(CHECKS)
 
 
 def test_a_server_without_editor_and_gpu_is_whole() -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.unit.doctor.conftest import Home, Serve
+from tests.unit.doctor.conftest import Machine, Serve
 from tests.unit.doctor.states import HEALTHY, HERE, in_editor, look, settings
 from typer.testing import CliRunner
 
@@ -19,9 +19,9 @@ SETTING = "huggingface.customTGIEndpoint"
 SAFE = {kind.id for kind in kinds().values() if kind.safe_fix}
 
 
-def mended(home: Home, **wanted: str) -> list[str]:
+def mended(machine: Machine, **wanted: str) -> list[str]:
     """Mend all that can be, and say what was done."""
-    readings = gather(home.path, endpoint=wanted.get("endpoint"))
+    readings = gather(machine.home, endpoint=wanted.get("endpoint"))
     return [mend(finding, readings) for finding in fixable(diagnose(readings))]
 
 
@@ -60,41 +60,41 @@ def test_each_editor_is_mended_by_itself() -> None:
     assert {finding.editor for finding in offered} == {"VS Code", "Cursor"}
 
 
-def test_an_old_extension_is_replaced_and_settings_stay(home: Home, serve: Serve) -> None:
-    home.install_code("stoker.stoker@0.0.1")
+def test_an_old_extension_is_replaced_and_settings_stay(machine: Machine, serve: Serve) -> None:
+    machine.install_code("stoker.stoker@0.0.1")
     values = {SETTING: serve().url, UTILITY_MODEL: "mainAgent", ANONYMOUS_ACCESS: True}
-    home.write_settings(values)
-    before = home.settings.read_text()
-    assert mended(home) == ["VS Code: the extension is installed."]
-    assert home.settings.read_text() == before
-    assert "stoker.stoker@0.1.0" in home.extensions.read_text()
+    machine.write_settings(values)
+    before = machine.settings.read_text()
+    assert mended(machine) == ["VS Code: the extension is installed."]
+    assert machine.settings.read_text() == before
+    assert "stoker.stoker@0.1.0" in machine.extensions.read_text()
 
 
 def test_an_address_that_works_stays_when_the_model_gets_titles_to_write(
-    home: Home, serve: Serve
+    machine: Machine, serve: Serve
 ) -> None:
-    home.install_code("stoker.stoker@0.1.0")
+    machine.install_code("stoker.stoker@0.1.0")
     url = serve().url
-    home.write_settings({SETTING: f"{url}/v1"})
-    mended(home)
-    text = home.settings.read_text()
+    machine.write_settings({SETTING: f"{url}/v1"})
+    mended(machine)
+    text = machine.settings.read_text()
     assert jsonc.get(text, SETTING) == f"{url}/v1"
     assert jsonc.get(text, UTILITY_MODEL) == "mainAgent"
 
 
-def test_with_no_endpoint_nothing_is_written(home: Home) -> None:
-    home.install_code("stoker.stoker@0.1.0")
-    home.write_settings({})
+def test_with_no_endpoint_nothing_is_written(machine: Machine) -> None:
+    machine.install_code("stoker.stoker@0.1.0")
+    machine.write_settings({})
     with pytest.raises(StokerError, match="no endpoint"):
-        mended(home)
-    assert json.loads(home.settings.read_text()) == {}
+        mended(machine)
+    assert json.loads(machine.settings.read_text()) == {}
 
 
-def test_undoing_gives_back_what_was_there(home: Home, serve: Serve) -> None:
-    home.install_code()
-    home.write_settings({"editor.fontSize": 14})
-    before = home.settings.read_text()
-    mended(home, endpoint=serve().url)
-    assert home.settings.read_text() != before
+def test_undoing_gives_back_what_was_there(machine: Machine, serve: Serve) -> None:
+    machine.install_code()
+    machine.write_settings({"editor.fontSize": 14})
+    before = machine.settings.read_text()
+    mended(machine, endpoint=serve().url)
+    assert machine.settings.read_text() != before
     assert CliRunner().invoke(app, ["code", "--remove"]).exit_code == 0
-    assert home.settings.read_text() == before
+    assert machine.settings.read_text() == before

@@ -61,12 +61,12 @@ def test_a_report_names_gpus_that_the_catalogue_knows(name: str) -> None:
 def test_memory_that_others_hold_is_named_with_its_holders() -> None:
     held = said(with_nvidia("h100"))["memory.gpu-held"].what
     assert "gpu_burn (pid 11345)" in held
-    assert "GPU 0, 19.8 are held" in held
+    assert "use 19.8 of the 79.6 GiB of GPU 0" in held
 
 
 def test_memory_that_nobody_is_named_for_is_held_all_the_same() -> None:
     held = said(with_nvidia("rtx-3090-x2"))["memory.gpu-held"].what
-    assert "programs that the driver does not name" in held
+    assert "the driver does not name them" in held
 
 
 def test_unnamed_memory_may_be_our_own_engines() -> None:

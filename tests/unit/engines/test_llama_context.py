@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,9 +18,7 @@ from stoker.planning import Candidate, Plan, Requirements, candidates_of
 GIB = 1024**3
 
 
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def planned(name: str, gpu: str | None, context: int | None = None) -> Plan:

@@ -17,9 +17,7 @@ from stoker.planning import Candidate, Plan, Requirements, candidates_of
 GIB = 1024**3
 
 
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def machine(spec: GpuSpec | None) -> Host:

@@ -14,9 +14,7 @@ GIB = 1024**3
 SPECS = gpu_catalogue()
 
 
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_there_are_at_least_sixty() -> None:
@@ -87,9 +85,9 @@ def test_a_spec_becomes_the_gpu_that_detection_would_find() -> None:
     assert gpu.memory_total_bytes == 8188 * 1024**2
 
 
-def test_the_users_own_file_adds_and_overrides(tmp_path: Path) -> None:
-    folder = tmp_path / "config"
-    folder.mkdir()
+def test_the_users_own_file_adds_and_overrides(home: Path) -> None:
+    folder = home / "stoker/config"
+    folder.mkdir(parents=True)
     (folder / "gpus.toml").write_text(
         '[[gpus]]\nname = "RTX 4060"\nvendor = "nvidia"\nkind = "desktop"\n'
         "memory_gb = 8\nbandwidth_gb_s = 300\n"
@@ -99,9 +97,9 @@ def test_the_users_own_file_adds_and_overrides(tmp_path: Path) -> None:
     assert find_gpu("bench one").memory_bytes == GIB
 
 
-def test_a_broken_file_of_the_user_is_named(tmp_path: Path) -> None:
-    folder = tmp_path / "config"
-    folder.mkdir()
+def test_a_broken_file_of_the_user_is_named(home: Path) -> None:
+    folder = home / "stoker/config"
+    folder.mkdir(parents=True)
     (folder / "gpus.toml").write_text("[[gpus]\n")
     with pytest.raises(StokerError, match=r"gpus\.toml"):
         find_gpu("RTX 4060")

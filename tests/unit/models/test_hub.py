@@ -26,12 +26,9 @@ REPO = "acme/Tiny-Coder-GGUF"
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[hub_server.Hub]:
+def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub]:
     with hub_server.running() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
-        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hf"))
-        monkeypatch.setenv("STOKER_HOME", str(tmp_path / "home"))
-        monkeypatch.setenv("HOME", str(tmp_path / "user"))
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         monkeypatch.delenv("HF_TOKEN", raising=False)
         yield server
@@ -43,7 +40,7 @@ def gguf_bytes(tmp_path: Path) -> bytes:
 
 
 def stored(tmp_path: Path) -> list[str]:
-    folder = tmp_path / "home" / "cache" / "models"
+    folder = tmp_path / "home/stoker/cache/models"
     return sorted(p.name for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock")
 
 

@@ -71,9 +71,7 @@ SAME_SHAPE = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def test_there_are_at_least_sixty_from_a_tenth_of_a_billion_to_500_billion() -> None:
@@ -125,9 +123,9 @@ def test_no_name_means_two_models() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
-def test_the_users_own_entry_replaces_ours(tmp_path: Path) -> None:
-    folder = tmp_path / "config"
-    folder.mkdir()
+def test_the_users_own_entry_replaces_ours(home: Path) -> None:
+    folder = home / "stoker/config"
+    folder.mkdir(parents=True)
     (folder / "models.toml").write_text(
         '[[models]]\nid = "openai/gpt-oss-20b"\nparameters_b = 1\nmax_context_tokens = 4096\n'
         'license = "x"\npurposes = ["chat"]\n'
@@ -148,10 +146,10 @@ def test_the_users_own_entry_replaces_ours(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_file_of_the_user_is_named_with_what_is_wrong(
-    tmp_path: Path, text: str, says: str
+    home: Path, text: str, says: str
 ) -> None:
-    folder = tmp_path / "config"
-    folder.mkdir()
+    folder = home / "stoker/config"
+    folder.mkdir(parents=True)
     (folder / "models.toml").write_text(text)
     with pytest.raises(StokerError, match=r"models\.toml") as caught:
         model_catalogue()

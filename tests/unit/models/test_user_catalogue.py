@@ -14,9 +14,7 @@ from stoker.models.model import Architecture
 CONFIGS = Path(__file__).parents[2] / "fixtures" / "hf_configs"
 
 
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def model(shape: Architecture, **changes: object) -> Model:

@@ -24,8 +24,7 @@ ADOPTED = Options(adopted="http://127.0.0.1:9")
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+def _state_folder(home: Path) -> None:
     deployment_state.state_folder()
 
 

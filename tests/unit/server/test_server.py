@@ -22,15 +22,15 @@ from stoker.server.processes import ProcessId
 from stoker.server.server import Server, fit_settings, planned
 from stoker.server.timeouts import Timeouts
 
+
+@pytest.fixture(autouse=True)
+def _own_state(home: Path) -> None:
+    deployment_state.state_folder()
+
+
 MODEL = find_known_model("Qwen3-30B-A3B")[0].model()
 PLAN = Plan(MODEL, "vllm", 8192, 4, (), MemoryPrediction(1, 2, 3, 6), gpus=1)
 BUS_ERROR = "import os, signal; os.kill(os.getpid(), signal.SIGBUS)"
-
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
-    deployment_state.state_folder()
 
 
 def new_server(factory: EngineFactory) -> Server:

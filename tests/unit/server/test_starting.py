@@ -34,8 +34,7 @@ LIMIT_S = 3.0
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+def _own_home(home: Path) -> None:
     deployment_state.state_folder()
 
 

@@ -25,8 +25,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+def start(home: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: str) -> subprocess.Popen[str]:
@@ -72,11 +71,8 @@ def test_stranger_that_holds_the_lock_is_never_signalled(start: Start) -> None:
     assert stranger.poll() is None
 
 
-def test_where_nothing_runs_there_is_nothing_to_stop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+def test_where_nothing_runs_there_is_nothing_to_stop(home: Path) -> None:
     assert not server.stop()
-    assert list(tmp_path.iterdir()) == []
+    assert list(home.iterdir()) == []
     (deployment_state.state_folder() / "deployment.json").write_text("{}")
     assert not server.stop()

@@ -13,13 +13,10 @@ from stoker import vscode
 
 
 @pytest.fixture
-def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def on_path(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "VSCODE_IPC_HOOK_CLI"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("platform.system", lambda: "Linux")
     return folder
 
@@ -104,7 +101,6 @@ def test_a_code_server_that_runs_is_spoken_to_with_its_own_folders(
     script.parent.mkdir(parents=True)
     script.write_text("import time; time.sleep(60)")
     folders = ("--user-data-dir", str(tmp_path / "data"), f"--extensions-dir={tmp_path}/ext")
-    (Path.home()).mkdir()
     # Python stands for Node: what is read are the words of the process.
     with subprocess.Popen([sys.executable, str(script), *folders, "--auth", "none"]) as server:
         try:

@@ -11,13 +11,6 @@ from stoker import vscode
 from stoker.vscode import Editor, Look, Versions
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    (tmp_path / "home").mkdir()
-    return tmp_path / "home"
-
-
 def command(folder: Path, script: str) -> Editor:
     path = folder / "code"
     path.write_text(f"#!/bin/sh\n{script}\n")

@@ -41,8 +41,7 @@ def extensions_of(each: vscode.Editor) -> str:
 
 
 @pytest.fixture
-def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> vscode.Editor:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path / "stoker"))
+def code(home: Path, tmp_path: Path) -> vscode.Editor:
     return an_editor(tmp_path, "code")
 
 

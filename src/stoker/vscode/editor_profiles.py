@@ -1,8 +1,8 @@
-"""VS Code's profiles: which an editor has, and which one a folder opens in.
+"""VS Code's profiles: which ones an editor has, and which one a folder opens in.
 
-A profile has settings and extensions of its own, unless it shares the default profile's. Their list
-is in ``User/globalStorage/storage.json`` of VS Code on the desktop. code-server keeps its list in
-the browser, where it can't be read.
+A profile has its own settings and extensions, unless it shares the default profile's. VS Code on
+the desktop lists its profiles in ``User/globalStorage/storage.json``. code-server keeps the list in
+the browser, where Stoker can't read it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stoker.vscode.installed_editors import Editor
 
 
 def profiles(editor: Editor) -> tuple[Editor, ...]:
-    """``editor`` as it is in each of its other profiles that has settings of its own."""
+    """``editor`` in each of its other profiles that has its own settings."""
     stored = _stored(editor).get("userDataProfiles")
     listed = (_profile(editor, entry) for entry in stored) if isinstance(stored, list) else ()
     found = (each for each in listed if each is not None)
@@ -26,7 +26,7 @@ def profiles(editor: Editor) -> tuple[Editor, ...]:
 
 
 def in_folder(editor: Editor, folder: Path) -> Editor:
-    """``editor`` in the profile that ``folder`` opens in; as it is where that is the default."""
+    """``editor`` in the profile that ``folder`` opens in; unchanged if that is the default."""
     stored = _stored(editor)
     associations = stored.get("profileAssociations")
     of_folders = associations.get("workspaces") if isinstance(associations, dict) else None
@@ -40,7 +40,7 @@ def in_folder(editor: Editor, folder: Path) -> Editor:
 
 
 def _stored(editor: Editor) -> Mapping[str, Any]:
-    """What the editor has written down of its windows; nothing where that can't be read."""
+    """What the editor stored about its windows and profiles; empty if unreadable."""
     path = editor.settings.parent / "globalStorage/storage.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -50,7 +50,7 @@ def _stored(editor: Editor) -> Mapping[str, Any]:
 
 
 def _profile(editor: Editor, entry: object) -> Editor | None:
-    """``None`` for what is no profile of a person: VS Code has some for itself (``builtin/``)."""
+    """``None`` for an entry that is not a user's profile: VS Code has its own (``builtin/``)."""
     profile_id = _id(entry)
     if not isinstance(entry, dict) or not entry.get("name") or profile_id in (None, "", "agents"):
         return None
@@ -67,7 +67,7 @@ def _profile(editor: Editor, entry: object) -> Editor | None:
 
 
 def _id(entry: object) -> str | None:
-    """The last part of a profile's location, which is a text or the parts of a URI."""
+    """The last part of a profile's location, which is a string or a parsed URI."""
     location = entry.get("location") if isinstance(entry, dict) else None
     if isinstance(location, dict):
         location = location.get("path")
