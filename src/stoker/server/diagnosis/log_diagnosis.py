@@ -2,10 +2,10 @@
 
 The first cause up the log is the one that counts: what follows it are its consequences. A cause
 that the catalogue marks as a symptom ("Engine core initialization failed") counts only where no
-other is found, and so does what is said by a line after which the engine goes on. Lines of an
-earlier start in the same log, and of a start that succeeded, are not what is asked about, so a new
-start or a ready server clears what was found before it. From then on only what can end a server
-counts: the rest is about one client's request.
+other is found, and so does a line after which the engine continues. Lines of an earlier start in
+the same log, and of a start that succeeded, are irrelevant, so a new start or a ready server clears
+what was found before it. From then on only what can end a server counts: the rest is about one
+client's request.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from typing import Any
 
 from stoker.data import table
 
-#: What a log says when an engine starts: whatever came before did not end it.
+#: Lines of an engine that starts: what came before did not end it.
 _STARTS = (
     "vLLM API server version",  # vLLM to 0.16
     "non-default args:",  # vLLM
     " started as process ",  # Stoker's supervisor
     " started as container ",  # Stoker's supervisor
 )
-#: What a log says when an engine can be used.
+#: Lines of an engine that is ready.
 _READY = (
     "Application startup complete",  # vLLM
     "stoker: ready on",  # llama.cpp under Stoker
 )
-#: What vLLM says first when it is told to stop. The errors that follow are of the stopping.
+#: The first lines of vLLM after the order to stop. The errors that follow come from the stop.
 _ORDERED_ENDS = ("[shutdown] API server: shutdown triggered", "INFO:     Shutting down")
-#: After these a line quotes somebody: a prompt, an answer, a value that was refused.
+#: After these a line quotes other text: a prompt, an answer, a value that was refused.
 _QUOTES = (
     "Received request ",  # vLLM, each request; to 0.9 with its prompt
     "Generated response ",  # vLLM with --enable-log-outputs
@@ -44,7 +44,7 @@ _QUOTES = (
 #: Where vLLM's log names a model of the hub. A path there may be one of the inside of a container.
 _MODEL_MARK = "with config: model="
 _MODEL = re.compile(r"(?:non-default args: .*?'model': |with config: model=)'([\w.-]+/[\w.-]+)'")
-#: In a fix: what is to be called, with other flags than before.
+#: In a fix: the command to call, with other flags than before.
 _UP = re.compile(r"stoker up MODEL([^`]*)")
 _FLAG = re.compile(r"--[\w-]+(?:[ =][^-\s]\S*)?")
 #: Lines looked at together: enough for one search through them to be cheap for each line.
@@ -58,7 +58,7 @@ _CAPTURE_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class ArgumentChange:
-    """An argument with which the engine can safely be started again unasked."""
+    """An argument with which the engine can safely be started again without asking."""
 
     argument: str
     value: str
@@ -66,7 +66,7 @@ class ArgumentChange:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why an engine failed. ``fix`` is what to do; ``line`` is where the log says so."""
+    """Why an engine failed. ``fix`` is what to do; ``line`` is the log line that shows it."""
 
     id: str
     title: str
@@ -79,7 +79,7 @@ class Diagnosis:
     symptom: bool
     #: Causes that this one, further down a log, makes more precise.
     refines: tuple[str, ...] = ()
-    #: What the log says of it: numbers and names by the catalogue's placeholders.
+    #: Numbers and names from the log, by the catalogue's placeholders.
     known: Mapping[str, str] = field(default_factory=dict)
     change: ArgumentChange | None = None
 
@@ -105,14 +105,14 @@ class Reader:
 
     def __init__(self, engine: str | None = None, command: str | None = None) -> None:
         self._command = command
-        #: With the model that the log names, where nobody knows better.
+        #: With the model that the log names, where no command is known.
         self._logged: str | None = None
         self._serving = False
         self._patterns = [p for p in _patterns() if engine is None or p.concerns(engine)]
         self._count = 0
         self._ended = False
         self._root: Diagnosis | None = None
-        #: Said by a line after which the engine goes on.
+        #: From a line after which the engine continues.
         self._tolerated: Diagnosis | None = None
         self._symptom: Diagnosis | None = None
 
@@ -142,18 +142,18 @@ class Reader:
         return tolerated or symptom
 
     def _look(self, line: str, number: int, patterns: Sequence[_Pattern]) -> None:
-        said = _unquoted(line)
-        self._turn(said)
-        if self._ended or any(text in said for text in _texts("harmless")):
+        own = _unquoted(line)
+        self._turn(own)
+        if self._ended or any(text in own for text in _texts("harmless")):
             return
         if self._serving:
             patterns = [p for p in patterns if p.cause.get("serving", False)]
-        found = next(_matches(said, number, patterns), None)
+        found = next(_matches(own, number, patterns), None)
         if found is not None:
-            self._weigh(found, tolerated=any(text in said for text in _texts("tolerated")))
+            self._weigh(found, tolerated=any(text in own for text in _texts("tolerated")))
 
     def _turn(self, line: str) -> None:
-        """What the line says of the engine itself: it starts, it can be used, it is to stop."""
+        """Note where the engine starts, is ready, or was ordered to stop."""
         ready = any(mark in line for mark in _READY)
         if ready or any(mark in line for mark in _STARTS):
             self._root = self._tolerated = self._symptom = None
@@ -201,7 +201,7 @@ def _flag_name(flag: str) -> str:
 
 
 def _more_precise(found: Diagnosis, first: Diagnosis) -> bool:
-    """Whether a line further down says more of the same: a traceback shows the source first."""
+    """Whether a line further down is more exact: a traceback shows the source first."""
     if found.id == first.id:
         return len(found.known) > len(first.known)
     return first.id in found.refines
