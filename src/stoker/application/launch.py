@@ -1,7 +1,8 @@
 """The one launch pipeline: launch request, choice, launch spec, deployment. Values in, events out.
 
 ``LaunchEvents`` are generators: they continue when the next event is asked for, so closing one
-declines what it would do next. All raise ``StokerError`` where they fail. Nothing is printed or asked here.
+declines what it would do next. All functions raise ``StokerError`` where they fail. Nothing is
+printed or asked here.
 """
 
 from __future__ import annotations
