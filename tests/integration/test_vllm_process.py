@@ -113,7 +113,7 @@ def test_ctrl_c_while_it_starts(stoker: Stoker, keep: bool) -> None:
     out, _ = up.communicate(timeout=60)
     assert up.returncode != 0
     if keep:
-        assert "goes on starting" in out
+        assert "continues in the background" in out
         assert stoker.status()["status"] == "starting"
         assert stoker.run("down").returncode == 0
     else:

@@ -1,7 +1,8 @@
 """The one launch pipeline: launch request, choice, launch spec, deployment. Values in, events out.
 
-Each function is a generator: it goes on when the next event is asked for, so closing it declines
-what it would do next. All raise ``StokerError`` where they fail. Nothing is printed or asked here.
+``LaunchEvents`` are generators: they continue when the next event is asked for, so closing one
+declines what it would do next. All functions raise ``StokerError`` where they fail. Nothing is
+printed or asked here.
 """
 
 from __future__ import annotations
@@ -14,25 +15,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from stoker import checks, models, server
+from stoker.application import launch_events
 from stoker.application.choose import Choice, choose
 from stoker.application.event_stream import reported
-from stoker.application.launch_events import (
-    AlreadyRunning,
-    AnswerText,
-    Chosen,
-    DetectingHost,
-    Downloading,
-    LaunchEvent,
-    LaunchEvents,
-    Placing,
-    Ready,
-    ServerRecognised,
-    SourceFailed,
-    Starting,
-    StateChanged,
-    Verified,
-    Verifying,
-)
+from stoker.application.launch_events import LaunchEvent, LaunchEvents
 from stoker.application.launch_request import HostFacts, LaunchRequest, this_machine
 from stoker.engines import ContainerLaunch, Options, ProcessLaunch, Recognised, placement
 from stoker.errors import StokerError, UsageError
@@ -54,7 +40,7 @@ class LaunchSettings:
     replace: bool = False
     #: Serve in this process until it is stopped.
     foreground: bool = False
-    #: An engine that is still starting when the reader stops goes on starting.
+    #: Leave an engine starting where the reader stops before it is ready.
     keep: bool = False
     #: Arguments of the engine that the user sets, as ``NAME=VALUE``.
     engine_args: tuple[str, ...] = ()
@@ -92,16 +78,16 @@ def start_model(request: LaunchRequest, settings: LaunchSettings) -> LaunchEvent
     if not settings.foreground:
         running = server.already_running(identity(request, settings), settings.bind, settings.port)
         if running is not None:
-            yield AlreadyRunning(running)
+            yield launch_events.AlreadyRunning(running)
             yield from _verify((yield from _follow(running)))
             return
     if not settings.replace:
         server.check_can_start(settings.bind, settings.port)
     spec = yield from _prepare(request, settings)
     if settings.foreground:
-        yield Starting(spec, server.last_start_s(spec))
+        yield launch_events.Starting(spec, server.last_start_s(spec))
         with closing(server.serve(spec)) as changes:
-            yield from map(StateChanged, changes)
+            yield from map(launch_events.StateChanged, changes)
         return
     yield from _verify((yield from _start(spec, keep=settings.keep)))
 
@@ -117,7 +103,7 @@ def adopt_server(url: str, key: str | None, settings: LaunchSettings) -> LaunchE
     if not settings.replace:
         server.check_can_start(settings.bind, settings.port)
     found = recognise(url, key)
-    yield ServerRecognised(found)
+    yield launch_events.ServerRecognised(found)
     plan, options = server.plan_for(found)
     spec = LaunchSpec(
         plan,
@@ -127,7 +113,7 @@ def adopt_server(url: str, key: str | None, settings: LaunchSettings) -> LaunchE
         options=options,
         replace=settings.replace,
     )
-    yield Ready((yield from _start(spec)))
+    yield launch_events.Ready((yield from _start(spec)))
 
 
 def restart() -> LaunchEvents:
@@ -138,7 +124,7 @@ def restart() -> LaunchEvents:
     spec = deployment.spec
     server.check_can_start(spec.bind, spec.port)  # while there is still something to start again
     server.stop()
-    yield Ready((yield from _start(replace(spec, replace=False))))
+    yield launch_events.Ready((yield from _start(replace(spec, replace=False))))
 
 
 def identity(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...]:
@@ -164,7 +150,7 @@ def _prepare(
 
     Raises the first source's error where none can be had.
     """
-    yield DetectingHost()
+    yield launch_events.DetectingHost()
     machine = this_machine(ask_hub=not request.offline)
     asked, first_error = request, None
     while True:
@@ -173,7 +159,7 @@ def _prepare(
             plan = choice.plan
         except StokerError as error:
             raise first_error or error from None
-        yield Chosen(choice)
+        yield launch_events.Chosen(choice)
         # Before the download: a machine that can't run the engine need not wait for the model.
         options = yield from _placed(plan.engine, asked, machine, settings)
         try:
@@ -181,7 +167,7 @@ def _prepare(
         except StokerError as error:
             first_error = first_error or error
             asked = asked.without(plan.model)
-            yield SourceFailed(plan.model, error.problem)
+            yield launch_events.SourceFailed(plan.model, error.problem)
             continue
         return _spec(server.overridden(plan, settings.engine_args), options, request, settings)
 
@@ -202,7 +188,7 @@ def _spec(
 
 
 def _downloaded(plan: Plan) -> Generator[LaunchEvent, None, Plan]:
-    model = yield from reported(Downloading, partial(models.fetch, plan.model))
+    model = yield from reported(launch_events.Downloading, partial(models.fetch, plan.model))
     return replace(plan, model=model)
 
 
@@ -211,7 +197,8 @@ def _placed(
 ) -> Generator[LaunchEvent, None, Options]:
     return (
         yield from reported(
-            Placing, lambda report: _place(engine, request, machine, settings, report=report)
+            launch_events.Placing,
+            lambda report: _place(engine, request, machine, settings, report=report),
         )
     )
 
@@ -245,7 +232,7 @@ def _start(spec: LaunchSpec, *, keep: bool = False) -> Generator[LaunchEvent, No
 
     Where the reader stops before that (Ctrl-C), what was started is stopped too, unless ``keep``.
     """
-    yield Starting(spec, server.last_start_s(spec))
+    yield launch_events.Starting(spec, server.last_start_s(spec))
     started = server.start(spec)
     try:
         return (yield from _follow(started))
@@ -258,7 +245,7 @@ def _start(spec: LaunchSpec, *, keep: bool = False) -> Generator[LaunchEvent, No
 def _follow(deployment: Deployment) -> Generator[LaunchEvent, None, Deployment]:
     latest = deployment
     for latest in server.follow(deployment):
-        yield StateChanged(latest)
+        yield launch_events.StateChanged(latest)
     problem = latest.state.problem
     if latest.state.status == "failed" and problem is not None:
         server.stop()
@@ -268,14 +255,14 @@ def _follow(deployment: Deployment) -> Generator[LaunchEvent, None, Deployment]:
 
 def _verify(deployment: Deployment) -> LaunchEvents:
     """Ask the deployment one question through its gateway."""
-    yield Ready(deployment)
-    yield Verifying(QUESTION)
+    yield launch_events.Ready(deployment)
+    yield launch_events.Verifying(QUESTION)
     spec = deployment.spec
     asking = partial(
         checks.ask, spec.endpoint, spec.plan.model.served_name, QUESTION, max_tokens=_ANSWER_TOKENS
     )
-    answer = yield from reported(AnswerText, lambda report: asking(on_text=report))
-    yield Verified(deployment, answer)
+    answer = yield from reported(launch_events.AnswerText, lambda report: asking(on_text=report))
+    yield launch_events.Verified(deployment, answer)
 
 
 def _refuse_own(url: str) -> None:

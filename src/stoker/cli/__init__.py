@@ -19,7 +19,7 @@ from typer.models import CommandInfo
 COMMANDS = {
     "up": ("up", "Start a model that fits this machine, and connect it."),
     "adopt": ("adopt", "Put the gateway in front of a server that runs already."),
-    "gateway": ("gateway", "Serve several backends behind one door, as a file says."),
+    "gateway": ("gateway", "Serve several backends through one gateway, set up by a file."),
     "down": ("down", "Stop the deployment and free its memory."),
     "restart": ("restart", "Stop the deployment and start the same plan again."),
     "status": ("status", "Show the deployment: state, endpoint, model, engine, memory."),

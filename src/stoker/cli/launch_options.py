@@ -32,7 +32,7 @@ For = Annotated[
     Purpose | None,
     typer.Option("--purpose", help="What it is for. Default: agent, or chat if that is too slow."),
 ]
-Users = Annotated[int, typer.Option("--users", help="How many people use it.")]
+Users = Annotated[int, typer.Option("--users", help="How many users share it.")]
 Context = Annotated[
     int | None,
     typer.Option("--context", help="Context of one request in tokens. Default: what fits."),

@@ -1,4 +1,4 @@
-"""Put the gateway in front of a server that runs already."""
+"""The plan of a server that runs already and is adopted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNKNOWN_LENGTH = 0
 
 
 def look_at(url: str, key: str | None = None) -> Recognised:
-    """What runs at ``url``. Raises ``StokerError`` where nothing usable does."""
+    """The server at ``url``. Raises ``StokerError`` where none is usable."""
     import asyncio  # noqa: PLC0415  (40 ms that `stoker status` does without)
 
     from stoker.engines.server_detection import recognise  # noqa: PLC0415  (an HTTP client)
@@ -22,13 +22,13 @@ def look_at(url: str, key: str | None = None) -> Recognised:
         raise StokerError(
             f"The server at {found.backend.url} has no model.",
             f"It is {found.backend.engine}, and it lists none.",
-            "Give it one, then adopt it again.",
+            "Load a model there, then adopt it again.",
         )
     return found
 
 
 def plan_for(found: Recognised) -> tuple[Plan, Options]:
-    """The plan of an adopted server: what it serves already, with nothing to launch."""
+    """The plan of an adopted server: what it serves already; there is nothing to launch."""
     first = found.models[0]
     engine = found.backend.engine
     model = Model(

@@ -1,4 +1,4 @@
-"""Change a plan's arguments: as a person asks for, or as a failed start teaches."""
+"""Change a plan's arguments: as the user sets them, or as a failed start suggests."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from stoker.server.diagnosis.log_diagnosis import Diagnosis
 def corrected(plan: Plan, verdict: Diagnosis | None, fixed: Collection[str]) -> Plan | None:
     """The plan with the argument that the diagnosis names; ``None`` where there is none to try.
 
-    Not where a person set the argument (``fixed``): they hear of it instead. Not where the value
-    is the same already: it did not help.
+    Not where the user set the argument (``fixed``): the message names it instead. Not where the
+    value is the same already: it did not help.
     """
     change = verdict.change if verdict else None
     if verdict is None or change is None or change.argument in fixed:
@@ -26,7 +26,7 @@ def corrected(plan: Plan, verdict: Diagnosis | None, fixed: Collection[str]) -> 
 
 
 def overridden(plan: Plan, wanted: Sequence[str]) -> Plan:
-    """The plan with arguments of the engine that a person sets: ``NAME=VALUE`` or ``NAME``.
+    """The plan with arguments of the engine that the user sets: ``NAME=VALUE`` or ``NAME``.
 
     Raises ``UsageError`` for text without a name.
     """
@@ -37,7 +37,7 @@ def overridden(plan: Plan, wanted: Sequence[str]) -> Plan:
                 f"{text!r} names no argument of the engine.",
                 fix="Write NAME=VALUE, for example --engine-arg max-num-seqs=4.",
             )
-        # A name that is new keeps the person's spelling: llama.cpp's own names have underscores.
+        # A new name keeps the user's spelling: llama.cpp's own names have underscores.
         name = name.lstrip("-")
         plan = _with(plan, name, value if given else "true", "set with --engine-arg")
     return plan

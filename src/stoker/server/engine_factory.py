@@ -17,7 +17,7 @@ from stoker.server.engine_run import EngineRun, StartProgress
 
 
 class PlannedEngineFactory:
-    """Starts what the plan says. Each start has a new port and a new key."""
+    """Starts the planned engine. Each start has a new port and a new key."""
 
     def __init__(self, http: aiohttp.ClientSession) -> None:
         self._http = http

@@ -27,7 +27,7 @@ _BOOT_S = 15.0
 def start(spec: LaunchSpec) -> Deployment:
     """Start ``spec`` in the background, or adopt what runs already if it is the same.
 
-    Returns at once with the deployment as it stands; ``follow`` yields how it goes on. Raises
+    Returns at once with the deployment as it stands; ``follow`` yields what comes next. Raises
     ``StokerError`` when another plan runs and it is not to be replaced, or the port is taken.
     """
     wanted = Deployment(spec)

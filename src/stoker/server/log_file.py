@@ -19,7 +19,7 @@ from stoker.errors import StokerError, UsageError
 
 _MAX_BYTES = 5_000_000
 _KEPT = 3
-#: What stands before the text and names the encoding. That of UTF-32 begins like that of UTF-16.
+#: Byte order marks and their encodings. That of UTF-32 begins like that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -28,8 +28,8 @@ _MARKS = (
 )
 _STAMP = "%Y-%m-%d %H:%M:%S"
 _STAMP_LENGTH = len("2026-01-01 00:00:00")
-#: As vLLM logs requests: by itself before 0.10, later where it is asked to. The prompt is quoted,
-#: so it has no line ends of its own. https://github.com/vllm-project/vllm/blob/v0.9.2/vllm/entrypoints/logger.py
+#: As vLLM logs requests: by default before 0.10, later with an option. The prompt is quoted, so it
+#: has no line breaks of its own. https://github.com/vllm-project/vllm/blob/v0.9.2/vllm/entrypoints/logger.py
 _PROMPT = re.compile(r"(\brequest \S+(?: details)?: prompt: ).*", re.IGNORECASE | re.DOTALL)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -40,17 +40,17 @@ def path() -> Path:
 
 
 def logger() -> logging.Logger:
-    """The supervisor's logger. Prompts, answers and keys never go in here."""
+    """The supervisor's logger. Prompts, answers and keys are never logged."""
     return logging.getLogger("stoker")
 
 
 def without_prompt(line: str) -> str:
-    """A line of an engine's log, less the request that it may tell."""
+    """A line of an engine's log, without the prompt that it may quote."""
     return _PROMPT.sub(r"\1(left out)", line)
 
 
 def open_log() -> None:
-    """Send the supervisor's log to the rotating file. Raises ``StokerError`` if it can't."""
+    """Write the supervisor's log to the rotating file. Raises ``StokerError`` if it can't."""
     try:
         path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handler = RotatingFileHandler(
@@ -59,7 +59,7 @@ def open_log() -> None:
     except OSError as error:
         raise StokerError(
             f"Stoker can't write its log {path()}.",
-            f"The system says: {error.strerror}.",
+            f"The system reports: {error.strerror}.",
             "Make the folder writable, or set STOKER_HOME to one that is.",
         ) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", _STAMP))
@@ -97,10 +97,10 @@ def lines(since: datetime | None = None) -> Iterator[str]:
 
 
 def decoded(log: BinaryIO) -> Iterator[str]:
-    """The lines of anybody's log, in the encoding that its first bytes show.
+    """The lines of any program's log, in the encoding that its first bytes show.
 
-    PowerShell's ``>`` writes UTF-16. What is not UTF-8 otherwise is read as far as it is ASCII, in
-    which engines write their errors.
+    PowerShell's ``>`` writes UTF-16. Of other encodings the ASCII part is read, in which engines
+    write their errors.
     """
     buffered = BufferedReader(cast(RawIOBase, log))
     text = TextIOWrapper(buffered, encoding=_encoding(buffered.peek(4)[:4]), errors="replace")
@@ -108,7 +108,7 @@ def decoded(log: BinaryIO) -> Iterator[str]:
         for line in text:
             yield line.rstrip("\n")
     finally:
-        text.detach().detach()  # it is the caller's to close
+        text.detach().detach()  # the caller closes it
 
 
 def _encoding(start: bytes) -> str:

@@ -14,7 +14,7 @@ def is_free(bind: str, port: int) -> bool:
     """Whether a server could listen there now."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As the server itself does: connections of an earlier run in TIME_WAIT are no obstacle.
+        # As the server itself does: connections of an earlier run in TIME_WAIT don't count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((bind, port))
@@ -24,7 +24,7 @@ def is_free(bind: str, port: int) -> bool:
 
 
 def any_free() -> int:
-    """A loopback port that is free now, for an engine that must be told its port."""
+    """A loopback port that is free now, for an engine that needs one."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -36,7 +36,7 @@ def next_free(bind: str, port: int) -> int | None:
 
 
 def holder(port: int) -> str | None:
-    """The program that listens on ``port``, as "name (pid N)", where the system tells."""
+    """The program that listens on ``port``, as "name (pid N)", where the system reveals it."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
             listens = connection.status == psutil.CONN_LISTEN

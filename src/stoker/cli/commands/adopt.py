@@ -13,6 +13,7 @@ from stoker.application.launch import LaunchSettings
 from stoker.application.launch_events import ServerRecognised
 from stoker.cli.options import Bind, Json, KeyEnv, Port, Replace, address, key_from
 from stoker.cli.render import output, startup_progress
+from stoker.cli.render.launch_view import LaunchView
 from stoker.engines import Recognised
 from stoker.vscode import ENDPOINT
 
@@ -39,7 +40,7 @@ def adopt(
         _show("Would adopt", launch.recognise(base, key), endpoint, json=json)
         return
     found: Recognised | None = None
-    with startup_progress.LaunchView(launch.adopt_server(base, key, settings), quiet=True) as view:
+    with LaunchView(launch.adopt_server(base, key, settings), quiet=True) as view:
         for event in view:
             if isinstance(event, ServerRecognised):
                 found = event.server

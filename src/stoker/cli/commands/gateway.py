@@ -21,7 +21,7 @@ def command(
     config: Annotated[Path, typer.Argument(help="The configuration, a TOML file.")],
     json: Json = False,
 ) -> None:
-    """Serve several backends through one gateway, set up by a file, until it is stopped."""
+    """Serve several backends through one gateway, set up by a file. Runs until it is stopped."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )

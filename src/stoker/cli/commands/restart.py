@@ -5,12 +5,13 @@ from __future__ import annotations
 from stoker.application import launch
 from stoker.application.launch_events import Ready
 from stoker.cli.options import Json
-from stoker.cli.render import output, startup_progress
+from stoker.cli.render import output
+from stoker.cli.render.launch_view import LaunchView
 
 
 def command(json: Json = False) -> None:
     """Stop the deployment and start the same plan again."""
-    with startup_progress.LaunchView(launch.restart(), quiet=json) as view:
+    with LaunchView(launch.restart(), quiet=json) as view:
         for event in view:
             if json and isinstance(event, Ready):
                 spec = event.deployment.spec

@@ -19,6 +19,7 @@ from stoker.cli import launch_options
 from stoker.cli.commands import adopt, code
 from stoker.cli.options import Bind, Json, KeyEnv, Port, Replace, Yes
 from stoker.cli.render import choice_view, output, startup_progress
+from stoker.cli.render.launch_view import LaunchView
 from stoker.errors import UsageError
 from stoker.planning import Plan
 from stoker.vscode import ENDPOINT
@@ -126,7 +127,7 @@ def _launch(request: LaunchRequest, settings: LaunchSettings, *, json: bool, yes
         startup_progress.warn_open(settings.bind)
     events = launch.start_model(request, settings)
     verified: Verified | None = None
-    with startup_progress.LaunchView(events, quiet=json, keep=settings.keep) as view:
+    with LaunchView(events, quiet=json, keep=settings.keep) as view:
         for event in view:
             if isinstance(event, Chosen):
                 _confirm_download(event.choice.plan, ask=not json, yes=yes)

@@ -1,1 +1,1 @@
-"""Why an engine ended: its log's root cause, or what its exit code says."""
+"""What an engine's log and its exit code reveal about a failure."""

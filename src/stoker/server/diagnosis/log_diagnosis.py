@@ -2,10 +2,10 @@
 
 The first cause up the log is the one that counts: what follows it are its consequences. A cause
 that the catalogue marks as a symptom ("Engine core initialization failed") counts only where no
-other is found, and so does what is said by a line after which the engine goes on. Lines of an
-earlier start in the same log, and of a start that succeeded, are not what is asked about, so a new
-start or a ready server clears what was found before it. From then on only what can end a server
-counts: the rest is about one client's request.
+other is found, and so does a line after which the engine continues. Lines of an earlier start in
+the same log, and of a start that succeeded, are irrelevant, so a new start or a ready server clears
+what was found before it. From then on only what can end a server counts: the rest is about one
+client's request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stoker.engines import LogMarks
 
 #: A start of any engine as the supervisor logs it. The engines' own marks are ``LogMarks``.
 _STARTS = (" started as process ", " started as container ")
-#: After these a line quotes somebody: a prompt, an answer, a value that was refused.
+#: After these a line quotes other text: a prompt, an answer, a value that was refused.
 _QUOTES = (
     "Received request ",  # vLLM, each request; to 0.9 with its prompt
     "Generated response ",  # vLLM with --enable-log-outputs
@@ -34,7 +34,7 @@ _QUOTES = (
 #: Where vLLM's log names a model of the hub. A path there may be one of the inside of a container.
 _MODEL_MARK = "with config: model="
 _MODEL = re.compile(r"(?:non-default args: .*?'model': |with config: model=)'([\w.-]+/[\w.-]+)'")
-#: In a fix: what is to be called, with other flags than before.
+#: In a fix: the command to call, with other flags than before.
 _UP = re.compile(r"stoker up MODEL([^`]*)")
 _FLAG = re.compile(r"--[\w-]+(?:[ =][^-\s]\S*)?")
 #: Lines looked at together: enough for one search through them to be cheap for each line.
@@ -48,7 +48,7 @@ _CAPTURE_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class ArgumentChange:
-    """An argument with which the engine can safely be started again unasked."""
+    """An argument with which the engine can safely be started again without asking."""
 
     argument: str
     value: str
@@ -56,7 +56,7 @@ class ArgumentChange:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why an engine failed. ``fix`` is what to do; ``line`` is where the log says so."""
+    """Why an engine failed. ``fix`` is what to do; ``line`` is the log line that shows it."""
 
     id: str
     title: str
@@ -69,7 +69,7 @@ class Diagnosis:
     symptom: bool
     #: Causes that this one, further down a log, makes more precise.
     refines: tuple[str, ...] = ()
-    #: What the log says of it: numbers and names by the catalogue's placeholders.
+    #: Numbers and names from the log, by the catalogue's placeholders.
     known: Mapping[str, str] = field(default_factory=dict)
     change: ArgumentChange | None = None
 
@@ -95,7 +95,7 @@ class Reader:
 
     def __init__(self, engine: str | None = None, command: str | None = None) -> None:
         self._command = command
-        #: With the model that the log names, where nobody knows better.
+        #: With the model that the log names, where no command is known.
         self._logged: str | None = None
         self._serving = False
         self._patterns = [p for p in _patterns() if engine is None or p.concerns(engine)]
@@ -104,7 +104,7 @@ class Reader:
         self._count = 0
         self._ended = False
         self._root: Diagnosis | None = None
-        #: Said by a line after which the engine goes on.
+        #: From a line after which the engine continues.
         self._tolerated: Diagnosis | None = None
         self._symptom: Diagnosis | None = None
 
@@ -134,18 +134,18 @@ class Reader:
         return tolerated or symptom
 
     def _look(self, line: str, number: int, patterns: Sequence[_Pattern]) -> None:
-        said = _unquoted(line)
-        self._turn(said)
-        if self._ended or any(text in said for text in _texts("harmless")):
+        own = _unquoted(line)
+        self._turn(own)
+        if self._ended or any(text in own for text in _texts("harmless")):
             return
         if self._serving:
             patterns = [p for p in patterns if p.cause.get("serving", False)]
-        found = next(_matches(said, number, patterns), None)
+        found = next(_matches(own, number, patterns), None)
         if found is not None:
-            self._weigh(found, tolerated=any(text in said for text in _texts("tolerated")))
+            self._weigh(found, tolerated=any(text in own for text in _texts("tolerated")))
 
     def _turn(self, line: str) -> None:
-        """What the line says of the engine itself: it starts, it can be used, it is to stop."""
+        """Note where the engine starts, is ready, or was ordered to stop."""
         ready = any(mark in line for mark in self._marks.ready)
         if ready or any(mark in line for mark in self._marks.starts):
             self._root = self._tolerated = self._symptom = None
@@ -195,7 +195,7 @@ def _flag_name(flag: str) -> str:
 
 
 def _more_precise(found: Diagnosis, first: Diagnosis) -> bool:
-    """Whether a line further down says more of the same: a traceback shows the source first."""
+    """Whether a line further down is more exact: a traceback shows the source first."""
     if found.id == first.id:
         return len(found.known) > len(first.known)
     return first.id in found.refines
