@@ -1,4 +1,4 @@
-"""From a new user folder, signed out, to an answer in VS Code's chat: the ways that we promise."""
+"""From an empty home, signed out, to an answer in VS Code's chat: each documented way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.six_turns import TURNS, write_workspace
 from stoker.server.ports import any_free
 
 pytestmark = pytest.mark.vscode
-#: The default model of a machine without a GPU, where others use its cores too.
+#: The time for the default model on a machine without a GPU whose cores are shared.
 _SLOW_S = 600
 
 
@@ -37,7 +37,7 @@ def opened(installed: Path, person: Person) -> Iterator[Window]:
 
 
 def _answer(window: Window) -> str:
-    """The answer of a small model, which may want to run something first: a person allows it."""
+    """The answer of a small model. If it asks to run a command first, the user allows it."""
 
     def done() -> bool:
         window.allow()
