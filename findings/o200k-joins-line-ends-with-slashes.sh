@@ -1,16 +1,16 @@
 #!/bin/sh
-# o200k_base joins a line end with the slashes after it, so that counting by lines is not exact.
+# o200k_base joins a line end with the slashes after it, so counting line by line is not exact.
 #
 # Software: gpt-tokenizer 4.0.0 from npm, which carries the vocabularies o200k_base (GPT-4o and
 # later, gpt-oss) and cl100k_base (GPT-4; the regular expressions of Llama 3 and Qwen follow it).
 #
-# Behaviour: counting a prompt line by line is a usual way to count only what is new. With
-# cl100k_base it is exact where a line begins with a visible character: a token never goes past
-# the line end. o200k_base allows slashes after the line ends that follow punctuation
-# ("[\r\n/]*" in its regular expression, where cl100k_base has "[\r\n]*"), and its vocabulary
-# has tokens such as ".\n//", "}\n//" and even ")\n\n//": the token begins on one line and
-# ends on the next, or the one after. Go, C, Rust and JavaScript with // comments are counted too
-# high in pieces; the same program with # comments is counted exactly.
+# Behaviour: a prompt is often counted line by line, to count only what is new. With cl100k_base
+# this is exact where lines begin with a visible character: no token crosses the line end.
+# o200k_base allows slashes after line ends that follow punctuation ("[\r\n/]*" in its regular
+# expression, where cl100k_base has "[\r\n]*"), and its vocabulary has tokens such as ".\n//",
+# "}\n//" and even ")\n\n//", which begin on one line and end on the next or the one after. So for
+# Go, C, Rust and JavaScript with // comments, the sum over lines is too high; for the same program
+# with # comments, it is exact.
 #
 # Seen:
 #   o200k_base,  // comments: 146 tokens whole, 153 in lines (4.8% more)
@@ -21,7 +21,7 @@
 #   "}\n//": 1 token of o200k_base
 #   ")\n\n//": 1 token of o200k_base
 #
-# Exits 0 where all of this is still so, 1 where it changed, 2 where it could not be tried.
+# Exits 0 if all of this still holds, 1 if it changed, 2 if it could not be tried.
 # Takes about 10 seconds. Needs Node.js 20 or newer with npm.
 set -eu
 folder=$(mktemp -d)

@@ -1,4 +1,4 @@
-"""A model server that serves what a test says, and begins to serve something else when told."""
+"""A model server whose models and answers a test sets and changes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 
 class ChangingServer:
-    """OpenAI-compatible, as far as the states of the editor need it: its answers name its model."""
+    """As much of OpenAI's API as the editor's states need. Its answers name its model."""
 
     def __init__(self, *models: str) -> None:
         self.models = list(models)
-        #: Bodies of the chat requests, in the order in which they came, with their headers.
+        #: The headers and bodies of the chat requests, in order of arrival.
         self.chats: list[tuple[dict[str, str], dict[str, Any]]] = []
         #: Seconds from one word to the next; 0 sends the answer in one piece.
         self.word_s = 0.0
-        #: What one answer says after it has named its model.
+        #: The words of an answer after the model's name.
         self.words: list[str] = []
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
@@ -35,7 +35,7 @@ class ChangingServer:
         self.stop()
 
     def start(self) -> None:
-        """Listens; after a stop on the same port."""
+        """Listens, after a stop on the same port as before."""
         handler = type("Handler", (_Handler,), {"state": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
         self._port = self._server.server_port
@@ -92,4 +92,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""

@@ -1,4 +1,4 @@
-"""What the tests in real VS Code share."""
+"""Fixtures of the tests in real VS Code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.window import Window
 
 @pytest.fixture(scope="session")
 def code_server() -> Path:
-    """The folder of code-server and its Node, installed where they are not."""
+    """The folder of code-server and its Node, installed if missing."""
     script = ROOT / "scripts/install-vscode.sh"
     done = subprocess.run([str(script)], check=True, stdout=subprocess.PIPE, text=True, timeout=900)
     return Path(done.stdout.strip().splitlines()[-1])
@@ -21,7 +21,7 @@ def code_server() -> Path:
 
 @pytest.fixture(scope="session")
 def installed(code_server: Path) -> Path:
-    """code-server, its Node, and what drives the browser."""
+    """The folder of code-server and Node, with the browser driver installed."""
     MEASURED.unlink(missing_ok=True)
     folder = code_server
     if not (ROOT / "extension/node_modules/playwright-core").is_dir():
@@ -32,7 +32,7 @@ def installed(code_server: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def window(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    """One window for many tests, as ``stoker code --yes`` left it: signed out, in a new home."""
+    """One window for many tests: signed out, in a new home, set up by ``stoker code --yes``."""
     person = Person(installed, tmp_path_factory.mktemp("person"))
     (person.workspace / "a.py").write_text("def add(a, b):\n    return a + b\n")
     person.likes_it_quiet()

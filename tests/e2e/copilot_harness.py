@@ -1,8 +1,7 @@
-"""The Copilot harness of VS Code, driven through the SDK that ships in the product.
+"""VS Code's Copilot harness, driven through the SDK that ships in the product.
 
-VS Code runs this harness in a process of its own (the agent host) and gives it an extension's
-models as a provider. Here the same runtime gets the server itself as that provider: offline,
-signed out, in a home of its own.
+VS Code runs this harness in a separate process, the agent host, with an extension's models as a
+provider. Here the provider is the server itself: offline, signed out, in a home of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _TURN_S = 120
 
 
 class CopilotHarness:
-    """One session with ``model`` of the server at ``url``, told to hold ``window_tokens``."""
+    """One session with ``model`` at ``url``, configured for a window of ``window_tokens``."""
 
     def __init__(
         self, installed: Path, folder: Path, url: str, model: str, window_tokens: int
@@ -55,7 +54,7 @@ class CopilotHarness:
         stop(self._process)
 
     def ask(self, text: str) -> str:
-        """The answer to a prompt, once the turn is over; the error where it failed."""
+        """The answer to a prompt, once the turn is over, or the error if it failed."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps(text) + "\n")
         self._process.stdin.flush()
@@ -71,7 +70,7 @@ class CopilotHarness:
 
 
 def _limits(window_tokens: int) -> dict[str, int]:
-    """What the extension makes of a window: a quarter, at most 4,096, is for the answer."""
+    """The limits that the extension derives: a quarter, at most 4,096, is for the answer."""
     answer = min(4096, window_tokens // 4)
     return {
         "maxContextWindowTokens": window_tokens,

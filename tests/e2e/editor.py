@@ -19,11 +19,11 @@ from stoker import paths
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "artifacts" / "vscode"
 MEASURED = ARTIFACTS / "measured.txt"
-#: What a person installs who does it by hand.
+#: The extension that users install by hand.
 VSIX = ROOT / "src/stoker/vscode/stoker.vsix"
 
-#: What keeps the window quiet while it is watched. Nothing here bears on whether chat works: that
-#: is what ``stoker code`` writes, as for everybody.
+#: Settings that keep the window quiet during a test. None of them affects whether chat works:
+#: ``stoker code`` writes those, as for every user.
 QUIET_SETTINGS: dict[str, object] = {
     "workbench.startupEditor": "none",
     "workbench.tips.enabled": False,
@@ -33,19 +33,19 @@ QUIET_SETTINGS: dict[str, object] = {
     "workbench.reduceMotion": "on",
     "remote.autoForwardPorts": False,
 }
-#: Stays so: where a test names no endpoint of its own, nothing is to answer.
+#: The endpoint until a test sets its own. Nothing answers there.
 NO_ENDPOINT = "http://127.0.0.1:9"
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nothing listens on now."""
+    """A port of the loopback interface that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_for(what: str, true: Callable[[], Any], timeout_s: float = 60) -> Any:
-    """The first true value of ``true()``; it is asked ten times a second."""
+    """The first true value of ``true()``, which is called ten times a second."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         value = true()
@@ -56,14 +56,14 @@ def wait_for(what: str, true: Callable[[], Any], timeout_s: float = 60) -> Any:
 
 
 def measured(what: str, value: str) -> None:
-    """Keep a time beside the pictures; a busy machine must not turn it into a failure."""
+    """Record a time beside the screenshots. It is not asserted: the machine may be busy."""
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     with MEASURED.open("a") as kept:
         kept.write(f"{what}: {value}\n")
 
 
 def stop(process: subprocess.Popen[Any]) -> None:
-    """Ends a process and its children, which run in a session of their own."""
+    """Ends a process that leads its own session, and its children."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -74,9 +74,9 @@ def stop(process: subprocess.Popen[Any]) -> None:
 
 
 class Person:
-    """A new user of this machine: a home with nothing in it, and two commands on the PATH.
+    """A new user of this machine: an empty home, and two commands on PATH.
 
-    Only models that were downloaded before are there already.
+    Only the models that were downloaded before are in place.
     """
 
     def __init__(self, installed: Path, folder: Path) -> None:
@@ -99,7 +99,7 @@ class Person:
         }
 
     def runs(self, *command: str, timeout_s: float = 300) -> str:
-        """What a command printed, which has to succeed."""
+        """The output of a command, which must succeed."""
         done = subprocess.run(
             command,
             env=self.environment,
@@ -113,7 +113,7 @@ class Person:
         return done.stdout
 
     def likes_it_quiet(self) -> None:
-        """Has settings of its own, which have nothing to do with Stoker."""
+        """Writes settings that have nothing to do with Stoker."""
         self.settings_file.parent.mkdir(parents=True)
         self.settings_file.write_text(json.dumps(QUIET_SETTINGS, indent=2))
 
@@ -124,7 +124,7 @@ class Person:
 
 
 class CodeServer:
-    """The person's code-server, as it is after what the person has done so far."""
+    """The code-server of a ``Person``."""
 
     def __init__(self, person: Person) -> None:
         self.person = person
@@ -151,7 +151,7 @@ class CodeServer:
         wait_for("code-server listens", self._listens)
 
     def log(self) -> str:
-        """The extension's own log, of all windows so far."""
+        """The extension's log of all windows so far."""
         data = self.person.settings_file.parents[1]
         files = sorted(data.glob("logs/*/exthost*/stoker.stoker/*.log"))
         return "".join(file.read_text() for file in files)
@@ -181,7 +181,7 @@ class Browser:
         )
 
     def do(self, command: str, /, **options: object) -> Any:
-        """Runs one of the script's commands; fails with what the browser said."""
+        """Runs one of the script's commands. Fails with the browser's error."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps({"do": command, **options}) + "\n")
         self._process.stdin.flush()

@@ -20,7 +20,7 @@ _HOP = {"host", "content-length", "transfer-encoding", "connection", "content-en
 
 @dataclass
 class Asked:
-    """One request that went through."""
+    """One relayed request."""
 
     path: str
     body: dict[str, Any] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Asked:
     done: bool = False
 
     def text(self) -> str:
-        """The text of a streamed answer, as far as it has come."""
+        """The text of a streamed answer so far."""
         lines = [line[6:] for line in self.answer.split(b"\n") if line.startswith(b"data: {")]
         choices = [choice for line in lines for choice in orjson.loads(line).get("choices", [])]
         return "".join(choice["delta"].get("content") or "" for choice in choices)
@@ -49,7 +49,7 @@ class Proxy(BackgroundServer):
         self.asked: list[Asked] = []
 
     def chats(self) -> list[Asked]:
-        """The chat completions so far, in the order in which they came."""
+        """The chat completions so far, in order of arrival."""
         return [asked for asked in self.asked if asked.path == "/v1/chat/completions"]
 
     def app(self) -> web.Application:

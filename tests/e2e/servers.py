@@ -18,12 +18,12 @@ from tests.e2e.editor import free_port, stop, wait_for
 from tests.support.real_models import smollm2
 
 HERE = Path(__file__).parent
-#: SmolLM2's own template has no tools; this one makes it a model that is offered them.
+#: A chat template with tools, which SmolLM2's own lacks.
 TOOLS_TEMPLATE = HERE.parent / "fixtures/chatml_hermes.jinja"
 
 
 def smollm2_with_context(tokens: int, folder: Path) -> Path:
-    """A copy whose header promises a longer context: llama.cpp caps its window at the promise.
+    """A copy whose header declares a longer context, at which llama.cpp caps its window.
 
     Its answers beyond 8192 tokens are noise, which is enough for a test of the protocol.
     """
@@ -88,13 +88,13 @@ class Llama:
             stop(self._process)
 
     def busy(self) -> int:
-        """How many slots work on an answer now."""
+        """The number of slots that generate an answer now."""
         slots = get_json(self.url + "/slots")
         return sum(1 for slot in slots if slot["is_processing"])
 
 
 def get_json(url: str) -> Any:
-    """What ``url`` answers, as JSON; with curl's patience for a server that is busy."""
+    """The JSON answer of ``url``, with a long timeout for a busy server."""
     with urllib.request.urlopen(url, timeout=30) as answer:
         return orjson.loads(answer.read())
 

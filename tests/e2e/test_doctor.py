@@ -21,7 +21,7 @@ MODELS = {"object": "list", "data": [{"id": "my-model", "max_model_len": 65536}]
 
 @pytest.fixture
 def environment(code_server: Path, tmp_path: Path) -> dict[str, str]:
-    """A home of its own, and code-server's command on PATH."""
+    """An empty home, and code-server's command on PATH."""
     command = tmp_path / "bin/code-server"
     command.parent.mkdir()
     script = code_server / "code-server/node_modules/code-server/out/node/entry.js"

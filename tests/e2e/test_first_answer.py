@@ -1,4 +1,4 @@
-"""From a new user folder, signed out, to an answer in VS Code's chat: the ways that we promise."""
+"""From an empty home, signed out, to an answer in VS Code's chat: each documented way."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def opened(installed: Path, person: Person) -> Iterator[Window]:
 
 
 def _answer(window: Window) -> str:
-    """The answer of a small model, which may want to run something first: a person allows it."""
+    """The answer of a small model. If it asks to run a command first, the user allows it."""
 
     def done() -> bool:
         window.allow()

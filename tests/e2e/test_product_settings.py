@@ -1,7 +1,7 @@
-"""The settings of VS Code that Stoker writes or reads are those of the product that is installed.
+"""The settings of VS Code that Stoker writes or reads match the installed product.
 
-A later VS Code that renames one, or changes a default, a scope or a policy, fails here and not in a
-person's chat.
+If a later VS Code renames one, or changes a default, a scope or a policy, the tests here fail
+before a user's chat does.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from stoker.vscode import SETTINGS, Setting
 
 pytestmark = pytest.mark.vscode
 
-#: VS Code's ConfigurationScope, by its number in the product. What is not written is a window's.
+#: VS Code's ConfigurationScope, by its number in the product. The default is a window's.
 SCOPES = {"1": "application", "2": "machine", "4": "window"}
-#: The agent host reads the user's value alone, whatever the scope says.
+#: The agent host reads the user's value only, whatever scope is declared.
 DECLARED = {"user": "window"}
 
 
@@ -54,7 +54,7 @@ def declaration(workbench: str, name: str) -> str:
 
 
 def _places(text: str, part: str) -> Iterator[int]:
-    """Where ``part`` is. The product is one line of 19 MB: a pattern takes seconds each."""
+    """The offsets of ``part``. The product is one line of 19 MB, where a pattern takes seconds."""
     at = text.find(part)
     while at >= 0:
         yield at
@@ -93,7 +93,7 @@ def test_the_product_declares_the_setting_with_this_default(
     assert default_of(declaration(workbench, setting.name)) == setting.default
 
 
-# The scope of http.* is that of their group.
+# The settings http.* inherit the scope of their group.
 @pytest.mark.parametrize(
     "setting", [s for s in IN_WORKBENCH if s.scope != "machine"], ids=lambda s: s.name
 )
@@ -130,7 +130,7 @@ def test_what_is_written_is_a_value_that_the_product_knows(
 
 
 def test_the_agent_host_reads_the_users_settings_alone(workbench: str) -> None:
-    """So what is written for it never goes into a folder's settings."""
+    """So settings for it are never written to a folder's settings."""
     read = '[["policyValue",e.policyValue],["userValue",e.userValue],["applicationValue",'
     assert read in workbench
 

@@ -25,13 +25,13 @@ from stoker.server.ports import any_free
 pytestmark = pytest.mark.vscode
 
 WINDOWS = (8192, 16_384)
-#: What VS Code is told behind the gateway, and the extension tells it (EDITOR_WINDOW_TOKENS).
+#: The window that the extension reports to VS Code behind the gateway (EDITOR_WINDOW_TOKENS).
 TOLD_TOKENS = 65_536
 
 
 @contextmanager
 def behind_the_gateway(window_tokens: int, folder: Path) -> Iterator[tuple[ScriptedModel, Proxy]]:
-    """A model, and the address before its gateway that remembers what the editor sent."""
+    """A model behind a gateway, and in front of that a proxy that records the editor's requests."""
     name = f"scripted-{window_tokens // 1024}k"
     stoker = Stoker(folder / "stoker", any_free())
     with ScriptedModel(window_tokens, model=name) as model:
@@ -48,7 +48,7 @@ def behind_the_gateway(window_tokens: int, folder: Path) -> Iterator[tuple[Scrip
 def report(
     model: ScriptedModel, proxy: Proxy, core: tuple[str, ...], name: str
 ) -> list[agent_report.Row]:
-    """What reached the engine, kept beside the pictures."""
+    """What reached the engine, recorded beside the screenshots."""
     offered = [asked.body for asked in proxy.chats() if kind_of(asked.body) == "agent"]
     arrived = [each.body for each in model.of_kind("agent")]
     rows = agent_report.rows(offered, arrived, model.window_tokens, core)

@@ -1,8 +1,8 @@
-"""What a person sees when something is not as it should be, in real VS Code.
+"""What the user sees in real VS Code when something is wrong.
 
-The extension is installed by hand here, in a folder that is not trusted and with nobody signed in:
-the states follow one another in one window, as they would. Pictures of each are kept in
-artifacts/vscode. The model server is a script, because it has to change what it serves.
+The extension is installed by hand, in a folder that is not trusted, and signed out. The states
+follow one another in one window, as they would for a user. Screenshots of each are kept in
+artifacts/vscode. The model server is a script, because it must change what it serves.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def engine() -> Iterator[ChangingServer]:
 def by_hand(
     installed: Path, engine: ChangingServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Window]:
-    """A window whose person has installed the VSIX and named an endpoint, and nothing else."""
+    """A window in which only the VSIX is installed and an endpoint is set."""
     person = Person(installed, tmp_path_factory.mktemp("by-hand"))
     person.settings_file.parent.mkdir(parents=True)
     settings = {
         **QUIET_SETTINGS,
         "huggingface.customTGIEndpoint": engine.url,
-        # As after "No" to the question whether to trust the folder.
+        # As after "No" to the question about trusting the folder.
         "security.workspace.trust.startupPrompt": "never",
     }
     person.settings_file.write_text(json.dumps(settings))

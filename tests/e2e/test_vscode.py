@@ -1,7 +1,7 @@
 """The extension in real VS Code with its own Copilot Chat, against real servers.
 
-One window serves all tests: each names another endpoint while the window runs, which is itself
-what people do. Screenshots of each step are kept in artifacts/vscode.
+One window serves all tests: each sets another endpoint while the window runs, as users do.
+Screenshots of each step are kept in artifacts/vscode.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def llama_8k(logs: Path) -> Iterator[Llama]:
 
 
 def _agent_requests(proxy: Proxy) -> list[Asked]:
-    """The requests of agent mode; those for titles and progress carry no tools."""
+    """The requests of agent mode. Those for titles and progress have no tools."""
     return [asked for asked in proxy.chats() if asked.body.get("tools")]
 
 
 def _words(text: str) -> str:
-    """Only words and spaces: what stays the same when Markdown is shown."""
+    """The words alone, which rendering Markdown does not change."""
     return " ".join(re.findall(r"[A-Za-z]+", text))
 
 
@@ -78,7 +78,7 @@ def test_at_8192_the_picker_shows_the_model_and_an_agent_question_is_answered(
         assert _beginning(asked.text()) in _words(answer)
         assert len(asked.body["tools"]) > 20
         assert not any(key.startswith("_") for key in asked.body)
-        # VS Code counts hundreds of texts a turn.
+        # VS Code counts hundreds of texts per turn.
         counting = [other for other in proxy.asked if other.path.endswith("/tokenize")]
         assert len(counting) <= 25
 
@@ -110,7 +110,7 @@ def test_tools_that_do_not_fit_are_left_out_of_one_retry(window: Window, logs: P
 
 def test_stop_frees_the_engine_before_its_answer_ends(window: Window, logs: Path) -> None:
     def short_beside_the_answer(body: Body) -> Body:
-        """Titles and progress messages came first: they are over long before the answer is."""
+        """Makes titles and progress messages end long before the answer does."""
         return body if body.get("tools") else {**body, "max_tokens": 16}
 
     slow = Llama(logs / "stop.log", n_ctx=8192, alias="smol-stop", n_predict=2000)
@@ -144,7 +144,7 @@ def test_the_endpoint_changes_live_and_clearing_it_removes_the_models(
         window.picture("08-changed-live")
         window.set_endpoint("")
         window.browser.do("wait", selector=STATUS, text="another-model", gone=True)
-        # The picker keeps the name of a model that is gone; its list does not.
+        # The picker still shows the name of a removed model, but its list does not.
         window.browser.do("click", selector=PICKER)
         window.sees(".action-widget", "Manage Models")
         window.picture("09-cleared")
@@ -228,13 +228,13 @@ def test_through_the_gateway_at_2048_an_agent_question_is_answered(
 
 
 def _at_length(body: Body, tokens: int = 48) -> Body:
-    """Ask a small model, which may end at once or say nothing but lines, for so many tokens."""
+    """Asks for exactly ``tokens``: a small model may stop at once or write only empty lines."""
     length = {"min_tokens": tokens, "max_tokens": tokens}
     return {**body, **length, "ignore_eos": True, "frequency_penalty": 2.0}
 
 
 def _list_the_workspace(folder: Path) -> Callable[[Body], Body]:
-    """Ask a model that is too small to choose: it has to list the folder, then to say something."""
+    """Makes a model that is too small to choose list the folder, then write an answer."""
 
     def changed(body: Body) -> Body:
         tools = [t for t in body.get("tools", []) if t["function"]["name"] == "list_dir"]
@@ -255,7 +255,7 @@ def _list_the_workspace(folder: Path) -> Callable[[Body], Body]:
 
 
 def _the_workspace_is_listed(window: Window, proxy: Proxy, picture: str) -> None:
-    """The model calls the tool, it runs, and its result goes back."""
+    """Checks that the model calls the tool, that it runs, and that its result goes back."""
     window.ask("List the files of this workspace.")
     assert len(window.answered()) > 40
     window.picture(picture)
@@ -271,7 +271,7 @@ def _the_workspace_is_listed(window: Window, proxy: Proxy, picture: str) -> None
 def test_a_tool_that_is_called_through_the_gateway_runs_and_its_result_goes_back(
     window: Window, logs: Path, tmp_path: Path
 ) -> None:
-    """SmolLM2's template has no tools: the gateway writes them in, and finds the call."""
+    """SmolLM2's template has no tools: the gateway adds them to the prompt and finds the call."""
     stoker = Stoker(tmp_path, free_port())
     name = "smol-tools"
     log = logs / "tools.log"
@@ -312,7 +312,7 @@ def test_vllm_answers_an_agent_question_at_32768(window: Window, vllm: str) -> N
 
 
 def _running(vllm: str) -> int:
-    """How many requests vLLM works on now, by its own account."""
+    """The number of requests that vLLM reports as running."""
     with urllib.request.urlopen(vllm + "/metrics", timeout=30) as answer:
         text = answer.read().decode()
     return int(sum(map(float, re.findall(r"^vllm:num_requests_running\S* (\S+)", text, re.M))))
@@ -320,8 +320,10 @@ def _running(vllm: str) -> int:
 
 @pytest.fixture(scope="module")
 def whole_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """vLLM with all of Qwen2.5-Coder-0.5B, which can call tools and writes as quickly as a person
-    reads; a prompt with all the tools of agent mode would take it minutes."""
+    """vLLM with all of Qwen2.5-Coder-0.5B, which can call tools.
+
+    A prompt with all tools of agent mode would take it minutes.
+    """
     plan = vllm_cpu.plan(
         vllm_cpu.qwen(),
         "qwen",

@@ -1,4 +1,4 @@
-"""VS Code's window in the words of the person before it."""
+"""VS Code's window, with one method for each thing that a user does in it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.support.scripted_model import ScriptedModel
 from tests.support.six_turns import TURNS, Turn
 
 STATUS = "[id='stoker.stoker.stoker.status']"
-#: The chat beside the editors, and what is in it.
+#: The chat in the side bar, and its parts.
 CHAT = ".part.auxiliarybar"
 PICKER = f"{CHAT} .model-picker-name"
 RESPONSE = f"{CHAT} .interactive-item-container.interactive-response"
-#: The row with the model's name and the time comes when an answer is complete.
+#: The row with the model's name and the time appears when an answer is complete.
 _DONE = f"{RESPONSE} .chat-footer-details:not(.hidden)"
 STOP = f"{CHAT} .codicon-stop-circle"
 TOAST = ".notification-toast"
@@ -29,12 +29,12 @@ _DRAWN_S = 10
 
 
 class Window:
-    """VS Code in a browser, with words for what a person does in it."""
+    """VS Code in a browser."""
 
     def __init__(self, server: CodeServer, browser: Browser) -> None:
         self.server = server
         self.browser = browser
-        #: What a person had to click so far to come to a chat: trust, the model, what is offered.
+        #: The clicks that the user needed so far: trust, the model, offers.
         self.clicks = 0
 
     def opens(self) -> None:
@@ -46,7 +46,7 @@ class Window:
         self.click("[class*='modal'] .codicon-close")
 
     def connect(self, endpoint: str, model: str) -> None:
-        """Names the endpoint, begins a chat, and chooses the model that is now in the picker."""
+        """Sets the endpoint, starts a chat, and chooses the model in the picker."""
         self.set_endpoint(endpoint)
         self.sees(STATUS, model)
         self.browser.do("click", selector=f"{CHAT} [aria-label^='New Chat']")
@@ -61,7 +61,7 @@ class Window:
         self.clicks += self.browser.do("choose", model=model, page=page)
 
     def set_endpoint(self, endpoint: str) -> None:
-        """Does it with the extension's own command, which writes the setting."""
+        """Runs the extension's own command, which writes the setting."""
         self.browser.do("palette", title="Stoker: Set Endpoint")
         self.browser.do("answer", title="The address of your model server", text=endpoint)
 
@@ -72,7 +72,7 @@ class Window:
         self.browser.do("wait", selector=selector, text=text, timeout=timeout_s * 1000)
 
     def answered(self, page: str = "main") -> str:
-        """The last answer's text, once VS Code takes it for finished."""
+        """The last answer's text, once VS Code shows it as finished."""
         self.browser.do("wait", selector=_DONE, timeout=ANSWER_S * 1000, page=page)
         self.browser.do("wait", selector=STOP, gone=True, timeout=ANSWER_S * 1000, page=page)
         return str(self.browser.do("texts", selector=RESPONSE, page=page)[-1])
@@ -89,12 +89,12 @@ class Window:
         self.browser.do("screenshot", name=name)
 
     def allow(self) -> None:
-        """Allows what the agent asks to do, as a person would, where it asks now."""
+        """Allows what the agent asks to do, if it asks now."""
         if "Allow" in self.browser.do("texts", selector=_ALLOW):
             self.browser.do("click", selector=_ALLOW, text="Allow")
 
     def plays(self, model: ScriptedModel, turns: Sequence[Turn] = TURNS) -> list[bool]:
-        """Asks for the six turns one after the other; which of them were done?"""
+        """Asks for the six turns one after the other. Returns which of them were done."""
         return [self._turn(model, turn) and turn.done(self.server.workspace) for turn in turns]
 
     def _turn(self, model: ScriptedModel, turn: Turn) -> bool:
@@ -111,7 +111,7 @@ class Window:
         return self._shows(turn.answer)
 
     def _shows(self, text: str) -> bool:
-        """Whether the last answer holds ``text``, once VS Code has drawn it word by word."""
+        """Whether the last answer contains ``text``, once VS Code has shown all of it."""
         for _ in range(_DRAWN_S):
             if text in self.browser.do("texts", selector=RESPONSE)[-1]:
                 return True

@@ -14,7 +14,7 @@ TURNS = 30
 
 
 def usage(stoker: Stoker, request: dict[str, Any]) -> dict[str, Any]:
-    """What the engine says that it used, for an answer of one token."""
+    """The usage that the engine reports for an answer of one token."""
     asked = {**request, "model": None, "stream": False, "max_tokens": 1}
     asked.pop("stream_options", None)  # is refused where nothing is streamed
     answer = stoker.post("/v1/chat/completions", asked, timeout=300)

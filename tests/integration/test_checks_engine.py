@@ -50,7 +50,7 @@ def report_on_llama_cpp_alone(model_path: Path) -> CheckReport:
 def test_the_gateway_mends_what_llama_cpp_alone_fails(qwen: Path, stoker: Stoker) -> None:
     alone = report_on_llama_cpp_alone(qwen)
     kept = [r.check.id for r in alone.results if r.status is Status.PASSED]
-    assert kept == [], "llama.cpp keeps these by now: they belong into no list of what is mended"
+    assert kept == [], "llama.cpp passes these now: remove them from the list"
 
     stoker.up(QWEN, "--context", str(WINDOW), "--parallel", "1")
     only = [part for name in (*MENDED, *FORMS) for part in ("--only", name)]

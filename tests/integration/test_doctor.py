@@ -1,4 +1,4 @@
-"""``stoker doctor`` beside a real deployment: whole, broken in each place, and mended."""
+"""``stoker doctor`` on a real deployment: whole, broken in each place, and fixed."""
 
 from __future__ import annotations
 

@@ -104,4 +104,4 @@ def test_while_the_engine_starts_again_the_answer_says_so(served: Stoker) -> Non
                 assert int(error.headers["Retry-After"]) > 0
                 return
         time.sleep(0.02)
-    pytest.fail("the gateway never said that the engine is being started")
+    pytest.fail("the gateway never reported that the engine is starting")

@@ -46,7 +46,7 @@ def failed(plan: Plan, port: int | None = None) -> Diagnosis:
 
 
 def changed_model(folder: Path, **config: Any) -> Path:
-    """A copy of the model whose config.json says something else; the weights are a link."""
+    """A copy of the model with a changed config.json; the weights are a link."""
     source = vllm_cpu.installed().model
     for file in source.glob("*.json"):
         shutil.copy(file, folder)

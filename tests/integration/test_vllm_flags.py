@@ -17,7 +17,7 @@ from stoker.planning import Plan, Requirements
 pytestmark = pytest.mark.vllm
 
 GPUS = ("RTX 4060 8GB", "RTX 3090", "RTX 4090", "T4", "L4", "A100 40GB", "H100", "H200", "B200")
-#: Reads argument lists on standard input; says of each what the parser made of it, or its error.
+#: Reads argument lists from standard input, and prints what the parser makes of each, or its error.
 PARSE = """
 import contextlib, io, json, sys
 from vllm.entrypoints.launchers.cli_args import make_arg_parser

@@ -43,7 +43,7 @@ def wait_for(what: Callable[[], bool], within_s: float) -> bool:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it runs: one that ended and that nobody has asked about yet does not."""
+    """Whether it runs. A zombie does not."""
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
@@ -62,7 +62,7 @@ def start(stoker: Stoker, *args: str) -> str:
 def test_up_with_a_context_that_does_not_fit_starts_once_more_and_is_brought_back_when_killed(
     stoker: Stoker,
 ) -> None:
-    # Room for about 2,000 tokens: the 8,192 that Stoker chose can't be, and vLLM says what can.
+    # Room for about 2,000 tokens: the 8,192 that Stoker chose can't be, and vLLM reports what can.
     out = start(stoker, "--engine-arg", "kv-cache-memory-bytes=50000000")
     assert stoker.endpoint in out
     status = stoker.status()

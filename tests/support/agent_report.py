@@ -1,4 +1,4 @@
-"""What a conversation of an agent looked like at the engine: how full, how whole, how warm."""
+"""Measures an agent's conversation at the engine: budget used, content kept, prefix shared."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from tests.support.scripted_model import play, rendered, tokenizer
 from stoker.tokens import budget_for
 
 Body = dict[str, Any]
-#: Read, list, search files, search text, create, edit, errors, terminal: by the harness's names.
+#: Each harness's names for: read, list, find files, search text, create, edit, errors, terminal.
 LOCAL_CORE = (
     *("read_file", "list_dir", "file_search", "grep_search"),
     *("create_file", "replace_string_in_file", "get_errors", "run_in_terminal"),
 )
 COPILOT_CORE = ("view", "glob", "grep", "create", "edit", "bash")
-#: How much of the prompt's budget is to be used wherever at least that much was offered.
+#: The share of the prompt budget to use wherever the editor offered at least that much.
 GOAL_SHARE = 0.90
-#: How much of a prompt is to be the beginning of the one before, on average.
+#: The share of a prompt to have in common with the beginning of the one before, on average.
 GOAL_PREFIX = 0.85
 
 
 @dataclass(frozen=True)
 class Row:
-    """One agent request: what the editor offered, and what reached the engine of it."""
+    """One agent request: what the editor sent, and what of it reached the engine."""
 
     offered_tokens: int
     prompt_tokens: int
-    #: What the window leaves to the prompt.
+    #: The part of the context window that is left for the prompt.
     budget_tokens: int
     missing_tools: tuple[str, ...]
-    #: Why a competent model could not go on with what was left; empty where it could.
+    #: Why a competent model could not continue with what was left; empty if it could.
     missed: str
-    #: Tokens at the beginning that the prompt shares with the one before, as a share of its own.
+    #: The share of the prompt's tokens that it has in common with the one before, from the start.
     shared: float | None
 
     @property
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def is_full(self) -> bool:
-        """Whether it uses the budget as far as the offer and the goal go."""
+        """Whether it uses the budget up to the goal, or all that the editor sent."""
         wanted = min(self.offered_tokens, GOAL_SHARE * self.budget_tokens)
         return self.prompt_tokens >= wanted
 
@@ -69,12 +69,12 @@ def rows(
 
 
 def mean_shared(report: Sequence[Row]) -> float:
-    """The mean over all requests that have one before them."""
+    """The mean over all requests but the first."""
     return mean(row.shared for row in report if row.shared is not None)
 
 
 def lines(report: Sequence[Row]) -> Iterator[str]:
-    """The report as a table, its sums last."""
+    """The report as a table, totals last."""
     yield f"{'offered':>8} {'prompt':>7} {'used':>5} {'shared':>6}  missing"
     for row in report:
         shared = "" if row.shared is None else f"{row.shared:.2f}"

@@ -1,7 +1,7 @@
-"""Servers that answer as the published API of Ollama, TGI, LM Studio, SGLang and others says.
+"""Servers that answer as the published APIs of Ollama, TGI, LM Studio, SGLang and others specify.
 
-There is no binary of these to run in the tests; what is answered is copied in form from the
-documentation named at each. They stand for the far end, never for what is under test.
+The tests can't run these programs, so the answers follow the documentation linked at each. They
+stand for the other side of a connection, never for the code under test.
 """
 
 from __future__ import annotations

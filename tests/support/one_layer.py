@@ -1,4 +1,4 @@
-"""Real models cut down to their first layer: quick, talking nonsense, right about tokens.
+"""Real models cut down to their first layer: fast, with nonsense answers and exact tokens.
 
 What a server counts, caches and refuses depends on the tokenizer, the template and the window,
 and not on how many layers there are. With one of 30, prompts of 30,000 tokens are read in
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
 
-#: The longest window that any test asks for.
+#: The longest context window of any test, in tokens.
 MAX_MODEL_LEN = 32_768
 _LATER_GGUF = re.compile(r"blk\.[1-9]")
 _LATER = re.compile(r"model\.layers\.[1-9]")

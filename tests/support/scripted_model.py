@@ -1,10 +1,9 @@
-"""A model server that plays a competent model on the task of ``six_turns``: vLLM's protocol, a real
-tokenizer, and answers that follow from nothing but the conversation that arrives.
+"""A server that plays a competent model on the task of ``six_turns``.
 
-What it may not do is remember: the next step is read from the newest request of the person and
-from the calls and results behind it, and a tool is called only where the request offers it. A
-person's request that got lost, a tool that was left out or a result that was cut away therefore
-makes a turn fail, as it would with a real model.
+It has vLLM's protocol and a real tokenizer, and its answers depend only on the request. It keeps no
+memory: it derives the next step from the user's newest message and the calls and results after it,
+and calls a tool only if the request offers it. So a turn fails, as with a real model, when a
+message is lost, a tool is left out or a result is cut away.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _CHUNK_CHARS = 24
 
 @cache
 def tokenizer() -> LocalTokenizer:
-    """Qwen2.5-Coder's vocabulary and template, which has tools: what prompts are counted with."""
+    """Qwen2.5-Coder's tokenizer and chat template, which supports tools."""
     return LocalTokenizer.from_gguf(real_models.qwen())
 
 
@@ -43,7 +42,7 @@ def tokenizer() -> LocalTokenizer:
 
 @dataclass(frozen=True)
 class Call:
-    """A tool call of the assistant, with its result where that is still there."""
+    """A tool call of the assistant, with its result if the request still has it."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -52,7 +51,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Conversation:
-    """What a model can know: the newest request of the person, what came after it, the tools."""
+    """What the model knows: the user's newest message, the calls after it, and the tools."""
 
     asked: str
     calls: Sequence[Call]
@@ -74,12 +73,12 @@ class Conversation:
         )
 
     def result_of(self, call: str) -> str:
-        """The result of the newest call of this name since the person's request."""
+        """The result of the newest call of this name since the user's message."""
         results = [each.result for each in self.calls if each.name == call]
         return results[-1] if results else ""
 
     def folder(self) -> str:
-        """The folder that the person works in, as the prompt names it or earlier calls show it."""
+        """The user's folder, from the prompt or from earlier calls."""
         found = re.search(
             r"(?:following folders?:\s*\n\s*- |(?:working directory|cwd)\W{1,9})(/[^\s<\"']+)",
             self.everything,
@@ -102,7 +101,7 @@ def _calls_as_text(message: Mapping[str, Any]) -> str:
 
 
 def _asked(text: str) -> str:
-    """Only the person's own words: the editor writes its context around them."""
+    """The user's own words, without the context that the editor adds."""
     requests = re.findall(r"<userRequest>(.*?)</userRequest>", text, re.DOTALL)
     return str(requests[-1] if requests else text).strip()
 
@@ -121,7 +120,7 @@ def _calls(messages: Sequence[Mapping[str, Any]]) -> Iterator[Call]:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do with a tool. Harnesses name their tools differently: the first offered."""
+    """One tool call to make, under the name of the first of its tools that is offered."""
 
     ways: Mapping[str, Callable[[str], Mapping[str, Any]]]
 
@@ -135,7 +134,7 @@ class Step:
         return name, {key: value for key, value in wanted.items() if key in known}
 
     def names(self) -> str:
-        """The tools that would do, for a message."""
+        """The tools that can do it, for a message."""
         return " or ".join(self.ways)
 
 
@@ -183,7 +182,7 @@ def _edit(path: str, old: str, new: str) -> Step:
     )
 
 
-#: The Copilot harness keeps its list in a table with states of its own.
+#: The Copilot harness keeps its to-do list in a table with its own states.
 _SQL_STATES = {"not-started": "pending", "in-progress": "in_progress"}
 
 
@@ -197,7 +196,7 @@ def _todo(*states: str) -> Step:
         f"('{item['id']}', '{item['title']}', '{_SQL_STATES[str(item['status'])]}')"
         for item in items
     )
-    # The words of a model: they are run by the editor's own to-do store.
+    # SQL as a model writes it; the editor's own to-do store runs it.
     query = "INSERT OR REPLACE INTO todos (id, title, status) VALUES " + rows  # noqa: S608
     return Step(
         {
@@ -223,13 +222,13 @@ _REFUSAL = f"""    if not 0 <= rate <= 1:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a turn is done: its steps, what each has to have shown, and the answer."""
+    """A turn's steps, the results that each requires, and the answer."""
 
     steps: Sequence[Step]
-    #: What must stand in the results before this step (or the answer), by regular expression.
+    #: A regular expression that the results before this step, or the answer, must match.
     needs: Mapping[int, str]
     answer: Callable[[Conversation], str]
-    #: A narrower look where that was cut away: tools and editors shorten long results.
+    #: A narrower step for a result that was shortened, as tools and editors do.
     again: Mapping[int, Step] = field(default_factory=dict)
 
 
@@ -341,7 +340,7 @@ def _found(pattern: str, conversation: Conversation) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """Text, or one call; ``why`` tells a test what the model missed."""
+    """A text or one tool call. ``why`` names what the model missed."""
 
     text: str = ""
     call: tuple[str, Mapping[str, Any]] | None = None
@@ -363,7 +362,7 @@ def play(body: Body) -> Answer:
 def _next(plan: Plan, conversation: Conversation, folder: str) -> Answer:
     for number, step in enumerate([*plan.steps, None]):
         missing = _missing(plan.needs.get(number), conversation)
-        # A step that was made already gives no answer: a second look shows nothing new.
+        # A repeated step shows nothing new.
         looked = number in plan.again and _step(plan.again[number], conversation, folder)
         if missing:
             return looked or _failed(missing)
@@ -373,7 +372,7 @@ def _next(plan: Plan, conversation: Conversation, folder: str) -> Answer:
 
 
 def _step(step: Step, conversation: Conversation, folder: str) -> Answer | None:
-    """Return the call of a step, ``None`` where it was made already."""
+    """Return the call of a step; ``None`` if it was made already."""
     call = step.call(conversation.tools, folder)
     if call is None:
         return _failed(f"the tool {step.names()} is not offered")
@@ -397,7 +396,7 @@ def _failed(missed: str) -> Answer:
 
 @dataclass
 class Arrived:
-    """One chat request as it came to the engine."""
+    """One chat request as it reached the engine."""
 
     at_s: float
     headers: Mapping[str, str]
@@ -408,8 +407,8 @@ class Arrived:
     answer: Answer = field(default_factory=Answer)
 
 
-#: How requests that are no step of the agent begin, by what they are for. Compactions may bring
-#: the tools of the conversation along, so they are looked for first.
+#: How requests other than an agent's steps begin, by their purpose. Compactions can carry the
+#: conversation's tools, so they are recognised first.
 _COMPACTION = re.compile(
     r"summar(y|ize|ise|ization)[^.]{0,80}conversation|conversation[^.]{0,80}summar", re.I
 )
@@ -424,7 +423,7 @@ _UTILITIES = {
 
 
 def kind_of(body: Body) -> str:
-    """What a request is for: ``agent``, ``compaction``, ``title``, ``progress``, ``other``."""
+    """The purpose of a request: ``agent``, ``compaction``, ``title``, ``progress``, ``other``."""
     ends = [text_of(body["messages"][0]), text_of(body["messages"][-1])]
     if any(
         _COMPACTION.search(text[:3000]) for text in (ends if not body.get("tools") else ends[1:])
@@ -447,7 +446,7 @@ class ScriptedModel(BackgroundServer):
         self.arrived: list[Arrived] = []
 
     def of_kind(self, kind: str) -> list[Arrived]:
-        """The requests of one kind so far, in the order in which they came."""
+        """The requests of one kind so far, in order of arrival."""
         return [arrived for arrived in self.arrived if arrived.kind == kind]
 
     def app(self) -> web.Application:
@@ -480,7 +479,7 @@ class ScriptedModel(BackgroundServer):
         body = await request.json()
         text = body.get("prompt") if "prompt" in body else rendered(body)
         if not isinstance(text, str):
-            # vLLM takes one prompt a request.
+            # vLLM accepts one prompt per request.
             return _bad_request("Input should be a valid string")
         ids = tokenizer().tokenizer.encode(text, add_special_tokens=False).ids
         limit = self.window_tokens
@@ -500,7 +499,7 @@ class ScriptedModel(BackgroundServer):
             return web.json_response(reply.whole())
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        with contextlib.suppress(ConnectionResetError):  # A client may leave, as a person does.
+        with contextlib.suppress(ConnectionResetError):  # The client may leave.
             for event in reply.events():
                 await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
             await response.write(b"data: [DONE]\n\n")
@@ -508,7 +507,7 @@ class ScriptedModel(BackgroundServer):
 
 
 def answer_to(kind: str, body: Body) -> Answer:
-    """Return what is answered to a request of this kind."""
+    """Return the answer to a request of this kind."""
     if kind == "agent":
         return play(body)
     if kind == "compaction":
@@ -524,7 +523,7 @@ def rendered(body: Body) -> str:
 
 
 def _too_long(window_tokens: int, tokens: int) -> web.Response:
-    # vLLM's own words and shape.
+    # The text and form of vLLM's own error.
     message = (
         f"This model's maximum context length is {window_tokens} tokens. However, your request has "
         f"at least {tokens} input tokens. Please reduce the length of the input messages."

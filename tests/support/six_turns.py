@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-#: What a person types, turn by turn. The model knows its turn by ``cue``, which only the newest
-#: request of the person holds.
+#: What the user types, turn by turn. The model recognises a turn by its ``cue``, which only that
+#: turn's message contains.
 ROUNDING = "half-even"
 CALL_SITES = 7
 CHECKS = 120
@@ -21,11 +21,11 @@ _LIMIT = "if not 0 <= rate <= 1:"
 
 @dataclass(frozen=True)
 class Turn:
-    """One request of the person, and how to see that it was done."""
+    """One message of the user, and how to check that it was done."""
 
     cue: str
     text: str
-    #: What a right answer has to say: it stands only in what the tools gave back.
+    #: What a correct answer must contain; it is only in the tools' results.
     answer: str
     done: Callable[[Path], bool] = lambda _: True
 

@@ -26,7 +26,7 @@ _SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 @dataclass(frozen=True)
 class VllmCpu:
-    """Where it is installed."""
+    """The folders of the installation."""
 
     python: str
     model: Path
@@ -34,7 +34,7 @@ class VllmCpu:
 
 @functools.cache
 def installed() -> VllmCpu:
-    """Install it if need be (minutes, once a machine)."""
+    """Install it if necessary: takes minutes, once per machine."""
     done = subprocess.run(
         [_SCRIPTS / "install-vllm.sh"], check=True, stdout=subprocess.PIPE, text=True
     )
@@ -44,7 +44,7 @@ def installed() -> VllmCpu:
 
 @functools.cache
 def qwen() -> Path:
-    """Qwen2.5-Coder-0.5B for vLLM, from its GGUF (1 GB, half a minute, once a machine)."""
+    """Qwen2.5-Coder-0.5B for vLLM, from its GGUF: 1 GB, half a minute, once per machine."""
     folder = installed().model.with_name("qwen2.5-coder-0.5b-instruct")
     if not folder.exists():
         script = _SCRIPTS / "make_hf_weights.py"
@@ -54,7 +54,7 @@ def qwen() -> Path:
 
 @contextmanager
 def running(log: Path, wanted: Plan) -> Iterator[str]:
-    """The address of a vLLM that somebody started without Stoker, with no key."""
+    """The address of a vLLM that runs without Stoker and without a key."""
     port = any_free()
     launch = engines.get("vllm").launch(
         wanted, port=port, key="", options=Options(python=installed().python)
@@ -80,7 +80,7 @@ def running(log: Path, wanted: Plan) -> Iterator[str]:
 def plan(
     model: Path | None = None, served_name: str = "smollm2", **arguments: str | int | bool
 ) -> Plan:
-    """A plan that starts quickly, by itself for SmolLM2.
+    """A plan that starts quickly, by default with SmolLM2.
 
     ``arguments`` are vLLM's flags, with ``_`` for ``-``.
     """

@@ -1,4 +1,4 @@
-"""A person's machine as far as the doctor looks at it: a home, an editor, a server."""
+"""A user's machine, as far as the doctor reads it: a home, an editor, a server."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-# It reads HF_HUB_OFFLINE once, when it is imported: that must not be in a test that sets it.
+# Imported here because it reads HF_HUB_OFFLINE on import, which must not happen in a test.
 from huggingface_hub import constants
 
-#: An editor's command line as far as it is used: it lists and installs extensions.
+#: The part of an editor's command line that Stoker uses: it lists and installs extensions.
 _COMMAND = """#!/bin/sh
 list="{list}"
 case "$1" in
@@ -74,7 +74,7 @@ def machine(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mach
 
 @dataclass
 class Server:
-    """A server that answers as it is told: path -> (status, body)."""
+    """A server with the given answers: path -> (status, body)."""
 
     port: int
     answers: dict[str, tuple[int, object]]

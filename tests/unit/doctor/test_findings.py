@@ -1,4 +1,4 @@
-"""Every finding is made by the state that it tells of, and none of a fault by a healthy one."""
+"""Every finding comes from the state that it describes, and a healthy state has no fault."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ SAFE = {kind.id for kind in kinds().values() if kind.safe_fix}
 
 
 def mended(machine: Machine, **wanted: str) -> list[str]:
-    """Mend all that can be, and say what was done."""
+    """Apply every fix. Returns what was done."""
     readings = gather(machine.home, endpoint=wanted.get("endpoint"))
     return [mend(finding, readings) for finding in fixable(diagnose(readings))]
 

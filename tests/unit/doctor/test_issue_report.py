@@ -46,7 +46,7 @@ def places(value: Any, at: Place = ()) -> Iterator[Place]:
 
 
 def _is_fixed(hint: Any) -> bool:
-    """A ``Literal``, or one that may be ``None``: whoever writes another word is told by mypy."""
+    """A ``Literal``, or one that may be ``None``: mypy refuses any other value."""
     parts = get_args(hint)
     return any(isinstance(part, str) for part in parts) or any(_is_fixed(part) for part in parts)
 

@@ -1,4 +1,4 @@
-"""What the doctor says of machines that people have, as their drivers answered."""
+"""The doctor's findings on real machines, from their drivers' recorded answers."""
 
 from __future__ import annotations
 

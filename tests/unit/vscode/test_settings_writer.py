@@ -16,7 +16,7 @@ from stoker.vscode import jsonc
 
 OWNERS = '{\n  // mine\n  "editor.fontSize": 14,\n}\n'
 
-#: An editor's command line as far as it is used: it lists, installs and uninstalls extensions.
+#: The part of an editor's command line that Stoker uses.
 _COMMAND = """#!/bin/sh
 list="{list}"
 case "$1" in
@@ -266,7 +266,7 @@ def test_settings_that_became_unreadable_are_said_and_the_others_undone(
     assert code.settings.read_bytes() == broken
     assert extensions_of(code) == ""
     assert second.restored == (vscode.ENDPOINT,)
-    code.settings.write_bytes(whole)  # its owner mends it
+    code.settings.write_bytes(whole)  # the user fixes it
     (again,) = vscode.disconnect()
     assert again.restored == (vscode.ENDPOINT,)
     assert vscode.connections() == ()
