@@ -11,6 +11,7 @@ import json
 import re
 import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -20,10 +21,11 @@ KEY = "the-right-key"
 WINDOW = 768
 #: Tokens that are written at the same time; more wait for their turn.
 SLOTS = 2
-TOKEN_S = 0.001
 T = TypeVar("T")
 _TOKEN = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+#: A story that is longer than the window.
+_STORY_WORDS = WINDOW + 2
 _UTF8 = re.compile(r"Repeat exactly, and nothing else: (.*)", re.DOTALL)
 
 
@@ -36,13 +38,17 @@ class RefusalError(Exception):
 
 
 class ReferenceServer:
-    """Serves on a port of its own, in a thread of its own, for as long as the ``with`` lasts."""
+    """Serves on a port of its own, in a thread of its own, for as long as the ``with`` lasts.
 
-    def __init__(self, fault: str | None = None) -> None:
+    ``token_s`` is the time that it takes to write a token.
+    """
+
+    def __init__(self, fault: str | None = None, *, token_s: float = 0.001) -> None:
         self.fault = fault
+        self.token_s = token_s
         self.url = ""
         self._answers = 0
-        #: Work that nobody waits for any more.
+        #: Work whose client has left.
         self.background: set[asyncio.Future[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -251,7 +257,7 @@ class ReferenceServer:
             raise RefusalError(400, "max_tokens must be at least 1.")
 
     def _plan(self, body: dict[str, Any]) -> dict[str, Any]:
-        """What the model says to a request: a text, or calls of tools."""
+        """What the model answers: a text, or calls of tools."""
         tools, how = body.get("tools") or [], body.get("tool_choice", "auto")
         last = body["messages"][-1]
         wants = tools and how != "none" and last["role"] != "tool" and len(tools) < 40
@@ -294,7 +300,7 @@ class ReferenceServer:
         if "story" in text:
             self._answers += 1
             rotate = self._answers if self._has("seed ignored") and "seed" in body else 0
-            words = [_NUMBERS[(i + rotate) % len(_NUMBERS)] for i in range(2000)]
+            words = [_NUMBERS[(i + rotate) % len(_NUMBERS)] for i in range(_STORY_WORDS)]
             return " ".join(words)
         if "prime" in text and self._has("thoughts in the answer"):
             return "<think>7 times 13</think>No."
@@ -378,10 +384,10 @@ class _Answer:
 
     async def _write_all(self) -> None:
         async with self._server.slots():
-            await asyncio.sleep(TOKEN_S * len(self._tokens))
+            await asyncio.sleep(self._server.token_s * len(self._tokens))
 
     async def _go_on(self, fault: str, writing: Coroutine[Any, Any, T]) -> T:
-        """Write; with the ``fault``, go on when nobody reads any more."""
+        """Write; with the ``fault``, go on when the client has left."""
         try:
             return await writing
         except (asyncio.CancelledError, ConnectionError):
@@ -460,7 +466,7 @@ class _Answer:
         if self._has("stream brings no text") and "stream_options" in self._body:
             return
         for token in self._tokens:
-            await asyncio.sleep(TOKEN_S)
+            await asyncio.sleep(self._server.token_s)
             yield {"content": token}
         for index, call in enumerate(self._calls):
             number = {} if self._has("call index missing") else {"index": index}
@@ -538,5 +544,10 @@ def _prompt_tokens(body: Mapping[str, Any]) -> int:
     """Tokens of a prompt; of 40 tools, no more than leave room for the rest."""
     tools = body.get("tools") or []
     texts = [_text_of(m) + json.dumps(m.get("tool_calls", "")) for m in body["messages"]]
-    count = sum(4 + len(_TOKEN.findall(text)) for text in texts)
-    return count + min(len(_TOKEN.findall(json.dumps(tools))) if tools else 0, WINDOW // 2)
+    count = sum(4 + _count(text) for text in texts)
+    return count + min(_count(json.dumps(tools)) if tools else 0, WINDOW // 2)
+
+
+@lru_cache(maxsize=64)
+def _count(text: str) -> int:
+    return len(_TOKEN.findall(text))

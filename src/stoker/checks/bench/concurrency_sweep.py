@@ -175,39 +175,55 @@ async def bench(
     Raises ``StokerError`` where an endpoint answers no shape at all.
     """
     async with session() as http:
-        halt = Halt(settings.seconds * len(endpoints))
         sends = [LoadClient(http, endpoint.backend).send for endpoint in endpoints]
-        run = _Run(endpoints, sends, settings, halt, on_rung)
-        on_start(halt)
-        for shape in settings.shapes:
-            await _probe_all(run, shape)
-        if not run.probes and not halt.by_person:
-            raise StokerError(
-                "Nothing could be measured.",
-                " ".join(run.notes),
-                "Check the address, the key and the model; stoker test URL says what works.",
-            )
-        _fit_the_time(run)
-        climbs = [(shape, cached) for shape in run.probes for cached in settings.cached]
-        for index, (shape, cached) in enumerate(climbs):
-            await _climb(run, shape, cached, _share_s(run, climbs[index:]))
-        if run.left_out:
-            run.notes.append(
-                f"Left out, to have time for every shape: {', '.join(run.left_out)} at once. "
-                "Raise --seconds for them."
-            )
-        late_s = max((rung.summary.sent_late_s for rung in run.rungs), default=0.0)
-        if late_s > _LATE_S:
-            run.notes.append(
-                f"Requests were sent up to {1000 * late_s:.0f} ms late, as this machine had too "
-                "much else to do. The times hold that wait."
-            )
-        return BenchReport(
-            tuple(endpoints), settings, tuple(run.rungs), tuple(run.notes), halt.by_person
+        return await sweep(endpoints, sends, settings, on_rung=on_rung, on_start=on_start)
+
+
+async def sweep(
+    endpoints: Sequence[BenchTarget],
+    sends: Sequence[Send],
+    settings: Settings,
+    *,
+    on_rung: Callable[[Rung], None],
+    on_start: Callable[[Halt], None],
+) -> BenchReport:
+    """``bench`` with the function that sends a request, for each endpoint; it opens no session."""
+    halt = Halt(settings.seconds * len(endpoints))
+    run = _Run(endpoints, sends, settings, halt, on_rung)
+    on_start(halt)
+    for shape in settings.shapes:
+        await _probe_all(run, shape)
+    if not run.probes and not halt.by_person:
+        raise StokerError(
+            "No shape of request could be measured.",
+            " ".join(run.notes),
+            "Check the address, the key and the model: stoker test URL shows what works.",
+        )
+    _fit_the_time(run)
+    climbs = [(shape, cached) for shape in run.probes for cached in settings.cached]
+    for index, (shape, cached) in enumerate(climbs):
+        await _climb(run, shape, cached, _share_s(run, climbs[index:]))
+    _add_notes(run)
+    return BenchReport(
+        tuple(endpoints), settings, tuple(run.rungs), tuple(run.notes), halt.by_person
+    )
+
+
+def _add_notes(run: _Run) -> None:
+    if run.left_out:
+        run.notes.append(
+            f"Left out, to have time for every shape: {', '.join(run.left_out)} at once. "
+            "Raise --seconds to measure them."
+        )
+    late_s = max((rung.summary.sent_late_s for rung in run.rungs), default=0.0)
+    if late_s > _LATE_S:
+        run.notes.append(
+            f"Requests were sent up to {1000 * late_s:.0f} ms late, because this machine was busy. "
+            "The times include that delay."
         )
 
 
-# --- looking -------------------------------------------------------------------------------------
+# --- probing -------------------------------------------------------------------------------------
 
 
 async def _probe_all(run: _Run, shape: Shape) -> None:

@@ -68,18 +68,20 @@ class Ratio:
         return not self.low <= 1 <= self.high
 
 
-def median_ratio(base: Sequence[float], other: Sequence[float], *, seed: int = 0) -> Ratio | None:
+def median_ratio(
+    base: Sequence[float], other: Sequence[float], *, seed: int = 0, resamples: int = _RESAMPLES
+) -> Ratio | None:
     """``median(other) / median(base)`` with a percentile bootstrap interval.
 
-    Both sides are drawn anew, with replacement, apart from each other. ``None`` where a side is
-    empty or a median is not positive.
+    Each resample draws from both sides, with replacement and independently. ``None`` where a side
+    is empty or a median is not positive.
     """
     if not base or not other or median(base) <= 0:
         return None
     rng = random.Random(seed)  # noqa: S311  (a resample, not a secret)
     ratios = sorted(
         median(rng.choices(other, k=len(other))) / below
-        for _ in range(_RESAMPLES)
+        for _ in range(resamples)
         if (below := median(rng.choices(base, k=len(base)))) > 0
     )
     expected = median(other) / median(base)
