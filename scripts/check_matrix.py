@@ -33,7 +33,7 @@ def column(url: str, key: str | None, timeout_s: float) -> dict[str, Any]:
     endpoint = Endpoint(found.backend.url, model, key=key, window=window, timeout_s=timeout_s)
     report = checks.run(
         endpoint,
-        tell=lambda number, total, result: print(
+        on_result=lambda number, total, result: print(
             f"  {number}/{total} {result.check.id}: {result.status.value}", file=sys.stderr
         ),
         found=found,
@@ -49,7 +49,7 @@ def _kept(report: CheckReport) -> dict[str, Any]:
         "seconds": round(report.seconds),
         "verdicts": {use.value: verdict.word for use, verdict in report.verdicts.items()},
         "checks": {
-            r.check.id: {"result": r.status.value, "said": _without_addresses(r.said)}
+            r.check.id: {"result": r.status.value, "said": _without_addresses(r.seen)}
             for r in report.results
         },
     }

@@ -1,4 +1,4 @@
-"""Every check, one module a group. The order is the order in which they run."""
+"""All checks in the order in which they run; a module for each topic."""
 
 from stoker.checks.suite import (
     chat,

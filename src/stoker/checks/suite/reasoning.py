@@ -1,4 +1,4 @@
-"""Reasoning: what a model thinks must not be in its answer."""
+"""Reasoning: it must be separate from the answer."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _MARKS = ("<think>", "</think>", "<|channel|>", "◁think▷")
 
 @table.check(
     "apart",
-    "What a model thinks comes apart from what it says.",
-    why="Otherwise the thoughts are shown as the answer, and sent back with every turn.",
+    "A model's reasoning is separate from its answer.",
+    why="Otherwise the reasoning is shown as the answer, and sent back with every turn.",
     fix="vLLM: --reasoning-parser NAME. llama.cpp: --reasoning-format.",
     helps=(Use.CHAT, Use.AGENT, Use.COMMIT),
 )
 def apart(endpoint: Endpoint) -> str:
-    said = message(answered(endpoint.chat("Is 91 a prime number?", max_tokens=64)))
-    return _apart(str(said.get("content") or ""), thought(said))
+    reply = message(answered(endpoint.chat("Is 91 a prime number?", max_tokens=64)))
+    return _apart(str(reply.get("content") or ""), thought(reply))
 
 
 @table.check(
     "apart-stream",
-    "It does in a stream too.",
-    why="A stream is what is shown.",
-    fix="As for reasoning.apart.",
+    "In a stream, reasoning is separate from the answer too.",
+    why="Editors show the stream as it arrives.",
+    fix="See reasoning.apart.",
     helps=(Use.CHAT, Use.AGENT),
 )
 def apart_stream(endpoint: Endpoint) -> str:
@@ -46,7 +46,7 @@ def apart_stream(endpoint: Endpoint) -> str:
 
 def _apart(text: str, thoughts: str) -> str:
     mark = next((mark for mark in _MARKS if mark in text), None)
-    expect(mark is None, f"{mark} stands in the answer")
+    expect(mark is None, f"the answer contains {mark}")
     if not thoughts:
-        raise NotSupported("the model does not think aloud")
-    return f"{len(thoughts)} characters of thought, apart"
+        raise NotSupported("the model returned no reasoning")
+    return f"{len(thoughts)} characters of reasoning, separate"

@@ -24,7 +24,7 @@ _SCHEMA = {
 @table.check(
     "json-object",
     "`response_format: json_object` gives a JSON object.",
-    why="Extensions ask for it where a program reads the answer.",
+    why="Extensions use it where a program reads the answer.",
     fix="Optional. Constrain the answer, or refuse with 400; do not ignore it.",
     helps=(Use.COMMIT,),
 )
@@ -34,14 +34,14 @@ def json_object(endpoint: Endpoint) -> str:
     answer = answered(optional(reply))
     text = content(answer).strip()
     if choice(answer).get("finish_reason") == "length" and text.startswith("{"):
-        return "an object that 64 tokens did not end"
+        return "an object that is longer than 64 tokens"
     return f"an object with {len(_object(text))} fields"
 
 
 @table.check(
     "json-schema",
-    "`response_format: json_schema` gives what the schema describes.",
-    why="Without it a program has to guess at the answer's form.",
+    "`response_format: json_schema` gives JSON that fits the schema.",
+    why="Without it a program can't rely on the answer's format.",
     fix="Optional. Constrain the answer by the schema, or refuse with 400; do not ignore it.",
     helps=(Use.AGENT,),
 )

@@ -16,19 +16,19 @@ table = Table("images", "Images")
 
 @table.check(
     "accepted",
-    "An image is read.",
-    why="People paste screenshots into the chat.",
-    fix="Optional. Serve a model that sees (and, with llama.cpp, its mmproj file).",
+    "An image in a message reaches the model.",
+    why="Users paste screenshots into the chat.",
+    fix="Optional. Serve a vision model (with llama.cpp, together with its mmproj file).",
 )
 def image(endpoint: Endpoint) -> str:
     bare = usage(answered(endpoint.chat("Which colour is this?", max_tokens=1)))["prompt_tokens"]
     reply = endpoint.chat([_picture()], max_tokens=8)
-    # llama.cpp says in words that it does not, with status 500.
+    # llama.cpp refuses images with status 500; only its message shows that it is a refusal.
     if "support" in reply.text.lower() and not reply.ok:
         raise NotSupported(f"refused with status {reply.status}: {reply.text}")
     seen = usage(answered(optional(reply)))["prompt_tokens"]
     expect(seen > bare + 3, f"{bare} prompt tokens without it, {seen} with it: it was dropped")
-    return f"{seen - bare} prompt tokens for 64 x 64 points"
+    return f"{seen - bare} prompt tokens for 64 x 64 pixels"
 
 
 def _picture() -> dict[str, Any]:

@@ -64,7 +64,7 @@ def command(
     )
     show = check_report.CheckProgress(quiet=json)
     show.begin(found, name, window)
-    report = checks.run(endpoint, wanted, tell=show.tell, found=found)
+    report = checks.run(endpoint, wanted, on_result=show.result, found=found)
     _write(report, junit, html)
     if json:
         output.as_json(check_report.as_dict(report))

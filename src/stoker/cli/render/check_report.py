@@ -39,7 +39,7 @@ class CheckProgress:
         context = f"{window:,} tokens of context" if window else "a context of unknown length"
         output.say(f"{model} at {found.backend.url} ({found.words}), {context}")
 
-    def tell(self, number: int, total: int, result: Result) -> None:
+    def result(self, number: int, total: int, result: Result) -> None:
         """One check has ended. To programs, it goes to standard error, where people look."""
         if self._quiet:
             if sys.stderr.isatty():
@@ -48,7 +48,7 @@ class CheckProgress:
         if result.check.group != self._group:
             self._group = result.check.group
             output.say(f"\n{self._group}")
-        said = " ".join(result.said.split())[:160]
+        said = " ".join(result.seen.split())[:160]
         output.say(f"  {_MARKS[result.status]} {result.check.id:24} {said}")
 
 
@@ -59,7 +59,7 @@ def show(report: CheckReport) -> None:
         output.say("\nWhat failed, and how to mend it")
     for result in failed:
         output.say(f"\n  {result.check.id}: {result.check.promise}")
-        output.say(f"    Seen: {' '.join(result.said.split())}")
+        output.say(f"    Seen: {' '.join(result.seen.split())}")
         output.say(f"    Why it matters: {result.check.why}")
         output.say(f"    Fix: {result.check.fix}")
     output.say("\nWhat it can be used for")
@@ -116,7 +116,7 @@ def as_dict(report: CheckReport) -> dict[str, Any]:
             {
                 **_check(r.check),
                 "result": r.status.value,
-                "said": r.said,
+                "said": r.seen,
                 "seconds": round(r.seconds, 3),
             }
             for r in report.results
@@ -154,9 +154,9 @@ def _case(result: Result) -> str:
     inner = ""
     if result.status is Status.FAILED:
         advice = escape(_printable(f"{check.promise}\nFix: {check.fix}"))
-        inner = f"<failure message={_attribute(result.said)}>{advice}</failure>"
+        inner = f"<failure message={_attribute(result.seen)}>{advice}</failure>"
     elif result.status is not Status.PASSED:
-        inner = f"<skipped message={_attribute(result.said)}/>"
+        inner = f"<skipped message={_attribute(result.seen)}/>"
     name = _attribute(check.id.split(".", 1)[1])
     where = _attribute(check.id.split(".", 1)[0])
     return (
@@ -195,5 +195,5 @@ def _row(result: Result) -> str:
     return (
         f"<tr><td class=name><code>{escape(check.id)}</code>"
         f"<td class=name><b class={css}>{result.status.value}</b>"
-        f"<td>{escape(check.promise)}<small>{escape(result.said)}</small>{fix}"
+        f"<td>{escape(check.promise)}<small>{escape(result.seen)}</small>{fix}"
     )

@@ -168,7 +168,7 @@ async def test_a_shape_that_is_not_answered_is_named_and_the_others_are_measured
     report = await measured(scenario, settings)
     assert [rung.shape for rung in report.rungs] == ["chat"]
     assert report.notes[0] == (
-        "completion was not measured: it is not answered (status 404: not here)."
+        "completion was not measured: the request was not answered (status 404: not here)."
     )
 
 
@@ -209,10 +209,10 @@ async def test_stopping_it_keeps_what_was_measured() -> None:
         )
     assert report.interrupted
     assert [rung.summary.answered for rung in report.rungs] == [4]
-    assert "because it was stopped" in report.notes[-1]
+    assert "because the benchmark was stopped" in report.notes[-1]
 
 
-async def test_prompts_shrink_to_a_small_context_and_it_is_said() -> None:
+async def test_prompts_shrink_to_a_small_context_and_a_note_reports_it() -> None:
     longest = 0
 
     async def scenario(call: Call) -> None:
