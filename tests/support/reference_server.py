@@ -398,7 +398,7 @@ class _Answer:
     def _whole(self) -> dict[str, Any]:
         text = "".join(self._tokens)
         choice: dict[str, Any] = {"index": 0, "finish_reason": self.finish}
-        if self._has("one token says stop") and _asked(self._body) == 1:
+        if self._has("one token finishes with stop") and _asked(self._body) == 1:
             choice["finish_reason"] = "stop"
         if self._has("finish reason missing") and "Say hello" in str(self._body):
             choice["finish_reason"] = None

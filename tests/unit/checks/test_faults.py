@@ -46,7 +46,7 @@ FAULTS: Mapping[str, str] = {
     "stream is buffered": "stream.pieces",
     "length finishes with stop": "stream.finish-length",
     "bad request streamed": "stream.refusal",
-    "one token says stop": "budget.one",
+    "one token finishes with stop": "budget.one",
     "over the window is 500": "budget.over-window",
     "overflow is 500": "budget.overflow",
     "zero is endless": "budget.zero",
