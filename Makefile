@@ -28,9 +28,7 @@ up: $(STAMP) ## install Stoker and put a model that fits this machine behind an 
 	$(BIN)/stoker up --yes
 
 test: $(STAMP) lint docs ## the fast suite: lint, types, arrows, docs, unit tests (under 3 minutes)
-	$(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/unit/checks
-	# These measure how a server behaves under load: nothing else is to run beside them.
-	$(BIN)/python -m pytest tests/unit/checks
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP) ## ruff, mypy --strict, and the arrows between the rooms
 	$(BIN)/ruff check .

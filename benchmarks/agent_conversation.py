@@ -2,7 +2,7 @@
 
 ``PYTHONPATH=src:. python benchmarks/agent_conversation.py [--window 8192 --window 16384]``: replays
 six turns of VS Code's local harness and of its Copilot harness, recorded with a window in which
-nothing is cut, through a gateway before a server with a small window. A line a request: tokens
+nothing is cut, through a gateway in front of a server with a small window. A line a request: tokens
 offered, tokens of the prompt, its share of the budget (``!``: room was left), the share of the
 prompt that is the beginning of the one before, and what is missing: core tools, or what a competent
 model needs to go on.
@@ -36,7 +36,7 @@ CONVERSATIONS = {
 
 @contextmanager
 def gateway(url: str) -> Iterator[str]:
-    """A gateway before the server at ``url``, in a home of its own."""
+    """A gateway in front of the server at ``url``, with its own home."""
     with tempfile.TemporaryDirectory() as home:
         port = any_free()
         stoker = [sys.executable, "-m", "stoker"]
@@ -54,7 +54,7 @@ def replay(name: str, window_tokens: int) -> list[agent_report.Row]:
     """Send a recorded conversation through a gateway; report what arrived behind it."""
     offered = recorded.load(recorded.FIXTURES / f"{name}.json.gz")
     with ScriptedModel(window_tokens) as model, gateway(model.url) as url:
-        tried = len(model.of_kind("agent"))  # The gateway tries what the server can do with tools.
+        tried = len(model.of_kind("agent"))  # the gateway's own probes of the tools
         for body in offered:
             request = urllib.request.Request(
                 url + "/v1/chat/completions",

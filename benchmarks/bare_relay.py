@@ -1,18 +1,16 @@
-"""The least that a relay on aiohttp can do: read the request, forward it, pass chunks on."""
+"""A minimal relay on aiohttp: read the request, forward it, and pass the chunks on."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
-import uvloop
+import relay_server
 from aiohttp import web
 
 
 def app(backend: str) -> web.Application:
-    """A relay in front of ``backend``, with no key, no parsing and no metrics."""
+    """A relay in front of ``backend``, without keys, parsing or metrics."""
     sessions: list[aiohttp.ClientSession] = []
 
     async def session(_: web.Application) -> AsyncIterator[None]:
@@ -26,11 +24,11 @@ def app(backend: str) -> web.Application:
         headers = {"Content-Type": "application/json"}
         async with sessions[0].request(
             request.method, backend + request.path, data=body, headers=headers
-        ) as upstream:
-            response = web.StreamResponse(status=upstream.status)
-            response.headers["Content-Type"] = upstream.headers["Content-Type"]
+        ) as answer:
+            response = web.StreamResponse(status=answer.status)
+            response.headers["Content-Type"] = answer.headers["Content-Type"]
             await response.prepare(request)
-            async for chunk in upstream.content.iter_any():
+            async for chunk in answer.content.iter_any():
                 await response.write(chunk)
             await response.write_eof()
             return response
@@ -41,25 +39,10 @@ def app(backend: str) -> web.Application:
     return application
 
 
-async def serve(backend: str, port: int) -> None:
-    """Listen until ended; the port is printed."""
-    runner = web.AppRunner(app(backend), access_log=None, handler_cancellation=True)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
-    await site.start()
-    print(runner.addresses[0][1], flush=True)
-
-    await asyncio.Event().wait()
-
-
-def main() -> None:
-    """Serve on ``--port`` in front of ``--backend``."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--backend", required=True)
-    arguments = parser.parse_args()
-    uvloop.run(serve(arguments.backend, arguments.port))
+def runner(backend: str) -> web.AppRunner:
+    """The relay without access log, which drops a request when its client leaves."""
+    return web.AppRunner(app(backend), access_log=None, handler_cancellation=True)
 
 
 if __name__ == "__main__":
-    main()
+    relay_server.run(runner)

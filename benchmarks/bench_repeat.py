@@ -31,7 +31,7 @@ ServingLoad = tuple[str, str, float, str]
 
 @contextlib.contextmanager
 def endpoint(url: str | None) -> Iterator[str]:
-    """The address to measure; a deployment of the small model where there is none."""
+    """The endpoint to measure; without ``url``, a new deployment of the small model."""
     if url is not None:
         yield url
         return
@@ -73,11 +73,11 @@ def medians(document: dict[str, Any]) -> dict[ServingLoad, float]:
 
 
 def main() -> None:
-    """Print every median of every run, and how far they lie apart."""
-    # An end from outside must not leave the deployment running.
+    """Print every median of every run, and their spread."""
+    # SIGTERM must not leave the deployment running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser()
-    parser.add_argument("--url", help="what to measure; default: it starts something")
+    parser.add_argument("--url", help="the endpoint to measure; default: start the small model")
     parser.add_argument("--runs", type=int, default=RUNS)
     known, options = parser.parse_known_args()
     runs = []

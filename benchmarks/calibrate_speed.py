@@ -1,12 +1,12 @@
-"""Fit what vLLM reaches of the hardware's rates, and say how far off it is on the unseen.
+"""Fit vLLM's efficiency to measured rows, and print the errors on rows outside the fit.
 
 ``python benchmarks/calibrate_speed.py [--write]``: prints the errors on GPUs and on models that
 were left out of the fit, and with ``--write`` stores the coefficients of the fit to everything in
 ``src/stoker/data/speed.toml``. Takes about two minutes.
 
-Every coefficient starts from what is known of the hardware and is held near it: a coefficient moves
-by a factor of 1.3 at the price of one row that is 15 % off. That keeps what few rows speak for (one
-model, one GPU) from being bent to fit them.
+Every coefficient starts from what is known about the hardware and is held near it: moving it by a
+factor of 1.3 costs as much as one row that is 15 % off. That keeps a few rows (one model, one GPU)
+from bending a coefficient.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import numpy as np
-from plan_rows import DATA, ServingRow, serving_rows, speed_rows
+from measured_rows import DATA, ServingRow, serving_rows, speed_rows
 from scipy.optimize import least_squares
 
 from stoker.engines.vllm.vllm_speed import Efficiency, times
@@ -64,7 +64,7 @@ def load_rows() -> list[ServingRow]:
 
 
 def fit(rows: Sequence[ServingRow]) -> Efficiency:
-    """The coefficients that fit ``rows`` best. Repeated points count once, doubtful ones not."""
+    """The coefficients that fit ``rows`` best. Repeated points count once, doubtful ones never."""
     points = list({row.key: row for row in rows if not row.doubt}.values())
     groups = Counter((row.setup.model, row.gpu_name) for row in points)
     weights = [(20 / groups[row.setup.model, row.gpu_name]) ** 0.4 for row in points]
@@ -87,14 +87,14 @@ def errors(efficiency: Efficiency, rows: Sequence[ServingRow]) -> Errors:
 
 
 def left_out(
-    rows: Sequence[ServingRow], what: Callable[[ServingRow], Hashable], say: bool = True
+    rows: Sequence[ServingRow], what: Callable[[ServingRow], Hashable], verbose: bool = True
 ) -> Errors:
     """Errors on each GPU, or model, predicted by a fit to all the others."""
     total = Errors((), ())
     for name in sorted({str(what(row)) for row in rows}):
         others = [row for row in rows if str(what(row)) != name]
         these = errors(fit(others), [row for row in rows if str(what(row)) == name])
-        if say:
+        if verbose:
             print(f"  {name:36} {these.line()}", flush=True)
         total += these
     return total
@@ -120,7 +120,7 @@ def _p90(values: Sequence[float]) -> float:
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float]:
-    """The factors below and above a prediction between which four of five measurements lie."""
+    """The factors of a prediction between which four of five measurements lie."""
     ratios = quantiles([1 / (1 + value) for value in values if value > -1], n=10)
     return ratios[0], ratios[-1]
 
@@ -143,7 +143,7 @@ def _write(efficiency: Efficiency, held_out: Errors) -> None:
 
 
 def main() -> None:
-    """Fit, print, and store where asked."""
+    """Fit, print the errors, and store the fit with ``--write``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"store the fit in {TARGET.name}")
     rows = load_rows()

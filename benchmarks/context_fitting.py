@@ -5,7 +5,7 @@ turns of VS Code at 8192 and 16384, 85% or more of each prompt's tokens are the 
 prefix, 90% or more of the budget is used and no core tool is missing; the tool that is needed next
 is kept in 95% or more of the labelled cases.
 
-Counted with Qwen2.5-Coder's own vocabulary and template, out of its GGUF.
+Counted with Qwen2.5-Coder's own vocabulary and template, from its GGUF.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SEEDS = range(3)
 RECORDED = ("six_turns_local.json.gz", "six_turns_copilot.json.gz")
 
 
-class Fitter:
+class ModelFitter:
     """The fitter with a real model's tokenizer, as the gateway uses it."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ def bodies(turns: int) -> list[bytes]:
 
 def cost(window: int) -> None:
     """Print the CPU milliseconds of a first fit in this process, and of the turns after it."""
-    fitter = Fitter()
+    fitter = ModelFitter()
     times = []
     for body in bodies(6):
         request = orjson.loads(body)
@@ -91,7 +91,7 @@ def cost(window: int) -> None:
 
 
 def replayed(
-    fitter: Fitter, window: int, requests: Iterable[dict[str, Any]]
+    fitter: ModelFitter, window: int, requests: Iterable[dict[str, Any]]
 ) -> tuple[float, float]:
     """Return the mean share of each prompt's tokens that the previous prompt begins with, and the
     least share of the budget that was used where that much was offered.
@@ -115,7 +115,7 @@ def replayed(
     return sum(shares) / len(shares), min(used)
 
 
-def retention(fitter: Fitter, window: int) -> str:
+def retention(fitter: ModelFitter, window: int) -> str:
     """Return how often the needed tool was kept, of how many, and by editor."""
     total: Counter[str] = Counter()
     kept: Counter[str] = Counter()
@@ -146,7 +146,7 @@ def main() -> None:
     print(f"Request: {len(json.dumps(request))} bytes at first, costs measured at 75 KB")
     for window in WINDOWS:
         subprocess.run([sys.executable, __file__, str(window)], check=True)
-    fitter = Fitter()
+    fitter = ModelFitter()
     for name in RECORDED:
         requests = load(FIXTURES / name)
         for window in WINDOWS:

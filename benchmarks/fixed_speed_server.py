@@ -1,4 +1,4 @@
-"""A server of known speed, to tell what ``stoker bench`` itself adds to its figures.
+"""A server of known speed, to measure what ``stoker bench`` itself adds to its figures.
 
 ``python benchmarks/fixed_speed_server.py`` prints its address. It answers two requests at once,
 reads a token (4 characters) in 1.2 ms, writes one in 10 ms, and has no cache.
@@ -20,7 +20,7 @@ def _event(choice: dict[str, object], **fields: object) -> bytes:
 
 
 def application() -> web.Application:
-    """The server."""
+    """The application."""
     slots = asyncio.Semaphore(SLOTS)
 
     async def models(_: web.Request) -> web.Response:
@@ -49,7 +49,7 @@ def application() -> web.Application:
 
 
 async def main() -> None:
-    """Serve until it is stopped."""
+    """Serve until the process ends."""
     runner = web.AppRunner(application())
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -1,13 +1,13 @@
 """What the gateway costs beside a bare relay and vllm-router: ``python benchmarks/gateway.py``.
 
-All three stand in front of the same mock backend and are asked in turns, round after round, so
-that a machine whose speed drifts is fair to each. CPU time is the kernel's own account of the
-relay's process and threads, in nanoseconds. ``--router PATH`` names a vllm-router; without it the
-script installs one in the user's cache.
+All three run in front of the same mock backend and are measured in turns, round after round, so
+that drifts of the machine's speed affect all alike. CPU time is the kernel's account of the relay's
+process and threads, in nanoseconds. ``--router PATH`` names a vllm-router; without it, the script
+installs one in the user's cache.
 
 Goals: a streamed chunk costs Stoker at most 1.2 times the bare relay's CPU and no more than
 vllm-router's; an 8 KB request at most twice the bare relay's; the first token comes at most 0.5 ms
-later (median); the backend is told that a client left within 100 ms. Keys, budgets and metrics
+later (median); the backend stops within 100 ms after a client has left. Keys, budgets and metrics
 are on.
 """
 
@@ -46,7 +46,7 @@ class Target:
     process: subprocess.Popen[str]
 
     def cpu_s(self) -> float:
-        """CPU seconds of all its threads, those that ended included as far as the kernel tells."""
+        """CPU seconds of all its running threads."""
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
@@ -61,7 +61,7 @@ def start(name: str, *command: str) -> Target:
 
 
 def start_router(binary: Path, backend: Target) -> Target:
-    """Start vllm-router with what a single backend needs: no policy work, no access log."""
+    """Start vllm-router for a single backend: no routing policy, no access log."""
     port, metrics_port = any_free(), any_free()
     options = {
         "host": "127.0.0.1",
@@ -88,7 +88,7 @@ def start_router(binary: Path, backend: Target) -> Target:
 
 
 def router_binary() -> Path:
-    """vllm-router in an environment of its own: its packages are not Stoker's."""
+    """The path of vllm-router, installed in its own virtual environment."""
     folder = paths.cache_dir() / "vllm-router"
     binary = folder / "bin" / "vllm-router"
     if not binary.exists():
@@ -111,7 +111,7 @@ def body(chunks: int, interval_ms: float, size: int, streamed: bool = True) -> b
 
 
 def post(connection: HTTPConnection, payload: bytes) -> Any:
-    """Send a chat request; the response is still to be read."""
+    """Send a chat request. Returns the response, whose body is not read yet."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
     connection.request("POST", "/v1/chat/completions", payload, headers)
     response = connection.getresponse()
@@ -122,13 +122,13 @@ def post(connection: HTTPConnection, payload: bytes) -> Any:
 def stream(target: Target, chunks: int, interval_ms: float, size: int) -> None:
     """One streamed answer, read to its end."""
     connection = HTTPConnection("127.0.0.1", target.port, timeout=60)
-    said = post(connection, body(chunks, interval_ms, size)).read()
-    assert said.endswith(b"data: [DONE]\n\n")
+    answer = post(connection, body(chunks, interval_ms, size)).read()
+    assert answer.endswith(b"data: [DONE]\n\n")
     connection.close()
 
 
 def together(count: int, work: Callable[[], None]) -> None:
-    """Do ``work`` in ``count`` threads at once."""
+    """Run ``work`` in ``count`` threads at once."""
     threads = [threading.Thread(target=work) for _ in range(count)]
     for thread in threads:
         thread.start()
@@ -137,14 +137,14 @@ def together(count: int, work: Callable[[], None]) -> None:
 
 
 def per_chunk_us(target: Target) -> float:
-    """CPU for one chunk that comes by itself, as from an engine that decodes."""
+    """CPU microseconds for a chunk that arrives alone, as from an engine that decodes."""
     before = target.cpu_s()
     together(STREAMS, lambda: stream(target, CHUNKS, INTERVAL_MS, 1000))
     return (target.cpu_s() - before) / (STREAMS * CHUNKS) * 1e6
 
 
 def per_request_us(target: Target, size: int) -> float:
-    """CPU for one request that is not streamed, over a connection that is kept."""
+    """CPU microseconds for a request that is not streamed, over a kept connection."""
     connection = HTTPConnection("127.0.0.1", target.port, timeout=60)
     payload = body(1, 0, size, streamed=False)
     before = target.cpu_s()
@@ -156,7 +156,7 @@ def per_request_us(target: Target, size: int) -> float:
 
 
 def requests_per_s(target: Target) -> float:
-    """Requests a second at 16 connections."""
+    """Requests per second at 16 connections."""
     payload = body(1, 0, 8000, streamed=False)
 
     def client() -> None:
@@ -171,7 +171,7 @@ def requests_per_s(target: Target) -> float:
 
 
 def first_token_ms(target: Target) -> float:
-    """Median time to the first byte of a stream, over a connection that is kept."""
+    """Median time to the first byte of a stream, over a kept connection."""
     connection = HTTPConnection("127.0.0.1", target.port, timeout=60)
     payload = body(1, 0, 8000)
     times = []
@@ -186,10 +186,9 @@ def first_token_ms(target: Target) -> float:
 
 
 def client_left_ms(target: Target, backend: Target) -> float:
-    """Median time from a client's leaving in mid-stream until the backend has stopped.
+    """Median time from a client's disconnect in mid-stream until the backend has stopped.
 
-    Raises:
-        AssertionError: the backend was not told within 5 s.
+    Raises ``AssertionError`` where it has not stopped within 5 s.
     """
     watch = HTTPConnection("127.0.0.1", backend.port, timeout=60)
     times = []
@@ -201,7 +200,7 @@ def client_left_ms(target: Target, backend: Target) -> float:
         response.close()
         connection.close()
         while streaming(watch):
-            assert time.perf_counter() - began < 5, f"{target.name} goes on for nobody"
+            assert time.perf_counter() - began < 5, f"{target.name} did not stop"
         times.append(time.perf_counter() - began)
     watch.close()
     return statistics.median(times) * 1e3
@@ -262,7 +261,7 @@ def measure(rounds: int, targets: list[Target], backend: Target) -> dict[str, di
 
 
 def table(results: dict[str, dict[str, float]]) -> str:
-    """The results as text, with what the goals ask for."""
+    """The results as text, beside the goals."""
     names = ("bare relay", "Stoker", "vllm-router")
     lines = [f"{'':30}" + "".join(f"{name:>14}" for name in names)]
     for measure_name, by_target in results.items():

@@ -1,4 +1,4 @@
-"""How long it takes to look at this machine: ``python benchmarks/host_detection_time.py``.
+"""How long detecting the machine takes: ``python benchmarks/host_detection_time.py``.
 
 Goals: under 150 ms without asking the hub (a new process, imports included), and under 2.5 s with
 a hub that never answers.
@@ -28,7 +28,7 @@ def new_process_s(code: str) -> float:
 
 
 def silent_hub_s() -> float:
-    """Seconds of ``detect`` when the hub accepts the connection and says nothing."""
+    """Seconds of ``detect`` where the hub accepts the connection and sends nothing."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -1,7 +1,7 @@
-"""What the threads' waiting costs llama.cpp, on idle cores and on busy ones.
+"""What llama.cpp's waiting threads cost, on idle cores and on busy ones.
 
-``python benchmarks/llama_threads.py`` runs the engine as Stoker launches it and as libgomp would
-have it, in turns, with nothing beside it and with as many busy programs as ``--busy`` says.
+``python benchmarks/llama_threads.py`` runs the engine with Stoker's thread settings and with
+libgomp's defaults, in turns, alone and beside ``--busy`` busy processes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import sys
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import replace
+
+import engine_worker
 
 from stoker import models
 from stoker.engines import Options, ProcessLaunch
@@ -37,32 +39,19 @@ def plan() -> Plan:
 
 def measure(launch: ProcessLaunch, port: int) -> tuple[float, float]:
     """Prompt and answer tokens per second of one request, as the engine times them."""
-    process = subprocess.Popen(
-        launch.argv,
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **launch.env},
-    )
-    assert process.stdin is not None and process.stderr is not None
-    process.stdin.write(launch.stdin)
-    process.stdin.flush()
-    while "ready on" not in process.stderr.readline():
-        pass
     body = {"messages": [{"role": "user", "content": "hello " * 300}], "max_tokens": 40}
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/chat/completions",
         json.dumps(body).encode(),
         {"Authorization": "Bearer key", "Content-Type": "application/json"},
     )
-    timings = json.load(urllib.request.urlopen(request, timeout=600))["timings"]
-    process.stdin.close()
-    process.wait()
+    with engine_worker.running(launch):
+        timings = json.load(urllib.request.urlopen(request, timeout=600))["timings"]
     return timings["prompt_per_second"], timings["predicted_per_second"]
 
 
 def compare(env: Mapping[str, str] | None) -> tuple[float, float]:
-    """Medians over some runs; ``env`` replaces what Stoker sets."""
+    """Medians of several runs; ``env`` replaces Stoker's environment variables."""
     figures = []
     for _ in range(RUNS):
         port = any_free()
@@ -73,7 +62,7 @@ def compare(env: Mapping[str, str] | None) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print both ways, idle and busy."""
+    """Print the figures of both settings, idle and busy."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--busy", type=int, default=3 * (os.cpu_count() or 1))
     busy = parser.parse_args().busy

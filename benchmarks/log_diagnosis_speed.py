@@ -1,4 +1,4 @@
-"""How long Stoker takes to read an engine's log for the cause of its end.
+"""How long Stoker takes to find the cause of a failure in an engine's log.
 
 The log is a real one of a healthy vLLM, repeated: the worst case, as every line is read.
 """
@@ -15,7 +15,7 @@ LOG = Path(__file__).parents[1] / "tests/fixtures/logs/healthy/vllm-0.32.0-cpu.l
 
 
 def lines(total_bytes: int) -> Iterator[str]:
-    """The log again and again, until ``total_bytes`` were given."""
+    """The lines of the log, repeated until they make ``total_bytes``."""
     once = LOG.read_text(encoding="utf-8").splitlines()
     given = 0
     while given < total_bytes:

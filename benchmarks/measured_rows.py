@@ -1,7 +1,7 @@
-"""Measured rows as values: what was run, on what, and what came out.
+"""Read measured rows: what was run, on which hardware, and the result.
 
-The files under ``data/`` carry the source of every row. Rows of the same columns from elsewhere can
-be read as well; a model or GPU that is not known is reported, never guessed.
+The files under ``data/`` name the source of every row. Other files with the same columns can be
+read as well. An unknown model or GPU is reported, never guessed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stoker.planning.quantization import Precision, precision_of
 
 DATA = Path(__file__).parent / "data"
 CONFIGS = Path(__file__).parents[1] / "tests" / "fixtures" / "hf_configs"
-#: How the files name GPUs, where the catalogue has another name.
+#: The files' names of GPUs that the catalogue names differently.
 _GPUS = {
     "b200_sxm": "B200",
     "b300_sxm": "B300",
@@ -61,7 +61,7 @@ _MODELS = {
     "Nemotron-3-Super-120B-A12B": "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-FP8",
     "ThinkingCap-Qwen3.6-27B": "Qwen/Qwen3.6-27B",
 }
-#: Fine-tunes and words that say how a row was quantized.
+#: Words in names from which a row's quantization follows.
 _QUANTIZATIONS = (
     ("autoround", "int4"),
     ("nvfp4", "nvfp4"),
@@ -102,7 +102,7 @@ class ServingRow:
     token_s: float | None
     #: Rows that measured the same point share a key.
     key: tuple[object, ...]
-    #: What speaks against fitting this row, empty where nothing does.
+    #: Why this row must not be fitted; empty where nothing is wrong with it.
     doubt: str = ""
 
     @property
@@ -139,7 +139,7 @@ def quantization(text: str, model: str) -> str:
 
 @cache
 def _declared(model: str) -> str:
-    """What the model's own config.json says of its weights, where a row says nothing."""
+    """The quantization in the model's config.json, for rows that do not state one."""
     path = CONFIGS / f"{_MODELS.get(model, model).replace('/', '--')}.json"
     if not path.is_file():
         return "bf16"
@@ -227,7 +227,7 @@ def _serving(row: dict[str, str]) -> ServingRow:
 
 
 def _doubt(row: dict[str, str], model: str, quant: str, gpus: int) -> str:
-    """What a row says that cannot be as it says: such rows are reported, and not fitted."""
+    """Why a row cannot be right, or empty: such rows are reported and not fitted."""
     shape, spec = architecture(model), gpu(row["system"])
     weights = precision_of(quant, shape).weight_bytes(count_weights(shape)) / gpus
     if weights > (spec.memory_bytes or 0):
@@ -300,7 +300,7 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class MemoryRow:
-    """One start of vLLM, with what its log said of one GPU's memory."""
+    """One start of vLLM, and the figures for one GPU's memory from its log."""
 
     setup: Setup
     settings: VllmSettings
@@ -379,11 +379,11 @@ def _unknown(row: dict[str, str], share: float | None) -> str:
     if not _number(row["max_model_len"]):
         reasons.append("max_model_len")
     if row["vllm"].startswith("V0"):
-        reasons.append("V0 counts otherwise")
+        reasons.append("V0 counts differently")
     if row["vllm"].startswith("V1 2025"):
         reasons.append("max_num_batched_tokens: no release, and V1's defaults were not settled")
     if "connector" in row["flags"]:
-        reasons.append("a connector holds memory of its own")
+        reasons.append("a connector takes memory too")
     if "inferred" in row["flags"] or "default" in row["max_model_len"]:
         reasons.append("flags inferred by the reporter")
     return ", ".join(reasons)

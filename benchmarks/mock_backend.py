@@ -2,7 +2,7 @@
 
 ``max_tokens`` is how many chunks a stream has. ``x-interval-ms`` is the pause between two chunks,
 so that a relay sees them one by one, as from an engine that decodes. Written on bare asyncio
-protocols, so that it costs less than what is measured in front of it.
+protocols, so that it costs less than the relay in front of it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ ANSWER = {
 
 
 class MockBackend(asyncio.Protocol):
-    """One connection, HTTP/1.1 with keep-alive; only what the benchmark sends is understood."""
+    """One connection, HTTP/1.1 with keep-alive; understands only what the benchmark sends."""
 
     def __init__(self) -> None:
         self._buffer = b""
@@ -81,7 +81,7 @@ class MockBackend(asyncio.Protocol):
         self._stream: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
+        """Keep the transport."""
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -120,7 +120,7 @@ class MockBackend(asyncio.Protocol):
             return
         wants_usage = bool((request.get("stream_options") or {}).get("include_usage"))
         interval_s = float(headers.get(b"x-interval-ms", b"0")) / 1000
-        if "interval_ms" in request:  # routers drop headers that they do not know
+        if "interval_ms" in request:  # routers drop unknown headers
             interval_s = request["interval_ms"] / 1000
         self._stream = asyncio.create_task(
             self._send(request.get("max_tokens", 16), interval_s, wants_usage)
@@ -145,12 +145,12 @@ class MockBackend(asyncio.Protocol):
         self._transport.write(tail + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
 
-#: Connections with an answer under way; ``GET /streaming`` tells how many.
+#: Connections with an answer under way; ``GET /streaming`` returns how many.
 STREAMING: set[MockBackend] = set()
 
 
 async def serve(factory: Callable[[], asyncio.Protocol], port: int) -> None:
-    """Listen until ended; the port is printed, as 0 lets the system choose."""
+    """Serve until the process ends. Prints the port, since the system chooses it for 0."""
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", port)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

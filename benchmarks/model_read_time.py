@@ -34,7 +34,7 @@ def timed(action: Callable[[], object], rounds: int = ROUNDS) -> list[float]:
 
 
 def main() -> None:
-    """Print one line a model, then what choosing among sources takes."""
+    """Print a line for each model, then the time to collect the candidates."""
     for entry in entries():
         if entry.package_index is None:
             continue

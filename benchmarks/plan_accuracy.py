@@ -3,8 +3,9 @@
 ``python benchmarks/plan_accuracy.py [--data FOLDER] [--rows] [--held-out]``
 
 Reads ``measured_memory.csv``, ``measured_serving.csv`` and ``measured_speed.csv``; other files of
-the same columns are read with ``--data``. ``--rows`` prints every row, ``--held-out`` also fits the
-speed anew without each GPU and each model and prints the errors on those (needs scipy, 2 minutes).
+the same columns are read with ``--data``. ``--rows`` prints every row. ``--held-out`` also
+fits the speed without each GPU and each model, and prints the errors on those (needs scipy, 2
+minutes).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from time import process_time
 
-from plan_rows import (
+from measured_rows import (
     DATA,
     GIB,
     MemoryRow,
@@ -42,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the CSV files")
     parser.add_argument("--rows", action="store_true", help="print every row")
-    parser.add_argument("--held-out", action="store_true", help="errors on what no fit has seen")
+    parser.add_argument("--held-out", action="store_true", help="errors on rows outside the fit")
     arguments = parser.parse_args()
     _memory(arguments.data / "measured_memory.csv")
     rows = _speed(arguments.data, every_row=arguments.rows)
@@ -108,8 +109,8 @@ def _memory_row(name: str, row: MemoryRow) -> dict[str, list]:
 
 
 def _pair(predicted: float, measured: int | None) -> str:
-    told = "?" if measured is None else f"{measured / GIB:.2f}"
-    return f"{predicted / GIB:.2f} / {told} GiB"
+    shown = "?" if measured is None else f"{measured / GIB:.2f}"
+    return f"{predicted / GIB:.2f} / {shown} GiB"
 
 
 # --- speed ---------------------------------------------------------------------------------------
@@ -129,7 +130,7 @@ def _speed(folder: Path, *, every_row: bool) -> list[ServingRow]:
     print(f"SPEED: {len(rows)} rows, with the coefficients in src/stoker/data/speed.toml")
     for what in sorted({problem.what for problem in problems}):
         print(f"  not predicted: {what}")
-    errors = [_speed_row(row, say=every_row) for row in rows]
+    errors = [_speed_row(row, verbose=every_row) for row in rows]
     token = [token for token, _ in errors if token is not None]
     first = [first for _, first in errors if first is not None]
     print(_line("time per token, all rows", token, _TARGETS["token"]))
@@ -144,12 +145,12 @@ def _speed(folder: Path, *, every_row: bool) -> list[ServingRow]:
     return rows
 
 
-def _speed_row(row: ServingRow, *, say: bool) -> tuple[float | None, float | None]:
+def _speed_row(row: ServingRow, *, verbose: bool) -> tuple[float | None, float | None]:
     efficiency, _, _ = calibrated()
     first_s, token_s, _ = times(row.load, row.hardware, row.traffic, efficiency)
     token = token_s / row.token_s - 1 if row.token_s else None
     first = first_s / row.first_token_s - 1 if row.first_token_s else None
-    if say:
+    if verbose:
         t, setup = row.traffic, row.setup
         print(
             f"  {setup.model} {setup.precision.name} {setup.gpus}x{row.gpu_name} "
@@ -162,7 +163,7 @@ def _speed_row(row: ServingRow, *, say: bool) -> tuple[float | None, float | Non
 
 
 def _latency() -> None:
-    """The processor time that planning takes: the whole catalogue on eight GPUs."""
+    """Print the CPU time of planning the whole catalogue on eight GPUs."""
     spec = find_gpu("H200")
     gib256 = 256 * GIB
     host = Host(
@@ -177,7 +178,7 @@ def _latency() -> None:
     rank(host, candidates, Requirements(purpose="agent"), spec)
     print(
         f"\nPLANNING for 8 x H200: {1e3 * (process_time() - began):.0f} ms to rank "
-        f"{len(candidates)} forms of models (whole commands: benchmarks/plan_time.py)"
+        f"{len(candidates)} variants of models (whole commands: benchmarks/plan_time.py)"
     )
 
 
@@ -198,7 +199,7 @@ def _held_out(rows: Sequence[ServingRow]) -> None:
         ("GPUs", lambda row: row.gpu_name),
         ("models", lambda row: row.setup.model),
     ):
-        errors = left_out(rows, key, say=False)
+        errors = left_out(rows, key, verbose=False)
         print(_line(f"time per token, {name} left out", errors.token, _TARGETS["token"]))
         first = _TARGETS["first"]
         print(_line(f"time to first token, {name} left out", errors.first_token, first))

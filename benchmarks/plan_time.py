@@ -1,9 +1,9 @@
-"""How soon the commands answer that start nothing: ``python benchmarks/plan_time.py``.
+"""How fast the commands are that start nothing: ``python benchmarks/plan_time.py``.
 
 Goals: ``stoker plan``, ``stoker models`` and ``stoker status`` in under 300 ms, ``stoker --help``
 in under 150 ms. Medians of 10 runs of whole processes, after one that compiles the modules as pip
-does when it installs them. The processor's time is given beside: it is what the command costs
-where other programs run as well.
+does when it installs them. CPU time is printed too: it is what the command costs on a busy
+machine.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ COMMANDS: tuple[tuple[tuple[str, ...], float], ...] = (
 
 
 @dataclass(frozen=True)
-class Timing:
-    """One command's medians in seconds: until it had ended, and of the processor."""
+class CommandTiming:
+    """One command's medians in seconds: wall-clock and CPU time."""
 
     command: str
     wall_s: float
@@ -41,7 +41,7 @@ class Timing:
     goal_s: float
 
 
-def measure(arguments: tuple[str, ...], goal_s: float, env: dict[str, str]) -> Timing:
+def measure(arguments: tuple[str, ...], goal_s: float, env: dict[str, str]) -> CommandTiming:
     """Run ``stoker`` with ``arguments``; raises where it fails."""
     walls, cpus = [], []
     for _ in range(RUNS + 1):
@@ -51,7 +51,7 @@ def measure(arguments: tuple[str, ...], goal_s: float, env: dict[str, str]) -> T
         walls.append(time.perf_counter() - began)
         cpus.append(_children_cpu_s() - used)
     command = " ".join(("stoker", *arguments))
-    return Timing(command, statistics.median(walls[1:]), statistics.median(cpus[1:]), goal_s)
+    return CommandTiming(command, statistics.median(walls[1:]), statistics.median(cpus[1:]), goal_s)
 
 
 def _children_cpu_s() -> float:
@@ -73,8 +73,8 @@ def main() -> None:
         return
     for timing in timings:
         print(
-            f"{timing.command:52} {1e3 * timing.wall_s:5.0f} ms, {1e3 * timing.cpu_s:4.0f} of the "
-            f"processor   goal: under {1e3 * timing.goal_s:.0f}"
+            f"{timing.command:52} {1e3 * timing.wall_s:5.0f} ms, {1e3 * timing.cpu_s:4.0f} ms CPU"
+            f"   goal: under {1e3 * timing.goal_s:.0f}"
         )
 
 

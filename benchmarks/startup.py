@@ -1,4 +1,4 @@
-"""How soon Stoker answers, and what it costs while it waits: ``python benchmarks/startup.py``.
+"""How fast Stoker starts, and what it costs when idle: ``python benchmarks/startup.py``.
 
 Goals: with Stoker installed and the small model there, ``stoker up`` to the first token in under
 8 s; ``stoker status`` in under 300 ms; ``stoker doctor`` of the running deployment in under 3 s;
@@ -29,7 +29,7 @@ RUNS = 5
 
 
 class Home:
-    """Stoker's command in a home of its own, with the user's downloaded models."""
+    """The ``stoker`` command in its own home, with the user's downloaded models."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "cache").symlink_to(paths.cache_dir())
@@ -45,7 +45,7 @@ class Home:
             text=True,
             check=False,
         )
-        # The doctor's 1 is an answer: it found something.
+        # The doctor exits with 1 where it finds something broken.
         if done.returncode > (args[0] == "doctor"):
             raise RuntimeError(done.stderr)
         return done.stdout

@@ -1,10 +1,10 @@
-"""What progress messages cost an agent's first turn, with the gateway's order and without.
+"""What progress messages cost an agent's first turn, with and without the gateway's priorities.
 
-``python benchmarks/utility_order.py`` does as VS Code 1.139 was recorded to do: two requests for
-progress messages (about 260 tokens in, 100 out), and 2.1 s later the first turn of an agent. Real
-llama.cpp as Stoker launches it, with one slot and with two, and the gateway in front. Both orders
-run in turns, each with a conversation that was not read before; without the order, the requests
-are marked as turns, which is how the gateway treated all requests before it knew them.
+``python benchmarks/utility_order.py`` sends what was recorded from VS Code 1.139: two requests for
+progress messages (about 260 tokens in, 100 out), and 2.1 s later the first turn of an agent. The
+gateway is in front of real llama.cpp as Stoker launches it, with one slot and with two. Runs with
+and without priorities alternate, each with a new conversation; without them, the progress messages
+are marked as turns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import engine_worker
 from aiohttp import web
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -59,27 +59,12 @@ def engine(slots: int) -> Iterator[Backend]:
     port = any_free()
     launch = engines.get("llama.cpp").launch(plan, port=port, key="key", options=Options())
     assert isinstance(launch, ProcessLaunch)
-    process = subprocess.Popen(
-        launch.argv,
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **launch.env},
-    )
-    assert process.stdin is not None and process.stderr is not None
-    process.stdin.write(launch.stdin)
-    process.stdin.flush()
-    while "ready on" not in process.stderr.readline():
-        pass
-    log = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
-    yield Backend(f"http://127.0.0.1:{port}", "llama.cpp", "key")
-    process.stdin.close()
-    process.wait()
-    log.wait()
+    with engine_worker.running(launch):
+        yield Backend(f"http://127.0.0.1:{port}", "llama.cpp", "key")
 
 
 def turn(number: int, words: int) -> dict[str, Any]:
-    """An agent's first turn, of a conversation that nobody has read."""
+    """An agent's first turn, of a conversation that is in no cache."""
     system = f"Project {number}. " + " ".join(
         f"Rule {number}.{n}: be careful." for n in range(words)
     )
@@ -88,7 +73,7 @@ def turn(number: int, words: int) -> dict[str, Any]:
 
 
 async def first_token_s(http: aiohttp.ClientSession, body: dict[str, Any], priority: str) -> float:
-    """Seconds to the first event that is no comment; the answer is read to its end."""
+    """Seconds to the first event that is not a comment; reads the answer to its end."""
     began, first = time.perf_counter(), 0.0
     headers = {"x-stoker-priority": priority}
     body = {**body, "stream": True}
@@ -100,7 +85,7 @@ async def first_token_s(http: aiohttp.ClientSession, body: dict[str, Any], prior
 
 
 async def one(http: aiohttp.ClientSession, number: int, words: int, utility: str) -> float:
-    """The turn's time to its first token, with the progress messages marked as ``utility`` says."""
+    """The turn's time to its first token; progress messages have the priority ``utility``."""
     messages = [
         asyncio.create_task(first_token_s(http, progress_messages(f"{scenario} {number}"), utility))
         for scenario in ("edit", "generate")
@@ -112,17 +97,17 @@ async def one(http: aiohttp.ClientSession, number: int, words: int, utility: str
 
 
 async def measure(backend: Backend, runs: int, words: int) -> dict[str, list[float]]:
-    """Both orders in turns, through a gateway of this process."""
+    """The times with and without priorities, through a gateway in this process."""
     taken: dict[str, list[float]] = {"turn": [], "utility": []}
-    door = Gateway()
-    runner = door.runner()
+    gateway = Gateway()
+    runner = gateway.runner()
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(900)) as http:
         async with aiohttp.ClientSession() as plain:
             models = await engines.server_client(backend.engine).discover(plain, backend)
-        door.serve([Served(backend, models)])
+        gateway.serve([Served(backend, models)])
         for number in range(2 * runs):
             utility = ("turn", "utility")[number % 2]
             taken[utility].append(await one(http, number, words, utility))
@@ -138,14 +123,14 @@ def main() -> None:
         "--words", type=int, default=100, help="rules in the prompt, 12 tokens each"
     )
     options = parser.parse_args()
-    print("slots  order    first token of the turn, s (median, all)")
+    print("slots  priorities  first token of the turn, s (median, all)")
     for slots in (1, 2):
         with engine(slots) as backend:
             taken = asyncio.run(measure(backend, options.runs, options.words))
         for utility, name in (("turn", "without"), ("utility", "with")):
             times = taken[utility]
-            said = ", ".join(f"{t:.1f}" for t in times)
-            print(f"{slots:<6} {name:<8} {statistics.median(times):6.1f}   {said}", flush=True)
+            listed = ", ".join(f"{t:.1f}" for t in times)
+            print(f"{slots:<6} {name:<11} {statistics.median(times):6.1f}   {listed}", flush=True)
 
 
 if __name__ == "__main__":

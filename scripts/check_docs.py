@@ -1,11 +1,11 @@
 """Fail when a page names what does not exist, or is too long to read in five minutes.
 
-What is checked, in README.md, CONTRIBUTING.md and all of docs/:
+It checks README.md, CONTRIBUTING.md and all of docs/:
 - ``stoker COMMAND --option`` in code: the command exists and takes the option;
 - ``make TARGET`` in code: the target exists;
 - links and inline-code paths into this repository: the file exists, and has the link's anchor;
 - settings of the VS Code extension (``huggingface.*``): package.json declares them;
-- what a person wrote on a page is at most ``LONGEST_PAGE_WORDS`` long.
+- the hand-written part of a page has at most ``LONGEST_PAGE_WORDS`` words.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def slug_of(heading: str) -> str:
 
 
 def words_written(text: str) -> int:
-    """The words of a page, less those that cog writes."""
+    """The number of words on a page, without the parts that cog generates."""
     return len(WORD.findall(GENERATED.sub("", text)))
 
 
@@ -101,7 +101,7 @@ def settings() -> frozenset[str]:
 
 
 def wrong_in_code(snippet: str) -> Iterator[str]:
-    """What a piece of code names that does not exist."""
+    """Problems in a piece of code: commands, options and targets that do not exist."""
     for command, rest in COMMAND.findall(snippet):
         known = options(command)
         if known is None:
@@ -116,7 +116,7 @@ def wrong_in_code(snippet: str) -> Iterator[str]:
 
 
 def wrong_in_page(page: Path) -> Iterator[str]:
-    """What a page names that does not exist."""
+    """Problems of a page: names and links that lead nowhere, and its length."""
     text = page.read_text(encoding="utf-8")
     for snippet in code(text):
         yield from wrong_in_code(snippet)
@@ -127,7 +127,7 @@ def wrong_in_page(page: Path) -> Iterator[str]:
             yield f"there is no setting {setting}"
     yield from wrong_links(page, text)
     if words_written(text) > LONGEST_PAGE_WORDS:
-        yield f"it has {words_written(text)} words; {LONGEST_PAGE_WORDS} are read in five minutes"
+        yield f"it has {words_written(text)} words, and the limit is {LONGEST_PAGE_WORDS}"
 
 
 def wrong_links(page: Path, text: str) -> Iterator[str]:
@@ -141,7 +141,7 @@ def wrong_links(page: Path, text: str) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print what is wrong; 1 where anything is."""
+    """Print the problems. Returns 1 if there are any."""
     wrong = [f"{page.relative_to(ROOT)}: {w}" for page in pages() for w in wrong_in_page(page)]
     print("\n".join(wrong) if wrong else f"{len(pages())} pages name only what exists.")
     return 1 if wrong else 0

@@ -1,10 +1,10 @@
-"""Run every check against endpoints, and keep the results that the documentation shows.
+"""Run every check against endpoints, and store the results for the documentation.
 
     python scripts/check_matrix.py "vLLM 0.32.0 (CPU)=http://127.0.0.1:8001" \
         "Stoker in front of it=http://127.0.0.1:8000" [--key-env NAME] [--timeout SECONDS]
 
-Each NAME=URL becomes, or replaces, one column of docs/data/check_results.json. What was seen is
-kept beside each result, so that a failure in the table can be looked up. Addresses are not kept.
+Each NAME=URL adds or replaces one column of docs/data/check_results.json. What was seen is stored
+with each result, so that a failure can be looked up. Addresses are not stored.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _SHOWN_CHARACTERS = 200
 
 
 def column(url: str, key: str | None, timeout_s: float) -> dict[str, Any]:
-    """The results of one endpoint, in the form in which they are kept."""
+    """The results of one endpoint, as they are stored."""
     found = checks.look_at(url, key)
     model, window = checks.choose_model(found, None)
     endpoint = Endpoint(found.backend.url, model, key=key, window=window, timeout_s=timeout_s)
     report = checks.run(
         endpoint,
-        tell=lambda number, total, result: print(
+        on_result=lambda number, total, result: print(
             f"  {number}/{total} {result.check.id}: {result.status.value}", file=sys.stderr
         ),
         found=found,
@@ -49,22 +49,24 @@ def _kept(report: CheckReport) -> dict[str, Any]:
         "seconds": round(report.seconds),
         "verdicts": {use.value: verdict.word for use, verdict in report.verdicts.items()},
         "checks": {
-            r.check.id: {"result": r.status.value, "said": _without_addresses(r.said)}
+            r.check.id: {"result": r.status.value, "said": _without_addresses(r.seen)}
             for r in report.results
         },
     }
 
 
-def _without_addresses(said: str) -> str:
-    return _ADDRESS.sub("URL", " ".join(said.split()))[:_SHOWN_CHARACTERS]
+def _without_addresses(seen: str) -> str:
+    return _ADDRESS.sub("URL", " ".join(seen.split()))[:_SHOWN_CHARACTERS]
 
 
 def main() -> int:
     """Check each endpoint and write its column."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("endpoints", nargs="+", metavar="NAME=URL")
-    parser.add_argument("--key-env", metavar="NAME", help="the variable that holds the key")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds for one answer")
+    parser.add_argument("--key-env", metavar="NAME", help="environment variable with the key")
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, help="time limit for one answer, in seconds"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     kept = json.loads(options.out.read_text()) if options.out.exists() else {}

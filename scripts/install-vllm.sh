@@ -17,7 +17,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=${STOKER_VLLM_CPU:-${XDG_CACHE_HOME:-$HOME/.cache}/stoker/vllm-cpu}
 python=$root/env/bin/python
 model=$root/models/$model_name
-# Written last, so that a broken-off installation is never taken for a whole one.
+# Written last, so that an interrupted installation is never mistaken for a complete one.
 stamp=$root/installed-vllm-$vllm_version-torch-$torch_version
 
 print_paths() { printf 'PYTHON=%s\nMODEL=%s\n' "$python" "$model"; }

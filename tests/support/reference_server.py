@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -20,10 +21,11 @@ KEY = "the-right-key"
 WINDOW = 768
 #: Answers that are generated at the same time; further ones wait.
 SLOTS = 2
-TOKEN_S = 0.001
 T = TypeVar("T")
 _TOKEN = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+#: A story that is longer than the window.
+_STORY_WORDS = WINDOW + 2
 _UTF8 = re.compile(r"Repeat exactly, and nothing else: (.*)", re.DOTALL)
 
 
@@ -36,11 +38,15 @@ class RefusalError(Exception):
 
 
 class ReferenceServer(BackgroundServer):
-    """The server, with ``fault`` as the one thing that it does wrong."""
+    """The server, with ``fault`` as the one thing that it does wrong.
 
-    def __init__(self, fault: str | None = None) -> None:
+    ``token_s`` is the time that it takes to write a token.
+    """
+
+    def __init__(self, fault: str | None = None, *, token_s: float = 0.001) -> None:
         super().__init__()
         self.fault = fault
+        self.token_s = token_s
         self._answers = 0
         self._slots = asyncio.Semaphore(SLOTS)
         #: Work that no request waits for any more.
@@ -262,7 +268,7 @@ class ReferenceServer(BackgroundServer):
         if "story" in text:
             self._answers += 1
             rotate = self._answers if self._has("seed ignored") and "seed" in body else 0
-            words = [_NUMBERS[(i + rotate) % len(_NUMBERS)] for i in range(2000)]
+            words = [_NUMBERS[(i + rotate) % len(_NUMBERS)] for i in range(_STORY_WORDS)]
             return " ".join(words)
         if "prime" in text and self._has("thoughts in the answer"):
             return "<think>7 times 13</think>No."
@@ -346,7 +352,7 @@ class _Answer:
 
     async def _write_all(self) -> None:
         async with self._server.slots():
-            await asyncio.sleep(TOKEN_S * len(self._tokens))
+            await asyncio.sleep(self._server.token_s * len(self._tokens))
 
     async def _go_on(self, fault: str, writing: Coroutine[Any, Any, T]) -> T:
         """Write; with the ``fault``, continue after the client has left."""
@@ -360,7 +366,7 @@ class _Answer:
     def _whole(self) -> dict[str, Any]:
         text = "".join(self._tokens)
         choice: dict[str, Any] = {"index": 0, "finish_reason": self.finish}
-        if self._has("one token says stop") and _asked(self._body) == 1:
+        if self._has("one token finishes with stop") and _asked(self._body) == 1:
             choice["finish_reason"] = "stop"
         if self._has("finish reason missing") and "Say hello" in str(self._body):
             choice["finish_reason"] = None
@@ -428,7 +434,7 @@ class _Answer:
         if self._has("stream brings no text") and "stream_options" in self._body:
             return
         for token in self._tokens:
-            await asyncio.sleep(TOKEN_S)
+            await asyncio.sleep(self._server.token_s)
             yield {"content": token}
         for index, call in enumerate(self._calls):
             number = {} if self._has("call index missing") else {"index": index}
@@ -506,5 +512,10 @@ def _prompt_tokens(body: Mapping[str, Any]) -> int:
     """The tokens of a prompt. Tools count for half of the window at most."""
     tools = body.get("tools") or []
     texts = [_text_of(m) + json.dumps(m.get("tool_calls", "")) for m in body["messages"]]
-    count = sum(4 + len(_TOKEN.findall(text)) for text in texts)
-    return count + min(len(_TOKEN.findall(json.dumps(tools))) if tools else 0, WINDOW // 2)
+    count = sum(4 + _count(text) for text in texts)
+    return count + min(_count(json.dumps(tools)) if tools else 0, WINDOW // 2)
+
+
+@lru_cache(maxsize=64)
+def _count(text: str) -> int:
+    return len(_TOKEN.findall(text))

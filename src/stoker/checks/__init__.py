@@ -1,4 +1,4 @@
-"""Prove that an endpoint works, by asking it for real."""
+"""Prove with real requests that an endpoint works."""
 
 from stoker.checks.check import Check, CheckReport, Result, Status, Use, Verdict
 from stoker.checks.runner import choose_model, chosen, look_at, run, unreached

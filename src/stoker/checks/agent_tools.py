@@ -1,8 +1,8 @@
 """The first request of an agent: 40 tools, as long as those that VS Code's agent mode sends.
 
 Measured on 2026-11-23: VS Code sends 39 tools with 53 KB of compact JSON, whatever the context.
-These are made up here, so that the check needs no file of another program; their number, their
-length and their kinds of parameters are the same.
+These tools are made up, so that the check needs no file of another program. Their number, length
+and kinds of parameters are those of VS Code's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def agent_tools() -> list[dict[str, Any]]:
 
 
 def agent_system() -> str:
-    """A system prompt that is kept short: the tools are what matters here."""
+    """A short system prompt: the tools are what is tested."""
     return (
         "You are a programming assistant in an editor. Answer briefly. Use a tool only where "
         "the question can't be answered without one."

@@ -1,4 +1,4 @@
-"""The words of the checks room: a check, what it needs, what became of it."""
+"""The types of the room: a check, its result, and the report of a run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ class Use(enum.Enum):
 
 
 class Status(enum.Enum):
-    """What became of a check. ``UNSUPPORTED`` is an honest no to something optional, ``SKIPPED``
-    what was not run, or was and showed neither way.
+    """The outcome of a check.
+
+    ``UNSUPPORTED``: the server reports that it does not have an optional feature. ``SKIPPED``: the
+    check did not run, or proved nothing either way.
     """
 
     PASSED = "pass"
@@ -30,14 +32,14 @@ class Status(enum.Enum):
     SKIPPED = "skipped"
 
 
-#: Runs against the endpoint; returns what was seen, or raises ``Failed``, ``NotSupported`` or
-#: ``NotShown``.
+#: Runs one check against an endpoint. Returns what was seen, or raises ``Failed``,
+#: ``NotSupported`` or ``NotShown``.
 Run = Callable[[Endpoint], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that an endpoint must do, run for real."""
+    """One thing that an endpoint must do, tried with real requests."""
 
     id: str
     group: str
@@ -92,20 +94,20 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one check: ``said`` is what was seen."""
+    """The outcome of one check, and what was ``seen``."""
 
     check: Check
     status: Status
-    said: str
+    seen: str
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the endpoint can be used for something, and which checks stand in the way."""
+    """Whether the endpoint works for one use, and which checks decided that."""
 
-    #: ``good``, ``limited`` (it works, less well by what ``missing`` names), ``no``, or
-    #: ``not judged`` where checks that it needs were left out, or showed nothing (``missing``).
+    #: ``good``, ``limited`` (it works, but worse: ``missing`` failed), ``no`` (``missing`` failed),
+    #: or ``not judged`` (``missing`` did not run or proved nothing).
     word: str
     missing: tuple[str, ...] = ()
 
@@ -128,11 +130,11 @@ class CheckReport:
     stopped: str | None = None
 
     def count(self, status: Status) -> int:
-        """How many checks came out so."""
+        """How many checks have this outcome."""
         return sum(1 for result in self.results if result.status is status)
 
     @property
     def good(self) -> bool:
-        """Whether nothing that was run stands in the way of chat and agent mode."""
+        """Whether no check that ran rules out chat or agent mode."""
         words = {self.verdicts[use].word for use in (Use.CHAT, Use.AGENT)}
         return self.stopped is None and "no" not in words

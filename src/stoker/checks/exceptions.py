@@ -1,10 +1,10 @@
-"""How a check ends other than well: what it raises."""
+"""What a check raises where it does not pass."""
 
 from __future__ import annotations
 
 
 class Failed(Exception):  # noqa: N818  (an outcome, not an error of ours)
-    """The endpoint broke the promise; the text says what was seen."""
+    """The endpoint broke the promise; the text is what was seen."""
 
 
 class TooLate(Failed):
@@ -12,8 +12,8 @@ class TooLate(Failed):
 
 
 class NotShown(Exception):  # noqa: N818
-    """It was not found out, for the reason that the text says."""
+    """The check proved nothing either way; the text is the reason."""
 
 
 class NotSupported(Exception):  # noqa: N818
-    """The endpoint says honestly that it does not do this."""
+    """The endpoint reports that it does not support this; the text is its answer."""

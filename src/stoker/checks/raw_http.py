@@ -1,7 +1,7 @@
-"""HTTP as it comes over the wire: raw bytes with the time at which each piece arrived.
+"""HTTP as it arrives: raw bytes, and the time at which each piece came.
 
-A client library would put right what the checks look for: a character cut in two, a stream that
-ends without its end, a connection that is not kept.
+A client library would hide the faults that the checks look for: a character cut in two, a stream
+without an end, a connection that is not kept open.
 """
 
 from __future__ import annotations
@@ -21,24 +21,26 @@ from stoker.checks.exceptions import Failed, TooLate
 from stoker.network_addresses import without_api_path
 
 _PIECE_BYTES = 65536
-#: An answer larger than this is no answer to any of the checks.
+#: No check expects a larger answer.
 _MAX_BODY_BYTES = 32 * 1024 * 1024
-_TROUBLE = (OSError, http.client.HTTPException, ValueError)
+#: ``Reply.cut`` where the client closed the connection on purpose.
+CANCELLED = "cancelled"
+_TRANSPORT_ERRORS = (OSError, http.client.HTTPException, ValueError)
 
 Until = Callable[[bytes], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer as it came. ``first_s`` and ``elapsed_s`` count from when it was asked."""
+    """An answer as it arrived. ``first_s`` and ``elapsed_s`` count from when it was requested."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    #: When each piece of the body arrived, and how many bytes it had.
+    #: For each piece of the body, when it arrived and its size in bytes.
     pieces: tuple[tuple[float, int], ...]
     elapsed_s: float
-    #: Why the body is not whole: ``left`` (we hung up on purpose) or what broke.
+    #: Why the body is incomplete: ``CANCELLED``, or what went wrong.
     cut: str | None = None
 
     @property
@@ -53,11 +55,11 @@ class Reply:
 
     @property
     def refused(self) -> bool:
-        """Whether the server said no to the request, and did so without breaking."""
+        """Whether the server refused the request, rather than failing at it."""
         return 400 <= self.status < 500 or self.status == 501
 
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object. Raises ``Failed`` where it is none."""
+        """The body as a JSON object. Raises ``Failed`` where it is not one."""
         try:
             value = json.loads(self.body)
         except ValueError:
@@ -70,23 +72,25 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The beginning of the body, for people."""
+        """The beginning of the body, for messages."""
         shown = self.body[:300].decode("utf-8", errors="replace").strip()
         return " ".join(shown.split()) or "(empty)"
 
     @property
     def is_events(self) -> bool:
-        """Whether it says that it is a stream of events."""
+        """Whether its content type is that of a stream of events."""
         return self.headers.get("content-type", "").startswith("text/event-stream")
 
     def data(self) -> list[bytes]:
-        """What each event of a stream carries, in order, ``[DONE]`` among them."""
+        """The data of each event of a stream, in order, including ``[DONE]``."""
         lines = (line.strip(b"\r") for line in self.body.split(b"\n"))
         return [line[5:].strip() for line in lines if line.startswith(b"data:")]
 
     def chunks(self) -> list[dict[str, Any]]:
-        """The JSON objects of a stream before its end. What is not JSON is left to the check on
-        framing, and what comes after the end to the one on the end.
+        """The JSON objects of a stream before ``[DONE]``.
+
+        Skips what is not JSON, which ``stream.framing`` reports, and what follows the end, which
+        ``stream.done`` reports.
         """
         found = []
         for data in self.data():
@@ -100,12 +104,12 @@ class Reply:
 
 
 class RawClient:
-    """Sends requests to one address, and counts what they cost."""
+    """Sends requests to one address, and counts the requests and their tokens."""
 
     def __init__(self, url: str, key: str | None, timeout_s: float) -> None:
         parts = urlsplit(without_api_path(url))
         self._secure = parts.scheme == "https"
-        self._place = parts.netloc
+        self._netloc = parts.netloc
         self._path = parts.path.rstrip("/")
         self._key = key
         self._lock = threading.Lock()
@@ -115,9 +119,9 @@ class RawClient:
         self.completion_tokens = 0
 
     def connect(self, timeout_s: float | None = None) -> http.client.HTTPConnection:
-        """A connection of its own; the caller closes it."""
+        """A new connection; the caller closes it."""
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        return kind(self._place, timeout=timeout_s or self.timeout_s)
+        return kind(self._netloc, timeout=timeout_s or self.timeout_s)
 
     def send(
         self,
@@ -130,11 +134,10 @@ class RawClient:
         limit_s: float | None = None,
         on: http.client.HTTPConnection | None = None,
     ) -> Reply:
-        """Ask once, and read until the end, ``until`` says so, or ``limit_s`` has passed.
+        """Send a request, and read until the end, until ``until(body)``, or for ``limit_s``.
 
-        ``key``: another than the endpoint's own, or ``None`` for none. ``on`` uses a connection
-        that is open already. Raises ``Failed`` where no answer begins, ``TooLate`` where none
-        does in time.
+        ``key`` replaces the endpoint's key; ``None`` sends none. ``on`` is an open connection to
+        use. Raises ``Failed`` where no answer begins, ``TooLate`` where none begins in time.
         """
         limit_s = limit_s or self.timeout_s
         connection = on or self.connect(limit_s)
@@ -163,8 +166,8 @@ class RawClient:
             response = connection.getresponse()
         except TimeoutError:
             raise TooLate(f"no answer within {limit_s:.0f} s") from None
-        except _TROUBLE as error:
-            raise Failed(f"no answer: {_words(error)}") from error
+        except _TRANSPORT_ERRORS as error:
+            raise Failed(f"no answer: {_reason(error)}") from error
         reply = _read(connection, response, began, until, limit_s)
         self._count(reply)
         return reply
@@ -208,8 +211,8 @@ def _read(
                 break
     except TimeoutError:
         cut = f"nothing more within {limit_s:.0f} s"
-    except _TROUBLE as error:
-        cut = _words(error)
+    except _TRANSPORT_ERRORS as error:
+        cut = _reason(error)
     headers = {name.lower(): value for name, value in response.getheaders()}
     elapsed_s = time.perf_counter() - began
     return Reply(response.status, headers, bytes(body), tuple(pieces), elapsed_s, cut)
@@ -218,11 +221,11 @@ def _read(
 def _enough(body: bytes, size: int, until: Until | None) -> str | None:
     if size > _MAX_BODY_BYTES:
         return "the answer is larger than 32 MB"
-    return "left" if until is not None and until(body) else None
+    return CANCELLED if until is not None and until(body) else None
 
 
 def hang_up(connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
-    """Leave as an editor does whose user pressed Stop: close the socket at once."""
+    """Close the socket at once, as an editor does when its user presses Stop."""
     if connection.sock is not None:
         with contextlib.suppress(OSError):
             connection.sock.shutdown(socket.SHUT_RDWR)
@@ -230,16 +233,16 @@ def hang_up(connection: http.client.HTTPConnection, response: http.client.HTTPRe
     connection.close()
 
 
-def _words(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, http.client.IncompleteRead):
-        return "the connection ended within the answer"
+        return "the connection closed in the middle of the answer"
     if isinstance(error, ConnectionResetError | BrokenPipeError | http.client.RemoteDisconnected):
         return "the server closed the connection"
     return f"{type(error).__name__}: {error}"
 
 
 def _usage_of(reply: Reply) -> tuple[int, int]:
-    """Prompt and completion tokens, as the server says; a stream's last usage counts."""
+    """Prompt and completion tokens as the server counts them; of a stream, the last usage."""
     if b'"usage"' not in reply.body:
         return 0, 0
     try:

@@ -1,4 +1,4 @@
-"""Run the checks against one endpoint, and judge what it can be used for."""
+"""Run the checks against one endpoint, and decide which uses it works for."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from stoker.checks.target import Endpoint
 from stoker.engines import Backend, Recognised
 from stoker.errors import StokerError, UsageError
 
-#: A run ends after this, whatever is left: on 2 cores all checks take 2 to 6 minutes.
+#: A run stops after this long. All checks take 2 to 6 minutes on 2 cores.
 LIMIT_S = 900.0
 _FIRST = "reach.answers"
 
-Tell = Callable[[int, int, Result], None]
+#: Gets how many checks have ended, how many there are, and the last result.
+OnResult = Callable[[int, int, Result], None]
 
 
 def chosen(only: Sequence[str] = (), skip: Sequence[str] = ()) -> tuple[Check, ...]:
@@ -41,25 +42,25 @@ def _is(check: Check, name: str) -> bool:
 
 
 def look_at(url: str, key: str | None) -> Recognised:
-    """What answers at ``url`` and what it says of its models. Raises ``StokerError``."""
+    """The server at ``url`` and the models that it lists. Raises ``StokerError``."""
     from stoker.engines.server_detection import recognise  # noqa: PLC0415  (an HTTP client)
 
     return asyncio.run(recognise(url, key))
 
 
 def choose_model(found: Recognised, wanted: str | None) -> tuple[str, int | None]:
-    """The model to check and its context. Raises ``UsageError`` for one that is not there."""
+    """The model to check and its context window. Raises ``UsageError`` where it is not served."""
     names = [model.id for model in found.models]
     if wanted is not None and wanted not in names:
         raise UsageError(
             f"The model {wanted!r} is not served at {found.backend.url}.",
-            f"Served there: {', '.join(names)}.",
+            f"It serves: {', '.join(names)}.",
             "Name one of them with --model.",
         )
     model = next((m for m in found.models if wanted in (None, m.id)), None)
     if model is None:
         raise UsageError(
-            f"No model is served at {found.backend.url}.", fix="Load one, then try again."
+            f"{found.backend.url} serves no model.", fix="Load a model there, then try again."
         )
     return model.id, model.max_model_len
 
@@ -68,20 +69,20 @@ def run(
     endpoint: Endpoint,
     checks: Sequence[Check] = CHECKS,
     *,
-    tell: Tell | None = None,
+    on_result: OnResult | None = None,
     found: Recognised | None = None,
     limit_s: float = LIMIT_S,
 ) -> CheckReport:
-    """Run ``checks`` one after the other; ``tell`` hears of each as it ends.
+    """Run ``checks`` one after the other; ``on_result`` gets each result as the check ends.
 
-    ``found`` is what answers there, for the report; no check looks at it.
+    ``found`` goes into the report; no check uses it. No check starts after ``limit_s``.
     """
     began = time.perf_counter()
     results: list[Result] = []
     stopped: str | None = None
     for index, check in enumerate(checks):
         if stopped is None and time.perf_counter() - began > limit_s:
-            stopped = f"{limit_s:.0f} seconds had passed"
+            stopped = f"the time limit of {limit_s:.0f} s was reached"
         result = (
             _run_one(check, endpoint)
             if stopped is None
@@ -90,8 +91,8 @@ def run(
         results.append(result)
         if check.id == _FIRST and result.status is Status.FAILED:
             stopped = "the server does not answer"
-        if tell is not None:
-            tell(index + 1, len(checks), result)
+        if on_result is not None:
+            on_result(index + 1, len(checks), result)
     client = endpoint.client
     return CheckReport(
         url=endpoint.url,
@@ -108,8 +109,9 @@ def run(
 
 
 def unreached(url: str, checks: Sequence[Check], error: StokerError) -> CheckReport:
-    """The report of a run that ``error`` ended before its first check: that one has failed, even
-    where it was not chosen, and ``checks`` were not run.
+    """The report where ``error`` stopped the run before its first check.
+
+    The first check has failed, even if it was not chosen; ``checks`` are skipped.
     """
     first = next(check for check in CHECKS if check.id == _FIRST)
     why = f"{_FIRST} failed"
@@ -134,24 +136,25 @@ def unreached(url: str, checks: Sequence[Check], error: StokerError) -> CheckRep
 def _run_one(check: Check, endpoint: Endpoint) -> Result:
     began = time.perf_counter()
     try:
-        status, said = Status.PASSED, check.run(endpoint)
+        status, seen = Status.PASSED, check.run(endpoint)
     except NotShown as nothing:
-        status, said = Status.SKIPPED, str(nothing)
+        status, seen = Status.SKIPPED, str(nothing)
     except NotSupported as no:
-        status, said = Status.UNSUPPORTED, str(no)
+        status, seen = Status.UNSUPPORTED, str(no)
     except Failed as failed:
-        status, said = Status.FAILED, str(failed)
+        status, seen = Status.FAILED, str(failed)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        # An answer of a shape that nobody foresaw: the endpoint's fault, said as well as we can.
+        # An answer of an unforeseen shape is the endpoint's fault, not a defect of the check.
         status = Status.FAILED
-        said = f"the answer can't be read: {type(error).__name__}: {error}"
-    return Result(check, status, said, time.perf_counter() - began)
+        seen = f"the answer has an unexpected shape: {type(error).__name__}: {error}"
+    return Result(check, status, seen, time.perf_counter() - began)
 
 
 def verdict(results: Iterable[Result], use: Use) -> Verdict:
-    """Whether ``use`` works: what it needs must pass; what helps it is named where it is missing.
+    """Whether ``use`` works: the checks that it needs must pass, and those that help it should.
 
-    Something optional that is not there makes nothing worse; what was left out leaves it open.
+    A missing optional feature does not count against it. A needed check that did not run leaves
+    it not judged.
     """
     bad = (Status.FAILED, Status.UNSUPPORTED)
     results = list(results)

@@ -1,4 +1,4 @@
-"""Ask a model one thing through its public endpoint, and time the streamed answer."""
+"""Ask a model one question through its public endpoint, and time the streamed answer."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 from stoker.errors import StokerError
 
-#: A CPU that reads 10 tokens a second needs 10 s for this short question; ten times that is broken.
+#: A CPU that reads 10 tokens a second needs 10 s for a short question; this is 12 times as long.
 _TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class SmokeTest:
-    """What the model said, and how fast: ``ttft_s`` is the time to the first piece of text."""
+    """The answer and its speed; ``ttft_s`` is the time to the first piece of text."""
 
     text: str
     completion_tokens: int
@@ -31,7 +31,7 @@ def ask(
 ) -> SmokeTest:
     """Stream the answer to ``question``; ``on_text`` gets each piece as it comes.
 
-    Raises ``StokerError`` where the endpoint refuses, breaks off or says nothing.
+    Raises ``StokerError`` where the endpoint refuses, breaks off or sends an empty answer.
     """
     body = {
         "model": model,
@@ -57,9 +57,9 @@ def ask(
         on_text(piece)
     if first is None:
         raise StokerError(
-            "The model answered nothing.",
-            f"{endpoint} accepted the question and sent an empty answer.",
-            "See what the engine says: stoker logs.",
+            "The model sent an empty answer.",
+            f"{endpoint} accepted the question, and its stream had no text.",
+            "See the engine's log: stoker logs.",
         )
     tokens = int(usage.get("completion_tokens", len(text)))
     rate = (tokens - 1) / (last - first) if tokens > 1 and last > first else None
@@ -79,20 +79,20 @@ def _events(endpoint: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         )
         response = connection.getresponse()
         if response.status != 200:
-            said = response.read(2000).decode("utf-8", errors="replace")
+            body_text = response.read(2000).decode("utf-8", errors="replace")
             raise StokerError(
                 f"The endpoint refused a chat with status {response.status}.",
-                f"It says: {said}",
-                "See what the engine says: stoker logs.",
+                f"Its answer: {body_text}",
+                "See the engine's log: stoker logs.",
             )
         for line in response:
             if line.startswith(b"data: ") and not line.startswith(b"data: [DONE]"):
                 yield json.loads(line[6:])
     except (OSError, http.client.HTTPException) as error:
         raise StokerError(
-            f"The endpoint {endpoint} broke off.",
+            f"The connection to {endpoint} failed.",
             f"{type(error).__name__}: {error}.",
-            "See what the engine says: stoker logs.",
+            "See the engine's log: stoker logs.",
         ) from error
     finally:
         connection.close()

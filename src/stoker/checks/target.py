@@ -1,4 +1,4 @@
-"""The endpoint under test: requests in the words of the checks, and what is known of it."""
+"""The endpoint under test: the requests that checks send, and readers for the answers."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from stoker.checks.exceptions import Failed, NotShown, NotSupported
 from stoker.checks.raw_http import RawClient, Reply, Until
 
 CHAT = "/v1/chat/completions"
-#: What every model answers at length.
+#: A prompt that every model answers at length.
 LONG = "Write a long story about a lighthouse."
-#: A text that tokenizers split evenly: every repetition is one token or two, never a mixture.
+#: A text that tokenizers split evenly: every repetition has the same number of tokens.
 FILLER = " word"
-#: The longest prompt that a check sends, since somebody may pay for it. It is 1.2 windows of
-#: 131,072 tokens, the longest that most open models are made for, and as much as editors fill.
+#: The longest prompt that a check sends, since prompts may cost money. It is 1.2 windows of
+#: 131,072 tokens, the longest window of most open models, and as much as editors fill.
 MOST_PROMPT_TOKENS = 160_000
-#: A prompt of this many windows is too long, however roughly it was measured out.
+#: A prompt of this many windows is too long, even if its length is only estimated.
 _TOO_MUCH = 1.2
-#: The same for a window that is short.
+#: Added to it, for short windows.
 SLACK_TOKENS = 32
-#: Repetitions that are compared to learn how many tokens one has.
+#: Two numbers of repetitions: the difference of their counts gives the tokens of one.
 _FEW, _MANY = 16, 144
 
 
 class Endpoint:
     """One model at one address.
 
-    ``window`` is the context length in tokens as the server advertises it; ``None`` where it
-    does not. ``pace_s`` is the time that a server gets to begin or to end something.
+    ``window`` is the advertised context window in tokens; ``None`` where there is none.
+    ``pace_s`` is how long the server may take to start or to stop work.
     """
 
     def __init__(
@@ -51,15 +51,18 @@ class Endpoint:
         self.client = RawClient(url, key, timeout_s)
 
     def get(self, path: str, **options: Any) -> Reply:
-        """Ask for what is at ``path``."""
+        """Send ``GET path``."""
         return self.client.send("GET", path, **options)
 
     def post(self, path: str, body: Mapping[str, Any] | bytes, **options: Any) -> Reply:
-        """Send ``body`` as it is."""
+        """Send ``POST path`` with ``body`` as it is."""
         return self.client.send("POST", path, body, **options)
 
     def ask(self, prompt: str | Sequence[Mapping[str, Any]], **fields: Any) -> Mapping[str, Any]:
-        """The body of a chat request: short, and the same answer each time where that can be."""
+        """The body of a chat request with a short and, where possible, repeatable answer.
+
+        A field that is ``None`` is left out.
+        """
         messages = [user(prompt)] if isinstance(prompt, str) else prompt
         body = {
             "model": self.model,
@@ -71,7 +74,7 @@ class Endpoint:
         return {name: value for name, value in body.items() if value is not None}
 
     def chat(self, prompt: str | Sequence[Mapping[str, Any]], **fields: Any) -> Reply:
-        """A chat whose answer comes in one piece. ``name=None`` leaves a field out."""
+        """Send a chat whose answer comes in one piece; ``fields`` as for ``ask``."""
         return self.post(CHAT, self.ask(prompt, **fields))
 
     def stream(
@@ -82,31 +85,27 @@ class Endpoint:
         limit_s: float | None = None,
         **fields: Any,
     ) -> Reply:
-        """A chat whose answer is streamed."""
+        """Send a chat whose answer is streamed; ``until`` and ``limit_s`` as for ``RawClient``."""
         body = self.ask(prompt, stream=True, **fields)
         return self.post(CHAT, body, until=until, limit_s=limit_s)
 
     @cached_property
-    def said(self) -> Reply:
-        """An ordinary answer, which several checks look at: it is asked for once."""
+    def sample(self) -> Reply:
+        """An ordinary answer, requested once for all checks that look at one."""
         return self.chat("Say hello in one short sentence.")
 
     @cached_property
-    def streamed(self) -> Reply:
-        """An ordinary stream with usage, which several checks look at."""
-        return self.stream(
-            LONG,
-            max_tokens=32,
-            stream_options={"include_usage": True},
-        )
+    def sample_stream(self) -> Reply:
+        """An ordinary stream with usage, requested once for all checks that look at one."""
+        return self.stream(LONG, max_tokens=32, stream_options={"include_usage": True})
 
     @cached_property
     def _filler_tokens(self) -> tuple[float, float]:
-        """Tokens of a prompt without filler, and of one repetition of it."""
+        """Tokens of a prompt without filler, and of one repetition of the filler."""
         few, many = (_prompt_tokens(self.chat(FILLER * n, max_tokens=1)) for n in (_FEW, _MANY))
         each = (many - few) / (_MANY - _FEW)
         if each <= 0:
-            raise Failed("longer prompts are not counted as longer, so lengths can't be made")
+            raise Failed("a longer prompt does not count more tokens, so lengths can't be tested")
         return few - each * _FEW, each
 
     def filler(self, tokens: int) -> str:
@@ -123,55 +122,55 @@ class Endpoint:
         return FILLER * max(1, round((tokens - base) / each))
 
     def settle(self) -> None:
-        """Wait until the server has let go of a long prompt that was left."""
+        """Wait until the server has dropped a long prompt whose connection was closed."""
         with contextlib.suppress(Failed):
             self.chat("Hi", max_tokens=1)
 
     def too_much(self) -> int:
-        """Tokens of a prompt that must be refused. Raises ``NotSupported`` as below."""
+        """Tokens of a prompt that must be refused. Raises as ``known_window`` does."""
         return int(self.known_window() * _TOO_MUCH) + SLACK_TOKENS
 
     def known_window(self) -> int:
-        """The advertised context length. Raises ``NotSupported`` where there is none."""
+        """The advertised context window. Raises ``NotSupported`` where there is none."""
         if self.window is None:
-            raise NotSupported("the server does not say how long its context is")
+            raise NotSupported("the server does not advertise its context window")
         return self.window
 
 
 def user(text: str) -> dict[str, str]:
-    """A message of the person."""
+    """A user message."""
     return {"role": "user", "content": text}
 
 
 def answered(reply: Reply) -> dict[str, Any]:
-    """The JSON of an answer that must be there."""
+    """The JSON of an answer. Raises ``Failed`` where it was refused or is incomplete."""
     if not reply.ok:
         raise Failed(f"refused with status {reply.status}: {reply.text}")
     if reply.cut:
-        raise Failed(f"the answer is not whole: {reply.cut}")
+        raise Failed(f"the answer is incomplete: {reply.cut}")
     return reply.json()
 
 
 def accepted(reply: Reply) -> Reply:
-    """A stream that must have begun."""
+    """``reply`` itself. Raises ``Failed`` where the request was refused."""
     if not reply.ok:
         raise Failed(f"refused with status {reply.status}: {reply.text}")
     return reply
 
 
 def optional(reply: Reply) -> Reply:
-    """An answer that a server may honestly refuse to give."""
+    """``reply`` itself. Raises ``NotSupported`` for a refusal, ``Failed`` for any other error."""
     if reply.refused:
         raise NotSupported(f"refused with status {reply.status}: {reply.text}")
     if not reply.ok:
-        raise Failed(f"status {reply.status} where 4xx would say that it can't: {reply.text}")
+        raise Failed(f"status {reply.status} instead of a refusal with 4xx: {reply.text}")
     return reply
 
 
-def expect(holds: object, said: str) -> None:
-    """Fail with ``said`` unless ``holds``."""
+def expect(holds: object, problem: str) -> None:
+    """Raise ``Failed`` with ``problem`` unless ``holds``."""
     if not holds:
-        raise Failed(said)
+        raise Failed(problem)
 
 
 def choice(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,9 +195,9 @@ def content(answer: Mapping[str, Any]) -> str:
     return str(message(answer).get("content") or "")
 
 
-def thought(said: Mapping[str, Any]) -> str:
-    """The reasoning of a message or a delta, under the names that servers give it."""
-    return str(said.get("reasoning_content") or said.get("reasoning") or "")
+def thought(part: Mapping[str, Any]) -> str:
+    """The reasoning of a message or a delta, under either of the names that servers use."""
+    return str(part.get("reasoning_content") or part.get("reasoning") or "")
 
 
 def deltas(reply: Reply) -> list[dict[str, Any]]:
@@ -217,7 +216,7 @@ def text_of(reply: Reply) -> str:
 
 
 def finish_of(reply: Reply) -> str | None:
-    """Why a stream ended, as it says."""
+    """The last ``finish_reason`` of a stream."""
     reasons = [
         part.get("finish_reason")
         for chunk in reply.chunks()
@@ -247,12 +246,12 @@ def stream_usage(reply: Reply) -> dict[str, int] | None:
 
 
 def after_pieces(count: int) -> Callable[[bytes], bool]:
-    """Leave a stream once it has brought ``count`` events."""
+    """A condition for ``until``: the stream has brought ``count`` events."""
     return lambda body: body.count(b"data:") >= count
 
 
 def error_message(reply: Reply) -> str:
-    """What a refusal says to people, in whatever format; the raw text where there is none."""
+    """The message of a refusal, whatever its format; the raw body where there is none."""
     with contextlib.suppress(Failed):
         value = reply.json()
         error = value.get("error", value)

@@ -1,7 +1,7 @@
-"""The command line: parse, call, render. No logic lives here.
+"""The command line: parse flags, call the rooms below, print values. It makes no decisions.
 
-Each command is a module of this package with one function ``command``, and an ``app`` where it
-has subcommands. It is imported only when it is used, which keeps ``stoker --help`` quick.
+Each command is a module of ``commands`` with a function ``command``, and an ``app`` where it has
+subcommands. A module is imported only when its command runs, which keeps ``stoker --help`` fast.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_command_from_info
 from typer.models import CommandInfo
 
-#: Command -> (module of this package, one line of help: the first line of its docstring).
+#: Command -> (module of ``commands``, its line in the help).
 COMMANDS = {
     "up": ("up", "Start a model that fits this machine, and connect it."),
-    "adopt": ("adopt", "Put the gateway in front of a server that runs already."),
+    "adopt": ("adopt", "Put the gateway in front of a server that is already running."),
     "gateway": ("gateway", "Serve several backends through one gateway, set up by a file."),
     "down": ("down", "Stop the deployment and free its memory."),
     "restart": ("restart", "Stop the deployment and start the same plan again."),
     "status": ("status", "Show the deployment: state, endpoint, model, engine, memory."),
-    "test": ("test", "Check what an editor can rely on at an endpoint, for real."),
+    "test": ("test", "Check with real requests what an editor can rely on at an endpoint."),
     "logs": ("logs", "Show the log of the gateway and the engine."),
     "code": ("code", "Connect VS Code: install the extension, set the endpoint; --remove undoes."),
-    "doctor": ("doctor", "Look at the whole chain, from the driver to VS Code; --fix mends it."),
-    "models": ("models", "List the models that Stoker knows; add one of your own."),
-    "plan": ("plan", "Say what to run on this machine, or on an imagined one, and why."),
-    "bench": ("bench", "Measure how quickly an endpoint answers, alone and under load."),
-    "host": ("host", "Show what this machine has, as Stoker sees it."),
-    "version": ("version", "Show the versions of Stoker and what it runs on."),
+    "doctor": ("doctor", "Check the whole chain, from the driver to VS Code; --fix repairs it."),
+    "models": ("models", "List the models that Stoker knows, or add your own."),
+    "plan": ("plan", "Show what to run on this machine, or on an imagined one, and why."),
+    "bench": ("bench", "Measure how fast an endpoint answers, idle and under load."),
+    "host": ("host", "Show the hardware and software that Stoker finds on this machine."),
+    "version": ("version", "Show the versions of Stoker, Python and its main libraries."),
 }
 
 
 class LazyGroup(TyperGroup):
-    """A group that knows its commands' names and imports a command only to run it."""
+    """A group that knows the names of its commands, and imports a command only to run it."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Command names in the order in which a newcomer needs them."""
@@ -53,7 +53,7 @@ class LazyGroup(TyperGroup):
         return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The list of commands, without importing any."""
+        """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
@@ -76,18 +76,18 @@ def _options(
 
 
 def main() -> None:
-    """Run the ``stoker`` command: exit code 0 done, 1 it failed, 2 used wrongly."""
-    from stoker.errors import StokerError  # noqa: PLC0415  (kept out of the way of --help)
+    """Run the ``stoker`` command: exit code 0 for success, 1 for a failure, 2 for wrong usage."""
+    from stoker.errors import StokerError  # noqa: PLC0415  (keeps --help fast)
 
     try:
         app()
     except StokerError as error:
-        _tell(error)
+        _report(error)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _tell(error: Any) -> None:
+def _report(error: Any) -> None:
     if "--debug" in sys.argv:
         raise error
     from stoker.cli.render import output  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Which endpoint a command is about: the one that was named, or the one that runs here."""
+"""The endpoint that a command is about: the one that the user named, or the one running here."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from stoker.errors import UsageError
 
 
 def find(url: str | None, key_env: str | None) -> Recognised:
-    """What answers at ``url``, or at the running deployment's endpoint where none was named.
+    """The server at ``url``, or at the running deployment's endpoint for ``None``.
 
-    Raises ``UsageError`` where nothing runs and none was named, and ``StokerError`` where
+    Raises ``UsageError`` where ``url`` is ``None`` and nothing runs, and ``StokerError`` where
     nothing answers.
     """
     key = key_from(key_env)
@@ -19,7 +19,7 @@ def find(url: str | None, key_env: str | None) -> Recognised:
 
 
 def place(url: str | None) -> str:
-    """The address itself, with nothing asked. Raises ``UsageError`` as ``find`` does."""
+    """The address itself, without a request. Raises ``UsageError`` as ``find`` does."""
     return _running() if url is None else address(url)
 
 
@@ -29,7 +29,7 @@ def _running() -> str:
         server.require_recorded()
     if deployment is None or not deployment.state.alive:
         raise UsageError(
-            "Nothing is running here, and no endpoint was named.",
-            fix="Start a model: stoker up. Or name an endpoint, like http://127.0.0.1:8000.",
+            "No model is running here, and the command names no endpoint.",
+            fix="Start a model: stoker up. Or give an endpoint, such as http://127.0.0.1:8000.",
         )
     return deployment.spec.endpoint

@@ -1,4 +1,4 @@
-"""What a run of the checks says, and how it judges."""
+"""What a run of the checks reports, and its verdicts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_there_are_at_least_45_checks_each_of_its_own_name() -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
-def test_a_check_says_what_it_promises_why_and_how_to_mend_it(check: Check) -> None:
+def test_a_check_states_its_promise_the_reason_and_the_fix(check: Check) -> None:
     for text in (check.promise, check.why, check.fix):
         assert text.endswith("."), text
         assert len(text) > 10
@@ -92,7 +92,7 @@ def test_a_server_that_does_not_answer_is_asked_once() -> None:
     assert {v.word for v in report.verdicts.values()} == {"no"}
 
 
-def test_a_run_ends_when_its_time_is_up_and_says_so() -> None:
+def test_a_run_ends_when_its_time_is_up_and_reports_it() -> None:
     with ReferenceServer() as server:
         report = checks.run(Endpoint(server.url, MODEL, key=KEY), limit_s=0.0)
     assert report.stopped
@@ -115,7 +115,7 @@ def test_checks_are_chosen_by_name_or_group() -> None:
         checks.chosen(["strem"])
 
 
-def test_a_model_that_is_not_served_is_said_before_anything_is_asked() -> None:
+def test_a_model_that_is_not_served_is_refused_before_any_check_runs() -> None:
     with ReferenceServer() as server:
         found = checks.look_at(server.url, KEY)
         with pytest.raises(UsageError, match="reference"):
@@ -128,20 +128,20 @@ def test_a_context_whose_reading_was_not_seen_is_no_pass_and_agent_mode_is_not_j
     report = probed(WINDOW, ReferenceServer("long prompts are read for ever"), timeout_s=0.5)
     real = next(r for r in report.results if r.check.id == "models.context-real")
     assert real.status is Status.SKIPPED
-    assert "not read after 0" in real.said
+    assert "nor read within 0" in real.seen
     assert report.verdicts[Use.AGENT].word == "not judged"
     assert "models.context-real" in report.verdicts[Use.AGENT].missing
     passed = results(models_context_real=Status.SKIPPED)
     assert verdict(passed, Use.AGENT).missing == ("models.context-real",)
 
 
-def test_no_check_sends_a_longer_prompt_than_people_serve_and_it_says_what_it_left_out() -> None:
+def test_no_check_sends_a_longer_prompt_than_windows_in_use_and_what_is_left_out_is_named() -> None:
     server = ReferenceServer("a window without end")
     report = probed(1_000_000, server)
-    said = {r.check.id: (r.status, r.said) for r in report.results}
+    said = {r.check.id: (r.status, r.seen) for r in report.results}
     assert said["models.context-real"][0] is Status.PASSED
     assert "of 1,000,000 tokens were read" in said["models.context-real"][1]
-    assert said["models.context-real"][1].endswith("more was not probed")
+    assert said["models.context-real"][1].endswith("longer prompts were not tried")
     for check in ("models.context-end", "budget.overflow"):
         assert said[check][0] is Status.SKIPPED
         assert "1,200,032 tokens" in said[check][1]

@@ -1,4 +1,4 @@
-"""``stoker bench``: what it takes, what it prints, and the page with its plots."""
+"""``stoker bench``: its options, its output, and the page with its plots."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BAD = [*GOOD, Timing(4.0, 4.0, failure="status 500: <script>alert(1)</script>")]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "named"),
     [
         (["--shape", "poem"], "poem"),
         (["--prefix", "warm"], "warm"),
@@ -34,10 +34,10 @@ BAD = [*GOOD, Timing(4.0, 4.0, failure="status 500: <script>alert(1)</script>")]
         (["--rate", "0"], "rate of 0"),
     ],
 )
-def test_wrong_options_are_said(arguments: list[str], said: str) -> None:
+def test_wrong_options_are_named(arguments: list[str], named: str) -> None:
     error = CliRunner().invoke(app, ["bench", *arguments]).exception
     assert isinstance(error, UsageError)
-    assert said in str(error)
+    assert named in str(error)
 
 
 def test_without_an_address_something_has_to_run(home: Path) -> None:
@@ -94,7 +94,7 @@ def page_of(*rungs: object) -> str:
     return bench_page.render(found, against_plan(found, PLAN), side_by_side(found))
 
 
-def test_the_page_needs_nothing_but_itself_and_escapes_what_servers_say() -> None:
+def test_the_page_stands_alone_and_escapes_what_servers_send() -> None:
     page = page_of(rung(BAD), rung(GOOD, endpoint=1), rung(GOOD, per_s=2.0))
     tags = Tags()
     tags.feed(page)

@@ -24,7 +24,7 @@ ALL = {
 
 
 class Machine:
-    """A home with one editor, VSCodium, and the command run as a person runs it."""
+    """An empty home with one editor, VSCodium, and the command run as a user runs it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,21 +42,21 @@ class Machine:
         )
 
     def answer(self, *answers: str) -> str:
-        """Runs it on a terminal and answers each question when it is asked; what it said."""
+        """Run it on a terminal and answer each question when it is asked. Returns the output."""
         ours, theirs = os.openpty()
-        given, said = self._given(("--endpoint", ENDPOINT)), ""
+        given, printed = self._given(("--endpoint", ENDPOINT)), ""
         try:
             with subprocess.Popen(**given, stdin=theirs) as process:
                 assert process.stdout
                 while more := process.stdout.read(1):
-                    said += more
-                    if said.endswith("[Y/n]: "):
-                        left = said.count("[Y/n]: ")
-                        os.write(ours, f"{answers[left - 1]}\n".encode())
+                    printed += more
+                    if printed.endswith("[Y/n]: "):
+                        asked = printed.count("[Y/n]: ")
+                        os.write(ours, f"{answers[asked - 1]}\n".encode())
         finally:
             os.close(ours)
             os.close(theirs)
-        return said
+        return printed
 
     def _given(self, arguments: tuple[str, ...]) -> dict[str, Any]:
         return {
@@ -78,7 +78,7 @@ def machine(home: Path) -> Machine:
     return Machine(home)
 
 
-def test_yes_writes_all_that_chat_without_an_account_needs_and_remove_all_of_it_away(
+def test_yes_writes_all_that_chat_without_an_account_needs_and_remove_undoes_it(
     machine: Machine,
 ) -> None:
     done = machine.run("--endpoint", ENDPOINT, "--yes")
@@ -90,7 +90,7 @@ def test_yes_writes_all_that_chat_without_an_account_needs_and_remove_all_of_it_
     assert not machine.settings.exists()
 
 
-def test_with_nobody_to_ask_the_endpoint_alone_is_written_and_the_rest_is_named(
+def test_without_a_terminal_only_the_endpoint_is_written_and_the_rest_is_named(
     machine: Machine,
 ) -> None:
     done = machine.run("--endpoint", ENDPOINT)
@@ -117,15 +117,15 @@ def test_with_nobody_to_ask_the_endpoint_alone_is_written_and_the_rest_is_named(
 def test_a_no_leaves_its_own_settings_out_and_nothing_else(
     machine: Machine, answers: str, has_anonymous: bool, has_harness: bool
 ) -> None:
-    said = machine.answer(*answers)
+    printed = machine.answer(*answers)
     written = machine.written()
     assert written["huggingface.customTGIEndpoint"] == ENDPOINT
     assert (ANONYMOUS in written) is has_anonymous
     assert (HARNESS in written) is has_harness
-    assert ("Sign in to use GitHub Copilot" in said) is not has_anonymous
+    assert ("Sign in to use GitHub Copilot" in printed) is not has_anonymous
 
 
-def test_what_stands_there_already_is_not_asked_again(machine: Machine) -> None:
+def test_settings_that_are_already_there_are_not_asked_about(machine: Machine) -> None:
     machine.run("--endpoint", ENDPOINT, "--yes")
     assert "?" not in machine.answer()
     assert machine.written() == ALL
@@ -190,7 +190,7 @@ def test_other_profiles_are_connected_with_yes_and_named_without(machine: Machin
     assert not machine.settings.exists()
 
 
-def test_one_editor_that_cannot_be_connected_holds_up_no_other(machine: Machine) -> None:
+def test_an_editor_that_cannot_be_connected_does_not_stop_the_others(machine: Machine) -> None:
     second = machine.folder / "bin/cursor"
     second.write_text("#!/bin/sh\nexit 0\n")
     second.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What ``stoker up`` ends with: the editors that are here are connected, if the person agrees."""
+"""The end of ``stoker up``: it connects the installed editors, if the user agrees."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def put_editor(folder: Path, script: str) -> Path:
     return folder / ".config/VSCodium/User/settings.json"
 
 
-def test_yes_connects_and_says_how_to_undo_it(
+def test_yes_connects_and_prints_how_to_undo_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = put_editor(folder, WORKS)
@@ -41,7 +41,7 @@ def test_yes_connects_and_says_how_to_undo_it(
     assert "stoker code --remove" in capsys.readouterr().out
 
 
-def test_with_nobody_to_ask_the_command_is_named_and_nothing_is_written(
+def test_without_a_terminal_the_command_is_named_and_nothing_is_written(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = put_editor(folder, WORKS)
@@ -50,7 +50,7 @@ def test_with_nobody_to_ask_the_command_is_named_and_nothing_is_written(
     assert "Connect VSCodium to it with: stoker code" in capsys.readouterr().out
 
 
-def test_an_editor_that_is_connected_is_not_spoken_of_again(
+def test_an_editor_that_is_connected_is_not_mentioned_again(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_editor(folder, WORKS)
@@ -77,14 +77,14 @@ def test_an_editor_that_refuses_is_no_failure_of_what_runs(
     assert "VSCodium is not connected" in capsys.readouterr().out
 
 
-def test_without_an_editor_nothing_is_said(
+def test_without_an_editor_nothing_is_printed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code.offer(ENDPOINT, yes=True)
     assert capsys.readouterr().out == ""
 
 
-def test_what_cannot_be_undone_is_said_and_the_exit_code_is_1(
+def test_what_cannot_be_undone_is_reported_and_the_exit_code_is_1(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = put_editor(folder, WORKS)
@@ -94,6 +94,6 @@ def test_what_cannot_be_undone_is_said_and_the_exit_code_is_1(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
-    said = capsys.readouterr().err
-    assert f"{settings} cannot be edited" in said
-    assert "line 1" in said
+    printed = capsys.readouterr().err
+    assert f"{settings} cannot be edited" in printed
+    assert "line 1" in printed

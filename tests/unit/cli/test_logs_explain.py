@@ -1,4 +1,4 @@
-"""``stoker logs --explain`` names the cause in anybody's log, and keeps the model in its fix."""
+"""``stoker logs --explain`` names the cause in any engine's log, and keeps the model in its fix."""
 
 from __future__ import annotations
 

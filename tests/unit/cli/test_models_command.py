@@ -82,7 +82,7 @@ def _assert_whole_at_80_columns(lines: list[str]) -> None:
     assert not any("…" in line for line in lines)
 
 
-def test_without_fits_what_does_not_fit_is_said() -> None:
+def test_without_fits_models_that_do_not_fit_are_listed_too() -> None:
     shown = RUN.invoke(app, ["models", "--gpu", "RTX 4060 8GB", "--json"])
     fits = {model["name"]: model["fit"] for model in json.loads(shown.output)}
     assert fits["llama-3.3-70b"] is None

@@ -76,7 +76,7 @@ def test_the_page_stands_alone_and_escapes_what_it_shows(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "named"),
     [
         (("--gpu", "RTX 4160"), "RTX 4060"),
         (("qwen2.5-coder-8b", "--gpu", "H100"), "qwen2.5-coder-7b"),
@@ -90,11 +90,11 @@ def test_the_page_stands_alone_and_escapes_what_it_shows(tmp_path: Path) -> None
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_what_can(
-    arguments: tuple[str, ...], says: str
+    arguments: tuple[str, ...], named: str
 ) -> None:
     problem = refused(*arguments)
     assert isinstance(problem, UsageError)
-    assert says in f"{problem.why} {problem.fix}"
+    assert named in f"{problem.why} {problem.fix}"
 
 
 def test_a_model_that_is_too_large_is_refused_with_its_size() -> None:
@@ -149,14 +149,14 @@ def test_more_users_than_a_machine_can_serve_are_refused_with_how_many_it_would(
     assert "It would do for about" in problem.fix
 
 
-def test_a_plan_for_ollama_says_what_to_set_and_what_to_type() -> None:
+def test_a_plan_for_ollama_prints_the_settings_and_the_commands() -> None:
     printed = run("qwen2.5-coder-7b", "--gpu", "RTX 4060 8GB", "--engine", "ollama")
     assert max(map(len, printed.splitlines())) <= 80
     for words in ("OLLAMA_CONTEXT_LENGTH", "OLLAMA_KV_CACHE_TYPE", "num_gpu", "ollama pull hf.co/"):
         assert words in printed
 
 
-def test_up_says_that_ollama_is_not_started_and_how_to_use_it() -> None:
+def test_up_does_not_start_ollama_and_prints_how_to_use_it() -> None:
     with pytest.raises(UsageError, match="runs by itself") as caught:
         CliRunner().invoke(app, ["up", "--engine", "ollama"], catch_exceptions=False)
     assert "stoker adopt" in caught.value.fix

@@ -1,4 +1,4 @@
-"""The scripts for vLLM run the stoker of their own clone, and say so where there is none."""
+"""The scripts for vLLM run the ``stoker`` of their own clone, or name the fix."""
 
 from __future__ import annotations
 

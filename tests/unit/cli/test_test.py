@@ -26,7 +26,7 @@ def run(url: str, *args: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_a_good_endpoint_ends_with_0_and_a_verdict_for_each_use() -> None:
+def test_a_good_endpoint_exits_with_0_and_a_verdict_for_each_use() -> None:
     with ReferenceServer() as server:
         code, said = run(server.url, "--only", "chat", "--only", "stream")
     assert code == 0
@@ -34,7 +34,7 @@ def test_a_good_endpoint_ends_with_0_and_a_verdict_for_each_use() -> None:
     assert "not judged" in said
 
 
-def test_an_endpoint_that_agent_mode_can_not_use_ends_with_1_and_the_fix() -> None:
+def test_an_endpoint_that_agent_mode_can_not_use_exits_with_1_and_names_the_fix() -> None:
     with ReferenceServer("tool ids missing") as server:
         code, said = run(server.url, *_QUICK)
     assert code == 1
@@ -48,7 +48,7 @@ def test_the_results_are_written_as_json_junit_and_a_page(tmp_path: Path) -> Non
     with ReferenceServer("[DONE] missing") as server:
         files = ["--junit", str(xml), "--html", str(html)]
         code, said = run(server.url, "--json", *files, *_QUICK)
-    assert code == 0  # it works, and less well
+    assert code == 0  # it works, but worse
     report = json.loads(said)
     by_id = {check["id"]: check for check in report["checks"]}
     assert by_id["stream.done"]["result"] == "fail"
@@ -63,7 +63,7 @@ def test_the_results_are_written_as_json_junit_and_a_page(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("only", [[], ["--only", "tools"]])
 @pytest.mark.parametrize("key", ["", "not-the-key"], ids=["nothing answers", "key refused"])
-def test_programs_read_of_a_server_that_can_not_be_asked_as_a_failure(
+def test_an_unreachable_server_is_a_failure_in_every_output_for_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, only: list[str]
 ) -> None:
     xml, html = tmp_path / "results.xml", tmp_path / "results.html"
@@ -83,7 +83,7 @@ def test_programs_read_of_a_server_that_can_not_be_asked_as_a_failure(
     assert "<b class=fail>fail</b>" in html.read_text()
 
 
-def test_people_are_told_that_nothing_answers_and_the_file_is_written(tmp_path: Path) -> None:
+def test_without_json_the_error_is_raised_and_the_file_is_written(tmp_path: Path) -> None:
     xml = tmp_path / "results.xml"
     args = ["test", "http://127.0.0.1:9", "--junit", str(xml)]
     result = CliRunner().invoke(app, args)
@@ -91,7 +91,7 @@ def test_people_are_told_that_nothing_answers_and_the_file_is_written(tmp_path: 
     assert 'failures="1"' in xml.read_text()
 
 
-def test_the_page_is_dressed_as_all_pages_are(tmp_path: Path) -> None:
+def test_the_page_has_the_frame_of_all_pages(tmp_path: Path) -> None:
     html = tmp_path / "results.html"
     with ReferenceServer() as server:
         run(server.url, "--only", "reach", "--html", str(html))
@@ -101,7 +101,7 @@ def test_the_page_is_dressed_as_all_pages_are(tmp_path: Path) -> None:
     )
 
 
-def test_without_a_url_and_without_a_deployment_it_is_used_wrongly() -> None:
+def test_without_a_url_and_without_a_deployment_the_exit_code_is_2() -> None:
     result = CliRunner().invoke(app, ["test"])
     assert result.exception is not None
     assert getattr(result.exception, "exit_code", None) == 2

@@ -42,7 +42,7 @@ def test_an_editor_and_a_server_that_fit_are_whole(machine: Machine, serve: Serv
     machine.write_settings({SETTING: serve().url, **MINE})
     shown = doctor()
     assert shown.exit_code == 0, shown.output
-    assert "The chain is whole" in shown.output
+    assert "Nothing is broken" in shown.output
 
 
 def test_a_server_that_went_away_is_named(machine: Machine, serve: Serve) -> None:
@@ -61,7 +61,7 @@ def test_fix_connects_the_editor_and_then_the_chain_is_whole(
     url = serve().url
     before = doctor("--endpoint", url)
     assert before.exit_code == 1
-    assert "stoker doctor --fix mends what is safe" in " ".join(before.output.split())
+    assert "stoker doctor --fix fixes what is safe to fix" in " ".join(before.output.split())
     mended = doctor("--endpoint", url, "--fix", "--yes")
     assert mended.exit_code == 0, mended.output
     text = machine.settings.read_text()

@@ -52,10 +52,10 @@ def test_equal_gpus_share_a_heading_and_keep_their_own_bars(nvml: Callable[..., 
 
 def test_what_is_missing_is_said() -> None:
     text = picture(BARE)
-    assert "none found: models run on the processor" in text
+    assert "none found: models run on the CPU" in text
     assert "Podman is not installed." in text
     assert "not reachable" in text
-    assert "Docker 28.2.2: rootless, gives NVIDIA GPUs" in text
+    assert "Docker 28.2.2: rootless, NVIDIA runtime" in text
 
 
 def test_unknown_memory_is_not_shown_as_zero() -> None:

@@ -54,4 +54,4 @@ def test_a_heading_in_a_code_block_is_no_heading(tmp_path: Path) -> None:
 def test_a_page_is_read_in_five_minutes_less_what_is_generated(tmp_path: Path) -> None:
     generated = f"<!-- [[[cog x() ]]] -->\n{'word ' * 2000}\n<!-- [[[end]]] -->"
     assert wrong(tmp_path, generated) == []
-    assert wrong(tmp_path, "word " * 1201) == ["it has 1201 words; 1200 are read in five minutes"]
+    assert wrong(tmp_path, "word " * 1201) == ["it has 1201 words, and the limit is 1200"]

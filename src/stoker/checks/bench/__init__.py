@@ -1,4 +1,4 @@
-"""How quickly an endpoint answers what editors send: the load, its timings and what they mean."""
+"""Measure how fast an endpoint answers what editors send: load, timings and statistics."""
 
 from stoker.checks.bench.arrival_schedule import Arrivals
 from stoker.checks.bench.comparison import Deviation, Side, against_plan, side_by_side

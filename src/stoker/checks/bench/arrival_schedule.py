@@ -1,4 +1,4 @@
-"""When requests are due, whether or not the server has answered those before: open-loop load."""
+"""Open-loop load: when each request is due, whether or not earlier ones have been answered."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def schedule(count: int, per_s: float, arrivals: Arrivals, seed: int) -> list[fl
 
     Raises ``ValueError`` for a rate that is not positive.
 
-    ``poisson`` draws them as people come, independent of each other. The number is given, and so
-    is the rate: a Poisson process with a known number of arrivals in a time has them spread evenly
-    at random over that time (Ross, Stochastic Processes, theorem 2.3.1). Drawing gaps instead
-    would make the rate of a dozen requests miss by a third.
+    ``poisson`` draws arrivals that are independent of each other, like those of many users. Given
+    their number, the arrivals of a Poisson process are uniformly distributed over the time (Ross,
+    Stochastic Processes, theorem 2.3.1). Drawing the gaps instead would make the rate of a dozen
+    requests vary by a third.
     """
     if per_s <= 0:
         raise ValueError(f"a rate of {per_s} requests a second")

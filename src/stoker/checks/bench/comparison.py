@@ -1,4 +1,4 @@
-"""How far the measured times are from the plan's prediction, and from another endpoint's."""
+"""Compare measured times with the plan's prediction, and with those of another endpoint."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from stoker.checks.bench.statistics import Ratio, median_ratio
 from stoker.checks.bench.workloads import Shape
 from stoker.planning import Interval, Plan, Speed, Traffic
 
-#: What a plan is predicted to do under a load; ``None`` where its model's shape is not known.
+#: The predicted speed of a plan under a load; ``None`` where its model's shape is unknown.
 Predict = Callable[[Traffic], Speed | None]
 
-#: What is compared: name, and the times of one rung.
+#: The names of the times that are compared.
 FIRST_TOKEN, TOKEN = "first token", "time per token"
 
 
@@ -42,12 +42,12 @@ class Deviation:
 def against_plan(
     report: BenchReport, plan: Plan, predict: Predict | None = None
 ) -> list[Deviation]:
-    """Every rung of the first endpoint that something is predicted about.
+    """Each rung of the first endpoint for which there is a prediction.
 
-    ``predict`` is asked about the load that was measured, and what it does not know is compared
-    with nothing: the plan was made for other prompts. Without it the plan itself still knows the
-    first token of a prompt that is read alone, at any length, and the time per token at the
-    concurrency that it was made for.
+    ``predict`` gets the load that was measured; where it returns ``None``, nothing is compared,
+    because the plan was made for other prompts. Without ``predict``, the plan's own rates give the
+    time to the first token of a prompt that is read alone, and the time per token at the
+    concurrency that the plan was made for.
     """
     found = []
     for rung in report.rungs:
@@ -77,8 +77,11 @@ def _predicted(rung: Rung, predict: Predict) -> tuple[Interval | None, Interval 
 
 
 def _traffic(rung: Rung) -> Traffic | None:
-    """The load of a rung; ``None`` where its prompts or what was cached are not known, and where
-    requests queued: how many ran at once is then the server's choice."""
+    """The load of a rung.
+
+    ``None`` where its prompts or their cached part are unknown, and where requests queued: the
+    server then decides how many run at once.
+    """
     seen = rung.summary
     unknown = rung.cached and seen.cached_tokens is None
     if not seen.prompt_tokens or not seen.answer_tokens or unknown or seen.keeps_up is False:
@@ -89,7 +92,7 @@ def _traffic(rung: Rung) -> Traffic | None:
 
 
 def _first_token(plan: Plan, rung: Rung) -> Interval | None:
-    """For what has to be read, which is all where the server does not say what it had cached."""
+    """The predicted time to the first token, for the part of the prompt that is not cached."""
     prompt, cached = rung.summary.prompt_tokens, rung.summary.cached_tokens
     unknown = prompt is None or (rung.cached and cached is None)
     if unknown or rung.offered_per_s is not None:
@@ -110,7 +113,7 @@ def _token(plan: Plan, rung: Rung) -> Interval | None:
 
 
 def _as_sure_as(known: Interval | None, expected: float) -> Interval:
-    """The interval around ``expected`` that is as wide as the known one, as a factor."""
+    """The interval around ``expected`` with the relative width of the known one."""
     if known is None:
         return Interval(expected, expected, expected)
     return Interval(
@@ -122,7 +125,7 @@ def _as_sure_as(known: Interval | None, expected: float) -> Interval:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The second endpoint's median over the first's, under one load; below 1 it is quicker."""
+    """The second endpoint's median divided by the first's, under one load; below 1 it is faster."""
 
     what: str
     shape: Shape
@@ -132,7 +135,7 @@ class Side:
 
 
 def side_by_side(report: BenchReport) -> list[Side]:
-    """The ratios of two endpoints on each rung that both have answered."""
+    """The ratios of two endpoints, for each rung that both answered."""
     found = []
     for first, second in _pairs(report.rungs):
         for what, times in ((FIRST_TOKEN, _first_tokens), (TOKEN, _tokens)):

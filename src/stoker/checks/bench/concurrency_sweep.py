@@ -1,12 +1,12 @@
-"""Run the benchmark: shape by shape, cold and cached, up the ladder of concurrency.
+"""Run the benchmark: each shape of request, cold and cached, at rising concurrency.
 
-The first rung sends one request at a time. How long one takes there sets the pace of the others:
-on the rung for ``c`` at once, requests are due at a rate at which ``c`` would be under way if the
-server answered each as quickly as one alone (Little's law). They are sent when they are due,
-whether or not the server has kept up.
+The first rung sends one request at a time. Its duration sets the rate of the others: on the rung
+for ``c`` at once, requests are due at the rate at which ``c`` would be under way if the server
+answered each as fast as a single one (Little's law). They are sent when they are due, whether or
+not the server keeps up.
 
-Two endpoints take turns, in an order that turns around each time, so that what changes on the
-machine meanwhile meets both alike.
+Two endpoints take turns, in an order that is reversed each time, so that changes on the machine
+affect both alike.
 """
 
 from __future__ import annotations
@@ -34,46 +34,46 @@ from stoker.errors import StokerError
 
 #: The first guess of how many characters a token has, before the server has counted any.
 _CHARS_PER_TOKEN = 3.5
-#: Prompt tokens of the request that finds out how quickly the server reads. No prompt of the
-#: benchmark is shorter, unless it is asked for.
+#: Prompt tokens of the request that measures how fast the server reads. No prompt of the benchmark
+#: is shorter, unless the user asks for one.
 _PROBE_TOKENS, _PROBE_ANSWER_TOKENS = 256, 8
-#: Reading one prompt that is not cached may take this share of the time there is.
+#: Reading one uncached prompt may take this share of the available time.
 _READ_SHARE = 0.01
-#: What an engine without a cache reads of a prompt that one with a cache would know.
+#: The share of a cached prompt that is read; an engine without a prefix cache reads it all.
 _CACHED_READS = 0.25
-#: Requests on each rung: as many of these as there is time for.
+#: Bounds of the requests on each rung, which depend on the time.
 _MOST_REQUESTS, _LEAST_REQUESTS = 64, 4
-#: On a server that is too slow for those: a look at each shape rather than none at the last.
+#: On a server that is too slow for those: a few for each shape rather than none for the last.
 _FEWEST_REQUESTS = 2
-#: Prompt tokens that all rungs of an endpoint may take together, since somebody may pay for them.
+#: Prompt tokens of all rungs of an endpoint together, since prompts may cost money.
 _MOST_PROMPT_TOKENS = 1_000_000
-#: A load generator that is later than this is told of: its machine has too much else to do.
+#: Where requests were sent later than this, the report has a note: this machine was busy.
 _LATE_S = 0.05
-#: Of the context, this share is for the prompt; an agent's grows, and the answer needs room.
+#: The share of the context window for the prompt: an agent's grows, and the answer needs room.
 _CONTEXT_SHARE = 0.6
-#: Slots that a server may keep a prefix in, each of which has to be warmed.
+#: A server may keep a prefix in each of its slots, and each slot needs a request to warm it.
 _MOST_WARM = 16
 
 
 @dataclass(frozen=True, slots=True)
 class BenchTarget:
-    """A server to measure, and the model to ask it for."""
+    """A server to measure, and which of its models."""
 
     backend: Backend
     model: str
-    #: Its context in tokens; ``None`` where it does not say.
+    #: Its context window in tokens; ``None`` where the server does not advertise it.
     max_model_len: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What to measure. ``None`` is "what fits the time"."""
+    """What to measure. ``None`` stands for as much as the time allows."""
 
     shapes: tuple[Shape, ...] = SHAPES
-    #: ``False`` is cold: no prefix that a cache could know. ``True`` is cached.
+    #: ``False``: cold, no prefix is in a cache. ``True``: cached.
     cached: tuple[bool, ...] = (False, True)
     concurrency: tuple[int, ...] = (1, 2, 4)
-    #: Requests a second, in place of the rungs above the first.
+    #: Requests per second, instead of the rungs above the first.
     rate_per_s: float | None = None
     arrivals: Arrivals = "poisson"
     #: Requests on each rung.
@@ -99,7 +99,7 @@ class Rung:
     cached: bool
     #: Requests that would be under way at once if each were answered as quickly as one alone.
     concurrency: float
-    #: Requests a second that were due; ``None`` where one was sent at a time.
+    #: Requests per second that were due; ``None`` where one was sent at a time.
     offered_per_s: float | None
     summary: Summary
     rounds: tuple[tuple[Timing, ...], ...]
@@ -117,14 +117,14 @@ class BenchReport:
     endpoints: tuple[BenchTarget, ...]
     settings: Settings
     rungs: tuple[Rung, ...]
-    #: What is missing and why, and what to know when reading the figures.
+    #: What is missing and why, and what affects the figures.
     notes: tuple[str, ...]
     interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    """What one request has told of an endpoint and a shape."""
+    """What a request showed about an endpoint and a shape."""
 
     full_answers: bool
     chars_per_token: float
@@ -135,7 +135,7 @@ class _Probe:
 
 @dataclass(slots=True)
 class _Run:
-    """A benchmark that runs."""
+    """The state of a running benchmark."""
 
     endpoints: Sequence[BenchTarget]
     sends: Sequence[Send]
@@ -146,7 +146,7 @@ class _Run:
     prompt_tokens: dict[Shape, int] = field(default_factory=dict)
     requests: int = 0
     rungs: list[Rung] = field(default_factory=list)
-    #: Rungs for which there was no time beside the other shapes, in words.
+    #: Names of rungs that were left out to have time for the other shapes.
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -170,44 +170,58 @@ async def bench(
     on_rung: Callable[[Rung], None],
     on_start: Callable[[Halt], None],
 ) -> BenchReport:
-    """Measure one endpoint, or two in turns. ``on_start`` gets what stops it before its time.
+    """Measure one endpoint, or two in turns. ``on_start`` gets the ``Halt`` that stops it early.
 
     Raises ``StokerError`` where an endpoint answers no shape at all.
     """
     async with session() as http:
-        halt = Halt(settings.seconds * len(endpoints))
         sends = [LoadClient(http, endpoint.backend).send for endpoint in endpoints]
-        run = _Run(endpoints, sends, settings, halt, on_rung)
-        on_start(halt)
-        for shape in settings.shapes:
-            await _probe_all(run, shape)
-        if not run.probes and not halt.by_person:
-            raise StokerError(
-                "Nothing could be measured.",
-                " ".join(run.notes),
-                "Check the address, the key and the model; stoker test URL says what works.",
-            )
-        _fit_the_time(run)
-        climbs = [(shape, cached) for shape in run.probes for cached in settings.cached]
-        for index, (shape, cached) in enumerate(climbs):
-            await _climb(run, shape, cached, _share_s(run, climbs[index:]))
-        if run.left_out:
-            run.notes.append(
-                f"Left out, to have time for every shape: {', '.join(run.left_out)} at once. "
-                "Raise --seconds for them."
-            )
-        late_s = max((rung.summary.sent_late_s for rung in run.rungs), default=0.0)
-        if late_s > _LATE_S:
-            run.notes.append(
-                f"Requests were sent up to {1000 * late_s:.0f} ms late, as this machine had too "
-                "much else to do. The times hold that wait."
-            )
-        return BenchReport(
-            tuple(endpoints), settings, tuple(run.rungs), tuple(run.notes), halt.by_person
+        return await sweep(endpoints, sends, settings, on_rung=on_rung, on_start=on_start)
+
+
+async def sweep(
+    endpoints: Sequence[BenchTarget],
+    sends: Sequence[Send],
+    settings: Settings,
+    *,
+    on_rung: Callable[[Rung], None],
+    on_start: Callable[[Halt], None],
+) -> BenchReport:
+    """``bench`` with the function that sends a request, for each endpoint; it opens no session."""
+    halt = Halt(settings.seconds * len(endpoints))
+    run = _Run(endpoints, sends, settings, halt, on_rung)
+    on_start(halt)
+    for shape in settings.shapes:
+        await _probe_all(run, shape)
+    if not run.probes and not halt.by_user:
+        raise StokerError(
+            "No shape of request could be measured.",
+            " ".join(run.notes),
+            "Check the address, the key and the model: stoker test URL shows what works.",
+        )
+    _fit_the_time(run)
+    climbs = [(shape, cached) for shape in run.probes for cached in settings.cached]
+    for index, (shape, cached) in enumerate(climbs):
+        await _climb(run, shape, cached, _share_s(run, climbs[index:]))
+    _add_notes(run)
+    return BenchReport(tuple(endpoints), settings, tuple(run.rungs), tuple(run.notes), halt.by_user)
+
+
+def _add_notes(run: _Run) -> None:
+    if run.left_out:
+        run.notes.append(
+            f"Left out, to have time for every shape: {', '.join(run.left_out)} at once. "
+            "Raise --seconds to measure them."
+        )
+    late_s = max((rung.summary.sent_late_s for rung in run.rungs), default=0.0)
+    if late_s > _LATE_S:
+        run.notes.append(
+            f"Requests were sent up to {1000 * late_s:.0f} ms late, because this machine was busy. "
+            "The times include that delay."
         )
 
 
-# --- looking -------------------------------------------------------------------------------------
+# --- probing -------------------------------------------------------------------------------------
 
 
 async def _probe_all(run: _Run, shape: Shape) -> None:
@@ -216,14 +230,16 @@ async def _probe_all(run: _Run, shape: Shape) -> None:
         found = await _probe(run, number, shape)
         if isinstance(found, str):
             where = f" by {endpoint.backend.url}" if len(run.endpoints) > 1 else ""
-            run.notes.append(f"{shape} was not measured: it is not answered{where} ({found}).")
+            run.notes.append(
+                f"{shape} was not measured: the request was not answered{where} ({found})."
+            )
             return
         probes.append(found)
     run.probes[shape] = probes
 
 
 async def _probe(run: _Run, endpoint: int, shape: Shape) -> _Probe | str:
-    """What there is to know, or why the shape is not answered."""
+    """Probe a shape. Returns the failure as text where it is not answered."""
     chars = int((run.settings.prompt_tokens or _PROBE_TOKENS) * _CHARS_PER_TOKEN)
     tokens = min(_PROBE_ANSWER_TOKENS, run.settings.answer_tokens(shape))
     first = Wording(shape, run.endpoints[endpoint].model, chars, tokens, run.settings.seed)
@@ -242,7 +258,7 @@ async def _probe(run: _Run, endpoint: int, shape: Shape) -> _Probe | str:
             return _Probe(full_answers, asked.prompt_chars / prompt, read_s, write_s)
         failure = failure or timing.failure or ""
         if not failure.startswith("status 4"):
-            break  # nothing that other words would help
+            break  # not a refusal of ``ignore_eos``
     return failure
 
 
@@ -255,7 +271,7 @@ def _fit_the_time(run: _Run) -> None:
         if settings.prompt_tokens is None and run.prompt_tokens[shape] < usual:
             run.notes.append(
                 f"{shape} was measured with prompts of about {run.prompt_tokens[shape]:,} tokens; "
-                f"editors send about {usual:,}. Longer ones don't fit its context, or the time: "
+                f"editors send about {usual:,}. Longer ones exceed the context window or the time: "
                 "raise --seconds, or set --prompt-tokens."
             )
     run.requests = settings.requests or _MOST_REQUESTS
@@ -271,7 +287,7 @@ def _fit_the_time(run: _Run) -> None:
 
 
 def _fitting_prompt(run: _Run, shape: Shape, probes: Sequence[_Probe]) -> int:
-    """What editors send, halved until it fits the context and is read in time."""
+    """The usual prompt length, halved until it fits the context window and is read in time."""
     tokens = USUAL_TOKENS[shape]
     lengths = [e.max_model_len for e in run.endpoints if e.max_model_len is not None]
     room = _CONTEXT_SHARE * min(lengths, default=10 * tokens)
@@ -282,23 +298,23 @@ def _fitting_prompt(run: _Run, shape: Shape, probes: Sequence[_Probe]) -> int:
 
 
 def _needed_s(run: _Run) -> float:
-    """Seconds that all rungs need of an endpoint that answers one request after the other."""
+    """Seconds that all rungs take on an endpoint that answers one request after the other."""
     each = sum(_each_s(run, shape, c) for shape in run.probes for c in run.settings.cached)
     return each * _rungs(run) * run.requests / len(run.endpoints)
 
 
 def _each_s(run: _Run, shape: Shape, cached: bool) -> float:
-    """Seconds of one request, at one endpoint after the other."""
+    """Seconds of one request, summed over the endpoints."""
     read = run.prompt_tokens[shape] * (_CACHED_READS if cached else 1)
     write = run.settings.answer_tokens(shape)
     return sum(read * probe.read_s + write * probe.write_s for probe in run.probes[shape])
 
 
 def _share_s(run: _Run, climbs: Sequence[tuple[Shape, bool]]) -> float:
-    """Of the time that is left, the share of the first of ``climbs``; the last may have it all.
+    """Seconds for the first of ``climbs``: its share of the time left, and no limit for the last.
 
-    On a server so slow that even the fewest requests don't fit the time, the shapes that come
-    first would leave none for the others.
+    Otherwise, on a server that is too slow even for the fewest requests, the first shapes would
+    leave no time for the others.
     """
     if len(climbs) == 1:
         return math.inf
@@ -321,14 +337,14 @@ def _rungs(run: _Run) -> int:
 
 
 async def _climb(run: _Run, shape: Shape, cached: bool, share_s: float) -> None:
-    """The rungs of a shape, cold or cached: the first, and those that its time is enough for."""
+    """Measure the rungs of a shape, cold or cached: the first, and as many as its time allows."""
     until_s = run.halt.left_s - share_s
     await _rung(run, shape, cached, 1, [[0.0]] * run.requests, None, None)
     alone = [r for r in run.rungs if (r.shape, r.cached) == (shape, cached)]
     totals = [r.summary.total_s.p50 for r in alone if r.summary.total_s is not None]
     if not alone or len(totals) < len(run.endpoints):
         if alone:
-            why = _why_not(run) if run.halt.left_s == 0 else "nothing was answered, so it ends here"
+            why = _why_not(run) if run.halt.left_s == 0 else "stopped, as nothing was answered"
             run.notes.append(f"{_name(shape, cached)}: {why}.")
         return
     alone_s = totals[0]  # the first endpoint sets the pace for both
@@ -337,7 +353,7 @@ async def _climb(run: _Run, shape: Shape, cached: bool, share_s: float) -> None:
         above = [(run.settings.rate_per_s * alone_s, run.settings.rate_per_s)]
     reached = 1.0
     for concurrency, per_s in above:
-        # As long as it takes a server that answers them all at once as quickly as one.
+        # The time of a server that answers all of them at once as fast as a single one.
         needs_s = run.requests * sum(totals) / concurrency
         if 0 < run.halt.left_s < until_s + needs_s:
             run.left_out.append(f"{_name(shape, cached)} above {reached:g}")
@@ -365,13 +381,13 @@ async def _rung(
     if run.halt.left_s == 0:
         run.notes.append(f"{_name(shape, cached)}, {concurrency:g} at once: {_why_not(run)}.")
         return
-    people = min(_MOST_WARM, max(1, round(concurrency)))
+    users = min(_MOST_WARM, max(1, round(concurrency)))
     numbers = range(len(run.endpoints))
     total = sum(len(times) for times in due)
-    queues = [_requests(run.wording(n, shape), cached, people, total) for n in numbers]
+    queues = [_requests(run.wording(n, shape), cached, users, total) for n in numbers]
     if cached:
         for number in numbers:
-            await _warm(run, number, queues[number], people)
+            await _warm(run, number, queues[number], users)
     rounds: list[list[list[Timing]]] = [[] for _ in numbers]
     for turn, times in enumerate(due):
         if run.halt.left_s == 0:
@@ -389,29 +405,29 @@ async def _rung(
         run.on_rung(rung)
 
 
-def _requests(wording: Wording, cached: bool, people: int, count: int) -> list[Request]:
-    """The requests of a rung in the order in which they are due; where the prefix is to be cached,
-    one for each of the people comes first, to warm it."""
+def _requests(wording: Wording, cached: bool, users: int, count: int) -> list[Request]:
+    """The requests of a rung in the order in which they are due.
+
+    Where the prefix is to be cached, one request for each user comes first, to warm the cache.
+    """
     salt = secrets.token_hex(8)
-    if cached and wording.shape == "agent":  # each person has a conversation, which grows
+    if cached and wording.shape == "agent":  # each user has a conversation, which grows
         return [
-            request(wording, f"{salt}-{index % people}", index // people)
-            for index in range(people + count)
+            request(wording, f"{salt}-{index % users}", index // users)
+            for index in range(users + count)
         ]
     if cached:
-        return [request(wording, salt, index) for index in range(people + count)]
-    # Conversations that nobody has begun, as far on as those above.
-    return [request(wording, f"{index}-{salt}", 1 + index // people) for index in range(count)]
+        return [request(wording, salt, index) for index in range(users + count)]
+    # New conversations, as long as those above.
+    return [request(wording, f"{index}-{salt}", 1 + index // users) for index in range(count)]
 
 
-async def _warm(run: _Run, endpoint: int, queue: list[Request], people: int) -> None:
-    first = [queue.pop(0) for _ in range(people)]
-    warmed = await open_loop(run.sends[endpoint], first, [0.0] * people, run.halt)
+async def _warm(run: _Run, endpoint: int, queue: list[Request], users: int) -> None:
+    first = [queue.pop(0) for _ in range(users)]
+    warmed = await open_loop(run.sends[endpoint], first, [0.0] * users, run.halt)
     failed = [t.failure for t in warmed if t.failure and t.failure not in (CUT_OFF, NOT_SENT)]
     if failed:
-        run.notes.append(
-            f"{len(failed)} of {people} requests to warm the cache failed: {failed[0]}"
-        )
+        run.notes.append(f"{len(failed)} of {users} requests to warm the cache failed: {failed[0]}")
 
 
 def _name(shape: Shape, cached: bool) -> str:
@@ -419,5 +435,5 @@ def _name(shape: Shape, cached: bool) -> str:
 
 
 def _why_not(run: _Run) -> str:
-    why = "it was stopped" if run.halt.by_person else "the time was up (raise --seconds)"
+    why = "the benchmark was stopped" if run.halt.by_user else "the time was up (raise --seconds)"
     return f"not measured, because {why}"

@@ -1,4 +1,4 @@
-"""Send requests when they are due and note when each piece of their answers comes."""
+"""Send requests when they are due, and record when each piece of their answers arrives."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from stoker.checks.bench.request_timing import CUT_OFF, NOT_SENT, Timing
 from stoker.checks.bench.workloads import Request
 from stoker.engines import Backend
 
-#: A server that takes this long to accept a connection is not there. An answer may take as long
-#: as the benchmark has time.
+#: Limit for opening a connection. An answer may take as long as the benchmark has time.
 _CONNECT_S = 10.0
-#: Of what a server says about a refusal, this much is kept.
-_SAID_CHARS = 200
-_TROUBLE = (aiohttp.ClientError, OSError, TimeoutError)
+#: A server's error message is cut to this length.
+_MESSAGE_CHARS = 200
+_TRANSPORT_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 class HaltWatch:
-    """Notes the times of one request on the clock of the running event loop."""
+    """Records the times of one request on the clock of the running event loop."""
 
     def __init__(self, origin: float, arrival_s: float) -> None:
         self._clock = asyncio.get_running_loop().time
@@ -39,25 +38,25 @@ class HaltWatch:
         return self._clock() - self._origin
 
     def sent(self) -> None:
-        """The request is on its way."""
+        """Record that the request is being sent."""
         self.sent_s = self.now()
 
     def chunk(self) -> None:
-        """A piece of the answer came."""
+        """Record that a piece of the answer arrived."""
         self.chunk_s.append(self.now())
 
     def end(self) -> None:
-        """The answer is complete. One without any text or call is none."""
+        """Record that the answer is complete. One without text or calls is a failure."""
         self.end_s = self.now()
         if not self.chunk_s:
             self.fail("an empty answer")
 
     def fail(self, why: str) -> None:
-        """It did not work. The first reason stands."""
+        """Record a failure; the first reason is kept."""
         self.failure = self.failure or why
 
     def timing(self) -> Timing:
-        """What was noted. A request without an end was cut off, or never sent."""
+        """What was recorded. A request without an end was cut off, or never sent."""
         failure = self.failure
         if failure is None and self.end_s is None:
             failure = NOT_SENT if self.sent_s is None else CUT_OFF
@@ -80,32 +79,32 @@ Send = Callable[[Request, HaltWatch], Awaitable[None]]
 
 
 class Halt:
-    """When to stop: at a time of the event loop's clock, or when a person says so."""
+    """When to stop: at a time on the event loop's clock, or when the user stops it."""
 
     def __init__(self, seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + seconds
-        self._said = asyncio.Event()
+        self._stopped = asyncio.Event()
 
     @property
     def left_s(self) -> float:
-        """Seconds that are left; 0 when it is over."""
-        if self._said.is_set():
+        """Seconds that are left; 0 once it has stopped."""
+        if self._stopped.is_set():
             return 0.0
         return max(0.0, self._deadline - self._loop.time())
 
     @property
-    def by_person(self) -> bool:
-        """Whether a person stopped it."""
-        return self._said.is_set()
+    def by_user(self) -> bool:
+        """Whether the user stopped it."""
+        return self._stopped.is_set()
 
     def stop(self) -> None:
         """Stop now."""
-        self._said.set()
+        self._stopped.set()
 
-    async def said(self) -> None:
-        """Return when a person stops it."""
-        await self._said.wait()
+    async def stopped(self) -> None:
+        """Return when the user stops it."""
+        await self._stopped.wait()
 
 
 async def open_loop(
@@ -113,8 +112,8 @@ async def open_loop(
 ) -> list[Timing]:
     """Send each request when it is due, however many are under way, and time them all.
 
-    Every request gets a timing, in the order given; those that ``halt`` cuts off have it as their
-    failure.
+    Returns a timing for every request, in the order given. For those that ``halt`` cut off, the
+    failure is ``CUT_OFF`` or ``NOT_SENT``.
     """
     loop = asyncio.get_running_loop()
     origin = loop.time()
@@ -127,12 +126,12 @@ async def open_loop(
 
     pairs = zip(requests, watches, strict=True)
     tasks = [asyncio.ensure_future(one(request, watch)) for request, watch in pairs]
-    answers, stop = asyncio.gather(*tasks), asyncio.ensure_future(halt.said())
+    answers, stop = asyncio.gather(*tasks), asyncio.ensure_future(halt.stopped())
     either: set[asyncio.Future[Any]] = {answers, stop}
     try:
         await asyncio.wait(either, timeout=halt.left_s, return_when=asyncio.FIRST_COMPLETED)
         if answers.done():
-            answers.result()  # raises what no server can cause: a mistake of ours
+            answers.result()  # raises only where Stoker itself has a defect
     finally:
         await _cancel(*tasks, answers, stop)
     return [watch.timing() for watch in watches]
@@ -145,14 +144,14 @@ async def _cancel(*futures: asyncio.Future[Any]) -> None:
 
 
 class LoadClient:
-    """Speaks to one endpoint over HTTP. Neither prompts nor answers are kept."""
+    """Sends requests to one endpoint over HTTP. Keeps neither prompts nor answers."""
 
     def __init__(self, http: aiohttp.ClientSession, backend: Backend) -> None:
         self._http = http
         self._backend = backend
 
     async def send(self, request: Request, watch: HaltWatch) -> None:
-        """Send ``request`` and note the pieces of its streamed answer in ``watch``."""
+        """Send ``request`` and record the pieces of its streamed answer in ``watch``."""
         try:
             async with self._http.post(
                 self._backend.url + request.path,
@@ -160,15 +159,15 @@ class LoadClient:
                 headers={**self._backend.headers, "Content-Type": "application/json"},
             ) as response:
                 if response.status != 200:
-                    watch.fail(f"status {response.status}: {await self._said(response)}")
+                    watch.fail(f"status {response.status}: {await self._error_message(response)}")
                 elif "text/event-stream" not in response.content_type:
                     watch.fail(f"an answer in {response.content_type}, not a stream")
                 else:
                     await _read(response, watch)
-        except _TROUBLE as error:
-            watch.fail(f"broke off: {type(error).__name__}")
+        except _TRANSPORT_ERRORS as error:
+            watch.fail(f"connection error: {type(error).__name__}")
 
-    async def _said(self, response: aiohttp.ClientResponse) -> str:
+    async def _error_message(self, response: aiohttp.ClientResponse) -> str:
         text = (await response.content.read(8192)).decode("utf-8", errors="replace")
         try:
             error = orjson.loads(text)["error"]
@@ -177,14 +176,14 @@ class LoadClient:
             pass
         if self._backend.key:
             text = text.replace(self._backend.key, "[key]")
-        return " ".join(text.split())[:_SAID_CHARS]
+        return " ".join(text.split())[:_MESSAGE_CHARS]
 
 
 def session() -> aiohttp.ClientSession:
-    """A session without a limit on connections: one would hold requests back unseen.
+    """A session without a limit on connections, which would hold requests back unnoticed.
 
-    Each request has its own connection, as one that a server closes while a request is put on it
-    would look like a failure of the server.
+    Each request has its own connection: if a server closed a kept one just as a request went out,
+    that would look like a failure of the server.
     """
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, force_close=True),
@@ -208,7 +207,7 @@ async def _read(response: aiohttp.ClientResponse, watch: HaltWatch) -> None:
             return
         choices = _choices(event)
         if choices is None:
-            watch.fail("an event of another shape than OpenAI's")
+            watch.fail("an event whose shape is not OpenAI's")
             return
         if any(_has_text(choice) for choice in choices):
             watch.chunk()
@@ -222,12 +221,12 @@ async def _read(response: aiohttp.ClientResponse, watch: HaltWatch) -> None:
 
 
 def _choices(event: Any) -> list[dict[str, Any]] | None:
-    """The choices of an event; ``None`` where it has not the shape that an event has."""
+    """The choices of an event; ``None`` where the event does not have OpenAI's shape."""
     choices = (event.get("choices") or []) if isinstance(event, dict) else None
     if not isinstance(choices, list):
         return None
-    well = all(isinstance(c, dict) and isinstance(c.get("delta") or {}, dict) for c in choices)
-    return choices if well else None
+    valid = all(isinstance(c, dict) and isinstance(c.get("delta") or {}, dict) for c in choices)
+    return choices if valid else None
 
 
 def _whole(value: object) -> int | None:

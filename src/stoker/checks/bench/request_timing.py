@@ -1,11 +1,11 @@
-"""When the parts of one answer came, counted from the moment at which its request was due."""
+"""When the pieces of one answer arrived, counted from when its request was due."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
 
-#: Failures that are the benchmark's own doing: its time was up, or a person stopped it.
+#: Failures that the benchmark itself caused: its time was up, or the user stopped it.
 NOT_SENT, CUT_OFF = "not sent: the time was up", "cut off: the time was up"
 
 
@@ -13,19 +13,18 @@ NOT_SENT, CUT_OFF = "not sent: the time was up", "cut off: the time was up"
 class Timing:
     """One request, in seconds after the start of its round.
 
-    ``arrival_s`` is when it was due, and every time that a person waits counts from there: a
-    generator that counts from when it got round to sending leaves out the waiting that a slow
-    server causes (coordinated omission).
+    ``arrival_s`` is when it was due, and all waiting times count from there. Counting from when it
+    was sent would leave out the waiting that a slow server causes (coordinated omission).
     """
 
     arrival_s: float
-    #: When it was really sent; ``None`` where it never was.
+    #: When it was actually sent; ``None`` where it never was.
     sent_s: float | None = None
-    #: When each piece of the answer came: text, thoughts or a tool call.
+    #: When each piece of the answer arrived: text, reasoning or a tool call.
     chunk_s: tuple[float, ...] = ()
-    #: When the answer was complete; ``None`` where it did not become so.
+    #: When the answer was complete; ``None`` where it never was.
     end_s: float | None = None
-    #: As the server counts them; ``None`` where it does not say.
+    #: As the server counts them; ``None`` where it does not report them.
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     answer_tokens: int | None = None
@@ -33,7 +32,7 @@ class Timing:
 
     @property
     def answered(self) -> bool:
-        """Whether the answer came, whole."""
+        """Whether the answer arrived completely."""
         return self.failure is None
 
     @property
@@ -48,7 +47,7 @@ class Timing:
 
     @property
     def tokens(self) -> int:
-        """Tokens of the answer; where the server does not count them, its pieces."""
+        """Tokens of the answer; where the server does not count them, the number of pieces."""
         return self.answer_tokens or len(self.chunk_s)
 
     @property

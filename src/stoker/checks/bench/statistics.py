@@ -10,8 +10,8 @@ from statistics import median
 
 from stoker.checks.bench.request_timing import CUT_OFF, NOT_SENT, Timing
 
-#: A server that finishes at less than this share of the rate at which requests arrive falls
-#: behind: its queue, and with it the time to the first token, grows for as long as the load lasts.
+#: A server that finishes requests at less than this share of the rate at which they arrive falls
+#: behind: its queue, and with it the time to the first token, grows as long as the load lasts.
 _KEEPS_UP_SHARE = 0.9
 #: Resamples of a bootstrap interval. 2,000 put its ends within about 1 % of where more would
 #: (Efron and Tibshirani, An Introduction to the Bootstrap, ask for 1,000 or more).
@@ -20,7 +20,7 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Percentiles of some measured values, interpolated between neighbours."""
+    """Percentiles of measured values, interpolated between neighbours."""
 
     count: int
     p50: float
@@ -47,7 +47,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     there are no values.
     """
     if not ordered:
-        raise ValueError("there is no percentile of nothing")
+        raise ValueError("there is no percentile of an empty sequence")
     position = (len(ordered) - 1) * percent / 100
     below = int(position)
     above = min(below + 1, len(ordered) - 1)
@@ -56,7 +56,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times larger one median is than another, with its 95 % interval."""
+    """The ratio of two medians, with its 95 % interval."""
 
     expected: float
     low: float
@@ -64,22 +64,24 @@ class Ratio:
 
     @property
     def certain(self) -> bool:
-        """Whether the interval leaves no doubt about which is larger."""
+        """Whether the interval shows which median is larger."""
         return not self.low <= 1 <= self.high
 
 
-def median_ratio(base: Sequence[float], other: Sequence[float], *, seed: int = 0) -> Ratio | None:
+def median_ratio(
+    base: Sequence[float], other: Sequence[float], *, seed: int = 0, resamples: int = _RESAMPLES
+) -> Ratio | None:
     """``median(other) / median(base)`` with a percentile bootstrap interval.
 
-    Both sides are drawn anew, with replacement, apart from each other. ``None`` where a side is
-    empty or a median is not positive.
+    Each resample draws from both sides, with replacement and independently. ``None`` where a side
+    is empty or a median is not positive.
     """
     if not base or not other or median(base) <= 0:
         return None
     rng = random.Random(seed)  # noqa: S311  (a resample, not a secret)
     ratios = sorted(
         median(rng.choices(other, k=len(other))) / below
-        for _ in range(_RESAMPLES)
+        for _ in range(resamples)
         if (below := median(rng.choices(base, k=len(base)))) > 0
     )
     expected = median(other) / median(base)
@@ -88,44 +90,44 @@ def median_ratio(base: Sequence[float], other: Sequence[float], *, seed: int = 0
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the timings of one rung come to. Times are in seconds from when a request was due."""
+    """The statistics of one rung. Times are in seconds from when a request was due."""
 
     requests: int
     answered: int
-    #: How many requests failed in which way. Each request is answered or in here.
+    #: How many requests failed for each reason. Every request is answered or counted here.
     failures: Mapping[str, int]
     first_token_s: Distribution | None
     token_s: Distribution | None
     total_s: Distribution | None
     longest_gap_s: Distribution | None
-    #: Medians, as the server counts them; ``None`` where it does not say.
+    #: Medians, as the server counts them; ``None`` where it does not report them.
     prompt_tokens: float | None
     cached_tokens: float | None
     answer_tokens: float | None
-    #: Tokens of all answers, and answers, a second while the load lasted.
+    #: Tokens of all answers, and answers, per second while the load lasted.
     output_tokens_per_s: float
     answered_per_s: float
     #: Requests under way at once, on average (Little's law).
     in_flight: float
     #: Whether answers came as fast as requests; ``None`` where each request ran alone.
     keeps_up: bool | None
-    #: The latest that the load generator itself was with a request.
+    #: The longest delay with which the load generator itself sent a request.
     sent_late_s: float
 
     @property
     def broken(self) -> dict[str, int]:
-        """The failures that are the endpoint's, not those of requests that ran out of time."""
-        ours = (CUT_OFF, NOT_SENT)
-        return {why: count for why, count in self.failures.items() if why not in ours}
+        """The failures that the endpoint caused, without those of requests that ran out of time."""
+        not_its_fault = (CUT_OFF, NOT_SENT)
+        return {why: count for why, count in self.failures.items() if why not in not_its_fault}
 
 
 def summarise(
     rounds: Sequence[Sequence[Timing]], *, offered_per_s: float | None, alone_s: float | None
 ) -> Summary:
-    """The summary of some rounds, which ran one after the other under the same load.
+    """The summary of rounds that ran one after the other under the same load.
 
-    ``alone_s`` is what a request takes that runs alone: the last one of a round takes that long
-    with nothing arriving any more, which is no sign of falling behind.
+    ``alone_s`` is how long a request takes that runs alone. The last request of a round takes that
+    long while no other arrives, which is no sign of falling behind.
     """
     timings = [timing for timings in rounds for timing in timings]
     good = [timing for timing in timings if timing.answered]

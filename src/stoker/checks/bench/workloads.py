@@ -1,8 +1,8 @@
-"""What editors send: chats, agent turns with their tools, completions; made up, of any size.
+"""What editors send: chats, agent turns with their tools, and completions, made up in any size.
 
-The text is code that a seed draws from a few words, so that a run can be repeated. Every request
-begins with a salt of its own where no cache is to help, and with that of its conversation where
-the prefix is to be found in the cache.
+The text is code that a seed draws from a few words, so that a run can be repeated. To keep a cache
+from helping, every request begins with its own salt; to let it help, all requests of a
+conversation begin with the same one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHAPES: tuple[Shape, ...] = ("chat", "agent", "completion")
 #: with its instructions and a file, and the first turn of agent mode with its 39 tools.
 #: Completions send up to 2,000 tokens around the cursor; most stop at about 600.
 USUAL_TOKENS: Mapping[Shape, int] = {"chat": 1740, "agent": 15_500, "completion": 600}
-#: Answers of which the speed can be told, and which don't take long. Completions are short.
+#: Long enough to measure the speed, and short enough not to take long. Completions are short.
 USUAL_ANSWER_TOKENS: Mapping[Shape, int] = {"chat": 32, "agent": 32, "completion": 16}
 
 #: 13,756 of 15,496 tokens of VS Code's agent turn are tools.
@@ -53,12 +53,12 @@ class Request:
 
     @property
     def prompt_chars(self) -> int:
-        """Characters that a template makes the prompt of."""
+        """Characters that a chat template makes the prompt from."""
         if "prompt" in self.body:
             return len(self.body["prompt"])
         tools = self.body.get("tools")
-        said = [m["content"] + str(m.get("tool_calls", "")) for m in self.body["messages"]]
-        return sum(map(len, said)) + (len(orjson.dumps(tools)) if tools else 0)
+        texts = [m["content"] + str(m.get("tool_calls", "")) for m in self.body["messages"]]
+        return sum(map(len, texts)) + (len(orjson.dumps(tools)) if tools else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class Wording:
 def request(wording: Wording, salt: str, index: int) -> Request:
     """The request ``index`` of the conversation that ``salt`` names.
 
-    Those of one conversation share all but their end: another question, the next turn of the
-    agent, or what was typed since. Of two conversations nothing is the same.
+    The requests of one conversation share all but their end: another question, the agent's next
+    turn, or newly typed code. Two conversations share nothing.
     """
     make = {"chat": _chat, "agent": _agent, "completion": _completion}[wording.shape]
     body = {
@@ -112,8 +112,8 @@ def _agent(wording: Wording, salt: str, index: int) -> dict[str, Any]:
     messages = [_message("system", system), _message("user", task)]
     for turn in range(index):
         messages += _turn(rng, turn, int(wording.prompt_chars * _TURN_SHARE))
-    # Tools are read, and no call is asked for: calls end when the model likes, and some servers
-    # hold them back until they are whole, so that neither time would be the engine's.
+    # The model reads the tools and must not call one: the length of a call depends on the model,
+    # and some servers hold it back until it is complete, so its times would not be the engine's.
     return {"messages": messages, "tools": tools, "tool_choice": "none"}
 
 

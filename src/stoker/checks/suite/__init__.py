@@ -1,4 +1,4 @@
-"""Every check, one module a group. The order is the order in which they run."""
+"""All checks in the order in which they run; a module for each topic."""
 
 from stoker.checks.suite import (
     chat,
@@ -6,13 +6,15 @@ from stoker.checks.suite import (
     concurrency,
     connectivity,
     error_answers,
-    forms,
     max_tokens,
     models_endpoint,
+    reasoning,
     sampling,
     streams,
+    structured_output,
     tools,
     usage,
+    vision,
 )
 
 CHECKS = (
@@ -23,9 +25,9 @@ CHECKS = (
     *max_tokens.table.checks,
     *usage.table.checks,
     *tools.table.checks,
-    *forms.structured.checks,
-    *forms.reasoning.checks,
-    *forms.images.checks,
+    *structured_output.table.checks,
+    *reasoning.table.checks,
+    *vision.table.checks,
     *completions.completions.checks,
     *completions.embeddings.checks,
     *sampling.table.checks,

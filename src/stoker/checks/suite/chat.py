@@ -1,4 +1,4 @@
-"""The plain chat request, in the forms in which editors send it."""
+"""Plain chat requests, as editors send them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _TEXT = "Größe 日本語 🙂 — “quoted”"
 @table.check(
     "answers",
     "A question gets an answer.",
-    why="Without it there is nothing.",
-    fix="Look into the server's log (`stoker logs`); a missing chat template is the usual reason.",
+    why="Nothing else works without it.",
+    fix="See the server's log (`stoker logs`); a missing chat template is the usual cause.",
     needed_for=_CHAT,
 )
 def answers(endpoint: Endpoint) -> str:
-    said = message(answered(endpoint.said))
-    expect(said.get("content") or thought(said), "the answer is empty")
-    return f"in {endpoint.said.elapsed_s:.1f} s"
+    reply = message(answered(endpoint.sample))
+    expect(reply.get("content") or thought(reply), "the answer is empty")
+    return f"in {endpoint.sample.elapsed_s:.1f} s"
 
 
 @table.check(
@@ -44,10 +44,10 @@ def answers(endpoint: Endpoint) -> str:
     helps=_CHAT,
 )
 def shape(endpoint: Endpoint) -> str:
-    answer = answered(endpoint.said)
-    expect(isinstance(answer.get("id"), str) and answer["id"], "there is no id")
+    answer = answered(endpoint.sample)
+    expect(isinstance(answer.get("id"), str) and answer["id"], "the answer has no id")
     expect(answer.get("object") == "chat.completion", f"object is {answer.get('object')!r}")
-    expect(isinstance(answer.get("created"), int), "created is no whole number")
+    expect(isinstance(answer.get("created"), int), "created is not an integer")
     expect(message(answer).get("role") == "assistant", f"role is {message(answer).get('role')!r}")
     reason = choice(answer).get("finish_reason")
     expect(reason in ("stop", "length"), f"finish_reason is {reason!r}")
@@ -56,23 +56,23 @@ def shape(endpoint: Endpoint) -> str:
 
 @table.check(
     "system",
-    "A system message is taken and reaches the model.",
+    "A system message is accepted and reaches the model.",
     why="Every editor puts its instructions there.",
-    fix="Use a chat template that has the system role.",
+    fix="Use a chat template that renders the system role.",
     needed_for=_CHAT,
 )
 def system(endpoint: Endpoint) -> str:
     bare = usage(answered(endpoint.chat("Hi", max_tokens=1)))["prompt_tokens"]
     order = {"role": "system", "content": "Answer in French. " * 20}
-    told = usage(answered(endpoint.chat([order, user("Hi")], max_tokens=1)))["prompt_tokens"]
-    expect(told >= bare + 20, f"{bare} prompt tokens without it, {told} with it: it was dropped")
-    return f"{told - bare} more prompt tokens"
+    full = usage(answered(endpoint.chat([order, user("Hi")], max_tokens=1)))["prompt_tokens"]
+    expect(full >= bare + 20, f"{bare} prompt tokens without it, {full} with it: it was dropped")
+    return f"{full - bare} more prompt tokens"
 
 
 @table.check(
     "turns",
     "Earlier turns of a conversation reach the model.",
-    why="A conversation is sent whole with each question.",
+    why="Editors send the whole conversation with each question.",
     fix="Use a chat template that renders every message.",
     needed_for=(Use.CHAT, Use.AGENT),
 )
@@ -81,7 +81,7 @@ def turns(endpoint: Endpoint) -> str:
     past = [user("My name is Ann. " * 10), {"role": "assistant", "content": "Hello Ann. " * 10}]
     alone = usage(answered(endpoint.chat([last], max_tokens=1)))["prompt_tokens"]
     whole = usage(answered(endpoint.chat([*past, last], max_tokens=1)))["prompt_tokens"]
-    expect(whole >= alone + 40, f"{alone} prompt tokens alone, {whole} with the turns before")
+    expect(whole >= alone + 40, f"{alone} prompt tokens alone, {whole} with earlier turns")
     return f"{whole - alone} more prompt tokens"
 
 
@@ -89,7 +89,7 @@ def turns(endpoint: Endpoint) -> str:
     "parts",
     "A message as a list of text parts counts as the same text.",
     why="VS Code sends messages as lists of parts.",
-    fix="Join the parts' texts; an old template prints the list itself.",
+    fix="Join the texts of the parts; old templates print the list itself.",
     needed_for=(Use.CHAT, Use.AGENT),
 )
 def parts(endpoint: Endpoint) -> str:
@@ -103,9 +103,9 @@ def parts(endpoint: Endpoint) -> str:
 
 @table.check(
     "unicode",
-    "Text beyond ASCII is read alike, escaped or as UTF-8.",
-    why="Some clients escape, others do not; read as another encoding, code is garbled.",
-    fix="Read the request's body as UTF-8.",
+    "Text beyond ASCII is read the same, escaped or as UTF-8.",
+    why="Some clients escape it and others do not; in a wrong encoding, code is garbled.",
+    fix="Decode the request's body as UTF-8.",
     needed_for=(Use.CHAT, Use.AGENT),
 )
 def unicode(endpoint: Endpoint) -> str:
@@ -122,8 +122,8 @@ def unicode(endpoint: Endpoint) -> str:
 @table.check(
     "unknown-fields",
     "A field that the server does not know is ignored.",
-    why="Editors send fields of their own and of newer versions of the API.",
-    fix="Ignore what is not known instead of refusing the request.",
+    why="Editors send their own fields and those of newer versions of the API.",
+    fix="Ignore unknown fields instead of refusing the request.",
     helps=_CHAT,
 )
 def unknown_fields(endpoint: Endpoint) -> str:
@@ -133,8 +133,8 @@ def unknown_fields(endpoint: Endpoint) -> str:
 
 @table.check(
     "empty-fields",
-    "Optional fields that are null count as left out.",
-    why="Client libraries send null for what their user did not set.",
+    "An optional field that is null is treated as absent.",
+    why="Client libraries send null for fields that are not set.",
     fix="Treat null as absent.",
     helps=_CHAT,
 )
@@ -146,9 +146,9 @@ def empty_fields(endpoint: Endpoint) -> str:
 
 @table.check(
     "commit-message",
-    "A diff gets a short text as an answer.",
-    why="It is what an editor sends for a commit message.",
-    fix="As for chat.answers.",
+    "A diff is answered with a short text.",
+    why="An editor sends a diff to get a commit message.",
+    fix="See chat.answers.",
     needed_for=(Use.COMMIT,),
 )
 def commit_message(endpoint: Endpoint) -> str:
@@ -158,6 +158,5 @@ def commit_message(endpoint: Endpoint) -> str:
     )
     order = {"role": "system", "content": "Write a commit message of one line for the diff."}
     answer = answered(endpoint.chat([order, user(diff)], max_tokens=48))
-    said = message(answer)
-    expect(content(answer) or thought(said), "the answer is empty")
+    expect(content(answer) or thought(message(answer)), "the answer is empty")
     return f"{usage(answer)['completion_tokens']} tokens"

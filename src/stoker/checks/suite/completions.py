@@ -1,4 +1,4 @@
-"""Plain completions, fill-in-the-middle and embeddings: what inline completion and search use."""
+"""Completions and fill-in-the-middle for inline completion, and embeddings for search."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _AFTER = "\n\ndef subtract(a, b):\n    return a - b\n\nprint(add(1, 2), subtract
 
 @completions.check(
     "answers",
-    "/v1/completions goes on with a text.",
-    why="Inline completion asks here, without a chat's form around the code.",
+    "/v1/completions continues a text.",
+    why="Inline completion uses it, because no chat template surrounds the code there.",
     fix="Optional. vLLM and llama.cpp have it.",
     needed_for=(Use.COMPLETION,),
 )
@@ -42,8 +42,8 @@ def answers(endpoint: Endpoint) -> str:
 
 @completions.check(
     "stream",
-    "It streams.",
-    why="The first line is shown before the rest is written.",
+    "/v1/completions streams its answer.",
+    why="The editor shows the first line before the rest is generated.",
     fix="Optional. Send `choices[0].text` in each event.",
     helps=(Use.COMPLETION,),
 )
@@ -57,7 +57,7 @@ def stream(endpoint: Endpoint) -> str:
 @completions.check(
     "suffix",
     "The text after the cursor (`suffix`) is read, or refused.",
-    why="Ignored, completions repeat what stands after the cursor.",
+    why="If it is ignored, completions repeat the code that follows the cursor.",
     fix="Optional. Refuse `suffix` with 400 where the model has no fill-in-the-middle.",
     helps=(Use.COMPLETION,),
 )
@@ -71,8 +71,8 @@ def suffix(endpoint: Endpoint) -> str:
 
 @completions.check(
     "infill",
-    "POST /infill fills in between a text before and a text after.",
-    why="It is llama.cpp's way of fill-in-the-middle, which several extensions use.",
+    "POST /infill completes the text between a prefix and a suffix.",
+    why="Several extensions use this llama.cpp API for fill-in-the-middle.",
     fix="Optional. Serve a code model with llama.cpp.",
     helps=(Use.COMPLETION,),
 )
@@ -85,9 +85,9 @@ def infill(endpoint: Endpoint) -> str:
 
 @completions.check(
     "leave",
-    "A completion can be left in the middle.",
-    why="Every key that is pressed makes the completion before it worthless.",
-    fix="Stop the work when the connection ends.",
+    "A client can disconnect in the middle of a completion.",
+    why="Every key press makes the completion that is under way useless.",
+    fix="Stop generating when the connection closes.",
     helps=(Use.COMPLETION,),
 )
 def leave(endpoint: Endpoint) -> str:
@@ -95,8 +95,8 @@ def leave(endpoint: Endpoint) -> str:
     left = optional(endpoint.post(_PATH, body, until=after_pieces(2)))
     expect(left.ok, f"status {left.status}")
     reply = endpoint.post(_PATH, _request(endpoint, max_tokens=1))
-    expect(reply.ok, f"the next one got status {reply.status}: {reply.text}")
-    return f"the next one was answered in {reply.elapsed_s:.2f} s"
+    expect(reply.ok, f"the next request got status {reply.status}: {reply.text}")
+    return f"the next request was answered in {reply.elapsed_s:.2f} s"
 
 
 def _request(endpoint: Endpoint, **fields: Any) -> Mapping[str, Any]:
@@ -106,8 +106,8 @@ def _request(endpoint: Endpoint, **fields: Any) -> Mapping[str, Any]:
 
 @embeddings.check(
     "vector",
-    "/v1/embeddings gives a vector for each text.",
-    why="Searching a workspace by meaning needs it.",
+    "/v1/embeddings returns a vector for each text.",
+    why="Semantic search in a workspace needs it.",
     fix="Optional. Serve an embedding model beside this one.",
 )
 def vector(endpoint: Endpoint) -> str:
@@ -116,9 +116,9 @@ def vector(endpoint: Endpoint) -> str:
     )
     data = answered(optional(reply)).get("data")
     if not isinstance(data, list) or len(data) != 2:
-        raise Failed("there are not two vectors")
+        raise Failed("the answer does not have two vectors")
     sizes = {len(item.get("embedding") or []) for item in data}
     if sizes == {0}:
         raise NotSupported("the vectors are empty")
-    expect(len(sizes) == 1, f"vectors of different lengths: {sizes}")
+    expect(len(sizes) == 1, f"the vectors have different lengths: {sizes}")
     return f"{sizes.pop()} numbers each"

@@ -1,4 +1,4 @@
-"""Many at once, one very large, and those who leave."""
+"""Many requests at once, a very large one, and clients that disconnect."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from stoker.checks.exceptions import Failed, TooLate
 from stoker.checks.raw_http import Reply, Until
 from stoker.checks.target import CHAT, Endpoint, accepted, answered, expect
 
-table = Table("load", "Load, size and leaving")
+table = Table("load", "Load, size and cancellation")
 _CHAT = (Use.CHAT, Use.AGENT)
-_LEFT = 4
-#: Each of those that are left would write this much if nobody stopped it.
+#: Requests that are cancelled at the same time.
+_CANCELLED = 4
+#: Tokens of each of them, if the server did not stop.
 _LONG_TOKENS = 600
-#: A server that was freed answers one token as soon as it did before, and this much later at most.
+#: After a cancellation, a token may take at most this many paces longer than before.
 _FREED_PACES = 3
 _MEGABYTE = 1_000_000
 _REFUSED_WITHIN_S = 30.0
-#: How engines name the number of requests that they work on, in Prometheus's format.
+#: The metrics in which engines report how many requests are running, in Prometheus's format.
 _RUNNING = re.compile(
     rb"^(?:vllm:num_requests_running|llamacpp:requests_processing|sglang:num_running_reqs)"
     rb"(?:\{[^}]*\})? ([0-9.e+]+)$",
@@ -31,8 +32,8 @@ _RUNNING = re.compile(
 @table.check(
     "one",
     "One short question is answered within 10 seconds.",
-    why="It is what every other time is measured against.",
-    fix="See whether the machine is busy, and `stoker plan` for what it can do.",
+    why="A server that is slower when idle is too slow for an editor.",
+    fix="See whether the machine is busy, and what `stoker plan` predicts for it.",
     helps=_CHAT,
 )
 def one(endpoint: Endpoint) -> str:
@@ -43,9 +44,9 @@ def one(endpoint: Endpoint) -> str:
 
 @table.check(
     "eight",
-    "8 at once are all answered.",
-    why="An editor has a chat, its title, its progress messages and completions under way at once.",
-    fix="Queue what can't run at once instead of refusing it.",
+    "8 requests at once are all answered.",
+    why="An editor asks for a chat, its title, progress messages and completions at the same time.",
+    fix="Queue requests that can't run yet instead of refusing them.",
     needed_for=(Use.AGENT,),
     helps=(Use.CHAT,),
 )
@@ -55,8 +56,8 @@ def eight(endpoint: Endpoint) -> str:
 
 @table.check(
     "thirty-two",
-    "32 at once are answered, or told when to come again.",
-    why="A team shares the server.",
+    "32 requests at once are answered, or refused with a time to retry.",
+    why="A team may share the server.",
     fix="Queue them, or answer 429 with `Retry-After`.",
 )
 def thirty_two(endpoint: Endpoint) -> str:
@@ -70,9 +71,13 @@ def _at_once(endpoint: Endpoint, count: int) -> str:
     later = [r for r in replies if r.status in (429, 503) and "retry-after" in r.headers]
     wrong = [r for r in replies if not r.ok and r not in later]
     expect(not wrong, f"{len(wrong)} of {count} failed: {wrong[0].text if wrong else ''}")
-    expect(count > 8 or not later, f"{len(later)} of {count} were told to come again")
+    expect(count > 8 or not later, f"{len(later)} of {count} were refused with Retry-After")
     took = f"in {time.perf_counter() - began:.1f} s"
-    return f"all {took}" if not later else f"{count - len(later)} {took}, the others told to wait"
+    return (
+        f"all {took}"
+        if not later
+        else f"{count - len(later)} {took}, the others refused with Retry-After"
+    )
 
 
 def _answer_to(endpoint: Endpoint, number: int) -> Reply:
@@ -84,30 +89,30 @@ def _answer_to(endpoint: Endpoint, number: int) -> Reply:
 
 @table.check(
     "megabyte",
-    "A prompt of 1 MB is answered or refused in order, and the server is well after it.",
-    why="Somebody will paste a log file.",
-    fix="Limit the body's size with 413, and count before the prompt is read.",
+    "A prompt of 1 MB is answered or cleanly refused, and the server still works after it.",
+    why="Users paste whole log files.",
+    fix="Refuse large bodies with 413, and count tokens before the prompt is processed.",
     helps=_CHAT,
 )
 def megabyte(endpoint: Endpoint) -> str:
     text = "stoker " * (_MEGABYTE // 7)
-    said = "accepted; its end was not waited for"
+    seen = "accepted; the check did not wait for the end"
     try:
         reply = endpoint.post(CHAT, endpoint.ask(text, max_tokens=1), limit_s=_REFUSED_WITHIN_S)
     except TooLate:
         reply = None
     if reply is not None:
         expect(reply.status in (200, 400, 413, 422), f"status {reply.status}: {reply.text}")
-        said = f"status {reply.status} after {reply.elapsed_s:.1f} s"
+        seen = f"status {reply.status} after {reply.elapsed_s:.1f} s"
     answered(endpoint.chat("Hi", max_tokens=1))
-    return said
+    return seen
 
 
 @table.check(
     "cancel-stream",
-    "A stream that its reader leaves is no longer worked on.",
+    "The server stops generating when the client closes a stream.",
     why="Pressing Stop must free the server for the next question.",
-    fix="Stop the work when the connection ends; a proxy in between must pass it on.",
+    fix="Stop generating when the connection closes; a proxy in between must close its own too.",
     helps=_CHAT,
 )
 def cancel_stream(endpoint: Endpoint) -> str:
@@ -116,9 +121,9 @@ def cancel_stream(endpoint: Endpoint) -> str:
 
 @table.check(
     "cancel-whole",
-    "An answer in one piece that its reader leaves is no longer worked on.",
-    why="Editors ask for titles and completions this way, and drop them while you type.",
-    fix="Watch the connection while the answer is written.",
+    "The server stops generating when the client drops a request that is not streamed.",
+    why="Editors request titles and completions this way, and drop them while the user types.",
+    fix="Watch the connection while generating.",
     helps=(Use.COMPLETION,),
 )
 def cancel_whole(endpoint: Endpoint) -> str:
@@ -126,41 +131,43 @@ def cancel_whole(endpoint: Endpoint) -> str:
 
 
 def _freed(endpoint: Endpoint, *, stream: bool) -> str:
-    """Start long answers, leave them all, and see how soon another is answered."""
+    """Start long answers, cancel them all, and time the next answer."""
     before_s = _one_token_s(endpoint)
     running = _running(endpoint)
-    leave_after_s = max(endpoint.pace_s, 2 * before_s)
+    cancel_after_s = max(endpoint.pace_s, 2 * before_s)
     freed_s = _FREED_PACES * endpoint.pace_s
-    with ThreadPoolExecutor(_LEFT) as pool:
+    with ThreadPoolExecutor(_CANCELLED) as pool:
         until: Until | None = (lambda body: b"data:" in body) if stream else None
-        list(pool.map(lambda n: _start(endpoint, n, stream, until, leave_after_s), range(_LEFT)))
-    left_at = time.perf_counter()
+        numbers = range(_CANCELLED)
+        list(pool.map(lambda n: _start(endpoint, n, stream, until, cancel_after_s), numbers))
+    cancelled_at = time.perf_counter()
     after_s = _one_token_s(endpoint)
     expect(
         after_s <= before_s + freed_s,
-        f"one token took {before_s:.2f} s before and {after_s:.1f} s after {_LEFT} were left",
+        f"one token took {before_s:.2f} s before and {after_s:.1f} s after {_CANCELLED} requests "
+        "were cancelled",
     )
-    still = _settled(endpoint, running, left_at + freed_s)
-    expect(not still, f"{still} more requests run than before, {freed_s:.0f} s later")
+    still = _settled(endpoint, running, cancelled_at + freed_s)
+    expect(not still, f"{still} of them still ran {freed_s:.0f} s later")
     return f"one token took {before_s:.2f} s before and {after_s:.2f} s after"
 
 
 def _start(
     endpoint: Endpoint, number: int, stream: bool, until: Until | None, limit_s: float
 ) -> None:
-    # Each its own prompt, so that no cache makes them one; no end of their own.
+    # Different prompts, so that no cache answers them together; long enough not to end by itself.
     question = f"Write a long story about {number + 2} lighthouses."
     tokens = min(_LONG_TOKENS, endpoint.window // 2) if endpoint.window else _LONG_TOKENS
     body = endpoint.ask(question, max_tokens=tokens, stream=stream)
     try:
         reply = endpoint.post(CHAT, body, until=until, limit_s=limit_s)
     except TooLate:
-        return  # it was still writing, or waiting its turn: that is how we leave it
+        return  # it was still generating or queued, and the connection is closed now
     accepted(reply)
 
 
 def _running(endpoint: Endpoint) -> float | None:
-    """Requests that the engine works on, where it says so."""
+    """How many requests the engine reports as running; ``None`` where it does not."""
     try:
         reply = endpoint.get("/metrics", limit_s=5)
     except Failed:
@@ -170,7 +177,7 @@ def _running(endpoint: Endpoint) -> float | None:
 
 
 def _settled(endpoint: Endpoint, before: float | None, until_s: float) -> int:
-    """How many more run than before, once they had their time to end."""
+    """How many more requests run than before, at ``until_s`` or when none is left."""
     if before is None:
         return 0
     more = 0.0

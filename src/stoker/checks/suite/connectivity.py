@@ -1,4 +1,4 @@
-"""Can it be reached, and does it look after its keys?"""
+"""Whether the server can be reached, and whether it enforces its API keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stoker.checks.raw_http import Reply
 from stoker.checks.target import CHAT, Endpoint, expect
 
 table = Table("reach", "Reachability and keys")
-#: A list of models is read from memory.
+#: A server has its list of models in memory: it needs no longer.
 _SOON_S = 10.0
 _NO_KEY = "sk-stoker-check-that-opens-nothing"
 
@@ -18,14 +18,14 @@ _NO_KEY = "sk-stoker-check-that-opens-nothing"
 @table.check(
     "answers",
     "GET /v1/models is answered with JSON within 10 seconds.",
-    why="It is the first thing that an editor asks, before it shows any model.",
-    fix="Start the server, and give the address that it prints, without a path after the port.",
+    why="An editor asks for this first, before it shows any model.",
+    fix="Start the server, and use the address it prints, without a path after the port.",
     needed_for=tuple(Use),
 )
 def answers(endpoint: Endpoint) -> str:
     reply = endpoint.get("/v1/models", limit_s=_SOON_S)
     if reply.status in (401, 403):
-        raise Failed(f"status {reply.status}: it wants a key that opens it")
+        raise Failed(f"status {reply.status}: the server requires a valid API key")
     expect(reply.ok, f"status {reply.status}: {reply.text}")
     reply.json()
     return f"answered in {reply.elapsed_s * 1000:.0f} ms"
@@ -33,14 +33,14 @@ def answers(endpoint: Endpoint) -> str:
 
 @table.check(
     "health",
-    "GET /health says that it is well.",
-    why="Load balancers ask it before they send anybody there.",
-    fix="Serve /health with status 200, or let whatever is in front ask /v1/models.",
+    "GET /health is answered with status 200.",
+    why="Load balancers poll it before they route requests to a server.",
+    fix="Serve /health with status 200, or point the load balancer at /v1/models.",
 )
 def health(endpoint: Endpoint) -> str:
     reply = endpoint.get("/health", limit_s=_SOON_S)
     if reply.status in (404, 405):
-        raise NotSupported("there is no /health")
+        raise NotSupported("the server has no /health")
     expect(reply.ok, f"status {reply.status}: {reply.text}")
     return "status 200"
 
@@ -48,8 +48,8 @@ def health(endpoint: Endpoint) -> str:
 @table.check(
     "wrong-key",
     "A wrong key is refused with 401.",
-    why="An editor that gets anything else can't tell its user that the key is wrong.",
-    fix="Answer 401 to a key that opens nothing.",
+    why="On any other status an editor can't report that the key is wrong.",
+    fix="Answer an invalid key with 401.",
 )
 def wrong_key(endpoint: Endpoint) -> str:
     return _refused(endpoint, endpoint.get("/v1/models", key=_NO_KEY, limit_s=_SOON_S))
@@ -57,9 +57,9 @@ def wrong_key(endpoint: Endpoint) -> str:
 
 @table.check(
     "no-key",
-    "A chat without a key is refused with 401 where keys are asked for.",
-    why="A server that lets chats through without a key is open to everybody who can reach it.",
-    fix="Check the key on every path, not on the list of models alone.",
+    "A chat without a key is refused with 401 where the server requires keys.",
+    why="A server that accepts chats without a key is open to anyone who can reach it.",
+    fix="Check the key on every path, not only on /v1/models.",
 )
 def no_key(endpoint: Endpoint) -> str:
     body = endpoint.ask("Hi", max_tokens=1)
@@ -68,7 +68,7 @@ def no_key(endpoint: Endpoint) -> str:
 
 def _refused(endpoint: Endpoint, reply: Reply) -> str:
     if not endpoint.key:
-        raise NotSupported("no key was given to this run, so none can be wrong")
+        raise NotSupported("this run has no key, so a wrong one can't be tried")
     expect(reply.status == 401, f"status {reply.status}: {reply.text}")
     return "status 401"
 
@@ -76,8 +76,8 @@ def _refused(endpoint: Endpoint, reply: Reply) -> str:
 @table.check(
     "unknown-path",
     "A path that does not exist is answered with 404.",
-    why="Programs ask for optional paths to learn what a server can; a made-up 200 misleads them.",
-    fix="Answer 404 to unknown paths; a web page in front of the API often answers 200 to all.",
+    why="Clients probe optional paths to learn what a server supports; a false 200 misleads them.",
+    fix="Answer unknown paths with 404; a web UI in front of the API often answers all with 200.",
 )
 def unknown_path(endpoint: Endpoint) -> str:
     reply = endpoint.get("/v1/stoker-check-no-such-path", limit_s=_SOON_S)
@@ -87,9 +87,9 @@ def unknown_path(endpoint: Endpoint) -> str:
 
 @table.check(
     "connection-reuse",
-    "A connection can be used again after an answer and after a stream.",
-    why="Editors keep connections open; opening one with TLS for each question costs time.",
-    fix="Keep connections alive (HTTP/1.1), and end every answer's body as its head says.",
+    "A connection can be reused after an answer and after a stream.",
+    why="Editors keep connections open; a new TLS connection for each question costs time.",
+    fix="Keep connections alive (HTTP/1.1), and end each body as its headers announce.",
 )
 def connection_reuse(endpoint: Endpoint) -> str:
     connection = endpoint.client.connect()
@@ -109,4 +109,4 @@ def _again(endpoint: Endpoint, connection: HTTPConnection) -> Reply:
     try:
         return endpoint.get("/v1/models", on=connection)
     except Failed:
-        raise Failed("after a stream the server closed the connection without a word") from None
+        raise Failed("the server closed the connection after a stream, unannounced") from None

@@ -1,4 +1,4 @@
-"""Refusals: their status and their form."""
+"""Refusals: their status and their format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHAT = (Use.CHAT, Use.AGENT)
 @table.check(
     "format",
     "A refusal is JSON with `error.message`.",
-    why="It is the text that the editor shows; without it the user sees a number.",
+    why="The editor shows this text; without it the user sees only a status.",
     fix='Answer {"error": {"message": ..., "type": ..., "code": ...}}.',
     helps=_CHAT,
 )
@@ -25,7 +25,7 @@ def form(endpoint: Endpoint) -> str:
     try:
         error = json.loads(reply.body).get("error")
     except (ValueError, AttributeError):
-        raise Failed(f"status {reply.status} with a body that is not that: {reply.text}") from None
+        raise Failed(f"status {reply.status} without `error.message`: {reply.text}") from None
     expect(
         isinstance(error, dict) and isinstance(error.get("message"), str) and error["message"],
         f"the refusal is {reply.text}",
@@ -36,8 +36,8 @@ def form(endpoint: Endpoint) -> str:
 @table.check(
     "bad-json",
     "A body that is not JSON is refused with 400.",
-    why="A status of 500 makes clients try again, for ever.",
-    fix="Answer 400 to what can't be read.",
+    why="A status of 500 makes clients retry for ever.",
+    fix="Answer invalid JSON with 400.",
 )
 def bad_json(endpoint: Endpoint) -> str:
     return _bad(endpoint.post(CHAT, b'{"model": '))
@@ -47,7 +47,7 @@ def bad_json(endpoint: Endpoint) -> str:
     "no-messages",
     "A chat without messages is refused with 400.",
     why="A status of 500 looks like a broken server instead of a broken request.",
-    fix="Check the request before it is run.",
+    fix="Validate the request before it runs.",
 )
 def no_messages(endpoint: Endpoint) -> str:
     return _bad(endpoint.post(CHAT, {"model": endpoint.model, "max_tokens": 1}))
@@ -56,8 +56,8 @@ def no_messages(endpoint: Endpoint) -> str:
 @table.check(
     "wrong-type",
     "A field of the wrong type is refused with 400.",
-    why="Answered as if it were right, a broken setting goes unnoticed.",
-    fix="Check the types of the fields.",
+    why="If it is answered anyway, a wrong setting goes unnoticed.",
+    fix="Validate the types of the fields.",
 )
 def wrong_type(endpoint: Endpoint) -> str:
     return _bad(endpoint.post(CHAT, endpoint.ask("Hi", max_tokens="many")))

@@ -1,4 +1,4 @@
-"""How much may be asked for, and what happens at the edges of the window."""
+"""Limits of the answer's length, and requests at the edge of the context window."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 from stoker.checks.check import Table, Use
 from stoker.checks.exceptions import Failed, NotSupported
+from stoker.checks.raw_http import CANCELLED
 from stoker.checks.target import (
     LONG,
     Endpoint,
@@ -21,17 +22,17 @@ from stoker.checks.target import (
 
 table = Table("budget", "Budgets")
 _CHAT = (Use.CHAT, Use.AGENT, Use.COMMIT)
-#: Enough of an answer to see that it was not cut at a small default (16 or 20 tokens are usual).
+#: An answer of this many events was not cut at a small default (16 or 20 tokens are usual).
 _ENOUGH_EVENTS = 40
-#: A refusal comes at once; this is for a server that is busy.
+#: A refusal comes at once, except from a busy server.
 _REFUSED_WITHIN_S = 30.0
 
 
 @table.check(
     "one",
-    "`max_tokens: 1` gives one token and says `length`.",
-    why="Editors ask for one token to see whether a model is there.",
-    fix="Take any `max_tokens` from 1.",
+    "`max_tokens: 1` gives one token and the finish reason `length`.",
+    why="Editors ask for one token to see whether a model is available.",
+    fix="Accept every `max_tokens` from 1.",
     helps=_CHAT,
 )
 def one(endpoint: Endpoint) -> str:
@@ -42,8 +43,8 @@ def one(endpoint: Endpoint) -> str:
 
 @table.check(
     "zero",
-    "`max_tokens: 0` is refused or gives nothing; it never means without end.",
-    why="A client whose sums come to 0 must not start an answer without end.",
+    "`max_tokens: 0` is refused or gives an empty answer; it does not mean unlimited.",
+    why="A client that computes 0 must not start an endless answer.",
     fix="Refuse it with 400, as OpenAI does.",
 )
 def zero(endpoint: Endpoint) -> str:
@@ -52,27 +53,27 @@ def zero(endpoint: Endpoint) -> str:
         return f"refused with status {reply.status}"
     expect(reply.ok, f"status {reply.status}: {reply.text}")
     written = [delta for delta in deltas(reply) if delta.get("content")]
-    expect(len(written) <= 1, "it wrote on as if there were no limit")
-    return "nothing was written"
+    expect(len(written) <= 1, "it generated as if there were no limit")
+    return "an empty answer"
 
 
 @table.check(
     "whole-window",
-    "`max_tokens` of the whole context is answered.",
-    why="Editors ask for all that the model may write, whatever the prompt takes of it.",
-    fix="Put Stoker's gateway in front: it lowers `max_tokens` to what is left.",
+    "`max_tokens` as large as the context window is accepted.",
+    why="Some editors ask for the whole window, whatever the prompt takes of it.",
+    fix="Put Stoker's gateway in front: it lowers `max_tokens` to what the prompt leaves.",
     helps=_CHAT,
 )
 def whole_window(endpoint: Endpoint) -> str:
     tokens = endpoint.known_window()
     accepted(endpoint.stream(LONG, max_tokens=tokens, until=after_pieces(4)))
-    return f"{tokens:,} tokens were asked for"
+    return f"{tokens:,} tokens were accepted"
 
 
 @table.check(
     "over-window",
-    "`max_tokens` of more than the context is answered, or refused in words.",
-    why="A setting made for another model asks for too much; an answer without words helps nobody.",
+    "`max_tokens` larger than the context window is accepted, or refused with a reason.",
+    why="A setting made for another model may be too large; the user needs to see why it fails.",
     fix="Lower it to what is left, as Stoker's gateway does, or answer 400 with the limit.",
     helps=_CHAT,
 )
@@ -80,7 +81,7 @@ def over_window(endpoint: Endpoint) -> str:
     tokens = endpoint.known_window() + 1
     reply = endpoint.stream(LONG, max_tokens=tokens, until=after_pieces(4))
     if reply.refused:
-        expect(len(error_message(reply)) > 10, f"status {reply.status} without words")
+        expect(len(error_message(reply)) > 10, f"status {reply.status} without a reason")
         return f"refused with status {reply.status}"
     expect(reply.ok, f"status {reply.status}: {reply.text}")
     return "answered"
@@ -88,9 +89,9 @@ def over_window(endpoint: Endpoint) -> str:
 
 @table.check(
     "overflow",
-    "A prompt over the context is refused with 400, words and numbers, and soon.",
-    why="The editor shows this text; with the numbers, it or its user can shorten the prompt.",
-    fix="Say in the error how long the prompt is and how long it may be.",
+    "A prompt longer than the context window is refused soon, with 400 and both lengths.",
+    why="The editor shows this text; with the numbers, the user can shorten the prompt.",
+    fix="Put the length of the prompt and the limit into the error's message.",
     helps=_CHAT,
 )
 def overflow(endpoint: Endpoint) -> str:
@@ -101,19 +102,20 @@ def overflow(endpoint: Endpoint) -> str:
         limit_s=_REFUSED_WITHIN_S,
     )
     if reply.ok:
-        raise NotSupported("nothing is refused for its length here; see models.context-end")
+        raise NotSupported("the server refuses no prompt for its length; see models.context-end")
     expect(reply.status in (400, 413, 422), f"status {reply.status}: {reply.text}")
-    said = error_message(reply)
-    expect(re.search(r"\d{2,}", said), f"no numbers in: {said[:160]}")
-    expect(re.search(r"context|token|length|long", said, re.IGNORECASE), f"it says: {said[:160]}")
-    return said[:160]
+    text = error_message(reply)
+    expect(re.search(r"\d{2,}", text), f"no numbers in: {text[:160]}")
+    about_length = re.search(r"context|token|length|long", text, re.IGNORECASE)
+    expect(about_length, f"the message does not mention the length: {text[:160]}")
+    return text[:160]
 
 
 @table.check(
     "new-name",
     "`max_completion_tokens` limits the answer.",
-    why="It is OpenAI's newer name; current clients send it.",
-    fix="Take it as another name of `max_tokens`.",
+    why="It is OpenAI's new name for `max_tokens`; current clients send it.",
+    fix="Accept it as an alias of `max_tokens`.",
     helps=_CHAT,
 )
 def new_name(endpoint: Endpoint) -> str:
@@ -126,15 +128,15 @@ def new_name(endpoint: Endpoint) -> str:
         )
     )
     written = [delta for delta in deltas(reply) if delta.get("content")]
-    expect(len(written) <= 6, "the answer went on beyond 3 tokens")
+    expect(len(written) <= 6, "the answer is longer than 3 tokens")
     return "3 tokens"
 
 
 @table.check(
     "unset",
     "Without `max_tokens` an answer is not cut after a few tokens.",
-    why="Editors leave it out and expect the whole answer.",
-    fix="Let the answer use what is left of the context by default.",
+    why="Editors leave it out and expect the complete answer.",
+    fix="By default, let the answer use what is left of the context window.",
     helps=_CHAT,
 )
 def unset(endpoint: Endpoint) -> str:
@@ -142,4 +144,4 @@ def unset(endpoint: Endpoint) -> str:
     if finish_of(reply) == "length":
         written = sum(1 for delta in deltas(reply) if delta.get("content"))
         raise Failed(f"cut after {written} pieces")
-    return "it wrote on" if reply.cut == "left" else "it came to its own end"
+    return "it went on" if reply.cut == CANCELLED else "it ended by itself"

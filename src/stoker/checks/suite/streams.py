@@ -1,4 +1,4 @@
-"""A streamed answer: its form on the wire, byte by byte."""
+"""Streamed answers: their format on the wire, byte by byte."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from stoker.checks.target import (
 table = Table("stream", "Streaming")
 _CHAT = (Use.CHAT, Use.AGENT)
 _TEXT = "日本語 größe 🙂 👩‍💻 Привет"
-#: The pieces of an answer arrive over at least this share of the time that it takes.
+#: The pieces of an answer must arrive over at least this share of its time.
 _SPREAD_SHARE = 0.1
 _ENOUGH_EVENTS = 8
 
 
 @table.check(
     "framing",
-    "A stream is `text/event-stream`: `data:` lines of JSON, each ended by an empty line.",
-    why="Editors read events line by line; anything else is an error in the middle of an answer.",
-    fix="Send server-sent events, and turn off what rewrites them (compression, a proxy's cache).",
+    "A stream is `text/event-stream`: `data:` lines of JSON, each followed by an empty line.",
+    why="Editors read events line by line; anything else breaks off the answer.",
+    fix="Send server-sent events, and turn off whatever rewrites them (compression, proxy caches).",
     needed_for=_CHAT,
 )
 def framing(endpoint: Endpoint) -> str:
-    reply = accepted(endpoint.streamed)
+    reply = accepted(endpoint.sample_stream)
     expect(reply.is_events, f"the content type is {reply.headers.get('content-type')!r}")
-    expect(not reply.cut, f"the stream broke off: {reply.cut}")
+    expect(not reply.cut, f"the stream is incomplete: {reply.cut}")
     body = reply.body.replace(b"\r\n", b"\n")
-    expect(body.endswith(b"\n\n"), "the last event is not ended by an empty line")
+    expect(body.endswith(b"\n\n"), "no empty line follows the last event")
     for event in filter(None, body.split(b"\n\n")):
         _check_event(event.strip(b"\n"))
     return f"{len(reply.data())} events"
@@ -51,54 +51,53 @@ def _check_event(event: bytes) -> None:
     data = [line for line in lines if line.startswith(b"data:")]
     expect(
         all(line.startswith((b"data:", b":", b"event:", b"id:", b"retry:")) for line in lines),
-        f"a line that belongs to no event: {event[:80]!r}",
+        f"a line is not part of an event: {event[:80]!r}",
     )
-    expect(len(data) <= 1, f"two `data:` lines in one event: {event[:80]!r}")
+    expect(len(data) <= 1, f"an event has two `data:` lines: {event[:80]!r}")
     if data and data[0] != b"data: [DONE]" and data[0] != b"data:[DONE]":
         try:
             json.loads(data[0][5:].decode("utf-8", errors="replace"))
         except ValueError:
-            raise Failed(f"an event that is not JSON: {event[:80]!r}") from None
+            raise Failed(f"an event is not JSON: {event[:80]!r}") from None
 
 
 @table.check(
     "done",
     "A stream ends with `data: [DONE]`, once, and with nothing after it.",
-    why="Without it an editor can't tell a complete answer from one that broke off.",
+    why="Without it an editor can't distinguish a complete answer from a truncated one.",
     fix="Send `data: [DONE]` last.",
-    needed_for=(),
     helps=_CHAT,
 )
 def done(endpoint: Endpoint) -> str:
-    data = accepted(endpoint.streamed).data()
-    expect(b"[DONE]" in data, "the stream ends without it")
-    expect(data.count(b"[DONE]") == 1, "it comes more than once")
-    expect(data[-1] == b"[DONE]", "events come after it")
+    data = accepted(endpoint.sample_stream).data()
+    expect(b"[DONE]" in data, "the stream ends without [DONE]")
+    expect(data.count(b"[DONE]") == 1, "[DONE] comes more than once")
+    expect(data[-1] == b"[DONE]", "events come after [DONE]")
     return f"after {len(data) - 1} events"
 
 
 @table.check(
     "content",
-    "The pieces of a stream hold a text.",
-    why="It is what is shown as it is written.",
+    "The events of a stream carry text.",
+    why="The editor shows this text as it arrives.",
     fix="Send the text in `choices[0].delta.content`.",
     needed_for=_CHAT,
 )
 def has_content(endpoint: Endpoint) -> str:
-    reply = accepted(endpoint.streamed)
-    expect(text_of(reply) or any(map(thought, deltas(reply))), "the stream brought no text")
+    reply = accepted(endpoint.sample_stream)
+    expect(text_of(reply) or any(map(thought, deltas(reply))), "the stream has no text")
     return f"{len(text_of(reply))} characters"
 
 
 @table.check(
     "order",
-    "Role first, then text, then one finish reason, under one id.",
-    why="Editors build the message in this order; a second finish or a new id starts another one.",
-    fix="Send `finish_reason` in the last event of a choice only, and one id throughout.",
+    "The role comes first, then text, then one finish reason, all under one id.",
+    why="Editors build the message in this order; a second finish reason or id starts another.",
+    fix="Send `finish_reason` only in the last event of a choice, and the same id in all events.",
     helps=_CHAT,
 )
 def order(endpoint: Endpoint) -> str:
-    chunks = [c for c in accepted(endpoint.streamed).chunks() if c.get("choices")]
+    chunks = [c for c in accepted(endpoint.sample_stream).chunks() if c.get("choices")]
     expect(chunks, "the stream has no choices")
     ids = {chunk.get("id") for chunk in chunks}
     expect(len(ids) == 1, f"{len(ids)} different ids")
@@ -118,38 +117,38 @@ def _delta(part: dict[str, Any]) -> dict[str, Any]:
 
 @table.check(
     "usage",
-    "With `stream_options.include_usage` the stream says how many tokens it was.",
-    why="Editors show how full the context is from it.",
+    "With `stream_options.include_usage` the stream reports its token counts.",
+    why="Editors use them to show how full the context window is.",
     fix="Send an event with empty `choices` and the `usage` before `[DONE]`.",
     helps=_CHAT,
 )
 def has_usage(endpoint: Endpoint) -> str:
-    reply = accepted(endpoint.streamed)
+    reply = accepted(endpoint.sample_stream)
     found = stream_usage(reply)
     if found is None:
         raise Failed("the stream has no usage")
     with_usage = [c for c in reply.chunks() if isinstance(c.get("usage"), dict)]
-    expect(with_usage[-1] is not None and with_usage[-1] == reply.chunks()[-1], "it is not last")
+    expect(with_usage[-1] is not None and with_usage[-1] == reply.chunks()[-1], "usage is not last")
     return f"{found['prompt_tokens']} prompt and {found['completion_tokens']} completion tokens"
 
 
 @table.check(
     "no-stray-usage",
     "Without that option every event has a choice.",
-    why="Clients that did not ask for usage read `choices[0]` of every event and fail on none.",
-    fix="Send the usage event only to those who asked for it.",
+    why="Clients that did not ask for usage read `choices[0]` of every event, and fail without it.",
+    fix="Send the usage event only to clients that asked for it.",
     helps=_CHAT,
 )
 def no_stray_usage(endpoint: Endpoint) -> str:
     reply = accepted(endpoint.stream("Hi", max_tokens=4))
     empty = [chunk for chunk in reply.chunks() if not chunk.get("choices")]
-    expect(not empty, f"an event without choices: {str(empty[:1])[:120]}")
+    expect(not empty, f"an event has no choices: {str(empty[:1])[:120]}")
     return "every event has one"
 
 
 @table.check(
     "utf8",
-    "Characters of several bytes arrive whole.",
+    "Characters of several bytes arrive intact.",
     why="A token may be half a character; sent as it is, umlauts, CJK and emoji become \ufffd.",
     fix="Hold the bytes of a character back until it is complete, in the server and every proxy.",
     needed_for=_CHAT,
@@ -163,11 +162,11 @@ def utf8(endpoint: Endpoint) -> str:
     text = text_of(reply)
     expect("\ufffd" not in text, "a character arrived as \ufffd")
     beyond = sum(1 for character in text if ord(character) > 127)
-    return f"{beyond} characters beyond ASCII, all whole"
+    return f"{beyond} characters beyond ASCII, all intact"
 
 
 def _in_many_scripts(endpoint: Endpoint) -> Reply:
-    """A stream of such characters: demanded where the server can demand, else asked for."""
+    """A stream of such characters: forced with a schema where possible, else requested in words."""
     schema = {
         "type": "object",
         "properties": {"text": {"type": "string", "enum": [_TEXT]}},
@@ -184,28 +183,28 @@ def _in_many_scripts(endpoint: Endpoint) -> Reply:
 
 @table.check(
     "pieces",
-    "Pieces arrive while the answer is written, not all at its end.",
-    why="A person reads along; a buffered stream looks like a hang.",
+    "Pieces arrive while the answer is generated, not all at its end.",
+    why="Users read along; a buffered stream looks like a hang.",
     fix="Turn off buffering in the proxy in front (nginx: `proxy_buffering off`).",
     helps=_CHAT,
 )
 def pieces(endpoint: Endpoint) -> str:
-    reply = accepted(endpoint.streamed)
+    reply = accepted(endpoint.sample_stream)
     expect(len(reply.pieces) > 1, f"all {len(reply.body)} bytes came at once")
     if len(deltas(reply)) < _ENOUGH_EVENTS:
-        raise NotSupported("the answer is too short to see it")
+        raise NotSupported("the answer is too short for this check")
     spread_s = reply.pieces[-1][0] - reply.pieces[0][0]
     expect(
         spread_s >= reply.elapsed_s * _SPREAD_SHARE,
-        f"it took {reply.elapsed_s:.2f} s, and all pieces came within {spread_s:.3f} s",
+        f"the answer took {reply.elapsed_s:.2f} s, and all pieces came within {spread_s:.3f} s",
     )
     return f"{len(reply.pieces)} pieces over {spread_s:.2f} s"
 
 
 @table.check(
     "finish-length",
-    "A stream that reaches `max_tokens` says `length`.",
-    why="The editor offers to go on where an answer was cut.",
+    "A stream that reaches `max_tokens` has the finish reason `length`.",
+    why="The editor offers to continue an answer that was cut.",
     fix="Set finish_reason to `length` where the limit ended the answer.",
     helps=(Use.CHAT,),
 )
@@ -218,10 +217,10 @@ def finish_length(endpoint: Endpoint) -> str:
 
 @table.check(
     "refusal",
-    "A bad request for a stream is refused with a status, not inside of a stream.",
-    why="An editor looks at the status first; an error hidden in a stream of status 200 is shown "
+    "A bad request for a stream is refused with a status, not inside a stream.",
+    why="An editor looks at the status first; an error inside a stream of status 200 is shown "
     "as an empty answer.",
-    fix="Check the request before the stream begins.",
+    fix="Validate the request before the stream begins.",
     helps=_CHAT,
 )
 def refusal(endpoint: Endpoint) -> str:

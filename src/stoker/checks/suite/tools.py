@@ -1,4 +1,4 @@
-"""Tool calls: what makes agent mode an agent."""
+"""Tool calls, which agent mode is built on."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from stoker.checks.target import (
 
 table = Table("tools", "Tools")
 _AGENT = (Use.AGENT,)
-#: Enough for a call, and for a model that thinks before it.
+#: Enough for a call, and for reasoning before it.
 _CALL_TOKENS = 256
-#: A prompt of 40 tools is read by then, or nobody waits for it any more.
+#: Users do not wait longer than this for an answer to begin.
 _AGENT_S = 60.0
 
 
 def _function(name: str, does: str, field: str, *values: str) -> dict[str, Any]:
-    """A tool whose only argument is one of a few values: any model can fill it in."""
+    """A tool whose only argument is one of a few values, which any model can fill in."""
     schema = {"type": "string", "enum": list(values), "description": f"The {field}."}
     return {
         "type": "function",
@@ -58,10 +58,10 @@ _NAMED = {"type": "function", "function": {"name": "get_time"}}
 
 @table.check(
     "auto",
-    "Tools are taken, and a call comes as a call, not as text.",
-    why="A call that stands in the text is shown to the user, and nothing happens.",
+    "Tools are accepted, and a call is returned in `tool_calls`, not as text.",
+    why="A call inside the text is shown to the user, and no tool runs.",
     fix="vLLM: --enable-auto-tool-choice --tool-call-parser NAME; without them it refuses tools, "
-    "also behind Stoker's gateway. llama.cpp: --jinja. Where tools are taken and calls stand in "
+    "even behind Stoker's gateway. llama.cpp: --jinja. If tools are accepted and calls end up in "
     "the text, put Stoker's gateway in front, which finds them.",
     needed_for=_AGENT,
 )
@@ -73,15 +73,15 @@ def auto(endpoint: Endpoint) -> str:
         return f"called {_name(_calls(answer)[0])}"
     text = content(answer)
     found = parse_answer(text, _TOOLS)[1]
-    expect(not found, f"the call stands in the text: {text[:160]}")
+    expect(not found, f"the call is in the text: {text[:160]}")
     return "the model answered with text, without a call"
 
 
 @table.check(
     "required",
-    "`tool_choice: required` gives a call with arguments that are JSON and fit the schema.",
-    why="Editors demand a call where only a call makes sense.",
-    fix="Use an engine that constrains the answer; Stoker's gateway passes it on or emulates it.",
+    "`tool_choice: required` gives a call whose arguments are JSON that fits the schema.",
+    why="Editors require a call where text would be of no use.",
+    fix="Use an engine that constrains the answer; Stoker's gateway forwards it or emulates it.",
     helps=_AGENT,
 )
 def required(endpoint: Endpoint) -> str:
@@ -94,9 +94,9 @@ def required(endpoint: Endpoint) -> str:
 
 @table.check(
     "named",
-    "Naming a tool gives a call of that tool.",
-    why="Editors ask for an edit or a title this way.",
-    fix="As for tools.required.",
+    "A `tool_choice` that names a tool gives a call of that tool.",
+    why="Editors request an edit or a title this way.",
+    fix="See tools.required.",
     helps=_AGENT,
 )
 def named(endpoint: Endpoint) -> str:
@@ -108,8 +108,8 @@ def named(endpoint: Endpoint) -> str:
 @table.check(
     "none",
     "`tool_choice: none` gives no call.",
-    why="The last turn of an agent sums up; another call there begins it all over.",
-    fix="Do not parse calls, and do not constrain the answer, where the choice is none.",
+    why="In its last turn an agent sums up; another call there starts it over.",
+    fix="Neither parse calls nor constrain the answer where the choice is none.",
 )
 def none(endpoint: Endpoint) -> str:
     answer = answered(optional(_offer(endpoint, "none", tokens=32)))
@@ -119,27 +119,27 @@ def none(endpoint: Endpoint) -> str:
 
 @table.check(
     "form",
-    "A call has an id of its own, the type `function`, and arguments as text.",
-    why="The result is sent back under the id; without it the conversation can't go on.",
-    fix="Give every call an id, and its arguments as a JSON text, not as an object.",
+    "A call has a unique id, the type `function`, and arguments as a string.",
+    why="The result is sent back under the id; without it the conversation can't continue.",
+    fix="Give every call an id, and its arguments as a JSON string, not as an object.",
     needed_for=_AGENT,
 )
 def form(endpoint: Endpoint) -> str:
     calls = _any_calls(endpoint)
     ids = [call.get("id") for call in calls]
     expect(all(isinstance(i, str) and i for i in ids), f"the ids are {ids}")
-    expect(len(set(map(str, ids))) == len(ids), f"two calls of one id: {ids}")
+    expect(len(set(map(str, ids))) == len(ids), f"two calls have the same id: {ids}")
     for call in calls:
         expect(call.get("type") == "function", f"the type is {call.get('type')!r}")
         given = (call.get("function") or {}).get("arguments")
-        expect(isinstance(given, str), f"the arguments are not a text: {given!r}")
+        expect(isinstance(given, str), f"the arguments are not a string: {given!r}")
     return f"{len(calls)} call, id {ids[0]}"
 
 
 @table.check(
     "finish",
-    "An answer with calls finishes with `tool_calls`.",
-    why="It tells the editor to run the tools instead of ending the turn.",
+    "An answer with calls has the finish reason `tool_calls`.",
+    why="It makes the editor run the tools instead of ending the turn.",
     fix="Set finish_reason to `tool_calls` where there are calls.",
     helps=_AGENT,
 )
@@ -153,7 +153,7 @@ def finish(endpoint: Endpoint) -> str:
 
 @table.check(
     "parallel",
-    "Several calls in one answer are kept apart.",
+    "Several calls in one answer are distinguishable.",
     why="Agents read several files in one turn.",
     fix="Optional; it depends on the model. Give each call its own index and id.",
 )
@@ -166,22 +166,22 @@ def parallel(endpoint: Endpoint) -> str:
     if not calls or len(calls) < 2:
         raise NotSupported(f"the model made {len(calls or [])} call")
     ids = [call["id"] for call in calls if call.get("id")]
-    expect(len(set(ids)) == len(ids), f"two calls of one id: {ids}")
+    expect(len(set(ids)) == len(ids), f"two calls have the same id: {ids}")
     return f"{len(calls)} calls"
 
 
 @table.check(
     "stream",
-    "A streamed call: index, id and name first, then arguments that join to JSON.",
+    "A streamed call has its index, id and name first, then arguments that join to JSON.",
     why="Editors stream everything; a call whose pieces can't be joined is lost.",
-    fix="Stream calls as OpenAI does; Stoker's gateway does it for engines that do not.",
+    fix="Stream calls as OpenAI does; Stoker's gateway does so for engines that do not.",
     needed_for=_AGENT,
 )
 def stream(endpoint: Endpoint) -> str:
     reply = accepted(optional(_offer_stream(endpoint)))
     pieces = [piece for delta in deltas(reply) for piece in delta.get("tool_calls") or []]
     if not pieces:
-        _nothing_to_see()
+        _no_call()
     expect(all(isinstance(p.get("index"), int) for p in pieces), "a piece of a call has no index")
     first = [p for p in pieces if p["index"] == pieces[0]["index"]]
     head = first[0].get("function") or {}
@@ -194,10 +194,10 @@ def stream(endpoint: Endpoint) -> str:
 
 @table.check(
     "round-trip",
-    "The result of a call is taken back, and an answer comes.",
-    why="It is the other half of every tool call.",
-    fix="Use a chat template that renders calls and results; Stoker's gateway puts them into text "
-    "for models that have none.",
+    "The result of a call is accepted and answered.",
+    why="Every tool call is followed by its result.",
+    fix="Use a chat template that renders calls and results; Stoker's gateway writes them as text "
+    "for models whose template does not.",
     needed_for=_AGENT,
 )
 def round_trip(endpoint: Endpoint) -> str:
@@ -213,8 +213,8 @@ def round_trip(endpoint: Endpoint) -> str:
     result = "It is 21 degrees and sunny in Paris. " * 8
     messages = [*past, {"role": "tool", "tool_call_id": "call_stoker_1", "content": result}]
     answer = answered(endpoint.chat(messages, tools=_TOOLS, max_tokens=24))
-    said = message(answer)
-    expect(said.get("content") or said.get("tool_calls") or thought(said), "the answer is empty")
+    reply = message(answer)
+    expect(reply.get("content") or reply.get("tool_calls") or thought(reply), "the answer is empty")
     read = usage(answer)["prompt_tokens"]
     short = [*past, {**messages[-1], "content": "sunny"}]
     less = usage(answered(endpoint.chat(short, tools=_TOOLS, max_tokens=1)))["prompt_tokens"]
@@ -225,24 +225,24 @@ def round_trip(endpoint: Endpoint) -> str:
 @table.check(
     "reach-model",
     "Tools are part of the prompt.",
-    why="Some servers take tools and silently drop them: the model then never calls any.",
-    fix="Use a chat template that renders tools, or Stoker's gateway, which offers them in text.",
+    why="Some servers accept tools and silently drop them: the model then never calls any.",
+    fix="Use a chat template that renders tools, or Stoker's gateway, which writes them as text.",
     needed_for=_AGENT,
 )
 def reach_model(endpoint: Endpoint) -> str:
     bare = usage(answered(endpoint.chat("Hi", max_tokens=1)))["prompt_tokens"]
     offered = answered(optional(endpoint.chat("Hi", max_tokens=1, tools=_TOOLS)))
-    told = usage(offered)["prompt_tokens"]
-    expect(told >= bare + 20, f"{bare} prompt tokens without tools, {told} with two")
-    return f"{told - bare} prompt tokens for two tools"
+    full = usage(offered)["prompt_tokens"]
+    expect(full >= bare + 20, f"{bare} prompt tokens without tools, {full} with two")
+    return f"{full - bare} prompt tokens for two tools"
 
 
 @table.check(
     "agent-prompt",
-    "A request with 40 tools is taken, and its answer begins within 60 seconds.",
-    why="It is what agent mode sends for every question, however small the context is.",
-    fix="Give the model 32K of context and a GPU, or put Stoker's gateway in front: it leaves out "
-    "the tools that matter least until the rest fits the context and the time.",
+    "A request with 40 tools is accepted, and its answer begins within 60 seconds.",
+    why="Agent mode sends this with every question, however small the context window is.",
+    fix="Give the model a context window of 32K and a GPU, or put Stoker's gateway in front: it "
+    "leaves out the least relevant tools until the prompt fits the window and the time.",
     needed_for=_AGENT,
 )
 def agent_prompt(endpoint: Endpoint) -> str:
@@ -263,13 +263,13 @@ def agent_prompt(endpoint: Endpoint) -> str:
 
 
 def _offer(endpoint: Endpoint, how: object, *, tokens: int = _CALL_TOKENS) -> Reply:
-    """Offer two tools; a refusal of ``required`` or a name is an honest one."""
+    """Offer two tools. Raises ``NotSupported`` where the server refuses the choice ``how``."""
     reply = endpoint.chat(_QUESTION, tools=_TOOLS, tool_choice=how, max_tokens=tokens)
     return optional(reply)
 
 
 def _offer_stream(endpoint: Endpoint) -> Reply:
-    """A streamed call: demanded where the server can demand, else hoped for."""
+    """A streamed call: required where the server supports that, else left to the model."""
     for how in ("required", "auto"):
         reply = endpoint.stream(_QUESTION, tools=_TOOLS, tool_choice=how, max_tokens=_CALL_TOKENS)
         if not reply.refused:
@@ -286,25 +286,26 @@ def _any_calls(endpoint: Endpoint) -> list[dict[str, Any]]:
 
 
 def _demanded(endpoint: Endpoint, how: object) -> dict[str, Any]:
-    """The call that a server has to make which takes the demand for one."""
+    """The call of a server that accepts the choice ``how``. Raises ``Failed`` without one."""
     answer = answered(_offer(endpoint, how))
     calls = message(answer).get("tool_calls")
     if not calls:
-        raise Failed(f"taken, and no call came; the text is: {content(answer)[:160] or '(empty)'}")
+        text = content(answer)[:160] or "(empty)"
+        raise Failed(f"the request was accepted, and no call came; the text is: {text}")
     call: dict[str, Any] = calls[0]
     return call
 
 
 def _calls(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The calls of an answer, to look at their form."""
+    """The calls of an answer. Raises ``NotSupported`` without any."""
     calls = message(answer).get("tool_calls")
     if not calls:
-        _nothing_to_see()
+        _no_call()
     return [call for call in calls if isinstance(call, dict)]
 
 
-def _nothing_to_see() -> NoReturn:
-    raise NotSupported("no call came, so there was none to look at; see tools.required")
+def _no_call() -> NoReturn:
+    raise NotSupported("the model made no call; see tools.required")
 
 
 def _name(call: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Whether the tokens that are counted are the tokens that were used."""
+"""Whether token counts are exact and agree with each other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stoker.checks.target import (
 table = Table("usage", "Token counts")
 _CHAT = (Use.CHAT, Use.AGENT)
 _QUESTION = "Write a function größe(x) that returns x + 1.\n\n\tUse `def`."
-#: Where servers count a whole chat request, and the name of the count in the answer.
+#: Paths on which servers count the tokens of a chat, and the name of the count in the answer.
 _COUNTERS = (
     ("/tokenize", "count"),
     ("/v1/tokenize", "count"),
@@ -43,13 +43,13 @@ _TOOL = {
 
 @table.check(
     "adds-up",
-    "`total_tokens` is prompt and completion together.",
-    why="Editors show it as how full the context is.",
-    fix="Count what was sent to the model and what it wrote.",
+    "`total_tokens` is the sum of prompt and completion tokens.",
+    why="Editors use it to show how full the context window is.",
+    fix="Count what was sent to the model and what it generated.",
     helps=_CHAT,
 )
 def adds_up(endpoint: Endpoint) -> str:
-    counts = usage(answered(endpoint.said))
+    counts = usage(answered(endpoint.sample))
     total = counts["prompt_tokens"] + counts["completion_tokens"]
     expect(counts.get("total_tokens") == total, f"the usage is {counts}")
     return f"{total} tokens"
@@ -57,25 +57,25 @@ def adds_up(endpoint: Endpoint) -> str:
 
 @table.check(
     "completion-exact",
-    "An answer cut at 7 tokens counts 7.",
-    why="Budgets, prices and speeds are reckoned from it.",
-    fix="Count every token that was written, the last one too.",
+    "An answer cut at 7 tokens is counted as 7.",
+    why="Budgets, prices and speeds are computed from it.",
+    fix="Count every generated token, including the last.",
     helps=_CHAT,
 )
 def completion_exact(endpoint: Endpoint) -> str:
     answer = answered(endpoint.chat(LONG, max_tokens=7))
     if choice(answer).get("finish_reason") != "length":
-        raise NotSupported("the model came to its own end before 7 tokens")
+        raise NotSupported("the model ended its answer before 7 tokens")
     count = usage(answer)["completion_tokens"]
-    expect(count == 7, f"it counts {count}")
+    expect(count == 7, f"{count} were counted")
     return "7 tokens"
 
 
 @table.check(
     "prompt-exact",
-    "The server's count before is its usage after.",
-    why="Only an exact count lets an editor fill the context without an error.",
-    fix="Count with the chat template, as the answer's prompt is built; Stoker's gateway does.",
+    "The count from the tokenize endpoint equals the prompt tokens in the usage.",
+    why="An editor needs an exact count to fill the context window without an error.",
+    fix="Count with the chat template that builds the prompt; Stoker's gateway does.",
     helps=_CHAT,
 )
 def prompt_exact(endpoint: Endpoint) -> str:
@@ -84,8 +84,8 @@ def prompt_exact(endpoint: Endpoint) -> str:
 
 @table.check(
     "prompt-exact-tools",
-    "It is with tools too.",
-    why="An agent's tools are most of its prompt.",
+    "The two counts are equal with tools too.",
+    why="Tools are most of an agent's prompt.",
     fix="Count the tools as the chat template renders them.",
     helps=(Use.AGENT,),
 )
@@ -96,7 +96,7 @@ def prompt_exact_tools(endpoint: Endpoint) -> str:
 def _compare(endpoint: Endpoint, request: Mapping[str, Any]) -> str:
     before = _counted(endpoint, request)
     if before is None:
-        raise NotSupported("the server has nothing that counts a chat's tokens")
+        raise NotSupported("the server has no endpoint that counts a chat's tokens")
     reply = endpoint.post("/v1/chat/completions", request)
     if reply.refused and "tools" in request:
         raise NotSupported(f"tools are refused with status {reply.status}")
@@ -118,9 +118,9 @@ def _counted(endpoint: Endpoint, request: Mapping[str, Any]) -> int | None:
 
 @table.check(
     "stream-same",
-    "A streamed answer's prompt counts as one that is not streamed.",
-    why="Two counts of one prompt make the shown fill level jump.",
-    fix="Count in one place for both.",
+    "A prompt has the same count, streamed or not.",
+    why="With two counts of one prompt, the displayed fill level jumps.",
+    fix="Use the same code to count both.",
     helps=(Use.CHAT,),
 )
 def stream_same(endpoint: Endpoint) -> str:
@@ -132,5 +132,5 @@ def stream_same(endpoint: Endpoint) -> str:
     if streamed is None:
         raise NotSupported("the stream has no usage; see stream.usage")
     if streamed["prompt_tokens"] != whole:
-        raise Failed(f"{whole} prompt tokens whole, {streamed['prompt_tokens']} streamed")
+        raise Failed(f"{whole} prompt tokens, but {streamed['prompt_tokens']} when streamed")
     return f"{whole} prompt tokens"

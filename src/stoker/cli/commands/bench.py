@@ -1,4 +1,4 @@
-"""``stoker bench``: how quickly an endpoint answers, alone and under load."""
+"""``stoker bench``: measure an endpoint, print the times, and write a page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NAMES = ("A", "B")
 
 
 class Arrivals(str, Enum):
-    """How requests are spread over time."""
+    """How arrivals are distributed over time."""
 
     POISSON = "poisson"
     FIXED = "fixed"
@@ -46,7 +46,7 @@ class Arrivals(str, Enum):
 
 @dataclass(frozen=True)
 class _Found:
-    """Where to measure, and what was predicted for it."""
+    """The endpoint to measure, and the plan of its deployment if Stoker started it."""
 
     endpoint: BenchTarget
     plan: Plan | None
@@ -54,55 +54,67 @@ class _Found:
 
 def command(
     url: Annotated[
-        str | None, typer.Argument(help="The endpoint's address. Default: what runs.")
+        str | None,
+        typer.Argument(help="The endpoint's address. Default: the deployment that runs here."),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(metavar="URL", help="Measure a second endpoint, in turns.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="A second endpoint to compare with, in alternating turns."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="The model to ask for. Default: the first it lists.")
+        str | None, typer.Option(help="The model to measure. Default: the first that it lists.")
     ] = None,
     against_model: Annotated[
-        str | None, typer.Option(help="The model to ask the second endpoint for.")
+        str | None, typer.Option(help="The model to measure at the second endpoint.")
     ] = None,
     shape: Annotated[
         str, typer.Option(help="What to send: chat, agent, completion.")
     ] = "chat,agent,completion",
     prefix: Annotated[
-        str, typer.Option(help="Prompts whose beginning is not in a cache, or is: cold, cached.")
+        str, typer.Option(help="cold: no prompt is in a prefix cache. cached: its beginning is.")
     ] = "cold,cached",
-    concurrency: Annotated[str, typer.Option(help="The ladder: requests at once.")] = "1,2,4",
+    concurrency: Annotated[
+        str, typer.Option(help="Numbers of requests at the same time.")
+    ] = "1,2,4",
     rate: Annotated[
-        float | None, typer.Option(help="Requests a second, in place of the ladder above 1.")
+        float | None, typer.Option(help="Requests per second, instead of the concurrency above 1.")
     ] = None,
     arrivals: Annotated[
-        Arrivals, typer.Option(help="At random as people come, or evenly: poisson, fixed.")
+        Arrivals, typer.Option(help="poisson: at random, like independent users. fixed: evenly.")
     ] = Arrivals.POISSON,
     requests: Annotated[
-        int | None, typer.Option(min=1, max=10_000, help="Requests on each rung. Default: fits.")
+        int | None,
+        typer.Option(min=1, max=10_000, help="Requests at each load. Default: fits the time."),
     ] = None,
-    seconds: Annotated[
-        float, typer.Option(min=1, help="Stop after this long, for each endpoint.")
-    ] = 100.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Time limit for each endpoint.")] = 100.0,
     prompt_tokens: Annotated[
         int | None,
-        typer.Option(min=16, help="Length of prompts. Default: as editors send, if time allows."),
+        typer.Option(min=16, help="Length of prompts. Default: as editors send, if there is time."),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=2, help="Length of answers. Default: 32; completions 16.")
+        int | None,
+        typer.Option(min=2, help="Length of answers. Default: 32, and 16 for completions."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Draws the arrivals and the prompts.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the arrivals and the prompts.")] = 0,
     key_env: KeyEnv = None,
     against_key_env: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The variable that holds the second one's key."),
+        typer.Option(
+            metavar="NAME", help="The environment variable with the second endpoint's key."
+        ),
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with plots.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write an HTML page with plots to this file.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Measure how quickly an endpoint answers, alone and under load."""
+    """Measure how fast an endpoint answers, idle and under load."""
     if rate is not None and rate <= 0:
-        raise UsageError(f"A rate of {rate:g} requests a second sends nothing.", fix="Raise it.")
+        raise UsageError(
+            f"--rate {rate:g} sends no requests: a rate of 0 or less.", fix="Give a rate above 0."
+        )
     settings = Settings(
         shapes=_several("--shape", shape, {name: name for name in bench.SHAPES}),
         cached=_several("--prefix", prefix, {"cold": False, "cached": True}),
@@ -138,8 +150,8 @@ def _several(option: str, text: str, known: dict[str, _T]) -> tuple[_T, ...]:
     wrong = [name for name in names if name not in known]
     if wrong or not names:
         raise UsageError(
-            f"{option} does not know {', '.join(wrong) or 'nothing'}.",
-            fix=f"Choose from: {', '.join(known)}; several with commas.",
+            f"{option} does not accept {', '.join(wrong) or 'an empty list'}.",
+            fix=f"Choose from {', '.join(known)}; separate several with commas.",
         )
     return tuple(known[name] for name in dict.fromkeys(names))
 
@@ -151,13 +163,15 @@ def _ladder(text: str) -> tuple[int, ...]:
         rungs = ()
     if not rungs or rungs[0] < 1 or rungs[-1] > 1024:
         raise UsageError(
-            f"{text!r} is no ladder.", "It needs whole numbers from 1 to 1,024.", "Like 1,2,4."
+            f"--concurrency {text!r} is not a list of numbers.",
+            "It takes integers from 1 to 1,024, separated by commas.",
+            "For example: --concurrency 1,2,4.",
         )
     return rungs
 
 
 def _find(url: str | None, key_env: str | None, model: str | None) -> _Found:
-    """Where to measure. The plan belongs to it only where it is the deployment that runs."""
+    """The endpoint, and the running deployment's plan where this is its endpoint."""
     found = endpoint_argument.find(url, key_env)
     endpoint = BenchTarget(found.backend, *checks.choose_model(found, model))
     running = server.current()
@@ -167,7 +181,7 @@ def _find(url: str | None, key_env: str | None, model: str | None) -> _Found:
 
 
 def _deviations(report: BenchReport, plan: Plan | None) -> list[Deviation]:
-    """What was measured beside what the plan's model of the GPUs says of the same load."""
+    """What was measured beside what the plan predicts for the same load."""
     if plan is None:
         return []
     gpus = machine.detect(paths.cache_dir(), ask_hub=False).gpus if plan.gpus else ()
@@ -180,7 +194,7 @@ def _deviations(report: BenchReport, plan: Plan | None) -> list[Deviation]:
 
 
 def _measure(endpoints: Sequence[BenchTarget], settings: Settings, *, quiet: bool) -> BenchReport:
-    """Run it; Ctrl-C ends it with what there is, and a second one ends the program."""
+    """Run the benchmark. Ctrl-C stops it and keeps what was measured; a second one exits."""
 
     def on_start(halt: Halt) -> None:
         if not quiet:
@@ -203,19 +217,19 @@ def _measure(endpoints: Sequence[BenchTarget], settings: Settings, *, quiet: boo
 
 
 def _exit_code(report: BenchReport) -> int:
-    """130 after Ctrl-C, 1 where the endpoint failed a request, else 0."""
+    """130 after Ctrl-C, 1 where a request failed, else 0."""
     if report.interrupted:
         return 130
     return int(any(rung.summary.broken for rung in report.rungs))
 
 
-# --- telling -------------------------------------------------------------------------------------
+# --- output --------------------------------------------------------------------------------------
 
 
 def _document(
     report: BenchReport, plan: Plan | None, deviations: list[Deviation], sides: list[Side]
 ) -> dict[str, Any]:
-    """All of it as JSON: times in seconds, tokens as the servers count them."""
+    """The report for ``--json``: times in seconds, tokens as the servers count them."""
     return {
         "endpoints": [
             {"url": e.backend.url, "engine": e.backend.engine, "model": e.model}
@@ -234,9 +248,11 @@ def _document(
 
 def _show_head(endpoints: Sequence[BenchTarget], settings: Settings) -> None:
     for name, endpoint in zip(_NAMES, endpoints, strict=False):
-        said = f"{endpoint.model} at {endpoint.backend.url}"
-        output.say(f"{name}: {said}" if len(endpoints) > 1 else said)
-    output.say(f"At most {output.duration(settings.seconds * len(endpoints))}. Ctrl-C ends it.\n")
+        line = f"{endpoint.model} at {endpoint.backend.url}"
+        output.say(f"{name}: {line}" if len(endpoints) > 1 else line)
+    output.say(
+        f"At most {output.duration(settings.seconds * len(endpoints))}. Ctrl-C stops it early.\n"
+    )
     output.say(f"{'':21}{'at':>5}{'':>8}  first token, s  ms per token    tokens")
     output.say(f"{'':21}{'once':>5}{'answered':>9}    p50     p95    p50    p95   per s")
 
@@ -272,7 +288,7 @@ def _show(
     report: BenchReport, plan: Plan | None, deviations: list[Deviation], sides: list[Side]
 ) -> None:
     if any(rung.summary.keeps_up is False for rung in report.rungs):
-        output.say("\n> falls behind: answers came slower than requests, so they queued.")
+        output.say("\n>: the server fell behind. Requests arrived faster than answers, and queued.")
     for rung in report.rungs:
         for failure, count in rung.summary.broken.items():
             state = "cached" if rung.cached else "cold"
@@ -291,8 +307,8 @@ def _show_plan(plan: Plan | None, deviations: list[Deviation]) -> None:
     if plan is None:
         return
     if not deviations:
-        output.say("\nThe plan predicts nothing that was measured.")
+        output.say("\nThe plan has no prediction for the loads that were measured.")
         return
-    output.say("\nThe plan had predicted:")
+    output.say("\nThe plan predicted:")
     for deviation in deviations:
         output.say(f"  {bench_page.deviation_words(deviation)}")

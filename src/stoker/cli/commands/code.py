@@ -1,4 +1,4 @@
-"""``stoker code``."""
+"""``stoker code``: connect editors to an endpoint, and undo that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stoker.network_addresses import base_url
 
 Endpoint = Annotated[
     str | None,
-    typer.Option(help="The server's address. Left out: the deployment that runs here."),
+    typer.Option(help="The server's address. Default: the deployment that runs here."),
 ]
 Only = Annotated[
     str | None, typer.Option("--editor", help="Only this editor, for example 'VSCodium'.")
@@ -26,17 +26,19 @@ Only = Annotated[
 Workspace = Annotated[
     Path | None,
     typer.Option(
-        exists=True, file_okay=False, help="Write this folder's settings, not the user's."
+        exists=True,
+        file_okay=False,
+        help="Write the settings of this folder instead of the user's.",
     ),
 ]
-Remove = Annotated[bool, typer.Option("--remove", help="Undo what this command has done.")]
+Remove = Annotated[bool, typer.Option("--remove", help="Undo everything that this command did.")]
 InstallOnly = Annotated[
-    bool, typer.Option("--install-only", help="Install the extension; leave settings alone.")
+    bool, typer.Option("--install-only", help="Install the extension and change no settings.")
 ]
 
 _UNDO = "stoker code --remove"
 _KEY_HINT = "Leave them out, and run 'Stoker: Set API Key' in VS Code."
-#: What is asked before settings are written that change how VS Code's own chat behaves.
+#: The question before settings are written that change how VS Code's own chat behaves.
 _QUESTIONS: Mapping[vscode.Consent, str] = {
     "signed-out": (
         "Let VS Code's chat work without signing in to GitHub, and let the chosen model write "
@@ -46,7 +48,7 @@ _QUESTIONS: Mapping[vscode.Consent, str] = {
         "Offer your models in VS Code's Copilot harness too (experimental), without signing in?"
     ),
 }
-#: What follows from a no.
+#: What happens if the user answers no.
 _WITHOUT: Mapping[vscode.Consent, str] = {
     "signed-out": (
         "Without them, VS Code opens 'Sign in to use GitHub Copilot' instead of answering."
@@ -102,9 +104,9 @@ def command(
 
 
 def offer(endpoint: str, *, yes: bool) -> None:
-    """Connect the editors that are here, where they aren't yet and the person agrees.
+    """Connect the installed editors that are not connected yet, if the user agrees.
 
-    An editor that can't be connected is said, and is no failure of what runs.
+    Prints why an editor can't be connected; that is not an error of the deployment.
     """
     done = {c.settings for c in vscode.connections() if _names(c, endpoint)}
     here = vscode.find_editors()
@@ -135,7 +137,7 @@ def _connected(
     workspace: Path | None,
     consents: Sequence[vscode.Consent],
 ) -> _Result:
-    """What was done, or why it could not be: one editor must not hold up the others."""
+    """The connection, or the error: a failure of one editor must not stop the others."""
     try:
         return vscode.connect(each, address, workspace=workspace, consents=consents)
     except StokerError as error:
@@ -145,12 +147,12 @@ def _connected(
 def _with_profiles(
     found: Sequence[vscode.Editor], *, yes: bool, quiet: bool
 ) -> tuple[vscode.Editor, ...]:
-    """The editors, and their other profiles where the person wants those connected too."""
+    """The editors, and their other profiles if the user wants those connected too."""
     others = [profile for each in found for profile in vscode.profiles(each)]
     if not others:
         return tuple(found)
     names = " and ".join(each.title for each in others)
-    question = f"Connect {names} too? A profile has settings and extensions of its own."
+    question = f"Connect {names} too? Each profile has its own settings and extensions."
     if yes or (not quiet and sys.stdin.isatty() and typer.confirm(question, True)):
         return (*found, *others)
     if not quiet:
@@ -161,7 +163,7 @@ def _with_profiles(
 def _agreed(
     found: Sequence[vscode.Editor], workspace: Path | None, *, yes: bool, can_ask: bool
 ) -> tuple[vscode.Consent, ...]:
-    """What may be written beside the endpoint. What stands there already is not asked about."""
+    """The consents to write more than the endpoint. Settings that are already there need none."""
     if yes:
         return tuple(_QUESTIONS)
     if not can_ask or not sys.stdin.isatty():
@@ -177,7 +179,7 @@ def _agreed(
 def _left_out(
     found: Sequence[vscode.Editor], workspace: Path | None
 ) -> dict[vscode.Consent, list[str]]:
-    """The settings that stand in no settings file as they would be written, by their question."""
+    """The settings that are not yet as ``stoker code`` would write them, by their consent."""
     left: dict[vscode.Consent, list[str]] = {}
     for consent in _QUESTIONS:
         names = [s.name for e in found for s in vscode.missing(e, consent, workspace)]
@@ -189,7 +191,7 @@ def _left_out(
 def _needs_reload(
     found: Sequence[vscode.Editor], workspace: Path | None, consents: Sequence[vscode.Consent]
 ) -> bool:
-    """Whether what is about to be written reaches open windows only when they are reloaded."""
+    """Whether open windows must be reloaded for the settings that are about to be written."""
     coming = (s for e in found for c in consents for s in vscode.missing(e, c, workspace))
     return any(setting.needs_reload for setting in coming)
 
@@ -210,7 +212,7 @@ def _say_tried(each: vscode.Editor, address: str, result: _Result) -> None:
         if others:
             output.say(f"  Also set in {connection.settings}: {', '.join(others)}")
         if connection.backup:
-            output.say(f"  The settings as they were: {connection.backup}")
+            output.say(f"  Backup of the settings: {connection.backup}")
     if each.is_remote:
         output.say(f"  {_REMOTE}")
 
@@ -240,14 +242,14 @@ def _say_left_out(left: Mapping[vscode.Consent, Sequence[str]]) -> None:
 
 
 def _address(endpoint: str) -> str:
-    """The URL that ``endpoint`` means. Raises ``UsageError`` where it can be none."""
+    """The base URL for ``endpoint``. Raises ``UsageError`` where it is not an address."""
     refuse_secrets(endpoint, _KEY_HINT)
     address = base_url(endpoint)
     if address is None:
         raise UsageError(
             f"{without_secrets(endpoint)!r} is not an address.",
-            "It is http or https, a host and a port, and perhaps a path.",
-            "Write it like http://127.0.0.1:8000.",
+            "An address is http or https, a host, a port and possibly a path.",
+            "Write it as http://127.0.0.1:8000.",
         )
     return address
 
@@ -263,12 +265,12 @@ def _editors(only: str | None) -> tuple[vscode.Editor, ...]:
         named = tuple(e for e in found if only.lower() in (e.name.lower(), e.command.name))
         if not named:
             names = ", ".join(e.name for e in found) or "none"
-            raise UsageError(f"There is no editor {only} here.", f"Found: {names}.")
+            raise UsageError(f"The editor {only} was not found.", f"Found: {names}.")
         return named
     if not found:
         raise StokerError(
             "No editor was found.",
-            "None of code, code-insiders, codium, cursor and code-server can be run.",
+            "None of code, code-insiders, codium, cursor and code-server is on PATH.",
             "In VS Code, run 'Shell Command: Install code command in PATH', or install "
             f"{vscode.VSIX} by hand with 'Extensions: Install from VSIX'.",
         )
@@ -280,8 +282,8 @@ def _running_endpoint() -> str:
     if deployment is None:
         raise UsageError(
             "There is no endpoint to connect to.",
-            "Nothing runs here, and no --endpoint was given.",
-            "Start one with: stoker up. Or name one: stoker code --endpoint http://HOST:PORT",
+            "No model is running here, and no --endpoint was given.",
+            "Start one: stoker up. Or name one: stoker code --endpoint http://HOST:PORT",
         )
     return deployment.spec.endpoint
 
@@ -314,11 +316,11 @@ def _as_dict(undone: vscode.Undone) -> dict[str, object]:
 def _say_undone(undone: vscode.Undone) -> None:
     output.say(f"{undone.settings}: restored {', '.join(undone.restored) or 'nothing'}")
     for key in undone.kept:
-        output.say(f"  {key} was changed since: it stays as it is.")
+        output.say(f"  {key} was changed since, so it stays as it is.")
     for command in undone.uninstalled:
         output.say(f"  The extension is uninstalled: {command}")
     for command in undone.gone:
-        output.say(f"  {command} is not there any more: an extension in it is left as it is.")
+        output.say(f"  {command} no longer exists, so its extension was not uninstalled.")
     for problem in undone.problems:
         output.fail(problem)
 

@@ -1,4 +1,4 @@
-"""``stoker doctor``."""
+"""``stoker doctor``: print the findings, and apply the fixes that the user confirms."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def command(
     *,
     endpoint: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Look at this server, and not at what runs here."),
+        typer.Option(
+            metavar="URL", help="Check this server instead of the deployment that runs here."
+        ),
     ] = None,
     key_env: Annotated[
         str | None,
@@ -41,29 +43,29 @@ def command(
         typer.Option(
             exists=True,
             file_okay=False,
-            help="The folder whose workspace settings count. Default: this one.",
+            help="The folder whose workspace settings apply. Default: the current one.",
         ),
     ] = None,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Mend what is safe to mend, after asking.")
+        bool, typer.Option("--fix", help="Fix what is safe to fix, after asking.")
     ] = False,
     report: Annotated[
         bool,
-        typer.Option("--report", help="Print what can be pasted into an issue: nothing private."),
+        typer.Option("--report", help="Print a report for an issue, without private data."),
     ] = False,
     json: Json = False,
     yes: Yes = False,
 ) -> None:
-    """Look at the whole chain, from the driver to VS Code; exit code 0 only when it is whole."""
+    """Check the whole chain, from the driver to VS Code; exit code 0 only if nothing is broken."""
     if endpoint is not None and base_url(endpoint) is None:
         shown = without_secrets(endpoint)
-        raise UsageError(f"{shown!r} is not an address.", fix="Write it like http://host:8000.")
+        raise UsageError(f"{shown!r} is not an address.", fix="Write it as http://host:8000.")
     folder, key = (workspace or Path.cwd()).resolve(), _key(key_env, endpoint)
     readings = doctor.gather(folder, endpoint=endpoint, key=key)
     findings = doctor.diagnose(readings)
     done: list[dict[str, str]] = []
     if fix:
-        done = _mend(readings, findings, ask=not yes, quiet=json or report)
+        done = _fix(readings, findings, ask=not yes, quiet=json or report)
         if done:
             readings = doctor.gather(folder, endpoint=endpoint, key=key)
             findings = doctor.diagnose(readings)
@@ -82,22 +84,25 @@ def _key(key_env: str | None, endpoint: str | None) -> str | None:
         return None
     if endpoint is None:
         raise UsageError(
-            "A key was given, and no server that it is for.",
-            "A key is sent to the one server that it belongs to, and to no other.",
+            "--key-env names a key, and no server to send it to.",
+            "Stoker sends a key only to the server that it belongs to.",
             "Add --endpoint URL.",
         )
     key = os.environ.get(key_env)
     if not key:
-        raise UsageError(f"The variable {key_env} is not set.", fix="Set it, or leave it out.")
+        raise UsageError(
+            f"The environment variable {key_env} is not set.", fix="Set it, or omit --key-env."
+        )
     return key
 
 
-def _mend(
+def _fix(
     readings: Readings, findings: Sequence[Finding], *, ask: bool, quiet: bool
 ) -> list[dict[str, str]]:
-    """Mend what was agreed to. What each fix did, or why it failed."""
+    """Apply the fixes that the user confirms. Returns what each did, or why it failed."""
     if ask and (quiet or not sys.stdin.isatty()):
-        raise UsageError("Nobody is there to be asked.", "", "Add --yes to agree to every fix.")
+        why = "--json and --report ask no questions." if quiet else ""
+        raise UsageError("There is no terminal to confirm the fixes on.", why, "Pass --yes.")
     done = []
     for finding in doctor.fixable(findings):
         if ask and not typer.confirm(doctor.question(finding), default=True):
@@ -105,12 +110,12 @@ def _mend(
         if not ask and not quiet:
             output.say(doctor.question(finding).replace("?", " ..."))
         try:
-            said = doctor.mend(finding, readings, startup_progress.Phases(quiet).show)
+            outcome = doctor.mend(finding, readings, startup_progress.Phases(quiet).show)
         except StokerError as error:
-            said = str(error)
-        done.append({"finding": finding.kind.id, "done": said})
+            outcome = str(error)
+        done.append({"finding": finding.kind.id, "done": outcome})
         if not quiet:
-            output.say(said)
+            output.say(outcome)
     return done
 
 
@@ -141,7 +146,7 @@ def _finding(finding: Finding) -> dict[str, object]:
 
 
 def _show(findings: Sequence[Finding]) -> None:
-    """Every link with its findings; why and fix only where something is wrong."""
+    """Print every link with its findings; the reason and the fix only where something is wrong."""
     console = Console(highlight=False)
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
@@ -151,12 +156,12 @@ def _show(findings: Sequence[Finding]) -> None:
     for link, group in groupby(findings, key=lambda finding: finding.kind.link):
         for number, each in enumerate(group):
             sign = Text(_SIGNS[each.state], style=_STYLES[each.state])
-            table.add_row(sign, "" if number else titles[link], _said(each))
+            table.add_row(sign, "" if number else titles[link], _text(each))
     console.print(table)
     console.print(_verdict(findings))
 
 
-def _said(finding: Finding) -> Text:
+def _text(finding: Finding) -> Text:
     quiet = finding.state in ("ok", "not needed")
     text = Text(finding.what, style="dim" if finding.state == "not needed" else "")
     if not quiet and finding.why:
@@ -169,9 +174,9 @@ def _said(finding: Finding) -> Text:
 def _verdict(findings: Sequence[Finding]) -> Text:
     broken = [finding for finding in findings if finding.state == "broken"]
     warnings = sum(finding.state == "warning" for finding in findings)
-    notes = f", {warnings} to think about" if warnings else ""
+    notes = f", {warnings} {'warning' if warnings == 1 else 'warnings'}" if warnings else ""
     if not broken:
-        return Text(f"\nThe chain is whole{notes}.")
-    mendable = any(finding.kind.safe_fix for finding in findings)
-    hint = " stoker doctor --fix mends what is safe." if mendable else ""
-    return Text(f"\n{len(broken)} broken{notes}. Begin at the top.{hint}")
+        return Text(f"\nNothing is broken{notes}.")
+    fixable = any(finding.kind.safe_fix for finding in findings)
+    hint = " stoker doctor --fix fixes what is safe to fix." if fixable else ""
+    return Text(f"\n{len(broken)} broken{notes}. Start at the top.{hint}")

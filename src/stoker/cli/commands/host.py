@@ -1,4 +1,4 @@
-"""The picture of a machine that ``stoker host`` prints, and the same as JSON."""
+"""``stoker host``: print the machine as a picture or as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BAR_CELLS = 20
 
 
 def command(json: Json = False) -> None:
-    """Show what this machine has, as Stoker sees it."""
+    """Show the hardware and software that Stoker finds on this machine."""
     host = detect(paths.cache_dir())
     if json:
         output.as_json(host_json(host))
@@ -32,12 +32,12 @@ def command(json: Json = False) -> None:
 
 
 def host_json(host: Host) -> dict[str, Any]:
-    """The host with its fields' own names; sizes in bytes, unknown values ``null``."""
+    """The host under its field names; sizes in bytes, unknown values ``null``."""
     return asdict(host)
 
 
 def render(host: Host) -> RenderableType:
-    """The host in at most 80 columns, each thing that is missing said in words."""
+    """The host in at most 80 columns; what is missing is written out."""
     picture = Table.grid(padding=(0, 2))
     picture.add_column(style="bold cyan", no_wrap=True)
     picture.add_column()
@@ -64,9 +64,9 @@ def _machine(host: Host) -> str:
 
 
 def _gpus(gpus: tuple[Gpu, ...]) -> list[RenderableType]:
-    """Equal GPUs share one heading; each has its own bar and what holds its memory."""
+    """Identical GPUs share a heading; each has its own bar and the processes on it."""
     if not gpus:
-        return [Text("none found: models run on the processor", style="dim")]
+        return [Text("none found: models run on the CPU", style="dim")]
     lines: list[RenderableType] = []
     for heading, group in groupby(gpus, key=_heading):
         members = list(group)
@@ -92,7 +92,7 @@ def _heading(gpu: Gpu) -> str:
 def _gpu_memory(gpu: Gpu) -> RenderableType:
     total, free = gpu.memory_total_bytes, gpu.memory_free_bytes
     if total is None:
-        return Text(f"{gpu.index}  memory unknown: shared with main memory, or not shown")
+        return Text(f"{gpu.index}  memory unknown: shared with main memory, or not reported")
     if free is None:
         return Text(f"{gpu.index}  {size(total)}, free memory unknown")
     return _line(f"{gpu.index}  ", total, free)
@@ -120,18 +120,18 @@ def _memory(memory: Memory) -> RenderableType:
 
 def _disk(host: Host) -> list[RenderableType]:
     if host.disk is None:
-        return [Text("unknown: the folder of the models cannot be reached", style="dim")]
+        return [Text("unknown: the models' folder is not accessible", style="dim")]
     bar = _line("", host.disk.total_bytes, host.disk.free_bytes)
-    return [bar, Text(f"models go to {host.disk.path}", style="dim", overflow="fold")]
+    return [bar, Text(f"models are stored in {host.disk.path}", style="dim", overflow="fold")]
 
 
 def _runtime(runtime: ContainerRuntime) -> RenderableType:
     if not runtime.reachable:
-        return Text(runtime.problem or f"{runtime.name.title()} cannot be reached.", style="dim")
+        return Text(runtime.problem or f"{runtime.name.title()} is not reachable.", style="dim")
     facts = [
         "Desktop" if runtime.desktop else None,
         "rootless" if runtime.rootless else None,
-        "gives NVIDIA GPUs" if runtime.nvidia else "no NVIDIA runtime",
+        "NVIDIA runtime" if runtime.nvidia else "no NVIDIA runtime",
     ]
     title = f"{runtime.name.title()} {runtime.version or ''}".strip()
     return Text(f"{title}: " + ", ".join(fact for fact in facts if fact))
@@ -139,7 +139,7 @@ def _runtime(runtime: ContainerRuntime) -> RenderableType:
 
 def _hub(reachable: bool | None) -> RenderableType:
     if reachable is None:
-        return Text("not asked", style="dim")
+        return Text("not checked", style="dim")
     if reachable:
         return Text("reachable", style="green")
     return Text("not reachable: only models on this machine or a package index", style="yellow")

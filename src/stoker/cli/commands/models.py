@@ -1,4 +1,4 @@
-"""``stoker models``: what Stoker knows of models, and adding one of your own."""
+"""``stoker models``: list the catalogue, and add a model to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ app = typer.Typer(
 
 
 class Sort(str, Enum):
-    """What the list can be ordered by."""
+    """The orders of the list."""
 
     SIZE = "size"
     NAME = "name"
@@ -41,17 +41,17 @@ _ORDER: dict[Sort, Callable[[KnownModel], Any]] = {
     Sort.CONTEXT: lambda model: (-model.max_context_tokens, model.parameters),
     Sort.RELEASED: lambda model: (model.released or "", model.name),
 }
-#: Scores of different benchmarks cannot be compared, so each is marked with its own.
+#: Scores of different benchmarks are not comparable, so each has its benchmark's mark.
 _MARKS = {"SWE-bench Verified": "s", "aider polyglot": "p", "aider edit": "e", "HumanEval+": "h"}
 _LEGEND = """
-Parameters: all/used by one token. For: c chat, a agent mode, f filling in the
-middle. Score for code in percent: s SWE-bench Verified, p aider polyglot,
-e aider edit, h HumanEval+; a capital is the publisher's own figure.
-(!) There is a reason to avoid it: stoker models --json says which."""
+Parameters: total/active per token. For: c chat, a agent mode, f fill-in-the-
+middle. Coding score in percent: s SWE-bench Verified, p aider polyglot,
+e aider edit, h HumanEval+; a capital letter is the publisher's own figure.
+(!) There is a reason to avoid it: see "avoid" in stoker models --json."""
 _FIT_LEGEND = """
-Weights: the form that stoker up takes. Context: what each request gets.
-Tokens/s: predicted for one answer. For the marks of scores and purposes, and
-what (!) means: stoker models."""
+Weights: the format that stoker up chooses. Context: what each request gets.
+Tokens/s: predicted for one answer. stoker models explains the marks of scores
+and purposes, and (!)."""
 _LETTERS: dict[Purpose, str] = {"chat": "c", "agent": "a", "completion": "f"}
 
 
@@ -59,21 +59,28 @@ _LETTERS: dict[Purpose, str] = {"chat": "c", "agent": "a", "completion": "f"}
 def command(
     context: typer.Context,
     purpose: Annotated[
-        Purpose | None, typer.Option("--purpose", help="Only models that are good for this.")
+        Purpose | None,
+        typer.Option("--purpose", help="Only models that are good for this purpose."),
     ] = None,
     gpu: launch_options.Gpu = None,
     gpus: launch_options.Gpus = None,
     host: launch_options.HostFile = None,
     tokens: Annotated[
-        int, typer.Option("--context", min=512, help="The context that each request needs.")
+        int,
+        typer.Option(
+            "--context", min=512, help="The context window that each request needs, in tokens."
+        ),
     ] = 8192,
     fits: Annotated[
-        bool, typer.Option(help="Only models that fit, on this machine or the one that is named.")
+        bool,
+        typer.Option(
+            help="Only models that fit this machine, or the one that the options describe."
+        ),
     ] = False,
     sort: Annotated[Sort, typer.Option(help="The order of the list.")] = Sort.SIZE,
     json: Json = False,
 ) -> None:
-    """List the models that Stoker knows, or add one: stoker models add REPO_OR_FOLDER."""
+    """List the models that Stoker knows, or add your own: stoker models add REPO_OR_FOLDER."""
     if context.invoked_subcommand is not None:
         return
     known = [m for m in models.model_catalogue() if purpose is None or purpose in m.purposes]
@@ -101,7 +108,7 @@ def add(
 
 
 def _plans(choice: Choice, least_tokens: int) -> dict[str, Plan]:
-    """By the model's short name: the plan for it, where its requests get enough context."""
+    """The plan for each model by its short name, where its requests get enough context."""
     plans = [*choice.startable, *(one.plan for one in choice.blocked)]
     found: dict[str, Plan] = {}
     for plan in plans:

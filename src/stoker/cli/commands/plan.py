@@ -1,4 +1,4 @@
-"""``stoker plan``: what to run on this machine, or on one that is only imagined, and why."""
+"""``stoker plan``: print the ranked plans for a machine, real or imagined."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def command(
         bool, typer.Option("--explain", help="Show every argument with its reason.")
     ] = False,
     html: Annotated[
-        Path | None, typer.Option(help="Write the plans as a page with pictures.")
+        Path | None, typer.Option(help="Write the plans as an HTML page to this file.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Say what to run on this machine, or on an imagined one, and why."""
+    """Show what to run on this machine, or on an imagined one, and why."""
     machine = launch_options.machine(gpu, gpus, host, offline=offline)
     choice = choose(launch_options.request(ctx.params), machine)
     title = _title(choice)
@@ -80,7 +80,7 @@ def command(
 
 
 def _shown(choice: Choice) -> list[Plan]:
-    """What can be started; where nothing can, what can't."""
+    """The plans that can be started here; if there are none, those that can't."""
     return list(choice.startable[:_SHOWN]) or [one.plan for one in choice.blocked[:_SHOWN]]
 
 
@@ -88,14 +88,14 @@ def _say_how_to_start(choice: Choice) -> None:
     engine = _engine_of_the_user(choice)
     if engine is not None and engine.planner is not None:
         output.say(
-            f"Stoker does not start {engine.title}. Set these for its server, start it again, and:"
+            f"Stoker does not start {engine.title}. Set these for its server, restart it, and run:"
         )
         for line in engine.planner.commands(choice.blocked[0].plan):
             output.say(f"  {line}")
     elif choice.startable:
         output.say(choice_view.start_command(choice.request, choice.machine))
     else:
-        output.say("stoker up can start none of these.")
+        output.say("stoker up can't start any of these here.")
 
 
 def _engine_of_the_user(choice: Choice) -> Engine | None:
@@ -124,7 +124,7 @@ def _machine(machine: HostFacts) -> str:
 
 
 def render(title: str, choice: Choice, *, explain: bool = False) -> RenderableType:
-    """The plans in 80 columns: a table, and the first of them in detail."""
+    """The plans in 80 columns: a table, and the first plan in detail."""
     plans = _shown(choice)
     best = plans[0]
     table = _table(plans, marked=bool(choice.startable))
@@ -140,7 +140,7 @@ def render(title: str, choice: Choice, *, explain: bool = False) -> RenderableTy
 
 
 def _table(plans: list[Plan], *, marked: bool) -> Table:
-    """One row for each plan; where ``marked``, the first bears the sign of what would start."""
+    """One row for each plan; where ``marked``, the first has the mark of what would start."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, width=80)
     table.add_column("", width=1)
     table.add_column("Model", overflow="ellipsis", no_wrap=True, ratio=1)
@@ -170,7 +170,7 @@ def _first_token(plan: Plan) -> str:
 
 
 def memory_parts(plan: Plan) -> list[Part]:
-    """What one GPU's memory, or the host's, is filled with."""
+    """What fills the memory of one GPU, or of the host."""
     memory = plan.memory
     whole = memory.device_bytes or memory.budget_bytes
     parts = [

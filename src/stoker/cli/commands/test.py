@@ -1,4 +1,4 @@
-"""``stoker test``."""
+"""``stoker test``: run the checks against an endpoint, and write the results."""
 
 from __future__ import annotations
 
@@ -18,36 +18,40 @@ from stoker.errors import StokerError
 def command(
     url: Annotated[
         str | None,
-        typer.Argument(help="The endpoint, the part before /v1. Left out: what runs here."),
+        typer.Argument(
+            help="The endpoint's address, before /v1. Default: the deployment that runs here."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="The model to check, where several are served.")
+        str | None, typer.Option(help="The model to check, if the endpoint serves several.")
     ] = None,
     key_env: KeyEnv = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Run only this check or group. May be repeated."),
+        typer.Option(metavar="NAME", help="Run only this check or group. Repeatable."),
     ] = None,
     skip: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Leave this check or group out. May be repeated."),
+        typer.Option(metavar="NAME", help="Skip this check or group. Repeatable."),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one answer may take.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Time limit for one answer, in seconds.")
+    ] = 60.0,
     junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit's XML.")
+        Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML.")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the results as a page.")
+        Path | None, typer.Option(metavar="FILE", help="Write the results as an HTML page.")
     ] = None,
     list_checks: Annotated[
-        bool, typer.Option("--list", help="List the checks, and ask nothing.")
+        bool, typer.Option("--list", help="List the checks and send nothing.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Check what an editor can rely on at an endpoint, for real.
+    """Check with real requests what an editor can rely on at an endpoint.
 
-    Each check is one real request, or a few, nearly all of them short. It ends with 0 where nothing
-    that was run stands in the way of chat and agent mode, and with 1 where something does.
+    Each check sends a few requests, nearly all of them short. The exit code is 0 if no check that
+    ran rules out chat or agent mode, and 1 if one does.
     """
     wanted = checks.chosen(only or (), skip or ())
     if list_checks:
@@ -64,7 +68,7 @@ def command(
     )
     show = check_report.CheckProgress(quiet=json)
     show.begin(found, name, window)
-    report = checks.run(endpoint, wanted, tell=show.tell, found=found)
+    report = checks.run(endpoint, wanted, on_result=show.result, found=found)
     _write(report, junit, html)
     if json:
         output.as_json(check_report.as_dict(report))
@@ -76,7 +80,7 @@ def command(
 def _end_unreached(
     report: CheckReport, error: StokerError, junit: Path | None, html: Path | None, *, as_json: bool
 ) -> NoReturn:
-    """Programs read of the failure where they read of all others; people are told of ``error``."""
+    """Write the failure to the requested files, and to the output as JSON or as ``error``."""
     _write(report, junit, html)
     if not as_json:
         raise error

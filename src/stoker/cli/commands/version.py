@@ -1,4 +1,4 @@
-"""``stoker version``."""
+"""``stoker version``: print the versions of Stoker, Python and the main libraries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PARTS = ("xllamacpp", "aiohttp", "huggingface_hub", "tokenizers")
 
 
 def command(json: Json = False) -> None:
-    """Show the versions of Stoker and what it runs on."""
+    """Show the versions of Stoker, Python and its main libraries."""
     versions = {"stoker": __version__, "python": platform.python_version()}
     versions |= {name: _version(name) for name in _PARTS}
     if json:

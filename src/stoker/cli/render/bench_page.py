@@ -1,4 +1,4 @@
-"""A benchmark as a page with plots."""
+"""The HTML page of ``stoker bench``, with its plots."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMES = ("A", "B")
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """A median and what 95 % stay below, where there is such a thing."""
+    """A median, and the 95th percentile where there is one."""
 
     value: float
     high: float | None = None
@@ -47,14 +47,14 @@ def render(report: BenchReport, deviations: Sequence[Deviation], sides: Sequence
             for shape in shapes
         )
     )
-    body += _words("What the plan had predicted", [deviation_words(d) for d in deviations])
+    body += _words("The plan's prediction", [deviation_words(d) for d in deviations])
     body += _words("B compared with A", [side_words(side) for side in sides])
     body += _words("Notes", [*_failures(report), *report.notes])
     return html_page.document("bench", title, _STYLE, body)
 
 
 def deviation_words(deviation: Deviation) -> str:
-    """One predicted time beside what was measured."""
+    """A predicted time beside the measured one."""
     where = _load(deviation.shape, deviation.cached, deviation.concurrency)
     predicted = deviation.predicted
     outside = "" if deviation.within else ", outside that range"
@@ -66,9 +66,9 @@ def deviation_words(deviation: Deviation) -> str:
 
 
 def side_words(side: Side) -> str:
-    """One ratio of two endpoints."""
+    """The ratio of two endpoints."""
     ratio = side.ratio
-    doubt = "" if ratio.certain else ": no difference that is certain"
+    doubt = "" if ratio.certain else ": no certain difference"
     return (
         f"{_load(side.shape, side.cached, side.concurrency)}: {side.what} x {ratio.expected:.2f} "
         f"({ratio.low:.2f} to {ratio.high:.2f}){doubt}"
@@ -113,8 +113,8 @@ def _key(report: BenchReport) -> str:
             line = f'<line class="{_css(number, cached)}" x1=0 x2=32 y1=6 y2=6 />'
             entries.append(f'<span><svg viewBox="0 0 32 12">{line}</svg> {label}</span>')
     bars = (
-        "Along the bottom: requests at once. Points are medians; bars go up to what 95 % of "
-        "requests stay below. &gt; falls behind: answers came slower than requests."
+        "Horizontal axis: requests at once. Points are medians, and bars reach to the 95th "
+        "percentile. &gt;: the server fell behind, as requests arrived faster than answers."
     )
     return f"<p class=key>{''.join(entries)}</p><p>{bars}</p>"
 
@@ -189,7 +189,7 @@ def _line(css: str, points: Sequence[tuple[float, float, float]]) -> str:
 
 
 def tick_of(most: float) -> float:
-    """A round step of which 3 to 7 reach ``most``."""
+    """A round step, of which 3 to 7 are needed to reach ``most``."""
     step = 1e-6
     for factor in (2, 2.5, 2) * 12:
         if most / step <= 6:
@@ -231,5 +231,5 @@ def _row(rung: Rung) -> str:
 
 
 def _both(times: Distribution | None) -> tuple[str, str]:
-    """The median and what 95 % stay below."""
+    """The median and the 95th percentile."""
     return ("-", "-") if times is None else (_time(times.p50), _time(times.p95))

@@ -1,4 +1,4 @@
-"""The results of ``stoker test``: for people on a terminal, as JSON, JUnit's XML or a page."""
+"""The results of ``stoker test``: as text, JSON, JUnit XML or an HTML page."""
 
 from __future__ import annotations
 
@@ -26,21 +26,25 @@ _CLASSES = {Status.PASSED: "pass", Status.FAILED: "fail"}
 
 
 class CheckProgress:
-    """A line for each check as it ends, under the name of its group."""
+    """Prints a line for each check as it ends, under the name of its group."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._group = ""
 
     def begin(self, found: Recognised, model: str, window: int | None) -> None:
-        """What is about to be checked."""
+        """Print which endpoint is checked."""
         if self._quiet:
             return
-        context = f"{window:,} tokens of context" if window else "a context of unknown length"
+        context = (
+            f"a context window of {window:,} tokens"
+            if window
+            else "a context window of unknown size"
+        )
         output.say(f"{model} at {found.backend.url} ({found.words}), {context}")
 
-    def tell(self, number: int, total: int, result: Result) -> None:
-        """One check has ended. To programs, it goes to standard error, where people look."""
+    def result(self, number: int, total: int, result: Result) -> None:
+        """Print the result of a check. Where ``quiet``, only a count on a terminal's stderr."""
         if self._quiet:
             if sys.stderr.isatty():
                 print(f"\r{number} of {total} ", end="", file=sys.stderr, flush=True)
@@ -48,18 +52,18 @@ class CheckProgress:
         if result.check.group != self._group:
             self._group = result.check.group
             output.say(f"\n{self._group}")
-        said = " ".join(result.said.split())[:160]
-        output.say(f"  {_MARKS[result.status]} {result.check.id:24} {said}")
+        seen = " ".join(result.seen.split())[:160]
+        output.say(f"  {_MARKS[result.status]} {result.check.id:24} {seen}")
 
 
 def show(report: CheckReport) -> None:
-    """What to mend, what it can be used for, and what it cost."""
+    """Print the failures with their fixes, the verdicts, and the cost of the run."""
     failed = [r for r in report.results if r.status is Status.FAILED]
     if failed:
-        output.say("\nWhat failed, and how to mend it")
+        output.say("\nWhat failed, and how to fix it")
     for result in failed:
         output.say(f"\n  {result.check.id}: {result.check.promise}")
-        output.say(f"    Seen: {' '.join(result.said.split())}")
+        output.say(f"    Seen: {' '.join(result.seen.split())}")
         output.say(f"    Why it matters: {result.check.why}")
         output.say(f"    Fix: {result.check.fix}")
     output.say("\nWhat it can be used for")
@@ -86,7 +90,7 @@ def _summary(report: CheckReport) -> str:
 
 
 def show_list(checks: Sequence[Check], *, as_json: bool) -> None:
-    """The checks themselves, with nothing asked."""
+    """Print the checks, without any result."""
     if as_json:
         output.as_json([_check(check) for check in checks])
         return
@@ -95,7 +99,7 @@ def show_list(checks: Sequence[Check], *, as_json: bool) -> None:
 
 
 def as_dict(report: CheckReport) -> dict[str, Any]:
-    """What programs may rely on."""
+    """The report for ``--json``. Its keys are a public interface."""
     return {
         "url": report.url,
         "model": report.model,
@@ -116,7 +120,7 @@ def as_dict(report: CheckReport) -> dict[str, Any]:
             {
                 **_check(r.check),
                 "result": r.status.value,
-                "said": r.said,
+                "said": r.seen,
                 "seconds": round(r.seconds, 3),
             }
             for r in report.results
@@ -137,7 +141,7 @@ def _check(check: Check) -> dict[str, Any]:
 
 
 def as_junit(report: CheckReport) -> str:
-    """JUnit's XML (https://github.com/testmoapp/junitxml), which continuous integration reads."""
+    """The report as JUnit XML (https://github.com/testmoapp/junitxml), for CI servers."""
     failures, left = report.count(Status.FAILED), len(report.results)
     skipped = report.count(Status.UNSUPPORTED) + report.count(Status.SKIPPED)
     cases = "".join(_case(result) for result in report.results)
@@ -154,9 +158,9 @@ def _case(result: Result) -> str:
     inner = ""
     if result.status is Status.FAILED:
         advice = escape(_printable(f"{check.promise}\nFix: {check.fix}"))
-        inner = f"<failure message={_attribute(result.said)}>{advice}</failure>"
+        inner = f"<failure message={_attribute(result.seen)}>{advice}</failure>"
     elif result.status is not Status.PASSED:
-        inner = f"<skipped message={_attribute(result.said)}/>"
+        inner = f"<skipped message={_attribute(result.seen)}/>"
     name = _attribute(check.id.split(".", 1)[1])
     where = _attribute(check.id.split(".", 1)[0])
     return (
@@ -169,12 +173,12 @@ def _attribute(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without the control characters that XML can't hold."""
+    """``text`` without the control characters that XML forbids."""
     return "".join(c for c in text if c in "\n\t" or ord(c) >= 32)
 
 
 def as_page(report: CheckReport) -> str:
-    """One page of HTML."""
+    """The report as an HTML page."""
     title = f"{report.model} at {report.url}" if report.model else report.url
     uses = "".join(
         f"<tr><th>{escape(use.value)}<td>{escape(_words(v.word, v.missing))}"
@@ -195,5 +199,5 @@ def _row(result: Result) -> str:
     return (
         f"<tr><td class=name><code>{escape(check.id)}</code>"
         f"<td class=name><b class={css}>{result.status.value}</b>"
-        f"<td>{escape(check.promise)}<small>{escape(result.said)}</small>{fix}"
+        f"<td>{escape(check.promise)}<small>{escape(result.seen)}</small>{fix}"
     )

@@ -1,4 +1,4 @@
-"""What Stoker's pages have in common: no script, nothing fetched, readable in light and dark."""
+"""The frame of Stoker's HTML pages: no script, no external resources, light and dark mode."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ code{font-size:.9em}section{margin:3rem 0}
 
 
 def document(kind: str, title: str, style: str, body: str) -> str:
-    """A whole page. ``body`` is HTML, and so is nothing else; ``style`` is CSS on top."""
+    """A whole page. ``body`` is HTML, ``style`` is additional CSS; ``title`` is escaped."""
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -28,10 +28,10 @@ def document(kind: str, title: str, style: str, body: str) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a page. Raises ``StokerError`` where it can't be written."""
+    """Write a file. Raises ``StokerError`` where that fails."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StokerError(
-            f"{path} cannot be written.", f"{error.strerror or error}.", "Name another file."
+            f"Stoker can't write {path}.", f"{error.strerror or error}.", "Name another file."
         ) from error

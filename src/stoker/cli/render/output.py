@@ -1,4 +1,4 @@
-"""How commands speak: people on a terminal, programs in JSON."""
+"""Print results: lines for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ MIB = 1024**2
 
 
 def say(text: str = "") -> None:
-    """One line for a person."""
+    """Print a line."""
     print(text, flush=True)
 
 
 def as_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     print(json.dumps(value, indent=2, default=str))
 
 
 def fail(error: StokerError, *, as_json: bool = False) -> None:
-    """What happened, why, and what to do next; on standard error, or as JSON."""
+    """Print what happened, why, and what to do next: on standard error, or as JSON."""
     if as_json:
         problem = {"what": error.what, "why": error.why, "fix": error.fix}
         print(json.dumps({"error": problem}, indent=2))
@@ -36,7 +36,7 @@ def fail(error: StokerError, *, as_json: bool = False) -> None:
 
 
 def size(count: float | None) -> str:
-    """Bytes as a person reads them: 1.5 GiB, 93 MiB."""
+    """Bytes for display: 1.5 GiB, 93 MiB."""
     if count is None:
         return "unknown"
     if count >= GIB:
@@ -45,14 +45,14 @@ def size(count: float | None) -> str:
 
 
 def tokens(count: int) -> str:
-    """A context as a person reads it: 512, 32K, 1M."""
+    """A context window for display: 512, 32K, 1M."""
     if count < 1024:
         return str(count)
     return f"{count // 1024}K" if count < 1024 * 1024 else f"{count // (1024 * 1024)}M"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them: 0.8 s, 3 min 20 s, 2 h 5 min."""
+    """Seconds for display: 0.8 s, 3 min 20 s, 2 h 5 min."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:

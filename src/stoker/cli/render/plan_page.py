@@ -1,4 +1,4 @@
-"""The plans as one page of HTML: no script, nothing fetched, readable in light and dark."""
+"""The HTML page of ``stoker plan``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ background:var(--w);opacity:.6}.range u{position:absolute;width:3px;height:100%;
 
 
 def plan_page(title: str, plans: Sequence[Plan]) -> str:
-    """A whole page: all plans in a table, then each with its memory, speed and arguments."""
+    """The page: all plans in a table, then each with its memory, speed and arguments."""
     sections = "".join(_section(plan) for plan in plans)
     return html_page.document("plan", title, _STYLE, _overview(plans) + sections)
 
@@ -85,14 +85,14 @@ def _speed(plan: Plan) -> str:
         return ""
     first, token = plan.speed.first_token_s, plan.speed.token_s
     return (
-        f"<p>First word after {first.expected:.2f} s ({first.low:.2f} to {first.high:.2f})</p>"
+        f"<p>First token after {first.expected:.2f} s ({first.low:.2f} to {first.high:.2f})</p>"
         f"{_range(first)}<p>{1000 * token.expected:.1f} ms for each token "
         f"({1000 * token.low:.1f} to {1000 * token.high:.1f})</p>{_range(token)}"
     )
 
 
 def _range(interval: Interval) -> str:
-    """Where the prediction and its interval lie, from nothing to twice what is expected."""
+    """The prediction and its interval, on a scale from 0 to twice the prediction."""
     scale = 50 / interval.expected
     left, right = interval.low * scale, min(100.0, interval.high * scale)
     return (

@@ -1,4 +1,4 @@
-"""Show a download: a bar with speed and time left on a terminal, a line now and then elsewhere."""
+"""Show a download: on a terminal a bar with speed and time left, elsewhere a line every 5 s."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from stoker.models import DownloadProgress
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-#: Where no bar can move, a line this often is enough to see that it goes on.
+#: How often a line is printed where there is no terminal.
 _LINE_EVERY_S = 5.0
 
 
 class Download:
-    """A place to show progress; it shows nothing until there is some, or where ``quiet``."""
+    """Shows the progress of a download from its first event on; nothing where ``quiet``."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
@@ -31,7 +31,7 @@ class Download:
             self._bar.stop()
 
     def show(self, progress: DownloadProgress) -> None:
-        """How far it is now."""
+        """Show the current progress."""
         if self._quiet:
             return
         if sys.stdout.isatty():

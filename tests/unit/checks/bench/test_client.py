@@ -1,4 +1,4 @@
-"""What the load generator notes of real HTTP answers, good and bad."""
+"""What the load generator records of real HTTP answers, good and bad."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_a_role_is_no_token_and_thoughts_and_calls_are() -> None:
     assert timing.tokens == 3
 
 
-async def test_completions_count_their_text_and_the_cache_is_told() -> None:
+async def test_completions_count_their_text_and_cached_tokens_are_recorded() -> None:
     counts = {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}}
 
     async def scenario(call: Call) -> None:
@@ -93,7 +93,7 @@ async def answers_whole(call: Call) -> None:
     await call.send(answer(b"{}"))
 
 
-async def says_nothing(call: Call) -> None:
+async def sends_no_text(call: Call) -> None:
     await call.stream(LAST, DONE)
 
 
@@ -106,7 +106,7 @@ async def dies(call: Call) -> None:
     call.die()
 
 
-async def tells_of_an_error(call: Call) -> None:
+async def reports_an_error(call: Call) -> None:
     await call.stream(event("x"), event(error={"message": "out of memory"}), DONE)
 
 
@@ -130,7 +130,7 @@ async def test_an_event_of_any_other_shape_is_a_failure_of_the_server(data: str)
         await call.stream(event("x"), f"data: {data}\n\n".encode(), LAST, DONE)
 
     [timing] = await ask(scenario)
-    assert timing.failure == "an event of another shape than OpenAI's"
+    assert timing.failure == "an event whose shape is not OpenAI's"
 
 
 async def test_usage_that_can_not_be_read_is_no_usage() -> None:
@@ -149,10 +149,10 @@ async def test_usage_that_can_not_be_read_is_no_usage() -> None:
     [
         (refuses, "status 429: no: [key]"),
         (answers_whole, "an answer in application/json, not a stream"),
-        (says_nothing, "an empty answer"),
+        (sends_no_text, "an empty answer"),
         (ends_early, "the stream ended early"),
-        (dies, "broke off: ClientPayloadError"),
-        (tells_of_an_error, "an error in the stream"),
+        (dies, "connection error: ClientPayloadError"),
+        (reports_an_error, "an error in the stream"),
         (sends_noise, "an event that is not JSON"),
     ],
 )
@@ -168,7 +168,7 @@ async def test_a_server_that_is_not_there_is_a_failure() -> None:
     async with session() as http:
         client = LoadClient(http, Backend("http://127.0.0.1:1", "openai"))
         [timing] = await open_loop(client.send, [ASKED], [0.0], Halt(30))
-    assert timing.failure == "broke off: ClientConnectorError"
+    assert timing.failure == "connection error: ClientConnectorError"
 
 
 async def test_no_request_waits_for_the_connection_of_another() -> None:

@@ -65,8 +65,8 @@ def test_what_the_cache_held_need_not_be_read() -> None:
     known = replace(answer(0.0, 0.5, 11, 0.01, prompt=200), cached_tokens=150)
     first, _ = against_plan(report(rung([known], cached=True)), PLAN)
     assert first.predicted.expected == pytest.approx(0.51)
-    untold = replace(known, cached_tokens=None)
-    [token] = against_plan(report(rung([untold], cached=True)), PLAN)
+    unknown = replace(known, cached_tokens=None)
+    [token] = against_plan(report(rung([unknown], cached=True)), PLAN)
     assert token.what == "time per token"
 
 
@@ -105,11 +105,11 @@ def test_a_load_that_queued_is_not_compared() -> None:
     assert against_plan(report(queued), for_two, lambda _: fast) == []
 
 
-def test_a_load_whose_cached_tokens_are_not_told_is_not_compared() -> None:
+def test_a_load_whose_cached_tokens_are_unknown_is_not_compared() -> None:
     one = replace(answer(0.0, 2.4, 11, 0.02, prompt=200), cached_tokens=None)
-    untold = rung([one], cached=True)
+    unknown = rung([one], cached=True)
     fast = Speed(1, 1, Interval(1, 1, 1), Interval(1, 1, 1))
-    assert against_plan(report(untold), PLAN, lambda _: fast) == []
+    assert against_plan(report(unknown), PLAN, lambda _: fast) == []
 
 
 def test_a_plan_without_speed_predicts_nothing() -> None:
@@ -131,6 +131,6 @@ def test_two_endpoints_are_compared_rung_by_rung() -> None:
 
 def test_answers_that_failed_are_in_no_ratio() -> None:
     good = [answer(0.0, 0.5, 11, 0.01)] * 3
-    bad = [Timing(0.0, 0.0, (9.0, 99.0), failure="broke off")]
+    bad = [Timing(0.0, 0.0, (9.0, 99.0), failure="connection error")]
     [first, _] = side_by_side(report(rung(good), rung(good + bad, endpoint=1)))
     assert first.ratio.expected == pytest.approx(1.0)

@@ -110,14 +110,14 @@ def test_time_that_is_up_is_told_of_every_request_that_it_hit() -> None:
     assert summary.keeps_up is False
 
 
-def test_a_person_may_stop_it_at_once() -> None:
+def test_the_user_may_stop_it_at_once() -> None:
     async def main() -> tuple[list[Timing], float]:
         halt = Halt(PLENTY_S)
         loop = asyncio.get_running_loop()
         loop.call_later(2.0, halt.stop)
         send = server(slots=9, read_s=1.0, token_s=0.0, tokens=1)
         found = await open_loop(send, [ASKED] * 3, [0.0, 1.5, 90.0], halt)
-        assert halt.by_person
+        assert halt.by_user
         assert halt.left_s == 0.0
         return found, loop.time()
 

@@ -16,7 +16,7 @@ WORDINGS = st.builds(
     Wording,
     shape=st.sampled_from(SHAPES),
     model=st.just("coder"),
-    prompt_chars=st.integers(900, 60_000),
+    prompt_chars=st.integers(900, 20_000),
     max_tokens=st.integers(2, 200),
     seed=st.integers(0, 5),
 )

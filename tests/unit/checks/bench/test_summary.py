@@ -45,7 +45,7 @@ def test_percentiles_of_known_values() -> None:
     assert found == Distribution(101, 51, 91, 96, 100, 1, 101)
     assert Distribution.of([]) is None
     assert percentile([7.0], 99) == 7.0
-    with pytest.raises(ValueError, match="nothing"):
+    with pytest.raises(ValueError, match="empty sequence"):
         percentile([], 50)
 
 
@@ -73,14 +73,14 @@ def test_an_answer_of_one_piece_has_a_first_token_and_no_pace() -> None:
     assert found.first_token_s.p50 == 0.5
 
 
-def test_several_tokens_in_one_piece_are_counted_as_the_server_says() -> None:
+def test_several_tokens_in_one_piece_are_counted_as_the_server_counts_them() -> None:
     timing = Timing(0.0, 0.0, (1.0, 2.0, 3.0), 3.0, answer_tokens=9)
     assert timing.token_s == pytest.approx(2.0 / 8)
     uncounted = Timing(0.0, 0.0, (1.0, 2.0, 3.0), 3.0)
     assert uncounted.token_s == pytest.approx(1.0)
 
 
-@given(st.lists(st.sampled_from([None, CUT_OFF, NOT_SENT, "status 500: no", "broke off"])))
+@given(st.lists(st.sampled_from([None, CUT_OFF, NOT_SENT, "status 500: no", "connection error"])))
 def test_every_request_is_answered_or_counted_as_failed(failures: list[str | None]) -> None:
     timings = [
         answer(float(at), 0.5, 5, 0.1) if why is None else Timing(float(at), failure=why)
@@ -89,7 +89,7 @@ def test_every_request_is_answered_or_counted_as_failed(failures: list[str | Non
     found = summarise([timings], offered_per_s=1.0, alone_s=1.0)
     assert found.answered + sum(found.failures.values()) == found.requests == len(failures)
     assert sum(found.broken.values()) == sum(
-        why in ("status 500: no", "broke off") for why in failures
+        why in ("status 500: no", "connection error") for why in failures
     )
 
 
@@ -129,7 +129,7 @@ def test_random_arrivals_have_the_gaps_of_a_poisson_process() -> None:
 def test_a_side_that_takes_some_times_as_long_has_that_ratio(
     times: list[float], factor: float
 ) -> None:
-    found = median_ratio(times[:12], [factor * time for time in times[:12]])
+    found = median_ratio(times[:12], [factor * time for time in times[:12]], resamples=100)
     assert found is not None
     assert found.expected == pytest.approx(factor)
     assert found.low <= factor * (1 + 1e-9)
@@ -142,14 +142,14 @@ def test_a_ratio_of_nothing_is_none() -> None:
     assert median_ratio([0.0, 0.0], [1.0]) is None
 
 
-def test_an_interval_holds_the_true_ratio_about_as_often_as_it_says() -> None:
-    """95 % is what it promises; with 15 values a side, from 90 % on is what a bootstrap keeps."""
+def test_an_interval_holds_the_true_ratio_about_as_often_as_promised() -> None:
+    """It promises 95 %; with 15 values a side, a bootstrap reaches 90 % or more."""
     rng = random.Random(7)
     held = 0
     for seed in range(100):
         base = [rng.lognormvariate(0.0, 0.3) for _ in range(15)]
         other = [1.2 * rng.lognormvariate(0.0, 0.3) for _ in range(15)]
-        found = median_ratio(base, other, seed=seed)
+        found = median_ratio(base, other, seed=seed, resamples=400)
         assert found is not None
         held += found.low <= 1.2 <= found.high
     assert 90 <= held <= 100
