@@ -16,7 +16,7 @@ from stoker.engines import ENGINES, Backend
 from stoker.errors import UsageError
 from stoker.gateway.middleware.api_keys import Keys, hash_of
 from stoker.gateway.middleware.cors import Origins
-from stoker.gateway.prompt.prompt_fitter import FitSettings
+from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.network_addresses import is_bindable, is_loopback, is_url, without_api_path
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -1,4 +1,4 @@
-"""Turns go before titles and progress messages, and nobody waits for ever."""
+"""Turns go before titles and progress messages, and no request waits for ever."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ from tests.unit.gateway.backends import DONE, MODEL, STREAM, Call, chunk, event,
 
 from stoker import data
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, Served
-from stoker.gateway.routing import backend_pool as pool
-from stoker.gateway.routing import priority
+from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway.routing.backend_pool import BusyError, Pool, Upstream
 from stoker.gateway.routing.priority import (
-    MOST_WAIT_S,
     QUIET_S,
     BackendLoad,
     Utility,
@@ -29,6 +26,7 @@ from stoker.gateway.routing.priority import (
     wait_s,
 )
 
+MOST_WAIT_S = GatewayLimits().max_utility_wait_s
 TITLE = Utility("a title")
 TOOLS = [{"type": "function", "function": {"name": "look"}}]
 PROGRESS = (
@@ -167,8 +165,8 @@ class Desk:
     """A pool, and what happened at it."""
 
     upstreams: list[Upstream]
-    began: list[tuple[str, float]] = field(default_factory=list)
     pool: Pool = field(default_factory=Pool)
+    began: list[tuple[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.pool.replace(self.upstreams)
@@ -269,13 +267,9 @@ def test_who_leaves_lets_the_next_one_in() -> None:
     in_virtual_time(main())
 
 
-def test_a_long_queue_of_titles_refuses_titles_and_no_turn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(pool, "MAX_WAITING", 3)
-
+def test_a_long_queue_of_titles_refuses_titles_and_no_turn() -> None:
     async def main() -> None:
-        desk = Desk([upstream(limit=1)])
+        desk = Desk([upstream(limit=1)], Pool(GatewayLimits(max_waiting=3)))
         first = asyncio.create_task(desk.turn("first", 0, 50))
         titles = [asyncio.create_task(desk.title(f"{n}", 0, 1)) for n in range(3)]
         await asyncio.sleep(1)
@@ -336,7 +330,7 @@ class Watched:
             place = await self.desk.pool.acquire(MODEL, sent.client, {}, utility=utility)
         finally:
             self.turns_waiting -= not sent.utility
-            assert now() - arrived <= pool.MAX_WAIT_S + 0.1, "waited for ever"
+            assert now() - arrived <= GatewayLimits().max_wait_s + 0.1, "waited for ever"
         try:
             self.utilities[sent.client] += sent.utility
             self._check(sent, place.upstream, now() - arrived)
@@ -377,10 +371,7 @@ def test_whatever_comes_turns_go_first_and_everything_ends(
 # Through the gateway
 
 
-async def test_a_turn_overtakes_the_titles_that_were_asked_for_before_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(priority, "MOST_WAIT_S", 0.3)  # for the titles to come at all
+async def test_a_turn_overtakes_the_titles_that_were_asked_for_before_it() -> None:
     seen: list[str] = []
 
     async def notes(call: Call) -> None:
@@ -388,7 +379,7 @@ async def test_a_turn_overtakes_the_titles_that_were_asked_for_before_it(
         await call.send(STREAM, chunk(event("Hi")), chunk(DONE), b"0\r\n\r\n")
 
     async with running(notes) as (backend,):
-        door = Gateway()
+        door = Gateway(limits=GatewayLimits(max_utility_wait_s=0.3))  # for the titles to come
         models = [ServedModel(MODEL, max_model_len=8192, tools="none", parallel=2)]
         door.serve([Served(Backend(backend.url, "openai"), models)])
         async with front(door) as served:
@@ -402,7 +393,7 @@ async def test_a_turn_overtakes_the_titles_that_were_asked_for_before_it(
     assert len(seen) == 3
 
 
-async def test_a_mark_is_passed_on_to_another_gateway_and_to_nobody_else() -> None:
+async def test_a_mark_is_passed_on_to_another_gateway_and_to_no_other_backend() -> None:
     heads: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

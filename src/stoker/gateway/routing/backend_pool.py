@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway.prompt.prompt_fitter import FitSettings
+from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
+from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.relay.backend_connection import BackendConnections
 from stoker.gateway.routing import priority
 from stoker.gateway.routing.priority import BackendLoad, Utility
@@ -25,10 +26,6 @@ OPEN_S = 10.0
 #: A backend with this many more requests than the least busy one gets no more of them for a prefix
 #: that it has read: all conversations of an editor begin with the same tools.
 _SLACK = 4
-#: Requests that may wait for a place, over all clients.
-MAX_WAITING = 512
-#: A request that waited this long for a place is told to come back.
-MAX_WAIT_S = 120.0
 #: A timer that fires a moment early is not to fire all the time.
 _LEAST_TIMER_S = 0.001
 #: Prefixes remembered for each backend. Each is a number: about 1 MB for all.
@@ -92,6 +89,11 @@ class Upstream:
         bounds = (self._limit, served.parallel if served else None)
         return min((n for n in bounds if n is not None), default=None)
 
+    def window(self, model: str) -> int | None:
+        """The context window of a model in tokens; ``None`` where it is not known."""
+        served = self.models.get(model)
+        return served.max_model_len if served else None
+
     def succeeded(self) -> None:
         """An answer began."""
         self._failures = 0
@@ -144,7 +146,7 @@ class BackendSlot:
 class _Waiter:
     model: str
     avoid: Sequence[Upstream]
-    place: asyncio.Future[BackendSlot]
+    slot: asyncio.Future[BackendSlot]
     #: Of a utility request: what it is, and since when it waits.
     utility: Utility | None = None
     since: float = 0.0
@@ -156,7 +158,8 @@ class _Waiter:
 class Pool:
     """All backends. A place is taken with ``acquire`` and given back with ``release``."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: GatewayLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
         self.upstreams: list[Upstream] = []
         self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         #: Utility requests that turns go before, and the clients that have one under way.
@@ -193,6 +196,11 @@ class Pool:
         """The usable backends of a model."""
         return [u for u in self.upstreams if model in u.models and u.usable]
 
+    def smallest(self, model: str) -> Upstream:
+        """The backend of a model with the smallest window, a usable one if any is."""
+        candidates = self.serving(model) or [u for u in self.upstreams if model in u.models]
+        return min(candidates, key=lambda u: u.window(model) or math.inf)
+
     @property
     def waiting(self) -> int:
         """Requests that wait for a place."""
@@ -216,14 +224,14 @@ class Pool:
         if not candidates:
             raise NoBackendError(model)
         if utility is not None:
-            waiter = _Waiter(model, avoid, _new_place(), utility, _now())
+            waiter = _Waiter(model, avoid, _new_slot(), utility, _now())
             return await self._wait(client, waiter, self._held)
         prefixes = prefixes_of(request) if self._has_several(model) else ()
         free = [u for u in candidates if u.has_room]
         if free:
             place = _taken(_route(free, prefixes), client)
         else:
-            waiter = _Waiter(model, avoid, _new_place())
+            waiter = _Waiter(model, avoid, _new_slot())
             place = await self._wait(client, waiter, self._waiting)
         place.upstream.remember(prefixes)
         return place
@@ -245,23 +253,23 @@ class Pool:
         return sum(model in u.models for u in self.upstreams) > 1
 
     async def _wait(self, client: str, waiter: _Waiter, queues: _Queues) -> BackendSlot:
-        if _length(queues) >= MAX_WAITING:
+        if _length(queues) >= self._limits.max_waiting:
             self._make_room(client, queues)
         queues.setdefault(client, deque()).append(waiter)
         if waiter.utility:
             self._start_utilities()
         try:
             # Not wait_for: until Python 3.12 it can lose the cancellation of who got a place.
-            await asyncio.wait({waiter.place}, timeout=MAX_WAIT_S)
+            await asyncio.wait({waiter.slot}, timeout=self._limits.max_wait_s)
         except asyncio.CancelledError:
-            if waiter.place.done() and not waiter.place.exception():
-                self.release(waiter.place.result())  # it got a place in the moment that it left
+            if waiter.slot.done() and not waiter.slot.exception():
+                self.release(waiter.slot.result())  # it got a place in the moment that it left
             raise
         finally:
             self._give_up(client, waiter)
-        if not waiter.place.done():
+        if not waiter.slot.done():
             raise BusyError(retry_after_s=30)
-        return waiter.place.result()
+        return waiter.slot.result()
 
     def _make_room(self, client: str, queues: _Queues) -> None:
         """The queue is full: whoever has the most in it gives way, or is refused."""
@@ -270,7 +278,7 @@ class Pool:
             raise BusyError(retry_after_s=10)
         last = queues[longest][-1]
         self._give_up(longest, last)
-        last.place.set_exception(BusyError(retry_after_s=10))
+        last.slot.set_exception(BusyError(retry_after_s=10))
 
     def _give_up(self, client: str, waiter: _Waiter) -> None:
         """It waits no more, whatever became of it."""
@@ -286,7 +294,7 @@ class Pool:
             if found is None:
                 return
             client, waiter = found
-            waiter.place.set_result(_taken(upstream, client, waiter.utility))
+            waiter.slot.set_result(_taken(upstream, client, waiter.utility))
 
     def _start_utilities(self) -> None:
         """Send what may be sent of the utility requests, and look again when more may be."""
@@ -306,17 +314,17 @@ class Pool:
         if utility is None or client in self._has_utility:
             return math.inf  # the end of the other one is heard of
         waited_s = _now() - waiter.since
-        if waited_s >= priority.MOST_WAIT_S:
+        if waited_s >= self._limits.max_utility_wait_s:
             self._queue_utility(client, waiter)
             return math.inf
         upstream, wait_s = self._soonest(waiter, utility, waited_s)
         if upstream is None or wait_s > 0:
-            return min(wait_s, priority.MOST_WAIT_S - waited_s)
+            return min(wait_s, self._limits.max_utility_wait_s - waited_s)
         self._has_utility.add(client)
         _leave(self._held, client, waiter)
         if client in self._held:
             self._held.move_to_end(client)
-        waiter.place.set_result(_taken(upstream, client, waiter.utility))
+        waiter.slot.set_result(_taken(upstream, client, waiter.utility))
         return math.inf
 
     def _soonest(
@@ -369,7 +377,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _new_place() -> asyncio.Future[BackendSlot]:
+def _new_slot() -> asyncio.Future[BackendSlot]:
     return asyncio.get_running_loop().create_future()
 
 

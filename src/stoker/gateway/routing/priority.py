@@ -20,9 +20,6 @@ HEADER = "x-stoker-priority"
 #: it. VS Code 1.139 sends its progress messages 2.1 s before the first agent turn (recorded), and
 #: an agent's next turn follows as soon as its tools have run.
 QUIET_S = 3.0
-#: A utility request that has waited this long waits in the queue like a turn. Proxies commonly
-#: cut what was silent for 60 s, and an answer of 100 tokens is still to come.
-MOST_WAIT_S = 45.0
 #: Markers are looked for in so many characters at each end of a text.
 _END_CHARS = 1000
 
