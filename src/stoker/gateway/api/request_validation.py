@@ -20,7 +20,7 @@ _MAX_DEPTH = 254
 
 
 class BadRequestError(Exception):
-    """The request can't be answered as it is; ``status`` and ``code`` are OpenAI's."""
+    """The client must change the request; ``status`` and ``code`` are OpenAI's."""
 
     def __init__(
         self, message: str, *, status: int = 400, code: str | None = None, param: str | None = None
@@ -66,7 +66,8 @@ async def read(request: web.Request, within_s: float) -> dict[str, Any]:
         ) from None
     except web.RequestPayloadError:
         raise BadRequestError(
-            "The request body is not in the form that its head announces.", code="invalid_body"
+            "The request body does not match its Content-Length or Transfer-Encoding.",
+            code="invalid_body",
         ) from None
 
 
@@ -86,18 +87,18 @@ def check_chat(request: dict[str, Any]) -> None:
 
 
 def parts_beyond_text(request: Mapping[str, Any]) -> list[str]:
-    """The types of what a chat brings besides text, such as ``image_url``."""
+    """The types of a chat's content parts other than text, such as ``image_url``."""
     contents = (message.get("content") for message in request["messages"])
     parts = (part for content in contents if isinstance(content, list) for part in content)
     return [str(part.get("type")) for part in parts if part.get("type") not in ("text", "refusal")]
 
 
 def check_content(request: Mapping[str, Any], model: ServedModel) -> None:
-    """Raise ``BadRequestError`` where a chat brings more than text to a model that reads text."""
+    """Raise ``BadRequestError`` where a chat has more than text and the model reads text only."""
     for kind in parts_beyond_text(request) if model.vision is False else ():
         raise BadRequestError(
             f"This model reads text only, and the conversation has a part of type {kind!r}. "
-            "Take it out, or serve a model that reads it.",
+            "Remove it, or serve a model that reads it.",
             code="unsupported_content",
             param="messages",
         )
@@ -110,7 +111,7 @@ def check_suffix(request: Mapping[str, Any], model: ServedModel) -> None:
         other = "Send both sides to /infill as `input_prefix` and `input_suffix`, or leave"
         raise BadRequestError(
             "The model's server ignores the text after the cursor (`suffix`) here. "
-            f"{other if fills else 'This model fills in no gaps: leave'} `suffix` out.",
+            f"{other if fills else 'This model can not fill in the middle: leave'} `suffix` out.",
             code="unsupported_suffix",
             param="suffix",
         )
@@ -176,8 +177,10 @@ def choose_model(
 
 
 def written(request: Mapping[str, Any]) -> bytes:
-    """The JSON of a request as it is sent, which may nest deeper than what the client sent:
-    tools that are offered in the prompt are part of the answer's schema.
+    """The JSON of a request as it is sent to a backend.
+
+    It may nest deeper than what the client sent: tools that are offered in the prompt are part of
+    the answer's schema. Raises ``BadRequestError`` where it nests too deeply.
     """
     try:
         return orjson.dumps(request)

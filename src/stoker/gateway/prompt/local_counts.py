@@ -71,7 +71,7 @@ def _load(path: Path) -> tokens.LocalTokenizer | None:
 async def counts_alike(
     local: tokens.LocalTokenizer, server: ServerCounts, form: SentForm, model: str, worker: Executor
 ) -> bool:
-    """Whether the tokenizer counts as the server does, on requests that tell templates apart."""
+    """Whether the tokenizer counts the probes as the server does."""
     for probe in _PROBES:
         request = form.of({**probe, "model": model})
         try:

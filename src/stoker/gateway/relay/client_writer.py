@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-
-from stoker.gateway.relay.backend_connection import BackendConnection
+from typing import Protocol
 
 #: Bytes that may wait for a slow client before the backend is made to wait too.
 _HIGH_WATER_BYTES = 256 * 1024
 _DRAIN_POLL_S = 0.02
 
 
+class Readable(Protocol):
+    """What is read from the backend, and can be made to wait."""
+
+    def pause(self) -> None:
+        """Read no more for now."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+
 class ClientWriter:
     """Holds what is written until ``attach``, and from then on writes it through."""
 
-    def __init__(self, connection: BackendConnection | None) -> None:
+    def __init__(self, connection: Readable | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         #: What waits for the head of the answer to be sent.

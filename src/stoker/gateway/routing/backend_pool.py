@@ -1,4 +1,4 @@
-"""The backends behind the gateway: which can answer, which should, and who waits for which."""
+"""The backends behind the gateway: which can answer, which should, and what waits for them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ OPEN_S = 10.0
 #: A backend with this many more requests than the least busy one gets no more of them for a prefix
 #: that it has read: all conversations of an editor begin with the same tools.
 _SLACK = 4
-#: A timer that fires a moment early is not to fire all the time.
+#: Keeps a timer that fires a moment early from firing all the time.
 _LEAST_TIMER_S = 0.001
 #: Prefixes remembered for each backend. Each is a number: about 1 MB for all.
 _PREFIXES = 8192
 
 
 class BusyError(Exception):
-    """Every backend of the model is at its limit; ``retry_after_s`` says when to come back."""
+    """Every backend of the model is at its limit; ``retry_after_s`` is for the client."""
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__("all backends are busy")
@@ -45,7 +45,7 @@ class NoBackendError(Exception):
 
 
 class Upstream:
-    """One backend: what it serves, how it does, and how much it has to do."""
+    """One backend: what it serves, its health and its load."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Upstream:
     def _limit(self) -> int | None:
         return 1 if self._failures >= FAILURES else self.max_concurrent
 
-    def places(self, model: str) -> int | None:
+    def slots(self, model: str) -> int | None:
         """Requests that it works on at the same time; ``None`` where that is not bounded."""
         served = self.models.get(model)
         bounds = (self._limit, served.parallel if served else None)
@@ -99,13 +99,13 @@ class Upstream:
         self._failures = 0
 
     def failed(self) -> None:
-        """It refused, broke off before the first byte, or said that it is unwell."""
+        """It refused, broke off before the first byte, or answered 502, 503 or 504."""
         self._failures += 1
         if self._failures >= FAILURES:
             self._open_until = time.monotonic() + OPEN_S
 
     def recovered(self) -> None:
-        """It was down, and is up again: what it failed at before says nothing any more."""
+        """It was down, and is up again: earlier failures no longer count."""
         self.healthy, self._failures, self._open_until = True, 0, 0.0
 
     def shared_prefix(self, prefixes: Sequence[int]) -> int:
@@ -135,7 +135,7 @@ def prefixes_of(request: Mapping[str, Any]) -> list[int]:
 
 @dataclass(eq=False, slots=True)
 class BackendSlot:
-    """A place at a backend, to be given back."""
+    """A slot at a backend, to be given back with ``Pool.release``."""
 
     upstream: Upstream
     client: str
@@ -156,7 +156,7 @@ class _Waiter:
 
 
 class Pool:
-    """All backends. A place is taken with ``acquire`` and given back with ``release``."""
+    """All backends. A slot is taken with ``acquire`` and given back with ``release``."""
 
     def __init__(self, limits: GatewayLimits = DEFAULT_LIMITS) -> None:
         self._limits = limits
@@ -177,7 +177,7 @@ class Pool:
         self.wake()
 
     def wake(self) -> None:
-        """Give places to who waits, at backends that are well again."""
+        """Give slots to waiting requests, at backends that are well again."""
         for upstream in self.upstreams:
             self._serve_waiting(upstream)
         if self._held:
@@ -203,7 +203,7 @@ class Pool:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a place."""
+        """Requests that wait for a slot."""
         return _length(self._waiting) + _length(self._held)
 
     async def acquire(
@@ -214,9 +214,9 @@ class Pool:
         avoid: Sequence[Upstream] = (),
         utility: Utility | None = None,
     ) -> BackendSlot:
-        """A place at a backend: with the longest shared prefix, then with the least to do.
+        """A slot at the backend with the longest shared prefix, then with the least to do.
 
-        Waits in a queue that serves clients in turn where all are at their limit. A utility
+        Where all are at their limit, waits in a queue that serves clients in turn. A utility
         request lets turns go first, and is the only one of its client that is under way. Raises
         ``NoBackendError`` where none is up and ``BusyError`` where the wait is too long.
         """
@@ -229,19 +229,19 @@ class Pool:
         prefixes = prefixes_of(request) if self._has_several(model) else ()
         free = [u for u in candidates if u.has_room]
         if free:
-            place = _taken(_route(free, prefixes), client)
+            slot = _taken(_route(free, prefixes), client)
         else:
             waiter = _Waiter(model, avoid, _new_slot())
-            place = await self._wait(client, waiter, self._waiting)
-        place.upstream.remember(prefixes)
-        return place
+            slot = await self._wait(client, waiter, self._waiting)
+        slot.upstream.remember(prefixes)
+        return slot
 
-    def release(self, place: BackendSlot) -> None:
-        """A request ended there: the place goes to whoever waits, client by client in turn."""
-        upstream = place.upstream
+    def release(self, slot: BackendSlot) -> None:
+        """A request ended there: the slot goes to a waiting one, client by client in turn."""
+        upstream = slot.upstream
         upstream.in_flight -= 1
-        if place.is_utility:
-            self._has_utility.discard(place.client)
+        if slot.is_utility:
+            self._has_utility.discard(slot.client)
         else:
             upstream.turn_at = _now()
         self._serve_waiting(upstream)
@@ -259,11 +259,11 @@ class Pool:
         if waiter.utility:
             self._start_utilities()
         try:
-            # Not wait_for: until Python 3.12 it can lose the cancellation of who got a place.
+            # Not wait_for: until Python 3.12 it can lose a cancellation that comes with the slot.
             await asyncio.wait({waiter.slot}, timeout=self._limits.max_wait_s)
         except asyncio.CancelledError:
             if waiter.slot.done() and not waiter.slot.exception():
-                self.release(waiter.slot.result())  # it got a place in the moment that it left
+                self.release(waiter.slot.result())  # it got a slot at the moment it was cancelled
             raise
         finally:
             self._give_up(client, waiter)
@@ -272,7 +272,7 @@ class Pool:
         return waiter.slot.result()
 
     def _make_room(self, client: str, queues: _Queues) -> None:
-        """The queue is full: whoever has the most in it gives way, or is refused."""
+        """The queue is full: the client with the most requests in it loses its last one."""
         longest = max(queues, key=lambda name: len(queues[name]))
         if len(queues[longest]) <= len(queues.get(client, ())) + 1:
             raise BusyError(retry_after_s=10)
@@ -281,7 +281,7 @@ class Pool:
         last.slot.set_exception(BusyError(retry_after_s=10))
 
     def _give_up(self, client: str, waiter: _Waiter) -> None:
-        """It waits no more, whatever became of it."""
+        """The request no longer waits, whatever became of it."""
         _leave(self._held, client, waiter)
         if _leave(self._waiting, client, waiter) and waiter.utility:
             self._has_utility.discard(client)
@@ -297,7 +297,7 @@ class Pool:
             waiter.slot.set_result(_taken(upstream, client, waiter.utility))
 
     def _start_utilities(self) -> None:
-        """Send what may be sent of the utility requests, and look again when more may be."""
+        """Send the utility requests that may go now, and set the timer for the next ones."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -308,11 +308,11 @@ class Pool:
             self._timer = loop.call_later(max(soonest, _LEAST_TIMER_S), self._start_utilities)
 
     def _start_utility(self, client: str) -> float:
-        """Send the client's first one if it is time; seconds until it is worth another look."""
+        """Send the client's first one if it is time; seconds until the next check."""
         waiter = self._held[client][0]
         utility = waiter.utility
         if utility is None or client in self._has_utility:
-            return math.inf  # the end of the other one is heard of
+            return math.inf  # the end of the other one starts this again
         waited_s = _now() - waiter.since
         if waited_s >= self._limits.max_utility_wait_s:
             self._queue_utility(client, waiter)
@@ -343,7 +343,7 @@ class Pool:
 
     def _load(self, upstream: Upstream, model: str) -> BackendLoad:
         return BackendLoad(
-            places=upstream.places(model),
+            slots=upstream.slots(model),
             in_flight=upstream.in_flight,
             is_waited_for=any(w.takes(upstream) for q in self._waiting.values() for w in q),
             quiet_s=_now() - upstream.turn_at,
