@@ -15,7 +15,12 @@ import atheris
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 with atheris.instrument_imports(
-    include=["stoker.gateway.relay.response_stream", "stoker.gateway.relay.tool_call_rewriter"]
+    include=[
+        "stoker.gateway.relay.event_editor",
+        "stoker.gateway.relay.event_framing",
+        "stoker.gateway.relay.response_stream",
+        "stoker.gateway.relay.tool_call_rewriter",
+    ]
 ):
     from tests.unit.gateway.test_streams_fuzz import CALL, pieces_of, relayed, without_call_ids
 

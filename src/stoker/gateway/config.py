@@ -1,4 +1,4 @@
-"""The gateway's configuration file: TOML that people write, checked with the line of each error."""
+"""The gateway's configuration file: TOML that people write. Each error names its line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stoker.engines import ENGINES, Backend
 from stoker.errors import UsageError
 from stoker.gateway.middleware.api_keys import Keys, hash_of
 from stoker.gateway.middleware.cors import Origins
-from stoker.gateway.prompt.prompt_fitter import FitSettings
+from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.network_addresses import is_bindable, is_loopback, is_url, without_api_path
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -25,10 +25,14 @@ _Count = Annotated[int, Meta(ge=1)]
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[gateway]``: the front door."""
+    """``[gateway]``: where it listens, and who may use it."""
 
     bind: Annotated[
-        str, Meta(description="The address to listen on. Others than loopback need keys.")
+        str,
+        Meta(
+            description="The address to listen on. Any address but 127.0.0.1 exposes the gateway "
+            "to the network and needs keys."
+        ),
     ] = "127.0.0.1"
     port: Annotated[
         int, Meta(ge=0, le=65535, description="The port; 0 lets the system choose.")
@@ -37,51 +41,51 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         dict[str, str],
         Meta(
             description="Name of each holder, and the SHA-256 of the key in hex, or `env:NAME` for "
-            "a variable that holds the key. No keys at all: everybody on this machine may ask."
+            "a variable that holds the key. Without keys, every user of this machine has access."
         ),
     ] = msgspec.field(default_factory=dict)
     allowed_origins: Annotated[
         tuple[str, ...],
         Meta(
-            description="Web pages that may ask, such as `https://*.vscode-cdn.net`, where "
-            "vscode.dev runs its extensions. Others are refused; programs are no pages."
+            description="Web pages that may use the gateway, such as `https://*.vscode-cdn.net`, "
+            "where vscode.dev runs its extensions. Other pages are refused; programs need no entry."
         ),
     ] = ()
     fit: Annotated[bool, Meta(description="Make requests fit the model's context window.")] = True
     max_prompt_tokens: Annotated[
         _Count | Literal["auto"] | None,
         Meta(
-            description="Keep prompts below this, or with `auto` below what the backend reads in "
-            "`first_token_target_s`."
+            description="Keep prompts below this many tokens, or with `auto` below what the "
+            "backend reads in `first_token_target_s`."
         ),
     ] = None
     first_token_target_s: Annotated[
-        float, Meta(gt=0, description="When the first token should come, for `auto`.")
+        float, Meta(gt=0, description="Seconds until the first token, for `auto`.")
     ] = 30.0
     health_check_s: Annotated[
-        float, Meta(ge=0.1, description="How often each backend is asked whether it is well.")
+        float, Meta(ge=0.1, description="Seconds between two health checks of a backend.")
     ] = 5.0
 
 
 class BackendSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[[backend]]``: one server that answers requests."""
+    """``[[backend]]``: one server that runs models."""
 
     url: Annotated[str, Meta(description="Its address, the part before `/v1`.")]
     engine: Annotated[
-        str | None, Meta(description="What it is, such as `vllm`. Left out: Stoker finds out.")
+        str | None, Meta(description="Its engine, such as `vllm`. Left out: Stoker detects it.")
     ] = None
-    key_env: Annotated[str | None, Meta(description="The variable that holds the key for it.")] = (
+    key_env: Annotated[str | None, Meta(description="The environment variable with its key.")] = (
         None
     )
     max_concurrent: Annotated[
         _Count | None,
-        Meta(description="Requests sent to it at the same time; more wait their turn."),
+        Meta(description="Requests sent to it at the same time; more are queued."),
     ] = None
     tokenizer: Annotated[
         str | None,
         Meta(
             description="A GGUF file or a folder with `tokenizer.json`, to count with where the "
-            "server can't. Ollama's and LM Studio's on this machine are found by themselves."
+            "server can't. Those of Ollama and LM Studio on this machine are found automatically."
         ),
     ] = None
 
@@ -92,7 +96,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConfiguredBackend(msgspec.Struct, frozen=True):
-    """One backend as the file asks for it; ``backend.engine`` is empty until it is recognised."""
+    """One backend as configured; ``backend.engine`` is empty until the server is recognised."""
 
     backend: Backend
     max_concurrent: int | None
@@ -100,7 +104,7 @@ class ConfiguredBackend(msgspec.Struct, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """A configuration that was read and is in order."""
+    """A configuration that was read and checked."""
 
     bind: str
     port: int
@@ -111,13 +115,13 @@ class Config(msgspec.Struct, frozen=True):
 
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
-    """Read and check a file. Raises ``UsageError``, with the line, where it is not in order."""
+    """Read and check a file. Raises ``UsageError``, with the line, where it has a mistake."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"The configuration {path} can't be read.",
-            f"The system says: {error}.",
+            f"The system reports: {error}.",
             "Give the path of a TOML file; docs/gateway.md shows one.",
         ) from error
     return _Reader(path, text, env).config()
@@ -134,21 +138,21 @@ class _Reader:
         if not file.backend:
             raise UsageError(
                 f"{self._path} names no backend.",
-                "The gateway has nowhere to send requests to.",
+                "The gateway has no server to send requests to.",
                 'Add a section [[backend]] with url = "http://127.0.0.1:8001".',
             )
         gateway = file.gateway
         if not is_bindable(gateway.bind):
             raise self._wrong(
                 "gateway.bind",
-                f"{gateway.bind!r} is no address to listen on",
+                f"{gateway.bind!r} is not an address to listen on",
                 "Write an IP address without brackets, such as 127.0.0.1, or a host name.",
             )
         keys = {name: self._hash(name, value) for name, value in gateway.keys.items()}
         if not keys and not is_loopback(gateway.bind):
             raise self._wrong(
                 "gateway.bind",
-                f"{gateway.bind} lets others reach the gateway, and it asks for no key",
+                f"{gateway.bind} exposes the gateway to the network, and no keys are set",
                 "Add keys under [gateway.keys], or bind to 127.0.0.1.",
             )
         backends = tuple(
@@ -172,13 +176,13 @@ class _Reader:
                 fix="Texts need quotes; sections look like [gateway] and [[backend]].",
             ) from None
         except msgspec.ValidationError as error:
-            said, _, where = str(error).partition(" - at `$.")
+            message, _, where = str(error).partition(" - at `$.")
             key = where.removesuffix("`")
-            unknown = re.search(r"unknown field `([^`]+)`", said)
+            unknown = re.search(r"unknown field `([^`]+)`", message)
             if unknown:
                 key = f"{key}.{unknown[1]}".strip(".")
-                raise self._wrong(key, f"{unknown[1]!r} is no setting", _known(key)) from None
-            raise self._wrong(key, said.replace("`", ""), _meaning(key)) from None
+                raise self._wrong(key, f"{unknown[1]!r} is not a setting", _known(key)) from None
+            raise self._wrong(key, message.replace("`", ""), _meaning(key)) from None
 
     def _hash(self, name: str, value: str) -> str:
         where = f"gateway.keys.{name}"
@@ -187,8 +191,8 @@ class _Reader:
         if not _SHA256.fullmatch(value):
             raise self._wrong(
                 where,
-                f"what is given for {name} is not the SHA-256 of a key",
-                "Make one: printf %s KEY | sha256sum. Or name a variable: env:NAME.",
+                f"the value of {name} is not the SHA-256 of a key",
+                "Create it: printf %s KEY | sha256sum. Or name a variable: env:NAME.",
             )
         return value
 
@@ -204,17 +208,17 @@ class _Reader:
         at = f"backend[{index}]"
         if section.engine is not None and section.engine not in ENGINES:
             known = ", ".join(ENGINES)
-            said = f"there is no engine called {section.engine!r}"
-            raise self._wrong(f"{at}.engine", said, f"Choose one of: {known}; or leave it out.")
+            problem = f"there is no engine called {section.engine!r}"
+            raise self._wrong(f"{at}.engine", problem, f"Choose one of: {known}; or leave it out.")
         if not is_url(section.url) or re.search(r"[\s@]", section.url):
-            said = "this is no address of a server"  # not repeated: it may hold a password
-            raise self._wrong(f"{at}.url", said, "Write it like http://127.0.0.1:8001.")
+            problem = "this is not the address of a server"  # not repeated: it may hold a password
+            raise self._wrong(f"{at}.url", problem, "Write it like http://127.0.0.1:8001.")
         tokenizer = None
         if section.tokenizer is not None:
             tokenizer = self._path.parent / Path(section.tokenizer).expanduser()
             if not tokenizer.exists():
-                said = f"there is no tokenizer at {tokenizer}"
-                raise self._wrong(f"{at}.tokenizer", said, "Give a path that exists.")
+                problem = f"there is no tokenizer at {tokenizer}"
+                raise self._wrong(f"{at}.tokenizer", problem, "Give a path that exists.")
         key = self._variable(f"{at}.key_env", section.key_env) if section.key_env else None
         url = without_api_path(section.url)
         fit = FitSettings(
@@ -230,17 +234,17 @@ class _Reader:
     def _wrong(self, key: str, what: str, fix: str = "") -> UsageError:
         line = _line_of(self._text, key)
         where = f"{self._path}, line {line}" if line else str(self._path)
-        return UsageError(f"{where}: {what}.", f"It is about {key}." if key else "", fix)
+        return UsageError(f"{where}: {what}.", f"The setting is {key}." if key else "", fix)
 
 
 def _known(key: str) -> str:
     section = BackendSection if key.startswith("backend") else GatewaySection
     known: tuple[str, ...] = section.__struct_fields__ if "." in key else _File.__struct_fields__
-    return f"Known here: {', '.join(known)}."
+    return f"The settings are: {', '.join(known)}."
 
 
 def _meaning(key: str) -> str:
-    """What is to be written for a key."""
+    """What a key sets, for the error message."""
     name = re.sub(r"\[[^\]]*\]", "", key.rpartition(".")[2])
     section = BackendSection if key.startswith("backend") else GatewaySection
     meanings = {setting: meaning for setting, meaning, _ in settings(section)}

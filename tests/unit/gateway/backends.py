@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, Keys, Served
+from stoker.gateway import Gateway, GatewayLimits, Keys, Served
 
 MODEL = "coder"
 DONE = b"data: [DONE]\n\n"
@@ -243,9 +243,10 @@ async def gateway_to(
     tools: Any = "native",
     vision: bool | None = None,
     takes_suffix: bool | None = None,
+    limits: GatewayLimits | None = None,
 ) -> AsyncIterator[Front]:
     """The gateway in front of the backends at these addresses."""
-    gateway = Gateway(keys)
+    gateway = Gateway(keys, limits or GatewayLimits())
     models = [
         ServedModel(
             MODEL,
@@ -275,7 +276,7 @@ async def gateway_with(
 
 
 async def wait_for(condition: Callable[[], bool], within_s: float = 3.0) -> None:
-    """Wait until something that nobody signals has happened."""
+    """Wait until something that nothing signals has happened."""
     deadline = asyncio.get_running_loop().time() + within_s
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, "it did not happen"

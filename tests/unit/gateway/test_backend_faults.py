@@ -22,8 +22,8 @@ from tests.unit.gateway.backends import (
     usage,
 )
 
-from stoker.gateway import app
-from stoker.gateway.relay import response_stream as answers
+from stoker.gateway import GatewayLimits
+from stoker.gateway.relay.event_framing import PING
 
 HELLO = (event("Hel"), event("lo"))
 TOOLS = [{"type": "function", "function": {"name": "read_file", "parameters": {}}}]
@@ -196,46 +196,42 @@ async def test_backend_that_refuses_connections_is_503_with_retry_after() -> Non
         assert int(response.headers["Retry-After"]) > 0
 
 
+OFTEN = GatewayLimits(keep_alive_s=0.1)
 LOOK = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
 
 
 async def test_backend_that_hangs_is_given_up_with_an_error_event(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(app, "KEEP_ALIVE_S", 0.1)
-    monkeypatch.setattr(app, "SILENCE_S", 0.5)
-    async with gateway_with(hangs) as (front, (backend,)):
+    limits = GatewayLimits(keep_alive_s=0.1, silence_s=0.5)
+    async with gateway_with(hangs, limits=limits) as (front, (backend,)):
         body = await front.stream()
-        assert body.startswith(answers.PING)
+        assert body.startswith(PING)
         assert error_of(body)["code"] == "backend_failed"
         await asyncio.wait_for(backend.left.wait(), 10)
         assert (await front.chat(stream=False)).status == 503
     assert "silent" in caplog.text
 
 
-async def test_backend_that_hangs_in_the_middle_is_given_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_backend_that_hangs_in_the_middle_is_given_up() -> None:
     async def stalls(call: Call) -> None:
         await call.send(STREAM, chunk(event("a")))
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr(app, "SILENCE_S", 0.3)
-    async with gateway_with(stalls) as (front, _):
+    async with gateway_with(stalls, limits=GatewayLimits(silence_s=0.3)) as (front, _):
         body = await front.stream()
         assert text_of(body) == "a"
         assert error_of(body)["code"] == "backend_failed"
 
 
-async def test_long_prefill_is_bridged_with_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_long_prefill_is_bridged_with_comments() -> None:
     async def slow(call: Call) -> None:
         await asyncio.sleep(0.4)
         await fine(call)
 
-    monkeypatch.setattr(app, "KEEP_ALIVE_S", 0.1)
-    async with gateway_with(slow) as (front, _):
+    async with gateway_with(slow, limits=OFTEN) as (front, _):
         body = await front.stream()
-        assert body.startswith(answers.PING)
+        assert body.startswith(PING)
         assert text_of(body) == "Hello"
 
 
@@ -246,7 +242,7 @@ def call_event(arguments: str, finish: str | None = None) -> bytes:
     return event(choices=[{"index": 0, "delta": delta, "finish_reason": finish}])
 
 
-async def test_comments_flow_while_a_call_is_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_comments_flow_while_a_call_is_put_together() -> None:
     async def writes_slowly(call: Call) -> None:
         await call.send(STREAM)
         for piece in ('{"path"', ': "a"', "}"):
@@ -254,11 +250,10 @@ async def test_comments_flow_while_a_call_is_put_together(monkeypatch: pytest.Mo
             await asyncio.sleep(0.2)
         await call.send(chunk(call_event("", "tool_calls")), chunk(DONE), b"0\r\n\r\n")
 
-    monkeypatch.setattr(app, "KEEP_ALIVE_S", 0.1)
-    async with gateway_with(writes_slowly) as (front, _):
+    async with gateway_with(writes_slowly, limits=OFTEN) as (front, _):
         body = await front.stream(tools=LOOK)
         before, _, after = body.partition(b"data: ")
-        assert before.count(answers.PING) >= 2
+        assert before.count(PING) >= 2
         assert after.count(b'"tool_calls":[') == 1
         assert b'{\\"path\\": \\"a\\"}' in after
 
@@ -275,15 +270,12 @@ async def test_backend_that_dies_inside_of_a_call_leaves_no_call() -> None:
         assert error_of(body)["code"] == "backend_failed"
 
 
-async def test_refusal_after_a_long_prefill_is_an_error_event(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_refusal_after_a_long_prefill_is_an_error_event() -> None:
     async def refuses_late(call: Call) -> None:
         await asyncio.sleep(0.3)
         await call.send(answer(b'{"error": {"message": "too long"}}', status=400))
 
-    monkeypatch.setattr(app, "KEEP_ALIVE_S", 0.1)
-    async with gateway_with(refuses_late) as (front, _):
+    async with gateway_with(refuses_late, limits=OFTEN) as (front, _):
         assert error_of(await front.stream())["message"] == "too long"
 
 

@@ -26,7 +26,7 @@ from tests.unit.gateway.backends import front as front_of
 from tests.unit.gateway.test_backend_faults import fine, hangs
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, Keys, Served, app, hash_of
+from stoker.gateway import Gateway, GatewayLimits, Keys, Served, hash_of
 from stoker.gateway.api import request_validation
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -258,9 +258,8 @@ async def test_one_endless_header_is_refused_and_not_logged(
     assert "yyyy" not in caplog.text
 
 
-async def test_client_that_never_ends_its_head_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "HEAD_S", 0.3)
-    async with gateway_with(fine) as (front, _):
+async def test_client_that_never_ends_its_head_is_dropped() -> None:
+    async with gateway_with(fine, limits=GatewayLimits(head_s=0.3)) as (front, _):
         reader, writer = await front.connect()
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\n")
         dripping = asyncio.create_task(_drip(writer))
@@ -276,9 +275,8 @@ async def _drip(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_client_that_never_ends_its_body_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_validation, "BODY_S", 0.2)
-    async with gateway_with(fine) as (front, (backend,)):
+async def test_client_that_never_ends_its_body_is_408() -> None:
+    async with gateway_with(fine, limits=GatewayLimits(body_s=0.2)) as (front, (backend,)):
         reader, writer = await front.connect()
         writer.write(chat_bytes()[:-5])
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
@@ -388,18 +386,14 @@ async def test_slow_client_makes_the_backend_wait() -> None:
         writer.close()
 
 
-async def test_client_that_never_reads_is_dropped_in_the_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_client_that_never_reads_is_dropped_in_the_end() -> None:
     async def torrent(call: Call) -> None:
         await call.send(STREAM)
         while True:
             await call.send(chunk(event("x" * 60_000)))
 
-    monkeypatch.setattr(app, "KEEP_ALIVE_S", 0.1)
-    monkeypatch.setattr(app, "SILENCE_S", 0.5)
-    monkeypatch.setattr("stoker.gateway.relay.forwarder.LINGER_S", 0.3)
-    async with gateway_with(torrent) as (front, (backend,)):
+    limits = GatewayLimits(keep_alive_s=0.1, silence_s=0.5, linger_s=0.3)
+    async with gateway_with(torrent, limits=limits) as (front, (backend,)):
         _, writer = await front.connect()
         writer.write(chat_bytes())
         await asyncio.wait_for(backend.left.wait(), 10)

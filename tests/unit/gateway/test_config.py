@@ -126,7 +126,7 @@ def test_value_of_the_wrong_kind_is_told_what_belongs_there(tmp_path: Path) -> N
 
 
 def test_password_in_an_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no address of a server") as refused:
+    with pytest.raises(UsageError, match="not the address of a server") as refused:
         load(written(tmp_path, "[[backend]]\nurl = 'http://me:hunter2@127.0.0.1:80'\n"))
     assert "hunter2" not in str(refused.value)
     assert "regex" not in str(refused.value)

@@ -14,8 +14,7 @@ from tests.support.real_models import smollm2
 from tests.unit.gateway.backends import MODEL, Call, Front, Scripted, answer, front, running
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import FitSettings, Gateway, Served
-from stoker.gateway.prompt import prompt_fitter
+from stoker.gateway import Gateway, GatewayLimits, Served
 
 WINDOW = 2048
 LONG = "word " * 1400
@@ -48,11 +47,13 @@ class Counting:
 
 
 @contextlib.asynccontextmanager
-async def fitting_to(server: Counting, **settings: Any) -> AsyncIterator[tuple[Front, Scripted]]:
+async def fitting_to(
+    server: Counting, limits: GatewayLimits | None = None
+) -> AsyncIterator[tuple[Front, Scripted]]:
     async with running(server) as (backend,):
-        gateway = Gateway()
+        gateway = Gateway(limits=limits or GatewayLimits())
         models = [ServedModel(MODEL, max_model_len=WINDOW, tools="native")]
-        gateway.serve([Served(Backend(backend.url, "sglang"), models, fit=FitSettings(**settings))])
+        gateway.serve([Served(Backend(backend.url, "sglang"), models)])
         async with front(gateway) as served:
             yield served, backend
 
@@ -85,12 +86,9 @@ async def test_concurrent_answers_correct_the_count_once() -> None:
         assert await tokenize(served, "hi") == 11 + 50
 
 
-async def test_server_counts_the_same_content_once_and_a_changed_one_anew(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(prompt_fitter, "_COUNTS_KEPT", 8)
+async def test_server_counts_the_same_content_once_and_a_changed_one_again() -> None:
     server = Counting()
-    async with fitting_to(server) as (served, _):
+    async with fitting_to(server, GatewayLimits(counts_kept=8)) as (served, _):
         await served.chat(**asking(LONG))
         before = server.counted
         for _ in range(3):

@@ -34,7 +34,8 @@ from tests.unit.gateway.test_backend_faults import (
 )
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, Served, Service, gateway_service
+from stoker.gateway import Gateway, GatewayLimits, Served, Service
+from stoker.gateway.health_monitor import HealthMonitor
 from stoker.gateway.routing import backend_pool
 from stoker.gateway.routing.backend_pool import BusyError, NoBackendError, Pool, Upstream
 
@@ -48,8 +49,8 @@ def asked(*texts: str, tools: Any = None) -> dict[str, Any]:
     return {"tools": tools, "messages": [{"role": "user", "content": text} for text in texts]}
 
 
-def pool_of(*upstreams: Upstream) -> Pool:
-    made = Pool()
+def pool_of(*upstreams: Upstream, limits: GatewayLimits | None = None) -> Pool:
+    made = Pool(limits or GatewayLimits())
     made.replace(upstreams)
     return made
 
@@ -77,7 +78,7 @@ async def test_nothing_is_retried_after_the_first_byte() -> None:
         assert not second.calls
 
 
-async def test_refusal_is_passed_on_where_nobody_else_has_the_model() -> None:
+async def test_refusal_is_passed_on_where_no_other_backend_has_the_model() -> None:
     async with gateway_with(refuses) as (served, _):
         reply = await served.chat()
         assert (reply.status, reply.error["message"]) == (503, "loading")
@@ -151,11 +152,8 @@ async def test_clients_are_served_in_turn() -> None:
     await asyncio.gather(*tasks)
 
 
-async def test_full_queue_refuses_whoever_has_the_most_in_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(backend_pool, "MAX_WAITING", 3)
-    full = pool_of(upstream(limit=1))
+async def test_full_queue_refuses_the_client_with_the_most_in_it() -> None:
+    full = pool_of(upstream(limit=1), limits=GatewayLimits(max_waiting=3))
     await full.acquire(MODEL, "ann", asked("x"))
     greedy = [asyncio.create_task(full.acquire(MODEL, "ann", asked("x"))) for _ in range(3)]
     await asyncio.sleep(0)
@@ -185,11 +183,9 @@ async def test_place_that_comes_in_the_moment_of_leaving_is_given_back() -> None
     assert only.in_flight == 0
 
 
-async def test_who_waits_too_long_is_told_when_to_come_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(backend_pool, "MAX_WAIT_S", 0.1)
-    async with gateway_with(hangs, max_concurrent=1) as (served, (backend,)):
+async def test_request_that_waits_too_long_is_refused_with_a_time_to_come_back() -> None:
+    limits = GatewayLimits(max_wait_s=0.1)
+    async with gateway_with(hangs, max_concurrent=1, limits=limits) as (served, (backend,)):
         _, writer = await served.connect()
         writer.write(chat_bytes())
         await wait_for(lambda: bool(backend.calls))
@@ -204,7 +200,7 @@ async def test_model_of_two_backends_has_the_smaller_window() -> None:
     assert both.models()[MODEL].max_model_len == 4096
 
 
-async def test_no_backend_of_a_model_is_said() -> None:
+async def test_no_backend_of_a_model_is_an_error() -> None:
     with pytest.raises(NoBackendError):
         await pool_of(upstream()).acquire("other", "ann", asked("x"))
 
@@ -230,20 +226,20 @@ async def test_backend_that_goes_and_comes_back_with_another_model_is_noticed() 
     async with running(fine) as (backend,), aiohttp.ClientSession() as http:
         gateway = Gateway()
         gateway.serve([Served(Backend(backend.url, ""), ())])
-        watching = gateway_service.HealthMonitor(gateway)
+        watching = HealthMonitor(gateway)
         async with front(gateway) as served:
             assert (await served.chat()).status == 503
-            await watching.look(http)
+            await watching.check(http)
             assert (await served.chat()).status == 200
             await backend.kill()
             for _ in range(2):
-                await watching.look(http)
+                await watching.check(http)
             assert not gateway.pool.serving(MODEL)
             async with served.http.get(served.url + "/ready") as response:
                 assert response.status == 503
             backend.model = "newer"
             await backend.start()
-            await watching.look(http)
+            await watching.check(http)
             assert list(gateway.pool.models()) == ["newer"]
             assert (await served.chat(model="newer")).status == 200
 
@@ -266,9 +262,8 @@ def config_of(*backends: Scripted, more: str = "") -> str:
 
 
 async def test_reload_changes_backends_without_dropping_a_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(gateway_service, "_LOOK_S", 0.05)
     go_on = asyncio.Event()
 
     async def slow(call: Call) -> None:
@@ -280,7 +275,7 @@ async def test_reload_changes_backends_without_dropping_a_request(
         path = tmp_path / "gateway.toml"
         path.write_text(config_of(old), encoding="utf-8")
         ready: asyncio.Future[tuple[str, Gateway]] = asyncio.get_running_loop().create_future()
-        service = Service(path)
+        service = Service(path, GatewayLimits(config_poll_s=0.05))
         run = asyncio.create_task(
             service.run(lambda url, gateway: ready.set_result((url, gateway)))
         )
@@ -307,7 +302,7 @@ async def test_reload_changes_backends_without_dropping_a_request(
         await asyncio.wait_for(run, 5)
 
 
-async def test_gateway_listens_where_nobody_else_does(tmp_path: Path) -> None:
+async def test_gateway_does_not_listen_where_another_process_does(tmp_path: Path) -> None:
     async with gateway_to("http://127.0.0.1:9") as served:
         path = tmp_path / "gateway.toml"
         text = f'[gateway]\nport = {served.port}\n[[backend]]\nurl = "http://127.0.0.1:9"\n'

@@ -67,8 +67,8 @@ async def relayed(pieces: Sequence[bytes], *, parsed: bool, wants_usage: bool) -
         answer.body(piece)
     answer.done()
     assert answer.ended.done()
-    assert all(answer._pending)
-    return [line for line in answer.take_first().split(b"\n") if line]
+    assert all(answer.writer.pending)
+    return [line for line in answer.writer.take_pending().split(b"\n") if line]
 
 
 def without_call_ids(lines: Sequence[bytes]) -> list[bytes]:

@@ -302,7 +302,7 @@ def test_arguments_that_are_no_object_are_text_and_no_call(arguments: Any, finis
         assert got.calls == []
         written = arguments if isinstance(arguments, str) else "[1]"
         assert got.content.startswith(f"read_file({written}")
-        assert "was not run: its arguments are no JSON object" in got.content
+        assert "was not run: its arguments are not a JSON object" in got.content
         assert got.finish == "stop"
 
 

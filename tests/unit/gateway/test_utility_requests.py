@@ -1,4 +1,4 @@
-"""Turns go before titles and progress messages, and nobody waits for ever."""
+"""Turns go before titles and progress messages, and no request waits for ever."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ from tests.unit.gateway.backends import DONE, MODEL, STREAM, Call, chunk, event,
 
 from stoker import data
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, Served
-from stoker.gateway.routing import backend_pool as pool
-from stoker.gateway.routing import priority
+from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway.routing.backend_pool import BusyError, Pool, Upstream
 from stoker.gateway.routing.priority import (
-    MOST_WAIT_S,
     QUIET_S,
     BackendLoad,
     Utility,
@@ -29,6 +26,7 @@ from stoker.gateway.routing.priority import (
     wait_s,
 )
 
+MOST_WAIT_S = GatewayLimits().max_utility_wait_s
 TITLE = Utility("a title")
 TOOLS = [{"type": "function", "function": {"name": "look"}}]
 PROGRESS = (
@@ -99,16 +97,16 @@ def test_the_header_decides() -> None:
 
 
 def load(
-    places: int | None, in_flight: int, *, waited: bool = False, quiet_s: float = 99
+    slots: int | None, in_flight: int, *, waited: bool = False, quiet_s: float = 99
 ) -> BackendLoad:
-    return BackendLoad(places, in_flight, waited, quiet_s)
+    return BackendLoad(slots, in_flight, waited, quiet_s)
 
 
 def test_a_server_without_a_bound_takes_one_at_once() -> None:
     assert wait_s(TITLE, load(None, 50, quiet_s=0), 0) == 0
 
 
-def test_one_place_is_left_for_the_next_turn_unless_there_is_but_one() -> None:
+def test_one_slot_is_left_for_the_next_turn_unless_there_is_but_one() -> None:
     assert wait_s(TITLE, load(1, 0), 99) == 0
     assert wait_s(TITLE, load(1, 1), 99) == math.inf
     assert wait_s(TITLE, load(2, 0), 99) == 0
@@ -118,12 +116,12 @@ def test_one_place_is_left_for_the_next_turn_unless_there_is_but_one() -> None:
     assert wait_s(TITLE, load(8, 0, waited=True), 99) == math.inf
 
 
-@pytest.mark.parametrize("places", [1, 2, 8])
-def test_a_turn_that_follows_within_a_moment_goes_first(places: int) -> None:
-    assert wait_s(TITLE, load(places, 0), 0) == QUIET_S
-    assert wait_s(TITLE, load(places, 0), 1) == QUIET_S - 1
-    assert wait_s(TITLE, load(places, 0, quiet_s=1), 99) == QUIET_S - 1
-    assert wait_s(Utility("asked for by a person", 0), load(places, 0, quiet_s=0), 0) == 0
+@pytest.mark.parametrize("slots", [1, 2, 8])
+def test_a_turn_that_follows_within_a_moment_goes_first(slots: int) -> None:
+    assert wait_s(TITLE, load(slots, 0), 0) == QUIET_S
+    assert wait_s(TITLE, load(slots, 0), 1) == QUIET_S - 1
+    assert wait_s(TITLE, load(slots, 0, quiet_s=1), 99) == QUIET_S - 1
+    assert wait_s(Utility("asked for by a person", 0), load(slots, 0, quiet_s=0), 0) == 0
 
 
 # How they wait
@@ -157,8 +155,8 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def upstream(places: int | None = None, limit: int | None = None, port: int = 1) -> Upstream:
-    model = ServedModel(MODEL, parallel=places)
+def upstream(slots: int | None = None, limit: int | None = None, port: int = 1) -> Upstream:
+    model = ServedModel(MODEL, parallel=slots)
     return Upstream(Backend(f"http://127.0.0.1:{port}", "llama.cpp"), [model], limit)
 
 
@@ -167,8 +165,8 @@ class Desk:
     """A pool, and what happened at it."""
 
     upstreams: list[Upstream]
-    began: list[tuple[str, float]] = field(default_factory=list)
     pool: Pool = field(default_factory=Pool)
+    began: list[tuple[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.pool.replace(self.upstreams)
@@ -183,20 +181,20 @@ class Desk:
         self, name: str, at: float, takes_s: float, client: str, utility: Utility | None
     ) -> None:
         await asyncio.sleep(at - now())
-        place = await self.pool.acquire(MODEL, client, {}, utility=utility)
+        slot = await self.pool.acquire(MODEL, client, {}, utility=utility)
         self.began.append((name, round(now(), 3)))
         try:
             await asyncio.sleep(takes_s)
         finally:
-            self.pool.release(place)
+            self.pool.release(slot)
 
 
-@pytest.mark.parametrize(("places", "limit"), [(1, None), (2, None), (None, 1), (None, 2)])
+@pytest.mark.parametrize(("slots", "limit"), [(1, None), (2, None), (None, 1), (None, 2)])
 def test_vs_codes_progress_messages_come_after_the_turn_that_they_are_for(
-    places: int | None, limit: int | None
+    slots: int | None, limit: int | None
 ) -> None:
     async def main() -> None:
-        desk = Desk([upstream(places, limit)])
+        desk = Desk([upstream(slots, limit)])
         await asyncio.gather(
             desk.title("edit", 0.0, 5),
             desk.title("generate", 0.01, 5),
@@ -245,8 +243,8 @@ def test_the_backend_that_is_free_takes_it() -> None:
         desk = Desk([busy, free])
         busy.in_flight = 1
         busy.turn_at = 0.0
-        place = await desk.pool.acquire(MODEL, "ann", {}, utility=TITLE)
-        assert place.upstream is free
+        slot = await desk.pool.acquire(MODEL, "ann", {}, utility=TITLE)
+        assert slot.upstream is free
         assert now() == pytest.approx(QUIET_S, abs=0.01)
 
     in_virtual_time(main())
@@ -269,13 +267,9 @@ def test_who_leaves_lets_the_next_one_in() -> None:
     in_virtual_time(main())
 
 
-def test_a_long_queue_of_titles_refuses_titles_and_no_turn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(pool, "MAX_WAITING", 3)
-
+def test_a_long_queue_of_titles_refuses_titles_and_no_turn() -> None:
     async def main() -> None:
-        desk = Desk([upstream(limit=1)])
+        desk = Desk([upstream(limit=1)], Pool(GatewayLimits(max_waiting=3)))
         first = asyncio.create_task(desk.turn("first", 0, 50))
         titles = [asyncio.create_task(desk.title(f"{n}", 0, 1)) for n in range(3)]
         await asyncio.sleep(1)
@@ -308,7 +302,7 @@ SENT = st.builds(
     takes_s=st.floats(0, 40),
     leaves_s=st.none() | st.floats(0, 80),
 )
-PLACES = st.sampled_from([(None, None), (1, None), (2, None), (3, None), (None, 1), (None, 2)])
+SLOTS = st.sampled_from([(None, None), (1, None), (2, None), (3, None), (None, 1), (None, 2)])
 
 
 @dataclass
@@ -333,36 +327,36 @@ class Watched:
         self.turns_waiting += not sent.utility
         try:
             utility = TITLE if sent.utility else None
-            place = await self.desk.pool.acquire(MODEL, sent.client, {}, utility=utility)
+            slot = await self.desk.pool.acquire(MODEL, sent.client, {}, utility=utility)
         finally:
             self.turns_waiting -= not sent.utility
-            assert now() - arrived <= pool.MAX_WAIT_S + 0.1, "waited for ever"
+            assert now() - arrived <= GatewayLimits().max_wait_s + 0.1, "waited for ever"
         try:
             self.utilities[sent.client] += sent.utility
-            self._check(sent, place.upstream, now() - arrived)
+            self._check(sent, slot.upstream, now() - arrived)
             await asyncio.sleep(sent.takes_s)
         finally:
             self.utilities[sent.client] -= sent.utility
-            self.desk.pool.release(place)
+            self.desk.pool.release(slot)
 
     def _check(self, sent: Sent, chosen: Upstream, waited_s: float) -> None:
         assert chosen.max_concurrent is None or chosen.in_flight <= chosen.max_concurrent
         if not sent.utility:
             return
         assert self.utilities[sent.client] == 1, "two of one client at a time"
-        places = chosen.places(MODEL)
-        if places is not None and waited_s < MOST_WAIT_S:
+        slots = chosen.slots(MODEL)
+        if slots is not None and waited_s < MOST_WAIT_S:
             assert self.turns_waiting == 0, "a turn waits"
-            assert chosen.in_flight <= max(1, places - 1), "the last place was taken"
+            assert chosen.in_flight <= max(1, slots - 1), "the last slot was taken"
             assert waited_s >= QUIET_S - 0.01, "no time for a turn to follow"
 
 
-@given(PLACES, st.lists(SENT, max_size=12))
+@given(SLOTS, st.lists(SENT, max_size=12))
 def test_whatever_comes_turns_go_first_and_everything_ends(
-    places: tuple[int | None, int | None], script: list[Sent]
+    slots: tuple[int | None, int | None], script: list[Sent]
 ) -> None:
     async def main() -> None:
-        desk = Desk([upstream(*places)])
+        desk = Desk([upstream(*slots)])
         watched = Watched(desk)
         await asyncio.gather(*(watched.send(sent) for sent in script))
         assert desk.pool.waiting == 0
@@ -377,10 +371,7 @@ def test_whatever_comes_turns_go_first_and_everything_ends(
 # Through the gateway
 
 
-async def test_a_turn_overtakes_the_titles_that_were_asked_for_before_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(priority, "MOST_WAIT_S", 0.3)  # for the titles to come at all
+async def test_a_turn_overtakes_the_titles_that_were_asked_for_before_it() -> None:
     seen: list[str] = []
 
     async def notes(call: Call) -> None:
@@ -388,7 +379,7 @@ async def test_a_turn_overtakes_the_titles_that_were_asked_for_before_it(
         await call.send(STREAM, chunk(event("Hi")), chunk(DONE), b"0\r\n\r\n")
 
     async with running(notes) as (backend,):
-        door = Gateway()
+        door = Gateway(limits=GatewayLimits(max_utility_wait_s=0.3))  # for the titles to come
         models = [ServedModel(MODEL, max_model_len=8192, tools="none", parallel=2)]
         door.serve([Served(Backend(backend.url, "openai"), models)])
         async with front(door) as served:
@@ -402,7 +393,7 @@ async def test_a_turn_overtakes_the_titles_that_were_asked_for_before_it(
     assert len(seen) == 3
 
 
-async def test_a_mark_is_passed_on_to_another_gateway_and_to_nobody_else() -> None:
+async def test_a_mark_is_passed_on_to_another_gateway_and_to_no_other_backend() -> None:
     heads: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

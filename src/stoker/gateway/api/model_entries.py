@@ -1,4 +1,4 @@
-"""What clients are shown of the models: one entry each, and a name that outlives every model."""
+"""What clients see of the models: one entry each, and an alias that outlives every model."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def response(
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """One error answer. ``message`` says what happened and what to do; it is shown to people."""
+    """One error answer. ``message`` is shown to people: what happened, and what to do next."""
     return web.Response(
         status=status,
         body=body(message, kind=kind, code=code, param=param),
@@ -51,10 +51,10 @@ def not_ready(retry_after_s: int = 2) -> web.Response:
 
 
 def unauthorized() -> web.Response:
-    """No key, or one that opens nothing."""
+    """The request has no key, or one that is not known."""
     return response(
         401,
-        "This endpoint asks for a key, and this one is missing or wrong. "
+        "This endpoint needs a key, and the request has none or a wrong one. "
         "Send it as `Authorization: Bearer KEY`.",
         kind="authentication_error",
         code="invalid_api_key",
@@ -63,11 +63,11 @@ def unauthorized() -> web.Response:
 
 
 def foreign_page(origin: str) -> web.Response:
-    """A web page asks that the configuration does not allow."""
+    """The request comes from a web page that the configuration does not allow."""
     return response(
         403,
         f"Pages of {origin} may not use this endpoint. To allow them, run `stoker gateway` with "
-        "their origin in allowed_origins of its configuration.",
+        "their origin in `allowed_origins` of its configuration.",
         kind="permission_error",
         code="origin_not_allowed",
     )
@@ -85,7 +85,7 @@ def busy(retry_after_s: int) -> web.Response:
 
 
 def backend_failed() -> web.Response:
-    """The backend broke off or answered nonsense, and nothing was sent to the client yet."""
+    """The backend broke off or sent nonsense, and the client has got nothing of it yet."""
     return response(
         502,
         "The model's server broke off before the answer was complete. Send it again.",
@@ -95,11 +95,11 @@ def backend_failed() -> web.Response:
 
 
 def internal() -> web.Response:
-    """A defect of the gateway's own."""
+    """A bug in the gateway."""
     return response(
         500,
-        "The gateway failed at this request. Its log says why: `stoker logs`. "
-        "Please report it with that text.",
+        "The gateway failed on this request because of a bug. Its log has the reason: run "
+        "`stoker logs`, and please report what it prints.",
         kind="server_error",
         code="internal_error",
     )
@@ -109,17 +109,17 @@ def cannot_count() -> web.Response:
     """Neither the backend nor a tokenizer here can count for this model."""
     return response(
         501,
-        "The server of this model can't count tokens, and its tokenizer is not known here. "
-        "Name its tokenizer in the configuration.",
+        "The server of this model can't count tokens, and Stoker has no tokenizer for it. "
+        "Set `tokenizer` in the configuration.",
         kind="server_error",
         code="cannot_count",
     )
 
 
-def relayed(status: int, said: bytes, headers: Mapping[str, str]) -> web.Response:
-    """A backend's refusal in its own words, with the fields and types of OpenAI's errors."""
+def relayed(status: int, refusal: bytes, headers: Mapping[str, str]) -> web.Response:
+    """A backend's refusal with its own message, in the fields and types of OpenAI's errors."""
     try:
-        value = orjson.loads(said)
+        value = orjson.loads(refusal)
         error = value.get("error") if isinstance(value, dict) else None
     except orjson.JSONDecodeError:
         value, error = None, None
@@ -143,7 +143,7 @@ def _text_in(error: Mapping[str, object], name: str) -> str | None:
 
 
 def _message_in(value: object) -> str | None:
-    """The message of an error in a format that is not OpenAI's: TGI's, FastAPI's, Ollama's."""
+    """The message of an error in another format than OpenAI's: TGI's, FastAPI's, Ollama's."""
     if not isinstance(value, dict):
         return None
     for name in ("message", "error", "detail"):

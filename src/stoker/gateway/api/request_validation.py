@@ -1,4 +1,4 @@
-"""Read a client's request once: JSON of the right shape, or an error that says what is wrong."""
+"""Read a client's request once: JSON of the right shape, or an error that names what is wrong."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from stoker.engines import ALIAS
+from stoker.engines import ALIAS, ServedModel
 
 #: The largest request body: a 2 MB prompt, its JSON escapes and room to spare.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 _MAX_MESSAGES = 100_000
-#: A request must be here this long after its head, or its client is dawdling on purpose.
-BODY_S = 60.0
 #: orjson reads 1024 levels and writes 254; tool schemas nest a dozen.
 _MAX_DEPTH = 254
 
 
 class BadRequestError(Exception):
-    """The request can't be answered as it is; ``status`` and ``code`` are OpenAI's."""
+    """The client must change the request; ``status`` and ``code`` are OpenAI's."""
 
     def __init__(
         self, message: str, *, status: int = 400, code: str | None = None, param: str | None = None
@@ -51,21 +49,25 @@ def parse(body: bytes) -> dict[str, Any]:
     return request
 
 
-async def read(request: web.Request) -> dict[str, Any]:
-    """The JSON object that a client sends. A client that takes too long is refused."""
+async def read(request: web.Request, within_s: float) -> dict[str, Any]:
+    """The JSON object that a client sends. A client that takes longer than ``within_s`` is refused.
+
+    Raises ``BadRequestError``, and aiohttp's own error for a body above ``MAX_BODY_BYTES``.
+    """
     try:
         if request.content.is_eof():
             return parse(await request.read())
-        return parse(await asyncio.wait_for(request.read(), BODY_S))
+        return parse(await asyncio.wait_for(request.read(), within_s))
     except asyncio.TimeoutError:
         raise BadRequestError(
-            f"The request was not complete after {BODY_S:.0f} seconds. Send it again.",
+            f"The request was not complete after {within_s:.0f} seconds. Send it again.",
             status=408,
             code="request_timeout",
         ) from None
     except web.RequestPayloadError:
         raise BadRequestError(
-            "The request body is not in the form that its head says.", code="invalid_body"
+            "The request body does not match its Content-Length or Transfer-Encoding.",
+            code="invalid_body",
         ) from None
 
 
@@ -85,36 +87,42 @@ def check_chat(request: dict[str, Any]) -> None:
 
 
 def parts_beyond_text(request: Mapping[str, Any]) -> list[str]:
-    """The types of what a chat brings besides text, such as ``image_url``."""
+    """The types of a chat's content parts other than text, such as ``image_url``."""
     contents = (message.get("content") for message in request["messages"])
     parts = (part for content in contents if isinstance(content, list) for part in content)
     return [str(part.get("type")) for part in parts if part.get("type") not in ("text", "refusal")]
 
 
-def check_text_only(request: Mapping[str, Any]) -> None:
-    """Raise ``BadRequestError`` where a chat brings more than text to a model that reads text."""
-    for kind in parts_beyond_text(request):
+def check_content(request: Mapping[str, Any], model: ServedModel) -> None:
+    """Raise ``BadRequestError`` where a chat has more than text and the model reads text only."""
+    for kind in parts_beyond_text(request) if model.vision is False else ():
         raise BadRequestError(
             f"This model reads text only, and the conversation has a part of type {kind!r}. "
-            "Take it out, or serve a model that reads it.",
+            "Remove it, or serve a model that reads it.",
             code="unsupported_content",
             param="messages",
         )
 
 
-def check_no_suffix(request: Mapping[str, Any], *, fills: bool) -> None:
-    """Raise ``BadRequestError`` where a text after the cursor would be ignored.
-
-    ``fills`` where the server has a path of its own that reads it.
-    """
-    if request.get("suffix"):
+def check_suffix(request: Mapping[str, Any], model: ServedModel) -> None:
+    """Raise ``BadRequestError`` where a text after the cursor would be ignored."""
+    if request.get("suffix") and model.takes_suffix is False:
+        fills = model.fill_in_the_middle is not False  # on a path of its own
         other = "Send both sides to /infill as `input_prefix` and `input_suffix`, or leave"
         raise BadRequestError(
             "The model's server ignores the text after the cursor (`suffix`) here. "
-            f"{other if fills else 'This model fills in no gaps: leave'} `suffix` out.",
+            f"{other if fills else 'This model can not fill in the middle: leave'} `suffix` out.",
             code="unsupported_suffix",
             param="suffix",
         )
+
+
+def check_countable(request: dict[str, Any]) -> None:
+    """Raise ``BadRequestError`` where there is neither a chat nor a text to count."""
+    if "messages" in request:
+        check_chat(request)
+    else:
+        texts(request)
 
 
 def texts(request: dict[str, Any]) -> list[str]:
@@ -169,8 +177,10 @@ def choose_model(
 
 
 def written(request: Mapping[str, Any]) -> bytes:
-    """The JSON of a request as it is sent, which may nest deeper than what the client sent:
-    tools that are offered in the prompt are part of the answer's schema.
+    """The JSON of a request as it is sent to a backend.
+
+    It may nest deeper than what the client sent: tools that are offered in the prompt are part of
+    the answer's schema. Raises ``BadRequestError`` where it nests too deeply.
     """
     try:
         return orjson.dumps(request)

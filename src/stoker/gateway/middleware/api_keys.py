@@ -1,4 +1,4 @@
-"""Who may ask: keys, kept as hashes and compared in constant time."""
+"""The keys that clients need: kept as hashes, compared in constant time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 
 class Keys:
-    """The keys that open the gateway, by the name of their holder. None at all opens it to all."""
+    """The keys that the gateway accepts, by the name of their holder. With none, all may ask."""
 
     def __init__(self, hashes: Mapping[str, str]) -> None:
         """``hashes`` maps a holder's name to the SHA-256 of the key, in hex."""
         self._holders = {bytes.fromhex(digest): name for name, digest in hashes.items()}
 
     def holder(self, authorization: str | None) -> str | None:
-        """The holder of the key in an ``Authorization`` header; ``None`` where it opens nothing.
+        """The holder of the key in an ``Authorization`` header; ``None`` for an unknown key.
 
         Every known hash is compared, each in constant time, whichever one it is: 500 keys cost
         50 us.

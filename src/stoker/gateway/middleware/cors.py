@@ -1,4 +1,4 @@
-"""Which web pages may ask: browsers name the page's origin, and nobody else has one."""
+"""Which web pages may ask: browsers name the page's origin, and no other program has one."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Origins:
         self.patterns = tuple(pattern.rstrip("/").lower() for pattern in patterns)
 
     def allow(self, request: web.Request) -> bool:
-        """Whether who sent this may ask: no browser, a page of this very server, or an allowed."""
+        """Whether its sender may ask: no browser, a page of this very server, or an allowed one."""
         origin = request.headers.get("Origin")
         if origin is None or any(fnmatchcase(origin.lower(), p) for p in self.patterns):
             return True
         return origin.partition("://")[2] == request.host
 
     async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Tell the browser that its page may read this answer."""
+        """Let the browser show this answer to its page."""
         origin = request.headers.get("Origin")
         if origin is not None and self.allow(request):
             response.headers["Access-Control-Allow-Origin"] = origin
@@ -45,7 +45,7 @@ def is_preflight(request: web.Request) -> bool:
 
 
 def preflight_answer(request: web.Request) -> web.Response:
-    """What a page may send: what it asks for, since who may ask at all was looked at before."""
+    """What a page may send: all that it asks for, since its origin was checked before."""
     headers = {
         "Access-Control-Allow-Methods": "GET, POST",
         "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", "*"),

@@ -27,11 +27,11 @@ _KEPT = 64
 
 
 class BackendGoneError(Exception):
-    """The backend refused, broke off or answered something that is not HTTP."""
+    """The backend refused the connection, broke off, or sent something that is not HTTP."""
 
 
 class Sink(Protocol):
-    """Where an answer goes: ``head`` once, ``body`` as often as need be, then one of the last."""
+    """Where an answer goes: ``head`` once, ``body`` for each piece, then ``done`` or ``failed``."""
 
     def head(self, status: int, headers: Mapping[bytes, bytes]) -> None:
         """The answer begins."""
@@ -72,13 +72,13 @@ class BackendConnection(asyncio.Protocol):
         self._transport.write(request)
 
     def abort(self) -> None:
-        """Drop the connection, which tells the backend to stop. Safe to call at any time."""
+        """Drop the connection, on which the backend stops its work. Safe to call at any time."""
         self._sink = None
         if self._transport is not None:
             self._transport.abort()
 
     def pause(self) -> None:
-        """Read no more for now: the client is slow, and the backend is to feel it."""
+        """Read no more for now: the client is slow, and the backend must wait for it."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
@@ -95,13 +95,13 @@ class BackendConnection(asyncio.Protocol):
     # asyncio's callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection stands."""
+        """The connection is open."""
         self._transport = transport  # type: ignore[assignment]  # a stream transport, as asked
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in; httptools calls the ``on_`` methods for what they mean."""
         if self._sink is None:
-            self.abort()  # a backend that speaks unasked can't be trusted with another request
+            self.abort()  # a backend that sends data unasked can't be trusted with another request
             return
         if not self._headers_ended:
             self._head_bytes += len(data)
@@ -116,7 +116,7 @@ class BackendConnection(asyncio.Protocol):
             self.abort()
 
     def eof_received(self) -> bool:
-        """The backend sends no more: close, which is what ``connection_lost`` then tells."""
+        """The backend sends no more: close the connection, which ends in ``connection_lost``."""
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -159,7 +159,7 @@ class BackendConnection(asyncio.Protocol):
             self._sink.body(data)
 
     def on_message_complete(self) -> None:
-        """The answer is whole: give the connection back before telling, so it can be used."""
+        """The answer is whole: give the connection back first, so that it can be used at once."""
         if not self._headers_ended:
             return
         sink, self._sink = self._sink, None
@@ -196,7 +196,7 @@ class BackendConnections:
         self._closed = False
 
     async def take(self) -> BackendConnection:
-        """A connection that is ready to send. Raises ``BackendGoneError`` when none can be had."""
+        """A connection that is ready to send. Raises ``BackendGoneError`` where none opens."""
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:

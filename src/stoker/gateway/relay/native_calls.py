@@ -1,4 +1,4 @@
-"""Put a server's own tool calls together: whole, in one form, or not at all.
+"""Assemble a server's own tool calls: whole, in one form, or not at all.
 
 Servers stream a call in pieces and differ in how: no index, every call at index 0, an id in each
 piece or in none, arguments as an object. A piece that was passed on can't be taken back, and a
@@ -26,7 +26,7 @@ class NativeCall:
     id: str = ""
     name: str = ""
     arguments: str = ""
-    #: What the server adds, such as a signature that it wants to see again.
+    #: Fields that the server adds, such as a signature that it expects back.
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -63,7 +63,7 @@ class NativeCall:
             self.arguments = orjson.dumps(arguments).decode()
 
     def continues_with(self, piece: Mapping[str, Any]) -> bool:
-        """Whether ``piece`` belongs to this call, by what it says beside its index."""
+        """Whether ``piece`` belongs to this call, judged by everything but its index."""
         function, own_id = _function(piece), _text(piece.get("id"))
         name, arguments = _text(function.get("name")), function.get("arguments")
         if not name or not self.name:
@@ -144,7 +144,7 @@ class NativeCalls:
 
 
 def _dicts(value: object) -> Iterator[Mapping[str, Any]]:
-    """The calls in a list of them, or the one that stands by itself; what is no object is not."""
+    """The objects in a list, or the one object that stands by itself; anything else is left out."""
     values = value if isinstance(value, list) else [value]
     return (item for item in values if isinstance(item, dict))
 

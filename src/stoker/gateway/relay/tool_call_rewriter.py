@@ -1,4 +1,4 @@
-"""Tool calls in one form, in streams and whole answers: what the server sent, or wrote as text."""
+"""Tool calls in one form, in streams and whole answers: sent as calls, or written as text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _Piece = str | dict[str, Any]
 
 
 class TextCalls:
-    """A ``Rewrite`` for one answer: whole calls with numbers and ids, whoever wrote them.
+    """A ``Rewrite`` for one answer: whole calls with numbers and ids, from whatever source.
 
-    A server that parses calls itself sends them as such; one that doesn't (or whose parser missed
-    the format that its model prints) sends them as text, and they are found there. A call that
+    A server that parses calls itself sends them as calls. One that doesn't, or whose parser missed
+    the format that its model prints, sends them as text, and they are found there. A call that
     broke off is never passed on as a call: its text is, with a sentence that it was not run.
     """
 
@@ -75,11 +75,11 @@ class TextCalls:
         given = choice.get("finish_reason")
         rest, finish = state.finish(given or "stop")  # it is complete, whatever it leaves out
         pieces += rest
-        said = "".join(piece for piece in pieces if isinstance(piece, str))
+        written = "".join(piece for piece in pieces if isinstance(piece, str))
         made = [piece for piece in pieces if isinstance(piece, dict)]
-        if not calls and not made and said == (text or ""):
+        if not calls and not made and written == (text or ""):
             return {**choice, "finish_reason": finish} if given else choice
-        content = said.strip() or None if made else said
+        content = written.strip() or None if made else written
         kept = {name: value for name, value in message.items() if name != "tool_calls"}
         message = {**kept, "content": content, **({"tool_calls": made} if made else {})}
         return {**choice, "message": message, "finish_reason": finish}
@@ -129,7 +129,7 @@ class _Choice:
         #: Calls found in text.
         self.found = 0
         self._called = False
-        self._said: list[str] = []
+        self._text: list[str] = []
         self._thought: list[str] = []
         self._numbers = 0
 
@@ -173,10 +173,10 @@ class _Choice:
 
     def _late_calls(self) -> list[_Piece]:
         """Calls at the end of reasoning that nothing follows: the model forgot to close it."""
-        said = "".join(self._said)
-        if self._called or (said.strip() and not self._parser.is_thinking):
+        written = "".join(self._text)
+        if self._called or (written.strip() and not self._parser.is_thinking):
             return []
-        thought = said.strip().removeprefix("<think>") or "".join(self._thought)
+        thought = written.strip().removeprefix("<think>") or "".join(self._thought)
         events = ToolCallParser(self._tools)
         read = [*events.feed(thought), *events.finish()]
         late: list[Event] = []
@@ -193,7 +193,7 @@ class _Choice:
                 function = {"name": item.name, "arguments": item.arguments}
                 pieces.append({"id": item.id, "type": "function", "function": function})
             elif item.text:
-                self._said.append(item.text)
+                self._text.append(item.text)
                 pieces.append(item.text)
         return pieces
 
@@ -206,12 +206,12 @@ def _as_text(call: NativeCall, reason: str | None) -> str:
     """What there is of a call that can't be run, in a form that nothing reads as a call."""
     written = "" if call.value == {} else f"{call.name}({call.arguments}"
     if reason in _OWN_END:
-        why = f"The call of {call.name} was not run: its arguments are no JSON object."
+        why = f"The call of {call.name} was not run: its arguments are not a JSON object."
         return f"{written}\n\n{why}" if call.name else call.arguments
     return written + _not_run(call.name, reason)
 
 
 def _not_run(name: str, reason: str | None) -> str:
-    """The sentence that tells people, and the model in its next turn, what became of a call."""
+    """The sentence that reports a lost call to people, and to the model in its next turn."""
     where = "at the token limit " if reason == "length" else ""
     return f"\n\nThe call of {name or 'a tool'} was cut off {where}and was not run."

@@ -1,4 +1,4 @@
-"""The backends behind the gateway: which can answer, which should, and who waits for which."""
+"""The backends behind the gateway: which can answer, which should, and what waits for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway.prompt.prompt_fitter import FitSettings
+from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
+from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.relay.backend_connection import BackendConnections
 from stoker.gateway.routing import priority
 from stoker.gateway.routing.priority import BackendLoad, Utility
@@ -25,18 +26,14 @@ OPEN_S = 10.0
 #: A backend with this many more requests than the least busy one gets no more of them for a prefix
 #: that it has read: all conversations of an editor begin with the same tools.
 _SLACK = 4
-#: Requests that may wait for a place, over all clients.
-MAX_WAITING = 512
-#: A request that waited this long for a place is told to come back.
-MAX_WAIT_S = 120.0
-#: A timer that fires a moment early is not to fire all the time.
+#: Keeps a timer that fires a moment early from firing all the time.
 _LEAST_TIMER_S = 0.001
 #: Prefixes remembered for each backend. Each is a number: about 1 MB for all.
 _PREFIXES = 8192
 
 
 class BusyError(Exception):
-    """Every backend of the model is at its limit; ``retry_after_s`` says when to come back."""
+    """Every backend of the model is at its limit; ``retry_after_s`` is for the client."""
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__("all backends are busy")
@@ -48,7 +45,7 @@ class NoBackendError(Exception):
 
 
 class Upstream:
-    """One backend: what it serves, how it does, and how much it has to do."""
+    """One backend: what it serves, its health and its load."""
 
     def __init__(
         self,
@@ -86,24 +83,29 @@ class Upstream:
     def _limit(self) -> int | None:
         return 1 if self._failures >= FAILURES else self.max_concurrent
 
-    def places(self, model: str) -> int | None:
+    def slots(self, model: str) -> int | None:
         """Requests that it works on at the same time; ``None`` where that is not bounded."""
         served = self.models.get(model)
         bounds = (self._limit, served.parallel if served else None)
         return min((n for n in bounds if n is not None), default=None)
+
+    def window(self, model: str) -> int | None:
+        """The context window of a model in tokens; ``None`` where it is not known."""
+        served = self.models.get(model)
+        return served.max_model_len if served else None
 
     def succeeded(self) -> None:
         """An answer began."""
         self._failures = 0
 
     def failed(self) -> None:
-        """It refused, broke off before the first byte, or said that it is unwell."""
+        """It refused, broke off before the first byte, or answered 502, 503 or 504."""
         self._failures += 1
         if self._failures >= FAILURES:
             self._open_until = time.monotonic() + OPEN_S
 
     def recovered(self) -> None:
-        """It was down, and is up again: what it failed at before says nothing any more."""
+        """It was down, and is up again: earlier failures no longer count."""
         self.healthy, self._failures, self._open_until = True, 0, 0.0
 
     def shared_prefix(self, prefixes: Sequence[int]) -> int:
@@ -133,7 +135,7 @@ def prefixes_of(request: Mapping[str, Any]) -> list[int]:
 
 @dataclass(eq=False, slots=True)
 class BackendSlot:
-    """A place at a backend, to be given back."""
+    """A slot at a backend, to be given back with ``Pool.release``."""
 
     upstream: Upstream
     client: str
@@ -144,7 +146,7 @@ class BackendSlot:
 class _Waiter:
     model: str
     avoid: Sequence[Upstream]
-    place: asyncio.Future[BackendSlot]
+    slot: asyncio.Future[BackendSlot]
     #: Of a utility request: what it is, and since when it waits.
     utility: Utility | None = None
     since: float = 0.0
@@ -154,9 +156,10 @@ class _Waiter:
 
 
 class Pool:
-    """All backends. A place is taken with ``acquire`` and given back with ``release``."""
+    """All backends. A slot is taken with ``acquire`` and given back with ``release``."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: GatewayLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
         self.upstreams: list[Upstream] = []
         self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         #: Utility requests that turns go before, and the clients that have one under way.
@@ -174,7 +177,7 @@ class Pool:
         self.wake()
 
     def wake(self) -> None:
-        """Give places to who waits, at backends that are well again."""
+        """Give slots to waiting requests, at backends that are well again."""
         for upstream in self.upstreams:
             self._serve_waiting(upstream)
         if self._held:
@@ -193,9 +196,14 @@ class Pool:
         """The usable backends of a model."""
         return [u for u in self.upstreams if model in u.models and u.usable]
 
+    def smallest(self, model: str) -> Upstream:
+        """The backend of a model with the smallest window, a usable one if any is."""
+        candidates = self.serving(model) or [u for u in self.upstreams if model in u.models]
+        return min(candidates, key=lambda u: u.window(model) or math.inf)
+
     @property
     def waiting(self) -> int:
-        """Requests that wait for a place."""
+        """Requests that wait for a slot."""
         return _length(self._waiting) + _length(self._held)
 
     async def acquire(
@@ -206,9 +214,9 @@ class Pool:
         avoid: Sequence[Upstream] = (),
         utility: Utility | None = None,
     ) -> BackendSlot:
-        """A place at a backend: with the longest shared prefix, then with the least to do.
+        """A slot at the backend with the longest shared prefix, then with the least to do.
 
-        Waits in a queue that serves clients in turn where all are at their limit. A utility
+        Where all are at their limit, waits in a queue that serves clients in turn. A utility
         request lets turns go first, and is the only one of its client that is under way. Raises
         ``NoBackendError`` where none is up and ``BusyError`` where the wait is too long.
         """
@@ -216,24 +224,24 @@ class Pool:
         if not candidates:
             raise NoBackendError(model)
         if utility is not None:
-            waiter = _Waiter(model, avoid, _new_place(), utility, _now())
+            waiter = _Waiter(model, avoid, _new_slot(), utility, _now())
             return await self._wait(client, waiter, self._held)
         prefixes = prefixes_of(request) if self._has_several(model) else ()
         free = [u for u in candidates if u.has_room]
         if free:
-            place = _taken(_route(free, prefixes), client)
+            slot = _taken(_route(free, prefixes), client)
         else:
-            waiter = _Waiter(model, avoid, _new_place())
-            place = await self._wait(client, waiter, self._waiting)
-        place.upstream.remember(prefixes)
-        return place
+            waiter = _Waiter(model, avoid, _new_slot())
+            slot = await self._wait(client, waiter, self._waiting)
+        slot.upstream.remember(prefixes)
+        return slot
 
-    def release(self, place: BackendSlot) -> None:
-        """A request ended there: the place goes to whoever waits, client by client in turn."""
-        upstream = place.upstream
+    def release(self, slot: BackendSlot) -> None:
+        """A request ended there: the slot goes to a waiting one, client by client in turn."""
+        upstream = slot.upstream
         upstream.in_flight -= 1
-        if place.is_utility:
-            self._has_utility.discard(place.client)
+        if slot.is_utility:
+            self._has_utility.discard(slot.client)
         else:
             upstream.turn_at = _now()
         self._serve_waiting(upstream)
@@ -245,35 +253,35 @@ class Pool:
         return sum(model in u.models for u in self.upstreams) > 1
 
     async def _wait(self, client: str, waiter: _Waiter, queues: _Queues) -> BackendSlot:
-        if _length(queues) >= MAX_WAITING:
+        if _length(queues) >= self._limits.max_waiting:
             self._make_room(client, queues)
         queues.setdefault(client, deque()).append(waiter)
         if waiter.utility:
             self._start_utilities()
         try:
-            # Not wait_for: until Python 3.12 it can lose the cancellation of who got a place.
-            await asyncio.wait({waiter.place}, timeout=MAX_WAIT_S)
+            # Not wait_for: until Python 3.12 it can lose a cancellation that comes with the slot.
+            await asyncio.wait({waiter.slot}, timeout=self._limits.max_wait_s)
         except asyncio.CancelledError:
-            if waiter.place.done() and not waiter.place.exception():
-                self.release(waiter.place.result())  # it got a place in the moment that it left
+            if waiter.slot.done() and not waiter.slot.exception():
+                self.release(waiter.slot.result())  # it got a slot at the moment it was cancelled
             raise
         finally:
             self._give_up(client, waiter)
-        if not waiter.place.done():
+        if not waiter.slot.done():
             raise BusyError(retry_after_s=30)
-        return waiter.place.result()
+        return waiter.slot.result()
 
     def _make_room(self, client: str, queues: _Queues) -> None:
-        """The queue is full: whoever has the most in it gives way, or is refused."""
+        """The queue is full: the client with the most requests in it loses its last one."""
         longest = max(queues, key=lambda name: len(queues[name]))
         if len(queues[longest]) <= len(queues.get(client, ())) + 1:
             raise BusyError(retry_after_s=10)
         last = queues[longest][-1]
         self._give_up(longest, last)
-        last.place.set_exception(BusyError(retry_after_s=10))
+        last.slot.set_exception(BusyError(retry_after_s=10))
 
     def _give_up(self, client: str, waiter: _Waiter) -> None:
-        """It waits no more, whatever became of it."""
+        """The request no longer waits, whatever became of it."""
         _leave(self._held, client, waiter)
         if _leave(self._waiting, client, waiter) and waiter.utility:
             self._has_utility.discard(client)
@@ -286,10 +294,10 @@ class Pool:
             if found is None:
                 return
             client, waiter = found
-            waiter.place.set_result(_taken(upstream, client, waiter.utility))
+            waiter.slot.set_result(_taken(upstream, client, waiter.utility))
 
     def _start_utilities(self) -> None:
-        """Send what may be sent of the utility requests, and look again when more may be."""
+        """Send the utility requests that may go now, and set the timer for the next ones."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -300,23 +308,23 @@ class Pool:
             self._timer = loop.call_later(max(soonest, _LEAST_TIMER_S), self._start_utilities)
 
     def _start_utility(self, client: str) -> float:
-        """Send the client's first one if it is time; seconds until it is worth another look."""
+        """Send the client's first one if it is time; seconds until the next check."""
         waiter = self._held[client][0]
         utility = waiter.utility
         if utility is None or client in self._has_utility:
-            return math.inf  # the end of the other one is heard of
+            return math.inf  # the end of the other one starts this again
         waited_s = _now() - waiter.since
-        if waited_s >= priority.MOST_WAIT_S:
+        if waited_s >= self._limits.max_utility_wait_s:
             self._queue_utility(client, waiter)
             return math.inf
         upstream, wait_s = self._soonest(waiter, utility, waited_s)
         if upstream is None or wait_s > 0:
-            return min(wait_s, priority.MOST_WAIT_S - waited_s)
+            return min(wait_s, self._limits.max_utility_wait_s - waited_s)
         self._has_utility.add(client)
         _leave(self._held, client, waiter)
         if client in self._held:
             self._held.move_to_end(client)
-        waiter.place.set_result(_taken(upstream, client, waiter.utility))
+        waiter.slot.set_result(_taken(upstream, client, waiter.utility))
         return math.inf
 
     def _soonest(
@@ -335,7 +343,7 @@ class Pool:
 
     def _load(self, upstream: Upstream, model: str) -> BackendLoad:
         return BackendLoad(
-            places=upstream.places(model),
+            slots=upstream.slots(model),
             in_flight=upstream.in_flight,
             is_waited_for=any(w.takes(upstream) for q in self._waiting.values() for w in q),
             quiet_s=_now() - upstream.turn_at,
@@ -369,7 +377,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _new_place() -> asyncio.Future[BackendSlot]:
+def _new_slot() -> asyncio.Future[BackendSlot]:
     return asyncio.get_running_loop().create_future()
 
 

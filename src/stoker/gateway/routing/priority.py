@@ -1,7 +1,7 @@
 """Which requests are utility requests, and when one may be sent. Pure: values in, values out.
 
-A title or a progress message is asked for beside a conversation, often before its turn: sent as
-it comes, it takes the place and the time of what a person waits for.
+A client asks for titles and progress messages beside a conversation, often before its turn. Sent
+at once, they take the slot and the time of the answer that a person waits for.
 """
 
 from __future__ import annotations
@@ -14,22 +14,19 @@ from typing import Any
 
 from stoker import data
 
-#: The header with which a client says itself what a request is: ``utility``, or else a turn.
+#: The header with which a client marks a request: ``utility``, or anything else for a turn.
 HEADER = "x-stoker-priority"
 #: For this long no turn must have come or ended at a backend before a utility request is sent to
 #: it. VS Code 1.139 sends its progress messages 2.1 s before the first agent turn (recorded), and
 #: an agent's next turn follows as soon as its tools have run.
 QUIET_S = 3.0
-#: A utility request that has waited this long waits in the queue like a turn. Proxies commonly
-#: cut what was silent for 60 s, and an answer of 100 tokens is still to come.
-MOST_WAIT_S = 45.0
 #: Markers are looked for in so many characters at each end of a text.
 _END_CHARS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Utility:
-    """A utility request: what it is for, and how long a backend must have been quiet for it."""
+    """A utility request: its purpose, and how long a backend must have been quiet before it."""
 
     what: str
     quiet_s: float = QUIET_S
@@ -37,12 +34,12 @@ class Utility:
 
 @dataclass(frozen=True, slots=True)
 class BackendLoad:
-    """One backend as a utility request finds it."""
+    """How busy one backend is when a utility request could be sent to it."""
 
     #: Requests that it works on at the same time; ``None`` where that is not bounded.
-    places: int | None
+    slots: int | None
     in_flight: int
-    #: Some request waits for a place there.
+    #: Some request waits for a slot there.
     is_waited_for: bool
     #: Since a turn last came or ended there.
     quiet_s: float
@@ -51,12 +48,12 @@ class BackendLoad:
 def wait_s(utility: Utility, load: BackendLoad, waited_s: float) -> float:
     """Seconds until the request may be sent there if nothing happens; 0 is now.
 
-    Infinite where something has to end first: a place stays free for the turn that comes next,
-    where there are more places than one.
+    Infinite where another request has to end first: a slot stays free for the turn that comes next,
+    where there is more than one.
     """
-    if load.places is None:
+    if load.slots is None:
         return 0.0
-    if load.is_waited_for or load.places - load.in_flight < min(2, load.places):
+    if load.is_waited_for or load.slots - load.in_flight < min(2, load.slots):
         return math.inf
     return max(0.0, utility.quiet_s - min(load.quiet_s, waited_s))
 

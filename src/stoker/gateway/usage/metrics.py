@@ -17,7 +17,7 @@ class Metrics:
         )
         self.refused = Counter(
             "stoker_requests_refused",
-            "Requests refused unsent, by why",
+            "Requests refused before they reached a backend, by reason",
             ["code"],
             registry=registry,
         )

@@ -1,0 +1,29 @@
+"""What load balancers and Prometheus ask: ``/health``, ``/ready`` and ``/metrics``."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from stoker.gateway.api import json_answers, openai_errors
+from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.request_context import RequestContext
+
+
+async def health(_: GatewayState, __: RequestContext) -> web.Response:
+    """``GET /health``: the gateway runs."""
+    return json_answers.ok({"status": "ok"})
+
+
+async def ready(state: GatewayState, _: RequestContext) -> web.Response:
+    """``GET /ready``: 200 where some backend can answer."""
+    if not any(upstream.usable for upstream in state.pool.upstreams):
+        return openai_errors.not_ready()
+    return json_answers.ok({"status": "ready"})
+
+
+async def metrics(state: GatewayState, _: RequestContext) -> web.Response:
+    """``GET /metrics``: everything that is counted, in Prometheus's text format."""
+    state.metrics.waiting.set(state.pool.waiting)
+    for upstream in state.pool.upstreams:
+        state.metrics.backend_up.labels(upstream.backend.url).set(upstream.usable)
+    return web.Response(body=state.metrics.text(), content_type="text/plain")

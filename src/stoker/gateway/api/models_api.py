@@ -1,0 +1,51 @@
+"""What is served here: ``/v1/models`` for every client, ``/info`` for people and editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from stoker import __version__
+from stoker.engines import ServedModel
+from stoker.gateway.api import json_answers, model_entries
+from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.request_context import RequestContext
+
+
+async def list_models(state: GatewayState, _: RequestContext) -> web.Response:
+    """``GET /v1/models``: one entry for each model, and the alias."""
+    return json_answers.ok({"object": "list", "data": _entries(state)})
+
+
+async def info(state: GatewayState, _: RequestContext) -> web.Response:
+    """``GET /info``: the backends, the models, and how fast each is read."""
+    backends = [
+        {"engine": u.backend.engine, "models": list(u.models), "up": u.usable}
+        for u in state.pool.upstreams
+    ]
+    served = state.pool.models()
+    models = [
+        {**entry, "prefill_tokens_per_s": _prefill_tokens_per_s(state, served[_name(entry)])}
+        for entry in _entries(state)
+    ]
+    return json_answers.ok(
+        {"server": "stoker", "version": __version__, "backends": backends, "models": models}
+    )
+
+
+def _entries(state: GatewayState) -> list[dict[str, Any]]:
+    return model_entries.entries(
+        state.pool.models().values(),
+        state.alias_target(),
+        lambda model: state.shown_preparer(model).chats.fits,
+    )
+
+
+def _name(entry: dict[str, Any]) -> str:
+    """The model's own name, also of an entry for the alias."""
+    return str(entry.get("root", entry["id"]))
+
+
+def _prefill_tokens_per_s(state: GatewayState, model: ServedModel) -> float | None:
+    return state.shown_preparer(model).chats.prefill_tokens_per_s

@@ -1,0 +1,75 @@
+"""What the paths about a model differ in, one row for each; all else is the pipeline's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stoker.engines import ServedModel
+from stoker.gateway.api import request_validation
+from stoker.gateway.prompt.prepared_request import Prepared
+from stoker.gateway.prompt.preparers import Preparer
+
+CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
+INFILL = "/infill"
+EMBEDDINGS = "/v1/embeddings"
+RESPONSES = "/v1/responses"
+MESSAGES = "/v1/messages"
+FIT = "/fit"
+TOKENIZE = "/tokenize"
+
+Body = dict[str, Any]
+
+
+def _any_model(body: Body, model: ServedModel) -> None:
+    """Every model takes it."""
+
+
+async def _as_it_is(preparer: Preparer, body: Body, fit: bool) -> Prepared:
+    return Prepared(body)
+
+
+async def _chat(preparer: Preparer, body: Body, fit: bool) -> Prepared:
+    return await preparer.chats.prepare(body, fit=fit)
+
+
+async def _completion(preparer: Preparer, body: Body, fit: bool) -> Prepared:
+    return await preparer.completions.prepare(body, fit=fit)
+
+
+@dataclass(frozen=True, slots=True)
+class PathRules:
+    """How requests to one path are checked and prepared."""
+
+    #: Raises ``BadRequestError`` where the body has the wrong shape.
+    check: Callable[[Body], None] = request_validation.check_common
+    #: Raises ``BadRequestError`` where the model, as a backend serves it, can't take the request.
+    check_model: Callable[[Body, ServedModel], None] = request_validation.check_suffix
+    #: The request as one backend gets it; the last argument is whether to make it fit.
+    prepare: Callable[[Preparer, Body, bool], Awaitable[Prepared]] = _as_it_is
+    #: The field that an error about the prompt names.
+    prompt_field: str = "messages"
+    #: Streams end with a usage event where ``stream_options`` asks for one.
+    streams_usage: bool = False
+
+
+PATH_RULES = {
+    CHAT: PathRules(
+        check=request_validation.check_chat,
+        check_model=request_validation.check_content,
+        prepare=_chat,
+        streams_usage=True,
+    ),
+    COMPLETIONS: PathRules(prepare=_completion, prompt_field="prompt", streams_usage=True),
+    INFILL: PathRules(),
+    EMBEDDINGS: PathRules(),
+    RESPONSES: PathRules(),
+    MESSAGES: PathRules(),
+    # No backend gets these: they are answered here.
+    FIT: PathRules(check=request_validation.check_chat, check_model=_any_model, prepare=_chat),
+    TOKENIZE: PathRules(check=request_validation.check_countable, check_model=_any_model),
+}
+#: The paths that a backend answers.
+BACKEND_PATHS = (CHAT, COMPLETIONS, INFILL, EMBEDDINGS, RESPONSES, MESSAGES)

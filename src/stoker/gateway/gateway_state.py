@@ -1,0 +1,50 @@
+"""What all requests of one gateway share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stoker.engines import ServedModel
+from stoker.gateway.api import model_entries
+from stoker.gateway.limits import GatewayLimits
+from stoker.gateway.middleware.api_keys import Keys
+from stoker.gateway.middleware.cors import Origins
+from stoker.gateway.prompt.preparers import Preparer, Preparers
+from stoker.gateway.relay.live_streams import LiveStreams
+from stoker.gateway.routing.backend_pool import Pool, Upstream
+from stoker.gateway.usage.metrics import Metrics
+
+
+class GatewayState:
+    """The backends, who may ask them, and what was counted. Keys and origins may be replaced."""
+
+    def __init__(self, keys: Keys, limits: GatewayLimits) -> None:
+        self.limits = limits
+        self.keys = keys
+        self.origins = Origins()
+        self.metrics = Metrics()
+        self.pool = Pool(limits)
+        self.preparers = Preparers(self.metrics, limits)
+        self.live_streams = LiveStreams(limits)
+        #: New requests are refused: the server is about to end.
+        self.draining = False
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether requests are taken, and some backend is known to serve a model."""
+        return not self.draining and bool(self.pool.models())
+
+    def use_backends(self, upstreams: Sequence[Upstream]) -> None:
+        """Send requests to these from now on; running requests end where they are."""
+        self.pool.replace(upstreams)
+        self.preparers.keep(self.pool.upstreams)
+
+    def alias_target(self) -> str | None:
+        """The model that the name ``local`` stands for."""
+        models = self.pool.models()
+        return model_entries.alias_target(models, lambda name: bool(self.pool.serving(name)))
+
+    def shown_preparer(self, model: ServedModel) -> Preparer:
+        """What counts for a model where no backend is selected: its smallest usable window's."""
+        upstream = self.pool.smallest(model.id)
+        return self.preparers.of(upstream, upstream.models[model.id])

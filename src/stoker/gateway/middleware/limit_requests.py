@@ -1,0 +1,22 @@
+"""The stage that refuses what the gateway can't take on now."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from stoker.gateway.api import openai_errors
+from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.request_context import Handler, RequestContext
+
+
+class LimitRequests:
+    """Refuses requests while no model is served, and while the gateway drains."""
+
+    def __init__(self, state: GatewayState) -> None:
+        self._state = state
+
+    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
+        """Answer 503 with ``Retry-After``, or go on."""
+        if not self._state.is_serving:
+            return openai_errors.not_ready()
+        return await proceed(context)

@@ -1,0 +1,29 @@
+"""The stage that refuses web pages which may not ask."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from stoker.gateway.api import openai_errors
+from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.middleware import cors
+from stoker.gateway.request_context import Handler, RequestContext
+
+
+class RefuseForeignPages:
+    """Refuses pages of other origins, and answers browsers that ask what a page may send.
+
+    A browser asks that without a key, so this stands before ``Authenticate``.
+    """
+
+    def __init__(self, state: GatewayState) -> None:
+        self._state = state
+
+    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
+        """Answer 403 or the preflight, or go on."""
+        request = context.request
+        if not self._state.origins.allow(request):
+            return openai_errors.foreign_page(request.headers["Origin"])
+        if cors.is_preflight(request):
+            return cors.preflight_answer(request)
+        return await proceed(context)

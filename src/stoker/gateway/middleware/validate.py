@@ -1,0 +1,24 @@
+"""The stage that reads a request."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from stoker.gateway.api import request_validation
+from stoker.gateway.api.path_rules import PATH_RULES
+from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.request_context import Handler, RequestContext
+
+
+class Validate:
+    """Reads the body once, within its size and time, and checks it by the rules of its path."""
+
+    def __init__(self, state: GatewayState) -> None:
+        self._body_s = state.limits.body_s
+
+    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
+        """Set ``context.rules`` and ``context.body``; raises ``BadRequestError``."""
+        context.rules = PATH_RULES[context.request.path]
+        context.body = await request_validation.read(context.request, self._body_s)
+        context.rules.check(context.body)
+        return await proceed(context)

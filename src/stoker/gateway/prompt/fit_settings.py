@@ -1,0 +1,20 @@
+"""How the operator wants prompts fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How requests are fitted. ``max_prompt_tokens`` may be a number, ``auto`` or ``None``."""
+
+    enabled: bool = True
+    max_prompt_tokens: int | str | None = None
+    first_token_target_s: float = 30.0
+    #: Expected prefill speed, until one is measured.
+    prefill_tokens_per_s: float | None = None
+    #: A GGUF file or a folder with ``tokenizer.json`` to count with in this process. Left out,
+    #: the file of a model that Ollama or LM Studio serves on this machine is found on its disk.
+    tokenizer: Path | None = None

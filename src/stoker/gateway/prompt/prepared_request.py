@@ -1,0 +1,25 @@
+"""What preparing a request for a backend results in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stoker import tokens
+from stoker.gateway.relay.tool_call_rewriter import TextCalls
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request as one backend gets it, and what to do with that backend's answer."""
+
+    request: Mapping[str, Any]
+    header: str | None = None
+    #: What the prompt was counted to be; ``None`` where it surely fits and was not counted.
+    prompt_tokens: int | None = None
+    max_tokens: int | None = None
+    cuts: tokens.Cuts = field(default_factory=tokens.Cuts)
+    rewrite: TextCalls | None = None
+    #: What ``prompt_tokens`` was corrected by.
+    correction: tokens.Correction = field(default_factory=tokens.Correction)

@@ -1,0 +1,71 @@
+"""What prepares requests for each backend: one preparer for each model that it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import aiohttp
+
+from stoker.engines import Backend, ServedModel
+from stoker.gateway.limits import GatewayLimits
+from stoker.gateway.prompt.completion_fitter import CompletionFitter
+from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.prompt.prompt_fitter import PromptFitter
+from stoker.gateway.prompt.server_counts import ServerCounts
+from stoker.gateway.prompt.token_counter import TokenCounter
+from stoker.gateway.routing.backend_pool import Upstream
+from stoker.gateway.usage.metrics import Metrics
+
+_Key = tuple[Backend, FitSettings, ServedModel]
+
+
+class Preparer:
+    """Prepares requests for ``model`` as one backend serves it."""
+
+    def __init__(
+        self, model: ServedModel, settings: FitSettings, counter: TokenCounter, metrics: Metrics
+    ) -> None:
+        self.model = model
+        self.counter = counter
+        self.chats = PromptFitter(model, settings, counter, metrics)
+        self.completions = CompletionFitter(model, settings, counter)
+
+
+class Preparers:
+    """All preparers of a gateway, made when they are first needed."""
+
+    def __init__(self, metrics: Metrics, limits: GatewayLimits) -> None:
+        self._metrics = metrics
+        self._counts_kept = limits.counts_kept
+        self._known: dict[_Key, Preparer] = {}
+        self._http: aiohttp.ClientSession | None = None
+        # One thread: counting is the tokenizer's work, which is quick on a core of its own.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="count")
+
+    def start(self, http: aiohttp.ClientSession) -> None:
+        """Ask backends through this session from now on."""
+        self._http = http
+
+    def stop(self) -> None:
+        """Count nothing more."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def of(self, upstream: Upstream, model: ServedModel) -> Preparer:
+        """The one for a model at a backend: what it has learned lasts while both stay as is."""
+        key = (upstream.backend, upstream.fit, model)
+        if key not in self._known:
+            self._known[key] = self._new(*key)
+        return self._known[key]
+
+    def keep(self, upstreams: Iterable[Upstream]) -> None:
+        """Forget those of all other backends."""
+        current = {(u.backend, u.fit) for u in upstreams}
+        self._known = {k: v for k, v in self._known.items() if (k[0], k[1]) in current}
+
+    def _new(self, backend: Backend, settings: FitSettings, model: ServedModel) -> Preparer:
+        if self._http is None:
+            raise RuntimeError("the gateway's application is not running")
+        server = ServerCounts(self._http, backend, model.id, self._counts_kept)
+        counter = TokenCounter(model, backend, settings.tokenizer, server, self._worker)
+        return Preparer(model, settings, counter, self._metrics)

@@ -1,0 +1,43 @@
+"""A request as it is sent to one backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stoker.gateway.api import request_validation
+from stoker.gateway.prompt.prepared_request import Prepared
+from stoker.gateway.relay.tool_call_rewriter import TextCalls
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRequest:
+    """A request that is ready to be sent, and how its answer is relayed."""
+
+    payload: bytes
+    streamed: bool = False
+    #: The client asked for a usage event of its own.
+    wants_usage: bool = True
+    rewrite: TextCalls | None = None
+    #: For the client, on the answer.
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def backend_request(prepared: Prepared, model: str, *, streams_usage: bool) -> BackendRequest:
+    """The request for ``model``; its usage is always asked for where its path can stream it.
+
+    Raises ``BadRequestError`` where it can't be written.
+    """
+    body = prepared.request
+    streamed = bool(body.get("stream"))
+    options = body.get("stream_options") or {}
+    sent = {**body, "model": model}
+    if streamed and streams_usage:
+        sent["stream_options"] = {**options, "include_usage": True}
+    return BackendRequest(
+        payload=request_validation.written(sent),
+        streamed=streamed,
+        wants_usage=bool(options.get("include_usage")),
+        rewrite=prepared.rewrite,
+        headers={"x-stoker-fit": prepared.header} if prepared.header else {},
+    )

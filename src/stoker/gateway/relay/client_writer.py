@@ -1,0 +1,82 @@
+"""The client's end of a stream: bytes straight to its transport, and a backend made to wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+#: Bytes that may wait for a slow client before the backend is made to wait too.
+_HIGH_WATER_BYTES = 256 * 1024
+_DRAIN_POLL_S = 0.02
+
+
+class Readable(Protocol):
+    """What is read from the backend, and can be made to wait."""
+
+    def pause(self) -> None:
+        """Read no more for now."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+
+class ClientWriter:
+    """Holds what is written until ``attach``, and from then on writes it through."""
+
+    def __init__(self, connection: Readable | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connection = connection
+        #: What waits for the head of the answer to be sent.
+        self.pending: list[bytes] = []
+        self.last_write_at = self._loop.time()
+        self._write: Callable[[bytes], None] = self.pending.append
+        self._buffered: Callable[[], int] = lambda: 0
+        self._paused = False
+        self._ended = False
+
+    def write(self, data: bytes) -> None:
+        """Send whole events, never none: an empty chunk would end the transfer."""
+        self._write(data)
+        self.last_write_at = self._loop.time()
+        if self._buffered() > _HIGH_WATER_BYTES and not self._paused and self._connection:
+            self._paused = True
+            self._connection.pause()
+            self._loop.call_later(_DRAIN_POLL_S, self._check_drained)
+
+    def take_pending(self) -> bytes:
+        """What has come so far, to be sent along with the head."""
+        first = b"".join(self.pending)
+        self.pending.clear()
+        return first
+
+    def attach(self, transport: asyncio.WriteTransport, *, chunked: bool) -> None:
+        """From now on write straight to the client's transport, behind what was written."""
+        write = transport.write
+
+        def framed(data: bytes) -> None:
+            write(b"%x\r\n%b\r\n" % (len(data), data))
+
+        waiting = self.take_pending()
+        self._write = framed if chunked else write
+        self._buffered = transport.get_write_buffer_size
+        if waiting:
+            self._write(waiting)
+
+    def end(self) -> None:
+        """Nothing more comes: the backend's connection is free for another request."""
+        self._ended = True
+        self._resume()
+
+    def _check_drained(self) -> None:
+        if self._ended:
+            return
+        if self._buffered() > _HIGH_WATER_BYTES // 2:
+            self._loop.call_later(_DRAIN_POLL_S, self._check_drained)
+            return
+        self._resume()
+
+    def _resume(self) -> None:
+        if self._paused and self._connection is not None:
+            self._paused = False
+            self._connection.resume()

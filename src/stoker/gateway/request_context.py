@@ -1,0 +1,57 @@
+"""One request on its way through the pipeline, and what each stage found out about it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiohttp import web
+
+from stoker.engines import ServedModel
+from stoker.gateway.routing.backend_pool import Upstream
+from stoker.gateway.routing.priority import Utility
+
+if TYPE_CHECKING:  # these know the context
+    from stoker.gateway.api.path_rules import PathRules
+    from stoker.gateway.relay.backend_request import BackendRequest
+    from stoker.gateway.relay.response_stream import ResponseStream
+
+
+@dataclass(eq=False, repr=False, slots=True)
+class RequestContext:
+    """One request. A field without a default is set by the stage that its comment names."""
+
+    request: web.Request
+    #: The client was sent the head of an answer: from here on errors can't be answered.
+    head_sent: bool = False
+    #: Authenticate: the name of the key's holder.
+    client: str = field(init=False)
+    #: Validate: what its path asks for, and its JSON.
+    rules: PathRules = field(init=False)
+    body: dict[str, Any] = field(init=False)
+    #: ChooseModel: the model that it names, with the smallest window that its backends have.
+    model: ServedModel = field(init=False)
+    #: SelectBackend: set again for each try.
+    backend: Upstream = field(init=False)
+    utility: Utility | None = None
+    #: PrepareForBackend: what this backend gets.
+    outgoing: BackendRequest = field(init=False)
+    #: Forward: the last backend's answer, and whether another may be asked in its place.
+    answer: ResponseStream | None = None
+    may_retry: bool = False
+
+
+Handler = Callable[[RequestContext], Awaitable[web.StreamResponse]]
+
+
+class Stage(Protocol):
+    """One step of the pipeline.
+
+    It answers itself, or returns what ``proceed`` answers: the stages after it. It may look at the
+    request before and at the answer after, and it may call ``proceed`` again. Its constructor takes
+    the ``GatewayState``; an error that it raises is sent in OpenAI's format.
+    """
+
+    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
+        """Answer the request."""

@@ -1,0 +1,139 @@
+"""The stage that selects a backend, and another one where the first can't answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiohttp import web
+
+from stoker.gateway.api import openai_errors
+from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.routing.backend_pool import BackendSlot, BusyError, NoBackendError, Upstream
+from stoker.gateway.routing.priority import HEADER, utility_of
+from stoker.tokens import ContextLengthExceededError
+
+_log = logging.getLogger("stoker.gateway")
+
+#: Backends that are tried for one request. Those whose window is too small do not count.
+_TRIES = 3
+
+
+class NotPreparedError(Exception):
+    """The request can't be sent to this backend; ``reason`` is what the client gets to read."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class _Tries:
+    """The backends that were tried for one request, and the best of what came of it."""
+
+    def __init__(self) -> None:
+        self.avoid: list[Upstream] = []
+        self._left = _TRIES
+        self._failure: web.StreamResponse | None = None
+        self._refusal: Exception | None = None
+
+    def failed(self, backend: Upstream, response: web.StreamResponse) -> None:
+        """The backend failed before it answered anything; ``response`` reports that."""
+        self.avoid.append(backend)
+        self._left -= 1
+        self._failure = response
+
+    def refused(self, backend: Upstream, reason: Exception, too_small: list[Upstream]) -> None:
+        """The request can't be prepared for the backend, and for none of ``too_small``."""
+        self.avoid += [backend, *too_small]
+        if not too_small:
+            self._left -= 1
+        self._refusal = reason
+
+    def can_try(self, candidates: list[Upstream]) -> bool:
+        """Whether one of the candidates is still worth a try."""
+        return self._left > 0 and any(u not in self.avoid for u in candidates)
+
+    def outcome(self) -> web.StreamResponse:
+        """The answer where no other backend is left. A failure may pass: it goes before a refusal.
+
+        Raises what kept the request from the last backend that could not take it.
+        """
+        if self._failure is not None:
+            return self._failure
+        if self._refusal is not None:
+            raise self._refusal
+        return openai_errors.not_ready()
+
+
+class SelectBackend:
+    """Takes a slot at a backend, holds it while the stages after this answer, and gives it back.
+
+    Where a backend fails before its first byte, or the request can't be prepared for it, the same
+    stages run for another one.
+    """
+
+    def __init__(self, state: GatewayState) -> None:
+        self._pool = state.pool
+        self._metrics = state.metrics
+
+    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
+        """Set ``context.backend`` for each try."""
+        # By what the client asked: what is sent may have its tools in its text.
+        context.utility = utility_of(context.body, context.request.headers.get(HEADER))
+        tries, model = _Tries(), context.model.id
+        while True:
+            try:
+                response = await self._try(context, proceed, tries)
+            except NoBackendError:
+                return tries.outcome()
+            except BusyError as busy:
+                _log.warning("all backends of %s are busy", model)
+                return openai_errors.busy(busy.retry_after_s)
+            if response is not None:
+                return response
+            if not tries.can_try(self._pool.serving(model)):
+                return tries.outcome()
+            _log.info("trying another backend than %s", context.backend.backend.url)
+
+    async def _try(
+        self, context: RequestContext, proceed: Handler, tries: _Tries
+    ) -> web.StreamResponse | None:
+        """The answer of one backend; ``None`` where another one may do better."""
+        slot = await self._acquire(context, tries)
+        backend = context.backend = slot.upstream
+        try:
+            response = await proceed(context)
+        except NotPreparedError as refusal:
+            too_small = self._too_small(context, refusal.reason)
+            tries.refused(backend, refusal.reason, too_small)
+            return None
+        finally:
+            self._pool.release(slot)
+        if not context.may_retry:
+            return response
+        tries.failed(backend, response)
+        return None
+
+    async def _acquire(self, context: RequestContext, tries: _Tries) -> BackendSlot:
+        try:
+            return await self._pool.acquire(
+                context.model.id,
+                context.client,
+                context.body,
+                avoid=tries.avoid,
+                utility=context.utility,
+            )
+        except asyncio.CancelledError:
+            self._metrics.left.inc()
+            _log.info("a client left in the queue")
+            raise
+
+    def _too_small(self, context: RequestContext, reason: Exception) -> list[Upstream]:
+        """The backends whose window is no larger than one that is too small."""
+        if not isinstance(reason, ContextLengthExceededError):
+            return []
+        name = context.model.id
+        window = context.backend.window(name)
+        served = ((u, u.window(name)) for u in self._pool.upstreams)
+        return [u for u, other in served if window and other and other <= window]
