@@ -28,7 +28,7 @@ from plan_rows import (
 
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
-from stoker.models import model_catalogue
+from stoker.models import known_models
 from stoker.planning import Requirements, candidates_of, rank
 from stoker.planning.speed import calibrated, times
 from stoker.planning.vllm_memory import max_concurrency, vllm_memory
@@ -171,7 +171,7 @@ def _latency() -> None:
         memory=Memory(gib256, gib256),
         gpus=tuple(spec.gpu(index) for index in range(8)),
     )
-    candidates = candidates_of(model_catalogue())
+    candidates = candidates_of(known_models())
     began = process_time()
     rank(host, candidates, Requirements(purpose="agent"), spec)
     print(

@@ -41,7 +41,7 @@ def here() -> Surroundings:
     return Surroundings(os.environ, Path.home())
 
 
-def container_runtimes() -> tuple[ContainerRuntime, ...]:
+def find_container_runtimes() -> tuple[ContainerRuntime, ...]:
     """Docker and Podman, in the order in which they are preferred."""
     at = here()
     return (docker(at), podman(at))

@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from typing import Any, Literal, get_args
 
 from stoker import paths
-from stoker.data import table, tomllib
+from stoker.data.facts import load_table, tomllib
 from stoker.errors import StokerError, UsageError
 from stoker.host.apple import metal_share_bytes
 from stoker.host.hardware import Gpu, Vendor
@@ -107,7 +107,7 @@ class GpuSpec:
         )
 
 
-def gpu_catalogue() -> tuple[GpuSpec, ...]:
+def known_gpus() -> tuple[GpuSpec, ...]:
     """Every GPU that is known, the user's own first.
 
     Raises ``StokerError`` where the user's ``gpus.toml`` cannot be read.
@@ -117,7 +117,7 @@ def gpu_catalogue() -> tuple[GpuSpec, ...]:
 
 @cache
 def _shipped_gpus() -> tuple[GpuSpec, ...]:
-    return tuple(_spec(row) for row in table("gpus")["gpus"])
+    return tuple(_spec(row) for row in load_table("gpus")["gpus"])
 
 
 def find_gpu(name: str, memory_bytes: int | None = None) -> GpuSpec:
@@ -136,7 +136,7 @@ def lookup_gpu(name: str, memory_bytes: int | None = None) -> GpuSpec | None:
     """``find_gpu``, or ``None`` where no GPU is known by that name and memory."""
     key, named_bytes = _key(name)
     wanted = memory_bytes if memory_bytes is not None else named_bytes
-    called = [spec for spec in gpu_catalogue() if _keys(spec) & {key, f"rtx{key}", f"rx{key}"}]
+    called = [spec for spec in known_gpus() if _keys(spec) & {key, f"rtx{key}", f"rx{key}"}]
     if wanted is None:
         return called[0] if called else None
     for spec in called:
@@ -150,9 +150,9 @@ def lookup_gpu(name: str, memory_bytes: int | None = None) -> GpuSpec | None:
 def nearest_gpus(name: str, count: int = 4) -> list[str]:
     """Labels of the GPUs whose names are most like ``name``, the nearest first."""
     key, _ = _key(name)
-    keys = {k: spec for spec in reversed(gpu_catalogue()) for k in _keys(spec)}
+    keys = {k: spec for spec in reversed(known_gpus()) for k in _keys(spec)}
     near = difflib.get_close_matches(key, keys, n=count * 2, cutoff=0.5)
-    same = [s.label for s in gpu_catalogue() if key in _keys(s)]
+    same = [s.label for s in known_gpus() if key in _keys(s)]
     return list(dict.fromkeys([*same, *(keys[k].label for k in near)]))[:count]
 
 

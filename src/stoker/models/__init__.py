@@ -26,7 +26,7 @@ from stoker.models.model_catalogue import (
     Quality,
     Variant,
     find_known_model,
-    model_catalogue,
+    known_models,
     nearest_models,
 )
 from stoker.models.model_resolver import (
@@ -74,8 +74,8 @@ __all__ = [
     "find_known_model",
     "is_path",
     "kept",
+    "known_models",
     "load",
-    "model_catalogue",
     "named",
     "nearest_models",
     "offered",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.errors import StokerError
 from stoker.models import gguf_header
 from stoker.models.gguf_header import GgufHeader
@@ -71,7 +71,7 @@ def describe(header: GgufHeader, filename: str) -> Model:
         format="gguf",
         origin="file",
         served_name=name.lower(),
-        quantization=table("ggml_types")["file_types"].get(str(file_type)),
+        quantization=load_table("ggml_types")["file_types"].get(str(file_type)),
         parameters=header.parameters,
         architecture=architecture,
         max_context_tokens=architecture.max_position_embeddings,

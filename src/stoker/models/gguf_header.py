@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Protocol
 
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.errors import StokerError
 
 MAGIC = b"GGUF"
@@ -224,7 +224,7 @@ def _tensor(cursor: _Cursor) -> Tensor:
     if prod(shape) >= 1 << 63:
         raise _DamagedError(f"its tensor {name!r} claims {shape} values")
     kind, offset = cursor.number(_U32), cursor.number(_U64)
-    known = table("ggml_types")["tensor_types"].get(str(kind))
+    known = load_table("ggml_types")["tensor_types"].get(str(kind))
     if known is None:
         return Tensor(name, shape, None, offset, None)
     type_name, block_elements, block_bytes = known

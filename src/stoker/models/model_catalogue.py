@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from stoker import paths
-from stoker.data import table, tomllib
+from stoker.data.facts import load_table, tomllib
 from stoker.errors import StokerError, UsageError
 from stoker.models.hf_config import architecture_from_config
 from stoker.models.model import Architecture, Model
@@ -130,7 +130,7 @@ class KnownModel:
         )
 
 
-def model_catalogue() -> tuple[KnownModel, ...]:
+def known_models() -> tuple[KnownModel, ...]:
     """Every model that is known; the user's own entries replace those of the same id.
 
     Raises ``StokerError`` where the user's ``models.toml`` cannot be used.
@@ -146,7 +146,7 @@ def find_known_model(name: str) -> tuple[KnownModel, Variant]:
     Raises ``UsageError`` with the nearest names where there is none.
     """
     wanted = name.casefold().strip()
-    for model in model_catalogue():
+    for model in known_models():
         if wanted in {alias.casefold() for alias in model.aliases}:
             return model, model.weights[0]
         for variant in model.weights:
@@ -164,7 +164,7 @@ def find_known_model(name: str) -> tuple[KnownModel, Variant]:
 def nearest_models(name: str, count: int = 4) -> list[str]:
     """Short names of the models whose names are most like ``name``, the nearest first."""
     keys: dict[str, str] = {}
-    for model in reversed(model_catalogue()):
+    for model in reversed(known_models()):
         for known in (
             *model.aliases,
             *(variant.id.rpartition("/")[2] for variant in model.weights),
@@ -182,7 +182,7 @@ def _letters(name: str) -> str:
 
 @cache
 def _shipped_models() -> tuple[KnownModel, ...]:
-    return tuple(known_model(row) for row in table("models")["models"])
+    return tuple(known_model(row) for row in load_table("models")["models"])
 
 
 def _own_models(path: Path) -> tuple[KnownModel, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from stoker import paths
-from stoker.data import tomllib
+from stoker.data.facts import tomllib
 from stoker.errors import StokerError, UsageError
 from stoker.models.model import Architecture, Model
 from stoker.models.model_catalogue import KnownModel, WeightFormat, known_model

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.models.test_gguf_file import write_gguf, zeroed
 
 from stoker import models
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.errors import StokerError, UsageError
 from stoker.models import Model
 from stoker.models.gguf_catalogue import entries
@@ -121,7 +121,7 @@ def test_offline_a_model_that_is_not_here_says_so(name: str) -> None:
 
 def test_the_catalogue_is_consistent() -> None:
     for row, entry in zip(
-        sorted(table("gguf_models")["model"], key=lambda row: -int(row["size_bytes"])),
+        sorted(load_table("gguf_models")["model"], key=lambda row: -int(row["size_bytes"])),
         entries(),
         strict=True,
     ):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
-from stoker.models import find_known_model, model_catalogue
+from stoker.models import find_known_model, known_models
 from stoker.planning import Candidate, Plan, Requirements, candidates_of, rank
 from stoker.planning.llama_speed import llama_speed
 
@@ -57,7 +57,7 @@ def test_a_context_that_was_asked_for_is_what_is_planned() -> None:
 
 SMALL = [
     form
-    for form in candidates_of(model_catalogue())
+    for form in candidates_of(known_models())
     if form.model.format == "gguf" and (form.model.parameters or 0) < 40e9
 ]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoker.errors import UsageError
-from stoker.models import Architecture, KnownModel, find_known_model, model_catalogue
+from stoker.models import Architecture, KnownModel, find_known_model, known_models
 from stoker.planning.quantization import precision_of
 from stoker.planning.vllm_memory import (
     VllmSettings,
@@ -20,7 +20,7 @@ from stoker.planning.vllm_memory import (
 )
 
 GIB = 1024**3
-MODELS = model_catalogue()
+MODELS = known_models()
 
 
 def shape(name: str) -> Architecture:

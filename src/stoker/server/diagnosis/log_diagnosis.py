@@ -18,7 +18,7 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
-from stoker.data import table
+from stoker.data.facts import load_table
 
 #: What a log says when an engine starts: whatever came before did not end it.
 _STARTS = (
@@ -223,14 +223,14 @@ class _Pattern:
 def _patterns() -> tuple[_Pattern, ...]:
     return tuple(
         _Pattern(cause, *_compile(wording["text"]))
-        for cause in table("failures")["cause"]
+        for cause in load_table("failures")["cause"]
         for wording in cause["texts"]
     )
 
 
 @cache
 def _texts(kind: str) -> tuple[str, ...]:
-    return tuple(line["text"] for line in table("failures")[kind])
+    return tuple(line["text"] for line in load_table("failures")[kind])
 
 
 def _compile(text: str) -> tuple[str, re.Pattern[str]]:
