@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stoker.tokens.truncation.tool_schema_compression import tool_name
+from stoker.tokens.chat_messages import tool_name
 
 NAME_KEYS = ("name", "tool", "tool_name", "function_name", "function")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "kwargs")

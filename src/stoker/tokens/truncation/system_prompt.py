@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stoker.tokens.chat_messages import Message, piece_of, text_of
 from stoker.tokens.counting.token_counting import CountStrings, Steps
-from stoker.tokens.truncation.conversation import Message, middle_out, piece_of, text_of
+from stoker.tokens.truncation.message_shortening import middle_out
 
 
 class SystemPrompt:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from stoker.tokens.chat_messages import tool_name
 from stoker.tokens.token_errors import ToolTooDeepError
 
 #: As sent; without what says nothing; with shorter descriptions; with one sentence a tool.
@@ -56,13 +57,6 @@ class ToolForms:
     forms: tuple[Mapping[str, Any], ...]
     texts: tuple[str, ...]
     text_bytes: tuple[int, ...]
-
-
-def tool_name(tool: object) -> str:
-    """Return the name of a tool definition, empty where it has none."""
-    function = tool.get("function") if isinstance(tool, Mapping) else None
-    name = function.get("name") if isinstance(function, Mapping) else None
-    return name if isinstance(name, str) else ""
 
 
 def forms_of(tool: Mapping[str, Any]) -> ToolForms:
