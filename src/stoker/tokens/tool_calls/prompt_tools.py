@@ -15,7 +15,7 @@ from jinja2.exceptions import TemplateError
 
 from stoker.tokens.chat_messages import SYSTEM_ROLES, arguments_text, calls_of, text_of, tool_name
 from stoker.tokens.counting.chat_template import parse_template
-from stoker.tokens.tool_calls.call_validation import parse_json
+from stoker.tokens.tool_calls.strict_json import parse_json
 
 _OFFER = """# Tools
 

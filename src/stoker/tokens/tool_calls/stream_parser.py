@@ -8,16 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stoker.tokens.tool_calls.call_formats import (
-    MARKERS,
-    REJECTED,
-    Bare,
-    Fenced,
-    FoundCall,
-    Reader,
-    Verdict,
-)
+from stoker.tokens.tool_calls.call_candidate import REJECTED, FoundCall, Reader, Verdict
+from stoker.tokens.tool_calls.call_formats import MARKERS
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
+from stoker.tokens.tool_calls.unmarked_calls import Bare, Fenced
 
 #: A call longer than this is given back as text, so that memory stays bounded.
 MAX_CALL_CHARS = 1_000_000
