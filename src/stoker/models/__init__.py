@@ -1,7 +1,7 @@
 """Model metadata, read without loading weights, and the sources that models come from.
 
-``candidates`` and ``resolve`` say what could be served, ``planning`` chooses one of them, and
-``fetch`` brings it to this machine.
+``candidates`` and ``resolve`` list what could be served, ``planning`` chooses one of them, and
+``fetch`` downloads it.
 """
 
 from stoker.models.hf_config import architecture_from_config

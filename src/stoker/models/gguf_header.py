@@ -1,4 +1,4 @@
-"""Read what a GGUF file says of itself, without its weights and without its token lists.
+"""Read a GGUF file's header, without the weights and without the token lists.
 
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The ``gguf`` package reads
 it too, but decodes every token, which takes seconds for the 150,000 tokens of Qwen2.5 and 40 ms
@@ -50,7 +50,7 @@ class Readable(Protocol):
 
 
 class _ShortError(Exception):
-    """The bytes at hand end before the header does."""
+    """The available bytes end before the header does."""
 
 
 class _DamagedError(Exception):
@@ -59,7 +59,7 @@ class _DamagedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One row of the tensor table. ``size_bytes`` is ``None`` for a type that is newer than us."""
+    """One row of the tensor table. ``size_bytes`` is ``None`` for an unknown type."""
 
     name: str
     shape: tuple[int, ...]
@@ -84,7 +84,7 @@ class GgufHeader:
 
 
 class _Cursor:
-    """Reads values from bytes in order. Every length is held against what is left to read."""
+    """Reads values from bytes in order. Every length is checked against what is left to read."""
 
     def __init__(self, data: bytes, max_kept_array: int) -> None:
         self.data = data
@@ -111,7 +111,7 @@ class _Cursor:
         self.at += size
 
     def skip_texts(self, count: int) -> None:
-        """Step over ``count`` strings: the loop that decides how long reading a header takes."""
+        """Skip ``count`` strings: most of the time that reading a header takes is spent here."""
         read, data, at = _U64.unpack_from, self.data, self.at
         try:
             for _ in range(count):

@@ -1,4 +1,4 @@
-"""What is known of models by name: ``data/models.toml``, with the user's ``models.toml`` on top.
+"""Facts on models by name: ``data/models.toml``, and the user's own ``models.toml`` before it.
 
 It needs no network: shapes come from the publishers' config.json, copied field by field.
 """
@@ -97,7 +97,7 @@ class KnownModel:
     min_llama_cpp: str | None = None
     quality: Quality | None = None
     note: str = ""
-    #: Why somebody should choose another one; empty where there is no reason.
+    #: Why to choose another one; empty where there is no reason.
     avoid: str = ""
     confidence: Confidence = "low"
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -153,11 +153,11 @@ def find_known_model(name: str) -> tuple[KnownModel, Variant]:
             if wanted in (variant.id.casefold(), variant.id.casefold().rpartition("/")[2]):
                 return model, variant
     near = nearest_models(name)
-    hint = f"The nearest are: {', '.join(near)}." if near else "No known name is like it."
+    hint = f"The nearest are: {', '.join(near)}." if near else "No known name is similar."
     raise UsageError(
         f"There is no model {name!r} in the catalogue.",
         hint,
-        "Use one of those, or add it: stoker models add REPO_OR_FOLDER.",
+        f"{'Use one of those, or add' if near else 'Add'} it: stoker models add REPO_OR_FOLDER.",
     )
 
 

@@ -109,7 +109,7 @@ def test_a_typing_mistake_gets_the_nearest_names() -> None:
 
 
 def test_a_name_that_is_like_no_other_gets_them_all() -> None:
-    with pytest.raises(StokerError, match=r"Some that there are: .*smollm2-135m"):
+    with pytest.raises(StokerError, match=r"Some known models: .*smollm2-135m"):
         models.resolve("#")
 
 

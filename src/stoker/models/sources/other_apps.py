@@ -21,7 +21,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A model on this disk. ``sha256`` is that of its file, where the program says it."""
+    """A model on this disk. ``sha256`` is that of its file, where the program records it."""
 
     id: str
     path: Path
@@ -40,7 +40,7 @@ def hub_folders() -> list[FoundModel]:
 
 
 def file_served_by(program: str, model: str) -> Path | None:
-    """The file that ``ollama`` or ``lm-studio`` serves as ``model``, where it lies on this disk.
+    """The file that ``ollama`` or ``lm-studio`` serves as ``model``, where it is on this disk.
 
     LM Studio names a model after its repository; of several quantizations any will do, for their
     tokens are the same.

@@ -39,7 +39,7 @@ _SPARE_TOKENS = 64
 class Overheads:
     """What a template adds at most, in bytes and so in tokens.
 
-    The defaults cover every template of the catalogue; ``overheads_of`` says it exactly for one.
+    The defaults cover every template of the catalogue; ``overheads_of`` gives those of one.
     """
 
     #: Once a prompt: preambles, instructions for tools, the generation prompt.

@@ -39,7 +39,7 @@ def skip_blank(text: str, start: int) -> int:
 
 
 def begins_with(text: str, start: int, word: str) -> bool | None:
-    """Say whether ``word`` stands at ``start``; ``None`` while the text is too short to tell."""
+    """Return whether ``word`` is at ``start``; ``None`` while the text is too short to decide."""
     if text.startswith(word, start):
         return True
     return None if word.startswith(text[start:]) else False

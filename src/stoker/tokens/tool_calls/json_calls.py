@@ -38,7 +38,7 @@ class JsonValue:
         return FoundCall(tuple(calls), end) if calls else REJECTED
 
     def _is_other_json(self, text: str) -> bool:
-        """Say as early as possible that this JSON is an answer, not a call."""
+        """Whether this JSON is an answer, not a call; decided as early as possible."""
         head = text[self._start : self._start + _HEAD_CHARS]
         match = _FIRST_KEY.match(head)
         if match is None:

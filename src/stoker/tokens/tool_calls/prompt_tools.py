@@ -33,7 +33,7 @@ _TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
 def template_has_tools(template: str) -> bool:
-    """Say whether a chat template renders tool definitions."""
+    """Return whether a chat template renders tool definitions."""
     try:
         return "tools" in meta.find_undeclared_variables(parse_template(template))
     except (TemplateError, RecursionError):

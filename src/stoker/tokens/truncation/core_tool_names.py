@@ -19,7 +19,7 @@ _NEEDS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("file search", "glob", "find path", "file glob search", "find file"), 1.2),
     (("get errors", "diagnostics", "problems", "errors"), 1.0),
 )
-#: A tool whose name holds one of these reads, lists or writes something else than files.
+#: A tool with one of these in its name reads, lists or writes something else than files.
 _NOT_OF_FILES = frozenset(
     (
         *("agent", "bash", "browser", "cell", "dir", "directory", "error", "folder", "memory"),
@@ -43,6 +43,7 @@ def core_tools(names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def name_gains(names: Sequence[tuple[str, ...]]) -> list[float]:
+    """Return what each tool gains from its name alone."""
     priors = [0.0] * len(names)
     for best, gain in _needed(names):
         priors[best] = max(priors[best], gain)
@@ -68,5 +69,5 @@ def _best_for(phrases: Sequence[tuple[str, ...]], names: Sequence[tuple[str, ...
 
 
 def _is_about(name: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
-    """Whether a name says the phrase of files: ``read_bash`` and ``list_agents`` do not."""
+    """Whether a name has the phrase and is about files, unlike ``read_bash``, ``list_agents``."""
     return set(phrase) <= set(name) and not (_NOT_OF_FILES & set(name)) - set(phrase)

@@ -18,7 +18,7 @@ from stoker.tokens.truncation.editor_markup import TAGGED_REQUEST, around_reques
 
 #: The part of a shortened text that comes from its beginning; the rest comes from its end.
 _HEAD_SHARE = 0.6
-#: What stays of an answer and of a call's argument however much is left out: enough to know what
+#: What stays of an answer and of a call's argument however much is left out: enough to see what
 #: was done, and with which file.
 _LEAST_ANSWER_CHARS, _LEAST_ARGUMENT_CHARS = 400, 120
 #: The note that ``middle_out`` leaves.

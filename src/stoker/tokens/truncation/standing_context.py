@@ -29,7 +29,7 @@ def standing_context(conversation: Conversation) -> str:
 
 
 def with_context(message: Message, context: str) -> Message:
-    """Return a user's message with ``context`` before what it says."""
+    """Return a user's message with ``context`` before its content."""
     content = message.get("content")
     if isinstance(content, list):
         return {**message, "content": [{"type": "text", "text": context}, *content]}

@@ -49,7 +49,7 @@ class SystemPrompt:
         self._is_estimated = self.is_cut
 
     def settle(self) -> Steps[None]:
-        """Count what was shortened: whole lines are kept, so that its share says little."""
+        """Count what was shortened: whole lines are kept, so that the share is a poor estimate."""
         if not self._is_estimated:
             return
         self._is_estimated = False

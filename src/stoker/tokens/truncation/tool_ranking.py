@@ -13,13 +13,13 @@ from stoker.tokens.truncation.tool_words import EXPANSIONS, STOP_STEMS, words
 
 #: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009).
 _K1, _B = 1.2, 0.75
-#: A word of a tool's name says more about it than a word of its description.
+#: A word of a tool's name counts more than a word of its description.
 _NAME_WEIGHT = 3
 #: What a tool gains whose whole name is asked for: "list the files" means list_dir, and
 #: list_code_usages only by a third.
 _NAME_GAIN = 4.0
-#: What a tool gains that alone speaks of what is asked for: in VS Code's Copilot harness the only
-#: one that mentions "todos" is called sql.
+#: What a tool gains that is the only one to mention what is asked for: in VS Code's Copilot
+#: harness the only one that mentions "todos" is called sql.
 _TELLING_GAIN = 8.0
 _URL = re.compile(r"https?://\S+")
 
@@ -54,7 +54,7 @@ class _Index:
         self.lengths = [sum(count.values()) for count in self.counts]
         self.mean_length = max(1.0, sum(self.lengths) / max(1, len(tools)))
         documents = Counter(word for count in self.counts for word in count)
-        #: The words that people use for tasks and that a single tool speaks of.
+        #: The words for tasks that a single tool mentions.
         self.telling = {w for w, seen in documents.items() if seen == 1 and w in EXPANSIONS}
         total = len(tools)
         self.idf = {
