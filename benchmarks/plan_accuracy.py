@@ -32,7 +32,7 @@ from stoker.engines.vllm.vllm_memory import max_concurrency, vllm_memory
 from stoker.engines.vllm.vllm_speed import calibrated, times
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
-from stoker.models import model_catalogue
+from stoker.models import known_models
 from stoker.planning import Requirements, candidates_of
 
 _TARGETS = {"cache": (5, 10), "token": (15, None), "first": (30, None)}
@@ -173,7 +173,7 @@ def _latency() -> None:
         memory=Memory(gib256, gib256),
         gpus=tuple(spec.gpu(index) for index in range(8)),
     )
-    candidates = candidates_of(model_catalogue())
+    candidates = candidates_of(known_models())
     began = process_time()
     rank(host, candidates, Requirements(purpose="agent"), spec)
     print(

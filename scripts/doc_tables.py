@@ -16,7 +16,7 @@ import typer.main
 from stoker import doctor, vscode
 from stoker.checks import CHECKS, Use
 from stoker.cli import COMMANDS, app
-from stoker.data import table, tomllib
+from stoker.data.facts import load_table, tomllib
 from stoker.gateway import Gateway, config
 from stoker.gateway.usage.metrics import Metrics
 from stoker.tokens import budget_for
@@ -150,7 +150,7 @@ def failures(out: Out) -> None:
     """Every failure that Stoker recognises in a log: the symptom, its meaning, and the fix."""
     out("| symptom | what it means | what to do |")
     out("| --- | --- | --- |")
-    for cause in table("failures")["cause"]:
+    for cause in load_table("failures")["cause"]:
         fix = _cell(cause["fixes"][-1])
         more = f"[more]({cause['link']})"
         out(f"| {_cell(cause['title'])} | {_cell(cause['cause'])} | {fix} {more} |")

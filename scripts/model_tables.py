@@ -20,7 +20,7 @@ from stoker.engines.vllm.vllm_memory import (
 )
 from stoker.engines.vllm.vllm_quantization_support import why_not
 from stoker.host import Cpu, GpuSpec, Host, Memory, find_gpu, imagined_host
-from stoker.models import KnownModel, Purpose, Variant, find_known_model, model_catalogue
+from stoker.models import KnownModel, Purpose, Variant, find_known_model, known_models
 from stoker.models.gguf_catalogue import entries
 from stoker.models.sources.download_store import gigabytes
 from stoker.planning.quantization import precision_of
@@ -35,13 +35,13 @@ def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def avoid() -> str:
     """Models that the catalogue advises against, and why."""
-    rows = [[f"`{m.name}`", m.avoid] for m in _by_size(m for m in model_catalogue() if m.avoid)]
+    rows = [[f"`{m.name}`", m.avoid] for m in _by_size(m for m in known_models() if m.avoid)]
     return markdown(["model", "why"], rows)
 
 
 def scores() -> str:
     """The coding scores of models, grouped by benchmark."""
-    scored = [(m, m.quality) for m in model_catalogue() if m.quality]
+    scored = [(m, m.quality) for m in known_models() if m.quality]
     scored.sort(key=lambda pair: (pair[1].benchmark, pair[1].score), reverse=True)
     rows = [
         [
@@ -70,7 +70,7 @@ def known() -> str:
             m.license,
             m.confidence,
         ]
-        for m in _by_size(model_catalogue())
+        for m in _by_size(known_models())
     ]
     head = ["name", "on the hub", "parameters", "context", "for", "tool parser", "licence", "facts"]
     return markdown(head, rows)

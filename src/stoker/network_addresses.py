@@ -1,4 +1,4 @@
-"""Addresses of servers: which are in order, which are private, what a person's text means."""
+"""Addresses of servers: whether they are valid or private, and how a user's input is read."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-#: What programs on this machine call a server that listens on every address.
+#: The address at which this machine reaches a server that listens on every address.
 _EVERY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 #: A host name (RFC 1123). Its last part starts with a letter: the system reads ``0`` and ``0x0`` as
 #: numbers, and listens on every address.
 _NAME = re.compile(r"([a-z\d]([a-z\d-]{0,61}[a-z\d])?\.)*[a-z]([a-z\d-]{0,61}[a-z\d])?", re.I)
 
-#: What people paste after the part of a URL that counts.
+#: What users paste along after the base of a URL.
 _API_PATHS = re.compile(r"/+(v1/+)?(chat/+completions|completions|models)$|/+v1$", re.IGNORECASE)
 _SCHEME = re.compile(r"(https?)://", re.IGNORECASE)
 #: A scheme that is another one or lacks a slash, a path, a port with no host.
 _NO_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:[/\\]|https?(:|//)|[/\\]|\d+([/?#]|$)", re.IGNORECASE)
 _LOCAL_WITH_PORT = re.compile(r"(::1?):(\d+)")
 _BARE_IPV6 = re.compile(r"[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*", re.IGNORECASE)
-#: A part of a host name; containers are called with underscores.
+#: A part of a host name; names of containers have underscores.
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.IGNORECASE)
 _BROKEN_PERCENT = re.compile(r"%(?![0-9a-f]{2})", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -52,7 +52,7 @@ def endpoint(host: str, port: int) -> str:
 
 
 def is_url(text: str) -> bool:
-    """Whether ``text`` is the URL of a server: http or https, a host, a port that there can be."""
+    """Whether ``text`` is the URL of a server: http or https, a host, a valid port."""
     try:
         parts = urlsplit(text)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -61,12 +61,12 @@ def is_url(text: str) -> bool:
 
 
 def without_api_path(url: str) -> str:
-    """``url`` without ``/v1`` and what comes after it: what servers are told by."""
+    """``url`` without ``/v1`` and what comes after it: the address that identifies a server."""
     return _API_PATHS.sub("", url.rstrip("/")).rstrip("/")
 
 
 def base_url(text: str) -> str | None:
-    """The URL that a person's ``text`` means, without ``/v1``; ``None`` where it is no address.
+    """The URL that a user means by ``text``, without ``/v1``; ``None`` where it is no address.
 
     As extension/src/servers/endpoint.ts understands it: a missing scheme, ``/v1`` at the end,
     blanks around it and bare IPv6 addresses are all right; other schemes, spaces, paths and bare
@@ -92,7 +92,7 @@ def base_url(text: str) -> str | None:
 def _authority(rest: str) -> tuple[str, int | None, str] | None:
     """Host, port and path of what comes after a scheme; ``None`` where there is no host."""
     authority, slash, tail = rest.partition("/")
-    # As an address `::1:8080` is nobody's: it is this machine's, with a port.
+    # `::1:8080` would be an address that no machine has: it means this machine and a port.
     if local := _LOCAL_WITH_PORT.fullmatch(authority):
         authority = f"[{local[1]}]:{local[2]}"
     elif _BARE_IPV6.fullmatch(authority):
@@ -120,7 +120,7 @@ def _is_host(host: str) -> bool:
 
 
 def is_public_name(host: str) -> bool:
-    """Whether ``host`` is a name of the internet. Others are of a network nearby, or numbers."""
+    """Whether ``host`` is a name of the internet, not of a local network, and not a number."""
     nearby = (".local", ".lan", ".internal", ".home", ".localhost")
     return "." in host and not re.fullmatch(r"[\d.]+", host) and not host.endswith(nearby)
 

@@ -1,7 +1,7 @@
-"""Where Stoker keeps things: settings, state, logs and downloads, one folder each.
+"""Stoker's folders: one each for settings, state, logs and downloads.
 
-``STOKER_HOME`` moves all of them under one folder, which is how tests, and people with several
-deployments on one machine, keep them apart.
+``STOKER_HOME`` moves all of them under one folder. Tests, and users with several deployments on one
+machine, keep them apart with it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def state_dir() -> Path:
 
 
 def deployment_file() -> Path:
-    """Where the running deployment is written down; it is there only while there is one."""
+    """The file that describes the running deployment; it exists only while there is one."""
     return state_dir() / "deployment.json"
 
 
@@ -35,7 +35,7 @@ def log_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """The folder of downloaded models and what else can be fetched again."""
+    """The folder of downloaded models and other files that can be downloaded again."""
     return _folder("cache", platformdirs.user_cache_path(_APP))
 
 

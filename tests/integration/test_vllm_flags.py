@@ -38,7 +38,7 @@ print("RESULT" + json.dumps(said))
 
 def plans() -> list[Plan]:
     """The best plans for each of the GPUs, over the whole catalogue: every kind of flag."""
-    candidates = planning.candidates_of(models.model_catalogue())
+    candidates = planning.candidates_of(models.known_models())
     found = []
     for name in GPUS:
         spec = find_gpu(name)

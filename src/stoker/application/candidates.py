@@ -54,7 +54,7 @@ def candidates(request: LaunchRequest, machine: HostFacts) -> list[Offer]:
 
 
 def _meant(request: LaunchRequest, machine: HostFacts) -> list[Candidate]:
-    catalogue = models.model_catalogue()
+    catalogue = models.known_models()
     if request.model is not None:
         return _known(_named(request.model, request, machine), catalogue)
     forms = planning.candidates_of(catalogue)

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.host import lookup_gpu
 from stoker.vscode import Look
 
@@ -101,18 +101,18 @@ class Finding:
 @cache
 def links() -> tuple[Link, ...]:
     """The links of the chain, in order."""
-    return tuple(Link(**entry) for entry in table("doctor")["link"])
+    return tuple(Link(**entry) for entry in load_table("doctor")["link"])
 
 
 @cache
 def kinds() -> Mapping[str, Kind]:
     """Every kind of finding, by its id."""
-    return {entry["id"]: Kind(**entry) for entry in table("doctor")["finding"]}
+    return {entry["id"]: Kind(**entry) for entry in load_table("doctor")["finding"]}
 
 
 def limit(name: str) -> Any:
     """A limit that findings depend on, from ``data/doctor.toml``."""
-    return table("doctor")["limits"][name]
+    return load_table("doctor")["limits"][name]
 
 
 def found(kind: str, **values: Value) -> Finding:
@@ -150,7 +150,7 @@ def model_name(name: str) -> Value:
 @cache
 def _model_names() -> frozenset[str]:
     """The names of published models, without the user's own additions."""
-    listed = [*table("models")["models"], *table("gguf_models")["model"]]
+    listed = [*load_table("models")["models"], *load_table("gguf_models")["model"]]
     variants = [variant for row in listed for variant in row.get("variants", ())]
     aliases = [alias for row in listed for alias in row.get("aliases", ())]
     names = [row["id"] for row in (*listed, *variants)]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from stoker import vscode
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.doctor.finding import (
     Finding,
     Public,
@@ -185,7 +185,7 @@ def old_settings(r: Readings) -> Iterator[Finding]:
         (look, file, entry)
         for look in concerned(r)
         for file in look.settings
-        for entry in table("doctor")["old_setting"]
+        for entry in load_table("doctor")["old_setting"]
         if entry["name"] in file.values
     ]
     if not left:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from stoker.data import tomllib
+from stoker.data.facts import tomllib
 from stoker.engines import ENGINES, Backend
 from stoker.errors import UsageError
 from stoker.gateway.middleware.api_keys import Keys, hash_of

@@ -1,13 +1,13 @@
-"""Look at the machine: ``detect()`` gives a ``Host``. Know GPUs by name: ``find_gpu()``."""
+"""Detect the machine's hardware, container runtimes and network; know GPUs by name."""
 
-from stoker.host.container_runtimes import container_runtimes
+from stoker.host.container_runtimes import find_container_runtimes
 from stoker.host.detection import detect
 from stoker.host.elsewhere import imagined_host, read_host
 from stoker.host.gpu_catalogue import (
     GpuSpec,
     PriceRange,
     find_gpu,
-    gpu_catalogue,
+    known_gpus,
     lookup_gpu,
     nearest_gpus,
 )
@@ -40,11 +40,11 @@ __all__ = [
     "PriceRange",
     "ask_hub",
     "clock_ahead_s",
-    "container_runtimes",
     "detect",
+    "find_container_runtimes",
     "find_gpu",
-    "gpu_catalogue",
     "imagined_host",
+    "known_gpus",
     "lookup_gpu",
     "memory_holders",
     "nearest_gpus",

@@ -1,4 +1,4 @@
-"""Docker and Podman, asked over their own API sockets."""
+"""Read what Docker and Podman report on their API sockets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def here() -> Surroundings:
     return Surroundings(os.environ, Path.home())
 
 
-def container_runtimes() -> tuple[ContainerRuntime, ...]:
+def find_container_runtimes() -> tuple[ContainerRuntime, ...]:
     """Docker and Podman, in the order in which they are preferred."""
     at = here()
     return (docker(at), podman(at))
@@ -99,7 +99,7 @@ def _probe(
 def _described(
     name: Name, path: Path, info: Mapping[str, Any], version: Mapping[str, Any], root: Path
 ) -> ContainerRuntime:
-    """Podman answers Docker's questions too, so one reading serves both."""
+    """Podman serves Docker's API too, so one function reads both."""
     options = info.get("SecurityOptions") or ()
     return ContainerRuntime(
         name,
@@ -113,7 +113,7 @@ def _described(
 
 
 def _gives_nvidia_gpus(name: Name, info: Mapping[str, Any], root: Path) -> bool:
-    """By NVIDIA's runtime, by devices that Docker 28.3 found itself, or by a CDI file."""
+    """Whether there is NVIDIA's runtime, a device that Docker (from 28.3) found, or a CDI file."""
     if "nvidia" in (info.get("Runtimes") or {}):
         return True
     devices = info.get("DiscoveredDevices") or ()
@@ -133,7 +133,7 @@ def _has_nvidia_cdi(root: Path, folders: Iterable[str]) -> bool:
 
 
 def _exists(path: Path) -> bool:
-    """True also where the folder may not be looked into: then connecting says why."""
+    """True also where the folder can't be read: connecting then gives the reason."""
     try:
         path.stat()
     except PermissionError:
@@ -199,4 +199,4 @@ def _why(name: Name, path: Path, error: Exception) -> str:
         return f"{title}'s daemon is not running: {path} is there, but nothing listens on it."
     if isinstance(error, TimeoutError):
         return f"{title} did not answer on {path} in time: restart it."
-    return f"{title} gave no usable answer on {path}: {error}."
+    return f"{title} gave no valid answer on {path}: {error}."

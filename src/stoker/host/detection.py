@@ -1,4 +1,4 @@
-"""Everything about the machine in one call that never fails and never takes long."""
+"""Read everything about the machine in one call that never fails and never takes long."""
 
 from __future__ import annotations
 

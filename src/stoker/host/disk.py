@@ -9,7 +9,7 @@ from stoker.host.hardware import Disk
 
 
 def disk(folder: Path) -> Disk | None:
-    """Room where ``folder`` is or, until it exists, where it would be created."""
+    """The disk that ``folder`` is on or, until it exists, would be created on."""
     for existing in (folder, *folder.parents):
         try:
             usage = shutil.disk_usage(existing)

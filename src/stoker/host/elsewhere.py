@@ -1,4 +1,4 @@
-"""Machines that are not this one: imagined around a GPU, or described by a file."""
+"""Other machines to plan for: made up around a GPU, or described by a file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from stoker.errors import UsageError
 from stoker.host.gpu_catalogue import GIB, GpuSpec
 from stoker.host.hardware import ContainerRuntime, Cpu, Host, Memory
 
-#: Cores and GiB of main memory beside the GPUs of an imagined machine.
+#: Cores and GiB of main memory of a made-up machine.
 _DESKTOP, _SERVER = (8, 32), (32, 256)
 #: What programs that run already leave of the main memory.
 _AVAILABLE = 0.85
-_HOW = "Write it on the machine that is meant: stoker host --json > FILE."
+_HOW = "Create the file on that machine: stoker host --json > FILE."
 
 
 def imagined_host(spec: GpuSpec, count: int = 1) -> Host:
@@ -22,8 +22,8 @@ def imagined_host(spec: GpuSpec, count: int = 1) -> Host:
     """
     if spec.unified and count != 1:
         raise UsageError(
-            f"There is no machine with {count} x {spec.label}.",
-            "It is one with the processor and shares its memory.",
+            f"No machine has {count} x {spec.label}.",
+            "This GPU is part of the processor and shares its memory.",
             "Leave --gpus out: each such machine serves on its own.",
         )
     if spec.unified and spec.usable_bytes is None:
@@ -61,9 +61,11 @@ def read_host(path: Path) -> Host:
     except OSError as error:
         raise UsageError(f"{path} can't be read.", f"{error.strerror}.", _HOW) from error
     except msgspec.MsgspecError as error:
-        raise UsageError(f"{path} describes no machine.", f"{error}.", _HOW) from error
+        raise UsageError(f"{path} does not describe a machine.", f"{error}.", _HOW) from error
     if host.cpu.cores < 1 or host.memory.available_bytes < 0:
         raise UsageError(
-            f"{path} describes no machine.", "It has no core, or less than no memory.", _HOW
+            f"{path} does not describe a machine.",
+            "Its core count is below 1, or its memory is negative.",
+            _HOW,
         )
     return host

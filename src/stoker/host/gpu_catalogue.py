@@ -1,7 +1,7 @@
-"""What is known of GPUs by name: ``data/gpus.toml``, with the user's own ``gpus.toml`` on top.
+"""Facts on GPUs by name: ``data/gpus.toml``, and the user's own ``gpus.toml`` before it.
 
-The facts serve two ends: a GPU that this machine has (the driver tells its name and memory, not
-its bandwidth), and a GPU that somebody imagines ("RTX 4060 8GB").
+They complete a GPU of this machine (the driver reports its name and memory, not its bandwidth),
+and describe one that the user only names ("RTX 4060 8GB").
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from typing import Any, Literal, get_args
 
 from stoker import paths
-from stoker.data import table, tomllib
+from stoker.data.facts import load_table, tomllib
 from stoker.errors import StokerError, UsageError
 from stoker.host.apple import metal_share_bytes
 from stoker.host.hardware import Gpu, Vendor
@@ -27,7 +27,7 @@ MIB = 1024**2
 GB = 10**9
 #: A driver keeps up to this share of the memory as sold for itself (T4: 15,360 of 16,384 MiB).
 _DRIVER_SHARE = 0.08
-#: Words of a name that do not tell one GPU from another.
+#: Words of a name that do not distinguish GPUs.
 _NOISE = re.compile(
     r"\b(nvidia|geforce|amd|ati|radeon|instinct|intel|tesla|apple|graphics|gpu|generation|edition"
     r"|workstation|oam|corporation|inc)\b|\((r|tm)\)"
@@ -52,7 +52,7 @@ class GpuSpec:
     name: str
     vendor: Vendor
     kind: Kind
-    #: The memory as sold, in bytes; ``None`` for unified memory until somebody names a size.
+    #: The memory as sold, in bytes; ``None`` for unified memory until a size is given.
     memory_bytes: int | None = None
     #: What the driver reports as the total, in bytes.
     memory_usable_bytes: int | None = None
@@ -88,7 +88,7 @@ class GpuSpec:
 
     @property
     def usable_bytes(self) -> int | None:
-        """The memory that programs can have: what the driver reports, or Metal's share of a Mac."""
+        """The memory that programs can use: what the driver reports, or Metal's share on a Mac."""
         if self.memory_usable_bytes is None and self.vendor == "apple" and self.memory_bytes:
             return metal_share_bytes(self.memory_bytes)
         return self.memory_usable_bytes or self.memory_bytes
@@ -107,7 +107,7 @@ class GpuSpec:
         )
 
 
-def gpu_catalogue() -> tuple[GpuSpec, ...]:
+def known_gpus() -> tuple[GpuSpec, ...]:
     """Every GPU that is known, the user's own first.
 
     Raises ``StokerError`` where the user's ``gpus.toml`` cannot be read.
@@ -117,11 +117,11 @@ def gpu_catalogue() -> tuple[GpuSpec, ...]:
 
 @cache
 def _shipped_gpus() -> tuple[GpuSpec, ...]:
-    return tuple(_spec(row) for row in table("gpus")["gpus"])
+    return tuple(_spec(row) for row in load_table("gpus")["gpus"])
 
 
 def find_gpu(name: str, memory_bytes: int | None = None) -> GpuSpec:
-    """The GPU that ``name`` means: NVML's name, a person's ("RTX 4060 8GB"), or an alias.
+    """The GPU with this name: NVML's, a usual one ("RTX 4060 8GB"), or an alias.
 
     ``memory_bytes`` is what a driver reports; without it, a size in ``name`` decides between
     GPUs of one name, else the first in the file. Raises ``UsageError`` with the nearest names.
@@ -136,7 +136,7 @@ def lookup_gpu(name: str, memory_bytes: int | None = None) -> GpuSpec | None:
     """``find_gpu``, or ``None`` where no GPU is known by that name and memory."""
     key, named_bytes = _key(name)
     wanted = memory_bytes if memory_bytes is not None else named_bytes
-    called = [spec for spec in gpu_catalogue() if _keys(spec) & {key, f"rtx{key}", f"rx{key}"}]
+    called = [spec for spec in known_gpus() if _keys(spec) & {key, f"rtx{key}", f"rx{key}"}]
     if wanted is None:
         return called[0] if called else None
     for spec in called:
@@ -150,15 +150,15 @@ def lookup_gpu(name: str, memory_bytes: int | None = None) -> GpuSpec | None:
 def nearest_gpus(name: str, count: int = 4) -> list[str]:
     """Labels of the GPUs whose names are most like ``name``, the nearest first."""
     key, _ = _key(name)
-    keys = {k: spec for spec in reversed(gpu_catalogue()) for k in _keys(spec)}
+    keys = {k: spec for spec in reversed(known_gpus()) for k in _keys(spec)}
     near = difflib.get_close_matches(key, keys, n=count * 2, cutoff=0.5)
-    same = [s.label for s in gpu_catalogue() if key in _keys(s)]
+    same = [s.label for s in known_gpus() if key in _keys(s)]
     return list(dict.fromkeys([*same, *(keys[k].label for k in near)]))[:count]
 
 
 def _unknown(name: str) -> UsageError:
     near = nearest_gpus(name)
-    hint = f"The nearest are: {', '.join(near)}." if near else "No known name is like it."
+    hint = f"The nearest are: {', '.join(near)}." if near else "No known name is similar."
     other = "Use one of those" if near else 'Name it as "RTX 4090"'
     return UsageError(
         f"There is no GPU {name!r} in the catalogue.",
@@ -182,7 +182,7 @@ def _keys(spec: GpuSpec) -> frozenset[str]:
 
 
 def _same_size(sold_bytes: int, wanted_bytes: int) -> bool:
-    """Whether a driver's total, or a person's figure, can be of a card sold with so much."""
+    """Whether a driver's total, or the size in a name, can be of a card sold with so much."""
     return sold_bytes * (1 - _DRIVER_SHARE) <= wanted_bytes <= sold_bytes * (1 + _DRIVER_SHARE)
 
 
@@ -201,7 +201,7 @@ def _own_gpus() -> tuple[GpuSpec, ...]:
 
 def _spec(row: Mapping[str, Any]) -> GpuSpec:
     if row["vendor"] not in get_args(Vendor) or row["kind"] not in get_args(Kind):
-        raise ValueError(f"{row['name']}: vendor or kind is none that Stoker knows")
+        raise ValueError(f"{row['name']}: Stoker does not know its vendor or kind")
     capability = row.get("compute_capability")
     return GpuSpec(
         name=row["name"],

@@ -83,7 +83,7 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class ContainerRuntime:
-    """Docker or Podman. ``problem`` says in a sentence why it is not ``reachable``."""
+    """Docker or Podman. ``problem`` is one sentence on why it is not ``reachable``."""
 
     name: Literal["docker", "podman"]
     reachable: bool
@@ -111,5 +111,5 @@ class Host:
     wsl2: bool = False
     #: The model hub answered within 2 s. ``None`` where it was not asked.
     hub_reachable: bool | None = None
-    #: What could not be read and why, one sentence each, for a person to act on.
+    #: What could not be read and why, one sentence each, with what to do.
     problems: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Whether the model hub answers, and what its answer tells of the way to it."""
+"""Whether the model hub answers, and what its answer shows about the network."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 ANSWER_WITHIN_S = 2.0
 _DEFAULT_ENDPOINT = "https://huggingface.co"
-#: What ``huggingface_hub`` takes for true in an environment variable.
+#: The values that ``huggingface_hub`` reads as true in an environment variable.
 _TRUE = {"1", "ON", "YES", "TRUE"}
 #: Where a proxy can be named on Linux (urllib takes either case).
 _PROXIES = tuple(
     name for lower in ("http_proxy", "https_proxy", "all_proxy") for name in (lower, lower.upper())
 )
-#: Refused on the way by a firewall or a proxy: there is a server, but not for this machine.
+#: A firewall or a proxy refuses the request: there is a server, but not for this machine.
 _BLOCKED = {403, 407}
 
 
@@ -59,7 +59,7 @@ def ask_hub(
 def token_accepted(
     token: str, env: Mapping[str, str] = os.environ, within_s: float = ANSWER_WITHIN_S
 ) -> bool | None:
-    """Whether the hub knows the token's owner; ``None`` where it does not say.
+    """Whether the hub accepts the token; ``None`` where its answer does not show that.
 
     The token goes to the hub itself or to the mirror that downloads would send it to, and only
     over TLS.
@@ -75,7 +75,7 @@ def token_accepted(
 def _connects(endpoint: str, within_s: float) -> bool:
     """Whether a connection can be made at all: without one an HTTP client need not be loaded.
 
-    True also where there may be a proxy, which is what would be connected to.
+    True also where there may be a proxy, as the connection would go to that.
     """
     from urllib.parse import urlsplit  # noqa: PLC0415
 
@@ -96,7 +96,7 @@ def _is_offline(env: Mapping[str, str]) -> bool:
 
 
 def _answer(url: str, within_s: float, token: str | None = None) -> tuple[HubAnswer, int | None]:
-    """One request: what it says of the way to the hub, and the status of ``url`` itself."""
+    """Send one request. Returns how the hub answered, and the status of ``url`` itself."""
     import http.client  # noqa: PLC0415  (70 ms, and `ask_hub=False` does not need it)
     import urllib.error  # noqa: PLC0415
     import urllib.request  # noqa: PLC0415
@@ -105,7 +105,7 @@ def _answer(url: str, within_s: float, token: str | None = None) -> tuple[HubAns
         method = "HEAD" if token is None else "GET"
         request = urllib.request.Request(url, method=method)  # noqa: S310
         if token is not None:
-            # Not for whatever place the answer may send us on to, so that does not judge it.
+            # Not sent on to a redirect's target, so its answer is no verdict on the token.
             request.add_unredirected_header("Authorization", f"Bearer {token}")
         # A fresh opener: the shared one keeps the proxies of its first use.
         with urllib.request.build_opener().open(request, timeout=within_s) as response:

@@ -14,7 +14,7 @@ from stoker.host.pci import NVIDIA, accelerators
 
 T = TypeVar("T")
 
-#: What a person can do about an NVML that will not start, by the name of NVML's error.
+#: Why NVML does not start and what to do, by the name of its error.
 _PROBLEMS = {
     "NVML_ERROR_DRIVER_NOT_LOADED": "The NVIDIA driver is installed but not loaded: "
     "restart the machine, or load it with `sudo modprobe nvidia`.",
@@ -27,7 +27,7 @@ _PROBLEMS = {
 
 @dataclass(frozen=True, slots=True)
 class NvidiaReading:
-    """The GPUs, and in a sentence why there are none although there may be some."""
+    """The GPUs; or one sentence on why none could be read where there may be some."""
 
     gpus: tuple[Gpu, ...] = ()
     problem: str | None = None
@@ -36,7 +36,7 @@ class NvidiaReading:
 def nvidia_gpus(nvml: Any = None, root: Path = Path("/")) -> NvidiaReading:
     """Ask NVML for every GPU. What a GPU does not answer is ``None``.
 
-    ``nvml`` is the ``pynvml`` module or what behaves like it; it is looked for where it is
+    ``nvml`` is the ``pynvml`` module or a stand-in; it is looked for where it is
     ``None``. GB10 and Jetson have no memory of their own and answer "Not Supported".
     """
     library = nvml or _load_nvml()
@@ -156,7 +156,7 @@ def _program(nvml: Any, pid: int) -> str:
 
 
 def _ask(nvml: Any, question: Callable[..., T], *arguments: Any) -> T | None:
-    """NVML's answer, or ``None`` where it cannot say: not supported, no permission, lost.
+    """NVML's answer, or ``None`` where it has none: not supported, no permission, GPU lost.
 
     A driver older than ``pynvml`` raises ``NVMLLibraryMismatchError``, which is no
     ``NVMLError``; a program's name that is not UTF-8 raises ``UnicodeDecodeError``.

@@ -1,4 +1,4 @@
-"""Several slow questions at the same time, with one deadline for all."""
+"""Run several slow probes at the same time, with one deadline for all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ParallelProbes:
             self._failures[name] = error
 
     def wait(self, timeout_s: float, problems: list[str]) -> dict[str, Any]:
-        """The answers there are in time; each that failed or is late adds to ``problems``."""
+        """The results that came in time; each probe that failed or is late adds to ``problems``."""
         deadline = time.monotonic() + timeout_s
         for name, thread in self._threads.items():
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -39,5 +39,5 @@ class ParallelProbes:
 
 
 def could_not_read(what: str, error: Exception) -> str:
-    """One sentence on a probe that failed in a way that nobody foresaw."""
+    """One sentence on a probe that failed in an unforeseen way."""
     return f"Could not read {what}: {type(error).__name__}: {error}."

@@ -45,7 +45,7 @@ def device_name(root: Path, vendor: int, device: int) -> str | None:
     """The name that the machine's PCI ID list gives the device, or ``None``.
 
     The list writes the chip and, in brackets, what it is sold as: ``DG2 [Arc A770]``. The
-    second is what people and Stoker's catalogue call it.
+    second is its usual name, and the one in Stoker's catalogue.
     """
     for place in _PCI_IDS:
         text = read_text(root / place)

@@ -1,4 +1,4 @@
-"""Reading of small kernel files: what cannot be read is ``None``."""
+"""Read small kernel files; what cannot be read is ``None``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_table(path: Path) -> dict[str, int]:
 
 
 def children(path: Path) -> list[Path]:
-    """What is in the folder, sorted by name; nothing where it cannot be listed."""
+    """The entries of the folder, sorted by name; none where it cannot be listed."""
     try:
         return sorted(path.iterdir())
     except OSError:

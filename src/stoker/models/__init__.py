@@ -1,7 +1,7 @@
 """Model metadata, read without loading weights, and the sources that models come from.
 
-``candidates`` and ``resolve`` say what could be served, ``planning`` chooses one of them, and
-``fetch`` brings it to this machine.
+``candidates`` and ``resolve`` list what could be served, ``planning`` chooses one of them, and
+``fetch`` downloads it.
 """
 
 from stoker.models.hf_config import architecture_from_config
@@ -26,7 +26,7 @@ from stoker.models.model_catalogue import (
     Quality,
     Variant,
     find_known_model,
-    model_catalogue,
+    known_models,
     nearest_models,
 )
 from stoker.models.model_resolver import (
@@ -73,9 +73,9 @@ __all__ = [
     "find_known_model",
     "is_path",
     "kept",
+    "known_models",
     "lm_studio_file",
     "load",
-    "model_catalogue",
     "named",
     "nearest_models",
     "offered",

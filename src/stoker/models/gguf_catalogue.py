@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.models.model import HubFile, Model, Origin, PackageIndexFile, WheelPart
 from stoker.models.model_catalogue import find_known_model
 
@@ -37,7 +37,7 @@ class Entry:
 @cache
 def entries() -> tuple[Entry, ...]:
     """Every entry, the largest model first."""
-    rows = [_entry(row) for row in table("gguf_models")["model"]]
+    rows = [_entry(row) for row in load_table("gguf_models")["model"]]
     return tuple(sorted(rows, key=lambda entry: -entry.size_bytes))
 
 

@@ -1,4 +1,4 @@
-"""The model in a GGUF file: what its header says in the terms that planning uses."""
+"""The model in a GGUF file: its header in the terms that planning uses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.errors import StokerError
 from stoker.models import gguf_header
 from stoker.models.gguf_header import GgufHeader
@@ -16,7 +16,8 @@ from stoker.models.model import Architecture, AttentionLayers, Model
 
 #: How llama.cpp names the files of a model in several parts.
 PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
-#: What tells of layers without attention. Source: Keys.SSM and Keys.WKV of gguf-py's constants.
+#: Keys of models that have layers without attention.
+#: Source: Keys.SSM and Keys.WKV of gguf-py's constants.
 _WITHOUT_ATTENTION = ("ssm.state_size", "wkv.head_size")
 
 
@@ -51,13 +52,13 @@ def read_header(path: Path) -> GgufHeader:
     except OSError as error:
         raise StokerError(
             f"{path} cannot be read.",
-            f"The system says: {error.strerror or error}.",
+            f"{error.strerror or error}.",
             "Check the path and its permissions.",
         ) from error
 
 
 def describe(header: GgufHeader, filename: str) -> Model:
-    """The model that one header tells of; where its weights are is for the caller to add.
+    """The model that one header describes; the caller adds where its weights are.
 
     Raises ``StokerError`` where a fact that planning needs is missing.
     """
@@ -71,7 +72,7 @@ def describe(header: GgufHeader, filename: str) -> Model:
         format="gguf",
         origin="file",
         served_name=name.lower(),
-        quantization=table("ggml_types")["file_types"].get(str(file_type)),
+        quantization=load_table("ggml_types")["file_types"].get(str(file_type)),
         parameters=header.parameters,
         architecture=architecture,
         max_context_tokens=architecture.max_position_embeddings,
@@ -110,7 +111,7 @@ def _architecture(where: str, header: GgufHeader) -> Architecture:
     if family is None or metadata.get("general.type", "model") != "model":
         raise StokerError(
             f"{where} is not a language model.",
-            f"Its header says general.type = {metadata.get('general.type')!r} and "
+            f"Its header has general.type = {metadata.get('general.type')!r} and "
             f"general.architecture = {family!r}.",
             "Give the file of the model itself, not of an adapter, a projector or a vocabulary.",
         )
@@ -125,7 +126,7 @@ def _architecture(where: str, header: GgufHeader) -> Architecture:
         value = _integer(metadata.get(f"{family}.{name}"))
         if value is None and default is None:
             raise StokerError(
-                f"{where} does not say its {family}.{name}.",
+                f"{where} has no {family}.{name} in its header.",
                 "Memory cannot be planned without it.",
                 "Use a file that llama.cpp's own converter wrote.",
             )
@@ -153,7 +154,7 @@ def _architecture(where: str, header: GgufHeader) -> Architecture:
 
 
 def _check_counts(where: str, family: str, metadata: dict[str, Any]) -> None:
-    """Raise ``StokerError`` where the header says of something that a model has that it has none.
+    """Raise ``StokerError`` where the header counts none of something that every model has.
 
     Models without attention (Mamba, RWKV) truly have no heads.
     """
@@ -165,13 +166,13 @@ def _check_counts(where: str, family: str, metadata: dict[str, Any]) -> None:
         if value is not None and value < 1:
             raise StokerError(
                 f"{where} is damaged.",
-                f"Its header says that {family}.{name} is {value}.",
+                f"In its header, {family}.{name} is {value}.",
                 "Download it again, or use a file that llama.cpp's own converter wrote.",
             )
 
 
 def _attention(family: str, metadata: dict[str, Any]) -> tuple[AttentionLayers, ...]:
-    """What the layers keep for a token; empty for the kinds that the header does not spell out.
+    """What the layers keep for a token; empty for the kinds that the header does not describe.
 
     llama.cpp keeps a full cache for every layer of these; windows, latent and recurrent layers
     are left to the planner, which then counts every layer as full and so never too little.
@@ -195,7 +196,7 @@ def _attention(family: str, metadata: dict[str, Any]) -> tuple[AttentionLayers, 
 
 
 def _integer(value: object) -> int | None:
-    """One number for a fact; where it differs from layer to layer, the largest."""
+    """One number for a field; where it differs from layer to layer, the largest."""
     if isinstance(value, list):
         numbers = [v for v in value if isinstance(v, int)]
         return max(numbers, default=None)

@@ -1,4 +1,4 @@
-"""Read what a GGUF file says of itself, without its weights and without its token lists.
+"""Read a GGUF file's header, without the weights and without the token lists.
 
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The ``gguf`` package reads
 it too, but decodes every token, which takes seconds for the 150,000 tokens of Qwen2.5 and 40 ms
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Protocol
 
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.errors import StokerError
 
 MAGIC = b"GGUF"
@@ -50,7 +50,7 @@ class Readable(Protocol):
 
 
 class _ShortError(Exception):
-    """The bytes at hand end before the header does."""
+    """The available bytes end before the header does."""
 
 
 class _DamagedError(Exception):
@@ -59,7 +59,7 @@ class _DamagedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One row of the tensor table. ``size_bytes`` is ``None`` for a type that is newer than us."""
+    """One row of the tensor table. ``size_bytes`` is ``None`` for an unknown type."""
 
     name: str
     shape: tuple[int, ...]
@@ -84,7 +84,7 @@ class GgufHeader:
 
 
 class _Cursor:
-    """Reads values from bytes in order. Every length is held against what is left to read."""
+    """Reads values from bytes in order. Every length is checked against what is left to read."""
 
     def __init__(self, data: bytes, max_kept_array: int) -> None:
         self.data = data
@@ -111,7 +111,7 @@ class _Cursor:
         self.at += size
 
     def skip_texts(self, count: int) -> None:
-        """Step over ``count`` strings: the loop that decides how long reading a header takes."""
+        """Skip ``count`` strings: most of the time that reading a header takes is spent here."""
         read, data, at = _U64.unpack_from, self.data, self.at
         try:
             for _ in range(count):
@@ -224,7 +224,7 @@ def _tensor(cursor: _Cursor) -> Tensor:
     if prod(shape) >= 1 << 63:
         raise _DamagedError(f"its tensor {name!r} claims {shape} values")
     kind, offset = cursor.number(_U32), cursor.number(_U64)
-    known = table("ggml_types")["tensor_types"].get(str(kind))
+    known = load_table("ggml_types")["tensor_types"].get(str(kind))
     if known is None:
         return Tensor(name, shape, None, offset, None)
     type_name, block_elements, block_bytes = known

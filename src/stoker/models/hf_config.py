@@ -28,7 +28,7 @@ _MOE_TOP_K = (
     "moe_k",
     "moe_topk",
 )
-#: Families in which each n-th layer sees the whole context, where config.json does not say n.
+#: Families in which each n-th layer sees the whole context, where config.json does not give n.
 #: Source: the defaults of Gemma2Config, Gemma3TextConfig and Cohere2Config in transformers.
 _FULL_EVERY = {"gemma2": 2, "gemma3_text": 6, "gemma3": 6, "cohere2": 4}
 #: Letters of Nemotron-H's ``hybrid_override_pattern`` (configuration_nemotron_h.py).
@@ -41,7 +41,7 @@ def architecture_from_config(config: Config) -> Architecture:
     """The architecture that a parsed config.json describes.
 
     Raises ``StokerError`` naming the field where one that is needed is missing or contradicts
-    another. Nothing is guessed: what config.json does not say stays ``None`` or empty.
+    another. Nothing is guessed: what is not in config.json stays ``None`` or empty.
     """
     text = _text_part(config)
     num_layers = _num_layers(text)
@@ -78,7 +78,7 @@ def architecture_from_config(config: Config) -> Architecture:
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """What every block reads: the text part and the numbers that most of it shares."""
+    """The text part of config.json, and the numbers that most readers need."""
 
     text: Config
     num_layers: int
@@ -216,7 +216,7 @@ def _attention_kinds(text: Config, blocks: _Blocks) -> list[str]:
 
 
 def _interleaving(text: Config) -> tuple[str, int | None]:
-    """What most blocks do, and each how many-th sees the whole context (``None``: no block)."""
+    """The kind of most blocks, and n where each n-th sees the whole context (``None``: none)."""
     family = str(text.get("model_type", ""))
     if interval := _first(text, "full_attention_interval"):
         return "", interval
@@ -437,7 +437,7 @@ def _first(text: Config, *names: str) -> int | None:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise StokerError(
                 f"config.json gives {name} as {value!r}.",
-                "A whole number is needed there.",
+                "It must be a whole number.",
                 "Check the file against the model's page, or download it again.",
             )
         return value
@@ -453,7 +453,7 @@ def _positive(text: Config, *names: str) -> int:
 
 def _missing(name: str) -> StokerError:
     return StokerError(
-        f"config.json does not say {name}.",
+        f"config.json lacks {name}.",
         "Memory and speed cannot be predicted without it.",
         "Use the config.json of the original model, or add the field.",
     )

@@ -76,7 +76,7 @@ class Architecture:
     """The shape of a transformer, in the field's own terms (config.json or GGUF metadata).
 
     ``num_layers`` counts every block. Where blocks differ, ``attention``, ``recurrent`` and
-    ``experts`` say how many are of which kind; ``num_kv_heads`` and ``head_dim`` are then those
+    ``experts`` count those of each kind; ``num_kv_heads`` and ``head_dim`` are then those
     of most attention layers.
     """
 
@@ -94,7 +94,7 @@ class Architecture:
     tie_word_embeddings: bool | None = None
     #: The class that vLLM matches on: config.json's ``architectures[0]``.
     class_name: str | None = None
-    #: What the layers keep for each token. Empty only where the reader could not tell.
+    #: What the layers keep for each token. Empty only where the reader could not find out.
     attention: tuple[AttentionLayers, ...] = ()
     recurrent: tuple[RecurrentLayers, ...] = ()
     experts: Experts | None = None
@@ -102,7 +102,7 @@ class Architecture:
     num_dense_layers: int | None = None
     #: Extra blocks that predict further tokens (multi-token prediction); loaded only when used.
     num_mtp_layers: int = 0
-    #: All else that config.json or the GGUF header says, for planning that needs it.
+    #: The rest of config.json or of the GGUF header, for planning that needs it.
     raw: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -113,7 +113,7 @@ class HubFile:
     repo: str
     filename: str | None = None
     revision: str | None = None
-    #: Of the file; what is downloaded must have it. ``None`` where the hub is to say it.
+    #: Of the file; a download must match it. ``None`` where the hub gives it.
     sha256: str | None = None
 
 
@@ -142,7 +142,7 @@ class PackageIndexFile:
 
 @dataclass(frozen=True, slots=True)
 class DownloadProgress:
-    """How far a download is. ``bytes_total`` is ``None`` where nobody said it."""
+    """How far a download is. ``bytes_total`` is ``None`` where the server did not send it."""
 
     bytes_done: int
     bytes_total: int | None

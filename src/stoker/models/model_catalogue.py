@@ -1,4 +1,4 @@
-"""What is known of models by name: ``data/models.toml``, with the user's ``models.toml`` on top.
+"""Facts on models by name: ``data/models.toml``, and the user's own ``models.toml`` before it.
 
 It needs no network: shapes come from the publishers' config.json, copied field by field.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from stoker import paths
-from stoker.data import table, tomllib
+from stoker.data.facts import load_table, tomllib
 from stoker.errors import StokerError, UsageError
 from stoker.models.hf_config import architecture_from_config
 from stoker.models.model import Architecture, Model
@@ -97,7 +97,7 @@ class KnownModel:
     min_llama_cpp: str | None = None
     quality: Quality | None = None
     note: str = ""
-    #: Why somebody should choose another one; empty where there is no reason.
+    #: Why to choose another one; empty where there is no reason.
     avoid: str = ""
     confidence: Confidence = "low"
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -130,7 +130,7 @@ class KnownModel:
         )
 
 
-def model_catalogue() -> tuple[KnownModel, ...]:
+def known_models() -> tuple[KnownModel, ...]:
     """Every model that is known; the user's own entries replace those of the same id.
 
     Raises ``StokerError`` where the user's ``models.toml`` cannot be used.
@@ -146,25 +146,25 @@ def find_known_model(name: str) -> tuple[KnownModel, Variant]:
     Raises ``UsageError`` with the nearest names where there is none.
     """
     wanted = name.casefold().strip()
-    for model in model_catalogue():
+    for model in known_models():
         if wanted in {alias.casefold() for alias in model.aliases}:
             return model, model.weights[0]
         for variant in model.weights:
             if wanted in (variant.id.casefold(), variant.id.casefold().rpartition("/")[2]):
                 return model, variant
     near = nearest_models(name)
-    hint = f"The nearest are: {', '.join(near)}." if near else "No known name is like it."
+    hint = f"The nearest are: {', '.join(near)}." if near else "No known name is similar."
     raise UsageError(
         f"There is no model {name!r} in the catalogue.",
         hint,
-        "Use one of those, or add it: stoker models add REPO_OR_FOLDER.",
+        f"{'Use one of those, or add' if near else 'Add'} it: stoker models add REPO_OR_FOLDER.",
     )
 
 
 def nearest_models(name: str, count: int = 4) -> list[str]:
     """Short names of the models whose names are most like ``name``, the nearest first."""
     keys: dict[str, str] = {}
-    for model in reversed(model_catalogue()):
+    for model in reversed(known_models()):
         for known in (
             *model.aliases,
             *(variant.id.rpartition("/")[2] for variant in model.weights),
@@ -182,7 +182,7 @@ def _letters(name: str) -> str:
 
 @cache
 def _shipped_models() -> tuple[KnownModel, ...]:
-    return tuple(known_model(row) for row in table("models")["models"])
+    return tuple(known_model(row) for row in load_table("models")["models"])
 
 
 def _own_models(path: Path) -> tuple[KnownModel, ...]:

@@ -1,4 +1,4 @@
-"""From a name, or none, to the models it could mean; and from one of them to files on disk."""
+"""Resolve a name, or none, to models; and bring the files of one of them to this disk."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ load, exists = local.load, local.exists
 
 _ORDER: tuple[Origin, ...] = ("file", "hub", "disk", "package index", "installed package")
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<selector>[^:]+))?")
-#: A model that another program downloaded is taken unasked only where its name says that it is
-#: made for code: what else lies there may be for anything.
+#: A model that another program downloaded is chosen automatically only where its name shows that
+#: it is made for code: the others may be for anything.
 _CODING = re.compile(r"cod(e|er|ing|estral)|devstral", re.IGNORECASE)
 
 
 def candidates(*, hub_reachable: bool | None = None, offline: bool = False) -> list[Model]:
-    """What ``stoker up`` may choose from by itself, from the best source to the last resort.
+    """The models that ``stoker up`` may choose without a name, from the best source to the last.
 
     Sources come in this order: hub, models on disk, package index, the installed SmolLM2; within a
     source the largest model is first. A model whose ``path`` is ``None`` is not downloaded yet.
@@ -48,7 +48,7 @@ def candidates(*, hub_reachable: bool | None = None, offline: bool = False) -> l
 
 
 def offered() -> list[Model]:
-    """What Stoker's catalogue of GGUF files has for any machine, from each source, best first."""
+    """The catalogue of GGUF files for any machine, from each source, best first."""
     found = [
         entry.at(origin) for entry in entries() if entry.automatic for origin in _origins(entry)
     ]
@@ -58,7 +58,7 @@ def offered() -> list[Model]:
 def named(name: str, *, here: bool) -> list[Model]:
     """Every form of the model of the catalogue that ``name`` means, best source first.
 
-    All its forms for a short name, else the one that ``name`` tells apart: a repository, or
+    All its forms for a short name, else the one that ``name`` selects: a repository, or
     ``repository:QUANTIZATION``. Files on this machine are looked for where ``here``. Empty where
     the catalogue has no such model. No network is used.
     """
@@ -173,7 +173,7 @@ def _located(form: Model) -> HubFile:
     if found is None or found.hub is None:
         raise StokerError(
             f"{form.id} no longer has the files that the catalogue names.",
-            f"The hub lists nothing there as {form.format}.",
+            f"The hub lists no such files of the format {form.format}.",
             "Name another model, or give the path of a file.",
         )
     return found.hub
@@ -192,7 +192,7 @@ def _sources(
     entry: Entry, here: list[other_apps.FoundModel], *, hub: bool, index: bool
 ) -> list[Model]:
     """Where ``entry`` is on this machine; else the places that it may be downloaded from."""
-    # What the catalogue says of a file is true of it; ``fetch`` reads the rest before it is served.
+    # The catalogue's facts hold for the file; ``fetch`` reads the rest before it is served.
     found = [replace(entry.at("disk"), path=f.path) for f in here if _is_entry(f, entry)][:1]
     found += _from_hub(entry, allowed=hub)
     found += _from_package_index(entry, allowed=index)
@@ -252,7 +252,7 @@ def _from_disk(found: other_apps.FoundModel) -> Model:
 
 
 def _read(model: Model, path: Path) -> Model:
-    """``model`` with what its files say; its names, quantization and original's size stay."""
+    """``model`` with the facts of its files; its names, quantization and original's size stay."""
     loaded = load(path)
     return replace(
         loaded,
@@ -289,7 +289,7 @@ def _means(entry: Entry, name: str) -> bool:
 
 
 def _names(found: other_apps.FoundModel) -> set[str]:
-    """What people may call a model on disk: its id, and a hub id without its file."""
+    """The names that a user may give for a model on disk: its id, and a hub id without its file."""
     full = found.id.casefold()
     return {full, full.removesuffix(":latest")}
 
@@ -331,7 +331,7 @@ def _hub_allowed(offline: bool) -> bool:
 def _not_here(name: str) -> StokerError:
     return StokerError(
         f"{name} is not on this machine.",
-        "The hub, which has it, cannot be reached or may not be asked (--offline, HF_HUB_OFFLINE).",
+        "The hub has it, but cannot be reached or may not be asked (--offline, HF_HUB_OFFLINE).",
         "Run the command once with a network, or give the path of a model's files.",
     )
 
@@ -342,6 +342,6 @@ def _unknown(name: str, here: list[other_apps.FoundModel]) -> UsageError:
     short = ", ".join(entry.model.id for entry in entries())
     return UsageError(
         f"There is no model {name!r}.",
-        f"Did you mean {' or '.join(near)}?" if near else f"Some that there are: {short}.",
+        f"Did you mean {' or '.join(near)}?" if near else f"Some known models: {short}.",
         "Give a short name, a hub id such as org/name, or the path of a GGUF file.",
     )

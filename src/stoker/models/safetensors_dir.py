@@ -61,7 +61,7 @@ def load(folder: Path) -> Model:
 
 
 def architecture(config: dict[str, Any], where: str) -> Architecture:
-    """The shape that a config.json states; ``where`` names it in the ``StokerError`` raised."""
+    """The shape in a config.json; ``where`` names the file in the ``StokerError`` raised."""
     try:
         return architecture_from_config(config)
     except StokerError as error:
@@ -89,7 +89,7 @@ def max_context_tokens(config: dict[str, Any]) -> int | None:
 
 
 def quantization(config: dict[str, Any], folder: Path | None = None) -> str | None:
-    """How the weights are stored in the catalogue's words, such as ``awq`` or ``int8``.
+    """How the weights are stored, in the catalogue's terms, such as ``awq`` or ``int8``.
 
     ``None`` for plain weights. What the catalogue has no word for keeps its own name.
     """
@@ -114,7 +114,7 @@ def _form(method: object) -> str:
 
 
 def _compressed_tensors(settings: dict[str, Any]) -> str | None:
-    """What is in that container: the widest of its groups, as the narrower only save memory."""
+    """The quantization in that container: its widest group, as the narrower only save memory."""
     groups = settings.get("config_groups")
     found = [
         (weights.get("num_bits"), weights.get("type", "int"), weights.get("group_size"))
@@ -137,7 +137,7 @@ def read_json(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             value = json.loads(file.read(MAX_JSON_BYTES))
     except OSError as error:
-        raise _unusable(path, f"The system says: {error.strerror or error}.") from error
+        raise _unusable(path, f"{error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
         raise _unusable(path, f"It is not valid JSON: {error}.") from None
     if not isinstance(value, dict):

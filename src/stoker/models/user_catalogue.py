@@ -1,4 +1,4 @@
-"""Add a model of one's own to the catalogue: one table in the user's ``models.toml``."""
+"""Add a model to the user's own catalogue: one table in their ``models.toml``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from stoker import paths
-from stoker.data import tomllib
+from stoker.data.facts import tomllib
 from stoker.errors import StokerError, UsageError
 from stoker.models.model import Architecture, Model
 from stoker.models.model_catalogue import KnownModel, WeightFormat, known_model
 
-#: Parts of a config.json that are long and say nothing about the size.
+#: Parts of a config.json that are long and have no effect on the size.
 _LEFT_OUT = {"auto_map", "quantization_config", "id2label", "label2id", "vision_config"}
 
 
@@ -19,7 +19,7 @@ def add_model(model: Model) -> tuple[KnownModel, Path]:
     """Write ``model`` into the user's ``models.toml`` in place of an entry of the same id.
 
     Returns the entry as it reads back, and the file. Raises ``StokerError`` where the model's
-    files do not say enough, or where the file cannot be read or written.
+    files lack something, or where the file cannot be read or written.
     """
     import tomli_w  # noqa: PLC0415  (commands that only read start without it)
 
@@ -41,20 +41,20 @@ def _row(model: Model) -> dict[str, Any]:
     if model.format == "gguf":
         raise UsageError(
             f"{model.id} is a GGUF file, which needs no entry.",
-            "What planning needs is in the file itself.",
+            "Planning reads all it needs from the file itself.",
             "Give its path to stoker plan or stoker up.",
         )
     if model.architecture is None or model.parameters is None:
         raise StokerError(
             f"{model.id} cannot be added.",
-            "Its files do not say its shape and its number of parameters.",
+            "Its files give neither its shape nor its number of parameters.",
             "Add the original repository, with config.json and safetensors.",
         )
     context = model.max_context_tokens or model.architecture.max_position_embeddings
     if context is None:
         raise StokerError(
             f"{model.id} cannot be added.",
-            "Its files do not say how long its context is.",
+            "Its files do not give the length of its context window.",
             "Add max_position_embeddings to its config.json.",
         )
     row = {
@@ -73,7 +73,7 @@ def _row(model: Model) -> dict[str, Any]:
 
 
 def _config(shape: Architecture) -> dict[str, Any]:
-    """The fields of config.json that lead to ``shape`` again."""
+    """The fields of config.json from which ``shape`` can be read again."""
     config: dict[str, Any] = _without_none(
         {key: value for key, value in shape.raw.items() if key not in _LEFT_OUT}
     )
@@ -84,7 +84,7 @@ def _config(shape: Architecture) -> dict[str, Any]:
 
 
 def _without_none(value: Any) -> Any:
-    """``value`` without ``None``, for which TOML has no word."""
+    """``value`` without ``None``, which TOML can't write."""
     if isinstance(value, dict):
         return {k: _without_none(v) for k, v in value.items() if v is not None}
     if isinstance(value, list):

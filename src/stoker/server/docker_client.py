@@ -232,7 +232,7 @@ def differences(found: ContainerState, launch: ContainerLaunch) -> list[str]:
 
 def usable_endpoint() -> str:
     """The socket of a runtime that answers. Raises ``StokerError`` where none does, with why."""
-    runtimes = host.container_runtimes()
+    runtimes = host.find_container_runtimes()
     for runtime in runtimes:
         if runtime.reachable and runtime.endpoint:
             return runtime.endpoint

@@ -17,6 +17,7 @@ from stoker.tokens.counting.token_counting import (
 )
 from stoker.tokens.counting.token_upper_bound import Overheads, overheads_of, prompt_bound
 from stoker.tokens.token_errors import ContextLengthExceededError, TokenizerError, ToolTooDeepError
+from stoker.tokens.truncation.calibration import Calibration, calibrate
 from stoker.tokens.truncation.context_budget import (
     Budget,
     asked_max_tokens,
@@ -24,7 +25,8 @@ from stoker.tokens.truncation.context_budget import (
     clamp_max_tokens,
     prompt_tokens_for_time,
 )
-from stoker.tokens.truncation.prompt_truncation import Calibration, Cuts, Fit, calibrate, fit
+from stoker.tokens.truncation.fit_result import Cuts, Fit
+from stoker.tokens.truncation.prompt_truncation import fit
 
 __all__ = [
     "Budget",

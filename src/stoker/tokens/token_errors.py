@@ -1,4 +1,4 @@
-"""What the tokens room can refuse."""
+"""Errors of the tokens room."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from stoker.errors import StokerError
 
 
 class ContextLengthExceededError(StokerError):
-    """The request does not fit, even after everything that may be cut was cut."""
+    """The request does not fit even with all cut that may be cut."""
 
     #: OpenAI's error code for this case.
     code = "context_length_exceeded"
@@ -18,20 +18,20 @@ class ContextLengthExceededError(StokerError):
         max_model_len: int,
         part: str = "last message",
     ) -> None:
-        """``part`` is what is to be shortened, in the words of the request."""
+        """``part`` names what to shorten, as a user would call it."""
         self.prompt_tokens = prompt_tokens
         self.limit_tokens = limit_tokens
         self.over_tokens = prompt_tokens - limit_tokens
         super().__init__(
             f"The {part} is {self.over_tokens} tokens too long for this model.",
-            f"With what must stay, the prompt is {prompt_tokens} tokens; a window of "
-            f"{max_model_len} tokens has room for {limit_tokens} beside the answer.",
+            f"With what must stay, the prompt is {prompt_tokens} tokens; a context window of "
+            f"{max_model_len} tokens leaves {limit_tokens} for it beside the answer.",
             "Shorten the message or its attachments, or serve the model with a longer context.",
         )
 
 
 class ToolTooDeepError(StokerError):
-    """A tool's schema nests deeper than anything that describes parameters."""
+    """A tool's schema nests too deeply to be a description of parameters."""
 
     def __init__(self, name: str) -> None:
         super().__init__(

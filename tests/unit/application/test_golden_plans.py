@@ -16,7 +16,7 @@ from stoker.application import rank
 from stoker.engines.vllm.vllm_speed import speed_under
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
-from stoker.models import Purpose, model_catalogue
+from stoker.models import Purpose, known_models
 from stoker.planning import Plan, Requirements, Traffic, candidates_of
 from stoker.planning.requirements import NEEDS
 
@@ -60,7 +60,7 @@ def plans(name: str, purpose: Purpose, users: int = 1) -> list[Plan]:
         gpus=tuple(spec.gpu(index) for index in range(count)) if spec else (),
     )
     return rank(
-        host, candidates_of(model_catalogue()), Requirements(purpose=purpose, users=users), spec
+        host, candidates_of(known_models()), Requirements(purpose=purpose, users=users), spec
     )
 
 
@@ -123,7 +123,7 @@ def test_vllm_is_told_to_take_no_more_than_is_free_once_its_own_context_is_there
         memory=Memory(128 * GIB, 120 * GIB),
         gpus=(gpu,),
     )
-    ranked = rank(host, candidates_of(model_catalogue()), Requirements(), spec)
+    ranked = rank(host, candidates_of(known_models()), Requirements(), spec)
     shares = {p.argument("gpu_memory_utilization") for p in ranked if p.engine == "vllm"}
     assert shares == {0.22}
     assert 0.22 * 79.18 < 18.15
@@ -175,7 +175,7 @@ def test_a_model_that_somebody_names_is_planned_with_the_context_that_fits() -> 
     spec = find_gpu("RTX 4060 8GB")
     forms = [
         form
-        for form in candidates_of(model_catalogue())
+        for form in candidates_of(known_models())
         if form.model.id == "TheBloke/deepseek-coder-6.7B-instruct-AWQ"
     ]
     memory = Memory(16 * GIB, 13 * GIB)

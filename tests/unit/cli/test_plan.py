@@ -179,7 +179,7 @@ CONFIG = {
     ("changed", "says"),
     [
         ({"num_key_value_heads": 5}, "contradicts itself"),
-        ({"num_hidden_layers": None}, "does not say num_hidden_layers"),
+        ({"num_hidden_layers": None}, "lacks num_hidden_layers"),
         ({"hidden_size": "big"}, "hidden_size as 'big'"),
         ({}, "do not hold the model"),
     ],

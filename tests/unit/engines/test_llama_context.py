@@ -12,7 +12,7 @@ from stoker.application import rank
 from stoker.engines.llama_cpp.llama_speed import llama_speed
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
-from stoker.models import find_known_model, model_catalogue
+from stoker.models import find_known_model, known_models
 from stoker.planning import Candidate, Plan, Requirements, candidates_of
 
 GIB = 1024**3
@@ -55,7 +55,7 @@ def test_a_context_that_was_asked_for_is_what_is_planned() -> None:
 
 SMALL = [
     form
-    for form in candidates_of(model_catalogue())
+    for form in candidates_of(known_models())
     if form.model.format == "gguf" and (form.model.parameters or 0) < 40e9
 ]
 

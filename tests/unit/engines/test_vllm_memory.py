@@ -16,11 +16,11 @@ from stoker.engines.vllm.vllm_memory import (
     vllm_memory,
 )
 from stoker.errors import UsageError
-from stoker.models import Architecture, KnownModel, find_known_model, model_catalogue
+from stoker.models import Architecture, KnownModel, find_known_model, known_models
 from stoker.planning.quantization import precision_of
 
 GIB = 1024**3
-MODELS = model_catalogue()
+MODELS = known_models()
 
 
 def shape(name: str) -> Architecture:

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoker.engines.vllm.vllm_speed import Hardware, ServingLoad, load_of, predict
-from stoker.host import find_gpu, gpu_catalogue
-from stoker.models import KnownModel, find_known_model, model_catalogue
+from stoker.host import find_gpu, known_gpus
+from stoker.models import KnownModel, find_known_model, known_models
 from stoker.planning import Traffic
 from stoker.planning.quantization import precision_of
 
-MODELS = model_catalogue()
-HARDWARE = [rates for spec in gpu_catalogue() if (rates := Hardware.of(spec))]
+MODELS = known_models()
+HARDWARE = [rates for spec in known_gpus() if (rates := Hardware.of(spec))]
 
 
 def load(name: str, quantization: str, gpus: int = 1) -> ServingLoad:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.gateway.backends import DONE, MODEL, STREAM, Call, chunk, event, front, running
 
-from stoker import data
+from stoker.data.facts import load_table
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway.routing.backend_pool import BusyError, Pool, Upstream
@@ -54,7 +54,7 @@ def test_vs_codes_progress_messages_are_known() -> None:
     assert utility_of({"instructions": PROGRESS, "input": "Go"})
 
 
-@pytest.mark.parametrize("row", data.table("utility_requests")["request"], ids=lambda r: r["what"])
+@pytest.mark.parametrize("row", load_table("utility_requests")["request"], ids=lambda r: r["what"])
 def test_every_kind_is_known_by_its_markers_and_by_nothing_less(row: dict[str, Any]) -> None:
     assert row["client"]
     assert row["source"]

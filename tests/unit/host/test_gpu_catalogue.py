@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from stoker.errors import StokerError, UsageError
-from stoker.host import GpuSpec, find_gpu, gpu_catalogue, lookup_gpu
+from stoker.host import GpuSpec, find_gpu, known_gpus, lookup_gpu
 
 GIB = 1024**3
-SPECS = gpu_catalogue()
+SPECS = known_gpus()
 
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -12,7 +12,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.errors import StokerError
 from stoker.models import gguf_file
 
@@ -81,7 +81,7 @@ def test_the_reader_agrees_with_the_gguf_package(good: Path) -> None:
 
 
 def test_the_tables_of_types_agree_with_the_gguf_package() -> None:
-    types = table("ggml_types")
+    types = load_table("ggml_types")
     for kind, sizes in GGML_QUANT_SIZES.items():
         assert types["tensor_types"][str(int(kind))] == [GGMLQuantizationType(kind).name, *sizes]
     for file_type in LlamaFileType:

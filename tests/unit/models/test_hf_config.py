@@ -129,7 +129,7 @@ def test_a_window_without_a_pattern_holds_for_every_layer() -> None:
 )
 def test_a_missing_field_is_named(field: str) -> None:
     broken = {name: value for name, value in LLAMA.items() if name != field}
-    with pytest.raises(StokerError, match=f"does not say {field}"):
+    with pytest.raises(StokerError, match=f"lacks {field}"):
         architecture_from_config(broken)
 
 

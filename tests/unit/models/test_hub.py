@@ -277,7 +277,7 @@ def test_a_wrong_id_is_told_with_the_nearest_one(hub: hub_server.Hub) -> None:
 def test_no_network_is_told_quickly(hub: hub_server.Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     start = time.monotonic()
-    with pytest.raises(StokerError, match="could not be had from the hub"):
+    with pytest.raises(StokerError, match="could not be downloaded from the hub"):
         models.resolve(REPO)
     assert time.monotonic() - start < 10
 
@@ -307,7 +307,7 @@ def test_a_hub_cannot_write_outside_of_the_models_folder(
     hub: hub_server.Hub, gguf_bytes: bytes
 ) -> None:
     hub.files[REPO] = {"../../../evil-Q4_K_M.gguf": gguf_bytes}
-    with pytest.raises(StokerError, match="nothing that can be served"):
+    with pytest.raises(StokerError, match="no files that an engine can serve"):
         models.resolve(REPO)
 
 

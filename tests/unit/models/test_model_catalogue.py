@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.errors import StokerError, UsageError
 from stoker.models import (
     KnownModel,
     architecture_from_config,
     find_known_model,
-    model_catalogue,
+    known_models,
 )
 from stoker.planning.parameter_count import count_weights
 
 CONFIGS = Path(__file__).parents[2] / "fixtures" / "hf_configs"
-MODELS = model_catalogue()
+MODELS = known_models()
 #: What the issue names: what people of this project started with, and today's.
 NAMED = [
     "TheBloke/deepseek-coder-6.7B-instruct-AWQ",
@@ -107,7 +107,7 @@ def test_a_variant_keeps_the_shape_and_names_its_quantization() -> None:
 
 
 def test_the_gguf_files_that_stoker_fetches_are_of_models_that_it_knows() -> None:
-    for row in table("gguf_models")["model"]:
+    for row in load_table("gguf_models")["model"]:
         model, _ = find_known_model(row["id"])
         if "hub" in row:
             sizes = {variant.id: variant.weights_bytes for variant in model.variants}
@@ -134,7 +134,7 @@ def test_the_users_own_entry_replaces_ours(home: Path) -> None:
     )
     model, _ = find_known_model("openai/gpt-oss-20b")
     assert (model.max_context_tokens, model.architecture.num_layers) == (4096, 2)
-    assert len(model_catalogue()) == len(MODELS)
+    assert len(known_models()) == len(MODELS)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_broken_file_of_the_user_is_named_with_what_is_wrong(
     folder.mkdir(parents=True)
     (folder / "models.toml").write_text(text)
     with pytest.raises(StokerError, match=r"models\.toml") as caught:
-        model_catalogue()
+        known_models()
     assert says in caught.value.why
 
 
@@ -225,7 +225,7 @@ def test_the_bits_of_a_variant_are_those_of_its_format() -> None:
     bits = {"awq": 4, "gptq": 4, "int4": 4, "nvfp4": 4, "mxfp4": 4, "int8": 8, "fp8": 8, "mxfp8": 8}
     wrong = [
         variant.id
-        for model in model_catalogue()
+        for model in known_models()
         for variant in model.variants
         if variant.bits is not None and bits.get(variant.format, variant.bits) != variant.bits
     ]

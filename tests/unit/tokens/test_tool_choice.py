@@ -11,9 +11,12 @@ from tests.unit.tokens.strategies import WordCounter
 
 from stoker.tokens import budget_for, calibrate, drive, fit
 from stoker.tokens.truncation.conversation import read
-from stoker.tokens.truncation.tool_ranking import ToolText, core_tools, question_in, scores, words
+from stoker.tokens.truncation.core_tool_names import core_tools
+from stoker.tokens.truncation.editor_markup import question_in
+from stoker.tokens.truncation.tool_ranking import ToolText, scores
 from stoker.tokens.truncation.tool_schema_compression import forms_of
 from stoker.tokens.truncation.tool_selection import ranking
+from stoker.tokens.truncation.tool_words import words
 
 
 # Tools are half as long again in words and punctuation as in a model's tokens: the smallest of

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stoker.tokens.tool_calls import Event, TextPart, ToolCall, ToolCallParser
-from stoker.tokens.tool_calls.call_validation import parameters_in_xml
+from stoker.tokens.tool_calls.xml_calls import parameters_in_xml
 
 
 def _tool(name: str, **properties: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.vscode import CONSENTS, SETTINGS, vscode_settings
 
 ROOT = Path(__file__).parents[3]
@@ -21,9 +21,12 @@ def test_no_other_module_names_a_setting() -> None:
 
 
 def test_what_the_doctor_speaks_of_is_in_the_table() -> None:
-    old = {entry["name"] for entry in table("doctor")["old_setting"]}
+    old = {entry["name"] for entry in load_table("doctor")["old_setting"]}
     texts = [
-        f[key] for f in table("doctor")["finding"] for key in ("what", "why", "fix") if key in f
+        f[key]
+        for f in load_table("doctor")["finding"]
+        for key in ("what", "why", "fix")
+        if key in f
     ]
     named = {name for text in texts for name in NAME.findall(text)}
     assert named - old <= set(SETTINGS)

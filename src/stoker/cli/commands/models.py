@@ -83,7 +83,7 @@ def command(
     """List the models that Stoker knows, or add your own: stoker models add REPO_OR_FOLDER."""
     if context.invoked_subcommand is not None:
         return
-    known = [m for m in models.model_catalogue() if purpose is None or purpose in m.purposes]
+    known = [m for m in models.known_models() if purpose is None or purpose in m.purposes]
     known.sort(key=_ORDER[sort])
     if not fits and (gpu, gpus, host) == (None, None, None):
         _show(known, json)

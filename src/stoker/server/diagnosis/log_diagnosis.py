@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any
 
 from stoker import engines
-from stoker.data import table
+from stoker.data.facts import load_table
 from stoker.engines import LogMarks
 
 #: A start of any engine as the supervisor logs it. The engines' own marks are ``LogMarks``.
@@ -217,14 +217,14 @@ class _Pattern:
 def _patterns() -> tuple[_Pattern, ...]:
     return tuple(
         _Pattern(cause, *_compile(wording["text"]))
-        for cause in table("failures")["cause"]
+        for cause in load_table("failures")["cause"]
         for wording in cause["texts"]
     )
 
 
 @cache
 def _texts(kind: str) -> tuple[str, ...]:
-    return tuple(line["text"] for line in table("failures")[kind])
+    return tuple(line["text"] for line in load_table("failures")[kind])
 
 
 def _compile(text: str) -> tuple[str, re.Pattern[str]]:

@@ -18,7 +18,7 @@ from stoker.tokens.token_errors import TokenizerError
 
 
 class _GenerationBlock(Extension):
-    """``{% generation %}`` marks what the assistant said, for training. It renders its body."""
+    """``{% generation %}`` marks the assistant's text, for training. It renders its body."""
 
     tags = {"generation"}  # noqa: RUF012 - Jinja's own protocol
 

@@ -29,7 +29,7 @@ _GPT2 = {"gpt-2": False, "smollm": True}
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What a GGUF header says about text."""
+    """The part of a GGUF header that describes its tokenizer."""
 
     tokens: list[str]
     token_types: list[int]
@@ -64,8 +64,8 @@ def _pre_tokenizer(pre: str) -> pre_tokenizers.PreTokenizer:
         return pre_tokenizers.Sequence([digits, byte_level])
     if pre not in _REGEXES:
         raise TokenizerError(
-            f"This GGUF's vocabulary (tokenizer.ggml.pre = {pre!r}) is not counted here.",
-            fix="The backend's own endpoint counts it.",
+            f"Stoker cannot count with this GGUF's vocabulary (tokenizer.ggml.pre = {pre!r}).",
+            fix="The backend's own endpoint counts instead.",
         )
     split = pre_tokenizers.Split(Regex(_REGEXES[pre]), "isolated")
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -84,7 +84,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
         raise TokenizerError(
             f"{path.name} has no byte-level BPE vocabulary.",
             f"It is {header.get('tokenizer.ggml.model')!r}.",
-            "The backend's own endpoint counts it.",
+            "The backend's own endpoint counts instead.",
         )
     tokens = header["tokenizer.ggml.tokens"]
     special = {}

@@ -1,7 +1,7 @@
-"""Count tokens: what the fitter asks for, who answers, and what is remembered.
+"""Count tokens: the queries, the cache of counts, and their correction by the backend's usage.
 
-The fitter is a generator that yields an ``CountQuery`` and receives the counts, so that one fitter
-serves local counting (in a thread) and counting over HTTP (on the event loop) alike.
+Fitting is a generator that yields a ``CountQuery`` and receives the counts, so that the same code
+serves local counting (in a thread) and counting over HTTP (on the event loop).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Steps = Generator[CountQuery, Sequence[int], T]
 
 
 class Counts(Protocol):
-    """Who can answer at once. ``LocalTokenizer`` is one."""
+    """A counter that answers at once, such as ``LocalTokenizer``."""
 
     def count_strings(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text."""
@@ -96,7 +96,7 @@ class PieceCache:
 
 
 def estimate_strings(texts: Sequence[str], bytes_per_token: float = BYTES_PER_TOKEN) -> list[int]:
-    """Guess the tokens of each text, where a backend counts requests only.
+    """Estimate the tokens of each text, where a backend counts whole requests only.
 
     The fitter checks its result with an exact count, so a guess costs some room, never a failure.
     """
@@ -137,7 +137,7 @@ async def drive_async(
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What was counted before a request against what the backend says it read."""
+    """What was counted before a request, and what the backend reported as read."""
 
     counted_tokens: int
     used_tokens: int
@@ -162,7 +162,7 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What past mismatches teach the next count, apart for requests with and without tools."""
+    """Tokens to add to the next count, learned from past ones, with and without tools."""
 
     plain_tokens: int = 0
     tools_tokens: int = 0
@@ -174,8 +174,8 @@ class Correction:
     def learn(self, request: Request, reconciled: Reconciled, then: Correction) -> Correction:
         """Return the correction after one answer, to a request that was counted with ``then``.
 
-        Answers that were counted before either of them came say the same, and don't add up. A
-        count that was exact changes nothing, nor does one that is not plausible.
+        Requests that were counted before either answer came report the same error, which counts
+        once. A count that was exact changes nothing, nor does one that is not plausible.
         """
         if reconciled.is_exact or not reconciled.is_plausible(request):
             return self

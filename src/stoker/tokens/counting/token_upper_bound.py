@@ -16,9 +16,9 @@ import orjson
 from jinja2 import nodes
 from jinja2.exceptions import TemplateError
 
+from stoker.tokens.chat_messages import arguments_text, calls_of, images_in, text_of
 from stoker.tokens.counting.chat_template import parse_template
 from stoker.tokens.counting.token_counting import utf8_bytes
-from stoker.tokens.truncation.conversation import arguments_text, calls_of, images_in, text_of
 
 #: Unicode's canonical composition (NFC, which Qwen's tokenizers apply) makes a text at most
 #: three times as long in UTF-8 (https://www.unicode.org/faq/normalization.html), and a JSON
@@ -39,7 +39,7 @@ _SPARE_TOKENS = 64
 class Overheads:
     """What a template adds at most, in bytes and so in tokens.
 
-    The defaults cover every template of the catalogue; ``overheads_of`` says it exactly for one.
+    The defaults cover every template of the catalogue; ``overheads_of`` gives those of one.
     """
 
     #: Once a prompt: preambles, instructions for tools, the generation prompt.

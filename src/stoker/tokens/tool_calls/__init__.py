@@ -1,6 +1,5 @@
 """Tool calls for models whose server has none: offer them in the prompt, read them in the text."""
 
-from stoker.tokens.tool_calls.call_validation import parse_json
 from stoker.tokens.tool_calls.prompt_tools import demanded_call, emulate, template_has_tools
 from stoker.tokens.tool_calls.stream_parser import (
     Event,
@@ -10,6 +9,7 @@ from stoker.tokens.tool_calls.stream_parser import (
     new_call_id,
     parse_answer,
 )
+from stoker.tokens.tool_calls.strict_json import parse_json
 
 __all__ = [
     "Event",

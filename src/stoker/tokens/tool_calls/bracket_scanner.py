@@ -43,7 +43,7 @@ class BracketScanner:
         return None
 
     def _bracket(self, char: str) -> bool:
-        """Take one quote or bracket; say whether it closes what was opened first."""
+        """Take one quote or bracket; return whether it closes the first one."""
         if self._quote is not None:
             self._quote = None if char == self._quote else self._quote
         elif char in self._quotes:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stoker.tokens.truncation.tool_schema_compression import tool_name
+from stoker.tokens.chat_messages import tool_name
+from stoker.tokens.tool_calls.argument_types import coerce, from_text
+from stoker.tokens.tool_calls.strict_json import parse_json, written
 
 NAME_KEYS = ("name", "tool", "tool_name", "function_name", "function")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "kwargs")
 #: The keys that a call written as JSON may begin with.
 CALL_KEYS = frozenset({*NAME_KEYS, *_ARGUMENT_KEYS, "id", "type", "tool_calls"})
-_MAX_DEPTH = 64
 #: A call names its tool within its beginning.
 _HEAD_CHARS = 400
 _WORDS = re.compile(r"[\w.\-/]+")
@@ -53,8 +53,8 @@ class ToolSchemas:
         """
         properties = self._parameters[name]
         try:
-            fitted = {key: _coerce(value, properties.get(key)) for key, value in arguments.items()}
-            return Call(name, _written(fitted))
+            fitted = {key: coerce(value, properties.get(key)) for key, value in arguments.items()}
+            return Call(name, written(fitted))
         except (ValueError, TypeError, RecursionError):
             return None
 
@@ -62,8 +62,8 @@ class ToolSchemas:
         """Return the call of a format that writes every value as plain text, or ``None``."""
         properties = self._parameters[name]
         try:
-            values = {key: _from_text(text, properties.get(key)) for key, text in arguments.items()}
-            return Call(name, _written(values))
+            values = {key: from_text(text, properties.get(key)) for key, text in arguments.items()}
+            return Call(name, written(values))
         except (ValueError, TypeError, RecursionError):
             return None
 
@@ -126,128 +126,3 @@ def _parameters(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     parameters = function.get("parameters") if isinstance(function, Mapping) else None
     properties = parameters.get("properties") if isinstance(parameters, Mapping) else None
     return properties if isinstance(properties, Mapping) else {}
-
-
-def parse_json(text: str) -> Any:
-    """Return the JSON value of ``text``, ``None`` where it is none or not strictly JSON.
-
-    Models often write a real newline inside of a string; that alone is let pass.
-    """
-    try:
-        value = json.loads(text, strict=False, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return None
-    return value if _depth_ok(value) and _can_be_written(value) else None
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _depth_ok(value: object, depth: int = 0) -> bool:
-    if depth > _MAX_DEPTH:
-        return False
-    if isinstance(value, dict):
-        return all(_depth_ok(item, depth + 1) for item in value.values())
-    return not isinstance(value, list) or all(_depth_ok(item, depth + 1) for item in value)
-
-
-def _can_be_written(value: object) -> bool:
-    try:
-        _written(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _written(value: object) -> str:
-    """Return the JSON of a value; raises ``ValueError`` where no client could read it.
-
-    Infinity (``1e999`` is read as it) and half of a surrogate pair are not JSON.
-    """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    text.encode()
-    return text
-
-
-def _types(schema: object) -> frozenset[str]:
-    if not isinstance(schema, Mapping):
-        return frozenset()
-    kind = schema.get("type")
-    kinds = kind if isinstance(kind, list) else [kind]
-    return frozenset(item for item in kinds if isinstance(item, str))
-
-
-def _coerce(value: Any, schema: object) -> Any:
-    """Turn a value into the type that its schema names, where nothing is lost by it."""
-    types = _types(schema)
-    if not types or not isinstance(value, str) or "string" in types:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return _written(value) if types == {"string"} and is_number else value
-    parsed = parse_json(value)
-    return parsed if _is_of(parsed, types) else value
-
-
-def _from_text(text: str, schema: object) -> Any:
-    types = _types(schema)
-    if "string" in types:
-        return text
-    parsed = parse_json(text)
-    if parsed is None and text.strip() in {"True", "False", "None"}:
-        parsed = {"True": True, "False": False, "None": None}[text.strip()]
-    if types:
-        return parsed if _is_of(parsed, types) else text
-    return text if parsed is None or isinstance(parsed, str) else parsed
-
-
-_TYPE_NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
-    (bool, "boolean"),
-    (int, "integer number"),
-    (float, "number"),
-    (type(None), "null"),
-    (list, "array"),
-    (dict, "object"),
-)
-
-
-def _is_of(value: object, types: frozenset[str]) -> bool:
-    for kind, names in _TYPE_NAMES:
-        if isinstance(value, kind):
-            return not types.isdisjoint(names.split())
-    return False
-
-
-#: Qwen3-Coder's ``<parameter=path>`` ... ``</parameter>``; the closing tag may be missing.
-_PARAMETER, _END_PARAMETER = "<parameter=", "</parameter>"
-#: GLM 4.5's pairs of key and value.
-_ARG_PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
-
-
-def parameters_in_xml(text: str) -> dict[str, str] | None:
-    """Return the texts of Qwen3-Coder's ``<parameter=name>`` elements, less one line end each.
-
-    ``None`` where something else stands before them: then not all of it was understood.
-    """
-    found: dict[str, str] = {}
-    before, *elements = text.split(_PARAMETER)
-    if before.strip():
-        return None
-    for element in elements:
-        name, closed, value = element.partition(">")
-        if closed and name and "\n" not in name:
-            found[name.strip()] = _unwrap(value.rstrip().removesuffix(_END_PARAMETER))
-    return found
-
-
-def pairs_in_xml(text: str) -> dict[str, str] | None:
-    """Return the texts of GLM's ``<arg_key>`` and ``<arg_value>`` elements.
-
-    ``None`` where there is anything else: a pair that is not complete is an argument lost.
-    """
-    if _ARG_PAIR.sub("", text).strip():
-        return None
-    return {name.strip(): value for name, value in _ARG_PAIR.findall(text)}
-
-
-def _unwrap(value: str) -> str:
-    return value.removeprefix("\n").removesuffix("\n")

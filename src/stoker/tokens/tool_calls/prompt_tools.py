@@ -13,10 +13,9 @@ from typing import Any
 from jinja2 import meta
 from jinja2.exceptions import TemplateError
 
+from stoker.tokens.chat_messages import SYSTEM_ROLES, arguments_text, calls_of, text_of, tool_name
 from stoker.tokens.counting.chat_template import parse_template
-from stoker.tokens.tool_calls.call_validation import parse_json
-from stoker.tokens.truncation.conversation import SYSTEM_ROLES, arguments_text, calls_of, text_of
-from stoker.tokens.truncation.tool_schema_compression import tool_name
+from stoker.tokens.tool_calls.strict_json import parse_json
 
 _OFFER = """# Tools
 
@@ -34,7 +33,7 @@ _TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
 def template_has_tools(template: str) -> bool:
-    """Say whether a chat template renders tool definitions."""
+    """Return whether a chat template renders tool definitions."""
     try:
         return "tools" in meta.find_undeclared_variables(parse_template(template))
     except (TemplateError, RecursionError):

@@ -1,4 +1,4 @@
-"""Take tool calls out of a stream of text: no half of a call ever reaches the user."""
+"""Take tool calls out of a stream of text, so that no part of a call reaches the user as text."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stoker.tokens.tool_calls.call_formats import (
-    MARKERS,
-    REJECTED,
-    Bare,
-    Fenced,
-    FoundCall,
-    Reader,
-    Verdict,
-)
+from stoker.tokens.tool_calls.call_candidate import REJECTED, FoundCall, Reader, Verdict
+from stoker.tokens.tool_calls.call_formats import MARKERS
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
+from stoker.tokens.tool_calls.unmarked_calls import Bare, Fenced
 
 #: A call longer than this is given back as text, so that memory stays bounded.
 MAX_CALL_CHARS = 1_000_000
@@ -77,7 +71,7 @@ class ToolCallParser:
         self._pending = ""
         self._reader: Reader | None = None
         self._line_start = True
-        #: Nothing but white space was said yet: only then does ``<think>`` begin reasoning.
+        #: Only white space has come yet: only then does ``<think>`` begin reasoning.
         self._silent = True
         self._thinking = False
         #: Inside of a code block that is no call, brackets at the beginning of a line are code.
@@ -101,7 +95,7 @@ class ToolCallParser:
         return self._read(final=False)
 
     def finish(self) -> list[Event]:
-        """Say that the answer has ended; return what was still held back."""
+        """End the answer; return what was still held back."""
         candidate, calls = self._pending if self._reader else "", self.calls
         events = self._read(final=True)
         self.unfinished_call = self._offered.named_in(candidate) if self.calls == calls else None
@@ -114,7 +108,7 @@ class ToolCallParser:
         return events
 
     def _step(self, events: list[Event], final: bool) -> bool:
-        """Do one thing with the pending text; say whether there may be more to do."""
+        """Do one thing with the pending text; return whether there may be more to do."""
         if self._reader is not None:
             return self._read_candidate(self._reader, events, final)
         if self._thinking:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: The most room that is kept for an answer when the client does not say how much it wants.
+#: The most room that is kept for an answer when the client sets no limit.
 #: 4,096 tokens hold a long source file; a quarter of the window leaves the rest to the prompt.
 ANSWER_TOKENS = 4096
 ANSWER_SHARE = 4
@@ -41,7 +41,7 @@ class Budget:
 
 
 def asked_max_tokens(request: Mapping[str, Any]) -> int | None:
-    """Return how many tokens the client asks for at most, ``None`` where it does not say.
+    """Return how many tokens the client asks for at most, ``None`` without a limit.
 
     ``max_completion_tokens`` is OpenAI's newer name and wins over ``max_tokens``.
     """

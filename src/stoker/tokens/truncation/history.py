@@ -6,17 +6,11 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 
+from stoker.tokens.chat_messages import Message, piece_of
 from stoker.tokens.counting.token_counting import CountStrings, Steps
-from stoker.tokens.truncation.conversation import (
-    Carried,
-    Conversation,
-    Message,
-    carried,
-    piece_of,
-    shorten,
-    standing_context,
-    with_context,
-)
+from stoker.tokens.truncation.conversation import Conversation
+from stoker.tokens.truncation.message_shortening import Carried, carried, shorten
+from stoker.tokens.truncation.standing_context import standing_context, with_context
 
 #: Saving less is not worth that what follows is read again.
 _LEAST_SAVING_TOKENS = 32

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stoker.tokens.chat_messages import Message, piece_of, text_of
 from stoker.tokens.counting.token_counting import CountStrings, Steps
-from stoker.tokens.truncation.conversation import Message, middle_out, piece_of, text_of
+from stoker.tokens.truncation.message_shortening import middle_out
 
 
 class SystemPrompt:
@@ -48,7 +49,7 @@ class SystemPrompt:
         self._is_estimated = self.is_cut
 
     def settle(self) -> Steps[None]:
-        """Count what was shortened: whole lines are kept, so that its share says little."""
+        """Count what was shortened: whole lines are kept, so that the share is a poor estimate."""
         if not self._is_estimated:
             return
         self._is_estimated = False

@@ -1,4 +1,4 @@
-"""Say the same with fewer tokens: tool definitions at four levels of detail."""
+"""Write tool definitions with fewer tokens, at four levels of detail."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 
 import orjson
 
+from stoker.tokens.chat_messages import tool_name
 from stoker.tokens.token_errors import ToolTooDeepError
 
-#: As sent; without what says nothing; with shorter descriptions; with one sentence a tool.
+#: As sent; without empty fields; with shorter descriptions; with one sentence a tool.
 LEVELS = ("as sent", "compact", "short", "minimal")
 AS_SENT, COMPACT, SHORT, MINIMAL = range(4)
 
@@ -23,7 +24,7 @@ _MINIMAL_TOOL_CHARS = 110
 _MAPS = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
 #: Keys that hold data, not schemas.
 _DATA = frozenset({"enum", "const", "default", "required", "examples"})
-_SAYS_NOTHING: dict[str, tuple[object, ...]] = {
+_EMPTY_VALUES: dict[str, tuple[object, ...]] = {
     "required": ([],),
     "description": ("",),
     "additionalProperties": (True, {}),
@@ -43,7 +44,7 @@ _DROPPED_WHEN_MINIMAL = frozenset(
 _SPACES = re.compile(r"[ \t]+")
 _BLANK_LINES = re.compile(r"\s*\n\s*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`\"'(\[*-])|\s*\n")
-#: "This is a tool for creating ..." says no more than "Creating ...".
+#: "This is a tool for creating ..." means no more than "Creating ...".
 _PREAMBLE = re.compile(r"^(?:This is a tool (?:that|for|to)|This tool(?: will)?)\s+", re.IGNORECASE)
 _NOT_SENTENCE_ENDS = ("e.g.", "i.e.", "eg.", "etc.", "vs.")
 
@@ -58,17 +59,10 @@ class ToolForms:
     text_bytes: tuple[int, ...]
 
 
-def tool_name(tool: object) -> str:
-    """Return the name of a tool definition, empty where it has none."""
-    function = tool.get("function") if isinstance(tool, Mapping) else None
-    name = function.get("name") if isinstance(function, Mapping) else None
-    return name if isinstance(name, str) else ""
-
-
 def forms_of(tool: Mapping[str, Any]) -> ToolForms:
     """Return ``tool`` at every level. Computed once for the same content.
 
-    Raises ``ToolTooDeepError`` for a schema that no server would take either.
+    Raises ``ToolTooDeepError`` for a schema that no server accepts either.
     """
     try:
         return _forms(orjson.dumps(tool))
@@ -124,7 +118,7 @@ def _schema(schema: Any, level: int) -> Any:
 def _is_dropped(key: str, value: object, level: int) -> bool:
     if key in _ALWAYS_DROPPED and not isinstance(value, dict):
         return True
-    if any(value == nothing for nothing in _SAYS_NOTHING.get(key, ())):
+    if any(value == nothing for nothing in _EMPTY_VALUES.get(key, ())):
         return True
     if level >= SHORT and key in _DROPPED_WHEN_SHORT:
         return True

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stoker.tokens.truncation.conversation import Conversation, text_of
-from stoker.tokens.truncation.tool_ranking import ToolText, core_tools, question_in, scores
+from stoker.tokens.chat_messages import text_of
+from stoker.tokens.truncation.conversation import Conversation
+from stoker.tokens.truncation.core_tool_names import core_tools
+from stoker.tokens.truncation.editor_markup import question_in
+from stoker.tokens.truncation.tool_ranking import ToolText, scores
 from stoker.tokens.truncation.tool_schema_compression import ToolForms
 
 #: A tool beside the core that scores this much for a question is needed for it, and so many are

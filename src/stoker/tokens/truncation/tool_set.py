@@ -1,8 +1,8 @@
 """Which tools a prompt offers, in which order and detail.
 
-Templates write tools before the conversation, so what changes here is read anew with all that
-follows it. The set therefore shrinks and grows at its end: the core first, then what fits the
-question best, and what a later question asks for behind that.
+Templates write tools before the conversation, so the engine reads what changes here again, with
+all that follows it. The set therefore shrinks and grows at its end: the core first, then what fits
+the question best, and what a later question asks for behind that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ToolSet:
         self._tokens_as_sent = as_sent
         #: The level of each tool that is sent, in the order in which they are sent.
         self.levels: dict[int, int] = dict.fromkeys(range(len(tokens)), AS_SENT)
-        #: Whether anything is other than as the client sent it.
+        #: Whether anything differs from what the client sent.
         self.is_cut = False
 
     @property
@@ -52,7 +52,7 @@ class ToolSet:
         likely: Sequence[int],
         room: int,
     ) -> None:
-        """Lay the set anew within ``room`` tokens; ``kept`` stay even beyond it.
+        """Choose the set again within ``room`` tokens; ``kept`` stay even beyond it.
 
         The core comes first, at ``core_level`` once those that are likely needed have a place.
         The others follow in their shortest form as long as there is room, and then in more

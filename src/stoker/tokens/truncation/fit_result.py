@@ -1,0 +1,53 @@
+"""The result of fitting: the request to send, and a record of what was cut from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stoker.tokens.counting.token_counting import Request
+from stoker.tokens.truncation.tool_schema_compression import LEVELS
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """What was cut: names and counts, never content."""
+
+    schemas: str = LEVELS[0]
+    tools_kept: int = 0
+    tools_dropped: tuple[str, ...] = ()
+    results_shortened: int = 0
+    messages_dropped: int = 0
+    system_chars_cut: int = 0
+
+    @property
+    def any(self) -> bool:
+        """Whether anything was cut at all."""
+        return self != Cuts(tools_kept=self.tools_kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A request that fits its budget, and what was cut to make it fit."""
+
+    request: Request
+    #: ``None`` where the request certainly fits, so that nothing was counted.
+    prompt_tokens: int | None
+    #: The ``max_tokens`` to send; already set in ``request``.
+    max_tokens: int | None
+    cuts: Cuts = field(default_factory=Cuts)
+
+    def header(self) -> str:
+        """Return the record for the response header ``x-stoker-fit``."""
+        cuts = self.cuts
+        if not cuts.any:
+            return "none"
+        total = cuts.tools_kept + len(cuts.tools_dropped)
+        parts = [
+            f"schemas={cuts.schemas.replace(' ', '-')}" if cuts.schemas != LEVELS[0] else "",
+            f"tools={total}>{cuts.tools_kept}" if cuts.tools_dropped else "",
+            f"results={cuts.results_shortened}" if cuts.results_shortened else "",
+            f"messages=-{cuts.messages_dropped}" if cuts.messages_dropped else "",
+            f"system=-{cuts.system_chars_cut}ch" if cuts.system_chars_cut else "",
+            f"tokens={self.prompt_tokens}",
+        ]
+        return "; ".join(part for part in parts if part)

@@ -1,0 +1,122 @@
+"""Count the parts of a request apart, so that a cut is chosen without counting it whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stoker.tokens.chat_messages import piece_of, tool_name
+from stoker.tokens.counting.token_counting import CountStrings, Request, Steps
+from stoker.tokens.truncation.calibration import Calibration
+from stoker.tokens.truncation.conversation import Conversation, read
+from stoker.tokens.truncation.history import Sizes
+from stoker.tokens.truncation.standing_context import standing_context
+from stoker.tokens.truncation.tool_schema_compression import AS_SENT, LEVELS, SHORT, ToolForms
+from stoker.tokens.truncation.tool_selection import Ranking, ranking
+
+#: No tokenizer in use makes a token of more than this many bytes of a tool's JSON on average.
+_MOST_BYTES_PER_TOKEN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """The tokens that the parts of a request take."""
+
+    head: int
+    #: What a template adds to the system messages, included in ``head``.
+    head_template: int
+    units: Sizes
+    #: By tool and level.
+    tools: Sequence[Sequence[int]]
+    tools_base: int
+    tools_as_sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRequest:
+    """A request in its parts, what each takes, and how its tools rank."""
+
+    request: Request
+    conversation: Conversation
+    tools: Sequence[ToolForms]
+    ranking: Ranking
+    costs: Costs
+
+    @property
+    def demanded_tools(self) -> frozenset[int]:
+        """The tools that ``tool_choice`` names, by index. They can't be left out."""
+        named = tool_name(self.request.get("tool_choice"))
+        return frozenset(i for i, tool in enumerate(self.tools) if named and tool.name == named)
+
+
+def least_tool_tokens(tools: Sequence[ToolForms]) -> int:
+    """Return a lower bound of the tokens that tools take as sent, without counting.
+
+    It is the same at each turn of a conversation.
+    """
+    return sum(tool.text_bytes[0] for tool in tools) // _MOST_BYTES_PER_TOKEN
+
+
+def measure(
+    request: Request, tools: Sequence[ToolForms], calibration: Calibration, *, tools_fit: bool
+) -> Steps[MeasuredRequest]:
+    """Count the parts of ``request``. Without ``tools_fit``, tools are not counted as sent."""
+    conversation = read(request["messages"])
+    pieces = tuple(piece_of(message) for message in conversation.messages)
+    levels = range(AS_SENT if tools_fit else SHORT, len(LEVELS))
+    texts = tuple(tool.texts[level] for tool in tools for level in levels)
+    context, *counts = yield CountStrings((standing_context(conversation), *pieces, *texts))
+    by_message, by_text = counts[: len(pieces)], counts[len(pieces) :]
+    by_level = _tool_tokens(tools, by_text, calibration)
+    head, head_template, units = _message_tokens(conversation, by_message, calibration)
+    costs = Costs(
+        head=head,
+        head_template=head_template,
+        units=Sizes(conversation, units, calibration.message_overhead, context),
+        tools=by_level,
+        tools_base=calibration.tools_base_tokens,
+        tools_as_sent=_as_sent(by_level, calibration) if tools_fit else least_tool_tokens(tools),
+    )
+    return MeasuredRequest(request, conversation, tools, ranking(tools, conversation), costs)
+
+
+def _message_tokens(
+    conversation: Conversation, counts: Sequence[int], calibration: Calibration
+) -> tuple[int, int, list[int]]:
+    """The tokens of the system messages, the template's part of these, and those of each unit."""
+    pairs = zip(counts, conversation.messages, strict=True)
+    tokens = [count + calibration.message_overhead(message) for count, message in pairs]
+    head = calibration.base_tokens + sum(tokens[: conversation.head])
+    head_template = head - sum(counts[: conversation.head])
+    return head, head_template, [sum(tokens[u.start : u.end]) for u in conversation.units]
+
+
+def _tool_tokens(
+    tools: Sequence[ToolForms], counts: Sequence[int], calibration: Calibration
+) -> list[list[int]]:
+    """The tokens of each tool at each level; the last levels were counted, the same for each."""
+    if not tools:
+        return []
+    sizes = [math.ceil(count * calibration.tool_factor) for count in counts]
+    levels = len(sizes) // len(tools)
+    by_tool = (sizes[at : at + levels] for at in range(0, len(sizes), levels))
+    return [_by_level(tool, known) for tool, known in zip(tools, by_tool, strict=True)]
+
+
+def _by_level(tool: ToolForms, counted: Sequence[int]) -> list[int]:
+    """The tokens of a tool at each level, of which the last ones were counted."""
+    missing = len(LEVELS) - len(counted)
+    per_byte = counted[0] / max(1, tool.text_bytes[missing])
+    return [*(math.ceil(size * per_byte) for size in tool.text_bytes[:missing]), *counted]
+
+
+def _as_sent(by_level: Sequence[Sequence[int]], calibration: Calibration) -> int:
+    """The tokens of all tools as sent.
+
+    The exact count of the whole request less its other parts would differ a little with each
+    request, and so would the cuts.
+    """
+    if not by_level:
+        return 0
+    return calibration.tools_base_tokens + sum(sizes[AS_SENT] for sizes in by_level)

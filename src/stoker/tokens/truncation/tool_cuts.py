@@ -1,0 +1,94 @@
+"""Which tools are left out, and when: the least needed first, from the end of their list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stoker.tokens.truncation.prompt_parts import PromptParts
+from stoker.tokens.truncation.request_measurement import MeasuredRequest
+from stoker.tokens.truncation.required_tools import RequiredTools
+from stoker.tokens.truncation.system_cuts import SystemCuts
+from stoker.tokens.truncation.tool_schema_compression import SHORT
+
+#: What system prompt and tools may take before the current turn is cut.
+_HEAD_SHARE = 0.68
+#: What the core tools may take: with more they are described in fewer words.
+_CORE_SHARE = 0.28
+
+
+class ToolCuts:
+    """Cuts the tools of ``parts``, and the system prompt where it leaves no room for them."""
+
+    def __init__(self, measured: MeasuredRequest, parts: PromptParts, system: SystemCuts) -> None:
+        self._parts = parts
+        self._tools = parts.tool_set
+        self._system = system
+        self._ranking = measured.ranking
+        self._required = RequiredTools(measured, parts.limit)
+        self._core_level = self._tools.core_level(self._ranking.core, parts.share(_CORE_SHARE))
+        #: The unit of the newest question.
+        self._question = 0
+
+    def follow(self, last: int) -> None:
+        """Offer what the question of unit ``last`` needs, and what the unit has called."""
+        if last in self._ranking.questions:
+            self._question = last
+            self._offer(self._required.for_question(last))
+        self._offer(self._required.used_in(last, last))
+
+    def shrink_head(self, last: int) -> None:
+        """Bring system prompt and tools down to their share, from the end of the tools."""
+        parts = self._parts
+        over = parts.system.tokens + self._tools.tokens - parts.share(_HEAD_SHARE)
+        if over <= 0:
+            return
+        kept = self._required.at(self._question, last)
+        if self._tools.is_cut:
+            self._tools.shrink(min(over, parts.excess(last)), kept)
+            return
+        likely = kept | set(self._ranking.likely(self._question))
+        self._system.leave_room(last, self._tools.least_tokens(likely))
+        self._fill(last, kept)
+
+    def shrink_system(self, last: int) -> None:
+        """Bring the system prompt down to what its share leaves beside the core tools."""
+        core = self._tools.least_tokens(self._ranking.core)
+        self._system.shrink(last, self._parts.share(_HEAD_SHARE) - core)
+
+    def shrink(self, last: int) -> None:
+        """Leave out tools that are not required."""
+        kept = self._required.at(self._question, last)
+        if self._tools.is_cut:
+            self._tools.shrink(self._parts.excess(last), kept)
+        else:
+            self._fill(last, kept)
+
+    def shorten_descriptions(self, last: int) -> None:
+        """Describe the tools that are left in fewer words."""
+        self._tools.shorten(self._parts.excess(last))
+
+    def give_up(self, last: int) -> None:
+        """Leave out tools as far as it takes to stay within the limit: the core after all others.
+
+        Only now, when all that was shortened is counted.
+        """
+        core, used = self._required.core, self._required.used_in(0, last)
+        for kept in (core | used, core, used, frozenset[int]()):
+            if self._parts.is_over(last):
+                excess = self._parts.total(last) - self._parts.limit
+                self._tools.shrink(excess, self._required.demanded | kept)
+
+    def grow(self, last: int) -> None:
+        """Offer more tools that fit the question, as far as there is room."""
+        if self._tools.is_cut:
+            self._tools.grow(self._ranking.order(self._question), -self._parts.excess(last))
+
+    def _offer(self, tools: Iterable[int]) -> None:
+        for index in tools:
+            self._tools.add(index, max(SHORT, self._core_level))
+
+    def _fill(self, last: int, kept: frozenset[int]) -> None:
+        order = self._ranking.order(self._question)
+        likely = self._ranking.likely(self._question)
+        room = self._parts.room_for_tools(last)
+        self._tools.fill(order, self._ranking.core, self._core_level, kept, likely, room)
