@@ -1,4 +1,4 @@
-"""What a person asks to be started, and what is known of the machine that is to run it."""
+"""What the user asks to start, and what is known of the machine that is to run it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stoker.models import Model, Purpose
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """A machine, with what its own readings don't tell."""
+    """A machine, with what its own readings don't include."""
 
     #: Its GPUs are those that Stoker can plan for: of one kind, which is ``gpu``.
     host: Host

@@ -80,7 +80,7 @@ def test_programs_read_of_a_server_that_can_not_be_asked_as_a_failure(
     assert suite.get("failures") == "1"
     failure = suite.find("testcase[@name='answers']/failure")
     assert failure is not None
-    assert ("wants a key" if key else "Nothing answers") in failure.get("message", "")
+    assert ("requires a key" if key else "Nothing answers") in failure.get("message", "")
     assert "<b class=fail>fail</b>" in html.read_text()
 
 
