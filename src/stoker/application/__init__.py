@@ -1,4 +1,4 @@
-"""What Stoker does for a person, apart from how it is asked and shown: choose what to start."""
+"""What Stoker does for the user, apart from how it is asked and shown: choose what to start."""
 
 from stoker.application.candidates import Offer, candidates
 from stoker.application.choose import BlockedPlan, Choice, choose, download_bytes

@@ -15,7 +15,7 @@ from stoker.planning import Candidate, Plan, Requirements
 
 @dataclass(frozen=True, slots=True)
 class BlockedPlan:
-    """A plan that ``stoker up`` can't start on that machine, and why."""
+    """A plan that ``stoker up`` can't start on the machine, and why."""
 
     plan: Plan
     obstacle: StokerError
@@ -83,7 +83,7 @@ def choose(request: LaunchRequest, machine: HostFacts) -> Choice:
         return Choice(request, machine, purpose, tuple(plans), tuple(blocked))
     if not blocked:
         raise problem
-    # What was named, or all there is, can't be started: that says more than "nothing to choose".
+    # What was named, or all there is, can't be started: a better reason than "nothing to choose".
     suited = [candidate for candidate in open_ if candidate.engine is not None]
     stopped = problem if suited else blocked[0].obstacle
     return Choice(request, machine, purpose, (), tuple(blocked), stopped)

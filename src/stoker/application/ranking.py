@@ -27,9 +27,9 @@ def rank(
 ) -> list[Plan]:
     """Plans for ``host``, the best first, one for each model.
 
-    The best model is the one worth most for code (``worth``) of those that fit in memory and answer
+    The best model is the best for code (``quality_points``) of those that fit in memory and answer
     fast enough to be waited for; where none is fast enough, speed counts for more, and the plan
-    says that it is slow. Of the same model from several sources the first wins.
+    marks it as slow. Of the same model from several sources the first wins.
 
     Raises ``UsageError`` where what is asked for cannot be, and ``StokerError`` where nothing fits.
     """

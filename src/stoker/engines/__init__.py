@@ -24,6 +24,7 @@ from stoker.engines.registry import (
     log_marks,
     lookup,
     planned,
+    running_metrics,
     server_client,
     started,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "log_marks",
     "lookup",
     "planned",
+    "running_metrics",
     "server_client",
     "started",
 ]

@@ -151,7 +151,7 @@ class LogMarks:
     starts: tuple[str, ...] = ()
     #: The engine can be used.
     ready: tuple[str, ...] = ()
-    #: The engine was told to stop: the errors that follow come from that.
+    #: The engine was ordered to stop: the errors that follow come from that.
     ordered_ends: tuple[str, ...] = ()
 
 
@@ -281,6 +281,8 @@ class Engine:
     planner: Planner | None = None
     #: ``None``: Stoker does not start it. It can still be adopted.
     launcher: Launcher | None = None
+    #: Its name at ``/metrics`` (Prometheus) for the number of requests that it works on.
+    running_metric: str | None = None
     #: For a gateway: the kinds of server behind it, as far as it reports them. A gateway orders its
     #: requests itself.
     behind: Callable[[aiohttp.ClientSession, Backend], Awaitable[tuple[str, ...]]] | None = None

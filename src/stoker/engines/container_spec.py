@@ -1,4 +1,4 @@
-"""A container to start, as one value: what Docker's API is asked for and what people are shown."""
+"""A container to start, as one value: for Docker's API, and to show to the user."""
 
 from __future__ import annotations
 
@@ -15,27 +15,23 @@ PLAN_LABEL = "io.stoker.plan"
 OWNER = "stoker"
 #: A container's log is kept this long: enough for a start with its tracebacks, never the disk.
 LOG_MAX_SIZE, LOG_MAX_FILES = "20m", 3
-#: What Docker gives a container's /dev/shm unless told otherwise is 64 MB.
+#: Docker's default for a container's /dev/shm is 64 MB.
 SHM_BYTES = 4 * 1024**3
 
 _REASONS = {
-    "--detach": "runs in the background; stoker logs shows what it says",
+    "--detach": "runs in the background; stoker logs shows its output",
     "--name": "one name, so that the next stoker up finds it again",
-    "--label": "says that Stoker started it, and from which plan",
+    "--label": "marks it as started by Stoker, and from which plan",
     "--gpus": "gives the container NVIDIA GPUs through the NVIDIA Container Toolkit",
     "--ipc": "the engine's processes pass tensors through /dev/shm, of which Docker gives 64 MB; "
     "with the host's this is lifted, and this flag does the work",
     "--shm-size": "has no effect beside --ipc=host; it does the work in hardened setups, which "
     "leave --ipc=host out (stoker up --private-ipc)",
-    "--publish": "only this machine reaches the engine; the gateway is the door for others",
+    "--publish": "only this machine reaches the engine; others go through the gateway",
     "--restart": "comes back after a crash or a reboot, and not after stoker down",
     "--log-opt": "its log can't fill the disk",
     "--security-opt": "nothing inside can gain privileges that it did not start with",
     "--env": "taken from the environment, so that it shows in no process list",
-}
-#: What of the environment is no secret, and belongs to the plan.
-_SHOWN = {
-    "VLLM_CPU_KVCACHE_SPACE": "the KV cache's size in GiB: on the CPU vLLM takes it from here",
 }
 _PRIVATE_SHM = (
     "the engine's processes pass tensors through /dev/shm, of which Docker gives 64 MB; the "
@@ -59,7 +55,7 @@ class Mount:
         target, _, mode = rest.partition(":")
         if not (source.startswith("/") and target.startswith("/") and mode in ("", "ro", "rw")):
             raise UsageError(
-                f"{text!r} does not say what to mount.",
+                f"{text!r} is not a folder to mount.",
                 fix="Write two absolute folders: --volume /on/this/machine:/in/the/container:ro.",
             )
         return cls(source, target, "asked for with --volume", read_only=mode == "ro")
@@ -78,17 +74,19 @@ class ContainerLaunch:
     #: The engine's port inside, and the loopback port of the host that leads to it.
     inner_port: int
     port: int
-    #: What ``command`` says, with the reason for each.
+    #: What ``command`` consists of, with the reason for each.
     arguments: tuple[Argument, ...] = ()
     mounts: tuple[Mount, ...] = ()
     gpus: bool = False
     #: Share the host's IPC namespace; otherwise /dev/shm has ``SHM_BYTES``.
     host_ipc: bool = True
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: The variables of ``env`` that are no secret, each with its reason: their values are shown.
+    shown_env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def labels(self) -> dict[str, str]:
-        """By these it is known again: by whom, and from which plan."""
+        """What identifies it later: who started it, and from which plan."""
         return {OWNER_LABEL: OWNER, PLAN_LABEL: self.fingerprint}
 
     @property
@@ -99,7 +97,7 @@ class ContainerLaunch:
 
     @property
     def flags(self) -> tuple[Argument, ...]:
-        """The flags of ``docker run`` that say the same, each with its reason."""
+        """The same as flags of ``docker run``, each with its reason."""
         found: list[tuple[str, Value]] = [("--detach", True), ("--name", self.name)]
         found += [("--label", f"{key}={value}") for key, value in self.labels.items()]
         found += [("--gpus", "all")] if self.gpus else []
@@ -114,7 +112,7 @@ class ContainerLaunch:
         ]
         found += [("--security-opt", "no-new-privileges")]
         found += [
-            ("--env", f"{name}={self.env[name]}" if name in _SHOWN else name)
+            ("--env", f"{name}={self.env[name]}" if name in self.shown_env else name)
             for name in sorted(self.env)
         ]
         return tuple(Argument(name, value, self._reason(name, value)) for name, value in found)
@@ -125,7 +123,7 @@ class ContainerLaunch:
         if flag == "--shm-size" and not self.host_ipc:
             return _PRIVATE_SHM
         if flag == "--env":
-            return _SHOWN.get(str(value).partition("=")[0], _REASONS[flag])
+            return self.shown_env.get(str(value).partition("=")[0], _REASONS[flag])
         return _REASONS[flag]
 
     @property

@@ -1,4 +1,4 @@
-"""LM Studio 0.4, as its published API says; tested on a contract server.
+"""LM Studio 0.4, by its published API; tested on a contract server.
 
 Source: https://lmstudio.ai/docs/developer/rest. It has no way to count tokens.
 """

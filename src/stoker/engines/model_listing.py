@@ -1,4 +1,4 @@
-"""What several servers say alike: owners of models, aliases of models, that tools are refused."""
+"""What several servers have in common: owners and aliases of models, and how tools are refused."""
 
 from __future__ import annotations
 

@@ -69,6 +69,11 @@ def server_client(name: str) -> ServerClient:
     return cast(ServerClient, importlib.import_module(lookup(name).client))
 
 
+def running_metrics() -> list[str]:
+    """What engines call the number of requests that they work on (``Engine.running_metric``)."""
+    return [e.running_metric for e in all_engines() if e.running_metric is not None]
+
+
 def log_marks() -> LogMarks:
     """The marks in the logs of all engines that Stoker starts."""
     marks = [engine.launcher.log_marks for engine in started() if engine.launcher is not None]

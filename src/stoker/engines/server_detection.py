@@ -54,7 +54,7 @@ async def _listing(http: aiohttp.ClientSession, backend: Backend) -> Any:
     except aiohttp.ClientResponseError as refused:
         if refused.status in (401, 403):
             raise StokerError(
-                f"The server at {backend.url} wants a key.",
+                f"The server at {backend.url} requires a key.",
                 f"It refused with status {refused.status}.",
                 "Put the key in an environment variable and name it: --key-env NAME.",
             ) from refused
@@ -64,7 +64,7 @@ async def _listing(http: aiohttp.ClientSession, backend: Backend) -> Any:
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise StokerError(
             f"Nothing answers at {backend.url}.",
-            f"The system says: {error}.",
+            f"The system reports: {error}.",
             "Start the server, and give the address that it prints.",
         ) from error
 
@@ -79,17 +79,17 @@ async def _version(http: aiohttp.ClientSession, backend: Backend, at: str | None
 
 
 def _common(models: Sequence[ServedModel]) -> list[str]:
-    said = []
+    found = []
     for model in models:
         if model.max_model_len is None:
-            said.append(
-                f"The server does not say how long the context of {model.id} is, so requests "
+            found.append(
+                f"The server does not report how long the context of {model.id} is, so requests "
                 "can't be made to fit it."
             )
         elif model.max_model_len < _SMALL_CONTEXT_TOKENS:
-            said.append(
+            found.append(
                 f"The context of {model.id} is {model.max_model_len:,} tokens. VS Code's agent "
                 "mode sends about 14,000 tokens of tools: Stoker leaves out those that matter "
                 "least."
             )
-    return said
+    return found

@@ -19,7 +19,7 @@ discover = openai.discover
 
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
-    """Its listing says who owns the models."""
+    """Its listing names the owner of the models."""
     return model_listing.owned_by(listing, "sglang")
 
 
@@ -49,4 +49,5 @@ ENGINE = Engine(
     name=name,
     title="SGLang",
     client=__name__,
+    running_metric="sglang:num_running_reqs",
 )

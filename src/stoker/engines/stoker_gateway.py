@@ -17,7 +17,7 @@ adapt = openai.adapt
 
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
-    """Its models are Stoker's, and its ``/info`` says that it is: others may pass a list on."""
+    """Its models are Stoker's, and so is its ``/info``: another server may pass a list on."""
     if not model_listing.owned_by(listing, "stoker"):
         return False
     info = await http_json.get(http, backend, "/info")
@@ -38,8 +38,8 @@ async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
 async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
     """The models, with what it does for them: tools that it emulates need no second emulation.
 
-    A capability that it does not have is left open here, because it says the same of one that it
-    does not know; it refuses by itself what can't be done.
+    A capability that it does not have is left open here: the listing is the same for one
+    that it does not know, and it refuses by itself what can't be done.
     """
     listing = await http_json.get(http, backend, "/v1/models")
     return [

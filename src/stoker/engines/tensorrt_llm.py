@@ -20,7 +20,7 @@ warnings = openai.warnings
 
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
-    """Its listing says who owns the models."""
+    """Its listing names the owner of the models."""
     return model_listing.owned_by(listing, "tensorrt_llm")
 
 

@@ -1,4 +1,4 @@
-"""Text Generation Inference 3, as its published API says; tested on a contract server.
+"""Text Generation Inference 3, by its published API; tested on a contract server.
 
 Source: https://huggingface.co/docs/text-generation-inference/reference/api_reference. The project
 is in maintenance mode: https://github.com/huggingface/text-generation-inference.
@@ -22,7 +22,7 @@ adapt = openai.adapt
 
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
-    """Only TGI's ``/info`` tells the longest input and the longest total."""
+    """Only TGI's ``/info`` has the longest input and the longest total."""
     info = await http_json.get(http, backend, "/info")
     return "max_total_tokens" in info and "model_id" in info
 
@@ -49,17 +49,17 @@ async def warnings(
 ) -> list[str]:
     """That it is no longer developed, and where its limits lie."""
     info = await http_json.get(http, backend, "/info")
-    said = [
+    found = [
         "TGI is in maintenance mode: it gets no new models. vLLM serves the same files: "
         f"stoker up --engine vllm {info['model_id']}."
     ]
     longest, total = info.get("max_input_tokens"), info["max_total_tokens"]
     if isinstance(longest, int) and longest < total - 1:
-        said.append(
+        found.append(
             f"TGI refuses prompts of more than {longest:,} tokens, though the context is "
             f"{total:,}: raise --max-input-tokens."
         )
-    return said
+    return found
 
 
 ENGINE = Engine(

@@ -19,7 +19,7 @@ from stoker.models import Architecture, AttentionLayers, Experts, Model, Recurre
 _UNGATED_FAMILIES = frozenset(
     {"starcoder2", "gpt2", "gpt_bigcode", "gpt_neox", "phi", "mpt", "bloom", "nemotron_h"}
 )
-#: Families whose configuration class ties the output head to the embedding unless told otherwise.
+#: Families whose configuration class ties the output head to the embedding by default.
 _TIED_FAMILIES = ("gemma", "cohere", "starcoder2", "gpt2", "gpt_bigcode")
 
 

@@ -1,4 +1,4 @@
-"""Which model is worth more for code: an estimate that puts models in order, and nothing else."""
+"""How good a model is for code: an estimate that puts models in order, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from stoker.models import KnownModel, Model
 
-#: The scale: points of SWE-bench Verified. Where a model has a figure there, that is its worth;
+#: The scale: points of SWE-bench Verified. Where a model has a figure there, that is its quality;
 #: the others get what a model of its size and age scores, by a line through the catalogue's own
 #: figures: 7 points for each doubling of the size and 1.8 for each month since January 2025.
 _BENCHMARK = "SWE-bench Verified"
@@ -19,7 +19,7 @@ _FOUR_BITS = 2.0
 _UNKNOWN_RELEASE = "2025-06"
 
 
-def worth(known: KnownModel | None, model: Model) -> float:
+def quality_points(known: KnownModel | None, model: Model) -> float:
     """Points for ordering. Models that are not in the catalogue are ordered by size alone."""
     if known is None:
         return _BASE + _PER_DOUBLING * math.log2(max(0.05, (model.parameters or 1) / 1e9))

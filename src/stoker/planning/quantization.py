@@ -1,7 +1,7 @@
 """How many bits each part of a model takes in each published form of its weights.
 
 "4 bits" is never 4 bits throughout: scales come on top, and publishers keep the parts that suffer
-most in a wider type. Where the shape does not tell which parts those are, what most checkpoints of
+most in a wider type. Where the shape does not show which parts those are, what most checkpoints of
 the catalogue do is taken (read from their ``quantization_config`` and ``hf_quant_config.json``).
 """
 
@@ -44,7 +44,7 @@ _MATH = {
     "mxfp4": "mxfp4",
     "fp4-fp8": "mxfp4",
 }
-#: What people and files call the same thing.
+#: Other names for the same thing, in files and in use.
 _ALIASES = {
     "bfloat16": "bf16",
     "float16": "fp16",

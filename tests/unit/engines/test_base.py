@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from pathlib import Path
 
 import pytest
 
+import stoker
 from stoker import engines
 from stoker.engines.base import Engine, ServerClient
 
@@ -37,3 +40,17 @@ def test_engine_speaks_all_of_the_protocol(name: str) -> None:
 def test_what_stoker_starts_it_also_plans_for() -> None:
     assert {e.name for e in engines.started()} == {"vllm", "llama.cpp"}
     assert {e.name for e in engines.planned()} == {"vllm", "llama.cpp", "ollama"}
+
+
+def test_no_code_outside_of_the_engines_names_one() -> None:
+    """Not even for a comparison: such a fact belongs to the engine (``base.Engine``)."""
+    package = Path(stoker.__file__).parent
+    names = set(engines.ENGINES) - {"stoker", "openai"}  # also a program, and an API
+    found = [
+        f"{path.relative_to(package)}:{node.lineno} {node.value}"
+        for path in package.rglob("*.py")
+        if path.relative_to(package).parts[0] != "engines"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in names
+    ]
+    assert found == []

@@ -88,4 +88,4 @@ def test_environment_of_stokers_own_is_for_gpus() -> None:
 
 
 def test_volume_that_says_nothing_is_refused_before_anything_starts() -> None:
-    assert "does not say what to mount" in refused(GPU_HOST, volumes=("/only-one",)).what
+    assert "is not a folder to mount" in refused(GPU_HOST, volumes=("/only-one",)).what

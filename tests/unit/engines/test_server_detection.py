@@ -48,7 +48,7 @@ async def test_ollamas_embedding_model_does_not_chat_and_a_coder_fills_in() -> N
 
 async def test_ollamas_silent_truncation_is_warned_of() -> None:
     found = await look(contract.OLLAMA)
-    assert "4,096 tokens of its 40,960 and cuts longer prompts without a word" in found.warnings[0]
+    assert "4,096 tokens of its 40,960 and cuts longer prompts silently" in found.warnings[0]
     assert "OLLAMA_CONTEXT_LENGTH=32768" in found.warnings[0]
 
 
@@ -95,7 +95,7 @@ async def test_sglang_is_recognised() -> None:
 async def test_tensorrt_llm_is_recognised_and_its_unknown_context_said() -> None:
     found = await look(contract.TENSORRT_LLM)
     assert (found.backend.engine, found.version) == ("tensorrt-llm", "1.0.0")
-    assert "does not say how long the context of org/m is" in found.warnings[0]
+    assert "does not report how long the context of org/m is" in found.warnings[0]
 
 
 async def test_any_other_server_is_taken_for_plain_openai() -> None:
@@ -112,7 +112,7 @@ async def test_address_may_end_in_v1() -> None:
 
 async def test_key_is_asked_for_and_used_and_in_no_text() -> None:
     async with serving(contract.SGLANG, key="a-secret") as url:
-        with pytest.raises(StokerError, match="wants a key") as refused:
+        with pytest.raises(StokerError, match="requires a key") as refused:
             await recognise(url)
         assert "--key-env" in refused.value.fix
         found = await recognise(url, "a-secret")

@@ -6,6 +6,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from stoker import engines
 from stoker.checks.check import Table, Use
 from stoker.checks.exceptions import Failed, TooLate
 from stoker.checks.raw_http import Reply, Until
@@ -21,12 +22,6 @@ _LONG_TOKENS = 600
 _FREED_PACES = 3
 _MEGABYTE = 1_000_000
 _REFUSED_WITHIN_S = 30.0
-#: The metrics in which engines report how many requests are running, in Prometheus's format.
-_RUNNING = re.compile(
-    rb"^(?:vllm:num_requests_running|llamacpp:requests_processing|sglang:num_running_reqs)"
-    rb"(?:\{[^}]*\})? ([0-9.e+]+)$",
-    re.MULTILINE,
-)
 
 
 @table.check(
@@ -172,7 +167,9 @@ def _running(endpoint: Endpoint) -> float | None:
         reply = endpoint.get("/metrics", limit_s=5)
     except Failed:
         return None
-    found = _RUNNING.findall(reply.body) if reply.ok else []
+    names = "|".join(map(re.escape, engines.running_metrics()))
+    running = re.compile(rf"^(?:{names})(?:\{{[^}}]*\}})? ([0-9.e+]+)$".encode(), re.MULTILINE)
+    found = running.findall(reply.body) if reply.ok else []
     return sum(map(float, found)) if found else None
 
 

@@ -10,6 +10,7 @@ ENGINE = Engine(
     title="llama.cpp",
     client=f"{__name__}.llama_client",
     formats=("gguf",),
+    running_metric="llamacpp:requests_processing",
     # Its slots share one cache: for more users the paging of others is what is wanted.
     planner=Planner(plan=plan_llama, most_users=4),
     launcher=Launcher(

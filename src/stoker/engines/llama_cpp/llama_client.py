@@ -22,7 +22,7 @@ async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> 
 async def warnings(
     http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
 ) -> list[str]:
-    """Tools need the model's own template, which llama.cpp uses only when told to."""
+    """Tools need the model's own template, which llama.cpp uses only with ``--jinja``."""
     if any(model.tools == "none" for model in models):
         return [
             "This model's chat template has no tools. If the model has them, start llama-server "
@@ -67,8 +67,8 @@ async def _fills_in_the_middle(http: aiohttp.ClientSession, backend: Backend) ->
     """Whether the vocabulary has the tokens that ``/infill`` is written with.
 
     It looks for them before it reads the request: an empty one is 501 without them and 400 with
-    them, and costs nothing (seen in b11549). A server that was told to serve embeddings only, or
-    another that has no such path, leaves it open.
+    them, and costs nothing (seen in b11549). A server for embeddings only, or another that
+    has no such path, leaves it open.
     """
     try:
         await http_json.post(http, backend, "/infill", {})

@@ -15,7 +15,7 @@ from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
 from stoker.models import Model
 from stoker.planning.formatting import MIB, parameters, size
-from stoker.planning.quality_score import worth
+from stoker.planning.quality_score import quality_points
 from stoker.planning.quantization import weights_bytes
 from stoker.planning.requirements import Candidate, Need, Requirements, need_of
 from stoker.planning.serving_plan import Argument, Interval, MemoryPrediction, Plan, Speed
@@ -133,12 +133,12 @@ def plan_of(
         decode_tokens_per_s=1 / speed.token_s.expected,
         prefill_tokens_per_s=fit.speed.prefill_tokens_per_s,
         gpus=len(host.gpus) if fit.gpu_share > 0 else 0,
-        score=worth(fit.candidate.known, fit.model),
+        score=quality_points(fit.candidate.known, fit.model),
     )
 
 
 def _sized(model: Model) -> Model:
-    """The model with the size of its file: estimated where nobody published it."""
+    """The model with the size of its file: estimated where it is not published."""
     if model.weights_bytes is not None:
         return model
     return replace(model, weights_bytes=weights_bytes(model))
@@ -185,7 +185,7 @@ def _check_context(model: Model, context: int | None) -> None:
         return
     raise UsageError(
         f"{model.id} cannot use a context of {context:,} tokens.",
-        f"It was made for at most {limit:,}; beyond that its answers fall apart.",
+        f"It was trained for at most {limit:,}; beyond that its answers break down.",
         f"Ask for --context {limit} or less, or for a model with a longer context.",
     )
 
@@ -234,7 +234,7 @@ def _largest_cache(
 def _spacious(
     model: Model, requirements: Requirements, slots: list[int]
 ) -> list[tuple[int, str, int]]:
-    """Caches beyond the default: longer contexts in 16 bits, for everyone who is to have a slot."""
+    """Caches beyond the default: longer contexts in 16 bits, a slot for each request."""
     good = min(model.max_context_tokens or _DEFAULT_CONTEXT, need_of(requirements).good_context)
     longer = [tokens for tokens in _halved(good, _DEFAULT_CONTEXT) if tokens > _DEFAULT_CONTEXT]
     return [(tokens, "f16", slots[0]) for tokens in longer]

@@ -1,4 +1,4 @@
-"""Ollama 0.5 and later, as its published API says; tested on a contract server.
+"""Ollama 0.5 and later, by its published API; tested on a contract server.
 
 Source: https://github.com/ollama/ollama/blob/main/docs/api.md. On ``/v1`` the context is what the
 model was loaded with, ``num_ctx`` in a request is ignored, and a longer prompt is cut silently.
@@ -22,11 +22,11 @@ count = openai.count
 count_texts = openai.count_texts
 adapt = openai.adapt
 
-#: What Ollama loads a model with unless told otherwise, on a machine with less than 24 GiB of GPU
+#: The context that Ollama loads a model with by default, on a machine with less than 24 GiB of GPU
 #: memory: https://docs.ollama.com/context-length
 DEFAULT_CONTEXT_TOKENS = 4096
 
-#: What Ollama works on at the same time unless OLLAMA_NUM_PARALLEL says more:
+#: Requests that Ollama works on at the same time unless OLLAMA_NUM_PARALLEL is set higher:
 #: https://docs.ollama.com/faq (it does not report the setting).
 _PARALLEL = 1
 
@@ -82,16 +82,16 @@ def _longest(shown: Mapping[str, Any]) -> int:
 async def warnings(
     http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
 ) -> list[str]:
-    """The short default context, which Ollama does not speak of when it cuts a prompt."""
-    said = []
+    """The short default context: Ollama cuts longer prompts silently."""
+    found = []
     for model in models:
         with contextlib.suppress(KeyError, TypeError):
             shown = await http_json.post(http, backend, "/api/show", {"model": model.id})
             longest, has = _longest(shown), model.max_model_len or 0
             if has <= DEFAULT_CONTEXT_TOKENS < longest:
-                said.append(
+                found.append(
                     f"Ollama serves {model.id} with {has:,} tokens of its {longest:,} and cuts "
-                    "longer prompts without a word. Set OLLAMA_CONTEXT_LENGTH=32768 for the "
+                    "longer prompts silently. Set OLLAMA_CONTEXT_LENGTH=32768 for the "
                     "server and start it again."
                 )
-    return said
+    return found

@@ -11,6 +11,7 @@ ENGINE = Engine(
     title="vLLM",
     client=f"{__name__}.vllm_client",
     formats=("safetensors",),
+    running_metric="vllm:num_requests_running",
     planner=Planner(
         plan=vllm_planner.plan,
         why_not=vllm_planner.why_not,

@@ -16,7 +16,7 @@ VERSION_AT = "/version"
 
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
-    """Its listing says who owns the models."""
+    """Its listing names the owner of the models."""
     return model_listing.owned_by(listing, "vllm")
 
 

@@ -1,4 +1,4 @@
-"""Plans for vLLM's CPU build: for those who ask for it where there is no GPU."""
+"""Plans for vLLM's CPU build: for users who ask for it where there is no GPU."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _context_reason(model: Model, wanted: int | None) -> str:
 def _memory(host: Host, model: Model, tokens: int) -> MemoryPrediction:
     if model.architecture is None:
         raise StokerError(
-            f"How much memory {model.id} needs can't be told.",
+            f"How much memory {model.id} needs is not known.",
             "Its config.json is missing.",
             "Give a folder with config.json and safetensors files.",
         )

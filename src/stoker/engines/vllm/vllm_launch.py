@@ -30,6 +30,9 @@ _INNER_PORT = 8000
 _INNER_HUB = "/root/.cache/huggingface"
 _INNER_COMPILED = "/root/.cache/vllm"
 _INNER_MODEL = "/model"
+_SHOWN_ENV = {
+    "VLLM_CPU_KVCACHE_SPACE": "the KV cache's size in GiB: on the CPU vLLM takes it from here",
+}
 _HUB_REASON = "models stay on the host: a new container need not download them again"
 
 
@@ -39,24 +42,25 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
     env = {KEY_VARIABLE: key, **_cpu_env(plan, options), **_hub_env()}
     if options.python is not None:
         model = str(plan.model.path or plan.model.id)
-        told = arguments(plan, model)
-        flags = (*_flags(told), "--host", "127.0.0.1", "--port", str(port))
+        given = arguments(plan, model)
+        flags = (*_flags(given), "--host", "127.0.0.1", "--port", str(port))
         # A module, not the script `vllm`: vLLM's builds for the CPU have a script that fails.
         argv = (options.python, "-m", "vllm.entrypoints.openai.api_server", *flags)
-        return ProcessLaunch(argv=argv, arguments=told, env={**env, "PYTHONUNBUFFERED": "1"})
+        return ProcessLaunch(argv=argv, arguments=given, env={**env, "PYTHONUNBUFFERED": "1"})
     model, mounts = _placed(plan)
-    told = arguments(plan, model)
+    given = arguments(plan, model)
     return ContainerLaunch(
         name=options.name or CONTAINER,
         image=options.image or (GPU_IMAGE if options.gpus else CPU_IMAGE),
-        command=_flags(told),
+        command=_flags(given),
         inner_port=_INNER_PORT,
         port=port,
-        arguments=told,
+        arguments=given,
         mounts=_with_own(mounts, options.volumes),
         gpus=options.gpus,
         host_ipc=not options.private_ipc,
         env=env,
+        shown_env=_SHOWN_ENV,
     )
 
 
@@ -73,18 +77,18 @@ def arguments(plan: Plan, model: str) -> tuple[Argument, ...]:
     served = Argument(
         "served-model-name", plan.model.served_name, "the name that clients see and ask for"
     )
-    told = Argument(
+    details = Argument(
         "enable-prompt-tokens-details",
         True,
-        "answers say how much of their prompt the prefix cache held: stoker bench compares by it",
+        "answers report how much of a prompt the prefix cache held: stoker bench compares by it",
     )
     planned = (Argument(_spelled(a.name), a.value, a.reason) for a in plan.arguments)
-    return (weights, *planned, served, told)
+    return (weights, *planned, served, details)
 
 
-def _flags(told: Sequence[Argument]) -> tuple[str, ...]:
+def _flags(given: Sequence[Argument]) -> tuple[str, ...]:
     flags: list[str] = []
-    for argument in told:
+    for argument in given:
         if argument.value is True:
             flags.append(f"--{argument.name}")
         elif argument.value is False:
@@ -128,7 +132,7 @@ def _placed(plan: Plan) -> tuple[str, tuple[Mount, ...]]:
 
 
 def _with_own(mounts: Sequence[Mount], volumes: Sequence[str]) -> tuple[Mount, ...]:
-    """Stoker's mounts and a person's: where both have one place inside, the person's counts."""
+    """Stoker's mounts and the user's: where both have one place inside, the user's counts."""
     own = tuple(Mount.parse(volume) for volume in volumes)
     targets = {mount.target for mount in own}
     return (*(mount for mount in mounts if mount.target not in targets), *own)

@@ -25,7 +25,7 @@ from stoker.host import Gpu, GpuSpec, Host
 from stoker.models import Architecture, Purpose
 from stoker.planning.formatting import GIB, parameters, size
 from stoker.planning.parameter_count import count_weights
-from stoker.planning.quality_score import worth
+from stoker.planning.quality_score import quality_points
 from stoker.planning.quantization import Precision, precision_of
 from stoker.planning.requirements import ANY, NEEDS, Candidate, Need, Requirements
 from stoker.planning.serving_plan import Argument, MemoryPrediction, Plan, Speed, Traffic
@@ -33,7 +33,7 @@ from stoker.planning.serving_plan import Argument, MemoryPrediction, Plan, Speed
 ENGINE = "vllm"
 
 #: What stays free beside the budget. vLLM compares its share with what is free once its own CUDA
-#: context is there: 0.52 GiB less than the driver says before (measured: H100, driver 580.159,
+#: context is there: 0.52 GiB less than the driver reports before (measured: H100, driver 580.159,
 #: vLLM 0.26). Smaller GPUs take less.
 _SPARE_BYTES = int(0.6 * GIB)
 #: ``EngineArgs`` takes 8192 on data-centre GPUs from 70 GiB on, and 2048 else: longer pieces of a
@@ -147,7 +147,7 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, requirements: Req
         max_concurrency=fit.memory.max_concurrency,
         most_at_once=_at_once(task, fit),
         usable=_is_usable(task, fit),
-        score=worth(candidate.known, candidate.model),
+        score=quality_points(candidate.known, candidate.model),
     )
 
 
@@ -357,7 +357,7 @@ def _speculative_tokens(candidate: Candidate, requirements: Requirements) -> int
 
 
 def _is_usable(task: _Task, fit: _Fit) -> bool:
-    """Whether people would wait for these answers, and all who ask at once get theirs."""
+    """Whether users would wait for these answers, and all who ask at once get theirs."""
     return (
         1 / fit.speed.token_s.expected >= task.need.least_tokens_per_s
         and fit.speed.first_token_s.expected <= task.need.most_first_token_s
@@ -373,7 +373,7 @@ def _at_once(task: _Task, fit: _Fit) -> int:
     return min(_MOST_SEQUENCES, max(1, int((fit.memory.kv_cache_tokens - common) / each)))
 
 
-# --- saying why ----------------------------------------------------------------------------------
+# --- the reasons ---------------------------------------------------------------------------------
 
 
 def _too_large(task: _Task) -> StokerError:

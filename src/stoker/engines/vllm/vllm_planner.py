@@ -1,4 +1,4 @@
-"""Which of vLLM's two plans a host gets: on its GPUs, or on the CPU for those who ask for that."""
+"""Which of vLLM's two plans a host gets: on its GPUs, or on the CPU for users who ask for that."""
 
 from __future__ import annotations
 

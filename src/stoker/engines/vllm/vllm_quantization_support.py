@@ -19,7 +19,7 @@ _ROCM_MXFP4 = ("gfx942", "gfx950")
 def why_not(form: str, spec: GpuSpec, capability: int | None = None) -> str:
     """Why weights of this form do not run there; empty where they do.
 
-    ``capability`` is the compute capability as one number (8.9 is 89) where the driver told it;
+    ``capability`` is the compute capability as one number (8.9 is 89) where the driver reported it;
     else the catalogue's.
     """
     if spec.vendor == "amd":

@@ -11,7 +11,7 @@ the interval that every prediction carries.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 
@@ -161,28 +161,20 @@ def load_of(
     share = experts.experts_per_token / experts.num_experts if experts else 0.0
     mixing = (count.attention + count.recurrent) / attention_gpus
     dense, shared = count.dense / gpus, count.shared_experts / gpus
-    flops: dict[str, float] = {}
-    for parameters, bits in (
+    parts = (
         (mixing, precision.attention_bits),
         (dense, precision.dense_bits),
         (shared, precision.shared_bits),
-    ):
-        kind = precision.math_of(bits)
-        flops[kind] = flops.get(kind, 0.0) + 2 * parameters
+    )
     heads = architecture.num_attention_heads / attention_gpus
     windowed = [g for g in architecture.attention if g.kind in ("sliding", "chunked")]
     whole = [g for g in architecture.attention if g.kind not in ("sliding", "chunked")]
     everything = kv_bytes_per_token(architecture, settings)
     return ServingLoad(
-        dense_bytes=(
-            mixing * precision.attention_bits
-            + dense * precision.dense_bits
-            + shared * precision.shared_bits
-        )
-        / 8,
+        dense_bytes=sum(parameters * bits for parameters, bits in parts) / 8,
         expert_bytes=count.experts / gpus * precision.expert_bits / 8,
         expert_share=share,
-        flops=flops,
+        flops=_flops(parts, precision),
         expert_flops={precision.math_of(precision.expert_bits): 2 * count.experts / gpus * share},
         attention_flops=2
         * heads
@@ -208,6 +200,15 @@ def load_of(
         gpus=gpus,
         expert_parallel=expert_parallel or attention_dp > 1,
     )
+
+
+def _flops(parts: Iterable[tuple[float, float]], precision: Precision) -> dict[str, float]:
+    """Operations of one token by the type of the arithmetic, of parameters and their bits."""
+    flops: dict[str, float] = {}
+    for parameters, bits in parts:
+        kind = precision.math_of(bits)
+        flops[kind] = flops.get(kind, 0.0) + 2 * parameters
+    return flops
 
 
 def step_s(
