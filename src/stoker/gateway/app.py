@@ -22,7 +22,8 @@ from stoker.gateway.middleware.api_keys import Keys
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.request_context import Handler, RequestContext
-from stoker.gateway.routing.backend_pool import Pool, Upstream
+from stoker.gateway.routing.backend_pool import Pool
+from stoker.gateway.routing.pooled_backend import PooledBackend
 
 #: A request's key for its context.
 _CONTEXT = web.RequestKey("context", RequestContext)
@@ -55,9 +56,9 @@ class Served:
     #: Requests sent to it at the same time; more wait their turn here. ``None`` sends all.
     max_concurrent: int | None = None
 
-    def upstream(self) -> Upstream:
+    def pooled(self) -> PooledBackend:
         """A place in the pool for it."""
-        return Upstream(self.backend, self.models, self.max_concurrent, self.fit)
+        return PooledBackend(self.backend, self.models, self.max_concurrent, self.fit)
 
 
 class Gateway:
@@ -73,8 +74,8 @@ class Gateway:
 
     def serve(self, served: Sequence[Served]) -> None:
         """Send requests to these backends from now on; running requests end where they are."""
-        before = list(self.pool.upstreams)
-        self._state.use_backends([_kept(before, s) or s.upstream() for s in served])
+        before = list(self.pool.backends)
+        self._state.use_backends([_kept(before, s) or s.pooled() for s in served])
 
     def use_keys(self, keys: Keys) -> None:
         """Open to these keys from now on."""
@@ -90,7 +91,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within_s
         # The end of a request signals nothing that could be waited for.
-        while any(u.in_flight for u in self.pool.upstreams) and loop.time() < deadline:  # noqa: ASYNC110
+        while any(b.in_flight for b in self.pool.backends) and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
     def pause(self) -> None:
@@ -172,16 +173,16 @@ async def _unanswered(context: RequestContext) -> web.StreamResponse:
     raise RuntimeError("the last stage of the pipeline did not answer")
 
 
-def _kept(before: Sequence[Upstream], served: Served) -> Upstream | None:
+def _kept(before: Sequence[PooledBackend], served: Served) -> PooledBackend | None:
     """The backend as it is known already, with what may have changed of its settings."""
     there = served.backend
-    for upstream in before:
-        known = upstream.backend
+    for backend in before:
+        known = backend.endpoint
         if (known.url, known.key) == (there.url, there.key) and there.engine in ("", known.engine):
-            upstream.max_concurrent, upstream.fit = served.max_concurrent, served.fit
+            backend.max_concurrent, backend.fit = served.max_concurrent, served.fit
             if served.models:
-                upstream.models = {model.id: model for model in served.models}
-            return upstream
+                backend.models = {model.id: model for model in served.models}
+            return backend
     return None
 
 

@@ -11,7 +11,8 @@ from stoker.gateway.middleware.api_keys import Keys
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.prompt.preparers import Preparer, Preparers
 from stoker.gateway.relay.live_streams import LiveStreams
-from stoker.gateway.routing.backend_pool import Pool, Upstream
+from stoker.gateway.routing.backend_pool import Pool
+from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.usage.metrics import Metrics
 
 
@@ -34,10 +35,10 @@ class GatewayState:
         """Whether requests are taken, and some backend is known to serve a model."""
         return not self.draining and bool(self.pool.models())
 
-    def use_backends(self, upstreams: Sequence[Upstream]) -> None:
+    def use_backends(self, backends: Sequence[PooledBackend]) -> None:
         """Send requests to these from now on; running requests end where they are."""
-        self.pool.replace(upstreams)
-        self.preparers.keep(self.pool.upstreams)
+        self.pool.replace(backends)
+        self.preparers.keep(self.pool.backends)
 
     def alias_target(self) -> str | None:
         """The model that the name ``local`` stands for."""
@@ -46,5 +47,5 @@ class GatewayState:
 
     def shown_preparer(self, model: ServedModel) -> Preparer:
         """What counts for a model where no backend is selected: its smallest usable window's."""
-        upstream = self.pool.smallest(model.id)
-        return self.preparers.of(upstream, upstream.models[model.id])
+        backend = self.pool.smallest(model.id)
+        return self.preparers.of(backend, backend.models[model.id])

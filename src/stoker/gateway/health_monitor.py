@@ -11,7 +11,7 @@ from stoker import engines
 from stoker.engines.server_detection import recognise
 from stoker.errors import StokerError
 from stoker.gateway.app import Gateway
-from stoker.gateway.routing.backend_pool import Upstream
+from stoker.gateway.routing.pooled_backend import PooledBackend
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -26,51 +26,51 @@ class HealthMonitor:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._misses: dict[Upstream, int] = {}
-        self._discovered_at: dict[Upstream, float] = {}
+        self._misses: dict[PooledBackend, int] = {}
+        self._discovered_at: dict[PooledBackend, float] = {}
 
     async def check(self, http: aiohttp.ClientSession) -> None:
         """Ask all of them once, at the same time; then serve what waits for one that is back."""
-        upstreams = self._gateway.pool.upstreams
-        self._misses = {u: n for u, n in self._misses.items() if u in upstreams}
-        self._discovered_at = {u: t for u, t in self._discovered_at.items() if u in upstreams}
-        await asyncio.gather(*(self._check_one(http, upstream) for upstream in upstreams))
+        backends = self._gateway.pool.backends
+        self._misses = {b: n for b, n in self._misses.items() if b in backends}
+        self._discovered_at = {b: t for b, t in self._discovered_at.items() if b in backends}
+        await asyncio.gather(*(self._check_one(http, backend) for backend in backends))
         self._gateway.pool.wake()
 
-    async def _check_one(self, http: aiohttp.ClientSession, upstream: Upstream) -> None:
+    async def _check_one(self, http: aiohttp.ClientSession, backend: PooledBackend) -> None:
         try:
-            well = await self._is_well(http, upstream)
+            well = await self._is_well(http, backend)
         except (aiohttp.ClientError, asyncio.TimeoutError, StokerError, OSError):
             well = False
         except (KeyError, TypeError, ValueError) as error:
             _log.warning(
-                "backend %s gave an answer that can't be read: %r", upstream.backend.url, error
+                "backend %s gave an answer that can't be read: %r", backend.endpoint.url, error
             )
             well = False
         if well:
-            self._misses[upstream] = 0
-            if not upstream.healthy:
-                _log.info("backend %s is up: %s", upstream.backend.url, ", ".join(upstream.models))
-                upstream.recovered()
+            self._misses[backend] = 0
+            if not backend.healthy:
+                _log.info("backend %s is up: %s", backend.endpoint.url, ", ".join(backend.models))
+                backend.recovered()
             return
-        misses = self._misses[upstream] = self._misses.get(upstream, 0) + 1
-        if upstream.healthy and (misses >= _MISSES or not upstream.models):
-            upstream.healthy = False
-            _log.warning("backend %s is down", upstream.backend.url)
+        misses = self._misses[backend] = self._misses.get(backend, 0) + 1
+        if backend.healthy and (misses >= _MISSES or not backend.models):
+            backend.healthy = False
+            _log.warning("backend %s is down", backend.endpoint.url)
 
-    async def _is_well(self, http: aiohttp.ClientSession, upstream: Upstream) -> bool:
+    async def _is_well(self, http: aiohttp.ClientSession, backend: PooledBackend) -> bool:
         """Whether it answers; where it was away, or long not asked, also what it serves now."""
-        backend, now = upstream.backend, asyncio.get_running_loop().time()
-        stale = now - self._discovered_at.get(upstream, -_REDISCOVER_S) >= _REDISCOVER_S
-        if not backend.engine:
-            found = await recognise(backend.url, backend.key)
-            upstream.backend, models = found.backend, found.models
-        elif not await engines.server_client(backend.engine).ready(http, backend):
+        endpoint, now = backend.endpoint, asyncio.get_running_loop().time()
+        stale = now - self._discovered_at.get(backend, -_REDISCOVER_S) >= _REDISCOVER_S
+        if not endpoint.engine:
+            found = await recognise(endpoint.url, endpoint.key)
+            backend.endpoint, models = found.backend, found.models
+        elif not await engines.server_client(endpoint.engine).ready(http, endpoint):
             return False
-        elif stale or not upstream.healthy:
-            models = tuple(await engines.server_client(backend.engine).discover(http, backend))
+        elif stale or not backend.healthy:
+            models = tuple(await engines.server_client(endpoint.engine).discover(http, endpoint))
         else:
             return True
-        upstream.models = {model.id: model for model in models}
-        self._discovered_at[upstream] = now
+        backend.models = {model.id: model for model in models}
+        self._discovered_at[backend] = now
         return True

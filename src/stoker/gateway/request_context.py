@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiohttp import web
 
 from stoker.engines import ServedModel
-from stoker.gateway.routing.backend_pool import Upstream
+from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import Utility
 
 if TYPE_CHECKING:  # these know the context
@@ -33,7 +33,7 @@ class RequestContext:
     #: ChooseModel: the model that it names, with the smallest window that its backends have.
     model: ServedModel = field(init=False)
     #: SelectBackend: set again for each try.
-    backend: Upstream = field(init=False)
+    backend: PooledBackend = field(init=False)
     utility: Utility | None = None
     #: PrepareForBackend: what this backend gets.
     outgoing: BackendRequest = field(init=False)

@@ -333,7 +333,7 @@ async def test_client_that_leaves_stops_the_backend(
         writer.transport.abort()
         await asyncio.wait_for(backend.left.wait(), 10)
         assert "stoker_clients_left_total 1.0" in await front.metrics()
-        assert front.gateway.pool.upstreams[0].in_flight == 0
+        assert front.gateway.pool.backends[0].in_flight == 0
     assert "a client left" in caplog.text
 
 
@@ -349,7 +349,7 @@ async def test_client_that_leaves_the_queue_is_forgotten() -> None:
         writers[0].transport.abort()
         await wait_for(lambda: len(backend.calls) == 2)
         writers[1].transport.abort()
-        await wait_for(lambda: pool.upstreams[0].in_flight == 0)
+        await wait_for(lambda: pool.backends[0].in_flight == 0)
         assert pool.waiting == 0
         assert "stoker_clients_left_total 3.0" in await front.metrics()
 
@@ -397,7 +397,7 @@ async def test_client_that_never_reads_is_dropped_in_the_end() -> None:
         _, writer = await front.connect()
         writer.write(chat_bytes())
         await asyncio.wait_for(backend.left.wait(), 10)
-        await wait_for(lambda: front.gateway.pool.upstreams[0].in_flight == 0)
+        await wait_for(lambda: front.gateway.pool.backends[0].in_flight == 0)
         writer.transport.abort()
 
 

@@ -16,7 +16,7 @@ CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 def gateway(in_flight: int) -> Gateway:
     door = Gateway()
     door.serve([Served(Backend("http://127.0.0.1:9", "openai"), [ServedModel("m")])])
-    door.pool.upstreams[0].in_flight = in_flight
+    door.pool.backends[0].in_flight = in_flight
     return door
 
 
@@ -25,7 +25,7 @@ async def test_drain_ends_with_the_last_answer() -> None:
     draining = asyncio.create_task(door.drain(within_s=30))
     await asyncio.sleep(0.1)
     assert not draining.done()
-    door.pool.upstreams[0].in_flight = 0
+    door.pool.backends[0].in_flight = 0
     await asyncio.wait_for(draining, 10)
 
 

@@ -65,7 +65,7 @@ async def test_local_survives_a_change_of_model() -> None:
     async with serving(CODER) as (served, calls, door):
         assert (await served.chat(model="local")).status == 200
         other = ServedModel("other", max_model_len=8192)
-        door.serve([Served(door.pool.upstreams[0].backend, [other])])
+        door.serve([Served(door.pool.backends[0].endpoint, [other])])
         assert (await served.chat(model="local")).status == 200
         assert (await served.chat(model="coder")).error["code"] == "model_not_found"
         assert [call.body["model"] for call in calls] == ["coder", "other"]
@@ -101,7 +101,7 @@ async def test_local_means_a_model_that_is_up_where_there_is_one() -> None:
         )
         async with front(door) as served:
             assert (await listed(served))[-1]["root"] == "coder"
-            door.pool.upstreams[0].healthy = False
+            door.pool.backends[0].healthy = False
             assert (await listed(served))[-1]["root"] == "other"
             assert (await served.chat(model="local")).status == 200
             assert len(second.calls) == 1

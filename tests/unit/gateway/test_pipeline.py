@@ -115,7 +115,7 @@ async def test_refusal_while_preparing_gives_the_slot_back() -> None:
             for _ in range(3):  # a slot that was kept would let the next one wait
                 reply = await asyncio.wait_for(served.chat(**too_long), 10)
                 assert (reply.status, reply.error["code"]) == (400, "context_length_exceeded")
-            assert gateway.pool.upstreams[0].in_flight == 0
+            assert gateway.pool.backends[0].in_flight == 0
 
 
 class SlowClient(asyncio.Transport):

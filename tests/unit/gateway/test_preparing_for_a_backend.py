@@ -92,7 +92,7 @@ async def before(*kinds: Kind) -> AsyncIterator[Front]:
         gateway.serve([k.served(b) for k, b in zip(kinds, backends, strict=True)])
         async with front(gateway) as served:
             yield served
-            assert all(u.in_flight == 0 for u in gateway.pool.upstreams)
+            assert all(u.in_flight == 0 for u in gateway.pool.backends)
 
 
 async def occupy(served: Front, engine: Engine) -> asyncio.Task[Any]:

@@ -36,22 +36,23 @@ from tests.unit.gateway.test_backend_faults import (
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, GatewayLimits, Served, Service
 from stoker.gateway.health_monitor import HealthMonitor
-from stoker.gateway.routing import backend_pool
-from stoker.gateway.routing.backend_pool import BusyError, NoBackendError, Pool, Upstream
+from stoker.gateway.routing import pooled_backend
+from stoker.gateway.routing.backend_pool import BusyError, NoBackendError, Pool
+from stoker.gateway.routing.pooled_backend import PooledBackend
 
 
-def upstream(limit: int | None = None, window: int = 8192, port: int = 1) -> Upstream:
+def pooled(limit: int | None = None, window: int = 8192, port: int = 1) -> PooledBackend:
     model = ServedModel(MODEL, max_model_len=window)
-    return Upstream(Backend(f"http://127.0.0.1:{port}", "openai"), [model], limit)
+    return PooledBackend(Backend(f"http://127.0.0.1:{port}", "openai"), [model], limit)
 
 
 def asked(*texts: str, tools: Any = None) -> dict[str, Any]:
     return {"tools": tools, "messages": [{"role": "user", "content": text} for text in texts]}
 
 
-def pool_of(*upstreams: Upstream, limits: GatewayLimits | None = None) -> Pool:
+def pool_of(*backends: PooledBackend, limits: GatewayLimits | None = None) -> Pool:
     made = Pool(limits or GatewayLimits())
-    made.replace(upstreams)
+    made.replace(backends)
     return made
 
 
@@ -88,13 +89,13 @@ async def test_backend_that_fails_thrice_is_left_alone_and_then_tried_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
-    monkeypatch.setattr("stoker.gateway.routing.backend_pool.time.monotonic", lambda: now)
-    bad = upstream()
-    for _ in range(backend_pool.FAILURES):
+    monkeypatch.setattr("stoker.gateway.routing.pooled_backend.time.monotonic", lambda: now)
+    bad = pooled()
+    for _ in range(pooled_backend.FAILURES):
         assert bad.usable
         bad.failed()
     assert not bad.usable
-    now = backend_pool.OPEN_S
+    now = pooled_backend.OPEN_S
     assert bad.usable
     tried = pool_of(bad)
     await tried.acquire(MODEL, "ann", asked("x"))
@@ -104,22 +105,22 @@ async def test_backend_that_fails_thrice_is_left_alone_and_then_tried_by_one(
 
 
 async def test_conversation_goes_back_to_the_backend_that_read_it() -> None:
-    one, two = upstream(port=1), upstream(port=2)
+    one, two = pooled(port=1), pooled(port=2)
     routed = pool_of(one, two)
     tools = [{"type": "function", "function": {"name": "f"}}]
     homes = {}
     for name in "abcdefghijkl":  # at the same time, so that both get some
         homes[name] = await routed.acquire(MODEL, name, asked(name, tools=tools))
-    assert {home.upstream for home in homes.values()} == {one, two}
+    assert {home.backend for home in homes.values()} == {one, two}
     for home in homes.values():
         routed.release(home)
     for name, home in homes.items():
         again = await routed.acquire(MODEL, name, asked(name, "more", tools=tools))
-        assert again.upstream is home.upstream
+        assert again.backend is home.backend
 
 
 async def test_common_beginning_does_not_pile_all_work_on_one_backend() -> None:
-    one, two = upstream(port=1), upstream(port=2)
+    one, two = pooled(port=1), pooled(port=2)
     routed = pool_of(one, two)
     for number in range(40):
         await routed.acquire(MODEL, "x", asked("the system prompt", str(number)))
@@ -127,14 +128,14 @@ async def test_common_beginning_does_not_pile_all_work_on_one_backend() -> None:
 
 
 async def test_memory_of_prefixes_is_bounded() -> None:
-    one = upstream()
+    one = pooled()
     one.remember(range(100_000))
     assert len(one._prefixes) == 8192
     assert one.shared_prefix([99_999]) == 1
 
 
 async def test_clients_are_served_in_turn() -> None:
-    only = upstream(limit=1)
+    only = pooled(limit=1)
     fair = pool_of(only)
     held = [await fair.acquire(MODEL, "ann", asked("x"))]
     order: list[str] = []
@@ -153,7 +154,7 @@ async def test_clients_are_served_in_turn() -> None:
 
 
 async def test_full_queue_refuses_the_client_with_the_most_in_it() -> None:
-    full = pool_of(upstream(limit=1), limits=GatewayLimits(max_waiting=3))
+    full = pool_of(pooled(limit=1), limits=GatewayLimits(max_waiting=3))
     await full.acquire(MODEL, "ann", asked("x"))
     greedy = [asyncio.create_task(full.acquire(MODEL, "ann", asked("x"))) for _ in range(3)]
     await asyncio.sleep(0)
@@ -171,7 +172,7 @@ async def test_full_queue_refuses_the_client_with_the_most_in_it() -> None:
 
 
 async def test_place_that_comes_in_the_moment_of_leaving_is_given_back() -> None:
-    only = upstream(limit=1)
+    only = pooled(limit=1)
     place = pool_of(only)
     taken = await place.acquire(MODEL, "ann", asked("x"))
     leaving = asyncio.create_task(place.acquire(MODEL, "bob", asked("x")))
@@ -196,13 +197,13 @@ async def test_request_that_waits_too_long_is_refused_with_a_time_to_come_back()
 
 
 async def test_model_of_two_backends_has_the_smaller_window() -> None:
-    both = pool_of(upstream(window=32768), upstream(window=4096))
+    both = pool_of(pooled(window=32768), pooled(window=4096))
     assert both.models()[MODEL].max_model_len == 4096
 
 
 async def test_no_backend_of_a_model_is_an_error() -> None:
     with pytest.raises(NoBackendError):
-        await pool_of(upstream()).acquire("other", "ann", asked("x"))
+        await pool_of(pooled()).acquire("other", "ann", asked("x"))
 
 
 async def test_connections_of_a_backend_that_left_are_closed_after_use() -> None:
@@ -245,15 +246,15 @@ async def test_backend_that_goes_and_comes_back_with_another_model_is_noticed() 
 
 
 async def test_waiting_requests_are_served_when_their_backend_is_well_again() -> None:
-    sick = upstream()
+    sick = pooled()
     waited = pool_of(sick)
-    sick._failures = backend_pool.FAILURES
+    sick._failures = pooled_backend.FAILURES
     await waited.acquire(MODEL, "ann", asked("x"))
     waiting = asyncio.create_task(waited.acquire(MODEL, "bob", asked("x")))
     await asyncio.sleep(0)
     sick.succeeded()
     waited.wake()
-    assert (await asyncio.wait_for(waiting, 10)).upstream is sick
+    assert (await asyncio.wait_for(waiting, 10)).backend is sick
 
 
 def config_of(*backends: Scripted, more: str = "") -> str:
@@ -285,19 +286,19 @@ async def test_reload_changes_backends_without_dropping_a_request(
             assert await response.content.readline() == event("old").splitlines(True)[0]
             path.write_text(config_of(old) + "oops", encoding="utf-8")
             await wait_for(lambda: "was not reloaded" in caplog.text)
-            assert gateway.pool.upstreams[0].backend.url == old.url
+            assert gateway.pool.backends[0].endpoint.url == old.url
             path.write_text(config_of(new), encoding="utf-8")
-            await wait_for(lambda: gateway.pool.upstreams[0].backend.url == new.url)
+            await wait_for(lambda: gateway.pool.backends[0].endpoint.url == new.url)
             await wait_for(lambda: bool(gateway.pool.serving(MODEL)))
             async with http.post(url + "/v1/chat/completions", json=chat) as other:
                 assert b"Hel" in await other.read()
             go_on.set()
             assert (await response.read()).endswith(DONE)
-        kept = gateway.pool.upstreams[0]
+        kept = gateway.pool.backends[0]
         path.write_text(config_of(new, more="max_concurrent = 3\n"), encoding="utf-8")
         os.kill(os.getpid(), 1)  # SIGHUP
         await wait_for(lambda: kept.max_concurrent == 3)
-        assert gateway.pool.upstreams == [kept]
+        assert gateway.pool.backends == [kept]
         os.kill(os.getpid(), 15)
         await asyncio.wait_for(run, 5)
 
@@ -312,25 +313,25 @@ async def test_gateway_does_not_listen_where_another_process_does(tmp_path: Path
 
 
 async def test_conversation_is_remembered_where_it_had_no_choice() -> None:
-    one, two = upstream(limit=1, port=1), upstream(limit=1, port=2)
+    one, two = pooled(limit=1, port=1), pooled(limit=1, port=2)
     routed = pool_of(one, two)
     first = await routed.acquire(MODEL, "bob", asked("other"))
     second = await routed.acquire(MODEL, "ann", asked("first"))  # the only one with room
-    assert (first.upstream, second.upstream) == (one, two)
+    assert (first.backend, second.backend) == (one, two)
     waiting = asyncio.create_task(routed.acquire(MODEL, "cid", asked("waited")))
     await asyncio.sleep(0)
     routed.release(second)
     third = await waiting
-    assert third.upstream is two
+    assert third.backend is two
     routed.release(first)
     routed.release(third)
     for question in ("first", "waited"):
         again = await routed.acquire(MODEL, "ann", asked(question, "more"))
-        assert again.upstream is two
+        assert again.backend is two
         routed.release(again)
 
 
 async def test_lone_backend_costs_no_memory_of_prefixes() -> None:
-    only = upstream()
+    only = pooled()
     await pool_of(only).acquire(MODEL, "ann", asked("x"))
     assert not only._prefixes

@@ -17,7 +17,8 @@ from tests.unit.gateway.backends import DONE, MODEL, STREAM, Call, chunk, event,
 from stoker.data.facts import load_table
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, GatewayLimits, Served
-from stoker.gateway.routing.backend_pool import BusyError, Pool, Upstream
+from stoker.gateway.routing.backend_pool import BusyError, Pool
+from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import (
     QUIET_S,
     BackendLoad,
@@ -155,21 +156,21 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def upstream(slots: int | None = None, limit: int | None = None, port: int = 1) -> Upstream:
+def pooled(slots: int | None = None, limit: int | None = None, port: int = 1) -> PooledBackend:
     model = ServedModel(MODEL, parallel=slots)
-    return Upstream(Backend(f"http://127.0.0.1:{port}", "llama.cpp"), [model], limit)
+    return PooledBackend(Backend(f"http://127.0.0.1:{port}", "llama.cpp"), [model], limit)
 
 
 @dataclass
 class Desk:
     """A pool, and what happened at it."""
 
-    upstreams: list[Upstream]
+    backends: list[PooledBackend]
     pool: Pool = field(default_factory=Pool)
     began: list[tuple[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pool.replace(self.upstreams)
+        self.pool.replace(self.backends)
 
     async def turn(self, name: str, at: float, takes_s: float, client: str = "ann") -> None:
         await self._send(name, at, takes_s, client, None)
@@ -194,7 +195,7 @@ def test_vs_codes_progress_messages_come_after_the_turn_that_they_are_for(
     slots: int | None, limit: int | None
 ) -> None:
     async def main() -> None:
-        desk = Desk([upstream(slots, limit)])
+        desk = Desk([pooled(slots, limit)])
         await asyncio.gather(
             desk.title("edit", 0.0, 5),
             desk.title("generate", 0.01, 5),
@@ -214,7 +215,7 @@ def test_vs_codes_progress_messages_come_after_the_turn_that_they_are_for(
 
 def test_a_server_that_batches_takes_both_of_two_clients_at_once_and_one_of_each() -> None:
     async def main() -> None:
-        desk = Desk([upstream()])
+        desk = Desk([pooled()])
         await asyncio.gather(
             desk.title("ann 1", 0, 5),
             desk.title("ann 2", 0, 5),
@@ -228,7 +229,7 @@ def test_a_server_that_batches_takes_both_of_two_clients_at_once_and_one_of_each
 
 def test_a_title_waits_no_longer_than_its_time_where_turns_never_cease() -> None:
     async def main() -> None:
-        desk = Desk([upstream(limit=1)])
+        desk = Desk([pooled(limit=1)])
         turns = [desk.turn(f"{n}", n * 10.0, 10.5, f"client {n % 3}") for n in range(12)]
         await asyncio.gather(desk.title("title", 1, 5), *turns)
         began = dict(desk.began)
@@ -239,12 +240,12 @@ def test_a_title_waits_no_longer_than_its_time_where_turns_never_cease() -> None
 
 def test_the_backend_that_is_free_takes_it() -> None:
     async def main() -> None:
-        busy, free = upstream(1), upstream(1, port=2)
+        busy, free = pooled(1), pooled(1, port=2)
         desk = Desk([busy, free])
         busy.in_flight = 1
         busy.turn_at = 0.0
         slot = await desk.pool.acquire(MODEL, "ann", {}, utility=TITLE)
-        assert slot.upstream is free
+        assert slot.backend is free
         assert now() == pytest.approx(QUIET_S, abs=0.01)
 
     in_virtual_time(main())
@@ -252,7 +253,7 @@ def test_the_backend_that_is_free_takes_it() -> None:
 
 def test_who_leaves_lets_the_next_one_in() -> None:
     async def main() -> None:
-        desk = Desk([upstream(1)])
+        desk = Desk([pooled(1)])
         leaving = [asyncio.create_task(desk.title(name, 0, 500)) for name in ("held", "began")]
         last = asyncio.create_task(desk.title("last", 0, 1))
         await asyncio.sleep(1)
@@ -269,7 +270,7 @@ def test_who_leaves_lets_the_next_one_in() -> None:
 
 def test_a_long_queue_of_titles_refuses_titles_and_no_turn() -> None:
     async def main() -> None:
-        desk = Desk([upstream(limit=1)], Pool(GatewayLimits(max_waiting=3)))
+        desk = Desk([pooled(limit=1)], Pool(GatewayLimits(max_waiting=3)))
         first = asyncio.create_task(desk.turn("first", 0, 50))
         titles = [asyncio.create_task(desk.title(f"{n}", 0, 1)) for n in range(3)]
         await asyncio.sleep(1)
@@ -333,13 +334,13 @@ class Watched:
             assert now() - arrived <= GatewayLimits().max_wait_s + 0.1, "waited for ever"
         try:
             self.utilities[sent.client] += sent.utility
-            self._check(sent, slot.upstream, now() - arrived)
+            self._check(sent, slot.backend, now() - arrived)
             await asyncio.sleep(sent.takes_s)
         finally:
             self.utilities[sent.client] -= sent.utility
             self.desk.pool.release(slot)
 
-    def _check(self, sent: Sent, chosen: Upstream, waited_s: float) -> None:
+    def _check(self, sent: Sent, chosen: PooledBackend, waited_s: float) -> None:
         assert chosen.max_concurrent is None or chosen.in_flight <= chosen.max_concurrent
         if not sent.utility:
             return
@@ -356,11 +357,11 @@ def test_whatever_comes_turns_go_first_and_everything_ends(
     slots: tuple[int | None, int | None], script: list[Sent]
 ) -> None:
     async def main() -> None:
-        desk = Desk([upstream(*slots)])
+        desk = Desk([pooled(*slots)])
         watched = Watched(desk)
         await asyncio.gather(*(watched.send(sent) for sent in script))
         assert desk.pool.waiting == 0
-        assert desk.upstreams[0].in_flight == 0
+        assert desk.backends[0].in_flight == 0
         assert not desk.pool._has_utility
         late = await desk.pool.acquire(MODEL, "ann", {}, utility=TITLE)  # nothing is stuck
         desk.pool.release(late)

@@ -38,16 +38,16 @@ def command(
 
 def _as_dict(endpoint: str, gateway: Gateway) -> dict[str, Any]:
     backends = [
-        {"url": u.backend.url, "engine": u.backend.engine or None, "up": u.usable}
-        for u in gateway.pool.upstreams
+        {"url": b.endpoint.url, "engine": b.endpoint.engine or None, "up": b.usable}
+        for b in gateway.pool.backends
     ]
     return {"endpoint": endpoint, "models": list(gateway.pool.models()), "backends": backends}
 
 
 def _show(endpoint: str, gateway: Gateway) -> None:
-    for upstream in gateway.pool.upstreams:
-        state = ", ".join(upstream.models) if upstream.models else "does not answer yet"
-        output.say(f"Backend   {upstream.backend.url}: {state}")
+    for backend in gateway.pool.backends:
+        state = ", ".join(backend.models) if backend.models else "does not answer yet"
+        output.say(f"Backend   {backend.endpoint.url}: {state}")
     output.say(f"Endpoint  {endpoint}")
     output.say(f'VS Code   "{ENDPOINT}": "{endpoint}"')
 

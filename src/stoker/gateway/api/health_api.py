@@ -16,7 +16,7 @@ async def health(_: GatewayState, __: RequestContext) -> web.Response:
 
 async def ready(state: GatewayState, _: RequestContext) -> web.Response:
     """``GET /ready``: 200 where some backend can answer."""
-    if not any(upstream.usable for upstream in state.pool.upstreams):
+    if not any(backend.usable for backend in state.pool.backends):
         return openai_errors.not_ready()
     return json_answers.ok({"status": "ready"})
 
@@ -24,6 +24,6 @@ async def ready(state: GatewayState, _: RequestContext) -> web.Response:
 async def metrics(state: GatewayState, _: RequestContext) -> web.Response:
     """``GET /metrics``: everything that is counted, in Prometheus's text format."""
     state.metrics.waiting.set(state.pool.waiting)
-    for upstream in state.pool.upstreams:
-        state.metrics.backend_up.labels(upstream.backend.url).set(upstream.usable)
+    for backend in state.pool.backends:
+        state.metrics.backend_up.labels(backend.endpoint.url).set(backend.usable)
     return web.Response(body=state.metrics.text(), content_type="text/plain")

@@ -21,8 +21,8 @@ async def list_models(state: GatewayState, _: RequestContext) -> web.Response:
 async def info(state: GatewayState, _: RequestContext) -> web.Response:
     """``GET /info``: the backends, the models, and how fast each is read."""
     backends = [
-        {"engine": u.backend.engine, "models": list(u.models), "up": u.usable}
-        for u in state.pool.upstreams
+        {"engine": b.endpoint.engine, "models": list(b.models), "up": b.usable}
+        for b in state.pool.backends
     ]
     served = state.pool.models()
     models = [

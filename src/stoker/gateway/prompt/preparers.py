@@ -14,7 +14,7 @@ from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.prompt_fitter import PromptFitter
 from stoker.gateway.prompt.server_counts import ServerCounts
 from stoker.gateway.prompt.token_counter import TokenCounter
-from stoker.gateway.routing.backend_pool import Upstream
+from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.usage.metrics import Metrics
 
 _Key = tuple[Backend, FitSettings, ServedModel]
@@ -51,16 +51,16 @@ class Preparers:
         """Count nothing more."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    def of(self, upstream: Upstream, model: ServedModel) -> Preparer:
+    def of(self, backend: PooledBackend, model: ServedModel) -> Preparer:
         """The one for a model at a backend: what it has learned lasts while both stay as is."""
-        key = (upstream.backend, upstream.fit, model)
+        key = (backend.endpoint, backend.fit, model)
         if key not in self._known:
             self._known[key] = self._new(*key)
         return self._known[key]
 
-    def keep(self, upstreams: Iterable[Upstream]) -> None:
+    def keep(self, backends: Iterable[PooledBackend]) -> None:
         """Forget those of all other backends."""
-        current = {(u.backend, u.fit) for u in upstreams}
+        current = {(b.endpoint, b.fit) for b in backends}
         self._known = {k: v for k, v in self._known.items() if (k[0], k[1]) in current}
 
     def _new(self, backend: Backend, settings: FitSettings, model: ServedModel) -> Preparer:

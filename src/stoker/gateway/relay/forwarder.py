@@ -15,7 +15,7 @@ from stoker.gateway.relay.backend_connection import BackendGoneError
 from stoker.gateway.relay.backend_request import BackendRequest
 from stoker.gateway.relay.response_stream import ResponseStream
 from stoker.gateway.request_context import Handler, RequestContext
-from stoker.gateway.routing.backend_pool import Upstream
+from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import HEADER
 
 _log = logging.getLogger("stoker.gateway")
@@ -80,13 +80,13 @@ class Forward:
             # The backend had closed an idle connection: that is no sign of its health.
             self._live.discard(answer)
 
-    def _judge(self, backend: Upstream, answer: ResponseStream) -> None:
+    def _judge(self, backend: PooledBackend, answer: ResponseStream) -> None:
         """Take the answer's beginning, or its lack, as a sign of the backend's health."""
         if answer.error is not None:
             self._metrics.faults.labels("gone").inc()
-            _log.warning("backend %s: %s", backend.backend.url, answer.error)
+            _log.warning("backend %s: %s", backend.endpoint.url, answer.error)
         elif answer.status >= 500:
-            _log.warning("backend %s answered %d", backend.backend.url, answer.status)
+            _log.warning("backend %s answered %d", backend.endpoint.url, answer.status)
         if answer.error is not None or answer.status in _UNWELL:
             backend.failed()
         elif answer.status:
@@ -155,12 +155,12 @@ class Forward:
         self._metrics.left.inc()
         _log.info("a client left before its answer was complete")
 
-    def _note_faults(self, answer: ResponseStream, backend: Upstream) -> None:
+    def _note_faults(self, answer: ResponseStream, backend: PooledBackend) -> None:
         if answer.error is not None and answer.streaming:
             backend.failed()
         for fault in answer.faults:
             self._metrics.faults.labels(fault).inc()
-            _log.warning("backend %s: the answer: %s", backend.backend.url, fault)
+            _log.warning("backend %s: the answer: %s", backend.endpoint.url, fault)
 
 
 def _failed_before_its_first_byte(answer: ResponseStream) -> bool:
@@ -172,7 +172,7 @@ def _failed_before_its_first_byte(answer: ResponseStream) -> bool:
 
 def _headers(context: RequestContext) -> dict[str, str]:
     """What a backend gets besides the body: another gateway orders its own requests."""
-    orders = engines.lookup(context.backend.backend.engine).behind is not None
+    orders = engines.lookup(context.backend.endpoint.engine).behind is not None
     return {HEADER: "utility"} if context.utility and orders else {}
 
 

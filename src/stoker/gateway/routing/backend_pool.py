@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from stoker.engines import Backend, ServedModel
+from stoker.engines import ServedModel
 from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
-from stoker.gateway.prompt.fit_settings import FitSettings
-from stoker.gateway.relay.backend_connection import BackendConnections
 from stoker.gateway.routing import priority
+from stoker.gateway.routing.pooled_backend import PooledBackend, prefixes_of
 from stoker.gateway.routing.priority import BackendLoad, Utility
 
-#: Failures in a row after which a backend is left alone ...
-FAILURES = 3
-#: ... for this long; then one request at a time tries it, until one succeeds.
-OPEN_S = 10.0
 #: A backend with this many more requests than the least busy one gets no more of them for a prefix
 #: that it has read: all conversations of an editor begin with the same tools.
 _SLACK = 4
 #: Keeps a timer that fires a moment early from firing all the time.
 _LEAST_TIMER_S = 0.001
-#: Prefixes remembered for each backend. Each is a number: about 1 MB for all.
-_PREFIXES = 8192
 
 
 class BusyError(Exception):
@@ -44,100 +34,11 @@ class NoBackendError(Exception):
     """No backend of the model is up."""
 
 
-class Upstream:
-    """One backend: what it serves, its health and its load."""
-
-    def __init__(
-        self,
-        backend: Backend,
-        models: Sequence[ServedModel],
-        max_concurrent: int | None = None,
-        fit: FitSettings | None = None,
-    ) -> None:
-        self.backend = backend
-        self.models = {model.id: model for model in models}
-        self.max_concurrent = max_concurrent
-        self.fit = fit or FitSettings()
-        self.connections = BackendConnections(backend)
-        self.healthy = True
-        self.in_flight = 0
-        self.retired = False
-        #: When a turn last came or ended here, on the event loop's clock.
-        self.turn_at = -math.inf
-        self._failures = 0
-        self._open_until = 0.0
-        self._prefixes: OrderedDict[int, None] = OrderedDict()
-
-    @property
-    def usable(self) -> bool:
-        """Whether a request may be sent: it is up, and has not just failed several times."""
-        return self.healthy and not self.retired and time.monotonic() >= self._open_until
-
-    @property
-    def has_room(self) -> bool:
-        """Whether one more request is below its limit, which is one until it is well again."""
-        limit = self._limit
-        return limit is None or self.in_flight < limit
-
-    @property
-    def _limit(self) -> int | None:
-        return 1 if self._failures >= FAILURES else self.max_concurrent
-
-    def slots(self, model: str) -> int | None:
-        """Requests that it works on at the same time; ``None`` where that is not bounded."""
-        served = self.models.get(model)
-        bounds = (self._limit, served.parallel if served else None)
-        return min((n for n in bounds if n is not None), default=None)
-
-    def window(self, model: str) -> int | None:
-        """The context window of a model in tokens; ``None`` where it is not known."""
-        served = self.models.get(model)
-        return served.max_model_len if served else None
-
-    def succeeded(self) -> None:
-        """An answer began."""
-        self._failures = 0
-
-    def failed(self) -> None:
-        """It refused, broke off before the first byte, or answered 502, 503 or 504."""
-        self._failures += 1
-        if self._failures >= FAILURES:
-            self._open_until = time.monotonic() + OPEN_S
-
-    def recovered(self) -> None:
-        """It was down, and is up again: earlier failures no longer count."""
-        self.healthy, self._failures, self._open_until = True, 0, 0.0
-
-    def shared_prefix(self, prefixes: Sequence[int]) -> int:
-        """How many leading parts of a prompt it has read lately."""
-        known = self._prefixes
-        return next((i for i in range(len(prefixes), 0, -1) if prefixes[i - 1] in known), 0)
-
-    def remember(self, prefixes: Sequence[int]) -> None:
-        """It reads a prompt of these parts."""
-        for prefix in prefixes:
-            self._prefixes[prefix] = None
-            self._prefixes.move_to_end(prefix)
-        while len(self._prefixes) > _PREFIXES:
-            self._prefixes.popitem(last=False)
-
-
-def prefixes_of(request: Mapping[str, Any]) -> list[int]:
-    """One number for each leading part of the prompt: tools, then message by message."""
-    running = hash(orjson.dumps(request.get("tools") or request.get("prompt")))
-    prefixes = [running]
-    messages = request.get("messages")
-    for message in messages if isinstance(messages, list) else ():
-        running = hash((running, orjson.dumps(message)))
-        prefixes.append(running)
-    return prefixes
-
-
 @dataclass(eq=False, slots=True)
 class BackendSlot:
     """A slot at a backend, to be given back with ``Pool.release``."""
 
-    upstream: Upstream
+    backend: PooledBackend
     client: str
     is_utility: bool = False
 
@@ -145,14 +46,14 @@ class BackendSlot:
 @dataclass(eq=False)
 class _Waiter:
     model: str
-    avoid: Sequence[Upstream]
+    avoid: Sequence[PooledBackend]
     slot: asyncio.Future[BackendSlot]
     #: Of a utility request: what it is, and since when it waits.
     utility: Utility | None = None
     since: float = 0.0
 
-    def takes(self, upstream: Upstream) -> bool:
-        return self.model in upstream.models and upstream not in self.avoid
+    def takes(self, backend: PooledBackend) -> bool:
+        return self.model in backend.models and backend not in self.avoid
 
 
 class Pool:
@@ -160,46 +61,46 @@ class Pool:
 
     def __init__(self, limits: GatewayLimits = DEFAULT_LIMITS) -> None:
         self._limits = limits
-        self.upstreams: list[Upstream] = []
+        self.backends: list[PooledBackend] = []
         self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         #: Utility requests that turns go before, and the clients that have one under way.
         self._held: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         self._has_utility: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def replace(self, upstreams: Sequence[Upstream]) -> None:
+    def replace(self, backends: Sequence[PooledBackend]) -> None:
         """Send new requests to these from now on; running ones end where they are."""
-        for old in self.upstreams:
-            if old not in upstreams:
+        for old in self.backends:
+            if old not in backends:
                 old.retired = True
                 old.connections.close()
-        self.upstreams = list(upstreams)
+        self.backends = list(backends)
         self.wake()
 
     def wake(self) -> None:
         """Give slots to waiting requests, at backends that are well again."""
-        for upstream in self.upstreams:
-            self._serve_waiting(upstream)
+        for backend in self.backends:
+            self._serve_waiting(backend)
         if self._held:
             self._start_utilities()
 
     def models(self) -> dict[str, ServedModel]:
         """Every model that some backend serves; its window is the smallest that it has."""
         found: dict[str, ServedModel] = {}
-        for upstream in self.upstreams:
-            for name, model in upstream.models.items():
+        for backend in self.backends:
+            for name, model in backend.models.items():
                 known = found.get(name)
                 found[name] = model if known is None else _smaller(known, model)
         return found
 
-    def serving(self, model: str) -> list[Upstream]:
+    def serving(self, model: str) -> list[PooledBackend]:
         """The usable backends of a model."""
-        return [u for u in self.upstreams if model in u.models and u.usable]
+        return [b for b in self.backends if model in b.models and b.usable]
 
-    def smallest(self, model: str) -> Upstream:
+    def smallest(self, model: str) -> PooledBackend:
         """The backend of a model with the smallest window, a usable one if any is."""
-        candidates = self.serving(model) or [u for u in self.upstreams if model in u.models]
-        return min(candidates, key=lambda u: u.window(model) or math.inf)
+        candidates = self.serving(model) or [b for b in self.backends if model in b.models]
+        return min(candidates, key=lambda b: b.window(model) or math.inf)
 
     @property
     def waiting(self) -> int:
@@ -211,7 +112,7 @@ class Pool:
         model: str,
         client: str,
         request: Mapping[str, Any],
-        avoid: Sequence[Upstream] = (),
+        avoid: Sequence[PooledBackend] = (),
         utility: Utility | None = None,
     ) -> BackendSlot:
         """A slot at the backend with the longest shared prefix, then with the least to do.
@@ -220,37 +121,37 @@ class Pool:
         request lets turns go first, and is the only one of its client that is under way. Raises
         ``NoBackendError`` where none is up and ``BusyError`` where the wait is too long.
         """
-        candidates = [u for u in self.serving(model) if u not in avoid]
+        candidates = [b for b in self.serving(model) if b not in avoid]
         if not candidates:
             raise NoBackendError(model)
         if utility is not None:
             waiter = _Waiter(model, avoid, _new_slot(), utility, _now())
             return await self._wait(client, waiter, self._held)
         prefixes = prefixes_of(request) if self._has_several(model) else ()
-        free = [u for u in candidates if u.has_room]
+        free = [b for b in candidates if b.has_room]
         if free:
             slot = _taken(_route(free, prefixes), client)
         else:
             waiter = _Waiter(model, avoid, _new_slot())
             slot = await self._wait(client, waiter, self._waiting)
-        slot.upstream.remember(prefixes)
+        slot.backend.remember(prefixes)
         return slot
 
     def release(self, slot: BackendSlot) -> None:
         """A request ended there: the slot goes to a waiting one, client by client in turn."""
-        upstream = slot.upstream
-        upstream.in_flight -= 1
+        backend = slot.backend
+        backend.in_flight -= 1
         if slot.is_utility:
             self._has_utility.discard(slot.client)
         else:
-            upstream.turn_at = _now()
-        self._serve_waiting(upstream)
+            backend.turn_at = _now()
+        self._serve_waiting(backend)
         if self._held:
             self._start_utilities()
 
     def _has_several(self, model: str) -> bool:
         """Whether there is ever a choice, be it that only one is up or free right now."""
-        return sum(model in u.models for u in self.upstreams) > 1
+        return sum(model in b.models for b in self.backends) > 1
 
     async def _wait(self, client: str, waiter: _Waiter, queues: _Queues) -> BackendSlot:
         if _length(queues) >= self._limits.max_waiting:
@@ -288,13 +189,13 @@ class Pool:
         if self._held:
             self._start_utilities()
 
-    def _serve_waiting(self, upstream: Upstream) -> None:
-        while upstream.usable and upstream.has_room:
-            found = self._next_waiter(upstream)
+    def _serve_waiting(self, backend: PooledBackend) -> None:
+        while backend.usable and backend.has_room:
+            found = self._next_waiter(backend)
             if found is None:
                 return
             client, waiter = found
-            waiter.slot.set_result(_taken(upstream, client, waiter.utility))
+            waiter.slot.set_result(_taken(backend, client, waiter.utility))
 
     def _start_utilities(self) -> None:
         """Send the utility requests that may go now, and set the timer for the next ones."""
@@ -317,36 +218,36 @@ class Pool:
         if waited_s >= self._limits.max_utility_wait_s:
             self._queue_utility(client, waiter)
             return math.inf
-        upstream, wait_s = self._soonest(waiter, utility, waited_s)
-        if upstream is None or wait_s > 0:
+        backend, wait_s = self._soonest(waiter, utility, waited_s)
+        if backend is None or wait_s > 0:
             return min(wait_s, self._limits.max_utility_wait_s - waited_s)
         self._has_utility.add(client)
         _leave(self._held, client, waiter)
         if client in self._held:
             self._held.move_to_end(client)
-        waiter.slot.set_result(_taken(upstream, client, waiter.utility))
+        waiter.slot.set_result(_taken(backend, client, waiter.utility))
         return math.inf
 
     def _soonest(
         self, waiter: _Waiter, utility: Utility, waited_s: float
-    ) -> tuple[Upstream | None, float]:
+    ) -> tuple[PooledBackend | None, float]:
         """The backend that it may be sent to first, and in how many seconds."""
-        found: tuple[Upstream | None, float] = None, math.inf
-        for upstream in self.serving(waiter.model):
-            if upstream in waiter.avoid:
+        found: tuple[PooledBackend | None, float] = None, math.inf
+        for backend in self.serving(waiter.model):
+            if backend in waiter.avoid:
                 continue
-            wait_s = priority.wait_s(utility, self._load(upstream, waiter.model), waited_s)
+            wait_s = priority.wait_s(utility, self._load(backend, waiter.model), waited_s)
             known = found[0]
-            if known is None or (wait_s, upstream.in_flight) < (found[1], known.in_flight):
-                found = upstream, wait_s
+            if known is None or (wait_s, backend.in_flight) < (found[1], known.in_flight):
+                found = backend, wait_s
         return found
 
-    def _load(self, upstream: Upstream, model: str) -> BackendLoad:
+    def _load(self, backend: PooledBackend, model: str) -> BackendLoad:
         return BackendLoad(
-            slots=upstream.slots(model),
-            in_flight=upstream.in_flight,
-            is_waited_for=any(w.takes(upstream) for q in self._waiting.values() for w in q),
-            quiet_s=_now() - upstream.turn_at,
+            slots=backend.slots(model),
+            in_flight=backend.in_flight,
+            is_waited_for=any(w.takes(backend) for q in self._waiting.values() for w in q),
+            quiet_s=_now() - backend.turn_at,
         )
 
     def _queue_utility(self, client: str, waiter: _Waiter) -> None:
@@ -354,12 +255,12 @@ class Pool:
         _leave(self._held, client, waiter)
         self._has_utility.add(client)
         self._waiting.setdefault(client, deque()).append(waiter)
-        for upstream in self.serving(waiter.model):
-            self._serve_waiting(upstream)
+        for backend in self.serving(waiter.model):
+            self._serve_waiting(backend)
 
-    def _next_waiter(self, upstream: Upstream) -> tuple[str, _Waiter] | None:
+    def _next_waiter(self, backend: PooledBackend) -> tuple[str, _Waiter] | None:
         for client, queue in self._waiting.items():
-            waiter = next((w for w in queue if w.takes(upstream)), None)
+            waiter = next((w for w in queue if w.takes(backend)), None)
             if waiter is None:
                 continue
             queue.remove(waiter)
@@ -381,11 +282,11 @@ def _new_slot() -> asyncio.Future[BackendSlot]:
     return asyncio.get_running_loop().create_future()
 
 
-def _taken(upstream: Upstream, client: str, utility: Utility | None = None) -> BackendSlot:
-    upstream.in_flight += 1
+def _taken(backend: PooledBackend, client: str, utility: Utility | None = None) -> BackendSlot:
+    backend.in_flight += 1
     if utility is None:
-        upstream.turn_at = _now()
-    return BackendSlot(upstream, client, utility is not None)
+        backend.turn_at = _now()
+    return BackendSlot(backend, client, utility is not None)
 
 
 def _leave(queues: _Queues, client: str, waiter: _Waiter) -> bool:
@@ -410,9 +311,9 @@ def _smaller(one: ServedModel, other: ServedModel) -> ServedModel:
     return one if one.max_model_len <= other.max_model_len else other
 
 
-def _route(free: Sequence[Upstream], prefixes: Sequence[int]) -> Upstream:
+def _route(free: Sequence[PooledBackend], prefixes: Sequence[int]) -> PooledBackend:
     if len(free) == 1:
         return free[0]
-    most = min(u.in_flight for u in free) + _SLACK
-    near = [u for u in free if u.in_flight <= most]
-    return max(near, key=lambda u: (u.shared_prefix(prefixes), -u.in_flight))
+    most = min(b.in_flight for b in free) + _SLACK
+    near = [b for b in free if b.in_flight <= most]
+    return max(near, key=lambda b: (b.shared_prefix(prefixes), -b.in_flight))

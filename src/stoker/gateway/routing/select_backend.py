@@ -10,7 +10,8 @@ from aiohttp import web
 from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
-from stoker.gateway.routing.backend_pool import BackendSlot, BusyError, NoBackendError, Upstream
+from stoker.gateway.routing.backend_pool import BackendSlot, BusyError, NoBackendError
+from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import HEADER, utility_of
 from stoker.tokens import ContextLengthExceededError
 
@@ -32,27 +33,29 @@ class _Tries:
     """The backends that were tried for one request, and the best of what came of it."""
 
     def __init__(self) -> None:
-        self.avoid: list[Upstream] = []
+        self.avoid: list[PooledBackend] = []
         self._left = _TRIES
         self._failure: web.StreamResponse | None = None
         self._refusal: Exception | None = None
 
-    def failed(self, backend: Upstream, response: web.StreamResponse) -> None:
+    def failed(self, backend: PooledBackend, response: web.StreamResponse) -> None:
         """The backend failed before it answered anything; ``response`` reports that."""
         self.avoid.append(backend)
         self._left -= 1
         self._failure = response
 
-    def refused(self, backend: Upstream, reason: Exception, too_small: list[Upstream]) -> None:
+    def refused(
+        self, backend: PooledBackend, reason: Exception, too_small: list[PooledBackend]
+    ) -> None:
         """The request can't be prepared for the backend, and for none of ``too_small``."""
         self.avoid += [backend, *too_small]
         if not too_small:
             self._left -= 1
         self._refusal = reason
 
-    def can_try(self, candidates: list[Upstream]) -> bool:
+    def can_try(self, candidates: list[PooledBackend]) -> bool:
         """Whether one of the candidates is still worth a try."""
-        return self._left > 0 and any(u not in self.avoid for u in candidates)
+        return self._left > 0 and any(b not in self.avoid for b in candidates)
 
     def outcome(self) -> web.StreamResponse:
         """The answer where no other backend is left. A failure may pass: it goes before a refusal.
@@ -94,14 +97,14 @@ class SelectBackend:
                 return response
             if not tries.can_try(self._pool.serving(model)):
                 return tries.outcome()
-            _log.info("trying another backend than %s", context.backend.backend.url)
+            _log.info("trying another backend than %s", context.backend.endpoint.url)
 
     async def _try(
         self, context: RequestContext, proceed: Handler, tries: _Tries
     ) -> web.StreamResponse | None:
         """The answer of one backend; ``None`` where another one may do better."""
         slot = await self._acquire(context, tries)
-        backend = context.backend = slot.upstream
+        backend = context.backend = slot.backend
         try:
             response = await proceed(context)
         except NotPreparedError as refusal:
@@ -129,11 +132,11 @@ class SelectBackend:
             _log.info("a client left in the queue")
             raise
 
-    def _too_small(self, context: RequestContext, reason: Exception) -> list[Upstream]:
+    def _too_small(self, context: RequestContext, reason: Exception) -> list[PooledBackend]:
         """The backends whose window is no larger than one that is too small."""
         if not isinstance(reason, ContextLengthExceededError):
             return []
         name = context.model.id
         window = context.backend.window(name)
-        served = ((u, u.window(name)) for u in self._pool.upstreams)
-        return [u for u, other in served if window and other and other <= window]
+        served = ((b, b.window(name)) for b in self._pool.backends)
+        return [b for b, other in served if window and other and other <= window]

@@ -1,0 +1,111 @@
+"""One backend as the pool knows it: what it serves, its health, its load, and what it has read."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from stoker.engines import Backend, ServedModel
+from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.relay.backend_connection import BackendConnections
+
+#: Failures in a row after which a backend is left alone ...
+FAILURES = 3
+#: ... for this long; then one request at a time tries it, until one succeeds.
+OPEN_S = 10.0
+#: Prefixes remembered for each backend. Each is a number: about 1 MB for all.
+_PREFIXES = 8192
+
+
+class PooledBackend:
+    """One backend: what it serves, its health and its load."""
+
+    def __init__(
+        self,
+        endpoint: Backend,
+        models: Sequence[ServedModel],
+        max_concurrent: int | None = None,
+        fit: FitSettings | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.models = {model.id: model for model in models}
+        self.max_concurrent = max_concurrent
+        self.fit = fit or FitSettings()
+        self.connections = BackendConnections(endpoint)
+        self.healthy = True
+        self.in_flight = 0
+        self.retired = False
+        #: When a turn last came or ended here, on the event loop's clock.
+        self.turn_at = -math.inf
+        self._failures = 0
+        self._open_until = 0.0
+        self._prefixes: OrderedDict[int, None] = OrderedDict()
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request may be sent: it is up, and has not just failed several times."""
+        return self.healthy and not self.retired and time.monotonic() >= self._open_until
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request is below its limit, which is one until it is well again."""
+        limit = self._limit
+        return limit is None or self.in_flight < limit
+
+    @property
+    def _limit(self) -> int | None:
+        return 1 if self._failures >= FAILURES else self.max_concurrent
+
+    def slots(self, model: str) -> int | None:
+        """Requests that it works on at the same time; ``None`` where that is not bounded."""
+        served = self.models.get(model)
+        bounds = (self._limit, served.parallel if served else None)
+        return min((n for n in bounds if n is not None), default=None)
+
+    def window(self, model: str) -> int | None:
+        """The context window of a model in tokens; ``None`` where it is not known."""
+        served = self.models.get(model)
+        return served.max_model_len if served else None
+
+    def succeeded(self) -> None:
+        """An answer began."""
+        self._failures = 0
+
+    def failed(self) -> None:
+        """It refused, broke off before the first byte, or answered 502, 503 or 504."""
+        self._failures += 1
+        if self._failures >= FAILURES:
+            self._open_until = time.monotonic() + OPEN_S
+
+    def recovered(self) -> None:
+        """It was down, and is up again: earlier failures no longer count."""
+        self.healthy, self._failures, self._open_until = True, 0, 0.0
+
+    def shared_prefix(self, prefixes: Sequence[int]) -> int:
+        """How many leading parts of a prompt it has read lately."""
+        known = self._prefixes
+        return next((i for i in range(len(prefixes), 0, -1) if prefixes[i - 1] in known), 0)
+
+    def remember(self, prefixes: Sequence[int]) -> None:
+        """It reads a prompt of these parts."""
+        for prefix in prefixes:
+            self._prefixes[prefix] = None
+            self._prefixes.move_to_end(prefix)
+        while len(self._prefixes) > _PREFIXES:
+            self._prefixes.popitem(last=False)
+
+
+def prefixes_of(request: Mapping[str, Any]) -> list[int]:
+    """One number for each leading part of the prompt: tools, then message by message."""
+    running = hash(orjson.dumps(request.get("tools") or request.get("prompt")))
+    prefixes = [running]
+    messages = request.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        running = hash((running, orjson.dumps(message)))
+        prefixes.append(running)
+    return prefixes
