@@ -1,4 +1,4 @@
-"""The result of looking for a call in text, and what all formats read alike."""
+"""The result of looking for a call in text, and the helpers that all formats share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FoundCall:
 
 
 class Rejected:
-    """This is no call."""
+    """The text is not a call."""
 
 
 REJECTED = Rejected()
@@ -46,7 +46,7 @@ def begins_with(text: str, start: int, word: str) -> bool | None:
 
 
 def with_closing(text: str, verdict: Verdict, final: bool, closing: str) -> Verdict:
-    """Take the closing marker into what was found, if it follows; models forget it at times."""
+    """Add the closing marker to what was found, if it follows; models sometimes forget it."""
     if not isinstance(verdict, FoundCall) or not closing:
         return verdict
     at = skip_blank(text, verdict.end)

@@ -1,4 +1,4 @@
-"""Make calls out of what a model wrote: names that were offered, arguments that are valid JSON."""
+"""Make calls of what a model wrote: a tool that was offered, arguments that are valid JSON."""
 
 from __future__ import annotations
 

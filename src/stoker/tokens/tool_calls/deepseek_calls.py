@@ -1,4 +1,4 @@
-"""DeepSeek's calls."""
+"""DeepSeek's calls, between its own special tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistral's calls."""
+"""Mistral's calls, behind ``[TOOL_CALLS]``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Offer tools to a model whose template knows none: in the prompt, as Hermes' format has it.
+"""Offer tools to a model whose template knows none: in the prompt, in Hermes' format.
 
 Hermes' tags are what most models have seen in training, and what ``ToolCallParser`` reads back
 first. Count the emulated request, not the one that the client sent: it is what the model reads.

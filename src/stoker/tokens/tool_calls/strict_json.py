@@ -9,9 +9,9 @@ _MAX_DEPTH = 64
 
 
 def parse_json(text: str) -> Any:
-    """Return the JSON value of ``text``, ``None`` where it is none or not strictly JSON.
+    """Return the JSON value of ``text``, ``None`` where it is not strict JSON.
 
-    Models often write a real newline inside of a string; that alone is let pass.
+    Models often write a real newline inside of a string; only that is accepted.
     """
     try:
         value = json.loads(text, strict=False, parse_constant=_refuse)

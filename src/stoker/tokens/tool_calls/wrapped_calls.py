@@ -18,7 +18,7 @@ from stoker.tokens.tool_calls.xml_calls import GlmCall, XmlFunction
 
 
 class Wrapped:
-    """What stands behind a marker such as ``<tool_call>``: JSON, XML, GLM's form, or Python."""
+    """A call behind a marker such as ``<tool_call>``: JSON, XML, GLM's form, or Python."""
 
     def __init__(self, offered: ToolSchemas, start: int, closing: str = "") -> None:
         self._offered = offered

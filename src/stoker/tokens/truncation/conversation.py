@@ -10,7 +10,7 @@ from stoker.tokens.chat_messages import SYSTEM_ROLES, Message, calls_of
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Messages ``start`` to ``end`` (exclusive) that stand or fall together.
+    """Messages ``start`` to ``end`` (exclusive) that are kept or dropped together.
 
     A user message is a unit; so is an assistant message with all results of its tool calls.
     """

@@ -1,4 +1,4 @@
-"""Find the user's request in what an editor wraps around it: tags, context and summaries."""
+"""Separate the user's request from what an editor wraps around it: context and summaries."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def _open_work(summary: str) -> str:
 
 
 def around_requests(text: str) -> list[str]:
-    """What stands before, between and behind the requests in a text."""
+    """Return the texts before, between and after the requests in ``text``."""
     ends = [0, *(at for match in TAGGED_REQUEST.finditer(text) for at in match.span()), len(text)]
     return [text[start:end] for start, end in zip(ends[::2], ends[1::2], strict=True)]

@@ -8,11 +8,11 @@ from functools import cached_property
 
 from stoker.tokens.chat_messages import Message, piece_of
 from stoker.tokens.counting.token_counting import CountStrings, Steps
+from stoker.tokens.truncation.context_carryover import standing_context, with_context
 from stoker.tokens.truncation.conversation import Conversation
 from stoker.tokens.truncation.message_shortening import Carried, carried, shorten
-from stoker.tokens.truncation.standing_context import standing_context, with_context
 
-#: Saving less is not worth that what follows is read again.
+#: Saving less is not worth it: the engine reads again all that follows.
 _LEAST_SAVING_TOKENS = 32
 
 #: A unit's index, and how many characters each text in it keeps at most.
@@ -20,7 +20,7 @@ Shortened = tuple[int, int]
 
 
 class Sizes:
-    """What the units of a conversation take in the prompt, whole and shortened."""
+    """The tokens that the units of a conversation take in the prompt, whole and shortened."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Sizes:
     ) -> None:
         self._conversation = conversation
         self.whole = whole
-        #: Of the context that the first message alone has: it outlives its message.
+        #: Of the context that only the first message has: it is sent even when that is dropped.
         self.context_tokens = context_tokens
         self.context = standing_context(conversation)
         self.users = [i for i, unit in enumerate(conversation.units) if unit.role == "user"]
@@ -53,7 +53,7 @@ class Sizes:
         return [self._counted[unit] for unit in units]
 
     def estimate(self, index: int, cap: int) -> int:
-        """About what a unit takes whose texts keep ``cap`` characters each, by their length."""
+        """Estimate the tokens of a unit whose texts keep ``cap`` characters each, by length."""
         return math.ceil(self.whole[index] * self._texts(index).share(cap))
 
     def cap_for(self, index: int, goal_tokens: int) -> int:
@@ -108,11 +108,11 @@ class History:
         self.start = 0
         #: ... but for the user's message that the current turn answers.
         self.pinned: int | None = None
-        #: Whether the context of the first message outlives it.
+        #: Whether the context of the first message is sent once that is left out.
         self.keeps_context = True
 
     def tokens(self, last: int) -> int:
-        """What is sent of the units up to ``last`` takes in the prompt."""
+        """Return the tokens of what is sent of the units up to ``last``."""
         context = 0 if self._carrier(last) is None else self._sizes.context_tokens
         return context + sum(self.unit_tokens(index) for index in self.sent(last))
 
@@ -122,7 +122,7 @@ class History:
         return [*pinned, *range(self.start, last + 1)]
 
     def unit_tokens(self, index: int) -> int:
-        """What a unit takes as it is sent."""
+        """Return the tokens of a unit as it is sent."""
         return self._tokens[index] if index in self.caps else self._sizes.whole[index]
 
     def settle(self) -> Steps[None]:

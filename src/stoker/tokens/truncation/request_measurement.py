@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from stoker.tokens.chat_messages import piece_of, tool_name
 from stoker.tokens.counting.token_counting import CountStrings, Request, Steps
 from stoker.tokens.truncation.calibration import Calibration
+from stoker.tokens.truncation.context_carryover import standing_context
 from stoker.tokens.truncation.conversation import Conversation, read
 from stoker.tokens.truncation.history import Sizes
-from stoker.tokens.truncation.standing_context import standing_context
 from stoker.tokens.truncation.tool_schema_compression import AS_SENT, LEVELS, SHORT, ToolForms
 from stoker.tokens.truncation.tool_selection import Ranking, ranking
 

@@ -26,7 +26,7 @@ _URL = re.compile(r"https?://\S+")
 
 @dataclass(frozen=True, slots=True)
 class ToolText:
-    """What ranking reads of a tool."""
+    """The texts of a tool that ranking reads."""
 
     name: str
     text: str

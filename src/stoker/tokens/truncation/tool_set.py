@@ -27,7 +27,7 @@ class ToolSet:
 
     @property
     def tokens(self) -> int:
-        """What the tools take in the prompt."""
+        """The tokens of the tools in the prompt."""
         if not self.is_cut:
             return self._tokens_as_sent
         if not self.levels:
@@ -35,7 +35,7 @@ class ToolSet:
         return self._base_tokens + sum(self._tokens[i][at] for i, at in self.levels.items())
 
     def least_tokens(self, tools: Collection[int]) -> int:
-        """What these tools take in their shortest form."""
+        """Return the tokens of these tools in their shortest form."""
         return self._base_tokens + self._sum(tools, MINIMAL) if tools else 0
 
     def core_level(self, core: Collection[int], max_tokens: int) -> int:

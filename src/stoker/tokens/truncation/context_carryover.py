@@ -7,8 +7,8 @@ from stoker.tokens.truncation.conversation import Conversation
 from stoker.tokens.truncation.editor_markup import TAGGED_BLOCK, around_requests
 from stoker.tokens.truncation.message_shortening import middle_out
 
-#: What outlives the first message: VS Code's system, folders and memory are 1,100 characters for
-#: a small workspace, and its list of files grows to some thousands.
+#: What is kept of the first message's context: VS Code's system, folders and memory are 1,100
+#: characters for a small workspace, and its list of files grows to some thousands.
 _MOST_CONTEXT_CHARS = 2000
 
 
