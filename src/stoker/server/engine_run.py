@@ -52,14 +52,14 @@ class StartCancelledError(Exception):
 
 
 class StartProgress(Protocol):
-    """Where a start reports to. Both methods may be called from any thread."""
+    """Where a start reports to."""
 
     def note(self, text: str) -> None:
-        """What is done now. Raises ``StartCancelledError`` where the start is to be given up."""
+        """What is done now, from any thread. Raises ``StartCancelledError`` where it is to stop."""
         ...
 
     def container(self, name: str) -> None:
-        """The name of the container that is about to be made."""
+        """The name of the container that is about to be created."""
         ...
 
 

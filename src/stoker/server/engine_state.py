@@ -13,17 +13,17 @@ EngineState = Literal["starting", "ready", "silent", "restarting", "failed", "st
 
 #: What may follow each state.
 #:
-#: - ``starting``: started for the first time; also a second time with one corrected argument.
+#: - ``starting``: not ready yet since the launch; one corrected start is part of it.
 #: - ``ready``: it answers, and requests are forwarded.
 #: - ``silent``: it has not ended but can't answer (frozen, paused, unreachable); requests are
 #:   refused.
-#: - ``restarting``: it ended; it waits for its next start, or starts again.
+#: - ``restarting``: it ended after it was ready; it waits for its next start, or starts again.
 #: - ``failed`` and ``stopped`` are final: given up, and stopped by the user.
 NEXT: Mapping[EngineState, tuple[EngineState, ...]] = {
-    "starting": ("starting", "ready", "failed", "stopped"),
+    "starting": ("ready", "failed", "stopped"),
     "ready": ("silent", "restarting", "failed", "stopped"),
     "silent": ("silent", "ready", "restarting", "failed", "stopped"),
-    "restarting": ("restarting", "ready", "failed", "stopped"),
+    "restarting": ("ready", "failed", "stopped"),
     "failed": (),
     "stopped": (),
 }
