@@ -94,7 +94,7 @@ class LaunchView:
         self._began_at = time.time()
         plan, last = event.spec.plan, event.last_start_s
         before = "" if last is None else f" (last time it took {output.duration(last)})"
-        output.say(f"launch_events.Starting {plan.model.id} on {plan.engine}{before}")
+        output.say(f"Starting {plan.model.id} on {plan.engine}{before}")
 
     @_show.register
     def _(self, event: launch_events.StateChanged) -> None:
