@@ -211,7 +211,7 @@ def test_a_named_model_that_cannot_be_started_is_planned_and_marked(tmp_path: Pa
     options += MACHINES["no-docker"].options(tmp_path)
     plans = planned(*options)["plans"]
     assert [one["startable"] for one in plans] == [False]
-    assert "can start none of these" in printed("plan", *options)
+    assert "can't start any of these" in printed("plan", *options)
     result = CliRunner().invoke(app, ["up", "--dry-run", *options])
     assert "nowhere to run" in str(result.exception)
 

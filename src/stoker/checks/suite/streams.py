@@ -31,7 +31,7 @@ _ENOUGH_EVENTS = 8
 @table.check(
     "framing",
     "A stream is `text/event-stream`: `data:` lines of JSON, each followed by an empty line.",
-    why="Editors read events line by line; anything else breaks off the answer.",
+    why="Editors read events line by line; anything else breaks the answer.",
     fix="Send server-sent events, and turn off whatever rewrites them (compression, proxy caches).",
     needed_for=_CHAT,
 )
@@ -92,7 +92,7 @@ def has_content(endpoint: Endpoint) -> str:
 @table.check(
     "order",
     "The role comes first, then text, then one finish reason, all under one id.",
-    why="Editors build the message in this order; a second finish reason or id starts another.",
+    why="Editors build a message in this order; another finish reason or id starts a new one.",
     fix="Send `finish_reason` only in the last event of a choice, and the same id in all events.",
     helps=_CHAT,
 )
