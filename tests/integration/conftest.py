@@ -1,4 +1,4 @@
-"""What the tests against real engines share: a home of their own, and the real command."""
+"""Fixtures of the tests with real engines: a separate home, and the real command."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tests.support import docker_daemon, real_models
 from stoker import paths
 from stoker.server.ports import any_free
 
-# As Stoker starts llama.cpp: in-process servers of the tests share the cores with the rest too.
-# It has to be set before the library is loaded.
+# As Stoker starts llama.cpp: the tests' in-process servers share the cores with everything else.
+# It must be set before the library is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-#: The user's real cache: models are downloaded once, not once a test.
+#: The user's real cache, so that models are downloaded once and not in every test.
 USER_CACHE = paths.cache_dir()
 
 
 @dataclass(frozen=True)
 class Stoker:
-    """The command, in a home of its own and on a port of its own."""
+    """The command, with its own home and port."""
 
     home: Path
     port: int
@@ -101,7 +101,7 @@ def qwen() -> Path:
 
 @pytest.fixture(scope="session")
 def docker_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Docker daemon of the tests' own, with the base image."""
+    """A Docker daemon for the tests alone, with the base image."""
     with docker_daemon.running(tmp_path_factory.mktemp("docker")) as endpoint:
         docker_daemon.import_base(endpoint)
         yield endpoint

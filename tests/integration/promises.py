@@ -1,4 +1,4 @@
-"""What the gateway promises whatever engine stands behind it; each engine's tests ask for it."""
+"""What the gateway guarantees with any engine; each engine's tests check it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def usage(stoker: Stoker, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def counts_are_exact(stoker: Stoker, requests: Iterable[dict[str, Any]]) -> None:
-    """The count before is what the engine counts after, for every request."""
+    """Checks that the gateway's count equals the engine's, for every request."""
     wrong = []
     for index, request in enumerate(requests):
         before = stoker.post("/tokenize", request)["count"]
@@ -34,7 +34,7 @@ def counts_are_exact(stoker: Stoker, requests: Iterable[dict[str, Any]]) -> None
 
 
 def agent_turns_are_accepted(stoker: Stoker, window: int) -> list[dict[str, Any]]:
-    """No turn of a growing agent conversation is refused; what the engine used for each."""
+    """Checks that no turn of a growing conversation is refused. Returns each turn's usage."""
     assert stoker.status()["max_model_len"] == window
     used = [usage(stoker, turn) for turn in growing_conversation(TURNS)]
     assert max(u["prompt_tokens"] for u in used) < window

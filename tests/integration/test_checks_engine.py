@@ -1,4 +1,4 @@
-"""The gateway in front of real llama.cpp keeps the promises that llama.cpp alone breaks."""
+"""The gateway passes the checks that real llama.cpp alone fails."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ xllamacpp = pytest.importorskip("xllamacpp")
 
 QWEN = "qwen2.5-coder-0.5b"
 WINDOW = 2048
-#: What llama.cpp breaks with this model and context, and what the gateway exists to mend: calls
-#: that stand in the text, demands that are not heeded, tools that do not fit, names that are not
-#: checked, connections that end without a word.
+#: The checks that llama.cpp fails with this model and context, and that the gateway must pass:
+#: calls in the text, ignored demands, tools that do not fit, unchecked names, connections that end
+#: without an error.
 MENDED = (
     "reach.connection-reuse",
     "models.unknown-model",
@@ -27,12 +27,12 @@ MENDED = (
     "tools.named",
     "tools.agent-prompt",
 )
-#: Alone there is no call to look at, so these are not asked of llama.cpp.
+#: Skipped for llama.cpp alone, which makes no call to check.
 FORMS = ("tools.form", "tools.finish", "tools.stream")
 
 
 def report_on_llama_cpp_alone(model_path: Path) -> CheckReport:
-    """Its own server, with the settings that `stoker up` gives it, for as long as this takes."""
+    """llama.cpp's own server, with the settings that `stoker up` gives it."""
     params = xllamacpp.CommonParams()
     params.model.path = str(model_path)
     params.n_ctx = WINDOW

@@ -1,4 +1,4 @@
-"""A Docker daemon that goes away is not taken for the end of the engine."""
+"""An outage of the Docker daemon does not count as the end of the engine."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from stoker.vscode import ENDPOINT, UTILITY_MODEL, jsonc
 pytestmark = pytest.mark.engine
 
 UP = ("--context", "1024", "--parallel", "2")
-#: An editor's command line as far as it is used. The tests with real VS Code are another tier.
+#: The part of an editor's command line that Stoker uses. Tests with real VS Code are in tests/e2e.
 CODE = """#!/bin/sh
 case "$1" in
   --version) echo 1.139.1 ;;
@@ -30,7 +30,7 @@ esac
 
 @pytest.fixture
 def code(stoker: Stoker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The user's settings file of an editor in a home of its own, without Stoker in it yet."""
+    """The user's settings file of an editor in a separate home, without Stoker in it yet."""
     home = stoker.home / "user"
     programs = home / "bin"
     programs.mkdir(parents=True)
@@ -47,7 +47,7 @@ def code(stoker: Stoker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def doctor(stoker: Stoker, *arguments: str) -> tuple[int, set[str]]:
-    """The exit code, and the ids of what was found."""
+    """The exit code, and the ids of the findings."""
     done = stoker.run("doctor", "--json", *arguments)
     links = json.loads(done.stdout)["links"]
     return done.returncode, {finding["id"] for link in links for finding in link["findings"]}
@@ -156,7 +156,7 @@ def test_a_port_that_another_program_took_is_not_taken_back(
         done = stoker.run("doctor", "--fix", "--yes")
         assert done.returncode == 1
         assert f"(pid {os.getpid()})" in done.stdout
-    # What could not be started again is still there to be started.
+    # The deployment that could not restart is still recorded.
     assert doctor(stoker)[1] >= {"engine.killed", "port.free"}
 
 

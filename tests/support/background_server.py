@@ -39,6 +39,7 @@ class BackgroundServer(ABC):
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_READY_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_READY_S)
+        self._loop.close()
 
     async def _start(self) -> None:
         self._runner = web.AppRunner(

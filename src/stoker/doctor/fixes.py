@@ -62,7 +62,7 @@ _QUESTIONS = {
         "titles and summaries?"
     ),
     "copilot-harness": (
-        "Also offer your models in {editor}'s Copilot harness (experimental), without signing in?"
+        "Offer your models in {editor}'s Copilot harness too (experimental), without signing in?"
     ),
 }
 

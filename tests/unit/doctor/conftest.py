@@ -92,7 +92,7 @@ ONE_MODEL = {"object": "list", "data": [{"id": "my-model", "max_model_len": 6553
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """``serve({"/v1/models": (200, {...})})`` gives a server on a port of its own."""
+    """``serve({"/v1/models": (200, {...})})`` starts a server on its own port."""
     running: list[ThreadingHTTPServer] = []
 
     def start(answers: dict[str, tuple[int, object]] | None = None) -> Server:

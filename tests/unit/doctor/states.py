@@ -1,4 +1,4 @@
-"""States of the whole chain, written by hand: a healthy one, and what changes it."""
+"""Hand-written states of the whole chain: a healthy one, and functions that change it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ ANSWERS = EndpointReading(
 def settings(
     endpoint: object = None, utility: object = None, others: Mapping[str, object] | None = None
 ) -> SettingsFile:
-    """The user's settings file. With a utility model it lets chat work without an account too."""
+    """The user's settings file. With a utility model, chat also works without an account."""
     anonymous = True if utility is not None else None
     values = {SETTING: endpoint, UTILITY: utility, ANONYMOUS: anonymous, **(others or {})}
     return SettingsFile(USER, "user", {k: v for k, v in values.items() if v is not None})

@@ -1,4 +1,4 @@
-"""``stoker doctor`` as a person uses it, on a machine that has what each test gives it."""
+"""``stoker doctor`` from the command line, on a machine that each test sets up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One address is asked, and every way in which it can fail has its own name."""
+"""Every way in which an address can fail is recognised as such."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def setting(name: str, value: object) -> Readings:
 
 
 def short_model(longest: int) -> Readings:
-    """A deployment that serves 4,096 tokens of a model that could have ``longest``."""
+    """A deployment with a window of 4,096 tokens, whose model supports ``longest``."""
     plan = replace(PLAN, model=replace(PLAN.model, max_context_tokens=longest), max_model_len=4096)
     answers = replace(states.ANSWERS, models=(ListedModel(PLAN.model.id, 4096),))
     return replace(deployed(plan=plan), endpoints={HERE: answers})
@@ -77,7 +77,7 @@ def policy(values: Mapping[str, object]) -> SettingsFile:
     return SettingsFile(Path("/etc/vscode/policy.json"), "policy", values)
 
 
-#: Finding -> a state of the chain in which it is to be found.
+#: Finding -> a state of the chain that has it.
 STATES: dict[str, Readings] = {
     "driver.ok": WITH_GPU,
     "driver.built-in": host(gpus=(Gpu(0, "amd", "AMD Radeon RX 7900 XTX", 24 * GIB, 20 * GIB),)),

@@ -1,4 +1,4 @@
-"""What ``--fix`` does changes what it must, and nothing that works."""
+"""``--fix`` changes what is broken, and nothing that works."""
 
 from __future__ import annotations
 

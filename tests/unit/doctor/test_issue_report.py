@@ -1,4 +1,4 @@
-"""A report can be pasted anywhere: nothing that is this machine's own gets into it."""
+"""A report can be published: it contains nothing private."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRETS = st.one_of(
 
 
 def places(value: Any, at: Place = ()) -> Iterator[Place]:
-    """Where in the readings a text stands that came from outside: not one of a fixed few."""
+    """The place of a text in the readings that comes from outside, and so can be anything."""
     if isinstance(value, str | Path):
         yield at
     elif dataclasses.is_dataclass(value):
@@ -52,7 +52,7 @@ def _is_fixed(hint: Any) -> bool:
 
 
 def put(value: Any, at: Place, secret: str) -> Any:
-    """The same with ``secret`` in that place, alone or behind what stood there."""
+    """The same readings with ``secret`` in that place, alone or after the text there."""
     if not at:
         text = f"{value}{secret}"
         return Path(text) if isinstance(value, Path) else text
@@ -68,7 +68,7 @@ def put(value: Any, at: Place, secret: str) -> Any:
 
 
 def complete(readings: Readings) -> Readings:
-    """Every text that names an endpoint has been asked, as gathering does."""
+    """Adds a reading for every text that names an endpoint, as gathering does."""
     values = [v for look in readings.editors for f in look.settings for v in f.values.values()]
     texts = [value for value in values if isinstance(value, str)]
     if readings.deployment is not None:

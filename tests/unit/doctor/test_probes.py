@@ -1,4 +1,4 @@
-"""Looking is quick and never fails, whatever the machine is like."""
+"""Reading the chain is quick and never fails, on any machine."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_unfinished_downloads_are_counted_apart(machine: Machine) -> None:
 
 
 def test_a_folder_that_can_not_be_written_is_found(machine: Machine) -> None:
-    # A file where a folder should be: also the superuser can't write into it.
+    # A file in place of the folder: even root can't write into it.
     paths.state_dir().parent.mkdir(parents=True, exist_ok=True)
     paths.state_dir().write_text("")
     assert paths.state_dir() in gather(machine.home).unwritable

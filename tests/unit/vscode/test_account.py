@@ -1,4 +1,4 @@
-"""Whether the chat knows an account is read from what VS Code keeps, and no secret is."""
+"""Whether the chat is signed in is read from VS Code's state, without reading a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Editors are found where people have them."""
+"""Editors are found wherever they are installed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_an_editor_is_found_where_its_installer_puts_it(on_path: Path, place: st
     _command(command.parent, command.name)
     (found,) = vscode.find_editors()
     assert found.command == command
-    # A Flatpak's own home.
+    # A Flatpak has its own home folder.
     assert (".var/app" in str(found.settings)) is ("flatpak" in place)
 
 
@@ -101,7 +101,7 @@ def test_a_code_server_that_runs_is_spoken_to_with_its_own_folders(
     script.parent.mkdir(parents=True)
     script.write_text("import time; time.sleep(60)")
     folders = ("--user-data-dir", str(tmp_path / "data"), f"--extensions-dir={tmp_path}/ext")
-    # Python stands for Node: what is read are the words of the process.
+    # Python stands in for Node: only the command line is read.
     with subprocess.Popen([sys.executable, str(script), *folders, "--auth", "none"]) as server:
         try:
             (found,) = vscode.find_editors()

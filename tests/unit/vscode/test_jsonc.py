@@ -1,4 +1,4 @@
-"""Settings files are edited as their owner would: nothing else changes."""
+"""Editing a settings file changes one property and nothing else."""
 
 from __future__ import annotations
 

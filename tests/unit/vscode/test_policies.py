@@ -1,4 +1,4 @@
-"""A policy wins over every settings file."""
+"""A policy overrides every settings file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A profile has settings and extensions of its own, and a folder can open in one."""
+"""A profile has its own settings and extensions, and a folder can open in one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def code(tmp_path: Path) -> Editor:
 
 
 def store(code: Editor, found: object) -> None:
-    """Writes VS Code's list of profiles, as 1.139 writes it."""
+    """Writes the list of profiles in the format of VS Code 1.139."""
     path = code.settings.parent / "globalStorage/storage.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(found))

@@ -1,4 +1,4 @@
-"""An editor is looked at as it is, and nothing of it changes."""
+"""Reading an editor's settings and versions changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connecting changes what it must, and undoing gives everything back."""
+"""Connecting changes only what it must, and undoing restores everything."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ def test_a_place_where_no_file_can_be_is_said_before_anything_is_installed(
 def test_a_profile_is_connected_and_given_back_with_its_own_extensions(
     code: vscode.Editor, tmp_path: Path
 ) -> None:
-    """The command notes what it was called with."""
+    """The command records its arguments."""
     code.command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
     work = dataclasses.replace(
         code,
@@ -317,7 +317,7 @@ def test_a_profile_is_connected_and_given_back_with_its_own_extensions(
 
 
 def test_a_journal_of_an_earlier_version_is_undone(code: vscode.Editor) -> None:
-    """It wrote down one command, blanks and all, and not a list of command lines."""
+    """It recorded one command, spaces included, instead of a list of command lines."""
     spaced = code.command.with_name("Visual Studio Code")
     code.command.rename(spaced)
     code.command.with_name("code.txt").write_text("stoker.stoker\n")

@@ -1,4 +1,4 @@
-"""One table names the settings of VS Code; nothing else does, and nothing names another."""
+"""All of VS Code's settings are named in one table and nowhere else."""
 
 from __future__ import annotations
 

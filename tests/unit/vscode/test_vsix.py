@@ -1,4 +1,4 @@
-"""The VSIX that ships is the one that the sources give."""
+"""The shipped VSIX matches its sources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXTENSION = Path(__file__).parents[3] / "extension"
 
 
 def hash_of_sources() -> str:
-    """What extension/build.mjs computes: the name and bytes of all that goes into the VSIX."""
+    """The hash of extension/build.mjs: the name and bytes of every file in the VSIX."""
     files = [
         path.relative_to(EXTENSION).as_posix()
         for folder in ("src", "media", "l10n")
