@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import numpy as np
-from plan_rows import DATA, ServingRow, serving_rows, speed_rows
+from measured_rows import DATA, ServingRow, serving_rows, speed_rows
 from scipy.optimize import least_squares
 
 from stoker.engines.vllm.vllm_speed import Efficiency, times

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from time import process_time
 
-from plan_rows import (
+from measured_rows import (
     DATA,
     GIB,
     MemoryRow,
