@@ -155,7 +155,7 @@ class LogMarks:
     ordered_ends: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Planner:
     """How plans for an engine are made. Pure: it reads no file and opens no socket."""
 
@@ -187,7 +187,7 @@ class LaunchFunction(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Launcher:
     """How Stoker starts an engine, and what it knows of the engine's start."""
 
@@ -264,7 +264,7 @@ class ServerClient(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Engine:
     """A kind of inference server: all that the rest of Stoker knows of it."""
 

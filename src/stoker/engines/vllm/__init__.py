@@ -3,8 +3,7 @@
 from stoker.engines.base import Engine, Launcher, Planner
 from stoker.engines.vllm import vllm_log_phases, vllm_placement, vllm_planner
 from stoker.engines.vllm.vllm_launch import KEY_VARIABLE, launch
-from stoker.engines.vllm.vllm_plan import ENGINE as NAME
-from stoker.engines.vllm.vllm_speed import speed_under
+from stoker.engines.vllm.vllm_planner import NAME
 
 ENGINE = Engine(
     name=NAME,
@@ -18,7 +17,7 @@ ENGINE = Engine(
         # As many points as answers that are a quarter quicker: vLLM serves several requests from
         # one cache, and its speeds are known better than those of other engines.
         margin=0.5,
-        speed_under=speed_under,
+        speed_under=vllm_planner.speed_under,
     ),
     launcher=Launcher(
         launch=launch,

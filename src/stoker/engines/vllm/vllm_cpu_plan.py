@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from stoker.engines.vllm.vllm_memory import VllmSettings, kv_bytes_per_token
-from stoker.engines.vllm.vllm_plan import ENGINE
+from stoker.engines.vllm.vllm_planner import NAME
 from stoker.errors import StokerError, UsageError
 from stoker.host import Host
 from stoker.models import Model
@@ -47,7 +47,7 @@ def plan_vllm_cpu(host: Host, candidate: Candidate, requirements: Requirements) 
         )
     return Plan(
         model=model,
-        engine=ENGINE,
+        engine=NAME,
         max_model_len=context,
         parallel=parallel,
         arguments=(

@@ -18,6 +18,7 @@ from stoker.engines.vllm.vllm_memory import (
     visible_bytes,
     vllm_memory,
 )
+from stoker.engines.vllm.vllm_planner import NAME
 from stoker.engines.vllm.vllm_quantization_support import why_not
 from stoker.engines.vllm.vllm_speed import Hardware, load_of, predict
 from stoker.errors import StokerError, UsageError
@@ -29,8 +30,6 @@ from stoker.planning.quality_score import quality_points
 from stoker.planning.quantization import Precision, precision_of
 from stoker.planning.requirements import ANY, NEEDS, Candidate, Need, Requirements
 from stoker.planning.serving_plan import Argument, MemoryPrediction, Plan, Speed, Traffic
-
-ENGINE = "vllm"
 
 #: What stays free beside the budget. vLLM compares its share with what is free once its own CUDA
 #: context is there: 0.52 GiB less than the driver reports before (measured: H100, driver 580.159,
@@ -134,7 +133,7 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, requirements: Req
     served = requirements.parallel or _sequences(requirements)
     return Plan(
         model=candidate.model,
-        engine=ENGINE,
+        engine=NAME,
         max_model_len=fit.settings.max_model_len,
         parallel=served,
         arguments=_arguments(task, fit),

@@ -1,12 +1,15 @@
-"""Which of vLLM's two plans a host gets: on its GPUs, or on the CPU for users who ask for that."""
+"""Which of vLLM's two plans a host gets: on its GPUs, or on the CPU for users who ask for that.
+
+The planners are imported with the first plan: most hosts have no GPU, and no plan for vLLM.
+"""
 
 from __future__ import annotations
 
-from stoker.engines.vllm.vllm_cpu_plan import plan_vllm_cpu
-from stoker.engines.vllm.vllm_plan import ENGINE, plan_vllm
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
-from stoker.planning import Candidate, Plan, Requirements
+from stoker.planning import Candidate, Plan, Requirements, Speed, Traffic
+
+NAME = "vllm"
 
 #: Where vLLM runs: https://docs.vllm.ai/en/latest/getting_started/installation/
 _SYSTEMS = ("Linux",)
@@ -21,10 +24,21 @@ def plan(
     Raises as ``plan_vllm`` and ``plan_vllm_cpu`` do.
     """
     if gpu is not None and _runs_on_gpus(host, gpu):
+        from stoker.engines.vllm.vllm_plan import plan_vllm  # noqa: PLC0415
+
         return plan_vllm(host, gpu, candidate, requirements)
-    if requirements.engine == ENGINE and not host.gpus:
+    if requirements.engine == NAME and not host.gpus:
+        from stoker.engines.vllm.vllm_cpu_plan import plan_vllm_cpu  # noqa: PLC0415
+
         return plan_vllm_cpu(host, candidate, requirements)
     return None
+
+
+def speed_under(plan: Plan, spec: GpuSpec, traffic: Traffic) -> Speed | None:
+    """The speed of a plan under other traffic: ``vllm_speed.speed_under``."""
+    from stoker.engines.vllm import vllm_speed  # noqa: PLC0415
+
+    return vllm_speed.speed_under(plan, spec, traffic)
 
 
 def why_not(host: Host, gpu: GpuSpec | None) -> StokerError | None:
