@@ -29,7 +29,7 @@ def allow(front: Front, *patterns: str) -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://[", ""])
-async def test_a_page_that_nobody_allowed_reaches_no_backend(origin: str) -> None:
+async def test_a_page_that_is_not_allowed_reaches_no_backend(origin: str) -> None:
     async with gateway_with(fine) as (front, (backend,)):
         body = b'{"messages": [{"role": "user", "content": "hi"}]}'
         # A "simple" request, which a browser sends to any server without asking before.

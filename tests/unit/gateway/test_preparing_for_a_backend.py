@@ -48,6 +48,7 @@ class Engine:
 
     text: str = "hi"
     status: int = 200
+    count_status: int = 200
     hold: asyncio.Event | None = None
     chats: list[dict[str, Any]] = field(default_factory=list)
     counted: int = 0
@@ -56,7 +57,8 @@ class Engine:
         if call.path in COUNT_PATHS:
             self.counted += 1
             count = tokens_of(call.body)
-            await call.send(answer(orjson.dumps({"count": count, "input_tokens": count})))
+            counts = orjson.dumps({"count": count, "input_tokens": count})
+            await call.send(answer(counts, status=self.count_status))
             return
         self.chats.append(call.body)
         if self.hold is not None:
@@ -227,6 +229,23 @@ async def test_queued_request_is_prepared_for_the_backend_that_it_gets() -> None
         assert (await second).status == 200
         await release(llama, first)
     assert vllm.chats[-1]["tool_choice"] == "required"
+
+
+async def test_another_backend_is_tried_where_one_fails_to_count() -> None:
+    failing, counting = Engine(count_status=503), Engine()
+    kinds = Kind(failing, "sglang", SMALL), Kind(counting, "sglang", SMALL)
+    async with before(*kinds) as served:
+        reply = await served.chat(messages=conversation(turns=8))
+        assert (reply.status, "x-stoker-fit" in reply.headers) == (200, True)
+    assert failing.counted
+    assert not failing.chats
+
+
+async def test_nothing_is_counted_where_the_prompt_surely_fits() -> None:
+    failing, answering = Engine(status=503), Engine()
+    async with before(Kind(failing, "sglang"), Kind(answering, "sglang", LARGE)) as served:
+        assert (await served.chat()).status == 200
+    assert (failing.counted, answering.counted) == (0, 0)
 
 
 async def test_image_goes_to_the_backend_that_reads_images() -> None:

@@ -1,4 +1,4 @@
-"""Several backends: who answers, who waits, who is left alone, and what a reload changes."""
+"""Several backends: which answers, what waits, which is left alone, what a reload changes."""
 
 from __future__ import annotations
 
