@@ -19,13 +19,11 @@ speak to a reader or to a model ("Say hello.").
 
 from __future__ import annotations
 
-import argparse
 import ast
 import io
 import re
 import sys
 import tokenize
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,17 +72,6 @@ TERMS = (
     Term("launch request", ("wish", "wishes", "wished"), "What the user asked to start."),
     Term("again, new", ("anew",), "Plain English."),
     Term("for lack of", ("for want of",), "Plain English."),
-)
-
-#: Paths whose words are not fixed yet: their hits are counted (``--count``) and do not fail.
-#: Empty it; then every page and every module is held.
-NOT_HELD = frozenset(
-    {
-        "extension/README.md",
-        "extension/package.nls.json",
-        "extension/src",
-        "src/stoker",
-    }
 )
 
 #: Modules whose string literals are sent to models, as editors word them.
@@ -262,33 +249,14 @@ def hits() -> Iterator[Hit]:
                 yield Hit(name, line, word)
 
 
-def held(path: str) -> bool:
-    """Whether hits in this file fail."""
-    return not any(path == free or path.startswith(f"{free}/") for free in NOT_HELD)
-
-
-def room(path: str) -> str:
-    """The folder that a file's hits are counted under."""
-    parts = path.split("/")
-    return "/".join(parts[:3]) if parts[0] == "src" else "/".join(parts[:-1]) or path
-
-
 def main() -> int:
-    """Print the hits that fail, or with ``--count`` how many each room has; 1 where any fails."""
-    parser = argparse.ArgumentParser(description="Find words that the glossary replaces.")
-    parser.add_argument("--count", action="store_true", help="hits of each room, held or not")
-    parser.add_argument("--all", action="store_true", help="print the hits that are not held too")
-    options = parser.parse_args()
+    """Print every hit; 1 where there is one."""
     found = list(hits())
-    if options.count:
-        for name, count in sorted(Counter(room(hit.path) for hit in found).items()):
-            print(f"{count:5}  {name}{'' if held(name) else '  (not held)'}")
-    wrong = [hit for hit in found if held(hit.path)]
-    for hit in found if options.all else wrong:
+    for hit in found:
         print(hit)
-    if not wrong:
+    if not found:
         print(f"{sum(1 for _ in files())} files use the words of the glossary.")
-    return 1 if wrong else 0
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from stoker import doctor, vscode
 from stoker.checks import CHECKS, Use
 from stoker.cli import COMMANDS, app
 from stoker.data.facts import load_table, tomllib
-from stoker.gateway import Gateway, config
+from stoker.gateway import Gateway, gateway_config
 from stoker.gateway.usage.metrics import Metrics
 from stoker.tokens import budget_for
 from stoker.vscode import CONSENTS, SETTINGS
@@ -159,7 +159,7 @@ def failures(out: Out) -> None:
 def gateway_settings(section: type[msgspec.Struct], out: Out) -> None:
     """Every setting of one section of the gateway's file."""
     out("| setting | means | default |\n| --- | --- | --- |")
-    for name, means, default in config.settings(section):
+    for name, means, default in gateway_config.settings(section):
         shown = "" if default in (None, {}) else f"`{json.dumps(default)}`"
         out(f"| `{name}` | {_cell(means)} | {shown} |")
 

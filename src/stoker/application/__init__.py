@@ -1,7 +1,6 @@
 """What Stoker does for the user, apart from how it is asked and shown: choose what to start."""
 
-from stoker.application.candidates import Offer, candidates
-from stoker.application.choose import BlockedPlan, Choice, choose, download_bytes
+from stoker.application.choice import BlockedPlan, Choice, choose, download_bytes
 from stoker.application.launch_request import (
     HostFacts,
     LaunchRequest,
@@ -9,6 +8,7 @@ from stoker.application.launch_request import (
     imagined_machine,
     this_machine,
 )
+from stoker.application.offers import Offer, candidates
 from stoker.application.ranking import rank
 
 __all__ = [

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from stoker import checks, models, server
 from stoker.application import launch_events
-from stoker.application.choose import Choice, choose
+from stoker.application.choice import Choice, choose
 from stoker.application.event_stream import reported
 from stoker.application.launch_events import LaunchEvent, LaunchEvents
 from stoker.application.launch_request import HostFacts, LaunchRequest, this_machine

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from stoker.application.choose import Choice
+from stoker.application.choice import Choice
 from stoker.checks import SmokeTest
 from stoker.engines import Recognised
 from stoker.errors import Problem

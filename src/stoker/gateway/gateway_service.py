@@ -15,9 +15,9 @@ from aiohttp import web
 
 from stoker import network_addresses
 from stoker.errors import StokerError
-from stoker.gateway import config as configuration
+from stoker.gateway import gateway_config as configuration
 from stoker.gateway.app import Gateway, Served
-from stoker.gateway.config import Config
+from stoker.gateway.gateway_config import Config
 from stoker.gateway.health_monitor import HealthMonitor
 from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
 

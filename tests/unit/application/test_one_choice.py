@@ -229,7 +229,12 @@ def test_models_show_the_form_and_context_that_up_would_take() -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("{", "no machine"), ("[]", "no machine"), ('{"system": 1}', "no machine"), (None, "read")],
+    [
+        ("{", "not describe"),
+        ("[]", "not describe"),
+        ('{"system": 1}', "not describe"),
+        (None, "read"),
+    ],
 )
 def test_a_file_that_describes_no_machine_is_refused_with_how_to_write_one(
     text: str | None, says: str, tmp_path: Path

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.gateway.backends import Front, gateway_with
 from tests.unit.gateway.test_backend_faults import fine
 
-from stoker.gateway.config import load
+from stoker.gateway.gateway_config import load
 from stoker.gateway.middleware.cors import Origins
 
 PAGE = "https://v--1abc.vscode-cdn.net"

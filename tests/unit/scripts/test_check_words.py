@@ -104,16 +104,8 @@ def test_no_word_has_two_replacements() -> None:
     assert len(words) == len(set(words))
 
 
-def test_paths_that_are_not_held_count_and_do_not_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_words, "NOT_HELD", frozenset({"src/stoker/gateway"}))
-    assert not check_words.held("src/stoker/gateway/app.py")
-    assert check_words.held("src/stoker/gateway_other.py")
-    assert check_words.held("README.md")
-
-
 def test_what_is_excepted_exists() -> None:
     assert all((check_words.ROOT / path).exists() for path in check_words.PROMPTS)
-    assert all((check_words.ROOT / path).exists() for path in check_words.NOT_HELD)
 
 
 def test_the_prompts_that_are_sent_to_models_are_not_read() -> None:

@@ -44,7 +44,7 @@ export async function findDetails(server: Server, info: Json): Promise<ServerDet
   return NO_DETAILS;
 }
 
-/** What of the loaded models (Ollama's or LM Studio's) changes when one is loaded anew. */
+/** What of the loaded models (Ollama's or LM Studio's) changes when one is loaded again. */
 export function loadedState(loaded: unknown): unknown {
   const models = array(object(loaded)["models"]).map(object);
   return models.map(({ name, key, context_length, loaded_instances }) => [

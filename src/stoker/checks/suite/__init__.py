@@ -12,7 +12,7 @@ from stoker.checks.suite import (
     sampling,
     streams,
     structured_output,
-    tools,
+    tool_calling,
     usage,
     vision,
 )
@@ -24,7 +24,7 @@ CHECKS = (
     *streams.table.checks,
     *max_tokens.table.checks,
     *usage.table.checks,
-    *tools.table.checks,
+    *tool_calling.table.checks,
     *structured_output.table.checks,
     *reasoning.table.checks,
     *vision.table.checks,

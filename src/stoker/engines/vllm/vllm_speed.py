@@ -185,13 +185,7 @@ def load_of(
         window_tokens=max((g.window_tokens or 0 for g in windowed), default=0),
         head_bytes=count.embedding * precision.table_bits / 8 / gpus,
         cache_bytes=everything,
-        windowed_bytes=sum(
-            g.num_layers
-            * max(1.0, g.num_kv_heads / attention_gpus)
-            * (g.key_dim + g.value_dim)
-            * (1 if kv_cache_dtype.startswith("fp8") else 2)
-            for g in windowed
-        ),
+        windowed_bytes=_windowed_bytes(windowed, attention_gpus, kv_cache_dtype),
         state_bytes=state_bytes_per_sequence(architecture, settings),
         layers=architecture.num_layers,
         routed_layers=experts.num_layers if experts else 0,
@@ -199,6 +193,20 @@ def load_of(
         hidden_bytes=2 * architecture.hidden_size,
         gpus=gpus,
         expert_parallel=expert_parallel or attention_dp > 1,
+    )
+
+
+def _windowed_bytes(
+    windowed: Iterable[AttentionLayers], attention_gpus: int, kv_cache_dtype: str
+) -> float:
+    """Bytes of cache that one token takes in the layers with a window, on each GPU."""
+    value_bytes = 1 if kv_cache_dtype.startswith("fp8") else 2
+    return sum(
+        g.num_layers
+        * max(1.0, g.num_kv_heads / attention_gpus)
+        * (g.key_dim + g.value_dim)
+        * value_bytes
+        for g in windowed
     )
 
 

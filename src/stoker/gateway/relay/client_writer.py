@@ -11,7 +11,7 @@ _HIGH_WATER_BYTES = 256 * 1024
 _DRAIN_POLL_S = 0.02
 
 
-class Readable(Protocol):
+class Pausable(Protocol):
     """What is read from the backend, and can be made to wait."""
 
     def pause(self) -> None:
@@ -24,7 +24,7 @@ class Readable(Protocol):
 class ClientWriter:
     """Holds what is written until ``attach``, and from then on writes it through."""
 
-    def __init__(self, connection: Readable | None) -> None:
+    def __init__(self, connection: Pausable | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         #: What waits for the head of the answer to be sent.

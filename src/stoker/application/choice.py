@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stoker.application.candidates import Offer, candidates
 from stoker.application.launch_request import HostFacts, LaunchRequest
+from stoker.application.offers import Offer, candidates
 from stoker.application.ranking import is_better, rank
 from stoker.errors import StokerError
 from stoker.models import Model, Purpose

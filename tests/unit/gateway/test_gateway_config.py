@@ -8,7 +8,7 @@ import pytest
 
 from stoker.errors import UsageError
 from stoker.gateway import Service, hash_of
-from stoker.gateway.config import load
+from stoker.gateway.gateway_config import load
 
 BACKEND = '[[backend]]\nurl = "http://127.0.0.1:8001"\n'
 
