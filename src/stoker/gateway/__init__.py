@@ -1,9 +1,8 @@
 """The OpenAI-compatible gateway between clients and the servers that run models."""
 
 from stoker.gateway.app import Gateway, Served
-from stoker.gateway.gateway_service import Service
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.middleware.api_keys import Keys, hash_of
 from stoker.gateway.prompt.fit_settings import FitSettings
 
-__all__ = ["FitSettings", "Gateway", "GatewayLimits", "Keys", "Served", "Service", "hash_of"]
+__all__ = ["FitSettings", "Gateway", "GatewayLimits", "Keys", "Served", "hash_of"]

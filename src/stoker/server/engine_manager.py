@@ -28,8 +28,8 @@ class RequestGate(Protocol):
         """Whether the engine there answers."""
         ...
 
-    async def open(self, backend: Backend) -> None:
-        """Forward requests to it."""
+    async def open(self, backend: Backend) -> bool:
+        """Forward requests to it; ``False`` where it does not list its models now."""
         ...
 
     def close(self) -> None:
@@ -121,14 +121,13 @@ class EngineManager:
         return await self._until_ready(run, log)
 
     async def _until_ready(self, run: EngineRun, log: EngineLog) -> Problem | None:
-        while not await self._gate.ready(run.backend):
+        while not (await self._gate.ready(run.backend) and await self._gate.open(run.backend)):
             if await run.ended():
                 return await log.ending()
             if log.quiet_s > self._timeouts.stalled_s:
                 raise _hangs(self._timeouts.stalled_s)
             if await self._stopped_within(self._timeouts.poll_s):
                 return None
-        await self._gate.open(run.backend)
         self._record.enter("ready")
         self._record.move("ready", ready_at=time.time(), problem=None)
         start_durations.remember_start(self._record.spec, self._record.state)
@@ -170,8 +169,8 @@ class EngineManager:
         if problem == self._record.state.problem:
             return
         if problem is None:
-            await self._gate.open(run.backend)
-            self._record.move("ready", problem=None)
+            if await self._gate.open(run.backend):
+                self._record.move("ready", problem=None)
             return
         self._gate.close()
         self._log.warning("requests are refused: %s", problem)

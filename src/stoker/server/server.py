@@ -13,7 +13,6 @@ from dataclasses import replace
 from types import FrameType
 
 import aiohttp
-from aiohttp import web
 from filelock import Timeout
 
 from stoker import engines
@@ -27,6 +26,7 @@ from stoker.server.diagnosis.log_diagnosis import with_command
 from stoker.server.engine_factory import PlannedEngineFactory
 from stoker.server.engine_manager import EngineManager
 from stoker.server.engine_run import EngineFactory
+from stoker.server.gateway_listener import listening
 from stoker.server.processes import ProcessId
 from stoker.server.state_record import StateRecord
 from stoker.server.supervisor_lock import lock
@@ -73,13 +73,21 @@ class Server:
             self._log.info("stopped")
 
     async def _serve(self) -> None:
-        runner = self._gateway.runner()
+        spec = self._record.spec
+        try:
+            ports.require_free(spec.bind, spec.port)
+            async with listening(self._gateway, spec.bind, spec.port) as endpoint:
+                self._log.info("gateway listens on %s", endpoint)
+                await self._run_engine()
+        except StokerError as error:
+            self._fail(error.problem)
+
+    async def _run_engine(self) -> None:
         async with aiohttp.ClientSession() as http:
             gate = _Gate(self._gateway, http, self._record)
             factory = self._factory or PlannedEngineFactory(http)
             manager = EngineManager(self._record, gate, factory, self._stop, self._timeouts)
             try:
-                await self._listen(runner)
                 problem = await manager.run()
                 if problem is not None:
                     self._fail(problem)
@@ -87,16 +95,8 @@ class Server:
                 self._fail(error.problem)
             finally:
                 await self._gateway.drain(self._timeouts.drain_s)
-                # First the engine: its end closes every stream, so the gateway waits for none.
+                # The engine ends first: that closes every stream, so the gateway waits for none.
                 await manager.end()
-                await runner.cleanup()
-
-    async def _listen(self, runner: web.AppRunner) -> None:
-        spec = self._record.spec
-        ports.require_free(spec.bind, spec.port)
-        await runner.setup()
-        await web.TCPSite(runner, spec.bind, spec.port).start()
-        self._log.info("gateway listens on %s:%d", spec.bind, spec.port)
 
     def _fail(self, problem: Problem) -> None:
         # A fix of the catalogue that Docker's error led to does not name the model yet.
@@ -117,11 +117,17 @@ class _Gate:
     async def ready(self, backend: Backend) -> bool:
         return await self._client.ready(self._http, backend)
 
-    async def open(self, backend: Backend) -> None:
+    async def open(self, backend: Backend) -> bool:
         plan = self._record.spec.plan
-        models = [planned(m, plan) for m in await self._client.discover(self._http, backend)]
+        try:
+            listed = await self._client.discover(self._http, backend)
+        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+            log_file.logger().warning("the engine does not list its models: %s", error)
+            return False
+        models = [planned(model, plan) for model in listed]
         self._gateway.serve([Served(backend, models, fit_settings(plan))])
         log_file.logger().info("ready: %s", ", ".join(model.id for model in models))
+        return True
 
     def close(self) -> None:
         self._gateway.pause()

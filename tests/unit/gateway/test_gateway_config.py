@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from stoker.errors import UsageError
-from stoker.gateway import Service, hash_of
+from stoker.gateway import hash_of
 from stoker.gateway.gateway_config import load
+from stoker.server.gateway_service import Service
 
 BACKEND = '[[backend]]\nurl = "http://127.0.0.1:8001"\n'
 

@@ -34,11 +34,12 @@ from tests.unit.gateway.test_backend_faults import (
 )
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, GatewayLimits, Served, Service
+from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway.health_monitor import HealthMonitor
 from stoker.gateway.routing import pooled_backend
 from stoker.gateway.routing.backend_pool import BusyError, NoBackendError, Pool
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.server.gateway_service import Service
 
 
 def pooled(limit: int | None = None, window: int = 8192, port: int = 1) -> PooledBackend:

@@ -29,10 +29,14 @@ raise SystemExit(1)
 
 
 class Gate:
-    """A gateway that notes whether it is open. Each run answers after so many checks."""
+    """A gateway that notes whether it is open. Each run answers after so many checks.
 
-    def __init__(self, ready_after: int = 0) -> None:
+    ``unlisted``: so often the engine answers and does not list its models.
+    """
+
+    def __init__(self, ready_after: int = 0, unlisted: int = 0) -> None:
         self.open_ = False
+        self._unlisted = unlisted
         self.history: list[str] = []
         self._checks_left = ready_after
 
@@ -40,9 +44,13 @@ class Gate:
         self._checks_left -= 1
         return self._checks_left < 0
 
-    async def open(self, backend: Backend) -> None:
+    async def open(self, backend: Backend) -> bool:
+        if self._unlisted > 0:
+            self._unlisted -= 1
+            return False
         self.open_ = True
         self.history.append("open")
+        return True
 
     def close(self) -> None:
         self.open_ = False
@@ -100,6 +108,15 @@ async def test_a_crashed_engine_is_restarted_after_each_backoff_and_then_given_u
     assert it.record.state.restarts == len(QUICK.backoff_s)
     assert it.states == ["starting", "ready", "restarting", "ready", "restarting", "ready"]
     assert it.gate.history == ["open", "closed"] * 3
+
+
+async def test_an_engine_that_does_not_list_its_models_yet_is_asked_again() -> None:
+    it = managed(SLEEPS, gate=Gate(unlisted=2))
+    running = asyncio.create_task(it.run())
+    await it.until("ready")
+    assert it.gate.history == ["open"]
+    it.stop.set()
+    assert await running is None
 
 
 async def test_the_order_to_stop_ends_a_ready_engine_without_a_problem() -> None:

@@ -13,7 +13,8 @@ import typer
 
 from stoker.cli.options import Json
 from stoker.cli.render import output
-from stoker.gateway import Gateway, Service
+from stoker.gateway import Gateway
+from stoker.server.gateway_service import Service
 from stoker.vscode import ENDPOINT
 
 

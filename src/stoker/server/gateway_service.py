@@ -1,4 +1,4 @@
-"""The gateway as a service of its own: it runs by a configuration file, and reads it again."""
+"""``stoker gateway``: a gateway that a configuration file sets up, and changes, while it runs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
-from aiohttp import web
 
-from stoker import network_addresses
 from stoker.errors import StokerError
+from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway import gateway_config as configuration
-from stoker.gateway.app import Gateway, Served
 from stoker.gateway.gateway_config import Config
 from stoker.gateway.health_monitor import HealthMonitor
-from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
+from stoker.gateway.limits import DEFAULT_LIMITS
+from stoker.server.gateway_listener import listening
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -50,29 +49,17 @@ class Service:
         """
         self._handle_signals()
         apply(self._gateway, self._config)
-        runner = self._gateway.runner()
-        await runner.setup()
-        try:
-            await self._listen(runner)
-            async with aiohttp.ClientSession() as http:
-                with contextlib.suppress(asyncio.TimeoutError):  # one that hangs delays no other
-                    await asyncio.wait_for(self._monitor.check(http), self._limits.first_check_s)
-                on_ready(_endpoint(runner), self._gateway)
-                await self._serve(http)
-        finally:
-            await self._gateway.drain(self._limits.drain_s)
-            await runner.cleanup()
-
-    async def _listen(self, runner: web.AppRunner) -> None:
-        bind, port = self._config.bind, self._config.port
-        try:
-            await web.TCPSite(runner, bind, port).start()
-        except OSError as error:
-            raise StokerError(
-                f"The gateway can't listen on {bind}:{port}.",
-                f"The system reports: {error.strerror or error}.",
-                "Choose another port in the configuration, or stop what uses this one.",
-            ) from error
+        async with listening(self._gateway, self._config.bind, self._config.port) as endpoint:
+            try:
+                async with aiohttp.ClientSession() as http:
+                    # A backend that hangs delays no other.
+                    with contextlib.suppress(asyncio.TimeoutError):
+                        check = self._monitor.check(http)
+                        await asyncio.wait_for(check, self._limits.first_check_s)
+                    on_ready(endpoint, self._gateway)
+                    await self._serve(http)
+            finally:
+                await self._gateway.drain(self._limits.drain_s)
 
     async def _serve(self, http: aiohttp.ClientSession) -> None:
         checking = asyncio.create_task(self._check_regularly(http))
@@ -134,8 +121,3 @@ def _changed_at(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:  # an editor may be between removing and writing it
         return 0
-
-
-def _endpoint(runner: web.AppRunner) -> str:
-    host, port = runner.addresses[0][:2]
-    return network_addresses.endpoint(host, port)
