@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.unit.checks.bench import virtual_clock
+from tests.support import virtual_clock
 
 from stoker.checks.bench import Timing
 from stoker.checks.bench.load_generator import Halt, HaltWatch, Send, open_loop

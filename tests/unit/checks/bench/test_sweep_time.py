@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.unit.checks.bench import virtual_clock
+from tests.support import virtual_clock
 
 from stoker.checks.bench import BenchReport, BenchTarget, Settings
 from stoker.checks.bench.concurrency_sweep import sweep
