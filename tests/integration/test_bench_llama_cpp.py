@@ -92,4 +92,4 @@ def test_ctrl_c_gives_what_was_measured_so_far(served: Stoker) -> None:
     rest, _ = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "chat cold                1" in rest
-    assert "it was stopped" in rest
+    assert "the benchmark was stopped" in rest
