@@ -112,6 +112,12 @@ class Person:
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def is_offline(self) -> None:
+        """Has no network, and downloaded nothing before: the bundled model is all there is."""
+        (self._folder / "stoker/cache").unlink()
+        nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
+        self.environment |= {**nowhere, "PIP_RETRIES": "0"}
+
     def likes_it_quiet(self) -> None:
         """Writes settings that have nothing to do with Stoker."""
         self.settings_file.parent.mkdir(parents=True)

@@ -17,9 +17,8 @@ from tests.support.six_turns import TURNS, write_workspace
 from stoker.server.ports import any_free
 
 pytestmark = pytest.mark.vscode
-#: How long the default model of a machine without a GPU (0.5B) may take to end its answer. It goes
-#: from tool to tool before it does: 504 s on two cores that six other jobs used too.
-_SLOW_S = 1800
+#: How long the bundled model may take on cores that others use too.
+_SLOW_S = 900
 
 
 @contextmanager
@@ -49,8 +48,13 @@ def _answer(window: Window) -> str:
 
 
 def test_the_words_of_the_readme_lead_to_an_answer(installed: Path, tmp_path: Path) -> None:
-    """``stoker up``, ``stoker code``, open VS Code, type a question: nothing else is written."""
+    """``stoker up``, ``stoker code``, open VS Code, type a question: nothing else is written.
+
+    On a machine without a network, whose default is the bundled model. With a network it is one of
+    0.5B, which may write for a quarter of an hour on two cores before it ends an answer.
+    """
     person = Person(installed, tmp_path)
+    person.is_offline()
     (person.workspace / "a.py").write_text("def add(a, b):\n    return a + b\n")
     began = time.monotonic()
     try:
