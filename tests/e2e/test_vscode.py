@@ -197,8 +197,8 @@ def _asked_in_a_new_window(window: Window, text: str) -> str:
 
 def test_two_chats_at_once_do_not_mix(window: Window, llama_8k: Llama) -> None:
     with Proxy(llama_8k.url) as proxy:
-        window.browser.do("open", url=window.server.url, page="second")
         window.connect(proxy.url, "smol-8k")
+        window.browser.do("open", url=window.server.url, page="second")
         window.choose("smol-8k", page="second")
         window.ask("Tell me about the river Nile.")
         second = _asked_in_a_new_window(window, "Tell me about the planet Mars.")
