@@ -244,6 +244,18 @@ def _at_length(body: Body, tokens: int = 48) -> Body:
     return {**body, **length, "ignore_eos": True, "frequency_penalty": 2.0}
 
 
+def _shortened(message: Body) -> Body:
+    """A message whose system prompt is quick to read.
+
+    vLLM on a slow CPU reads all of it for more than 300 s, after which Node gives a silent answer
+    up.
+    """
+    content = message["content"]
+    if message["role"] != "system" or not isinstance(content, str):
+        return message
+    return {**message, "content": content[:2000]}
+
+
 def _list_the_workspace(folder: Path) -> Callable[[Body], Body]:
     """Makes a model that is too small to choose list the folder, then write an answer."""
 
@@ -251,6 +263,7 @@ def _list_the_workspace(folder: Path) -> Callable[[Body], Body]:
         tools = [t for t in body.get("tools", []) if t["function"]["name"] == "list_dir"]
         if not tools:
             return body
+        body = {**body, "messages": [_shortened(message) for message in body["messages"]]}
         schema = {
             "type": "object",
             "properties": {"path": {"type": "string", "enum": [str(folder)]}},
