@@ -139,7 +139,7 @@ def identity(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...
 
 def fixed_arguments(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...]:
     """Arguments that the user set: Stoker does not correct them after a failed start."""
-    names = [arg.partition("=")[0].lstrip("-").replace("_", "-") for arg in settings.engine_args]
+    names = [server.spelled(arg.partition("=")[0]) for arg in settings.engine_args]
     return (*names, "max-model-len") if request.context else tuple(names)
 
 

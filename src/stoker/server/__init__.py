@@ -1,7 +1,7 @@
 """Run a plan: the server process, its engine and its state, and why an engine failed."""
 
 from stoker.server.adopted_plan import look_at, plan_for
-from stoker.server.argument_overrides import overridden
+from stoker.server.argument_overrides import overridden, spelled
 from stoker.server.deployment_state import Deployment, LaunchSpec, LiveState, PhaseRecord
 from stoker.server.deployment_state import read as current
 from stoker.server.diagnosis.log_diagnosis import ArgumentChange, Diagnosis, diagnose
@@ -64,6 +64,7 @@ __all__ = [
     "reclaimable_bytes",
     "require_recorded",
     "serve",
+    "spelled",
     "start",
     "stop",
 ]
