@@ -35,6 +35,7 @@ export class ModelRegistry implements vscode.Disposable {
   private builder = new EntryBuilder();
   /** Ids that were offered in this window, the last used and offered first. */
   private seen: readonly string[] = [];
+  private reported = "";
   /** The entries of the last refresh. */
   current: readonly ModelEntry[] = [];
   /** The sources that did not answer in the last refresh. */
@@ -112,7 +113,7 @@ export class ModelRegistry implements vscode.Disposable {
   learnContext(entry: ModelEntry, limit: number): void {
     if (limit >= entry.context && entry.model.maxModelLen !== undefined) return;
     this.current = this.builder.learnContext(this.current, entry, limit);
-    this.changed.fire();
+    this.reportChange();
   }
 
   dispose(): void {
@@ -143,12 +144,11 @@ export class ModelRegistry implements vscode.Disposable {
     }
     if (generation !== this.generation) return this.refresh();
     this.refreshedAt = found.some(({ outage }) => outage) ? -Infinity : this.now();
-    const before = this.summary();
     this.sources = sources;
     this.current = found.flatMap(({ entries }) => entries);
     this.outages = found.flatMap(({ outage }) => outage ?? []);
     this.see(this.current.map(({ id }) => id));
-    if (this.summary() !== before) this.changed.fire();
+    this.reportChange();
     return this.current;
   }
 
@@ -183,6 +183,14 @@ export class ModelRegistry implements vscode.Disposable {
   private see(ids: readonly string[]): void {
     const others = this.seen.filter((id) => !ids.includes(id));
     this.seen = [...ids, ...others.slice(0, MAX_GONE)];
+  }
+
+  /** The first refresh is a change even where there are no models: only then is that known. */
+  private reportChange(): void {
+    const summary = this.summary();
+    if (summary === this.reported) return;
+    this.reported = summary;
+    this.changed.fire();
   }
 
   /** What the user would see change. */
