@@ -565,6 +565,16 @@ describe("a model that VS Code still holds and that is not available", () => {
     await expect(askAs(local!)).rejects.toThrow(/^Cannot reach here/);
   });
 
+  test("the first look is a change even where it finds no model; the same again is none", async () => {
+    const nothing = new ModelRegistry(async () => [], new LastServedModels(state), asLog);
+    let changes = 0;
+    nothing.onDidChange(() => (changes += 1));
+    await nothing.refresh();
+    expect(changes).toBe(1);
+    await nothing.reset();
+    expect(changes).toBe(1);
+  });
+
   test("is remembered up to a limit, the last used first, even where the disk is full", async () => {
     await serve(answering);
     const used = await offered("org/m");
