@@ -65,6 +65,24 @@ def without_api_path(url: str) -> str:
     return _API_PATHS.sub("", url.rstrip("/")).rstrip("/")
 
 
+def same_server(one: str, other: str) -> bool:
+    """Whether two base URLs mean the same server: every name of this machine is one.
+
+    A text that is no URL means the server of no other text.
+    """
+    try:
+        return _identity(one) == _identity(other)
+    except ValueError:
+        return one == other
+
+
+def _identity(url: str) -> tuple[str, str, int | None, str]:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    return parts.scheme, "localhost" if is_loopback(host) else host, port, parts.path.rstrip("/")
+
+
 def base_url(text: str) -> str | None:
     """The URL that a user means by ``text``, without ``/v1``; ``None`` where it is no address.
 

@@ -98,3 +98,19 @@ def test_a_name_and_a_password_are_left_out() -> None:
 )
 def test_a_machine_of_the_same_network_is_told_from_others(host: str, nearby: bool) -> None:
     assert network_addresses.is_nearby(host) is nearby
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("http://127.0.0.1:8777", "http://localhost:8777", True),
+        ("http://[::1]:8777/", "http://127.0.0.1:8777", True),
+        ("https://box", "https://box:443", True),
+        ("http://127.0.0.1:8777", "http://127.0.0.1:8778", False),
+        ("http://127.0.0.1:8777", "https://127.0.0.1:8777", False),
+        ("http://box/one", "http://box/two", False),
+        ("http://[broken", "http://box", False),
+    ],
+)
+def test_two_addresses_of_one_server_are_the_same(one: str, other: str, same: bool) -> None:
+    assert network_addresses.same_server(one, other) is same

@@ -12,9 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from stoker import checks, models, server
+from stoker import checks, models, network_addresses, server
 from stoker.application import launch_events
 from stoker.application.choice import Choice, choose
 from stoker.application.event_stream import reported
@@ -223,7 +222,7 @@ def _place(
         volumes=settings.volumes,
         here=machine.here,
         dry_run=dry_run,
-        say=report,
+        report=report,
     )
 
 
@@ -270,16 +269,10 @@ def _refuse_own(url: str) -> None:
     running = server.current()
     if running is None or not running.state.alive:
         return
-    if _host_and_port(url) != _host_and_port(running.spec.endpoint):
+    if not network_addresses.same_server(url, running.spec.endpoint):
         return
     raise UsageError(
         f"{url} is Stoker's own gateway, which runs here.",
         f"It serves {running.spec.plan.model.id} already.",
         "Use it as it is: stoker code. To put it in front of another server, name that one.",
     )
-
-
-def _host_and_port(url: str) -> tuple[str | None, int | None]:
-    """Host and port, with one name for this machine."""
-    parts = urlsplit(url)
-    return "127.0.0.1" if parts.hostname in ("localhost", "::1") else parts.hostname, parts.port

@@ -21,6 +21,7 @@ from stoker.doctor.finding import (
 )
 from stoker.doctor.server_checks import targets
 from stoker.doctor.snapshot import EndpointReading, Readings
+from stoker.network_addresses import same_server
 from stoker.vscode import Look, SettingsFile
 from stoker.vscode import vscode_settings as settings
 
@@ -172,11 +173,6 @@ def _wanted(r: Readings) -> EndpointReading | None:
     if r.asked is not None:
         return r.endpoints[r.asked]
     return r.endpoints[r.deployment.spec.endpoint] if r.deployment and r.running else None
-
-
-def same_server(one: str, other: str) -> bool:
-    """Whether two addresses mean the same server; ``localhost`` is 127.0.0.1."""
-    return one.replace("//localhost", "//127.0.0.1") == other.replace("//localhost", "//127.0.0.1")
 
 
 def old_settings(r: Readings) -> Iterator[Finding]:

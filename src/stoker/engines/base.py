@@ -140,7 +140,7 @@ class PlacementRequest:
     #: Install nothing.
     dry_run: bool = False
     #: Called with one line before a step that takes long.
-    say: Callable[[str], None] = lambda _: None
+    report: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +204,8 @@ class Launcher:
     #: Whether the build that is installed can use this machine's GPU. Asked only where there is
     #: one; may take half a second.
     uses_gpu: Callable[[], bool] = lambda: True
+    #: Whether a plan of its runs on a GPU, with the arguments that the user may have changed.
+    runs_on_gpu: Callable[[Plan], bool] = lambda plan: plan.gpus > 0
     #: What is taken for granted of a host elsewhere on which a plan is to start, as the end of a
     #: sentence; empty for nothing.
     assumed: Callable[[Plan, Host], str] = lambda _plan, _host: ""

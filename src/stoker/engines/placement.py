@@ -26,7 +26,7 @@ def place(
     volumes: Sequence[str] = (),
     here: bool = True,
     dry_run: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Options:
     """How ``engine`` is run on ``host``. Raises ``StokerError`` where it can't be, with the reason.
 
@@ -41,7 +41,7 @@ def place(
         private_ipc=private_ipc,
         here=here,
         dry_run=dry_run,
-        say=say,
+        report=report,
     )
     return get(engine).place(host, wanted)
 

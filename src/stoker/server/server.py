@@ -18,7 +18,8 @@ from filelock import Timeout
 from stoker import engines
 from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem, StokerError
-from stoker.gateway import FitSettings, Gateway, Served
+from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
+from stoker.gateway.limits import DEFAULT_LIMITS
 from stoker.planning import Plan
 from stoker.server import deployment_state, log_file, ports
 from stoker.server.deployment_state import Deployment, LaunchSpec
@@ -45,11 +46,13 @@ class Server:
         spec: LaunchSpec,
         factory: EngineFactory | None = None,
         timeouts: Timeouts = Timeouts(),  # noqa: B008  (frozen)
+        limits: GatewayLimits = DEFAULT_LIMITS,
     ) -> None:
         self._record = StateRecord(Deployment(spec))
         self._factory = factory
         self._timeouts = timeouts
-        self._gateway = Gateway()
+        self._limits = limits
+        self._gateway = Gateway(limits=limits)
         self._stop = asyncio.Event()
         self._log = log_file.logger()
 
@@ -94,7 +97,7 @@ class Server:
             except StokerError as error:
                 self._fail(error.problem)
             finally:
-                await self._gateway.drain(self._timeouts.drain_s)
+                await self._gateway.drain(self._limits.drain_s)
                 # The engine ends first: that closes every stream, so the gateway waits for none.
                 await manager.end()
 
@@ -153,8 +156,7 @@ def _on_cpu(plan: Plan) -> bool:
     """Whether the engine runs without a GPU. Of an adopted one that is not known."""
     if plan.model.origin == "endpoint":
         return False
-    layers = plan.argument("n_gpu_layers")  # llama.cpp's, and the user may have set it
-    return plan.gpus == 0 if layers is None else layers == 0
+    return not engines.get(plan.engine).runs_on_gpu(plan)
 
 
 def serve(spec: LaunchSpec) -> Generator[Deployment, None, None]:

@@ -19,5 +19,3 @@ class Timeouts:
     poll_s: float = 0.05
     #: From SIGTERM to SIGKILL.
     grace_s: float = 5.0
-    #: For answers that are being sent when the order to stop comes.
-    drain_s: float = 10.0

@@ -19,6 +19,7 @@ ENGINE = Engine(
         log_marks=llama_launch.LOG_MARKS,
         obstacle=llama_launch.obstacle,
         uses_gpu=xllamacpp_package.offloads,
+        runs_on_gpu=llama_launch.runs_on_gpu,
         assumed=llama_launch.assumed,
     ),
 )

@@ -48,6 +48,12 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
     )
 
 
+def runs_on_gpu(plan: Plan) -> bool:
+    """Whether any layer is on a GPU: the user may have set another number than was planned."""
+    layers = plan.argument("n_gpu_layers")
+    return plan.gpus > 0 if layers is None else layers != 0
+
+
 def phase(line: str) -> str | None:
     """The phase that this log line begins."""
     return next((phase for text, phase in _PHASES if text in line), None)

@@ -30,7 +30,7 @@ def place(host: Host, wanted: PlacementRequest) -> Options:
     if wanted.python is not None:
         return Options(python=_checked(wanted.python) if wanted.here else wanted.python, gpus=gpus)
     if wanted.native:
-        python = _own_environment(gpus, wanted.say, install=not wanted.dry_run)
+        python = _own_environment(gpus, wanted.report, install=not wanted.dry_run)
         return Options(python=python, gpus=gpus)
     for volume in wanted.volumes:
         Mount.parse(volume)  # a wrong one is refused before anything is started
@@ -119,7 +119,7 @@ def _checked(python: str) -> str:
     return python
 
 
-def _own_environment(gpus: bool, say: Callable[[str], None], *, install: bool) -> str:
+def _own_environment(gpus: bool, report: Callable[[str], None], *, install: bool) -> str:
     """The Python of an environment with vLLM in Stoker's cache, made when it is not there yet."""
     folder = paths.cache_dir() / f"vllm-{VERSION}"
     python = folder / "bin" / "python"
@@ -129,7 +129,7 @@ def _own_environment(gpus: bool, say: Callable[[str], None], *, install: bool) -
         raise _no_own_environment()
     if not install:
         return str(python)
-    say(f"Installing vLLM {VERSION} in {folder} (about 8 GB)")
+    report(f"Installing vLLM {VERSION} in {folder} (about 8 GB)")
     _run([sys.executable, "-m", "venv", "--clear", str(folder)])
     _run([str(python), "-m", "pip", "install", f"vllm=={VERSION}"])
     Path(folder / "installed").touch()
