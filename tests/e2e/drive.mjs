@@ -42,11 +42,17 @@ const commands = {
     const row = page.locator(".quick-input-list .monaco-list-row");
     await row.filter({ has: page.getByText(title, { exact: true }) }).first().click();
   },
-  /** Answers an input box, known by a part of its title. */
-  async answer({ title, text }) {
+  /** Answers an input box, known by a part of its title. The box shows its title before its present
+   * value, which may come after what was typed: so until the text stays. */
+  async answer({ title, text, timeout }) {
     await page.locator(".quick-input-title").filter({ hasText: title }).waitFor();
-    await page.locator(".quick-input-widget input.input").fill(text);
-    await page.keyboard.press("Enter");
+    const box = page.locator(".quick-input-widget input.input");
+    for (const end = Date.now() + timeout; Date.now() < end; ) {
+      await box.fill(text);
+      await page.waitForTimeout(300);
+      if ((await box.inputValue()) === text) return page.keyboard.press("Enter");
+    }
+    throw new Error(`the box ${title} does not keep ${text}`);
   },
   /** Chooses a model in the chat's picker; the chat may take the focus away, so until it is done.
    * Returns the clicks that a person needs. */
