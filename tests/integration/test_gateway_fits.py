@@ -95,11 +95,13 @@ def test_without_the_fitter_the_engine_refuses_what_it_would_have_made_fit(
 
 def test_the_right_tool_is_called_when_a_folder_is_to_be_listed(stoker: Stoker) -> None:
     stoker.up(QWEN)
-    right = 0
+    called: dict[int, list[str]] = {}
     for seed in range(20):
         request = {**agent_request("list the files in src"), "model": None, "stream": False}
         request |= {"seed": seed, "max_tokens": 120}
         answer = stoker.post("/v1/chat/completions", request, timeout=300)
         calls = answer["choices"][0]["message"].get("tool_calls") or []
-        right += bool(calls) and calls[0]["function"]["name"] == "list_dir"
-    assert right >= 18
+        called[seed] = [call["function"]["name"] for call in calls]
+    wrong = {seed: names for seed, names in called.items() if names[:1] != ["list_dir"]}
+    # On quiet cores all are right. Busy cores read slowly, so the gateway sends shorter prompts.
+    assert len(wrong) <= 2, wrong
