@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from stoker.gateway.api import request_validation
+from stoker.gateway.api.path_rules import PathRules
+from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
 
@@ -19,11 +22,15 @@ class BackendRequest:
     #: The client asked for a usage event of its own.
     wants_usage: bool = True
     rewrite: TextCalls | None = None
+    #: How its stream ends, where that is not as OpenAI's chats do.
+    form: StreamFormat | None = None
+    #: How many answers it asks for.
+    choices: int = 1
     #: For the client, on the answer.
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def backend_request(prepared: Prepared, model: str, *, streams_usage: bool) -> BackendRequest:
+def backend_request(prepared: Prepared, model: str, rules: PathRules) -> BackendRequest:
     """The request for ``model``; its usage is always asked for where its path can stream it.
 
     Raises ``BadRequestError`` where it can't be written.
@@ -32,12 +39,19 @@ def backend_request(prepared: Prepared, model: str, *, streams_usage: bool) -> B
     streamed = bool(body.get("stream"))
     options = body.get("stream_options") or {}
     sent = {**body, "model": model}
-    if streamed and streams_usage:
+    if streamed and rules.streams_usage:
         sent["stream_options"] = {**options, "include_usage": True}
     return BackendRequest(
         payload=request_validation.written(sent),
         streamed=streamed,
         wants_usage=bool(options.get("include_usage")),
         rewrite=prepared.rewrite,
+        form=rules.stream_format,
+        choices=_choices(body) if rules.streams_usage else 1,
         headers={"x-stoker-fit": prepared.header} if prepared.header else {},
     )
+
+
+def _choices(body: Mapping[str, Any]) -> int:
+    n = body.get("n")
+    return n if isinstance(n, int) and n > 1 else 1

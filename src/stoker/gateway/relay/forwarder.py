@@ -66,6 +66,8 @@ class Forward:
                 streamed=ask.streamed,
                 wants_usage=ask.wants_usage,
                 rewrite=ask.rewrite,
+                form=ask.form,
+                choices=ask.choices,
             )
             self._live.add(answer)
             connection.send(sent, answer)
