@@ -55,7 +55,9 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> Prepared:
     rules = context.rules
     rules.check_model(context.body, preparer.model)
     prepared = await rules.prepare(preparer, context.body, _wants_fit(context.request))
-    context.outgoing = backend_request(prepared, context.model.id, rules)
+    context.outgoing = backend_request(
+        prepared, context.model.id, rules, context.backend.refused_fields
+    )
     return prepared
 
 

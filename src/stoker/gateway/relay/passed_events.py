@@ -1,6 +1,6 @@
 """Streams of the APIs that are passed on as they are: read for their usage, and ended in their way.
 
-None of these ends with ``[DONE]``, so a stream is whole where its last event says so.
+None of these ends with ``[DONE]``, so the type of the last event shows whether a stream is whole.
 """
 
 from __future__ import annotations
