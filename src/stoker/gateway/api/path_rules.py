@@ -40,6 +40,10 @@ async def _completion(preparer: Preparer, body: Body, fit: bool) -> Prepared:
     return await preparer.completions.prepare(body, fit=fit)
 
 
+async def _infill(preparer: Preparer, body: Body, fit: bool) -> Prepared:
+    return await preparer.infills.prepare(body, fit=fit)
+
+
 @dataclass(frozen=True, slots=True)
 class PathRules:
     """How requests to one path are checked and prepared."""
@@ -66,7 +70,7 @@ PATH_RULES = {
         streams_usage=True,
     ),
     COMPLETIONS: PathRules(prepare=_completion, prompt_field="prompt", streams_usage=True),
-    INFILL: PathRules(stream_format=stream_formats.NATIVE),
+    INFILL: PathRules(prepare=_infill, stream_format=stream_formats.NATIVE),
     EMBEDDINGS: PathRules(),
     RESPONSES: PathRules(stream_format=stream_formats.RESPONSES),
     MESSAGES: PathRules(stream_format=stream_formats.MESSAGES),

@@ -25,6 +25,8 @@ class BackendRequest:
     #: The client asked for a usage event of its own.
     wants_usage: bool = True
     rewrite: TextCalls | None = None
+    #: The path that it goes to, where that is not the client's.
+    path: str | None = None
     #: How its stream ends, where that is not as OpenAI's chats do.
     form: StreamFormat | None = None
     #: How many answers it asks for.
@@ -67,6 +69,7 @@ def backend_request(
         streamed=streamed,
         wants_usage=bool(options.get("include_usage")),
         rewrite=prepared.rewrite,
+        path=prepared.path,
         form=rules.stream_format,
         choices=_choices(body) if rules.streams_usage else 1,
         added=frozenset(added.difference(refused)),

@@ -85,7 +85,7 @@ class Forward:
     async def _begin(self, context: RequestContext) -> ResponseStream:
         """The answer, when there is something of it to pass on."""
         connections, ask = context.backend.connections, context.outgoing
-        sent = connections.request(context.request.path, ask.payload, _headers(context))
+        sent = connections.request(ask.path or context.request.path, ask.payload, _headers(context))
         while True:
             try:
                 connection = await connections.take()
