@@ -191,7 +191,8 @@ _PATHS = {
     "POST /v1/embeddings": "Forwarded as it is.",
     "POST /v1/responses": "Forwarded as it is, where the backend has the path.",
     "POST /v1/messages": "Forwarded as it is, where the backend has the path.",
-    "POST /infill": "Fill-in-the-middle, forwarded as it is, where the backend has the path.",
+    "POST /infill": "Fill-in-the-middle, where the backend has the path. For llama.cpp the gateway "
+    "writes the prompt, because llama.cpp itself leaves text out.",
     "POST /tokenize": "The exact number of tokens of `prompt` (a text or a list of texts), or of "
     "`messages` with `tools`.",
     "POST /fit": "What the gateway would cut from a chat. Nothing reaches a backend.",

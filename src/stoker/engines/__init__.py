@@ -5,6 +5,7 @@ from __future__ import annotations
 from stoker.engines.base import (
     Backend,
     Engine,
+    InfillApi,
     Launcher,
     LogMarks,
     Options,
@@ -35,6 +36,7 @@ __all__ = [
     "Backend",
     "ContainerLaunch",
     "Engine",
+    "InfillApi",
     "Launcher",
     "LogMarks",
     "Mount",

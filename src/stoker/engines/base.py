@@ -267,6 +267,22 @@ class ServerClient(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class InfillApi:
+    """How code between two texts is asked for, where the engine's own path reads only a part."""
+
+    #: The path that reads a whole ``prompt`` of token ids.
+    path: str
+    #: The prompt that the engine itself writes for a request, and how many tokens it is.
+    written: Callable[
+        [aiohttp.ClientSession, Backend, Mapping[str, Any]], Awaitable[tuple[str, int]]
+    ]
+    #: The ids of a text, with or without the special tokens that it names.
+    tokenize: Callable[[aiohttp.ClientSession, Backend, str, bool], Awaitable[list[int]]]
+    #: What its own path reads whole, before and after the cursor.
+    surely_read_bytes: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Engine:
     """A kind of inference server: all that the rest of Stoker knows of it."""
 
@@ -288,6 +304,8 @@ class Engine:
     #: For a gateway: the kinds of server behind it, as far as it reports them. A gateway orders its
     #: requests itself.
     behind: Callable[[aiohttp.ClientSession, Backend], Awaitable[tuple[str, ...]]] | None = None
+    #: ``None``: requests to fill in between two texts are passed on as they are.
+    infill: InfillApi | None = None
     #: The file that a server on this machine reads for a model, by the name under which it serves
     #: it; ``None`` where that is not known.
     local_file: Callable[[str], Path | None] = lambda _model: None

@@ -2,6 +2,7 @@
 
 from stoker.engines.base import Engine, Launcher, Planner
 from stoker.engines.llama_cpp import llama_launch, xllamacpp_package
+from stoker.engines.llama_cpp.llama_infill import INFILL
 from stoker.engines.llama_cpp.llama_plan import ENGINE as NAME
 from stoker.engines.llama_cpp.llama_plan import plan_llama
 
@@ -10,6 +11,7 @@ ENGINE = Engine(
     title="llama.cpp",
     client=f"{__name__}.llama_client",
     formats=("gguf",),
+    infill=INFILL,
     running_metric="llamacpp:requests_processing",
     # Its slots share one cache: for more users the paging of others is what is wanted.
     planner=Planner(plan=plan_llama, most_users=4),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stoker.engines import ServedModel
-from stoker.gateway.api import request_validation
+from stoker.gateway.api import request_validation, stream_formats
+from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.preparers import Preparer
 
@@ -39,6 +40,10 @@ async def _completion(preparer: Preparer, body: Body, fit: bool) -> Prepared:
     return await preparer.completions.prepare(body, fit=fit)
 
 
+async def _infill(preparer: Preparer, body: Body, fit: bool) -> Prepared:
+    return await preparer.infills.prepare(body, fit=fit)
+
+
 @dataclass(frozen=True, slots=True)
 class PathRules:
     """How requests to one path are checked and prepared."""
@@ -53,6 +58,8 @@ class PathRules:
     prompt_field: str = "messages"
     #: Streams end with a usage event where ``stream_options`` asks for one.
     streams_usage: bool = False
+    #: How its streams end and report errors; ``None``: as OpenAI's chats, with ``[DONE]``.
+    stream_format: StreamFormat | None = None
 
 
 PATH_RULES = {
@@ -63,10 +70,10 @@ PATH_RULES = {
         streams_usage=True,
     ),
     COMPLETIONS: PathRules(prepare=_completion, prompt_field="prompt", streams_usage=True),
-    INFILL: PathRules(),
+    INFILL: PathRules(prepare=_infill, stream_format=stream_formats.NATIVE),
     EMBEDDINGS: PathRules(),
-    RESPONSES: PathRules(),
-    MESSAGES: PathRules(),
+    RESPONSES: PathRules(stream_format=stream_formats.RESPONSES),
+    MESSAGES: PathRules(stream_format=stream_formats.MESSAGES),
     # No backend gets these: they are answered here.
     FIT: PathRules(check=request_validation.check_chat, check_model=_any_model, prepare=_chat),
     TOKENIZE: PathRules(check=request_validation.check_countable, check_model=_any_model),

@@ -49,6 +49,19 @@ def parse(body: bytes) -> dict[str, Any]:
     return request
 
 
+def without_private_fields(request: dict[str, Any]) -> dict[str, Any]:
+    """The request without a client's own notes: fields that start with ``_``, which no API has.
+
+    Parameters of tools are not touched: their names are the tool's.
+    """
+    public = _public(request)
+    for name in ("messages", "tools"):
+        items = public.get(name)
+        if isinstance(items, list):
+            public[name] = [_public(item) if isinstance(item, dict) else item for item in items]
+    return public
+
+
 async def read(request: web.Request, within_s: float) -> dict[str, Any]:
     """The JSON object that a client sends. A client that takes longer than ``within_s`` is refused.
 
@@ -189,6 +202,10 @@ def written(request: Mapping[str, Any]) -> bytes:
             "The request nests too deeply to be sent on. Send simpler tool schemas.",
             code="nested_too_deeply",
         ) from None
+
+
+def _public(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in value.items() if not name.startswith("_")}
 
 
 def _can_be_sent_on(request: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ class Validate:
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Set ``context.rules`` and ``context.body``; raises ``BadRequestError``."""
         context.rules = PATH_RULES[context.request.path]
-        context.body = await request_validation.read(context.request, self._body_s)
+        body = await request_validation.read(context.request, self._body_s)
+        context.body = request_validation.without_private_fields(body)
         context.rules.check(context.body)
         return await proceed(context)

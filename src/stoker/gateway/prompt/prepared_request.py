@@ -21,5 +21,7 @@ class Prepared:
     max_tokens: int | None = None
     cuts: tokens.Cuts = field(default_factory=tokens.Cuts)
     rewrite: TextCalls | None = None
+    #: The path that it goes to, where that is not the client's.
+    path: str | None = None
     #: What ``prompt_tokens`` was corrected by.
     correction: tokens.Correction = field(default_factory=tokens.Correction)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import aiohttp
 
@@ -11,6 +12,7 @@ from stoker.engines import Backend, ServedModel
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.prompt.completion_fitter import CompletionFitter
 from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.prompt.infill_fitter import InfillFitter
 from stoker.gateway.prompt.prompt_fitter import PromptFitter
 from stoker.gateway.prompt.server_counts import ServerCounts
 from stoker.gateway.prompt.token_counter import TokenCounter
@@ -24,12 +26,18 @@ class Preparer:
     """Prepares requests for ``model`` as one backend serves it."""
 
     def __init__(
-        self, model: ServedModel, settings: FitSettings, counter: TokenCounter, metrics: Metrics
+        self,
+        model: ServedModel,
+        settings: FitSettings,
+        counter: TokenCounter,
+        metrics: Metrics,
+        infill: Callable[[Callable[[], int | None]], InfillFitter],
     ) -> None:
         self.model = model
         self.counter = counter
         self.chats = PromptFitter(model, settings, counter, metrics)
         self.completions = CompletionFitter(model, settings, counter)
+        self.infills = infill(lambda: self.chats.most_prompt_tokens)
 
 
 class Preparers:
@@ -68,4 +76,5 @@ class Preparers:
             raise RuntimeError("the gateway's application is not running")
         server = ServerCounts(self._http, backend, model.id, self._counts_kept)
         counter = TokenCounter(model, backend, settings.tokenizer, server, self._worker)
-        return Preparer(model, settings, counter, self._metrics)
+        infill = partial(InfillFitter, model, settings, backend, self._http)
+        return Preparer(model, settings, counter, self._metrics, infill)

@@ -53,6 +53,11 @@ class PromptFitter:
         """How fast the backend reads a prompt: as measured, or as the plan predicts."""
         return self._limit.tokens_per_s
 
+    @property
+    def most_prompt_tokens(self) -> int | None:
+        """What the backend reads in time, or is allowed to; ``None``: the window bounds it."""
+        return self._limit.prompt_tokens()
+
     async def prepare(self, request: dict[str, Any], *, fit: bool = True) -> Prepared:
         """The request, fitted and with its tools offered in a way that the model understands.
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
 
 from stoker.gateway.api import request_validation
+from stoker.gateway.api.path_rules import PathRules
+from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.prompt.prepared_request import Prepared
+from stoker.gateway.relay import refused_fields
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
 
 
@@ -19,25 +25,58 @@ class BackendRequest:
     #: The client asked for a usage event of its own.
     wants_usage: bool = True
     rewrite: TextCalls | None = None
+    #: The path that it goes to, where that is not the client's.
+    path: str | None = None
+    #: How its stream ends, where that is not as OpenAI's chats do.
+    form: StreamFormat | None = None
+    #: How many answers it asks for.
+    choices: int = 1
+    #: What the client did not ask for.
+    added: frozenset[refused_fields.Path] = frozenset()
     #: For the client, on the answer.
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def refused_in(self, refusal: bytes) -> frozenset[refused_fields.Path]:
+        """Its fields that a server's refusal names and that can be left out."""
+        return refused_fields.named_in(refusal, orjson.loads(self.payload))
 
-def backend_request(prepared: Prepared, model: str, *, streams_usage: bool) -> BackendRequest:
-    """The request for ``model``; its usage is always asked for where its path can stream it.
+    def without(self, refused: Collection[refused_fields.Path]) -> BackendRequest:
+        """The same request without these fields."""
+        sent = refused_fields.without(orjson.loads(self.payload), refused)
+        return replace(self, payload=orjson.dumps(sent), added=self.added - set(refused))
+
+
+def backend_request(
+    prepared: Prepared, model: str, rules: PathRules, refused: Collection[refused_fields.Path] = ()
+) -> BackendRequest:
+    """The request for ``model``, without the fields that its backend is known to refuse.
+
+    Its usage is always asked for where its path can stream it.
 
     Raises ``BadRequestError`` where it can't be written.
     """
     body = prepared.request
     streamed = bool(body.get("stream"))
     options = body.get("stream_options") or {}
-    sent = {**body, "model": model}
-    if streamed and streams_usage:
-        sent["stream_options"] = {**options, "include_usage": True}
+    sent: Mapping[str, Any] = {**body, "model": model}
+    added: set[refused_fields.Path] = set()
+    if streamed and rules.streams_usage:
+        sent = {**sent, "stream_options": {**options, "include_usage": True}}
+        added = set() if "stream_options" in body else {("stream_options",)}
+    sent = refused_fields.without(sent, refused)
     return BackendRequest(
         payload=request_validation.written(sent),
         streamed=streamed,
         wants_usage=bool(options.get("include_usage")),
         rewrite=prepared.rewrite,
+        path=prepared.path,
+        form=rules.stream_format,
+        choices=_choices(body) if rules.streams_usage else 1,
+        added=frozenset(added.difference(refused)),
         headers={"x-stoker-fit": prepared.header} if prepared.header else {},
     )
+
+
+def _choices(body: Mapping[str, Any]) -> int:
+    n = body.get("n")
+    return n if isinstance(n, int) and n > 1 else 1

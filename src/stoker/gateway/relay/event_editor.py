@@ -6,20 +6,20 @@ contain unescaped), or where a ``Rewrite`` has to see all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import orjson
 
+from stoker.gateway.api import openai_errors
 from stoker.gateway.relay import event_framing
 from stoker.gateway.relay.event_framing import DONE
+from stoker.gateway.usage.usage_report import UsageReport
 
 #: In JSON a quote inside a text is escaped, so this can only be the usage's own key.
 _USAGE_KEY = b'"prompt_tokens"'
 #: In JSON a line's end is escaped, so this can only end the stream's last event.
 _DONE_END = b"[DONE]\n\n"
-#: A prompt of fewer tokens is no measure of how fast prompts are read.
-_MEASURABLE_TOKENS = 256
 
 
 class Rewrite(Protocol):
@@ -33,27 +33,6 @@ class Rewrite(Protocol):
 
     def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
         """What goes to the client in place of an answer that was not streamed."""
-
-
-class UsageReport:
-    """What a backend reports of tokens and speed, once it has."""
-
-    def __init__(self) -> None:
-        self.usage: dict[str, Any] | None = None
-        #: How fast it read the prompt, where it reports that (llama.cpp does).
-        self.prefill_tokens_per_s: float | None = None
-
-    def note(self, value: Mapping[str, Any]) -> None:
-        """Take the report from an event or a whole answer, if it is in there."""
-        if not isinstance(value.get("usage"), dict):
-            return
-        self.usage = value["usage"]
-        timings = value.get("timings")
-        if not isinstance(timings, dict):
-            return
-        read, speed = timings.get("prompt_n"), timings.get("prompt_per_second")
-        if isinstance(read, int) and isinstance(speed, int | float) and speed > 0:
-            self.prefill_tokens_per_s = speed if read >= _MEASURABLE_TOKENS else None
 
 
 class EventEditor:
@@ -102,6 +81,11 @@ class EventEditor:
         self._fault("ended without [DONE]")
         return last + self.rest_of_rewrite() + DONE
 
+    def error(self, message: str, code: str) -> bytes:
+        """An error as an event of this API, which ends the stream."""
+        event = openai_errors.body(message, kind="server_error", code=code)
+        return self.rest_of_rewrite() + b"data: " + event + b"\n\n" + DONE
+
     def rest_of_rewrite(self) -> bytes:
         """What the rewrite has held back; it sees nothing after that."""
         rewrite, self._rewrite = self._rewrite, None
@@ -114,10 +98,10 @@ class EventEditor:
         value = self._parsed(event)
         if value is None:
             return event
-        if isinstance(value.get("usage"), dict):
-            self._report.note(value)
-            if not value.get("choices") and not self._wants_usage:
-                return b""
+        self._report.note(value)
+        is_usage = isinstance(value.get("usage"), dict) and not value.get("choices")
+        if is_usage and not self._wants_usage:
+            return b""
         return event_framing.encode(self._rewrite.event(value)) if self._rewrite else event
 
     def _parsed(self, event: bytes) -> dict[str, Any] | None:

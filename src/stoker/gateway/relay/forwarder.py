@@ -13,6 +13,7 @@ from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_connection import BackendGoneError
 from stoker.gateway.relay.backend_request import BackendRequest
+from stoker.gateway.relay.refused_fields import Path
 from stoker.gateway.relay.response_stream import ResponseStream
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.pooled_backend import PooledBackend
@@ -25,6 +26,13 @@ _UNWELL = frozenset({502, 503, 504})
 #: Answers after which another backend may do better. A 500 may be the request's own doing, so it
 #: is no sign of the backend's health.
 _RETRIED = _UNWELL | {429, 500}
+#: With these, servers refuse fields that they do not know. Those with 500 name them, as Python does
+#: for an unexpected argument.
+_REFUSES_FIELDS = frozenset({400, 422, 500, 501})
+#: The same, where the refusal may be of a field that it does not name.
+_MAY_REFUSE_FIELDS = frozenset({400, 422})
+#: A server that refuses several fields names them one by one.
+_MOST_REFUSALS = 8
 _RELAYED_HEADERS = (b"x-request-id", b"retry-after")
 
 
@@ -38,7 +46,7 @@ class Forward:
 
     async def __call__(self, context: RequestContext, _: Handler, /) -> web.StreamResponse:
         """Set ``context.answer`` and ``context.may_retry``. The last stage: it never proceeds."""
-        answer = context.answer = await self._begin(context)
+        answer = context.answer = await self._accepted(context)
         self._judge(context.backend, answer)
         context.may_retry = _failed_before_its_first_byte(answer)
         try:
@@ -52,10 +60,32 @@ class Forward:
             self._live.discard(answer)
             self._note_faults(answer, context.backend)
 
+    async def _accepted(self, context: RequestContext) -> ResponseStream:
+        """The answer, asked for again without each field that the backend refuses needlessly."""
+        backend, left_out = context.backend, frozenset[Path]()
+        answer = await self._begin(context)
+        for _ in range(_MOST_REFUSALS):
+            refused = _refused_fields(context, answer)
+            if not refused:
+                break
+            left_out |= refused
+            self._live.discard(answer)
+            context.outgoing = context.outgoing.without(refused)
+            answer = await self._begin(context)
+        if answer.status == 200:
+            backend.taken_fields |= context.outgoing.added
+            if left_out:
+                backend.refused_fields |= left_out
+                names = ", ".join(".".join(path) for path in sorted(left_out))
+                _log.warning(
+                    "backend %s refuses %s: left out from now on", backend.endpoint.url, names
+                )
+        return answer
+
     async def _begin(self, context: RequestContext) -> ResponseStream:
         """The answer, when there is something of it to pass on."""
         connections, ask = context.backend.connections, context.outgoing
-        sent = connections.request(context.request.path, ask.payload, _headers(context))
+        sent = connections.request(ask.path or context.request.path, ask.payload, _headers(context))
         while True:
             try:
                 connection = await connections.take()
@@ -66,6 +96,8 @@ class Forward:
                 streamed=ask.streamed,
                 wants_usage=ask.wants_usage,
                 rewrite=ask.rewrite,
+                form=ask.form,
+                choices=ask.choices,
             )
             self._live.add(answer)
             connection.send(sent, answer)
@@ -161,6 +193,17 @@ class Forward:
         for fault in answer.faults:
             self._metrics.faults.labels(fault).inc()
             _log.warning("backend %s: the answer: %s", backend.endpoint.url, fault)
+
+
+def _refused_fields(context: RequestContext, answer: ResponseStream) -> frozenset[Path]:
+    """What is worth leaving out after this answer; nothing where it is no such refusal."""
+    if answer.streaming or answer.error is not None or answer.status not in _REFUSES_FIELDS:
+        return frozenset()
+    named = context.outgoing.refused_in(answer.whole)
+    if named or answer.status not in _MAY_REFUSE_FIELDS:
+        return named
+    # What the gateway adds must not be what makes a request fail.
+    return context.outgoing.added - context.backend.taken_fields
 
 
 def _failed_before_its_first_byte(answer: ResponseStream) -> bool:

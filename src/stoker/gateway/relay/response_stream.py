@@ -13,17 +13,18 @@ from typing import Any
 
 import orjson
 
-from stoker.gateway.api import openai_errors
+from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.relay.backend_connection import BackendConnection, BackendGoneError
 from stoker.gateway.relay.client_writer import ClientWriter
-from stoker.gateway.relay.event_editor import EventEditor, Rewrite, UsageReport
+from stoker.gateway.relay.event_editor import EventEditor, Rewrite
 from stoker.gateway.relay.event_framing import (
-    DONE,
     MAX_PART_BYTES,
     PING,
     EventFramer,
     PartTooLargeError,
 )
+from stoker.gateway.relay.passed_events import PassedEvents
+from stoker.gateway.usage.usage_report import UsageReport
 
 
 class ResponseStream:
@@ -40,6 +41,8 @@ class ResponseStream:
         streamed: bool,
         wants_usage: bool = True,
         rewrite: Rewrite | None = None,
+        form: StreamFormat | None = None,
+        choices: int = 1,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.begun: asyncio.Future[None] = self._loop.create_future()
@@ -47,7 +50,7 @@ class ResponseStream:
         self.status = 0
         self.headers: Mapping[bytes, bytes] = {}
         self.error: BackendGoneError | None = None
-        self.report = UsageReport()
+        self.report = UsageReport(choices)
         #: The client asked for a stream.
         self.streamed = streamed
         #: The client was sent an event stream, whatever became of it.
@@ -63,8 +66,10 @@ class ResponseStream:
         self._connection = connection
         self._rewrite = rewrite
         self._framer = EventFramer()
-        self._editor = EventEditor(
-            self.report, self._fault, wants_usage=wants_usage, rewrite=rewrite
+        self._editor = (
+            PassedEvents(self.report, self._fault, form)
+            if form
+            else EventEditor(self.report, self._fault, wants_usage=wants_usage, rewrite=rewrite)
         )
         self._whole: list[bytes] = []
         self._whole_bytes = 0
@@ -116,7 +121,6 @@ class ResponseStream:
             return
         self.error = error
         if self.streaming:
-            self._put(self._editor.rest_of_rewrite())
             self._send_error(
                 "The model's server broke off before the answer was complete. Send it again.",
                 code="backend_failed",
@@ -178,8 +182,7 @@ class ResponseStream:
         )
 
     def _send_error(self, message: str, *, code: str) -> None:
-        event = openai_errors.body(message, kind="server_error", code=code)
-        self._put(b"data: " + event + b"\n\n" + DONE)
+        self._put(self._editor.error(message, code))
 
     def _fault(self, what: str) -> None:
         if what not in self.faults:

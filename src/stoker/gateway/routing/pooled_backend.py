@@ -42,6 +42,9 @@ class PooledBackend:
         self.retired = False
         #: When a turn last came or ended here, on the event loop's clock.
         self.turn_at = -math.inf
+        #: Fields that it refused and answered without, and those of the gateway's own that it took.
+        self.refused_fields: frozenset[tuple[str, ...]] = frozenset()
+        self.taken_fields: frozenset[tuple[str, ...]] = frozenset()
         self._failures = 0
         self._open_until = 0.0
         self._prefixes: OrderedDict[int, None] = OrderedDict()
@@ -85,6 +88,7 @@ class PooledBackend:
     def recovered(self) -> None:
         """It was down, and is up again: earlier failures no longer count."""
         self.healthy, self._failures, self._open_until = True, 0, 0.0
+        self.refused_fields = self.taken_fields = frozenset()  # it may be another version
 
     def shared_prefix(self, prefixes: Sequence[int]) -> int:
         """How many leading parts of a prompt it has read lately."""

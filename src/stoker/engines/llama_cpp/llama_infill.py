@@ -1,0 +1,42 @@
+"""Fill-in-the-middle on llama.cpp beyond what its ``/infill`` reads. Seen in build b11549."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from stoker.engines import http_json
+from stoker.engines.base import Backend, InfillApi
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+async def written(
+    http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]
+) -> tuple[str, int]:
+    """The prompt that ``/infill`` writes, its special tokens by name, and its tokens.
+
+    Raises ``aiohttp.ClientError``, also for a model without the tokens (501).
+    """
+    answer = await http_json.post(http, backend, "/infill", {**request, "n_predict": 0})
+    return str(answer["prompt"]), int(answer["tokens_evaluated"])
+
+
+async def tokenize(
+    http: aiohttp.ClientSession, backend: Backend, text: str, special: bool
+) -> list[int]:
+    """The ids of a text; with ``special``, names of special tokens in it are those tokens.
+
+    ``/infill`` reads the user's texts without, so a file that holds such a name stays a text.
+    """
+    body = {"content": text, "add_special": False, "parse_special": special}
+    answer = await http_json.post(http, backend, "/tokenize", body)
+    return [int(token) for token in answer["tokens"]]
+
+
+#: It reads ``n_batch`` tokens, three quarters of them before the cursor (``format_prompt_infill``).
+#: No server was seen with a batch below 512, and no token is shorter than a byte.
+INFILL = InfillApi(
+    path="/completion", written=written, tokenize=tokenize, surely_read_bytes=(384, 120)
+)

@@ -1,0 +1,108 @@
+"""Streams of the APIs that are passed on as they are: read for their usage, and ended in their way.
+
+None of these ends with ``[DONE]``, so the type of the last event shows whether a stream is whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from stoker.gateway.api.stream_formats import StreamFormat
+from stoker.gateway.relay import event_framing
+from stoker.gateway.usage.usage_report import USAGE_KEYS, UsageReport
+
+_NUMBER = re.compile(rb'"sequence_number":\s*(\d+)')
+_ERROR_KEY = b'"error"'
+
+
+class PassedEvents:
+    """Takes whole events, and returns what the client gets of them. ``fault`` notes defects."""
+
+    def __init__(
+        self, report: UsageReport, fault: Callable[[str], None], form: StreamFormat
+    ) -> None:
+        self._report = report
+        self._fault = fault
+        self._form = form
+        self._last = b""
+        self._ended = False
+
+    @property
+    def saw_done(self) -> bool:
+        """The stream ended as it should: its last event has come."""
+        return self._ended or self._form.is_last(_value(self._last))
+
+    def edit(self, data: bytes) -> bytes:
+        """What goes to the client in place of these whole events; may be nothing."""
+        if self._ended or not data:
+            return b""
+        if not data.isascii():
+            data = data.decode("utf-8", errors="replace").encode()
+        if b"[DONE]" not in data and _ERROR_KEY not in data and not _has_usage(data):
+            self._last = _last_event(data) or self._last
+            return data
+        return b"".join(self._passed(event) for event in event_framing.split(data))
+
+    def finish(self, rest: bytes) -> bytes:
+        """What is still to be sent where the stream ended with ``rest``."""
+        last = self.edit(rest + b"\n\n") if _value(rest) else b""
+        if self.saw_done:
+            return last
+        self._fault(
+            "ended within an event" if rest and not last else "ended without its last event"
+        )
+        self._ended = True
+        message = "The model's server ended the answer before it was complete. Send it again."
+        return last + self.error(message, "backend_failed")
+
+    def error(self, message: str, code: str) -> bytes:
+        """An error as an event of this API, which ends the stream."""
+        number = _NUMBER.search(self._last)
+        return self._form.error(message, code, int(number[1]) + 1 if number else 0)
+
+    def _passed(self, event: bytes) -> bytes:
+        if self._ended or _data(event).strip() == b"[DONE]":  # some proxies end all streams so
+            return b""
+        value = _value(event)
+        self._report.note(value)
+        error = None if "type" in value or "choices" in value else value.get("error")
+        if error:  # an engine that reports in OpenAI's form within another API's stream
+            event = self.error(_message_of(error), "backend_failed")
+        if not event.startswith(b":"):
+            self._last = event
+        return event
+
+
+def _message_of(error: Any) -> str:
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) and message else "The model's server failed."
+
+
+def _last_event(data: bytes) -> bytes:
+    """The last of whole events that is no comment; empty where all are."""
+    last = data.removesuffix(b"\n\n").rpartition(b"\n\n")[2]
+    if not last.startswith(b":"):
+        return last
+    events = (event for event in reversed(event_framing.split(data)) if event[:1] != b":")
+    return next(events, b"")
+
+
+def _has_usage(data: bytes) -> bool:
+    return any(key in data for key in USAGE_KEYS)
+
+
+def _data(event: bytes) -> bytes:
+    return b"\n".join(line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
+
+
+def _value(event: bytes) -> dict[str, Any]:
+    """The JSON object of an event; empty where it has none."""
+    try:
+        value = orjson.loads(_data(event))
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}

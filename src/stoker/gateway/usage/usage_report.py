@@ -1,0 +1,113 @@
+"""What a backend reports of tokens and speed, in whichever API's words, as one pair of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+#: A prompt of fewer tokens is no measure of how fast prompts are read.
+_MEASURABLE_TOKENS = 256
+#: The names of an answer's tokens: OpenAI's chats and completions, Responses and Messages,
+#: llama.cpp's own API.
+_COMPLETION = ("completion_tokens", "output_tokens", "tokens_predicted")
+#: Those of the whole prompt.
+_PROMPT = ("prompt_tokens", "tokens_evaluated")
+#: Messages counts these apart from ``input_tokens``
+#: (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching).
+_CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
+#: Where an event holds its ``usage``: in itself, in the message that begins (Messages), in the
+#: response that ends (Responses), in what Groq adds to its last chunk.
+_HOLDERS = ("message", "response", "x_groq")
+#: What only a report of usage has, as JSON: a quote inside of a text is escaped.
+USAGE_KEYS = (b'_tokens"', b'"tokens_predicted"')
+
+
+class UsageReport:
+    """The tokens of one request, from its whole answer or from the events of its stream.
+
+    ``choices`` is how many answers were asked for. llama.cpp reports each one's tokens by itself,
+    all others report one sum; a server that reports again and again repeats the sum so far.
+    """
+
+    def __init__(self, choices: int = 1) -> None:
+        self._choices = choices
+        self._prompt_tokens: int | None = None
+        #: Of events that belong to one choice, by its index; the last one counts.
+        self._of_choice: dict[int, int] = {}
+        #: Of events that belong to none.
+        self._of_all: list[int] = []
+        #: How fast it read the prompt, where it reports that (llama.cpp does).
+        self.prefill_tokens_per_s: float | None = None
+
+    @property
+    def usage(self) -> dict[str, int] | None:
+        """``prompt_tokens`` and ``completion_tokens``, as far as reported; ``None`` without any."""
+        counts = {
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": self._completion_tokens(),
+        }
+        return {name: count for name, count in counts.items() if count is not None} or None
+
+    def note(self, value: Mapping[str, Any]) -> None:
+        """Take the report from an event or a whole answer, if it is in there."""
+        usages = list(_usages_in(value))
+        for usage in usages:
+            # Estimates come first, and a last event may leave the prompt out or call it 0.
+            self._prompt_tokens = _prompt_tokens(usage) or self._prompt_tokens
+            self._note_completion(_first(usage, _COMPLETION), value.get("choices"))
+        if usages:
+            self._note_speed(value.get("timings"))
+
+    def _note_completion(self, count: int | None, choices: Any) -> None:
+        if count is None:
+            return
+        if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
+            index = choices[0].get("index")
+            self._of_choice[index if isinstance(index, int) else 0] = count
+        elif self._choices > 1:
+            self._of_all.append(count)
+        else:
+            self._of_all = [count]
+
+    def _completion_tokens(self) -> int | None:
+        counts = self._of_all or list(self._of_choice.values())
+        return sum(counts) if counts else None
+
+    def _note_speed(self, timings: Any) -> None:
+        if not isinstance(timings, dict):
+            return
+        read, speed = timings.get("prompt_n"), timings.get("prompt_per_second")
+        if isinstance(read, int) and isinstance(speed, int | float) and speed > 0:
+            self.prefill_tokens_per_s = speed if read >= _MEASURABLE_TOKENS else None
+
+
+def _usages_in(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if _whole(value.get("tokens_evaluated")) is not None:
+        yield value  # llama.cpp's own API has no ``usage``
+    for holder in (value, *(value.get(name) for name in _HOLDERS)):
+        usage = holder.get("usage") if isinstance(holder, Mapping) else None
+        if isinstance(usage, Mapping):
+            yield usage
+
+
+def _prompt_tokens(usage: Mapping[str, Any]) -> int | None:
+    """All tokens of the prompt, those from a cache included."""
+    whole = _first(usage, _PROMPT)
+    if whole is not None:
+        return whole
+    new = _whole(usage.get("input_tokens"))
+    if new is not None and "input_tokens_details" in usage:  # Responses: the cached ones are in it
+        return new
+    if new is not None:
+        return new + sum(_whole(usage.get(name)) or 0 for name in _CACHED)
+    total = _whole(usage.get("total_tokens"))  # all that some report of embeddings and rankings
+    return None if total is None else max(0, total - (_first(usage, _COMPLETION) or 0))
+
+
+def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    counts = (_whole(usage.get(name)) for name in names)
+    return next((count for count in counts if count is not None), None)
+
+
+def _whole(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
