@@ -295,7 +295,7 @@ def test_an_answer_that_is_merely_long_is_not_told_of_a_call() -> None:
 
 
 @pytest.mark.parametrize("finish", ["tool_calls", "stop"])
-@pytest.mark.parametrize("arguments", ['{"path": ', "[1]", '"x"', "7", [1]])
+@pytest.mark.parametrize("arguments", ['{"path": x}', "[1]", '"x"', "7", [1]])
 def test_arguments_that_are_no_object_are_text_and_no_call(arguments: Any, finish: str) -> None:
     calls = [native(arguments, index=0)]
     for got in (streamed(of(calls), finish=finish), whole(*calls, finish=finish)):
