@@ -16,7 +16,8 @@ MAX_PART_BYTES = 64 * 1024 * 1024
 _RUN_ON = re.compile(rb"^data:[^\n]*\n(?!\n|\Z)", re.MULTILINE)
 #: What a line of an event stream begins with.
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
-_BLANK = b"\xef\xbb\xbf \t\r\n"
+#: A stream may begin with it, which means nothing.
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class PartTooLargeError(Exception):
@@ -29,7 +30,7 @@ def begins_stream(beginning: bytes, *, is_declared: bool) -> bool | None:
     Servers send streams under other content types, and under none; and some that declare a stream
     send JSON. So the body decides, and ``is_declared`` where it shows nothing.
     """
-    first = beginning.lstrip(_BLANK)[: len(b"event:")]
+    first = beginning.lstrip()[: len(b"event:")]
     if not first:
         return None
     if first[:1] in b"{[<":

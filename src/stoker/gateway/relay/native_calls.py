@@ -28,6 +28,8 @@ class NativeCall:
     arguments: str = ""
     #: Fields that the server adds, such as a signature that it expects back.
     extra: dict[str, Any] = field(default_factory=dict)
+    #: Its name came again after the whole of it: the next arguments are another call's.
+    named_again: bool = False
 
     @property
     def value(self) -> Any:
@@ -59,6 +61,7 @@ class NativeCall:
         """Take one more piece of it."""
         function = _function(piece)
         self.id = self.id or _text(piece.get("id"))
+        self.named_again = bool(_text(function.get("name")) and self.name and self.value)
         self.name = self.name or _text(function.get("name"))
         self.extra.update({k: v for k, v in piece.items() if k not in _OWN_KEYS})
         arguments = _arguments(function)
@@ -75,7 +78,7 @@ class NativeCall:
         function, own_id = _function(piece), _text(piece.get("id"))
         name, arguments = _text(function.get("name")), _arguments(function)
         if not name or not self.name:
-            return True
+            return not (self.named_again and arguments)
         if self.breaks_off:
             return name == self.name  # repeated in each piece, as some servers do
         if name != self.name or (own_id and self.id and own_id != self.id):
@@ -120,7 +123,8 @@ class NativeCalls:
             call = self._by_index.get(index) if isinstance(index, int) else self._last()
             call = self._of_id(call, _text(piece.get("id")))
             if call is None or not call.continues_with(piece):
-                call = self._begin()
+                own_name = _text(_function(piece).get("name"))
+                call = self._begin(own_name or (call.name if call else ""))
             if isinstance(index, int):
                 self._by_index[index] = call
             call.add(piece)
@@ -133,10 +137,11 @@ class NativeCalls:
     def whole(self) -> list[NativeCall]:
         """The calls that are whole by now, and were not returned before.
 
-        Not the last one: it may go on, and whether it was cut shows at the end of the answer.
+        Not the last one: it may go on, and whether it was cut shows at the end of the answer. And
+        none without arguments: they may still come, where calls are sent in turns.
         """
         done: list[NativeCall] = []
-        while len(self._open) > 1 and self._open[0].is_whole:
+        while len(self._open) > 1 and self._open[0].is_whole and self._open[0].value:
             done.append(self._open.pop(0))
         return done
 
@@ -170,8 +175,8 @@ class NativeCalls:
             return by_index
         return next((call for call in self._open if call.id == own_id), by_index)
 
-    def _begin(self) -> NativeCall:
-        call = NativeCall()
+    def _begin(self, name: str = "") -> NativeCall:
+        call = NativeCall(name=name)
         self._open.append(call)
         return call
 

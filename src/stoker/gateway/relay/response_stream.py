@@ -19,6 +19,7 @@ from stoker.gateway.relay.backend_connection import BackendConnection, BackendGo
 from stoker.gateway.relay.client_writer import ClientWriter
 from stoker.gateway.relay.event_editor import EventEditor, Rewrite, UsageReport
 from stoker.gateway.relay.event_framing import (
+    BYTE_ORDER_MARK,
     DONE,
     MAX_PART_BYTES,
     PING,
@@ -95,7 +96,7 @@ class ResponseStream:
         if self.first_byte_at is None:
             self.first_byte_at = self._loop.time()
         if self.is_events is None:
-            data = self._beginning = self._beginning + data
+            data = self._beginning = (self._beginning + data).removeprefix(BYTE_ORDER_MARK)
             self.is_events = event_framing.begins_stream(data, is_declared=self._declares_events)
         try:
             if self.is_events:

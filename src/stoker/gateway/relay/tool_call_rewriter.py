@@ -196,7 +196,7 @@ class _Choice:
         """What is still to be sent, and the finish reason. ``None`` where the answer has none."""
         cut = reason not in _OWN_END
         called = self._called or self.native.has_open
-        pieces = self._pieces(self._parser.finish(cut=cut or called))
+        pieces = self._pieces(self._parser.finish(cut=cut or called, broken=reason is None))
         if cut and self._parser.unfinished_call:
             pieces.append(_not_run(self._parser.unfinished_call, reason))
         whole, broken = self.native.finish(cut=cut)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stoker.tokens.tool_calls.call_candidate import REJECTED, FoundCall, Reader, Verdict
@@ -124,26 +124,25 @@ class ToolCallParser:
         self._pending += text
         return self._read(final=False)
 
-    def finish(self, *, cut: bool = False) -> list[Event]:
+    def finish(self, *, cut: bool = False, broken: bool = False) -> list[Event]:
         """End the answer; return what was still held back.
 
-        ``cut``: the answer broke off, or has calls from elsewhere. Then thinking that was not
-        closed has no calls.
+        ``cut``: it ends at a limit, or has calls from elsewhere: then thinking that was not closed
+        has no calls. ``broken``: it is not complete, so all that is held may be thinking.
         """
         candidate, calls = self._pending if self._reader else "", self.calls
-        events = self._read(final=True, cut=cut)
+        events = self._read(final=True)
+        if self._closing or broken:
+            self._keep_last_calls(events, cut or broken)
+        self._release()
         self.unfinished_call = self._offered.named_in(candidate) if self.calls == calls else None
         return events
 
-    def _read(self, *, final: bool, cut: bool = False) -> list[Event]:
+    def _read(self, *, final: bool) -> list[Event]:
         events, self._held = self._held, []
         while self._pending and self._step(events, final):
             pass
-        if final:
-            if self._closing:
-                self._keep_last_calls(events, cut)
-            self._release()
-        if self._held_from is None:
+        if self._held_from is None or final:
             return events
         if sum(map(len, self._held_texts)) > MAX_CALL_CHARS:
             self._release()
@@ -253,8 +252,13 @@ class ToolCallParser:
         if self._held_from is None or not count:
             return
         start, end = self._held_from, self._held_from + count
-        self.calls -= sum(isinstance(event, ToolCall) for event in events[start:end])
-        events[start:end] = [TextPart("".join(self._held_texts[:count]))]
+        fewer = sum(isinstance(event, ToolCall) for event in events[start:end])
+        self.calls -= fewer
+        left = [
+            replace(event, index=event.index - fewer) if isinstance(event, ToolCall) else event
+            for event in events[end:]
+        ]
+        events[start:] = [TextPart("".join(self._held_texts[:count])), *left]
 
     def _release(self) -> None:
         """What is held is what it seems to be."""
