@@ -122,7 +122,7 @@ class EventEditor:
             return event
         if isinstance(value.get("usage"), dict):
             self._report.note(value)
-            if not value.get("choices") and not self._wants_usage:
+            if _USAGE_KEY in event and not value.get("choices") and not self._wants_usage:
                 return b""
         if self._rewrite is not None:
             return event_framing.encode(self._rewrite.event(value))
