@@ -16,8 +16,11 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 with atheris.instrument_imports(
     include=[
+        "stoker.gateway.relay.answer_conversion",
         "stoker.gateway.relay.event_editor",
         "stoker.gateway.relay.event_framing",
+        "stoker.gateway.relay.native_calls",
+        "stoker.gateway.relay.normal_message",
         "stoker.gateway.relay.response_stream",
         "stoker.gateway.relay.tool_call_rewriter",
     ]

@@ -1,5 +1,6 @@
 """Count tokens and make a request fit its budget. Pure: values in, values out."""
 
+from stoker.tokens.chat_messages import call_ids
 from stoker.tokens.counting.chat_template import ChatTemplate
 from stoker.tokens.counting.local_tokenizer import LocalTokenizer
 from stoker.tokens.counting.token_counting import (
@@ -50,6 +51,7 @@ __all__ = [
     "asked_max_tokens",
     "budget_for",
     "calibrate",
+    "call_ids",
     "clamp_max_tokens",
     "drive",
     "drive_async",

@@ -37,6 +37,19 @@ def calls_of(message: Message) -> list[Mapping[str, Any]]:
     return [function for function in functions if isinstance(function, dict)]
 
 
+def call_ids(request: Mapping[str, Any]) -> set[str]:
+    """Return the ids of all calls in a request's conversation."""
+    messages = request.get("messages")
+    calls = (
+        call
+        for message in (messages if isinstance(messages, list) else ())
+        if isinstance(message, dict) and isinstance(message.get("tool_calls"), list)
+        for call in message["tool_calls"]
+    )
+    ids = (call.get("id") for call in calls if isinstance(call, dict))
+    return {own_id for own_id in ids if isinstance(own_id, str)}
+
+
 def arguments_text(function: Mapping[str, Any]) -> str:
     """Return a call's arguments as JSON text, whichever way the client sent them."""
     arguments = function.get("arguments")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -134,6 +135,39 @@ def test_event_of_any_json_never_breaks_the_stream(values: list[Any]) -> None:
     ]
     said = asyncio.run(relayed(lines, parsed=True, wants_usage=True))
     assert said[-1] == DONE.strip()
+
+
+@given(JSON, st.booleans(), st.booleans(), st.sampled_from([b"", b"data: "]))
+def test_an_answer_of_any_json_is_converted_or_refused(
+    value: Any, streamed: bool, parsed: bool, prefix: bytes
+) -> None:
+    call = {"function": value, "index": value, "id": value}
+    shapes = [
+        {"choices": value},
+        {"choices": [value, {"message": value, "delta": value, "text": value, "index": value}]},
+        {"choices": [{"message": {"content": value, "tool_calls": value}}], "usage": value},
+        {"choices": [{"message": {"content": [value], "function_call": value}}]},
+        {"choices": [{"delta": {"content": [{"text": value, "thinking": value}]}}]},
+        {"choices": [{"delta": {"tool_calls": [call]}, "finish_reason": value, "logprobs": value}]},
+        {"choices": [{"message": {"tool_calls": call}, "finish_reason": value}]},
+        {"error": value},
+    ]
+
+    async def converted(body: bytes) -> None:
+        calls = TextCalls(TOOLS) if parsed else None
+        answer = ResponseStream(None, streamed=streamed, rewrite=calls)
+        answer.head(200, {})
+        answer.body(body)
+        answer.done()
+        assert answer.ended.done()
+        if not answer.streaming:
+            with contextlib.suppress(ValueError):
+                answer.whole_answer()
+
+    for shape in shapes:
+        if not _too_large(shape):
+            data = orjson.dumps(shape, option=orjson.OPT_NON_STR_KEYS)
+            asyncio.run(converted(prefix + data + b"\n\ndata: [DONE]\n\n" if prefix else data))
 
 
 def _too_large(value: Any) -> bool:

@@ -295,7 +295,7 @@ def test_an_answer_that_is_merely_long_is_not_told_of_a_call() -> None:
 
 
 @pytest.mark.parametrize("finish", ["tool_calls", "stop"])
-@pytest.mark.parametrize("arguments", ['{"path": ', "[1]", '"x"', "7", [1]])
+@pytest.mark.parametrize("arguments", ['{"path": x}', "[1]", '"x"', "7", [1]])
 def test_arguments_that_are_no_object_are_text_and_no_call(arguments: Any, finish: str) -> None:
     calls = [native(arguments, index=0)]
     for got in (streamed(of(calls), finish=finish), whole(*calls, finish=finish)):
@@ -334,6 +334,178 @@ def test_a_call_at_the_end_of_reasoning_is_a_call_where_nothing_else_was_said(na
         streamed({name: thought}, finish="length"),
     ):
         assert said.calls == []
+
+
+QUOTED = '<tool_call>{"name": "list_dir", "arguments": {"path": "/"}}</tool_call>'
+
+
+def test_a_call_that_the_server_made_of_a_thought_is_text() -> None:
+    # vLLM with a tool parser and without a reasoning parser, and a template that opens <think>.
+    thought, call = {"content": "I could "}, of([native(B, "list_dir", index=0)])
+    for finish in ("stop", "tool_calls"):
+        got = streamed(thought, call, {"content": "\n</think>\n\nHello!"}, finish=finish)
+        assert (got.calls, got.finish) == ([], "stop")
+        assert got.content == f"I could list_dir({B})\n</think>\n\nHello!"
+    after = streamed(thought, call, {"content": "</think>"}, of([native(A, index=1)]))
+    assert (after.calls, after.finish) == ([("read_file", A)], "tool_calls")
+
+
+def test_a_stream_that_broke_off_within_possible_thinking_has_no_call() -> None:
+    assert streamed({"content": f"I could {QUOTED}, but"}, finish=None).calls == []
+    assert streamed({"content": f"I could {QUOTED}, but"}, finish="stop").calls != []
+
+
+def test_legacy_function_calls_are_calls() -> None:
+    # OpenAI's form of before November 2023; llama-cpp-python sends both forms.
+    legacy = {"name": "read_file", "arguments": A}
+    pieces = [{"name": "read_file", "arguments": ""}, {"arguments": A[:4]}, {"arguments": A[4:]}]
+    both = {"function_call": legacy, **of([native(A, index=0)])}
+    for got in (
+        streamed(*({"function_call": piece} for piece in pieces), finish="function_call"),
+        whole_of({"content": None, "function_call": legacy}, "function_call"),
+        streamed(both, finish="stop"),
+        whole_of({"content": "", **both}, "stop"),
+    ):
+        assert (got.calls, got.finish) == ([("read_file", A)], "tool_calls")
+    nothings: list[Any] = [None, {}]
+    for nothing in nothings:
+        assert streamed({"content": "Hi", "function_call": nothing}, finish="stop").calls == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ([{"type": "text", "text": "Hi"}], "Hi"),
+        ([{"type": "text", "text": "H"}, {"type": "text", "text": "i"}], "Hi"),
+        (["H", "i"], "Hi"),
+        ({"type": "text", "text": "Hi"}, "Hi"),
+        ([{"type": "output_text", "text": "Hi"}, {"type": "image_url", "image_url": {}}], "Hi"),
+        ([], ""),
+    ],
+)
+def test_content_in_parts_is_text_in_which_calls_are_found(parts: Any, text: str) -> None:
+    more = [*parts, {"type": "text", "text": IN_TEXT}] if isinstance(parts, list) else parts
+    calls = [("get_time", "{}")] if more is not parts else []
+    for got in (
+        streamed({"content": more}, finish="stop"),
+        whole_of({"content": more}, "stop"),
+    ):
+        assert (got.content, got.calls) == (text, calls)
+
+
+@pytest.mark.parametrize(
+    ("given_reason", "sent"),
+    [
+        ("eos_token", "stop"),  # TGI
+        ("end_turn", "stop"),  # Anthropic
+        ("tool_use", "stop"),
+        ("STOP", "stop"),  # Gemini
+        ("MAX_TOKENS", "length"),
+        ("content_filter", "content_filter"),
+        ("length", "length"),
+    ],
+)
+def test_finish_reasons_are_openais_and_agree_with_the_answer(given_reason: str, sent: str) -> None:
+    for got in (
+        streamed({"content": "Hi"}, finish=given_reason),
+        whole(content="Hi", finish=given_reason),
+    ):
+        assert got.finish == sent
+    called = streamed(of([native(A, index=0)]), finish=given_reason)
+    assert called.finish == ("tool_calls" if sent == "stop" else sent)
+
+
+def test_a_stream_that_its_server_ended_has_a_finish_reason() -> None:
+    calls = TextCalls(TOOLS)
+    calls.event({"choices": [{"index": 0, "delta": of([native(A, index=0)])}]})
+    (call, end) = calls.end(complete=True)
+    assert call["choices"][0]["delta"]["tool_calls"]
+    assert end["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_what_comes_behind_the_finish_reason_is_not_lost() -> None:
+    calls = TextCalls(TOOLS)
+    calls.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    late = calls.event({"choices": [{"index": 0, "delta": of([native(A, index=0)])}]})
+    assert late[0]["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"] == A
+    assert late[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+#: Forms in which the same tool is called twice.
+TWICE: dict[str, list[dict[str, Any]]] = {
+    "one id for both": [of([native(A, index=0, id="x")]), of([native(B, index=0, id="x")])],
+    "one id, two indexes": [of([native(A, index=0, id="x"), native(B, index=1, id="x")])],
+    "no ids, in pieces, at index 0": [
+        of([native("", index=0)]),
+        of([native(A, None, index=0)]),
+        of([native("", index=0)]),
+        of([native(B, None, index=0)]),
+    ],
+    "one index, told apart by id while they interleave": [
+        of([native("", index=0, id="x"), native("", index=0, id="y")]),
+        of([native(A[:4], None, index=0, id="x"), native(B[:4], None, index=0, id="y")]),
+        of([native(A[4:], None, index=0, id="x"), native(B[4:], None, index=0, id="y")]),
+    ],
+    "fields of the function in the call itself": [
+        of([{"name": "read_file", "arguments": json.loads(A)}]),
+        of([{"name": "read_file", "arguments": B}]),
+    ],
+    "an empty object that only begins": [
+        of([native("{}", index=0, id="x")]),
+        of([native(A, None, index=0)]),
+        of([native("{}", index=1, id="y")]),
+        of([native(B, None, index=1)]),
+    ],
+}
+
+
+@pytest.mark.parametrize("form", TWICE)
+def test_two_calls_of_one_tool_stay_two(form: str) -> None:
+    got = streamed(*TWICE[form])
+    assert [json.loads(arguments) for _, arguments in got.calls] == [json.loads(A), json.loads(B)]
+    assert len(set(got.ids)) == 2
+    assert got.content == ""
+
+
+def test_a_message_in_place_of_a_delta_is_read() -> None:
+    calls = TextCalls(TOOLS)
+    message = {"role": "assistant", "content": "Hi", "tool_calls": [native(A)]}
+    (event,) = [{"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}]
+    deltas = [choice["delta"] for e in calls.event(event) for choice in e["choices"]]
+    assert [delta["content"] for delta in deltas if "content" in delta] == ["Hi"]
+    assert sum("tool_calls" in delta for delta in deltas) == 1
+
+
+def test_an_id_of_the_conversation_is_not_used_again() -> None:
+    calls = TextCalls(TOOLS, taken_ids=["call_0"])
+    message = {"content": None, "tool_calls": [native(A, id="call_0"), native(B, id="call_1")]}
+    (choice,) = calls.whole({"choices": [{"message": message}]})["choices"]
+    ids = [call["id"] for call in choice["message"]["tool_calls"]]
+    assert ids[0] not in ("call_0", "")
+    assert ids[1] == "call_1"
+
+
+@pytest.mark.parametrize("finish", ["tool_calls", "stop", "length"])
+@pytest.mark.parametrize("arguments", ['{"path": ', '{"path": "a', '{"path": ["a', '"{\\"path'])
+def test_a_cut_call_is_text_and_the_finish_reason_is_length(arguments: str, finish: str) -> None:
+    for got in (
+        streamed(of([native(A, index=0)]), of([native(arguments, index=1)]), finish=finish),
+        whole(native(A), native(arguments), finish=finish),
+    ):
+        assert (got.calls, got.finish) == ([("read_file", A)], "length")
+        assert got.content.strip().startswith(f"read_file({arguments}".strip())
+        assert "was cut off" in got.content
+
+
+def test_text_before_and_between_calls_is_kept_where_the_last_is_cut() -> None:
+    cut = '<tool_call>{"name": "read_file", "arg'
+    for got in (
+        streamed({"content": f"One {IN_TEXT} two {cut}"}, finish="length"),
+        whole_of({"content": f"One {IN_TEXT} two {cut}"}, "length"),
+    ):
+        assert got.calls == [("get_time", "{}")]
+        assert got.content.split() == f"One two {cut} {CUT}".split()
+        assert got.finish == "length"
 
 
 VALUES = st.dictionaries(st.text(max_size=4), st.text(max_size=6) | st.integers(), max_size=3)

@@ -26,6 +26,13 @@ def response(
     )
 
 
+#: A backend sent something whole that is no answer.
+UNREADABLE = (
+    "The model's server answered with something that is neither JSON nor an event stream. Check "
+    "that its address is that of an OpenAI-compatible server; Stoker's log names the server."
+)
+
+
 def body(
     message: str,
     *,
@@ -92,6 +99,11 @@ def backend_failed() -> web.Response:
         kind="server_error",
         code="backend_failed",
     )
+
+
+def unreadable() -> web.Response:
+    """The backend sent something whole that is no answer."""
+    return response(502, UNREADABLE, kind="server_error", code="backend_failed")
 
 
 def internal() -> web.Response:

@@ -178,4 +178,6 @@ def _dropped(cuts: tokens.Cuts) -> str:
 
 def _calls_in_text(request: Mapping[str, Any]) -> TextCalls | None:
     tools = request.get("tools")
-    return TextCalls(tools) if tools and request.get("tool_choice") != "none" else None
+    if not tools or request.get("tool_choice") == "none":
+        return None
+    return TextCalls(tools, taken_ids=tokens.call_ids(request))

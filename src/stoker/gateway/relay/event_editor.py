@@ -1,23 +1,25 @@
 """What is changed in a stream's events on their way to the client, which is mostly nothing.
 
-An event is parsed only where it carries the usage (found by one search for a key that no text can
-contain unescaped), or where a ``Rewrite`` has to see all of them.
+An event is parsed only where it carries the usage or content in parts (found by a search for keys
+that no text can contain unescaped), or where a ``Rewrite`` has to see all of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import orjson
 
 from stoker.gateway.api import openai_errors
-from stoker.gateway.relay import event_framing
+from stoker.gateway.relay import event_framing, normal_message
 from stoker.gateway.relay.event_framing import DONE
 from stoker.gateway.usage.usage_report import UsageReport
 
 #: In JSON a quote inside a text is escaped, so this can only be the usage's own key.
 _USAGE_KEY = b'"prompt_tokens"'
+_PARSED = re.compile(rb'"prompt_tokens"|"content":\s*[\[{]')
 #: In JSON a line's end is escaped, so this can only end the stream's last event.
 _DONE_END = b"[DONE]\n\n"
 
@@ -28,8 +30,8 @@ class Rewrite(Protocol):
     def event(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         """What goes to the client in place of one event."""
 
-    def end(self) -> list[dict[str, Any]]:
-        """What is still to be sent when the stream ends."""
+    def end(self, *, complete: bool) -> list[dict[str, Any]]:
+        """What is still to be sent when the stream ends; ``complete`` where it ended by itself."""
 
     def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
         """What goes to the client in place of an answer that was not streamed."""
@@ -53,6 +55,10 @@ class EventEditor:
         #: The stream ended as it should; nothing comes after ``[DONE]``.
         self.saw_done = False
 
+    def rewrite_with(self, rewrite: Rewrite) -> None:
+        """Show all events to ``rewrite`` from now on."""
+        self._rewrite = rewrite
+
     def edit(self, data: bytes) -> bytes:
         """What goes to the client in place of these whole events; may be nothing."""
         if self.saw_done:
@@ -63,10 +69,10 @@ class EventEditor:
             self.saw_done = True
             data = data[: data.index(_DONE_END)]
             data = data[: data.rfind(b"\n") + 1]
-        if self._rewrite is not None or _USAGE_KEY in data:
+        if self._rewrite is not None or _PARSED.search(data):
             data = b"".join(self._look_into(event) for event in event_framing.split(data))
         if self.saw_done:
-            data += self.rest_of_rewrite() + DONE
+            data += self.rest_of_rewrite(complete=True) + DONE
         return data
 
     def finish(self, rest: bytes) -> bytes:
@@ -86,14 +92,14 @@ class EventEditor:
         event = openai_errors.body(message, kind="server_error", code=code)
         return self.rest_of_rewrite() + b"data: " + event + b"\n\n" + DONE
 
-    def rest_of_rewrite(self) -> bytes:
+    def rest_of_rewrite(self, *, complete: bool = False) -> bytes:
         """What the rewrite has held back; it sees nothing after that."""
         rewrite, self._rewrite = self._rewrite, None
-        return event_framing.encode(rewrite.end()) if rewrite else b""
+        return event_framing.encode(rewrite.end(complete=complete)) if rewrite else b""
 
     def _look_into(self, event: bytes) -> bytes:
         """One event, after the usage was taken from it and the rewrite made."""
-        if self._rewrite is None and _USAGE_KEY not in event:
+        if self._rewrite is None and not _PARSED.search(event):
             return event
         value = self._parsed(event)
         if value is None:
@@ -102,14 +108,18 @@ class EventEditor:
         is_usage = isinstance(value.get("usage"), dict) and not value.get("choices")
         if is_usage and not self._wants_usage:
             return b""
-        return event_framing.encode(self._rewrite.event(value)) if self._rewrite else event
+        if self._rewrite is not None:
+            return event_framing.encode(self._rewrite.event(value))
+        normal = normal_message.normal_answer(value)
+        return event if normal is value else event_framing.encode([normal])
 
     def _parsed(self, event: bytes) -> dict[str, Any] | None:
         """The JSON object of an event; ``None`` for comments and what is not an object."""
-        if not event.startswith(b"data:"):
+        data = event_framing.payload(event)
+        if not data:
             return None
         try:
-            value = orjson.loads(event[5:])
+            value = orjson.loads(data)
         except orjson.JSONDecodeError:
             self._fault("event is not JSON")
             return None

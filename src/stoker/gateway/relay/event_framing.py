@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
@@ -11,14 +12,40 @@ DONE = b"data: [DONE]\n\n"
 #: An answer that is not streamed, or one event of a stream, larger than this is refused: it is
 #: a broken backend, and memory is to stay flat.
 MAX_PART_BYTES = 64 * 1024 * 1024
+#: A line with data that no empty line follows.
+_RUN_ON = re.compile(rb"^data:[^\n]*\n(?!\n|\Z)", re.MULTILINE)
+#: What a line of an event stream begins with.
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+#: A stream may begin with it, which means nothing.
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class PartTooLargeError(Exception):
     """One event, or a whole answer, is larger than ``MAX_PART_BYTES``."""
 
 
+def begins_stream(beginning: bytes, *, is_declared: bool) -> bool | None:
+    """Whether a body is an event stream; ``None`` while too little of it has come.
+
+    Servers send streams under other content types, and under none; and some that declare a stream
+    send JSON. So the body decides, and ``is_declared`` where it shows nothing.
+    """
+    first = beginning.lstrip()[: len(b"event:")]
+    if not first:
+        return None
+    if first[:1] in b"{[<":
+        return False
+    if is_declared or first.startswith(_FIELDS):
+        return True
+    return None if any(field.startswith(first) for field in _FIELDS) else False
+
+
 class EventFramer:
-    """Holds back what has come of an event until it is whole."""
+    """Holds back what has come of an event until it is whole.
+
+    Servers that end an event with its line alone, without the empty line after it, are understood:
+    a line whose data is whole JSON is an event.
+    """
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -28,23 +55,39 @@ class EventFramer:
 
         Raises ``PartTooLargeError``.
         """
-        if not self._held and data.endswith(b"\n\n") and b"\r" not in data:
-            return data
         held = self._held
+        if not held and data.endswith(b"\n\n") and b"\r" not in data:
+            return _separated(data)
         if held.endswith(b"\r"):
             del held[-1:]
             data = b"\r" + data
         searched = max(0, len(held) - 1)
-        held += data.replace(b"\r\n", b"\n")
+        held += _with_lf(data)
+        if held.startswith(b"\n"):  # the empty line after an event that was passed on without it
+            held[:] = held.lstrip(b"\n")
+            searched = 0
         cut = held.rfind(b"\n\n", searched) + 2
-        if cut < 2:
-            if len(held) > MAX_PART_BYTES:
-                held.clear()
-                raise PartTooLargeError("one event is larger than 64 MB")
-            return b""
-        whole = bytes(held[:cut])
-        del held[:cut]
+        whole = _separated(self._taken(cut)) if cut >= 2 else b""
+        whole += self._whole_line(0 if cut >= 2 else searched)
+        if len(held) > MAX_PART_BYTES:
+            held.clear()
+            raise PartTooLargeError("one event is larger than 64 MB")
         return whole
+
+    def _whole_line(self, searched: int) -> bytes:
+        """What is held up to the end of its last line, where that line is an event by itself."""
+        end = self._held.rfind(b"\n", searched) + 1
+        if not end:
+            return b""
+        last = bytes(self._held[self._held.rfind(b"\n", 0, end - 1) + 1 : end])
+        if not (last.startswith(b"data:") and is_whole(last)):
+            return b""
+        return _separated(self._taken(end) + b"\n")
+
+    def _taken(self, length: int) -> bytes:
+        taken = bytes(self._held[:length])
+        del self._held[:length]
+        return taken
 
     def finish(self) -> bytes:
         """What is left when the stream ended."""
@@ -59,15 +102,38 @@ def split(data: bytes) -> list[bytes]:
     return [part + b"\n\n" for part in parts if part]
 
 
+def payload(event: bytes) -> bytes:
+    """The data of one event, whatever other fields and comments it has."""
+    if event.startswith(b"data:") and event.find(b"\n") in (-1, len(event) - 1, len(event) - 2):
+        return event[5:]
+    lines = (line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
+    return b"\n".join(lines)
+
+
 def is_whole(event: bytes) -> bool:
-    """Whether the last event of a stream lacks nothing but the empty line after it."""
-    value = event[5:].strip() if event.startswith(b"data:") else b""
+    """Whether an event lacks nothing but the empty line after it."""
+    value = payload(event).strip()
     if value == b"[DONE]":
         return True
     try:
         return isinstance(orjson.loads(value), dict)
     except orjson.JSONDecodeError:
         return False
+
+
+def _with_lf(data: bytes) -> bytes:
+    """Lines ended by LF. A CR at the end stays: the LF that belongs to it may come next."""
+    if b"\r" not in data:
+        return data
+    end = len(data) - data.endswith(b"\r")
+    return data[:end].replace(b"\r\n", b"\n").replace(b"\r", b"\n") + data[end:]
+
+
+def _separated(data: bytes) -> bytes:
+    """Whole events, each with an empty line after it."""
+    if not _RUN_ON.search(data):
+        return data
+    return _RUN_ON.sub(lambda line: line[0] + b"\n" if is_whole(line[0]) else line[0], data)
 
 
 def encode(events: list[dict[str, Any]]) -> bytes:

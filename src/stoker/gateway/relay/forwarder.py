@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 
-import orjson
 from aiohttp import web
 
 from stoker import engines
@@ -162,22 +161,19 @@ class Forward:
             return openai_errors.backend_failed()
         if answer.status != 200:
             return openai_errors.relayed(answer.status, answer.whole, headers)
-        return self._good(ask, answer, headers)
+        return self._good(answer, headers)
 
-    def _good(
-        self, ask: BackendRequest, answer: ResponseStream, headers: dict[str, str]
-    ) -> web.Response:
+    def _good(self, answer: ResponseStream, headers: dict[str, str]) -> web.Response:
         try:
-            value = orjson.loads(answer.whole)
-        except orjson.JSONDecodeError:
+            value, body = answer.whole_answer()
+        except ValueError:
             self._metrics.faults.labels("answer is not JSON").inc()
             _log.warning("a backend answered %d with a body that is not JSON", answer.status)
-            return openai_errors.backend_failed()
-        body = answer.whole
+            return openai_errors.unreadable()
         if isinstance(value, dict):
+            if value.get("error") and "object" not in value:  # a refusal, whatever its status
+                return openai_errors.relayed(502, body, headers)
             answer.report.note(value)
-            if ask.rewrite is not None:
-                body = orjson.dumps(answer.rewritten(value))
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     def _drop(self, answer: ResponseStream) -> None:

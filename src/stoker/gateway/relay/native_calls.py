@@ -14,9 +14,9 @@ from typing import Any
 
 import orjson
 
-from stoker.tokens.tool_calls import new_call_id, parse_json
+from stoker.tokens.tool_calls import is_cut_json, parse_json
 
-_OWN_KEYS = frozenset({"index", "id", "type", "function"})
+_OWN_KEYS = frozenset({"index", "id", "type", "function", "name", "arguments", "parameters"})
 
 
 @dataclass
@@ -28,6 +28,8 @@ class NativeCall:
     arguments: str = ""
     #: Fields that the server adds, such as a signature that it expects back.
     extra: dict[str, Any] = field(default_factory=dict)
+    #: Its name came again after the whole of it: the next arguments are another call's.
+    named_again: bool = False
 
     @property
     def value(self) -> Any:
@@ -50,38 +52,53 @@ class NativeCall:
         """Whether arguments have begun and are not complete."""
         return bool(self.arguments.strip()) and self.value is None
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether its arguments end in the middle, whatever finish reason the server sends."""
+        return self.breaks_off and is_cut_json(self.arguments)
+
     def add(self, piece: Mapping[str, Any]) -> None:
         """Take one more piece of it."""
         function = _function(piece)
         self.id = self.id or _text(piece.get("id"))
+        self.named_again = bool(_text(function.get("name")) and self.name and self.value)
         self.name = self.name or _text(function.get("name"))
         self.extra.update({k: v for k, v in piece.items() if k not in _OWN_KEYS})
-        arguments = function.get("arguments")
+        arguments = _arguments(function)
         if isinstance(arguments, str):
-            self.arguments += arguments
+            # An empty object that is followed by the real one was only a beginning: gateways that
+            # translate Anthropic's events send the `input` of `content_block_start` so.
+            begun = self.arguments if self.arguments.strip() != "{}" else ""
+            self.arguments = begun + arguments if arguments.strip() else self.arguments + arguments
         elif arguments is not None:
             self.arguments = orjson.dumps(arguments).decode()
 
     def continues_with(self, piece: Mapping[str, Any]) -> bool:
         """Whether ``piece`` belongs to this call, judged by everything but its index."""
         function, own_id = _function(piece), _text(piece.get("id"))
-        name, arguments = _text(function.get("name")), function.get("arguments")
+        name, arguments = _text(function.get("name")), _arguments(function)
         if not name or not self.name:
-            return True
+            return not (self.named_again and arguments)
         if self.breaks_off:
             return name == self.name  # repeated in each piece, as some servers do
         if name != self.name or (own_id and self.id and own_id != self.id):
             return False
-        is_first = not self.arguments.strip()
-        return bool(own_id and self.id) or is_first or arguments in (None, "")
+        has_more = arguments not in (None, "") and bool(self.arguments.strip())
+        if not has_more:
+            return True
+        # What follows a whole object is another call, unless the object was but a beginning.
+        return bool(own_id and self.id) and self.value == {}
 
-    def as_sent(self) -> dict[str, Any]:
-        """The call in OpenAI's form, less its index."""
+    def as_text(self) -> str:
+        """The call as a model would quote it."""
+        return f"{self.name}({self.arguments})"
+
+    def as_sent(self, own_id: str) -> dict[str, Any]:
+        """The call in OpenAI's form, less its index, under this id."""
         value, arguments = self.value, self.arguments
         if not _is_object(arguments):
             arguments = orjson.dumps(value).decode()
         function = {"name": self.name, "arguments": arguments}
-        own_id = self.id or new_call_id()
         return {**self.extra, "id": own_id, "type": "function", "function": function}
 
 
@@ -94,26 +111,44 @@ class NativeCalls:
         #: By the server's number: the call that it was given to last.
         self._by_index: dict[int, NativeCall] = {}
 
-    def feed(self, pieces: object) -> list[NativeCall]:
-        """Take the ``tool_calls`` of one delta; return the calls that are whole by now."""
+    @property
+    def has_open(self) -> bool:
+        """Whether there are calls that were not returned."""
+        return bool(self._open)
+
+    def feed(self, pieces: object) -> None:
+        """Take the ``tool_calls`` of one delta."""
         for piece in _dicts(pieces):
             index = piece.get("index")
             call = self._by_index.get(index) if isinstance(index, int) else self._last()
+            call = self._of_id(call, _text(piece.get("id")))
             if call is None or not call.continues_with(piece):
-                call = self._begin()
+                own_name = _text(_function(piece).get("name"))
+                call = self._begin(own_name or (call.name if call else ""))
             if isinstance(index, int):
                 self._by_index[index] = call
             call.add(piece)
-        done: list[NativeCall] = []
-        # The last one may go on, and whether it was cut shows at the end of the answer.
-        while len(self._open) > 1 and self._open[0].is_whole:
-            done.append(self._open.pop(0))
-        return done
 
     def take(self, calls: object) -> None:
         """Take the ``tool_calls`` of an answer that was not streamed: each is a call."""
         for call in _dicts(calls):
             self._begin().add(call)
+
+    def whole(self) -> list[NativeCall]:
+        """The calls that are whole by now, and were not returned before.
+
+        Not the last one: it may go on, and whether it was cut shows at the end of the answer. And
+        none without arguments: they may still come, where calls are sent in turns.
+        """
+        done: list[NativeCall] = []
+        while len(self._open) > 1 and self._open[0].is_whole and self._open[0].value:
+            done.append(self._open.pop(0))
+        return done
+
+    def take_back(self) -> list[NativeCall]:
+        """The calls so far, whole or not: they are none."""
+        calls, self._open, self._by_index = self._open, [], {}
+        return calls
 
     def finish(self, *, cut: bool) -> tuple[list[NativeCall], list[NativeCall]]:
         """The calls that are left, and those that are not whole. ``cut``: the answer broke off.
@@ -134,8 +169,14 @@ class NativeCalls:
         value = call.value
         return bool(value) and self._required.get(call.name, frozenset()) <= value.keys()
 
-    def _begin(self) -> NativeCall:
-        call = NativeCall()
+    def _of_id(self, by_index: NativeCall | None, own_id: str) -> NativeCall | None:
+        """The call that a piece belongs to: where the index names another id, the id decides."""
+        if not own_id or by_index is None or by_index.id == own_id:
+            return by_index
+        return next((call for call in self._open if call.id == own_id), by_index)
+
+    def _begin(self, name: str = "") -> NativeCall:
+        call = NativeCall(name=name)
         self._open.append(call)
         return call
 
@@ -150,8 +191,14 @@ def _dicts(value: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The ``function`` of a call; some servers write its fields into the call itself."""
     function = call.get("function")
-    return function if isinstance(function, Mapping) else {}
+    return function if isinstance(function, Mapping) else call
+
+
+def _arguments(function: Mapping[str, Any]) -> Any:
+    """A call's arguments in whichever form; models that print ``parameters`` have them kept so."""
+    return function.get("arguments", function.get("parameters"))
 
 
 def _text(value: object) -> str:

@@ -13,17 +13,22 @@ from typing import Any
 
 import orjson
 
+from stoker.gateway.api import openai_errors
 from stoker.gateway.api.stream_formats import StreamFormat
+from stoker.gateway.relay import answer_conversion, event_framing, normal_message
 from stoker.gateway.relay.backend_connection import BackendConnection, BackendGoneError
 from stoker.gateway.relay.client_writer import ClientWriter
 from stoker.gateway.relay.event_editor import EventEditor, Rewrite
 from stoker.gateway.relay.event_framing import (
+    BYTE_ORDER_MARK,
+    DONE,
     MAX_PART_BYTES,
     PING,
     EventFramer,
     PartTooLargeError,
 )
 from stoker.gateway.relay.passed_events import PassedEvents
+from stoker.gateway.relay.tool_call_rewriter import TextCalls
 from stoker.gateway.usage.usage_report import UsageReport
 
 
@@ -55,8 +60,8 @@ class ResponseStream:
         self.streamed = streamed
         #: The client was sent an event stream, whatever became of it.
         self.streaming = False
-        #: The backend answers with events.
-        self.is_events = False
+        #: The backend answers with events; ``None`` while that is not known.
+        self.is_events: bool | None = False
         self.first_byte_at: float | None = None
         #: Something came from the backend since ``LiveStreams`` last checked.
         self.heard = False
@@ -73,6 +78,8 @@ class ResponseStream:
         )
         self._whole: list[bytes] = []
         self._whole_bytes = 0
+        self._declares_events = False
+        self._beginning = b""
 
     @classmethod
     def none(cls, error: BackendGoneError) -> ResponseStream:
@@ -86,18 +93,22 @@ class ResponseStream:
     def head(self, status: int, headers: Mapping[bytes, bytes]) -> None:
         """The backend's status and headers."""
         self.status, self.headers = status, headers
-        kind = headers.get(b"content-type", b"")
-        self.is_events = self.streamed and status == 200 and kind.startswith(b"text/event-stream")
+        kind = headers.get(b"content-type", b"").strip().lower()
+        self._declares_events = kind.startswith(b"text/event-stream")
+        self.is_events = None if self.streamed and status == 200 else False
 
     def body(self, data: bytes) -> None:
         """A piece of the backend's answer."""
         self.heard = True
         if self.first_byte_at is None:
             self.first_byte_at = self._loop.time()
+        if self.is_events is None:
+            data = self._beginning = (self._beginning + data).removeprefix(BYTE_ORDER_MARK)
+            self.is_events = event_framing.begins_stream(data, is_declared=self._declares_events)
         try:
             if self.is_events:
                 self._put(self._editor.edit(self._framer.feed(data)))
-            else:
+            elif self.is_events is False:
                 self._collect(data)
         except PartTooLargeError as error:
             self.failed(BackendGoneError(str(error)))
@@ -105,8 +116,10 @@ class ResponseStream:
 
     def done(self) -> None:
         """The backend's answer is complete."""
-        if self.is_events:
+        if self.is_events or (self.is_events is None and self._declares_events):
             self._put(self._editor.finish(self._framer.finish()))
+        elif self.streamed and self.status == 200:
+            self._stream_whole()
         elif self.streaming:
             self._refused_late()
         self._end()
@@ -134,9 +147,42 @@ class ResponseStream:
         """The body of an answer that is not an event stream."""
         return b"".join(self._whole)
 
-    def rewritten(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """A whole answer with the rewrite, if any, applied."""
-        return self._rewrite.whole(answer) if self._rewrite else answer
+    def whole_answer(self) -> tuple[Any, bytes]:
+        """An answer that is not an event stream, in its normal form: its value, and its JSON.
+
+        Raises ``ValueError`` where the body is neither JSON nor a complete stream of events.
+        """
+        try:
+            value = orjson.loads(self.whole)
+        except orjson.JSONDecodeError:
+            value, normal = None, self._joined()
+        else:
+            normal = self._normal(value)
+        return normal, self.whole if normal is value else orjson.dumps(normal)
+
+    def _normal(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if self._rewrite is not None:
+            return self._rewrite.whole(value)
+        return normal_message.normal_answer(value)
+
+    def _joined(self) -> dict[str, Any]:
+        """The answer of a backend that sent events where none were asked for."""
+        events = answer_conversion.events_in(self.whole)
+        if events is None:
+            raise ValueError("the body is no answer")
+        refusal = next((event for event in events if event.get("error")), None)
+        if refusal is not None:
+            return refusal
+        if any(map(answer_conversion.is_chat, events)):
+            rewrite = self._rewrite or TextCalls(())
+            events = [new for event in events for new in rewrite.event(event)]
+            events += rewrite.end(complete=True)
+        answer = answer_conversion.joined(events)
+        if answer is None:
+            raise ValueError("the events have no answer")
+        return answer
 
     def keep_alive(self) -> None:
         """Send a comment, which begins the stream while the backend still reads the prompt.
@@ -169,13 +215,27 @@ class ResponseStream:
             raise PartTooLargeError("the answer is larger than 64 MB")
         self._whole.append(data)
 
+    def _stream_whole(self) -> None:
+        """The client asked for events, and the backend answered in one piece."""
+        editor, events = self._editor, answer_conversion.as_events(self.whole)
+        if events is None or not isinstance(editor, EventEditor):
+            if self.streaming:
+                self._refused_late()
+            return
+        if self._rewrite is None and any(map(answer_conversion.is_chat, events)):
+            editor.rewrite_with(TextCalls(()))
+        self._put(editor.edit(event_framing.encode(events) + DONE))
+
     def _refused_late(self) -> None:
-        """The client's stream began with a comment, and then the backend refused."""
+        """The client's stream began with a comment, and then the backend sent no answer."""
         try:
             error = orjson.loads(self.whole).get("error") or {}
             message = error.get("message") if isinstance(error, dict) else str(error)
         except (orjson.JSONDecodeError, AttributeError):
             message = None
+        if message is None and self.status == 200:
+            self._send_error(openai_errors.UNREADABLE, code="backend_failed")
+            return
         self._send_error(
             message or f"The model's server refused with status {self.status}.",
             code="backend_refused",

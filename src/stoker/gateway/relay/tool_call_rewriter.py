@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from stoker.gateway.relay import normal_message
 from stoker.gateway.relay.native_calls import NativeCall, NativeCalls
-from stoker.tokens.tool_calls import Event, ToolCall, ToolCallParser
+from stoker.tokens.tool_calls import Event, ToolCall, ToolCallParser, new_call_id
 
 #: Finish reasons with which a model ended its answer by itself. With every other one the last
 #: call may have broken off.
-_OWN_END = frozenset({"stop", "tool_calls", "function_call"})
-_REASONING = ("reasoning_content", "reasoning")
+_OWN_END = frozenset({"stop", "tool_calls"})
 
 #: A piece of what goes to the client: text, or a call in OpenAI's form without its index.
 _Piece = str | dict[str, Any]
@@ -23,10 +23,16 @@ class TextCalls:
     A server that parses calls itself sends them as calls. One that doesn't, or whose parser missed
     the format that its model prints, sends them as text, and they are found there. A call that
     broke off is never passed on as a call: its text is, with a sentence that it was not run.
+
+    A call keeps the id that its server gave it, unless another call of the answer or of the
+    conversation has it (``taken_ids``): some servers count from 0 in every answer.
     """
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, tools: Sequence[Mapping[str, Any]], *, taken_ids: Iterable[str] = ()
+    ) -> None:
         self._tools = tools
+        self._ids = set(taken_ids)
         self._choices: dict[int, _Choice] = {}
         self._last: dict[str, Any] = {}
 
@@ -47,13 +53,18 @@ class TextCalls:
                 out += self._choice_events(event, choice)
         return out
 
-    def end(self) -> list[dict[str, Any]]:
-        """What was held back when the stream ended without a finish reason."""
+    def end(self, *, complete: bool = False) -> list[dict[str, Any]]:
+        """What was held back when the stream ended without a finish reason.
+
+        ``complete``: the server ended it itself, so the finish reason is added.
+        """
         out = []
         for index, state in self._choices.items():
-            if not state.finished:
-                pieces, _ = state.finish(None)
+            if state.finished is None:
+                pieces, finish = state.finish("stop" if complete else None)
                 out += self._deltas(index, state, pieces)
+                if complete:
+                    out.append(self._event_of(index, {}, finish))
         return out
 
     def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -67,43 +78,51 @@ class TextCalls:
         message = choice.get("message") if isinstance(choice, dict) else None
         if not isinstance(message, dict):
             return choice
-        state = self._choices[len(self._choices)] = _Choice(self._tools)
-        text, calls = message.get("content"), message.get("tool_calls")
+        state = self._state(len(self._choices))
+        message = normal_message.normal(message)
+        calls = message.pop("tool_calls", None)
+        text = message.get("content")
         state.think(message)
         pieces = state.read(text) if isinstance(text, str) else []
         state.native.take(calls)
-        given = choice.get("finish_reason")
+        given = normal_message.finish_reason(choice.get("finish_reason"))
         rest, finish = state.finish(given or "stop")  # it is complete, whatever it leaves out
         pieces += rest
         written = "".join(piece for piece in pieces if isinstance(piece, str))
         made = [piece for piece in pieces if isinstance(piece, dict)]
-        if not calls and not made and written == (text or ""):
-            return {**choice, "finish_reason": finish} if given else choice
-        content = written.strip() or None if made else written
-        kept = {name: value for name, value in message.items() if name != "tool_calls"}
-        message = {**kept, "content": content, **({"tool_calls": made} if made else {})}
+        if made:
+            message.update(content=written.strip() or None, tool_calls=made)
+        elif written:
+            message["content"] = written
         return {**choice, "message": message, "finish_reason": finish}
 
     def _choice_events(self, event: dict[str, Any], choice: dict[str, Any]) -> list[dict[str, Any]]:
         given = choice.get("index")
         index = given if isinstance(given, int) else 0
-        state = self._choices.setdefault(index, _Choice(self._tools))
-        delta = choice.get("delta")
-        delta = dict(delta) if isinstance(delta, dict) else {}
+        state = self._state(index)
+        delta = normal_message.normal(_delta_of(choice))
         state.think(delta)
         text = delta.pop("content", None)
         pieces = state.read(text) if isinstance(text, str) else []
         pieces += state.call(delta.pop("tool_calls", None))
-        finish = choice.get("finish_reason")
+        finish = normal_message.finish_reason(choice.get("finish_reason"))
+        if state.finished and state.has_rest:
+            finish = state.finished  # it went on behind its end
         if finish:
             rest, finish = state.finish(finish)
             pieces += rest
         out = self._deltas(index, state, pieces)
         if delta or finish:
             last = {**choice, "delta": delta, "finish_reason": finish}
+            last.pop("message", None)
             # A role or reasoning comes before the text; a finish reason comes after it.
             out.insert(len(out) if finish else 0, {**event, "choices": [last]})
         return out
+
+    def _state(self, index: int) -> _Choice:
+        if index not in self._choices:
+            self._choices[index] = _Choice(self._tools, self._ids)
+        return self._choices[index]
 
     def _deltas(self, index: int, state: _Choice, pieces: Sequence[_Piece]) -> list[dict[str, Any]]:
         return [
@@ -113,25 +132,34 @@ class TextCalls:
             for piece in pieces
         ]
 
-    def _event_of(self, index: int, delta: dict[str, Any]) -> dict[str, Any]:
+    def _event_of(
+        self, index: int, delta: dict[str, Any], finish: str | None = None
+    ) -> dict[str, Any]:
         kept = {k: v for k, v in self._last.items() if k not in {"choices", "usage"}}
-        return {**kept, "choices": [{"index": index, "delta": delta, "finish_reason": None}]}
+        return {**kept, "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
 
 
 class _Choice:
     """What is known of one of the answers that a request with ``n`` above 1 gets."""
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, tools: Sequence[Mapping[str, Any]], ids: set[str]) -> None:
         self._tools = tools
+        self._ids = ids
         self._parser = ToolCallParser(tools)
         self.native = NativeCalls(tools)
-        self.finished = False
+        #: The finish reason that was sent.
+        self.finished: str | None = None
         #: Calls found in text.
         self.found = 0
         self._called = False
-        self._text: list[str] = []
+        self._said = False
         self._thought: list[str] = []
         self._numbers = 0
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether something is held that only the end lets go."""
+        return self.native.has_open or self._parser.has_rest
 
     def number(self) -> int:
         """The number of the next call that is sent: found in text or native, they are one row."""
@@ -140,24 +168,35 @@ class _Choice:
 
     def think(self, part: Mapping[str, Any]) -> None:
         """Remember the reasoning of a delta or a message, which is passed on as it is."""
-        found = (part.get(name) for name in _REASONING)
-        self._thought += [text for text in found if isinstance(text, str)][:1]
+        found = (part.get(name) for name in normal_message.REASONING)
+        thought = next((text for text in found if text and isinstance(text, str)), None)
+        if thought:
+            self._thought.append(thought)
+            self._parser.end_thinking()
 
     def read(self, text: str) -> list[_Piece]:
         """Take a piece of the answer's text."""
-        return self._pieces(self._parser.feed(text))
+        closed = self._parser.thoughts
+        pieces = self._pieces(self._parser.feed(text))
+        if self._parser.thoughts == closed:
+            return pieces
+        # A server without a reasoning parser made calls of what the model only thought of.
+        return [*(call.as_text() for call in self.native.take_back()), *pieces]
 
     def call(self, calls: object) -> list[_Piece]:
         """Take pieces of native calls: what was held back of the text comes before them."""
         if not calls:
             return []
-        return [*self._pieces(self._parser.finish()), *self._sent(self.native.feed(calls))]
+        self.native.feed(calls)
+        if self._parser.may_be_thinking:
+            return []
+        return [*self._pieces(self._parser.finish()), *self._sent(self.native.whole())]
 
     def finish(self, reason: str | None) -> tuple[list[_Piece], str | None]:
         """What is still to be sent, and the finish reason. ``None`` where the answer has none."""
-        self.finished = True
         cut = reason not in _OWN_END
-        pieces = self._pieces(self._parser.finish())
+        called = self._called or self.native.has_open
+        pieces = self._pieces(self._parser.finish(cut=cut or called, broken=reason is None))
         if cut and self._parser.unfinished_call:
             pieces.append(_not_run(self._parser.unfinished_call, reason))
         whole, broken = self.native.finish(cut=cut)
@@ -165,24 +204,16 @@ class _Choice:
         pieces += [_as_text(call, reason) for call in broken]
         if not cut and not broken:
             pieces += self._late_calls()
-        if self._called and reason == "stop":
-            reason = "tool_calls"
-        elif not self._called and reason == "tool_calls":
-            reason = "stop"
-        return pieces, reason
+        self.finished = _agreeing(reason, self._called, any(call.is_cut for call in broken))
+        return pieces, self.finished
 
     def _late_calls(self) -> list[_Piece]:
         """Calls at the end of reasoning that nothing follows: the model forgot to close it."""
-        written = "".join(self._text)
-        if self._called or (written.strip() and not self._parser.is_thinking):
+        if self._called or self._said:
             return []
-        thought = written.strip().removeprefix("<think>") or "".join(self._thought)
-        events = ToolCallParser(self._tools)
-        read = [*events.feed(thought), *events.finish()]
-        late: list[Event] = []
-        while read and isinstance(read[-1], ToolCall):
-            late.insert(0, read.pop())
-        return self._pieces(late)
+        thought = ToolCallParser(self._tools, thinking=True)
+        events = [*thought.feed("".join(self._thought)), *thought.finish()]
+        return self._pieces([event for event in events if isinstance(event, ToolCall)])
 
     def _pieces(self, events: Sequence[Event]) -> list[_Piece]:
         pieces: list[_Piece] = []
@@ -193,19 +224,39 @@ class _Choice:
                 function = {"name": item.name, "arguments": item.arguments}
                 pieces.append({"id": item.id, "type": "function", "function": function})
             elif item.text:
-                self._text.append(item.text)
+                self._said = self._said or bool(item.text.strip())
                 pieces.append(item.text)
         return pieces
 
     def _sent(self, calls: Sequence[NativeCall]) -> list[_Piece]:
         self._called = self._called or bool(calls)
-        return [call.as_sent() for call in calls]
+        return [call.as_sent(self._id_of(call)) for call in calls]
+
+    def _id_of(self, call: NativeCall) -> str:
+        own_id = call.id if call.id and call.id not in self._ids else new_call_id()
+        self._ids.add(own_id)
+        return own_id
+
+
+def _delta_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The delta of a streamed choice; some servers name it as in a whole answer."""
+    parts = (choice.get(name) for name in ("delta", "message"))
+    return next((part for part in parts if isinstance(part, dict)), {})
+
+
+def _agreeing(reason: str | None, called: bool, is_cut: bool) -> str | None:
+    """The finish reason that agrees with what was sent."""
+    if reason not in _OWN_END:
+        return reason
+    if is_cut:
+        return "length"
+    return "tool_calls" if called else "stop"
 
 
 def _as_text(call: NativeCall, reason: str | None) -> str:
     """What there is of a call that can't be run, in a form that nothing reads as a call."""
     written = "" if call.value == {} else f"{call.name}({call.arguments}"
-    if reason in _OWN_END:
+    if reason in _OWN_END and not call.is_cut:
         why = f"The call of {call.name} was not run: its arguments are not a JSON object."
         return f"{written}\n\n{why}" if call.name else call.arguments
     return written + _not_run(call.name, reason)

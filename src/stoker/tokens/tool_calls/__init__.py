@@ -9,7 +9,7 @@ from stoker.tokens.tool_calls.stream_parser import (
     new_call_id,
     parse_answer,
 )
-from stoker.tokens.tool_calls.strict_json import parse_json
+from stoker.tokens.tool_calls.strict_json import is_cut_json, parse_json
 
 __all__ = [
     "Event",
@@ -18,6 +18,7 @@ __all__ = [
     "ToolCallParser",
     "demanded_call",
     "emulate",
+    "is_cut_json",
     "new_call_id",
     "parse_answer",
     "parse_json",

@@ -5,23 +5,24 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stoker.tokens.tool_calls.call_candidate import REJECTED, FoundCall, Reader, Verdict
 from stoker.tokens.tool_calls.call_formats import MARKERS
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
+from stoker.tokens.tool_calls.thinking_tags import CLOSING_TAGS, THINKING_TAGS
 from stoker.tokens.tool_calls.unmarked_calls import Bare, Fenced
 
 #: A call longer than this is given back as text, so that memory stays bounded.
 MAX_CALL_CHARS = 1_000_000
 #: When the answer has ended, how many unfinished calls are looked into for a finished one.
 MAX_FINAL_ATTEMPTS = 16
-_THINK, _END_THINK = "<think>", "</think>"
-_HELD = (*MARKERS, _THINK, Fenced.OPEN)
+_TAGS = (*THINKING_TAGS, *CLOSING_TAGS)
+_HELD = (*MARKERS, *_TAGS, Fenced.OPEN)
 _LONGEST_MARKER = max(map(len, _HELD))
 _MARKER = re.compile(
-    "|".join(re.escape(m) for m in sorted((*MARKERS, _THINK), key=len, reverse=True))
+    "|".join(re.escape(m) for m in sorted((*MARKERS, *_TAGS), key=len, reverse=True))
     + r"|(?P<bare>(?:(?<=\n)|\A)[ \t]*(?=[{\[]|```))"
 )
 _PREFIXES = frozenset(marker[:length] for marker in _HELD for length in range(1, len(marker)))
@@ -61,19 +62,36 @@ class ToolCallParser:
 
     Only names in ``tools`` count as calls; everything else is text, and comes out as it went in.
     Text that can't begin a call is passed on at once.
+
+    What stands before a ``</think>`` is thinking, and a call in it was only thought of. Many
+    templates write the ``<think>`` into the prompt, so an answer does not show that it begins with
+    thinking. So a call, and all that follows it, is held until the thinking is over or the answer
+    is. Thinking that never ends, opened in the text or with ``thinking``, makes a call only of
+    what stands at its very end: the model forgot to close it.
     """
 
     def __init__(
-        self, tools: Sequence[Mapping[str, Any]], *, new_id: Callable[[], str] = new_call_id
+        self,
+        tools: Sequence[Mapping[str, Any]],
+        *,
+        new_id: Callable[[], str] = new_call_id,
+        thinking: bool = False,
     ) -> None:
         self._offered = ToolSchemas(tools)
         self._new_id = new_id
         self._pending = ""
         self._reader: Reader | None = None
         self._line_start = True
-        #: Only white space has come yet: only then does ``<think>`` begin reasoning.
+        #: Only white space has come yet.
         self._silent = True
-        self._thinking = False
+        #: The tag that closes the thinking which the answer began with.
+        self._closing = THINKING_TAGS["<think>"] if thinking else ""
+        #: No closing tag can follow that makes thinking of the text so far.
+        self._thinking_is_over = False
+        #: Events that are held, beginning with a call, and the text that each was made of.
+        self._held: list[Event] = []
+        self._held_from: int | None = None
+        self._held_texts: list[str] = []
         #: Inside of a code block that is no call, brackets at the beginning of a line are code.
         self._in_code = False
         #: White space after a call, which is no answer if nothing follows it.
@@ -81,38 +99,65 @@ class ToolCallParser:
         self._held_blank = ""
         self._attempts_left = MAX_FINAL_ATTEMPTS
         self.calls = 0
+        #: How often a closing tag showed that what stands before it was thinking.
+        self.thoughts = 0
         #: After ``finish``: the tool whose call the text breaks off in, if it does.
         self.unfinished_call: str | None = None
 
     @property
-    def is_thinking(self) -> bool:
-        """Whether the text so far is reasoning that was not closed."""
-        return self._thinking
+    def may_be_thinking(self) -> bool:
+        """Whether the text so far can still turn out to be thinking."""
+        return not (self._silent or self._thinking_is_over)
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether something is held back."""
+        return bool(self._pending or self._held)
+
+    def end_thinking(self) -> None:
+        """What comes now is the answer: the server sends the thinking apart from it."""
+        self._release()
+        self._closing, self._thinking_is_over = "", True
 
     def feed(self, text: str) -> list[Event]:
         """Take the next piece of the answer; return what is certain by now."""
         self._pending += text
         return self._read(final=False)
 
-    def finish(self) -> list[Event]:
-        """End the answer; return what was still held back."""
+    def finish(self, *, cut: bool = False, broken: bool = False) -> list[Event]:
+        """End the answer; return what was still held back.
+
+        ``cut``: it ends at a limit, or has calls from elsewhere: then thinking that was not closed
+        has no calls. ``broken``: it is not complete, so all that is held may be thinking.
+        """
         candidate, calls = self._pending if self._reader else "", self.calls
         events = self._read(final=True)
+        if self._closing or broken:
+            self._keep_last_calls(events, cut or broken)
+        self._release()
         self.unfinished_call = self._offered.named_in(candidate) if self.calls == calls else None
         return events
 
     def _read(self, *, final: bool) -> list[Event]:
-        events: list[Event] = []
+        events, self._held = self._held, []
         while self._pending and self._step(events, final):
             pass
+        if self._held_from is None or final:
+            return events
+        if sum(map(len, self._held_texts)) > MAX_CALL_CHARS:
+            self._release()
+            return events
+        self._held, events = events[self._held_from :], events[: self._held_from]
+        self._held_from = 0
         return events
 
     def _step(self, events: list[Event], final: bool) -> bool:
         """Do one thing with the pending text; return whether there may be more to do."""
+        if self._closing and self._closing in self._pending:
+            self._close_thinking(events, self._pending.index(self._closing) + len(self._closing))
+            return True
         if self._reader is not None:
             return self._read_candidate(self._reader, events, final)
-        if self._thinking:
-            return self._read_thinking(events, final)
         return self._read_text(events, final)
 
     def _read_text(self, events: list[Event], final: bool) -> bool:
@@ -122,8 +167,10 @@ class ToolCallParser:
             self._emit(events, len(self._pending) - keep)
             return False
         self._emit(events, match.start())
-        if match.group() == _THINK:
-            self._thinking = True
+        if match.group() in THINKING_TAGS:
+            self._open_thinking(events, match.group())
+        elif match.group() in CLOSING_TAGS:
+            self._close_thinking(events, len(match.group()))
         elif match.lastgroup == "bare":
             self._emit(events, len(match.group()))
             return self._begin_line(final)
@@ -137,6 +184,8 @@ class ToolCallParser:
         if marker is not None:
             self._reader = MARKERS[marker](self._offered, 0)
             return True
+        if self._pending.startswith(_TAGS):
+            return True
         if self._pending.startswith("[") and self._pending in _PREFIXES and not final:
             return False  # it is a marker once the rest has come
         if self._pending.startswith(Fenced.OPEN):
@@ -148,8 +197,9 @@ class ToolCallParser:
 
     def _find_marker(self) -> re.Match[str] | None:
         for match in _MARKER.finditer(self._pending):
-            at_start = not self._pending[: match.start()].strip()
-            if match.group() == _THINK and not (self._silent and at_start):
+            if match.group() in THINKING_TAGS and not self._begins_line(match.start()):
+                continue
+            if match.group() in CLOSING_TAGS and self._thinking_is_over:
                 continue
             if match.lastgroup == "bare" and match.start() == 0 and not self._line_start:
                 continue
@@ -164,15 +214,56 @@ class ToolCallParser:
                 return length
         return 0
 
-    def _read_thinking(self, events: list[Event], final: bool) -> bool:
-        end = self._pending.find(_END_THINK)
-        if end >= 0:
-            self._emit(events, end + len(_END_THINK))
-            self._thinking = False
-            return True
-        keep = 0 if final else len(_END_THINK) - 1
-        self._emit(events, max(0, len(self._pending) - keep))
-        return False
+    def _begins_line(self, start: int) -> bool:
+        """Whether only blanks stand between ``start`` and the beginning of its line, or a call."""
+        _, line_end, line = self._pending[:start].rpartition("\n")
+        return not line.strip(" \t") and bool(line_end or self._line_start)
+
+    def _open_thinking(self, events: list[Event], tag: str) -> None:
+        if self._silent:
+            self._closing = THINKING_TAGS[tag]
+        elif not self._closing:
+            self._release()  # it stands before this thinking
+        self._thinking_is_over = False
+        self._emit(events, len(tag))
+
+    def _close_thinking(self, events: list[Event], length: int) -> None:
+        """The first ``length`` pending characters end it: no call so far was one."""
+        self._reader = None
+        self._emit(events, length)
+        self._give_back(events, len(self._held_texts))
+        self._release()
+        self.thoughts += 1
+        self._closing, self._thinking_is_over = "", True
+        self._in_code, self._line_start = False, True
+
+    def _keep_last_calls(self, events: list[Event], cut: bool) -> None:
+        """Of what is held, only the calls that nothing follows are calls; without ``cut``."""
+        if self._held_from is None:
+            return
+        held = events[self._held_from :]
+        calls = 0
+        while not cut and calls < len(held) and isinstance(held[-1 - calls], ToolCall):
+            calls += 1
+        self._give_back(events, len(held) - calls)
+
+    def _give_back(self, events: list[Event], count: int) -> None:
+        """Make text again of the first ``count`` events that are held."""
+        if self._held_from is None or not count:
+            return
+        start, end = self._held_from, self._held_from + count
+        fewer = sum(isinstance(event, ToolCall) for event in events[start:end])
+        self.calls -= fewer
+        left = [
+            replace(event, index=event.index - fewer) if isinstance(event, ToolCall) else event
+            for event in events[end:]
+        ]
+        events[start:] = [TextPart("".join(self._held_texts[:count])), *left]
+
+    def _release(self) -> None:
+        """What is held is what it seems to be."""
+        self._held_from = None
+        self._held_texts = []
 
     def _read_candidate(self, reader: Reader, events: list[Event], final: bool) -> bool:
         verdict = reader(self._pending, final)
@@ -192,9 +283,13 @@ class ToolCallParser:
         return True
 
     def _emit_calls(self, events: list[Event], found: FoundCall) -> None:
+        if self._held_from is None and not self._thinking_is_over:
+            self._held_from = len(events)
         for call in found.calls:
             events.append(ToolCall(self.calls, self._new_id(), call.name, call.arguments))
             self.calls += 1
+        if self._held_from is not None:  # several calls can be one text
+            self._held_texts += [self._pending[: found.end], *[""] * (len(found.calls) - 1)]
         self._pending = self._pending[found.end :]
         self._line_start = self._after_call = True
         self._silent = False
@@ -205,6 +300,8 @@ class ToolCallParser:
         if length <= 0:
             return
         text, self._pending = self._pending[:length], self._pending[length:]
+        if self._held_from is not None:
+            self._hold_text(events, text)
         line = text.rpartition("\n")[2]
         self._line_start = not line.strip(" \t") and ("\n" in text or self._line_start)
         if self._after_call and not text.strip():
@@ -218,6 +315,14 @@ class ToolCallParser:
             events[-1] = TextPart(before.text + text)
         else:
             events.append(TextPart(text))
+
+    def _hold_text(self, events: list[Event], text: str) -> None:
+        """Remember what a held event is made of; blanks after a call belong to the call."""
+        continues = isinstance(events[-1], TextPart) or (self._after_call and not text.strip())
+        if continues:
+            self._held_texts[-1] += text
+        else:
+            self._held_texts.append(text)
 
 
 def parse_answer(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from stoker.tokens.tool_calls.bracket_scanner import BracketScanner
+
 _MAX_DEPTH = 64
 
 
@@ -18,6 +20,14 @@ def parse_json(text: str) -> Any:
     except (ValueError, RecursionError):
         return None
     return value if _depth_ok(value) and _can_be_written(value) else None
+
+
+def is_cut_json(text: str) -> bool:
+    """Return whether ``text`` ends within its first object, array or string."""
+    text = text.strip()
+    if text.startswith(("{", "[")):
+        return BracketScanner(0).end(text) is None
+    return text.startswith('"') and (len(text) == 1 or not text.endswith('"'))
 
 
 def _refuse(constant: str) -> float:
