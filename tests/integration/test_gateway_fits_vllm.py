@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.integration.conftest import Stoker
-from tests.integration.conversations import conversations
+from tests.integration.conversations import conversations, unusual_conversations
 from tests.integration.promises import agent_turns_are_accepted, counts_are_exact
 from tests.support import vllm_cpu
 from tests.support.one_layer import one_layer_folder
@@ -43,10 +44,18 @@ def start(stoker: Stoker, model: Path, window: int) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def continued(request: dict[str, Any]) -> dict[str, Any]:
+    """The request as clients of vLLM ask for more of an answer."""
+    messages = [*request["messages"], {"role": "assistant", "content": "It is"}]
+    options = {"continue_final_message": True, "add_generation_prompt": False}
+    return {**request, **options, "messages": messages}
+
+
 # Two of the five windows that llama.cpp is tried at: each costs a start of a minute.
 @pytest.mark.parametrize("window", [2048, 8192])
 def test_thirty_agent_turns_are_all_accepted(stoker: Stoker, model: Path, window: int) -> None:
     start(stoker, model, window)
     agent_turns_are_accepted(stoker, window)
     if window == 8192:  # one start serves both
-        counts_are_exact(stoker, conversations(300, tools=True))
+        counts_are_exact(stoker, [*conversations(300, tools=True), *unusual_conversations(300)])
+        counts_are_exact(stoker, map(continued, conversations(20, tools=True)))

@@ -1,18 +1,20 @@
 """Count tokens and make a request fit its budget. Pure: values in, values out."""
 
 from stoker.tokens.counting.chat_template import ChatTemplate
+from stoker.tokens.counting.count_corrections import Corrections, Reconciled
 from stoker.tokens.counting.local_tokenizer import LocalTokenizer
+from stoker.tokens.counting.plain_form import is_plain
 from stoker.tokens.counting.token_counting import (
-    Correction,
     CountQuery,
     CountRequest,
     Counts,
     CountStrings,
+    Finished,
     PieceCache,
-    Reconciled,
     Steps,
+    advance,
+    answer_of,
     drive,
-    drive_async,
     estimate_strings,
 )
 from stoker.tokens.counting.token_upper_bound import Overheads, overheads_of, prompt_bound
@@ -33,12 +35,13 @@ __all__ = [
     "Calibration",
     "ChatTemplate",
     "ContextLengthExceededError",
-    "Correction",
+    "Corrections",
     "CountQuery",
     "CountRequest",
     "CountStrings",
     "Counts",
     "Cuts",
+    "Finished",
     "Fit",
     "LocalTokenizer",
     "Overheads",
@@ -47,14 +50,16 @@ __all__ = [
     "Steps",
     "TokenizerError",
     "ToolTooDeepError",
+    "advance",
+    "answer_of",
     "asked_max_tokens",
     "budget_for",
     "calibrate",
     "clamp_max_tokens",
     "drive",
-    "drive_async",
     "estimate_strings",
     "fit",
+    "is_plain",
     "overheads_of",
     "prompt_bound",
     "prompt_tokens_for_time",

@@ -58,9 +58,9 @@ async def fitting_to(
             yield served, backend
 
 
-async def tokenize(served: Front, text: str) -> int:
-    messages = [{"role": "user", "content": text}]
-    reply = await served.post(orjson.dumps({"model": MODEL, "messages": messages}), "/tokenize")
+async def tokenize(served: Front, text: str, **more: Any) -> int:
+    body = {"model": MODEL, **asking(text), **more}
+    reply = await served.post(orjson.dumps(body), "/tokenize")
     assert reply.status == 200, reply.body
     return int(orjson.loads(reply.body)["count"])
 
@@ -79,11 +79,45 @@ async def test_absurd_report_is_logged_and_counted_and_corrects_nothing(
     assert "counted 1410 prompt tokens, the backend counted 10: too far off" in caplog.text
 
 
-async def test_concurrent_answers_correct_the_count_once() -> None:
+async def test_a_difference_that_one_request_alone_shows_is_not_learned() -> None:
     async with fitting_to(Counting(1460, 1460)) as (served, _):
         replies = await asyncio.gather(*(served.chat(**asking(LONG)) for _ in range(2)))
         assert [reply.status for reply in replies] == [200, 200]
+        assert await tokenize(served, "hi") == 11
+
+
+async def test_a_difference_that_repeats_corrects_the_counts_of_its_shape() -> None:
+    async with fitting_to(Counting(1460, 1461)) as (served, _):
+        for text in (LONG, LONG + "more"):
+            assert (await served.chat(**asking(text))).status == 200
         assert await tokenize(served, "hi") == 11 + 50
+        assert await tokenize(served, "hi", tools=TOOLS[:1]) == tokens_of(
+            {**asking("hi"), "tools": TOOLS[:1]}
+        )
+
+
+async def test_tools_of_one_client_do_not_change_the_counts_of_others() -> None:
+    odd = [{**tool, "x_meta": {"source": "server"}} for tool in TOOLS[:8]]
+    server = Counting(*[1600] * 3)
+    async with fitting_to(server) as (served, _):
+        before = await tokenize(served, "hi", tools=TOOLS[:1])
+        for text in ("a ", "b ", "c "):
+            assert (await served.chat(**asking(text + LONG[:4000]), tools=odd)).status == 200
+        assert not server.used
+        assert await tokenize(served, "hi", tools=TOOLS[:1]) == before
+
+
+async def test_tools_that_the_server_does_not_read_are_not_counted_again() -> None:
+    """As vLLM with ``--exclude-tools-when-tool-choice-none``, which its ``/tokenize`` ignores."""
+    messages = asking("word " * 1100)["messages"]
+    unread = tokens_of({"messages": messages})
+    async with fitting_to(Counting(unread, unread)) as (served, _):
+        for _ in range(2):
+            reply = await served.chat(messages=messages, tools=TOOLS[:8], tool_choice="none")
+            assert reply.status == 200
+        assert await tokenize(served, "hi", tools=TOOLS, tool_choice="none") == 11
+        assert await tokenize(served, "hi", tools=TOOLS) > 1000
+        assert f'stoker_count_mismatches_total{{model="{MODEL}"}} 1.0' in await served.metrics()
 
 
 async def test_server_counts_the_same_content_once_and_a_changed_one_again() -> None:

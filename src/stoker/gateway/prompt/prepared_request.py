@@ -22,4 +22,4 @@ class Prepared:
     cuts: tokens.Cuts = field(default_factory=tokens.Cuts)
     rewrite: TextCalls | None = None
     #: What ``prompt_tokens`` was corrected by.
-    correction: tokens.Correction = field(default_factory=tokens.Correction)
+    correction_tokens: int = 0

@@ -13,11 +13,7 @@ from stoker.tokens.truncation.fit_result import Cuts, Fit
 from stoker.tokens.truncation.prompt_parts import LEAST_USE
 from stoker.tokens.truncation.replay import Replay
 from stoker.tokens.truncation.request_assembly import assemble
-from stoker.tokens.truncation.request_measurement import (
-    MeasuredRequest,
-    least_tool_tokens,
-    measure,
-)
+from stoker.tokens.truncation.request_measurement import MeasuredRequest, measure
 from stoker.tokens.truncation.tool_schema_compression import forms_of
 
 _ATTEMPTS = 5
@@ -49,12 +45,10 @@ def fit(
         kept = len(request.get("tools") or ())
         return Fit(request, None, asked_max_tokens(request), Cuts(tools_kept=kept))
     tools = [forms_of(tool) for tool in request.get("tools") or ()]
-    tools_fit = least_tool_tokens(tools) <= budget.prompt_tokens
-    if tools_fit:
-        (whole,) = yield CountRequest(request)
-        if whole <= budget.prompt_tokens:
-            return _fit(request, whole, budget, Cuts(tools_kept=len(tools)))
-    measured = yield from measure(request, tools, calibration or Calibration(), tools_fit=tools_fit)
+    (whole,) = yield CountRequest(request)
+    if whole <= budget.prompt_tokens:
+        return _fit(request, whole, budget, Cuts(tools_kept=len(tools)))
+    measured = yield from measure(request, tools, calibration or Calibration())
     cut = yield from _cut(measured, budget.prompt_tokens)
     if cut.tokens <= budget.hard_prompt_tokens:
         return _fit(cut.request, cut.tokens, budget, cut.cuts)
