@@ -29,6 +29,11 @@ class Costs:
     tools_base: int
     tools_as_sent: int
 
+    @property
+    def total(self) -> int:
+        """The sum of all parts as the client sent them."""
+        return self.head + sum(self.units.whole) + self.tools_as_sent
+
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRequest:
