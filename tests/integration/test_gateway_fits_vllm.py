@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fixtures.agent import agent_request
 from tests.integration.conftest import Stoker
 from tests.integration.conversations import conversations, unusual_conversations
-from tests.integration.promises import agent_turns_are_accepted, counts_are_exact
+from tests.integration.promises import agent_turns_are_accepted, counts_are_exact, usage
 from tests.support import vllm_cpu
 from tests.support.one_layer import one_layer_folder
 
@@ -29,6 +30,7 @@ def start(stoker: Stoker, model: Path, window: int) -> None:
         "chat-template": str(TOOLS_TEMPLATE),
         "enable-auto-tool-choice": "true",
         "tool-call-parser": "hermes",
+        "exclude-tools-when-tool-choice-none": "true",
     }
     done = stoker.run(
         *("up", "--port", str(stoker.port), "--offline", "--json", "--engine", "vllm"),
@@ -51,11 +53,23 @@ def continued(request: dict[str, Any]) -> dict[str, Any]:
     return {**request, **options, "messages": messages}
 
 
+def tools_that_are_not_read_are_counted_once(stoker: Stoker) -> None:
+    """Checks that the first answer shows that the server leaves tools out, which it is not asked.
+
+    ``/tokenize`` does not know of the flag.
+    """
+    request = {**next(iter(conversations(1, tools=False))), "tools": agent_request()["tools"][:4]}
+    request |= {"tool_choice": "none"}
+    assert stoker.post("/tokenize", request)["count"] > usage(stoker, request)["prompt_tokens"]
+    counts_are_exact(stoker, [request])
+
+
 # Two of the five windows that llama.cpp is tried at: each costs a start of a minute.
 @pytest.mark.parametrize("window", [2048, 8192])
 def test_thirty_agent_turns_are_all_accepted(stoker: Stoker, model: Path, window: int) -> None:
     start(stoker, model, window)
     agent_turns_are_accepted(stoker, window)
+    tools_that_are_not_read_are_counted_once(stoker)
     if window == 8192:  # one start serves both
         counts_are_exact(stoker, [*conversations(300, tools=True), *unusual_conversations(300)])
         counts_are_exact(stoker, map(continued, conversations(20, tools=True)))

@@ -14,7 +14,8 @@ from tests.support.real_models import smollm2
 from tests.unit.gateway.backends import MODEL, Call, Front, Scripted, answer, front, running
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, GatewayLimits, Served
+from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
+from stoker.tokens import LocalTokenizer
 
 WINDOW = 2048
 LONG = "word " * 1400
@@ -236,3 +237,69 @@ async def test_a_file_whose_template_is_not_the_one_that_ollama_uses_counts_noth
         assert len(backend.calls[-1].body["tools"]) == 39
         texts = orjson.dumps({"model": ollama, "prompt": "x"})
         assert (await door.post(texts, "/tokenize")).status == 501
+
+
+class LikeLlamaCpp:
+    """Counts with the model's own file, as llama.cpp does with a developer and odd numbers."""
+
+    def __init__(self) -> None:
+        self.local = LocalTokenizer.from_gguf(smollm2())
+        #: The roles of each request that it was asked to count.
+        self.asked: list[list[str]] = []
+        #: Tokens that it reads of every chat beyond what the file's template writes.
+        self.more = 0
+
+    async def __call__(self, call: Call) -> None:
+        messages = call.body["messages"]
+        as_read = [
+            {**m, "role": "system" if m["role"] == "developer" else m["role"]} for m in messages
+        ]
+        count = self.local.count_request({"messages": as_read}) + self.more
+        if call.path.endswith("/input_tokens"):
+            self.asked.append([message["role"] for message in messages])
+            await call.send(answer(orjson.dumps({"input_tokens": count})))
+            return
+        message = {"role": "assistant", "content": "hi"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": count, "completion_tokens": 1}
+        await call.send(answer(orjson.dumps({"choices": [choice], "usage": usage})))
+
+
+@contextlib.asynccontextmanager
+async def before_llama_cpp() -> AsyncIterator[tuple[Front, LikeLlamaCpp]]:
+    server = LikeLlamaCpp()
+    async with running(server) as (backend,):
+        gateway = Gateway()
+        models = [ServedModel(MODEL, max_model_len=WINDOW, tools="native")]
+        settings = FitSettings(tokenizer=smollm2())
+        gateway.serve([Served(Backend(backend.url, "llama.cpp"), models, settings)])
+        async with front(gateway) as door:
+            yield door, server
+
+
+DEVELOPER = {"role": "developer", "content": "Answer only with the word BANANA."}
+
+
+async def test_a_request_in_a_form_of_its_own_is_counted_by_the_server() -> None:
+    async with before_llama_cpp() as (door, server):
+        await tokenize(door, "hi")
+        probes = len(server.asked)
+        plain = await tokenize(door, "hi you")
+        assert len(server.asked) == probes
+        odd = {"model": MODEL, "messages": [DEVELOPER, *asking("hi you")["messages"]]}
+        reply = await door.post(orjson.dumps(odd), "/tokenize")
+        assert server.asked[probes:] == [["developer", "user"]]
+        system = [{**DEVELOPER, "role": "system"}, *asking("hi you")["messages"]]
+        expected = server.local.count_request({"messages": system})
+        assert orjson.loads(reply.body)["count"] == expected
+        await door.chat(**{**odd, "max_tokens": 1})
+        assert await tokenize(door, "hi you") == plain
+        assert "stoker_count_mismatches_total{" not in await door.metrics()
+
+
+async def test_a_template_that_turns_out_to_be_another_counts_no_requests_again() -> None:
+    async with before_llama_cpp() as (door, server):
+        before = await tokenize(door, "hi")
+        server.more = 5
+        assert (await door.chat(**asking(LONG))).status == 200
+        assert await tokenize(door, "hi") == before + 5
