@@ -174,7 +174,7 @@ NAMED_TEMPLATES = [
     {"name": "default", "template": "no tools"},
     {"name": "tool_use", "template": "with {{ tools | length }} tools"},
 ]
-BY_TOOLS = [([], "no tools"), (None, "no tools"), ([{}, {}], "with 2 tools")]
+BY_TOOLS: list[tuple[Any, str]] = [([], "no tools"), (None, "no tools"), ([{}, {}], "with 2 tools")]
 
 
 @pytest.mark.parametrize(("tools", "rendered"), BY_TOOLS)
