@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _TEXTS = (
@@ -49,6 +49,99 @@ def conversations(count: int, *, tools: bool) -> Iterator[dict[str, Any]]:
     """``count`` chat requests: some with a system prompt, turns, tools and tool results."""
     for seed in range(count):
         yield _conversation(random.Random(seed), tools=tools)
+
+
+def unusual_conversations(count: int) -> Iterator[dict[str, Any]]:
+    """The same in the forms that engines change before, or render as nobody else does."""
+    for seed in range(count):
+        rng = random.Random(seed)
+        request = _conversation(rng, tools=True)
+        for change in rng.sample(_CHANGES, rng.randrange(1, 4)):
+            change(rng, request)
+        yield request
+
+
+def _developer(rng: random.Random, request: dict[str, Any]) -> None:
+    others = [m for m in request["messages"] if m["role"] != "system"]
+    request["messages"] = [{"role": "developer", "content": "Be brief."}, *others]
+
+
+def _assistant_last(rng: random.Random, request: dict[str, Any]) -> None:
+    if request["messages"][-1]["role"] == "user":
+        request["messages"].append({"role": "assistant", "content": "Well, it"})
+
+
+def _reasoning(rng: random.Random, request: dict[str, Any]) -> None:
+    name = rng.choice(("reasoning_content", "reasoning"))
+    for message in request["messages"]:
+        if message["role"] == "assistant":
+            message[name] = _text(rng)
+
+
+def _effort(rng: random.Random, request: dict[str, Any]) -> None:
+    request["reasoning_effort"] = rng.choice(("none", "low", "high"))
+
+
+def _variables(rng: random.Random, request: dict[str, Any]) -> None:
+    values = {"enable_thinking": rng.random() < 0.5, "reasoning_effort": "medium"}
+    request["chat_template_kwargs"] = dict(rng.sample(sorted(values.items()), 1))
+
+
+def _no_call(rng: random.Random, request: dict[str, Any]) -> None:
+    if request.get("tools"):
+        request["tool_choice"] = "none"
+
+
+def _odd_tools(rng: random.Random, request: dict[str, Any]) -> None:
+    parameters = {
+        "required": ["n"],
+        "properties": {"n": {"default": 1.0, "minimum": -0.5, "maximum": 1e5, "type": "number"}},
+        "type": "object",
+    }
+    odd: tuple[dict[str, Any], ...] = (
+        {"name": "a", "description": "One.", "parameters": parameters, "strict": False},
+        {"name": "b", "parameters": parameters},
+        {"parameters": parameters, "description": "Three.", "name": "c"},
+        {"name": "d", "description": "", "parameters": {"type": "object", "properties": {}}},
+        {"name": "e", "description": "Five.", "parameters": parameters, "x_meta": {"title": "E"}},
+    )
+    chosen = rng.sample(odd, rng.randrange(1, 4))
+    request["tools"] = [
+        {"type": "function", "function": function, **rng.choice(({}, {"x_source": "a server"}))}
+        for function in chosen
+    ]
+
+
+def _odd_arguments(rng: random.Random, request: dict[str, Any]) -> None:
+    arguments = (
+        '{"n": 1e5}',
+        '{"n": 0.1, "m": 1.0, "k": -0}',
+        '{"n": 1234567890123456789012}',
+        '{"path":"src/a.py","path":"b","deep":{"b":[1,2.50],"a":null}}',
+        "{}",
+    )
+    for message in request["messages"]:
+        for call in message.get("tool_calls", ()):
+            call["function"]["arguments"] = rng.choice(arguments)
+
+
+def _parts(rng: random.Random, request: dict[str, Any]) -> None:
+    for message in request["messages"]:
+        if message["role"] == "user":
+            texts = (message["content"], _text(rng))
+            message["content"] = [{"type": "text", "text": text} for text in texts]
+
+
+def _nothing_said(rng: random.Random, request: dict[str, Any]) -> None:
+    for message in request["messages"]:
+        if message.get("tool_calls"):
+            message |= {"content": None, "refusal": None}
+
+
+_CHANGES: tuple[Callable[[random.Random, dict[str, Any]], None], ...] = (
+    *(_developer, _assistant_last, _reasoning, _effort, _variables, _no_call),
+    *(_odd_tools, _odd_arguments, _parts, _nothing_said),
+)
 
 
 def _conversation(rng: random.Random, *, tools: bool) -> dict[str, Any]:

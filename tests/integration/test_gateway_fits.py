@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.fixtures.agent import agent_request
 from tests.integration.conftest import Stoker
-from tests.integration.conversations import conversations
+from tests.integration.conversations import conversations, unusual_conversations
 from tests.integration.promises import (
     WINDOWS,
     agent_turns_are_accepted,
@@ -36,11 +36,11 @@ def quick_qwen(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("model", ["quick_smollm2", "quick_qwen"])
-def test_300_conversations_count_before_as_the_engine_counts_after(
+def test_600_conversations_count_before_as_the_engine_counts_after(
     stoker: Stoker, request: pytest.FixtureRequest, model: str
 ) -> None:
     stoker.up(request.getfixturevalue(model), "--context", "8192", "--parallel", "1")
-    counts_are_exact(stoker, conversations(300, tools=True))
+    counts_are_exact(stoker, [*conversations(300, tools=True), *unusual_conversations(300)])
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -2,18 +2,20 @@
 
 from stoker.tokens.chat_messages import call_ids
 from stoker.tokens.counting.chat_template import ChatTemplate
+from stoker.tokens.counting.count_corrections import Corrections, Reconciled
 from stoker.tokens.counting.local_tokenizer import LocalTokenizer
+from stoker.tokens.counting.plain_form import is_plain
 from stoker.tokens.counting.token_counting import (
-    Correction,
     CountQuery,
     CountRequest,
     Counts,
     CountStrings,
+    Finished,
     PieceCache,
-    Reconciled,
     Steps,
+    advance,
+    answer_of,
     drive,
-    drive_async,
     estimate_strings,
 )
 from stoker.tokens.counting.token_upper_bound import Overheads, overheads_of, prompt_bound
@@ -34,12 +36,13 @@ __all__ = [
     "Calibration",
     "ChatTemplate",
     "ContextLengthExceededError",
-    "Correction",
+    "Corrections",
     "CountQuery",
     "CountRequest",
     "CountStrings",
     "Counts",
     "Cuts",
+    "Finished",
     "Fit",
     "LocalTokenizer",
     "Overheads",
@@ -48,15 +51,17 @@ __all__ = [
     "Steps",
     "TokenizerError",
     "ToolTooDeepError",
+    "advance",
+    "answer_of",
     "asked_max_tokens",
     "budget_for",
     "calibrate",
     "call_ids",
     "clamp_max_tokens",
     "drive",
-    "drive_async",
     "estimate_strings",
     "fit",
+    "is_plain",
     "overheads_of",
     "prompt_bound",
     "prompt_tokens_for_time",

@@ -14,7 +14,8 @@ from tests.support.real_models import smollm2
 from tests.unit.gateway.backends import MODEL, Call, Front, Scripted, answer, front, running
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, GatewayLimits, Served
+from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
+from stoker.tokens import LocalTokenizer
 
 WINDOW = 2048
 LONG = "word " * 1400
@@ -58,9 +59,9 @@ async def fitting_to(
             yield served, backend
 
 
-async def tokenize(served: Front, text: str) -> int:
-    messages = [{"role": "user", "content": text}]
-    reply = await served.post(orjson.dumps({"model": MODEL, "messages": messages}), "/tokenize")
+async def tokenize(served: Front, text: str, **more: Any) -> int:
+    body = {"model": MODEL, **asking(text), **more}
+    reply = await served.post(orjson.dumps(body), "/tokenize")
     assert reply.status == 200, reply.body
     return int(orjson.loads(reply.body)["count"])
 
@@ -79,11 +80,45 @@ async def test_absurd_report_is_logged_and_counted_and_corrects_nothing(
     assert "counted 1410 prompt tokens, the backend counted 10: too far off" in caplog.text
 
 
-async def test_concurrent_answers_correct_the_count_once() -> None:
+async def test_a_difference_that_one_request_alone_shows_is_not_learned() -> None:
     async with fitting_to(Counting(1460, 1460)) as (served, _):
         replies = await asyncio.gather(*(served.chat(**asking(LONG)) for _ in range(2)))
         assert [reply.status for reply in replies] == [200, 200]
+        assert await tokenize(served, "hi") == 11
+
+
+async def test_a_difference_that_repeats_corrects_the_counts_of_its_shape() -> None:
+    async with fitting_to(Counting(1460, 1461)) as (served, _):
+        for text in (LONG, LONG + "more"):
+            assert (await served.chat(**asking(text))).status == 200
         assert await tokenize(served, "hi") == 11 + 50
+        assert await tokenize(served, "hi", tools=TOOLS[:1]) == tokens_of(
+            {**asking("hi"), "tools": TOOLS[:1]}
+        )
+
+
+async def test_tools_of_one_client_do_not_change_the_counts_of_others() -> None:
+    odd = [{**tool, "x_meta": {"source": "server"}} for tool in TOOLS[:8]]
+    server = Counting(*[1600] * 3)
+    async with fitting_to(server) as (served, _):
+        before = await tokenize(served, "hi", tools=TOOLS[:1])
+        for text in ("a ", "b ", "c "):
+            assert (await served.chat(**asking(text + LONG[:4000]), tools=odd)).status == 200
+        assert not server.used
+        assert await tokenize(served, "hi", tools=TOOLS[:1]) == before
+
+
+async def test_tools_that_the_server_does_not_read_are_not_counted_again() -> None:
+    """As vLLM with ``--exclude-tools-when-tool-choice-none``, which its ``/tokenize`` ignores."""
+    messages = asking("word " * 1100)["messages"]
+    unread = tokens_of({"messages": messages})
+    async with fitting_to(Counting(unread, unread)) as (served, _):
+        for _ in range(2):
+            reply = await served.chat(messages=messages, tools=TOOLS[:8], tool_choice="none")
+            assert reply.status == 200
+        assert await tokenize(served, "hi", tools=TOOLS, tool_choice="none") == 11
+        assert await tokenize(served, "hi", tools=TOOLS) > 1000
+        assert f'stoker_count_mismatches_total{{model="{MODEL}"}} 1.0' in await served.metrics()
 
 
 async def test_server_counts_the_same_content_once_and_a_changed_one_again() -> None:
@@ -202,3 +237,69 @@ async def test_a_file_whose_template_is_not_the_one_that_ollama_uses_counts_noth
         assert len(backend.calls[-1].body["tools"]) == 39
         texts = orjson.dumps({"model": ollama, "prompt": "x"})
         assert (await door.post(texts, "/tokenize")).status == 501
+
+
+class LikeLlamaCpp:
+    """Counts with the model's own file, as llama.cpp does with a developer and odd numbers."""
+
+    def __init__(self) -> None:
+        self.local = LocalTokenizer.from_gguf(smollm2())
+        #: The roles of each request that it was asked to count.
+        self.asked: list[list[str]] = []
+        #: Tokens that it reads of every chat beyond what the file's template writes.
+        self.more = 0
+
+    async def __call__(self, call: Call) -> None:
+        messages = call.body["messages"]
+        as_read = [
+            {**m, "role": "system" if m["role"] == "developer" else m["role"]} for m in messages
+        ]
+        count = self.local.count_request({"messages": as_read}) + self.more
+        if call.path.endswith("/input_tokens"):
+            self.asked.append([message["role"] for message in messages])
+            await call.send(answer(orjson.dumps({"input_tokens": count})))
+            return
+        message = {"role": "assistant", "content": "hi"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": count, "completion_tokens": 1}
+        await call.send(answer(orjson.dumps({"choices": [choice], "usage": usage})))
+
+
+@contextlib.asynccontextmanager
+async def before_llama_cpp() -> AsyncIterator[tuple[Front, LikeLlamaCpp]]:
+    server = LikeLlamaCpp()
+    async with running(server) as (backend,):
+        gateway = Gateway()
+        models = [ServedModel(MODEL, max_model_len=WINDOW, tools="native")]
+        settings = FitSettings(tokenizer=smollm2())
+        gateway.serve([Served(Backend(backend.url, "llama.cpp"), models, settings)])
+        async with front(gateway) as door:
+            yield door, server
+
+
+DEVELOPER = {"role": "developer", "content": "Answer only with the word BANANA."}
+
+
+async def test_a_request_in_a_form_of_its_own_is_counted_by_the_server() -> None:
+    async with before_llama_cpp() as (door, server):
+        await tokenize(door, "hi")
+        probes = len(server.asked)
+        plain = await tokenize(door, "hi you")
+        assert len(server.asked) == probes
+        odd = {"model": MODEL, "messages": [DEVELOPER, *asking("hi you")["messages"]]}
+        reply = await door.post(orjson.dumps(odd), "/tokenize")
+        assert server.asked[probes:] == [["developer", "user"]]
+        system = [{**DEVELOPER, "role": "system"}, *asking("hi you")["messages"]]
+        expected = server.local.count_request({"messages": system})
+        assert orjson.loads(reply.body)["count"] == expected
+        await door.chat(**{**odd, "max_tokens": 1})
+        assert await tokenize(door, "hi you") == plain
+        assert "stoker_count_mismatches_total{" not in await door.metrics()
+
+
+async def test_a_template_that_turns_out_to_be_another_counts_no_requests_again() -> None:
+    async with before_llama_cpp() as (door, server):
+        before = await tokenize(door, "hi")
+        server.more = 5
+        assert (await door.chat(**asking(LONG))).status == 200
+        assert await tokenize(door, "hi") == before + 5

@@ -131,7 +131,13 @@ def test_a_template_file_wins_over_the_one_in_the_configuration(tmp_path: Path) 
     assert template.source == TEMPLATE
 
 
-def _write_gguf(path: Path, tokenizer: Tokenizer, pre: str, model: str = "gpt2") -> None:
+def _write_gguf(
+    path: Path,
+    tokenizer: Tokenizer,
+    pre: str,
+    model: str = "gpt2",
+    template: Any = TEMPLATE + "{{ eos_token }}",
+) -> None:
     state = json.loads(tokenizer.to_str())
     vocabulary = dict(state["model"]["vocab"])
     vocabulary |= {token["content"]: token["id"] for token in state["added_tokens"]}
@@ -144,7 +150,7 @@ def _write_gguf(path: Path, tokenizer: Tokenizer, pre: str, model: str = "gpt2")
     writer.add_token_types([3 if token in special else 1 for token in tokens])
     writer.add_token_merges([" ".join(merge) for merge in state["model"]["merges"]])
     writer.add_eos_token_id(vocabulary["<|im_end|>"])
-    writer.add_chat_template(TEMPLATE + "{{ eos_token }}")
+    writer.add_chat_template(template)
     writer.add_tensor("output_norm.weight", np.zeros(32, dtype=np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -162,6 +168,32 @@ def test_a_gguf_is_counted_like_the_tokenizer_it_was_made_of(tmp_path: Path, pre
     assert rendered.endswith("<|im_end|>")
     whole = TRAINED[pre].encode(rendered, add_special_tokens=False)
     assert local.count_request(agent_request()) == len(whole.ids)
+
+
+NAMED_TEMPLATES = [
+    {"name": "default", "template": "no tools"},
+    {"name": "tool_use", "template": "with {{ tools | length }} tools"},
+]
+BY_TOOLS: list[tuple[Any, str]] = [([], "no tools"), (None, "no tools"), ([{}, {}], "with 2 tools")]
+
+
+@pytest.mark.parametrize(("tools", "rendered"), BY_TOOLS)
+def test_a_template_for_tools_is_used_where_tools_are_offered(
+    tmp_path: Path, tools: Any, rendered: str
+) -> None:
+    """As llama.cpp does with a GGUF's templates, and transformers with a folder's."""
+    _write_gguf(tmp_path / "model.gguf", TRAINED["qwen2"], "qwen2", template=NAMED_TEMPLATES)
+    TRAINED["qwen2"].save(str(tmp_path / "tokenizer.json"))
+    config = {"chat_template": NAMED_TEMPLATES}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    request = {"messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    for local in (
+        LocalTokenizer.from_gguf(tmp_path / "model.gguf"),
+        LocalTokenizer.from_folder(tmp_path),
+    ):
+        assert local.template is not None
+        assert local.template.render(request) == rendered
+        assert "tools" in local.template.source_for_tools
 
 
 def test_a_vocabulary_that_is_not_known_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -22,9 +23,11 @@ from stoker.tokens import (
     budget_for,
     calibrate,
     drive,
+    estimate_strings,
     fit,
 )
 from stoker.tokens.chat_messages import piece_of
+from stoker.tokens.counting.token_counting import Request
 from stoker.tokens.tool_calls import emulate
 from stoker.tokens.truncation.conversation import used_tools
 from stoker.tokens.truncation.core_tool_names import core_tools
@@ -404,3 +407,52 @@ def test_calibration_measures_what_a_template_adds() -> None:
     assert isinstance(CALIBRATION, Calibration)
     assert 0.9 < CALIBRATION.tool_factor < 1.1
     assert CALIBRATION.message_tokens == 4
+
+
+class WholeRequestsOnly:
+    """Counts a token for so many bytes of a request, and no texts: those are estimated."""
+
+    def __init__(self, bytes_per_token: float) -> None:
+        self._bytes_per_token = bytes_per_token
+
+    def count_strings(self, texts: Sequence[str]) -> list[int]:
+        return estimate_strings(texts)
+
+    def count_request(self, request: Request) -> int:
+        texts = [json.dumps(request["messages"]), json.dumps(request.get("tools", ""))]
+        return int(sum(map(len, texts)) / self._bytes_per_token)
+
+
+def talk(turns: int) -> dict[str, Any]:
+    """A conversation in prose, of 70 words a message."""
+    text = " ".join(["prompt"] * 70)
+    turn = [{"role": "user", "content": text}, {"role": "assistant", "content": text}]
+    return {"messages": [*turn * turns, {"role": "user", "content": "And in short?"}]}
+
+
+@pytest.mark.parametrize("bytes_per_token", [2.2, 3, 4, 5, 6.5])
+@pytest.mark.parametrize("request_", [talk(60), SIX_TURNS[0], SIX_TURNS[-1]])
+def test_the_room_is_used_where_texts_are_only_estimated(
+    request_: dict[str, Any], bytes_per_token: float
+) -> None:
+    """3 bytes a token is too many for code in some scripts, and too few for prose."""
+    counter, budget = WholeRequestsOnly(bytes_per_token), budget_for(4096)
+    measured = drive(calibrate(), counter)
+    result = drive(fit(request_, budget, calibration=measured), counter)
+    assert result.cuts.any
+    assert result.prompt_tokens == counter.count_request(result.request)
+    assert budget.prompt_tokens * 0.9 <= result.prompt_tokens <= budget.prompt_tokens
+
+
+def test_a_request_that_fits_is_not_cut_however_long_its_tokens_are() -> None:
+    counter = WholeRequestsOnly(12)
+    result = drive(fit(SIX_TURNS[0], budget_for(16384)), counter)
+    assert not result.cuts.any
+    assert result.prompt_tokens == counter.count_request(SIX_TURNS[0])
+
+
+@pytest.mark.parametrize("turns", range(12, 24))
+def test_turns_that_still_fit_whole_are_not_left_out(turns: int) -> None:
+    result = fitted(talk(turns), 2048)
+    assert result.prompt_tokens is not None
+    assert 1536 * 0.9 <= result.prompt_tokens <= 1536

@@ -50,12 +50,47 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
     ]
 
 
+#: Fields of a chat that its template gets as variables, and ``/tokenize`` does not know.
+_VARIABLES = ("reasoning_effort", "documents")
+#: What ``/tokenize`` takes of a chat.
+_COUNTED = (
+    *("model", "messages", "tools", "prompt", "chat_template", "chat_template_kwargs"),
+    *("add_generation_prompt", "continue_final_message", "add_special_tokens"),
+    *("mm_processor_kwargs", "media_io_kwargs"),
+)
+
+
 async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]) -> int:
-    """Exact prompt tokens, from ``/tokenize`` with the same messages, tools and template."""
-    wanted = ("model", "messages", "tools", "chat_template_kwargs", "prompt")
-    body = {name: request[name] for name in wanted if name in request}
-    answer = await http_json.post(http, backend, "/tokenize", body)
+    """Exact prompt tokens, from ``/tokenize`` with all that a chat renders."""
+    answer = await http_json.post(http, backend, "/tokenize", _counted_form(request))
     return int(answer["count"])
+
+
+def _counted_form(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A chat in the form in which ``/tokenize`` counts it right.
+
+    The path renders as a chat does, but for what a chat's own checks do before: they take
+    ``reasoning_content`` as ``reasoning``, and an effort as two variables of the template
+    (vllm/entrypoints/openai/chat_completion/protocol.py in 0.32).
+    """
+    body = {name: request[name] for name in _COUNTED if request.get(name) is not None}
+    if isinstance(body.get("messages"), list):
+        body["messages"] = [_with_reasoning(message) for message in body["messages"]]
+    variables = {n: request[n] for n in _VARIABLES if request.get(n) is not None}
+    if variables:
+        asked = body.get("chat_template_kwargs", {})
+        effort = variables.get("reasoning_effort")
+        thinking = {} if effort is None else {"enable_thinking": effort != "none"}
+        body["chat_template_kwargs"] = {**thinking, **asked, **variables}
+    return body
+
+
+def _with_reasoning(message: Any) -> Any:
+    reasoning = message.get("reasoning_content") if isinstance(message, Mapping) else None
+    if reasoning is None:
+        return message
+    others = {name: value for name, value in message.items() if name != "reasoning_content"}
+    return others if others.get("reasoning") is not None else {**others, "reasoning": reasoning}
 
 
 async def count_texts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ class LocalCounts:
 
     tokenizer: tokens.LocalTokenizer
     form: SentForm
-    correction: Callable[[], tokens.Correction]
+    corrections: tokens.Corrections
 
     def count_strings(self, texts: Sequence[str]) -> list[int]:
         """The tokens of each text."""
@@ -38,7 +38,7 @@ class LocalCounts:
     def count_request(self, request: Mapping[str, Any]) -> int:
         """The tokens of the whole prompt."""
         sent = self.form.of(request)
-        return self.correction().corrected(sent, self.tokenizer.count_request(sent))
+        return max(1, self.tokenizer.count_request(sent) + self.corrections.of(sent))
 
 
 def find_tokenizer(
@@ -55,7 +55,7 @@ def find_tokenizer(
     # takes them, is not the one that it uses.
     if local is None or local.template is None:
         return None
-    silent = not tool_calls.template_has_tools(local.template.source)
+    silent = not tool_calls.template_has_tools(local.template.source_for_tools)
     return None if silent and model.tools != "none" else local
 
 
@@ -124,6 +124,8 @@ _PROBES: tuple[dict[str, Any], ...] = (
             {"role": "user", "content": "What does it do?"},
             {"role": "assistant", "content": "", "tool_calls": [_CALL]},
             {"role": "tool", "tool_call_id": "call_1", "content": "def größe(): ...\n"},
+            {"role": "assistant", "content": None, "tool_calls": [_CALL]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "{}"},
             {"role": "user", "content": "Thanks."},
         ],
         "tools": [_TOOL],

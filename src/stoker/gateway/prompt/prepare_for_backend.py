@@ -47,7 +47,7 @@ class PrepareForBackend:
         response = await proceed(context)
         report = context.answer.report if context.answer else None
         if report is not None and report.usage is not None:
-            preparer.chats.learn(prepared, report.usage, report.prefill_tokens_per_s)
+            await preparer.chats.learn(prepared, report.usage, report.prefill_tokens_per_s)
         return response
 
 

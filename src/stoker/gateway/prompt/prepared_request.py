@@ -24,4 +24,4 @@ class Prepared:
     #: The path that it goes to, where that is not the client's.
     path: str | None = None
     #: What ``prompt_tokens`` was corrected by.
-    correction: tokens.Correction = field(default_factory=tokens.Correction)
+    correction_tokens: int = 0

@@ -89,32 +89,35 @@ class PromptFitter:
                 raise
         return self._unfitted(request, asked)
 
-    def learn(
+    async def learn(
         self, prepared: Prepared, usage: Mapping[str, Any], prefill_tokens_per_s: float | None
     ) -> None:
         """Compare the count before with the backend's after; remember how fast it reads."""
         used = usage.get("prompt_tokens")
-        if prepared.prompt_tokens is not None and type(used) is int:
-            self._reconcile(prepared, tokens.Reconciled(prepared.prompt_tokens, used))
         if prefill_tokens_per_s is not None:
             self._limit.learn(prefill_tokens_per_s)
+        if prepared.prompt_tokens is not None and type(used) is int:
+            self._note_mismatch(prepared.request, tokens.Reconciled(prepared.prompt_tokens, used))
+            counted = prepared.prompt_tokens - prepared.correction_tokens
+            await self._counter.learn(prepared.request, tokens.Reconciled(counted, used))
 
-    async def _fitted(self, request: dict[str, Any], budget: tokens.Budget) -> Prepared:
+    async def _fitted(self, request: Mapping[str, Any], budget: tokens.Budget) -> Prepared:
         counter = self._counter
         await counter.get_ready()
-        correction = counter.correction
+        request = counter.as_read(request)
         overheads = self._overheads(request)
         steps = tokens.fit(request, budget, overheads=overheads, calibration=counter.calibration)
         fitted = await counter.run(steps)
         self._note(fitted)
+        sent = counter.form.of(fitted.request)
         return Prepared(
-            counter.form.of(fitted.request),
+            sent,
             header=fitted.header(),
             prompt_tokens=fitted.prompt_tokens,
             max_tokens=fitted.max_tokens,
             cuts=fitted.cuts,
             rewrite=_calls_in_text(request),
-            correction=correction,
+            correction_tokens=counter.corrections.of(sent),
         )
 
     def _unfitted(self, request: dict[str, Any], max_tokens: int | None = None) -> Prepared:
@@ -124,21 +127,17 @@ class PromptFitter:
     def _overheads(self, request: Mapping[str, Any]) -> tokens.Overheads:
         return self._counter.form.overheads(request, self._counter.overheads)
 
-    def _reconcile(self, prepared: Prepared, reconciled: tokens.Reconciled) -> None:
+    def _note_mismatch(self, sent: Mapping[str, Any], reconciled: tokens.Reconciled) -> None:
         if reconciled.is_exact:
             return
         self._metrics.mismatches.labels(self._model.id).inc()
-        plausible = reconciled.is_plausible(prepared.request)
+        plausible = reconciled.is_plausible(sent)
         _log.warning(
             "%s: counted %d prompt tokens, the backend counted %d%s",
             self._model.id,
             reconciled.counted_tokens,
             reconciled.used_tokens,
             "" if plausible else ": too far off to learn from",
-        )
-        counter = self._counter
-        counter.correction = counter.correction.learn(
-            prepared.request, reconciled, prepared.correction
         )
 
     def _note(self, fitted: tokens.Fit) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import nodes
+from jinja2 import Template, nodes
 from jinja2.exceptions import TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
@@ -68,20 +68,32 @@ def parse_template(template: str) -> nodes.Template:
     return _environment().parse(template)
 
 
-class ChatTemplate:
-    """A chat template, compiled once."""
+def _compiled(source: str) -> Template:
+    try:
+        return _environment().from_string(source)
+    except TemplateError as error:
+        raise TokenizerError("The model's chat template is not valid.", str(error)) from error
 
-    def __init__(self, source: str, special_tokens: Mapping[str, str] | None = None) -> None:
+
+class ChatTemplate:
+    """A model's chat template, compiled once; with another for requests with tools, if it has."""
+
+    def __init__(
+        self,
+        source: str,
+        special_tokens: Mapping[str, str] | None = None,
+        tool_use: str | None = None,
+    ) -> None:
         """``special_tokens`` are the names that templates use: ``bos_token``, ``eos_token``.
 
-        Raises ``TokenizerError`` where the template is not valid.
+        ``tool_use`` is the template of that name, which transformers and llama.cpp render where
+        tools are offered. Raises ``TokenizerError`` where a template is not valid.
         """
-        try:
-            self._template = _environment().from_string(source)
-        except TemplateError as error:
-            raise TokenizerError("The model's chat template is not valid.", str(error)) from error
+        self._template = _compiled(source)
+        self._with_tools = self._template if tool_use is None else _compiled(tool_use)
         self._special_tokens = dict(special_tokens or {})
         self.source = source
+        self.source_for_tools = source if tool_use is None else tool_use
 
     def render(self, request: Mapping[str, Any]) -> str:
         """Return the prompt of a chat request.
@@ -97,7 +109,8 @@ class ChatTemplate:
             **(options if isinstance(options, dict) else {}),
             "messages": [_for_template(message) for message in request["messages"]],
         }
-        return self._guard(lambda: self._template.render(variables))
+        template = self._with_tools if variables["tools"] else self._template
+        return self._guard(lambda: template.render(variables))
 
     def _guard(self, render: Callable[[], str]) -> str:
         try:

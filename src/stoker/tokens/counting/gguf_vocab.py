@@ -36,6 +36,8 @@ class Vocabulary:
     merges: list[str]
     pre: str
     chat_template: str | None
+    #: The template of this name, which is for requests with tools.
+    tool_use_template: str | None
     special_tokens: dict[str, str]
 
     def tokenizer(self) -> Tokenizer:
@@ -98,5 +100,6 @@ def read_vocabulary(path: Path) -> Vocabulary:
         merges=header.get("tokenizer.ggml.merges") or [],
         pre=str(header.get("tokenizer.ggml.pre", "default")),
         chat_template=header.get("tokenizer.chat_template"),
+        tool_use_template=header.get("tokenizer.chat_template.tool_use"),
         special_tokens=special,
     )

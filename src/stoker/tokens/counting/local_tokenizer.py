@@ -51,7 +51,9 @@ class LocalTokenizer:
         vocabulary = read_vocabulary(path)
         template = None
         if vocabulary.chat_template is not None:
-            template = ChatTemplate(vocabulary.chat_template, vocabulary.special_tokens)
+            template = ChatTemplate(
+                vocabulary.chat_template, vocabulary.special_tokens, vocabulary.tool_use_template
+            )
         return cls(vocabulary.tokenizer(), template)
 
     @classmethod
@@ -142,10 +144,11 @@ def _template_in(folder: Path) -> ChatTemplate | None:
     if separate.is_file():
         return ChatTemplate(separate.read_text(encoding="utf-8"), special)
     source = config.get("chat_template")
+    named = {"default": source}
     if isinstance(source, list):
         named = {item["name"]: item["template"] for item in source}
-        source = named.get("tool_use", named.get("default"))
-    return ChatTemplate(source, special) if isinstance(source, str) else None
+    default, tool_use = named.get("default"), named.get("tool_use")
+    return ChatTemplate(default, special, tool_use) if isinstance(default, str) else None
 
 
 def _special(value: object) -> str:

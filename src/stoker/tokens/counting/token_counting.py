@@ -1,4 +1,4 @@
-"""Count tokens: the queries, the cache of counts, and their correction by the backend's usage.
+"""Count tokens: the queries, and the cache of counts.
 
 Fitting is a generator that yields a ``CountQuery`` and receives the counts, so that the same code
 serves local counting (in a thread) and counting over HTTP (on the event loop).
@@ -6,9 +6,9 @@ serves local counting (in a thread) and counting over HTTP (on the event loop).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 Request = Mapping[str, Any]
 T = TypeVar("T")
@@ -16,12 +16,6 @@ T = TypeVar("T")
 #: Bytes of one token of English prose or code are 3 to 4.5 with every vocabulary of 32,000
 #: entries or more; 3 keeps an estimate from text alone on the safe side.
 BYTES_PER_TOKEN = 3.0
-#: A count of a whole prompt that is off by more than this share, and by more than these tokens,
-#: is of something else: templates that differ do so by a preamble, of some hundred tokens.
-_MOST_DOUBT_SHARE = 0.25
-_LEAST_DOUBT_TOKENS = 64
-#: The longest preambles for tools (Llama 3.1's, Qwen's) stay well below this.
-_MOST_CORRECTION_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,82 +102,31 @@ def utf8_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
+@dataclass(frozen=True, slots=True)
+class Finished(Generic[T]):
+    """The result of work that asks for no more counts."""
+
+    value: T
+
+
+def advance(steps: Steps[T], answer: Sequence[int] | None) -> CountQuery | Finished[T]:
+    """Go on with ``steps``; ``answer`` is to what they asked last, ``None`` at the beginning."""
+    try:
+        return next(steps) if answer is None else steps.send(answer)
+    except StopIteration as done:
+        return Finished(done.value)
+
+
+def answer_of(counts: Counts, ask: CountQuery) -> Sequence[int]:
+    """What ``counts`` answers."""
+    if isinstance(ask, CountStrings):
+        return counts.count_strings(ask.texts)
+    return [counts.count_request(ask.request)]
+
+
 def drive(steps: Steps[T], counts: Counts) -> T:
     """Run ``steps`` with a counter that answers at once; call it from a worker thread."""
-    answer: Sequence[int] | None = None
-    while True:
-        try:
-            ask = steps.send(answer) if answer is not None else next(steps)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        if isinstance(ask, CountStrings):
-            answer = counts.count_strings(ask.texts)
-        else:
-            answer = [counts.count_request(ask.request)]
-
-
-async def drive_async(
-    steps: Steps[T], answer_ask: Callable[[CountQuery], Awaitable[Sequence[int]]]
-) -> T:
-    """Run ``steps`` with a counter that is asked over the network."""
-    answer: Sequence[int] | None = None
-    while True:
-        try:
-            ask = steps.send(answer) if answer is not None else next(steps)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        answer = await answer_ask(ask)
-
-
-@dataclass(frozen=True, slots=True)
-class Reconciled:
-    """What was counted before a request, and what the backend reported as read."""
-
-    counted_tokens: int
-    used_tokens: int
-
-    @property
-    def difference(self) -> int:
-        """Tokens that the count was short of (positive) or over (negative)."""
-        return self.used_tokens - self.counted_tokens
-
-    @property
-    def is_exact(self) -> bool:
-        return self.difference == 0
-
-    def is_plausible(self, request: Request) -> bool:
-        """Whether the backend can have read ``request`` whole and counted all of it.
-
-        Some report only what was not in their cache, and no message is less than a token.
-        """
-        most = max(_LEAST_DOUBT_TOKENS, int(self.counted_tokens * _MOST_DOUBT_SHARE))
-        return self.used_tokens >= len(request["messages"]) and abs(self.difference) <= most
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """Tokens to add to the next count, learned from past ones, with and without tools."""
-
-    plain_tokens: int = 0
-    tools_tokens: int = 0
-
-    def corrected(self, request: Request, counted_tokens: int) -> int:
-        """Return what to expect of ``request``, which was counted as ``counted_tokens``."""
-        return max(1, counted_tokens + self._of(request))
-
-    def learn(self, request: Request, reconciled: Reconciled, then: Correction) -> Correction:
-        """Return the correction after one answer, to a request that was counted with ``then``.
-
-        Requests that were counted before either answer came report the same error, which counts
-        once. A count that was exact changes nothing, nor does one that is not plausible.
-        """
-        if reconciled.is_exact or not reconciled.is_plausible(request):
-            return self
-        tokens = then._of(request) + reconciled.difference
-        tokens = max(-_MOST_CORRECTION_TOKENS, min(tokens, _MOST_CORRECTION_TOKENS))
-        if request.get("tools"):
-            return Correction(self.plain_tokens, tokens)
-        return Correction(tokens, self.tools_tokens)
-
-    def _of(self, request: Request) -> int:
-        return self.tools_tokens if request.get("tools") else self.plain_tokens
+    ask = advance(steps, None)
+    while not isinstance(ask, Finished):
+        ask = advance(steps, answer_of(counts, ask))
+    return ask.value

@@ -26,6 +26,8 @@ from stoker.tokens.counting.token_counting import utf8_bytes
 _NON_ASCII_GROWTH = 3
 #: Some templates (Llama 3.1) write the content of these messages as JSON.
 _AS_JSON = frozenset({"tool", "function"})
+#: With these a client changes what is rendered, by any amount of text.
+_TEMPLATE_FIELDS = ("chat_template", "chat_template_kwargs", "documents")
 #: In JSON a quote, a backslash or a newline becomes two characters ...
 _JSON_GROWTH = 2
 #: ... and another control character six.
@@ -50,18 +52,19 @@ class Overheads:
     per_tool: int = 512
 
 
-def overheads_of(template: str) -> Overheads:
-    """Read from a Jinja chat template how many bytes of its own it can render at most.
+def overheads_of(*templates: str) -> Overheads:
+    """Read from Jinja chat templates how many bytes of its own each can render at most.
 
-    Text outside of loops is rendered once, text inside of a loop once for each item. A template
-    that cannot be read gets the defaults.
+    Text outside of loops is rendered once, text inside of a loop once for each item. Where one
+    cannot be read, the defaults are returned.
     """
     try:
-        tree = parse_template(template)
+        trees = [parse_template(template) for template in templates]
     except (TemplateError, RecursionError):
         return Overheads()
-    inside = sum(_text_bytes(loop) for loop in _outer_loops_and_macros(tree))
-    return Overheads(base=_text_bytes(tree), per_message=inside, per_tool=inside)
+    loops = (_outer_loops_and_macros(tree) for tree in trees)
+    inside = max(sum(map(_text_bytes, found)) for found in loops)
+    return Overheads(base=max(map(_text_bytes, trees)), per_message=inside, per_tool=inside)
 
 
 def _outer_loops_and_macros(node: nodes.Node) -> list[nodes.Node]:
@@ -83,10 +86,11 @@ def _text_bytes(node: nodes.Node) -> int:
 def prompt_bound(request: Mapping[str, Any], overheads: Overheads) -> int | None:
     """Return a number of tokens that the request's prompt surely does not exceed.
 
-    ``None`` where nothing is sure: with images, or with content of an unknown kind.
+    ``None`` where nothing is sure: with images, with content of an unknown kind, or with a
+    template or its variables in the request.
     """
     messages = request.get("messages")
-    if not isinstance(messages, list):
+    if not isinstance(messages, list) or any(request.get(name) for name in _TEMPLATE_FIELDS):
         return None
     total = overheads.base + _SPARE_TOKENS
     for message in messages:

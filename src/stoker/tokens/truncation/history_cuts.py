@@ -85,6 +85,21 @@ class HistoryCuts:
             if self._parts.is_used_enough(last):
                 return
 
+    def give_back(self, last: int) -> None:
+        """Send turns or steps again that were left out, as far as there is room for whole ones."""
+        request, units = self._request(last), self._conversation.units
+        for start in reversed(range(self._history.start)):
+            is_step = request is not None and start > request
+            if not (is_step or units[start].role == "user"):
+                continue
+            least = self._history.start
+            self._start_at(start, last)
+            if self._parts.is_over(last):
+                self._start_at(least, last)
+                return
+            if self._parts.is_used_enough(last):
+                return
+
     def _request(self, last: int) -> int | None:
         """The user's unit that the current turn answers."""
         return self._conversation.last_user(last + 1)

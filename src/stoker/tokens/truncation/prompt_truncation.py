@@ -13,14 +13,13 @@ from stoker.tokens.truncation.fit_result import Cuts, Fit
 from stoker.tokens.truncation.prompt_parts import LEAST_USE
 from stoker.tokens.truncation.replay import Replay
 from stoker.tokens.truncation.request_assembly import assemble
-from stoker.tokens.truncation.request_measurement import (
-    MeasuredRequest,
-    least_tool_tokens,
-    measure,
-)
+from stoker.tokens.truncation.request_measurement import MeasuredRequest, measure
 from stoker.tokens.truncation.tool_schema_compression import forms_of
 
 _ATTEMPTS = 5
+#: By what share a prompt may differ from the sum of its parts before all of them are taken for
+#: larger or smaller: pieces that were counted add up to within a few percent.
+_SCALE_STEP = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +48,12 @@ def fit(
         kept = len(request.get("tools") or ())
         return Fit(request, None, asked_max_tokens(request), Cuts(tools_kept=kept))
     tools = [forms_of(tool) for tool in request.get("tools") or ()]
-    tools_fit = least_tool_tokens(tools) <= budget.prompt_tokens
-    if tools_fit:
-        (whole,) = yield CountRequest(request)
-        if whole <= budget.prompt_tokens:
-            return _fit(request, whole, budget, Cuts(tools_kept=len(tools)))
-    measured = yield from measure(request, tools, calibration or Calibration(), tools_fit=tools_fit)
-    cut = yield from _cut(measured, budget.prompt_tokens)
+    (whole,) = yield CountRequest(request)
+    if whole <= budget.prompt_tokens:
+        return _fit(request, whole, budget, Cuts(tools_kept=len(tools)))
+    measured = yield from measure(request, tools, calibration or Calibration())
+    scale = _scale(whole, measured.costs.total, 1.0)
+    cut = yield from _cut(measured, budget.prompt_tokens, scale)
     if cut.tokens <= budget.hard_prompt_tokens:
         return _fit(cut.request, cut.tokens, budget, cut.cuts)
     raise ContextLengthExceededError(cut.tokens, budget.hard_prompt_tokens, budget.max_model_len)
@@ -74,30 +72,44 @@ def _fit(request: Request, prompt_tokens: int, budget: Budget, cuts: Cuts) -> Fi
     return Fit(request, prompt_tokens, max_tokens, cuts)
 
 
-def _cut(measured: MeasuredRequest, limit: int) -> Steps[_CutRequest]:
+def _cut(measured: MeasuredRequest, limit: int, scale: float) -> Steps[_CutRequest]:
     """The cut that comes nearest to ``limit`` tokens from below, by exact count.
 
-    Each attempt corrects the one before by what its estimate was off. Where none is within the
-    limit, the request is cut as short as it can be.
+    ``scale`` is by what factor the parts are expected to take more than they add up to. Each
+    attempt corrects the one before by what its estimate was off. Where none is within the limit,
+    the request is cut as short as it can be.
     """
     best: _CutRequest | None = None
     bias = 0
     for _ in range(_ATTEMPTS):
-        cut = yield from _cut_to(measured, limit, bias)
+        cut = yield from _cut_to(measured, int(limit / scale), bias)
         if best is None or _is_nearer(cut.tokens, best.tokens, limit):
             best = cut
         if limit * LEAST_USE <= cut.tokens <= limit or cut.tokens == cut.estimated_tokens:
             break
-        bias += cut.tokens - cut.estimated_tokens
+        before, scale = scale, _scale(cut.tokens, cut.estimated_tokens, scale)
+        bias = bias + int(cut.tokens / scale) - cut.estimated_tokens if scale == before else 0
     if best is not None and best.tokens <= limit:
         return best
     return (yield from _cut_to(measured, 0, 0))
 
 
-def _cut_to(measured: MeasuredRequest, limit: int, bias: int) -> Steps[_CutRequest]:
-    """Cut a request to about ``limit`` tokens.
+def _scale(tokens: int, estimated_tokens: int, scale: float) -> float:
+    """The factor between a prompt and its parts, in steps, so that cuts stay where they are.
 
-    ``bias`` is by how many tokens the sum of the parts has been below the exact count.
+    Counted parts add up to nearly the prompt. Where a server counts whole requests only, they are
+    estimates, which are off by as much as a text is unlike others.
+    """
+    off = max(tokens, 1) / max(estimated_tokens, 1)
+    if abs(off / scale - 1) < _SCALE_STEP:
+        return scale
+    return max(_SCALE_STEP, round(off / _SCALE_STEP) * _SCALE_STEP)
+
+
+def _cut_to(measured: MeasuredRequest, limit: int, bias: int) -> Steps[_CutRequest]:
+    """Cut a request to parts that add up to about ``limit`` tokens.
+
+    ``bias`` is by how many tokens their sum has been below the exact count.
     """
     replay = Replay(measured, limit, bias)
     yield from replay.run()

@@ -88,7 +88,8 @@ class Replay:
 
         The head only once: the engine reads it again with all that follows.
         """
-        for give_back in (*[self._history.lengthen] * _RETRIES, self._grow_head):
+        lengthen = [self._history.lengthen] * _RETRIES
+        for give_back in (*lengthen, self._history.give_back, self._grow_head):
             if not self.parts.is_cut or self.parts.is_used_enough(last):
                 return
             give_back(last)

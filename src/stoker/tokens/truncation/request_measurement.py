@@ -12,11 +12,8 @@ from stoker.tokens.truncation.calibration import Calibration
 from stoker.tokens.truncation.context_carryover import standing_context
 from stoker.tokens.truncation.conversation import Conversation, read
 from stoker.tokens.truncation.history import Sizes
-from stoker.tokens.truncation.tool_schema_compression import AS_SENT, LEVELS, SHORT, ToolForms
+from stoker.tokens.truncation.tool_schema_compression import AS_SENT, LEVELS, ToolForms
 from stoker.tokens.truncation.tool_selection import Ranking, ranking
-
-#: No tokenizer in use makes a token of more than this many bytes of a tool's JSON on average.
-_MOST_BYTES_PER_TOKEN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +28,11 @@ class Costs:
     tools: Sequence[Sequence[int]]
     tools_base: int
     tools_as_sent: int
+
+    @property
+    def total(self) -> int:
+        """The sum of all parts as the client sent them."""
+        return self.head + sum(self.units.whole) + self.tools_as_sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +52,13 @@ class MeasuredRequest:
         return frozenset(i for i, tool in enumerate(self.tools) if named and tool.name == named)
 
 
-def least_tool_tokens(tools: Sequence[ToolForms]) -> int:
-    """Return a lower bound of the tokens that tools take as sent, without counting.
-
-    It is the same at each turn of a conversation.
-    """
-    return sum(tool.text_bytes[0] for tool in tools) // _MOST_BYTES_PER_TOKEN
-
-
 def measure(
-    request: Request, tools: Sequence[ToolForms], calibration: Calibration, *, tools_fit: bool
+    request: Request, tools: Sequence[ToolForms], calibration: Calibration
 ) -> Steps[MeasuredRequest]:
-    """Count the parts of ``request``. Without ``tools_fit``, tools are not counted as sent."""
+    """Count the parts of ``request``."""
     conversation = read(request["messages"])
     pieces = tuple(piece_of(message) for message in conversation.messages)
-    levels = range(AS_SENT if tools_fit else SHORT, len(LEVELS))
-    texts = tuple(tool.texts[level] for tool in tools for level in levels)
+    texts = tuple(text for tool in tools for text in tool.texts)
     context, *counts = yield CountStrings((standing_context(conversation), *pieces, *texts))
     by_message, by_text = counts[: len(pieces)], counts[len(pieces) :]
     by_level = _tool_tokens(tools, by_text, calibration)
@@ -76,7 +69,7 @@ def measure(
         units=Sizes(conversation, units, calibration.message_overhead, context),
         tools=by_level,
         tools_base=calibration.tools_base_tokens,
-        tools_as_sent=_as_sent(by_level, calibration) if tools_fit else least_tool_tokens(tools),
+        tools_as_sent=_as_sent(by_level, calibration),
     )
     return MeasuredRequest(request, conversation, tools, ranking(tools, conversation), costs)
 
@@ -95,20 +88,9 @@ def _message_tokens(
 def _tool_tokens(
     tools: Sequence[ToolForms], counts: Sequence[int], calibration: Calibration
 ) -> list[list[int]]:
-    """The tokens of each tool at each level; the last levels were counted, the same for each."""
-    if not tools:
-        return []
+    """The tokens of each tool at each level."""
     sizes = [math.ceil(count * calibration.tool_factor) for count in counts]
-    levels = len(sizes) // len(tools)
-    by_tool = (sizes[at : at + levels] for at in range(0, len(sizes), levels))
-    return [_by_level(tool, known) for tool, known in zip(tools, by_tool, strict=True)]
-
-
-def _by_level(tool: ToolForms, counted: Sequence[int]) -> list[int]:
-    """The tokens of a tool at each level, of which the last ones were counted."""
-    missing = len(LEVELS) - len(counted)
-    per_byte = counted[0] / max(1, tool.text_bytes[missing])
-    return [*(math.ceil(size * per_byte) for size in tool.text_bytes[:missing]), *counted]
+    return [sizes[at : at + len(LEVELS)] for at in range(0, len(sizes), len(LEVELS))]
 
 
 def _as_sent(by_level: Sequence[Sequence[int]], calibration: Calibration) -> int:

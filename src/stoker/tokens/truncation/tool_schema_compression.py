@@ -56,7 +56,6 @@ class ToolForms:
     name: str
     forms: tuple[Mapping[str, Any], ...]
     texts: tuple[str, ...]
-    text_bytes: tuple[int, ...]
 
 
 def forms_of(tool: Mapping[str, Any]) -> ToolForms:
@@ -78,7 +77,7 @@ def _forms(tool_json: bytes) -> ToolForms:
     else:
         forms = tuple(_at_level(tool, level) for level in range(len(LEVELS)))
     texts = tuple(json.dumps(form, ensure_ascii=False) for form in forms)
-    return ToolForms(tool_name(tool), forms, texts, tuple(len(text.encode()) for text in texts))
+    return ToolForms(tool_name(tool), forms, texts)
 
 
 def _at_level(tool: dict[str, Any], level: int) -> dict[str, Any]:
