@@ -16,10 +16,23 @@ ALIAS = "local"
 _TOOL = {"type": "function", "function": {"name": "noop", "parameters": {"type": "object"}}}
 
 
+def entries(listing: Any) -> list[Mapping[str, Any]]:
+    """The models of a ``/v1/models`` listing, those without a name left out.
+
+    Together's API sends the list as it is: https://docs.together.ai/reference/models-1
+    """
+    listed = listing.get("data") if isinstance(listing, Mapping) else listing
+    found = listed if isinstance(listed, list) else []
+    return [each for each in found if isinstance(each, Mapping) and _is_named(each)]
+
+
+def _is_named(entry: Mapping[str, Any]) -> bool:
+    return isinstance(entry.get("id"), str) and bool(entry["id"])
+
+
 def owned_by(listing: Any, owner: str) -> bool:
     """Whether some model of a ``/v1/models`` listing is ``owned_by`` that server."""
-    entries = listing.get("data") if isinstance(listing, Mapping) else None
-    return any(entry.get("owned_by") == owner for entry in entries or ())
+    return any(entry.get("owned_by") == owner for entry in entries(listing))
 
 
 def is_alias(entry: Mapping[str, Any]) -> bool:

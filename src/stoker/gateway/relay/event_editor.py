@@ -1,7 +1,7 @@
 """What is changed in a stream's events on their way to the client, which is mostly nothing.
 
-An event is parsed only where it carries the usage (found by one search for a key that no text can
-contain unescaped), or where a ``Rewrite`` has to see all of them.
+An event is parsed only where it carries the usage or an error (found by a search for a key that no
+text can contain unescaped), or where a ``Rewrite`` has to see all of them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from typing import Any, Protocol
 
 import orjson
 
+from stoker.engines import refusals
+from stoker.gateway.api import openai_errors
 from stoker.gateway.relay import event_framing
 from stoker.gateway.relay.event_framing import DONE
 
 #: In JSON a quote inside a text is escaped, so this can only be the usage's own key.
 _USAGE_KEY = b'"prompt_tokens"'
+#: And this only a key or a whole text.
+_ERROR_KEY = b'"error"'
 #: In JSON a line's end is escaped, so this can only end the stream's last event.
 _DONE_END = b"[DONE]\n\n"
 #: A prompt of fewer tokens is no measure of how fast prompts are read.
@@ -84,7 +88,7 @@ class EventEditor:
             self.saw_done = True
             data = data[: data.index(_DONE_END)]
             data = data[: data.rfind(b"\n") + 1]
-        if self._rewrite is not None or _USAGE_KEY in data:
+        if self._rewrite is not None or _USAGE_KEY in data or _ERROR_KEY in data:
             data = b"".join(self._look_into(event) for event in event_framing.split(data))
         if self.saw_done:
             data += self.rest_of_rewrite() + DONE
@@ -109,11 +113,15 @@ class EventEditor:
 
     def _look_into(self, event: bytes) -> bytes:
         """One event, after the usage was taken from it and the rewrite made."""
-        if self._rewrite is None and _USAGE_KEY not in event:
+        fails = _ERROR_KEY in event
+        if self._rewrite is None and _USAGE_KEY not in event and not fails:
             return event
         value = self._parsed(event)
         if value is None:
             return event
+        refusal = refusals.of_answer(value) if fails else None
+        if refusal is not None:
+            return b"data: " + openai_errors.refused(refusal, 500) + b"\n\n"
         if isinstance(value.get("usage"), dict):
             self._report.note(value)
             if not value.get("choices") and not self._wants_usage:

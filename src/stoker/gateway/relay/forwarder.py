@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from stoker import engines
+from stoker.engines import refusals
 from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_connection import BackendGoneError
@@ -44,7 +45,7 @@ class Forward:
         try:
             if answer.streaming:
                 return await self._stream(context, answer)
-            return self._whole(context.outgoing, answer)
+            return self._whole(context, answer)
         except (asyncio.CancelledError, ConnectionError):
             self._drop(answer)
             raise
@@ -122,14 +123,18 @@ class Forward:
             transport.abort()
             raise ConnectionResetError("the client does not read") from None
 
-    def _whole(self, ask: BackendRequest, answer: ResponseStream) -> web.Response:
+    def _whole(self, context: RequestContext, answer: ResponseStream) -> web.Response:
+        ask, path = context.outgoing, context.request.path
         headers = {**ask.headers, **_relayed(answer)}
         if answer.error is not None and not answer.status:
             return openai_errors.not_ready()
         if answer.error is not None:
             return openai_errors.backend_failed()
         if answer.status != 200:
-            return openai_errors.relayed(answer.status, answer.whole, headers)
+            _note_refusal(context.backend, answer)
+            if answer.status == 404 and answer.refusal.is_no_path:
+                return openai_errors.no_such_path(path)
+            return openai_errors.relayed(answer.status, answer.refusal, headers)
         return self._good(ask, answer, headers)
 
     def _good(
@@ -143,6 +148,9 @@ class Forward:
             return openai_errors.backend_failed()
         body = answer.whole
         if isinstance(value, dict):
+            refusal = refusals.of_answer(value)
+            if refusal is not None:
+                return openai_errors.relayed(502, refusal, headers)
             answer.report.note(value)
             if ask.rewrite is not None:
                 body = orjson.dumps(answer.rewritten(value))
@@ -161,6 +169,18 @@ class Forward:
         for fault in answer.faults:
             self._metrics.faults.labels(fault).inc()
             _log.warning("backend %s: the answer: %s", backend.endpoint.url, fault)
+
+
+def _note_refusal(backend: PooledBackend, answer: ResponseStream) -> None:
+    """Log the status and the kind alone: the server's words may quote the prompt."""
+    refusal, url = answer.refusal, backend.endpoint.url
+    if answer.status < 400 or answer.status == 407:
+        _log.warning("backend %s: %s", url, refusal.message)
+    elif answer.status == 401:
+        _log.warning("backend %s: %s (401)", url, backend.endpoint.refused_key)
+    else:
+        kind = f" ({refusal.loggable})" if refusal.loggable else ""
+        _log.info("backend %s refused with status %d%s", url, answer.status, kind)
 
 
 def _failed_before_its_first_byte(answer: ResponseStream) -> bool:

@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
+from stoker.engines import refusals
+from stoker.engines.refusals import Refusal
 from stoker.gateway.api import openai_errors
 from stoker.gateway.relay.backend_connection import BackendConnection, BackendGoneError
 from stoker.gateway.relay.client_writer import ClientWriter
@@ -130,6 +130,12 @@ class ResponseStream:
         """The body of an answer that is not an event stream."""
         return b"".join(self._whole)
 
+    @property
+    def refusal(self) -> Refusal:
+        """Why the backend refuses, read from its whole answer."""
+        location = self.headers.get(b"location", b"").decode("latin-1")
+        return refusals.read(self.status, self.whole, location)
+
     def rewritten(self, answer: dict[str, Any]) -> dict[str, Any]:
         """A whole answer with the rewrite, if any, applied."""
         return self._rewrite.whole(answer) if self._rewrite else answer
@@ -167,15 +173,8 @@ class ResponseStream:
 
     def _refused_late(self) -> None:
         """The client's stream began with a comment, and then the backend refused."""
-        try:
-            error = orjson.loads(self.whole).get("error") or {}
-            message = error.get("message") if isinstance(error, dict) else str(error)
-        except (orjson.JSONDecodeError, AttributeError):
-            message = None
-        self._send_error(
-            message or f"The model's server refused with status {self.status}.",
-            code="backend_refused",
-        )
+        event = openai_errors.refused(self.refusal, 500)
+        self._put(b"data: " + event + b"\n\n" + DONE)
 
     def _send_error(self, message: str, *, code: str) -> None:
         event = openai_errors.body(message, kind="server_error", code=code)
