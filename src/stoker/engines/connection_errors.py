@@ -66,7 +66,7 @@ def _known(error: BaseException) -> ConnectionProblem | None:
 
 def speaks_tls() -> ConnectionProblem:
     """A server that was asked with http, and speaks TLS."""
-    cause = "its port speaks TLS, and the address says http"
+    cause = "its port speaks TLS, and the address is http"
     return ConnectionProblem(cause, "", "Write https://.", is_reached=True)
 
 
@@ -97,9 +97,7 @@ def _certificate(error: ssl.SSLCertVerificationError) -> ConnectionProblem:
 def _tls(error: ssl.SSLError) -> ConnectionProblem:
     reason = error.reason or ""
     if reason in _NO_TLS:
-        return _of_tls(
-            "its port speaks no TLS, but the address says https", error, "Write http://."
-        )
+        return _of_tls("its port speaks no TLS, but the address is https", error, "Write http://.")
     if "CERTIFICATE_REQUIRED" in reason or "HANDSHAKE_FAILURE" in reason:
         fix = "Stoker has no certificate of its own to show: use an address that asks for none."
         return _of_tls("it does not accept the TLS connection", error, fix)

@@ -4,7 +4,7 @@ The forms, each with where it is found: OpenAI's ``error.message``; one text (Ol
 FastAPI's list of places and messages (https://fastapi.tiangolo.com/tutorial/handling-errors), also
 inside of ``message`` (Mistral's API); the list of Google's API; ``errors`` of Cloudflare and
 JSON:API; RFC 9457's ``detail`` and ``title``; OpenRouter's ``metadata.raw``, which holds what the
-provider behind it said (https://openrouter.ai/docs/api-reference/errors); plain text (Envoy and
+provider behind it answered (https://openrouter.ai/docs/api-reference/errors); plain text (Envoy and
 programs in Rust and Go); and the HTML pages of proxies.
 """
 
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
-#: Where an object has its words; the more telling names come first.
+#: Where an object has its words; the more specific names come first.
 _NAMES = ("message", "msg", "error", "errors", "detail", "details", "error_description", "reason")
 _LAST_NAMES = ("Message", "description", "title")
 #: A body may nest deeper than any error that is meant for people.
@@ -35,7 +35,7 @@ _HEADING = re.compile(r"<(title|h1)[^>]*>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffd]+")
 #: What only an answer has; a failed one of /v1/responses has an error beside it.
 _ANSWERS = frozenset({"choices", "output", "content", "data", "response"})
-#: What servers write where a path does not exist: it says nothing of which path, and of which
+#: What servers write where a path does not exist: it does not name the path, and of which
 #: server. FastAPI, Go, llama.cpp, Flask and Rust's axum, in this order; axum writes nothing.
 _NO_PATH = re.compile(
     r"(not found|404 page not found|file not found|404 not found|.* requested URL was not .*|)\.?",
@@ -65,7 +65,7 @@ class Refusal:
     param: str | None = None
     #: It came in OpenAI's form, so its fields are the client's to read.
     is_openai: bool = False
-    #: The server said nothing but that there is no such path.
+    #: The server reports nothing but that there is no such path.
     is_no_path: bool = False
 
     @property
@@ -94,7 +94,7 @@ def read(status: int, body: bytes, location: str = "") -> Refusal:
 
 
 def words_of(status: int, body: bytes) -> str:
-    """What the server says of a refusal."""
+    """The server's words for a refusal."""
     return _said(status, body).message
 
 

@@ -177,7 +177,7 @@ def _refuse_key(backend: Backend, words: str) -> None:
 def _redirected(url: str, location: str) -> UnusableServerError:
     target = urljoin(f"{url}/v1/models", location)
     base = without_api_path(refusals.bare(target))
-    leads = f"It leads to {base}." if location else "It does not say where to."
+    leads = f"It leads to {base}." if location else "It names no target."
     fix = f"If that is the server, use its address: {base}." if location else "Check the address."
     what = f"The address {url} redirects to another one."
     return UnusableServerError(what, leads, fix, cause="its address redirects to another one")
@@ -227,7 +227,7 @@ async def _version(http: aiohttp.ClientSession, backend: Backend, at: str | None
 
 def _common(models: Sequence[ServedModel]) -> list[str]:
     found = []
-    for model in models:
+    for model in (model for model in models if model.chat is not False):
         if model.max_model_len is None:
             found.append(
                 f"The server does not report how long the context of {model.id} is, so requests "

@@ -37,7 +37,7 @@ class GatewayState:
 
     @property
     def down_cause(self) -> str:
-        """Why no backend can be used, where each is down and one of them tells; empty elsewhere."""
+        """Why no backend can be used; empty where one can, and where no cause is known."""
         backends = self.pool.backends
         down = not self.draining and not any(backend.usable for backend in backends)
         return next((b.down_cause for b in backends if b.down_cause), "") if down else ""

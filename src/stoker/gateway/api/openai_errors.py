@@ -63,12 +63,13 @@ def not_ready(down_cause: str = "", retry_after_s: int = 2) -> web.Response:
     )
 
 
-def unauthorized() -> web.Response:
+def unauthorized(*, takes_x_api_key: bool = False) -> web.Response:
     """The request has no key, or one that is not known."""
+    other = " or `x-api-key: KEY`" if takes_x_api_key else ""
     return response(
         401,
         "This endpoint needs a key, and the request has none or a wrong one. "
-        "Send it as `Authorization: Bearer KEY`.",
+        f"Send it as `Authorization: Bearer KEY`{other}.",
         kind="authentication_error",
         code="invalid_api_key",
         headers={"WWW-Authenticate": "Bearer"},

@@ -17,6 +17,7 @@ INFILL = "/infill"
 EMBEDDINGS = "/v1/embeddings"
 RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
+COUNT_TOKENS = "/v1/messages/count_tokens"
 FIT = "/fit"
 TOKENIZE = "/tokenize"
 
@@ -65,11 +66,14 @@ PATH_RULES = {
     COMPLETIONS: PathRules(prepare=_completion, prompt_field="prompt", streams_usage=True),
     INFILL: PathRules(),
     EMBEDDINGS: PathRules(),
-    RESPONSES: PathRules(),
-    MESSAGES: PathRules(),
+    RESPONSES: PathRules(check_model=request_validation.check_chats),
+    MESSAGES: PathRules(check_model=request_validation.check_chats),
+    COUNT_TOKENS: PathRules(),
     # No backend gets these: they are answered here.
     FIT: PathRules(check=request_validation.check_chat, check_model=_any_model, prepare=_chat),
     TOKENIZE: PathRules(check=request_validation.check_countable, check_model=_any_model),
 }
 #: The paths that a backend answers.
-BACKEND_PATHS = (CHAT, COMPLETIONS, INFILL, EMBEDDINGS, RESPONSES, MESSAGES)
+BACKEND_PATHS = (CHAT, COMPLETIONS, INFILL, EMBEDDINGS, RESPONSES, MESSAGES, COUNT_TOKENS)
+#: Those of Anthropic's API.
+ANTHROPIC_PATHS = frozenset({MESSAGES, COUNT_TOKENS})
