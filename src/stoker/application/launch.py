@@ -91,17 +91,22 @@ def start_model(request: LaunchRequest, settings: LaunchSettings) -> LaunchEvent
     yield from _verify((yield from _start(spec, keep=settings.keep)))
 
 
-def recognise(url: str, key: str | None) -> Recognised:
+def recognise(url: str, key: str | None, key_env: str | None = None) -> Recognised:
     """The server at ``url``. Raises ``UsageError`` where it is the gateway that runs here."""
     _refuse_own(url)
-    return server.look_at(url, key)
+    return server.look_at(url, key, key_env)
 
 
-def adopt_server(url: str, key: str | None, settings: LaunchSettings) -> LaunchEvents:
-    """Put the gateway in front of the server at ``url``; the last event is ``Ready``."""
+def adopt_server(
+    url: str, key: str | None, settings: LaunchSettings, key_env: str | None = None
+) -> LaunchEvents:
+    """Put the gateway in front of the server at ``url``; the last event is ``Ready``.
+
+    ``key_env`` is the variable that ``key`` is from, for messages about it.
+    """
     if not settings.replace:
         server.check_can_start(settings.bind, settings.port)
-    found = recognise(url, key)
+    found = recognise(url, key, key_env)
     yield launch_events.ServerRecognised(found)
     plan, options = server.plan_for(found)
     spec = LaunchSpec(

@@ -41,11 +41,11 @@ def _is(check: Check, name: str) -> bool:
     return check.id == name or check.id.startswith(f"{name}.")
 
 
-def look_at(url: str, key: str | None) -> Recognised:
+def look_at(url: str, key: str | None, key_env: str | None = None) -> Recognised:
     """The server at ``url`` and the models that it lists. Raises ``StokerError``."""
     from stoker.engines.server_detection import recognise  # noqa: PLC0415  (an HTTP client)
 
-    return asyncio.run(recognise(url, key))
+    return asyncio.run(recognise(url, key, key_env))
 
 
 def choose_model(found: Recognised, wanted: str | None) -> tuple[str, int | None]:

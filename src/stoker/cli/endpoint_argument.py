@@ -15,7 +15,7 @@ def find(url: str | None, key_env: str | None) -> Recognised:
     nothing answers.
     """
     key = key_from(key_env)
-    return checks.look_at(place(url), key)
+    return checks.look_at(place(url), key, key_env)
 
 
 def place(url: str | None) -> str:

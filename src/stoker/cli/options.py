@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from stoker.engines import backend_key
 from stoker.errors import UsageError
 from stoker.network_addresses import is_bindable, is_url, without_api_path
 
@@ -49,10 +50,16 @@ def key_from(key_env: str | None) -> str | None:
     """The key that the named variable holds. Raises ``UsageError`` where it holds none."""
     if key_env is None:
         return None
-    key = os.environ.get(key_env)
-    if not key:
+    value = os.environ.get(key_env)
+    if value is None:
         raise UsageError(f"The variable {key_env} is not set.", fix="Set it, or omit --key-env.")
-    return key
+    try:
+        return backend_key.cleaned(value)
+    except ValueError as error:
+        raise UsageError(
+            f"The variable {key_env} holds no key: {error}.",
+            fix=f"Set {key_env} to the key alone, or omit --key-env.",
+        ) from None
 
 
 def address(url: str) -> str:

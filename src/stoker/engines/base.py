@@ -30,6 +30,15 @@ class Backend:
     url: str
     engine: str
     key: str | None = field(default=None, repr=False)
+    #: The environment variable that the key is from, for messages about it.
+    key_env: str | None = field(default=None, compare=False)
+
+    @property
+    def refused_key(self) -> str:
+        """What a 401 of this backend means, as the end of a sentence."""
+        if not self.key:
+            return "it requires a key, and none is set for it"
+        return f"it refuses the key{f' in {self.key_env}' if self.key_env else ''}"
 
     @property
     def headers(self) -> dict[str, str]:

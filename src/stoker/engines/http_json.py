@@ -6,6 +6,7 @@ The HTTP client is imported with the first call: commands that only plan load ev
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stoker.engines.base import Backend
@@ -18,12 +19,37 @@ _ASK_TIMEOUT_S = 30.0
 _READY_TIMEOUT_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered, whatever it is."""
+
+    status: int
+    body: bytes
+    #: Where a redirect leads to. None is followed: a POST could not be.
+    location: str = ""
+
+
+async def ask(http: aiohttp.ClientSession, backend: Backend, path: str) -> Answer:
+    """The answer at ``path``. Raises ``aiohttp.ClientError`` where there is none."""
+    async with http.get(
+        backend.url + path,
+        headers=backend.headers,
+        timeout=_timeout(_ASK_TIMEOUT_S),
+        allow_redirects=False,
+    ) as response:
+        location = response.headers.get("Location", "")
+        return Answer(response.status, await response.read(), location)
+
+
 async def get(http: aiohttp.ClientSession, backend: Backend, path: str) -> Any:
     """The JSON at ``path``. Raises ``aiohttp.ClientError`` when it can't be had."""
     async with http.get(
-        backend.url + path, headers=backend.headers, timeout=_timeout(_ASK_TIMEOUT_S)
+        backend.url + path,
+        headers=backend.headers,
+        timeout=_timeout(_ASK_TIMEOUT_S),
+        allow_redirects=False,
     ) as response:
-        response.raise_for_status()
+        _raise_unless_good(response)
         return _json(await response.read())
 
 
@@ -36,9 +62,9 @@ async def post(
 
     url, data = backend.url + path, orjson.dumps(body)
     async with http.post(
-        url, data=data, headers=headers, timeout=_timeout(_ASK_TIMEOUT_S)
+        url, data=data, headers=headers, timeout=_timeout(_ASK_TIMEOUT_S), allow_redirects=False
     ) as response:
-        response.raise_for_status()
+        _raise_unless_good(response)
         return _json(await response.read())
 
 
@@ -48,11 +74,27 @@ async def answers(http: aiohttp.ClientSession, backend: Backend, path: str) -> b
 
     try:
         async with http.get(
-            backend.url + path, headers=backend.headers, timeout=_timeout(_READY_TIMEOUT_S)
+            backend.url + path,
+            headers=backend.headers,
+            timeout=_timeout(_READY_TIMEOUT_S),
+            allow_redirects=False,
         ) as response:
             return response.status == 200
     except (aiohttp.ClientError, TimeoutError, OSError):
         return False
+
+
+def _raise_unless_good(response: aiohttp.ClientResponse) -> None:
+    import aiohttp  # noqa: PLC0415
+
+    if response.status >= 300:
+        raise aiohttp.ClientResponseError(
+            response.request_info,
+            response.history,
+            status=response.status,
+            message=response.reason or "",
+            headers=response.headers,
+        )
 
 
 def _timeout(seconds: float) -> aiohttp.ClientTimeout:

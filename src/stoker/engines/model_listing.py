@@ -13,13 +13,66 @@ if TYPE_CHECKING:
 #: The name that every gateway of Stoker's accepts for the model that it serves first.
 ALIAS = "local"
 
+#: Names under which servers give the context length; the one that is in use comes first. LM
+#: Studio's, vLLM's, OpenRouter's and Together's, Groq's, Mistral's, LiteLLM's.
+_LENGTHS = (
+    "loaded_context_length",
+    "max_model_len",
+    "context_length",
+    "context_window",
+    "max_context_length",
+    "max_input_tokens",
+)
+#: Where some have it: OpenRouter for the provider it sends to, DeepInfra, LiteLLM.
+_NESTED = ("top_provider", "metadata", "model_info")
+_MAX_DIGITS = 12
+
 _TOOL = {"type": "function", "function": {"name": "noop", "parameters": {"type": "object"}}}
+
+
+def entries(listing: Any) -> list[Mapping[str, Any]]:
+    """The models of a ``/v1/models`` listing, those without a name left out.
+
+    Together's API sends the list as it is: https://docs.together.ai/reference/models-1
+    """
+    listed = listing.get("data") if isinstance(listing, Mapping) else listing
+    found = listed if isinstance(listed, list) else []
+    return [each for each in found if isinstance(each, Mapping) and _is_named(each)]
+
+
+def _is_named(entry: Mapping[str, Any]) -> bool:
+    return isinstance(entry.get("id"), str) and bool(entry["id"])
 
 
 def owned_by(listing: Any, owner: str) -> bool:
     """Whether some model of a ``/v1/models`` listing is ``owned_by`` that server."""
-    entries = listing.get("data") if isinstance(listing, Mapping) else None
-    return any(entry.get("owned_by") == owner for entry in entries or ())
+    return any(entry.get("owned_by") == owner for entry in entries(listing))
+
+
+def windows(listing: Any) -> dict[str, int | None]:
+    """The context length of each model in tokens; an adapter has that of its ``parent``.
+
+    vLLM and SGLang list LoRA adapters so, without a length of their own:
+    https://docs.vllm.ai/en/latest/features/lora.html
+    """
+    listed = entries(listing)
+    own = {entry["id"]: window(entry) for entry in listed}
+    return {entry["id"]: own[entry["id"]] or own.get(entry.get("parent")) for entry in listed}
+
+
+def window(entry: Mapping[str, Any]) -> int | None:
+    """The context length in one entry, under whichever name; ``None`` where it has none."""
+    found = (_tokens(entry.get(name)) for name in _LENGTHS)
+    whole = next((tokens for tokens in found if tokens), None)
+    inner = [window(entry[name]) for name in _NESTED if isinstance(entry.get(name), Mapping)]
+    return min((tokens for tokens in (whole, *inner) if tokens), default=None)
+
+
+def _tokens(value: Any) -> int | None:
+    """A length; a 0 is none, as servers write it that do not know yet."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < _MAX_DIGITS:
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def is_alias(entry: Mapping[str, Any]) -> bool:

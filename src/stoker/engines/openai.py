@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 name = "openai"
 VERSION_AT = None
 
-#: Names under which servers give the context length in ``/v1/models``.
-_LENGTHS = ("max_model_len", "context_length", "max_context_length", "context_window")
+#: Kinds of models that answer no chats, as Together, LM Studio and LiteLLM name them.
+_NO_CHATS = frozenset(
+    ("embedding", "embeddings", "rerank", "image", "image_generation", "audio", "moderation",
+     "audio_transcription", "audio_speech", "transcribe")
+)  # fmt: skip
 
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
     """It lists models."""
-    return isinstance(listing, Mapping) and bool(listing.get("data"))
+    return bool(model_listing.entries(listing))
 
 
 async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
@@ -29,17 +32,27 @@ async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
 
 
 async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
-    """The models, with a context length where the listing has one."""
+    """The models, with what the listing has of their context length and abilities."""
     listing = await http_json.get(http, backend, "/v1/models")
+    windows = model_listing.windows(listing)
     return [
-        ServedModel(id=entry["id"], max_model_len=_length(entry))
-        for entry in listing["data"]
+        _model(entry, windows[entry["id"]])
+        for entry in model_listing.entries(listing)
         if not model_listing.is_alias(entry)
     ]
 
 
-def _length(entry: Mapping[str, Any]) -> int | None:
-    return next((entry[n] for n in _LENGTHS if isinstance(entry.get(n), int)), None)
+def _model(entry: Mapping[str, Any], window: int | None) -> ServedModel:
+    return ServedModel(id=entry["id"], max_model_len=window, chat=chats(entry))
+
+
+def chats(entry: Mapping[str, Any]) -> bool | None:
+    """Whether an entry's kind answers chats; ``None`` where it has none that is known."""
+    abilities = entry.get("capabilities")
+    if isinstance(abilities, Mapping) and isinstance(abilities.get("completion_chat"), bool):
+        return bool(abilities["completion_chat"])  # Mistral's API
+    kind = entry.get("type") or entry.get("mode")
+    return False if kind in _NO_CHATS else None
 
 
 async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]) -> int:

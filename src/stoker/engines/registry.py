@@ -22,6 +22,7 @@ ENGINES: dict[str, str] = {
     "ollama": "stoker.engines.ollama",
     "lm-studio": "stoker.engines.lm_studio",
     "llama.cpp": "stoker.engines.llama_cpp",
+    "litellm": "stoker.engines.litellm",
     "openai": "stoker.engines.openai",
 }
 #: What every server with OpenAI's API is recognised as, when no other engine knows it.

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from stoker.data.facts import tomllib
-from stoker.engines import ENGINES, Backend
+from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
 from stoker.gateway.middleware.api_keys import Keys, hash_of
 from stoker.gateway.middleware.cors import Origins
@@ -200,7 +200,11 @@ class _Reader:
         value = self._env.get(name)
         if not value:
             raise self._wrong(where, f"the variable {name} is not set", "Set it and start again.")
-        return value
+        try:
+            return backend_key.cleaned(value)
+        except ValueError as error:
+            problem = f"the variable {name} holds no key: {error}"
+            raise self._wrong(where, problem, "Set it to the key alone.") from None
 
     def _backend(
         self, index: int, section: BackendSection, gateway: GatewaySection
@@ -228,7 +232,7 @@ class _Reader:
             tokenizer=tokenizer,
         )
         return ConfiguredBackend(
-            Backend(url, section.engine or "", key), section.max_concurrent, fit
+            Backend(url, section.engine or "", key, section.key_env), section.max_concurrent, fit
         )
 
     def _wrong(self, key: str, what: str, fix: str = "") -> UsageError:

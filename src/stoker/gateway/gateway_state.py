@@ -35,6 +35,18 @@ class GatewayState:
         """Whether requests are taken, and some backend is known to serve a model."""
         return not self.draining and bool(self.pool.models())
 
+    @property
+    def down_cause(self) -> str:
+        """Why no backend can be used; empty where one can, and where no cause is known."""
+        backends = self.pool.backends
+        down = not self.draining and not any(backend.usable for backend in backends)
+        return next((b.down_cause for b in backends if b.down_cause), "") if down else ""
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether some model can answer a request now."""
+        return not self.draining and any(b.usable and b.models for b in self.pool.backends)
+
     def use_backends(self, backends: Sequence[PooledBackend]) -> None:
         """Send requests to these from now on; running requests end where they are."""
         self.pool.replace(backends)

@@ -8,7 +8,7 @@ import logging
 import aiohttp
 
 from stoker import engines
-from stoker.engines.server_detection import recognise
+from stoker.engines.server_detection import UnusableServerError, reachable, recognise
 from stoker.errors import StokerError
 from stoker.gateway.app import Gateway
 from stoker.gateway.routing.pooled_backend import PooledBackend
@@ -38,32 +38,52 @@ class HealthMonitor:
         self._gateway.pool.wake()
 
     async def _check_one(self, http: aiohttp.ClientSession, backend: PooledBackend) -> None:
-        try:
-            well = await self._is_well(http, backend)
-        except (aiohttp.ClientError, asyncio.TimeoutError, StokerError, OSError):
-            well = False
-        except (KeyError, TypeError, ValueError) as error:
-            _log.warning(
-                "backend %s gave an answer that can't be read: %r", backend.endpoint.url, error
-            )
-            well = False
-        if well:
+        if await self._asked(http, backend):
             self._misses[backend] = 0
             if not backend.healthy:
                 _log.info("backend %s is up: %s", backend.endpoint.url, ", ".join(backend.models))
                 backend.recovered()
+            backend.down_cause = ""
             return
         misses = self._misses[backend] = self._misses.get(backend, 0) + 1
         if backend.healthy and (misses >= _MISSES or not backend.models):
             backend.healthy = False
             _log.warning("backend %s is down", backend.endpoint.url)
+        if not backend.healthy:
+            await self._say_why(http, backend)
+
+    async def _asked(self, http: aiohttp.ClientSession, backend: PooledBackend) -> bool:
+        try:
+            return await self._is_well(http, backend)
+        except (aiohttp.ClientError, asyncio.TimeoutError, StokerError, OSError):
+            return False
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            _log.warning(
+                "backend %s gave an answer that can't be read: %r", backend.endpoint.url, error
+            )
+            return False
+
+    async def _say_why(self, http: aiohttp.ClientSession, backend: PooledBackend) -> None:
+        """Log why a backend can't be used, once for each reason, and keep it for clients."""
+        there = backend.endpoint
+        try:
+            if there.engine:
+                await reachable(http, there)
+            else:
+                await recognise(there.url, there.key, there.key_env)
+        except UnusableServerError as error:
+            if error.cause != backend.down_cause:
+                backend.down_cause = error.cause
+                _log.warning("backend %s: %s", there.url, error.problem)
+        except (aiohttp.ClientError, asyncio.TimeoutError, StokerError, OSError, ValueError):
+            backend.down_cause = ""  # it answers other questions than a while ago
 
     async def _is_well(self, http: aiohttp.ClientSession, backend: PooledBackend) -> bool:
         """Whether it answers; where it was away, or long not asked, also what it serves now."""
         endpoint, now = backend.endpoint, asyncio.get_running_loop().time()
         stale = now - self._discovered_at.get(backend, -_REDISCOVER_S) >= _REDISCOVER_S
         if not endpoint.engine:
-            found = await recognise(endpoint.url, endpoint.key)
+            found = await recognise(endpoint.url, endpoint.key, endpoint.key_env)
             backend.endpoint, models = found.backend, found.models
         elif not await engines.server_client(endpoint.engine).ready(http, endpoint):
             return False

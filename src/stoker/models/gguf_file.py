@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,19 @@ def _parts(path: Path, header: GgufHeader) -> list[Path]:
     return parts
 
 
+def _makes_embeddings(family: str, metadata: Mapping[str, Any]) -> bool:
+    """Whether a model answers with a vector: it pools its tokens.
+
+    Encoders are of the families with ``bert`` in their name, ``t5encoder`` and
+    ``gemma-embedding``; embedding models made of chat models (Qwen3-Embedding) keep the family and
+    give a pooling type. Source: llama.cpp's gguf-py/gguf/constants.py, ``MODEL_ARCH_NAMES`` and
+    ``PoolingType``, of which 0 is none.
+    """
+    encodes = "bert" in family or family in ("t5encoder", "gemma-embedding")
+    pools = _integer(metadata.get(f"{family}.pooling_type")) or 0
+    return encodes or pools > 0
+
+
 def _architecture(where: str, header: GgufHeader) -> Architecture:
     metadata = header.metadata
     family = _text(metadata.get("general.architecture"))
@@ -114,6 +128,12 @@ def _architecture(where: str, header: GgufHeader) -> Architecture:
             f"Its header has general.type = {metadata.get('general.type')!r} and "
             f"general.architecture = {family!r}.",
             "Give the file of the model itself, not of an adapter, a projector or a vocabulary.",
+        )
+    if _makes_embeddings(family, metadata):
+        raise StokerError(
+            f"{where} makes embeddings and can't chat.",
+            f"It is a model of the family {family}, whose answer to a text is one vector.",
+            "Choose a chat model. For embeddings, run this file with llama-server --embeddings.",
         )
     if "tokenizer.ggml.model" not in metadata:
         raise StokerError(

@@ -11,13 +11,13 @@ from stoker.planning import MemoryPrediction, Plan
 _UNKNOWN_LENGTH = 0
 
 
-def look_at(url: str, key: str | None = None) -> Recognised:
+def look_at(url: str, key: str | None = None, key_env: str | None = None) -> Recognised:
     """The server at ``url``. Raises ``StokerError`` where none is usable."""
     import asyncio  # noqa: PLC0415  (40 ms that `stoker status` does without)
 
     from stoker.engines.server_detection import recognise  # noqa: PLC0415  (an HTTP client)
 
-    found = asyncio.run(recognise(url, key))
+    found = asyncio.run(recognise(url, key, key_env))
     if not found.models:
         raise StokerError(
             f"The server at {found.backend.url} has no model.",

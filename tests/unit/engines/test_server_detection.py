@@ -76,7 +76,8 @@ async def test_tgi_is_recognised_and_its_maintenance_mode_said() -> None:
 async def test_lm_studio_is_recognised_with_the_context_of_the_loaded_instance() -> None:
     found = await look(contract.LM_STUDIO)
     assert found.backend.engine == "lm-studio"
-    loaded, waiting = found.models
+    loaded, waiting, embeds = found.models
+    assert (embeds.id, embeds.chat) == ("text/embed", False)
     assert (loaded.id, loaded.max_model_len, loaded.tools) == ("qwen/qwen3-8b", 16384, "native")
     assert (waiting.id, waiting.max_model_len, waiting.vision) == ("not/loaded", 8192, True)
     assert found.warnings == (

@@ -110,3 +110,41 @@ async def test_a_completion_that_can_not_be_counted_is_clamped_to_the_window(sta
         body = completion(prompt=LONG, max_tokens=10**6)
         assert (await door.post(body, "/v1/completions")).status == 200
         assert asked[-1]["max_tokens"] == WINDOW
+
+
+@contextlib.asynccontextmanager
+async def in_front_of_sglang() -> AsyncIterator[tuple[Front, list[Any], list[Any]]]:
+    """The gateway before a SGLang whose ``/v1/tokenize`` takes a prompt, and no messages."""
+    counted: list[Any] = []
+    asked: list[Any] = []
+
+    async def tokenize(request: web.Request) -> web.Response:
+        counted.append(await request.json())
+        return web.json_response({"message": "prompt: Field required"}, status=400)
+
+    async def complete(request: web.Request) -> web.Response:
+        asked.append(await request.json())
+        return web.json_response({"choices": [], "usage": {}})
+
+    app = web.Application()
+    app.router.add_post("/v1/tokenize", tokenize)
+    app.router.add_post("/v1/chat/completions", complete)
+    gateway = Gateway()
+    async with TestServer(app) as server, front(gateway) as door:
+        backend = Backend(str(server.make_url("")).rstrip("/"), "sglang")
+        gateway.serve([Served(backend, [ServedModel(MODEL, max_model_len=WINDOW)])])
+        yield door, asked, counted
+
+
+async def test_a_server_that_refuses_to_count_anything_is_logged_once_as_one_that_cannot(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    messages = [{"role": "user", "content": LONG}]
+    async with in_front_of_sglang() as (door, asked, counted):
+        for _ in range(3):
+            assert (await door.chat(messages=messages)).status == 200
+        reply = await door.post(completion(messages=messages), "/tokenize")
+        assert (reply.status, reply.error["code"]) == (501, "cannot_count")
+        assert len(asked) == 3
+        assert len([body for body in counted if body["messages"][-1]["content"] == "Hi"]) <= 5
+    assert caplog.text.count("not fitted") == 1

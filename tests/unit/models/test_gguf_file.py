@@ -134,6 +134,34 @@ def test_any_damage_gives_a_model_or_one_clear_error(good: Path, data: st.DataOb
         assert error.fix
 
 
+@pytest.mark.parametrize(
+    ("family", "pooling"),
+    [
+        ("bert", 2),  # BGE, MiniLM
+        ("nomic-bert", 1),
+        ("jina-bert-v2", None),
+        ("modern-bert", None),
+        ("gemma-embedding", 1),
+        ("t5encoder", None),
+        ("qwen3", 3),  # Qwen3-Embedding: the family of a chat model
+    ],
+)
+def test_embedding_model_is_refused_with_the_reason(
+    tmp_path: Path, family: str, pooling: int | None
+) -> None:
+    path = tmp_path / "embed.gguf"
+    writer = gguf.GGUFWriter(path, family)
+    if pooling is not None:
+        writer.add_uint32(f"{family}.pooling_type", pooling)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(StokerError, match="makes embeddings and can't chat") as refused:
+        gguf_file.load(path)
+    assert family in refused.value.why
+
+
 @pytest.mark.parametrize("kind", ["adapter", "mmproj", "vocab"])
 def test_what_is_not_a_language_model_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x.gguf"

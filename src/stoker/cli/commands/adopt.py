@@ -37,10 +37,10 @@ def adopt(
     base, key = address(url), key_from(key_env)
     endpoint = network_addresses.endpoint(settings.bind, settings.port)
     if dry_run:
-        _show("Would adopt", launch.recognise(base, key), endpoint, json=json)
+        _show("Would adopt", launch.recognise(base, key, key_env), endpoint, json=json)
         return
     found: Recognised | None = None
-    with LaunchView(launch.adopt_server(base, key, settings), quiet=True) as view:
+    with LaunchView(launch.adopt_server(base, key, settings, key_env), quiet=True) as view:
         for event in view:
             if isinstance(event, ServerRecognised):
                 found = event.server

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stoker import doctor
-from stoker.cli.options import Json, Yes, without_secrets
+from stoker.cli.options import Json, Yes, key_from, without_secrets
 from stoker.cli.render import output, startup_progress
 from stoker.doctor import Finding, Readings
 from stoker.errors import StokerError, UsageError
@@ -88,12 +87,7 @@ def _key(key_env: str | None, endpoint: str | None) -> str | None:
             "Stoker sends a key only to the server that it belongs to.",
             "Add --endpoint URL.",
         )
-    key = os.environ.get(key_env)
-    if not key:
-        raise UsageError(
-            f"The environment variable {key_env} is not set.", fix="Set it, or omit --key-env."
-        )
-    return key
+    return key_from(key_env)
 
 
 def _fix(

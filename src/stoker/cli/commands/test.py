@@ -59,7 +59,7 @@ def command(
         return
     place, key = endpoint_argument.place(url), key_from(key_env)
     try:
-        found = checks.look_at(place, key)
+        found = checks.look_at(place, key, key_env)
     except StokerError as error:
         _end_unreached(checks.unreached(place, wanted, error), error, junit, html, as_json=json)
     name, window = checks.choose_model(found, model)

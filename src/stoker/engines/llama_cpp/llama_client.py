@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
-from stoker.engines import http_json
-from stoker.engines.base import Backend, ServedModel
+from stoker.engines import http_json, model_listing
+from stoker.engines.base import Backend, ServedModel, ToolSupport
 
 name = "llama.cpp"
 VERSION_AT = "/props"
@@ -37,33 +41,80 @@ async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
 
 
 async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
-    """The one model, with the context of one slot from ``/props``.
+    """The one model, with the context of one slot from ``/props``; of a router all that it has.
 
     ``n_ctx`` as launched is shared by the slots; ``/props`` reports what one request may use.
     """
     listing = await http_json.get(http, backend, "/v1/models")
     props = await http_json.get(http, backend, "/props")
+    entries = model_listing.entries(listing)
+    if props.get("role") == "router":
+        found = (_routed(http, backend, entry) for entry in entries)
+        return await asyncio.gather(*found)
     # One that sleeps would have to wake up for the question.
-    fills = None if props.get("is_sleeping") else await _fills_in_the_middle(http, backend)
-    settings = props.get("default_generation_settings", {})
-    caps = props.get("chat_template_caps", {})
-    modalities = props.get("modalities", {})
-    return [
-        ServedModel(
-            id=entry["id"],
-            max_model_len=settings.get("n_ctx"),
-            tools="native" if caps.get("supports_tools", False) else "none",
-            vision=bool(modalities.get("vision", False)),
-            fill_in_the_middle=fills,
-            # It has a path of its own for that, and ignores ``suffix`` on /v1/completions.
-            takes_suffix=False,
-            parallel=props.get("total_slots"),
-        )
-        for entry in listing["data"]
-    ]
+    asks = not props.get("is_sleeping")
+    fills = await _fills_in_the_middle(http, backend, {}) if asks else None
+    return [_model(entry["id"], props, None, fills) for entry in entries]
 
 
-async def _fills_in_the_middle(http: aiohttp.ClientSession, backend: Backend) -> bool | None:
+async def _routed(
+    http: aiohttp.ClientSession, backend: Backend, entry: Mapping[str, Any]
+) -> ServedModel:
+    """A model of a server that loads several, each with settings of its own.
+
+    Source: https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md, "Using
+    multiple models". Asking for one must not load it.
+    """
+    model = entry["id"]
+    props: Any = {}
+    with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError, ValueError):
+        path = f"/props?model={quote(model, safe='')}&autoload=false"
+        props = await http_json.get(http, backend, path)
+    status = entry.get("status") or {}
+    is_loaded = status.get("value") == "loaded"
+    fills = await _fills_in_the_middle(http, backend, {"model": model}) if is_loaded else None
+    return _model(model, props, _launched_context(status.get("args") or ()), fills)
+
+
+def _launched_context(args: Sequence[Any]) -> int | None:
+    """The context of one request by the arguments of a model that is not loaded."""
+    given = dict(pairwise(args))
+    context = _number(given.get("--ctx-size", given.get("-c")))
+    slots = _number(given.get("--parallel", given.get("-np"))) or 1
+    shared = any(arg in ("--kv-unified", "-kvu") for arg in args)
+    return context if context is None or shared else context // slots
+
+
+def _number(value: Any) -> int | None:
+    return int(value) if str(value).isdecimal() and int(value) > 0 else None
+
+
+def _model(
+    model: str, props: Mapping[str, Any], launched: int | None, fills: bool | None
+) -> ServedModel:
+    settings = props.get("default_generation_settings") or {}
+    caps = props.get("chat_template_caps")
+    modalities = props.get("modalities")
+    return ServedModel(
+        id=model,
+        # A router has 0 for what it has not loaded.
+        max_model_len=settings.get("n_ctx") or launched,
+        tools=_tools(caps or {}) if props else None,
+        vision=bool((modalities or {}).get("vision", False)) if props else None,
+        fill_in_the_middle=fills,
+        # It has a path of its own for that, and ignores ``suffix`` on /v1/completions.
+        takes_suffix=False,
+        parallel=props.get("total_slots"),
+    )
+
+
+def _tools(caps: Mapping[str, Any]) -> ToolSupport:
+    return "native" if caps.get("supports_tools", False) else "none"
+
+
+async def _fills_in_the_middle(
+    http: aiohttp.ClientSession, backend: Backend, empty: Mapping[str, Any]
+) -> bool | None:
     """Whether the vocabulary has the tokens that ``/infill`` is written with.
 
     It looks for them before it reads the request: an empty one is 501 without them and 400 with
@@ -71,7 +122,7 @@ async def _fills_in_the_middle(http: aiohttp.ClientSession, backend: Backend) ->
     has no such path, leaves it open.
     """
     try:
-        await http_json.post(http, backend, "/infill", {})
+        await http_json.post(http, backend, "/infill", empty)
     except aiohttp.ClientResponseError as refused:
         return {400: True, 501: False}.get(refused.status)
     return None
@@ -87,7 +138,7 @@ async def count_texts(
     http: aiohttp.ClientSession, backend: Backend, model: str, texts: Sequence[str]
 ) -> Sequence[int]:
     """One call of ``/tokenize`` for each text: it takes one at a time."""
-    bodies = ({"content": text, "add_special": False} for text in texts)
+    bodies = ({"model": model, "content": text, "add_special": False} for text in texts)
     answers = [await http_json.post(http, backend, "/tokenize", body) for body in bodies]
     return [len(answer["tokens"]) for answer in answers]
 

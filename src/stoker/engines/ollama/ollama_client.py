@@ -6,7 +6,8 @@ model was loaded with, ``num_ctx`` in a request is ignored, and a longer prompt 
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ adapt = openai.adapt
 #: memory: https://docs.ollama.com/context-length
 DEFAULT_CONTEXT_TOKENS = 4096
 
+_NUM_CTX = re.compile(r"^\s*num_ctx\s+(\d+)\s*$", re.MULTILINE)
+
 #: Requests that Ollama works on at the same time unless OLLAMA_NUM_PARALLEL is set higher:
 #: https://docs.ollama.com/faq (it does not report the setting).
 _PARALLEL = 1
@@ -44,23 +47,35 @@ async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
 async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
     """The models on its disk, each with the context that it has or would be loaded with."""
     loaded = await http_json.get(http, backend, "/api/ps")
-    contexts = {m["name"]: m.get("context_length") for m in loaded["models"]}
+    contexts = {m.get("name"): m.get("context_length") for m in loaded.get("models") or ()}
     on_disk = await http_json.get(http, backend, "/api/tags")
-    return [
-        await _model(http, backend, entry["name"], contexts.get(entry["name"]))
-        for entry in on_disk["models"]
-    ]
+    names = [entry.get("name") or entry.get("model") for entry in on_disk.get("models") or ()]
+    shown = await asyncio.gather(*(_shown(http, backend, name) for name in names))
+    pairs = zip(names, shown, strict=True)
+    return [_model(name, facts, contexts.get(name)) for name, facts in pairs if facts is not None]
 
 
-async def _model(
-    http: aiohttp.ClientSession, backend: Backend, model: str, loaded: int | None
-) -> ServedModel:
-    shown = await http_json.post(http, backend, "/api/show", {"model": model})
-    abilities = shown.get("capabilities", [])
+async def _shown(http: aiohttp.ClientSession, backend: Backend, model: str) -> Any:
+    """What Ollama knows of a model; ``None`` for one that it can't show.
+
+    Such a one can't chat either: its files are damaged, or it runs in Ollama's cloud and the
+    server has no account there.
+    """
+    import aiohttp  # noqa: PLC0415
+
+    try:
+        shown = await http_json.post(http, backend, "/api/show", {"model": model})
+    except (aiohttp.ClientError, asyncio.TimeoutError, ValueError):
+        return None
+    return shown if isinstance(shown, Mapping) else None
+
+
+def _model(model: str, shown: Mapping[str, Any], loaded: int | None) -> ServedModel:
+    abilities = shown.get("capabilities") or []
     tools: ToolSupport = "native" if "tools" in abilities else "none"
     return ServedModel(
         id=model,
-        max_model_len=loaded or min(DEFAULT_CONTEXT_TOKENS, _longest(shown)),
+        max_model_len=loaded or _context_when_loaded(shown),
         tools=tools,
         vision="vision" in abilities,
         reasoning="thinking" in abilities,
@@ -68,30 +83,53 @@ async def _model(
         takes_suffix="insert" in abilities,
         chat="completion" in abilities if abilities else None,
         parallel=_PARALLEL,
-        quantization=shown.get("details", {}).get("quantization_level"),
+        quantization=(shown.get("details") or {}).get("quantization_level"),
     )
 
 
-def _longest(shown: Mapping[str, Any]) -> int:
+def _context_when_loaded(shown: Mapping[str, Any]) -> int:
+    """The context that Ollama will load a model with: its model file's, else the default.
+
+    ``num_ctx`` goes before OLLAMA_CONTEXT_LENGTH, and the model's own longest context bounds both:
+    https://docs.ollama.com/modelfile#parameter
+    """
+    longest, wanted = _longest(shown), _num_ctx(shown)
+    if wanted is None:
+        return min(DEFAULT_CONTEXT_TOKENS, longest or DEFAULT_CONTEXT_TOKENS)
+    return min(wanted, longest or wanted)
+
+
+def _num_ctx(shown: Mapping[str, Any]) -> int | None:
+    """``num_ctx`` of the model file: ``parameters`` has a name and a value on each line."""
+    found = _NUM_CTX.search(str(shown.get("parameters") or ""))
+    return int(found[1]) if found and int(found[1]) > 0 else None
+
+
+def _longest(shown: Mapping[str, Any]) -> int | None:
     """The longest context that the model was made for; its key begins with the architecture."""
-    info = shown.get("model_info", {})
+    info = shown.get("model_info") or {}
     found = [value for key, value in info.items() if key.endswith(".context_length")]
-    return int(found[0]) if found else DEFAULT_CONTEXT_TOKENS
+    return int(found[0]) if found else None
 
 
 async def warnings(
     http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
 ) -> list[str]:
     """The short default context: Ollama cuts longer prompts silently."""
-    found = []
-    for model in models:
-        with contextlib.suppress(KeyError, TypeError):
-            shown = await http_json.post(http, backend, "/api/show", {"model": model.id})
-            longest, has = _longest(shown), model.max_model_len or 0
-            if has <= DEFAULT_CONTEXT_TOKENS < longest:
-                found.append(
-                    f"Ollama serves {model.id} with {has:,} tokens of its {longest:,} and cuts "
-                    "longer prompts silently. Set OLLAMA_CONTEXT_LENGTH=32768 for the "
-                    "server and start it again."
-                )
-    return found
+    chats = [model for model in models if model.chat is not False]
+    shown = await asyncio.gather(*(_shown(http, backend, model.id) for model in chats))
+    found = [_cut_off(model, facts or {}) for model, facts in zip(chats, shown, strict=True)]
+    return [warning for warning in found if warning]
+
+
+def _cut_off(model: ServedModel, shown: Mapping[str, Any]) -> str | None:
+    longest, has = _longest(shown) or 0, model.max_model_len or 0
+    if not has <= DEFAULT_CONTEXT_TOKENS < longest:
+        return None
+    setting = "Set OLLAMA_CONTEXT_LENGTH=32768 for the server and start it again."
+    if _num_ctx(shown):
+        setting = "Its model file sets num_ctx: create the model again with a larger one."
+    return (
+        f"Ollama serves {model.id} with {has:,} tokens of its {longest:,} and cuts longer prompts "
+        f"silently. {setting}"
+    )

@@ -38,16 +38,14 @@ async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
 
 
 async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
-    """The models, with the context of one request.
+    """The models and LoRA adapters, with the context of one request.
 
     Whether tools work is a matter of launch flags that vLLM does not report: ``tools`` stays
     unknown here, and a check finds out.
     """
     listing = await http_json.get(http, backend, "/v1/models")
-    return [
-        ServedModel(id=entry["id"], max_model_len=entry.get("max_model_len"))
-        for entry in listing["data"]
-    ]
+    windows = model_listing.windows(listing)
+    return [ServedModel(id=name, max_model_len=window) for name, window in windows.items()]
 
 
 #: Fields of a chat that its template gets as variables, and ``/tokenize`` does not know.

@@ -15,9 +15,9 @@ async def health(_: GatewayState, __: RequestContext) -> web.Response:
 
 
 async def ready(state: GatewayState, _: RequestContext) -> web.Response:
-    """``GET /ready``: 200 where some backend can answer."""
-    if not any(backend.usable for backend in state.pool.backends):
-        return openai_errors.not_ready()
+    """``GET /ready``: 200 where some model can answer."""
+    if not state.can_answer:
+        return openai_errors.not_ready(state.down_cause)
     return json_answers.ok({"status": "ready"})
 
 

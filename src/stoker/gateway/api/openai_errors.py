@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import orjson
 from aiohttp import web
 
+from stoker.engines.refusals import Refusal
+
 
 def response(
     status: int,
@@ -45,24 +47,36 @@ def body(
     return orjson.dumps({"error": error})
 
 
-def not_ready(retry_after_s: int = 2) -> web.Response:
-    """The model is loading, or is being started again after a crash."""
+def not_ready(down_cause: str = "", retry_after_s: int = 2) -> web.Response:
+    """The model is loading, or is being started again after a crash, or its server can't be used.
+
+    ``down_cause`` is why, as a part of a sentence; empty where that is not known.
+    """
+    message = (
+        "The model is not ready yet: it is being started. Try again in a few seconds, "
+        "or run `stoker status` to see how far it is."
+    )
+    if down_cause:
+        message = (
+            f"The gateway can't use the model's server: {down_cause}. Its log has the details "
+            "and what to do about it."
+        )
     return response(
         503,
-        "The model is not ready yet: it is being started. Try again in a few seconds, "
-        "or run `stoker status` to see how far it is.",
+        message,
         kind="server_error",
         code="model_not_ready",
         headers={"Retry-After": str(retry_after_s)},
     )
 
 
-def unauthorized() -> web.Response:
+def unauthorized(*, takes_x_api_key: bool = False) -> web.Response:
     """The request has no key, or one that is not known."""
+    other = " or `x-api-key: KEY`" if takes_x_api_key else ""
     return response(
         401,
         "This endpoint needs a key, and the request has none or a wrong one. "
-        "Send it as `Authorization: Bearer KEY`.",
+        f"Send it as `Authorization: Bearer KEY`{other}.",
         kind="authentication_error",
         code="invalid_api_key",
         headers={"WWW-Authenticate": "Bearer"},
@@ -128,37 +142,33 @@ def cannot_count() -> web.Response:
     )
 
 
-def relayed(status: int, refusal: bytes, headers: Mapping[str, str]) -> web.Response:
-    """A backend's refusal with its own message, in the fields and types of OpenAI's errors."""
-    try:
-        value = orjson.loads(refusal)
-        error = value.get("error") if isinstance(value, dict) else None
-    except orjson.JSONDecodeError:
-        value, error = None, None
+def no_such_path(path: str) -> web.Response:
+    """The path is one of the gateway's, and this backend has none of that name."""
+    return response(
+        404,
+        f"The model's server has no {path}. Use another path, or serve the model with an engine "
+        "that has it.",
+        code="no_such_path",
+    )
+
+
+def relayed(status: int, refusal: Refusal, headers: Mapping[str, str]) -> web.Response:
+    """A backend's refusal with its own message, in the fields and types of OpenAI's errors.
+
+    A redirect, which only the operator can follow, and a proxy's login are failures to the client.
+    """
+    status = 502 if status < 400 or status == 407 else status
+    return web.Response(
+        status=status,
+        body=refused(refusal, status),
+        content_type="application/json",
+        headers=headers,
+    )
+
+
+def refused(refusal: Refusal, status: int) -> bytes:
+    """The JSON of a backend's refusal, for an answer or for an event in a stream."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
-    if isinstance(error, dict) and isinstance(error.get("message"), str):
-        return response(
-            status,
-            error["message"],
-            kind=_text_in(error, "type") or kind,
-            code=_text_in(error, "code"),  # llama.cpp and vLLM repeat the status, as a number
-            param=_text_in(error, "param"),
-            headers=headers,
-        )
-    message = _message_in(value) or f"The model's server refused with status {status}."
-    return response(status, message, kind=kind, code="backend_refused", headers=headers)
-
-
-def _text_in(error: Mapping[str, object], name: str) -> str | None:
-    value = error.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _message_in(value: object) -> str | None:
-    """The message of an error in another format than OpenAI's: TGI's, FastAPI's, Ollama's."""
-    if not isinstance(value, dict):
-        return None
-    for name in ("message", "error", "detail"):
-        if isinstance(value.get(name), str):
-            return str(value[name])
-    return None
+    if not refusal.is_openai:
+        return body(refusal.message, kind=kind, code="backend_refused")
+    return body(refusal.message, kind=refusal.kind or kind, code=refusal.code, param=refusal.param)

@@ -18,6 +18,7 @@ INFILL = "/infill"
 EMBEDDINGS = "/v1/embeddings"
 RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
+COUNT_TOKENS = "/v1/messages/count_tokens"
 FIT = "/fit"
 TOKENIZE = "/tokenize"
 
@@ -72,11 +73,18 @@ PATH_RULES = {
     COMPLETIONS: PathRules(prepare=_completion, prompt_field="prompt", streams_usage=True),
     INFILL: PathRules(prepare=_infill, stream_format=stream_formats.NATIVE),
     EMBEDDINGS: PathRules(),
-    RESPONSES: PathRules(stream_format=stream_formats.RESPONSES),
-    MESSAGES: PathRules(stream_format=stream_formats.MESSAGES),
+    RESPONSES: PathRules(
+        check_model=request_validation.check_chats, stream_format=stream_formats.RESPONSES
+    ),
+    MESSAGES: PathRules(
+        check_model=request_validation.check_chats, stream_format=stream_formats.MESSAGES
+    ),
+    COUNT_TOKENS: PathRules(),
     # No backend gets these: they are answered here.
     FIT: PathRules(check=request_validation.check_chat, check_model=_any_model, prepare=_chat),
     TOKENIZE: PathRules(check=request_validation.check_countable, check_model=_any_model),
 }
 #: The paths that a backend answers.
-BACKEND_PATHS = (CHAT, COMPLETIONS, INFILL, EMBEDDINGS, RESPONSES, MESSAGES)
+BACKEND_PATHS = (CHAT, COMPLETIONS, INFILL, EMBEDDINGS, RESPONSES, MESSAGES, COUNT_TOKENS)
+#: Those of Anthropic's API.
+ANTHROPIC_PATHS = frozenset({MESSAGES, COUNT_TOKENS})

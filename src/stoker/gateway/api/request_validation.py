@@ -107,13 +107,28 @@ def parts_beyond_text(request: Mapping[str, Any]) -> list[str]:
 
 
 def check_content(request: Mapping[str, Any], model: ServedModel) -> None:
-    """Raise ``BadRequestError`` where a chat has more than text and the model reads text only."""
+    """Raise ``BadRequestError`` where the model can't take the chat: it reads text only, or none.
+
+    An embedding model answers no chat at all.
+    """
+    check_chats(request, model)
     for kind in parts_beyond_text(request) if model.vision is False else ():
         raise BadRequestError(
             f"This model reads text only, and the conversation has a part of type {kind!r}. "
             "Remove it, or serve a model that reads it.",
             code="unsupported_content",
             param="messages",
+        )
+
+
+def check_chats(request: Mapping[str, Any], model: ServedModel) -> None:
+    """Raise ``BadRequestError`` where the model is known to answer no chats."""
+    if model.chat is False:
+        raise BadRequestError(
+            f"The model {model.id!r} answers no chats: it makes embeddings or the like. Choose "
+            "another model, or send texts to /v1/embeddings.",
+            code="model_does_not_chat",
+            param="model",
         )
 
 

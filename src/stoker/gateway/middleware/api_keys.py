@@ -15,15 +15,19 @@ class Keys:
         self._holders = {bytes.fromhex(digest): name for name, digest in hashes.items()}
 
     def holder(self, authorization: str | None) -> str | None:
-        """The holder of the key in an ``Authorization`` header; ``None`` for an unknown key.
+        """The holder of the key in an ``Authorization`` header; ``None`` for an unknown key."""
+        kind, _, key = (authorization or "").partition(" ")
+        return self.holder_of(key if kind.lower() == "bearer" else None)
+
+    def holder_of(self, key: str | None) -> str | None:
+        """The holder of a key; ``None`` for an unknown key, and for none.
 
         Every known hash is compared, each in constant time, whichever one it is: 500 keys cost
         50 us.
         """
         if not self._holders:
             return "anyone"
-        kind, _, key = (authorization or "").partition(" ")
-        if kind.lower() != "bearer":
+        if key is None:
             return None
         digest = hashlib.sha256(key.strip().encode("utf-8", errors="replace")).digest()
         found = None

@@ -18,5 +18,5 @@ class LimitRequests:
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Answer 503 with ``Retry-After``, or go on."""
         if not self._state.is_serving:
-            return openai_errors.not_ready()
+            return openai_errors.not_ready(self._state.down_cause)
         return await proceed(context)

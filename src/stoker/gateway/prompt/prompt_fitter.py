@@ -74,10 +74,7 @@ class PromptFitter:
         try:
             return await self._fitted(request, budget)
         except NotImplementedError:
-            self._uncountable = True
-            _log.warning(
-                "%s: nothing can count for it, so its requests are not fitted", self._model.id
-            )
+            self._note_uncountable()
         except tokens.TokenizerError:
             # How many tokens an image is, only its server knows.
             if not parts_beyond_text(request):
@@ -123,6 +120,15 @@ class PromptFitter:
     def _unfitted(self, request: dict[str, Any], max_tokens: int | None = None) -> Prepared:
         sent = self._counter.form.of(request)
         return Prepared(sent, max_tokens=max_tokens, rewrite=_calls_in_text(request))
+
+    def _note_uncountable(self) -> None:
+        if not self._uncountable:
+            _log.warning(
+                "%s: nothing can count for it, so its requests are not fitted. Set `tokenizer` of "
+                "its backend in the configuration",
+                self._model.id,
+            )
+        self._uncountable = True
 
     def _overheads(self, request: Mapping[str, Any]) -> tokens.Overheads:
         return self._counter.form.overheads(request, self._counter.overheads)

@@ -40,6 +40,8 @@ class ServerCounts:
         #: Of single texts, while the server counts those.
         self._pieces = tokens.PieceCache()
         self._counts_texts = True
+        #: It refuses to count any messages; ``None`` where that was not tried.
+        self._refuses_all: bool | None = None
 
     async def request(self, request: Mapping[str, Any]) -> int:
         """The tokens of a request as it is sent. Raises what the server client raises."""
@@ -53,7 +55,28 @@ class ServerCounts:
 
     async def uncached(self, request: Mapping[str, Any]) -> int:
         """The same, asked again whatever is remembered."""
-        return await self._client.count(self._http, self._backend, request)
+        try:
+            return await self._client.count(self._http, self._backend, request)
+        except aiohttp.ClientResponseError as refused:
+            if refused.status in REFUSED_TO_COUNT and not await self._counts_requests():
+                raise NotImplementedError("the server counts no messages") from refused
+            raise
+
+    async def _counts_requests(self) -> bool:
+        """Whether it counts messages at all: one that refuses even these does not.
+
+        SGLang's ``/v1/tokenize`` took a prompt only, before it took messages too.
+        """
+        if self._refuses_all is None:
+            least = {"model": self._model, "messages": [{"role": "user", "content": "Hi"}]}
+            try:
+                await self._client.count(self._http, self._backend, least)
+                self._refuses_all = False
+            except aiohttp.ClientResponseError as refused:
+                if refused.status not in REFUSED_TO_COUNT:
+                    raise
+                self._refuses_all = True
+        return not self._refuses_all
 
     async def texts(self, texts: Sequence[str]) -> Sequence[int]:
         """The tokens of each text. Raises ``NotImplementedError`` where the server can't count."""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from stoker.engines import Backend
+from stoker.engines import Backend, connection_errors
 
 #: A backend on the same network that accepts no connection within this time is down.
 CONNECT_S = 5.0
@@ -211,7 +211,7 @@ class BackendConnections:
                 CONNECT_S,
             )
         except (OSError, asyncio.TimeoutError) as error:
-            raise BackendGoneError("it accepts no connection") from error
+            raise BackendGoneError(str(connection_errors.explain(error))) from error
         return connection
 
     def request(self, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:

@@ -1,7 +1,7 @@
 """What is changed in a stream's events on their way to the client, which is mostly nothing.
 
-An event is parsed only where it carries the usage or content in parts (found by a search for keys
-that no text can contain unescaped), or where a ``Rewrite`` has to see all of them.
+An event is parsed only where it carries the usage, an error or content in parts (found by a search
+for keys that no text can contain unescaped), or where a ``Rewrite`` has to see all of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import orjson
 
+from stoker.engines import refusals
+from stoker.engines.refusals import Refusal
 from stoker.gateway.api import openai_errors
 from stoker.gateway.relay import event_framing, normal_message
 from stoker.gateway.relay.event_framing import DONE
@@ -19,7 +21,9 @@ from stoker.gateway.usage.usage_report import UsageReport
 
 #: In JSON a quote inside a text is escaped, so this can only be the usage's own key.
 _USAGE_KEY = b'"prompt_tokens"'
-_PARSED = re.compile(rb'"prompt_tokens"|"content":\s*[\[{]')
+#: And this only a key or a whole text.
+_ERROR_KEY = b'"error"'
+_PARSED = re.compile(rb'"prompt_tokens"|"error"|"content":\s*[\[{]')
 #: In JSON a line's end is escaped, so this can only end the stream's last event.
 _DONE_END = b"[DONE]\n\n"
 
@@ -92,6 +96,11 @@ class EventEditor:
         event = openai_errors.body(message, kind="server_error", code=code)
         return self.rest_of_rewrite() + b"data: " + event + b"\n\n" + DONE
 
+    def refusal(self, refusal: Refusal) -> bytes:
+        """A backend's refusal as an event of this API, which ends the stream."""
+        event = openai_errors.refused(refusal, 500)
+        return self.rest_of_rewrite() + b"data: " + event + b"\n\n" + DONE
+
     def rest_of_rewrite(self, *, complete: bool = False) -> bytes:
         """What the rewrite has held back; it sees nothing after that."""
         rewrite, self._rewrite = self._rewrite, None
@@ -104,6 +113,9 @@ class EventEditor:
         value = self._parsed(event)
         if value is None:
             return event
+        refusal = refusals.of_answer(value) if _ERROR_KEY in event else None
+        if refusal is not None:
+            return b"data: " + openai_errors.refused(refusal, 500) + b"\n\n"
         self._report.note(value)
         is_usage = isinstance(value.get("usage"), dict) and not value.get("choices")
         if is_usage and not self._wants_usage:

@@ -8,10 +8,10 @@ import logging
 from aiohttp import web
 
 from stoker import engines
+from stoker.engines import refusals
 from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_connection import BackendGoneError
-from stoker.gateway.relay.backend_request import BackendRequest
 from stoker.gateway.relay.refused_fields import Path
 from stoker.gateway.relay.response_stream import ResponseStream
 from stoker.gateway.request_context import Handler, RequestContext
@@ -51,7 +51,7 @@ class Forward:
         try:
             if answer.streaming:
                 return await self._stream(context, answer)
-            return self._whole(context.outgoing, answer)
+            return self._whole(context, answer)
         except (asyncio.CancelledError, ConnectionError):
             self._drop(answer)
             raise
@@ -153,14 +153,18 @@ class Forward:
             transport.abort()
             raise ConnectionResetError("the client does not read") from None
 
-    def _whole(self, ask: BackendRequest, answer: ResponseStream) -> web.Response:
+    def _whole(self, context: RequestContext, answer: ResponseStream) -> web.Response:
+        ask, path = context.outgoing, context.request.path
         headers = {**ask.headers, **_relayed(answer)}
         if answer.error is not None and not answer.status:
             return openai_errors.not_ready()
         if answer.error is not None:
             return openai_errors.backend_failed()
         if answer.status != 200:
-            return openai_errors.relayed(answer.status, answer.whole, headers)
+            _note_refusal(context.backend, answer)
+            if answer.status == 404 and answer.refusal.is_no_path:
+                return openai_errors.no_such_path(path)
+            return openai_errors.relayed(answer.status, answer.refusal, headers)
         return self._good(answer, headers)
 
     def _good(self, answer: ResponseStream, headers: dict[str, str]) -> web.Response:
@@ -171,8 +175,9 @@ class Forward:
             _log.warning("a backend answered %d with a body that is not JSON", answer.status)
             return openai_errors.unreadable()
         if isinstance(value, dict):
-            if value.get("error") and "object" not in value:  # a refusal, whatever its status
-                return openai_errors.relayed(502, body, headers)
+            refusal = refusals.of_answer(value)
+            if refusal is not None:
+                return openai_errors.relayed(502, refusal, headers)
             answer.report.note(value)
         return web.Response(body=body, content_type="application/json", headers=headers)
 
@@ -200,6 +205,18 @@ def _refused_fields(context: RequestContext, answer: ResponseStream) -> frozense
         return named
     # What the gateway adds must not be what makes a request fail.
     return context.outgoing.added - context.backend.taken_fields
+
+
+def _note_refusal(backend: PooledBackend, answer: ResponseStream) -> None:
+    """Log the status and the kind alone: the server's words may quote the prompt."""
+    refusal, url = answer.refusal, backend.endpoint.url
+    if answer.status < 400 or answer.status == 407:
+        _log.warning("backend %s: %s", url, refusal.message)
+    elif answer.status == 401:
+        _log.warning("backend %s: %s (401)", url, backend.endpoint.refused_key)
+    else:
+        kind = f" ({refusal.loggable})" if refusal.loggable else ""
+        _log.info("backend %s refused with status %d%s", url, answer.status, kind)
 
 
 def _failed_before_its_first_byte(answer: ResponseStream) -> bool:

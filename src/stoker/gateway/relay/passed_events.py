@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from stoker.engines.refusals import Refusal
 from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.relay import event_framing
 from stoker.gateway.usage.usage_report import USAGE_KEYS, UsageReport
@@ -63,6 +64,10 @@ class PassedEvents:
         """An error as an event of this API, which ends the stream."""
         number = _NUMBER.search(self._last)
         return self._form.error(message, code, int(number[1]) + 1 if number else 0)
+
+    def refusal(self, refusal: Refusal) -> bytes:
+        """A backend's refusal as an event of this API, which ends the stream."""
+        return self.error(refusal.message, refusal.code or "backend_refused")
 
     def _passed(self, event: bytes) -> bytes:
         if self._ended or _data(event).strip() == b"[DONE]":  # some proxies end all streams so

@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from stoker.engines import refusals
+from stoker.engines.refusals import Refusal
 from stoker.gateway.api import openai_errors
 from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.relay import answer_conversion, event_framing, normal_message
@@ -184,6 +186,12 @@ class ResponseStream:
             raise ValueError("the events have no answer")
         return answer
 
+    @property
+    def refusal(self) -> Refusal:
+        """Why the backend refuses, read from its whole answer."""
+        location = self.headers.get(b"location", b"").decode("latin-1")
+        return refusals.read(self.status, self.whole, location)
+
     def keep_alive(self) -> None:
         """Send a comment, which begins the stream while the backend still reads the prompt.
 
@@ -228,18 +236,11 @@ class ResponseStream:
 
     def _refused_late(self) -> None:
         """The client's stream began with a comment, and then the backend sent no answer."""
-        try:
-            error = orjson.loads(self.whole).get("error") or {}
-            message = error.get("message") if isinstance(error, dict) else str(error)
-        except (orjson.JSONDecodeError, AttributeError):
-            message = None
-        if message is None and self.status == 200:
+        refusal = self.refusal if self.status != 200 else refusals.in_answer(self.whole)
+        if refusal is None:
             self._send_error(openai_errors.UNREADABLE, code="backend_failed")
-            return
-        self._send_error(
-            message or f"The model's server refused with status {self.status}.",
-            code="backend_refused",
-        )
+        else:
+            self._put(self._editor.refusal(refusal))
 
     def _send_error(self, message: str, *, code: str) -> None:
         self._put(self._editor.error(message, code))

@@ -38,6 +38,8 @@ class PooledBackend:
         self.fit = fit or FitSettings()
         self.connections = BackendConnections(endpoint)
         self.healthy = True
+        #: Why it is down, as a part of a sentence and without its address; empty where unknown.
+        self.down_cause = ""
         self.in_flight = 0
         self.retired = False
         #: When a turn last came or ended here, on the event loop's clock.

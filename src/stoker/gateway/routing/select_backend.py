@@ -57,7 +57,7 @@ class _Tries:
         """Whether one of the candidates is still worth a try."""
         return self._left > 0 and any(b not in self.avoid for b in candidates)
 
-    def outcome(self) -> web.StreamResponse:
+    def outcome(self, down_cause: str) -> web.StreamResponse:
         """The answer where no other backend is left. A failure may pass: it goes before a refusal.
 
         Raises what kept the request from the last backend that could not take it.
@@ -66,7 +66,7 @@ class _Tries:
             return self._failure
         if self._refusal is not None:
             raise self._refusal
-        return openai_errors.not_ready()
+        return openai_errors.not_ready(down_cause)
 
 
 class SelectBackend:
@@ -77,6 +77,7 @@ class SelectBackend:
     """
 
     def __init__(self, state: GatewayState) -> None:
+        self._state = state
         self._pool = state.pool
         self._metrics = state.metrics
 
@@ -89,14 +90,14 @@ class SelectBackend:
             try:
                 response = await self._try(context, proceed, tries)
             except NoBackendError:
-                return tries.outcome()
+                return tries.outcome(self._state.down_cause)
             except BusyError as busy:
                 _log.warning("all backends of %s are busy", model)
                 return openai_errors.busy(busy.retry_after_s)
             if response is not None:
                 return response
             if not tries.can_try(self._pool.serving(model)):
-                return tries.outcome()
+                return tries.outcome(self._state.down_cause)
             _log.info("trying another backend than %s", context.backend.endpoint.url)
 
     async def _try(

@@ -1,0 +1,120 @@
+"""A server's refusal keeps its words, in whichever form the server gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from stoker.engines import refusals
+
+FASTAPI = {"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "Not permitted"}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"error": {"message": "Too long.", "type": "x", "code": 400}}, "Too long."),  # OpenAI
+        ({"error": "model not found"}, "model not found"),  # Ollama
+        ({"error": "Input is too long", "error_type": "validation"}, "Input is too long"),  # TGI
+        ({"detail": "Not authenticated"}, "Not authenticated"),
+        ({"detail": [FASTAPI]}, "body.stream_options: Not permitted"),  # FastAPI
+        (  # Mistral's API
+            {"object": "error", "message": {"detail": [FASTAPI, {**FASTAPI, "msg": "No."}]}},
+            "body.stream_options: Not permitted; body.stream_options: No.",
+        ),
+        ({"statusCode": 400, "message": ["a must be text", "b is missing"], "error": "Bad Request"},
+         "a must be text; b is missing"),  # NestJS
+        ([{"error": {"code": 400, "message": "Invalid JSON", "status": "INVALID"}}],
+         "Invalid JSON"),  # Google's API in OpenAI's form
+        ({"success": False, "errors": [{"code": 7003, "message": "No route"}]}, "No route"),
+        ({"type": "about:blank", "title": "Bad Request", "detail": "n is 0"}, "n is 0"),  # RFC 9457
+        (  # OpenRouter
+            {"error": {"message": "Provider returned error", "metadata": {"raw": "out of GPUs"}}},
+            "Provider returned error: out of GPUs",
+        ),
+        ({"message": "Endpoint request timed out"}, "Endpoint request timed out"),  # AWS
+        ({"type": "error", "error": {"type": "invalid", "message": "Bad."}}, "Bad."),  # Anthropic
+        ({"error": {"error": {"message": "deep"}}}, "deep"),
+    ],
+)  # fmt: skip
+def test_words_are_found_in_every_form(value: Any, words: str) -> None:
+    assert refusals.read(422, orjson.dumps(value)).message == words
+
+
+def test_plain_text_is_the_message() -> None:
+    text = "Failed to deserialize: tools[46].function: missing field `parameters`"
+    assert refusals.read(422, text.encode() + b"\n").message == text
+
+
+@pytest.mark.parametrize(
+    ("status", "page", "words"),
+    [
+        (413, "<html><head><title>413 Request Entity Too Large</title></head></html>",
+         "larger than it allows"),
+        (504, "<html><body><h1>504 Gateway Time-out</h1></body></html>", "waited too long"),
+        (502, "<!DOCTYPE html><TITLE>Bad\n gateway</TITLE>", "can't reach the model's server"),
+        (403, "  <!doctype HTML><p>blocked", "refuses access"),
+        (520, "<html lang=en><title>Web server is down</title>", "Web server is down"),
+    ],
+)  # fmt: skip
+def test_page_of_a_proxy_is_named_as_that(status: int, page: str, words: str) -> None:
+    message = refusals.read(status, page.encode()).message
+    assert message.startswith(f"A proxy in front of the model's server answered {status}")
+    assert words in message
+    assert "<" not in message
+
+
+def test_redirect_and_login_of_a_proxy_are_named_without_secrets() -> None:
+    message = refusals.read(307, b"", "https://me:secret@llm.example/v1?token=t").message
+    assert "redirects to https://llm.example/v1" in message
+    assert "requires a login (407)" in refusals.read(407, b"<html>").message
+
+
+def test_refused_key_is_the_gateways_own() -> None:
+    message = refusals.read(401, b'{"error":{"message":"Invalid key"}}').message
+    assert "the gateway's own key" in message
+    assert "Invalid key" in message
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b"7", b" \x00 "])
+def test_refusal_without_words_has_its_status(body: bytes) -> None:
+    assert "status 418 and gave no reason" in refusals.read(418, body).message
+
+
+def test_log_gets_the_kind_and_never_the_words() -> None:
+    quoting = {"detail": [{**FASTAPI, "msg": "my prompt", "input": "my prompt"}]}
+    assert refusals.read(422, orjson.dumps(quoting)).loggable == "extra_forbidden"
+    assert refusals.read(400, b'{"error": {"message": "x", "code": "my prompt"}}').loggable == ""
+    assert refusals.read(422, orjson.dumps(quoting)).message == "body.stream_options: my prompt"
+
+
+def test_long_and_deep_refusals_are_bounded() -> None:
+    assert len(refusals.read(400, b"x" * 100_000).message) < 3000
+    deep: Any = "end"
+    for _ in range(100):
+        deep = {"error": deep}
+    assert "no reason" in refusals.read(400, orjson.dumps(deep)).message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b'{"detail":"Not Found"}', b"404 page not found\n", b"",
+     b'{"error":{"code":404,"message":"File Not Found","type":"not_found_error"}}'],
+)  # fmt: skip
+def test_missing_path_is_recognised(words: bytes) -> None:
+    assert refusals.read(404, words).is_no_path
+
+
+def test_missing_model_is_no_missing_path() -> None:
+    assert not refusals.read(404, b'{"error":{"message":"model x not found"}}').is_no_path
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"choices": [], "error": {"message": "x"}}, {"object": "response", "error": None},
+     {"output": [], "error": {"message": "x"}, "status": "failed"}, {"usage": {}}],
+)  # fmt: skip
+def test_answers_are_no_refusals(answer: Any) -> None:
+    assert refusals.of_answer(answer) is None

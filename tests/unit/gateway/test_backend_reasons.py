@@ -1,0 +1,234 @@
+"""Why something does not work reaches the client in the backend's words, and the log in names."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from tests.unit.gateway.backends import (
+    DONE,
+    MODEL,
+    STREAM,
+    Call,
+    Scenario,
+    answer,
+    chunk,
+    event,
+    front,
+    gateway_to,
+    gateway_with,
+)
+
+from stoker.engines import Backend, ServedModel
+from stoker.gateway import Gateway, GatewayLimits, Keys, Served
+from stoker.gateway.health_monitor import HealthMonitor
+from stoker.gateway.middleware.api_keys import hash_of
+
+KEYS = Keys({"ann": hash_of("a-key")})
+FASTAPI = b'{"detail":[{"type":"extra_forbidden","loc":["body","n"],"msg":"my prompt"}]}'
+
+
+def refusing(status: int, body: bytes, kind: str = "application/json") -> Scenario:
+    async def refuse(call: Call) -> None:
+        await call.send(answer(body, status=status, kind=kind))
+
+    return refuse
+
+
+def error_in(stream: bytes) -> dict[str, Any]:
+    events = (part[6:] for part in stream.split(b"\n\n") if part.startswith(b"data: {"))
+    (error,) = (value["error"] for value in map(orjson.loads, events) if "error" in value)
+    assert isinstance(error, dict)
+    return error
+
+
+async def test_refusal_reaches_the_client_and_its_kind_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with gateway_with(refusing(422, FASTAPI)) as (door, _):
+        for stream in (True, False):
+            reply = await door.chat(stream=stream)
+            assert (reply.status, reply.error["message"]) == (422, "body.n: my prompt")
+    assert "refused with status 422 (extra_forbidden)" in caplog.text
+    assert "my prompt" not in caplog.text
+
+
+async def test_refusal_of_a_stream_that_began_has_the_same_words() -> None:
+    async def refuses_late(call: Call) -> None:
+        await asyncio.sleep(0.3)
+        await call.send(answer(FASTAPI, status=422))
+
+    limits = GatewayLimits(keep_alive_s=0.1)
+    async with gateway_with(refuses_late, limits=limits) as (door, _):
+        stream = await door.stream()
+    assert error_in(stream)["message"] == "body.n: my prompt"
+    assert stream.endswith(DONE)
+
+
+@pytest.mark.parametrize("parsed", [False, True], ids=["relayed", "parsed"])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ({"error": "out of memory", "error_type": "generation"}, "out of memory"),  # TGI
+        ({"error": {"message": "too long", "type": "x", "code": 400}}, "too long"),  # vLLM
+        ({"object": "error", "message": "too long", "code": 400}, "too long"),  # vLLM of old
+        ({"error": {"code": 502, "message": "Provider error", "metadata": {"raw": "full"}}},
+         "Provider error: full"),  # OpenRouter
+        ({"error": {"detail": [{"loc": ["body"], "msg": "no"}]}}, "body: no"),
+    ],
+)  # fmt: skip
+async def test_error_inside_of_a_stream_has_openais_form(
+    error: dict[str, Any], words: str, parsed: bool
+) -> None:
+    async def fails(call: Call) -> None:
+        failure = b"data: " + orjson.dumps(error) + b"\n\n"
+        await call.stream(event("Hel"), failure, DONE)
+
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    async with gateway_with(fails) as (door, _):
+        stream = await door.stream(**({"tools": tools} if parsed else {}))
+    found = error_in(stream)
+    assert found.keys() == {"message", "type", "param", "code"}
+    assert found["message"] == words
+
+
+async def test_text_about_an_error_stays_text() -> None:
+    async def talks(call: Call) -> None:
+        await call.stream(event('{"error": "x"}'), DONE)
+
+    async with gateway_with(talks) as (door, _):
+        assert b'{\\"error\\": \\"x\\"}' in await door.stream()
+
+
+async def test_refusal_that_comes_with_200_is_a_failure() -> None:
+    body = b'{"error": {"message": "Provider is down", "code": 503}, "user_id": "u"}'
+    async with gateway_with(refusing(200, body)) as (door, _):
+        reply = await door.chat(stream=False)
+    assert (reply.status, reply.error["message"]) == (502, "Provider is down")
+
+
+async def test_redirect_is_a_failure_that_names_the_target() -> None:
+    async def redirects(call: Call) -> None:
+        head = b"HTTP/1.1 308 X\r\nLocation: https://llm.example/v1\r\nContent-Length: 0\r\n\r\n"
+        await call.send(head)
+
+    async with gateway_with(redirects) as (door, _):
+        reply = await door.chat(stream=False)
+    assert reply.status == 502
+    assert "redirects to https://llm.example" in reply.error["message"]
+
+
+async def test_path_that_the_backend_lacks_is_named() -> None:
+    body = orjson.dumps({"model": MODEL, "messages": []})
+    async with gateway_with(refusing(404, b'{"detail":"Not Found"}')) as (door, _):
+        reply = await door.post(body, "/v1/messages/count_tokens")
+    assert (reply.status, reply.error["code"]) == (404, "no_such_path")
+    assert "has no /v1/messages/count_tokens" in reply.error["message"]
+
+
+async def test_count_of_anthropics_api_is_passed_on() -> None:
+    body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": "hi"}]})
+    async with gateway_with(refusing(200, b'{"input_tokens":9}')) as (door, (backend,)):
+        reply = await door.post(body, "/v1/messages/count_tokens")
+        assert (reply.status, orjson.loads(reply.body)) == (200, {"input_tokens": 9})
+        assert backend.calls[0].path == "/v1/messages/count_tokens"
+
+
+RIGHT, WRONG = {"x-api-key": "a-key"}, {"x-api-key": "b-key"}
+BEARER, OTHER_BEARER = {"Authorization": "Bearer a-key"}, {"Authorization": "Bearer b-key"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/v1/messages", RIGHT, 200),
+        ("/v1/messages", {"X-API-Key": " a-key "}, 200),
+        ("/v1/messages/count_tokens", RIGHT, 200),
+        ("/v1/messages", WRONG, 401),
+        ("/v1/messages", {"x-api-key": ""}, 401),
+        ("/v1/messages", {}, 401),
+        ("/v1/messages", {**BEARER, **WRONG}, 200),
+        ("/v1/messages", {**OTHER_BEARER, **RIGHT}, 401),
+        ("/v1/chat/completions", RIGHT, 401),
+    ],
+)
+async def test_anthropics_paths_take_their_own_header_of_a_key(
+    path: str, headers: dict[str, str], status: int
+) -> None:
+    body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": "hi"}]})
+    async with gateway_with(refusing(200, b'{"id":"x"}'), keys=KEYS) as (door, _):
+        reply = await door.post(body, path, headers)
+    assert reply.status == status
+    if status == 401:
+        assert ("x-api-key" in reply.error["message"]) == path.startswith("/v1/messages")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+async def test_chat_with_an_embedding_model_is_refused_with_the_reason(path: str) -> None:
+    body = orjson.dumps({"model": "embed", "messages": [{"role": "user", "content": "hi"}]})
+    gateway = Gateway()
+    gateway.serve(
+        [Served(Backend("http://127.0.0.1:9", "openai"), [ServedModel("embed", chat=False)])]
+    )
+    async with front(gateway) as door:
+        reply = await door.post(body, path)
+    assert (reply.status, reply.error["code"]) == (400, "model_does_not_chat")
+
+
+async def test_ready_waits_for_a_model_and_names_why_there_is_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    status = 401
+
+    async def models(_: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "m"}]}, status=status)
+
+    app = web.Application()
+    app.router.add_get("/v1/models", models)
+    gateway = Gateway()
+    watching = HealthMonitor(gateway)
+    async with TestServer(app) as server, front(gateway) as door:
+        url = str(server.make_url("")).rstrip("/")
+        gateway.serve([Served(Backend(url, "", "k", "K"), ())])
+
+        async def ready() -> tuple[int, str]:
+            async with door.http.get(door.url + "/ready") as response:
+                return response.status, await response.text()
+
+        assert (await ready())[0] == 503  # before anything was asked
+        async with aiohttp.ClientSession() as http:
+            for _ in range(3):
+                await watching.check(http)
+            code, text = await ready()
+            assert (code, "refuses the gateway's key" in text) == (503, True)
+            assert url not in text
+            status = 200
+            await watching.check(http)
+            assert (await ready())[0] == 200
+    assert caplog.text.count("refuses the key in K (401)") == 1
+
+
+async def test_backend_whose_address_is_wrong_is_logged_with_the_systems_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with gateway_to("http://no-such-host.invalid") as door:
+        assert (await door.chat()).status == 503
+    assert "its name is not known to this machine" in caplog.text
+
+
+async def test_events_before_an_error_are_kept() -> None:
+    async def fails(call: Call) -> None:
+        await call.send(STREAM, chunk(event("a") + b'data: {"error":"b"}\n\n'), b"0\r\n\r\n")
+
+    async with gateway_with(fails) as (door, _):
+        stream = await door.stream()
+    assert b'"content":"a"' in stream
+    assert error_in(stream)["message"] == "b"
+    assert stream.endswith(DONE)
