@@ -191,6 +191,7 @@ _PATHS = {
     "POST /v1/embeddings": "Forwarded as it is.",
     "POST /v1/responses": "Forwarded as it is, where the backend has the path.",
     "POST /v1/messages": "Forwarded as it is, where the backend has the path.",
+    "POST /v1/messages/count_tokens": "Forwarded as it is, where the backend has the path.",
     "POST /infill": "Fill-in-the-middle, where the backend has the path. For llama.cpp the gateway "
     "writes the prompt, because llama.cpp itself leaves text out.",
     "POST /tokenize": "The exact number of tokens of `prompt` (a text or a list of texts), or of "
@@ -198,7 +199,7 @@ _PATHS = {
     "POST /fit": "What the gateway would cut from a chat. Nothing reaches a backend.",
     "GET /info": "The backends, which of them are up, and how fast they read.",
     "GET /health": "Whether the gateway is running. Needs no key.",
-    "GET /ready": "Whether a backend can answer. Needs no key.",
+    "GET /ready": "Whether a model can answer. Needs no key.",
     "GET /metrics": "[Metrics](metrics.md) for Prometheus.",
 }
 

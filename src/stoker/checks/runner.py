@@ -57,10 +57,12 @@ def choose_model(found: Recognised, wanted: str | None) -> tuple[str, int | None
             f"It serves: {', '.join(names)}.",
             "Name one of them with --model.",
         )
-    model = next((m for m in found.models if wanted in (None, m.id)), None)
+    able = [m for m in found.models if m.id == wanted or (wanted is None and m.chat is not False)]
+    model = next(iter(able), None)
     if model is None:
         raise UsageError(
-            f"{found.backend.url} serves no model.", fix="Load a model there, then try again."
+            f"{found.backend.url} serves no model that chats.",
+            fix="Load a model there, then try again.",
         )
     return model.id, model.max_model_len
 

@@ -85,8 +85,11 @@ async def refuses_tools(
     http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
 ) -> bool:
     """Whether a chat with a tool is refused with 400. Costs one token where it is not."""
+    chats = next((model.id for model in models if model.chat is not False), None)
+    if chats is None:
+        return False
     body = {
-        "model": models[0].id,
+        "model": chats,
         "messages": [{"role": "user", "content": "Hi"}],
         "tools": [_TOOL],
         "max_tokens": 1,

@@ -131,3 +131,28 @@ def test_password_in_an_address_is_refused_and_not_repeated(tmp_path: Path) -> N
         load(written(tmp_path, "[[backend]]\nurl = 'http://me:hunter2@127.0.0.1:80'\n"))
     assert "hunter2" not in str(refused.value)
     assert "regex" not in str(refused.value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "  ", "\n\n"])
+def test_white_space_around_a_key_in_a_variable_is_no_part_of_it(tmp_path: Path, end: str) -> None:
+    text = """
+[gateway.keys]
+bob = "env:BOB"
+
+[[backend]]
+url = "http://gpu:8000"
+key_env = "GPU"
+"""
+    config = load(written(tmp_path, text), {"BOB": f"b{end}", "GPU": f"secret{end}"})
+    assert config.keys.holder("Bearer b") == "bob"
+    (only,) = config.backends
+    assert only.backend.headers == {"Authorization": "Bearer secret"}
+    assert only.backend.refused_key == "it refuses the key in GPU"
+
+
+@pytest.mark.parametrize("value", [" \n", "a\nb", "\u00fc"])
+def test_variable_that_holds_no_key_is_named_with_its_line(tmp_path: Path, value: str) -> None:
+    text = '[[backend]]\nurl = "http://gpu:8000"\nkey_env = "GPU"\n'
+    with pytest.raises(UsageError, match="line 3: the variable GPU holds no key") as refused:
+        load(written(tmp_path, text), {"GPU": value})
+    assert value not in str(refused.value)
