@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
 from tests.fixtures.agent import agent_request, growing_conversation
 from tests.support import recorded
+from tests.unit.tokens.strategies import odd_requests
 
-from stoker.tokens import is_plain
+from stoker.tokens import Corrections, Reconciled, is_plain
 
 USER = {"role": "user", "content": "What?"}
 PARAMETERS: dict[str, Any] = {"type": "object", "properties": {"path": {"type": "string"}}}
@@ -109,6 +111,18 @@ def test_what_engines_render_in_ways_of_their_own_is_not_plain(form: str) -> Non
 )
 def test_arguments_that_are_written_in_several_ways_are_not_plain(arguments: Any) -> None:
     assert not is_plain(calling(arguments))
+
+
+@given(odd_requests())
+def test_anything_that_is_sent_is_plain_or_not_and_has_a_shape(request_: dict[str, Any]) -> None:
+    assert is_plain(request_) in (True, False)
+    corrections = Corrections()
+    corrections.learn(request_, Reconciled(10, 11))
+    assert corrections.of(request_) == 0
+
+
+def test_a_role_that_is_no_text_is_not_plain() -> None:
+    assert not is_plain({"messages": [{**USER, "role": ["user"]}, USER]})
 
 
 @pytest.mark.parametrize("messages", [None, [], "x"])

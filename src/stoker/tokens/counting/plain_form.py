@@ -53,7 +53,7 @@ def _are_plain_options(request: Request) -> bool:
 
 def _is_plain_message(message: Mapping[str, Any], at: int) -> bool:
     role, content, calls = (message.get(key) for key in ("role", "content", "tool_calls"))
-    if role not in _ROLES or (role == "system" and at > 0):
+    if not isinstance(role, str) or role not in _ROLES or (role == "system" and at > 0):
         return False
     if any(message[key] is not None for key in message.keys() - _MESSAGE_KEYS):
         return False
