@@ -171,6 +171,19 @@ async def test_a_limit_on_prompts_holds_here_too() -> None:
     assert cut.startswith("prefix=-")
 
 
+@pytest.mark.parametrize(("tokens_per_s", "most"), [(50.0, 1024), (100.0, 1152), (1000.0, 2000)])
+async def test_a_slow_engine_reads_what_a_person_who_types_waits_for(
+    tokens_per_s: float, most: int
+) -> None:
+    server = LlamaServer()
+    settings = FitSettings(max_prompt_tokens="auto", prefill_tokens_per_s=tokens_per_s)
+    async with in_front_of(server, settings) as door:
+        _, cut = await filled(door, input_prefix="p" * 3000, input_suffix="", n_predict=48)
+    assert most - 256 < len(server.sent[-1][1]["prompt"]) <= most
+    assert cut is not None
+    assert cut.startswith("prefix=-")
+
+
 UNTOUCHED: dict[str, tuple[LlamaServer, FitSettings | None, str, dict[str, Any]]] = {
     "fitting is off": (LlamaServer(), FitSettings(enabled=False), "llama.cpp", {}),
     "fitting is off for the request": (LlamaServer(), None, "llama.cpp", {"fit": "off"}),
