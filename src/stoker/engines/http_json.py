@@ -28,16 +28,18 @@ async def get(http: aiohttp.ClientSession, backend: Backend, path: str) -> Any:
 
 
 async def post(
-    http: aiohttp.ClientSession, backend: Backend, path: str, body: Mapping[str, Any]
+    http: aiohttp.ClientSession,
+    backend: Backend,
+    path: str,
+    body: Mapping[str, Any],
+    within_s: float = _ASK_TIMEOUT_S,
 ) -> Any:
     """The JSON answered to ``body``. Raises ``aiohttp.ClientError`` when it can't be had."""
     headers = {**backend.headers, "Content-Type": "application/json"}
     import orjson  # noqa: PLC0415
 
     url, data = backend.url + path, orjson.dumps(body)
-    async with http.post(
-        url, data=data, headers=headers, timeout=_timeout(_ASK_TIMEOUT_S)
-    ) as response:
+    async with http.post(url, data=data, headers=headers, timeout=_timeout(within_s)) as response:
         response.raise_for_status()
         return _json(await response.read())
 

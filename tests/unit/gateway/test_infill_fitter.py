@@ -32,6 +32,7 @@ class LlamaServer:
     #: What stands between the prefix and the suffix.
     between: str = "<|fim_suffix|>"
     infill_status: int = 200
+    has_room_for_files: bool = True
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
 
@@ -55,6 +56,8 @@ class LlamaServer:
         return [ord(p) + 1000 if len(p) == 1 else self.names.index(p) for p in pieces]
 
     def _written(self, body: dict[str, Any]) -> str:
+        if not self.has_room_for_files:
+            return f"<|fim_prefix|>{body['input_prefix']}<|fim_suffix|>{body['input_suffix']}{END}"
         files = "".join(
             f"<|file_sep|>{extra['filename']}\n{extra['text']}" for extra in body["input_extra"]
         )
@@ -138,6 +141,19 @@ async def test_other_files_have_the_room_that_is_left_and_the_first_ones_go() ->
     assert cut is not None
     assert cut.startswith("extras=4>2; ")
     assert prompt.startswith(f"{HEAD}<|file_sep|>2.py\n{'2' * 600}<|file_sep|>3.py\n{'3' * 600}<")
+
+
+async def test_where_the_engine_has_no_room_for_other_files_the_file_at_hand_is_read_whole() -> (
+    None
+):
+    server = LlamaServer(has_room_for_files=False)
+    extras = [{"filename": "a.py", "text": "a"}]
+    async with in_front_of(server) as door:
+        prompt, cut = await filled(
+            door, input_prefix="p" * 900, input_suffix="s" * 500, input_extra=extras
+        )
+    assert prompt == f"<|fim_prefix|>{'p' * 900}<|fim_suffix|>{'s' * 500}{END}"
+    assert cut == f"extras=1>0; tokens={len(server.sent[-1][1]['prompt'])}"
 
 
 async def test_a_special_tokens_name_in_a_file_stays_a_text() -> None:
