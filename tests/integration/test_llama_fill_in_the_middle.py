@@ -33,6 +33,16 @@ def test_a_coder_says_that_it_fills_in_and_does(stoker: Stoker, qwen: Path) -> N
     assert "a + b" in stoker.post("/infill", {**GAP, "model": "local"})["content"]
 
 
+def test_text_beyond_what_the_engines_own_path_keeps_is_read(stoker: Stoker, qwen: Path) -> None:
+    """A quarter of a batch of 2,048 tokens is all that llama.cpp keeps of a suffix."""
+    stoker.up(str(qwen), "--context", "2048", "--parallel", "1")
+    suffix = "\n# after" * 210
+    (tokens,) = stoker.post("/tokenize", {"prompt": [suffix]})["counts"]
+    answer = stoker.post("/infill", {**GAP, "input_suffix": suffix, "n_predict": 2})
+    assert tokens > 2048 / 4
+    assert tokens < answer["tokens_evaluated"] < tokens + 40
+
+
 def test_a_model_without_the_tokens_says_that_it_does_not(stoker: Stoker, smollm2: str) -> None:
     stoker.up(smollm2, "--context", "2048", "--parallel", "1")
     assert claims(stoker) == [False, False]

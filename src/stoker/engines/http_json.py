@@ -54,7 +54,11 @@ async def get(http: aiohttp.ClientSession, backend: Backend, path: str) -> Any:
 
 
 async def post(
-    http: aiohttp.ClientSession, backend: Backend, path: str, body: Mapping[str, Any]
+    http: aiohttp.ClientSession,
+    backend: Backend,
+    path: str,
+    body: Mapping[str, Any],
+    within_s: float = _ASK_TIMEOUT_S,
 ) -> Any:
     """The JSON answered to ``body``. Raises ``aiohttp.ClientError`` when it can't be had."""
     headers = {**backend.headers, "Content-Type": "application/json"}
@@ -62,7 +66,7 @@ async def post(
 
     url, data = backend.url + path, orjson.dumps(body)
     async with http.post(
-        url, data=data, headers=headers, timeout=_timeout(_ASK_TIMEOUT_S), allow_redirects=False
+        url, data=data, headers=headers, timeout=_timeout(within_s), allow_redirects=False
     ) as response:
         _raise_unless_good(response)
         return _json(await response.read())

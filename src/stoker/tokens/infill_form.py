@@ -27,8 +27,8 @@ MARKED_REQUEST: Mapping[str, Any] = {
     ],
 }
 _MARKED = re.compile(
-    "(?P<first>[^\x01-\x06]*)(?:\x03(?P<after_name>[^\x01-\x06]*))?\x04"
-    "(?P<before>[^\x01-\x06]*)(?:\x05(?P=after_name))?\x06"
+    "(?:(?P<first>[^\x01-\x06]*)(?:\x03(?P<after_name>[^\x01-\x06]*))?\x04"
+    "(?P<before>[^\x01-\x06]*)(?:\x05(?P=after_name))?\x06)?"
     "(?P<one>[^\x01-\x06]*)(?P<early>[\x01\x02])(?P<two>[^\x01-\x06]*)(?P<late>[\x01\x02])"
     "(?P<last>[^\x01-\x06]*)"
 )
@@ -45,8 +45,10 @@ class InfillForm:
 
     #: Before everything.
     head: str
-    #: Before each other file, and between its name and its text; ``None`` where names are left out.
-    before_extra: str
+    #: Before each other file; ``None`` where the engine has no room for any: llama.cpp in a window
+    #: that is no larger than a batch.
+    before_extra: str | None
+    #: Between such a file's name and its text; ``None`` where names are left out.
     after_name: str | None
     #: Before the text that comes first, before the other one, and at the end.
     around: tuple[str, str, str]
@@ -56,7 +58,7 @@ class InfillForm:
     @property
     def literals(self) -> tuple[str, ...]:
         """All that stands around texts."""
-        return (self.head, self.before_extra, *self.around)
+        return (self.head, self.before_extra or "", *self.around)
 
     def extra_text(self, name: str, text: str) -> tuple[str, str]:
         """The texts of one other file, which are tokenized apart."""
@@ -82,11 +84,11 @@ def form_of(written: str) -> InfillForm | None:
     found = _MARKED.fullmatch(written)
     if found is None or found["early"] == found["late"]:
         return None
-    before = found["before"]
-    if not found["first"].endswith(before):
+    first, before = found["first"] or "", found["before"]
+    if not first.endswith(before or ""):
         return None
     return InfillForm(
-        head=found["first"].removesuffix(before),
+        head=first.removesuffix(before or ""),
         before_extra=before,
         after_name=found["after_name"],
         around=(found["one"], found["two"], found["last"]),
@@ -98,20 +100,22 @@ def assemble(form: InfillForm, literals: Mapping[str, Ids], texts: InfillTexts) 
     """The prompt. ``literals`` has the ids of ``form.literals``."""
     both = (texts.suffix, texts.prefix) if form.suffix_first else (texts.prefix, texts.suffix)
     one, two, last = (literals[piece] for piece in form.around)
-    extras = [token for extra in texts.extras for token in (*literals[form.before_extra], *extra)]
-    return [*literals[form.head], *extras, *one, *both[0], *two, *both[1], *last]
+    before = None if form.before_extra is None else literals[form.before_extra]
+    extras = texts.extras if before is not None else ()
+    files = [token for extra in extras for token in (*(before or ()), *extra)]
+    return [*literals[form.head], *files, *one, *both[0], *two, *both[1], *last]
 
 
-def fit_texts(texts: InfillTexts, room_tokens: int, extra_tokens: int) -> InfillTexts:
+def fit_texts(texts: InfillTexts, room_tokens: int, extra_tokens: int | None) -> InfillTexts:
     """The texts cut to ``room_tokens``, at their ends far from the cursor.
 
     Other files go first, from the front, where llama.cpp cuts too; each takes ``extra_tokens``
-    beside its text.
+    beside its text; ``None`` has none of them.
     """
     left = max(0, room_tokens - len(texts.prefix) - len(texts.suffix))
     kept: list[Ids] = []
-    for extra in reversed(texts.extras):
-        left -= len(extra) + extra_tokens
+    for extra in reversed(texts.extras if extra_tokens is not None else ()):
+        left -= len(extra) + (extra_tokens or 0)
         if left < 0:
             break
         kept.insert(0, extra)

@@ -32,6 +32,7 @@ class LlamaServer:
     #: What stands between the prefix and the suffix.
     between: str = "<|fim_suffix|>"
     infill_status: int = 200
+    has_room_for_files: bool = True
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
 
@@ -55,6 +56,8 @@ class LlamaServer:
         return [ord(p) + 1000 if len(p) == 1 else self.names.index(p) for p in pieces]
 
     def _written(self, body: dict[str, Any]) -> str:
+        if not self.has_room_for_files:
+            return f"<|fim_prefix|>{body['input_prefix']}<|fim_suffix|>{body['input_suffix']}{END}"
         files = "".join(
             f"<|file_sep|>{extra['filename']}\n{extra['text']}" for extra in body["input_extra"]
         )
@@ -140,6 +143,19 @@ async def test_other_files_have_the_room_that_is_left_and_the_first_ones_go() ->
     assert prompt.startswith(f"{HEAD}<|file_sep|>2.py\n{'2' * 600}<|file_sep|>3.py\n{'3' * 600}<")
 
 
+async def test_where_the_engine_has_no_room_for_other_files_the_file_at_hand_is_read_whole() -> (
+    None
+):
+    server = LlamaServer(has_room_for_files=False)
+    extras = [{"filename": "a.py", "text": "a"}]
+    async with in_front_of(server) as door:
+        prompt, cut = await filled(
+            door, input_prefix="p" * 900, input_suffix="s" * 500, input_extra=extras
+        )
+    assert prompt == f"<|fim_prefix|>{'p' * 900}<|fim_suffix|>{'s' * 500}{END}"
+    assert cut == f"extras=1>0; tokens={len(server.sent[-1][1]['prompt'])}"
+
+
 async def test_a_special_tokens_name_in_a_file_stays_a_text() -> None:
     server = LlamaServer()
     async with in_front_of(server) as door:
@@ -167,6 +183,19 @@ async def test_a_limit_on_prompts_holds_here_too() -> None:
     async with in_front_of(server, FitSettings(max_prompt_tokens=600)) as door:
         _, cut = await filled(door, input_prefix="p" * 1200, input_suffix="s" * 500, n_predict=48)
     assert len(server.sent[-1][1]["prompt"]) <= 600
+    assert cut is not None
+    assert cut.startswith("prefix=-")
+
+
+@pytest.mark.parametrize(("tokens_per_s", "most"), [(50.0, 1024), (100.0, 1152), (1000.0, 2000)])
+async def test_a_slow_engine_reads_what_a_person_who_types_waits_for(
+    tokens_per_s: float, most: int
+) -> None:
+    server = LlamaServer()
+    settings = FitSettings(max_prompt_tokens="auto", prefill_tokens_per_s=tokens_per_s)
+    async with in_front_of(server, settings) as door:
+        _, cut = await filled(door, input_prefix="p" * 3000, input_suffix="", n_predict=48)
+    assert most - 256 < len(server.sent[-1][1]["prompt"]) <= most
     assert cut is not None
     assert cut.startswith("prefix=-")
 

@@ -76,8 +76,7 @@ def test_a_learned_form_writes_what_the_engine_writes(marked: str, plain: str) -
     "written",
     [
         "",
-        "\x01\x02",
-        "<p>\x01<s>\x02<m>",
+        "\x01",
         "a\x04b\x06<p>\x01<s>\x01<m>",
         "a\x04b\x06<p>\x01<s>\x02<m>\x04",
         "a\x03\n\x04b\x05\t\x06<p>\x01<s>\x02<m>",
@@ -86,6 +85,15 @@ def test_a_learned_form_writes_what_the_engine_writes(marked: str, plain: str) -
 )
 def test_a_form_that_is_not_understood_is_not_guessed(written: str) -> None:
     assert form_of(written) is None
+
+
+def test_an_engine_without_room_for_other_files_teaches_the_form_without_them() -> None:
+    """llama.cpp in a window of one batch: a request with files is written without."""
+    form = learned("<|fim_prefix|>\x01<|fim_suffix|>\x02<|fim_middle|>")
+    assert form.before_extra is None
+    assert text_of(form, "PRE", "SUF", ["x"]) == "<|fim_prefix|>PRE<|fim_suffix|>SUF<|fim_middle|>"
+    kept = fit_texts(texts(10, 10, 10), 1000, None)
+    assert cuts_between(texts(10, 10, 10), kept) == "extras=1>0"
 
 
 def texts(prefix: int, suffix: int, *extras: int) -> InfillTexts:

@@ -11,6 +11,9 @@ from stoker.engines.base import Backend, InfillApi
 if TYPE_CHECKING:
     import aiohttp
 
+#: The question waits for a slot as long as the request that needs it would.
+_QUEUE_S = 600.0
+
 
 async def written(
     http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]
@@ -19,7 +22,8 @@ async def written(
 
     Raises ``aiohttp.ClientError``, also for a model without the tokens (501).
     """
-    answer = await http_json.post(http, backend, "/infill", {**request, "n_predict": 0})
+    body = {**request, "n_predict": 0}
+    answer = await http_json.post(http, backend, "/infill", body, within_s=_QUEUE_S)
     return str(answer["prompt"]), int(answer["tokens_evaluated"])
 
 

@@ -49,14 +49,13 @@ class InfillFitter:
         self._backend = backend
         self._http = http
         self._most_prompt_tokens = most_prompt_tokens
-        self._form: _Form | None = None
-        #: The engine writes prompts in a form that is not understood.
-        self._is_unclear = False
+        #: Results in ``None`` where the engine writes prompts in a form that is not understood.
+        self._learning: asyncio.Task[_Form | None] | None = None
 
     async def prepare(self, request: dict[str, Any], *, fit: bool = True) -> Prepared:
         """The request with a prompt of all that fits; as it is where the engine reads it whole."""
         api, window = self._api, self._window
-        if not (fit and api and window) or self._is_unclear or not _can_be_written(request, api):
+        if not (fit and api and window) or not _can_be_written(request, api):
             return Prepared(request)
         try:
             form = await self._learned(api)
@@ -73,7 +72,8 @@ class InfillFitter:
         limit = self._most_prompt_tokens()
         budget = tokens.budget_for(window, _asked(request), max_prompt_tokens=limit)
         around = len(form.prompt(InfillTexts([], [])))
-        each = len(form.literals[form.form.before_extra])
+        before = form.form.before_extra
+        each = None if before is None else len(form.literals[before])
         kept = infill_form.fit_texts(texts, max(0, budget.prompt_tokens - around), each)
         cuts, prompt = infill_form.cuts_between(texts, kept), form.prompt(kept)
         if cuts != "none":
@@ -83,25 +83,26 @@ class InfillFitter:
         return Prepared({**sent, "prompt": prompt}, header=cuts, path=path)
 
     async def _learned(self, api: InfillApi) -> _Form | None:
-        if self._form is None:
-            written, count = await api.written(
-                self._http, self._backend, infill_form.MARKED_REQUEST
-            )
-            found = infill_form.form_of(written)
-            learned = found and await self._with_ids(api, found)
+        """The form, asked for once, also where the client that needed it first has left."""
+        task = self._learning
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = self._learning = asyncio.create_task(self._learn(api))
+        return await asyncio.shield(task)
+
+    async def _learn(self, api: InfillApi) -> _Form | None:
+        marked = infill_form.MARKED_REQUEST
+        written, count = await api.written(self._http, self._backend, marked)
+        form = infill_form.form_of(written)
+        if form is not None:
+            found = await self._with_ids(api, form)
             # What would be sent for the marked request must be what the engine read.
-            marked = infill_form.MARKED_REQUEST
-            if learned and count == len(
-                learned.prompt(await self._texts(api, learned.form, marked))
-            ):
-                self._form = learned
-            else:
-                self._is_unclear = True
-                _log.warning(
-                    "backend %s: its form for filling in is not known, so it may leave text out",
-                    self._backend.url,
-                )
-        return self._form
+            if count == len(found.prompt(await self._texts(api, form, marked))):
+                return found
+        _log.warning(
+            "backend %s: its form for filling in is not known, so it may leave text out",
+            self._backend.url,
+        )
+        return None
 
     async def _with_ids(self, api: InfillApi, form: InfillForm) -> _Form:
         pieces = dict.fromkeys(form.literals)

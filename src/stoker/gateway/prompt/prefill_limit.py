@@ -14,6 +14,8 @@ _LIMIT_STEP_TOKENS = 256
 #: Below that, the instructions are cut away: Qwen2.5-Coder-0.5B, asked to list a folder, called
 #: the right tool in 20 of 20 tries with 1,486 tokens and in 1 of 20 with 724.
 _LEAST_LIMIT_TOKENS = tokens.budget_for(2048).prompt_tokens
+#: Code at the cursor needs less: a screen or two of it (about 100 lines), however slow the backend.
+_INFILL_SHARE, _LEAST_INFILL_TOKENS = 0.5, 1024
 #: A measurement that differs by less than this factor changes nothing.
 _SPEED_CHANGED = 1.5
 
@@ -32,6 +34,12 @@ class PrefillLimit:
         """The longest prompt in tokens; ``None`` where only the window bounds it."""
         wanted = self._max_prompt_tokens
         return wanted if isinstance(wanted, int) else self._timed_limit if wanted else None
+
+    def infill_tokens(self) -> int | None:
+        """The same for a completion between two texts, whose reader types and waits less."""
+        limit, wanted = self.prompt_tokens(), self._max_prompt_tokens
+        timed = limit is not None and not isinstance(wanted, int)
+        return max(_LEAST_INFILL_TOKENS, int(_INFILL_SHARE * limit)) if timed and limit else limit
 
     def learn(self, measured_tokens_per_s: float) -> None:
         """Take a measured speed, where it differs from the known one by enough."""

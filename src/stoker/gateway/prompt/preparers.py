@@ -37,7 +37,7 @@ class Preparer:
         self.counter = counter
         self.chats = PromptFitter(model, settings, counter, metrics)
         self.completions = CompletionFitter(model, settings, counter)
-        self.infills = infill(lambda: self.chats.most_prompt_tokens)
+        self.infills = infill(lambda: self.chats.most_infill_tokens)
 
 
 class Preparers:

@@ -54,9 +54,9 @@ class PromptFitter:
         return self._limit.tokens_per_s
 
     @property
-    def most_prompt_tokens(self) -> int | None:
-        """What the backend reads in time, or is allowed to; ``None``: the window bounds it."""
-        return self._limit.prompt_tokens()
+    def most_infill_tokens(self) -> int | None:
+        """What may be read to complete between two texts; ``None``: the window bounds it."""
+        return self._limit.infill_tokens()
 
     async def prepare(self, request: dict[str, Any], *, fit: bool = True) -> Prepared:
         """The request, fitted and with its tools offered in a way that the model understands.
