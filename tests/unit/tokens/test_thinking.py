@@ -60,6 +60,11 @@ def test_of_thinking_that_never_ends_only_the_last_calls_are_calls(opening: str)
     assert read(quoted) == (quoted, 0)
 
 
+def test_thinking_is_closed_by_its_own_tag_alone() -> None:
+    text = f"<think>Write `</thinking>`.\n{CALL}\nor not.</think>Hello!"
+    assert read(text) == (text, 0)
+
+
 def test_thinking_that_the_limit_cut_has_no_calls() -> None:
     parser = ToolCallParser(TOOLS)
     text = f"<think>I look.\n{CALL}"

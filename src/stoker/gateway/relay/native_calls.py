@@ -61,7 +61,8 @@ class NativeCall:
         """Take one more piece of it."""
         function = _function(piece)
         self.id = self.id or _text(piece.get("id"))
-        self.named_again = bool(_text(function.get("name")) and self.name and self.value)
+        named = bool(_text(function.get("name")) and self.name and self.value)
+        self.named_again = self.named_again or named
         self.name = self.name or _text(function.get("name"))
         self.extra.update({k: v for k, v in piece.items() if k not in _OWN_KEYS})
         arguments = _arguments(function)

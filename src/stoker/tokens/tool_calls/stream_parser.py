@@ -199,7 +199,7 @@ class ToolCallParser:
         for match in _MARKER.finditer(self._pending):
             if match.group() in THINKING_TAGS and not self._begins_line(match.start()):
                 continue
-            if match.group() in CLOSING_TAGS and self._thinking_is_over:
+            if match.group() in CLOSING_TAGS and not self._may_close(match.group()):
                 continue
             if match.lastgroup == "bare" and match.start() == 0 and not self._line_start:
                 continue
@@ -213,6 +213,10 @@ class ToolCallParser:
             if tail[-length:] in _PREFIXES:
                 return length
         return 0
+
+    def _may_close(self, tag: str) -> bool:
+        """Whether a closing tag ends the thinking: of the tag that opened it, or of any."""
+        return not self._thinking_is_over and self._closing in ("", tag)
 
     def _begins_line(self, start: int) -> bool:
         """Whether only blanks stand between ``start`` and the beginning of its line, or a call."""
