@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +11,12 @@ from stoker.data.facts import load_table
 from stoker.errors import StokerError
 from stoker.models import gguf_header
 from stoker.models.gguf_header import GgufHeader
+from stoker.models.gguf_names import PART, all_parts
 from stoker.models.model import Architecture, AttentionLayers, Model
 
-#: How llama.cpp names the files of a model in several parts.
-PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 #: Keys of models that have layers without attention.
 #: Source: Keys.SSM and Keys.WKV of gguf-py's constants.
 _WITHOUT_ATTENTION = ("ssm.state_size", "wkv.head_size")
-
-
-def part_number(path: Path) -> int | None:
-    """2 for ``name-00002-of-00003.gguf``; ``None`` for a model in one file."""
-    match = PART.fullmatch(path.name)
-    return int(match["number"]) if match else None
 
 
 def load(path: Path) -> Model:
@@ -92,9 +84,7 @@ def _parts(path: Path, header: GgufHeader) -> list[Path]:
             "llama.cpp opens a split model by its first part.",
             f"Give the file whose name ends in -00001-of-{count:05}.gguf.",
         )
-    parts = [
-        path.with_name(f"{match['name']}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)
-    ]
+    parts = [path.with_name(name) for name in all_parts(path.name)]
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
         raise StokerError(
