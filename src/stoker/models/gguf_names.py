@@ -1,4 +1,4 @@
-"""What the names of GGUF files say: which of them are models, in which quantization and parts.
+"""What the names of GGUF files give: which of them are models, in which quantization and parts.
 
 The forms of names are those of llama.cpp's ``gguf-split`` and converters, and of the publishers
 unsloth, bartowski, ggml-org and mradermacher on the hub.
@@ -15,7 +15,7 @@ PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 _BEGIN, _END = r"(?:^|[-._/ ])", r"(?=$|[-._/ ])"
 #: The projector of a model that sees or hears.
 _PROJECTOR = re.compile(rf"{_BEGIN}mm[-_]?proj(?:ector)?{_END}|(?:^|/)mmproj", re.IGNORECASE)
-#: The statistics of an importance matrix. Models made with one say so too, beside their type.
+#: The statistics of an importance matrix. Models made with one have the word beside their type.
 _IMATRIX = re.compile(rf"{_BEGIN}imatrix{_END}", re.IGNORECASE)
 _QUANTIZED = re.compile(rf"{_BEGIN}I?T?Q\d", re.IGNORECASE)
 #: What goes with a model of the same repository: a draft, a predictor or an adapter. A model with

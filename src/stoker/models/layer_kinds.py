@@ -1,6 +1,6 @@
 """What each layer of a model in ``config.json`` mixes tokens with: attention, a state, or both.
 
-Families tell it in many ways: a name for each layer, the numbers of the layers that attend, a
+Families give it in many ways: a name for each layer, the numbers of the layers that attend, a
 period and an offset, or nothing at all, where the family alone decides. The rules are those of the
 configuration classes in ``transformers`` and of the models in vLLM
 (``vllm/model_executor/models``); each is named where it is used. Where none applies and the file
@@ -118,12 +118,12 @@ def family(text: Config) -> str:
 
 
 def unknown_layers(text: Config) -> StokerError:
-    """The refusal of a model whose layers cannot be told apart."""
+    """The refusal of a model whose layers cannot be determined."""
     return StokerError(
         f"The layers of the family {family(text) or 'unknown'!r} cannot be determined.",
-        "Its config.json does not say which layers attend and which keep a state, and the memory "
-        "of the two differs.",
-        "Use a model of another family, or a GGUF file, whose header says it.",
+        "Its config.json does not name the layers that attend and those that keep a state, and "
+        "the memory of the two differs.",
+        "Use a model of another family, or a GGUF file, whose header has it.",
     )
 
 
