@@ -78,6 +78,37 @@ _MAMBA: Shapes = {
     "ssm_d": (128,),
     "ssm_out.weight": (128, 64),
 }
+_MAMBA2: Shapes = {
+    "ssm_in.weight": (64, 296),
+    "ssm_conv1d.weight": (4, 160),
+    "ssm_conv1d.bias": (160,),
+    "ssm_dt.bias": (8,),
+    "ssm_a": (1, 8),
+    "ssm_d": (1, 8),
+    "ssm_out.weight": (128, 64),
+}
+_GATED_DELTA: Shapes = {
+    "attn_norm.weight": (64,),
+    "attn_qkv.weight": (64, 256),
+    "attn_gate.weight": (64, 128),
+    "ssm_conv1d.weight": (4, 256),
+    "ssm_dt.bias": (8,),
+    "ssm_a": (8,),
+    "ssm_ba.weight": (64, 16),
+    "ssm_norm.weight": (16,),
+    "ssm_out.weight": (128, 64),
+}
+_QWEN3_NEXT: Shapes = {
+    "post_attention_norm.weight": (64,),
+    "ffn_gate_inp.weight": (64, 4),
+    "ffn_gate_exps.weight": (64, 64, 4),
+    "ffn_up_exps.weight": (64, 64, 4),
+    "ffn_down_exps.weight": (64, 64, 4),
+    "ffn_gate_inp_shexp.weight": (64,),
+    "ffn_gate_shexp.weight": (64, 64),
+    "ffn_up_shexp.weight": (64, 64),
+    "ffn_down_shexp.weight": (64, 64),
+}
 _HEADS: dict[str, Fact] = {"attention.key_length": 16, "attention.value_length": 16}
 _STATE: dict[str, Fact] = {
     "ssm.conv_kernel": 4,
@@ -99,7 +130,19 @@ class TinyModel:
 
 
 _GEMMA_LAYER = ATTENTION | DENSE | _GEMMA
-_GEMMA3_LAYER = _GEMMA_LAYER | {"attn_q_norm.weight": (16,), "attn_k_norm.weight": (16,)}
+_HEAD_NORMS: Shapes = {"attn_q_norm.weight": (16,), "attn_k_norm.weight": (16,)}
+_GEMMA3_LAYER = _GEMMA_LAYER | _HEAD_NORMS
+_WIDE = {name: shape for name, shape in DENSE.items() if name != "ffn_norm.weight"}
+_PHI3_LAYER: Shapes = {
+    "attn_norm.weight": (64,),
+    "attn_qkv.weight": (64, 128),
+    "attn_output.weight": (64, 64),
+    "ffn_norm.weight": (64,),
+    "ffn_up.weight": (64, 256),
+    "ffn_down.weight": (128, 64),
+}
+#: The query of the layers that attend comes with a gate of the same width.
+_QWEN3_NEXT_FULL = ATTENTION | _HEAD_NORMS | _QWEN3_NEXT | {"attn_q.weight": (64, 128)}
 MODELS = [
     TinyModel("gemma2", {**_HEADS, "attention.sliding_window": 512}, [_GEMMA_LAYER] * 4),
     TinyModel("gemma3", {**_HEADS, "attention.sliding_window": 512}, [_GEMMA3_LAYER] * 7),
@@ -138,6 +181,37 @@ MODELS = [
         "jamba",
         {**_STATE, "attention.head_count_kv": [0, 2, 0, 0]},
         [_MAMBA | DENSE, ATTENTION | DENSE, _MAMBA | DENSE, _MAMBA | DENSE],
+    ),
+    TinyModel(
+        "cohere2",
+        {
+            **_HEADS,
+            "attention.sliding_window": 512,
+            "attention.layer_norm_epsilon": 1e-5,
+            "logit_scale": 1.0,
+        },
+        [ATTENTION | _WIDE] * 4,
+    ),
+    TinyModel(
+        "phi3", {"attention.sliding_window": 512, "rope.dimension_count": 16}, [_PHI3_LAYER] * 4
+    ),
+    TinyModel(
+        "falcon-h1",
+        {**_HEADS, **_STATE, "ssm.group_count": 1},
+        [ATTENTION | _MAMBA2 | _WIDE | {"ffn_norm": (64,)}] * 4,
+    ),
+    TinyModel(
+        "qwen3next",
+        {
+            **_HEADS,
+            **_STATE,
+            "ssm.group_count": 4,
+            "expert_count": 4,
+            "expert_used_count": 2,
+            "expert_feed_forward_length": 64,
+            "expert_shared_feed_forward_length": 64,
+        },
+        [_GATED_DELTA | _QWEN3_NEXT] * 3 + [_QWEN3_NEXT_FULL],
     ),
 ]
 
