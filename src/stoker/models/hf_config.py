@@ -19,6 +19,7 @@ from stoker.models.layer_kinds import (
     attention_free,
     family,
     layer_kinds,
+    listed_values,
     unknown_layers,
     window_tokens,
     without_attention,
@@ -49,6 +50,8 @@ _MOE_TOP_K = (
 )
 #: Facts of the whole model: a list of them is not a value for each layer.
 _ONE_FOR_ALL = frozenset({*_LAYER_COUNTS, "hidden_size", "vocab_size", "kv_lora_rank"})
+#: Models have at most a few hundred; a list of each is made.
+_MOST_LAYERS = 10_000
 _MOE_STEP = ("interleave_moe_layer_step", "decoder_sparse_step", "moe_layer_interval")
 #: The first layers that do not route.
 _MOE_START = (
@@ -82,7 +85,7 @@ def architecture_from_config(config: Config) -> Architecture:
     main = max(attention, key=lambda group: group.num_layers, default=None)
     return Architecture(
         family=str(config.get("model_type") or text.get("model_type") or "unknown"),
-        class_name=next(iter(config.get("architectures") or text.get("architectures") or ()), None),
+        class_name=_class_name(config, text),
         num_layers=num_layers,
         hidden_size=hidden_size,
         num_attention_heads=heads,
@@ -167,7 +170,7 @@ def _latent(text: Config, num_layers: int) -> AttentionLayers:
 
 def _compressed(text: Config, blocks: _Blocks) -> tuple[AttentionLayers, ...]:
     """DeepSeek V4: each layer keeps a short window, and most also one entry for n tokens."""
-    ratios = Counter(text["compress_ratios"][: blocks.num_layers])
+    ratios = Counter(listed_values(text, "compress_ratios")[: blocks.num_layers])
     window = _first(text, "sliding_window")
     groups = []
     for ratio, number in sorted(ratios.items()):
@@ -192,7 +195,7 @@ def _searched(text: Config, blocks: _Blocks) -> tuple[AttentionLayers, ...]:
     """Nemotron-NAS: architecture search chose each block's attention, or none."""
     per_group = Counter(
         block["attention"]["n_heads_in_group"]
-        for block in text["block_configs"]
+        for block in listed_values(text, "block_configs")
         if block["attention"].get("n_heads_in_group")
     )
     heads = _positive(text, "num_attention_heads")
@@ -403,7 +406,7 @@ def _routed_layers(text: Config, blocks: _Blocks) -> int:
         return sum(i % period == (_first(text, "expert_layer_offset") or 0) for i in range(total))
     step = _first(text, *_MOE_STEP) or 1
     dense = _first(text, *_MOE_START, most=min) or 0
-    skipped = set(text.get("mlp_only_layers") or ())
+    skipped = listed_values(text, "mlp_only_layers")
     return sum((i + 1) % step == 0 and i >= dense and i not in skipped for i in range(total))
 
 
@@ -438,9 +441,21 @@ def text_part(config: Config, depth: int = 3) -> Config:
 
 
 def _num_layers(text: Config) -> int:
-    if blocks := text.get("layers_block_type"):
+    if blocks := listed_values(text, "layers_block_type"):
         return len(blocks)
-    return _positive(text, *_LAYER_COUNTS)
+    number = _positive(text, *_LAYER_COUNTS)
+    if number > _MOST_LAYERS:
+        raise StokerError(
+            f"config.json gives {number:,} layers.",
+            f"No model has more than {_MOST_LAYERS:,}.",
+            "Use the config.json of the original model.",
+        )
+    return number
+
+
+def _class_name(config: Config, text: Config) -> str | None:
+    names = listed_values(config, "architectures") or listed_values(text, "architectures")
+    return str(names[0]) if names else None
 
 
 def _kv_heads(text: Config, heads: int, num_layers: int) -> tuple[int, ...]:

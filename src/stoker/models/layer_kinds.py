@@ -157,7 +157,7 @@ def _by_family(text: Config, num_layers: int) -> list[LayerKind]:
 
 
 def _by_name(text: Config, _: int) -> list[LayerKind]:
-    listed = _listed(text, "layers_block_type") or _listed(text, "layer_types")
+    listed = listed_values(text, "layers_block_type") or listed_values(text, "layer_types")
     if pattern := text.get("hybrid_override_pattern"):
         listed = [_NEMOTRON_LETTERS.get(letter, letter) for letter in str(pattern)]
     window = window_tokens(text)
@@ -191,9 +191,9 @@ def _by_period(text: Config, num_layers: int) -> list[LayerKind]:
 
 
 def _by_flags(text: Config, _: int) -> list[LayerKind]:
-    if flags := _listed(text, "hybrid_layer_pattern"):  # MiMo-V2
+    if flags := listed_values(text, "hybrid_layer_pattern"):  # MiMo-V2
         return [SLIDING if flag else FULL for flag in flags]
-    if flags := _listed(text, "attn_type_list"):  # MiniMax-Text-01
+    if flags := listed_values(text, "attn_type_list"):  # MiniMax-Text-01
         return [FULL if flag else RECURRENT for flag in flags]
     return []
 
@@ -222,7 +222,7 @@ def _phi4flash(text: Config, num_layers: int) -> list[LayerKind]:
 
 def _recurrent_gemma(text: Config, num_layers: int) -> list[LayerKind]:
     """``block_types`` repeats over the layers, and attention is always local."""
-    types = _listed(text, "block_types") or ("recurrent", "recurrent", "attention")
+    types = listed_values(text, "block_types") or ("recurrent", "recurrent", "attention")
     local = FULL if window_tokens(text) is None else SLIDING
     kinds = [local if name == "attention" else _named(text, str(name)) for name in types]
     return [kinds[i % len(kinds)] for i in range(num_layers)]
@@ -246,7 +246,7 @@ def _attending(text: Config, num_layers: int) -> list[LayerKind]:
     layers = range(num_layers)
     if text.get("attention_chunk_size") and family(text).startswith("llama4"):
         # Llama4TextConfig: a layer without positions (0) sees everything, by default each fourth.
-        flags = _listed(text, "no_rope_layers") or [(i + 1) % 4 for i in layers]
+        flags = listed_values(text, "no_rope_layers") or [(i + 1) % 4 for i in layers]
         return [CHUNKED if flag else FULL for flag in flags]
     if window_tokens(text) is None:
         return [FULL] * num_layers
@@ -299,13 +299,13 @@ def without_attention(kind: LayerKind) -> LayerKind:
     return replace(kind, attention="")
 
 
-def _listed(text: Config, name: str) -> list[Any]:
+def listed_values(text: Config, name: str) -> list[Any]:
     """The list in a field, empty where there is none. Raises for what is no list."""
     value = text.get(name) or []
     if not isinstance(value, list | tuple):
         raise StokerError(
             f"config.json gives {name} as {repr(value)[:60]}.",
-            "It must be a list with one value for each layer.",
+            "It must be a list.",
             "Check the file against the model's page, or download it again.",
         )
     return list(value)

@@ -227,6 +227,10 @@ def test_the_text_part_is_found_wherever_a_family_keeps_it(wrap: Any) -> None:
         {"intermediate_size": [True, False]},
         {"intermediate_size": [14336, "14336"]},
         {"num_key_value_heads": [8] * 31},
+        {"num_hidden_layers": 10**30},
+        {"architectures": 5},
+        {"layer_types": True},
+        {"num_experts": 8, "num_experts_per_tok": 2, "mlp_only_layers": 3},
     ],
 )
 def test_a_list_that_is_no_value_for_each_layer_is_refused(change: dict[str, Any]) -> None:
