@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +11,9 @@ from stoker.data.facts import load_table
 from stoker.errors import StokerError
 from stoker.models import gguf_header
 from stoker.models.gguf_header import GgufHeader
-from stoker.models.model import Architecture, AttentionLayers, Model
-
-#: How llama.cpp names the files of a model in several parts.
-PART = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
-#: Keys of models that have layers without attention.
-#: Source: Keys.SSM and Keys.WKV of gguf-py's constants.
-_WITHOUT_ATTENTION = ("ssm.state_size", "wkv.head_size")
-
-
-def part_number(path: Path) -> int | None:
-    """2 for ``name-00002-of-00003.gguf``; ``None`` for a model in one file."""
-    match = PART.fullmatch(path.name)
-    return int(match["number"]) if match else None
+from stoker.models.gguf_layers import STATES, GgufLayers
+from stoker.models.gguf_names import PART, all_parts
+from stoker.models.model import Architecture, Model
 
 
 def load(path: Path) -> Model:
@@ -93,9 +81,7 @@ def _parts(path: Path, header: GgufHeader) -> list[Path]:
             "llama.cpp opens a split model by its first part.",
             f"Give the file whose name ends in -00001-of-{count:05}.gguf.",
         )
-    parts = [
-        path.with_name(f"{match['name']}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)
-    ]
+    parts = [path.with_name(name) for name in all_parts(path.name)]
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
         raise StokerError(
@@ -157,6 +143,8 @@ def _architecture(where: str, header: GgufHeader) -> Architecture:
     hidden = fact("embedding_length")
     kv_heads = fact("attention.head_count_kv", heads)
     head_dim = fact("attention.key_length", hidden // heads if heads else 0)
+    facts = {key.removeprefix(f"{family}."): value for key, value in metadata.items()}
+    layers = GgufLayers(family, facts)
     return Architecture(
         family=family,
         num_layers=fact("block_count"),
@@ -164,7 +152,8 @@ def _architecture(where: str, header: GgufHeader) -> Architecture:
         num_attention_heads=heads,
         num_kv_heads=kv_heads,
         head_dim=head_dim,
-        attention=_attention(family, metadata),
+        attention=layers.attention(),
+        recurrent=layers.recurrent(),
         vocab_size=fact("vocab_size", header.array_lengths.get("tokenizer.ggml.tokens", 0)),
         intermediate_size=_integer(metadata.get(f"{family}.feed_forward_length")),
         max_position_embeddings=_integer(metadata.get(f"{family}.context_length")),
@@ -179,7 +168,7 @@ def _check_counts(where: str, family: str, metadata: dict[str, Any]) -> None:
     Models without attention (Mamba, RWKV) truly have no heads.
     """
     counts = ["block_count", "embedding_length", "context_length"]
-    if not any(f"{family}.{name}" in metadata for name in _WITHOUT_ATTENTION):
+    if not any(f"{family}.{name}" in metadata for name in STATES):
         counts += [f"attention.{name}" for name in ("head_count", "head_count_kv", "key_length")]
     for name in counts:
         value = _integer(metadata.get(f"{family}.{name}"))
@@ -189,30 +178,6 @@ def _check_counts(where: str, family: str, metadata: dict[str, Any]) -> None:
                 f"In its header, {family}.{name} is {value}.",
                 "Download it again, or use a file that llama.cpp's own converter wrote.",
             )
-
-
-def _attention(family: str, metadata: dict[str, Any]) -> tuple[AttentionLayers, ...]:
-    """What the layers keep for a token; empty for the kinds that the header does not describe.
-
-    llama.cpp keeps a full cache for every layer of these; windows, latent and recurrent layers
-    are left to the planner, which then counts every layer as full and so never too little.
-    """
-    facts = {key.removeprefix(f"{family}."): value for key, value in metadata.items()}
-    special = ("attention.sliding_window", "attention.kv_lora_rank", *_WITHOUT_ATTENTION)
-    heads, kv_heads = facts["attention.head_count"], facts.get("attention.head_count_kv")
-    if any(facts.get(name) for name in special) or isinstance(heads, list):
-        return ()
-    head_dim = facts["embedding_length"] // heads
-    keys = facts.get("attention.key_length", head_dim)
-    values = facts.get("attention.value_length", head_dim)
-    per_layer = kv_heads if isinstance(kv_heads, list) else [kv_heads or heads]
-    if isinstance(kv_heads, list):
-        counts = Counter(number for number in per_layer if number)
-    else:
-        counts = Counter({per_layer[0]: facts["block_count"]})
-    return tuple(
-        AttentionLayers("full", layers, number, keys, values) for number, layers in counts.items()
-    )
 
 
 def _integer(value: object) -> int | None:

@@ -11,7 +11,9 @@ Origin = Literal["file", "hub", "disk", "package index", "installed package", "e
 
 
 AttentionKind = Literal["full", "sliding", "chunked", "latent", "compressed"]
-RecurrentKind = Literal["mamba2", "gated_delta", "kda", "lightning", "short_conv"]
+RecurrentKind = Literal[
+    "mamba1", "mamba2", "gated_delta", "kda", "lightning", "short_conv", "rg_lru", "wkv"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class RecurrentLayers:
     conv_elements: int = 0
     #: The type of the recurrent state where config.json names it (``float32``), else ``None``.
     state_dtype: str | None = None
+    #: Weights of one layer's matrices.
+    weights: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ The format of the weights: https://huggingface.co/docs/safetensors/index#format.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from stoker.errors import StokerError
-from stoker.models.hf_config import architecture_from_config
+from stoker.models.hf_config import architecture_from_config, text_part
 from stoker.models.model import Architecture, Model
 
 #: The limit of the safetensors library itself.
@@ -20,15 +21,27 @@ MAX_HEADER_BYTES = 100_000_000
 MAX_JSON_BYTES = 64 << 20
 #: Any of these makes a folder servable; the names are those of transformers and mistral-common.
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json")
-#: Where multimodal configurations keep the language model's own.
-NESTED = ("text_config", "llm_config", "language_config")
 #: One stored value of these types is one weight; packed integers hold several.
 UNPACKED = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I8"})
 #: What some checkpoints call a form of weights that has a word of its own here.
 FORMS = {"auto-round": "int4", "w4a16_awq": "awq", "fbgemm_fp8": "fp8", "fp8_pb_wo": "fp8"}
+#: What gives the length of the context, of which vLLM takes the smallest
+#: (``derive_max_model_len_and_key``).
+CONTEXT_FIELDS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "seq_length",
+    "model_max_length",
+    "max_sequence_length",
+    "max_seq_length",
+    "seq_len",
+)
 #: Rope types whose ``max_position_embeddings`` includes the scaling already, as in vLLM's
 #: ``_get_and_verify_max_len`` (vllm/config/model.py).
 INCLUDED_SCALING = ("su", "longrope", "llama3", "mrope", "default")
+#: The same for a whole family: Gemma 3's 131,072 are 16,384 scaled by 8.
+INCLUDED_FAMILY = "gemma3"
 
 
 def load(folder: Path) -> Model:
@@ -68,24 +81,53 @@ def architecture(config: dict[str, Any], where: str) -> Architecture:
         raise StokerError(f"{where} cannot be used: {error.what}", error.why, error.fix) from error
 
 
-def _language(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a config.json that is about the language model."""
-    return next((config[key] for key in NESTED if isinstance(config.get(key), dict)), config)
-
-
 def max_context_tokens(config: dict[str, Any]) -> int | None:
-    """The context with the rope scaling that the model ships, derived as vLLM does."""
-    text = _language(config)
-    names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
-    positions = next((text[name] for name in names if isinstance(text.get(name), int)), None)
-    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    factor = rope.get("factor")
-    if positions is None or factor is None or kind in INCLUDED_SCALING:
+    """The context with the rope scaling that the model ships, derived as vLLM does.
+
+    Raises ``StokerError`` for a scaling factor that is none.
+    """
+    text = text_part(config)
+    lengths = [text[name] for name in CONTEXT_FIELDS if _is_length(text.get(name))]
+    if not lengths:
+        return None
+    positions: int = min(lengths)
+    if INCLUDED_FAMILY in str(text.get("model_type") or config.get("model_type")):
         return positions
-    if kind == "yarn":
-        positions = rope.get("original_max_position_embeddings", positions)
-    return int(positions * factor)
+    return min((_scaled(positions, rope) for rope in _ropes(text)), default=positions)
+
+
+def _ropes(text: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The rope settings that scale: of the whole model, or of each kind of layer."""
+    rope = text.get("rope_parameters") or text.get("rope_scaling")
+    if not isinstance(rope, Mapping):
+        return []
+    nested = [part for part in rope.values() if isinstance(part, Mapping)]
+    parts = [rope] if "factor" in rope else nested
+    return [part for part in parts if part.get("factor") is not None]
+
+
+def _scaled(positions: int, rope: Mapping[str, Any]) -> int:
+    """``positions`` scaled by the factor of ``rope``, which may be written as text."""
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind in INCLUDED_SCALING:
+        return positions
+    original = rope.get("original_max_position_embeddings")
+    try:
+        length = int(float(original or positions) * float(rope["factor"]))
+        if length <= 0:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise StokerError(
+            f"config.json scales the context by {repr(rope['factor'])[:40]}, from "
+            f"{repr(original or positions)[:40]} tokens.",
+            "Both must be positive numbers.",
+            "Check the file against the model's page, or download it again.",
+        ) from None
+    return length
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def quantization(config: dict[str, Any], folder: Path | None = None) -> str | None:
@@ -93,7 +135,7 @@ def quantization(config: dict[str, Any], folder: Path | None = None) -> str | No
 
     ``None`` for plain weights. What the catalogue has no word for keeps its own name.
     """
-    settings = config.get("quantization_config") or _language(config).get("quantization_config")
+    settings = config.get("quantization_config") or text_part(config).get("quantization_config")
     if settings is None and folder is not None and (folder / "hf_quant_config.json").is_file():
         found = read_json(folder / "hf_quant_config.json").get("quantization", {})
         return _form(found.get("quant_algo") or "modelopt")

@@ -84,11 +84,11 @@ def _config(shape: Architecture) -> dict[str, Any]:
 
 
 def _without_none(value: Any) -> Any:
-    """``value`` without ``None``, which TOML can't write."""
+    """``value`` without ``None``, which TOML can't write: 0 in lists, which keep their length."""
     if isinstance(value, dict):
         return {k: _without_none(v) for k, v in value.items() if v is not None}
     if isinstance(value, list):
-        return [_without_none(item) for item in value if item is not None]
+        return [0 if item is None else _without_none(item) for item in value]
     return value
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stoker.errors import StokerError
-from stoker.models import Architecture, AttentionLayers, Experts, Model, RecurrentLayers
+from stoker.models import Architecture, AttentionLayers, Experts, Model
 
 #: Families whose feed-forward part has two matrices (up, down) in place of three (gate, up, down).
 _UNGATED_FAMILIES = frozenset(
@@ -79,7 +79,7 @@ def _count(architecture: Architecture) -> WeightCount:
         embedding=architecture.vocab_size * hidden,
         attention=sum(_attention(group, architecture) for group in architecture.attention)
         + _sharing_attention(architecture),
-        recurrent=sum(_recurrent(group, raw, hidden) for group in architecture.recurrent),
+        recurrent=sum(group.num_layers * group.weights for group in architecture.recurrent),
         dense=_dense(architecture, matrices),
         shared_experts=matrices * hidden * experts.shared_intermediate_size * experts.num_layers
         if experts
@@ -166,33 +166,14 @@ def _compressed(raw: Mapping[str, Any], architecture: Architecture, group: Atten
     return query + hidden * group.key_dim + output + compressor + indexer
 
 
-def _recurrent(group: RecurrentLayers, raw: Mapping[str, Any], hidden: int) -> int:
-    if group.kind == "gated_delta":
-        heads = _int(raw, "linear_num_value_heads")
-        key = _int(raw, "linear_num_key_heads") * _int(raw, "linear_key_head_dim")
-        value = heads * _int(raw, "linear_value_head_dim")
-        one = hidden * (2 * key + 2 * value + 2 * heads) + value * hidden
-    elif group.kind == "mamba2":
-        heads = _int(raw, "mamba_num_heads", "mamba_n_heads")
-        inner = heads * _int(raw, "mamba_head_dim", "mamba_d_head")
-        state = _int(raw, "n_groups", "mamba_n_groups") * _int(
-            raw, "ssm_state_size", "mamba_d_state"
-        )
-        one = hidden * (2 * inner + 2 * state + heads) + inner * hidden
-    elif group.kind == "short_conv":
-        one = 4 * hidden * hidden
-    else:
-        # Kimi delta attention and lightning attention: query, key, value, gate and output, each
-        # about as wide as the model.
-        one = 5 * hidden * hidden
-    return group.num_layers * one
-
-
 def _dense(architecture: Architecture, matrices: int) -> int:
     blocks = architecture.raw.get("block_configs")
     if isinstance(blocks, list):
         return sum(_searched_width(architecture, block["ffn"]) for block in blocks)
     layers = architecture.num_dense_layers
+    widths = architecture.raw.get("intermediate_size")
+    if isinstance(widths, list) and layers == len(widths) == architecture.num_layers:
+        return matrices * architecture.hidden_size * sum(widths)  # Gemma 3n: one for each layer
     if layers is None:
         layers = 0 if architecture.experts else architecture.num_layers
     return layers * matrices * architecture.hidden_size * (architecture.intermediate_size or 0)

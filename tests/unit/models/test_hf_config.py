@@ -10,6 +10,7 @@ import pytest
 
 from stoker.errors import StokerError
 from stoker.models import AttentionLayers, Experts, architecture_from_config
+from stoker.planning.parameter_count import count_weights
 
 CONFIGS = Path(__file__).parents[2] / "fixtures" / "hf_configs"
 LLAMA: dict[str, Any] = {
@@ -150,4 +151,88 @@ def test_a_missing_field_is_named(field: str) -> None:
 )
 def test_a_contradiction_is_refused(change: dict[str, Any], says: str) -> None:
     with pytest.raises(StokerError, match=says):
+        architecture_from_config(LLAMA | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "value"),
+    [
+        ({"intermediate_size": [14336] * 32}, "intermediate_size", 14336),
+        ({"intermediate_size": [8192] * 16 + [14336] * 16}, "intermediate_size", 14336),
+        ({"intermediate_size": [8192, None] * 16}, "intermediate_size", 8192),
+        ({"num_attention_heads": [32] * 32}, "num_attention_heads", 32),
+        ({"head_dim": [128] * 32}, "head_dim", 128),
+    ],
+)
+def test_a_value_for_each_layer_is_that_value_or_the_largest(
+    change: dict[str, Any], field: str, value: int
+) -> None:
+    assert getattr(architecture_from_config(LLAMA | change), field) == value
+
+
+@pytest.mark.parametrize("name", ["num_key_value_heads", "num_key_value_heads_per_layer"])
+def test_key_value_heads_for_each_layer_add_up(name: str) -> None:
+    # DeciLM-7B: 4, 2 or 1 in each layer; a layer with none keeps nothing.
+    base = {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"}
+    arch = architecture_from_config(base | {name: [4] * 8 + [2] * 12 + [1] * 8 + [0] * 4})
+    assert [(g.num_layers, g.num_kv_heads) for g in arch.attention] == [(8, 1), (12, 2), (8, 4)]
+
+
+def test_widths_that_differ_from_layer_to_layer_are_added_up() -> None:
+    # A slice of Gemma 3n: half of the layers are narrower.
+    mixed = architecture_from_config(LLAMA | {"intermediate_size": [8192] * 16 + [16384] * 16})
+    assert count_weights(mixed).dense == 3 * 4096 * 16 * (8192 + 16384)
+
+
+def test_hunyuan_gives_its_experts_for_each_layer() -> None:
+    lists = {"moe_topk": [8] * 32, "num_shared_expert": [1] * 32}
+    sizes = {"num_experts": 64, "moe_intermediate_size": [3072] * 32}
+    arch = architecture_from_config(LLAMA | lists | sizes)
+    assert arch.experts == Experts(64, 8, 3072, 32, shared_intermediate_size=3072)
+
+
+def test_ernie_counts_the_experts_for_text_and_for_images() -> None:
+    counts = {"moe_num_experts": [64, 64], "moe_k": 6, "moe_intermediate_size": [1536, 512]}
+    starts = {"moe_layer_start_index": [1, 1], "moe_num_shared_experts": 2}
+    experts = architecture_from_config(LLAMA | counts | starts).experts
+    assert experts is not None
+    assert experts.num_experts * experts.intermediate_size == 64 * 1536 + 64 * 512
+    assert (experts.num_layers, experts.shared_intermediate_size) == (31, 2 * 1536)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda text: {"thinker_config": {"model_type": "thinker", "text_config": text}},
+        lambda text: {"llm_config": text, "hidden_size": 1024},
+        lambda text: {"language_config": text, "vision_config": {"num_hidden_layers": 24}},
+        lambda text: {"text_model": text},
+        lambda text: {"llm_cfg": text},
+        lambda text: {"llm_config": {"text_config": text}, "talker_config": {"text_config": {}}},
+        # A part that names only what differs from the defaults leaves the rest at the top.
+        lambda text: {**text, "text_config": {"model_type": "llama"}},
+    ],
+)
+def test_the_text_part_is_found_wherever_a_family_keeps_it(wrap: Any) -> None:
+    arch = architecture_from_config({"model_type": "whole", **wrap(LLAMA)})
+    assert arch.attention == (AttentionLayers("full", 32, 8, 128, 128),)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_size": [4096, 4096]},
+        {"num_hidden_layers": [32]},
+        {"intermediate_size": []},
+        {"intermediate_size": [True, False]},
+        {"intermediate_size": [14336, "14336"]},
+        {"num_key_value_heads": [8] * 31},
+        {"num_hidden_layers": 10**30},
+        {"architectures": 5},
+        {"layer_types": True},
+        {"num_experts": 8, "num_experts_per_tok": 2, "mlp_only_layers": 3},
+    ],
+)
+def test_a_list_that_is_no_value_for_each_layer_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(StokerError):
         architecture_from_config(LLAMA | change)

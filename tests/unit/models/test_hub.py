@@ -107,6 +107,26 @@ def test_a_split_model_comes_with_all_of_its_parts(hub: hub_server.Hub, tmp_path
     assert model.weights_bytes == described.weights_bytes
 
 
+def test_a_split_model_of_which_the_hub_lacks_a_part_is_refused_before_the_download(
+    hub: hub_server.Hub, tmp_path: Path
+) -> None:
+    parts = split(tmp_path, 3)
+    hub.files[REPO] = {f"Q4_K_M/{p.name}": p.read_bytes() for p in parts[::2]}
+    with pytest.raises(StokerError, match=r"lists 2 of its 3 files; Q4_K_M/big-00002-of-00003"):
+        models.resolve(f"{REPO}:Q4_K_M")
+
+
+def test_a_folder_for_a_quantization_counts_as_downloaded_without_its_projector(
+    hub: hub_server.Hub, gguf_bytes: bytes
+) -> None:
+    form = form_of("qwen2.5-coder-32b", "Q4_K_M")
+    names = ["Q4_K_M/big.gguf", "Q4_K_M/mmproj-big.gguf"]
+    hub.files[form.id] = dict.fromkeys(names, gguf_bytes)
+    path = models.fetch(form).path
+    assert path is not None
+    assert form_of("qwen2.5-coder-32b", "Q4_K_M").path == path
+
+
 def safetensors(shapes: dict[str, list[int]]) -> bytes:
     header: dict[str, Any] = {}
     at = 0

@@ -137,6 +137,28 @@ def test_the_quantization_is_named(config: dict[str, Any], name: str | None) -> 
         ({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}, 131072),
         # Llama 3.1 states the scaled length itself.
         ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192}, 32768),
+        # Numbers written as text, as some fine-tunes ship them.
+        ({"type": "linear", "factor": "2.0"}, 65536),
+        ({"type": "yarn", "factor": "4", "original_max_position_embeddings": "8192"}, 32768),
+        # DeepSeek V3 states the scaled length and the original one.
+        ({"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096}, 163840),
+        ({"type": "yarn", "factor": 4.0}, 131072),
+        ({"type": "dynamic", "factor": 2.0}, 65536),
+        # Hunyuan: what alpha scales is in the length already.
+        ({"type": "dynamic", "alpha": 1000.0, "factor": 1.0}, 32768),
+        ({"type": "linear", "factor": 4.0, "original_max_position_embeddings": 8192}, 32768),
+        # Phi-3: factors for each dimension, and for some files a factor beside them.
+        ({"type": "longrope", "factor": 32.0, "short_factor": [1.0], "long_factor": [2.0]}, 32768),
+        ({"type": "su", "factor": 32.0}, 32768),
+        ({"rope_type": "yarn", "factor": None}, 32768),
+        # transformers 5 gives each kind of layer its own.
+        (
+            {
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+                "full_attention": {"rope_type": "yarn", "factor": 4.0},
+            },
+            131072,
+        ),
     ],
 )
 def test_the_context_includes_the_rope_scaling_that_ships(
@@ -144,6 +166,49 @@ def test_the_context_includes_the_rope_scaling_that_ships(
 ) -> None:
     config = {"max_position_embeddings": 32768, "rope_scaling": rope}
     assert safetensors_dir.max_context_tokens(config) == context
+
+
+@pytest.mark.parametrize(
+    ("config", "context"),
+    [
+        # vllm-project/vllm pull request 33958: 131,072 are 16,384 scaled by 8.
+        ({"model_type": "gemma3_text", "rope_scaling": {"rope_type": "linear", "factor": 8.0}}, 4),
+        (
+            {
+                "model_type": "gemma3",
+                "text_config": {
+                    "num_hidden_layers": 1,
+                    "max_position_embeddings": 4,
+                    "rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 8.0}},
+                },
+            },
+            4,
+        ),
+        ({"model_type": "qwen3", "rope_parameters": {"rope_type": "linear", "factor": 8.0}}, 32),
+        # The smallest of all lengths (derive_max_model_len_and_key in vLLM).
+        ({"model_type": "chatglm", "seq_length": 3}, 3),
+        (
+            {
+                "thinker_config": {
+                    "text_config": {"num_hidden_layers": 1, "max_position_embeddings": 7}
+                },
+                "max_position_embeddings": 4,
+            },
+            7,
+        ),
+    ],
+)
+def test_the_context_of_a_family_is_the_one_that_vllm_derives(
+    config: dict[str, Any], context: int
+) -> None:
+    assert safetensors_dir.max_context_tokens({"max_position_embeddings": 4, **config}) == context
+
+
+@pytest.mark.parametrize("factor", ["two", [2.0], -2.0, "nan", 1e308, 10**400, {}])
+def test_a_rope_factor_that_is_none_is_told_as_an_error(factor: Any) -> None:
+    rope = {"rope_type": "linear", "factor": factor}
+    with pytest.raises(StokerError, match="scales the context by"):
+        safetensors_dir.max_context_tokens({"max_position_embeddings": 4096, "rope_scaling": rope})
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*--*.json")), ids=lambda path: path.stem)

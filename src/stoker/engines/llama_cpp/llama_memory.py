@@ -6,12 +6,15 @@ The sizes are those that llama.cpp b11549 prints while it loads (``llama_kv_cach
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from stoker.models import Architecture, AttentionLayers, Model
 from stoker.planning.formatting import MIB
 from stoker.planning.serving_plan import MemoryPrediction
 
+#: The cells of a slot are a multiple of this (``llama_context``, ``llama_kv_cache_iswa``).
+_CELLS = 256
 #: Bytes for one element of the cache: ``ggml_type_size / ggml_blck_size`` (ggml.c).
 CACHE_TYPE_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 #: The Python process around the engine, its tokenizer and its HTTP server. Measured: 150 MiB for
@@ -36,9 +39,9 @@ class LlamaCache:
 def llama_kv_cache_bytes(architecture: Architecture, cache: LlamaCache) -> int:
     """The cache of all slots, in bytes.
 
-    Sliding layers keep their window and one batch for each slot (``llama_kv_cache_iswa``, without
-    ``swa_full``); every other layer keeps the whole context. Recurrent layers keep one state of
-    32-bit numbers for each slot.
+    Sliding and chunked layers keep their window and one batch for each slot
+    (``llama_kv_cache_iswa``, without ``swa_full``); every other layer keeps the whole context.
+    Recurrent layers keep one state of 32-bit numbers for each slot.
     """
     element = CACHE_TYPE_BYTES[cache.cache_type]
     kv = sum(
@@ -53,10 +56,10 @@ def llama_kv_cache_bytes(architecture: Architecture, cache: LlamaCache) -> int:
 
 
 def _cells(group: AttentionLayers, cache: LlamaCache) -> int:
-    if group.kind != "sliding" or not group.window_tokens:
-        return cache.max_model_len * cache.parallel
-    kept = min(cache.max_model_len, group.window_tokens + cache.n_ubatch)
-    return kept * cache.parallel
+    kept = cache.max_model_len
+    if group.kind in ("sliding", "chunked") and group.window_tokens:
+        kept = min(kept, group.window_tokens + cache.n_ubatch)
+    return _CELLS * math.ceil(kept / _CELLS) * cache.parallel
 
 
 def llama_memory(model: Model, cache: LlamaCache, budget_bytes: int) -> MemoryPrediction:

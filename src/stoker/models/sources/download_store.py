@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stoker.errors import StokerError
+from stoker.models import gguf_names
 from stoker.models.model import DownloadProgress, HubFile, Model
 from stoker.paths import cache_dir
 
@@ -85,8 +86,13 @@ def _whole(revision: Path, model: Model) -> Path | None:
         # The hub lists tokenizers last: without one the download was broken off.
         others = (revision / "config.json").is_file() and any(revision.glob("tokenizer*"))
         return revision if others and _all_parts(files) else None
+    found = {p.relative_to(revision).as_posix() for p in revision.rglob("*.gguf")}
+    firsts = gguf_names.without_companions(filter(gguf_names.is_first_of_model, found))
     wanted = model.quantization or ""
-    files = sorted(p for p in revision.rglob("*.gguf") if has_quantization(p.name, wanted))
+    first = next((n for n in sorted(firsts) if gguf_names.has_quantization(n, wanted)), None)
+    if first is None:
+        return None
+    files = [revision / name for name in gguf_names.all_parts(first) if name in found]
     return files[0] if _all_parts(files) else None
 
 
@@ -95,12 +101,6 @@ def _all_parts(files: list[Path]) -> bool:
     numbered = [match for path in files if (match := _NUMBERED.search(path.name))]
     enough = all(len(numbered) == int(match["count"]) for match in numbered)
     return bool(files) and enough and not any(partial(path).exists() for path in files)
-
-
-def has_quantization(name: str, quantization: str) -> bool:
-    """Whether a file's name states this quantization."""
-    stated = rf"(?:^|[-._/]){re.escape(quantization)}(?:[-./]|$)"
-    return re.search(stated, name, re.IGNORECASE) is not None
 
 
 def partial(final: Path) -> Path:

@@ -28,8 +28,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 )
 
 from stoker.errors import StokerError
-from stoker.models import gguf_file, gguf_header, safetensors_dir
+from stoker.models import gguf_file, gguf_header, gguf_names, safetensors_dir
 from stoker.models.gguf_catalogue import entries
+from stoker.models.gguf_names import has_quantization
 from stoker.models.model import DownloadProgress, HubFile, Model
 from stoker.models.sources import download_store
 
@@ -45,7 +46,7 @@ _WEIGHTS = re.compile(r"[^/]+\.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
-class HubListing:
+class Listed:
     """One file of a repository, as the hub lists it."""
 
     name: str
@@ -102,14 +103,14 @@ def fetch(location: HubFile, report: download_store.ReportProgress) -> Path:
     return folder / location.filename if location.filename else folder
 
 
-def _bytes_there(folder: Path, files: list[HubListing]) -> int:
+def _bytes_there(folder: Path, files: list[Listed]) -> int:
     """Bytes of ``files`` that are downloaded already, whole or in part."""
     paths = [folder / file.name for file in files]
     paths += [download_store.partial(path) for path in paths]
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
-def _download(repo: str, revision: str, file: HubListing, done: Callable[[int], None]) -> Path:
+def _download(repo: str, revision: str, file: Listed, done: Callable[[int], None]) -> Path:
     """One file of a repository, verified; a file has its final name only then."""
     final = download_store.folder() / download_store.hub_path(HubFile(repo, file.name, revision))
     if final.is_file() and final.stat().st_size == file.size_bytes:
@@ -127,7 +128,7 @@ def _download(repo: str, revision: str, file: HubListing, done: Callable[[int], 
 
 
 def _transfer(
-    repo: str, revision: str, file: HubListing, unfinished: Path, done: Callable[[int], None]
+    repo: str, revision: str, file: Listed, unfinished: Path, done: Callable[[int], None]
 ) -> None:
     """Append to ``unfinished`` what it lacks of the file."""
     with unfinished.open("ab") as out:
@@ -149,83 +150,73 @@ def _report(report: download_store.ReportProgress, before: int, total: int, done
     report(DownloadProgress(before + done, total, SOURCE))
 
 
-def choose(repo: str, files: list[HubListing], selector: str | None) -> HubListing:
+def choose(repo: str, files: list[Listed], selector: str | None) -> Listed:
     """The GGUF file that ``selector`` means, or the usual one. Raises with the names of all."""
+    named = gguf_names.without_companions(file.name for file in files)
+    models = [file for file in files if file.name in named]
     if selector is not None and selector.lower().endswith(".gguf"):
         matches = [f for f in files if f.name.lower() == selector.lower()]
         matches = matches or [f for f in files if Path(f.name).name.lower() == selector.lower()]
     elif selector is not None:
-        matches = [f for f in files if download_store.has_quantization(f.name, selector)]
+        matches = [f for f in models if has_quantization(f.name, selector)]
     else:
-        usual = (
-            [f for f in files if download_store.has_quantization(f.name, q)]
-            for q in QUANT_PREFERENCE
-        )
-        matches = next((found for found in usual if found), files)
+        usual = ([f for f in models if has_quantization(f.name, q)] for q in QUANT_PREFERENCE)
+        matches = next((found for found in usual if found), models)
     if not matches:
         raise StokerError(
             f"{repo} has no GGUF file for {selector!r}.",
-            f"It has {', '.join(sorted(f.name for f in files)[:12])}.",
+            f"It has {', '.join(sorted(f.name for f in models)[:12])}.",
             f"Give one of them as {repo}:FILE, or its quantization as {repo}:QUANT.",
         )
     # Where a repository has a model whole and in parts, the whole file is simpler to keep.
-    return min(
-        matches, key=lambda f: (gguf_file.PART.fullmatch(Path(f.name).name) is not None, f.name)
-    )
+    return min(matches, key=lambda f: (gguf_names.part_number(f.name) is not None, f.name))
 
 
 def _is_first_gguf(name: str) -> bool:
-    base = Path(name).name
-    return (
-        base.lower().endswith(".gguf")
-        and not base.lower().startswith(("mmproj", "imatrix"))
-        and gguf_file.part_number(Path(base)) in (None, 1)
-    )
+    return gguf_names.is_first_of_model(name)
 
 
-def _wanted(location: HubFile, files: list[HubListing]) -> list[HubListing]:
+def _wanted(location: HubFile, files: list[Listed]) -> list[Listed]:
     """The files to download: a GGUF with its other parts, or weights with what goes with them."""
     if location.filename is None:
         return [f for f in files if _WEIGHTS.fullmatch(f.name) or SIDE_FILES.fullmatch(f.name)]
-    wanted = set(_parts(location.filename))
-    found = [file for file in files if file.name in wanted]
-    if len(found) != len(wanted):
+    return _part_files(location.repo, location.filename, files)
+
+
+def _part_files(repo: str, filename: str, files: list[Listed]) -> list[Listed]:
+    """The files of one GGUF model. Raises with the names of parts that the hub does not list."""
+    wanted = gguf_names.all_parts(filename)
+    found = {file.name: file for file in files if file.name in wanted}
+    if missing := [name for name in wanted if name not in found]:
         raise StokerError(
-            f"{location.repo} no longer has all of {location.filename}.",
-            f"The hub lists {len(found)} of its {len(wanted)} files.",
+            f"{repo} does not have all of {filename}.",
+            f"The hub lists {len(found)} of its {len(wanted)} files; {', '.join(missing[:4])} "
+            f"{'is' if len(missing) == 1 else 'are'} missing.",
             "Give another file or quantization as org/name:FILE.",
         )
-    return found
-
-
-def _parts(filename: str) -> list[str]:
-    match = gguf_file.PART.fullmatch(filename)
-    if match is None:
-        return [filename]
-    count = int(match["count"])
-    return [f"{match['name']}-{n:05}-of-{count:05}.gguf" for n in range(1, count + 1)]
+    return [found[name] for name in wanted]
 
 
 # --- describing without downloading ----------------------------------------------------------
 
 
-def _describe_gguf(repo: str, revision: str, files: list[HubListing], file: HubListing) -> Model:
+def _describe_gguf(repo: str, revision: str, files: list[Listed], file: Listed) -> Model:
     """The model of a GGUF file on the hub, from the start of the file alone."""
+    parts = _part_files(repo, file.name, files)
     with _reading(repo), _opened(repo, file.name, revision) as source:
         header = gguf_header.read(source, f"{repo}/{file.name}", file.size_bytes)
-    names = set(_parts(file.name))
     return replace(
         gguf_file.describe(header, Path(file.name).name),
         id=f"{repo}:{file.name}",
         origin="hub",
-        weights_bytes=sum(f.size_bytes for f in files if f.name in names),
+        weights_bytes=sum(part.size_bytes for part in parts),
         # Of a model in parts the first header counts only its own tensors.
-        parameters=header.parameters if len(names) == 1 else None,
+        parameters=header.parameters if len(parts) == 1 else None,
         hub=HubFile(repo, file.name, revision, file.sha256),
     )
 
 
-def _describe_folder(repo: str, revision: str, files: list[HubListing]) -> Model:
+def _describe_folder(repo: str, revision: str, files: list[Listed]) -> Model:
     file = next((file for file in files if file.name == "config.json"), None)
     if file is None:
         raise _lacking(repo, "It has no config.json.")
@@ -281,7 +272,7 @@ def _endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
-def _listing(repo: str, revision: str | None = None) -> tuple[str, list[HubListing]]:
+def _listing(repo: str, revision: str | None = None) -> tuple[str, list[Listed]]:
     """The revision that ``main``, or ``revision``, stands for now, and its files."""
     if download_store.hub_is_forbidden():
         raise StokerError(
@@ -294,7 +285,7 @@ def _listing(repo: str, revision: str | None = None) -> tuple[str, list[HubListi
             repo, revision=revision, files_metadata=True, timeout=TIMEOUT_S
         )
     files = [
-        HubListing(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None)
+        Listed(file.rfilename, file.size or 0, file.lfs.sha256 if file.lfs else None)
         for file in info.siblings or ()
         if _stays_inside(file.rfilename)
     ]
@@ -327,7 +318,7 @@ def _silent_bar(done: Callable[[int], None]) -> Any:
     return SilentBar
 
 
-def _verify(path: Path, file: HubListing) -> None:
+def _verify(path: Path, file: Listed) -> None:
     """Remove the download and raise where its SHA-256 is not the one that the hub gives."""
     if file.sha256 is None:
         return

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from stoker.models import gguf_file
+from stoker.models import gguf_names
 
 #: Ollama's media type of the layer that is the GGUF file (server/model.go of ollama/ollama).
 OLLAMA_MODEL_LAYER = "application/vnd.ollama.image.model"
@@ -143,9 +143,7 @@ def _ggufs(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.rglob("*.gguf"))
-        if not path.name.startswith("mmproj")
-        and gguf_file.part_number(path) in (None, 1)
-        and path.is_file()
+        if gguf_names.is_first_of_model(path.relative_to(folder).as_posix()) and path.is_file()
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stoker.errors import StokerError, UsageError
-from stoker.models import gguf_file, safetensors_dir
+from stoker.models import gguf_file, gguf_names, safetensors_dir
 from stoker.models.model import Model
 
 
@@ -35,11 +35,8 @@ def load(path: Path) -> Model:
 
 def _only_gguf(folder: Path) -> Path:
     """The one model among the folder's GGUF files; later parts of a split file don't count."""
-    files = sorted(
-        file
-        for file in folder.glob("*.gguf")
-        if not file.name.startswith("mmproj") and gguf_file.part_number(file) in (None, 1)
-    )
+    firsts = filter(gguf_names.is_first_of_model, (file.name for file in folder.glob("*.gguf")))
+    files = sorted(folder / name for name in gguf_names.without_companions(firsts))
     if len(files) == 1:
         return files[0]
     if not files:
