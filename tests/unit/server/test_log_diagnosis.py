@@ -120,7 +120,8 @@ def test_errors_of_an_ordered_stop_are_not_a_failure() -> None:
 
 def test_what_another_engine_prints_is_left_out() -> None:
     line = "alloc_tensor_range: failed to allocate CUDA0 buffer of size 151851674624"
-    assert diagnose([line], "vllm") is None
+    other = diagnose([line], "vllm")
+    assert other is not None and not other.in_catalogue
     found = diagnose([line], "llama.cpp")
     assert found is not None
     assert found.id == "llama-cpp-out-of-memory"
