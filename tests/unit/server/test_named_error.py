@@ -221,6 +221,15 @@ def test_line_that_warns_or_informs_names_no_error(line: str) -> None:
     assert diagnose([line]) is None
 
 
+def test_known_words_in_a_warning_are_no_cause_where_the_log_names_an_error() -> None:
+    warning = "WARNING 10-01 [cuda.py:3] Import failed: ImportError: libx.so.1: cannot open shared"
+    found = named([f"{warning} object file", "ValueError: the real one"])
+    assert "the real one" in found.cause
+    alone = diagnose([f"{warning} object file"])
+    assert alone is not None
+    assert alone.id == "library-missing"
+
+
 def test_error_of_one_request_is_not_a_failure_of_the_server() -> None:
     assert diagnose(["Application startup complete", "ValueError: a client's odd request"]) is None
 

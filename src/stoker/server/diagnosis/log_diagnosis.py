@@ -23,7 +23,7 @@ from typing import Any
 from stoker import engines
 from stoker.data.facts import load_table
 from stoker.engines import LogMarks
-from stoker.server.diagnosis.named_error import ErrorFinder, NamedError, suspicious
+from stoker.server.diagnosis.named_error import ErrorFinder, NamedError, is_warning, suspicious
 
 #: A start of any engine as the supervisor logs it. The engines' own marks are ``LogMarks``.
 _STARTS = (" started as process ", " started as container ")
@@ -118,6 +118,8 @@ class Reader:
         self._root: Diagnosis | None = None
         #: From a line after which the engine continues.
         self._tolerated: Diagnosis | None = None
+        #: From a line that the engine itself logs as a warning.
+        self._warned: Diagnosis | None = None
         self._symptom: Diagnosis | None = None
         self._errors = ErrorFinder()
 
@@ -146,6 +148,7 @@ class Reader:
         named = self._named()
         if named is not None:
             return named
+        tolerated = tolerated or self._warned
         if tolerated and symptom and tolerated.id in symptom.refines:
             return symptom
         return tolerated or symptom
@@ -179,7 +182,7 @@ class Reader:
         """Note where the engine starts, is ready, or was ordered to stop."""
         ready = any(mark in line for mark in self._marks.ready)
         if ready or any(mark in line for mark in self._marks.starts):
-            self._root = self._tolerated = self._symptom = None
+            self._root = self._tolerated = self._warned = self._symptom = None
             self._errors = ErrorFinder()
             self._ended = False
             self._serving = ready
@@ -191,6 +194,8 @@ class Reader:
     def _weigh(self, found: Diagnosis, *, tolerated: bool) -> None:
         if tolerated:
             self._tolerated = self._tolerated or replace(found, symptom=True)
+        elif is_warning(found.line):
+            self._warned = self._warned or replace(found, symptom=True)
         elif found.symptom:
             self._symptom = self._symptom or found
         elif self._root is None or _more_precise(found, self._root):

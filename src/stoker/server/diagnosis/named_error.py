@@ -49,7 +49,7 @@ _DOTTED = r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*"
 _EXCEPTION = re.compile(rf"(?P<name>{_DOTTED})(?:: (?P<message>.*)|:?\s*$)")
 _RAISED = re.compile(rf"(?<![\w.'\"(])(?:{_DOTTED})?(?:Error|Exception)\b: ?\S.*")
 _PLAIN = re.compile(
-    r"\b(?:error|fatal|failed|failure|cannot|can't|unable to|panicked at|undefined symbol"
+    r"(?<![<|])\b(?:error|fatal|failed|failure|cannot|can't|unable to|panicked at|undefined symbol"
     r"|terminate called|what\(\):|assertion|not found)\b|GGML_ASSERT|GGML_ABORT",
     re.IGNORECASE,
 )
@@ -194,6 +194,11 @@ def _better(first: NamedError | None, second: NamedError | None) -> NamedError |
     if first is None or second is None:
         return first or second
     return second if _RANKS.index(second.rank) > _RANKS.index(first.rank) else first
+
+
+def is_warning(line: str) -> bool:
+    """Whether its logger marks the line as a warning, or as less."""
+    return _message(line).level in _NO_ERRORS
 
 
 def suspicious(text: str) -> bool:
