@@ -145,6 +145,13 @@ def test_retry_uses_the_estimate_that_vllm_prints() -> None:
     assert without_estimate.change is None
 
 
+def test_retry_serves_as_many_requests_as_there_are_state_blocks() -> None:
+    line = "ValueError: max_num_seqs (1024) exceeds available Mamba cache blocks (614)."
+    found = diagnose([line])
+    assert found is not None
+    assert found.change == ArgumentChange("max-num-seqs", "614")
+
+
 def test_log_that_is_still_written_gives_the_same_verdict_line_by_line() -> None:
     for log in FAILURES:
         lines = log["text"].splitlines()

@@ -155,7 +155,7 @@ def test_reason_on_the_line_after_the_error_belongs_to_it() -> None:
                 "terminate called after throwing an instance of 'std::out_of_range'",
                 "  what():  unordered_map::at",
             ],
-            "std::out_of_range",
+            "std::out_of_range' what():  unordered_map::at",
             1,
         ),
         (
@@ -213,6 +213,7 @@ def test_failure_of_an_engine_without_any_named_error_asks_for_more_of_the_log()
         "[W1001 12:00:00.1 socket.cpp:464] [c10d] The client socket has failed to connect",
         "0.00.412.001 W common_fit: failed to fit params to free device memory",
         "warning: failed to mlock 12 bytes",
+        'time=2025-01-01T00:00:00.000Z level=INFO source=sched.go:1 msg="error handling ready"',
         "llama_model_loader: - kv   0: general.name str = Error-Corrector",
         "print_info: error_correction     = 0",
     ],
@@ -230,8 +231,35 @@ def test_known_words_in_a_warning_are_no_cause_where_the_log_names_an_error() ->
     assert alone.id == "library-missing"
 
 
-def test_error_of_one_request_is_not_a_failure_of_the_server() -> None:
-    assert diagnose(["Application startup complete", "ValueError: a client's odd request"]) is None
+@pytest.mark.parametrize(
+    ("ready", "line"),
+    [
+        ("INFO:     Application startup complete.", "ValueError: a client's odd request"),
+        (
+            "main: server is listening on http://127.0.0.1:8080 - starting the main loop",
+            "srv    send_error: task id = 0, error: request (600 tokens) exceeds the available "
+            "context size (512 tokens), try increasing it",
+        ),
+        (
+            "0.09.003.949 I srv          init: listening on http://127.0.0.1:8080",
+            "0.12.000.001 E srv    operator(): got exception: "
+            '{"error":{"code":400,"message":"Failed to parse grammar"}}',
+        ),
+    ],
+)
+def test_error_of_one_request_is_not_a_failure_of_the_server(ready: str, line: str) -> None:
+    assert diagnose([ready, line]) is None
+
+
+def test_next_start_of_llama_server_is_read_anew() -> None:
+    lines = [
+        "main: server is listening on http://127.0.0.1:8080 - starting the main loop",
+        "srv    load_model: loading model '/m/other.gguf'",
+        "llama_model_load: error loading model: unknown model architecture: 'glm9'",
+    ]
+    found = diagnose(lines)
+    assert found is not None
+    assert found.id == "gguf-version"
 
 
 def test_server_that_died_is_explained_by_its_last_error_and_not_by_an_old_one() -> None:

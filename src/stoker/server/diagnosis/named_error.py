@@ -38,6 +38,8 @@ _PREFIX = re.compile(
     | \d\d-\d\d\ \d\d:\d\d:\d\d(?:\.\d+)?
     | (?P<level>TRACE|DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)(?=[:\s]):?
     | \[?[\w./-]+\.py:\d+\]
+    | time=\S+                                              # Ollama
+    | level=(?P<logfmt>[A-Z]+)
     | \[(?P<glog>[IWEF])\d{4}\ [^\]]*\]                     # PyTorch's C++ part
     | \d+\.\d\d\.\d{3}\.\d{3}\ (?P<llama>[IWED])(?=\s)      # llama.cpp, with --log-prefix
     )\s?""",
@@ -50,7 +52,8 @@ _EXCEPTION = re.compile(rf"(?P<name>{_DOTTED})(?:: (?P<message>.*)|:?\s*$)")
 _RAISED = re.compile(rf"(?<![\w.'\"(])(?:{_DOTTED})?(?:Error|Exception)\b: ?\S.*")
 _PLAIN = re.compile(
     r"(?<![<|])\b(?:error|fatal|failed|failure|cannot|can't|unable to|panicked at|undefined symbol"
-    r"|terminate called|what\(\):|assertion|not found)\b|GGML_ASSERT|GGML_ABORT",
+    r"|segfault|segmentation fault|terminate called|assertion|not found)\b"
+    r"|what\(\):|GGML_ASSERT|GGML_ABORT",
     re.IGNORECASE,
 )
 #: A warning, or a line of llama.cpp's dump of a file's metadata.
@@ -66,7 +69,9 @@ _VAGUE = re.compile(
     re.IGNORECASE,
 )
 #: These have their reason in the line after them.
-_GOES_ON = re.compile(r"(?:validation errors? for \S+|:|panicked at \S+)$")
+_GOES_ON = re.compile(
+    r"(?:validation errors? for \S+|:|panicked at \S+|throwing an instance of '[^']+')$"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +216,7 @@ def _message(line: str) -> _Message:
     at, indent, process, level = start, start, "", ""
     while piece := _PREFIX.match(line, at):
         process = piece["process"] or piece["rank"] or process
-        level = piece["level"] or piece["glog"] or piece["llama"] or level
+        level = piece["level"] or piece["logfmt"] or piece["glog"] or piece["llama"] or level
         at = piece.end()
         indent = len(line) - at - len(line[at:].lstrip(" \t"))
     return _Message(process, level, indent, line[at:].strip())
