@@ -180,6 +180,23 @@ def test_program_without_tracebacks_names_it_in_its_first_error_line(
     assert found.line_number == number
 
 
+@pytest.mark.parametrize(
+    "consequence",
+    [
+        "RuntimeError: Engine process failed to start. See stack trace for the root cause.",
+        "RuntimeError: Worker failed with error 'x', please check the stack trace above for the "
+        "root cause",
+        "torch.distributed.DistNetworkError: Connection closed by peer [127.0.0.1]:4242",
+        "ConnectionResetError: [Errno 104] Connection reset by peer",
+    ],
+)
+def test_consequence_that_is_printed_first_gives_way_to_the_error_below_it(
+    consequence: str,
+) -> None:
+    found = named([consequence, "ValueError: the real one"])
+    assert "the real one" in found.cause
+
+
 def test_exception_that_only_says_that_another_program_failed_gives_way_to_its_error() -> None:
     found = named(
         [

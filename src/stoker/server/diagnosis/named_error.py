@@ -65,7 +65,7 @@ _VAGUE = re.compile(
     r"|DistNetworkError|DistStoreError|ActorDiedError)\b"
     r"|Connection closed by peer|Connection reset by peer|Ninja build failed|Error compiling object"
     r"|failed to load model\b|exiting due to model loading error|failed to initialize the context"
-    r"|WorkerProc failed to start|failed to start\.?$|is part of .+'s model execution",
+    r"|failed to start\.?$|stack trace (?:above )?for the root cause|See stack trace",
     re.IGNORECASE,
 )
 #: These have their reason in the line after them.
