@@ -24,19 +24,15 @@ _REASONS = {
     "--label": "marks it as started by Stoker, and from which plan",
     "--gpus": "gives the container NVIDIA GPUs through the NVIDIA Container Toolkit",
     "--ipc": "the engine's processes pass tensors through /dev/shm, of which Docker gives 64 MB; "
-    "with the host's this is lifted, and this flag does the work",
-    "--shm-size": "has no effect beside --ipc=host; it does the work in hardened setups, which "
-    "leave --ipc=host out (stoker up --private-ipc)",
+    "with the host's this is lifted",
+    "--shm-size": "the engine's processes pass tensors through /dev/shm, of which Docker gives "
+    "64 MB; the container keeps its own IPC namespace, so the size must be set",
     "--publish": "only this machine reaches the engine; others go through the gateway",
     "--restart": "comes back after a crash or a reboot, and not after stoker down",
     "--log-opt": "its log can't fill the disk",
     "--security-opt": "nothing inside can gain privileges that it did not start with",
     "--env": "taken from the environment, so that it shows in no process list",
 }
-_PRIVATE_SHM = (
-    "the engine's processes pass tensors through /dev/shm, of which Docker gives 64 MB; the "
-    "container keeps its own IPC namespace, so this flag does the work"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +97,8 @@ class ContainerLaunch:
         found: list[tuple[str, Value]] = [("--detach", True), ("--name", self.name)]
         found += [("--label", f"{key}={value}") for key, value in self.labels.items()]
         found += [("--gpus", "all")] if self.gpus else []
-        found += [("--ipc", "host")] if self.host_ipc else []
-        found += [("--shm-size", f"{SHM_BYTES // 1024**3}g")]
+        shared = ("--shm-size", f"{SHM_BYTES // 1024**3}g")  # Podman refuses it beside --ipc=host
+        found += [("--ipc", "host") if self.host_ipc else shared]
         found += [("--volume", str(mount)) for mount in self.mounts]
         found += [("--publish", f"127.0.0.1:{self.port}:{self.inner_port}")]
         found += [("--restart", "unless-stopped")]
@@ -120,8 +116,6 @@ class ContainerLaunch:
     def _reason(self, flag: str, value: Value) -> str:
         if flag == "--volume":
             return next(mount.reason for mount in self.mounts if str(mount) == value)
-        if flag == "--shm-size" and not self.host_ipc:
-            return _PRIVATE_SHM
         if flag == "--env":
             return self.shown_env.get(str(value).partition("=")[0], _REASONS[flag])
         return _REASONS[flag]

@@ -59,6 +59,9 @@ class ContainerState:
     error: str
     port: int | None
     environment: tuple[str, ...]
+    #: Whether the runtime confirms what was asked for: Podman leaves both out without an error.
+    has_gpus: bool = False
+    log_is_limited: bool = False
 
     @property
     def alive(self) -> bool:
@@ -124,16 +127,23 @@ class Containers:
             raise explained(error, f"The image {image} can't be pulled.") from error
 
     def create(self, launch: ContainerLaunch) -> ContainerState:
-        """Create the container and start it. One that can't start is removed again."""
+        """Create the container and start it. One that can't start is removed again.
+
+        So is one that lacks the GPUs that it was to have.
+        """
         container: Any = None
         try:
             container = self._client.containers.create(**_as_docker_wants(launch))
+            if launch.gpus and not _found(container.attrs).has_gpus:
+                raise _no_gpus(launch)
             container.start()
             container.reload()
-        except _API_ERRORS as error:
+        except (*_API_ERRORS, StokerError) as error:
             if container is not None:
                 with contextlib.suppress(docker.errors.APIError):
                     container.remove(force=True)
+            if isinstance(error, StokerError):
+                raise
             raise explained(error, f"The container {launch.name} can't be started.") from error
         return _found(container.attrs)
 
@@ -248,7 +258,7 @@ def explained(error: Exception, what: str = "Docker refused.") -> StokerError:
     """The error of the runtime's API, with the catalogue's cause and fix where it has them."""
     text = str(getattr(error, "explanation", None) or error)
     known = diagnose(text.splitlines())
-    if known is None:
+    if known is None or not known.in_catalogue:
         return StokerError(
             what, text, "Run the command that stoker up --dry-run prints to see more."
         )
@@ -262,7 +272,13 @@ def _make(
         report(f"pulling image {launch.image}")
         for progress in containers.pull(launch.image):
             report(f"pull image: {progress}")
-    return containers.create(launch)
+    made = containers.create(launch)
+    if not made.log_is_limited:
+        report(
+            f"container {made.name}: the runtime confirms no limit on its log, which may fill the "
+            "disk. With Podman, set log_size_max in containers.conf."
+        )
+    return made
 
 
 def _as_docker_wants(launch: ContainerLaunch) -> dict[str, Any]:
@@ -275,7 +291,8 @@ def _as_docker_wants(launch: ContainerLaunch) -> dict[str, Any]:
         "environment": dict(launch.env),
         "device_requests": [gpus] if launch.gpus else [],
         "ipc_mode": "host" if launch.host_ipc else None,
-        "shm_size": SHM_BYTES,
+        # Podman refuses a size beside the host's shared memory, which has its own.
+        "shm_size": None if launch.host_ipc else SHM_BYTES,
         "volumes": [str(mount) for mount in launch.mounts],
         "ports": {f"{launch.inner_port}/tcp": ("127.0.0.1", launch.port)},
         "restart_policy": {"Name": "unless-stopped"},
@@ -291,7 +308,8 @@ def _as_docker_wants(launch: ContainerLaunch) -> dict[str, Any]:
 def _found(attrs: dict[str, Any]) -> ContainerState:
     state, config = attrs["State"], attrs["Config"]
     labels = config.get("Labels") or {}
-    bindings = (attrs.get("HostConfig", {}).get("PortBindings") or {}).values()
+    host_config = attrs.get("HostConfig", {})
+    bindings = (host_config.get("PortBindings") or {}).values()
     ports = [int(b["HostPort"]) for bound in bindings for b in bound or () if b.get("HostPort")]
     return ContainerState(
         id=attrs["Id"],
@@ -307,6 +325,8 @@ def _found(attrs: dict[str, Any]) -> ContainerState:
         error=state.get("Error", ""),
         port=ports[0] if ports else None,
         environment=tuple(config.get("Env") or ()),
+        has_gpus=bool(host_config.get("DeviceRequests") or host_config.get("Devices")),
+        log_is_limited="max-size" in ((host_config.get("LogConfig") or {}).get("Config") or {}),
     )
 
 
@@ -332,6 +352,18 @@ def _seconds(stamp: str) -> float:
     whole, _, fraction = stamp.rstrip("Z").partition(".")
     moment = datetime.fromisoformat(whole).replace(tzinfo=timezone.utc)
     return moment.timestamp() + float(f"0.{fraction or 0}")
+
+
+def _no_gpus(launch: ContainerLaunch) -> StokerError:
+    return StokerError(
+        f"The container {launch.name} would have no GPU.",
+        "The runtime left out the GPUs that were asked for, without an error. Podman does so with "
+        "every request that comes through its Docker API.",
+        "Use Docker. Or start it yourself: describe the GPUs, sudo nvidia-ctk cdi generate "
+        "--output=/etc/cdi/nvidia.yaml, run what stoker up --dry-run prints with podman run and "
+        f"--device=nvidia.com/gpu=all for --gpus=all, then: stoker adopt "
+        f"http://127.0.0.1:{launch.port}.",
+    )
 
 
 def _not_ours(found: ContainerState) -> StokerError:

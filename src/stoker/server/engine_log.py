@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 
 from stoker.errors import Problem
@@ -13,7 +12,6 @@ from stoker.server.diagnosis.exit_reason import explain, how_it_ended
 from stoker.server.diagnosis.log_diagnosis import Diagnosis, Reader
 from stoker.server.engine_run import EngineRun
 
-_KEPT_LINES = 200
 #: The last lines of an engine that ended arrive within this time.
 _COMPLETE_S = 1.0
 
@@ -27,7 +25,6 @@ class EngineLog:
         self._run = run
         self._engine = engine
         self._diagnosis = Reader(engine, command)
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._last_line_at = time.monotonic()
         self._on_line = on_line
         self._task = asyncio.create_task(self._read())
@@ -47,7 +44,7 @@ class EngineLog:
         await asyncio.wait({self._task}, timeout=_COMPLETE_S)
         exit_code = self._run.exit_code
         self._diagnosis.feed([how_it_ended(exit_code)])  # some signals have one cause
-        return explain(self._engine, self.verdict, self._lines, exit_code)
+        return explain(self._engine, self.verdict, exit_code)
 
     def close(self) -> None:
         """Stop reading."""
@@ -56,7 +53,6 @@ class EngineLog:
     async def _read(self) -> None:
         async for raw in self._run.lines():
             line = log_file.without_prompt(raw)
-            self._lines.append(line)
             self._diagnosis.feed([line])
             self._last_line_at = time.monotonic()
             self._on_line(line)

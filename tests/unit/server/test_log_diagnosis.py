@@ -120,7 +120,8 @@ def test_errors_of_an_ordered_stop_are_not_a_failure() -> None:
 
 def test_what_another_engine_prints_is_left_out() -> None:
     line = "alloc_tensor_range: failed to allocate CUDA0 buffer of size 151851674624"
-    assert diagnose([line], "vllm") is None
+    other = diagnose([line], "vllm")
+    assert other is not None and not other.in_catalogue
     found = diagnose([line], "llama.cpp")
     assert found is not None
     assert found.id == "llama-cpp-out-of-memory"
@@ -142,6 +143,13 @@ def test_retry_uses_the_estimate_that_vllm_prints() -> None:
     )
     assert without_estimate is not None
     assert without_estimate.change is None
+
+
+def test_retry_serves_as_many_requests_as_there_are_state_blocks() -> None:
+    line = "ValueError: max_num_seqs (1024) exceeds available Mamba cache blocks (614)."
+    found = diagnose([line])
+    assert found is not None
+    assert found.change == ArgumentChange("max-num-seqs", "614")
 
 
 def test_log_that_is_still_written_gives_the_same_verdict_line_by_line() -> None:

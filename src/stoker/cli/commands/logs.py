@@ -103,7 +103,8 @@ def _explain(found: Diagnosis | None, json: bool) -> None:
         ("More", found.link),
         ("Log", f"line {found.line_number}: {found.line[:_SHOWN]}"),
     ):
-        output.say(f"  {name:5} {text}")
+        if text:
+            output.say(f"  {name:5} {text}")
 
 
 def _print(line: str, json: bool) -> None:

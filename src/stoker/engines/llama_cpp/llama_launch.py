@@ -21,7 +21,12 @@ _THREADS = {"GOMP_SPINCOUNT": "1000"}
 
 #: What the worker prints when its server listens (``llama_worker``).
 _READY = "stoker: ready on"
-LOG_MARKS = LogMarks(ready=(_READY,))
+#: The others are of llama-server, which logs the same without Stoker's worker around it: its
+#: builds of 2024 to b11549.
+LOG_MARKS = LogMarks(
+    starts=("load_model: loading model '", "main: loading model"),
+    ready=(_READY, "server is listening on http", "init: listening on http", "all slots are idle"),
+)
 
 #: Text that llama.cpp's server logs, and the phase that begins there. Seen in build b11549.
 _PHASES = (

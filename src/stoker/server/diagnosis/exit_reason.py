@@ -1,38 +1,20 @@
-"""Why an engine ended: the root cause that its log shows, or else its alarming lines."""
+"""Why an engine ended: the cause that its log shows, or else its exit code."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
 
 from stoker.errors import Problem
 from stoker.server.diagnosis.log_diagnosis import Diagnosis
 
-_ALARMING = ("error", "failed", "exception", "abort", "fatal", "out of memory")
 
-
-def explain(
-    engine: str, diagnosis: Diagnosis | None, lines: Sequence[str], exit_code: int | None
-) -> Problem:
-    """What ended the engine, for the user. ``lines`` are the last of its log."""
+def explain(engine: str, diagnosis: Diagnosis | None, exit_code: int | None) -> Problem:
+    """What ended the engine, for the user."""
     what = f"The engine {engine} stopped."
-    if diagnosis is not None:
-        return Problem(what, f"{diagnosis.title}: {diagnosis.cause}", diagnosis.fix)
-    alarming = [line for line in lines if _is_alarming(line)]
     killed = exit_code in (-signal.SIGKILL, 128 + signal.SIGKILL)  # it had no time to log why
-    why = _quoted(alarming) if alarming and not killed else how_it_ended(exit_code)
-    return Problem(what, why, "See its whole log: stoker logs.")
-
-
-def _quoted(alarming: Sequence[str]) -> str:
-    """The last alarming line, and the first where it is another: it is often the more exact one."""
-    first, last = (line.strip().rstrip(".") for line in (alarming[0], alarming[-1]))
-    more = f" The first of its errors: {first}." if first != last else ""
-    return f"Its last error: {last}.{more}"
-
-
-def _is_alarming(line: str) -> bool:
-    return " INFO " not in line and any(word in line.lower() for word in _ALARMING)
+    if diagnosis is None or (killed and not diagnosis.in_catalogue):
+        return Problem(what, how_it_ended(exit_code), "See its whole log: stoker logs.")
+    return Problem(what, f"{diagnosis.title}: {diagnosis.cause}", diagnosis.fix)
 
 
 def how_it_ended(exit_code: int | None) -> str:

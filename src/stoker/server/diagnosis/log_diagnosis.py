@@ -6,6 +6,8 @@ other is found, and so does a line after which the engine continues. Lines of an
 the same log, and of a start that succeeded, are irrelevant, so a new start or a ready server clears
 what was found before it. From then on only what can end a server counts: the rest is about one
 client's request.
+
+Where the catalogue knows no cause, the error that the log itself names is given, as not known.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any
 from stoker import engines
 from stoker.data.facts import load_table
 from stoker.engines import LogMarks
+from stoker.server.diagnosis.named_error import ErrorFinder, NamedError, is_warning, suspicious
 
 #: A start of any engine as the supervisor logs it. The engines' own marks are ``LogMarks``.
 _STARTS = (" started as process ", " started as container ")
@@ -44,6 +47,8 @@ _MAX_LINE = 20_000
 #: ``{name}`` stands for a word, ``{name...}`` for anything within the line.
 _PLACEHOLDER = re.compile(r"\{(\w+)(\.\.\.)?\}")
 _CAPTURE_MAX = 1000
+#: The ``Diagnosis.id`` of an error that the log names and the catalogue lacks.
+_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,19 @@ class Diagnosis:
     #: Numbers and names from the log, by the catalogue's placeholders.
     known: Mapping[str, str] = field(default_factory=dict)
     change: ArgumentChange | None = None
+    #: A symptom that is less exact than any error that the log names.
+    vague: bool = False
+
+    @property
+    def in_catalogue(self) -> bool:
+        """Whether Stoker knows the cause; else it is the error that the log itself names."""
+        return self.id != _UNKNOWN
 
 
 def diagnose(
     lines: Iterable[str], engine: str | None = None, command: str | None = None
 ) -> Diagnosis | None:
-    """The root cause in a log, or ``None`` where the catalogue knows none of its lines.
+    """The root cause in a log, or else the error that it names; ``None`` where it names none.
 
     ``engine`` leaves out what only other engines print. ``command`` is the ``stoker up`` that
     started it, which a fix repeats; without it the log may name the model. Time is linear in the
@@ -106,13 +118,17 @@ class Reader:
         self._root: Diagnosis | None = None
         #: From a line after which the engine continues.
         self._tolerated: Diagnosis | None = None
+        #: From a line that the engine itself logs as a warning.
+        self._warned: Diagnosis | None = None
         self._symptom: Diagnosis | None = None
+        self._errors = ErrorFinder()
 
     def feed(self, lines: Sequence[str]) -> None:
         """Read on."""
         text = "\n".join(lines)
         needed = [p for p in self._patterns if p.needle in text]
-        if needed or any(mark in text for mark in self._turns):
+        turns = any(mark in text for mark in self._turns)
+        if needed or turns or self._errors.waits or suspicious(text):
             for number, line in enumerate(lines, self._count + 1):
                 self._look(line[:_MAX_LINE], number, needed)
         self._count += len(lines)
@@ -129,9 +145,24 @@ class Reader:
         root, tolerated, symptom = self._root, self._tolerated, self._symptom
         if root is not None:
             return tolerated if tolerated and root.id in tolerated.refines else root
+        named = self._named()
+        if named is not None:
+            return named
+        tolerated = tolerated or self._warned
         if tolerated and symptom and tolerated.id in symptom.refines:
             return symptom
         return tolerated or symptom
+
+    def _named(self) -> Diagnosis | None:
+        """The error that the log names, where it is more exact than what the catalogue found."""
+        error, symptom = self._errors.best, self._symptom
+        if error is None or self._tolerated or (self._serving and symptom is None):
+            return None  # of a server without a symptom: about one request
+        if symptom and not symptom.vague and symptom.line_number < error.line_number:
+            return None
+        if symptom and error.rank != "raised":
+            return None
+        return _unknown(error)
 
     def _look(self, line: str, number: int, patterns: Sequence[_Pattern]) -> None:
         own = _unquoted(line)
@@ -141,14 +172,18 @@ class Reader:
         if self._serving:
             patterns = [p for p in patterns if p.cause.get("serving", False)]
         found = next(_matches(own, number, patterns), None)
+        tolerated = any(text in own for text in _texts("tolerated"))
         if found is not None:
-            self._weigh(found, tolerated=any(text in own for text in _texts("tolerated")))
+            self._weigh(found, tolerated=tolerated)
+        self._errors.settled = self._symptom is not None
+        self._errors.read(own, number, known=tolerated or found is not None)
 
     def _turn(self, line: str) -> None:
         """Note where the engine starts, is ready, or was ordered to stop."""
         ready = any(mark in line for mark in self._marks.ready)
         if ready or any(mark in line for mark in self._marks.starts):
-            self._root = self._tolerated = self._symptom = None
+            self._root = self._tolerated = self._warned = self._symptom = None
+            self._errors = ErrorFinder()
             self._ended = False
             self._serving = ready
         self._ended = self._ended or any(mark in line for mark in self._marks.ordered_ends)
@@ -159,10 +194,27 @@ class Reader:
     def _weigh(self, found: Diagnosis, *, tolerated: bool) -> None:
         if tolerated:
             self._tolerated = self._tolerated or replace(found, symptom=True)
+        elif is_warning(found.line):
+            self._warned = self._warned or replace(found, symptom=True)
         elif found.symptom:
             self._symptom = self._symptom or found
         elif self._root is None or _more_precise(found, self._root):
             self._root = found
+
+
+def _unknown(error: NamedError) -> Diagnosis:
+    led_to = f" That led to: {error.led_to}." if error.led_to else ""
+    return Diagnosis(
+        id=_UNKNOWN,
+        title="Stoker does not know this failure",
+        cause=f"The log itself names this error: {error.text.rstrip('.')}.{led_to}",
+        fix="Search the engine's own issues for that error. Another version of the engine may not "
+        "have it: `stoker up MODEL --image IMAGE --replace`.",
+        link="",
+        line=error.line,
+        line_number=error.line_number,
+        symptom=False,
+    )
 
 
 def _marks() -> LogMarks:
@@ -264,6 +316,7 @@ def _diagnosis(
         line=line.strip(),
         line_number=number,
         symptom=cause.get("symptom", False),
+        vague=cause.get("vague", False),
         refines=tuple(cause.get("refines", ())),
         known=known,
         change=ArgumentChange(retry["argument"], value) if retry and value else None,
