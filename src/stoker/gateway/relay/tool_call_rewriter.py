@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stoker.gateway.relay.native_calls import NativeCall, NativeCalls
-from stoker.tokens.tool_calls import Event, ToolCall, ToolCallParser
+from stoker.tokens.tool_calls import Event, ThoughtPart, ToolCall, ToolCallParser
 
 #: Finish reasons with which a model ended its answer by itself. With every other one the last
 #: call may have broken off.
 _OWN_END = frozenset({"stop", "tool_calls", "function_call"})
 _REASONING = ("reasoning_content", "reasoning")
 
-#: A piece of what goes to the client: text, or a call in OpenAI's form without its index.
-_Piece = str | dict[str, Any]
+#: A piece of what goes to the client: text, reasoning that stood in the text, or a call in
+#: OpenAI's form without its index.
+_Piece = str | ThoughtPart | dict[str, Any]
 
 
 class TextCalls:
@@ -77,6 +78,7 @@ class TextCalls:
         pieces += rest
         written = "".join(piece for piece in pieces if isinstance(piece, str))
         made = [piece for piece in pieces if isinstance(piece, dict)]
+        message = _with_thoughts(message, pieces)
         if not calls and not made and written == (text or ""):
             return {**choice, "finish_reason": finish} if given else choice
         content = written.strip() or None if made else written
@@ -106,12 +108,7 @@ class TextCalls:
         return out
 
     def _deltas(self, index: int, state: _Choice, pieces: Sequence[_Piece]) -> list[dict[str, Any]]:
-        return [
-            self._event_of(index, {"content": piece})
-            if isinstance(piece, str)
-            else self._event_of(index, {"tool_calls": [{"index": state.number(), **piece}]})
-            for piece in pieces
-        ]
+        return [self._event_of(index, _delta(piece, state)) for piece in pieces]
 
     def _event_of(self, index: int, delta: dict[str, Any]) -> dict[str, Any]:
         kept = {k: v for k, v in self._last.items() if k not in {"choices", "usage"}}
@@ -192,6 +189,9 @@ class _Choice:
                 self._called = True
                 function = {"name": item.name, "arguments": item.arguments}
                 pieces.append({"id": item.id, "type": "function", "function": function})
+            elif isinstance(item, ThoughtPart):
+                self._thought.append(item.text)
+                pieces.append(item)
             elif item.text:
                 self._text.append(item.text)
                 pieces.append(item.text)
@@ -200,6 +200,21 @@ class _Choice:
     def _sent(self, calls: Sequence[NativeCall]) -> list[_Piece]:
         self._called = self._called or bool(calls)
         return [call.as_sent() for call in calls]
+
+
+def _delta(piece: _Piece, state: _Choice) -> dict[str, Any]:
+    if isinstance(piece, str):
+        return {"content": piece}
+    if isinstance(piece, ThoughtPart):
+        return {_REASONING[0]: piece.text}
+    return {"tool_calls": [{"index": state.number(), **piece}]}
+
+
+def _with_thoughts(message: dict[str, Any], pieces: Sequence[_Piece]) -> dict[str, Any]:
+    """A message with the reasoning that stood in its text where clients look for it."""
+    thought = "".join(piece.text for piece in pieces if isinstance(piece, ThoughtPart))
+    given = message.get(_REASONING[0])
+    return {**message, _REASONING[0]: (given or "") + thought} if thought else message
 
 
 def _as_text(call: NativeCall, reason: str | None) -> str:
