@@ -6,6 +6,7 @@ llama.cpp's parsers.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -503,6 +504,33 @@ def test_a_tool_without_parameters_is_called_in_every_form() -> None:
         '<|tools_prefix|>[{"get_time": {}}]<|tools_suffix|>',
     ):
         assert calls(parse(list(answer), TOOLS)) == [("get_time", {})]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '<invoke name="list_dir"><parameter name="path">' + "</parameter> x" * 8_000,
+        "<tool_call>list_dir<arg_key>path</arg_key><arg_value>" + "</arg_value>x" * 8_000,
+        '<|tool_call>call:list_dir{path:<|"|>' + "{" * 80_000,
+        f"{MARK}<invoke name='list_dir'>" + f"{MARK}<a>" * 8_000,
+        "`" + "<tool_call>" * 8_000,
+        "<|channel|>" * 8_000,
+        "<|channel|>analysis<|message|>" + "<|" * 40_000,
+        "<tool_calls>" * 8_000,
+        '[list_dir(path="""' + '""' * 40_000,
+        "```html\n" + "<tool_call>" * 8_000,
+    ],
+)
+def test_long_answers_take_linear_time_in_every_format(answer: str) -> None:
+    start = time.process_time()
+    parse([answer[i : i + 8] for i in range(0, len(answer), 8)], TOOLS)
+    assert time.process_time() - start < 20
+
+
+def test_any_number_of_calls_may_be_joined() -> None:
+    answer = "; ".join([READ_JSON, LIST_JSON] * 2)
+    for joined in (answer, f"<|python_tag|>{answer}", f"[TOOL_CALLS]{answer}"):
+        assert calls(parse([joined], TOOLS)) == [READ, LIST] * 2
 
 
 def test_a_name_that_is_no_python_name_is_called_in_python() -> None:

@@ -100,7 +100,9 @@ class CallBlock:
         """Return the index behind the closing marker, ``False`` where another thing follows."""
         if not self._closings:
             at = skip_blank(text, self._end)
-            return self._end if at < len(text) and text[at] not in ",;" else None
+            if at == len(text):
+                return None
+            return False if text[at] in ",;" else self._end
         stray = _STRAY.match(text, self._end)
         at = self._end if stray is None else stray.end()
         if at == len(text):

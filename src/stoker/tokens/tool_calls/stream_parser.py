@@ -227,13 +227,16 @@ class ToolCallParser:
         return True
 
     def _find_marker(self) -> re.Match[str] | None:
+        blank = len(self._pending) - len(self._pending.lstrip())
+        span, read = self._code_span, 0
         for match in _MARKER.finditer(self._pending):
-            at_start = not self._pending[: match.start()].strip()
+            at_start = match.start() <= blank
+            span, read = span.after(self._pending[read : match.start()]), match.start()
             if match.group() == _THINK and not (self._silent and at_start):
                 continue
             if match.lastgroup == "bare" and match.start() == 0 and not self._line_start:
                 continue
-            if self._is_quoted(match) or not self._counts(match, at_start):
+            if self._is_quoted(match, span) or not self._counts(match, at_start):
                 continue
             return match
         return None
@@ -253,11 +256,11 @@ class ToolCallParser:
         _, line_end, line = self._pending[:at].rpartition("\n")
         return not line.strip() and (bool(line_end) or self._line_start)
 
-    def _is_quoted(self, match: re.Match[str]) -> bool:
+    def _is_quoted(self, match: re.Match[str], span: _CodeSpan) -> bool:
         """Whether a marker stands in a fence of another language, or between backticks."""
         if match.lastgroup == "bare":
             return self._quoting and not self._pending.startswith(Fenced.OPEN, match.end())
-        return self._quoting or self._code_span.after(self._pending[: match.start()]).is_open
+        return self._quoting or span.is_open
 
     def _may_begin_marker(self) -> int:
         """Return how many characters at the end may become a marker with what comes next."""

@@ -260,7 +260,7 @@ class ArgumentTags:
         parsed = parse_json_or_python(value) if kind else None
         is_null = kind in {"false", "null"} and value.strip() == "null"
         typed = parsed is not None or is_null
-        self._values[key] = parsed if typed else from_text(_unwrap(value), schema)
+        self._values[key] = parsed if typed else from_text(value, schema)
 
 
 def _read_tag(text: str, at: int, syntax: TagSyntax) -> _Tag | Rejected | None:
@@ -275,10 +275,3 @@ def _read_tag(text: str, at: int, syntax: TagSyntax) -> _Tag | Rejected | None:
         key: value.replace("&quot;", '"').replace("&amp;", "&") for key, value in found.items()
     }
     return _Tag(inside, values, end + len(syntax.tag_end))
-
-
-def _unwrap(value: str) -> str:
-    """Leave out the one line end on each side that stands for the tag's own line."""
-    if value.startswith("\n") and value.endswith("\n") and len(value) > 1:
-        return value[1:-1]
-    return value
