@@ -171,6 +171,12 @@ BOTH: dict[str, str] = {
     f'"parameters": {LIST_ARGS}}}\n]<|END_ACTION|>',
     "command r": 'Action: ```json\n[{"tool_name": "read_file", "parameters": '
     f'{READ_ARGS}}}, {{"tool_name": "list_dir", "parameters": {LIST_ARGS}}}]\n```',
+    "internlm, tokens set apart": f"<|action_start|> <|plugin|>\n{READ_JSON}<|action_end|>"
+    f"<|action_start|> <|plugin|>\n{LIST_JSON}<|action_end|>",
+    "gemma 3 in tags": f"<tool_code>\n{PYTHON[0]}\n{PYTHON[1]}\n</tool_code>",
+    "harmony, the channel twice": "<|channel|>commentary to=functions.read_file<|channel|>"
+    f"commentary json<|message|>{READ_ARGS}<|call|><|start|>assistant<|channel|>commentary "
+    f"to=functions.list_dir<|message|>{LIST_ARGS}<|call|>",
     "apertus": f'<|tools_prefix|>[{{"read_file": {READ_ARGS}}}, {{"list_dir": {LIST_ARGS}}}]'
     "<|tools_suffix|>",
     "longcat": f"<longcat_tool_call>\n{READ_JSON}\n</longcat_tool_call>\n<longcat_tool_call>\n"
@@ -318,6 +324,34 @@ def test_a_value_may_hold_what_closes_a_call(form: str, value: str) -> None:
         events = parse(pieces, TOOLS)
         assert calls(events) == [("list_dir", {"path": value})]
         assert text(events) == ""
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '<function_calls><invoke name="list_dir"><parameter name="path">{}</parameter>\n'
+        "</invoke></function_calls>",
+        '<minimax:tool_call><invoke name="list_dir"><parameter name="path">{}</parameter>\n'
+        "</invoke>\n</minimax:tool_call>",
+        "<tool_call><function=list_dir><parameter=path>\n{}\n</parameter>\n</function></tool_call>",
+    ],
+)
+@pytest.mark.parametrize("value", ["see </parameter></invoke> x", "a</parameter>\n</function> b"])
+def test_in_a_wrapper_a_value_may_hold_the_end_of_a_whole_call(form: str, value: str) -> None:
+    answer = form.format(value)
+    for pieces in ([answer], list(answer)):
+        events = parse(pieces, TOOLS)
+        assert calls(events) == [("list_dir", {"path": value})]
+        assert text(events) == ""
+
+
+@pytest.mark.parametrize("wrapper", ["<function_calls>", "<minimax:tool_call>"])
+def test_a_wrapper_that_is_not_closed_ends_with_its_call(wrapper: str) -> None:
+    answer = f"{wrapper}{invokes()}Done. {wrapper}{invokes()}</{wrapper[1:]}"
+    for pieces in ([answer], list(answer)):
+        events = parse(pieces, TOOLS)
+        assert calls(events) == [READ, LIST] * 2
+        assert text(events).strip() == "Done."
 
 
 @pytest.mark.parametrize(

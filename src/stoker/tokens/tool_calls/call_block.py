@@ -144,7 +144,7 @@ class CallBlock:
         if word in self._nested:
             closings = self._nested[word]
             return CallBlock(self._offered, at + len(word), closings, {}, opening=word).read
-        return tag_reader(self._offered, at, word)
+        return tag_reader(self._offered, at, word, self._closings)
 
     def _choose_name(self, text: str, at: int) -> Reader | Rejected | None:
         """Choose by what follows a name: a bracket, pairs of tags, or a special token."""
@@ -167,10 +167,10 @@ class CallBlock:
         return NamedArguments(self._offered, at).read if known else REJECTED
 
 
-def tag_reader(offered: ToolSchemas, at: int, word: str) -> Reader:
+def tag_reader(offered: ToolSchemas, at: int, word: str, closings: tuple[str, ...] = ()) -> Reader:
     """Return what reads the call whose opening tag ``word`` stands at ``at``."""
     if word == XmlFunction.OPEN:
-        return XmlFunction(offered, at).read
+        return XmlFunction(offered, at, closings).read
     if word == MiniMaxCall.OPEN:
         return MiniMaxCall(offered, at).read
-    return TaggedCall(offered, at, _TAG_OPENINGS[word]).read
+    return TaggedCall(offered, at, _TAG_OPENINGS[word], closings).read

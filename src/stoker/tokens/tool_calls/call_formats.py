@@ -57,6 +57,8 @@ FORMATS: tuple[CallFormat, ...] = (
     CallFormat("Action:```json", "```", "Command R and R+"),
     CallFormat("<|tools_prefix|>", "<|tools_suffix|>", "Apertus"),
     CallFormat("<|action_start|><|plugin|>", "<|action_end|>", "InternLM 2.5 and 3"),
+    CallFormat("<|action_start|> <|plugin|>", "<|action_end|>", "InternLM, tokens set apart"),
+    CallFormat("<tool_code>", "</tool_code>", "Gemma 3, with tags for its fence"),
     CallFormat("<|function_call|>", "<|message_sep|>", "GigaChat 3"),
     CallFormat("<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", "Kimi K2"),
     CallFormat(
@@ -87,6 +89,8 @@ _END_OF_TURN = (
     "<|end_of_text|>",
     "<|endoftext|>",
     "<end_of_turn>",
+    "<turn|>",
+    "<|tool_response>",
     "</s>",
 )
 #: What belongs to a call, where it stands directly behind one: tags that close it, and the tokens

@@ -28,7 +28,7 @@ _HEADER = re.compile(
     r"(?:to=(?P<recipient>[^\s<]+)\s*)?"
     r"(?:<\|channel\|>\s*(?P<channel>analysis|commentary|final)\s*)?"
     r"(?:to=(?P<late_recipient>[^\s<]+)\s*)?"
-    r"(?:<\|constrain\|>\s*)?(?:\w+\s*)?"
+    r"(?:<\|channel\|>\s*\w+\s*)?(?:<\|constrain\|>\s*)?(?:\w+\s*)?"
 )
 _MESSAGE = "<|message|>"
 

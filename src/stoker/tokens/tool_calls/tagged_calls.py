@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from stoker.tokens.tool_calls.argument_types import from_text
 from stoker.tokens.tool_calls.call_candidate import (
@@ -78,12 +78,18 @@ _PAIR_BEGINS = ("<arg_key>", "<longcat_arg_key>", "<ifm|arg_key>", "<arg_key:")
 
 
 class TaggedCall:
-    """One call in one of the formats of ``TAGS``, from its opening tag."""
+    """One call in one of the formats of ``TAGS``, from its opening tag.
 
-    def __init__(self, offered: ToolSchemas, start: int, syntax: TagSyntax) -> None:
+    ``followers`` are the markers that may stand behind it where it is in a wrapper.
+    """
+
+    def __init__(
+        self, offered: ToolSchemas, start: int, syntax: TagSyntax, followers: tuple[str, ...] = ()
+    ) -> None:
         self._offered = offered
         self._start = start
         self._syntax = syntax
+        self._followers = (*followers, syntax.opening) if followers else ()
         self._reader: ArgumentTags | Arguments | None = None
 
     def read(self, text: str, final: bool) -> Verdict:
@@ -112,7 +118,7 @@ class TaggedCall:
             return None
         if text[body] == "{":  # DeepSeek V3.2 writes the arguments as JSON at times
             return Arguments(self._offered, name, body)
-        return ArgumentTags(self._offered, name, tag.end, self._syntax)
+        return ArgumentTags(self._offered, name, tag.end, self._syntax, self._followers)
 
 
 class PairedCall:
@@ -187,11 +193,21 @@ class _Tag:
 class ArgumentTags:
     """The arguments of a call whose name is known, up to the tag that closes the call."""
 
-    def __init__(self, offered: ToolSchemas, name: str, start: int, syntax: TagSyntax) -> None:
+    def __init__(
+        self,
+        offered: ToolSchemas,
+        name: str,
+        start: int,
+        syntax: TagSyntax,
+        followers: tuple[str, ...] = (),
+    ) -> None:
         self._offered = offered
         self._name = name
         self._at = start
         self._syntax = syntax
+        self._followers = followers
+        #: Where the call may end, though nothing follows that does behind a call.
+        self._doubtful: int | None = None
         self._values: dict[str, Any] = {}
         self._open: _Tag | None = None
         self._searched = start
@@ -205,7 +221,7 @@ class ArgumentTags:
                 if isinstance(done, FoundCall):
                     return done
                 self._open, self._searched = done, done.end
-            end = self._end_of_value(text)
+            end = self._end_of_value(text, final)
             if end is None:
                 return REJECTED if final else None
             self._take(self._open, text[self._open.end : end])
@@ -235,19 +251,34 @@ class ArgumentTags:
             return _Tag(tag.text, {self._syntax.argument_key: tag.text.strip()}, end)
         return tag if tag.attributes.get(self._syntax.argument_key) else REJECTED
 
-    def _end_of_value(self, text: str) -> int | None:
+    def _end_of_value(self, text: str, final: bool) -> int | None:
         """Return where the tag stands that closes the value, and does not belong to it."""
         closing, argument = self._syntax.end_argument, self._syntax.argument
         while (end := text.find(closing, self._searched)) >= 0:
             at = skip_blank(text, end + len(closing))
             follows = word_at(text, at, (argument, self._syntax.closing))
+            if follows == self._syntax.closing and self._followers:
+                follows = self._follows_call(text, at + len(follows), final)
+                self._doubtful = end if follows is False and not self._doubtful else self._doubtful
             if follows is None:
                 return None
             if follows:
-                return end
+                return self._first_end(text, end)
             self._searched = end + 1
         self._searched = max(self._searched, len(text) - len(closing) + 1)
-        return None
+        return self._doubtful if final else None
+
+    def _follows_call(self, text: str, at: int, final: bool) -> str | Literal[False] | None:
+        """Return what of ``followers`` stands behind a call; the end of the answer is one."""
+        at = skip_blank(text, at)
+        found = word_at(text, at, self._followers)
+        return self._followers[0] if found is None and final else found
+
+    def _first_end(self, text: str, end: int) -> int:
+        """Prefer an end that was in doubt, where another call begins behind it."""
+        first = self._doubtful
+        is_first = first is not None and self._syntax.opening in text[first:end]
+        return first if first is not None and is_first else end
 
     def _take(self, tag: _Tag, value: str) -> None:
         """Remember a value, as it stands where the tag declares a text."""

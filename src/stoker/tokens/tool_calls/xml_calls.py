@@ -24,10 +24,13 @@ class XmlFunction:
 
     OPEN, CLOSE = "<function=", "</function>"
 
-    def __init__(self, offered: ToolSchemas, start: int) -> None:
+    def __init__(self, offered: ToolSchemas, start: int, closings: tuple[str, ...] = ()) -> None:
         self._offered = offered
         self._start = start
         self._searched = start
+        #: What may stand behind the call in its wrapper; where there is none, anything may.
+        self._followers = (*closings, self.OPEN) if closings else ()
+        self._doubtful: int | None = None
         self._arguments: Arguments | None = None
 
     def read(self, text: str, final: bool) -> Verdict:
@@ -63,16 +66,20 @@ class XmlFunction:
         self._searched = max(self._searched, body)
         while (end := text.find(self.CLOSE, self._searched)) >= 0:
             inside = text[body:end].rstrip()
-            if inside.endswith("</parameter>") or "<parameter=" not in inside:
+            whole = inside.endswith(_END_PARAMETER) or _PARAMETER not in inside
+            if whole and not self._followers:
                 return end
-            closes = word_at(text, skip_blank(text, end + len(self.CLOSE)), _WRAPPER_ENDS)
-            if closes or final:
-                return end
-            if closes is None:
-                return None
+            at = skip_blank(text, end + len(self.CLOSE))
+            closes = word_at(text, at, self._followers or _WRAPPER_ENDS)
+            if closes:
+                first = self._doubtful
+                return first if first is not None and self.OPEN in text[first:end] else end
+            if closes is None or (final and not self._followers):
+                return end if final else None
+            self._doubtful = end if self._doubtful is None and whole else self._doubtful
             self._searched = end + 1
         self._searched = max(self._searched, len(text) - len(self.CLOSE))
-        return None
+        return self._doubtful if final else None
 
 
 def parameters_in_xml(text: str) -> dict[str, str] | None:
