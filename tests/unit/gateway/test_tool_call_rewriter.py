@@ -529,3 +529,20 @@ def test_calls_in_pieces_are_those_of_the_whole_answer(
     assert in_pieces.finish == at_once.finish
     if finish == "stop":
         assert [(n, json.loads(a)) for n, a in at_once.calls] == calls
+
+
+def test_reasoning_that_stands_in_the_text_goes_where_clients_look_for_it() -> None:
+    answer = (
+        "<|channel|>analysis<|message|>I look.<|end|><|start|>assistant<|channel|>commentary "
+        "to=functions.get_time <|constrain|>json<|message|>{}<|call|>"
+    )
+    choice = {"index": 0, "delta": {"content": answer}, "finish_reason": "stop"}
+    events = TextCalls(TOOLS).event({"id": "c", "choices": [choice]})
+    deltas = [event["choices"][0]["delta"] for event in events]
+    assert deltas[0] == {"reasoning_content": "I look."}
+    assert deltas[1]["tool_calls"][0]["function"] == {"name": "get_time", "arguments": "{}"}
+    message = {"role": "assistant", "content": answer}
+    whole = TextCalls(TOOLS).whole({"choices": [{"message": message, "finish_reason": "stop"}]})
+    made = whole["choices"][0]["message"]
+    assert (made["reasoning_content"], made["content"]) == ("I look.", None)
+    assert made["tool_calls"][0]["function"]["name"] == "get_time"

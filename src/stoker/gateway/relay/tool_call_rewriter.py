@@ -7,14 +7,15 @@ from typing import Any
 
 from stoker.gateway.relay import normal_message
 from stoker.gateway.relay.native_calls import NativeCall, NativeCalls
-from stoker.tokens.tool_calls import Event, ToolCall, ToolCallParser, new_call_id
+from stoker.tokens.tool_calls import Event, ThoughtPart, ToolCall, ToolCallParser, new_call_id
 
 #: Finish reasons with which a model ended its answer by itself. With every other one the last
 #: call may have broken off.
 _OWN_END = frozenset({"stop", "tool_calls"})
 
-#: A piece of what goes to the client: text, or a call in OpenAI's form without its index.
-_Piece = str | dict[str, Any]
+#: A piece of what goes to the client: text, reasoning that stood in the text, or a call in
+#: OpenAI's form without its index.
+_Piece = str | ThoughtPart | dict[str, Any]
 
 
 class TextCalls:
@@ -90,9 +91,10 @@ class TextCalls:
         pieces += rest
         written = "".join(piece for piece in pieces if isinstance(piece, str))
         made = [piece for piece in pieces if isinstance(piece, dict)]
+        message = _with_thoughts(message, pieces)
         if made:
             message.update(content=written.strip() or None, tool_calls=made)
-        elif written:
+        elif written or text:
             message["content"] = written
         return {**choice, "message": message, "finish_reason": finish}
 
@@ -125,12 +127,7 @@ class TextCalls:
         return self._choices[index]
 
     def _deltas(self, index: int, state: _Choice, pieces: Sequence[_Piece]) -> list[dict[str, Any]]:
-        return [
-            self._event_of(index, {"content": piece})
-            if isinstance(piece, str)
-            else self._event_of(index, {"tool_calls": [{"index": state.number(), **piece}]})
-            for piece in pieces
-        ]
+        return [self._event_of(index, _delta(piece, state)) for piece in pieces]
 
     def _event_of(
         self, index: int, delta: dict[str, Any], finish: str | None = None
@@ -223,6 +220,9 @@ class _Choice:
                 self._called = True
                 function = {"name": item.name, "arguments": item.arguments}
                 pieces.append({"id": item.id, "type": "function", "function": function})
+            elif isinstance(item, ThoughtPart):
+                self._thought.append(item.text)
+                pieces.append(item)
             elif item.text:
                 self._said = self._said or bool(item.text.strip())
                 pieces.append(item.text)
@@ -251,6 +251,21 @@ def _agreeing(reason: str | None, called: bool, is_cut: bool) -> str | None:
     if is_cut:
         return "length"
     return "tool_calls" if called else "stop"
+
+
+def _delta(piece: _Piece, state: _Choice) -> dict[str, Any]:
+    if isinstance(piece, str):
+        return {"content": piece}
+    if isinstance(piece, ThoughtPart):
+        return {normal_message.REASONING[0]: piece.text}
+    return {"tool_calls": [{"index": state.number(), **piece}]}
+
+
+def _with_thoughts(message: dict[str, Any], pieces: Sequence[_Piece]) -> dict[str, Any]:
+    """A message with the reasoning that stood in its text where clients look for it."""
+    thought = "".join(piece.text for piece in pieces if isinstance(piece, ThoughtPart))
+    given = message.get(normal_message.REASONING[0])
+    return {**message, normal_message.REASONING[0]: (given or "") + thought} if thought else message
 
 
 def _as_text(call: NativeCall, reason: str | None) -> str:

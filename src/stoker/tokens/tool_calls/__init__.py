@@ -4,6 +4,7 @@ from stoker.tokens.tool_calls.prompt_tools import demanded_call, emulate, templa
 from stoker.tokens.tool_calls.stream_parser import (
     Event,
     TextPart,
+    ThoughtPart,
     ToolCall,
     ToolCallParser,
     new_call_id,
@@ -14,6 +15,7 @@ from stoker.tokens.tool_calls.strict_json import is_cut_json, parse_json
 __all__ = [
     "Event",
     "TextPart",
+    "ThoughtPart",
     "ToolCall",
     "ToolCallParser",
     "demanded_call",

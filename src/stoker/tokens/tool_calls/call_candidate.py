@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from stoker.tokens.tool_calls.call_validation import Call
 
@@ -22,13 +23,28 @@ class FoundCall:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class FoundHeader:
+    """The header of a message, and the index after it; ``closings`` end the message's body.
+
+    ``thought``: the body is reasoning, not a part of the answer.
+    """
+
+    end: int
+    closings: tuple[str, ...]
+    thought: bool
+
+
 class Rejected:
     """The text is not a call."""
 
 
 REJECTED = Rejected()
 Verdict = FoundCall | Rejected | None
+HeaderVerdict = FoundHeader | Verdict
 Reader = Callable[[str, bool], Verdict]
+#: What reads a call, or the header of a message.
+MessageReader = Callable[[str, bool], HeaderVerdict]
 
 
 def skip_blank(text: str, start: int) -> int:
@@ -42,7 +58,18 @@ def begins_with(text: str, start: int, word: str) -> bool | None:
     """Return whether ``word`` is at ``start``; ``None`` while the text is too short to decide."""
     if text.startswith(word, start):
         return True
-    return None if word.startswith(text[start:]) else False
+    return None if len(text) - start < len(word) and word.startswith(text[start:]) else False
+
+
+def word_at(text: str, start: int, words: Iterable[str]) -> str | Literal[False] | None:
+    """Return which of ``words`` is at ``start``, ``False`` if none is, ``None`` while undecided."""
+    undecided = False
+    for word in words:
+        begins = begins_with(text, start, word)
+        if begins:
+            return word
+        undecided = undecided or begins is None
+    return None if undecided else False
 
 
 def with_closing(text: str, verdict: Verdict, final: bool, closing: str) -> Verdict:

@@ -1,34 +1,133 @@
-"""The formats in which models print tool calls, by the marker that each begins with.
+"""The formats in which models print tool calls: the marker that each begins and ends with.
 
-To add one, write a class with ``read(text, final)`` in a module of its own and give it a row in
-``MARKERS``. ``read`` looks at the text from the marker on, each time that more has come. It returns
-``None`` while it needs more, ``REJECTED`` as soon as the text can't be a call, else ``FoundCall``.
-``final`` is true once the answer has ended.
+To add one, give it a row. What stands between the markers is read by its form, the same for all:
+JSON, Python, tags (``tagged_calls.TAGS`` has theirs) or a name and JSON. Only a form that is new
+needs a reader, a class with ``read(text, final)``, and its line in ``CallBlock``. ``read`` looks at
+the text each time that more has come. It returns ``None`` while it needs more, ``REJECTED`` as soon
+as the text can't be a call, else ``FoundCall``. ``final`` is true once the answer has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from stoker.tokens.tool_calls.call_candidate import (
-    Reader,
-)
+from stoker.tokens.tool_calls.call_block import INNER_OPENINGS, CallBlock
+from stoker.tokens.tool_calls.call_candidate import MessageReader, Reader
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
-from stoker.tokens.tool_calls.deepseek_calls import DeepSeek
-from stoker.tokens.tool_calls.llama_calls import PythonTag
-from stoker.tokens.tool_calls.mistral_calls import Mistral
-from stoker.tokens.tool_calls.wrapped_calls import Wrapped
-from stoker.tokens.tool_calls.xml_calls import XmlFunction
+from stoker.tokens.tool_calls.message_headers import HARMONY_OPENINGS, HarmonyMessage
+from stoker.tokens.tool_calls.tagged_calls import TAGS
+
+
+@dataclass(frozen=True, slots=True)
+class CallFormat:
+    """The markers around calls, and whose chat template or parser they are from."""
+
+    opening: str
+    closing: str
+    source: str
+    #: How much of ``opening`` is part of the first call.
+    kept_chars: int = 0
+
+
+FORMATS: tuple[CallFormat, ...] = (
+    CallFormat("<tool_call>", "</tool_call>", "Hermes 2, Qwen 2.5 and 3, GLM 4.5, Granite 4"),
+    CallFormat("<tool_calls>", "</tool_calls>", "Hunyuan A13B, Jamba, MiniMax M1"),
+    CallFormat("<|tool_call|>", "<|/tool_call|>", "Granite 3.0 and 3.1, Phi-4-mini"),
+    CallFormat("<tools>", "</tools>", "Qwen 2.5 Coder, which repeats the tag of its prompt"),
+    CallFormat("<function_call>", "</function_call>", "Granite 20B and 3.0"),
+    CallFormat("<function_calls>", "</function_calls>", "Olmo 3 (Python), Claude's form (invoke)"),
+    CallFormat("<minimax:tool_call>", "</minimax:tool_call>", "MiniMax M2"),
+    CallFormat("]<]minimax[>[<tool_call>", "]<]minimax[>[</tool_call>", "MiniMax M3"),
+    CallFormat("<seed:tool_call>", "</seed:tool_call>", "Seed-OSS"),
+    CallFormat("<longcat_tool_call>", "</longcat_tool_call>", "LongCat Flash"),
+    CallFormat("<dots_function_call>", "</dots_function_call>", "dots"),
+    CallFormat("<tool_calls:opensource>", "</tool_calls:opensource>", "Hy 3"),
+    CallFormat("<tool_call:opensource>", "</tool_call:opensource>", "Hy 3"),
+    CallFormat("<ifm|tool_calls>", "</ifm|tool_calls>", "K2 Horizon"),
+    CallFormat("<ifm|tool_call>", "</ifm|tool_call>", "K2 Horizon"),
+    CallFormat("<TOOLCALL>", "</TOOLCALL>", "Nemotron Nano"),
+    CallFormat("<|tool_call_start|>", "<|tool_call_end|>", "LFM2"),
+    CallFormat("<|python_start|>", "<|python_end|>", "Llama 4"),
+    CallFormat("<|python_tag|>", "<|eom_id|>", "Llama 3.1 and later"),
+    CallFormat("<|tool_call>", "<tool_call|>", "Gemma 4"),
+    CallFormat("<start_function_call>", "<end_function_call>", "FunctionGemma"),
+    CallFormat("<|START_ACTION|>", "<|END_ACTION|>", "Command R7B and A"),
+    CallFormat("Action: ```json", "```", "Command R and R+"),
+    CallFormat("Action:```json", "```", "Command R and R+"),
+    CallFormat("<|tools_prefix|>", "<|tools_suffix|>", "Apertus"),
+    CallFormat("<|action_start|><|plugin|>", "<|action_end|>", "InternLM 2.5 and 3"),
+    CallFormat("<|action_start|> <|plugin|>", "<|action_end|>", "InternLM, tokens set apart"),
+    CallFormat("<tool_code>", "</tool_code>", "Gemma 3, with tags for its fence"),
+    CallFormat("<|function_call|>", "<|message_sep|>", "GigaChat 3"),
+    CallFormat("<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", "Kimi K2"),
+    CallFormat(
+        "<|tool_call_section_begin|>", "<|tool_call_section_end|>", "Kimi K2, as it slips at times"
+    ),
+    CallFormat("<|tool_call_begin|>", "<|tool_call_end|>", "Kimi K2"),
+    CallFormat("<|open|>tools<|sep|>", "<|close|>tools<|sep|>", "Kimi K3"),
+    CallFormat("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "DeepSeek V3, R1, V3.1"),
+    CallFormat("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "DeepSeek V3, R1, V3.1"),
+    CallFormat("<｜DSML｜function_calls>", "</｜DSML｜function_calls>", "DeepSeek V3.2"),
+    CallFormat("<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>", "DeepSeek V4"),
+    CallFormat("<｜DSML｜ calls>", "</｜DSML｜ calls>", "DeepSeek V4.1"),
+    CallFormat("<｜tool_calls_begin｜>", "<｜tool_calls_end｜>", "Step 3"),
+    CallFormat("<｜tool_call_begin｜>function<｜tool_sep｜>", "<｜tool_call_end｜>", "Step 3"),
+    CallFormat("[TOOL_CALLS]", "", "Mistral: an array up to v7, name[ARGS]{...} from v11"),
+    CallFormat("functools[", "", "Phi-4-mini", kept_chars=1),
+    *(
+        CallFormat(opening, "", "a call without its wrapper", len(opening))
+        for opening in INNER_OPENINGS
+    ),
+)
+
+_END_OF_TURN = (
+    "<|eom_id|>",
+    "<|eot_id|>",
+    "<|eot|>",
+    "<|im_end|>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "<end_of_turn>",
+    "<turn|>",
+    "<|tool_response>",
+    "</s>",
+)
+#: What belongs to a call, where it stands directly behind one: tags that close it, and the tokens
+#: that end a turn, which a server shows that leaves special tokens in the text.
+CLOSINGS: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        (
+            *(row.closing for row in FORMATS if row.closing.startswith(("<", "]"))),
+            *(syntax.closing for syntax in TAGS),
+            "</function>",
+            "<|call|>",
+            *_END_OF_TURN,
+        )
+    )
+)
+
+
+def _closings(row: CallFormat) -> tuple[str, ...]:
+    return (row.closing,) if row.closing else ()
+
+
+_WRAPPERS = {row.opening: _closings(row) for row in FORMATS if not row.kept_chars}
+
+
+def _factory(row: CallFormat) -> Callable[[ToolSchemas, int], Reader]:
+    marker = row.opening if not row.kept_chars else ""
+    skipped = len(row.opening) - row.kept_chars
+
+    def reader(offered: ToolSchemas, at: int) -> Reader:
+        block = CallBlock(offered, at + skipped, _closings(row), _WRAPPERS, opening=marker)
+        return block.read
+
+    return reader
+
 
 #: What begins each format wherever it stands, and what reads it from there.
-MARKERS: dict[str, Callable[[ToolSchemas, int], Reader]] = {
-    "<tool_call>": lambda o, at: Wrapped(o, at + len("<tool_call>"), "</tool_call>").read,
-    "<tool_calls>": lambda o, at: Wrapped(o, at + len("<tool_calls>"), "</tool_calls>").read,
-    "<|tool_call|>": lambda o, at: Wrapped(o, at + len("<|tool_call|>"), "<|/tool_call|>").read,
-    "<tools>": lambda o, at: Wrapped(o, at + len("<tools>"), "</tools>").read,
-    XmlFunction.OPEN: lambda o, at: Wrapped(o, at, "</tool_call>").read,
-    PythonTag.OPEN: lambda o, at: PythonTag(o, at).read,
-    Mistral.OPEN: lambda o, at: Mistral(o, at).read,
-    DeepSeek.BEGIN_ALL: lambda o, at: DeepSeek(o, at).read,
-    DeepSeek.BEGIN: lambda o, at: DeepSeek(o, at).read,
+MARKERS: dict[str, Callable[[ToolSchemas, int], MessageReader]] = {
+    **{row.opening: _factory(row) for row in FORMATS},
+    **{word: lambda offered, at: HarmonyMessage(offered, at).read for word in HARMONY_OPENINGS},
 }

@@ -10,7 +10,12 @@ from typing import Any
 
 from stoker.tokens.chat_messages import tool_name
 from stoker.tokens.tool_calls.argument_types import coerce, from_text
-from stoker.tokens.tool_calls.strict_json import parse_json, written
+from stoker.tokens.tool_calls.strict_json import (
+    parse_json_or_python,
+    python_tree,
+    python_value,
+    written,
+)
 
 NAME_KEYS = ("name", "tool", "tool_name", "function_name", "function")
 _ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "kwargs")
@@ -19,6 +24,9 @@ CALL_KEYS = frozenset({*NAME_KEYS, *_ARGUMENT_KEYS, "id", "type", "tool_calls"})
 #: A call names its tool within its beginning.
 _HEAD_CHARS = 400
 _WORDS = re.compile(r"[\w.\-/]+")
+#: What models write around a tool's name: Kimi K2's and gpt-oss' name space and Kimi's number
+#: (``functions.read:0``), Gemini's name space, and the method of Llama 3.1's built-in tools.
+_DECORATED = re.compile(r"(?:functions\.|default_api\.)?(?P<name>.+?)(?::\d+|\.call)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +48,32 @@ class ToolSchemas:
     def __contains__(self, name: object) -> bool:
         return name in self._parameters
 
+    def resolve(self, written_name: str) -> str | None:
+        """Return the tool that a model means by ``written_name``, ``None`` if none was offered."""
+        name = written_name.strip()
+        if name in self._parameters:
+            return name
+        match = _DECORATED.fullmatch(name)
+        return match["name"] if match and match["name"] in self._parameters else None
+
+    def may_name(self, beginning: str) -> bool:
+        """Return whether a name that begins like this can still become one of a tool."""
+        name = beginning.strip()
+        return self.resolve(name) is not None or any(
+            f"{space}{known}.call".startswith(name)
+            for known in self.names
+            for space in ("", "functions.", "default_api.")
+        )
+
+    def type_of(self, name: str, key: str) -> object:
+        """Return the schema of one parameter, ``None`` where the tool's schema has none."""
+        return self._parameters[name].get(key)
+
     def named_in(self, text: str) -> str | None:
         """Return the tool whose name stands first at the beginning of ``text``, if one does."""
         head = text[:_HEAD_CHARS]
-        found = {match.group(): match.start() for match in _WORDS.finditer(head)}
-        return min((n for n in self.names if n in found), key=lambda n: found[n], default=None)
+        words = (self.resolve(match.group()) for match in _WORDS.finditer(head))
+        return next((name for name in words if name is not None), None)
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Call | None:
         """Return the call, with values turned into what the schema asks for where it is safe.
@@ -84,41 +113,39 @@ class ToolSchemas:
             return None
         if isinstance(value.get("function"), dict):
             value = value["function"]
-        name = next((value[key] for key in NAME_KEYS if isinstance(value.get(key), str)), None)
-        if name not in self._parameters or name is None:
+        if sure and len(value) == 1 and isinstance(keyed := next(iter(value.values())), dict):
+            name = self.resolve(str(next(iter(value))))  # Apertus: the name is the key
+            return None if name is None else self.call(name, keyed)
+        written_name = next((value[k] for k in NAME_KEYS if isinstance(value.get(k), str)), "")
+        name = self.resolve(written_name)
+        if name is None:
             return None
         key = next((key for key in _ARGUMENT_KEYS if key in value), None)
         if key is None:
             return self.call(name, {}) if sure and len(value) == 1 else None
         arguments = value[key]
         if isinstance(arguments, str) and arguments.strip() not in ("", "null"):
-            arguments = parse_json(arguments)
+            arguments = parse_json_or_python(arguments)
         elif arguments is None or isinstance(arguments, str):
             arguments = {}
         return self.call(name, arguments) if isinstance(arguments, dict) else None
 
-    def calls_in_python(self, text: str) -> list[Call] | None:
-        """Return the calls of ``[f(a=1), g(b="x")]`` or ``f(a=1)``, ``None`` for other code."""
-        try:
-            expression = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+    def call_from_python(self, name: str, arguments: str) -> Call | None:
+        """Return the call whose arguments are ``(a=1, b="x")``, ``None`` for other code."""
+        node = python_tree(f"call{arguments}")
+        if not isinstance(node, ast.Call) or node.args or not all(k.arg for k in node.keywords):
             return None
-        items = expression.elts if isinstance(expression, ast.List) else [expression]
-        calls = [self._python_call(item) for item in items]
-        found = [call for call in calls if call is not None]
-        return found if found and len(found) == len(calls) else None
+        values = {item.arg or "": item.value for item in node.keywords}
+        found = {key: python_value(value) for key, value in values.items()}
+        is_none = {key for key, value in values.items() if _is_none(value)}
+        if any(value is None and key not in is_none for key, value in found.items()):
+            return None
+        return self.call(name, found)
 
-    def _python_call(self, node: ast.expr) -> Call | None:
-        if not isinstance(node, ast.Call) or node.args:
-            return None
-        name = ast.unparse(node.func).removesuffix(".call")
-        if name not in self._parameters:
-            return None
-        try:
-            values = {item.arg: ast.literal_eval(item.value) for item in node.keywords if item.arg}
-            return self.call(name, values)
-        except (ValueError, TypeError, RecursionError, MemoryError):
-            return None
+
+def _is_none(node: ast.expr) -> bool:
+    is_null = isinstance(node, ast.Name) and node.id == "null"
+    return is_null or (isinstance(node, ast.Constant) and node.value is None)
 
 
 def _parameters(tool: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,9 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stoker.tokens.tool_calls.call_candidate import REJECTED, FoundCall, Reader, Verdict
-from stoker.tokens.tool_calls.call_formats import MARKERS
+from stoker.tokens.tool_calls.call_candidate import (
+    REJECTED,
+    FoundCall,
+    FoundHeader,
+    MessageReader,
+    Verdict,
+    skip_blank,
+    word_at,
+)
+from stoker.tokens.tool_calls.call_formats import CLOSINGS, MARKERS
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
+from stoker.tokens.tool_calls.message_headers import BODY_ENDS, HARMONY_OPENINGS, HEADERS
 from stoker.tokens.tool_calls.thinking_tags import CLOSING_TAGS, THINKING_TAGS
 from stoker.tokens.tool_calls.unmarked_calls import Bare, Fenced
 
@@ -19,12 +28,18 @@ MAX_CALL_CHARS = 1_000_000
 #: When the answer has ended, how many unfinished calls are looked into for a finished one.
 MAX_FINAL_ATTEMPTS = 16
 _TAGS = (*THINKING_TAGS, *CLOSING_TAGS)
-_HELD = (*MARKERS, *_TAGS, Fenced.OPEN)
+_WORDS = (*MARKERS, *HEADERS, *BODY_ENDS, *_TAGS)
+_HELD = (*_WORDS, Fenced.OPEN)
 _LONGEST_MARKER = max(map(len, _HELD))
 _MARKER = re.compile(
-    "|".join(re.escape(m) for m in sorted((*MARKERS, *_TAGS), key=len, reverse=True))
+    "|".join(re.escape(m) for m in sorted(_WORDS, key=len, reverse=True))
     + r"|(?P<bare>(?:(?<=\n)|\A)[ \t]*(?=[{\[]|```))"
 )
+#: What begins a message only where one may begin: elsewhere these words are plain text. Other
+#: markers that begin with a letter count at the beginning of a line.
+_FIRST_ONLY = frozenset(HARMONY_OPENINGS[2:])
+_MAX_FENCE_CHARS = 80
+_SPAN_STEP = re.compile(r"`+|\n|[^`\n]+")
 _PREFIXES = frozenset(marker[:length] for marker in _HELD for length in range(1, len(marker)))
 
 
@@ -45,7 +60,14 @@ class ToolCall:
     arguments: str
 
 
-Event = TextPart | ToolCall
+@dataclass(frozen=True, slots=True)
+class ThoughtPart:
+    """Reasoning that the model marked as such: no part of the answer."""
+
+    text: str
+
+
+Event = TextPart | ThoughtPart | ToolCall
 
 
 def new_call_id() -> str:
@@ -80,7 +102,7 @@ class ToolCallParser:
         self._offered = ToolSchemas(tools)
         self._new_id = new_id
         self._pending = ""
-        self._reader: Reader | None = None
+        self._reader: MessageReader | None = None
         self._line_start = True
         #: Only white space has come yet.
         self._silent = True
@@ -97,6 +119,14 @@ class ToolCallParser:
         #: White space after a call, which is no answer if nothing follows it.
         self._after_call = False
         self._held_blank = ""
+        #: The message that the text is in, where the model writes several behind headers.
+        self._message: FoundHeader | None = None
+        #: Nothing but white space has come since the beginning, a call or the end of a message:
+        #: only there a header begins a message. Anywhere else it is quoted.
+        self._fresh = True
+        #: Inside of a fence of a language in which no model calls tools, everything is text.
+        self._quoting = False
+        self._code_span = _CodeSpan()
         self._attempts_left = MAX_FINAL_ATTEMPTS
         self.calls = 0
         #: How often a closing tag showed that what stands before it was thinking.
@@ -158,7 +188,45 @@ class ToolCallParser:
             return True
         if self._reader is not None:
             return self._read_candidate(self._reader, events, final)
+        if self._message is not None and self._message.thought:
+            return self._read_thought(self._message, events, final)
+        if self._after_call and (dropped := self._drop_closing(final)) is not False:
+            return bool(dropped)
         return self._read_text(events, final)
+
+    def _drop_closing(self, final: bool) -> bool | None:
+        """Drop a closing marker directly behind a call; ``None`` while it may become one."""
+        at = skip_blank(self._pending, 0)
+        word = word_at(self._pending, at, CLOSINGS)
+        if word is None and (final or at == len(self._pending)):
+            return False
+        if word:
+            self._drop(at + len(word))
+            self._held_blank = ""
+        return None if word is None else bool(word)
+
+    def _drop(self, length: int) -> None:
+        """Take markers from the pending text; text that is given back still has them."""
+        if self._held_from is not None:
+            self._held_texts[-1] += self._pending[:length]
+        self._pending = self._pending[length:]
+
+    def _read_thought(self, message: FoundHeader, events: list[Event], final: bool) -> bool:
+        """Pass reasoning on up to the end of its message; another message ends it as well."""
+        ends = (*message.closings, *(HARMONY_OPENINGS[:2] if message.closings[1:] else ()))
+        found = [(self._pending.find(end), end) for end in ends if end in self._pending]
+        at, end = min(found, default=(len(self._pending), ""))
+        keep = 0 if final or found else self._may_begin_marker()
+        text, self._pending = self._pending[: at - keep], self._pending[at - keep :]
+        if text:
+            events.append(ThoughtPart(text))
+            self._silent = False
+            if self._held_from is not None:
+                self._held_texts.append(text)
+        if found:
+            self._message, self._fresh, self._after_call = None, True, True
+            self._drop(0 if end in HARMONY_OPENINGS else len(end))
+        return bool(found)
 
     def _read_text(self, events: list[Event], final: bool) -> bool:
         match = self._find_marker()
@@ -167,50 +235,101 @@ class ToolCallParser:
             self._emit(events, len(self._pending) - keep)
             return False
         self._emit(events, match.start())
-        if match.group() in THINKING_TAGS:
-            self._open_thinking(events, match.group())
-        elif match.group() in CLOSING_TAGS:
-            self._close_thinking(events, len(match.group()))
+        word = match.group()
+        if word in HEADERS and self._fresh:
+            self._open_message(HEADERS[word])
+        elif word in THINKING_TAGS:
+            self._open_thinking(events, word)
+        elif word in CLOSING_TAGS:
+            self._close_thinking(events, len(word))
+        elif word in BODY_ENDS:
+            self._drop(len(word))
+            self._message, self._fresh = None, True
         elif match.lastgroup == "bare":
             self._emit(events, len(match.group()))
             return self._begin_line(final)
         else:
-            self._reader = MARKERS[match.group()](self._offered, 0)
+            self._reader = MARKERS[word](self._offered, 0)
         return True
+
+    def _open_message(self, header: FoundHeader) -> None:
+        self._drop(header.end)
+        self._message, self._fresh = header, True
+        # Who writes headers writes its thinking behind one.
+        self._thinking_is_over = True
+        self._held_blank = ""
 
     def _begin_line(self, final: bool) -> bool:
         """Look at a line that begins with a bracket or a code fence."""
+        if self._pending.startswith(Fenced.OPEN):
+            return self._begin_fence(final)
         marker = next((m for m in MARKERS if self._pending.startswith(m)), None)
         if marker is not None:
             self._reader = MARKERS[marker](self._offered, 0)
             return True
         if self._pending.startswith(_TAGS):
             return True
-        if self._pending.startswith("[") and self._pending in _PREFIXES and not final:
+        if self._pending in _PREFIXES and not final:
             return False  # it is a marker once the rest has come
-        if self._pending.startswith(Fenced.OPEN):
-            self._in_code = not self._in_code
-            self._reader = Fenced(self._offered, 0).read if self._in_code else _no_call
-        else:
-            self._reader = _no_call if self._in_code else Bare(self._offered, 0).read
+        self._reader = _no_call if self._in_code else Bare(self._offered, 0).read
+        return True
+
+    def _begin_fence(self, final: bool) -> bool:
+        line, ended, _ = self._pending.partition("\n")
+        if not ended and not final and len(line) < _MAX_FENCE_CHARS:
+            return False
+        self._in_code = not self._in_code
+        self._quoting = self._in_code and Fenced.quotes(line)
+        self._reader = Fenced(self._offered, 0).read
+        if self._quoting or not self._in_code:
+            self._reader = _no_call
         return True
 
     def _find_marker(self) -> re.Match[str] | None:
+        blank = len(self._pending) - len(self._pending.lstrip())
+        span, read = self._code_span, 0
         for match in _MARKER.finditer(self._pending):
-            if match.group() in THINKING_TAGS and not self._begins_line(match.start()):
+            word, at_start = match.group(), match.start() <= blank
+            span, read = span.after(self._pending[read : match.start()]), match.start()
+            if word in CLOSING_TAGS:
+                if self._may_close(word):
+                    return match
                 continue
-            if match.group() in CLOSING_TAGS and not self._may_close(match.group()):
+            if word in THINKING_TAGS and not self._begins_line(match.start()):
                 continue
             if match.lastgroup == "bare" and match.start() == 0 and not self._line_start:
                 continue
+            if self._is_quoted(match, span) or not self._counts(match, at_start):
+                continue
             return match
         return None
+
+    def _counts(self, match: re.Match[str], at_start: bool) -> bool:
+        """Whether a header, or the end of a message, is where one may be."""
+        word = match.group()
+        if word in THINKING_TAGS:
+            return True
+        if word in HEADERS or word in _FIRST_ONLY:
+            return self._fresh and at_start
+        if word[:1].isalpha():
+            return self._begins_line(match.start())
+        is_end = word in BODY_ENDS
+        return not is_end or (self._message is not None and word in self._message.closings)
+
+    def _is_quoted(self, match: re.Match[str], span: _CodeSpan) -> bool:
+        """Whether a marker stands in a fence of another language, or between backticks."""
+        if match.lastgroup == "bare":
+            return self._quoting and not self._pending.startswith(Fenced.OPEN, match.end())
+        return self._quoting or span.is_open
 
     def _may_begin_marker(self) -> int:
         """Return how many characters at the end may become a marker with what comes next."""
         tail = self._pending[-_LONGEST_MARKER:]
         for length in range(len(tail), 0, -1):
-            if tail[-length:] in _PREFIXES:
+            begun = tail[-length:]
+            if begun in _PREFIXES and not (
+                begun[0].isalpha() and not self._begins_line(len(self._pending) - length)
+            ):
                 return length
         return 0
 
@@ -269,11 +388,16 @@ class ToolCallParser:
         self._held_from = None
         self._held_texts = []
 
-    def _read_candidate(self, reader: Reader, events: list[Event], final: bool) -> bool:
+    def _read_candidate(self, reader: MessageReader, events: list[Event], final: bool) -> bool:
         verdict = reader(self._pending, final)
+        if isinstance(verdict, FoundHeader) and not (self._fresh or self._message):
+            verdict = REJECTED
         if verdict is None and len(self._pending) <= MAX_CALL_CHARS:
             return False
         self._reader = None
+        if isinstance(verdict, FoundHeader):
+            self._open_message(verdict)
+            return True
         is_fence = self._pending.startswith(Fenced.OPEN)
         if isinstance(verdict, FoundCall):
             self._in_code = self._in_code and not is_fence
@@ -295,7 +419,9 @@ class ToolCallParser:
         if self._held_from is not None:  # several calls can be one text
             self._held_texts += [self._pending[: found.end], *[""] * (len(found.calls) - 1)]
         self._pending = self._pending[found.end :]
-        self._line_start = self._after_call = True
+        self._line_start = self._after_call = self._fresh = True
+        self._message = None
+        self._code_span = _CodeSpan()
         self._silent = False
         self._held_blank = ""
 
@@ -306,6 +432,8 @@ class ToolCallParser:
         text, self._pending = self._pending[:length], self._pending[length:]
         if self._held_from is not None:
             self._hold_text(events, text)
+        self._code_span = self._code_span.after(text)
+        self._fresh = self._fresh and not text.strip()
         line = text.rpartition("\n")[2]
         self._line_start = not line.strip(" \t") and ("\n" in text or self._line_start)
         if self._after_call and not text.strip():
@@ -327,6 +455,30 @@ class ToolCallParser:
             self._held_texts[-1] += text
         else:
             self._held_texts.append(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _CodeSpan:
+    """Whether the text so far ends within backticks, which quote a marker in its line."""
+
+    inside: bool = False
+    run: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.inside != (0 < self.run < len(Fenced.OPEN))
+
+    def after(self, text: str) -> _CodeSpan:
+        """Return what holds once ``text`` has come too."""
+        if "`" not in text and "\n" not in text:
+            return _CodeSpan(self.is_open) if text else self
+        now = self
+        for part in _SPAN_STEP.findall(text):
+            if part[0] == "`":
+                now = _CodeSpan(now.inside, now.run + len(part))
+            else:
+                now = _CodeSpan(now.is_open and part != "\n")
+        return now
 
 
 def parse_answer(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+import warnings
 from typing import Any
 
 from stoker.tokens.tool_calls.bracket_scanner import BracketScanner
 
 _MAX_DEPTH = 64
+#: A Python string, in any quotes. Only the two kinds of three quotes may hold line ends.
+_PYTHON_STRING = re.compile(
+    r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'',
+    re.DOTALL,
+)
+_JSON_WORDS = {"true": True, "false": False, "null": None}
 
 
 def parse_json(text: str) -> Any:
@@ -30,6 +39,55 @@ def is_cut_json(text: str) -> bool:
     return text.startswith('"') and (len(text) == 1 or not text.endswith('"'))
 
 
+def parse_json_or_python(text: str) -> Any:
+    """Return the value of JSON, or of a Python literal such as ``{'all': True}``, else ``None``."""
+    value = parse_json(text)
+    if value is None:
+        tree = python_tree(text)
+        value = None if tree is None else python_value(tree)
+    return value
+
+
+def python_tree(text: str) -> ast.expr | None:
+    """Return the syntax tree of one Python expression, ``None`` where it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "\d" in a string: models write it
+            return ast.parse(_escape_line_ends(text.strip()), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def python_value(node: ast.expr) -> Any:
+    """Return the value of a literal as JSON has it, ``None`` where it has none.
+
+    ``true``, ``false`` and ``null`` are read as well: models mix the two languages.
+    """
+    try:
+        value = ast.literal_eval(_JsonWords().visit(node))
+    except (ValueError, TypeError, RecursionError, MemoryError, SyntaxError):
+        return None
+    return value if _depth_ok(value) and _can_be_written(value) else None
+
+
+class _JsonWords(ast.NodeTransformer):
+    """Turns the words of JSON into Python's."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Return the constant that the word means."""
+        return ast.Constant(_JSON_WORDS[node.id]) if node.id in _JSON_WORDS else node
+
+
+def _escape_line_ends(text: str) -> str:
+    return _PYTHON_STRING.sub(
+        lambda found: found[0] if found[0][:3] in {'"""', "'''"} else _escaped(found[0]), text
+    )
+
+
+def _escaped(string: str) -> str:
+    return string.replace("\\\n", "\\\\\n").replace("\n", "\\n").replace("\r", "\\r")
+
+
 def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is not JSON")
 
@@ -39,13 +97,13 @@ def _depth_ok(value: object, depth: int = 0) -> bool:
         return False
     if isinstance(value, dict):
         return all(_depth_ok(item, depth + 1) for item in value.values())
-    return not isinstance(value, list) or all(_depth_ok(item, depth + 1) for item in value)
+    return not isinstance(value, list | tuple) or all(_depth_ok(item, depth + 1) for item in value)
 
 
 def _can_be_written(value: object) -> bool:
     try:
         written(value)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return False
     return True
 

@@ -1,25 +1,22 @@
-"""Calls written as XML: Qwen3-Coder's and GLM's."""
+"""Calls written as Qwen3-Coder, Seed-OSS and Step 3.5 write them: ``<function=name>``."""
 
 from __future__ import annotations
 
-import re
-
 from stoker.tokens.tool_calls.call_candidate import (
-    IDENTIFIER,
     REJECTED,
     FoundCall,
     Verdict,
-    begins_with,
     skip_blank,
     with_closing,
+    word_at,
 )
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
 from stoker.tokens.tool_calls.json_calls import Arguments
 
 #: Qwen3-Coder's ``<parameter=path>`` ... ``</parameter>``; the closing tag may be missing.
 _PARAMETER, _END_PARAMETER = "<parameter=", "</parameter>"
-#: GLM 4.5's pairs of key and value.
-_ARG_PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+#: The wrappers in which this form stands: Qwen's, Seed-OSS'.
+_WRAPPER_ENDS = ("</tool_call>", "</seed:tool_call>")
 
 
 class XmlFunction:
@@ -27,10 +24,13 @@ class XmlFunction:
 
     OPEN, CLOSE = "<function=", "</function>"
 
-    def __init__(self, offered: ToolSchemas, start: int) -> None:
+    def __init__(self, offered: ToolSchemas, start: int, closings: tuple[str, ...] = ()) -> None:
         self._offered = offered
         self._start = start
         self._searched = start
+        #: What may stand behind the call in its wrapper; where there is none, anything may.
+        self._followers = (*closings, self.OPEN) if closings else ()
+        self._doubtful: int | None = None
         self._arguments: Arguments | None = None
 
     def read(self, text: str, final: bool) -> Verdict:
@@ -39,8 +39,8 @@ class XmlFunction:
         if name_end < 0:
             too_long = len(text) - name_start >= 200 or "\n" in text[name_start:]
             return REJECTED if final or too_long else None
-        name = text[name_start:name_end].strip(" \"'")
-        if name not in self._offered:
+        name = self._offered.resolve(text[name_start:name_end].strip(" \"'"))
+        if name is None:
             return REJECTED
         body = skip_blank(text, name_end + 1)
         if text.startswith("{", body):
@@ -66,61 +66,26 @@ class XmlFunction:
         self._searched = max(self._searched, body)
         while (end := text.find(self.CLOSE, self._searched)) >= 0:
             inside = text[body:end].rstrip()
-            if inside.endswith("</parameter>") or "<parameter=" not in inside:
+            whole = inside.endswith(_END_PARAMETER) or _PARAMETER not in inside
+            if whole and not self._followers:
                 return end
-            closes = begins_with(text, skip_blank(text, end + len(self.CLOSE)), "</tool_call>")
-            if closes or final:
-                return end
-            if closes is None:
-                return None
+            at = skip_blank(text, end + len(self.CLOSE))
+            closes = word_at(text, at, self._followers or _WRAPPER_ENDS)
+            if closes:
+                first = self._doubtful
+                return first if first is not None and self.OPEN in text[first:end] else end
+            if closes is None or (final and not self._followers):
+                return end if final else None
+            self._doubtful = end if self._doubtful is None and whole else self._doubtful
             self._searched = end + 1
         self._searched = max(self._searched, len(text) - len(self.CLOSE))
-        return None
-
-
-class GlmCall:
-    """GLM 4.5: ``<tool_call>name`` and pairs of ``<arg_key>`` and ``<arg_value>``."""
-
-    CLOSE = "</tool_call>"
-
-    def __init__(self, offered: ToolSchemas, start: int) -> None:
-        self._offered = offered
-        self._start = start
-        self._searched = start
-
-    def read(self, text: str, final: bool) -> Verdict:
-        match = IDENTIFIER.match(text, self._start)
-        if match is None:
-            return REJECTED
-        name = match.group()
-        if match.end() == len(text) and not final:
-            may_be = any(known.startswith(name) for known in self._offered.names)
-            return None if may_be else REJECTED
-        if name not in self._offered:
-            return REJECTED
-        end = self._end_of_pairs(text, match.end())
-        if end is None:
-            return REJECTED if final else None
-        arguments = pairs_in_xml(text[match.end() : end])
-        call = None if arguments is None else self._offered.call_from_texts(name, arguments)
-        return REJECTED if call is None else FoundCall((call,), end + len(self.CLOSE))
-
-    def _end_of_pairs(self, text: str, body: int) -> int | None:
-        """Return where the closing tag stands that is no part of a value."""
-        self._searched = max(self._searched, body)
-        while (end := text.find(self.CLOSE, self._searched)) >= 0:
-            inside = text[body:end].rstrip()
-            if inside.endswith("</arg_value>") or "<arg_key>" not in inside:
-                return end
-            self._searched = end + 1
-        self._searched = max(self._searched, len(text) - len(self.CLOSE))
-        return None
+        return self._doubtful if final else None
 
 
 def parameters_in_xml(text: str) -> dict[str, str] | None:
     """Return the texts of Qwen3-Coder's ``<parameter=name>`` elements, less one line end each.
 
-    ``None`` where something else stands before them: then not all of it was understood.
+    ``None`` where anything else stands between them: then not all of it was understood.
     """
     found: dict[str, str] = {}
     before, *elements = text.split(_PARAMETER)
@@ -128,19 +93,10 @@ def parameters_in_xml(text: str) -> dict[str, str] | None:
         return None
     for element in elements:
         name, closed, value = element.partition(">")
-        if closed and name and "\n" not in name:
-            found[name.strip()] = _unwrap(value.rstrip().removesuffix(_END_PARAMETER))
+        if not closed or not name.strip() or "\n" in name:
+            return None
+        found[name.strip()] = _unwrap(value.rstrip().removesuffix(_END_PARAMETER))
     return found
-
-
-def pairs_in_xml(text: str) -> dict[str, str] | None:
-    """Return the texts of GLM's ``<arg_key>`` and ``<arg_value>`` elements.
-
-    ``None`` where there is anything else: a pair that is not complete is an argument lost.
-    """
-    if _ARG_PAIR.sub("", text).strip():
-        return None
-    return {name.strip(): value for name, value in _ARG_PAIR.findall(text)}
 
 
 def _unwrap(value: str) -> str:
