@@ -16,6 +16,16 @@ ALIAS = "local"
 _TOOL = {"type": "function", "function": {"name": "noop", "parameters": {"type": "object"}}}
 
 
+#: How servers report that they take no tools at all: vLLM 0.32 without a tool parser, and SGLang;
+#: Ollama for a model without them; llama-server without --jinja.
+_NO_TOOLS = ("tool-call-parser", "does not support tools", "requires --jinja")
+
+
+def says_no_tools(message: str) -> bool:
+    """Whether a refusal is about tools as such, and not about one of them."""
+    return any(words in message for words in _NO_TOOLS)
+
+
 def owned_by(listing: Any, owner: str) -> bool:
     """Whether some model of a ``/v1/models`` listing is ``owned_by`` that server."""
     entries = listing.get("data") if isinstance(listing, Mapping) else None
