@@ -155,3 +155,31 @@ async def test_one_refused_tool_is_no_reason_to_take_all_for_refused() -> None:
     server = Strict(lambda body: "bad schema" if body.get("tools") else None)
     ((status, _, body),) = await through(server, {"messages": [said("user")], "tools": [TOOL]})
     assert (status, body["error"]["message"]) == (400, "bad schema")
+
+
+async def test_an_image_in_a_result_is_a_note_where_tools_are_in_the_prompt() -> None:
+    server = Strict(reads_text_only)
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    messages = [
+        said("user"),
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": [IMAGE]},
+    ]
+    async with running(server) as (backend,):
+        gateway = Gateway()
+        model = ServedModel(MODEL, tools="none", vision=False)
+        gateway.serve([Served(Backend(backend.url, "openai"), [model])])
+        async with front(gateway) as gate:
+            status, record, _ = await ask(gate, *messages, tools=[TOOL])
+    assert (status, record) == (200, "rewritten=text-only")
+    assert "An attachment (image)" in server.chats[0]["messages"][-1]["content"]
+
+
+async def test_an_image_in_the_question_is_refused_by_a_model_that_reads_text_only() -> None:
+    gateway = Gateway()
+    gateway.serve(
+        [Served(Backend("http://127.0.0.1:1", "openai"), [ServedModel(MODEL, vision=False)])]
+    )
+    async with front(gateway) as gate:
+        status, _, body = await ask(gate, said("user", [IMAGE]))
+    assert (status, body["error"]["code"]) == (400, "unsupported_content")

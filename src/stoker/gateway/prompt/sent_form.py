@@ -27,10 +27,8 @@ class SentForm:
 
     def of(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The request as the backend gets it: with tools in the prompt where it takes none."""
-        offered = self._with_tools_offered(request)
-        if self.rewritings:
-            offered = _rewritten(offered, self.rewritings)
-        return engines.server_client(self._engine).adapt(offered)
+        formed = self._formed(request, self.rewritings)
+        return engines.server_client(self._engine).adapt(formed)
 
     def rewrite_more(self, request: Mapping[str, Any]) -> bool:
         """Add the next rewriting that changes a request which was refused; ``False``: none does."""
@@ -46,13 +44,19 @@ class SentForm:
 
     def record(self, request: Mapping[str, Any]) -> str | None:
         """Which rewritings changed this request, for the header ``x-stoker-fit``."""
-        offered = self._with_tools_offered(request)
-        names = [n for n in self.rewritings if _rewritten(offered, (n,)) != offered]
+        if not self.rewritings:
+            return None
+        plain = self._formed(request, ())
+        names = [name for name in self.rewritings if self._formed(request, (name,)) != plain]
         return f"rewritten={','.join(names)}" if names else None
 
-    def _with_tools_offered(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        emulated = self._model.tools == "none" and _has_tool_turns(request)
-        return tool_calls.emulate(request) if emulated else request
+    def _formed(self, request: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
+        # Offered in the prompt, results are the user's words, and no longer known for results.
+        first = tuple(name for name in names if name in request_form.OF_RESULTS)
+        formed = _rewritten(request, first)
+        if self._model.tools == "none" and _has_tool_turns(formed):
+            formed = tool_calls.emulate(formed)
+        return _rewritten(formed, tuple(name for name in names if name not in first))
 
     def overheads(self, request: Mapping[str, Any], template: tokens.Overheads) -> tokens.Overheads:
         """What ``template`` adds to the prompt, with what emulated tools add."""
@@ -62,6 +66,8 @@ class SentForm:
 
 
 def _rewritten(request: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
+    if not names:
+        return request
     messages = request_form.rewritten_messages(request["messages"], names)
     return {**request, "messages": messages}
 

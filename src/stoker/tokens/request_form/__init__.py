@@ -1,6 +1,7 @@
 """A client's chat request in one normal form, and rewritten for templates that refuse it."""
 
 from stoker.tokens.request_form.message_rewriting import (
+    OF_RESULTS,
     REWRITINGS,
     join_contents,
     rewritten_messages,
@@ -10,6 +11,7 @@ from stoker.tokens.request_form.request_fields import normal_request, without_em
 from stoker.tokens.request_form.tool_schemas import moved_schema, without_keywords
 
 __all__ = [
+    "OF_RESULTS",
     "REWRITINGS",
     "join_contents",
     "moved_schema",

@@ -200,3 +200,5 @@ REWRITINGS: Mapping[str, _Rewriting] = {
     "roles-in-turn": _alternating,
     "no-system-role": _without_system,
 }
+#: Those that look for results of tools.
+OF_RESULTS = frozenset({"text-only", "paired-calls"})
