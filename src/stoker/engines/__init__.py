@@ -18,7 +18,7 @@ from stoker.engines.base import (
     ToolSupport,
 )
 from stoker.engines.container_spec import ContainerLaunch, Mount
-from stoker.engines.model_listing import ALIAS, is_alias
+from stoker.engines.model_listing import ALIAS, is_alias, says_no_tools
 from stoker.engines.registry import (
     ENGINES,
     get,
@@ -54,6 +54,7 @@ __all__ = [
     "lookup",
     "planned",
     "running_metrics",
+    "says_no_tools",
     "server_client",
     "started",
 ]

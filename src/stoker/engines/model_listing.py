@@ -30,6 +30,11 @@ _MAX_DIGITS = 12
 _TOOL = {"type": "function", "function": {"name": "noop", "parameters": {"type": "object"}}}
 
 
+#: How servers report that they take no tools at all: vLLM 0.32 without a tool parser, and SGLang;
+#: Ollama for a model without them; llama-server without --jinja.
+_NO_TOOLS = ("tool-call-parser", "does not support tools", "requires --jinja")
+
+
 def entries(listing: Any) -> list[Mapping[str, Any]]:
     """The models of a ``/v1/models`` listing, those without a name left out.
 
@@ -42,6 +47,11 @@ def entries(listing: Any) -> list[Mapping[str, Any]]:
 
 def _is_named(entry: Mapping[str, Any]) -> bool:
     return isinstance(entry.get("id"), str) and bool(entry["id"])
+
+
+def says_no_tools(message: str) -> bool:
+    """Whether a refusal is about tools as such, and not about one of them."""
+    return any(words in message for words in _NO_TOOLS)
 
 
 def owned_by(listing: Any, owner: str) -> bool:

@@ -23,7 +23,11 @@ SERVED = ServedModel("org/m", max_model_len=8192)
 KEY = "a-key"
 KEYS = Keys({"ann": hash_of(KEY)})
 CHAT: dict[str, Any] = {"model": "org/m", "messages": [{"role": "user", "content": "Hi " * 50}]}
-TOOL = {"type": "function", "function": {"name": "look", "description": "Look at it closely."}}
+PARAMETERS = {"type": "object", "properties": {}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "look", "description": "Look closely.", "parameters": PARAMETERS},
+}
 
 
 def _sglang() -> web.Application:

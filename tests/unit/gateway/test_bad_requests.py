@@ -57,8 +57,8 @@ MALFORMED = {
 WRONG_TYPES: dict[str, list[Any]] = {
     "messages": [None, 5, "hi", {}, [], [5], [{}], [{"role": 5}], [{"role": "user", "content": 5}]],
     "tools": [5, {}, [5], [{"function": {}}], [{"function": {"name": 5}}]],
-    "max_tokens": ["5", 1.5, True, 0, -1, []],
-    "max_completion_tokens": ["5", 0],
+    "max_tokens": ["5", 1.5, True, []],
+    "max_completion_tokens": ["5"],
     "stream": ["yes", 1],
     "stream_options": [5, "x", []],
 }

@@ -28,6 +28,7 @@ TOOL = {
     "type": "function",
     "function": {
         "name": "look",
+        "description": "Look.",
         "parameters": {"type": "object", "properties": {"path": {"type": "string"}}},
     },
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -144,16 +146,81 @@ async def count_texts(
 
 
 def adapt(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Demand a call by the form of the answer: the gateway reads the call from its text.
+    """The request without what llama.cpp refuses; a demanded call is the form of the answer.
 
     llama.cpp takes ``tool_choice`` as ``required`` and by no name, and where it does not know a
     template's own form of calls it does not hold the model to it (seen in b11549 with
     Qwen2.5-Coder: a call as text, then zeros until ``max_tokens``). The tools stay where the
     template puts them, so that the prompt's beginning is the one of the turn before.
     """
-    from stoker.tokens.tool_calls import demanded_call  # noqa: PLC0415  (the tokenizer's libraries)
+    from stoker.tokens import request_form  # noqa: PLC0415  (the tokenizer's libraries)
+    from stoker.tokens.tool_calls import demanded_call  # noqa: PLC0415
 
-    constraint = demanded_call(request)
+    messages = request_form.with_one_last_answer(request["messages"])
+    readable = {**request, "messages": messages}
+    if request.get("tools"):
+        readable["tools"] = [_readable_tool(tool) for tool in request["tools"]]
+    constraint = demanded_call(readable)
     if constraint is None:
+        return _with_readable_form(readable)
+    return {**readable, "tool_choice": "none", "response_format": constraint}
+
+
+def _readable_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    function = tool["function"]
+    parameters = function.get("parameters")
+    if not parameters:
+        return tool
+    return {**tool, "function": {**function, "parameters": _readable_schema(parameters)}}
+
+
+def _with_readable_form(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The request with the schema that the client wants its answer in, if any, made readable."""
+    wanted = request.get("response_format")
+    if not isinstance(wanted, dict):
         return request
-    return {**request, "tool_choice": "none", "response_format": constraint}
+    named = wanted.get("json_schema")
+    if not isinstance(named, dict) or not isinstance(named.get("schema"), dict):
+        return request
+    readable = {**named, "schema": _readable_schema(named["schema"])}
+    return {**request, "response_format": {**wanted, "json_schema": readable}}
+
+
+def _readable_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without limits that its grammar can't hold: they refuse the whole chat.
+
+    Walking a schema costs more than looking for such limits in its text.
+    """
+    from stoker.tokens import request_form  # noqa: PLC0415
+
+    if not _MAY_BE_UNREADABLE.search(json.dumps(schema)):
+        return schema
+    return request_form.without_keywords(schema, _is_unreadable)
+
+
+#: Repetitions that a grammar of llama.cpp may have. ``minLength`` 2,001, ``maxItems`` 2,000 and
+#: ``^a{3000}$`` are refused, and so are numbers beyond 64 bits (measured on b11549).
+_MOST_REPETITIONS = 1999
+_MOST_INTEGER = 2**63
+_REPETITIONS = frozenset({"minLength", "minItems", "maxItems"})
+_NUMBERS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+_COUNTED = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
+_MAY_BE_UNREADABLE = re.compile(r'"pattern"|\d{4}|\de\+?\d')
+
+
+def _is_unreadable(keyword: str, value: Any) -> bool:
+    if keyword in _REPETITIONS:
+        return bool(value > _MOST_REPETITIONS)
+    if keyword in _NUMBERS:
+        return bool(abs(value) >= _MOST_INTEGER)
+    return keyword == "pattern" and not _is_readable_pattern(value)
+
+
+def _is_readable_pattern(pattern: str) -> bool:
+    """Whether it is a regular expression whose repetitions a grammar can hold."""
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError):
+        return False
+    counts = (count for pair in _COUNTED.findall(pattern) for count in pair if count)
+    return all(int(count) <= _MOST_REPETITIONS for count in counts)

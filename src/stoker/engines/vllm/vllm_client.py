@@ -26,8 +26,8 @@ async def warnings(
     """Tools are refused unless vLLM was started with a parser for them."""
     if await model_listing.refuses_tools(http, backend, models):
         return [
-            "vLLM runs without a tool parser, so agent mode fails: start it with "
-            "--enable-auto-tool-choice --tool-call-parser NAME."
+            "vLLM runs without a tool parser, so Stoker offers tools in the prompt. For calls in "
+            "the model's own form start it with --enable-auto-tool-choice --tool-call-parser NAME."
         ]
     return []
 

@@ -11,6 +11,7 @@ from stoker.gateway.api import request_validation, stream_formats
 from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.preparers import Preparer
+from stoker.tokens import request_form
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
@@ -23,6 +24,14 @@ FIT = "/fit"
 TOKENIZE = "/tokenize"
 
 Body = dict[str, Any]
+
+
+def _as_sent(body: Body) -> Body:
+    return body
+
+
+def _normal_where_chat(body: Body) -> Body:
+    return request_form.normal_request(body) if "messages" in body else body
 
 
 def _any_model(body: Body, model: ServedModel) -> None:
@@ -51,6 +60,8 @@ class PathRules:
 
     #: Raises ``BadRequestError`` where the body has the wrong shape.
     check: Callable[[Body], None] = request_validation.check_common
+    #: The body in the one form that everything after this reads.
+    normal: Callable[[Body], Body] = _as_sent
     #: Raises ``BadRequestError`` where the model, as a backend serves it, can't take the request.
     check_model: Callable[[Body, ServedModel], None] = request_validation.check_suffix
     #: The request as one backend gets it; the last argument is whether to make it fit.
@@ -61,16 +72,25 @@ class PathRules:
     streams_usage: bool = False
     #: How its streams end and report errors; ``None``: as OpenAI's chats, with ``[DONE]``.
     stream_format: StreamFormat | None = None
+    #: Messages that a server refuses are rewritten for it, and sent again.
+    rewrites_messages: bool = False
 
 
 PATH_RULES = {
     CHAT: PathRules(
         check=request_validation.check_chat,
+        normal=request_form.normal_request,
         check_model=request_validation.check_content,
         prepare=_chat,
         streams_usage=True,
+        rewrites_messages=True,
     ),
-    COMPLETIONS: PathRules(prepare=_completion, prompt_field="prompt", streams_usage=True),
+    COMPLETIONS: PathRules(
+        normal=request_form.without_empty_limits,
+        prepare=_completion,
+        prompt_field="prompt",
+        streams_usage=True,
+    ),
     INFILL: PathRules(prepare=_infill, stream_format=stream_formats.NATIVE),
     EMBEDDINGS: PathRules(),
     RESPONSES: PathRules(
@@ -81,8 +101,17 @@ PATH_RULES = {
     ),
     COUNT_TOKENS: PathRules(),
     # No backend gets these: they are answered here.
-    FIT: PathRules(check=request_validation.check_chat, check_model=_any_model, prepare=_chat),
-    TOKENIZE: PathRules(check=request_validation.check_countable, check_model=_any_model),
+    FIT: PathRules(
+        check=request_validation.check_chat,
+        normal=request_form.normal_request,
+        check_model=_any_model,
+        prepare=_chat,
+    ),
+    TOKENIZE: PathRules(
+        check=request_validation.check_countable,
+        normal=_normal_where_chat,
+        check_model=_any_model,
+    ),
 }
 #: The paths that a backend answers.
 BACKEND_PATHS = (CHAT, COMPLETIONS, INFILL, EMBEDDINGS, RESPONSES, MESSAGES, COUNT_TOKENS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -95,26 +96,36 @@ def check_chat(request: dict[str, Any]) -> None:
         _check_message(message, f"messages[{index}]")
     tools = request.get("tools")
     if tools is not None and not (isinstance(tools, list) and all(map(_is_tool, tools))):
-        raise _wrong("tools", "a list of objects with a function that has a name")
+        raise _wrong("tools", "a list of objects, each a tool with a name")
+    functions = request.get("functions")
+    if functions is not None and not (isinstance(functions, list) and all(map(_named, functions))):
+        raise _wrong("functions", "a list of objects with a name")
     check_common(request)
 
 
 def parts_beyond_text(request: Mapping[str, Any]) -> list[str]:
     """The types of a chat's content parts other than text, such as ``image_url``."""
-    contents = (message.get("content") for message in request["messages"])
+    return _kinds_beyond_text(request["messages"])
+
+
+def _kinds_beyond_text(messages: Iterable[Mapping[str, Any]]) -> list[str]:
+    contents = (message.get("content") for message in messages)
     parts = (part for content in contents if isinstance(content, list) for part in content)
     return [str(part.get("type")) for part in parts if part.get("type") not in ("text", "refusal")]
 
 
 def check_content(request: Mapping[str, Any], model: ServedModel) -> None:
-    """Raise ``BadRequestError`` where the model can't take the chat: it reads text only, or none.
+    """Raise ``BadRequestError`` where a question has more than text and the model reads only that.
 
-    An embedding model answers no chat at all.
+    What stands further back in the conversation is no reason: its client can't take it back. An
+    embedding model answers no chat at all.
     """
     check_chats(request, model)
-    for kind in parts_beyond_text(request) if model.vision is False else ():
+    backwards = reversed(request["messages"])
+    question = itertools.takewhile(lambda message: message["role"] == "user", backwards)
+    for kind in _kinds_beyond_text(question) if model.vision is False else ():
         raise BadRequestError(
-            f"This model reads text only, and the conversation has a part of type {kind!r}. "
+            f"This model reads text only, and the question has a part of type {kind!r}. "
             "Remove it, or serve a model that reads it.",
             code="unsupported_content",
             param="messages",
@@ -168,8 +179,6 @@ def check_common(request: dict[str, Any]) -> None:
         value = request.get(name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             raise _wrong(name, "a whole number")
-        if value is not None and value < 1:
-            raise _wrong(name, "at least 1")
     if not isinstance(request.get("stream", False), bool | None):
         raise _wrong("stream", "true or false")
     options = request.get("stream_options")
@@ -240,7 +249,7 @@ def _check_message(message: Any, where: str) -> None:
     if isinstance(content, list):
         _check_parts(content, f"{where}.content")
     calls = message.get("tool_calls")
-    if calls is not None and not (isinstance(calls, list) and all(map(_is_tool, calls))):
+    if calls is not None and not (isinstance(calls, list) and all(map(_is_call, calls))):
         raise _wrong(f"{where}.tool_calls", "a list of objects with a function that has a name")
 
 
@@ -253,7 +262,18 @@ def _check_parts(parts: list[Any], where: str) -> None:
 
 
 def _is_tool(tool: Any) -> bool:
-    function = tool.get("function") if isinstance(tool, dict) else None
+    """A function in OpenAI's form or with its fields at the top, or a tool of another type."""
+    if not isinstance(tool, dict):
+        return False
+    other = isinstance(tool.get("type"), str) and tool["type"] != "function"
+    return _named(tool.get("function")) if "function" in tool else other or _named(tool)
+
+
+def _is_call(call: Any) -> bool:
+    return isinstance(call, dict) and _named(call.get("function"))
+
+
+def _named(function: Any) -> bool:
     return isinstance(function, dict) and isinstance(function.get("name"), str)
 
 

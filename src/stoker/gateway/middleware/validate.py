@@ -11,7 +11,7 @@ from stoker.gateway.request_context import Handler, RequestContext
 
 
 class Validate:
-    """Reads the body once, within its size and time, and checks it by the rules of its path."""
+    """Reads the body once, within its size and time, and puts it in its path's normal form."""
 
     def __init__(self, state: GatewayState) -> None:
         self._body_s = state.limits.body_s
@@ -20,6 +20,7 @@ class Validate:
         """Set ``context.rules`` and ``context.body``; raises ``BadRequestError``."""
         context.rules = PATH_RULES[context.request.path]
         body = await request_validation.read(context.request, self._body_s)
-        context.body = request_validation.without_private_fields(body)
-        context.rules.check(context.body)
+        body = request_validation.without_private_fields(body)
+        context.rules.check(body)
+        context.body = context.rules.normal(body)
         return await proceed(context)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import aiohttp
 from aiohttp import web
 
+from stoker import engines
 from stoker.errors import StokerError
 from stoker.gateway.api.request_validation import BadRequestError
 from stoker.gateway.gateway_state import GatewayState
@@ -15,7 +17,13 @@ from stoker.gateway.prompt.preparers import Preparer
 from stoker.gateway.relay.backend_request import backend_request
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.select_backend import NotPreparedError
+from stoker.tokens import TokenizerError
 
+_log = logging.getLogger("stoker.gateway")
+
+#: With these, servers report that they can't read a chat: llama.cpp has 500 for what its parsers
+#: meet, and so do templates in vLLM.
+_FORM_REFUSED = frozenset({400, 422, 500})
 #: What keeps a request from one backend, and perhaps not from another.
 _REFUSALS = (
     StokerError,
@@ -36,19 +44,77 @@ class PrepareForBackend:
         self._preparers = state.preparers
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        """Set ``context.outgoing``; raises ``NotPreparedError``."""
+        """Set ``context.outgoing``; raises ``NotPreparedError``.
+
+        What a template or a server refuses is sent again, rewritten for it: one rewriting more each
+        time. What made it an answer is remembered for the backend.
+        """
+        preparer = self._preparer(context)
+        before = preparer.form.rewritings
+        while True:
+            outcome = await _outcome(context, preparer, proceed)
+            if not _refuses_the_messages(context, outcome):
+                break
+            if _takes_no_tools(context, preparer):
+                context.backend.refused_tools(context.model.id)
+                _log.warning("%s takes no tools: they are offered in the prompt", context.model.id)
+                preparer = self._preparer(context)
+                before = preparer.form.rewritings
+            elif not preparer.form.rewrite_more(context.body):
+                preparer.form.rewritings = before  # it was not for that
+                break
+        if isinstance(outcome, NotPreparedError):
+            raise outcome
+        if preparer.form.rewritings != before:
+            _log.info("%s: messages are rewritten: %s", context.model.id, preparer.form.rewritings)
+        return outcome
+
+    def _preparer(self, context: RequestContext) -> Preparer:
         # A reload may have taken the model from the backend while the request waited for it.
         model = context.backend.models.get(context.model.id, context.model)
-        preparer = self._preparers.of(context.backend, model)
-        try:
-            prepared = await _prepared(context, preparer)
-        except _REFUSALS as refusal:
-            raise NotPreparedError(refusal) from refusal
-        response = await proceed(context)
-        report = context.answer.report if context.answer else None
-        if report is not None and report.usage is not None:
-            await preparer.chats.learn(prepared, report.usage, report.prefill_tokens_per_s)
-        return response
+        return self._preparers.of(context.backend, model)
+
+
+async def _outcome(
+    context: RequestContext, preparer: Preparer, proceed: Handler
+) -> web.StreamResponse | NotPreparedError:
+    """What comes of the request as it is rewritten now."""
+    context.answer = None
+    try:
+        prepared = await _prepared(context, preparer)
+    except _REFUSALS as refusal:
+        error = NotPreparedError(refusal)
+        error.__cause__ = refusal
+        return error
+    response = await proceed(context)
+    await _learn(context, preparer, prepared)
+    return response
+
+
+async def _learn(context: RequestContext, preparer: Preparer, prepared: Prepared) -> None:
+    report = context.answer.report if context.answer else None
+    if report is not None and report.usage is not None:
+        await preparer.chats.learn(prepared, report.usage, report.prefill_tokens_per_s)
+
+
+def _refuses_the_messages(
+    context: RequestContext, outcome: web.StreamResponse | NotPreparedError
+) -> bool:
+    """Whether it may be the form of the messages that was refused, and the client got nothing."""
+    if not context.rules.rewrites_messages or context.head_sent:
+        return False
+    if not isinstance(outcome, NotPreparedError):
+        return context.answer is not None and context.answer.status in _FORM_REFUSED
+    reason = outcome.reason
+    by_server = isinstance(reason, aiohttp.ClientResponseError) and reason.status in _FORM_REFUSED
+    return by_server or isinstance(reason, TokenizerError)
+
+
+def _takes_no_tools(context: RequestContext, preparer: Preparer) -> bool:
+    said = context.answer.whole if context.answer else b""
+    offered = bool(context.body.get("tools")) and preparer.model.tools != "none"
+    known = context.model.id in context.backend.models
+    return known and offered and engines.says_no_tools(said.decode("utf-8", "replace"))
 
 
 async def _prepared(context: RequestContext, preparer: Preparer) -> Prepared:

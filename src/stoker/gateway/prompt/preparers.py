@@ -35,6 +35,7 @@ class Preparer:
     ) -> None:
         self.model = model
         self.counter = counter
+        self.form = counter.form
         self.chats = PromptFitter(model, settings, counter, metrics)
         self.completions = CompletionFitter(model, settings, counter)
         self.infills = infill(lambda: self.chats.most_infill_tokens)

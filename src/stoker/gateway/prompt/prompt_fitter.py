@@ -109,7 +109,7 @@ class PromptFitter:
         sent = counter.form.of(fitted.request)
         return Prepared(
             sent,
-            header=fitted.header(),
+            header=self._header(request, fitted.header()),
             prompt_tokens=fitted.prompt_tokens,
             max_tokens=fitted.max_tokens,
             cuts=fitted.cuts,
@@ -119,7 +119,16 @@ class PromptFitter:
 
     def _unfitted(self, request: dict[str, Any], max_tokens: int | None = None) -> Prepared:
         sent = self._counter.form.of(request)
-        return Prepared(sent, max_tokens=max_tokens, rewrite=_calls_in_text(request))
+        return Prepared(
+            sent,
+            header=self._header(request),
+            max_tokens=max_tokens,
+            rewrite=_calls_in_text(request),
+        )
+
+    def _header(self, request: Mapping[str, Any], cuts: str | None = None) -> str | None:
+        record = self._counter.form.record(request)
+        return f"{record}; {cuts}" if record and cuts not in (None, "none") else record or cuts
 
     def _note_uncountable(self) -> None:
         if not self._uncountable:

@@ -6,6 +6,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -33,6 +34,8 @@ class PooledBackend:
         fit: FitSettings | None = None,
     ) -> None:
         self.endpoint = endpoint
+        #: Models whose tools the server refused; it is asked again after it was down.
+        self._without_tools: set[str] = set()
         self.models = {model.id: model for model in models}
         self.max_concurrent = max_concurrent
         self.fit = fit or FitSettings()
@@ -50,6 +53,23 @@ class PooledBackend:
         self._failures = 0
         self._open_until = 0.0
         self._prefixes: OrderedDict[int, None] = OrderedDict()
+
+    @property
+    def models(self) -> Mapping[str, ServedModel]:
+        """What it serves, by name."""
+        return self._models
+
+    @models.setter
+    def models(self, served: Mapping[str, ServedModel]) -> None:
+        self._models = {
+            name: replace(model, tools="none") if name in self._without_tools else model
+            for name, model in served.items()
+        }
+
+    def refused_tools(self, model: str) -> None:
+        """Its server takes no tools for this model, whatever it reports."""
+        self._without_tools.add(model)
+        self.models = self._models
 
     @property
     def usable(self) -> bool:
@@ -91,6 +111,7 @@ class PooledBackend:
         """It was down, and is up again: earlier failures no longer count."""
         self.healthy, self._failures, self._open_until = True, 0, 0.0
         self.refused_fields = self.taken_fields = frozenset()  # it may be another version
+        self._without_tools.clear()  # it may have been started with a tool parser
 
     def shared_prefix(self, prefixes: Sequence[int]) -> int:
         """How many leading parts of a prompt it has read lately."""

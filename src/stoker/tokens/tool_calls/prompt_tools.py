@@ -15,6 +15,7 @@ from jinja2.exceptions import TemplateError
 
 from stoker.tokens.chat_messages import SYSTEM_ROLES, arguments_text, calls_of, text_of, tool_name
 from stoker.tokens.counting.chat_template import parse_template
+from stoker.tokens.request_form import join_contents, moved_schema
 from stoker.tokens.tool_calls.strict_json import parse_json
 
 _OFFER = """# Tools
@@ -67,14 +68,23 @@ def demanded_call(request: Mapping[str, Any]) -> dict[str, Any] | None:
     demanded = _demanded(request)
     if not demanded:
         return None
-    calls = [_call_schema(tool) for tool in demanded]
-    schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
+    schema = _answer_schema(demanded)
     return {"type": "json_schema", "json_schema": {"name": "tool_call", "schema": schema}}
 
 
-def _call_schema(tool: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = tool["function"].get("parameters")
-    arguments = parameters if isinstance(parameters, dict) and parameters else {"type": "object"}
+def _answer_schema(demanded: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A call of one of these tools, with the definitions that their parameters refer to."""
+    calls, definitions = [], {}
+    for number, tool in enumerate(demanded):
+        parameters = tool["function"].get("parameters") or {"type": "object"}
+        arguments, moved = moved_schema(parameters, f"tool{number}")
+        calls.append(_call_schema(tool, arguments))
+        definitions.update(moved)
+    schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
+    return {**schema, "$defs": definitions} if definitions else schema
+
+
+def _call_schema(tool: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {"name": {"const": tool_name(tool)}, "arguments": arguments},
@@ -110,7 +120,7 @@ def _offer_text(offered: Sequence[Mapping[str, Any]], choice: object) -> str:
 def _with_offer(messages: list[dict[str, Any]], offer: str) -> list[dict[str, Any]]:
     if messages and messages[0].get("role") in SYSTEM_ROLES:
         first = messages[0]
-        content = f"{text_of(first.get('content'))}\n\n{offer}"
+        content = join_contents(first.get("content"), offer, "\n\n")
         return [{**first, "content": content}, *messages[1:]]
     return [{"role": "system", "content": offer}, *messages]
 
@@ -118,15 +128,21 @@ def _with_offer(messages: list[dict[str, Any]], offer: str) -> list[dict[str, An
 def _as_text(message: Mapping[str, Any]) -> dict[str, Any]:
     role = message.get("role")
     if role in {"tool", "function"}:
-        content = text_of(message.get("content"))
-        return {"role": "user", "content": f"<tool_response>\n{content}\n</tool_response>"}
+        return {"role": "user", "content": _result(message.get("content"))}
     calls = calls_of(message)
     if not calls:
         return dict(message)
-    said = text_of(message.get("content"))
     written = "\n".join(_call_text(call) for call in calls)
     kept = {k: v for k, v in message.items() if k not in {"tool_calls", "function_call"}}
-    return {**kept, "content": f"{said}\n{written}" if said else written}
+    return {**kept, "content": join_contents(message.get("content"), written)}
+
+
+def _result(content: object) -> Any:
+    """A tool's result as the user's words; its images, if any, follow the text."""
+    text = f"<tool_response>\n{text_of(content)}\n</tool_response>"
+    parts = content if isinstance(content, list) else []
+    media = [part for part in parts if isinstance(part, dict) and part.get("type") != "text"]
+    return join_contents(text, media)
 
 
 def _call_text(call: Mapping[str, Any]) -> str:
@@ -139,12 +155,10 @@ def _merge_neighbours(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]
     """Join user messages that follow each other: templates refuse two in a row."""
     out: list[dict[str, Any]] = []
     for message in messages:
-        last = out[-1] if out else None
-        both_text = last is not None and all(
-            m.get("role") == "user" and isinstance(m.get("content"), str) for m in (last, message)
-        )
-        if last is not None and both_text:
-            out[-1] = {**last, "content": f"{last['content']}\n{message['content']}"}
+        last = out[-1] if out else {}
+        if last.get("role") == message.get("role") == "user":
+            content = join_contents(last.get("content"), message.get("content"))
+            out[-1] = {**last, "content": content}
         else:
             out.append(message)
     return out

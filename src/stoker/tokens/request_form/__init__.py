@@ -1,0 +1,23 @@
+"""A client's chat request in one normal form, and rewritten for templates that refuse it."""
+
+from stoker.tokens.request_form.message_rewriting import (
+    OF_RESULTS,
+    REWRITINGS,
+    join_contents,
+    rewritten_messages,
+    with_one_last_answer,
+)
+from stoker.tokens.request_form.request_fields import normal_request, without_empty_limits
+from stoker.tokens.request_form.tool_schemas import moved_schema, without_keywords
+
+__all__ = [
+    "OF_RESULTS",
+    "REWRITINGS",
+    "join_contents",
+    "moved_schema",
+    "normal_request",
+    "rewritten_messages",
+    "with_one_last_answer",
+    "without_empty_limits",
+    "without_keywords",
+]

@@ -1,0 +1,176 @@
+"""The messages of a chat in one form, without what models got wrong and clients left out.
+
+A conversation that holds one message which a server can't read is dead: every later request sends
+it again. What llama.cpp b11549 refuses for ever: a message without ``content``, arguments that are
+no JSON, a null where a text is due, parts of a type that it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from stoker.tokens.chat_messages import text_of
+
+Message = dict[str, Any]
+
+#: OpenAI's newer and older names of roles, and those of other APIs.
+_ROLES = {
+    "developer": "system",
+    "function": "tool",
+    "human": "user",
+    "model": "assistant",
+    "ai": "assistant",
+}
+_TEXTS = frozenset({"text", "input_text", "output_text"})
+#: Parts of a model's reasoning, as Anthropic and Mistral write them. Templates read it elsewhere.
+_REASONING = frozenset({"thinking", "reasoning", "redacted_thinking"})
+_MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url"})
+
+
+def normal_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
+    """The messages, each with a role that templates know, content and whole calls."""
+    out = [_message(message, index) for index, message in enumerate(messages)]
+    _answer_by_id(out)
+    # An answer that failed before its first word: a server would go on writing it.
+    while len(out) > 1 and _is_empty_answer(out[-1]):
+        out.pop()
+    return out
+
+
+def _message(message: Mapping[str, Any], index: int) -> Message:
+    out = {key: value for key, value in message.items() if value is not None}
+    role = out["role"] = _ROLES.get(message["role"], message["role"])
+    calls = _calls(out, index)
+    for name in ("tool_calls", "function_call"):
+        out.pop(name, None)
+    out["content"], reasoning = _content(message)
+    if role == "assistant":
+        if reasoning and "reasoning_content" not in out:
+            out["reasoning_content"] = reasoning
+        if calls:
+            out["tool_calls"] = calls
+    if out["content"] is None and "tool_calls" not in out:
+        refusal = message.get("refusal")
+        out["content"] = refusal if isinstance(refusal, str) else ""
+    return out
+
+
+def _content(message: Mapping[str, Any]) -> tuple[Any, str]:
+    """The content that can be read, and the reasoning that stood in it."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return content, ""
+    reasoning = [_reasoning(part) for part in content if part.get("type") in _REASONING]
+    parts = [_part(part) for part in content if part.get("type") not in _REASONING]
+    return parts or "", "\n".join(text for text in reasoning if text)
+
+
+def _reasoning(part: Mapping[str, Any]) -> str:
+    thought = part.get("thinking") or part.get("reasoning") or part.get("text")
+    return text_of(thought)
+
+
+def _part(part: dict[str, Any]) -> dict[str, Any]:
+    kind = part.get("type")
+    if kind == "text" and "text" in part:
+        return part
+    if kind in _TEXTS or (kind is None and "text" in part):
+        return {"type": "text", "text": part.get("text", "")}
+    if kind == "refusal":
+        return {"type": "text", "text": str(part.get("refusal") or "")}
+    if kind in _MEDIA:
+        return part
+    url = _image_url(part)
+    if url is not None:
+        return {"type": "image_url", "image_url": {"url": url}}
+    said = part.get("text") or f"[A part of type {kind!r} was left out: it can't be sent on.]"
+    return {"type": "text", "text": said}
+
+
+def _image_url(part: Mapping[str, Any]) -> str | None:
+    """The address of an image in the form of OpenAI's Responses or Anthropic's Messages."""
+    url, source = part.get("image_url"), part.get("source")
+    if part.get("type") == "input_image" and isinstance(url, str):
+        return url
+    if part.get("type") != "image" or not isinstance(source, dict):
+        return None
+    if isinstance(source.get("data"), str):
+        return f"data:{source.get('media_type', 'image/png')};base64,{source['data']}"
+    return source["url"] if isinstance(source.get("url"), str) else None
+
+
+def _calls(message: Mapping[str, Any], index: int) -> list[dict[str, Any]]:
+    calls = message.get("tool_calls")
+    if not calls:
+        legacy = message.get("function_call")
+        calls = [{"function": legacy}] if isinstance(legacy, dict) and legacy.get("name") else []
+    return [_call(call, f"call_{index}_{number}") for number, call in enumerate(calls)]
+
+
+def _call(call: Mapping[str, Any], new_id: str) -> dict[str, Any]:
+    function = call["function"]
+    kept = {key: value for key, value in call.items() if value is not None}
+    arguments = _arguments(function.get("arguments"))
+    named = {"id": new_id, "type": "function", **kept}
+    return {**named, "function": {**function, "arguments": arguments}}
+
+
+def _arguments(arguments: Any) -> str:
+    """The JSON of an object. What a model wrote is kept as text where it is no such JSON.
+
+    It may be cut off or empty: an answer that ended at ``max_tokens`` stays in the history, and
+    the model reads there what it got wrong.
+    """
+    if isinstance(arguments, dict):
+        return orjson.dumps(arguments).decode()
+    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
+        return "{}"
+    text = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = _loosely_read(text)
+    else:
+        if isinstance(value, dict):
+            return text
+    if isinstance(value, str):  # JSON within JSON
+        value = _loosely_read(value)
+    try:
+        return orjson.dumps(value if isinstance(value, dict) else {"arguments": text}).decode()
+    except orjson.JSONEncodeError:  # half of a surrogate pair
+        return orjson.dumps({"arguments": text}).decode()
+
+
+def _loosely_read(text: str) -> Any:
+    """The value of JSON as models write it: line ends within strings, NaN, Infinity."""
+    try:
+        return json.loads(text, strict=False, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _answer_by_id(messages: Sequence[Message]) -> None:
+    """Give results the id of the call that they answer, where a client left it out."""
+    unanswered: list[tuple[str, str]] = []
+    for message in messages:
+        if message.get("tool_calls"):
+            calls = message["tool_calls"]
+            unanswered = [(call["id"], call["function"].get("name", "")) for call in calls]
+        elif message["role"] == "tool":
+            if "tool_call_id" not in message and unanswered:
+                name = message.get("name")
+                named = (call for call in unanswered if call[1] == name)
+                message["tool_call_id"] = next(named, unanswered[0])[0]
+            unanswered = [call for call in unanswered if call[0] != message.get("tool_call_id")]
+
+
+def _is_empty_answer(message: Message) -> bool:
+    if message["role"] != "assistant" or message.get("tool_calls"):
+        return False
+    content = message["content"]
+    said = content if isinstance(content, str) else text_of(content)
+    return not said.strip() and not message.get("reasoning_content")

@@ -1,0 +1,116 @@
+"""A client's chat request in OpenAI's current form, whatever older or neighbouring form it has.
+
+Editors send what their users' servers once took: ``functions``, tools without parameters, tools in
+the form of OpenAI's Responses or Anthropic's Messages, ``max_tokens: -1``, an empty list of tools.
+OpenAI's form: https://platform.openai.com/docs/api-reference/chat/create.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from stoker.tokens.chat_messages import tool_name
+from stoker.tokens.request_form.normal_messages import normal_messages
+from stoker.tokens.request_form.tool_schemas import plain_schema
+
+_LIMITS = ("max_tokens", "max_completion_tokens")
+#: What means nothing without tools, and is refused there (vLLM 0.32: 400).
+_WITH_TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
+_LEGACY = ("functions", "function_call")
+#: Where the other forms of a tool have its schema: Anthropic's and MCP's.
+_PARAMETERS = ("parameters", "input_schema", "inputSchema")
+#: Mistral's word for a demanded call.
+_CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
+
+
+def normal_request(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The same request with every field in the form that servers take. Well-formed ones stay.
+
+    A field that is null is one that was left out; so is a limit of tokens below 1.
+    """
+    out = without_empty_limits({k: v for k, v in request.items() if v is not None})
+    out["messages"] = normal_messages(request["messages"])
+    tools = _tools(out)
+    choice = _choice(out.get("tool_choice", out.get("function_call")), tools)
+    parallel = out.get("parallel_tool_calls")
+    for name in (*_WITH_TOOLS, *_LEGACY):
+        out.pop(name, None)
+    if tools:
+        found = {"tools": tools, "tool_choice": choice, "parallel_tool_calls": parallel}
+        out.update((name, value) for name, value in found.items() if value is not None)
+    return out
+
+
+def without_empty_limits(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request without limits of its answer's tokens that are null, 0 or negative.
+
+    Clients write -1, as llama.cpp and LM Studio do, where an answer may have any length.
+    """
+    return {
+        name: value
+        for name, value in request.items()
+        if name not in _LIMITS or (value is not None and value >= 1)
+    }
+
+
+def _tools(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    given = request.get("tools") or [{"function": f} for f in request.get("functions") or ()]
+    tools = (_known_tool(orjson.dumps(tool)) for tool in given)
+    return [tool for tool in tools if tool is not None]
+
+
+@lru_cache(maxsize=1024)
+def _known_tool(tool: bytes) -> dict[str, Any] | None:
+    """A tool's normal form; every turn of a conversation sends the same ones."""
+    return _tool(orjson.loads(tool))
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any] | None:
+    """``None`` for one that only OpenAI's own servers have, such as ``web_search``."""
+    function = tool.get("function")
+    if not isinstance(function, dict):
+        function = {key: value for key, value in tool.items() if key != "type"}
+    if not isinstance(function.get("name"), str):
+        return None
+    parameters = next((function[name] for name in _PARAMETERS if function.get(name)), None)
+    kept = {k: v for k, v in function.items() if k not in _PARAMETERS[1:] and v is not None}
+    # llama.cpp writes an empty description for none, vLLM the word null.
+    described = {"description": "", **kept} if "description" not in kept else kept
+    ordered = {**described, "parameters": _parameters(parameters)}
+    return {"type": "function", "function": ordered}
+
+
+def _parameters(parameters: Any) -> dict[str, Any]:
+    """OpenAI's are an object's schema; none at all is an object without properties."""
+    schema = plain_schema(parameters)
+    if not schema:
+        return {"type": "object", "properties": {}}
+    return schema if schema.get("type") == "object" else {**schema, "type": "object"}
+
+
+def _choice(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
+    """The choice in OpenAI's form; ``None`` where it is left to the server.
+
+    A tool that is not offered can't be demanded, and servers refuse such a request.
+    """
+    if isinstance(choice, str):
+        return _CHOICES.get(choice) or _named(choice, tools)
+    if not isinstance(choice, dict):
+        return None
+    function = choice.get("function")
+    name = (function if isinstance(function, dict) else choice).get("name")
+    if isinstance(name, str):
+        return _named(name, tools)
+    allowed = choice.get("allowed_tools")
+    mode = allowed.get("mode") if isinstance(allowed, dict) else choice.get("type")
+    return _CHOICES.get(mode) if isinstance(mode, str) else None
+
+
+def _named(name: str, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    if name not in map(tool_name, tools):
+        return None
+    return {"type": "function", "function": {"name": name}}
