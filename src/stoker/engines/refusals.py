@@ -109,7 +109,7 @@ def _said(status: int, body: bytes) -> Refusal:
 def of_value(value: Any) -> Refusal | None:
     """The refusal in a JSON value, such as an event of a stream; ``None`` where it has no words."""
     error = value.get("error") if isinstance(value, Mapping) else None
-    words = _words(value)
+    words = _readable(_words(value))
     if words is None:
         return None
     fields = error if isinstance(error, Mapping) else value

@@ -175,8 +175,11 @@ def _refuse_key(backend: Backend, words: str) -> None:
 
 
 def _redirected(url: str, location: str) -> UnusableServerError:
-    target = urljoin(f"{url}/v1/models", location)
-    base = without_api_path(refusals.bare(target))
+    try:
+        target = refusals.bare(urljoin(f"{url}/v1/models", location))
+    except ValueError:  # brackets that don't close
+        location = target = ""
+    base = without_api_path(target)
     leads = f"It leads to {base}." if location else "It names no target."
     fix = f"If that is the server, use its address: {base}." if location else "Check the address."
     what = f"The address {url} redirects to another one."

@@ -79,7 +79,9 @@ def test_an_unreachable_server_is_a_failure_in_every_output_for_programs(
     assert suite.get("failures") == "1"
     failure = suite.find("testcase[@name='answers']/failure")
     assert failure is not None
-    assert ("requires a key" if key else "Nothing answers") in failure.get("message", "")
+    assert ("refuses the key in THE_KEY" if key else "Nothing answers") in failure.get(
+        "message", ""
+    )
     assert "<b class=fail>fail</b>" in html.read_text()
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stoker.engines import refusals
 
@@ -41,6 +43,29 @@ FASTAPI = {"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": 
 )  # fmt: skip
 def test_words_are_found_in_every_form(value: Any, words: str) -> None:
     assert refusals.read(422, orjson.dumps(value)).message == words
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["error", "message", "detail", "loc", "msg", "metadata", "raw", "type"]
+            ),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.integers(300, 599), st.binary(max_size=200) | _JSON.map(orjson.dumps), st.text())
+def test_whatever_a_server_answers_has_a_message(status: int, body: bytes, location: str) -> None:
+    found = refusals.read(status, body, location)
+    assert 0 < len(found.message) < 3000
+    assert " " not in found.loggable
 
 
 def test_plain_text_is_the_message() -> None:

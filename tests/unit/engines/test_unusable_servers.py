@@ -141,6 +141,8 @@ async def test_unknown_name_is_named() -> None:
         ({"status": 307, "headers": {"Location": "https://llm.example/v1/models?t=secret"}},
          "redirects to another one. It leads to https://llm.example."),
         ({"status": 302, "headers": {"Location": "/login"}}, "/login"),
+        ({"status": 302, "headers": {"Location": "http://[::1"}}, "It names no target"),
+        ({"status": 302}, "It names no target"),
         ({"status": 407}, "A proxy on the way"),
         ({"status": 403, "text": "Access from 10.1.1.1 is denied"}, "10.1.1.1 is denied"),
         ({"status": 503, "text": '{"error":{"message":"Loading model"}}'}, "Loading model"),
