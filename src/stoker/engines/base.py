@@ -285,8 +285,8 @@ class InfillApi:
     written: Callable[
         [aiohttp.ClientSession, Backend, Mapping[str, Any]], Awaitable[tuple[str, int]]
     ]
-    #: The ids of a text, with or without the special tokens that it names.
-    tokenize: Callable[[aiohttp.ClientSession, Backend, str, bool], Awaitable[list[int]]]
+    #: The ids of a text for a model, with or without the special tokens that it names.
+    tokenize: Callable[[aiohttp.ClientSession, Backend, str, str, bool], Awaitable[list[int]]]
     #: What its own path reads whole, before and after the cursor.
     surely_read_bytes: tuple[int, int]
 

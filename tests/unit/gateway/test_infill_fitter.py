@@ -39,6 +39,7 @@ class LlamaServer:
     async def answer(self, request: web.Request) -> web.Response:
         body = await request.json()
         if request.path == "/tokenize":
+            assert body["model"] == MODEL
             text, special = body["content"], body["parse_special"]
             return web.json_response({"tokens": self._ids(text, special)})
         self.sent.append((request.path, body))

@@ -18,6 +18,9 @@ from tests.unit.gateway.backends import (
     gateway_with,
 )
 
+from stoker.gateway.api.path_rules import PATH_RULES
+from stoker.gateway.relay.response_stream import ResponseStream
+
 Body = dict[str, Any]
 
 
@@ -197,3 +200,32 @@ async def test_choices_that_a_server_reports_one_by_one_are_summed(
         metrics = await front.metrics()
     assert COUNTED[0] in metrics
     assert f'kind="completion_tokens",model="{MODEL}"}} {completion}' in metrics
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_wherever_a_stream_is_cut_into_pieces_the_client_gets_the_same(path: str) -> None:
+    sent, form = b"".join(STREAMS[path]), PATH_RULES[path].stream_format
+    for cut in range(len(sent) + 1):
+        relayed = ResponseStream(None, streamed=True, form=form)
+        relayed.head(200, {b"content-type": b"text/event-stream"})
+        for piece in (sent[:cut], sent[cut:]):
+            relayed.body(piece)
+        relayed.done()
+        assert relayed.writer.take_pending() == sent
+        assert relayed.report.usage == {"prompt_tokens": 7, "completion_tokens": 3}
+        assert not relayed.faults
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_wherever_a_stream_ends_too_soon_the_client_gets_one_error(path: str) -> None:
+    sent, form = b"".join(STREAMS[path]), PATH_RULES[path].stream_format
+    for end in range(len(sent) - 3):  # the last event's own end may be missing
+        relayed = ResponseStream(None, streamed=True, form=form)
+        relayed.head(200, {b"content-type": b"text/event-stream"})
+        relayed.body(sent[:end])
+        relayed.done()
+        got = relayed.writer.take_pending()
+        last = last_event(got)
+        assert "error" in (last.get("type"), *last), end
+        assert got.count(b'"message":"The model') == 1
+        assert relayed.faults

@@ -28,13 +28,14 @@ async def written(
 
 
 async def tokenize(
-    http: aiohttp.ClientSession, backend: Backend, text: str, special: bool
+    http: aiohttp.ClientSession, backend: Backend, model: str, text: str, special: bool
 ) -> list[int]:
     """The ids of a text; with ``special``, names of special tokens in it are those tokens.
 
-    ``/infill`` reads the user's texts without, so a file that holds such a name stays a text.
+    ``/infill`` reads the user's texts without, so a file that holds such a name stays a text. A
+    server of several models needs the name of one.
     """
-    body = {"content": text, "add_special": False, "parse_special": special}
+    body = {"model": model, "content": text, "add_special": False, "parse_special": special}
     answer = await http_json.post(http, backend, "/tokenize", body)
     return [int(token) for token in answer["tokens"]]
 

@@ -44,6 +44,7 @@ class InfillFitter:
         http: aiohttp.ClientSession,
         most_prompt_tokens: Callable[[], int | None],
     ) -> None:
+        self._model = model.id
         self._window = model.max_model_len if settings.enabled else None
         self._api = engines.lookup(backend.engine).infill
         self._backend = backend
@@ -90,7 +91,7 @@ class InfillFitter:
         return await asyncio.shield(task)
 
     async def _learn(self, api: InfillApi) -> _Form | None:
-        marked = infill_form.MARKED_REQUEST
+        marked = {**infill_form.MARKED_REQUEST, "model": self._model}
         written, count = await api.written(self._http, self._backend, marked)
         form = infill_form.form_of(written)
         if form is not None:
@@ -125,7 +126,9 @@ class InfillFitter:
         return InfillTexts(prefix, suffix, extras)
 
     async def _ids(self, api: InfillApi, text: str, *, special: bool = False) -> Ids:
-        return await api.tokenize(self._http, self._backend, text, special) if text else []
+        if not text:
+            return []
+        return await api.tokenize(self._http, self._backend, self._model, text, special)
 
 
 def _can_be_written(request: Mapping[str, Any], api: InfillApi) -> bool:
