@@ -121,3 +121,11 @@ def test_the_request_is_only_read() -> None:
     before = copy.deepcopy(request)
     bound_of(CHATML, request)
     assert request == before
+
+
+@pytest.mark.parametrize("name", ["chat_template", "chat_template_kwargs", "documents"])
+def test_nothing_is_sure_of_a_prompt_that_the_client_may_add_to(name: str) -> None:
+    request = {"messages": [{"role": "user", "content": "hi"}]}
+    assert prompt_bound(request, Overheads()) is not None
+    assert prompt_bound({**request, name: {"text": "a" * 9000}}, Overheads()) is None
+    assert prompt_bound({**request, name: None}, Overheads()) is not None
