@@ -10,13 +10,21 @@ from hypothesis import strategies as st
 
 from stoker.engines.vllm.vllm_memory import (
     VllmSettings,
+    kv_bytes_per_token,
     longest_context,
     max_concurrency,
+    state_bytes_per_sequence,
     visible_bytes,
     vllm_memory,
 )
 from stoker.errors import UsageError
-from stoker.models import Architecture, KnownModel, find_known_model, known_models
+from stoker.models import (
+    Architecture,
+    KnownModel,
+    architecture_from_config,
+    find_known_model,
+    known_models,
+)
 from stoker.planning.quantization import precision_of
 
 GIB = 1024**3
@@ -196,3 +204,28 @@ def test_gpt_oss_120b_is_as_large_as_logged_and_does_not_start_on_an_h100_by_def
     memory = vllm_memory(arch, precision_of("mxfp4", arch), settings, visible_bytes(81_559 << 20))
     assert memory.weights_bytes / GIB == pytest.approx(65.97, rel=0.005)
     assert not memory.fits
+
+
+def test_layers_that_attend_and_keep_a_state_take_memory_for_both() -> None:
+    # Falcon-H1-7B: 44 layers of 2 heads of 128, and of 24 Mamba heads of 128 with 256 numbers.
+    falcon = architecture_from_config(
+        {
+            "model_type": "falcon_h1",
+            "num_hidden_layers": 44,
+            "hidden_size": 3072,
+            "num_attention_heads": 12,
+            "num_key_value_heads": 2,
+            "head_dim": 128,
+            "intermediate_size": 12288,
+            "vocab_size": 130048,
+            "mamba_n_heads": 24,
+            "mamba_d_head": 128,
+            "mamba_d_state": 256,
+            "mamba_n_groups": 1,
+            "mamba_d_conv": 4,
+        }
+    )
+    settings = VllmSettings(max_model_len=32_768)
+    assert kv_bytes_per_token(falcon, settings) == 44 * 2 * 2 * 128 * 2
+    state = 24 * 128 * 256 + 3 * (24 * 128 + 2 * 256)
+    assert state_bytes_per_sequence(falcon, settings) == 44 * 2 * state

@@ -40,6 +40,27 @@ def test_a_published_shape_survives_the_file(path: Path) -> None:
     assert (found.parameters, found.license, found.purposes) == (1_500_000_000, "MIT", ("chat",))
 
 
+def test_a_window_for_each_layer_keeps_its_places() -> None:
+    # Phi-4-mini-flash: TOML has no null, so layers without a window are written as 0.
+    hybrid = {
+        "model_type": "phi4flash",
+        "architectures": ["Phi4FlashForCausalLM"],
+        "num_hidden_layers": 8,
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "vocab_size": 100,
+        "intermediate_size": 128,
+        "mb_per_layer": 2,
+        "sliding_window": [None, 512, None, 512, None, None, None, None],
+        "mamba_d_state": 16,
+        "mamba_d_conv": 4,
+        "mamba_expand": 2,
+    }
+    shape = architecture_from_config(hybrid)
+    add_model(model(shape))
+    assert find_known_model("me/mine")[0].architecture == shape
+
+
 def test_adding_again_replaces_and_others_stay() -> None:
     shape = architecture_from_config(json.loads((CONFIGS / "Qwen--Qwen3-8B.json").read_text()))
     add_model(model(shape))
