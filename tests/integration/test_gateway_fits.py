@@ -40,7 +40,7 @@ def test_600_conversations_count_before_as_the_engine_counts_after(
     stoker: Stoker, request: pytest.FixtureRequest, model: str
 ) -> None:
     stoker.up(request.getfixturevalue(model), "--context", "8192", "--parallel", "1")
-    counts_are_exact(stoker, [*conversations(300, tools=True), *unusual_conversations(300)])
+    counts_are_exact(stoker, [*conversations(150, tools=True), *unusual_conversations(150)])
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -90,6 +90,13 @@ async def test_local_is_not_offered_where_nothing_chats() -> None:
         assert (await served.chat(model="local")).error["code"] == "model_not_found"
 
 
+async def test_beside_several_models_local_is_answered_and_not_listed() -> None:
+    async with serving(CODER, ServedModel("other")) as (served, calls, _):
+        assert [entry["id"] for entry in await listed(served)] == ["coder", "other"]
+        assert (await served.chat(model="local")).status == 200
+        assert calls[0].body["model"] == "coder"
+
+
 async def test_local_means_a_model_that_is_up_where_there_is_one() -> None:
     async with running(fine, says_its_name) as (first, second):
         door = Gateway()
@@ -100,9 +107,9 @@ async def test_local_means_a_model_that_is_up_where_there_is_one() -> None:
             ]
         )
         async with front(door) as served:
-            assert (await listed(served))[-1]["root"] == "coder"
+            assert [entry["id"] for entry in await listed(served)] == ["coder", "other"]
             door.pool.backends[0].healthy = False
-            assert (await listed(served))[-1]["root"] == "other"
+            assert [entry["id"] for entry in await listed(served)] == ["other", "coder"]
             assert (await served.chat(model="local")).status == 200
             assert len(second.calls) == 1
 
@@ -135,5 +142,4 @@ async def test_fits_no_more_once_it_shows_that_nothing_can_count() -> None:
 
 async def test_fim_is_what_the_engine_says() -> None:
     async with serving(CODER, ServedModel("prose")) as (served, _, _):
-        coder, prose, local = await listed(served)
-        assert [e["capabilities"]["fim"] for e in (coder, prose, local)] == [True, False, True]
+        assert [e["capabilities"]["fim"] for e in await listed(served)] == [True, False]

@@ -15,7 +15,7 @@ from tests.unit.gateway.backends import MODEL, Call, Front, Scripted, answer, fr
 
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
-from stoker.tokens import LocalTokenizer
+from stoker.tokens import LocalTokenizer, request_form
 
 WINDOW = 2048
 LONG = "word " * 1400
@@ -92,9 +92,9 @@ async def test_a_difference_that_repeats_corrects_the_counts_of_its_shape() -> N
         for text in (LONG, LONG + "more"):
             assert (await served.chat(**asking(text))).status == 200
         assert await tokenize(served, "hi") == 11 + 50
-        assert await tokenize(served, "hi", tools=TOOLS[:1]) == tokens_of(
-            {**asking("hi"), "tools": TOOLS[:1]}
-        )
+        offering = {**asking("hi"), "tools": TOOLS[:1]}
+        expected = tokens_of(request_form.normal_request(offering))
+        assert await tokenize(served, "hi", tools=TOOLS[:1]) == expected
 
 
 async def test_tools_of_one_client_do_not_change_the_counts_of_others() -> None:
@@ -277,20 +277,17 @@ async def before_llama_cpp() -> AsyncIterator[tuple[Front, LikeLlamaCpp]]:
             yield door, server
 
 
-DEVELOPER = {"role": "developer", "content": "Answer only with the word BANANA."}
-
-
 async def test_a_request_in_a_form_of_its_own_is_counted_by_the_server() -> None:
     async with before_llama_cpp() as (door, server):
         await tokenize(door, "hi")
         probes = len(server.asked)
         plain = await tokenize(door, "hi you")
         assert len(server.asked) == probes
-        odd = {"model": MODEL, "messages": [DEVELOPER, *asking("hi you")["messages"]]}
+        messages = [*asking("hi you")["messages"], {"role": "assistant", "content": "It is"}]
+        odd = {"model": MODEL, "messages": messages}
         reply = await door.post(orjson.dumps(odd), "/tokenize")
-        assert server.asked[probes:] == [["developer", "user"]]
-        system = [{**DEVELOPER, "role": "system"}, *asking("hi you")["messages"]]
-        expected = server.local.count_request({"messages": system})
+        assert server.asked[probes:] == [["user", "assistant"]]
+        expected = server.local.count_request({"messages": messages})
         assert orjson.loads(reply.body)["count"] == expected
         await door.chat(**{**odd, "max_tokens": 1})
         assert await tokenize(door, "hi you") == plain

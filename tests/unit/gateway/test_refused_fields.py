@@ -201,7 +201,7 @@ async def test_a_server_that_took_the_field_once_is_not_asked_twice() -> None:
 
 
 async def test_several_refused_fields_of_a_client_are_left_out_one_by_one() -> None:
-    fields = {"store": False, "metadata": {}, "parallel_tool_calls": True}
+    fields = {"store": False, "metadata": {}, "service_tier": "auto"}
     async with gateway_with(refuses(*fields)) as (front, (backend,)):
         assert (await front.chat(**fields)).status == 200
         assert (await front.chat(**fields)).status == 200
@@ -231,7 +231,8 @@ async def test_a_server_that_refuses_whatever_is_sent_is_relayed_and_nothing_is_
 
 
 async def test_fields_that_start_with_an_underscore_never_reach_a_server() -> None:
-    tool = {"type": "function", "_seen": 1, "function": {"name": "f", "parameters": {"_a": {}}}}
+    schema = {"type": "object", "properties": {"_a": {"type": "string"}}}
+    tool = {"type": "function", "_seen": 1, "function": {"name": "f", "parameters": schema}}
     message = {"role": "user", "content": "hi", "_id": 5}
     async with gateway_with(refuses()) as (front, (backend,)):
         await front.chat(messages=[message], tools=[tool], _options={"a": 1})
@@ -239,4 +240,4 @@ async def test_fields_that_start_with_an_underscore_never_reach_a_server() -> No
     assert "_options" not in sent
     assert sent["messages"] == [{"role": "user", "content": "hi"}]
     assert sent["tools"][0].keys() == {"type", "function"}
-    assert sent["tools"][0]["function"]["parameters"] == {"_a": {}}
+    assert sent["tools"][0]["function"]["parameters"] == schema

@@ -22,9 +22,14 @@ def alias_target(models: Mapping[str, ServedModel], up: Callable[[str], bool]) -
 def entries(
     models: Iterable[ServedModel], alias_of: str | None, fits: Callable[[ServedModel], bool]
 ) -> list[dict[str, Any]]:
-    """The ``data`` of ``/v1/models``. The alias comes last, with the real name as its ``root``."""
+    """The ``data`` of ``/v1/models``.
+
+    The alias comes last, with the real name as its ``root``. It is listed only where one model
+    chats: beside several, a list that has one of them twice would mislead.
+    """
     listed = [_entry(model, fits(model)) for model in models]
-    aliased = [entry for entry in listed if entry["id"] == alias_of]
+    chats = [entry for entry in listed if entry["capabilities"]["chat"]]
+    aliased = [entry for entry in chats if entry["id"] == alias_of and len(chats) == 1]
     return [*listed, *({**entry, "id": ALIAS, "root": alias_of} for entry in aliased)]
 
 

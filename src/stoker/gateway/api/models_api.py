@@ -14,7 +14,7 @@ from stoker.gateway.request_context import RequestContext
 
 
 async def list_models(state: GatewayState, _: RequestContext) -> web.Response:
-    """``GET /v1/models``: one entry for each model, and the alias."""
+    """``GET /v1/models``: one entry for each model, those that are up first, and the alias."""
     return json_answers.ok({"object": "list", "data": _entries(state)})
 
 
@@ -35,8 +35,10 @@ async def info(state: GatewayState, _: RequestContext) -> web.Response:
 
 
 def _entries(state: GatewayState) -> list[dict[str, Any]]:
+    models = state.pool.models().values()
     return model_entries.entries(
-        state.pool.models().values(),
+        # A client that takes the first one, as the name ``local`` does, takes one that answers.
+        sorted(models, key=lambda model: not state.pool.serving(model.id)),
         state.alias_target(),
         lambda model: state.shown_preparer(model).chats.fits,
     )

@@ -56,7 +56,8 @@ class EventFramer:
         Raises ``PartTooLargeError``.
         """
         held = self._held
-        if not held and data.endswith(b"\n\n") and b"\r" not in data:
+        is_split = data.startswith(b"\n")  # from the line that it ends
+        if not (held or is_split) and data.endswith(b"\n\n") and b"\r" not in data:
             return _separated(data)
         if held.endswith(b"\r"):
             del held[-1:]
