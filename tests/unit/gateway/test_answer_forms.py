@@ -311,3 +311,19 @@ async def test_a_refusal_that_comes_late_keeps_its_words() -> None:
 
     async with gateway_with(late, limits=GatewayLimits(keep_alive_s=0.1)) as (front, _):
         assert "neither JSON nor an event stream" in error_of(await front.stream())["message"]
+
+
+async def test_a_model_that_was_seen_to_think_calls_nothing_in_thinking_that_the_limit_cut() -> (
+    None
+):
+    answers = iter(["I think.\n</think>Hello", f"I could {PRINTED} or"])
+
+    async def scenario(call: Call) -> None:
+        body = whole({"content": next(answers)}, finish_reason="length")
+        await call.send(answer(body))
+
+    async with gateway_with(scenario) as (front, _):
+        await front.chat(tools=LOOK)
+        cut = orjson.loads((await front.chat(tools=LOOK)).body)["choices"][0]
+    assert cut["message"] == {"role": "assistant", "content": f"I could {PRINTED} or"}
+    assert cut["finish_reason"] == "length"

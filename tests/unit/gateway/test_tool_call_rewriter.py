@@ -42,9 +42,11 @@ def native(arguments: Any = None, name: str | None = "read_file", **fields: Any)
     return {"function": {k: v for k, v in function.items() if v is not None}, **fields}
 
 
-def streamed(*deltas: dict[str, Any], finish: str | None = "tool_calls") -> Got:
+def streamed(
+    *deltas: dict[str, Any], finish: str | None = "tool_calls", reasons: bool = False
+) -> Got:
     """What comes of these deltas and a finish reason (of none, the stream just ends)."""
-    calls, got = TextCalls(TOOLS), Got()
+    calls, got = TextCalls(TOOLS, reasons=reasons), Got()
     last = {"index": 0, "delta": {}, "finish_reason": finish}
     choices = [{"index": 0, "delta": delta} for delta in deltas] + ([last] if finish else [])
     events = [e for choice in choices for e in calls.event({"id": "c", "choices": [choice]})]
@@ -353,6 +355,17 @@ def test_a_call_that_the_server_made_of_a_thought_is_text() -> None:
 def test_a_stream_that_broke_off_within_possible_thinking_has_no_call() -> None:
     assert streamed({"content": f"I could {QUOTED}, but"}, finish=None).calls == []
     assert streamed({"content": f"I could {QUOTED}, but"}, finish="stop").calls != []
+
+
+@pytest.mark.parametrize("content", [f"I could {QUOTED}, but", f"I could {QUOTED}"])
+def test_what_a_model_that_reasons_had_written_at_the_limit_may_be_thinking(content: str) -> None:
+    got = streamed({"content": content}, finish="length", reasons=True)
+    assert (got.calls, got.content, got.finish) == ([], content, "length")
+    closed = streamed({"content": f"I look.</think>{QUOTED} And"}, finish="length", reasons=True)
+    assert [name for name, _ in closed.calls] == ["list_dir"]
+    apart = [{"reasoning_content": "I look."}, {"content": f"{QUOTED} And"}]
+    assert len(streamed(*apart, finish="length", reasons=True).calls) == 1
+    assert len(streamed({"content": content}, finish="stop", reasons=True).calls) == 1
 
 
 def test_legacy_function_calls_are_calls() -> None:

@@ -40,6 +40,8 @@ class PromptFitter:
         self._counter = counter
         self._metrics = metrics
         self._limit = PrefillLimit(settings)
+        #: The model thinks before it answers, as its server reports or an answer has shown.
+        self._reasons = bool(model.reasoning)
         #: A request had to be counted, and nothing could.
         self._uncountable = False
 
@@ -89,7 +91,9 @@ class PromptFitter:
     async def learn(
         self, prepared: Prepared, usage: Mapping[str, Any], prefill_tokens_per_s: float | None
     ) -> None:
-        """Compare the count before with the backend's after; remember how fast it reads."""
+        """Learn from an answer: how it was counted, how fast it was read, whether it thinks."""
+        if prepared.rewrite is not None and prepared.rewrite.closed_thinking:
+            self._reasons = True
         used = usage.get("prompt_tokens")
         if prefill_tokens_per_s is not None:
             self._limit.learn(prefill_tokens_per_s)
@@ -113,7 +117,7 @@ class PromptFitter:
             prompt_tokens=fitted.prompt_tokens,
             max_tokens=fitted.max_tokens,
             cuts=fitted.cuts,
-            rewrite=_calls_in_text(request),
+            rewrite=self._calls_in_text(request),
             correction_tokens=counter.corrections.of(sent),
         )
 
@@ -123,8 +127,14 @@ class PromptFitter:
             sent,
             header=self._header(request),
             max_tokens=max_tokens,
-            rewrite=_calls_in_text(request),
+            rewrite=self._calls_in_text(request),
         )
+
+    def _calls_in_text(self, request: Mapping[str, Any]) -> TextCalls | None:
+        tools = request.get("tools")
+        if not tools or request.get("tool_choice") == "none":
+            return None
+        return TextCalls(tools, taken_ids=tokens.call_ids(request), reasons=self._reasons)
 
     def _header(self, request: Mapping[str, Any], cuts: str | None = None) -> str | None:
         record = self._counter.form.record(request)
@@ -188,10 +198,3 @@ def _dropped(cuts: tokens.Cuts) -> str:
     """The names of the tools that were left out; a name is the client's, so it is quoted."""
     names = ", ".join(ascii(name[:_NAME_CHARS]) for name in cuts.tools_dropped)
     return f"; without the tools {names}" if names else ""
-
-
-def _calls_in_text(request: Mapping[str, Any]) -> TextCalls | None:
-    tools = request.get("tools")
-    if not tools or request.get("tool_choice") == "none":
-        return None
-    return TextCalls(tools, taken_ids=tokens.call_ids(request))

@@ -27,12 +27,20 @@ class TextCalls:
 
     A call keeps the id that its server gave it, unless another call of the answer or of the
     conversation has it (``taken_ids``): some servers count from 0 in every answer.
+
+    ``reasons``: the model is known to think before it answers. An answer that the token limit cut
+    before its thinking was closed then has no calls, although nothing in it shows a thought.
     """
 
     def __init__(
-        self, tools: Sequence[Mapping[str, Any]], *, taken_ids: Iterable[str] = ()
+        self,
+        tools: Sequence[Mapping[str, Any]],
+        *,
+        taken_ids: Iterable[str] = (),
+        reasons: bool = False,
     ) -> None:
         self._tools = tools
+        self._reasons = reasons
         self._ids = set(taken_ids)
         self._choices: dict[int, _Choice] = {}
         self._last: dict[str, Any] = {}
@@ -41,6 +49,11 @@ class TextCalls:
     def found(self) -> int:
         """Calls found in text, for the metrics."""
         return sum(choice.found for choice in self._choices.values())
+
+    @property
+    def closed_thinking(self) -> bool:
+        """Whether the text held thinking, so that the model is one that reasons."""
+        return any(choice.closed_thinking for choice in self._choices.values())
 
     def event(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         """What goes to the client in place of one event."""
@@ -123,7 +136,7 @@ class TextCalls:
 
     def _state(self, index: int) -> _Choice:
         if index not in self._choices:
-            self._choices[index] = _Choice(self._tools, self._ids)
+            self._choices[index] = _Choice(self._tools, self._ids, self._reasons)
         return self._choices[index]
 
     def _deltas(self, index: int, state: _Choice, pieces: Sequence[_Piece]) -> list[dict[str, Any]]:
@@ -139,8 +152,9 @@ class TextCalls:
 class _Choice:
     """What is known of one of the answers that a request with ``n`` above 1 gets."""
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]], ids: set[str]) -> None:
+    def __init__(self, tools: Sequence[Mapping[str, Any]], ids: set[str], reasons: bool) -> None:
         self._tools = tools
+        self._reasons = reasons
         self._ids = ids
         self._parser = ToolCallParser(tools)
         self.native = NativeCalls(tools)
@@ -157,6 +171,11 @@ class _Choice:
     def has_rest(self) -> bool:
         """Whether something is held that only the end lets go."""
         return self.native.has_open or self._parser.has_rest
+
+    @property
+    def closed_thinking(self) -> bool:
+        """Whether a tag closed thinking in the text."""
+        return self._parser.thoughts > 0
 
     def number(self) -> int:
         """The number of the next call that is sent: found in text or native, they are one row."""
@@ -193,7 +212,8 @@ class _Choice:
         """What is still to be sent, and the finish reason. ``None`` where the answer has none."""
         cut = reason not in _OWN_END
         called = self._called or self.native.has_open
-        pieces = self._pieces(self._parser.finish(cut=cut or called, broken=reason is None))
+        broken_off = reason is None or (cut and self._reasons)
+        pieces = self._pieces(self._parser.finish(cut=cut or called, broken=broken_off))
         if cut and self._parser.unfinished_call:
             pieces.append(_not_run(self._parser.unfinished_call, reason))
         whole, broken = self.native.finish(cut=cut)
