@@ -543,16 +543,16 @@ def test_a_tool_without_parameters_is_called_in_every_form() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        '<invoke name="list_dir"><parameter name="path">' + "</parameter> x" * 8_000,
-        "<tool_call>list_dir<arg_key>path</arg_key><arg_value>" + "</arg_value>x" * 8_000,
-        '<|tool_call>call:list_dir{path:<|"|>' + "{" * 80_000,
-        f"{MARK}<invoke name='list_dir'>" + f"{MARK}<a>" * 8_000,
-        "`" + "<tool_call>" * 8_000,
-        "<|channel|>" * 8_000,
-        "<|channel|>analysis<|message|>" + "<|" * 40_000,
-        "<tool_calls>" * 8_000,
-        '[list_dir(path="""' + '""' * 40_000,
-        "```html\n" + "<tool_call>" * 8_000,
+        '<invoke name="list_dir"><parameter name="path">' + "</parameter> x" * 4_000,
+        "<tool_call>list_dir<arg_key>path</arg_key><arg_value>" + "</arg_value>x" * 4_000,
+        '<|tool_call>call:list_dir{path:<|"|>' + "{" * 20_000,
+        f"{MARK}<invoke name='list_dir'>" + f"{MARK}<a>" * 4_000,
+        "`" + "<tool_call>" * 4_000,
+        "<|channel|>" * 4_000,
+        "<|channel|>analysis<|message|>" + "<|" * 10_000,
+        "<tool_calls>" * 4_000,
+        '[list_dir(path="""' + '""' * 10_000,
+        "```html\n" + "<tool_call>" * 4_000,
     ],
 )
 def test_long_answers_take_linear_time_in_every_format(answer: str) -> None:

@@ -371,3 +371,10 @@ def test_emulated_results_keep_their_images_and_system_parts_stay_parts() -> Non
     assert "# Tools" in out[0]["content"][1]["text"]
     seen = {"type": "text", "text": "<tool_response>\nHere.\n</tool_response>"}
     assert out[-1] == {"role": "user", "content": [seen, image]}
+
+
+def test_a_tool_is_written_in_the_order_in_which_servers_write_it() -> None:
+    given = {"strict": True, "parameters": {"type": "object"}, "name": "look"}
+    (tool,) = normal_request({"messages": [], "tools": [{"function": given}]})["tools"]
+    assert list(tool) == ["type", "function"]
+    assert list(tool["function"]) == ["name", "description", "parameters", "strict"]

@@ -78,10 +78,14 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     parameters = next((function[name] for name in _PARAMETERS if function.get(name)), None)
     kept = {k: v for k, v in function.items() if k not in _PARAMETERS[1:] and v is not None}
-    # llama.cpp writes an empty description for none, vLLM the word null.
-    described = {"description": "", **kept} if "description" not in kept else kept
-    ordered = {**described, "parameters": _parameters(parameters)}
-    return {"type": "function", "function": ordered}
+    known = {
+        "name": kept["name"],
+        # llama.cpp writes an empty description for none, vLLM the word null.
+        "description": kept.get("description", ""),
+        "parameters": _parameters(parameters),
+    }
+    others = {k: v for k, v in kept.items() if k not in known}
+    return {"type": "function", "function": {**known, **others}}
 
 
 def _parameters(parameters: Any) -> dict[str, Any]:
