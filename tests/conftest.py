@@ -16,8 +16,10 @@ settings.register_profile(
     "stoker",
     # Benchmarks measure time; tests must pass on a busy machine.
     deadline=None,
-    # Every run tries the same examples; `pytest --hypothesis-profile=search` looks for new ones.
+    # Every run tries the same examples, so few are enough for what was found once; `pytest
+    # --hypothesis-profile=search` and tests/fuzz look for new ones.
     derandomize=True,
+    max_examples=50,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(

@@ -36,11 +36,11 @@ def quick_qwen(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("model", ["quick_smollm2", "quick_qwen"])
-def test_600_conversations_count_before_as_the_engine_counts_after(
+def test_200_conversations_count_before_as_the_engine_counts_after(
     stoker: Stoker, request: pytest.FixtureRequest, model: str
 ) -> None:
     stoker.up(request.getfixturevalue(model), "--context", "8192", "--parallel", "1")
-    counts_are_exact(stoker, [*conversations(150, tools=True), *unusual_conversations(150)])
+    counts_are_exact(stoker, [*conversations(100, tools=True), *unusual_conversations(100)])
 
 
 @pytest.mark.parametrize("window", WINDOWS)

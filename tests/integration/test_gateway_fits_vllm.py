@@ -74,5 +74,5 @@ def test_thirty_agent_turns_are_all_accepted(stoker: Stoker, model: Path, window
     if leaves_out_tools:
         tools_that_are_not_read_are_counted_once(stoker)
     else:
-        counts_are_exact(stoker, [*conversations(150, tools=True), *unusual_conversations(150)])
+        counts_are_exact(stoker, [*conversations(100, tools=True), *unusual_conversations(100)])
         counts_are_exact(stoker, map(continued, conversations(20, tools=True)))
