@@ -64,7 +64,7 @@ def tools_that_are_not_read_are_counted_once(stoker: Stoker) -> None:
     counts_are_exact(stoker, [request])
 
 
-# Two of the five windows that llama.cpp is tried at: each costs a start of a minute.
+# Two of the windows that llama.cpp is tried at: each costs a start of a minute.
 @pytest.mark.parametrize("window", [2048, 8192])
 def test_thirty_agent_turns_are_all_accepted(stoker: Stoker, model: Path, window: int) -> None:
     # One start serves three tests.

@@ -147,8 +147,8 @@ def test_a_taken_port_is_named_with_the_next_free_one(stoker: Stoker, smollm2: s
     assert processes_of(stoker.home) == []
 
 
-def test_twenty_times_up_and_down_leave_nothing(stoker: Stoker, smollm2: str) -> None:
-    for _ in range(20):
+def test_ten_times_up_and_down_leave_nothing(stoker: Stoker, smollm2: str) -> None:
+    for _ in range(10):
         stoker.up(smollm2, *UP)
         assert stoker.run("down").returncode == 0
         assert processes_of(stoker.home) == []
