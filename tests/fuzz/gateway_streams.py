@@ -29,6 +29,8 @@ with atheris.instrument_imports(
 
 from tests.unit.gateway.backends import DONE, event, usage  # noqa: E402
 
+from stoker.gateway.relay.event_framing import BYTE_ORDER_MARK, begins_stream  # noqa: E402
+
 SEEDS = (event("größe") + DONE, event(CALL) + usage() + DONE, b": ping\r\n\r\n" + event("a"), b"")
 LOOP = asyncio.new_event_loop()
 
@@ -41,6 +43,8 @@ def one_input(data: bytes) -> None:
     at = provider.ConsumeIntInRange(0, len(seed))
     cuts = [provider.ConsumeIntInRange(0, 400) for _ in range(6)]
     stream = seed[:at] + provider.ConsumeBytes(sys.maxsize) + seed[at:]
+    if not begins_stream(stream.removeprefix(BYTE_ORDER_MARK), is_declared=True):
+        return  # its client gets no stream
     LOOP.run_until_complete(_check(stream, cuts, parsed, wants_usage))
 
 

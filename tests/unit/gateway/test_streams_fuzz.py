@@ -77,6 +77,8 @@ def without_call_ids(lines: Sequence[bytes]) -> list[bytes]:
     return [line for line in lines if b'"tool_calls"' not in line]
 
 
+@example(event("a") + b"data: [DONE]\nUUU\n", [], True, False)  # both found by atheris
+@example(event("a")[:-1] + b"UUU\n", [len(event("a")) - 1], True, False)
 @given(STREAMS, CUTS, st.booleans(), st.booleans())
 def test_any_cut_of_a_stream_gives_the_same_events(
     stream: bytes, cuts: list[int], wants_usage: bool, crlf: bool

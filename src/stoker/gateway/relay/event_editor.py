@@ -81,10 +81,11 @@ class EventEditor:
 
     def finish(self, rest: bytes) -> bytes:
         """What is still to be sent where the stream ended with ``rest``: always up to a DONE."""
-        last = b""
-        if event_framing.is_whole(rest):
-            last = self.edit(rest + b"\n\n")
-        elif rest:
+        whole, _, end = rest.rpartition(b"\n\n")
+        last = self.edit(whole + b"\n\n") if whole else b""
+        if event_framing.is_whole(end):
+            last += self.edit(end + b"\n\n")
+        elif end and not self.saw_done:
             self._fault("ended within an event")
         if self.saw_done:
             return last

@@ -94,7 +94,7 @@ class EventFramer:
         """What is left when the stream ended."""
         rest = bytes(self._held).strip()
         self._held.clear()
-        return rest
+        return _separated(rest)
 
 
 def split(data: bytes) -> list[bytes]:
