@@ -262,7 +262,8 @@ def explained(error: Exception, what: str = "Docker refused.") -> StokerError:
         return StokerError(
             what, text, "Run the command that stoker up --dry-run prints to see more."
         )
-    return StokerError(what, f"{known.title}: {known.cause}", known.fix)
+    # The runtime names the program, image or port; the catalogue does not.
+    return StokerError(what, f"{known.title}: {known.cause} The runtime reports: {text}", known.fix)
 
 
 def _make(

@@ -179,6 +179,7 @@ def test_several_calls_have_indices_and_ids_of_their_own(answer: str) -> None:
 
 
 NOT_CALLS = [
+    '<function=\nlist_dir>{"path": "src"}</function>',
     "Use `{` to open a block and [ for a list.",
     'The file holds {"name": "list_dir"} somewhere.',
     '{"name": "stoker", "version": "1.0"}',

@@ -36,9 +36,10 @@ class XmlFunction:
     def read(self, text: str, final: bool) -> Verdict:
         name_start = self._start + len(self.OPEN)
         name_end = text.find(">", name_start, name_start + 200)
+        if "\n" in text[name_start : name_end if name_end >= 0 else None]:
+            return REJECTED
         if name_end < 0:
-            too_long = len(text) - name_start >= 200 or "\n" in text[name_start:]
-            return REJECTED if final or too_long else None
+            return REJECTED if final or len(text) - name_start >= 200 else None
         name = self._offered.resolve(text[name_start:name_end].strip(" \"'"))
         if name is None:
             return REJECTED
