@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from stoker.engines.base import Backend
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     import aiohttp
 
 #: A server answers such questions from memory; one that takes longer is in trouble.
@@ -31,24 +33,14 @@ class Answer:
 
 async def ask(http: aiohttp.ClientSession, backend: Backend, path: str) -> Answer:
     """The answer at ``path``. Raises ``aiohttp.ClientError`` where there is none."""
-    async with http.get(
-        backend.url + path,
-        headers=backend.headers,
-        timeout=_timeout(_ASK_TIMEOUT_S),
-        allow_redirects=False,
-    ) as response:
+    async with _asked(http, backend, path) as response:
         location = response.headers.get("Location", "")
         return Answer(response.status, await response.read(), location)
 
 
 async def get(http: aiohttp.ClientSession, backend: Backend, path: str) -> Any:
     """The JSON at ``path``. Raises ``aiohttp.ClientError`` when it can't be had."""
-    async with http.get(
-        backend.url + path,
-        headers=backend.headers,
-        timeout=_timeout(_ASK_TIMEOUT_S),
-        allow_redirects=False,
-    ) as response:
+    async with _asked(http, backend, path) as response:
         _raise_unless_good(response)
         return _json(await response.read())
 
@@ -77,15 +69,21 @@ async def answers(http: aiohttp.ClientSession, backend: Backend, path: str) -> b
     import aiohttp  # noqa: PLC0415
 
     try:
-        async with http.get(
-            backend.url + path,
-            headers=backend.headers,
-            timeout=_timeout(_READY_TIMEOUT_S),
-            allow_redirects=False,
-        ) as response:
+        async with _asked(http, backend, path, _READY_TIMEOUT_S) as response:
             return response.status == 200
     except (aiohttp.ClientError, TimeoutError, OSError):
         return False
+
+
+def _asked(
+    http: aiohttp.ClientSession, backend: Backend, path: str, within_s: float = _ASK_TIMEOUT_S
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    return http.get(
+        backend.url + path,
+        headers=backend.headers,
+        timeout=_timeout(within_s),
+        allow_redirects=False,
+    )
 
 
 def _raise_unless_good(response: aiohttp.ClientResponse) -> None:

@@ -19,9 +19,7 @@ from stoker.gateway.relay import event_framing, normal_message
 from stoker.gateway.relay.event_framing import DONE
 from stoker.gateway.usage.usage_report import UsageReport
 
-#: In JSON a quote inside a text is escaped, so this can only be the usage's own key.
-_USAGE_KEY = b'"prompt_tokens"'
-#: And this only a key or a whole text.
+#: In JSON a quote inside a text is escaped, so this can only be a key or a whole text.
 _ERROR_KEY = b'"error"'
 _PARSED = re.compile(rb'"prompt_tokens"|"error"|"content":\s*[\[{]')
 #: In JSON a line's end is escaped, so this can only end the stream's last event.

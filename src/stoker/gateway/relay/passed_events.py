@@ -70,7 +70,9 @@ class PassedEvents:
         return self.error(refusal.message, refusal.code or "backend_refused")
 
     def _passed(self, event: bytes) -> bytes:
-        if self._ended or _data(event).strip() == b"[DONE]":  # some proxies end all streams so
+        if (
+            self._ended or event_framing.payload(event).strip() == b"[DONE]"
+        ):  # some proxies end all streams so
             return b""
         value = _value(event)
         self._report.note(value)
@@ -100,14 +102,10 @@ def _has_usage(data: bytes) -> bool:
     return any(key in data for key in USAGE_KEYS)
 
 
-def _data(event: bytes) -> bytes:
-    return b"\n".join(line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
-
-
 def _value(event: bytes) -> dict[str, Any]:
     """The JSON object of an event; empty where it has none."""
     try:
-        value = orjson.loads(_data(event))
+        value = orjson.loads(event_framing.payload(event))
     except orjson.JSONDecodeError:
         return {}
     return value if isinstance(value, dict) else {}
