@@ -47,3 +47,15 @@ def window(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     finally:
         browser.stop()
         server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _extension_log(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Prints what the extension logged during a test, which pytest shows where the test fails."""
+    if "window" not in request.fixturenames:
+        yield
+        return
+    server: CodeServer = request.getfixturevalue("window").server
+    before = len(server.log())
+    yield
+    print(server.log()[before:][-5000:])

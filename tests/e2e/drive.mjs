@@ -95,11 +95,24 @@ const commands = {
   async texts({ selector }) {
     return page.locator(selector).allInnerTexts();
   },
-  async ask({ text }) {
-    // Not a click: a notification may lie over the box.
-    await page.locator(input).first().locator(".native-edit-context, textarea").first().focus();
-    await page.keyboard.type(text);
-    await page.keyboard.press("Enter");
+  /** Types a question and sends it. A chat that is still opening may take the focus away or lose
+   * what was typed, so until the box keeps the text, and until it is empty again. */
+  async ask({ text, timeout }) {
+    const box = page.locator(input).first();
+    const holds = async () => printed(await box.locator(".view-lines").innerText());
+    const end = Date.now() + timeout;
+    for (; (await holds()) !== printed(text); await page.waitForTimeout(300)) {
+      if (Date.now() > end) throw new Error(`the chat does not keep ${text}: ${await holds()}`);
+      // Not a click: a notification may lie over the box.
+      await box.locator(".native-edit-context, textarea").first().focus();
+      await page.keyboard.press("ControlOrMeta+A");
+      await page.keyboard.type(text);
+    }
+    for (; (await holds()) !== 0; await page.waitForTimeout(1000)) {
+      if (Date.now() > end) throw new Error(`the chat does not send ${text}`);
+      await box.locator(".native-edit-context, textarea").first().focus();
+      await page.keyboard.press("Enter");
+    }
   },
   async html({ selector }) {
     return page.locator(selector).first().evaluate((element) => element.outerHTML);
@@ -111,6 +124,11 @@ const commands = {
     return page.evaluate(code);
   },
 };
+
+/** How many characters that are not blank: how the box breaks its lines does not matter. */
+function printed(text) {
+  return text.replace(/\s/g, "").length;
+}
 
 function locate(selector, text) {
   const found = page.locator(selector);
@@ -124,7 +142,8 @@ for await (const line of createInterface({ input: process.stdin })) {
     const value = await commands[name]({ timeout: 60_000, ...options });
     console.log(JSON.stringify({ ok: true, value }));
   } catch (error) {
-    console.log(JSON.stringify({ ok: false, error: String(error) }));
+    const shown = await page.locator(".part.auxiliarybar").innerText({ timeout: 5000 }).catch(String);
+    console.log(JSON.stringify({ ok: false, error: `${error}\nThe chat shows: ${shown.slice(-2000)}` }));
   }
 }
 await browser.close();
