@@ -240,6 +240,15 @@ def test_marker_inside_of_a_code_block_is_found_however_it_is_cut(before: str) -
         assert text(events) == "```"
 
 
+@pytest.mark.parametrize("more", ["u" * 130, "u" * 130 + ",;", "u" * 75 + ",;", " " * 130 + "`<*"])
+def test_a_fence_with_a_long_first_line_reads_the_same_however_it_is_cut(more: str) -> None:
+    answer = f"```xml{more}\n{HERMES}\n```"
+    expected = parse([answer])
+    for at in range(len(answer)):
+        assert parse([answer[:at], answer[at:]]) == expected
+    assert parse(list(answer)) == expected
+
+
 #: What a marker, a bare call or a fence begins with.
 _BEGINNINGS = "{[`" + "".join(marker[0] for marker in MARKERS)
 

@@ -38,6 +38,7 @@ _MARKER = re.compile(
 #: What begins a message only where one may begin: elsewhere these words are plain text. Other
 #: markers that begin with a letter count at the beginning of a line.
 _FIRST_ONLY = frozenset(HARMONY_OPENINGS[2:])
+#: So much of a fence's first line is looked at: of a longer one, as much as comes in pieces.
 _MAX_FENCE_CHARS = 80
 _SPAN_STEP = re.compile(r"`+|\n|[^`\n]+")
 _PREFIXES = frozenset(marker[:length] for marker in _HELD for length in range(1, len(marker)))
@@ -279,7 +280,7 @@ class ToolCallParser:
         if not ended and not final and len(line) < _MAX_FENCE_CHARS:
             return False
         self._in_code = not self._in_code
-        self._quoting = self._in_code and Fenced.quotes(line)
+        self._quoting = self._in_code and Fenced.quotes(line[:_MAX_FENCE_CHARS])
         self._reader = Fenced(self._offered, 0).read
         if self._quoting or not self._in_code:
             self._reader = _no_call
