@@ -28,7 +28,7 @@ _TAG_OPENINGS = {syntax.opening: syntax for syntax in TAGS}
 INNER_OPENINGS = (XmlFunction.OPEN, MiniMaxCall.OPEN, *_TAG_OPENINGS)
 _SEPARATORS = ",;" + " \t\r\n"
 #: Brackets too many at the end of JSON, as small models write them.
-_STRAY = re.compile(r"[}\]\s]*")
+_STRAY = re.compile(r"[}\] \t\r\n]*")
 _PAIR_FOLLOWS = ("<arg_key", "<longcat_arg_key", "<ifm|arg_key", "<tool_sep")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stoker.tokens.tool_calls.call_candidate import (
+    BLANK,
     REJECTED,
     FoundCall,
     FoundHeader,
@@ -287,7 +288,7 @@ class ToolCallParser:
         return True
 
     def _find_marker(self) -> re.Match[str] | None:
-        blank = len(self._pending) - len(self._pending.lstrip())
+        blank = len(self._pending) - len(self._pending.lstrip(BLANK))
         span, read = self._code_span, 0
         for match in _MARKER.finditer(self._pending):
             word, at_start = match.group(), match.start() <= blank
@@ -434,13 +435,13 @@ class ToolCallParser:
         if self._held_from is not None:
             self._hold_text(events, text)
         self._code_span = self._code_span.after(text)
-        self._fresh = self._fresh and not text.strip()
+        self._fresh = self._fresh and not text.strip(BLANK)
         line = text.rpartition("\n")[2]
         self._line_start = not line.strip(" \t") and ("\n" in text or self._line_start)
-        if self._after_call and not text.strip():
+        if self._after_call and not text.strip(BLANK):
             self._held_blank += text
             return
-        self._silent = self._silent and not text.strip()
+        self._silent = self._silent and not text.strip(BLANK)
         text = self._held_blank + text
         self._after_call, self._held_blank = False, ""
         before = events[-1] if events else None
@@ -451,7 +452,7 @@ class ToolCallParser:
 
     def _hold_text(self, events: list[Event], text: str) -> None:
         """Remember what a held event is made of; blanks after a call belong to the call."""
-        continues = isinstance(events[-1], TextPart) or (self._after_call and not text.strip())
+        continues = isinstance(events[-1], TextPart) or (self._after_call and not text.strip(BLANK))
         if continues:
             self._held_texts[-1] += text
         else:
