@@ -251,6 +251,15 @@ def test_what_stands_behind_a_call_reads_the_same_however_it_is_cut(behind: str)
             assert parse([answer[:at], answer[at:]]) == expected
 
 
+@pytest.mark.parametrize("blank", ["\x0c", "\x1d", "\u2028", "\xa0", "\r\n"])
+def test_blanks_in_a_bare_call_read_the_same_however_it_is_cut(blank: str) -> None:
+    answer = f'{{{blank}"name"{blank}:{blank}"list_dir", "arguments": {SRC_JSON}}}'
+    expected = parse([answer])
+    assert parse(list(answer)) == expected
+    for at in range(len(answer)):
+        assert parse([answer[:at], answer[at:]]) == expected
+
+
 @pytest.mark.parametrize("more", ["u" * 130, "u" * 130 + ",;", "u" * 75 + ",;", " " * 130 + "`<*"])
 def test_a_fence_with_a_long_first_line_reads_the_same_however_it_is_cut(more: str) -> None:
     answer = f"```xml{more}\n{HERMES}\n```"

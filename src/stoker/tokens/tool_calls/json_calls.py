@@ -18,7 +18,9 @@ from stoker.tokens.tool_calls.call_validation import CALL_KEYS, NAME_KEYS, ToolS
 from stoker.tokens.tool_calls.strict_json import parse_json_or_python
 
 #: The first key of an object, or of the first object in an array, and its value if it is text.
-_FIRST_KEY = re.compile(r'[\[{\s]*"([^"\\]*)("?)(?:(?<=")\s*:\s*"([^"\\]*)("?))?')
+_FIRST_KEY = re.compile(
+    r'[\[{ \t\r\n]*"([^"\\]*)("?)(?:(?<=")[ \t\r\n]*:[ \t\r\n]*"([^"\\]*)("?))?'
+)
 _HEAD_CHARS = 400
 _OPENING = "[{" + BLANK
 
