@@ -138,8 +138,8 @@ def test_where_no_source_answers_the_first_error_is_raised(monkeypatch: pytest.M
 def test_a_choice_that_the_reader_declines_is_not_downloaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fetched = []
-    monkeypatch.setattr(models, "fetch", lambda model, _: fetched.append(model))
+    fetched: list[Model] = []
+    monkeypatch.setattr(models, "fetch", fetched.append)
     events = launch.start_model(LaunchRequest(), settings())
     while not isinstance(next(events), launch_events.Chosen):
         pass
