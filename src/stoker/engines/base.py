@@ -66,6 +66,11 @@ class ServedModel:
     parallel: int | None = None
     quantization: str | None = None
 
+    @property
+    def may_chat(self) -> bool:
+        """Whether it answers chats, as far as is known."""
+        return self.chat is not False
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessLaunch:
