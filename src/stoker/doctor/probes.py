@@ -31,13 +31,20 @@ _DEFAULT_PORT = 8000
 _UNKNOWN_HOST = Host("unknown", "unknown", Cpu("unknown", 1, 1), Memory(0, 0))
 
 
-def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None) -> Readings:
+def gather(
+    folder: Path,
+    *,
+    endpoint: str | None = None,
+    key: str | None = None,
+    port: int = _DEFAULT_PORT,
+) -> Readings:
     """Everything that the checks need, in at most ``PROBES_S``. Never raises.
 
     Only an editor with a slow command takes longer, ``EDITOR_S`` at most.
 
     ``folder`` is the folder whose workspace settings count. ``endpoint`` is an address to check
-    instead of the deployment; ``key`` is sent to that address only.
+    instead of the deployment; ``key`` is sent to that address only. ``port`` is the one that a
+    deployment would take where there is none.
     """
     began = time.monotonic()
     deployment = _or_else(None, server.current)
@@ -53,13 +60,13 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
     }
     # First: Node starts while the other probes run.
     asked_editors = ParallelProbes(of_editors)
-    answers = ParallelProbes({**_probes(deployment), **of_endpoints}).wait(PROBES_S, [])
+    answers = ParallelProbes({**_probes(deployment, port), **of_endpoints}).wait(PROBES_S, [])
     answers |= asked_editors.wait(EDITOR_S, [])
     return Readings(
         host=answers.get("the machine", _UNKNOWN_HOST),
         shipped=vscode.shipped(),
         stoker_version=__version__,
-        port=answers.get("the port") or Port(_DEFAULT_BIND, _DEFAULT_PORT, free=True),
+        port=answers.get("the port") or Port(_DEFAULT_BIND, port, free=True),
         deployment=deployment,
         running=deployment is not None and deployment.state.alive,
         engine_alive=_engine_alive(deployment),
@@ -85,7 +92,7 @@ def gather(folder: Path, *, endpoint: str | None = None, key: str | None = None)
     )
 
 
-def _probes(deployment: Deployment | None) -> dict[str, Callable[[], Any]]:
+def _probes(deployment: Deployment | None, port: int) -> dict[str, Callable[[], Any]]:
     """The probes that can be slow and depend on no editor and no address."""
     return {
         "the machine": lambda: host.detect(paths.cache_dir(), ask_hub=False),
@@ -94,7 +101,7 @@ def _probes(deployment: Deployment | None) -> dict[str, Callable[[], Any]]:
         "the hub's token": _token_state,
         "models": lambda: len(models.available()),
         "downloads": models.kept,
-        "the port": lambda: _port(deployment),
+        "the port": lambda: _port(deployment, port),
         "the container": lambda: deployment and server.container_status(deployment),
     }
 
@@ -155,9 +162,9 @@ def _proxies(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _port(deployment: Deployment | None) -> Port:
+def _port(deployment: Deployment | None, otherwise: int) -> Port:
     bind = deployment.spec.bind if deployment else _DEFAULT_BIND
-    port = deployment.spec.port if deployment else _DEFAULT_PORT
+    port = deployment.spec.port if deployment else otherwise
     if server.port_is_free(bind, port):
         return Port(bind, port, free=True)
     return Port(bind, port, False, server.port_holder(port), server.next_free_port(bind, port))

@@ -6,7 +6,7 @@ decides by the kind of server is a field of it, so that no code outside of that 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -65,6 +65,11 @@ class ServedModel:
     #: Requests that it works on at the same time; more wait inside of the server.
     parallel: int | None = None
     quantization: str | None = None
+
+    @property
+    def may_chat(self) -> bool:
+        """Whether it answers chats, as far as is known."""
+        return self.chat is not False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +151,6 @@ class PlacementRequest:
     private_ipc: bool = False
     #: The host is this machine: only of this one it is known what is installed.
     here: bool = True
-    #: Install nothing.
-    dry_run: bool = False
-    #: Called with one line before a step that takes long.
-    report: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +207,11 @@ class Launcher:
     log_marks: LogMarks = LogMarks()
     #: Why the engine can't be started on a host; ``None`` where it can. Starts nothing itself.
     obstacle: Callable[[Host, PlacementRequest], StokerError | None] = lambda _host, _wanted: None
-    #: How it is run there. Raises ``StokerError`` where it can't be.
+    #: How it is run there. Raises ``StokerError`` where it can't be. Installs nothing.
     place: Callable[[Host, PlacementRequest], Options] = lambda _host, _wanted: Options()
+    #: Installs what ``place`` relies on and this machine lacks. Yields one line before each step
+    #: that takes long. Raises ``StokerError`` where a step fails.
+    install: Callable[[PlacementRequest], Iterator[str]] = lambda _wanted: iter(())
     #: The environment variable by which its container gets its key.
     key_variable: str | None = None
     #: Whether the build that is installed can use this machine's GPU. Asked only where there is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 
 from stoker.engines.base import Options, PlacementRequest
 from stoker.engines.registry import get, lookup
@@ -14,36 +14,17 @@ _TOOLKIT = (
 )
 
 
-def place(
-    engine: str,
-    host: Host,
-    *,
-    python: str | None = None,
-    native: bool = False,
-    image: str | None = None,
-    name: str | None = None,
-    private_ipc: bool = False,
-    volumes: Sequence[str] = (),
-    here: bool = True,
-    dry_run: bool = False,
-    report: Callable[[str], None] = lambda _: None,
-) -> Options:
+def place(engine: str, host: Host, wanted: PlacementRequest) -> Options:
     """How ``engine`` is run on ``host``. Raises ``StokerError`` where it can't be, with the reason.
 
-    ``PlacementRequest`` describes the arguments.
+    Nothing is installed: ``install`` does that.
     """
-    wanted = PlacementRequest(
-        python=python,
-        native=native,
-        image=image,
-        name=name,
-        volumes=tuple(volumes),
-        private_ipc=private_ipc,
-        here=here,
-        dry_run=dry_run,
-        report=report,
-    )
     return get(engine).place(host, wanted)
+
+
+def install(engine: str, wanted: PlacementRequest) -> Iterator[str]:
+    """Install what ``place`` relies on and this machine lacks; one line before each long step."""
+    return get(engine).install(wanted)
 
 
 def why_not_startable(

@@ -23,6 +23,7 @@ from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.backend_pool import Pool
+from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
 
 #: A request's key for its context.
@@ -69,8 +70,13 @@ class Gateway:
 
     @property
     def pool(self) -> Pool:
-        """The backends, and the requests that wait for them."""
+        """The backends, and what they serve."""
         return self._state.pool
+
+    @property
+    def slots(self) -> BackendSlots:
+        """The requests that wait for a backend."""
+        return self._state.slots
 
     def serve(self, served: Sequence[Served]) -> None:
         """Send requests to these backends from now on; running requests end where they are."""

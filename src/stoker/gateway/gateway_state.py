@@ -12,6 +12,7 @@ from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.prompt.preparers import Preparer, Preparers
 from stoker.gateway.relay.live_streams import LiveStreams
 from stoker.gateway.routing.backend_pool import Pool
+from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.usage.metrics import Metrics
 
@@ -24,7 +25,8 @@ class GatewayState:
         self.keys = keys
         self.origins = Origins()
         self.metrics = Metrics()
-        self.pool = Pool(limits)
+        self.pool = Pool()
+        self.slots = BackendSlots(self.pool, limits)
         self.preparers = Preparers(self.metrics, limits)
         self.live_streams = LiveStreams(limits)
         #: New requests are refused: the server is about to end.
@@ -51,6 +53,7 @@ class GatewayState:
         """Send requests to these from now on; running requests end where they are."""
         self.pool.replace(backends)
         self.preparers.keep(self.pool.backends)
+        self.slots.wake()
 
     def alias_target(self) -> str | None:
         """The model that the name ``local`` stands for."""

@@ -35,7 +35,7 @@ class HealthMonitor:
         self._misses = {b: n for b, n in self._misses.items() if b in backends}
         self._discovered_at = {b: t for b, t in self._discovered_at.items() if b in backends}
         await asyncio.gather(*(self._check_one(http, backend) for backend in backends))
-        self._gateway.pool.wake()
+        self._gateway.slots.wake()
 
     async def _check_one(self, http: aiohttp.ClientSession, backend: PooledBackend) -> None:
         if await self._asked(http, backend):

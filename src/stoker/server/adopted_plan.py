@@ -29,7 +29,7 @@ def look_at(url: str, key: str | None = None, key_env: str | None = None) -> Rec
 
 def plan_for(found: Recognised) -> tuple[Plan, Options]:
     """The plan of an adopted server: what it serves already; there is nothing to launch."""
-    first = next((m for m in found.models if m.chat is not False), found.models[0])
+    first = next((m for m in found.models if m.may_chat), found.models[0])
     engine = found.backend.engine
     model = Model(
         id=first.id,

@@ -27,6 +27,7 @@ from stoker.server.diagnosis.log_diagnosis import with_command
 from stoker.server.engine_factory import PlannedEngineFactory
 from stoker.server.engine_manager import EngineManager
 from stoker.server.engine_run import EngineFactory
+from stoker.server.event_loop import event_loop
 from stoker.server.gateway_listener import listening
 from stoker.server.processes import ProcessId
 from stoker.server.state_record import StateRecord
@@ -178,26 +179,28 @@ def serve(spec: LaunchSpec) -> Generator[Deployment, None, None]:
 
 
 def _driven(spec: LaunchSpec) -> Iterator[Deployment]:
-    loop = _new_loop()
-    server = Server(spec)
+    with event_loop() as loop:
+        server = Server(spec)
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(server.stop)
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(server.stop)
 
-    with _signals_call(stop):
-        running = loop.create_task(server.run())
-        try:
-            while not running.done() or not server.changes.empty():
-                change = loop.run_until_complete(_next_change(server, running))
-                if change is not None:
-                    yield change
-            running.result()
-        finally:
-            server.stop()
-            loop.run_until_complete(asyncio.wait({running}))
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(loop.shutdown_default_executor())
-            loop.close()
+        with _signals_call(stop):
+            yield from _changes(server, loop)
+
+
+def _changes(server: Server, loop: asyncio.AbstractEventLoop) -> Iterator[Deployment]:
+    """Each new value while the server runs; it is stopped where the reader stops."""
+    running = loop.create_task(server.run())
+    try:
+        while not running.done() or not server.changes.empty():
+            change = loop.run_until_complete(_next_change(server, running))
+            if change is not None:
+                yield change
+        running.result()
+    finally:
+        server.stop()
+        loop.run_until_complete(asyncio.wait({running}))
 
 
 async def _next_change(server: Server, running: asyncio.Task[None]) -> Deployment | None:
@@ -219,14 +222,6 @@ def _signals_call(handler: signal._HANDLER) -> Iterator[None]:
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    if sys.platform == "win32":
-        return asyncio.new_event_loop()
-    import uvloop  # noqa: PLC0415  (not available on Windows)
-
-    return uvloop.new_event_loop()
 
 
 def main() -> None:

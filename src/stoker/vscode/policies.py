@@ -16,9 +16,11 @@ from pathlib import Path
 from stoker.vscode.installed_editors import Editor
 from stoker.vscode.vscode_settings import ALLOWED_EXTENSIONS, SETTINGS, Setting
 
-#: Where VS Code 1.106 and newer reads policies on Linux.
-LINUX_FILE = Path("/etc/vscode/policy.json")
-MACOS_FOLDER = Path("/Library/Managed Preferences")
+#: Where VS Code 1.106 and newer reads policies on Linux, below the root of the file system.
+_LINUX_FILE = Path("etc/vscode/policy.json")
+_MACOS_FOLDER = Path("Library/Managed Preferences")
+#: The root of the file system.
+ROOT = Path("/")
 #: Editor -> its macOS bundle id and its Windows registry key, from its ``product.json``.
 _PLACES = {
     "VS Code": ("com.microsoft.VSCode", "VSCode"),
@@ -27,7 +29,7 @@ _PLACES = {
 }
 
 
-def policies(editor: Editor) -> tuple[Path, Mapping[str, object]] | None:
+def policies(editor: Editor, root: Path = ROOT) -> tuple[Path, Mapping[str, object]] | None:
     """The file or key that holds ``editor``'s policies, and the settings that they lock.
 
     ``None`` where there are none. A remote window's policies are on another machine, and
@@ -38,10 +40,12 @@ def policies(editor: Editor) -> tuple[Path, Mapping[str, object]] | None:
     bundle, key = _PLACES[editor.name]
     system = platform.system()
     if system == "Linux":
-        path, found = LINUX_FILE, _of_json(LINUX_FILE)
+        path = root / _LINUX_FILE
+        found = _of_json(path)
     elif system == "Darwin":
-        path = MACOS_FOLDER / f"{bundle}.plist"
-        found = {**_of_plist(path), **_of_plist(MACOS_FOLDER / Path.home().name / path.name)}
+        folder = root / _MACOS_FOLDER
+        path = folder / f"{bundle}.plist"
+        found = {**_of_plist(path), **_of_plist(folder / Path.home().name / path.name)}
     else:
         path, found = Path(f"Software/Policies/Microsoft/{key}"), _of_registry(key)
     locked = {

@@ -12,7 +12,7 @@ from typing import Literal
 
 from stoker.vscode import jsonc
 from stoker.vscode.installed_editors import Editor
-from stoker.vscode.policies import policies
+from stoker.vscode.policies import ROOT, policies
 from stoker.vscode.settings_writer import EXTENSION_ID
 from stoker.vscode.vscode_settings import FOR_ALL_PROFILES, SETTINGS
 
@@ -95,10 +95,10 @@ class Look:
         return [(f.values[key], f) for f in self.settings if f.scope in applies and key in f.values]
 
 
-def read_settings(editor: Editor, folder: Path) -> tuple[SettingsFile, ...]:
+def read_settings(editor: Editor, folder: Path, root: Path = ROOT) -> tuple[SettingsFile, ...]:
     """The settings files of ``editor`` in a window on ``folder``, the weakest first.
 
-    Missing files are left out.
+    Missing files are left out. Policies are looked for below ``root``.
     """
     places: list[tuple[Path, Scope]] = [(editor.settings, "user")]
     base = editor.default_settings or editor.settings
@@ -112,7 +112,7 @@ def read_settings(editor: Editor, folder: Path) -> tuple[SettingsFile, ...]:
     if workspace is not None:
         places.append((workspace, "workspace"))
     read = [_read(path, scope) for path, scope in places]
-    locked = policies(editor)
+    locked = policies(editor, root)
     if locked is not None:
         read.append(SettingsFile(locked[0], "policy", locked[1]))
     return tuple(file for file in read if file is not None)

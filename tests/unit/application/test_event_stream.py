@@ -1,58 +1,41 @@
-"""Work that reports through a callback becomes an iterator of events."""
+"""The values of one iterator become the events of another."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 
 import pytest
+from tests.support.generators import drained
 
-from stoker.application.event_stream import reported
-
-
-def collected(events: Generator[str, None, int]) -> tuple[list[str], int]:
-    seen = []
-    while True:
-        try:
-            seen.append(next(events))
-        except StopIteration as end:
-            return seen, end.value
+from stoker.application.event_stream import as_events
 
 
-def test_each_report_is_an_event_and_the_result_is_returned() -> None:
-    def work(report: Callable[[int], None]) -> int:
-        report(1)
-        report(2)
-        return 3
+def values(ended: list[str], error: Exception | None = None) -> Generator[int, None, float]:
+    try:
+        yield 1
+        yield 2
+        if error is not None:
+            raise error
+    finally:
+        ended.append("ended")
+    return 0.5
 
-    assert collected(reported(str, work)) == (["1", "2"], 3)
+
+def test_each_value_is_an_event_and_the_result_is_returned() -> None:
+    assert drained(as_events(str, values([]))) == (["1", "2"], 0.5)
 
 
-def test_an_error_comes_after_the_reports_before_it() -> None:
-    def work(report: Callable[[int], None]) -> int:
-        report(1)
-        raise ValueError("no")
-
-    events = reported(str, work)
-    assert next(events) == "1"
+def test_an_error_comes_after_the_events_before_it() -> None:
+    events = as_events(str, values([], ValueError("no")))
+    assert (next(events), next(events)) == ("1", "2")
     with pytest.raises(ValueError, match="no"):
         next(events)
 
 
-def test_closing_the_events_ends_the_work_at_its_next_report() -> None:
-    closed, ended = threading.Event(), threading.Event()
-
-    def work(report: Callable[[int], None]) -> int:
-        try:
-            report(1)
-            closed.wait(10)
-            report(2)
-        finally:
-            ended.set()
-        return 3
-
-    events = reported(str, work)
+def test_closing_the_events_ends_what_yields_the_values() -> None:
+    ended: list[str] = []
+    events = as_events(str, values(ended))
     next(events)
+    assert ended == []
     events.close()
-    closed.set()
-    assert ended.wait(10)
+    assert ended == ["ended"]

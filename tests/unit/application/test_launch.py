@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from stoker import models, server
 from stoker.application import Choice, LaunchRequest, imagined_machine, launch, launch_events
 from stoker.application.launch import LaunchSettings
 from stoker.errors import StokerError
-from stoker.models import Model
+from stoker.models import DownloadProgress, Model
 from stoker.planning import MemoryPrediction, Plan
 from stoker.server import deployment_state, ports
 
@@ -102,7 +102,8 @@ def _two_choices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fetch_only(monkeypatch: pytest.MonkeyPatch, *available: str) -> None:
-    def fetch(model: Model, report: object) -> Model:
+    def fetch(model: Model) -> Generator[DownloadProgress, None, Model]:
+        yield from ()
         if model.id not in available:
             raise StokerError(f"{model.id} is gone.")
         return replace(model, path=Path("/m.gguf"))
@@ -137,8 +138,8 @@ def test_where_no_source_answers_the_first_error_is_raised(monkeypatch: pytest.M
 def test_a_choice_that_the_reader_declines_is_not_downloaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fetched = []
-    monkeypatch.setattr(models, "fetch", lambda model, _: fetched.append(model))
+    fetched: list[Model] = []
+    monkeypatch.setattr(models, "fetch", fetched.append)
     events = launch.start_model(LaunchRequest(), settings())
     while not isinstance(next(events), launch_events.Chosen):
         pass

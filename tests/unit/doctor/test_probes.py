@@ -125,12 +125,9 @@ def test_a_state_of_another_version_is_no_deployment(machine: Machine) -> None:
     assert gather(machine.home).deployment is None
 
 
-def test_the_program_that_holds_the_port_is_named(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_program_that_holds_the_port_is_named(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        monkeypatch.setattr("stoker.doctor.probes._DEFAULT_PORT", other.getsockname()[1])
-        port = gather(machine.home).port
+        port = gather(machine.home, port=other.getsockname()[1]).port
     assert not port.free
     assert f"(pid {os.getpid()})" in (port.holder or "")
     assert port.next_free

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from stoker.engines import Options
-from stoker.engines.placement import place
+from stoker.engines import Options, PlacementRequest
+from stoker.engines.placement import install, place
 from stoker.errors import StokerError, UsageError
 from stoker.host import ContainerRuntime, Cpu, Host, Memory, find_gpu
 
@@ -20,25 +21,28 @@ CPU_HOST = Host(
 GPU_HOST = replace(CPU_HOST, gpus=(find_gpu("RTX 4090").gpu(),))
 
 
-def refused(host: Host, **requirements: object) -> StokerError:
+ANYWHERE = PlacementRequest()
+
+
+def refused(host: Host, wanted: PlacementRequest = ANYWHERE) -> StokerError:
     with pytest.raises(StokerError) as caught:
-        place("vllm", host, **requirements)  # type: ignore[arg-type]
+        place("vllm", host, wanted)
     return caught.value
 
 
 def test_container_is_the_default_and_has_the_gpu() -> None:
-    assert place("vllm", GPU_HOST) == Options(endpoint="unix:///docker.sock", gpus=True)
-    assert place("vllm", CPU_HOST) == Options(endpoint="unix:///docker.sock", gpus=False)
+    assert place("vllm", GPU_HOST, ANYWHERE) == Options(endpoint="unix:///docker.sock", gpus=True)
+    assert place("vllm", CPU_HOST, ANYWHERE) == Options(endpoint="unix:///docker.sock", gpus=False)
 
 
 def test_podman_is_used_where_docker_is_not() -> None:
     silent = ContainerRuntime("docker", reachable=False, problem="Docker is not installed.")
     host = replace(GPU_HOST, runtimes=(silent, PODMAN))
-    assert place("vllm", host).endpoint == "unix:///podman.sock"
+    assert place("vllm", host, ANYWHERE).endpoint == "unix:///podman.sock"
 
 
 def test_other_engines_have_no_choice() -> None:
-    assert place("llama.cpp", CPU_HOST) == Options()
+    assert place("llama.cpp", CPU_HOST, ANYWHERE) == Options()
 
 
 def test_no_runtime_says_why_each_can_not_be_used() -> None:
@@ -77,15 +81,37 @@ def test_runtime_without_gpus_has_its_own_fix(
 
 
 def test_python_that_is_named_must_have_vllm() -> None:
-    error = refused(CPU_HOST, python=sys.executable)
+    error = refused(CPU_HOST, PlacementRequest(python=sys.executable))
     assert isinstance(error, UsageError)
     assert f"{sys.executable} has no vLLM" in error.what
-    assert "can't be run" in refused(CPU_HOST, python="/nonexistent/python").what
+    assert "can't be run" in refused(CPU_HOST, PlacementRequest(python="/nonexistent/python")).what
 
 
 def test_environment_of_stokers_own_is_for_gpus() -> None:
-    assert "for NVIDIA GPUs only" in refused(CPU_HOST, native=True).what
+    assert "for NVIDIA GPUs only" in refused(CPU_HOST, PlacementRequest(native=True)).what
+
+
+def test_environment_of_stokers_own_is_announced_before_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+    own = PlacementRequest(native=True)
+    python = place("vllm", GPU_HOST, own).python
+    assert python is not None
+    line = next(install("vllm", own))
+    assert line.startswith("Installing vLLM")
+    assert str(Path(python).parents[1]) in line
+    assert not Path(python).exists()
+
+
+def test_nothing_is_installed_for_a_container_or_a_python_that_is_named() -> None:
+    assert list(install("vllm", ANYWHERE)) == []
+    assert list(install("vllm", PlacementRequest(python=sys.executable, native=True))) == []
+    assert list(install("llama.cpp", ANYWHERE)) == []
 
 
 def test_volume_that_says_nothing_is_refused_before_anything_starts() -> None:
-    assert "is not a folder to mount" in refused(GPU_HOST, volumes=("/only-one",)).what
+    assert (
+        "is not a folder to mount"
+        in refused(GPU_HOST, PlacementRequest(volumes=("/only-one",))).what
+    )

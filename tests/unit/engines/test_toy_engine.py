@@ -25,7 +25,7 @@ from tests.support import contract_servers, toy_engine
 
 from stoker import engines
 from stoker.application import HostFacts, LaunchRequest, choose
-from stoker.engines import Options, ServedModel, placement
+from stoker.engines import Options, PlacementRequest, ServedModel, placement
 from stoker.engines.server_detection import recognise
 from stoker.errors import UsageError
 from stoker.host import Cpu, Host, Memory
@@ -114,7 +114,7 @@ def test_what_it_cannot_read_is_refused_in_its_name() -> None:
 @pytest.mark.usefixtures("row")
 def test_it_needs_no_place_of_its_own() -> None:
     assert placement.why_not_startable("toy", HOST) is None
-    assert placement.place("toy", HOST) == Options()
+    assert placement.place("toy", HOST, PlacementRequest()) == Options()
 
 
 @pytest.mark.usefixtures("row")

@@ -339,18 +339,18 @@ async def test_client_that_leaves_stops_the_backend(
 
 async def test_client_that_leaves_the_queue_is_forgotten() -> None:
     async with gateway_with(hangs, max_concurrent=1) as (front, (backend,)):
-        pool = front.gateway.pool
+        slots = front.gateway.slots
         writers = [(await front.connect())[1] for _ in range(3)]
         for writer in writers:
             writer.write(chat_bytes())
-        await wait_for(lambda: pool.waiting == 2)
+        await wait_for(lambda: slots.waiting == 2)
         writers[2].transport.abort()
-        await wait_for(lambda: pool.waiting == 1)
+        await wait_for(lambda: slots.waiting == 1)
         writers[0].transport.abort()
         await wait_for(lambda: len(backend.calls) == 2)
         writers[1].transport.abort()
-        await wait_for(lambda: pool.backends[0].in_flight == 0)
-        assert pool.waiting == 0
+        await wait_for(lambda: front.gateway.pool.backends[0].in_flight == 0)
+        assert slots.waiting == 0
         assert "stoker_clients_left_total 3.0" in await front.metrics()
 
 

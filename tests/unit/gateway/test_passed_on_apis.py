@@ -143,9 +143,18 @@ async def test_a_cut_stream_ends_with_an_error_of_its_api(path: str, make: Any) 
 
 
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
-@pytest.mark.parametrize("error", [{"message": "out of memory", "code": 500}, "out of memory"])
-async def test_an_error_in_openais_form_becomes_the_apis_own(path: str, error: Any) -> None:
-    failed = [STREAMS[path][0], plain({"error": error}), DONE]
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"message": "out of memory", "code": 500}},
+        {"error": "out of memory"},
+        {"error": {"errors": [{"detail": "out of memory"}]}},
+        {"object": "error", "message": "out of memory", "type": "ServerError", "code": 500},
+    ],
+    ids=["openai", "text", "list", "vllm"],
+)
+async def test_an_error_in_another_form_becomes_the_apis_own(path: str, error: Any) -> None:
+    failed = [STREAMS[path][0], plain(error), DONE]
     body, _ = await streamed(sends(*failed), path)
     assert body.startswith(failed[0])
     assert body.count(b"out of memory") == 1

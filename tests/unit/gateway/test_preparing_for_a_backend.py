@@ -223,7 +223,7 @@ async def test_queued_request_is_prepared_for_the_backend_that_it_gets() -> None
         first = await occupy(served, llama)
         second = await occupy(served, vllm)
         asking = asyncio.create_task(served.chat(tools=[TOOL], tool_choice="required"))
-        await wait_for(lambda: served.gateway.pool.waiting == 1)
+        await wait_for(lambda: served.gateway.slots.waiting == 1)
         assert vllm.hold is not None
         vllm.hold.set()
         assert (await asking).status == 200

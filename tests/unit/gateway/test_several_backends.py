@@ -37,8 +37,10 @@ from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway.health_monitor import HealthMonitor
 from stoker.gateway.routing import pooled_backend
-from stoker.gateway.routing.backend_pool import BusyError, NoBackendError, Pool
+from stoker.gateway.routing.backend_pool import NoBackendError, Pool
+from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.routing.slot_queue import BusyError
 from stoker.server.gateway_service import Service
 
 
@@ -51,10 +53,14 @@ def asked(*texts: str, tools: Any = None) -> dict[str, Any]:
     return {"tools": tools, "messages": [{"role": "user", "content": text} for text in texts]}
 
 
-def pool_of(*backends: PooledBackend, limits: GatewayLimits | None = None) -> Pool:
-    made = Pool(limits or GatewayLimits())
+def pool_of(*backends: PooledBackend) -> Pool:
+    made = Pool()
     made.replace(backends)
     return made
+
+
+def slots_of(*backends: PooledBackend, limits: GatewayLimits | None = None) -> BackendSlots:
+    return BackendSlots(pool_of(*backends), limits or GatewayLimits())
 
 
 async def refuses(call: Call) -> None:
@@ -86,19 +92,17 @@ async def test_refusal_is_passed_on_where_no_other_backend_has_the_model() -> No
         assert (reply.status, reply.error["message"]) == (503, "loading")
 
 
-async def test_backend_that_fails_thrice_is_left_alone_and_then_tried_by_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_backend_that_fails_thrice_is_left_alone_and_then_tried_by_one() -> None:
     now = 0.0
-    monkeypatch.setattr("stoker.gateway.routing.pooled_backend.time.monotonic", lambda: now)
-    bad = pooled()
+    endpoint = Backend("http://127.0.0.1:1", "openai")
+    bad = PooledBackend(endpoint, [ServedModel(MODEL)], clock=lambda: now)
     for _ in range(pooled_backend.FAILURES):
         assert bad.usable
         bad.failed()
     assert not bad.usable
     now = pooled_backend.OPEN_S
     assert bad.usable
-    tried = pool_of(bad)
+    tried = slots_of(bad)
     await tried.acquire(MODEL, "ann", asked("x"))
     assert not bad.has_room
     bad.succeeded()
@@ -107,7 +111,7 @@ async def test_backend_that_fails_thrice_is_left_alone_and_then_tried_by_one(
 
 async def test_conversation_goes_back_to_the_backend_that_read_it() -> None:
     one, two = pooled(port=1), pooled(port=2)
-    routed = pool_of(one, two)
+    routed = slots_of(one, two)
     tools = [{"type": "function", "function": {"name": "f"}}]
     homes = {}
     for name in "abcdefghijkl":  # at the same time, so that both get some
@@ -122,7 +126,7 @@ async def test_conversation_goes_back_to_the_backend_that_read_it() -> None:
 
 async def test_common_beginning_does_not_pile_all_work_on_one_backend() -> None:
     one, two = pooled(port=1), pooled(port=2)
-    routed = pool_of(one, two)
+    routed = slots_of(one, two)
     for number in range(40):
         await routed.acquire(MODEL, "x", asked("the system prompt", str(number)))
     assert abs(one.in_flight - two.in_flight) <= 5
@@ -137,7 +141,7 @@ async def test_memory_of_prefixes_is_bounded() -> None:
 
 async def test_clients_are_served_in_turn() -> None:
     only = pooled(limit=1)
-    fair = pool_of(only)
+    fair = slots_of(only)
     held = [await fair.acquire(MODEL, "ann", asked("x"))]
     order: list[str] = []
 
@@ -155,7 +159,7 @@ async def test_clients_are_served_in_turn() -> None:
 
 
 async def test_full_queue_refuses_the_client_with_the_most_in_it() -> None:
-    full = pool_of(pooled(limit=1), limits=GatewayLimits(max_waiting=3))
+    full = slots_of(pooled(limit=1), limits=GatewayLimits(max_waiting=3))
     await full.acquire(MODEL, "ann", asked("x"))
     greedy = [asyncio.create_task(full.acquire(MODEL, "ann", asked("x"))) for _ in range(3)]
     await asyncio.sleep(0)
@@ -174,7 +178,7 @@ async def test_full_queue_refuses_the_client_with_the_most_in_it() -> None:
 
 async def test_place_that_comes_in_the_moment_of_leaving_is_given_back() -> None:
     only = pooled(limit=1)
-    place = pool_of(only)
+    place = slots_of(only)
     taken = await place.acquire(MODEL, "ann", asked("x"))
     leaving = asyncio.create_task(place.acquire(MODEL, "bob", asked("x")))
     await asyncio.sleep(0)
@@ -204,7 +208,7 @@ async def test_model_of_two_backends_has_the_smaller_window() -> None:
 
 async def test_no_backend_of_a_model_is_an_error() -> None:
     with pytest.raises(NoBackendError):
-        await pool_of(pooled()).acquire("other", "ann", asked("x"))
+        await slots_of(pooled()).acquire("other", "ann", asked("x"))
 
 
 async def test_connections_of_a_backend_that_left_are_closed_after_use() -> None:
@@ -248,7 +252,7 @@ async def test_backend_that_goes_and_comes_back_with_another_model_is_noticed() 
 
 async def test_waiting_requests_are_served_when_their_backend_is_well_again() -> None:
     sick = pooled()
-    waited = pool_of(sick)
+    waited = slots_of(sick)
     sick._failures = pooled_backend.FAILURES
     await waited.acquire(MODEL, "ann", asked("x"))
     waiting = asyncio.create_task(waited.acquire(MODEL, "bob", asked("x")))
@@ -315,7 +319,7 @@ async def test_gateway_does_not_listen_where_another_process_does(tmp_path: Path
 
 async def test_conversation_is_remembered_where_it_had_no_choice() -> None:
     one, two = pooled(limit=1, port=1), pooled(limit=1, port=2)
-    routed = pool_of(one, two)
+    routed = slots_of(one, two)
     first = await routed.acquire(MODEL, "bob", asked("other"))
     second = await routed.acquire(MODEL, "ann", asked("first"))  # the only one with room
     assert (first.backend, second.backend) == (one, two)
@@ -334,5 +338,5 @@ async def test_conversation_is_remembered_where_it_had_no_choice() -> None:
 
 async def test_lone_backend_costs_no_memory_of_prefixes() -> None:
     only = pooled()
-    await pool_of(only).acquire(MODEL, "ann", asked("x"))
+    await slots_of(only).acquire(MODEL, "ann", asked("x"))
     assert not only._prefixes

@@ -17,7 +17,9 @@ from tests.unit.gateway.backends import DONE, MODEL, STREAM, Call, chunk, event,
 from stoker.data.facts import load_table
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, GatewayLimits, Served
-from stoker.gateway.routing.backend_pool import BusyError, Pool
+from stoker.gateway.limits import DEFAULT_LIMITS
+from stoker.gateway.routing.backend_pool import Pool
+from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import (
     QUIET_S,
@@ -26,6 +28,7 @@ from stoker.gateway.routing.priority import (
     utility_of,
     wait_s,
 )
+from stoker.gateway.routing.slot_queue import BusyError
 
 MOST_WAIT_S = GatewayLimits().max_utility_wait_s
 TITLE = Utility("a title")
@@ -139,14 +142,16 @@ def pooled(slots: int | None = None, limit: int | None = None, port: int = 1) ->
 
 @dataclass
 class Desk:
-    """A pool, and what happened at it."""
+    """The slots of some backends, and what happened at them."""
 
     backends: list[PooledBackend]
-    pool: Pool = field(default_factory=Pool)
+    limits: GatewayLimits = DEFAULT_LIMITS
     began: list[tuple[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pool.replace(self.backends)
+        pool = Pool()
+        pool.replace(self.backends)
+        self.slots = BackendSlots(pool, self.limits)
 
     async def turn(self, name: str, at: float, takes_s: float, client: str = "ann") -> None:
         await self._send(name, at, takes_s, client, None)
@@ -158,12 +163,12 @@ class Desk:
         self, name: str, at: float, takes_s: float, client: str, utility: Utility | None
     ) -> None:
         await asyncio.sleep(at - now())
-        slot = await self.pool.acquire(MODEL, client, {}, utility=utility)
+        slot = await self.slots.acquire(MODEL, client, {}, utility=utility)
         self.began.append((name, round(now(), 3)))
         try:
             await asyncio.sleep(takes_s)
         finally:
-            self.pool.release(slot)
+            self.slots.release(slot)
 
 
 @pytest.mark.parametrize(("slots", "limit"), [(1, None), (2, None), (None, 1), (None, 2)])
@@ -220,7 +225,7 @@ def test_the_backend_that_is_free_takes_it() -> None:
         desk = Desk([busy, free])
         busy.in_flight = 1
         busy.turn_at = 0.0
-        slot = await desk.pool.acquire(MODEL, "ann", {}, utility=TITLE)
+        slot = await desk.slots.acquire(MODEL, "ann", {}, utility=TITLE)
         assert slot.backend is free
         assert now() == pytest.approx(QUIET_S, abs=0.01)
 
@@ -239,14 +244,14 @@ def test_who_leaves_lets_the_next_one_in() -> None:
         leaving[1].cancel()
         await last
         assert [name for name, _ in desk.began] == ["began", "last"]
-        assert desk.pool.waiting == 0
+        assert desk.slots.waiting == 0
 
     virtual_clock.run(main())
 
 
 def test_a_long_queue_of_titles_refuses_titles_and_no_turn() -> None:
     async def main() -> None:
-        desk = Desk([pooled(limit=1)], Pool(GatewayLimits(max_waiting=3)))
+        desk = Desk([pooled(limit=1)], GatewayLimits(max_waiting=3))
         first = asyncio.create_task(desk.turn("first", 0, 50))
         titles = [asyncio.create_task(desk.title(f"{n}", 0, 1)) for n in range(3)]
         await asyncio.sleep(1)
@@ -313,7 +318,7 @@ class Watched:
         self.turns_waiting += not sent.utility
         try:
             utility = TITLE if sent.utility else None
-            slot = await self.desk.pool.acquire(MODEL, sent.client, {}, utility=utility)
+            slot = await self.desk.slots.acquire(MODEL, sent.client, {}, utility=utility)
         finally:
             self.turns_waiting -= not sent.utility
             assert now() - arrived <= GatewayLimits().max_wait_s + 0.1, "waited for ever"
@@ -324,7 +329,7 @@ class Watched:
             await asyncio.sleep(sent.takes_s)
         finally:
             self.utilities[sent.client] -= sent.utility
-            self.desk.pool.release(slot)
+            self.desk.slots.release(slot)
 
     def _check(self, sent: Sent, chosen: PooledBackend, waited_s: float) -> None:
         assert chosen.max_concurrent is None or chosen.in_flight <= chosen.max_concurrent
@@ -347,11 +352,11 @@ def test_whatever_comes_turns_go_first_and_everything_ends(
         watched = Watched(desk)
         await asyncio.gather(*(watched.send(sent) for sent in script))
         assert not watched.took_the_last_slot()
-        assert desk.pool.waiting == 0
+        assert desk.slots.waiting == 0
         assert desk.backends[0].in_flight == 0
-        assert not desk.pool._has_utility
-        late = await desk.pool.acquire(MODEL, "ann", {}, utility=TITLE)  # nothing is stuck
-        desk.pool.release(late)
+        assert not desk.slots._utilities._under_way
+        late = await desk.slots.acquire(MODEL, "ann", {}, utility=TITLE)  # nothing is stuck
+        desk.slots.release(late)
 
     virtual_clock.run(main())
 
@@ -374,7 +379,7 @@ async def test_a_turn_overtakes_the_titles_that_were_asked_for_before_it() -> No
             ask = json.dumps({"model": MODEL, "stream": True, **chat(PROGRESS, "Go")}).encode()
             titles = [asyncio.create_task(served.post(ask)) for _ in range(2)]
             await asyncio.sleep(0.05)
-            assert door.pool.waiting == 2
+            assert door.slots.waiting == 2
             # Its tools go into its text: it is a turn by what was asked, not by what is sent.
             await served.stream(tools=TOOLS, **chat(PROGRESS, "Look"))
             assert [(await title).status for title in titles] == [200, 200]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.generators import drained, returned
 from tests.unit.models import hub_server
 from tests.unit.models.test_gguf_file import split, write_gguf
 
@@ -61,13 +62,12 @@ def test_a_model_is_downloaded_once_with_its_progress(
     hub: hub_server.Hub, gguf_bytes: bytes
 ) -> None:
     hub.files[REPO] = {"tiny-Q4_K_M.gguf": gguf_bytes}
-    seen: list[DownloadProgress] = []
-    model = models.fetch(models.resolve(REPO)[0], seen.append)
+    seen, model = drained(models.fetch(models.resolve(REPO)[0]))
     assert model.path is not None
     assert model.path.read_bytes() == gguf_bytes
     assert seen[-1] == DownloadProgress(len(gguf_bytes), len(gguf_bytes), "hub")
     sent = hub.bytes_sent
-    again = models.fetch(models.resolve(f"{REPO}:Q4_K_M")[0])
+    again = returned(models.fetch(models.resolve(f"{REPO}:Q4_K_M")[0]))
     assert again.path == model.path
     # The second time only the listing and the header were asked for.
     assert hub.bytes_sent - sent <= len(gguf_bytes) + 2000
@@ -101,7 +101,7 @@ def test_a_split_model_comes_with_all_of_its_parts(hub: hub_server.Hub, tmp_path
     hub.files[REPO] = {f"Q4_K_M/{p.name}": p.read_bytes() for p in parts}
     (described,) = models.resolve(f"{REPO}:Q4_K_M")
     assert described.weights_bytes == sum(p.stat().st_size for p in parts)
-    model = models.fetch(described)
+    model = returned(models.fetch(described))
     assert model.path is not None
     assert model.path.name == parts[0].name
     assert model.weights_bytes == described.weights_bytes
@@ -122,7 +122,7 @@ def test_a_folder_for_a_quantization_counts_as_downloaded_without_its_projector(
     form = form_of("qwen2.5-coder-32b", "Q4_K_M")
     names = ["Q4_K_M/big.gguf", "Q4_K_M/mmproj-big.gguf"]
     hub.files[form.id] = dict.fromkeys(names, gguf_bytes)
-    path = models.fetch(form).path
+    path = returned(models.fetch(form)).path
     assert path is not None
     assert form_of("qwen2.5-coder-32b", "Q4_K_M").path == path
 
@@ -167,7 +167,7 @@ def test_a_folder_of_safetensors_is_described_and_downloaded(hub: hub_server.Hub
     assert (described.format, described.weights_bytes) == ("safetensors", len(weights))
     assert described.architecture is not None
     assert described.architecture.num_kv_heads == 2
-    model = models.fetch(described)
+    model = returned(models.fetch(described))
     assert model.path is not None
     assert sorted(p.name for p in model.path.iterdir() if p.suffix != ".lock") == [
         "config.json",
@@ -189,7 +189,7 @@ def test_a_form_of_the_catalogue_is_found_at_the_hub_and_afterwards_on_this_disk
 ) -> None:
     form = form_of("qwen2.5-coder-32b", "Q4_K_M")
     hub.files[form.id] = {"big-Q8_0.gguf": b"", "big-q4_k_m.gguf": gguf_bytes}
-    fetched = models.fetch(form)
+    fetched = returned(models.fetch(form))
     assert fetched.path is not None
     assert fetched.path.name == "big-q4_k_m.gguf"
     assert (fetched.id, fetched.served_name) == (form.id, form.served_name)
@@ -203,7 +203,7 @@ def test_a_folder_of_the_catalogue_is_found_again_once_it_is_whole(hub: hub_serv
         "model.safetensors": safetensors({"model.embed_tokens.weight": [100, 64]}),
         "tokenizer.json": b"{}",
     }
-    folder = models.fetch(form).path
+    folder = returned(models.fetch(form)).path
     assert folder is not None
     assert form_of("qwen2.5-coder-7b", "awq").path == folder
     (folder / "tokenizer.json").unlink()
@@ -217,7 +217,7 @@ def test_a_file_in_parts_counts_as_downloaded_only_with_all_of_them(
     names = [f"big-Q4_K_M-0000{number}-of-00002.gguf" for number in (1, 2)]
     parts = (path.read_bytes() for path in split(tmp_path, 2))
     hub.files[form.id] = dict(zip(names, parts, strict=True))
-    path = models.fetch(form).path
+    path = returned(models.fetch(form)).path
     assert path is not None
     assert form_of("qwen2.5-coder-32b", "Q4_K_M").path == path
     path.with_name(names[1]).unlink()
@@ -230,13 +230,14 @@ def test_a_form_that_the_hub_no_longer_has_is_refused(
     form = form_of("qwen2.5-coder-32b", "Q4_K_M")
     hub.files[form.id] = {"big-Q8_0.gguf": gguf_bytes}
     with pytest.raises(StokerError, match="no GGUF file for 'Q4_K_M'"):
-        models.fetch(form)
+        returned(models.fetch(form))
 
 
 DOWNLOAD = """
 import sys
 from stoker import models
-models.fetch(models.resolve(sys.argv[1])[0], lambda p: print(p.bytes_done, flush=True))
+for progress in models.fetch(models.resolve(sys.argv[1])[0]):
+    print(progress.bytes_done, flush=True)
 """
 
 
@@ -249,19 +250,39 @@ def test_a_download_that_was_killed_continues_where_it_stopped(
     hub.delay_s = 0.002
     child = subprocess.Popen([sys.executable, "-c", DOWNLOAD, REPO], stdout=subprocess.PIPE)
     assert child.stdout is not None
-    for _ in range(3):  # a piece is announced before it is written
-        child.stdout.readline()
+    while int(child.stdout.readline()) < 10_000_000:
+        pass
     child.send_signal(signal.SIGKILL)
     child.wait()
     assert stored(tmp_path) == ["tiny-Q4_K_M.gguf.partial"]
     hub.delay_s = 0.0
     hub.ranges.clear()
-    model = models.fetch(models.resolve(REPO)[0])
+    model = returned(models.fetch(models.resolve(REPO)[0]))
     assert model.path is not None
     assert model.path.read_bytes() == content
     (resumed,) = [r for r in hub.ranges if r is not None]
     assert int(resumed.removeprefix("bytes=").split("-")[0]) >= 10_000_000
     assert stored(tmp_path) == ["tiny-Q4_K_M.gguf"]
+
+
+def test_a_download_whose_iterator_was_closed_continues_where_it_stopped(
+    hub: hub_server.Hub, tmp_path: Path
+) -> None:
+    content = write_gguf(tmp_path / "big.gguf").read_bytes() + bytes(40 << 20)
+    hub.files[REPO] = {"tiny-Q4_K_M.gguf": content}
+    (model,) = models.resolve(REPO)
+    hub.delay_s = 0.002
+    progress = models.fetch(model)
+    while next(progress).bytes_done < 10_000_000:
+        pass
+    progress.close()
+    hub.delay_s = 0.0
+    hub.ranges.clear()
+    whole = returned(models.fetch(model))
+    assert whole.path is not None
+    assert whole.path.read_bytes() == content
+    (resumed,) = [r for r in hub.ranges if r is not None]
+    assert int(resumed.removeprefix("bytes=").split("-")[0]) >= 10_000_000
 
 
 def test_a_file_that_differs_from_its_checksum_is_removed(
@@ -270,7 +291,7 @@ def test_a_file_that_differs_from_its_checksum_is_removed(
     hub.files[REPO] = {"tiny-Q4_K_M.gguf": gguf_bytes}
     hub.claims["tiny-Q4_K_M.gguf"] = hashlib.sha256(b"other").hexdigest()
     with pytest.raises(StokerError, match="is damaged"):
-        models.fetch(models.resolve(REPO)[0])
+        returned(models.fetch(models.resolve(REPO)[0]))
     assert stored(tmp_path) == []
 
 
@@ -285,7 +306,7 @@ def test_a_gated_model_says_where_to_accept_and_opens_with_the_token(
     assert "HF_TOKEN" in error.value.fix
     assert f"huggingface.co/{REPO}" in error.value.fix
     monkeypatch.setenv("HF_TOKEN", "good")
-    assert models.fetch(models.resolve(REPO)[0]).path is not None
+    assert returned(models.fetch(models.resolve(REPO)[0])).path is not None
 
 
 def test_a_wrong_id_is_told_with_the_nearest_one(hub: hub_server.Hub) -> None:
@@ -318,7 +339,7 @@ def test_too_little_disk_space_is_found_before_the_download(
     usage = type(shutil.disk_usage(os.sep))(10**12, 10**12, 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(StokerError, match="not enough disk space") as error:
-        models.fetch(model)
+        returned(models.fetch(model))
     assert "STOKER_HOME" in error.value.fix
     assert stored(tmp_path) == []
 

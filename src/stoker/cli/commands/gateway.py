@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as jsonlib
 import logging
 import sys
@@ -14,6 +13,7 @@ import typer
 from stoker.cli.options import Json
 from stoker.cli.render import output
 from stoker.gateway import Gateway
+from stoker.server.event_loop import event_loop
 from stoker.server.gateway_service import Service
 from stoker.vscode import ENDPOINT
 
@@ -34,7 +34,8 @@ def command(
             _show(endpoint, gateway)
 
     service = Service(config)
-    _run(service.run(report))
+    with event_loop() as loop:
+        loop.run_until_complete(service.run(report))
 
 
 def _as_dict(endpoint: str, gateway: Gateway) -> dict[str, Any]:
@@ -51,12 +52,3 @@ def _show(endpoint: str, gateway: Gateway) -> None:
         output.say(f"Backend   {backend.endpoint.url}: {state}")
     output.say(f"Endpoint  {endpoint}")
     output.say(f'VS Code   "{ENDPOINT}": "{endpoint}"')
-
-
-def _run(main: Any) -> None:
-    if sys.platform == "win32":
-        asyncio.run(main)
-        return
-    import uvloop  # noqa: PLC0415  (not available on Windows)
-
-    uvloop.run(main)

@@ -25,6 +25,7 @@ ENGINE = Engine(
         log_marks=vllm_log_phases.LOG_MARKS,
         obstacle=vllm_placement.obstacle,
         place=vllm_placement.place,
+        install=vllm_placement.install,
         key_variable=KEY_VARIABLE,
         assumed=vllm_placement.assumed,
         also_fetched=vllm_placement.also_fetched,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 from stoker import paths
@@ -23,15 +23,16 @@ def place(host: Host, wanted: PlacementRequest) -> Options:
     """How vLLM is run on ``host``. Raises ``StokerError`` where it can't be, with the reason.
 
     It runs in a container where there is a runtime, unless a Python is named or an environment of
-    Stoker's own is asked for. That is made now, unless it is a dry run; a Python on a machine that
-    is not this one is not looked at.
+    Stoker's own is asked for, which ``install`` makes. A Python on a machine that is not this one
+    is not looked at.
     """
     gpus = _has_nvidia(host)
     if wanted.python is not None:
         return Options(python=_checked(wanted.python) if wanted.here else wanted.python, gpus=gpus)
     if wanted.native:
-        python = _own_environment(gpus, wanted.report, install=not wanted.dry_run)
-        return Options(python=python, gpus=gpus)
+        if not gpus and not _installed().exists():
+            raise _no_own_environment()
+        return Options(python=_own_python(), gpus=gpus)
     for volume in wanted.volumes:
         Mount.parse(volume)  # a wrong one is refused before anything is started
     problem = _no_container(host)
@@ -67,6 +68,17 @@ def also_fetched(wanted: PlacementRequest) -> str:
     if wanted.python or wanted.native:
         return ""
     return "Docker or Podman fetches vLLM's image where it is not there yet."
+
+
+def install(wanted: PlacementRequest) -> Iterator[str]:
+    """Make the environment of Stoker's own where it is asked for and not there yet."""
+    if wanted.python is not None or not wanted.native or _installed().exists():
+        return
+    folder, python = _own_environment(), _own_python()
+    yield f"Installing vLLM {VERSION} in {folder} (about 8 GB)"
+    _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+    _run([python, "-m", "pip", "install", f"vllm=={VERSION}"])
+    _installed().touch()
 
 
 def _has_nvidia(host: Host) -> bool:
@@ -119,21 +131,18 @@ def _checked(python: str) -> str:
     return python
 
 
-def _own_environment(gpus: bool, report: Callable[[str], None], *, install: bool) -> str:
-    """The Python of an environment with vLLM in Stoker's cache, made when it is not there yet."""
-    folder = paths.cache_dir() / f"vllm-{VERSION}"
-    python = folder / "bin" / "python"
-    if (folder / "installed").exists():
-        return str(python)
-    if not gpus:
-        raise _no_own_environment()
-    if not install:
-        return str(python)
-    report(f"Installing vLLM {VERSION} in {folder} (about 8 GB)")
-    _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-    _run([str(python), "-m", "pip", "install", f"vllm=={VERSION}"])
-    Path(folder / "installed").touch()
-    return str(python)
+def _own_environment() -> Path:
+    """The environment with vLLM in Stoker's cache; it may not be there yet."""
+    return paths.cache_dir() / f"vllm-{VERSION}"
+
+
+def _own_python() -> str:
+    return str(_own_environment() / "bin" / "python")
+
+
+def _installed() -> Path:
+    """The file that marks the environment as complete."""
+    return _own_environment() / "installed"
 
 
 def _no_own_environment() -> StokerError:

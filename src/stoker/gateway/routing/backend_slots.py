@@ -1,0 +1,107 @@
+"""Gives the slots of the backends to requests: which backend gets one, and which waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
+from stoker.gateway.routing.backend_pool import NoBackendError, Pool
+from stoker.gateway.routing.pooled_backend import PooledBackend, prefixes_of
+from stoker.gateway.routing.priority import Utility
+from stoker.gateway.routing.slot_queue import BackendSlot, BusyError, SlotQueue, Waiter, take_slot
+from stoker.gateway.routing.utility_queue import UtilityQueue
+
+#: A backend with this many more requests than the least busy one gets no more of them for a prefix
+#: that it has read: all conversations of an editor begin with the same tools.
+_SLACK = 4
+
+
+class BackendSlots:
+    """The slots of a pool. One is taken with ``acquire`` and given back with ``release``."""
+
+    def __init__(self, pool: Pool, limits: GatewayLimits = DEFAULT_LIMITS) -> None:
+        self._pool = pool
+        self._max_wait_s = limits.max_wait_s
+        self._turns = SlotQueue(limits.max_waiting)
+        self._utilities = UtilityQueue(pool, self._turns, limits)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a slot."""
+        return len(self._turns) + len(self._utilities)
+
+    def wake(self) -> None:
+        """Give slots to waiting requests, at backends that are new or well again."""
+        for backend in self._pool.backends:
+            self._turns.serve(backend)
+        self._utilities.start()
+
+    async def acquire(
+        self,
+        model: str,
+        client: str,
+        request: Mapping[str, Any],
+        avoid: Sequence[PooledBackend] = (),
+        utility: Utility | None = None,
+    ) -> BackendSlot:
+        """A slot at the backend with the longest shared prefix, then with the least to do.
+
+        Where all are at their limit, waits in a queue that serves clients in turn. A utility
+        request lets turns go first, and is the only one of its client that is under way. Raises
+        ``NoBackendError`` where none is up and ``BusyError`` where the wait is too long.
+        """
+        candidates = [b for b in self._pool.serving(model) if b not in avoid]
+        if not candidates:
+            raise NoBackendError(model)
+        if utility is not None:
+            return await self._wait(Waiter(client, model, avoid, utility), self._utilities)
+        prefixes = prefixes_of(request) if self._pool.has_several(model) else ()
+        free = [b for b in candidates if b.has_room]
+        if free:
+            slot = take_slot(_route(free, prefixes), client)
+        else:
+            slot = await self._wait(Waiter(client, model, avoid), self._turns)
+        slot.backend.remember(prefixes)
+        return slot
+
+    def release(self, slot: BackendSlot) -> None:
+        """A request ended there: the slot goes to a waiting one, client by client in turn."""
+        backend = slot.backend
+        backend.in_flight -= 1
+        if slot.is_utility:
+            self._utilities.ended(slot.client)
+        else:
+            backend.turn_at = asyncio.get_running_loop().time()
+        self._turns.serve(backend)
+        self._utilities.start()
+
+    async def _wait(self, waiter: Waiter, queue: SlotQueue | UtilityQueue) -> BackendSlot:
+        queue.enter(waiter)
+        try:
+            # Not wait_for: until Python 3.12 it can lose a cancellation that comes with the slot.
+            await asyncio.wait({waiter.slot}, timeout=self._max_wait_s)
+        except asyncio.CancelledError:
+            if waiter.has_slot:
+                self.release(waiter.slot.result())  # at the moment when it was cancelled
+            raise
+        finally:
+            self._leave(waiter)
+        if not waiter.slot.done():
+            raise BusyError(retry_after_s=30)
+        return waiter.slot.result()
+
+    def _leave(self, waiter: Waiter) -> None:
+        """The request no longer waits, whatever became of it."""
+        self._turns.remove(waiter)
+        self._utilities.leave(waiter)
+        self._utilities.start()
+
+
+def _route(free: Sequence[PooledBackend], prefixes: Sequence[int]) -> PooledBackend:
+    if len(free) == 1:
+        return free[0]
+    most = min(b.in_flight for b in free) + _SLACK
+    near = [b for b in free if b.in_flight <= most]
+    return max(near, key=lambda b: (b.shared_prefix(prefixes), -b.in_flight))

@@ -1,0 +1,127 @@
+"""Requests that wait for a slot at a backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.routing.priority import Utility
+
+
+class BusyError(Exception):
+    """Every backend of the model is at its limit; ``retry_after_s`` is for the client."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__("all backends are busy")
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(eq=False, slots=True)
+class BackendSlot:
+    """A slot at a backend, to be given back with ``BackendSlots.release``."""
+
+    backend: PooledBackend
+    client: str
+    is_utility: bool = False
+
+
+def take_slot(backend: PooledBackend, client: str, utility: Utility | None = None) -> BackendSlot:
+    """Count one more request at the backend."""
+    backend.in_flight += 1
+    if utility is None:
+        backend.turn_at = asyncio.get_running_loop().time()
+    return BackendSlot(backend, client, utility is not None)
+
+
+@dataclass(eq=False)
+class Waiter:
+    """One request that waits for a slot. Made where an event loop runs."""
+
+    client: str
+    model: str
+    avoid: Sequence[PooledBackend]
+    #: Of a utility request: what it is.
+    utility: Utility | None = None
+    slot: asyncio.Future[BackendSlot] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    #: When it began to wait, on the event loop's clock.
+    since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    def takes(self, backend: PooledBackend) -> bool:
+        """Whether the request may be sent to this backend."""
+        return self.model in backend.models and backend not in self.avoid
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether it got a slot."""
+        return self.slot.done() and not self.slot.exception()
+
+
+class SlotQueue:
+    """Requests that wait, in a queue for each client; clients are served in turn."""
+
+    def __init__(self, max_waiting: int) -> None:
+        self._max_waiting = max_waiting
+        self._queues: OrderedDict[str, deque[Waiter]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._queues.values())
+
+    def enter(self, waiter: Waiter) -> None:
+        """Let it wait. Raises ``BusyError`` where the queue is full and its client has the most."""
+        if len(self) >= self._max_waiting:
+            self._make_room(waiter.client)
+        self.add(waiter)
+
+    def add(self, waiter: Waiter) -> None:
+        """Let it wait, however many do."""
+        self._queues.setdefault(waiter.client, deque()).append(waiter)
+
+    def remove(self, waiter: Waiter) -> None:
+        """It no longer waits here, if it did."""
+        queue = self._queues.get(waiter.client)
+        if queue is None or waiter not in queue:
+            return
+        queue.remove(waiter)
+        if not queue:
+            del self._queues[waiter.client]
+
+    def give(self, waiter: Waiter, backend: PooledBackend) -> None:
+        """It gets a slot at the backend; the other clients come before its client now."""
+        self.remove(waiter)
+        if waiter.client in self._queues:
+            self._queues.move_to_end(waiter.client)
+        waiter.slot.set_result(take_slot(backend, waiter.client, waiter.utility))
+
+    def heads(self) -> list[Waiter]:
+        """The first request of each client."""
+        return [queue[0] for queue in self._queues.values()]
+
+    def is_waited_for(self, backend: PooledBackend) -> bool:
+        """Whether some request that waits may be sent to this backend."""
+        return self._next(backend) is not None
+
+    def serve(self, backend: PooledBackend) -> None:
+        """Give the free slots of the backend to requests that wait."""
+        while backend.usable and backend.has_room:
+            waiter = self._next(backend)
+            if waiter is None:
+                return
+            self.give(waiter, backend)
+
+    def _next(self, backend: PooledBackend) -> Waiter | None:
+        waiting = (waiter for queue in self._queues.values() for waiter in queue)
+        return next((waiter for waiter in waiting if waiter.takes(backend)), None)
+
+    def _make_room(self, client: str) -> None:
+        """The client with the most requests in the queue loses its last one."""
+        longest = max(self._queues.values(), key=len)
+        if len(longest) <= len(self._queues.get(client, ())) + 1:
+            raise BusyError(retry_after_s=10)
+        last = longest[-1]
+        self.remove(last)
+        last.slot.set_exception(BusyError(retry_after_s=10))
