@@ -57,6 +57,16 @@ def test_a_plain_answer_comes_whole(served: Stoker) -> None:
     assert answer["choices"][0]["message"]["content"]
 
 
+def test_of_several_answers_the_tokens_of_each_are_counted(stoker: Stoker, smollm2: str) -> None:
+    stoker.up(smollm2, "--context", "2048", "--parallel", "3")
+    answer = stoker.post("/v1/chat/completions", {**CHAT, "n": 3, "max_tokens": 8})
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
+    assert all(choice["message"]["content"] for choice in answer["choices"])
+    assert answer["usage"]["completion_tokens"] == 24
+    two = stoker.post("/v1/completions", {"prompt": ["one two", "a"], "max_tokens": 8})
+    assert two["usage"]["completion_tokens"] == 16
+
+
 def test_a_stream_and_a_plain_answer_say_the_same(served: Stoker) -> None:
     plain = served.post("/v1/chat/completions", {**CHAT, "max_tokens": 16})
     with stream(served, {**CHAT, "max_tokens": 16}) as connection:

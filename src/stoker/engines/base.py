@@ -317,6 +317,9 @@ class Engine:
     #: For a gateway: the kinds of server behind it, as far as it reports them. A gateway orders its
     #: requests itself.
     behind: Callable[[aiohttp.ClientSession, Backend], Awaitable[tuple[str, ...]]] | None = None
+    #: Whether a request for a whole answer is to be sent as one for a stream, because only its
+    #: streams report all tokens. The gateway joins the stream to a whole answer.
+    streams_to_count: Callable[[Mapping[str, Any]], bool] = lambda _request: False
     #: ``None``: requests to fill in between two texts are passed on as they are.
     infill: InfillApi | None = None
     #: The file that a server on this machine reads for a model, by the name under which it serves

@@ -38,6 +38,15 @@ async def ask(http: aiohttp.ClientSession, backend: Backend, path: str) -> Answe
         return Answer(response.status, await response.read(), location)
 
 
+async def send(
+    http: aiohttp.ClientSession, backend: Backend, path: str, body: Mapping[str, Any]
+) -> Answer:
+    """What is answered to ``body``. Raises ``aiohttp.ClientError`` where there is no answer."""
+    async with _posted(http, backend, path, body, _ASK_TIMEOUT_S) as response:
+        location = response.headers.get("Location", "")
+        return Answer(response.status, await response.read(), location)
+
+
 async def get(http: aiohttp.ClientSession, backend: Backend, path: str) -> Any:
     """The JSON at ``path``. Raises ``aiohttp.ClientError`` when it can't be had."""
     async with _asked(http, backend, path) as response:
@@ -53,13 +62,7 @@ async def post(
     within_s: float = _ASK_TIMEOUT_S,
 ) -> Any:
     """The JSON answered to ``body``. Raises ``aiohttp.ClientError`` when it can't be had."""
-    headers = {**backend.headers, "Content-Type": "application/json"}
-    import orjson  # noqa: PLC0415
-
-    url, data = backend.url + path, orjson.dumps(body)
-    async with http.post(
-        url, data=data, headers=headers, timeout=_timeout(within_s), allow_redirects=False
-    ) as response:
+    async with _posted(http, backend, path, body, within_s) as response:
         _raise_unless_good(response)
         return _json(await response.read())
 
@@ -81,6 +84,25 @@ def _asked(
     return http.get(
         backend.url + path,
         headers=backend.headers,
+        timeout=_timeout(within_s),
+        allow_redirects=False,
+    )
+
+
+def _posted(
+    http: aiohttp.ClientSession,
+    backend: Backend,
+    path: str,
+    body: Mapping[str, Any],
+    within_s: float,
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    import orjson  # noqa: PLC0415
+
+    headers = {**backend.headers, "Content-Type": "application/json"}
+    return http.post(
+        backend.url + path,
+        data=orjson.dumps(body),
+        headers=headers,
         timeout=_timeout(within_s),
         allow_redirects=False,
     )

@@ -30,6 +30,8 @@ class RequestContext:
     #: Validate: what its path asks for, and its JSON.
     rules: PathRules = field(init=False)
     body: dict[str, Any] = field(init=False)
+    #: Validate: the client offers its tools as ``functions``, and reads ``function_call``.
+    legacy_calls: bool = False
     #: ChooseModel: the model that it names, with the smallest window that its backends have.
     model: ServedModel = field(init=False)
     #: SelectBackend: set again for each try.

@@ -23,6 +23,8 @@ async def look(answers: Mapping[str, Any]) -> Recognised:
         if callable(found):
             body = await request.json() if request.can_read_body else None
             found = found(request, body)
+        if isinstance(found, web.Response):
+            return found
         if isinstance(found, int):
             return web.json_response({"error": "no"}, status=found)
         return web.json_response(found)
@@ -245,3 +247,98 @@ async def test_litellm_gives_the_smallest_window_of_the_deployments_of_a_name() 
 async def test_litellm_that_keeps_its_settings_from_a_key_is_plain_openai() -> None:
     found = await look({"GET /v1/models": listing({"id": "m"}), "GET /model/info": 403})
     assert found.backend.engine == "openai"
+
+
+# Servers that make embeddings only
+
+#: Seen on llama.cpp b11549 without --embeddings; with a BERT; with SmolLM2 and --embeddings, which
+#: chats too. Before, a server with --embeddings refused every chat (tools/server/server.cpp).
+LLAMA_EMBEDDINGS: dict[str, tuple[Any, Any, bool | None]] = {
+    "a server without embeddings": (501, 400, None),
+    "a BERT": (400, "the current context does not support logits computation. skipping", False),
+    "a BERT in an older build": (
+        400,
+        "the current context does not logits computation. skipping",
+        False,
+    ),
+    "an older build with --embeddings": (
+        400,
+        "This server does not support completions. Start it without `--embeddings`",
+        False,
+    ),
+    "a model that chats, with --embeddings": (400, {"choices": [{"text": "b"}]}, None),
+    "a server that is too busy to be asked": (400, 503, None),
+    "a build without the path": (404, 404, None),
+}
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "completion", "chats"), LLAMA_EMBEDDINGS.values(), ids=LLAMA_EMBEDDINGS
+)
+async def test_llama_server_with_an_embedding_model_is_not_offered_for_chats(
+    embeddings: Any, completion: Any, chats: bool | None
+) -> None:
+    asked: list[Any] = []
+
+    def complete(_: web.Request, body: Any) -> Any:
+        asked.append(body)
+        return {"error": {"message": completion}} if isinstance(completion, str) else completion
+
+    found = await look(
+        {
+            "GET /v1/models": listing({"id": "m", "owned_by": "llamacpp"}),
+            "GET /props": OF_A_MODEL,
+            "POST /v1/embeddings": embeddings,
+            "POST /v1/completions": complete,
+        }
+    )
+    assert (found.backend.engine, found.models[0].chat) == ("llama.cpp", chats)
+    assert all(body["max_tokens"] == 1 for body in asked)
+    assert bool(asked) is (embeddings == 400)  # another server is not asked for a token
+
+
+#: vLLM 0.32 with --runner pooling, as seen; with a model that chats, and in earlier versions, as
+#: in vllm/entrypoints/serve/engine/serving.py and vllm/entrypoints/openai/api_server.py.
+VLLM_CHATS: dict[str, tuple[int, dict[str, Any], bool | None]] = {
+    "a model that chats": (
+        404,
+        {"error": {"message": "The model `stoker-asks` does not exist.", "type": "NotFoundError"}},
+        None,
+    ),
+    "an embedding model of 0.32": (404, {"detail": "Not Found"}, False),
+    "an embedding model before its routes followed the tasks": (
+        501,
+        {"error": {"message": "The model does not support Chat Completions API"}},
+        False,
+    ),
+    "an embedding model of 0.10": (
+        400,
+        {"object": "error", "message": "The model does not support Chat Completions API"},
+        False,
+    ),
+    "a route that is missing, in OpenAI's form": (
+        404,
+        {"error": {"message": "Not Found", "code": 404}},
+        False,
+    ),
+    "a server that refuses for another reason": (400, {"error": {"message": "no"}}, None),
+    "a server that is in trouble": (500, {"error": {"message": "EngineDeadError"}}, None),
+}
+
+
+@pytest.mark.parametrize(("status", "said", "chats"), VLLM_CHATS.values(), ids=VLLM_CHATS)
+async def test_vllm_with_an_embedding_model_is_not_offered_for_chats(
+    status: int, said: dict[str, Any], chats: bool | None
+) -> None:
+    models: list[str] = []
+
+    def chat(_: web.Request, body: Any) -> Any:
+        models.append(body["model"])
+        return web.json_response(said, status=status)
+
+    entry = {"id": "m", "owned_by": "vllm", "max_model_len": 512}
+    found = await look({"GET /v1/models": listing(entry), "POST /v1/chat/completions": chat})
+    (model,) = found.models
+    assert (found.backend.engine, model.chat, model.max_model_len) == ("vllm", chats, 512)
+    assert any("answers no chats" in warning for warning in found.warnings) is (chats is False)
+    assert models[0] != "m"  # so that a model that chats writes nothing

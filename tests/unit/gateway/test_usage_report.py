@@ -29,6 +29,19 @@ REPORTS: dict[str, tuple[int, list[dict[str, Any]], tuple[int, int | None]]] = {
         ],
         (2, 8),
     ),
+    "llama.cpp: two completions of each of two prompts": (
+        2,
+        [
+            {"choices": [{"index": i}], "usage": {"prompt_tokens": n, "completion_tokens": 3}}
+            for i, n in ((1, 1), (0, 1), (3, 6), (2, 6))
+        ],
+        (7, 12),
+    ),
+    "a stream that broke off before the second choice's report": (
+        2,
+        [{"choices": [{"index": 0}], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}],
+        (9, 3),
+    ),
     "vLLM: the sum of three choices, after each choice's own count so far": (
         3,
         [

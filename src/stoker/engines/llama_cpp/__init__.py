@@ -1,7 +1,7 @@
 """llama.cpp with its own server, embedded through prebuilt wheels (xllamacpp)."""
 
 from stoker.engines.base import Engine, Launcher, Planner
-from stoker.engines.llama_cpp import llama_launch, xllamacpp_package
+from stoker.engines.llama_cpp import llama_answers, llama_launch, xllamacpp_package
 from stoker.engines.llama_cpp.llama_infill import INFILL
 from stoker.engines.llama_cpp.llama_plan import ENGINE as NAME
 from stoker.engines.llama_cpp.llama_plan import plan_llama
@@ -11,6 +11,7 @@ ENGINE = Engine(
     title="llama.cpp",
     client=f"{__name__}.llama_client",
     formats=("gguf",),
+    streams_to_count=llama_answers.streams_to_count,
     infill=INFILL,
     running_metric="llamacpp:requests_processing",
     # Its slots share one cache: for more users the paging of others is what is wanted.

@@ -17,6 +17,8 @@ from stoker.engines import http_json, model_listing
 from stoker.engines.base import Backend, ServedModel, ToolSupport
 
 name = "llama.cpp"
+#: How it reports that a model writes no text.
+_NO_TEXT = (b"not support logits", b"does not logits", b"does not support completions")
 VERSION_AT = "/props"
 
 
@@ -29,7 +31,7 @@ async def warnings(
     http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
 ) -> list[str]:
     """Tools need the model's own template, which llama.cpp uses only with ``--jinja``."""
-    if any(model.tools == "none" for model in models):
+    if any(model.tools == "none" and model.chat is not False for model in models):
         return [
             "This model's chat template has no tools. If the model has them, start llama-server "
             "with --jinja and its own template."
@@ -56,7 +58,8 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
     # One that sleeps would have to wake up for the question.
     asks = not props.get("is_sleeping")
     fills = await _fills_in_the_middle(http, backend, {}) if asks else None
-    return [_model(entry["id"], props, None, fills) for entry in entries]
+    chats = await _chats(http, backend, {}) if asks else None
+    return [_model(entry["id"], props, None, fills, chats) for entry in entries]
 
 
 async def _routed(
@@ -75,7 +78,8 @@ async def _routed(
     status = entry.get("status") or {}
     is_loaded = status.get("value") == "loaded"
     fills = await _fills_in_the_middle(http, backend, {"model": model}) if is_loaded else None
-    return _model(model, props, _launched_context(status.get("args") or ()), fills)
+    chats = await _chats(http, backend, {"model": model}) if is_loaded else None
+    return _model(model, props, _launched_context(status.get("args") or ()), fills, chats)
 
 
 def _launched_context(args: Sequence[Any]) -> int | None:
@@ -92,7 +96,11 @@ def _number(value: Any) -> int | None:
 
 
 def _model(
-    model: str, props: Mapping[str, Any], launched: int | None, fills: bool | None
+    model: str,
+    props: Mapping[str, Any],
+    launched: int | None,
+    fills: bool | None,
+    chats: bool | None,
 ) -> ServedModel:
     settings = props.get("default_generation_settings") or {}
     caps = props.get("chat_template_caps")
@@ -106,6 +114,7 @@ def _model(
         fill_in_the_middle=fills,
         # It has a path of its own for that, and ignores ``suffix`` on /v1/completions.
         takes_suffix=False,
+        chat=chats,
         parallel=props.get("total_slots"),
     )
 
@@ -127,6 +136,25 @@ async def _fills_in_the_middle(
         await http_json.post(http, backend, "/infill", empty)
     except aiohttp.ClientResponseError as refused:
         return {400: True, 501: False}.get(refused.status)
+    return None
+
+
+async def _chats(
+    http: aiohttp.ClientSession, backend: Backend, empty: Mapping[str, Any]
+) -> bool | None:
+    """``False`` for a model that makes embeddings only; ``None`` where it may chat.
+
+    ``/props`` and ``/v1/models`` describe such a model as any other, and a model that chats may
+    make embeddings beside that. A server without ``--embeddings`` refuses an empty request for
+    some as 501, and costs nothing. Any other is asked for one token: a BERT answers 500 ("does not
+    support logits computation", seen in b11549), and older builds with ``--embeddings`` 501.
+    """
+    with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
+        if (await http_json.send(http, backend, "/v1/embeddings", empty)).status != 400:
+            return None
+        one = {**empty, "prompt": "a", "max_tokens": 1}
+        said = await http_json.send(http, backend, "/v1/completions", one)
+        return False if any(words in said.body for words in _NO_TEXT) else None
     return None
 
 

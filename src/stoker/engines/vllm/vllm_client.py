@@ -45,7 +45,28 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
     """
     listing = await http_json.get(http, backend, "/v1/models")
     windows = model_listing.windows(listing)
-    return [ServedModel(id=name, max_model_len=window) for name, window in windows.items()]
+    chats = await _chats(http, backend)
+    return [
+        ServedModel(id=name, max_model_len=window, chat=chats) for name, window in windows.items()
+    ]
+
+
+#: No server has a model of this name.
+_NO_MODEL = "stoker-asks-whether-chats-are-answered"
+
+
+async def _chats(http: aiohttp.ClientSession, backend: Backend) -> bool | None:
+    """``False`` for a server that only makes embeddings, scores or the like; ``None`` else.
+
+    Its listing does not show it. A chat with a model that it does not serve costs nothing: a server
+    that chats answers that the model "does not exist". One that does not has no such path since
+    its routes follow the model's tasks (vllm/entrypoints/openai/api_server.py), and refused every
+    chat before, as 400 or 501.
+    """
+    body = {"model": _NO_MODEL, "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}
+    said = await http_json.send(http, backend, "/v1/chat/completions", body)
+    is_no_path = said.status == 404 and b"does not exist" not in said.body
+    return False if is_no_path or b"does not support Chat Completions" in said.body else None
 
 
 #: Fields of a chat that its template gets as variables, and ``/tokenize`` does not know.

@@ -8,6 +8,7 @@ from stoker.gateway.api import request_validation
 from stoker.gateway.api.path_rules import PATH_RULES
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
+from stoker.tokens import request_form
 
 
 class Validate:
@@ -17,10 +18,11 @@ class Validate:
         self._body_s = state.limits.body_s
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        """Set ``context.rules`` and ``context.body``; raises ``BadRequestError``."""
+        """Set ``context.rules``, ``body`` and ``legacy_calls``; raises ``BadRequestError``."""
         context.rules = PATH_RULES[context.request.path]
         body = await request_validation.read(context.request, self._body_s)
         body = request_validation.without_private_fields(body)
         context.rules.check(body)
+        context.legacy_calls = request_form.offers_functions(body)
         context.body = context.rules.normal(body)
         return await proceed(context)

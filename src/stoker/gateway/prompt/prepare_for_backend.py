@@ -122,7 +122,11 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> Prepared:
     rules.check_model(context.body, preparer.model)
     prepared = await rules.prepare(preparer, context.body, _wants_fit(context.request))
     context.outgoing = backend_request(
-        prepared, context.model.id, rules, context.backend.refused_fields
+        prepared,
+        context.model.id,
+        rules,
+        engines.lookup(context.backend.endpoint.engine),
+        context.backend.refused_fields,
     )
     return prepared
 

@@ -14,6 +14,7 @@ import orjson
 
 from stoker.gateway.relay import event_framing, normal_message
 from stoker.gateway.relay.event_framing import EventFramer
+from stoker.gateway.usage.usage_report import UsageReport
 
 _Value = dict[str, Any]
 #: Fields of a message that are sent in pieces.
@@ -48,8 +49,11 @@ def is_chat(event: _Value) -> bool:
     return any("delta" in choice for choice in _choices_of([event]))
 
 
-def joined(events: Sequence[_Value]) -> _Value | None:
-    """The whole answer that these events add up to; ``None`` where no event has a choice."""
+def joined(events: Sequence[_Value], asked: int = 1) -> _Value | None:
+    """The whole answer that these events add up to; ``None`` where no event has a choice.
+
+    ``asked`` is how many answers to each prompt were asked for.
+    """
     choices: dict[int, _Value] = {}
     for choice in _choices_of(events):
         given = choice.get("index")
@@ -58,8 +62,19 @@ def joined(events: Sequence[_Value]) -> _Value | None:
     if not choices:
         return None
     answer = {name: value for event in events for name, value in event.items() if value is not None}
+    if len(choices) > 1 and isinstance(answer.get("usage"), dict):
+        answer["usage"] = _summed_usage(answer["usage"], events, asked)
     kind = str(answer.get("object") or "chat.completion").removesuffix(".chunk")
     return {**answer, "object": kind, "choices": [choices[index] for index in sorted(choices)]}
+
+
+def _summed_usage(last: _Value, events: Iterable[_Value], asked: int) -> _Value:
+    """The usage of all choices, which a server may have reported one by one; ``last`` the last."""
+    report = UsageReport(asked)
+    for event in events:
+        report.note(event)
+    counts = report.usage or {}
+    return {**last, **counts, "total_tokens": sum(counts.values())}
 
 
 def _values_in(body: bytes) -> list[_Value]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from stoker.engines import Engine
 from stoker.gateway.api import request_validation
 from stoker.gateway.api.path_rules import PathRules
 from stoker.gateway.api.stream_formats import StreamFormat
@@ -47,11 +48,16 @@ class BackendRequest:
 
 
 def backend_request(
-    prepared: Prepared, model: str, rules: PathRules, refused: Collection[refused_fields.Path] = ()
+    prepared: Prepared,
+    model: str,
+    rules: PathRules,
+    engine: Engine,
+    refused: Collection[refused_fields.Path] = (),
 ) -> BackendRequest:
     """The request for ``model``, without the fields that its backend is known to refuse.
 
-    Its usage is always asked for where its path can stream it.
+    Its usage is always asked for where its path can stream it, and it is streamed where the engine
+    reports all tokens only so.
 
     Raises ``BadRequestError`` where it can't be written.
     """
@@ -60,7 +66,9 @@ def backend_request(
     options = body.get("stream_options") or {}
     sent: Mapping[str, Any] = {**body, "model": model}
     added: set[refused_fields.Path] = set()
-    if streamed and rules.streams_usage:
+    if rules.streams_usage and not streamed and engine.streams_to_count(body):
+        sent = {**sent, "stream": True}
+    if sent.get("stream") and rules.streams_usage:
         sent = {**sent, "stream_options": {**options, "include_usage": True}}
         added = set() if "stream_options" in body else {("stream_options",)}
     sent = refused_fields.without(sent, refused)

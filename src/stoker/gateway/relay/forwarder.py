@@ -12,6 +12,8 @@ from stoker.engines import refusals
 from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_connection import BackendGoneError
+from stoker.gateway.relay.event_editor import Rewrite
+from stoker.gateway.relay.legacy_calls import LegacyCalls
 from stoker.gateway.relay.refused_fields import Path
 from stoker.gateway.relay.response_stream import ResponseStream
 from stoker.gateway.request_context import Handler, RequestContext
@@ -94,7 +96,7 @@ class Forward:
                 connection,
                 streamed=ask.streamed,
                 wants_usage=ask.wants_usage,
-                rewrite=ask.rewrite,
+                rewrite=_rewrite(context),
                 form=ask.form,
                 choices=ask.choices,
             )
@@ -194,6 +196,11 @@ class Forward:
         for fault in answer.faults:
             self._metrics.faults.labels(fault).inc()
             _log.warning("backend %s: the answer: %s", backend.endpoint.url, fault)
+
+
+def _rewrite(context: RequestContext) -> Rewrite | None:
+    rewrite = context.outgoing.rewrite
+    return LegacyCalls(rewrite) if rewrite is not None and context.legacy_calls else rewrite
 
 
 def _refused_fields(context: RequestContext, answer: ResponseStream) -> frozenset[Path]:

@@ -58,6 +58,7 @@ class ResponseStream:
         self.headers: Mapping[bytes, bytes] = {}
         self.error: BackendGoneError | None = None
         self.report = UsageReport(choices)
+        self._choices = choices
         #: The client asked for a stream.
         self.streamed = streamed
         #: The client was sent an event stream, whatever became of it.
@@ -181,7 +182,7 @@ class ResponseStream:
             rewrite = self._rewrite or TextCalls(())
             events = [new for event in events for new in rewrite.event(event)]
             events += rewrite.end(complete=True)
-        answer = answer_conversion.joined(events)
+        answer = answer_conversion.joined(events, self._choices)
         if answer is None:
             raise ValueError("the events have no answer")
         return answer

@@ -25,13 +25,16 @@ USAGE_KEYS = (b'_tokens"', b'"tokens_predicted"')
 class UsageReport:
     """The tokens of one request, from its whole answer or from the events of its stream.
 
-    ``choices`` is how many answers were asked for. llama.cpp reports each one's tokens by itself,
-    all others report one sum; a server that reports again and again repeats the sum so far.
+    ``choices`` is how many answers to each prompt were asked for. llama.cpp reports each one's
+    tokens by itself, all others report one sum; a server that reports again and again repeats the
+    sum so far.
     """
 
     def __init__(self, choices: int = 1) -> None:
         self._choices = choices
         self._prompt_tokens: int | None = None
+        #: Of events that belong to one choice, by its index: there may be several prompts.
+        self._prompt_of_choice: dict[int, int] = {}
         #: Of events that belong to one choice, by its index; the last one counts.
         self._of_choice: dict[int, int] = {}
         #: Of events that belong to none.
@@ -43,7 +46,7 @@ class UsageReport:
     def usage(self) -> dict[str, int] | None:
         """``prompt_tokens`` and ``completion_tokens``, as far as reported; ``None`` without any."""
         counts = {
-            "prompt_tokens": self._prompt_tokens,
+            "prompt_tokens": self._all_prompt_tokens(),
             "completion_tokens": self._completion_tokens(),
         }
         return {name: count for name, count in counts.items() if count is not None} or None
@@ -51,19 +54,33 @@ class UsageReport:
     def note(self, value: Mapping[str, Any]) -> None:
         """Take the report from an event or a whole answer, if it is in there."""
         usages = list(_usages_in(value))
+        index = _only_index(value.get("choices"))
         for usage in usages:
-            # Estimates come first, and a last event may leave the prompt out or call it 0.
-            self._prompt_tokens = _prompt_tokens(usage) or self._prompt_tokens
-            self._note_completion(_first(usage, _COMPLETION), value.get("choices"))
+            self._note_prompt(_prompt_tokens(usage), index)
+            self._note_completion(_first(usage, _COMPLETION), index)
         if usages:
             self._note_speed(value.get("timings"))
 
-    def _note_completion(self, count: int | None, choices: Any) -> None:
+    def _note_prompt(self, count: int | None, index: int | None) -> None:
+        if not count:  # a last event may leave the prompt out or call it 0
+            return
+        # Estimates come first.
+        self._prompt_tokens = count if index is None else None
+        if index is not None:
+            self._prompt_of_choice[index] = count
+
+    def _all_prompt_tokens(self) -> int | None:
+        """Every prompt once: a prompt's answers all report it."""
+        if self._prompt_tokens is not None or not self._prompt_of_choice:
+            return self._prompt_tokens
+        counts = self._prompt_of_choice.values()
+        return max(*counts, sum(counts) // self._choices, 0)
+
+    def _note_completion(self, count: int | None, index: int | None) -> None:
         if count is None:
             return
-        if isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict):
-            index = choices[0].get("index")
-            self._of_choice[index if isinstance(index, int) else 0] = count
+        if index is not None:
+            self._of_choice[index] = count
         elif self._choices > 1:
             self._of_all.append(count)
         else:
@@ -79,6 +96,14 @@ class UsageReport:
         read, speed = timings.get("prompt_n"), timings.get("prompt_per_second")
         if isinstance(read, int) and isinstance(speed, int | float) and speed > 0:
             self.prefill_tokens_per_s = speed if read >= _MEASURABLE_TOKENS else None
+
+
+def _only_index(choices: Any) -> int | None:
+    """The index of the choice that an event belongs to; ``None`` where it belongs to none."""
+    if not (isinstance(choices, list) and len(choices) == 1 and isinstance(choices[0], dict)):
+        return None
+    index = choices[0].get("index")
+    return index if isinstance(index, int) else 0
 
 
 def _usages_in(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

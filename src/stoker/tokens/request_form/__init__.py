@@ -7,7 +7,11 @@ from stoker.tokens.request_form.message_rewriting import (
     rewritten_messages,
     with_one_last_answer,
 )
-from stoker.tokens.request_form.request_fields import normal_request, without_empty_limits
+from stoker.tokens.request_form.request_fields import (
+    normal_request,
+    offers_functions,
+    without_empty_limits,
+)
 from stoker.tokens.request_form.tool_schemas import moved_schema, without_keywords
 
 __all__ = [
@@ -16,6 +20,7 @@ __all__ = [
     "join_contents",
     "moved_schema",
     "normal_request",
+    "offers_functions",
     "rewritten_messages",
     "with_one_last_answer",
     "without_empty_limits",

@@ -36,13 +36,21 @@ def normal_request(request: Mapping[str, Any]) -> dict[str, Any]:
     out["messages"] = normal_messages(request["messages"])
     tools = _tools(out)
     choice = _choice(out.get("tool_choice", out.get("function_call")), tools)
-    parallel = out.get("parallel_tool_calls")
+    parallel = False if offers_functions(out) else out.get("parallel_tool_calls")
     for name in (*_WITH_TOOLS, *_LEGACY):
         out.pop(name, None)
     if tools:
         found = {"tools": tools, "tool_choice": choice, "parallel_tool_calls": parallel}
         out.update((name, value) for name, value in found.items() if value is not None)
     return out
+
+
+def offers_functions(request: Mapping[str, Any]) -> bool:
+    """Whether the tools are ``functions``, in OpenAI's form of before November 2023.
+
+    An answer to those has one call at most, as ``function_call``.
+    """
+    return bool(request.get("functions")) and not request.get("tools")
 
 
 def without_empty_limits(request: Mapping[str, Any]) -> dict[str, Any]:

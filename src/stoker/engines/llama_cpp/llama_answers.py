@@ -1,0 +1,37 @@
+"""How llama.cpp's server reports the tokens of several answers to one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def streams_to_count(request: Mapping[str, Any]) -> bool:
+    """Whether a whole answer to ``request`` would report one of its choices alone.
+
+    With ``n`` 3 and 13 tokens each, ``usage`` and ``timings`` of a whole answer report the 13 of
+    the first choice; a stream reports each choice's. So it is with a list of prompts (seen in
+    b11549). Two requests are answered otherwise when they are streamed, and are left as they are:
+    tools with ``logprobs`` are refused, and an answer that continues the last message does not
+    repeat it.
+    """
+    if _count(request.get("n")) * _prompts(request.get("prompt")) == 1:
+        return False
+    if request.get("tools") and request.get("logprobs"):
+        return False
+    return not _continues_an_answer(request.get("messages"))
+
+
+def _count(n: Any) -> int:
+    return n if isinstance(n, int) and n > 1 else 1
+
+
+def _prompts(prompt: Any) -> int:
+    """How many prompts it is; a list of numbers is one, of token ids."""
+    several = isinstance(prompt, list) and any(isinstance(each, str | list) for each in prompt)
+    return len(prompt) if several else 1
+
+
+def _continues_an_answer(messages: Any) -> bool:
+    last = messages[-1] if isinstance(messages, Sequence) and messages else {}
+    return isinstance(last, Mapping) and last.get("role") == "assistant"
