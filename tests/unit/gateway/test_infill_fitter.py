@@ -109,7 +109,7 @@ async def test_all_of_a_long_file_is_read() -> None:
 
 async def test_a_short_request_goes_to_the_engines_own_path() -> None:
     server = LlamaServer()
-    request = {"input_prefix": "p" * 384, "input_suffix": "s" * 120, "input_extra": []}
+    request = {"input_prefix": "p" * 21, "input_suffix": "s" * 6, "input_extra": []}
     async with in_front_of(server) as door:
         await filled(door, **request)
     assert server.sent == [("/infill", {"model": MODEL, **request})]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json
 from stoker.engines.base import Backend, InfillApi
+from stoker.engines.llama_cpp.llama_batch import LEAST_BATCH
 
 if TYPE_CHECKING:
     import aiohttp
@@ -40,8 +41,10 @@ async def tokenize(
     return [int(token) for token in answer["tokens"]]
 
 
-#: It reads ``n_batch`` tokens, three quarters of them before the cursor (``format_prompt_infill``).
-#: No server was seen with a batch below 512, and no token is shorter than a byte.
+#: It reads ``n_batch`` tokens, less a few special ones: three quarters of them before the cursor
+#: (``format_prompt_infill``). No token is shorter than a byte.
+_SURELY_READ_BYTES = (3 * LEAST_BATCH // 4 - 3, LEAST_BATCH // 4 - 2)
+
 INFILL = InfillApi(
-    path="/completion", written=written, tokenize=tokenize, surely_read_bytes=(384, 120)
+    path="/completion", written=written, tokenize=tokenize, surely_read_bytes=_SURELY_READ_BYTES
 )

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from itertools import product
 
+from stoker.engines.llama_cpp.llama_batch import PromptBatch, batch_arguments, batch_on_cpu
 from stoker.engines.llama_cpp.llama_memory import LlamaCache, llama_memory
 from stoker.engines.llama_cpp.llama_speed import LlamaSpeed, llama_speed
 from stoker.errors import StokerError, UsageError
@@ -33,7 +34,6 @@ _MAX_PARALLEL = 256
 #: One slot for the chat and one for the title and the progress line that VS Code asks for beside
 #: it, so that those do not push the chat out of its slot.
 _DEFAULT_PARALLEL = 2
-_N_BATCH, _N_UBATCH = 2048, 512
 _UNSURE = 1.5
 #: llama.cpp's own default for conversations that lost their slot.
 _MOST_PROMPT_CACHE_MIB = 8192
@@ -75,6 +75,7 @@ class LlamaFit:
     speed: LlamaSpeed
     #: The part of the layers that is on the GPU, from 0 to 1.
     gpu_share: float
+    batch: PromptBatch
 
     @property
     def model(self) -> Model:
@@ -105,10 +106,12 @@ def fit_llama(
     _check_context(model, requirements.context)
     _check_parallel(requirements.parallel)
     place = place_of(host, gpu)
-    cache, memory = _largest_cache(place, model, requirements)
+    _check_known(model)
+    batch = PromptBatch() if place.gpu_bytes else batch_on_cpu(host.cpu, model)
+    cache, memory = _largest_cache(place, model, requirements, batch.n_ubatch)
     share = _gpu_share(place, memory)
     speed = llama_speed(host.cpu, gpu, model, share)
-    return LlamaFit(place, candidate, cache, memory, speed, share)
+    return LlamaFit(place, candidate, cache, memory, speed, share, batch)
 
 
 def plan_of(
@@ -190,20 +193,23 @@ def _check_context(model: Model, context: int | None) -> None:
     )
 
 
-def _largest_cache(
-    place: LayerPlacement, model: Model, requirements: Requirements
-) -> tuple[LlamaCache, MemoryPrediction]:
-    """The cache as asked for, or else the longest context up to the default that fits.
-
-    What fits on the GPU as a whole goes before what is longer and does not. A GPU with room to
-    spare, which reads long prompts quickly, gets the context that the purpose is best with.
-    """
+def _check_known(model: Model) -> None:
     if model.architecture is None or model.weights_bytes is None:
         raise StokerError(
             f"Nothing can be planned for {model.id}.",
             "Its size and shape are not known before it is downloaded.",
             "Give the path of its GGUF file, or name a model of the catalogue.",
         )
+
+
+def _largest_cache(
+    place: LayerPlacement, model: Model, requirements: Requirements, n_ubatch: int
+) -> tuple[LlamaCache, MemoryPrediction]:
+    """The cache as asked for, or else the longest context up to the default that fits.
+
+    What fits on the GPU as a whole goes before what is longer and does not. A GPU with room to
+    spare, which reads long prompts quickly, gets the context that the purpose is best with.
+    """
     longest = min(model.max_context_tokens or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT)
     shortest = min(longest, need_of(requirements).least_context)
     contexts = [requirements.context] if requirements.context else _halved(longest, shortest)
@@ -211,7 +217,7 @@ def _largest_cache(
     slots = [requirements.parallel] if requirements.parallel else list(range(most, 0, -1))
     usual = list(product(contexts, _GGML_TYPES, slots))
     spacious = [] if requirements.context else _spacious(model, requirements, slots)
-    least = LlamaCache(usual[-1][0], usual[-1][2], _N_UBATCH, usual[-1][1])
+    least = LlamaCache(usual[-1][0], usual[-1][2], n_ubatch, usual[-1][1])
     memory = llama_memory(model, least, place.budget_bytes)
     if memory.total_bytes > place.budget_bytes:
         raise _too_large(place, model, memory, least)
@@ -222,7 +228,7 @@ def _largest_cache(
     ):
         # Where the least does not fit, no other does.
         for tokens, cache_type, number in caches if memory.total_bytes <= room else ():
-            cache = LlamaCache(tokens, number, _N_UBATCH, cache_type)
+            cache = LlamaCache(tokens, number, n_ubatch, cache_type)
             found = llama_memory(model, cache, place.budget_bytes)
             if found.total_bytes <= room:
                 # What the GPU holds whole is drawn against the GPU alone.
@@ -383,13 +389,7 @@ def _arguments(host: Host, fit: LlamaFit, context: int | None) -> tuple[Argument
         ),
         Argument("cpuparams_batch.n_threads", host.cpu.cores, "The same for reading prompts."),
         _layers_argument(fit),
-        Argument("n_batch", _N_BATCH, f"Prompts are taken in at most {_N_BATCH:,} tokens at once."),
-        Argument(
-            "n_ubatch",
-            _N_UBATCH,
-            f"{_N_UBATCH} tokens go through a layer together: enough to reuse each weight that is "
-            "read, and few enough that the activations stay small.",
-        ),
+        *batch_arguments(fit.batch),
         Argument(
             "flash_attn_type",
             _FLASH_ATTENTION_ON,
