@@ -77,7 +77,7 @@ class _UtilityKind:
     utility: Utility
 
     def matches(self, text: str) -> bool:
-        return all(marker in text for marker in self.markers)
+        return all(map(text.__contains__, self.markers))
 
 
 @cache
