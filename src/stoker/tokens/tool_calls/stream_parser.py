@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+from stoker.tokens.tool_calls.answer_events import (
+    AnswerEvents,
+    Event,
+    TextPart,
+    ToolCall,
+    new_call_id,
+)
 from stoker.tokens.tool_calls.call_candidate import (
     BLANK,
     REJECTED,
@@ -45,38 +51,6 @@ _SPAN_STEP = re.compile(r"`+|\n|[^`\n]+")
 _PREFIXES = frozenset(marker[:length] for marker in _HELD for length in range(1, len(marker)))
 
 
-@dataclass(frozen=True, slots=True)
-class TextPart:
-    """Text for the user."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """One complete call. ``index`` counts from 0; ``arguments`` is a valid JSON object."""
-
-    index: int
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class ThoughtPart:
-    """Reasoning that the model marked as such: no part of the answer."""
-
-    text: str
-
-
-Event = TextPart | ThoughtPart | ToolCall
-
-
-def new_call_id() -> str:
-    """Return an id that no other call has."""
-    return f"call_{secrets.token_hex(12)}"
-
-
 def _no_call(text: str, final: bool) -> Verdict:
     return REJECTED
 
@@ -102,7 +76,7 @@ class ToolCallParser:
         thinking: bool = False,
     ) -> None:
         self._offered = ToolSchemas(tools)
-        self._new_id = new_id
+        self._events = AnswerEvents(new_id)
         self._pending = ""
         self._reader: MessageReader | None = None
         self._line_start = True
@@ -112,15 +86,8 @@ class ToolCallParser:
         self._closing = THINKING_TAGS["<think>"] if thinking else ""
         #: No closing tag can follow that makes thinking of the text so far.
         self._thinking_is_over = False
-        #: Events that are held, beginning with a call, and the text that each was made of.
-        self._held: list[Event] = []
-        self._held_from: int | None = None
-        self._held_texts: list[str] = []
         #: Inside of a code block that is no call, brackets at the beginning of a line are code.
         self._in_code = False
-        #: White space after a call, which is no answer if nothing follows it.
-        self._after_call = False
-        self._held_blank = ""
         #: The message that the text is in, where the model writes several behind headers.
         self._message: FoundHeader | None = None
         #: Nothing but white space has come since the beginning, a call or the end of a message:
@@ -130,11 +97,15 @@ class ToolCallParser:
         self._quoting = False
         self._code_span = _CodeSpan()
         self._attempts_left = MAX_FINAL_ATTEMPTS
-        self.calls = 0
         #: How often a closing tag showed that what stands before it was thinking.
         self.thoughts = 0
         #: After ``finish``: the tool whose call the text breaks off in, if it does.
         self.unfinished_call: str | None = None
+
+    @property
+    def calls(self) -> int:
+        """The calls so far."""
+        return self._events.calls
 
     @property
     def may_be_thinking(self) -> bool:
@@ -144,17 +115,18 @@ class ToolCallParser:
     @property
     def has_rest(self) -> bool:
         """Whether something is held back."""
-        return bool(self._pending or self._held)
+        return bool(self._pending) or self._events.has_rest
 
     def end_thinking(self) -> None:
         """What comes now is the answer: the server sends the thinking apart from it."""
-        self._release()
+        self._events.release()
         self._closing, self._thinking_is_over = "", True
 
     def feed(self, text: str) -> list[Event]:
         """Take the next piece of the answer; return what is certain by now."""
         self._pending += text
-        return self._read(final=False)
+        self._read(final=False)
+        return self._events.take()
 
     def finish(self, *, cut: bool = False, broken: bool = False) -> list[Event]:
         """End the answer; return what was still held back.
@@ -163,38 +135,29 @@ class ToolCallParser:
         has no calls. ``broken``: it is not complete, so all that is held may be thinking.
         """
         candidate, calls = self._pending if self._reader else "", self.calls
-        events = self._read(final=True)
+        self._read(final=True)
         if self._closing or broken:
-            self._keep_last_calls(events, cut or broken)
-        self._release()
+            self._events.keep_last_calls(cut=cut or broken)
+        self._events.release()
         self.unfinished_call = self._offered.named_in(candidate) if self.calls == calls else None
-        return events
+        return self._events.take()
 
-    def _read(self, *, final: bool) -> list[Event]:
-        events, self._held = self._held, []
-        while self._pending and self._step(events, final):
+    def _read(self, *, final: bool) -> None:
+        while self._pending and self._step(final):
             pass
-        if self._held_from is None or final:
-            return events
-        if sum(map(len, self._held_texts)) > MAX_CALL_CHARS:
-            self._release()
-            return events
-        self._held, events = events[self._held_from :], events[: self._held_from]
-        self._held_from = 0
-        return events
 
-    def _step(self, events: list[Event], final: bool) -> bool:
+    def _step(self, final: bool) -> bool:
         """Do one thing with the pending text; return whether there may be more to do."""
         if self._closing and self._closing in self._pending:
-            self._close_thinking(events, self._pending.index(self._closing) + len(self._closing))
+            self._close_thinking(self._pending.index(self._closing) + len(self._closing))
             return True
         if self._reader is not None:
-            return self._read_candidate(self._reader, events, final)
+            return self._read_candidate(self._reader, final)
         if self._message is not None and self._message.thought:
-            return self._read_thought(self._message, events, final)
-        if self._after_call and (dropped := self._drop_closing(final)) is not False:
+            return self._read_thought(self._message, final)
+        if self._events.after_call and (dropped := self._drop_closing(final)) is not False:
             return bool(dropped)
-        return self._read_text(events, final)
+        return self._read_text(final)
 
     def _drop_closing(self, final: bool) -> bool | None:
         """Drop a closing marker directly behind a call; ``None`` while it may become one."""
@@ -204,16 +167,15 @@ class ToolCallParser:
             return False
         if word:
             self._drop(at + len(word))
-            self._held_blank = ""
+            self._events.drop_blank()
         return None if word is None else bool(word)
 
     def _drop(self, length: int) -> None:
         """Take markers from the pending text; text that is given back still has them."""
-        if self._held_from is not None:
-            self._held_texts[-1] += self._pending[:length]
+        self._events.drop(self._pending[:length])
         self._pending = self._pending[length:]
 
-    def _read_thought(self, message: FoundHeader, events: list[Event], final: bool) -> bool:
+    def _read_thought(self, message: FoundHeader, final: bool) -> bool:
         """Pass reasoning on up to the end of its message; another message ends it as well."""
         ends = (*message.closings, *(HARMONY_OPENINGS[:2] if message.closings[1:] else ()))
         found = [(self._pending.find(end), end) for end in ends if end in self._pending]
@@ -221,34 +183,32 @@ class ToolCallParser:
         keep = 0 if final or found else self._may_begin_marker()
         text, self._pending = self._pending[: at - keep], self._pending[at - keep :]
         if text:
-            events.append(ThoughtPart(text))
+            self._events.add_thought(text)
             self._silent = False
-            if self._held_from is not None:
-                self._held_texts.append(text)
         if found:
-            self._message, self._fresh, self._after_call = None, True, True
+            self._message, self._fresh, self._events.after_call = None, True, True
             self._drop(0 if end in HARMONY_OPENINGS else len(end))
         return bool(found)
 
-    def _read_text(self, events: list[Event], final: bool) -> bool:
+    def _read_text(self, final: bool) -> bool:
         match = self._find_marker()
         if match is None:
             keep = 0 if final else self._may_begin_marker()
-            self._emit(events, len(self._pending) - keep)
+            self._emit(len(self._pending) - keep)
             return False
-        self._emit(events, match.start())
+        self._emit(match.start())
         word = match.group()
         if word in HEADERS and self._fresh:
             self._open_message(HEADERS[word])
         elif word in THINKING_TAGS:
-            self._open_thinking(events, word)
+            self._open_thinking(word)
         elif word in CLOSING_TAGS:
-            self._close_thinking(events, len(word))
+            self._close_thinking(len(word))
         elif word in BODY_ENDS:
             self._drop(len(word))
             self._message, self._fresh = None, True
         elif match.lastgroup == "bare":
-            self._emit(events, len(match.group()))
+            self._emit(len(match.group()))
             return self._begin_line(final)
         else:
             self._reader = MARKERS[word](self._offered, 0)
@@ -259,7 +219,7 @@ class ToolCallParser:
         self._message, self._fresh = header, True
         # Who writes headers writes its thinking behind one.
         self._thinking_is_over = True
-        self._held_blank = ""
+        self._events.drop_blank()
 
     def _begin_line(self, final: bool) -> bool:
         """Look at a line that begins with a bracket or a code fence."""
@@ -344,53 +304,24 @@ class ToolCallParser:
         _, line_end, line = self._pending[:start].rpartition("\n")
         return not line.strip(" \t") and bool(line_end or self._line_start)
 
-    def _open_thinking(self, events: list[Event], tag: str) -> None:
+    def _open_thinking(self, tag: str) -> None:
         if self._silent:
             self._closing = THINKING_TAGS[tag]
         elif not self._closing:
-            self._release()  # it stands before this thinking
+            self._events.release()  # it stands before this thinking
         self._thinking_is_over = False
-        self._emit(events, len(tag))
+        self._emit(len(tag))
 
-    def _close_thinking(self, events: list[Event], length: int) -> None:
+    def _close_thinking(self, length: int) -> None:
         """The first ``length`` pending characters end it: no call so far was one."""
         self._reader = None
-        self._emit(events, length)
-        self._give_back(events, len(self._held_texts))
-        self._release()
+        self._emit(length)
+        self._events.give_back()
         self.thoughts += 1
         self._closing, self._thinking_is_over = "", True
         self._in_code, self._line_start = False, True
 
-    def _keep_last_calls(self, events: list[Event], cut: bool) -> None:
-        """Of what is held, only the calls that nothing follows are calls; without ``cut``."""
-        if self._held_from is None:
-            return
-        held = events[self._held_from :]
-        calls = 0
-        while not cut and calls < len(held) and isinstance(held[-1 - calls], ToolCall):
-            calls += 1
-        self._give_back(events, len(held) - calls)
-
-    def _give_back(self, events: list[Event], count: int) -> None:
-        """Make text again of the first ``count`` events that are held."""
-        if self._held_from is None or not count:
-            return
-        start, end = self._held_from, self._held_from + count
-        fewer = sum(isinstance(event, ToolCall) for event in events[start:end])
-        self.calls -= fewer
-        left = [
-            replace(event, index=event.index - fewer) if isinstance(event, ToolCall) else event
-            for event in events[end:]
-        ]
-        events[start:] = [TextPart("".join(self._held_texts[:count])), *left]
-
-    def _release(self) -> None:
-        """What is held is what it seems to be."""
-        self._held_from = None
-        self._held_texts = []
-
-    def _read_candidate(self, reader: MessageReader, events: list[Event], final: bool) -> bool:
+    def _read_candidate(self, reader: MessageReader, final: bool) -> bool:
         verdict = reader(self._pending, final)
         if isinstance(verdict, FoundHeader) and not (self._fresh or self._message):
             verdict = REJECTED
@@ -403,60 +334,34 @@ class ToolCallParser:
         is_fence = self._pending.startswith(Fenced.OPEN)
         if isinstance(verdict, FoundCall):
             self._in_code = self._in_code and not is_fence
-            self._emit_calls(events, verdict)
+            self._emit_calls(verdict)
             return True
         self._attempts_left -= final
         hopeless = verdict is None or self._attempts_left <= 0
         # It begins no call; a marker may still stand further on.
         shown = len(Fenced.OPEN) if is_fence else 1
-        self._emit(events, len(self._pending) if hopeless else shown)
+        self._emit(len(self._pending) if hopeless else shown)
         return True
 
-    def _emit_calls(self, events: list[Event], found: FoundCall) -> None:
-        if self._held_from is None and not self._thinking_is_over:
-            self._held_from = len(events)
-        for call in found.calls:
-            events.append(ToolCall(self.calls, self._new_id(), call.name, call.arguments))
-            self.calls += 1
-        if self._held_from is not None:  # several calls can be one text
-            self._held_texts += [self._pending[: found.end], *[""] * (len(found.calls) - 1)]
-        self._pending = self._pending[found.end :]
-        self._line_start = self._after_call = self._fresh = True
+    def _emit_calls(self, found: FoundCall) -> None:
+        text, self._pending = self._pending[: found.end], self._pending[found.end :]
+        self._events.add_calls(found, text, hold=not self._thinking_is_over)
+        self._line_start = self._fresh = True
         self._message = None
         self._code_span = _CodeSpan()
         self._silent = False
-        self._held_blank = ""
 
-    def _emit(self, events: list[Event], length: int) -> None:
+    def _emit(self, length: int) -> None:
         """Pass on the first ``length`` pending characters as text."""
         if length <= 0:
             return
         text, self._pending = self._pending[:length], self._pending[length:]
-        if self._held_from is not None:
-            self._hold_text(events, text)
+        self._events.add_text(text)
         self._code_span = self._code_span.after(text)
         self._fresh = self._fresh and not text.strip(BLANK)
         line = text.rpartition("\n")[2]
         self._line_start = not line.strip(" \t") and ("\n" in text or self._line_start)
-        if self._after_call and not text.strip(BLANK):
-            self._held_blank += text
-            return
         self._silent = self._silent and not text.strip(BLANK)
-        text = self._held_blank + text
-        self._after_call, self._held_blank = False, ""
-        before = events[-1] if events else None
-        if isinstance(before, TextPart):
-            events[-1] = TextPart(before.text + text)
-        else:
-            events.append(TextPart(text))
-
-    def _hold_text(self, events: list[Event], text: str) -> None:
-        """Remember what a held event is made of; blanks after a call belong to the call."""
-        continues = isinstance(events[-1], TextPart) or (self._after_call and not text.strip(BLANK))
-        if continues:
-            self._held_texts[-1] += text
-        else:
-            self._held_texts.append(text)
 
 
 @dataclass(frozen=True, slots=True)
