@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from stoker.tokens.tool_calls.answer_events import (
@@ -26,6 +24,7 @@ from stoker.tokens.tool_calls.call_candidate import (
 )
 from stoker.tokens.tool_calls.call_formats import CLOSINGS, MARKERS
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
+from stoker.tokens.tool_calls.marker_search import PREFIXES, MarkerSearch
 from stoker.tokens.tool_calls.message_headers import BODY_ENDS, HARMONY_OPENINGS, HEADERS
 from stoker.tokens.tool_calls.thinking_tags import CLOSING_TAGS, THINKING_TAGS
 from stoker.tokens.tool_calls.unmarked_calls import Bare, Fenced
@@ -35,20 +34,8 @@ MAX_CALL_CHARS = 1_000_000
 #: When the answer has ended, how many unfinished calls are looked into for a finished one.
 MAX_FINAL_ATTEMPTS = 16
 _TAGS = (*THINKING_TAGS, *CLOSING_TAGS)
-_WORDS = (*MARKERS, *HEADERS, *BODY_ENDS, *_TAGS)
-_HELD = (*_WORDS, Fenced.OPEN)
-_LONGEST_MARKER = max(map(len, _HELD))
-_MARKER = re.compile(
-    "|".join(re.escape(m) for m in sorted(_WORDS, key=len, reverse=True))
-    + r"|(?P<bare>(?:(?<=\n)|\A)[ \t]*(?=[{\[]|```))"
-)
-#: What begins a message only where one may begin: elsewhere these words are plain text. Other
-#: markers that begin with a letter count at the beginning of a line.
-_FIRST_ONLY = frozenset(HARMONY_OPENINGS[2:])
 #: So much of a fence's first line is looked at: of a longer one, as much as comes in pieces.
 _MAX_FENCE_CHARS = 80
-_SPAN_STEP = re.compile(r"`+|\n|[^`\n]+")
-_PREFIXES = frozenset(marker[:length] for marker in _HELD for length in range(1, len(marker)))
 
 
 def _no_call(text: str, final: bool) -> Verdict:
@@ -79,23 +66,15 @@ class ToolCallParser:
         self._events = AnswerEvents(new_id)
         self._pending = ""
         self._reader: MessageReader | None = None
-        self._line_start = True
+        self._search = MarkerSearch()
         #: Only white space has come yet.
         self._silent = True
         #: The tag that closes the thinking which the answer began with.
         self._closing = THINKING_TAGS["<think>"] if thinking else ""
         #: No closing tag can follow that makes thinking of the text so far.
         self._thinking_is_over = False
-        #: Inside of a code block that is no call, brackets at the beginning of a line are code.
-        self._in_code = False
         #: The message that the text is in, where the model writes several behind headers.
         self._message: FoundHeader | None = None
-        #: Nothing but white space has come since the beginning, a call or the end of a message:
-        #: only there a header begins a message. Anywhere else it is quoted.
-        self._fresh = True
-        #: Inside of a fence of a language in which no model calls tools, everything is text.
-        self._quoting = False
-        self._code_span = _CodeSpan()
         self._attempts_left = MAX_FINAL_ATTEMPTS
         #: How often a closing tag showed that what stands before it was thinking.
         self.thoughts = 0
@@ -111,6 +90,13 @@ class ToolCallParser:
     def may_be_thinking(self) -> bool:
         """Whether the text so far can still turn out to be thinking."""
         return not (self._silent or self._thinking_is_over)
+
+    @property
+    def _closing_tags(self) -> tuple[str, ...]:
+        """The tags that end the thinking: the one of the tag that opened it, or any."""
+        if self._thinking_is_over:
+            return ()
+        return (self._closing,) if self._closing else tuple(CLOSING_TAGS)
 
     @property
     def has_rest(self) -> bool:
@@ -180,25 +166,26 @@ class ToolCallParser:
         ends = (*message.closings, *(HARMONY_OPENINGS[:2] if message.closings[1:] else ()))
         found = [(self._pending.find(end), end) for end in ends if end in self._pending]
         at, end = min(found, default=(len(self._pending), ""))
-        keep = 0 if final or found else self._may_begin_marker()
+        keep = 0 if final or found else self._search.may_begin_marker(self._pending)
         text, self._pending = self._pending[: at - keep], self._pending[at - keep :]
         if text:
             self._events.add_thought(text)
             self._silent = False
         if found:
-            self._message, self._fresh, self._events.after_call = None, True, True
+            self._message, self._search.fresh, self._events.after_call = None, True, True
             self._drop(0 if end in HARMONY_OPENINGS else len(end))
         return bool(found)
 
     def _read_text(self, final: bool) -> bool:
-        match = self._find_marker()
+        closings = self._message.closings if self._message else ()
+        match = self._search.find(self._pending, self._closing_tags, closings)
         if match is None:
-            keep = 0 if final else self._may_begin_marker()
+            keep = 0 if final else self._search.may_begin_marker(self._pending)
             self._emit(len(self._pending) - keep)
             return False
         self._emit(match.start())
         word = match.group()
-        if word in HEADERS and self._fresh:
+        if word in HEADERS and self._search.fresh:
             self._open_message(HEADERS[word])
         elif word in THINKING_TAGS:
             self._open_thinking(word)
@@ -206,7 +193,7 @@ class ToolCallParser:
             self._close_thinking(len(word))
         elif word in BODY_ENDS:
             self._drop(len(word))
-            self._message, self._fresh = None, True
+            self._message, self._search.fresh = None, True
         elif match.lastgroup == "bare":
             self._emit(len(match.group()))
             return self._begin_line(final)
@@ -216,7 +203,7 @@ class ToolCallParser:
 
     def _open_message(self, header: FoundHeader) -> None:
         self._drop(header.end)
-        self._message, self._fresh = header, True
+        self._message, self._search.fresh = header, True
         # Who writes headers writes its thinking behind one.
         self._thinking_is_over = True
         self._events.drop_blank()
@@ -231,78 +218,20 @@ class ToolCallParser:
             return True
         if self._pending.startswith(_TAGS):
             return True
-        if self._pending in _PREFIXES and not final:
+        if self._pending in PREFIXES and not final:
             return False  # it is a marker once the rest has come
-        self._reader = _no_call if self._in_code else Bare(self._offered, 0).read
+        self._reader = _no_call if self._search.in_code else Bare(self._offered, 0).read
         return True
 
     def _begin_fence(self, final: bool) -> bool:
         line, ended, _ = self._pending.partition("\n")
         if not ended and not final and len(line) < _MAX_FENCE_CHARS:
             return False
-        self._in_code = not self._in_code
-        self._quoting = self._in_code and Fenced.quotes(line[:_MAX_FENCE_CHARS])
+        self._search.begin_fence(line[:_MAX_FENCE_CHARS])
         self._reader = Fenced(self._offered, 0).read
-        if self._quoting or not self._in_code:
+        if self._search.quoting or not self._search.in_code:
             self._reader = _no_call
         return True
-
-    def _find_marker(self) -> re.Match[str] | None:
-        blank = len(self._pending) - len(self._pending.lstrip(BLANK))
-        span, read = self._code_span, 0
-        for match in _MARKER.finditer(self._pending):
-            word, at_start = match.group(), match.start() <= blank
-            span, read = span.after(self._pending[read : match.start()]), match.start()
-            if word in CLOSING_TAGS:
-                if self._may_close(word):
-                    return match
-                continue
-            if word in THINKING_TAGS and not self._begins_line(match.start()):
-                continue
-            if match.lastgroup == "bare" and match.start() == 0 and not self._line_start:
-                continue
-            if self._is_quoted(match, span) or not self._counts(match, at_start):
-                continue
-            return match
-        return None
-
-    def _counts(self, match: re.Match[str], at_start: bool) -> bool:
-        """Whether a header, or the end of a message, is where one may be."""
-        word = match.group()
-        if word in THINKING_TAGS:
-            return True
-        if word in HEADERS or word in _FIRST_ONLY:
-            return self._fresh and at_start
-        if word[:1].isalpha():
-            return self._begins_line(match.start())
-        is_end = word in BODY_ENDS
-        return not is_end or (self._message is not None and word in self._message.closings)
-
-    def _is_quoted(self, match: re.Match[str], span: _CodeSpan) -> bool:
-        """Whether a marker stands in a fence of another language, or between backticks."""
-        if match.lastgroup == "bare":
-            return self._quoting and not self._pending.startswith(Fenced.OPEN, match.end())
-        return self._quoting or span.is_open
-
-    def _may_begin_marker(self) -> int:
-        """Return how many characters at the end may become a marker with what comes next."""
-        tail = self._pending[-_LONGEST_MARKER:]
-        for length in range(len(tail), 0, -1):
-            begun = tail[-length:]
-            if begun in _PREFIXES and not (
-                begun[0].isalpha() and not self._begins_line(len(self._pending) - length)
-            ):
-                return length
-        return 0
-
-    def _may_close(self, tag: str) -> bool:
-        """Whether a closing tag ends the thinking: of the tag that opened it, or of any."""
-        return not self._thinking_is_over and self._closing in ("", tag)
-
-    def _begins_line(self, start: int) -> bool:
-        """Whether only blanks stand between ``start`` and the beginning of its line, or a call."""
-        _, line_end, line = self._pending[:start].rpartition("\n")
-        return not line.strip(" \t") and bool(line_end or self._line_start)
 
     def _open_thinking(self, tag: str) -> None:
         if self._silent:
@@ -319,11 +248,11 @@ class ToolCallParser:
         self._events.give_back()
         self.thoughts += 1
         self._closing, self._thinking_is_over = "", True
-        self._in_code, self._line_start = False, True
+        self._search.thinking_ended()
 
     def _read_candidate(self, reader: MessageReader, final: bool) -> bool:
         verdict = reader(self._pending, final)
-        if isinstance(verdict, FoundHeader) and not (self._fresh or self._message):
+        if isinstance(verdict, FoundHeader) and not (self._search.fresh or self._message):
             verdict = REJECTED
         if verdict is None and len(self._pending) <= MAX_CALL_CHARS:
             return False
@@ -333,7 +262,7 @@ class ToolCallParser:
             return True
         is_fence = self._pending.startswith(Fenced.OPEN)
         if isinstance(verdict, FoundCall):
-            self._in_code = self._in_code and not is_fence
+            self._search.in_code = self._search.in_code and not is_fence
             self._emit_calls(verdict)
             return True
         self._attempts_left -= final
@@ -346,9 +275,8 @@ class ToolCallParser:
     def _emit_calls(self, found: FoundCall) -> None:
         text, self._pending = self._pending[: found.end], self._pending[found.end :]
         self._events.add_calls(found, text, hold=not self._thinking_is_over)
-        self._line_start = self._fresh = True
+        self._search.passed_call()
         self._message = None
-        self._code_span = _CodeSpan()
         self._silent = False
 
     def _emit(self, length: int) -> None:
@@ -357,35 +285,8 @@ class ToolCallParser:
             return
         text, self._pending = self._pending[:length], self._pending[length:]
         self._events.add_text(text)
-        self._code_span = self._code_span.after(text)
-        self._fresh = self._fresh and not text.strip(BLANK)
-        line = text.rpartition("\n")[2]
-        self._line_start = not line.strip(" \t") and ("\n" in text or self._line_start)
+        self._search.passed(text)
         self._silent = self._silent and not text.strip(BLANK)
-
-
-@dataclass(frozen=True, slots=True)
-class _CodeSpan:
-    """Whether the text so far ends within backticks, which quote a marker in its line."""
-
-    inside: bool = False
-    run: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        return self.inside != (0 < self.run < len(Fenced.OPEN))
-
-    def after(self, text: str) -> _CodeSpan:
-        """Return what holds once ``text`` has come too."""
-        if "`" not in text and "\n" not in text:
-            return _CodeSpan(self.is_open) if text else self
-        now = self
-        for part in _SPAN_STEP.findall(text):
-            if part[0] == "`":
-                now = _CodeSpan(now.inside, now.run + len(part))
-            else:
-                now = _CodeSpan(now.is_open and part != "\n")
-        return now
 
 
 def parse_answer(
