@@ -266,6 +266,6 @@ def _refuse_own(url: str) -> None:
         return
     raise UsageError(
         f"{url} is Stoker's own gateway, which runs here.",
-        f"It serves {running.spec.plan.model.id} already.",
+        f"It already serves {running.spec.plan.model.id}.",
         "Use it as it is: stoker code. To put it in front of another server, name that one.",
     )

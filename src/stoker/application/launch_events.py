@@ -35,7 +35,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class ServerRecognised:
-    """A server that runs already was recognised; it is adopted next."""
+    """A server that is already running was recognised; it is adopted next."""
 
     server: Recognised
 

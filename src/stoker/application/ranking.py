@@ -262,6 +262,6 @@ def _none_for(suitable: Sequence[Candidate], requirements: Requirements) -> Stok
 def _nothing_to_choose() -> StokerError:
     return StokerError(
         "There is no model to choose from.",
-        "None is on this machine, none can be downloaded now, and none was made for what is asked.",
+        "No model for this purpose is on this machine or can be downloaded now.",
         "Connect to the internet, or give the path of a GGUF file: stoker up ./model.gguf.",
     )

@@ -50,7 +50,7 @@ def machine(
     """The machine that is meant: this one, or one elsewhere. Raises ``UsageError`` for both."""
     if described is not None and (gpu is not None or gpus is not None):
         raise UsageError(
-            "--host and --gpu exclude each other.",
+            "--host and --gpu can't be used together.",
             "The file describes the machine with its GPUs.",
             "Omit one of them.",
         )

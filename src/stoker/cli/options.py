@@ -14,10 +14,10 @@ from stoker.network_addresses import is_bindable, is_url, without_api_path
 
 
 def _bind(value: str) -> str:
-    """``value`` as it is. Raises ``UsageError`` where it is no address to listen on."""
+    """``value`` as it is. Raises ``UsageError`` where it is not an address to listen on."""
     if not is_bindable(value):
         raise UsageError(
-            f"--bind {value!r} is no address to listen on.",
+            f"--bind {value!r} is not an address to listen on.",
             "It is one IP address of this machine, without brackets, or a host name.",
             "Omit it for this machine only, or write 0.0.0.0 for every address.",
         )

@@ -108,7 +108,7 @@ class Options:
     gpus: bool = False
     #: Keep the container's IPC namespace apart from the host's.
     private_ipc: bool = False
-    #: The address of a server that runs already and is not to be started, and the key for it.
+    #: The address of a server that is already running and is not to be started, and the key for it.
     adopted: str | None = None
     key: str | None = field(default=None, repr=False)
     #: More folders for the container, as ``HOST:CONTAINER`` or ``HOST:CONTAINER:ro``.
@@ -117,7 +117,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """A server that runs already."""
+    """A server that is already running."""
 
     backend: Backend
     version: str | None

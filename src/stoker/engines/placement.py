@@ -39,7 +39,7 @@ def why_not_startable(
     if launcher is None:
         return StokerError(
             f"Stoker does not start {engine}.",
-            "It runs by itself, with settings of its own.",
+            "You start it yourself, with its own settings.",
             "Start it with the settings of the plan, then: stoker adopt URL.",
         )
     return launcher.obstacle(host, PlacementRequest(python=python, native=native, here=here))

@@ -67,10 +67,10 @@ def get(name: str) -> Launcher:
     if launcher is not None:
         return launcher
     names = ", ".join(engine.name for engine in started())
-    fix = f"Choose one of: {names}; or adopt a server that runs: stoker adopt URL."
+    fix = f"Choose one of: {names}; or adopt a running server: stoker adopt URL."
     if name not in ENGINES:
         raise UsageError(f"There is no engine called {name!r}.", "", fix)
-    raise UsageError(f"{name} runs by itself.", "Stoker does not start it.", fix)
+    raise UsageError(f"Stoker does not start {name}.", "You start it yourself.", fix)
 
 
 def server_client(name: str) -> ServerClient:

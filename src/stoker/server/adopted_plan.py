@@ -1,4 +1,4 @@
-"""The plan of a server that runs already and is adopted."""
+"""The plan of a server that is already running and is adopted."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def plan_for(found: Recognised) -> tuple[Plan, Options]:
         parallel=1,
         arguments=(),
         memory=MemoryPrediction(0, 0, 0, 0),
-        reasons=(f"{engine} runs already at {found.backend.url}",),
+        reasons=(f"{engine} is already running at {found.backend.url}",),
     )
     return plan, Options(adopted=found.backend.url, key=found.backend.key)

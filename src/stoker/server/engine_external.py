@@ -1,4 +1,4 @@
-"""An engine that Stoker did not start: a server that runs already and was adopted."""
+"""An engine that Stoker did not start: a server that was already running and was adopted."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def test_a_plan_for_ollama_prints_the_settings_and_the_commands() -> None:
 
 
 def test_up_does_not_start_ollama_and_prints_how_to_use_it() -> None:
-    with pytest.raises(UsageError, match="runs by itself") as caught:
+    with pytest.raises(UsageError, match="does not start") as caught:
         CliRunner().invoke(app, ["up", "--engine", "ollama"], catch_exceptions=False)
     assert "stoker adopt" in caught.value.fix
 

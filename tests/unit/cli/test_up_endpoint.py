@@ -73,7 +73,7 @@ def test_what_an_adopted_server_can_not_take_is_refused_with_the_reason(
     code, _, err = stoker(capsys, monkeypatch, "up", "--endpoint", "http://127.0.0.1:9", *args)
     assert code == 2
     assert f"together with {named}." in err
-    assert "runs already" in err
+    assert "already running" in err
 
 
 def test_key_without_a_server_to_give_it_to_is_refused(

@@ -148,5 +148,5 @@ async def test_server_that_can_not_count_says_so(name: str) -> None:
 
 
 def test_engine_that_stoker_only_speaks_to_can_not_be_started() -> None:
-    with pytest.raises(StokerError, match="ollama runs by itself"):
+    with pytest.raises(StokerError, match="does not start ollama"):
         engines.get("ollama")

@@ -26,7 +26,7 @@ def command(
     replace: Replace = False,
     json: Json = False,
 ) -> None:
-    """Put the gateway in front of a server that runs already."""
+    """Put the gateway in front of a server that is already running."""
     adopt(url, key_env, LaunchSettings(bind, port, replace), dry_run=False, json=json)
 
 

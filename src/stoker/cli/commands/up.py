@@ -77,7 +77,7 @@ def command(
         str | None, typer.Option(help="Run vLLM as a process of this Python, not in a container.")
     ] = None,
     native: Annotated[
-        bool, typer.Option("--native", help="Like --python, with an environment Stoker makes.")
+        bool, typer.Option("--native", help="Like --python, in an environment that Stoker creates.")
     ] = False,
     endpoint: Annotated[
         str | None,
@@ -167,7 +167,7 @@ def _check_combination(ctx: typer.Context) -> None:
         )
     if ctx.params["key_env"] is not None and not adopts:
         raise UsageError(
-            "--key-env is for a server that runs already.",
+            "--key-env is for a server that is already running.",
             "A server that Stoker starts gets a key of its own.",
             "Omit it, or name the server: --endpoint URL.",
         )
@@ -175,7 +175,7 @@ def _check_combination(ctx: typer.Context) -> None:
     if adopts and others:
         raise UsageError(
             f"--endpoint can't be used together with {', '.join(others)}.",
-            "The server there runs already, with the model and the settings of its own start.",
+            "That server is already running, with its own model and settings.",
             "Omit --endpoint to start a server; omit the others to adopt the one there.",
         )
 

@@ -147,7 +147,7 @@ def _installed() -> Path:
 
 def _no_own_environment() -> StokerError:
     return StokerError(
-        "Stoker makes environments with vLLM for NVIDIA GPUs only, and there is none.",
+        "Stoker installs vLLM for NVIDIA GPUs only, and this machine has none.",
         "vLLM for the CPU is another package that needs PyTorch built for the CPU.",
         "Use the container, or name a Python that has vLLM: stoker up --python PATH.",
     )

@@ -136,7 +136,7 @@ def check_chats(request: Mapping[str, Any], model: ServedModel) -> None:
     """Raise ``BadRequestError`` where the model is known to answer no chats."""
     if not model.may_chat:
         raise BadRequestError(
-            f"The model {model.id!r} answers no chats: it makes embeddings or the like. Choose "
+            f"The model {model.id!r} does not chat: it is made for embeddings or similar. Choose "
             "another model, or send texts to /v1/embeddings.",
             code="model_does_not_chat",
             param="model",

@@ -196,7 +196,7 @@ def _pip_error(part: WheelPart, log: str, stalled: bool) -> StokerError:
     if "No space left on device" in log:
         return StokerError(what, "The disk is full.", "Free some space and run it again.")
     if stalled:
-        return StokerError(what, "Nothing arrived any more, and pip was stopped.", _FIX)
+        return StokerError(what, "The download stalled, and pip was stopped.", _FIX)
     if _network_trouble(log):
         return StokerError(what, "The index does not answer.", _FIX)
     # pip passes over an index without HTTPS with a warning, then reports that there is no package.

@@ -1,15 +1,14 @@
 """Tool calls for models whose server has none: offer them in the prompt, read them in the text."""
 
-from stoker.tokens.tool_calls.prompt_tools import demanded_call, emulate, template_has_tools
-from stoker.tokens.tool_calls.stream_parser import (
+from stoker.tokens.tool_calls.answer_events import (
     Event,
     TextPart,
     ThoughtPart,
     ToolCall,
-    ToolCallParser,
     new_call_id,
-    parse_answer,
 )
+from stoker.tokens.tool_calls.prompt_tools import demanded_call, emulate, template_has_tools
+from stoker.tokens.tool_calls.stream_parser import ToolCallParser, parse_answer
 from stoker.tokens.tool_calls.strict_json import is_cut_json, parse_json
 
 __all__ = [

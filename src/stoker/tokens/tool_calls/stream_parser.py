@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from stoker.tokens.tool_calls.answer_events import (
+    AnswerEvents,
+    Event,
+    TextPart,
+    ToolCall,
+    new_call_id,
+)
 from stoker.tokens.tool_calls.call_candidate import (
     BLANK,
     REJECTED,
@@ -20,6 +24,7 @@ from stoker.tokens.tool_calls.call_candidate import (
 )
 from stoker.tokens.tool_calls.call_formats import CLOSINGS, MARKERS
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
+from stoker.tokens.tool_calls.marker_search import PREFIXES, MarkerSearch
 from stoker.tokens.tool_calls.message_headers import BODY_ENDS, HARMONY_OPENINGS, HEADERS
 from stoker.tokens.tool_calls.thinking_tags import CLOSING_TAGS, THINKING_TAGS
 from stoker.tokens.tool_calls.unmarked_calls import Bare, Fenced
@@ -29,52 +34,8 @@ MAX_CALL_CHARS = 1_000_000
 #: When the answer has ended, how many unfinished calls are looked into for a finished one.
 MAX_FINAL_ATTEMPTS = 16
 _TAGS = (*THINKING_TAGS, *CLOSING_TAGS)
-_WORDS = (*MARKERS, *HEADERS, *BODY_ENDS, *_TAGS)
-_HELD = (*_WORDS, Fenced.OPEN)
-_LONGEST_MARKER = max(map(len, _HELD))
-_MARKER = re.compile(
-    "|".join(re.escape(m) for m in sorted(_WORDS, key=len, reverse=True))
-    + r"|(?P<bare>(?:(?<=\n)|\A)[ \t]*(?=[{\[]|```))"
-)
-#: What begins a message only where one may begin: elsewhere these words are plain text. Other
-#: markers that begin with a letter count at the beginning of a line.
-_FIRST_ONLY = frozenset(HARMONY_OPENINGS[2:])
 #: So much of a fence's first line is looked at: of a longer one, as much as comes in pieces.
 _MAX_FENCE_CHARS = 80
-_SPAN_STEP = re.compile(r"`+|\n|[^`\n]+")
-_PREFIXES = frozenset(marker[:length] for marker in _HELD for length in range(1, len(marker)))
-
-
-@dataclass(frozen=True, slots=True)
-class TextPart:
-    """Text for the user."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """One complete call. ``index`` counts from 0; ``arguments`` is a valid JSON object."""
-
-    index: int
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class ThoughtPart:
-    """Reasoning that the model marked as such: no part of the answer."""
-
-    text: str
-
-
-Event = TextPart | ThoughtPart | ToolCall
-
-
-def new_call_id() -> str:
-    """Return an id that no other call has."""
-    return f"call_{secrets.token_hex(12)}"
 
 
 def _no_call(text: str, final: bool) -> Verdict:
@@ -102,39 +63,28 @@ class ToolCallParser:
         thinking: bool = False,
     ) -> None:
         self._offered = ToolSchemas(tools)
-        self._new_id = new_id
+        self._events = AnswerEvents(new_id)
         self._pending = ""
         self._reader: MessageReader | None = None
-        self._line_start = True
+        self._search = MarkerSearch()
         #: Only white space has come yet.
         self._silent = True
         #: The tag that closes the thinking which the answer began with.
         self._closing = THINKING_TAGS["<think>"] if thinking else ""
         #: No closing tag can follow that makes thinking of the text so far.
         self._thinking_is_over = False
-        #: Events that are held, beginning with a call, and the text that each was made of.
-        self._held: list[Event] = []
-        self._held_from: int | None = None
-        self._held_texts: list[str] = []
-        #: Inside of a code block that is no call, brackets at the beginning of a line are code.
-        self._in_code = False
-        #: White space after a call, which is no answer if nothing follows it.
-        self._after_call = False
-        self._held_blank = ""
         #: The message that the text is in, where the model writes several behind headers.
         self._message: FoundHeader | None = None
-        #: Nothing but white space has come since the beginning, a call or the end of a message:
-        #: only there a header begins a message. Anywhere else it is quoted.
-        self._fresh = True
-        #: Inside of a fence of a language in which no model calls tools, everything is text.
-        self._quoting = False
-        self._code_span = _CodeSpan()
         self._attempts_left = MAX_FINAL_ATTEMPTS
-        self.calls = 0
         #: How often a closing tag showed that what stands before it was thinking.
         self.thoughts = 0
         #: After ``finish``: the tool whose call the text breaks off in, if it does.
         self.unfinished_call: str | None = None
+
+    @property
+    def calls(self) -> int:
+        """The calls so far."""
+        return self._events.calls
 
     @property
     def may_be_thinking(self) -> bool:
@@ -142,19 +92,27 @@ class ToolCallParser:
         return not (self._silent or self._thinking_is_over)
 
     @property
+    def _closing_tags(self) -> tuple[str, ...]:
+        """The tags that end the thinking: the one of the tag that opened it, or any."""
+        if self._thinking_is_over:
+            return ()
+        return (self._closing,) if self._closing else tuple(CLOSING_TAGS)
+
+    @property
     def has_rest(self) -> bool:
         """Whether something is held back."""
-        return bool(self._pending or self._held)
+        return bool(self._pending) or self._events.has_rest
 
     def end_thinking(self) -> None:
         """What comes now is the answer: the server sends the thinking apart from it."""
-        self._release()
+        self._events.release()
         self._closing, self._thinking_is_over = "", True
 
     def feed(self, text: str) -> list[Event]:
         """Take the next piece of the answer; return what is certain by now."""
         self._pending += text
-        return self._read(final=False)
+        self._read(final=False)
+        return self._events.take()
 
     def finish(self, *, cut: bool = False, broken: bool = False) -> list[Event]:
         """End the answer; return what was still held back.
@@ -163,38 +121,29 @@ class ToolCallParser:
         has no calls. ``broken``: it is not complete, so all that is held may be thinking.
         """
         candidate, calls = self._pending if self._reader else "", self.calls
-        events = self._read(final=True)
+        self._read(final=True)
         if self._closing or broken:
-            self._keep_last_calls(events, cut or broken)
-        self._release()
+            self._events.keep_last_calls(cut=cut or broken)
+        self._events.release()
         self.unfinished_call = self._offered.named_in(candidate) if self.calls == calls else None
-        return events
+        return self._events.take()
 
-    def _read(self, *, final: bool) -> list[Event]:
-        events, self._held = self._held, []
-        while self._pending and self._step(events, final):
+    def _read(self, *, final: bool) -> None:
+        while self._pending and self._step(final):
             pass
-        if self._held_from is None or final:
-            return events
-        if sum(map(len, self._held_texts)) > MAX_CALL_CHARS:
-            self._release()
-            return events
-        self._held, events = events[self._held_from :], events[: self._held_from]
-        self._held_from = 0
-        return events
 
-    def _step(self, events: list[Event], final: bool) -> bool:
+    def _step(self, final: bool) -> bool:
         """Do one thing with the pending text; return whether there may be more to do."""
         if self._closing and self._closing in self._pending:
-            self._close_thinking(events, self._pending.index(self._closing) + len(self._closing))
+            self._close_thinking(self._pending.index(self._closing) + len(self._closing))
             return True
         if self._reader is not None:
-            return self._read_candidate(self._reader, events, final)
+            return self._read_candidate(self._reader, final)
         if self._message is not None and self._message.thought:
-            return self._read_thought(self._message, events, final)
-        if self._after_call and (dropped := self._drop_closing(final)) is not False:
+            return self._read_thought(self._message, final)
+        if self._events.after_call and (dropped := self._drop_closing(final)) is not False:
             return bool(dropped)
-        return self._read_text(events, final)
+        return self._read_text(final)
 
     def _drop_closing(self, final: bool) -> bool | None:
         """Drop a closing marker directly behind a call; ``None`` while it may become one."""
@@ -204,51 +153,49 @@ class ToolCallParser:
             return False
         if word:
             self._drop(at + len(word))
-            self._held_blank = ""
+            self._events.drop_blank()
         return None if word is None else bool(word)
 
     def _drop(self, length: int) -> None:
         """Take markers from the pending text; text that is given back still has them."""
-        if self._held_from is not None:
-            self._held_texts[-1] += self._pending[:length]
+        self._events.drop(self._pending[:length])
         self._pending = self._pending[length:]
 
-    def _read_thought(self, message: FoundHeader, events: list[Event], final: bool) -> bool:
+    def _read_thought(self, message: FoundHeader, final: bool) -> bool:
         """Pass reasoning on up to the end of its message; another message ends it as well."""
         ends = (*message.closings, *(HARMONY_OPENINGS[:2] if message.closings[1:] else ()))
         found = [(self._pending.find(end), end) for end in ends if end in self._pending]
         at, end = min(found, default=(len(self._pending), ""))
-        keep = 0 if final or found else self._may_begin_marker()
+        keep = 0 if final or found else self._search.may_begin_marker(self._pending)
         text, self._pending = self._pending[: at - keep], self._pending[at - keep :]
         if text:
-            events.append(ThoughtPart(text))
+            self._events.add_thought(text)
             self._silent = False
-            if self._held_from is not None:
-                self._held_texts.append(text)
         if found:
-            self._message, self._fresh, self._after_call = None, True, True
+            self._message, self._search.fresh, self._events.after_call = None, True, True
             self._drop(0 if end in HARMONY_OPENINGS else len(end))
         return bool(found)
 
-    def _read_text(self, events: list[Event], final: bool) -> bool:
-        match = self._find_marker()
+    def _read_text(self, final: bool) -> bool:
+        closings = self._message.closings if self._message else ()
+        match = self._search.find(self._pending, self._closing_tags, closings)
         if match is None:
-            keep = 0 if final else self._may_begin_marker()
-            self._emit(events, len(self._pending) - keep)
+            keep = 0 if final else self._search.may_begin_marker(self._pending)
+            self._emit(len(self._pending) - keep)
             return False
-        self._emit(events, match.start())
+        self._emit(match.start())
         word = match.group()
-        if word in HEADERS and self._fresh:
+        if word in HEADERS and self._search.fresh:
             self._open_message(HEADERS[word])
         elif word in THINKING_TAGS:
-            self._open_thinking(events, word)
+            self._open_thinking(word)
         elif word in CLOSING_TAGS:
-            self._close_thinking(events, len(word))
+            self._close_thinking(len(word))
         elif word in BODY_ENDS:
             self._drop(len(word))
-            self._message, self._fresh = None, True
+            self._message, self._search.fresh = None, True
         elif match.lastgroup == "bare":
-            self._emit(events, len(match.group()))
+            self._emit(len(match.group()))
             return self._begin_line(final)
         else:
             self._reader = MARKERS[word](self._offered, 0)
@@ -256,10 +203,10 @@ class ToolCallParser:
 
     def _open_message(self, header: FoundHeader) -> None:
         self._drop(header.end)
-        self._message, self._fresh = header, True
+        self._message, self._search.fresh = header, True
         # Who writes headers writes its thinking behind one.
         self._thinking_is_over = True
-        self._held_blank = ""
+        self._events.drop_blank()
 
     def _begin_line(self, final: bool) -> bool:
         """Look at a line that begins with a bracket or a code fence."""
@@ -271,128 +218,41 @@ class ToolCallParser:
             return True
         if self._pending.startswith(_TAGS):
             return True
-        if self._pending in _PREFIXES and not final:
+        if self._pending in PREFIXES and not final:
             return False  # it is a marker once the rest has come
-        self._reader = _no_call if self._in_code else Bare(self._offered, 0).read
+        self._reader = _no_call if self._search.in_code else Bare(self._offered, 0).read
         return True
 
     def _begin_fence(self, final: bool) -> bool:
         line, ended, _ = self._pending.partition("\n")
         if not ended and not final and len(line) < _MAX_FENCE_CHARS:
             return False
-        self._in_code = not self._in_code
-        self._quoting = self._in_code and Fenced.quotes(line[:_MAX_FENCE_CHARS])
+        self._search.begin_fence(line[:_MAX_FENCE_CHARS])
         self._reader = Fenced(self._offered, 0).read
-        if self._quoting or not self._in_code:
+        if self._search.quoting or not self._search.in_code:
             self._reader = _no_call
         return True
 
-    def _find_marker(self) -> re.Match[str] | None:
-        blank = len(self._pending) - len(self._pending.lstrip(BLANK))
-        span, read = self._code_span, 0
-        for match in _MARKER.finditer(self._pending):
-            word, at_start = match.group(), match.start() <= blank
-            span, read = span.after(self._pending[read : match.start()]), match.start()
-            if word in CLOSING_TAGS:
-                if self._may_close(word):
-                    return match
-                continue
-            if word in THINKING_TAGS and not self._begins_line(match.start()):
-                continue
-            if match.lastgroup == "bare" and match.start() == 0 and not self._line_start:
-                continue
-            if self._is_quoted(match, span) or not self._counts(match, at_start):
-                continue
-            return match
-        return None
-
-    def _counts(self, match: re.Match[str], at_start: bool) -> bool:
-        """Whether a header, or the end of a message, is where one may be."""
-        word = match.group()
-        if word in THINKING_TAGS:
-            return True
-        if word in HEADERS or word in _FIRST_ONLY:
-            return self._fresh and at_start
-        if word[:1].isalpha():
-            return self._begins_line(match.start())
-        is_end = word in BODY_ENDS
-        return not is_end or (self._message is not None and word in self._message.closings)
-
-    def _is_quoted(self, match: re.Match[str], span: _CodeSpan) -> bool:
-        """Whether a marker stands in a fence of another language, or between backticks."""
-        if match.lastgroup == "bare":
-            return self._quoting and not self._pending.startswith(Fenced.OPEN, match.end())
-        return self._quoting or span.is_open
-
-    def _may_begin_marker(self) -> int:
-        """Return how many characters at the end may become a marker with what comes next."""
-        tail = self._pending[-_LONGEST_MARKER:]
-        for length in range(len(tail), 0, -1):
-            begun = tail[-length:]
-            if begun in _PREFIXES and not (
-                begun[0].isalpha() and not self._begins_line(len(self._pending) - length)
-            ):
-                return length
-        return 0
-
-    def _may_close(self, tag: str) -> bool:
-        """Whether a closing tag ends the thinking: of the tag that opened it, or of any."""
-        return not self._thinking_is_over and self._closing in ("", tag)
-
-    def _begins_line(self, start: int) -> bool:
-        """Whether only blanks stand between ``start`` and the beginning of its line, or a call."""
-        _, line_end, line = self._pending[:start].rpartition("\n")
-        return not line.strip(" \t") and bool(line_end or self._line_start)
-
-    def _open_thinking(self, events: list[Event], tag: str) -> None:
+    def _open_thinking(self, tag: str) -> None:
         if self._silent:
             self._closing = THINKING_TAGS[tag]
         elif not self._closing:
-            self._release()  # it stands before this thinking
+            self._events.release()  # it stands before this thinking
         self._thinking_is_over = False
-        self._emit(events, len(tag))
+        self._emit(len(tag))
 
-    def _close_thinking(self, events: list[Event], length: int) -> None:
+    def _close_thinking(self, length: int) -> None:
         """The first ``length`` pending characters end it: no call so far was one."""
         self._reader = None
-        self._emit(events, length)
-        self._give_back(events, len(self._held_texts))
-        self._release()
+        self._emit(length)
+        self._events.give_back()
         self.thoughts += 1
         self._closing, self._thinking_is_over = "", True
-        self._in_code, self._line_start = False, True
+        self._search.thinking_ended()
 
-    def _keep_last_calls(self, events: list[Event], cut: bool) -> None:
-        """Of what is held, only the calls that nothing follows are calls; without ``cut``."""
-        if self._held_from is None:
-            return
-        held = events[self._held_from :]
-        calls = 0
-        while not cut and calls < len(held) and isinstance(held[-1 - calls], ToolCall):
-            calls += 1
-        self._give_back(events, len(held) - calls)
-
-    def _give_back(self, events: list[Event], count: int) -> None:
-        """Make text again of the first ``count`` events that are held."""
-        if self._held_from is None or not count:
-            return
-        start, end = self._held_from, self._held_from + count
-        fewer = sum(isinstance(event, ToolCall) for event in events[start:end])
-        self.calls -= fewer
-        left = [
-            replace(event, index=event.index - fewer) if isinstance(event, ToolCall) else event
-            for event in events[end:]
-        ]
-        events[start:] = [TextPart("".join(self._held_texts[:count])), *left]
-
-    def _release(self) -> None:
-        """What is held is what it seems to be."""
-        self._held_from = None
-        self._held_texts = []
-
-    def _read_candidate(self, reader: MessageReader, events: list[Event], final: bool) -> bool:
+    def _read_candidate(self, reader: MessageReader, final: bool) -> bool:
         verdict = reader(self._pending, final)
-        if isinstance(verdict, FoundHeader) and not (self._fresh or self._message):
+        if isinstance(verdict, FoundHeader) and not (self._search.fresh or self._message):
             verdict = REJECTED
         if verdict is None and len(self._pending) <= MAX_CALL_CHARS:
             return False
@@ -402,85 +262,31 @@ class ToolCallParser:
             return True
         is_fence = self._pending.startswith(Fenced.OPEN)
         if isinstance(verdict, FoundCall):
-            self._in_code = self._in_code and not is_fence
-            self._emit_calls(events, verdict)
+            self._search.in_code = self._search.in_code and not is_fence
+            self._emit_calls(verdict)
             return True
         self._attempts_left -= final
         hopeless = verdict is None or self._attempts_left <= 0
         # It begins no call; a marker may still stand further on.
         shown = len(Fenced.OPEN) if is_fence else 1
-        self._emit(events, len(self._pending) if hopeless else shown)
+        self._emit(len(self._pending) if hopeless else shown)
         return True
 
-    def _emit_calls(self, events: list[Event], found: FoundCall) -> None:
-        if self._held_from is None and not self._thinking_is_over:
-            self._held_from = len(events)
-        for call in found.calls:
-            events.append(ToolCall(self.calls, self._new_id(), call.name, call.arguments))
-            self.calls += 1
-        if self._held_from is not None:  # several calls can be one text
-            self._held_texts += [self._pending[: found.end], *[""] * (len(found.calls) - 1)]
-        self._pending = self._pending[found.end :]
-        self._line_start = self._after_call = self._fresh = True
+    def _emit_calls(self, found: FoundCall) -> None:
+        text, self._pending = self._pending[: found.end], self._pending[found.end :]
+        self._events.add_calls(found, text, hold=not self._thinking_is_over)
+        self._search.passed_call()
         self._message = None
-        self._code_span = _CodeSpan()
         self._silent = False
-        self._held_blank = ""
 
-    def _emit(self, events: list[Event], length: int) -> None:
+    def _emit(self, length: int) -> None:
         """Pass on the first ``length`` pending characters as text."""
         if length <= 0:
             return
         text, self._pending = self._pending[:length], self._pending[length:]
-        if self._held_from is not None:
-            self._hold_text(events, text)
-        self._code_span = self._code_span.after(text)
-        self._fresh = self._fresh and not text.strip(BLANK)
-        line = text.rpartition("\n")[2]
-        self._line_start = not line.strip(" \t") and ("\n" in text or self._line_start)
-        if self._after_call and not text.strip(BLANK):
-            self._held_blank += text
-            return
+        self._events.add_text(text)
+        self._search.passed(text)
         self._silent = self._silent and not text.strip(BLANK)
-        text = self._held_blank + text
-        self._after_call, self._held_blank = False, ""
-        before = events[-1] if events else None
-        if isinstance(before, TextPart):
-            events[-1] = TextPart(before.text + text)
-        else:
-            events.append(TextPart(text))
-
-    def _hold_text(self, events: list[Event], text: str) -> None:
-        """Remember what a held event is made of; blanks after a call belong to the call."""
-        continues = isinstance(events[-1], TextPart) or (self._after_call and not text.strip(BLANK))
-        if continues:
-            self._held_texts[-1] += text
-        else:
-            self._held_texts.append(text)
-
-
-@dataclass(frozen=True, slots=True)
-class _CodeSpan:
-    """Whether the text so far ends within backticks, which quote a marker in its line."""
-
-    inside: bool = False
-    run: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        return self.inside != (0 < self.run < len(Fenced.OPEN))
-
-    def after(self, text: str) -> _CodeSpan:
-        """Return what holds once ``text`` has come too."""
-        if "`" not in text and "\n" not in text:
-            return _CodeSpan(self.is_open) if text else self
-        now = self
-        for part in _SPAN_STEP.findall(text):
-            if part[0] == "`":
-                now = _CodeSpan(now.inside, now.run + len(part))
-            else:
-                now = _CodeSpan(now.is_open and part != "\n")
-        return now
 
 
 def parse_answer(
