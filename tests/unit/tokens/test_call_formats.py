@@ -138,6 +138,10 @@ BOTH: dict[str, str] = {
     "harmony": "<|channel|>commentary to=functions.read_file <|constrain|>json<|message|>"
     f"{READ_ARGS}<|call|><|start|>assistant<|channel|>commentary to=functions.list_dir "
     f"<|constrain|>json<|message|>{LIST_ARGS}<|call|>",
+    "harmony without its special tokens": f"commentary to=functions.read_file json{READ_ARGS}"
+    f"assistantcommentary to=functions.list_dir json{LIST_ARGS}",
+    "harmony without its special tokens, another type": "assistantcommentary to=functions.read_file"
+    f" code{READ_ARGS}assistantcommentary to=functions.list_dir {LIST_ARGS}",
     "harmony, recipient first": "<|start|>assistant to=functions.read_file<|channel|>commentary "
     f"json<|message|>{READ_ARGS}<|call|><|start|>assistant to=functions.list_dir<|channel|>"
     f"commentary json<|message|>{LIST_ARGS}<|call|>",
@@ -442,6 +446,13 @@ NOT_CALLS = [
     "We use functools[partial] and functools.cache.",
     "The word to=functions.read_file is said.",
     "Write <|channel|>final<|message|> before it, and <|end|> behind it.",
+    f"It writes commentary to=functions.list_dir json{LIST_ARGS} then.",
+    'commentary to=functions.list_dir json{"pa',
+    f"commentary to=functions.unknown json{LIST_ARGS}",
+    f"commentary to=functions.list_dir: {LIST_ARGS}",
+    "analysisResults = load()",
+    "analysis: it is done.assistantfinal",
+    "analysisDone, with no other message",
     "Say <|START_THINKING|>no<|END_THINKING|> in prose.",
     "```tool_code\nimport os\nprint(os)\n```",
     "```bash\n<tool_call>" + LIST_JSON + "</tool_call>\n```",
@@ -476,6 +487,30 @@ MESSAGES: list[tuple[str, str, str, list[Any]]] = [
     (
         f"<|channel|>analysis<|message|>I could <tool_call>{LIST_JSON}</tool_call>.<|start|>"
         "assistant<|channel|>final<|message|>No.",
+        f"I could <tool_call>{LIST_JSON}</tool_call>.",
+        "No.",
+        [],
+    ),
+    # What a server that strips special tokens leaves of Harmony. The first one is from
+    # https://github.com/oobabooga/textgen/issues/7374, the name with its type from
+    # https://github.com/ggml-org/llama.cpp/pull/15158.
+    (
+        'analysisUser says "Hello World!" Probably greeting. Should respond politely.'
+        "assistantfinalHello! 👋 How can I help you today?",
+        'User says "Hello World!" Probably greeting. Should respond politely.',
+        "Hello! 👋 How can I help you today?",
+        [],
+    ),
+    (f"commentary to=functions.list_dirjson{LIST_ARGS}", "", "", [LIST]),
+    (
+        f"analysisI list.assistantcommentary to=functions.list_dir json{LIST_ARGS}",
+        "I list.",
+        "",
+        [LIST],
+    ),
+    ("analysisI plan.assistantcommentaryI read it.", "I plan.", "I read it.", []),
+    (
+        f"analysisI could <tool_call>{LIST_JSON}</tool_call>.assistantfinalNo.",
         f"I could <tool_call>{LIST_JSON}</tool_call>.",
         "No.",
         [],

@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from stoker.tokens.tool_calls.call_block import INNER_OPENINGS, CallBlock
 from stoker.tokens.tool_calls.call_candidate import MessageReader, Reader
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
-from stoker.tokens.tool_calls.message_headers import HARMONY_OPENINGS, HarmonyMessage
+from stoker.tokens.tool_calls.message_headers import (
+    FIRST_OPENINGS,
+    HARMONY_OPENINGS,
+    STRIPPED_OPENINGS,
+    HarmonyMessage,
+    StrippedReasoning,
+)
 from stoker.tokens.tool_calls.tagged_calls import TAGS
 
 
@@ -129,5 +135,9 @@ def _factory(row: CallFormat) -> Callable[[ToolSchemas, int], Reader]:
 #: What begins each format wherever it stands, and what reads it from there.
 MARKERS: dict[str, Callable[[ToolSchemas, int], MessageReader]] = {
     **{row.opening: _factory(row) for row in FORMATS},
-    **{word: lambda offered, at: HarmonyMessage(offered, at).read for word in HARMONY_OPENINGS},
+    **{
+        word: lambda offered, at: HarmonyMessage(offered, at).read
+        for word in (*HARMONY_OPENINGS, *FIRST_OPENINGS, *STRIPPED_OPENINGS)
+    },
+    StrippedReasoning.OPEN: lambda _, at: StrippedReasoning(at).read,
 }

@@ -19,7 +19,12 @@ from stoker.tokens.tool_calls.call_candidate import (
 )
 from stoker.tokens.tool_calls.call_formats import CLOSINGS, MARKERS
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
-from stoker.tokens.tool_calls.message_headers import BODY_ENDS, HARMONY_OPENINGS, HEADERS
+from stoker.tokens.tool_calls.message_headers import (
+    BODY_ENDS,
+    FIRST_OPENINGS,
+    HARMONY_OPENINGS,
+    HEADERS,
+)
 from stoker.tokens.tool_calls.thinking_tags import CLOSING_TAGS, THINKING_TAGS
 from stoker.tokens.tool_calls.unmarked_calls import Bare, Fenced
 
@@ -35,9 +40,6 @@ _MARKER = re.compile(
     "|".join(re.escape(m) for m in sorted(_WORDS, key=len, reverse=True))
     + r"|(?P<bare>(?:(?<=\n)|\A)[ \t]*(?=[{\[]|```))"
 )
-#: What begins a message only where one may begin: elsewhere these words are plain text. Other
-#: markers that begin with a letter count at the beginning of a line.
-_FIRST_ONLY = frozenset(HARMONY_OPENINGS[2:])
 _MAX_FENCE_CHARS = 80
 _SPAN_STEP = re.compile(r"`+|\n|[^`\n]+")
 _PREFIXES = frozenset(marker[:length] for marker in _HELD for length in range(1, len(marker)))
@@ -213,7 +215,7 @@ class ToolCallParser:
 
     def _read_thought(self, message: FoundHeader, events: list[Event], final: bool) -> bool:
         """Pass reasoning on up to the end of its message; another message ends it as well."""
-        ends = (*message.closings, *(HARMONY_OPENINGS[:2] if message.closings[1:] else ()))
+        ends = (*message.closings, *(HARMONY_OPENINGS if message.closings[1:] else ()))
         found = [(self._pending.find(end), end) for end in ends if end in self._pending]
         at, end = min(found, default=(len(self._pending), ""))
         keep = 0 if final or found else self._may_begin_marker()
@@ -309,7 +311,7 @@ class ToolCallParser:
         word = match.group()
         if word in THINKING_TAGS:
             return True
-        if word in HEADERS or word in _FIRST_ONLY:
+        if word in HEADERS or word in FIRST_OPENINGS:
             return self._fresh and at_start
         if word[:1].isalpha():
             return self._begins_line(match.start())
