@@ -47,7 +47,7 @@ _HEADER = re.compile(
 _MESSAGE = "<|message|>"
 
 #: Markers of other templates around reasoning (true) and around the answer: Command R7B and A,
-#: Gemma 4, Apertus, Seed-OSS, Magistral, Kimi K3.
+#: Gemma 4, Apertus, Seed-OSS, Magistral, PLaMo 3, Inkling, Kimi K3.
 HEADERS: dict[str, FoundHeader] = {
     opening: FoundHeader(len(opening), (closing,), thought)
     for opening, closing, thought in (
@@ -58,6 +58,11 @@ HEADERS: dict[str, FoundHeader] = {
         ("<|inner_prefix|>", "<|inner_suffix|>", True),
         ("<seed:think>", "</seed:think>", True),
         ("[THINK]", "[/THINK]", True),
+        ("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>", True),
+        ("<|message_model|><|content_thinking|>", "<|end_message|>", True),
+        ("<|content_thinking|>", "<|end_message|>", True),
+        ("<|message_model|><|content_text|>", "<|end_message|>", False),
+        ("<|content_text|>", "<|end_message|>", False),
         ("<|open|>think<|sep|>", "<|close|>think<|sep|>", True),
         ("<|open|>response<|sep|>", "<|close|>response<|sep|>", False),
     )
