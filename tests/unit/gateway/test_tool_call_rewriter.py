@@ -368,6 +368,48 @@ def test_what_a_model_that_reasons_had_written_at_the_limit_may_be_thinking(cont
     assert len(streamed({"content": content}, finish="stop", reasons=True).calls) == 1
 
 
+NAMES_IN_PARTS: dict[str, list[dict[str, Any]]] = {
+    "two parts": [native(None, "read_", index=0, id="x"), native(A, "file", index=0)],
+    "character by character": [
+        *(native(None, sign, index=0) for sign in "read_file"),
+        native(A, None, index=0),
+    ],
+    "an id in each": [
+        native("", "read", index=0, id="x"),
+        native("", "_file", index=0, id="x"),
+        native(A, None, index=0, id="x"),
+    ],
+    "without an index": [native(None, "read_f"), native(A, "ile")],
+    "an empty part between": [
+        native(None, "read_", index=0),
+        native(None, "", index=0),
+        native(A, "file", index=0),
+    ],
+}
+
+
+@pytest.mark.parametrize("pieces", NAMES_IN_PARTS.values(), ids=NAMES_IN_PARTS)
+def test_a_name_that_comes_in_parts_is_one_name(pieces: list[dict[str, Any]]) -> None:
+    # OpenAI's own clients join every text of a delta, so such streams work there.
+    got = streamed(*(of([piece]) for piece in pieces))
+    assert (got.calls, got.finish) == ([("read_file", A)], "tool_calls")
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        native(B, "list_dir", index=0),
+        native(B, "list_dir", index=1),
+        native(B, "list_dir", index=0, id="y"),
+    ],
+)
+def test_a_whole_name_is_never_a_part_of_the_one_before(second: dict[str, Any]) -> None:
+    got = streamed(of([native(A, index=0, id="x")]), of([second]))
+    assert got.calls == TWO
+    once_more = streamed(of([native("", index=0)]), of([native(A, index=0)]))
+    assert once_more.calls == [("read_file", A)]  # some servers repeat it in each piece
+
+
 def test_legacy_function_calls_are_calls() -> None:
     # OpenAI's form of before November 2023; llama-cpp-python sends both forms.
     legacy = {"name": "read_file", "arguments": A}

@@ -154,6 +154,10 @@ def _harmony(call: Call) -> str:
     )
 
 
+def _stripped_harmony(call: Call) -> str:
+    return f"assistantcommentary to=functions.{call[0]} json{_json(call[1])}"
+
+
 def _deepseek(call: Call) -> str:
     return f"<｜tool▁call▁begin｜>{call[0]}<｜tool▁sep｜>{_json(call[1])}<｜tool▁call▁end｜>"
 
@@ -194,6 +198,7 @@ PRINTERS: dict[str, Callable[[Sequence[Call]], str]] = {
     ),
     "kimi k3": _around("<|open|>tools<|sep|>", _k3, "<|close|>tools<|sep|>"),
     "harmony": _around("", _harmony, ""),
+    "harmony without special tokens": _around("", _stripped_harmony, ""),
     "deepseek v3.1": _around("<｜tool▁calls▁begin｜>", _deepseek, "<｜tool▁calls▁end｜>"),
     "gemma 4": _around("", _gemma, ""),
     "lfm2": _around("<|tool_call_start|>[", _python, "]<|tool_call_end|>", ", "),

@@ -72,6 +72,16 @@ STEP = "<｜tool_call_begin｜>function<｜tool_sep｜>", "<｜tool_call_end｜>
 DEEPSEEK = "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"
 
 
+PLAMO = "<|plamo:begin_{}:plamo|>", "<|plamo:end_{}:plamo|>"
+
+
+def plamo_call(name: str, arguments: str) -> str:
+    called = PLAMO[0].format("tool_name") + name + PLAMO[1].format("tool_name")
+    given = f"<|plamo:constrain|>json<|plamo:msg|>{arguments}"
+    given = PLAMO[0].format("tool_arguments") + given + PLAMO[1].format("tool_arguments")
+    return PLAMO[0].format("tool_request") + called + given + PLAMO[1].format("tool_request")
+
+
 def k3_call(name: str, *arguments: tuple[str, str, str]) -> str:
     inner = "".join(
         K3[0].format(f'argument key="{key}" type="{kind}"') + value + K3[1].format("argument")
@@ -104,6 +114,23 @@ BOTH: dict[str, str] = {
         f"<|tool_call_begin|>read_file:0<|tool_call_argument_begin|>{READ_ARGS}<|tool_call_end|>"
         f"<|tool_call_begin|>list_dir:1<|tool_call_argument_begin|>{LIST_ARGS}<|tool_call_end|>"
     ),
+    # PLaMo 3 and Inkling as vllm/parser/plamo3.py and vllm/parser/inkling.py of 0.32 show them.
+    "plamo 3": PLAMO[0].format("tool_requests")
+    + plamo_call("read_file", READ_ARGS)
+    + plamo_call("list_dir", LIST_ARGS)
+    + PLAMO[1].format("tool_requests")
+    + "<|plamo:tag|>",
+    "plamo 3 without its wrapper": plamo_call("read_file", READ_ARGS)
+    + plamo_call("list_dir", LIST_ARGS),
+    "inkling": "".join(
+        f'<|message_model|><|content_invoke_tool_json|>{{"name":"{name}","args":{values}}}'
+        "<|end_message|>"
+        for name, values in (("read_file", READ_ARGS), ("list_dir", LIST_ARGS))
+    )
+    + "<|content_model_end_sampling|>",
+    "inkling, begun by its prompt": "<|content_invoke_tool_json|>"
+    f'{{"name":"read_file","args":{READ_ARGS}}}<|end_message|>'
+    f'<|content_invoke_tool_json|>{{"name":"list_dir","args":{LIST_ARGS}}}<|end_message|>',
     "kimi k3": K3[0].format("tools")
     + k3_call("read_file", ("path", "string", "a.py"), ("line", "number", "3"))
     + k3_call("list_dir", ("path", "string", "."))
@@ -138,6 +165,10 @@ BOTH: dict[str, str] = {
     "harmony": "<|channel|>commentary to=functions.read_file <|constrain|>json<|message|>"
     f"{READ_ARGS}<|call|><|start|>assistant<|channel|>commentary to=functions.list_dir "
     f"<|constrain|>json<|message|>{LIST_ARGS}<|call|>",
+    "harmony without its special tokens": f"commentary to=functions.read_file json{READ_ARGS}"
+    f"assistantcommentary to=functions.list_dir json{LIST_ARGS}",
+    "harmony without its special tokens, another type": "assistantcommentary to=functions.read_file"
+    f" code{READ_ARGS}assistantcommentary to=functions.list_dir {LIST_ARGS}",
     "harmony, recipient first": "<|start|>assistant to=functions.read_file<|channel|>commentary "
     f"json<|message|>{READ_ARGS}<|call|><|start|>assistant to=functions.list_dir<|channel|>"
     f"commentary json<|message|>{LIST_ARGS}<|call|>",
@@ -442,6 +473,18 @@ NOT_CALLS = [
     "We use functools[partial] and functools.cache.",
     "The word to=functions.read_file is said.",
     "Write <|channel|>final<|message|> before it, and <|end|> behind it.",
+    f"It writes commentary to=functions.list_dir json{LIST_ARGS} then.",
+    'commentary to=functions.list_dir json{"pa',
+    f"commentary to=functions.unknown json{LIST_ARGS}",
+    f"commentary to=functions.list_dir: {LIST_ARGS}",
+    "analysisResults = load()",
+    "It ends with `<|content_invoke_tool_json|>" + LIST_JSON + "<|end_message|>`.",
+    "<|content_invoke_tool_json|>{}<|end_message|> is how it calls.",
+    PLAMO[0].format("tool_requests") + "none" + PLAMO[1].format("tool_requests"),
+    plamo_call("unknown", LIST_ARGS),
+    plamo_call("list_dir", "[]"),
+    "analysis: it is done.assistantfinal",
+    "analysisDone, with no other message",
     "Say <|START_THINKING|>no<|END_THINKING|> in prose.",
     "```tool_code\nimport os\nprint(os)\n```",
     "```bash\n<tool_call>" + LIST_JSON + "</tool_call>\n```",
@@ -476,6 +519,47 @@ MESSAGES: list[tuple[str, str, str, list[Any]]] = [
     (
         f"<|channel|>analysis<|message|>I could <tool_call>{LIST_JSON}</tool_call>.<|start|>"
         "assistant<|channel|>final<|message|>No.",
+        f"I could <tool_call>{LIST_JSON}</tool_call>.",
+        "No.",
+        [],
+    ),
+    (
+        "<|message_model|><|content_thinking|>Hm.<|end_message|><|message_model|><|content_text|>"
+        'Yes.<|end_message|><|message_model|><|content_invoke_tool_json|>{"name":"list_dir",'
+        f'"args":{LIST_ARGS}}}<|end_message|>',
+        "Hm.",
+        "Yes.",
+        [LIST],
+    ),
+    (
+        "<|plamo:begin_think:plamo|>Hm.<|plamo:end_think:plamo|>"
+        + PLAMO[0].format("tool_requests")
+        + plamo_call("list_dir", LIST_ARGS)
+        + PLAMO[1].format("tool_requests"),
+        "Hm.",
+        "",
+        [LIST],
+    ),
+    # What a server that strips special tokens leaves of Harmony. The first one is from
+    # https://github.com/oobabooga/textgen/issues/7374, the name with its type from
+    # https://github.com/ggml-org/llama.cpp/pull/15158.
+    (
+        'analysisUser says "Hello World!" Probably greeting. Should respond politely.'
+        "assistantfinalHello! 👋 How can I help you today?",
+        'User says "Hello World!" Probably greeting. Should respond politely.',
+        "Hello! 👋 How can I help you today?",
+        [],
+    ),
+    (f"commentary to=functions.list_dirjson{LIST_ARGS}", "", "", [LIST]),
+    (
+        f"analysisI list.assistantcommentary to=functions.list_dir json{LIST_ARGS}",
+        "I list.",
+        "",
+        [LIST],
+    ),
+    ("analysisI plan.assistantcommentaryI read it.", "I plan.", "I read it.", []),
+    (
+        f"analysisI could <tool_call>{LIST_JSON}</tool_call>.assistantfinalNo.",
         f"I could <tool_call>{LIST_JSON}</tool_call>.",
         "No.",
         [],

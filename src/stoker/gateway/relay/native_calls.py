@@ -123,7 +123,9 @@ class NativeCalls:
             index = piece.get("index")
             call = self._by_index.get(index) if isinstance(index, int) else self._last()
             call = self._of_id(call, _text(piece.get("id")))
-            if call is None or not call.continues_with(piece):
+            if call is not None and self._goes_on_with_name(call, piece):
+                call.name += _text(_function(piece).get("name"))
+            elif call is None or not call.continues_with(piece):
                 own_name = _text(_function(piece).get("name"))
                 call = self._begin(own_name or (call.name if call else ""))
             if isinstance(index, int):
@@ -175,6 +177,19 @@ class NativeCalls:
         if not own_id or by_index is None or by_index.id == own_id:
             return by_index
         return next((call for call in self._open if call.id == own_id), by_index)
+
+    def _goes_on_with_name(self, call: NativeCall, piece: Mapping[str, Any]) -> bool:
+        """Whether ``piece`` has the next part of the call's name, as clients join it.
+
+        It is only where no tool has the part's name, one has the beginning that both make, and no
+        arguments have come.
+        """
+        name, own_id = _text(_function(piece).get("name")), _text(piece.get("id"))
+        if not name or name in self._required or call.arguments.strip():
+            return False
+        is_same = not (own_id and call.id) or own_id == call.id
+        both = call.name + name
+        return is_same and bool(call.name) and any(n.startswith(both) for n in self._required)
 
     def _begin(self, name: str = "") -> NativeCall:
         call = NativeCall(name=name)

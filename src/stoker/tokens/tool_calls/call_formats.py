@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from stoker.tokens.tool_calls.call_block import INNER_OPENINGS, CallBlock
 from stoker.tokens.tool_calls.call_candidate import MessageReader, Reader
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
-from stoker.tokens.tool_calls.message_headers import HARMONY_OPENINGS, HarmonyMessage
+from stoker.tokens.tool_calls.message_headers import (
+    FIRST_OPENINGS,
+    HARMONY_OPENINGS,
+    STRIPPED_OPENINGS,
+    HarmonyMessage,
+    StrippedReasoning,
+)
 from stoker.tokens.tool_calls.tagged_calls import TAGS
 
 
@@ -73,6 +79,16 @@ FORMATS: tuple[CallFormat, ...] = (
     CallFormat("<｜DSML｜ calls>", "</｜DSML｜ calls>", "DeepSeek V4.1"),
     CallFormat("<｜tool_calls_begin｜>", "<｜tool_calls_end｜>", "Step 3"),
     CallFormat("<｜tool_call_begin｜>function<｜tool_sep｜>", "<｜tool_call_end｜>", "Step 3"),
+    CallFormat(
+        "<|plamo:begin_tool_requests:plamo|>", "<|plamo:end_tool_requests:plamo|>", "PLaMo 3"
+    ),
+    CallFormat(
+        "<|plamo:begin_tool_request:plamo|><|plamo:begin_tool_name:plamo|>",
+        "<|plamo:end_tool_arguments:plamo|><|plamo:end_tool_request:plamo|>",
+        "PLaMo 3",
+    ),
+    CallFormat("<|message_model|><|content_invoke_tool_json|>", "<|end_message|>", "Inkling"),
+    CallFormat("<|content_invoke_tool_json|>", "<|end_message|>", "Inkling, after its prompt"),
     CallFormat("[TOOL_CALLS]", "", "Mistral: an array up to v7, name[ARGS]{...} from v11"),
     CallFormat("functools[", "", "Phi-4-mini", kept_chars=1),
     *(
@@ -91,6 +107,8 @@ _END_OF_TURN = (
     "<end_of_turn>",
     "<turn|>",
     "<|tool_response>",
+    "<|content_model_end_sampling|>",
+    "<|plamo:tag|>",
     "</s>",
 )
 #: What belongs to a call, where it stands directly behind one: tags that close it, and the tokens
@@ -129,5 +147,9 @@ def _factory(row: CallFormat) -> Callable[[ToolSchemas, int], Reader]:
 #: What begins each format wherever it stands, and what reads it from there.
 MARKERS: dict[str, Callable[[ToolSchemas, int], MessageReader]] = {
     **{row.opening: _factory(row) for row in FORMATS},
-    **{word: lambda offered, at: HarmonyMessage(offered, at).read for word in HARMONY_OPENINGS},
+    **{
+        word: lambda offered, at: HarmonyMessage(offered, at).read
+        for word in (*HARMONY_OPENINGS, *FIRST_OPENINGS, *STRIPPED_OPENINGS)
+    },
+    StrippedReasoning.OPEN: lambda _, at: StrippedReasoning(at).read,
 }

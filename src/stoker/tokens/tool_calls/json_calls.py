@@ -101,14 +101,16 @@ def value_scanner(text: str, start: int) -> BracketScanner | None:
 class NamedArguments:
     """A name, and the JSON of its arguments, with a special token between the two.
 
-    The tokens are those of the templates of DeepSeek V3, R1 and V3.1, of Kimi K2 and of Mistral
-    (tokenizers v11 and later).
+    The tokens are those of the templates of DeepSeek V3, R1 and V3.1, of Kimi K2, of Mistral
+    (tokenizers v11 and later) and of PLaMo 3.
     """
 
     #: What stands between the beginning of a call and ``{``.
     _HEADER = re.compile(
         r"(?:function\s*<｜tool▁sep｜>\s*)?(?P<name>[\w.\-/:]+)\s*"
-        r"(?:<｜tool▁sep｜>|<\|tool_call_argument_begin\|>|(?:\[CALL_ID\]\s*[\w\-]+\s*)?\[ARGS\])?"
+        r"(?:<｜tool▁sep｜>|<\|tool_call_argument_begin\|>|(?:\[CALL_ID\]\s*[\w\-]+\s*)?\[ARGS\]|"
+        r"<\|plamo:end_tool_name:plamo\|><\|plamo:begin_tool_arguments:plamo\|>"
+        r"(?:<\|plamo:constrain\|>json<\|plamo:msg\|>)?)?"
         r"\s*(?P<fence>```(?:json)?\s*)?"
     )
 

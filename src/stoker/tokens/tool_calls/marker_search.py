@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stoker.tokens.tool_calls.call_candidate import BLANK
 from stoker.tokens.tool_calls.call_formats import MARKERS
-from stoker.tokens.tool_calls.message_headers import BODY_ENDS, HARMONY_OPENINGS, HEADERS
+from stoker.tokens.tool_calls.message_headers import BODY_ENDS, FIRST_OPENINGS, HEADERS
 from stoker.tokens.tool_calls.thinking_tags import CLOSING_TAGS, THINKING_TAGS
 from stoker.tokens.tool_calls.unmarked_calls import Fenced
 
@@ -19,9 +19,6 @@ _MARKER = re.compile(
     "|".join(re.escape(m) for m in sorted(_WORDS, key=len, reverse=True))
     + r"|(?P<bare>(?:(?<=\n)|\A)[ \t]*(?=[{\[]|```))"
 )
-#: What begins a message only where one may begin: elsewhere these words are plain text. Other
-#: markers that begin with a letter count at the beginning of a line.
-_FIRST_ONLY = frozenset(HARMONY_OPENINGS[2:])
 _SPAN_STEP = re.compile(r"`+|\n|[^`\n]+")
 #: Every beginning of a marker that is not a whole one.
 PREFIXES = frozenset(marker[:length] for marker in _HELD for length in range(1, len(marker)))
@@ -104,7 +101,7 @@ class MarkerSearch:
         word = match.group()
         if word in THINKING_TAGS:
             return True
-        if word in HEADERS or word in _FIRST_ONLY:
+        if word in HEADERS or word in FIRST_OPENINGS:
             return self.fresh and at_start
         return not word[:1].isalpha() or self._begins_line(match.string, match.start())
 

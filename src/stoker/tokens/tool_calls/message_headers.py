@@ -12,6 +12,7 @@ from stoker.tokens.tool_calls.call_candidate import (
     REJECTED,
     FoundHeader,
     HeaderVerdict,
+    Rejected,
     skip_blank,
 )
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
@@ -20,7 +21,20 @@ from stoker.tokens.tool_calls.json_calls import Arguments
 _HARMONY_ENDS = ("<|end|>", "<|return|>", "<|call|>")
 #: How a Harmony message begins. The prompt ends with ``<|start|>assistant``, so that the first one
 #: may begin behind it: with its channel, or with its recipient.
-HARMONY_OPENINGS = ("<|start|>", "<|channel|>", "to=functions.")
+HARMONY_OPENINGS = ("<|start|>", "<|channel|>")
+#: The same where only a message may begin: elsewhere these words are plain text. The second one is
+#: what is left of a channel where a server strips the special tokens
+#: (https://github.com/oobabooga/textgen/issues/7374).
+FIRST_OPENINGS = ("to=functions.", "analysis")
+#: What is left there of the header of a call.
+STRIPPED_OPENINGS = ("commentary to=functions.", "assistantcommentary to=functions.")
+#: A call's header without special tokens: ``commentary to=functions.f json{...}``.
+_STRIPPED = re.compile(
+    r"(?:assistant)?(?:commentary )?to=(?P<recipient>functions\.[^\s<{]+)"
+    r"(?:\s+\w+)?\s*(?=\{)"
+)
+#: What follows stripped reasoning: the answer, or a message before or with a call.
+_STRIPPED_ENDS = ("assistantfinal", "assistantcommentary")
 #: Source: OpenAI's description of Harmony. The recipient stands before or behind the channel, and
 #: the type of the content with or without ``<|constrain|>``.
 _HEADER = re.compile(
@@ -33,7 +47,7 @@ _HEADER = re.compile(
 _MESSAGE = "<|message|>"
 
 #: Markers of other templates around reasoning (true) and around the answer: Command R7B and A,
-#: Gemma 4, Apertus, Seed-OSS, Magistral, Kimi K3.
+#: Gemma 4, Apertus, Seed-OSS, Magistral, PLaMo 3, Inkling, Kimi K3.
 HEADERS: dict[str, FoundHeader] = {
     opening: FoundHeader(len(opening), (closing,), thought)
     for opening, closing, thought in (
@@ -44,6 +58,11 @@ HEADERS: dict[str, FoundHeader] = {
         ("<|inner_prefix|>", "<|inner_suffix|>", True),
         ("<seed:think>", "</seed:think>", True),
         ("[THINK]", "[/THINK]", True),
+        ("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>", True),
+        ("<|message_model|><|content_thinking|>", "<|end_message|>", True),
+        ("<|content_thinking|>", "<|end_message|>", True),
+        ("<|message_model|><|content_text|>", "<|end_message|>", False),
+        ("<|content_text|>", "<|end_message|>", False),
         ("<|open|>think<|sep|>", "<|close|>think<|sep|>", True),
         ("<|open|>response<|sep|>", "<|close|>response<|sep|>", False),
     )
@@ -62,11 +81,23 @@ class HarmonyMessage:
 
     def read(self, text: str, final: bool) -> HeaderVerdict:
         if self._arguments is None:
-            verdict = self._read_header(text, final)
+            verdict = self._read_stripped(text) or self._read_header(text, final)
             if not isinstance(verdict, Arguments):
                 return verdict
             self._arguments = verdict
         return self._arguments.read(text, final)
+
+    def _read_stripped(self, text: str) -> Arguments | Rejected | None:
+        """A call without special tokens, up to its arguments; ``None`` where there is none."""
+        header = _STRIPPED.match(text, self._start)
+        if header is None:
+            return None
+        recipient = header["recipient"]
+        # The model may write the type of the arguments right behind the name.
+        name = self._offered.resolve(recipient) or self._offered.resolve(
+            recipient.removesuffix("json")
+        )
+        return REJECTED if name is None else Arguments(self._offered, name, header.end())
 
     def _read_header(self, text: str, final: bool) -> Arguments | HeaderVerdict:
         end = text.find(_MESSAGE, self._start, self._start + NAME_CHARS)
@@ -88,3 +119,24 @@ class HarmonyMessage:
         if body == len(text):
             return REJECTED if final else None
         return Arguments(self._offered, name, body) if text[body] == "{" else REJECTED
+
+
+class StrippedReasoning:
+    """``analysis...assistantfinal...``: Harmony whose special tokens the server stripped.
+
+    It is reasoning only where both words are there. An answer that merely begins with the first
+    one, directly followed by more, waits for the second one.
+    """
+
+    OPEN = FIRST_OPENINGS[-1]
+
+    def __init__(self, start: int) -> None:
+        self._body = self._searched = start + len(self.OPEN)
+
+    def read(self, text: str, final: bool) -> HeaderVerdict:
+        if len(text) > self._body and not text[self._body].isalnum():
+            return REJECTED
+        if any(text.find(end, self._searched) >= 0 for end in _STRIPPED_ENDS):
+            return FoundHeader(self._body, _STRIPPED_ENDS, thought=True)
+        self._searched = max(self._body, len(text) - len(max(_STRIPPED_ENDS, key=len)))
+        return REJECTED if final else None

@@ -163,7 +163,7 @@ class ToolCallParser:
 
     def _read_thought(self, message: FoundHeader, final: bool) -> bool:
         """Pass reasoning on up to the end of its message; another message ends it as well."""
-        ends = (*message.closings, *(HARMONY_OPENINGS[:2] if message.closings[1:] else ()))
+        ends = (*message.closings, *(HARMONY_OPENINGS if message.closings[1:] else ()))
         found = [(self._pending.find(end), end) for end in ends if end in self._pending]
         at, end = min(found, default=(len(self._pending), ""))
         keep = 0 if final or found else self._search.may_begin_marker(self._pending)
