@@ -244,6 +244,7 @@ async def gateway_to(
     vision: bool | None = None,
     takes_suffix: bool | None = None,
     limits: GatewayLimits | None = None,
+    engine: str = "openai",
 ) -> AsyncIterator[Front]:
     """The gateway in front of the backends at these addresses."""
     gateway = Gateway(keys, limits or GatewayLimits())
@@ -257,7 +258,7 @@ async def gateway_to(
         )
     ]
     gateway.serve(
-        [Served(Backend(url, "openai"), models, max_concurrent=max_concurrent) for url in urls]
+        [Served(Backend(url, engine), models, max_concurrent=max_concurrent) for url in urls]
     )
     async with front(gateway) as served:
         yield served

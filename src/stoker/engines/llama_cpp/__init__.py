@@ -1,6 +1,6 @@
 """llama.cpp with its own server, embedded through prebuilt wheels (xllamacpp)."""
 
-from stoker.engines.base import Engine, Launcher, Planner
+from stoker.engines.base import Engine, Launcher, Planner, PrefillReport
 from stoker.engines.llama_cpp import llama_launch, xllamacpp_package
 from stoker.engines.llama_cpp.llama_infill import INFILL
 from stoker.engines.llama_cpp.llama_plan import ENGINE as NAME
@@ -12,6 +12,8 @@ ENGINE = Engine(
     client=f"{__name__}.llama_client",
     formats=("gguf",),
     infill=INFILL,
+    # Seen in build b11549.
+    prefill_report=PrefillReport(field="return_progress", key="prompt_progress"),
     running_metric="llamacpp:requests_processing",
     # Its slots share one cache: for more users the paging of others is what is wanted.
     planner=Planner(plan=plan_llama, most_users=4),

@@ -121,8 +121,10 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> Prepared:
     rules = context.rules
     rules.check_model(context.body, preparer.model)
     prepared = await rules.prepare(preparer, context.body, _wants_fit(context.request))
+    backend = context.backend
+    report = engines.lookup(backend.endpoint.engine).prefill_report
     context.outgoing = backend_request(
-        prepared, context.model.id, rules, context.backend.refused_fields
+        prepared, context.model.id, rules, backend.refused_fields, report
     )
     return prepared
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from stoker.engines import PrefillReport
 from stoker.gateway.api import request_validation
 from stoker.gateway.api.path_rules import PathRules
 from stoker.gateway.api.stream_formats import StreamFormat
@@ -33,6 +34,8 @@ class BackendRequest:
     choices: int = 1
     #: What the client did not ask for.
     added: frozenset[refused_fields.Path] = frozenset()
+    #: The key of events that tell how far the prompt is read, where the client asked for none.
+    progress_key: str | None = None
     #: For the client, on the answer.
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,11 +50,16 @@ class BackendRequest:
 
 
 def backend_request(
-    prepared: Prepared, model: str, rules: PathRules, refused: Collection[refused_fields.Path] = ()
+    prepared: Prepared,
+    model: str,
+    rules: PathRules,
+    refused: Collection[refused_fields.Path] = (),
+    report: PrefillReport | None = None,
 ) -> BackendRequest:
     """The request for ``model``, without the fields that its backend is known to refuse.
 
-    Its usage is always asked for where its path can stream it.
+    Its usage and, as ``report`` says, its progress are always asked for where its path can stream
+    them.
 
     Raises ``BadRequestError`` where it can't be written.
     """
@@ -63,6 +71,9 @@ def backend_request(
     if streamed and rules.streams_usage:
         sent = {**sent, "stream_options": {**options, "include_usage": True}}
         added = set() if "stream_options" in body else {("stream_options",)}
+    reports = streamed and rules.reports_prefill and report and report.field not in body
+    if report and reports:
+        sent, added = {**sent, report.field: True}, added | {(report.field,)}
     sent = refused_fields.without(sent, refused)
     return BackendRequest(
         payload=request_validation.written(sent),
@@ -73,6 +84,7 @@ def backend_request(
         form=rules.stream_format,
         choices=_choices(body) if rules.streams_usage else 1,
         added=frozenset(added.difference(refused)),
+        progress_key=report.key if report and reports else None,
         headers={"x-stoker-fit": prepared.header} if prepared.header else {},
     )
 

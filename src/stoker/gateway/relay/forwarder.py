@@ -97,6 +97,7 @@ class Forward:
                 rewrite=ask.rewrite,
                 form=ask.form,
                 choices=ask.choices,
+                progress_key=ask.progress_key,
             )
             self._live.add(answer)
             connection.send(sent, answer)
