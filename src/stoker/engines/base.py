@@ -277,11 +277,11 @@ class ServerClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PrefillReport:
-    """How a server is asked to tell in a stream how far it has read the prompt."""
+    """How a server is asked to report in a stream how far it has read the prompt."""
 
     #: The field of a request that asks for it when it is true.
     field: str
-    #: The key of an event that tells it: an object with ``total`` and ``processed`` tokens.
+    #: The key of an event that reports it: an object with ``total`` and ``processed`` tokens.
     key: str
 
 

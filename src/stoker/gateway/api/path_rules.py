@@ -72,7 +72,7 @@ class PathRules:
     streams_usage: bool = False
     #: How its streams end and report errors; ``None``: as OpenAI's chats, with ``[DONE]``.
     stream_format: StreamFormat | None = None
-    #: Streams tell how far the prompt is read where the backend's engine can.
+    #: Streams report how far the prompt is read where the backend's engine can.
     reports_prefill: bool = False
     #: Messages that a server refuses are rewritten for it, and sent again.
     rewrites_messages: bool = False

@@ -34,7 +34,7 @@ class BackendRequest:
     choices: int = 1
     #: What the client did not ask for.
     added: frozenset[refused_fields.Path] = frozenset()
-    #: The key of events that tell how far the prompt is read, where the client asked for none.
+    #: The key of events that report how far the prompt is read, where the client asked for none.
     progress_key: str | None = None
     #: For the client, on the answer.
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -58,8 +58,8 @@ def backend_request(
 ) -> BackendRequest:
     """The request for ``model``, without the fields that its backend is known to refuse.
 
-    Its usage and, as ``report`` says, its progress are always asked for where its path can stream
-    them.
+    Its usage is always asked for where its path can stream it, and its progress in reading where
+    the backend can ``report`` that too.
 
     Raises ``BadRequestError`` where it can't be written.
     """

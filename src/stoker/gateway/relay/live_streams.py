@@ -27,7 +27,7 @@ class LiveStreams:
         self._silent_since.pop(answer, None)
 
     def unread_tokens(self) -> int:
-        """Prompt tokens that backends have still to read, as far as they tell it."""
+        """Prompt tokens that backends have still to read, as far as they report it."""
         return sum(answer.reading.unread_tokens for answer in self._silent_since if answer.reading)
 
     async def keep_alive(self) -> None:

@@ -1,8 +1,8 @@
 """How far a backend has read one request's prompt, from events that it sends while it reads.
 
-They are asked for less for what they tell than for being sent: a server that writes to a client
+They are asked for less for what they report than for being sent: a server that writes to a client
 that has left notices so after the batch in hand. llama.cpp otherwise looks only after a second in
-which no client got anything, so that beside another stream it reads the whole prompt for nobody.
+which no client got anything, so that beside another stream it reads the whole prompt in vain.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from stoker.gateway.relay import event_framing
 
 
 class PrefillProgress:
-    """Takes the events that have ``key`` out of a stream, and keeps what the last one told."""
+    """Takes the events that have ``key`` out of a stream, and keeps what the last one reported."""
 
     def __init__(self, key: str) -> None:
         self._key = key
         # In JSON a quote inside a text is escaped, so this can only be a key or a whole text.
         self._mark = orjson.dumps(key)
-        self._told: dict[str, Any] = {}
+        self._last: dict[str, Any] = {}
 
     @property
     def unread_tokens(self) -> int:
-        """Prompt tokens that the backend has still to read; 0 before it has told any."""
-        total, read = self._told.get("total"), self._told.get("processed")
+        """Prompt tokens that the backend has still to read; 0 before the first report."""
+        total, read = self._last.get("total"), self._last.get("processed")
         return max(0, total - read) if isinstance(total, int) and isinstance(read, int) else 0
 
     def taken_from(self, events: bytes) -> bytes:
@@ -40,9 +40,9 @@ class PrefillProgress:
             value = orjson.loads(event_framing.payload(event))
         except orjson.JSONDecodeError:
             return False
-        told = value.get(self._key) if isinstance(value, dict) else None
-        if not isinstance(told, dict):
+        reported = value.get(self._key) if isinstance(value, dict) else None
+        if not isinstance(reported, dict):
             return False
-        self._told = told
+        self._last = reported
         # An event with a type is one of its API's own (``response.in_progress``).
         return "type" not in value

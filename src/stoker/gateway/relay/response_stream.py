@@ -60,7 +60,7 @@ class ResponseStream:
         self.headers: Mapping[bytes, bytes] = {}
         self.error: BackendGoneError | None = None
         self.report = UsageReport(choices)
-        #: How far the prompt is read, where the backend tells it.
+        #: How far the prompt is read, where the backend reports it.
         self.reading = PrefillProgress(progress_key) if progress_key else None
         #: The client asked for a stream.
         self.streamed = streamed

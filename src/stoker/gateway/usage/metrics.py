@@ -29,7 +29,7 @@ class Metrics:
         )
         self.unread = Gauge(
             "stoker_prompt_tokens_unread",
-            "Prompt tokens that backends have still to read, as far as they tell it",
+            "Prompt tokens that backends have still to read, as far as they report it",
             registry=registry,
         )
         self.ttft = Histogram(
