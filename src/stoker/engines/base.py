@@ -279,6 +279,16 @@ class ServerClient(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class PrefillReport:
+    """How a server is asked to report in a stream how far it has read the prompt."""
+
+    #: The field of a request that asks for it when it is true.
+    field: str
+    #: The key of an event that reports it: an object with ``total`` and ``processed`` tokens.
+    key: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class InfillApi:
     """How code between two texts is asked for, where the engine's own path reads only a part."""
@@ -322,6 +332,8 @@ class Engine:
     streams_to_count: Callable[[Mapping[str, Any]], bool] = lambda _request: False
     #: ``None``: requests to fill in between two texts are passed on as they are.
     infill: InfillApi | None = None
+    #: For an engine that notices a client's leaving while it reads a prompt only by writing to it.
+    prefill_report: PrefillReport | None = None
     #: The file that a server on this machine reads for a model, by the name under which it serves
     #: it; ``None`` where that is not known.
     local_file: Callable[[str], Path | None] = lambda _model: None

@@ -1,6 +1,6 @@
 """llama.cpp with its own server, embedded through prebuilt wheels (xllamacpp)."""
 
-from stoker.engines.base import Engine, Launcher, Planner
+from stoker.engines.base import Engine, Launcher, Planner, PrefillReport
 from stoker.engines.llama_cpp import llama_answers, llama_launch, xllamacpp_package
 from stoker.engines.llama_cpp.llama_infill import INFILL
 from stoker.engines.llama_cpp.llama_plan import ENGINE as NAME
@@ -13,6 +13,8 @@ ENGINE = Engine(
     formats=("gguf",),
     streams_to_count=llama_answers.streams_to_count,
     infill=INFILL,
+    # Seen in build b11549.
+    prefill_report=PrefillReport(field="return_progress", key="prompt_progress"),
     running_metric="llamacpp:requests_processing",
     # Its slots share one cache: for more users the paging of others is what is wanted.
     planner=Planner(plan=plan_llama, most_users=4),

@@ -24,6 +24,7 @@ async def ready(state: GatewayState, _: RequestContext) -> web.Response:
 async def metrics(state: GatewayState, _: RequestContext) -> web.Response:
     """``GET /metrics``: everything that is counted, in Prometheus's text format."""
     state.metrics.waiting.set(state.slots.waiting)
+    state.metrics.unread.set(state.live_streams.unread_tokens())
     for backend in state.pool.backends:
         state.metrics.backend_up.labels(backend.endpoint.url).set(backend.usable)
     return web.Response(body=state.metrics.text(), content_type="text/plain")

@@ -72,6 +72,8 @@ class PathRules:
     streams_usage: bool = False
     #: How its streams end and report errors; ``None``: as OpenAI's chats, with ``[DONE]``.
     stream_format: StreamFormat | None = None
+    #: Streams report how far the prompt is read where the backend's engine can.
+    reports_prefill: bool = False
     #: Messages that a server refuses are rewritten for it, and sent again.
     rewrites_messages: bool = False
 
@@ -83,6 +85,7 @@ PATH_RULES = {
         check_model=request_validation.check_content,
         prepare=_chat,
         streams_usage=True,
+        reports_prefill=True,
         rewrites_messages=True,
     ),
     COMPLETIONS: PathRules(
@@ -90,11 +93,14 @@ PATH_RULES = {
         prepare=_completion,
         prompt_field="prompt",
         streams_usage=True,
+        reports_prefill=True,
     ),
-    INFILL: PathRules(prepare=_infill, stream_format=stream_formats.NATIVE),
+    INFILL: PathRules(prepare=_infill, stream_format=stream_formats.NATIVE, reports_prefill=True),
     EMBEDDINGS: PathRules(),
     RESPONSES: PathRules(
-        check_model=request_validation.check_chats, stream_format=stream_formats.RESPONSES
+        check_model=request_validation.check_chats,
+        stream_format=stream_formats.RESPONSES,
+        reports_prefill=True,
     ),
     MESSAGES: PathRules(
         check_model=request_validation.check_chats, stream_format=stream_formats.MESSAGES

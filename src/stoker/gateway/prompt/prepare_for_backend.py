@@ -121,12 +121,13 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> Prepared:
     rules = context.rules
     rules.check_model(context.body, preparer.model)
     prepared = await rules.prepare(preparer, context.body, _wants_fit(context.request))
+    backend = context.backend
     context.outgoing = backend_request(
         prepared,
         context.model.id,
         rules,
-        engines.lookup(context.backend.endpoint.engine),
-        context.backend.refused_fields,
+        engines.lookup(backend.endpoint.engine),
+        backend.refused_fields,
     )
     return prepared
 

@@ -34,6 +34,8 @@ class BackendRequest:
     choices: int = 1
     #: What the client did not ask for.
     added: frozenset[refused_fields.Path] = frozenset()
+    #: The key of events that report how far the prompt is read, where the client asked for none.
+    progress_key: str | None = None
     #: For the client, on the answer.
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -56,8 +58,8 @@ def backend_request(
 ) -> BackendRequest:
     """The request for ``model``, without the fields that its backend is known to refuse.
 
-    Its usage is always asked for where its path can stream it, and it is streamed where the engine
-    reports all tokens only so.
+    Its usage is always asked for where its path can stream it, and its progress in reading where
+    the engine reports that too. It is streamed where the engine reports all tokens only so.
 
     Raises ``BadRequestError`` where it can't be written.
     """
@@ -71,6 +73,10 @@ def backend_request(
     if sent.get("stream") and rules.streams_usage:
         sent = {**sent, "stream_options": {**options, "include_usage": True}}
         added = set() if "stream_options" in body else {("stream_options",)}
+    report = engine.prefill_report
+    reports = streamed and rules.reports_prefill and report and report.field not in body
+    if report and reports:
+        sent, added = {**sent, report.field: True}, added | {(report.field,)}
     sent = refused_fields.without(sent, refused)
     return BackendRequest(
         payload=request_validation.written(sent),
@@ -81,6 +87,7 @@ def backend_request(
         form=rules.stream_format,
         choices=_choices(body) if rules.streams_usage else 1,
         added=frozenset(added.difference(refused)),
+        progress_key=report.key if report and reports else None,
         headers={"x-stoker-fit": prepared.header} if prepared.header else {},
     )
 

@@ -99,6 +99,7 @@ class Forward:
                 rewrite=_rewrite(context),
                 form=ask.form,
                 choices=ask.choices,
+                progress_key=ask.progress_key,
             )
             self._live.add(answer)
             connection.send(sent, answer)

@@ -26,6 +26,10 @@ class LiveStreams:
         """The answer has ended, or no client waits for it."""
         self._silent_since.pop(answer, None)
 
+    def unread_tokens(self) -> int:
+        """Prompt tokens that backends have still to read, as far as they report it."""
+        return sum(answer.reading.unread_tokens for answer in self._silent_since if answer.reading)
+
     async def keep_alive(self) -> None:
         """Write a comment to every stream that was silent for ``keep_alive_s``; runs for ever.
 

@@ -30,6 +30,7 @@ from stoker.gateway.relay.event_framing import (
     PartTooLargeError,
 )
 from stoker.gateway.relay.passed_events import PassedEvents
+from stoker.gateway.relay.prefill_progress import PrefillProgress
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
 from stoker.gateway.usage.usage_report import UsageReport
 
@@ -50,6 +51,7 @@ class ResponseStream:
         rewrite: Rewrite | None = None,
         form: StreamFormat | None = None,
         choices: int = 1,
+        progress_key: str | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.begun: asyncio.Future[None] = self._loop.create_future()
@@ -59,6 +61,8 @@ class ResponseStream:
         self.error: BackendGoneError | None = None
         self.report = UsageReport(choices)
         self._choices = choices
+        #: How far the prompt is read, where the backend reports it.
+        self.reading = PrefillProgress(progress_key) if progress_key else None
         #: The client asked for a stream.
         self.streamed = streamed
         #: The client was sent an event stream, whatever became of it.
@@ -103,19 +107,31 @@ class ResponseStream:
     def body(self, data: bytes) -> None:
         """A piece of the backend's answer."""
         self.heard = True
-        if self.first_byte_at is None:
-            self.first_byte_at = self._loop.time()
+        if self.reading is None:
+            self._note_first_byte()
         if self.is_events is None:
             data = self._beginning = (self._beginning + data).removeprefix(BYTE_ORDER_MARK)
             self.is_events = event_framing.begins_stream(data, is_declared=self._declares_events)
         try:
             if self.is_events:
-                self._put(self._editor.edit(self._framer.feed(data)))
+                self._put(self._editor.edit(self._answered(self._framer.feed(data))))
             elif self.is_events is False:
                 self._collect(data)
         except PartTooLargeError as error:
             self.failed(BackendGoneError(str(error)))
             self.abort()
+
+    def _answered(self, events: bytes) -> bytes:
+        """The events that are about the answer, and not about the reading of the prompt."""
+        if self.reading is not None:
+            events = self.reading.taken_from(events)
+        if events:
+            self._note_first_byte()
+        return events
+
+    def _note_first_byte(self) -> None:
+        if self.first_byte_at is None:
+            self.first_byte_at = self._loop.time()
 
     def done(self) -> None:
         """The backend's answer is complete."""
@@ -218,6 +234,7 @@ class ResponseStream:
                 self.begun.set_result(None)
 
     def _collect(self, data: bytes) -> None:
+        self._note_first_byte()
         self._whole_bytes += len(data)
         if self._whole_bytes > MAX_PART_BYTES:
             self._whole.clear()

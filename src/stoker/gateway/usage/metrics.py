@@ -27,6 +27,11 @@ class Metrics:
         self.waiting = Gauge(
             "stoker_requests_waiting", "Requests waiting for a backend", registry=registry
         )
+        self.unread = Gauge(
+            "stoker_prompt_tokens_unread",
+            "Prompt tokens that backends have still to read, as far as they report it",
+            registry=registry,
+        )
         self.ttft = Histogram(
             "stoker_time_to_first_byte_seconds",
             "From a whole request to the first byte of its answer",

@@ -1,0 +1,100 @@
+"""A backend that tells how far it reads a prompt is asked to, and the client gets none of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+from tests.unit.gateway.backends import DONE, STREAM, Call, Front, chunk, event, gateway_with
+
+from stoker.gateway.relay.prefill_progress import PrefillProgress
+
+KEY = "prompt_progress"
+
+
+def progress(read: int, total: int = 1000, **fields: Any) -> bytes:
+    """As llama.cpp b11549 sends it."""
+    told = {"total": total, "cache": 0, "processed": read, "time_ms": 7}
+    return event(None, **{KEY: told}, **fields)
+
+
+async def reads_then_answers(call: Call) -> None:
+    await call.stream(progress(0), progress(600), event("Hello"), DONE)
+
+
+async def test_the_client_gets_the_answer_alone() -> None:
+    async with gateway_with(reads_then_answers, engine="llama.cpp") as (door, (backend,)):
+        said = await door.stream()
+    assert backend.calls[0].body["return_progress"] is True
+    assert said == event("Hello") + DONE
+
+
+async def test_a_client_that_asks_for_it_itself_gets_it() -> None:
+    async with gateway_with(reads_then_answers, engine="llama.cpp") as (door, _):
+        said = await door.stream(return_progress=True)
+    assert said == progress(0) + progress(600) + event("Hello") + DONE
+
+
+async def test_other_engines_and_whole_answers_are_not_asked_for_it() -> None:
+    async with gateway_with(reads_then_answers, engine="vllm") as (door, (other,)):
+        await door.stream()
+    async with gateway_with(reads_then_answers, engine="llama.cpp") as (door, (whole,)):
+        await door.chat()
+    assert "return_progress" not in other.calls[0].body
+    assert "return_progress" not in whole.calls[0].body
+
+
+async def test_a_backend_that_dies_while_it_reads_has_answered_nothing_yet() -> None:
+    async def dies(call: Call) -> None:
+        await call.send(STREAM, chunk(progress(300)))
+        call.die()
+
+    async with gateway_with(dies, reads_then_answers, engine="llama.cpp") as (door, _):
+        assert await door.stream() == event("Hello") + DONE
+
+
+async def test_the_metrics_show_what_is_still_to_be_read() -> None:
+    async def reads(call: Call) -> None:
+        await call.send(STREAM, chunk(progress(600)))
+        await call.writer.wait_closed()
+
+    async with gateway_with(reads, engine="llama.cpp") as (door, _):
+        client = asyncio.create_task(door.stream())
+        await shown(door, 400)
+        client.cancel()
+        await shown(door, 0)
+
+
+async def shown(door: Front, tokens: int) -> None:
+    """Wait until ``/metrics`` says that so many are unread."""
+    deadline = asyncio.get_running_loop().time() + 3
+    while f"\nstoker_prompt_tokens_unread {tokens}.0\n" not in await metrics(door):
+        assert asyncio.get_running_loop().time() < deadline, "they are not shown"
+
+
+async def metrics(door: Front) -> str:
+    async with door.http.get(door.url + "/metrics") as response:
+        return await response.text()
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        event(KEY),
+        event(f'"{KEY}": {{}}'),
+        b": a comment\n\n",
+        b"data: " + orjson.dumps({"type": "response.in_progress", KEY: {}}) + b"\n\n",
+    ],
+)
+def test_what_is_the_answers_own_is_kept(kept: bytes) -> None:
+    reading = PrefillProgress(KEY)
+    assert reading.taken_from(kept + progress(600) + kept) == kept + kept
+
+
+def test_numbers_that_make_no_sense_count_as_nothing_unread() -> None:
+    reading = PrefillProgress(KEY)
+    for told in ({}, {"total": "many"}, {"total": 3, "processed": 9}):
+        reading.taken_from(event(None, **{KEY: told}))
+        assert reading.unread_tokens == 0
