@@ -1,4 +1,4 @@
-"""How much of an agent's conversation the engine reads anew: ``python benchmarks/warm.py``.
+"""How much of an agent's conversation the engine reads again: ``python benchmarks/warm.py``.
 
 ``PYTHONPATH=src:. python benchmarks/warm.py [--context 8192] [--model qwen2.5-coder-0.5b]``:
 starts llama.cpp with ``stoker up`` and sends it six recorded turns of VS Code, then another
