@@ -22,7 +22,7 @@ COMMANDS = {
     "gateway": ("gateway", "Serve several backends through one gateway, set up by a file."),
     "down": ("down", "Stop the deployment and free its memory."),
     "restart": ("restart", "Stop the deployment and start the same plan again."),
-    "status": ("status", "Show the deployment: state, endpoint, model, engine, memory."),
+    "status": ("status", "Show the deployment: state, endpoint, model, engine, memory, prompts."),
     "test": ("test", "Check with real requests what an editor can rely on at an endpoint."),
     "logs": ("logs", "Show the log of the gateway and the engine."),
     "code": ("code", "Connect VS Code: install the extension, set the endpoint; --remove undoes."),

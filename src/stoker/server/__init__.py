@@ -5,6 +5,7 @@ from stoker.server.argument_overrides import overridden, spelled
 from stoker.server.deployment_state import Deployment, LaunchSpec, LiveState, PhaseRecord
 from stoker.server.deployment_state import read as current
 from stoker.server.diagnosis.log_diagnosis import ArgumentChange, Diagnosis, diagnose
+from stoker.server.gateway_metrics import PrefillTotals, prefill_totals
 from stoker.server.lifecycle import (
     already_running,
     check_can_start,
@@ -38,6 +39,7 @@ __all__ = [
     "LaunchSpec",
     "LiveState",
     "PhaseRecord",
+    "PrefillTotals",
     "ProcessId",
     "already_running",
     "check_can_start",
@@ -60,6 +62,7 @@ __all__ = [
     "plan_for",
     "port_holder",
     "port_is_free",
+    "prefill_totals",
     "read_log",
     "reclaimable_bytes",
     "require_recorded",

@@ -214,3 +214,34 @@ def test_what_is_no_report_counts_nothing(value: dict[str, Any]) -> None:
 def test_a_text_about_usage_is_not_searched_for_it() -> None:
     text = rb'{"delta": "the field \"prompt_tokens\" or \"tokens_predicted\""}'
     assert not any(key in text for key in USAGE_KEYS)
+
+
+CACHED: dict[str, tuple[dict[str, Any], int | None]] = {
+    "llama.cpp and vLLM: a chat's usage": (
+        {"usage": {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 8}}},
+        8,
+    ),
+    "llama.cpp: its timings": (
+        {"tokens_evaluated": 9, "timings": {"cache_n": 8, "prompt_n": 1}},
+        8,
+    ),
+    "Responses": ({"usage": {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 8}}}, 8),
+    "Messages": ({"usage": {"input_tokens": 1, "cache_read_input_tokens": 8}}, 8),
+    "vLLM without its option": (
+        {"usage": {"prompt_tokens": 9, "prompt_tokens_details": None}},
+        None,
+    ),
+    "no number": (
+        {"usage": {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": "8"}}},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "cached_tokens"), CACHED.values(), ids=CACHED)
+def test_tokens_from_the_cache_are_read_from(
+    answer: dict[str, Any], cached_tokens: int | None
+) -> None:
+    report = UsageReport()
+    report.note(answer)
+    assert report.cached_tokens == cached_tokens

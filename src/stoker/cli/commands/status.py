@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 
 from stoker import server
 from stoker.cli.options import Json
@@ -11,7 +12,7 @@ from stoker.server import Deployment, LiveState
 
 
 def command(json: Json = False) -> None:
-    """Show the deployment: state, endpoint, model, engine, memory."""
+    """Show the deployment: state, endpoint, model, engine, memory, prompts."""
     deployment = server.current()
     if deployment is None:
         server.require_recorded()
@@ -43,8 +44,19 @@ def as_dict(deployment: Deployment | None) -> dict[str, object]:
         "supervisor_pid": state.supervisor.pid if state.supervisor else None,
         "engine_pid": state.engine.pid if state.engine else None,
         "engine_memory_bytes": server.engine_memory_bytes(deployment),
+        "prefill": _prefill(deployment),
         "problem": str(state.problem) if state.problem else None,
     }
+
+
+def _prefill(deployment: Deployment) -> dict[str, float] | None:
+    totals = _totals(deployment)
+    return asdict(totals) if totals else None
+
+
+def _totals(deployment: Deployment) -> server.PrefillTotals | None:
+    """How its prompts were read; ``None`` where its gateway does not answer."""
+    return server.prefill_totals(deployment.spec.endpoint) if deployment.state.alive else None
 
 
 def _status(state: LiveState) -> str:
@@ -67,11 +79,24 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
     if memory is not None:
         kind = " of main memory" if plan.gpus else ""
         rows.append(("Memory", f"{output.size(memory)}{kind} held by the engine"))
+    totals = _totals(deployment)
+    if totals and totals.read_tokens + totals.cached_tokens:
+        rows.append(("Prompts", _prompt_words(totals)))
     if state.restarts:
         rows.append(("Restarts", str(state.restarts)))
     if state.problem:
         rows.append(("Problem", str(state.problem)))
     return rows
+
+
+def _prompt_words(totals: server.PrefillTotals) -> str:
+    share = totals.cached_tokens / (totals.read_tokens + totals.cached_tokens)
+    again = f", of these {totals.wasted_tokens:,} again" if totals.wasted_tokens else ""
+    saved = f", which saved {output.duration(totals.saved_s)}" if totals.saved_s >= 1 else ""
+    return (
+        f"{totals.read_tokens:,} tokens read{again}; "
+        f"{totals.cached_tokens:,} ({share:.0%}) from the cache{saved}"
+    )
 
 
 def _state_words(state: LiveState) -> str:

@@ -213,8 +213,8 @@ def choose_model(
     )
 
 
-def written(request: Mapping[str, Any]) -> bytes:
-    """The JSON of a request as it is sent to a backend.
+def written(request: object) -> bytes:
+    """The JSON of a request, or of a part of it, as it is sent to a backend.
 
     It may nest deeper than what the client sent: tools that are offered in the prompt are part of
     the answer's schema. Raises ``BadRequestError`` where it nests too deeply.

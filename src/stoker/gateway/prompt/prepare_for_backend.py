@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import aiohttp
 from aiohttp import web
@@ -14,6 +15,7 @@ from stoker.gateway.api.request_validation import BadRequestError
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.preparers import Preparer
+from stoker.gateway.prompt.prompt_chain import PromptChain, chain_of
 from stoker.gateway.relay.backend_request import backend_request
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.select_backend import NotPreparedError
@@ -81,20 +83,15 @@ async def _outcome(
     """What comes of the request as it is rewritten now."""
     context.answer = None
     try:
-        prepared = await _prepared(context, preparer)
+        prepared, chain = await _prepared(context, preparer)
     except _REFUSALS as refusal:
         error = NotPreparedError(refusal)
         error.__cause__ = refusal
         return error
     response = await proceed(context)
-    await _learn(context, preparer, prepared)
+    if context.answer is not None:
+        await preparer.learn(prepared, chain, context.answer.report)
     return response
-
-
-async def _learn(context: RequestContext, preparer: Preparer, prepared: Prepared) -> None:
-    report = context.answer.report if context.answer else None
-    if report is not None and report.usage is not None:
-        await preparer.chats.learn(prepared, report.usage, report.prefill_tokens_per_s)
 
 
 def _refuses_the_messages(
@@ -117,19 +114,28 @@ def _takes_no_tools(context: RequestContext, preparer: Preparer) -> bool:
     return known and offered and engines.says_no_tools(said.decode("utf-8", "replace"))
 
 
-async def _prepared(context: RequestContext, preparer: Preparer) -> Prepared:
+async def _prepared(context: RequestContext, preparer: Preparer) -> tuple[Prepared, PromptChain]:
     rules = context.rules
     rules.check_model(context.body, preparer.model)
     prepared = await rules.prepare(preparer, context.body, _wants_fit(context.request))
     backend = context.backend
+    chain = chain_of(prepared.request)
+    header = _with_cached(prepared.header, preparer.ledger.cached_tokens(chain))
     context.outgoing = backend_request(
-        prepared,
+        replace(prepared, header=header),
         context.model.id,
         rules,
         engines.lookup(backend.endpoint.engine),
         backend.refused_fields,
     )
-    return prepared
+    return prepared, chain
+
+
+def _with_cached(fit: str | None, cached_tokens: int) -> str | None:
+    """The record for the client, with what the backend is expected to have in its cache."""
+    if not cached_tokens:
+        return fit
+    return f"{fit}; cached={cached_tokens}" if fit else f"cached={cached_tokens}"
 
 
 def _wants_fit(request: web.Request) -> bool:

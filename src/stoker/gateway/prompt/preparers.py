@@ -10,14 +10,18 @@ import aiohttp
 
 from stoker.engines import Backend, ServedModel
 from stoker.gateway.limits import GatewayLimits
+from stoker.gateway.prompt.cache_ledger import CacheLedger, Prefill
 from stoker.gateway.prompt.completion_fitter import CompletionFitter
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.infill_fitter import InfillFitter
+from stoker.gateway.prompt.prepared_request import Prepared
+from stoker.gateway.prompt.prompt_chain import PromptChain
 from stoker.gateway.prompt.prompt_fitter import PromptFitter
 from stoker.gateway.prompt.server_counts import ServerCounts
 from stoker.gateway.prompt.token_counter import TokenCounter
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.usage.metrics import Metrics
+from stoker.gateway.usage.usage_report import UsageReport
 
 _Key = tuple[Backend, FitSettings, ServedModel]
 
@@ -39,6 +43,34 @@ class Preparer:
         self.chats = PromptFitter(model, settings, counter, metrics)
         self.completions = CompletionFitter(model, settings, counter)
         self.infills = infill(lambda: self.chats.most_infill_tokens)
+        #: What the backend has read.
+        self.ledger = CacheLedger(model.parallel)
+        #: The seconds of reading that its cache has saved, as far as its speed is known.
+        self.saved_s = 0.0
+        self._metrics = metrics
+
+    async def learn(self, prepared: Prepared, chain: PromptChain, report: UsageReport) -> None:
+        """Learn from an answer how its prompt was counted and read."""
+        if report.usage is None:
+            return
+        await self.chats.learn(prepared, report.usage, report.prefill_tokens_per_s)
+        prompt_tokens = report.usage.get("prompt_tokens")
+        if prompt_tokens and chain.links:
+            self._account(self.ledger.note(chain, prompt_tokens, report.cached_tokens))
+
+    def _account(self, prefill: Prefill) -> None:
+        counts = {
+            "read": prefill.read_tokens,
+            "cached": prefill.cached_tokens,
+            "wasted": prefill.wasted_tokens,
+        }
+        for kind, count in counts.items():
+            self._metrics.prefill.labels(self.model.id, kind).inc(count)
+        speed = self.chats.prefill_tokens_per_s
+        if speed:
+            saved_s = prefill.cached_tokens / speed
+            self.saved_s += saved_s
+            self._metrics.prefill_saved.labels(self.model.id).inc(saved_s)
 
 
 class Preparers:

@@ -45,15 +45,7 @@ class Metrics:
             ["model", "kind"],
             registry=registry,
         )
-        self.fits = Counter(
-            "stoker_fits", "Requests that were cut to fit", ["model", "step"], registry=registry
-        )
-        self.mismatches = Counter(
-            "stoker_count_mismatches",
-            "Prompts whose count before was not the backend's count after",
-            ["model"],
-            registry=registry,
-        )
+        self._add_prompts(registry)
         self.tool_calls = Counter(
             "stoker_tool_calls_found", "Tool calls found in text", ["model"], registry=registry
         )
@@ -72,3 +64,27 @@ class Metrics:
     def text(self) -> bytes:
         """All of them in Prometheus's text format."""
         return generate_latest(self._registry)
+
+    def _add_prompts(self, registry: CollectorRegistry) -> None:
+        self.prefill = Counter(
+            "stoker_prefill_tokens",
+            "Tokens of prompts: read, from the engine's cache (cached), or read though this engine "
+            "had read them before (wasted, part of read)",
+            ["model", "kind"],
+            registry=registry,
+        )
+        self.prefill_saved = Counter(
+            "stoker_prefill_saved_seconds",
+            "What reading the tokens from the cache would have taken",
+            ["model"],
+            registry=registry,
+        )
+        self.fits = Counter(
+            "stoker_fits", "Requests that were cut to fit", ["model", "step"], registry=registry
+        )
+        self.mismatches = Counter(
+            "stoker_count_mismatches",
+            "Prompts whose count before was not the backend's count after",
+            ["model"],
+            registry=registry,
+        )

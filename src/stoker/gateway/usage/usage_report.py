@@ -15,6 +15,9 @@ _PROMPT = ("prompt_tokens", "tokens_evaluated")
 #: Messages counts these apart from ``input_tokens``
 #: (https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching).
 _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
+#: Where ``usage`` names the tokens of the prompt that came from the engine's cache: OpenAI's chats
+#: and completions, Responses.
+_CACHE_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 #: Where an event holds its ``usage``: in itself, in the message that begins (Messages), in the
 #: response that ends (Responses), in what Groq adds to its last chunk.
 _HOLDERS = ("message", "response", "x_groq")
@@ -41,6 +44,8 @@ class UsageReport:
         self._of_all: list[int] = []
         #: How fast it read the prompt, where it reports that (llama.cpp does).
         self.prefill_tokens_per_s: float | None = None
+        #: The tokens of the prompt that came from its cache; ``None`` where it does not report any.
+        self.cached_tokens: int | None = None
 
     @property
     def usage(self) -> dict[str, int] | None:
@@ -58,8 +63,9 @@ class UsageReport:
         for usage in usages:
             self._note_prompt(_prompt_tokens(usage), index)
             self._note_completion(_first(usage, _COMPLETION), index)
+            self._note_cached(_cached_tokens(usage))
         if usages:
-            self._note_speed(value.get("timings"))
+            self._note_timings(value.get("timings"))
 
     def _note_prompt(self, count: int | None, index: int | None) -> None:
         if not count:  # a last event may leave the prompt out or call it 0
@@ -90,9 +96,15 @@ class UsageReport:
         counts = self._of_all or list(self._of_choice.values())
         return sum(counts) if counts else None
 
-    def _note_speed(self, timings: Any) -> None:
+    def _note_cached(self, count: int | None) -> None:
+        if count is not None:
+            self.cached_tokens = count
+
+    def _note_timings(self, timings: Any) -> None:
+        """What llama.cpp reports of a prompt."""
         if not isinstance(timings, dict):
             return
+        self._note_cached(_whole(timings.get("cache_n")))
         read, speed = timings.get("prompt_n"), timings.get("prompt_per_second")
         if isinstance(read, int) and isinstance(speed, int | float) and speed > 0:
             self.prefill_tokens_per_s = speed if read >= _MEASURABLE_TOKENS else None
@@ -127,6 +139,14 @@ def _prompt_tokens(usage: Mapping[str, Any]) -> int | None:
         return new + sum(_whole(usage.get(name)) or 0 for name in _CACHED)
     total = _whole(usage.get("total_tokens"))  # all that some report of embeddings and rankings
     return None if total is None else max(0, total - (_first(usage, _COMPLETION) or 0))
+
+
+def _cached_tokens(usage: Mapping[str, Any]) -> int | None:
+    for name in _CACHE_DETAILS:
+        details = usage.get(name)
+        if isinstance(details, Mapping):
+            return _whole(details.get("cached_tokens"))
+    return _whole(usage.get(_CACHED[0]))
 
 
 def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:

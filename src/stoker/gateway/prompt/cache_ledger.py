@@ -1,0 +1,109 @@
+"""What one engine has read of prompts, and how much of the next one is still in its cache.
+
+Kept from what was sent and corrected by what the answers report. Nothing here holds content.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from stoker.gateway.prompt.prompt_chain import PromptChain
+
+#: Prompts for each slot: llama.cpp keeps evicted ones in main memory, vLLM in free blocks. That an
+#: engine has less shows in its answers.
+_PROMPTS_A_SLOT = 4
+#: Where the slots are unknown, and the most in any case: a chain of 30,000 tokens takes 40 KB.
+_FEWEST_PROMPTS, _MOST_PROMPTS = 8, 64
+#: The blocks that count as read before: some 1 M tokens, in about 2 MB.
+_BLOCKS_KNOWN = 16_384
+#: A block: what is known of a prefix is no more exact.
+_BLOCK_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """How the tokens of prompts came into the engine."""
+
+    read_tokens: int = 0
+    cached_tokens: int = 0
+    #: Of those read: the ones that this engine had read before.
+    wasted_tokens: int = 0
+
+    def __add__(self, other: Prefill) -> Prefill:
+        return Prefill(
+            self.read_tokens + other.read_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.wasted_tokens + other.wasted_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadPrompt:
+    chain: PromptChain
+    prompt_tokens: int
+
+    def shared_tokens(self, chain: PromptChain) -> int:
+        return self.chain.tokens(self.chain.shared_blocks(chain), self.prompt_tokens)
+
+
+class CacheLedger:
+    """The prompts that one engine's cache holds for one model, newest last."""
+
+    def __init__(self, slots: int | None) -> None:
+        wanted = _PROMPTS_A_SLOT * (slots or 0)
+        self._most_prompts = min(max(wanted, _FEWEST_PROMPTS), _MOST_PROMPTS)
+        self._prompts: list[_ReadPrompt] = []
+        #: The links of all prompts that were ever read, oldest first.
+        self._known: OrderedDict[int, None] = OrderedDict()
+        #: All that was noted so far.
+        self.total = Prefill()
+
+    def cached_tokens(self, chain: PromptChain) -> int:
+        """How many leading tokens of a prompt the engine is expected to have in its cache."""
+        return max((prompt.shared_tokens(chain) for prompt in self._prompts), default=0)
+
+    def note(self, chain: PromptChain, prompt_tokens: int, cached_tokens: int | None) -> Prefill:
+        """Take note of an answered prompt; return how it was read.
+
+        ``cached_tokens`` is what the engine reports; ``None`` where it reports nothing: then what
+        was expected counts.
+        """
+        expected = self.cached_tokens(chain)
+        cached = min(prompt_tokens, expected if cached_tokens is None else cached_tokens)
+        if cached < expected - _BLOCK_TOKENS:
+            self._correct(chain, cached)
+        read = prompt_tokens - cached
+        again = chain.tokens(self._known_blocks(chain), prompt_tokens) - cached
+        wasted = min(read, again) if again > _BLOCK_TOKENS else 0
+        self._add(_ReadPrompt(chain, prompt_tokens))
+        prefill = Prefill(read, cached, wasted)
+        self.total += prefill
+        return prefill
+
+    def _correct(self, chain: PromptChain, cached_tokens: int) -> None:
+        """Only so much of this prompt was in the cache: whatever shares more is not."""
+        self._prompts = [
+            _shortened(prompt, cached_tokens)
+            if prompt.shared_tokens(chain) > cached_tokens
+            else prompt
+            for prompt in self._prompts
+        ]
+
+    def _add(self, new: _ReadPrompt) -> None:
+        kept = (p for p in self._prompts if p.chain.shared_blocks(new.chain) < len(p.chain.links))
+        self._prompts = [*kept, new][-self._most_prompts :]
+        for link in new.chain.links:
+            self._known[link] = None
+            self._known.move_to_end(link)
+        while len(self._known) > _BLOCKS_KNOWN:
+            self._known.popitem(last=False)
+
+    def _known_blocks(self, chain: PromptChain) -> int:
+        links = chain.links
+        return next((at for at in range(len(links), 0, -1) if links[at - 1] in self._known), 0)
+
+
+def _shortened(prompt: _ReadPrompt, tokens: int) -> _ReadPrompt:
+    blocks = prompt.chain.blocks(tokens, prompt.prompt_tokens)
+    return _ReadPrompt(prompt.chain.beginning(blocks), prompt.prompt_tokens)

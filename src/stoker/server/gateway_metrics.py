@@ -1,0 +1,56 @@
+"""How the prompts of a deployment were read, as its gateway counts it at ``/metrics``."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+#: The gateway is on this machine: it answers in milliseconds, or it is stuck.
+_WITHIN_S = 1.0
+_MOST_BYTES = 4_000_000
+_SAMPLE = re.compile(rb"^stoker_prefill_(tokens|saved_seconds)_total\{(.*)\} (\S+)$", re.MULTILINE)
+_KIND = re.compile(rb'kind="(\w+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillTotals:
+    """The tokens of all prompts since the gateway was started."""
+
+    read_tokens: int
+    cached_tokens: int
+    #: Of those read: what the engine had read before, and no longer had.
+    wasted_tokens: int
+    #: How long reading the cached ones would have taken.
+    saved_s: float
+
+
+def prefill_totals(endpoint: str) -> PrefillTotals | None:
+    """The totals of the gateway at ``endpoint``; ``None`` where it is silent or wants a key."""
+    try:
+        metrics = _metrics(endpoint)
+        return totals_in(metrics) if metrics is not None else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+
+
+def totals_in(metrics: bytes) -> PrefillTotals:
+    """The totals over all models. Raises ``ValueError`` where a count is no number."""
+    sums: dict[bytes, float] = {}
+    for name, labels, value in _SAMPLE.findall(metrics):
+        kind = _KIND.search(labels)
+        key = kind[1] if kind else name
+        sums[key] = sums.get(key, 0.0) + float(value)
+    read, cached, wasted = (int(sums.get(kind, 0)) for kind in (b"read", b"cached", b"wasted"))
+    return PrefillTotals(read, cached, wasted, sums.get(b"saved_seconds", 0.0))
+
+
+def _metrics(endpoint: str) -> bytes | None:
+    connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=_WITHIN_S)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        return answer.read(_MOST_BYTES) if answer.status == http.client.OK else None
+    finally:
+        connection.close()
