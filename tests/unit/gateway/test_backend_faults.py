@@ -55,7 +55,7 @@ async def dies_after_3_tokens(call: Call) -> None:
 
 
 async def sends_half_a_chunk(call: Call) -> None:
-    await call.send(STREAM, chunk(event("a")), chunk(event("b"))[:20])
+    await call.send(STREAM, chunk(event("x")), chunk(event("b"))[:20])
     call.die()
 
 
@@ -68,7 +68,7 @@ async def ends_without_done(call: Call) -> None:
 
 
 async def breaks_chunked_framing(call: Call) -> None:
-    await call.send(STREAM, chunk(event("a")), b"zz\r\nnonsense\r\n")
+    await call.send(STREAM, chunk(event("x")), b"zz\r\nnonsense\r\n")
     await asyncio.sleep(3600)
 
 
@@ -128,8 +128,8 @@ def error_of(body: bytes) -> dict[str, Any]:
     ("scenario", "text"),
     [
         (dies_after_3_tokens, "abc"),
-        (sends_half_a_chunk, "a"),
-        (breaks_chunked_framing, "a"),
+        (sends_half_a_chunk, "x"),
+        (breaks_chunked_framing, "x"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -310,11 +310,11 @@ async def test_error_in_the_middle_of_a_stream_is_passed_on() -> None:
 
 async def test_event_that_is_not_json_does_not_stop_the_search_for_calls() -> None:
     async def babbles(call: Call) -> None:
-        await call.stream(event("a"), b"data: {oops\n\n", event("b"), DONE)
+        await call.stream(event("x"), b"data: {oops\n\n", event("b"), DONE)
 
     async with gateway_with(babbles) as (front, _):
         body = await front.stream(tools=TOOLS)
-        assert b'"a"' in body
+        assert b'"x"' in body
         assert b'"b"' in body
         assert body.endswith(DONE)
         assert 'fault="event is not JSON"' in await front.metrics()
