@@ -23,7 +23,6 @@ from stoker.tokens.token_errors import ContextLengthExceededError, TokenizerErro
 from stoker.tokens.truncation.calibration import Calibration, calibrate
 from stoker.tokens.truncation.context_budget import (
     Budget,
-    ReadingTime,
     asked_max_tokens,
     budget_for,
     clamp_max_tokens,
@@ -48,7 +47,6 @@ __all__ = [
     "LocalTokenizer",
     "Overheads",
     "PieceCache",
-    "ReadingTime",
     "Reconciled",
     "Steps",
     "TokenizerError",

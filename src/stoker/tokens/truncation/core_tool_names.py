@@ -8,13 +8,16 @@ from functools import lru_cache
 from stoker.tokens.truncation.tool_words import words
 
 #: What nearly every programming task comes to, whatever was asked first: look, find, change,
-#: run. Each row is one need, its name words, and what the best tool for it gains.
+#: run. Each row is one need, its name words, and what the best tool for it gains. The rows stand
+#: in the order in which the tools are sent, and a small model favours what comes first: asked to
+#: list a folder, Qwen2.5-Coder-0.5B with 2,082 tokens read a file instead in 1 of 20 tries where
+#: reading stood first, and in none where listing does.
 _NEEDS: tuple[tuple[tuple[str, ...], float], ...] = (
+    (("list dir", "list files", "ls", "list directory", "list"), 2.4),
     (("read file", "view file", "read", "view", "open file"), 5.0),
     (("replace string file", "str replace", "edit", "replace file", "search replace"), 4.0),
     (("run terminal", "execute command", "bash", "terminal", "shell", "run command"), 3.0),
     (("grep", "search files", "regex search", "file content search", "search"), 2.4),
-    (("list dir", "list files", "ls", "list directory", "list"), 2.4),
     (("create file", "write file", "write to file", "create new file", "create", "write"), 2.2),
     (("file search", "glob", "find path", "file glob search", "find file"), 1.2),
     (("get errors", "diagnostics", "problems", "errors"), 1.0),
