@@ -81,7 +81,7 @@ def test_an_editors_context_asks_nothing() -> None:
             "get_vscode_api read_file list_dir file_search grep_search create_directory "
             "create_file replace_string_in_file get_errors run_in_terminal kill_terminal "
             "read_notebook_cell_output",
-            "read_file replace_string_in_file run_in_terminal grep_search list_dir create_file "
+            "list_dir read_file replace_string_in_file run_in_terminal grep_search create_file "
             "file_search get_errors",
         ),
         # The SDK of VS Code's Copilot harness: "view" also lists folders.
@@ -92,9 +92,9 @@ def test_an_editors_context_asks_nothing() -> None:
         ),
         (
             "execute_command read_file write_to_file replace_in_file search_files list_files",
-            "read_file replace_in_file execute_command search_files list_files write_to_file",
+            "list_files read_file replace_in_file execute_command search_files write_to_file",
         ),
-        ("Bash BashOutput Read Write Edit Glob Grep LS", "Read Edit Bash Grep LS Write Glob"),
+        ("Bash BashOutput Read Write Edit Glob Grep LS", "LS Read Edit Bash Grep Write Glob"),
     ],
 )
 def test_the_core_is_one_tool_for_each_need(offered: str, core: str) -> None:

@@ -243,7 +243,7 @@ def test_marker_inside_of_a_code_block_is_found_however_it_is_cut(before: str) -
 @pytest.mark.parametrize("behind", ["\x0b", "\x1d\n", "\x1f ", "\u2028", "\xa0\n", "\f", " \n"])
 def test_what_stands_behind_a_call_reads_the_same_however_it_is_cut(behind: str) -> None:
     """Only blanks and line ends are skipped; the other white space of Unicode is text."""
-    for call in (*ONE_CALL.values(), '<function=list_dir>{"path": "src"}'):
+    for call in (HERMES, ONE_CALL["fenced"], '<function=list_dir>{"path": "src"}'):
         answer = f"{call}{behind}</function>{behind}</tool_call>"
         expected = parse([answer])
         assert parse(list(answer)) == expected
