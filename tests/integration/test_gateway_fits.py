@@ -103,5 +103,6 @@ def test_the_right_tool_is_called_when_a_folder_is_to_be_listed(stoker: Stoker) 
         calls = answer["choices"][0]["message"].get("tool_calls") or []
         called[seed] = [call["function"]["name"] for call in calls]
     wrong = {seed: names for seed, names in called.items() if names[:1] != ["list_dir"]}
-    # Two of 20 on quiet cores: the smallest model that is any use chooses read_file now and then.
-    assert len(wrong) <= 2, wrong
+    # 20 of 20 with the prompts of two machines, 1,390 and 2,082 tokens. Another speed gives
+    # another prompt, and the smallest model that is any use may choose otherwise once.
+    assert len(wrong) <= 1, wrong
