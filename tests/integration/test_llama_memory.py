@@ -71,7 +71,8 @@ def test_the_cache_and_the_buffers_are_what_llama_cpp_prints(context: int, paral
         plan = rank(host, [Candidate(model)], requirements)[0]
         sizes = printed(model, plan)
         assert model.architecture is not None
-        cache = LlamaCache(context, parallel, 512)
+        n_ubatch = next(int(a.value) for a in plan.arguments if a.name == "n_ubatch")
+        cache = LlamaCache(context, parallel, n_ubatch)
         assert llama_kv_cache_bytes(model.architecture, cache) == sizes["KV"] * MIB
         predicted = llama_memory(model, cache, 10 * GIB)
         taken = (sum(sizes.values()) + 150) * MIB
