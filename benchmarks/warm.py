@@ -95,13 +95,8 @@ def another_conversation(first: Body) -> Body:
     """The first request of a conversation that begins as another one did, and asks otherwise."""
     text = json.dumps(first["messages"][-1])
     asked = re.search(r"<userRequest>\\n(.*?)\\n</userRequest>", text)
-    old = asked[1] if asked else ""
-    return {**first, "messages": [*first["messages"][:-1], _asking(text, old)]}
-
-
-def _asking(text: str, old: str) -> Body:
-    message: Body = json.loads(text.replace(old, ANOTHER_QUESTION) if old else text)
-    return message
+    other = text.replace(asked[1], ANOTHER_QUESTION) if asked else text
+    return {**first, "messages": [*first["messages"][:-1], json.loads(other)]}
 
 
 def summary(rows: Sequence[Row]) -> str:

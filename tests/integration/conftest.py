@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -75,6 +76,21 @@ class Stoker:
         with urllib.request.urlopen(request, timeout=timeout) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
+
+    def stream(self, body: dict[str, Any], *headers: str) -> socket.socket:
+        """Send a streamed chat over a socket of its own, so that a test can leave in the middle."""
+        payload = json.dumps({**body, "stream": True}).encode()
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        head = (
+            "POST /v1/chat/completions HTTP/1.1",
+            "Host: x",
+            "Content-Type: application/json",
+            f"Content-Length: {len(payload)}",
+            "Connection: close",
+            *headers,
+        )
+        connection.sendall("\r\n".join([*head, "", ""]).encode() + payload)
+        return connection
 
 
 @pytest.fixture

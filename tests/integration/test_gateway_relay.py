@@ -26,18 +26,6 @@ def served(stoker: Stoker, smollm2: str) -> Stoker:
     return stoker
 
 
-def stream(served: Stoker, body: dict[str, Any]) -> socket.socket:
-    """Send a streamed chat over a socket of our own, so that we can leave in the middle."""
-    payload = json.dumps({**body, "stream": True}).encode()
-    connection = socket.create_connection(("127.0.0.1", served.port), timeout=30)
-    head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
-    )
-    connection.sendall(head.encode() + payload)
-    return connection
-
-
 def read_all(connection: socket.socket) -> bytes:
     parts = []
     while part := connection.recv(65536):
@@ -69,7 +57,7 @@ def test_of_several_answers_the_tokens_of_each_are_counted(stoker: Stoker, smoll
 
 def test_a_stream_and_a_plain_answer_say_the_same(served: Stoker) -> None:
     plain = served.post("/v1/chat/completions", {**CHAT, "max_tokens": 16})
-    with stream(served, {**CHAT, "max_tokens": 16}) as connection:
+    with served.stream({**CHAT, "max_tokens": 16}) as connection:
         raw = read_all(connection).decode()
     events = [json.loads(part[6:]) for part in raw.splitlines() if part.startswith("data: {")]
     text = "".join(e["choices"][0]["delta"].get("content") or "" for e in events if e["choices"])
@@ -80,7 +68,7 @@ def test_a_stream_and_a_plain_answer_say_the_same(served: Stoker) -> None:
 def test_a_client_that_leaves_frees_the_slot_long_before_its_answer_would_end(
     served: Stoker,
 ) -> None:
-    connection = stream(served, {**CHAT, "max_tokens": 1500, "ignore_eos": True})
+    connection = served.stream({**CHAT, "max_tokens": 1500, "ignore_eos": True})
     said = b""
     began = time.monotonic()
     while said.count(b"data: ") < 30:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
@@ -33,15 +32,8 @@ def serve(stoker: Stoker, model: str, *arguments: str) -> Stoker:
 
 
 def stream(served: Stoker, text: str, **fields: Any) -> socket.socket:
-    body = {"messages": [{"role": "user", "content": text}], "stream": True, **fields}
-    payload = json.dumps(body).encode()
-    connection = socket.create_connection(("127.0.0.1", served.port), timeout=60)
-    head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        f"x-stoker-fit: off\r\nContent-Length: {len(payload)}\r\n\r\n"
-    )
-    connection.sendall(head.encode() + payload)
-    return connection
+    body = {"messages": [{"role": "user", "content": text}], **fields}
+    return served.stream(body, "x-stoker-fit: off")
 
 
 def cpu_s(engine: psutil.Process) -> float:

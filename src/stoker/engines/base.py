@@ -327,9 +327,9 @@ class Engine:
     #: For a gateway: the kinds of server behind it, as far as it reports them. A gateway orders its
     #: requests itself.
     behind: Callable[[aiohttp.ClientSession, Backend], Awaitable[tuple[str, ...]]] | None = None
-    #: Whether a request for a whole answer is to be sent as one for a stream, because only its
-    #: streams report all tokens. The gateway joins the stream to a whole answer.
-    streams_to_count: Callable[[Mapping[str, Any]], bool] = lambda _request: False
+    #: Whether a request for a whole answer, with so many choices, is to be sent as one for a
+    #: stream, because only its streams report all tokens. The gateway joins the stream again.
+    streams_to_count: Callable[[Mapping[str, Any], int], bool] = lambda _request, _choices: False
     #: ``None``: requests to fill in between two texts are passed on as they are.
     infill: InfillApi | None = None
     #: For an engine that notices a client's leaving while it reads a prompt only by writing to it.

@@ -34,8 +34,7 @@ class Answer:
 async def ask(http: aiohttp.ClientSession, backend: Backend, path: str) -> Answer:
     """The answer at ``path``. Raises ``aiohttp.ClientError`` where there is none."""
     async with _asked(http, backend, path) as response:
-        location = response.headers.get("Location", "")
-        return Answer(response.status, await response.read(), location)
+        return await _answer(response)
 
 
 async def send(
@@ -43,8 +42,7 @@ async def send(
 ) -> Answer:
     """What is answered to ``body``. Raises ``aiohttp.ClientError`` where there is no answer."""
     async with _posted(http, backend, path, body, _ASK_TIMEOUT_S) as response:
-        location = response.headers.get("Location", "")
-        return Answer(response.status, await response.read(), location)
+        return await _answer(response)
 
 
 async def get(http: aiohttp.ClientSession, backend: Backend, path: str) -> Any:
@@ -106,6 +104,11 @@ def _posted(
         timeout=_timeout(within_s),
         allow_redirects=False,
     )
+
+
+async def _answer(response: aiohttp.ClientResponse) -> Answer:
+    location = response.headers.get("Location", "")
+    return Answer(response.status, await response.read(), location)
 
 
 def _raise_unless_good(response: aiohttp.ClientResponse) -> None:

@@ -95,7 +95,7 @@ async def refuses_tools(
     http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
 ) -> bool:
     """Whether a chat with a tool is refused with 400. Costs one token where it is not."""
-    chats = next((model.id for model in models if model.chat is not False), None)
+    chats = next((model.id for model in models if model.may_chat), None)
     if chats is None:
         return False
     body = {

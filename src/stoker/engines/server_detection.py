@@ -230,13 +230,13 @@ async def _version(http: aiohttp.ClientSession, backend: Backend, at: str | None
 
 def _common(models: Sequence[ServedModel]) -> list[str]:
     found = []
-    if models and all(model.chat is False for model in models):
+    if models and not any(model.may_chat for model in models):
         names = ", ".join(model.id for model in models)
         found.append(
             f"The server answers no chats: {names} makes embeddings or the like. Editors need a "
             "server with a model that chats."
         )
-    for model in (model for model in models if model.chat is not False):
+    for model in (model for model in models if model.may_chat):
         if model.max_model_len is None:
             found.append(
                 f"The server does not report how long the context of {model.id} is, so requests "

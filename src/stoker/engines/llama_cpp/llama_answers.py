@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def streams_to_count(request: Mapping[str, Any]) -> bool:
-    """Whether a whole answer to ``request`` would report one of its choices alone.
+def streams_to_count(request: Mapping[str, Any], choices: int) -> bool:
+    """Whether a whole answer to ``request`` would report one of its ``choices`` alone.
 
     With ``n`` 3 and 13 tokens each, ``usage`` and ``timings`` of a whole answer report the 13 of
     the first choice; a stream reports each choice's. So it is with a list of prompts (seen in
@@ -15,15 +15,11 @@ def streams_to_count(request: Mapping[str, Any]) -> bool:
     tools with ``logprobs`` are refused, and an answer that continues the last message does not
     repeat it.
     """
-    if _count(request.get("n")) * _prompts(request.get("prompt")) == 1:
+    if choices * _prompts(request.get("prompt")) == 1:
         return False
     if request.get("tools") and request.get("logprobs"):
         return False
     return not _continues_an_answer(request.get("messages"))
-
-
-def _count(n: Any) -> int:
-    return n if isinstance(n, int) and n > 1 else 1
 
 
 def _prompts(prompt: Any) -> int:

@@ -31,7 +31,7 @@ async def warnings(
     http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
 ) -> list[str]:
     """Tools need the model's own template, which llama.cpp uses only with ``--jinja``."""
-    if any(model.tools == "none" and model.chat is not False for model in models):
+    if any(model.tools == "none" and model.may_chat for model in models):
         return [
             "This model's chat template has no tools. If the model has them, start llama-server "
             "with --jinja and its own template."

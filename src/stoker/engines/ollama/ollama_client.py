@@ -116,7 +116,7 @@ async def warnings(
     http: aiohttp.ClientSession, backend: Backend, models: Sequence[ServedModel]
 ) -> list[str]:
     """The short default context: Ollama cuts longer prompts silently."""
-    chats = [model for model in models if model.chat is not False]
+    chats = [model for model in models if model.may_chat]
     shown = await asyncio.gather(*(_shown(http, backend, model.id) for model in chats))
     found = [_cut_off(model, facts or {}) for model, facts in zip(chats, shown, strict=True)]
     return [warning for warning in found if warning]

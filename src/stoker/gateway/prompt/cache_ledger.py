@@ -30,13 +30,6 @@ class Prefill:
     #: Of those read: the ones that this engine had read before.
     wasted_tokens: int = 0
 
-    def __add__(self, other: Prefill) -> Prefill:
-        return Prefill(
-            self.read_tokens + other.read_tokens,
-            self.cached_tokens + other.cached_tokens,
-            self.wasted_tokens + other.wasted_tokens,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class _ReadPrompt:
@@ -56,8 +49,6 @@ class CacheLedger:
         self._prompts: list[_ReadPrompt] = []
         #: The links of all prompts that were ever read, oldest first.
         self._known: OrderedDict[int, None] = OrderedDict()
-        #: All that was noted so far.
-        self.total = Prefill()
 
     def cached_tokens(self, chain: PromptChain) -> int:
         """How many leading tokens of a prompt the engine is expected to have in its cache."""
@@ -77,9 +68,7 @@ class CacheLedger:
         again = chain.tokens(self._known_blocks(chain), prompt_tokens) - cached
         wasted = min(read, again) if again > _BLOCK_TOKENS else 0
         self._add(_ReadPrompt(chain, prompt_tokens))
-        prefill = Prefill(read, cached, wasted)
-        self.total += prefill
-        return prefill
+        return Prefill(read, cached, wasted)
 
     def _correct(self, chain: PromptChain, cached_tokens: int) -> None:
         """Only so much of this prompt was in the cache: whatever shares more is not."""

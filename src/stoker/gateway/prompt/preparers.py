@@ -45,8 +45,6 @@ class Preparer:
         self.infills = infill(lambda: self.chats.most_infill_tokens)
         #: What the backend has read.
         self.ledger = CacheLedger(model.parallel)
-        #: The seconds of reading that its cache has saved, as far as its speed is known.
-        self.saved_s = 0.0
         self._metrics = metrics
 
     async def learn(self, prepared: Prepared, chain: PromptChain, report: UsageReport) -> None:
@@ -68,9 +66,7 @@ class Preparer:
             self._metrics.prefill.labels(self.model.id, kind).inc(count)
         speed = self.chats.prefill_tokens_per_s
         if speed:
-            saved_s = prefill.cached_tokens / speed
-            self.saved_s += saved_s
-            self._metrics.prefill_saved.labels(self.model.id).inc(saved_s)
+            self._metrics.prefill_saved.labels(self.model.id).inc(prefill.cached_tokens / speed)
 
 
 class Preparers:

@@ -68,14 +68,16 @@ def backend_request(
     options = body.get("stream_options") or {}
     sent: Mapping[str, Any] = {**body, "model": model}
     added: set[refused_fields.Path] = set()
-    if rules.streams_usage and not streamed and engine.streams_to_count(body):
+    choices = _choices(body) if rules.streams_usage else 1
+    if rules.streams_usage and not streamed and engine.streams_to_count(body, choices):
         sent = {**sent, "stream": True}
     if sent.get("stream") and rules.streams_usage:
         sent = {**sent, "stream_options": {**options, "include_usage": True}}
         added = set() if "stream_options" in body else {("stream_options",)}
-    report = engine.prefill_report
-    reports = streamed and rules.reports_prefill and report and report.field not in body
-    if report and reports:
+    report = engine.prefill_report if streamed and rules.reports_prefill else None
+    if report and report.field in body:
+        report = None  # the client asked for it, and gets these events
+    if report:
         sent, added = {**sent, report.field: True}, added | {(report.field,)}
     sent = refused_fields.without(sent, refused)
     return BackendRequest(
@@ -85,9 +87,9 @@ def backend_request(
         rewrite=prepared.rewrite,
         path=prepared.path,
         form=rules.stream_format,
-        choices=_choices(body) if rules.streams_usage else 1,
+        choices=choices,
         added=frozenset(added.difference(refused)),
-        progress_key=report.key if report and reports else None,
+        progress_key=report.key if report else None,
         headers={"x-stoker-fit": prepared.header} if prepared.header else {},
     )
 
