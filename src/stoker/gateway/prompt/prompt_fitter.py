@@ -69,7 +69,12 @@ class PromptFitter:
         if not (fit and self._enabled and window):
             return self._unfitted(request)
         asked = tokens.asked_max_tokens(request)
-        budget = tokens.budget_for(window, asked, max_prompt_tokens=self._limit.prompt_tokens())
+        budget = tokens.budget_for(
+            window,
+            asked,
+            max_prompt_tokens=self._limit.prompt_tokens(),
+            time=self._limit.reading_time(request),
+        )
         bound = tokens.prompt_bound(request, self._overheads(request))
         if bound is not None and _surely_fits(bound, asked, budget):
             return self._unfitted(request, asked)
@@ -181,7 +186,7 @@ class PromptFitter:
 
 def _surely_fits(bound: int, asked: int | None, budget: tokens.Budget) -> bool:
     """Whether a prompt of at most ``bound`` tokens needs neither counting nor a clamp."""
-    return bound <= budget.prompt_tokens and bound + (asked or 0) <= budget.max_model_len
+    return bound <= budget.uncut_tokens and bound + (asked or 0) <= budget.max_model_len
 
 
 def _steps_of(cuts: tokens.Cuts) -> dict[str, bool]:

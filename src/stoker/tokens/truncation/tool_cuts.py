@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stoker.tokens.truncation.prompt_parts import PromptParts
+from stoker.tokens.truncation.prompt_parts import HEAD_SHARE, PromptParts
 from stoker.tokens.truncation.request_measurement import MeasuredRequest
 from stoker.tokens.truncation.required_tools import RequiredTools
 from stoker.tokens.truncation.system_cuts import SystemCuts
 from stoker.tokens.truncation.tool_schema_compression import SHORT
 
-#: What system prompt and tools may take before the current turn is cut.
-_HEAD_SHARE = 0.68
 #: What the core tools may take: with more they are described in fewer words.
 _CORE_SHARE = 0.28
 
@@ -24,8 +22,8 @@ class ToolCuts:
         self._tools = parts.tool_set
         self._system = system
         self._ranking = measured.ranking
-        self._required = RequiredTools(measured, parts.limit)
-        self._core_level = self._tools.core_level(self._ranking.core, parts.share(_CORE_SHARE))
+        self._required = RequiredTools(measured, parts.head_limit)
+        self._core_level = self._tools.core_level(self._ranking.core, parts.head_share(_CORE_SHARE))
         #: The unit of the newest question.
         self._question = 0
 
@@ -39,12 +37,12 @@ class ToolCuts:
     def shrink_head(self, last: int) -> None:
         """Bring system prompt and tools down to their share, from the end of the tools."""
         parts = self._parts
-        over = parts.system.tokens + self._tools.tokens - parts.share(_HEAD_SHARE)
+        over = parts.system.tokens + self._tools.tokens - parts.head_share(HEAD_SHARE)
         if over <= 0:
             return
         kept = self._required.at(self._question, last)
         if self._tools.is_cut:
-            self._tools.shrink(min(over, parts.excess(last)), kept)
+            self._tools.shrink(min(over, max(parts.excess(last), -parts.head_room)), kept)
             return
         likely = kept | set(self._ranking.likely(self._question))
         self._system.leave_room(last, self._tools.least_tokens(likely))
@@ -53,7 +51,7 @@ class ToolCuts:
     def shrink_system(self, last: int) -> None:
         """Bring the system prompt down to what its share leaves beside the core tools."""
         core = self._tools.least_tokens(self._ranking.core)
-        self._system.shrink(last, self._parts.share(_HEAD_SHARE) - core)
+        self._system.shrink(last, self._parts.head_share(HEAD_SHARE) - core)
 
     def shrink(self, last: int) -> None:
         """Leave out tools that are not required."""
@@ -81,7 +79,8 @@ class ToolCuts:
     def grow(self, last: int) -> None:
         """Offer more tools that fit the question, as far as there is room."""
         if self._tools.is_cut:
-            self._tools.grow(self._ranking.order(self._question), -self._parts.excess(last))
+            room = min(-self._parts.excess(last), self._parts.head_room)
+            self._tools.grow(self._ranking.order(self._question), room)
 
     def _offer(self, tools: Iterable[int]) -> None:
         for index in tools:
