@@ -6,6 +6,7 @@ What was read before is in the engine's cache.
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support.recorded import FIXTURES, load
 from tests.unit.tokens.strategies import WordCounter
 
 from stoker.tokens import Fit, ReadingTime, budget_for, calibrate, drive, fit
+from stoker.tokens.chat_messages import text_of
 
 COUNTER = WordCounter()
 CALIBRATION = drive(calibrate(), COUNTER)
@@ -90,3 +92,22 @@ def test_after_a_cut_no_more_is_read_again_than_a_head_takes() -> None:
 def _common(before: list[Any], after: list[Any]) -> list[Any]:
     pairs = zip(before, after, strict=False)
     return [one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
+
+
+def test_another_conversation_finds_the_tools_in_the_same_places() -> None:
+    """Which tools stand first does not depend on what is asked."""
+    first = fitted(SIX_TURNS[0], 16384, None).request
+    for question in ("Add a license to each file in src.", "What does the project do?"):
+        other = fitted(asking(SIX_TURNS[0], question), 16384, None).request
+        assert other["messages"][0] == first["messages"][0]
+        offered = [[tool["function"]["name"] for tool in r["tools"]] for r in (first, other)]
+        assert len(_common(*offered)) >= 0.95 * len(offered[0])
+
+
+def asking(request: dict[str, Any], question: str) -> dict[str, Any]:
+    """The same request with another question, and the same of the editor's around it."""
+    *before, message = request["messages"]
+    text = re.sub(
+        r"(?s)(<userRequest>).*(</userRequest>)", rf"\1{question}\2", text_of(message["content"])
+    )
+    return {**request, "messages": [*before, {**message, "content": text}]}

@@ -87,7 +87,6 @@ class ToolCuts:
             self._tools.add(index, max(SHORT, self._core_level))
 
     def _fill(self, last: int, kept: frozenset[int]) -> None:
-        order = self._ranking.order(self._question)
-        likely = self._ranking.likely(self._question)
-        room = self._parts.room_for_tools(last)
-        self._tools.fill(order, self._ranking.core, self._core_level, kept, likely, room)
+        ranking, room = self._ranking, self._parts.room_for_tools(last)
+        best = ranking.best(self._question)
+        self._tools.fill(ranking.fixed_order, ranking.core, self._core_level, kept, best, room)

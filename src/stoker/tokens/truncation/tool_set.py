@@ -56,7 +56,8 @@ class ToolSet:
 
         The core comes first, at ``core_level`` once those that are likely needed have a place.
         The others follow in their shortest form as long as there is room, and then in more
-        detail, the best first.
+        detail. All stand in the same ``order`` whatever was asked, so that another conversation
+        finds the beginning of its offer in the engine's cache.
         """
         self.is_cut = True
         self.levels = {i: MINIMAL for i in order if i in kept}
