@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from stoker import tokens
+from stoker.gateway.prompt.conversation_keys import conversation_key, head_key
 from stoker.gateway.prompt.fit_settings import FitSettings
-from stoker.tokens.chat_messages import text_of
 
 #: How long system prompt and tools may take to read. They are read once: later turns and other
 #: conversations of the same client find them in the cache, so that the wait comes once, and what
@@ -30,8 +30,6 @@ _INFILL_SHARE = 0.5
 _SPEED_CHANGED = 1.5
 #: Heads and conversations whose limits are remembered: some 100 bytes each.
 _LIMITS_KEPT = 512
-#: What distinguishes one client's system prompt from another's: editors change its end meanwhile.
-_HEAD_CHARS = 256
 
 
 class PrefillLimit:
@@ -59,10 +57,10 @@ class PrefillLimit:
         head, added = self._readable(HEAD_READ_S), self._readable(self._added_s)
         if head is None or added is None:
             return None
-        opening, question = _beginnings(request.get("messages"))
+        messages = request.get("messages")
         return tokens.ReadingTime(
-            self._heads.first(opening, max(_LEAST_HEAD_TOKENS, head, added)),
-            self._conversations.first(question, max(_LEAST_ADDED_TOKENS, added)),
+            self._heads.first(head_key(messages), max(_LEAST_HEAD_TOKENS, head, added)),
+            self._conversations.first(conversation_key(messages), max(_LEAST_ADDED_TOKENS, added)),
         )
 
     def infill_tokens(self) -> int | None:
@@ -101,11 +99,3 @@ class _Remembered:
         if len(self._values) > _LIMITS_KEPT:
             self._values.popitem(last=False)
         return known
-
-
-def _beginnings(messages: Sequence[Any] | None) -> tuple[int, int]:
-    """A number for the client's head, and one for the conversation. They lead to no content."""
-    said = [each for each in messages if isinstance(each, dict)] if messages else []
-    opening = text_of(said[0].get("content"))[:_HEAD_CHARS] if said else ""
-    asked = next((each for each in said if each.get("role") == "user"), {})
-    return hash(opening), hash((opening, text_of(asked.get("content"))))
