@@ -10,6 +10,9 @@ from stoker.tokens.truncation.required_tools import RequiredTools
 from stoker.tokens.truncation.system_cuts import SystemCuts
 from stoker.tokens.truncation.tool_schema_compression import SHORT
 
+#: How far a later question's tools may exceed it: to leave out others for them would have all that
+#: follows read again.
+_HEAD_SLACK = 0.1
 #: What the core tools may take: with more they are described in fewer words.
 _CORE_SHARE = 0.28
 
@@ -38,7 +41,8 @@ class ToolCuts:
         """Bring system prompt and tools down to their share, from the end of the tools."""
         parts = self._parts
         over = parts.system.tokens + self._tools.tokens - parts.head_share(HEAD_SHARE)
-        if over <= 0:
+        may_exceed = self._tools.is_cut and parts.head_room >= 0
+        if over <= (parts.share(_HEAD_SLACK) if may_exceed else 0):
             return
         kept = self._required.at(self._question, last)
         if self._tools.is_cut:
