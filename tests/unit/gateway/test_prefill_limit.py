@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,6 +72,17 @@ def test_however_slow_the_backend_an_agent_is_left_what_it_needs() -> None:
     crawling = FitSettings(max_prompt_tokens="auto", prefill_tokens_per_s=1.0)
     assert PrefillLimit(crawling).reading_time(asked()) == ReadingTime(1536, 1024)
     assert PrefillLimit(crawling).infill_tokens() == 1024
+
+
+@pytest.mark.parametrize(
+    ("parameters", "head_tokens"), [(494_000_000, 1792), (1_540_000_000, 9472), (None, 9472)]
+)
+def test_a_small_model_gets_a_head_in_which_it_finds_its_tools(
+    parameters: int | None, head_tokens: int
+) -> None:
+    """However fast it is read: with 39 tools Qwen2.5-Coder-0.5B makes tools up."""
+    limit = PrefillLimit(replace(SLOW, parameters=parameters))
+    assert limit.reading_time(asked()) == ReadingTime(head_tokens, 2304)
 
 
 def test_limits_of_more_clients_than_are_kept_follow_the_speed_again() -> None:

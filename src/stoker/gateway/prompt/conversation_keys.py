@@ -1,4 +1,4 @@
-"""Tell clients and conversations apart by numbers that lead back to no content."""
+"""Numbers by which clients and conversations differ; they lead back to no content."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,10 @@ _LEAST_HEAD_TOKENS = tokens.budget_for(2048).prompt_tokens
 _LEAST_ADDED_TOKENS = 1024
 #: A person who types waits less for a completion at the cursor than for a chat's answer.
 _INFILL_SHARE = 0.5
+#: A model this small loses the thread in a long head: Qwen2.5-Coder-0.5B, asked to list a folder,
+#: called list_dir in 20 of 20 tries with a prompt of 2,082 tokens. With one of 9,685, in which all
+#: 39 tools stood, it did so in 6, and called tools that it had made up in 14.
+_SMALL_MODEL_PARAMETERS, _SMALL_MODEL_HEAD_TOKENS = 1_000_000_000, 1792
 #: A measurement that differs by less than this factor changes nothing.
 _SPEED_CHANGED = 1.5
 #: Heads and conversations whose limits are remembered: some 100 bytes each.
@@ -44,6 +49,7 @@ class PrefillLimit:
         self._added_s = settings.first_token_target_s
         #: Tokens per second as measured, or as the plan predicts.
         self.tokens_per_s = settings.prefill_tokens_per_s
+        self._most_head_tokens = _most_head_tokens(settings.parameters)
         self._heads = _Remembered()
         self._conversations = _Remembered()
 
@@ -58,8 +64,9 @@ class PrefillLimit:
         if head is None or added is None:
             return None
         messages = request.get("messages")
+        head = min(self._most_head_tokens, max(_LEAST_HEAD_TOKENS, head, added))
         return tokens.ReadingTime(
-            self._heads.first(head_key(messages), max(_LEAST_HEAD_TOKENS, head, added)),
+            self._heads.first(head_key(messages), head),
             self._conversations.first(conversation_key(messages), max(_LEAST_ADDED_TOKENS, added)),
         )
 
@@ -84,6 +91,11 @@ class PrefillLimit:
             return None
         readable = tokens.prompt_tokens_for_time(self.tokens_per_s, target_s * _TIME_SHARE)
         return readable // _LIMIT_STEP_TOKENS * _LIMIT_STEP_TOKENS
+
+
+def _most_head_tokens(parameters: int | None) -> int:
+    is_small = parameters is not None and parameters < _SMALL_MODEL_PARAMETERS
+    return _SMALL_MODEL_HEAD_TOKENS if is_small else sys.maxsize
 
 
 class _Remembered:
