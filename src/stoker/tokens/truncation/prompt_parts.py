@@ -60,6 +60,11 @@ class PromptParts:
         return min(self.limit, int(self._most_head / HEAD_SHARE))
 
     @property
+    def is_head_timed(self) -> bool:
+        """Whether time leaves the head less than the window does."""
+        return self._most_head < self.limit
+
+    @property
     def head_room(self) -> int:
         """How many tokens system prompt and tools may still take; negative where to cut."""
         return self._most_head - self.system.tokens - self.tool_set.tokens

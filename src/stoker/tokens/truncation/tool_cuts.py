@@ -10,6 +10,8 @@ from stoker.tokens.truncation.required_tools import RequiredTools
 from stoker.tokens.truncation.system_cuts import SystemCuts
 from stoker.tokens.truncation.tool_schema_compression import SHORT
 
+#: What tools may take of a head that time bounds, where system prompt and tools want more.
+_TIMED_TOOLS_SHARE = 0.55
 #: How far a later question's tools may exceed it: to leave out others for them would have all that
 #: follows read again.
 _HEAD_SLACK = 0.1
@@ -48,8 +50,7 @@ class ToolCuts:
         if self._tools.is_cut:
             self._tools.shrink(min(over, max(parts.excess(last), -parts.head_room)), kept)
             return
-        likely = kept | set(self._ranking.likely(self._question))
-        self._system.leave_room(last, self._tools.least_tokens(likely))
+        self._system.leave_room(last, self._tokens_beside_system(kept))
         self._fill(last, kept)
 
     def shrink_system(self, last: int) -> None:
@@ -85,6 +86,18 @@ class ToolCuts:
         if self._tools.is_cut:
             room = min(-self._parts.excess(last), self._parts.head_room)
             self._tools.grow(self._ranking.order(self._question), room)
+
+    def _tokens_beside_system(self, kept: frozenset[int]) -> int:
+        """What tools take before the system prompt gets its room.
+
+        Where time bounds the head, that is a share whatever is asked: a system prompt that was cut
+        in another place would have all that follows read again in each conversation.
+        """
+        if not self._parts.is_head_timed:
+            return self._tools.least_tokens(kept | set(self._ranking.likely(self._question)))
+        every = self._tools.least_tokens(self._ranking.fixed_order)
+        share = self._parts.head_share(HEAD_SHARE * _TIMED_TOOLS_SHARE)
+        return max(self._tools.least_tokens(kept), min(every, share))
 
     def _offer(self, tools: Iterable[int]) -> None:
         for index in tools:
