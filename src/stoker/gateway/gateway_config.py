@@ -55,8 +55,8 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     max_prompt_tokens: Annotated[
         _Count | Literal["auto"] | None,
         Meta(
-            description="Keep prompts below this many tokens, or with `auto` below what the "
-            "backend reads in `first_token_target_s`."
+            description="Keep prompts below this many tokens, or with `auto` what the backend's "
+            "cache lacks below what it reads in `first_token_target_s` (a head: in two minutes)."
         ),
     ] = None
     first_token_target_s: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -28,10 +27,10 @@ class PrefillTotals:
 
 def prefill_totals(endpoint: str) -> PrefillTotals | None:
     """The totals of the gateway at ``endpoint``; ``None`` where it is silent or wants a key."""
+    metrics = _metrics(endpoint)
     try:
-        metrics = _metrics(endpoint)
         return totals_in(metrics) if metrics is not None else None
-    except (OSError, http.client.HTTPException, ValueError):
+    except ValueError:
         return None
 
 
@@ -47,10 +46,14 @@ def totals_in(metrics: bytes) -> PrefillTotals:
 
 
 def _metrics(endpoint: str) -> bytes | None:
+    import http.client  # noqa: PLC0415  (30 ms that most commands do without)
+
     connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=_WITHIN_S)
     try:
         connection.request("GET", "/metrics")
         answer = connection.getresponse()
         return answer.read(_MOST_BYTES) if answer.status == http.client.OK else None
+    except (OSError, http.client.HTTPException):
+        return None
     finally:
         connection.close()

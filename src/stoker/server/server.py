@@ -149,6 +149,7 @@ def fit_settings(plan: Plan) -> FitSettings:
     return FitSettings(
         max_prompt_tokens="auto" if _on_cpu(plan) else None,
         prefill_tokens_per_s=plan.prefill_tokens_per_s,
+        parameters=plan.model.parameters,
         tokenizer=plan.model.path,
     )
 

@@ -23,6 +23,7 @@ from stoker.tokens.token_errors import ContextLengthExceededError, TokenizerErro
 from stoker.tokens.truncation.calibration import Calibration, calibrate
 from stoker.tokens.truncation.context_budget import (
     Budget,
+    ReadingTime,
     asked_max_tokens,
     budget_for,
     clamp_max_tokens,
@@ -47,6 +48,7 @@ __all__ = [
     "LocalTokenizer",
     "Overheads",
     "PieceCache",
+    "ReadingTime",
     "Reconciled",
     "Steps",
     "TokenizerError",

@@ -145,6 +145,16 @@ def test_what_the_plan_keeps_of_lost_conversations_fits_beside_it() -> None:
     assert plan.memory.total_bytes + kept * 1024**2 <= plan.memory.budget_bytes
 
 
+def test_the_plan_says_how_many_conversations_stay_warm() -> None:
+    """Those in slots, and as many whole ones more as the memory beside the plan holds."""
+    plan = best(host(2, 3), CODERS)
+    kept = next(each for each in plan.arguments if each.name == "cache_ram_mib")
+    assert isinstance(kept.value, int)
+    full_bytes = plan.memory.kv_cache_bytes // plan.parallel
+    warm = plan.parallel + kept.value * 1024**2 // full_bytes
+    assert f"{warm:,} full ones of {plan.max_model_len:,} tokens stay warm" in kept.reason
+
+
 def test_a_gpu_that_llama_cpp_was_not_built_for_is_left_out_and_named() -> None:
     spec = find_gpu("RTX 4090")
     machine = replace(host(8, 30), gpus=(spec.gpu(),))

@@ -400,8 +400,7 @@ def _arguments(host: Host, fit: LlamaFit, context: int | None) -> tuple[Argument
         Argument(
             "cache_ram_mib",
             min(_MOST_PROMPT_CACHE_MIB, spare),
-            "Conversations that lost their slot wait here instead of being read again: half of "
-            f"the {size(2 * spare * MIB)} that the plan leaves.",
+            _prompt_cache_reason(fit, spare),
         ),
         Argument(
             "fit_params",
@@ -416,6 +415,20 @@ def _cache_reason(fit: LlamaFit) -> str:
     if fit.cache.cache_type == "f16":
         return f"16 bits: the cache takes {taken}, which fits."
     return f"8 bits (q8_0): the cache takes {taken}; in 16 bits the context would be shorter."
+
+
+def _prompt_cache_reason(fit: LlamaFit, spare_mib: int) -> str:
+    cache = fit.cache
+    left = f"half of the {size(2 * spare_mib * MIB)} that the plan leaves"
+    each_bytes = fit.memory.kv_cache_bytes // cache.parallel
+    if not each_bytes:
+        return f"Conversations that lost their slot wait here instead of being read again: {left}."
+    waiting = min(_MOST_PROMPT_CACHE_MIB, spare_mib) * MIB // each_bytes
+    return (
+        f"Conversations that lost their slot wait here instead of being read again: {left}. So "
+        f"{cache.parallel + waiting:,} full ones of {cache.max_model_len:,} tokens stay warm, "
+        f"{cache.parallel} of them in slots; shorter ones take less."
+    )
 
 
 def _context_reason(fit: LlamaFit, context: int | None) -> str:

@@ -15,6 +15,8 @@ class FitSettings:
     first_token_target_s: float = 30.0
     #: Expected prefill speed, until one is measured.
     prefill_tokens_per_s: float | None = None
+    #: How many parameters the model has, where that is known: a small one gets a short head.
+    parameters: int | None = None
     #: A GGUF file or a folder with ``tokenizer.json`` to count with in this process. Left out,
     #: the file of a model that Ollama or LM Studio serves on this machine is found on its disk.
     tokenizer: Path | None = None

@@ -2,44 +2,80 @@
 
 from __future__ import annotations
 
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
 from stoker import tokens
+from stoker.gateway.prompt.conversation_keys import conversation_key, head_key
 from stoker.gateway.prompt.fit_settings import FitSettings
 
+#: How long system prompt and tools may take to read. They are read once: later turns and other
+#: conversations of the same client find them in the cache, so that the wait comes once, and what
+#: is left out for it would be missing in every answer.
+HEAD_READ_S = 120.0
 #: Room in the time budget: prefill slows down as the prompt grows, and its speed is an estimate.
 _TIME_SHARE = 0.8
-#: A limit that follows a measured speed moves in steps, so that it stays the same from turn to
-#: turn and the engine's prefix cache goes on hitting.
+#: A limit that follows a measured speed moves in steps, so that a small change changes nothing.
 _LIMIT_STEP_TOKENS = 256
-#: However slow the backend, an agent's prompt gets what it would get in a window of 2048 tokens.
+#: However slow the backend, an agent's head gets what a prompt gets in a window of 2048 tokens.
 #: Below that, the instructions are cut away: Qwen2.5-Coder-0.5B, asked to list a folder, called
 #: the right tool in 20 of 20 tries with 1,486 tokens and in 1 of 20 with 724.
-_LEAST_LIMIT_TOKENS = tokens.budget_for(2048).prompt_tokens
-#: Code at the cursor needs less: a screen or two of it (about 100 lines), however slow the backend.
-_INFILL_SHARE, _LEAST_INFILL_TOKENS = 0.5, 1024
+_LEAST_HEAD_TOKENS = tokens.budget_for(2048).prompt_tokens
+#: What is added needs a screen or two of code (about 100 lines), however slow the backend.
+_LEAST_ADDED_TOKENS = 1024
+#: A person who types waits less for a completion at the cursor than for a chat's answer.
+_INFILL_SHARE = 0.5
+#: A model this small loses the thread in a long head: Qwen2.5-Coder-0.5B, asked to list a folder,
+#: called list_dir in 20 of 20 tries with a prompt of 2,082 tokens. With one of 9,685, in which all
+#: 39 tools stood, it did so in 6, and called tools that it had made up in 14.
+_SMALL_MODEL_PARAMETERS, _SMALL_MODEL_HEAD_TOKENS = 1_000_000_000, 1792
 #: A measurement that differs by less than this factor changes nothing.
 _SPEED_CHANGED = 1.5
+#: Heads and conversations whose limits are remembered: some 100 bytes each.
+_LIMITS_KEPT = 512
 
 
 class PrefillLimit:
-    """Bounds a prompt by what the backend reads within ``first_token_target_s``."""
+    """Bounds what has to be read of a prompt by what the backend reads in time.
+
+    A head keeps the limit with which it was first sent, and so does a conversation: measured speeds
+    vary, and another limit would cut in other places, so that all is read again.
+    """
 
     def __init__(self, settings: FitSettings) -> None:
         self._max_prompt_tokens = settings.max_prompt_tokens
-        self._target_s = settings.first_token_target_s * _TIME_SHARE
+        self._added_s = settings.first_token_target_s
         #: Tokens per second as measured, or as the plan predicts.
         self.tokens_per_s = settings.prefill_tokens_per_s
-        self._timed_limit = self._limit_for_time()
+        self._most_head_tokens = _most_head_tokens(settings.parameters)
+        self._heads = _Remembered()
+        self._conversations = _Remembered()
 
     def prompt_tokens(self) -> int | None:
-        """The longest prompt in tokens; ``None`` where only the window bounds it."""
+        """The longest prompt that the operator wants; ``None`` where the window bounds it."""
         wanted = self._max_prompt_tokens
-        return wanted if isinstance(wanted, int) else self._timed_limit if wanted else None
+        return wanted if isinstance(wanted, int) else None
+
+    def reading_time(self, request: Mapping[str, Any]) -> tokens.ReadingTime | None:
+        """What of a chat is read in time; ``None`` where that does not matter or is not known."""
+        head, added = self._readable(HEAD_READ_S), self._readable(self._added_s)
+        if head is None or added is None:
+            return None
+        messages = request.get("messages")
+        head = min(self._most_head_tokens, max(_LEAST_HEAD_TOKENS, head, added))
+        return tokens.ReadingTime(
+            self._heads.first(head_key(messages), head),
+            self._conversations.first(conversation_key(messages), max(_LEAST_ADDED_TOKENS, added)),
+        )
 
     def infill_tokens(self) -> int | None:
-        """The same for a completion between two texts, whose reader types and waits less."""
-        limit, wanted = self.prompt_tokens(), self._max_prompt_tokens
-        timed = limit is not None and not isinstance(wanted, int)
-        return max(_LEAST_INFILL_TOKENS, int(_INFILL_SHARE * limit)) if timed and limit else limit
+        """What may be read to complete between two texts; ``None``: the window bounds it."""
+        readable = self._readable(self._added_s)
+        if readable is None:
+            return self.prompt_tokens()
+        return max(_LEAST_ADDED_TOKENS, int(_INFILL_SHARE * readable))
 
     def learn(self, measured_tokens_per_s: float) -> None:
         """Take a measured speed, where it differs from the known one by enough."""
@@ -47,10 +83,31 @@ class PrefillLimit:
         ratio = measured_tokens_per_s / known if known else 0.0
         if not 1 / _SPEED_CHANGED < ratio < _SPEED_CHANGED:
             self.tokens_per_s = measured_tokens_per_s
-            self._timed_limit = self._limit_for_time()
 
-    def _limit_for_time(self) -> int | None:
-        if self.tokens_per_s is None:
+    def _readable(self, target_s: float) -> int | None:
+        """The tokens that are read in so many seconds; ``None`` where time does not matter."""
+        wanted = self._max_prompt_tokens
+        if not wanted or isinstance(wanted, int) or self.tokens_per_s is None:
             return None
-        limit = tokens.prompt_tokens_for_time(self.tokens_per_s, self._target_s)
-        return max(_LEAST_LIMIT_TOKENS, limit // _LIMIT_STEP_TOKENS * _LIMIT_STEP_TOKENS)
+        readable = tokens.prompt_tokens_for_time(self.tokens_per_s, target_s * _TIME_SHARE)
+        return readable // _LIMIT_STEP_TOKENS * _LIMIT_STEP_TOKENS
+
+
+def _most_head_tokens(parameters: int | None) -> int:
+    is_small = parameters is not None and parameters < _SMALL_MODEL_PARAMETERS
+    return _SMALL_MODEL_HEAD_TOKENS if is_small else sys.maxsize
+
+
+class _Remembered:
+    """The first value for each key, of those that were asked for last."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[int, int] = OrderedDict()
+
+    def first(self, key: int, value: int) -> int:
+        """The value with which ``key`` first came: ``value``, if it is new."""
+        known = self._values.setdefault(key, value)
+        self._values.move_to_end(key)
+        if len(self._values) > _LIMITS_KEPT:
+            self._values.popitem(last=False)
+        return known

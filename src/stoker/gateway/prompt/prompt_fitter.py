@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -19,6 +20,7 @@ from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.prefill_limit import PrefillLimit
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.server_counts import REFUSED_TO_COUNT
+from stoker.gateway.prompt.stable_head import StableHead
 from stoker.gateway.prompt.token_counter import TokenCounter
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
 from stoker.gateway.usage.metrics import Metrics
@@ -40,6 +42,7 @@ class PromptFitter:
         self._counter = counter
         self._metrics = metrics
         self._limit = PrefillLimit(settings)
+        self._head = StableHead()
         #: The model thinks before it answers, as its server reports or an answer has shown.
         self._reasons = bool(model.reasoning)
         #: A request had to be counted, and nothing could.
@@ -68,8 +71,19 @@ class PromptFitter:
         window = self._model.max_model_len
         if not (fit and self._enabled and window):
             return self._unfitted(request)
+        time = self._limit.reading_time(request)
+        if time is None:
+            return await self._prepared(request, window, None)
+        kept = self._head.keep(request)
+        prepared = await self._prepared(kept.request, window, time)
+        return replace(prepared, header=_with_moved(prepared.header, kept.moved_chars))
+
+    async def _prepared(
+        self, request: dict[str, Any], window: int, time: tokens.ReadingTime | None
+    ) -> Prepared:
         asked = tokens.asked_max_tokens(request)
-        budget = tokens.budget_for(window, asked, max_prompt_tokens=self._limit.prompt_tokens())
+        longest = self._limit.prompt_tokens()
+        budget = tokens.budget_for(window, asked, max_prompt_tokens=longest, time=time)
         bound = tokens.prompt_bound(request, self._overheads(request))
         if bound is not None and _surely_fits(bound, asked, budget):
             return self._unfitted(request, asked)
@@ -181,7 +195,15 @@ class PromptFitter:
 
 def _surely_fits(bound: int, asked: int | None, budget: tokens.Budget) -> bool:
     """Whether a prompt of at most ``bound`` tokens needs neither counting nor a clamp."""
-    return bound <= budget.prompt_tokens and bound + (asked or 0) <= budget.max_model_len
+    return bound <= budget.uncut_tokens and bound + (asked or 0) <= budget.max_model_len
+
+
+def _with_moved(header: str | None, moved_chars: int) -> str | None:
+    """The record for the client, with how much of its system prompt stands further back."""
+    if not moved_chars:
+        return header
+    record = f"system-moved={moved_chars}ch"
+    return record if header in (None, "none") else f"{record}; {header}"
 
 
 def _steps_of(cuts: tokens.Cuts) -> dict[str, bool]:

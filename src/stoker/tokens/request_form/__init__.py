@@ -12,16 +12,26 @@ from stoker.tokens.request_form.request_fields import (
     offers_functions,
     without_empty_limits,
 )
+from stoker.tokens.request_form.system_additions import (
+    SystemAddition,
+    system_addition,
+    system_text,
+    with_moved_addition,
+)
 from stoker.tokens.request_form.tool_schemas import moved_schema, without_keywords
 
 __all__ = [
     "OF_RESULTS",
     "REWRITINGS",
+    "SystemAddition",
     "join_contents",
     "moved_schema",
     "normal_request",
     "offers_functions",
     "rewritten_messages",
+    "system_addition",
+    "system_text",
+    "with_moved_addition",
     "with_one_last_answer",
     "without_empty_limits",
     "without_keywords",

@@ -16,19 +16,40 @@ FIRST_TOKEN_TARGET_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class ReadingTime:
+    """What a backend reads in time, in tokens, where that is less than its window.
+
+    What was read before is in its cache and takes no time.
+    """
+
+    #: System prompt and tools, which are read once; also what a cut leaves to be read again.
+    head_tokens: int
+    #: What one request may add behind what the one before had.
+    added_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """A context window, divided. ``prompt + answer <= max_model_len`` holds for every value."""
 
     max_model_len: int
     #: Room kept for the answer while the prompt is fitted.
     answer_tokens: int
-    #: What the prompt is fitted to: the window less the answer, or less where time is short.
+    #: What the prompt is fitted to: the window less the answer, or what the operator wants.
     prompt_tokens: int
+    #: ``None`` where the prompt may take any time.
+    time: ReadingTime | None = None
 
     @property
     def hard_prompt_tokens(self) -> int:
         """The longest prompt that the window itself allows beside the answer."""
         return self.max_model_len - self.answer_tokens
+
+    @property
+    def uncut_tokens(self) -> int:
+        """A prompt of no more tokens is sent as it is."""
+        most = self.prompt_tokens
+        return min(most, self.time.added_tokens) if self.time else most
 
     def clamp(self, asked_tokens: int | None, prompt_tokens: int) -> int | None:
         """Return the ``max_tokens`` to send for a prompt of ``prompt_tokens``.
@@ -60,12 +81,16 @@ def clamp_max_tokens(request: Mapping[str, Any], most_tokens: int) -> Mapping[st
 
 
 def budget_for(
-    max_model_len: int, asked_tokens: int | None = None, *, max_prompt_tokens: int | None = None
+    max_model_len: int,
+    asked_tokens: int | None = None,
+    *,
+    max_prompt_tokens: int | None = None,
+    time: ReadingTime | None = None,
 ) -> Budget:
     """Divide a window of ``max_model_len`` tokens.
 
     The answer gets ``min(4096, max_model_len / 4)``, or less if the client asks for less.
-    ``max_prompt_tokens`` bounds the prompt further, for time rather than for space.
+    ``max_prompt_tokens`` bounds the prompt further, and ``time`` its parts.
     """
     answer = min(ANSWER_TOKENS, max_model_len // ANSWER_SHARE)
     if asked_tokens is not None:
@@ -73,7 +98,7 @@ def budget_for(
     prompt = max_model_len - max(1, answer)
     if max_prompt_tokens is not None:
         prompt = min(prompt, max_prompt_tokens)
-    return Budget(max_model_len, max(1, answer), max(1, prompt))
+    return Budget(max_model_len, max(1, answer), max(1, prompt), time)
 
 
 def prompt_tokens_for_time(

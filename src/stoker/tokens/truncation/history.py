@@ -116,6 +116,10 @@ class History:
         context = 0 if self._carrier(last) is None else self._sizes.context_tokens
         return context + sum(self.unit_tokens(index) for index in self.sent(last))
 
+    def whole_tokens(self, last: int, most: int) -> int:
+        """Return the tokens of all units up to ``last``, of none more than ``most``."""
+        return sum(min(tokens, most) for tokens in self._sizes.whole[: last + 1])
+
     def sent(self, last: int) -> list[int]:
         """The units that are sent, in order."""
         pinned = [] if self.pinned is None else [self.pinned]

@@ -28,6 +28,12 @@ class HistoryCuts:
         units = enumerate(conversation.units)
         self._first_user = next((index for index, unit in units if unit.role == "user"), -1)
 
+    def limit_added(self, last: int) -> None:
+        """Shorten a newest unit that would take too long to read."""
+        most = self._parts.most_added
+        if most < self._parts.limit:
+            self._history.shorten(last, self._history.unit_tokens(last) - most)
+
     def limit_newest(self, last: int) -> None:
         """Shorten a newest result that takes too much of any prompt."""
         self._shorten_newest_to(last, self._parts.share(_NEWEST_SHARE))
@@ -81,7 +87,8 @@ class HistoryCuts:
     def lengthen(self, last: int) -> None:
         """Send more of what was shortened, the newest first, as far as there is room."""
         for index in reversed(self._history.sent(last)):
-            self._history.lengthen(index, -self._parts.excess(last))
+            most = max(0, self._parts.most_added - self._history.unit_tokens(index))
+            self._history.lengthen(index, min(most, -self._parts.excess(last)))
             if self._parts.is_used_enough(last):
                 return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stoker.tokens.counting.token_counting import Steps
+from stoker.tokens.truncation.context_budget import ReadingTime
 from stoker.tokens.truncation.history import History
 from stoker.tokens.truncation.request_measurement import MeasuredRequest
 from stoker.tokens.truncation.system_prompt import SystemPrompt
@@ -14,23 +15,33 @@ LEAST_USE = 0.9
 _LOWER_MARK = 0.915
 #: What is left below this after a cut is good enough: the next one would cost more than it saves.
 _UPPER_MARK = 0.96
+#: What system prompt and tools may take before the current turn is cut.
+HEAD_SHARE = 0.68
 
 
 class PromptParts:
     """System prompt, tools and history of one prompt of at most ``limit`` tokens.
 
+    Where ``time`` is short, its head is bounded by that, and so is what follows a cut, which the
+    engine reads again. In between the prompt may grow up to ``limit``.
+
     ``last`` is always the index of the unit that the prompt ends with.
     """
 
-    def __init__(self, measured: MeasuredRequest, limit: int, bias: int) -> None:
+    def __init__(
+        self, measured: MeasuredRequest, limit: int, time: ReadingTime | None, bias: int
+    ) -> None:
         """``bias`` is by how many tokens the sum of the parts is below the exact count.
 
         It counts at the conversation's end only, so that the cuts before it stay where they are.
         """
         conversation, costs = measured.conversation, measured.costs
         self.limit = limit
+        self._most_head = min(limit, time.head_tokens) if time else limit
+        #: What a request may add to the one before it.
+        self.most_added = min(limit, time.added_tokens) if time else limit
+        self._head_offered = min(self._most_head, costs.head + costs.tools_as_sent)
         self.last_unit = len(conversation.units) - 1
-        self._mark = int(limit * _LOWER_MARK)
         self._bias = bias
         system = conversation.messages[: conversation.head]
         self.system = SystemPrompt(system, costs.head, costs.head_template)
@@ -43,9 +54,35 @@ class PromptParts:
         history = self.history
         return self.tool_set.is_cut or bool(history.caps or history.start) or self.system.is_cut
 
+    @property
+    def head_limit(self) -> int:
+        """The limit of the prompt of which the head may take its share."""
+        return min(self.limit, int(self._most_head / HEAD_SHARE))
+
+    @property
+    def is_head_timed(self) -> bool:
+        """Whether time leaves the head less than the window does."""
+        return self._most_head < self.limit
+
+    @property
+    def head_room(self) -> int:
+        """How many tokens system prompt and tools may still take; negative where to cut."""
+        return self._most_head - self.system.tokens - self.tool_set.tokens
+
     def share(self, share: float) -> int:
         """Return a share of the limit in tokens."""
         return int(self.limit * share)
+
+    def head_share(self, share: float) -> int:
+        """Return the tokens that a part of the head may take."""
+        return int(self.head_limit * share)
+
+    def wanted_tokens(self, last: int) -> int:
+        """Return what the prompt is to take where that much was offered and is read in time."""
+        if self._most_head >= self.limit:
+            return self.limit
+        history = min(self._most_head, self.history.whole_tokens(last, self.most_added))
+        return min(self.limit, self._head_offered + history)
 
     def total(self, last: int) -> int:
         """Return the tokens of the prompt, as its parts add up."""
@@ -54,15 +91,16 @@ class PromptParts:
 
     def excess(self, last: int) -> int:
         """Return how many tokens to cut; negative where there is room."""
-        return self.total(last) - self._mark
+        return self.total(last) - int(self._aim * _LOWER_MARK)
 
     def room_for_system(self, last: int, tool_tokens: int) -> int:
         """Return what the system prompt may take beside the history and so many tokens of tools."""
-        return self._mark - tool_tokens - self.history.tokens(last)
+        room = int(self._aim * _LOWER_MARK) - self.history.tokens(last)
+        return min(room, self._most_head) - tool_tokens
 
     def room_for_tools(self, last: int) -> int:
         """Return what tools may take beside system prompt and history."""
-        return self._mark - self.system.tokens - self.history.tokens(last)
+        return self.room_for_system(last, self.system.tokens)
 
     def is_over(self, last: int) -> bool:
         """Whether the prompt is too long."""
@@ -70,11 +108,16 @@ class PromptParts:
 
     def is_cut_enough(self, last: int) -> bool:
         """Whether the prompt is short enough to stop cutting."""
-        return self.total(last) <= self.limit * _UPPER_MARK
+        return self.total(last) <= self._aim * _UPPER_MARK
 
     def is_used_enough(self, last: int) -> bool:
         """Whether so much of the limit is used that nothing has to come back."""
-        return self.total(last) >= self.limit * LEAST_USE
+        return self.total(last) >= self.wanted_tokens(last) * LEAST_USE
+
+    @property
+    def _aim(self) -> int:
+        """What is left by a cut: no more history than is read as fast as a new head."""
+        return min(self.limit, self.system.tokens + self.tool_set.tokens + self._most_head)
 
     def settle(self) -> Steps[None]:
         """Count what was shortened: until then its size is an estimate."""

@@ -8,7 +8,12 @@ from stoker.tokens.counting.token_counting import CountRequest, Request, Steps
 from stoker.tokens.counting.token_upper_bound import Overheads, prompt_bound
 from stoker.tokens.token_errors import ContextLengthExceededError
 from stoker.tokens.truncation.calibration import Calibration
-from stoker.tokens.truncation.context_budget import Budget, asked_max_tokens, clamp_max_tokens
+from stoker.tokens.truncation.context_budget import (
+    Budget,
+    ReadingTime,
+    asked_max_tokens,
+    clamp_max_tokens,
+)
 from stoker.tokens.truncation.fit_result import Cuts, Fit
 from stoker.tokens.truncation.prompt_parts import LEAST_USE
 from stoker.tokens.truncation.replay import Replay
@@ -28,6 +33,8 @@ class _CutRequest:
     cuts: Cuts
     #: The sum of its parts; a whole prompt is not quite that.
     estimated_tokens: int
+    #: What it was to take, at most.
+    wanted_tokens: int
     #: By exact count.
     tokens: int
 
@@ -49,11 +56,11 @@ def fit(
         return Fit(request, None, asked_max_tokens(request), Cuts(tools_kept=kept))
     tools = [forms_of(tool) for tool in request.get("tools") or ()]
     (whole,) = yield CountRequest(request)
-    if whole <= budget.prompt_tokens:
+    if whole <= budget.uncut_tokens:
         return _fit(request, whole, budget, Cuts(tools_kept=len(tools)))
     measured = yield from measure(request, tools, calibration or Calibration())
     scale = _scale(whole, measured.costs.total, 1.0)
-    cut = yield from _cut(measured, budget.prompt_tokens, scale)
+    cut = yield from _cut(measured, budget, scale)
     if cut.tokens <= budget.hard_prompt_tokens:
         return _fit(cut.request, cut.tokens, budget, cut.cuts)
     raise ContextLengthExceededError(cut.tokens, budget.hard_prompt_tokens, budget.max_model_len)
@@ -61,7 +68,7 @@ def fit(
 
 def _surely_fits(request: Request, budget: Budget, overheads: Overheads) -> bool:
     bound = prompt_bound(request, overheads)
-    if bound is None or bound > budget.prompt_tokens:
+    if bound is None or bound > budget.uncut_tokens:
         return False
     return bound + (asked_max_tokens(request) or 0) <= budget.max_model_len
 
@@ -72,26 +79,27 @@ def _fit(request: Request, prompt_tokens: int, budget: Budget, cuts: Cuts) -> Fi
     return Fit(request, prompt_tokens, max_tokens, cuts)
 
 
-def _cut(measured: MeasuredRequest, limit: int, scale: float) -> Steps[_CutRequest]:
-    """The cut that comes nearest to ``limit`` tokens from below, by exact count.
+def _cut(measured: MeasuredRequest, budget: Budget, scale: float) -> Steps[_CutRequest]:
+    """The cut that comes nearest to the budget from below, by exact count.
 
     ``scale`` is by what factor the parts are expected to take more than they add up to. Each
     attempt corrects the one before by what its estimate was off. Where none is within the limit,
     the request is cut as short as it can be.
     """
     best: _CutRequest | None = None
-    bias = 0
+    limit, bias = budget.prompt_tokens, 0
     for _ in range(_ATTEMPTS):
-        cut = yield from _cut_to(measured, int(limit / scale), bias)
+        cut = yield from _cut_to(measured, int(limit / scale), _scaled(budget.time, scale), bias)
         if best is None or _is_nearer(cut.tokens, best.tokens, limit):
             best = cut
-        if limit * LEAST_USE <= cut.tokens <= limit or cut.tokens == cut.estimated_tokens:
+        is_used = scale * cut.wanted_tokens * LEAST_USE <= cut.tokens
+        if (is_used and cut.tokens <= limit) or cut.tokens == cut.estimated_tokens:
             break
         before, scale = scale, _scale(cut.tokens, cut.estimated_tokens, scale)
         bias = bias + int(cut.tokens / scale) - cut.estimated_tokens if scale == before else 0
     if best is not None and best.tokens <= limit:
         return best
-    return (yield from _cut_to(measured, 0, 0))
+    return (yield from _cut_to(measured, 0, None, 0))
 
 
 def _scale(tokens: int, estimated_tokens: int, scale: float) -> float:
@@ -106,16 +114,25 @@ def _scale(tokens: int, estimated_tokens: int, scale: float) -> float:
     return max(_SCALE_STEP, round(off / _SCALE_STEP) * _SCALE_STEP)
 
 
-def _cut_to(measured: MeasuredRequest, limit: int, bias: int) -> Steps[_CutRequest]:
+def _scaled(time: ReadingTime | None, scale: float) -> ReadingTime | None:
+    """The same limits as the parts of the prompt add up to them."""
+    return time and ReadingTime(int(time.head_tokens / scale), int(time.added_tokens / scale))
+
+
+def _cut_to(
+    measured: MeasuredRequest, limit: int, time: ReadingTime | None, bias: int
+) -> Steps[_CutRequest]:
     """Cut a request to parts that add up to about ``limit`` tokens.
 
     ``bias`` is by how many tokens their sum has been below the exact count.
     """
-    replay = Replay(measured, limit, bias)
+    replay = Replay(measured, limit, time, bias)
     yield from replay.run()
     request, cuts = assemble(measured, replay.parts)
     (tokens,) = yield CountRequest(request)
-    return _CutRequest(request, cuts, replay.parts.total(replay.parts.last_unit), tokens)
+    parts = replay.parts
+    last = parts.last_unit
+    return _CutRequest(request, cuts, parts.total(last), parts.wanted_tokens(last), tokens)
 
 
 def _is_nearer(tokens: int, best_tokens: int, limit: int) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stoker.tokens.counting.token_counting import Steps
+from stoker.tokens.truncation.context_budget import ReadingTime
 from stoker.tokens.truncation.history_cuts import HistoryCuts
 from stoker.tokens.truncation.prompt_parts import PromptParts
 from stoker.tokens.truncation.request_measurement import MeasuredRequest
@@ -23,9 +24,11 @@ _RETRIES = 3
 class Replay:
     """One conversation within ``limit`` tokens. After ``run``, ``parts`` is what is sent."""
 
-    def __init__(self, measured: MeasuredRequest, limit: int, bias: int = 0) -> None:
+    def __init__(
+        self, measured: MeasuredRequest, limit: int, time: ReadingTime | None, bias: int
+    ) -> None:
         self._conversation = measured.conversation
-        self.parts = PromptParts(measured, limit, bias)
+        self.parts = PromptParts(measured, limit, time, bias)
         self._system = SystemCuts(self.parts)
         self._tools = ToolCuts(measured, self.parts, self._system)
         self._history = HistoryCuts(measured.conversation, self.parts)
@@ -36,6 +39,7 @@ class Replay:
             self._tools.follow(last)
             if not self._ends_a_request(last):
                 continue
+            yield from self._save_time(last)
             if self.parts.is_over(last):
                 yield from self._make_room(last)
             yield from self._top_up(last)
@@ -44,6 +48,13 @@ class Replay:
         """Whether a request ended with this unit: not where the user had not answered yet."""
         ends_with = self._conversation.messages[self._conversation.units[last].end - 1]
         return ends_with.get("role") != "assistant" or last == self.parts.last_unit
+
+    def _save_time(self, last: int) -> Steps[None]:
+        """Cut what would take too long to read, whether or not there is room for it."""
+        self._history.limit_added(last)
+        if self.parts.head_room < 0:
+            self._tools.shrink_head(last)
+        yield from self.parts.settle()
 
     def _make_room(self, last: int) -> Steps[None]:
         self._history.limit_newest(last)

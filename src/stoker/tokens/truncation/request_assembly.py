@@ -19,14 +19,15 @@ MARKER = "[Parts of this conversation may be left out or shortened to fit the co
 
 def assemble(measured: MeasuredRequest, parts: PromptParts) -> tuple[Request, Cuts]:
     """Return the request that sends ``parts``, and what these lack of the client's request."""
+    if not parts.is_cut:
+        return measured.request, Cuts(tools_kept=len(measured.tools))
     original = measured.conversation.messages
     head = parts.system.messages()
     body = parts.history.messages(parts.last_unit) if parts.last_unit >= 0 else []
     known = {id(message) for message in original}
     dropped = len(original) - len(head) - len(body)
     cuts = _cuts(measured, parts, sum(id(message) not in known for message in body), dropped)
-    if parts.is_cut:
-        head, body = _mark(head, body, dropped)
+    head, body = _mark(head, body, dropped)
     request: dict[str, Any] = {**measured.request, "messages": [*head, *body]}
     if measured.tools:
         sent = parts.tool_set.levels.items()

@@ -37,10 +37,10 @@ class SystemCuts:
         """Send more of a system prompt that was cut, as far as there is room."""
         system = self._parts.system
         if system.is_cut and not self._parts.is_used_enough(last):
-            system.resize(system.tokens - self._parts.excess(last))
+            system.resize(system.tokens + min(-self._parts.excess(last), self._parts.head_room))
 
     def _cut(self, most_tokens: int, least_share: float) -> None:
         system = self._parts.system
-        goal = max(most_tokens, _LEAST_SYSTEM_TOKENS, self._parts.share(least_share))
+        goal = max(most_tokens, _LEAST_SYSTEM_TOKENS, self._parts.head_share(least_share))
         if system.tokens > goal:
             system.resize(goal)

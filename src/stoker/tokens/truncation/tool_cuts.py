@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stoker.tokens.truncation.prompt_parts import PromptParts
+from stoker.tokens.truncation.prompt_parts import HEAD_SHARE, PromptParts
 from stoker.tokens.truncation.request_measurement import MeasuredRequest
 from stoker.tokens.truncation.required_tools import RequiredTools
 from stoker.tokens.truncation.system_cuts import SystemCuts
 from stoker.tokens.truncation.tool_schema_compression import SHORT
 
-#: What system prompt and tools may take before the current turn is cut.
-_HEAD_SHARE = 0.68
+#: What tools may take of a head that time bounds, where system prompt and tools want more.
+_TIMED_TOOLS_SHARE = 0.55
+#: How far a later question's tools may exceed it: to leave out others for them would have all that
+#: follows read again.
+_HEAD_SLACK = 0.1
 #: What the core tools may take: with more they are described in fewer words.
 _CORE_SHARE = 0.28
 
@@ -24,8 +27,8 @@ class ToolCuts:
         self._tools = parts.tool_set
         self._system = system
         self._ranking = measured.ranking
-        self._required = RequiredTools(measured, parts.limit)
-        self._core_level = self._tools.core_level(self._ranking.core, parts.share(_CORE_SHARE))
+        self._required = RequiredTools(measured, parts.head_limit)
+        self._core_level = self._tools.core_level(self._ranking.core, parts.head_share(_CORE_SHARE))
         #: The unit of the newest question.
         self._question = 0
 
@@ -39,21 +42,21 @@ class ToolCuts:
     def shrink_head(self, last: int) -> None:
         """Bring system prompt and tools down to their share, from the end of the tools."""
         parts = self._parts
-        over = parts.system.tokens + self._tools.tokens - parts.share(_HEAD_SHARE)
-        if over <= 0:
+        over = parts.system.tokens + self._tools.tokens - parts.head_share(HEAD_SHARE)
+        may_exceed = self._tools.is_cut and parts.head_room >= 0
+        if over <= (parts.share(_HEAD_SLACK) if may_exceed else 0):
             return
         kept = self._required.at(self._question, last)
         if self._tools.is_cut:
-            self._tools.shrink(min(over, parts.excess(last)), kept)
+            self._tools.shrink(min(over, max(parts.excess(last), -parts.head_room)), kept)
             return
-        likely = kept | set(self._ranking.likely(self._question))
-        self._system.leave_room(last, self._tools.least_tokens(likely))
+        self._system.leave_room(last, self._tokens_beside_system(kept))
         self._fill(last, kept)
 
     def shrink_system(self, last: int) -> None:
         """Bring the system prompt down to what its share leaves beside the core tools."""
         core = self._tools.least_tokens(self._ranking.core)
-        self._system.shrink(last, self._parts.share(_HEAD_SHARE) - core)
+        self._system.shrink(last, self._parts.head_share(HEAD_SHARE) - core)
 
     def shrink(self, last: int) -> None:
         """Leave out tools that are not required."""
@@ -81,14 +84,26 @@ class ToolCuts:
     def grow(self, last: int) -> None:
         """Offer more tools that fit the question, as far as there is room."""
         if self._tools.is_cut:
-            self._tools.grow(self._ranking.order(self._question), -self._parts.excess(last))
+            room = min(-self._parts.excess(last), self._parts.head_room)
+            self._tools.grow(self._ranking.order(self._question), room)
+
+    def _tokens_beside_system(self, kept: frozenset[int]) -> int:
+        """What tools take before the system prompt gets its room.
+
+        Where time bounds the head, that is a share whatever is asked: a system prompt that was cut
+        in another place would have all that follows read again in each conversation.
+        """
+        if not self._parts.is_head_timed:
+            return self._tools.least_tokens(kept | set(self._ranking.likely(self._question)))
+        every = self._tools.least_tokens(self._ranking.fixed_order)
+        share = self._parts.head_share(HEAD_SHARE * _TIMED_TOOLS_SHARE)
+        return max(self._tools.least_tokens(kept), min(every, share))
 
     def _offer(self, tools: Iterable[int]) -> None:
         for index in tools:
             self._tools.add(index, max(SHORT, self._core_level))
 
     def _fill(self, last: int, kept: frozenset[int]) -> None:
-        order = self._ranking.order(self._question)
-        likely = self._ranking.likely(self._question)
-        room = self._parts.room_for_tools(last)
-        self._tools.fill(order, self._ranking.core, self._core_level, kept, likely, room)
+        ranking, room = self._ranking, self._parts.room_for_tools(last)
+        best = ranking.best(self._question)
+        self._tools.fill(ranking.fixed_order, ranking.core, self._core_level, kept, best, room)

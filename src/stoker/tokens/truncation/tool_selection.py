@@ -31,6 +31,12 @@ class Ranking:
     #: By the index of a user's unit: how well each tool fits what is asked there.
     questions: Mapping[int, Sequence[float]]
 
+    @property
+    def fixed_order(self) -> list[int]:
+        """The tools whatever is asked: the core, then the others as the client lists them."""
+        count = len(next(iter(self.questions.values()), ()))
+        return [*self.core, *(i for i in range(count) if i not in self.core)]
+
     def order(self, unit: int) -> list[int]:
         """The tools for the question of ``unit``: the core, then the best fitting first."""
         fits = self.questions[unit]
@@ -44,6 +50,10 @@ class Ranking:
     def likely(self, unit: int) -> list[int]:
         """The tools that it may need beside the core."""
         return self._best(unit, _MOST_LIKELY, _LIKELY_SCORE)
+
+    def best(self, unit: int) -> list[int]:
+        """The tools beside the core that fit it best, however well that is."""
+        return self._best(unit, _MOST_LIKELY, 0.0)
 
     def _best(self, unit: int, most: int, least_score: float) -> list[int]:
         fits = self.questions[unit]

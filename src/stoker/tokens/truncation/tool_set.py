@@ -11,6 +11,9 @@ from collections.abc import Collection, Sequence
 
 from stoker.tokens.truncation.tool_schema_compression import AS_SENT, COMPACT, MINIMAL, SHORT
 
+#: The share of the room that is left to what the question needs.
+_QUESTION_SHARE = 0.2
+
 
 class ToolSet:
     """The tools that are sent. Each is known by its index in the request."""
@@ -55,20 +58,35 @@ class ToolSet:
         """Choose the set again within ``room`` tokens; ``kept`` stay even beyond it.
 
         The core comes first, at ``core_level`` once those that are likely needed have a place.
-        The others follow in their shortest form as long as there is room, and then in more
-        detail, the best first.
+        Others follow in ``order``, in their shortest form, and behind them what the question needs
+        that is not among them: so another conversation finds most of its offer in the engine's
+        cache. Where all have a place, they are described in more detail.
         """
         self.is_cut = True
         self.levels = {i: MINIMAL for i in order if i in kept}
         core = [i for i in self.levels if i in core_tools]
         self.grow(likely, room - self.tokens)
         self._describe(core, core_level, room)
+        first = self._first(order, core, int(room * (1 - _QUESTION_SHARE)))
         self.grow(order, room - self.tokens)
-        self.levels = {i: self.levels[i] for i in order if i in self.levels}
-        others = [i for i in self.levels if i not in core_tools]
-        for level in (SHORT, COMPACT):
-            self._describe(others, level, room)
-        self._describe(core, COMPACT, room)
+        places = [*first, *(i for i in order if i not in first)]
+        self.levels = {i: self.levels[i] for i in places if i in self.levels}
+        if len(self.levels) == len(order):
+            others = [i for i in self.levels if i not in core_tools]
+            for level in (SHORT, COMPACT):
+                self._describe(others, level, room)
+            self._describe(core, COMPACT, room)
+
+    def _first(self, order: Sequence[int], core: Collection[int], room: int) -> list[int]:
+        """The core, and what follows it in ``order`` within the room, whatever is asked."""
+        left = room - self._base_tokens - sum(self._tokens[i][self.levels[i]] for i in core)
+        first = list(core)
+        for index in (i for i in order if i not in core):
+            left -= self._tokens[index][MINIMAL]
+            if left < 0:
+                break
+            first.append(index)
+        return first
 
     def grow(self, order: Sequence[int], room: int) -> None:
         """Offer more tools behind the others, in their shortest form, within ``room`` tokens."""

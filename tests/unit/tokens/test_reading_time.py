@@ -1,0 +1,113 @@
+"""Where reading takes long, the head is bounded, and what each request adds: not the whole prompt.
+
+What was read before is in the engine's cache.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import pytest
+from tests.fixtures.agent import agent_request, growing_conversation
+from tests.support.recorded import FIXTURES, load
+from tests.unit.tokens.strategies import WordCounter
+
+from stoker.tokens import Fit, ReadingTime, budget_for, calibrate, drive, fit
+from stoker.tokens.chat_messages import text_of
+
+COUNTER = WordCounter()
+CALIBRATION = drive(calibrate(), COUNTER)
+SIX_TURNS = load(FIXTURES / "six_turns_local.json.gz")
+SLOW = ReadingTime(head_tokens=4000, added_tokens=1000)
+
+
+def fitted(request: dict[str, Any], window: int, time: ReadingTime | None = SLOW) -> Fit:
+    return drive(fit(request, budget_for(window, time=time), calibration=CALIBRATION), COUNTER)
+
+
+def tokens(messages: list[Any], tools: list[Any] | None = None) -> int:
+    return COUNTER.count_request({"messages": messages, "tools": tools or []})
+
+
+def head_tokens(sent: Any) -> int:
+    return tokens(sent["messages"][:1], sent.get("tools"))
+
+
+@pytest.mark.parametrize("recorded", ["six_turns_local.json.gz", "six_turns_copilot.json.gz"])
+def test_a_head_that_is_read_in_time_leaves_all_of_the_window_to_the_prompt(recorded: str) -> None:
+    quick = ReadingTime(budget_for(8192).prompt_tokens, 3000)
+    for request in load(FIXTURES / recorded):
+        assert fitted(request, 8192, quick) == fitted(request, 8192, None)
+
+
+def test_a_head_that_takes_too_long_is_cut_though_the_window_has_room() -> None:
+    for request in SIX_TURNS:
+        sent = fitted(request, 32768).request
+        assert SLOW.head_tokens * 0.85 <= head_tokens(sent) <= SLOW.head_tokens * 1.02
+
+
+def test_behind_its_head_a_conversation_grows_beyond_what_is_read_in_time() -> None:
+    counts = [fitted(request, 32768).prompt_tokens or 0 for request in SIX_TURNS]
+    assert counts[-1] > SLOW.head_tokens + 3 * SLOW.added_tokens
+
+
+def test_a_result_that_takes_too_long_is_shortened_once_and_stays_as_it_was() -> None:
+    request = agent_request("What is in the file?")
+    call = {"id": "c", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}
+    result = "\n".join(f"line {number} of the file" for number in range(2000))
+    request["messages"] += [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": result},
+    ]
+    first = fitted(request, 65536).request
+    assert tokens(first["messages"][-2:]) <= SLOW.added_tokens * 1.05
+    assert first["messages"][-1]["content"].startswith("line 0 of the file\n")
+    request["messages"] += [{"role": "assistant", "content": "Lines."}]
+    request["messages"] += [{"role": "user", "content": "And now?"}]
+    second = fitted(request, 65536).request
+    assert second["tools"] == first["tools"]
+    assert second["messages"][: len(first["messages"])] == first["messages"]
+
+
+def test_a_request_that_is_read_in_time_is_sent_as_it_is() -> None:
+    request = {"messages": [{"role": "user", "content": "word " * 300}] * 8}
+    result = fitted(request, 8192)
+    assert result.request is request
+    assert not result.cuts.any
+
+
+def test_after_a_cut_no_more_is_read_again_than_a_head_takes() -> None:
+    window = 16384
+    sent = [fitted(request, window).request for request in growing_conversation(40)]
+    read = [
+        tokens(after["messages"]) - tokens(_common(before["messages"], after["messages"]))
+        for before, after in itertools.pairwise(sent)
+        if before["tools"] == after["tools"]
+    ]
+    assert max(read) <= SLOW.head_tokens * 1.1
+
+
+def _common(before: list[Any], after: list[Any]) -> list[Any]:
+    pairs = zip(before, after, strict=False)
+    return [one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
+
+
+def test_another_conversation_finds_the_tools_in_the_same_places() -> None:
+    """Which tools stand first does not depend on what is asked."""
+    first = fitted(SIX_TURNS[0], 16384, None).request
+    for question in ("Add a license to each file in src.", "What does the project do?"):
+        other = fitted(asking(SIX_TURNS[0], question), 16384, None).request
+        assert other["messages"][0] == first["messages"][0]
+        offered = [[tool["function"]["name"] for tool in r["tools"]] for r in (first, other)]
+        assert len(_common(*offered)) >= 0.95 * len(offered[0])
+
+
+def asking(request: dict[str, Any], question: str) -> dict[str, Any]:
+    """The same request with another question, and the same of the editor's around it."""
+    *before, message = request["messages"]
+    text = re.sub(
+        r"(?s)(<userRequest>).*(</userRequest>)", rf"\1{question}\2", text_of(message["content"])
+    )
+    return {**request, "messages": [*before, {**message, "content": text}]}
