@@ -76,6 +76,10 @@ class PromptParts:
         """Whether so much of the limit is used that nothing has to come back."""
         return self.total(last) >= self.limit * LEAST_USE
 
+    def is_well_used(self, last: int) -> bool:
+        """Whether so much of the limit is used, and no more."""
+        return self.is_used_enough(last) and not self.is_over(last)
+
     def settle(self) -> Steps[None]:
         """Count what was shortened: until then its size is an estimate."""
         yield from self.system.settle()
