@@ -127,7 +127,7 @@ class TextCalls:
             rest, finish = state.finish(finish)
             pieces += rest
         out = self._deltas(index, state, pieces)
-        if delta or finish:
+        if delta or finish or choice.get("logprobs"):
             last = {**choice, "delta": delta, "finish_reason": finish}
             last.pop("message", None)
             # A role or reasoning comes before the text; a finish reason comes after it.
