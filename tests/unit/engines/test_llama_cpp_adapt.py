@@ -82,3 +82,11 @@ def test_the_form_of_an_answer_has_no_limits_that_its_grammar_cannot_hold() -> N
     form = {"json_schema": {"schema": {"type": "string", "minLength": 5000}}}
     sent = adapt({"messages": [{"role": "user", "content": "hi"}], "response_format": form})
     assert sent["response_format"] == {"json_schema": {"schema": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(("top", "n_probs"), [(None, 20), (0, 1), (3, 3)])
+def test_log_probabilities_are_asked_for_in_the_form_that_streams_with_tools_take(
+    top: int | None, n_probs: int
+) -> None:
+    asked = {**request("auto"), "logprobs": True, "top_logprobs": top, "stream": True}
+    assert adapt(asked) == {**request("auto"), "n_probs": n_probs, "stream": True}

@@ -12,6 +12,8 @@ import orjson
 import pytest
 from tests.unit.gateway.backends import DONE, Call, Reply, answer, event, gateway_with
 
+from stoker.gateway.relay import answer_conversion
+
 ASK = [{"role": "user", "content": "hi"}]
 LOOK = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
 PROMPT_TOKENS = 31
@@ -27,7 +29,12 @@ def _usage(tokens: int) -> dict[str, int]:
 def _chat(index: int) -> list[bytes]:
     parts: list[dict[str, Any]] = [
         {"index": index, "delta": {"role": "assistant", "content": None}, "finish_reason": None},
-        {"index": index, "delta": {"content": f"answer {index}"}, "finish_reason": None},
+        {
+            "index": index,
+            "delta": {"content": f"answer {index}"},
+            "logprobs": {"content": [{"token": f"answer {index}"}]},
+            "finish_reason": None,
+        },
         {"index": index, "delta": {}, "finish_reason": "stop"},
     ]
     return [*(event(choices=[part]) for part in parts), event(usage=_usage(WRITTEN[index]))]
@@ -52,6 +59,10 @@ def _whole(call: Call, count: int) -> bytes:
 
 
 async def llama_server(call: Call) -> None:
+    if call.body.get("stream") and call.body.get("tools") and call.body.get("logprobs"):
+        refusal = {"message": "logprobs is not supported with tools + stream", "code": 400}
+        await call.send(answer(orjson.dumps({"error": refusal}), status=400))
+        return
     prompt = call.body.get("prompt")
     count = call.body.get("n", 1) * (len(prompt) if isinstance(prompt, list) else 1)
     if not call.body.get("stream"):
@@ -79,6 +90,10 @@ ASKED: dict[str, tuple[dict[str, Any], int]] = {
     "a chat with two answers": ({"messages": ASK, "n": 2}, 2),
     "a chat with three answers": ({"messages": ASK, "n": 3}, 3),
     "a chat with tools and two answers": ({"messages": ASK, "n": 2, "tools": LOOK}, 2),
+    "a chat with tools, log probabilities and two answers": (
+        {"messages": ASK, "n": 2, "tools": LOOK, "logprobs": True, "top_logprobs": 1},
+        2,
+    ),
     "a completion with three answers": ({"prompt": "hi", "n": 3}, 3),
     "a chat with one answer": ({"messages": ASK, "n": 1}, 1),
     "a chat that names no number": ({"messages": ASK}, 1),
@@ -116,6 +131,17 @@ async def test_a_stream_is_counted_as_the_whole_answer_is(
     assert counted(metrics, "prompt_tokens") == PROMPT_TOKENS
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_log_probabilities_beside_tools_reach_the_client(stream: bool) -> None:
+    reply, _, sent = await asked(messages=ASK, n=2, tools=LOOK, logprobs=True, stream=stream)
+    assert sent["n_probs"] == 20
+    streamed = answer_conversion.events_in(reply.body) or []
+    parts = streamed if stream else [orjson.loads(reply.body)]
+    choices = [choice for part in parts for choice in part["choices"] if choice.get("logprobs")]
+    tokens = {choice["index"]: choice["logprobs"]["content"] for choice in choices}
+    assert tokens == {index: [{"token": f"answer {index}"}] for index in range(2)}
+
+
 async def test_of_several_prompts_each_is_counted() -> None:
     reply, metrics, _ = await asked(prompt=["hi", "ho"])
     assert orjson.loads(reply.body)["usage"] == {
@@ -133,8 +159,7 @@ async def test_of_several_prompts_each_is_counted() -> None:
         ("vllm", {"messages": ASK, "n": 2}),
         ("llama.cpp", {"messages": ASK}),
         ("llama.cpp", {"prompt": [1, 2, 3]}),
-        # llama.cpp refuses the first one streamed, and answers the second one otherwise.
-        ("llama.cpp", {"messages": ASK, "n": 2, "tools": LOOK, "logprobs": True}),
+        # llama.cpp answers this one otherwise when it is streamed.
         ("llama.cpp", {"messages": [*ASK, {"role": "assistant", "content": "He"}], "n": 2}),
     ],
 )

@@ -410,6 +410,59 @@ def test_a_whole_name_is_never_a_part_of_the_one_before(second: dict[str, Any]) 
     assert once_more.calls == [("read_file", A)]  # some servers repeat it in each piece
 
 
+#: The call of ``TWO[0]`` in forms of other APIs, libraries and servers.
+FOREIGN: dict[str, list[dict[str, Any]]] = {
+    "all arguments so far in each piece, with id and name": [
+        {"tool_calls": [native(part, index=0, id="a")]}
+        for part in ('{"pa', '{"path": "a', '{"path": "a.py"}', '{"path": "a.py"}')
+    ],
+    "all arguments so far in each piece, without them": [
+        {"tool_calls": [native("", index=0, id="a")]},
+        {"tool_calls": [native('{"path"', None, index=0)]},
+        {"tool_calls": [native('{"path": "a.py"}', None, index=0)]},
+    ],
+    "Anthropic's input": [
+        {"tool_calls": [{"type": "tool_use", "name": "read_file", "input": {"path": "a.py"}}]}
+    ],
+    "LangChain's args": [
+        {"tool_calls": [{"type": "tool_call", "name": "read_file", "args": {"path": "a.py"}}]}
+    ],
+    "the name in place of the function": [
+        {"tool_calls": [{"function": "read_file", "arguments": {"path": "a.py"}}]}
+    ],
+    "a part of the content": [
+        {"content": [{"type": "tool_use", "name": "read_file", "input": {"path": "a.py"}}]}
+    ],
+    "gpt-oss' name space": [{"tool_calls": [native('{"path": "a.py"}', "functions.read_file")]}],
+    "Kimi's number": [{"tool_calls": [native('{"path": "a.py"}', "functions.read_file:0")]}],
+    "blanks around the name": [{"tool_calls": [native('{"path": "a.py"}', " read_file ")]}],
+    "left in the text too": [
+        {"content": '<tool_call>{"name": "read_file", "arguments": {"path": "a.py"}}</tool_call>'},
+        {"tool_calls": [native('{"path": "a.py"}', id="a")]},
+    ],
+}
+
+
+@pytest.mark.parametrize("form", FOREIGN)
+def test_a_call_in_a_foreign_form_keeps_its_arguments_and_is_one_call(form: str) -> None:
+    got = streamed(*FOREIGN[form])
+    assert [(name, json.loads(arguments)) for name, arguments in got.calls] == [
+        ("read_file", {"path": "a.py"})
+    ]
+    assert (got.content, got.finish) == ("", "tool_calls")
+
+
+def test_an_object_that_begins_with_its_own_beginning_is_not_cut_short() -> None:
+    """The second piece alone would be a whole object too."""
+    pieces = ['{"path": [', '{"path": [1]}', "]}"]
+    got = streamed(*[{"tool_calls": [native(piece, index=0, id="a")]} for piece in pieces])
+    assert [json.loads(arguments) for _, arguments in got.calls] == [{"path": [{"path": [1]}]}]
+
+
+def test_the_empty_list_that_php_writes_for_no_arguments_is_an_empty_object() -> None:
+    assert streamed({"tool_calls": [native("[]", "get_time")]}).calls == [("get_time", "{}")]
+
+
 def test_legacy_function_calls_are_calls() -> None:
     # OpenAI's form of before November 2023; llama-cpp-python sends both forms.
     legacy = {"name": "read_file", "arguments": A}

@@ -127,3 +127,23 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         request["max_tokens"] = draw(st.integers(1, 100_000))
     return request
+
+
+@st.composite
+def prose_talks(draw: st.DrawFn) -> dict[str, Any]:
+    """A talk whose texts are of very different lengths, some with tools and long arguments."""
+    size = st.sampled_from([1, 20, 100, 300, 600])
+    text = st.builds(lambda words: "words of it\n" * (words // 3) + "end.", size)
+    messages: list[dict[str, Any]] = [{"role": "system", "content": draw(text)}]
+    for turn in range(draw(st.integers(1, 6))):
+        messages.append({"role": "user", "content": draw(text)})
+        for step in range(draw(st.sampled_from([0, 0, 2, 9]))):
+            edits = [{"old": draw(text), "line": 3} for _ in range(draw(st.integers(1, 2)))]
+            function = {"name": "edit_file", "arguments": json.dumps({"edits": edits})}
+            call = {"id": f"call_{turn}_{step}", "type": "function", "function": function}
+            messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+            result = {"role": "tool", "tool_call_id": call["id"], "content": draw(text)}
+            messages.append(result)
+        messages.append({"role": "assistant", "content": draw(text)})
+    messages.append({"role": "user", "content": "And in short?"})
+    return {"model": "m", "messages": messages, "tools": [tool("edit_file", 30)]}

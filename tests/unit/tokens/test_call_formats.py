@@ -131,6 +131,11 @@ BOTH: dict[str, str] = {
     "inkling, begun by its prompt": "<|content_invoke_tool_json|>"
     f'{{"name":"read_file","args":{READ_ARGS}}}<|end_message|>'
     f'<|content_invoke_tool_json|>{{"name":"list_dir","args":{LIST_ARGS}}}<|end_message|>',
+    # vLLM's tests of its parsers for GigaChat 3 and HyperCLOVA X.
+    "gigachat 3 with its header": f"function call<|role_sep|>\n[{READ_JSON}, {LIST_JSON}]",
+    "hyperclova x": f"<|im_start|>assistant -> tool/function_call\n[{READ_JSON}, {LIST_JSON}]"
+    "<|im_end|>",
+    "hyperclova x, begun by its prompt": f" -> tool/function_call\n[{READ_JSON}, {LIST_JSON}]",
     "kimi k3": K3[0].format("tools")
     + k3_call("read_file", ("path", "string", "a.py"), ("line", "number", "3"))
     + k3_call("list_dir", ("path", "string", "."))

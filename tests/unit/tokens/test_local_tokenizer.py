@@ -17,7 +17,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, tra
 from stoker.errors import StokerError
 from stoker.tokens import ChatTemplate, LocalTokenizer, TokenizerError
 from stoker.tokens.counting.gguf_vocab import LLAMA3_REGEX, QWEN2_REGEX
-from stoker.tokens.truncation.message_shortening import shorten
+from stoker.tokens.truncation.message_shortening import Cap, shorten
 
 TEMPLATE = (
     "{% for t in tools or [] %}{{ t | tojson }}\n{% endfor %}"
@@ -224,7 +224,7 @@ def test_arguments_that_nest_too_deeply_to_be_read_are_handed_on_as_text() -> No
     call = {"type": "function", "function": {"name": "f", "arguments": "[" * 100_000}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     assert template.render({"messages": [message]}) == "[" * 100_000
-    assert shorten(message, 10) == message
+    assert shorten(message, Cap(10)) == message
 
 
 def test_a_template_that_refuses_the_messages_says_why(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.fixtures.agent import agent_request, growing_conversation
 from tests.support.recorded import FIXTURES, load
-from tests.unit.tokens.strategies import WordCounter, odd_requests, requests
+from tests.unit.tokens.strategies import WordCounter, odd_requests, prose_talks, requests
 
 from stoker.tokens import (
     Calibration,
@@ -31,7 +31,7 @@ from stoker.tokens.counting.token_counting import Request
 from stoker.tokens.tool_calls import emulate
 from stoker.tokens.truncation.conversation import used_tools
 from stoker.tokens.truncation.core_tool_names import core_tools
-from stoker.tokens.truncation.message_shortening import shorten
+from stoker.tokens.truncation.message_shortening import Cap, shorten
 from stoker.tokens.truncation.request_assembly import MARKER
 from stoker.tokens.truncation.system_prompt import SystemPrompt
 
@@ -306,13 +306,24 @@ def test_old_results_give_way_before_old_turns_do() -> None:
     assert any(cuts.results_shortened for cuts in results[:first_dropped])
 
 
-@given(st.text(max_size=600), st.integers(0, 700))
-def test_shortening_never_lengthens(text: str, keep_chars: int) -> None:
+@given(st.text(max_size=600), st.integers(0, 700), st.booleans())
+def test_shortening_never_lengthens(text: str, keep_chars: int, prose: bool) -> None:
     for role in ("tool", "user", "assistant"):
         content = f"{text}<userRequest>why?</userRequest>{text}" if role == "user" else text
-        short = shorten({"role": role, "content": content}, keep_chars)["content"]
+        cap = Cap(keep_chars, prose)
+        short = shorten({"role": role, "content": content}, cap)["content"]
         assert len(short) <= len(content)
-        assert role != "user" or "<userRequest>why?</userRequest>" in short
+        assert prose or role != "user" or "<userRequest>why?</userRequest>" in short
+
+
+def test_texts_inside_the_lists_of_a_calls_arguments_are_shortened_too() -> None:
+    edits = [{"old": "a line\n" * 200, "line": 7}, {"old": "short"}]
+    (message, _) = called(1, "edit", "", edits=edits)
+    (call,) = shorten(message, Cap(0))["tool_calls"]
+    short, kept = json.loads(call["function"]["arguments"])["edits"]
+    assert "left out ...]" in short["old"]
+    assert len(short["old"]) < 160
+    assert (short["line"], kept) == (7, edits[1])
 
 
 def test_schemas_shrink_before_tools_go() -> None:
@@ -346,7 +357,7 @@ def test_old_results_shrink_before_turns_go() -> None:
     assert "lines left out" in short
 
 
-def test_oldest_turns_go_whole_with_one_line_that_says_so() -> None:
+def test_oldest_turns_go_with_one_line_that_says_so() -> None:
     turns = [
         {"role": role, "content": f"{role} {i} " + "word " * 100}
         for i in range(20)
@@ -359,8 +370,50 @@ def test_oldest_turns_go_whole_with_one_line_that_says_so() -> None:
     kept = result.request["messages"]
     assert result.cuts.messages_dropped > 0
     assert kept[0]["content"] == f"You help.\n{MARKER}"
-    assert kept[1:] == [*turns, last][-len(kept) + 1 :]
-    assert kept[1]["role"] == "user"
+    assert kept[3:] == [*turns, last][-len(kept) + 3 :]
+    assert [message["role"] for message in kept[1:3]] == ["user", "assistant"]
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(prose_talks(), st.sampled_from([1024, 2048, 4096]))
+def test_the_room_is_used_however_long_the_texts_of_a_talk_are(
+    request: dict[str, Any], window: int
+) -> None:
+    """A turn that does not fit whole is sent in part: its beginning, a note, and its end."""
+    result, budget = fitted(request, window), budget_for(window)
+    assert result.prompt_tokens is not None or not result.cuts.any
+    if result.cuts.any:
+        assert result.prompt_tokens is not None
+        assert budget.prompt_tokens * 0.9 <= result.prompt_tokens <= budget.prompt_tokens
+    assert_well_formed(result.request, request)
+
+
+def test_a_long_old_turn_is_shortened_once_and_then_stays_as_it_is() -> None:
+    question = "Why is that? " * 8
+    long = {"role": "user", "content": "\n".join(f"line {i} of what I wrote" for i in range(260))}
+    messages = [long, {"role": "assistant", "content": "I see."}]
+    sent = []
+    for _ in range(4):
+        messages.append({"role": "user", "content": question})
+        sent.append(fitted({"model": "m", "messages": messages}, 2048).request["messages"])
+        messages.append({"role": "assistant", "content": "So."})
+    cut = [s for s in sent if s[:1] != [long]]
+    assert len(cut) > 1
+    assert all(after[: len(before)] == before for before, after in itertools.pairwise(cut))
+    assert any("left out ...]" in str(message["content"]) for message in cut[0])
+
+
+def test_the_folders_of_the_workspace_outlive_a_first_message_that_is_sent_in_part() -> None:
+    folders = "<workspace_info>\nThe folder is /home/user/project.\n</workspace_info>\n"
+    first = folders + "word " * 900 + folders.replace("workspace_info", "other_info")
+    messages = [
+        {"role": "user", "content": first},
+        {"role": "assistant", "content": "Yes."},
+        {"role": "user", "content": "word " * 900},
+    ]
+    sent = fitted({"model": "m", "messages": messages}, 2048).request["messages"]
+    assert sent[-1]["content"].startswith("<workspace_info>")
+    assert sent[-1]["content"].endswith(messages[-1]["content"])
 
 
 def test_the_system_prompt_is_cut_last_and_keeps_both_ends() -> None:

@@ -184,6 +184,58 @@ def test_parts_of_unknown_types_become_text(part: dict[str, Any], text: str) -> 
     assert sent == {"type": "text", "text": text}
 
 
+ANTHROPIC_CALL = {"type": "tool_use", "id": "c", "name": "read", "input": {"path": "a.py"}}
+AI_SDK_CALL = {
+    "type": "tool-call",
+    "toolCallId": "c",
+    "toolName": "read",
+    "args": {"path": "a.py"},
+}
+AI_SDK_RESULT = {"type": "tool-result", "toolCallId": "c", "toolName": "read"}
+
+
+@pytest.mark.parametrize(
+    ("called", "returned", "text"),
+    [
+        (ANTHROPIC_CALL, {"type": "tool_result", "tool_use_id": "c", "content": "x = 1"}, "x = 1"),
+        (
+            ANTHROPIC_CALL,
+            {
+                "type": "tool_result",
+                "tool_use_id": "c",
+                "content": [{"type": "text", "text": "x = 1"}],
+            },
+            [{"type": "text", "text": "x = 1"}],
+        ),
+        (ANTHROPIC_CALL, {"type": "tool_result", "tool_use_id": "c"}, ""),
+        (AI_SDK_CALL, {**AI_SDK_RESULT, "result": {"x": 1}}, '{"x":1}'),
+        (
+            {**AI_SDK_CALL, "args": None, "input": {"path": "a.py"}},
+            {**AI_SDK_RESULT, "output": {"type": "json", "value": [1]}},
+            "[1]",
+        ),
+    ],
+)
+def test_calls_and_results_among_the_parts_of_content_are_calls_and_results(
+    called: dict[str, Any], returned: dict[str, Any], text: Any
+) -> None:
+    (answer, tool, user) = normal(
+        {"role": "assistant", "content": [{"type": "text", "text": "I look."}, called]},
+        {"role": "user", "content": [returned, {"type": "text", "text": "And?"}]},
+    )["messages"]
+    (sent,) = answer["tool_calls"]
+    assert (sent["id"], sent["function"]["name"]) == ("c", "read")
+    assert arguments_in(answer) == {"path": "a.py"}
+    assert answer["content"] == [{"type": "text", "text": "I look."}]
+    assert tool == {"role": "tool", "tool_call_id": "c", "content": text}
+    assert user == {"role": "user", "content": [{"type": "text", "text": "And?"}]}
+
+
+def test_a_part_whose_text_is_null_is_empty_text() -> None:
+    (message,) = normal({"role": "user", "content": [{"type": "text", "text": None}]})["messages"]
+    assert message["content"] == [{"type": "text", "text": ""}]
+
+
 def test_thoughts_in_parts_are_reasoning_and_not_content() -> None:
     parts = [
         {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},

@@ -11,13 +11,10 @@ def streams_to_count(request: Mapping[str, Any], choices: int) -> bool:
 
     With ``n`` 3 and 13 tokens each, ``usage`` and ``timings`` of a whole answer report the 13 of
     the first choice; a stream reports each choice's. So it is with a list of prompts (seen in
-    b11549). Two requests are answered otherwise when they are streamed, and are left as they are:
-    tools with ``logprobs`` are refused, and an answer that continues the last message does not
-    repeat it.
+    b11549). A streamed answer that continues the last message does not repeat it, so that one is
+    left as it is.
     """
     if choices * _prompts(request.get("prompt")) == 1:
-        return False
-    if request.get("tools") and request.get("logprobs"):
         return False
     return not _continues_an_answer(request.get("messages"))
 

@@ -185,13 +185,26 @@ def adapt(request: Mapping[str, Any]) -> Mapping[str, Any]:
     from stoker.tokens.tool_calls import demanded_call  # noqa: PLC0415
 
     messages = request_form.with_one_last_answer(request["messages"])
-    readable = {**request, "messages": messages}
+    readable = {**_with_n_probs(request), "messages": messages}
     if request.get("tools"):
         readable["tools"] = [_readable_tool(tool) for tool in request["tools"]]
     constraint = demanded_call(readable)
     if constraint is None:
         return _with_readable_form(readable)
     return {**readable, "tool_choice": "none", "response_format": constraint}
+
+
+def _with_n_probs(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``logprobs`` as ``n_probs``, llama.cpp's own name, which it also takes in streams with tools.
+
+    Without ``top_logprobs`` it is 20, as in llama.cpp; 0 would leave the log probabilities out
+    (all seen in b11549).
+    """
+    if request.get("logprobs") is not True:
+        return request
+    top = request.get("top_logprobs")
+    rest = {k: v for k, v in request.items() if k not in {"logprobs", "top_logprobs"}}
+    return {**rest, "n_probs": max(1, top) if isinstance(top, int) else _DEFAULT_N_PROBS}
 
 
 def _readable_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -226,6 +239,7 @@ def _readable_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return request_form.without_keywords(schema, _is_unreadable)
 
 
+_DEFAULT_N_PROBS = 20
 #: Repetitions that a grammar of llama.cpp may have. ``minLength`` 2,001, ``maxItems`` 2,000 and
 #: ``^a{3000}$`` are refused, and so are numbers beyond 64 bits (measured on b11549).
 _MOST_REPETITIONS = 1999

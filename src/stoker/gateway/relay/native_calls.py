@@ -14,9 +14,11 @@ from typing import Any
 
 import orjson
 
-from stoker.tokens.tool_calls import is_cut_json, parse_json
+from stoker.tokens.tool_calls import ARGUMENT_KEYS, ToolSchemas, is_cut_json, parse_json
 
-_OWN_KEYS = frozenset({"index", "id", "type", "function", "name", "arguments", "parameters"})
+_OWN_KEYS = frozenset({"index", "id", "type", "function", "name", *ARGUMENT_KEYS})
+#: Arguments that hold nothing; the list is what PHP writes for an empty object.
+_NO_ARGUMENTS = ("", "null", "[]")
 
 
 @dataclass
@@ -30,22 +32,29 @@ class NativeCall:
     extra: dict[str, Any] = field(default_factory=dict)
     #: Its name came again after the whole of it: the next arguments are another call's.
     named_again: bool = False
+    #: The last piece of the arguments, and whether each piece began with the one before.
+    _latest: str = ""
+    _grows: bool = True
 
     @property
     def value(self) -> Any:
         """The arguments as JSON; no arguments at all are an empty object."""
-        if self.arguments.strip() in ("", "null"):
-            return {}
-        try:
-            value = orjson.loads(self.arguments)
-        except orjson.JSONDecodeError:
-            value = parse_json(self.arguments)
-        return parse_json(value) if isinstance(value, str) else value
+        return {} if self.arguments.strip() in _NO_ARGUMENTS else _value_of(self.arguments)
+
+    @property
+    def last_value(self) -> Any:
+        """The arguments of a call to which nothing more comes.
+
+        Some servers send all arguments so far in each piece. It is sure where the pieces together
+        are no JSON: one beginning behind the other never is.
+        """
+        value = self.value
+        return _value_of(self._latest) if value is None and self._grows else value
 
     @property
     def is_whole(self) -> bool:
         """Whether it has a name, and arguments that are an object."""
-        return bool(self.name) and isinstance(self.value, dict)
+        return bool(self.name) and isinstance(self.last_value, dict)
 
     @property
     def breaks_off(self) -> bool:
@@ -71,6 +80,8 @@ class NativeCall:
             # translate Anthropic's events send the `input` of `content_block_start` so.
             begun = self.arguments if self.arguments.strip() != "{}" else ""
             self.arguments = begun + arguments if arguments.strip() else self.arguments + arguments
+            self._grows = self._grows and arguments.startswith(self._latest)
+            self._latest = arguments or self._latest
         elif arguments is not None:
             self.arguments = orjson.dumps(arguments).decode()
 
@@ -96,7 +107,7 @@ class NativeCall:
 
     def as_sent(self, own_id: str) -> dict[str, Any]:
         """The call in OpenAI's form, less its index, under this id."""
-        value, arguments = self.value, self.arguments
+        value, arguments = self.last_value, self.arguments
         if not _is_object(arguments):
             arguments = orjson.dumps(value).decode()
         function = {"name": self.name, "arguments": arguments}
@@ -107,6 +118,7 @@ class NativeCalls:
     """The calls of one choice. ``tools`` are those that were offered."""
 
     def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
+        self._schemas = ToolSchemas(tools)
         self._required = {_text(_function(tool).get("name")): _required(tool) for tool in tools}
         self._open: list[NativeCall] = []
         #: By the server's number: the call that it was given to last.
@@ -145,7 +157,7 @@ class NativeCalls:
         """
         done: list[NativeCall] = []
         while len(self._open) > 1 and self._open[0].is_whole and self._open[0].value:
-            done.append(self._open.pop(0))
+            done.append(self._named(self._open.pop(0)))
         return done
 
     def take_back(self) -> list[NativeCall]:
@@ -162,14 +174,19 @@ class NativeCalls:
         last = self._last()
         whole: list[NativeCall] = []
         broken: list[NativeCall] = []
-        for call in self._open:
+        for call in map(self._named, self._open):
             is_whole = call.is_whole and not (cut and call is last and not self._has_all(call))
             (whole if is_whole else broken).append(call)
         self._open = []
         return whole, broken
 
+    def _named(self, call: NativeCall) -> NativeCall:
+        """The call under the name that its tool was offered by: without a model's name space."""
+        call.name = self._schemas.resolve(call.name) or call.name
+        return call
+
     def _has_all(self, call: NativeCall) -> bool:
-        value = call.value
+        value = call.last_value
         return bool(value) and self._required.get(call.name, frozenset()) <= value.keys()
 
     def _of_id(self, by_index: NativeCall | None, own_id: str) -> NativeCall | None:
@@ -209,12 +226,22 @@ def _dicts(value: object) -> Iterator[Mapping[str, Any]]:
 def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:
     """The ``function`` of a call; some servers write its fields into the call itself."""
     function = call.get("function")
+    if isinstance(function, str):
+        return {**call, "name": function}
     return function if isinstance(function, Mapping) else call
 
 
 def _arguments(function: Mapping[str, Any]) -> Any:
-    """A call's arguments in whichever form; models that print ``parameters`` have them kept so."""
-    return function.get("arguments", function.get("parameters"))
+    """A call's arguments under whichever name: ``input`` is Anthropic's, ``args`` LangChain's."""
+    return next((function[key] for key in ARGUMENT_KEYS if key in function), None)
+
+
+def _value_of(arguments: str) -> Any:
+    try:
+        value = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        value = parse_json(arguments)
+    return parse_json(value) if isinstance(value, str) else value
 
 
 def _text(value: object) -> str:

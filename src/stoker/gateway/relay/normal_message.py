@@ -33,7 +33,8 @@ def is_normal(message: Mapping[str, Any]) -> bool:
 def normal(message: Mapping[str, Any]) -> dict[str, Any]:
     """The message or delta with ``content`` as text, and its calls in ``tool_calls`` alone.
 
-    Mistral's API sends content as parts, with thinking among them. ``function_call`` is OpenAI's
+    Mistral's API sends content as parts, with thinking among them, and gateways to Anthropic's with
+    calls among them. ``function_call`` is OpenAI's
     form of before November 2023; llama-cpp-python sends it beside the ``tool_calls``.
     """
     if is_normal(message):
@@ -43,6 +44,9 @@ def normal(message: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(legacy, Mapping) and legacy and not out.get("tool_calls"):
         out["tool_calls"] = [{"type": "function", "function": legacy}]
     if isinstance(out.get("content"), list | dict):
+        calls = _calls_in(out["content"])
+        if calls and not out.get("tool_calls"):
+            out["tool_calls"] = calls
         out["content"] = _text_in(out["content"], "text")
         thought = _text_in(message["content"], "thinking")
         if thought and not any(out.get(name) for name in REASONING):
@@ -75,6 +79,12 @@ def finish_reason(given: object) -> str | None:
     if not isinstance(given, str) or given in ("", "null"):
         return None
     return _FINISH_REASONS.get(given, given)
+
+
+def _calls_in(content: Any) -> list[Any]:
+    """The calls among the parts of content, in the form of Anthropic's API."""
+    parts = content if isinstance(content, list) else [content]
+    return [p for p in parts if isinstance(p, Mapping) and p.get("type") == "tool_use"]
 
 
 def _text_in(content: Any, kind: str) -> str:

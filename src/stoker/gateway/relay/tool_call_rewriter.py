@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from stoker.gateway.relay import normal_message
 from stoker.gateway.relay.native_calls import NativeCall, NativeCalls
 from stoker.tokens.tool_calls import Event, ThoughtPart, ToolCall, ToolCallParser, new_call_id
@@ -127,7 +129,7 @@ class TextCalls:
             rest, finish = state.finish(finish)
             pieces += rest
         out = self._deltas(index, state, pieces)
-        if delta or finish:
+        if delta or finish or choice.get("logprobs"):
             last = {**choice, "delta": delta, "finish_reason": finish}
             last.pop("message", None)
             # A role or reasoning comes before the text; a finish reason comes after it.
@@ -166,6 +168,8 @@ class _Choice:
         self._said = False
         self._thought: list[str] = []
         self._numbers = 0
+        #: What was called in text, until a native call repeats it.
+        self._in_text: list[tuple[str, Any]] = []
 
     @property
     def has_rest(self) -> bool:
@@ -239,6 +243,7 @@ class _Choice:
                 self.found += 1
                 self._called = True
                 function = {"name": item.name, "arguments": item.arguments}
+                self._in_text.append((item.name, orjson.loads(item.arguments)))
                 pieces.append({"id": item.id, "type": "function", "function": function})
             elif isinstance(item, ThoughtPart):
                 self._thought.append(item.text)
@@ -250,7 +255,16 @@ class _Choice:
 
     def _sent(self, calls: Sequence[NativeCall]) -> list[_Piece]:
         self._called = self._called or bool(calls)
-        return [call.as_sent(self._id_of(call)) for call in calls]
+        new = [call for call in calls if not self._repeats_text(call)]
+        return [call.as_sent(self._id_of(call)) for call in new]
+
+    def _repeats_text(self, call: NativeCall) -> bool:
+        """Whether the server left this call in the text as well, where it was found."""
+        same = (call.name, call.last_value)
+        if same in self._in_text:
+            self._in_text.remove(same)
+            return True
+        return False
 
     def _id_of(self, call: NativeCall) -> str:
         own_id = call.id if call.id and call.id not in self._ids else new_call_id()

@@ -20,7 +20,7 @@ OUTSIDE_THE_PROMPT = frozenset(
         *("model", "stream", "stream_options", "n", "stop", "seed", "user", "store", "metadata"),
         *("max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p"),
         *("frequency_penalty", "presence_penalty", "repeat_penalty", "repetition_penalty"),
-        *("logit_bias", "logprobs", "top_logprobs", "cache_prompt"),
+        *("logit_bias", "logprobs", "top_logprobs", "n_probs", "cache_prompt"),
     }
 )
 _ROLES = frozenset({"system", "user", "assistant", "tool"})

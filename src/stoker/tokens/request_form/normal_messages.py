@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from stoker.tokens.chat_messages import text_of
+from stoker.tokens.request_form.call_parts import taken_out
 
 Message = dict[str, Any]
 
@@ -33,7 +34,7 @@ _MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url"})
 
 def normal_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
     """The messages, each with a role that templates know, content and whole calls."""
-    out = [_message(message, index) for index, message in enumerate(messages)]
+    out = [_message(message, index) for index, message in enumerate(taken_out(messages))]
     _answer_by_id(out)
     # An answer that failed before its first word: a server would go on writing it.
     while len(out) > 1 and _is_empty_answer(out[-1]):
@@ -76,10 +77,10 @@ def _reasoning(part: Mapping[str, Any]) -> str:
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
     kind = part.get("type")
-    if kind == "text" and "text" in part:
+    if kind == "text" and isinstance(part.get("text"), str):
         return part
     if kind in _TEXTS or (kind is None and "text" in part):
-        return {"type": "text", "text": part.get("text", "")}
+        return {"type": "text", "text": part.get("text") or ""}
     if kind == "refusal":
         return {"type": "text", "text": str(part.get("refusal") or "")}
     if kind in _MEDIA:

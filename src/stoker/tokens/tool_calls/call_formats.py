@@ -66,6 +66,9 @@ FORMATS: tuple[CallFormat, ...] = (
     CallFormat("<|action_start|> <|plugin|>", "<|action_end|>", "InternLM, tokens set apart"),
     CallFormat("<tool_code>", "</tool_code>", "Gemma 3, with tags for its fence"),
     CallFormat("<|function_call|>", "<|message_sep|>", "GigaChat 3"),
+    CallFormat("function call<|role_sep|>", "<|message_sep|>", "GigaChat 3, with its header"),
+    CallFormat("<|im_start|>assistant -> tool/function_call", "<|im_end|>", "HyperCLOVA X"),
+    CallFormat("-> tool/function_call", "<|im_end|>", "HyperCLOVA X, after its prompt"),
     CallFormat("<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", "Kimi K2"),
     CallFormat(
         "<|tool_call_section_begin|>", "<|tool_call_section_end|>", "Kimi K2, as it slips at times"

@@ -18,9 +18,9 @@ from stoker.tokens.tool_calls.strict_json import (
 )
 
 NAME_KEYS = ("name", "tool", "tool_name", "function_name", "function")
-_ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "kwargs")
+ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "kwargs")
 #: The keys that a call written as JSON may begin with.
-CALL_KEYS = frozenset({*NAME_KEYS, *_ARGUMENT_KEYS, "id", "type", "tool_calls"})
+CALL_KEYS = frozenset({*NAME_KEYS, *ARGUMENT_KEYS, "id", "type", "tool_calls"})
 #: A call names its tool within its beginning.
 _HEAD_CHARS = 400
 _WORDS = re.compile(r"[\w.\-/]+")
@@ -120,7 +120,7 @@ class ToolSchemas:
         name = self.resolve(written_name)
         if name is None:
             return None
-        key = next((key for key in _ARGUMENT_KEYS if key in value), None)
+        key = next((key for key in ARGUMENT_KEYS if key in value), None)
         if key is None:
             return self.call(name, {}) if sure and len(value) == 1 else None
         arguments = value[key]

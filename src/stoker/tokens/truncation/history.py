@@ -10,13 +10,13 @@ from stoker.tokens.chat_messages import Message, piece_of
 from stoker.tokens.counting.token_counting import CountStrings, Steps
 from stoker.tokens.truncation.context_carryover import standing_context, with_context
 from stoker.tokens.truncation.conversation import Conversation
-from stoker.tokens.truncation.message_shortening import Carried, carried, shorten
+from stoker.tokens.truncation.message_shortening import Cap, Carried, carried, shorten
 
 #: Saving less is not worth it: the engine reads again all that follows.
 _LEAST_SAVING_TOKENS = 32
 
-#: A unit's index, and how many characters each text in it keeps at most.
-Shortened = tuple[int, int]
+#: A unit's index, and how far it is shortened.
+Shortened = tuple[int, Cap]
 
 
 class Sizes:
@@ -38,7 +38,7 @@ class Sizes:
         #: What a template adds to a message.
         self._overhead = overhead
         self._counted: dict[Shortened, int] = {}
-        self._units: dict[int, _Texts] = {}
+        self._units: dict[tuple[int, bool], _Texts] = {}
 
     def count(self, units: Collection[Shortened]) -> Steps[list[int]]:
         """Count units that were shortened, each once."""
@@ -52,36 +52,37 @@ class Sizes:
                 self._counted[unit] = sum(next(tokens) for _ in short)
         return [self._counted[unit] for unit in units]
 
-    def estimate(self, index: int, cap: int) -> int:
-        """Estimate the tokens of a unit whose texts keep ``cap`` characters each, by length."""
-        return math.ceil(self.whole[index] * self._texts(index).share(cap))
+    def estimate(self, index: int, cap: Cap) -> int:
+        """Estimate the tokens of a unit that is shortened to ``cap``, by length."""
+        return math.ceil(self.whole[index] * self._texts(index, cap.prose).share(cap.chars))
 
-    def cap_for(self, index: int, goal_tokens: int) -> int:
+    def cap_for(self, index: int, goal_tokens: int, *, prose: bool) -> Cap:
         """The greatest cap with which a unit takes about ``goal_tokens``; 0 if none does."""
-        low, high = 0, self._texts(index).longest * 2
+        low, high = 0, self._texts(index, prose).longest * 2
         while high - low > 1:
             middle = (low + high) // 2
-            fits = self.estimate(index, middle) <= goal_tokens
+            fits = self.estimate(index, Cap(middle, prose)) <= goal_tokens
             low, high = (middle, high) if fits else (low, middle)
-        return low
+        return Cap(low, prose)
 
-    def messages(self, index: int, cap: int | None) -> Sequence[Message]:
-        """The messages of a unit, its texts cut to ``cap`` characters each."""
+    def messages(self, index: int, cap: Cap | None) -> Sequence[Message]:
+        """The messages of a unit, shortened to ``cap``."""
         unit = self._conversation.units[index]
         messages = self._conversation.messages[unit.start : unit.end]
         return messages if cap is None else [shorten(message, cap) for message in messages]
 
-    def _texts(self, index: int) -> _Texts:
-        if index not in self._units:
-            self._units[index] = _Texts(self.messages(index, None))
-        return self._units[index]
+    def _texts(self, index: int, prose: bool) -> _Texts:
+        if (index, prose) not in self._units:
+            self._units[index, prose] = _Texts(self.messages(index, None), prose=prose)
+        return self._units[index, prose]
 
 
 class _Texts:
     """The texts of a unit that can be shortened."""
 
-    def __init__(self, messages: Sequence[Message]) -> None:
-        self._texts: list[Carried] = [text for message in messages for text in carried(message)]
+    def __init__(self, messages: Sequence[Message], *, prose: bool) -> None:
+        texts = (text for message in messages for text in carried(message, prose=prose))
+        self._texts: list[Carried] = list(texts)
         self._chars = max(1, sum(len(piece_of(message)) for message in messages))
 
     @cached_property
@@ -102,11 +103,11 @@ class History:
         #: What units that were shortened take, counted as far as ``settle`` was called since.
         self._tokens: dict[int, int] = {}
         self._estimated: set[int] = set()
-        #: How many characters the texts of each unit that was shortened keep.
-        self.caps: dict[int, int] = {}
+        #: How far each unit that was shortened is.
+        self.caps: dict[int, Cap] = {}
         #: Units before this one are left out ...
         self.start = 0
-        #: ... but for the user's message that the current turn answers.
+        #: ... but for the user's message of the turn that it belongs to.
         self.pinned: int | None = None
         #: Whether the context of the first message is sent once that is left out.
         self.keeps_context = True
@@ -152,18 +153,36 @@ class History:
         return messages
 
     def _carrier(self, last: int) -> int | None:
-        """The user's message that takes over the context of the first, once that is left out."""
-        sent, users = self.sent(last), self._sizes.users
-        if not self.keeps_context or not self._sizes.context or users[0] in sent:
+        """The user's message that takes over the context of the first, once that is not whole."""
+        if not self.keeps_context or not self._sizes.context:
             return None
-        return next((index for index in sent if index in users), None)
+        first, *_ = users = self._sizes.users
+        whole = (index for index in self.sent(last) if index in users and not self._is_part(index))
+        carrier = next(whole, None)
+        return None if carrier == first else carrier
 
-    def shorten(self, index: int, excess: int) -> int:
-        """Shorten a unit by ``excess`` tokens, or as far as it can be; return what that saves."""
-        before = self.unit_tokens(index)
-        if excess <= 0 or before - self._sizes.estimate(index, 0) < _LEAST_SAVING_TOKENS:
+    def _is_part(self, index: int) -> bool:
+        return index in self.caps and self.caps[index].prose
+
+    @property
+    def parts(self) -> list[int]:
+        """The units of which prose is shortened too, in order."""
+        return sorted(filter(self._is_part, self.caps))
+
+    def least_tokens(self, index: int) -> int:
+        """About what a unit takes at least, its prose shortened too."""
+        return self._sizes.estimate(index, Cap(0, prose=True))
+
+    def shorten(self, index: int, excess: int, *, prose: bool = False) -> int:
+        """Shorten a unit by ``excess`` tokens, or as far as it can be; return what that saves.
+
+        Prose is shortened only with ``prose``, and where it was before.
+        """
+        prose = prose or self._is_part(index)
+        before, least = self.unit_tokens(index), self._sizes.estimate(index, Cap(0, prose))
+        if excess <= 0 or before - least < _LEAST_SAVING_TOKENS:
             return 0
-        self._cap(index, before - excess)
+        self._cap(index, before - excess, prose=prose)
         return before - self.unit_tokens(index)
 
     def lengthen(self, index: int, room: int) -> None:
@@ -174,16 +193,16 @@ class History:
         if goal >= self._sizes.whole[index]:
             self._whole(index)
         else:
-            self._cap(index, goal)
+            self._cap(index, goal, prose=self._is_part(index))
 
     def restore(self, but: int) -> None:
         """Send all units whole again ``but`` one."""
         for index in [index for index in self.caps if index != but]:
             self._whole(index)
 
-    def _cap(self, index: int, goal_tokens: int) -> None:
+    def _cap(self, index: int, goal_tokens: int, *, prose: bool) -> None:
         error = self._error(index)
-        self.caps[index] = self._sizes.cap_for(index, int(goal_tokens / error))
+        self.caps[index] = self._sizes.cap_for(index, int(goal_tokens / error), prose=prose)
         self._tokens[index] = math.ceil(self._sizes.estimate(index, self.caps[index]) * error)
         self._estimated.add(index)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from stoker.tokens.truncation.conversation import Conversation
 from stoker.tokens.truncation.prompt_parts import PromptParts
@@ -100,12 +100,53 @@ class HistoryCuts:
             if not (is_step or units[start].role == "user"):
                 continue
             least = self._history.start
-            self._start_at(start, last)
+            self._start_at(start)
             if self._parts.is_over(last):
-                self._start_at(least, last)
+                self._start_at(least)
                 return
             if self._parts.is_used_enough(last):
                 return
+
+    def give_back_part(self, last: int) -> None:
+        """Send the end of the turn before, its prose shortened as results are.
+
+        Otherwise one long text that is left out would leave much of the room unused.
+        """
+        end, request = self._history.start, self._request(last)
+        first = self._conversation.last_user(end)
+        if first is None:
+            return
+        asked = [] if first == request else [first]
+        steps = self._part(range(first + 1, end), -self._parts.excess(last), asked)
+        if steps or end == first + 1:
+            self._start_at(steps.start if steps.start > first + 1 else first)
+            self._shorten(last, [*asked, *steps], prose=True)
+
+    def _part(self, steps: range, room: int, asked: Sequence[int]) -> range:
+        """The newest of ``steps`` that fill ``room`` beside what was ``asked``: one at least."""
+        least = sum(map(self._history.least_tokens, asked))
+        whole = sum(map(self._history.unit_tokens, asked))
+        start = steps.stop
+        while start > steps.start and (whole < room or start == steps.stop):
+            least += self._history.least_tokens(start - 1)
+            if least > room:
+                break
+            start -= 1
+            whole += self._history.unit_tokens(start)
+        return range(start, steps.stop)
+
+    def fit_part(self, last: int) -> None:
+        """Correct what the estimates of ``give_back_part`` were off."""
+        if self._parts.is_over(last):
+            self._shorten(last, self._history.parts)
+        else:
+            self.lengthen(last)
+
+    def take_back_part(self, last: int) -> None:
+        """Leave out what can't be shortened enough."""
+        if self._parts.is_over(last):
+            self.drop_old_turns(last)
+            self.drop_old_steps(last)
 
     def _request(self, last: int) -> int | None:
         """The user's unit that the current turn answers."""
@@ -118,12 +159,12 @@ class HistoryCuts:
         if self._has_result(last):
             self._history.shorten(last, self._history.unit_tokens(last) - most_tokens)
 
-    def _shorten(self, last: int, units: range) -> None:
+    def _shorten(self, last: int, units: Sequence[int], *, prose: bool = False) -> None:
         excess = self._parts.excess(last)
         for index in units:
             if excess <= 0:
                 return
-            excess -= self._history.shorten(index, excess)
+            excess -= self._history.shorten(index, excess, prose=prose)
 
     def _drop_until_it_fits(self, last: int, starts: Iterator[int]) -> None:
         """Leave out the units before each of ``starts`` in turn.
@@ -133,7 +174,7 @@ class HistoryCuts:
         """
         before = self._history.start
         for start in starts:
-            self._start_at(start, last)
+            self._start_at(start)
             if self._parts.excess(last) <= 0:
                 break
         if self._history.start > before:
@@ -141,7 +182,8 @@ class HistoryCuts:
             self.shorten_old_turns(last)
             self.shorten_old_steps(last)
 
-    def _start_at(self, start: int, last: int) -> None:
-        request = self._request(last)
+    def _start_at(self, start: int) -> None:
+        """Leave out the units before ``start`` but the request that it belongs to."""
+        user = self._conversation.last_user(start + 1)
         self._history.start = start
-        self._history.pinned = request if request is not None and start > request else None
+        self._history.pinned = None if user == start else user

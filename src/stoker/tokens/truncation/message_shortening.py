@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from stoker.tokens.chat_messages import (
     Message,
@@ -23,6 +24,15 @@ _HEAD_SHARE = 0.6
 _LEAST_ANSWER_CHARS, _LEAST_ARGUMENT_CHARS = 400, 120
 #: The note that ``middle_out`` leaves.
 _NOTE_CHARS = 28
+
+
+class Cap(NamedTuple):
+    """How far a message is shortened."""
+
+    #: How many characters each of its texts keeps at most.
+    chars: int
+    #: Whether that holds for prose too: a request, and all of an answer.
+    prose: bool = False
 
 
 def middle_out(text: str, keep_chars: int) -> str:
@@ -49,23 +59,22 @@ def middle_out(text: str, keep_chars: int) -> str:
     return short if len(short) < len(text) else text
 
 
-def shorten(message: Message, keep_chars: int) -> Message:
-    """Shorten what a message carries to about ``keep_chars`` characters.
+def shorten(message: Message, cap: Cap) -> Message:
+    """Shorten what a message carries to about ``cap.chars`` characters.
 
     That is a tool's result, the long texts in a call's arguments, a long answer, or the context
-    that an editor wraps around a request: never the request itself. Arguments stay valid JSON
-    with the same keys. Anything else is given back as it is.
+    that an editor wraps around a request; the request itself only with ``cap.prose``. Arguments
+    stay valid JSON with the same keys. Anything else is given back as it is.
     """
     role, content = message.get("role"), message.get("content")
     if role in {"tool", "function"}:
-        return _with_content(message, _shorten_result(content, keep_chars))
+        return _with_content(message, _shorten_result(content, cap.chars))
     if role == "user":
-        return _with_content(message, _shorten_context(content, keep_chars))
+        return _with_content(message, _shorten_request(content, cap))
     if role != "assistant":
         return message
-    keep_words = max(keep_chars, _LEAST_ANSWER_CHARS)
-    said = middle_out(content, keep_words) if isinstance(content, str) else content
-    return _shorten_calls(_with_content(message, said), keep_chars)
+    said = _shorten_texts(content, max(cap.chars, _least_answer(cap.prose)), len, _shorter)
+    return _shorten_calls(_with_content(message, said), cap.chars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +92,35 @@ class Carried:
         return self.chars if self.chars <= room + _NOTE_CHARS else room + _NOTE_CHARS
 
 
-def carried(message: Message) -> list[Carried]:
+def carried(message: Message, *, prose: bool) -> list[Carried]:
     """Return the texts that ``shorten`` may cut, to know what it saves without cutting them."""
     role, content = message.get("role"), message.get("content")
     if role in {"tool", "function"}:
         return [] if images_in(content) else [Carried(len(text_of(content)))]
     if role == "user":
-        texts = [t for t in _texts_of(content) if TAGGED_REQUEST.search(t)]
-        return [Carried(sum(len(piece) for t in texts for piece in around_requests(t)))]
+        size = len if prose else _size_around
+        return [Carried(sum(map(size, _texts_of(content))))]
     if role != "assistant":
         return []
-    said = len(content) if isinstance(content, str) else 0
-    return [Carried(said, least_chars=_LEAST_ANSWER_CHARS), *_carried_by_calls(message)]
+    said = Carried(sum(map(len, _texts_of(content))), least_chars=_least_answer(prose))
+    return [said, *_carried_by_calls(message)]
+
+
+def _least_answer(prose: bool) -> int:
+    return 0 if prose else _LEAST_ANSWER_CHARS
 
 
 def _carried_by_calls(message: Message) -> list[Carried]:
-    arguments = (arguments_of(call) or {} for call in calls_of(message))
-    values = (value for given in arguments for value in given.values())
-    texts = (value for value in values if isinstance(value, str))
+    texts = (text for call in calls_of(message) for text in _texts_in(arguments_of(call)))
     return [Carried(len(text), 0.5, _LEAST_ARGUMENT_CHARS) for text in texts]
+
+
+def _texts_in(value: object) -> list[str]:
+    """The texts in arguments, also those in lists: an editor's edits and to-do items."""
+    if isinstance(value, str):
+        return [value]
+    inner = list(value.values()) if isinstance(value, dict) else value
+    return [text for each in inner for text in _texts_in(each)] if isinstance(inner, list) else []
 
 
 def _with_content(message: Message, content: object) -> Message:
@@ -115,20 +134,30 @@ def _shorten_result(content: object, keep_chars: int) -> object:
     return middle_out(text, keep_chars)
 
 
-def _shorten_context(content: object, keep_chars: int) -> object:
-    """A user's message with its request whole, and what an editor wraps around it shortened."""
-    texts = [text for text in _texts_of(content) if TAGGED_REQUEST.search(text)]
-    around = sum(len(piece) for text in texts for piece in around_requests(text))
-    if around <= keep_chars:
+def _shorten_request(content: object, cap: Cap) -> object:
+    if cap.prose:
+        return _shorten_texts(content, cap.chars, len, _shorter)
+    return _shorten_texts(content, cap.chars, _size_around, _shorten_around)
+
+
+def _shorten_texts(
+    content: object,
+    keep_chars: int,
+    size: Callable[[str], int],
+    shorter: Callable[[str, float], str],
+) -> object:
+    """Content with the same share of each text left, ``keep_chars`` of all that may be cut."""
+    total = sum(map(size, _texts_of(content)))
+    if total <= keep_chars:
         return content
-    share = keep_chars / around
+    share = keep_chars / total
     if isinstance(content, str):
-        return _shorten_around(content, share)
+        return shorter(content, share)
     if not isinstance(content, list):
         return content
     return [
-        {**part, "text": _shorten_around(part["text"], share)}
-        if isinstance(part, dict) and part.get("text") in texts
+        {**part, "text": shorter(part["text"], share)}
+        if isinstance(part, dict) and isinstance(part.get("text"), str)
         else part
         for part in content
     ]
@@ -142,7 +171,14 @@ def _texts_of(content: object) -> list[str]:
     return [text for text in texts if isinstance(text, str)]
 
 
+def _size_around(text: str) -> int:
+    """The characters that an editor wraps around a request; 0 where no tags mark the request."""
+    return sum(map(len, around_requests(text))) if TAGGED_REQUEST.search(text) else 0
+
+
 def _shorten_around(text: str, share: float) -> str:
+    if not TAGGED_REQUEST.search(text):
+        return text
     pieces: list[str] = []
     end = 0
     for match in TAGGED_REQUEST.finditer(text):
@@ -175,8 +211,16 @@ def _shorten_call(call: Any, keep_chars: int) -> Any:
     if arguments is None:
         return call
     keep = max(keep_chars // 2, _LEAST_ARGUMENT_CHARS)
-    short = {k: middle_out(v, keep) if isinstance(v, str) else v for k, v in arguments.items()}
+    short = _shorten_value(arguments, keep)
     if short == arguments:
         return call
     arguments_json = json.dumps(short, ensure_ascii=False)
     return {**call, "function": {**function, "arguments": arguments_json}}
+
+
+def _shorten_value(value: Any, keep_chars: int) -> Any:
+    if isinstance(value, str):
+        return middle_out(value, keep_chars)
+    if isinstance(value, dict):
+        return {key: _shorten_value(inner, keep_chars) for key, inner in value.items()}
+    return [_shorten_value(v, keep_chars) for v in value] if isinstance(value, list) else value

@@ -119,6 +119,10 @@ class PromptParts:
         """What is left by a cut: no more history than is read as fast as a new head."""
         return min(self.limit, self.system.tokens + self.tool_set.tokens + self._most_head)
 
+    def is_well_used(self, last: int) -> bool:
+        """Whether so much of the limit is used, and no more."""
+        return self.is_used_enough(last) and not self.is_over(last)
+
     def settle(self) -> Steps[None]:
         """Count what was shortened: until then its size is an estimate."""
         yield from self.system.settle()

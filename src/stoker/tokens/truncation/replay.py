@@ -99,12 +99,21 @@ class Replay:
 
         The head only once: the engine reads it again with all that follows.
         """
-        lengthen = [self._history.lengthen] * _RETRIES
-        for give_back in (*lengthen, self._history.give_back, self._grow_head):
-            if not self.parts.is_cut or self.parts.is_used_enough(last):
+        for give_back in self._ways_back():
+            if not self.parts.is_cut or self.parts.is_well_used(last):
                 return
             give_back(last)
             yield from self.parts.settle()
+
+    def _ways_back(self) -> tuple[Callable[[int], None], ...]:
+        return (
+            *[self._history.lengthen] * _RETRIES,
+            self._history.give_back,
+            self._history.give_back_part,
+            *[self._history.fit_part] * _RETRIES,
+            self._history.take_back_part,
+            self._grow_head,
+        )
 
     def _grow_head(self, last: int) -> None:
         self._tools.grow(last)
