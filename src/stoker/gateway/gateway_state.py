@@ -35,7 +35,7 @@ class GatewayState:
     @property
     def is_serving(self) -> bool:
         """Whether requests are taken, and some backend is known to serve a model."""
-        return not self.draining and bool(self.pool.models())
+        return not self.draining and any(backend.models for backend in self.pool.backends)
 
     @property
     def down_cause(self) -> str:

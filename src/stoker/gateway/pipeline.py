@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from aiohttp import web
-
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.middleware.authenticate import Authenticate
 from stoker.gateway.middleware.choose_model import ChooseModel
@@ -20,7 +18,7 @@ from stoker.gateway.middleware.refuse_foreign_pages import RefuseForeignPages
 from stoker.gateway.middleware.validate import Validate
 from stoker.gateway.prompt.prepare_for_backend import PrepareForBackend
 from stoker.gateway.relay.forwarder import Forward
-from stoker.gateway.request_context import Handler, RequestContext, Stage
+from stoker.gateway.request_context import Handler, Stage
 from stoker.gateway.routing.select_backend import SelectBackend
 from stoker.gateway.usage.accounting import Account
 
@@ -61,7 +59,4 @@ def chained(row: Sequence[Stage], last: Handler) -> Handler:
 
 
 def _before(stage: Stage, following: Handler) -> Handler:
-    async def handle(context: RequestContext) -> web.StreamResponse:
-        return await stage(context, following)
-
-    return handle
+    return lambda context: stage(context, following)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import orjson
 
 from stoker.engines import http_json, model_listing
 from stoker.engines.base import Backend, ServedModel, ToolSupport
@@ -234,7 +234,7 @@ def _readable_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """
     from stoker.tokens import request_form  # noqa: PLC0415
 
-    if not _MAY_BE_UNREADABLE.search(json.dumps(schema)):
+    if not _MAY_BE_UNREADABLE.search(orjson.dumps(schema)):
         return schema
     return request_form.without_keywords(schema, _is_unreadable)
 
@@ -247,7 +247,7 @@ _MOST_INTEGER = 2**63
 _REPETITIONS = frozenset({"minLength", "minItems", "maxItems"})
 _NUMBERS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _COUNTED = re.compile(r"\{\s*(\d*)\s*,?\s*(\d*)\s*\}")
-_MAY_BE_UNREADABLE = re.compile(r'"pattern"|\d{4}|\de\+?\d')
+_MAY_BE_UNREADABLE = re.compile(rb'"pattern"|[0-9]{4}|[0-9][eE]\+?[0-9]')
 
 
 def _is_unreadable(keyword: str, value: Any) -> bool:

@@ -58,8 +58,9 @@ def without_private_fields(request: dict[str, Any]) -> dict[str, Any]:
     public = _public(request)
     for name in ("messages", "tools"):
         items = public.get(name)
-        if isinstance(items, list):
-            public[name] = [_public(item) if isinstance(item, dict) else item for item in items]
+        if isinstance(items, list) and any(map(_has_private, items)):
+            items = [_public(item) if isinstance(item, dict) else item for item in items]
+            public = {**public, name: items}
     return public
 
 
@@ -228,7 +229,13 @@ def written(request: object) -> bytes:
         ) from None
 
 
+def _has_private(value: Any) -> bool:
+    return isinstance(value, dict) and "_" in [name[:1] for name in value]
+
+
 def _public(value: dict[str, Any]) -> dict[str, Any]:
+    if not _has_private(value):
+        return value
     return {name: item for name, item in value.items() if not name.startswith("_")}
 
 

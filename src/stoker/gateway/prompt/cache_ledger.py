@@ -5,8 +5,8 @@ Kept from what was sent and corrected by what the answers report. Nothing here h
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import islice
 
 from stoker.gateway.prompt.prompt_chain import PromptChain
 
@@ -48,7 +48,7 @@ class CacheLedger:
         self._most_prompts = min(max(wanted, _FEWEST_PROMPTS), _MOST_PROMPTS)
         self._prompts: list[_ReadPrompt] = []
         #: The links of all prompts that were ever read, oldest first.
-        self._known: OrderedDict[int, None] = OrderedDict()
+        self._known: dict[int, None] = {}
 
     def cached_tokens(self, chain: PromptChain) -> int:
         """How many leading tokens of a prompt the engine is expected to have in its cache."""
@@ -80,13 +80,14 @@ class CacheLedger:
         ]
 
     def _add(self, new: _ReadPrompt) -> None:
-        kept = (p for p in self._prompts if p.chain.shared_blocks(new.chain) < len(p.chain.links))
+        kept = (p for p in self._prompts if not new.chain.begins_with(p.chain))
         self._prompts = [*kept, new][-self._most_prompts :]
-        for link in new.chain.links:
-            self._known[link] = None
-            self._known.move_to_end(link)
-        while len(self._known) > _BLOCKS_KNOWN:
-            self._known.popitem(last=False)
+        known, links = self._known, new.chain.links
+        for link in links:
+            known.pop(link, None)
+        known.update(dict.fromkeys(links))
+        for link in list(islice(known, max(0, len(known) - _BLOCKS_KNOWN))):
+            del known[link]
 
     def _known_blocks(self, chain: PromptChain) -> int:
         links = chain.links

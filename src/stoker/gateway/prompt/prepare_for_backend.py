@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 
 import aiohttp
 from aiohttp import web
@@ -122,11 +121,12 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> tuple[Prepar
     chain = chain_of(prepared.request)
     header = _with_cached(prepared.header, preparer.ledger.cached_tokens(chain))
     context.outgoing = backend_request(
-        replace(prepared, header=header),
+        prepared,
         context.model.id,
         rules,
         engines.lookup(backend.endpoint.engine),
         backend.refused_fields,
+        header=header,
     )
     return prepared, chain
 

@@ -46,24 +46,23 @@ class Preparer:
         #: What the backend has read.
         self.ledger = CacheLedger(model.parallel)
         self._metrics = metrics
+        kinds = ("read", "cached", "wasted")
+        self._counted = {kind: metrics.prefill.labels(model.id, kind) for kind in kinds}
 
     async def learn(self, prepared: Prepared, chain: PromptChain, report: UsageReport) -> None:
         """Learn from an answer how its prompt was counted and read."""
-        if report.usage is None:
+        usage = report.usage
+        if usage is None:
             return
-        await self.chats.learn(prepared, report.usage, report.prefill_tokens_per_s)
-        prompt_tokens = report.usage.get("prompt_tokens")
+        await self.chats.learn(prepared, usage, report.prefill_tokens_per_s)
+        prompt_tokens = usage.get("prompt_tokens")
         if prompt_tokens and chain.links:
             self._account(self.ledger.note(chain, prompt_tokens, report.cached_tokens))
 
     def _account(self, prefill: Prefill) -> None:
-        counts = {
-            "read": prefill.read_tokens,
-            "cached": prefill.cached_tokens,
-            "wasted": prefill.wasted_tokens,
-        }
-        for kind, count in counts.items():
-            self._metrics.prefill.labels(self.model.id, kind).inc(count)
+        self._counted["read"].inc(prefill.read_tokens)
+        self._counted["cached"].inc(prefill.cached_tokens)
+        self._counted["wasted"].inc(prefill.wasted_tokens)
         speed = self.chats.prefill_tokens_per_s
         if speed:
             self._metrics.prefill_saved.labels(self.model.id).inc(prefill.cached_tokens / speed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import xor
 from typing import Any
 
 from stoker.gateway.api.request_validation import written
@@ -38,6 +40,10 @@ class PromptChain:
         # A link stands for all before it, so from the first that differs on all do.
         return bisect_left(range(most), True, key=lambda at: self.links[at] != other.links[at])
 
+    def begins_with(self, other: PromptChain) -> bool:
+        """Whether it has all blocks of the other one, and perhaps more."""
+        return self.links[: len(other.links)] == other.links
+
     def tokens(self, blocks: int, prompt_tokens: int) -> int:
         """The tokens of the first blocks, where the whole prompt has ``prompt_tokens``."""
         if not blocks or not self.size_bytes:
@@ -59,20 +65,19 @@ def chain_of(request: Mapping[str, Any]) -> PromptChain:
 
     Raises ``BadRequestError`` where it can't be written.
     """
-    links: list[int] = []
+    blocks: list[bytes] = []
     ends: list[int] = []
-    link = size = 0
+    size = 0
     for part in _parts(request):
         step = _BLOCK_BYTES if size < _FINE_BYTES else _COARSE_BLOCK_BYTES
-        for at in range(0, len(part), step):
-            if len(links) == _MOST_BLOCKS:
-                break
-            block = part[at : at + step]
-            link = hash((link, block))
-            links.append(link)
-            ends.append(size + at + len(block))
+        if part and len(blocks) < _MOST_BLOCKS:
+            blocks += [part[at : at + step] for at in range(0, len(part), step)]
+            ends += range(size + step, size + len(part), step)
+            ends.append(size + len(part))
         size += len(part)
-    return PromptChain(tuple(links), tuple(ends), size)
+    # A hash with its block's place in it, so that their order counts, and no call for each block.
+    hashes = map(hash, enumerate(blocks[:_MOST_BLOCKS]))
+    return PromptChain(tuple(accumulate(hashes, xor)), tuple(ends[:_MOST_BLOCKS]), size)
 
 
 def _parts(request: Mapping[str, Any]) -> Iterator[bytes]:
@@ -88,4 +93,4 @@ def _parts(request: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def _is_system(message: Any) -> bool:
-    return isinstance(message, Mapping) and message.get("role") in SYSTEM_ROLES
+    return isinstance(message, dict) and message.get("role") in SYSTEM_ROLES

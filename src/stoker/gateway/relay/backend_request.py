@@ -55,11 +55,14 @@ def backend_request(
     rules: PathRules,
     engine: Engine,
     refused: Collection[refused_fields.Path] = (),
+    *,
+    header: str | None = None,
 ) -> BackendRequest:
     """The request for ``model``, without the fields that its backend is known to refuse.
 
     Its usage is always asked for where its path can stream it, and its progress in reading where
     the engine reports that too. It is streamed where the engine reports all tokens only so.
+    ``header`` is the record for the client.
 
     Raises ``BadRequestError`` where it can't be written.
     """
@@ -90,7 +93,7 @@ def backend_request(
         choices=choices,
         added=frozenset(added.difference(refused)),
         progress_key=report.key if report else None,
-        headers={"x-stoker-fit": prepared.header} if prepared.header else {},
+        headers={"x-stoker-fit": header} if header else {},
     )
 
 

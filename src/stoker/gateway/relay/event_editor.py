@@ -21,7 +21,7 @@ from stoker.gateway.usage.usage_report import UsageReport
 
 #: In JSON a quote inside a text is escaped, so this can only be a key or a whole text.
 _ERROR_KEY = b'"error"'
-_PARSED = re.compile(rb'"prompt_tokens"|"error"|"content":\s*[\[{]')
+_PARSED = re.compile(rb'"(?:prompt_tokens"|error"|content":\s*[\[{])')
 #: In JSON a line's end is escaped, so this can only end the stream's last event.
 _DONE_END = b"[DONE]\n\n"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -118,11 +119,19 @@ class NativeCalls:
     """The calls of one choice. ``tools`` are those that were offered."""
 
     def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
-        self._schemas = ToolSchemas(tools)
-        self._required = {_text(_function(tool).get("name")): _required(tool) for tool in tools}
+        self._tools = tools
         self._open: list[NativeCall] = []
         #: By the server's number: the call that it was given to last.
         self._by_index: dict[int, NativeCall] = {}
+
+    @cached_property
+    def _schemas(self) -> ToolSchemas:
+        return ToolSchemas(self._tools)
+
+    @cached_property
+    def _required(self) -> dict[str, frozenset[str]]:
+        """What each tool requires; most answers have no call that must be checked."""
+        return {_text(_function(tool).get("name")): _required(tool) for tool in self._tools}
 
     @property
     def has_open(self) -> bool:

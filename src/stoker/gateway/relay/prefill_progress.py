@@ -19,8 +19,9 @@ class PrefillProgress:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        # In JSON a quote inside a text is escaped, so this can only be a key or a whole text.
-        self._mark = orjson.dumps(key)
+        #: What events about progress have in them. In JSON a quote inside a text is escaped, so
+        #: this can only be a key or a whole text.
+        self.mark = orjson.dumps(key)
         self._last: dict[str, Any] = {}
 
     @property
@@ -31,8 +32,6 @@ class PrefillProgress:
 
     def taken_from(self, events: bytes) -> bytes:
         """These whole events without those that are about progress alone."""
-        if self._mark not in events:
-            return events
         return b"".join(e for e in event_framing.split(events) if not self._takes(e))
 
     def _takes(self, event: bytes) -> bool:

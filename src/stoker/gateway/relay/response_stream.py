@@ -107,31 +107,29 @@ class ResponseStream:
     def body(self, data: bytes) -> None:
         """A piece of the backend's answer."""
         self.heard = True
-        if self.reading is None:
-            self._note_first_byte()
+        if self.first_byte_at is None and self.reading is None:
+            self.first_byte_at = self._loop.time()
         if self.is_events is None:
             data = self._beginning = (self._beginning + data).removeprefix(BYTE_ORDER_MARK)
             self.is_events = event_framing.begins_stream(data, is_declared=self._declares_events)
         try:
             if self.is_events:
-                self._put(self._editor.edit(self._answered(self._framer.feed(data))))
+                self._relay(self._framer.feed(data))
             elif self.is_events is False:
                 self._collect(data)
         except PartTooLargeError as error:
             self.failed(BackendGoneError(str(error)))
             self.abort()
 
-    def _answered(self, events: bytes) -> bytes:
-        """The events that are about the answer, and not about the reading of the prompt."""
-        if self.reading is not None:
+    def _relay(self, events: bytes) -> None:
+        """Pass on the events that are about the answer, not about the reading of the prompt."""
+        if self.reading is not None and self.reading.mark in events:
             events = self.reading.taken_from(events)
-        if events:
-            self._note_first_byte()
-        return events
-
-    def _note_first_byte(self) -> None:
+        if not events:
+            return
         if self.first_byte_at is None:
             self.first_byte_at = self._loop.time()
+        self._put(self._editor.edit(events))
 
     def done(self) -> None:
         """The backend's answer is complete."""
@@ -234,7 +232,8 @@ class ResponseStream:
                 self.begun.set_result(None)
 
     def _collect(self, data: bytes) -> None:
-        self._note_first_byte()
+        if self.first_byte_at is None:
+            self.first_byte_at = self._loop.time()
         self._whole_bytes += len(data)
         if self._whole_bytes > MAX_PART_BYTES:
             self._whole.clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 from aiohttp import web
 
@@ -36,8 +35,7 @@ class Account:
             metrics.tool_calls.labels(model).inc(rewrite.found)
         return response
 
-    def _note_usage(self, model: str, usage: Mapping[str, Any] | None) -> None:
-        for kind in ("prompt_tokens", "completion_tokens"):
-            count = usage.get(kind) if usage else None
-            if isinstance(count, int) and count > 0:
+    def _note_usage(self, model: str, usage: Mapping[str, int] | None) -> None:
+        for kind, count in (usage or {}).items():
+            if count > 0:
                 self._metrics.tokens.labels(model, kind).inc(count)

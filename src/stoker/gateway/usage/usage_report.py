@@ -122,8 +122,8 @@ def _usages_in(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if _whole(value.get("tokens_evaluated")) is not None:
         yield value  # llama.cpp's own API has no ``usage``
     for holder in (value, *(value.get(name) for name in _HOLDERS)):
-        usage = holder.get("usage") if isinstance(holder, Mapping) else None
-        if isinstance(usage, Mapping):
+        usage = holder.get("usage") if isinstance(holder, dict) else None
+        if isinstance(usage, dict):
             yield usage
 
 
@@ -144,7 +144,7 @@ def _prompt_tokens(usage: Mapping[str, Any]) -> int | None:
 def _cached_tokens(usage: Mapping[str, Any]) -> int | None:
     for name in _CACHE_DETAILS:
         details = usage.get(name)
-        if isinstance(details, Mapping):
+        if isinstance(details, dict):
             return _whole(details.get("cached_tokens"))
     return _whole(usage.get(_CACHED[0]))
 

@@ -41,15 +41,14 @@ def join_contents(one: Any, other: Any, between: str = "\n") -> Any:
     return [*_parts(one), *_parts(other)]
 
 
-def with_one_last_answer(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def with_one_last_answer(messages: list[Message]) -> list[Message]:
     """The messages with one answer at the end, where there are several, and no call without result.
 
     llama.cpp goes on writing a last message of the assistant, and can do so with one text only.
     """
-    out = [dict(message) for message in messages]
-    if out and out[-1].get("role") == "assistant" and _is_open_end(out):
-        return _joined_answers(_with_results(out))
-    return out
+    if messages and messages[-1].get("role") == "assistant" and _is_open_end(messages):
+        return _joined_answers(_with_results(messages))
+    return messages
 
 
 def _is_open_end(messages: Sequence[Message]) -> bool:

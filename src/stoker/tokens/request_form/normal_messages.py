@@ -29,6 +29,8 @@ _ROLES = {
 _TEXTS = frozenset({"text", "input_text", "output_text"})
 #: Parts of a model's reasoning, as Anthropic and Mistral write them. Templates read it elsewhere.
 _REASONING = frozenset({"thinking", "reasoning", "redacted_thinking"})
+#: The most common message, and the roles of which no form but this one is known.
+_PLAIN, _SPOKEN = {"role", "content"}, frozenset({"system", "user", "assistant"})
 _MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url"})
 
 
@@ -43,6 +45,8 @@ def normal_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
 
 
 def _message(message: Mapping[str, Any], index: int) -> Message:
+    if message.keys() == _PLAIN and message["role"] in _SPOKEN and type(message["content"]) is str:
+        return dict(message)
     out = {key: value for key, value in message.items() if value is not None}
     role = out["role"] = _ROLES.get(message["role"], message["role"])
     calls = _calls(out, index)
