@@ -38,9 +38,15 @@ def chunk(index: int) -> bytes:
     return b"data: " + orjson.dumps(event) + b"\n\n"
 
 
-def usage_event(chunks: int) -> bytes:
+def tokens_in(body: bytes) -> int:
+    """What the mock takes a request's prompt for: as of code and JSON, some 5 bytes a token."""
+    return len(body) // 5
+
+
+def usage_event(prompt: int, chunks: int) -> bytes:
     """The last event of a stream whose client asked for usage."""
-    usage = {"prompt_tokens": 100, "completion_tokens": chunks, "total_tokens": 100 + chunks}
+    total = prompt + chunks
+    usage = {"prompt_tokens": prompt, "completion_tokens": chunks, "total_tokens": total}
     event = {"id": "chatcmpl-0", "object": "chat.completion.chunk", "model": MODEL}
     return b"data: " + orjson.dumps({**event, "choices": [], "usage": usage}) + b"\n\n"
 
@@ -108,8 +114,12 @@ class MockBackend(asyncio.Protocol):
             self._answer(head.split(b" ", 2)[1], headers, rest[:length])
 
     def _answer(self, path: bytes, headers: dict[bytes, bytes], body: bytes) -> None:
-        if path == b"/streaming":
-            self._json(len(STREAMING))
+        if path in COUNTS:
+            self._json(COUNTS[path]())
+            return
+        if path == b"/tokenize":
+            COUNTED.append(len(body))
+            self._json({"count": tokens_in(body), "max_model_len": WINDOW})
             return
         if not path.startswith(b"/v1/chat"):
             self._json(MODELS if path == b"/v1/models" else {"status": "ok"})
@@ -123,7 +133,11 @@ class MockBackend(asyncio.Protocol):
         if "interval_ms" in request:  # routers drop unknown headers
             interval_s = request["interval_ms"] / 1000
         self._stream = asyncio.create_task(
-            self._send(request.get("max_tokens", 16), interval_s, wants_usage)
+            self._send(
+                request.get("max_tokens", 16),
+                interval_s,
+                usage_event(tokens_in(body), request.get("max_tokens", 16)) if wants_usage else b"",
+            )
         )
 
     def _json(self, value: object) -> None:
@@ -131,7 +145,7 @@ class MockBackend(asyncio.Protocol):
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         self._transport.write(head % len(body) + body)
 
-    async def _send(self, chunks: int, interval_s: float, wants_usage: bool) -> None:
+    async def _send(self, chunks: int, interval_s: float, usage: bytes) -> None:
         self._transport.write(STREAM_HEAD)
         STREAMING.add(self)
         for index in range(chunks):
@@ -141,12 +155,19 @@ class MockBackend(asyncio.Protocol):
             if interval_s or index % 64 == 63:
                 await asyncio.sleep(interval_s)
         STREAMING.discard(self)
-        tail = framed(usage_event(chunks)) if wants_usage else b""
+        tail = framed(usage) if usage else b""
         self._transport.write(tail + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
 
-#: Connections with an answer under way; ``GET /streaming`` returns how many.
+#: Connections with an answer under way.
 STREAMING: set[MockBackend] = set()
+#: The bytes of each request to ``/tokenize``.
+COUNTED: list[int] = []
+#: What a ``GET`` returns of them: how many.
+COUNTS: dict[bytes, Callable[[], int]] = {
+    b"/streaming": lambda: len(STREAMING),
+    b"/counted": lambda: len(COUNTED),
+}
 
 
 async def serve(factory: Callable[[], asyncio.Protocol], port: int) -> None:

@@ -15,7 +15,7 @@ def run(relay: Callable[[str], web.AppRunner]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--backend", required=True, help="the backend's base URL")
-    options = parser.parse_args()
+    options, _ = parser.parse_known_args()
     uvloop.run(_serve(relay, options.backend, options.port))
 
 

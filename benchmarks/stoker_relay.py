@@ -1,6 +1,11 @@
-"""Stoker's gateway alone, in front of a mock backend, with keys, budgets and metrics."""
+"""Stoker's gateway alone, in front of a mock backend, with keys, budgets and metrics.
+
+``--engine`` is what the backend is taken for, ``--window`` the model's window in tokens.
+"""
 
 from __future__ import annotations
+
+import argparse
 
 import relay_server
 from aiohttp import web
@@ -14,8 +19,12 @@ KEY = "benchmark"
 def runner(backend: str) -> web.AppRunner:
     """The gateway in front of ``backend``."""
     gateway = Gateway(Keys({"benchmark": hash_of(KEY)}))
-    models = [ServedModel("mock", max_model_len=1_000_000, tools="native")]
-    gateway.serve([Served(Backend(backend, "llama.cpp"), models)])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--engine", default="llama.cpp")
+    parser.add_argument("--window", type=int, default=1_000_000)
+    options, _ = parser.parse_known_args()
+    models = [ServedModel("mock", max_model_len=options.window, tools="native")]
+    gateway.serve([Served(Backend(backend, options.engine), models)])
     return gateway.runner()
 
 

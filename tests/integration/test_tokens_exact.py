@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.fixtures.agent import agent_request, growing_conversation
 
-from stoker.tokens import LocalTokenizer
+from stoker.tokens import LocalTokenizer, Overheads, growth_bound
 
 pytestmark = pytest.mark.engine
 xllamacpp = pytest.importorskip("xllamacpp")
@@ -105,3 +105,30 @@ def test_agent_requests_have_the_same_tokens(engine: Engine) -> None:
     for request in (agent_request(), *growing_conversation(6)):
         theirs = engine.post("/v1/chat/completions/input_tokens", request)["input_tokens"]
         assert engine.local.count_request(request) == theirs
+
+
+def test_what_was_read_and_the_bytes_of_what_was_added_bound_the_next_prompt(
+    engine: Engine,
+) -> None:
+    texts = [text[:80] for text in _texts(40)][:80]
+    messages: list[dict[str, Any]] = [{"role": "system", "content": "Be brief."}]
+    prompts = []
+    for asked, said in zip(texts[::2], texts[1::2], strict=True):
+        messages.append({"role": "user", "content": asked})
+        body = {"messages": list(messages)}
+        used = engine.post("/v1/chat/completions/input_tokens", body)["input_tokens"]
+        prompts.append((len(messages), used))
+        messages.append({"role": "assistant", "content": said})
+    for known, read in prompts[1:]:
+        growth = growth_bound(body, known, Overheads())
+        assert growth is not None
+        assert used <= read + growth
+
+
+def test_the_whole_prompt_is_reported_though_almost_all_of_it_comes_from_the_cache(
+    engine: Engine,
+) -> None:
+    body = {"messages": [{"role": "user", "content": "word " * 40}], "max_tokens": 1}
+    first, again = (engine.post("/v1/chat/completions", body)["usage"] for _ in range(2))
+    assert again["prompt_tokens"] == first["prompt_tokens"] > 40
+    assert again["prompt_tokens_details"]["cached_tokens"] > 30

@@ -330,6 +330,9 @@ class Engine:
     #: Whether a request for a whole answer, with so many choices, is to be sent as one for a
     #: stream, because only its streams report all tokens. The gateway joins the stream again.
     streams_to_count: Callable[[Mapping[str, Any], int], bool] = lambda _request, _choices: False
+    #: Whether ``prompt_tokens`` of its answers is the whole prompt, whatever came from its cache:
+    #: some servers report what they read alone.
+    reports_whole_prompts: bool = False
     #: ``None``: requests to fill in between two texts are passed on as they are.
     infill: InfillApi | None = None
     #: For an engine that notices a client's leaving while it reads a prompt only by writing to it.

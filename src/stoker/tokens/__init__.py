@@ -4,7 +4,8 @@ from stoker.tokens.chat_messages import call_ids
 from stoker.tokens.counting.chat_template import ChatTemplate
 from stoker.tokens.counting.count_corrections import Corrections, Reconciled
 from stoker.tokens.counting.local_tokenizer import LocalTokenizer
-from stoker.tokens.counting.plain_form import is_plain
+from stoker.tokens.counting.plain_form import OUTSIDE_THE_PROMPT, is_plain
+from stoker.tokens.counting.prompt_growth import growth_bound
 from stoker.tokens.counting.token_counting import (
     CountQuery,
     CountRequest,
@@ -33,6 +34,7 @@ from stoker.tokens.truncation.fit_result import Cuts, Fit
 from stoker.tokens.truncation.prompt_truncation import fit
 
 __all__ = [
+    "OUTSIDE_THE_PROMPT",
     "Budget",
     "Calibration",
     "ChatTemplate",
@@ -63,6 +65,7 @@ __all__ = [
     "drive",
     "estimate_strings",
     "fit",
+    "growth_bound",
     "is_plain",
     "overheads_of",
     "prompt_bound",

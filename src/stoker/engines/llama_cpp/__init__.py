@@ -13,7 +13,8 @@ ENGINE = Engine(
     formats=("gguf",),
     streams_to_count=llama_answers.streams_to_count,
     infill=INFILL,
-    # Seen in build b11549.
+    # Both seen in build b11549.
+    reports_whole_prompts=True,
     prefill_report=PrefillReport(field="return_progress", key="prompt_progress"),
     running_metric="llamacpp:requests_processing",
     # Its slots share one cache: for more users the paging of others is what is wanted.

@@ -10,6 +10,8 @@ ENGINE = Engine(
     title="vLLM",
     client=f"{__name__}.vllm_client",
     formats=("safetensors",),
+    # Seen in 0.32, with prefix caching.
+    reports_whole_prompts=True,
     running_metric="vllm:num_requests_running",
     planner=Planner(
         plan=vllm_planner.plan,

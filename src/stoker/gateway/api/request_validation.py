@@ -42,7 +42,7 @@ def parse(body: bytes) -> dict[str, Any]:
         ) from None
     if not isinstance(request, dict):
         raise BadRequestError("The request body must be a JSON object.", code="invalid_json")
-    if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and not _can_be_sent_on(request):
+    if not _can_be_sent_on(request):
         raise BadRequestError(
             f"The request nests more than {_MAX_DEPTH} levels deep. Send it flatter.",
             code="invalid_json",
@@ -234,9 +234,10 @@ def _has_private(value: Any) -> bool:
 
 
 def _public(value: dict[str, Any]) -> dict[str, Any]:
-    if not _has_private(value):
-        return value
-    return {name: item for name, item in value.items() if not name.startswith("_")}
+    for name in value:
+        if name.startswith("_"):
+            return {name: item for name, item in value.items() if not name.startswith("_")}
+    return value
 
 
 def _can_be_sent_on(request: dict[str, Any]) -> bool:

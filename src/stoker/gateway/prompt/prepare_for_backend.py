@@ -118,7 +118,7 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> tuple[Prepar
     rules.check_model(context.body, preparer.model)
     prepared = await rules.prepare(preparer, context.body, _wants_fit(context.request))
     backend = context.backend
-    chain = chain_of(prepared.request)
+    chain = prepared.chain or chain_of(prepared.request)
     header = _with_cached(prepared.header, preparer.ledger.cached_tokens(chain))
     context.outgoing = backend_request(
         prepared,

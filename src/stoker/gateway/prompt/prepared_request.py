@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stoker import tokens
+from stoker.gateway.prompt.prompt_chain import PromptChain
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
 
 
@@ -15,9 +16,13 @@ class Prepared:
     """A request as one backend gets it, and what to do with that backend's answer."""
 
     request: Mapping[str, Any]
+    #: Of a chat that was prepared for its engine.
+    chain: PromptChain | None = None
     header: str | None = None
     #: What the prompt was counted to be; ``None`` where it surely fits and was not counted.
     prompt_tokens: int | None = None
+    #: What it has at most by what is known of its beginning, where that is why it was not counted.
+    most_prompt_tokens: int | None = None
     max_tokens: int | None = None
     cuts: tokens.Cuts = field(default_factory=tokens.Cuts)
     rewrite: TextCalls | None = None

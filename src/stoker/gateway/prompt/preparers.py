@@ -8,12 +8,14 @@ from functools import partial
 
 import aiohttp
 
+from stoker import engines
 from stoker.engines import Backend, ServedModel
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.prompt.cache_ledger import CacheLedger, Prefill
 from stoker.gateway.prompt.completion_fitter import CompletionFitter
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.infill_fitter import InfillFitter
+from stoker.gateway.prompt.known_prompts import KnownPrompts
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.prompt_chain import PromptChain
 from stoker.gateway.prompt.prompt_fitter import PromptFitter
@@ -34,13 +36,15 @@ class Preparer:
         model: ServedModel,
         settings: FitSettings,
         counter: TokenCounter,
+        known: KnownPrompts,
         metrics: Metrics,
         infill: Callable[[Callable[[], int | None]], InfillFitter],
     ) -> None:
         self.model = model
         self.counter = counter
         self.form = counter.form
-        self.chats = PromptFitter(model, settings, counter, metrics)
+        self.known = known
+        self.chats = PromptFitter(model, settings, counter, known, metrics)
         self.completions = CompletionFitter(model, settings, counter)
         self.infills = infill(lambda: self.chats.most_infill_tokens)
         #: What the backend has read.
@@ -92,7 +96,9 @@ class Preparers:
         key = (backend.endpoint, backend.fit, model)
         if key not in self._known:
             self._known[key] = self._new(*key)
-        return self._known[key]
+        preparer = self._known[key]
+        preparer.known.of_run(backend.run)
+        return preparer
 
     def keep(self, backends: Iterable[PooledBackend]) -> None:
         """Forget those of all other backends."""
@@ -105,4 +111,5 @@ class Preparers:
         server = ServerCounts(self._http, backend, model.id, self._counts_kept)
         counter = TokenCounter(model, backend, settings.tokenizer, server, self._worker)
         infill = partial(InfillFitter, model, settings, backend, self._http)
-        return Preparer(model, settings, counter, self._metrics, infill)
+        known = KnownPrompts(trusted=engines.lookup(backend.engine).reports_whole_prompts)
+        return Preparer(model, settings, counter, known, self._metrics, infill)

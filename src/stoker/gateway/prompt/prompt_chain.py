@@ -34,6 +34,11 @@ class PromptChain:
     #: Of the whole prompt.
     size_bytes: int
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last link stands for all of the prompt."""
+        return bool(self.links) and self.ends[-1] == self.size_bytes
+
     def shared_blocks(self, other: PromptChain) -> int:
         """How many blocks both begin with."""
         most = min(len(self.links), len(other.links))

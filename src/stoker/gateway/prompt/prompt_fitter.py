@@ -17,8 +17,10 @@ from stoker import tokens
 from stoker.engines import ServedModel
 from stoker.gateway.api.request_validation import parts_beyond_text
 from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.prompt.known_prompts import KnownPrompts
 from stoker.gateway.prompt.prefill_limit import PrefillLimit
 from stoker.gateway.prompt.prepared_request import Prepared
+from stoker.gateway.prompt.prompt_chain import chain_of
 from stoker.gateway.prompt.server_counts import REFUSED_TO_COUNT
 from stoker.gateway.prompt.stable_head import StableHead
 from stoker.gateway.prompt.token_counter import TokenCounter
@@ -35,11 +37,17 @@ class PromptFitter:
     """Fits chats to one model as one backend serves it."""
 
     def __init__(
-        self, model: ServedModel, settings: FitSettings, counter: TokenCounter, metrics: Metrics
+        self,
+        model: ServedModel,
+        settings: FitSettings,
+        counter: TokenCounter,
+        known: KnownPrompts,
+        metrics: Metrics,
     ) -> None:
         self._model = model
         self._enabled = settings.enabled
         self._counter = counter
+        self._known = known
         self._metrics = metrics
         self._limit = PrefillLimit(settings)
         self._head = StableHead()
@@ -81,12 +89,17 @@ class PromptFitter:
     async def _prepared(
         self, request: dict[str, Any], window: int, time: tokens.ReadingTime | None
     ) -> Prepared:
-        asked = tokens.asked_max_tokens(request)
+        whole, asked = self._unfitted(request), tokens.asked_max_tokens(request)
         longest = self._limit.prompt_tokens()
         budget = tokens.budget_for(window, asked, max_prompt_tokens=longest, time=time)
-        bound = tokens.prompt_bound(request, self._overheads(request))
-        if bound is not None and _surely_fits(bound, asked, budget):
-            return self._unfitted(request, asked)
+        uncounted = replace(whole, max_tokens=asked)
+        # What is known costs less to find than a bound of every message, and is closer.
+        most = self._known.bound(whole, self._counter.overheads)
+        if _surely_fits(most, asked, budget):
+            header = f"{whole.header or 'none'}; tokens<={most}"
+            return replace(uncounted, header=header, most_prompt_tokens=most)
+        if _surely_fits(tokens.prompt_bound(request, self._overheads(request)), asked, budget):
+            return uncounted
         try:
             return await self._fitted(request, budget)
         except NotImplementedError:
@@ -100,7 +113,7 @@ class PromptFitter:
             # refuses both where a text model is sent an image.
             if refused.status not in REFUSED_TO_COUNT:
                 raise
-        return self._unfitted(request, asked)
+        return uncounted
 
     async def learn(
         self, prepared: Prepared, usage: Mapping[str, Any], prefill_tokens_per_s: float | None
@@ -111,10 +124,28 @@ class PromptFitter:
         used = usage.get("prompt_tokens")
         if prefill_tokens_per_s is not None:
             self._limit.learn(prefill_tokens_per_s)
-        if prepared.prompt_tokens is not None and type(used) is int:
+        if type(used) is not int:
+            return
+        self._learn_prompt(prepared, used)
+        if prepared.prompt_tokens is not None:
             self._note_mismatch(prepared.request, tokens.Reconciled(prepared.prompt_tokens, used))
             counted = prepared.prompt_tokens - prepared.correction_tokens
             await self._counter.learn(prepared.request, tokens.Reconciled(counted, used))
+
+    def _learn_prompt(self, prepared: Prepared, used: int) -> None:
+        """Keep what a prompt was, unless that is not credible."""
+        most, counted = prepared.most_prompt_tokens, prepared.prompt_tokens
+        if most is not None and used > most:
+            self._metrics.mismatches.labels(self._model.id).inc()
+            _log.warning(
+                "%s: a prompt of at most %d tokens was read as %d: each is counted from now on",
+                self._model.id,
+                most,
+                used,
+            )
+            self._known.distrust()
+        elif counted is None or tokens.Reconciled(counted, used).is_plausible(prepared.request):
+            self._known.note(prepared, used)
 
     async def _fitted(self, request: Mapping[str, Any], budget: tokens.Budget) -> Prepared:
         counter = self._counter
@@ -127,6 +158,7 @@ class PromptFitter:
         sent = counter.form.of(fitted.request)
         return Prepared(
             sent,
+            chain=chain_of(sent),
             header=self._header(request, fitted.header()),
             prompt_tokens=fitted.prompt_tokens,
             max_tokens=fitted.max_tokens,
@@ -135,12 +167,12 @@ class PromptFitter:
             correction_tokens=counter.corrections.of(sent),
         )
 
-    def _unfitted(self, request: dict[str, Any], max_tokens: int | None = None) -> Prepared:
+    def _unfitted(self, request: dict[str, Any]) -> Prepared:
         sent = self._counter.form.of(request)
         return Prepared(
             sent,
+            chain=chain_of(sent),
             header=self._header(request),
-            max_tokens=max_tokens,
             rewrite=self._calls_in_text(request),
         )
 
@@ -193,8 +225,10 @@ class PromptFitter:
         )
 
 
-def _surely_fits(bound: int, asked: int | None, budget: tokens.Budget) -> bool:
+def _surely_fits(bound: int | None, asked: int | None, budget: tokens.Budget) -> bool:
     """Whether a prompt of at most ``bound`` tokens needs neither counting nor a clamp."""
+    if bound is None:
+        return False
     return bound <= budget.uncut_tokens and bound + (asked or 0) <= budget.max_model_len
 
 

@@ -51,6 +51,8 @@ class PooledBackend:
         #: Fields that it refused and answered without, and those of the gateway's own that it took.
         self.refused_fields: frozenset[tuple[str, ...]] = frozenset()
         self.taken_fields: frozenset[tuple[str, ...]] = frozenset()
+        #: How often it may have been started again: what was learned of its prompts may not hold.
+        self.run = 0
         self._clock = clock
         self._failures = 0
         self._open_until = 0.0
@@ -106,12 +108,14 @@ class PooledBackend:
     def failed(self) -> None:
         """It refused, broke off before the first byte, or answered 502, 503 or 504."""
         self._failures += 1
+        self.run += 1
         if self._failures >= FAILURES:
             self._open_until = self._clock() + OPEN_S
 
     def recovered(self) -> None:
         """It was down, and is up again: earlier failures no longer count."""
         self.healthy, self._failures, self._open_until = True, 0, 0.0
+        self.run += 1
         self.refused_fields = self.taken_fields = frozenset()  # it may be another version
         self._without_tools.clear()  # it may have been started with a tool parser
 

@@ -94,7 +94,7 @@ def prompt_bound(request: Mapping[str, Any], overheads: Overheads) -> int | None
         return None
     total = overheads.base + _SPARE_TOKENS
     for message in messages:
-        tokens = _message_bound(message, overheads)
+        tokens = message_bound(message, overheads)
         if tokens is None:
             return None
         total += tokens
@@ -107,7 +107,8 @@ def prompt_bound(request: Mapping[str, Any], overheads: Overheads) -> int | None
     return total
 
 
-def _message_bound(message: object, overheads: Overheads) -> int | None:
+def message_bound(message: object, overheads: Overheads) -> int | None:
+    """Return how many tokens a message is at most; ``None`` where nothing is sure."""
     if not isinstance(message, dict) or images_in(message.get("content")):
         return None
     content = message.get("content")

@@ -29,8 +29,10 @@ _ROLES = {
 _TEXTS = frozenset({"text", "input_text", "output_text"})
 #: Parts of a model's reasoning, as Anthropic and Mistral write them. Templates read it elsewhere.
 _REASONING = frozenset({"thinking", "reasoning", "redacted_thinking"})
-#: The most common message, and the roles of which no form but this one is known.
-_PLAIN, _SPOKEN = {"role", "content"}, frozenset({"system", "user", "assistant"})
+#: Keys and roles of messages that are normal as they are: almost all of the thousand messages of a
+#: long conversation, which come again with every request.
+_PLAIN_KEYS = frozenset({"role", "content", "tool_call_id", "tool_calls"})
+_PLAIN_ROLES = frozenset({"system", "user", "assistant", "tool"})
 _MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url"})
 
 
@@ -45,7 +47,7 @@ def normal_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
 
 
 def _message(message: Mapping[str, Any], index: int) -> Message:
-    if message.keys() == _PLAIN and message["role"] in _SPOKEN and type(message["content"]) is str:
+    if _is_plain(message):
         return dict(message)
     out = {key: value for key, value in message.items() if value is not None}
     role = out["role"] = _ROLES.get(message["role"], message["role"])
@@ -62,6 +64,28 @@ def _message(message: Mapping[str, Any], index: int) -> Message:
         refusal = message.get("refusal")
         out["content"] = refusal if isinstance(refusal, str) else ""
     return out
+
+
+def _is_plain(message: Mapping[str, Any]) -> bool:
+    content = message.get("content", ...)
+    return (
+        message.keys() <= _PLAIN_KEYS
+        and message["role"] in _PLAIN_ROLES
+        and (type(content) is str or (content is None and "tool_calls" in message))
+        and type(message.get("tool_call_id", "")) is str
+        and ("tool_calls" not in message or _calls_plainly(message))
+    )
+
+
+def _calls_plainly(message: Mapping[str, Any]) -> bool:
+    calls = message["tool_calls"]
+    return message["role"] == "assistant" and bool(calls) and all(map(_is_plain_call, calls))
+
+
+def _is_plain_call(call: Mapping[str, Any]) -> bool:
+    arguments = call["function"].get("arguments")
+    named = type(call.get("id")) is str and type(call.get("type")) is str
+    return named and None not in call.values() and _arguments(arguments) is arguments
 
 
 def _content(message: Mapping[str, Any]) -> tuple[Any, str]:
@@ -160,6 +184,8 @@ def _loosely_read(text: str) -> Any:
 
 def _answer_by_id(messages: Sequence[Message]) -> None:
     """Give results the id of the call that they answer, where a client left it out."""
+    if all("tool_call_id" in message for message in messages if message["role"] == "tool"):
+        return
     unanswered: list[tuple[str, str]] = []
     for message in messages:
         if message.get("tool_calls"):
