@@ -10,7 +10,7 @@ import aiohttp
 
 from stoker.engines import Backend, ServedModel
 from stoker.gateway.limits import GatewayLimits
-from stoker.gateway.prompt.cache_ledger import CacheLedger, Prefill
+from stoker.gateway.prompt.cache_ledger import CacheLedger, Prefill, ReadPrompt
 from stoker.gateway.prompt.completion_fitter import CompletionFitter
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.infill_fitter import InfillFitter
@@ -47,14 +47,26 @@ class Preparer:
         self.ledger = CacheLedger(model.parallel)
         self._metrics = metrics
 
-    async def learn(self, prepared: Prepared, chain: PromptChain, report: UsageReport) -> None:
-        """Learn from an answer how its prompt was counted and read."""
+    async def learn(
+        self, prepared: Prepared, chain: PromptChain, report: UsageReport, is_turn: bool
+    ) -> None:
+        """Learn from an answer how its prompt was counted and read.
+
+        ``is_turn``: it belongs to a conversation that goes on.
+        """
         if report.usage is None:
             return
         await self.chats.learn(prepared, report.usage, report.prefill_tokens_per_s)
         prompt_tokens = report.usage.get("prompt_tokens")
         if prompt_tokens and chain.links:
-            self._account(self.ledger.note(chain, prompt_tokens, report.cached_tokens))
+            answer_tokens = report.usage.get("completion_tokens", 0) if is_turn else 0
+            noted = self.ledger.note(chain, prompt_tokens, report.cached_tokens, answer_tokens)
+            self._account(noted)
+
+    def restored(self, prompt: ReadPrompt) -> None:
+        """The backend has got this prompt from a file, and need not read it."""
+        self.ledger.restored(prompt)
+        self._metrics.restored.labels(self.model.id).inc(prompt.prompt_tokens)
 
     def _account(self, prefill: Prefill) -> None:
         counts = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 from stoker.gateway.api.request_validation import written
@@ -23,7 +24,7 @@ class PromptChain:
     """The blocks of one prompt, in the order in which templates write them.
 
     ``links[i]`` stands for all blocks up to ``i``: two prompts that have it in common begin alike.
-    Hashes are this process's own and lead back to no content.
+    Hashes are 64 bits, the same in every process, and lead back to no content.
     """
 
     links: tuple[int, ...]
@@ -31,6 +32,14 @@ class PromptChain:
     ends: tuple[int, ...]
     #: Of the whole prompt.
     size_bytes: int
+    #: The blocks of the head.
+    head_blocks: int = 0
+
+    @property
+    def head(self) -> int:
+        """What stands for the head; 0 where there is none, or it is not known whole."""
+        known = 0 < self.head_blocks <= len(self.links)
+        return self.links[self.head_blocks - 1] if known else 0
 
     def shared_blocks(self, other: PromptChain) -> int:
         """How many blocks both begin with."""
@@ -51,7 +60,7 @@ class PromptChain:
 
     def beginning(self, blocks: int) -> PromptChain:
         """The same prompt, of which only the first blocks are known."""
-        return PromptChain(self.links[:blocks], self.ends[:blocks], self.size_bytes)
+        return replace(self, links=self.links[:blocks], ends=self.ends[:blocks])
 
 
 def chain_of(request: Mapping[str, Any]) -> PromptChain:
@@ -61,30 +70,36 @@ def chain_of(request: Mapping[str, Any]) -> PromptChain:
     """
     links: list[int] = []
     ends: list[int] = []
-    link = size = 0
-    for part in _parts(request):
+    link, size, head_blocks = b"", 0, 0
+    for is_head, part in _parts(request):
         step = _BLOCK_BYTES if size < _FINE_BYTES else _COARSE_BLOCK_BYTES
         for at in range(0, len(part), step):
             if len(links) == _MOST_BLOCKS:
                 break
             block = part[at : at + step]
-            link = hash((link, block))
-            links.append(link)
+            link = blake2b(block, digest_size=8, salt=link).digest()
+            links.append(int.from_bytes(link, "little"))
             ends.append(size + at + len(block))
         size += len(part)
-    return PromptChain(tuple(links), tuple(ends), size)
+        head_blocks = len(links) if is_head else head_blocks
+    return PromptChain(tuple(links), tuple(ends), size, head_blocks)
 
 
-def _parts(request: Mapping[str, Any]) -> Iterator[bytes]:
-    """System messages, tools, all other messages: each begins a block of its own."""
+def _parts(request: Mapping[str, Any]) -> Iterator[tuple[bool, bytes]]:
+    """System messages, tools, all other messages: each begins a block of its own.
+
+    The first two are the head.
+    """
     messages = request.get("messages")
     if not isinstance(messages, list):
-        yield written(request["prompt"]) if "prompt" in request else b""
+        yield False, written(request["prompt"]) if "prompt" in request else b""
         return
     head = next((at for at, each in enumerate(messages) if not _is_system(each)), len(messages))
     tools = request.get("tools")
-    for part in (*messages[:head], *(tools if isinstance(tools, list) else ()), *messages[head:]):
-        yield written(part)
+    for part in (*messages[:head], *(tools if isinstance(tools, list) else ())):
+        yield True, written(part)
+    for part in messages[head:]:
+        yield False, written(part)
 
 
 def _is_system(message: Any) -> bool:
