@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +15,7 @@ from tests.support.one_layer import one_layer_gguf
 
 pytestmark = pytest.mark.engine
 #: About 1,800 tokens.
-RULES = "".join(
-    f"Rule {n}: answer topic {n * 7} with care, read file {n * 13}.\n" for n in range(90)
-)
+RULES = "".join(f"Rule {n}: answer topic {n * 7}, then read file {n * 13}.\n" for n in range(100))
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +39,11 @@ def saved(stoker: Stoker) -> list[Path]:
     return list((stoker.home / "cache/prompts").glob("*/*.slot"))
 
 
+def manifest(stoker: Stoker) -> bytes:
+    (path,) = (stoker.home / "cache/prompts").glob("*/manifest.json")
+    return path.read_bytes()
+
+
 def wait_for(condition: Callable[[], object], within_s: float = 60) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
@@ -52,30 +54,27 @@ def wait_for(condition: Callable[[], object], within_s: float = 60) -> None:
 def test_the_head_of_a_new_conversation_is_not_read_again_after_down_and_up(
     stoker: Stoker, model: Path
 ) -> None:
-    up = ("--context", "8192")
-    stoker.up(str(model), *up)
+    stoker.up(str(model), "--context", "8192")
     assert read_tokens(ask(stoker, "What is the first rule?")) > 1500
     stoker.run("down")
     (file,) = saved(stoker)
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
-    stoker.up(str(model), *up)
+    stoker.up(str(model), "--context", "8192")
     assert stoker.status()["prefill"]["restored_tokens"] > 1500
     assert read_tokens(ask(stoker, "And what is the last one about?")) < 50
 
 
-def test_a_killed_deployment_is_warm_again_and_an_altered_file_or_model_is_not_trusted(
-    stoker: Stoker, model: Path, tmp_path: Path
+def test_a_killed_deployment_is_warm_again_and_an_altered_file_is_not_trusted(
+    stoker: Stoker, model: Path
 ) -> None:
-    own = tmp_path / "model.gguf"
-    shutil.copy(model, own)
-    stoker.up(str(own), "--context", "8192")
+    stoker.up(str(model), "--context", "8192")
     cold = ask(stoker, "What is the first rule?")
     wait_for(lambda: saved(stoker) and b"links" in manifest(stoker))
     stoker.supervisor().kill()
     stoker.run("down")
 
-    stoker.up(str(own), "--context", "8192")
+    stoker.up(str(model), "--context", "8192")
     assert read_tokens(ask(stoker, "What is the first rule?")) < 50
     stoker.run("down")
     with saved(stoker)[0].open("r+b") as file:
@@ -84,20 +83,8 @@ def test_a_killed_deployment_is_warm_again_and_an_altered_file_or_model_is_not_t
         file.seek(-1, os.SEEK_END)
         file.write(bytes([last ^ 1]))
 
-    stoker.up(str(own), "--context", "8192")
+    stoker.up(str(model), "--context", "8192")
     assert stoker.status()["prefill"]["restored_tokens"] == 0
     again = ask(stoker, "What is the first rule?")
     assert read_tokens(again) > 1500
     assert again["choices"][0]["message"] == cold["choices"][0]["message"]
-    stoker.run("down")
-    assert saved(stoker)
-    os.utime(own, (1, 1))  # another file of the same name and size
-
-    stoker.up(str(own), "--context", "8192")
-    assert saved(stoker) == []
-    assert read_tokens(ask(stoker, "What is the first rule?")) > 1500
-
-
-def manifest(stoker: Stoker) -> bytes:
-    (path,) = (stoker.home / "cache/prompts").glob("*/manifest.json")
-    return path.read_bytes()

@@ -1,4 +1,4 @@
-"""Keep what an engine has read over its end: save it while nobody waits, restore it at the start.
+"""Keep what an engine has read over its end: save it in a pause, restore it at the start.
 
 An engine that saves or restores does nothing else meanwhile. So a save is made after a pause, and
 only where it is expected to be over before a person notices; the one at the end, when no request is

@@ -20,6 +20,6 @@ def _folder(plan: Plan) -> Path | None:
     files = engines.lookup(plan.engine).slot_files
     try:
         key = files.key(plan) if files else None
-    except OSError:  # the engine says better why the model can't be read
+    except OSError:  # the engine's start reports why the model can't be read
         return None
     return paths.cache_dir() / "prompts" / key if key else None

@@ -3,8 +3,8 @@
 A slot is saved and restored whole. A later prompt that begins as a restored one reads only what is
 new to it, as if the server had never been stopped. The file also holds the tokens, so it is as
 private as the conversation. llama.cpp compares a file with its own layers, types and lengths, but
-not with its weights, and a file that is cut off ends its process: whoever restores one has to know
-that it is the one that was saved, by the same model and build.
+not with its weights, and a file that is cut off ends its process. So a file must be the one that
+was saved, by the same model and build.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def key(plan: Plan) -> str | None:
 
 
 def _library() -> list[Path]:
-    """The compiled part of xllamacpp: a version number does not tell its builds apart."""
+    """The compiled part of xllamacpp: builds of one version differ."""
     found = importlib.util.find_spec("xllamacpp")
     folders = (found.submodule_search_locations or ()) if found else ()
     files = (file for folder in folders for file in Path(folder).iterdir() if file.is_file())
