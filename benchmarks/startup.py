@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from tests.support import real_models
 
-from stoker import paths
 from stoker.server.ports import any_free
 
 MODEL = "smollm2-135m"
@@ -32,7 +32,7 @@ class Home:
     """The ``stoker`` command in its own home, with the user's downloaded models."""
 
     def __init__(self, folder: Path) -> None:
-        (folder / "cache").symlink_to(paths.cache_dir())
+        real_models.share_cache(folder / "cache")
         self.env = {**os.environ, "STOKER_HOME": str(folder)}
         self.port = any_free()
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stoker import paths
+from tests.support import real_models
 
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "artifacts" / "vscode"
@@ -86,7 +86,7 @@ class Person:
         self._folder = folder
         for each in (self.home, self.workspace, folder / "bin", folder / "stoker"):
             each.mkdir(parents=True)
-        (folder / "stoker/cache").symlink_to(paths.cache_dir())
+        real_models.share_cache(folder / "stoker/cache")
         script = installed / "code-server/node_modules/code-server/out/node/entry.js"
         self._command("code-server", f'"{installed}/bin/node" "{script}"')
         self._command("stoker", f'"{sys.executable}" -m stoker')

@@ -17,15 +17,11 @@ import psutil
 import pytest
 from tests.support import docker_daemon, real_models
 
-from stoker import paths
 from stoker.server.ports import any_free
 
 # As Stoker starts llama.cpp: the tests' in-process servers share the cores with everything else.
 # It must be set before the library is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-
-#: The user's real cache, so that models are downloaded once and not in every test.
-USER_CACHE = paths.cache_dir()
 
 
 @dataclass(frozen=True)
@@ -98,8 +94,7 @@ def stoker(tmp_path: Path) -> Iterator[Stoker]:
     """A ``stoker`` that sees the user's downloaded models and leaves nothing running."""
     home = tmp_path / "home"
     home.mkdir()
-    USER_CACHE.mkdir(parents=True, exist_ok=True)
-    (home / "cache").symlink_to(USER_CACHE)
+    real_models.share_cache(home / "cache")
     command = Stoker(home, any_free())
     yield command
     command.run("down")

@@ -6,9 +6,23 @@ from pathlib import Path
 
 from tests.support.generators import returned
 
-from stoker import models
+from stoker import models, paths
 from stoker.models.gguf_catalogue import entries
 from stoker.models.sources import package_index
+
+#: The user's real cache, so that models are downloaded once and not in every test.
+_USER_CACHE = paths.cache_dir()
+#: What engines have read, which a test must not find there.
+_PROMPTS = "prompts"
+
+
+def share_cache(cache: Path) -> None:
+    """Make a home's cache, with the models and environments of the user's."""
+    (_USER_CACHE / "models").mkdir(parents=True, exist_ok=True)
+    cache.mkdir(parents=True)
+    for each in _USER_CACHE.iterdir():
+        if each.name != _PROMPTS:
+            (cache / each.name).symlink_to(each)
 
 
 def smollm2() -> Path:

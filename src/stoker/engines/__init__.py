@@ -14,8 +14,10 @@ from stoker.engines.base import (
     PrefillReport,
     ProcessLaunch,
     Recognised,
+    SavedSlot,
     ServedModel,
     ServerClient,
+    SlotFiles,
     ToolSupport,
 )
 from stoker.engines.container_spec import ContainerLaunch, Mount
@@ -47,8 +49,10 @@ __all__ = [
     "PrefillReport",
     "ProcessLaunch",
     "Recognised",
+    "SavedSlot",
     "ServedModel",
     "ServerClient",
+    "SlotFiles",
     "ToolSupport",
     "get",
     "is_alias",

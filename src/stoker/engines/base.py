@@ -113,6 +113,8 @@ class Options:
     key: str | None = field(default=None, repr=False)
     #: More folders for the container, as ``HOST:CONTAINER`` or ``HOST:CONTAINER:ro``.
     volumes: tuple[str, ...] = ()
+    #: The folder in which the engine is to keep what it has read (``SlotFiles``).
+    slot_folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,34 @@ class PrefillReport:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class SavedSlot:
+    """A slot of an engine as it was written to a file."""
+
+    tokens: int
+    size_bytes: int
+    #: How long it took, in which the engine did nothing else.
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlotFiles:
+    """How what an engine has read is written to files, and read back after a restart.
+
+    The files lie in ``Options.slot_folder``, and are named by their names there.
+    """
+
+    #: Plans share files only if their keys are equal; ``None`` where none are to be kept. Raises
+    #: ``OSError``.
+    key: Callable[[Plan], str | None]
+    #: The tokens that each idle slot holds.
+    held: Callable[[aiohttp.ClientSession, Backend], Awaitable[Mapping[int, int]]]
+    #: Writes a slot. Raises ``aiohttp.ClientError``.
+    save: Callable[[aiohttp.ClientSession, Backend, int, str], Awaitable[SavedSlot]]
+    #: Reads a slot back: its tokens then. Raises ``aiohttp.ClientError``.
+    restore: Callable[[aiohttp.ClientSession, Backend, int, str], Awaitable[int]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class InfillApi:
     """How code between two texts is asked for, where the engine's own path reads only a part."""
@@ -335,6 +365,8 @@ class Engine:
     reports_whole_prompts: bool = False
     #: ``None``: requests to fill in between two texts are passed on as they are.
     infill: InfillApi | None = None
+    #: ``None``: what it has read ends with its process.
+    slot_files: SlotFiles | None = None
     #: For an engine that notices a client's leaving while it reads a prompt only by writing to it.
     prefill_report: PrefillReport | None = None
     #: The file that a server on this machine reads for a model, by the name under which it serves

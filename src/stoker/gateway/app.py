@@ -21,6 +21,7 @@ from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
 from stoker.gateway.middleware.api_keys import Keys
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.prompt.preparers import Preparer
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
@@ -82,6 +83,11 @@ class Gateway:
         """Send requests to these backends from now on; running requests end where they are."""
         before = list(self.pool.backends)
         self._state.use_backends([_kept(before, s) or s.pooled() for s in served])
+
+    def preparers(self, backend: PooledBackend) -> list[Preparer]:
+        """What prepares requests for each model of a backend, while the application runs."""
+        models = backend.models.values()
+        return [self._state.preparers.of(backend, model) for model in models]
 
     def use_keys(self, keys: Keys) -> None:
         """Open to these keys from now on."""

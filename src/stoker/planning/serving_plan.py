@@ -102,6 +102,9 @@ class Plan:
     #: Requests of the purpose's usual length that have room at once; ``None`` where others queue
     #: without harm to the prediction.
     most_at_once: int | None = None
+    #: Bytes of a token in a file that a slot is saved to; ``None`` where its engine has no such
+    #: files, or can't go on from the middle of one with this model.
+    slot_bytes_per_token: float | None = None
     #: Whether people would wait for its answers, for the purpose that was asked for.
     usable: bool = True
     #: What ranks plans, in points of a coding benchmark: an estimate, good for order only.

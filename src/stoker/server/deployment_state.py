@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import tempfile
 from dataclasses import dataclass, field, fields, replace
@@ -16,6 +15,7 @@ from stoker import network_addresses, paths
 from stoker.engines import Options
 from stoker.errors import Problem, StokerError
 from stoker.planning import Plan
+from stoker.private_files import write_private
 from stoker.server.engine_state import EngineState, check_move
 from stoker.server.processes import ProcessId
 
@@ -147,18 +147,6 @@ def state_folder() -> Path:
             f"The system reports: {error.strerror}.",
             "Make the folder writable, or set STOKER_HOME to one that is.",
         ) from error
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file in one step; only its owner may read it."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _current_schema(content: Any) -> Any:

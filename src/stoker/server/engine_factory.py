@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from functools import partial
 
 import aiohttp
@@ -19,12 +20,14 @@ from stoker.server.engine_run import EngineRun, StartProgress
 class PlannedEngineFactory:
     """Starts the planned engine. Each start has a new port and a new key."""
 
-    def __init__(self, http: aiohttp.ClientSession) -> None:
+    def __init__(self, http: aiohttp.ClientSession, slot_folder: str | None = None) -> None:
         self._http = http
+        #: Where the engine keeps what it has read, over all its starts.
+        self._slot_folder = slot_folder
 
     async def start(self, spec: LaunchSpec, progress: StartProgress) -> EngineRun:
         """Start the engine of ``spec``."""
-        plan, options = spec.plan, spec.options
+        plan, options = spec.plan, replace(spec.options, slot_folder=self._slot_folder)
         if options.adopted is not None:
             external = Backend(options.adopted, plan.engine, options.key)
             client = engines.server_client(plan.engine)

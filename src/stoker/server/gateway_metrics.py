@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 #: The gateway is on this machine: it answers in milliseconds, or it is stuck.
 _WITHIN_S = 1.0
 _MOST_BYTES = 4_000_000
-_SAMPLE = re.compile(rb"^stoker_prefill_(tokens|saved_seconds)_total\{(.*)\} (\S+)$", re.MULTILINE)
+_SAMPLE = re.compile(
+    rb"^stoker_(?:prefill_(tokens|saved_seconds)|prompt_tokens_(restored))_total\{(.*)\} (\S+)$",
+    re.MULTILINE,
+)
 _KIND = re.compile(rb'kind="(\w+)"')
 
 
@@ -23,6 +26,8 @@ class PrefillTotals:
     wasted_tokens: int
     #: How long reading the cached ones would have taken.
     saved_s: float
+    #: What the engine got from files when it was started.
+    restored_tokens: int = 0
 
 
 def prefill_totals(endpoint: str) -> PrefillTotals | None:
@@ -37,12 +42,13 @@ def prefill_totals(endpoint: str) -> PrefillTotals | None:
 def totals_in(metrics: bytes) -> PrefillTotals:
     """The totals over all models. Raises ``ValueError`` where a count is no number."""
     sums: dict[bytes, float] = {}
-    for name, labels, value in _SAMPLE.findall(metrics):
+    for prefill, restored, labels, value in _SAMPLE.findall(metrics):
         kind = _KIND.search(labels)
-        key = kind[1] if kind else name
+        key = kind[1] if kind else prefill or restored
         sums[key] = sums.get(key, 0.0) + float(value)
-    read, cached, wasted = (int(sums.get(kind, 0)) for kind in (b"read", b"cached", b"wasted"))
-    return PrefillTotals(read, cached, wasted, sums.get(b"saved_seconds", 0.0))
+    kinds = (b"read", b"cached", b"wasted", b"restored")
+    read, cached, wasted, restored = (int(sums.get(kind, 0)) for kind in kinds)
+    return PrefillTotals(read, cached, wasted, sums.get(b"saved_seconds", 0.0), restored)
 
 
 def _metrics(endpoint: str) -> bytes | None:

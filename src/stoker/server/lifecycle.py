@@ -16,6 +16,7 @@ from stoker.server import deployment_state, log_file, ports, processes
 from stoker.server.deployment_state import Deployment, LaunchSpec
 from stoker.server.log_lines import Lines
 from stoker.server.processes import ProcessId
+from stoker.server.slot_folder import with_slot_folder
 from stoker.server.supervisor_lock import lock, unrecorded
 
 _POLL_S = 0.05
@@ -100,6 +101,7 @@ def require_recorded() -> None:
 
 def dry_run(plan: Plan, options: Options) -> ProcessLaunch | ContainerLaunch:
     """What ``start`` would run, on a port that is free now and without the key it would make."""
+    options = with_slot_folder(plan, options)
     return engines.get(plan.engine).launch(plan, port=ports.any_free(), key="", options=options)
 
 

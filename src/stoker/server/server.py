@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 import aiohttp
@@ -20,6 +21,8 @@ from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem, StokerError
 from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
 from stoker.gateway.limits import DEFAULT_LIMITS
+from stoker.gateway.prompt.saved_prompts import SavedPrompts
+from stoker.gateway.saved_heads import SavedHeads
 from stoker.planning import Plan
 from stoker.server import deployment_state, log_file, ports
 from stoker.server.deployment_state import Deployment, LaunchSpec
@@ -30,6 +33,7 @@ from stoker.server.engine_run import EngineFactory
 from stoker.server.event_loop import event_loop
 from stoker.server.gateway_listener import listening
 from stoker.server.processes import ProcessId
+from stoker.server.slot_folder import with_slot_folder
 from stoker.server.state_record import StateRecord
 from stoker.server.supervisor_lock import lock
 from stoker.server.timeouts import Timeouts
@@ -88,9 +92,12 @@ class Server:
 
     async def _run_engine(self) -> None:
         async with aiohttp.ClientSession() as http:
-            gate = _Gate(self._gateway, http, self._record)
-            factory = self._factory or PlannedEngineFactory(http)
+            heads = await self._saved_heads(http)
+            gate = _Gate(self._gateway, http, self._record, heads)
+            folder = str(heads.folder) if heads else None
+            factory = self._factory or PlannedEngineFactory(http, folder)
             manager = EngineManager(self._record, gate, factory, self._stop, self._timeouts)
+            keeping = asyncio.create_task(heads.keep()) if heads else None
             try:
                 problem = await manager.run()
                 if problem is not None:
@@ -99,8 +106,27 @@ class Server:
                 self._fail(error.problem)
             finally:
                 await self._gateway.drain(self._limits.drain_s)
+                if heads and keeping:
+                    await _end(keeping)
+                    await heads.save_last()
                 # The engine ends first: that closes every stream, so the gateway waits for none.
                 await manager.end()
+
+    async def _saved_heads(self, http: aiohttp.ClientSession) -> SavedHeads | None:
+        """What saves and restores; ``None`` where nothing is kept."""
+        spec = self._record.spec
+        files = engines.lookup(spec.plan.engine).slot_files
+        folder = with_slot_folder(spec.plan, spec.options).slot_folder
+        bytes_per_token = spec.plan.slot_bytes_per_token
+        if files is None or folder is None or bytes_per_token is None:
+            return None
+        saved = SavedPrompts(Path(folder))
+        try:
+            await asyncio.to_thread(saved.open)
+        except OSError as error:
+            self._log.warning("prompts are not kept in %s: %s", folder, error.strerror)
+            return None
+        return SavedHeads(self._gateway, http, files, saved, bytes_per_token)
 
     def _fail(self, problem: Problem) -> None:
         # A fix of the catalogue that Docker's error led to does not name the model yet.
@@ -109,11 +135,24 @@ class Server:
         self._record.move("failed", problem=problem, engine=None)
 
 
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 class _Gate:
     """Opens and closes the gateway for one engine."""
 
-    def __init__(self, gateway: Gateway, http: aiohttp.ClientSession, record: StateRecord) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        http: aiohttp.ClientSession,
+        record: StateRecord,
+        heads: SavedHeads | None,
+    ) -> None:
         self._gateway = gateway
+        self._heads = heads
         self._http = http
         self._record = record
         self._client = engines.server_client(record.spec.plan.engine)
@@ -129,7 +168,10 @@ class _Gate:
             log_file.logger().warning("the engine does not list its models: %s", error)
             return False
         models = [planned(model, plan) for model in listed]
+        restored = await self._heads.restore(backend) if self._heads else None
         self._gateway.serve([Served(backend, models, fit_settings(plan))])
+        if self._heads and restored:
+            self._heads.note_restored(restored)
         log_file.logger().info("ready: %s", ", ".join(model.id for model in models))
         return True
 

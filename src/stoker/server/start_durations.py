@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from stoker import paths
-from stoker.server.deployment_state import LaunchSpec, LiveState, state_folder, write_private
+from stoker.private_files import write_private
+from stoker.server.deployment_state import LaunchSpec, LiveState, state_folder
 
 _KEPT = 50
 

@@ -80,7 +80,7 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
         kind = " of main memory" if plan.gpus else ""
         rows.append(("Memory", f"{output.size(memory)}{kind} held by the engine"))
     totals = _totals(deployment)
-    if totals and totals.read_tokens + totals.cached_tokens:
+    if totals and totals.read_tokens + totals.cached_tokens + totals.restored_tokens:
         rows.append(("Prompts", _prompt_words(totals)))
     if state.restarts:
         rows.append(("Restarts", str(state.restarts)))
@@ -90,12 +90,13 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
 
 
 def _prompt_words(totals: server.PrefillTotals) -> str:
-    share = totals.cached_tokens / (totals.read_tokens + totals.cached_tokens)
+    share = totals.cached_tokens / max(1, totals.read_tokens + totals.cached_tokens)
     again = f", of these {totals.wasted_tokens:,} again" if totals.wasted_tokens else ""
     saved = f", which saved {output.duration(totals.saved_s)}" if totals.saved_s >= 1 else ""
+    restored = f"; {totals.restored_tokens:,} kept from before" if totals.restored_tokens else ""
     return (
         f"{totals.read_tokens:,} tokens read{again}; "
-        f"{totals.cached_tokens:,} ({share:.0%}) from the cache{saved}"
+        f"{totals.cached_tokens:,} ({share:.0%}) from the cache{saved}{restored}"
     )
 
 

@@ -5,6 +5,7 @@ from stoker.engines.llama_cpp import llama_answers, llama_launch, xllamacpp_pack
 from stoker.engines.llama_cpp.llama_infill import INFILL
 from stoker.engines.llama_cpp.llama_plan import ENGINE as NAME
 from stoker.engines.llama_cpp.llama_plan import plan_llama
+from stoker.engines.llama_cpp.llama_slots import SLOT_FILES
 
 ENGINE = Engine(
     name=NAME,
@@ -13,6 +14,7 @@ ENGINE = Engine(
     formats=("gguf",),
     streams_to_count=llama_answers.streams_to_count,
     infill=INFILL,
+    slot_files=SLOT_FILES,
     # Both seen in build b11549.
     reports_whole_prompts=True,
     prefill_report=PrefillReport(field="return_progress", key="prompt_progress"),

@@ -7,9 +7,10 @@ import sys
 
 from stoker.engines.base import LogMarks, Options, PlacementRequest, ProcessLaunch
 from stoker.engines.llama_cpp import xllamacpp_package
+from stoker.engines.llama_cpp.llama_slots import FOLDER
 from stoker.errors import StokerError
 from stoker.host import Host
-from stoker.planning import Plan
+from stoker.planning import Argument, Plan
 
 #: How long a thread that has finished its part spins before it sleeps (libgomp's own default is
 #: for a machine of one's own). An editor, a browser and a build share the cores with the model:
@@ -40,17 +41,26 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
     """A worker process around ``xllamacpp.Server``. Raises where xllamacpp is not installed."""
     if not xllamacpp_package.installed():
         raise xllamacpp_package.not_installed()
+    arguments = (*plan.arguments, *_slot_folder(options))
     spec = {
         "model": str(plan.model.path),
         "alias": plan.model.served_name,
         "port": port,
         "key": key,
-        "arguments": {a.name: a.value for a in plan.arguments},
+        "arguments": {a.name: a.value for a in arguments},
     }
     argv = (sys.executable, "-m", "stoker.engines.llama_cpp.llama_worker")
     return ProcessLaunch(
-        argv=argv, env=_THREADS, arguments=plan.arguments, stdin=json.dumps(spec) + "\n"
+        argv=argv, env=_THREADS, arguments=arguments, stdin=json.dumps(spec) + "\n"
     )
+
+
+def _slot_folder(options: Options) -> tuple[Argument, ...]:
+    if options.slot_folder is None:
+        return ()
+    reason = "What was read is kept here, so that the next start need not read it again."
+    # llama.cpp puts a file's name right behind it.
+    return (Argument(FOLDER, f"{options.slot_folder}/", reason),)
 
 
 def runs_on_gpu(plan: Plan) -> bool:

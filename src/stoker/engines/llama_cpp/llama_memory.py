@@ -55,6 +55,20 @@ def llama_kv_cache_bytes(architecture: Architecture, cache: LlamaCache) -> int:
     return int(kv + states * cache.parallel)
 
 
+def slot_bytes_per_token(architecture: Architecture, cache_type: str) -> float | None:
+    """Bytes of a token in a file that a slot is saved to.
+
+    ``None`` where some layer does not keep the whole context. A file then holds only the end of it
+    for this layer, and a prompt that shares less than the file holds is read from its beginning.
+    """
+    if architecture.recurrent or any(group.kind != "full" for group in architecture.attention):
+        return None
+    elements = sum(
+        group.num_layers * group.kv_elements_per_token for group in architecture.attention
+    )
+    return elements * CACHE_TYPE_BYTES[cache_type] or None
+
+
 def _cells(group: AttentionLayers, cache: LlamaCache) -> int:
     kept = cache.max_model_len
     if group.kind in ("sliding", "chunked") and group.window_tokens:

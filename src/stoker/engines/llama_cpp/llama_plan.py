@@ -10,7 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from stoker.engines.llama_cpp.llama_batch import PromptBatch, batch_arguments, batch_on_cpu
-from stoker.engines.llama_cpp.llama_memory import LlamaCache, llama_memory
+from stoker.engines.llama_cpp.llama_memory import (
+    LlamaCache,
+    llama_memory,
+    slot_bytes_per_token,
+)
 from stoker.engines.llama_cpp.llama_speed import LlamaSpeed, llama_speed
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
@@ -136,8 +140,14 @@ def plan_of(
         decode_tokens_per_s=1 / speed.token_s.expected,
         prefill_tokens_per_s=fit.speed.prefill_tokens_per_s,
         gpus=len(host.gpus) if fit.gpu_share > 0 else 0,
+        slot_bytes_per_token=_slot_bytes_per_token(fit),
         score=quality_points(fit.candidate.known, fit.model),
     )
+
+
+def _slot_bytes_per_token(fit: LlamaFit) -> float | None:
+    architecture = fit.model.architecture
+    return slot_bytes_per_token(architecture, fit.cache.cache_type) if architecture else None
 
 
 def _sized(model: Model) -> Model:

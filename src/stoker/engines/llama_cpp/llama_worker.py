@@ -34,6 +34,7 @@ def configure(params: Any, spec: dict[str, Any]) -> None:
 def main() -> None:
     """Serve until standard input ends or SIGTERM comes."""
     spec = json.loads(sys.stdin.readline())
+    os.umask(0o077)  # what it saves of its slots is as private as the conversations in it
     # Ctrl-C in a foreground `up` is the supervisor's to handle: it stops this process in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -32,11 +32,17 @@ class Prefill:
 
 
 @dataclass(frozen=True, slots=True)
-class _ReadPrompt:
+class ReadPrompt:
+    """A prompt that the engine has read, as far as it is in its cache."""
+
     chain: PromptChain
     prompt_tokens: int
+    #: What the engine holds of it with the answer; ``None`` where that is not known, and for a
+    #: prompt that is not worth keeping.
+    held_tokens: int | None = None
 
     def shared_tokens(self, chain: PromptChain) -> int:
+        """The tokens with which both begin."""
         return self.chain.tokens(self.chain.shared_blocks(chain), self.prompt_tokens)
 
 
@@ -46,19 +52,38 @@ class CacheLedger:
     def __init__(self, slots: int | None) -> None:
         wanted = _PROMPTS_A_SLOT * (slots or 0)
         self._most_prompts = min(max(wanted, _FEWEST_PROMPTS), _MOST_PROMPTS)
-        self._prompts: list[_ReadPrompt] = []
+        self._prompts: list[ReadPrompt] = []
+        #: By what stands for the head: its tokens.
+        self._restored: dict[str, int] = {}
         #: The links of all prompts that were ever read, oldest first.
         self._known: dict[int, None] = {}
 
     def cached_tokens(self, chain: PromptChain) -> int:
         """How many leading tokens of a prompt the engine is expected to have in its cache."""
-        return max((prompt.shared_tokens(chain) for prompt in self._prompts), default=0)
+        expected = max((prompt.shared_tokens(chain) for prompt in self._prompts), default=0)
+        return max(expected, self._restored.get(chain.head, 0))
 
-    def note(self, chain: PromptChain, prompt_tokens: int, cached_tokens: int | None) -> Prefill:
+    @property
+    def newest(self) -> ReadPrompt | None:
+        """The prompt that was read last, of those worth keeping."""
+        worth = (p for p in reversed(self._prompts) if p.held_tokens and p.chain.head)
+        return next(worth, None)
+
+    def restored(self, head: str, head_tokens: int) -> None:
+        """The engine has got a head from a file: it is in the cache, and was not read."""
+        self._restored[head] = head_tokens
+
+    def note(
+        self,
+        chain: PromptChain,
+        prompt_tokens: int,
+        cached_tokens: int | None,
+        answer_tokens: int = 0,
+    ) -> Prefill:
         """Take note of an answered prompt; return how it was read.
 
         ``cached_tokens`` is what the engine reports; ``None`` where it reports nothing: then what
-        was expected counts.
+        was expected counts. ``answer_tokens`` is 0 for a prompt that is not worth keeping.
         """
         expected = self.cached_tokens(chain)
         cached = min(prompt_tokens, expected if cached_tokens is None else cached_tokens)
@@ -67,7 +92,11 @@ class CacheLedger:
         read = prompt_tokens - cached
         again = chain.tokens(self._known_blocks(chain), prompt_tokens) - cached
         wasted = min(read, again) if again > _BLOCK_TOKENS else 0
-        self._add(_ReadPrompt(chain, prompt_tokens))
+        # The last token of an answer is not read.
+        held = prompt_tokens + answer_tokens - 1 if answer_tokens else None
+        self._keep(ReadPrompt(chain, prompt_tokens, held))
+        self._know(chain)
+        self._restored.pop(chain.head, None)
         return Prefill(read, cached, wasted)
 
     def _correct(self, chain: PromptChain, cached_tokens: int) -> None:
@@ -79,13 +108,15 @@ class CacheLedger:
             for prompt in self._prompts
         ]
 
-    def _add(self, new: _ReadPrompt) -> None:
+    def _keep(self, new: ReadPrompt) -> None:
         kept = (p for p in self._prompts if not new.chain.begins_with(p.chain))
         self._prompts = [*kept, new][-self._most_prompts :]
-        known, links = self._known, new.chain.links
-        for link in links:
+
+    def _know(self, chain: PromptChain) -> None:
+        known = self._known
+        for link in chain.links:
             known.pop(link, None)
-        known.update(dict.fromkeys(links))
+        known.update(dict.fromkeys(chain.links))
         for link in list(islice(known, max(0, len(known) - _BLOCKS_KNOWN))):
             del known[link]
 
@@ -94,6 +125,6 @@ class CacheLedger:
         return next((at for at in range(len(links), 0, -1) if links[at - 1] in self._known), 0)
 
 
-def _shortened(prompt: _ReadPrompt, tokens: int) -> _ReadPrompt:
+def _shortened(prompt: ReadPrompt, tokens: int) -> ReadPrompt:
     blocks = prompt.chain.blocks(tokens, prompt.prompt_tokens)
-    return _ReadPrompt(prompt.chain.beginning(blocks), prompt.prompt_tokens)
+    return ReadPrompt(prompt.chain.beginning(blocks), prompt.prompt_tokens)

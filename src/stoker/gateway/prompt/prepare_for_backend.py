@@ -89,7 +89,8 @@ async def _outcome(
         return error
     response = await proceed(context)
     if context.answer is not None:
-        await preparer.learn(prepared, chain, context.answer.report)
+        is_turn = context.utility is None
+        await preparer.learn(prepared, chain, context.answer.report, is_turn)
     return response
 
 

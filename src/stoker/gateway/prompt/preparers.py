@@ -53,15 +53,27 @@ class Preparer:
         kinds = ("read", "cached", "wasted")
         self._counted = {kind: metrics.prefill.labels(model.id, kind) for kind in kinds}
 
-    async def learn(self, prepared: Prepared, chain: PromptChain, report: UsageReport) -> None:
-        """Learn from an answer how its prompt was counted and read."""
+    async def learn(
+        self, prepared: Prepared, chain: PromptChain, report: UsageReport, is_turn: bool
+    ) -> None:
+        """Learn from an answer how its prompt was counted and read.
+
+        ``is_turn``: it belongs to a conversation that goes on.
+        """
         usage = report.usage
         if usage is None:
             return
         await self.chats.learn(prepared, usage, report.prefill_tokens_per_s)
         prompt_tokens = usage.get("prompt_tokens")
         if prompt_tokens and chain.links:
-            self._account(self.ledger.note(chain, prompt_tokens, report.cached_tokens))
+            answer_tokens = usage.get("completion_tokens", 0) if is_turn else 0
+            noted = self.ledger.note(chain, prompt_tokens, report.cached_tokens, answer_tokens)
+            self._account(noted)
+
+    def restored(self, head: str, head_tokens: int, prompt_tokens: int) -> None:
+        """The backend has got a prompt with this head from a file, and need not read it."""
+        self.ledger.restored(head, head_tokens)
+        self._metrics.restored.labels(self.model.id).inc(prompt_tokens)
 
     def _account(self, prefill: Prefill) -> None:
         self._counted["read"].inc(prefill.read_tokens)

@@ -79,6 +79,12 @@ class Metrics:
             ["model"],
             registry=registry,
         )
+        self.restored = Counter(
+            "stoker_prompt_tokens_restored",
+            "Tokens of prompts that the engine got from files when it was started",
+            ["model"],
+            registry=registry,
+        )
         self.fits = Counter(
             "stoker_fits", "Requests that were cut to fit", ["model", "step"], registry=registry
         )
