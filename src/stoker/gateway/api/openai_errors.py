@@ -172,3 +172,9 @@ def refused(refusal: Refusal, status: int) -> bytes:
     if not refusal.is_openai:
         return body(refusal.message, kind=kind, code="backend_refused")
     return body(refusal.message, kind=refusal.kind or kind, code=refusal.code, param=refusal.param)
+
+
+def message_and_code(answer: web.Response) -> tuple[str, str | None]:
+    """The message and the code of an error answer in this form."""
+    fields = orjson.loads(answer.text or "")["error"]
+    return str(fields["message"]), fields["code"]

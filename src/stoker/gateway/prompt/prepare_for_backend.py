@@ -121,6 +121,7 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> tuple[Prepar
     backend = context.backend
     chain = chain_of(prepared.request)
     header = _with_cached(prepared.header, preparer.ledger.cached_tokens(chain))
+    header = _with_ignored(header, context.ignored)
     context.outgoing = backend_request(
         replace(prepared, header=header),
         context.model.id,
@@ -136,6 +137,14 @@ def _with_cached(fit: str | None, cached_tokens: int) -> str | None:
     if not cached_tokens:
         return fit
     return f"{fit}; cached={cached_tokens}" if fit else f"cached={cached_tokens}"
+
+
+def _with_ignored(fit: str | None, ignored: tuple[str, ...]) -> str | None:
+    """The record for the client, with what it asked for and gets without."""
+    if not ignored:
+        return fit
+    named = f"ignored={','.join(ignored)}"
+    return f"{fit}; {named}" if fit else named
 
 
 def _wants_fit(request: web.Request) -> bool:

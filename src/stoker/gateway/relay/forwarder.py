@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import orjson
 from aiohttp import web
 
 from stoker import engines
 from stoker.engines import refusals
 from stoker.gateway.api import openai_errors
+from stoker.gateway.client_apis.client_api import Asked
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_connection import BackendGoneError
 from stoker.gateway.relay.event_editor import Rewrite
 from stoker.gateway.relay.legacy_calls import LegacyCalls
 from stoker.gateway.relay.refused_fields import Path
 from stoker.gateway.relay.response_stream import ResponseStream
+from stoker.gateway.relay.tool_call_rewriter import TextCalls
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import HEADER
@@ -85,7 +88,7 @@ class Forward:
 
     async def _begin(self, context: RequestContext) -> ResponseStream:
         """The answer, when there is something of it to pass on."""
-        connections, ask = context.backend.connections, context.outgoing
+        connections, ask, api = context.backend.connections, context.outgoing, context.rules.api
         sent = connections.request(ask.path or context.request.path, ask.payload, _headers(context))
         while True:
             try:
@@ -98,6 +101,7 @@ class Forward:
                 wants_usage=ask.wants_usage,
                 rewrite=_rewrite(context),
                 form=ask.form,
+                api=api.stream(_asked(context)) if api else None,
                 choices=ask.choices,
                 progress_key=ask.progress_key,
             )
@@ -157,7 +161,7 @@ class Forward:
             raise ConnectionResetError("the client does not read") from None
 
     def _whole(self, context: RequestContext, answer: ResponseStream) -> web.Response:
-        ask, path = context.outgoing, context.request.path
+        ask = context.outgoing
         headers = {**ask.headers, **_relayed(answer)}
         if answer.error is not None and not answer.status:
             return openai_errors.not_ready()
@@ -166,11 +170,13 @@ class Forward:
         if answer.status != 200:
             _note_refusal(context.backend, answer)
             if answer.status == 404 and answer.refusal.is_no_path:
-                return openai_errors.no_such_path(path)
+                return openai_errors.no_such_path(ask.path or context.request.path)
             return openai_errors.relayed(answer.status, answer.refusal, headers)
-        return self._good(answer, headers)
+        return self._good(context, answer, headers)
 
-    def _good(self, answer: ResponseStream, headers: dict[str, str]) -> web.Response:
+    def _good(
+        self, context: RequestContext, answer: ResponseStream, headers: dict[str, str]
+    ) -> web.Response:
         try:
             value, body = answer.whole_answer()
         except ValueError:
@@ -182,6 +188,8 @@ class Forward:
             if refusal is not None:
                 return openai_errors.relayed(502, refusal, headers)
             answer.report.note(value)
+            if context.rules.api:
+                body = orjson.dumps(context.rules.api.whole(value, _asked(context)))
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     def _drop(self, answer: ResponseStream) -> None:
@@ -201,7 +209,13 @@ class Forward:
 
 def _rewrite(context: RequestContext) -> Rewrite | None:
     rewrite = context.outgoing.rewrite
+    if context.rules.api:  # it reads thinking from a field of its own, not from the text
+        return rewrite or TextCalls(())
     return LegacyCalls(rewrite) if rewrite is not None and context.legacy_calls else rewrite
+
+
+def _asked(context: RequestContext) -> Asked:
+    return Asked(context.client_body, context.model.id, context.outgoing.prompt_tokens)
 
 
 def _refused_fields(context: RequestContext, answer: ResponseStream) -> frozenset[Path]:
