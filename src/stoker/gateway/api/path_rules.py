@@ -10,6 +10,7 @@ from stoker.engines import ServedModel
 from stoker.gateway.api import request_validation, stream_formats
 from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.client_apis.client_api import ClientApi
+from stoker.gateway.client_apis.responses.responses_api import ResponsesApi
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.preparers import Preparer
 from stoker.tokens import request_form
@@ -94,9 +95,9 @@ _CHAT_RULES = PathRules(
 )
 
 
-def _as_chats(api: ClientApi) -> PathRules:
+def _as_chats(api: ClientApi, prompt_field: str = "messages") -> PathRules:
     """The rules of an API that is served from chats."""
-    return replace(_CHAT_RULES, api=api, backend_path=CHAT)
+    return replace(_CHAT_RULES, api=api, backend_path=CHAT, prompt_field=prompt_field)
 
 
 PATH_RULES = {
@@ -110,11 +111,7 @@ PATH_RULES = {
     ),
     INFILL: PathRules(prepare=_infill, stream_format=stream_formats.NATIVE, reports_prefill=True),
     EMBEDDINGS: PathRules(),
-    RESPONSES: PathRules(
-        check_model=request_validation.check_chats,
-        stream_format=stream_formats.RESPONSES,
-        reports_prefill=True,
-    ),
+    RESPONSES: _as_chats(ResponsesApi(), prompt_field="input"),
     MESSAGES: PathRules(
         check_model=request_validation.check_chats, stream_format=stream_formats.MESSAGES
     ),

@@ -74,8 +74,11 @@ class ClientApi(Protocol):
     def whole(self, answer: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
         """A chat's whole answer as this API's."""
 
-    def error(self, status: int, message: str, code: str | None) -> dict[str, Any]:
-        """The body of an answer that reports an error. ``code`` is the one of OpenAI's form."""
+    def error(self, status: int, message: str, code: str | None) -> dict[str, Any] | None:
+        """The body of an answer that reports an error. ``code`` is the one of OpenAI's form.
+
+        ``None``: this API's errors have that form too.
+        """
 
 
 def named_event(name: str, value: Mapping[str, Any]) -> bytes:

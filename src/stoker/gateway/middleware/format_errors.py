@@ -49,5 +49,7 @@ def _in_form(request: web.Request, response: web.StreamResponse) -> web.StreamRe
     if rules is None or rules.api is None or not isinstance(response, web.Response):
         return response
     message, code = openai_errors.message_and_code(response)
-    response.body = orjson.dumps(rules.api.error(response.status, message, code))
+    formed = rules.api.error(response.status, message, code)
+    if formed is not None:
+        response.body = orjson.dumps(formed)
     return response
