@@ -24,8 +24,10 @@ class ContextLengthExceededError(StokerError):
         self.over_tokens = prompt_tokens - limit_tokens
         super().__init__(
             f"The {part} is {self.over_tokens} tokens too long for this model.",
-            f"With what must stay, the prompt is {prompt_tokens} tokens; a context window of "
-            f"{max_model_len} tokens leaves {limit_tokens} for it beside the answer.",
+            # By "maximum context length is" clients know that it can't help to ask again.
+            f"With what must stay, the prompt is {prompt_tokens} tokens. This model's maximum "
+            f"context length is {max_model_len} tokens, which leaves {limit_tokens} for it beside "
+            "the answer.",
             "Shorten the message or its attachments, or serve the model with a longer context.",
         )
 

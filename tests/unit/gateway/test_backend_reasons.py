@@ -172,7 +172,8 @@ async def test_anthropics_paths_take_their_own_header_of_a_key(
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
 async def test_chat_with_an_embedding_model_is_refused_with_the_reason(path: str) -> None:
-    body = orjson.dumps({"model": "embed", "messages": [{"role": "user", "content": "hi"}]})
+    asked = {"model": "embed", "messages": [{"role": "user", "content": "hi"}], "input": "hi"}
+    body = orjson.dumps(asked)
     gateway = Gateway()
     gateway.serve(
         [Served(Backend("http://127.0.0.1:9", "openai"), [ServedModel("embed", chat=False)])]

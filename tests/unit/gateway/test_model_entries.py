@@ -54,7 +54,8 @@ async def test_local_stands_last_and_is_else_the_model_that_it_stands_for() -> N
     "path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/infill"]
 )
 async def test_local_is_answered_by_the_model_that_it_stands_for(path: str) -> None:
-    body = {"model": "local", "messages": [{"role": "user", "content": "Hi"}], "prompt": "Hi"}
+    asked = dict.fromkeys(("prompt", "input"), "Hi")
+    body = {"model": "local", "messages": [{"role": "user", "content": "Hi"}], **asked}
     async with serving(CODER) as (served, calls, _):
         reply = await served.post(orjson.dumps(body), path)
         assert orjson.loads(reply.body)["model"] == "coder"

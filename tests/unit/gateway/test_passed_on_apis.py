@@ -1,4 +1,4 @@
-"""Messages, Responses and llama.cpp's own API are passed on, accounted, and ended in their way."""
+"""Messages and llama.cpp's own API are passed on, accounted, and ended in their way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Body = dict[str, Any]
 
 
 def named(value: Body) -> bytes:
-    """An event as Messages and Responses name it."""
+    """An event as Messages names it."""
     return f"event: {value['type']}\ndata: ".encode() + orjson.dumps(value) + b"\n\n"
 
 
@@ -41,23 +41,12 @@ MESSAGES = [
     named({"type": "message_delta", "delta": {}, "usage": {"output_tokens": 3}}),
     named({"type": "message_stop"}),
 ]
-USAGE = {"input_tokens": 7, "output_tokens": 3, "input_tokens_details": {"cached_tokens": 6}}
-RESPONSES = [
-    named({"type": "response.created", "sequence_number": 0, "response": {"error": None}}),
-    named({"type": "response.output_text.delta", "sequence_number": 1, "delta": TEXT}),
-    named({"type": "response.completed", "sequence_number": 2, "response": {"usage": USAGE}}),
-]
-INCOMPLETE = [
-    *RESPONSES[:2],
-    named({"type": "response.incomplete", "sequence_number": 2, "response": {"usage": USAGE}}),
-]
 INFILL = [
     plain({"content": TEXT, "stop": False}),
     plain({"content": "", "stop": True, "tokens_evaluated": 7, "tokens_predicted": 3}),
 ]
 STREAMS = {
     "/v1/messages": MESSAGES,
-    "/v1/responses": RESPONSES,
     "/infill": INFILL,
 }
 COUNTED = [
@@ -89,9 +78,7 @@ async def streamed(scenario: Scenario, path: str) -> tuple[bytes, str]:
         return reply.body, await front.metrics()
 
 
-@pytest.mark.parametrize(
-    ("path", "events"), [*STREAMS.items(), ("/v1/responses", INCOMPLETE)], ids=str
-)
+@pytest.mark.parametrize(("path", "events"), STREAMS.items(), ids=str)
 async def test_a_stream_is_passed_on_byte_for_byte_and_accounted(
     path: str, events: list[bytes]
 ) -> None:
@@ -134,15 +121,12 @@ async def test_a_cut_stream_ends_with_an_error_of_its_api(path: str, make: Any) 
     if path == "/v1/messages":
         assert error["type"] == "error"
         assert error["error"].keys() == {"type", "message"}
-    elif path == "/v1/responses":
-        assert (error["type"], error["sequence_number"]) == ("error", 2)
-        assert error.keys() >= {"code", "message", "param"}
     else:
         assert error["error"]["code"] == "backend_failed"
     assert "stoker_backend_faults_total{" in metrics
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("path", ["/v1/messages"])
 @pytest.mark.parametrize(
     "error",
     [
@@ -161,7 +145,7 @@ async def test_an_error_in_another_form_becomes_the_apis_own(path: str, error: A
     assert last_event(body)["type"] == "error"
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("path", ["/v1/messages"])
 async def test_an_error_in_the_apis_own_form_is_passed_on(path: str) -> None:
     own = named({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}})
     body, _ = await streamed(sends(STREAMS[path][0], own), path)
@@ -170,7 +154,6 @@ async def test_an_error_in_the_apis_own_form_is_passed_on(path: str) -> None:
 
 WHOLE: dict[str, Body] = {
     "/v1/messages": {"type": "message", "usage": {"input_tokens": 7, "output_tokens": 3}},
-    "/v1/responses": {"object": "response", "usage": USAGE},
     "/v1/completions": {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}},
     "/infill": {"content": "x", "tokens_evaluated": 7, "tokens_predicted": 3},
 }

@@ -12,10 +12,6 @@ from stoker.gateway.api import openai_errors
 
 #: https://docs.anthropic.com/en/docs/build-with-claude/streaming
 _MESSAGES_END = frozenset({"message_stop", "error"})
-#: https://platform.openai.com/docs/api-reference/responses-streaming
-_RESPONSES_END = frozenset(
-    f"response.{state}" for state in ("completed", "incomplete", "failed", "cancelled")
-) | {"error"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +34,6 @@ def _messages_error(message: str, _code: str, _number: int) -> bytes:
     return _event("error", {"type": "error", "error": error})
 
 
-def _responses_error(message: str, code: str, number: int) -> bytes:
-    error = {"code": code, "message": message, "param": None, "sequence_number": number}
-    return _event("error", {"type": "error", **error})
-
-
 def _event(name: str, value: Mapping[str, Any]) -> bytes:
     return f"event: {name}\ndata: ".encode() + orjson.dumps(value) + b"\n\n"
 
@@ -50,4 +41,3 @@ def _event(name: str, value: Mapping[str, Any]) -> bytes:
 #: llama.cpp's own API, seen in b11549.
 NATIVE = StreamFormat(lambda event: event.get("stop") is True or "error" in event, _native_error)
 MESSAGES = StreamFormat(lambda event: event.get("type") in _MESSAGES_END, _messages_error)
-RESPONSES = StreamFormat(lambda event: event.get("type") in _RESPONSES_END, _responses_error)

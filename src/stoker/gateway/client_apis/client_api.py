@@ -27,6 +27,8 @@ class ChatRequest:
     body: dict[str, Any]
     #: What the client asked for and gets without, by name: ``x-stoker-fit`` lists it.
     ignored: tuple[str, ...] = ()
+    #: Whether the client would rather have its prompt cut than refused.
+    may_cut: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Validate:
         if rules.api:
             context.client_body = body
             chat = rules.api.chat_request(body)
-            body, context.ignored = chat.body, chat.ignored
+            body, context.ignored, context.may_cut = chat.body, chat.ignored, chat.may_cut
         rules.check(body)
         context.legacy_calls = request_form.offers_functions(body)
         context.body = rules.normal(body)

@@ -19,7 +19,7 @@ from stoker.gateway.prompt.prompt_chain import PromptChain, chain_of
 from stoker.gateway.relay.backend_request import backend_request
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.select_backend import NotPreparedError
-from stoker.tokens import TokenizerError
+from stoker.tokens import ContextLengthExceededError, TokenizerError
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -118,6 +118,8 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> tuple[Prepar
     rules = context.rules
     rules.check_model(context.body, preparer.model)
     prepared = await rules.prepare(preparer, context.body, _wants_fit(context.request))
+    if prepared.cuts.any and not context.may_cut:
+        prepared = await _uncut(context, preparer)
     backend = context.backend
     chain = chain_of(prepared.request)
     header = _with_cached(prepared.header, preparer.ledger.cached_tokens(chain))
@@ -130,6 +132,18 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> tuple[Prepar
         backend.refused_fields,
     )
     return prepared, chain
+
+
+async def _uncut(context: RequestContext, preparer: Preparer) -> Prepared:
+    """The request as it is, although it takes longer to read than the operator wants.
+
+    Raises ``ContextLengthExceededError`` where the window does not hold it.
+    """
+    window = preparer.model.max_model_len
+    count = await preparer.counter.count_request(context.body)
+    if window and count >= window:
+        raise ContextLengthExceededError(count, window - 1, window, "prompt")
+    return await context.rules.prepare(preparer, context.body, False)
 
 
 def _with_cached(fit: str | None, cached_tokens: int) -> str | None:

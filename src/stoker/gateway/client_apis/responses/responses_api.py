@@ -55,7 +55,8 @@ class ResponsesApi:
         chat["messages"] = conversation.messages
         chat.update(_of_tools(body, offered))
         chat.update(_of_settings(body))
-        return ChatRequest(chat, header_names([*left_out, *conversation.left_out]))
+        ignored = header_names([*left_out, *conversation.left_out])
+        return ChatRequest(chat, ignored, may_cut=body.get("truncation") != "disabled")
 
     def stream(self, asked: Asked) -> ApiStream:
         """What translates one streamed answer."""

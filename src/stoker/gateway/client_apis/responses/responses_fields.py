@@ -60,7 +60,7 @@ def _refuse_stored(body: Mapping[str, Any]) -> None:
             code="conversation_not_found",
             param="conversation",
         )
-    if body.get("prompt") is not None:
+    if isinstance(body.get("prompt"), dict):
         raise BadRequestError(
             "Prompts are not stored here: send their text in `instructions` and `input`.",
             code="prompt_not_found",
