@@ -25,7 +25,7 @@ from stoker.gateway.usage.usage_report import UsageReport
 
 _Value = dict[str, Any]
 
-#: What a response repeats of its request, and what it says where the request leaves it out. By
+#: What a response repeats of its request, and its value where the request leaves it out. By
 #: default a prompt that is too long is cut, which is what ``auto`` means.
 _REPEATED: Mapping[str, Any] = {
     "max_output_tokens": None,
