@@ -1,4 +1,4 @@
-"""Messages, Responses and llama.cpp's own API are passed on, accounted, and ended in their way."""
+"""Responses and llama.cpp's own API are passed on, accounted, and ended in their way."""
 
 from __future__ import annotations
 
@@ -33,14 +33,9 @@ def plain(value: Body) -> bytes:
     return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
-#: As llama.cpp b11549 sends them; ``text`` looks like an end and a usage, and is neither.
-TEXT = 'it says "type":"message_stop" and "prompt_tokens": 5\n\n[DONE]\n\n'
-MESSAGES = [
-    named({"type": "message_start", "message": {"usage": {"input_tokens": 7, "output_tokens": 0}}}),
-    named({"type": "content_block_delta", "index": 0, "delta": {"text": TEXT}}),
-    named({"type": "message_delta", "delta": {}, "usage": {"output_tokens": 3}}),
-    named({"type": "message_stop"}),
-]
+#: It looks like an end and a usage, and is neither.
+TEXT = 'it says "type":"response.completed" and "prompt_tokens": 5\n\n[DONE]\n\n'
+#: As llama.cpp b11549 sends them.
 USAGE = {"input_tokens": 7, "output_tokens": 3, "input_tokens_details": {"cached_tokens": 6}}
 RESPONSES = [
     named({"type": "response.created", "sequence_number": 0, "response": {"error": None}}),
@@ -56,7 +51,6 @@ INFILL = [
     plain({"content": "", "stop": True, "tokens_evaluated": 7, "tokens_predicted": 3}),
 ]
 STREAMS = {
-    "/v1/messages": MESSAGES,
     "/v1/responses": RESPONSES,
     "/infill": INFILL,
 }
@@ -131,10 +125,7 @@ async def test_a_cut_stream_ends_with_an_error_of_its_api(path: str, make: Any) 
     assert body.startswith(b"".join(whole[:-1]))
     assert DONE not in body
     error = last_event(body)
-    if path == "/v1/messages":
-        assert error["type"] == "error"
-        assert error["error"].keys() == {"type", "message"}
-    elif path == "/v1/responses":
+    if path == "/v1/responses":
         assert (error["type"], error["sequence_number"]) == ("error", 2)
         assert error.keys() >= {"code", "message", "param"}
     else:
@@ -142,7 +133,7 @@ async def test_a_cut_stream_ends_with_an_error_of_its_api(path: str, make: Any) 
     assert "stoker_backend_faults_total{" in metrics
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("path", ["/v1/responses"])
 @pytest.mark.parametrize(
     "error",
     [
@@ -161,7 +152,7 @@ async def test_an_error_in_another_form_becomes_the_apis_own(path: str, error: A
     assert last_event(body)["type"] == "error"
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("path", ["/v1/responses"])
 async def test_an_error_in_the_apis_own_form_is_passed_on(path: str) -> None:
     own = named({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}})
     body, _ = await streamed(sends(STREAMS[path][0], own), path)
@@ -169,7 +160,6 @@ async def test_an_error_in_the_apis_own_form_is_passed_on(path: str) -> None:
 
 
 WHOLE: dict[str, Body] = {
-    "/v1/messages": {"type": "message", "usage": {"input_tokens": 7, "output_tokens": 3}},
     "/v1/responses": {"object": "response", "usage": USAGE},
     "/v1/completions": {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}},
     "/infill": {"content": "x", "tokens_evaluated": 7, "tokens_predicted": 3},

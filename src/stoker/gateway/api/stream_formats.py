@@ -10,8 +10,6 @@ import orjson
 
 from stoker.gateway.api import openai_errors
 
-#: https://docs.anthropic.com/en/docs/build-with-claude/streaming
-_MESSAGES_END = frozenset({"message_stop", "error"})
 #: https://platform.openai.com/docs/api-reference/responses-streaming
 _RESPONSES_END = frozenset(
     f"response.{state}" for state in ("completed", "incomplete", "failed", "cancelled")
@@ -33,11 +31,6 @@ def _native_error(message: str, code: str, _number: int) -> bytes:
     return b"data: " + body + b"\n\n"
 
 
-def _messages_error(message: str, _code: str, _number: int) -> bytes:
-    error = {"type": "api_error", "message": message}
-    return _event("error", {"type": "error", "error": error})
-
-
 def _responses_error(message: str, code: str, number: int) -> bytes:
     error = {"code": code, "message": message, "param": None, "sequence_number": number}
     return _event("error", {"type": "error", **error})
@@ -49,5 +42,4 @@ def _event(name: str, value: Mapping[str, Any]) -> bytes:
 
 #: llama.cpp's own API, seen in b11549.
 NATIVE = StreamFormat(lambda event: event.get("stop") is True or "error" in event, _native_error)
-MESSAGES = StreamFormat(lambda event: event.get("type") in _MESSAGES_END, _messages_error)
 RESPONSES = StreamFormat(lambda event: event.get("type") in _RESPONSES_END, _responses_error)
