@@ -190,8 +190,9 @@ _PATHS = {
     "POST /v1/completions": "A completion; its prompt is counted, and `max_tokens` lowered to fit.",
     "POST /v1/embeddings": "Forwarded as it is.",
     "POST /v1/responses": "Forwarded as it is, where the backend has the path.",
-    "POST /v1/messages": "Forwarded as it is, where the backend has the path.",
-    "POST /v1/messages/count_tokens": "Forwarded as it is, where the backend has the path.",
+    "POST /v1/messages": "Anthropic's Messages, translated into a chat and back: fitted, and "
+    "answered by every backend.",
+    "POST /v1/messages/count_tokens": "The exact number of tokens of such a request, uncut.",
     "POST /infill": "Fill-in-the-middle, where the backend has the path. For llama.cpp the gateway "
     "writes the prompt, because llama.cpp itself leaves text out.",
     "POST /tokenize": "The exact number of tokens of `prompt` (a text or a list of texts), or of "

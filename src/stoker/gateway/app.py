@@ -44,6 +44,7 @@ _OWN_PATHS: tuple[tuple[str, _Answer], ...] = (
 _COUNTING_PATHS: tuple[tuple[str, _Answer], ...] = (
     (path_rules.FIT, fit_api.fit),
     (path_rules.TOKENIZE, fit_api.tokenize),
+    (path_rules.COUNT_TOKENS, fit_api.count_tokens),
 )
 
 

@@ -10,6 +10,7 @@ from stoker.engines import ServedModel
 from stoker.gateway.api import request_validation, stream_formats
 from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.client_apis.client_api import ClientApi
+from stoker.gateway.client_apis.messages_api import MessagesApi
 from stoker.gateway.client_apis.responses.responses_api import ResponsesApi
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.preparers import Preparer
@@ -112,11 +113,9 @@ PATH_RULES = {
     INFILL: PathRules(prepare=_infill, stream_format=stream_formats.NATIVE, reports_prefill=True),
     EMBEDDINGS: PathRules(),
     RESPONSES: _as_chats(ResponsesApi(), prompt_field="input"),
-    MESSAGES: PathRules(
-        check_model=request_validation.check_chats, stream_format=stream_formats.MESSAGES
-    ),
-    COUNT_TOKENS: PathRules(),
+    MESSAGES: _as_chats(MessagesApi()),
     # No backend gets these: they are answered here.
+    COUNT_TOKENS: _as_chats(MessagesApi()),
     FIT: PathRules(
         check=request_validation.check_chat,
         normal=request_form.normal_request,
@@ -130,6 +129,6 @@ PATH_RULES = {
     ),
 }
 #: The paths that a backend answers.
-BACKEND_PATHS = (CHAT, COMPLETIONS, INFILL, EMBEDDINGS, RESPONSES, MESSAGES, COUNT_TOKENS)
+BACKEND_PATHS = (CHAT, COMPLETIONS, INFILL, EMBEDDINGS, RESPONSES, MESSAGES)
 #: Those of Anthropic's API.
 ANTHROPIC_PATHS = frozenset({MESSAGES, COUNT_TOKENS})

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import orjson
 
+from stoker.gateway.api.request_validation import BadRequestError
+
 #: Names that are the client's own words are shortened, and cleaned for a header.
 _NAME_CHARS = 40
 _NOT_IN_HEADERS = re.compile(r"[^A-Za-z0-9_.\-]+")
@@ -92,3 +94,8 @@ def header_names(names: Iterable[str]) -> tuple[str, ...]:
     """Names in a form that a header can hold, each once."""
     cleaned = (_NOT_IN_HEADERS.sub("_", name)[:_NAME_CHARS] for name in names)
     return tuple(dict.fromkeys(name for name in cleaned if name))
+
+
+def wrong(where: str, expected: str) -> BadRequestError:
+    """The error for a field of the wrong shape; ``where`` names it as its client does."""
+    return BadRequestError(f"{where} must be {expected}.", code="invalid_type", param=where)

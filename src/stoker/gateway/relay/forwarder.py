@@ -209,7 +209,7 @@ class Forward:
 
 def _rewrite(context: RequestContext) -> Rewrite | None:
     rewrite = context.outgoing.rewrite
-    if context.rules.api:  # it reads thinking from a field of its own, not from the text
+    if context.rules.api:  # it reads answers in the normal form only
         return rewrite or TextCalls(())
     return LegacyCalls(rewrite) if rewrite is not None and context.legacy_calls else rewrite
 

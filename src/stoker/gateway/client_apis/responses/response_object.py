@@ -14,13 +14,13 @@ from typing import Any
 
 import orjson
 
+from stoker.gateway.client_apis import chat_parts
 from stoker.gateway.client_apis.client_api import Asked
 from stoker.gateway.client_apis.responses.responses_tools import (
     OfferedTool,
     all_tools,
     offered_tools,
 )
-from stoker.gateway.relay import normal_message
 from stoker.gateway.usage.usage_report import UsageReport
 
 _Value = dict[str, Any]
@@ -149,12 +149,6 @@ def usage_in(answer: Mapping[str, Any]) -> _Value | None:
     }
 
 
-def thought_in(part: Mapping[str, Any]) -> str:
-    """The thinking of a chat's message or delta, whichever of its names it has."""
-    found = (part.get(name) for name in normal_message.REASONING)
-    return next((text for text in found if text and isinstance(text, str)), "")
-
-
 def reasoning_item(item_id: str, text: str, status: str) -> _Value:
     """An item of thinking."""
     content = [{"type": "reasoning_text", "text": text}] if text else []
@@ -185,7 +179,6 @@ def _tool(tool: Any) -> Any:
 
 
 def _reasoning_tokens(answer: Mapping[str, Any]) -> int:
-    usage = answer.get("usage")
-    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
+    details = chat_parts.usage_of(answer).get("completion_tokens_details")
     count = details.get("reasoning_tokens") if isinstance(details, dict) else None
     return count if isinstance(count, int) else 0

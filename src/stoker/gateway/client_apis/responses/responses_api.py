@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stoker.gateway.client_apis.client_api import ApiStream, Asked, ChatRequest, header_names
+from stoker.gateway.client_apis.client_api import (
+    ApiStream,
+    Asked,
+    ChatRequest,
+    header_names,
+    wrong,
+)
 from stoker.gateway.client_apis.responses import responses_events
 from stoker.gateway.client_apis.responses.responses_events import ResponsesEvents
-from stoker.gateway.client_apis.responses.responses_fields import check_fields, wrong
+from stoker.gateway.client_apis.responses.responses_fields import check_fields
 from stoker.gateway.client_apis.responses.responses_input import MessagesOfItems
 from stoker.gateway.client_apis.responses.responses_tools import (
     OfferedTool,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stoker.gateway.client_apis import chat_parts
 from stoker.gateway.client_apis.client_api import Asked, named_event
 from stoker.gateway.client_apis.responses import response_object
 from stoker.gateway.client_apis.responses.response_object import ResponseObject
@@ -46,12 +47,9 @@ class ResponsesEvents:
 
     def event(self, chunk: Mapping[str, Any]) -> bytes:
         """What one chunk of a chat becomes."""
-        choices = chunk.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
         out = b"" if self._begun else self._begin()
-        if isinstance(choice, dict):
-            out += self._choice(choice)
-        if not choices or chunk.get("usage"):
+        out += self._choice(chat_parts.first_choice(chunk))
+        if not chunk.get("choices") or chunk.get("usage"):
             self._usage = response_object.usage_in(chunk) or self._usage
         return out
 
@@ -78,21 +76,19 @@ class ResponsesEvents:
             for name in ("response.created", "response.in_progress")
         )
 
-    def _choice(self, choice: _Value) -> bytes:
-        delta, out = choice.get("delta"), b""
-        if isinstance(delta, dict):
-            thought = response_object.thought_in(delta)
-            if thought:
-                out += self._text("reasoning", thought, choice)
-            text = delta.get("content") or delta.get("refusal")
-            if text and isinstance(text, str):
-                out += self._text("message", text, choice)
-            for call in delta.get("tool_calls") or ():
-                out += self._call(call)
+    def _choice(self, choice: Mapping[str, Any]) -> bytes:
+        delta, out = chat_parts.part_of(choice), b""
+        thought, text = chat_parts.thought_in(delta), chat_parts.text_in(delta)
+        if thought:
+            out += self._text("reasoning", thought, choice)
+        if text:
+            out += self._text("message", text, choice)
+        for call in chat_parts.calls_in(delta):
+            out += self._call(call)
         self._finish_reason = choice.get("finish_reason") or self._finish_reason
         return out
 
-    def _text(self, kind: str, text: str, choice: _Value) -> bytes:
+    def _text(self, kind: str, text: str, choice: Mapping[str, Any]) -> bytes:
         """A piece of text or of thinking."""
         out, open_item = b"", self._open
         if open_item is None or open_item.kind != kind:
@@ -110,7 +106,7 @@ class ResponsesEvents:
         more = {"logprobs": logprobs} if kind == "message" else {}
         return out + self._event(f"{open_item.events}.delta", **open_item.place, delta=text, **more)
 
-    def _call(self, call: _Value) -> bytes:
+    def _call(self, call: Mapping[str, Any]) -> bytes:
         """A whole call."""
         out = self._close("completed")
         fields = self._response.call(call)
@@ -190,22 +186,21 @@ class _OpenItem:
 def whole_output(answer: Mapping[str, Any], asked: Asked) -> _Value:
     """A chat's whole answer as a response."""
     response = ResponseObject(asked)
-    choices = answer.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else {}
+    choice = chat_parts.first_choice(answer)
     finish_reason = choice.get("finish_reason")
     output = _items(response, choice, response_object.item_status(finish_reason))
     return response.ended(finish_reason, output, response_object.usage_in(answer))
 
 
-def _items(response: ResponseObject, choice: _Value, status: str) -> list[_Value]:
-    message, items = choice.get("message") or {}, []
-    thought, text = response_object.thought_in(message), message.get("content")
-    calls = message.get("tool_calls") or []
+def _items(response: ResponseObject, choice: Mapping[str, Any], status: str) -> list[_Value]:
+    items: list[_Value] = []
+    message = chat_parts.part_of(choice)
+    thought, text = chat_parts.thought_in(message), chat_parts.text_in(message)
+    calls = chat_parts.calls_in(message)
     if thought:
         own = "completed" if text or calls else status
         items.append(response_object.reasoning_item(response.item_id("rs", 0), thought, own))
-    text = text or message.get("refusal")
-    if text and isinstance(text, str):
+    if text:
         part = response_object.text_part(text, response_object.logprobs_in(choice))
         own = "completed" if calls else status
         item_id = response.item_id("msg", len(items))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stoker.gateway.api.request_validation import BadRequestError
+from stoker.gateway.client_apis.client_api import wrong
 
 #: The type of each field that is read, and how an error describes it. Null is left out.
 _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
@@ -25,11 +26,6 @@ _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 #: OpenAI's ids are shorter; an error quotes no more of one.
 _ID_CHARS = 64
 _TRUNCATIONS = (None, "auto", "disabled")
-
-
-def wrong(param: str, expected: str) -> BadRequestError:
-    """The error for a field of the wrong shape."""
-    return BadRequestError(f"{param} must be {expected}.", code="invalid_type", param=param)
 
 
 def check_fields(body: Mapping[str, Any]) -> None:

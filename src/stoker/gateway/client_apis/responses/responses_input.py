@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from stoker.gateway.api.request_validation import BadRequestError
-from stoker.gateway.client_apis.responses.responses_fields import wrong
+from stoker.gateway.client_apis.client_api import wrong
 from stoker.gateway.client_apis.responses.responses_tools import (
     LOCAL_SHELL,
     chat_name,

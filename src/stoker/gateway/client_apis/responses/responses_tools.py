@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from stoker.gateway.client_apis.responses.responses_fields import wrong
+from stoker.gateway.client_apis.client_api import wrong
 
 _Value = dict[str, Any]
 
