@@ -189,7 +189,8 @@ _PATHS = {
     "POST /v1/chat/completions": "A chat, fitted to the model; streamed or whole.",
     "POST /v1/completions": "A completion; its prompt is counted, and `max_tokens` lowered to fit.",
     "POST /v1/embeddings": "Forwarded as it is.",
-    "POST /v1/responses": "OpenAI's [Responses](responses-api.md), translated into a chat and back.",
+    "POST /v1/responses": "OpenAI's [Responses](responses-api.md), translated into a chat and "
+    "back.",
     "POST /v1/messages": "Anthropic's Messages, translated into a chat and back: fitted, and "
     "answered by every backend.",
     "POST /v1/messages/count_tokens": "The exact number of tokens of such a request, uncut.",

@@ -98,6 +98,20 @@ async def test_a_call_that_a_model_without_tools_writes_as_text_is_a_call() -> N
     assert orjson.loads(call["arguments"]) == {"city": "x"}
 
 
+async def test_the_probabilities_of_tokens_come_with_the_text_and_in_its_item() -> None:
+    token = {"token": "Hel", "logprob": -0.5, "bytes": [72], "top_logprobs": []}
+    first = {"index": 0, "delta": {"content": "Hel"}, "logprobs": {"content": [token]}}
+    scenario = sends(event(choices=[first]), FINISH, DONE)
+    async with gateway_with(scenario) as (front, (backend,)):
+        wanted = ["message.output_text.logprobs"]
+        reply = await ask(front, stream=True, include=wanted, top_logprobs=1)
+    assert backend.calls[0].body["top_logprobs"] == 1
+    found = events(reply.body)
+    (delta,) = [e for e in found if e["type"] == "response.output_text.delta"]
+    assert delta["logprobs"] == [token]
+    assert found[-1]["response"]["output"][0]["content"][0]["logprobs"] == [token]
+
+
 async def breaks_off(call: Call) -> None:
     await call.send(STREAM, chunk(event("Hel")))
     call.die()
