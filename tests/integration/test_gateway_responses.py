@@ -18,8 +18,9 @@ PATH = "/v1/responses"
 
 
 @pytest.fixture(scope="module")
-def quick_qwen(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(one_layer_gguf(qwen, tmp_path_factory.mktemp("qwen")))
+def quick_smollm2(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model whose template has no tools: the gateway writes them into the prompt."""
+    return str(one_layer_gguf(Path(smollm2), tmp_path_factory.mktemp("smollm2")))
 
 
 def items() -> list[dict[str, Any]]:
@@ -47,9 +48,9 @@ def streamed(stoker: Stoker, body: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_an_agents_request_fits_and_is_answered_streamed_and_whole(
-    stoker: Stoker, quick_qwen: str
+    stoker: Stoker, quick_smollm2: str
 ) -> None:
-    stoker.up(quick_qwen, "--context", "4096", "--parallel", "1")
+    stoker.up(quick_smollm2, "--context", "4096", "--parallel", "1")
     body = {"input": items(), "tools": tools(), "max_output_tokens": 8, "temperature": 0}
     whole = stoker.post(PATH, body)
     events = streamed(stoker, body)
