@@ -34,10 +34,12 @@ _Answer = Callable[[GatewayState, RequestContext], Awaitable[web.StreamResponse]
 
 #: Paths that the gateway answers itself.
 _OWN_PATHS: tuple[tuple[str, _Answer], ...] = (
+    ("/", health_api.health),
     ("/health", health_api.health),
     ("/ready", health_api.ready),
     ("/metrics", health_api.metrics),
     ("/v1/models", models_api.list_models),
+    ("/v1/models/{model:.+}", models_api.show_model),
     ("/info", models_api.info),
 )
 #: Those of them that are about one model.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import orjson
 import pytest
 from tests.unit.gateway.backends import Call, Front, answer, front, running
 from tests.unit.gateway.test_backend_faults import fine
+from yarl import URL
 
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import FitSettings, Gateway, Served
@@ -48,6 +50,29 @@ async def test_local_stands_last_and_is_else_the_model_that_it_stands_for() -> N
             embedder, coder, local = await listed(served, path, key)
             assert (embedder["id"], coder["id"]) == ("embedder", "coder")
             assert local == {**coder, "id": "local", "root": "coder"}
+
+
+async def test_one_model_is_found_by_its_name() -> None:
+    named = ServedModel("org/m", max_model_len=8192)
+    async with serving(named, EMBEDDER) as (served, _, _):
+        first, second, local = await listed(served)
+        for name, entry in (("org/m", first), ("org%2Fm", first), ("embedder", second)):
+            async with served.http.get(URL(f"{served.url}/v1/models/{name}", encoded=True)) as got:
+                assert await got.json() == entry
+        async with served.http.get(f"{served.url}/v1/models/local") as got:
+            assert await got.json() == local
+        async with served.http.get(f"{served.url}/v1/models/orgm") as got:
+            error = (await got.json())["error"]
+            assert (got.status, error["code"]) == (404, "model_not_found")
+            assert "Did you mean 'org/m'?" in error["message"]
+
+
+async def test_entry_has_what_clients_of_openai_and_anthropic_demand() -> None:
+    async with serving(CODER) as (served, _, _):
+        entry, _ = await listed(served)
+    assert (entry["object"], entry["created"]) == ("model", 0)
+    assert (entry["type"], entry["display_name"]) == ("model", "coder")
+    assert datetime.fromisoformat(entry["created_at"].replace("Z", "+00:00")).timestamp() == 0
 
 
 @pytest.mark.parametrize(

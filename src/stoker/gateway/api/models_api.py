@@ -8,7 +8,7 @@ from aiohttp import web
 
 from stoker import __version__
 from stoker.engines import ServedModel
-from stoker.gateway.api import json_answers, model_entries
+from stoker.gateway.api import json_answers, model_entries, request_validation
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import RequestContext
 
@@ -16,6 +16,15 @@ from stoker.gateway.request_context import RequestContext
 async def list_models(state: GatewayState, _: RequestContext) -> web.Response:
     """``GET /v1/models``: one entry for each model, those that are up first, and the alias."""
     return json_answers.ok({"object": "list", "data": _entries(state)})
+
+
+async def show_model(state: GatewayState, context: RequestContext) -> web.Response:
+    """``GET /v1/models/NAME``: the entry of one model; names may hold slashes."""
+    name = context.request.match_info["model"]
+    entries = {entry["id"]: entry for entry in _entries(state)}
+    if name not in entries:
+        name = request_validation.choose_model({"model": name}, entries, state.alias_target())
+    return json_answers.ok(entries[name])
 
 
 async def info(state: GatewayState, _: RequestContext) -> web.Response:
