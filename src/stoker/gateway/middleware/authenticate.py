@@ -8,8 +8,9 @@ from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
 
-#: What a load balancer asks without a key. It reveals nothing of models or users.
-_OPEN_PATHS = frozenset({"/health", "/ready"})
+#: What load balancers ask without a key, and clients before they have one (``HEAD /``). It reveals
+#: nothing of models or users.
+_OPEN_PATHS = frozenset({"/", "/health", "/ready"})
 
 #: Where clients of Anthropic's API put the key: https://docs.anthropic.com/en/api/overview
 _X_API_KEY = "x-api-key"
