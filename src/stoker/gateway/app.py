@@ -20,6 +20,7 @@ from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
 from stoker.gateway.middleware.api_keys import Keys
 from stoker.gateway.middleware.cors import Origins
+from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.backend_pool import Pool
@@ -93,6 +94,10 @@ class Gateway:
     def use_origins(self, allowed: Origins) -> None:
         """Answer these web pages from now on."""
         self._state.origins = allowed
+
+    def use_aliases(self, aliases: ModelAliases) -> None:
+        """Answer to these names of models, too, from now on."""
+        self._state.aliases = aliases
 
     async def drain(self, within_s: float) -> None:
         """Take no more requests, and wait for the answers that are under way."""

@@ -15,6 +15,7 @@ from yarl import URL
 
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import FitSettings, Gateway, Served
+from stoker.gateway.model_aliases import ModelAliases
 
 CODER = ServedModel("coder", max_model_len=8192, tools="native", fill_in_the_middle=True)
 EMBEDDER = ServedModel("embedder", max_model_len=512, tools="none", chat=False)
@@ -84,6 +85,38 @@ async def test_local_is_answered_by_the_model_that_it_stands_for(path: str) -> N
         reply = await served.post(orjson.dumps(body), path)
         assert orjson.loads(reply.body)["model"] == "coder"
         assert [call.body["model"] for call in calls] == ["coder"]
+
+
+ALIASES = ModelAliases({"claude-*": "local", "claude-3": "embedder", "gone": "missing"})
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("claude-sonnet-4-5", "coder"), ("claude-3", "embedder"), ("coder", "coder")],
+)
+async def test_owner_lets_a_model_answer_to_other_names(name: str, model: str) -> None:
+    async with serving(CODER, EMBEDDER) as (served, calls, door):
+        door.use_aliases(ALIASES)
+        await served.post(orjson.dumps({"model": name, "input": "x"}), "/v1/embeddings")
+        assert [call.body["model"] for call in calls] == [model]
+        async with served.http.get(f"{served.url}/v1/models/{name}") as got:
+            assert (await got.json())["id"] == model
+
+
+async def test_name_without_an_alias_and_alias_without_a_model_are_refused() -> None:
+    async with serving(CODER) as (served, _, door):
+        door.use_aliases(ALIASES)
+        for name, missing in (("gpt", "gpt"), ("gone", "missing")):
+            error = (await served.chat(model=name)).error
+            assert error["code"] == "model_not_found"
+            assert f"{missing!r} is not served here" in error["message"]
+
+
+async def test_real_model_goes_before_an_alias_of_its_name() -> None:
+    async with serving(CODER, EMBEDDER) as (served, calls, door):
+        door.use_aliases(ModelAliases({"*": "embedder"}))
+        await served.chat(model="coder")
+        assert calls[0].body["model"] == "coder"
 
 
 async def test_local_survives_a_change_of_model() -> None:

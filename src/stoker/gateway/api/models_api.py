@@ -8,7 +8,7 @@ from aiohttp import web
 
 from stoker import __version__
 from stoker.engines import ServedModel
-from stoker.gateway.api import json_answers, model_entries, request_validation
+from stoker.gateway.api import json_answers, model_entries
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import RequestContext
 
@@ -23,7 +23,7 @@ async def show_model(state: GatewayState, context: RequestContext) -> web.Respon
     name = context.request.match_info["model"]
     entries = {entry["id"]: entry for entry in _entries(state)}
     if name not in entries:
-        name = request_validation.choose_model({"model": name}, entries, state.alias_target())
+        name = state.chosen_model({"model": name})
     return json_answers.ok(entries[name])
 
 
