@@ -186,6 +186,7 @@ def gateway_metrics(out: Out) -> None:
 #: page is not made.
 _PATHS = {
     "GET /v1/models": "The models, with context window and capabilities, and `local`.",
+    "GET /v1/models/{model}": "The entry of one model.",
     "POST /v1/chat/completions": "A chat, fitted to the model; streamed or whole.",
     "POST /v1/completions": "A completion; its prompt is counted, and `max_tokens` lowered to fit.",
     "POST /v1/embeddings": "Forwarded as it is.",
@@ -200,6 +201,7 @@ _PATHS = {
     "`messages` with `tools`.",
     "POST /fit": "What the gateway would cut from a chat. Nothing reaches a backend.",
     "GET /info": "The backends, which of them are up, and how fast they read.",
+    "GET /": "The same as `/health`: clients ask `HEAD /` whether there is a server.",
     "GET /health": "Whether the gateway is running. Needs no key.",
     "GET /ready": "Whether a model can answer. Needs no key.",
     "GET /metrics": "[Metrics](metrics.md) for Prometheus.",

@@ -146,12 +146,17 @@ BEARER, OTHER_BEARER = {"Authorization": "Bearer a-key"}, {"Authorization": "Bea
         ("/v1/messages", WRONG, 401),
         ("/v1/messages", {"x-api-key": ""}, 401),
         ("/v1/messages", {}, 401),
-        ("/v1/messages", {**BEARER, **WRONG}, 200),
+        ("/v1/messages", {**BEARER, **RIGHT}, 200),
+        ("/v1/messages", {**BEARER, **WRONG}, 401),
         ("/v1/messages", {**OTHER_BEARER, **RIGHT}, 401),
-        ("/v1/chat/completions", RIGHT, 401),
+        ("/v1/messages", {"Authorization": "Basic a-key", **RIGHT}, 401),
+        ("/v1/chat/completions", RIGHT, 200),
+        ("/v1/chat/completions", BEARER, 200),
+        ("/v1/chat/completions", WRONG, 401),
+        ("/v1/chat/completions", {**OTHER_BEARER, **RIGHT}, 401),
     ],
 )
-async def test_anthropics_paths_take_their_own_header_of_a_key(
+async def test_key_is_taken_from_either_header_and_never_from_two_that_differ(
     path: str, headers: dict[str, str], status: int
 ) -> None:
     body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": "hi"}]})
@@ -160,7 +165,8 @@ async def test_anthropics_paths_take_their_own_header_of_a_key(
     assert reply.status == status
     if status == 401:
         message = orjson.loads(reply.body)["error"]["message"]
-        assert ("x-api-key" in message) == path.startswith("/v1/messages")
+        assert "`Authorization: Bearer KEY` or `x-api-key: KEY`" in message
+        assert ("two different ones" in message) == (len(headers) == 2)
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])

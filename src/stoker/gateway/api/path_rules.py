@@ -130,5 +130,3 @@ PATH_RULES = {
 }
 #: The paths that a backend answers.
 BACKEND_PATHS = (CHAT, COMPLETIONS, INFILL, EMBEDDINGS, RESPONSES, MESSAGES)
-#: Those of Anthropic's API.
-ANTHROPIC_PATHS = frozenset({MESSAGES, COUNT_TOKENS})

@@ -22,6 +22,7 @@ from stoker.gateway.relay.tool_call_rewriter import TextCalls
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import HEADER
+from stoker.gateway.routing.session_headers import sessions_in
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -249,9 +250,12 @@ def _failed_before_its_first_byte(answer: ResponseStream) -> bool:
 
 
 def _headers(context: RequestContext) -> dict[str, str]:
-    """What a backend gets besides the body: another gateway orders its own requests."""
+    """What a backend gets besides the body: another gateway orders its own requests, and keeps the
+    requests of a session together. No other header of a client is sent on.
+    """
+    sessions = sessions_in(context.request.headers)
     orders = engines.lookup(context.backend.endpoint.engine).behind is not None
-    return {HEADER: "utility"} if context.utility and orders else {}
+    return {**sessions, HEADER: "utility"} if context.utility and orders else sessions
 
 
 def _relayed(answer: ResponseStream) -> dict[str, str]:

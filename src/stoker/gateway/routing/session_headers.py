@@ -1,0 +1,23 @@
+"""The headers with which clients name the conversation that a request belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+#: Of vllm-router and of opencode, of Claude Code, of Codex and of Copilot's CLI.
+_NAMES = (
+    "x-session-id",
+    "x-session-affinity",
+    "x-claude-code-session-id",
+    "session_id",
+    "conversation_id",
+)
+#: What an id can be; nothing else is passed on.
+_ID = re.compile(r"[!-~]{1,128}")
+
+
+def sessions_in(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those of a request, as they may be sent on to its backend."""
+    found = ((name, headers.get(name)) for name in _NAMES)
+    return {name: value for name, value in found if value and _ID.fullmatch(value)}
