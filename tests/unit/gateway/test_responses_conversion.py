@@ -264,6 +264,12 @@ def test_settings_get_the_names_that_a_chat_has() -> None:
     }
 
 
+@pytest.mark.parametrize("limit", [None, -1, 0, 9, 9.0])
+def test_a_limit_of_tokens_may_be_written_as_in_a_chat(limit: Any) -> None:
+    normal = request_form.normal_request(chat(max_output_tokens=limit).body)
+    assert normal.get("max_tokens") == (9 if limit == 9 else None)
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "param"),
     [

@@ -179,7 +179,7 @@ def check_common(request: dict[str, Any]) -> None:
     """Raise ``BadRequestError`` where a field that all completions share has the wrong type."""
     for name in ("max_tokens", "max_completion_tokens"):
         value = request.get(name)
-        if value is not None and not _is_whole(value):
+        if value is not None and not is_whole(value):
             raise _wrong(name, "a whole number")
     if not isinstance(request.get("stream", False), bool | None):
         raise _wrong("stream", "true or false")
@@ -230,7 +230,7 @@ def written(request: object) -> bytes:
         ) from None
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
     """Whether it is a whole number. JavaScript and Lua have one type for all, and write 100.0."""
     if isinstance(value, float):
         return value.is_integer() and abs(value) <= _MAX_EXACT

@@ -26,6 +26,6 @@ def sessions_in(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def session_of(headers: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
-    """The session of a request: its header's, or else OpenAI's key of the requests for one cache."""
+    """The session of a request: of a header, or else OpenAI's key of requests for one cache."""
     key = body.get("prompt_cache_key")
     return next(iter(sessions_in(headers).values()), key if isinstance(key, str) else None)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stoker.gateway.api.request_validation import BadRequestError
+from stoker.gateway.api.request_validation import BadRequestError, is_whole
 from stoker.gateway.client_apis.client_api import wrong
 
-#: The type of each field that is read, and how an error describes it. Null is left out.
+_WHOLE = ("max_output_tokens", "top_logprobs")
+#: The type of each other field that is read, and how an error describes it. Null is left out.
 _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "instructions": (str, "a text"),
-    "max_output_tokens": (int, "a whole number"),
     "metadata": (dict, "an object"),
     "parallel_tool_calls": (bool, "true or false"),
     "reasoning": (dict, "an object"),
@@ -20,7 +20,6 @@ _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "temperature": ((int, float), "a number"),
     "text": (dict, "an object"),
     "tools": (list, "a list of tools"),
-    "top_logprobs": (int, "a whole number"),
     "top_p": ((int, float), "a number"),
 }
 #: OpenAI's ids are shorter; an error quotes no more of one.
@@ -35,6 +34,9 @@ def check_fields(body: Mapping[str, Any]) -> None:
         is_flag = isinstance(value, bool) and kind is not bool  # in Python a whole number too
         if value is not None and (is_flag or not isinstance(value, kind)):
             raise wrong(name, expected)
+    for name in _WHOLE:
+        if body.get(name) is not None and not is_whole(body[name]):
+            raise wrong(name, "a whole number")
     if body.get("truncation") not in _TRUNCATIONS:
         raise wrong("truncation", "auto or disabled")
     _refuse_stored(body)
