@@ -204,6 +204,15 @@ async def test_backends_refusal_is_one_of_messages() -> None:
         assert error_of(await ask(door)) == (429, "rate_limit_error", "Busy.")
 
 
+async def test_overflow_that_the_backend_reports_has_the_words_that_clients_know() -> None:
+    words = "request (9 tokens) exceeds the available context size (8 tokens)"
+    async with refusing(400, {"error": {"message": words, "code": 400}}) as (door, _):
+        refused = error_of(await ask(door))
+        chat = (await door.chat()).error
+    assert refused == (400, "invalid_request_error", f"prompt is too long. {words}")
+    assert (chat["message"], chat["code"]) == (words, "context_length_exceeded")
+
+
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
 async def test_gateways_refusal_is_one_of_messages(path: str) -> None:
     async with refusing(200, {}) as (door, _):

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import orjson
 
+from stoker.engines.refusals import OVERFLOW
 from stoker.gateway.client_apis import chat_parts
 from stoker.gateway.client_apis.client_api import Asked
 
@@ -33,6 +34,9 @@ _ERROR_TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+
+#: The words by which clients know that the prompt does not fit; Anthropic's errors have no code.
+_TOO_LONG = "prompt is too long"
 
 
 def message(answer: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
@@ -99,8 +103,10 @@ def error_type(status: int) -> str:
     return _ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
 
 
-def error(message: str, kind: str) -> dict[str, Any]:
-    """An error, as the body of an answer or the data of an event."""
+def error(message: str, kind: str, code: str | None) -> dict[str, Any]:
+    """An error, as the body of an answer or the data of an event. ``code`` is OpenAI's."""
+    if code == OVERFLOW and _TOO_LONG not in message:
+        message = f"{_TOO_LONG}. {message}"
     return {"type": "error", "error": {"type": kind, "message": message}}
 
 

@@ -27,4 +27,4 @@ class MessagesApi:
 
     def error(self, status: int, message: str, code: str | None) -> dict[str, Any]:
         """The body of an answer that reports an error."""
-        return messages_answer.error(message, messages_answer.error_type(status))
+        return messages_answer.error(message, messages_answer.error_type(status), code)

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from stoker.engines.refusals import OVERFLOW
 from stoker.gateway.client_apis import chat_parts, messages_answer
 from stoker.gateway.client_apis.client_api import Asked, named_event
 
@@ -18,8 +19,6 @@ _EMPTY_BLOCKS: Mapping[str, Mapping[str, str]] = {
     "text": {"type": "text", "text": ""},
     "thinking": {"type": "thinking", "thinking": "", "signature": ""},
 }
-#: Errors by which a client knows that its request was at fault, also behind the head of an answer.
-_OF_THE_REQUEST = frozenset({"context_length_exceeded"})
 
 
 class MessagesStream:
@@ -49,8 +48,8 @@ class MessagesStream:
 
     def error(self, message: str, code: str | None) -> bytes:
         """The end of an answer that broke off."""
-        kind = "invalid_request_error" if code in _OF_THE_REQUEST else "api_error"
-        return named_event("error", messages_answer.error(message, kind))
+        kind = "invalid_request_error" if code == OVERFLOW else "api_error"
+        return named_event("error", messages_answer.error(message, kind, code))
 
     def _events(self, chunk: Mapping[str, Any]) -> Iterator[bytes]:
         yield from self._start()

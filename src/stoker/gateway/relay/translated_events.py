@@ -12,8 +12,11 @@ from stoker.engines.refusals import Refusal
 from stoker.gateway.client_apis.client_api import ApiStream
 from stoker.gateway.relay import event_framing
 from stoker.gateway.relay.event_editor import Rewrite
-from stoker.gateway.usage.usage_report import UsageReport
+from stoker.gateway.usage.usage_report import USAGE_KEYS, UsageReport
 
+#: Searched for before the rest is looked at: most events are pieces of text.
+_ERROR_KEY = b'"error"'
+_REPORTS = (*USAGE_KEYS, b'"timings"')
 _CUT = "The model's server ended the answer before it was complete. Send it again."
 
 
@@ -81,10 +84,11 @@ class TranslatedEvents:
         value = self._parsed(data)
         if value is None:
             return b""
-        refusal = refusals.of_answer(value)
+        refusal = refusals.of_answer(value) if _ERROR_KEY in data else None
         if refusal is not None:
             return self.refusal(refusal)
-        self._report.note(value)
+        if any(key in data for key in _REPORTS):
+            self._report.note(value)
         return self._events(self._rewrite.event(value))
 
     def _events(self, chunks: Sequence[dict[str, Any]]) -> bytes:
