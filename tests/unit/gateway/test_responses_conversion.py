@@ -532,6 +532,20 @@ def test_a_response_repeats_its_request_and_has_every_field_that_clients_require
 
 # Bad input
 
+
+def test_a_request_that_nests_as_deeply_as_one_may_is_repeated() -> None:
+    deep: Any = {}
+    for _ in range(250):
+        deep = {"a": deep}
+    found = events(chunk(content="x"), metadata=deep, tools=[{"type": "custom", "name": "f"}])
+    assert found[-1]["response"]["metadata"] == deep
+
+
+def test_of_very_many_things_left_out_a_header_names_the_first() -> None:
+    found = chat(input=[said("user", "a"), *({"type": f"x{n}"} for n in range(9999))])
+    assert len(",".join(found.ignored)) < 2000
+
+
 _SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False) | st.text()
 _KINDS = """
 message reasoning function_call function_call_output custom_tool_call custom_tool_call_output

@@ -18,6 +18,8 @@ from stoker.gateway.api.request_validation import BadRequestError
 
 #: Names that are the client's own words are shortened, and cleaned for a header.
 _NAME_CHARS = 40
+#: Clients read headers of some KB.
+_MOST_NAMES = 32
 _NOT_IN_HEADERS = re.compile(r"[^A-Za-z0-9_.\-]+")
 
 
@@ -91,9 +93,9 @@ def named_event(name: str, value: Mapping[str, Any]) -> bytes:
 
 
 def header_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Names in a form that a header can hold, each once."""
+    """Names in a form that a header can hold, each once; of very many the first ones."""
     cleaned = (_NOT_IN_HEADERS.sub("_", name)[:_NAME_CHARS] for name in names)
-    return tuple(dict.fromkeys(name for name in cleaned if name))
+    return tuple(dict.fromkeys(name for name in cleaned if name))[:_MOST_NAMES]
 
 
 def wrong(where: str, expected: str) -> BadRequestError:

@@ -65,8 +65,8 @@ class ResponseObject:
         self._asked = asked
         self._tools: dict[str, OfferedTool] | None = None
         body = asked.body
-        given = {n: body[n] for n in _REPEATED if body.get(n) is not None}
-        self._fixed = {
+        given = {n: _written(body[n]) for n in _REPEATED if body.get(n) is not None}
+        self._fixed: _Value = {
             "id": f"resp_{self._key}",
             "object": "response",
             "created_at": int(time.time()),
@@ -74,9 +74,8 @@ class ResponseObject:
             **_REPEATED,
             **_FIXED,
             **given,
-            # Tools take 40 KB and are sent three times in a stream: written once.
-            "instructions": orjson.Fragment(orjson.dumps(body.get("instructions"))),
-            "tools": orjson.Fragment(orjson.dumps(list(map(_tool, body.get("tools") or ())))),
+            "instructions": _written(body.get("instructions")),
+            "tools": _written(list(map(_tool, body.get("tools") or ()))),
         }
 
     def item_id(self, prefix: str, index: int) -> str:
@@ -172,6 +171,13 @@ def logprobs_in(choice: Mapping[str, Any]) -> list[Any]:
     logprobs = choice.get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     return content if isinstance(content, list) else []
+
+
+def _written(value: Any) -> orjson.Fragment:
+    """A part of the request as JSON, written once: it is sent three times in a stream, tools take
+    40 KB, and within a response it might nest too deeply to be written.
+    """
+    return orjson.Fragment(orjson.dumps(value))
 
 
 def _tool(tool: Any) -> Any:
