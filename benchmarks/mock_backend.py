@@ -1,8 +1,9 @@
 """A deterministic OpenAI-compatible backend for benchmarks: the same bytes for the same request.
 
-``max_tokens`` is how many chunks a stream has. ``x-interval-ms`` is the pause between two chunks,
-so that a relay sees them one by one, as from an engine that decodes. Written on bare asyncio
-protocols, so that it costs less than the relay in front of it.
+``max_tokens`` is how many chunks a stream has. ``interval_ms`` is the pause between two chunks, so
+that a relay sees them one by one, as from an engine that decodes; ``--interval-ms`` is that of
+requests without it. Written on bare asyncio protocols, so that it costs less than the relay in
+front of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -80,7 +82,8 @@ ANSWER = {
 class MockBackend(asyncio.Protocol):
     """One connection, HTTP/1.1 with keep-alive; understands only what the benchmark sends."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval_ms: float) -> None:
+        self._interval_ms = interval_ms
         self._buffer = b""
         self._transport: Any = None
         self._open = True
@@ -111,9 +114,9 @@ class MockBackend(asyncio.Protocol):
             if len(rest) < length:
                 return
             self._buffer = rest[length:]
-            self._answer(head.split(b" ", 2)[1], headers, rest[:length])
+            self._answer(head.split(b" ", 2)[1], rest[:length])
 
-    def _answer(self, path: bytes, headers: dict[bytes, bytes], body: bytes) -> None:
+    def _answer(self, path: bytes, body: bytes) -> None:
         if path in COUNTS:
             self._json(COUNTS[path]())
             return
@@ -129,9 +132,7 @@ class MockBackend(asyncio.Protocol):
             self._json(ANSWER)
             return
         wants_usage = bool((request.get("stream_options") or {}).get("include_usage"))
-        interval_s = float(headers.get(b"x-interval-ms", b"0")) / 1000
-        if "interval_ms" in request:  # routers drop unknown headers
-            interval_s = request["interval_ms"] / 1000
+        interval_s = request.get("interval_ms", self._interval_ms) / 1000
         self._stream = asyncio.create_task(
             self._send(
                 request.get("max_tokens", 16),
@@ -181,13 +182,15 @@ def main() -> None:
     """Serve on ``--port``."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
-    port = parser.parse_args().port
+    parser.add_argument("--interval-ms", type=float, default=0)
+    arguments = parser.parse_args()
+    port, factory = arguments.port, partial(MockBackend, arguments.interval_ms)
     if sys.platform == "win32":
-        asyncio.run(serve(MockBackend, port))
+        asyncio.run(serve(factory, port))
     else:
         import uvloop  # noqa: PLC0415
 
-        uvloop.run(serve(MockBackend, port))
+        uvloop.run(serve(factory, port))
 
 
 if __name__ == "__main__":

@@ -186,18 +186,22 @@ def gateway_metrics(out: Out) -> None:
 #: page is not made.
 _PATHS = {
     "GET /v1/models": "The models, with context window and capabilities, and `local`.",
+    "GET /v1/models/{model}": "The entry of one model.",
     "POST /v1/chat/completions": "A chat, fitted to the model; streamed or whole.",
     "POST /v1/completions": "A completion; its prompt is counted, and `max_tokens` lowered to fit.",
     "POST /v1/embeddings": "Forwarded as it is.",
-    "POST /v1/responses": "Forwarded as it is, where the backend has the path.",
-    "POST /v1/messages": "Forwarded as it is, where the backend has the path.",
-    "POST /v1/messages/count_tokens": "Forwarded as it is, where the backend has the path.",
+    "POST /v1/responses": "OpenAI's [Responses](responses-api.md), translated into a chat and "
+    "back.",
+    "POST /v1/messages": "Anthropic's Messages, translated into a chat and back: fitted, and "
+    "answered by every backend.",
+    "POST /v1/messages/count_tokens": "The exact number of tokens of such a request, uncut.",
     "POST /infill": "Fill-in-the-middle, where the backend has the path. For llama.cpp the gateway "
     "writes the prompt, because llama.cpp itself leaves text out.",
     "POST /tokenize": "The exact number of tokens of `prompt` (a text or a list of texts), or of "
     "`messages` with `tools`.",
     "POST /fit": "What the gateway would cut from a chat. Nothing reaches a backend.",
     "GET /info": "The backends, which of them are up, and how fast they read.",
+    "GET /": "The same as `/health`: clients ask `HEAD /` whether there is a server.",
     "GET /health": "Whether the gateway is running. Needs no key.",
     "GET /ready": "Whether a model can answer. Needs no key.",
     "GET /metrics": "[Metrics](metrics.md) for Prometheus.",

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
+from stoker.tokens import ContextLengthExceededError
+
 #: Where an object has its words; the more specific names come first.
 _NAMES = ("message", "msg", "error", "errors", "detail", "details", "error_description", "reason")
 _LAST_NAMES = ("Message", "description", "title")
@@ -33,6 +35,13 @@ _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _HTML = re.compile(r"<(!doctype html|html|head|body)\b", re.IGNORECASE)
 _HEADING = re.compile(r"<(title|h1)[^>]*>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffd]+")
+#: OpenAI's code where a prompt is too long; agents shorten a conversation that gets it.
+OVERFLOW = ContextLengthExceededError.code
+#: What servers write in that case: llama.cpp, then vLLM and those that quote OpenAI.
+_OVERFLOWS = re.compile(
+    r"exceeds? the available context|maximum context length|longer than the maximum model length",
+    re.IGNORECASE,
+)
 #: What only an answer has; a failed one of /v1/responses has an error beside it.
 _ANSWERS = frozenset({"choices", "output", "content", "data", "response"})
 #: What servers write where a path does not exist: it does not name the path, and of which
@@ -116,7 +125,8 @@ def of_value(value: Any) -> Refusal | None:
     return Refusal(
         words,
         kind=_text_in(fields, "type") or _text_in(value, "error_type") or _first_type(value),
-        code=_text_in(fields, "code"),  # llama.cpp and vLLM repeat the status, as a number
+        # llama.cpp and vLLM repeat the status, as a number.
+        code=OVERFLOW if _OVERFLOWS.search(words) else _text_in(fields, "code"),
         param=_text_in(fields, "param"),
         is_openai=bool(_text_in(error, "message")),
         is_no_path=_NO_PATH.fullmatch(words) is not None,

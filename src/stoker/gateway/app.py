@@ -20,6 +20,7 @@ from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
 from stoker.gateway.middleware.api_keys import Keys
 from stoker.gateway.middleware.cors import Origins
+from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.preparers import Preparer
 from stoker.gateway.request_context import Handler, RequestContext
@@ -35,16 +36,19 @@ _Answer = Callable[[GatewayState, RequestContext], Awaitable[web.StreamResponse]
 
 #: Paths that the gateway answers itself.
 _OWN_PATHS: tuple[tuple[str, _Answer], ...] = (
+    ("/", health_api.health),
     ("/health", health_api.health),
     ("/ready", health_api.ready),
     ("/metrics", health_api.metrics),
     ("/v1/models", models_api.list_models),
+    ("/v1/models/{model:.+}", models_api.show_model),
     ("/info", models_api.info),
 )
 #: Those of them that are about one model.
 _COUNTING_PATHS: tuple[tuple[str, _Answer], ...] = (
     (path_rules.FIT, fit_api.fit),
     (path_rules.TOKENIZE, fit_api.tokenize),
+    (path_rules.COUNT_TOKENS, fit_api.count_tokens),
 )
 
 
@@ -96,6 +100,10 @@ class Gateway:
     def use_origins(self, allowed: Origins) -> None:
         """Answer these web pages from now on."""
         self._state.origins = allowed
+
+    def use_aliases(self, aliases: ModelAliases) -> None:
+        """Answer to these names of models, too, from now on."""
+        self._state.aliases = aliases
 
     async def drain(self, within_s: float) -> None:
         """Take no more requests, and wait for the answers that are under way."""

@@ -16,6 +16,7 @@ from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
 from stoker.gateway.middleware.api_keys import Keys, hash_of
 from stoker.gateway.middleware.cors import Origins
+from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.network_addresses import is_bindable, is_loopback, is_url, without_api_path
 
@@ -51,6 +52,14 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             "where vscode.dev runs its extensions. Other pages are refused; programs need no entry."
         ),
     ] = ()
+    aliases: Annotated[
+        dict[str, str],
+        Meta(
+            description="More names for models: what a client asks for, which may hold `*`, and "
+            'the model that answers. `"claude-*" = "local"` is for Claude Code, which asks for '
+            "names of its own; `local` is the model that is served."
+        ),
+    ] = msgspec.field(default_factory=dict)
     fit: Annotated[bool, Meta(description="Make requests fit the model's context window.")] = True
     max_prompt_tokens: Annotated[
         _Count | Literal["auto"] | None,
@@ -110,6 +119,7 @@ class Config(msgspec.Struct, frozen=True):
     port: int
     keys: Keys
     origins: Origins
+    aliases: ModelAliases
     backends: tuple[ConfiguredBackend, ...]
     health_check_s: float
 
@@ -163,6 +173,7 @@ class _Reader:
             port=gateway.port,
             keys=Keys(keys),
             origins=Origins(gateway.allowed_origins),
+            aliases=ModelAliases(gateway.aliases),
             backends=backends,
             health_check_s=gateway.health_check_s,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from stoker.engines import ServedModel
-from stoker.gateway.api import model_entries
+from stoker.engines import ALIAS, ServedModel
+from stoker.gateway.api import model_entries, request_validation
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.middleware.api_keys import Keys
 from stoker.gateway.middleware.cors import Origins
+from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.preparers import Preparer, Preparers
 from stoker.gateway.relay.live_streams import LiveStreams
 from stoker.gateway.routing.backend_pool import Pool
@@ -18,12 +20,16 @@ from stoker.gateway.usage.metrics import Metrics
 
 
 class GatewayState:
-    """The backends, who may ask them, and what was counted. Keys and origins may be replaced."""
+    """The backends, who may ask them, and what was counted.
+
+    Keys, origins and aliases may be replaced.
+    """
 
     def __init__(self, keys: Keys, limits: GatewayLimits) -> None:
         self.limits = limits
         self.keys = keys
         self.origins = Origins()
+        self.aliases = ModelAliases()
         self.metrics = Metrics()
         self.pool = Pool()
         self.slots = BackendSlots(self.pool, limits)
@@ -54,6 +60,15 @@ class GatewayState:
         self.pool.replace(backends)
         self.preparers.keep(self.pool.backends)
         self.slots.wake()
+
+    def chosen_model(self, request: Mapping[str, Any]) -> str:
+        """The model that a request names; raises ``BadRequestError`` where none is meant."""
+        models = self.pool.models()
+        wanted = request.get("model")
+        if not (isinstance(wanted, str) and wanted in models):
+            request = {"model": self.aliases.resolve(wanted)}
+        target = self.alias_target() if request.get("model") == ALIAS else None
+        return request_validation.choose_model(request, models, target)
 
     def alias_target(self) -> str | None:
         """The model that the name ``local`` stands for."""

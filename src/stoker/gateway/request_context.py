@@ -30,6 +30,11 @@ class RequestContext:
     #: Validate: what its path asks for, and its JSON.
     rules: PathRules = field(init=False)
     body: dict[str, Any] = field(init=False)
+    #: Validate: the JSON as it was sent, and what of it is ignored, where ``rules.api`` translates.
+    client_body: dict[str, Any] = field(init=False)
+    ignored: tuple[str, ...] = ()
+    #: Validate: the prompt may be cut where it is too long; otherwise the request is refused.
+    may_cut: bool = True
     #: Validate: the client offers its tools as ``functions``, and reads ``function_call``.
     legacy_calls: bool = False
     #: ChooseModel: the model that it names, with the smallest window that its backends have.

@@ -23,9 +23,12 @@ class ContextLengthExceededError(StokerError):
         self.limit_tokens = limit_tokens
         self.over_tokens = prompt_tokens - limit_tokens
         super().__init__(
-            f"The {part} is {self.over_tokens} tokens too long for this model.",
-            f"With what must stay, the prompt is {prompt_tokens} tokens; a context window of "
-            f"{max_model_len} tokens leaves {limit_tokens} for it beside the answer.",
+            # Agents shorten a conversation where they find words that they know: those of OpenAI
+            # ("maximum context length is") or of Anthropic ("prompt is too long: 9 tokens > 8").
+            f"The {part} is {self.over_tokens} tokens too long: this model's maximum context "
+            f"length is {max_model_len} tokens.",
+            f"With what must stay, the prompt is too long: {prompt_tokens} tokens > {limit_tokens} "
+            "maximum, which leaves room for the answer.",
             "Shorten the message or its attachments, or serve the model with a longer context.",
         )
 

@@ -45,6 +45,19 @@ def test_words_are_found_in_every_form(value: Any, words: str) -> None:
     assert refusals.read(422, orjson.dumps(value)).message == words
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "request (600 tokens) exceeds the available context size (512 tokens), try increasing it",
+        "This model's maximum context length is 2048 tokens. However, you requested 5000.",
+        "The decoder prompt (length 99) is longer than the maximum model length of 64.",
+    ],
+)
+def test_prompt_that_does_not_fit_has_openais_code(words: str) -> None:
+    error = {"message": words, "type": "exceed_context_size_error", "code": 400}
+    assert refusals.read(400, orjson.dumps({"error": error})).code == "context_length_exceeded"
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9),
     lambda inner: (

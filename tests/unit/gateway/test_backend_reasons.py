@@ -126,19 +126,11 @@ async def test_redirect_is_a_failure_that_names_the_target() -> None:
 
 
 async def test_path_that_the_backend_lacks_is_named() -> None:
-    body = orjson.dumps({"model": MODEL, "messages": []})
+    body = orjson.dumps({"model": MODEL, "input": "x"})
     async with gateway_with(refusing(404, b'{"detail":"Not Found"}')) as (door, _):
-        reply = await door.post(body, "/v1/messages/count_tokens")
+        reply = await door.post(body, "/v1/embeddings")
     assert (reply.status, reply.error["code"]) == (404, "no_such_path")
-    assert "has no /v1/messages/count_tokens" in reply.error["message"]
-
-
-async def test_count_of_anthropics_api_is_passed_on() -> None:
-    body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": "hi"}]})
-    async with gateway_with(refusing(200, b'{"input_tokens":9}')) as (door, (backend,)):
-        reply = await door.post(body, "/v1/messages/count_tokens")
-        assert (reply.status, orjson.loads(reply.body)) == (200, {"input_tokens": 9})
-        assert backend.calls[0].path == "/v1/messages/count_tokens"
+    assert "has no /v1/embeddings" in reply.error["message"]
 
 
 RIGHT, WRONG = {"x-api-key": "a-key"}, {"x-api-key": "b-key"}
@@ -150,16 +142,21 @@ BEARER, OTHER_BEARER = {"Authorization": "Bearer a-key"}, {"Authorization": "Bea
     [
         ("/v1/messages", RIGHT, 200),
         ("/v1/messages", {"X-API-Key": " a-key "}, 200),
-        ("/v1/messages/count_tokens", RIGHT, 200),
+        ("/v1/messages/count_tokens", RIGHT, 501),
         ("/v1/messages", WRONG, 401),
         ("/v1/messages", {"x-api-key": ""}, 401),
         ("/v1/messages", {}, 401),
-        ("/v1/messages", {**BEARER, **WRONG}, 200),
+        ("/v1/messages", {**BEARER, **RIGHT}, 200),
+        ("/v1/messages", {**BEARER, **WRONG}, 401),
         ("/v1/messages", {**OTHER_BEARER, **RIGHT}, 401),
-        ("/v1/chat/completions", RIGHT, 401),
+        ("/v1/messages", {"Authorization": "Basic a-key", **RIGHT}, 401),
+        ("/v1/chat/completions", RIGHT, 200),
+        ("/v1/chat/completions", BEARER, 200),
+        ("/v1/chat/completions", WRONG, 401),
+        ("/v1/chat/completions", {**OTHER_BEARER, **RIGHT}, 401),
     ],
 )
-async def test_anthropics_paths_take_their_own_header_of_a_key(
+async def test_key_is_taken_from_either_header_and_never_from_two_that_differ(
     path: str, headers: dict[str, str], status: int
 ) -> None:
     body = orjson.dumps({"model": MODEL, "messages": [{"role": "user", "content": "hi"}]})
@@ -167,12 +164,15 @@ async def test_anthropics_paths_take_their_own_header_of_a_key(
         reply = await door.post(body, path, headers)
     assert reply.status == status
     if status == 401:
-        assert ("x-api-key" in reply.error["message"]) == path.startswith("/v1/messages")
+        message = orjson.loads(reply.body)["error"]["message"]
+        assert "`Authorization: Bearer KEY` or `x-api-key: KEY`" in message
+        assert ("two different ones" in message) == (len(headers) == 2)
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
 async def test_chat_with_an_embedding_model_is_refused_with_the_reason(path: str) -> None:
-    body = orjson.dumps({"model": "embed", "messages": [{"role": "user", "content": "hi"}]})
+    asked = {"model": "embed", "messages": [{"role": "user", "content": "hi"}], "input": "hi"}
+    body = orjson.dumps(asked)
     gateway = Gateway()
     gateway.serve(
         [Served(Backend("http://127.0.0.1:9", "openai"), [ServedModel("embed", chat=False)])]

@@ -429,3 +429,23 @@ async def test_without_a_model_everything_that_needs_one_is_503(path: str) -> No
         for body in (chat(), orjson.dumps({"messages": MESSAGES})):
             reply = await front.post(body, path)
             assert (reply.status, reply.error["code"]) == (503, "model_not_ready")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+async def test_limit_with_a_point_is_sent_on_as_a_whole_number(path: str) -> None:
+    async with gateway_with(fine) as (front, (backend,)):
+        for limit in (b"100.0", b"1e2"):
+            reply = await front.post(chat(prompt="x")[:-1] + b',"max_tokens":' + limit + b"}", path)
+            assert reply.status == 200
+            assert b"%r" % backend.calls[-1].body["max_tokens"] == b"100"
+        for limit in (b"100.5", b"1e300"):
+            reply = await front.post(chat(prompt="x")[:-1] + b',"max_tokens":' + limit + b"}", path)
+            assert (reply.status, reply.error["param"]) == (400, "max_tokens")
+
+
+async def test_limit_of_0_is_sent_on_where_the_prompt_is_echoed() -> None:
+    async with gateway_with(fine) as (front, (backend,)):
+        for fields, sent in (({"echo": True}, 0), ({}, None)):
+            body = chat(prompt="x", max_tokens=0, **fields)
+            assert (await front.post(body, "/v1/completions")).status == 200
+            assert backend.calls[-1].body.get("max_tokens") == sent

@@ -38,6 +38,9 @@ max_prompt_tokens = "auto"
 first_token_target_s = 10
 health_check_s = 1
 
+[gateway.aliases]
+"claude-*" = "local"
+
 [gateway.keys]
 ann = "{hash_of("a")}"
 bob = "env:BOB"
@@ -51,6 +54,7 @@ tokenizer = "tokenizer"
 """
     config = load(written(tmp_path, text), {"BOB": "b", "GPU1": "secret"})
     assert [config.keys.holder(f"Bearer {key}") for key in "abc"] == ["ann", "bob", None]
+    assert config.aliases.resolve("claude-haiku-4-5") == "local"
     (only,) = config.backends
     assert (only.backend.url, only.backend.engine) == ("https://gpu1:8000", "vllm")
     assert only.backend.headers == {"Authorization": "Bearer secret"}

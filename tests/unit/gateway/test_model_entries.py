@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import orjson
 import pytest
 from tests.unit.gateway.backends import Call, Front, answer, front, running
 from tests.unit.gateway.test_backend_faults import fine
+from yarl import URL
 
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import FitSettings, Gateway, Served
+from stoker.gateway.model_aliases import ModelAliases
 
 CODER = ServedModel("coder", max_model_len=8192, tools="native", fill_in_the_middle=True)
 EMBEDDER = ServedModel("embedder", max_model_len=512, tools="none", chat=False)
@@ -50,15 +53,71 @@ async def test_local_stands_last_and_is_else_the_model_that_it_stands_for() -> N
             assert local == {**coder, "id": "local", "root": "coder"}
 
 
+async def test_one_model_is_found_by_its_name() -> None:
+    named = ServedModel("org/m", max_model_len=8192)
+    async with serving(named, EMBEDDER) as (served, _, _):
+        first, second, local = await listed(served)
+        for name, entry in (("org/m", first), ("org%2Fm", first), ("embedder", second)):
+            async with served.http.get(URL(f"{served.url}/v1/models/{name}", encoded=True)) as got:
+                assert await got.json() == entry
+        async with served.http.get(f"{served.url}/v1/models/local") as got:
+            assert await got.json() == local
+        async with served.http.get(f"{served.url}/v1/models/orgm") as got:
+            error = (await got.json())["error"]
+            assert (got.status, error["code"]) == (404, "model_not_found")
+            assert "Did you mean 'org/m'?" in error["message"]
+
+
+async def test_entry_has_what_clients_of_openai_and_anthropic_demand() -> None:
+    async with serving(CODER) as (served, _, _):
+        entry, _ = await listed(served)
+    assert (entry["object"], entry["created"]) == ("model", 0)
+    assert (entry["type"], entry["display_name"]) == ("model", "coder")
+    assert datetime.fromisoformat(entry["created_at"].replace("Z", "+00:00")).timestamp() == 0
+
+
 @pytest.mark.parametrize(
     "path", ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages", "/infill"]
 )
 async def test_local_is_answered_by_the_model_that_it_stands_for(path: str) -> None:
-    body = {"model": "local", "messages": [{"role": "user", "content": "Hi"}], "prompt": "Hi"}
+    asked = dict.fromkeys(("prompt", "input"), "Hi")
+    body = {"model": "local", "messages": [{"role": "user", "content": "Hi"}], **asked}
     async with serving(CODER) as (served, calls, _):
         reply = await served.post(orjson.dumps(body), path)
         assert orjson.loads(reply.body)["model"] == "coder"
         assert [call.body["model"] for call in calls] == ["coder"]
+
+
+ALIASES = ModelAliases({"claude-*": "local", "claude-3": "embedder", "gone": "missing"})
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("claude-sonnet-4-5", "coder"), ("claude-3", "embedder"), ("coder", "coder")],
+)
+async def test_owner_lets_a_model_answer_to_other_names(name: str, model: str) -> None:
+    async with serving(CODER, EMBEDDER) as (served, calls, door):
+        door.use_aliases(ALIASES)
+        await served.post(orjson.dumps({"model": name, "input": "x"}), "/v1/embeddings")
+        assert [call.body["model"] for call in calls] == [model]
+        async with served.http.get(f"{served.url}/v1/models/{name}") as got:
+            assert (await got.json())["id"] == model
+
+
+async def test_name_without_an_alias_and_alias_without_a_model_are_refused() -> None:
+    async with serving(CODER) as (served, _, door):
+        door.use_aliases(ALIASES)
+        for name, missing in (("gpt", "gpt"), ("gone", "missing")):
+            error = (await served.chat(model=name)).error
+            assert error["code"] == "model_not_found"
+            assert f"{missing!r} is not served here" in error["message"]
+
+
+async def test_real_model_goes_before_an_alias_of_its_name() -> None:
+    async with serving(CODER, EMBEDDER) as (served, calls, door):
+        door.use_aliases(ModelAliases({"*": "embedder"}))
+        await served.chat(model="coder")
+        assert calls[0].body["model"] == "coder"
 
 
 async def test_local_survives_a_change_of_model() -> None:

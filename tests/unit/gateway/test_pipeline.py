@@ -54,7 +54,7 @@ def with_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("path", BACKEND_PATHS)
 @pytest.mark.usefixtures("with_allowance")
 async def test_new_stage_sees_request_and_answer_of_every_path(path: str) -> None:
-    body = orjson.dumps({"model": MODEL, "prompt": "hi", **CHAT})
+    body = orjson.dumps({"model": MODEL, "prompt": "hi", "input": "hi", **CHAT})
     async with gateway_with(whole) as (served, (backend,)):
         assert (await served.post(body, path)).status == 200
         refused = await served.post(body, path)

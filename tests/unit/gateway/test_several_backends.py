@@ -40,6 +40,7 @@ from stoker.gateway.routing import pooled_backend
 from stoker.gateway.routing.backend_pool import NoBackendError, Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.routing.session_headers import session_of
 from stoker.gateway.routing.slot_queue import BusyError
 from stoker.server.gateway_service import Service
 
@@ -130,6 +131,60 @@ async def test_common_beginning_does_not_pile_all_work_on_one_backend() -> None:
     for number in range(40):
         await routed.acquire(MODEL, "x", asked("the system prompt", str(number)))
     assert abs(one.in_flight - two.in_flight) <= 5
+
+
+async def test_session_stays_at_its_backend_when_its_beginning_has_changed() -> None:
+    one, two = pooled(port=1), pooled(port=2)
+    routed = slots_of(one, two)
+    first = await routed.acquire(MODEL, "ann", asked("talk", tools=["a"]), session="s1")
+    other = await routed.acquire(MODEL, "ann", asked("talk", tools=["b"]), session="s2")
+    assert first.backend is not other.backend
+    for number in range(3):  # compacted, so that no part of the prompt is the same
+        text = asked(f"a summary {number}", tools=[number])
+        slot = await routed.acquire(MODEL, "ann", text, session="s1")
+        assert slot.backend is first.backend
+    foreign = await routed.acquire(MODEL, "bob", asked("talk", tools=["c"]), session="s1")
+    assert foreign.backend is other.backend  # it has less to do
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "session"),
+    [
+        ({"session-id": "s-1"}, {"prompt_cache_key": "s-2"}, "s-1"),
+        ({}, {"prompt_cache_key": "s-2"}, "s-2"),
+        ({}, {"prompt_cache_key": 5}, None),
+    ],
+    ids=["header", "key", "neither"],
+)
+def test_a_session_is_named_by_a_header_or_by_the_key_of_a_cache(
+    headers: dict[str, str], body: dict[str, Any], session: str | None
+) -> None:
+    assert session_of(headers, body) == session
+
+
+async def test_headers_of_a_session_are_sent_on_and_no_others() -> None:
+    sent = {
+        "X-Session-Id": "s-1",
+        "session_id": "s-2",
+        "x-claude-code-session-id": "two words",
+        "x-user-id": "u",
+        "Cookie": "c",
+    }
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer(b'{"choices": []}'))
+        await writer.drain()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with gateway_to(f"http://127.0.0.1:{port}") as door:
+        await door.post(chat_bytes().partition(b"\r\n\r\n")[2], headers=sent)
+    server.close()
+    names = {line.partition(b":")[0].lower() for line in heads[0].split(b"\r\n")[1:] if line}
+    assert {b"x-session-id", b"session_id"} <= names
+    assert names & {b"x-claude-code-session-id", b"x-user-id", b"cookie"} == set()
 
 
 async def test_memory_of_prefixes_is_bounded() -> None:

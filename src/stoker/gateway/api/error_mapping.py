@@ -7,7 +7,7 @@ import asyncio
 import aiohttp
 from aiohttp import web
 
-from stoker.gateway.api import openai_errors, request_validation
+from stoker.gateway.api import openai_errors, path_hints, request_validation
 from stoker.gateway.api.path_rules import PATH_RULES
 from stoker.gateway.api.request_validation import BadRequestError
 from stoker.gateway.prompt.server_counts import REFUSED_TO_COUNT
@@ -33,13 +33,24 @@ def answer_to(request: web.Request, error: Exception) -> tuple[web.Response, str
         message = f"The request is larger than {megabytes} MB. Send less."
     elif isinstance(error, web.HTTPException):
         status, code = error.status, "no_such_path"
-        message = f"{error.reason}: {request.method} {request.path}."
+        message = f"{error.reason}: {request.method} {request.path}.{_hint(request, error)}"
     elif isinstance(error, aiohttp.ClientResponseError) and error.status in REFUSED_TO_COUNT:
         status, code = 400, "backend_refused"
         message = "The model's server refuses to read this request, so it can't be counted."
     else:
         return _server_error(error)
     return openai_errors.response(status, message, code=code, param=param), code
+
+
+def _hint(request: web.Request, error: web.HTTPException) -> str:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f" Send it with {' or '.join(sorted(error.allowed_methods))}."
+    if not isinstance(error, web.HTTPNotFound):
+        return ""
+    resources = request.app.router.resources()
+    known = {resource.canonical for resource in resources}
+    found = path_hints.hint(request.path, known)
+    return f" {found or 'docs/reference/http-api.md lists the paths.'}"
 
 
 def _server_error(error: Exception) -> tuple[web.Response, str]:

@@ -1,4 +1,4 @@
-"""What is counted and cut, with nothing sent to a model: ``/fit`` and ``/tokenize``."""
+"""What is counted and cut, with nothing sent to a model: ``/fit``, ``/tokenize`` and the like."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ async def fit(state: GatewayState, context: RequestContext) -> web.Response:
             "cuts": asdict(prepared.cuts),
         }
     )
+
+
+async def count_tokens(state: GatewayState, context: RequestContext) -> web.Response:
+    """``POST /v1/messages/count_tokens``: the exact tokens of the prompt, with nothing cut."""
+    count = await state.shown_preparer(context.model).counter.count_request(context.body)
+    return json_answers.ok({"input_tokens": count})
 
 
 async def tokenize(state: GatewayState, context: RequestContext) -> web.Response:

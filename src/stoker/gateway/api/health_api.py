@@ -10,7 +10,7 @@ from stoker.gateway.request_context import RequestContext
 
 
 async def health(_: GatewayState, __: RequestContext) -> web.Response:
-    """``GET /health``: the gateway runs."""
+    """``GET /health`` and ``/``: the gateway runs."""
     return json_answers.ok({"status": "ok"})
 
 

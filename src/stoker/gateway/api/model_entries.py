@@ -7,6 +7,10 @@ from typing import Any
 
 from stoker.engines import ALIAS, ServedModel
 
+#: OpenAI's and Anthropic's clients demand a date. When a model was made is not known; the epoch is
+#: what Anthropic's API has in that case (https://docs.anthropic.com/en/api/models-list).
+_CREATED, _CREATED_AT = 0, "1970-01-01T00:00:00Z"
+
 
 def alias_target(models: Mapping[str, ServedModel], up: Callable[[str], bool]) -> str | None:
     """The model that the name ``local`` stands for: the first one that chats, and is up if any is.
@@ -40,6 +44,10 @@ def _entry(model: ServedModel, fits: bool) -> dict[str, Any]:
     return {
         "id": model.id,
         "object": "model",
+        "type": "model",
+        "display_name": model.id,
+        "created": _CREATED,
+        "created_at": _CREATED_AT,
         "owned_by": "stoker",
         "max_model_len": model.max_model_len,
         "quantization": model.quantization,

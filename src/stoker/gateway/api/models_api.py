@@ -18,6 +18,15 @@ async def list_models(state: GatewayState, _: RequestContext) -> web.Response:
     return json_answers.ok({"object": "list", "data": _entries(state)})
 
 
+async def show_model(state: GatewayState, context: RequestContext) -> web.Response:
+    """``GET /v1/models/NAME``: the entry of one model; names may hold slashes."""
+    name = context.request.match_info["model"]
+    entries = {entry["id"]: entry for entry in _entries(state)}
+    if name not in entries:
+        name = state.chosen_model({"model": name})
+    return json_answers.ok(entries[name])
+
+
 async def info(state: GatewayState, _: RequestContext) -> web.Response:
     """``GET /info``: the backends, the models, and how fast each is read."""
     backends = [

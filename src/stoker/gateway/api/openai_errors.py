@@ -70,13 +70,13 @@ def not_ready(down_cause: str = "", retry_after_s: int = 2) -> web.Response:
     )
 
 
-def unauthorized(*, takes_x_api_key: bool = False) -> web.Response:
-    """The request has no key, or one that is not known."""
-    other = " or `x-api-key: KEY`" if takes_x_api_key else ""
+def unauthorized(*, has_two: bool = False) -> web.Response:
+    """The request has no key, one that is not known, or two of which one is wrong."""
+    cause = "two different ones" if has_two else "none or a wrong one"
     return response(
         401,
-        "This endpoint needs a key, and the request has none or a wrong one. "
-        f"Send it as `Authorization: Bearer KEY`{other}.",
+        f"This endpoint needs a key, and the request has {cause}. "
+        "Send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.",
         kind="authentication_error",
         code="invalid_api_key",
         headers={"WWW-Authenticate": "Bearer"},
@@ -172,3 +172,9 @@ def refused(refusal: Refusal, status: int) -> bytes:
     if not refusal.is_openai:
         return body(refusal.message, kind=kind, code="backend_refused")
     return body(refusal.message, kind=refusal.kind or kind, code=refusal.code, param=refusal.param)
+
+
+def message_and_code(answer: web.Response) -> tuple[str, str | None]:
+    """The message and the code of an error answer in this form."""
+    fields = orjson.loads(answer.text or "")["error"]
+    return str(fields["message"]), fields["code"]

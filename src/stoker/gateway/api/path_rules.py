@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stoker.engines import ServedModel
 from stoker.gateway.api import request_validation, stream_formats
 from stoker.gateway.api.stream_formats import StreamFormat
+from stoker.gateway.client_apis.client_api import ClientApi
+from stoker.gateway.client_apis.messages_api import MessagesApi
+from stoker.gateway.client_apis.responses.responses_api import ResponsesApi
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.preparers import Preparer
 from stoker.tokens import request_form
@@ -58,6 +61,10 @@ async def _infill(preparer: Preparer, body: Body, fit: bool) -> Prepared:
 class PathRules:
     """How requests to one path are checked and prepared."""
 
+    #: What makes chats of its requests; all that follows reads the chat.
+    api: ClientApi | None = None
+    #: The path that a backend gets its requests at, where that is not the client's.
+    backend_path: str | None = None
     #: Raises ``BadRequestError`` where the body has the wrong shape.
     check: Callable[[Body], None] = request_validation.check_common
     #: The body in the one form that everything after this reads.
@@ -78,16 +85,24 @@ class PathRules:
     rewrites_messages: bool = False
 
 
+_CHAT_RULES = PathRules(
+    check=request_validation.check_chat,
+    normal=request_form.normal_request,
+    check_model=request_validation.check_content,
+    prepare=_chat,
+    streams_usage=True,
+    reports_prefill=True,
+    rewrites_messages=True,
+)
+
+
+def _as_chats(api: ClientApi, prompt_field: str = "messages") -> PathRules:
+    """The rules of an API that is served from chats."""
+    return replace(_CHAT_RULES, api=api, backend_path=CHAT, prompt_field=prompt_field)
+
+
 PATH_RULES = {
-    CHAT: PathRules(
-        check=request_validation.check_chat,
-        normal=request_form.normal_request,
-        check_model=request_validation.check_content,
-        prepare=_chat,
-        streams_usage=True,
-        reports_prefill=True,
-        rewrites_messages=True,
-    ),
+    CHAT: _CHAT_RULES,
     COMPLETIONS: PathRules(
         normal=request_form.without_empty_limits,
         prepare=_completion,
@@ -97,16 +112,10 @@ PATH_RULES = {
     ),
     INFILL: PathRules(prepare=_infill, stream_format=stream_formats.NATIVE, reports_prefill=True),
     EMBEDDINGS: PathRules(),
-    RESPONSES: PathRules(
-        check_model=request_validation.check_chats,
-        stream_format=stream_formats.RESPONSES,
-        reports_prefill=True,
-    ),
-    MESSAGES: PathRules(
-        check_model=request_validation.check_chats, stream_format=stream_formats.MESSAGES
-    ),
-    COUNT_TOKENS: PathRules(),
+    RESPONSES: _as_chats(ResponsesApi(), prompt_field="input"),
+    MESSAGES: _as_chats(MessagesApi()),
     # No backend gets these: they are answered here.
+    COUNT_TOKENS: _as_chats(MessagesApi()),
     FIT: PathRules(
         check=request_validation.check_chat,
         normal=request_form.normal_request,
@@ -120,6 +129,4 @@ PATH_RULES = {
     ),
 }
 #: The paths that a backend answers.
-BACKEND_PATHS = (CHAT, COMPLETIONS, INFILL, EMBEDDINGS, RESPONSES, MESSAGES, COUNT_TOKENS)
-#: Those of Anthropic's API.
-ANTHROPIC_PATHS = frozenset({MESSAGES, COUNT_TOKENS})
+BACKEND_PATHS = (CHAT, COMPLETIONS, INFILL, EMBEDDINGS, RESPONSES, MESSAGES)

@@ -16,6 +16,8 @@ from stoker.engines import ALIAS, ServedModel
 #: The largest request body: a 2 MB prompt, its JSON escapes and room to spare.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 _MAX_MESSAGES = 100_000
+#: Up to here a 64-bit float holds every whole number.
+_MAX_EXACT = 2**53
 #: orjson reads 1024 levels and writes 254; tool schemas nest a dozen.
 _MAX_DEPTH = 254
 
@@ -178,7 +180,7 @@ def check_common(request: dict[str, Any]) -> None:
     """Raise ``BadRequestError`` where a field that all completions share has the wrong type."""
     for name in ("max_tokens", "max_completion_tokens"):
         value = request.get(name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        if value is not None and not is_whole(value):
             raise _wrong(name, "a whole number")
     if not isinstance(request.get("stream", False), bool | None):
         raise _wrong("stream", "true or false")
@@ -231,6 +233,13 @@ def written(request: object) -> bytes:
 
 def _has_private(value: Any) -> bool:
     return isinstance(value, dict) and "_" in [name[:1] for name in value]
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number. JavaScript and Lua have one type for all, and write 100.0."""
+    if isinstance(value, float):
+        return value.is_integer() and abs(value) <= _MAX_EXACT
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _public(value: dict[str, Any]) -> dict[str, Any]:

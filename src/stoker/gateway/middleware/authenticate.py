@@ -5,13 +5,12 @@ from __future__ import annotations
 from aiohttp import web
 
 from stoker.gateway.api import openai_errors
-from stoker.gateway.api.path_rules import ANTHROPIC_PATHS
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
 
-#: What a load balancer asks without a key. It reveals nothing of models or users.
-_OPEN_PATHS = frozenset({"/health", "/ready"})
-
+#: What load balancers ask without a key, and clients before they have one (``HEAD /``). It reveals
+#: nothing of models or users.
+_OPEN_PATHS = frozenset({"/", "/health", "/ready"})
 
 #: Where clients of Anthropic's API put the key: https://docs.anthropic.com/en/api/overview
 _X_API_KEY = "x-api-key"
@@ -29,13 +28,20 @@ class Authenticate:
         if request.path not in _OPEN_PATHS:
             holder = self._holder(request)
             if holder is None:
-                return openai_errors.unauthorized(takes_x_api_key=request.path in ANTHROPIC_PATHS)
+                return openai_errors.unauthorized(has_two=_has_two_keys(request))
             context.client = holder
         return await proceed(context)
 
     def _holder(self, request: web.Request) -> str | None:
-        """Who holds the request's key. Where it has both headers, ``Authorization`` decides."""
-        keys, authorization = self._state.keys, request.headers.get("Authorization")
-        if authorization is None and request.path in ANTHROPIC_PATHS:
-            return keys.holder_of(request.headers.get(_X_API_KEY))
-        return keys.holder(authorization)
+        """Who holds the request's key; ``None`` where it has none, or two of different holders."""
+        keys, headers = self._state.keys, request.headers
+        if _X_API_KEY not in headers:
+            return keys.holder(headers.get("Authorization"))
+        holder = keys.holder_of(headers[_X_API_KEY])
+        if "Authorization" in headers and keys.holder(headers["Authorization"]) != holder:
+            return None
+        return holder
+
+
+def _has_two_keys(request: web.Request) -> bool:
+    return "Authorization" in request.headers and _X_API_KEY in request.headers

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from stoker.engines import ALIAS
-from stoker.gateway.api import request_validation
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
 
@@ -18,9 +16,6 @@ class ChooseModel:
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Set ``context.model``; raises ``BadRequestError`` for one not served here."""
-        models = self._state.pool.models()
-        is_alias = context.body.get("model") == ALIAS
-        target = self._state.alias_target() if is_alias else None
-        name = request_validation.choose_model(context.body, models, target)
-        context.model = models[name]
+        name = self._state.chosen_model(context.body)
+        context.model = self._state.pool.models()[name]
         return await proceed(context)

@@ -1,12 +1,14 @@
-"""The stage that turns every error into an answer in OpenAI's format."""
+"""The stage that turns every error into an answer in the form of the API that was asked."""
 
 from __future__ import annotations
 
 import logging
 
+import orjson
 from aiohttp import web
 
-from stoker.gateway.api import error_mapping
+from stoker.gateway.api import error_mapping, openai_errors
+from stoker.gateway.api.path_rules import PATH_RULES
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
 
@@ -22,13 +24,14 @@ class FormatErrors:
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Raises only where nothing can be answered any more."""
         try:
-            return await proceed(context)
+            response = await proceed(context)
         except ConnectionError:
             raise  # the client left: there is no one to answer
         except Exception as error:
             if context.head_sent:
                 raise
-            return self._refusal(context.request, error)
+            response = self._refusal(context.request, error)
+        return response if response.status < 400 else _in_form(context.request, response)
 
     def _refusal(self, request: web.Request, error: Exception) -> web.Response:
         response, code = error_mapping.answer_to(request, error)
@@ -38,3 +41,15 @@ class FormatErrors:
         else:
             _log.info("refused %s: %d %s", request.path, response.status, code)
         return response
+
+
+def _in_form(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """An error in the form of the path's API; the stages write all of them in OpenAI's."""
+    rules = PATH_RULES.get(request.path)
+    if rules is None or rules.api is None or not isinstance(response, web.Response):
+        return response
+    message, code = openai_errors.message_and_code(response)
+    formed = rules.api.error(response.status, message, code)
+    if formed is not None:
+        response.body = orjson.dumps(formed)
+    return response

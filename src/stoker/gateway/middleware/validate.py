@@ -19,10 +19,14 @@ class Validate:
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Set ``context.rules``, ``body`` and ``legacy_calls``; raises ``BadRequestError``."""
-        context.rules = PATH_RULES[context.request.path]
+        rules = context.rules = PATH_RULES[context.request.path]
         body = await request_validation.read(context.request, self._body_s)
         body = request_validation.without_private_fields(body)
-        context.rules.check(body)
+        if rules.api:
+            context.client_body = body
+            chat = rules.api.chat_request(body)
+            body, context.ignored, context.may_cut = chat.body, chat.ignored, chat.may_cut
+        rules.check(body)
         context.legacy_calls = request_form.offers_functions(body)
-        context.body = context.rules.normal(body)
+        context.body = rules.normal(body)
         return await proceed(context)

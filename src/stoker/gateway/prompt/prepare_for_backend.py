@@ -18,7 +18,7 @@ from stoker.gateway.prompt.prompt_chain import PromptChain, chain_of
 from stoker.gateway.relay.backend_request import backend_request
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.select_backend import NotPreparedError
-from stoker.tokens import TokenizerError
+from stoker.tokens import ContextLengthExceededError, TokenizerError
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -118,9 +118,12 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> tuple[Prepar
     rules = context.rules
     rules.check_model(context.body, preparer.model)
     prepared = await rules.prepare(preparer, context.body, _wants_fit(context.request))
+    if prepared.cuts.any and not context.may_cut:
+        prepared = await _uncut(context, preparer)
     backend = context.backend
     chain = prepared.chain or chain_of(prepared.request)
     header = _with_cached(prepared.header, preparer.ledger.cached_tokens(chain))
+    header = _with_ignored(header, context.ignored)
     context.outgoing = backend_request(
         prepared,
         context.model.id,
@@ -132,11 +135,31 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> tuple[Prepar
     return prepared, chain
 
 
+async def _uncut(context: RequestContext, preparer: Preparer) -> Prepared:
+    """The request as it is, although it takes longer to read than the operator wants.
+
+    Raises ``ContextLengthExceededError`` where the window does not hold it.
+    """
+    window = preparer.model.max_model_len
+    count = await preparer.counter.count_request(context.body)
+    if window and count >= window:
+        raise ContextLengthExceededError(count, window - 1, window, "prompt")
+    return await context.rules.prepare(preparer, context.body, False)
+
+
 def _with_cached(fit: str | None, cached_tokens: int) -> str | None:
     """The record for the client, with what the backend is expected to have in its cache."""
     if not cached_tokens:
         return fit
     return f"{fit}; cached={cached_tokens}" if fit else f"cached={cached_tokens}"
+
+
+def _with_ignored(fit: str | None, ignored: tuple[str, ...]) -> str | None:
+    """The record for the client, with what it asked for and gets without."""
+    if not ignored:
+        return fit
+    named = f"ignored={','.join(ignored)}"
+    return f"{fit}; {named}" if fit else named
 
 
 def _wants_fit(request: web.Request) -> bool:

@@ -36,6 +36,8 @@ class BackendRequest:
     added: frozenset[refused_fields.Path] = frozenset()
     #: The key of events that report how far the prompt is read, where the client asked for none.
     progress_key: str | None = None
+    #: What the prompt was counted to be; ``None`` where it was not counted.
+    prompt_tokens: int | None = None
     #: For the client, on the answer.
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -88,11 +90,12 @@ def backend_request(
         streamed=streamed,
         wants_usage=bool(options.get("include_usage")),
         rewrite=prepared.rewrite,
-        path=prepared.path,
+        path=prepared.path or rules.backend_path,
         form=rules.stream_format,
         choices=choices,
         added=frozenset(added.difference(refused)),
         progress_key=report.key if report else None,
+        prompt_tokens=prepared.prompt_tokens,
         headers={"x-stoker-fit": header} if header else {},
     )
 

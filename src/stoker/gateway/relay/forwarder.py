@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import orjson
 from aiohttp import web
 
 from stoker import engines
 from stoker.engines import refusals
 from stoker.gateway.api import openai_errors
+from stoker.gateway.client_apis.client_api import Asked
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_connection import BackendGoneError
 from stoker.gateway.relay.event_editor import Rewrite
 from stoker.gateway.relay.legacy_calls import LegacyCalls
 from stoker.gateway.relay.refused_fields import Path
 from stoker.gateway.relay.response_stream import ResponseStream
+from stoker.gateway.relay.tool_call_rewriter import TextCalls
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import HEADER
+from stoker.gateway.routing.session_headers import sessions_in
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -85,7 +89,7 @@ class Forward:
 
     async def _begin(self, context: RequestContext) -> ResponseStream:
         """The answer, when there is something of it to pass on."""
-        connections, ask = context.backend.connections, context.outgoing
+        connections, ask, api = context.backend.connections, context.outgoing, context.rules.api
         sent = connections.request(ask.path or context.request.path, ask.payload, _headers(context))
         while True:
             try:
@@ -98,6 +102,7 @@ class Forward:
                 wants_usage=ask.wants_usage,
                 rewrite=_rewrite(context),
                 form=ask.form,
+                api=api.stream(_asked(context)) if api else None,
                 choices=ask.choices,
                 progress_key=ask.progress_key,
             )
@@ -157,7 +162,7 @@ class Forward:
             raise ConnectionResetError("the client does not read") from None
 
     def _whole(self, context: RequestContext, answer: ResponseStream) -> web.Response:
-        ask, path = context.outgoing, context.request.path
+        ask = context.outgoing
         headers = {**ask.headers, **_relayed(answer)}
         if answer.error is not None and not answer.status:
             return openai_errors.not_ready()
@@ -166,11 +171,13 @@ class Forward:
         if answer.status != 200:
             _note_refusal(context.backend, answer)
             if answer.status == 404 and answer.refusal.is_no_path:
-                return openai_errors.no_such_path(path)
+                return openai_errors.no_such_path(ask.path or context.request.path)
             return openai_errors.relayed(answer.status, answer.refusal, headers)
-        return self._good(answer, headers)
+        return self._good(context, answer, headers)
 
-    def _good(self, answer: ResponseStream, headers: dict[str, str]) -> web.Response:
+    def _good(
+        self, context: RequestContext, answer: ResponseStream, headers: dict[str, str]
+    ) -> web.Response:
         try:
             value, body = answer.whole_answer()
         except ValueError:
@@ -182,6 +189,8 @@ class Forward:
             if refusal is not None:
                 return openai_errors.relayed(502, refusal, headers)
             answer.report.note(value)
+            if context.rules.api:
+                body = orjson.dumps(context.rules.api.whole(value, _asked(context)))
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     def _drop(self, answer: ResponseStream) -> None:
@@ -201,7 +210,13 @@ class Forward:
 
 def _rewrite(context: RequestContext) -> Rewrite | None:
     rewrite = context.outgoing.rewrite
+    if context.rules.api:  # it reads answers in the normal form only
+        return rewrite or TextCalls(())
     return LegacyCalls(rewrite) if rewrite is not None and context.legacy_calls else rewrite
+
+
+def _asked(context: RequestContext) -> Asked:
+    return Asked(context.client_body, context.model.id, context.outgoing.prompt_tokens)
 
 
 def _refused_fields(context: RequestContext, answer: ResponseStream) -> frozenset[Path]:
@@ -235,9 +250,12 @@ def _failed_before_its_first_byte(answer: ResponseStream) -> bool:
 
 
 def _headers(context: RequestContext) -> dict[str, str]:
-    """What a backend gets besides the body: another gateway orders its own requests."""
+    """What a backend gets besides the body: another gateway orders its own requests, and keeps the
+    requests of a session together. No other header of a client is sent on.
+    """
+    sessions = sessions_in(context.request.headers)
     orders = engines.lookup(context.backend.endpoint.engine).behind is not None
-    return {HEADER: "utility"} if context.utility and orders else {}
+    return {**sessions, HEADER: "utility"} if context.utility and orders else sessions
 
 
 def _relayed(answer: ResponseStream) -> dict[str, str]:

@@ -17,6 +17,7 @@ from stoker.engines import refusals
 from stoker.engines.refusals import Refusal
 from stoker.gateway.api import openai_errors
 from stoker.gateway.api.stream_formats import StreamFormat
+from stoker.gateway.client_apis.client_api import ApiStream
 from stoker.gateway.relay import answer_conversion, event_framing, normal_message
 from stoker.gateway.relay.backend_connection import BackendConnection, BackendGoneError
 from stoker.gateway.relay.client_writer import ClientWriter
@@ -32,6 +33,7 @@ from stoker.gateway.relay.event_framing import (
 from stoker.gateway.relay.passed_events import PassedEvents
 from stoker.gateway.relay.prefill_progress import PrefillProgress
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
+from stoker.gateway.relay.translated_events import TranslatedEvents
 from stoker.gateway.usage.usage_report import UsageReport
 
 
@@ -50,6 +52,7 @@ class ResponseStream:
         wants_usage: bool = True,
         rewrite: Rewrite | None = None,
         form: StreamFormat | None = None,
+        api: ApiStream | None = None,
         choices: int = 1,
         progress_key: str | None = None,
     ) -> None:
@@ -78,11 +81,16 @@ class ResponseStream:
         self._connection = connection
         self._rewrite = rewrite
         self._framer = EventFramer()
-        self._editor = (
-            PassedEvents(self.report, self._fault, form)
-            if form
-            else EventEditor(self.report, self._fault, wants_usage=wants_usage, rewrite=rewrite)
-        )
+        self._editor: EventEditor | PassedEvents | TranslatedEvents
+        if api:
+            calls = rewrite or TextCalls(())
+            self._editor = TranslatedEvents(self.report, self._fault, rewrite=calls, api=api)
+        elif form:
+            self._editor = PassedEvents(self.report, self._fault, form)
+        else:
+            self._editor = EventEditor(
+                self.report, self._fault, wants_usage=wants_usage, rewrite=rewrite
+            )
         self._whole: list[bytes] = []
         self._whole_bytes = 0
         self._declares_events = False
@@ -243,11 +251,12 @@ class ResponseStream:
     def _stream_whole(self) -> None:
         """The client asked for events, and the backend answered in one piece."""
         editor, events = self._editor, answer_conversion.as_events(self.whole)
-        if events is None or not isinstance(editor, EventEditor):
+        if events is None or isinstance(editor, PassedEvents):
             if self.streaming:
                 self._refused_late()
             return
-        if self._rewrite is None and any(map(answer_conversion.is_chat, events)):
+        is_chat = any(map(answer_conversion.is_chat, events))
+        if self._rewrite is None and is_chat and isinstance(editor, EventEditor):
             editor.rewrite_with(TextCalls(()))
         self._put(editor.edit(event_framing.encode(events) + DONE))
 

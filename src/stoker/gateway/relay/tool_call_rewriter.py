@@ -129,6 +129,9 @@ class TextCalls:
             rest, finish = state.finish(finish)
             pieces += rest
         out = self._deltas(index, state, pieces)
+        if out and choice.get("logprobs"):  # they belong to the text
+            out[0]["choices"][0]["logprobs"] = choice["logprobs"]
+            choice = {**choice, "logprobs": None}
         if delta or finish or choice.get("logprobs"):
             last = {**choice, "delta": delta, "finish_reason": finish}
             last.pop("message", None)

@@ -45,8 +45,11 @@ class BackendSlots:
         request: Mapping[str, Any],
         avoid: Sequence[PooledBackend] = (),
         utility: Utility | None = None,
+        session: str | None = None,
     ) -> BackendSlot:
-        """A slot at the backend with the longest shared prefix, then with the least to do.
+        """A slot at the backend with the longest shared prefix, then with the client's session.
+
+        Of several such backends it is the one with the least to do.
 
         Where all are at their limit, waits in a queue that serves clients in turn. A utility
         request lets turns go first, and is the only one of its client that is under way. Raises
@@ -57,13 +60,14 @@ class BackendSlots:
             raise NoBackendError(model)
         if utility is not None:
             return await self._wait(Waiter(client, model, avoid, utility), self._utilities)
-        prefixes = prefixes_of(request) if self._pool.has_several(model) else ()
+        prefixes = prefixes_of(request) if self._pool.has_several(model) else []
+        own = hash((client, session)) if session and prefixes else None
         free = [b for b in candidates if b.has_room]
         if free:
-            slot = take_slot(_route(free, prefixes), client)
+            slot = take_slot(_route(free, prefixes, own), client)
         else:
             slot = await self._wait(Waiter(client, model, avoid), self._turns)
-        slot.backend.remember(prefixes)
+        slot.backend.remember(prefixes if own is None else [*prefixes, own])
         return slot
 
     def release(self, slot: BackendSlot) -> None:
@@ -99,9 +103,11 @@ class BackendSlots:
         self._utilities.start()
 
 
-def _route(free: Sequence[PooledBackend], prefixes: Sequence[int]) -> PooledBackend:
+def _route(
+    free: Sequence[PooledBackend], prefixes: Sequence[int], session: int | None
+) -> PooledBackend:
     if len(free) == 1:
         return free[0]
     most = min(b.in_flight for b in free) + _SLACK
     near = [b for b in free if b.in_flight <= most]
-    return max(near, key=lambda b: (b.shared_prefix(prefixes), -b.in_flight))
+    return max(near, key=lambda b: (b.shared_prefix(prefixes), b.knows(session), -b.in_flight))

@@ -124,8 +124,12 @@ class PooledBackend:
         known = self._prefixes
         return next((i for i in range(len(prefixes), 0, -1) if prefixes[i - 1] in known), 0)
 
+    def knows(self, session: int | None) -> bool:
+        """Whether it has lately answered in this session of a client."""
+        return session in self._prefixes
+
     def remember(self, prefixes: Sequence[int]) -> None:
-        """It reads a prompt of these parts."""
+        """It reads a prompt of these parts, the last of which may be its client's session."""
         for prefix in prefixes:
             self._prefixes[prefix] = None
             self._prefixes.move_to_end(prefix)

@@ -13,6 +13,7 @@ from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.backend_pool import NoBackendError
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import HEADER, utility_of
+from stoker.gateway.routing.session_headers import session_of
 from stoker.gateway.routing.slot_queue import BackendSlot, BusyError
 from stoker.tokens import ContextLengthExceededError
 
@@ -129,6 +130,7 @@ class SelectBackend:
                 context.body,
                 avoid=tries.avoid,
                 utility=context.utility,
+                session=session_of(context.request.headers, context.body),
             )
         except asyncio.CancelledError:
             self._metrics.left.inc()

@@ -1,0 +1,1 @@
+"""APIs other than OpenAI's chats, each translated into a chat request and back."""
