@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stoker.engines import ServedModel
+from stoker.engines import ALIAS, ServedModel
 from stoker.gateway.api import model_entries, request_validation
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.middleware.api_keys import Keys
@@ -61,13 +61,14 @@ class GatewayState:
         self.preparers.keep(self.pool.backends)
         self.slots.wake()
 
-    def chosen_model(self, request: Mapping[str, Any]) -> str:
+    def chosen_model(self, request: Mapping[str, Any]) -> ServedModel:
         """The model that a request names; raises ``BadRequestError`` where none is meant."""
         models = self.pool.models()
         wanted = request.get("model")
         if not (isinstance(wanted, str) and wanted in models):
-            request = {"model": self.aliases.resolve(wanted)}
-        return request_validation.choose_model(request, models, self.alias_target())
+            wanted = self.aliases.resolve(wanted)
+        target = self.alias_target() if wanted == ALIAS else None
+        return models[request_validation.choose_model({"model": wanted}, models, target)]
 
     def alias_target(self) -> str | None:
         """The model that the name ``local`` stands for."""
