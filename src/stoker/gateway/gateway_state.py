@@ -61,14 +61,14 @@ class GatewayState:
         self.preparers.keep(self.pool.backends)
         self.slots.wake()
 
-    def chosen_model(self, request: Mapping[str, Any]) -> str:
+    def chosen_model(self, request: Mapping[str, Any]) -> ServedModel:
         """The model that a request names; raises ``BadRequestError`` where none is meant."""
         models = self.pool.models()
         wanted = request.get("model")
         if not (isinstance(wanted, str) and wanted in models):
-            request = {"model": self.aliases.resolve(wanted)}
-        target = self.alias_target() if request.get("model") == ALIAS else None
-        return request_validation.choose_model(request, models, target)
+            wanted = self.aliases.resolve(wanted)
+        target = self.alias_target() if wanted == ALIAS else None
+        return models[request_validation.choose_model({"model": wanted}, models, target)]
 
     def alias_target(self) -> str | None:
         """The model that the name ``local`` stands for."""

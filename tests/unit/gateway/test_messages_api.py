@@ -25,6 +25,12 @@ from tests.unit.gateway.backends import (
 )
 from tests.unit.gateway.test_counting import WINDOW, in_front_of_vllm
 
+from stoker.gateway.client_apis.client_api import Asked
+from stoker.gateway.client_apis.messages_api import MessagesApi
+from stoker.gateway.relay.backend_connection import BackendGoneError
+from stoker.gateway.relay.response_stream import ResponseStream
+from stoker.gateway.relay.tool_call_rewriter import TextCalls
+
 Body = dict[str, Any]
 QUESTION = {"role": "user", "content": "hi"}
 TOOL = {"name": "read", "input_schema": {"type": "object", "properties": {}}}
@@ -42,6 +48,7 @@ def call(index: int, arguments: str, **fields: Any) -> bytes:
 
 SAID = (delta(role="assistant", content=""), event("Hel"), event("lo"))
 END = (delta("stop"), usage(7, 3), DONE)
+ENDS = {"event: error", "event: message_stop"}
 
 
 def sends(*events: bytes) -> Scenario:
@@ -253,3 +260,25 @@ async def test_first_event_has_the_tokens_where_they_were_counted() -> None:
         reply = await ask(door, stream=True, messages=[{"role": "user", "content": "word " * 900}])
         start = orjson.loads(reply.body.split(b"\n")[1].removeprefix(b"data: "))
     assert start["message"]["usage"]["input_tokens"] == 900
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "breaks off"])
+async def test_wherever_a_stream_is_cut_the_client_gets_whole_events_and_one_end(
+    ends: bool,
+) -> None:
+    sent = b"".join(
+        [delta(reasoning_content="hm"), *SAID, call(0, "{}", id="c1"), delta("tool_calls"), *END]
+    )
+    for cut in range(len(sent) + 1):
+        api = MessagesApi().stream(Asked({"messages": [QUESTION]}, MODEL))
+        relayed = ResponseStream(None, streamed=True, rewrite=TextCalls(()), api=api)
+        relayed.head(200, {b"content-type": b"text/event-stream"})
+        relayed.body(sent[:cut])
+        if ends:
+            relayed.done()
+        else:
+            relayed.failed(BackendGoneError("gone"))
+        events = relayed.writer.take_pending().decode().split("\n\n")
+        *before, last = [each.partition("\n")[0] for each in events if each] or ["event: error"]
+        assert last in ENDS, cut
+        assert ENDS.isdisjoint(before), cut

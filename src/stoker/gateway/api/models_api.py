@@ -23,7 +23,7 @@ async def show_model(state: GatewayState, context: RequestContext) -> web.Respon
     name = context.request.match_info["model"]
     entries = {entry["id"]: entry for entry in _entries(state)}
     if name not in entries:
-        name = state.chosen_model({"model": name})
+        name = state.chosen_model({"model": name}).id
     return json_answers.ok(entries[name])
 
 

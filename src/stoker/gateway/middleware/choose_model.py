@@ -16,6 +16,5 @@ class ChooseModel:
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Set ``context.model``; raises ``BadRequestError`` for one not served here."""
-        name = self._state.chosen_model(context.body)
-        context.model = self._state.pool.models()[name]
+        context.model = self._state.chosen_model(context.body)
         return await proceed(context)

@@ -199,6 +199,8 @@ class _Choice:
 
     def read(self, text: str) -> list[_Piece]:
         """Take a piece of the answer's text."""
+        if not self._tools:
+            return [text] if text else []  # there is no call to look for
         closed = self._parser.thoughts
         pieces = self._pieces(self._parser.feed(text))
         if self._parser.thoughts == closed:
