@@ -11,7 +11,7 @@ ENGINE = Engine(
     title="llama.cpp",
     client=f"{__name__}.llama_client",
     formats=("gguf",),
-    streams_to_count=llama_answers.streams_to_count,
+    asks_for_stream=llama_answers.asks_for_stream,
     infill=INFILL,
     # Both seen in build b11549.
     reports_whole_prompts=True,
