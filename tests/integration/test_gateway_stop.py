@@ -85,9 +85,8 @@ def test_the_engine_is_idle_soon_after_a_client_has_left_in_the_middle_of_its_pr
     assert cpu_s_until_idle(engine) < STOP_S * cores
 
 
-@pytest.mark.parametrize("streamed", [True, False])
 def test_beside_another_answer_the_engine_works_for_that_one_alone(
-    stoker: Stoker, smollm2: str, streamed: bool
+    stoker: Stoker, smollm2: str
 ) -> None:
     served = serve(stoker, smollm2, *SHORT_BATCHES)
     engine = served.engine()
@@ -95,7 +94,7 @@ def test_beside_another_answer_the_engine_works_for_that_one_alone(
         other = Counted(writing)
         while not other.events:
             time.sleep(0.05)
-        with closing(stream(served, LONG, stream=streamed)):
+        with closing(stream(served, LONG)):
             time.sleep(1)
             while_reading = cpu_s_for_an_event(engine, other, 2)
         time.sleep(STOP_S)
