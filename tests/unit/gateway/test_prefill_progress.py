@@ -7,7 +7,17 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.unit.gateway.backends import DONE, STREAM, Call, Front, chunk, event, gateway_with
+from tests.unit.gateway.backends import (
+    DONE,
+    MODEL,
+    STREAM,
+    Call,
+    Front,
+    Reply,
+    chunk,
+    event,
+    gateway_with,
+)
 
 from stoker.gateway.relay.prefill_progress import PrefillProgress
 
@@ -44,6 +54,53 @@ async def test_other_engines_and_whole_answers_are_not_asked_for_it() -> None:
         await door.chat()
     assert "return_progress" not in other.calls[0].body
     assert "return_progress" not in whole.calls[0].body
+
+
+#: 5,000 bytes: more than a batch or two.
+LONG = [{"role": "user", "content": "word " * 1000}]
+
+
+async def unfitted(door: Front, **fields: Any) -> Reply:
+    """Ask for a whole answer, without a count that these servers can't make."""
+    body = {"model": MODEL, "messages": LONG, **fields}
+    return await door.post(orjson.dumps(body), headers={"x-stoker-fit": "off"})
+
+
+async def reads_then_ends(call: Call) -> None:
+    said = [{"index": 0, "delta": {"role": "assistant", "content": "Hello"}}]
+    end = [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+    usage = {"prompt_tokens": 1000, "completion_tokens": 1, "total_tokens": 1001}
+    timings = {"prompt_n": 1000, "prompt_ms": 7.5}
+    last = event(choices=[], usage=usage, timings=timings)
+    await call.stream(progress(0), progress(600), event(choices=said), event(choices=end), last)
+
+
+async def test_a_whole_answer_to_a_long_prompt_is_asked_for_as_a_stream() -> None:
+    """Only so the server notices beside another stream that its client has left."""
+    async with gateway_with(reads_then_ends, engine="llama.cpp") as (door, (backend,)):
+        reply = await unfitted(door)
+    assert {"stream": True, "return_progress": True}.items() <= backend.calls[0].body.items()
+    answer = orjson.loads(reply.body)
+    message = {"role": "assistant", "content": "Hello"}
+    assert answer["choices"] == [{"index": 0, "finish_reason": "stop", "message": message}]
+    assert answer["usage"]["prompt_tokens"] == answer["timings"]["prompt_n"] == 1000
+    assert KEY not in answer
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"logprobs": True},
+        {"n_probs": 2},
+        {"messages": [*LONG, {"role": "assistant", "content": "It is"}]},
+    ],
+)
+async def test_a_whole_answer_that_a_stream_would_change_is_asked_for_whole(
+    fields: dict[str, Any],
+) -> None:
+    async with gateway_with(reads_then_ends, engine="llama.cpp") as (door, (backend,)):
+        await unfitted(door, **fields)
+    assert "stream" not in backend.calls[0].body
 
 
 async def test_a_backend_that_dies_while_it_reads_has_answered_nothing_yet() -> None:

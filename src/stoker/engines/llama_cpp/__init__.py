@@ -12,7 +12,7 @@ ENGINE = Engine(
     title="llama.cpp",
     client=f"{__name__}.llama_client",
     formats=("gguf",),
-    streams_to_count=llama_answers.streams_to_count,
+    asks_for_stream=llama_answers.asks_for_stream,
     infill=INFILL,
     slot_files=SLOT_FILES,
     # Both seen in build b11549.

@@ -133,8 +133,10 @@ def _is_last(event: _Value) -> bool:
 def _add(whole: _Value, choice: Mapping[str, Any]) -> None:
     """Add one event's choice to the choice of the whole answer."""
     whole["finish_reason"] = choice.get("finish_reason") or whole["finish_reason"]
+    if "logprobs" in choice:
+        whole.setdefault("logprobs", None)
     if isinstance(choice.get("logprobs"), dict):
-        _extend(whole.setdefault("logprobs", {}), choice["logprobs"])
+        whole["logprobs"] = _extended(whole["logprobs"] or {}, choice["logprobs"])
     if isinstance(choice.get("text"), str):
         whole["text"] = whole.get("text", "") + choice["text"]
     delta = choice.get("delta")
@@ -154,7 +156,6 @@ def _without_index(call: Mapping[str, Any]) -> _Value:
     return {name: value for name, value in call.items() if name != "index"}
 
 
-def _extend(logprobs: _Value, more: Mapping[str, Any]) -> None:
-    for name, values in more.items():
-        if isinstance(values, list):
-            logprobs[name] = [*(logprobs.get(name) or []), *values]
+def _extended(logprobs: _Value, more: Mapping[str, Any]) -> _Value:
+    lists = {name: values for name, values in more.items() if isinstance(values, list)}
+    return {**logprobs, **{n: [*(logprobs.get(n) or []), *v] for n, v in lists.items()}}

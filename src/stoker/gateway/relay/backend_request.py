@@ -63,7 +63,8 @@ def backend_request(
     """The request for ``model``, without the fields that its backend is known to refuse.
 
     Its usage is always asked for where its path can stream it, and its progress in reading where
-    the engine reports that too. It is streamed where the engine reports all tokens only so.
+    the engine reports that too. It is streamed where the engine wants that
+    (``Engine.asks_for_stream``).
     ``header`` is the record for the client.
 
     Raises ``BadRequestError`` where it can't be written.
@@ -74,12 +75,13 @@ def backend_request(
     sent: Mapping[str, Any] = {**body, "model": model}
     added: set[refused_fields.Path] = set()
     choices = _choices(body) if rules.streams_usage else 1
-    if rules.streams_usage and not streamed and engine.streams_to_count(body, choices):
+    if rules.streams_usage and not streamed and engine.asks_for_stream(body, choices):
         sent = {**sent, "stream": True}
     if sent.get("stream") and rules.streams_usage:
         sent = {**sent, "stream_options": {**options, "include_usage": True}}
         added = set() if "stream_options" in body else {("stream_options",)}
-    report = engine.prefill_report if streamed and rules.reports_prefill else None
+    reports = sent.get("stream") and rules.reports_prefill
+    report = engine.prefill_report if reports else None
     if report and report.field in body:
         report = None  # the client asked for it, and gets these events
     if report:

@@ -194,7 +194,8 @@ class ResponseStream:
 
     def _joined(self) -> dict[str, Any]:
         """The answer of a backend that sent events where none were asked for."""
-        events = answer_conversion.events_in(self.whole)
+        body = self.reading.taken_from(self.whole) if self.reading else self.whole
+        events = answer_conversion.events_in(body)
         if events is None:
             raise ValueError("the body is no answer")
         refusal = next((event for event in events if event.get("error")), None)
