@@ -177,7 +177,7 @@ def check_common(request: dict[str, Any]) -> None:
     """Raise ``BadRequestError`` where a field that all completions share has the wrong type."""
     for name in ("max_tokens", "max_completion_tokens"):
         value = request.get(name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        if value is not None and not _is_whole_number(value):
             raise _wrong(name, "a whole number")
     if not isinstance(request.get("stream", False), bool | None):
         raise _wrong("stream", "true or false")
@@ -244,11 +244,12 @@ def _check_message(message: Any, where: str) -> None:
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise _wrong(where, "an object with a role")
     content = message.get("content")
-    if not isinstance(content, str | list | None):
-        raise _wrong(f"{where}.content", "a text, a list of parts, or null")
+    if not isinstance(content, str | list | dict | None):
+        raise _wrong(f"{where}.content", "a text, a list of parts, an object, or null")
     if isinstance(content, list):
         _check_parts(content, f"{where}.content")
     calls = message.get("tool_calls")
+    calls = [calls] if isinstance(calls, dict) else calls
     if calls is not None and not (isinstance(calls, list) and all(map(_is_call, calls))):
         raise _wrong(f"{where}.tool_calls", "a list of objects with a function that has a name")
 
@@ -270,7 +271,17 @@ def _is_tool(tool: Any) -> bool:
 
 
 def _is_call(call: Any) -> bool:
-    return isinstance(call, dict) and _named(call.get("function"))
+    """Whether it has a name, in OpenAI's forms or with its fields at the top, as elsewhere."""
+    if not isinstance(call, dict):
+        return False
+    function = call.get("function", call.get("custom", call))
+    return isinstance(function, str) or _named(function)
+
+
+def _is_whole_number(value: Any) -> bool:
+    """Whether it is one; Lua writes 100 as 100.0."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return is_whole or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _named(function: Any) -> bool:

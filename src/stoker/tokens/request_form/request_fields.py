@@ -56,10 +56,11 @@ def offers_functions(request: Mapping[str, Any]) -> bool:
 def without_empty_limits(request: Mapping[str, Any]) -> dict[str, Any]:
     """The request without limits of its answer's tokens that are null, 0 or negative.
 
-    Clients write -1, as llama.cpp and LM Studio do, where an answer may have any length.
+    Clients write -1, as llama.cpp and LM Studio do, where an answer may have any length. A limit
+    of 100.0, as Lua writes it, is 100.
     """
     return {
-        name: value
+        name: int(value) if name in _LIMITS else value
         for name, value in request.items()
         if name not in _LIMITS or (value is not None and value >= 1)
     }
