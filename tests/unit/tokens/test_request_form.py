@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from stoker.gateway.api.request_validation import check_chat
 from stoker.tokens.request_form import (
     REWRITINGS,
     moved_schema,
@@ -133,6 +134,50 @@ def test_arguments_are_an_object_and_what_was_wrong_is_kept_as_text(given: Any, 
     assert arguments_in(normal(USER, call(given), result())["messages"][1]) == read
 
 
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [{"id": "c", "type": "tool_use", "name": "f", "input": {"a": 1}}],
+        [{"id": "c", "type": "tool_call", "name": "f", "args": {"a": 1}}],
+        [{"id": "c", "function": "f", "arguments": {"a": 1}}],
+        {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}},
+    ],
+)
+def test_calls_in_forms_of_other_apis_have_openais(calls: Any) -> None:
+    asked: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": calls}
+    messages = [USER, asked, result()]
+    check_chat({"messages": messages})
+    (sent,) = normal(*messages)["messages"][1]["tool_calls"]
+    function = {"name": "f", "arguments": '{"a":1}'}
+    assert sent == {"id": "c", "type": "function", "function": function}
+
+
+def test_the_text_for_a_custom_tool_is_its_input() -> None:
+    calls = [{"id": "c", "type": "custom", "custom": {"name": "patch", "input": "*** Begin"}}]
+    asked: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": calls}
+    messages = [USER, asked, result()]
+    check_chat({"messages": messages})
+    assert arguments_in(normal(*messages)["messages"][1]) == {"input": "*** Begin"}
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        ({"type": "text", "text": "hi"}, [{"type": "text", "text": "hi"}]),
+        ({"a": 1}, '{"a":1}'),
+    ],
+)
+def test_content_that_is_one_object_is_a_part_or_json(content: Any, sent: Any) -> None:
+    check_chat({"messages": [{"role": "user", "content": content}]})
+    (message,) = normal({"role": "user", "content": content})["messages"]
+    assert message["content"] == sent
+
+
+def test_a_limit_with_a_point_is_a_whole_number() -> None:
+    check_chat({"messages": [USER], "max_tokens": 100.0})
+    assert repr(normal(max_tokens=100.0)["max_tokens"]) == "100"
+
+
 def test_arguments_that_are_missing_are_none() -> None:
     broken = {"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}
     message = normal(USER, broken, {"role": "tool", "content": "r"})["messages"]
@@ -229,11 +274,6 @@ def test_calls_and_results_among_the_parts_of_content_are_calls_and_results(
     assert answer["content"] == [{"type": "text", "text": "I look."}]
     assert tool == {"role": "tool", "tool_call_id": "c", "content": text}
     assert user == {"role": "user", "content": [{"type": "text", "text": "And?"}]}
-
-
-def test_a_part_whose_text_is_null_is_empty_text() -> None:
-    (message,) = normal({"role": "user", "content": [{"type": "text", "text": None}]})["messages"]
-    assert message["content"] == [{"type": "text", "text": ""}]
 
 
 def test_thoughts_in_parts_are_reasoning_and_not_content() -> None:

@@ -261,11 +261,12 @@ def _check_message(message: Any, where: str) -> None:
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise _wrong(where, "an object with a role")
     content = message.get("content")
-    if not isinstance(content, str | list | None):
-        raise _wrong(f"{where}.content", "a text, a list of parts, or null")
+    if not isinstance(content, str | list | dict | None):
+        raise _wrong(f"{where}.content", "a text, a list of parts, an object, or null")
     if isinstance(content, list):
         _check_parts(content, f"{where}.content")
     calls = message.get("tool_calls")
+    calls = [calls] if isinstance(calls, dict) else calls
     if calls is not None and not (isinstance(calls, list) and all(map(_is_call, calls))):
         raise _wrong(f"{where}.tool_calls", "a list of objects with a function that has a name")
 
@@ -287,7 +288,11 @@ def _is_tool(tool: Any) -> bool:
 
 
 def _is_call(call: Any) -> bool:
-    return isinstance(call, dict) and _named(call.get("function"))
+    """Whether it has a name, in OpenAI's forms or with its fields at the top, as elsewhere."""
+    if not isinstance(call, dict):
+        return False
+    function = call.get("function", call.get("custom", call))
+    return isinstance(function, str) or _named(function)
 
 
 def _named(function: Any) -> bool:

@@ -27,7 +27,7 @@ from stoker.tokens.counting.token_upper_bound import Overheads, message_bound
 _OTHER_TEMPLATE = ("chat_template", "documents")
 #: Where the known prompt ends, and where a template moved a part of it, tokens are merged
 #: otherwise than before. Each such place may cost the tokens of a word; dates that changed cost
-#: fewer. Measured: 2 at most, with Qwen's and SmolLM2's tokenizers and texts made to merge badly.
+#: fewer.
 _SEAM_TOKENS = 64
 #: The keys of a message that ``message_bound`` counts.
 _COUNTED = frozenset(

@@ -33,6 +33,9 @@ _REASONING = frozenset({"thinking", "reasoning", "redacted_thinking"})
 #: long conversation, which come again with every request.
 _PLAIN_KEYS = frozenset({"role", "content", "tool_call_id", "tool_calls"})
 _PLAIN_ROLES = frozenset({"system", "user", "assistant", "tool"})
+#: Where a call has its arguments: OpenAI's, Anthropic's and LangChain's names.
+_ARGUMENTS = ("arguments", "input", "args")
+_IN_FUNCTION = frozenset({"function", "custom", "name", *_ARGUMENTS})
 _MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url"})
 
 
@@ -91,6 +94,9 @@ def _is_plain_call(call: Mapping[str, Any]) -> bool:
 def _content(message: Mapping[str, Any]) -> tuple[Any, str]:
     """The content that can be read, and the reasoning that stood in it."""
     content = message.get("content")
+    if isinstance(content, dict):  # one part, or what a tool returned
+        is_part = isinstance(content.get("type"), str)
+        content = [content] if is_part else orjson.dumps(content).decode()
     if not isinstance(content, list):
         return content, ""
     reasoning = [_reasoning(part) for part in content if part.get("type") in _REASONING]
@@ -137,15 +143,25 @@ def _calls(message: Mapping[str, Any], index: int) -> list[dict[str, Any]]:
     if not calls:
         legacy = message.get("function_call")
         calls = [{"function": legacy}] if isinstance(legacy, dict) and legacy.get("name") else []
-    return [_call(call, f"call_{index}_{number}") for number, call in enumerate(calls)]
+    listed = [calls] if isinstance(calls, dict) else calls
+    return [_call(call, f"call_{index}_{number}") for number, call in enumerate(listed)]
 
 
 def _call(call: Mapping[str, Any], new_id: str) -> dict[str, Any]:
-    function = call["function"]
-    kept = {key: value for key, value in call.items() if value is not None}
-    arguments = _arguments(function.get("arguments"))
-    named = {"id": new_id, "type": "function", **kept}
-    return {**named, "function": {**function, "arguments": arguments}}
+    """A call in OpenAI's form, from that or from one with its fields at the top.
+
+    A ``custom`` tool takes a text, which is its ``input`` here.
+    """
+    function = call.get("function", call.get("custom", call))
+    if not isinstance(function, dict):
+        function = {**call, "name": function}
+    given = next((function[key] for key in _ARGUMENTS if key in function), None)
+    if "custom" in call:
+        given = {"input": given}
+    kept = {k: v for k, v in call.items() if v is not None and k not in _IN_FUNCTION}
+    own = function if "function" in call and function is call["function"] else {}
+    written = {**own, "name": function["name"], "arguments": _arguments(given)}
+    return {"id": new_id, **kept, "type": "function", "function": written}
 
 
 def _arguments(arguments: Any) -> str:

@@ -56,8 +56,9 @@ def offers_functions(request: Mapping[str, Any]) -> bool:
 def without_empty_limits(request: Mapping[str, Any]) -> dict[str, Any]:
     """The request without limits of its answer's tokens that are null, 0 or negative.
 
-    Clients write -1, as llama.cpp and LM Studio do, where an answer may have any length. 0 is meant
-    where a completion is to ``echo`` its prompt: benchmarks read the prompt's ``logprobs`` so.
+    Clients write -1, as llama.cpp and LM Studio do, where an answer may have any length. A limit
+    of 100.0, as Lua writes it, is 100. 0 is meant where a completion is to ``echo`` its prompt:
+    benchmarks read the prompt's ``logprobs`` so.
     """
     least = 0 if request.get("echo") else 1
     return {
