@@ -70,8 +70,14 @@ class Served:
 class Gateway:
     """One gateway: what it serves may change while it runs."""
 
-    def __init__(self, keys: Keys | None = None, limits: GatewayLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        keys: Keys | None = None,
+        limits: GatewayLimits = DEFAULT_LIMITS,
+        model_request: pipeline.Row = pipeline.MODEL_REQUEST,
+    ) -> None:
         self._state = GatewayState(keys or Keys({}), limits)
+        self._model_request = model_request
 
     @property
     def pool(self) -> Pool:
@@ -141,7 +147,7 @@ class Gateway:
         app.on_response_prepare.append(self._mark)
         for path, answer in _OWN_PATHS:
             app.router.add_get(path, _http(partial(answer, self._state)))
-        on_model = pipeline.stages(pipeline.MODEL_REQUEST, self._state)
+        on_model = pipeline.stages(self._model_request, self._state)
         for path, answer in _COUNTING_PATHS:
             last = partial(answer, self._state)
             app.router.add_post(path, _http(pipeline.chained(on_model, last)))

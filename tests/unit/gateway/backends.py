@@ -18,6 +18,7 @@ from aiohttp import web
 
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, GatewayLimits, Keys, Served
+from stoker.gateway.pipeline import MODEL_REQUEST, Row
 
 MODEL = "coder"
 DONE = b"data: [DONE]\n\n"
@@ -245,9 +246,10 @@ async def gateway_to(
     takes_suffix: bool | None = None,
     limits: GatewayLimits | None = None,
     engine: str = "openai",
+    model_request: Row = MODEL_REQUEST,
 ) -> AsyncIterator[Front]:
     """The gateway in front of the backends at these addresses."""
-    gateway = Gateway(keys, limits or GatewayLimits())
+    gateway = Gateway(keys, limits or GatewayLimits(), model_request)
     models = [
         ServedModel(
             MODEL,

@@ -44,29 +44,24 @@ class TokenAllowance:
         return response
 
 
-@pytest.fixture
-def with_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The row with one more line."""
-    row = (*pipeline.MODEL_REQUEST, TokenAllowance)
-    monkeypatch.setattr(pipeline, "MODEL_REQUEST", row)
+#: The row with one more line.
+WITH_ALLOWANCE = (*pipeline.MODEL_REQUEST, TokenAllowance)
 
 
 @pytest.mark.parametrize("path", BACKEND_PATHS)
-@pytest.mark.usefixtures("with_allowance")
 async def test_new_stage_sees_request_and_answer_of_every_path(path: str) -> None:
     body = orjson.dumps({"model": MODEL, "prompt": "hi", "input": "hi", **CHAT})
-    async with gateway_with(whole) as (served, (backend,)):
+    async with gateway_with(whole, model_request=WITH_ALLOWANCE) as (served, (backend,)):
         assert (await served.post(body, path)).status == 200
         refused = await served.post(body, path)
         assert (refused.status, refused.headers["Retry-After"]) == (429, "60")
         assert len(backend.calls) == 1
 
 
-@pytest.mark.usefixtures("with_allowance")
 async def test_stage_of_one_gateway_knows_nothing_of_another() -> None:
     async with running(whole) as (backend,):
         for _ in range(2):
-            gateway = Gateway()
+            gateway = Gateway(model_request=WITH_ALLOWANCE)
             gateway.serve([Served(Backend(backend.url, "openai"), [ServedModel(MODEL)])])
             async with front(gateway) as served:
                 assert (await served.chat()).status == 200

@@ -16,8 +16,8 @@ from stoker.tokens.tool_calls.call_block import INNER_OPENINGS, CallBlock
 from stoker.tokens.tool_calls.call_candidate import MessageReader, Reader
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
 from stoker.tokens.tool_calls.message_headers import (
-    FIRST_OPENINGS,
     HARMONY_OPENINGS,
+    RECIPIENT_OPENING,
     STRIPPED_OPENINGS,
     HarmonyMessage,
     StrippedReasoning,
@@ -152,7 +152,7 @@ MARKERS: dict[str, Callable[[ToolSchemas, int], MessageReader]] = {
     **{row.opening: _factory(row) for row in FORMATS},
     **{
         word: lambda offered, at: HarmonyMessage(offered, at).read
-        for word in (*HARMONY_OPENINGS, *FIRST_OPENINGS, *STRIPPED_OPENINGS)
+        for word in (*HARMONY_OPENINGS, RECIPIENT_OPENING, *STRIPPED_OPENINGS)
     },
     StrippedReasoning.OPEN: lambda _, at: StrippedReasoning(at).read,
 }

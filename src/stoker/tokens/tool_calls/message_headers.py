@@ -22,10 +22,12 @@ _HARMONY_ENDS = ("<|end|>", "<|return|>", "<|call|>")
 #: How a Harmony message begins. The prompt ends with ``<|start|>assistant``, so that the first one
 #: may begin behind it: with its channel, or with its recipient.
 HARMONY_OPENINGS = ("<|start|>", "<|channel|>")
-#: The same where only a message may begin: elsewhere these words are plain text. The second one is
-#: what is left of a channel where a server strips the special tokens
+RECIPIENT_OPENING = "to=functions."
+#: What is left of the channel of reasoning where a server strips the special tokens
 #: (https://github.com/oobabooga/textgen/issues/7374).
-FIRST_OPENINGS = ("to=functions.", "analysis")
+_REASONING_OPENING = "analysis"
+#: Where no message may begin, these words are plain text.
+FIRST_OPENINGS = (RECIPIENT_OPENING, _REASONING_OPENING)
 #: What is left there of the header of a call.
 STRIPPED_OPENINGS = ("commentary to=functions.", "assistantcommentary to=functions.")
 #: A call's header without special tokens: ``commentary to=functions.f json{...}``.
@@ -128,7 +130,7 @@ class StrippedReasoning:
     one, directly followed by more, waits for the second one.
     """
 
-    OPEN = FIRST_OPENINGS[-1]
+    OPEN = _REASONING_OPENING
 
     def __init__(self, start: int) -> None:
         self._body = self._searched = start + len(self.OPEN)
