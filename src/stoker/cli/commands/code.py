@@ -103,6 +103,28 @@ def command(
         raise typer.Exit(1)
 
 
+def state() -> dict[str, object]:
+    """Whether an editor is installed, and the endpoint that it is connected to."""
+    changes = (c.changes.get(vscode.ENDPOINT) for c in vscode.connections())
+    endpoints = [change.new for change in changes if change is not None]
+    return {
+        "installed": bool(vscode.find_editors()),
+        "endpoint": next(iter(endpoints), None),
+    }
+
+
+def show(endpoint: str | None, *, json: bool) -> None:
+    """Show the settings that would be written where, without those that need a consent."""
+    address = _running_endpoint() if endpoint is None else _address(endpoint)
+    files = [{"path": e.settings, "values": {vscode.ENDPOINT: address}} for e in _editors(None)]
+    if json:
+        output.as_json({"endpoint": address, "files": files})
+        return
+    for each in files:
+        output.say(f'To {each["path"]}:\n\n  "{vscode.ENDPOINT}": "{address}"\n')
+    output.say("The extension is installed too. More settings are asked for: stoker code")
+
+
 def offer(endpoint: str, *, yes: bool) -> None:
     """Connect the installed editors that are not connected yet, if the user agrees.
 
