@@ -107,6 +107,8 @@ class Client:
     variables: Callable[[Connection], Mapping[str, str]] = lambda _to: {}
     #: What else the person has to do, a sentence each.
     steps: Callable[[Connection], tuple[str, ...]] = lambda _to: ()
+    #: Values in its files that the client itself writes again: undoing ignores what they are now.
+    rewrites: tuple[Keys, ...] = ()
 
 
 def known(**limits: object) -> dict[str, object]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,10 @@ def disconnect(client: Client) -> tuple[UndoneFile, ...]:
     A file that can't be undone does not stop the others; it stays recorded for the next attempt.
     """
     undone: list[UndoneFile] = []
-    for file in connected_files():
+    # The last first: a folder that was made for the first file is then empty.
+    for file in reversed(connected_files()):
         if file.client == client.name:
-            undone.append(_undo(file))
+            undone.append(_undo(client, file))
     failed = {each.path for each in undone if each.problem is not None}
     left = [f for f in connected_files() if f.client != client.name or f.written.path in failed]
     _write_journal(left)
@@ -127,14 +129,26 @@ def _values(file: ConfigFile, text: str | None) -> Mapping[Keys, object]:
     return {**missing, **file.values}
 
 
-def _undo(file: ConnectedFile) -> UndoneFile:
+def _undo(client: Client, file: ConnectedFile) -> UndoneFile:
     try:
         path = Path(file.written.path)
         text_file.refuse_foreign(path, f"stoker connect {file.client} --print shows the values")
-        restored, kept = written_file.undo(file.written, file_format(file.format))
+        restored, kept = written_file.undo(_as_found(client, file), file_format(file.format))
     except StokerError as error:
         return UndoneFile(file.client, file.written.path, problem=error)
     return UndoneFile(file.client, file.written.path, _words(restored), _words(kept))
+
+
+def _as_found(client: Client, file: ConnectedFile) -> WrittenFile:
+    """What was written, with the present values of what the client itself writes again."""
+    text = text_file.read(Path(file.written.path)) or ""
+    changes = dict(file.written.changes)
+    with contextlib.suppress(ValueError):  # undoing fails with the same error
+        there = file_format(file.format).values(text)
+        for keys in client.rewrites:
+            if keys in changes and path_in_file.has(there, keys):
+                changes[keys] = replace(changes[keys], new=path_in_file.get(there, keys))
+    return replace(file.written, changes=changes)
 
 
 def _words(keys: Sequence[Keys]) -> tuple[str, ...]:
@@ -160,6 +174,7 @@ def _to_entry(file: ConnectedFile) -> dict[str, Any]:
         "backup": file.written.backup,
         "after_sha256": file.written.after_sha256,
         "changes": changes,
+        "folders_made": file.written.folders_made,
     }
     named = {"client": file.client, "endpoint": file.endpoint, "model": file.model}
     return {**named, "format": file.format, "written": written}

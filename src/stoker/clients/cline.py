@@ -8,7 +8,8 @@ from stoker.clients.client import NO_KEY, Client, ConfigFile, Connection, Places
 from stoker.config_files import Keys
 
 _PROVIDER = "openai-compatible"
-#: Cline requires the time of the last change, in ISO 8601. It does not use it.
+#: Cline requires the time of the last change, in ISO 8601, and writes it again whenever it starts.
+_UPDATED: Keys = ("providers", _PROVIDER, "updatedAt")
 _UPDATED_AT = "2026-01-01T00:00:00.000Z"
 
 
@@ -30,7 +31,7 @@ def _files(places: Places, to: Connection) -> tuple[ConfigFile, ...]:
     required: dict[Keys, object] = {
         ("version",): 1,
         ("modes",): {},
-        ("providers", _PROVIDER, "updatedAt"): _UPDATED_AT,
+        _UPDATED: _UPDATED_AT,
         ("providers", _PROVIDER, "tokenSource"): "manual",
     }
     path = _folder(places) / "data/settings/providers.json"
@@ -47,4 +48,6 @@ def _folder(places: Places) -> Path:
     return places.home / ".cline"
 
 
-CLIENT = Client("cline", "Cline CLI", "chat", "cline", _folder, _files, steps=_steps)
+CLIENT = Client(
+    "cline", "Cline CLI", "chat", "cline", _folder, _files, steps=_steps, rewrites=(_UPDATED,)
+)

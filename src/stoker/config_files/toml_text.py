@@ -34,7 +34,7 @@ def drop(text: str, path: Keys) -> str:
     """``text`` without the value at ``path``. Raises ValueError."""
     document = _parse(text)
     if path_in_file.has(document, path):
-        path_in_file.get(document, path[:-1]).remove(path[-1])
+        del path_in_file.get(document, path[:-1])[path[-1]]
     return _dump(document, text)
 
 

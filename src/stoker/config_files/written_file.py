@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,9 @@ from stoker.config_files import edits, text_file
 from stoker.config_files.edits import FileFormat, ValueChange
 from stoker.config_files.path_in_file import Keys
 from stoker.errors import StokerError
+
+#: What is left of a file that held nothing but Stoker's values.
+_EMPTY = ("", "{}", "[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,8 @@ class WrittenFile:
     #: ``None`` if the user edited the file between two changes: undoing then edits the file.
     after_sha256: str | None
     changes: Mapping[Keys, ValueChange]
+    #: How many of the folders around the file were made for it.
+    folders_made: int = 0
 
 
 def write(
@@ -43,7 +49,8 @@ def write(
     after, changes = edited(path, form, before, values)
     if earlier is None:
         backup = text_file.back_up(before, path.suffix)
-        record(WrittenFile(str(path), backup, text_file.sha256(after), changes))
+        made = sum(not folder.exists() for folder in path.parents)
+        record(WrittenFile(str(path), backup, text_file.sha256(after), changes, made))
     else:
         record(_continued(earlier, before, after, changes))
     if after != before:
@@ -71,12 +78,17 @@ def undo(written: WrittenFile, form: FileFormat) -> tuple[tuple[Keys, ...], tupl
         return (), ()
     untouched = text_file.sha256(text) == written.after_sha256
     if untouched and text_file.restore(path, written.backup):
+        if written.backup is None:
+            _remove_folders(path, written.folders_made)
         return tuple(written.changes), ()
     try:
         text, restored, kept = edits.taken_back(text, form, written.changes)
     except ValueError as error:
         raise _not_editable(path, form, error) from error
-    if restored:
+    if written.backup is None and "".join(text.split()) in _EMPTY:
+        path.unlink()
+        _remove_folders(path, written.folders_made)
+    elif restored:
         text_file.replace(path, text)
     return restored, kept
 
@@ -97,6 +109,13 @@ def take_back(written: WrittenFile, form: FileFormat, stale: Collection[Keys]) -
     left = {keys: change for keys, change in written.changes.items() if keys not in undone}
     after = text_file.sha256(text) if untouched else None
     return replace(written, changes=left, after_sha256=after)
+
+
+def _remove_folders(path: Path, made: int) -> None:
+    """Removes those of the folders that were made for the file and are empty."""
+    with contextlib.suppress(OSError):
+        for folder in list(path.parents)[:made]:
+            folder.rmdir()
 
 
 def _continued(

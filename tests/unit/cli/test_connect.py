@@ -72,7 +72,7 @@ def test_a_client_is_connected_listed_and_disconnected(
 
 
 def test_print_shows_the_file_and_writes_nothing(run: Run, at: tuple[str, ...], home: Path) -> None:
-    shown = run("aider", *at, "--print")
+    shown = run("aider", *at[2:], "--print", "--endpoint", at[1].removeprefix("http://") + "/v1/")
     assert shown.returncode == 0, shown.stderr
     assert f"To {home / '.aider.conf.yml'}:\n\nmodel: openai/{MODEL}\n" in shown.stdout
     assert "OPENAI_BASE_URL" in shown.stdout

@@ -75,7 +75,7 @@ def test_a_fresh_file_holds_what_the_client_needs_and_is_removed_again(
         assert file.path.stat().st_mode & 0o777 == 0o600
     undone = clients.disconnect(client)
     assert [each.problem for each in undone] == [None] * len(undone)
-    assert bytes_of(client, places) == {}
+    assert list(places.home.iterdir()) == [places.home / "stoker"]
     assert clients.connected_files() == ()
 
 
@@ -249,3 +249,15 @@ def test_variables_that_move_a_clients_folder_are_followed(places: Places, tmp_p
     moved = replace(places, environment={"CODEX_HOME": str(tmp_path / "c")})
     codex = next(each for each in CLIENTS if each.name == "codex")
     assert codex.files(moved, TO)[0].path == tmp_path / "c/config.toml"
+
+
+def test_a_value_that_the_client_writes_again_does_not_keep_half_of_the_settings(
+    places: Places,
+) -> None:
+    """Cline refuses its file where a provider has a time of change and no settings."""
+    cline = next(each for each in CLIENTS if each.name == "cline")
+    clients.connect(cline, TO, places)
+    (file,) = cline.files(places, TO)
+    file.path.write_text(file.path.read_text().replace("2026-01-01", "2026-11-28"))
+    clients.disconnect(cline)
+    assert not file.path.exists()

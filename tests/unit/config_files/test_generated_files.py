@@ -150,3 +150,24 @@ def test_a_layout_that_cannot_be_kept_is_refused() -> None:
     text = "base: &b\n  a: 1\nmodel: *b\n"
     with pytest.raises(ValueError, match="layout"):
         edits.edited(text, file_format("yaml"), {("model", "x"): 2})
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("yaml", "# mine\r\na: 1 # x\r\nllm:\r\n  t: 0\r\n"),
+        ("toml", "# mine\r\na = 1 # x\r\n[t]\r\nb = 2\r\n"),
+        ("json", '\ufeff{\r\n  "a": 1 // x\r\n}\r\n'),
+    ],
+)
+def test_windows_line_ends_are_kept_on_new_lines_too(form: FormatName, text: str) -> None:
+    after, _ = edits.edited(text, file_format(form), {("deep", "stoker"): VALUE})
+    assert after.count("\n") == after.count("\r\n") > text.count("\r\n")
+
+
+def test_tables_that_stand_apart_in_toml_take_one_more_and_give_it_back() -> None:
+    text = "[p.x]\nn = 1\n\n[other]\nm = 1\n\n[p.y]\nn = 1\n"
+    how = file_format("toml")
+    after, changes = edits.edited(text, how, {("p", "stoker"): {"n": 2}})
+    assert how.values(after)["p"]["stoker"] == {"n": 2}
+    assert how.values(edits.taken_back(after, how, changes)[0]) == how.values(text)

@@ -81,7 +81,7 @@ def command(
             vscode.install(each)
         _report_installed(found, json)
         return
-    address = _running_endpoint() if endpoint is None else _address(endpoint)
+    address = _running_endpoint() if endpoint is None else address_of(endpoint)
     # A folder opens in one profile, whose extensions count.
     if workspace is not None:
         wanted = tuple(vscode.in_folder(each, workspace.resolve()) for each in found)
@@ -115,7 +115,7 @@ def state() -> dict[str, object]:
 
 def show(endpoint: str | None, *, json: bool) -> None:
     """Show the settings that would be written where, without those that need a consent."""
-    address = _running_endpoint() if endpoint is None else _address(endpoint)
+    address = _running_endpoint() if endpoint is None else address_of(endpoint)
     files = [{"path": e.settings, "values": {vscode.ENDPOINT: address}} for e in _editors(None)]
     if json:
         output.as_json({"endpoint": address, "files": files})
@@ -263,7 +263,7 @@ def _say_left_out(left: Mapping[vscode.Consent, Sequence[str]]) -> None:
         output.say("Set them with: stoker code --yes")
 
 
-def _address(endpoint: str) -> str:
+def address_of(endpoint: str) -> str:
     """The base URL for ``endpoint``. Raises ``UsageError`` where it is not an address."""
     refuse_secrets(endpoint, _KEY_HINT)
     address = base_url(endpoint)

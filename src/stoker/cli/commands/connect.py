@@ -89,7 +89,8 @@ def _named(name: str) -> Client:
 
 
 def _connection(endpoint: str | None, model: str | None, key_env: str | None) -> Connection:
-    found = endpoint_argument.find(endpoint, key_env)
+    address = None if endpoint is None else code.address_of(endpoint)
+    found = endpoint_argument.find(address, key_env)
     name, max_model_len = checks.choose_model(found, model)
     return clients.connection_to(found.backend.url, name, max_model_len, key_env)
 
