@@ -21,8 +21,7 @@ def _files(places: Places, to: Connection) -> tuple[ConfigFile, ...]:
     provider = {
         "baseUrl": to.base_url,
         "api": "openai-completions",
-        # The name of a variable, or a key as it is.
-        "apiKey": to.key_variable or NO_KEY,
+        "apiKey": f"${to.key_variable}" if to.key_variable else NO_KEY,
         "models": [{"id": to.model, **limits}],
     }
     chosen: dict[Keys, object] = {("defaultProvider",): PROVIDER, ("defaultModel",): to.model}

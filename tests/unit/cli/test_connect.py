@@ -55,6 +55,7 @@ def test_a_client_is_connected_listed_and_disconnected(
     assert done.returncode == 0, done.stdout + done.stderr
     answer = json.loads(done.stdout)
     assert (answer["model"], answer["max_model_len"]) == (MODEL, WINDOW)
+    assert answer["installed"] is True
     assert f"model_context_window = {WINDOW}" in settings.read_text()
     assert Path(answer["files"][0]["backup"]).read_text() == "# mine\n"
     rows = {row["client"]: row for row in json.loads(run("--json").stdout)["clients"]}

@@ -121,12 +121,15 @@ def _show(client: Client, to: Connection, files: tuple[ConfigFile, ...], json: b
 
 
 def _connect(client: Client, to: Connection, json: bool) -> None:
-    done = clients.connect(client, to, clients.places_here())
+    places = clients.places_here()
+    # Before a folder is made that looks like the client's own.
+    installed = clients.is_installed(client, places)
+    done = clients.connect(client, to, places)
     if not json:
-        connect_view.connected(client, to, done)
+        connect_view.connected(client, to, done, installed=installed)
         return
     files = [{"path": f.written.path, "backup": f.written.backup} for f in done]
-    output.as_json({**_as_dict(client, to), "files": files})
+    output.as_json({**_as_dict(client, to), "installed": installed, "files": files})
 
 
 def _as_dict(client: Client, to: Connection) -> dict[str, Any]:

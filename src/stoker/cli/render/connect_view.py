@@ -36,8 +36,12 @@ def planned(client: Client, to: Connection, files: Sequence[ConfigFile]) -> None
     _say_rest(client, to, wrote=False)
 
 
-def connected(client: Client, to: Connection, files: Sequence[ConnectedFile]) -> None:
+def connected(
+    client: Client, to: Connection, files: Sequence[ConnectedFile], *, installed: bool
+) -> None:
     """What was written, and what the person has to do."""
+    if not installed:
+        output.say(f"{client.title} was not found on this machine. Its settings are prepared.")
     for file in files:
         output.say(f"{client.title}: connected to {to.endpoint} in {file.written.path}")
         if file.written.backup:
