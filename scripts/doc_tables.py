@@ -13,9 +13,11 @@ from typing import Any
 import msgspec
 import typer.main
 
-from stoker import doctor, vscode
+from stoker import clients, doctor, vscode
 from stoker.checks import CHECKS, Use
 from stoker.cli import COMMANDS, app
+from stoker.cli.render import connect_view
+from stoker.clients import CLIENTS, Client, Connection, Places
 from stoker.data.facts import load_table, tomllib
 from stoker.gateway import Gateway, gateway_config
 from stoker.gateway.usage.metrics import Metrics
@@ -123,6 +125,44 @@ def vscode_settings(out: Out, *, written: bool) -> None:
 
 def _default(value: object) -> str:
     return "none" if value is None else "empty" if value == "" else f"`{json.dumps(value)}`"
+
+
+#: Where a client's files are in the docs, and an endpoint as `stoker up` starts it.
+_PLACES = Places(Path("~"), Path("~/.config"), Path("~/.config"))
+_TO = Connection("http://127.0.0.1:8000", "MODEL", 32768, 4096, None)
+#: The language of a fenced block, where it is not the format's own name.
+_FENCES = {"env": "sh", "json": "json", "toml": "toml", "yaml": "yaml"}
+
+
+def connect_table(out: Out) -> None:
+    """Every client of ``stoker connect``, its API, and where its settings are."""
+    out("| client | is | API | `stoker connect` writes |\n| --- | --- | --- | --- |")
+    for each in CLIENTS:
+        files = ", ".join(f"`{file.path}`" for file in each.files(_PLACES, _TO))
+        instead = (
+            "nothing: it prints variables" if each.variables(_TO) else "nothing: it prints steps"
+        )
+        link = f"[`{each.name}`](#{each.title.lower().replace(' ', '-')})"
+        out(f"| {link} | {each.title} | {each.api} | {files or instead} |")
+
+
+def connect_details(out: Out) -> None:
+    """What each client gets: its files, variables and steps."""
+    for each in CLIENTS:
+        out(f"\n### {each.title}\n")
+        for file in each.files(_PLACES, _TO):
+            out(f"`{file.path}`:\n")
+            out(f"```{_FENCES[file.format]}\n{clients.as_new_file(file).rstrip()}\n```\n")
+        _variables_and_steps(each, out)
+
+
+def _variables_and_steps(client: Client, out: Out) -> None:
+    variables = client.variables(_TO)
+    if variables:
+        out("Set before it starts:\n")
+        out("```sh\n" + "\n".join(connect_view.exports(variables)) + "\n```\n")
+    for step in client.steps(_TO):
+        out(f"{step}\n")
 
 
 def extension_commands(out: Out) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from tests.integration.conftest import Stoker
 
-from stoker.vscode import ENDPOINT, UTILITY_MODEL, jsonc
+from stoker.config_files import jsonc
+from stoker.vscode import ENDPOINT, UTILITY_MODEL
 
 pytestmark = pytest.mark.engine
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "test": ("test", "Check with real requests what an editor can rely on at an endpoint."),
     "logs": ("logs", "Show the log of the gateway and the engine."),
     "code": ("code", "Connect VS Code: install the extension, set the endpoint; --remove undoes."),
+    "connect": ("connect", "Connect another editor or agent, or list them; --remove undoes."),
     "doctor": ("doctor", "Check the whole chain, from the driver to VS Code; --fix repairs it."),
     "models": ("models", "List the models that Stoker knows, or add your own."),
     "plan": ("plan", "Show what to run on this machine, or on an imagined one, and why."),

@@ -16,7 +16,6 @@ from stoker.vscode.settings_reader import (
 from stoker.vscode.settings_writer import (
     EXTENSION_ID,
     EditorConnection,
-    SettingChange,
     Undone,
     connect,
     connections,
@@ -50,7 +49,6 @@ __all__ = [
     "Look",
     "Scope",
     "Setting",
-    "SettingChange",
     "SettingsFile",
     "Shipped",
     "Undone",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from stoker.vscode import jsonc
+from stoker.config_files import jsonc
 from stoker.vscode.installed_editors import Editor
 from stoker.vscode.policies import ROOT, policies
 from stoker.vscode.settings_writer import EXTENSION_ID

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shlex
-import stat
 import subprocess
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from stoker import paths
+from stoker.config_files import (
+    Keys,
+    ValueChange,
+    WrittenFile,
+    file_format,
+    jsonc,
+    text_file,
+    written_file,
+)
 from stoker.errors import StokerError
-from stoker.vscode import jsonc, vscode_settings
+from stoker.vscode import vscode_settings
 from stoker.vscode.installed_editors import Editor
 from stoker.vscode.vscode_settings import ENDPOINT, Consent, Setting
 from stoker.vscode.vsix import VSIX
 
 EXTENSION_ID = "stoker.stoker"
 _INSTALL_TIMEOUT_S = 180
-
-
-@dataclass(frozen=True, slots=True)
-class SettingChange:
-    """One property that was written: its value before, if ``had``, and its new value."""
-
-    had: bool
-    old: object
-    new: object
+_FORMAT = file_format("json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class EditorConnection:
     #: SHA-256 of the file after the last change. While it matches, undoing restores every byte.
     #: ``None`` if the user edited the file between two changes: undoing then edits the file.
     after_sha256: str | None
-    changes: dict[str, SettingChange] = field(default_factory=dict)
+    changes: dict[str, ValueChange] = field(default_factory=dict)
     #: The command lines of the editors that Stoker installed the extension in.
     installed_with: tuple[str, ...] = ()
 
@@ -88,8 +85,8 @@ def connect(
     files = _by_file(editor, endpoint, workspace, consents)
     # A file that can't be edited must fail before anything is installed.
     for path, values in files.items():
-        _refuse_read_only(path, values)
-        _edited(path, _read(path), values)
+        text_file.refuse_read_only(path, _lines(values))
+        written_file.edited(path, _FORMAT, text_file.read(path), _by_path(values))
     installed = (shlex.join(editor.command_line),) if install(editor) else ()
     written = []
     for path, values in files.items():
@@ -148,7 +145,7 @@ def missing(editor: Editor, consent: Consent, workspace: Path | None = None) -> 
 def _value(path: Path, name: str) -> object:
     """The value in a settings file; ``None`` if it has none or can't be read."""
     try:
-        return jsonc.get(_read(path) or "", name)
+        return jsonc.get(text_file.read(path) or "", name)
     except (StokerError, ValueError):
         return None
 
@@ -168,7 +165,7 @@ def _by_file(
 
 
 def _connection(entry: dict[str, Any]) -> EditorConnection:
-    changes = {key: SettingChange(**change) for key, change in entry["changes"].items()}
+    changes = {key: ValueChange(**change) for key, change in entry["changes"].items()}
     commands = entry["installed_with"] or ()
     # Earlier versions recorded one command instead of a list.
     commands = (commands,) if isinstance(commands, str) else tuple(commands)
@@ -178,85 +175,45 @@ def _connection(entry: dict[str, Any]) -> EditorConnection:
 def _write_settings(
     path: Path, values: dict[str, object], installed_with: tuple[str, ...]
 ) -> EditorConnection:
-    before = _read(path)
-    after = _edited(path, before, values)
-    changes = {
-        key: SettingChange(
-            had=jsonc.has(before or "", key), old=jsonc.get(before or "", key), new=value
-        )
-        for key, value in values.items()
-    }
-    earlier = next((c for c in connections() if c.settings == str(path)), None)
-    if earlier is None:
-        connection = EditorConnection(
-            str(path), _back_up(before), _sha256(after), changes, installed_with
-        )
-    else:
-        connection = _continued(earlier, before, after, changes, installed_with)
-    _remember(connection)  # first: an unrecorded change could never be undone
-    _replace(path, after)
+    earlier = next((_file(c) for c in connections() if c.settings == str(path)), None)
+    written: list[EditorConnection] = []
+    written_file.write(
+        path,
+        _FORMAT,
+        _by_path(values),
+        earlier,
+        lambda done: written.append(_record(done, installed_with)),
+    )
+    return written[0]
+
+
+def _by_path(values: dict[str, object]) -> dict[Keys, object]:
+    """A setting's name is one key, dots included."""
+    return {(name,): value for name, value in values.items()}
+
+
+def _lines(values: dict[str, object]) -> str:
+    return ", ".join(f'"{name}": {json.dumps(value)}' for name, value in values.items())
+
+
+def _record(written: WrittenFile, installed_with: tuple[str, ...]) -> EditorConnection:
+    """Remembers a file that is about to be written."""
+    earlier = next((c for c in connections() if c.settings == written.path), None)
+    known = () if earlier is None else earlier.installed_with
+    connection = EditorConnection(
+        written.path,
+        written.backup,
+        written.after_sha256,
+        {str(key): change for (key,), change in written.changes.items()},
+        (*known, *(c for c in installed_with if c not in known)),
+    )
+    _remember(connection)
     return connection
 
 
-def _continued(
-    earlier: EditorConnection,
-    before: str | None,
-    after: str,
-    changes: dict[str, SettingChange],
-    installed_with: tuple[str, ...],
-) -> EditorConnection:
-    """``earlier`` with one more change. Undoing restores what was there before Stoker."""
-    untouched = before is not None and _sha256(before) == earlier.after_sha256
-    merged = dict(earlier.changes)
-    for key, change in changes.items():
-        known = earlier.changes.get(key)
-        is_ours = known is not None and change.had and change.old == known.new
-        # A value that the user set between the two changes is the one to restore.
-        merged[key] = replace(known, new=change.new) if known and is_ours else change
-    others = tuple(c for c in installed_with if c not in earlier.installed_with)
-    return replace(
-        earlier,
-        after_sha256=_sha256(after) if untouched else None,
-        changes=merged,
-        installed_with=(*earlier.installed_with, *others),
-    )
-
-
-def _refuse_read_only(path: Path, values: dict[str, object]) -> None:
-    """Raises StokerError if ``path`` is read-only.
-
-    Stoker could replace the file, but its owner or a tool (Nix, chezmoi) has protected it.
-    """
-    target = path.resolve()
-    there = next((each for each in (target, *target.parents) if each.exists()), target)
-    kept = there == target and not there.stat().st_mode & stat.S_IWUSR
-    folder = there.parent if there == target else there
-    if kept or not folder.is_dir() or not os.access(folder, os.W_OK):
-        protected = "it" if kept else f"to {folder}"
-        lines = ", ".join(f'"{name}": {json.dumps(value)}' for name, value in values.items())
-        raise StokerError(
-            f"The settings file {path} is read-only.",
-            f"You have no permission to write {protected}; a tool may manage it.",
-            f"Set it yourself, or in that tool: {lines}",
-        )
-
-
-def _edited(path: Path, before: str | None, values: dict[str, object]) -> str:
-    text = before or ""
-    try:
-        for key, value in values.items():
-            text = jsonc.put(text, key, value)
-    except ValueError as error:
-        raise _not_editable(path, error) from error
-    return text
-
-
-def _not_editable(path: Path, error: ValueError) -> StokerError:
-    return StokerError(
-        f"The settings file {path} cannot be edited.",
-        f"It is not JSON with comments: {error}.",
-        "Open it in the editor, correct what is underlined, and run this again.",
-    )
+def _file(connection: EditorConnection) -> WrittenFile:
+    changes: dict[Keys, ValueChange] = {(k,): change for k, change in connection.changes.items()}
+    return WrittenFile(connection.settings, connection.backup, connection.after_sha256, changes)
 
 
 def _undo(connection: EditorConnection) -> tuple[Undone, EditorConnection | None]:
@@ -287,37 +244,8 @@ def _undo(connection: EditorConnection) -> tuple[Undone, EditorConnection | None
 
 def _undo_settings(connection: EditorConnection) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The properties that were restored, and those that were changed since."""
-    path = Path(connection.settings)
-    text = _read(path)
-    if text is None:
-        return (), ()
-    if _sha256(text) == connection.after_sha256 and _restore(path, connection.backup):
-        return tuple(connection.changes), ()
-    restored: list[str] = []
-    kept: list[str] = []
-    try:
-        for key, change in connection.changes.items():
-            if jsonc.get(text, key) != change.new:
-                kept.append(key)
-                continue
-            text = jsonc.put(text, key, change.old) if change.had else jsonc.drop(text, key)
-            restored.append(key)
-    except ValueError as error:
-        raise _not_editable(path, error) from error
-    if restored:
-        _replace(path, text)
-    return tuple(restored), tuple(kept)
-
-
-def _restore(path: Path, backup: str | None) -> bool:
-    """Restores the whole file, or removes it if there was none. False if the backup is gone."""
-    if backup is None:
-        path.unlink()
-        return True
-    before = _read(Path(backup))
-    if before is not None:
-        _replace(path, before)
-    return before is not None
+    restored, kept = written_file.undo(_file(connection), _FORMAT)
+    return tuple(str(key) for (key,) in restored), tuple(str(key) for (key,) in kept)
 
 
 def _words(command: str) -> tuple[str, ...]:
@@ -329,61 +257,6 @@ def _uninstall(command: Sequence[str]) -> None:
     """Removes the extension from an editor that still has it. Raises StokerError."""
     if EXTENSION_ID in _run(command, "--list-extensions").split():
         _run(command, "--uninstall-extension", EXTENSION_ID)
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return _decode(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StokerError(
-            f"The file {path} cannot be read.",
-            f"{error}.",
-            "Check that you own the file and that it is UTF-8, then run this again.",
-        ) from error
-
-
-def _decode(data: bytes) -> str:
-    """The text with its line ends and byte order mark, so that writing it gives the same bytes."""
-    return data.decode("utf-8")
-
-
-def _replace(path: Path, text: str, mode: int = 0o644) -> None:
-    """Writes the whole file or nothing. A symbolic link stays a link.
-
-    An existing file keeps its mode; a new one gets ``mode``. Raises StokerError.
-    """
-    target = path.resolve()
-    fresh = target.with_name(f".{target.name}.stoker-{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        mode = target.stat().st_mode & 0o777 if target.exists() else mode
-        fresh.write_bytes(text.encode("utf-8"))
-        fresh.chmod(mode)
-        fresh.replace(target)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise StokerError(
-            f"The file {path} cannot be written.",
-            f"{error}.",
-            "Check that you own its folder and that the disk is not full, then run this again.",
-        ) from error
-
-
-def _back_up(before: str | None) -> str | None:
-    if before is None:
-        return None
-    folder = paths.state_dir() / "settings-backups"
-    folder.mkdir(parents=True, exist_ok=True)
-    backup = folder / f"settings-{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns()}.json"
-    backup.write_bytes(before.encode("utf-8"))
-    backup.chmod(0o600)
-    return str(backup)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def _journal() -> Path:
@@ -400,7 +273,7 @@ def _write_journal(left: list[EditorConnection]) -> None:
     if not left:
         journal.unlink(missing_ok=True)
         return
-    _replace(journal, json.dumps([asdict(each) for each in left], indent=2), mode=0o600)
+    text_file.replace(journal, json.dumps([asdict(each) for each in left], indent=2), mode=0o600)
 
 
 def _run(command: Sequence[str], *arguments: str) -> str:

@@ -10,9 +10,9 @@ from tests.unit.doctor.conftest import Machine, Serve
 from typer.testing import CliRunner, Result
 
 from stoker.cli import app
+from stoker.config_files import jsonc
 from stoker.doctor import kinds
 from stoker.errors import UsageError
-from stoker.vscode import jsonc
 
 SETTING = "huggingface.customTGIEndpoint"
 MINE = {"chat.byokUtilityModelDefault": "mainAgent", "chat.allowAnonymousAccess": True}

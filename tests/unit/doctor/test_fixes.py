@@ -11,9 +11,10 @@ from tests.unit.doctor.states import HEALTHY, HERE, in_editor, look, settings
 from typer.testing import CliRunner
 
 from stoker.cli import app
+from stoker.config_files import jsonc
 from stoker.doctor import diagnose, fixable, gather, kinds, mend, question
 from stoker.errors import StokerError
-from stoker.vscode import ANONYMOUS_ACCESS, UTILITY_MODEL, jsonc
+from stoker.vscode import ANONYMOUS_ACCESS, UTILITY_MODEL
 
 SETTING = "huggingface.customTGIEndpoint"
 SAFE = {kind.id for kind in kinds().values() if kind.safe_fix}

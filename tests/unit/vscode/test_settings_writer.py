@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from stoker import vscode
+from stoker.config_files import jsonc
 from stoker.errors import StokerError
-from stoker.vscode import jsonc
 
 OWNERS = '{\n  // mine\n  "editor.fontSize": 14,\n}\n'
 

@@ -81,7 +81,7 @@ def command(
             vscode.install(each)
         _report_installed(found, json)
         return
-    address = _running_endpoint() if endpoint is None else _address(endpoint)
+    address = _running_endpoint() if endpoint is None else address_of(endpoint)
     # A folder opens in one profile, whose extensions count.
     if workspace is not None:
         wanted = tuple(vscode.in_folder(each, workspace.resolve()) for each in found)
@@ -101,6 +101,28 @@ def command(
         output.say(f"Choose the model in the chat's model picker. Undo: {_UNDO}")
     if any(isinstance(result, StokerError) for _, result in tried):
         raise typer.Exit(1)
+
+
+def state() -> dict[str, object]:
+    """Whether an editor is installed, and the endpoint that it is connected to."""
+    changes = (c.changes.get(vscode.ENDPOINT) for c in vscode.connections())
+    endpoints = [change.new for change in changes if change is not None]
+    return {
+        "installed": bool(vscode.find_editors()),
+        "endpoint": next(iter(endpoints), None),
+    }
+
+
+def show(endpoint: str | None, *, json: bool) -> None:
+    """Show the settings that would be written where, without those that need a consent."""
+    address = _running_endpoint() if endpoint is None else address_of(endpoint)
+    files = [{"path": e.settings, "values": {vscode.ENDPOINT: address}} for e in _editors(None)]
+    if json:
+        output.as_json({"endpoint": address, "files": files})
+        return
+    for each in files:
+        output.say(f'To {each["path"]}:\n\n  "{vscode.ENDPOINT}": "{address}"\n')
+    output.say("The extension is installed too. More settings are asked for: stoker code")
 
 
 def offer(endpoint: str, *, yes: bool) -> None:
@@ -241,7 +263,7 @@ def _say_left_out(left: Mapping[vscode.Consent, Sequence[str]]) -> None:
         output.say("Set them with: stoker code --yes")
 
 
-def _address(endpoint: str) -> str:
+def address_of(endpoint: str) -> str:
     """The base URL for ``endpoint``. Raises ``UsageError`` where it is not an address."""
     refuse_secrets(endpoint, _KEY_HINT)
     address = base_url(endpoint)

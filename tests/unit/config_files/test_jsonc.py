@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoker.vscode import jsonc
+from stoker.config_files import jsonc
 
 COMMENTED = """\
 // My settings
@@ -24,11 +24,9 @@ COMMENTED = """\
 """
 
 
-def test_a_new_property_goes_last_in_the_owners_indentation() -> None:
+def test_a_new_property_goes_last_below_the_comment_of_the_one_before() -> None:
     edited = jsonc.put(COMMENTED, "b", [1])
-    assert edited == COMMENTED.replace(
-        '"http://localhost:1", //', '"http://localhost:1",\n  "b": [1], //'
-    )
+    assert edited == COMMENTED.replace('// "quoted"', '// "quoted"\n  "b": [1],')
 
 
 def test_a_known_property_changes_in_place() -> None:
@@ -98,3 +96,28 @@ def test_dropping_what_was_put_gives_back_every_byte(
     text = json.dumps(settings, indent=4)
     if key not in settings:
         assert jsonc.drop(jsonc.put(text, key, value), key) == text
+
+
+def test_a_nested_value_is_added_in_the_owners_indentation_and_taken_away_again() -> None:
+    text = '{\n  "provider": {\n    "mine": {"a": 1} // keep\n  }\n}\n'
+    path = ("provider", "stoker")
+    edited = jsonc.put(text, path, {"url": "http://x"})
+    assert edited == (
+        '{\n  "provider": {\n    "mine": {"a": 1}, // keep\n'
+        '    "stoker": {\n      "url": "http://x"\n    }\n  }\n}\n'
+    )
+    assert jsonc.get(edited, (*path, "url")) == "http://x"
+    assert jsonc.drop(edited, path) == text
+
+
+def test_an_item_of_a_list_is_found_by_one_of_its_values() -> None:
+    path = ("models", ("name", "b"))
+    edited = jsonc.put('{"models": [{"name": "a"}]}', path, {"name": "b", "n": 1})
+    assert edited == '{"models": [{"name": "a"}, {"name": "b", "n": 1}]}'
+    again = jsonc.put(edited, path, {"name": "b", "n": 2})
+    assert json.loads(again)["models"][1] == {"name": "b", "n": 2}
+
+
+def test_a_fault_deep_in_the_file_is_reported_with_its_line() -> None:
+    with pytest.raises(ValueError, match="line 3"):
+        jsonc.values('{\n  // a\n  "x": {"a" 1}\n}\n')

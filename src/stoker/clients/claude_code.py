@@ -1,0 +1,37 @@
+"""Claude Code, Anthropic's agent. It speaks the Messages API only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stoker.clients.client import NO_KEY, Client, ConfigFile, Connection, Places, key_in
+from stoker.config_files import Keys
+
+_KEY = "ANTHROPIC_AUTH_TOKEN"
+#: The model that it uses, and those that it uses where it would choose one by its size.
+_MODELS = (
+    "ANTHROPIC_MODEL",
+    "ANTHROPIC_DEFAULT_OPUS_MODEL",
+    "ANTHROPIC_DEFAULT_SONNET_MODEL",
+    "ANTHROPIC_DEFAULT_HAIKU_MODEL",
+)
+
+
+def _files(places: Places, to: Connection) -> tuple[ConfigFile, ...]:
+    variables = {"ANTHROPIC_BASE_URL": to.endpoint, **dict.fromkeys(_MODELS, to.model)}
+    if to.key_variable is None:
+        variables[_KEY] = NO_KEY
+    if to.max_model_len is not None:  # else it assumes a million tokens
+        variables["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = str(to.max_model_len)
+        variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(to.max_output_tokens)
+    values: dict[Keys, object] = {("env", name): value for name, value in variables.items()}
+    return (ConfigFile(_folder(places) / "settings.json", "json", values),)
+
+
+def _folder(places: Places) -> Path:
+    return places.folder("CLAUDE_CONFIG_DIR", places.home / ".claude")
+
+
+CLIENT = Client(
+    "claude-code", "Claude Code", "messages", "claude", _folder, _files, variables=key_in(_KEY)
+)
