@@ -240,7 +240,7 @@ async def test_conversation_is_counted_fitted_and_its_limit_lowered() -> None:
         assert orjson.loads(counted.body) == {"input_tokens": 3001}
         reply = await ask(door, messages=conversation)
         assert reply.status == 200
-        assert "messages=-2" in reply.headers["x-stoker-fit"]
+        assert "results=2" in reply.headers["x-stoker-fit"]
         assert asked[0]["messages"][-1] == QUESTION
         assert asked[0]["max_tokens"] < WINDOW
 

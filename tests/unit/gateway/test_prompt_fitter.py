@@ -148,7 +148,7 @@ async def test_metric_counts_only_the_steps_that_happened() -> None:
         assert len(backend.calls[-1].body["messages"]) < 17
         metrics = await served.metrics()
     assert 'step="messages"} 1.0' in metrics
-    for step in ("schemas", "tools", "results", "system"):
+    for step in ("schemas", "tools", "system"):
         assert f'step="{step}"' not in metrics
 
 

@@ -82,12 +82,17 @@ def _is_plain(message: Mapping[str, Any]) -> bool:
 
 def _calls_plainly(message: Mapping[str, Any]) -> bool:
     calls = message["tool_calls"]
-    return message["role"] == "assistant" and bool(calls) and all(map(_is_plain_call, calls))
+    if not isinstance(calls, list) or not calls or message["role"] != "assistant":
+        return False
+    return all(map(_is_plain_call, calls))
 
 
 def _is_plain_call(call: Mapping[str, Any]) -> bool:
-    arguments = call["function"].get("arguments")
-    named = type(call.get("id")) is str and type(call.get("type")) is str
+    function = call.get("function")
+    if not isinstance(function, dict) or call.get("type") != "function":
+        return False
+    arguments = function.get("arguments")
+    named = type(call.get("id")) is str and type(function.get("name")) is str
     return named and None not in call.values() and _arguments(arguments) is arguments
 
 
