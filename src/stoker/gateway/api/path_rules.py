@@ -65,6 +65,8 @@ class PathRules:
     api: ClientApi | None = None
     #: The path that a backend gets its requests at, where that is not the client's.
     backend_path: str | None = None
+    #: How the client's own requests are passed on to a backend that has this API, and no chats.
+    passed_on: PathRules | None = None
     #: Raises ``BadRequestError`` where the body has the wrong shape.
     check: Callable[[Body], None] = request_validation.check_common
     #: The body in the one form that everything after this reads.
@@ -96,9 +98,12 @@ _CHAT_RULES = PathRules(
 )
 
 
-def _as_chats(api: ClientApi, prompt_field: str = "messages") -> PathRules:
-    """The rules of an API that is served from chats."""
-    return replace(_CHAT_RULES, api=api, backend_path=CHAT, prompt_field=prompt_field)
+def _as_chats(api: ClientApi, native: StreamFormat, prompt_field: str = "messages") -> PathRules:
+    """The rules of an API that is served from chats, or in its own streams where there are none."""
+    passed_on = PathRules(check_model=request_validation.check_chats, stream_format=native)
+    return replace(
+        _CHAT_RULES, api=api, backend_path=CHAT, prompt_field=prompt_field, passed_on=passed_on
+    )
 
 
 PATH_RULES = {
@@ -112,10 +117,10 @@ PATH_RULES = {
     ),
     INFILL: PathRules(prepare=_infill, stream_format=stream_formats.NATIVE, reports_prefill=True),
     EMBEDDINGS: PathRules(),
-    RESPONSES: _as_chats(ResponsesApi(), prompt_field="input"),
-    MESSAGES: _as_chats(MessagesApi()),
+    RESPONSES: _as_chats(ResponsesApi(), stream_formats.RESPONSES, "input"),
+    MESSAGES: _as_chats(MessagesApi(), stream_formats.MESSAGES),
     # No backend gets these: they are answered here.
-    COUNT_TOKENS: _as_chats(MessagesApi()),
+    COUNT_TOKENS: _as_chats(MessagesApi(), stream_formats.MESSAGES),
     FIT: PathRules(
         check=request_validation.check_chat,
         normal=request_form.normal_request,

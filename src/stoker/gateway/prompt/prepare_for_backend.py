@@ -10,6 +10,7 @@ from aiohttp import web
 
 from stoker import engines
 from stoker.errors import StokerError
+from stoker.gateway.api.path_rules import PATH_RULES, PathRules
 from stoker.gateway.api.request_validation import BadRequestError
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.prompt.prepared_request import Prepared
@@ -52,8 +53,11 @@ class PrepareForBackend:
         """
         preparer = self._preparer(context)
         before = preparer.form.rewritings
+        context.rules = _rules(context)
         while True:
             outcome = await _outcome(context, preparer, proceed)
+            if _is_passed_on(context, outcome):
+                continue
             if not _refuses_the_messages(context, outcome):
                 break
             if _takes_no_tools(context, preparer):
@@ -94,6 +98,35 @@ async def _outcome(
     return response
 
 
+def _rules(context: RequestContext) -> PathRules:
+    """What the path asks for at this backend."""
+    rules = PATH_RULES[context.request.path]
+    return rules.passed_on if rules.passed_on and context.backend.has_no_chats else rules
+
+
+def _is_passed_on(context: RequestContext, outcome: web.StreamResponse | NotPreparedError) -> bool:
+    """Whether the request is to be sent again as its client wrote it: the backend has no chats."""
+    if not _lacks_the_path(context, outcome):
+        return False
+    backend = context.backend
+    backend.has_no_chats = not backend.has_no_chats
+    context.rules = _rules(context)
+    if backend.has_no_chats:
+        _log.info("%s has no chats: requests are passed on", backend.endpoint.url)
+    return backend.has_no_chats
+
+
+def _lacks_the_path(
+    context: RequestContext, outcome: web.StreamResponse | NotPreparedError
+) -> bool:
+    """Whether the backend has not the path that it was asked at, and may have another."""
+    if PATH_RULES[context.request.path].passed_on is None or context.head_sent:
+        return False
+    if isinstance(outcome, NotPreparedError) or context.answer is None:
+        return False
+    return context.answer.status == 404 and context.answer.refusal.is_no_path
+
+
 def _refuses_the_messages(
     context: RequestContext, outcome: web.StreamResponse | NotPreparedError
 ) -> bool:
@@ -117,13 +150,15 @@ def _takes_no_tools(context: RequestContext, preparer: Preparer) -> bool:
 async def _prepared(context: RequestContext, preparer: Preparer) -> tuple[Prepared, PromptChain]:
     rules = context.rules
     rules.check_model(context.body, preparer.model)
-    prepared = await rules.prepare(preparer, context.body, _wants_fit(context.request))
+    is_own = rules.api is None and PATH_RULES[context.request.path].api is not None
+    body = context.client_body if is_own else context.body
+    prepared = await rules.prepare(preparer, body, _wants_fit(context.request))
     if prepared.cuts.any and not context.may_cut:
         prepared = await _uncut(context, preparer)
     backend = context.backend
     chain = prepared.chain or chain_of(prepared.request)
     header = _with_cached(prepared.header, preparer.ledger.cached_tokens(chain))
-    header = _with_ignored(header, context.ignored)
+    header = _with_ignored(header, () if is_own else context.ignored)
     context.outgoing = backend_request(
         prepared,
         context.model.id,

@@ -5,6 +5,7 @@ None of these ends with ``[DONE]``, so the type of the last event shows whether 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.relay import event_framing
 from stoker.gateway.usage.usage_report import USAGE_KEYS, UsageReport
 
+_NUMBER = re.compile(rb'"sequence_number":\s*(\d+)')
 _ERROR_KEY = b'"error"'
 
 
@@ -61,7 +63,8 @@ class PassedEvents:
 
     def error(self, message: str, code: str) -> bytes:
         """An error as an event of this API, which ends the stream."""
-        return self._form.error(message, code)
+        number = _NUMBER.search(self._last)
+        return self._form.error(message, code, int(number[1]) + 1 if number else 0)
 
     def refusal(self, refusal: Refusal) -> bytes:
         """A backend's refusal as an event of this API, which ends the stream."""
@@ -74,12 +77,17 @@ class PassedEvents:
             return b""
         value = _value(event)
         self._report.note(value)
-        refusal = refusals.of_answer(value)
+        refusal = None if _is_of_this_api(value) else refusals.of_answer(value)
         if refusal:  # an engine that reports in OpenAI's form within another API's stream
             event = self.error(refusal.message, "backend_failed")
         if not event.startswith(b":"):
             self._last = event
         return event
+
+
+def _is_of_this_api(value: dict[str, Any]) -> bool:
+    """Whether it is an event of an API that names the type of each; errors of vLLM have one too."""
+    return "type" in value and value.get("object") != "error"
 
 
 def _last_event(data: bytes) -> bytes:

@@ -51,6 +51,8 @@ class PooledBackend:
         #: Fields that it refused and answered without, and those of the gateway's own that it took.
         self.refused_fields: frozenset[tuple[str, ...]] = frozenset()
         self.taken_fields: frozenset[tuple[str, ...]] = frozenset()
+        #: It has no path for chats: requests of other APIs are passed on to it as they are.
+        self.has_no_chats = False
         #: How often it may have been started again: what was learned of its prompts may not hold.
         self.run = 0
         self._clock = clock
@@ -117,6 +119,7 @@ class PooledBackend:
         self.healthy, self._failures, self._open_until = True, 0, 0.0
         self.run += 1
         self.refused_fields = self.taken_fields = frozenset()  # it may be another version
+        self.has_no_chats = False
         self._without_tools.clear()  # it may have been started with a tool parser
 
     def shared_prefix(self, prefixes: Sequence[int]) -> int:
