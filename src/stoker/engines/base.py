@@ -359,8 +359,10 @@ class Engine:
     behind: Callable[[aiohttp.ClientSession, Backend], Awaitable[tuple[str, ...]]] | None = None
     #: Whether a request for a whole answer, with so many choices, is to be sent as one for a
     #: stream, because only its streams report all tokens, or only through them it notices that its
-    #: client has left. The gateway joins the stream again.
-    asks_for_stream: Callable[[Mapping[str, Any], int], bool] = lambda _request, _choices: False
+    #: client has left, which counts where it reads slowly. The gateway joins the stream again.
+    asks_for_stream: Callable[[Mapping[str, Any], int, bool], bool] = (
+        lambda _request, _choices, _reads_slowly: False
+    )
     #: Whether ``prompt_tokens`` of its answers is the whole prompt, whatever came from its cache:
     #: some servers report what they read alone.
     reports_whole_prompts: bool = False

@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, GatewayLimits, Keys, Served
+from stoker.gateway import FitSettings, Gateway, GatewayLimits, Keys, Served
 from stoker.gateway.pipeline import MODEL_REQUEST, Row
 
 MODEL = "coder"
@@ -247,6 +247,7 @@ async def gateway_to(
     limits: GatewayLimits | None = None,
     engine: str = "openai",
     model_request: Row = MODEL_REQUEST,
+    fit: FitSettings | None = None,
 ) -> AsyncIterator[Front]:
     """The gateway in front of the backends at these addresses."""
     gateway = Gateway(keys, limits or GatewayLimits(), model_request)
@@ -260,7 +261,7 @@ async def gateway_to(
         )
     ]
     gateway.serve(
-        [Served(Backend(url, engine), models, max_concurrent=max_concurrent) for url in urls]
+        [Served(Backend(url, engine), models, fit or FitSettings(), max_concurrent) for url in urls]
     )
     async with front(gateway) as served:
         yield served

@@ -14,11 +14,13 @@ from tests.unit.gateway.backends import (
     Call,
     Front,
     Reply,
+    answer,
     chunk,
     event,
     gateway_with,
 )
 
+from stoker.gateway import FitSettings
 from stoker.gateway.relay.prefill_progress import PrefillProgress
 
 KEY = "prompt_progress"
@@ -56,6 +58,7 @@ async def test_other_engines_and_whole_answers_are_not_asked_for_it() -> None:
     assert "return_progress" not in whole.calls[0].body
 
 
+SLOW = FitSettings(max_prompt_tokens="auto")
 #: 5,000 bytes: more than a batch or two.
 LONG = [{"role": "user", "content": "word " * 1000}]
 
@@ -77,14 +80,14 @@ async def reads_then_ends(call: Call) -> None:
 
 async def test_a_whole_answer_to_a_long_prompt_is_asked_for_as_a_stream() -> None:
     """Only so the server notices beside another stream that its client has left."""
-    async with gateway_with(reads_then_ends, engine="llama.cpp") as (door, (backend,)):
+    async with gateway_with(reads_then_ends, engine="llama.cpp", fit=SLOW) as (door, (backend,)):
         reply = await unfitted(door)
     assert {"stream": True, "return_progress": True}.items() <= backend.calls[0].body.items()
-    answer = orjson.loads(reply.body)
+    whole = orjson.loads(reply.body)
     message = {"role": "assistant", "content": "Hello"}
-    assert answer["choices"] == [{"index": 0, "finish_reason": "stop", "message": message}]
-    assert answer["usage"]["prompt_tokens"] == answer["timings"]["prompt_n"] == 1000
-    assert KEY not in answer
+    assert whole["choices"] == [{"index": 0, "finish_reason": "stop", "message": message}]
+    assert whole["usage"]["prompt_tokens"] == whole["timings"]["prompt_n"] == 1000
+    assert KEY not in whole
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ async def test_a_whole_answer_to_a_long_prompt_is_asked_for_as_a_stream() -> Non
 async def test_a_whole_answer_that_a_stream_would_change_is_asked_for_whole(
     fields: dict[str, Any],
 ) -> None:
-    async with gateway_with(reads_then_ends, engine="llama.cpp") as (door, (backend,)):
+    async with gateway_with(reads_then_ends, engine="llama.cpp", fit=SLOW) as (door, (backend,)):
         await unfitted(door, **fields)
     assert "stream" not in backend.calls[0].body
 
@@ -155,3 +158,14 @@ def test_numbers_that_make_no_sense_count_as_nothing_unread() -> None:
     for told in ({}, {"total": "many"}, {"total": 3, "processed": 9}):
         reading.taken_from(event(None, **{KEY: told}))
         assert reading.unread_tokens == 0
+
+
+async def test_where_reading_is_quick_a_whole_answer_is_asked_for_as_such() -> None:
+    """Joining a stream costs half a millisecond, and little is read for one that left."""
+
+    async def scenario(call: Call) -> None:
+        await call.send(answer(orjson.dumps({"choices": []})))
+
+    async with gateway_with(scenario, engine="llama.cpp") as (door, (backend,)):
+        await unfitted(door)
+    assert "stream" not in backend.calls[0].body

@@ -13,11 +13,12 @@ _LONG_BYTES = 4096
 _PROMPT_FIELDS = ("messages", "tools", "prompt")
 
 
-def asks_for_stream(request: Mapping[str, Any], choices: int) -> bool:
+def asks_for_stream(request: Mapping[str, Any], choices: int, reads_slowly: bool) -> bool:
     """Whether a whole answer to ``request`` is to be asked for as a stream.
 
     A stream shows the server that its client has left while it reads a long prompt: it writes an
-    event after each batch. Joined, content, finish reason, usage and timings are those of the whole
+    event after each batch. It costs half a millisecond, so it is asked for where reading is slow.
+    Joined, content, finish reason, usage and timings are those of the whole
     answer (compared in b11549), but a chat loses its ``logprobs``.
 
     A whole answer also reports one of several ``choices`` alone. With ``n`` 3 and 13 tokens each,
@@ -26,7 +27,7 @@ def asks_for_stream(request: Mapping[str, Any], choices: int) -> bool:
     does not repeat it in a stream, and is left as it is.
     """
     several = choices * _prompts(request.get("prompt")) > 1
-    if not several and not _is_long(request):
+    if not several and not (reads_slowly and _is_long(request)):
         return False
     if (request.get("logprobs") or request.get("n_probs")) and not several:
         return False

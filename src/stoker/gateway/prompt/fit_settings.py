@@ -20,3 +20,8 @@ class FitSettings:
     #: A GGUF file or a folder with ``tokenizer.json`` to count with in this process. Left out,
     #: the file of a model that Ollama or LM Studio serves on this machine is found on its disk.
     tokenizer: Path | None = None
+
+    @property
+    def reads_slowly(self) -> bool:
+        """Whether reading a prompt takes the backend so long that it is bounded by time."""
+        return self.max_prompt_tokens == "auto"

@@ -166,6 +166,7 @@ async def _prepared(context: RequestContext, preparer: Preparer) -> tuple[Prepar
         engines.lookup(backend.endpoint.engine),
         backend.refused_fields,
         header=header,
+        reads_slowly=backend.fit.reads_slowly,
     )
     return prepared, chain
 

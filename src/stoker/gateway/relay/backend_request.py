@@ -59,6 +59,7 @@ def backend_request(
     refused: Collection[refused_fields.Path] = (),
     *,
     header: str | None = None,
+    reads_slowly: bool = False,
 ) -> BackendRequest:
     """The request for ``model``, without the fields that its backend is known to refuse.
 
@@ -75,7 +76,8 @@ def backend_request(
     sent: Mapping[str, Any] = {**body, "model": model}
     added: set[refused_fields.Path] = set()
     choices = _choices(body) if rules.streams_usage else 1
-    if rules.streams_usage and not streamed and engine.asks_for_stream(body, choices):
+    is_whole = rules.streams_usage and not streamed
+    if is_whole and engine.asks_for_stream(body, choices, reads_slowly):
         sent = {**sent, "stream": True}
     if sent.get("stream") and rules.streams_usage:
         sent = {**sent, "stream_options": {**options, "include_usage": True}}
