@@ -61,7 +61,7 @@ def grown(draw: st.DrawFn) -> tuple[dict[str, Any], int]:
 
 
 @pytest.mark.parametrize("template", ALL.values(), ids=ALL)
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(deadline=None, max_examples=24, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(case=grown())
 def test_no_template_adds_more_bytes_than_the_bound(
     template: str, case: tuple[dict[str, Any], int]
@@ -92,7 +92,7 @@ def test_an_agents_steps_are_bounded(template: str) -> None:
 
 @pytest.mark.parametrize("model", [smollm2, qwen])
 @settings(
-    deadline=None, max_examples=200, suppress_health_check=list(HealthCheck), derandomize=True
+    deadline=None, max_examples=80, suppress_health_check=list(HealthCheck), derandomize=True
 )
 @given(texts=st.lists(TEXTS, min_size=3, max_size=7), known=st.integers(2, 6), own=st.booleans())
 def test_real_tokenizers_merge_at_the_seam_within_the_bound(
