@@ -93,9 +93,7 @@ def _kinds() -> tuple[_UtilityKind, ...]:
 
 
 def _system(request: Mapping[str, Any]) -> Iterable[str]:
-    """The instructions: of chats in messages, of Anthropic's and OpenAI's newer API beside them."""
-    for name in ("system", "instructions"):
-        yield from _ends(request.get(name))
+    """The instructions, with which a chat begins."""
     for message in _messages(request):
         if message.get("role") not in ("system", "developer"):
             return
