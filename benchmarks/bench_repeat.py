@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stoker import paths
+from tests.support import real_models
+
 from stoker.server.ports import any_free
 
 MODEL = "smollm2-135m"
@@ -36,7 +37,7 @@ def endpoint(url: str | None) -> Iterator[str]:
         yield url
         return
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "cache").symlink_to(paths.cache_dir())
+        real_models.share_cache(Path(folder) / "cache")
         env = {**os.environ, "STOKER_HOME": folder}
         up = ["up", MODEL, "--offline", "--port", str(any_free()), "--json"]
         started = stoker(*up, env=env)

@@ -114,7 +114,8 @@ class Person:
 
     def is_offline(self) -> None:
         """Has no network, and downloaded nothing before: the bundled model is all there is."""
-        (self._folder / "stoker/cache").unlink()
+        for link in (self._folder / "stoker/cache").iterdir():
+            link.unlink()
         nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
         self.environment |= {**nowhere, "PIP_RETRIES": "0"}
 

@@ -91,9 +91,7 @@ def test_an_agents_steps_are_bounded(template: str) -> None:
 
 
 @pytest.mark.parametrize("model", [smollm2, qwen])
-@settings(
-    deadline=None, max_examples=80, suppress_health_check=list(HealthCheck), derandomize=True
-)
+@settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(texts=st.lists(TEXTS, min_size=3, max_size=7), known=st.integers(2, 6), own=st.booleans())
 def test_real_tokenizers_merge_at_the_seam_within_the_bound(
     model: Any, texts: list[str], known: int, own: bool
