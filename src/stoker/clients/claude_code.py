@@ -8,6 +8,11 @@ from stoker.clients.client import NO_KEY, Client, ConfigFile, Connection, Places
 from stoker.config_files import Keys
 
 _KEY = "ANTHROPIC_AUTH_TOKEN"
+#: The smallest window that is written. Claude Code summarises a conversation when less than 13,000
+#: tokens and its longest answer are left, and then reads the last files again. Measured with
+#: 2.1.332, whose instructions take 11,600 tokens: with 8,192 it sends nothing, with 16,384 to
+#: 49,152 it summarises after every one to three tool calls, with 65,536 after seven.
+_LEAST_MODEL_LEN = 65_536
 #: The model that it uses, and those that it uses where it would choose one by its size.
 _MODELS = (
     "ANTHROPIC_MODEL",
@@ -22,10 +27,20 @@ def _files(places: Places, to: Connection) -> tuple[ConfigFile, ...]:
     if to.key_variable is None:
         variables[_KEY] = NO_KEY
     if to.max_model_len is not None:  # else it assumes a million tokens
-        variables["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = str(to.max_model_len)
         variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(to.max_output_tokens)
+        if to.max_model_len >= _LEAST_MODEL_LEN:
+            variables["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = str(to.max_model_len)
     values: dict[Keys, object] = {("env", name): value for name, value in variables.items()}
     return (ConfigFile(_folder(places) / "settings.json", "json", values),)
+
+
+def _steps(to: Connection) -> tuple[str, ...]:
+    if to.max_model_len is None or to.max_model_len >= _LEAST_MODEL_LEN:
+        return ()
+    return (
+        f"Claude Code can't work with a limit below {_LEAST_MODEL_LEN:,} tokens, so the window is "
+        "left out. Stoker's gateway shortens its requests to fit.",
+    )
 
 
 def _folder(places: Places) -> Path:
@@ -33,5 +48,12 @@ def _folder(places: Places) -> Path:
 
 
 CLIENT = Client(
-    "claude-code", "Claude Code", "messages", "claude", _folder, _files, variables=key_in(_KEY)
+    "claude-code",
+    "Claude Code",
+    "messages",
+    "claude",
+    _folder,
+    _files,
+    variables=key_in(_KEY),
+    steps=_steps,
 )

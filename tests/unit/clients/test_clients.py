@@ -227,6 +227,37 @@ def test_the_window_and_the_longest_answer_are_what_the_gateway_keeps() -> None:
     assert clients.connection_to("http://127.0.0.1:8000", "m", None, None).max_prompt_tokens is None
 
 
+@pytest.mark.parametrize(
+    ("max_model_len", "written"),
+    [(8192, None), (32768, None), (65536, "65536"), (131072, "131072")],
+)
+def test_claude_code_gets_its_window_where_it_can_work_in_it(
+    max_model_len: int, written: str | None, places: Places
+) -> None:
+    client = next(each for each in CLIENTS if each.name == "claude-code")
+    clients.connect(client, replace(TO, max_model_len=262144), places)
+    to = replace(TO, max_model_len=max_model_len)
+    clients.connect(client, to, places)
+    (file,) = client.files(places, to)
+    env = document(file)["env"]
+    assert env.get("CLAUDE_CODE_MAX_CONTEXT_TOKENS") == written
+    assert env["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "4096"
+    assert bool(client.steps(to)) is (written is None)
+
+
+@pytest.mark.parametrize(
+    ("max_model_len", "written"), [(8192, None), (16384, None), (32768, "28672")]
+)
+def test_copilot_gets_a_prompt_limit_where_it_can_work_with_it(
+    max_model_len: int, written: str | None
+) -> None:
+    client = next(each for each in CLIENTS if each.name == "copilot-cli")
+    to = replace(TO, max_model_len=max_model_len)
+    assert client.variables(to).get("COPILOT_PROVIDER_MAX_PROMPT_TOKENS") == written
+    assert client.variables(to)["COPILOT_PROVIDER_MAX_OUTPUT_TOKENS"] == "4096"
+    assert bool(client.steps(to)) is (written is None)
+
+
 def test_each_client_has_a_name_and_a_file_of_its_own(places: Places) -> None:
     assert len({each.name for each in CLIENTS}) == len(CLIENTS)
     paths = [file.path for each in CLIENTS for file in each.files(places, TO)]
