@@ -10,8 +10,6 @@ import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import orjson
-
 from stoker.engines import refusals
 from stoker.engines.refusals import Refusal
 from stoker.gateway.api import openai_errors
@@ -66,7 +64,7 @@ class EventEditor:
         if self.saw_done:
             return b""
         if not data.isascii():
-            data = self._valid_utf8(data)
+            data = event_framing.valid_utf8(data, self._fault)
         if _DONE_END in data:
             self.saw_done = True
             data = data[: data.index(_DONE_END)]
@@ -127,19 +125,4 @@ class EventEditor:
     def _parsed(self, event: bytes) -> dict[str, Any] | None:
         """The JSON object of an event; ``None`` for comments and what is not an object."""
         data = event_framing.payload(event)
-        if not data:
-            return None
-        try:
-            value = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            self._fault("event is not JSON")
-            return None
-        return value if isinstance(value, dict) else None
-
-    def _valid_utf8(self, data: bytes) -> bytes:
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError:
-            self._fault("bytes that are not UTF-8")
-            return data.decode("utf-8", errors="replace").encode()
-        return data
+        return event_framing.parsed(data, self._fault) if data else None

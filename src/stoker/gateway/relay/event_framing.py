@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -119,6 +120,26 @@ def payload(event: bytes) -> bytes:
         return event[5:]
     lines = (line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
     return b"\n".join(lines)
+
+
+def parsed(data: bytes, fault: Callable[[str], None]) -> dict[str, Any] | None:
+    """The JSON object of an event's data; ``None`` where it is none. What is wrong is reported."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        fault("event is not JSON")
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def valid_utf8(data: bytes, fault: Callable[[str], None]) -> bytes:
+    """The data, with what is not UTF-8 replaced and reported: clients stop reading at it."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        fault("bytes that are not UTF-8")
+        return data.decode("utf-8", errors="replace").encode()
+    return data
 
 
 def is_whole(event: bytes) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
-
 from stoker.engines import refusals
 from stoker.engines.refusals import Refusal
 from stoker.gateway.client_apis.client_api import ApiStream
@@ -42,7 +40,7 @@ class TranslatedEvents:
     def edit(self, data: bytes) -> bytes:
         """What goes to the client in place of these whole events; may be nothing."""
         if not data.isascii():
-            data = self._valid_utf8(data)
+            data = event_framing.valid_utf8(data, self._fault)
         return b"".join(map(self._translated, event_framing.split(data)))
 
     def finish(self, rest: bytes) -> bytes:
@@ -81,7 +79,7 @@ class TranslatedEvents:
             return event  # a comment
         if data.strip() == b"[DONE]":
             return self._ended()
-        value = self._parsed(data)
+        value = event_framing.parsed(data, self._fault)
         if value is None:
             return b""
         refusal = refusals.of_answer(value) if _ERROR_KEY in data else None
@@ -94,22 +92,6 @@ class TranslatedEvents:
     def _events(self, chunks: Sequence[dict[str, Any]]) -> bytes:
         self._finished = self._finished or any(map(_has_finish, chunks))
         return b"".join(map(self._api.event, chunks))
-
-    def _parsed(self, data: bytes) -> dict[str, Any] | None:
-        try:
-            value = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            self._fault("event is not JSON")
-            return None
-        return value if isinstance(value, dict) else None
-
-    def _valid_utf8(self, data: bytes) -> bytes:
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError:
-            self._fault("bytes that are not UTF-8")
-            return data.decode("utf-8", errors="replace").encode()
-        return data
 
 
 def _has_finish(chunk: dict[str, Any]) -> bool:
