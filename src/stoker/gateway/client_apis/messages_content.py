@@ -41,11 +41,11 @@ def text_of(block: _Block, where: str) -> str:
 
 def assistant_message(content: Sequence[_Block], where: str) -> _Message:
     """A message of the model: its text, thinking and calls."""
-    said = [block for block in content if block["type"] not in (*_THINKING, "tool_use")]
+    others = [block for block in content if block["type"] not in (*_THINKING, "tool_use")]
     thoughts = [block.get("thinking") for block in content if block["type"] == "thinking"]
     thought = "\n".join(text for text in thoughts if text and isinstance(text, str))
     calls = [_call(block, where) for block in content if block["type"] == "tool_use"]
-    message: _Message = {"role": "assistant", "content": _content(said, where, is_asked=False)}
+    message: _Message = {"role": "assistant", "content": _content(others, where, is_asked=False)}
     if calls:
         message |= {"content": message["content"] or None, "tool_calls": calls}
     return {**message, "reasoning_content": thought} if thought else message
@@ -59,10 +59,10 @@ def user_messages(
     ``is_asked``: it belongs to the question that is answered now.
     """
     results = [block for block in content if block["type"] == "tool_result"]
-    said = [block for block in content if block["type"] != "tool_result"]
+    others = [block for block in content if block["type"] != "tool_result"]
     out = [_result(block, where) for block in results]
-    if said or not results:
-        out.append({"role": role, "content": _content(said, where, is_asked=is_asked)})
+    if others or not results:
+        out.append({"role": role, "content": _content(others, where, is_asked=is_asked)})
     return out
 
 

@@ -13,19 +13,19 @@ _HEAD_CHARS = 256
 
 def head_key(messages: Sequence[Any] | None) -> int:
     """A number for the beginning of the first message, by which one client differs from others."""
-    return hash(_opening(_said(messages)))
+    return hash(_opening(_readable(messages)))
 
 
 def conversation_key(messages: Sequence[Any] | None) -> int:
     """A number for a conversation, which keeps its beginning and its first question."""
-    said = _said(messages)
-    asked = next((each for each in said if each.get("role") == "user"), {})
-    return hash((_opening(said), text_of(asked.get("content"))))
+    readable = _readable(messages)
+    asked = next((each for each in readable if each.get("role") == "user"), {})
+    return hash((_opening(readable), text_of(asked.get("content"))))
 
 
-def _said(messages: Sequence[Any] | None) -> list[dict[str, Any]]:
+def _readable(messages: Sequence[Any] | None) -> list[dict[str, Any]]:
     return [each for each in messages or () if isinstance(each, dict)]
 
 
-def _opening(said: Sequence[dict[str, Any]]) -> str:
-    return text_of(said[0].get("content"))[:_HEAD_CHARS] if said else ""
+def _opening(readable: Sequence[dict[str, Any]]) -> str:
+    return text_of(readable[0].get("content"))[:_HEAD_CHARS] if readable else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from stoker import tokens
 from stoker.gateway.api.request_validation import written
 from stoker.gateway.prompt.prepared_request import Prepared
+from stoker.recent_values import RecentValues
 
 #: Some 250 bytes each. An agent's turn adds one for each step, and only its last one is needed.
 _MOST_PROMPTS = 1024
@@ -32,7 +32,7 @@ class KnownPrompts:
 
     def __init__(self, *, trusted: bool) -> None:
         self._trusted = trusted
-        self._prompts: OrderedDict[tuple[int, int], _KnownPrompt] = OrderedDict()
+        self._prompts = RecentValues[tuple[int, int], _KnownPrompt](_MOST_PROMPTS)
         self._run = 0
 
     def of_run(self, run: int) -> None:
@@ -50,10 +50,7 @@ class KnownPrompts:
         if prompt_tokens < messages:
             return
         key = (_options(chat.request), chain.links[-1])
-        self._prompts[key] = _KnownPrompt(messages, prompt_tokens)
-        self._prompts.move_to_end(key)
-        if len(self._prompts) > _MOST_PROMPTS:
-            self._prompts.popitem(last=False)
+        self._prompts.put(key, _KnownPrompt(messages, prompt_tokens))
 
     def distrust(self) -> None:
         """A prompt was longer than its bound: the backend does not count as is believed."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 from stoker import tokens
 from stoker.gateway.prompt.conversation_keys import conversation_key, head_key
 from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.recent_values import RecentValues
 
 #: How long system prompt and tools may take to read. They are read once: later turns and other
 #: conversations of the same client find them in the cache, so that the wait comes once, and what
@@ -50,8 +50,8 @@ class PrefillLimit:
         #: Tokens per second as measured, or as the plan predicts.
         self.tokens_per_s = settings.prefill_tokens_per_s
         self._most_head_tokens = _most_head_tokens(settings.parameters)
-        self._heads = _Remembered()
-        self._conversations = _Remembered()
+        self._heads = RecentValues[int, int](_LIMITS_KEPT)
+        self._conversations = RecentValues[int, int](_LIMITS_KEPT)
 
     def prompt_tokens(self) -> int | None:
         """The longest prompt that the operator wants; ``None`` where the window bounds it."""
@@ -96,18 +96,3 @@ class PrefillLimit:
 def _most_head_tokens(parameters: int | None) -> int:
     is_small = parameters is not None and parameters < _SMALL_MODEL_PARAMETERS
     return _SMALL_MODEL_HEAD_TOKENS if is_small else sys.maxsize
-
-
-class _Remembered:
-    """The first value for each key, of those that were asked for last."""
-
-    def __init__(self) -> None:
-        self._values: OrderedDict[int, int] = OrderedDict()
-
-    def first(self, key: int, value: int) -> int:
-        """The value with which ``key`` first came: ``value``, if it is new."""
-        known = self._values.setdefault(key, value)
-        self._values.move_to_end(key)
-        if len(self._values) > _LIMITS_KEPT:
-            self._values.popitem(last=False)
-        return known

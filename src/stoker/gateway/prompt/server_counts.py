@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import orjson
 
 from stoker import engines, tokens
 from stoker.engines import Backend
+from stoker.recent_values import RecentValues
 
 #: Requests under way at the same time that count the pieces of one prompt: the tools of an agent
 #: are more than a hundred, and servers take one text at a time.
@@ -34,9 +34,8 @@ class ServerCounts:
         self._backend = backend
         self._model = model
         self._client = engines.server_client(backend.engine)
-        self._counts_kept = counts_kept
         #: By the content of what was sent; the oldest first.
-        self._counted: OrderedDict[bytes, int] = OrderedDict()
+        self._counted = RecentValues[bytes, int](counts_kept)
         #: Of single texts, while the server counts those.
         self._pieces = tokens.PieceCache()
         self._counts_texts = True
@@ -50,7 +49,7 @@ class ServerCounts:
         if known is None:
             known = await self.uncached(request)
         if key:
-            self._remember(key, known)
+            self._counted.put(key, known)
         return known
 
     async def uncached(self, request: Mapping[str, Any]) -> int:
@@ -104,12 +103,6 @@ class ServerCounts:
 
     async def _count_texts(self, texts: Sequence[str]) -> Sequence[int]:
         return await self._client.count_texts(self._http, self._backend, self._model, texts)
-
-    def _remember(self, key: bytes, count: int) -> None:
-        self._counted[key] = count
-        self._counted.move_to_end(key)
-        if len(self._counted) > self._counts_kept:
-            self._counted.popitem(last=False)
 
 
 @contextlib.contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stoker.gateway.prompt.conversation_keys import conversation_key
+from stoker.recent_values import RecentValues
 from stoker.tokens import request_form
 from stoker.tokens.request_form import SystemAddition
 
@@ -35,8 +35,8 @@ class StableHead:
     """
 
     def __init__(self) -> None:
-        self._systems: OrderedDict[str, None] = OrderedDict()
-        self._places: OrderedDict[int, int] = OrderedDict()
+        self._systems = RecentValues[str, None](_SYSTEM_PROMPTS_KEPT)
+        self._places = RecentValues[int, int](_PLACES_KEPT)
 
     def keep(self, request: dict[str, Any]) -> KeptHead:
         """The request with the system prompt that the backend knows, where it has only grown."""
@@ -68,10 +68,7 @@ class StableHead:
         longer = [known for known in self._systems if request_form.system_addition(text, known)]
         for known in longer:
             del self._systems[known]
-        self._systems[text] = None
-        self._systems.move_to_end(text)
-        if len(self._systems) > _SYSTEM_PROMPTS_KEPT:
-            self._systems.popitem(last=False)
+        self._systems.put(text, None)
 
     def _place(self, request: Mapping[str, Any], new: SystemAddition) -> int | None:
         """The number of the message that carries the addition: the newest question at first."""
@@ -82,8 +79,5 @@ class StableHead:
         key = hash((conversation_key(messages), new.lines))
         known = self._places.get(key)
         place = known if known in asked else asked[-1]
-        self._places[key] = place
-        self._places.move_to_end(key)
-        if len(self._places) > _PLACES_KEPT:
-            self._places.popitem(last=False)
+        self._places.put(key, place)
         return place

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,7 @@ import orjson
 from stoker.engines import Backend, ServedModel
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.relay.backend_connection import BackendConnections
+from stoker.recent_values import RecentValues
 
 #: Failures in a row after which a backend is left alone ...
 FAILURES = 3
@@ -58,7 +58,7 @@ class PooledBackend:
         self._clock = clock
         self._failures = 0
         self._open_until = 0.0
-        self._prefixes: OrderedDict[int, None] = OrderedDict()
+        self._prefixes = RecentValues[int, None](_PREFIXES)
 
     @property
     def models(self) -> Mapping[str, ServedModel]:
@@ -134,10 +134,7 @@ class PooledBackend:
     def remember(self, prefixes: Sequence[int]) -> None:
         """It reads a prompt of these parts, the last of which may be its client's session."""
         for prefix in prefixes:
-            self._prefixes[prefix] = None
-            self._prefixes.move_to_end(prefix)
-        while len(self._prefixes) > _PREFIXES:
-            self._prefixes.popitem(last=False)
+            self._prefixes.put(prefix, None)
 
 
 def prefixes_of(request: Mapping[str, Any]) -> list[int]:

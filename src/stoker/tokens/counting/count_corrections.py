@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import orjson
 
+from stoker.recent_values import RecentValues
 from stoker.tokens.counting.plain_form import OUTSIDE_THE_PROMPT, is_plain
 from stoker.tokens.counting.token_counting import Request
 
@@ -65,7 +65,7 @@ class Corrections:
     """
 
     def __init__(self) -> None:
-        self._learned: OrderedDict[bytes, _Learned] = OrderedDict()
+        self._learned = RecentValues[bytes, _Learned](_MOST_SHAPES)
 
     def of(self, request: Request) -> int:
         """The tokens to add to the count of ``request``."""
@@ -78,7 +78,7 @@ class Corrections:
         shape, difference = _shape(request), reconciled.difference
         known = self._learned.get(shape, _Learned())
         if reconciled.is_exact:
-            self._note(shape, _Learned(is_exact=True))
+            self._learned.put(shape, _Learned(is_exact=True))
         elif known.is_exact or not reconciled.is_plausible(request):
             return
         else:
@@ -87,13 +87,7 @@ class Corrections:
             repeats = content != messages and before == difference
             tokens = difference if repeats else known.tokens
             tokens = max(-_MOST_CORRECTION_TOKENS, min(tokens, _MOST_CORRECTION_TOKENS))
-            self._note(shape, _Learned(tokens, last=(messages, difference)))
-
-    def _note(self, shape: bytes, learned: _Learned) -> None:
-        self._learned[shape] = learned
-        self._learned.move_to_end(shape)
-        if len(self._learned) > _MOST_SHAPES:
-            self._learned.popitem(last=False)
+            self._learned.put(shape, _Learned(tokens, last=(messages, difference)))
 
 
 def _shape(request: Request) -> bytes:

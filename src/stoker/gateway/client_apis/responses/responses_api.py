@@ -79,10 +79,10 @@ class ResponsesApi:
 def _conversation(body: Mapping[str, Any]) -> MessagesOfItems:
     conversation = MessagesOfItems()
     if body.get("instructions"):
-        conversation.say("system", body["instructions"])
+        conversation.add_message("system", body["instructions"])
     given = body.get("input")
     if isinstance(given, str):
-        conversation.say("user", given)
+        conversation.add_message("user", given)
     elif isinstance(given, list):
         for index, item in enumerate(given):
             conversation.add(item, f"input[{index}]")

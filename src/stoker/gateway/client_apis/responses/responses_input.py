@@ -52,7 +52,7 @@ class MessagesOfItems:
         else:
             raise wrong(f"{where}.type", "a text")
 
-    def say(self, role: str, content: Any) -> None:
+    def add_message(self, role: str, content: Any) -> None:
         """Add a message; an answer's text joins the thinking before it."""
         if role != "assistant":
             self.end()
@@ -105,7 +105,7 @@ def _message(messages: MessagesOfItems, item: _Item, where: str) -> None:
     role = item.get("role")
     if not isinstance(role, str):
         raise wrong(f"{where}.role", "a text")
-    messages.say(role, _content(messages, item.get("content"), f"{where}.content"))
+    messages.add_message(role, _content(messages, item.get("content"), f"{where}.content"))
 
 
 def _reasoning(messages: MessagesOfItems, item: _Item, where: str) -> None:
@@ -136,7 +136,7 @@ def _result(messages: MessagesOfItems, item: _Item, where: str) -> None:
     output = item.get("output")
     if isinstance(output, dict | int | float):  # JSON that its client did not write out
         output = orjson.dumps(output).decode()
-    messages.say("tool", _content(messages, output, f"{where}.output"))
+    messages.add_message("tool", _content(messages, output, f"{where}.output"))
     # A shell's result has the id of its call in ``id``.
     call_id = item.get("call_id") or item.get("id")
     if isinstance(call_id, str):
