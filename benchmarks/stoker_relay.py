@@ -10,15 +10,16 @@ import argparse
 import relay_server
 from aiohttp import web
 
+from stoker.access.api_keys import hash_of, keys_of
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, Keys, Served, hash_of
+from stoker.gateway import Gateway, Served
 
 KEY = "benchmark"
 
 
 def runner(backend: str) -> web.AppRunner:
     """The gateway in front of ``backend``."""
-    gateway = Gateway(Keys({"benchmark": hash_of(KEY)}))
+    gateway = Gateway(keys_of({"benchmark": hash_of(KEY)}))
     parser = argparse.ArgumentParser()
     parser.add_argument("--engine", default="llama.cpp")
     parser.add_argument("--window", type=int, default=1_000_000)

@@ -13,12 +13,12 @@ import aiohttp
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from stoker.access.api_keys import Keys
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import pipeline
 from stoker.gateway.api import fit_api, health_api, models_api, path_rules, request_validation
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
-from stoker.gateway.middleware.api_keys import Keys
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from stoker.access.api_keys import Keys, hash_of, keys_of
 from stoker.data.facts import tomllib
 from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
-from stoker.gateway.middleware.api_keys import Keys, hash_of
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
@@ -171,7 +171,7 @@ class _Reader:
         return Config(
             bind=gateway.bind,
             port=gateway.port,
-            keys=Keys(keys),
+            keys=keys_of(keys),
             origins=Origins(gateway.allowed_origins),
             aliases=ModelAliases(gateway.aliases),
             backends=backends,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stoker.access.api_keys import Keys
 from stoker.engines import ALIAS, ServedModel
 from stoker.gateway.api import model_entries, request_validation
 from stoker.gateway.limits import GatewayLimits
-from stoker.gateway.middleware.api_keys import Keys
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.preparers import Preparer, Preparers

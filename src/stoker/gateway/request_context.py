@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
+from stoker.access.caller import Caller
 from stoker.engines import ServedModel
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import Utility
@@ -25,8 +26,8 @@ class RequestContext:
     request: web.Request
     #: The client was sent the head of an answer: from here on errors can't be answered.
     head_sent: bool = False
-    #: Authenticate: the name of the key's holder.
-    client: str = field(init=False)
+    #: Authenticate: whom the key names.
+    caller: Caller = field(init=False)
     #: Validate: what its path asks for, and its JSON.
     rules: PathRules = field(init=False)
     body: dict[str, Any] = field(init=False)

@@ -15,13 +15,14 @@ from tests.support import contract_servers as contract
 from tests.unit.gateway.backends import front
 
 from stoker import __version__, engines
+from stoker.access.api_keys import Keys, hash_of, keys_of
 from stoker.engines import Backend, ServedModel
 from stoker.engines.server_detection import recognise
-from stoker.gateway import Gateway, Keys, Served, hash_of
+from stoker.gateway import Gateway, Served
 
 SERVED = ServedModel("org/m", max_model_len=8192)
 KEY = "a-key"
-KEYS = Keys({"ann": hash_of(KEY)})
+KEYS = keys_of({"ann": hash_of(KEY)})
 CHAT: dict[str, Any] = {"model": "org/m", "messages": [{"role": "user", "content": "Hi " * 50}]}
 PARAMETERS = {"type": "object", "properties": {}}
 TOOL = {

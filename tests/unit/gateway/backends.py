@@ -16,8 +16,9 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from stoker.access.api_keys import Keys
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import FitSettings, Gateway, GatewayLimits, Keys, Served
+from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
 from stoker.gateway.pipeline import MODEL_REQUEST, Row
 
 MODEL = "coder"

@@ -25,12 +25,12 @@ from tests.unit.gateway.backends import (
     gateway_with,
 )
 
+from stoker.access.api_keys import hash_of, keys_of
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, GatewayLimits, Keys, Served
+from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway.health_monitor import HealthMonitor
-from stoker.gateway.middleware.api_keys import hash_of
 
-KEYS = Keys({"ann": hash_of("a-key")})
+KEYS = keys_of({"ann": hash_of("a-key")})
 FASTAPI = b'{"detail":[{"type":"extra_forbidden","loc":["body","n"],"msg":"my prompt"}]}'
 
 

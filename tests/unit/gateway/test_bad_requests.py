@@ -25,8 +25,9 @@ from tests.unit.gateway.backends import (
 from tests.unit.gateway.backends import front as front_of
 from tests.unit.gateway.test_backend_faults import fine, hangs
 
+from stoker.access.api_keys import hash_of, keys_of
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, GatewayLimits, Keys, Served, hash_of
+from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway.api import request_validation
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -225,7 +226,7 @@ async def test_wrong_key_is_401_and_no_key_reaches_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    async with gateway_with(fine, keys=Keys({"ann": hash_of("s3cret")})) as (front, _):
+    async with gateway_with(fine, keys=keys_of({"ann": hash_of("s3cret")})) as (front, _):
         for given in ("", "Bearer", "Bearer wr0ng", "Basic s3cret", "Bearer \xff"):
             reply = await front.post(chat(), headers={"Authorization": given} if given else {})
             assert reply.status == 401

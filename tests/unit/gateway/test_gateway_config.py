@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from stoker.access.api_keys import hash_of
+from stoker.access.caller import ANYONE
 from stoker.errors import UsageError
-from stoker.gateway import hash_of
-from stoker.gateway.gateway_config import load
+from stoker.gateway.gateway_config import Config, load
 from stoker.server.gateway_service import Service
 
 BACKEND = '[[backend]]\nurl = "http://127.0.0.1:8001"\n'
@@ -20,11 +21,16 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
+def _owner(config: Config, key: str) -> str | None:
+    caller = config.keys.caller(f"Bearer {key}")
+    return caller.owner if caller else None
+
+
 def test_one_backend_is_enough(tmp_path: Path) -> None:
     config = load(written(tmp_path, BACKEND))
     assert (config.bind, config.port) == ("127.0.0.1", 8000)
     assert [b.backend.url for b in config.backends] == ["http://127.0.0.1:8001"]
-    assert config.keys.holder(None) == "anyone"
+    assert config.keys.caller(None) == ANYONE
 
 
 def test_everything_that_can_be_set(tmp_path: Path) -> None:
@@ -53,7 +59,7 @@ max_concurrent = 16
 tokenizer = "tokenizer"
 """
     config = load(written(tmp_path, text), {"BOB": "b", "GPU1": "secret"})
-    assert [config.keys.holder(f"Bearer {key}") for key in "abc"] == ["ann", "bob", None]
+    assert [_owner(config, key) for key in "abc"] == ["ann", "bob", None]
     assert config.aliases.resolve("claude-haiku-4-5") == "local"
     (only,) = config.backends
     assert (only.backend.url, only.backend.engine) == ("https://gpu1:8000", "vllm")
@@ -148,7 +154,7 @@ url = "http://gpu:8000"
 key_env = "GPU"
 """
     config = load(written(tmp_path, text), {"BOB": f"b{end}", "GPU": f"secret{end}"})
-    assert config.keys.holder("Bearer b") == "bob"
+    assert _owner(config, "b") == "bob"
     (only,) = config.backends
     assert only.backend.headers == {"Authorization": "Bearer secret"}
     assert only.backend.refused_key == "it refuses the key in GPU"

@@ -6,8 +6,7 @@ import pytest
 from tests.unit.gateway.backends import gateway_with
 from tests.unit.gateway.test_backend_faults import fine
 
-from stoker.gateway import Keys
-from stoker.gateway.middleware.api_keys import hash_of
+from stoker.access.api_keys import hash_of, keys_of
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,7 @@ async def test_wrong_method_is_answered_with_the_right_one() -> None:
 
 
 async def test_a_client_may_ask_whether_there_is_a_server_without_a_key() -> None:
-    keys = Keys({"ann": hash_of("a-key")})
+    keys = keys_of({"ann": hash_of("a-key")})
     async with gateway_with(fine, keys=keys) as (door, _):
         async with door.http.head(door.url + "/") as reply:
             assert reply.status == 200

@@ -35,12 +35,12 @@ class TokenAllowance:
         self._used: dict[str, int] = {}
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        if self._used.get(context.client, 0) >= 5:
+        if self._used.get(context.caller.owner, 0) >= 5:
             return openai_errors.busy(retry_after_s=60)
         response = await proceed(context)
         usage = context.answer and context.answer.report.usage
         if usage:
-            self._used[context.client] = usage["prompt_tokens"] + usage["completion_tokens"]
+            self._used[context.caller.owner] = usage["prompt_tokens"] + usage["completion_tokens"]
         return response
 
 

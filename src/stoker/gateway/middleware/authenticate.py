@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from stoker.access.caller import Caller
 from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
@@ -17,30 +18,30 @@ _X_API_KEY = "x-api-key"
 
 
 class Authenticate:
-    """Refuses a request whose key opens nothing; names the holder of one that does."""
+    """Refuses a request whose key opens nothing; names the caller of one that does."""
 
     def __init__(self, state: GatewayState) -> None:
         self._state = state
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        """Set ``context.client``, but on paths that need no key."""
+        """Set ``context.caller``, but on paths that need no key."""
         request = context.request
         if request.path not in _OPEN_PATHS:
-            holder = self._holder(request)
-            if holder is None:
+            caller = self._caller(request)
+            if caller is None:
                 return openai_errors.unauthorized(has_two=_has_two_keys(request))
-            context.client = holder
+            context.caller = caller
         return await proceed(context)
 
-    def _holder(self, request: web.Request) -> str | None:
-        """Who holds the request's key; ``None`` where it has none, or two of different holders."""
+    def _caller(self, request: web.Request) -> Caller | None:
+        """Whom the request's key names; ``None`` where it has none, or two of different callers."""
         keys, headers = self._state.keys, request.headers
         if _X_API_KEY not in headers:
-            return keys.holder(headers.get("Authorization"))
-        holder = keys.holder_of(headers[_X_API_KEY])
-        if "Authorization" in headers and keys.holder(headers["Authorization"]) != holder:
+            return keys.caller(headers.get("Authorization"))
+        caller = keys.caller_of(headers[_X_API_KEY])
+        if "Authorization" in headers and keys.caller(headers["Authorization"]) != caller:
             return None
-        return holder
+        return caller
 
 
 def _has_two_keys(request: web.Request) -> bool:

@@ -126,7 +126,7 @@ class SelectBackend:
         try:
             return await self._slots.acquire(
                 context.model.id,
-                context.client,
+                context.caller.owner,
                 context.body,
                 avoid=tries.avoid,
                 utility=context.utility,

@@ -1,0 +1,1 @@
+"""Who may use the gateway: owners, their keys, and what each key allows."""

@@ -1,0 +1,46 @@
+"""Who asks, and what they may do: what a key, a token or a proxy proved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+#: ``user`` asks models; ``viewer`` also reads what runs; ``admin`` also reads who uses it.
+Role = Literal["user", "viewer", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallerLimits:
+    """What one caller may use; ``None`` sets no limit."""
+
+    requests_per_minute: int | None = None
+    #: Tokens of prompts and answers together.
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    tokens_per_month: int | None = None
+    #: Requests that are under way at the same time.
+    max_concurrent: int | None = None
+
+
+NO_LIMITS = CallerLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The owner of a request. ``key_id`` distinguishes the keys of one owner; it is no secret."""
+
+    owner: str
+    key_id: str = ""
+    role: Role = "user"
+    #: Names of models that it may use, which may hold ``*``; none allows all.
+    models: tuple[str, ...] = ()
+    limits: CallerLimits = NO_LIMITS
+
+    def may_use(self, model: str) -> bool:
+        """Whether its key opens this model."""
+        return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
+
+
+#: Who asks a gateway that has no keys.
+ANYONE = Caller("anyone")
