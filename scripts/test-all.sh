@@ -7,10 +7,10 @@ python=.venv/bin/python
 
 tier() {
   echo "== tier: $1 ($(date +%T))"
-  "$python" -m pytest tests/integration tests/e2e -m "$1" --durations=5
+  "$python" -m pytest tests/integration tests/e2e tests/clients -m "$1" --durations=5
 }
 
-for name in ${*:-engine vllm docker extension vscode}; do
+for name in ${*:-engine databases clients vllm docker extension vscode}; do
   case $name in
     docker)
       if [ "$(uname)" = Linux ] && [ "$(id -u)" -eq 0 ]; then
