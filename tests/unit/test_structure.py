@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -14,6 +13,7 @@ COMMANDS = PACKAGE / "cli/commands"
 MAX_LINES = 60
 MAX_MEDIAN_LINES = 10
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = Function | ast.ClassDef
 
 
 @cache
@@ -21,11 +21,15 @@ def modules() -> dict[Path, ast.Module]:
     return {path: ast.parse(path.read_text("utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def nodes() -> Iterator[tuple[str, ast.AST]]:
-    """Every node of the source tree, with the module that it is in."""
-    for path, tree in modules().items():
-        for node in ast.walk(tree):
-            yield path.relative_to(PACKAGE).as_posix(), node
+@cache
+def definitions() -> list[tuple[str, Definition]]:
+    """Every class and function of the source tree, with the module that it is in."""
+    return [
+        (path.relative_to(PACKAGE).as_posix(), node)
+        for path, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, Definition)
+    ]
 
 
 def lines_of(module: str, function: Function) -> int:
@@ -40,7 +44,7 @@ def lengths() -> dict[str, int]:
     """The lines of every function of the source tree, by its module, name and first line."""
     return {
         f"{module}: {node.name} (line {node.lineno})": lines_of(module, node)
-        for module, node in nodes()
+        for module, node in definitions()
         if isinstance(node, Function)
     }
 
@@ -71,7 +75,9 @@ def test_no_two_modules_have_the_same_file_name() -> None:
 
 
 def test_no_two_classes_have_the_same_name() -> None:
-    classes = [(node.name, module) for module, node in nodes() if isinstance(node, ast.ClassDef)]
+    classes = [
+        (node.name, module) for module, node in definitions() if isinstance(node, ast.ClassDef)
+    ]
     assert repeated(classes) == {}
 
 

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.unit.cli.conftest import Run
 
 ENDPOINT = "http://127.0.0.1:8000"
 ANONYMOUS = "chat.allowAnonymousAccess"
@@ -24,29 +25,30 @@ ALL = {
 
 
 class Machine:
-    """An empty home with one editor, VSCodium, and the command run as a user runs it."""
+    """An empty home with one editor, VSCodium; commands run without a terminal, or on one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, run: Run) -> None:
         self.folder = folder
         self.settings = folder / ".config/VSCodium/User/settings.json"
         command = folder / "bin/codium"
         command.parent.mkdir()
         command.write_text("#!/bin/sh\nexit 0\n")
         command.chmod(0o755)
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("VSCODE")}
-        self._env = {**kept, "PATH": f"{command.parent}:/bin"}
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            **self._given(arguments), stdin=subprocess.DEVNULL, timeout=60, check=False
-        )
+        self.run = partial(run, "code")
 
     def answer(self, *answers: str) -> str:
         """Run it on a terminal and answer each question when it is asked. Returns the output."""
         ours, theirs = os.openpty()
-        given, printed = self._given(("--endpoint", ENDPOINT)), ""
+        printed = ""
         try:
-            with subprocess.Popen(**given, stdin=theirs) as process:
+            with subprocess.Popen(
+                [sys.executable, "-m", "stoker", "code", "--endpoint", ENDPOINT],
+                cwd=self.folder,
+                stdin=theirs,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as process:
                 assert process.stdout
                 while more := process.stdout.read(1):
                     printed += more
@@ -58,24 +60,17 @@ class Machine:
             os.close(theirs)
         return printed
 
-    def _given(self, arguments: tuple[str, ...]) -> dict[str, Any]:
-        return {
-            "args": [sys.executable, "-m", "stoker", "code", *arguments],
-            "env": self._env,
-            "cwd": self.folder,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.STDOUT,
-            "text": True,
-        }
-
     def written(self) -> dict[str, object]:
         found: dict[str, object] = json.loads(self.settings.read_text())
         return found
 
 
 @pytest.fixture
-def machine(home: Path) -> Machine:
-    return Machine(home)
+def machine(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    for name in [name for name in os.environ if name.startswith("VSCODE")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", f"{home}/bin:/bin")
+    return Machine(home, run)
 
 
 def test_yes_writes_all_that_chat_without_an_account_needs_and_remove_undoes_it(
@@ -140,7 +135,7 @@ def test_an_endpoint_that_can_be_no_address_is_refused_and_nothing_is_written(
 ) -> None:
     done = machine.run("--endpoint", text, "--yes")
     assert done.returncode == 2
-    assert "is not an address" in done.stdout
+    assert "is not an address" in done.stderr
     assert not machine.settings.exists()
 
 
@@ -199,7 +194,7 @@ def test_an_editor_that_cannot_be_connected_does_not_stop_the_others(machine: Ma
     machine.settings.chmod(0o444)
     done = machine.run("--endpoint", ENDPOINT, "--yes")
     assert done.returncode == 1
-    assert "is read-only" in done.stdout
+    assert "is read-only" in done.stderr
     cursor = machine.folder / ".config/Cursor/User/settings.json"
     assert json.loads(cursor.read_text()) == ALL
     assert machine.settings.read_text() == "{}"
