@@ -52,10 +52,12 @@ def gather(
     here = (vscode.in_folder(each, folder) for each in vscode.find_editors())
     editors = [(each, vscode.read_settings(each, folder)) for each in here]
     bases = _addresses(deployment, [files for _, files in editors], endpoint)
-    theirs = base_url(endpoint) if endpoint is not None else None
+    keys = {base_url(deployment.spec.endpoint): server.gateway_key()} if deployment else {}
+    if endpoint is not None and key is not None:
+        keys[base_url(endpoint)] = key
     of_editors = {f"editor {e.name}": partial(vscode.versions, e, EDITOR_S) for e, _ in editors}
     of_endpoints = {
-        f"endpoint {base}": partial(ask, base, key if base == theirs else None)
+        f"endpoint {base}": partial(ask, base, keys.get(base))
         for base in {base for base in bases.values() if base is not None}
     }
     # First: Node starts while the other probes run.

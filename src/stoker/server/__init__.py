@@ -28,6 +28,7 @@ from stoker.server.log_file import lines as read_log
 from stoker.server.log_file import parse_since
 from stoker.server.log_file import path as log_path
 from stoker.server.own_key import headers as own_headers
+from stoker.server.own_key import read as gateway_key
 from stoker.server.ports import holder as port_holder
 from stoker.server.ports import is_free as port_is_free
 from stoker.server.ports import next_free as next_free_port
@@ -55,6 +56,7 @@ __all__ = [
     "engine_pids",
     "follow",
     "follow_log",
+    "gateway_key",
     "last_start_s",
     "log_path",
     "look_at",

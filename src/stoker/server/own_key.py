@@ -20,12 +20,18 @@ def draw() -> Keys:
     return Keys({}, [KnownKey(bytes.fromhex(hash_of(key)), caller)])
 
 
+def read() -> str | None:
+    """The key of the gateway that runs here; ``None`` where there is none to be read."""
+    try:
+        return _file().read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return None
+
+
 def headers() -> dict[str, str]:
     """The header that a request of Stoker's own commands needs; none where there is no key."""
-    try:
-        return {"Authorization": f"Bearer {_file().read_text(encoding='ascii')}"}
-    except (OSError, ValueError):
-        return {}
+    key = read()
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _file() -> Path:
