@@ -20,7 +20,7 @@ from stoker import paths
 from stoker.access import audit_chain
 from stoker.access.audit_chain import ChainBreak, ChainLink
 from stoker.errors import StokerError
-from stoker.private_files import make_private, write_private
+from stoker.private_files import give_to_folder_owner, make_private, write_private
 
 #: A file of this size is set aside, and a new one continues its chain: some 30,000 lines.
 MAX_BYTES = 10_000_000
@@ -89,7 +89,8 @@ class AuditLog:
     def _locked(self, done: str) -> Iterator[None]:
         try:
             make_private(self._folder)
-            with FileLock(self._folder / "audit.lock", timeout=_LOCK_S, mode=0o600):
+            with FileLock(self._folder / "audit.lock", timeout=_LOCK_S, mode=0o600) as lock:
+                give_to_folder_owner(Path(lock.lock_file))
                 yield
         except (OSError, Timeout) as error:
             raise self._unusable(done, error) from error
@@ -103,6 +104,8 @@ class AuditLog:
             written += line
         self._write(written)
         write_private(self._head, msgspec.json.encode(last))
+        give_to_folder_owner(self._head)
+        give_to_folder_owner(self.path)
         if self.path.stat().st_size >= self._max_bytes:
             aside = self.path.with_name(f"audit-{last.sequence:09}.jsonl")
             self.path.rename(aside)

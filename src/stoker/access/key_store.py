@@ -24,7 +24,7 @@ from stoker.access.api_keys import Keys, KnownKey, hash_of
 from stoker.access.audit_log import AuditLog
 from stoker.access.caller import NO_LIMITS, Caller, CallerLimits, Role
 from stoker.errors import StokerError, UsageError
-from stoker.private_files import make_private, write_private
+from stoker.private_files import give_to_folder_owner, make_private, write_private
 
 SCHEMA_VERSION = 1
 #: What every key begins with: it shows what a key is for, and scanners for secrets can find it.
@@ -112,13 +112,13 @@ class KeyStore:
         """The file. It is written whole, so that a reader sees the old or the new one."""
         return self._folder / "keys.json"
 
-    def stamp(self) -> tuple[int, int, int] | None:
+    def stamp(self) -> tuple[int, int, int, int] | None:
         """What is different after each change of the file; ``None`` where there is none."""
         try:
             found = self.path.stat()
         except OSError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
     def keys(self) -> Keys:
         """The keys, to look up what a request has."""
@@ -239,7 +239,8 @@ class KeyStore:
     def _locked(self) -> Iterator[None]:
         try:
             make_private(self._folder)
-            with FileLock(self._folder / "keys.lock", timeout=_LOCK_S, mode=0o600):
+            with FileLock(self._folder / "keys.lock", timeout=_LOCK_S, mode=0o600) as lock:
+                give_to_folder_owner(Path(lock.lock_file))
                 yield
         except (OSError, Timeout) as error:
             busy = "another process holds its lock" if isinstance(error, Timeout) else error
@@ -256,6 +257,7 @@ class KeyStore:
         self._audit.append({"event": event, **more, "key": of.described()})
         content = _KeyFile(SCHEMA_VERSION, tuple(records))
         write_private(self.path, msgspec.json.format(msgspec.json.encode(content)))
+        give_to_folder_owner(self.path)
 
     def _decoded(self, content: bytes) -> tuple[KeyRecord, ...]:
         if len(content) > _MAX_BYTES:

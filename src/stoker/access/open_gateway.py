@@ -21,6 +21,6 @@ def refuse_open(bind: str, *, protected: bool, insecure: bool) -> None:
     raise UsageError(
         f"The gateway does not listen on {bind} without keys.",
         "Every machine that reaches this address could use the models, and read what is served.",
-        "Make a key: stoker keys create OWNER. Or listen on 127.0.0.1, for this machine alone. "
-        "--insecure starts it open to all the same.",
+        "Make a key: stoker keys create OWNER. Or listen on 127.0.0.1, for this machine alone. To "
+        "open it to every machine all the same, add --insecure.",
     )

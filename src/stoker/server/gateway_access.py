@@ -66,8 +66,8 @@ class GatewayAccess:
     def read_again(self) -> None:
         """Use the stored keys as they are now.
 
-        Where their file is damaged or gone, the keys that were read before stay in use: a gateway
-        never opens because of a file.
+        Where their file is damaged or gone, the keys that were read before stay in use, and a
+        gateway that had none yet shuts: none is open because of a file.
         """
         stamp = self._store.stamp()
         if stamp == self._stamp:
@@ -77,13 +77,18 @@ class GatewayAccess:
             stored = self._store.keys()
         except StokerError as error:
             _log.error("the keys were not reloaded: %s", error)
+            if not self._stored.required:
+                self._use(Keys.shut())
             return
         if self._stored.required and not stored.required:
             _log.error("the file of the keys is gone: those that were read before stay in use")
             return
+        self._use(stored)
+        _log.info("keys reloaded")
+
+    def _use(self, stored: Keys) -> None:
         self._stored = stored
         self.configure(self._configured)
-        _log.info("keys reloaded")
 
     async def write_log(self, *, all_of_it: bool = False) -> None:
         """Write what is due to the audit log; all of it when the gateway ends.

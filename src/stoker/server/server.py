@@ -90,6 +90,7 @@ class Server:
             async with listening(self._gateway, spec.bind, spec.port) as endpoint:
                 self._log.info("gateway listens on %s", endpoint)
                 following = asyncio.create_task(access.follow(self._limits.access_poll_s))
+                following.add_done_callback(self._stop_unguarded)
                 try:
                     await self._run_engine()
                 finally:
@@ -97,6 +98,11 @@ class Server:
                     await access.write_log(all_of_it=True)
         except StokerError as error:
             self._fail(error.problem)
+
+    def _stop_unguarded(self, following: asyncio.Task[None]) -> None:
+        """Stop a gateway that no longer learns which keys were revoked."""
+        if not following.cancelled():
+            self.stop()
 
     async def _run_engine(self) -> None:
         async with aiohttp.ClientSession() as http:

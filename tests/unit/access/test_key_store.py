@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -194,6 +195,15 @@ def test_a_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StokerError) as refused:
         store.keys()
     assert "Other users may write it" in refused.value.why
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_files_that_root_makes_belong_to_the_account_of_the_folder(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    (tmp_path / "log").mkdir()
+    os.chown(tmp_path / "log", 65534, 65534)
+    store_in(tmp_path).create("ann")
+    assert {path.stat().st_uid for path in tmp_path.rglob("*")} == {65534}
 
 
 @settings(max_examples=10)

@@ -92,6 +92,22 @@ async def test_a_store_that_is_damaged_or_removed_meanwhile_opens_nothing(tmp_pa
         assert keys.caller_of(None) is None
 
 
+async def test_a_gateway_without_keys_shuts_when_a_file_appears_that_it_can_not_read() -> None:
+    gateway = Gateway()
+    access = GatewayAccess(gateway, "127.0.0.1")
+    access.configure(Keys({}))
+    store = KeyStore()
+    made = store.create("ann")
+    whole = store.path.read_bytes()
+    store.path.write_bytes(whole[:-5])
+    access.read_again()
+    assert gateway._state.keys.caller_of(None) is None
+    assert gateway._state.keys.caller_of(made.key) is None
+    store.path.write_bytes(whole)
+    access.read_again()
+    assert gateway._state.keys.caller_of(made.key) is not None
+
+
 def test_a_gateway_does_not_start_with_a_damaged_store(tmp_path: Path) -> None:
     KeyStore().create("ann")
     KeyStore().path.write_bytes(b"{}")
