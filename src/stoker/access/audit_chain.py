@@ -52,9 +52,9 @@ def record_in(line: bytes) -> dict[str, Any]:
     try:
         record = msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError("the line is not JSON") from error
+        raise ValueError("The line is not JSON") from error
     if not isinstance(record, dict):
-        raise ValueError("the line holds no record")
+        raise ValueError("The line holds no record")
     return record
 
 
@@ -62,12 +62,12 @@ def link_of(line: bytes) -> ChainLink:
     """The place of a line. Raises ``ValueError`` where its own hash does not fit it."""
     end = _HASH.fullmatch(line[-_HASH_BYTES:])
     if end is None:
-        raise ValueError("the line is not complete")
+        raise ValueError("The line is not complete")
     if hashlib.sha256(line[:-_HASH_BYTES]).hexdigest().encode() != end[1]:
-        raise ValueError("the line was changed: its hash does not fit")
+        raise ValueError("The line was changed: its hash does not fit")
     sequence = record_in(line).get("sequence")
     if not isinstance(sequence, int):
-        raise ValueError("the line has no number")
+        raise ValueError("The line has no number")
     return ChainLink(sequence, end[1].decode())
 
 
@@ -86,7 +86,7 @@ def first_break(lines: Iterable[bytes], before: ChainLink | None = None) -> Chai
             before = ChainLink(here.sequence - 1, str(record.get("prev")))
         if (here.sequence, record.get("prev")) != (before.sequence + 1, before.hash):
             return ChainBreak(
-                number, "it does not follow the line before: lines are missing or moved"
+                number, "It does not follow the line before: lines are missing or moved"
             )
         before = here
     return before or ChainLink()

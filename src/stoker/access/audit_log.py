@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -28,6 +30,20 @@ MAX_BYTES = 10_000_000
 _LOCK_S = 10.0
 #: No line is longer: names and texts in it are bounded.
 _MAX_LINE_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenFile:
+    path: Path
+    log: BinaryIO
+    #: What is read of it: later lines are not.
+    size: int
+
+    def lines(self) -> Iterator[bytes]:
+        left = self.size
+        while left and (line := self.log.readline(min(left, _MAX_LINE_BYTES))):
+            left -= len(line)
+            yield line
 
 
 class AuditLog:
@@ -55,35 +71,41 @@ class AuditLog:
 
     def records(self) -> Iterator[dict[str, Any]]:
         """What was logged, from the oldest to the newest; damaged lines are left out."""
-        for _, line in self._lines():
-            try:
-                yield audit_chain.record_in(line)
-            except ValueError:
-                continue
+        with contextlib.ExitStack() as stack:
+            logs, _ = self._opened(stack)
+            for _, line in self._lines(logs):
+                try:
+                    yield audit_chain.record_in(line)
+                except ValueError:
+                    continue
 
     def verify(self) -> ChainLink:
         """The place of the last line. Raises ``StokerError`` that names the first that is wrong."""
-        with self._locked("read"):  # a line that is being written is not complete
-            return self._verified()
-
-    def _verified(self) -> ChainLink:
         place = ""
 
         def lines() -> Iterator[bytes]:
             nonlocal place
-            for place, line in self._lines():  # noqa: B007  (named below where this line is wrong)
+            for place, line in self._lines(logs):  # noqa: B007  (named below where it is wrong)
                 yield line
 
-        found = audit_chain.first_break(lines())
+        with contextlib.ExitStack() as stack:
+            logs, known = self._opened(stack)
+            found = audit_chain.first_break(lines())
         if isinstance(found, ChainBreak):
             raise self._altered(place, found.why)
-        known = self._last_known() or ChainLink()
         if known.sequence > found.sequence:
             missing = known.sequence - found.sequence
             raise self._altered(f"the end of {self.path}", f"Lines are missing there: {missing}")
         if known.sequence == found.sequence and known != found:
-            raise self._altered(f"the end of {self.path}", "the whole log was written again")
+            raise self._altered(f"the end of {self.path}", "The whole log was written again")
         return found
+
+    def _opened(self, stack: contextlib.ExitStack) -> tuple[list[_OpenFile], ChainLink]:
+        """The files as they are now, and the last line. Others may write while they are read."""
+        with self._locked("read"):
+            files = [(file, stack.enter_context(file.open("rb"))) for file in self._files()]
+            logs = [_OpenFile(file, log, os.fstat(log.fileno()).st_size) for file, log in files]
+            return logs, self._last_known() or ChainLink()
 
     @contextlib.contextmanager
     def _locked(self, done: str) -> Iterator[None]:
@@ -159,13 +181,12 @@ class AuditLog:
         aside = sorted(self._folder.glob("audit-*.jsonl"))
         return [*aside, self.path] if self.path.exists() else aside
 
-    def _lines(self) -> Iterator[tuple[str, bytes]]:
+    def _lines(self, logs: Sequence[_OpenFile]) -> Iterator[tuple[str, bytes]]:
         """Each line with its place, such as ``audit.jsonl, line 7``."""
         try:
-            for file in self._files():
-                with file.open("rb") as log:
-                    for number, line in enumerate(_bounded_lines(log), 1):
-                        yield f"{file}, line {number}", line
+            for file in logs:
+                for number, line in enumerate(file.lines(), 1):
+                    yield f"{file.path}, line {number}", line
         except OSError as error:
             raise self._unusable("read", error) from error
 
@@ -180,15 +201,10 @@ class AuditLog:
     def _altered(self, place: str, why: str) -> StokerError:
         return StokerError(
             f"The audit log does not fit from here on: {place}.",
-            f"{why[:1].upper()}{why[1:]}.",
+            f"{why}.",
             "Keep a copy of all its files, find out who could write them, and move them away to "
             "begin a new log.",
         )
-
-
-def _bounded_lines(log: Any) -> Iterator[bytes]:
-    while line := log.readline(_MAX_LINE_BYTES):
-        yield line
 
 
 def _tail(file: Path) -> bytes:
@@ -201,7 +217,11 @@ def _tail(file: Path) -> bytes:
 
 def _account() -> str:
     """The account of the operating system that this process runs as."""
-    try:
+    if sys.platform == "win32":
         return getpass.getuser()
-    except (OSError, KeyError):  # a container may run under a number that has no name
-        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    import pwd  # noqa: PLC0415  (Windows has none)
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name  # variables, which getpass reads, can be forged
+    except KeyError:  # a container may run under a number that has no name
+        return str(os.geteuid())

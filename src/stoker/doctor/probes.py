@@ -52,9 +52,7 @@ def gather(
     here = (vscode.in_folder(each, folder) for each in vscode.find_editors())
     editors = [(each, vscode.read_settings(each, folder)) for each in here]
     bases = _addresses(deployment, [files for _, files in editors], endpoint)
-    keys = {base_url(deployment.spec.endpoint): server.gateway_key()} if deployment else {}
-    if endpoint is not None and key is not None:
-        keys[base_url(endpoint)] = key
+    keys = _keys(deployment, endpoint, key)
     of_editors = {f"editor {e.name}": partial(vscode.versions, e, EDITOR_S) for e, _ in editors}
     of_endpoints = {
         f"endpoint {base}": partial(ask, base, keys.get(base))
@@ -134,6 +132,14 @@ def _addresses(
     if asked is not None:
         texts.append(asked)
     return {text: base_url(text) for text in texts if text.strip()}
+
+
+def _keys(
+    deployment: Deployment | None, endpoint: str | None, key: str | None
+) -> dict[str | None, str | None]:
+    """The key for each address that is known to need one."""
+    ours = {base_url(deployment.spec.endpoint): server.gateway_key()} if deployment else {}
+    return {**ours, base_url(endpoint): key} if endpoint is not None and key is not None else ours
 
 
 def _endpoint(text: str, base: str | None, answers: Mapping[str, Any]) -> EndpointReading:

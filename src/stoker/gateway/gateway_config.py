@@ -23,6 +23,8 @@ from stoker.network_addresses import is_bindable, is_url, without_api_path
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENV = "env:"
+#: Characters of a setting's name in the audit log: names of key holders have any length.
+_MOST_SHOWN = 100
 _Count = Annotated[int, Meta(ge=1)]
 
 
@@ -132,7 +134,8 @@ class Config(msgspec.Struct, frozen=True):
 def changed_settings(before: Config, after: Config) -> list[str]:
     """The names of the settings that differ. Their values may be secrets, and are left out."""
     old, new = before.settings, after.settings
-    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    changed = (name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return sorted(name[:_MOST_SHOWN] for name in changed)
 
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:

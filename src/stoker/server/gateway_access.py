@@ -58,9 +58,17 @@ class GatewayAccess:
 
     async def follow(self, poll_s: float) -> None:
         """Take on each change of the stored keys, and log refused entries, until cancelled."""
+        # Apart: where another process holds the log's lock, keys are revoked in time all the same.
+        await asyncio.gather(self._follow_keys(poll_s), self._keep_log(poll_s))
+
+    async def _follow_keys(self, poll_s: float) -> None:
         while True:
             await asyncio.sleep(poll_s)
             self.read_again()
+
+    async def _keep_log(self, poll_s: float) -> None:
+        while True:
+            await asyncio.sleep(poll_s)
             await self.write_log()
 
     def read_again(self) -> None:

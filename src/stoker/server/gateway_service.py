@@ -21,6 +21,9 @@ from stoker.gateway.limits import DEFAULT_LIMITS
 from stoker.server.gateway_access import GatewayAccess
 from stoker.server.gateway_listener import listening
 
+#: Settings that a line of the audit log names: a line is bounded.
+_MOST_NAMED = 100
+
 _log = logging.getLogger("stoker.gateway")
 
 
@@ -119,7 +122,7 @@ class Service:
             "configuration_changed",
             sha256_before=self._config.sha256,
             sha256=new.sha256,
-            settings=configuration.changed_settings(self._config, new),
+            settings=configuration.changed_settings(self._config, new)[:_MOST_NAMED],
         )
         self._config = new
         _log.info("configuration reloaded: %d backends", len(new.backends))

@@ -82,7 +82,7 @@ def test_a_line_whose_hash_was_made_for_it_still_breaks_the_chain_after_it() -> 
     first, second = chained([{"event": "a"}, {"event": "b"}])
     forged, _ = audit_chain.line_of({"event": "forged"}, ChainLink())
     assert audit_chain.first_break([forged, second]) == ChainBreak(
-        2, "it does not follow the line before: lines are missing or moved"
+        2, "It does not follow the line before: lines are missing or moved"
     )
     assert isinstance(audit_chain.first_break([first, second]), ChainLink)
 
@@ -160,6 +160,26 @@ def test_several_processes_write_one_chain(tmp_path: Path) -> None:
     log = AuditLog(tmp_path)
     assert log.verify().sequence == 15
     assert len({record["event"] for record in log.records()}) == 15
+
+
+def test_the_log_can_be_written_while_it_is_checked_and_listed(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    log.append({"event": "a"}, {"event": "b"})
+    listing = log.records()
+    assert next(listing)["event"] == "a"
+    log.append({"event": "c"})
+    assert [record["event"] for record in listing] == ["b"]
+    assert log.verify().sequence == 3
+
+
+def test_the_account_in_a_line_is_not_taken_from_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "forged")
+    log = log_in(tmp_path)
+    log.append({"event": "a"})
+    (record,) = log.records()
+    assert record["by"] != "forged"
 
 
 def test_a_folder_that_can_not_be_written_is_an_error_with_a_fix(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def show(json: Json = False) -> None:
         table.add_column(title, overflow="fold", no_wrap=title == "KEY")
     for record in records:
         table.add_row(*_row(record, now))
-    Console(markup=False, highlight=False).print(table)
+    Console(markup=False, highlight=False, emoji=False).print(table)
 
 
 @app.command()
