@@ -75,12 +75,13 @@ def code(text: str) -> Iterator[str]:
 
 
 @cache
-def options(command: str) -> frozenset[str] | None:
-    """The options of a command; ``None`` where there is no such command."""
+def options(command: str, inner: str = "") -> frozenset[str] | None:
+    """The options of a command, or of the one in it; ``None`` where there is no such command."""
     group = typer.main.get_command(app)
     found = group.get_command(None, command)  # type: ignore[attr-defined]
     if found is None:
         return None
+    found = getattr(found, "commands", {}).get(inner, found)
     return frozenset(o for p in found.params for o in (*p.opts, *p.secondary_opts)) | {"--help"}
 
 
@@ -103,7 +104,7 @@ def settings() -> frozenset[str]:
 def wrong_in_code(snippet: str) -> Iterator[str]:
     """Problems in a piece of code: commands, options and targets that do not exist."""
     for command, rest in COMMAND.findall(snippet):
-        known = options(command)
+        known = options(command, (rest.split() or [""])[0])
         if known is None:
             yield f"there is no command `stoker {command}`"
             continue

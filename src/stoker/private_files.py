@@ -19,6 +19,15 @@ def write_private(path: Path, content: bytes) -> None:
         raise
 
 
+def give_to_folder_owner(path: Path) -> None:
+    """Give a file that root made to the owner of its folder, whose programs are to use it."""
+    if os.name != "posix" or os.geteuid() != 0:
+        return
+    folder, made = path.parent.stat(), path.stat()
+    if (made.st_uid, made.st_gid) != (folder.st_uid, folder.st_gid):
+        os.chown(path, folder.st_uid, folder.st_gid, follow_symlinks=False)
+
+
 def make_private(folder: Path) -> None:
     """Make the folder, or take away what others may do in it. Raises ``OSError``."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -55,6 +55,8 @@ class LaunchSettings:
     volumes: tuple[str, ...] = ()
     #: The options of ``stoker up`` that lead to the same request and settings, for messages.
     flags: tuple[str, ...] = ()
+    #: Listen beyond this machine without keys.
+    insecure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def start_model(request: LaunchRequest, settings: LaunchSettings) -> LaunchEvent
     What runs already for the same request is verified and not started again. In the foreground
     the events go on until the deployment is stopped.
     """
+    server.require_keys(settings.bind, insecure=settings.insecure)
     if not settings.foreground:
         running = server.already_running(identity(request, settings), settings.bind, settings.port)
         if running is not None:
@@ -111,6 +114,7 @@ def adopt_server(
 
     ``key_env`` is the variable that ``key`` is from, for messages about it.
     """
+    server.require_keys(settings.bind, insecure=settings.insecure)
     if not settings.replace:
         server.check_can_start(settings.bind, settings.port)
     found = recognise(url, key, key_env)
@@ -122,6 +126,7 @@ def adopt_server(
         settings.port,
         requirements=("adopted", url),
         options=options,
+        insecure=settings.insecure,
         replace=settings.replace,
     )
     yield launch_events.Ready((yield from _start(spec)))
@@ -133,6 +138,7 @@ def restart() -> LaunchEvents:
     if deployment is None:
         raise StokerError("There is nothing to restart.", "Nothing was started here.", "stoker up")
     spec = deployment.spec
+    server.require_keys(spec.bind, insecure=spec.insecure)
     server.check_can_start(spec.bind, spec.port)  # while there is still something to start again
     server.stop()
     yield launch_events.Ready((yield from _start(replace(spec, replace=False))))
@@ -194,6 +200,7 @@ def _spec(
         settings.port,
         requirements=identity(request, settings),
         options=options,
+        insecure=settings.insecure,
         replace=settings.replace,
         fixed=fixed_arguments(request, settings),
         flags=settings.flags,
@@ -251,7 +258,11 @@ def _verify(deployment: Deployment) -> LaunchEvents:
     yield launch_events.Verifying(QUESTION)
     spec = deployment.spec
     pieces = checks.ask(
-        spec.endpoint, spec.plan.model.served_name, QUESTION, max_tokens=_ANSWER_TOKENS
+        spec.endpoint,
+        spec.plan.model.served_name,
+        QUESTION,
+        max_tokens=_ANSWER_TOKENS,
+        headers=server.own_headers(),
     )
     answer = yield from as_events(launch_events.AnswerText, pieces)
     yield launch_events.Verified(deployment, answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,10 +27,16 @@ class SmokeTest:
 
 
 def ask(
-    endpoint: str, model: str, question: str, *, max_tokens: int
+    endpoint: str,
+    model: str,
+    question: str,
+    *,
+    max_tokens: int,
+    headers: Mapping[str, str],
 ) -> Generator[str, None, SmokeTest]:
     """Yield each piece of the answer to ``question`` as it comes; return what was measured.
 
+    ``headers`` hold the key, where the endpoint needs one.
     Raises ``StokerError`` where the endpoint refuses, breaks off or sends an empty answer.
     """
     body = {
@@ -46,7 +52,7 @@ def ask(
     last = started
     text: list[str] = []
     usage: dict[str, Any] = {}
-    for event in _events(endpoint, body):
+    for event in _events(endpoint, body, headers):
         usage = event.get("usage") or usage
         piece = "".join(c.get("delta", {}).get("content") or "" for c in event.get("choices", []))
         if not piece:
@@ -66,7 +72,9 @@ def ask(
     return SmokeTest("".join(text), tokens, first - started, rate)
 
 
-def _events(endpoint: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _events(
+    endpoint: str, body: dict[str, Any], headers: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
     url = urlsplit(endpoint)
     kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
     connection = kind(url.netloc, timeout=_TIMEOUT_S)
@@ -75,7 +83,7 @@ def _events(endpoint: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "POST",
             f"{url.path}/v1/chat/completions",
             json.dumps(body),
-            {"Content-Type": "application/json"},
+            {"Content-Type": "application/json", **headers},
         )
         response = connection.getresponse()
         if response.status != 200:

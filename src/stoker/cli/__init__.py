@@ -20,6 +20,8 @@ COMMANDS = {
     "up": ("up", "Start a model that fits this machine, and connect it."),
     "adopt": ("adopt", "Put the gateway in front of a server that is already running."),
     "gateway": ("gateway", "Serve several backends through one gateway, set up by a file."),
+    "keys": ("keys", "Make, list, replace, revoke and limit the keys of the gateway."),
+    "audit": ("audit", "Show the log of key changes and refused requests, and check it."),
     "down": ("down", "Stop the deployment and free its memory."),
     "restart": ("restart", "Stop the deployment and start the same plan again."),
     "status": ("status", "Show the deployment: state, endpoint, model, engine, memory, prompts."),

@@ -31,6 +31,14 @@ Bind = Annotated[
         help="The gateway's address. Any but 127.0.0.1 exposes the gateway to the network.",
     ),
 ]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Listen beyond this machine without keys: every machine that reaches the address may "
+        "use the models, at your cost, and read what is served.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")]
 KeyEnv = Annotated[
     str | None,

@@ -52,10 +52,10 @@ def gather(
     here = (vscode.in_folder(each, folder) for each in vscode.find_editors())
     editors = [(each, vscode.read_settings(each, folder)) for each in here]
     bases = _addresses(deployment, [files for _, files in editors], endpoint)
-    theirs = base_url(endpoint) if endpoint is not None else None
+    keys = _keys(deployment, endpoint, key)
     of_editors = {f"editor {e.name}": partial(vscode.versions, e, EDITOR_S) for e, _ in editors}
     of_endpoints = {
-        f"endpoint {base}": partial(ask, base, key if base == theirs else None)
+        f"endpoint {base}": partial(ask, base, keys.get(base))
         for base in {base for base in bases.values() if base is not None}
     }
     # First: Node starts while the other probes run.
@@ -132,6 +132,14 @@ def _addresses(
     if asked is not None:
         texts.append(asked)
     return {text: base_url(text) for text in texts if text.strip()}
+
+
+def _keys(
+    deployment: Deployment | None, endpoint: str | None, key: str | None
+) -> dict[str | None, str | None]:
+    """The key for each address that is known to need one."""
+    ours = {base_url(deployment.spec.endpoint): server.gateway_key()} if deployment else {}
+    return {**ours, base_url(endpoint): key} if endpoint is not None and key is not None else ours
 
 
 def _endpoint(text: str, base: str | None, answers: Mapping[str, Any]) -> EndpointReading:

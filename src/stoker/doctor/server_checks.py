@@ -122,8 +122,9 @@ def gateway(r: Readings) -> Iterator[Finding]:
         yield found("gateway.stranger", address=address(there.url), next=following)
     else:
         yield from _answering_gateway(there, r.stoker_version, is_ours=ours is not None)
-    if ours is not None and r.deployment is not None and not is_loopback(r.deployment.spec.bind):
-        yield found("gateway.open", bind=known(r.deployment.spec.bind, ("0.0.0.0", "::")))  # noqa: S104
+    spec = r.deployment.spec if ours is not None and r.deployment is not None else None
+    if spec is not None and spec.insecure and not is_loopback(spec.bind):
+        yield found("gateway.open", bind=known(spec.bind, ("0.0.0.0", "::")))  # noqa: S104
 
 
 def _answering_gateway(

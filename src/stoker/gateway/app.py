@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from stoker.access.api_keys import Keys
+from stoker.access.refused_entries import RefusedEntries
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import pipeline
 from stoker.gateway.api import fit_api, health_api, models_api, path_rules, request_validation
@@ -98,6 +99,11 @@ class Gateway:
         """What prepares requests for each model of a backend, while the application runs."""
         models = backend.models.values()
         return [self._state.preparers.of(backend, model) for model in models]
+
+    @property
+    def refused_entries(self) -> RefusedEntries:
+        """The requests that were refused at the entry."""
+        return self._state.refused_entries
 
     def use_keys(self, keys: Keys) -> None:
         """Open to these keys from now on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -18,10 +19,12 @@ from stoker.errors import UsageError
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
-from stoker.network_addresses import is_bindable, is_loopback, is_url, without_api_path
+from stoker.network_addresses import is_bindable, is_url, without_api_path
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENV = "env:"
+#: Characters of a setting's name in the audit log: names of key holders have any length.
+_MOST_SHOWN = 100
 _Count = Annotated[int, Meta(ge=1)]
 
 
@@ -32,7 +35,7 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         str,
         Meta(
             description="The address to listen on. Any address but 127.0.0.1 exposes the gateway "
-            "to the network and needs keys."
+            "to the network and needs keys: these, or those of `stoker keys`."
         ),
     ] = "127.0.0.1"
     port: Annotated[
@@ -122,6 +125,17 @@ class Config(msgspec.Struct, frozen=True):
     aliases: ModelAliases
     backends: tuple[ConfiguredBackend, ...]
     health_check_s: float
+    #: Of the file's text.
+    sha256: str = ""
+    #: Each setting's value by its name, such as ``gateway.port``, to find what a change changed.
+    settings: Mapping[str, object] = {}
+
+
+def changed_settings(before: Config, after: Config) -> list[str]:
+    """The names of the settings that differ. Their values may be secrets, and are left out."""
+    old, new = before.settings, after.settings
+    changed = (name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return sorted(name[:_MOST_SHOWN] for name in changed)
 
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
@@ -159,12 +173,6 @@ class _Reader:
                 "Write an IP address without brackets, such as 127.0.0.1, or a host name.",
             )
         keys = {name: self._hash(name, value) for name, value in gateway.keys.items()}
-        if not keys and not is_loopback(gateway.bind):
-            raise self._wrong(
-                "gateway.bind",
-                f"{gateway.bind} exposes the gateway to the network, and no keys are set",
-                "Add keys under [gateway.keys], or bind to 127.0.0.1.",
-            )
         backends = tuple(
             self._backend(index, section, gateway) for index, section in enumerate(file.backend)
         )
@@ -176,6 +184,8 @@ class _Reader:
             aliases=ModelAliases(gateway.aliases),
             backends=backends,
             health_check_s=gateway.health_check_s,
+            sha256=hashlib.sha256(self._text.encode()).hexdigest(),
+            settings=_flat(msgspec.to_builtins(file)),
         )
 
     def _file(self) -> _File:
@@ -250,6 +260,17 @@ class _Reader:
         line = _line_of(self._text, key)
         where = f"{self._path}, line {line}" if line else str(self._path)
         return UsageError(f"{where}: {what}.", f"The setting is {key}." if key else "", fix)
+
+
+def _flat(value: object, at: str = "") -> dict[str, object]:
+    """Every value within a value, by its path."""
+    if isinstance(value, dict):
+        parts = [(f"{at}.{name}".lstrip("."), part) for name, part in value.items()]
+    elif isinstance(value, list):
+        parts = [(f"{at}[{index}]", part) for index, part in enumerate(value)]
+    else:
+        return {at: value}
+    return {name: leaf for at, part in parts for name, leaf in _flat(part, at).items()}
 
 
 def _known(key: str) -> str:

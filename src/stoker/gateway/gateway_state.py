@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stoker.access.api_keys import Keys
+from stoker.access.caller import Caller
+from stoker.access.refused_entries import RefusedEntries
 from stoker.engines import ALIAS, ServedModel
 from stoker.gateway.api import model_entries, request_validation
 from stoker.gateway.limits import GatewayLimits
@@ -30,6 +33,7 @@ class GatewayState:
         self.keys = keys
         self.origins = Origins()
         self.aliases = ModelAliases()
+        self.refused_entries = RefusedEntries(time.monotonic)
         self.metrics = Metrics()
         self.pool = Pool()
         self.slots = BackendSlots(self.pool, limits)
@@ -61,18 +65,29 @@ class GatewayState:
         self.preparers.keep(self.pool.backends)
         self.slots.wake()
 
-    def chosen_model(self, request: Mapping[str, Any]) -> ServedModel:
-        """The model that a request names; raises ``BadRequestError`` where none is meant."""
+    def models_for(self, caller: Caller) -> dict[str, ServedModel]:
+        """The models that a caller may use, by their own names."""
         models = self.pool.models()
+        if not caller.models:
+            return models
+        return {name: model for name, model in models.items() if caller.may_use(name)}
+
+    def chosen_model(self, request: Mapping[str, Any], caller: Caller) -> ServedModel:
+        """The model that a request names; raises ``BadRequestError`` where none is meant.
+
+        One that the caller may not use does not exist for it: the answer, a 404 that lists the
+        models which it may use, reveals no other model. That holds for aliases and ``local`` too,
+        which open what they stand for only to those who may use it by its own name.
+        """
+        models = self.models_for(caller)
         wanted = request.get("model")
         if not (isinstance(wanted, str) and wanted in models):
             wanted = self.aliases.resolve(wanted)
-        target = self.alias_target() if wanted == ALIAS else None
+        target = self.alias_target(models) if wanted == ALIAS else None
         return models[request_validation.choose_model({"model": wanted}, models, target)]
 
-    def alias_target(self) -> str | None:
-        """The model that the name ``local`` stands for."""
-        models = self.pool.models()
+    def alias_target(self, models: Mapping[str, ServedModel]) -> str | None:
+        """The one of these models that the name ``local`` stands for."""
         return model_entries.alias_target(models, lambda name: bool(self.pool.serving(name)))
 
     def shown_preparer(self, model: ServedModel) -> Preparer:

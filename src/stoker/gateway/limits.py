@@ -36,6 +36,8 @@ class GatewayLimits:
     counts_kept: int = 4096
     #: How often the configuration file's time of change is read.
     config_poll_s: float = 1.0
+    #: How often the time of change of the stored keys is read, and refused entries are logged.
+    access_poll_s: float = 0.5
     #: How long the start waits to learn what the backends serve.
     first_check_s: float = 5.0
 

@@ -16,6 +16,7 @@ from stoker.server.lifecycle import (
     engine_pids,
     follow,
     reclaimable_bytes,
+    require_keys,
     require_recorded,
     serve,
     start,
@@ -26,6 +27,8 @@ from stoker.server.log_file import follow as follow_log
 from stoker.server.log_file import lines as read_log
 from stoker.server.log_file import parse_since
 from stoker.server.log_file import path as log_path
+from stoker.server.own_key import headers as own_headers
+from stoker.server.own_key import read as gateway_key
 from stoker.server.ports import holder as port_holder
 from stoker.server.ports import is_free as port_is_free
 from stoker.server.ports import next_free as next_free_port
@@ -53,11 +56,13 @@ __all__ = [
     "engine_pids",
     "follow",
     "follow_log",
+    "gateway_key",
     "last_start_s",
     "log_path",
     "look_at",
     "next_free_port",
     "overridden",
+    "own_headers",
     "parse_since",
     "plan_for",
     "port_holder",
@@ -65,6 +70,7 @@ __all__ = [
     "prefill_totals",
     "read_log",
     "reclaimable_bytes",
+    "require_keys",
     "require_recorded",
     "serve",
     "spelled",

@@ -51,6 +51,8 @@ class LaunchSpec:
     fixed: tuple[str, ...] = ()
     #: The options that ``stoker up`` was called with, as ``--name=value``, without the model.
     flags: tuple[str, ...] = ()
+    #: Listen beyond this machine without keys.
+    insecure: bool = False
 
     @property
     def command(self) -> str:

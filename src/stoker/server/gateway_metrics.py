@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from stoker.server import own_key
+
 #: The gateway is on this machine: it answers in milliseconds, or it is stuck.
 _WITHIN_S = 1.0
 _MOST_BYTES = 4_000_000
@@ -56,7 +58,7 @@ def _metrics(endpoint: str) -> bytes | None:
 
     connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=_WITHIN_S)
     try:
-        connection.request("GET", "/metrics")
+        connection.request("GET", "/metrics", headers=own_key.headers())
         answer = connection.getresponse()
         return answer.read(_MOST_BYTES) if answer.status == http.client.OK else None
     except (OSError, http.client.HTTPException):

@@ -18,14 +18,21 @@ from stoker.gateway import gateway_config as configuration
 from stoker.gateway.gateway_config import Config
 from stoker.gateway.health_monitor import HealthMonitor
 from stoker.gateway.limits import DEFAULT_LIMITS
+from stoker.server.gateway_access import GatewayAccess
 from stoker.server.gateway_listener import listening
+
+#: Settings that a line of the audit log names: a line is bounded.
+_MOST_NAMED = 100
 
 _log = logging.getLogger("stoker.gateway")
 
 
-def apply(gateway: Gateway, config: Config) -> None:
-    """Serve with this configuration from now on; what did not change is left as it is."""
-    gateway.use_keys(config.keys)
+def apply(gateway: Gateway, access: GatewayAccess, config: Config) -> None:
+    """Serve with this configuration from now on; what did not change is left as it is.
+
+    Raises ``UsageError``, and changes nothing, where that would open the gateway to all.
+    """
+    access.configure(config.keys)
     gateway.use_origins(config.origins)
     gateway.use_aliases(config.aliases)
     gateway.serve([Served(b.backend, (), b.fit, b.max_concurrent) for b in config.backends])
@@ -34,11 +41,14 @@ def apply(gateway: Gateway, config: Config) -> None:
 class Service:
     """A gateway that runs by a configuration file until a signal stops it."""
 
-    def __init__(self, path: Path, limits: GatewayLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, path: Path, limits: GatewayLimits = DEFAULT_LIMITS, *, insecure: bool = False
+    ) -> None:
         self._path = path
         self._limits = limits
         self._config = configuration.load(path)
         self._gateway = Gateway(limits=limits)
+        self._access = GatewayAccess(self._gateway, self._config.bind, insecure=insecure)
         self._monitor = HealthMonitor(self._gateway)
         self._reload = asyncio.Event()
         self._stop = asyncio.Event()
@@ -48,8 +58,9 @@ class Service:
 
         SIGHUP or a change of the file reads it again. Raises ``StokerError`` where it can't listen.
         """
+        apply(self._gateway, self._access, self._config)
+        self._access.log_start(config_sha256=self._config.sha256)
         self._handle_signals()
-        apply(self._gateway, self._config)
         async with listening(self._gateway, self._config.bind, self._config.port) as endpoint:
             try:
                 async with aiohttp.ClientSession() as http:
@@ -61,19 +72,21 @@ class Service:
                     await self._serve(http)
             finally:
                 await self._gateway.drain(self._limits.drain_s)
+                await self._access.write_log(all_of_it=True)
 
     async def _serve(self, http: aiohttp.ClientSession) -> None:
         checking = asyncio.create_task(self._check_regularly(http))
         reading = asyncio.create_task(self._reload_on_change(http))
+        following = asyncio.create_task(self._access.follow(self._limits.access_poll_s))
         stopping = asyncio.create_task(self._stop.wait())
-        tasks = (checking, reading, stopping)
+        tasks = (checking, reading, following, stopping)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for task in (checking, reading):
+        for task in (checking, reading, following):
             if not task.cancelled():
                 task.result()  # neither ends by itself: this raises what ended it
 
@@ -99,13 +112,19 @@ class Service:
         """Take the file's new content; with one that is not in order, all stays as it was."""
         try:
             new = configuration.load(self._path)
+            apply(self._gateway, self._access, new)
         except StokerError as error:
             _log.error("the configuration was not reloaded: %s", error)
             return
         if (new.bind, new.port) != (self._config.bind, self._config.port):
             _log.warning("a changed bind or port takes effect at the next start")
+        self._access.log(
+            "configuration_changed",
+            sha256_before=self._config.sha256,
+            sha256=new.sha256,
+            settings=configuration.changed_settings(self._config, new)[:_MOST_NAMED],
+        )
         self._config = new
-        apply(self._gateway, new)
         _log.info("configuration reloaded: %d backends", len(new.backends))
 
     def _handle_signals(self) -> None:

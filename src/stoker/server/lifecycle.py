@@ -9,6 +9,8 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 
 from stoker import engines, paths
+from stoker.access import open_gateway
+from stoker.access.key_store import KeyStore
 from stoker.engines import ContainerLaunch, Options, ProcessLaunch
 from stoker.errors import Problem, StokerError
 from stoker.planning import Plan
@@ -77,6 +79,12 @@ def serve(spec: LaunchSpec) -> Generator[Deployment, None, None]:
     if latest.state.status == "failed":
         deployment_state.remove()
         raise StokerError.of(latest.state.problem or Problem("It failed."))
+
+
+def require_keys(bind: str, *, insecure: bool) -> None:
+    """Raise early, before a download, where any machine could use the gateway without a key."""
+    protected = KeyStore().keys().required
+    open_gateway.refuse_open(bind, protected=protected, insecure=insecure)
 
 
 def check_can_start(bind: str, port: int) -> None:

@@ -16,7 +16,8 @@ from types import FrameType
 import aiohttp
 from filelock import Timeout
 
-from stoker import engines
+from stoker import engines, paths
+from stoker.access.api_keys import Keys
 from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem, StokerError
 from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
@@ -24,13 +25,14 @@ from stoker.gateway.limits import DEFAULT_LIMITS
 from stoker.gateway.prompt.saved_prompts import SavedPrompts
 from stoker.gateway.saved_heads import SavedHeads
 from stoker.planning import Plan
-from stoker.server import deployment_state, log_file, ports
+from stoker.server import deployment_state, log_file, own_key, ports
 from stoker.server.deployment_state import Deployment, LaunchSpec
 from stoker.server.diagnosis.log_diagnosis import with_command
 from stoker.server.engine_factory import PlannedEngineFactory
 from stoker.server.engine_manager import EngineManager
 from stoker.server.engine_run import EngineFactory
 from stoker.server.event_loop import event_loop
+from stoker.server.gateway_access import GatewayAccess
 from stoker.server.gateway_listener import listening
 from stoker.server.processes import ProcessId
 from stoker.server.slot_folder import with_slot_folder
@@ -84,11 +86,23 @@ class Server:
         spec = self._record.spec
         try:
             ports.require_free(spec.bind, spec.port)
+            access = _guarded(self._gateway, spec)
             async with listening(self._gateway, spec.bind, spec.port) as endpoint:
                 self._log.info("gateway listens on %s", endpoint)
-                await self._run_engine()
+                following = asyncio.create_task(access.follow(self._limits.access_poll_s))
+                following.add_done_callback(self._stop_unguarded)
+                try:
+                    await self._run_engine()
+                finally:
+                    await _end(following)
+                    await access.write_log(all_of_it=True)
         except StokerError as error:
             self._fail(error.problem)
+
+    def _stop_unguarded(self, following: asyncio.Task[None]) -> None:
+        """Stop a gateway that no longer learns which keys were revoked."""
+        if not following.cancelled():
+            self.stop()
 
     async def _run_engine(self) -> None:
         async with aiohttp.ClientSession() as http:
@@ -133,6 +147,22 @@ class Server:
         problem = replace(problem, fix=with_command(problem.fix, self._record.spec.command))
         self._log.error("%s", problem)
         self._record.move("failed", problem=problem, engine=None)
+
+
+def _guarded(gateway: Gateway, spec: LaunchSpec) -> GatewayAccess:
+    """The gateway's keys. Raises ``StokerError`` where it would be open to other machines."""
+    try:
+        own = own_key.draw()
+    except OSError as error:
+        raise StokerError(
+            f"Stoker can't write its state folder {paths.state_dir()}.",
+            f"The system reports: {error.strerror}.",
+            "Make the folder writable, or set STOKER_HOME to one that is.",
+        ) from error
+    access = GatewayAccess(gateway, spec.bind, insecure=spec.insecure, own=own)
+    access.configure(Keys({}))
+    access.log_start(model=spec.plan.model.id)
+    return access
 
 
 async def _end(task: asyncio.Task[None]) -> None:

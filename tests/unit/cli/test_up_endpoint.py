@@ -160,12 +160,15 @@ def test_bind_that_is_no_address_is_refused_before_anything_starts(
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.parametrize(("bind", "open_to_others"), [("127.0.0.2", False), ("0.0.0.0", True)])
+@pytest.mark.parametrize(
+    ("bind", "insecure", "open_to_others"),
+    [("127.0.0.2", True, False), ("0.0.0.0", True, True), ("0.0.0.0", False, False)],
+)
 def test_only_what_others_reach_is_called_open(
-    capsys: pytest.CaptureFixture[str], bind: str, open_to_others: bool
+    capsys: pytest.CaptureFixture[str], bind: str, insecure: bool, open_to_others: bool
 ) -> None:
-    startup_progress.warn_open(bind)
-    assert ("other machines can reach" in capsys.readouterr().out) == open_to_others
+    startup_progress.warn_open(bind, insecure=insecure)
+    assert ("Every machine that reaches" in capsys.readouterr().out) == open_to_others
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://127.0.0.1:0"])

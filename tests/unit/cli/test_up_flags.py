@@ -22,6 +22,7 @@ ALL = [
     "--image=a/b:1",
     "--name=mine",
     "--private-ipc",
+    "--insecure",
     "--engine-arg=x=1",
     "--engine-arg=y",
     "--volume=/a:/b:ro",

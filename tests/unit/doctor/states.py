@@ -114,10 +114,15 @@ def host(**changes: Any) -> Readings:
 
 
 def deployed(
-    options: Options | None = None, plan: Plan = PLAN, bind: str = "127.0.0.1", **state: Any
+    options: Options | None = None,
+    plan: Plan = PLAN,
+    bind: str = "127.0.0.1",
+    insecure: bool = False,
+    **state: Any,
 ) -> Readings:
     """The healthy chain with another deployment."""
-    spec = replace(DEPLOYMENT.spec, plan=plan, options=options or Options(), bind=bind)
+    options = options or Options()
+    spec = replace(DEPLOYMENT.spec, plan=plan, options=options, bind=bind, insecure=insecure)
     ours = Deployment(spec, replace(DEPLOYMENT.state, **state))
     return replace(HEALTHY, deployment=ours)
 

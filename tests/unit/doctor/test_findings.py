@@ -173,7 +173,7 @@ STATES: dict[str, Readings] = {
     "gateway.backends-down": answering(backends=3, backends_up=2),
     "gateway.stranger": answering(stoker_version=None),
     "gateway.older": answering(stoker_version="0.0.9"),
-    "gateway.open": deployed(bind="0.0.0.0"),
+    "gateway.open": deployed(bind="0.0.0.0", insecure=True),
     "endpoint.ok": HEALTHY,
     "endpoint.none": EMPTY,
     "endpoint.refused": remote(failure="refused"),

@@ -77,7 +77,6 @@ WRONG = {
     "[gateway]\nprot = 8000\n" + BACKEND: (2, "gateway.prot"),
     "[gatewya]\n" + BACKEND: (1, "gatewya"),
     "[gateway]\nmax_prompt_tokens = 'much'\n" + BACKEND: (2, "gateway.max_prompt_tokens"),
-    "[gateway]\n\nbind = '0.0.0.0'\n" + BACKEND: (3, "gateway.bind"),
     "[gateway.keys]\nann = 'secret'\n" + BACKEND: (2, "gateway.keys.ann"),
     "[gateway.keys]\nann = 'env:NOT_SET'\n" + BACKEND: (2, "gateway.keys.ann"),
     BACKEND + "\n[[backend]]\nengine = 'vllm'\n": (4, "backend[1]"),
@@ -121,6 +120,7 @@ def test_key_in_the_file_is_never_repeated(tmp_path: Path) -> None:
     assert "my-real-key" not in str(refused.value)
 
 
+@pytest.mark.usefixtures("home")
 def test_reload_of_an_impossible_port_leaves_everything_as_it_was(tmp_path: Path) -> None:
     path = written(tmp_path, BACKEND)
     service = Service(path)

@@ -15,7 +15,8 @@ def wrong(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_a_page_that_names_what_exists_is_right(tmp_path: Path) -> None:
-    text = "# A page\n\nRun `stoker up --yes`, `make test`. See [above](#a-page) and `Makefile`."
+    commands = "`stoker up --yes`, `stoker keys create ann --json`, `make test`"
+    text = f"# A page\n\nRun {commands}. See [above](#a-page) and `Makefile`."
     assert wrong(tmp_path, text) == []
 
 
@@ -24,6 +25,7 @@ def test_a_page_that_names_what_exists_is_right(tmp_path: Path) -> None:
     [
         ("`stoker fly`", "there is no command `stoker fly`"),
         ("`stoker up --wings`", "`stoker up` takes no option --wings"),
+        ("`stoker keys create ann --wings`", "`stoker keys` takes no option --wings"),
         ("`make tea`", "the Makefile has no target tea"),
         ("`src/stoker/nothing.py`", "there is no file src/stoker/nothing.py"),
         ("Set huggingface.nothing.", "there is no setting huggingface.nothing"),

@@ -65,7 +65,7 @@ def test_the_header_of_a_gguf_file_is_not_kept() -> None:
 
 WHOLE = Deployment(
     LaunchSpec(
-        PLAN, "::1", 8001, ("m", ""), Options(name="mine"), True, ("dtype",), ("--port=8001",)
+        PLAN, "::1", 8001, ("m", ""), Options(name="mine"), True, ("dtype",), ("--port=8001",), True
     ),
     LiveState(
         "silent",

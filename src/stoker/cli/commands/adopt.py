@@ -11,7 +11,7 @@ from stoker import network_addresses
 from stoker.application import launch
 from stoker.application.launch import LaunchSettings
 from stoker.application.launch_events import ServerRecognised
-from stoker.cli.options import Bind, Json, KeyEnv, Port, Replace, address, key_from
+from stoker.cli.options import Bind, Insecure, Json, KeyEnv, Port, Replace, address, key_from
 from stoker.cli.render import output, startup_progress
 from stoker.cli.render.launch_view import LaunchView
 from stoker.engines import Recognised
@@ -23,11 +23,13 @@ def command(
     key_env: KeyEnv = None,
     port: Port = 8000,
     bind: Bind = "127.0.0.1",
+    insecure: Insecure = False,
     replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Put the gateway in front of a server that is already running."""
-    adopt(url, key_env, LaunchSettings(bind, port, replace), dry_run=False, json=json)
+    settings = LaunchSettings(bind, port, replace, insecure=insecure)
+    adopt(url, key_env, settings, dry_run=False, json=json)
 
 
 def adopt(
@@ -47,7 +49,7 @@ def adopt(
     if found is not None:
         _show("Adopted", found, endpoint, json=json)
     if not json:
-        startup_progress.warn_open(settings.bind)
+        startup_progress.warn_open(settings.bind, insecure=settings.insecure)
 
 
 def _show(verb: str, found: Recognised, endpoint: str, *, json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stoker.cli.options import Json
+from stoker.cli.options import Insecure, Json
 from stoker.cli.render import output
 from stoker.gateway import Gateway
 from stoker.server.event_loop import event_loop
@@ -20,6 +20,7 @@ from stoker.vscode import ENDPOINT
 
 def command(
     config: Annotated[Path, typer.Argument(help="The configuration, a TOML file.")],
+    insecure: Insecure = False,
     json: Json = False,
 ) -> None:
     """Serve several backends through one gateway, set up by a file. Runs until it is stopped."""
@@ -33,7 +34,7 @@ def command(
         else:
             _show(endpoint, gateway)
 
-    service = Service(config)
+    service = Service(config, insecure=insecure)
     with event_loop() as loop:
         loop.run_until_complete(service.run(report))
 

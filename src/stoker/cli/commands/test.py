@@ -10,7 +10,7 @@ import typer
 from stoker import checks
 from stoker.checks import CheckReport, Endpoint
 from stoker.cli import endpoint_argument
-from stoker.cli.options import Json, KeyEnv, key_from
+from stoker.cli.options import Json, KeyEnv
 from stoker.cli.render import check_report, html_page, output
 from stoker.errors import StokerError
 
@@ -57,7 +57,8 @@ def command(
     if list_checks:
         check_report.show_list(wanted, as_json=json)
         return
-    place, key = endpoint_argument.place(url), key_from(key_env)
+    place = endpoint_argument.place(url)
+    key = endpoint_argument.key(place, key_env)
     try:
         found = checks.look_at(place, key, key_env)
     except StokerError as error:

@@ -17,7 +17,7 @@ from stoker.application.launch import LaunchSettings, Preview
 from stoker.application.launch_events import Chosen, Verified
 from stoker.cli import launch_options
 from stoker.cli.commands import adopt, code
-from stoker.cli.options import Bind, Json, KeyEnv, Port, Replace, Yes
+from stoker.cli.options import Bind, Insecure, Json, KeyEnv, Port, Replace, Yes
 from stoker.cli.render import choice_view, output, startup_progress
 from stoker.cli.render.launch_view import LaunchView
 from stoker.errors import UsageError
@@ -30,7 +30,17 @@ _CONFIRM_ABOVE_BYTES = 2 * 1024**3
 #: Options that describe another machine.
 _ELSEWHERE = ("gpu", "gpus", "host")
 #: Options that an adopted server has a use for.
-_OF_AN_ADOPTION = ("endpoint", "key_env", "port", "bind", "replace", "dry_run", "json", "yes")
+_OF_AN_ADOPTION = (
+    "endpoint",
+    "key_env",
+    "port",
+    "bind",
+    "insecure",
+    "replace",
+    "dry_run",
+    "json",
+    "yes",
+)
 
 
 def command(
@@ -90,6 +100,7 @@ def command(
     gpu: launch_options.Gpu = None,
     gpus: launch_options.Gpus = None,
     host: launch_options.HostFile = None,
+    insecure: Insecure = False,
     replace: Replace = False,
     json: Json = False,
     yes: Yes = False,
@@ -100,6 +111,7 @@ def command(
         bind=bind,
         port=port,
         replace=replace,
+        insecure=insecure,
         foreground=foreground,
         keep=keep,
         engine_args=tuple(engine_arg or ()),
@@ -124,7 +136,7 @@ def command(
 
 def _launch(request: LaunchRequest, settings: LaunchSettings, *, json: bool, yes: bool) -> None:
     if settings.foreground and not json:
-        startup_progress.warn_open(settings.bind)
+        startup_progress.warn_open(settings.bind, insecure=settings.insecure)
     events = launch.start_model(request, settings)
     verified: Verified | None = None
     with LaunchView(events, quiet=json, keep=settings.keep) as view:
@@ -149,6 +161,7 @@ def _flags(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...]:
         *launch_options.words(request),
         *(f"--{name}={value}" for name, value in values.items() if value is not None),
         *(["--private-ipc"] if settings.private_ipc else []),
+        *(["--insecure"] if settings.insecure else []),
         *(f"--engine-arg={argument}" for argument in settings.engine_args),
         *(f"--volume={volume}" for volume in settings.volumes),
         *(f"--{name}={value}" for name, value in address.items() if value != getattr(_USUAL, name)),
@@ -260,7 +273,7 @@ def _show_verified(verified: Verified, *, json: bool) -> None:
         ("Next", "stoker status, stoker logs -f, stoker down"),
     ):
         output.say(f"{name:9} {value}")
-    startup_progress.warn_open(spec.bind)
+    startup_progress.warn_open(spec.bind, insecure=spec.insecure)
 
 
 def _verified_document(verified: Verified) -> dict[str, object]:

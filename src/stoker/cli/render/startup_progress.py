@@ -42,10 +42,11 @@ class Phases:
         output.say(f"  {phases[-1].name:10} {detail}")
 
 
-def warn_open(bind: str) -> None:
-    """Warn where other machines reach the gateway, which asks for no key."""
-    if not is_loopback(bind):
+def warn_open(bind: str, *, insecure: bool) -> None:
+    """Warn where other machines reach the gateway and may use it without a key."""
+    if insecure and not is_loopback(bind):
         output.say(
-            f"\nNote: other machines can reach {bind}, and no key is required. "
-            "Use it only on a network that you trust."
+            f"\nWarning: started with --insecure. Every machine that reaches {bind} may use the "
+            "models and read what is served, unless keys exist (stoker keys list). What it sends "
+            "and gets is not encrypted. To close it: stoker keys create OWNER."
         )

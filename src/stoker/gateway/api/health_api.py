@@ -21,8 +21,13 @@ async def ready(state: GatewayState, _: RequestContext) -> web.Response:
     return json_answers.ok({"status": "ready"})
 
 
-async def metrics(state: GatewayState, _: RequestContext) -> web.Response:
-    """``GET /metrics``: everything that is counted, in Prometheus's text format."""
+async def metrics(state: GatewayState, context: RequestContext) -> web.Response:
+    """``GET /metrics``: everything that is counted, in Prometheus's text format.
+
+    It names every model, so a key that opens some of them alone needs a role that may read it.
+    """
+    if context.caller.models and context.caller.role == "user":
+        return openai_errors.role_needed("viewer")
     state.metrics.waiting.set(state.slots.waiting)
     state.metrics.unread.set(state.live_streams.unread_tokens())
     for backend in state.pool.backends:

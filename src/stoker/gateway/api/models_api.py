@@ -7,48 +7,51 @@ from typing import Any
 from aiohttp import web
 
 from stoker import __version__
+from stoker.access.caller import Caller
 from stoker.engines import ServedModel
 from stoker.gateway.api import json_answers, model_entries
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import RequestContext
 
 
-async def list_models(state: GatewayState, _: RequestContext) -> web.Response:
+async def list_models(state: GatewayState, context: RequestContext) -> web.Response:
     """``GET /v1/models``: one entry for each model, those that are up first, and the alias."""
-    return json_answers.ok({"object": "list", "data": _entries(state)})
+    return json_answers.ok({"object": "list", "data": _entries(state, context.caller)})
 
 
 async def show_model(state: GatewayState, context: RequestContext) -> web.Response:
     """``GET /v1/models/NAME``: the entry of one model; names may hold slashes."""
     name = context.request.match_info["model"]
-    entries = {entry["id"]: entry for entry in _entries(state)}
+    entries = {entry["id"]: entry for entry in _entries(state, context.caller)}
     if name not in entries:
-        name = state.chosen_model({"model": name}).id
+        name = state.chosen_model({"model": name}, context.caller).id
     return json_answers.ok(entries[name])
 
 
-async def info(state: GatewayState, _: RequestContext) -> web.Response:
-    """``GET /info``: the backends, the models, and how fast each is read."""
+async def info(state: GatewayState, context: RequestContext) -> web.Response:
+    """``GET /info``: what the caller may use: backends, models, and how fast each is read."""
+    served = state.models_for(context.caller)
+    hosts = [(b, [name for name in b.models if name in served]) for b in state.pool.backends]
     backends = [
-        {"engine": b.endpoint.engine, "models": list(b.models), "up": b.usable}
-        for b in state.pool.backends
+        {"engine": b.endpoint.engine, "models": names, "up": b.usable}
+        for b, names in hosts
+        if names or not context.caller.models
     ]
-    served = state.pool.models()
     models = [
         {**entry, "prefill_tokens_per_s": _prefill_tokens_per_s(state, served[_name(entry)])}
-        for entry in _entries(state)
+        for entry in _entries(state, context.caller)
     ]
     return json_answers.ok(
         {"server": "stoker", "version": __version__, "backends": backends, "models": models}
     )
 
 
-def _entries(state: GatewayState) -> list[dict[str, Any]]:
-    models = state.pool.models().values()
+def _entries(state: GatewayState, caller: Caller) -> list[dict[str, Any]]:
+    models = state.models_for(caller)
     return model_entries.entries(
         # A client that takes the first one, as the name ``local`` does, takes one that answers.
-        sorted(models, key=lambda model: not state.pool.serving(model.id)),
-        state.alias_target(),
+        sorted(models.values(), key=lambda model: not state.pool.serving(model.id)),
+        state.alias_target(models),
         lambda model: state.shown_preparer(model).chats.fits,
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import orjson
 from aiohttp import web
 
+from stoker.access.api_keys import KeyFault
+from stoker.access.caller import Role
 from stoker.engines.refusals import Refusal
 
 
@@ -70,12 +72,20 @@ def not_ready(down_cause: str = "", retry_after_s: int = 2) -> web.Response:
     )
 
 
-def unauthorized(*, has_two: bool = False) -> web.Response:
-    """The request has no key, one that is not known, or two of which one is wrong."""
-    cause = "two different ones" if has_two else "none or a wrong one"
+#: What a request has in place of a key. Whether a key was once valid is shown to its holder alone.
+_KEY_FAULTS: Mapping[KeyFault, str] = {
+    "two_keys": "two different ones",
+    "expired_key": "one that has expired",
+    "revoked_key": "one that was revoked",
+}
+
+
+def unauthorized(fault: KeyFault = "wrong_key") -> web.Response:
+    """The request has no key that opens the gateway."""
     return response(
         401,
-        f"This endpoint needs a key, and the request has {cause}. "
+        "This endpoint needs a key, and the request has "
+        f"{_KEY_FAULTS.get(fault, 'none or a wrong one')}. "
         "Send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.",
         kind="authentication_error",
         code="invalid_api_key",
@@ -91,6 +101,16 @@ def foreign_page(origin: str) -> web.Response:
         "their origin in `allowed_origins` of its configuration.",
         kind="permission_error",
         code="origin_not_allowed",
+    )
+
+
+def role_needed(role: Role) -> web.Response:
+    """The key opens the gateway, but not what was asked for."""
+    return response(
+        403,
+        f"The role of this key does not allow this. Ask for a key with the role `{role}`.",
+        kind="permission_error",
+        code="role_needed",
     )
 
 

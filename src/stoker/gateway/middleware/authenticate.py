@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from stoker.access.api_keys import KeyFault, bearer
 from stoker.access.caller import Caller
 from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
@@ -29,7 +30,9 @@ class Authenticate:
         if request.path not in _OPEN_PATHS:
             caller = self._caller(request)
             if caller is None:
-                return openai_errors.unauthorized(has_two=_has_two_keys(request))
+                fault, key_id = self._fault(request)
+                self._state.refused_entries.note(fault, request.remote, key_id)
+                return openai_errors.unauthorized(fault)
             context.caller = caller
         return await proceed(context)
 
@@ -43,6 +46,10 @@ class Authenticate:
             return None
         return caller
 
-
-def _has_two_keys(request: web.Request) -> bool:
-    return "Authorization" in request.headers and _X_API_KEY in request.headers
+    def _fault(self, request: web.Request) -> tuple[KeyFault, str]:
+        """Why the request was refused, and the id of its key where that is known."""
+        authorization, x_api_key = (request.headers.get(n) for n in ("Authorization", _X_API_KEY))
+        key = bearer(authorization)
+        if authorization is not None and x_api_key not in (None, key):
+            return "two_keys", ""
+        return self._state.keys.fault(x_api_key or key)

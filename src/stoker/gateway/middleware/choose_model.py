@@ -9,12 +9,12 @@ from stoker.gateway.request_context import Handler, RequestContext
 
 
 class ChooseModel:
-    """Resolves the name in a request, or its alias, to a model that is served here."""
+    """Resolves the name in a request, or its alias, to a model that its caller may use."""
 
     def __init__(self, state: GatewayState) -> None:
         self._state = state
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Set ``context.model``; raises ``BadRequestError`` for one not served here."""
-        context.model = self._state.chosen_model(context.body)
+        context.model = self._state.chosen_model(context.body, context.caller)
         return await proceed(context)

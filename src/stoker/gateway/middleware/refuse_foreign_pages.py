@@ -23,6 +23,7 @@ class RefuseForeignPages:
         """Answer 403 or the preflight, or go on."""
         request = context.request
         if not self._state.origins.allow(request):
+            self._state.refused_entries.note("foreign_page", request.remote)
             return openai_errors.foreign_page(request.headers["Origin"])
         if cors.is_preflight(request):
             return cors.preflight_answer(request)

@@ -1,0 +1,332 @@
+"""The keys that ``stoker keys`` manages, in a private file that every gateway reads."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import secrets
+import stat
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from filelock import FileLock, Timeout
+from msgspec import Meta
+
+from stoker import paths
+from stoker.access.api_keys import Keys, KnownKey, hash_of
+from stoker.access.audit_log import AuditLog
+from stoker.access.caller import NO_LIMITS, Caller, CallerLimits, Role
+from stoker.errors import StokerError, UsageError
+from stoker.private_files import give_to_folder_owner, make_private, write_private
+
+SCHEMA_VERSION = 1
+#: What every key begins with: it shows what a key is for, and scanners for secrets can find it.
+PREFIX = "sk-stoker-"
+#: 10,000 keys with a dozen models each.
+_MAX_BYTES = 16 * 1024**2
+_MAX_NAME = 100
+_MAX_MODELS = 100
+#: Another process holds the lock for milliseconds, or it is stuck.
+_LOCK_S = 10.0
+_ID = re.compile(rf"(?:{PREFIX})?([0-9a-f]{{8}})(?:-.*)?")
+
+
+class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is kept of a key. Times are in seconds since the epoch."""
+
+    #: Part of the key, and no secret: what it is called in lists and logs.
+    id: str
+    sha256: str
+    owner: str
+    role: Role = "user"
+    models: tuple[str, ...] = ()
+    #: The limits that are set, by the names of ``CallerLimits``.
+    limits: dict[str, Annotated[int, Meta(ge=1)]] = {}
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+
+    def is_active(self, now: float) -> bool:
+        """Whether it opens the gateway at this time."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+    @property
+    def prefix(self) -> str:
+        """How the key begins, to find it in a client's settings."""
+        return PREFIX + self.id
+
+    def known(self) -> KnownKey:
+        """The key as a gateway looks it up."""
+        limits = CallerLimits(**self.limits)
+        caller = Caller(self.owner, self.id, self.role, self.models, limits)
+        digest = bytes.fromhex(self.sha256)
+        return KnownKey(digest, caller, self.expires_at, self.revoked_at is not None)
+
+    def described(self) -> dict[str, Any]:
+        """What may be shown and logged of it: all but its hash."""
+        fields = msgspec.structs.asdict(self)
+        del fields["sha256"]
+        return {**fields, "prefix": self.prefix}
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was made just now: the only time that it can be shown."""
+
+    record: KeyRecord
+    key: str
+
+
+class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    schema_version: int
+    keys: tuple[KeyRecord, ...]
+
+
+class KeyStore:
+    """The keys in one folder.
+
+    Keys that were revoked or expired stay in the file: the gateway does not open to all when the
+    last key ends, and the use of an old key can be recognised. A file that can't be read opens
+    nothing: every method raises ``StokerError`` then.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        audit: AuditLog | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = folder or paths.state_dir()
+        self._audit = audit or AuditLog()
+        self._now = now
+
+    @property
+    def path(self) -> Path:
+        """The file. It is written whole, so that a reader sees the old or the new one."""
+        return self._folder / "keys.json"
+
+    def stamp(self) -> tuple[int, int, int, int] | None:
+        """What is different after each change of the file; ``None`` where there is none."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+
+    def keys(self) -> Keys:
+        """The keys, to look up what a request has."""
+        return Keys({}, (record.known() for record in self.records()), self._now)
+
+    def records(self) -> tuple[KeyRecord, ...]:
+        """Every key that was ever made, in that order; none where there is no file."""
+        try:
+            with self.path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                content = file.read(_MAX_BYTES + 1)
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise self._broken(str(error.strerror)) from error
+        if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise self._broken("other users may write it, so its keys may not be yours")
+        return self._decoded(content)
+
+    def create(
+        self,
+        owner: str,
+        *,
+        role: Role = "user",
+        models: Sequence[str] = (),
+        limits: CallerLimits = NO_LIMITS,
+        expires_at: float | None = None,
+    ) -> NewKey:
+        """Make a key. Raises ``UsageError`` where a name is not usable."""
+        owner = checked_name("owner", owner)
+        allowed = tuple(checked_name("model", model) for model in models)
+        if len(allowed) > _MAX_MODELS:
+            fix = "Use a pattern, such as qwen*."
+            raise UsageError(f"A key names at most {_MAX_MODELS} models.", fix=fix)
+        if expires_at is not None and expires_at <= self._now():
+            raise UsageError("That time is past.", "The key could never be used.", "Give another.")
+        rules = _Rules(owner, role, allowed, _set(limits), expires_at)
+        with self._locked():
+            records = list(self.records())
+            made = self._drawn(records, rules)
+            self._save([*records, made.record], "key_created", made.record)
+            return made
+
+    def rotate(self, key: str, grace_s: float = 0.0) -> NewKey:
+        """Replace a key by a new one with the same rules; the old one ends after ``grace_s``."""
+        with self._locked():
+            records = list(self.records())
+            index = self._index(records, key)
+            old = records[index]
+            now = self._now()
+            if not old.is_active(now):
+                raise _ended(old)
+            if grace_s > 0:
+                ends = min(now + grace_s, old.expires_at or math.inf)
+                records[index] = msgspec.structs.replace(old, expires_at=ends)
+            else:
+                records[index] = msgspec.structs.replace(old, revoked_at=now)
+            rules = _Rules(old.owner, old.role, old.models, old.limits, old.expires_at)
+            made = self._drawn(records, rules)
+            self._save([*records, made.record], "key_rotated", made.record, replaces=old.id)
+            return made
+
+    def revoke(self, key: str) -> KeyRecord:
+        """End a key for good."""
+        with self._locked():
+            records = list(self.records())
+            index = self._index(records, key)
+            if records[index].revoked_at is not None:
+                raise _ended(records[index])
+            records[index] = msgspec.structs.replace(records[index], revoked_at=self._now())
+            self._save(records, "key_revoked", records[index])
+            return records[index]
+
+    def limit(self, key: str, changed: Callable[[CallerLimits], CallerLimits]) -> KeyRecord:
+        """Replace the limits of a key."""
+        with self._locked():
+            records = list(self.records())
+            index = self._index(records, key)
+            if not records[index].is_active(self._now()):
+                raise _ended(records[index])
+            limits = _set(changed(CallerLimits(**records[index].limits)))
+            records[index] = msgspec.structs.replace(records[index], limits=limits)
+            self._save(records, "key_limited", records[index])
+            return records[index]
+
+    def _drawn(self, records: Sequence[KeyRecord], rules: _Rules) -> NewKey:
+        taken = {record.id for record in records}
+        key_id = secrets.token_hex(4)
+        while key_id in taken:
+            key_id = secrets.token_hex(4)
+        key = f"{PREFIX}{key_id}-{secrets.token_urlsafe(32)}"
+        record = KeyRecord(
+            id=key_id,
+            sha256=hash_of(key),
+            owner=rules.owner,
+            role=rules.role,
+            models=rules.models,
+            limits=rules.limits,
+            created_at=self._now(),
+            expires_at=rules.expires_at,
+        )
+        return NewKey(record, key)
+
+    def _index(self, records: Sequence[KeyRecord], key: str) -> int:
+        """The place of a key. An unknown one is not repeated: it may be a whole key."""
+        wanted = _ID.fullmatch(key)
+        found = (i for i, record in enumerate(records) if wanted and record.id == wanted[1])
+        index = next(found, None)
+        if index is None:
+            raise UsageError(
+                "There is no such key.",
+                "A key is named by its id of 8 characters, or by its visible beginning.",
+                "stoker keys list shows both.",
+            )
+        return index
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            make_private(self._folder)
+            with FileLock(self._folder / "keys.lock", timeout=_LOCK_S, mode=0o600) as lock:
+                give_to_folder_owner(Path(lock.lock_file))
+                yield
+        except (OSError, Timeout) as error:
+            busy = "another process holds its lock" if isinstance(error, Timeout) else error
+            raise StokerError(
+                f"The keys in {self.path} can't be changed.",
+                f"The system reports: {busy}.",
+                "Make the folder writable for this account, and try again.",
+            ) from error
+
+    def _save(
+        self, records: Sequence[KeyRecord], event: str, of: KeyRecord, **more: object
+    ) -> None:
+        """Log the change, then make it: no key works that the audit log does not know."""
+        self._audit.append({"event": event, **more, "key": of.described()})
+        content = _KeyFile(SCHEMA_VERSION, tuple(records))
+        write_private(self.path, msgspec.json.format(msgspec.json.encode(content)))
+        give_to_folder_owner(self.path)
+
+    def _decoded(self, content: bytes) -> tuple[KeyRecord, ...]:
+        if len(content) > _MAX_BYTES:
+            raise self._broken("it is larger than any that Stoker writes")
+        try:
+            file = msgspec.json.decode(content, type=_KeyFile)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise self._broken(f"{error}") from None
+        if file.schema_version != SCHEMA_VERSION:
+            raise self._broken(f"its version {file.schema_version} is of another Stoker")
+        if not file.keys:
+            raise self._broken("it holds no key")
+        for record in file.keys:
+            fault = _fault(record)
+            if fault:
+                raise self._broken(f"the key {record.id[:8]!r} has {fault}")
+        return file.keys
+
+    def _broken(self, why: str) -> StokerError:
+        return StokerError(
+            f"The keys in {self.path} can't be read, so no gateway opens with them.",
+            f"{why[:1].upper()}{why[1:]}.",
+            "Restore the file from a backup. Without one, remove it and make new keys: "
+            "stoker keys create OWNER.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    owner: str
+    role: Role
+    models: tuple[str, ...]
+    limits: dict[str, int]
+    expires_at: float | None
+
+
+def _set(limits: CallerLimits) -> dict[str, int]:
+    """The limits that are set, by name."""
+    return {name: number for name, number in asdict(limits).items() if number is not None}
+
+
+def checked_name(what: str, name: str) -> str:
+    """A name in one spelling. Raises ``UsageError`` where it can't be shown in one line."""
+    name = unicodedata.normalize("NFC", name.strip())
+    if not name or len(name) > _MAX_NAME or not name.isprintable():
+        raise UsageError(
+            f"This is no name of a{'n' if what[0] in 'aeiou' else ''} {what}.",
+            f"A name has 1 to {_MAX_NAME} characters that can be printed.",
+            "Write it in one line, without control characters.",
+        )
+    return name
+
+
+def _fault(record: KeyRecord) -> str:
+    """What of a record could only be written by hand, or by mistake."""
+    if not re.fullmatch(r"[0-9a-f]{64}", record.sha256):
+        return "no SHA-256"
+    if not re.fullmatch(r"[0-9a-f]{8}", record.id):
+        return "no id of 8 hexadecimal digits"
+    if not record.owner.isprintable() or not record.owner:
+        return "no owner that can be printed"
+    unknown = record.limits.keys() - asdict(NO_LIMITS).keys()
+    return f"the limit {min(unknown)[:50]!r}, which there is not" if unknown else ""
+
+
+def _ended(record: KeyRecord) -> UsageError:
+    how = "expired" if record.revoked_at is None else "was revoked"
+    return UsageError(
+        f"The key {record.id} of {record.owner} {how} already.",
+        "A key that ended stays ended.",
+        "Make a new one: stoker keys create OWNER.",
+    )
