@@ -17,9 +17,11 @@ from stoker.access.api_keys import Keys
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import pipeline
 from stoker.gateway.api import fit_api, health_api, models_api, path_rules, request_validation
+from stoker.gateway.api.media_urls import MediaHosts
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
 from stoker.gateway.middleware.cors import Origins
+from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.preparers import Preparer
@@ -106,6 +108,14 @@ class Gateway:
     def use_origins(self, allowed: Origins) -> None:
         """Answer these web pages from now on."""
         self._state.origins = allowed
+
+    def use_served_names(self, names: ServedNames) -> None:
+        """Answer requests to these hosts from now on, where no key is needed."""
+        self._state.served_names = names
+
+    def use_media_hosts(self, hosts: MediaHosts) -> None:
+        """Let engines fetch from these hosts from now on."""
+        self._state.media_hosts = hosts
 
     def use_aliases(self, aliases: ModelAliases) -> None:
         """Answer to these names of models, too, from now on."""

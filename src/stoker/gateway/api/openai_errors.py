@@ -83,14 +83,27 @@ def unauthorized(*, has_two: bool = False) -> web.Response:
     )
 
 
-def foreign_page(origin: str) -> web.Response:
+def foreign_page(origin: str | None) -> web.Response:
     """The request comes from a web page that the configuration does not allow."""
     return response(
         403,
-        f"Pages of {origin} may not use this endpoint. To allow them, run `stoker gateway` with "
-        "their origin in `allowed_origins` of its configuration.",
+        f"Pages of {origin or 'other sites'} may not use this endpoint. To allow them, run "
+        "`stoker gateway` with their origin in `allowed_origins` of its configuration.",
         kind="permission_error",
         code="origin_not_allowed",
+    )
+
+
+def foreign_host(host: str) -> web.Response:
+    """The request is addressed to a name that this server does not have."""
+    return response(
+        403,
+        f"This server has no name {host[:100]!r}, and without a key it answers only to its own: a "
+        "web page could have chosen that one. Address it as localhost or by its IP address; behind "
+        "a proxy, run `stoker gateway` with the name in `allowed_hosts` of its configuration, or "
+        "with keys.",
+        kind="permission_error",
+        code="host_not_allowed",
     )
 
 

@@ -23,7 +23,7 @@ class RefuseForeignPages:
         """Answer 403 or the preflight, or go on."""
         request = context.request
         if not self._state.origins.allow(request):
-            return openai_errors.foreign_page(request.headers["Origin"])
+            return openai_errors.foreign_page(request.headers.get("Origin"))
         if cors.is_preflight(request):
             return cors.preflight_answer(request)
         return await proceed(context)
