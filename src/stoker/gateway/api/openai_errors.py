@@ -107,6 +107,16 @@ def foreign_host(host: str) -> web.Response:
     )
 
 
+def unreadable_request() -> web.Response:
+    """The client sent something that is not HTTP, or more of it than is read."""
+    return response(
+        400,
+        "The gateway can't read this as a request of HTTP/1.1: a header is malformed or too long, "
+        "or its body has two lengths. Check the client, and that it does not use https here.",
+        code="invalid_http",
+    )
+
+
 def busy(retry_after_s: int) -> web.Response:
     """Every backend is at its limit, and the queue is long."""
     return response(

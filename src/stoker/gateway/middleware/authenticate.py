@@ -34,15 +34,18 @@ class Authenticate:
         return await proceed(context)
 
     def _caller(self, request: web.Request) -> Caller | None:
-        """Whom the request's key names; ``None`` where it has none, or two of different callers."""
+        """Whom the request's key names; ``None`` where it has none, or keys of different callers.
+
+        A proxy before the gateway might go by another of several headers than this one.
+        """
         keys, headers = self._state.keys, request.headers
-        if _X_API_KEY not in headers:
-            return keys.caller(headers.get("Authorization"))
-        caller = keys.caller_of(headers[_X_API_KEY])
-        if "Authorization" in headers and keys.caller(headers["Authorization"]) != caller:
-            return None
-        return caller
+        found = [keys.caller_of(key) for key in headers.getall(_X_API_KEY, ())]
+        found += [keys.caller(header) for header in headers.getall("Authorization", ())]
+        first, *others = found or [keys.caller(None)]
+        return first if all(other == first for other in others) else None
 
 
 def _has_two_keys(request: web.Request) -> bool:
-    return "Authorization" in request.headers and _X_API_KEY in request.headers
+    headers = request.headers
+    given = (*headers.getall("Authorization", ()), *headers.getall(_X_API_KEY, ()))
+    return len(given) > 1

@@ -13,7 +13,7 @@ from stoker.gateway.request_context import Handler, RequestContext
 class RefuseForeignHosts:
     """Refuses web pages that point a name of their own at this server.
 
-    Only a gateway that answers everyone needs it, so this stands after ``Authenticate``: a page has
+    Only a gateway without keys needs it, so this stands after ``Authenticate``: a page has
     no key, and a client with one may use whatever name leads here, through whatever proxy.
     """
 

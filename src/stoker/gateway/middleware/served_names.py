@@ -11,7 +11,7 @@ from aiohttp import web
 
 from stoker.network_addresses import is_loopback
 
-#: Names by which a container or a virtual machine reaches its host. Nobody can register one: ICANN
+#: Names by which a container or a virtual machine reaches its host. No page has one: ICANN
 #: reserved ``.internal`` for private use in 2024.
 _OF_THE_HOST = frozenset(
     {"host.docker.internal", "gateway.docker.internal", "host.containers.internal"}
