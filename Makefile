@@ -7,7 +7,7 @@ PAGES := README.md CONTRIBUTING.md docs/*.md docs/*/*.md
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-all extension-test lint docs docs-write lock clean
+.PHONY: help up test test-all audit extension-test lint docs docs-write lock clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -46,6 +46,13 @@ docs-write: $(STAMP) ## write the generated parts of the docs again
 
 test-all: $(STAMP) ## the tiers that need real engines, Docker and VS Code; installs them itself
 	scripts/test-all.sh
+
+audit: ## list the dependencies in SBOMs, and ask whether any is known to be vulnerable
+	@if $(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install -q -r scripts/audit-tools.txt; then \
+	  $(VENV)/audit/bin/python scripts/audit.py; \
+	else \
+	  echo "audit: skipped, because its tools can't be installed from this machine's package index"; \
+	fi
 
 extension-test: ## types and unit tests of the VS Code extension, and that its VSIX is the one that ships
 	scripts/test-extension.sh

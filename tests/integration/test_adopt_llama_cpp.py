@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 
+import psutil
 import pytest
 from tests.integration.conftest import Stoker
 
@@ -31,6 +32,11 @@ def await_health(url: str) -> None:
         else:
             return
     raise AssertionError("llama.cpp did not start")
+
+
+def command_lines() -> list[str]:
+    """Those of all processes."""
+    return [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
 
 
 def test_running_llama_cpp_is_recognised_adopted_and_missed_when_it_is_gone(
@@ -61,6 +67,9 @@ def test_running_llama_cpp_is_recognised_adopted_and_missed_when_it_is_gone(
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert KEY not in done.stdout
+        kept = [file for file in stoker.home.rglob("*") if file.is_file()]
+        assert not [file for file in kept if KEY.encode() in file.read_bytes()]
+        assert not [argv for argv in command_lines() if KEY in argv]
         chat = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
         answer = stoker.post("/v1/chat/completions", {"model": "small", **chat})
         assert answer["usage"]["completion_tokens"] > 0

@@ -10,10 +10,19 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.integration import engine_doors
 from tests.integration.conftest import Stoker
 
 pytestmark = pytest.mark.engine
 
+#: llama.cpp's own routes (tools/server/server.cpp), but for ``/health``.
+ROUTES = (
+    *("/v1/models", "/models", "/api/tags", "/api/show", "/api/chat", "/props", "/slots"),
+    *("/slots/0?action=save", "/metrics", "/completion", "/completions", "/v1/completions"),
+    *("/chat/completions", "/v1/chat/completions", "/v1/messages", "/v1/responses", "/infill"),
+    *("/embedding", "/v1/embeddings", "/rerank", "/tokenize", "/detokenize", "/apply-template"),
+    *("/lora-adapters", "/models/load", "/models/unload", "/tools", "/cors-proxy"),
+)
 UP = ("--context", "1024", "--parallel", "2")
 
 
@@ -45,6 +54,9 @@ def test_up_ends_with_an_answered_chat(stoker: Stoker, smollm2: str) -> None:
     assert answer["vscode_settings"] == {"huggingface.customTGIEndpoint": stoker.endpoint}
     listed = stoker.status()
     assert listed["status"] == "ready"
+    assert not engine_doors.reachable_from_outside(stoker.engine())
+    assert engine_doors.answers_without_a_key(stoker.engine(), ("/health",))
+    assert not engine_doors.answers_without_a_key(stoker.engine(), ROUTES)
 
 
 def test_up_twice_is_one_deployment(stoker: Stoker, smollm2: str) -> None:

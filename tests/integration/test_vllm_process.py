@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+from tests.integration import engine_doors
 from tests.integration.conftest import Stoker
 from tests.support import vllm_cpu
 
@@ -27,6 +28,12 @@ from stoker.engines.server_detection import recognise
 pytestmark = pytest.mark.vllm
 
 CHAT = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
+#: Those that vLLM's own check of the key leaves open, and some that it guards.
+ROUTES = (
+    *("/invocations", "/tokenize", "/detokenize", "/metrics", "/version", "/ping", "/load"),
+    *("/docs", "/openapi.json", "/server_info", "/sleep", "/scale_elastic_ep", "/pooling"),
+    *("/v1/models", "/v1/chat/completions", "/inference/v1/generate"),
+)
 _START_S = 400.0
 
 
@@ -76,6 +83,8 @@ def test_up_with_a_context_that_does_not_fit_starts_once_more_and_is_brought_bac
     assert answer["usage"]["completion_tokens"] > 0
 
     first = stoker.engine()
+    assert not engine_doors.reachable_from_outside(first)
+    assert not engine_doors.answers_without_a_key(first, ROUTES)
     os.killpg(first.pid, signal.SIGSTOP)
     assert wait_for(lambda: "is frozen" in (stoker.status()["problem"] or ""), 20)
     os.killpg(first.pid, signal.SIGCONT)

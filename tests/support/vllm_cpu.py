@@ -16,6 +16,7 @@ from tests.support import real_models
 
 from stoker import engines
 from stoker.engines import Options, ProcessLaunch
+from stoker.engines.vllm.vllm_launch import KEY_GUARD
 from stoker.models import Model
 from stoker.planning import Argument, MemoryPrediction, Plan
 from stoker.server.ports import any_free
@@ -62,8 +63,9 @@ def running(log: Path, wanted: Plan) -> Iterator[str]:
     assert isinstance(launch, ProcessLaunch)
     env = {**os.environ, **launch.env, "HF_HUB_OFFLINE": "1"}
     env.pop("VLLM_API_KEY")
+    argv = [part for part in launch.argv if part not in ("--middleware", KEY_GUARD)]
     with log.open("wb") as out:
-        process = psutil.Popen(launch.argv, env=env, stdout=out, stderr=out)
+        process = psutil.Popen(argv, env=env, stdout=out, stderr=out)
     try:
         deadline = time.monotonic() + _START_S
         while "startup complete" not in log.read_text():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,9 +17,12 @@ from stoker.access.refused_entries import RefusedEntries
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import pipeline
 from stoker.gateway.api import fit_api, health_api, models_api, path_rules, request_validation
+from stoker.gateway.api.media_urls import MediaHosts
 from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.http_server import GatewayRunner
 from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
 from stoker.gateway.middleware.cors import Origins
+from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.preparers import Preparer
@@ -113,6 +115,14 @@ class Gateway:
         """Answer these web pages from now on."""
         self._state.origins = allowed
 
+    def use_served_names(self, names: ServedNames) -> None:
+        """Answer requests to these hosts from now on, where no key is needed."""
+        self._state.served_names = names
+
+    def use_media_hosts(self, hosts: MediaHosts) -> None:
+        """Let engines fetch from these hosts from now on."""
+        self._state.media_hosts = hosts
+
     def use_aliases(self, aliases: ModelAliases) -> None:
         """Answer to these names of models, too, from now on."""
         self._state.aliases = aliases
@@ -130,19 +140,9 @@ class Gateway:
         """Answer "not ready" until ``serve`` is called again."""
         self.pool.replace([])
 
-    def runner(self) -> web.AppRunner:
-        """What runs the application: a client that leaves ends its handler, and one that sends
-        no whole head within ``head_s`` is dropped.
-        """
-        limits = self._state.limits
-        return web.AppRunner(
-            self.app(),
-            handler_cancellation=True,
-            access_log=None,
-            logger=_http_log,
-            keepalive_timeout=limits.head_s,
-            shutdown_timeout=limits.shutdown_s,
-        )
+    def runner(self) -> GatewayRunner:
+        """What runs the application."""
+        return GatewayRunner(self.app(), self._state.limits)
 
     def app(self) -> web.Application:
         """The application to run."""
@@ -216,13 +216,3 @@ def _kept(before: Sequence[PooledBackend], served: Served) -> PooledBackend | No
                 backend.models = {model.id: model for model in served.models}
             return backend
     return None
-
-
-def _without_content(record: logging.LogRecord) -> bool:
-    """Keep what a client sent out of the log: aiohttp quotes a head that it can't read."""
-    record.exc_info = record.exc_text = None
-    return True
-
-
-_http_log = logging.getLogger("stoker.gateway.http")
-_http_log.addFilter(_without_content)

@@ -16,7 +16,9 @@ from stoker.access.api_keys import Keys, hash_of, keys_of
 from stoker.data.facts import tomllib
 from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
+from stoker.gateway.api.media_urls import MediaHosts
 from stoker.gateway.middleware.cors import Origins
+from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.network_addresses import is_bindable, is_url, without_api_path
@@ -53,6 +55,22 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Meta(
             description="Web pages that may use the gateway, such as `https://*.vscode-cdn.net`, "
             "where vscode.dev runs its extensions. Other pages are refused; programs need no entry."
+        ),
+    ] = ()
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="More names by which clients address the gateway, such as "
+            "`models.example.com` or `*.example.com`, for one without keys behind a proxy. IP "
+            "addresses and this machine's names need no entry; with keys, nothing does."
+        ),
+    ] = ()
+    allowed_media_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Hosts from which a model's server may fetch the images and files that a "
+            "request names, such as `images.example.com` or `*.example.com`. Data URLs need no "
+            "entry; every other URL is refused."
         ),
     ] = ()
     aliases: Annotated[
@@ -122,6 +140,8 @@ class Config(msgspec.Struct, frozen=True):
     port: int
     keys: Keys
     origins: Origins
+    served_names: ServedNames
+    media_hosts: MediaHosts
     aliases: ModelAliases
     backends: tuple[ConfiguredBackend, ...]
     health_check_s: float
@@ -181,6 +201,8 @@ class _Reader:
             port=gateway.port,
             keys=keys_of(keys),
             origins=Origins(gateway.allowed_origins),
+            served_names=ServedNames(gateway.allowed_hosts),
+            media_hosts=MediaHosts(gateway.allowed_media_hosts),
             aliases=ModelAliases(gateway.aliases),
             backends=backends,
             health_check_s=gateway.health_check_s,

@@ -11,8 +11,10 @@ from stoker.access.caller import Caller
 from stoker.access.refused_entries import RefusedEntries
 from stoker.engines import ALIAS, ServedModel
 from stoker.gateway.api import model_entries, request_validation
+from stoker.gateway.api.media_urls import MediaHosts
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.middleware.cors import Origins
+from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.preparers import Preparer, Preparers
 from stoker.gateway.relay.live_streams import LiveStreams
@@ -25,13 +27,15 @@ from stoker.gateway.usage.metrics import Metrics
 class GatewayState:
     """The backends, who may ask them, and what was counted.
 
-    Keys, origins and aliases may be replaced.
+    Keys, origins, names, hosts of media and aliases may be replaced.
     """
 
     def __init__(self, keys: Keys, limits: GatewayLimits) -> None:
         self.limits = limits
         self.keys = keys
         self.origins = Origins()
+        self.served_names = ServedNames()
+        self.media_hosts = MediaHosts()
         self.aliases = ModelAliases()
         self.refused_entries = RefusedEntries(time.monotonic)
         self.metrics = Metrics()

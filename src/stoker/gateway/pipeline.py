@@ -14,7 +14,9 @@ from stoker.gateway.middleware.authenticate import Authenticate
 from stoker.gateway.middleware.choose_model import ChooseModel
 from stoker.gateway.middleware.format_errors import FormatErrors
 from stoker.gateway.middleware.limit_requests import LimitRequests
+from stoker.gateway.middleware.refuse_foreign_hosts import RefuseForeignHosts
 from stoker.gateway.middleware.refuse_foreign_pages import RefuseForeignPages
+from stoker.gateway.middleware.refuse_media_urls import RefuseMediaUrls
 from stoker.gateway.middleware.validate import Validate
 from stoker.gateway.prompt.prepare_for_backend import PrepareForBackend
 from stoker.gateway.relay.forwarder import Forward
@@ -29,10 +31,12 @@ EVERY_REQUEST: Row = (
     FormatErrors,
     RefuseForeignPages,
     Authenticate,
+    RefuseForeignHosts,
 )
 #: Then requests about a model: those of ``api/path_rules.py``.
 MODEL_REQUEST: Row = (
     Validate,
+    RefuseMediaUrls,
     LimitRequests,
     ChooseModel,
 )

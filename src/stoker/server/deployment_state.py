@@ -119,13 +119,15 @@ def read() -> Deployment | None:
 
 
 def write(deployment: Deployment) -> None:
-    """Write it so that a reader sees the old or the new one, never a part."""
+    """Write it so that a reader sees the old or the new one, never a part. It holds no key."""
     spec = deployment.spec
     model = replace(spec.plan.model, chat_template=None)
     if model.format == "gguf":
         # The header of such a file has the whole vocabulary in it, and can be read again.
         model = replace(model, architecture=None)
-    spec = replace(spec, plan=replace(spec.plan, model=model))
+    spec = replace(
+        spec, plan=replace(spec.plan, model=model), options=replace(spec.options, key=None)
+    )
     content = {"schema_version": SCHEMA_VERSION, "spec": spec, "state": deployment.state}
     write_private(paths.deployment_file(), msgspec.json.encode(content, enc_hook=_encode))
 

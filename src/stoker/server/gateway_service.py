@@ -34,6 +34,8 @@ def apply(gateway: Gateway, access: GatewayAccess, config: Config) -> None:
     """
     access.configure(config.keys)
     gateway.use_origins(config.origins)
+    gateway.use_served_names(config.served_names)
+    gateway.use_media_hosts(config.media_hosts)
     gateway.use_aliases(config.aliases)
     gateway.serve([Served(b.backend, (), b.fit, b.max_concurrent) for b in config.backends])
 

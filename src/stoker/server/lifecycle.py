@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -40,7 +41,7 @@ def start(spec: LaunchSpec) -> Deployment:
             return running
         _make_room(spec)
         deployment_state.write(wanted)
-        _spawn()
+        _spawn(spec.options.key)
     return wanted
 
 
@@ -297,13 +298,20 @@ def _another_runs(running: LaunchSpec, wanted: LaunchSpec) -> StokerError:
     )
 
 
-def _spawn() -> None:
-    """Start the supervisor so that it outlives this process and its terminal."""
+def _spawn(key: str | None) -> None:
+    """Start the supervisor so that it outlives this process and its terminal.
+
+    The key of an adopted server reaches it by a pipe: no file and no process list has it.
+    """
     with (paths.log_dir() / "supervisor.err").open("wb") as stderr:
-        subprocess.Popen(
+        supervisor = subprocess.Popen(
             [sys.executable, "-m", "stoker.server.server"],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             start_new_session=True,
         )
+    with contextlib.suppress(BrokenPipeError):  # it has ended: ``follow`` reports why
+        assert supervisor.stdin is not None  # noqa: S101  (a pipe, see above)
+        with supervisor.stdin as pipe:
+            pipe.write(f"{key or ''}\n".encode())

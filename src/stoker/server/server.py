@@ -302,7 +302,10 @@ def main() -> None:
     deployment = deployment_state.read()
     if deployment is None:
         sys.exit("stoker: there is no deployment to serve")
-    for latest in serve(deployment.spec):
+    spec = deployment.spec
+    key = sys.stdin.readline().strip()  # of an adopted server: it is in no file
+    spec = replace(spec, options=replace(spec.options, key=key or None))
+    for latest in serve(spec):
         deployment = latest
     sys.exit(1 if deployment.state.status == "failed" else 0)
 

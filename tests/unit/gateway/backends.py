@@ -209,7 +209,8 @@ def chat_bytes(**fields: Any) -> bytes:
     """A whole HTTP request for a streamed chat."""
     body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     payload = orjson.dumps({**body, **fields})
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(payload)}\r\n"
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    head += f"Content-Length: {len(payload)}\r\n"
     return head.encode() + b"Content-Type: application/json\r\n\r\n" + payload
 
 

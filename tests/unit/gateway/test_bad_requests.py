@@ -241,7 +241,7 @@ async def test_flood_of_headers_is_refused_and_the_connection_closed() -> None:
     async with gateway_with(fine) as (front, _):
         reader, writer = await front.connect()
         lines = b"".join(b"x-%d: y\r\n" % number for number in range(1000))
-        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n" + lines)  # and no end
+        writer.write(b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n" + lines)  # and no end
         assert (await asyncio.wait_for(reader.readexactly(12), 10))[8:] == b" 400"
         writer.close()
         assert (await front.chat()).status == 200
@@ -291,7 +291,7 @@ async def test_chunked_upload_that_is_cut_off_reaches_no_backend() -> None:
     async with gateway_with(fine) as (front, (backend,)):
         _, writer = await front.connect()
         writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: ::1\r\nTransfer-Encoding: chunked\r\n\r\n"
             + chunk(chat()[:20])
         )
         await writer.drain()
@@ -305,7 +305,7 @@ async def test_nonsense_in_a_chunked_upload_is_400() -> None:
     async with gateway_with(fine) as (front, _):
         reader, writer = await front.connect()
         writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: ::1\r\nTransfer-Encoding: chunked\r\n\r\n"
             b"zz\r\nnonsense"
         )
         assert (await asyncio.wait_for(reader.readexactly(12), 10))[8:] == b" 400"

@@ -101,3 +101,15 @@ def test_a_file_of_a_later_schema_is_not_read() -> None:
     content["schema_version"] += 1
     paths.deployment_file().write_bytes(msgspec.json.encode(content))
     assert deployment_state.read() is None
+
+
+def test_the_key_of_an_adopted_server_is_in_no_file() -> None:
+    secret = LaunchSpec(PLAN, "127.0.0.1", 8000, options=replace(ADOPTED, key="sk-canary"))
+    deployment_state.write(Deployment(secret))
+    files = [file for file in paths.state_dir().rglob("*") if file.is_file()]
+    assert paths.deployment_file() in files
+    assert not [file for file in files if b"sk-canary" in file.read_bytes()]
+    kept = deployment_state.read()
+    assert kept is not None
+    assert kept.spec.options == ADOPTED
+    assert "sk-canary" not in repr(secret)

@@ -26,11 +26,16 @@ CPU_IMAGE = f"public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v{VERSION}"
 CONTAINER = "vllm-server"
 #: The variable from which vLLM takes the key that requests must carry (vllm/envs.py).
 KEY_VARIABLE = "VLLM_API_KEY"
+#: vLLM imports it by its name (``in_engine/stoker_key_guard.py``).
+KEY_GUARD = "stoker_key_guard.KeyGuard"
+_GUARD_FOLDER = Path(__file__).parent / "in_engine"
 _INNER_PORT = 8000
 _INNER_HUB = "/root/.cache/huggingface"
 _INNER_COMPILED = "/root/.cache/vllm"
 _INNER_MODEL = "/model"
+_INNER_GUARD = "/stoker"
 _SHOWN_ENV = {
+    "PYTHONPATH": "where vLLM finds what asks for the key",
     "VLLM_CPU_KVCACHE_SPACE": "the KV cache's size in GiB: on the CPU vLLM takes it from here",
 }
 _HUB_REASON = "models stay on the host: a new container need not download them again"
@@ -46,7 +51,9 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
         flags = (*_flags(given), "--host", "127.0.0.1", "--port", str(port))
         # A module, not the script `vllm`: vLLM's builds for the CPU have a script that fails.
         argv = (options.python, "-m", "vllm.entrypoints.openai.api_server", *flags)
-        return ProcessLaunch(argv=argv, arguments=given, env={**env, "PYTHONUNBUFFERED": "1"})
+        folders = filter(None, (str(_GUARD_FOLDER), os.environ.get("PYTHONPATH")))
+        env |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(folders)}
+        return ProcessLaunch(argv=argv, arguments=given, env=env)
     model, mounts = _placed(plan)
     given = arguments(plan, model)
     return ContainerLaunch(
@@ -59,7 +66,7 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
         mounts=_with_own(mounts, options.volumes),
         gpus=options.gpus,
         host_ipc=not options.private_ipc,
-        env=env,
+        env={**env, "PYTHONPATH": _INNER_GUARD},
         shown_env=_SHOWN_ENV,
     )
 
@@ -82,8 +89,14 @@ def arguments(plan: Plan, model: str) -> tuple[Argument, ...]:
         True,
         "answers report how much of a prompt the prefix cache held: stoker bench compares by it",
     )
+    guard = Argument(
+        "middleware",
+        KEY_GUARD,
+        "every path but /health asks for the key: vLLM itself leaves /invocations, /tokenize, "
+        "/metrics and others open",
+    )
     planned = (Argument(_spelled(a.name), a.value, a.reason) for a in plan.arguments)
-    return (weights, *planned, served, details)
+    return (weights, *planned, served, details, guard)
 
 
 def _flags(given: Sequence[Argument]) -> tuple[str, ...]:
@@ -122,13 +135,14 @@ def _placed(plan: Plan) -> tuple[str, tuple[Mount, ...]]:
         "what torch.compile made is kept: the next start skips that minute",
     )
     hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
+    guard = Mount(str(_GUARD_FOLDER), _INNER_GUARD, "what asks for the key", read_only=True)
     path = plan.model.path
     if path is None or path.is_relative_to(hub):
         # A snapshot in the hub's cache is links to files beside it: the whole cache is needed.
         inside = plan.model.id if path is None else f"{_INNER_HUB}/{path.relative_to(hub)}"
-        return inside, (Mount(str(hub), _INNER_HUB, _HUB_REASON), compiled)
+        return inside, (Mount(str(hub), _INNER_HUB, _HUB_REASON), compiled, guard)
     model = Mount(str(path.resolve()), _INNER_MODEL, "the model's folder, to read", read_only=True)
-    return _INNER_MODEL, (model, compiled)
+    return _INNER_MODEL, (model, compiled, guard)
 
 
 def _with_own(mounts: Sequence[Mount], volumes: Sequence[str]) -> tuple[Mount, ...]:

@@ -93,12 +93,12 @@ def unauthorized(fault: KeyFault = "wrong_key") -> web.Response:
     )
 
 
-def foreign_page(origin: str) -> web.Response:
+def foreign_page(origin: str | None) -> web.Response:
     """The request comes from a web page that the configuration does not allow."""
     return response(
         403,
-        f"Pages of {origin} may not use this endpoint. To allow them, run `stoker gateway` with "
-        "their origin in `allowed_origins` of its configuration.",
+        f"Pages of {origin or 'other sites'} may not use this endpoint. To allow them, run "
+        "`stoker gateway` with their origin in `allowed_origins` of its configuration.",
         kind="permission_error",
         code="origin_not_allowed",
     )
@@ -111,6 +111,29 @@ def role_needed(role: Role) -> web.Response:
         f"The role of this key does not allow this. Ask for a key with the role `{role}`.",
         kind="permission_error",
         code="role_needed",
+    )
+
+
+def foreign_host(host: str) -> web.Response:
+    """The request is addressed to a name that this server does not have."""
+    return response(
+        403,
+        f"This server has no name {host[:100]!r}, and without a key it answers only to its own: a "
+        "web page could have chosen that one. Address it as localhost or by its IP address; behind "
+        "a proxy, run `stoker gateway` with the name in `allowed_hosts` of its configuration, or "
+        "with keys.",
+        kind="permission_error",
+        code="host_not_allowed",
+    )
+
+
+def unreadable_request() -> web.Response:
+    """The client sent something that is not HTTP, or more of it than is read."""
+    return response(
+        400,
+        "The gateway can't read this as a request of HTTP/1.1: a header is malformed or too long, "
+        "or its body has two lengths. Check the client, and that it does not use https here.",
+        code="invalid_http",
     )
 
 

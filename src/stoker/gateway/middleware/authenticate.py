@@ -37,19 +37,21 @@ class Authenticate:
         return await proceed(context)
 
     def _caller(self, request: web.Request) -> Caller | None:
-        """Whom the request's key names; ``None`` where it has none, or two of different callers."""
+        """Whom the request's key names; ``None`` where it has none, or keys of different callers.
+
+        A proxy before the gateway might go by another of several headers than this one.
+        """
         keys, headers = self._state.keys, request.headers
-        if _X_API_KEY not in headers:
-            return keys.caller(headers.get("Authorization"))
-        caller = keys.caller_of(headers[_X_API_KEY])
-        if "Authorization" in headers and keys.caller(headers["Authorization"]) != caller:
-            return None
-        return caller
+        found = [keys.caller_of(key) for key in headers.getall(_X_API_KEY, ())]
+        found += [keys.caller(header) for header in headers.getall("Authorization", ())]
+        first, *others = found or [keys.caller(None)]
+        return first if all(other == first for other in others) else None
 
     def _fault(self, request: web.Request) -> tuple[KeyFault, str]:
         """Why the request was refused, and the id of its key where that is known."""
-        authorization, x_api_key = (request.headers.get(n) for n in ("Authorization", _X_API_KEY))
-        key = bearer(authorization)
-        if authorization is not None and x_api_key not in (None, key):
+        headers = request.headers
+        given = {bearer(header) for header in headers.getall("Authorization", ())}
+        given |= set(headers.getall(_X_API_KEY, ()))
+        if len(given) > 1:
             return "two_keys", ""
-        return self._state.keys.fault(x_api_key or key)
+        return self._state.keys.fault(next(iter(given), None))

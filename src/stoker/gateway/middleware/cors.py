@@ -26,7 +26,10 @@ class Origins:
     def allow(self, request: web.Request) -> bool:
         """Whether its sender may ask: no browser, a page of this very server, or an allowed one."""
         origin = request.headers.get("Origin")
-        if origin is None or any(fnmatchcase(origin.lower(), p) for p in self.patterns):
+        if origin is None:
+            foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
+            return not foreign or _is_followed_link(request)
+        if any(fnmatchcase(origin.lower(), p) for p in self.patterns):
             return True
         return origin.partition("://")[2] == request.host
 
@@ -37,6 +40,15 @@ class Origins:
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Access-Control-Expose-Headers"] = _EXPOSED
             response.headers["Vary"] = "Origin"
+
+
+def _is_followed_link(request: web.Request) -> bool:
+    """Whether a person opens a page of this server from another one, which can't read it.
+
+    Browsers name no origin there, nor for what a page embeds, such as an image or a script.
+    """
+    sent = (request.headers.get("Sec-Fetch-Mode"), request.headers.get("Sec-Fetch-Dest"))
+    return request.method == "GET" and sent == ("navigate", "document")
 
 
 def is_preflight(request: web.Request) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 
 import orjson
 from aiohttp import web
@@ -36,11 +37,25 @@ class FormatErrors:
     def _refusal(self, request: web.Request, error: Exception) -> web.Response:
         response, code = error_mapping.answer_to(request, error)
         self._metrics.refused.labels(code).inc()
+        path = _loggable(request)
         if response.status >= 500:
-            _log.error("%s %s: %s", request.method, request.path, code, exc_info=error)
+            _log.error("%s: %s: %s", path, code, _without_values(error))
         else:
-            _log.info("refused %s: %d %s", request.path, response.status, code)
+            _log.info("refused %s: %d %s", path, response.status, code)
         return response
+
+
+def _loggable(request: web.Request) -> str:
+    """Its path as the gateway's own table has it: a client may have put a key or a line end in."""
+    resource = request.match_info.route.resource
+    return "a path that does not exist" if resource is None else resource.canonical
+
+
+def _without_values(error: BaseException) -> str:
+    """What went wrong and where, without the message, which may quote the request."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    because = f", because of {_without_values(error.__cause__)}" if error.__cause__ else ""
+    return f"{type(error).__name__}\n{where}{because}"
 
 
 def _in_form(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:

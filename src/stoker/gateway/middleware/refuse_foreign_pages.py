@@ -24,7 +24,7 @@ class RefuseForeignPages:
         request = context.request
         if not self._state.origins.allow(request):
             self._state.refused_entries.note("foreign_page", request.remote)
-            return openai_errors.foreign_page(request.headers["Origin"])
+            return openai_errors.foreign_page(request.headers.get("Origin"))
         if cors.is_preflight(request):
             return cors.preflight_answer(request)
         return await proceed(context)

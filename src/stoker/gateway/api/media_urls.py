@@ -1,0 +1,105 @@
+"""The URLs of images, sound, videos and files in a request: an engine would fetch them. Pure.
+
+An engine that fetches what a client names can be sent to other machines of its network, or to
+files of its own. Every API is read in the client's own form, because some backends get it so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from stoker.gateway.api.request_validation import BadRequestError
+
+#: Where conversations are, in every API.
+_CONVERSATIONS = ("messages", "input", "system")
+#: Fields whose text is text alone. Their parts are looked at.
+_TEXTS = frozenset({"content", "output", "role", "type", *_CONVERSATIONS})
+#: Fields in which nothing is fetched, whatever addresses they hold.
+_WORDS = frozenset(
+    {
+        *("annotations", "arguments", "citations", "context", "encrypted_content", "filename"),
+        *("function_call", "input", "name", "reasoning", "reasoning_content", "refusal"),
+        *("signature", "summary", "text", "thinking", "title", "tool_calls"),
+    }
+)
+#: Types of parts and items of that kind: calls, and what a search found.
+_WORDS_ALONE = re.compile(r"search_result|(server_)?tool_use|.+_(call|tool_result)")
+#: Results of tools that may be a JSON object, which is text to the model.
+_RESULTS = frozenset({"function_call_output", "custom_tool_call_output", "local_shell_call_output"})
+#: An address, with what parsers of URLs skip before it. Base64 has no colon.
+_ADDRESS = re.compile(r"[\x00-\x20]*([a-z][a-z0-9+.-]*://|file:)", re.IGNORECASE)
+#: Nothing that two parsers could read in two ways: no login, no backslash, no blank.
+_PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?::\d+)?(?:[/?][^\s\\]*)?", re.IGNORECASE)
+
+
+class MediaHosts:
+    """The hosts from which engines may fetch, as patterns such as ``*.example.com``."""
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self.patterns = tuple(pattern.lower() for pattern in patterns)
+
+    def check(self, request: Mapping[str, Any]) -> None:
+        """Raise ``BadRequestError`` where a conversation has another URL than a data URL.
+
+        ``request`` is in the client's own API.
+        """
+        for name in _CONVERSATIONS:
+            for where, url in _references(request.get(name), name):
+                if not self._allow(url):
+                    raise _refused(where)
+
+    def _allow(self, url: str) -> bool:
+        found = _PLAIN_URL.fullmatch(url)
+        host = found[1].lower() if found else ""
+        return bool(host) and any(fnmatchcase(host, pattern) for pattern in self.patterns)
+
+
+def _references(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    """What a server would fetch of ``value``, each with its place."""
+    if isinstance(value, list):
+        name = where.rpartition(".")[2].partition("[")[0]
+        for at, item in enumerate(value):
+            if isinstance(item, dict | list):
+                yield from _references(item, f"{where}[{at}]")
+            elif isinstance(item, str) and name not in _TEXTS and _is_reference(name, item):
+                yield f"{where}[{at}]", item
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(inner, str):
+                if name not in _TEXTS and _is_reference(name, inner) and _counts(name, value):
+                    yield f"{where}.{name}", inner
+            elif isinstance(inner, dict | list) and _counts(name, value):
+                yield from _references(inner, f"{where}.{name}")
+
+
+def _is_reference(name: str, text: str) -> bool:
+    if text[:5].lower() == "data:":
+        return False
+    return name == "url" or name.endswith("_url") or _ADDRESS.match(text) is not None
+
+
+def _counts(name: str, part: Mapping[str, Any]) -> bool:
+    """Whether a server may fetch what this field of a part holds.
+
+    Some go by the name of a field such as ``image_url``, whatever the type of its part.
+    """
+    kind = str(part.get("type"))
+    if name.endswith("_url"):
+        return True
+    if name in _WORDS or _WORDS_ALONE.fullmatch(kind):
+        return False
+    is_json = name == "output" and kind in _RESULTS and isinstance(part[name], dict)
+    return not is_json and (name, kind) != ("data", "text")  # a document's text
+
+
+def _refused(where: str) -> BadRequestError:
+    return BadRequestError(
+        f"{where} is an address, which the model's server would have to fetch. Send the content "
+        "itself as a data URL, such as data:image/png;base64,..., or run `stoker gateway` with the "
+        "host in `allowed_media_hosts` of its configuration.",
+        code="media_url_not_allowed",
+        param=where,
+    )

@@ -1,0 +1,31 @@
+"""The stage that refuses requests addressed to a name that this server does not have."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from stoker.access.caller import ANYONE
+from stoker.gateway.api import openai_errors
+from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.request_context import Handler, RequestContext
+
+
+class RefuseForeignHosts:
+    """Refuses web pages that point a name of their own at this server.
+
+    Only a gateway without keys needs it, so this stands after ``Authenticate``: a page has
+    no key, and a client with one may use whatever name leads here, through whatever proxy.
+    """
+
+    def __init__(self, state: GatewayState) -> None:
+        self._state = state
+
+    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
+        """Answer 403, or go on."""
+        # Paths that need no key set no caller; they reveal nothing.
+        if getattr(context, "caller", None) is ANYONE:
+            host = self._state.served_names.refused(context.request)
+            if host is not None:
+                self._state.refused_entries.note("foreign_host", context.request.remote)
+                return openai_errors.foreign_host(host)
+        return await proceed(context)

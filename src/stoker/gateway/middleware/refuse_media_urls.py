@@ -1,0 +1,21 @@
+"""The stage that keeps engines from fetching what a client names."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.request_context import Handler, RequestContext
+
+
+class RefuseMediaUrls:
+    """Refuses URLs of images, sound, videos and files, but for data URLs and allowed hosts."""
+
+    def __init__(self, state: GatewayState) -> None:
+        self._state = state
+
+    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
+        """Raises ``BadRequestError``, or goes on."""
+        sent = context.client_body if context.rules.api else context.body
+        self._state.media_hosts.check(sent)
+        return await proceed(context)
