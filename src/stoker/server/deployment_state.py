@@ -18,6 +18,7 @@ from stoker.planning import Plan
 from stoker.private_files import write_private
 from stoker.server.engine_state import EngineState, check_move
 from stoker.server.processes import ProcessId
+from stoker.usage_records import SQLITE
 
 #: Version of the file's content. 1 had the fields of both parts side by side and no version.
 SCHEMA_VERSION = 2
@@ -51,6 +52,8 @@ class LaunchSpec:
     fixed: tuple[str, ...] = ()
     #: The options that ``stoker up`` was called with, as ``--name=value``, without the model.
     flags: tuple[str, ...] = ()
+    #: Where the gateway records usage, as ``usage_records.store_at`` reads it: without a password.
+    usage: str = SQLITE
 
     @property
     def command(self) -> str:

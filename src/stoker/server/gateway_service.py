@@ -19,6 +19,7 @@ from stoker.gateway.gateway_config import Config
 from stoker.gateway.health_monitor import HealthMonitor
 from stoker.gateway.limits import DEFAULT_LIMITS
 from stoker.server.gateway_listener import listening
+from stoker.usage_records import store_at
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -50,6 +51,7 @@ class Service:
         """
         self._handle_signals()
         apply(self._gateway, self._config)
+        self._gateway.record_usage(store_at(self._config.usage), self._config.usage_days)
         async with listening(self._gateway, self._config.bind, self._config.port) as endpoint:
             try:
                 async with aiohttp.ClientSession() as http:
@@ -102,8 +104,8 @@ class Service:
         except StokerError as error:
             _log.error("the configuration was not reloaded: %s", error)
             return
-        if (new.bind, new.port) != (self._config.bind, self._config.port):
-            _log.warning("a changed bind or port takes effect at the next start")
+        if _fixed(new) != _fixed(self._config):
+            _log.warning("a changed bind, port or usage takes effect at the next start")
         self._config = new
         apply(self._gateway, new)
         _log.info("configuration reloaded: %d backends", len(new.backends))
@@ -115,6 +117,11 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+
+
+def _fixed(config: Config) -> tuple[str | int, ...]:
+    """What stays as it was at the start."""
+    return config.bind, config.port, config.usage, config.usage_days
 
 
 def _changed_at(path: Path) -> int:

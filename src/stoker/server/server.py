@@ -37,6 +37,7 @@ from stoker.server.slot_folder import with_slot_folder
 from stoker.server.state_record import StateRecord
 from stoker.server.supervisor_lock import lock
 from stoker.server.timeouts import Timeouts
+from stoker.usage_records import USUAL_DAYS, store_at
 
 
 class Server:
@@ -84,6 +85,7 @@ class Server:
         spec = self._record.spec
         try:
             ports.require_free(spec.bind, spec.port)
+            self._gateway.record_usage(store_at(spec.usage), USUAL_DAYS)
             async with listening(self._gateway, spec.bind, spec.port) as endpoint:
                 self._log.info("gateway listens on %s", endpoint)
                 await self._run_engine()

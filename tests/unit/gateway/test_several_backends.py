@@ -322,6 +322,7 @@ def config_of(*backends: Scripted, more: str = "") -> str:
     return f"[gateway]\nport = 0\nhealth_check_s = 0.2\n{sections}"
 
 
+@pytest.mark.usefixtures("home")
 async def test_reload_changes_backends_without_dropping_a_request(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -363,6 +364,7 @@ async def test_reload_changes_backends_without_dropping_a_request(
         await asyncio.wait_for(run, 5)
 
 
+@pytest.mark.usefixtures("home")
 async def test_gateway_does_not_listen_where_another_process_does(tmp_path: Path) -> None:
     async with gateway_to("http://127.0.0.1:9") as served:
         path = tmp_path / "gateway.toml"

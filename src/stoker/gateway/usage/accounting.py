@@ -1,41 +1,107 @@
-"""The stage that counts requests, their time and their tokens."""
+"""The stage where a request ends: counted, and recorded with its time and its tokens."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from aiohttp import web
 
+from stoker.gateway.api import error_mapping
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
+from stoker.usage_records import CLIENT_LEFT, UsageRow
+
+#: What a stream ends as that its backend broke off: its head had promised a whole one.
+_BROKEN_OFF = 502
 
 
 class Account:
-    """Notes what came of a request, whichever of the stages after it answered."""
+    """Notes what came of a request, whichever of the stages after it answered.
+
+    Recorded is every request that a key, a valid body and a known model let through to here: also
+    those that no backend could take, that broke off, and whose client left. What the stages before
+    refuse has used no engine, and an attacker could fill the disk with it: it is only counted.
+    """
 
     def __init__(self, state: GatewayState) -> None:
+        self._state = state
         self._metrics = state.metrics
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        """Count the request when its answer is complete."""
+        """Count and record the request when its answer is complete, or when it failed."""
         began = asyncio.get_running_loop().time()
+        status = CLIENT_LEFT
+        try:
+            with self._metrics.in_flight.track_inprogress():
+                response = await proceed(context)
+            status = _status(context, response)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            status = error_mapping.answer_to(context.request, error)[0].status
+            raise
+        finally:
+            self._record(context, began, status)
+        self._count(context, began, response)
+        return response
+
+    def _record(self, context: RequestContext, began: float, status: int) -> None:
+        usage = self._state.usage
+        if usage is not None:
+            total_s = asyncio.get_running_loop().time() - began
+            usage.add(_row(context, began, total_s, status))
+
+    def _count(self, context: RequestContext, began: float, response: web.StreamResponse) -> None:
         metrics, model = self._metrics, context.model.id
-        with metrics.in_flight.track_inprogress():
-            response = await proceed(context)
         metrics.requests.labels(context.request.path, model, response.status).inc()
         answer = context.answer
         if answer is None:
-            return response
+            return
         if answer.first_byte_at is not None:
             metrics.ttft.labels(model).observe(max(0.0, answer.first_byte_at - began))
         self._note_usage(model, answer.report.usage)
         rewrite = context.outgoing.rewrite
         if rewrite is not None and rewrite.found:
             metrics.tool_calls.labels(model).inc(rewrite.found)
-        return response
 
     def _note_usage(self, model: str, usage: Mapping[str, int] | None) -> None:
         for kind, count in (usage or {}).items():
             if count > 0:
                 self._metrics.tokens.labels(model, kind).inc(count)
+
+
+def _status(context: RequestContext, response: web.StreamResponse) -> int:
+    answer = context.answer
+    broke_off = answer is not None and answer.streaming and answer.error is not None
+    return _BROKEN_OFF if broke_off else response.status
+
+
+def _row(context: RequestContext, began: float, total_s: float, status: int) -> UsageRow:
+    """The request as it ended. What no backend was sent has neither tokens nor cuts."""
+    answer, caller = context.answer, context.caller
+    report = answer.report if answer is not None else None
+    used = (report.usage if report is not None else None) or {}
+    sent = getattr(context, "outgoing", None)  # not set where no backend was found
+    cuts = sent.cuts if sent is not None else None
+    first_at = answer.first_byte_at if answer is not None else None
+    return UsageRow(
+        int((time.time() - total_s) * 1000),
+        caller.owner,
+        caller.key_id,
+        context.model.id,
+        context.request.path,
+        status,
+        used.get("prompt_tokens"),
+        used.get("completion_tokens"),
+        report.cached_tokens if report is not None else None,
+        report.reasoning_tokens if report is not None else None,
+        None if first_at is None else max(0.0, first_at - began),
+        total_s,
+        context.queue_s,
+        sent.cut_tokens if sent is not None else 0,
+        len(cuts.tools_dropped) if cuts is not None else 0,
+        " ".join(cuts.steps) if cuts is not None and cuts.any else "",
+        context.session,
+    )
