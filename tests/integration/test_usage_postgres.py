@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from tests.support import postgres_server
@@ -25,13 +22,8 @@ pytestmark = pytest.mark.databases
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    folder = Path(tempfile.mkdtemp(prefix="stoker-pg-"))
-    folder.chmod(0o755)  # the user that runs it must reach the folder below
-    try:
-        with postgres_server.running(folder / "server") as started:
-            yield started
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with postgres_server.running() as started:
+        yield started
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: on a free port of loopback, its files in a folder.
+"""A PostgreSQL server of the tests' own: a free port of loopback, files in a temporary folder.
 
 Debian's package is installed where it is missing and that is possible; else the tests are skipped.
 PostgreSQL refuses to run as root, so root runs it as the user that the package makes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,19 +65,25 @@ class PostgresServer:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[PostgresServer]:
-    """A server while the context lasts. ``folder`` is new, and its user's alone."""
+def running() -> Iterator[PostgresServer]:
+    """A server while the context lasts."""
     programs = _programs()
-    folder.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        shutil.chown(folder, _USER, _USER)
-    server = PostgresServer(folder, programs, any_free())
-    server.make()
-    server.start()
+    # Not pytest's folder: that is closed to the user that runs the server.
+    top = Path(tempfile.mkdtemp(prefix="stoker-postgres-"))
+    top.chmod(0o755)
+    server = PostgresServer(top / "server", programs, any_free())
     try:
-        yield server
+        server.folder.mkdir(mode=0o700)
+        if _is_root():
+            shutil.chown(server.folder, _USER, _USER)
+        server.make()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
     finally:
-        server.stop()
+        shutil.rmtree(top, ignore_errors=True)
 
 
 def _as_its_user() -> list[str]:

@@ -10,11 +10,16 @@ from aiohttp import web
 
 from stoker.gateway.api import error_mapping
 from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.relay.backend_request import BackendRequest
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.usage_records import CLIENT_LEFT, UsageRow
 
 #: What a stream ends as that its backend broke off: its head had promised a whole one.
 _BROKEN_OFF = 502
+#: Tokens by their kind, as ``UsageReport.usage`` names it.
+_Used = Mapping[str, int]
+#: What stands for a request that was prepared for no backend.
+_NOT_SENT = BackendRequest(b"")
 
 
 class Account:
@@ -43,17 +48,15 @@ class Account:
             status = error_mapping.answer_to(context.request, error)[0].status
             raise
         finally:
-            self._record(context, began, status)
-        self._count(context, began, response)
+            used = (context.answer.report.usage if context.answer is not None else None) or {}
+            if self._state.usage is not None:
+                self._state.usage.add(_row(context, began, status, used))
+        self._count(context, began, response, used)
         return response
 
-    def _record(self, context: RequestContext, began: float, status: int) -> None:
-        usage = self._state.usage
-        if usage is not None:
-            total_s = asyncio.get_running_loop().time() - began
-            usage.add(_row(context, began, total_s, status))
-
-    def _count(self, context: RequestContext, began: float, response: web.StreamResponse) -> None:
+    def _count(
+        self, context: RequestContext, began: float, response: web.StreamResponse, used: _Used
+    ) -> None:
         metrics, model = self._metrics, context.model.id
         metrics.requests.labels(context.request.path, model, response.status).inc()
         answer = context.answer
@@ -61,15 +64,12 @@ class Account:
             return
         if answer.first_byte_at is not None:
             metrics.ttft.labels(model).observe(max(0.0, answer.first_byte_at - began))
-        self._note_usage(model, answer.report.usage)
+        for kind, count in used.items():
+            if count > 0:
+                metrics.tokens.labels(model, kind).inc(count)
         rewrite = context.outgoing.rewrite
         if rewrite is not None and rewrite.found:
             metrics.tool_calls.labels(model).inc(rewrite.found)
-
-    def _note_usage(self, model: str, usage: Mapping[str, int] | None) -> None:
-        for kind, count in (usage or {}).items():
-            if count > 0:
-                self._metrics.tokens.labels(model, kind).inc(count)
 
 
 def _status(context: RequestContext, response: web.StreamResponse) -> int:
@@ -78,13 +78,12 @@ def _status(context: RequestContext, response: web.StreamResponse) -> int:
     return _BROKEN_OFF if broke_off else response.status
 
 
-def _row(context: RequestContext, began: float, total_s: float, status: int) -> UsageRow:
+def _row(context: RequestContext, began: float, status: int, used: _Used) -> UsageRow:
     """The request as it ended. What no backend was sent has neither tokens nor cuts."""
     answer, caller = context.answer, context.caller
     report = answer.report if answer is not None else None
-    used = (report.usage if report is not None else None) or {}
-    sent = getattr(context, "outgoing", None)  # not set where no backend was found
-    cuts = sent.cuts if sent is not None else None
+    total_s = asyncio.get_running_loop().time() - began
+    sent: BackendRequest = getattr(context, "outgoing", _NOT_SENT)
     first_at = answer.first_byte_at if answer is not None else None
     return UsageRow(
         int((time.time() - total_s) * 1000),
@@ -100,8 +99,8 @@ def _row(context: RequestContext, began: float, total_s: float, status: int) -> 
         None if first_at is None else max(0.0, first_at - began),
         total_s,
         context.queue_s,
-        sent.cut_tokens if sent is not None else 0,
-        len(cuts.tools_dropped) if cuts is not None else 0,
-        " ".join(cuts.steps) if cuts is not None and cuts.any else "",
+        sent.cut_tokens,
+        len(sent.cuts.tools_dropped),
+        " ".join(sent.cuts.steps) if sent.cuts.any else "",
         context.session,
     )

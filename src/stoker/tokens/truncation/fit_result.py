@@ -22,7 +22,8 @@ class Cuts:
     @property
     def any(self) -> bool:
         """Whether anything was cut at all."""
-        return self != Cuts(tools_kept=self.tools_kept)
+        is_less = self.results_shortened or self.messages_dropped or self.system_chars_cut
+        return bool(is_less or self.tools_dropped) or self.schemas != LEVELS[0]
 
     @property
     def steps(self) -> tuple[str, ...]:
