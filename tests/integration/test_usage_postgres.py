@@ -67,6 +67,7 @@ def test_no_name_is_too_strange_to_be_written(store: UsageStore, text: str) -> N
 
 
 def test_sums_and_tokens_of_a_key(store: UsageStore) -> None:
+    assert store.tokens_since("ann-1", 0) == 0, "the tables are made for it"
     store.write([(1, USUAL), (2, row(status=502, prompt_tokens=None)), (3, row(owner="bob"))])
     totals = {total.group: total for total in store.totals(Group.OWNER)}
     assert (totals["ann"].requests, totals["ann"].failed) == (2, 1)

@@ -17,6 +17,7 @@ USUAL = UsageRow(
     completion_tokens=20,
     cached_tokens=80,
     reasoning_tokens=5,
+    estimated=0,
     first_byte_s=0.5,
     total_s=2.0,
     queue_s=0.25,

@@ -33,6 +33,9 @@ class UsageRow(NamedTuple):
     completion_tokens: int | None
     cached_tokens: int | None
     reasoning_tokens: int | None
+    #: 1 where the answer was cut before the engine reported its tokens: the prompt is as counted or
+    #: by its bytes, the answer by its events, of which engines send one for each token.
+    estimated: int
     #: Seconds from ``arrived_ms`` to the first byte of the answer: in a stream, its first token.
     first_byte_s: float | None
     total_s: float

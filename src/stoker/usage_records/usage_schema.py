@@ -24,6 +24,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             completion_tokens BIGINT,
             cached_tokens BIGINT,
             reasoning_tokens BIGINT,
+            estimated BIGINT NOT NULL,
             first_byte_s DOUBLE PRECISION,
             total_s DOUBLE PRECISION NOT NULL,
             queue_s DOUBLE PRECISION,

@@ -124,9 +124,11 @@ class UsageStore:
         """The tokens of prompts and answers that a key has used since a moment.
 
         ``since`` is in seconds since the epoch. Rows of the last half second may not be written
-        yet. What a backend has not reported counts as none: the answers of clients that left.
-        Raises ``StokerError`` where the database can't be read.
+        yet. Answers that their clients left count as estimated. Raises ``StokerError`` where the
+        database can't be read; one that is new is made.
         """
+        with self._errors_named(), self._writer():
+            pass
         with self._reader() as connection:
             return int(connection.query(_TOKENS, key_id, int(since * 1000))[0][0])
 
@@ -187,11 +189,18 @@ class UsageStore:
                 f"There is no {self.title}.",
                 "It is recorded from the first request on that a gateway answers.",
             )
-        connection: DatabaseConnection | None = None
-        try:
+        with self._errors_named():
             connection = self._database.connect(read_only=True)
-            yield connection
-        except GeneratorExit:
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        try:
+            yield
+        except StokerError:
             raise
         except Exception as error:
             raise StokerError(
@@ -199,9 +208,6 @@ class UsageStore:
                 f"The database reports: {reason(error)}.",
                 "Start a gateway that records there, or check the database.",
             ) from error
-        finally:
-            if connection is not None:
-                connection.close()
 
 
 def reason(error: Exception) -> str:

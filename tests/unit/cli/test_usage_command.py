@@ -50,6 +50,13 @@ def test_table_has_a_row_for_each_owner_and_one_for_all() -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_table_shows_a_name_as_it_is_and_obeys_none_of_it() -> None:
+    record(row(owner="[red]\x1b[2Jbob"), row(owner="", key_id=""))
+    text = usage()
+    assert "[red]?[2Jbob" in text
+    assert usage("--by", "key").splitlines()[1].split()[0] == "none"
+
+
 def test_json_names_the_day_in_utc() -> None:
     record(USUAL)
     (day,) = json.loads(usage("--by", "day", "--json"))

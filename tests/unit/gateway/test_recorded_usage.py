@@ -84,6 +84,7 @@ async def test_whole_answer_is_recorded_with_its_owner_and_its_tokens(store: Usa
     assert 0 <= row.queue_s <= row.first_byte_s <= row.total_s
     assert (row.cut_tokens, row.cut_tools, row.cut_steps) == (0, 0, "")
     assert row.session not in (None, "session-1")
+    assert row.estimated == 0
 
 
 async def test_nothing_that_was_written_to_a_model_is_recorded(
@@ -116,7 +117,8 @@ async def test_stream_whose_client_left_is_recorded_as_499(store: UsageStore) ->
         writer.transport.abort()
         await asyncio.wait_for(backend.left.wait(), 5)
     row = only_row(store)
-    assert (row.status, row.completion_tokens) == (499, None)
+    assert (row.status, row.estimated, row.completion_tokens) == (499, 1, 1)
+    assert row.prompt_tokens is not None and 10 < row.prompt_tokens < 60
     assert row.first_byte_s is not None
 
 
@@ -135,7 +137,8 @@ async def test_stream_that_the_end_of_the_gateway_breaks_off_is_recorded(
 async def test_stream_whose_backend_broke_off_is_recorded_as_502(store: UsageStore) -> None:
     async with gateway_with(breaks_off, usage=store) as (served, _):
         await served.stream()
-    assert only_row(store).status == 502
+    row = only_row(store)
+    assert (row.status, row.estimated, row.completion_tokens) == (502, 1, 1)
 
 
 async def test_client_that_left_the_queue_is_recorded_without_a_first_byte(
@@ -154,13 +157,45 @@ async def test_client_that_left_the_queue_is_recorded_without_a_first_byte(
     rows = {row.first_byte_s is None: row for row in store.rows()}
     assert rows.keys() == {True, False}
     assert rows[True].status == rows[False].status == 499
+    assert (rows[True].estimated, rows[True].prompt_tokens) == (0, None)
     assert (rows[True].queue_s or 0) > 0
 
 
 async def test_request_that_no_backend_can_take_is_recorded(store: UsageStore) -> None:
     async with gateway_to("http://127.0.0.1:9", usage=store) as served:
         assert (await served.chat()).status == 503
-    assert only_row(store).status == 503
+    row = only_row(store)
+    assert (row.status, row.estimated, row.prompt_tokens) == (503, 0, None)
+
+
+@pytest.mark.parametrize("status", [400, 502])
+async def test_request_that_its_backend_refused_has_used_no_tokens(
+    store: UsageStore, status: int
+) -> None:
+    async def refuses(call: Call) -> None:
+        await call.send(answer(b'{"error": {"message": "no"}}', status=status))
+
+    async with gateway_with(refuses, usage=store) as (served, _):
+        assert (await served.chat()).status == status
+    row = only_row(store)
+    assert (row.status, row.estimated, row.prompt_tokens) == (status, 0, None)
+
+
+async def test_client_that_left_while_its_prompt_was_read_has_used_the_prompt(
+    store: UsageStore,
+) -> None:
+    async def reads(call: Call) -> None:
+        await asyncio.sleep(60)
+
+    async with gateway_with(reads, usage=store) as (served, (backend,)):
+        _, writer = await served.connect()
+        writer.write(chat_bytes())
+        await wait_for(lambda: len(backend.calls) == 1)
+        writer.transport.abort()
+        await wait_for(lambda: served.gateway.pool.backends[0].in_flight == 0)
+    row = only_row(store)
+    assert (row.status, row.estimated, row.completion_tokens) == (499, 1, 0)
+    assert row.prompt_tokens
 
 
 async def test_prompt_that_is_longer_than_the_window_is_recorded(store: UsageStore) -> None:

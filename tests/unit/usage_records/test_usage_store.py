@@ -161,12 +161,18 @@ def test_nothing_recorded_yet_is_an_error_with_a_way_out(tmp_path: Path) -> None
         store_in(tmp_path).totals(Group.OWNER)
 
 
+def test_new_database_is_made_for_the_first_budget(tmp_path: Path) -> None:
+    assert store_in(tmp_path).tokens_since("ann-1", 0) == 0
+
+
 def test_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     written(tmp_path, USUAL).close()
     for file in (tmp_path / "private").iterdir():
         file.write_bytes(b"not a database at all" * 100)
     with pytest.raises(StokerError, match=r"usage\.db can't be read"):
         store_in(tmp_path).totals(Group.OWNER)
+    with pytest.raises(StokerError, match=r"usage\.db can't be read"):
+        store_in(tmp_path).tokens_since("ann-1", 0)
 
 
 def test_tables_of_an_older_version_get_the_newer_one_and_keep_their_rows(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ _TRACE: dict[str, Callable[[UsageRow], object]] = {
     "cached_tokens": lambda row: row.cached_tokens,
     "completion_tokens": lambda row: row.completion_tokens,
     "reasoning_tokens": lambda row: row.reasoning_tokens,
+    "estimated": lambda row: row.estimated,
     "cut_tokens": lambda row: row.cut_tokens,
     "queue_s": lambda row: _seconds(row.queue_s),
     "first_byte_s": lambda row: _seconds(row.first_byte_s),
@@ -71,10 +72,10 @@ def as_table(totals: Sequence[UsageTotal], group: Group) -> None:
     for title in (*_COLUMNS, "1st byte"):
         table.add_column(title, justify="right")
     for total in totals:
-        table.add_row(str(_name(total.group, group)), *_cells(total))
+        table.add_row(_printable(_name(total.group, group)), *_cells(total))
     if len(totals) > 1:
         table.add_row("all", *_cells(_sum(totals)))
-    Console().print(table)
+    Console(markup=False, highlight=False).print(table)
 
 
 def trace(rows: Iterable[UsageRow]) -> None:
@@ -102,6 +103,11 @@ def _cell(value: object) -> object:
     """A value that a spreadsheet shows and does not run: a quote before it makes it a text."""
     is_formula = isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA)
     return f"'{value}" if is_formula else value
+
+
+def _printable(name: str) -> str:
+    """A name that can't move a terminal's cursor or colour what follows."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name) or "none"
 
 
 def _name(group: str | int, kind: Group) -> str:

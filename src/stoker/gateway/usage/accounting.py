@@ -11,6 +11,7 @@ from aiohttp import web
 from stoker.gateway.api import error_mapping
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_request import BackendRequest
+from stoker.gateway.relay.response_stream import ResponseStream
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.usage_records import CLIENT_LEFT, UsageRow
 
@@ -18,6 +19,8 @@ from stoker.usage_records import CLIENT_LEFT, UsageRow
 _BROKEN_OFF = 502
 #: Tokens by their kind, as ``UsageReport.usage`` names it.
 _Used = Mapping[str, int]
+#: Of prompts as JSON, with tools: a rough mean, for estimates.
+_BYTES_PER_TOKEN = 4
 #: What stands for a request that was prepared for no backend.
 _NOT_SENT = BackendRequest(b"")
 
@@ -50,7 +53,8 @@ class Account:
         finally:
             used = (context.answer.report.usage if context.answer is not None else None) or {}
             if self._state.usage is not None:
-                self._state.usage.add(_row(context, began, status, used))
+                estimate = None if used else _estimate(context, status)
+                self._state.usage.add(_row(context, began, status, used, estimate))
         self._count(context, began, response, used)
         return response
 
@@ -74,12 +78,35 @@ class Account:
 
 def _status(context: RequestContext, response: web.StreamResponse) -> int:
     answer = context.answer
-    broke_off = answer is not None and answer.streaming and answer.error is not None
-    return _BROKEN_OFF if broke_off else response.status
+    return _BROKEN_OFF if answer is not None and _broke_off(answer) else response.status
 
 
-def _row(context: RequestContext, began: float, status: int, used: _Used) -> UsageRow:
+def _broke_off(answer: ResponseStream) -> bool:
+    return answer.streaming and answer.error is not None
+
+
+def _estimate(context: RequestContext, status: int) -> _Used | None:
+    """The tokens of an answer that was cut before the engine reported them; else ``None``.
+
+    Without it, a client that leaves before the end would use none of its budget.
+    """
+    answer = context.answer
+    is_cut = status == CLIENT_LEFT or (answer is not None and _broke_off(answer))
+    sent: BackendRequest = getattr(context, "outgoing", _NOT_SENT)
+    if not is_cut or sent is _NOT_SENT:
+        return None
+    prompt_tokens = sent.prompt_tokens or len(sent.payload) // _BYTES_PER_TOKEN
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": answer.events if answer is not None else 0,
+    }
+
+
+def _row(
+    context: RequestContext, began: float, status: int, used: _Used, estimate: _Used | None
+) -> UsageRow:
     """The request as it ended. What no backend was sent has neither tokens nor cuts."""
+    tokens = estimate or used
     answer, caller = context.answer, context.caller
     report = answer.report if answer is not None else None
     total_s = asyncio.get_running_loop().time() - began
@@ -92,10 +119,11 @@ def _row(context: RequestContext, began: float, status: int, used: _Used) -> Usa
         context.model.id,
         context.request.path,
         status,
-        used.get("prompt_tokens"),
-        used.get("completion_tokens"),
+        tokens.get("prompt_tokens"),
+        tokens.get("completion_tokens"),
         report.cached_tokens if report is not None else None,
         report.reasoning_tokens if report is not None else None,
+        0 if estimate is None else 1,
         None if first_at is None else max(0.0, first_at - began),
         total_s,
         context.queue_s,
