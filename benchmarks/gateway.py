@@ -9,7 +9,7 @@ Goals: a streamed chunk costs Stoker at most 1.2 times the bare relay's CPU and 
 vllm-router's; an 8 KB request at most twice the bare relay's; the first token comes at most 0.5 ms
 later (median); the backend stops within 100 ms after a client has left. Beside its own chats, a
 request of an API that is translated costs Stoker at most 1.3 times the CPU, and a chunk of its
-stream at most 2.5 times. Keys, budgets and metrics are on.
+stream at most 2.5 times. Keys, budgets, metrics and usage are on.
 """
 
 from __future__ import annotations

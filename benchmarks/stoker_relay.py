@@ -1,4 +1,4 @@
-"""Stoker's gateway alone, in front of a mock backend, with keys, budgets and metrics.
+"""Stoker's gateway alone, in front of a mock backend, with keys, budgets, metrics and usage.
 
 ``--engine`` is what the backend is taken for, ``--window`` the model's window in tokens.
 """
@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
+from pathlib import Path
 
 import relay_server
 from aiohttp import web
@@ -13,6 +15,8 @@ from aiohttp import web
 from stoker.access.api_keys import hash_of, keys_of
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, Served
+from stoker.usage_records import USUAL_DAYS, UsageStore
+from stoker.usage_records.sqlite_database import SqliteDatabase
 
 KEY = "benchmark"
 
@@ -25,6 +29,8 @@ def runner(backend: str) -> web.AppRunner:
     parser.add_argument("--window", type=int, default=1_000_000)
     options, _ = parser.parse_known_args()
     models = [ServedModel("mock", max_model_len=options.window, tools="native")]
+    folder = tempfile.mkdtemp(prefix="stoker-usage-")
+    gateway.record_usage(UsageStore(SqliteDatabase(Path(folder) / "usage.db")), USUAL_DAYS)
     gateway.serve([Served(Backend(backend, options.engine), models)])
     return gateway.runner()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -76,7 +77,10 @@ async def gateway_process(folder: Path, *urls: str) -> AsyncIterator[Running]:
     command = (sys.executable, "-m", "stoker", "gateway", str(config), "--json")
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=log
+            *command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "STOKER_HOME": str(folder)},
         )
     assert process.stdout is not None
     try:

@@ -29,6 +29,7 @@ from stoker.engines import (
 from stoker.errors import StokerError, UsageError
 from stoker.planning import Plan
 from stoker.server import Deployment, LaunchSpec
+from stoker.usage_records import SQLITE
 
 #: Short to read and to answer, and an answer in code is what an editor asks for.
 QUESTION = "Write a Python function is_prime(n). Only the code."
@@ -53,6 +54,8 @@ class LaunchSettings:
     name: str | None = None
     private_ipc: bool = False
     volumes: tuple[str, ...] = ()
+    #: Where the gateway records usage, as ``usage_records.store_at`` reads it.
+    usage: str = SQLITE
     #: The options of ``stoker up`` that lead to the same request and settings, for messages.
     flags: tuple[str, ...] = ()
     #: Listen beyond this machine without keys.
@@ -128,6 +131,7 @@ def adopt_server(
         options=options,
         insecure=settings.insecure,
         replace=settings.replace,
+        usage=settings.usage,
     )
     yield launch_events.Ready((yield from _start(spec)))
 
@@ -204,6 +208,7 @@ def _spec(
         replace=settings.replace,
         fixed=fixed_arguments(request, settings),
         flags=settings.flags,
+        usage=settings.usage,
     )
 
 

@@ -11,6 +11,7 @@ import typer
 from stoker.engines import backend_key
 from stoker.errors import UsageError
 from stoker.network_addresses import is_bindable, is_url, without_api_path
+from stoker.usage_records import store_at
 
 
 def _bind(value: str) -> str:
@@ -21,6 +22,12 @@ def _bind(value: str) -> str:
             "It is one IP address of this machine, without brackets, or a host name.",
             "Omit it for this machine only, or write 0.0.0.0 for every address.",
         )
+    return value
+
+
+def _place_of_usage(value: str) -> str:
+    """``value`` as it is. Raises ``UsageError`` where usage can't be kept there."""
+    store_at(value)
     return value
 
 
@@ -46,6 +53,15 @@ KeyEnv = Annotated[
 ]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The gateway's port.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what runs now.")]
+Usage = Annotated[
+    str,
+    typer.Option(
+        callback=_place_of_usage,
+        metavar="WHERE",
+        help="Where usage is recorded: sqlite, off, or env:NAME for a variable with PostgreSQL's "
+        "URL.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer every question with yes.")]
 
 _KEY_HINT = (

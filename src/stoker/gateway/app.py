@@ -30,6 +30,7 @@ from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.usage_records import UsageStore, UsageWriter
 
 #: A request's key for its context.
 _CONTEXT = web.RequestKey("context", RequestContext)
@@ -127,6 +128,14 @@ class Gateway:
         """Answer to these names of models, too, from now on."""
         self._state.aliases = aliases
 
+    def record_usage(self, store: UsageStore | None, days: int) -> None:
+        """Record each request there while the application runs, and delete it after ``days``.
+
+        To be called before the application is made.
+        """
+        lost = self._state.metrics.usage_lost.inc
+        self._state.usage = UsageWriter(store, days, lost) if store else None
+
     async def drain(self, within_s: float) -> None:
         """Take no more requests, and wait for the answers that are under way."""
         self._state.draining = True
@@ -179,6 +188,9 @@ class Gateway:
 
     async def _background(self, _: web.Application) -> AsyncIterator[None]:
         keeper = asyncio.create_task(self._state.live_streams.keep_alive())
+        usage = self._state.usage
+        if usage:
+            usage.start()
         async with aiohttp.ClientSession() as http:
             self._state.preparers.start(http)
             yield
@@ -187,6 +199,8 @@ class Gateway:
             await keeper
         self.pool.replace([])
         self._state.preparers.stop()
+        if usage:  # last: requests that were broken off have noted what came of them by now
+            await asyncio.to_thread(usage.close)
 
     async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
         await self._state.origins.mark(request, response)

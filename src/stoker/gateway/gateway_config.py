@@ -22,6 +22,7 @@ from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.network_addresses import is_bindable, is_url, without_api_path
+from stoker.usage_records import SQLITE, USUAL_DAYS, store_at
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENV = "env:"
@@ -92,6 +93,18 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     first_token_target_s: Annotated[
         float, Meta(gt=0, description="Seconds until the first token, for `auto`.")
     ] = 30.0
+    usage: Annotated[
+        str,
+        Meta(
+            description="Where [usage](../usage.md) is recorded: `sqlite` is a file of this user, "
+            "`postgresql://USER@HOST/DATABASE` a database for several gateways, `env:NAME` a "
+            "variable with such a URL, which may then hold a password, `off` nowhere. A change "
+            "takes effect at the next start."
+        ),
+    ] = SQLITE
+    usage_days: Annotated[
+        _Count, Meta(description="Days after which rows of usage are deleted.")
+    ] = USUAL_DAYS
     health_check_s: Annotated[
         float, Meta(ge=0.1, description="Seconds between two health checks of a backend.")
     ] = 5.0
@@ -145,6 +158,9 @@ class Config(msgspec.Struct, frozen=True):
     aliases: ModelAliases
     backends: tuple[ConfiguredBackend, ...]
     health_check_s: float
+    #: As ``usage_records.store_at`` reads it.
+    usage: str
+    usage_days: int
     #: Of the file's text.
     sha256: str = ""
     #: Each setting's value by its name, such as ``gateway.port``, to find what a change changed.
@@ -208,6 +224,8 @@ class _Reader:
             health_check_s=gateway.health_check_s,
             sha256=hashlib.sha256(self._text.encode()).hexdigest(),
             settings=_flat(msgspec.to_builtins(file)),
+            usage=self._usage(gateway.usage),
+            usage_days=gateway.usage_days,
         )
 
     def _file(self) -> _File:
@@ -238,6 +256,15 @@ class _Reader:
                 "Create it: printf %s KEY | sha256sum. Or name a variable: env:NAME.",
             )
         return value
+
+    def _usage(self, setting: str) -> str:
+        """The setting, if it means a place."""
+        try:
+            store_at(setting, self._env)
+        except UsageError as error:
+            what = error.what.rstrip(".")
+            raise self._wrong("gateway.usage", what, f"{error.why} {error.fix}".strip()) from None
+        return setting
 
     def _variable(self, where: str, name: str) -> str:
         value = self._env.get(name)

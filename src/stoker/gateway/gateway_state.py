@@ -22,6 +22,7 @@ from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.usage.metrics import Metrics
+from stoker.usage_records import UsageWriter
 
 
 class GatewayState:
@@ -39,6 +40,8 @@ class GatewayState:
         self.aliases = ModelAliases()
         self.refused_entries = RefusedEntries(time.monotonic)
         self.metrics = Metrics()
+        #: Where requests are recorded; ``None`` where they are not.
+        self.usage: UsageWriter | None = None
         self.pool = Pool()
         self.slots = BackendSlots(self.pool, limits)
         self.preparers = Preparers(self.metrics, limits)

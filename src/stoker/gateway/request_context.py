@@ -43,6 +43,10 @@ class RequestContext:
     #: SelectBackend: set again for each try.
     backend: PooledBackend = field(init=False)
     utility: Utility | None = None
+    #: SelectBackend: the client's name of its conversation, and how long the request has waited for
+    #: slots, in seconds.
+    session: str | None = None
+    queue_s: float = 0.0
     #: PrepareForBackend: what this backend gets.
     outgoing: BackendRequest = field(init=False)
     #: Forward: the last backend's answer, and whether another may be asked in its place.

@@ -18,6 +18,7 @@ from stoker.planning import Plan
 from stoker.private_files import write_private
 from stoker.server.engine_state import EngineState, check_move
 from stoker.server.processes import ProcessId
+from stoker.usage_records import SQLITE
 
 #: Version of the file's content. 1 had the fields of both parts side by side and no version.
 SCHEMA_VERSION = 2
@@ -53,6 +54,8 @@ class LaunchSpec:
     flags: tuple[str, ...] = ()
     #: Listen beyond this machine without keys.
     insecure: bool = False
+    #: Where the gateway records usage, as ``usage_records.store_at`` reads it: without a password.
+    usage: str = SQLITE
 
     @property
     def command(self) -> str:

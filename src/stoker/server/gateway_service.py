@@ -20,6 +20,7 @@ from stoker.gateway.health_monitor import HealthMonitor
 from stoker.gateway.limits import DEFAULT_LIMITS
 from stoker.server.gateway_access import GatewayAccess
 from stoker.server.gateway_listener import listening
+from stoker.usage_records import store_at
 
 #: Settings that a line of the audit log names: a line is bounded.
 _MOST_NAMED = 100
@@ -63,6 +64,7 @@ class Service:
         apply(self._gateway, self._access, self._config)
         self._access.log_start(config_sha256=self._config.sha256)
         self._handle_signals()
+        self._gateway.record_usage(store_at(self._config.usage), self._config.usage_days)
         async with listening(self._gateway, self._config.bind, self._config.port) as endpoint:
             try:
                 async with aiohttp.ClientSession() as http:
@@ -118,8 +120,8 @@ class Service:
         except StokerError as error:
             _log.error("the configuration was not reloaded: %s", error)
             return
-        if (new.bind, new.port) != (self._config.bind, self._config.port):
-            _log.warning("a changed bind or port takes effect at the next start")
+        if _fixed(new) != _fixed(self._config):
+            _log.warning("a changed bind, port or usage takes effect at the next start")
         self._access.log(
             "configuration_changed",
             sha256_before=self._config.sha256,
@@ -136,6 +138,11 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+
+
+def _fixed(config: Config) -> tuple[str | int, ...]:
+    """What stays as it was at the start."""
+    return config.bind, config.port, config.usage, config.usage_days
 
 
 def _changed_at(path: Path) -> int:

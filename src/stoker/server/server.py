@@ -39,6 +39,7 @@ from stoker.server.slot_folder import with_slot_folder
 from stoker.server.state_record import StateRecord
 from stoker.server.supervisor_lock import lock
 from stoker.server.timeouts import Timeouts
+from stoker.usage_records import USUAL_DAYS, store_at
 
 
 class Server:
@@ -87,6 +88,7 @@ class Server:
         try:
             ports.require_free(spec.bind, spec.port)
             access = _guarded(self._gateway, spec)
+            self._gateway.record_usage(store_at(spec.usage), USUAL_DAYS)
             async with listening(self._gateway, spec.bind, spec.port) as endpoint:
                 self._log.info("gateway listens on %s", endpoint)
                 following = asyncio.create_task(access.follow(self._limits.access_poll_s))

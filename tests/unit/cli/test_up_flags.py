@@ -28,6 +28,7 @@ ALL = [
     "--volume=/a:/b:ro",
     "--bind=::1",
     "--port=8123",
+    "--usage=off",
 ]
 
 

@@ -20,6 +20,7 @@ from stoker.access.api_keys import Keys
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
 from stoker.gateway.pipeline import MODEL_REQUEST, Row
+from stoker.usage_records import UsageStore
 
 MODEL = "coder"
 DONE = b"data: [DONE]\n\n"
@@ -250,9 +251,11 @@ async def gateway_to(
     engine: str = "openai",
     model_request: Row = MODEL_REQUEST,
     fit: FitSettings | None = None,
+    usage: UsageStore | None = None,
 ) -> AsyncIterator[Front]:
     """The gateway in front of the backends at these addresses."""
     gateway = Gateway(keys, limits or GatewayLimits(), model_request)
+    gateway.record_usage(usage, 400)
     models = [
         ServedModel(
             MODEL,

@@ -11,7 +11,7 @@ from stoker import network_addresses
 from stoker.application import launch
 from stoker.application.launch import LaunchSettings
 from stoker.application.launch_events import ServerRecognised
-from stoker.cli.options import Bind, Insecure, Json, KeyEnv, Port, Replace, address, key_from
+from stoker.cli.options import Bind, Insecure, Json, KeyEnv, Port, Replace, Usage, address, key_from
 from stoker.cli.render import output, startup_progress
 from stoker.cli.render.launch_view import LaunchView
 from stoker.engines import Recognised
@@ -24,11 +24,12 @@ def command(
     port: Port = 8000,
     bind: Bind = "127.0.0.1",
     insecure: Insecure = False,
+    usage: Usage = "sqlite",
     replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Put the gateway in front of a server that is already running."""
-    settings = LaunchSettings(bind, port, replace, insecure=insecure)
+    settings = LaunchSettings(bind, port, replace, insecure=insecure, usage=usage)
     adopt(url, key_env, settings, dry_run=False, json=json)
 
 

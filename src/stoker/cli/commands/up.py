@@ -17,7 +17,7 @@ from stoker.application.launch import LaunchSettings, Preview
 from stoker.application.launch_events import Chosen, Verified
 from stoker.cli import launch_options
 from stoker.cli.commands import adopt, code
-from stoker.cli.options import Bind, Insecure, Json, KeyEnv, Port, Replace, Yes
+from stoker.cli.options import Bind, Insecure, Json, KeyEnv, Port, Replace, Usage, Yes
 from stoker.cli.render import choice_view, output, startup_progress
 from stoker.cli.render.launch_view import LaunchView
 from stoker.errors import UsageError
@@ -36,6 +36,7 @@ _OF_AN_ADOPTION = (
     "port",
     "bind",
     "insecure",
+    "usage",
     "replace",
     "dry_run",
     "json",
@@ -101,6 +102,7 @@ def command(
     gpus: launch_options.Gpus = None,
     host: launch_options.HostFile = None,
     insecure: Insecure = False,
+    usage: Usage = _USUAL.usage,
     replace: Replace = False,
     json: Json = False,
     yes: Yes = False,
@@ -119,6 +121,7 @@ def command(
         name=name,
         private_ipc=private_ipc,
         volumes=tuple(volume or ()),
+        usage=usage,
     )
     settings = replace_fields(settings, flags=_flags(request, settings))
     _check_combination(ctx)
@@ -156,7 +159,7 @@ def _flags(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...]:
     """The options that lead to the same request and settings; a fix's command repeats them."""
     names = ("image", "name")
     values = {name: getattr(settings, name) for name in names}
-    address = {"bind": settings.bind, "port": settings.port}
+    places = {"bind": settings.bind, "port": settings.port, "usage": settings.usage}
     return (
         *launch_options.words(request),
         *(f"--{name}={value}" for name, value in values.items() if value is not None),
@@ -164,7 +167,7 @@ def _flags(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...]:
         *(["--insecure"] if settings.insecure else []),
         *(f"--engine-arg={argument}" for argument in settings.engine_args),
         *(f"--volume={volume}" for volume in settings.volumes),
-        *(f"--{name}={value}" for name, value in address.items() if value != getattr(_USUAL, name)),
+        *(f"--{name}={value}" for name, value in places.items() if value != getattr(_USUAL, name)),
     )
 
 

@@ -25,6 +25,7 @@ class Prepared:
     most_prompt_tokens: int | None = None
     max_tokens: int | None = None
     cuts: tokens.Cuts = field(default_factory=tokens.Cuts)
+    cut_tokens: int = 0
     rewrite: TextCalls | None = None
     #: The path that it goes to, where that is not the client's.
     path: str | None = None

@@ -163,6 +163,7 @@ class PromptFitter:
             prompt_tokens=fitted.prompt_tokens,
             max_tokens=fitted.max_tokens,
             cuts=fitted.cuts,
+            cut_tokens=fitted.cut_tokens,
             rewrite=self._calls_in_text(request),
             correction_tokens=counter.corrections.of(sent),
         )
@@ -214,9 +215,8 @@ class PromptFitter:
     def _note(self, fitted: tokens.Fit) -> None:
         if not fitted.cuts.any:
             return
-        for step, happened in _steps_of(fitted.cuts).items():
-            if happened:
-                self._metrics.fits.labels(self._model.id, step).inc()
+        for step in fitted.cuts.steps:
+            self._metrics.fits.labels(self._model.id, step).inc()
         _log.info(
             "fitted a request for %s: %s%s",
             self._model.id,
@@ -238,16 +238,6 @@ def _with_moved(header: str | None, moved_chars: int) -> str | None:
         return header
     record = f"system-moved={moved_chars}ch"
     return record if header in (None, "none") else f"{record}; {header}"
-
-
-def _steps_of(cuts: tokens.Cuts) -> dict[str, bool]:
-    return {
-        "tools": bool(cuts.tools_dropped),
-        "results": bool(cuts.results_shortened),
-        "messages": bool(cuts.messages_dropped),
-        "system": bool(cuts.system_chars_cut),
-        "schemas": cuts.schemas != tokens.Cuts().schemas,
-    }
 
 
 def _dropped(cuts: tokens.Cuts) -> str:

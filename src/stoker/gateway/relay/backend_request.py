@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from stoker import tokens
 from stoker.engines import Engine
 from stoker.gateway.api import request_validation
 from stoker.gateway.api.path_rules import PathRules
@@ -38,6 +39,9 @@ class BackendRequest:
     progress_key: str | None = None
     #: What the prompt was counted to be; ``None`` where it was not counted.
     prompt_tokens: int | None = None
+    #: What was cut from it to make it fit.
+    cuts: tokens.Cuts = field(default_factory=tokens.Cuts)
+    cut_tokens: int = 0
     #: For the client, on the answer.
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -100,6 +104,8 @@ def backend_request(
         added=frozenset(added.difference(refused)),
         progress_key=report.key if report else None,
         prompt_tokens=prepared.prompt_tokens,
+        cuts=prepared.cuts,
+        cut_tokens=prepared.cut_tokens,
         headers={"x-stoker-fit": header} if header else {},
     )
 

@@ -73,6 +73,8 @@ class ResponseStream:
         #: The backend answers with events; ``None`` while that is not known.
         self.is_events: bool | None = False
         self.first_byte_at: float | None = None
+        #: Events of the backend so far: about one for each token.
+        self.events = 0
         #: Something came from the backend since ``LiveStreams`` last checked.
         self.heard = False
         #: What was wrong with the answer, for the log and the metrics.
@@ -137,6 +139,7 @@ class ResponseStream:
             return
         if self.first_byte_at is None:
             self.first_byte_at = self._loop.time()
+        self.events += events.count(b"data:")
         self._put(self._editor.edit(events))
 
     def done(self) -> None:

@@ -88,6 +88,7 @@ class SelectBackend:
         """Set ``context.backend`` for each try."""
         # By what the client asked: what is sent may have its tools in its text.
         context.utility = utility_of(context.body, context.request.headers.get(HEADER))
+        context.session = session_of(context.request.headers, context.body)
         tries, model = _Tries(), context.model.id
         while True:
             try:
@@ -123,6 +124,8 @@ class SelectBackend:
         return None
 
     async def _acquire(self, context: RequestContext, tries: _Tries) -> BackendSlot:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             return await self._slots.acquire(
                 context.model.id,
@@ -130,12 +133,14 @@ class SelectBackend:
                 context.body,
                 avoid=tries.avoid,
                 utility=context.utility,
-                session=session_of(context.request.headers, context.body),
+                session=context.session,
             )
         except asyncio.CancelledError:
             self._metrics.left.inc()
             _log.info("a client left in the queue")
             raise
+        finally:
+            context.queue_s += loop.time() - began
 
     def _too_small(self, context: RequestContext, reason: Exception) -> list[PooledBackend]:
         """The backends whose window is no larger than one that is too small."""

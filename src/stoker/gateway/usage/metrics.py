@@ -57,6 +57,11 @@ class Metrics:
             "Clients that left before the answer was complete",
             registry=registry,
         )
+        self.usage_lost = Counter(
+            "stoker_usage_rows_lost",
+            "Requests that are missing in the usage, because its database was away for too long",
+            registry=registry,
+        )
         self.backend_up = Gauge(
             "stoker_backend_up", "Whether a backend can be used", ["backend"], registry=registry
         )

@@ -18,6 +18,8 @@ _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 #: Where ``usage`` names the tokens of the prompt that came from the engine's cache: OpenAI's chats
 #: and completions, Responses.
 _CACHE_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+#: Where it names the tokens of the answer that were reasoning: the same APIs.
+_REASONING_DETAILS = ("completion_tokens_details", "output_tokens_details")
 #: Where an event holds its ``usage``: in itself, in the message that begins (Messages), in the
 #: response that ends (Responses), in what Groq adds to its last chunk.
 _HOLDERS = ("message", "response", "x_groq")
@@ -46,6 +48,8 @@ class UsageReport:
         self.prefill_tokens_per_s: float | None = None
         #: The tokens of the prompt that came from its cache; ``None`` where it does not report any.
         self.cached_tokens: int | None = None
+        #: The tokens of the answer that were reasoning; ``None`` where it does not report any.
+        self.reasoning_tokens: int | None = None
 
     @property
     def usage(self) -> dict[str, int] | None:
@@ -64,6 +68,7 @@ class UsageReport:
             self._note_prompt(_prompt_tokens(usage), index)
             self._note_completion(_first(usage, _COMPLETION), index)
             self._note_cached(_cached_tokens(usage))
+            self._note_reasoning(_detail(usage, _REASONING_DETAILS, "reasoning_tokens"))
         if usages:
             self._note_timings(value.get("timings"))
 
@@ -99,6 +104,10 @@ class UsageReport:
     def _note_cached(self, count: int | None) -> None:
         if count is not None:
             self.cached_tokens = count
+
+    def _note_reasoning(self, count: int | None) -> None:
+        if count is not None:
+            self.reasoning_tokens = count
 
     def _note_timings(self, timings: Any) -> None:
         """What llama.cpp reports of a prompt."""
@@ -142,11 +151,15 @@ def _prompt_tokens(usage: Mapping[str, Any]) -> int | None:
 
 
 def _cached_tokens(usage: Mapping[str, Any]) -> int | None:
-    for name in _CACHE_DETAILS:
-        details = usage.get(name)
-        if isinstance(details, dict):
-            return _whole(details.get("cached_tokens"))
-    return _whole(usage.get(_CACHED[0]))
+    found = _detail(usage, _CACHE_DETAILS, "cached_tokens")
+    return _whole(usage.get(_CACHED[0])) if found is None else found
+
+
+def _detail(usage: Mapping[str, Any], holders: tuple[str, ...], name: str) -> int | None:
+    """A part of one of the counts, from the first of the holders that is there."""
+    found = (usage.get(holder) for holder in holders)
+    details = next((each for each in found if isinstance(each, dict)), None)
+    return None if details is None else _whole(details.get(name))
 
 
 def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:

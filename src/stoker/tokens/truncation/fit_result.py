@@ -22,7 +22,20 @@ class Cuts:
     @property
     def any(self) -> bool:
         """Whether anything was cut at all."""
-        return self != Cuts(tools_kept=self.tools_kept)
+        is_less = self.results_shortened or self.messages_dropped or self.system_chars_cut
+        return bool(is_less or self.tools_dropped) or self.schemas != LEVELS[0]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The names of what was done."""
+        done = {
+            "tools": self.tools_dropped,
+            "results": self.results_shortened,
+            "messages": self.messages_dropped,
+            "system": self.system_chars_cut,
+            "schemas": self.schemas != LEVELS[0],
+        }
+        return tuple(step for step, happened in done.items() if happened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +48,8 @@ class Fit:
     #: The ``max_tokens`` to send; already set in ``request``.
     max_tokens: int | None
     cuts: Cuts = field(default_factory=Cuts)
+    #: By how many tokens the prompt is shorter, as counted.
+    cut_tokens: int = 0
 
     def header(self) -> str:
         """Return the record for the response header ``x-stoker-fit``."""

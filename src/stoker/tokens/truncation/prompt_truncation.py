@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stoker.tokens.counting.token_counting import CountRequest, Request, Steps
 from stoker.tokens.counting.token_upper_bound import Overheads, prompt_bound
@@ -62,7 +62,8 @@ def fit(
     scale = _scale(whole, measured.costs.total, 1.0)
     cut = yield from _cut(measured, budget, scale)
     if cut.tokens <= budget.hard_prompt_tokens:
-        return _fit(cut.request, cut.tokens, budget, cut.cuts)
+        fitted = _fit(cut.request, cut.tokens, budget, cut.cuts)
+        return replace(fitted, cut_tokens=max(0, whole - cut.tokens))
     raise ContextLengthExceededError(cut.tokens, budget.hard_prompt_tokens, budget.max_model_len)
 
 

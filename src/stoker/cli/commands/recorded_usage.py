@@ -1,0 +1,84 @@
+"""``stoker usage``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from stoker import server
+from stoker.cli.options import Json
+from stoker.cli.render import output, usage_view
+from stoker.errors import UsageError
+from stoker.usage_records import SQLITE, Group, UsageStore, store_at
+
+_END_MS = 2**62
+
+
+def command(
+    by: Annotated[
+        Group, typer.Option("--by", help="What is summed. Days are those of UTC.")
+    ] = Group.OWNER,
+    since: Annotated[
+        str | None,
+        typer.Option(help="From this time on: 90s, 10m, 2h, 7d, or a date and time."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Before this time, written in the same way.")
+    ] = None,
+    trace: Annotated[
+        bool,
+        typer.Option(
+            "--trace", help="Print each request as CSV, without names: when it came, its lengths."
+        ),
+    ] = False,
+    database: Annotated[
+        str,
+        typer.Option(
+            metavar="WHERE", help="Where it is recorded: as usage in the gateway's file names it."
+        ),
+    ] = SQLITE,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")] = False,
+    json: Json = False,
+) -> None:
+    """Show who has used which model how much."""
+    _check(csv=csv, json=json, trace=trace)
+    store = _store(database)
+    since_ms, until_ms = _moment(since, 0), _moment(until, _END_MS)
+    if trace:
+        usage_view.trace(store.rows(since_ms, until_ms))
+        return
+    totals = store.totals(by, since_ms, until_ms)
+    if json:
+        output.as_json(usage_view.documents(totals, by))
+    elif csv:
+        usage_view.as_csv(totals, by)
+    else:
+        usage_view.as_table(totals, by)
+
+
+def _check(*, csv: bool, json: bool, trace: bool) -> None:
+    if csv and json:
+        raise UsageError("--csv and --json can't be used together.", fix="Omit one of them.")
+    if trace and json:
+        raise UsageError("A trace is printed as CSV only.", fix="Omit --json.")
+
+
+def _store(setting: str) -> UsageStore:
+    store = store_at(setting)
+    if store is None:
+        raise UsageError(
+            "Usage that is off is recorded nowhere.", fix="Name a database, or omit --database."
+        )
+    return store
+
+
+def _moment(text: str | None, otherwise: int) -> int:
+    """A moment in milliseconds since the epoch. Raises ``UsageError``."""
+    if text is None:
+        return otherwise
+    try:
+        return int(server.parse_since(text, datetime.now()).timestamp() * 1000)
+    except (OverflowError, ValueError, OSError) as error:  # beyond what the system can convert
+        raise UsageError(f"{text!r} is too far away.", fix="Write a later moment.") from error
