@@ -22,5 +22,5 @@ def refuse_open(bind: str, *, protected: bool, insecure: bool) -> None:
         f"The gateway does not listen on {bind} without keys.",
         "Every machine that reaches this address could use the models, and read what is served.",
         "Make a key: stoker keys create OWNER. Or listen on 127.0.0.1, for this machine alone. To "
-        "open it to every machine all the same, add --insecure.",
+        "open it to every machine nonetheless, add --insecure.",
     )

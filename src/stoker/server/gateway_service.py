@@ -56,6 +56,11 @@ class Service:
         self._reload = asyncio.Event()
         self._stop = asyncio.Event()
 
+    @property
+    def bind(self) -> str:
+        """The address that it listens on."""
+        return self._config.bind
+
     async def run(self, on_ready: Callable[[str, Gateway], None]) -> None:
         """Listen, call ``on_ready`` with the address, and serve until SIGTERM or SIGINT.
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from stoker.cli.options import Insecure, Json
-from stoker.cli.render import output
+from stoker.cli.render import output, startup_progress
 from stoker.gateway import Gateway
 from stoker.server.event_loop import event_loop
 from stoker.server.gateway_service import Service
@@ -33,6 +33,7 @@ def command(
             print(jsonlib.dumps(_as_dict(endpoint, gateway)), flush=True)
         else:
             _show(endpoint, gateway)
+            startup_progress.warn_open(service.bind, insecure=insecure)
 
     service = Service(config, insecure=insecure)
     with event_loop() as loop:
