@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import logging
 import re
@@ -315,12 +316,14 @@ async def test_nothing_oversized_is_kept_or_reaches_the_engine() -> None:
         for name, sent in OVERSIZED.items():
             back = await answered(front, sent)
             # A head may be refused, and the connection reset, before all of it was sent.
-            may_be_reset = [[]] if name in ENDLESS_HEADS else []
+            may_be_reset: list[list[int]] = [[]] if name in ENDLESS_HEADS else []
             assert statuses(back) in ([400], [408], [413], *may_be_reset), (name, back[:200])
+        gc.collect()
         before = process.memory_info().rss
         for sent in OVERSIZED.values():
             await answered(front, sent)
-        assert process.memory_info().rss - before < 32 * 1024**2  # two bombs unpacked are more
+        gc.collect()
+        assert process.memory_info().rss - before < 8 * 1024**2
         assert not engine.heads
         await _still_serves(front)
 
