@@ -79,7 +79,7 @@ class Stoker:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         head = (
             "POST /v1/chat/completions HTTP/1.1",
-            "Host: x",
+            "Host: localhost",
             "Content-Type: application/json",
             f"Content-Length: {len(payload)}",
             "Connection: close",

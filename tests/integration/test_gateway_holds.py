@@ -55,7 +55,7 @@ class Running:
 
     async def metric(self, name: str) -> float:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n")
         lines = (await reader.read()).decode().splitlines()
         writer.close()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
@@ -98,7 +98,8 @@ async def ask(port: int, name: str, leaves: bool) -> str:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": name}]}
     payload = orjson.dumps(body)
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(payload)}\r\n"
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Content-Length: {len(payload)}\r\n"
     writer.write(head.encode() + b"Connection: close\r\n\r\n" + payload)
     try:
         if leaves:

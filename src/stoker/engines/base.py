@@ -83,7 +83,8 @@ class ProcessLaunch:
     argv: tuple[str, ...]
     #: The engine's arguments, with the reason for each.
     arguments: tuple[Argument, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    #: Holds the key where the engine takes it from its environment.
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     stdin: str = field(default="", repr=False)
 
     @property

@@ -84,6 +84,7 @@ def test_vllm_as_a_process_listens_on_loopback_and_loads_the_guard(
     argv = list(launch.argv)
     assert argv[argv.index("--host") + 1] == "127.0.0.1"
     assert argv[argv.index("--middleware") + 1] == KEY_GUARD
+    assert KEY not in f"{launch!r} {launch.argv} {launch.parts}"
     folder, own = launch.env["PYTHONPATH"].split(":")
     module, _, name = KEY_GUARD.partition(".")
     assert own == "/own"
@@ -107,8 +108,7 @@ def test_llama_cpp_listens_on_loopback_and_gets_its_key_by_a_pipe(
 ) -> None:
     monkeypatch.setattr(xllamacpp_package, "installed", lambda: True)
     launch = llama_launch.launch(vllm_cpu.plan(), port=7, key=KEY, options=Options())
-    assert KEY not in " ".join(launch.argv)
-    assert KEY not in str(launch.env)
+    assert KEY not in f"{launch!r} {launch.argv} {launch.env} {launch.parts}"
 
     class Params:
         model = type("Model", (), {})()

@@ -291,8 +291,8 @@ async def test_chunked_upload_that_is_cut_off_reaches_no_backend() -> None:
     async with gateway_with(fine) as (front, (backend,)):
         _, writer = await front.connect()
         writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: ::1\r\nTransfer-Encoding: chunked\r\n\r\n"
-            + chunk(chat()[:20])
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n" + chunk(chat()[:20])
         )
         await writer.drain()
         writer.close()
@@ -305,7 +305,8 @@ async def test_nonsense_in_a_chunked_upload_is_400() -> None:
     async with gateway_with(fine) as (front, _):
         reader, writer = await front.connect()
         writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: ::1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
             b"zz\r\nnonsense"
         )
         assert (await asyncio.wait_for(reader.readexactly(12), 10))[8:] == b" 400"

@@ -43,6 +43,9 @@ fit = false
 max_prompt_tokens = "auto"
 first_token_target_s = 10
 health_check_s = 1
+allowed_origins = ["https://*.page.example"]
+allowed_hosts = ["models.example"]
+allowed_media_hosts = ["*.images.example"]
 
 [gateway.aliases]
 "claude-*" = "local"
@@ -61,6 +64,9 @@ tokenizer = "tokenizer"
     config = load(written(tmp_path, text), {"BOB": "b", "GPU1": "secret"})
     assert [_owner(config, key) for key in "abc"] == ["ann", "bob", None]
     assert config.aliases.resolve("claude-haiku-4-5") == "local"
+    assert config.origins.patterns == ("https://*.page.example",)
+    assert config.served_names.patterns == ("models.example",)
+    assert config.media_hosts.patterns == ("*.images.example",)
     (only,) = config.backends
     assert (only.backend.url, only.backend.engine) == ("https://gpu1:8000", "vllm")
     assert only.backend.headers == {"Authorization": "Bearer secret"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import logging
 import re
@@ -239,6 +240,8 @@ OVERSIZED: Mapping[str, bytes] = {
     "number": asked(BEARER, body=BODY[:-1] + b',"seed":' + b"9" * 100_000 + b"}"),
 }
 
+ENDLESS_HEADS = ("path", "header", "many headers", "method", "trailers")
+
 FURTHER: Mapping[str, bytes] = {
     f"{method} {path}": asked(BEARER, method=method, path=path)
     for method, path in (
@@ -312,11 +315,15 @@ async def test_nothing_oversized_is_kept_or_reaches_the_engine() -> None:
         process = psutil.Process()
         for name, sent in OVERSIZED.items():
             back = await answered(front, sent)
-            assert statuses(back) in ([400], [408], [413]), (name, back[:200])
+            # A head may be refused, and the connection reset, before all of it was sent.
+            may_be_reset: list[list[int]] = [[]] if name in ENDLESS_HEADS else []
+            assert statuses(back) in ([400], [408], [413], *may_be_reset), (name, back[:200])
+        gc.collect()
         before = process.memory_info().rss
         for sent in OVERSIZED.values():
             await answered(front, sent)
-        assert process.memory_info().rss - before < 16 * 1024**2
+        gc.collect()
+        assert process.memory_info().rss - before < 8 * 1024**2
         assert not engine.heads
         await _still_serves(front)
 

@@ -39,6 +39,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "file of a chat": chat({"type": "file", "file": {"file_data": EVIL, "filename": "a"}}),
     "result of a tool": chat({"type": "image_url", "image_url": {"url": EVIL}}, role="tool"),
     "earlier answer": chat({"type": "image_url", "image_url": {"url": EVIL}}, role="assistant"),
+    "pictures beside a text": {"messages": [{"role": "user", "content": "a", "images": [EVIL]}]},
+    "data of a completion": {"prompt": {"prompt_string": "a", "multimodal_data": [EVIL]}},
     "Messages, image": chat({"type": "image", "source": {"type": "url", "url": EVIL}}),
     "Messages, document": chat({"type": "document", "source": {"type": "url", "url": EVIL}}),
     "Messages, result": chat(
@@ -115,6 +117,7 @@ PASSED: dict[str, dict[str, Any]] = {
     "JSON as a result": {
         "input": [{"type": "function_call_output", "call_id": "a", "output": {"url": EVIL}}]
     },
+    "texts to complete": {"prompt": [EVIL, EVIL]},
     "texts to embed": {"input": [EVIL, EVIL]},
     "tokens to embed": {"input": [[1, 2], [3]]},
     "id with a colon": chat({"type": "tool_result", "tool_use_id": "call:1", "content": EVIL}),

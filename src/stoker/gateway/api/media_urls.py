@@ -14,7 +14,7 @@ from typing import Any
 from stoker.gateway.api.request_validation import BadRequestError
 
 #: Where conversations are, in every API.
-_CONVERSATIONS = ("messages", "input", "system")
+_CONVERSATIONS = ("messages", "input", "system", "prompt")
 #: Fields whose text is text alone. Their parts are looked at.
 _TEXTS = frozenset({"content", "output", "role", "type", *_CONVERSATIONS})
 #: Fields in which nothing is fetched, whatever addresses they hold.
