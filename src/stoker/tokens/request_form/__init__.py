@@ -19,15 +19,18 @@ from stoker.tokens.request_form.system_additions import (
     with_moved_addition,
 )
 from stoker.tokens.request_form.tool_schemas import moved_schema, without_keywords
+from stoker.tokens.request_form.written_parts import WrittenPart, recognised
 
 __all__ = [
     "OF_RESULTS",
     "REWRITINGS",
     "SystemAddition",
+    "WrittenPart",
     "join_contents",
     "moved_schema",
     "normal_request",
     "offers_functions",
+    "recognised",
     "rewritten_messages",
     "system_addition",
     "system_text",
