@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from stoker.engines import ALIAS, ServedModel
-from stoker.tokens.request_form import WrittenPart, recognised
+from stoker.tokens.request_form import WrittenPart, new_at, recognised
 
 #: The largest request body: a 2 MB prompt, its JSON escapes and room to spare.
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -61,7 +61,7 @@ def without_private_fields(request: dict[str, Any]) -> dict[str, Any]:
     public = _public(request)
     for name in ("messages", "tools"):
         items = public.get(name)
-        if isinstance(items, list) and any(map(_has_private, items)):
+        if isinstance(items, list) and any(map(_has_private, items[new_at(items) :])):
             items = [_public(item) if isinstance(item, dict) else item for item in items]
             public = {**public, name: items}
     return public
@@ -104,9 +104,9 @@ def check_chat(request: dict[str, Any]) -> None:
         raise _wrong("messages", "a list with at least one message")
     if len(messages) > _MAX_MESSAGES:
         raise _wrong("messages", f"a list of at most {_MAX_MESSAGES:,} messages")
-    for index, message in enumerate(messages):
-        if type(message) is not WrittenPart:
-            _check_message(message, f"messages[{index}]")
+    for index in range(new_at(messages), len(messages)):
+        if type(messages[index]) is not WrittenPart:
+            _check_message(messages[index], f"messages[{index}]")
     tools = request.get("tools")
     if tools is not None and not (isinstance(tools, list) and all(map(_is_tool, tools))):
         raise _wrong("tools", "a list of objects, each a tool with a name")

@@ -19,7 +19,7 @@ from stoker.tokens.request_form.system_additions import (
     with_moved_addition,
 )
 from stoker.tokens.request_form.tool_schemas import moved_schema, without_keywords
-from stoker.tokens.request_form.written_parts import WrittenPart, recognised
+from stoker.tokens.request_form.written_parts import WrittenPart, new_at, recognised
 
 __all__ = [
     "OF_RESULTS",
@@ -28,6 +28,7 @@ __all__ = [
     "WrittenPart",
     "join_contents",
     "moved_schema",
+    "new_at",
     "normal_request",
     "offers_functions",
     "recognised",

@@ -12,8 +12,6 @@ from typing import Any
 
 import orjson
 
-from stoker.tokens.request_form.written_parts import WrittenPart
-
 _CALLS = frozenset({"tool_use", "tool-call"})
 _RESULTS = frozenset({"tool_result", "tool-result"})
 #: Under which names the AI SDK has had what a tool returned.
@@ -24,7 +22,7 @@ def taken_out(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, An
     """The messages, with calls in ``tool_calls`` and each result in a message before the rest."""
     for message in messages:
         content: Any = message.get("content")
-        if type(message) is WrittenPart or not isinstance(content, list):
+        if not isinstance(content, list):
             yield message
             continue
         kinds = _kinds(content)

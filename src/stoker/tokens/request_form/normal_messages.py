@@ -15,7 +15,7 @@ import orjson
 
 from stoker.tokens.chat_messages import text_of
 from stoker.tokens.request_form.call_parts import taken_out
-from stoker.tokens.request_form.written_parts import WrittenPart, normal_part
+from stoker.tokens.request_form.written_parts import WrittenPart, new_at, normal_part
 
 Message = Mapping[str, Any]
 
@@ -45,9 +45,13 @@ def normal_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
 
     All are ``WrittenPart`` but those that nest too deeply to be written.
     """
-    given = {id(message) for message in messages}
-    found = [_message(message, index) for index, message in enumerate(taken_out(messages))]
-    out = [_written(message, id(message) in given) for message in _answered_by_id(found)]
+    at = new_at(messages)
+    known, new = messages[:at], messages[at:]
+    given = {id(message) for message in new}
+    found = [_message(message, index) for index, message in enumerate(taken_out(new), at)]
+    if any(message["role"] == "tool" and "tool_call_id" not in message for message in found):
+        found = _answered_by_id([*known, *found])[at:]
+    out = [*known, *(_written(message, id(message) in given) for message in found)]
     # An answer that failed before its first word: a server would go on writing it.
     while len(out) > 1 and _is_empty_answer(out[-1]):
         out.pop()
@@ -215,10 +219,8 @@ def _loosely_read(text: str) -> Any:
         return None
 
 
-def _answered_by_id(messages: list[Message]) -> list[Message]:
+def _answered_by_id(messages: Sequence[Message]) -> list[Message]:
     """The messages; results get the id of the call that they answer, if a client left it out."""
-    if all("tool_call_id" in message for message in messages if message["role"] == "tool"):
-        return messages
     out: list[Message] = []
     unanswered: list[tuple[str, str]] = []
     for given in messages:

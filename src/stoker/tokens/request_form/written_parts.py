@@ -7,7 +7,7 @@ again; routing, counting and the prompt's chain use the same JSON and hash.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -38,6 +38,12 @@ class WrittenPart(dict[str, Any]):
 def recognised(messages: Iterable[Any]) -> list[Any]:
     """The messages of a client; those that are known to be in normal form are written parts."""
     return list(map(_recognised, messages))
+
+
+def new_at(messages: Sequence[Any]) -> int:
+    """The place of the first message that is no written part; those before it need no look."""
+    places = (at for at, message in enumerate(messages) if type(message) is not WrittenPart)
+    return next(places, len(messages))
 
 
 def _recognised(message: Any) -> Any:
