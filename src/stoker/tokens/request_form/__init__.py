@@ -19,7 +19,7 @@ from stoker.tokens.request_form.system_additions import (
     with_moved_addition,
 )
 from stoker.tokens.request_form.tool_schemas import moved_schema, without_keywords
-from stoker.tokens.request_form.written_parts import WrittenPart, new_at, recognised
+from stoker.tokens.request_form.written_parts import WrittenPart, new_at, part_key, recognised
 
 __all__ = [
     "OF_RESULTS",
@@ -31,6 +31,7 @@ __all__ = [
     "new_at",
     "normal_request",
     "offers_functions",
+    "part_key",
     "recognised",
     "rewritten_messages",
     "system_addition",

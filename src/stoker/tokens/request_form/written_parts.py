@@ -35,6 +35,11 @@ class WrittenPart(dict[str, Any]):
         self.key = hash(json)
 
 
+def part_key(part: Any) -> int:
+    """This process's hash of the JSON of a part of a request."""
+    return part.key if type(part) is WrittenPart else hash(orjson.dumps(part))
+
+
 def recognised(messages: Iterable[Any]) -> list[Any]:
     """The messages of a client; those that are known to be in normal form are written parts."""
     return list(map(_recognised, messages))
