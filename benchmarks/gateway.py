@@ -6,10 +6,10 @@ process and threads, in nanoseconds. ``--router PATH`` names a vllm-router; with
 installs one in the user's cache.
 
 Goals: a streamed chunk costs Stoker at most 1.2 times the bare relay's CPU and no more than
-vllm-router's; an 8 KB request at most twice the bare relay's; the first token comes at most 0.5 ms
-later (median); the backend stops within 100 ms after a client has left. Beside its own chats, a
-request of an API that is translated costs Stoker at most 1.3 times the CPU, and a chunk of its
-stream at most 2.5 times. Keys, budgets, metrics and usage are on.
+vllm-router's; an 8 KB request at most twice the bare relay's and 1.5 times vllm-router's; the
+first token comes at most 0.5 ms later (median); the backend stops within 100 ms after a client has
+left. Beside its own chats, a request of an API that is translated costs Stoker at most 1.3 times
+the CPU, and a chunk of its stream at most 2.5 times. Keys, budgets, metrics and usage are on.
 """
 
 from __future__ import annotations
@@ -293,7 +293,8 @@ def table(results: dict[str, dict[str, float]]) -> str:
         "",
         f"chunk: {chunk['Stoker'] / chunk['bare relay']:.2f} of the bare relay (goal 1.2), "
         f"{chunk['Stoker'] / chunk['vllm-router']:.2f} of vllm-router (goal 1)",
-        f"8 KB request: {request['Stoker'] / request['bare relay']:.2f} of the bare relay (goal 2)",
+        f"8 KB request: {request['Stoker'] / request['bare relay']:.2f} of the bare relay (goal 2),"
+        f" {request['Stoker'] / request['vllm-router']:.2f} of vllm-router (goal 1.5)",
         f"first byte: {added:.2f} ms later than the backend alone (goal 0.5)",
         f"the backend stops {results['client left, ms']['Stoker']:.1f} ms after a client left "
         "(goal 100)",

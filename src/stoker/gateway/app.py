@@ -36,6 +36,8 @@ from stoker.usage_records import UsageStore, UsageWriter
 _CONTEXT = web.RequestKey("context", RequestContext)
 
 _HttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+#: A request's key for what its path is answered by.
+_HANDLER: web.RequestKey[_HttpHandler] = web.RequestKey("handler")
 _Answer = Callable[[GatewayState, RequestContext], Awaitable[web.StreamResponse]]
 
 #: Paths that the gateway answers itself.
@@ -176,13 +178,16 @@ class Gateway:
         """What every request passes, also one whose path does not exist."""
         row = pipeline.stages(pipeline.EVERY_REQUEST, self._state)
 
+        async def routed(context: RequestContext) -> web.StreamResponse:
+            return await context.request[_HANDLER](context.request)
+
+        passed = pipeline.chained(row, routed)
+
         @web.middleware
         async def enter(request: web.Request, handler: _HttpHandler) -> web.StreamResponse:
-            async def routed(context: RequestContext) -> web.StreamResponse:
-                return await handler(context.request)
-
+            request[_HANDLER] = handler
             context = request[_CONTEXT] = RequestContext(request)
-            return await pipeline.chained(row, routed)(context)
+            return await passed(context)
 
         return enter
 

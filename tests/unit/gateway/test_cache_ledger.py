@@ -10,8 +10,10 @@ from tests.unit.gateway.backends import MODEL, Call, answer, front, running
 
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import FitSettings, Gateway, Served
+from stoker.gateway.prompt import prompt_chain
 from stoker.gateway.prompt.cache_ledger import CacheLedger, Prefill
 from stoker.gateway.prompt.prompt_chain import PromptChain, chain_of
+from stoker.recent_values import RecentValues
 
 #: A thousand tokens, where a token is ten bytes.
 TEXT = "".join(f"line {number:04}\n" for number in range(1000))
@@ -40,6 +42,17 @@ def test_a_growing_conversation_is_in_the_cache_up_to_what_was_added() -> None:
     went_on = ledger.note(second, size(second), None)
     assert went_on.cached_tokens == size(first)
     assert began.read_tokens + went_on.read_tokens == size(second)
+
+
+def test_a_chain_that_goes_on_is_the_one_that_is_made_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = [TEXT[:size] for size in (1, 256, 257, 6000, 1)] * 9  # in small and large blocks
+    tools = [{"name": "read"}, {"name": "write"}]
+    for count in range(len(said)):
+        went_on = chain(*said[: count + 1], tools=tools)
+    monkeypatch.setattr(prompt_chain, "_KNOWN", RecentValues(1))
+    assert chain(*said, tools=tools) == went_on
 
 
 def test_another_conversation_shares_the_head_and_both_stay() -> None:

@@ -585,7 +585,7 @@ def test_a_message_in_place_of_a_delta_is_read() -> None:
 
 
 def test_an_id_of_the_conversation_is_not_used_again() -> None:
-    calls = TextCalls(TOOLS, taken_ids=["call_0"])
+    calls = TextCalls(TOOLS, taken_ids=lambda: {"call_0"})
     message = {"content": None, "tool_calls": [native(A, id="call_0"), native(B, id="call_1")]}
     (choice,) = calls.whole({"choices": [{"message": message}]})["choices"]
     ids = [call["id"] for call in choice["message"]["tool_calls"]]

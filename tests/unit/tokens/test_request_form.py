@@ -14,8 +14,10 @@ import pytest
 from stoker.gateway.api.request_validation import check_chat
 from stoker.tokens.request_form import (
     REWRITINGS,
+    WrittenPart,
     moved_schema,
     normal_request,
+    recognised,
     rewritten_messages,
     with_one_last_answer,
 )
@@ -54,6 +56,40 @@ def test_a_well_formed_request_stays_as_it_is() -> None:
         "max_tokens": 5,
     }
     assert normal_request(request) == request
+
+
+def test_a_message_that_came_in_normal_form_is_recognised_when_it_comes_again() -> None:
+    parts = [{"type": "text", "text": "a"}]
+    given = [USER, call('{"path": "a"}'), result(), {"role": "user", "content": parts}]
+    normal(*given)
+    again = recognised(given)
+    assert again == given
+    assert all(type(message) is WrittenPart for message in again)
+    assert normal(*again) == normal(*given)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "developer", "content": "another role"},
+        call({"path": "no text"}),
+        {"role": "tool", "content": "answers the call before it"},
+        {"role": "user", "content": {"type": "text", "text": "one part"}},
+    ],
+)
+def test_a_message_that_is_changed_is_read_each_time(message: dict[str, Any]) -> None:
+    before = [call("{}"), message]
+    first = normal(*before)
+    again = recognised(before)
+    assert type(again[1]) is dict
+    assert normal(*again) == first
+
+
+def test_a_result_without_an_id_answers_the_call_before_it_however_known_that_is() -> None:
+    before = [USER, call("{}", id="first"), result("first"), call("{}", id="second")]
+    normal(*before)
+    found = normal(*recognised(before), {"role": "tool", "content": "r"})
+    assert found["messages"][-1]["tool_call_id"] == "second"
 
 
 @pytest.mark.parametrize("parameters", [None, {}, True, False, [], "none"])

@@ -212,7 +212,10 @@ def _readable_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     parameters = function.get("parameters")
     if not parameters:
         return tool
-    return {**tool, "function": {**function, "parameters": _readable_schema(parameters)}}
+    readable = _readable_schema(parameters)
+    if readable is parameters:
+        return tool
+    return {**tool, "function": {**function, "parameters": readable}}
 
 
 def _with_readable_form(request: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from stoker.engines import ALIAS, ServedModel
+from stoker.tokens.request_form import WrittenPart, new_at, recognised
 
 #: The largest request body: a 2 MB prompt, its JSON escapes and room to spare.
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -60,10 +61,18 @@ def without_private_fields(request: dict[str, Any]) -> dict[str, Any]:
     public = _public(request)
     for name in ("messages", "tools"):
         items = public.get(name)
-        if isinstance(items, list) and any(map(_has_private, items)):
+        if isinstance(items, list) and any(map(_has_private, items[new_at(items) :])):
             items = [_public(item) if isinstance(item, dict) else item for item in items]
             public = {**public, name: items}
     return public
+
+
+def with_known_messages(request: dict[str, Any]) -> dict[str, Any]:
+    """The request; messages that are known to be in normal form need no check, and are marked."""
+    messages = request.get("messages")
+    if not isinstance(messages, list):
+        return request
+    return {**request, "messages": recognised(messages)}
 
 
 async def read(request: web.Request, within_s: float) -> dict[str, Any]:
@@ -95,8 +104,9 @@ def check_chat(request: dict[str, Any]) -> None:
         raise _wrong("messages", "a list with at least one message")
     if len(messages) > _MAX_MESSAGES:
         raise _wrong("messages", f"a list of at most {_MAX_MESSAGES:,} messages")
-    for index, message in enumerate(messages):
-        _check_message(message, f"messages[{index}]")
+    for index in range(new_at(messages), len(messages)):
+        if type(messages[index]) is not WrittenPart:
+            _check_message(messages[index], f"messages[{index}]")
     tools = request.get("tools")
     if tools is not None and not (isinstance(tools, list) and all(map(_is_tool, tools))):
         raise _wrong("tools", "a list of objects, each a tool with a name")
@@ -232,7 +242,9 @@ def written(request: object) -> bytes:
 
 
 def _has_private(value: Any) -> bool:
-    return isinstance(value, dict) and "_" in [name[:1] for name in value]
+    if type(value) is WrittenPart or not isinstance(value, dict):
+        return False
+    return "_" in [name[:1] for name in value]
 
 
 def is_whole(value: Any) -> bool:

@@ -21,11 +21,12 @@ class Validate:
         """Set ``context.rules``, ``body`` and ``legacy_calls``; raises ``BadRequestError``."""
         rules = context.rules = PATH_RULES[context.request.path]
         body = await request_validation.read(context.request, self._body_s)
-        body = request_validation.without_private_fields(body)
         if rules.api:
-            context.client_body = body
-            chat = rules.api.chat_request(body)
+            context.client_body = request_validation.without_private_fields(body)
+            chat = rules.api.chat_request(context.client_body)
             body, context.ignored, context.may_cut = chat.body, chat.ignored, chat.may_cut
+        body = request_validation.with_known_messages(body)
+        body = request_validation.without_private_fields(body)
         rules.check(body)
         context.legacy_calls = request_form.offers_functions(body)
         context.body = rules.normal(body)

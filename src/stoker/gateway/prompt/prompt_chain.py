@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
@@ -11,7 +11,9 @@ from operator import xor
 from typing import Any
 
 from stoker.gateway.api.request_validation import written
+from stoker.recent_values import RecentValues
 from stoker.tokens.chat_messages import SYSTEM_ROLES
+from stoker.tokens.request_form import WrittenPart
 
 #: Some 64 tokens of English or code: what a shared beginning is rounded down to ...
 _BLOCK_BYTES = 256
@@ -52,11 +54,15 @@ class PromptChain:
         """How many blocks both begin with."""
         most = min(len(self.links), len(other.links))
         # A link stands for all before it, so from the first that differs on all do.
+        if most and self.links[most - 1] == other.links[most - 1]:
+            return most
+        if not most or self.links[0] != other.links[0]:
+            return 0
         return bisect_left(range(most), True, key=lambda at: self.links[at] != other.links[at])
 
     def begins_with(self, other: PromptChain) -> bool:
         """Whether it has all blocks of the other one, and perhaps more."""
-        return self.links[: len(other.links)] == other.links
+        return self.shared_blocks(other) == len(other.links)
 
     def tokens(self, blocks: int, prompt_tokens: int) -> int:
         """The tokens of the first blocks, where the whole prompt has ``prompt_tokens``."""
@@ -75,56 +81,89 @@ class PromptChain:
         return replace(self, links=self.links[:blocks], ends=self.ends[:blocks], head=head)
 
 
+#: By the key of all parts: the chains of the last prompts. An agent's next step extends its last
+#: one; a chain of 150,000 tokens takes 140 KB.
+_KNOWN = RecentValues[int, PromptChain](32)
+
+
 def chain_of(request: Mapping[str, Any]) -> PromptChain:
     """The chain of a chat or a completion as it is sent; an empty one of any other request.
 
-    Raises ``BadRequestError`` where it can't be written.
+    Of a conversation that goes on, only what is new is cut into blocks and hashed. Raises
+    ``BadRequestError`` where it can't be written.
     """
+    head, rest = _parts(request)
+    parts = [*head, *rest]
+    # Each stands for all parts up to its own, as links do for blocks.
+    keys = _links((part.key for part in parts), initial=len(head))
+    known = next((at for at in range(len(keys), 0, -1) if keys[at - 1] in _KNOWN), 0)
+    chain = _KNOWN[keys[known - 1]] if known else _chain_of_head(head)
+    if parts:
+        chain = _extended(chain, parts[known or len(head) :])
+        _KNOWN.put(keys[-1], chain)
+    return chain
+
+
+def _links(blocks: Iterable[object], start: int = 0, initial: int = 0) -> tuple[int, ...]:
+    """For each block what stands for it and all before it.
+
+    A hash has its block's place in it, so that their order counts. No call for each block.
+    """
+    links = accumulate(map(hash, enumerate(blocks, start)), xor, initial=initial)
+    return tuple(links)[1:]
+
+
+def _chain_of_head(head: Sequence[WrittenPart]) -> PromptChain:
+    chain = _extended(PromptChain((), (), 0), head)
+    if not chain.is_whole:
+        return chain
+    return replace(chain, head_blocks=len(chain.links), head=_digest(chain.links[-1], head))
+
+
+def _extended(chain: PromptChain, parts: Sequence[WrittenPart]) -> PromptChain:
+    """The chain with more parts, each of which begins a block of its own."""
+    if not parts:
+        return chain
     blocks: list[bytes] = []
-    ends: list[int] = []
-    head: list[bytes] = []
-    size = head_blocks = 0
-    for is_head, part in _parts(request):
+    ends = list(chain.ends)
+    size, room = chain.size_bytes, _MOST_BLOCKS - len(ends)
+    for part in parts:
+        json = part.json
         step = _BLOCK_BYTES if size < _FINE_BYTES else _COARSE_BLOCK_BYTES
-        if part and len(blocks) < _MOST_BLOCKS:
-            blocks += [part[at : at + step] for at in range(0, len(part), step)]
-            ends += range(size + step, size + len(part), step)
-            ends.append(size + len(part))
-        size += len(part)
-        if is_head:
-            head.append(part)
-            head_blocks = len(blocks)
-    # A hash with its block's place in it, so that their order counts, and no call for each block.
-    links = tuple(accumulate(map(hash, enumerate(blocks[:_MOST_BLOCKS])), xor))
-    is_whole = 0 < head_blocks <= len(links)
-    stands_for_head = _digest(links[head_blocks - 1], head) if is_whole else ""
-    return PromptChain(links, tuple(ends[:_MOST_BLOCKS]), size, head_blocks, stands_for_head)
+        if len(blocks) < room:
+            blocks += [json[at : at + step] for at in range(0, len(json), step)]
+            ends += range(size + step, size + len(json), step)
+            ends.append(size + len(json))
+        size += len(json)
+    links = _links(blocks[:room], len(chain.links), chain.links[-1] if chain.links else 0)
+    return replace(
+        chain, links=(*chain.links, *links), ends=tuple(ends[:_MOST_BLOCKS]), size_bytes=size
+    )
 
 
-def _digest(link: int, parts: Sequence[bytes]) -> str:
+def _digest(link: int, parts: Sequence[WrittenPart]) -> str:
     """The digest of a head, which is taken once: hashing 60 KB takes 70 us."""
     if link not in _DIGESTS:
         if len(_DIGESTS) >= _MOST_DIGESTS:
             _DIGESTS.clear()
-        _DIGESTS[link] = blake2b(b"\0".join(parts), digest_size=16).hexdigest()
+        head = b"\0".join(part.json for part in parts)
+        _DIGESTS[link] = blake2b(head, digest_size=16).hexdigest()
     return _DIGESTS[link]
 
 
-def _parts(request: Mapping[str, Any]) -> Iterator[tuple[bool, bytes]]:
-    """System messages, tools, all other messages: each begins a block of its own.
-
-    The first two are the head.
-    """
+def _parts(request: Mapping[str, Any]) -> tuple[list[WrittenPart], list[WrittenPart]]:
+    """The head, which is the system messages and tools, and all other messages."""
     messages = request.get("messages")
     if not isinstance(messages, list):
-        yield False, written(request["prompt"]) if "prompt" in request else b""
-        return
-    head = next((at for at, each in enumerate(messages) if not _is_system(each)), len(messages))
+        return [], [_part(request["prompt"])] if "prompt" in request else []
+    first = next((at for at, each in enumerate(messages) if not _is_system(each)), len(messages))
     tools = request.get("tools")
-    for part in (*messages[:head], *(tools if isinstance(tools, list) else ())):
-        yield True, written(part)
-    for part in messages[head:]:
-        yield False, written(part)
+    head = [*messages[:first], *(tools if isinstance(tools, list) else ())]
+    return list(map(_part, head)), list(map(_part, messages[first:]))
+
+
+def _part(value: Any) -> WrittenPart:
+    return value if type(value) is WrittenPart else WrittenPart({}, written(value))
 
 
 def _is_system(message: Any) -> bool:

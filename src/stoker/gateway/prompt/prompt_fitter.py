@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -181,7 +182,7 @@ class PromptFitter:
         tools = request.get("tools")
         if not tools or request.get("tool_choice") == "none":
             return None
-        return TextCalls(tools, taken_ids=tokens.call_ids(request), reasons=self._reasons)
+        return TextCalls(tools, taken_ids=partial(tokens.call_ids, request), reasons=self._reasons)
 
     def _header(self, request: Mapping[str, Any], cuts: str | None = None) -> str | None:
         record = self._counter.form.record(request)

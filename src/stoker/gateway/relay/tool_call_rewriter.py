@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import orjson
@@ -38,12 +39,12 @@ class TextCalls:
         self,
         tools: Sequence[Mapping[str, Any]],
         *,
-        taken_ids: Iterable[str] = (),
+        taken_ids: Callable[[], set[str]] = set,
         reasons: bool = False,
     ) -> None:
         self._tools = tools
         self._reasons = reasons
-        self._ids = set(taken_ids)
+        self._ids = _CallIds(taken_ids)
         self._choices: dict[int, _Choice] = {}
         self._last: dict[str, Any] = {}
 
@@ -157,7 +158,7 @@ class TextCalls:
 class _Choice:
     """What is known of one of the answers that a request with ``n`` above 1 gets."""
 
-    def __init__(self, tools: Sequence[Mapping[str, Any]], ids: set[str], reasons: bool) -> None:
+    def __init__(self, tools: Sequence[Mapping[str, Any]], ids: _CallIds, reasons: bool) -> None:
         self._tools = tools
         self._reasons = reasons
         self._ids = ids
@@ -261,7 +262,7 @@ class _Choice:
     def _sent(self, calls: Sequence[NativeCall]) -> list[_Piece]:
         self._called = self._called or bool(calls)
         new = [call for call in calls if not self._repeats_text(call)]
-        return [call.as_sent(self._id_of(call)) for call in new]
+        return [call.as_sent(self._ids.of(call)) for call in new]
 
     def _repeats_text(self, call: NativeCall) -> bool:
         """Whether the server left this call in the text as well, where it was found."""
@@ -271,9 +272,21 @@ class _Choice:
             return True
         return False
 
-    def _id_of(self, call: NativeCall) -> str:
-        own_id = call.id if call.id and call.id not in self._ids else new_call_id()
-        self._ids.add(own_id)
+
+class _CallIds:
+    """The ids of an answer's calls. Those of the conversation are found when the first one comes.
+
+    No call is the commonest answer, and a conversation may have a thousand.
+    """
+
+    def __init__(self, taken: Callable[[], set[str]]) -> None:
+        self._taken = cache(taken)
+
+    def of(self, call: NativeCall) -> str:
+        """The call's own id, or a new one where another call has it."""
+        taken = self._taken()
+        own_id = call.id if call.id and call.id not in taken else new_call_id()
+        taken.add(own_id)
         return own_id
 
 

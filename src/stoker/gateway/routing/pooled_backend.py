@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from stoker.engines import Backend, ServedModel
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.relay.backend_connection import BackendConnections
 from stoker.recent_values import RecentValues
+from stoker.tokens.request_form import part_key
 
 #: Failures in a row after which a backend is left alone ...
 FAILURES = 3
@@ -139,10 +138,11 @@ class PooledBackend:
 
 def prefixes_of(request: Mapping[str, Any]) -> list[int]:
     """One number for each leading part of the prompt: tools, then message by message."""
-    running = hash(orjson.dumps(request.get("tools") or request.get("prompt")))
+    tools = request.get("tools") or request.get("prompt")
+    running = hash(tuple(map(part_key, tools if isinstance(tools, list) else [tools])))
     prefixes = [running]
     messages = request.get("messages")
     for message in messages if isinstance(messages, list) else ():
-        running = hash((running, orjson.dumps(message)))
+        running = hash((running, part_key(message)))
         prefixes.append(running)
     return prefixes

@@ -7,7 +7,7 @@ at once, they take the slot and the time of the answer that a person waits for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -64,20 +64,23 @@ def utility_of(request: Mapping[str, Any], header: str | None = None) -> Utility
         return Utility("marked by its client") if header.strip().lower() == "utility" else None
     if request.get("tools"):
         return None
-    texts = {"system": "", "user": ""}
-    for part, ends in (("system", _system(request)), ("user", _last_user(request))):
-        texts[part] = "\n".join(ends)
-    return next((k.utility for k in _kinds() if k.matches(texts[k.part])), None)
+    texts = (("system", _system(request)), ("user", _last_user(request)))
+    read = {part: text for part, ends in texts if (text := "\n".join(ends))}
+    for kind in _kinds():
+        if kind.part in read and kind.matches(read[kind.part]):
+            return kind.utility
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class _UtilityKind:
     part: str
+    #: At least one.
     markers: tuple[str, ...]
     utility: Utility
 
     def matches(self, text: str) -> bool:
-        return all(map(text.__contains__, self.markers))
+        return self.markers[0] in text and all(map(text.__contains__, self.markers))
 
 
 @cache
@@ -101,22 +104,25 @@ def _system(request: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _last_user(request: Mapping[str, Any]) -> Iterable[str]:
-    messages = _messages(request)
-    if messages and messages[-1].get("role") == "user":
-        yield from _ends(messages[-1].get("content"))
+    last = next(_messages(request, backwards=True), {})
+    if last.get("role") == "user":
+        yield from _ends(last.get("content"))
 
 
-def _messages(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _messages(
+    request: Mapping[str, Any], *, backwards: bool = False
+) -> Iterator[Mapping[str, Any]]:
     messages = request.get("messages")
     found = messages if isinstance(messages, list) else []
-    return [message for message in found if isinstance(message, Mapping)]
+    in_order = reversed(found) if backwards else iter(found)
+    return (message for message in in_order if isinstance(message, dict))
 
 
 def _ends(content: object) -> Iterable[str]:
     """The beginning and the end of a text, or of each text in a list of parts."""
     parts = content if isinstance(content, list) else [content]
     for part in parts:
-        text = part.get("text") if isinstance(part, Mapping) else part
+        text = part.get("text") if isinstance(part, dict) else part
         if isinstance(text, str):
             yield text if len(text) <= 2 * _END_CHARS else text[:_END_CHARS]
             yield "" if len(text) <= 2 * _END_CHARS else text[-_END_CHARS:]

@@ -21,8 +21,8 @@ _ID = re.compile(r"[!-~]{1,128}")
 
 def sessions_in(headers: Mapping[str, str]) -> dict[str, str]:
     """Those of a request, as they may be sent on to its backend."""
-    found = ((name, headers.get(name)) for name in _NAMES)
-    return {name: value for name, value in found if value and _ID.fullmatch(value)}
+    found = [name for name in _NAMES if name in headers]
+    return {name: headers[name] for name in found if _ID.fullmatch(headers[name])}
 
 
 def session_of(headers: Mapping[str, str], body: Mapping[str, Any]) -> str | None:

@@ -19,15 +19,20 @@ from stoker.tokens.request_form.system_additions import (
     with_moved_addition,
 )
 from stoker.tokens.request_form.tool_schemas import moved_schema, without_keywords
+from stoker.tokens.request_form.written_parts import WrittenPart, new_at, part_key, recognised
 
 __all__ = [
     "OF_RESULTS",
     "REWRITINGS",
     "SystemAddition",
+    "WrittenPart",
     "join_contents",
     "moved_schema",
+    "new_at",
     "normal_request",
     "offers_functions",
+    "part_key",
+    "recognised",
     "rewritten_messages",
     "system_addition",
     "system_text",

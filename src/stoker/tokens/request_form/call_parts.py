@@ -22,6 +22,9 @@ def taken_out(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, An
     """The messages, with calls in ``tool_calls`` and each result in a message before the rest."""
     for message in messages:
         content: Any = message.get("content")
+        if not isinstance(content, list):
+            yield message
+            continue
         kinds = _kinds(content)
         if kinds & _CALLS and message.get("role") == "assistant":
             yield _with_calls(message, content)
@@ -31,9 +34,8 @@ def taken_out(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, An
             yield message
 
 
-def _kinds(content: Any) -> frozenset[Any]:
-    parts = content if isinstance(content, list) else []
-    kinds = (part.get("type") for part in parts if isinstance(part, Mapping))
+def _kinds(content: list[Any]) -> frozenset[Any]:
+    kinds = (part.get("type") for part in content if isinstance(part, Mapping))
     return frozenset(kind for kind in kinds if isinstance(kind, str))
 
 

@@ -15,8 +15,9 @@ import orjson
 
 from stoker.tokens.chat_messages import text_of
 from stoker.tokens.request_form.call_parts import taken_out
+from stoker.tokens.request_form.written_parts import WrittenPart, new_at, normal_part
 
-Message = dict[str, Any]
+Message = Mapping[str, Any]
 
 #: OpenAI's newer and older names of roles, and those of other APIs.
 _ROLES = {
@@ -40,19 +41,34 @@ _MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url"})
 
 
 def normal_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
-    """The messages, each with a role that templates know, content and whole calls."""
-    out = [_message(message, index) for index, message in enumerate(taken_out(messages))]
-    _answer_by_id(out)
+    """The messages, each with a role that templates know, content and whole calls.
+
+    All are ``WrittenPart`` but those that nest too deeply to be written.
+    """
+    at = new_at(messages)
+    known, new = messages[:at], messages[at:]
+    given = {id(message) for message in new}
+    found = [_message(message, index) for index, message in enumerate(taken_out(new), at)]
+    if any(message["role"] == "tool" and "tool_call_id" not in message for message in found):
+        found = _answered_by_id([*known, *found])[at:]
+    out = [*known, *(_written(message, id(message) in given) for message in found)]
     # An answer that failed before its first word: a server would go on writing it.
     while len(out) > 1 and _is_empty_answer(out[-1]):
         out.pop()
     return out
 
 
-def _message(message: Mapping[str, Any], index: int) -> Message:
-    if _is_plain(message):
-        return dict(message)
-    out = {key: value for key, value in message.items() if value is not None}
+def _written(message: Message, came_so: bool) -> Message:
+    # Without an id, what a result answers is a matter of the messages before it.
+    is_known = came_so and (message["role"] != "tool" or "tool_call_id" in message)
+    return normal_part(message, is_known=is_known)
+
+
+def _message(message: Message, index: int) -> Message:
+    """The message in normal form: itself where it is so already."""
+    if type(message) is WrittenPart or _is_plain(message):
+        return message
+    out: dict[str, Any] = {key: value for key, value in message.items() if value is not None}
     role = out["role"] = _ROLES.get(message["role"], message["role"])
     calls = _calls(out, index)
     for name in ("tool_calls", "function_call"):
@@ -66,7 +82,7 @@ def _message(message: Mapping[str, Any], index: int) -> Message:
     if out["content"] is None and "tool_calls" not in out:
         refusal = message.get("refusal")
         out["content"] = refusal if isinstance(refusal, str) else ""
-    return out
+    return message if out == message else out
 
 
 def _is_plain(message: Mapping[str, Any]) -> bool:
@@ -203,21 +219,26 @@ def _loosely_read(text: str) -> Any:
         return None
 
 
-def _answer_by_id(messages: Sequence[Message]) -> None:
-    """Give results the id of the call that they answer, where a client left it out."""
-    if all("tool_call_id" in message for message in messages if message["role"] == "tool"):
-        return
+def _answered_by_id(messages: Sequence[Message]) -> list[Message]:
+    """The messages; results get the id of the call that they answer, if a client left it out."""
+    out: list[Message] = []
     unanswered: list[tuple[str, str]] = []
-    for message in messages:
+    for given in messages:
+        message = _with_id(given, unanswered) if given["role"] == "tool" else given
+        out.append(message)
         if message.get("tool_calls"):
             calls = message["tool_calls"]
             unanswered = [(call["id"], call["function"].get("name", "")) for call in calls]
         elif message["role"] == "tool":
-            if "tool_call_id" not in message and unanswered:
-                name = message.get("name")
-                named = (call for call in unanswered if call[1] == name)
-                message["tool_call_id"] = next(named, unanswered[0])[0]
             unanswered = [call for call in unanswered if call[0] != message.get("tool_call_id")]
+    return out
+
+
+def _with_id(result: Message, unanswered: Sequence[tuple[str, str]]) -> Message:
+    if "tool_call_id" in result or not unanswered:
+        return result
+    named = (call for call in unanswered if call[1] == result.get("name"))
+    return {**result, "tool_call_id": next(named, unanswered[0])[0]}
 
 
 def _is_empty_answer(message: Message) -> bool:

@@ -16,6 +16,7 @@ import orjson
 from stoker.tokens.chat_messages import tool_name
 from stoker.tokens.request_form.normal_messages import normal_messages
 from stoker.tokens.request_form.tool_schemas import plain_schema
+from stoker.tokens.request_form.written_parts import normal_part
 
 _LIMITS = ("max_tokens", "max_completion_tokens")
 #: What means nothing without tools, and is refused there (vLLM 0.32: 400).
@@ -68,16 +69,17 @@ def without_empty_limits(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tools(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _tools(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     given = request.get("tools") or [{"function": f} for f in request.get("functions") or ()]
     tools = (_known_tool(orjson.dumps(tool)) for tool in given)
     return [tool for tool in tools if tool is not None]
 
 
 @lru_cache(maxsize=1024)
-def _known_tool(tool: bytes) -> dict[str, Any] | None:
+def _known_tool(tool: bytes) -> Mapping[str, Any] | None:
     """A tool's normal form; every turn of a conversation sends the same ones."""
-    return _tool(orjson.loads(tool))
+    normal = _tool(orjson.loads(tool))
+    return None if normal is None else normal_part(normal)
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any] | None:
