@@ -67,7 +67,7 @@ class Conversation:
         asked = _asked(text_of(messages[newest])) if people else ""
         return cls(
             asked,
-            list(_calls(messages[newest:])),
+            list(calls_of(messages[newest:])),
             "\n".join(text_of(message) + _calls_as_text(message) for message in messages),
             {tool["function"]["name"]: tool["function"] for tool in body.get("tools") or ()},
         )
@@ -106,7 +106,8 @@ def _asked(text: str) -> str:
     return str(requests[-1] if requests else text).strip()
 
 
-def _calls(messages: Sequence[Mapping[str, Any]]) -> Iterator[Call]:
+def calls_of(messages: Sequence[Mapping[str, Any]]) -> Iterator[Call]:
+    """The tool calls in these messages, in their order."""
     results = {m["tool_call_id"]: text_of(m) for m in messages if m["role"] == "tool"}
     for message in messages:
         for call in message.get("tool_calls") or ():
@@ -449,6 +450,14 @@ class ScriptedModel(BackgroundServer):
         """The requests of one kind so far, in order of arrival."""
         return [arrived for arrived in self.arrived if arrived.kind == kind]
 
+    def answer(self, kind: str, body: Body) -> Answer:
+        """The answer to a request of this kind."""
+        if kind == "agent":
+            return play(body)
+        if kind == "compaction":
+            return Answer("<summary>The shop got discounts; work goes on.</summary>")
+        return Answer(_UTILITIES[kind][1] if kind in _UTILITIES else "Yes.")
+
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/health", self._health)
@@ -493,7 +502,7 @@ class ScriptedModel(BackgroundServer):
         if tokens >= self.window_tokens:
             arrived.status = 400
             return _too_long(self.window_tokens, tokens)
-        arrived.answer = answer_to(arrived.kind, body)
+        arrived.answer = self.answer(arrived.kind, body)
         reply = _Reply(self.model, arrived.answer, tokens)
         if not body.get("stream"):
             return web.json_response(reply.whole())
@@ -504,15 +513,6 @@ class ScriptedModel(BackgroundServer):
                 await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
             await response.write(b"data: [DONE]\n\n")
         return response
-
-
-def answer_to(kind: str, body: Body) -> Answer:
-    """Return the answer to a request of this kind."""
-    if kind == "agent":
-        return play(body)
-    if kind == "compaction":
-        return Answer("<summary>The shop got discounts; work goes on.</summary>")
-    return Answer(_UTILITIES[kind][1] if kind in _UTILITIES else "Yes.")
 
 
 def rendered(body: Body) -> str:
