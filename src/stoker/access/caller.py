@@ -19,6 +19,9 @@ class CallerLimits:
     tokens_per_minute: int | None = None
     tokens_per_day: int | None = None
     tokens_per_month: int | None = None
+    #: In the currency of the configured prices.
+    cost_per_day: float | None = None
+    cost_per_month: float | None = None
     #: Requests that are under way at the same time.
     max_concurrent: int | None = None
 

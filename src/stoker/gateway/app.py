@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,9 @@ from stoker.engines import Backend, ServedModel
 from stoker.gateway import pipeline
 from stoker.gateway.api import fit_api, health_api, models_api, path_rules, request_validation
 from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.limiting.caller_limiter import CallerLimiter
+from stoker.gateway.limiting.counters import Counters
+from stoker.gateway.limiting.local_counters import LocalCounters
 from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.model_aliases import ModelAliases
@@ -27,6 +29,7 @@ from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.usage.metrics import Metrics
 
 #: A request's key for its context.
 _CONTEXT = web.RequestKey("context", RequestContext)
@@ -75,8 +78,9 @@ class Gateway:
         keys: Keys | None = None,
         limits: GatewayLimits = DEFAULT_LIMITS,
         model_request: pipeline.Row = pipeline.MODEL_REQUEST,
+        counters: Callable[[Metrics], Counters] = lambda _: LocalCounters(),
     ) -> None:
-        self._state = GatewayState(keys or Keys({}), limits)
+        self._state = GatewayState(keys or Keys({}), limits, counters)
         self._model_request = model_request
 
     @property
@@ -88,6 +92,11 @@ class Gateway:
     def slots(self) -> BackendSlots:
         """The requests that wait for a backend."""
         return self._state.slots
+
+    @property
+    def limiter(self) -> CallerLimiter:
+        """The limits of callers and models. Its ``plans`` may be replaced while it runs."""
+        return self._state.limiter
 
     def serve(self, served: Sequence[Served]) -> None:
         """Send requests to these backends from now on; running requests end where they are."""
@@ -172,18 +181,27 @@ class Gateway:
         return enter
 
     async def _background(self, _: web.Application) -> AsyncIterator[None]:
-        keeper = asyncio.create_task(self._state.live_streams.keep_alive())
+        limiter = self._state.limiter
+        await limiter.start()
+        keepers = [
+            asyncio.create_task(self._state.live_streams.keep_alive()),
+            asyncio.create_task(limiter.keep()),
+        ]
         async with aiohttp.ClientSession() as http:
             self._state.preparers.start(http)
             yield
-        keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeper
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+        await limiter.close()
         self.pool.replace([])
         self._state.preparers.stop()
 
     async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
         await self._state.origins.mark(request, response)
+        context = request.get(_CONTEXT)
+        if context is not None and context.answer_headers:
+            response.headers.update(context.answer_headers)
 
 
 def _http(handler: Handler) -> _HttpHandler:

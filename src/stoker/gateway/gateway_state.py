@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stoker.access.api_keys import Keys
 from stoker.engines import ALIAS, ServedModel
 from stoker.gateway.api import model_entries, request_validation
+from stoker.gateway.limiting.caller_limiter import CallerLimiter
+from stoker.gateway.limiting.counters import Counters
+from stoker.gateway.limiting.local_counters import LocalCounters
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.model_aliases import ModelAliases
@@ -25,7 +28,12 @@ class GatewayState:
     Keys, origins and aliases may be replaced.
     """
 
-    def __init__(self, keys: Keys, limits: GatewayLimits) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        limits: GatewayLimits,
+        counters: Callable[[Metrics], Counters] = lambda _: LocalCounters(),
+    ) -> None:
         self.limits = limits
         self.keys = keys
         self.origins = Origins()
@@ -33,6 +41,7 @@ class GatewayState:
         self.metrics = Metrics()
         self.pool = Pool()
         self.slots = BackendSlots(self.pool, limits)
+        self.limiter = CallerLimiter(counters(self.metrics))
         self.preparers = Preparers(self.metrics, limits)
         self.live_streams = LiveStreams(limits)
         #: New requests are refused: the server is about to end.

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 
+from stoker import paths
 from stoker.errors import StokerError
 from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway import gateway_config as configuration
 from stoker.gateway.gateway_config import Config
 from stoker.gateway.health_monitor import HealthMonitor
+from stoker.gateway.limiting import limits_store
+from stoker.gateway.limiting.counters import Counters
+from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
 from stoker.gateway.limits import DEFAULT_LIMITS
+from stoker.gateway.usage.metrics import Metrics
 from stoker.server.gateway_listener import listening
 
 _log = logging.getLogger("stoker.gateway")
@@ -28,6 +35,7 @@ def apply(gateway: Gateway, config: Config) -> None:
     gateway.use_keys(config.keys)
     gateway.use_origins(config.origins)
     gateway.use_aliases(config.aliases)
+    gateway.limiter.plans = config.limits
     gateway.serve([Served(b.backend, (), b.fit, b.max_concurrent) for b in config.backends])
 
 
@@ -38,7 +46,7 @@ class Service:
         self._path = path
         self._limits = limits
         self._config = configuration.load(path)
-        self._gateway = Gateway(limits=limits)
+        self._gateway = Gateway(limits=limits, counters=partial(_counters, path, self._config))
         self._monitor = HealthMonitor(self._gateway)
         self._reload = asyncio.Event()
         self._stop = asyncio.Event()
@@ -102,8 +110,8 @@ class Service:
         except StokerError as error:
             _log.error("the configuration was not reloaded: %s", error)
             return
-        if (new.bind, new.port) != (self._config.bind, self._config.port):
-            _log.warning("a changed bind or port takes effect at the next start")
+        if _fixed(new) != _fixed(self._config):
+            _log.warning("a changed bind, port or limits_store takes effect at the next start")
         self._config = new
         apply(self._gateway, new)
         _log.info("configuration reloaded: %d backends", len(new.backends))
@@ -115,6 +123,19 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+
+
+def _fixed(config: Config) -> tuple[object, ...]:
+    """What is set for as long as the process runs."""
+    return config.bind, config.port, config.limits_store
+
+
+def _counters(path: Path, config: Config, metrics: Metrics) -> Counters:
+    """Where this gateway counts what its limits are about."""
+    if config.limits_store is not None:
+        return limits_store.counters(config.limits_store, metrics)
+    gateway = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    return LocalCounters(BudgetFile(paths.state_dir() / f"budgets-{gateway}.json"))
 
 
 def _changed_at(path: Path) -> int:

@@ -57,6 +57,13 @@ class Metrics:
             "Clients that left before the answer was complete",
             registry=registry,
         )
+        self.limits_store_up = Gauge(
+            "stoker_limits_store_up",
+            "Whether the store that gateways share their limits in answers; they limit by "
+            "themselves meanwhile",
+            ["store"],
+            registry=registry,
+        )
         self.backend_up = Gauge(
             "stoker_backend_up", "Whether a backend can be used", ["backend"], registry=registry
         )

@@ -1,0 +1,40 @@
+"""Which store an address means. Its client is imported only where one is configured."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from stoker.gateway.limiting.counters import SharedStore
+from stoker.gateway.limiting.shared_counters import SharedCounters
+from stoker.gateway.usage.metrics import Metrics
+
+#: The Python package that speaks to a store, by the scheme of its address.
+_PACKAGES = {
+    "redis": "redis",
+    "rediss": "redis",
+    "postgresql": "asyncpg",
+    "postgres": "asyncpg",
+}
+
+
+def package(url: str) -> str:
+    """The package that the store at this address needs. Raises ``ValueError`` for no store."""
+    parts = urlsplit(url)
+    if parts.scheme not in _PACKAGES or not (parts.netloc or parts.path or parts.query):
+        raise ValueError("no such store")
+    return _PACKAGES[parts.scheme]
+
+
+def counters(url: str, metrics: Metrics) -> SharedCounters:
+    """Counters in the store at this address; the metrics show whether it answers."""
+    return SharedCounters(_store(url), metrics.limits_store_up.labels(package(url)).set)
+
+
+def _store(url: str) -> SharedStore:
+    if package(url) == "redis":
+        from stoker.gateway.limiting.redis_store import RedisStore  # noqa: PLC0415
+
+        return RedisStore(url)
+    from stoker.gateway.limiting.postgres_store import PostgresStore  # noqa: PLC0415
+
+    return PostgresStore(url)
