@@ -8,10 +8,8 @@ from typing import Any
 
 import asyncpg
 
-from stoker.gateway.limiting.counters import Charge, Outcome, StoreAwayError
+from stoker.gateway.limiting.counters import STORE_TIMEOUT_S, Charge, Outcome, StoreAwayError
 
-#: A request never waits longer for the store. On one host an answer takes 1 ms.
-TIMEOUT_S = 0.25
 #: Connecting and preparing happen beside the requests.
 _OPEN_S = 3.0
 _CONNECTIONS = 8
@@ -124,7 +122,7 @@ class PostgresStore:
             self._url,
             min_size=0,
             max_size=_CONNECTIONS,
-            timeout=TIMEOUT_S,
+            timeout=_OPEN_S,
             # Counts of the last half second may be lost where the database crashes; each request
             # would wait for the disk otherwise.
             server_settings={"synchronous_commit": "off", "application_name": "stoker limits"},
@@ -144,8 +142,8 @@ class PostgresStore:
         return await _answered(self._called(method, sql, values))
 
     async def _called(self, method: str, sql: str, values: Sequence[Any]) -> Any:
-        async with self._pool.acquire(timeout=TIMEOUT_S) as connection:
-            return await getattr(connection, method)(sql, *values, timeout=TIMEOUT_S)
+        async with self._pool.acquire(timeout=STORE_TIMEOUT_S) as connection:
+            return await getattr(connection, method)(sql, *values, timeout=STORE_TIMEOUT_S)
 
 
 def _columns(charges: Sequence[Charge]) -> tuple[list[Any], ...]:

@@ -11,10 +11,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from stoker.gateway.limiting.counters import Charge, Outcome, StoreAwayError
+from stoker.gateway.limiting.counters import STORE_TIMEOUT_S, Charge, Outcome, StoreAwayError
 
-#: A request never waits longer for the store. On one host an answer takes 0.2 ms.
-TIMEOUT_S = 0.25
 _CONNECTIONS = 32
 _PREFIX = "stoker:limit:"
 
@@ -73,9 +71,9 @@ class RedisStore:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_CONNECTIONS,
-            timeout=TIMEOUT_S,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
+            timeout=STORE_TIMEOUT_S,
+            socket_timeout=STORE_TIMEOUT_S,
+            socket_connect_timeout=STORE_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
         )
         self._redis: Any = Redis(connection_pool=pool)

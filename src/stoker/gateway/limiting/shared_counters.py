@@ -7,7 +7,13 @@ import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from stoker.gateway.limiting.counters import Charge, Outcome, SharedStore, StoreAwayError
+from stoker.gateway.limiting.counters import (
+    STORE_TIMEOUT_S,
+    Charge,
+    Outcome,
+    SharedStore,
+    StoreAwayError,
+)
 from stoker.gateway.limiting.memory_counters import MemoryCounters
 
 _log = logging.getLogger("stoker.gateway")
@@ -16,8 +22,6 @@ _log = logging.getLogger("stoker.gateway")
 RETRY_S = 1.0
 #: Counters that one call to the store changes at most, so that it ends in time.
 _SENT_AT_ONCE = 500
-#: How long a refused request waits for what is on its way to the store.
-_SENDING_S = 0.25
 #: How long the start waits for the store.
 _START_S = 3.0
 
@@ -81,12 +85,11 @@ class SharedCounters:
             await self._store.close()
 
     async def _take_shared(self, charges: Sequence[Charge]) -> Outcome:
+        on_its_way = {self._sending} if self._sending and not self._sending.done() else set()
         try:
             outcome = await self._store.take(charges)
-            sending = self._sending
-            if not outcome.taken and sending is not None and not sending.done():
-                # What was given back a moment ago is still on its way.
-                await asyncio.wait({sending}, timeout=_SENDING_S)
+            if not outcome.taken and on_its_way:  # what was given back a moment ago
+                await asyncio.wait(on_its_way, timeout=STORE_TIMEOUT_S)
                 outcome = await self._store.take(charges)
         except StoreAwayError as error:
             self._lost(error)
