@@ -6,6 +6,7 @@ import asyncio
 from datetime import datetime, timezone
 from pathlib import Path
 
+import orjson
 import pytest
 
 from stoker.access.caller import Caller, CallerLimits
@@ -16,7 +17,6 @@ from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
 from stoker.gateway.limiting.memory_counters import MemoryCounters
 from stoker.gateway.limiting.request_tokens import AskedTokens, estimated_prompt, most_tokens
 from stoker.gateway.limiting.use_windows import DAY, MINUTE, MONTH
-from stoker.tokens import Overheads
 
 NOON = datetime(2026, 2, 28, 12, tzinfo=timezone.utc).timestamp()
 HOUR_S = 3600
@@ -280,18 +280,18 @@ def test_file_of_budgets_that_is_broken_stops_nothing(tmp_path: Path, content: b
     ("body", "expected"),
     [
         ({"messages": [{"role": "user", "content": "x" * 99_999}]}, AskedTokens(8192, 2048)),
-        ({"messages": [{"content": [{"type": "image_url"}]}], "n": 2}, AskedTokens(8192, 4096)),
-        ({"prompt": "four", "max_tokens": 7}, AskedTokens(4, 7)),
-        ({"prompt": ["four", [1, 2]], "max_tokens": 7, "n": 3}, AskedTokens(6, 42)),
-        ({"input": ["four", "six"]}, AskedTokens(7, 0)),
-        ({"input_prefix": "ab", "input_extra": [{"text": "cd"}]}, AskedTokens(4, 2048)),
-        ({"prompt": None, "max_tokens": -1, "n": True}, AskedTokens(0, 2048)),
+        ({"messages": [{"content": "four"}], "n": 2}, AskedTokens(4647, 4096)),
+        ({"messages": [], "tools": [{}], "max_tokens": 7}, AskedTokens(4651, 7)),
+        ({"prompt": "four", "max_tokens": 7}, AskedTokens(32, 7)),
+        ({"prompt": ["four", [1, 2]], "max_tokens": 7, "n": 3}, AskedTokens(46, 42)),
+        ({"input": ["four", "six"]}, AskedTokens(24, 0)),
+        ({"prompt": None, "max_tokens": -1, "n": True}, AskedTokens(40, 2048)),
     ],
 )
 def test_most_tokens_of_each_kind_of_request(
     body: dict[str, object], expected: AskedTokens
 ) -> None:
-    assert most_tokens(body, Overheads(), 8192) == expected
+    assert most_tokens(body, len(orjson.dumps(body)), 8192) == expected
 
 
 def test_estimate_reads_messages_and_tools() -> None:

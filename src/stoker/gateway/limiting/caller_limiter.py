@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from stoker.gateway.limiting.counters import Charge, CountedUse, Counters, Outcome
 from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, TokenPrice
 from stoker.gateway.limiting.request_tokens import AskedTokens
-from stoker.gateway.limiting.use_windows import RENEW_S, Window
+from stoker.gateway.limiting.use_windows import RENEW_S, buckets_in
 
 
 @dataclass(eq=False, slots=True)
@@ -94,21 +94,18 @@ def charges_of(plan: LimitPlan, asked: AskedTokens, now: float) -> list[Charge]:
 
     The room for its answer shrinks where a limit is smaller than that: the whole limit is enough.
     """
-    buckets: dict[Window, int] = {}
+    buckets = buckets_in(int(now))
+    total, prompt = asked.total, asked.prompt
     charges = []
     for counter in plan.counters:
-        window = counter.window
-        bucket = buckets.get(window)
-        if bucket is None:
-            bucket = buckets[window] = window.bucket(now)
         amount = 1
         if counter.kind == "tokens":
-            amount = min(asked.total, max(asked.prompt, counter.limit))
+            amount = total if total <= counter.limit else max(prompt, counter.limit)
         elif counter.kind == "cost":
-            amount = min(
-                plan.price.cost(*asked), max(plan.price.cost(asked.prompt, 0), counter.limit)
-            )
-        charges.append(Charge(counter, bucket, amount))
+            amount = plan.price.cost(*asked)
+            if amount > counter.limit:
+                amount = max(plan.price.cost(prompt, 0), counter.limit)
+        charges.append(Charge(counter, buckets[counter.window.name], amount))
     return charges
 
 
@@ -119,15 +116,16 @@ def corrections(reservation: Reservation, used: AskedTokens, now: float) -> Iter
     from now on.
     """
     for charge in reservation.charges:
-        counter, _, amount = charge
-        if counter.kind == "concurrent":
-            yield charge._replace(amount=-amount)
-            continue
+        counter, bucket, amount = charge
         if counter.kind == "requests":
             continue
-        actual = used.total if counter.kind == "tokens" else reservation.price.cost(*used)
+        actual = 0  # of requests under way
+        if counter.kind == "tokens":
+            actual = used.total
+        elif counter.kind == "cost":
+            actual = reservation.price.cost(*used)
         if actual < amount:
-            yield charge._replace(amount=actual - amount)
+            yield Charge(counter, bucket, actual - amount)
         elif actual > amount:
             yield Charge(counter, counter.window.bucket(now), actual - amount)
 
@@ -150,11 +148,3 @@ def reset_s(charge: Charge, use: CountedUse, now: float) -> float:
     if not use.buckets:
         return 0.0
     return max(0.0, charge.counter.window.end_of(max(use.buckets)) - now)
-
-
-def tightest(
-    charges: Sequence[Charge], uses: Sequence[CountedUse], kind: str
-) -> tuple[Charge, CountedUse] | None:
-    """Of the counters of a kind the one that has the least left."""
-    of_kind = [pair for pair in zip(charges, uses, strict=True) if pair[0].counter.kind == kind]
-    return min(of_kind, key=lambda pair: pair[0].counter.limit - pair[1].total, default=None)

@@ -51,12 +51,13 @@ class CountedUse:
     def add(self, bucket: int, amount: int) -> None:
         """Count an amount. What is given back of a bucket never makes it negative."""
         known = self.buckets.get(bucket, 0)
-        new = max(0, known + amount)
-        if new:
+        new = known + amount
+        if new > 0:
             self.buckets[bucket] = new
-        else:
-            self.buckets.pop(bucket, None)
-        self.total += new - known
+            self.total += amount
+        elif known:
+            del self.buckets[bucket]
+            self.total -= known
 
 
 class Outcome(NamedTuple):

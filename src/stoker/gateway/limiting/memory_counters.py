@@ -19,19 +19,21 @@ class MemoryCounters:
         uses = []
         taken = True
         for counter, bucket, amount in charges:
-            use = self._use(counter)
+            use = self._uses.get(counter.name) or self._new(counter)
             use.forget_before(counter.window.first(bucket))
-            taken = taken and use.total + amount <= counter.limit
+            if use.total + amount > counter.limit:
+                taken = False
             uses.append(use)
         if taken:
-            for use, (_, bucket, amount) in zip(uses, charges, strict=True):
-                use.add(bucket, amount)
+            for index, charge in enumerate(charges):
+                uses[index].add(charge[1], charge[2])
         return Outcome(taken, uses)
 
     def add(self, charges: Iterable[Charge]) -> None:
         """Count these whatever the limits are; negative amounts are given back."""
         for counter, bucket, amount in charges:
-            self._use(counter).add(bucket, amount)
+            use = self._uses.get(counter.name) or self._new(counter)
+            use.add(bucket, amount)
 
     def tidy(self, now: float) -> None:
         """Forget counters that hold nothing any more."""
@@ -49,9 +51,7 @@ class MemoryCounters:
             for bucket, amount in use.buckets.items()
         ]
 
-    def _use(self, counter: Counter) -> CountedUse:
-        use = self._uses.get(counter.name)
-        if use is None:
-            use = self._uses[counter.name] = CountedUse()
-            self._counters[counter.name] = counter
+    def _new(self, counter: Counter) -> CountedUse:
+        use = self._uses[counter.name] = CountedUse()
+        self._counters[counter.name] = counter
         return use

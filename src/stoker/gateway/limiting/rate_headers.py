@@ -7,15 +7,17 @@ https://docs.anthropic.com/en/api/rate-limits list them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from stoker.gateway.limiting.caller_limiter import Reservation, reset_s, tightest, wait_s
+from stoker.gateway.limiting.caller_limiter import Reservation, reset_s, wait_s
 from stoker.gateway.limiting.counters import COST_UNIT, Charge, CountedUse, Counter
 from stoker.gateway.limiting.use_windows import CALENDAR
 
-_REPORTED = ("requests", "tokens")
+_OPENAI_NAMES = {
+    kind: [f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset")]
+    for kind in ("requests", "tokens")
+}
 #: When a request that is under way may end is not known.
 _CONCURRENT_WAIT_S = 2
 
@@ -23,20 +25,22 @@ _CONCURRENT_WAIT_S = 2
 def openai_headers(reservation: Reservation, now: float) -> dict[str, str]:
     """Of requests and of tokens: the limit, what remains of it, and when all of it remains."""
     headers = {}
-    for kind, limit, remaining, reset in _reported(reservation, now):
-        headers[f"x-ratelimit-limit-{kind}"] = str(limit)
-        headers[f"x-ratelimit-remaining-{kind}"] = str(remaining)
-        headers[f"x-ratelimit-reset-{kind}"] = duration(reset)
+    for kind, (charge, use) in _tightest(reservation).items():
+        limit, remaining, reset = _OPENAI_NAMES[kind]
+        headers[limit] = str(charge.counter.limit)
+        headers[remaining] = str(max(0, charge.counter.limit - use.total))
+        headers[reset] = duration(reset_s(charge, use, now))
     return headers
 
 
 def anthropic_headers(reservation: Reservation, now: float) -> dict[str, str]:
     """The same in Anthropic's names, with a date in place of a duration."""
     headers = {}
-    for kind, limit, remaining, reset in _reported(reservation, now):
-        at = datetime.fromtimestamp(math.ceil(now + reset), timezone.utc)
-        headers[f"anthropic-ratelimit-{kind}-limit"] = str(limit)
-        headers[f"anthropic-ratelimit-{kind}-remaining"] = str(remaining)
+    for kind, (charge, use) in _tightest(reservation).items():
+        at = datetime.fromtimestamp(math.ceil(now + reset_s(charge, use, now)), timezone.utc)
+        headers[f"anthropic-ratelimit-{kind}-limit"] = str(charge.counter.limit)
+        left = max(0, charge.counter.limit - use.total)
+        headers[f"anthropic-ratelimit-{kind}-remaining"] = str(left)
         headers[f"anthropic-ratelimit-{kind}-reset"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
     return headers
 
@@ -95,13 +99,18 @@ def duration(seconds: float) -> str:
     return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"
 
 
-def _reported(reservation: Reservation, now: float) -> Iterator[tuple[str, int, int, float]]:
-    for kind in _REPORTED:
-        found = tightest(reservation.charges, reservation.outcome.uses, kind)
-        if found is not None:
-            charge, use = found
-            limit = charge.counter.limit
-            yield kind, limit, max(0, limit - use.total), reset_s(charge, use, now)
+def _tightest(reservation: Reservation) -> dict[str, tuple[Charge, CountedUse]]:
+    """Of requests and of tokens the counter that has the least left."""
+    least: dict[str, int] = {}
+    found: dict[str, tuple[Charge, CountedUse]] = {}
+    for index, use in enumerate(reservation.outcome.uses):
+        charge = reservation.charges[index]
+        counter = charge.counter
+        left = counter.limit - use.total
+        if counter.kind in _OPENAI_NAMES and left < least.get(counter.kind, left + 1):
+            least[counter.kind] = left
+            found[counter.kind] = charge, use
+    return found
 
 
 def _wait_s(charge: Charge, use: CountedUse, now: float) -> float:

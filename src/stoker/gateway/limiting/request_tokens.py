@@ -9,13 +9,14 @@ import orjson
 
 from stoker import tokens
 from stoker.tokens import Overheads, chat_messages
-from stoker.tokens.counting.token_counting import utf8_bytes
 from stoker.tokens.truncation.context_budget import ANSWER_SHARE, ANSWER_TOKENS
 
 #: Where the texts of a request are that is no chat.
 _TEXT_FIELDS = ("prompt", "input", "input_prefix", "input_suffix", "input_extra")
 #: More answers to one prompt than any client is known to ask for.
 _MOST_ANSWERS = 128
+#: What a template adds at most.
+_ADDED = Overheads()
 
 
 class AskedTokens(NamedTuple):
@@ -30,25 +31,24 @@ class AskedTokens(NamedTuple):
         return self.prompt + self.answer
 
 
-def most_tokens(
-    body: Mapping[str, Any], overheads: Overheads, max_model_len: int | None
-) -> AskedTokens:
-    """What a request takes at most, in microseconds, but for answers longer than 4,096 tokens.
+def most_tokens(body: Mapping[str, Any], body_bytes: int, max_model_len: int | None) -> AskedTokens:
+    """What a request of so many bytes takes at most, in microseconds.
 
-    Clients ask for answers of 32,000 tokens and get 300: as where prompts are fitted, an answer is
-    taken to need ``min(4096, max_model_len / 4)``, or less if the client asks for less.
+    No text has more tokens than bytes, and a chat's prompt none more than those and what any
+    template of the catalogue adds; images by address come on top. Clients ask for answers of 32,000
+    tokens and get 300: as where prompts are fitted, an answer is taken to need
+    ``min(4096, max_model_len / 4)``, or less if the client asks for less.
     """
     window = max_model_len or ANSWER_TOKENS * ANSWER_SHARE
-    answer = tokens.budget_for(window, tokens.asked_max_tokens(body)).answer_tokens
-    if "messages" in body:
-        bound = tokens.prompt_bound(body, overheads)
-        prompt = window if bound is None else bound
-        if max_model_len:
-            prompt = min(prompt, max_model_len)
-        return AskedTokens(prompt, answer * _answers(body))
-    texts, ids = texts_of(body)
-    prompt = sum(map(utf8_bytes, texts)) + ids
-    return AskedTokens(prompt, 0 if _is_embedding(body) else answer * _answers(body))
+    answer = min(ANSWER_TOKENS, window // ANSWER_SHARE)
+    answer = min(answer, tokens.asked_max_tokens(body) or answer)
+    messages, tools = body.get("messages"), body.get("tools")
+    if not isinstance(messages, list):
+        return AskedTokens(body_bytes, 0 if _is_embedding(body) else answer * _answers(body))
+    prompt = body_bytes + _ADDED.base + _ADDED.per_message * len(messages)
+    if isinstance(tools, list):
+        prompt += _ADDED.per_tool * len(tools)
+    return AskedTokens(min(prompt, max_model_len or prompt), answer * _answers(body))
 
 
 def estimated_prompt(body: Mapping[str, Any]) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from calendar import timegm
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 _DAY_S = 86_400
@@ -120,3 +122,9 @@ DAY = DayWindow()
 MONTH = MonthWindow()
 #: Those that a restart must not forget.
 CALENDAR: tuple[Window, ...] = (DAY, MONTH)
+
+
+@lru_cache(maxsize=4)
+def buckets_in(second: int) -> Mapping[str, int]:
+    """The bucket of each window, by its name; every bucket is a whole number of seconds."""
+    return {window.name: window.bucket(second) for window in (MINUTE, LEASE, *CALENDAR)}

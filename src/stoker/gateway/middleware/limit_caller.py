@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -64,13 +66,14 @@ class LimitCaller:
 
     async def _reserved(self, context: RequestContext, plan: LimitPlan) -> Reservation:
         """By an upper bound of its tokens, and by a count where that is too much."""
-        preparer = self._state.shown_preparer(context.model)
-        asked = most_tokens(context.body, preparer.counter.overheads, context.model.max_model_len)
+        body = await context.request.read()  # it was read before: this takes no time
+        asked = most_tokens(context.body, len(body), context.model.max_model_len)
         reservation = await self._limiter.reserve(plan, asked)
         over = [charge.counter.kind for charge, _ in reservation.over]
         if not over or any(kind not in _COUNTED_KINDS for kind in over):
             return reservation
-        counted = await _counted(preparer.counter, context)
+        counter = self._state.shown_preparer(context.model).counter
+        counted = await _counted(counter, context.body)
         return await self._limiter.reserve(plan, AskedTokens(counted, asked.answer))
 
     def _headers(self, context: RequestContext, reservation: Reservation) -> dict[str, str]:
@@ -86,9 +89,8 @@ class LimitCaller:
         return openai_errors.limited(reached.message, code, reached.retry_after_s)
 
 
-async def _counted(counter: TokenCounter, context: RequestContext) -> int:
+async def _counted(counter: TokenCounter, body: Mapping[str, Any]) -> int:
     """The prompt's tokens, exact where something counts them."""
-    body = context.body
     try:
         if "messages" in body:
             return await counter.count_request(body)
