@@ -27,8 +27,9 @@ from stoker.network_addresses import is_bindable, is_loopback, is_url, without_a
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENV = "env:"
 _Count = Annotated[int, Meta(ge=1)]
-_Amount = Annotated[float, Meta(gt=0)]
-_Price = Annotated[float, Meta(ge=0)]
+#: Money, and prices of a million tokens: counted in millionths, they fit in 64 bits.
+_Amount = Annotated[float, Meta(gt=0, le=1e9)]
+_Price = Annotated[float, Meta(ge=0, le=1e6)]
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -185,6 +185,8 @@ def test_limits_and_prices_are_read(tmp_path: Path) -> None:
         ("[[limit]]\nrequests_per_minute = 0", "line 4: Expected int >= 1"),
         ("[[limit]]\nrequests = 5", "The settings are: model, owner, per_owner"),
         ("[[price]]\ninput_per_million = -1", "line 4: Expected float >= 0"),
+        ("[[price]]\ninput_per_million = inf", "line 4: Expected float <= 1000000"),
+        ("[[limit]]\ncost_per_day = nan", "line 4: Expected float"),
         ('[gateway]\nlimits_store = "mysql://u:secret@h"', "redis://127.0.0.1:6379/0"),
         ('[gateway]\nlimits_store = "redis://"', "this is not the address of a store"),
         ('[gateway]\nlimits_store = "redis://[::1"', "this is not the address of a store"),

@@ -297,3 +297,10 @@ def test_most_tokens_of_each_kind_of_request(
 def test_estimate_reads_messages_and_tools() -> None:
     chat = {"messages": [{"content": "x" * 400}, {"content": None}], "tools": [{"a": "y" * 400}]}
     assert 150 < estimated_prompt(chat) < 400
+
+
+def test_estimate_takes_anything_that_clients_send() -> None:
+    deep: list[object] = []
+    for _ in range(400):
+        deep = [deep]
+    assert estimated_prompt({"messages": ["x", None], "tools": deep, "prompt": [{"a": [True]}]}) > 0

@@ -132,7 +132,7 @@ async def test_tokens_are_counted_as_the_answer_reports_them(stream: bool) -> No
 async def test_stream_that_breaks_off_counts_its_prompt_and_a_token_for_each_event() -> None:
     async with limited_gateway(breaks_off, tokens_per_minute=10_000) as (served, _):
         assert (await ask(served, stream=True)).status == 200
-        assert 9_980 < await tokens_left(served) < 9_996
+        assert 9_940 < await tokens_left(served) < 9_980, "its bytes by 4, and its events"
 
 
 async def test_client_that_leaves_its_stream_is_charged_for_what_it_got() -> None:
@@ -149,7 +149,7 @@ async def test_client_that_leaves_its_stream_is_charged_for_what_it_got() -> Non
             assert (await ask(served)).status == 429, "one at a time"
         await asyncio.wait_for(backend.left.wait(), 3)
         await wait_for(lambda: not served.gateway.limiter.under_way)
-        assert 9_980 < await tokens_left(served) < 9_997
+        assert 9_940 < await tokens_left(served) < 9_980
 
 
 async def test_request_that_no_backend_answered_takes_no_tokens() -> None:

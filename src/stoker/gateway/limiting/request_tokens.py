@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -56,9 +57,11 @@ def estimated_prompt(body: Mapping[str, Any]) -> int:
     texts, ids = texts_of(body)
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
-        texts.append(chat_messages.text_of(message.get("content")))
+        if isinstance(message, dict):
+            texts.append(chat_messages.text_of(message.get("content")))
     if body.get("tools"):
-        texts.append(orjson.dumps(body["tools"]).decode())
+        with contextlib.suppress(TypeError):  # it nests deeper than orjson writes
+            texts.append(orjson.dumps(body["tools"]).decode())
     return sum(tokens.estimate_strings(texts)) + ids
 
 

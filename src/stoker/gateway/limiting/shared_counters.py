@@ -61,8 +61,9 @@ class SharedCounters:
 
     def add(self, charges: Collection[Charge]) -> None:
         """Count these whatever the limits are; negative amounts are given back."""
-        self._memory.add(charges)
-        self._note(charges)
+        if charges:
+            self._memory.add(charges)
+            self._note(charges)
 
     async def tidy(self, now: float) -> None:
         """Forget what no longer counts here; the store does it by itself."""

@@ -73,7 +73,8 @@ class LimitCaller:
         if not over or any(kind not in _COUNTED_KINDS for kind in over):
             return reservation
         counter = self._state.shown_preparer(context.model).counter
-        counted = await _counted(counter, context.body)
+        is_chat = context.rules.rewrites_messages
+        counted = await _counted(counter, context.body, is_chat=is_chat)
         return await self._limiter.reserve(plan, AskedTokens(counted, asked.answer))
 
     def _headers(self, context: RequestContext, reservation: Reservation) -> dict[str, str]:
@@ -89,10 +90,10 @@ class LimitCaller:
         return openai_errors.limited(reached.message, code, reached.retry_after_s)
 
 
-async def _counted(counter: TokenCounter, body: Mapping[str, Any]) -> int:
+async def _counted(counter: TokenCounter, body: Mapping[str, Any], *, is_chat: bool) -> int:
     """The prompt's tokens, exact where something counts them."""
     try:
-        if "messages" in body:
+        if is_chat:
             return await counter.count_request(body)
         texts, ids = texts_of(body)
         return sum(await counter.count_texts(texts)) + ids

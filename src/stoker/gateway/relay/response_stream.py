@@ -73,7 +73,7 @@ class ResponseStream:
         #: The backend answers with events; ``None`` while that is not known.
         self.is_events: bool | None = False
         self.first_byte_at: float | None = None
-        #: Events that were relayed: about one for each token of the answer.
+        #: Events of the backend so far: about one for each token.
         self.events = 0
         #: Something came from the backend since ``LiveStreams`` last checked.
         self.heard = False
@@ -137,9 +137,9 @@ class ResponseStream:
             events = self.reading.taken_from(events)
         if not events:
             return
-        self.events += events.count(b"\n\n")
         if self.first_byte_at is None:
             self.first_byte_at = self._loop.time()
+        self.events += events.count(b"data:")
         self._put(self._editor.edit(events))
 
     def done(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from stoker.gateway.limiting.request_tokens import AskedTokens, estimated_prompt
+from stoker.gateway.limiting.request_tokens import AskedTokens
 from stoker.gateway.request_context import RequestContext
 
 NOTHING = AskedTokens(0, 0)
+#: Of prompts as JSON, with tools: a rough mean, for estimates.
+_BYTES_PER_TOKEN = 4
 
 
 def used_tokens(context: RequestContext, *, client_left: bool = False) -> AskedTokens:
@@ -24,7 +26,7 @@ def used_tokens(context: RequestContext, *, client_left: bool = False) -> AskedT
         return NOTHING
     prompt = usage.get("prompt_tokens")
     if prompt is None:
-        prompt = outgoing.prompt_tokens or estimated_prompt(context.body)
+        prompt = outgoing.prompt_tokens or len(outgoing.payload) // _BYTES_PER_TOKEN
     completion = usage.get("completion_tokens")
     if completion is None:
         completion = answer.events if answer else 0
