@@ -9,8 +9,9 @@ import pytest
 from stoker.access.api_keys import hash_of
 from stoker.access.caller import ANYONE, Caller
 from stoker.errors import UsageError
+from stoker.gateway import Gateway
 from stoker.gateway.gateway_config import Config, load
-from stoker.server.gateway_service import Service
+from stoker.server.gateway_service import Service, apply
 
 BACKEND = '[[backend]]\nurl = "http://127.0.0.1:8001"\n'
 
@@ -203,3 +204,12 @@ def test_limits_with_a_mistake_name_their_line(tmp_path: Path, section: str, pro
 def test_address_of_the_limits_store_may_be_in_a_variable(tmp_path: Path) -> None:
     path = written(tmp_path, BACKEND + '[gateway]\nlimits_store = "env:STORE"\n')
     assert load(path, {"STORE": "redis://u:p@h:1/0"}).limits_store == "redis://u:p@h:1/0"
+
+
+def test_limits_take_effect_with_the_file_that_has_them(tmp_path: Path) -> None:
+    gateway = Gateway()
+    for limit in (5, 7):
+        text = f"{BACKEND}[[limit]]\nrequests_per_minute = {limit}\n"
+        apply(gateway, load(written(tmp_path, text)))
+        (counter,) = gateway.limiter.plans.of(ANYONE, "coder").counters
+        assert counter.limit == limit
