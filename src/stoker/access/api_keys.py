@@ -102,7 +102,7 @@ def bearer(authorization: str | None) -> str | None:
 
 def keys_of(hashes: Mapping[str, str]) -> Keys:
     """Keys without limits: ``hashes`` maps an owner to the SHA-256 of the key, in hex."""
-    return Keys({digest: Caller(owner, owner) for owner, digest in hashes.items()})
+    return Keys({digest: Caller(owner, owner, limits_id=owner) for owner, digest in hashes.items()})
 
 
 def hash_of(key: str) -> str:

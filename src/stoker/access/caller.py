@@ -19,6 +19,9 @@ class CallerLimits:
     tokens_per_minute: int | None = None
     tokens_per_day: int | None = None
     tokens_per_month: int | None = None
+    #: In the currency of the configured prices.
+    cost_per_day: float | None = None
+    cost_per_month: float | None = None
     #: Requests that are under way at the same time.
     max_concurrent: int | None = None
 
@@ -36,6 +39,8 @@ class Caller:
     #: Names of models that it may use, which may hold ``*``; none allows all.
     models: tuple[str, ...] = ()
     limits: CallerLimits = NO_LIMITS
+    #: What its limits are counted under: a key that replaces another goes on with its budgets.
+    limits_id: str = ""
 
     def may_use(self, model: str) -> bool:
         """Whether its key opens this model."""

@@ -52,6 +52,8 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     created_at: float
     expires_at: float | None = None
     revoked_at: float | None = None
+    #: The first key of a row of replacements: their limits are counted together.
+    first_id: str = ""
 
     def is_active(self, now: float) -> bool:
         """Whether it opens the gateway at this time."""
@@ -65,7 +67,8 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def known(self) -> KnownKey:
         """The key as a gateway looks it up."""
         limits = CallerLimits(**self.limits)
-        caller = Caller(self.owner, self.id, self.role, self.models, limits)
+        first = self.first_id or self.id
+        caller = Caller(self.owner, self.id, self.role, self.models, limits, first)
         digest = bytes.fromhex(self.sha256)
         return KnownKey(digest, caller, self.expires_at, self.revoked_at is not None)
 
@@ -177,7 +180,7 @@ class KeyStore:
             else:
                 records[index] = msgspec.structs.replace(old, revoked_at=now)
             rules = _Rules(old.owner, old.role, old.models, old.limits, old.expires_at)
-            made = self._drawn(records, rules)
+            made = self._drawn(records, rules, old.first_id or old.id)
             self._save([*records, made.record], "key_rotated", made.record, replaces=old.id)
             return made
 
@@ -204,7 +207,7 @@ class KeyStore:
             self._save(records, "key_limited", records[index])
             return records[index]
 
-    def _drawn(self, records: Sequence[KeyRecord], rules: _Rules) -> NewKey:
+    def _drawn(self, records: Sequence[KeyRecord], rules: _Rules, first_id: str = "") -> NewKey:
         taken = {record.id for record in records}
         key_id = secrets.token_hex(4)
         while key_id in taken:
@@ -219,6 +222,7 @@ class KeyStore:
             limits=rules.limits,
             created_at=self._now(),
             expires_at=rules.expires_at,
+            first_id=first_id,
         )
         return NewKey(record, key)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +19,9 @@ from stoker.gateway.api import fit_api, health_api, models_api, path_rules, requ
 from stoker.gateway.api.media_urls import MediaHosts
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.http_server import GatewayRunner
+from stoker.gateway.limiting.caller_limiter import CallerLimiter
+from stoker.gateway.limiting.counters import Counters
+from stoker.gateway.limiting.local_counters import LocalCounters
 from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.middleware.served_names import ServedNames
@@ -30,6 +32,7 @@ from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.usage.metrics import Metrics
 from stoker.usage_records import UsageStore, UsageWriter
 
 #: A request's key for its context.
@@ -81,8 +84,9 @@ class Gateway:
         keys: Keys | None = None,
         limits: GatewayLimits = DEFAULT_LIMITS,
         model_request: pipeline.Row = pipeline.MODEL_REQUEST,
+        counters: Callable[[Metrics], Counters] = lambda _: LocalCounters(),
     ) -> None:
-        self._state = GatewayState(keys or Keys({}), limits)
+        self._state = GatewayState(keys or Keys({}), limits, counters)
         self._model_request = model_request
 
     @property
@@ -94,6 +98,11 @@ class Gateway:
     def slots(self) -> BackendSlots:
         """The requests that wait for a backend."""
         return self._state.slots
+
+    @property
+    def limiter(self) -> CallerLimiter:
+        """The limits of callers and models. Its ``plans`` may be replaced while it runs."""
+        return self._state.limiter
 
     def serve(self, served: Sequence[Served]) -> None:
         """Send requests to these backends from now on; running requests end where they are."""
@@ -192,16 +201,21 @@ class Gateway:
         return enter
 
     async def _background(self, _: web.Application) -> AsyncIterator[None]:
-        keeper = asyncio.create_task(self._state.live_streams.keep_alive())
-        usage = self._state.usage
+        usage, limiter = self._state.usage, self._state.limiter
         if usage:
             usage.start()
+        await limiter.start()
+        keepers = [
+            asyncio.create_task(self._state.live_streams.keep_alive()),
+            asyncio.create_task(limiter.keep()),
+        ]
         async with aiohttp.ClientSession() as http:
             self._state.preparers.start(http)
             yield
-        keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeper
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+        await limiter.close()
         self.pool.replace([])
         self._state.preparers.stop()
         if usage:  # last: requests that were broken off have noted what came of them by now
@@ -209,6 +223,9 @@ class Gateway:
 
     async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
         await self._state.origins.mark(request, response)
+        context = request.get(_CONTEXT)
+        if context is not None and context.answer_headers:
+            response.headers.update(context.answer_headers)
 
 
 def _http(handler: Handler) -> _HttpHandler:

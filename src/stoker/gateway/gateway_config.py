@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import re
 from collections.abc import Mapping
@@ -13,10 +14,13 @@ import msgspec
 from msgspec import Meta
 
 from stoker.access.api_keys import Keys, hash_of, keys_of
+from stoker.access.caller import NO_LIMITS, CallerLimits
 from stoker.data.facts import tomllib
 from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
 from stoker.gateway.api.media_urls import MediaHosts
+from stoker.gateway.limiting import limits_store
+from stoker.gateway.limiting.limit_plans import LimitPlans, LimitRule, TokenPrice
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
@@ -29,6 +33,9 @@ _ENV = "env:"
 #: Characters of a setting's name in the audit log: names of key holders have any length.
 _MOST_SHOWN = 100
 _Count = Annotated[int, Meta(ge=1)]
+#: Money, and prices of a million tokens: counted in millionths, they fit in 64 bits.
+_Amount = Annotated[float, Meta(gt=0, le=1e9)]
+_Price = Annotated[float, Meta(ge=0, le=1e6)]
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +115,14 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     health_check_s: Annotated[
         float, Meta(ge=0.1, description="Seconds between two health checks of a backend.")
     ] = 5.0
+    limits_store: Annotated[
+        str | None,
+        Meta(
+            description="Where several gateways count what limits are about: a `redis://` or "
+            "`postgresql://` address, or `env:NAME` for a variable that holds it. Left out: this "
+            "gateway counts by itself."
+        ),
+    ] = None
 
 
 class BackendSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -133,9 +148,64 @@ class BackendSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = None
 
 
+class LimitSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[limit]]``: what some owners may use of some models."""
+
+    model: Annotated[
+        str, Meta(description="The models that it limits, by name; it may hold `*`.")
+    ] = "*"
+    owner: Annotated[
+        str, Meta(description="The holders of keys that it limits; it may hold `*`.")
+    ] = "*"
+    per_owner: Annotated[
+        bool, Meta(description="For each holder by itself; `false`: for all of them together.")
+    ] = True
+    requests_per_minute: Annotated[
+        _Count | None, Meta(description="Requests in any 60 seconds.")
+    ] = None
+    tokens_per_minute: Annotated[
+        _Count | None, Meta(description="Tokens of prompts and answers in any 60 seconds.")
+    ] = None
+    tokens_per_day: Annotated[_Count | None, Meta(description="Tokens in a day, in UTC.")] = None
+    tokens_per_month: Annotated[_Count | None, Meta(description="Tokens in a month, in UTC.")] = (
+        None
+    )
+    cost_per_day: Annotated[
+        _Amount | None, Meta(description="Money in a day, in UTC, by the prices of `[[price]]`.")
+    ] = None
+    cost_per_month: Annotated[
+        _Amount | None, Meta(description="Money in a month, in UTC, by the prices of `[[price]]`.")
+    ] = None
+    max_concurrent: Annotated[
+        _Count | None, Meta(description="Requests that are under way at the same time.")
+    ] = None
+
+
+class PriceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[[price]]``: what tokens of some models cost. The first one that matches counts."""
+
+    model: Annotated[str, Meta(description="The models, by name; it may hold `*`.")] = "*"
+    input_per_million: Annotated[
+        _Price, Meta(description="A million tokens of prompts, in any currency.")
+    ] = 0.0
+    output_per_million: Annotated[
+        _Price, Meta(description="A million tokens of answers, in the same currency.")
+    ] = 0.0
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway: GatewaySection = GatewaySection()
     backend: Annotated[list[BackendSection], Meta(min_length=1)] = []
+    limit: list[LimitSection] = []
+    price: list[PriceSection] = []
+
+
+_SECTIONS: Mapping[str, type[msgspec.Struct]] = {
+    "gateway": GatewaySection,
+    "backend": BackendSection,
+    "limit": LimitSection,
+    "price": PriceSection,
+}
 
 
 class ConfiguredBackend(msgspec.Struct, frozen=True):
@@ -158,6 +228,9 @@ class Config(msgspec.Struct, frozen=True):
     aliases: ModelAliases
     backends: tuple[ConfiguredBackend, ...]
     health_check_s: float
+    limits: LimitPlans
+    #: The address of the store that other gateways share; it may hold a password.
+    limits_store: str | None
     #: As ``usage_records.store_at`` reads it.
     usage: str
     usage_days: int
@@ -226,6 +299,11 @@ class _Reader:
             settings=_flat(msgspec.to_builtins(file)),
             usage=self._usage(gateway.usage),
             usage_days=gateway.usage_days,
+            limits=LimitPlans(
+                [self._limit(index, section) for index, section in enumerate(file.limit)],
+                [TokenPrice(**msgspec.structs.asdict(section)) for section in file.price],
+            ),
+            limits_store=self._limits_store(gateway.limits_store),
         )
 
     def _file(self) -> _File:
@@ -305,6 +383,32 @@ class _Reader:
             Backend(url, section.engine or "", key, section.key_env), section.max_concurrent, fit
         )
 
+    def _limit(self, index: int, section: LimitSection) -> LimitRule:
+        fields = msgspec.structs.asdict(section)
+        chosen = {name: fields.pop(name) for name in ("model", "owner", "per_owner")}
+        limits = CallerLimits(**fields)
+        if limits == NO_LIMITS:
+            problem = "this section sets no limit"
+            raise self._wrong(f"limit[{index}]", problem, "Set one, such as requests_per_minute.")
+        return LimitRule(limits, **chosen)
+
+    def _limits_store(self, value: str | None) -> str | None:
+        where = "gateway.limits_store"
+        if value is not None and value.startswith(_ENV):
+            value = self._variable(where, value.removeprefix(_ENV))
+        if value is None:
+            return None
+        try:
+            package = limits_store.package(value)
+        except ValueError:  # the address is not repeated: it may hold a password
+            problem = "this is not the address of a store that limits can be counted in"
+            fix = "Write it like redis://127.0.0.1:6379/0 or postgresql://user@host/database."
+            raise self._wrong(where, problem, fix) from None
+        if importlib.util.find_spec(package) is None:
+            problem = f"this store needs the Python package {package}, which is not installed"
+            raise self._wrong(where, problem, "Install it: pip install 'stoker[teams]'.")
+        return value
+
     def _wrong(self, key: str, what: str, fix: str = "") -> UsageError:
         line = _line_of(self._text, key)
         where = f"{self._path}, line {line}" if line else str(self._path)
@@ -323,15 +427,19 @@ def _flat(value: object, at: str = "") -> dict[str, object]:
 
 
 def _known(key: str) -> str:
-    section = BackendSection if key.startswith("backend") else GatewaySection
+    section = _section(key)
     known: tuple[str, ...] = section.__struct_fields__ if "." in key else _File.__struct_fields__
     return f"The settings are: {', '.join(known)}."
+
+
+def _section(key: str) -> type[msgspec.Struct]:
+    return _SECTIONS.get(re.split(r"[.\[]", key)[0], GatewaySection)
 
 
 def _meaning(key: str) -> str:
     """What a key sets, for the error message."""
     name = re.sub(r"\[[^\]]*\]", "", key.rpartition(".")[2])
-    section = BackendSection if key.startswith("backend") else GatewaySection
+    section = _section(key)
     meanings = {setting: meaning for setting, meaning, _ in settings(section)}
     return meanings.get(name, "docs/reference/settings.md lists every setting.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stoker.access.api_keys import Keys
@@ -12,6 +12,9 @@ from stoker.access.refused_entries import RefusedEntries
 from stoker.engines import ALIAS, ServedModel
 from stoker.gateway.api import model_entries, request_validation
 from stoker.gateway.api.media_urls import MediaHosts
+from stoker.gateway.limiting.caller_limiter import CallerLimiter
+from stoker.gateway.limiting.counters import Counters
+from stoker.gateway.limiting.local_counters import LocalCounters
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.middleware.served_names import ServedNames
@@ -31,7 +34,12 @@ class GatewayState:
     Keys, origins, names, hosts of media and aliases may be replaced.
     """
 
-    def __init__(self, keys: Keys, limits: GatewayLimits) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        limits: GatewayLimits,
+        counters: Callable[[Metrics], Counters] = lambda _: LocalCounters(),
+    ) -> None:
         self.limits = limits
         self.keys = keys
         self.origins = Origins()
@@ -44,6 +52,7 @@ class GatewayState:
         self.usage: UsageWriter | None = None
         self.pool = Pool()
         self.slots = BackendSlots(self.pool, limits)
+        self.limiter = CallerLimiter(counters(self.metrics))
         self.preparers = Preparers(self.metrics, limits)
         self.live_streams = LiveStreams(limits)
         #: New requests are refused: the server is about to end.

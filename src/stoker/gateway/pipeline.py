@@ -13,6 +13,7 @@ from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.middleware.authenticate import Authenticate
 from stoker.gateway.middleware.choose_model import ChooseModel
 from stoker.gateway.middleware.format_errors import FormatErrors
+from stoker.gateway.middleware.limit_caller import LimitCaller
 from stoker.gateway.middleware.limit_requests import LimitRequests
 from stoker.gateway.middleware.refuse_foreign_hosts import RefuseForeignHosts
 from stoker.gateway.middleware.refuse_foreign_pages import RefuseForeignPages
@@ -42,6 +43,7 @@ MODEL_REQUEST: Row = (
 )
 #: Then those that a backend answers. ``Account`` stands before what it accounts for.
 BACKEND_REQUEST: Row = (
+    LimitCaller,
     Account,
     SelectBackend,
     PrepareForBackend,

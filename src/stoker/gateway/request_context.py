@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,6 +40,8 @@ class RequestContext:
     legacy_calls: bool = False
     #: ChooseModel: the model that it names, with the smallest window that its backends have.
     model: ServedModel = field(init=False)
+    #: LimitCaller: what is left of the caller's limits, for every answer to it.
+    answer_headers: Mapping[str, str] = field(default_factory=dict)
     #: SelectBackend: set again for each try.
     backend: PooledBackend = field(init=False)
     utility: Utility | None = None

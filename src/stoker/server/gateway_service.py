@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 
+from stoker import paths
 from stoker.errors import StokerError
 from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway import gateway_config as configuration
 from stoker.gateway.gateway_config import Config
 from stoker.gateway.health_monitor import HealthMonitor
+from stoker.gateway.limiting import limits_store
+from stoker.gateway.limiting.counters import Counters
+from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
 from stoker.gateway.limits import DEFAULT_LIMITS
+from stoker.gateway.usage.metrics import Metrics
 from stoker.server.gateway_access import GatewayAccess
 from stoker.server.gateway_listener import listening
 from stoker.usage_records import store_at
@@ -38,6 +45,7 @@ def apply(gateway: Gateway, access: GatewayAccess, config: Config) -> None:
     gateway.use_served_names(config.served_names)
     gateway.use_media_hosts(config.media_hosts)
     gateway.use_aliases(config.aliases)
+    gateway.limiter.plans = config.limits
     gateway.serve([Served(b.backend, (), b.fit, b.max_concurrent) for b in config.backends])
 
 
@@ -50,7 +58,7 @@ class Service:
         self._path = path
         self._limits = limits
         self._config = configuration.load(path)
-        self._gateway = Gateway(limits=limits)
+        self._gateway = Gateway(limits=limits, counters=partial(_counters, path, self._config))
         self._access = GatewayAccess(self._gateway, self._config.bind, insecure=insecure)
         self._monitor = HealthMonitor(self._gateway)
         self._reload = asyncio.Event()
@@ -126,7 +134,9 @@ class Service:
             _log.error("the configuration was not reloaded: %s", error)
             return
         if _fixed(new) != _fixed(self._config):
-            _log.warning("a changed bind, port or usage takes effect at the next start")
+            _log.warning(
+                "a changed bind, port, usage or limits_store takes effect at the next start"
+            )
         self._access.log(
             "configuration_changed",
             sha256_before=self._config.sha256,
@@ -145,9 +155,17 @@ class Service:
             loop.add_signal_handler(number, self._stop.set)
 
 
-def _fixed(config: Config) -> tuple[str | int, ...]:
+def _fixed(config: Config) -> tuple[object, ...]:
     """What stays as it was at the start."""
-    return config.bind, config.port, config.usage, config.usage_days
+    return config.bind, config.port, config.usage, config.usage_days, config.limits_store
+
+
+def _counters(path: Path, config: Config, metrics: Metrics) -> Counters:
+    """Where this gateway counts what its limits are about."""
+    if config.limits_store is not None:
+        return limits_store.counters(config.limits_store, metrics)
+    gateway = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    return LocalCounters(BudgetFile(paths.state_dir() / f"budgets-{gateway}.json"))
 
 
 def _changed_at(path: Path) -> int:

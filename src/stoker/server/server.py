@@ -21,9 +21,12 @@ from stoker.access.api_keys import Keys
 from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem, StokerError
 from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
+from stoker.gateway.limiting.counters import Counters
+from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
 from stoker.gateway.limits import DEFAULT_LIMITS
 from stoker.gateway.prompt.saved_prompts import SavedPrompts
 from stoker.gateway.saved_heads import SavedHeads
+from stoker.gateway.usage.metrics import Metrics
 from stoker.planning import Plan
 from stoker.server import deployment_state, log_file, own_key, ports
 from stoker.server.deployment_state import Deployment, LaunchSpec
@@ -60,7 +63,7 @@ class Server:
         self._factory = factory
         self._timeouts = timeouts
         self._limits = limits
-        self._gateway = Gateway(limits=limits)
+        self._gateway = Gateway(limits=limits, counters=_counters)
         self._stop = asyncio.Event()
         self._log = log_file.logger()
 
@@ -297,6 +300,11 @@ def _signals_call(handler: signal._HANDLER) -> Iterator[None]:
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+def _counters(_: Metrics) -> Counters:
+    """Where limits are counted: the budgets of a day and a month outlast a restart."""
+    return LocalCounters(BudgetFile(paths.state_dir() / "budgets.json"))
 
 
 def main() -> None:

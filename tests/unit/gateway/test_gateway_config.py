@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from stoker.access.api_keys import hash_of
-from stoker.access.caller import ANYONE
+from stoker.access.caller import ANYONE, Caller
 from stoker.errors import UsageError
+from stoker.gateway import Gateway
 from stoker.gateway.gateway_config import Config, load
-from stoker.server.gateway_service import Service
+from stoker.server.gateway_access import GatewayAccess
+from stoker.server.gateway_service import Service, apply
 
 BACKEND = '[[backend]]\nurl = "http://127.0.0.1:8001"\n'
 
@@ -172,3 +174,50 @@ def test_variable_that_holds_no_key_is_named_with_its_line(tmp_path: Path, value
     with pytest.raises(UsageError, match="line 3: the variable GPU holds no key") as refused:
         load(written(tmp_path, text), {"GPU": value})
     assert value not in str(refused.value)
+
+
+def test_limits_and_prices_are_read(tmp_path: Path) -> None:
+    text = BACKEND + (
+        '[[limit]]\nmodel = "qwen*"\nowner = "ann"\nper_owner = false\ntokens_per_day = 7\n'
+        'cost_per_day = 2.5\n[[price]]\nmodel = "qwen*"\noutput_per_million = 3\n'
+    )
+    plan = load(written(tmp_path, text)).limits.of(Caller("ann"), "qwen3")
+    assert [(c.kind, c.limit) for c in plan.counters] == [("tokens", 7), ("cost", 2_500_000)]
+    assert plan.price.cost(5, 2) == 6
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ('[[limit]]\nmodel = "a"', "line 3: this section sets no limit"),
+        ("[[limit]]\nrequests_per_minute = 0", "line 4: Expected int >= 1"),
+        ("[[limit]]\nrequests = 5", "The settings are: model, owner, per_owner"),
+        ("[[price]]\ninput_per_million = -1", "line 4: Expected float >= 0"),
+        ("[[price]]\ninput_per_million = inf", "line 4: Expected float <= 1000000"),
+        ("[[limit]]\ncost_per_day = nan", "line 4: Expected float"),
+        ('[gateway]\nlimits_store = "mysql://u:secret@h"', "redis://127.0.0.1:6379/0"),
+        ('[gateway]\nlimits_store = "redis://"', "this is not the address of a store"),
+        ('[gateway]\nlimits_store = "redis://[::1"', "this is not the address of a store"),
+        ('[gateway]\nlimits_store = "env:STORE"', "the variable STORE is not set"),
+    ],
+)
+def test_limits_with_a_mistake_name_their_line(tmp_path: Path, section: str, problem: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(written(tmp_path, BACKEND + section), {})
+    assert problem in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_address_of_the_limits_store_may_be_in_a_variable(tmp_path: Path) -> None:
+    path = written(tmp_path, BACKEND + '[gateway]\nlimits_store = "env:STORE"\n')
+    assert load(path, {"STORE": "redis://u:p@h:1/0"}).limits_store == "redis://u:p@h:1/0"
+
+
+def test_limits_take_effect_with_the_file_that_has_them(home: Path, tmp_path: Path) -> None:
+    gateway = Gateway()
+    access = GatewayAccess(gateway, "127.0.0.1")
+    for limit in (5, 7):
+        text = f"{BACKEND}[[limit]]\nrequests_per_minute = {limit}\n"
+        apply(gateway, access, load(written(tmp_path, text)))
+        (counter,) = gateway.limiter.plans.of(ANYONE, "coder").counters
+        assert counter.limit == limit

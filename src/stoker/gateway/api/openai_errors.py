@@ -148,6 +148,22 @@ def busy(retry_after_s: int) -> web.Response:
     )
 
 
+#: OpenAI's codes for a limit that is reached, and (``True``) for a budget that is used up:
+#: https://platform.openai.com/docs/guides/error-codes
+LIMIT_CODES = {False: "rate_limit_exceeded", True: "insufficient_quota"}
+
+
+def limited(message: str, code: str, retry_after_s: int) -> web.Response:
+    """The caller has reached a limit."""
+    return response(
+        429,
+        message,
+        kind="rate_limit_error",
+        code=code,
+        headers={"Retry-After": str(retry_after_s)},
+    )
+
+
 def backend_failed() -> web.Response:
     """The backend broke off or sent nonsense, and the client has got nothing of it yet."""
     return response(

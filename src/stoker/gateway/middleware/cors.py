@@ -9,8 +9,15 @@ from aiohttp import web
 
 #: For this long a browser need not ask again: Chrome's own limit is two hours.
 _PREFLIGHT_S = 7200
+_LIMITS = ("limit", "remaining", "reset")
 #: What a page may read besides the body.
-_EXPOSED = "x-stoker-fit, Retry-After"
+_EXPOSED = ", ".join(
+    (
+        "x-stoker-fit",
+        "Retry-After",
+        *(f"x-ratelimit-{what}-{kind}" for kind in ("requests", "tokens") for what in _LIMITS),
+    )
+)
 
 
 class Origins:

@@ -8,6 +8,7 @@ from typing import Any
 
 from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
 from stoker.gateway.routing.backend_pool import NoBackendError, Pool
+from stoker.gateway.routing.owner_shares import OwnerShares
 from stoker.gateway.routing.pooled_backend import PooledBackend, prefixes_of
 from stoker.gateway.routing.priority import Utility
 from stoker.gateway.routing.slot_queue import BackendSlot, BusyError, SlotQueue, Waiter, take_slot
@@ -24,8 +25,9 @@ class BackendSlots:
     def __init__(self, pool: Pool, limits: GatewayLimits = DEFAULT_LIMITS) -> None:
         self._pool = pool
         self._max_wait_s = limits.max_wait_s
-        self._turns = SlotQueue(limits.max_waiting)
-        self._utilities = UtilityQueue(pool, self._turns, limits)
+        self._shares = OwnerShares()
+        self._turns = SlotQueue(limits.max_waiting, self._shares)
+        self._utilities = UtilityQueue(pool, self._turns, limits, self._shares)
 
     @property
     def waiting(self) -> int:
@@ -51,7 +53,7 @@ class BackendSlots:
 
         Of several such backends it is the one with the least to do.
 
-        Where all are at their limit, waits in a queue that serves clients in turn. A utility
+        Where all are at their limit, waits in a queue that shares tokens among clients. A utility
         request lets turns go first, and is the only one of its client that is under way. Raises
         ``NoBackendError`` where none is up and ``BusyError`` where the wait is too long.
         """
@@ -64,15 +66,16 @@ class BackendSlots:
         own = hash((client, session)) if session and prefixes else None
         free = [b for b in candidates if b.has_room]
         if free:
-            slot = take_slot(_route(free, prefixes, own), client)
+            slot = take_slot(_route(free, prefixes, own), client, self._shares)
         else:
             slot = await self._wait(Waiter(client, model, avoid), self._turns)
         slot.backend.remember(prefixes if own is None else [*prefixes, own])
         return slot
 
-    def release(self, slot: BackendSlot) -> None:
-        """A request ended there: the slot goes to a waiting one, client by client in turn."""
+    def release(self, slot: BackendSlot, used_tokens: int = 0) -> None:
+        """A request ended there: the slot goes to a waiting one, by what each client has used."""
         backend = slot.backend
+        self._shares.end(slot.client, slot.expected_tokens, used_tokens)
         backend.in_flight -= 1
         if slot.is_utility:
             self._utilities.ended(slot.client)

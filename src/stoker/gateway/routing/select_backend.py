@@ -15,6 +15,7 @@ from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import HEADER, utility_of
 from stoker.gateway.routing.session_headers import session_of
 from stoker.gateway.routing.slot_queue import BackendSlot, BusyError
+from stoker.gateway.usage.used_tokens import used_tokens
 from stoker.tokens import ContextLengthExceededError
 
 _log = logging.getLogger("stoker.gateway")
@@ -117,7 +118,7 @@ class SelectBackend:
             tries.refused(backend, refusal.reason, too_small)
             return None
         finally:
-            self._slots.release(slot)
+            self._slots.release(slot, _worked_tokens(context))
         if not context.may_retry:
             return response
         tries.failed(backend, response)
@@ -150,3 +151,9 @@ class SelectBackend:
         window = context.backend.window(name)
         served = ((b, b.window(name)) for b in self._pool.backends)
         return [b for b, other in served if window and other and other <= window]
+
+
+def _worked_tokens(context: RequestContext) -> int:
+    """The tokens that the backend read and wrote for a request, without those from its cache."""
+    cached = context.answer.report.cached_tokens if context.answer else None
+    return max(0, used_tokens(context).total - (cached or 0))

@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from stoker.gateway.routing.owner_shares import OwnerShares
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import Utility
 
@@ -25,15 +26,19 @@ class BackendSlot:
 
     backend: PooledBackend
     client: str
+    #: What its client was charged for it, until it is known what it used.
+    expected_tokens: int
     is_utility: bool = False
 
 
-def take_slot(backend: PooledBackend, client: str, utility: Utility | None = None) -> BackendSlot:
-    """Count one more request at the backend."""
+def take_slot(
+    backend: PooledBackend, client: str, shares: OwnerShares, utility: Utility | None = None
+) -> BackendSlot:
+    """Count one more request at the backend, and its client's share of the work."""
     backend.in_flight += 1
     if utility is None:
         backend.turn_at = asyncio.get_running_loop().time()
-    return BackendSlot(backend, client, utility is not None)
+    return BackendSlot(backend, client, shares.begin(client), utility is not None)
 
 
 @dataclass(eq=False)
@@ -62,10 +67,14 @@ class Waiter:
 
 
 class SlotQueue:
-    """Requests that wait, in a queue for each client; clients are served in turn."""
+    """Requests that wait, in a queue for each client; the one with the smallest share goes first.
 
-    def __init__(self, max_waiting: int) -> None:
+    Clients of equal shares are served in turn.
+    """
+
+    def __init__(self, max_waiting: int, shares: OwnerShares) -> None:
         self._max_waiting = max_waiting
+        self._shares = shares
         self._queues: OrderedDict[str, deque[Waiter]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -95,7 +104,7 @@ class SlotQueue:
         self.remove(waiter)
         if waiter.client in self._queues:
             self._queues.move_to_end(waiter.client)
-        waiter.slot.set_result(take_slot(backend, waiter.client, waiter.utility))
+        waiter.slot.set_result(take_slot(backend, waiter.client, self._shares, waiter.utility))
 
     def heads(self) -> list[Waiter]:
         """The first request of each client."""
@@ -114,8 +123,9 @@ class SlotQueue:
             self.give(waiter, backend)
 
     def _next(self, backend: PooledBackend) -> Waiter | None:
-        waiting = (waiter for queue in self._queues.values() for waiter in queue)
-        return next((waiter for waiter in waiting if waiter.takes(backend)), None)
+        firsts = (next((w for w in q if w.takes(backend)), None) for q in self._queues.values())
+        waiting = (waiter for waiter in firsts if waiter is not None)
+        return min(waiting, key=lambda waiter: self._shares.mark(waiter.client), default=None)
 
     def _make_room(self, client: str) -> None:
         """The client with the most requests in the queue loses its last one."""

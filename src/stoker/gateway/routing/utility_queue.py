@@ -8,6 +8,7 @@ import math
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.routing import priority
 from stoker.gateway.routing.backend_pool import Pool
+from stoker.gateway.routing.owner_shares import OwnerShares
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import BackendLoad, Utility
 from stoker.gateway.routing.slot_queue import SlotQueue, Waiter
@@ -19,11 +20,13 @@ _LEAST_TIMER_S = 0.001
 class UtilityQueue:
     """Utility requests that turns go before. Of each client one is under way at a time."""
 
-    def __init__(self, pool: Pool, turns: SlotQueue, limits: GatewayLimits) -> None:
+    def __init__(
+        self, pool: Pool, turns: SlotQueue, limits: GatewayLimits, shares: OwnerShares
+    ) -> None:
         self._pool = pool
         self._turns = turns
         self._limits = limits
-        self._queue = SlotQueue(limits.max_waiting)
+        self._queue = SlotQueue(limits.max_waiting, shares)
         #: The one of each client that has a slot, or waits for it like a turn.
         self._under_way: dict[str, Waiter] = {}
         self._timer: asyncio.TimerHandle | None = None

@@ -62,6 +62,13 @@ class Metrics:
             "Requests that are missing in the usage, because its database was away for too long",
             registry=registry,
         )
+        self.limits_store_up = Gauge(
+            "stoker_limits_store_up",
+            "Whether the store that gateways share their limits in answers; they limit by "
+            "themselves meanwhile",
+            ["store"],
+            registry=registry,
+        )
         self.backend_up = Gauge(
             "stoker_backend_up", "Whether a backend can be used", ["backend"], registry=registry
         )

@@ -1,0 +1,1 @@
+"""Limits for each key and each model: what is counted, where, and what a refusal reports."""

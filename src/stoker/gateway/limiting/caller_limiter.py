@@ -1,0 +1,150 @@
+"""Reserves what a request may use before it is answered, and corrects it from what it used."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from stoker.gateway.limiting.counters import Charge, CountedUse, Counters, Outcome
+from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, TokenPrice
+from stoker.gateway.limiting.request_tokens import AskedTokens
+from stoker.gateway.limiting.use_windows import RENEW_S, buckets_in
+
+
+@dataclass(eq=False, slots=True)
+class Reservation:
+    """What was counted for one request, or would have been."""
+
+    charges: list[Charge]
+    price: TokenPrice
+    outcome: Outcome
+
+    @property
+    def over(self) -> list[tuple[Charge, CountedUse]]:
+        """The charges that exceed their limits."""
+        if self.outcome.taken:
+            return []
+        pairs = zip(self.charges, self.outcome.uses, strict=True)
+        return [(c, use) for c, use in pairs if use.total + c.amount > c.counter.limit]
+
+
+class CallerLimiter:
+    """The limits of one gateway. What it counts lives in ``counters``."""
+
+    def __init__(self, counters: Counters, clock: Callable[[], float] = time.time) -> None:
+        #: By the configuration; each may be replaced.
+        self.plans = LimitPlans()
+        #: Seconds since 1970. Gateways that share a store need clocks that agree to a second.
+        self.clock = clock
+        self._counters = counters
+        self._under_way: set[Reservation] = set()
+
+    @property
+    def under_way(self) -> int:
+        """Requests that have begun and not ended."""
+        return len(self._under_way)
+
+    async def reserve(self, plan: LimitPlan, asked: AskedTokens) -> Reservation:
+        """Count a request that is about to begin; nothing where it exceeds a limit."""
+        charges = charges_of(plan, asked, self.clock())
+        outcome = await self._counters.take(charges)
+        reservation = Reservation(charges, plan.price, outcome)
+        if outcome.taken:
+            self._under_way.add(reservation)
+        return reservation
+
+    def settle(self, reservation: Reservation, used: AskedTokens) -> None:
+        """The request ended: count what it used in place of what was reserved."""
+        self._under_way.discard(reservation)
+        self._counters.add(list(corrections(reservation, used, self.clock())))
+
+    def renew(self) -> None:
+        """Count the requests under way again, so that they do not run out."""
+        now = self.clock()
+        renewed: list[Charge] = []
+        for reservation in self._under_way:
+            for index, charge in enumerate(reservation.charges):
+                if charge.counter.kind == "concurrent":
+                    again = charge._replace(bucket=charge.counter.window.bucket(now))
+                    renewed += (again, charge._replace(amount=-charge.amount))
+                    reservation.charges[index] = again
+        if renewed:
+            self._counters.add(renewed)
+
+    async def start(self) -> None:
+        """Connect to what holds the counts. Never fails."""
+        await self._counters.start()
+
+    async def keep(self) -> None:
+        """Renew and tidy, for as long as the gateway runs."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            self.renew()
+            await self._counters.tidy(self.clock())
+
+    async def close(self) -> None:
+        """Keep what is to be kept, and disconnect. Never fails."""
+        await self._counters.close()
+
+
+def charges_of(plan: LimitPlan, asked: AskedTokens, now: float) -> list[Charge]:
+    """What a request is counted as, at each of its counters.
+
+    The room for its answer shrinks where a limit is smaller than that: the whole limit is enough.
+    """
+    buckets = buckets_in(int(now))
+    total, prompt = asked.total, asked.prompt
+    charges = []
+    for counter in plan.counters:
+        amount = 1
+        if counter.kind == "tokens":
+            amount = total if total <= counter.limit else max(prompt, counter.limit)
+        elif counter.kind == "cost":
+            amount = plan.price.cost(*asked)
+            if amount > counter.limit:
+                amount = max(plan.price.cost(prompt, 0), counter.limit)
+        charges.append(Charge(counter, buckets[counter.window.name], amount))
+    return charges
+
+
+def corrections(reservation: Reservation, used: AskedTokens, now: float) -> Iterable[Charge]:
+    """What is to be counted when a request ends.
+
+    What was reserved too much is given back where it was counted; what it used beyond that counts
+    from now on.
+    """
+    for charge in reservation.charges:
+        counter, bucket, amount = charge
+        if counter.kind == "requests":
+            continue
+        actual = 0  # of requests under way
+        if counter.kind == "tokens":
+            actual = used.total
+        elif counter.kind == "cost":
+            actual = reservation.price.cost(*used)
+        if actual < amount:
+            yield Charge(counter, bucket, actual - amount)
+        elif actual > amount:
+            yield Charge(counter, counter.window.bucket(now), actual - amount)
+
+
+def wait_s(charge: Charge, use: CountedUse, now: float) -> float:
+    """Seconds until an amount fits, if nothing else is counted meanwhile."""
+    counter, _, amount = charge
+    left = use.total
+    ends = now
+    for bucket in sorted(use.buckets):
+        if left + amount <= counter.limit:
+            break
+        left -= use.buckets[bucket]
+        ends = counter.window.end_of(bucket)
+    return max(0.0, ends - now)
+
+
+def reset_s(charge: Charge, use: CountedUse, now: float) -> float:
+    """Seconds until nothing is counted any more, if nothing else is counted meanwhile."""
+    if not use.buckets:
+        return 0.0
+    return max(0.0, charge.counter.window.end_of(max(use.buckets)) - now)

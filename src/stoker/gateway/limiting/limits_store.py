@@ -1,0 +1,45 @@
+"""Which store an address means. Its client is imported only where one is configured."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from stoker.gateway.limiting.counters import SharedStore
+from stoker.gateway.limiting.shared_counters import SharedCounters
+from stoker.gateway.usage.metrics import Metrics
+
+_KINDS = {
+    "redis": "redis",
+    "rediss": "redis",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+}
+#: The Python packages that speak to them.
+_PACKAGES = {"redis": "redis", "postgresql": "asyncpg"}
+
+
+def package(url: str) -> str:
+    """The package that the store at this address needs. Raises ``ValueError`` for no store."""
+    return _PACKAGES[_kind(url)]
+
+
+def counters(url: str, metrics: Metrics) -> SharedCounters:
+    """Counters in the store at this address; the metrics show whether it answers."""
+    return SharedCounters(_store(url), metrics.limits_store_up.labels(_kind(url)).set)
+
+
+def _kind(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in _KINDS or not (parts.netloc or parts.path or parts.query):
+        raise ValueError("no such store")
+    return _KINDS[parts.scheme]
+
+
+def _store(url: str) -> SharedStore:
+    if _kind(url) == "redis":
+        from stoker.gateway.limiting.redis_store import RedisStore  # noqa: PLC0415
+
+        return RedisStore(url)
+    from stoker.gateway.limiting.postgres_store import PostgresStore  # noqa: PLC0415
+
+    return PostgresStore(url)

@@ -1,0 +1,101 @@
+"""The counts of a gateway that shares them with no other; budgets are kept in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import msgspec
+
+from stoker.gateway.limiting.counters import Charge, Counter, Outcome
+from stoker.gateway.limiting.memory_counters import MemoryCounters
+from stoker.gateway.limiting.use_windows import CALENDAR
+from stoker.private_files import make_private, write_private
+
+_log = logging.getLogger("stoker.gateway")
+
+
+class _KeptUse(msgspec.Struct, frozen=True, array_like=True):
+    """One amount in the file."""
+
+    name: str
+    window: str
+    bucket: int
+    amount: int
+
+
+class BudgetFile:
+    """What was used of the budgets of this day and this month, for the next start."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._saved = b"[]"
+
+    def load(self) -> list[Charge]:
+        """What was kept; nothing where there is no file, or none that can be read."""
+        windows = {window.name: window for window in CALENDAR}
+        try:
+            kept = msgspec.json.decode(self._path.read_bytes(), type=list[_KeptUse])
+        except FileNotFoundError:
+            return []
+        except (OSError, msgspec.DecodeError) as error:
+            _log.warning("budgets begin at 0: %s can't be read: %s", self._path, error)
+            return []
+        return [
+            # The limit is that of the first request that meets the counter.
+            Charge(Counter(use.name, "tokens", 0, windows[use.window]), use.bucket, use.amount)
+            for use in kept
+            if use.window in windows
+        ]
+
+    def save(self, charges: Sequence[Charge]) -> None:
+        """Keep what is counted by day and month. The names hold owners: the file is private."""
+        kept = [
+            _KeptUse(charge.counter.name, charge.counter.window.name, charge.bucket, charge.amount)
+            for charge in charges
+            if charge.counter.window in CALENDAR
+        ]
+        content = msgspec.json.encode(kept)
+        if content == self._saved:
+            return
+        try:
+            make_private(self._path.parent)
+            write_private(self._path, content)
+        except OSError as error:
+            _log.warning("budgets were not kept: %s can't be written: %s", self._path, error)
+            return
+        self._saved = content
+
+
+class LocalCounters:
+    """Counts in memory. With a file, a killed gateway forgets 20 s of its budgets at most."""
+
+    def __init__(self, file: BudgetFile | None = None) -> None:
+        self._memory = MemoryCounters()
+        self._file = file
+
+    async def start(self) -> None:
+        """Read what was used before the restart."""
+        if self._file is not None:
+            self._memory.add(await asyncio.to_thread(self._file.load))
+
+    async def take(self, charges: Sequence[Charge]) -> Outcome:
+        """Count all charges, or none where one of them exceeds its counter's limit."""
+        return self._memory.take(charges)
+
+    def add(self, charges: Collection[Charge]) -> None:
+        """Count these whatever the limits are; negative amounts are given back."""
+        self._memory.add(charges)
+
+    async def tidy(self, now: float) -> None:
+        """Forget what no longer counts, and keep what a restart must not forget."""
+        self._memory.tidy(now)
+        if self._file is not None:
+            await asyncio.to_thread(self._file.save, self._memory.all())
+
+    async def close(self) -> None:
+        """Keep the budgets."""
+        if self._file is not None:
+            self._file.save(self._memory.all())

@@ -1,0 +1,57 @@
+"""Counts in this process: they cost microseconds, however many owners there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stoker.gateway.limiting.counters import Charge, CountedUse, Counter, Outcome
+
+
+class MemoryCounters:
+    """The counts by the counters' names. ``take`` is one step: nothing else runs meanwhile."""
+
+    def __init__(self) -> None:
+        self._uses: dict[str, CountedUse] = {}
+        self._counters: dict[str, Counter] = {}
+
+    def take(self, charges: Sequence[Charge]) -> Outcome:
+        """Count all charges, or none where one of them exceeds its counter's limit."""
+        uses = []
+        taken = True
+        for counter, bucket, amount in charges:
+            use = self._uses.get(counter.name) or self._new(counter)
+            use.forget_before(counter.window.first(bucket))
+            if use.total + amount > counter.limit:
+                taken = False
+            uses.append(use)
+        if taken:
+            for index, charge in enumerate(charges):
+                uses[index].add(charge[1], charge[2])
+        return Outcome(taken, uses)
+
+    def add(self, charges: Iterable[Charge]) -> None:
+        """Count these whatever the limits are; negative amounts are given back."""
+        for counter, bucket, amount in charges:
+            use = self._uses.get(counter.name) or self._new(counter)
+            use.add(bucket, amount)
+
+    def tidy(self, now: float) -> None:
+        """Forget counters that hold nothing any more."""
+        for name, use in list(self._uses.items()):
+            window = self._counters[name].window
+            use.forget_before(window.first(window.bucket(now)))
+            if not use.buckets:
+                del self._uses[name], self._counters[name]
+
+    def all(self) -> list[Charge]:
+        """Everything that is counted."""
+        return [
+            Charge(self._counters[name], bucket, amount)
+            for name, use in self._uses.items()
+            for bucket, amount in use.buckets.items()
+        ]
+
+    def _new(self, counter: Counter) -> CountedUse:
+        use = self._uses[counter.name] = CountedUse()
+        self._counters[counter.name] = counter
+        return use

@@ -1,0 +1,216 @@
+"""Two gateways that share their limits in a real Redis or PostgreSQL, also while it is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+import pytest
+from tests.support.redis_server import RedisServer, free_port, installed, wait_until_it_listens
+from tests.unit.gateway.backends import MODEL, Call, Front, answer, front, running
+
+from stoker.access.api_keys import Keys, hash_of
+from stoker.access.caller import Caller, CallerLimits
+from stoker.engines import Backend, ServedModel
+from stoker.gateway import Gateway, Served
+from stoker.gateway.limiting import limits_store
+
+pytestmark = pytest.mark.databases
+
+KEY = {"Authorization": "Bearer ann-key"}
+PROMPT_TOKENS, ANSWER_TOKENS = 150, 50
+#: 4 bytes a token, as the gateway estimates it where nothing counts.
+CHAT = orjson.dumps(
+    {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "word " * (PROMPT_TOKENS * 4 // 5)}],
+        "max_tokens": ANSWER_TOKENS,
+    }
+)
+
+
+class StoreServer(Protocol):
+    @property
+    def url(self) -> str: ...
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class PostgresOfTest:
+    """A PostgreSQL of Debian's package, in a folder of its own user's."""
+
+    def __init__(self) -> None:
+        versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        if not versions:
+            installed("postgresql", "pg_ctlcluster")
+            versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        if not versions:
+            pytest.skip("needs Debian's package postgresql")
+        self._bin = versions[-1]
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self._folder = Path(tempfile.mkdtemp(prefix="stoker-pg-"))
+        if self._user:
+            shutil.chown(self._folder, self._user)
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        options = ["-A", "trust", "-U", "stoker", "--no-sync", "-E", "UTF8"]
+        subprocess.run(
+            [self._bin / "initdb", "-D", self._folder / "data", *options],
+            user=self._user,
+            check=True,
+            capture_output=True,
+            cwd=self._folder,
+        )
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://stoker@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        options = ["-p", str(self._port), "-h", "127.0.0.1", "-k", str(self._folder)]
+        self._process = subprocess.Popen(
+            [self._bin / "postgres", "-D", self._folder / "data", *options],
+            user=self._user,
+            cwd=self._folder,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_until_it_listens(self._port, self._process)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)  # at once, and its children with it
+            self._process.wait()
+            self._process = None
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["redis", "postgresql"], scope="module")
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StoreServer]:
+    """A store that runs, for all tests: each has an owner of its own."""
+    with contextlib.ExitStack() as ending:
+        server: StoreServer
+        if request.param == "redis":
+            server = redis = RedisServer(tmp_path_factory.mktemp("redis"))
+            ending.callback(redis.kill)
+        else:
+            server = postgres = PostgresOfTest()
+            ending.callback(postgres.remove)
+        server.start()
+        yield server
+
+
+async def whole(call: Call) -> None:
+    """An answer with its usage."""
+    usage = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": ANSWER_TOKENS}
+    message = {"role": "assistant", "content": "hi"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    await asyncio.sleep(0.01)
+    await call.send(answer(orjson.dumps({"choices": [choice], "usage": usage})))
+
+
+@contextlib.asynccontextmanager
+async def two_gateways(url: str, **limits: int) -> AsyncIterator[list[Front]]:
+    """Two gateways in front of one backend, with one key, and their limits in one store."""
+    ann = Caller(f"ann {uuid.uuid4()}", "k1", limits=CallerLimits(**limits))
+    async with contextlib.AsyncExitStack() as ending:
+        (backend,) = await ending.enter_async_context(running(whole))
+        fronts = []
+        for _ in range(2):
+            keys = Keys({hash_of("ann-key"): ann})
+            gateway = Gateway(keys, counters=partial(limits_store.counters, url))
+            gateway.serve([Served(Backend(backend.url, "openai"), [ServedModel(MODEL)])])
+            fronts.append(await ending.enter_async_context(front(gateway)))
+        yield fronts
+
+
+async def statuses(
+    fronts: list[Front], clients: int, is_over: Callable[[list[int]], bool]
+) -> list[int]:
+    """What clients of both gateways are answered, until it is over."""
+    found: list[int] = []
+
+    async def client(number: int) -> None:
+        while not is_over(found):
+            reply = await fronts[number % 2].post(CHAT, headers=KEY)
+            found.append(reply.status)
+
+    await asyncio.gather(*map(client, range(clients)))
+    return found
+
+
+async def test_requests_of_two_gateways_stay_within_one_limit(store: StoreServer) -> None:
+    async with two_gateways(store.url, requests_per_minute=200, max_concurrent=40) as fronts:
+        found = await statuses(fronts, 20, lambda found: len(found) >= 300)
+        assert found.count(200) == 200
+        assert set(found) == {200, 429}
+
+
+async def test_tokens_of_two_gateways_stay_within_two_percent(store: StoreServer) -> None:
+    async with two_gateways(store.url, tokens_per_minute=20_000) as fronts:
+        found = await statuses(fronts, 8, lambda found: found[-30:] == [429] * 30)
+        used = found.count(200) * (PROMPT_TOKENS + ANSWER_TOKENS)
+        assert 19_600 <= used <= 20_400
+
+
+async def test_requests_at_the_same_time_stay_within_one_limit(store: StoreServer) -> None:
+    async with two_gateways(store.url, max_concurrent=4) as fronts:
+        found = await statuses(fronts, 4, lambda found: len(found) >= 100)
+        assert set(found) == {200}, "what ends gives its place back at once"
+        found = await statuses(fronts, 12, lambda found: len(found) >= 100)
+        assert 429 in found
+
+
+async def test_no_request_fails_or_waits_while_the_store_is_killed_and_back(
+    store: StoreServer,
+) -> None:
+    async with two_gateways(store.url, requests_per_minute=10**6, tokens_per_day=10**9) as fronts:
+        longest = 0.0
+
+        async def asked(until: Callable[[], Awaitable[bool]]) -> None:
+            """Ask both gateways, for half a second and until something is so."""
+            nonlocal longest
+            began = time.monotonic()
+            while time.monotonic() < began + 0.5 or not await until():
+                assert time.monotonic() < began + 20
+                for served in fronts:
+                    sent = time.monotonic()
+                    assert (await served.post(CHAT, headers=KEY)).status == 200
+                    longest = max(longest, time.monotonic() - sent)
+
+        async def are_up() -> bool:
+            return {await _is_up(served) for served in fronts} == {True}
+
+        async def are_down() -> bool:
+            return {await _is_up(served) for served in fronts} == {False}
+
+        await asked(are_up)
+        store.kill()
+        await asked(are_down)
+        await asyncio.to_thread(store.start)
+        await asked(are_up)
+        assert longest < 2.0, "a request waits for the store for a second at most, once"
+
+
+async def _is_up(served: Front) -> bool:
+    async with served.http.get(served.url + "/metrics", headers=KEY) as response:
+        lines = (await response.text()).splitlines()
+    (line,) = (line for line in lines if line.startswith("stoker_limits_store_up{"))
+    return line.endswith(" 1.0")
