@@ -111,6 +111,10 @@ class Gateway:
         """Answer to these names of models, too, from now on."""
         self._state.aliases = aliases
 
+    def use_caches_per_owner(self, enabled: bool) -> None:
+        """Keep each owner's prompts from the others' caches from now on, or share one cache."""
+        self._state.owner_caches.enabled = enabled
+
     async def drain(self, within_s: float) -> None:
         """Take no more requests, and wait for the answers that are under way."""
         self._state.draining = True

@@ -11,6 +11,7 @@ from stoker.gateway.api import model_entries, request_validation
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.model_aliases import ModelAliases
+from stoker.gateway.prompt.owner_caches import OwnerCaches
 from stoker.gateway.prompt.preparers import Preparer, Preparers
 from stoker.gateway.relay.live_streams import LiveStreams
 from stoker.gateway.routing.backend_pool import Pool
@@ -30,6 +31,7 @@ class GatewayState:
         self.keys = keys
         self.origins = Origins()
         self.aliases = ModelAliases()
+        self.owner_caches = OwnerCaches()
         self.metrics = Metrics()
         self.pool = Pool()
         self.slots = BackendSlots(self.pool, limits)

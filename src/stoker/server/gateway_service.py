@@ -28,6 +28,7 @@ def apply(gateway: Gateway, config: Config) -> None:
     gateway.use_keys(config.keys)
     gateway.use_origins(config.origins)
     gateway.use_aliases(config.aliases)
+    gateway.use_caches_per_owner(config.caches_per_owner)
     gateway.serve([Served(b.backend, (), b.fit, b.max_concurrent) for b in config.backends])
 
 
