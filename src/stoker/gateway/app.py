@@ -147,6 +147,10 @@ class Gateway:
         lost = self._state.metrics.usage_lost.inc
         self._state.usage = UsageWriter(store, days, lost) if store else None
 
+    def use_caches_per_owner(self, enabled: bool) -> None:
+        """Keep each owner's prompts from the others' caches from now on, or share one cache."""
+        self._state.owner_caches.enabled = enabled
+
     async def drain(self, within_s: float) -> None:
         """Take no more requests, and wait for the answers that are under way."""
         self._state.draining = True

@@ -46,6 +46,7 @@ def apply(gateway: Gateway, access: GatewayAccess, config: Config) -> None:
     gateway.use_media_hosts(config.media_hosts)
     gateway.use_aliases(config.aliases)
     gateway.limiter.plans = config.limits
+    gateway.use_caches_per_owner(config.caches_per_owner)
     gateway.serve([Served(b.backend, (), b.fit, b.max_concurrent) for b in config.backends])
 
 

@@ -12,6 +12,8 @@ ENGINE = Engine(
     formats=("safetensors",),
     # Seen in 0.32, with prefix caching.
     reports_whole_prompts=True,
+    # Versions before 0.9 ignore it: docs.vllm.ai/en/v0.9.0/design/v1/prefix_caching.html
+    cache_salt_field="cache_salt",
     running_metric="vllm:num_requests_running",
     planner=Planner(
         plan=vllm_planner.plan,

@@ -13,6 +13,7 @@ from stoker.errors import StokerError
 from stoker.gateway.api.path_rules import PATH_RULES, PathRules
 from stoker.gateway.api.request_validation import BadRequestError
 from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.prompt.owner_caches import OwnerCaches
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.preparers import Preparer
 from stoker.gateway.prompt.prompt_chain import PromptChain, chain_of
@@ -44,6 +45,7 @@ class PrepareForBackend:
 
     def __init__(self, state: GatewayState) -> None:
         self._preparers = state.preparers
+        self._owner_caches = state.owner_caches
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Set ``context.outgoing``; raises ``NotPreparedError``.
@@ -55,7 +57,7 @@ class PrepareForBackend:
         before = preparer.form.rewritings
         context.rules = _rules(context)
         while True:
-            outcome = await _outcome(context, preparer, proceed)
+            outcome = await _outcome(context, preparer, proceed, self._owner_caches)
             if _is_passed_on(context, outcome):
                 continue
             if not _refuses_the_messages(context, outcome):
@@ -81,12 +83,12 @@ class PrepareForBackend:
 
 
 async def _outcome(
-    context: RequestContext, preparer: Preparer, proceed: Handler
+    context: RequestContext, preparer: Preparer, proceed: Handler, owner_caches: OwnerCaches
 ) -> web.StreamResponse | NotPreparedError:
     """What comes of the request as it is rewritten now."""
     context.answer = None
     try:
-        prepared, chain = await _prepared(context, preparer)
+        prepared, chain = await _prepared(context, preparer, owner_caches)
     except _REFUSALS as refusal:
         error = NotPreparedError(refusal)
         error.__cause__ = refusal
@@ -147,25 +149,29 @@ def _takes_no_tools(context: RequestContext, preparer: Preparer) -> bool:
     return known and offered and engines.says_no_tools(said.decode("utf-8", "replace"))
 
 
-async def _prepared(context: RequestContext, preparer: Preparer) -> tuple[Prepared, PromptChain]:
-    rules = context.rules
+async def _prepared(
+    context: RequestContext, preparer: Preparer, owner_caches: OwnerCaches
+) -> tuple[Prepared, PromptChain]:
+    rules, backend, owner = context.rules, context.backend, context.caller.owner
+    engine = engines.lookup(backend.endpoint.engine)
+    salt = owner_caches.salt(owner, engine)
     rules.check_model(context.body, preparer.model)
     is_own = rules.api is None and PATH_RULES[context.request.path].api is not None
     body = context.client_body if is_own else context.body
     prepared = await rules.prepare(preparer, body, _wants_fit(context.request))
     if prepared.cuts.any and not context.may_cut:
         prepared = await _uncut(context, preparer)
-    backend = context.backend
-    chain = prepared.chain or chain_of(prepared.request)
+    chain = owner_caches.chain(owner, prepared.chain or chain_of(prepared.request))
     header = _with_cached(prepared.header, preparer.ledger.cached_tokens(chain))
     header = _with_ignored(header, () if is_own else context.ignored)
     context.outgoing = backend_request(
         prepared,
         context.model.id,
         rules,
-        engines.lookup(backend.endpoint.engine),
+        engine,
         backend.refused_fields,
         header=header,
+        salt=salt,
         reads_slowly=backend.fit.reads_slowly,
     )
     return prepared, chain

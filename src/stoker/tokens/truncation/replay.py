@@ -8,7 +8,7 @@ at its end until the next cut, and the engine's prefix cache hits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from stoker.tokens.counting.token_counting import Steps
 from stoker.tokens.truncation.context_budget import ReadingTime
@@ -35,14 +35,19 @@ class Replay:
 
     def run(self) -> Steps[None]:
         """Replay the conversation to its end."""
+        head_grew = False
         for last in range(len(self._conversation.units)):
-            self._tools.follow(last)
+            head_grew |= self._tools.follow(last)
             if not self._ends_a_request(last):
                 continue
             yield from self._save_time(last)
             if self.parts.is_over(last):
                 yield from self._make_room(last)
+            elif head_grew and self.parts.excess(last) > 0:
+                # The engine reads the history again anyway: to cut it later would cost that twice.
+                yield from self._cut_enough(last, self._history_cuts())
             yield from self._top_up(last)
+            head_grew = False
 
     def _ends_a_request(self, last: int) -> bool:
         """Whether a request ended with this unit: not where the user had not answered yet."""
@@ -59,13 +64,23 @@ class Replay:
     def _make_room(self, last: int) -> Steps[None]:
         self._history.limit_newest(last)
         yield from self.parts.settle()
-        if self.parts.excess(last) <= 0:
-            return
-        for cut in self._cuts():
+        if self.parts.excess(last) > 0:
+            yield from self._cut_enough(last, self._cuts())
+
+    def _cut_enough(self, last: int, cuts: Iterable[Callable[[int], None]]) -> Steps[None]:
+        for cut in cuts:
             cut(last)
             yield from self.parts.settle()
             if self.parts.is_cut_enough(last):
                 return
+
+    def _history_cuts(self) -> tuple[Callable[[int], None], ...]:
+        """Those that leave the head as it is."""
+        return (
+            self._history.shorten_old_turns,
+            self._history.shorten_old_steps,
+            self._history.drop_old_turns,
+        )
 
     def _cuts(self) -> tuple[Callable[[int], None], ...]:
         """The cuts, the least harmful first."""

@@ -32,12 +32,17 @@ class ToolCuts:
         #: The unit of the newest question.
         self._question = 0
 
-    def follow(self, last: int) -> None:
-        """Offer what the question of unit ``last`` needs, and what the unit has called."""
+    def follow(self, last: int) -> bool:
+        """Offer what the question of unit ``last`` needs, and what the unit has called.
+
+        Returns whether that is more than before.
+        """
+        before = self._tools.tokens
         if last in self._ranking.questions:
             self._question = last
             self._offer(self._required.for_question(last))
         self._offer(self._required.used_in(last, last))
+        return self._tools.tokens > before
 
     def shrink_head(self, last: int) -> None:
         """Bring system prompt and tools down to their share, from the end of the tools."""
