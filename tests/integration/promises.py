@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import urllib.error
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
 from tests.fixtures.agent import growing_conversation
 from tests.integration.conftest import Stoker
 
@@ -48,6 +51,15 @@ def responses_counts_are_exact(stoker: Stoker, requests: Iterable[dict[str, Any]
         lambda request: stoker.post("/v1/responses/input_tokens", request)["input_tokens"],
         lambda request: stoker.post("/v1/responses", request)["usage"]["input_tokens"],
     )
+
+
+def refuses(stoker: Stoker, path: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Checks that the request is refused as the client's mistake. Returns the error."""
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        stoker.post(path, request)
+    assert refused.value.code == 400
+    error: dict[str, Any] = json.load(refused.value)["error"]
+    return error
 
 
 def whole_prompt(usage: dict[str, Any]) -> int:

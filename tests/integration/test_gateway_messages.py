@@ -11,7 +11,7 @@ import pytest
 from tests.fixtures.agent import agent_request
 from tests.integration.api_conversations import as_messages, messages_requests
 from tests.integration.conftest import Stoker
-from tests.integration.promises import messages_counts_are_exact, whole_prompt
+from tests.integration.promises import messages_counts_are_exact, refuses, whole_prompt
 from tests.support.one_layer import one_layer_gguf
 
 pytestmark = pytest.mark.engine
@@ -44,6 +44,10 @@ def test_300_requests_count_before_as_the_engine_counts_after(
     body = messages_requests(1)[0]
     before = stoker.post("/v1/messages/count_tokens", body)["input_tokens"]
     assert whole_prompt(events_of(stoker, body)[-2]["usage"]) == before
+    source = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
+    picture = {"role": "user", "content": [{"type": "image", "source": source}]}
+    error = refuses(stoker, "/v1/messages", {"max_tokens": 1, "messages": [picture]})
+    assert error["type"] == "invalid_request_error"
 
 
 def test_agents_request_is_fitted_and_its_limit_lowered(

@@ -11,7 +11,7 @@ import pytest
 from tests.fixtures.agent import agent_request
 from tests.integration.api_conversations import responses_requests
 from tests.integration.conftest import Stoker
-from tests.integration.promises import responses_counts_are_exact
+from tests.integration.promises import refuses, responses_counts_are_exact
 from tests.support.one_layer import one_layer_gguf
 
 pytestmark = pytest.mark.engine
@@ -79,3 +79,6 @@ def test_300_requests_count_before_as_the_engine_counts_after(
 ) -> None:
     stoker.up(quick_qwen, "--context", "8192", "--parallel", "1")
     responses_counts_are_exact(stoker, responses_requests(300))
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    error = refuses(stoker, PATH, {"input": [{"role": "user", "content": [picture]}]})
+    assert error["type"] == "invalid_request_error"
