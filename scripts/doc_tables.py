@@ -235,6 +235,7 @@ _PATHS = {
     "POST /v1/messages": "Anthropic's Messages, translated into a chat and back: fitted, and "
     "answered by every backend.",
     "POST /v1/messages/count_tokens": "The exact number of tokens of such a request, uncut.",
+    "POST /v1/responses/input_tokens": "The same for a request of Responses.",
     "POST /infill": "Fill-in-the-middle, where the backend has the path. For llama.cpp the gateway "
     "writes the prompt, because llama.cpp itself leaves text out.",
     "POST /tokenize": "The exact number of tokens of `prompt` (a text or a list of texts), or of "

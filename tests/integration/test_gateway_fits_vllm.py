@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 from tests.fixtures.agent import agent_request
+from tests.integration.api_conversations import messages_requests, responses_requests
 from tests.integration.conftest import Stoker
 from tests.integration.conversations import conversations, unusual_conversations
-from tests.integration.promises import agent_turns_are_accepted, counts_are_exact, usage
+from tests.integration.promises import (
+    agent_turns_are_accepted,
+    counts_are_exact,
+    messages_counts_are_exact,
+    responses_counts_are_exact,
+    usage,
+)
 from tests.support import vllm_cpu
 from tests.support.one_layer import one_layer_folder
 
@@ -76,3 +83,5 @@ def test_thirty_agent_turns_are_all_accepted(stoker: Stoker, model: Path, window
     else:
         counts_are_exact(stoker, [*conversations(100, tools=True), *unusual_conversations(100)])
         counts_are_exact(stoker, map(continued, conversations(20, tools=True)))
+        messages_counts_are_exact(stoker, messages_requests(150))
+        responses_counts_are_exact(stoker, responses_requests(150))

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from tests.fixtures.agent import agent_request
+from tests.integration.api_conversations import as_messages, messages_requests
 from tests.integration.conftest import Stoker
-from tests.integration.conversations import conversations
+from tests.integration.promises import messages_counts_are_exact, refuses, whole_prompt
 from tests.support.one_layer import one_layer_gguf
 
 pytestmark = pytest.mark.engine
@@ -24,38 +25,6 @@ def one_layer_qwen(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(one_layer_gguf(qwen, tmp_path_factory.mktemp("messages")))
 
 
-def as_messages(chat: Body) -> Body:
-    """A chat as a client of Anthropic's API would send it."""
-    system = [m["content"] for m in chat["messages"] if m["role"] == "system"]
-    turns = [_turn(m) for m in chat["messages"] if m["role"] != "system"]
-    tools = [_tool(tool["function"]) for tool in chat.get("tools") or ()]
-    body = {"max_tokens": 1, "messages": turns}
-    body |= {"system": "\n\n".join(system)} if system else {}
-    return {**body, "tools": tools} if tools else body
-
-
-def _tool(function: Body) -> Body:
-    described = {k: v for k, v in function.items() if k in ("name", "description")}
-    return {**described, "input_schema": function.get("parameters") or {"type": "object"}}
-
-
-def _turn(message: Body) -> Body:
-    if message["role"] == "tool":
-        content = message["content"]
-        result = {"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": content}
-        return {"role": "user", "content": [result]}
-    content = message.get("content") or []
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
-    for call in message.get("tool_calls") or ():
-        named = {"type": "tool_use", "id": call["id"], "name": call["function"]["name"]}
-        blocks.append({**named, "input": json.loads(call["function"]["arguments"])})
-    return {"role": message["role"], "content": blocks}
-
-
-def whole_prompt(usage: Body) -> int:
-    return int(usage["input_tokens"] + usage["cache_read_input_tokens"])
-
-
 def events_of(stoker: Stoker, body: Body) -> list[Body]:
     request = urllib.request.Request(
         stoker.endpoint + "/v1/messages",
@@ -67,15 +36,18 @@ def events_of(stoker: Stoker, body: Body) -> list[Body]:
     return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
 
 
-def test_messages_count_before_as_the_engine_counts_after(
+def test_300_requests_count_before_as_the_engine_counts_after(
     stoker: Stoker, one_layer_qwen: str
 ) -> None:
     stoker.up(one_layer_qwen, "--context", "8192", "--parallel", "1")
-    for chat in conversations(15, tools=True):
-        body = as_messages(chat)
-        before = stoker.post("/v1/messages/count_tokens", body)["input_tokens"]
-        assert whole_prompt(stoker.post("/v1/messages", body)["usage"]) == before
-        assert whole_prompt(events_of(stoker, body)[-2]["usage"]) == before
+    messages_counts_are_exact(stoker, messages_requests(300))
+    body = messages_requests(1)[0]
+    before = stoker.post("/v1/messages/count_tokens", body)["input_tokens"]
+    assert whole_prompt(events_of(stoker, body)[-2]["usage"]) == before
+    source = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
+    picture = {"role": "user", "content": [{"type": "image", "source": source}]}
+    error = refuses(stoker, "/v1/messages", {"max_tokens": 1, "messages": [picture]})
+    assert error["type"] == "invalid_request_error"
 
 
 def test_agents_request_is_fitted_and_its_limit_lowered(

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from tests.fixtures.agent import agent_request
+from tests.integration.api_conversations import responses_requests
 from tests.integration.conftest import Stoker
+from tests.integration.promises import refuses, responses_counts_are_exact
 from tests.support.one_layer import one_layer_gguf
 
 pytestmark = pytest.mark.engine
@@ -21,6 +23,12 @@ PATH = "/v1/responses"
 def quick_smollm2(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model whose template has no tools: the gateway writes them into the prompt."""
     return str(one_layer_gguf(Path(smollm2), tmp_path_factory.mktemp("smollm2")))
+
+
+@pytest.fixture(scope="module")
+def quick_qwen(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model with tools of its own."""
+    return str(one_layer_gguf(qwen, tmp_path_factory.mktemp("qwen")))
 
 
 def items() -> list[dict[str, Any]]:
@@ -64,8 +72,13 @@ def test_an_agents_request_fits_and_is_answered_streamed_and_whole(
         assert 1000 < response["usage"]["input_tokens"] < 4096
     assert [item["type"] for item in whole["output"]] == [item["type"] for item in last["output"]]
     assert last["usage"]["input_tokens_details"]["cached_tokens"] > 0
-    # What is counted before an answer is what the engine counts.
-    few = {"tools": tools()[:2], "max_output_tokens": 1}
-    chat = {"messages": agent_request()["messages"][-1:], "tools": agent_request()["tools"][:2]}
-    used = stoker.post(PATH, {"input": chat["messages"], **few})["usage"]
-    assert used["input_tokens"] == stoker.post("/tokenize", chat)["count"]
+
+
+def test_300_requests_count_before_as_the_engine_counts_after(
+    stoker: Stoker, quick_qwen: str
+) -> None:
+    stoker.up(quick_qwen, "--context", "8192", "--parallel", "1")
+    responses_counts_are_exact(stoker, responses_requests(300))
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    error = refuses(stoker, PATH, {"input": [{"role": "user", "content": [picture]}]})
+    assert error["type"] == "invalid_request_error"

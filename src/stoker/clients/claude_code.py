@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stoker.clients.client import NO_KEY, Client, ConfigFile, Connection, Places, key_in
+from stoker.clients.client import (
+    NO_KEY,
+    Client,
+    ConfigFile,
+    Connection,
+    Places,
+    key_in,
+    window_left_out,
+)
 from stoker.config_files import Keys
 
+_NAME = "Claude Code"
 _KEY = "ANTHROPIC_AUTH_TOKEN"
 #: The smallest window that is written. Claude Code summarises a conversation when less than 13,000
 #: tokens and its longest answer are left, and then reads the last files again. Measured with
@@ -28,19 +37,14 @@ def _files(places: Places, to: Connection) -> tuple[ConfigFile, ...]:
         variables[_KEY] = NO_KEY
     if to.max_model_len is not None:  # else it assumes a million tokens
         variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = str(to.max_output_tokens)
-        if to.max_model_len >= _LEAST_MODEL_LEN:
+        if to.has_room(_LEAST_MODEL_LEN):
             variables["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] = str(to.max_model_len)
     values: dict[Keys, object] = {("env", name): value for name, value in variables.items()}
     return (ConfigFile(_folder(places) / "settings.json", "json", values),)
 
 
 def _steps(to: Connection) -> tuple[str, ...]:
-    if to.max_model_len is None or to.max_model_len >= _LEAST_MODEL_LEN:
-        return ()
-    return (
-        f"Claude Code can't work with a limit below {_LEAST_MODEL_LEN:,} tokens, so the window is "
-        "left out. Stoker's gateway shortens its requests to fit.",
-    )
+    return window_left_out(to, _NAME, _LEAST_MODEL_LEN)
 
 
 def _folder(places: Places) -> Path:
@@ -49,7 +53,7 @@ def _folder(places: Places) -> Path:
 
 CLIENT = Client(
     "claude-code",
-    "Claude Code",
+    _NAME,
     "messages",
     "claude",
     _folder,

@@ -44,6 +44,10 @@ class Connection:
             return None
         return self.max_model_len - self.max_output_tokens
 
+    def has_room(self, least_model_len: int) -> bool:
+        """Whether the window is known, and large enough to be written for a client."""
+        return self.max_model_len is not None and self.max_model_len >= least_model_len
+
 
 def connection_to(
     endpoint: str, model: str, max_model_len: int | None, key_variable: str | None
@@ -114,6 +118,16 @@ class Client:
 def known(**limits: object) -> dict[str, object]:
     """The settings whose value is known."""
     return {name: value for name, value in limits.items() if value is not None}
+
+
+def window_left_out(to: Connection, title: str, least_model_len: int) -> tuple[str, ...]:
+    """The sentence for the person where a window is too small to be written for the client."""
+    if to.max_model_len is None or to.has_room(least_model_len):
+        return ()
+    return (
+        f"{title} can't work with a limit below {least_model_len:,} tokens, so the window is left "
+        "out. Stoker's gateway shortens its requests to fit.",
+    )
 
 
 def key_in(variable: str) -> Callable[[Connection], Mapping[str, str]]:

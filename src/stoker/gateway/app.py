@@ -58,6 +58,7 @@ _COUNTING_PATHS: tuple[tuple[str, _Answer], ...] = (
     (path_rules.FIT, fit_api.fit),
     (path_rules.TOKENIZE, fit_api.tokenize),
     (path_rules.COUNT_TOKENS, fit_api.count_tokens),
+    (path_rules.INPUT_TOKENS, fit_api.input_tokens),
 )
 
 

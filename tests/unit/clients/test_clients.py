@@ -258,6 +258,26 @@ def test_copilot_gets_a_prompt_limit_where_it_can_work_with_it(
     assert bool(client.steps(to)) is (written is None)
 
 
+@pytest.mark.parametrize(
+    ("name", "max_model_len", "is_written"),
+    [
+        *(("qwen-code", 8192, False), ("qwen-code", 16384, True)),
+        *(("cline", 16384, False), ("cline", 32768, True)),
+        ("opencode", 8192, True),
+    ],
+)
+def test_a_client_gets_a_window_that_it_can_work_in(
+    name: str, max_model_len: int, is_written: bool, places: Places
+) -> None:
+    client = next(each for each in CLIENTS if each.name == name)
+    to = replace(TO, max_model_len=max_model_len, max_output_tokens=2048)
+    (file,) = client.files(places, to)
+    written = json.dumps(list(file.values.values()))
+    assert (str(max_model_len) in written) is is_written
+    assert "2048" in written
+    assert any("left out" in step for step in client.steps(to)) is not is_written
+
+
 def test_each_client_has_a_name_and_a_file_of_its_own(places: Places) -> None:
     assert len({each.name for each in CLIENTS}) == len(CLIENTS)
     paths = [file.path for each in CLIENTS for file in each.files(places, TO)]

@@ -25,6 +25,7 @@ from tests.unit.gateway.test_prompt_fitter import WINDOW, Counting, fitting_to
 Body = dict[str, Any]
 
 PATH = "/v1/responses"
+COUNT_PATH = f"{PATH}/input_tokens"
 WEATHER = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
 FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 TEXT = [event("Hel"), event("lo"), FINISH, usage(), DONE]
@@ -162,6 +163,19 @@ async def test_a_question_that_no_cut_makes_fit_is_refused_in_words_that_clients
         error = (await ask(front, input="word " * 3000)).error
     assert (error["code"], error["param"]) == ("context_length_exceeded", "input")
     assert f"maximum context length is {WINDOW} tokens" in error["message"]
+
+
+async def test_a_request_is_counted_before_as_its_answer_counts_it() -> None:
+    request = {"model": MODEL, "instructions": "be brief", "input": "word " * 500}
+    async with fitting_to(Counting()) as (front, backend):
+        counted = await front.post(orjson.dumps(request), COUNT_PATH)
+        refused = await front.post(orjson.dumps({**request, "input": 1}), COUNT_PATH)
+        assert not any(call.path == "/v1/chat/completions" for call in backend.calls)
+        answered = orjson.loads((await front.post(orjson.dumps(request), PATH)).body)
+    tokens = answered["usage"]["input_tokens"]
+    assert tokens > 500
+    assert orjson.loads(counted.body) == {"object": "response.input_tokens", "input_tokens": tokens}
+    assert (refused.status, refused.error["param"]) == (400, "input")
 
 
 async def test_an_error_names_the_field_of_this_api() -> None:

@@ -233,6 +233,64 @@ def test_a_long_attachment_is_shortened_and_the_request_around_it_is_not() -> No
     assert "left out ...]" in sent
 
 
+def test_attached_files_are_shortened_before_core_tools_go() -> None:
+    """Claude Code reads files again after a summary, and marks no request."""
+    words = "The work is summarised here.\nGo on with part 2."
+    attached = [
+        f"<system-reminder>\n{number} " + "a line of the file\n" * 900 + "</system-reminder>"
+        for number in range(3)
+    ]
+    request = agent_request("x")
+    request["messages"][-1] = {"role": "user", "content": "\n".join([*attached, words])}
+    result = fitted(request, 8192)
+    sent = result.request["messages"][-1]["content"]
+    assert set(CORE) <= set(names(result.request))
+    assert sent.endswith(words)
+    assert sent.count("left out ...]") == 3
+    assert result.prompt_tokens is not None
+    assert result.prompt_tokens >= 0.9 * budget_for(8192).prompt_tokens
+
+
+INSTRUCTIONS = "# Environment\n" + "You are on Linux, in a terminal.\n" * 120 + "Today is Friday."
+
+
+def instructed(steps: int) -> dict[str, Any]:
+    """An agent's request with a system message behind the question, as Claude Code sends it."""
+    request = agent_request("Read all files.")
+    request["messages"].append({"role": "system", "content": INSTRUCTIONS})
+    for number in range(steps):
+        result = f"a line of file {number}\n" * 400
+        request["messages"] += called(number, "read_file", result, path=str(number))
+    return request
+
+
+def test_a_system_message_in_the_conversation_outlives_optional_tools_and_old_steps() -> None:
+    for steps in (0, 4, 11):
+        result = fitted(instructed(steps), 8192)
+        sent = [m["content"] for m in result.request["messages"] if m["role"] == "system"]
+        assert sent[-1] == INSTRUCTIONS
+        assert set(CORE) <= set(names(result.request))
+    assert result.cuts.messages_dropped
+    assert result.cuts.tools_dropped
+
+
+def test_a_system_message_in_the_conversation_is_shortened_where_it_leaves_no_room() -> None:
+    result = fitted(instructed(6), 2500)
+    sent = next(m for m in result.request["messages"][1:] if m["role"] == "system")["content"]
+    assert sent.startswith("# Environment")
+    assert sent.endswith("Today is Friday.")
+    assert "left out ...]" in sent
+    assert names(result.request)
+
+
+def test_more_system_messages_than_there_is_room_for_refuse_nothing() -> None:
+    request = instructed(0)
+    reminder = {"role": "system", "content": "Remember the rules."}
+    request["messages"] += [reminder] * 600 + [{"role": "user", "content": "Go on."}]
+    result = fitted(request, 2048)
+    assert result.request["messages"][-1]["content"] == "Go on."
+
+
 @pytest.mark.parametrize("window", [8192, 16384])
 def test_the_folders_of_the_workspace_outlive_the_message_that_named_them(window: int) -> None:
     """VS Code names them in the first message of a chat only; paths have to be absolute."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.fixtures.tool_choice import cases
 from tests.support.recorded import FIXTURES, load
 from tests.unit.tokens.strategies import WordCounter
@@ -12,7 +15,7 @@ from tests.unit.tokens.strategies import WordCounter
 from stoker.tokens import budget_for, calibrate, drive, fit
 from stoker.tokens.truncation.conversation import read
 from stoker.tokens.truncation.core_tool_names import core_tools
-from stoker.tokens.truncation.editor_markup import question_in
+from stoker.tokens.truncation.editor_markup import context_in, question_in, tagged_blocks
 from stoker.tokens.truncation.tool_ranking import ToolText, scores
 from stoker.tokens.truncation.tool_schema_compression import forms_of
 from stoker.tokens.truncation.tool_selection import ranking
@@ -56,6 +59,31 @@ def test_the_question_is_read_without_the_context_around_it() -> None:
     assert question_in(text) == "hi"
     assert question_in("<file_contents>x = 1</file_contents> explain this") == "explain this"
     assert question_in("plain words") == "plain words"
+
+
+_TAGS = st.lists(
+    st.sampled_from(["<a>", "</a>", '<a x="1">', "<b-c>", "</b-c>", "<a", ">", "< a>", "x", "\n"])
+).map("".join)
+
+
+@given(_TAGS)
+def test_a_block_goes_from_a_tag_to_the_next_that_closes_it(text: str) -> None:
+    expected = re.finditer(r"<([A-Za-z][\w-]*)(?: [^<>]*)?>.*?</\1>", text, re.DOTALL)
+    found = [text[block.start : block.end] for block in tagged_blocks(text)]
+    assert found == [match.group() for match in expected]
+
+
+@pytest.mark.parametrize("tag", ["<p>", "<task>", "<summary>"])
+def test_tags_that_nothing_closes_take_no_time(tag: str) -> None:
+    """Looking for the end of each took minutes."""
+    text = tag * 50_000
+    assert text.endswith(question_in(text))
+    assert context_in(text) == []
+
+
+def test_a_summary_of_the_conversation_is_no_context() -> None:
+    text = "<file>x = 1</file><summary>We renamed x.</summary> go on"
+    assert context_in(text) == ["<file>x = 1</file>"]
 
 
 def test_after_a_summary_the_open_work_is_the_question() -> None:

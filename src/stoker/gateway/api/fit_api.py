@@ -26,8 +26,17 @@ async def fit(state: GatewayState, context: RequestContext) -> web.Response:
 
 async def count_tokens(state: GatewayState, context: RequestContext) -> web.Response:
     """``POST /v1/messages/count_tokens``: the exact tokens of the prompt, with nothing cut."""
-    count = await state.shown_preparer(context.model).counter.count_request(context.body)
-    return json_answers.ok({"input_tokens": count})
+    return json_answers.ok({"input_tokens": await _prompt_tokens(state, context)})
+
+
+async def input_tokens(state: GatewayState, context: RequestContext) -> web.Response:
+    """``POST /v1/responses/input_tokens``: the same for a request of Responses."""
+    count = await _prompt_tokens(state, context)
+    return json_answers.ok({"object": "response.input_tokens", "input_tokens": count})
+
+
+async def _prompt_tokens(state: GatewayState, context: RequestContext) -> int:
+    return await state.shown_preparer(context.model).counter.count_request(context.body)
 
 
 async def tokenize(state: GatewayState, context: RequestContext) -> web.Response:

@@ -23,6 +23,7 @@ EMBEDDINGS = "/v1/embeddings"
 RESPONSES = "/v1/responses"
 MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
+INPUT_TOKENS = "/v1/responses/input_tokens"
 FIT = "/fit"
 TOKENIZE = "/tokenize"
 
@@ -121,6 +122,7 @@ PATH_RULES = {
     MESSAGES: _as_chats(MessagesApi(), stream_formats.MESSAGES),
     # No backend gets these: they are answered here.
     COUNT_TOKENS: _as_chats(MessagesApi(), stream_formats.MESSAGES),
+    INPUT_TOKENS: _as_chats(ResponsesApi(), stream_formats.RESPONSES, "input"),
     FIT: PathRules(
         check=request_validation.check_chat,
         normal=request_form.normal_request,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stoker.tokens.chat_messages import Message, text_of
 from stoker.tokens.truncation.conversation import Conversation
-from stoker.tokens.truncation.editor_markup import TAGGED_BLOCK, around_requests
+from stoker.tokens.truncation.editor_markup import context_in, tagged_blocks
 from stoker.tokens.truncation.message_shortening import middle_out
 
 #: What is kept of the first message's context: VS Code's system, folders and memory are 1,100
@@ -23,8 +23,9 @@ def standing_context(conversation: Conversation) -> str:
     if len(users) < 2:
         return ""
     first, second = (text_of(conversation.messages[at].get("content")) for at in users)
-    blocks = TAGGED_BLOCK.finditer("".join(around_requests(first)))
-    missing = "\n".join(b.group() for b in blocks if f"<{b.group(1)}" not in second)
+    around = "".join(context_in(first))
+    blocks = (b for b in tagged_blocks(around) if f"<{b.name}" not in second)
+    missing = "\n".join(around[b.start : b.end] for b in blocks)
     return middle_out(missing, _MOST_CONTEXT_CHARS)
 
 

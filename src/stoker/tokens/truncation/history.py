@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 
-from stoker.tokens.chat_messages import Message, piece_of
+from stoker.tokens.chat_messages import SYSTEM_ROLES, Message, piece_of
 from stoker.tokens.counting.token_counting import CountStrings, Steps
 from stoker.tokens.truncation.context_carryover import standing_context, with_context
 from stoker.tokens.truncation.conversation import Conversation
@@ -34,7 +35,10 @@ class Sizes:
         #: Of the context that only the first message has: it is sent even when that is dropped.
         self.context_tokens = context_tokens
         self.context = standing_context(conversation)
-        self.users = [i for i, unit in enumerate(conversation.units) if unit.role == "user"]
+        units = conversation.units
+        self.users = [i for i, unit in enumerate(units) if unit.role == "user"]
+        #: The system messages behind the first message of the conversation.
+        self.instructions = [i for i, unit in enumerate(units) if unit.role in SYSTEM_ROLES]
         #: What a template adds to a message.
         self._overhead = overhead
         self._counted: dict[Shortened, int] = {}
@@ -107,8 +111,10 @@ class History:
         self.caps: dict[int, Cap] = {}
         #: Units before this one are left out ...
         self.start = 0
-        #: ... but for the user's message of the turn that it belongs to.
+        #: ... but for the user's message of the turn that it belongs to, and instructions: agents
+        #: send what they know of the machine and of their tools as a system message, once.
         self.pinned: int | None = None
+        self.keeps_instructions = True
         #: Whether the context of the first message is sent once that is left out.
         self.keeps_context = True
 
@@ -123,8 +129,14 @@ class History:
 
     def sent(self, last: int) -> list[int]:
         """The units that are sent, in order."""
-        pinned = [] if self.pinned is None else [self.pinned]
-        return [*pinned, *range(self.start, last + 1)]
+        before = [i for i in self._sizes.instructions if i < self.start and self.keeps_instructions]
+        if self.pinned is not None:
+            insort(before, self.pinned)
+        return [*before, *range(self.start, last + 1)]
+
+    def instructions(self, last: int) -> list[int]:
+        """The system messages among what is sent, in order."""
+        return [i for i in self._sizes.instructions if i <= last]
 
     def unit_tokens(self, index: int) -> int:
         """Return the tokens of a unit as it is sent."""

@@ -9,6 +9,9 @@ from stoker.tokens.truncation.prompt_parts import PromptParts
 
 #: What the newest result keeps at most, and at least before the system prompt is cut for it.
 _NEWEST_SHARE, _LEAST_NEWEST_SHARE = 0.35, 0.12
+#: What is left of the system messages in a conversation while recent results can be shortened, and
+#: while anything else can.
+_INSTRUCTIONS_SHARE, _LEAST_INSTRUCTIONS_SHARE = 0.2, 0.05
 #: Steps of the current turn that are not left out while the system prompt can still be cut ...
 _STEPS_KEPT = 6
 #: ... and not shortened while older ones can be.
@@ -61,13 +64,31 @@ class HistoryCuts:
         if self._has_result(last):
             self._shorten(last, range(last, last + 1))
 
+    def shorten_instructions(self, last: int) -> None:
+        """Shorten the conversation's system messages, as long as a good part of them is left."""
+        self._shorten_instructions_to(last, _INSTRUCTIONS_SHARE)
+
+    def shorten_attachments(self, last: int) -> None:
+        """Shorten what is wrapped around the request, as long as a good part of it is left."""
+        request = self._request(last)
+        if request is not None:
+            most = self._parts.share(_NEWEST_SHARE)
+            over = min(self._parts.excess(last), self._history.unit_tokens(request) - most)
+            self._history.shorten(request, over)
+
     def shorten_request(self, last: int) -> None:
-        """Leave out the standing context, and shorten what is wrapped around the request."""
+        """Leave out the standing context, shorten the instructions and what is around the request.
+
+        Instructions that are too long even then are left out as others are.
+        """
         if self._parts.is_over(last):
             self._history.keeps_context = False
+            self._shorten_instructions_to(last, _LEAST_INSTRUCTIONS_SHARE)
         request = self._request(last)
         if request is not None and self._parts.is_over(last):
             self._history.shorten(request, self._parts.excess(last))
+        if self._parts.is_over(last):
+            self._history.keeps_instructions = False
 
     def drop_old_turns(self, last: int) -> None:
         """Leave out whole turns before the current one."""
@@ -158,6 +179,14 @@ class HistoryCuts:
     def _shorten_newest_to(self, last: int, most_tokens: int) -> None:
         if self._has_result(last):
             self._history.shorten(last, self._history.unit_tokens(last) - most_tokens)
+
+    def _shorten_instructions_to(self, last: int, share: float) -> None:
+        """Shorten all system messages of the conversation to a share of the prompt together."""
+        instructions = self._history.instructions(last)
+        tokens = sum(map(self._history.unit_tokens, instructions))
+        excess = min(self._parts.excess(last), tokens - self._parts.share(share))
+        for index in instructions:
+            excess -= self._history.shorten(index, excess, prose=True)
 
     def _shorten(self, last: int, units: Sequence[int], *, prose: bool = False) -> None:
         excess = self._parts.excess(last)

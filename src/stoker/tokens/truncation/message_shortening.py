@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from stoker.tokens.chat_messages import (
+    SYSTEM_ROLES,
     Message,
     arguments_of,
     arguments_text,
@@ -15,7 +16,7 @@ from stoker.tokens.chat_messages import (
     images_in,
     text_of,
 )
-from stoker.tokens.truncation.editor_markup import TAGGED_REQUEST, around_requests
+from stoker.tokens.truncation.editor_markup import context_spans
 
 #: The part of a shortened text that comes from its beginning; the rest comes from its end.
 _HEAD_SHARE = 0.6
@@ -63,7 +64,8 @@ def shorten(message: Message, cap: Cap) -> Message:
     """Shorten what a message carries to about ``cap.chars`` characters.
 
     That is a tool's result, the long texts in a call's arguments, a long answer, or the context
-    that an editor wraps around a request; the request itself only with ``cap.prose``. Arguments
+    that an editor wraps around a request; the request itself and a system message only with
+    ``cap.prose``. Arguments
     stay valid JSON with the same keys. Anything else is given back as it is.
     """
     role, content = message.get("role"), message.get("content")
@@ -71,6 +73,8 @@ def shorten(message: Message, cap: Cap) -> Message:
         return _with_content(message, _shorten_result(content, cap.chars))
     if role == "user":
         return _with_content(message, _shorten_request(content, cap))
+    if role in SYSTEM_ROLES and cap.prose:
+        return _with_content(message, _shorten_texts(content, cap.chars, len, _shorter))
     if role != "assistant":
         return message
     said = _shorten_texts(content, max(cap.chars, _least_answer(cap.prose)), len, _shorter)
@@ -100,6 +104,8 @@ def carried(message: Message, *, prose: bool) -> list[Carried]:
     if role == "user":
         size = len if prose else _size_around
         return [Carried(sum(map(size, _texts_of(content))))]
+    if role in SYSTEM_ROLES and prose:
+        return [Carried(sum(map(len, _texts_of(content))))]
     if role != "assistant":
         return []
     said = Carried(sum(map(len, _texts_of(content))), least_chars=_least_answer(prose))
@@ -172,19 +178,17 @@ def _texts_of(content: object) -> list[str]:
 
 
 def _size_around(text: str) -> int:
-    """The characters that an editor wraps around a request; 0 where no tags mark the request."""
-    return sum(map(len, around_requests(text))) if TAGGED_REQUEST.search(text) else 0
+    """The characters that an editor wraps around a request."""
+    return sum(end - start for start, end in context_spans(text))
 
 
 def _shorten_around(text: str, share: float) -> str:
-    if not TAGGED_REQUEST.search(text):
-        return text
     pieces: list[str] = []
-    end = 0
-    for match in TAGGED_REQUEST.finditer(text):
-        pieces += [_shorter(text[end : match.start()], share), match.group()]
-        end = match.end()
-    return "".join([*pieces, _shorter(text[end:], share)])
+    kept = 0
+    for start, end in context_spans(text):
+        pieces += [text[kept:start], _shorter(text[start:end], share)]
+        kept = end
+    return "".join([*pieces, text[kept:]])
 
 
 def _shorter(text: str, share: float) -> str:

@@ -95,7 +95,9 @@ class Replay:
             self._tools.shrink,
             self._tools.shorten_descriptions,
             self._system.shorten,
+            self._history.shorten_instructions,
             self._history.shorten_recent,
+            self._history.shorten_attachments,
             # Again, where what was shortened turns out to be longer than estimated.
             *[self._keep_the_newest_step] * _RETRIES,
             self._tools.give_up,
