@@ -136,12 +136,22 @@ def adopt_server(
     yield launch_events.Ready((yield from _start(spec)))
 
 
-def restart() -> LaunchEvents:
-    """Stop the deployment and start the same plan again; the last event is ``Ready``."""
+def key_variable() -> str | None:
+    """The environment variable with the key of the server that is adopted here, if it needs one."""
+    deployment = server.current()
+    return deployment.spec.options.key_env if deployment else None
+
+
+def restart(key: str | None = None) -> LaunchEvents:
+    """Stop the deployment and start the same plan again; the last event is ``Ready``.
+
+    ``key`` is that of an adopted server: the deployment's file does not hold it.
+    """
     deployment = server.current()
     if deployment is None:
         raise StokerError("There is nothing to restart.", "Nothing was started here.", "stoker up")
     spec = deployment.spec
+    spec = replace(spec, options=replace(spec.options, key=key))
     server.require_keys(spec.bind, insecure=spec.insecure)
     server.check_can_start(spec.bind, spec.port)  # while there is still something to start again
     server.stop()

@@ -76,13 +76,16 @@ def key_from(key_env: str | None) -> str | None:
         return None
     value = os.environ.get(key_env)
     if value is None:
-        raise UsageError(f"The variable {key_env} is not set.", fix="Set it, or omit --key-env.")
+        raise UsageError(
+            f"The variable {key_env} is not set.",
+            fix="Set it to the server's key. A server without one needs no --key-env.",
+        )
     try:
         return backend_key.cleaned(value)
     except ValueError as error:
         raise UsageError(
             f"The variable {key_env} holds no key: {error}.",
-            fix=f"Set {key_env} to the key alone, or omit --key-env.",
+            fix=f"Set {key_env} to the key alone. A server without one needs no --key-env.",
         ) from None
 
 

@@ -112,6 +112,8 @@ class Options:
     #: The address of a server that is already running and is not to be started, and the key for it.
     adopted: str | None = None
     key: str | None = field(default=None, repr=False)
+    #: The environment variable that the key is from: no file holds the key itself.
+    key_env: str | None = field(default=None, compare=False)
     #: More folders for the container, as ``HOST:CONTAINER`` or ``HOST:CONTAINER:ro``.
     volumes: tuple[str, ...] = ()
     #: The folder in which the engine is to keep what it has read (``SlotFiles``).

@@ -48,4 +48,5 @@ def plan_for(found: Recognised) -> tuple[Plan, Options]:
         memory=MemoryPrediction(0, 0, 0, 0),
         reasons=(f"{engine} is already running at {found.backend.url}",),
     )
-    return plan, Options(adopted=found.backend.url, key=found.backend.key)
+    there = found.backend
+    return plan, Options(adopted=there.url, key=there.key, key_env=there.key_env)

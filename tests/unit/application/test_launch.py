@@ -48,14 +48,15 @@ def names(events: list[launch_events.LaunchEvent]) -> list[str]:
 def test_an_adopted_server_is_served_when_the_last_event_came() -> None:
     with ReferenceServer() as reference:
         where = settings()
-        events = list(launch.adopt_server(reference.url, KEY, where))
+        events = list(launch.adopt_server(reference.url, KEY, where, "SERVER_KEY"))
         assert names(events) == ["ServerRecognised", "Starting", "StateChanged", "Ready"]
         running = server.current()
         assert running is not None and running.state.status == "ready" and running.state.alive
         assert running.spec.endpoint == f"http://127.0.0.1:{where.port}"
         with pytest.raises(StokerError, match="Stoker's own gateway"):
             launch.recognise(running.spec.endpoint, None)
-        again = list(launch.restart())
+        assert launch.key_variable() == "SERVER_KEY"
+        again = list(launch.restart(KEY))
         assert names(again) == ["Starting", "StateChanged", "Ready"]
         assert server.stop()
 

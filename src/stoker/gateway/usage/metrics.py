@@ -46,6 +46,7 @@ class Metrics:
             registry=registry,
         )
         self._add_prompts(registry)
+        self._add_stores(registry)
         self.tool_calls = Counter(
             "stoker_tool_calls_found", "Tool calls found in text", ["model"], registry=registry
         )
@@ -55,18 +56,6 @@ class Metrics:
         self.left = Counter(
             "stoker_clients_left",
             "Clients that left before the answer was complete",
-            registry=registry,
-        )
-        self.usage_lost = Counter(
-            "stoker_usage_rows_lost",
-            "Requests that are missing in the usage, because its database was away for too long",
-            registry=registry,
-        )
-        self.limits_store_up = Gauge(
-            "stoker_limits_store_up",
-            "Whether the store that gateways share their limits in answers; they limit by "
-            "themselves meanwhile",
-            ["store"],
             registry=registry,
         )
         self.backend_up = Gauge(
@@ -104,5 +93,19 @@ class Metrics:
             "stoker_count_mismatches",
             "Prompts whose count before was not the backend's count after",
             ["model"],
+            registry=registry,
+        )
+
+    def _add_stores(self, registry: CollectorRegistry) -> None:
+        self.usage_lost = Counter(
+            "stoker_usage_rows_lost",
+            "Requests that are missing in the usage, because its database was away for too long",
+            registry=registry,
+        )
+        self.limits_store_up = Gauge(
+            "stoker_limits_store_up",
+            "Whether the store that gateways share their limits in answers; they limit by "
+            "themselves meanwhile",
+            ["store"],
             registry=registry,
         )

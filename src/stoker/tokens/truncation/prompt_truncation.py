@@ -25,9 +25,6 @@ _ATTEMPTS = 5
 #: By what share a prompt may differ from the sum of its parts before all of them are taken for
 #: larger or smaller: pieces that were counted add up to within a few percent.
 _SCALE_STEP = 0.1
-#: What is this near to the share that is to be used was meant to reach it. Another attempt would
-#: give back something that the next request, which adds to the end, leaves out again.
-_NEAR_ENOUGH = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ def _cut(measured: MeasuredRequest, budget: Budget, scale: float) -> Steps[_CutR
         cut = yield from _cut_to(measured, int(limit / scale), _scaled(budget.time, scale), bias)
         if best is None or _is_nearer(cut.tokens, best.tokens, limit):
             best = cut
-        is_used = scale * cut.wanted_tokens * LEAST_USE * _NEAR_ENOUGH <= cut.tokens
+        is_used = scale * cut.wanted_tokens * LEAST_USE <= cut.tokens
         if (is_used and cut.tokens <= limit) or cut.tokens == cut.estimated_tokens:
             break
         before, scale = scale, _scale(cut.tokens, cut.estimated_tokens, scale)
