@@ -80,7 +80,7 @@ async def gateway_process(folder: Path, *urls: str) -> AsyncIterator[Running]:
             *command,
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
-            env={**os.environ, "STOKER_HOME": str(folder)},
+            env={**os.environ, "STOKER_HOME": str(folder / "home")},
         )
     assert process.stdout is not None
     try:
