@@ -180,7 +180,7 @@ def test_paused_container_goes_on(
     containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
 ) -> None:
     ensure(containers, launch, replace=False, report=quiet)
-    client.containers.get(NAME).pause()
+    docker_daemon.pause(client.containers.get(NAME))
     assert ensure(containers, launch, replace=False, report=quiet).status == "running"
 
 
@@ -188,7 +188,7 @@ def test_paused_container_can_be_stopped(
     containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
 ) -> None:
     ensure(containers, launch, replace=False, report=quiet)
-    client.containers.get(NAME).pause()
+    docker_daemon.pause(client.containers.get(NAME))
     containers.stop(NAME, grace_s=1)
     found = containers.find(NAME)
     assert found is not None

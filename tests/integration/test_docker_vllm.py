@@ -92,7 +92,7 @@ def test_life_of_a_container(
     assert model == "smollm2-135m-instruct"
     first = client.containers.get(NAME)
 
-    first.pause()
+    docker_daemon.pause(first)
     assert wait_for(lambda: "is paused" in (stoker.status()["problem"] or ""), 20)
     first.unpause()
     assert wait_for(lambda: stoker.status()["problem"] is None, 20)

@@ -62,7 +62,7 @@ def configured(home: Path, backend: str, where: str) -> Path:
 async def gateway(home: Path, backend: str, where: str) -> AsyncIterator[Running]:
     """``stoker gateway`` in a process of its own."""
     config = configured(home, backend, where)
-    with (home / "log").open("ab") as log:
+    with (home / "stderr").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "stoker", "gateway", str(config), "--json"),
             stdout=asyncio.subprocess.PIPE,

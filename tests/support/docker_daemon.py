@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
+import docker.errors
+from docker.models.containers import Container
 from tests.support import vllm_cpu
 
 _SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -46,6 +48,19 @@ def running(folder: Path) -> Iterator[str]:
     finally:
         daemon.terminate()
         daemon.wait(timeout=60)
+
+
+def pause(container: Container) -> None:
+    """Pause a container. The runtime gives up on busy processes: it is asked again."""
+    for last in (False, False, False, True):
+        try:
+            container.pause()
+        except docker.errors.APIError:
+            if last:
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 def import_base(endpoint: str) -> None:

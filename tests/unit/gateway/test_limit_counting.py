@@ -304,3 +304,14 @@ def test_estimate_takes_anything_that_clients_send() -> None:
     for _ in range(400):
         deep = [deep]
     assert estimated_prompt({"messages": ["x", None], "tools": deep, "prompt": [{"a": [True]}]}) > 0
+
+
+async def test_request_gets_the_place_of_one_that_is_about_to_end() -> None:
+    """Its client has the whole answer a moment before the place is given back."""
+    limited = Limited()
+    plan = limited.plan(max_concurrent=1)
+    ending = await limited.limiter.reserve(plan, AskedTokens(0, 0))
+    asking = asyncio.create_task(limited.limiter.reserve(plan, AskedTokens(0, 0)))
+    await asyncio.sleep(0)
+    limited.limiter.settle(ending, AskedTokens(0, 0))
+    assert (await asking).outcome.taken

@@ -12,6 +12,10 @@ from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, TokenPric
 from stoker.gateway.limiting.request_tokens import AskedTokens
 from stoker.gateway.limiting.use_windows import RENEW_S, buckets_in
 
+#: A client has the end of an answer a moment before its place is given back, and may ask again at
+#: once. A request that no place is left for waits this long and tries once more.
+_ENDING_S = 0.1
+
 
 @dataclass(eq=False, slots=True)
 class Reservation:
@@ -28,6 +32,12 @@ class Reservation:
             return []
         pairs = zip(self.charges, self.outcome.uses, strict=True)
         return [(c, use) for c, use in pairs if use.total + c.amount > c.counter.limit]
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether only requests that are under way are in its way."""
+        over = self.over
+        return bool(over) and all(charge.counter.kind == "concurrent" for charge, _ in over)
 
 
 class CallerLimiter:
@@ -48,12 +58,17 @@ class CallerLimiter:
 
     async def reserve(self, plan: LimitPlan, asked: AskedTokens) -> Reservation:
         """Count a request that is about to begin; nothing where it exceeds a limit."""
-        charges = charges_of(plan, asked, self.clock())
-        outcome = await self._counters.take(charges)
-        reservation = Reservation(charges, plan.price, outcome)
-        if outcome.taken:
+        reservation = await self._try(plan, asked)
+        if reservation.waits_for_others:
+            await asyncio.sleep(_ENDING_S)
+            reservation = await self._try(plan, asked)
+        if reservation.outcome.taken:
             self._under_way.add(reservation)
         return reservation
+
+    async def _try(self, plan: LimitPlan, asked: AskedTokens) -> Reservation:
+        charges = charges_of(plan, asked, self.clock())
+        return Reservation(charges, plan.price, await self._counters.take(charges))
 
     def settle(self, reservation: Reservation, used: AskedTokens) -> None:
         """The request ended: count what it used in place of what was reserved."""
