@@ -1,1 +1,1 @@
-"""Who may use the gateway: owners, their keys, and what each key allows."""
+"""Who may use the gateway: owners, their keys, what each key allows, and the audit log."""

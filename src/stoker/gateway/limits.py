@@ -1,4 +1,7 @@
-"""How long and how much the gateway waits, keeps and queues, in one place."""
+"""How long and how much the gateway waits, keeps and queues, in one place.
+
+What callers may use is in ``limiting``.
+"""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ from stoker.gateway.middleware.authenticate import Authenticate
 from stoker.gateway.middleware.choose_model import ChooseModel
 from stoker.gateway.middleware.format_errors import FormatErrors
 from stoker.gateway.middleware.limit_caller import LimitCaller
-from stoker.gateway.middleware.limit_requests import LimitRequests
 from stoker.gateway.middleware.refuse_foreign_hosts import RefuseForeignHosts
 from stoker.gateway.middleware.refuse_foreign_pages import RefuseForeignPages
 from stoker.gateway.middleware.refuse_media_urls import RefuseMediaUrls
+from stoker.gateway.middleware.refuse_while_not_ready import RefuseWhileNotReady
 from stoker.gateway.middleware.validate import Validate
 from stoker.gateway.prompt.prepare_for_backend import PrepareForBackend
 from stoker.gateway.relay.forwarder import Forward
@@ -38,7 +38,7 @@ EVERY_REQUEST: Row = (
 MODEL_REQUEST: Row = (
     Validate,
     RefuseMediaUrls,
-    LimitRequests,
+    RefuseWhileNotReady,
     ChooseModel,
 )
 #: Then those that a backend answers. ``Account`` stands before what it accounts for.

@@ -138,12 +138,13 @@ class Service:
             _log.warning(
                 "a changed bind, port, usage or limits_store takes effect at the next start"
             )
-        self._access.log(
-            "configuration_changed",
-            sha256_before=self._config.sha256,
-            sha256=new.sha256,
-            settings=configuration.changed_settings(self._config, new)[:_MOST_NAMED],
-        )
+        if new.sha256 != self._config.sha256:
+            self._access.log(
+                "configuration_changed",
+                sha256_before=self._config.sha256,
+                sha256=new.sha256,
+                settings=configuration.changed_settings(self._config, new)[:_MOST_NAMED],
+            )
         self._config = new
         _log.info("configuration reloaded: %d backends", len(new.backends))
 

@@ -18,7 +18,7 @@ SQLITE, OFF = "sqlite", "off"
 #: A year, and the month in which it is compared with the one before.
 USUAL_DAYS = 400
 _ENV = "env:"
-_FIX = 'Write "sqlite", "off", "postgresql://user@host/database", or env:NAME for a URL with a key.'
+_FIX = 'Write "sqlite", "off", "postgresql://user@host/database", or env:NAME for a variable.'
 
 
 def store_at(setting: str, env: Mapping[str, str] = os.environ) -> UsageStore | None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.reference_server import KEY, MODEL, WINDOW, ReferenceServer
-from tests.unit.cli.conftest import Run
+from tests.unit.cli.conftest import Run, write_deployment
+
+from stoker import paths
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,19 @@ def test_wrong_use_ends_with_2_and_a_failure_with_1(
     assert "line 1" in broken.stderr
     nothing = connect("codex", "--remove")
     assert (nothing.returncode, "nothing to undo" in nothing.stdout) == (0, True)
+
+
+def test_a_gateway_here_that_needs_a_key_is_not_connected_without_one(
+    connect: Run, endpoint: str, home: Path
+) -> None:
+    write_deployment(int(endpoint.rpartition(":")[2]))
+    (paths.state_dir() / "own.key").write_text(KEY)
+    refused = connect("codex")
+    assert refused.returncode == 1
+    assert "--key-env NAME" in refused.stderr
+    assert not (home / ".codex").exists()
+    assert connect("codex", "--key-env", "TEAM_KEY").returncode == 0
+    assert 'env_key = "TEAM_KEY"' in (home / ".codex/config.toml").read_text()
 
 
 def test_vscode_runs_the_code_of_stoker_code(

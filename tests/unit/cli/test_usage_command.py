@@ -57,6 +57,12 @@ def test_table_shows_a_name_as_it_is_and_obeys_none_of_it() -> None:
     assert usage("--by", "key").splitlines()[1].split()[0] == "none"
 
 
+def test_means_are_rounded_to_milliseconds() -> None:
+    record(row(total_s=1.0), row(total_s=1.0), row(total_s=2.0))
+    assert json.loads(usage("--json"))[0]["total_s"] == 1.333
+    assert table("--csv")[0]["total_s"] == "1.333"
+
+
 def test_json_names_the_day_in_utc() -> None:
     record(USUAL)
     (day,) = json.loads(usage("--by", "day", "--json"))

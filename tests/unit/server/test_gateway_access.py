@@ -156,6 +156,17 @@ async def test_a_changed_configuration_is_logged_by_the_names_of_what_changed(
     assert hash_of("k") not in str(list(AuditLog().records()))
 
 
+async def test_a_configuration_that_is_read_again_unchanged_is_not_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    path = tmp_path / "g.toml"
+    async with serving(path):
+        os.utime(path, ns=(0, 0))
+        await wait_for(lambda: "configuration reloaded" in caplog.text)
+    assert "configuration_changed" not in events()
+
+
 async def test_a_page_that_is_refused_is_logged() -> None:
     async with gateway_to("http://127.0.0.1:9") as front:
         headers = {"Origin": "https://evil.example"}

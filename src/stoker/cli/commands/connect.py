@@ -9,7 +9,7 @@ import typer
 from stoker import checks, clients
 from stoker.cli import endpoint_argument
 from stoker.cli.commands import code
-from stoker.cli.options import Json, KeyEnv
+from stoker.cli.options import Json, KeyEnv, key_from
 from stoker.cli.render import connect_view, output
 from stoker.clients import CLIENTS, Client, ConfigFile, Connection
 from stoker.errors import UsageError
@@ -90,7 +90,9 @@ def _named(name: str) -> Client:
 
 def _connection(endpoint: str | None, model: str | None, key_env: str | None) -> Connection:
     address = None if endpoint is None else code.address_of(endpoint)
-    found = endpoint_argument.find(address, key_env)
+    # Not with Stoker's own key, which opens a gateway that runs here: the client has none but this.
+    at = endpoint_argument.place(address)
+    found = checks.look_at(at, key_from(key_env), key_env)
     name, max_model_len = checks.choose_model(found, model)
     return clients.connection_to(found.backend.url, name, max_model_len, key_env)
 

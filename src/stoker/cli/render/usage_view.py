@@ -51,8 +51,13 @@ _TRACE: dict[str, Callable[[UsageRow], object]] = {
 
 def documents(totals: Sequence[UsageTotal], group: Group) -> list[dict[str, Any]]:
     """The sums for programs: the name of the group is under its own kind."""
-    rows = (asdict(total) for total in totals)
+    rows = (_to_milliseconds(asdict(total)) for total in totals)
     return [{group.value: _name(row.pop("group"), group), **row} for row in rows]
+
+
+def _to_milliseconds(row: dict[str, Any]) -> dict[str, Any]:
+    """With its seconds rounded: a mean has more digits than were measured."""
+    return {name: round(v, 3) if isinstance(v, float) else v for name, v in row.items()}
 
 
 def as_csv(totals: Sequence[UsageTotal], group: Group) -> None:

@@ -33,7 +33,7 @@ class AskedTokens(NamedTuple):
 
 
 def most_tokens(body: Mapping[str, Any], body_bytes: int, max_model_len: int | None) -> AskedTokens:
-    """What a request of so many bytes takes at most, in microseconds.
+    """What a request of so many bytes takes at most, without counting.
 
     No text has more tokens than bytes, and a chat's prompt none more than those and what any
     template of the catalogue adds; images by address come on top. Clients ask for answers of 32,000

@@ -9,7 +9,7 @@ from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
 
 
-class LimitRequests:
+class RefuseWhileNotReady:
     """Refuses requests while no model is served, and while the gateway drains."""
 
     def __init__(self, state: GatewayState) -> None:
