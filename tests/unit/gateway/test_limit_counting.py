@@ -135,15 +135,43 @@ def test_prompt_that_is_larger_than_the_limit_is_refused_with_the_reason() -> No
     )
 
 
+def test_request_larger_than_any_of_its_limits_is_asked_for_no_other_try() -> None:
+    limited = Limited()
+    plan = limited.plan(tokens_per_minute=1000, tokens_per_month=1500)
+    assert limited.takes(plan, 900)
+    reached = limited.refusal(plan, 1001)
+    assert (reached.retry_after_s, reached.is_budget) == (None, False)
+    assert "the limit is 1000 tokens a minute" in reached.message
+
+
+def test_upper_bound_of_the_tokens_is_no_reason_where_requests_are() -> None:
+    limited = Limited()
+    plan = limited.plan(requests_per_minute=1, tokens_per_minute=1000)
+    assert limited.takes(plan, 10)
+    reached = limited.refusal(plan, 1001)
+    assert reached.retry_after_s == 61
+    assert "The limit of 1 request a minute is reached" in reached.message
+
+
+def test_refusal_shows_what_is_left_of_a_budget() -> None:
+    limited = Limited(plans=LimitPlans(prices=[TokenPrice("*", 1.0)]))
+    plan = limited.plan(cost_per_month=1.0)
+    assert limited.takes(plan, 999_990)
+    message = limited.refusal(plan, 20).message
+    assert (
+        "1 (money) a month has 0.00001 (money) left, and this request may take 0.00002" in message
+    )
+
+
 def test_refusal_names_the_limit_and_when_to_try_again() -> None:
     limited = Limited()
     plan = limited.plan(requests_per_minute=1)
     assert limited.takes(plan)
     limited.clock.now += 20
     reached = limited.refusal(plan)
-    assert reached.message == "The limit of 1 requests a minute is reached. Try again in 41s."
+    assert reached.message == "The limit of 1 request a minute is reached. Try again in 41s."
     assert (reached.retry_after_s, reached.is_budget) == (41, False)
-    limited.clock.now += reached.retry_after_s
+    limited.clock.now += 41
     assert limited.takes(plan)
 
 

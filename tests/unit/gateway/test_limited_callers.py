@@ -174,8 +174,17 @@ async def test_prompt_is_counted_where_its_upper_bound_is_too_much() -> None:
         chat = [{"role": "user", "content": text}]
         assert (await ask(served, messages=chat)).status == 200
         refused = await ask(served, messages=[{"role": "user", "content": text * 4}])
-        assert refused.status == 429
+        assert (refused.status, refused.error["code"]) == (413, "larger_than_limit")
+        assert "Retry-After" not in refused.headers, "SDKs send no 413 again"
         assert "Send a shorter prompt" in refused.error["message"]
+
+
+async def test_prompt_that_will_be_cut_is_never_larger_than_the_window() -> None:
+    async with limited_gateway(whole, tokens_per_minute=8_250) as (served, _):
+        assert (await ask(served)).status == 200
+        chat = [{"role": "user", "content": "word " * 20_000}]
+        refused = await ask(served, messages=chat)
+        assert refused.status == 429, "it fits later"
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/embeddings", "/v1/responses", "/infill"])

@@ -12,6 +12,8 @@ from stoker.gateway.limiting.use_windows import Window
 #: that of one.
 COST_UNIT = 1_000_000
 Kind = Literal["requests", "tokens", "cost", "concurrent"]
+#: Those of which a request's amount is not known before it is answered.
+MEASURED_KINDS: frozenset[Kind] = frozenset({"tokens", "cost"})
 
 
 class Counter(NamedTuple):
