@@ -152,6 +152,19 @@ async def test_client_that_leaves_its_stream_is_charged_for_what_it_got() -> Non
         assert 9_940 < await tokens_left(served) < 9_980
 
 
+async def test_client_that_leaves_before_its_answer_has_used_its_share_of_the_backend() -> None:
+    async def silent(call: Call) -> None:
+        await asyncio.sleep(60)
+
+    async with limited_gateway(silent) as (served, (backend,)):
+        chat = [{"role": "user", "content": "word " * 1000}]
+        asking = asyncio.create_task(ask(served, messages=chat))
+        await wait_for(lambda: bool(backend.calls))
+        asking.cancel()
+        await asyncio.wait_for(backend.left.wait(), 3)
+        await wait_for(lambda: served.gateway.slots._shares.mark("ann") > 1000)
+
+
 async def test_request_that_no_backend_answered_takes_no_tokens() -> None:
     async with limited_gateway(fails, tokens_per_minute=10_000) as (served, _):
         assert (await ask(served)).status == 500
