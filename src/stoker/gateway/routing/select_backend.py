@@ -111,6 +111,7 @@ class SelectBackend:
         """The answer of one backend; ``None`` where another one may do better."""
         slot = await self._acquire(context, tries)
         backend = context.backend = slot.backend
+        context.answer = None  # that of the backend before
         client_left = False
         try:
             response = await proceed(context)
