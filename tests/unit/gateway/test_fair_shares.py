@@ -84,7 +84,7 @@ def test_owner_that_was_alone_owes_nothing_for_it() -> None:
     assert shares.mark("ann") - shares.mark("bob") <= 10_000, "its last request at most"
 
 
-def test_nobody_owes_anything_after_a_rest() -> None:
+def test_no_owner_owes_anything_after_a_rest() -> None:
     shares = OwnerShares()
     for owner, tokens in (("loop", 100_000), ("ann", 10)):
         shares.end(owner, shares.begin(owner), tokens)

@@ -97,6 +97,34 @@ def test_bucket_counts_until_its_end(window: object) -> None:
     assert window.first(window.bucket(end - 0.001)) <= bucket < window.first(window.bucket(end))
 
 
+@pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_day", "tokens_per_month"])
+def test_what_a_clock_that_was_ahead_has_counted_is_forgotten(tmp_path: Path, limit: str) -> None:
+    file = tmp_path / "budgets.json"
+    limited = Limited(file)
+    plan = limited.plan(**{limit: 1})
+    limited.clock.now += 10 * 365 * 24 * HOUR_S
+    assert limited.takes(plan, 1)
+    asyncio.run(limited.limiter.close())
+    limited.clock.now = NOON
+    assert limited.takes(plan, 1)
+    assert not limited.takes(plan, 1), "and what is counted now counts"
+    after = Limited(file)
+    asyncio.run(after.limiter.start())
+    assert after.takes(plan, 1), "a restart has not kept it either"
+
+
+def test_clock_that_goes_back_a_little_gives_nothing_back() -> None:
+    limited = Limited()
+    plan = limited.plan(requests_per_minute=2)
+    assert limited.takes(plan)
+    limited.clock.now -= 5
+    assert limited.takes(plan)
+    assert not limited.takes(plan)
+    limited.clock.now += 61
+    assert limited.takes(plan), "the earlier one is over"
+    assert not limited.takes(plan)
+
+
 def test_december_is_followed_by_january() -> None:
     december = datetime(2026, 12, 31, 23, tzinfo=timezone.utc).timestamp()
     assert MONTH.end_of(MONTH.bucket(december)) == december + HOUR_S

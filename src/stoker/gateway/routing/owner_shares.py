@@ -55,7 +55,7 @@ class OwnerShares:
             self._highest = max(self._highest, known.at)
 
     def rest(self) -> None:
-        """Nothing is under way, and nothing waits: nobody owes anything."""
+        """Nothing is under way, and nothing waits: no owner owes anything."""
         self._served_at = max(self._served_at, self._highest)
 
     def _forget_some(self) -> None:
