@@ -200,6 +200,8 @@ def test_limits_and_prices_are_read(tmp_path: Path) -> None:
         ("[[price]]\ninput_per_million = inf", "line 4: Expected float <= 1000000"),
         ("[[limit]]\ncost_per_day = nan", "line 4: Expected float"),
         ('[gateway]\nlimits_store = "mysql://u:secret@h"', "redis://127.0.0.1:6379/0"),
+        ('[gateway]\nlimits_store = "redis://h:x/0"', "this is not the address of a store"),
+        ('[gateway]\nlimits_store = "postgresql://h:1,i:99999/d"', "not the address of a store"),
         ('[gateway]\nlimits_store = "redis://"', "this is not the address of a store"),
         ('[gateway]\nlimits_store = "redis://[::1"', "this is not the address of a store"),
         ('[gateway]\nlimits_store = "env:STORE"', "the variable STORE is not set"),

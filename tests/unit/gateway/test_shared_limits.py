@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
 
+import pytest
 from tests.support import virtual_clock
 
 from stoker.access.caller import Caller, CallerLimits
@@ -132,7 +133,9 @@ def test_store_that_is_back_learns_what_was_taken_meanwhile() -> None:
     on_virtual_clock(main())
 
 
-def test_gateway_starts_without_the_store() -> None:
+def test_gateway_starts_without_the_store_and_warns_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def main() -> None:
         store, plan = Store(), plan_of(requests_per_minute=1)
         store.is_away = True
@@ -142,6 +145,7 @@ def test_gateway_starts_without_the_store() -> None:
         await gateway.counters.close()
 
     on_virtual_clock(main())
+    assert caplog.text.count("this gateway counts by itself") == 1
 
 
 def test_slot_that_was_given_back_a_moment_ago_is_free() -> None:

@@ -10,6 +10,9 @@ import asyncpg
 
 from stoker.gateway.limiting.counters import STORE_TIMEOUT_S, Charge, Outcome, StoreAwayError
 
+#: Besides those of the client itself; the last two are for an option in the address that is none.
+_FAULTS = (OSError, asyncio.TimeoutError, ValueError, TypeError)
+
 #: Connecting and preparing happen beside the requests.
 _OPEN_S = 3.0
 _CONNECTIONS = 8
@@ -159,5 +162,5 @@ async def _answered(call: Awaitable[Any]) -> Any:
     """What the database answers. Its errors are named by their kind: they may hold an address."""
     try:
         return await call
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, *_FAULTS) as error:
         raise StoreAwayError(f"PostgreSQL: {type(error).__name__}") from None

@@ -13,6 +13,9 @@ from redis.exceptions import RedisError
 
 from stoker.gateway.limiting.counters import STORE_TIMEOUT_S, Charge, Outcome, StoreAwayError
 
+#: Besides those of the client itself; the last two are for an option in the address that is none.
+_FAULTS = (OSError, asyncio.TimeoutError, ValueError, TypeError)
+
 _CONNECTIONS = 32
 _PREFIX = "stoker:limit:"
 
@@ -121,5 +124,5 @@ async def _answered(call: Awaitable[Any]) -> Any:
     """What Redis answers. Its errors are named by their kind: their words may hold an address."""
     try:
         return await call
-    except (RedisError, OSError, asyncio.TimeoutError) as error:
+    except (RedisError, *_FAULTS) as error:
         raise StoreAwayError(f"Redis: {type(error).__name__}") from None

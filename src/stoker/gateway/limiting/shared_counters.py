@@ -42,6 +42,7 @@ class SharedCounters:
         #: By the counter's name and the bucket.
         self._unsent: dict[tuple[str, int], Charge] = {}
         self._is_up = False
+        self._has_warned = False
         self._sending: asyncio.Task[None] | None = None
         #: Calls to the store whose requests have ended.
         self._left: set[asyncio.Task[Outcome]] = set()
@@ -158,16 +159,18 @@ class SharedCounters:
 
     def _found(self) -> None:
         if not self._is_up and not self._unsent:
-            self._is_up = True
+            self._is_up, self._has_warned = True, False
             self._on_change(True)
             _log.info("the limits store answers: limits are shared with other gateways")
 
     def _lost(self, error: StoreAwayError) -> None:
-        if self._is_up:
-            self._is_up = False
-            self._on_change(False)
+        if not self._has_warned:
+            self._has_warned = True
             _log.warning(
                 "the limits store is away (%s): this gateway counts by itself until it is back",
                 error,
             )
+        if self._is_up:
+            self._is_up = False
+            self._on_change(False)
             self._send_soon()
