@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from stoker.access.caller import Caller, CallerLimits
 from stoker.gateway.limiting import rate_headers
 from stoker.gateway.limiting.caller_limiter import CallerLimiter, Reservation, charges_of
+from stoker.gateway.limiting.counters import Charge
 from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, LimitRule, TokenPrice
 from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
 from stoker.gateway.limiting.memory_counters import MemoryCounters
@@ -101,7 +105,8 @@ def test_bucket_counts_until_its_end(window: object) -> None:
 def test_what_a_clock_that_was_ahead_has_counted_is_forgotten(tmp_path: Path, limit: str) -> None:
     file = tmp_path / "budgets.json"
     limited = Limited(file)
-    plan = limited.plan(**{limit: 1})
+    limits: dict[str, Any] = {limit: 1}
+    plan = limited.plan(**limits)
     limited.clock.now += 10 * 365 * 24 * HOUR_S
     assert limited.takes(plan, 1)
     asyncio.run(limited.limiter.close())
@@ -309,6 +314,30 @@ def test_counters_that_hold_nothing_are_forgotten() -> None:
     assert len(memory.all()) == 1
     memory.tidy(NOON + 62)
     assert memory.all() == []
+
+
+def test_what_is_written_at_the_end_is_what_was_counted_last(tmp_path: Path) -> None:
+    may_end = threading.Event()
+
+    class SlowFile(BudgetFile):
+        def save(self, charges: Sequence[Charge]) -> None:
+            if charges[0].amount == 1:
+                may_end.wait(5)
+            super().save(charges)
+
+    async def main() -> None:
+        plan = Limited().plan(tokens_per_day=10)
+        counters = LocalCounters(SlowFile(tmp_path / "budgets.json"))
+        await counters.take(charges_of(plan, AskedTokens(1, 0), NOON))
+        keeping = asyncio.create_task(counters.tidy(NOON))
+        await asyncio.sleep(0)
+        keeping.cancel()
+        await counters.take(charges_of(plan, AskedTokens(2, 0), NOON))
+        asyncio.get_running_loop().call_soon(may_end.set)
+        await counters.close()
+
+    asyncio.run(main())
+    assert [charge.amount for charge in BudgetFile(tmp_path / "budgets.json").load()] == [3]
 
 
 def test_budgets_outlast_a_restart_and_minutes_do_not(tmp_path: Path) -> None:
