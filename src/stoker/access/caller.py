@@ -48,7 +48,12 @@ class Caller:
 
     def may_use(self, model: str) -> bool:
         """Whether its key opens this model."""
-        return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
+        return not self.models or any(matches(model, pattern) for pattern in self.models)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a pattern means a name. One with brackets (``qwen[4bit]``) also means itself."""
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 #: Who asks a gateway that has no keys.

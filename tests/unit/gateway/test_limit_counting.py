@@ -261,6 +261,15 @@ def test_rules_limit_models_for_each_owner_or_for_all_together() -> None:
     assert limited.plan("ann", "other").counters == ()
 
 
+def test_name_with_brackets_is_limited_and_priced_by_that_name() -> None:
+    name = "qwen[4bit]"
+    rule = LimitRule(CallerLimits(cost_per_day=1.0), model=name, owner="ann[1]")
+    plans = LimitPlans([rule], [TokenPrice(name, 2.0)])
+    plan = plans.of(Caller("ann[1]", models=(name,)), name)
+    assert (len(plan.counters), plan.price.input_per_million) == (1, 2.0)
+    assert Caller("ann", models=(name,)).may_use(name)
+
+
 def test_two_rules_of_the_same_patterns_are_one_limit() -> None:
     rules = [LimitRule(CallerLimits(requests_per_minute=n)) for n in (5, 2)]
     limited = Limited(plans=LimitPlans(rules))
