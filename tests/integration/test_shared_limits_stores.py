@@ -26,6 +26,9 @@ from stoker.access.caller import Caller, CallerLimits
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, Served
 from stoker.gateway.limiting import limits_store
+from stoker.gateway.limiting.counters import Charge, Counter
+from stoker.gateway.limiting.use_windows import DAY
+from stoker.gateway.usage.metrics import Metrics
 
 pytestmark = pytest.mark.databases
 
@@ -176,6 +179,15 @@ async def test_requests_at_the_same_time_stay_within_one_limit(store: StoreServe
         assert set(found) == {200}, "what ends gives its place back at once"
         found = await statuses(fronts, 12, lambda found: len(found) >= 100)
         assert 429 in found
+
+
+async def test_what_a_clock_that_was_ahead_has_counted_is_forgotten(store: StoreServer) -> None:
+    counter = Counter(f"ahead {uuid.uuid4()}", "tokens", 10, DAY)
+    charges = [Charge(counter, DAY.bucket(time.time()) + days, 10) for days in (4000, 0, 0)]
+    counters = limits_store.counters(store.url, Metrics())
+    await counters.start()
+    assert [(await counters.take([each])).taken for each in charges] == [True, True, False]
+    await counters.close()
 
 
 async def test_no_request_fails_or_waits_while_the_store_is_killed_and_back(

@@ -8,9 +8,13 @@ from typing import Literal
 
 #: ``user`` asks models; ``viewer`` also reads what runs; ``admin`` also reads who uses it.
 Role = Literal["user", "viewer", "admin"]
+#: The highest count that a limit may be: Redis adds in doubles, PostgreSQL in 64 bits.
+MOST_COUNT = 10**15
+#: The least and the most money of a limit. It is counted in millionths, within ``MOST_COUNT``.
+LEAST_COST, MOST_COST = 1e-6, 1e9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallerLimits:
     """What one caller may use; ``None`` sets no limit."""
 
@@ -44,7 +48,12 @@ class Caller:
 
     def may_use(self, model: str) -> bool:
         """Whether its key opens this model."""
-        return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
+        return not self.models or any(matches(model, pattern) for pattern in self.models)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a pattern means a name. One with brackets (``qwen[4bit]``) also means itself."""
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 #: Who asks a gateway that has no keys.

@@ -10,19 +10,26 @@ import secrets
 import stat
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from filelock import FileLock, Timeout
-from msgspec import Meta
 
 from stoker import paths
 from stoker.access.api_keys import Keys, KnownKey, hash_of
 from stoker.access.audit_log import AuditLog
-from stoker.access.caller import NO_LIMITS, Caller, CallerLimits, Role
+from stoker.access.caller import (
+    LEAST_COST,
+    MOST_COST,
+    MOST_COUNT,
+    NO_LIMITS,
+    Caller,
+    CallerLimits,
+    Role,
+)
 from stoker.errors import StokerError, UsageError
 from stoker.private_files import give_to_folder_owner, make_private, write_private
 
@@ -35,6 +42,7 @@ _MAX_NAME = 100
 _MAX_MODELS = 100
 #: Another process holds the lock for milliseconds, or it is stuck.
 _LOCK_S = 10.0
+_LIMIT_NAMES = frozenset(asdict(NO_LIMITS))
 _ID = re.compile(rf"(?:{PREFIX})?([0-9a-f]{{8}})(?:-.*)?")
 
 
@@ -48,7 +56,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     role: Role = "user"
     models: tuple[str, ...] = ()
     #: The limits that are set, by the names of ``CallerLimits``.
-    limits: dict[str, Annotated[int, Meta(ge=1)]] = {}
+    limits: dict[str, int | float] = {}
     created_at: float
     expires_at: float | None = None
     revoked_at: float | None = None
@@ -66,7 +74,7 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def known(self) -> KnownKey:
         """The key as a gateway looks it up."""
-        limits = CallerLimits(**self.limits)
+        limits = CallerLimits(**self.limits)  # type: ignore[arg-type]  # _limits_fault saw them
         first = self.first_id or self.id
         caller = Caller(self.owner, self.id, self.role, self.models, limits, first)
         digest = bytes.fromhex(self.sha256)
@@ -202,7 +210,7 @@ class KeyStore:
             index = self._index(records, key)
             if not records[index].is_active(self._now()):
                 raise _ended(records[index])
-            limits = _set(changed(CallerLimits(**records[index].limits)))
+            limits = _set(changed(records[index].known().caller.limits))
             records[index] = msgspec.structs.replace(records[index], limits=limits)
             self._save(records, "key_limited", records[index])
             return records[index]
@@ -294,13 +302,34 @@ class _Rules:
     owner: str
     role: Role
     models: tuple[str, ...]
-    limits: dict[str, int]
+    limits: dict[str, int | float]
     expires_at: float | None
 
 
-def _set(limits: CallerLimits) -> dict[str, int]:
-    """The limits that are set, by name."""
-    return {name: number for name, number in asdict(limits).items() if number is not None}
+def _set(limits: CallerLimits) -> dict[str, int | float]:
+    """The limits that are set, by name. Raises ``UsageError`` for one that can't be counted."""
+    numbers = {name: number for name, number in asdict(limits).items() if number is not None}
+    fault = _limits_fault(numbers)
+    if fault:
+        raise UsageError(
+            f"A key can't have {fault}.",
+            f"Limits are whole numbers from 1 to {MOST_COUNT:,}; money is {LEAST_COST:f} to "
+            f"{MOST_COST:,.0f}.",
+            "Give another number; 0 sets no limit.",
+        )
+    return numbers
+
+
+def _limits_fault(limits: Mapping[str, int | float]) -> str:
+    """What is wrong with limits; empty where nothing is. Not a number is within no range."""
+    for name, number in limits.items():
+        if name not in _LIMIT_NAMES:
+            return f"the limit {name[:50]!r}, which there is not"
+        is_cost = name.startswith("cost_")
+        least, most = (LEAST_COST, MOST_COST) if is_cost else (1, MOST_COUNT)
+        if not least <= number <= most or (isinstance(number, float) and not is_cost):
+            return f"{number} for {name}"
+    return ""
 
 
 def checked_name(what: str, name: str) -> str:
@@ -323,8 +352,7 @@ def _fault(record: KeyRecord) -> str:
         return "no id of 8 hexadecimal digits"
     if not record.owner.isprintable() or not record.owner:
         return "no owner that can be printed"
-    unknown = record.limits.keys() - asdict(NO_LIMITS).keys()
-    return f"the limit {min(unknown)[:50]!r}, which there is not" if unknown else ""
+    return _limits_fault(record.limits)
 
 
 def _ended(record: KeyRecord) -> UsageError:

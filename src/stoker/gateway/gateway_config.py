@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from stoker.access.api_keys import Keys, hash_of, keys_of
-from stoker.access.caller import NO_LIMITS, CallerLimits
+from stoker.access.caller import LEAST_COST, MOST_COST, MOST_COUNT, NO_LIMITS, CallerLimits
 from stoker.data.facts import tomllib
 from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
@@ -32,10 +32,12 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENV = "env:"
 #: Characters of a setting's name in the audit log: names of key holders have any length.
 _MOST_SHOWN = 100
-_Count = Annotated[int, Meta(ge=1)]
-#: Money, and prices of a million tokens: counted in millionths, they fit in 64 bits.
-_Amount = Annotated[float, Meta(gt=0, le=1e9)]
+_Count = Annotated[int, Meta(ge=1, le=MOST_COUNT)]
+_Amount = Annotated[float, Meta(ge=LEAST_COST, le=MOST_COST)]
+#: Of a million tokens, which is as much as any request has.
 _Price = Annotated[float, Meta(ge=0, le=1e6)]
+#: A hundred years: further, the time has no date.
+_Days = Annotated[int, Meta(ge=1, le=36_500)]
 
 
 class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,7 +119,7 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ),
     ] = SQLITE
     usage_days: Annotated[
-        _Count, Meta(description="Days after which rows of usage are deleted.")
+        _Days, Meta(description="Days after which rows of usage are deleted.")
     ] = USUAL_DAYS
     health_check_s: Annotated[
         float, Meta(ge=0.1, description="Seconds between two health checks of a backend.")
@@ -309,7 +311,10 @@ class _Reader:
             usage=self._usage(gateway.usage),
             usage_days=gateway.usage_days,
             limits=LimitPlans(
-                [self._limit(index, section) for index, section in enumerate(file.limit)],
+                [
+                    self._limit(index, section, has_prices=bool(file.price))
+                    for index, section in enumerate(file.limit)
+                ],
                 [TokenPrice(**msgspec.structs.asdict(section)) for section in file.price],
             ),
             limits_store=self._limits_store(gateway.limits_store),
@@ -392,13 +397,18 @@ class _Reader:
             Backend(url, section.engine or "", key, section.key_env), section.max_concurrent, fit
         )
 
-    def _limit(self, index: int, section: LimitSection) -> LimitRule:
+    def _limit(self, index: int, section: LimitSection, *, has_prices: bool) -> LimitRule:
         fields = msgspec.structs.asdict(section)
         chosen = {name: fields.pop(name) for name in ("model", "owner", "per_owner")}
         limits = CallerLimits(**fields)
         if limits == NO_LIMITS:
             problem = "this section sets no limit"
             raise self._wrong(f"limit[{index}]", problem, "Set one, such as requests_per_minute.")
+        costs = [name for name in ("cost_per_day", "cost_per_month") if fields[name] is not None]
+        if costs and not has_prices:
+            problem = "this limits money, and the file has no price"
+            fix = "Add a section [[price]], or limit tokens."
+            raise self._wrong(f"limit[{index}].{costs[0]}", problem, fix)
         return LimitRule(limits, **chosen)
 
     def _limits_store(self, value: str | None) -> str | None:

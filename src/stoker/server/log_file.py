@@ -69,12 +69,18 @@ def open_log() -> None:
 
 
 def parse_since(text: str, now: datetime) -> datetime:
-    """The moment meant by "90s", "10m", "2h", "1d" or a date and time in local time."""
+    """The moment meant by "90s", "10m", "2h", "1d" or a date and time, in the zone of ``now``.
+
+    That is local time where ``now`` has none. A date and time may name another zone: +02:00.
+    """
     ago = re.fullmatch(r"(\d+)([smhd])", text.strip())
     try:
         if ago:
             return now - timedelta(seconds=int(ago[1]) * _UNITS_S[ago[2]])
-        return datetime.fromisoformat(text.strip()).replace(tzinfo=None)
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(now.tzinfo)
+        return moment.replace(tzinfo=now.tzinfo)
     except (ValueError, OverflowError) as error:  # the latter: before the year 1
         raise UsageError(
             f"{text!r} is not a time.",

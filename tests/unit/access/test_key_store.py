@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -105,6 +107,28 @@ def test_limits_change_and_what_ended_is_not_changed(tmp_path: Path) -> None:
             change()
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"cost_per_day": math.nan},
+        {"cost_per_month": math.inf},
+        {"cost_per_day": 1e-9},
+        {"max_concurrent": 0},
+        {"tokens_per_month": 10**30},
+    ],
+)
+def test_a_limit_that_can_not_be_counted_never_reaches_the_file(
+    tmp_path: Path, limits: dict[str, int]
+) -> None:
+    store = store_in(tmp_path)
+    made = store.create("ann", limits=CallerLimits(cost_per_day=0.5))
+    with pytest.raises(UsageError, match="whole numbers from 1 to"):
+        store.create("bob", limits=CallerLimits(**limits))
+    with pytest.raises(UsageError, match="whole numbers from 1 to"):
+        store.limit(made.record.id, lambda before: replace(before, **limits))
+    assert [record.known().caller.limits.cost_per_day for record in store.records()] == [0.5]
+
+
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x1b[31m", "x" * 101, "\udc80", "a\u202eb"])
 def test_a_name_that_can_not_be_shown_in_one_line_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="This is no name of an owner"):
@@ -173,6 +197,8 @@ def test_a_file_that_can_not_be_read_is_an_error_and_never_no_keys(
         ("role", "root"),
         ("limits", {"tokens_per_day": -1}),
         ("limits", {"tokens": 5}),
+        ("limits", {"tokens_per_day": 1.5}),
+        ("limits", {"tokens_per_day": 10**30}),
         ("extra", 1),
     ],
 )

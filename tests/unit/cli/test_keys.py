@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from stoker.access.audit_log import AuditLog
+from stoker.access.caller import CallerLimits
 from stoker.access.key_store import KeyStore
 from stoker.cli import main
 from stoker.cli.commands.keys import moment
@@ -56,6 +58,17 @@ def test_programs_get_the_key_and_its_rules_as_json(stoker: object) -> None:
         (made["id"], "revoked"),
         (new["id"], "active"),
     ]
+
+
+@pytest.mark.parametrize("limit", [field.name for field in fields(CallerLimits)])
+def test_every_limit_of_a_caller_can_be_set_by_its_name(stoker: object, limit: str) -> None:
+    assert callable(stoker)
+    option = f"--{limit.replace('_', '-')}"
+    assert stoker("keys", "create", "ann", option, "7")[0] == 0
+    (made,) = KeyStore().records()
+    assert made.limits == {limit: 7}
+    assert stoker("keys", "limit", made.id, option, "8")[0] == 0
+    assert KeyStore().records()[0].limits == {limit: 8}
 
 
 def test_a_limit_of_zero_is_taken_away_and_others_stay(stoker: object) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,15 @@ RUN = CliRunner()
 @pytest.fixture(autouse=True)
 def _terminal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def _nine_hours_ahead(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "JST-9")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def record(*rows: UsageRow) -> None:
@@ -78,7 +89,16 @@ def test_time_is_a_date_or_how_long_ago(option: str, owners: list[str]) -> None:
     assert [each["owner"] for each in table(option, "2001-01-01", "--csv")] == owners
 
 
-@pytest.mark.parametrize("text", ["yesterday", "0001-01-01", "99999999999d"])
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone is the system's")
+@pytest.mark.usefixtures("_nine_hours_ahead")
+@pytest.mark.parametrize("midnight", ["2001-01-01", "2001-01-01 09:00+09:00"])
+def test_date_begins_at_midnight_in_utc_as_days_do(midnight: str) -> None:
+    at = 978_307_200_000
+    record(row(owner="before", arrived_ms=at - 1), row(owner="after", arrived_ms=at))
+    assert [each["owner"] for each in table("--since", midnight, "--csv")] == ["after"]
+
+
+@pytest.mark.parametrize("text", ["yesterday", "0001-01-01 00:00+01:00", "99999999999d"])
 def test_time_that_is_none_is_refused(text: str) -> None:
     record(USUAL)
     refused = RUN.invoke(app, ["usage", "--since", text])
@@ -121,6 +141,7 @@ def test_time_without_requests_is_an_empty_answer_in_every_form() -> None:
     assert "No request was recorded" in usage(*old)
     assert json.loads(usage(*old, "--json")) == []
     assert table(*old, "--csv") == []
+    assert usage(*old, "--csv").splitlines() == usage("--csv").splitlines()[:1]
     assert table(*old, "--trace") == []
 
 

@@ -84,6 +84,27 @@ def test_owner_that_was_alone_owes_nothing_for_it() -> None:
     assert shares.mark("ann") - shares.mark("bob") <= 10_000, "its last request at most"
 
 
+def test_no_owner_owes_anything_after_a_rest() -> None:
+    shares = OwnerShares()
+    for owner, tokens in (("loop", 100_000), ("ann", 10)):
+        shares.end(owner, shares.begin(owner), tokens)
+    assert shares.mark("loop") > shares.mark("ann")
+    shares.rest()
+    assert shares.mark("loop") == shares.mark("ann") == shares.mark("new")
+
+
+def test_server_rests_when_its_last_request_has_ended() -> None:
+    async def main() -> tuple[float, float]:
+        slots = BackendSlots(pool := Pool())
+        pool.replace([PooledBackend(Backend("http://a", "vllm"), [ServedModel("m")], 1)])
+        for owner, tokens in (("loop", 100_000), ("ann", 10)):
+            slots.release(await slots.acquire("m", owner, {}), tokens)
+        return slots._shares.mark("loop"), slots._shares.mark("ann")
+
+    loop, ann = virtual_clock.run(main())
+    assert loop == ann
+
+
 def test_owner_that_was_idle_has_saved_nothing_up() -> None:
     shares = OwnerShares()
     shares.end("idle", shares.begin("idle"), 10)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from stoker.access.caller import Caller, CallerLimits
 from stoker.gateway.limiting import rate_headers
 from stoker.gateway.limiting.caller_limiter import CallerLimiter, Reservation, charges_of
+from stoker.gateway.limiting.counters import Charge
 from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, LimitRule, TokenPrice
 from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
 from stoker.gateway.limiting.memory_counters import MemoryCounters
@@ -97,6 +101,35 @@ def test_bucket_counts_until_its_end(window: object) -> None:
     assert window.first(window.bucket(end - 0.001)) <= bucket < window.first(window.bucket(end))
 
 
+@pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_day", "tokens_per_month"])
+def test_what_a_clock_that_was_ahead_has_counted_is_forgotten(tmp_path: Path, limit: str) -> None:
+    file = tmp_path / "budgets.json"
+    limited = Limited(file)
+    limits: dict[str, Any] = {limit: 1}
+    plan = limited.plan(**limits)
+    limited.clock.now += 10 * 365 * 24 * HOUR_S
+    assert limited.takes(plan, 1)
+    asyncio.run(limited.limiter.close())
+    limited.clock.now = NOON
+    assert limited.takes(plan, 1)
+    assert not limited.takes(plan, 1), "and what is counted now counts"
+    after = Limited(file)
+    asyncio.run(after.limiter.start())
+    assert after.takes(plan, 1), "a restart has not kept it either"
+
+
+def test_clock_that_goes_back_a_little_gives_nothing_back() -> None:
+    limited = Limited()
+    plan = limited.plan(requests_per_minute=2)
+    assert limited.takes(plan)
+    limited.clock.now -= 5
+    assert limited.takes(plan)
+    assert not limited.takes(plan)
+    limited.clock.now += 61
+    assert limited.takes(plan), "the earlier one is over"
+    assert not limited.takes(plan)
+
+
 def test_december_is_followed_by_january() -> None:
     december = datetime(2026, 12, 31, 23, tzinfo=timezone.utc).timestamp()
     assert MONTH.end_of(MONTH.bucket(december)) == december + HOUR_S
@@ -135,15 +168,43 @@ def test_prompt_that_is_larger_than_the_limit_is_refused_with_the_reason() -> No
     )
 
 
+def test_request_larger_than_any_of_its_limits_is_asked_for_no_other_try() -> None:
+    limited = Limited()
+    plan = limited.plan(tokens_per_minute=1000, tokens_per_month=1500)
+    assert limited.takes(plan, 900)
+    reached = limited.refusal(plan, 1001)
+    assert (reached.retry_after_s, reached.is_budget) == (None, False)
+    assert "the limit is 1000 tokens a minute" in reached.message
+
+
+def test_upper_bound_of_the_tokens_is_no_reason_where_requests_are() -> None:
+    limited = Limited()
+    plan = limited.plan(requests_per_minute=1, tokens_per_minute=1000)
+    assert limited.takes(plan, 10)
+    reached = limited.refusal(plan, 1001)
+    assert reached.retry_after_s == 61
+    assert "The limit of 1 request a minute is reached" in reached.message
+
+
+def test_refusal_shows_what_is_left_of_a_budget() -> None:
+    limited = Limited(plans=LimitPlans(prices=[TokenPrice("*", 1.0)]))
+    plan = limited.plan(cost_per_month=1.0)
+    assert limited.takes(plan, 999_990)
+    message = limited.refusal(plan, 20).message
+    assert (
+        "1 (money) a month has 0.00001 (money) left, and this request may take 0.00002" in message
+    )
+
+
 def test_refusal_names_the_limit_and_when_to_try_again() -> None:
     limited = Limited()
     plan = limited.plan(requests_per_minute=1)
     assert limited.takes(plan)
     limited.clock.now += 20
     reached = limited.refusal(plan)
-    assert reached.message == "The limit of 1 requests a minute is reached. Try again in 41s."
+    assert reached.message == "The limit of 1 request a minute is reached. Try again in 41s."
     assert (reached.retry_after_s, reached.is_budget) == (41, False)
-    limited.clock.now += reached.retry_after_s
+    limited.clock.now += 41
     assert limited.takes(plan)
 
 
@@ -200,6 +261,15 @@ def test_rules_limit_models_for_each_owner_or_for_all_together() -> None:
     assert limited.plan("ann", "other").counters == ()
 
 
+def test_name_with_brackets_is_limited_and_priced_by_that_name() -> None:
+    name = "qwen[4bit]"
+    rule = LimitRule(CallerLimits(cost_per_day=1.0), model=name, owner="ann[1]")
+    plans = LimitPlans([rule], [TokenPrice(name, 2.0)])
+    plan = plans.of(Caller("ann[1]", models=(name,)), name)
+    assert (len(plan.counters), plan.price.input_per_million) == (1, 2.0)
+    assert Caller("ann", models=(name,)).may_use(name)
+
+
 def test_two_rules_of_the_same_patterns_are_one_limit() -> None:
     rules = [LimitRule(CallerLimits(requests_per_minute=n)) for n in (5, 2)]
     limited = Limited(plans=LimitPlans(rules))
@@ -253,6 +323,30 @@ def test_counters_that_hold_nothing_are_forgotten() -> None:
     assert len(memory.all()) == 1
     memory.tidy(NOON + 62)
     assert memory.all() == []
+
+
+def test_what_is_written_at_the_end_is_what_was_counted_last(tmp_path: Path) -> None:
+    may_end = threading.Event()
+
+    class SlowFile(BudgetFile):
+        def save(self, charges: Sequence[Charge]) -> None:
+            if charges[0].amount == 1:
+                may_end.wait(5)
+            super().save(charges)
+
+    async def main() -> None:
+        plan = Limited().plan(tokens_per_day=10)
+        counters = LocalCounters(SlowFile(tmp_path / "budgets.json"))
+        await counters.take(charges_of(plan, AskedTokens(1, 0), NOON))
+        keeping = asyncio.create_task(counters.tidy(NOON))
+        await asyncio.sleep(0)
+        keeping.cancel()
+        await counters.take(charges_of(plan, AskedTokens(2, 0), NOON))
+        asyncio.get_running_loop().call_soon(may_end.set)
+        await counters.close()
+
+    asyncio.run(main())
+    assert [charge.amount for charge in BudgetFile(tmp_path / "budgets.json").load()] == [3]
 
 
 def test_budgets_outlast_a_restart_and_minutes_do_not(tmp_path: Path) -> None:

@@ -152,6 +152,19 @@ async def test_client_that_leaves_its_stream_is_charged_for_what_it_got() -> Non
         assert 9_940 < await tokens_left(served) < 9_980
 
 
+async def test_client_that_leaves_before_its_answer_has_used_its_share_of_the_backend() -> None:
+    async def silent(call: Call) -> None:
+        await asyncio.sleep(60)
+
+    async with limited_gateway(silent) as (served, (backend,)):
+        chat = [{"role": "user", "content": "word " * 1000}]
+        asking = asyncio.create_task(ask(served, messages=chat))
+        await wait_for(lambda: bool(backend.calls))
+        asking.cancel()
+        await asyncio.wait_for(backend.left.wait(), 3)
+        await wait_for(lambda: served.gateway.slots._shares.mark("ann") > 1000)
+
+
 async def test_request_that_no_backend_answered_takes_no_tokens() -> None:
     async with limited_gateway(fails, tokens_per_minute=10_000) as (served, _):
         assert (await ask(served)).status == 500
@@ -174,8 +187,17 @@ async def test_prompt_is_counted_where_its_upper_bound_is_too_much() -> None:
         chat = [{"role": "user", "content": text}]
         assert (await ask(served, messages=chat)).status == 200
         refused = await ask(served, messages=[{"role": "user", "content": text * 4}])
-        assert refused.status == 429
+        assert (refused.status, refused.error["code"]) == (413, "larger_than_limit")
+        assert "Retry-After" not in refused.headers, "SDKs send no 413 again"
         assert "Send a shorter prompt" in refused.error["message"]
+
+
+async def test_prompt_that_will_be_cut_is_never_larger_than_the_window() -> None:
+    async with limited_gateway(whole, tokens_per_minute=8_250) as (served, _):
+        assert (await ask(served)).status == 200
+        chat = [{"role": "user", "content": "word " * 20_000}]
+        refused = await ask(served, messages=chat)
+        assert refused.status == 429, "it fits later"
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/embeddings", "/v1/responses", "/infill"])

@@ -122,6 +122,20 @@ async def test_stream_whose_client_left_is_recorded_as_499(store: UsageStore) ->
     assert row.first_byte_s is not None
 
 
+async def test_first_report_of_a_stream_that_breaks_off_is_not_all_of_its_tokens(
+    store: UsageStore,
+) -> None:
+    async def reports_early(call: Call) -> None:
+        begun = event("hi", usage={"prompt_tokens": 70, "completion_tokens": 1})
+        await call.send(STREAM, chunk(begun), *(chunk(event("word ")) for _ in range(9)))
+        call.die()
+
+    async with gateway_with(reports_early, usage=store) as (served, _):
+        await served.stream()
+    row = only_row(store)
+    assert (row.estimated, row.prompt_tokens, row.completion_tokens) == (1, 70, 10)
+
+
 async def test_stream_that_the_end_of_the_gateway_breaks_off_is_recorded(
     store: UsageStore,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
 
+import pytest
 from tests.support import virtual_clock
 
 from stoker.access.caller import Caller, CallerLimits
@@ -132,7 +133,9 @@ def test_store_that_is_back_learns_what_was_taken_meanwhile() -> None:
     on_virtual_clock(main())
 
 
-def test_gateway_starts_without_the_store() -> None:
+def test_gateway_starts_without_the_store_and_warns_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def main() -> None:
         store, plan = Store(), plan_of(requests_per_minute=1)
         store.is_away = True
@@ -142,6 +145,7 @@ def test_gateway_starts_without_the_store() -> None:
         await gateway.counters.close()
 
     on_virtual_clock(main())
+    assert caplog.text.count("this gateway counts by itself") == 1
 
 
 def test_slot_that_was_given_back_a_moment_ago_is_free() -> None:
@@ -153,6 +157,24 @@ def test_slot_that_was_given_back_a_moment_ago_is_free() -> None:
             reservation = await gateway.limiter.reserve(plan, NOTHING)
             assert reservation.outcome.taken
             gateway.limiter.settle(reservation, NOTHING)
+
+    on_virtual_clock(main())
+
+
+def test_client_that_leaves_while_the_store_counts_its_request_is_charged_nothing() -> None:
+    async def main() -> None:
+        store, plan = Store(), plan_of(max_concurrent=5, tokens_per_month=1000)
+        gateway = SharingGateway(store)
+        await gateway.counters.start()
+        asked = AskedTokens(100, 100)
+        asking = asyncio.create_task(gateway.limiter.reserve(plan, asked))
+        await asyncio.sleep(store.delay_s / 2)
+        asking.cancel()
+        await asyncio.sleep(store.delay_s * 4)
+        assert asking.cancelled()
+        assert store.calls.count("take") == 1
+        assert store.total() == 0
+        assert not gateway.counters._left
 
     on_virtual_clock(main())
 
@@ -183,6 +205,7 @@ def test_long_absence_is_sent_in_parts_and_forgets_what_no_longer_counts() -> No
         for n in range(1200):
             plan = gateway.limiter.plans.of(Caller(f"owner{n}", limits=limits), "coder")
             await gateway.limiter.reserve(plan, AskedTokens(1, 0))
+        await asyncio.sleep(RETRY_S / 2)  # what was on its way has come back
         await gateway.counters.tidy(NOW + 120)
         store.is_away = False
         store.calls.clear()

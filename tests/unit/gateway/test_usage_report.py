@@ -202,6 +202,7 @@ def test_tokens_are_counted_from(
         {"usage": 5},
         {"usage": {"prompt_tokens": "9", "completion_tokens": -1}},
         {"usage": {"prompt_tokens": True}},
+        {"usage": {"prompt_tokens": 2**63, "completion_tokens": 10**10}},
         {"message": "hello", "response": [], "x_groq": None},
     ],
 )

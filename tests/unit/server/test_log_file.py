@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,14 @@ def test_progress_that_returns_to_its_line_is_many_lines() -> None:
 
 def test_empty_log_has_no_lines() -> None:
     assert list(decoded(io.BytesIO())) == []
+
+
+def test_time_of_another_zone_is_the_same_moment() -> None:
+    now = datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=1)))
+    assert parse_since("2026-01-01 14:00+02:00", now) == now.replace(hour=13)
+    assert parse_since("2026-01-01 14:00", now) == now.replace(hour=14)
+    here = parse_since("2026-01-01 14:00+02:00", datetime(2026, 1, 1))
+    assert here.astimezone(now.tzinfo) == now.replace(hour=13)
 
 
 def test_time_before_all_time_is_refused() -> None:

@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,6 +26,10 @@ _LONGEST_S = 100 * 366 * 86400
 
 _Key = Annotated[str, typer.Argument(help="The id of the key, or its visible beginning.")]
 _Limit = Annotated[int | None, typer.Option(min=0, help="0 sets no limit.")]
+_Cost = Annotated[
+    float | None,
+    typer.Option(min=0, help="By the prices in the file of `stoker gateway`. 0 sets no limit."),
+]
 
 
 @app.callback()
@@ -51,16 +55,20 @@ def create(
     tokens_per_minute: _Limit = None,
     tokens_per_day: _Limit = None,
     tokens_per_month: _Limit = None,
+    cost_per_day: _Cost = None,
+    cost_per_month: _Cost = None,
     max_concurrent: _Limit = None,
     json: Json = False,
 ) -> None:
     """Make a key, and show it this once."""
     limits = CallerLimits(
-        requests_per_minute or None,
-        tokens_per_minute or None,
-        tokens_per_day or None,
-        tokens_per_month or None,
-        max_concurrent or None,
+        requests_per_minute=requests_per_minute or None,
+        tokens_per_minute=tokens_per_minute or None,
+        tokens_per_day=tokens_per_day or None,
+        tokens_per_month=tokens_per_month or None,
+        cost_per_day=cost_per_day or None,
+        cost_per_month=cost_per_month or None,
+        max_concurrent=max_concurrent or None,
     )
     expires_at = moment(expires, time.time()) if expires else None
     store = KeyStore()
@@ -130,15 +138,19 @@ def limit(
     tokens_per_minute: _Limit = None,
     tokens_per_day: _Limit = None,
     tokens_per_month: _Limit = None,
+    cost_per_day: _Cost = None,
+    cost_per_month: _Cost = None,
     max_concurrent: _Limit = None,
     json: Json = False,
 ) -> None:
     """Change the limits of a key; those that are not named stay."""
-    named = {
+    named: dict[str, Any] = {
         "requests_per_minute": requests_per_minute,
         "tokens_per_minute": tokens_per_minute,
         "tokens_per_day": tokens_per_day,
         "tokens_per_month": tokens_per_month,
+        "cost_per_day": cost_per_day,
+        "cost_per_month": cost_per_month,
         "max_concurrent": max_concurrent,
     }
     changes = {name: value or None for name, value in named.items() if value is not None}

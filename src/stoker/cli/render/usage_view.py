@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -62,9 +62,8 @@ def _to_milliseconds(row: dict[str, Any]) -> dict[str, Any]:
 
 def as_csv(totals: Sequence[UsageTotal], group: Group) -> None:
     """Print the sums as CSV."""
-    rows = documents(totals, group)
-    header = list(rows[0]) if rows else [group.value]
-    _print_csv(header, (row.values() for row in rows))
+    header = [group.value, *(field.name for field in fields(UsageTotal)[1:])]
+    _print_csv(header, (row.values() for row in documents(totals, group)))
 
 
 def as_table(totals: Sequence[UsageTotal], group: Group) -> None:

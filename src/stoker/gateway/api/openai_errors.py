@@ -151,6 +151,12 @@ def busy(retry_after_s: int) -> web.Response:
 #: OpenAI's codes for a limit that is reached, and (``True``) for a budget that is used up:
 #: https://platform.openai.com/docs/guides/error-codes
 LIMIT_CODES = {False: "rate_limit_exceeded", True: "insufficient_quota"}
+LARGER_THAN_LIMIT = "larger_than_limit"
+
+
+def larger_than_limit(message: str) -> web.Response:
+    """The request is larger than a limit of its caller. Clients send a 429 again, and no 413."""
+    return response(413, message, code=LARGER_THAN_LIMIT)
 
 
 def limited(message: str, code: str, retry_after_s: int) -> web.Response:

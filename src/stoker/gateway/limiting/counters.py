@@ -12,6 +12,8 @@ from stoker.gateway.limiting.use_windows import Window
 #: that of one.
 COST_UNIT = 1_000_000
 Kind = Literal["requests", "tokens", "cost", "concurrent"]
+#: Those of which a request's amount is not known before it is answered.
+MEASURED_KINDS: frozenset[Kind] = frozenset({"tokens", "cost"})
 
 
 class Counter(NamedTuple):
@@ -34,27 +36,29 @@ class Charge(NamedTuple):
 
 @dataclass(slots=True)
 class CountedUse:
-    """What a counter holds: amounts by bucket, and their sum."""
+    """What a counter holds: amounts by bucket, the oldest first, and their sum."""
 
     buckets: dict[int, int] = field(default_factory=dict)
     total: int = 0
 
-    def forget_before(self, first: int) -> None:
-        """Drop the buckets that no longer count."""
+    def forget_outside(self, first: int, last: int) -> None:
+        """Drop the buckets that no longer count, and those of a clock that was ahead."""
         buckets = self.buckets
-        while buckets:
-            oldest = next(iter(buckets))
-            if oldest >= first:
-                return
+        while buckets and (oldest := next(iter(buckets))) < first:
             self.total -= buckets.pop(oldest)
+        while buckets and (newest := next(reversed(buckets))) > last:
+            self.total -= buckets.pop(newest)
 
     def add(self, bucket: int, amount: int) -> None:
         """Count an amount. What is given back of a bucket never makes it negative."""
         known = self.buckets.get(bucket, 0)
         new = known + amount
         if new > 0:
+            is_late = not known and bool(self.buckets) and bucket < next(reversed(self.buckets))
             self.buckets[bucket] = new
             self.total += amount
+            if is_late:
+                self.buckets = dict(sorted(self.buckets.items()))
         elif known:
             del self.buckets[bucket]
             self.total -= known

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from urllib.parse import quote
 
-from stoker.access.caller import Caller, CallerLimits
+from stoker.access.caller import Caller, CallerLimits, matches
 from stoker.gateway.limiting.counters import COST_UNIT, Counter, Kind
 from stoker.gateway.limiting.use_windows import DAY, LEASE, MINUTE, MONTH, Window
 from stoker.recent_values import RecentValues
@@ -29,7 +28,7 @@ class LimitRule:
 
     def applies(self, owner: str, model: str) -> bool:
         """Whether it limits this request."""
-        return fnmatchcase(model, self.model) and fnmatchcase(owner, self.owner)
+        return matches(model, self.model) and matches(owner, self.owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class LimitPlans:
                 yield from _counters_of(rule.limits, name)
 
     def _price(self, model: str) -> TokenPrice:
-        return next((p for p in self._prices if fnmatchcase(model, p.model)), FREE)
+        return next((p for p in self._prices if matches(model, p.model)), FREE)
 
 
 def _counters_of(limits: CallerLimits, name: str) -> Iterator[Counter]:

@@ -19,7 +19,10 @@ _PACKAGES = {"redis": "redis", "postgresql": "asyncpg"}
 
 
 def package(url: str) -> str:
-    """The package that the store at this address needs. Raises ``ValueError`` for no store."""
+    """The package that the store at this address needs. Raises ``ValueError`` for no store.
+
+    That a host has a port which is none is found here: the clients find it at the first call.
+    """
     return _PACKAGES[_kind(url)]
 
 
@@ -32,6 +35,8 @@ def _kind(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in _KINDS or not (parts.netloc or parts.path or parts.query):
         raise ValueError("no such store")
+    for host in parts.netloc.rpartition("@")[2].split(","):  # PostgreSQL takes several
+        _ = urlsplit(f"//{host}").port  # raises ValueError where it is no port
     return _KINDS[parts.scheme]
 
 

@@ -75,6 +75,7 @@ class LocalCounters:
     def __init__(self, file: BudgetFile | None = None) -> None:
         self._memory = MemoryCounters()
         self._file = file
+        self._saving: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
         """Read what was used before the restart."""
@@ -93,9 +94,13 @@ class LocalCounters:
         """Forget what no longer counts, and keep what a restart must not forget."""
         self._memory.tidy(now)
         if self._file is not None:
-            await asyncio.to_thread(self._file.save, self._memory.all())
+            saving = asyncio.to_thread(self._file.save, self._memory.all())
+            self._saving = asyncio.ensure_future(saving)
+            await asyncio.shield(self._saving)
 
     async def close(self) -> None:
-        """Keep the budgets."""
+        """Keep the budgets: after what is being written, which is older."""
+        if self._saving is not None:
+            await asyncio.wait({self._saving})
         if self._file is not None:
             self._file.save(self._memory.all())

@@ -20,7 +20,7 @@ class MemoryCounters:
         taken = True
         for counter, bucket, amount in charges:
             use = self._uses.get(counter.name) or self._new(counter)
-            use.forget_before(counter.window.first(bucket))
+            use.forget_outside(counter.window.first(bucket), counter.window.last(bucket))
             if use.total + amount > counter.limit:
                 taken = False
             uses.append(use)
@@ -39,7 +39,8 @@ class MemoryCounters:
         """Forget counters that hold nothing any more."""
         for name, use in list(self._uses.items()):
             window = self._counters[name].window
-            use.forget_before(window.first(window.bucket(now)))
+            bucket = window.bucket(now)
+            use.forget_outside(window.first(bucket), window.last(bucket))
             if not use.buckets:
                 del self._uses[name], self._counters[name]
 

@@ -10,6 +10,9 @@ import asyncpg
 
 from stoker.gateway.limiting.counters import STORE_TIMEOUT_S, Charge, Outcome, StoreAwayError
 
+#: Besides those of the client itself; the last two are for an option in the address that is none.
+_FAULTS = (OSError, asyncio.TimeoutError, ValueError, TypeError)
+
 #: Connecting and preparing happen beside the requests.
 _OPEN_S = 3.0
 _CONNECTIONS = 8
@@ -43,7 +46,7 @@ $$ LANGUAGE plpgsql;
 
 CREATE OR REPLACE FUNCTION stoker_limit_take(
   names text[], buckets bigint[], amounts bigint[], kept_s bigint[], firsts bigint[],
-  limits bigint[]
+  lasts bigint[], limits bigint[]
 ) RETURNS TABLE (place int, held_bucket bigint, held_amount bigint) AS $$
 DECLARE
   is_over boolean;
@@ -51,8 +54,8 @@ BEGIN
   PERFORM pg_advisory_xact_lock(id) FROM (
     SELECT DISTINCT hashtextextended('stoker:' || n, 0) AS id FROM unnest(names) AS n ORDER BY 1
   ) AS ids;
-  DELETE FROM stoker_limit_use AS known USING unnest(names, firsts) AS new(n, f)
-    WHERE known.name = n AND known.bucket < f;
+  DELETE FROM stoker_limit_use AS known USING unnest(names, firsts, lasts) AS new(n, f, l)
+    WHERE known.name = n AND (known.bucket < f OR known.bucket > l);
   RETURN QUERY SELECT i::int, known.bucket, known.amount
     FROM unnest(names) WITH ORDINALITY AS new(n, i)
     JOIN stoker_limit_use AS known ON known.name = n AND known.amount > 0;
@@ -69,7 +72,7 @@ BEGIN
 END
 $$ LANGUAGE plpgsql;
 """
-_TAKE = "SELECT * FROM stoker_limit_take($1, $2, $3, $4, $5, $6)"
+_TAKE = "SELECT * FROM stoker_limit_take($1, $2, $3, $4, $5, $6, $7)"
 _ADD = "SELECT stoker_limit_add($1, $2, $3, $4)"
 _TIDY = "DELETE FROM stoker_limit_use WHERE kept_until < extract(epoch FROM now())"
 
@@ -91,8 +94,9 @@ class PostgresStore:
     async def take(self, charges: Sequence[Charge]) -> Outcome:
         """Count all charges, or none where one of them exceeds its counter's limit."""
         firsts = [charge.counter.window.first(charge.bucket) for charge in charges]
+        lasts = [charge.counter.window.last(charge.bucket) for charge in charges]
         limits = [charge.counter.limit for charge in charges]
-        rows = await self._run("fetch", _TAKE, *_columns(charges), firsts, limits)
+        rows = await self._run("fetch", _TAKE, *_columns(charges), firsts, lasts, limits)
         held: list[dict[int, int]] = [{} for _ in charges]
         taken = False
         for place, bucket, amount in rows:
@@ -159,5 +163,5 @@ async def _answered(call: Awaitable[Any]) -> Any:
     """What the database answers. Its errors are named by their kind: they may hold an address."""
     try:
         return await call
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, *_FAULTS) as error:
         raise StoreAwayError(f"PostgreSQL: {type(error).__name__}") from None

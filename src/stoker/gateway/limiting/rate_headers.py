@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from stoker.gateway.limiting.caller_limiter import Reservation, reset_s, wait_s
-from stoker.gateway.limiting.counters import COST_UNIT, Charge, CountedUse, Counter
+from stoker.gateway.limiting.counters import (
+    COST_UNIT,
+    MEASURED_KINDS,
+    Charge,
+    CountedUse,
+    Counter,
+)
 from stoker.gateway.limiting.use_windows import CALENDAR
 
 _OPENAI_NAMES = {
@@ -50,42 +56,66 @@ class LimitReached:
     """Why a request is refused, for the person who sent it."""
 
     message: str
-    retry_after_s: int
+    #: ``None`` where no wait makes the request fit.
+    retry_after_s: int | None
     #: What a day or a month may take is used up: trying again soon is of no use.
     is_budget: bool
 
 
 def refusal(reservation: Reservation, now: float) -> LimitReached:
-    """Why a reservation was refused; of several limits, by the one with the longest wait."""
-    waits = [(_wait_s(charge, use, now), charge) for charge, use in reservation.over]
-    wait, charge = max(waits, key=lambda item: item[0])
+    """Why a reservation was refused; of several limits, by the one with the longest wait.
+
+    A request that is larger than a limit never fits. Tokens that exceed theirs beside requests that
+    exceed theirs may be an upper bound: then the limits of requests are the reason.
+    """
+    over = reservation.over
+    over = [item for item in over if item[0].counter.kind not in MEASURED_KINDS] or over
+    too_large = next((charge for charge, _ in over if charge.amount > charge.counter.limit), None)
+    if too_large is not None:
+        return LimitReached(_too_large(too_large), None, is_budget=False)
+    waits = [(_wait_s(charge, use, now), charge, use) for charge, use in over]
+    wait, charge, use = max(waits, key=lambda item: item[0])
     retry_after_s = max(1, math.ceil(wait))
-    is_budget = charge.counter.window in CALENDAR
-    if charge.amount > charge.counter.limit:
-        message = (
-            f"This request may take {_amount(charge.counter, charge.amount)}, and the limit is "
-            f"{_limit(charge.counter)}. Send a shorter prompt, or ask for a higher limit."
-        )
-    elif is_budget:
-        message = f"The budget of {_limit(charge.counter)} is used up. It begins again in "
+    if charge.counter.window in CALENDAR:
+        message = f"{_left(charge, use)} It begins again in "
         message += f"{duration(retry_after_s)}, at midnight UTC."
-    else:
-        message = f"The limit of {_limit(charge.counter)} is reached. Try again in "
-        message += f"{duration(retry_after_s)}."
-    return LimitReached(message, retry_after_s, is_budget)
+        return LimitReached(message, retry_after_s, is_budget=True)
+    message = f"The limit of {_limit(charge.counter)} is reached. Try again in "
+    message += f"{duration(retry_after_s)}."
+    return LimitReached(message, retry_after_s, is_budget=False)
+
+
+def _too_large(charge: Charge) -> str:
+    return (
+        f"This request may take {_amount(charge.counter, charge.amount)}, and the limit is "
+        f"{_limit(charge.counter)}. Send a shorter prompt, or ask for a higher limit."
+    )
+
+
+def _left(charge: Charge, use: CountedUse) -> str:
+    """What is left of a budget."""
+    counter = charge.counter
+    left = counter.limit - use.total
+    if left <= 0:
+        return f"The budget of {_limit(counter)} is used up."
+    return (
+        f"The budget of {_limit(counter)} has {_amount(counter, left)} left, and this request may "
+        f"take {_amount(counter, charge.amount)}."
+    )
 
 
 def _limit(counter: Counter) -> str:
     amount = _amount(counter, counter.limit)
     if counter.kind == "concurrent":
-        return f"{amount} requests at the same time"
+        return f"{amount} at the same time"
     return f"{amount} a {counter.window.name}"
 
 
 def _amount(counter: Counter, amount: int) -> str:
     if counter.kind == "cost":
-        return f"{amount / COST_UNIT:g} (money)"
-    return str(amount) if counter.kind == "concurrent" else f"{amount} {counter.kind}"
+        return f"{amount / COST_UNIT:.6f}".rstrip("0").rstrip(".") + " (money)"
+    kind = "requests" if counter.kind == "concurrent" else counter.kind
+    return f"{amount} {kind.removesuffix('s') if amount == 1 else kind}"
 
 
 def duration(seconds: float) -> str:

@@ -13,6 +13,9 @@ from redis.exceptions import RedisError
 
 from stoker.gateway.limiting.counters import STORE_TIMEOUT_S, Charge, Outcome, StoreAwayError
 
+#: Besides those of the client itself; the last two are for an option in the address that is none.
+_FAULTS = (OSError, asyncio.TimeoutError, ValueError, TypeError)
+
 _CONNECTIONS = 32
 _PREFIX = "stoker:limit:"
 
@@ -22,30 +25,32 @@ local function add(key, bucket, amount, kept_s)
   redis.call('EXPIRE', key, kept_s)
 end
 """
-#: For each key: the bucket, the oldest one that counts, the amount, the limit, how long to keep it.
+#: For each key: the bucket, the oldest and the latest one that count, the amount, the limit, how
+#: long to keep it.
 _TAKE = (
     _EACH
     + """
 local taken, answer = 1, {0}
 for i, key in ipairs(KEYS) do
-  local at, total, kept = (i - 1) * 5, 0, {}
+  local at, total, kept = (i - 1) * 6, 0, {}
   local held = redis.call('HGETALL', key)
   for j = 1, #held, 2 do
-    if tonumber(held[j]) < tonumber(ARGV[at + 2]) then
+    local bucket = tonumber(held[j])
+    if bucket < tonumber(ARGV[at + 2]) or bucket > tonumber(ARGV[at + 3]) then
       redis.call('HDEL', key, held[j])
     else
       total = total + tonumber(held[j + 1])
-      kept[#kept + 1] = tonumber(held[j])
+      kept[#kept + 1] = bucket
       kept[#kept + 1] = tonumber(held[j + 1])
     end
   end
-  if total + tonumber(ARGV[at + 3]) > tonumber(ARGV[at + 4]) then taken = 0 end
+  if total + tonumber(ARGV[at + 4]) > tonumber(ARGV[at + 5]) then taken = 0 end
   answer[i + 1] = kept
 end
 if taken == 1 then
   for i, key in ipairs(KEYS) do
-    local at = (i - 1) * 5
-    add(key, ARGV[at + 1], ARGV[at + 3], ARGV[at + 5])
+    local at = (i - 1) * 6
+    add(key, ARGV[at + 1], ARGV[at + 4], ARGV[at + 6])
   end
 end
 answer[1] = taken
@@ -89,7 +94,8 @@ class RedisStore:
         values: list[int] = []
         for counter, bucket, amount in charges:
             window = counter.window
-            values += (bucket, window.first(bucket), amount, counter.limit, window.kept_s)
+            values += (bucket, window.first(bucket), window.last(bucket))
+            values += (amount, counter.limit, window.kept_s)
         taken, *held = await _answered(self._take(_keys(charges), values))
         return Outcome.from_store(bool(taken), [_buckets(flat) for flat in held], charges)
 
@@ -121,5 +127,5 @@ async def _answered(call: Awaitable[Any]) -> Any:
     """What Redis answers. Its errors are named by their kind: their words may hold an address."""
     try:
         return await call
-    except (RedisError, OSError, asyncio.TimeoutError) as error:
+    except (RedisError, *_FAULTS) as error:
         raise StoreAwayError(f"Redis: {type(error).__name__}") from None

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 from stoker.gateway.limiting.counters import (
     STORE_TIMEOUT_S,
@@ -41,7 +42,10 @@ class SharedCounters:
         #: By the counter's name and the bucket.
         self._unsent: dict[tuple[str, int], Charge] = {}
         self._is_up = False
+        self._has_warned = False
         self._sending: asyncio.Task[None] | None = None
+        #: Calls to the store whose requests have ended.
+        self._left: set[asyncio.Task[Outcome]] = set()
 
     async def start(self) -> None:
         """Connect; without the store, go on without it."""
@@ -50,10 +54,31 @@ class SharedCounters:
         await asyncio.wait({sending}, timeout=_START_S)
 
     async def take(self, charges: Sequence[Charge]) -> Outcome:
-        """Count all charges, or none where one of them exceeds its counter's limit."""
-        if self._is_up:
-            with contextlib.suppress(StoreAwayError):
-                return await self._take_shared(charges)
+        """Count all charges, or none where one of them exceeds its counter's limit.
+
+        Where the client leaves meanwhile, what the store takes all the same is given back to it.
+        """
+        if not self._is_up:
+            return self._take_here(charges)
+        taking = asyncio.create_task(self._take_anywhere(charges))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            self._left.add(taking)
+            taking.add_done_callback(partial(self._give_back, charges))
+            raise
+
+    async def _take_anywhere(self, charges: Sequence[Charge]) -> Outcome:
+        with contextlib.suppress(StoreAwayError):
+            return await self._take_shared(charges)
+        return self._take_here(charges)
+
+    def _give_back(self, charges: Sequence[Charge], taking: asyncio.Task[Outcome]) -> None:
+        self._left.discard(taking)
+        if not taking.cancelled() and not taking.exception() and taking.result().taken:
+            self.add([charge._replace(amount=-charge.amount) for charge in charges])
+
+    def _take_here(self, charges: Sequence[Charge]) -> Outcome:
         outcome = self._memory.take(charges)
         if outcome.taken:
             self._note(charges)
@@ -134,16 +159,18 @@ class SharedCounters:
 
     def _found(self) -> None:
         if not self._is_up and not self._unsent:
-            self._is_up = True
+            self._is_up, self._has_warned = True, False
             self._on_change(True)
             _log.info("the limits store answers: limits are shared with other gateways")
 
     def _lost(self, error: StoreAwayError) -> None:
-        if self._is_up:
-            self._is_up = False
-            self._on_change(False)
+        if not self._has_warned:
+            self._has_warned = True
             _log.warning(
                 "the limits store is away (%s): this gateway counts by itself until it is back",
                 error,
             )
+        if self._is_up:
+            self._is_up = False
+            self._on_change(False)
             self._send_soon()

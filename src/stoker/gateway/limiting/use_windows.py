@@ -25,6 +25,13 @@ class Window(Protocol):
     def first(self, newest: int) -> int:
         """The oldest bucket that counts beside the newest one."""
 
+    def last(self, newest: int) -> int:
+        """The latest one: another gateway's clock may be a moment ahead.
+
+        What is later was counted by a clock that was wrong. It would be held against its owner
+        until that time comes, which may be years.
+        """
+
     def end_of(self, bucket: int) -> float:
         """When the bucket no longer counts."""
 
@@ -52,6 +59,10 @@ class MovingWindow:
         """Also the second that is partly within the window."""
         return newest - self.seconds
 
+    def last(self, newest: int) -> int:
+        """As far ahead as the window reaches back."""
+        return newest + self.seconds
+
     def end_of(self, bucket: int) -> float:
         """A window after the end of its second."""
         return bucket + self.seconds + 1.0
@@ -75,6 +86,10 @@ class DayWindow:
     def first(self, newest: int) -> int:
         """Only the day itself."""
         return newest
+
+    def last(self, newest: int) -> int:
+        """The next day."""
+        return newest + 1
 
     def end_of(self, bucket: int) -> float:
         """Midnight."""
@@ -100,6 +115,10 @@ class MonthWindow:
     def first(self, newest: int) -> int:
         """Only the month itself."""
         return newest
+
+    def last(self, newest: int) -> int:
+        """The next month."""
+        return newest + 1
 
     def end_of(self, bucket: int) -> float:
         """The first moment of the next month."""

@@ -15,22 +15,21 @@ from stoker.gateway.api import openai_errors, path_rules
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.limiting import rate_headers
 from stoker.gateway.limiting.caller_limiter import Reservation
+from stoker.gateway.limiting.counters import MEASURED_KINDS
 from stoker.gateway.limiting.limit_plans import LimitPlan
 from stoker.gateway.limiting.request_tokens import (
-    AskedTokens,
     estimated_prompt,
     most_tokens,
     texts_of,
 )
 from stoker.gateway.prompt.token_counter import TokenCounter
 from stoker.gateway.request_context import Handler, RequestContext
-from stoker.gateway.usage.used_tokens import NOTHING, used_tokens
+from stoker.gateway.usage.used_tokens import used_tokens
 
 _log = logging.getLogger("stoker.gateway")
 
 #: What keeps a prompt from being counted.
 _UNCOUNTED = (StokerError, NotImplementedError, aiohttp.ClientError, asyncio.TimeoutError)
-_COUNTED_KINDS = ("tokens", "cost")
 
 
 class LimitCaller:
@@ -45,7 +44,7 @@ class LimitCaller:
         self._limiter = state.limiter
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        """Set ``context.answer_headers``, and go on or answer 429."""
+        """Set ``context.answer_headers``, and go on or answer 429; 413 where no wait helps."""
         plan = self._limiter.plans.of(context.caller, context.model.id)
         if not plan.counters:
             return await proceed(context)
@@ -53,16 +52,14 @@ class LimitCaller:
         context.answer_headers = self._headers(context, reservation)
         if not reservation.outcome.taken:
             return self._refused(context, reservation)
-        used = NOTHING
+        client_left = False
         try:
-            response = await proceed(context)
-            used = used_tokens(context)
+            return await proceed(context)
         except (asyncio.CancelledError, ConnectionError):
-            used = used_tokens(context, client_left=True)
+            client_left = True
             raise
         finally:
-            self._limiter.settle(reservation, used)
-        return response
+            self._limiter.settle(reservation, used_tokens(context, client_left=client_left))
 
     async def _reserved(self, context: RequestContext, plan: LimitPlan) -> Reservation:
         """By an upper bound of its tokens, and by a count where that is too much."""
@@ -70,12 +67,13 @@ class LimitCaller:
         asked = most_tokens(context.body, len(body), context.model.max_model_len)
         reservation = await self._limiter.reserve(plan, asked)
         over = [charge.counter.kind for charge, _ in reservation.over]
-        if not over or any(kind not in _COUNTED_KINDS for kind in over):
+        if not over or not MEASURED_KINDS.issuperset(over):
             return reservation
         counter = self._state.shown_preparer(context.model).counter
         is_chat = context.rules.rewrites_messages
         counted = await _counted(counter, context.body, is_chat=is_chat)
-        return await self._limiter.reserve(plan, AskedTokens(counted, asked.answer))
+        # What is longer than the window is cut, or refused.
+        return await self._limiter.reserve(plan, asked._replace(prompt=min(counted, asked.prompt)))
 
     def _headers(self, context: RequestContext, reservation: Reservation) -> dict[str, str]:
         is_anthropic = context.request.path == path_rules.MESSAGES
@@ -84,10 +82,15 @@ class LimitCaller:
 
     def _refused(self, context: RequestContext, reservation: Reservation) -> web.Response:
         reached = rate_headers.refusal(reservation, self._limiter.clock())
-        code = openai_errors.LIMIT_CODES[reached.is_budget]
+        if reached.retry_after_s is None:
+            code = openai_errors.LARGER_THAN_LIMIT
+            answer = openai_errors.larger_than_limit(reached.message)
+        else:
+            code = openai_errors.LIMIT_CODES[reached.is_budget]
+            answer = openai_errors.limited(reached.message, code, reached.retry_after_s)
         self._state.metrics.refused.labels(code).inc()
-        _log.info("refused %s: 429 %s", context.request.path, code)
-        return openai_errors.limited(reached.message, code, reached.retry_after_s)
+        _log.info("refused %s: %d %s", context.request.path, answer.status, code)
+        return answer
 
 
 async def _counted(counter: TokenCounter, body: Mapping[str, Any], *, is_chat: bool) -> int:

@@ -83,6 +83,8 @@ class BackendSlots:
             backend.turn_at = asyncio.get_running_loop().time()
         self._turns.serve(backend)
         self._utilities.start()
+        if not self.waiting and not any(b.in_flight for b in self._pool.backends):
+            self._shares.rest()
 
     async def _wait(self, waiter: Waiter, queue: SlotQueue | UtilityQueue) -> BackendSlot:
         queue.enter(waiter)

@@ -29,6 +29,7 @@ class OwnerShares:
     def __init__(self) -> None:
         self._marks: dict[str, _Mark] = {}
         self._served_at = 0.0
+        self._highest = 0.0
 
     def mark(self, owner: str) -> float:
         """Where its next request begins: the lowest goes first."""
@@ -51,6 +52,11 @@ class OwnerShares:
         if known is not None:
             known.at += used_tokens - expected_tokens
             known.expected_tokens = max(1, used_tokens)
+            self._highest = max(self._highest, known.at)
+
+    def rest(self) -> None:
+        """Nothing is under way, and nothing waits: no owner owes anything."""
+        self._served_at = max(self._served_at, self._highest)
 
     def _forget_some(self) -> None:
         if len(self._marks) >= 2 * _OWNERS_KEPT:

@@ -111,14 +111,19 @@ class SelectBackend:
         """The answer of one backend; ``None`` where another one may do better."""
         slot = await self._acquire(context, tries)
         backend = context.backend = slot.backend
+        context.answer = None  # that of the backend before
+        client_left = False
         try:
             response = await proceed(context)
+        except (asyncio.CancelledError, ConnectionError):
+            client_left = True
+            raise
         except NotPreparedError as refusal:
             too_small = self._too_small(context, refusal.reason)
             tries.refused(backend, refusal.reason, too_small)
             return None
         finally:
-            self._slots.release(slot, _worked_tokens(context))
+            self._slots.release(slot, _worked_tokens(context, client_left=client_left))
         if not context.may_retry:
             return response
         tries.failed(backend, response)
@@ -153,7 +158,7 @@ class SelectBackend:
         return [b for b, other in served if window and other and other <= window]
 
 
-def _worked_tokens(context: RequestContext) -> int:
+def _worked_tokens(context: RequestContext, *, client_left: bool) -> int:
     """The tokens that the backend read and wrote for a request, without those from its cache."""
     cached = context.answer.report.cached_tokens if context.answer else None
-    return max(0, used_tokens(context).total - (cached or 0))
+    return max(0, used_tokens(context, client_left=client_left).total - (cached or 0))

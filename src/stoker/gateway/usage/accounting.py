@@ -11,16 +11,14 @@ from aiohttp import web
 from stoker.gateway.api import error_mapping
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_request import BackendRequest
-from stoker.gateway.relay.response_stream import ResponseStream
 from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.usage.used_tokens import is_cut, used_tokens
 from stoker.usage_records import CLIENT_LEFT, UsageRow
 
 #: What a stream ends as that its backend broke off: its head had promised a whole one.
 _BROKEN_OFF = 502
 #: Tokens by their kind, as ``UsageReport.usage`` names it.
 _Used = Mapping[str, int]
-#: Of prompts as JSON, with tools: a rough mean, for estimates.
-_BYTES_PER_TOKEN = 4
 #: What stands for a request that was prepared for no backend.
 _NOT_SENT = BackendRequest(b"")
 
@@ -53,8 +51,7 @@ class Account:
         finally:
             used = (context.answer.report.usage if context.answer is not None else None) or {}
             if self._state.usage is not None:
-                estimate = None if used else _estimate(context, status)
-                self._state.usage.add(_row(context, began, status, used, estimate))
+                self._state.usage.add(_row(context, began, status, used))
         self._count(context, began, response, used)
         return response
 
@@ -77,36 +74,21 @@ class Account:
 
 
 def _status(context: RequestContext, response: web.StreamResponse) -> int:
-    answer = context.answer
-    return _BROKEN_OFF if answer is not None and _broke_off(answer) else response.status
+    return _BROKEN_OFF if is_cut(context) else response.status
 
 
-def _broke_off(answer: ResponseStream) -> bool:
-    return answer.streaming and answer.error is not None
+def _counted(context: RequestContext, status: int, reported: _Used) -> _Used:
+    """The tokens of a request: as reported, or as limits count those of an answer that was cut."""
+    client_left = status == CLIENT_LEFT
+    if not hasattr(context, "outgoing") or not is_cut(context, client_left=client_left):
+        return reported
+    prompt, answer = used_tokens(context, client_left=client_left)
+    return {"prompt_tokens": prompt, "completion_tokens": answer}
 
 
-def _estimate(context: RequestContext, status: int) -> _Used | None:
-    """The tokens of an answer that was cut before the engine reported them; else ``None``.
-
-    Without it, a client that leaves before the end would use none of its budget.
-    """
-    answer = context.answer
-    is_cut = status == CLIENT_LEFT or (answer is not None and _broke_off(answer))
-    sent: BackendRequest = getattr(context, "outgoing", _NOT_SENT)
-    if not is_cut or sent is _NOT_SENT:
-        return None
-    prompt_tokens = sent.prompt_tokens or len(sent.payload) // _BYTES_PER_TOKEN
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": answer.events if answer is not None else 0,
-    }
-
-
-def _row(
-    context: RequestContext, began: float, status: int, used: _Used, estimate: _Used | None
-) -> UsageRow:
+def _row(context: RequestContext, began: float, status: int, reported: _Used) -> UsageRow:
     """The request as it ended. What no backend was sent has neither tokens nor cuts."""
-    tokens = estimate or used
+    tokens = _counted(context, status, reported)
     answer, caller = context.answer, context.caller
     report = answer.report if answer is not None else None
     total_s = asyncio.get_running_loop().time() - began
@@ -123,7 +105,7 @@ def _row(
         tokens.get("completion_tokens"),
         report.cached_tokens if report is not None else None,
         report.reasoning_tokens if report is not None else None,
-        0 if estimate is None else 1,
+        int(tokens != reported),
         None if first_at is None else max(0.0, first_at - began),
         total_s,
         context.queue_s,

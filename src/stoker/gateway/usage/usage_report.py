@@ -23,6 +23,8 @@ _REASONING_DETAILS = ("completion_tokens_details", "output_tokens_details")
 #: Where an event holds its ``usage``: in itself, in the message that begins (Messages), in the
 #: response that ends (Responses), in what Groq adds to its last chunk.
 _HOLDERS = ("message", "response", "x_groq")
+#: No request has as many: a server that reports more is wrong, and its sums fit in no database.
+_MOST_TOKENS = 10**9
 #: What only a report of usage has, as JSON: a quote inside of a text is escaped.
 USAGE_KEYS = (b'_tokens"', b'"tokens_predicted"')
 
@@ -168,4 +170,4 @@ def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
 
 
 def _whole(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
