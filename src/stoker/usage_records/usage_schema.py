@@ -34,7 +34,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             session TEXT
         )""",
         "CREATE INDEX stoker_usage_by_time ON stoker_usage (arrived_ms, id)",
-        "CREATE INDEX stoker_usage_by_key ON stoker_usage (key_id, arrived_ms)",
     ),
 )
 _FACTS = "CREATE TABLE IF NOT EXISTS stoker_usage_facts (name TEXT PRIMARY KEY, value TEXT)"

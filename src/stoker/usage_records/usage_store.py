@@ -27,10 +27,6 @@ _DELETE = (
     "ORDER BY arrived_ms LIMIT $2)"
 )
 _OLD = "SELECT COUNT(*) FROM (SELECT id FROM stoker_usage WHERE arrived_ms < $1 LIMIT $2) AS old"
-_TOKENS = (
-    "SELECT CAST(COALESCE(SUM(COALESCE(prompt_tokens, 0) + COALESCE(completion_tokens, 0)), 0) "
-    "AS BIGINT) FROM stoker_usage WHERE key_id = $1 AND arrived_ms >= $2"
-)
 _BETWEEN = "arrived_ms >= $1 AND arrived_ms < $2"
 _PAGE_ROWS = 2000
 _PAGE = (
@@ -119,18 +115,6 @@ class UsageStore:
             if count:
                 connection.query(_DELETE, moment_ms, most)
             return count
-
-    def tokens_since(self, key_id: str, since: float) -> int:
-        """The tokens of prompts and answers that a key has used since a moment.
-
-        ``since`` is in seconds since the epoch. Rows of the last half second may not be written
-        yet. Answers that their clients left count as estimated. Raises ``StokerError`` where the
-        database can't be read; one that is new is made.
-        """
-        with self._errors_named(), self._writer():
-            pass
-        with self._reader() as connection:
-            return int(connection.query(_TOKENS, key_id, int(since * 1000))[0][0])
 
     def totals(self, group: Group, since_ms: int = 0, until_ms: int = _END_MS) -> list[UsageTotal]:
         """The sums of the rows that arrived in that time. Raises ``StokerError``."""

@@ -83,19 +83,6 @@ def test_rows_come_in_the_order_of_arrival_over_many_pages(tmp_path: Path) -> No
     assert [each.arrived_ms for each in store.rows()] == sorted(moments)
 
 
-def test_tokens_of_a_key_are_those_since_a_moment(tmp_path: Path) -> None:
-    store = written(
-        tmp_path,
-        row(arrived_ms=1_000),
-        row(arrived_ms=2_000),
-        row(arrived_ms=2_000, completion_tokens=None),
-        row(arrived_ms=2_000, key_id="bob-1"),
-    )
-    assert store.tokens_since("ann-1", 1.5) == 120 + 100
-    assert store.tokens_since("ann-1", 2.001) == 0
-    assert store.tokens_since("nobody", 0) == 0
-
-
 def test_old_rows_are_deleted_a_few_at_a_time(tmp_path: Path) -> None:
     store = written(tmp_path, *(row(arrived_ms=moment) for moment in range(10)))
     assert store.delete_before(8, 5) == 5
@@ -143,7 +130,7 @@ def test_reading_goes_on_while_a_writer_has_not_committed(tmp_path: Path) -> Non
     other = sqlite3.connect(tmp_path / "private/usage.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     other.execute("UPDATE stoker_usage SET owner = 'bob'")
-    assert store.tokens_since("ann-1", 0) == 120
+    assert [each.owner for each in store.rows()] == ["ann"]
     other.close()
 
 
@@ -161,18 +148,12 @@ def test_nothing_recorded_yet_is_an_error_with_a_way_out(tmp_path: Path) -> None
         store_in(tmp_path).totals(Group.OWNER)
 
 
-def test_new_database_is_made_for_the_first_budget(tmp_path: Path) -> None:
-    assert store_in(tmp_path).tokens_since("ann-1", 0) == 0
-
-
 def test_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     written(tmp_path, USUAL).close()
     for file in (tmp_path / "private").iterdir():
         file.write_bytes(b"not a database at all" * 100)
     with pytest.raises(StokerError, match=r"usage\.db can't be read"):
         store_in(tmp_path).totals(Group.OWNER)
-    with pytest.raises(StokerError, match=r"usage\.db can't be read"):
-        store_in(tmp_path).tokens_since("ann-1", 0)
 
 
 def test_tables_of_an_older_version_get_the_newer_one_and_keep_their_rows(tmp_path: Path) -> None:
