@@ -342,6 +342,9 @@ class _Reader:
                 f"the value of {name} is not the SHA-256 of a key",
                 "Create it: printf %s KEY | sha256sum. Or name a variable: env:NAME.",
             )
+        if value == hash_of(""):
+            problem = f"the value of {name} is the SHA-256 of an empty text"
+            raise self._wrong(where, problem, "Create it again: the key was left out.")
         return value
 
     def _usage(self, setting: str) -> str:

@@ -144,6 +144,12 @@ def test_value_of_the_wrong_kind_is_told_what_belongs_there(tmp_path: Path) -> N
     assert "The port" in refused.value.fix
 
 
+def test_the_hash_of_an_empty_variable_is_refused(tmp_path: Path) -> None:
+    text = f'{BACKEND}[gateway.keys]\nann = "{hash_of("")}"\n'
+    with pytest.raises(UsageError, match="line 4: the value of ann is the SHA-256 of an empty"):
+        load(written(tmp_path, text))
+
+
 def test_password_in_an_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not the address of a server") as refused:
         load(written(tmp_path, "[[backend]]\nurl = 'http://me:hunter2@127.0.0.1:80'\n"))
