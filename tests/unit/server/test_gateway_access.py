@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
@@ -106,6 +108,31 @@ async def test_a_gateway_without_keys_shuts_when_a_file_appears_that_it_can_not_
     store.path.write_bytes(whole)
     access.read_again()
     assert gateway._state.keys.caller_of(made.key) is not None
+
+
+def test_a_key_revoked_while_no_file_can_be_opened_is_refused_as_soon_as_one_can(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = KeyStore()
+    made = store.create("ann")
+    access = GatewayAccess(Gateway(), "127.0.0.1")
+    store.revoke(made.record.id)
+    with monkeypatch.context() as no_descriptors:
+        no_descriptors.setattr(Path, "open", Mock(side_effect=OSError(errno.EMFILE, "too many")))
+        access.read_again()
+        access.read_again()
+    assert caplog.text.count("the keys were not reloaded") == 1
+    access.read_again()
+    assert access._stored.fault(made.key)[0] == "revoked_key"
+
+
+def test_a_key_that_was_revoked_opens_nothing_though_a_configuration_has_its_hash() -> None:
+    store = KeyStore()
+    made = store.create("ann")
+    store.revoke(made.record.id)
+    gateway = Gateway()
+    GatewayAccess(gateway, "127.0.0.1").configure(keys_of({"ann": hash_of(made.key)}))
+    assert gateway._state.keys.caller_of(made.key) is None
 
 
 def test_a_gateway_does_not_start_with_a_damaged_store(tmp_path: Path) -> None:
