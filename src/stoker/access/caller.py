@@ -9,6 +9,9 @@ from typing import Literal
 #: ``user`` asks models; ``viewer`` also reads what runs; ``admin`` also reads who uses it.
 Role = Literal["user", "viewer", "admin"]
 
+#: The largest limit: up to 2**53, the numbers of Redis's scripts are exact.
+MAX_LIMIT = 10**15
+
 
 @dataclass(frozen=True, slots=True)
 class CallerLimits:

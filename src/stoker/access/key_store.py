@@ -11,7 +11,7 @@ import stat
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ from msgspec import Meta
 from stoker import paths
 from stoker.access.api_keys import Keys, KnownKey, hash_of
 from stoker.access.audit_log import AuditLog
-from stoker.access.caller import NO_LIMITS, Caller, CallerLimits, Role
+from stoker.access.caller import MAX_LIMIT, NO_LIMITS, Caller, CallerLimits, Role
 from stoker.errors import StokerError, UsageError
 from stoker.private_files import give_to_folder_owner, make_private, write_private
 
@@ -35,6 +35,13 @@ _MAX_NAME = 100
 _MAX_MODELS = 100
 #: Another process holds the lock for milliseconds, or it is stuck.
 _LOCK_S = 10.0
+#: The end of the year 9999, a day early for every time zone: later ones can't be shown.
+LATEST = 253_402_200_000.0
+_Moment = Annotated[float, Meta(ge=0, le=LATEST)]
+_FIX_OF_DAMAGE = (
+    "Restore the file from a backup. Without one, remove it and make new keys: "
+    "stoker keys create OWNER."
+)
 _ID = re.compile(rf"(?:{PREFIX})?([0-9a-f]{{8}})(?:-.*)?")
 
 
@@ -48,10 +55,10 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     role: Role = "user"
     models: tuple[str, ...] = ()
     #: The limits that are set, by the names of ``CallerLimits``.
-    limits: dict[str, Annotated[int, Meta(ge=1)]] = {}
-    created_at: float
-    expires_at: float | None = None
-    revoked_at: float | None = None
+    limits: dict[str, Annotated[int, Meta(ge=1, le=MAX_LIMIT)]] = {}
+    created_at: _Moment
+    expires_at: _Moment | None = None
+    revoked_at: _Moment | None = None
     #: The first key of a row of replacements: their limits are counted together.
     first_id: str = ""
 
@@ -85,6 +92,8 @@ class NewKey:
 
     record: KeyRecord
     key: str
+    #: The key that it replaces, with the time when that ends.
+    replaced: KeyRecord | None = None
 
 
 class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,9 +145,11 @@ class KeyStore:
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise self._broken(str(error.strerror)) from error
+            fix = "Run this as the account that the file belongs to, or fix what is reported."
+            raise self._broken(str(error.strerror), fix) from error
         if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise self._broken("other users may write it, so its keys may not be yours")
+            fix = f"Make sure that its keys are yours; then: chmod 600 {self.path}"
+            raise self._broken("other users may write it, so its keys may not be yours", fix)
         return self._decoded(content)
 
     def create(
@@ -182,7 +193,7 @@ class KeyStore:
             rules = _Rules(old.owner, old.role, old.models, old.limits, old.expires_at)
             made = self._drawn(records, rules, old.first_id or old.id)
             self._save([*records, made.record], "key_rotated", made.record, replaces=old.id)
-            return made
+            return replace(made, replaced=records[index])
 
     def revoke(self, key: str) -> KeyRecord:
         """End a key for good."""
@@ -271,7 +282,8 @@ class KeyStore:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise self._broken(f"{error}") from None
         if file.schema_version != SCHEMA_VERSION:
-            raise self._broken(f"its version {file.schema_version} is of another Stoker")
+            fix = "Use the version of Stoker that wrote it, or a later one."
+            raise self._broken(f"its version {file.schema_version} is of another Stoker", fix)
         if not file.keys:
             raise self._broken("it holds no key")
         for record in file.keys:
@@ -280,12 +292,11 @@ class KeyStore:
                 raise self._broken(f"the key {record.id[:8]!r} has {fault}")
         return file.keys
 
-    def _broken(self, why: str) -> StokerError:
+    def _broken(self, why: str, fix: str = _FIX_OF_DAMAGE) -> StokerError:
         return StokerError(
             f"The keys in {self.path} can't be read, so no gateway opens with them.",
             f"{why[:1].upper()}{why[1:]}.",
-            "Restore the file from a backup. Without one, remove it and make new keys: "
-            "stoker keys create OWNER.",
+            fix,
         )
 
 

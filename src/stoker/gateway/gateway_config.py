@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from stoker.access.api_keys import Keys, hash_of, keys_of
-from stoker.access.caller import NO_LIMITS, CallerLimits
+from stoker.access.caller import MAX_LIMIT, NO_LIMITS, CallerLimits
 from stoker.data.facts import tomllib
 from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
@@ -32,7 +32,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENV = "env:"
 #: Characters of a setting's name in the audit log: names of key holders have any length.
 _MOST_SHOWN = 100
-_Count = Annotated[int, Meta(ge=1)]
+_Count = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
 #: Money, and prices of a million tokens: counted in millionths, they fit in 64 bits.
 _Amount = Annotated[float, Meta(gt=0, le=1e9)]
 _Price = Annotated[float, Meta(ge=0, le=1e6)]

@@ -68,6 +68,33 @@ def test_a_limit_of_zero_is_taken_away_and_others_stay(stoker: object) -> None:
     assert stoker("keys", "limit", made.record.id)[0] == 2
 
 
+def test_what_ends_when_is_said_as_it_will_be(stoker: object) -> None:
+    assert callable(stoker)
+    old = KeyStore().create("ann").record.id
+    code, out = stoker("keys", "rotate", old, "--grace", "2100-01-01")
+    assert (code, "The old key works until 2100-01-01 00:00" in out) == (0, True)
+    code, out = stoker("keys", "rotate", old, "--grace", "2020-01-01")
+    assert (code, "That time is past" in out) == (2, True)
+    assert "The old key is revoked" in stoker("keys", "rotate", old, "--grace", "0m")[1]
+    _, out = stoker("keys", "create", "bob", "--expires", "9999-12-31", "--json")
+    made = json.loads(out)
+    code, out = stoker("keys", "rotate", made["id"])
+    assert (code, "It ends on 9999-12-" in out) == (0, True)
+
+
+def test_the_last_key_that_is_revoked_is_said_to_be_the_last(stoker: object) -> None:
+    assert callable(stoker)
+    first, second = (KeyStore().create(owner).record.id for owner in ("ann", "bob"))
+    assert "the last one" not in stoker("keys", "revoke", first)[1]
+    assert "the last one" in stoker("keys", "revoke", second)[1]
+
+
+def test_a_limit_that_no_store_can_count_is_refused(stoker: object) -> None:
+    assert callable(stoker)
+    assert stoker("keys", "create", "ann", "--tokens-per-day", str(10**16))[0] == 2
+    assert not KeyStore().records()
+
+
 def test_an_altered_log_is_an_error_that_names_the_line(stoker: object) -> None:
     assert callable(stoker)
     KeyStore().create("ann")

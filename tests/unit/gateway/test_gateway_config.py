@@ -197,6 +197,7 @@ def test_limits_and_prices_are_read(tmp_path: Path) -> None:
     [
         ('[[limit]]\nmodel = "a"', "line 3: this section sets no limit"),
         ("[[limit]]\nrequests_per_minute = 0", "line 4: Expected int >= 1"),
+        ("[[limit]]\ntokens_per_day = 10000000000000000", "line 4: Expected int <= 10000"),
         ("[[limit]]\nrequests = 5", "The settings are: model, owner, per_owner"),
         ("[[price]]\ninput_per_million = -1", "line 4: Expected float >= 0"),
         ("[[price]]\ninput_per_million = inf", "line 4: Expected float <= 1000000"),
