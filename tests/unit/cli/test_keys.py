@@ -113,6 +113,18 @@ def test_the_log_is_listed_from_a_time_on(stoker: object) -> None:
     assert "Nothing was logged" in stoker("audit", "list", "--since", "2100-01-01")[1]
 
 
+def test_lines_missing_at_the_beginning_of_the_log_are_told(stoker: object) -> None:
+    assert callable(stoker)
+    assert json.loads(stoker("audit", "verify", "--json")[1])["lines"] == 0
+    AuditLog().append({"event": "a"}, {"event": "b"}, {"event": "c"})
+    assert "Lines before" not in stoker("audit", "verify")[1]
+    log = AuditLog().path
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[1:]))
+    assert "Lines before number 2 are not in its folder" in stoker("audit", "verify")[1]
+    found = json.loads(stoker("audit", "verify", "--json")[1])
+    assert (found["lines"], found["first"]) == (2, 2)
+
+
 @pytest.mark.parametrize("command", ["up", "adopt", "gateway"])
 def test_no_command_serves_other_machines_without_keys(
     stoker: object, command: str, tmp_path: Path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,12 @@ def test_empty_log_has_no_lines() -> None:
     assert list(decoded(io.BytesIO())) == []
 
 
-def test_time_before_all_time_is_refused() -> None:
+@pytest.mark.parametrize("text", ["9999999999d", "0001-01-01"])
+def test_time_before_all_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a time"):
-        parse_since("9999999999d", datetime(2026, 1, 1))
+        parse_since(text, datetime(2026, 1, 1))
+
+
+def test_time_of_another_zone_is_converted() -> None:
+    there = datetime(2026, 1, 31, 14, tzinfo=timezone(timedelta(hours=7)))
+    assert parse_since(there.isoformat(), datetime(2026, 1, 1)).timestamp() == there.timestamp()

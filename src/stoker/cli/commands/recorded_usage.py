@@ -78,7 +78,4 @@ def _moment(text: str | None, otherwise: int) -> int:
     """A moment in milliseconds since the epoch. Raises ``UsageError``."""
     if text is None:
         return otherwise
-    try:
-        return int(server.parse_since(text, datetime.now()).timestamp() * 1000)
-    except (OverflowError, ValueError, OSError) as error:  # beyond what the system can convert
-        raise UsageError(f"{text!r} is too far away.", fix="Write a later moment.") from error
+    return int(server.parse_since(text, datetime.now()).timestamp() * 1000)
