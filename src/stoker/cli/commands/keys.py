@@ -38,7 +38,7 @@ def create(
     owner: Annotated[str, typer.Argument(help="Who uses the key: a person, a team or a program.")],
     role: Annotated[
         Role,
-        typer.Option(help="user: use models. viewer: also see what runs. admin: also see usage."),
+        typer.Option(help="user: use models. viewer and admin: also see what runs."),
     ] = "user",
     model: Annotated[
         list[str] | None,
