@@ -319,7 +319,7 @@ def checked_name(what: str, name: str) -> str:
     name = unicodedata.normalize("NFC", name.strip())
     if not name or len(name) > _MAX_NAME or not name.isprintable():
         raise UsageError(
-            f"This is no name of a{'n' if what[0] in 'aeiou' else ''} {what}.",
+            f"The name of the {what} can't be used.",
             f"A name has 1 to {_MAX_NAME} characters that can be printed.",
             "Write it in one line, without control characters.",
         )

@@ -82,6 +82,19 @@ def test_what_ends_when_is_said_as_it_will_be(stoker: object) -> None:
     assert (code, "It ends on 9999-12-" in out) == (0, True)
 
 
+def test_a_time_from_a_variable_that_is_empty_is_not_left_out(stoker: object) -> None:
+    assert callable(stoker)
+    made = KeyStore().create("ann").record.id
+    for words in (
+        ("keys", "create", "bob", "--expires", ""),
+        ("keys", "rotate", made, "--grace", ""),
+        ("audit", "list", "--since", ""),
+    ):
+        code, out = stoker(*words)
+        assert (code, "is not a time" in out) == (2, True)
+    assert len(KeyStore().records()) == 1
+
+
 def test_the_last_key_that_is_revoked_is_said_to_be_the_last(stoker: object) -> None:
     assert callable(stoker)
     first, second = (KeyStore().create(owner).record.id for owner in ("ann", "bob"))

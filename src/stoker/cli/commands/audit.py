@@ -33,7 +33,7 @@ def show(
     json: Json = False,
 ) -> None:
     """List what was logged: key and configuration changes, starts, and refused requests."""
-    start = server.parse_since(since, datetime.now()).astimezone() if since else None
+    start = server.parse_since(since, datetime.now()).astimezone() if since is not None else None
     found = [r for r in AuditLog().records() if start is None or _time(r) >= start]
     if json:
         output.as_json(found)

@@ -62,7 +62,7 @@ def create(
         tokens_per_month or None,
         max_concurrent or None,
     )
-    expires_at = moment(expires, time.time()) if expires else None
+    expires_at = moment(expires, time.time()) if expires is not None else None
     store = KeyStore()
     is_first = not store.records()
     made = store.create(owner, role=role, models=model or (), limits=limits, expires_at=expires_at)
@@ -104,7 +104,7 @@ def rotate(
 ) -> None:
     """Replace a key by a new one with the same rules, and revoke the old one."""
     now = time.time()
-    grace_s = moment(grace, now) - now if grace else 0.0
+    grace_s = moment(grace, now) - now if grace is not None else 0.0
     if grace_s < 0:
         raise UsageError("That time is past.", "The old key would end before now.", "Give another.")
     _show_new(KeyStore().rotate(key, grace_s), json=json)
