@@ -182,7 +182,7 @@ def _show_new(made: NewKey, *, json: bool) -> None:
     output.say(
         f"The key of {record.owner}, shown only now; Stoker keeps no copy:\n\n  {made.key}\n"
     )
-    output.say(f"Its id is {record.id}. Running gateways accept it within a second.")
+    output.say(f"Its id is {record.id}. This account's gateways accept it within a second.")
     if record.expires_at:
         output.say(f"It ends on {_shown(record.expires_at)}.")
     if old:
