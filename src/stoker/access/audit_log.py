@@ -179,7 +179,7 @@ class AuditLog:
         """The last line as it was noted beside the log: shows that lines at the end are missing."""
         try:
             return msgspec.json.decode(self._head.read_bytes(), type=ChainLink)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     @property

@@ -334,6 +334,8 @@ def _fault(record: KeyRecord) -> str:
         return "no id of 8 hexadecimal digits"
     if not record.owner.isprintable() or not record.owner:
         return "no owner that can be printed"
+    if not all(model and model.isprintable() for model in record.models):
+        return "a model whose name can't be printed"
     unknown = record.limits.keys() - asdict(NO_LIMITS).keys()
     return f"the limit {min(unknown)[:50]!r}, which there is not" if unknown else ""
 

@@ -183,6 +183,16 @@ def test_the_account_in_a_line_is_not_taken_from_a_variable(
     assert record["by"] != "forged"
 
 
+def test_a_note_of_the_last_line_that_is_damaged_stops_no_change_of_a_key(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    log.append({"event": "a"})
+    for note in (b'{"hash":"\xff"}', b"", b"["):
+        (tmp_path / "audit.head").write_bytes(note)
+        assert log.verify().last.sequence == 1
+    log.append({"event": "b"})
+    assert log.verify().last.sequence == 2
+
+
 def test_a_folder_that_can_not_be_written_is_an_error_with_a_fix(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")

@@ -170,6 +170,7 @@ def test_a_file_that_can_not_be_read_is_an_error_and_never_no_keys(
         ("sha256", "x"),
         ("id", "../etc"),
         ("owner", "a\nb"),
+        ("models", ["a", "\x1b[2J"]),
         ("role", "root"),
         ("limits", {"tokens_per_day": -1}),
         ("limits", {"tokens": 5}),
