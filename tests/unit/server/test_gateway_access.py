@@ -169,6 +169,23 @@ async def test_a_reload_that_takes_the_last_key_away_changes_nothing(
             assert response.status == 401
 
 
+async def test_a_configuration_that_could_not_be_opened_for_a_while_is_read_when_it_can_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = f'[gateway.keys]\nann = "{hash_of("k")}"\nbob = "{hash_of("b")}"\n'
+    path = tmp_path / "g.toml"
+    async with serving(path, CONFIG + keys) as url, aiohttp.ClientSession() as http:
+        with monkeypatch.context() as no_descriptors:
+            tried = Mock(side_effect=OSError(errno.EMFILE, "too many"))
+            no_descriptors.setattr(Path, "read_text", tried)
+            written(path, CONFIG + keys.partition("bob")[0])
+            await wait_for(lambda: tried.call_count > 1)
+        await wait_for(lambda: "configuration_changed" in events())
+        async with http.get(url + "/v1/models", headers={"x-api-key": "b"}) as response:
+            assert response.status == 401
+    assert caplog.text.count("was not reloaded") == 1
+
+
 async def test_a_changed_configuration_is_logged_by_the_names_of_what_changed(
     tmp_path: Path,
 ) -> None:
