@@ -81,9 +81,10 @@ class Keys:
         return (fault, known.caller.key_id) if known and fault else ("wrong_key", "")
 
     def _find(self, key: str | None) -> KnownKey | None:
-        if key is None:
+        key = (key or "").strip()
+        if not key:  # whatever the hashes are: that of no text is written where a variable is empty
             return None
-        digest = hashlib.sha256(key.strip().encode("utf-8", errors="replace")).digest()
+        digest = hashlib.sha256(key.encode("utf-8", errors="replace")).digest()
         known = self._known.get(digest)
         return known if known is not None and hmac.compare_digest(known.digest, digest) else None
 

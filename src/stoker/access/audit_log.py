@@ -46,6 +46,14 @@ class _OpenFile:
             yield line
 
 
+@dataclass(frozen=True, slots=True)
+class WholeLog:
+    """What a check found in order: the number of the first line that is here, and the last line."""
+
+    first: int
+    last: ChainLink
+
+
 class AuditLog:
     """The log in one folder. Raises ``StokerError`` where it can't be read or written."""
 
@@ -79,13 +87,14 @@ class AuditLog:
                 except ValueError:
                     continue
 
-    def verify(self) -> ChainLink:
-        """The place of the last line. Raises ``StokerError`` that names the first that is wrong."""
-        place = ""
+    def verify(self) -> WholeLog:
+        """What is in order. Raises ``StokerError`` that names the first line that is wrong."""
+        place, first = "", b""
 
         def lines() -> Iterator[bytes]:
-            nonlocal place
+            nonlocal place, first
             for place, line in self._lines(logs):  # noqa: B007  (named below where it is wrong)
+                first = first or line
                 yield line
 
         with contextlib.ExitStack() as stack:
@@ -98,7 +107,7 @@ class AuditLog:
             raise self._altered(f"the end of {self.path}", f"Lines are missing there: {missing}")
         if known.sequence == found.sequence and known != found:
             raise self._altered(f"the end of {self.path}", "The whole log was written again")
-        return found
+        return WholeLog(audit_chain.link_of(first).sequence if first else 1, found)
 
     def _opened(self, stack: contextlib.ExitStack) -> tuple[list[_OpenFile], ChainLink]:
         """The files as they are now, and the last line. Others may write while they are read."""
@@ -170,7 +179,7 @@ class AuditLog:
         """The last line as it was noted beside the log: shows that lines at the end are missing."""
         try:
             return msgspec.json.decode(self._head.read_bytes(), type=ChainLink)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     @property

@@ -11,12 +11,13 @@ import stat
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from filelock import FileLock, Timeout
+from msgspec import Meta
 
 from stoker import paths
 from stoker.access.api_keys import Keys, KnownKey, hash_of
@@ -43,6 +44,13 @@ _MAX_MODELS = 100
 #: Another process holds the lock for milliseconds, or it is stuck.
 _LOCK_S = 10.0
 _LIMIT_NAMES = frozenset(asdict(NO_LIMITS))
+#: The end of the year 9999, a day early for every time zone: later ones can't be shown.
+LATEST = 253_402_200_000.0
+_Moment = Annotated[float, Meta(ge=0, le=LATEST)]
+_FIX_OF_DAMAGE = (
+    "Restore the file from a backup. Without one, remove it and make new keys: "
+    "stoker keys create OWNER."
+)
 _ID = re.compile(rf"(?:{PREFIX})?([0-9a-f]{{8}})(?:-.*)?")
 
 
@@ -57,9 +65,9 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     models: tuple[str, ...] = ()
     #: The limits that are set, by the names of ``CallerLimits``.
     limits: dict[str, int | float] = {}
-    created_at: float
-    expires_at: float | None = None
-    revoked_at: float | None = None
+    created_at: _Moment
+    expires_at: _Moment | None = None
+    revoked_at: _Moment | None = None
     #: The first key of a row of replacements: their limits are counted together.
     first_id: str = ""
 
@@ -93,6 +101,8 @@ class NewKey:
 
     record: KeyRecord
     key: str
+    #: The key that it replaces, with the time when that ends.
+    replaced: KeyRecord | None = None
 
 
 class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -144,9 +154,11 @@ class KeyStore:
         except FileNotFoundError:
             return ()
         except OSError as error:
-            raise self._broken(str(error.strerror)) from error
+            fix = "Run this as the account that the file belongs to, or fix what is reported."
+            raise self._broken(str(error.strerror), fix) from error
         if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise self._broken("other users may write it, so its keys may not be yours")
+            fix = f"Make sure that its keys are yours; then: chmod 600 {self.path}"
+            raise self._broken("other users may write it, so its keys may not be yours", fix)
         return self._decoded(content)
 
     def create(
@@ -190,7 +202,7 @@ class KeyStore:
             rules = _Rules(old.owner, old.role, old.models, old.limits, old.expires_at)
             made = self._drawn(records, rules, old.first_id or old.id)
             self._save([*records, made.record], "key_rotated", made.record, replaces=old.id)
-            return made
+            return replace(made, replaced=records[index])
 
     def revoke(self, key: str) -> KeyRecord:
         """End a key for good."""
@@ -279,7 +291,8 @@ class KeyStore:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise self._broken(f"{error}") from None
         if file.schema_version != SCHEMA_VERSION:
-            raise self._broken(f"its version {file.schema_version} is of another Stoker")
+            fix = "Use the version of Stoker that wrote it, or a later one."
+            raise self._broken(f"its version {file.schema_version} is of another Stoker", fix)
         if not file.keys:
             raise self._broken("it holds no key")
         for record in file.keys:
@@ -288,12 +301,11 @@ class KeyStore:
                 raise self._broken(f"the key {record.id[:8]!r} has {fault}")
         return file.keys
 
-    def _broken(self, why: str) -> StokerError:
+    def _broken(self, why: str, fix: str = _FIX_OF_DAMAGE) -> StokerError:
         return StokerError(
             f"The keys in {self.path} can't be read, so no gateway opens with them.",
             f"{why[:1].upper()}{why[1:]}.",
-            "Restore the file from a backup. Without one, remove it and make new keys: "
-            "stoker keys create OWNER.",
+            fix,
         )
 
 
@@ -337,7 +349,7 @@ def checked_name(what: str, name: str) -> str:
     name = unicodedata.normalize("NFC", name.strip())
     if not name or len(name) > _MAX_NAME or not name.isprintable():
         raise UsageError(
-            f"This is no name of a{'n' if what[0] in 'aeiou' else ''} {what}.",
+            f"The name of the {what} can't be used.",
             f"A name has 1 to {_MAX_NAME} characters that can be printed.",
             "Write it in one line, without control characters.",
         )
@@ -352,6 +364,8 @@ def _fault(record: KeyRecord) -> str:
         return "no id of 8 hexadecimal digits"
     if not record.owner.isprintable() or not record.owner:
         return "no owner that can be printed"
+    if not all(model and model.isprintable() for model in record.models):
+        return "a model whose name can't be printed"
     return _limits_fault(record.limits)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,6 +30,10 @@ from stoker.usage_records import SQLITE, USUAL_DAYS, store_at
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENV = "env:"
+#: A name of a host with ``*``: ports and schemes are no part of what it is compared with.
+_HOST = re.compile(r"[a-z0-9_.*?\[\]!-]+", re.IGNORECASE)
+#: What browsers send as ``Origin``, with ``*``.
+_ORIGIN = re.compile(r"null|[^/\s]*\*|[^/\s]+://[^/\s]+/?", re.IGNORECASE)
 #: Characters of a setting's name in the audit log: names of key holders have any length.
 _MOST_SHOWN = 100
 _Count = Annotated[int, Meta(ge=1, le=MOST_COUNT)]
@@ -291,14 +295,18 @@ class _Reader:
                 f"{gateway.bind!r} is not an address to listen on",
                 "Write an IP address without brackets, such as 127.0.0.1, or a host name.",
             )
-        keys = {name: self._hash(name, value) for name, value in gateway.keys.items()}
+        hosts, fix = "the name of a host", "Write the name alone, such as *.example.com: no port."
+        self._check_patterns("allowed_hosts", gateway.allowed_hosts, _HOST, hosts, fix)
+        self._check_patterns("allowed_media_hosts", gateway.allowed_media_hosts, _HOST, hosts, fix)
+        pages, fix = "the origin of a page", "Write it like https://*.example.com, with no path."
+        self._check_patterns("allowed_origins", gateway.allowed_origins, _ORIGIN, pages, fix)
         backends = tuple(
             self._backend(index, section, gateway) for index, section in enumerate(file.backend)
         )
         return Config(
             bind=gateway.bind,
             port=gateway.port,
-            keys=keys_of(keys),
+            keys=keys_of(self._hashes(gateway.keys)),
             origins=Origins(gateway.allowed_origins),
             served_names=ServedNames(gateway.allowed_hosts),
             media_hosts=MediaHosts(gateway.allowed_media_hosts),
@@ -337,6 +345,27 @@ class _Reader:
                 raise self._wrong(key, f"{unknown[1]!r} is not a setting", _known(key)) from None
             raise self._wrong(key, message.replace("`", ""), _meaning(key)) from None
 
+    def _check_patterns(
+        self, name: str, patterns: Sequence[str], form: re.Pattern[str], what: str, fix: str
+    ) -> None:
+        """Refuse a pattern in another form: it would match nothing, with no message."""
+        for pattern in patterns:
+            if not form.fullmatch(pattern):
+                raise self._wrong(f"gateway.{name}", f"{pattern!r} is not {what}", fix)
+
+    def _hashes(self, keys: Mapping[str, str]) -> dict[str, str]:
+        """The SHA-256 of each holder's key."""
+        holders: dict[str, str] = {}
+        for name, value in keys.items():
+            if not name or not name.isprintable():
+                problem = f"{name!r} is not the name of a holder"
+                raise self._wrong("gateway.keys", problem, "Write it in characters that print.")
+            other = holders.setdefault(self._hash(name, value), name)
+            if other != name:
+                problem = f"{name} has the same key as {other}"
+                raise self._wrong(f"gateway.keys.{name}", problem, "Give each a key of their own.")
+        return {name: value for value, name in holders.items()}
+
     def _hash(self, name: str, value: str) -> str:
         where = f"gateway.keys.{name}"
         if value.startswith(_ENV):
@@ -347,6 +376,9 @@ class _Reader:
                 f"the value of {name} is not the SHA-256 of a key",
                 "Create it: printf %s KEY | sha256sum. Or name a variable: env:NAME.",
             )
+        if value == hash_of(""):
+            problem = f"the value of {name} is the SHA-256 of an empty text"
+            raise self._wrong(where, problem, "Create it again: the key was left out.")
         return value
 
     def _usage(self, setting: str) -> str:

@@ -98,6 +98,8 @@ class GatewayState:
         which open what they stand for only to those who may use it by its own name.
         """
         models = self.models_for(caller)
+        if caller.models and not models:
+            raise request_validation.no_model_allowed()
         wanted = request.get("model")
         if not (isinstance(wanted, str) and wanted in models):
             wanted = self.aliases.resolve(wanted)

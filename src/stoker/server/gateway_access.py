@@ -32,6 +32,7 @@ class GatewayAccess:
         self._audit = AuditLog()
         self._store = KeyStore(audit=self._audit)
         self._stamp = self._store.stamp()
+        self._is_unread = False
         self._stored = self._store.keys()
         self._configured = Keys({})
         self._unwritten: list[dict[str, object]] = []
@@ -41,7 +42,7 @@ class GatewayAccess:
 
         Raises ``UsageError``, and changes nothing, where it would be open to other machines.
         """
-        keys = self._stored.and_also(configured)
+        keys = configured.and_also(self._stored)  # what was revoked there stays revoked
         open_gateway.refuse_open(self._bind, protected=keys.required, insecure=self._insecure)
         self._configured = configured
         self._gateway.use_keys(keys.and_also(self._own) if keys.required else keys)
@@ -52,7 +53,7 @@ class GatewayAccess:
 
     def log_start(self, **fields: object) -> None:
         """Log that the gateway starts. Raises ``StokerError`` where the log can't be written."""
-        required = self._stored.and_also(self._configured).required
+        required = self._configured.and_also(self._stored).required
         start = {"bind": self._bind, "keys_required": required, "insecure": self._insecure}
         self._audit.append({"event": "gateway_started", **start, **fields})
 
@@ -78,16 +79,21 @@ class GatewayAccess:
         gateway that had none yet shuts: none is open because of a file.
         """
         stamp = self._store.stamp()
-        if stamp == self._stamp:
+        is_changed = stamp != self._stamp
+        if not (is_changed or self._is_unread):
             return
         self._stamp = stamp
         try:
             stored = self._store.keys()
         except StokerError as error:
-            _log.error("the keys were not reloaded: %s", error)
+            # Tried again each time: a lack of file descriptors must not keep a revoked key alive.
+            self._is_unread = True
+            if is_changed:
+                _log.error("the keys were not reloaded: %s", error)
             if not self._stored.required:
                 self._use(Keys.shut())
             return
+        self._is_unread = False
         if self._stored.required and not stored.required:
             _log.error("the file of the keys is gone: those that were read before stay in use")
             return

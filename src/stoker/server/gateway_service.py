@@ -63,6 +63,8 @@ class Service:
         self._access = GatewayAccess(self._gateway, self._config.bind, insecure=insecure)
         self._monitor = HealthMonitor(self._gateway)
         self._reload = asyncio.Event()
+        #: Why the file as it is now was not read; empty where it was.
+        self._fault = ""
         self._stop = asyncio.Event()
 
     @property
@@ -116,15 +118,18 @@ class Service:
     async def _reload_on_change(self, http: aiohttp.ClientSession) -> None:
         changed_at = _changed_at(self._path)
         while True:
-            try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._reload.wait(), self._limits.config_poll_s)
-            except asyncio.TimeoutError:
-                if _changed_at(self._path) == changed_at:
-                    continue
+            found_at = _changed_at(self._path)
+            if self._reload.is_set() or found_at != changed_at:
+                self._fault = ""
+            elif not self._fault:
+                continue
             self._reload.clear()
-            changed_at = _changed_at(self._path)
+            changed_at = found_at
             self._read_again()
-            await self._monitor.check(http)
+            if not self._fault:
+                await self._monitor.check(http)
 
     def _read_again(self) -> None:
         """Take the file's new content; with one that is not in order, all stays as it was."""
@@ -132,8 +137,12 @@ class Service:
             new = configuration.load(self._path)
             apply(self._gateway, self._access, new)
         except StokerError as error:
-            _log.error("the configuration was not reloaded: %s", error)
+            # Tried again each time: a file that can't be opened now may take keys away.
+            if str(error) != self._fault:
+                _log.error("the configuration was not reloaded: %s", error)
+            self._fault = str(error)
             return
+        self._fault = ""
         if _fixed(new) != _fixed(self._config):
             _log.warning(
                 "a changed bind, port, usage or limits_store takes effect at the next start"

@@ -76,12 +76,15 @@ def parse_since(text: str, now: datetime) -> datetime:
     ago = re.fullmatch(r"(\d+)([smhd])", text.strip())
     try:
         if ago:
-            return now - timedelta(seconds=int(ago[1]) * _UNITS_S[ago[2]])
-        moment = datetime.fromisoformat(text.strip())
+            moment = now - timedelta(seconds=int(ago[1]) * _UNITS_S[ago[2]])
+        else:
+            moment = datetime.fromisoformat(text.strip())
         if moment.tzinfo is not None:
             moment = moment.astimezone(now.tzinfo)
-        return moment.replace(tzinfo=now.tzinfo)
-    except (ValueError, OverflowError) as error:  # the latter: before the year 1
+        moment = moment.replace(tzinfo=now.tzinfo)
+        moment.timestamp()  # raises for one that no clock shows
+        return moment
+    except (ValueError, OverflowError, OSError) as error:  # before the year 1, or after 9999
         raise UsageError(
             f"{text!r} is not a time.",
             fix="Write how long ago (90s, 10m, 2h, 1d) or a moment (2026-01-31 14:00).",

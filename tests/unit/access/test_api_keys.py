@@ -32,6 +32,13 @@ def test_other_texts_than_the_key_name_no_one(key: str | None) -> None:
     assert keys(known("a-key")).caller_of(key) is None
 
 
+@pytest.mark.parametrize("key", [None, "", " ", "\t"])
+def test_no_text_is_a_key_even_where_its_hash_is_known(key: str | None) -> None:
+    opened = keys(known(""))
+    assert opened.caller_of(key) is None
+    assert opened.caller(f"Bearer {key or ''}") is None
+
+
 def test_a_key_ends_at_its_time_while_the_gateway_runs() -> None:
     assert keys(known("k", expires_at=NOW + 1)).caller_of("k") == ANN
     ended = keys(known("k", expires_at=NOW))

@@ -121,7 +121,7 @@ def test_a_new_file_continues_the_chain_of_the_one_set_aside(tmp_path: Path) -> 
         log.append({"event": f"e{number}"})
     files = sorted(path.name for path in tmp_path.glob("audit*.jsonl"))
     assert len(files) > 2
-    assert log.verify().sequence == 5
+    assert log.verify().last.sequence == 5
     assert [record["event"] for record in log.records()] == ["e0", "e1", "e2", "e3", "e4"]
     (tmp_path / files[1]).unlink()
     with pytest.raises(StokerError, match="does not fit"):
@@ -133,7 +133,8 @@ def test_the_oldest_files_may_be_moved_elsewhere(tmp_path: Path) -> None:
     for number in range(5):
         log.append({"event": f"e{number}"})
     min(tmp_path.glob("audit-*.jsonl")).unlink()
-    assert log.verify().sequence == 5
+    whole = log.verify()
+    assert (whole.first, whole.last.sequence) == (3, 5)
 
 
 def test_half_a_line_after_a_loss_of_power_is_dropped_and_the_log_goes_on(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_half_a_line_after_a_loss_of_power_is_dropped_and_the_log_goes_on(tmp_pa
     with log.path.open("ab") as file:
         file.write(b'{"sequence":2,"ev')
     log.append({"event": "b"})
-    assert log.verify().sequence == 2
+    assert log.verify().last.sequence == 2
 
 
 def _write(folder: Path, name: str) -> None:
@@ -158,7 +159,7 @@ def test_several_processes_write_one_chain(tmp_path: Path) -> None:
     for writer in writers:
         writer.join()
     log = AuditLog(tmp_path)
-    assert log.verify().sequence == 15
+    assert log.verify().last.sequence == 15
     assert len({record["event"] for record in log.records()}) == 15
 
 
@@ -169,7 +170,7 @@ def test_the_log_can_be_written_while_it_is_checked_and_listed(tmp_path: Path) -
     assert next(listing)["event"] == "a"
     log.append({"event": "c"})
     assert [record["event"] for record in listing] == ["b"]
-    assert log.verify().sequence == 3
+    assert log.verify().last.sequence == 3
 
 
 def test_the_account_in_a_line_is_not_taken_from_a_variable(
@@ -180,6 +181,16 @@ def test_the_account_in_a_line_is_not_taken_from_a_variable(
     log.append({"event": "a"})
     (record,) = log.records()
     assert record["by"] != "forged"
+
+
+def test_a_note_of_the_last_line_that_is_damaged_stops_no_change_of_a_key(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    log.append({"event": "a"})
+    for note in (b'{"hash":"\xff"}', b"", b"["):
+        (tmp_path / "audit.head").write_bytes(note)
+        assert log.verify().last.sequence == 1
+    log.append({"event": "b"})
+    assert log.verify().last.sequence == 2
 
 
 def test_a_folder_that_can_not_be_written_is_an_error_with_a_fix(tmp_path: Path) -> None:

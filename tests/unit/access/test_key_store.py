@@ -131,9 +131,9 @@ def test_a_limit_that_can_not_be_counted_never_reaches_the_file(
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x1b[31m", "x" * 101, "\udc80", "a\u202eb"])
 def test_a_name_that_can_not_be_shown_in_one_line_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="This is no name of an owner"):
+    with pytest.raises(UsageError, match="name of the owner"):
         store_in(tmp_path).create(name)
-    with pytest.raises(UsageError, match="This is no name of a model"):
+    with pytest.raises(UsageError, match="name of the model"):
         store_in(tmp_path).create("ann", models=[name])
 
 
@@ -194,11 +194,15 @@ def test_a_file_that_can_not_be_read_is_an_error_and_never_no_keys(
         ("sha256", "x"),
         ("id", "../etc"),
         ("owner", "a\nb"),
+        ("models", ["a", "\x1b[2J"]),
         ("role", "root"),
         ("limits", {"tokens_per_day": -1}),
         ("limits", {"tokens": 5}),
         ("limits", {"tokens_per_day": 1.5}),
         ("limits", {"tokens_per_day": 10**30}),
+        ("limits", {"tokens_per_day": 10**16}),
+        ("expires_at", 1e300),
+        ("created_at", -1),
         ("extra", 1),
     ],
 )
@@ -222,6 +226,20 @@ def test_a_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StokerError) as refused:
         store.keys()
     assert "Other users may write it" in refused.value.why
+    assert f"chmod 600 {store.path}" in refused.value.fix
+
+
+def test_the_fix_for_a_file_that_is_in_order_is_not_to_remove_it(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    store.path.mkdir()
+    with pytest.raises(StokerError) as unreadable:
+        store.keys()
+    store.path.rmdir()
+    store.path.write_bytes(BROKEN["a later version"])
+    with pytest.raises(StokerError) as newer:
+        store.keys()
+    for refused in (unreadable, newer):
+        assert "remove" not in refused.value.fix
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")

@@ -81,6 +81,46 @@ def test_a_limit_of_zero_is_taken_away_and_others_stay(stoker: object) -> None:
     assert stoker("keys", "limit", made.record.id)[0] == 2
 
 
+def test_what_ends_when_is_said_as_it_will_be(stoker: object) -> None:
+    assert callable(stoker)
+    old = KeyStore().create("ann").record.id
+    code, out = stoker("keys", "rotate", old, "--grace", "2100-01-01")
+    assert (code, "The old key works until 2100-01-01 00:00" in out) == (0, True)
+    code, out = stoker("keys", "rotate", old, "--grace", "2020-01-01")
+    assert (code, "That time is past" in out) == (2, True)
+    assert "The old key is revoked" in stoker("keys", "rotate", old, "--grace", "0m")[1]
+    _, out = stoker("keys", "create", "bob", "--expires", "9999-12-31", "--json")
+    made = json.loads(out)
+    code, out = stoker("keys", "rotate", made["id"])
+    assert (code, "It ends on 9999-12-" in out) == (0, True)
+
+
+def test_a_time_from_a_variable_that_is_empty_is_not_left_out(stoker: object) -> None:
+    assert callable(stoker)
+    made = KeyStore().create("ann").record.id
+    for words in (
+        ("keys", "create", "bob", "--expires", ""),
+        ("keys", "rotate", made, "--grace", ""),
+        ("audit", "list", "--since", ""),
+    ):
+        code, out = stoker(*words)
+        assert (code, "is not a time" in out) == (2, True)
+    assert len(KeyStore().records()) == 1
+
+
+def test_the_last_key_that_is_revoked_is_said_to_be_the_last(stoker: object) -> None:
+    assert callable(stoker)
+    first, second = (KeyStore().create(owner).record.id for owner in ("ann", "bob"))
+    assert "the last one" not in stoker("keys", "revoke", first)[1]
+    assert "the last one" in stoker("keys", "revoke", second)[1]
+
+
+def test_a_limit_that_no_store_can_count_is_refused(stoker: object) -> None:
+    assert callable(stoker)
+    assert stoker("keys", "create", "ann", "--tokens-per-day", str(10**16))[0] == 2
+    assert not KeyStore().records()
+
+
 def test_an_altered_log_is_an_error_that_names_the_line(stoker: object) -> None:
     assert callable(stoker)
     KeyStore().create("ann")
@@ -97,6 +137,18 @@ def test_the_log_is_listed_from_a_time_on(stoker: object) -> None:
     KeyStore().create("ann")
     assert "key_created" in stoker("audit", "list", "--since", "1h")[1]
     assert "Nothing was logged" in stoker("audit", "list", "--since", "2100-01-01")[1]
+
+
+def test_lines_missing_at_the_beginning_of_the_log_are_told(stoker: object) -> None:
+    assert callable(stoker)
+    assert json.loads(stoker("audit", "verify", "--json")[1])["lines"] == 0
+    AuditLog().append({"event": "a"}, {"event": "b"}, {"event": "c"})
+    assert "Lines before" not in stoker("audit", "verify")[1]
+    log = AuditLog().path
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[1:]))
+    assert "Lines before number 2 are not in its folder" in stoker("audit", "verify")[1]
+    found = json.loads(stoker("audit", "verify", "--json")[1])
+    assert (found["lines"], found["first"]) == (2, 2)
 
 
 @pytest.mark.parametrize("command", ["up", "adopt", "gateway"])

@@ -16,6 +16,7 @@ from stoker.engines import ContainerLaunch, Options, ProcessLaunch
 from stoker.engines.llama_cpp import llama_launch, llama_worker, xllamacpp_package
 from stoker.engines.vllm.in_engine.stoker_key_guard import OPEN_PATHS, KeyGuard
 from stoker.engines.vllm.vllm_launch import KEY_GUARD
+from stoker.errors import UsageError
 
 KEY = "s3cret-of-this-start"
 PATHS = ("/v1/models", "/invocations", "/tokenize", "/metrics", "/version", "/ping", "/docs", "/")
@@ -101,6 +102,12 @@ def test_vllm_in_a_container_is_published_on_loopback_and_loads_the_guard() -> N
     (mount,) = (mount for mount in launch.mounts if mount.target == launch.env["PYTHONPATH"])
     assert mount.read_only
     assert (Path(mount.source) / "stoker_key_guard.py").exists()
+
+
+def test_no_volume_takes_the_place_of_the_guard() -> None:
+    options = Options(volumes=("/mine:/stoker",))
+    with pytest.raises(UsageError, match="/stoker in vLLM's container is taken"):
+        engines.get("vllm").launch(vllm_cpu.plan(), port=7, key=KEY, options=options)
 
 
 def test_llama_cpp_listens_on_loopback_and_gets_its_key_by_a_pipe(

@@ -109,6 +109,14 @@ async def test_local_and_no_name_mean_a_model_that_the_caller_may_use(name: str 
         assert orjson.loads(answer.body)["model"] == "qwen-small"
 
 
+async def test_the_holder_of_a_key_that_opens_no_model_learns_that_and_no_name() -> None:
+    async with gateway() as (served, _):
+        answers = [await ask(served, name, "none") for name in (None, "local", "secret-13b")]
+        assert {answer.status for answer in answers} == {404}
+        (body,) = {answer.body for answer in answers}
+        assert b"opens no model" in body and b"secret" not in body
+
+
 async def test_metrics_of_all_models_are_for_those_who_may_see_what_runs() -> None:
     async with gateway() as (served, _):
         statuses = [(await get(served, "/metrics", key)).status for key in CALLERS]

@@ -144,6 +144,43 @@ def test_value_of_the_wrong_kind_is_told_what_belongs_there(tmp_path: Path) -> N
     assert "The port" in refused.value.fix
 
 
+def test_the_hash_of_an_empty_variable_is_refused(tmp_path: Path) -> None:
+    text = f'{BACKEND}[gateway.keys]\nann = "{hash_of("")}"\n'
+    with pytest.raises(UsageError, match="line 4: the value of ann is the SHA-256 of an empty"):
+        load(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("setting", "pattern"),
+    [
+        ("allowed_hosts", "models.example.com:8000"),
+        ("allowed_hosts", "https://models.example.com"),
+        ("allowed_hosts", ""),
+        ("allowed_hosts", "b\u00fccher.example"),
+        ("allowed_media_hosts", "https://images.example.com/*"),
+        ("allowed_origins", "vscode.dev"),
+        ("allowed_origins", "https://vscode.dev/edit"),
+    ],
+)
+def test_pattern_that_can_match_nothing_is_refused(
+    tmp_path: Path, setting: str, pattern: str
+) -> None:
+    text = f'{BACKEND}[gateway]\n{setting} = ["*", "{pattern}"]\n'
+    with pytest.raises(UsageError, match=r"line 4: '.* is not the ") as refused:
+        load(written(tmp_path, text))
+    assert "Write " in refused.value.fix
+
+
+def test_each_holder_has_a_name_that_prints_and_a_key_of_their_own(tmp_path: Path) -> None:
+    shared = f'{BACKEND}[gateway.keys]\nann = "env:K"\nbob = "{hash_of("k")}"\n'
+    with pytest.raises(UsageError, match="line 5: bob has the same key as ann"):
+        load(written(tmp_path, shared), {"K": "k"})
+    for name in ("", r"a\nb", r"\u001b[2J"):
+        text = f'{BACKEND}[gateway.keys]\n"{name}" = "{hash_of("k")}"\n'
+        with pytest.raises(UsageError, match="is not the name of a holder"):
+            load(written(tmp_path, text))
+
+
 def test_password_in_an_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not the address of a server") as refused:
         load(written(tmp_path, "[[backend]]\nurl = 'http://me:hunter2@127.0.0.1:80'\n"))
@@ -191,6 +228,7 @@ def test_limits_and_prices_are_read(tmp_path: Path) -> None:
     [
         ('[[limit]]\nmodel = "a"', "line 3: this section sets no limit"),
         ("[[limit]]\nrequests_per_minute = 0", "line 4: Expected int >= 1"),
+        ("[[limit]]\ntokens_per_day = 10000000000000000", "line 4: Expected int <= 10000"),
         ("[[limit]]\nrequests = 5", "The settings are: model, owner, per_owner"),
         (f"[[limit]]\ntokens_per_month = {10**30}", "line 4: Expected int <= 1000000000000000"),
         ("[[limit]]\ncost_per_day = 1e-9", "line 4: Expected float >="),

@@ -117,6 +117,11 @@ async def test_the_owner_adds_names(tmp_path: Path) -> None:
         assert await status_of(front, "models.example.com") == 403
 
 
+async def test_a_page_without_an_origin_is_no_page_of_a_server_without_a_name() -> None:
+    async with gateway_with(fine) as (front, _):
+        assert await status_of(front, "", "/health", "Origin: null") == 403
+
+
 async def test_what_another_site_embeds_is_refused_and_a_followed_link_is_not() -> None:
     async with gateway_with(fine) as (front, _):
         cross = "Sec-Fetch-Site: cross-site"

@@ -137,6 +137,34 @@ def test_content_and_words_pass(request_: dict[str, Any]) -> None:
     MediaHosts().check(request_)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tools", [{"type": "web_search"}, {"type": "mcp", "server_url": EVIL}]),
+        ("mcp_servers", [{"type": "url", "url": EVIL}]),
+        ("kv_transfer_params", {"do_remote_prefill": True, "remote_host": "10.0.0.1"}),
+    ],
+)
+def test_a_server_to_connect_to_is_refused_whatever_hosts_are_allowed(
+    field: str, value: object
+) -> None:
+    with pytest.raises(BadRequestError, match=field) as error:
+        MediaHosts(["*"]).check({"prompt": "a", field: value})
+    assert error.value.code == "server_address_not_allowed"
+    assert EVIL not in str(error.value)
+
+
+async def test_no_backend_that_is_passed_a_request_on_gets_a_server_to_connect_to() -> None:
+    request = {"input": "a", "tools": [{"type": "mcp", "server_label": "a", "server_url": EVIL}]}
+    async with gateway_with(fine) as (front, (backend,)):
+        assert (await front.post(orjson.dumps(request), "/v1/responses")).status == 400
+        assert not backend.calls
+
+
+def test_settings_of_a_transfer_that_name_no_server_pass() -> None:
+    MediaHosts().check({"prompt": "a", "kv_transfer_params": {"lmcache.tag.user": "ann"}})
+
+
 def test_an_allowed_host_passes_under_no_disguise() -> None:
     hosts = MediaHosts(["images.example.com", "*.cdn.example"])
 

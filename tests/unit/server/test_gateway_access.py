@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import aiohttp
 import pytest
@@ -74,7 +76,7 @@ async def test_a_running_gateway_obeys_a_change_of_keys_within_a_second(tmp_path
         store.revoke(rotated.record.id)
         await becomes(401, rotated.key)
         assert await status(None) == 401
-    assert AuditLog().verify().sequence == len(events())
+    assert AuditLog().verify().last.sequence == len(events())
     refused = [r for r in AuditLog().records() if r["event"] == "entry_refused"]
     assert {r["reason"] for r in refused} >= {"no_key", "revoked_key"}
     assert {r["address"] for r in refused} == {"127.0.0.1"}
@@ -106,6 +108,31 @@ async def test_a_gateway_without_keys_shuts_when_a_file_appears_that_it_can_not_
     store.path.write_bytes(whole)
     access.read_again()
     assert gateway._state.keys.caller_of(made.key) is not None
+
+
+def test_a_key_revoked_while_no_file_can_be_opened_is_refused_as_soon_as_one_can(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = KeyStore()
+    made = store.create("ann")
+    access = GatewayAccess(Gateway(), "127.0.0.1")
+    store.revoke(made.record.id)
+    with monkeypatch.context() as no_descriptors:
+        no_descriptors.setattr(Path, "open", Mock(side_effect=OSError(errno.EMFILE, "too many")))
+        access.read_again()
+        access.read_again()
+    assert caplog.text.count("the keys were not reloaded") == 1
+    access.read_again()
+    assert access._stored.fault(made.key)[0] == "revoked_key"
+
+
+def test_a_key_that_was_revoked_opens_nothing_though_a_configuration_has_its_hash() -> None:
+    store = KeyStore()
+    made = store.create("ann")
+    store.revoke(made.record.id)
+    gateway = Gateway()
+    GatewayAccess(gateway, "127.0.0.1").configure(keys_of({"ann": hash_of(made.key)}))
+    assert gateway._state.keys.caller_of(made.key) is None
 
 
 def test_a_gateway_does_not_start_with_a_damaged_store(tmp_path: Path) -> None:
@@ -140,6 +167,23 @@ async def test_a_reload_that_takes_the_last_key_away_changes_nothing(
         await wait_for(lambda: "was not reloaded" in caplog.text)
         async with http.get(url + "/v1/models") as response:
             assert response.status == 401
+
+
+async def test_a_configuration_that_could_not_be_opened_for_a_while_is_read_when_it_can_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = f'[gateway.keys]\nann = "{hash_of("k")}"\nbob = "{hash_of("b")}"\n'
+    path = tmp_path / "g.toml"
+    async with serving(path, CONFIG + keys) as url, aiohttp.ClientSession() as http:
+        with monkeypatch.context() as no_descriptors:
+            tried = Mock(side_effect=OSError(errno.EMFILE, "too many"))
+            no_descriptors.setattr(Path, "read_text", tried)
+            written(path, CONFIG + keys.partition("bob")[0])
+            await wait_for(lambda: tried.call_count > 1)
+        await wait_for(lambda: "configuration_changed" in events())
+        async with http.get(url + "/v1/models", headers={"x-api-key": "b"}) as response:
+            assert response.status == 401
+    assert caplog.text.count("was not reloaded") == 1
 
 
 async def test_a_changed_configuration_is_logged_by_the_names_of_what_changed(

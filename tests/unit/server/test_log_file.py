@@ -54,6 +54,12 @@ def test_time_of_another_zone_is_the_same_moment() -> None:
     assert here.astimezone(now.tzinfo) == now.replace(hour=13)
 
 
-def test_time_before_all_time_is_refused() -> None:
+@pytest.mark.parametrize("text", ["9999999999d", "0001-01-01"])
+def test_time_before_all_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a time"):
-        parse_since("9999999999d", datetime(2026, 1, 1))
+        parse_since(text, datetime(2026, 1, 1))
+
+
+def test_time_of_another_zone_is_converted() -> None:
+    there = datetime(2026, 1, 31, 14, tzinfo=timezone(timedelta(hours=7)))
+    assert parse_since(there.isoformat(), datetime(2026, 1, 1)).timestamp() == there.timestamp()

@@ -33,7 +33,7 @@ def show(
     json: Json = False,
 ) -> None:
     """List what was logged: key and configuration changes, starts, and refused requests."""
-    start = server.parse_since(since, datetime.now()).astimezone() if since else None
+    start = server.parse_since(since, datetime.now()).astimezone() if since is not None else None
     found = [r for r in AuditLog().records() if start is None or _time(r) >= start]
     if json:
         output.as_json(found)
@@ -47,11 +47,17 @@ def show(
 @app.command()
 def verify(json: Json = False) -> None:
     """Check that no line of the log was changed, added, moved or removed."""
-    last = AuditLog().verify()
+    whole = AuditLog().verify()
+    last, lines = whole.last, whole.last.sequence - whole.first + 1
     if json:
-        output.as_json({"lines": last.sequence, "hash": last.hash})
+        output.as_json({"lines": lines, "first": whole.first, "hash": last.hash})
         return
-    output.say(f"The log is whole: {last.sequence:,} lines, the last with the hash {last.hash}.")
+    output.say(f"The log is whole: {lines:,} lines, the last with the hash {last.hash}.")
+    if whole.first > 1:
+        output.say(
+            f"Lines before number {whole.first:,} are not in its folder. If you did not move them "
+            "elsewhere, they were removed."
+        )
     output.say("Note the hash elsewhere: only that shows a log that was written again as a whole.")
 
 

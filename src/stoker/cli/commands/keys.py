@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stoker.access.caller import CallerLimits, Role
-from stoker.access.key_store import KeyRecord, KeyStore, NewKey
+from stoker.access.key_store import LATEST, KeyRecord, KeyStore, NewKey
 from stoker.cli.options import Json
 from stoker.cli.render import output
 from stoker.errors import UsageError
@@ -42,7 +42,7 @@ def create(
     owner: Annotated[str, typer.Argument(help="Who uses the key: a person, a team or a program.")],
     role: Annotated[
         Role,
-        typer.Option(help="user: use models. viewer: also see what runs. admin: also see usage."),
+        typer.Option(help="user: use models. viewer and admin: also see what runs."),
     ] = "user",
     model: Annotated[
         list[str] | None,
@@ -70,7 +70,7 @@ def create(
         cost_per_month=cost_per_month or None,
         max_concurrent=max_concurrent or None,
     )
-    expires_at = moment(expires, time.time()) if expires else None
+    expires_at = moment(expires, time.time()) if expires is not None else None
     store = KeyStore()
     is_first = not store.records()
     made = store.create(owner, role=role, models=model or (), limits=limits, expires_at=expires_at)
@@ -111,23 +111,30 @@ def rotate(
     json: Json = False,
 ) -> None:
     """Replace a key by a new one with the same rules, and revoke the old one."""
-    grace_s = moment(grace, time.time()) - time.time() if grace else 0.0
+    now = time.time()
+    grace_s = moment(grace, now) - now if grace is not None else 0.0
+    if grace_s < 0:
+        raise UsageError("That time is past.", "The old key would end before now.", "Give another.")
     _show_new(KeyStore().rotate(key, grace_s), json=json)
-    if not json:
-        until = f"works for {grace} more" if grace else "is revoked"
-        output.say(f"The old key {until}.")
 
 
 @app.command()
 def revoke(key: _Key, json: Json = False) -> None:
     """End a key for good. Answers that are under way are completed."""
-    record = KeyStore().revoke(key)
+    store = KeyStore()
+    record = store.revoke(key)
     if json:
         output.as_json(record.described())
-    else:
+        return
+    output.say(
+        f"Revoked the key {record.id} of {record.owner}. Running gateways refuse it within a "
+        "second; answers that are under way are completed."
+    )
+    now = time.time()
+    if not any(other.is_active(now) for other in store.records()):
         output.say(
-            f"Revoked the key {record.id} of {record.owner}. Running gateways refuse it within a "
-            "second; answers that are under way are completed."
+            "It was the last one: only keys of a configuration file open a gateway now. To make "
+            "another: stoker keys create OWNER."
         )
 
 
@@ -170,7 +177,7 @@ def moment(text: str, now: float) -> float:
     try:
         if ahead:
             return now + min(int(ahead[1]) * _UNITS_S[ahead[2]], _LONGEST_S)
-        return datetime.fromisoformat(text.strip()).timestamp()
+        return min(datetime.fromisoformat(text.strip()).timestamp(), LATEST)
     except (ValueError, OverflowError, OSError) as error:
         raise UsageError(
             f"{text!r} is not a time.",
@@ -179,14 +186,20 @@ def moment(text: str, now: float) -> float:
 
 
 def _show_new(made: NewKey, *, json: bool) -> None:
+    record, old = made.record, made.replaced
     if json:
-        output.as_json({"key": made.key, **made.record.described()})
+        replaced = {"replaced": old.described()} if old else {}
+        output.as_json({"key": made.key, **record.described(), **replaced})
         return
-    record = made.record
     output.say(
         f"The key of {record.owner}, shown only now; Stoker keeps no copy:\n\n  {made.key}\n"
     )
-    output.say(f"Its id is {record.id}. Running gateways accept it within a second.")
+    output.say(f"Its id is {record.id}. This account's gateways accept it within a second.")
+    if record.expires_at:
+        output.say(f"It ends on {_shown(record.expires_at)}.")
+    if old:
+        ends = old.revoked_at is None and old.expires_at
+        output.say(f"The old key {f'works until {_shown(ends)}' if ends else 'is revoked'}.")
 
 
 def _state(record: KeyRecord, now: float) -> str:
@@ -198,9 +211,13 @@ def _state(record: KeyRecord, now: float) -> str:
 def _row(record: KeyRecord, now: float) -> tuple[str, ...]:
     models = ", ".join(record.models) or "all"
     until = record.expires_at
-    expires = datetime.fromtimestamp(until).strftime("%Y-%m-%d %H:%M") if until else "never"
+    expires = _shown(until) if until else "never"
     state = _state(record, now)
     return record.prefix, record.owner, record.role, state, expires, models, _limits(record)
+
+
+def _shown(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M")
 
 
 def _limits(record: KeyRecord) -> str:

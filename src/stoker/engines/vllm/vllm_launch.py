@@ -14,7 +14,7 @@ from pathlib import Path
 from stoker import paths
 from stoker.engines.base import Options, ProcessLaunch
 from stoker.engines.container_spec import ContainerLaunch, Mount
-from stoker.errors import StokerError
+from stoker.errors import StokerError, UsageError
 from stoker.planning import Argument, Plan
 
 VERSION = "0.32.0"
@@ -146,9 +146,18 @@ def _placed(plan: Plan) -> tuple[str, tuple[Mount, ...]]:
 
 
 def _with_own(mounts: Sequence[Mount], volumes: Sequence[str]) -> tuple[Mount, ...]:
-    """Stoker's mounts and the user's: where both have one place inside, the user's counts."""
+    """Stoker's mounts and the user's: where both have one place inside, the user's counts.
+
+    Raises ``UsageError`` for the place of what asks for the key: vLLM would find none, and end.
+    """
     own = tuple(Mount.parse(volume) for volume in volumes)
     targets = {mount.target for mount in own}
+    if _INNER_GUARD in targets:
+        raise UsageError(
+            f"The place {_INNER_GUARD} in vLLM's container is taken.",
+            "Stoker mounts there what asks for the engine's key.",
+            "Mount the volume at another place.",
+        )
     return (*(mount for mount in mounts if mount.target not in targets), *own)
 
 

@@ -44,8 +44,13 @@ class MediaHosts:
     def check(self, request: Mapping[str, Any]) -> None:
         """Raise ``BadRequestError`` where a conversation has another URL than a data URL.
 
+        Servers that the model's server would connect to are refused wherever they are.
+
         ``request`` is in the client's own API.
         """
+        server = next(_named_servers(request), None)
+        if server is not None:
+            raise _refused_server(server)
         for name in _CONVERSATIONS:
             for where, url in _references(request.get(name), name):
                 if not self._allow(url):
@@ -55,6 +60,23 @@ class MediaHosts:
         found = _PLAIN_URL.fullmatch(url)
         host = found[1].lower() if found else ""
         return bool(host) and any(fnmatchcase(host, pattern) for pattern in self.patterns)
+
+
+def _named_servers(request: Mapping[str, Any]) -> Iterator[str]:
+    """The fields by which a request would have the model's server connect to another one.
+
+    Those of MCP, at which some servers call tools. And the half of a divided vLLM that holds the
+    prompt's cache: its router names it, and no client.
+    """
+    tools = request.get("tools")
+    for at, tool in enumerate(tools if isinstance(tools, list) else ()):
+        if isinstance(tool, dict) and tool.get("server_url"):
+            yield f"tools[{at}].server_url"
+    if request.get("mcp_servers"):
+        yield "mcp_servers"
+    transfer = request.get("kv_transfer_params")
+    if isinstance(transfer, dict) and any(name.startswith("remote_") for name in transfer):
+        yield "kv_transfer_params"
 
 
 def _references(value: Any, where: str) -> Iterator[tuple[str, str]]:
@@ -101,5 +123,14 @@ def _refused(where: str) -> BadRequestError:
         "itself as a data URL, such as data:image/png;base64,..., or run `stoker gateway` with the "
         "host in `allowed_media_hosts` of its configuration.",
         code="media_url_not_allowed",
+        param=where,
+    )
+
+
+def _refused_server(where: str) -> BadRequestError:
+    return BadRequestError(
+        f"{where} names a server that the model's server would have to connect to. Leave it out; "
+        "tools of MCP are called by the client, which offers them as functions.",
+        code="server_address_not_allowed",
         param=where,
     )

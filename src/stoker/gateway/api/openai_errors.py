@@ -74,7 +74,9 @@ def not_ready(down_cause: str = "", retry_after_s: int = 2) -> web.Response:
 
 #: What a request has in place of a key. Whether a key was once valid is shown to its holder alone.
 _KEY_FAULTS: Mapping[KeyFault, str] = {
-    "two_keys": "two different ones",
+    "no_key": "none",
+    "wrong_key": "one that is not known here",
+    "two_keys": "two different ones, or one beside an Authorization header of another kind",
     "expired_key": "one that has expired",
     "revoked_key": "one that was revoked",
 }
@@ -85,7 +87,7 @@ def unauthorized(fault: KeyFault = "wrong_key") -> web.Response:
     return response(
         401,
         "This endpoint needs a key, and the request has "
-        f"{_KEY_FAULTS.get(fault, 'none or a wrong one')}. "
+        f"{_KEY_FAULTS[fault]}. "
         "Send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.",
         kind="authentication_error",
         code="invalid_api_key",

@@ -226,6 +226,17 @@ def choose_model(
     )
 
 
+def no_model_allowed() -> BadRequestError:
+    """What the holder of a key gets that opens none of the models, whichever is asked for."""
+    return BadRequestError(
+        "This key opens no model that is served here. Ask who made it for one that does: "
+        "`stoker keys create OWNER --model NAME`. An alias or `local` is no name there.",
+        status=404,
+        code="model_not_found",
+        param="model",
+    )
+
+
 def written(request: object) -> bytes:
     """The JSON of a request, or of a part of it, as it is sent to a backend.
 

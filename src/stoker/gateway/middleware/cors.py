@@ -38,7 +38,8 @@ class Origins:
             return not foreign or _is_followed_link(request)
         if any(fnmatchcase(origin.lower(), p) for p in self.patterns):
             return True
-        return origin.partition("://")[2] == request.host
+        # Of a page with no origin, which sends `null`, nothing is left that a host could equal.
+        return origin.partition("://")[2] == request.host != ""
 
     async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
         """Let the browser show this answer to its page."""
