@@ -318,12 +318,14 @@ async def test_nothing_oversized_is_kept_or_reaches_the_engine() -> None:
             # A head may be refused, and the connection reset, before all of it was sent.
             may_be_reset: list[list[int]] = [[]] if name in ENDLESS_HEADS else []
             assert statuses(back) in ([400], [408], [413], *may_be_reset), (name, back[:200])
-        gc.collect()
-        before = process.memory_info().rss
-        for sent in OVERSIZED.values():
-            await answered(front, sent)
-        gc.collect()
-        assert process.memory_info().rss - before < 8 * 1024**2
+        rss_bytes = []
+        for _ in range(4):
+            for sent in OVERSIZED.values():
+                await answered(front, sent)
+            gc.collect()
+            rss_bytes.append(process.memory_info().rss)
+        # A process keeps pages of its busiest moment. What leaks, 33 MB a round, grows with each.
+        assert rss_bytes[-1] - rss_bytes[0] < 32 * 1024**2
         assert not engine.heads
         await _still_serves(front)
 
