@@ -28,6 +28,8 @@ def answers_without_a_key(engine: psutil.Process, paths: tuple[str, ...]) -> dic
     """The statuses of paths that answer anything but 401 to a request without a key."""
     found = {}
     for _, port in listening(engine):
+        if _status(f"http://127.0.0.1:{port}/", "GET", None) is None:
+            continue  # it does not speak HTTP, and each try would wait
         for path in paths:
             for method, body in (("GET", None), ("POST", b"{}")):
                 status = _status(f"http://127.0.0.1:{port}{path}", method, body)
