@@ -27,7 +27,7 @@ pytestmark = pytest.mark.databases
 
 ROUNDS = 2
 #: What a killed gateway may lose, in seconds, and what a busy machine may add to it.
-LOST_S, BUSY_S = 1.0, 0.5
+LOST_S, BUSY_S = 1.0, 2.0
 
 
 async def answers(call: Call) -> None:
@@ -130,7 +130,7 @@ async def test_gateway_that_is_killed_has_lost_at_most_the_last_second(tmp_path:
 async def ask_until_killed(http: aiohttp.ClientSession, served: Running) -> tuple[list[float], int]:
     """When each request was answered, the last moment being the kill's, and how many were asked."""
     at: list[float] = []
-    asked, ends_at = 0, time.monotonic() + 3
+    asked, ends_at = 0, time.monotonic() + 5
     while time.monotonic() < ends_at:
         asked += 1
         assert await ask(http, served.url, asked)
