@@ -23,8 +23,7 @@ _FINE_BYTES, _COARSE_BLOCK_BYTES = 131_072, 1024
 _MOST_BLOCKS = 4096
 #: The digests of heads that were seen, by the link that stands for each in this process. A client
 #: has a few.
-_DIGESTS: dict[int, str] = {}
-_MOST_DIGESTS = 64
+_DIGESTS = RecentValues[int, str](64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +143,8 @@ def _extended(chain: PromptChain, parts: Sequence[WrittenPart]) -> PromptChain:
 def _digest(link: int, parts: Sequence[WrittenPart]) -> str:
     """The digest of a head, which is taken once: hashing 60 KB takes 70 us."""
     if link not in _DIGESTS:
-        if len(_DIGESTS) >= _MOST_DIGESTS:
-            _DIGESTS.clear()
         head = b"\0".join(part.json for part in parts)
-        _DIGESTS[link] = blake2b(head, digest_size=16).hexdigest()
+        _DIGESTS.put(link, blake2b(head, digest_size=16).hexdigest())
     return _DIGESTS[link]
 
 
