@@ -77,9 +77,5 @@ def _line(record: Mapping[str, Any]) -> str:
             shown["limits"] = key.get("limits")
     details = " ".join(f"{name}={value}" for name, value in shown.items() if value != "")
     stamp = _time(record).strftime("%Y-%m-%d %H:%M:%S")
-    return _one_line(f"{stamp}  {record.get('event')}  {details}  by {record.get('by')}")
-
-
-def _one_line(value: object) -> str:
-    """A value without the line breaks and control codes that a damaged log could hold."""
-    return "".join(c if c.isprintable() else "?" for c in str(value))
+    line = f"{stamp}  {record.get('event')}  {details}  by {record.get('by')}"
+    return output.printable(line)

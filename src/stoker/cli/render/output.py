@@ -17,6 +17,11 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
+def printable(text: str) -> str:
+    """The text in one line that can't move a terminal's cursor or colour what follows."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def as_json(value: Any) -> None:
     """Print one JSON document on standard output."""
     print(json.dumps(value, indent=2, default=str))

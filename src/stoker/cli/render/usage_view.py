@@ -76,7 +76,8 @@ def as_table(totals: Sequence[UsageTotal], group: Group) -> None:
     for title in (*_COLUMNS, "1st byte"):
         table.add_column(title, justify="right")
     for total in totals:
-        table.add_row(_printable(_name(total.group, group)), *_cells(total))
+        name = output.printable(_name(total.group, group)) or "none"
+        table.add_row(name, *_cells(total))
     if len(totals) > 1:
         table.add_row("all", *_cells(_sum(totals)))
     Console(markup=False, highlight=False).print(table)
@@ -107,11 +108,6 @@ def _cell(value: object) -> object:
     """A value that a spreadsheet shows and does not run: a quote before it makes it a text."""
     is_formula = isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA)
     return f"'{value}" if is_formula else value
-
-
-def _printable(name: str) -> str:
-    """A name that can't move a terminal's cursor or colour what follows."""
-    return "".join(letter if letter.isprintable() else "?" for letter in name) or "none"
 
 
 def _name(group: str | int, kind: Group) -> str:
