@@ -178,7 +178,16 @@ class KeyStore:
             raise UsageError(f"A key names at most {_MAX_MODELS} models.", fix=fix)
         if expires_at is not None and expires_at <= self._now():
             raise UsageError("That time is past.", "The key could never be used.", "Give another.")
-        rules = _Rules(owner, role, allowed, _set(limits), expires_at)
+        rules = KeyRecord(
+            id="",
+            sha256="",
+            owner=owner,
+            role=role,
+            models=allowed,
+            limits=_set(limits),
+            created_at=self._now(),
+            expires_at=expires_at,
+        )
         with self._locked():
             records = list(self.records())
             made = self._drawn(records, rules)
@@ -199,8 +208,9 @@ class KeyStore:
                 records[index] = msgspec.structs.replace(old, expires_at=ends)
             else:
                 records[index] = msgspec.structs.replace(old, revoked_at=now)
-            rules = _Rules(old.owner, old.role, old.models, old.limits, old.expires_at)
-            made = self._drawn(records, rules, old.first_id or old.id)
+            first_id = old.first_id or old.id
+            rules = msgspec.structs.replace(old, created_at=now, first_id=first_id)
+            made = self._drawn(records, rules)
             self._save([*records, made.record], "key_rotated", made.record, replaces=old.id)
             return replace(made, replaced=records[index])
 
@@ -227,24 +237,14 @@ class KeyStore:
             self._save(records, "key_limited", records[index])
             return records[index]
 
-    def _drawn(self, records: Sequence[KeyRecord], rules: _Rules, first_id: str = "") -> NewKey:
+    def _drawn(self, records: Sequence[KeyRecord], rules: KeyRecord) -> NewKey:
+        """A new key with these rules, under an id that no other has."""
         taken = {record.id for record in records}
         key_id = secrets.token_hex(4)
         while key_id in taken:
             key_id = secrets.token_hex(4)
         key = f"{PREFIX}{key_id}-{secrets.token_urlsafe(32)}"
-        record = KeyRecord(
-            id=key_id,
-            sha256=hash_of(key),
-            owner=rules.owner,
-            role=rules.role,
-            models=rules.models,
-            limits=rules.limits,
-            created_at=self._now(),
-            expires_at=rules.expires_at,
-            first_id=first_id,
-        )
-        return NewKey(record, key)
+        return NewKey(msgspec.structs.replace(rules, id=key_id, sha256=hash_of(key)), key)
 
     def _index(self, records: Sequence[KeyRecord], key: str) -> int:
         """The place of a key. An unknown one is not repeated: it may be a whole key."""
@@ -307,15 +307,6 @@ class KeyStore:
             f"{why[:1].upper()}{why[1:]}.",
             fix,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    owner: str
-    role: Role
-    models: tuple[str, ...]
-    limits: dict[str, int | float]
-    expires_at: float | None
 
 
 def _set(limits: CallerLimits) -> dict[str, int | float]:
