@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import orjson
 import pytest
-from tests.support.redis_server import RedisServer, free_port, installed, wait_until_it_listens
+from tests.support import postgres_server
+from tests.support.redis_server import RedisServer
 from tests.unit.gateway.backends import MODEL, Call, Front, answer, front, running
 
 from stoker.access.api_keys import Keys, hash_of
@@ -48,59 +43,7 @@ class StoreServer(Protocol):
     @property
     def url(self) -> str: ...
     def start(self) -> None: ...
-    def kill(self) -> None: ...
-
-
-class PostgresOfTest:
-    """A PostgreSQL of Debian's package, in a folder of its own user's."""
-
-    def __init__(self) -> None:
-        versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-        if not versions:
-            installed("postgresql", "pg_ctlcluster")
-            versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-        if not versions:
-            pytest.skip("needs Debian's package postgresql")
-        self._bin = versions[-1]
-        self._user = "postgres" if os.geteuid() == 0 else None
-        self._folder = Path(tempfile.mkdtemp(prefix="stoker-pg-"))
-        if self._user:
-            shutil.chown(self._folder, self._user)
-        self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        options = ["-A", "trust", "-U", "stoker", "--no-sync", "-E", "UTF8"]
-        subprocess.run(
-            [self._bin / "initdb", "-D", self._folder / "data", *options],
-            user=self._user,
-            check=True,
-            capture_output=True,
-            cwd=self._folder,
-        )
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://stoker@127.0.0.1:{self._port}/postgres"
-
-    def start(self) -> None:
-        options = ["-p", str(self._port), "-h", "127.0.0.1", "-k", str(self._folder)]
-        self._process = subprocess.Popen(
-            [self._bin / "postgres", "-D", self._folder / "data", *options],
-            user=self._user,
-            cwd=self._folder,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wait_until_it_listens(self._port, self._process)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)  # at once, and its children with it
-            self._process.wait()
-            self._process = None
-
-    def remove(self) -> None:
-        self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def stop(self) -> None: ...
 
 
 @pytest.fixture(params=["redis", "postgresql"], scope="module")
@@ -108,16 +51,14 @@ def store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StoreServer]:
     """A store that runs, for all tests: each has an owner of its own."""
-    with contextlib.ExitStack() as ending:
-        server: StoreServer
-        if request.param == "redis":
-            server = redis = RedisServer(tmp_path_factory.mktemp("redis"))
-            ending.callback(redis.kill)
-        else:
-            server = postgres = PostgresOfTest()
-            ending.callback(postgres.remove)
-        server.start()
-        yield server
+    if request.param == "postgresql":
+        with postgres_server.running() as postgres:
+            yield postgres
+        return
+    redis = RedisServer(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    yield redis
+    redis.stop()
 
 
 async def whole(call: Call) -> None:
@@ -214,7 +155,7 @@ async def test_no_request_fails_or_waits_while_the_store_is_killed_and_back(
             return {await _is_up(served) for served in fronts} == {False}
 
         await asked(are_up)
-        store.kill()
+        store.stop()
         await asked(are_down)
         await asyncio.to_thread(store.start)
         await asked(are_up)

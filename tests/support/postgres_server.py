@@ -1,6 +1,5 @@
 """A PostgreSQL server of the tests' own: a free port of loopback, files in a temporary folder.
 
-Debian's package is installed where it is missing and that is possible; else the tests are skipped.
 PostgreSQL refuses to run as root, so root runs it as the user that the package makes.
 """
 
@@ -15,12 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests.support.debian_packages import found_or_installed
 
 from stoker.server.ports import any_free
 
 _USER = "postgres"
-_INSTALL_S = 300
 _WAIT_S = 30
 
 
@@ -67,7 +65,7 @@ class PostgresServer:
 @contextmanager
 def running() -> Iterator[PostgresServer]:
     """A server while the context lasts."""
-    programs = _programs()
+    programs = found_or_installed("postgresql", _programs)
     # Not pytest's folder: that is closed to the user that runs the server.
     top = Path(tempfile.mkdtemp(prefix="stoker-postgres-"))
     top.chmod(0o755)
@@ -96,29 +94,7 @@ def _is_root() -> bool:
     return os.geteuid() == 0
 
 
-def _programs() -> Path:
-    """The folder of its programs, installed if need be. Skips the test where that fails."""
-    found = _installed()
-    if found is None and _is_root() and shutil.which("apt-get"):
-        apt = ["apt-get", "-q", "-y"]
-        for command in (
-            [*apt, "update"],
-            [*apt, "install", "--no-install-recommends", "postgresql"],
-        ):
-            subprocess.run(
-                command,
-                check=False,
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-                stdout=subprocess.DEVNULL,
-                timeout=_INSTALL_S,
-            )
-        found = _installed()
-    if found is None:
-        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
-    return found
-
-
-def _installed() -> Path | None:
+def _programs() -> Path | None:
     """The newest version's programs: Debian keeps all but a few of them off PATH."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name)
     on_path = shutil.which("pg_ctl")

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
 import time
 from pathlib import Path
 
-import pytest
+from tests.support.debian_packages import found_or_installed
 
-_PACKAGE = "redis-server"
+from stoker.server.ports import any_free
+
+#: Also the name of its package.
+_PROGRAM = "redis-server"
 _START_S = 10.0
 
 
 class RedisServer:
     """One server with its files in ``folder``; nothing is kept over a restart."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.port = port or free_port()
+        self.port = any_free()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -30,13 +32,14 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
+        program = found_or_installed(_PROGRAM, lambda: shutil.which(_PROGRAM))
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir"]
         self._process = subprocess.Popen(
-            [installed(_PACKAGE, _PACKAGE), *options, str(self._folder)], stdout=subprocess.DEVNULL
+            [program, *options, str(self._folder)], stdout=subprocess.DEVNULL
         )
-        wait_until_it_listens(self.port, self._process)
+        _wait_until_it_listens(self.port, self._process)
 
-    def kill(self) -> None:
+    def stop(self) -> None:
         """End it at once."""
         if self._process is not None:
             self._process.kill()
@@ -44,31 +47,7 @@ class RedisServer:
             self._process = None
 
 
-def installed(package: str, program: str) -> str:
-    """The program's path. Installs its package where that is possible, else skips the test."""
-    found = shutil.which(program)
-    if found is None and shutil.which("apt-get") and os.geteuid() == 0:
-        subprocess.run(
-            ["apt-get", "install", "-y", "--no-install-recommends", package],
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            check=False,
-            capture_output=True,
-        )
-        found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"needs Debian's package {package}")
-    return found
-
-
-def free_port() -> int:
-    """A port of loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
     """Wait for a server that was just started."""
     deadline = time.monotonic() + _START_S
     while not _listens(port):
