@@ -90,7 +90,8 @@ def test_by_a_hand_installed_vsix_one_click_lets_chat_work(installed: Path, tmp_
         window.sees(TOAST, "Reload")
         window.picture("24-vsix-offered")
         window.choose(model.model)
-        assert window.plays(model, TURNS[:1]) == [True]
+        window.gets_tools(model)
+        assert window.plays(model, TURNS[:1]) == [True], model.story()
         window.picture("25-vsix-answer")
         assert not window.has_error()
     written = json.loads(person.settings_file.read_text())

@@ -368,7 +368,8 @@ def _next(plan: Plan, conversation: Conversation, folder: str) -> Answer:
         if missing:
             return looked or _failed(missing)
         if step and (answer := _step(step, conversation, folder)):
-            return answer if number else replace(answer, text="I will look at this first.")
+            first = answer.call and not number
+            return replace(answer, text="I will look at this first.") if first else answer
     return Answer(plan.answer(conversation))
 
 
@@ -406,6 +407,10 @@ class Arrived:
     kind: str
     status: int = 200
     answer: Answer = field(default_factory=Answer)
+
+    def tools(self) -> list[str]:
+        """The names of the tools that the request offers."""
+        return [tool["function"]["name"] for tool in self.body.get("tools") or ()]
 
 
 #: How requests other than an agent's steps begin, by their purpose. Compactions can carry the
@@ -449,6 +454,14 @@ class ScriptedModel(BackgroundServer):
     def of_kind(self, kind: str) -> list[Arrived]:
         """The requests of one kind so far, in order of arrival."""
         return [arrived for arrived in self.arrived if arrived.kind == kind]
+
+    def story(self) -> list[str]:
+        """What arrived and how it was answered, a line each, for a message."""
+        return [
+            f"{each.kind}: {each.status}, {len(each.tools())} tools, "
+            f"{each.answer.call or each.answer.text!r}"
+            for each in self.arrived
+        ]
 
     def answer(self, kind: str, body: Body) -> Answer:
         """The answer to a request of this kind."""
