@@ -102,7 +102,7 @@ class Forward:
                 wants_usage=ask.wants_usage,
                 rewrite=_rewrite(context),
                 form=ask.form,
-                api=api.stream(_asked(context)) if api else None,
+                api=api.stream(_asked(context)) if api and ask.streamed else None,
                 choices=ask.choices,
                 progress_key=ask.progress_key,
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import orjson
@@ -236,7 +235,7 @@ class _Choice:
 
     def _late_calls(self) -> list[_Piece]:
         """Calls at the end of reasoning that nothing follows: the model forgot to close it."""
-        if self._called or self._said:
+        if self._called or self._said or not self._thought:
             return []
         thought = ToolCallParser(self._tools, thinking=True)
         events = [*thought.feed("".join(self._thought)), *thought.finish()]
@@ -280,11 +279,12 @@ class _CallIds:
     """
 
     def __init__(self, taken: Callable[[], set[str]]) -> None:
-        self._taken = cache(taken)
+        self._of_conversation = taken
+        self._taken: set[str] | None = None
 
     def of(self, call: NativeCall) -> str:
         """The call's own id, or a new one where another call has it."""
-        taken = self._taken()
+        taken = self._taken = self._of_conversation() if self._taken is None else self._taken
         own_id = call.id if call.id and call.id not in taken else new_call_id()
         taken.add(own_id)
         return own_id

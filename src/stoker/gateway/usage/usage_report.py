@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 #: A prompt of fewer tokens is no measure of how fast prompts are read.
@@ -56,23 +56,24 @@ class UsageReport:
     @property
     def usage(self) -> dict[str, int] | None:
         """``prompt_tokens`` and ``completion_tokens``, as far as reported; ``None`` without any."""
-        counts = {
-            "prompt_tokens": self._all_prompt_tokens(),
-            "completion_tokens": self._completion_tokens(),
-        }
-        return {name: count for name, count in counts.items() if count is not None} or None
+        prompt, completion = self._all_prompt_tokens(), self._completion_tokens()
+        counts = {} if prompt is None else {"prompt_tokens": prompt}
+        if completion is not None:
+            counts["completion_tokens"] = completion
+        return counts or None
 
     def note(self, value: Mapping[str, Any]) -> None:
         """Take the report from an event or a whole answer, if it is in there."""
-        usages = list(_usages_in(value))
+        usages = _usages_in(value)
+        if not usages:
+            return
         index = _only_index(value.get("choices"))
         for usage in usages:
             self._note_prompt(_prompt_tokens(usage), index)
             self._note_completion(_first(usage, _COMPLETION), index)
             self._note_cached(_cached_tokens(usage))
             self._note_reasoning(_detail(usage, _REASONING_DETAILS, "reasoning_tokens"))
-        if usages:
-            self._note_timings(value.get("timings"))
+        self._note_timings(value.get("timings"))
 
     def _note_prompt(self, count: int | None, index: int | None) -> None:
         if not count:  # a last event may leave the prompt out or call it 0
@@ -129,13 +130,18 @@ def _only_index(choices: Any) -> int | None:
     return index if isinstance(index, int) else 0
 
 
-def _usages_in(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    if _whole(value.get("tokens_evaluated")) is not None:
-        yield value  # llama.cpp's own API has no ``usage``
-    for holder in (value, *(value.get(name) for name in _HOLDERS)):
+def _usages_in(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    # llama.cpp's own API has no ``usage``.
+    found = [value] if _whole(value.get("tokens_evaluated")) is not None else []
+    usage = value.get("usage")
+    if isinstance(usage, dict):
+        found.append(usage)
+    for name in _HOLDERS:
+        holder = value.get(name)
         usage = holder.get("usage") if isinstance(holder, dict) else None
         if isinstance(usage, dict):
-            yield usage
+            found.append(usage)
+    return found
 
 
 def _prompt_tokens(usage: Mapping[str, Any]) -> int | None:
@@ -159,14 +165,19 @@ def _cached_tokens(usage: Mapping[str, Any]) -> int | None:
 
 def _detail(usage: Mapping[str, Any], holders: tuple[str, ...], name: str) -> int | None:
     """A part of one of the counts, from the first of the holders that is there."""
-    found = (usage.get(holder) for holder in holders)
-    details = next((each for each in found if isinstance(each, dict)), None)
-    return None if details is None else _whole(details.get(name))
+    for holder in holders:
+        details = usage.get(holder)
+        if isinstance(details, dict):
+            return _whole(details.get(name))
+    return None
 
 
 def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    counts = (_whole(usage.get(name)) for name in names)
-    return next((count for count in counts if count is not None), None)
+    for name in names:
+        count = _whole(usage.get(name))
+        if count is not None:
+            return count
+    return None
 
 
 def _whole(value: Any) -> int | None:
