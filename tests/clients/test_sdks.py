@@ -128,3 +128,11 @@ def test_a_node_sdk_works(node_modules: Path, served: Gateway, tmp_path: Path, n
     found = shown("node", scripts / f"sdk_{name}.mjs", served, tmp_path)
     check(name, found, NODE[name])
     check_texts(found)
+
+
+def test_the_compliance_suite_of_open_responses_passes(
+    sdk_python: Path, served: Gateway, tmp_path: Path
+) -> None:
+    found = shown(sdk_python, _HERE / "python_sdks/open_responses.py", served, tmp_path)
+    assert len(found) == 6
+    assert found == {**dict.fromkeys(found, HELLO), "tool call": "['get_weather']"}

@@ -509,7 +509,7 @@ class ScriptedModel(BackgroundServer):
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        tokens = await asyncio.to_thread(tokenizer().count_request, body)
+        tokens = await asyncio.to_thread(tokenizer().count_request, _as_text(body))
         arrived = Arrived(time.monotonic(), dict(request.headers), body, tokens, kind_of(body))
         self.arrived.append(arrived)
         if tokens >= self.window_tokens:
@@ -532,7 +532,16 @@ def rendered(body: Body) -> str:
     """The prompt that the model reads."""
     template = tokenizer().template
     assert template is not None
-    return template.render(body)
+    return template.render(_as_text(body))
+
+
+def _as_text(body: Body) -> Body:
+    """The conversation as the template takes it: a picture is seen, and takes no tokens here."""
+    messages = [
+        {**each, "content": text_of(each)} if isinstance(each.get("content"), list) else each
+        for each in body.get("messages") or ()
+    ]
+    return {**body, "messages": messages}
 
 
 def _too_long(window_tokens: int, tokens: int) -> web.Response:
