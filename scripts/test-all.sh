@@ -37,18 +37,19 @@ if [ $# -gt 0 ]; then
 fi
 
 run engine
-# Docker's tier mostly waits for one container after the other, so the light tiers run beside it.
-# Its packages come first: two runs of apt-get exclude each other.
+# Docker's tier mostly waits for one container after the other, and vLLM's for one start after the
+# other, so the light tiers run beside them. Docker's packages come first: two runs of apt-get
+# exclude each other.
 if can_start_docker; then scripts/install-docker.sh; fi
 mkdir -p artifacts
 trap 'trap - TERM; kill 0' INT TERM
-(run docker) >artifacts/tier-docker.log 2>&1 &
-docker=$!
+(run docker vllm) >artifacts/tiers-docker-vllm.log 2>&1 &
+heavy=$!
 (run databases clients extension) &
 light=$!
 failed=0
 wait "$light" || failed=$?
-wait "$docker" || failed=$?
-cat artifacts/tier-docker.log
+wait "$heavy" || failed=$?
+cat artifacts/tiers-docker-vllm.log
 [ "$failed" -eq 0 ] || exit "$failed"
-run vllm vscode
+run vscode

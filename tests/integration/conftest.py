@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from tests.support import docker_daemon, real_models
+from tests.support.one_layer import one_layer_gguf
 
 from stoker.server.ports import any_free
 
@@ -89,15 +91,24 @@ class Stoker:
         return connection
 
 
-@pytest.fixture
-def stoker(tmp_path: Path) -> Iterator[Stoker]:
+@contextmanager
+def at_home(folder: Path) -> Iterator[Stoker]:
     """A ``stoker`` that sees the user's downloaded models and leaves nothing running."""
-    home = tmp_path / "home"
+    home = folder / "home"
     home.mkdir()
     real_models.share_cache(home / "cache")
     command = Stoker(home, any_free())
-    yield command
-    command.run("down")
+    try:
+        yield command
+    finally:
+        command.run("down")
+
+
+@pytest.fixture
+def stoker(tmp_path: Path) -> Iterator[Stoker]:
+    """A ``stoker`` for one test."""
+    with at_home(tmp_path) as command:
+        yield command
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +119,18 @@ def smollm2() -> str:
 @pytest.fixture(scope="session")
 def qwen() -> Path:
     return real_models.qwen()
+
+
+@pytest.fixture(scope="session")
+def quick_smollm2(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One layer of a model whose template has no tools: the gateway writes them into the prompt."""
+    return str(one_layer_gguf(Path(smollm2), tmp_path_factory.mktemp("smollm2")))
+
+
+@pytest.fixture(scope="session")
+def quick_qwen(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One layer of a model with tools of its own. Its answers make no sense."""
+    return str(one_layer_gguf(qwen, tmp_path_factory.mktemp("qwen")))
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,9 @@ from pathlib import Path
 import pytest
 from tests.integration.conftest import Stoker
 from tests.integration.editor_conversations import KINDS, dead
-from tests.support.one_layer import one_layer_gguf
 
 pytestmark = pytest.mark.engine
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-
-
-@pytest.fixture(scope="module")
-def quick_smollm2(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(one_layer_gguf(Path(smollm2), tmp_path_factory.mktemp("smollm2")))
 
 
 @pytest.mark.parametrize("template", ["chatml_hermes", "roles_in_turn", "no_system_role", None])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 from tests.fixtures.agent import agent_request
@@ -16,23 +15,10 @@ from tests.integration.promises import (
     agent_turns_are_accepted,
     counts_are_exact,
 )
-from tests.support.one_layer import one_layer_gguf
 
 pytestmark = pytest.mark.engine
 
 QWEN = "qwen2.5-coder-0.5b"
-
-
-@pytest.fixture(scope="module")
-def quick_smollm2(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A model whose template has no tools: the gateway writes them into the prompt."""
-    return str(one_layer_gguf(Path(smollm2), tmp_path_factory.mktemp("smollm2")))
-
-
-@pytest.fixture(scope="module")
-def quick_qwen(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A model with tools of its own."""
-    return str(one_layer_gguf(qwen, tmp_path_factory.mktemp("qwen")))
 
 
 @pytest.mark.parametrize("model", ["quick_smollm2", "quick_qwen"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,17 +11,10 @@ from tests.fixtures.agent import agent_request
 from tests.integration.api_conversations import as_messages, messages_requests
 from tests.integration.conftest import Stoker
 from tests.integration.promises import messages_counts_are_exact, refuses, whole_prompt
-from tests.support.one_layer import one_layer_gguf
 
 pytestmark = pytest.mark.engine
 
 Body = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def one_layer_qwen(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A model with tools of its own, whose answers make no sense."""
-    return str(one_layer_gguf(qwen, tmp_path_factory.mktemp("messages")))
 
 
 def events_of(stoker: Stoker, body: Body) -> list[Body]:
@@ -37,9 +29,9 @@ def events_of(stoker: Stoker, body: Body) -> list[Body]:
 
 
 def test_300_requests_count_before_as_the_engine_counts_after(
-    stoker: Stoker, one_layer_qwen: str
+    stoker: Stoker, quick_qwen: str
 ) -> None:
-    stoker.up(one_layer_qwen, "--context", "8192", "--parallel", "1")
+    stoker.up(quick_qwen, "--context", "8192", "--parallel", "1")
     messages_counts_are_exact(stoker, messages_requests(300))
     body = messages_requests(1)[0]
     before = stoker.post("/v1/messages/count_tokens", body)["input_tokens"]
@@ -50,10 +42,8 @@ def test_300_requests_count_before_as_the_engine_counts_after(
     assert error["type"] == "invalid_request_error"
 
 
-def test_agents_request_is_fitted_and_its_limit_lowered(
-    stoker: Stoker, one_layer_qwen: str
-) -> None:
-    stoker.up(one_layer_qwen, "--context", "8192", "--parallel", "1")
+def test_agents_request_is_fitted_and_its_limit_lowered(stoker: Stoker, quick_qwen: str) -> None:
+    stoker.up(quick_qwen, "--context", "8192", "--parallel", "1")
     body = {**as_messages(agent_request()), "max_tokens": 32_000, "stop_sequences": ["a", "e"]}
     events = events_of(stoker, body)
     assert events[0]["message"]["usage"]["input_tokens"] < 8192

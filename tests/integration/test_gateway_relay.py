@@ -7,10 +7,11 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.integration.conftest import Stoker
+from tests.integration.conftest import Stoker, at_home
 
 pytestmark = pytest.mark.engine
 
@@ -20,10 +21,11 @@ CHAT: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def served(stoker: Stoker, smollm2: str) -> Stoker:
-    stoker.up(smollm2, "--context", "2048", "--parallel", "1")
-    return stoker
+@pytest.fixture(scope="module")
+def served(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stoker]:
+    with at_home(tmp_path_factory.mktemp("relay")) as stoker:
+        stoker.up(smollm2, "--context", "2048", "--parallel", "1")
+        yield stoker
 
 
 def read_all(connection: socket.socket) -> bytes:
@@ -88,12 +90,13 @@ def test_completions_are_relayed(served: Stoker) -> None:
     assert answer["usage"]["completion_tokens"] == 4
 
 
-def test_while_the_engine_starts_again_the_answer_says_so(served: Stoker) -> None:
-    served.engine().kill()
+def test_while_the_engine_starts_again_the_answer_says_so(stoker: Stoker, smollm2: str) -> None:
+    stoker.up(smollm2, "--context", "2048", "--parallel", "1")
+    stoker.engine().kill()
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:
-            served.post("/v1/chat/completions", {**CHAT, "max_tokens": 1})
+            stoker.post("/v1/chat/completions", {**CHAT, "max_tokens": 1})
         except urllib.error.HTTPError as error:
             problem = json.load(error)["error"]
             assert error.code in (502, 503)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,23 +11,10 @@ from tests.fixtures.agent import agent_request
 from tests.integration.api_conversations import responses_requests
 from tests.integration.conftest import Stoker
 from tests.integration.promises import refuses, responses_counts_are_exact
-from tests.support.one_layer import one_layer_gguf
 
 pytestmark = pytest.mark.engine
 
 PATH = "/v1/responses"
-
-
-@pytest.fixture(scope="module")
-def quick_smollm2(smollm2: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A model whose template has no tools: the gateway writes them into the prompt."""
-    return str(one_layer_gguf(Path(smollm2), tmp_path_factory.mktemp("smollm2")))
-
-
-@pytest.fixture(scope="module")
-def quick_qwen(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A model with tools of its own."""
-    return str(one_layer_gguf(qwen, tmp_path_factory.mktemp("qwen")))
 
 
 def items() -> list[dict[str, Any]]:
