@@ -376,6 +376,9 @@ class Engine:
     #: The field of a request that only requests with the same value share a cached prefix with.
     #: ``None``: all requests share one cache.
     cache_salt_field: str | None = None
+    #: The field of a request that names the slot which it is to take. ``None``: there is no such
+    #: thing, or what the slot held before would be lost.
+    slot_field: str | None = None
     #: For an engine that notices a client's leaving while it reads a prompt only by writing to it.
     prefill_report: PrefillReport | None = None
     #: The file that a server on this machine reads for a model, by the name under which it serves

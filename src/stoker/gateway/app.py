@@ -71,10 +71,14 @@ class Served:
     fit: FitSettings = field(default_factory=FitSettings)
     #: Requests sent to it at the same time; more wait their turn here. ``None`` sends all.
     max_concurrent: int | None = None
+    #: Nothing but this gateway sends requests to it: which slot of it holds what is known here.
+    is_ours: bool = False
 
     def pooled(self) -> PooledBackend:
         """A place in the pool for it."""
-        return PooledBackend(self.backend, self.models, self.max_concurrent, self.fit)
+        pooled = PooledBackend(self.backend, self.models, self.max_concurrent, self.fit)
+        pooled.is_ours = self.is_ours
+        return pooled
 
 
 class Gateway:

@@ -98,7 +98,7 @@ class SavedHeads:
         """The gateway serves the engine: let it know what is in the cache."""
         for backend in self._gateway.pool.backends:
             for preparer in self._gateway.preparers(backend):
-                preparer.restored(saved.head, saved.head_tokens, saved.prompt_tokens)
+                preparer.restored(saved.head, saved.head_tokens, saved.prompt_tokens, _SLOT)
 
     async def keep(self) -> None:
         """Save whenever there is something new and nothing to do, for ever."""

@@ -204,7 +204,8 @@ class _Gate:
             return False
         models = [planned(model, plan) for model in listed]
         restored = await self._heads.restore(backend) if self._heads else None
-        self._gateway.serve([Served(backend, models, fit_settings(plan))])
+        is_ours = plan.model.origin != "endpoint"
+        self._gateway.serve([Served(backend, models, fit_settings(plan), is_ours=is_ours)])
         if self._heads and restored:
             self._heads.note_restored(restored)
         log_file.logger().info("ready: %s", ", ".join(model.id for model in models))

@@ -15,6 +15,7 @@ ENGINE = Engine(
     asks_for_stream=llama_answers.asks_for_stream,
     infill=INFILL,
     slot_files=SLOT_FILES,
+    slot_field="id_slot",
     # Both seen in build b11549.
     reports_whole_prompts=True,
     prefill_report=PrefillReport(field="return_progress", key="prompt_progress"),
