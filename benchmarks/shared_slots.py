@@ -84,7 +84,9 @@ def planned(folder: Path) -> Plan:
     planner = engines.lookup("llama.cpp").planner
     assert planner is not None
     wanted = Requirements(context=CONTEXT, parallel=SLOTS, named=True)
-    return planner.plan(host.detect(folder), Candidate(model), wanted, None)
+    plan = planner.plan(host.detect(folder), Candidate(model), wanted, None)
+    assert plan is not None
+    return plan
 
 
 def as_before(plan: Plan) -> Plan:
