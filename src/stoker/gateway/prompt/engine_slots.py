@@ -74,8 +74,14 @@ class EngineSlots:
         finally:
             self._give_back(lease)
 
+    def place_for(self, chain: PromptChain) -> int | None:
+        """The idle slot that suits a prompt best; ``None`` where all are busy."""
+        idle = [slot for slot in self._slots if not slot.is_busy]
+        user = SlotUser(chain)
+        return max(idle, key=lambda each: self._suits(each, user)).number if idle else None
+
     def restored(self, slot: int, head: str) -> None:
-        """A slot has got a prompt with this head from a file."""
+        """A slot has got a prompt with this head from a file, or reads it ahead."""
         for each in self._slots:
             if each.number == slot:
                 chain = PromptChain((), (), 0, head=head)

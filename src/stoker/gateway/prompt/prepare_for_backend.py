@@ -49,6 +49,7 @@ class PrepareForBackend:
     def __init__(self, state: GatewayState) -> None:
         self._preparers = state.preparers
         self._owner_caches = state.owner_caches
+        self._last_heads = state.last_heads
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Set ``context.outgoing``; raises ``NotPreparedError``.
@@ -75,6 +76,8 @@ class PrepareForBackend:
                 break
         if isinstance(outcome, NotPreparedError):
             raise outcome
+        if context.utility is None:
+            self._last_heads.note(context.body)
         if preparer.form.rewritings != before:
             _log.info("%s: messages are rewritten: %s", context.model.id, preparer.form.rewritings)
         return outcome
