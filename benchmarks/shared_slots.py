@@ -78,13 +78,13 @@ def alone() -> list[Body]:
 PATTERNS = {"six in turn": in_turn, "one to four at a time": in_runs, "one alone": alone}
 
 
-def planned(folder: Path) -> Plan:
-    """The plan for Qwen2.5-Coder's vocabulary with one layer."""
-    model = models.load(one_layer_gguf(real_models.qwen(), folder))
+def planned(path: Path) -> Plan:
+    """The plan for a model's file."""
+    model = models.load(path)
     planner = engines.lookup("llama.cpp").planner
     assert planner is not None
     wanted = Requirements(context=CONTEXT, parallel=SLOTS, named=True)
-    plan = planner.plan(host.detect(folder), Candidate(model), wanted, None)
+    plan = planner.plan(host.detect(path.parent), Candidate(model), wanted, None)
     assert plan is not None
     return plan
 
@@ -149,7 +149,7 @@ def report(patterns: Iterable[str] = PATTERNS) -> None:
     print(f"{'of all prompt tokens':22} {'before':>21} {'now':>21}")
     print(f"{'':22} {columns} {columns}   goal: under {GOAL:.0%} again")
     with tempfile.TemporaryDirectory() as folder:
-        plan = planned(Path(folder))
+        plan = planned(one_layer_gguf(real_models.qwen(), Path(folder)))
         for name in patterns:
             requests = PATTERNS[name]()
             with engine(as_before(plan)) as backend:

@@ -1,4 +1,4 @@
-"""Read the last heads of each client while nobody waits, where they could not be restored.
+"""Read the last heads of each client while no request waits, where they could not be restored.
 
 An engine that reads does not answer meanwhile. So a head is read in slices that take less than a
 person notices, and none is begun once a request has come. What was read until then stays.

@@ -13,7 +13,7 @@ IDLE_S = 5.0
 
 
 class IdleTime:
-    """Looked at from time to time by what works while nobody waits."""
+    """Looked at from time to time by what works while no request waits."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
