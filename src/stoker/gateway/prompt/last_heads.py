@@ -49,12 +49,12 @@ class LastHeads:
 
     def note(self, request: Mapping[str, Any]) -> None:
         """Take note of a turn's head; no text is copied."""
-        messages = request.get("messages")
-        if not isinstance(messages, list):
+        messages, tools = request.get("messages"), request.get("tools") or []
+        if not (isinstance(messages, list) and isinstance(tools, list)):
             return
-        system = list(takewhile(lambda each: each.get("role") in SYSTEM_ROLES, messages))
+        system = list(takewhile(_is_system, messages))
         if system:
-            self._heads.put(head_key(messages), LastHead(system, request.get("tools") or []))
+            self._heads.put(head_key(messages), LastHead(system, tools))
 
     def read(self, path: Path) -> None:
         """Take what another process has written; a file that can't be read holds nothing."""
@@ -73,3 +73,7 @@ class LastHeads:
         if text != self._written:
             write_private(path, text)
             self._written = text
+
+
+def _is_system(message: object) -> bool:
+    return isinstance(message, dict) and message.get("role") in SYSTEM_ROLES

@@ -76,7 +76,7 @@ class PrepareForBackend:
                 break
         if isinstance(outcome, NotPreparedError):
             raise outcome
-        if context.utility is None:
+        if context.utility is None and context.answer is not None and context.answer.status == 200:
             self._last_heads.note(context.body)
         if preparer.form.rewritings != before:
             _log.info("%s: messages are rewritten: %s", context.model.id, preparer.form.rewritings)
