@@ -69,7 +69,7 @@ class HeadsAhead:
 
     async def keep(self) -> None:
         """Read whenever there is something to read and nothing to do, for ever."""
-        await asyncio.to_thread(self._heads.read, self._kept)
+        self._heads.read(self._kept)  # some 300 KB
         while True:
             await asyncio.sleep(_POLL_S)
             for backend in self._gateway.pool.backends:

@@ -67,8 +67,8 @@ class LastHeads:
             self._heads.put(head_key(head.messages), head)
 
     def write(self, path: Path) -> None:
-        """Write them for another process of the same user. Raises ``OSError``."""
-        encoded = (msgspec.json.encode(head) for head in self._heads.values())
+        """Write them for another process of the same user, in any thread. Raises ``OSError``."""
+        encoded = map(msgspec.json.encode, list(self._heads.values()))
         text = b"[" + b",".join(each for each in encoded if len(each) >= _LEAST_BYTES) + b"]"
         if text != self._written:
             write_private(path, text)
