@@ -16,12 +16,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.sent_rows import Row, send
 from benchmarks.startup import Home
-from benchmarks.warm import Row, send
 
 #: A line of the head is about 20 tokens.
 LINE = "Rule {n}: when asked about topic {n}, take care and read file {n}.\n"
 LINE_TOKENS = 20
+#: Of the cold time.
+GOAL = 0.1
 KEEPS_NOTHING = ("--engine-arg", "slot_save_path=")
 
 
@@ -73,24 +75,32 @@ class Runs:
         return alone, beside
 
 
-def main() -> None:
-    """Print the four figures."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    options.add_argument("--model", default="smollm2-135m")
-    options.add_argument("--tokens", type=int, default=2000, help="of the head")
-    asked = options.parse_args()
+def report(model: str = "smollm2-135m", tokens: int = 2000) -> None:
+    """Print the four figures, and which goal is missed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runs = Runs(Home(folder), asked.model, asked.tokens)
+        runs = Runs(Home(folder), model, tokens)
         try:
-            for title, more in (("cold", KEEPS_NOTHING), ("kept", ())):
-                row = runs.second_conversation(*more)
+            rows = [runs.second_conversation(*more) for more in (KEEPS_NOTHING, ())]
+            for title, row in zip(("cold", "kept"), rows, strict=True):
                 read = row.prompt_tokens - row.cached_tokens
                 print(f"{title}: first token {row.first_token_s:.2f} s, {read} tokens read")
+            cold, kept = rows
+            if kept.first_token_s > GOAL * cold.first_token_s:
+                print(f"MISSED: {kept.first_token_s / cold.first_token_s:.0%} of the cold time")
             alone, beside = runs.beside_a_save(folder)
             print(f"alone {alone.first_token_s:.3f} s, beside a save {beside.first_token_s:.3f} s")
         finally:
             runs.home.run("down")
+
+
+def main() -> None:
+    """Read the options."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    options.add_argument("--model", default="smollm2-135m")
+    options.add_argument("--tokens", type=int, default=2000, help="of the head")
+    asked = options.parse_args()
+    report(asked.model, asked.tokens)
 
 
 if __name__ == "__main__":

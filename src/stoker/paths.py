@@ -29,6 +29,11 @@ def deployment_file() -> Path:
     return state_dir() / "deployment.json"
 
 
+def heads_file() -> Path:
+    """What each client's conversations begin with: its system prompt and tools."""
+    return state_dir() / "heads.json"
+
+
 def log_dir() -> Path:
     """The folder of the rotating logs of the supervisor and the engines."""
     return _folder("log", platformdirs.user_log_path(_APP))

@@ -77,7 +77,11 @@ class Stoker:
 
     def stream(self, body: dict[str, Any], *headers: str) -> socket.socket:
         """Send a streamed chat over a socket of its own, so that a test can leave in the middle."""
-        payload = json.dumps({**body, "stream": True}).encode()
+        return self.send({**body, "stream": True}, *headers)
+
+    def send(self, body: dict[str, Any], *headers: str) -> socket.socket:
+        """Send a chat over a socket of its own."""
+        payload = json.dumps(body).encode()
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         head = (
             "POST /v1/chat/completions HTTP/1.1",

@@ -323,6 +323,16 @@ class SlotFiles:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PromptReader:
+    """How a prompt is read before it is asked for. Both raise ``aiohttp.ClientError``."""
+
+    #: The ids of a chat's prompt, as its server writes it.
+    tokens: Callable[[aiohttp.ClientSession, Backend, Mapping[str, Any]], Awaitable[list[int]]]
+    #: Reads a prompt into a slot, without an answer: only what is not there yet.
+    read: Callable[[aiohttp.ClientSession, Backend, int, Sequence[int]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class InfillApi:
     """How code between two texts is asked for, where the engine's own path reads only a part."""
 
@@ -373,9 +383,14 @@ class Engine:
     infill: InfillApi | None = None
     #: ``None``: what it has read ends with its process.
     slot_files: SlotFiles | None = None
+    #: ``None``: it reads only what it is to answer.
+    prompt_reader: PromptReader | None = None
     #: The field of a request that only requests with the same value share a cached prefix with.
     #: ``None``: all requests share one cache.
     cache_salt_field: str | None = None
+    #: The field of a request that names the slot which it is to take. ``None``: there is no such
+    #: thing, or what the slot held before would be lost.
+    slot_field: str | None = None
     #: For an engine that notices a client's leaving while it reads a prompt only by writing to it.
     prefill_report: PrefillReport | None = None
     #: The file that a server on this machine reads for a model, by the name under which it serves

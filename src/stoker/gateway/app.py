@@ -27,6 +27,7 @@ from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.prompt.last_heads import LastHeads
 from stoker.gateway.prompt.preparers import Preparer
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.backend_pool import Pool
@@ -71,10 +72,14 @@ class Served:
     fit: FitSettings = field(default_factory=FitSettings)
     #: Requests sent to it at the same time; more wait their turn here. ``None`` sends all.
     max_concurrent: int | None = None
+    #: Nothing but this gateway sends requests to it: which slot of it holds what is known here.
+    is_ours: bool = False
 
     def pooled(self) -> PooledBackend:
         """A place in the pool for it."""
-        return PooledBackend(self.backend, self.models, self.max_concurrent, self.fit)
+        pooled = PooledBackend(self.backend, self.models, self.max_concurrent, self.fit)
+        pooled.is_ours = self.is_ours
+        return pooled
 
 
 class Gateway:
@@ -114,6 +119,11 @@ class Gateway:
         """What prepares requests for each model of a backend, while the application runs."""
         models = backend.models.values()
         return [self._state.preparers.of(backend, model) for model in models]
+
+    @property
+    def last_heads(self) -> LastHeads:
+        """What each client's conversations begin with."""
+        return self._state.last_heads
 
     @property
     def refused_entries(self) -> RefusedEntries:

@@ -19,6 +19,7 @@ from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
+from stoker.gateway.prompt.last_heads import LastHeads
 from stoker.gateway.prompt.owner_caches import OwnerCaches
 from stoker.gateway.prompt.preparers import Preparer, Preparers
 from stoker.gateway.relay.live_streams import LiveStreams
@@ -49,6 +50,7 @@ class GatewayState:
         self.aliases = ModelAliases()
         self.refused_entries = RefusedEntries(time.monotonic)
         self.owner_caches = OwnerCaches()
+        self.last_heads = LastHeads()
         self.metrics = Metrics()
         #: Where requests are recorded; ``None`` where they are not.
         self.usage: UsageWriter | None = None

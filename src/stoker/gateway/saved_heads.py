@@ -16,15 +16,13 @@ import aiohttp
 
 from stoker.engines import Backend, SlotFiles
 from stoker.gateway.app import Gateway
+from stoker.gateway.idle_time import IDLE_S, IdleTime
 from stoker.gateway.prompt.cache_ledger import ReadPrompt
 from stoker.gateway.prompt.saved_prompts import SavedPrompt, SavedPrompts
 from stoker.gateway.routing.pooled_backend import PooledBackend
 
 _log = logging.getLogger("stoker.gateway")
 
-#: For this long no request must have come or ended. Utility requests follow after 3 s
-#: (``routing/priority.py``), an agent's next turn as soon as its tools have run.
-IDLE_S = 5.0
 #: How often it is looked.
 _POLL_S = 1.0
 #: The most that a save may delay a request which comes just after it has begun.
@@ -64,7 +62,7 @@ class SavedHeads:
         self._restored_for: Backend | None = None
         #: The prompt that was last looked at: it is not tried twice.
         self._tried: ReadPrompt | None = None
-        self._busy_at = 0.0
+        self._idle = IdleTime(gateway)
 
     @property
     def folder(self) -> Path:
@@ -98,7 +96,7 @@ class SavedHeads:
         """The gateway serves the engine: let it know what is in the cache."""
         for backend in self._gateway.pool.backends:
             for preparer in self._gateway.preparers(backend):
-                preparer.restored(saved.head, saved.head_tokens, saved.prompt_tokens)
+                preparer.restored(saved.head, saved.head_tokens, saved.prompt_tokens, _SLOT)
 
     async def keep(self) -> None:
         """Save whenever there is something new and nothing to do, for ever."""
@@ -118,7 +116,7 @@ class SavedHeads:
 
     async def _save_if_idle(self) -> None:
         backend, prompt = self._newest()
-        if backend is None or prompt is None or not self._has_been_idle(backend):
+        if backend is None or prompt is None or self._idle.seconds(backend) < IDLE_S:
             return
         if prompt is self._tried or self._saved.has(prompt) or not self._is_quick(prompt):
             return
@@ -137,15 +135,6 @@ class SavedHeads:
                     return backend, newest
         return None, None
 
-    def _has_been_idle(self, backend: PooledBackend) -> bool:
-        now = asyncio.get_running_loop().time()
-        if self._is_busy(backend):
-            self._busy_at = now
-        return now - max(self._busy_at, backend.turn_at) >= IDLE_S
-
-    def _is_busy(self, backend: PooledBackend) -> bool:
-        return bool(backend.in_flight or self._gateway.slots.waiting) or not backend.usable
-
     def _is_quick(self, prompt: ReadPrompt) -> bool:
         return self._size_bytes(prompt) <= _MOST_DELAY_S * self._bytes_per_s
 
@@ -157,7 +146,7 @@ class SavedHeads:
             return
         held = await self._files.held(self._http, backend.endpoint)
         slot = next((slot for slot, tokens in held.items() if tokens == prompt.held_tokens), None)
-        if slot is None or self._is_busy(backend):
+        if slot is None or self._idle.is_busy(backend):
             return
         name = f"{secrets.token_hex(8)}.slot"
         is_listed = False

@@ -21,6 +21,7 @@ from stoker.access.api_keys import Keys
 from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem, StokerError
 from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
+from stoker.gateway.heads_ahead import HeadsAhead
 from stoker.gateway.limiting.counters import Counters
 from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
 from stoker.gateway.limits import DEFAULT_LIMITS
@@ -117,6 +118,8 @@ class Server:
             factory = self._factory or PlannedEngineFactory(http, folder)
             manager = EngineManager(self._record, gate, factory, self._stop, self._timeouts)
             keeping = asyncio.create_task(heads.keep()) if heads else None
+            ahead = self._heads_ahead(http) if heads else None
+            reading = asyncio.create_task(ahead.keep()) if ahead else None
             try:
                 problem = await manager.run()
                 if problem is not None:
@@ -124,6 +127,8 @@ class Server:
             except StokerError as error:
                 self._fail(error.problem)
             finally:
+                if reading:
+                    await _end(reading)
                 await self._gateway.drain(self._limits.drain_s)
                 if heads and keeping:
                     await _end(keeping)
@@ -146,6 +151,14 @@ class Server:
             self._log.warning("prompts are not kept in %s: %s", folder, error.strerror)
             return None
         return SavedHeads(self._gateway, http, files, saved, bytes_per_token)
+
+    def _heads_ahead(self, http: aiohttp.ClientSession) -> HeadsAhead | None:
+        """What reads ahead; ``None`` where reading is quick, or the engine can't."""
+        plan = self._record.spec.plan
+        reader = engines.lookup(plan.engine).prompt_reader
+        if reader is None or not fit_settings(plan).reads_slowly:
+            return None
+        return HeadsAhead(self._gateway, http, reader, paths.heads_file())
 
     def _fail(self, problem: Problem) -> None:
         # A fix of the catalogue that Docker's error led to does not name the model yet.
@@ -204,7 +217,8 @@ class _Gate:
             return False
         models = [planned(model, plan) for model in listed]
         restored = await self._heads.restore(backend) if self._heads else None
-        self._gateway.serve([Served(backend, models, fit_settings(plan))])
+        is_ours = plan.model.origin != "endpoint"
+        self._gateway.serve([Served(backend, models, fit_settings(plan), is_ours=is_ours)])
         if self._heads and restored:
             self._heads.note_restored(restored)
         log_file.logger().info("ready: %s", ", ".join(model.id for model in models))

@@ -14,9 +14,10 @@ from tests.support import virtual_clock
 
 from stoker.engines import Backend, SavedSlot, ServedModel, SlotFiles
 from stoker.gateway import Gateway, Served
+from stoker.gateway.idle_time import IDLE_S
 from stoker.gateway.prompt.prompt_chain import PromptChain, chain_of
 from stoker.gateway.prompt.saved_prompts import SavedPrompts
-from stoker.gateway.saved_heads import IDLE_S, SavedHeads
+from stoker.gateway.saved_heads import SavedHeads
 
 MODEL = "m"
 #: 1,000 tokens of 20 KB each are saved in 20 ms by the engine below.

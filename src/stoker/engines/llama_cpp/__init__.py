@@ -5,6 +5,7 @@ from stoker.engines.llama_cpp import llama_answers, llama_launch, xllamacpp_pack
 from stoker.engines.llama_cpp.llama_infill import INFILL
 from stoker.engines.llama_cpp.llama_plan import ENGINE as NAME
 from stoker.engines.llama_cpp.llama_plan import plan_llama
+from stoker.engines.llama_cpp.llama_reading import PROMPT_READER
 from stoker.engines.llama_cpp.llama_slots import SLOT_FILES
 
 ENGINE = Engine(
@@ -15,6 +16,8 @@ ENGINE = Engine(
     asks_for_stream=llama_answers.asks_for_stream,
     infill=INFILL,
     slot_files=SLOT_FILES,
+    prompt_reader=PROMPT_READER,
+    slot_field="id_slot",
     # Both seen in build b11549.
     reports_whole_prompts=True,
     prefill_report=PrefillReport(field="return_progress", key="prompt_progress"),

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 #: Of arguments that change neither what a slot holds nor the form of its file. Memory that happens
 #: to be free decides ``cache_ram_mib`` at each start.
 _WITHOUT_EFFECT = frozenset(
-    {"cache_ram_mib", "cpuparams.n_threads", "cpuparams_batch.n_threads", "n_batch", "n_ubatch"}
+    {
+        "cache_ram_mib",
+        "cpuparams.n_threads",
+        "cpuparams_batch.n_threads",
+        "n_batch",
+        "n_ubatch",
+        "slot_prompt_similarity",
+    }
 )
 FOLDER = "slot_save_path"
 #: Pieces of the model's file that are compared, and the bytes of each. Other weights differ nearly

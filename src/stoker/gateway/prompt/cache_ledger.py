@@ -69,8 +69,12 @@ class CacheLedger:
         worth = (p for p in reversed(self._prompts) if p.held_tokens and p.chain.head)
         return next(worth, None)
 
+    def holds(self, head: str) -> bool:
+        """Whether the engine is expected to have this whole head in its cache."""
+        return head in self._restored or any(p.chain.head == head for p in self._prompts)
+
     def restored(self, head: str, head_tokens: int) -> None:
-        """The engine has got a head from a file: it is in the cache, and was not read."""
+        """The engine has got a head from a file, or read it ahead: it is in the cache."""
         self._restored[head] = head_tokens
 
     def note(

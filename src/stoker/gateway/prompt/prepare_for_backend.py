@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import ExitStack
 
 import aiohttp
 from aiohttp import web
 
 from stoker import engines
+from stoker.engines import Engine
 from stoker.errors import StokerError
 from stoker.gateway.api.path_rules import PATH_RULES, PathRules
 from stoker.gateway.api.request_validation import BadRequestError
 from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.prompt import engine_slots
 from stoker.gateway.prompt.owner_caches import OwnerCaches
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.preparers import Preparer
@@ -46,6 +49,7 @@ class PrepareForBackend:
     def __init__(self, state: GatewayState) -> None:
         self._preparers = state.preparers
         self._owner_caches = state.owner_caches
+        self._last_heads = state.last_heads
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Set ``context.outgoing``; raises ``NotPreparedError``.
@@ -72,6 +76,8 @@ class PrepareForBackend:
                 break
         if isinstance(outcome, NotPreparedError):
             raise outcome
+        if context.utility is None and context.answer is not None and context.answer.status == 200:
+            self._last_heads.note(context.body)
         if preparer.form.rewritings != before:
             _log.info("%s: messages are rewritten: %s", context.model.id, preparer.form.rewritings)
         return outcome
@@ -87,13 +93,14 @@ async def _outcome(
 ) -> web.StreamResponse | NotPreparedError:
     """What comes of the request as it is rewritten now."""
     context.answer = None
-    try:
-        prepared, chain = await _prepared(context, preparer, owner_caches)
-    except _REFUSALS as refusal:
-        error = NotPreparedError(refusal)
-        error.__cause__ = refusal
-        return error
-    response = await proceed(context)
+    with ExitStack() as held:
+        try:
+            prepared, chain = await _prepared(context, preparer, owner_caches, held)
+        except _REFUSALS as refusal:
+            error = NotPreparedError(refusal)
+            error.__cause__ = refusal
+            return error
+        response = await proceed(context)
     if context.answer is not None:
         is_turn = context.utility is None
         await preparer.learn(prepared, chain, context.answer.report, is_turn)
@@ -150,8 +157,9 @@ def _takes_no_tools(context: RequestContext, preparer: Preparer) -> bool:
 
 
 async def _prepared(
-    context: RequestContext, preparer: Preparer, owner_caches: OwnerCaches
+    context: RequestContext, preparer: Preparer, owner_caches: OwnerCaches, held: ExitStack
 ) -> tuple[Prepared, PromptChain]:
+    """The request and its chain; it has its slot of the engine until ``held`` is closed."""
     rules, backend, owner = context.rules, context.backend, context.caller.owner
     engine = engines.lookup(backend.endpoint.engine)
     salt = owner_caches.salt(owner, engine)
@@ -171,10 +179,28 @@ async def _prepared(
         engine,
         backend.refused_fields,
         header=header,
-        salt=salt,
+        fields={**salt, **_slot(context, preparer, engine, chain, held)},
         reads_slowly=backend.fit.reads_slowly,
     )
     return prepared, chain
+
+
+def _slot(
+    context: RequestContext,
+    preparer: Preparer,
+    engine: Engine,
+    chain: PromptChain,
+    held: ExitStack,
+) -> dict[str, int]:
+    """The field that names the slot of the engine which the request is to take, if any."""
+    field, body = engine.slot_field, context.body
+    if field is None or not context.backend.is_ours or not context.rules.reports_prefill:
+        return {}
+    if field in body or not engine_slots.takes_one_slot(body):
+        return {}  # the client or the engine chooses, and the gateway need not know
+    user = engine_slots.slot_user(body, chain, is_utility=context.utility is not None)
+    number = held.enter_context(preparer.slots.held(user))
+    return {} if number is None else {field: number}
 
 
 async def _uncut(context: RequestContext, preparer: Preparer) -> Prepared:

@@ -13,6 +13,7 @@ from stoker.engines import Backend, ServedModel
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.prompt.cache_ledger import CacheLedger, Prefill
 from stoker.gateway.prompt.completion_fitter import CompletionFitter
+from stoker.gateway.prompt.engine_slots import EngineSlots
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.infill_fitter import InfillFitter
 from stoker.gateway.prompt.known_prompts import KnownPrompts
@@ -49,6 +50,8 @@ class Preparer:
         self.infills = infill(lambda: self.chats.most_infill_tokens)
         #: What the backend has read.
         self.ledger = CacheLedger(model.parallel)
+        #: Which of its slots holds what, where nothing else sends requests to it.
+        self.slots = EngineSlots(model.parallel)
         self._metrics = metrics
         kinds = ("read", "cached", "wasted")
         self._counted = {kind: metrics.prefill.labels(model.id, kind) for kind in kinds}
@@ -70,9 +73,10 @@ class Preparer:
             noted = self.ledger.note(chain, prompt_tokens, report.cached_tokens, answer_tokens)
             self._account(noted)
 
-    def restored(self, head: str, head_tokens: int, prompt_tokens: int) -> None:
-        """The backend has got a prompt with this head from a file, and need not read it."""
+    def restored(self, head: str, head_tokens: int, prompt_tokens: int, slot: int) -> None:
+        """A slot has got a prompt with this head from a file, and need not read it."""
         self.ledger.restored(head, head_tokens)
+        self.slots.restored(slot, head)
         self._metrics.restored.labels(self.model.id).inc(prompt_tokens)
 
     def _account(self, prefill: Prefill) -> None:

@@ -63,7 +63,7 @@ def backend_request(
     refused: Collection[refused_fields.Path] = (),
     *,
     header: str | None = None,
-    salt: Mapping[str, str] | None = None,
+    fields: Mapping[str, str | int] | None = None,
     reads_slowly: bool = False,
 ) -> BackendRequest:
     """The request for ``model``, without the fields that its backend is known to refuse.
@@ -71,14 +71,14 @@ def backend_request(
     Its usage is always asked for where its path can stream it, and its progress in reading where
     the engine reports that too. It is streamed where the engine wants that
     (``Engine.asks_for_stream``).
-    ``header`` is the record for the client; ``salt`` keeps its owner's cache apart.
+    ``header`` is the record for the client; ``fields`` are those that the engine's cache wants.
 
     Raises ``BadRequestError`` where it can't be written.
     """
     body = prepared.request
     streamed = bool(body.get("stream"))
     options = body.get("stream_options") or {}
-    sent: Mapping[str, Any] = {**body, "model": model, **(salt or {})}
+    sent: Mapping[str, Any] = {**body, "model": model, **(fields or {})}
     added: set[refused_fields.Path] = set()
     choices = _choices(body) if rules.streams_usage else 1
     is_whole = rules.streams_usage and not streamed

@@ -45,6 +45,8 @@ class PooledBackend:
         self.down_cause = ""
         self.in_flight = 0
         self.retired = False
+        #: Nothing but this gateway sends requests to it.
+        self.is_ours = False
         #: When a turn last came or ended here, on the event loop's clock.
         self.turn_at = -math.inf
         #: Fields that it refused and answered without, and those of the gateway's own that it took.
