@@ -1,0 +1,70 @@
+"""Makes the pages from their templates. What is put into one is escaped."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stoker.gateway.dashboard import catalogue
+from stoker.gateway.dashboard.formats import Formats
+from stoker.gateway.dashboard.usage_overview import tokens_of
+from stoker.gateway.usage.recent_errors import ErrorKind
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_FOLDER = Path(__file__).parent
+#: The parts of the page that are sent again while it is looked at.
+PARTS = ("status", "now", "backends", "prompts", "usage", "errors")
+
+
+def page(name: str, formats: Formats, **values: Any) -> str:
+    """The HTML of one page or part of one."""
+    return _environment().get_template(f"{name}.html").render(f=formats, t=formats.text, **values)
+
+
+@cache
+def static_file(name: str) -> bytes:
+    """A file that pages refer to."""
+    return (_FOLDER / "static" / name).read_bytes()
+
+
+@cache
+def version_of(name: str) -> str:
+    """What changes with a file's content, so that a browser may keep it for ever."""
+    return hashlib.sha256(static_file(name)).hexdigest()[:12]
+
+
+def diagnosis(kind: ErrorKind) -> str:
+    """The key of the texts that explain a kind of error."""
+    if catalogue.has(f"errors.{kind.code}.what"):
+        return kind.code
+    return "other_server" if (kind.status or 500) >= 500 else "other_client"
+
+
+def sparkline(values: tuple[float, ...], width: int = 240, height: int = 48) -> str:
+    """The points of a line through these values, for an SVG of that size."""
+    top = max(values, default=0) or 1
+    step = width / max(1, len(values) - 1)
+    inner = height - 4
+    return " ".join(f"{i * step:.1f},{2 + inner * (1 - v / top):.1f}" for i, v in enumerate(values))
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  (60 ms)
+
+    made = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(
+        diagnosis=diagnosis, sparkline=sparkline, tokens_of=tokens_of, version_of=version_of
+    )
+    made.filters["tokens_of"] = tokens_of
+    return made
