@@ -39,9 +39,12 @@ def version_of(name: str) -> str:
 
 def diagnosis(kind: ErrorKind) -> str:
     """The key of the texts that explain a kind of error."""
+    is_servers = (kind.status or 0) >= 500
+    if kind.code == "backend_refused" and is_servers:
+        return "backend_error"
     if catalogue.has(f"errors.{kind.code}.what"):
         return kind.code
-    return "other_server" if (kind.status or 500) >= 500 else "other_client"
+    return "other_server" if is_servers else "other_client"
 
 
 def sparkline(values: tuple[float, ...], width: int = 240, height: int = 48) -> str:

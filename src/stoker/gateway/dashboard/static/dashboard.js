@@ -62,9 +62,9 @@ async function copy() {
   const setting = document.getElementById("setting");
   const button = document.getElementById("copy");
   const text = button.textContent;
-  setting.select();
+  getSelection().selectAllChildren(setting);
   try {
-    await navigator.clipboard.writeText(setting.value);
+    await navigator.clipboard.writeText(setting.textContent);
     button.textContent = button.dataset.copied;
   } catch {
     button.textContent = document.execCommand("copy") ? button.dataset.copied : button.dataset.select;
