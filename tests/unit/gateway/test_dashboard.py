@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from tests.support.shown_gateways import (
     ADMIN,
     ODD_OWNERS,
@@ -18,6 +19,7 @@ from tests.support.shown_gateways import (
 from tests.unit.gateway.backends import gateway_to
 from tests.unit.gateway.browsing import ask, seen_by, shown
 
+from stoker.gateway.dashboard import page_rendering
 from stoker.usage_records import UsageStore
 from stoker.usage_records.sqlite_database import SqliteDatabase
 
@@ -148,3 +150,17 @@ async def test_language_is_the_browsers_or_the_chosen_one() -> None:
         assert (chosen.status, chosen.headers["Location"]) == (303, "/ui")
         cookie = {"Cookie": "stoker_language=en", "Accept-Language": "de"}
         assert '<html lang="en">' in (await ask(front, "GET", "/ui", headers=cookie)).text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("evil\u202egnp.exe", "evil\\u202egnp.exe"),
+        ("a\nb\x1b[31m", "a\\u000ab\\u001b[31m"),
+        ("a\u2066b\u2069", "a\\u2066b\\u2069"),
+        ("אבי כהן", "אבי כהן"),
+        ("می\u200cخواهم 👩\u200d💻", "می\u200cخواهم 👩\u200d💻"),
+    ],
+)
+def test_no_character_of_a_name_misleads(name: str, shown: str) -> None:
+    assert page_rendering.visible(name) == shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _FOLDER = Path(__file__).parent
+#: Characters that set the direction of what comes after them: https://www.unicode.org/reports/tr9/
+_TURNS_TEXT = frozenset(["LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"])
 #: The parts of the page that are sent again while it is looked at.
 PARTS = ("status", "now", "backends", "prompts", "usage", "errors")
 
@@ -47,6 +50,20 @@ def diagnosis(kind: ErrorKind) -> str:
     return "other_server" if is_servers else "other_client"
 
 
+def visible(name: str) -> str:
+    """A name in which no character hides or turns the ones beside it: those are written out.
+
+    ``evil\\u202egnp.exe`` would read as ``evilexe.png``. Letters that are joined, and emoji of
+    several parts, stay as they are.
+    """
+    return "".join(f"\\u{ord(c):04x}" if _misleads(c) else c for c in name)
+
+
+def _misleads(character: str) -> bool:
+    is_control = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+    return is_control or unicodedata.bidirectional(character) in _TURNS_TEXT
+
+
 def sparkline(values: tuple[float, ...], width: int = 240, height: int = 48) -> str:
     """The points of a line through these values, for an SVG of that size."""
     top = max(values, default=0) or 1
@@ -69,5 +86,5 @@ def _environment() -> Environment:
     made.globals.update(
         diagnosis=diagnosis, sparkline=sparkline, tokens_of=tokens_of, version_of=version_of
     )
-    made.filters["tokens_of"] = tokens_of
+    made.filters.update(tokens_of=tokens_of, visible=visible)
     return made
