@@ -74,8 +74,8 @@ def test_activity_reads_the_gateways_own_counters() -> None:
     metrics.tokens.labels("b", "prompt_tokens").inc(600)
     metrics.ttft.labels("a").observe(0.15)
     now[0] = 30.0
-    activity.note()
-    recent = activity.recent()
+    activity.note(activity.read())
+    recent = activity.recent(activity.read())
     assert (recent.completion_tokens_per_s, recent.prompt_tokens_per_s) == (10, 20)
     assert recent.first_bytes == 1
     assert recent.first_byte_median_s == pytest.approx(0.15)
@@ -89,8 +89,8 @@ def test_a_quarter_of_an_hour_is_kept_and_no_more() -> None:
     for _ in range(1000):
         metrics.tokens.labels("a", "completion_tokens").inc(50)
         now[0] += EVERY_S
-        activity.note()
-    history = activity.recent().history
+        activity.note(activity.read())
+    history = activity.recent(activity.read()).history
     assert len(history) == 30
     assert set(history[:-1]) == {10.0}
 
@@ -125,7 +125,7 @@ def test_values_are_written_as_people_of_a_language_read_them(
 
 
 def test_values_in_texts_are_escaped() -> None:
-    assert EN.text("usage.more", count="<b>") == "All &lt;b&gt; owners"
+    assert EN.text("usage.more", count="<b>") == "Details of all owners (&lt;b&gt;)"
 
 
 @pytest.mark.parametrize(

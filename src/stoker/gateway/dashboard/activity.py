@@ -59,23 +59,24 @@ class Activity:
     def __init__(self, metrics: Metrics, now: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics
         self._now = now
-        self._readings = deque([self._read()], maxlen=int(KEPT_S / EVERY_S) + 1)
+        self._readings = deque([self.read()], maxlen=int(KEPT_S / EVERY_S) + 1)
 
     async def keep(self) -> None:
         """Read the counters regularly; runs for ever."""
         while True:
             await asyncio.sleep(EVERY_S)
-            self.note()
+            self.note(await asyncio.to_thread(self.read))
 
-    def note(self) -> None:
-        """Read the counters now."""
-        self._readings.append(self._read())
+    def note(self, reading: CounterReading) -> None:
+        """Remember a reading."""
+        self._readings.append(reading)
 
-    def recent(self) -> RecentActivity:
-        """What happened until now."""
-        return recent_activity([*self._readings, self._read()])
+    def recent(self, now: CounterReading) -> RecentActivity:
+        """What happened until this reading, which is of now."""
+        return recent_activity([*self._readings, now])
 
-    def _read(self) -> CounterReading:
+    def read(self) -> CounterReading:
+        """The counters as they are. Thousands of series take milliseconds: call it in a thread."""
         tokens = _sums(self._metrics.tokens, "kind")
         waits: dict[float, float] = {}
         for metric in self._metrics.ttft.collect():

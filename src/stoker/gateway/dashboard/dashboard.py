@@ -137,7 +137,7 @@ class Dashboard:
             __version__,
             state.deployment() if state.deployment else None,
             backends,
-            self._activity.recent(),
+            self._activity.recent(await asyncio.to_thread(self._activity.read)),
             sum(backend.in_flight for backend in backends),
             state.slots.waiting,
             state.live_streams.unread_tokens(),

@@ -86,5 +86,5 @@ def _environment() -> Environment:
     made.globals.update(
         diagnosis=diagnosis, sparkline=sparkline, tokens_of=tokens_of, version_of=version_of
     )
-    made.filters.update(tokens_of=tokens_of, visible=visible)
+    made.filters["visible"] = visible
     return made

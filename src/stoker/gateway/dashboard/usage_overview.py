@@ -30,6 +30,14 @@ class OwnerUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class SummedUsage:
+    """The requests and tokens of all owners."""
+
+    requests: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class UsageOverview:
     """The usage of all owners, those with the most tokens of this month first."""
 
@@ -37,6 +45,8 @@ class UsageOverview:
     #: database has not answered yet. ``unreadable``: ``problem`` has the reason.
     availability: Availability
     owners: tuple[OwnerUsage, ...] = ()
+    today: SummedUsage = SummedUsage()
+    month: SummedUsage = SummedUsage()
     problem: Problem | None = None
 
 
@@ -85,13 +95,17 @@ def read_overview(store: UsageStore, now: float) -> UsageOverview:
     except StokerError as error:
         return UsageOverview("unreadable", problem=error.problem)
     owners = _by_owner(day, month)
-    return UsageOverview("ready" if owners else "none", owners)
+    return UsageOverview("ready" if owners else "none", owners, _summed(day), _summed(month))
 
 
 def _by_owner(day: Sequence[UsageTotal], month: Sequence[UsageTotal]) -> tuple[OwnerUsage, ...]:
     today = {each.group: each for each in day}
     owners = (OwnerUsage(str(each.group), today.get(each.group), each) for each in month)
     return tuple(sorted(owners, key=lambda each: (-tokens_of(each.month), each.owner)))
+
+
+def _summed(totals: Sequence[UsageTotal]) -> SummedUsage:
+    return SummedUsage(sum(each.requests for each in totals), sum(map(tokens_of, totals)))
 
 
 def tokens_of(total: UsageTotal | None) -> int:
