@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.e2e.editor import ROOT, stop
 ARTIFACTS = ROOT / "artifacts" / "dashboard"
 _PAGES = Path(__file__).parent / "pages"
 _INSTALL_S = 300
+_CLOSE_S = 5
 
 
 class PageBrowser:
@@ -42,4 +44,8 @@ class PageBrowser:
         return answer["value"]
 
     def stop(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()  # the script then closes Chromium
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_CLOSE_S)
         stop(self._process)

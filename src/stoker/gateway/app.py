@@ -172,8 +172,7 @@ class Gateway:
 
     def pause(self, problem: Problem) -> None:
         """Answer "not ready" until ``serve`` is called again; the dashboard shows why."""
-        model = next(iter(self.pool.models()), "")
-        self._state.recent_errors.note(ErrorKind(ENGINE_ENDED, model=model, problem=problem))
+        self._state.recent_errors.note(ErrorKind(ENGINE_ENDED, problem=problem))
         self.pool.replace([])
 
     def runner(self) -> GatewayRunner:

@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import orjson
 import pytest
 from tests.support.shown_gateways import (
     ADMIN,
@@ -13,11 +14,13 @@ from tests.support.shown_gateways import (
     USER,
     VIEWER,
     crashed,
+    keys,
     running,
     store_with,
 )
-from tests.unit.gateway.backends import gateway_to
+from tests.unit.gateway.backends import gateway_to, gateway_with
 from tests.unit.gateway.browsing import ask, seen_by, shown
+from tests.unit.gateway.test_backend_faults import dies_after_3_tokens
 
 from stoker.gateway.dashboard import page_rendering
 from stoker.usage_records import UsageStore
@@ -112,6 +115,28 @@ async def test_deployment_is_shown_as_it_is() -> None:
         page = (await seen_by(front, ADMIN)).text
     assert "Restarting after a crash" in page
     assert "Out of GPU memory" in page
+
+
+async def test_engine_that_ended_is_an_error_with_its_diagnosis_also_when_it_is_back() -> None:
+    problem = crashed().problem
+    assert problem is not None
+    async with shown() as front:
+        for _ in range(2):
+            front.gateway.pause(problem)
+        page = (await seen_by(front, VIEWER)).text
+    assert "The engine could not answer" in page
+    assert "2 times" in page
+    assert problem.why in page
+    assert problem.fix in page
+    assert "No engine answers at the moment" in page
+
+
+async def test_stream_that_broke_off_is_an_error() -> None:
+    async with gateway_with(dies_after_3_tokens, keys=keys()) as (front, _):
+        headers = {"Authorization": f"Bearer {USER}"}
+        body = orjson.dumps({"stream": True, "messages": [{"role": "user", "content": "hi"}]})
+        await front.post(body, headers=headers)
+        assert "An answer broke off" in (await seen_by(front, ADMIN)).text
 
 
 async def test_setting_to_copy_has_the_address_that_the_browser_uses() -> None:

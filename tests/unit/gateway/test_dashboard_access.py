@@ -10,7 +10,8 @@ from tests.support.shown_gateways import ADMIN, USER, VIEWER, keys, store_with
 from tests.unit.gateway.browsing import PAGES, ask, seen_by, shown, sign_in
 
 from stoker.access.api_keys import Keys
-from stoker.gateway.dashboard import dashboard_paths
+from stoker.access.caller import Caller, Role
+from stoker.gateway.dashboard import dashboard_access, dashboard_paths
 
 
 @pytest.mark.parametrize("path", ["/ui", "/ui/owners"])
@@ -41,8 +42,8 @@ async def test_key_of_a_user_gets_403_and_what_to_do() -> None:
         for path in PAGES:
             headers = {"Authorization": f"Bearer {USER}"}
             assert (await ask(front, "GET", path, headers=headers)).status == 403
-        reasons = [e.reason for e in front.gateway.refused_entries.take(all_of_them=True)]
-        assert reasons == ["role_needed"]
+        ((entry, count),) = front.gateway.refused_entries.take(all_of_them=True).items()
+        assert (entry.reason, entry.key_id, count) == ("role_needed", "user", 1 + len(PAGES))
 
 
 async def test_key_in_a_header_opens_it_for_programs() -> None:
@@ -201,3 +202,23 @@ async def test_no_route_but_signing_in_and_out_takes_anything_but_a_get() -> Non
     }
     changing = {path for method, path in below if method not in ("GET", "HEAD")}
     assert changing == {"/ui/sign-in", "/ui/sign-out"}
+
+
+@pytest.mark.parametrize(
+    ("address", "role", "required", "views"),
+    [
+        ("127.0.0.1", "user", False, True),
+        ("::1", "user", False, True),
+        ("10.0.0.7", "user", False, False),
+        ("fe80::1%eth0", "user", False, False),
+        (None, "user", False, False),
+        ("10.0.0.7", "viewer", True, True),
+        ("10.0.0.7", "admin", True, True),
+        ("127.0.0.1", "user", True, False),
+    ],
+)
+def test_role_decides_where_there_are_keys_and_the_machine_where_there_are_none(
+    address: str | None, role: Role, required: bool, views: bool
+) -> None:
+    caller = Caller("ann", role=role)
+    assert dashboard_access.may_view(caller, address, keys_required=required) == views

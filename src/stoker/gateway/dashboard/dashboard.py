@@ -44,6 +44,13 @@ _STATIC: Mapping[str, tuple[str, str]] = {
     dashboard_paths.SCRIPT: ("dashboard.js", "text/javascript"),
     dashboard_paths.ICON: ("icon.svg", "image/svg+xml"),
 }
+#: Why a page is refused, and how the audit log calls it.
+_REFUSED = {
+    "foreign": "foreign_page",
+    "role": "role_needed",
+    "owners": "role_needed",
+    "remote": "foreign_machine",
+}
 #: Owners of the first page; all are on a page of their own.
 _OWNERS_SHOWN = 10
 
@@ -85,7 +92,6 @@ class Dashboard:
         async def handle(context: RequestContext) -> web.StreamResponse:
             request, keys = context.request, self._state.keys
             if not page_security.is_own(request):
-                self._state.refused_entries.note("foreign_page", request.remote)
                 return await self._refusal(context, "foreign")
             if not dashboard_access.may_view(
                 context.caller, request.remote, keys_required=keys.required
@@ -96,6 +102,8 @@ class Dashboard:
         return handle
 
     async def _refusal(self, context: RequestContext, why: str) -> web.Response:
+        caller = context.caller
+        self._state.refused_entries.note(_REFUSED[why], context.request.remote, caller.key_id)
         return await self._page("refused", context, status=403, why=why)
 
     async def _home(self, context: RequestContext) -> web.StreamResponse:
