@@ -171,8 +171,11 @@ async def test_language_is_the_browsers_or_the_chosen_one() -> None:
         german = await ask(front, "GET", "/ui", headers={"Accept-Language": "de-AT, en;q=0.9"})
         assert '<html lang="de">' in german.text
         assert "Letzte Fehler" in german.text
-        chosen = await ask(front, "GET", "/ui?language=en")
-        assert (chosen.status, chosen.headers["Location"]) == (303, "/ui")
+        for path in ("/ui", "/ui/owners"):
+            chosen = await ask(front, "GET", f"{path}?language=en")
+            assert (chosen.status, chosen.headers["Location"]) == (303, path)
+            assert chosen.cookies["stoker_language"].value == "en"
+        assert (await ask(front, "GET", "/ui?language=fr")).status == 200
         cookie = {"Cookie": "stoker_language=en", "Accept-Language": "de"}
         assert '<html lang="en">' in (await ask(front, "GET", "/ui", headers=cookie)).text
 

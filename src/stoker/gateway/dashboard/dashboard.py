@@ -91,6 +91,9 @@ class Dashboard:
 
         async def handle(context: RequestContext) -> web.StreamResponse:
             request, keys = context.request, self._state.keys
+            chosen = language_of(request.query.get("language"))
+            if chosen is not None:
+                return remember_language(request, chosen)
             if not page_security.is_own(request):
                 return await self._refusal(context, "foreign")
             if not dashboard_access.may_view(
@@ -107,9 +110,6 @@ class Dashboard:
         return await self._page("refused", context, status=403, why=why)
 
     async def _home(self, context: RequestContext) -> web.StreamResponse:
-        chosen = language_of(context.request.query.get("language"))
-        if chosen is not None:
-            return remember_language(context.request, chosen)
         return await self._page("home", context, **await self._values(context))
 
     async def _owners(self, context: RequestContext) -> web.StreamResponse:
