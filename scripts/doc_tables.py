@@ -246,6 +246,16 @@ _PATHS = {
     "GET /health": "Whether the gateway is running. Needs no key.",
     "GET /ready": "Whether a model can answer. Needs no key.",
     "GET /metrics": "[Metrics](metrics.md) for Prometheus.",
+    "GET /ui": "The [dashboard](../dashboard.md). Needs a key with the role `viewer` or `admin`.",
+    "GET /ui/": "Leads to `/ui`.",
+    "GET /ui/live": "What the dashboard shows now, as JSON: the HTML of each part.",
+    "GET /ui/owners": "The usage of all owners. Needs the role `admin`.",
+    "GET /ui/sign-in": "The page that asks a browser for a key. Needs no key.",
+    "POST /ui/sign-in": "Begins a session of the dashboard, by a form with `key`.",
+    "POST /ui/sign-out": "Ends it.",
+    "GET /ui/dashboard.css": "The pages' style. Needs no key, as the next two.",
+    "GET /ui/dashboard.js": "Their script.",
+    "GET /ui/icon.svg": "Their icon.",
 }
 
 

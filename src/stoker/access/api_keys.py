@@ -72,6 +72,11 @@ class Keys:
         known = self._find(key)
         return known.caller if known is not None and self._fault(known) is None else None
 
+    def caller_of_digest(self, digest: bytes) -> Caller | None:
+        """Whom the key with this SHA-256 names; ``None`` once it opens nothing any more."""
+        known = self._known.get(digest)
+        return known.caller if known is not None and self._fault(known) is None else None
+
     def fault(self, key: str | None) -> tuple[KeyFault, str]:
         """Why a key was refused, and its id where it is known."""
         if not key:

@@ -367,6 +367,8 @@ class Engine:
     launcher: Launcher | None = None
     #: Its name at ``/metrics`` (Prometheus) for the number of requests that it works on.
     running_metric: str | None = None
+    #: Its names there for the part of its KV cache that is in use, from 0 to 1.
+    kv_cache_metrics: tuple[str, ...] = ()
     #: For a gateway: the kinds of server behind it, as far as it reports them. A gateway orders its
     #: requests itself.
     behind: Callable[[aiohttp.ClientSession, Backend], Awaitable[tuple[str, ...]]] | None = None

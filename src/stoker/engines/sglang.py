@@ -50,4 +50,6 @@ ENGINE = Engine(
     title="SGLang",
     client=__name__,
     running_metric="sglang:num_running_reqs",
+    # https://docs.sglang.ai/references/production_metrics.html
+    kv_cache_metrics=("sglang:token_usage",),
 )

@@ -1,7 +1,8 @@
 """The OpenAI-compatible gateway between clients and the servers that run models."""
 
 from stoker.gateway.app import Gateway, Served
+from stoker.gateway.deployment_facts import DeploymentFacts
 from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.prompt.fit_settings import FitSettings
 
-__all__ = ["FitSettings", "Gateway", "GatewayLimits", "Served"]
+__all__ = ["DeploymentFacts", "FitSettings", "Gateway", "GatewayLimits", "Served"]

@@ -14,9 +14,12 @@ from aiohttp.typedefs import Middleware
 from stoker.access.api_keys import Keys
 from stoker.access.refused_entries import RefusedEntries
 from stoker.engines import Backend, ServedModel
+from stoker.errors import Problem
 from stoker.gateway import pipeline
 from stoker.gateway.api import fit_api, health_api, models_api, path_rules, request_validation
 from stoker.gateway.api.media_urls import MediaHosts
+from stoker.gateway.dashboard.dashboard import Dashboard
+from stoker.gateway.deployment_facts import DeploymentFacts
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.http_server import GatewayRunner
 from stoker.gateway.limiting.caller_limiter import CallerLimiter
@@ -34,6 +37,7 @@ from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.usage.metrics import Metrics
+from stoker.gateway.usage.recent_errors import ENGINE_ENDED, ErrorKind
 from stoker.usage_records import UsageStore, UsageWriter
 
 #: A request's key for its context.
@@ -94,6 +98,7 @@ class Gateway:
     ) -> None:
         self._state = GatewayState(keys or Keys({}), limits, counters)
         self._model_request = model_request
+        self._dashboard = Dashboard(self._state)
 
     @property
     def pool(self) -> Pool:
@@ -150,6 +155,10 @@ class Gateway:
         """Answer to these names of models, too, from now on."""
         self._state.aliases = aliases
 
+    def belong_to(self, deployment: Callable[[], DeploymentFacts]) -> None:
+        """Show this deployment on the dashboard, as it is whenever that is asked."""
+        self._state.deployment = deployment
+
     def record_usage(self, store: UsageStore | None, days: int) -> None:
         """Record each request there while the application runs, and delete it after ``days``.
 
@@ -171,8 +180,9 @@ class Gateway:
         while any(b.in_flight for b in self.pool.backends) and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
-    def pause(self) -> None:
-        """Answer "not ready" until ``serve`` is called again."""
+    def pause(self, problem: Problem) -> None:
+        """Answer "not ready" until ``serve`` is called again; the dashboard shows why."""
+        self._state.recent_errors.note(ErrorKind(ENGINE_ENDED, problem=problem))
         self.pool.replace([])
 
     def runner(self) -> GatewayRunner:
@@ -188,6 +198,8 @@ class Gateway:
         app.on_response_prepare.append(self._mark)
         for path, answer in _OWN_PATHS:
             app.router.add_get(path, _http(partial(answer, self._state)))
+        for method, path, page in self._dashboard.routes():
+            app.router.add_route(method, path, _http(page))
         on_model = pipeline.stages(self._model_request, self._state)
         for path, answer in _COUNTING_PATHS:
             last = partial(answer, self._state)
@@ -226,6 +238,7 @@ class Gateway:
         ]
         async with aiohttp.ClientSession() as http:
             self._state.preparers.start(http)
+            keepers.append(asyncio.create_task(self._dashboard.keep(http)))
             yield
         for keeper in keepers:
             keeper.cancel()

@@ -12,6 +12,8 @@ from stoker.access.refused_entries import RefusedEntries
 from stoker.engines import ALIAS, ServedModel
 from stoker.gateway.api import model_entries, request_validation
 from stoker.gateway.api.media_urls import MediaHosts
+from stoker.gateway.dashboard.dashboard_sessions import DashboardSessions
+from stoker.gateway.deployment_facts import DeploymentFacts
 from stoker.gateway.limiting.caller_limiter import CallerLimiter
 from stoker.gateway.limiting.counters import Counters
 from stoker.gateway.limiting.local_counters import LocalCounters
@@ -27,6 +29,7 @@ from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.usage.metrics import Metrics
+from stoker.gateway.usage.recent_errors import RecentErrors
 from stoker.usage_records import UsageWriter
 
 
@@ -49,9 +52,13 @@ class GatewayState:
         self.media_hosts = MediaHosts()
         self.aliases = ModelAliases()
         self.refused_entries = RefusedEntries(time.monotonic)
+        self.dashboard_sessions = DashboardSessions()
+        #: What the gateway belongs to; ``None`` where it runs by itself.
+        self.deployment: Callable[[], DeploymentFacts] | None = None
         self.owner_caches = OwnerCaches()
         self.last_heads = LastHeads()
         self.metrics = Metrics()
+        self.recent_errors = RecentErrors()
         #: Where requests are recorded; ``None`` where they are not.
         self.usage: UsageWriter | None = None
         self.pool = Pool()

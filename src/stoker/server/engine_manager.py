@@ -32,8 +32,8 @@ class RequestGate(Protocol):
         """Forward requests to it; ``False`` where it does not list its models now."""
         ...
 
-    def close(self) -> None:
-        """Refuse requests until it is opened again."""
+    def close(self, problem: Problem) -> None:
+        """Refuse requests until it is opened again; ``problem`` is why it can't answer."""
         ...
 
 
@@ -160,7 +160,7 @@ class EngineManager:
         return None
 
     def _crashed(self, problem: Problem) -> Problem:
-        self._gate.close()
+        self._gate.close(problem)
         self._log.error("the engine ended: %s", problem)
         return problem
 
@@ -172,7 +172,7 @@ class EngineManager:
             if await self._gate.open(run.backend):
                 self._record.move("ready", problem=None)
             return
-        self._gate.close()
+        self._gate.close(problem)
         self._log.warning("requests are refused: %s", problem)
         self._record.move("silent", problem=problem)
 

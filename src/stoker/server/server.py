@@ -20,7 +20,7 @@ from stoker import engines, paths
 from stoker.access.api_keys import Keys
 from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem, StokerError
-from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
+from stoker.gateway import DeploymentFacts, FitSettings, Gateway, GatewayLimits, Served
 from stoker.gateway.heads_ahead import HeadsAhead
 from stoker.gateway.limiting.counters import Counters
 from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
@@ -65,6 +65,7 @@ class Server:
         self._timeouts = timeouts
         self._limits = limits
         self._gateway = Gateway(limits=limits, counters=_counters)
+        self._gateway.belong_to(lambda: _facts(self._record))
         self._stop = asyncio.Event()
         self._log = log_file.logger()
 
@@ -167,6 +168,19 @@ class Server:
         self._record.move("failed", problem=problem, engine=None)
 
 
+def _facts(record: StateRecord) -> DeploymentFacts:
+    plan, state = record.spec.plan, record.state
+    return DeploymentFacts(
+        plan.model.served_name,
+        plan.engine,
+        state.status,
+        state.started_at,
+        state.ready_at,
+        state.restarts,
+        state.problem,
+    )
+
+
 def _guarded(gateway: Gateway, spec: LaunchSpec) -> GatewayAccess:
     """The gateway's keys. Raises ``StokerError`` where it would be open to other machines."""
     try:
@@ -224,8 +238,8 @@ class _Gate:
         log_file.logger().info("ready: %s", ", ".join(model.id for model in models))
         return True
 
-    def close(self) -> None:
-        self._gateway.pause()
+    def close(self, problem: Problem) -> None:
+        self._gateway.pause(problem)
 
 
 def planned(model: ServedModel, plan: Plan) -> ServedModel:

@@ -103,6 +103,11 @@ class UsageStore:
         """Where the rows are, for people."""
         return self._database.title
 
+    @property
+    def exists(self) -> bool:
+        """Whether there can be anything to read."""
+        return self._database.exists
+
     def write(self, rows: Sequence[tuple[int, UsageRow]]) -> None:
         """Add rows under their numbers; one that is there already stays. Raises driver errors."""
         with self._writer() as connection:

@@ -27,6 +27,7 @@ from tests.unit.gateway.test_backend_faults import fine, hangs
 
 from stoker.access.api_keys import hash_of, keys_of
 from stoker.engines import Backend, ServedModel
+from stoker.errors import Problem
 from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway.api import request_validation
 
@@ -427,7 +428,7 @@ async def test_tools_that_nest_too_deeply_once_they_are_emulated_are_400() -> No
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/tokenize", "/fit"])
 async def test_without_a_model_everything_that_needs_one_is_503(path: str) -> None:
     async with gateway_with(fine) as (front, _):
-        front.gateway.pause()
+        front.gateway.pause(Problem("The engine ended."))
         for body in (chat(), orjson.dumps({"messages": MESSAGES})):
             reply = await front.post(body, path)
             assert (reply.status, reply.error["code"]) == (503, "model_not_ready")

@@ -25,6 +25,7 @@ from tests.unit.gateway.backends import MODEL, Front, answer, gateway_to
 from stoker.access.api_keys import hash_of, keys_of
 from stoker.gateway import GatewayLimits
 from stoker.gateway.api.path_rules import BACKEND_PATHS
+from stoker.gateway.dashboard.sign_in_limit import MOST_TRIES
 
 KEY = "stk-Ann-7f3a"
 BEARER = f"Authorization: Bearer {KEY}"
@@ -285,6 +286,129 @@ FURTHER: Mapping[str, bytes] = {
 }
 
 
+SIGN_IN = "/ui/sign-in"
+FORM = "Content-Type: application/x-www-form-urlencoded"
+
+
+def tried(*headers: str, body: bytes = b"key=nothing", path: str = SIGN_IN) -> bytes:
+    """A try to sign in to the dashboard."""
+    return asked(FORM, *headers, path=path, body=body)
+
+
+def cookie(value: str) -> str:
+    """A session of this value, whatever the port of the gateway is."""
+    return "Cookie: " + "; ".join(f"stoker_session_{port}={value}" for port in ("8000", "PORT"))
+
+
+DASHBOARD: Mapping[str, bytes] = {
+    "no session": read("/ui"),
+    "numbers": read("/ui/live"),
+    "owners": read("/ui/owners"),
+    "HEAD": read("/ui", method="HEAD"),
+    "POST": asked(path="/ui"),
+    "DELETE": read("/ui/owners", method="DELETE"),
+    "PUT": asked(path="/ui/live", method="PUT"),
+    "another path": read("/ui/admin"),
+    "a template": read("/ui/templates/home.html"),
+    "a file of the disk": read("/ui/../../../../etc/passwd"),
+    "a file of the disk, encoded": read("/ui/%2e%2e%2f%2e%2e%2fetc%2fpasswd"),
+    "a file beside the style": read("/ui/dashboard.css/../dashboard.py"),
+    "slash encoded": read("/ui%2flive"),
+    "slash at the end": read("/ui/live/"),
+    "two slashes": read("//ui/live"),
+    "two slashes inside": read("/ui//live"),
+    "upper case": read("/UI/LIVE"),
+    "an open path before it": read("/ui/sign-in/../live"),
+    "an open path before it, encoded": read("/ui/sign-in/%2e%2e/live"),
+    "parameter": read("/ui/live;/ui/sign-in"),
+    "null": read("/ui/live%00/ui/sign-in"),
+    "fragment": read("/ui/live#/ui/sign-in"),
+    "absolute address": read("http://localhost/ui/live"),
+    "key in the address": read(f"/ui?key={KEY}"),
+    "key in a cookie": read("/ui", cookie(KEY)),
+    "hash of the key in a cookie": read("/ui", cookie(hash_of(KEY))),
+    "empty cookie": read("/ui", cookie("")),
+    "guessed cookie": read("/ui/live", cookie("A" * 43)),
+    "long cookie": read("/ui/live", cookie("A" * 7000)),
+    "cookie with quotes": read("/ui/live", cookie('"\\""')),
+    "cookie beyond ASCII": read("/ui/live", cookie("\xff\xfe")),
+    "fifty cookies": read("/ui/live", *[cookie(f"a{n}") for n in range(50)]),
+    "cookie in two headers": read("/ui/live", cookie("a"), cookie("b")),
+    "role in a header": read("/ui", "X-Role: admin", "X-Forwarded-User: admin"),
+    "a user's key": read("/ui", BEARER),
+    "a user's key for the numbers": read("/ui/live", BEARER),
+    "a user's key for the owners": read("/ui/owners", BEARER),
+    "sign-in by a user's key": tried(body=f"key={KEY}".encode()),
+    "sign-in with nothing": tried(body=b"key="),
+    "sign-in without a field": tried(body=b"a=b"),
+    "sign-in by a hash": tried(body=f"key={hash_of(KEY)}".encode()),
+    "sign-in with a key in the query": tried(path=f"{SIGN_IN}?key={KEY}"),
+    "sign-in by GET": read(f"{SIGN_IN}?key={KEY}"),
+    "sign-in as JSON": asked(path=SIGN_IN, body=b'{"key":"x"}'),
+    "sign-in by a file": asked(
+        "Content-Type: multipart/form-data; boundary=b",
+        path=SIGN_IN,
+        body=b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\nx\r\n--b--\r\n',
+    ),
+    "sign-in with SQL": tried(body=b"key=' OR 1=1 --"),
+    "sign-in with a template": tried(body=b"key={{7*7}}{% debug %}"),
+    "sign-in with broken UTF-8": tried(body=b"key=%ff%fe"),
+    "sign-in with a null": tried(body=b"key=%00"),
+    "sign-in with two keys": tried(body=f"key=x&key={KEY}".encode()),
+    "sign-in with many fields": tried(body=b"key=x&" * 500),
+    "sign-in of 20 KB": tried(body=b"key=" + b"a" * 20_000),
+    "sign-in in gzip": tried("Content-Encoding: gzip", body=gzip.compress(bytes(10**6))),
+    "sign-in by a method in a header": read(SIGN_IN, "X-HTTP-Method-Override: POST"),
+    "sign-in of another page": tried("Origin: https://evil.example"),
+    "sign-in of no page": tried("Origin: null"),
+    "sign-in of another port": tried("Sec-Fetch-Site: same-site"),
+    "sign-in in another host's name": tried("X-Forwarded-Host: evil.example"),
+    "sign-out of another page": tried("Sec-Fetch-Site: cross-site", path="/ui/sign-out"),
+    "line ends in the language": read("/ui/sign-in?language=de%0d%0aX-Evil:%201"),
+    "another place in the language": read("/ui/sign-in?language=//evil.example"),
+    "script in the language": read("/ui/sign-in", "Accept-Language: <script>alert(1)</script>"),
+    "script in the host": read("/ui/sign-in", "X-Forwarded-Proto: javascript"),
+}
+
+
+async def test_no_browser_sees_the_dashboard_without_a_key_of_its_role(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    attempts = list(DASHBOARD.items())
+    for first in range(0, len(attempts), MOST_TRIES - 1):  # before the limit refuses all alike
+        async with guarded() as (front, engine):
+            for name, sent in attempts[first : first + MOST_TRIES - 1]:
+                back = await answered(front, sent.replace(b"PORT", str(front.port).encode()))
+                _reveals_nothing(name, back)
+            assert not engine.heads
+            await _still_serves(front)
+    assert KEY not in caplog.text
+
+
+def _reveals_nothing(name: str, back: bytes) -> None:
+    """Only the page that asks for a key is answered, and no session begins."""
+    seen = statuses(back)
+    is_sign_in = seen == [200] and b'action="/ui/sign-in"' in back
+    refused = [status == 303 or (400 <= status < 500 and status != 429) for status in seen]
+    assert is_sign_in or (refused and all(refused)), (name, back[:300])
+    assert MODEL.encode() not in back, name
+    assert KEY.encode() not in back, name
+    assert b"evil" not in back.partition(b"\r\n\r\n")[0].lower(), name
+    assert b"alert(1)" not in back, name
+    assert b"root:" not in back, name
+    assert not re.search(rb"stoker_session_\d+=[^;\s\"]", back), name
+
+
+async def test_guesses_at_the_sign_in_are_slowed_down_and_leave_nothing() -> None:
+    async with guarded() as (front, _):
+        seen = [statuses(await answered(front, tried(body=b"key=%d" % n))) for n in range(30)]
+        assert seen == [[401]] * 10 + [[429]] * 20
+        reasons = front.gateway.refused_entries.take(all_of_them=True)
+        assert [(e.reason, count) for e, count in reasons.items()] == [("wrong_key", 10)]
+        await _still_serves(front)
+
+
 async def test_without_a_key_none_of_them_gets_in(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with guarded() as (front, engine):
@@ -382,5 +506,6 @@ def _series(text: str) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     return {(s.name, tuple(sorted(s.labels.items()))) for f in families for s in f.samples}
 
 
-def test_there_are_more_than_120_of_them() -> None:
-    assert len(NO_KEY) + len(SMUGGLED) + len(OVERSIZED) + len(FURTHER) > 120
+def test_there_are_more_than_180_of_them() -> None:
+    attempts = (NO_KEY, SMUGGLED, OVERSIZED, FURTHER, DASHBOARD)
+    assert sum(map(len, attempts)) > 180

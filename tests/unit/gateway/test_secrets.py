@@ -21,7 +21,8 @@ from tests.unit.gateway.backends import (
 from tests.unit.gateway.test_backend_faults import dies_before_a_byte, fine
 from tests.unit.gateway.test_intrusion import answered
 
-from stoker.access.api_keys import hash_of, keys_of
+from stoker.access.api_keys import Keys, hash_of, keys_of
+from stoker.access.caller import Caller
 from stoker.errors import StokerError
 from stoker.gateway.gateway_config import load
 from stoker.gateway.gateway_state import GatewayState
@@ -126,13 +127,13 @@ async def test_what_a_client_sends_is_in_no_log_and_no_metric(
     backend: Callable[[Call], Awaitable[None]], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "stoker")
-    keys = keys_of({"ann": hash_of(KEY)})
+    keys = Keys({hash_of(KEY): Caller("ann", role="admin")})
     row = (*MODEL_REQUEST, _HasBug)
     async with running(backend) as (scripted,):
         async with gateway_to(scripted.url, keys=keys, model_request=row) as front:
             await _asked_all(front)
             reports = [f"{record.getMessage()} {record.exc_text}" for record in caplog.records]
-            for path in ("/metrics", "/info", "/v1/models"):
+            for path in ("/metrics", "/info", "/v1/models", "/ui", "/ui/live"):
                 headers = {"Authorization": f"Bearer {KEY}"}
                 async with front.http.get(front.url + path, headers=headers) as response:
                     reports.append(await response.text())

@@ -52,7 +52,7 @@ class Gate:
         self.history.append("open")
         return True
 
-    def close(self) -> None:
+    def close(self, problem: Problem) -> None:
         self.open_ = False
         self.history.append("closed")
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
 from tests.unit.server.scripted_engine import SLEEPS, ScriptedEngine
 
@@ -87,6 +88,21 @@ async def test_order_to_stop_leaves_no_engine_and_no_state() -> None:
     while not server.changes.empty():
         last = server.changes.get_nowait()
     assert last.state.status == "stopped"
+
+
+async def test_the_dashboard_shows_the_deployment_while_it_starts() -> None:
+    server = new_server(ScriptedEngine((SLEEPS,)))
+    running = asyncio.create_task(server.run())
+    spec = (await asyncio.wait_for(server.changes.get(), 10)).spec
+    while (await asyncio.wait_for(server.changes.get(), 10)).state.engine is None:
+        pass
+    async with aiohttp.ClientSession() as http, http.get(f"{spec.endpoint}/ui") as page:
+        text = await page.text()
+    server.stop()
+    await asyncio.wait_for(running, 10)
+    assert MODEL.served_name in text
+    assert "Starting" in text
+    assert "No engine answers at the moment" in text
 
 
 def on_layers(number: int, gpus: int) -> Plan:

@@ -71,6 +71,7 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
     rows = [
         ("State", _state_words(state)),
         ("Endpoint", deployment.spec.endpoint),
+        ("Dashboard", f"{deployment.spec.endpoint}/ui"),
         ("Model", f"{plan.model.id} ({plan.model.quantization or 'unquantized'})"),
         ("Engine", plan.engine),
         ("Context", f"{plan.max_model_len:,} tokens, {plan.parallel} at a time"),

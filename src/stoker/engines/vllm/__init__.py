@@ -15,6 +15,8 @@ ENGINE = Engine(
     # Versions before 0.9 ignore it: docs.vllm.ai/en/v0.9.0/design/v1/prefix_caching.html
     cache_salt_field="cache_salt",
     running_metric="vllm:num_requests_running",
+    # Since 0.10, and before (vllm/v1/metrics/loggers.py).
+    kv_cache_metrics=("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
     planner=Planner(
         plan=vllm_planner.plan,
         why_not=vllm_planner.why_not,

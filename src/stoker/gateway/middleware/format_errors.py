@@ -12,6 +12,7 @@ from stoker.gateway.api import error_mapping, openai_errors
 from stoker.gateway.api.path_rules import PATH_RULES
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.usage.recent_errors import ErrorKind, safe_code
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -21,6 +22,7 @@ class FormatErrors:
 
     def __init__(self, state: GatewayState) -> None:
         self._metrics = state.metrics
+        self._recent = state.recent_errors
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Raises only where nothing can be answered any more."""
@@ -32,7 +34,26 @@ class FormatErrors:
             if context.head_sent:
                 raise
             response = self._refusal(context.request, error)
-        return response if response.status < 400 else _in_form(context.request, response)
+        if response.status < 400:
+            return response
+        self._note(context, response)
+        return _in_form(context.request, response)
+
+    def _note(self, context: RequestContext, response: web.StreamResponse) -> None:
+        """Keep what kind of error it was. A page that was refused is no error."""
+        if response.content_type == "text/html":
+            return
+        is_own = isinstance(response, web.Response) and response.content_type == "application/json"
+        code = openai_errors.message_and_code(response)[1] if is_own else None  # type: ignore[arg-type]
+        self._recent.note(
+            ErrorKind(
+                safe_code(code),
+                response.status,
+                _loggable(context.request),
+                context.model.id if hasattr(context, "model") else "",
+                context.caller.owner if hasattr(context, "caller") else "",
+            )
+        )
 
     def _refusal(self, request: web.Request, error: Exception) -> web.Response:
         response, code = error_mapping.answer_to(request, error)

@@ -40,7 +40,9 @@ class PooledBackend:
         self.max_concurrent = max_concurrent
         self.fit = fit or FitSettings()
         self.connections = BackendConnections(endpoint)
-        self.healthy = True
+        self._healthy = True
+        #: Since when it is up, or down, in seconds since the epoch.
+        self.healthy_since = time.time()
         #: Why it is down, as a part of a sentence and without its address; empty where unknown.
         self.down_cause = ""
         self.in_flight = 0
@@ -60,6 +62,16 @@ class PooledBackend:
         self._failures = 0
         self._open_until = 0.0
         self._prefixes = RecentValues[int, None](_PREFIXES)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it answered when it was last asked."""
+        return self._healthy
+
+    @healthy.setter
+    def healthy(self, healthy: bool) -> None:
+        if healthy != self._healthy:
+            self._healthy, self.healthy_since = healthy, time.time()
 
     @property
     def models(self) -> Mapping[str, ServedModel]:

@@ -12,6 +12,7 @@ from stoker.gateway.api import error_mapping
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_request import BackendRequest
 from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.usage.recent_errors import BROKEN_OFF, ErrorKind
 from stoker.gateway.usage.used_tokens import is_cut, used_tokens
 from stoker.usage_records import CLIENT_LEFT, UsageRow
 
@@ -43,6 +44,8 @@ class Account:
             with self._metrics.in_flight.track_inprogress():
                 response = await proceed(context)
             status = _status(context, response)
+            if status != response.status:
+                self._note_broken_off(context)
         except ConnectionError:
             raise
         except Exception as error:
@@ -54,6 +57,10 @@ class Account:
                 self._state.usage.add(_row(context, began, status, used))
         self._count(context, began, response, used)
         return response
+
+    def _note_broken_off(self, context: RequestContext) -> None:
+        path, model, owner = context.request.path, context.model.id, context.caller.owner
+        self._state.recent_errors.note(ErrorKind(BROKEN_OFF, _BROKEN_OFF, path, model, owner))
 
     def _count(
         self, context: RequestContext, began: float, response: web.StreamResponse, used: _Used
