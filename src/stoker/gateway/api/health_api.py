@@ -35,6 +35,7 @@ async def metrics(state: GatewayState, context: RequestContext) -> web.Response:
         return openai_errors.role_needed("viewer")
     state.metrics.waiting.set(state.slots.waiting)
     state.metrics.unread.set(state.live_streams.unread_tokens())
+    state.metrics.backend_up.clear()  # of those that the configuration no longer has
     for backend in state.pool.backends:
         state.metrics.backend_up.labels(backend.endpoint.url).set(backend.usable)
     state.metrics.owners.forget_idle()
