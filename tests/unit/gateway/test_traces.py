@@ -225,7 +225,7 @@ async def test_client_that_left_ends_its_spans_as_499() -> None:
 
 @pytest.mark.parametrize("collector", ["refuses", "hangs", "is gone"])
 async def test_collector_that_fails_touches_no_request_and_not_for_long_the_end(
-    collector: str, monkeypatch: pytest.MonkeyPatch
+    collector: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("stoker.gateway.tracing.otlp_traces._EXPORT_S", 0.2)
     monkeypatch.setattr("stoker.gateway.tracing.otlp_traces._FLUSH_S", 0.2)
@@ -234,6 +234,9 @@ async def test_collector_that_fails_touches_no_request_and_not_for_long_the_end(
         async with traced(url, streamed) as (served, _):
             for _ in range(3):
                 assert await ask(served) == 200
+    assert caplog.text.count("does not take traces") == 1
+    assert "Traceback" not in caplog.text
+    assert "opentelemetry" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -20,11 +21,29 @@ from stoker import __version__
 from stoker.gateway.tracing.trace_context import trace_headers
 from stoker.gateway.tracing.trace_settings import TraceSettings
 
+_log = logging.getLogger("stoker.gateway")
+
 #: A collector that does not take spans within this time has lost them.
 _EXPORT_S = 5.0
 #: When the gateway ends, what is left to send has this long.
 _FLUSH_S = 5.0
 _PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class _Exporter(OTLPSpanExporter):
+    """Logs when it begins to fail and when it works again, not each batch and each retry."""
+
+    _fails = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = super().export(spans)
+        fails = result is not SpanExportResult.SUCCESS
+        if fails and not self._fails:
+            _log.warning("the collector does not take traces: they are dropped until it does")
+        elif self._fails and not fails:
+            _log.info("the collector takes traces again")
+        self._fails = fails
+        return result
 
 
 class Traces:
@@ -47,7 +66,8 @@ class Traces:
             service.merge(OTELResourceDetector().detect()),
             shutdown_on_exit=False,
         )
-        self._exporter = OTLPSpanExporter(settings.url, timeout=_EXPORT_S)
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+        self._exporter = _Exporter(settings.url, timeout=_EXPORT_S)
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("stoker.gateway", __version__)
 
