@@ -52,3 +52,14 @@ def test_rules_read_only_metrics_that_exist() -> None:
     for alert in alerts:
         assert alert["labels"]["severity"] in ("critical", "warning", "info")
         assert alert["annotations"].keys() == {"summary", "description"}
+
+
+def test_no_panel_covers_another_or_leaves_the_page() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in json.loads(printed("dashboard"))["panels"]:
+        at = panel["gridPos"]
+        columns = range(at["x"], at["x"] + at["w"])
+        cells = {(x, y) for x in columns for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken, panel["title"]
+        assert max(columns) < 24, panel["title"]
+        taken |= cells
