@@ -25,6 +25,7 @@ from tests.unit.gateway.backends import (
 from stoker.access.api_keys import Keys, hash_of
 from stoker.access.caller import Caller, CallerLimits
 from stoker.gateway.api.path_rules import BACKEND_PATHS
+from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.usage import genai_conventions as genai
 from stoker.gateway.usage.metrics import Metrics
 from stoker.gateway.usage.owner_use import IDLE_S, OTHER, OwnerUse
@@ -100,6 +101,25 @@ async def test_owner_is_shown_with_model_and_engine_to_an_admin_alone() -> None:
             text = await read(front, key)
             assert "gen_ai_server_request_duration_seconds_bucket" in text
             assert "ann" not in text
+
+
+async def test_what_a_client_sends_is_in_no_label_that_an_admin_reads() -> None:
+    async with gateway_with(streamed, keys=KEYS) as (front, _):
+        front.gateway.use_aliases(ModelAliases({"canary-*": "coder"}))
+        said = [{"role": "user", "content": "canary"}]
+        body = {"messages": said, "model": "canary-model", "user": "canary", "stream": True}
+        headers = {
+            "Authorization": "Bearer ann's",
+            "x-session-id": "canary",
+            "traceparent": "canary",
+            "user-agent": "canary",
+        }
+        for sent in (body, {**body, "model": "canary"}, {**body, "messages": "canary"}):
+            await front.post(orjson.dumps(sent), "/v1/chat/completions?canary=1", headers)
+        found = await read(front, "boss's")
+        assert values(found, INPUT) == {"ann": 7}
+        assert "canary" not in found
+        assert not [key for key in CALLERS if key in found]
 
 
 async def test_gateway_without_keys_shows_all_to_its_users() -> None:

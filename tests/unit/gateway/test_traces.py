@@ -53,14 +53,14 @@ async def streamed(call: Call) -> None:
 
 @asynccontextmanager
 async def traced(
-    url: str, *scenarios: Any, ratio: float = 1.0, traces: bool = True
+    url: str, *scenarios: Any, ratio: float = 1.0, traces: bool = True, engine: str = "vllm"
 ) -> AsyncIterator[tuple[Front, list[Call]]]:
     """A gateway that sends traces there. They have been sent when this ends."""
     door = Gateway(Keys({hash_of(KEY): Caller("ann", "1")}))
     door.send_traces(TraceSettings(url, ratio) if traces else None)
     async with running(*scenarios) as backends:
         models = [ServedModel(MODEL, max_model_len=8192)]
-        door.serve([Served(Backend(b.url, "vllm"), models) for b in backends])
+        door.serve([Served(Backend(b.url, engine), models) for b in backends])
         async with front(door) as served:
             yield served, [*backends]  # type: ignore[list-item]
 
@@ -179,6 +179,22 @@ async def test_second_backend_that_is_tried_has_spans_of_its_own() -> None:
     assert all(is_within(span, root) for span in by_trace)
     queued = [span for span in collector.spans if span.name == "queue"]
     assert len(queued) == len(by_trace)
+
+
+async def test_prompt_that_does_not_fit_has_a_span_that_failed_and_no_call() -> None:
+    async def counts(call: Call) -> None:
+        await call.send(answer(orjson.dumps({"count": len(str(call.body)) // 4})))
+
+    said = [{"role": "user", "content": "canary " * 20_000}]
+    async with (
+        collecting() as collector,
+        traced(collector.url, counts, engine="sglang") as (served, _),
+    ):
+        assert await ask(served, messages=said) == 400
+    assert attributes_of(collector.named("fit"))["error.type"] == "NotPreparedError"
+    assert attributes_of(collector.named(ROOT))["error.type"] == "400"
+    assert {span.name for span in collector.spans} == {"queue", "fit", ROOT}
+    assert b"canary" not in collector.raw
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0])

@@ -106,11 +106,17 @@ class TraceUntilItProceeds:
             finally:
                 began_ns = time.time_ns()
 
+        failed: Attributes = {genai.ERROR_TYPE: str(CLIENT_LEFT)}
         try:
-            return await self._stage(context, proceeding)
+            response = await self._stage(context, proceeding)
+            failed = {}
+            return response
+        except Exception as error:
+            failed = {genai.ERROR_TYPE: type(error).__name__}
+            raise
         finally:
             if not has_proceeded:
-                self._traces.past(self._name, span, began_ns, {})
+                self._traces.past(self._name, span, began_ns, failed)
 
 
 class TraceBackend:
