@@ -214,7 +214,7 @@ def budgets(out: Out) -> None:
 
 def gateway_metrics(out: Out) -> None:
     """Every metric of the gateway, as Prometheus sees it."""
-    text = Metrics().text().decode()
+    text = Metrics().text(with_owners=True).decode()
     kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     out("| metric | kind | counts |\n| --- | --- | --- |")
     for name, means in re.findall(r"^# HELP (\S+) (.+)$", text, re.MULTILINE):

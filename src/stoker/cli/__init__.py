@@ -34,6 +34,7 @@ COMMANDS = {
     "plan": ("plan", "Show what to run on this machine, or on an imagined one, and why."),
     "bench": ("bench", "Measure how fast an endpoint answers, idle and under load."),
     "usage": ("recorded_usage", "Show who has used which model how much."),
+    "metrics": ("metrics_files", "Print the dashboard for Grafana and the alerts for Prometheus."),
     "host": ("host", "Show the hardware and software that Stoker finds on this machine."),
     "version": ("version", "Show the versions of Stoker, Python and its main libraries."),
 }

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import web
@@ -32,13 +33,18 @@ from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.last_heads import LastHeads
 from stoker.gateway.prompt.preparers import Preparer
-from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.request_context import Handler, RequestContext, Stage
 from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.tracing import traced_stages
+from stoker.gateway.tracing.trace_settings import TraceSettings
 from stoker.gateway.usage.metrics import Metrics
 from stoker.gateway.usage.recent_errors import ENGINE_ENDED, ErrorKind
 from stoker.usage_records import UsageStore, UsageWriter
+
+if TYPE_CHECKING:  # it imports OpenTelemetry
+    from stoker.gateway.tracing.otlp_traces import Traces
 
 #: A request's key for its context.
 _CONTEXT = web.RequestKey("context", RequestContext)
@@ -99,6 +105,7 @@ class Gateway:
         self._state = GatewayState(keys or Keys({}), limits, counters)
         self._model_request = model_request
         self._dashboard = Dashboard(self._state)
+        self._traces: Traces | None = None
 
     @property
     def pool(self) -> Pool:
@@ -167,6 +174,13 @@ class Gateway:
         lost = self._state.metrics.usage_lost.inc
         self._state.usage = UsageWriter(store, days, lost) if store else None
 
+    def send_traces(self, settings: TraceSettings | None) -> None:
+        """Send a trace of each request there. To be called before the application is made."""
+        if settings is not None:
+            from stoker.gateway.tracing.otlp_traces import Traces  # noqa: PLC0415  (an extra)
+
+            self._traces = Traces(settings)
+
     def use_caches_per_owner(self, enabled: bool) -> None:
         """Keep each owner's prompts from the others' caches from now on, or share one cache."""
         self._state.owner_caches.enabled = enabled
@@ -200,15 +214,23 @@ class Gateway:
             app.router.add_get(path, _http(partial(answer, self._state)))
         for method, path, page in self._dashboard.routes():
             app.router.add_route(method, path, _http(page))
-        on_model = pipeline.stages(self._model_request, self._state)
+        on_model, forwarding = self._model_stages()
         for path, answer in _COUNTING_PATHS:
             last = partial(answer, self._state)
             app.router.add_post(path, _http(pipeline.chained(on_model, last)))
-        forwarding = pipeline.stages(pipeline.BACKEND_REQUEST, self._state)
         forwarded = _http(pipeline.chained([*on_model, *forwarding], _unanswered))
         for path in path_rules.BACKEND_PATHS:
             app.router.add_post(path, forwarded)
         return app
+
+    def _model_stages(self) -> tuple[list[Stage], list[Stage]]:
+        """Those of every request about a model, and those of one that a backend answers."""
+        on_model = pipeline.stages(self._model_request, self._state)
+        forwarding = pipeline.stages(pipeline.BACKEND_REQUEST, self._state)
+        if self._traces is None:
+            return on_model, forwarding
+        on_model.insert(0, traced_stages.TraceRequest(self._traces))
+        return on_model, traced_stages.with_spans(forwarding, self._traces)
 
     def _entry(self) -> Middleware:
         """What every request passes, also one whose path does not exist."""
@@ -248,6 +270,8 @@ class Gateway:
         self._state.preparers.stop()
         if usage:  # last: requests that were broken off have noted what came of them by now
             await asyncio.to_thread(usage.close)
+        if self._traces:
+            await self._traces.close()
 
     async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
         await self._state.origins.mark(request, response)

@@ -25,6 +25,8 @@ from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.tracing import trace_settings
+from stoker.gateway.tracing.trace_settings import TraceSettings
 from stoker.network_addresses import is_bindable, is_url, without_api_path
 from stoker.usage_records import SQLITE, USUAL_DAYS, store_at
 
@@ -125,6 +127,18 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     usage_days: Annotated[
         _Days, Meta(description="Days after which rows of usage are deleted.")
     ] = USUAL_DAYS
+    traces: Annotated[
+        str | None,
+        Meta(
+            description="Where [traces](../monitoring.md#traces) are sent: an OpenTelemetry "
+            "collector, such as `http://127.0.0.1:4318`. Needs `pip install 'stoker[traces]'`. A "
+            "change takes effect at the next start."
+        ),
+    ] = None
+    traces_sample_ratio: Annotated[
+        float,
+        Meta(ge=0, le=1, description="The share of requests that are traced, from 0 to 1."),
+    ] = 1.0
     health_check_s: Annotated[
         float, Meta(ge=0.1, description="Seconds between two health checks of a backend.")
     ] = 5.0
@@ -248,6 +262,7 @@ class Config(msgspec.Struct, frozen=True):
     #: As ``usage_records.store_at`` reads it.
     usage: str
     usage_days: int
+    traces: TraceSettings | None = None
     #: Of the file's text.
     sha256: str = ""
     #: Each setting's value by its name, such as ``gateway.port``, to find what a change changed.
@@ -318,6 +333,7 @@ class _Reader:
             settings=_flat(msgspec.to_builtins(file)),
             usage=self._usage(gateway.usage),
             usage_days=gateway.usage_days,
+            traces=self._traces(gateway),
             limits=LimitPlans(
                 [
                     self._limit(index, section, has_prices=bool(file.price))
@@ -389,6 +405,19 @@ class _Reader:
             what = error.what.rstrip(".")
             raise self._wrong("gateway.usage", what, f"{error.why} {error.fix}".strip()) from None
         return setting
+
+    def _traces(self, gateway: GatewaySection) -> TraceSettings | None:
+        where, url = "gateway.traces", gateway.traces
+        if url is None:
+            return None
+        if not is_url(url) or re.search(r"[\s@]", url):
+            problem = "this is not the address of a collector"  # it may hold a password
+            fix = "Write it like http://127.0.0.1:4318. Headers go to OTEL_EXPORTER_OTLP_HEADERS."
+            raise self._wrong(where, problem, fix)
+        if not trace_settings.is_installed():
+            problem = "traces need Python packages that are not installed"
+            raise self._wrong(where, problem, "Install them: pip install 'stoker[traces]'.")
+        return TraceSettings(trace_settings.collector_url(url), gateway.traces_sample_ratio)
 
     def _variable(self, where: str, name: str) -> str:
         value = self._env.get(name)

@@ -13,7 +13,9 @@ from stoker.engines import ServedModel
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import Utility
 
-if TYPE_CHECKING:  # these know the context
+if TYPE_CHECKING:  # these know the context, and OpenTelemetry is an extra
+    from opentelemetry.trace import Span
+
     from stoker.gateway.api.path_rules import PathRules
     from stoker.gateway.relay.backend_request import BackendRequest
     from stoker.gateway.relay.response_stream import ResponseStream
@@ -26,6 +28,10 @@ class RequestContext:
     request: web.Request
     #: The client was sent the head of an answer: from here on errors can't be answered.
     head_sent: bool = False
+    #: TraceRequest, where traces are sent: the span of the request.
+    span: Span | None = None
+    #: What its backend gets of the trace that it belongs to; ``None``: what its client has sent.
+    trace_headers: Mapping[str, str] | None = None
     #: Authenticate: whom the key names.
     caller: Caller = field(init=False)
     #: Validate: what its path asks for, and its JSON.

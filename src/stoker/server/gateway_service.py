@@ -81,6 +81,7 @@ class Service:
         self._access.log_start(config_sha256=self._config.sha256)
         self._handle_signals()
         self._gateway.record_usage(store_at(self._config.usage), self._config.usage_days)
+        self._gateway.send_traces(self._config.traces)
         async with listening(self._gateway, self._config.bind, self._config.port) as endpoint:
             try:
                 async with aiohttp.ClientSession() as http:
@@ -145,7 +146,7 @@ class Service:
         self._fault = ""
         if _fixed(new) != _fixed(self._config):
             _log.warning(
-                "a changed bind, port, usage or limits_store takes effect at the next start"
+                "a changed bind, port, usage, traces or limits_store takes effect at the next start"
             )
         if new.sha256 != self._config.sha256:
             self._access.log(
@@ -168,7 +169,8 @@ class Service:
 
 def _fixed(config: Config) -> tuple[object, ...]:
     """What stays as it was at the start."""
-    return config.bind, config.port, config.usage, config.usage_days, config.limits_store
+    served = (config.bind, config.port, config.limits_store)
+    return *served, config.usage, config.usage_days, config.traces
 
 
 def _counters(path: Path, config: Config, metrics: Metrics) -> Counters:

@@ -42,7 +42,7 @@ def create(
     owner: Annotated[str, typer.Argument(help="Who uses the key: a person, a team or a program.")],
     role: Annotated[
         Role,
-        typer.Option(help="user: use models. viewer and admin: also see what runs."),
+        typer.Option(help="user: use models. viewer: also see what runs. admin: also who asks."),
     ] = "user",
     model: Annotated[
         list[str] | None,

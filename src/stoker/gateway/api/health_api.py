@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
+from stoker.access.caller import ANYONE
 from stoker.gateway.api import json_answers, openai_errors
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import RequestContext
@@ -24,12 +27,19 @@ async def ready(state: GatewayState, _: RequestContext) -> web.Response:
 async def metrics(state: GatewayState, context: RequestContext) -> web.Response:
     """``GET /metrics``: everything that is counted, in Prometheus's text format.
 
-    It names every model, so a key that opens some of them alone needs a role that may read it.
+    It names every model, so a key that opens some of them alone needs a role that may read it. Who
+    asks is for the role ``admin``, and for all where a gateway has no keys.
     """
-    if context.caller.models and context.caller.role == "user":
+    caller = context.caller
+    if caller.models and caller.role == "user":
         return openai_errors.role_needed("viewer")
     state.metrics.waiting.set(state.slots.waiting)
     state.metrics.unread.set(state.live_streams.unread_tokens())
+    state.metrics.backend_up.clear()  # of those that the configuration no longer has
     for backend in state.pool.backends:
         state.metrics.backend_up.labels(backend.endpoint.url).set(backend.usable)
-    return web.Response(body=state.metrics.text(), content_type="text/plain")
+    state.metrics.owners.forget_idle()
+    with_owners = caller.role == "admin" or caller == ANYONE
+    # Apart: the streams of other requests do not wait for it.
+    text = await asyncio.to_thread(state.metrics.text, with_owners=with_owners)
+    return web.Response(body=text, content_type="text/plain")

@@ -23,6 +23,7 @@ from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import HEADER
 from stoker.gateway.routing.session_headers import sessions_in
+from stoker.gateway.tracing.trace_context import trace_headers
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -251,11 +252,13 @@ def _failed_before_its_first_byte(answer: ResponseStream) -> bool:
 
 def _headers(context: RequestContext) -> dict[str, str]:
     """What a backend gets besides the body: another gateway orders its own requests, and keeps the
-    requests of a session together. No other header of a client is sent on.
+    requests of a session together; engines add their spans to the trace. No other header of a
+    client is sent on.
     """
-    sessions = sessions_in(context.request.headers)
+    asked, traced = context.request.headers, context.trace_headers
+    found = {**sessions_in(asked), **(trace_headers(asked) if traced is None else traced)}
     orders = engines.lookup(context.backend.endpoint.engine).behind is not None
-    return {**sessions, HEADER: "utility"} if context.utility and orders else sessions
+    return {**found, HEADER: "utility"} if context.utility and orders else found
 
 
 def _relayed(answer: ResponseStream) -> dict[str, str]:

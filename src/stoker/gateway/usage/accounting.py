@@ -12,6 +12,8 @@ from stoker.gateway.api import error_mapping
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_request import BackendRequest
 from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.usage import genai_conventions as genai
 from stoker.gateway.usage.recent_errors import BROKEN_OFF, ErrorKind
 from stoker.gateway.usage.used_tokens import is_cut, used_tokens
 from stoker.usage_records import CLIENT_LEFT, UsageRow
@@ -53,14 +55,21 @@ class Account:
             raise
         finally:
             used = (context.answer.report.usage if context.answer is not None else None) or {}
-            if self._state.usage is not None:
-                self._state.usage.add(_row(context, began, status, used))
+            self._note(context, _row(context, began, status, used))
         self._count(context, began, response, used)
         return response
 
     def _note_broken_off(self, context: RequestContext) -> None:
         path, model, owner = context.request.path, context.model.id, context.caller.owner
         self._state.recent_errors.note(ErrorKind(BROKEN_OFF, _BROKEN_OFF, path, model, owner))
+
+    def _note(self, context: RequestContext, row: UsageRow) -> None:
+        if self._state.usage is not None:
+            self._state.usage.add(row)
+        backend: PooledBackend | None = getattr(context, "backend", None)
+        provider = (backend.endpoint.engine if backend else "") or genai.NO_PROVIDER
+        streamed = context.answer is not None and context.answer.streaming
+        self._metrics.note(row, provider, streamed=streamed)
 
     def _count(
         self, context: RequestContext, began: float, response: web.StreamResponse, used: _Used

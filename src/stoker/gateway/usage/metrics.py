@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from stoker.gateway.usage.owner_use import OwnerUse
+from stoker.gateway.usage.request_times import RequestTimes
+from stoker.usage_records import UsageRow
+
 _TTFT_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 
 
@@ -45,6 +49,8 @@ class Metrics:
             ["model", "kind"],
             registry=registry,
         )
+        self._times = RequestTimes(registry)
+        self.owners = OwnerUse()
         self._add_prompts(registry)
         self._add_stores(registry)
         self.tool_calls = Counter(
@@ -62,9 +68,21 @@ class Metrics:
             "stoker_backend_up", "Whether a backend can be used", ["backend"], registry=registry
         )
 
-    def text(self) -> bytes:
-        """All of them in Prometheus's text format."""
-        return generate_latest(self._registry)
+    def note(self, row: UsageRow, provider: str, *, streamed: bool) -> None:
+        """Count a request that has ended, as its row of usage has it.
+
+        ``provider`` is the engine that it was sent to.
+        """
+        self._times.note(row, provider, streamed=streamed)
+        self.owners.note(row, provider)
+
+    def text(self, *, with_owners: bool = False) -> bytes:
+        """All of them in Prometheus's text format; those by owner where they may be seen.
+
+        It may be called in another thread: with 500 owners it takes about 50 ms.
+        """
+        text = generate_latest(self._registry)
+        return text + generate_latest(self.owners.registry) if with_owners else text
 
     def _add_prompts(self, registry: CollectorRegistry) -> None:
         self.prefill = Counter(

@@ -1,0 +1,1 @@
+"""Traces of requests, for an OpenTelemetry collector. ``otlp_traces`` alone imports its SDK."""

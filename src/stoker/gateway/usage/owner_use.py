@@ -1,0 +1,179 @@
+"""What each owner used of each model, and how much of their budgets is gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from stoker.gateway.limiting.caller_limiter import Reservation
+from stoker.gateway.limiting.use_windows import CALENDAR
+from stoker.gateway.usage import genai_conventions as genai
+from stoker.usage_records import UsageRow
+
+#: Owners that have series of their own: the largest site that Stoker is made for. Each has five
+#: for a model, and Prometheus holds a series in about 4 KB.
+MOST_OWNERS = 500
+#: All owners beyond that, and one who is called so.
+OTHER = "other"
+#: An owner without a request for this long has no series any more: most have left, or their keys
+#: were revoked.
+IDLE_S = 86_400
+#: A longer name is no person's; a token of a sign-on may hold one of any length.
+_MOST_CHARS = 128
+_LABELS = [
+    "owner",
+    *(genai.in_prometheus(name) for name in (genai.OPERATION, genai.PROVIDER, genai.REQUEST_MODEL)),
+]
+
+_Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnCounters:
+    """The counters of one owner at one model."""
+
+    requests: Counter
+    input_tokens: Counter
+    output_tokens: Counter
+    cached: Counter
+    reasoning: Counter
+
+    def add(self, row: UsageRow) -> None:
+        self.requests.inc()
+        self.input_tokens.inc(row.prompt_tokens or 0)
+        self.output_tokens.inc(row.completion_tokens or 0)
+        if row.cached_tokens:
+            self.cached.inc(row.cached_tokens)
+        if row.reasoning_tokens:
+            self.reasoning.inc(row.reasoning_tokens)
+
+
+class OwnerUse:
+    """Counters by owner, in a registry of their own: they are for those who may see who asks."""
+
+    def __init__(
+        self, most_owners: int = MOST_OWNERS, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.registry = CollectorRegistry()
+        self._most_owners = most_owners
+        self._clock = clock
+        self._counters = tuple(self._counter(name, text) for name, text in _COUNTERS)
+        self._budgets = _Budgets(clock)
+        self.registry.register(self._budgets)
+        self._known: dict[_Key, _OwnCounters] = {}
+        #: When each owner's last request ended.
+        self._seen: dict[str, float] = {}
+
+    def note(self, row: UsageRow, provider: str) -> None:
+        """Count a request that has ended."""
+        owner = self._shown(row.owner)
+        key = (owner, genai.operation_of(row.path), provider, row.model)
+        counters = self._known.get(key)
+        if counters is None:
+            children = (counter.labels(*key) for counter in self._counters)
+            counters = self._known[key] = _OwnCounters(*children)
+        counters.add(row)
+
+    def note_budgets(self, owner: str, reservation: Reservation) -> None:
+        """Take on how much of a day's and a month's budgets was gone before this request.
+
+        What is reserved for the request itself is mostly given back at its end.
+        """
+        taken = reservation.outcome.taken
+        for charge, use in zip(reservation.charges, reservation.outcome.uses, strict=True):
+            counter = charge.counter
+            if counter.window in CALENDAR:
+                kind = f"{counter.kind}_per_{counter.window.name}"
+                ends_at = counter.window.end_of(charge.bucket)
+                before = use.total - (charge.amount if taken else 0)
+                budget = _Budget(self._shown(owner), kind, before / counter.limit, ends_at)
+                self._budgets.put(counter.name, budget)
+
+    def forget_idle(self) -> None:
+        """Drop the series of owners who no longer ask, which makes room for others."""
+        oldest = self._clock() - IDLE_S
+        idle = {owner for owner, seen in self._seen.items() if seen < oldest}
+        for key in [key for key in self._known if key[0] in idle]:
+            del self._known[key]
+            for counter in self._counters:
+                counter.remove(*key)
+        for owner in idle:
+            del self._seen[owner]
+        self._budgets.keep_those_of(self._seen)
+
+    def _shown(self, owner: str) -> str:
+        """The label of an owner. Its use is noted, so that it keeps its series."""
+        name = owner.encode("utf-8", "replace").decode()
+        is_new = name not in self._seen
+        if is_new and (len(self._seen) >= self._most_owners or len(name) > _MOST_CHARS):
+            return OTHER
+        self._seen[name] = self._clock()
+        return name
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, _LABELS, registry=self.registry)
+
+
+#: In the order of ``_OwnCounters``.
+_COUNTERS = (
+    ("stoker_owner_requests", "Requests of an owner that were let through to a model"),
+    (
+        genai.in_prometheus(genai.USAGE_INPUT_TOKENS),
+        "Tokens of an owner's prompts, those from the engine's cache among them",
+    ),
+    (
+        genai.in_prometheus(genai.USAGE_OUTPUT_TOKENS),
+        "Tokens of an owner's answers, those of reasoning among them",
+    ),
+    (
+        genai.in_prometheus(genai.USAGE_CACHE_READ),
+        "Tokens of an owner's prompts that came from the engine's cache",
+    ),
+    (genai.in_prometheus(genai.USAGE_REASONING), "Tokens of reasoning in an owner's answers"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    owner: str
+    kind: str
+    used: float
+    ends_at: float
+
+
+class _Budgets(Collector):
+    """Each budget of a day or a month as its owner's last request found it, until it ends."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: dict[tuple[str, str], _Budget] = {}
+
+    def put(self, counter: str, budget: _Budget) -> None:
+        """Take on a budget. Those of owners that are summed up are not: a sum of them is none."""
+        if budget.owner != OTHER:
+            self._known[budget.owner, counter] = budget
+
+    def keep_those_of(self, owners: Container[str]) -> None:
+        """Forget budgets of all others, and of days and months that have ended."""
+        now, known = self._clock(), self._known.items()
+        self._known = {k: b for k, b in known if b.ends_at > now and b.owner in owners}
+
+    def collect(self) -> Iterator[Metric]:
+        """One value for an owner and a kind: where several keys have such a budget, the fullest."""
+        fullest: dict[tuple[str, str], float] = {}
+        for budget in list(self._known.values()):
+            key = (budget.owner, budget.kind)
+            fullest[key] = max(budget.used, fullest.get(key, 0.0))
+        family = GaugeMetricFamily(
+            "stoker_budget_used_ratio",
+            "How much of a day's or a month's budget its owner's last request found used; 1 is all",
+            labels=["owner", "budget"],
+        )
+        for key, used in fullest.items():
+            family.add_metric(key, used)
+        yield family
