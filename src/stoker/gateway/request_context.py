@@ -26,8 +26,10 @@ class RequestContext:
     request: web.Request
     #: The client was sent the head of an answer: from here on errors can't be answered.
     head_sent: bool = False
-    #: Authenticate: whom the key names.
+    #: Authenticate: who sends it.
     caller: Caller = field(init=False)
+    #: Authenticate: a program on this machine, such as a browser, could have sent its proof.
+    needs_own_host: bool = False
     #: Validate: what its path asks for, and its JSON.
     rules: PathRules = field(init=False)
     body: dict[str, Any] = field(init=False)
