@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -203,6 +203,14 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grant: list[GrantSection] = []
 
 
+class _SignOnFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    issuer: list[IssuerSection] = []
+    proxy: ProxySection | None = None
+    grant: list[GrantSection] = []
+
+
+_AnyFile = TypeVar("_AnyFile", _File, _SignOnFile)
+
 _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "gateway": GatewaySection,
     "backend": BackendSection,
@@ -257,15 +265,23 @@ def changed_settings(before: Config, after: Config) -> list[str]:
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
     """Read and check a file. Raises ``UsageError``, with the line, where it has a mistake."""
+    return _Reader(path, _text(path), env).config()
+
+
+def load_sign_on(path: Path) -> SignOnRules:
+    """Read and check a file that has only the sections of sign-on. Raises ``UsageError``."""
+    return _Reader(path, _text(path), {}).sign_on()
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"The configuration {path} can't be read.",
             f"The system reports: {error}.",
             "Give the path of a TOML file; docs/gateway.md shows one.",
         ) from error
-    return _Reader(path, text, env).config()
 
 
 class _Reader:
@@ -275,7 +291,7 @@ class _Reader:
         self._env = env
 
     def config(self) -> Config:
-        file = self._file()
+        file = self._file(_File)
         if not file.backend:
             raise UsageError(
                 f"{self._path} names no backend.",
@@ -301,7 +317,7 @@ class _Reader:
             bind=gateway.bind,
             port=gateway.port,
             keys=keys_of(self._hashes(gateway.keys)),
-            sign_on=self._sign_on(file),
+            sign_on=self._sign_on(file, has_prices=bool(file.price)),
             origins=Origins(gateway.allowed_origins),
             served_names=ServedNames(gateway.allowed_hosts),
             media_hosts=MediaHosts(gateway.allowed_media_hosts),
@@ -323,9 +339,13 @@ class _Reader:
             limits_store=self._limits_store(gateway.limits_store),
         )
 
-    def _file(self) -> _File:
+    def sign_on(self) -> SignOnRules:
+        file = self._file(_SignOnFile)
+        return self._sign_on(file, has_prices=False)
+
+    def _file(self, form: type[_AnyFile]) -> _AnyFile:
         try:
-            return msgspec.convert(tomllib.loads(self._text), _File)
+            return msgspec.convert(tomllib.loads(self._text), form)
         except tomllib.TOMLDecodeError as error:
             raise UsageError(
                 f"{self._path} is not valid TOML: {error}.",
@@ -337,7 +357,9 @@ class _Reader:
             unknown = re.search(r"unknown field `([^`]+)`", message)
             if unknown:
                 key = f"{key}.{unknown[1]}".strip(".")
-                raise self._wrong(key, f"{unknown[1]!r} is not a setting", _known(key)) from None
+                raise self._wrong(
+                    key, f"{unknown[1]!r} is not a setting", _known(key, form)
+                ) from None
             raise self._wrong(key, message.replace("`", ""), _meaning(key)) from None
 
     def _check_patterns(
@@ -348,11 +370,11 @@ class _Reader:
             if not form.fullmatch(pattern):
                 raise self._wrong(f"gateway.{name}", f"{pattern!r} is not {what}", fix)
 
-    def _sign_on(self, file: _File) -> SignOnRules:
+    def _sign_on(self, file: _File | _SignOnFile, *, has_prices: bool) -> SignOnRules:
         sections = (file.issuer, file.proxy, file.grant)
         found = sign_on_sections.rules(*sections, self._path.parent, self._wrong)
         unpriced = sign_on_sections.money_limit(file.grant)
-        if unpriced and not file.price:
+        if unpriced and not has_prices:
             raise self._no_price(unpriced)
         return found
 
@@ -479,9 +501,9 @@ def _flat(value: object, at: str = "") -> dict[str, object]:
     return {name: leaf for at, part in parts for name, leaf in _flat(part, at).items()}
 
 
-def _known(key: str) -> str:
+def _known(key: str, file: type[msgspec.Struct]) -> str:
     section = _section(key)
-    known = _names(section) if "." in key else _File.__struct_fields__
+    known = _names(section) if "." in key else file.__struct_fields__
     return f"The settings are: {', '.join(known)}."
 
 
@@ -501,6 +523,8 @@ def _line_of(text: str, key: str) -> int | None:
     """The line of a key such as ``backend[1].url``: its own, else that of its section."""
     *section, name = re.split(r"\.(?![^\[]*\])", key) if key else [""]
     wanted = ".".join(section)
+    if section:  # an entry of a list is in the list's line, or near it
+        name = re.sub(r"\[\d+\]$", "", name)
     seen: dict[str, int] = {}
     current, found = "", None
     for number, line in enumerate(text.splitlines(), 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import re
+import ssl
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -234,7 +235,8 @@ class _SignOnReader:
         try:
             key_download.trusting(path)
         except OSError as error:
-            reason = error.strerror or "it holds no certificates"
+            is_read = isinstance(error, ssl.SSLError)
+            reason = "it holds no certificates" if is_read else error.strerror
             fix = "Give a file with the authority's certificate as PEM."
             raise self._wrong(at, f"{path} can't be used: {reason}", fix) from None
         return path

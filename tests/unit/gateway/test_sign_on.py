@@ -182,7 +182,7 @@ async def test_an_algorithm_that_is_not_configured_is_refused_even_with_the_righ
 @pytest.mark.parametrize(("ends_s", "begins_s"), [(-20, -60), (300, 300)])
 async def test_clocks_may_differ_by_the_configured_time(ends_s: int, begins_s: int) -> None:
     async with issuing() as issuer:
-        claims = {"lasts_s": ends_s, "nbf": int(time.time()) + begins_s}
+        claims: dict[str, Any] = {"lasts_s": ends_s, "nbf": int(time.time()) + begins_s}
         for leeway_s, status in ((600.0, 200), (0.0, 401)):
             async with opened(trusting(issuer, leeway_s=leeway_s)) as front:
                 assert (await asked(front, issuer.token(**claims))).status == status
