@@ -57,7 +57,7 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         str,
         Meta(
             description="The address to listen on. Any address but 127.0.0.1 exposes the gateway "
-            "to the network and needs keys: these, or those of `stoker keys`."
+            "to the network and needs keys (these, or those of `stoker keys`) or sign-on."
         ),
     ] = "127.0.0.1"
     port: Annotated[

@@ -1,4 +1,4 @@
-"""The sections of a configuration file that say who signs on: ``issuer``, ``proxy``, ``grant``."""
+"""The sections of a configuration file about who signs on: ``issuer``, ``proxy``, ``grant``."""
 
 from __future__ import annotations
 

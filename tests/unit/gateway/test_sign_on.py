@@ -76,7 +76,7 @@ async def test_a_token_signed_by_the_issuer_opens_the_gateway(algorithm: Any) ->
         assert len(issuer.asked) == 2  # its discovery document and its keys, once
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str | None]] = {
     "expired": ({"lasts_s": -31}, "expired_token"),
     "not yet valid": ({"nbf": 2**33}, "early_token"),
     "issued in the future": ({"iat": 2**33}, "early_token"),

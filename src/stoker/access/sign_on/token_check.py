@@ -69,7 +69,7 @@ def claims_of(
     """The claims of a token that one of these keys signed, and that is for this gateway now.
 
     ``algorithm`` is one that the issuer is configured with, whatever the token asks for. Raises
-    ``EntryRefusedError``: of a token that no key signed nothing else is said than that.
+    ``EntryRefusedError``: of a token that no key signed, no more than that is revealed.
     """
     for key in keys[:_MOST_TRIED]:
         claims = _claims(token, algorithm, key, issuer)
