@@ -8,12 +8,9 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from stoker.access.caller import ANYONE, Caller
-
-#: Why a key opens nothing.
-KeyFault = Literal["no_key", "wrong_key", "two_keys", "expired_key", "revoked_key"]
+from stoker.access.entry_refused import KeyFault
 
 
 @dataclass(frozen=True, slots=True)

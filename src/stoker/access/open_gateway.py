@@ -19,8 +19,8 @@ def refuse_open(bind: str, *, protected: bool, insecure: bool) -> None:
     if insecure or not is_open(bind, protected=protected):
         return
     raise UsageError(
-        f"The gateway does not listen on {bind} without keys.",
+        f"The gateway does not listen on {bind} without keys or sign-on.",
         "Every machine that reaches this address could use the models, and read what is served.",
-        "Make a key: stoker keys create OWNER. Or listen on 127.0.0.1, for this machine alone. To "
-        "open it to every machine nonetheless, add --insecure.",
+        "Make a key: stoker keys create OWNER; or set up sign-on. Or listen on 127.0.0.1, for this "
+        "machine alone. To open it to every machine nonetheless, add --insecure.",
     )

@@ -14,6 +14,7 @@ from aiohttp.typedefs import Middleware
 
 from stoker.access.api_keys import Keys
 from stoker.access.refused_entries import RefusedEntries
+from stoker.access.sign_on.sign_on_rules import SignOnRules
 from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem
 from stoker.gateway import pipeline
@@ -146,6 +147,10 @@ class Gateway:
         """Open to these keys from now on."""
         self._state.keys = keys
 
+    def use_sign_on(self, rules: SignOnRules) -> None:
+        """Open to those who sign on by these rules from now on."""
+        self._state.sign_on.use(rules)
+
     def use_origins(self, allowed: Origins) -> None:
         """Answer these web pages from now on."""
         self._state.origins = allowed
@@ -261,7 +266,10 @@ class Gateway:
         async with aiohttp.ClientSession() as http:
             self._state.preparers.start(http)
             keepers.append(asyncio.create_task(self._dashboard.keep(http)))
+            signing_on = asyncio.create_task(self._state.sign_on.keep(http))
             yield
+            signing_on.cancel()
+            await asyncio.gather(signing_on, return_exceptions=True)
         for keeper in keepers:
             keeper.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)

@@ -8,23 +8,31 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from stoker.access.api_keys import Keys, hash_of, keys_of
-from stoker.access.caller import LEAST_COST, MOST_COST, MOST_COUNT, NO_LIMITS, CallerLimits
+from stoker.access.caller import NO_LIMITS
+from stoker.access.sign_on.sign_on_rules import SignOnRules
 from stoker.data.facts import tomllib
 from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
+from stoker.gateway import sign_on_sections
 from stoker.gateway.api.media_urls import MediaHosts
+from stoker.gateway.limit_fields import Count, LimitFields
 from stoker.gateway.limiting import limits_store
 from stoker.gateway.limiting.limit_plans import LimitPlans, LimitRule, TokenPrice
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.sign_on_sections import (
+    GrantSection,
+    IssuerSection,
+    ProxySection,
+)
 from stoker.gateway.tracing import trace_settings
 from stoker.gateway.tracing.trace_settings import TraceSettings
 from stoker.network_addresses import is_bindable, is_url, without_api_path
@@ -38,8 +46,6 @@ _HOST = re.compile(r"[a-z0-9_.*?\[\]!-]+", re.IGNORECASE)
 _ORIGIN = re.compile(r"null|[^/\s]*\*|[^/\s]+://[^/\s]+/?", re.IGNORECASE)
 #: Characters of a setting's name in the audit log: names of key holders have any length.
 _MOST_SHOWN = 100
-_Count = Annotated[int, Meta(ge=1, le=MOST_COUNT)]
-_Amount = Annotated[float, Meta(ge=LEAST_COST, le=MOST_COST)]
 #: Of a million tokens, which is as much as any request has.
 _Price = Annotated[float, Meta(ge=0, le=1e6)]
 #: A hundred years: further, the time has no date.
@@ -53,7 +59,7 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         str,
         Meta(
             description="The address to listen on. Any address but 127.0.0.1 exposes the gateway "
-            "to the network and needs keys: these, or those of `stoker keys`."
+            "to the network and needs keys (these, or those of `stoker keys`) or sign-on."
         ),
     ] = "127.0.0.1"
     port: Annotated[
@@ -106,7 +112,7 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = False
     fit: Annotated[bool, Meta(description="Make requests fit the model's context window.")] = True
     max_prompt_tokens: Annotated[
-        _Count | Literal["auto"] | None,
+        Count | Literal["auto"] | None,
         Meta(
             description="Keep prompts below this many tokens, or with `auto` what the backend's "
             "cache lacks below what it reads in `first_token_target_s` (a head: in two minutes)."
@@ -163,7 +169,7 @@ class BackendSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         None
     )
     max_concurrent: Annotated[
-        _Count | None,
+        Count | None,
         Meta(description="Requests sent to it at the same time; more are queued."),
     ] = None
     tokenizer: Annotated[
@@ -175,7 +181,7 @@ class BackendSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = None
 
 
-class LimitSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LimitSection(LimitFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[[limit]]``: what some owners may use of some models."""
 
     model: Annotated[
@@ -187,25 +193,6 @@ class LimitSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     per_owner: Annotated[
         bool, Meta(description="For each holder by itself; `false`: for all of them together.")
     ] = True
-    requests_per_minute: Annotated[
-        _Count | None, Meta(description="Requests in any 60 seconds.")
-    ] = None
-    tokens_per_minute: Annotated[
-        _Count | None, Meta(description="Tokens of prompts and answers in any 60 seconds.")
-    ] = None
-    tokens_per_day: Annotated[_Count | None, Meta(description="Tokens in a day, in UTC.")] = None
-    tokens_per_month: Annotated[_Count | None, Meta(description="Tokens in a month, in UTC.")] = (
-        None
-    )
-    cost_per_day: Annotated[
-        _Amount | None, Meta(description="Money in a day, in UTC, by the prices of `[[price]]`.")
-    ] = None
-    cost_per_month: Annotated[
-        _Amount | None, Meta(description="Money in a month, in UTC, by the prices of `[[price]]`.")
-    ] = None
-    max_concurrent: Annotated[
-        _Count | None, Meta(description="Requests that are under way at the same time.")
-    ] = None
 
 
 class PriceSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -225,13 +212,27 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backend: Annotated[list[BackendSection], Meta(min_length=1)] = []
     limit: list[LimitSection] = []
     price: list[PriceSection] = []
+    issuer: list[IssuerSection] = []
+    proxy: ProxySection | None = None
+    grant: list[GrantSection] = []
 
+
+class _SignOnFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    issuer: list[IssuerSection] = []
+    proxy: ProxySection | None = None
+    grant: list[GrantSection] = []
+
+
+_AnyFile = TypeVar("_AnyFile", _File, _SignOnFile)
 
 _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "gateway": GatewaySection,
     "backend": BackendSection,
     "limit": LimitSection,
     "price": PriceSection,
+    "issuer": IssuerSection,
+    "proxy": ProxySection,
+    "grant": GrantSection,
 }
 
 
@@ -249,6 +250,7 @@ class Config(msgspec.Struct, frozen=True):
     bind: str
     port: int
     keys: Keys
+    sign_on: SignOnRules
     origins: Origins
     served_names: ServedNames
     media_hosts: MediaHosts
@@ -278,15 +280,23 @@ def changed_settings(before: Config, after: Config) -> list[str]:
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
     """Read and check a file. Raises ``UsageError``, with the line, where it has a mistake."""
+    return _Reader(path, _text(path), env).config()
+
+
+def load_sign_on(path: Path) -> SignOnRules:
+    """Read and check a file that has only the sections of sign-on. Raises ``UsageError``."""
+    return _Reader(path, _text(path), {}).sign_on()
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"The configuration {path} can't be read.",
             f"The system reports: {error}.",
             "Give the path of a TOML file; docs/gateway.md shows one.",
         ) from error
-    return _Reader(path, text, env).config()
 
 
 class _Reader:
@@ -296,7 +306,7 @@ class _Reader:
         self._env = env
 
     def config(self) -> Config:
-        file = self._file()
+        file = self._file(_File)
         if not file.backend:
             raise UsageError(
                 f"{self._path} names no backend.",
@@ -322,6 +332,7 @@ class _Reader:
             bind=gateway.bind,
             port=gateway.port,
             keys=keys_of(self._hashes(gateway.keys)),
+            sign_on=self._sign_on(file, has_prices=bool(file.price)),
             origins=Origins(gateway.allowed_origins),
             served_names=ServedNames(gateway.allowed_hosts),
             media_hosts=MediaHosts(gateway.allowed_media_hosts),
@@ -344,9 +355,13 @@ class _Reader:
             limits_store=self._limits_store(gateway.limits_store),
         )
 
-    def _file(self) -> _File:
+    def sign_on(self) -> SignOnRules:
+        file = self._file(_SignOnFile)
+        return self._sign_on(file, has_prices=False)
+
+    def _file(self, form: type[_AnyFile]) -> _AnyFile:
         try:
-            return msgspec.convert(tomllib.loads(self._text), _File)
+            return msgspec.convert(tomllib.loads(self._text), form)
         except tomllib.TOMLDecodeError as error:
             raise UsageError(
                 f"{self._path} is not valid TOML: {error}.",
@@ -358,7 +373,9 @@ class _Reader:
             unknown = re.search(r"unknown field `([^`]+)`", message)
             if unknown:
                 key = f"{key}.{unknown[1]}".strip(".")
-                raise self._wrong(key, f"{unknown[1]!r} is not a setting", _known(key)) from None
+                raise self._wrong(
+                    key, f"{unknown[1]!r} is not a setting", _known(key, form)
+                ) from None
             raise self._wrong(key, message.replace("`", ""), _meaning(key)) from None
 
     def _check_patterns(
@@ -368,6 +385,14 @@ class _Reader:
         for pattern in patterns:
             if not form.fullmatch(pattern):
                 raise self._wrong(f"gateway.{name}", f"{pattern!r} is not {what}", fix)
+
+    def _sign_on(self, file: _File | _SignOnFile, *, has_prices: bool) -> SignOnRules:
+        sections = (file.issuer, file.proxy, file.grant)
+        found = sign_on_sections.rules(*sections, self._path.parent, self._wrong)
+        unpriced = sign_on_sections.money_limit(file.grant)
+        if unpriced and not has_prices:
+            raise self._no_price(unpriced)
+        return found
 
     def _hashes(self, keys: Mapping[str, str]) -> dict[str, str]:
         """The SHA-256 of each holder's key."""
@@ -459,18 +484,17 @@ class _Reader:
         )
 
     def _limit(self, index: int, section: LimitSection, *, has_prices: bool) -> LimitRule:
-        fields = msgspec.structs.asdict(section)
-        chosen = {name: fields.pop(name) for name in ("model", "owner", "per_owner")}
-        limits = CallerLimits(**fields)
+        limits = section.limits()
         if limits == NO_LIMITS:
             problem = "this section sets no limit"
             raise self._wrong(f"limit[{index}]", problem, "Set one, such as requests_per_minute.")
-        costs = [name for name in ("cost_per_day", "cost_per_month") if fields[name] is not None]
-        if costs and not has_prices:
-            problem = "this limits money, and the file has no price"
-            fix = "Add a section [[price]], or limit tokens."
-            raise self._wrong(f"limit[{index}].{costs[0]}", problem, fix)
-        return LimitRule(limits, **chosen)
+        if section.costs and not has_prices:
+            raise self._no_price(f"limit[{index}].{section.costs[0]}")
+        return LimitRule(limits, section.model, section.owner, section.per_owner)
+
+    def _no_price(self, key: str) -> UsageError:
+        problem = "this limits money, and the file has no price"
+        return self._wrong(key, problem, "Add a section [[price]], or limit tokens.")
 
     def _limits_store(self, value: str | None) -> str | None:
         where = "gateway.limits_store"
@@ -506,9 +530,9 @@ def _flat(value: object, at: str = "") -> dict[str, object]:
     return {name: leaf for at, part in parts for name, leaf in _flat(part, at).items()}
 
 
-def _known(key: str) -> str:
+def _known(key: str, file: type[msgspec.Struct]) -> str:
     section = _section(key)
-    known: tuple[str, ...] = section.__struct_fields__ if "." in key else _File.__struct_fields__
+    known = _names(section) if "." in key else file.__struct_fields__
     return f"The settings are: {', '.join(known)}."
 
 
@@ -528,6 +552,8 @@ def _line_of(text: str, key: str) -> int | None:
     """The line of a key such as ``backend[1].url``: its own, else that of its section."""
     *section, name = re.split(r"\.(?![^\[]*\])", key) if key else [""]
     wanted = ".".join(section)
+    if section:  # an entry of a list is in the list's line, or near it
+        name = re.sub(r"\[\d+\]$", "", name)
     seen: dict[str, int] = {}
     current, found = "", None
     for number, line in enumerate(text.splitlines(), 1):
@@ -546,8 +572,12 @@ def _line_of(text: str, key: str) -> int | None:
 
 def settings(section: type[msgspec.Struct]) -> list[tuple[str, str, Any]]:
     """Name, meaning and default of each setting of a section, for the documentation."""
-    rows = []
-    for field in msgspec.json.schema(section)["$defs"][section.__name__]["properties"].items():
-        name, schema = field
-        rows.append((name, schema.get("description", ""), schema.get("default")))
-    return rows
+    schemas = msgspec.json.schema(section)["$defs"][section.__name__]["properties"]
+    rows = ((name, schemas[name]) for name in _names(section))
+    return [(name, row.get("description", ""), row.get("default")) for name, row in rows]
+
+
+def _names(section: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The names of a section's settings: its own, then those that others have as well."""
+    own = [name for name in section.__struct_fields__ if name in section.__annotations__]
+    return (*own, *(name for name in section.__struct_fields__ if name not in own))

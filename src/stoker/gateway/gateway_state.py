@@ -9,6 +9,7 @@ from typing import Any
 from stoker.access.api_keys import Keys
 from stoker.access.caller import Caller
 from stoker.access.refused_entries import RefusedEntries
+from stoker.access.sign_on.sign_on import SignOn
 from stoker.engines import ALIAS, ServedModel
 from stoker.gateway.api import model_entries, request_validation
 from stoker.gateway.api.media_urls import MediaHosts
@@ -36,7 +37,7 @@ from stoker.usage_records import UsageWriter
 class GatewayState:
     """The backends, who may ask them, and what was counted.
 
-    Keys, origins, names, hosts of media and aliases may be replaced.
+    Keys, rules of sign-on, origins, names, hosts of media and aliases may be replaced.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class GatewayState:
     ) -> None:
         self.limits = limits
         self.keys = keys
+        self.sign_on = SignOn()
         self.origins = Origins()
         self.served_names = ServedNames()
         self.media_hosts = MediaHosts()
@@ -68,6 +70,11 @@ class GatewayState:
         self.live_streams = LiveStreams(limits)
         #: New requests are refused: the server is about to end.
         self.draining = False
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether a request needs a proof of who sends it."""
+        return self.keys.required or self.sign_on.required
 
     @property
     def is_serving(self) -> bool:

@@ -32,8 +32,10 @@ class RequestContext:
     span: Span | None = None
     #: What its backend gets of the trace that it belongs to; ``None``: what its client has sent.
     trace_headers: Mapping[str, str] | None = None
-    #: Authenticate: whom the key names.
+    #: Authenticate: who sends it.
     caller: Caller = field(init=False)
+    #: Authenticate: a program on this machine, such as a browser, could have sent its proof.
+    needs_own_host: bool = False
     #: Validate: what its path asks for, and its JSON.
     rules: PathRules = field(init=False)
     body: dict[str, Any] = field(init=False)

@@ -10,6 +10,7 @@ from stoker.access import open_gateway
 from stoker.access.api_keys import Keys
 from stoker.access.audit_log import AuditLog
 from stoker.access.key_store import KeyStore
+from stoker.access.sign_on.sign_on_rules import NO_SIGN_ON, SignOnRules
 from stoker.errors import StokerError
 from stoker.gateway import Gateway
 
@@ -17,7 +18,7 @@ _log = logging.getLogger("stoker.gateway")
 
 
 class GatewayAccess:
-    """The keys of one gateway: those of the store, and those that its configuration names.
+    """Who may use one gateway: by the keys of the store, or as its configuration names them.
 
     ``own`` opens the gateway to Stoker's own commands, and is added where keys are needed at all.
     """
@@ -35,17 +36,20 @@ class GatewayAccess:
         self._is_unread = False
         self._stored = self._store.keys()
         self._configured = Keys({})
+        self._sign_on = NO_SIGN_ON
         self._unwritten: list[dict[str, object]] = []
 
-    def configure(self, configured: Keys) -> None:
-        """Open the gateway to these keys and the stored ones.
+    def configure(self, configured: Keys, sign_on: SignOnRules = NO_SIGN_ON) -> None:
+        """Open the gateway to these keys, the stored ones, and those who sign on by these rules.
 
         Raises ``UsageError``, and changes nothing, where it would be open to other machines.
         """
         keys = configured.and_also(self._stored)  # what was revoked there stays revoked
-        open_gateway.refuse_open(self._bind, protected=keys.required, insecure=self._insecure)
-        self._configured = configured
-        self._gateway.use_keys(keys.and_also(self._own) if keys.required else keys)
+        protected = keys.required or sign_on.required
+        open_gateway.refuse_open(self._bind, protected=protected, insecure=self._insecure)
+        self._configured, self._sign_on = configured, sign_on
+        self._gateway.use_keys(keys.and_also(self._own) if protected else keys)
+        self._gateway.use_sign_on(sign_on)
 
     def log(self, event: str, **fields: object) -> None:
         """Have a line written to the audit log, within the time of one poll."""
@@ -55,6 +59,7 @@ class GatewayAccess:
         """Log that the gateway starts. Raises ``StokerError`` where the log can't be written."""
         required = self._configured.and_also(self._stored).required
         start = {"bind": self._bind, "keys_required": required, "insecure": self._insecure}
+        start["sign_on"] = self._sign_on.required
         self._audit.append({"event": "gateway_started", **start, **fields})
 
     async def follow(self, poll_s: float) -> None:
@@ -102,7 +107,7 @@ class GatewayAccess:
 
     def _use(self, stored: Keys) -> None:
         self._stored = stored
-        self.configure(self._configured)
+        self.configure(self._configured, self._sign_on)
 
     async def write_log(self, *, all_of_it: bool = False) -> None:
         """Write what is due to the audit log; all of it when the gateway ends.

@@ -40,7 +40,7 @@ def apply(gateway: Gateway, access: GatewayAccess, config: Config) -> None:
 
     Raises ``UsageError``, and changes nothing, where that would open the gateway to all.
     """
-    access.configure(config.keys)
+    access.configure(config.keys, config.sign_on)
     gateway.use_origins(config.origins)
     gateway.use_served_names(config.served_names)
     gateway.use_media_hosts(config.media_hosts)

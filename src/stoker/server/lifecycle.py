@@ -15,7 +15,7 @@ from stoker.access.key_store import KeyStore
 from stoker.engines import ContainerLaunch, Options, ProcessLaunch
 from stoker.errors import Problem, StokerError
 from stoker.planning import Plan
-from stoker.server import deployment_state, log_file, ports, processes
+from stoker.server import deployment_state, log_file, ports, processes, sign_on_file
 from stoker.server.deployment_state import Deployment, LaunchSpec
 from stoker.server.log_lines import Lines
 from stoker.server.processes import ProcessId
@@ -84,7 +84,7 @@ def serve(spec: LaunchSpec) -> Generator[Deployment, None, None]:
 
 def require_keys(bind: str, *, insecure: bool) -> None:
     """Raise early, before a download, where any machine could use the gateway without a key."""
-    protected = KeyStore().keys().required
+    protected = KeyStore().keys().required or sign_on_file.rules().required
     open_gateway.refuse_open(bind, protected=protected, insecure=insecure)
 
 

@@ -29,7 +29,7 @@ from stoker.gateway.prompt.saved_prompts import SavedPrompts
 from stoker.gateway.saved_heads import SavedHeads
 from stoker.gateway.usage.metrics import Metrics
 from stoker.planning import Plan
-from stoker.server import deployment_state, log_file, own_key, ports
+from stoker.server import deployment_state, log_file, own_key, ports, sign_on_file
 from stoker.server.deployment_state import Deployment, LaunchSpec
 from stoker.server.diagnosis.log_diagnosis import with_command
 from stoker.server.engine_factory import PlannedEngineFactory
@@ -192,7 +192,7 @@ def _guarded(gateway: Gateway, spec: LaunchSpec) -> GatewayAccess:
             "Make the folder writable, or set STOKER_HOME to one that is.",
         ) from error
     access = GatewayAccess(gateway, spec.bind, insecure=spec.insecure, own=own)
-    access.configure(Keys({}))
+    access.configure(Keys({}), sign_on_file.rules())
     access.log_start(model=spec.plan.model.id)
     return access
 

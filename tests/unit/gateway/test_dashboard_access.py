@@ -221,4 +221,4 @@ def test_role_decides_where_there_are_keys_and_the_machine_where_there_are_none(
     address: str | None, role: Role, required: bool, views: bool
 ) -> None:
     caller = Caller("ann", role=role)
-    assert dashboard_access.may_view(caller, address, keys_required=required) == views
+    assert dashboard_access.may_view(caller, address, is_guarded=required) == views

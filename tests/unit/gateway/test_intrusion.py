@@ -13,16 +13,20 @@ import gzip
 import logging
 import re
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 
 import orjson
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.support.oidc_issuer import OidcIssuer, issuing
 from tests.unit.gateway.backends import MODEL, Front, answer, gateway_to
+from tests.unit.gateway.test_sign_on import WRONG, forged, trusting
 
 from stoker.access.api_keys import hash_of, keys_of
+from stoker.access.sign_on.sign_on_rules import SignOnRules, TrustedProxies
 from stoker.gateway import GatewayLimits
 from stoker.gateway.api.path_rules import BACKEND_PATHS
 from stoker.gateway.dashboard.sign_in_limit import MOST_TRIES
@@ -423,6 +427,54 @@ async def test_without_a_key_none_of_them_gets_in(caplog: pytest.LogCaptureFixtu
         await _still_serves(front)
     assert KEY not in caplog.text
     assert hash_of(KEY) not in caplog.text
+
+
+async def test_with_sign_on_no_forged_token_and_no_strange_proxy_gets_in(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with issuing() as issuer, guarded() as (front, engine):
+        elsewhere = TrustedProxies((ip_network("10.0.0.5"),))
+        front.gateway.use_sign_on(SignOnRules((trusting(issuer),), elsewhere))
+        attempts = dict(signed_on(issuer))
+        for name, sent in {**NO_KEY, **attempts}.items():
+            back = await answered(front, sent)
+            assert not engine.heads, name
+            assert all(400 <= status < 500 for status in statuses(back)), (name, back)
+            assert MODEL.encode() not in back, name
+        assert len(attempts) > 70
+        assert len(issuer.asked) <= 2  # 40 names of keys, and one question
+        await _still_serves(front)
+        await answered(front, asked(f"Authorization: Bearer {issuer.token()}"))
+        assert len(engine.heads) == 2
+        assert not [head for head in engine.heads if b"eyJ" in head or b"orwarded" in head]
+    assert "eyJ" not in caplog.text
+
+
+def signed_on(issuer: OidcIssuer) -> Iterator[tuple[str, bytes]]:
+    """Attempts with tokens and with the headers of a proxy."""
+    for name, token in forged(issuer).items():
+        yield f"forged: {name}", asked(f"Authorization: Bearer {token}".encode().decode("latin-1"))
+    for name, (wrong, fault) in WRONG.items():
+        if fault is not None:
+            yield f"token {name}", asked(f"Authorization: Bearer {issuer.token(**wrong)}")
+    for number in range(40):
+        yield f"key {number}", asked(f"x-api-key: {issuer.token(head={'kid': f'k{number}'})}")
+    token = issuer.token()
+    yield "token and a wrong key", asked(f"Authorization: Bearer {token}", "x-api-key: nothing")
+    yield "token and another's key", asked(f"Authorization: Bearer {token}", f"x-api-key: {KEY}")
+    yield "token of another scheme", asked(f"Authorization: DPoP {token}")
+    yield "token in the query", asked(path=f"{CHAT}?access_token={token}")
+    yield "token in a cookie", asked(f"Cookie: access_token={token}")
+    yield "token in the body", asked(body=BODY[:-1] + b',"access_token":"%b"}' % token.encode())
+    yield "token twice in one header", asked(f"Authorization: Bearer {token} {token}")
+    yield "token with a null", asked(f"Authorization: Bearer {token}\0")
+    users = ("X-Forwarded-User: ann", "X-Forwarded-Groups: admins")
+    yield "strange proxy", asked(*users)
+    yield "strange proxy that names another", asked(*users, "X-Forwarded-For: 10.0.0.5")
+    yield "strange proxy with Forwarded", asked(*users, "Forwarded: for=10.0.0.5")
+    yield "strange proxy in other letters", asked("x_forwarded_user: ann", "X-FORWARDED-USER: ann")
+    yield "strange proxy with a line end", asked("X-Forwarded-User: ann\nX-Real-IP: 10.0.0.5")
 
 
 async def test_no_request_hides_in_another_one() -> None:

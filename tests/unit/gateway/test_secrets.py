@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.support.oidc_issuer import issuing
 from tests.unit.gateway.backends import (
     MODEL,
     Call,
@@ -20,9 +21,11 @@ from tests.unit.gateway.backends import (
 )
 from tests.unit.gateway.test_backend_faults import dies_before_a_byte, fine
 from tests.unit.gateway.test_intrusion import answered
+from tests.unit.gateway.test_sign_on import WRONG, forged, trusting
 
 from stoker.access.api_keys import Keys, hash_of, keys_of
 from stoker.access.caller import Caller
+from stoker.access.sign_on.sign_on_rules import SignOnRules
 from stoker.errors import StokerError
 from stoker.gateway.gateway_config import load
 from stoker.gateway.gateway_state import GatewayState
@@ -161,6 +164,32 @@ async def test_no_answer_holds_a_key() -> None:
         reply = await front.post(orjson.dumps(chat()), headers=headers)
         assert KEY.encode() not in reply.body
         assert KEY not in str(reply.headers)
+
+
+async def test_no_token_is_in_a_log_a_metric_an_answer_or_a_count_of_refusals(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with issuing() as issuer, gateway_with(refuses) as (front, _):
+        front.gateway.use_sign_on(SignOnRules((trusting(issuer),)))
+        tokens = {name: issuer.token(**wrong) for name, (wrong, _) in WRONG.items()}
+        tokens = {**tokens, **forged(issuer), "in order": issuer.token()}
+        secrets = {part for token in tokens.values() for part in token.split(".") if len(part) > 20}
+        shown = []
+        for name, token in tokens.items():
+            headers = {"Authorization": f"Bearer {token}"}
+            reply = await front.post(orjson.dumps(chat()), headers=headers)
+            shown.append(f"{reply.status} {reply.headers} {reply.body!r}")
+            assert reply.status in (400, 401), name
+        async with front.http.get(
+            front.url + "/metrics", headers={"Authorization": f"Bearer {tokens['in order']}"}
+        ) as response:
+            shown.append(await response.text())
+        shown += [f"{record.getMessage()} {record.exc_text}" for record in caplog.records]
+        shown += map(str, front.gateway.refused_entries.take(all_of_them=True))
+    assert len(secrets) > 50
+    assert not [part for part in secrets for text in shown if part in text]
+    assert "wrong_token" in str(shown)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import aiohttp
 import pytest
+from tests.support.oidc_issuer import issuing
 from tests.unit.gateway.backends import gateway_to, wait_for
 
 from stoker.access.api_keys import Keys, hash_of, keys_of
@@ -19,7 +20,7 @@ from stoker.access.audit_log import AuditLog
 from stoker.access.key_store import KeyStore
 from stoker.errors import StokerError, UsageError
 from stoker.gateway import Gateway, GatewayLimits
-from stoker.server import own_key
+from stoker.server import lifecycle, own_key, sign_on_file
 from stoker.server.gateway_access import GatewayAccess
 from stoker.server.gateway_service import Service
 
@@ -230,3 +231,41 @@ async def test_own_commands_have_a_key_where_keys_are_needed() -> None:
     access.read_again()
     caller = gateway._state.keys.caller(own_key.headers()["Authorization"])
     assert caller is not None and caller.role == "admin"
+
+
+async def test_sign_on_opens_an_address_of_the_network_and_its_refusals_are_logged(
+    tmp_path: Path,
+) -> None:
+    path, opened = tmp_path / "g.toml", CONFIG.replace("port", 'bind = "0.0.0.0"\nport')
+    written(path, opened)
+    with pytest.raises(UsageError, match="without keys or sign-on"):
+        await Service(path, QUICK).run(lambda *_: None)
+    async with issuing() as issuer, aiohttp.ClientSession() as http:
+        section = f'[[issuer]]\nurl = "{issuer.url}"\naudience = "stoker"\n'
+        token = issuer.token()
+        async with serving(path, opened + section) as url:
+            for sent, status in ((token, 200), (issuer.token(lasts_s=-99), 401), (None, 401)):
+                headers = {"Authorization": f"Bearer {sent}"} if sent else {}
+                async with http.get(url + "/v1/models", headers=headers) as response:
+                    assert response.status == status
+    records = list(AuditLog().records())
+    assert [r["sign_on"] for r in records if r["event"] == "gateway_started"] == [True]
+    reasons = [r["reason"] for r in records if r["event"] == "entry_refused"]
+    assert sorted(reasons) == ["expired_token", "no_key"]
+    assert token.split(".")[2] not in str(records)
+
+
+def test_what_stoker_up_runs_reads_its_own_file_of_sign_on() -> None:
+    with pytest.raises(UsageError):
+        lifecycle.require_keys("0.0.0.0", insecure=False)
+    sign_on_file.path().parent.mkdir(parents=True)
+    written(sign_on_file.path(), '[proxy]\naddresses = ["10.0.0.5"]\n')
+    lifecycle.require_keys("0.0.0.0", insecure=False)
+    own = keys_of({"stoker": hash_of("own")})
+    gateway = Gateway()
+    GatewayAccess(gateway, "0.0.0.0", own=own).configure(Keys({}), sign_on_file.rules())
+    assert gateway._state.is_guarded
+    assert gateway._state.keys.caller_of("own") is not None
+    written(sign_on_file.path(), "[proxy]\n")
+    with pytest.raises(UsageError, match="line 1"):
+        lifecycle.require_keys("127.0.0.1", insecure=False)

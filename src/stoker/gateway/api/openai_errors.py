@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import orjson
 from aiohttp import web
 
-from stoker.access.api_keys import KeyFault
 from stoker.access.caller import Role
+from stoker.access.entry_refused import EntryFault
 from stoker.engines.refusals import Refusal
 
 
@@ -73,25 +73,81 @@ def not_ready(down_cause: str = "", retry_after_s: int = 2) -> web.Response:
 
 
 #: What a request has in place of a key. Whether a key was once valid is shown to its holder alone.
-_KEY_FAULTS: Mapping[KeyFault, str] = {
+_KEY_FAULTS: Mapping[EntryFault, str] = {
     "no_key": "none",
     "wrong_key": "one that is not known here",
     "two_keys": "two different ones, or one beside an Authorization header of another kind",
     "expired_key": "one that has expired",
     "revoked_key": "one that was revoked",
+    "untrusted_proxy": "only a header that names its user, from an address that is not one of the "
+    "listed proxies",
+}
+#: What is wrong with a token. All but the first is shown only to its holder: its issuer signed it.
+_TOKEN_FAULTS: Mapping[EntryFault, str] = {
+    "wrong_token": "no issuer that this gateway trusts has signed it",
+    "expired_token": "it has expired",
+    "early_token": "it is not valid yet; if it is new, compare the clocks of issuer and gateway",
+    "wrong_audience": "it is for another service: its audience is not this gateway's",
+    "wrong_claims": "a claim that the gateway needs is missing or has another type",
 }
 
 
-def unauthorized(fault: KeyFault = "wrong_key") -> web.Response:
-    """The request has no key that opens the gateway."""
+def entry_refused(fault: EntryFault) -> web.Response:
+    """The request has nothing that opens the gateway."""
+    if fault == "issuer_away":
+        return _issuer_away()
+    if fault == "not_granted":
+        return _not_granted()
+    if fault == "wrong_headers":
+        return _wrong_headers()
+    if fault in _TOKEN_FAULTS:
+        return _unauthorized(
+            f"The token of this request opens nothing: {_TOKEN_FAULTS[fault]}. Sign on again for "
+            "a new one, or send a key.",
+            "invalid_token",
+            'Bearer error="invalid_token"',  # RFC 6750, 3
+        )
+    return _unauthorized(
+        f"This endpoint needs a key, and the request has {_KEY_FAULTS[fault]}. "
+        "Send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.",
+        "invalid_api_key",
+        "Bearer",
+    )
+
+
+def _unauthorized(message: str, code: str, challenge: str) -> web.Response:
+    headers = {"WWW-Authenticate": challenge}
+    return response(401, message, kind="authentication_error", code=code, headers=headers)
+
+
+def _issuer_away() -> web.Response:
+    return response(
+        503,
+        "The token of this request can't be checked: the gateway has no keys of its issuer, and "
+        "can't reach it. Try again in a few seconds; the gateway's log has the reason.",
+        kind="server_error",
+        code="issuer_away",
+        headers={"Retry-After": "10"},
+    )
+
+
+def _not_granted() -> web.Response:
+    return response(
+        403,
+        "You are signed on, and nothing is granted to you or your groups here. Ask the operator "
+        "for a `[[grant]]` in the gateway's configuration.",
+        kind="permission_error",
+        code="not_granted",
+    )
+
+
+def _wrong_headers() -> web.Response:
     return response(
         401,
-        "This endpoint needs a key, and the request has "
-        f"{_KEY_FAULTS[fault]}. "
-        "Send it as `Authorization: Bearer KEY` or `x-api-key: KEY`.",
+        "The proxy names its user in a way that can't be read: twice, or with a name that does not "
+        "print. Make it replace the client's headers, and look at what it sends.",
         kind="authentication_error",
-        code="invalid_api_key",
-        headers={"WWW-Authenticate": "Bearer"},
+        code="invalid_proxy_headers",
     )
 
 

@@ -90,16 +90,16 @@ class Dashboard:
         """The answer for those who may see it; for all others, what to do."""
 
         async def handle(context: RequestContext) -> web.StreamResponse:
-            request, keys = context.request, self._state.keys
+            request = context.request
             chosen = language_of(request.query.get("language"))
             if chosen is not None:
                 return remember_language(request, chosen)
             if not page_security.is_own(request):
                 return await self._refusal(context, "foreign")
             if not dashboard_access.may_view(
-                context.caller, request.remote, keys_required=keys.required
+                context.caller, request.remote, is_guarded=self._state.is_guarded
             ):
-                return await self._refusal(context, "role" if keys.required else "remote")
+                return await self._refusal(context, "role" if self._state.is_guarded else "remote")
             return await answer(context)
 
         return handle
@@ -161,7 +161,7 @@ class Dashboard:
         shown = {
             **values,
             "languages": LANGUAGES,
-            "keys_required": self._state.keys.required,
+            "is_guarded": self._state.is_guarded,
             "sees_owners": self._sees_owners(context),
             "path": request.path,
         }
@@ -176,10 +176,8 @@ class Dashboard:
 
     def _sees_owners(self, context: RequestContext) -> bool:
         caller = getattr(context, "caller", None)  # none where no one has signed in yet
-        required = self._state.keys.required
-        return caller is not None and dashboard_access.may_see_owners(
-            caller, keys_required=required
-        )
+        is_guarded = self._state.is_guarded
+        return caller is not None and dashboard_access.may_see_owners(caller, is_guarded=is_guarded)
 
     def _store(self) -> UsageStore | None:
         return self._state.usage.store if self._state.usage else None

@@ -9,20 +9,20 @@ from stoker.network_addresses import is_loopback
 _VIEWERS = ("viewer", "admin")
 
 
-def may_view(caller: Caller, address: str | None, *, keys_required: bool) -> bool:
+def may_view(caller: Caller, address: str | None, *, is_guarded: bool) -> bool:
     """Whether a request may see what runs.
 
-    A gateway without keys shows it to this machine alone, also where ``--insecure`` lets others use
-    the models.
+    A gateway without keys and sign-on shows it to this machine alone, also where ``--insecure``
+    lets others use the models.
     """
-    if keys_required:
+    if is_guarded:
         return caller.role in _VIEWERS
     return is_local(address)
 
 
-def may_see_owners(caller: Caller, *, keys_required: bool) -> bool:
+def may_see_owners(caller: Caller, *, is_guarded: bool) -> bool:
     """Whether the names of owners, and what each used, are shown to those who may view."""
-    return not keys_required or caller.role == "admin"
+    return not is_guarded or caller.role == "admin"
 
 
 def is_local(address: str | None) -> bool:

@@ -61,7 +61,7 @@ class SignIn:
             answer.headers["Retry-After"] = str(wait_s)
             return answer
         key = await self._key_in(request)
-        if not self._state.keys.required:
+        if not self._state.is_guarded:
             return led_to(request, dashboard_paths.HOME)
         return await self._entered(context, key)
 
@@ -75,11 +75,11 @@ class SignIn:
 
     async def _entered(self, context: RequestContext, key: str) -> web.StreamResponse:
         request, keys = context.request, self._state.keys
-        caller = keys.caller_of(key)
+        caller = keys.caller_of(key) if keys.required else None
         if caller is None:
             fault, key_id = keys.fault(key)
             return await self._refused(context, fault, key_id, status=401)
-        if not dashboard_access.may_view(caller, request.remote, keys_required=True):
+        if not dashboard_access.may_view(caller, request.remote, is_guarded=True):
             return await self._refused(context, "role_needed", caller.key_id, status=403)
         token = self._state.dashboard_sessions.begin(key)
         return led_to(request, dashboard_paths.HOME, token=token)
@@ -106,7 +106,7 @@ class SignIn:
 
     def _is_signed_in(self, request: web.Request) -> bool:
         token, keys = token_in(request), self._state.keys
-        if not keys.required:
+        if not self._state.is_guarded:
             return True
         return token is not None and (
             self._state.dashboard_sessions.caller(token, keys) is not None

@@ -1,16 +1,20 @@
-"""The stage that asks for a key."""
+"""The stage that asks who sends a request: a key, a token, or the word of a listed proxy."""
 
 from __future__ import annotations
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
-from stoker.access.api_keys import KeyFault, bearer
-from stoker.access.caller import Caller
+from stoker.access.api_keys import bearer
+from stoker.access.caller import ANYONE, Caller
+from stoker.access.entry_refused import EntryRefusedError
+from stoker.access.sign_on import token_check
 from stoker.gateway.api import openai_errors
 from stoker.gateway.dashboard import dashboard_paths
 from stoker.gateway.dashboard.session_cookie import led_to, token_in
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
+from stoker.network_addresses import is_loopback
 
 #: What load balancers ask without a key, and clients before they have one (``HEAD /``). It reveals
 #: nothing of models or users.
@@ -18,31 +22,32 @@ _OPEN_PATHS = frozenset({"/", "/health", "/ready"}) | dashboard_paths.OPEN
 
 #: Where clients of Anthropic's API put the key: https://docs.anthropic.com/en/api/overview
 _X_API_KEY = "x-api-key"
+#: What a proxy that signs users on may leave in a request: the proof that it asked for itself.
+_NOT_FOR_US = frozenset({"no_key", "wrong_key", "wrong_token"})
 
 
 class Authenticate:
-    """Refuses a request whose key opens nothing; names the caller of one that does."""
+    """Refuses a request that proves nothing; names the caller of one that does."""
 
     def __init__(self, state: GatewayState) -> None:
         self._state = state
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        """Set ``context.caller``, but on paths that need no key."""
+        """Set ``context.caller``, but on paths that need no proof."""
         request = context.request
         if request.path not in _OPEN_PATHS:
-            caller = self._caller(request)
-            if caller is None:
-                return self._refused(request)
-            context.caller = caller
+            try:
+                context.caller = await self._caller(context)
+            except EntryRefusedError as refused:
+                return self._refused(request, refused)
         return await proceed(context)
 
-    def _refused(self, request: web.Request) -> web.Response:
-        has_key = "Authorization" in request.headers or _X_API_KEY in request.headers
-        if request.path in dashboard_paths.GUARDED and not has_key:
+    def _refused(self, request: web.Request, refused: EntryRefusedError) -> web.Response:
+        if request.path in dashboard_paths.GUARDED and not _given(request.headers):
             return self._signed_out(request)
-        fault, key_id = self._fault(request)
-        self._state.refused_entries.note(fault, request.remote, key_id)
-        return openai_errors.unauthorized(fault)
+        entries = self._state.refused_entries
+        entries.note(refused.fault, request.remote, refused.key_id)
+        return openai_errors.entry_refused(refused.fault)
 
     def _signed_out(self, request: web.Request) -> web.Response:
         """The way to the sign-in. Only a cookie that opens nothing is a try to get in."""
@@ -50,31 +55,70 @@ class Authenticate:
         if is_unknown:
             self._state.refused_entries.note("wrong_session", request.remote)
         if request.path not in dashboard_paths.PAGES:
-            return openai_errors.unauthorized("no_key")
+            return openai_errors.entry_refused("no_key")
         return led_to(request, dashboard_paths.SIGN_IN, forget=is_unknown)
 
-    def _caller(self, request: web.Request) -> Caller | None:
-        """Whom the request's key names; ``None`` where it has none, or keys of different callers.
+    async def _caller(self, context: RequestContext) -> Caller:
+        """Who sends a request. Raises ``EntryRefusedError``."""
+        state, request = self._state, context.request
+        if not state.is_guarded:
+            return ANYONE
+        given = _given(request.headers)
+        proxied = state.sign_on.proxied(request.headers, request.remote)
+        if proxied is not None:
+            context.needs_own_host = is_loopback(request.remote or "")
+            return await self._agreed(proxied, given)
+        if not given:
+            return self._without_proof(request)
+        if len(given) == 1:
+            return await self._named(next(iter(given)))
+        return await self._same(given)
 
-        A proxy before the gateway might go by another of several headers than this one.
-        """
-        keys, headers = self._state.keys, request.headers
-        found = [keys.caller_of(key) for key in headers.getall(_X_API_KEY, ())]
-        found += [keys.caller(header) for header in headers.getall("Authorization", ())]
-        first, *others = found or [self._caller_without_key(request)]
-        return first if all(other == first for other in others) else None
-
-    def _caller_without_key(self, request: web.Request) -> Caller | None:
+    def _without_proof(self, request: web.Request) -> Caller:
+        """Whom the dashboard's session names. No other path looks at cookies."""
+        state = self._state
         token = token_in(request) if request.path in dashboard_paths.GUARDED else None
-        if token is not None and self._state.keys.required:
-            return self._state.dashboard_sessions.caller(token, self._state.keys)
-        return self._state.keys.caller(None)
+        caller = token and state.dashboard_sessions.caller(token, state.keys)
+        if not caller:
+            raise EntryRefusedError(state.sign_on.fault_without_proof(request.headers) or "no_key")
+        return caller
 
-    def _fault(self, request: web.Request) -> tuple[KeyFault, str]:
-        """Why the request was refused, and the id of its key where that is known."""
-        headers = request.headers
-        given = {bearer(header) for header in headers.getall("Authorization", ())}
-        given |= set(headers.getall(_X_API_KEY, ()))
-        if len(given) > 1:
-            return "two_keys", ""
-        return self._state.keys.fault(next(iter(given), None))
+    async def _named(self, text: str | None) -> Caller:
+        """Whom a key or a token names."""
+        keys, sign_on = self._state.keys, self._state.sign_on
+        caller = keys.caller_of(text) if keys.required else None
+        if caller is not None:
+            return caller
+        fault, key_id = keys.fault(text)
+        if text and fault == "wrong_key" and sign_on.reads_tokens and token_check.is_signed(text):
+            return await sign_on.token_caller(text.strip())
+        raise EntryRefusedError(fault, key_id)
+
+    async def _same(self, given: set[str | None]) -> Caller:
+        """The caller that all of several proofs name: a proxy before might go by any of them."""
+        try:
+            callers = {await self._named(text) for text in given}
+        except EntryRefusedError:
+            callers = set()
+        if len(callers) != 1:
+            raise EntryRefusedError("two_keys")
+        return callers.pop()
+
+    async def _agreed(self, proxied: Caller, given: set[str | None]) -> Caller:
+        """The caller that a proxy names, where no key or token beside it names another owner."""
+        for text in given:
+            try:
+                owner = (await self._named(text)).owner
+            except EntryRefusedError as refused:
+                if refused.fault in _NOT_FOR_US:
+                    continue
+                raise
+            if owner != proxied.owner:
+                raise EntryRefusedError("two_keys")
+        return proxied
+
+
+def _given(headers: CIMultiDictProxy[str]) -> set[str | None]:
+    """The keys and tokens of a request; ``None`` for an ``Authorization`` of another kind."""
+    given = {bearer(header) for header in headers.getall("Authorization", ())}
+    return given.union(headers.getall(_X_API_KEY, ()))

@@ -13,8 +13,9 @@ from stoker.gateway.request_context import Handler, RequestContext
 class RefuseForeignHosts:
     """Refuses web pages that point a name of their own at this server.
 
-    Only a gateway without keys needs it, so this stands after ``Authenticate``: a page has
-    no key, and a client with one may use whatever name leads here, through whatever proxy.
+    This stands after ``Authenticate``: a page has no key and no token, and a client with one may
+    use whatever name leads here, through whatever proxy. Headers in which a proxy on this machine
+    names its user can be sent by a page as well.
     """
 
     def __init__(self, state: GatewayState) -> None:
@@ -23,7 +24,7 @@ class RefuseForeignHosts:
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Answer 403, or go on."""
         # Paths that need no key set no caller; they reveal nothing.
-        if getattr(context, "caller", None) is ANYONE:
+        if context.needs_own_host or getattr(context, "caller", None) is ANYONE:
             host = self._state.served_names.refused(context.request)
             if host is not None:
                 self._state.refused_entries.note("foreign_host", context.request.remote)
