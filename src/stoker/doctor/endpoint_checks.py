@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from stoker.certificates.client_trust import http_connection
 from stoker.doctor.snapshot import CertificateFault, EndpointReading, Failure, ListedModel
 from stoker.engines import is_alias
 from stoker.host import clock_ahead_s
@@ -30,7 +31,7 @@ def ask(url: str, key: str | None = None) -> EndpointReading:
     """What answers at ``url``, which comes from ``network_addresses.base_url``. Never raises."""
     parts = urlsplit(url)
     began = time.monotonic()
-    connection = _connection(parts.scheme, parts.netloc)
+    connection = http_connection(parts.scheme, parts.netloc, WITHIN_S)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         connection.connect()
@@ -57,13 +58,6 @@ def ask(url: str, key: str | None = None) -> EndpointReading:
         clock_ahead_s=clock_ahead_s(date),
         with_key=key is not None,
     )
-
-
-def _connection(scheme: str, netloc: str) -> http.client.HTTPConnection:
-    if scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(netloc, timeout=WITHIN_S, context=context)
-    return http.client.HTTPConnection(netloc, timeout=WITHIN_S)
 
 
 def _get(

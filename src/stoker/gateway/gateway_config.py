@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from stoker.access.api_keys import Keys, hash_of, keys_of
 from stoker.access.caller import LEAST_COST, MOST_COST, MOST_COUNT, NO_LIMITS, CallerLimits
+from stoker.certificates.certificate_files import CertificateFiles, ClientCertificates
 from stoker.data.facts import tomllib
 from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
@@ -138,6 +139,33 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = None
 
 
+class TlsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[tls]``: the certificate of the gateway. Without it, the gateway speaks plain HTTP."""
+
+    certificate: Annotated[
+        str,
+        Meta(
+            description="The PEM file with the server's certificate, then those of intermediate "
+            "authorities. Relative paths begin at the configuration's folder. New connections "
+            "get a changed file within a second."
+        ),
+    ]
+    key: Annotated[
+        str, Meta(description="The PEM file with its key: not encrypted, and for its owner alone.")
+    ]
+    client_ca: Annotated[
+        str | None,
+        Meta(description="The PEM file of the authority that signs clients' certificates."),
+    ] = None
+    client_certificates: Annotated[
+        ClientCertificates,
+        Meta(
+            description="With `client_ca`: whether a connection without a certificate is refused, "
+            "`required`, or is let in, `optional`."
+        ),
+    ] = "required"
+
+
 class BackendSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[[backend]]``: one server that runs models."""
 
@@ -211,6 +239,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backend: Annotated[list[BackendSection], Meta(min_length=1)] = []
     limit: list[LimitSection] = []
     price: list[PriceSection] = []
+    tls: TlsSection | None = None
 
 
 _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
@@ -218,6 +247,7 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "backend": BackendSection,
     "limit": LimitSection,
     "price": PriceSection,
+    "tls": TlsSection,
 }
 
 
@@ -248,6 +278,7 @@ class Config(msgspec.Struct, frozen=True):
     #: As ``usage_records.store_at`` reads it.
     usage: str
     usage_days: int
+    tls: CertificateFiles | None = None
     #: Of the file's text.
     sha256: str = ""
     #: Each setting's value by its name, such as ``gateway.port``, to find what a change changed.
@@ -316,6 +347,7 @@ class _Reader:
             health_check_s=gateway.health_check_s,
             sha256=hashlib.sha256(self._text.encode()).hexdigest(),
             settings=_flat(msgspec.to_builtins(file)),
+            tls=self._tls(file.tls),
             usage=self._usage(gateway.usage),
             usage_days=gateway.usage_days,
             limits=LimitPlans(
@@ -390,6 +422,22 @@ class _Reader:
             raise self._wrong("gateway.usage", what, f"{error.why} {error.fix}".strip()) from None
         return setting
 
+    def _tls(self, section: TlsSection | None) -> CertificateFiles | None:
+        """The files of the certificate; they are read where it is served."""
+        if section is None:
+            return None
+        client_ca = section.client_ca
+        return CertificateFiles(
+            self._beside(section.certificate),
+            self._beside(section.key),
+            self._beside(client_ca) if client_ca is not None else None,
+            section.client_certificates,
+        )
+
+    def _beside(self, path: str) -> Path:
+        """A path of the configuration, which may be relative to the configuration's folder."""
+        return self._path.parent / Path(path).expanduser()
+
     def _variable(self, where: str, name: str) -> str:
         value = self._env.get(name)
         if not value:
@@ -413,7 +461,7 @@ class _Reader:
             raise self._wrong(f"{at}.url", problem, "Write it like http://127.0.0.1:8001.")
         tokenizer = None
         if section.tokenizer is not None:
-            tokenizer = self._path.parent / Path(section.tokenizer).expanduser()
+            tokenizer = self._beside(section.tokenizer)
             if not tokenizer.exists():
                 problem = f"there is no tokenizer at {tokenizer}"
                 raise self._wrong(f"{at}.tokenizer", problem, "Give a path that exists.")

@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from stoker import paths
+from stoker.certificates.served_certificate import ServedCertificate
 from stoker.errors import StokerError
 from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway import gateway_config as configuration
@@ -80,8 +81,10 @@ class Service:
         apply(self._gateway, self._access, self._config)
         self._access.log_start(config_sha256=self._config.sha256)
         self._handle_signals()
-        self._gateway.record_usage(store_at(self._config.usage), self._config.usage_days)
-        async with listening(self._gateway, self._config.bind, self._config.port) as endpoint:
+        config = self._config
+        self._gateway.record_usage(store_at(config.usage), config.usage_days)
+        tls = ServedCertificate(config.tls) if config.tls else None
+        async with listening(self._gateway, config.bind, config.port, tls) as endpoint:
             try:
                 async with aiohttp.ClientSession() as http:
                     # A backend that hangs delays no other.
@@ -145,7 +148,7 @@ class Service:
         self._fault = ""
         if _fixed(new) != _fixed(self._config):
             _log.warning(
-                "a changed bind, port, usage or limits_store takes effect at the next start"
+                "a changed bind, port, tls, usage or limits_store takes effect at the next start"
             )
         if new.sha256 != self._config.sha256:
             self._access.log(
@@ -168,7 +171,8 @@ class Service:
 
 def _fixed(config: Config) -> tuple[object, ...]:
     """What stays as it was at the start."""
-    return config.bind, config.port, config.usage, config.usage_days, config.limits_store
+    recorded = config.usage, config.usage_days, config.limits_store
+    return config.bind, config.port, config.tls, *recorded
 
 
 def _counters(path: Path, config: Config, metrics: Metrics) -> Counters:
