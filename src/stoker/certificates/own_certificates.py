@@ -45,14 +45,18 @@ def forget() -> None:
         file.unlink(missing_ok=True)
 
 
-def use(context: ssl.SSLContext) -> None:
-    """Have a client trust, and be trusted by, the gateway that runs here, if it uses TLS."""
+def show_client(context: ssl.SSLContext) -> None:
+    """Have a client show the certificate that the gateway which runs here accepts, if any."""
+    with contextlib.suppress(OSError):
+        context.load_cert_chain(_client_file())
+
+
+def trust_gateway(context: ssl.SSLContext) -> None:
+    """Have a client trust the gateway that runs here, if it uses TLS."""
     # The certificate counts by itself, be it self-signed or of an authority that is not known.
     with contextlib.suppress(OSError):
         context.load_verify_locations(_served_file())
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    with contextlib.suppress(OSError):
-        context.load_cert_chain(_client_file())
 
 
 def _served_file() -> Path:
