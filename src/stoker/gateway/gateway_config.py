@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from stoker.access.api_keys import Keys, hash_of, keys_of
 from stoker.access.caller import LEAST_COST, MOST_COST, MOST_COUNT, NO_LIMITS, CallerLimits
 from stoker.certificates.certificate_files import CertificateFiles, ClientCertificates
 from stoker.data.facts import tomllib
+from stoker.database_addresses import address_in
 from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
 from stoker.gateway.api.media_urls import MediaHosts
@@ -133,8 +133,8 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         str | None,
         Meta(
             description="Where several gateways count what limits are about: a `redis://` or "
-            "`postgresql://` address, or `env:NAME` for a variable that holds it. Left out: this "
-            "gateway counts by itself."
+            "`postgresql://` address, or `env:NAME` for a variable that holds it, which may then "
+            "hold a password. Left out: this gateway counts by itself."
         ),
     ] = None
 
@@ -418,8 +418,7 @@ class _Reader:
         try:
             store_at(setting, self._env)
         except UsageError as error:
-            what = error.what.rstrip(".")
-            raise self._wrong("gateway.usage", what, f"{error.why} {error.fix}".strip()) from None
+            raise self._at("gateway.usage", error) from None
         return setting
 
     def _tls(self, section: TlsSection | None) -> CertificateFiles | None:
@@ -493,20 +492,19 @@ class _Reader:
 
     def _limits_store(self, value: str | None) -> str | None:
         where = "gateway.limits_store"
-        if value is not None and value.startswith(_ENV):
-            value = self._variable(where, value.removeprefix(_ENV))
         if value is None:
             return None
         try:
-            package = limits_store.package(value)
-        except ValueError:  # the address is not repeated: it may hold a password
-            problem = "this is not the address of a store that limits can be counted in"
-            fix = "Write it like redis://127.0.0.1:6379/0 or postgresql://user@host/database."
-            raise self._wrong(where, problem, fix) from None
-        if importlib.util.find_spec(package) is None:
-            problem = f"this store needs the Python package {package}, which is not installed"
-            raise self._wrong(where, problem, "Install it: pip install 'stoker[teams]'.")
-        return value
+            address = address_in(value, self._env)
+            limits_store.check(address)
+        except UsageError as error:
+            raise self._at(where, error) from None
+        return address
+
+    def _at(self, key: str, error: UsageError) -> UsageError:
+        """The error of a setting's own reader, with the setting's line."""
+        what = error.what[:1].lower() + error.what[1:].rstrip(".")
+        return self._wrong(key, what, f"{error.why} {error.fix}".strip())
 
     def _wrong(self, key: str, what: str, fix: str = "") -> UsageError:
         line = _line_of(self._text, key)
