@@ -273,7 +273,7 @@ class Config(msgspec.Struct, frozen=True):
     backends: tuple[ConfiguredBackend, ...]
     health_check_s: float
     limits: LimitPlans
-    #: The address of the store that other gateways share; it may hold a password.
+    #: The store that other gateways share, as ``database_addresses.address_in`` reads it.
     limits_store: str | None
     #: As ``usage_records.store_at`` reads it.
     usage: str
@@ -495,11 +495,10 @@ class _Reader:
         if value is None:
             return None
         try:
-            address = address_in(value, self._env)
-            limits_store.check(address)
+            limits_store.check(address_in(value, self._env))
         except UsageError as error:
             raise self._at(where, error) from None
-        return address
+        return value
 
     def _at(self, key: str, error: UsageError) -> UsageError:
         """The error of a setting's own reader, with the setting's line."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import aiohttp
 
 from stoker import paths
 from stoker.certificates.served_certificate import ServedCertificate
+from stoker.database_addresses import address_in
 from stoker.errors import StokerError
 from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway import gateway_config as configuration
@@ -178,7 +180,7 @@ def _fixed(config: Config) -> tuple[object, ...]:
 def _counters(path: Path, config: Config, metrics: Metrics) -> Counters:
     """Where this gateway counts what its limits are about."""
     if config.limits_store is not None:
-        return limits_store.counters(config.limits_store, metrics)
+        return limits_store.counters(address_in(config.limits_store, os.environ), metrics)
     gateway = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     return LocalCounters(BudgetFile(paths.state_dir() / f"budgets-{gateway}.json"))
 

@@ -261,7 +261,9 @@ def test_limits_with_a_mistake_name_their_line(tmp_path: Path, section: str, pro
 
 def test_address_of_the_limits_store_may_be_in_a_variable(tmp_path: Path) -> None:
     path = written(tmp_path, BACKEND + '[gateway]\nlimits_store = "env:STORE"\n')
-    assert load(path, {"STORE": "redis://u:p@h:1/0"}).limits_store == "redis://u:p@h:1/0"
+    config = load(path, {"STORE": "redis://u:hunter2@h:1/0"})
+    assert config.limits_store == "env:STORE"
+    assert "hunter2" not in repr(config)
 
 
 def test_limits_take_effect_with_the_file_that_has_them(home: Path, tmp_path: Path) -> None:
