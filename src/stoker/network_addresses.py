@@ -45,10 +45,15 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def endpoint(host: str, port: int) -> str:
+def endpoint(host: str, port: int, scheme: str = "http") -> str:
     """The base URL, for programs on this machine, of a server that listens on ``host``."""
-    host = _EVERY.get(host, host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    host = reached_at(host)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def reached_at(host: str) -> str:
+    """The address at which programs of this machine reach what listens on ``host``."""
+    return _EVERY.get(host, host)
 
 
 def is_url(text: str) -> bool:
@@ -103,7 +108,7 @@ def base_url(text: str) -> str | None:
     public = not scheme and port is None and is_public_name(host)
     scheme = scheme or ("https" if public else "http")
     shown = f":{port}" if port and port != _DEFAULT_PORTS[scheme] else ""
-    host = _EVERY.get(host, host)
+    host = reached_at(host)
     return f"{scheme}://{f'[{host}]' if ':' in host else host}{shown}{without_api_path(path)}"
 
 

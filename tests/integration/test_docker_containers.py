@@ -18,6 +18,7 @@ from tests.support import docker_daemon
 from tests.support.docker_daemon import BASE_IMAGE
 
 from stoker.engines import ContainerLaunch
+from stoker.engines.container_spec import OFFLINE_NETWORK
 from stoker.errors import StokerError
 from stoker.server import container_lines, diagnose, ports
 from stoker.server.docker_client import Containers, differences, ensure
@@ -64,11 +65,11 @@ def raised(call: Callable[[], object]) -> StokerError:
     return caught.value
 
 
-def answers(port: int) -> bool:
+def answers(port: int, host: str = "127.0.0.1") -> bool:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
+            with socket.create_connection((host, port), timeout=1):
                 return True
         except OSError:
             time.sleep(0.1)
@@ -86,7 +87,7 @@ def test_container_is_made_as_the_dry_run_says(
     found = ensure(containers, launch, replace=False, report=quiet)
     assert found.ours
     assert found.status == "running"
-    assert found.port == launch.port
+    assert found.address == ("127.0.0.1", launch.port)
     assert answers(launch.port)
     host = settings(client)["HostConfig"]
     assert host["IpcMode"] == "host"
@@ -109,6 +110,56 @@ def test_secret_is_in_the_environment_and_in_no_command_line(
     assert "a-secret" not in repr(launch)
 
 
+#: Prints what a program inside reaches: an address of the internet, and a name.
+LOOKS_OUT = """
+import socket
+for look in (
+    lambda: socket.create_connection(("1.1.1.1", 443), 2),
+    lambda: socket.getaddrinfo("example.com", 443),
+):
+    try:
+        look()
+        print("reached")
+    except OSError:
+        print("nothing")
+"""
+
+
+def test_container_that_needs_no_network_has_no_way_out_and_is_reached_from_here(
+    containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
+) -> None:
+    offline = dataclasses.replace(launch, offline=True)
+    found = ensure(containers, offline, replace=False, report=quiet)
+    assert found.address is not None and found.address[0] != "127.0.0.1"
+    assert answers(found.address[1], found.address[0])
+    assert not settings(client)["NetworkSettings"]["Ports"]
+    looked = client.containers.get(NAME).exec_run(["python3", "-c", LOOKS_OUT])
+    assert looked.output.split() == [b"nothing", b"nothing"]
+
+    same = ensure(containers, offline, replace=False, report=quiet)
+    assert (same.id, same.address) == (found.id, found.address)
+    client.containers.get(NAME).restart(timeout=1)
+    again = containers.find(NAME)
+    assert again is not None and again.address is not None
+    assert answers(again.address[1], again.address[0])
+
+    assert containers.remove(NAME)
+    assert not client.networks.list(names=[OFFLINE_NETWORK])
+
+
+def test_a_network_of_that_name_that_leads_outside_is_not_used(
+    containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
+) -> None:
+    stranger = client.networks.create(OFFLINE_NETWORK)
+    try:
+        offline = dataclasses.replace(launch, offline=True)
+        refused = raised(lambda: ensure(containers, offline, replace=False, report=quiet))
+        assert "leads outside" in refused.what
+        assert containers.find(NAME) is None
+    finally:
+        stranger.remove()
+
+
 def test_private_ipc_gives_the_container_the_shared_memory_that_it_asks_for(
     containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
 ) -> None:
@@ -124,7 +175,7 @@ def test_container_with_the_same_plan_is_adopted(
     first = ensure(containers, launch, replace=False, report=quiet)
     other_port = dataclasses.replace(launch, port=ports.any_free(), env={"VLLM_API_KEY": "b"})
     second = ensure(containers, other_port, replace=False, report=quiet)
-    assert (second.id, second.port) == (first.id, first.port)
+    assert (second.id, second.address) == (first.id, first.address)
 
 
 def test_container_with_another_plan_is_named_with_the_difference_and_kept(

@@ -6,6 +6,7 @@ import { isContextOverflow, overflowFacts, type OverflowFacts } from "./contextO
 
 export type FailureKind =
   | "unreachable"
+  | "certificate"
   | "dropped"
   | "unauthorized"
   | "notFound"
@@ -43,7 +44,16 @@ export function toChatFailure(error: unknown, hasStarted: boolean): ChatFailure 
   if (error instanceof ChatFailure) return error;
   if (error instanceof HttpError) return httpFailure(error);
   const midStream = hasStarted || (error instanceof ConnectionError && error.midStream);
-  return new ChatFailure(midStream ? "dropped" : "unreachable", messageOf(error));
+  const detail = messageOf(error);
+  if (isCertificateFault(detail)) return new ChatFailure("certificate", detail);
+  return new ChatFailure(midStream ? "dropped" : "unreachable", detail);
+}
+
+/** Whether the server's certificate was refused. The codes are OpenSSL's, as Node names them, and
+ * Chromium's: CERT_HAS_EXPIRED, DEPTH_ZERO_SELF_SIGNED_CERT, ERR_CERT_AUTHORITY_INVALID.
+ * https://nodejs.org/api/tls.html#x509-certificate-error-codes */
+export function isCertificateFault(cause: string): boolean {
+  return /(^|_)CERT(_|$)|UNABLE_TO_VERIFY_LEAF_SIGNATURE/.test(cause);
 }
 
 /** An error that a server sent as an event of a stream. */

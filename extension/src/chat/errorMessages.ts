@@ -4,7 +4,7 @@ import { l10n } from "vscode";
 import { HttpError } from "../api/apiClient";
 import { messageOf } from "../api/narrow";
 import type { ServedModel } from "../servers/discovery/servedModel";
-import type { ChatFailure, FailureKind } from "./chatFailure";
+import { isCertificateFault, type ChatFailure, type FailureKind } from "./chatFailure";
 
 type ChatMessage = (failure: ChatFailure, where: string, model: ServedModel) => string;
 
@@ -32,6 +32,7 @@ const CHAT_MESSAGES: Readonly<Record<FailureKind, ChatMessage>> = {
       where,
       detail,
     ),
+  certificate: ({ detail }, where) => certificateMessage(where, detail),
   dropped: ({ detail }, where) =>
     l10n.t(
       "The connection to {0} broke in the middle of the answer ({1}). The server may have stopped: check its log, then send your message again.",
@@ -137,13 +138,23 @@ export function invalidEndpointMessage(problem: string): string {
   );
 }
 
+function certificateMessage(where: string, cause: string): string {
+  return l10n.t(
+    "{0} shows a certificate that is not trusted here ({1}). Run 'stoker doctor --endpoint URL' on this machine: it names the fault and its fix. Restart VS Code after you add an authority.",
+    where,
+    cause,
+  );
+}
+
 /** Why the models of an endpoint could not be listed. */
 export function discoveryMessage(error: unknown, where: string): string {
   if (!(error instanceof HttpError)) {
+    const cause = messageOf(error);
+    if (isCertificateFault(cause)) return certificateMessage(where, cause);
     return l10n.t(
       "Cannot reach {0} ({1}). Start the server, or correct the setting huggingface.customTGIEndpoint.",
       where,
-      messageOf(error),
+      cause,
     );
   }
   if (error.status === 401 || error.status === 403) {

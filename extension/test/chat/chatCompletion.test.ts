@@ -1,7 +1,8 @@
 /** Scenarios of a chat completion, each over a real HTTP connection. */
 import { afterEach, describe, expect, test } from "vitest";
 import { chat } from "../../src/chat/chatCompletion";
-import { ChatFailure } from "../../src/chat/chatFailure";
+import { ConnectionError } from "../../src/api/apiClient";
+import { ChatFailure, toChatFailure } from "../../src/chat/chatFailure";
 import type { Sink } from "../../src/chat/responseAccumulator";
 import type { ChatRequest } from "../../src/api/openaiTypes";
 import { calls, FakeServer, fails, finish, json, streams, text, thinks, usage, type Handler } from "../support/fakeServer";
@@ -267,6 +268,20 @@ test("an unreachable server", async () => {
   const sink: Sink = { text: () => {}, thinking: () => {}, toolCall: () => {} };
   const failed = chat(unreachable, request, sink, new AbortController().signal);
   await expect(failed).rejects.toMatchObject({ kind: "unreachable" });
+});
+
+test.each([
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "certificate"],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", "certificate"],
+  ["SELF_SIGNED_CERT_IN_CHAIN", "certificate"],
+  ["CERT_HAS_EXPIRED", "certificate"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "certificate"],
+  ["net::ERR_CERT_AUTHORITY_INVALID", "certificate"],
+  ["ECONNREFUSED", "unreachable"],
+  ["EPROTO", "unreachable"],
+])("a connection that fails with %s", (code, kind) => {
+  const failed = new TypeError("fetch failed", { cause: Object.assign(new Error(), { code }) });
+  expect(toChatFailure(new ConnectionError(false, failed), false).kind).toBe(kind);
 });
 
 test("vLLM without a tool parser is recognised", async () => {

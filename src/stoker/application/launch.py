@@ -18,6 +18,7 @@ from stoker.application.choice import Choice, choose
 from stoker.application.event_stream import as_events
 from stoker.application.launch_events import LaunchEvent, LaunchEvents
 from stoker.application.launch_request import HostFacts, LaunchRequest, this_machine
+from stoker.certificates.certificate_files import CertificateFiles, host_for, inspect
 from stoker.engines import (
     ContainerLaunch,
     Options,
@@ -60,6 +61,19 @@ class LaunchSettings:
     flags: tuple[str, ...] = ()
     #: Listen beyond this machine without keys.
     insecure: bool = False
+    #: The files of the gateway's certificate; ``None`` serves plain HTTP.
+    tls: CertificateFiles | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """The base URL. Raises ``StokerError`` where the certificate is not in order."""
+        scheme = "https" if self.tls else "http"
+        return network_addresses.endpoint(self.host or self.bind, self.port, scheme)
+
+    @property
+    def host(self) -> str:
+        """The host that the certificate is for; empty where that follows from ``bind``."""
+        return host_for(self.bind, inspect(self.tls).names) if self.tls else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +146,8 @@ def adopt_server(
         insecure=settings.insecure,
         replace=settings.replace,
         usage=settings.usage,
+        tls=settings.tls,
+        host=settings.host,
     )
     yield launch_events.Ready((yield from _start(spec)))
 
@@ -165,7 +181,8 @@ def identity(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...
     what = (request.engine, request.context, request.parallel, request.purpose, request.users)
     how = (request.python, request.native, settings.image, settings.name, settings.private_ipc)
     others = tuple(str(part or "") for part in (*what, *how))
-    return (model, *others, *settings.engine_args, *settings.volumes)
+    tls = tuple(map(str, settings.tls.all)) if settings.tls else ()
+    return (model, *others, *settings.engine_args, *settings.volumes, *tls)
 
 
 def fixed_arguments(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...]:
@@ -219,6 +236,8 @@ def _spec(
         fixed=fixed_arguments(request, settings),
         flags=settings.flags,
         usage=settings.usage,
+        tls=settings.tls,
+        host=settings.host,
     )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from stoker.certificates.client_trust import http_connection
 from stoker.checks.exceptions import Failed, TooLate
 from stoker.network_addresses import without_api_path
 
@@ -108,7 +109,7 @@ class RawClient:
 
     def __init__(self, url: str, key: str | None, timeout_s: float) -> None:
         parts = urlsplit(without_api_path(url))
-        self._secure = parts.scheme == "https"
+        self._scheme = parts.scheme
         self._netloc = parts.netloc
         self._path = parts.path.rstrip("/")
         self._key = key
@@ -120,8 +121,7 @@ class RawClient:
 
     def connect(self, timeout_s: float | None = None) -> http.client.HTTPConnection:
         """A new connection; the caller closes it."""
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        return kind(self._netloc, timeout=timeout_s or self.timeout_s)
+        return http_connection(self._scheme, self._netloc, timeout_s or self.timeout_s)
 
     def send(
         self,

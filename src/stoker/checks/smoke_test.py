@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from stoker.certificates.client_trust import http_connection
 from stoker.errors import StokerError
 
 #: A CPU that reads 10 tokens a second needs 10 s for a short question; this is 12 times as long.
@@ -76,8 +77,7 @@ def _events(
     endpoint: str, body: dict[str, Any], headers: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     url = urlsplit(endpoint)
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = kind(url.netloc, timeout=_TIMEOUT_S)
+    connection = http_connection(url.scheme, url.netloc, _TIMEOUT_S)
     try:
         connection.request(
             "POST",

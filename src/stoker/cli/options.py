@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from stoker.certificates.certificate_files import CertificateFiles, ClientCertificates, inspect
+from stoker.cli.render import output
 from stoker.engines import backend_key
 from stoker.errors import UsageError
 from stoker.network_addresses import is_bindable, is_url, without_api_path
@@ -53,6 +56,31 @@ KeyEnv = Annotated[
 ]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The gateway's port.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace what runs now.")]
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-cert",
+        metavar="FILE",
+        help="Serve https with this certificate, a PEM file; changes of it are taken on.",
+    ),
+]
+TlsKey = Annotated[
+    Path | None, typer.Option("--tls-key", metavar="FILE", help="The key of the certificate.")
+]
+TlsClientCa = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-client-ca",
+        metavar="FILE",
+        help="Ask clients for certificates that this authority signed, a PEM file.",
+    ),
+]
+TlsClientCerts = Annotated[
+    ClientCertificates,
+    typer.Option(
+        "--tls-client-certs", help="Whether a client without a certificate is refused or let in."
+    ),
+]
 Usage = Annotated[
     str,
     typer.Option(
@@ -68,6 +96,33 @@ _KEY_HINT = (
     "Omit them. A key is passed by the name of the variable that holds it: --key-env NAME. Servers "
     "that require a name and a password can't be used."
 )
+
+
+def certificate_files(
+    cert: Path | None, key: Path | None, client_ca: Path | None, client_certs: ClientCertificates
+) -> CertificateFiles | None:
+    """The files that the options name; ``None`` for plain HTTP. Prints what clients will refuse.
+
+    Raises ``UsageError`` where one is missing, ``StokerError`` for files that can't be served.
+    """
+    if cert is None and key is None and client_ca is None:
+        return None
+    if cert is None or key is None:
+        raise UsageError(
+            "--tls-cert and --tls-key are needed together.",
+            "TLS needs the server's certificate and its key.",
+            "Add the one that is missing: --tls-cert server.pem --tls-key server.key.",
+        )
+    # Not resolved: a link that is pointed at a renewed file is to be followed again.
+    files = CertificateFiles(
+        cert.expanduser().absolute(),
+        key.expanduser().absolute(),
+        client_ca.expanduser().absolute() if client_ca else None,
+        client_certs,
+    )
+    if warning := inspect(files).warning:
+        output.warn(warning)
+    return files
 
 
 def key_from(key_env: str | None) -> str | None:

@@ -191,8 +191,8 @@ def _certificate(there: EndpointReading) -> Iterator[Finding]:
     shown, days = address(there.url), there.certificate_days
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         yield found("tls.plain", address=shown)
-    elif there.failure == "certificate":
-        yield found(_CERTIFICATES[there.certificate_fault or "untrusted"], address=shown)
+    elif there.certificate_fault is not None:
+        yield found(_CERTIFICATES[there.certificate_fault], address=shown)
     elif days is not None and days < limit("certificate_warning_days"):
         yield found("tls.expiring", address=shown, days=days)
     elif days is not None:

@@ -78,7 +78,8 @@ class EndpointReading:
         It lists models, or asks for a key that VS Code may have.
         """
         locked = self.status in (401, 403) and not self.with_key
-        return self.failure is None and (bool(self.models) or locked)
+        is_reached = self.failure is None and self.certificate_fault is None
+        return is_reached and (bool(self.models) or locked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,8 @@ class Options:
     gpus: bool = False
     #: Keep the container's IPC namespace apart from the host's.
     private_ipc: bool = False
+    #: Containers may be put in a network without a way out, where only this machine reaches them.
+    offline_network: bool = False
     #: The address of a server that is already running and is not to be started, and the key for it.
     adopted: str | None = None
     key: str | None = field(default=None, repr=False)

@@ -13,6 +13,10 @@ from stoker.planning.serving_plan import Value
 OWNER_LABEL = "io.stoker.owner"
 PLAN_LABEL = "io.stoker.plan"
 OWNER = "stoker"
+#: The engine's port inside, for a container whose port is not published.
+PORT_LABEL = "io.stoker.port"
+#: A network of containers that has no way out.
+OFFLINE_NETWORK = "stoker-offline"
 #: A container's log is kept this long: enough for a start with its tracebacks, never the disk.
 LOG_MAX_SIZE, LOG_MAX_FILES = "20m", 3
 #: Docker's default for a container's /dev/shm is 64 MB.
@@ -28,6 +32,9 @@ _REASONS = {
     "--shm-size": "the engine's processes pass tensors through /dev/shm, of which Docker gives "
     "64 MB; the container keeps its own IPC namespace, so the size must be set",
     "--publish": "only this machine reaches the engine; others go through the gateway",
+    "--network": "the weights are on this machine, so the engine gets no way out: this network is "
+    f"internal (docker network create --internal {OFFLINE_NETWORK}), and this machine reaches the "
+    "engine at the container's own address",
     "--restart": "comes back after a crash or a reboot, and not after stoker down",
     "--log-opt": "its log can't fill the disk",
     "--security-opt": "nothing inside can gain privileges that it did not start with",
@@ -76,6 +83,8 @@ class ContainerLaunch:
     gpus: bool = False
     #: Share the host's IPC namespace; otherwise /dev/shm has ``SHM_BYTES``.
     host_ipc: bool = True
+    #: Put it in a network without a way out, where ``port`` is not used.
+    offline: bool = False
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     #: The variables of ``env`` that are no secret, each with its reason: their values are shown.
     shown_env: Mapping[str, str] = field(default_factory=dict)
@@ -83,12 +92,14 @@ class ContainerLaunch:
     @property
     def labels(self) -> dict[str, str]:
         """What identifies it later: who started it, and from which plan."""
-        return {OWNER_LABEL: OWNER, PLAN_LABEL: self.fingerprint}
+        labels = {OWNER_LABEL: OWNER, PLAN_LABEL: self.fingerprint}
+        return {**labels, PORT_LABEL: str(self.inner_port)} if self.offline else labels
 
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits that two launches share only if they start the same thing."""
         parts = [self.image, str(self.gpus), str(self.host_ipc), *map(str, self.mounts)]
+        parts += [OFFLINE_NETWORK] if self.offline else []
         return hashlib.sha256("\0".join([*parts, *self.command]).encode()).hexdigest()[:12]
 
     @property
@@ -100,7 +111,8 @@ class ContainerLaunch:
         shared = ("--shm-size", f"{SHM_BYTES // 1024**3}g")  # Podman refuses it beside --ipc=host
         found += [("--ipc", "host") if self.host_ipc else shared]
         found += [("--volume", str(mount)) for mount in self.mounts]
-        found += [("--publish", f"127.0.0.1:{self.port}:{self.inner_port}")]
+        published = ("--publish", f"127.0.0.1:{self.port}:{self.inner_port}")
+        found += [("--network", OFFLINE_NETWORK) if self.offline else published]
         found += [("--restart", "unless-stopped")]
         found += [
             ("--log-opt", f"max-size={LOG_MAX_SIZE}"),

@@ -50,6 +50,15 @@ def usable_runtime(host: Host) -> ContainerRuntime | None:
     return next((r for r in host.runtimes if r.reachable and r.endpoint), None)
 
 
+def reaches_containers(runtime: ContainerRuntime) -> bool:
+    """Whether this machine reaches a container at an address of its own, without a published port.
+
+    Docker Desktop keeps its containers in a virtual machine, runtimes without root in a network
+    namespace; of Podman's internal networks nothing was measured.
+    """
+    return runtime.name == "docker" and not (runtime.rootless or runtime.desktop)
+
+
 def no_gpus_in_containers(runtime: ContainerRuntime, host: Host) -> StokerError:
     """Why ``runtime`` gives containers no NVIDIA GPU, and how to change that."""
     title = "Docker Desktop" if runtime.desktop else runtime.name.capitalize()

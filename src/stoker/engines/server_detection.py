@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import aiohttp
 import orjson
 
+from stoker.certificates.client_trust import client_context
 from stoker.engines import connection_errors, http_json, refusals
 from stoker.engines.base import Backend, Recognised, ServedModel
 from stoker.engines.connection_errors import ConnectionProblem
@@ -54,7 +55,9 @@ async def recognise(url: str, key: str | None = None, key_env: str | None = None
     Raises ``StokerError`` where none answers there, or one that can't be used.
     """
     there = Backend(without_api_path(url), FALLBACK, key, key_env)
-    async with aiohttp.ClientSession() as http:
+    # The context is what loads slowly, and only https has a use for it.
+    tls = client_context() if url.startswith("https:") else True
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as http:
         answer = await _listing(http, there)
         backend = await _which(http, there, answer)
         client = server_client(backend.engine)

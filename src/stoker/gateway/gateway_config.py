@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,9 @@ from msgspec import Meta
 from stoker.access.api_keys import Keys, hash_of, keys_of
 from stoker.access.caller import NO_LIMITS
 from stoker.access.sign_on.sign_on_rules import SignOnRules
+from stoker.certificates.certificate_files import CertificateFiles, ClientCertificates
 from stoker.data.facts import tomllib
+from stoker.database_addresses import address_in
 from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
 from stoker.gateway import sign_on_sections
@@ -152,10 +153,37 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         str | None,
         Meta(
             description="Where several gateways count what limits are about: a `redis://` or "
-            "`postgresql://` address, or `env:NAME` for a variable that holds it. Left out: this "
-            "gateway counts by itself."
+            "`postgresql://` address, or `env:NAME` for a variable that holds it, which may then "
+            "hold a password. Left out: this gateway counts by itself."
         ),
     ] = None
+
+
+class TlsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[tls]``: the certificate of the gateway. Without it, the gateway speaks plain HTTP."""
+
+    certificate: Annotated[
+        str,
+        Meta(
+            description="The PEM file with the server's certificate, then those of intermediate "
+            "authorities. Relative paths begin at the configuration's folder. New connections "
+            "get a changed file within a second."
+        ),
+    ]
+    key: Annotated[
+        str, Meta(description="The PEM file with its key: not encrypted, and for its owner alone.")
+    ]
+    client_ca: Annotated[
+        str | None,
+        Meta(description="The PEM file of the authority that signs clients' certificates."),
+    ] = None
+    client_certificates: Annotated[
+        ClientCertificates,
+        Meta(
+            description="With `client_ca`: whether a connection without a certificate is refused, "
+            "`required`, or is let in, `optional`."
+        ),
+    ] = "required"
 
 
 class BackendSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -215,6 +243,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issuer: list[IssuerSection] = []
     proxy: ProxySection | None = None
     grant: list[GrantSection] = []
+    tls: TlsSection | None = None
 
 
 class _SignOnFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -233,6 +262,7 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "issuer": IssuerSection,
     "proxy": ProxySection,
     "grant": GrantSection,
+    "tls": TlsSection,
 }
 
 
@@ -259,12 +289,13 @@ class Config(msgspec.Struct, frozen=True):
     backends: tuple[ConfiguredBackend, ...]
     health_check_s: float
     limits: LimitPlans
-    #: The address of the store that other gateways share; it may hold a password.
+    #: The store that other gateways share, as ``database_addresses.address_in`` reads it.
     limits_store: str | None
     #: As ``usage_records.store_at`` reads it.
     usage: str
     usage_days: int
     traces: TraceSettings | None = None
+    tls: CertificateFiles | None = None
     #: Of the file's text.
     sha256: str = ""
     #: Each setting's value by its name, such as ``gateway.port``, to find what a change changed.
@@ -342,6 +373,7 @@ class _Reader:
             health_check_s=gateway.health_check_s,
             sha256=hashlib.sha256(self._text.encode()).hexdigest(),
             settings=_flat(msgspec.to_builtins(file)),
+            tls=self._tls(file.tls),
             usage=self._usage(gateway.usage),
             usage_days=gateway.usage_days,
             traces=self._traces(gateway),
@@ -427,8 +459,7 @@ class _Reader:
         try:
             store_at(setting, self._env)
         except UsageError as error:
-            what = error.what.rstrip(".")
-            raise self._wrong("gateway.usage", what, f"{error.why} {error.fix}".strip()) from None
+            raise self._at("gateway.usage", error) from None
         return setting
 
     def _traces(self, gateway: GatewaySection) -> TraceSettings | None:
@@ -443,6 +474,22 @@ class _Reader:
             problem = "traces need Python packages that are not installed"
             raise self._wrong(where, problem, "Install them: pip install 'stoker[traces]'.")
         return TraceSettings(trace_settings.collector_url(url), gateway.traces_sample_ratio)
+
+    def _tls(self, section: TlsSection | None) -> CertificateFiles | None:
+        """The files of the certificate; they are read where it is served."""
+        if section is None:
+            return None
+        client_ca = section.client_ca
+        return CertificateFiles(
+            self._beside(section.certificate),
+            self._beside(section.key),
+            self._beside(client_ca) if client_ca is not None else None,
+            section.client_certificates,
+        )
+
+    def _beside(self, path: str) -> Path:
+        """A path of the configuration, which may be relative to the configuration's folder."""
+        return self._path.parent / Path(path).expanduser()
 
     def _variable(self, where: str, name: str) -> str:
         value = self._env.get(name)
@@ -467,7 +514,7 @@ class _Reader:
             raise self._wrong(f"{at}.url", problem, "Write it like http://127.0.0.1:8001.")
         tokenizer = None
         if section.tokenizer is not None:
-            tokenizer = self._path.parent / Path(section.tokenizer).expanduser()
+            tokenizer = self._beside(section.tokenizer)
             if not tokenizer.exists():
                 problem = f"there is no tokenizer at {tokenizer}"
                 raise self._wrong(f"{at}.tokenizer", problem, "Give a path that exists.")
@@ -498,20 +545,18 @@ class _Reader:
 
     def _limits_store(self, value: str | None) -> str | None:
         where = "gateway.limits_store"
-        if value is not None and value.startswith(_ENV):
-            value = self._variable(where, value.removeprefix(_ENV))
         if value is None:
             return None
         try:
-            package = limits_store.package(value)
-        except ValueError:  # the address is not repeated: it may hold a password
-            problem = "this is not the address of a store that limits can be counted in"
-            fix = "Write it like redis://127.0.0.1:6379/0 or postgresql://user@host/database."
-            raise self._wrong(where, problem, fix) from None
-        if importlib.util.find_spec(package) is None:
-            problem = f"this store needs the Python package {package}, which is not installed"
-            raise self._wrong(where, problem, "Install it: pip install 'stoker[teams]'.")
+            limits_store.check(address_in(value, self._env))
+        except UsageError as error:
+            raise self._at(where, error) from None
         return value
+
+    def _at(self, key: str, error: UsageError) -> UsageError:
+        """The error of a setting's own reader, with the setting's line."""
+        what = error.what[:1].lower() + error.what[1:].rstrip(".")
+        return self._wrong(key, what, f"{error.why} {error.fix}".strip())
 
     def _wrong(self, key: str, what: str, fix: str = "") -> UsageError:
         line = _line_of(self._text, key)

@@ -39,8 +39,9 @@ class RequestContext:
     #: Validate: what its path asks for, and its JSON.
     rules: PathRules = field(init=False)
     body: dict[str, Any] = field(init=False)
-    #: Validate: the JSON as it was sent, and what of it is ignored, where ``rules.api`` translates.
+    #: Validate: the JSON as it was sent, where ``rules.api`` translates.
     client_body: dict[str, Any] = field(init=False)
+    #: Validate: what the client asked for and gets without.
     ignored: tuple[str, ...] = ()
     #: Validate: the prompt may be cut where it is too long; otherwise the request is refused.
     may_cut: bool = True

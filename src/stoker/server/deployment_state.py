@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from stoker import network_addresses, paths
+from stoker.certificates.certificate_files import CertificateFiles
 from stoker.engines import Options
 from stoker.errors import Problem, StokerError
 from stoker.planning import Plan
@@ -56,6 +57,10 @@ class LaunchSpec:
     insecure: bool = False
     #: Where the gateway records usage, as ``usage_records.store_at`` reads it: without a password.
     usage: str = SQLITE
+    #: The files of the gateway's certificate; ``None`` serves plain HTTP.
+    tls: CertificateFiles | None = None
+    #: The host by which programs address the gateway; empty where that follows from ``bind``.
+    host: str = ""
 
     @property
     def command(self) -> str:
@@ -66,7 +71,8 @@ class LaunchSpec:
     @property
     def endpoint(self) -> str:
         """The base URL for programs on this machine."""
-        return network_addresses.endpoint(self.bind, self.port)
+        scheme = "https" if self.tls else "http"
+        return network_addresses.endpoint(self.host or self.bind, self.port, scheme)
 
 
 @dataclass(frozen=True, slots=True)

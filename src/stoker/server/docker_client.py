@@ -16,7 +16,7 @@ import docker.errors
 import docker.types
 import requests.exceptions
 
-from stoker import host
+from stoker import host, network_addresses
 from stoker.engines import ContainerLaunch
 from stoker.engines.container_spec import (
     LOG_MAX_FILES,
@@ -27,6 +27,7 @@ from stoker.engines.container_spec import (
     SHM_BYTES,
 )
 from stoker.errors import StokerError
+from stoker.server import container_network
 from stoker.server.diagnosis.log_diagnosis import diagnose
 
 Status = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
@@ -57,11 +58,18 @@ class ContainerState:
     out_of_memory: bool
     #: What the runtime itself reports as the error, such as a missing program in the image.
     error: str
-    port: int | None
+    #: Where this machine reaches its engine.
+    address: tuple[str, int] | None
     environment: tuple[str, ...]
     #: Whether the runtime confirms what was asked for: Podman leaves both out without an error.
     has_gpus: bool = False
     log_is_limited: bool = False
+
+    @property
+    def url(self) -> str:
+        """The base URL of its engine; one that nothing answers at where it is not reached."""
+        host, port = self.address or ("127.0.0.1", 0)
+        return network_addresses.endpoint(host, port)
 
     @property
     def alive(self) -> bool:
@@ -133,6 +141,8 @@ class Containers:
         """
         container: Any = None
         try:
+            if launch.offline:
+                container_network.ensure(self._client)
             container = self._client.containers.create(**_as_docker_wants(launch))
             if launch.gpus and not _found(container.attrs).has_gpus:
                 raise _no_gpus(launch)
@@ -190,6 +200,7 @@ class Containers:
             return False
         with contextlib.suppress(docker.errors.NotFound):
             self._client.containers.get(found.id).remove(force=True)
+        container_network.remove_unused(self._client)
         return True
 
 
@@ -295,7 +306,7 @@ def _as_docker_wants(launch: ContainerLaunch) -> dict[str, Any]:
         # Podman refuses a size beside the host's shared memory, which has its own.
         "shm_size": None if launch.host_ipc else SHM_BYTES,
         "volumes": [str(mount) for mount in launch.mounts],
-        "ports": {f"{launch.inner_port}/tcp": ("127.0.0.1", launch.port)},
+        **container_network.wiring(launch),
         "restart_policy": {"Name": "unless-stopped"},
         "log_config": docker.types.LogConfig(
             type="json-file",
@@ -310,8 +321,6 @@ def _found(attrs: dict[str, Any]) -> ContainerState:
     state, config = attrs["State"], attrs["Config"]
     labels = config.get("Labels") or {}
     host_config = attrs.get("HostConfig", {})
-    bindings = (host_config.get("PortBindings") or {}).values()
-    ports = [int(b["HostPort"]) for bound in bindings for b in bound or () if b.get("HostPort")]
     return ContainerState(
         id=attrs["Id"],
         name=attrs["Name"].lstrip("/"),
@@ -324,7 +333,7 @@ def _found(attrs: dict[str, Any]) -> ContainerState:
         exit_code=int(state.get("ExitCode", 0)),
         out_of_memory=bool(state.get("OOMKilled")),
         error=state.get("Error", ""),
-        port=ports[0] if ports else None,
+        address=container_network.address(attrs),
         environment=tuple(config.get("Env") or ()),
         has_gpus=bool(host_config.get("DeviceRequests") or host_config.get("Devices")),
         log_is_limited="max-size" in ((host_config.get("LogConfig") or {}).get("Config") or {}),

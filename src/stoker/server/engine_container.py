@@ -24,9 +24,7 @@ class ContainerRun:
     def __init__(self, containers: Containers, found: ContainerState, engine: str) -> None:
         variable = f"{engines.get(engine).key_variable}="
         key = next((e for e in found.environment if e.startswith(variable)), None)
-        self.backend = Backend(
-            f"http://127.0.0.1:{found.port}", engine, key and key.removeprefix(variable)
-        )
+        self.backend = Backend(found.url, engine, key and key.removeprefix(variable))
         self.name = found.name
         self.what = f"container {found.name}"
         self._containers = containers

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from stoker.certificates.client_trust import http_connection
 from stoker.server import own_key
 
 #: The gateway is on this machine: it answers in milliseconds, or it is stuck.
@@ -56,7 +57,8 @@ def totals_in(metrics: bytes) -> PrefillTotals:
 def _metrics(endpoint: str) -> bytes | None:
     import http.client  # noqa: PLC0415  (30 ms that most commands do without)
 
-    connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=_WITHIN_S)
+    url = urlsplit(endpoint)
+    connection = http_connection(url.scheme, url.netloc, _WITHIN_S)
     try:
         connection.request("GET", "/metrics", headers=own_key.headers())
         answer = connection.getresponse()

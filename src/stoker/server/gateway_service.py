@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from pathlib import Path
 import aiohttp
 
 from stoker import paths
+from stoker.certificates.served_certificate import ServedCertificate
+from stoker.database_addresses import address_in
 from stoker.errors import StokerError
 from stoker.gateway import Gateway, GatewayLimits, Served
 from stoker.gateway import gateway_config as configuration
@@ -80,9 +83,11 @@ class Service:
         apply(self._gateway, self._access, self._config)
         self._access.log_start(config_sha256=self._config.sha256)
         self._handle_signals()
-        self._gateway.record_usage(store_at(self._config.usage), self._config.usage_days)
-        self._gateway.send_traces(self._config.traces)
-        async with listening(self._gateway, self._config.bind, self._config.port) as endpoint:
+        config = self._config
+        self._gateway.record_usage(store_at(config.usage), config.usage_days)
+        self._gateway.send_traces(config.traces)
+        tls = ServedCertificate(config.tls) if config.tls else None
+        async with listening(self._gateway, config.bind, config.port, tls) as endpoint:
             try:
                 async with aiohttp.ClientSession() as http:
                     # A backend that hangs delays no other.
@@ -146,7 +151,8 @@ class Service:
         self._fault = ""
         if _fixed(new) != _fixed(self._config):
             _log.warning(
-                "a changed bind, port, usage, traces or limits_store takes effect at the next start"
+                "a changed bind, port, tls, usage, traces or limits_store takes effect at the next "
+                "start"
             )
         if new.sha256 != self._config.sha256:
             self._access.log(
@@ -169,14 +175,14 @@ class Service:
 
 def _fixed(config: Config) -> tuple[object, ...]:
     """What stays as it was at the start."""
-    served = (config.bind, config.port, config.limits_store)
-    return *served, config.usage, config.usage_days, config.traces
+    recorded = config.usage, config.usage_days, config.traces, config.limits_store
+    return config.bind, config.port, config.tls, *recorded
 
 
 def _counters(path: Path, config: Config, metrics: Metrics) -> Counters:
     """Where this gateway counts what its limits are about."""
     if config.limits_store is not None:
-        return limits_store.counters(config.limits_store, metrics)
+        return limits_store.counters(address_in(config.limits_store, os.environ), metrics)
     gateway = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     return LocalCounters(BudgetFile(paths.state_dir() / f"budgets-{gateway}.json"))
 

@@ -141,6 +141,7 @@ def differences(running: LaunchSpec, wanted: LaunchSpec) -> list[str]:
         ("context", running.plan.max_model_len, wanted.plan.max_model_len),
         ("parallel", running.plan.parallel, wanted.plan.parallel),
         ("address", f"{running.bind}:{running.port}", f"{wanted.bind}:{wanted.port}"),
+        ("TLS", _tls_words(running), _tls_words(wanted)),
     ]
     found = [f"{name} {old} -> {new}" for name, old, new in pairs if old != new]
     if found or running.plan.fingerprint == wanted.plan.fingerprint:
@@ -151,6 +152,11 @@ def differences(running: LaunchSpec, wanted: LaunchSpec) -> list[str]:
         for a in wanted.plan.arguments
         if values.get(a.name) != a.value
     ] or ["model file"]
+
+
+def _tls_words(spec: LaunchSpec) -> str:
+    """The files of its certificate, for a message."""
+    return " ".join(map(str, spec.tls.all)) if spec.tls else "none"
 
 
 def follow(deployment: Deployment) -> Iterator[Deployment]:
@@ -286,7 +292,7 @@ def _last_words() -> str:
 
 
 def _same(running: LaunchSpec, wanted: LaunchSpec) -> bool:
-    address = (running.bind, running.port) == (wanted.bind, wanted.port)
+    address = (running.bind, running.port, running.tls) == (wanted.bind, wanted.port, wanted.tls)
     return address and running.plan.fingerprint == wanted.plan.fingerprint
 
 

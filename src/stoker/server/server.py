@@ -18,6 +18,8 @@ from filelock import Timeout
 
 from stoker import engines, paths
 from stoker.access.api_keys import Keys
+from stoker.certificates import own_certificates
+from stoker.certificates.served_certificate import ServedCertificate
 from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem, StokerError
 from stoker.gateway import DeploymentFacts, FitSettings, Gateway, GatewayLimits, Served
@@ -94,7 +96,8 @@ class Server:
             ports.require_free(spec.bind, spec.port)
             access = _guarded(self._gateway, spec)
             self._gateway.record_usage(store_at(spec.usage), USUAL_DAYS)
-            async with listening(self._gateway, spec.bind, spec.port) as endpoint:
+            certificate = _certificate(spec)
+            async with listening(self._gateway, spec.bind, spec.port, certificate) as endpoint:
                 self._log.info("gateway listens on %s", endpoint)
                 following = asyncio.create_task(access.follow(self._limits.access_poll_s))
                 following.add_done_callback(self._stop_unguarded)
@@ -195,6 +198,14 @@ def _guarded(gateway: Gateway, spec: LaunchSpec) -> GatewayAccess:
     access.configure(Keys({}), sign_on_file.rules())
     access.log_start(model=spec.plan.model.id)
     return access
+
+
+def _certificate(spec: LaunchSpec) -> ServedCertificate | None:
+    """The gateway's TLS. Raises ``StokerError`` where its files are not in order."""
+    own_certificates.forget()
+    if spec.tls is None:
+        return None
+    return ServedCertificate(spec.tls, own_certificates.OwnCertificates())
 
 
 async def _end(task: asyncio.Task[None]) -> None:

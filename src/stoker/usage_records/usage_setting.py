@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Mapping
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from stoker import paths
+from stoker.database_addresses import address_in
 from stoker.errors import UsageError
 from stoker.usage_records.database import Database
 from stoker.usage_records.sqlite_database import SqliteDatabase
@@ -17,7 +18,6 @@ from stoker.usage_records.usage_store import UsageStore
 SQLITE, OFF = "sqlite", "off"
 #: A year, and the month in which it is compared with the one before.
 USUAL_DAYS = 400
-_ENV = "env:"
 _FIX = 'Write "sqlite", "off", "postgresql://user@host/database", or env:NAME for a variable.'
 
 
@@ -30,34 +30,7 @@ def store_at(setting: str, env: Mapping[str, str] = os.environ) -> UsageStore | 
         return None
     if setting == SQLITE:
         return UsageStore(SqliteDatabase(paths.state_dir() / "usage.db"))
-    if setting.startswith(_ENV):
-        return UsageStore(_postgres(_variable(setting.removeprefix(_ENV), env)))
-    if _has_password(setting):
-        raise UsageError(
-            "The URL of the usage database holds a password.",
-            "Files and command lines are read by others.",
-            "Put the URL into a variable, and write env: and the variable's name.",
-        )
-    return UsageStore(_postgres(setting))
-
-
-def _variable(name: str, env: Mapping[str, str]) -> str:
-    value = env.get(name, "").strip()
-    if not value:
-        raise UsageError(
-            f"The variable {name} is not set.",
-            "It holds the URL of the usage database.",
-            "Set it and start again.",
-        )
-    return value
-
-
-def _has_password(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.password is not None or "password" in parse_qs(parts.query)
+    return UsageStore(_postgres(address_in(setting, env)))
 
 
 def _postgres(url: str) -> Database:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import trustme
 import typer
+from tests.unit.certificates.issued import authority_file, write_pair
 
 from stoker.application import LaunchRequest, launch
 from stoker.application.launch import LaunchSettings
@@ -49,15 +53,30 @@ def kept(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[str, ...]:
 pytestmark = pytest.mark.usefixtures("home")
 
 
-def test_flags_come_back_as_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert kept(monkeypatch, "m", *ALL) == tuple(ALL)
+def tls_words(folder: Path) -> list[str]:
+    """They name files that are read."""
+    authority = trustme.CA()
+    files = write_pair(folder, authority.issue_cert("localhost"))
+    return [
+        f"--tls-cert={files.certificate}",
+        f"--tls-key={files.key}",
+        f"--tls-client-ca={authority_file(folder, authority)}",
+        "--tls-client-certs=optional",
+    ]
+
+
+def test_flags_come_back_as_they_were_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = [*ALL, *tls_words(tmp_path)]
+    assert kept(monkeypatch, "m", *words) == tuple(words)
 
 
 def test_what_was_not_said_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept(monkeypatch, "m", "--replace", "--yes") == ()
 
 
-def test_every_flag_that_shapes_the_start_is_kept() -> None:
+def test_every_flag_that_shapes_the_start_is_kept(tmp_path: Path) -> None:
     group = typer.main.get_group(app)
     up = group.get_command(typer.Context(group), "up")
     assert up is not None
@@ -67,5 +86,5 @@ def test_every_flag_that_shapes_the_start_is_kept() -> None:
     of_an_adoption = {"--endpoint", "--key-env"}
     talk = {"--json", "--yes"}
     assert options - of_one_call - of_another_machine - of_an_adoption - talk == {
-        word.partition("=")[0] for word in ALL
+        word.partition("=")[0] for word in (*ALL, *tls_words(tmp_path))
     }

@@ -31,8 +31,19 @@ def refused(host: Host, wanted: PlacementRequest = ANYWHERE) -> StokerError:
 
 
 def test_container_is_the_default_and_has_the_gpu() -> None:
-    assert place("vllm", GPU_HOST, ANYWHERE) == Options(endpoint="unix:///docker.sock", gpus=True)
-    assert place("vllm", CPU_HOST, ANYWHERE) == Options(endpoint="unix:///docker.sock", gpus=False)
+    there = Options(endpoint="unix:///docker.sock", offline_network=True)
+    assert place("vllm", GPU_HOST, ANYWHERE) == replace(there, gpus=True)
+    assert place("vllm", CPU_HOST, ANYWHERE) == there
+
+
+@pytest.mark.parametrize(
+    "runtime", [PODMAN, replace(DOCKER, rootless=True), replace(DOCKER, desktop=True)]
+)
+def test_a_container_that_is_reached_by_its_published_port_only_keeps_its_network(
+    runtime: ContainerRuntime,
+) -> None:
+    host = replace(CPU_HOST, runtimes=(runtime,))
+    assert not place("vllm", host, ANYWHERE).offline_network
 
 
 def test_podman_is_used_where_docker_is_not() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,8 @@ def test_container_has_every_flag_that_vllm_needs() -> None:
 
 
 def test_every_part_of_a_launch_says_why() -> None:
-    for options in (Options(), Options(gpus=True), Options(private_ipc=True)):
+    ways = (Options(gpus=True), Options(private_ipc=True), Options(offline_network=True))
+    for options in (Options(), *ways):
         assert all(len(part.reason) > 10 for part in container(options).parts)
 
 
@@ -61,7 +63,9 @@ def test_size_of_shared_memory_is_set_only_where_it_is_the_containers_own() -> N
 
 def test_secrets_are_in_no_command_and_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    launch = container()
+    at_hub = replace(plan(), model=replace(plan().model, path=None))
+    launch = ENGINE.launch(at_hub, port=8001, key="s3cret", options=Options())
+    assert isinstance(launch, ContainerLaunch)
     assert launch.env["HF_TOKEN"] == "hf_secret"
     assert launch.env["VLLM_API_KEY"] == "s3cret"
     assert "--env=HF_TOKEN" in launch.argv
@@ -71,6 +75,27 @@ def test_secrets_are_in_no_command_and_no_text(monkeypatch: pytest.MonkeyPatch) 
     native = ENGINE.launch(plan(), port=1, key="s3cret", options=Options(python="/x/python"))
     assert isinstance(native, ProcessLaunch)
     assert "s3cret" not in " ".join(native.argv)
+
+
+def test_what_is_on_this_machine_is_served_with_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    offline = container(Options(offline_network=True))
+    assert values(offline, "--network") == ["stoker-offline"]
+    assert not values(offline, "--publish")
+    assert offline.env["HF_HUB_OFFLINE"] == "1"
+    assert "HF_TOKEN" not in offline.env
+    assert offline.fingerprint != container().fingerprint
+    at_hub = replace(plan(), model=replace(plan().model, path=None))
+    options = Options(offline_network=True)
+    fetching = ENGINE.launch(at_hub, port=1, key="", options=options)
+    assert isinstance(fetching, ContainerLaunch)
+    assert not fetching.offline
+    assert "HF_HUB_OFFLINE" not in fetching.env
+
+
+def test_vllm_reports_nothing_to_its_makers() -> None:
+    native = ENGINE.launch(plan(), port=1, key="", options=Options(python="/x/python"))
+    assert container().env["VLLM_NO_USAGE_STATS"] == native.env["VLLM_NO_USAGE_STATS"] == "1"
 
 
 def test_cpu_host_gets_the_cpu_image_and_its_cache_size() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from stoker.access.api_keys import hash_of
 from stoker.access.caller import ANYONE, Caller
+from stoker.certificates.certificate_files import CertificateFiles
 from stoker.errors import UsageError
 from stoker.gateway import Gateway
 from stoker.gateway.gateway_config import Config, load
@@ -237,7 +238,13 @@ def test_limits_and_prices_are_read(tmp_path: Path) -> None:
         ("[[price]]\ninput_per_million = -1", "line 4: Expected float >= 0"),
         ("[[price]]\ninput_per_million = inf", "line 4: Expected float <= 1000000"),
         ("[[limit]]\ncost_per_day = nan", "line 4: Expected float"),
-        ('[gateway]\nlimits_store = "mysql://u:secret@h"', "redis://127.0.0.1:6379/0"),
+        ('[gateway]\nlimits_store = "mysql://u@h"', "redis://127.0.0.1:6379/0"),
+        ('[gateway]\nlimits_store = "redis://u:secret@h/0"', "line 4: the address of the"),
+        ('[gateway]\nlimits_store = "redis://h/0?password=secret"', "holds a password"),
+        ('[gateway]\nusage = "postgresql://u:secret@h/d"', "line 4: the address of the"),
+        ('[gateway]\nlimits_store = "redis://h/0?db=secret"', "ValueError at db"),
+        ('[gateway]\nlimits_store = "redis://h/0?bogus=secret"', "TypeError at bogus"),
+        ('[gateway]\nlimits_store = "redis://h/0?protocol=9"', "has an option that its client"),
         ('[gateway]\nlimits_store = "redis://h:x/0"', "this is not the address of a store"),
         ('[gateway]\nlimits_store = "postgresql://h:1,i:99999/d"', "not the address of a store"),
         ('[gateway]\nlimits_store = "redis://"', "this is not the address of a store"),
@@ -254,7 +261,9 @@ def test_limits_with_a_mistake_name_their_line(tmp_path: Path, section: str, pro
 
 def test_address_of_the_limits_store_may_be_in_a_variable(tmp_path: Path) -> None:
     path = written(tmp_path, BACKEND + '[gateway]\nlimits_store = "env:STORE"\n')
-    assert load(path, {"STORE": "redis://u:p@h:1/0"}).limits_store == "redis://u:p@h:1/0"
+    config = load(path, {"STORE": "redis://u:hunter2@h:1/0"})
+    assert config.limits_store == "env:STORE"
+    assert "hunter2" not in repr(config)
 
 
 def test_limits_take_effect_with_the_file_that_has_them(home: Path, tmp_path: Path) -> None:
@@ -265,3 +274,31 @@ def test_limits_take_effect_with_the_file_that_has_them(home: Path, tmp_path: Pa
         apply(gateway, access, load(written(tmp_path, text)))
         (counter,) = gateway.limiter.plans.of(ANYONE, "coder").counters
         assert counter.limit == limit
+
+
+def test_files_of_a_certificate_lie_beside_the_configuration(tmp_path: Path) -> None:
+    section = (
+        '[tls]\ncertificate = "server.pem"\nkey = "/etc/tls/server.key"\nclient_ca = "ca.pem"\n'
+    )
+    tls = load(written(tmp_path, BACKEND + section)).tls
+    assert tls == CertificateFiles(
+        tmp_path / "server.pem", Path("/etc/tls/server.key"), tmp_path / "ca.pem", "required"
+    )
+    assert load(written(tmp_path, BACKEND)).tls is None
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ('[tls]\ncertificate = "a.pem"', "required field key"),
+        (
+            '[tls]\ncertificate = "a"\nkey = "a"\nclient_certificates = "yes"',
+            "line 6: Invalid enum",
+        ),
+        ('[tls]\ncert = "a.pem"', "The settings are: certificate, key, client_ca"),
+    ],
+)
+def test_a_mistake_about_tls_names_its_line(tmp_path: Path, section: str, problem: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(written(tmp_path, BACKEND + section))
+    assert problem in str(caught.value)

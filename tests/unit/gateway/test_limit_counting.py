@@ -363,6 +363,28 @@ def test_budgets_outlast_a_restart_and_minutes_do_not(tmp_path: Path) -> None:
     assert after.takes(plan, 40)
 
 
+async def test_a_second_gateway_on_one_file_of_budgets_is_warned_and_overwrites_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "budgets.json"
+    first, second = LocalCounters(BudgetFile(path)), LocalCounters(BudgetFile(path))
+    await first.start()
+    assert not caplog.records
+    await second.start()
+    assert "another gateway runs with this configuration" in caplog.text
+    plan = Limited().plan(tokens_per_day=10)
+    first.add(charges_of(plan, AskedTokens(3, 0), NOON))
+    second.add(charges_of(plan, AskedTokens(5, 0), NOON))
+    await first.close()
+    await second.close()
+    assert [charge.amount for charge in BudgetFile(path).load()] == [3]
+    third = LocalCounters(BudgetFile(path))
+    caplog.clear()
+    await third.start()  # the file is free again
+    assert not caplog.records
+    await third.close()
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[[1]]", b'[["a","day",1,2],["b","week",1,2]]'])
 def test_file_of_budgets_that_is_broken_stops_nothing(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "budgets.json"

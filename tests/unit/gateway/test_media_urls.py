@@ -9,7 +9,7 @@ import pytest
 from tests.unit.gateway.backends import MODEL, gateway_with
 from tests.unit.gateway.test_backend_faults import fine
 
-from stoker.gateway.api.media_urls import MediaHosts
+from stoker.gateway.api.media_urls import MediaHosts, refuse_servers
 from stoker.gateway.api.request_validation import BadRequestError
 
 EVIL = "http://169.254.169.254/latest/meta-data"
@@ -149,7 +149,7 @@ def test_a_server_to_connect_to_is_refused_whatever_hosts_are_allowed(
     field: str, value: object
 ) -> None:
     with pytest.raises(BadRequestError, match=field) as error:
-        MediaHosts(["*"]).check({"prompt": "a", field: value})
+        refuse_servers({"prompt": "a", field: value})
     assert error.value.code == "server_address_not_allowed"
     assert EVIL not in str(error.value)
 
@@ -161,8 +161,31 @@ async def test_no_backend_that_is_passed_a_request_on_gets_a_server_to_connect_t
         assert not backend.calls
 
 
+#: The least that each API takes.
+REQUESTS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "a"}]},
+    "/v1/responses": {"input": "a"},
+    "/v1/messages": {"max_tokens": 9, "messages": [{"role": "user", "content": "a"}]},
+}
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+async def test_one_rule_for_tools_that_are_no_functions_in_every_api(path: str) -> None:
+    """With the address of a server they are refused; others are left out, and named."""
+    async with gateway_with(fine) as (front, (backend,)):
+        named = {"type": "mcp", "server_label": "a", "server_url": EVIL}
+        refused = await front.post(orjson.dumps({**REQUESTS[path], "tools": [named]}), path)
+        assert refused.status == 400
+        assert not backend.calls
+        hosted = {"type": "mcp", "server_label": "a", "connector_id": "mail"}
+        answered = await front.post(orjson.dumps({**REQUESTS[path], "tools": [hosted]}), path)
+        assert answered.status == 200
+        assert "ignored=mcp" in answered.headers["x-stoker-fit"]
+        assert "tools" not in backend.calls[-1].body
+
+
 def test_settings_of_a_transfer_that_name_no_server_pass() -> None:
-    MediaHosts().check({"prompt": "a", "kv_transfer_params": {"lmcache.tag.user": "ann"}})
+    refuse_servers({"prompt": "a", "kv_transfer_params": {"lmcache.tag.user": "ann"}})
 
 
 def test_an_allowed_host_passes_under_no_disguise() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from stoker.certificates.client_trust import client_context
 from stoker.checks.bench.request_timing import CUT_OFF, NOT_SENT, Timing
 from stoker.checks.bench.workloads import Request
 from stoker.engines import Backend
@@ -186,7 +187,7 @@ def session() -> aiohttp.ClientSession:
     that would look like a failure of the server.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        connector=aiohttp.TCPConnector(limit=0, force_close=True, ssl=client_context()),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
     )
 

@@ -7,11 +7,25 @@ from typing import Annotated
 
 import typer
 
-from stoker import network_addresses
 from stoker.application import launch
 from stoker.application.launch import LaunchSettings
 from stoker.application.launch_events import ServerRecognised
-from stoker.cli.options import Bind, Insecure, Json, KeyEnv, Port, Replace, Usage, address, key_from
+from stoker.cli.options import (
+    Bind,
+    Insecure,
+    Json,
+    KeyEnv,
+    Port,
+    Replace,
+    TlsCert,
+    TlsClientCa,
+    TlsClientCerts,
+    TlsKey,
+    Usage,
+    address,
+    certificate_files,
+    key_from,
+)
 from stoker.cli.render import output, startup_progress
 from stoker.cli.render.launch_view import LaunchView
 from stoker.engines import Recognised
@@ -24,12 +38,17 @@ def command(
     port: Port = 8000,
     bind: Bind = "127.0.0.1",
     insecure: Insecure = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    tls_client_certs: TlsClientCerts = "required",
     usage: Usage = "sqlite",
     replace: Replace = False,
     json: Json = False,
 ) -> None:
     """Put the gateway in front of a server that is already running."""
-    settings = LaunchSettings(bind, port, replace, insecure=insecure, usage=usage)
+    tls = certificate_files(tls_cert, tls_key, tls_client_ca, tls_client_certs)
+    settings = LaunchSettings(bind, port, replace, insecure=insecure, usage=usage, tls=tls)
     adopt(url, key_env, settings, dry_run=False, json=json)
 
 
@@ -38,7 +57,7 @@ def adopt(
 ) -> None:
     """Serve the server at ``url`` through the gateway; with ``dry_run`` only recognise it."""
     base, key = address(url), key_from(key_env)
-    endpoint = network_addresses.endpoint(settings.bind, settings.port)
+    endpoint = settings.endpoint
     if dry_run:
         _show("Would adopt", launch.recognise(base, key, key_env), endpoint, json=json)
         return

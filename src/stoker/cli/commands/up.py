@@ -11,13 +11,28 @@ from typing import Annotated
 
 import typer
 
-from stoker import engines, network_addresses
+from stoker import engines
 from stoker.application import LaunchRequest, download_bytes, launch
 from stoker.application.launch import LaunchSettings, Preview
 from stoker.application.launch_events import Chosen, Verified
+from stoker.certificates.certificate_files import CertificateFiles
 from stoker.cli import launch_options
 from stoker.cli.commands import adopt, code
-from stoker.cli.options import Bind, Insecure, Json, KeyEnv, Port, Replace, Usage, Yes
+from stoker.cli.options import (
+    Bind,
+    Insecure,
+    Json,
+    KeyEnv,
+    Port,
+    Replace,
+    TlsCert,
+    TlsClientCa,
+    TlsClientCerts,
+    TlsKey,
+    Usage,
+    Yes,
+    certificate_files,
+)
 from stoker.cli.render import choice_view, output, startup_progress
 from stoker.cli.render.launch_view import LaunchView
 from stoker.errors import UsageError
@@ -36,6 +51,10 @@ _OF_AN_ADOPTION = (
     "port",
     "bind",
     "insecure",
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
+    "tls_client_certs",
     "usage",
     "replace",
     "dry_run",
@@ -102,6 +121,10 @@ def command(
     gpus: launch_options.Gpus = None,
     host: launch_options.HostFile = None,
     insecure: Insecure = False,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    tls_client_certs: TlsClientCerts = "required",
     usage: Usage = _USUAL.usage,
     replace: Replace = False,
     json: Json = False,
@@ -122,6 +145,7 @@ def command(
         private_ipc=private_ipc,
         volumes=tuple(volume or ()),
         usage=usage,
+        tls=certificate_files(tls_cert, tls_key, tls_client_ca, tls_client_certs),
     )
     settings = replace_fields(settings, flags=_flags(request, settings))
     _check_combination(ctx)
@@ -132,7 +156,7 @@ def command(
         engines.get(engine)  # an unknown one is refused before anything else is done
     if dry_run:
         machine = launch_options.machine(gpu, gpus, host, offline=offline)
-        _show_preview(launch.preview(request, machine, settings), bind, port, json=json)
+        _show_preview(launch.preview(request, machine, settings), settings.endpoint, json=json)
         return
     _launch(request, settings, json=json, yes=yes)
 
@@ -168,7 +192,16 @@ def _flags(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...]:
         *(f"--engine-arg={argument}" for argument in settings.engine_args),
         *(f"--volume={volume}" for volume in settings.volumes),
         *(f"--{name}={value}" for name, value in places.items() if value != getattr(_USUAL, name)),
+        *(_tls_flags(settings.tls) if settings.tls else ()),
     )
+
+
+def _tls_flags(tls: CertificateFiles) -> tuple[str, ...]:
+    pair = f"--tls-cert={tls.certificate}", f"--tls-key={tls.key}"
+    if tls.client_ca is None:
+        return pair
+    clients = f"--tls-client-ca={tls.client_ca}", f"--tls-client-certs={tls.client_certificates}"
+    return (*pair, *clients)
 
 
 def _check_combination(ctx: typer.Context) -> None:
@@ -221,9 +254,8 @@ def _confirm_download(plan: Plan, *, ask: bool, yes: bool) -> None:
     typer.confirm(f"Download {plan.model.id}, {output.size(size)}?", default=True, abort=True)
 
 
-def _show_preview(shown: Preview, bind: str, port: int, *, json: bool) -> None:
+def _show_preview(shown: Preview, endpoint: str, *, json: bool) -> None:
     choice, argv = shown.choice, shown.launch.argv
-    endpoint = network_addresses.endpoint(bind, port)
     if json:
         output.as_json(_preview_document(shown, endpoint))
         return

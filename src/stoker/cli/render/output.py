@@ -17,6 +17,11 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
+def warn(text: str) -> None:
+    """Print a line that is not the result: on standard error, so that JSON stays JSON."""
+    print(f"Warning: {text}", file=sys.stderr)
+
+
 def printable(text: str) -> str:
     """The text in one line that can't move a terminal's cursor or colour what follows."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

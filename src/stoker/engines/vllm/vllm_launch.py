@@ -36,15 +36,20 @@ _INNER_MODEL = "/model"
 _INNER_GUARD = "/stoker"
 _SHOWN_ENV = {
     "PYTHONPATH": "where vLLM finds what asks for the key",
+    "VLLM_NO_USAGE_STATS": "vLLM reports to its makers how it is used, unless this is set",
+    "HF_HUB_OFFLINE": "nothing is asked of the model hub: the weights are here",
+    "VLLM_HOST_IP": "vLLM's processes meet on loopback",
     "VLLM_CPU_KVCACHE_SPACE": "the KV cache's size in GiB: on the CPU vLLM takes it from here",
 }
+#: Where vLLM's processes meet: without this it looks for the address that leads outside.
+_OFFLINE_ENV = {"HF_HUB_OFFLINE": "1", "VLLM_HOST_IP": "127.0.0.1"}
 _HUB_REASON = "models stay on the host: a new container need not download them again"
 
 
 def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunch | ContainerLaunch:
     """vLLM as a process of the environment that ``options`` names, or else as a container."""
     require_folder(plan)
-    env = {KEY_VARIABLE: key, **_cpu_env(plan, options), **_hub_env()}
+    env = {KEY_VARIABLE: key, **_cpu_env(plan, options), **_network_env(plan)}
     if options.python is not None:
         model = str(plan.model.path or plan.model.id)
         given = arguments(plan, model)
@@ -66,6 +71,7 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
         mounts=_with_own(mounts, options.volumes),
         gpus=options.gpus,
         host_ipc=not options.private_ipc,
+        offline=options.offline_network and plan.model.path is not None,
         env={**env, "PYTHONPATH": _INNER_GUARD},
         shown_env=_SHOWN_ENV,
     )
@@ -120,6 +126,12 @@ def _cpu_env(plan: Plan, options: Options) -> dict[str, str]:
     if options.gpus or plan.argument("kv_cache_memory_bytes") is not None:
         return {}
     return {"VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(plan.memory.kv_cache_bytes / 1024**3)))}
+
+
+def _network_env(plan: Plan) -> dict[str, str]:
+    """What vLLM may ask for over the network: with weights on this machine, nothing."""
+    asks_hub = plan.model.path is None
+    return {"VLLM_NO_USAGE_STATS": "1", **(_hub_env() if asks_hub else _OFFLINE_ENV)}
 
 
 def _hub_env() -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from stoker import paths
 from stoker.engines.base import Options, PlacementRequest
 from stoker.engines.container_spec import Mount
-from stoker.engines.placement import no_gpus_in_containers, usable_runtime
+from stoker.engines.placement import no_gpus_in_containers, reaches_containers, usable_runtime
 from stoker.engines.vllm.vllm_launch import VERSION
 from stoker.errors import StokerError, UsageError
 from stoker.host import Host
@@ -46,6 +46,7 @@ def place(host: Host, wanted: PlacementRequest) -> Options:
         gpus=gpus,
         private_ipc=wanted.private_ipc,
         volumes=wanted.volumes,
+        offline_network=runtime is not None and reaches_containers(runtime),
     )
 
 

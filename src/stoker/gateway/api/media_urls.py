@@ -44,13 +44,8 @@ class MediaHosts:
     def check(self, request: Mapping[str, Any]) -> None:
         """Raise ``BadRequestError`` where a conversation has another URL than a data URL.
 
-        Servers that the model's server would connect to are refused wherever they are.
-
         ``request`` is in the client's own API.
         """
-        server = next(_named_servers(request), None)
-        if server is not None:
-            raise _refused_server(server)
         for name in _CONVERSATIONS:
             for where, url in _references(request.get(name), name):
                 if not self._allow(url):
@@ -60,6 +55,17 @@ class MediaHosts:
         found = _PLAIN_URL.fullmatch(url)
         host = found[1].lower() if found else ""
         return bool(host) and any(fnmatchcase(host, pattern) for pattern in self.patterns)
+
+
+def refuse_servers(request: Mapping[str, Any]) -> None:
+    """Raise ``BadRequestError`` where the model's server would connect to another server.
+
+    ``request`` is as the client sent it, in any API: the normal form of a chat leaves out tools
+    that are no functions.
+    """
+    server = next(_named_servers(request), None)
+    if server is not None:
+        raise _refused_server(server)
 
 
 def _named_servers(request: Mapping[str, Any]) -> Iterator[str]:

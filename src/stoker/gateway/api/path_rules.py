@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,10 @@ def _any_model(body: Body, model: ServedModel) -> None:
     """Every model takes it."""
 
 
+def _nothing(body: Body) -> Sequence[str]:
+    return ()
+
+
 async def _as_it_is(preparer: Preparer, body: Body, fit: bool) -> Prepared:
     return Prepared(body)
 
@@ -72,6 +76,8 @@ class PathRules:
     check: Callable[[Body], None] = request_validation.check_common
     #: The body in the one form that everything after this reads.
     normal: Callable[[Body], Body] = _as_sent
+    #: The types of tools that the normal form leaves out, of a body that was checked.
+    left_out: Callable[[Body], Sequence[str]] = _nothing
     #: Raises ``BadRequestError`` where the model, as a backend serves it, can't take the request.
     check_model: Callable[[Body, ServedModel], None] = request_validation.check_suffix
     #: The request as one backend gets it; the last argument is whether to make it fit.
@@ -91,6 +97,7 @@ class PathRules:
 _CHAT_RULES = PathRules(
     check=request_validation.check_chat,
     normal=request_form.normal_request,
+    left_out=request_form.tools_left_out,
     check_model=request_validation.check_content,
     prepare=_chat,
     streams_usage=True,

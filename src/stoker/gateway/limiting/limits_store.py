@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import importlib.util
+from urllib.parse import parse_qs, urlsplit
 
+from stoker.errors import UsageError
 from stoker.gateway.limiting.counters import SharedStore
 from stoker.gateway.limiting.shared_counters import SharedCounters
 from stoker.gateway.usage.metrics import Metrics
@@ -18,12 +20,37 @@ _KINDS = {
 _PACKAGES = {"redis": "redis", "postgresql": "asyncpg"}
 
 
-def package(url: str) -> str:
-    """The package that the store at this address needs. Raises ``ValueError`` for no store.
+def check(url: str) -> None:
+    """Raise ``UsageError`` for an address that limits can't be counted at.
 
-    That a host has a port which is none is found here: the clients find it at the first call.
+    No server is asked. The text never repeats the address: it may hold a password.
     """
-    return _PACKAGES[_kind(url)]
+    try:
+        package = _PACKAGES[_kind(url)]
+    except ValueError:
+        raise UsageError(
+            "This is not the address of a store that limits can be counted in.",
+            fix="Write it like redis://127.0.0.1:6379/0 or postgresql://user@host/database.",
+        ) from None
+    if importlib.util.find_spec(package) is None:
+        raise UsageError(
+            f"This store needs the Python package {package}, which is not installed.",
+            fix="Install it: pip install 'stoker[teams]'.",
+        )
+    try:
+        _store(url)
+    except Exception as error:  # an option becomes an argument: it fails in any way
+        raise UsageError(
+            "The address of the store has an option that its client does not take.",
+            f"The client reports: {_option(url, error)}.",
+            "Correct the part after the question mark, or leave it out.",
+        ) from None
+
+
+def _option(url: str, error: Exception) -> str:
+    """What is wrong, with the names of the options alone: their values may be secrets."""
+    names = [name for name in parse_qs(urlsplit(url).query) if name in str(error)]
+    return f"{type(error).__name__} at {', '.join(names) or 'one of the options'}"
 
 
 def counters(url: str, metrics: Metrics) -> SharedCounters:

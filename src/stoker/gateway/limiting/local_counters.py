@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from stoker.gateway.limiting.counters import Charge, Counter, Outcome
 from stoker.gateway.limiting.memory_counters import MemoryCounters
@@ -27,11 +28,37 @@ class _KeptUse(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BudgetFile:
-    """What was used of the budgets of this day and this month, for the next start."""
+    """What was used of the budgets of this day and this month, for the next start.
+
+    One gateway at a time keeps its counts there: two would overwrite each other's.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._saved = b"[]"
+        # Freed by the system however the gateway ends; it is taken and freed in several threads.
+        self._lock = FileLock(f"{path}.lock", thread_local=False)
+        self._is_ours: bool | None = None
+
+    def claim(self) -> bool:
+        """Whether the file is this gateway's until ``release``: decided by the first call."""
+        if self._is_ours is None:
+            self._is_ours = self._locked()
+        return self._is_ours
+
+    def _locked(self) -> bool:
+        try:
+            make_private(self._path.parent)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except OSError:
+            return True  # what can't be locked can't be written either, which is logged there
+        return True
+
+    def release(self) -> None:
+        """Leave the file to the next gateway."""
+        self._lock.release()
 
     def load(self) -> list[Charge]:
         """What was kept; nothing where there is no file, or none that can be read."""
@@ -58,7 +85,7 @@ class BudgetFile:
             if charge.counter.window in CALENDAR
         ]
         content = msgspec.json.encode(kept)
-        if content == self._saved:
+        if content == self._saved or not self.claim():
             return
         try:
             make_private(self._path.parent)
@@ -79,8 +106,15 @@ class LocalCounters:
 
     async def start(self) -> None:
         """Read what was used before the restart."""
-        if self._file is not None:
-            self._memory.add(await asyncio.to_thread(self._file.load))
+        if self._file is None:
+            return
+        if not await asyncio.to_thread(self._file.claim):
+            _log.warning(
+                "another gateway runs with this configuration: each counts the limits of a day "
+                "and a month by itself, and this one forgets its counts when it stops. Stop one "
+                "of them, or set limits_store, so that they count together"
+            )
+        self._memory.add(await asyncio.to_thread(self._file.load))
 
     async def take(self, charges: Sequence[Charge]) -> Outcome:
         """Count all charges, or none where one of them exceeds its counter's limit."""
@@ -104,3 +138,4 @@ class LocalCounters:
             await asyncio.wait({self._saving})
         if self._file is not None:
             self._file.save(self._memory.all())
+            self._file.release()

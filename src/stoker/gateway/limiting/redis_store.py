@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 
 from stoker.gateway.limiting.counters import STORE_TIMEOUT_S, Charge, Outcome, StoreAwayError
 
-#: Besides those of the client itself; the last two are for an option in the address that is none.
-_FAULTS = (OSError, asyncio.TimeoutError, ValueError, TypeError)
+#: Besides those of the client itself; the last one is for an answer that it can't read.
+_FAULTS = (OSError, asyncio.TimeoutError, ValueError)
 
 _CONNECTIONS = 32
 _PREFIX = "stoker:limit:"
@@ -70,10 +70,13 @@ end
 
 
 class RedisStore:
-    """The store at a ``redis://`` address. Each call is one script, which is one step there."""
+    """The store at a ``redis://`` address. Each call is one script, which is one step there.
+
+    Raises what its client does for an option in the address that it does not take.
+    """
 
     def __init__(self, url: str) -> None:
-        pool = BlockingConnectionPool.from_url(
+        pool: Any = BlockingConnectionPool.from_url(
             url,
             max_connections=_CONNECTIONS,
             timeout=STORE_TIMEOUT_S,
@@ -81,6 +84,7 @@ class RedisStore:
             socket_connect_timeout=STORE_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
         )
+        pool.make_connection()  # not opened: the first one shows what is wrong with an option
         self._redis: Any = Redis(connection_pool=pool)
         self._take = self._redis.register_script(_TAKE)
         self._add = self._redis.register_script(_ADD)

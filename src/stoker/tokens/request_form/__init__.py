@@ -10,6 +10,7 @@ from stoker.tokens.request_form.message_rewriting import (
 from stoker.tokens.request_form.request_fields import (
     normal_request,
     offers_functions,
+    tools_left_out,
     without_empty_limits,
 )
 from stoker.tokens.request_form.system_additions import (
@@ -36,6 +37,7 @@ __all__ = [
     "rewritten_messages",
     "system_addition",
     "system_text",
+    "tools_left_out",
     "with_moved_addition",
     "with_one_last_answer",
     "without_empty_limits",

@@ -54,6 +54,18 @@ def offers_functions(request: Mapping[str, Any]) -> bool:
     return bool(request.get("functions")) and not request.get("tools")
 
 
+def tools_left_out(request: Mapping[str, Any]) -> list[str]:
+    """The types of the tools that the normal form leaves out: only a hosted service runs those."""
+    tools = request.get("tools") or ()
+    return [str(tool.get("type")) for tool in tools if not _is_function(tool)]
+
+
+def _is_function(tool: Mapping[str, Any]) -> bool:
+    """Whether it has the name by which a model calls it."""
+    function = tool.get("function")
+    return isinstance((function if isinstance(function, dict) else tool).get("name"), str)
+
+
 def without_empty_limits(request: Mapping[str, Any]) -> dict[str, Any]:
     """The request without limits of its answer's tokens that are null, 0 or negative.
 
@@ -87,7 +99,7 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any] | None:
     function = tool.get("function")
     if not isinstance(function, dict):
         function = {key: value for key, value in tool.items() if key != "type"}
-    if not isinstance(function.get("name"), str):
+    if not _is_function(tool):
         return None
     parameters = next((function[name] for name in _PARAMETERS if function.get(name)), None)
     kept = {k: v for k, v in function.items() if k not in _PARAMETERS[1:] and v is not None}
