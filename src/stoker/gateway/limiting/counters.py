@@ -41,6 +41,10 @@ class CountedUse:
     buckets: dict[int, int] = field(default_factory=dict)
     total: int = 0
 
+    def copy(self) -> CountedUse:
+        """The same, which changes by itself."""
+        return CountedUse(dict(self.buckets), self.total)
+
     def forget_outside(self, first: int, last: int) -> None:
         """Drop the buckets that no longer count, and those of a clock that was ahead."""
         buckets = self.buckets
@@ -111,16 +115,39 @@ class StoreAwayError(Exception):
     """A shared store does not answer, or not in time. The message holds no password."""
 
 
+class StoreCall(NamedTuple):
+    """Charges under a name that no other call has: a store counts each name once."""
+
+    name: str
+    charges: Sequence[Charge]
+
+
+#: How long a store knows the names of calls. A call that is sent again later than that, because
+#: the store could not be reached for so long, may count twice.
+CALL_KEPT_S = 600
+#: A gateway that has not checked in for this long shares the store no longer.
+PRESENT_S = 10
+
+
+class StoreState(NamedTuple):
+    """What a gateway learns of its store when it checks in."""
+
+    #: Another one where the store has forgotten what it held.
+    contents: str
+    #: Gateways that have checked in lately, this one included.
+    gateways: int
+
+
 class SharedStore(Protocol):
     """A database that holds the counts of several gateways. All of it raises ``StoreAwayError``."""
 
-    async def open(self) -> None:
-        """Connect and prepare, where that is not done yet."""
+    async def check_in(self, gateway: str) -> StoreState:
+        """Connect and prepare, where that is not done yet, and note that this gateway is there."""
 
-    async def take(self, charges: Sequence[Charge]) -> Outcome:
+    async def take(self, call: StoreCall) -> Outcome:
         """Count all charges, or none where one of them exceeds its counter's limit: in one step."""
 
-    async def add(self, charges: Sequence[Charge]) -> None:
+    async def add(self, calls: Sequence[StoreCall]) -> None:
         """Count these whatever the limits are; negative amounts are given back."""
 
     async def tidy(self, now: float) -> None:

@@ -35,6 +35,13 @@ class MemoryCounters:
             use = self._uses.get(counter.name) or self._new(counter)
             use.add(bucket, amount)
 
+    def use(self, counter: Counter, newest: int | None = None) -> CountedUse:
+        """What a counter holds, without what no longer counts beside the bucket ``newest``."""
+        use = self._uses.get(counter.name) or CountedUse()
+        if newest is not None:
+            use.forget_outside(counter.window.first(newest), counter.window.last(newest))
+        return use
+
     def tidy(self, now: float) -> None:
         """Forget counters that hold nothing any more."""
         for name, use in list(self._uses.items()):

@@ -1,0 +1,95 @@
+"""What one gateway may take while the store that it shares with others is away."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from stoker.gateway.limiting.counters import Charge, CountedUse, Counter, Outcome
+from stoker.gateway.limiting.memory_counters import MemoryCounters
+
+
+class GatewayShare:
+    """The counts that the store held last, and what was taken since then without it.
+
+    Every gateway knows what was left. Each takes as if all others took as much as it does, so that
+    together they take no more than that. A limit of requests at the same time is divided evenly:
+    those of the other gateways end without a word.
+    """
+
+    def __init__(self, own: MemoryCounters) -> None:
+        """``own`` holds all that this gateway has counted, with the store and without."""
+        self._own = own
+        self._held: dict[str, tuple[Counter, CountedUse]] = {}
+        self._since = MemoryCounters()
+        #: Gateways that share the store, this one included.
+        self.gateways = 1
+
+    def note(self, charges: Sequence[Charge], outcome: Outcome) -> None:
+        """The store answered this. The request reads the outcome later: it is not to change."""
+        for charge, use in zip(charges, outcome.uses, strict=True):
+            self._held[charge.counter.name] = charge.counter, use.copy()
+
+    def end(self) -> None:
+        """The store is back, and holds what was taken since; until it answers, by this guess."""
+        for counter, bucket, amount in self._since.all():
+            _, use = self._held.setdefault(counter.name, (counter, CountedUse()))
+            use.add(bucket, amount * self.gateways)
+        self._since = MemoryCounters()
+
+    def take(self, charges: Sequence[Charge]) -> Outcome:
+        """Count all charges, or none where one of them exceeds this gateway's share."""
+        uses = [self._use(charge) for charge in charges]
+        pairs = list(zip(uses, charges, strict=True))
+        if any(use.total + charge.amount > charge.counter.limit for use, charge in pairs):
+            return Outcome(False, uses)
+        self._since.add(charges)
+        self._own.add(charges)
+        for use, charge in pairs:
+            use.add(charge.bucket, charge.amount)
+        return Outcome(True, uses)
+
+    def add(self, charges: Collection[Charge], *, is_up: bool) -> None:
+        """Count these whatever the limits are.
+
+        What is given back while the store is away was taken since, or before: then it was in what
+        the store held.
+        """
+        self._own.add(charges)
+        for charge in charges:
+            counter, bucket, amount = charge
+            taken = 0 if is_up else self._since.use(counter).buckets.get(bucket, 0)
+            if not is_up and (amount > 0 or taken >= -amount):
+                self._since.add((charge,))
+            elif counter.name in self._held:
+                self._held[counter.name][1].add(bucket, amount)
+
+    def tidy(self, now: float) -> None:
+        """Forget what no longer counts."""
+        self._since.tidy(now)
+        for name, (counter, use) in list(self._held.items()):
+            bucket = counter.window.bucket(now)
+            use.forget_outside(counter.window.first(bucket), counter.window.last(bucket))
+            if not use.buckets:
+                del self._held[name]
+
+    def _use(self, charge: Charge) -> CountedUse:
+        """What counts against a charge, as if the other gateways did as this one does."""
+        counter, bucket, asked = charge
+        if counter.kind == "concurrent":
+            return self._divided(self._own.use(counter, bucket), counter, bucket)
+        _, held = self._held.get(counter.name, (counter, CountedUse()))
+        held.forget_outside(counter.window.first(bucket), counter.window.last(bucket))
+        use = held.copy()
+        since = self._since.use(counter, bucket)
+        for at, amount in since.buckets.items():
+            use.add(at, amount * self.gateways)
+        if since.total and self.gateways > 1:  # the first is taken wherever there is room for it
+            use.add(bucket, asked * (self.gateways - 1))
+        return use
+
+    def _divided(self, own: CountedUse, counter: Counter, bucket: int) -> CountedUse:
+        use = own.copy()
+        of_others = counter.limit - max(1, counter.limit // self.gateways)
+        if of_others > 0:
+            use.add(bucket, of_others)
+        return use
