@@ -343,6 +343,27 @@ def test_places_are_divided_while_the_store_is_away() -> None:
     on_virtual_clock(main())
 
 
+def test_places_that_another_gateway_had_taken_count_until_their_lease_ends() -> None:
+    async def main() -> None:
+        now = [NOW]
+        store, plan = Store(), plan_of(max_concurrent=3)
+        gateways = [SharingGateway(store), SharingGateway(store)]
+        for gateway in gateways:
+            gateway.limiter.clock = lambda: now[0]
+            await gateway.counters.start()
+        await asyncio.sleep(CHECK_IN_S)
+        for _ in range(3):
+            assert await gateways[0].takes(plan)
+        assert not await gateways[1].takes(plan)
+        store.is_away = True
+        await asyncio.sleep(CHECK_IN_S)
+        assert not await gateways[1].takes(plan), "three are under way elsewhere"
+        now[0] += 62
+        assert [await gateways[1].takes(plan) for _ in range(2)] == [True, False]
+
+    on_virtual_clock(main())
+
+
 def test_store_that_has_forgotten_everything_is_reminded_by_every_gateway() -> None:
     async def main() -> None:
         store, plan = Store(), plan_of(requests_per_minute=100)

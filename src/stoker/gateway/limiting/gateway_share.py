@@ -12,8 +12,8 @@ class GatewayShare:
     """The counts that the store held last, and what was taken since then without it.
 
     Every gateway knows what was left. Each takes as if all others took as much as it does, so that
-    together they take no more than that. A limit of requests at the same time is divided evenly:
-    those of the other gateways end without a word.
+    together they take no more than that. A limit of requests at the same time is divided evenly, as
+    those of the other gateways end without a word; until their leases end, they count.
     """
 
     def __init__(self, own: MemoryCounters) -> None:
@@ -75,21 +75,22 @@ class GatewayShare:
     def _use(self, charge: Charge) -> CountedUse:
         """What counts against a charge, as if the other gateways did as this one does."""
         counter, bucket, asked = charge
-        if counter.kind == "concurrent":
-            return self._divided(self._own.use(counter, bucket), counter, bucket)
+        since = self._since.use(counter, bucket)
         _, held = self._held.get(counter.name, (counter, CountedUse()))
         held.forget_outside(counter.window.first(bucket), counter.window.last(bucket))
+        if counter.kind == "concurrent":
+            return self._at_once(charge, held.total + since.total)
         use = held.copy()
-        since = self._since.use(counter, bucket)
         for at, amount in since.buckets.items():
             use.add(at, amount * self.gateways)
         if since.total and self.gateways > 1:  # the first is taken wherever there is room for it
             use.add(bucket, asked * (self.gateways - 1))
         return use
 
-    def _divided(self, own: CountedUse, counter: Counter, bucket: int) -> CountedUse:
-        use = own.copy()
+    def _at_once(self, charge: Charge, known: int) -> CountedUse:
+        """Of requests at the same time; ``known`` are those of all gateways."""
+        counter, bucket, _ = charge
+        use = self._own.use(counter, bucket).copy()
         of_others = counter.limit - max(1, counter.limit // self.gateways)
-        if of_others > 0:
-            use.add(bucket, of_others)
+        use.add(bucket, max(of_others, known - use.total))
         return use
