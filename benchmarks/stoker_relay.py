@@ -43,20 +43,27 @@ def keys(owners: int) -> Keys:
     )
 
 
-def runner(backend: str) -> web.AppRunner:
+def gateway_for(
+    owners: int, backend: str, engine: str = "llama.cpp", window: int = 1_000_000
+) -> Gateway:
     """The gateway in front of ``backend``."""
+    gateway = Gateway(keys(owners))
+    models = [ServedModel("mock", max_model_len=window, tools="native")]
+    if owners:
+        folder = tempfile.mkdtemp(prefix="stoker-usage-")
+        gateway.record_usage(UsageStore(SqliteDatabase(Path(folder) / "usage.db")), USUAL_DAYS)
+    gateway.serve([Served(Backend(backend, engine), models)])
+    return gateway
+
+
+def runner(backend: str) -> web.AppRunner:
+    """What runs the gateway that the command line describes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--owners", type=int, default=1)
     parser.add_argument("--engine", default="llama.cpp")
     parser.add_argument("--window", type=int, default=1_000_000)
     options, _ = parser.parse_known_args()
-    gateway = Gateway(keys(options.owners))
-    models = [ServedModel("mock", max_model_len=options.window, tools="native")]
-    if options.owners:
-        folder = tempfile.mkdtemp(prefix="stoker-usage-")
-        gateway.record_usage(UsageStore(SqliteDatabase(Path(folder) / "usage.db")), USUAL_DAYS)
-    gateway.serve([Served(Backend(backend, options.engine), models)])
-    return gateway.runner()
+    return gateway_for(options.owners, backend, options.engine, options.window).runner()
 
 
 if __name__ == "__main__":

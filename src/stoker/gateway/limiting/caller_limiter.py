@@ -162,4 +162,4 @@ def reset_s(charge: Charge, use: CountedUse, now: float) -> float:
     """Seconds until nothing is counted any more, if nothing else is counted meanwhile."""
     if not use.buckets:
         return 0.0
-    return max(0.0, charge.counter.window.end_of(max(use.buckets)) - now)
+    return max(0.0, charge.counter.window.end_of(next(reversed(use.buckets))) - now)

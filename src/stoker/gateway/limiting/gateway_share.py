@@ -67,8 +67,7 @@ class GatewayShare:
         """Forget what no longer counts."""
         self._since.tidy(now)
         for name, (counter, use) in list(self._held.items()):
-            bucket = counter.window.bucket(now)
-            use.forget_outside(counter.window.first(bucket), counter.window.last(bucket))
+            use.tidy_for(counter.window.bucket(now), counter.window)
             if not use.buckets:
                 del self._held[name]
 
@@ -77,7 +76,7 @@ class GatewayShare:
         counter, bucket, asked = charge
         since = self._since.use(counter, bucket)
         _, held = self._held.get(counter.name, (counter, CountedUse()))
-        held.forget_outside(counter.window.first(bucket), counter.window.last(bucket))
+        held.tidy_for(bucket, counter.window)
         if counter.kind == "concurrent":
             return self._at_once(charge, held.total + since.total)
         use = held.copy()
