@@ -27,7 +27,7 @@ from aiohttp import web
 from gateway import CHAT, Target, body, start
 from stoker_relay import gateway_for, key_of
 
-REQUESTS = 1000
+REQUESTS = 200
 CASES = {"without": 0, "one owner": 1, "1,000 owners": 1000}
 KINDS = {
     "8 KB request": body(1, 0, 8_000, streamed=False),
@@ -80,7 +80,7 @@ def measured(rounds: int, target: Target, ports: list[int]) -> dict[str, dict[st
 def main() -> None:
     """Print the least and the median of all rounds, and what each adds."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     backend = start("mock backend", "mock_backend.py")

@@ -16,12 +16,14 @@ class MemoryCounters:
 
     def take(self, charges: Sequence[Charge]) -> Outcome:
         """Count all charges, or none where one of them exceeds its counter's limit."""
+        known = self._uses
         uses = []
         taken = True
         for counter, bucket, amount in charges:
-            use = self._uses.get(counter.name) or self._new(counter)
-            use.tidy_for(bucket, counter.window)
-            if use.total + amount > counter.limit:
+            name, _, limit, window = counter
+            use = known.get(name) or self._new(counter)
+            use.tidy_for(bucket, window)
+            if use.total + amount > limit:
                 taken = False
             uses.append(use)
         if taken:

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from multidict import istr
+
 from stoker.gateway.limiting.caller_limiter import Reservation, reset_s, wait_s
 from stoker.gateway.limiting.counters import (
     COST_UNIT,
@@ -20,8 +22,9 @@ from stoker.gateway.limiting.counters import (
 )
 from stoker.gateway.limiting.use_windows import CALENDAR
 
-_OPENAI_NAMES = {
-    kind: [f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset")]
+#: As ``istr``: what is compared without regard to case is not made lower case for each answer.
+_OPENAI_NAMES: dict[str, list[str]] = {
+    kind: [istr(f"x-ratelimit-{what}-{kind}") for what in ("limit", "remaining", "reset")]
     for kind in ("requests", "tokens")
 }
 #: When a request that is under way may end is not known.
@@ -133,13 +136,12 @@ def _tightest(reservation: Reservation) -> dict[str, tuple[Charge, CountedUse]]:
     """Of requests and of tokens the counter that has the least left."""
     least: dict[str, int] = {}
     found: dict[str, tuple[Charge, CountedUse]] = {}
-    for index, use in enumerate(reservation.outcome.uses):
-        charge = reservation.charges[index]
-        counter = charge.counter
-        left = counter.limit - use.total
-        if counter.kind in _OPENAI_NAMES and left < least.get(counter.kind, left + 1):
-            least[counter.kind] = left
-            found[counter.kind] = charge, use
+    for charge, use in zip(reservation.charges, reservation.outcome.uses, strict=True):
+        _, kind, limit, _ = charge.counter
+        left = limit - use.total
+        if kind in _OPENAI_NAMES and (kind not in least or left < least[kind]):
+            least[kind] = left
+            found[kind] = charge, use
     return found
 
 
