@@ -9,7 +9,6 @@ and 1,000 owners at most as much as one, to 10 %.
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -24,10 +23,10 @@ from stoker.access.api_keys import Keys
 from stoker.access.caller import Caller, CallerLimits
 from stoker.engines import Backend, ServedModel
 from stoker.gateway.gateway_state import GatewayState
-from stoker.gateway.limits import DEFAULT_LIMITS
 from stoker.gateway.middleware.limit_caller import LimitCaller
 from stoker.gateway.request_context import RequestContext
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.timings import DEFAULT_TIMINGS
 from stoker.gateway.usage.usage_report import UsageReport
 
 MODEL = ServedModel("coder", max_model_len=32768)
@@ -67,7 +66,7 @@ async def cpu_us(stage: LimitCaller, callers: Sequence[Caller]) -> float:
 
 async def main() -> None:
     """Measure and print."""
-    state = GatewayState(Keys({}), DEFAULT_LIMITS)
+    state = GatewayState(Keys({}), DEFAULT_TIMINGS)
     state.pool.replace([PooledBackend(Backend("http://127.0.0.1:1", "openai"), [MODEL], None)])
     cases = {
         "without limits": [Caller("ann")],

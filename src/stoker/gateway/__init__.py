@@ -1,7 +1,7 @@
 """The OpenAI-compatible gateway between clients and the servers that run models."""
 
 from stoker.gateway.app import Gateway, Served
-from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.timings import GatewayTimings
 
-__all__ = ["FitSettings", "Gateway", "GatewayLimits", "Served"]
+__all__ = ["FitSettings", "Gateway", "GatewayTimings", "Served"]

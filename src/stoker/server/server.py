@@ -20,12 +20,12 @@ from stoker import engines, paths
 from stoker.access.api_keys import Keys
 from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem, StokerError
-from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
+from stoker.gateway import FitSettings, Gateway, GatewayTimings, Served
 from stoker.gateway.limiting.counters import Counters
 from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
-from stoker.gateway.limits import DEFAULT_LIMITS
 from stoker.gateway.prompt.saved_prompts import SavedPrompts
 from stoker.gateway.saved_heads import SavedHeads
+from stoker.gateway.timings import DEFAULT_TIMINGS
 from stoker.gateway.usage.metrics import Metrics
 from stoker.planning import Plan
 from stoker.server import deployment_state, log_file, own_key, ports
@@ -57,13 +57,13 @@ class Server:
         spec: LaunchSpec,
         factory: EngineFactory | None = None,
         timeouts: Timeouts = Timeouts(),  # noqa: B008  (frozen)
-        limits: GatewayLimits = DEFAULT_LIMITS,
+        timings: GatewayTimings = DEFAULT_TIMINGS,
     ) -> None:
         self._record = StateRecord(Deployment(spec))
         self._factory = factory
         self._timeouts = timeouts
-        self._limits = limits
-        self._gateway = Gateway(limits=limits, counters=_counters)
+        self._timings = timings
+        self._gateway = Gateway(timings=timings, counters=_counters)
         self._stop = asyncio.Event()
         self._log = log_file.logger()
 
@@ -94,7 +94,7 @@ class Server:
             self._gateway.record_usage(store_at(spec.usage), USUAL_DAYS)
             async with listening(self._gateway, spec.bind, spec.port) as endpoint:
                 self._log.info("gateway listens on %s", endpoint)
-                following = asyncio.create_task(access.follow(self._limits.access_poll_s))
+                following = asyncio.create_task(access.follow(self._timings.access_poll_s))
                 following.add_done_callback(self._stop_unguarded)
                 try:
                     await self._run_engine()
@@ -124,7 +124,7 @@ class Server:
             except StokerError as error:
                 self._fail(error.problem)
             finally:
-                await self._gateway.drain(self._limits.drain_s)
+                await self._gateway.drain(self._timings.drain_s)
                 if heads and keeping:
                     await _end(keeping)
                     await heads.save_last()

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from stoker.access.api_keys import Keys
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
+from stoker.gateway import FitSettings, Gateway, GatewayTimings, Served
 from stoker.gateway.pipeline import MODEL_REQUEST, Row
 from stoker.usage_records import UsageStore
 
@@ -247,14 +247,14 @@ async def gateway_to(
     tools: Any = "native",
     vision: bool | None = None,
     takes_suffix: bool | None = None,
-    limits: GatewayLimits | None = None,
+    timings: GatewayTimings | None = None,
     engine: str = "openai",
     model_request: Row = MODEL_REQUEST,
     fit: FitSettings | None = None,
     usage: UsageStore | None = None,
 ) -> AsyncIterator[Front]:
     """The gateway in front of the backends at these addresses."""
-    gateway = Gateway(keys, limits or GatewayLimits(), model_request)
+    gateway = Gateway(keys, timings or GatewayTimings(), model_request)
     gateway.record_usage(usage, 400)
     models = [
         ServedModel(

@@ -19,7 +19,7 @@ from stoker.gateway.limiting.counters import Charge
 from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, LimitRule, TokenPrice
 from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
 from stoker.gateway.limiting.memory_counters import MemoryCounters
-from stoker.gateway.limiting.request_tokens import AskedTokens, estimated_prompt, most_tokens
+from stoker.gateway.limiting.request_tokens import RequestTokens, estimated_prompt, most_tokens
 from stoker.gateway.limiting.use_windows import DAY, MINUTE, MONTH
 
 NOON = datetime(2026, 2, 28, 12, tzinfo=timezone.utc).timestamp()
@@ -49,13 +49,13 @@ class Limited:
         return self.limiter.plans.of(caller, model)
 
     def ask(self, plan: LimitPlan, prompt: int = 0, answer: int = 0) -> Reservation:
-        return asyncio.run(self.limiter.reserve(plan, AskedTokens(prompt, answer)))
+        return asyncio.run(self.limiter.reserve(plan, RequestTokens(prompt, answer)))
 
     def takes(self, plan: LimitPlan, prompt: int = 0, answer: int = 0) -> bool:
         """Whether a request that uses just this is taken."""
         reservation = self.ask(plan, prompt, answer)
         if reservation.outcome.taken:
-            self.limiter.settle(reservation, AskedTokens(prompt, answer))
+            self.limiter.settle(reservation, RequestTokens(prompt, answer))
         return reservation.outcome.taken
 
     def refusal(self, plan: LimitPlan, prompt: int = 0) -> rate_headers.LimitReached:
@@ -65,7 +65,7 @@ class Limited:
 def test_no_span_of_a_minute_holds_more_requests_than_the_limit() -> None:
     memory, plan = MemoryCounters(), Limited().plan(requests_per_minute=10)
     times = [NOON + step * 0.1 for step in range(2400)]
-    taken = [t for t in times if memory.take(charges_of(plan, AskedTokens(0, 0), t)).taken]
+    taken = [t for t in times if memory.take(charges_of(plan, RequestTokens(0, 0), t)).taken]
     spans = [sum(begin <= t < begin + 60 for t in taken) for begin in taken]
     assert max(spans) == 10
     assert len(taken) == 40, "and four minutes hold four times the limit"
@@ -140,7 +140,7 @@ def test_what_was_reserved_too_much_is_given_back() -> None:
     plan = limited.plan(tokens_per_minute=1000)
     reservation = limited.ask(plan, 500, 400)
     assert not limited.ask(plan, 200).outcome.taken
-    limited.limiter.settle(reservation, AskedTokens(100, 50))
+    limited.limiter.settle(reservation, RequestTokens(100, 50))
     assert limited.ask(plan, 850).outcome.taken
 
 
@@ -149,7 +149,7 @@ def test_what_was_used_beyond_the_reservation_counts_from_its_end() -> None:
     plan = limited.plan(tokens_per_minute=1000)
     reservation = limited.ask(plan, 100, 100)
     limited.clock.now += 100
-    limited.limiter.settle(reservation, AskedTokens(100, 900))
+    limited.limiter.settle(reservation, RequestTokens(100, 900))
     assert limited.takes(plan, 200)
     assert not limited.takes(plan, 1)
 
@@ -236,7 +236,7 @@ def test_requests_at_the_same_time_are_counted_until_they_end() -> None:
         limited.clock.now += 20
         limited.limiter.renew()
     assert not limited.ask(plan).outcome.taken
-    limited.limiter.settle(first, AskedTokens(0, 0))
+    limited.limiter.settle(first, RequestTokens(0, 0))
     assert limited.ask(plan).outcome.taken
     assert not limited.ask(plan).outcome.taken
 
@@ -318,7 +318,7 @@ def test_durations_are_written_as_openai_writes_them(seconds: float, written: st
 
 def test_counters_that_hold_nothing_are_forgotten() -> None:
     memory, plan = MemoryCounters(), Limited().plan(requests_per_minute=1)
-    memory.take(charges_of(plan, AskedTokens(0, 0), NOON))
+    memory.take(charges_of(plan, RequestTokens(0, 0), NOON))
     memory.tidy(NOON + 30)
     assert len(memory.all()) == 1
     memory.tidy(NOON + 62)
@@ -337,11 +337,11 @@ def test_what_is_written_at_the_end_is_what_was_counted_last(tmp_path: Path) -> 
     async def main() -> None:
         plan = Limited().plan(tokens_per_day=10)
         counters = LocalCounters(SlowFile(tmp_path / "budgets.json"))
-        await counters.take(charges_of(plan, AskedTokens(1, 0), NOON))
+        await counters.take(charges_of(plan, RequestTokens(1, 0), NOON))
         keeping = asyncio.create_task(counters.tidy(NOON))
         await asyncio.sleep(0)
         keeping.cancel()
-        await counters.take(charges_of(plan, AskedTokens(2, 0), NOON))
+        await counters.take(charges_of(plan, RequestTokens(2, 0), NOON))
         asyncio.get_running_loop().call_soon(may_end.set)
         await counters.close()
 
@@ -373,17 +373,17 @@ def test_file_of_budgets_that_is_broken_stops_nothing(tmp_path: Path, content: b
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({"messages": [{"role": "user", "content": "x" * 99_999}]}, AskedTokens(8192, 2048)),
-        ({"messages": [{"content": "four"}], "n": 2}, AskedTokens(4647, 4096)),
-        ({"messages": [], "tools": [{}], "max_tokens": 7}, AskedTokens(4651, 7)),
-        ({"prompt": "four", "max_tokens": 7}, AskedTokens(32, 7)),
-        ({"prompt": ["four", [1, 2]], "max_tokens": 7, "n": 3}, AskedTokens(46, 42)),
-        ({"input": ["four", "six"]}, AskedTokens(24, 0)),
-        ({"prompt": None, "max_tokens": -1, "n": True}, AskedTokens(40, 2048)),
+        ({"messages": [{"role": "user", "content": "x" * 99_999}]}, RequestTokens(8192, 2048)),
+        ({"messages": [{"content": "four"}], "n": 2}, RequestTokens(4647, 4096)),
+        ({"messages": [], "tools": [{}], "max_tokens": 7}, RequestTokens(4651, 7)),
+        ({"prompt": "four", "max_tokens": 7}, RequestTokens(32, 7)),
+        ({"prompt": ["four", [1, 2]], "max_tokens": 7, "n": 3}, RequestTokens(46, 42)),
+        ({"input": ["four", "six"]}, RequestTokens(24, 0)),
+        ({"prompt": None, "max_tokens": -1, "n": True}, RequestTokens(40, 2048)),
     ],
 )
 def test_most_tokens_of_each_kind_of_request(
-    body: dict[str, object], expected: AskedTokens
+    body: dict[str, object], expected: RequestTokens
 ) -> None:
     assert most_tokens(body, len(orjson.dumps(body)), 8192) == expected
 
@@ -404,8 +404,8 @@ async def test_request_gets_the_place_of_one_that_is_about_to_end() -> None:
     """Its client has the whole answer a moment before the place is given back."""
     limited = Limited()
     plan = limited.plan(max_concurrent=1)
-    ending = await limited.limiter.reserve(plan, AskedTokens(0, 0))
-    asking = asyncio.create_task(limited.limiter.reserve(plan, AskedTokens(0, 0)))
+    ending = await limited.limiter.reserve(plan, RequestTokens(0, 0))
+    asking = asyncio.create_task(limited.limiter.reserve(plan, RequestTokens(0, 0)))
     await asyncio.sleep(0)
-    limited.limiter.settle(ending, AskedTokens(0, 0))
+    limited.limiter.settle(ending, RequestTokens(0, 0))
     assert (await asking).outcome.taken

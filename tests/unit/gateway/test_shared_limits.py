@@ -19,7 +19,7 @@ from stoker.gateway.limiting.counters import (
 )
 from stoker.gateway.limiting.limit_plans import LimitPlan
 from stoker.gateway.limiting.memory_counters import MemoryCounters
-from stoker.gateway.limiting.request_tokens import AskedTokens
+from stoker.gateway.limiting.request_tokens import RequestTokens
 from stoker.gateway.limiting.shared_counters import (
     CHECK_IN_S,
     RETRY_S,
@@ -27,7 +27,7 @@ from stoker.gateway.limiting.shared_counters import (
     SharedCounters,
 )
 
-NOTHING = AskedTokens(0, 0)
+NOTHING = RequestTokens(0, 0)
 NOW = 1_800_000_000.0
 #: What passes at most until a store that is back is used again.
 BACK_S = CHECK_IN_S + RETRY_S + SETTLE_S
@@ -203,7 +203,7 @@ def test_client_that_leaves_while_the_store_counts_its_request_is_charged_nothin
         store, plan = Store(), plan_of(max_concurrent=5, tokens_per_month=1000)
         gateway = SharingGateway(store)
         await gateway.counters.start()
-        asked = AskedTokens(100, 100)
+        asked = RequestTokens(100, 100)
         asking = asyncio.create_task(gateway.limiter.reserve(plan, asked))
         await asyncio.sleep(store.delay_s / 2)
         asking.cancel()
@@ -241,7 +241,7 @@ def test_long_absence_is_sent_in_parts_and_forgets_what_no_longer_counts() -> No
         limits = CallerLimits(tokens_per_month=10**9, requests_per_minute=10**9)
         for n in range(1200):
             plan = gateway.limiter.plans.of(Caller(f"owner{n}", limits=limits), "coder")
-            await gateway.limiter.reserve(plan, AskedTokens(1, 0))
+            await gateway.limiter.reserve(plan, RequestTokens(1, 0))
         await asyncio.sleep(RETRY_S / 2)  # what was on its way has come back
         await gateway.counters.tidy(NOW + 120)
         store.is_away = False
@@ -410,13 +410,13 @@ def test_request_larger_than_a_share_is_taken_where_nothing_else_counts() -> Non
         await asyncio.sleep(CHECK_IN_S)
         store.is_away = True
         await asyncio.sleep(CHECK_IN_S)
-        limiter, large = gateways[0].limiter, AskedTokens(90, 10)
+        limiter, large = gateways[0].limiter, RequestTokens(90, 10)
         first = await limiter.reserve(plan, large)
         assert first.outcome.taken
         refused = await limiter.reserve(plan, large)
         assert refused.over, "it names what is reached"
-        limiter.settle(first, AskedTokens(30, 0))
-        assert (await limiter.reserve(plan, AskedTokens(15, 5))).outcome.taken, (
+        limiter.settle(first, RequestTokens(30, 0))
+        assert (await limiter.reserve(plan, RequestTokens(15, 5))).outcome.taken, (
             "30, 20, and as much"
         )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stoker.gateway.limiting.counters import Charge, CountedUse, Counters, Outcome
 from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, TokenPrice
-from stoker.gateway.limiting.request_tokens import AskedTokens
+from stoker.gateway.limiting.request_tokens import RequestTokens
 from stoker.gateway.limiting.use_windows import RENEW_S, buckets_in
 
 #: A client has the end of an answer a moment before its place is given back, and may ask again at
@@ -56,7 +56,7 @@ class CallerLimiter:
         """Requests that have begun and not ended."""
         return len(self._under_way)
 
-    async def reserve(self, plan: LimitPlan, asked: AskedTokens) -> Reservation:
+    async def reserve(self, plan: LimitPlan, asked: RequestTokens) -> Reservation:
         """Count a request that is about to begin; nothing where it exceeds a limit."""
         charges = charges_of(plan, asked, self.clock())
         outcome = await self._counters.take(charges)
@@ -69,7 +69,7 @@ class CallerLimiter:
             self._under_way.add(reservation)
         return reservation
 
-    def settle(self, reservation: Reservation, used: AskedTokens) -> None:
+    def settle(self, reservation: Reservation, used: RequestTokens) -> None:
         """The request ended: count what it used in place of what was reserved."""
         self._under_way.discard(reservation)
         self._counters.add(corrections(reservation, used, self.clock()))
@@ -103,7 +103,7 @@ class CallerLimiter:
         await self._counters.close()
 
 
-def charges_of(plan: LimitPlan, asked: AskedTokens, now: float) -> list[Charge]:
+def charges_of(plan: LimitPlan, asked: RequestTokens, now: float) -> list[Charge]:
     """What a request is counted as, at each of its counters.
 
     The room for its answer shrinks where a limit is smaller than that: the whole limit is enough.
@@ -126,7 +126,7 @@ def charges_of(plan: LimitPlan, asked: AskedTokens, now: float) -> list[Charge]:
     return charges
 
 
-def corrections(reservation: Reservation, used: AskedTokens, now: float) -> list[Charge]:
+def corrections(reservation: Reservation, used: RequestTokens, now: float) -> list[Charge]:
     """What is to be counted when a request ends.
 
     What was reserved too much is given back where it was counted; what it used beyond that counts
