@@ -22,7 +22,7 @@ from stoker.gateway.gateway_config import Config
 from stoker.gateway.health_monitor import HealthMonitor
 from stoker.gateway.limiting import limits_store
 from stoker.gateway.limiting.counters import Counters
-from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
+from stoker.gateway.limiting.local_counters import LocalCounters, QuotaFile
 from stoker.gateway.timings import DEFAULT_TIMINGS
 from stoker.gateway.usage.metrics import Metrics
 from stoker.server.gateway_access import GatewayAccess
@@ -176,7 +176,7 @@ def _counters(path: Path, config: Config, metrics: Metrics) -> Counters:
     if config.limits_store is not None:
         return limits_store.counters(config.limits_store, metrics)
     gateway = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    return LocalCounters(BudgetFile(paths.state_dir() / f"budgets-{gateway}.json"))
+    return LocalCounters(QuotaFile(paths.state_dir() / f"quotas-{gateway}.json"))
 
 
 def _changed_at(path: Path) -> int:

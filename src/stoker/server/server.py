@@ -22,7 +22,7 @@ from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem, StokerError
 from stoker.gateway import FitSettings, Gateway, GatewayTimings, Served
 from stoker.gateway.limiting.counters import Counters
-from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
+from stoker.gateway.limiting.local_counters import LocalCounters, QuotaFile
 from stoker.gateway.prompt.saved_prompts import SavedPrompts
 from stoker.gateway.saved_heads import SavedHeads
 from stoker.gateway.timings import DEFAULT_TIMINGS
@@ -303,8 +303,8 @@ def _signals_call(handler: signal._HANDLER) -> Iterator[None]:
 
 
 def _counters(_: Metrics) -> Counters:
-    """Where limits are counted: the budgets of a day and a month outlast a restart."""
-    return LocalCounters(BudgetFile(paths.state_dir() / "budgets.json"))
+    """Where limits are counted: the quotas of a day and a month outlast a restart."""
+    return LocalCounters(QuotaFile(paths.state_dir() / "quotas.json"))
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from stoker.gateway.limiting import rate_headers
 from stoker.gateway.limiting.caller_limiter import CallerLimiter, Reservation, charges_of
 from stoker.gateway.limiting.counters import Charge
 from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, LimitRule, TokenPrice
-from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
+from stoker.gateway.limiting.local_counters import LocalCounters, QuotaFile
 from stoker.gateway.limiting.memory_counters import MemoryCounters
 from stoker.gateway.limiting.request_tokens import RequestTokens, estimated_prompt, most_tokens
 from stoker.gateway.limiting.use_windows import DAY, MINUTE, MONTH
@@ -41,7 +41,7 @@ class Limited:
 
     def __init__(self, file: Path | None = None, plans: LimitPlans | None = None) -> None:
         self.clock = Clock()
-        self.limiter = CallerLimiter(LocalCounters(BudgetFile(file) if file else None), self.clock)
+        self.limiter = CallerLimiter(LocalCounters(QuotaFile(file) if file else None), self.clock)
         self.limiter.plans = plans or LimitPlans()
 
     def plan(self, owner: str = "ann", model: str = "coder", **limits: float) -> LimitPlan:
@@ -103,7 +103,7 @@ def test_bucket_counts_until_its_end(window: object) -> None:
 
 @pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_day", "tokens_per_month"])
 def test_what_a_clock_that_was_ahead_has_counted_is_forgotten(tmp_path: Path, limit: str) -> None:
-    file = tmp_path / "budgets.json"
+    file = tmp_path / "quotas.json"
     limited = Limited(file)
     limits: dict[str, Any] = {limit: 1}
     plan = limited.plan(**limits)
@@ -173,7 +173,7 @@ def test_request_larger_than_any_of_its_limits_is_asked_for_no_other_try() -> No
     plan = limited.plan(tokens_per_minute=1000, tokens_per_month=1500)
     assert limited.takes(plan, 900)
     reached = limited.refusal(plan, 1001)
-    assert (reached.retry_after_s, reached.is_budget) == (None, False)
+    assert (reached.retry_after_s, reached.is_quota) == (None, False)
     assert "the limit is 1000 tokens a minute" in reached.message
 
 
@@ -186,7 +186,7 @@ def test_upper_bound_of_the_tokens_is_no_reason_where_requests_are() -> None:
     assert "The limit of 1 request a minute is reached" in reached.message
 
 
-def test_refusal_shows_what_is_left_of_a_budget() -> None:
+def test_refusal_shows_what_is_left_of_a_quota() -> None:
     limited = Limited(plans=LimitPlans(prices=[TokenPrice("*", 1.0)]))
     plan = limited.plan(cost_per_month=1.0)
     assert limited.takes(plan, 999_990)
@@ -203,21 +203,21 @@ def test_refusal_names_the_limit_and_when_to_try_again() -> None:
     limited.clock.now += 20
     reached = limited.refusal(plan)
     assert reached.message == "The limit of 1 request a minute is reached. Try again in 41s."
-    assert (reached.retry_after_s, reached.is_budget) == (41, False)
+    assert (reached.retry_after_s, reached.is_quota) == (41, False)
     limited.clock.now += 41
     assert limited.takes(plan)
 
 
-def test_budget_refusal_waits_for_midnight() -> None:
+def test_quota_refusal_waits_for_midnight() -> None:
     limited = Limited()
     plan = limited.plan(tokens_per_day=10)
     assert limited.takes(plan, 10)
     reached = limited.refusal(plan, 1)
-    assert (reached.retry_after_s, reached.is_budget) == (12 * HOUR_S, True)
-    assert "The budget of 10 tokens a day is used up" in reached.message
+    assert (reached.retry_after_s, reached.is_quota) == (12 * HOUR_S, True)
+    assert "The quota of 10 tokens a day is used up" in reached.message
 
 
-def test_budget_in_money_counts_each_models_price() -> None:
+def test_quota_in_money_counts_each_models_price() -> None:
     prices = [TokenPrice("big", 10.0, 30.0), TokenPrice("*", 0.5, 1.5)]
     limited = Limited(plans=LimitPlans(prices=prices))
     big, small = limited.plan(model="big", cost_per_day=1.0), limited.plan(cost_per_day=1.0)
@@ -328,7 +328,7 @@ def test_counters_that_hold_nothing_are_forgotten() -> None:
 def test_what_is_written_at_the_end_is_what_was_counted_last(tmp_path: Path) -> None:
     may_end = threading.Event()
 
-    class SlowFile(BudgetFile):
+    class SlowFile(QuotaFile):
         def save(self, charges: Sequence[Charge]) -> None:
             if charges[0].amount == 1:
                 may_end.wait(5)
@@ -336,7 +336,7 @@ def test_what_is_written_at_the_end_is_what_was_counted_last(tmp_path: Path) -> 
 
     async def main() -> None:
         plan = Limited().plan(tokens_per_day=10)
-        counters = LocalCounters(SlowFile(tmp_path / "budgets.json"))
+        counters = LocalCounters(SlowFile(tmp_path / "quotas.json"))
         await counters.take(charges_of(plan, RequestTokens(1, 0), NOON))
         keeping = asyncio.create_task(counters.tidy(NOON))
         await asyncio.sleep(0)
@@ -346,11 +346,11 @@ def test_what_is_written_at_the_end_is_what_was_counted_last(tmp_path: Path) -> 
         await counters.close()
 
     asyncio.run(main())
-    assert [charge.amount for charge in BudgetFile(tmp_path / "budgets.json").load()] == [3]
+    assert [charge.amount for charge in QuotaFile(tmp_path / "quotas.json").load()] == [3]
 
 
-def test_budgets_outlast_a_restart_and_minutes_do_not(tmp_path: Path) -> None:
-    file = tmp_path / "state" / "budgets.json"
+def test_quotas_outlast_a_restart_and_minutes_do_not(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "quotas.json"
     before = Limited(file)
     plan = before.plan(tokens_per_month=100, tokens_per_minute=100)
     assert before.takes(plan, 60)
@@ -364,10 +364,10 @@ def test_budgets_outlast_a_restart_and_minutes_do_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[[1]]", b'[["a","day",1,2],["b","week",1,2]]'])
-def test_file_of_budgets_that_is_broken_stops_nothing(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "budgets.json"
+def test_file_of_quotas_that_is_broken_stops_nothing(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "quotas.json"
     file.write_bytes(content)
-    assert len(BudgetFile(file).load()) == content.count(b"day")
+    assert len(QuotaFile(file).load()) == content.count(b"day")
 
 
 @pytest.mark.parametrize(

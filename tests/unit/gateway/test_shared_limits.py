@@ -434,3 +434,23 @@ def test_refusal_names_its_limit_although_room_is_made_a_moment_later() -> None:
         assert refused.over
 
     on_virtual_clock(main())
+
+
+def test_store_that_is_back_decides_together_with_the_share_until_all_have_noticed() -> None:
+    async def main() -> None:
+        store, plan = Store(), plan_of(max_concurrent=3)
+        gateways = [SharingGateway(store), SharingGateway(store)]
+        for gateway in gateways:
+            await gateway.counters.start()
+        store.is_away = True
+        await asyncio.sleep(CHECK_IN_S * 2)
+        store.is_away = False
+        taken = []
+        for _ in range(int(BACK_S * 10)):  # one has settled before the other
+            taken += [await gateway.takes(plan) for gateway in gateways]
+            assert sum(taken) <= 3
+            await asyncio.sleep(0.1)
+        assert sum(taken) == 3
+        assert store.total() == 3
+
+    on_virtual_clock(main())

@@ -140,8 +140,9 @@ class StoreCall(NamedTuple):
 #: How long a store knows the names of calls. A call that is sent again later than that, because
 #: the store could not be reached for so long, may count twice.
 CALL_KEPT_S = 600
-#: A gateway that has not checked in for this long shares the store no longer.
-PRESENT_S = 10
+#: A gateway that has not checked in for this long shares the store no longer: then its requests
+#: under way have ended, or their lease has (``LEASE``).
+PRESENT_S = 60
 
 
 class StoreState(NamedTuple):

@@ -38,15 +38,25 @@ class GatewayShare:
 
     def take(self, charges: Sequence[Charge]) -> Outcome:
         """Count all charges, or none where one of them exceeds this gateway's share."""
+        outcome = self.outcome(charges)
+        if outcome.taken:
+            self._own.add(charges)
+            self.took(charges)
+        return outcome
+
+    def outcome(self, charges: Sequence[Charge]) -> Outcome:
+        """What would come of these."""
         uses = [self._use(charge) for charge in charges]
         pairs = list(zip(uses, charges, strict=True))
         if any(use.total + charge.amount > charge.counter.limit for use, charge in pairs):
             return Outcome(False, uses)
-        self._since.add(charges)
-        self._own.add(charges)
         for use, charge in pairs:
             use.add(charge.bucket, charge.amount)
         return Outcome(True, uses)
+
+    def took(self, charges: Sequence[Charge]) -> None:
+        """These were taken, and count here until the store is used again."""
+        self._since.add(charges)
 
     def add(self, charges: Collection[Charge], *, is_up: bool) -> None:
         """Count these whatever the limits are.

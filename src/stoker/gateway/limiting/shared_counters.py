@@ -28,8 +28,8 @@ _log = logging.getLogger("stoker.gateway")
 RETRY_S = 1.0
 #: How often a gateway checks in, also one that nobody asks: it learns so of a store that was lost.
 CHECK_IN_S = 2.0
-#: A store that is back is used after this: the other gateways have noticed by then, and have sent
-#: what they had counted.
+#: A store that is back decides alone after this: the other gateways have noticed by then, and have
+#: sent what they had counted. Until then a request must be within this gateway's share, too.
 SETTLE_S = CHECK_IN_S + RETRY_S
 #: Between two looks at what is left to be sent meanwhile.
 _SENT_EVERY_S = 0.1
@@ -54,8 +54,9 @@ class SharedCounters:
         self._outbox = ChargeOutbox(self._gateway)
         self._contents = ""
         self._is_up = False
-        #: When the store is used again after it was lost, on the event loop's clock.
-        self._usable_at: float | None = 0.0
+        #: When the store alone decides, on the event loop's clock; ``None`` while it is away.
+        self._settled_at: float | None = None
+        self._was_lost = False
         self._has_warned = False
         self._sending: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -73,8 +74,12 @@ class SharedCounters:
 
         Where the client leaves meanwhile, what the store takes all the same is given back to it.
         """
-        if not self._is_up:
+        if self._settled_at is None:
             return self._take_here(charges)
+        if not self._is_up:
+            outcome = self._share.outcome(charges)
+            if not outcome.taken:
+                return outcome
         taking = asyncio.create_task(self._take_anywhere(charges))
         try:
             return await asyncio.shield(taking)
@@ -131,7 +136,10 @@ class SharedCounters:
         if outcome.taken:
             self._own.add(call.charges)
             self._outbox.answered(call, _now())
-        self._share.note(call.charges, outcome)
+        if self._is_up:
+            self._share.note(call.charges, outcome)
+        elif outcome.taken:
+            self._share.took(call.charges)
         return outcome
 
     def _take_in_doubt(self, call: StoreCall) -> Outcome:
@@ -164,7 +172,7 @@ class SharedCounters:
         """Send all that was not sent yet, in as many tries as it takes."""
         while not self._outbox.is_empty or not self._is_up:
             try:
-                if self._usable_at is None or not self._contents:
+                if self._settled_at is None:
                     self._reached(await self._store.check_in(self._gateway))
                 if calls := self._outbox.first():
                     await self._store.add(calls)
@@ -179,7 +187,7 @@ class SharedCounters:
         """Use the store again where everything was sent, also by the other gateways."""
         if self._is_up or not self._outbox.is_empty:
             return
-        if self._usable_at is None or _now() < self._usable_at:
+        if self._settled_at is None or _now() < self._settled_at:
             await asyncio.sleep(_SENT_EVERY_S)
             return
         self._is_up, self._has_warned = True, False
@@ -198,25 +206,26 @@ class SharedCounters:
     def _reached(self, state: StoreState) -> None:
         """The store answers: with what it held, or without."""
         self._share.gateways = max(1, state.gateways)
-        if self._usable_at is None:
-            self._usable_at = _now() + SETTLE_S
         if self._contents not in ("", state.contents):
             self._lost(StoreAwayError("it has forgotten what was counted"))
             self._outbox.replace(self._own.all())
-            self._usable_at = _now() + SETTLE_S
         self._contents = state.contents
+        if self._settled_at is None:
+            self._settled_at = _now() + (SETTLE_S if self._was_lost else 0.0)
 
     def _lost(self, error: StoreAwayError) -> None:
-        self._usable_at = None
+        self._was_lost = True
         if not self._has_warned:
             self._has_warned = True
             _log.warning(
                 "the limits store is away (%s): this gateway counts by itself until it is back",
                 error,
             )
+        if self._settled_at is not None:
+            self._settled_at = None
+            self._outbox.repeat_latest(_now())
         if self._is_up:
             self._is_up = False
-            self._outbox.repeat_latest(_now())
             self._on_change(False)
             self._send_soon()
 
