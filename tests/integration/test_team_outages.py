@@ -47,7 +47,7 @@ LASTS_S = float(os.environ.get("STOKER_OUTAGES_S", "90"))
 CLIENTS = 50
 #: How many of the clients share a key that is limited in this way.
 BY_TOKENS, BY_REQUESTS, BY_PLACES = 8, 6, 6
-TOKENS_PER_MINUTE, REQUESTS_PER_MINUTE, PLACES = 9_000, 120, 3
+TOKENS_PER_MINUTE, REQUESTS_PER_MINUTE, PLACES = 5_000, 60, 3
 LIMITS = f"""
 [[limit]]
 owner = "by_tokens"
@@ -253,7 +253,7 @@ async def test_nothing_is_lost_while_each_part_is_killed_and_brought_back(tmp_pa
         assert wrong_rows(team, log, known) == []
         outcomes = Counter(asked.outcome for asked in log)
         assert outcomes[BROKE_OFF] > 0, "no engine was killed in the middle of a stream"
-        assert outcomes[ANSWERED] > LASTS_S * 5
+        assert outcomes[ANSWERED] > LASTS_S
         used = used_by(known)
         assert used["tokens"] <= TOKENS_PER_MINUTE * MOST
         assert used["requests"] <= REQUESTS_PER_MINUTE * MOST

@@ -23,7 +23,7 @@ _ERROR = b'data: {"error":'
 _TRIES, _PAUSE_S = 40, 0.25
 _WAIT_S = 60.0
 #: Between two requests of one client.
-_THINKS_S = (0.05, 0.5)
+_THINKS_S = (0.3, 1.5)
 
 ANSWERED, LIMITED, BROKE_OFF, CUT = "answered", "limited", "broke off", "cut with its gateway"
 
@@ -167,7 +167,7 @@ def _body(model: str, request: AskedRequest) -> bytes:
     asked: dict[str, Any] = {
         "model": model,
         "messages": [{"role": "user", "content": f"Count from 1 to 9. {request.session}"}],
-        "max_tokens": 64 if request.streamed else 16,
+        "max_tokens": 48 if request.streamed else 12,
         "stream": request.streamed,
     }
     if request.streamed:

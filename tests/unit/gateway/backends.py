@@ -84,6 +84,8 @@ class Scripted:
 
     scenario: Scenario
     model: str = MODEL
+    #: It answers requests, and nothing else.
+    misses_checks: bool = False
     calls: list[Call] = field(default_factory=list)
     connections: int = 0
     #: Set when a connection ended, whoever ended it.
@@ -121,11 +123,11 @@ class Scripted:
                 body = await reader.readexactly(length)
                 path = lines[0].split()[1]
                 call = Call(path, orjson.loads(body or b"{}"), writer)
-                if path == "/v1/models":
+                if path == "/v1/models" and not self.misses_checks:
                     listing = orjson.dumps(LISTING).replace(MODEL.encode(), self.model.encode())
                     await call.send(answer(listing))
                     continue
-                if not path.startswith(("/v1/", "/infill")):
+                if path == "/v1/models" or not path.startswith(("/v1/", "/infill")):
                     await call.send(answer(b"{}", status=404))
                     continue
                 self.calls.append(call)
