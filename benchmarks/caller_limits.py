@@ -2,8 +2,9 @@
 
 ``python benchmarks/caller_limits.py`` calls the gateway's own stage with a chat of 8 KB whose
 answer reports its tokens, in rounds that alternate: a caller without limits, one with five, and
-1,000 callers with five each. The time is CPU time. Goals: at most 20 us more than without limits,
-and 1,000 owners at most as much as one, to 10 %.
+1,000 callers with five each. The time is CPU time, the least of all rounds: what disturbs one only
+adds to it. Goals: at most 20 us more than without limits, and 1,000 owners at most as much as one,
+to 10 %.
 """
 
 from __future__ import annotations

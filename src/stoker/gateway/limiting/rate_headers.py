@@ -10,8 +10,6 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from multidict import istr
-
 from stoker.gateway.limiting.caller_limiter import Reservation, reset_s, wait_s
 from stoker.gateway.limiting.counters import (
     COST_UNIT,
@@ -22,9 +20,8 @@ from stoker.gateway.limiting.counters import (
 )
 from stoker.gateway.limiting.use_windows import CALENDAR
 
-#: As ``istr``: what is compared without regard to case is not made lower case for each answer.
-_OPENAI_NAMES: dict[str, list[str]] = {
-    kind: [istr(f"x-ratelimit-{what}-{kind}") for what in ("limit", "remaining", "reset")]
+_OPENAI_NAMES = {
+    kind: [f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset")]
     for kind in ("requests", "tokens")
 }
 #: When a request that is under way may end is not known.

@@ -26,7 +26,7 @@ _log = logging.getLogger("stoker.gateway")
 
 #: A store that does not answer is asked again this often, beside the requests.
 RETRY_S = 1.0
-#: How often a gateway checks in, also one that nobody asks: it learns so of a store that was lost.
+#: How often a gateway checks in, also without requests: it learns so of a store that was lost.
 CHECK_IN_S = 2.0
 #: A store that is back decides alone after this: the other gateways have noticed by then, and have
 #: sent what they had counted. Until then a request must be within this gateway's share, too.
