@@ -22,6 +22,7 @@ from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, Served
 from stoker.gateway.limiting import limits_store
 from stoker.gateway.limiting.counters import Charge, Counter
+from stoker.gateway.limiting.shared_counters import SharedCounters
 from stoker.gateway.limiting.use_windows import DAY
 from stoker.gateway.usage.metrics import Metrics
 
@@ -160,6 +161,35 @@ async def test_no_request_fails_or_waits_while_the_store_is_killed_and_back(
         await asyncio.to_thread(store.start)
         await asked(are_up)
         assert longest < 2.0, "a request waits for the store for a second at most, once"
+
+
+async def test_store_that_is_back_is_not_lost_again_with_its_old_connections(
+    store: StoreServer,
+) -> None:
+    counter = Counter(f"many {uuid.uuid4()}", "requests", 10**6, DAY)
+    changes: list[bool] = []
+    counters = SharedCounters(limits_store.store(store.url), changes.append)
+    await counters.start()
+
+    async def many_at_once() -> None:
+        await asyncio.gather(
+            *(counters.take([Charge(counter, DAY.bucket(time.time()), 1)]) for _ in range(30))
+        )
+
+    await many_at_once()
+    await asyncio.to_thread(store.stop)
+    await many_at_once()
+    await asyncio.to_thread(store.start)
+    deadline = time.monotonic() + 30
+    while not changes[-1]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    for _ in range(3):
+        await many_at_once()
+    assert changes == [False, True, False, True]
+    outcome = await counters.take([Charge(counter, DAY.bucket(time.time()), 1)])
+    assert outcome.uses[0].total == 5 * 30 + 1, "each counted once"
+    await counters.close()
 
 
 async def _is_up(served: Front) -> bool:

@@ -27,7 +27,7 @@ from stoker.server.ports import any_free
 
 MODEL = "smollm2"
 _ENGINE = Path(__file__).parents[1] / "e2e" / "serve_llama.py"
-_READY_S, _END_S = 60, 20
+_READY_S, _END_S = 120, 60
 
 
 @dataclass

@@ -28,7 +28,7 @@ def package(url: str) -> str:
 
 def counters(url: str, metrics: Metrics) -> SharedCounters:
     """Counters in the store at this address; the metrics show whether it answers."""
-    return SharedCounters(_store(url), metrics.limits_store_up.labels(_kind(url)).set)
+    return SharedCounters(store(url), metrics.limits_store_up.labels(_kind(url)).set)
 
 
 def _kind(url: str) -> str:
@@ -40,7 +40,8 @@ def _kind(url: str) -> str:
     return _KINDS[parts.scheme]
 
 
-def _store(url: str) -> SharedStore:
+def store(url: str) -> SharedStore:
+    """The store at this address. Raises ``ValueError`` for no store."""
     if _kind(url) == "redis":
         from stoker.gateway.limiting.redis_store import RedisStore  # noqa: PLC0415
 

@@ -115,15 +115,21 @@ class RedisStore:
             socket_connect_timeout=STORE_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
         )
+        self._pool = pool
         self._redis: Any = Redis(connection_pool=pool)
         self._check_in = self._redis.register_script(_CHECK_IN)
         self._take = self._redis.register_script(_TAKE)
         self._add = self._redis.register_script(_ADD)
         self._contents = ""
+        #: Idle connections may be those to a Redis that was killed: each would fail once.
+        self._has_failed = False
 
     async def check_in(self, gateway: str) -> StoreState:
         """Note that this gateway is there; connections are made as they are needed."""
-        answer = await _answered(self._check_in([], [gateway, secrets.token_hex(8)]))
+        if self._has_failed:
+            await self._answered(self._pool.disconnect(inuse_connections=False))
+            self._has_failed = False
+        answer = await self._answered(self._check_in([], [gateway, secrets.token_hex(8)]))
         self._contents, gateways = bytes(answer[0]).decode(), answer[1]
         return StoreState(self._contents, gateways)
 
@@ -152,13 +158,21 @@ class RedisStore:
 
     async def close(self) -> None:
         """Disconnect."""
-        await _answered(self._redis.aclose())
+        await self._answered(self._redis.aclose())
 
     async def _run(self, script: Any, charges: Sequence[Charge], values: list[int | str]) -> Any:
-        answer = await _answered(script(_keys(charges), values))
+        answer = await self._answered(script(_keys(charges), values))
         if answer[0] == _FORGOTTEN:
             raise StoreAwayError("Redis: it has forgotten what was counted")
         return answer
+
+    async def _answered(self, call: Awaitable[Any]) -> Any:
+        """What Redis answers. Its errors are named by their kind: they may hold an address."""
+        try:
+            return await call
+        except (RedisError, *_FAULTS) as error:
+            self._has_failed = True
+            raise StoreAwayError(f"Redis: {type(error).__name__}") from None
 
 
 def _keys(charges: Sequence[Charge]) -> list[str]:
@@ -168,11 +182,3 @@ def _keys(charges: Sequence[Charge]) -> list[str]:
 def _buckets(flat: Sequence[int]) -> dict[int, int]:
     """From each bucket followed by its amount."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-async def _answered(call: Awaitable[Any]) -> Any:
-    """What Redis answers. Its errors are named by their kind: their words may hold an address."""
-    try:
-        return await call
-    except (RedisError, *_FAULTS) as error:
-        raise StoreAwayError(f"Redis: {type(error).__name__}") from None
