@@ -33,9 +33,9 @@ from stoker.access.sign_on.sign_on_rules import (
     TrustedProxies,
 )
 from stoker.gateway.gateway_state import GatewayState
-from stoker.gateway.limits import DEFAULT_LIMITS
 from stoker.gateway.middleware.authenticate import Authenticate
 from stoker.gateway.request_context import RequestContext
+from stoker.gateway.timings import DEFAULT_TIMINGS
 
 REQUESTS = 50
 ROUNDS = 9
@@ -102,7 +102,7 @@ def cases(issuer: OidcIssuer) -> dict[str, tuple[Iterator[dict[str, str]], int]]
 
 async def main() -> None:
     """Measure and print."""
-    state = GatewayState(keys_of({"ann": hash_of(KEY)}), DEFAULT_LIMITS)
+    state = GatewayState(keys_of({"ann": hash_of(KEY)}), DEFAULT_TIMINGS)
     async with issuing("RS256", "ES256") as issuer, aiohttp.ClientSession() as http:
         found = KeySource(discovery_url=issuer.url + WELL_KNOWN)
         rules = Issuer(issuer.url, (AUDIENCE,), found)

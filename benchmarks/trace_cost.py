@@ -20,7 +20,6 @@ from stoker.access.caller import Caller
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import pipeline
 from stoker.gateway.gateway_state import GatewayState
-from stoker.gateway.limits import DEFAULT_LIMITS
 from stoker.gateway.prompt.prepare_for_backend import PrepareForBackend
 from stoker.gateway.relay.backend_request import BackendRequest
 from stoker.gateway.relay.forwarder import Forward
@@ -28,6 +27,7 @@ from stoker.gateway.relay.response_stream import ResponseStream
 from stoker.gateway.request_context import Handler, RequestContext, Stage
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.select_backend import SelectBackend
+from stoker.gateway.timings import DEFAULT_TIMINGS
 from stoker.gateway.tracing.otlp_traces import Traces
 from stoker.gateway.tracing.trace_settings import TraceSettings
 from stoker.gateway.tracing.traced_stages import TraceRequest, with_spans
@@ -81,7 +81,7 @@ async def unanswered(_: RequestContext) -> web.StreamResponse:
 async def main() -> None:
     """Print the medians."""
     logging.disable(logging.CRITICAL)
-    state = GatewayState(Keys({}), DEFAULT_LIMITS)
+    state = GatewayState(Keys({}), DEFAULT_TIMINGS)
     row: list[Stage] = [_Selects(state), _Prepares(state), _Forwards(state)]
     handlers = {"no traces": pipeline.chained(row, unanswered)}
     opened = []

@@ -22,10 +22,10 @@ from stoker.access.api_keys import Keys
 from stoker.access.caller import Caller
 from stoker.engines import ServedModel
 from stoker.gateway.gateway_state import GatewayState
-from stoker.gateway.limits import DEFAULT_LIMITS
 from stoker.gateway.relay.backend_request import BackendRequest
 from stoker.gateway.relay.response_stream import ResponseStream
 from stoker.gateway.request_context import RequestContext
+from stoker.gateway.timings import DEFAULT_TIMINGS
 from stoker.gateway.usage.accounting import Account
 from stoker.usage_records import UsageStore, UsageWriter
 from stoker.usage_records.sqlite_database import SqliteDatabase
@@ -68,7 +68,7 @@ async def per_request_us(state: GatewayState) -> float:
 
 async def measure(rounds: int, folder: Path) -> tuple[list[float], list[float]]:
     """The figures without and with usage; the first round warms up and is not counted."""
-    without, recording = (GatewayState(Keys({}), DEFAULT_LIMITS) for _ in range(2))
+    without, recording = (GatewayState(Keys({}), DEFAULT_TIMINGS) for _ in range(2))
     lost: list[Any] = []
     store = UsageStore(SqliteDatabase(folder / "usage.db"))
     recording.usage = UsageWriter(store, 400, lost.append)

@@ -21,7 +21,8 @@ from stoker.access.caller import Caller, CallerLimits
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, Served
 from stoker.gateway.limiting import limits_store
-from stoker.gateway.limiting.counters import Charge, Counter
+from stoker.gateway.limiting.counters import Charge, Counter, Outcome
+from stoker.gateway.limiting.shared_counters import SharedCounters
 from stoker.gateway.limiting.use_windows import DAY
 from stoker.gateway.usage.metrics import Metrics
 
@@ -160,6 +161,34 @@ async def test_no_request_fails_or_waits_while_the_store_is_killed_and_back(
         await asyncio.to_thread(store.start)
         await asked(are_up)
         assert longest < 2.0, "a request waits for the store for a second at most, once"
+
+
+async def test_store_that_is_back_is_not_lost_again_with_its_old_connections(
+    store: StoreServer,
+) -> None:
+    counter = Counter(f"many {uuid.uuid4()}", "requests", 10**6, DAY)
+    changes: list[bool] = []
+    counters = SharedCounters(limits_store.store(store.url), changes.append)
+    await counters.start()
+
+    async def at_once(count: int) -> list[Outcome]:
+        charge = Charge(counter, DAY.bucket(time.time()), 1)
+        return await asyncio.gather(*(counters.take([charge]) for _ in range(count)))
+
+    await at_once(30)
+    await asyncio.to_thread(store.stop)
+    await at_once(1)
+    await asyncio.to_thread(store.start)
+    deadline = time.monotonic() + 30
+    while not changes[-1]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+    for _ in range(3):
+        await at_once(30)
+    assert changes == [False, True, False, True]
+    (outcome,) = await at_once(1)
+    assert outcome.uses[0].total == 30 + 1 + 3 * 30 + 1, "each counted once"
+    await counters.close()
 
 
 async def _is_up(served: Front) -> bool:

@@ -43,7 +43,7 @@ class Caller:
     #: Names of models that it may use, which may hold ``*``; none allows all.
     models: tuple[str, ...] = ()
     limits: CallerLimits = NO_LIMITS
-    #: What its limits are counted under: a key that replaces another goes on with its budgets.
+    #: What its limits are counted under: a key that replaces another goes on with its quotas.
     limits_id: str = ""
 
     def may_use(self, model: str) -> bool:

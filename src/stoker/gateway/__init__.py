@@ -2,7 +2,7 @@
 
 from stoker.gateway.app import Gateway, Served
 from stoker.gateway.deployment_facts import DeploymentFacts
-from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.timings import GatewayTimings
 
-__all__ = ["DeploymentFacts", "FitSettings", "Gateway", "GatewayLimits", "Served"]
+__all__ = ["DeploymentFacts", "FitSettings", "Gateway", "GatewayTimings", "Served"]

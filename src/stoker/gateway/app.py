@@ -27,7 +27,6 @@ from stoker.gateway.http_server import GatewayRunner
 from stoker.gateway.limiting.caller_limiter import CallerLimiter
 from stoker.gateway.limiting.counters import Counters
 from stoker.gateway.limiting.local_counters import LocalCounters
-from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
@@ -38,6 +37,7 @@ from stoker.gateway.request_context import Handler, RequestContext, Stage
 from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.timings import DEFAULT_TIMINGS, GatewayTimings
 from stoker.gateway.tracing import traced_stages
 from stoker.gateway.tracing.trace_settings import TraceSettings
 from stoker.gateway.usage.metrics import Metrics
@@ -99,11 +99,11 @@ class Gateway:
     def __init__(
         self,
         keys: Keys | None = None,
-        limits: GatewayLimits = DEFAULT_LIMITS,
+        timings: GatewayTimings = DEFAULT_TIMINGS,
         model_request: pipeline.Row = pipeline.MODEL_REQUEST,
         counters: Callable[[Metrics], Counters] = lambda _: LocalCounters(),
     ) -> None:
-        self._state = GatewayState(keys or Keys({}), limits, counters)
+        self._state = GatewayState(keys or Keys({}), timings, counters)
         self._model_request = model_request
         self._dashboard = Dashboard(self._state)
         self._traces: Traces | None = None
@@ -206,7 +206,7 @@ class Gateway:
 
     def runner(self) -> GatewayRunner:
         """What runs the application."""
-        return GatewayRunner(self.app(), self._state.limits)
+        return GatewayRunner(self.app(), self._state.timings)
 
     def app(self) -> web.Application:
         """The application to run."""

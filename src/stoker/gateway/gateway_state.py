@@ -18,7 +18,6 @@ from stoker.gateway.deployment_facts import DeploymentFacts
 from stoker.gateway.limiting.caller_limiter import CallerLimiter
 from stoker.gateway.limiting.counters import Counters
 from stoker.gateway.limiting.local_counters import LocalCounters
-from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.middleware.cors import Origins
 from stoker.gateway.middleware.served_names import ServedNames
 from stoker.gateway.model_aliases import ModelAliases
@@ -29,6 +28,7 @@ from stoker.gateway.relay.live_streams import LiveStreams
 from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.timings import GatewayTimings
 from stoker.gateway.usage.metrics import Metrics
 from stoker.gateway.usage.recent_errors import RecentErrors
 from stoker.usage_records import UsageWriter
@@ -43,10 +43,10 @@ class GatewayState:
     def __init__(
         self,
         keys: Keys,
-        limits: GatewayLimits,
+        timings: GatewayTimings,
         counters: Callable[[Metrics], Counters] = lambda _: LocalCounters(),
     ) -> None:
-        self.limits = limits
+        self.timings = timings
         self.keys = keys
         self.sign_on = SignOn()
         self.origins = Origins()
@@ -64,10 +64,10 @@ class GatewayState:
         #: Where requests are recorded; ``None`` where they are not.
         self.usage: UsageWriter | None = None
         self.pool = Pool()
-        self.slots = BackendSlots(self.pool, limits)
+        self.slots = BackendSlots(self.pool, timings)
         self.limiter = CallerLimiter(counters(self.metrics))
-        self.preparers = Preparers(self.metrics, limits)
-        self.live_streams = LiveStreams(limits)
+        self.preparers = Preparers(self.metrics, timings)
+        self.live_streams = LiveStreams(timings)
         #: New requests are refused: the server is about to end.
         self.draining = False
 

@@ -27,23 +27,31 @@ class HealthMonitor:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._misses: dict[PooledBackend, int] = {}
+        #: How many answers had begun at the check before.
+        self._begun: dict[PooledBackend, int] = {}
         self._discovered_at: dict[PooledBackend, float] = {}
 
     async def check(self, http: aiohttp.ClientSession) -> None:
         """Ask all of them once, at the same time; then serve what waits for one that is back."""
         backends = self._gateway.pool.backends
         self._misses = {b: n for b, n in self._misses.items() if b in backends}
+        self._begun = {b: n for b, n in self._begun.items() if b in backends}
         self._discovered_at = {b: t for b, t in self._discovered_at.items() if b in backends}
         await asyncio.gather(*(self._check_one(http, backend) for backend in backends))
         self._gateway.slots.wake()
 
     async def _check_one(self, http: aiohttp.ClientSession, backend: PooledBackend) -> None:
-        if await self._asked(http, backend):
+        is_well = await self._asked(http, backend)
+        has_answered = self._has_answered(backend)
+        if is_well:
             self._misses[backend] = 0
             if not backend.healthy:
                 _log.info("backend %s is up: %s", backend.endpoint.url, ", ".join(backend.models))
                 backend.recovered()
             backend.down_cause = ""
+            return
+        if backend.healthy and has_answered:
+            self._misses[backend] = 0
             return
         misses = self._misses[backend] = self._misses.get(backend, 0) + 1
         if backend.healthy and (misses >= _MISSES or not backend.models):
@@ -51,6 +59,15 @@ class HealthMonitor:
             _log.warning("backend %s is down", backend.endpoint.url)
         if not backend.healthy:
             await self._say_why(http, backend)
+
+    def _has_answered(self, backend: PooledBackend) -> bool:
+        """Whether it has begun to answer a request since the last check.
+
+        A busy server may answer no check in time, and work on requests all the same.
+        """
+        before = self._begun.get(backend, 0)
+        self._begun[backend] = backend.answers_begun
+        return backend.answers_begun > before
 
     async def _asked(self, http: aiohttp.ClientSession, backend: PooledBackend) -> bool:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from stoker.gateway.api import openai_errors
-from stoker.gateway.limits import GatewayLimits
+from stoker.gateway.timings import GatewayTimings
 
 
 def _without_content(record: logging.LogRecord) -> bool:
@@ -54,14 +54,14 @@ class GatewayRunner(web.AppRunner):
     head within ``head_s`` is dropped.
     """
 
-    def __init__(self, app: web.Application, limits: GatewayLimits) -> None:
+    def __init__(self, app: web.Application, timings: GatewayTimings) -> None:
         super().__init__(
             app,
             handler_cancellation=True,
             access_log=None,
             logger=_http_log,
-            keepalive_timeout=limits.head_s,
-            shutdown_timeout=limits.shutdown_s,
+            keepalive_timeout=timings.head_s,
+            shutdown_timeout=timings.shutdown_s,
         )
 
     async def _make_server(self) -> web.Server:

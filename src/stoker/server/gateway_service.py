@@ -19,14 +19,14 @@ from stoker import paths
 from stoker.certificates.served_certificate import ServedCertificate
 from stoker.database_addresses import address_in
 from stoker.errors import StokerError
-from stoker.gateway import Gateway, GatewayLimits, Served
+from stoker.gateway import Gateway, GatewayTimings, Served
 from stoker.gateway import gateway_config as configuration
 from stoker.gateway.gateway_config import Config
 from stoker.gateway.health_monitor import HealthMonitor
 from stoker.gateway.limiting import limits_store
 from stoker.gateway.limiting.counters import Counters
-from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
-from stoker.gateway.limits import DEFAULT_LIMITS
+from stoker.gateway.limiting.local_counters import LocalCounters, QuotaFile
+from stoker.gateway.timings import DEFAULT_TIMINGS
 from stoker.gateway.usage.metrics import Metrics
 from stoker.server.gateway_access import GatewayAccess
 from stoker.server.gateway_listener import listening
@@ -57,12 +57,12 @@ class Service:
     """A gateway that runs by a configuration file until a signal stops it."""
 
     def __init__(
-        self, path: Path, limits: GatewayLimits = DEFAULT_LIMITS, *, insecure: bool = False
+        self, path: Path, timings: GatewayTimings = DEFAULT_TIMINGS, *, insecure: bool = False
     ) -> None:
         self._path = path
-        self._limits = limits
+        self._timings = timings
         self._config = configuration.load(path)
-        self._gateway = Gateway(limits=limits, counters=partial(_counters, path, self._config))
+        self._gateway = Gateway(timings=timings, counters=partial(_counters, path, self._config))
         self._access = GatewayAccess(self._gateway, self._config.bind, insecure=insecure)
         self._monitor = HealthMonitor(self._gateway)
         self._reload = asyncio.Event()
@@ -93,17 +93,17 @@ class Service:
                     # A backend that hangs delays no other.
                     with contextlib.suppress(asyncio.TimeoutError):
                         check = self._monitor.check(http)
-                        await asyncio.wait_for(check, self._limits.first_check_s)
+                        await asyncio.wait_for(check, self._timings.first_check_s)
                     on_ready(endpoint, self._gateway)
                     await self._serve(http)
             finally:
-                await self._gateway.drain(self._limits.drain_s)
+                await self._gateway.drain(self._timings.drain_s)
                 await self._access.write_log(all_of_it=True)
 
     async def _serve(self, http: aiohttp.ClientSession) -> None:
         checking = asyncio.create_task(self._check_regularly(http))
         reading = asyncio.create_task(self._reload_on_change(http))
-        following = asyncio.create_task(self._access.follow(self._limits.access_poll_s))
+        following = asyncio.create_task(self._access.follow(self._timings.access_poll_s))
         stopping = asyncio.create_task(self._stop.wait())
         tasks = (checking, reading, following, stopping)
         try:
@@ -125,7 +125,7 @@ class Service:
         changed_at = _changed_at(self._path)
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._reload.wait(), self._limits.config_poll_s)
+                await asyncio.wait_for(self._reload.wait(), self._timings.config_poll_s)
             found_at = _changed_at(self._path)
             if self._reload.is_set() or found_at != changed_at:
                 self._fault = ""
@@ -184,7 +184,7 @@ def _counters(path: Path, config: Config, metrics: Metrics) -> Counters:
     if config.limits_store is not None:
         return limits_store.counters(address_in(config.limits_store, os.environ), metrics)
     gateway = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    return LocalCounters(BudgetFile(paths.state_dir() / f"budgets-{gateway}.json"))
+    return LocalCounters(QuotaFile(paths.state_dir() / f"quotas-{gateway}.json"))
 
 
 def _changed_at(path: Path) -> int:

@@ -22,13 +22,13 @@ from stoker.certificates import own_certificates
 from stoker.certificates.served_certificate import ServedCertificate
 from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem, StokerError
-from stoker.gateway import DeploymentFacts, FitSettings, Gateway, GatewayLimits, Served
+from stoker.gateway import DeploymentFacts, FitSettings, Gateway, GatewayTimings, Served
 from stoker.gateway.heads_ahead import HeadsAhead
 from stoker.gateway.limiting.counters import Counters
-from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
-from stoker.gateway.limits import DEFAULT_LIMITS
+from stoker.gateway.limiting.local_counters import LocalCounters, QuotaFile
 from stoker.gateway.prompt.saved_prompts import SavedPrompts
 from stoker.gateway.saved_heads import SavedHeads
+from stoker.gateway.timings import DEFAULT_TIMINGS
 from stoker.gateway.usage.metrics import Metrics
 from stoker.planning import Plan
 from stoker.server import deployment_state, log_file, own_key, ports, sign_on_file
@@ -60,13 +60,13 @@ class Server:
         spec: LaunchSpec,
         factory: EngineFactory | None = None,
         timeouts: Timeouts = Timeouts(),  # noqa: B008  (frozen)
-        limits: GatewayLimits = DEFAULT_LIMITS,
+        timings: GatewayTimings = DEFAULT_TIMINGS,
     ) -> None:
         self._record = StateRecord(Deployment(spec))
         self._factory = factory
         self._timeouts = timeouts
-        self._limits = limits
-        self._gateway = Gateway(limits=limits, counters=_counters)
+        self._timings = timings
+        self._gateway = Gateway(timings=timings, counters=_counters)
         self._gateway.belong_to(lambda: _facts(self._record))
         self._stop = asyncio.Event()
         self._log = log_file.logger()
@@ -99,7 +99,7 @@ class Server:
             certificate = _certificate(spec)
             async with listening(self._gateway, spec.bind, spec.port, certificate) as endpoint:
                 self._log.info("gateway listens on %s", endpoint)
-                following = asyncio.create_task(access.follow(self._limits.access_poll_s))
+                following = asyncio.create_task(access.follow(self._timings.access_poll_s))
                 following.add_done_callback(self._stop_unguarded)
                 try:
                     await self._run_engine()
@@ -133,7 +133,7 @@ class Server:
             finally:
                 if reading:
                     await _end(reading)
-                await self._gateway.drain(self._limits.drain_s)
+                await self._gateway.drain(self._timings.drain_s)
                 if heads and keeping:
                     await _end(keeping)
                     await heads.save_last()
@@ -342,8 +342,8 @@ def _signals_call(handler: signal._HANDLER) -> Iterator[None]:
 
 
 def _counters(_: Metrics) -> Counters:
-    """Where limits are counted: the budgets of a day and a month outlast a restart."""
-    return LocalCounters(BudgetFile(paths.state_dir() / "budgets.json"))
+    """Where limits are counted: the quotas of a day and a month outlast a restart."""
+    return LocalCounters(QuotaFile(paths.state_dir() / "quotas.json"))
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def test_a_rotated_key_has_the_same_rules_and_the_old_one_ends_at_once(tmp_path:
     caller = keys.caller_of(new.key)
     assert caller is not None
     assert (caller.owner, caller.models) == ("ann", ("m",))
-    assert caller.limits_id == old.record.id  # its budgets do not begin at 0
+    assert caller.limits_id == old.record.id  # its quotas do not begin at 0
     assert new.record.expires_at == old.record.expires_at
 
 

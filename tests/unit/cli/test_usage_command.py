@@ -146,7 +146,13 @@ def test_time_without_requests_is_an_empty_answer_in_every_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--csv", "--json"), ("--trace", "--json"), ("--database", "off")]
+    "arguments",
+    [
+        ("--csv", "--json"),
+        ("--trace", "--json"),
+        ("--trace", "--by", "owner"),
+        ("--database", "off"),
+    ],
 )
 def test_what_can_not_be_shown_is_refused(arguments: tuple[str, ...]) -> None:
     assert isinstance(RUN.invoke(app, ["usage", *arguments]).exception, UsageError)

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from stoker.access.api_keys import Keys
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
+from stoker.gateway import FitSettings, Gateway, GatewayTimings, Served
 from stoker.gateway.pipeline import MODEL_REQUEST, Row
 from stoker.usage_records import UsageStore
 
@@ -84,6 +84,8 @@ class Scripted:
 
     scenario: Scenario
     model: str = MODEL
+    #: It answers requests, and nothing else.
+    misses_checks: bool = False
     calls: list[Call] = field(default_factory=list)
     connections: int = 0
     #: Set when a connection ended, whoever ended it.
@@ -121,11 +123,11 @@ class Scripted:
                 body = await reader.readexactly(length)
                 path = lines[0].split()[1]
                 call = Call(path, orjson.loads(body or b"{}"), writer)
-                if path == "/v1/models":
+                if path == "/v1/models" and not self.misses_checks:
                     listing = orjson.dumps(LISTING).replace(MODEL.encode(), self.model.encode())
                     await call.send(answer(listing))
                     continue
-                if not path.startswith(("/v1/", "/infill")):
+                if path == "/v1/models" or not path.startswith(("/v1/", "/infill")):
                     await call.send(answer(b"{}", status=404))
                     continue
                 self.calls.append(call)
@@ -247,14 +249,14 @@ async def gateway_to(
     tools: Any = "native",
     vision: bool | None = None,
     takes_suffix: bool | None = None,
-    limits: GatewayLimits | None = None,
+    timings: GatewayTimings | None = None,
     engine: str = "openai",
     model_request: Row = MODEL_REQUEST,
     fit: FitSettings | None = None,
     usage: UsageStore | None = None,
 ) -> AsyncIterator[Front]:
     """The gateway in front of the backends at these addresses."""
-    gateway = Gateway(keys, limits or GatewayLimits(), model_request)
+    gateway = Gateway(keys, timings or GatewayTimings(), model_request)
     gateway.record_usage(usage, 400)
     models = [
         ServedModel(

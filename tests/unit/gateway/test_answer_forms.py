@@ -19,7 +19,7 @@ from tests.unit.gateway.backends import (
 )
 from tests.unit.gateway.test_backend_faults import error_of, events_of, text_of
 
-from stoker.gateway import GatewayLimits
+from stoker.gateway import GatewayTimings
 from stoker.gateway.relay.event_framing import EventFramer, split
 
 LOOK = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
@@ -192,7 +192,7 @@ async def test_it_becomes_a_stream_that_has_begun_with_comments() -> None:
         await asyncio.sleep(0.3)
         await call.send(answer(whole({"content": "Hi"})))
 
-    async with gateway_with(late, limits=GatewayLimits(keep_alive_s=0.1)) as (front, _):
+    async with gateway_with(late, timings=GatewayTimings(keep_alive_s=0.1)) as (front, _):
         assert text_of(await front.stream()) == "Hi"
 
 
@@ -311,7 +311,7 @@ async def test_a_refusal_that_comes_late_keeps_its_words() -> None:
         await asyncio.sleep(0.3)
         await call.send(answer(b"<html>", kind="text/html"))
 
-    async with gateway_with(late, limits=GatewayLimits(keep_alive_s=0.1)) as (front, _):
+    async with gateway_with(late, timings=GatewayTimings(keep_alive_s=0.1)) as (front, _):
         assert "neither JSON nor an event stream" in error_of(await front.stream())["message"]
 
 

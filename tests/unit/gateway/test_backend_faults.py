@@ -22,7 +22,7 @@ from tests.unit.gateway.backends import (
     usage,
 )
 
-from stoker.gateway import GatewayLimits
+from stoker.gateway import GatewayTimings
 from stoker.gateway.relay.event_framing import PING
 
 HELLO = (event("Hel"), event("lo"))
@@ -196,15 +196,15 @@ async def test_backend_that_refuses_connections_is_503_with_retry_after() -> Non
         assert int(response.headers["Retry-After"]) > 0
 
 
-OFTEN = GatewayLimits(keep_alive_s=0.1)
+OFTEN = GatewayTimings(keep_alive_s=0.1)
 LOOK = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
 
 
 async def test_backend_that_hangs_is_given_up_with_an_error_event(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    limits = GatewayLimits(keep_alive_s=0.1, silence_s=0.5)
-    async with gateway_with(hangs, limits=limits) as (front, (backend,)):
+    timings = GatewayTimings(keep_alive_s=0.1, silence_s=0.5)
+    async with gateway_with(hangs, timings=timings) as (front, (backend,)):
         body = await front.stream()
         assert body.startswith(PING)
         assert error_of(body)["code"] == "backend_failed"
@@ -218,7 +218,7 @@ async def test_backend_that_hangs_in_the_middle_is_given_up() -> None:
         await call.send(STREAM, chunk(event("a")))
         await asyncio.sleep(3600)
 
-    async with gateway_with(stalls, limits=GatewayLimits(silence_s=0.3)) as (front, _):
+    async with gateway_with(stalls, timings=GatewayTimings(silence_s=0.3)) as (front, _):
         body = await front.stream()
         assert text_of(body) == "a"
         assert error_of(body)["code"] == "backend_failed"
@@ -229,7 +229,7 @@ async def test_long_prefill_is_bridged_with_comments() -> None:
         await asyncio.sleep(0.4)
         await fine(call)
 
-    async with gateway_with(slow, limits=OFTEN) as (front, _):
+    async with gateway_with(slow, timings=OFTEN) as (front, _):
         body = await front.stream()
         assert body.startswith(PING)
         assert text_of(body) == "Hello"
@@ -250,7 +250,7 @@ async def test_comments_flow_while_a_call_is_put_together() -> None:
             await asyncio.sleep(0.2)
         await call.send(chunk(call_event("", "tool_calls")), chunk(DONE), b"0\r\n\r\n")
 
-    async with gateway_with(writes_slowly, limits=OFTEN) as (front, _):
+    async with gateway_with(writes_slowly, timings=OFTEN) as (front, _):
         body = await front.stream(tools=LOOK)
         before, _, after = body.partition(b"data: ")
         assert before.count(PING) >= 2
@@ -275,7 +275,7 @@ async def test_refusal_after_a_long_prefill_is_an_error_event() -> None:
         await asyncio.sleep(0.3)
         await call.send(answer(b'{"error": {"message": "too long"}}', status=400))
 
-    async with gateway_with(refuses_late, limits=OFTEN) as (front, _):
+    async with gateway_with(refuses_late, timings=OFTEN) as (front, _):
         assert error_of(await front.stream())["message"] == "too long"
 
 

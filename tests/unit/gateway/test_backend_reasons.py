@@ -27,7 +27,7 @@ from tests.unit.gateway.backends import (
 
 from stoker.access.api_keys import hash_of, keys_of
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, GatewayLimits, Served
+from stoker.gateway import Gateway, GatewayTimings, Served
 from stoker.gateway.health_monitor import HealthMonitor
 
 KEYS = keys_of({"ann": hash_of("a-key")})
@@ -65,8 +65,8 @@ async def test_refusal_of_a_stream_that_began_has_the_same_words() -> None:
         await asyncio.sleep(0.3)
         await call.send(answer(FASTAPI, status=422))
 
-    limits = GatewayLimits(keep_alive_s=0.1)
-    async with gateway_with(refuses_late, limits=limits) as (door, _):
+    timings = GatewayTimings(keep_alive_s=0.1)
+    async with gateway_with(refuses_late, timings=timings) as (door, _):
         stream = await door.stream()
     assert error_in(stream)["message"] == "body.n: my prompt"
     assert stream.endswith(DONE)

@@ -28,7 +28,7 @@ from tests.unit.gateway.test_backend_faults import fine, hangs
 from stoker.access.api_keys import hash_of, keys_of
 from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem
-from stoker.gateway import Gateway, GatewayLimits, Served
+from stoker.gateway import Gateway, GatewayTimings, Served
 from stoker.gateway.api import request_validation
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -261,7 +261,7 @@ async def test_one_endless_header_is_refused_and_not_logged(
 
 
 async def test_client_that_never_ends_its_head_is_dropped() -> None:
-    async with gateway_with(fine, limits=GatewayLimits(head_s=0.3)) as (front, _):
+    async with gateway_with(fine, timings=GatewayTimings(head_s=0.3)) as (front, _):
         reader, writer = await front.connect()
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\n")
         dripping = asyncio.create_task(_drip(writer))
@@ -278,7 +278,7 @@ async def _drip(writer: asyncio.StreamWriter) -> None:
 
 
 async def test_client_that_never_ends_its_body_is_408() -> None:
-    async with gateway_with(fine, limits=GatewayLimits(body_s=0.2)) as (front, (backend,)):
+    async with gateway_with(fine, timings=GatewayTimings(body_s=0.2)) as (front, (backend,)):
         reader, writer = await front.connect()
         writer.write(chat_bytes()[:-5])
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
@@ -395,8 +395,8 @@ async def test_client_that_never_reads_is_dropped_in_the_end() -> None:
         while True:
             await call.send(chunk(event("x" * 60_000)))
 
-    limits = GatewayLimits(keep_alive_s=0.1, silence_s=0.5, linger_s=0.3)
-    async with gateway_with(torrent, limits=limits) as (front, (backend,)):
+    timings = GatewayTimings(keep_alive_s=0.1, silence_s=0.5, linger_s=0.3)
+    async with gateway_with(torrent, timings=timings) as (front, (backend,)):
         _, writer = await front.connect()
         writer.write(chat_bytes())
         await asyncio.wait_for(backend.left.wait(), 10)

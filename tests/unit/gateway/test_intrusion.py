@@ -27,7 +27,7 @@ from tests.unit.gateway.test_sign_on import WRONG, forged, trusting
 
 from stoker.access.api_keys import hash_of, keys_of
 from stoker.access.sign_on.sign_on_rules import SignOnRules, TrustedProxies
-from stoker.gateway import GatewayLimits
+from stoker.gateway import GatewayTimings
 from stoker.gateway.api.path_rules import BACKEND_PATHS
 from stoker.gateway.dashboard.sign_in_limit import MOST_TRIES
 
@@ -77,8 +77,8 @@ async def guarded() -> AsyncIterator[tuple[Front, Engine]]:
     server = await asyncio.start_server(engine.serve, "127.0.0.1", 0)
     engine.port = server.sockets[0].getsockname()[1]
     keys = keys_of({"ann": hash_of(KEY)})
-    limits = GatewayLimits(head_s=0.1, body_s=0.1)  # those that wait for more are not waited for
-    async with gateway_to(f"http://127.0.0.1:{engine.port}", keys=keys, limits=limits) as front:
+    timings = GatewayTimings(head_s=0.1, body_s=0.1)  # those that wait for more are not waited for
+    async with gateway_to(f"http://127.0.0.1:{engine.port}", keys=keys, timings=timings) as front:
         yield front, engine
     server.close()
 

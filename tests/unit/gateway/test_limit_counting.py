@@ -17,9 +17,9 @@ from stoker.gateway.limiting import rate_headers
 from stoker.gateway.limiting.caller_limiter import CallerLimiter, Reservation, charges_of
 from stoker.gateway.limiting.counters import Charge
 from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, LimitRule, TokenPrice
-from stoker.gateway.limiting.local_counters import BudgetFile, LocalCounters
+from stoker.gateway.limiting.local_counters import LocalCounters, QuotaFile
 from stoker.gateway.limiting.memory_counters import MemoryCounters
-from stoker.gateway.limiting.request_tokens import AskedTokens, estimated_prompt, most_tokens
+from stoker.gateway.limiting.request_tokens import RequestTokens, estimated_prompt, most_tokens
 from stoker.gateway.limiting.use_windows import DAY, MINUTE, MONTH
 
 NOON = datetime(2026, 2, 28, 12, tzinfo=timezone.utc).timestamp()
@@ -41,7 +41,7 @@ class Limited:
 
     def __init__(self, file: Path | None = None, plans: LimitPlans | None = None) -> None:
         self.clock = Clock()
-        self.limiter = CallerLimiter(LocalCounters(BudgetFile(file) if file else None), self.clock)
+        self.limiter = CallerLimiter(LocalCounters(QuotaFile(file) if file else None), self.clock)
         self.limiter.plans = plans or LimitPlans()
 
     def plan(self, owner: str = "ann", model: str = "coder", **limits: float) -> LimitPlan:
@@ -49,13 +49,13 @@ class Limited:
         return self.limiter.plans.of(caller, model)
 
     def ask(self, plan: LimitPlan, prompt: int = 0, answer: int = 0) -> Reservation:
-        return asyncio.run(self.limiter.reserve(plan, AskedTokens(prompt, answer)))
+        return asyncio.run(self.limiter.reserve(plan, RequestTokens(prompt, answer)))
 
     def takes(self, plan: LimitPlan, prompt: int = 0, answer: int = 0) -> bool:
         """Whether a request that uses just this is taken."""
         reservation = self.ask(plan, prompt, answer)
         if reservation.outcome.taken:
-            self.limiter.settle(reservation, AskedTokens(prompt, answer))
+            self.limiter.settle(reservation, RequestTokens(prompt, answer))
         return reservation.outcome.taken
 
     def refusal(self, plan: LimitPlan, prompt: int = 0) -> rate_headers.LimitReached:
@@ -65,7 +65,7 @@ class Limited:
 def test_no_span_of_a_minute_holds_more_requests_than_the_limit() -> None:
     memory, plan = MemoryCounters(), Limited().plan(requests_per_minute=10)
     times = [NOON + step * 0.1 for step in range(2400)]
-    taken = [t for t in times if memory.take(charges_of(plan, AskedTokens(0, 0), t)).taken]
+    taken = [t for t in times if memory.take(charges_of(plan, RequestTokens(0, 0), t)).taken]
     spans = [sum(begin <= t < begin + 60 for t in taken) for begin in taken]
     assert max(spans) == 10
     assert len(taken) == 40, "and four minutes hold four times the limit"
@@ -103,7 +103,7 @@ def test_bucket_counts_until_its_end(window: object) -> None:
 
 @pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_day", "tokens_per_month"])
 def test_what_a_clock_that_was_ahead_has_counted_is_forgotten(tmp_path: Path, limit: str) -> None:
-    file = tmp_path / "budgets.json"
+    file = tmp_path / "quotas.json"
     limited = Limited(file)
     limits: dict[str, Any] = {limit: 1}
     plan = limited.plan(**limits)
@@ -140,7 +140,7 @@ def test_what_was_reserved_too_much_is_given_back() -> None:
     plan = limited.plan(tokens_per_minute=1000)
     reservation = limited.ask(plan, 500, 400)
     assert not limited.ask(plan, 200).outcome.taken
-    limited.limiter.settle(reservation, AskedTokens(100, 50))
+    limited.limiter.settle(reservation, RequestTokens(100, 50))
     assert limited.ask(plan, 850).outcome.taken
 
 
@@ -149,7 +149,7 @@ def test_what_was_used_beyond_the_reservation_counts_from_its_end() -> None:
     plan = limited.plan(tokens_per_minute=1000)
     reservation = limited.ask(plan, 100, 100)
     limited.clock.now += 100
-    limited.limiter.settle(reservation, AskedTokens(100, 900))
+    limited.limiter.settle(reservation, RequestTokens(100, 900))
     assert limited.takes(plan, 200)
     assert not limited.takes(plan, 1)
 
@@ -173,7 +173,7 @@ def test_request_larger_than_any_of_its_limits_is_asked_for_no_other_try() -> No
     plan = limited.plan(tokens_per_minute=1000, tokens_per_month=1500)
     assert limited.takes(plan, 900)
     reached = limited.refusal(plan, 1001)
-    assert (reached.retry_after_s, reached.is_budget) == (None, False)
+    assert (reached.retry_after_s, reached.is_quota) == (None, False)
     assert "the limit is 1000 tokens a minute" in reached.message
 
 
@@ -186,7 +186,7 @@ def test_upper_bound_of_the_tokens_is_no_reason_where_requests_are() -> None:
     assert "The limit of 1 request a minute is reached" in reached.message
 
 
-def test_refusal_shows_what_is_left_of_a_budget() -> None:
+def test_refusal_shows_what_is_left_of_a_quota() -> None:
     limited = Limited(plans=LimitPlans(prices=[TokenPrice("*", 1.0)]))
     plan = limited.plan(cost_per_month=1.0)
     assert limited.takes(plan, 999_990)
@@ -203,21 +203,21 @@ def test_refusal_names_the_limit_and_when_to_try_again() -> None:
     limited.clock.now += 20
     reached = limited.refusal(plan)
     assert reached.message == "The limit of 1 request a minute is reached. Try again in 41s."
-    assert (reached.retry_after_s, reached.is_budget) == (41, False)
+    assert (reached.retry_after_s, reached.is_quota) == (41, False)
     limited.clock.now += 41
     assert limited.takes(plan)
 
 
-def test_budget_refusal_waits_for_midnight() -> None:
+def test_quota_refusal_waits_for_midnight() -> None:
     limited = Limited()
     plan = limited.plan(tokens_per_day=10)
     assert limited.takes(plan, 10)
     reached = limited.refusal(plan, 1)
-    assert (reached.retry_after_s, reached.is_budget) == (12 * HOUR_S, True)
-    assert "The budget of 10 tokens a day is used up" in reached.message
+    assert (reached.retry_after_s, reached.is_quota) == (12 * HOUR_S, True)
+    assert "The quota of 10 tokens a day is used up" in reached.message
 
 
-def test_budget_in_money_counts_each_models_price() -> None:
+def test_quota_in_money_counts_each_models_price() -> None:
     prices = [TokenPrice("big", 10.0, 30.0), TokenPrice("*", 0.5, 1.5)]
     limited = Limited(plans=LimitPlans(prices=prices))
     big, small = limited.plan(model="big", cost_per_day=1.0), limited.plan(cost_per_day=1.0)
@@ -236,7 +236,7 @@ def test_requests_at_the_same_time_are_counted_until_they_end() -> None:
         limited.clock.now += 20
         limited.limiter.renew()
     assert not limited.ask(plan).outcome.taken
-    limited.limiter.settle(first, AskedTokens(0, 0))
+    limited.limiter.settle(first, RequestTokens(0, 0))
     assert limited.ask(plan).outcome.taken
     assert not limited.ask(plan).outcome.taken
 
@@ -318,7 +318,7 @@ def test_durations_are_written_as_openai_writes_them(seconds: float, written: st
 
 def test_counters_that_hold_nothing_are_forgotten() -> None:
     memory, plan = MemoryCounters(), Limited().plan(requests_per_minute=1)
-    memory.take(charges_of(plan, AskedTokens(0, 0), NOON))
+    memory.take(charges_of(plan, RequestTokens(0, 0), NOON))
     memory.tidy(NOON + 30)
     assert len(memory.all()) == 1
     memory.tidy(NOON + 62)
@@ -328,7 +328,7 @@ def test_counters_that_hold_nothing_are_forgotten() -> None:
 def test_what_is_written_at_the_end_is_what_was_counted_last(tmp_path: Path) -> None:
     may_end = threading.Event()
 
-    class SlowFile(BudgetFile):
+    class SlowFile(QuotaFile):
         def save(self, charges: Sequence[Charge]) -> None:
             if charges[0].amount == 1:
                 may_end.wait(5)
@@ -336,21 +336,21 @@ def test_what_is_written_at_the_end_is_what_was_counted_last(tmp_path: Path) -> 
 
     async def main() -> None:
         plan = Limited().plan(tokens_per_day=10)
-        counters = LocalCounters(SlowFile(tmp_path / "budgets.json"))
-        await counters.take(charges_of(plan, AskedTokens(1, 0), NOON))
+        counters = LocalCounters(SlowFile(tmp_path / "quotas.json"))
+        await counters.take(charges_of(plan, RequestTokens(1, 0), NOON))
         keeping = asyncio.create_task(counters.tidy(NOON))
         await asyncio.sleep(0)
         keeping.cancel()
-        await counters.take(charges_of(plan, AskedTokens(2, 0), NOON))
+        await counters.take(charges_of(plan, RequestTokens(2, 0), NOON))
         asyncio.get_running_loop().call_soon(may_end.set)
         await counters.close()
 
     asyncio.run(main())
-    assert [charge.amount for charge in BudgetFile(tmp_path / "budgets.json").load()] == [3]
+    assert [charge.amount for charge in QuotaFile(tmp_path / "quotas.json").load()] == [3]
 
 
-def test_budgets_outlast_a_restart_and_minutes_do_not(tmp_path: Path) -> None:
-    file = tmp_path / "state" / "budgets.json"
+def test_quotas_outlast_a_restart_and_minutes_do_not(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "quotas.json"
     before = Limited(file)
     plan = before.plan(tokens_per_month=100, tokens_per_minute=100)
     assert before.takes(plan, 60)
@@ -367,18 +367,18 @@ async def test_a_second_gateway_on_one_file_of_budgets_is_warned_and_overwrites_
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "budgets.json"
-    first, second = LocalCounters(BudgetFile(path)), LocalCounters(BudgetFile(path))
+    first, second = LocalCounters(QuotaFile(path)), LocalCounters(QuotaFile(path))
     await first.start()
     assert not caplog.records
     await second.start()
     assert "another gateway runs with this configuration" in caplog.text
     plan = Limited().plan(tokens_per_day=10)
-    first.add(charges_of(plan, AskedTokens(3, 0), NOON))
-    second.add(charges_of(plan, AskedTokens(5, 0), NOON))
+    first.add(charges_of(plan, RequestTokens(3, 0), NOON))
+    second.add(charges_of(plan, RequestTokens(5, 0), NOON))
     await first.close()
     await second.close()
-    assert [charge.amount for charge in BudgetFile(path).load()] == [3]
-    third = LocalCounters(BudgetFile(path))
+    assert [charge.amount for charge in QuotaFile(path).load()] == [3]
+    third = LocalCounters(QuotaFile(path))
     caplog.clear()
     await third.start()  # the file is free again
     assert not caplog.records
@@ -386,26 +386,26 @@ async def test_a_second_gateway_on_one_file_of_budgets_is_warned_and_overwrites_
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[[1]]", b'[["a","day",1,2],["b","week",1,2]]'])
-def test_file_of_budgets_that_is_broken_stops_nothing(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "budgets.json"
+def test_file_of_quotas_that_is_broken_stops_nothing(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "quotas.json"
     file.write_bytes(content)
-    assert len(BudgetFile(file).load()) == content.count(b"day")
+    assert len(QuotaFile(file).load()) == content.count(b"day")
 
 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({"messages": [{"role": "user", "content": "x" * 99_999}]}, AskedTokens(8192, 2048)),
-        ({"messages": [{"content": "four"}], "n": 2}, AskedTokens(4647, 4096)),
-        ({"messages": [], "tools": [{}], "max_tokens": 7}, AskedTokens(4651, 7)),
-        ({"prompt": "four", "max_tokens": 7}, AskedTokens(32, 7)),
-        ({"prompt": ["four", [1, 2]], "max_tokens": 7, "n": 3}, AskedTokens(46, 42)),
-        ({"input": ["four", "six"]}, AskedTokens(24, 0)),
-        ({"prompt": None, "max_tokens": -1, "n": True}, AskedTokens(40, 2048)),
+        ({"messages": [{"role": "user", "content": "x" * 99_999}]}, RequestTokens(8192, 2048)),
+        ({"messages": [{"content": "four"}], "n": 2}, RequestTokens(4647, 4096)),
+        ({"messages": [], "tools": [{}], "max_tokens": 7}, RequestTokens(4651, 7)),
+        ({"prompt": "four", "max_tokens": 7}, RequestTokens(32, 7)),
+        ({"prompt": ["four", [1, 2]], "max_tokens": 7, "n": 3}, RequestTokens(46, 42)),
+        ({"input": ["four", "six"]}, RequestTokens(24, 0)),
+        ({"prompt": None, "max_tokens": -1, "n": True}, RequestTokens(40, 2048)),
     ],
 )
 def test_most_tokens_of_each_kind_of_request(
-    body: dict[str, object], expected: AskedTokens
+    body: dict[str, object], expected: RequestTokens
 ) -> None:
     assert most_tokens(body, len(orjson.dumps(body)), 8192) == expected
 
@@ -426,8 +426,8 @@ async def test_request_gets_the_place_of_one_that_is_about_to_end() -> None:
     """Its client has the whole answer a moment before the place is given back."""
     limited = Limited()
     plan = limited.plan(max_concurrent=1)
-    ending = await limited.limiter.reserve(plan, AskedTokens(0, 0))
-    asking = asyncio.create_task(limited.limiter.reserve(plan, AskedTokens(0, 0)))
+    ending = await limited.limiter.reserve(plan, RequestTokens(0, 0))
+    asking = asyncio.create_task(limited.limiter.reserve(plan, RequestTokens(0, 0)))
     await asyncio.sleep(0)
-    limited.limiter.settle(ending, AskedTokens(0, 0))
+    limited.limiter.settle(ending, RequestTokens(0, 0))
     assert (await asking).outcome.taken

@@ -27,7 +27,7 @@ from tests.unit.gateway.backends import (
 from stoker.access.api_keys import Keys, hash_of
 from stoker.access.caller import Caller, CallerLimits
 from stoker.gateway.limiting.limit_plans import LimitPlans, LimitRule
-from stoker.gateway.limiting.request_tokens import AskedTokens
+from stoker.gateway.limiting.request_tokens import RequestTokens
 
 ANN = {"Authorization": "Bearer ann-key"}
 BOB = {"x-api-key": "bob-key"}
@@ -84,8 +84,8 @@ async def tokens_left(served: Front) -> int:
     plan = served.gateway.limiter.plans.of(
         Caller("ann", "k1", limits=CallerLimits(tokens_per_minute=10_000)), MODEL
     )
-    reservation = await served.gateway.limiter.reserve(plan, AskedTokens(0, 0))
-    served.gateway.limiter.settle(reservation, AskedTokens(0, 0))
+    reservation = await served.gateway.limiter.reserve(plan, RequestTokens(0, 0))
+    served.gateway.limiter.settle(reservation, RequestTokens(0, 0))
     return 10_000 - reservation.outcome.uses[0].total
 
 

@@ -14,7 +14,7 @@ from tests.support.real_models import smollm2
 from tests.unit.gateway.backends import MODEL, Call, Front, Scripted, answer, front, running
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import FitSettings, Gateway, GatewayLimits, Served
+from stoker.gateway import FitSettings, Gateway, GatewayTimings, Served
 from stoker.tokens import LocalTokenizer, request_form
 
 WINDOW = 2048
@@ -49,10 +49,10 @@ class Counting:
 
 @contextlib.asynccontextmanager
 async def fitting_to(
-    server: Counting, limits: GatewayLimits | None = None
+    server: Counting, timings: GatewayTimings | None = None
 ) -> AsyncIterator[tuple[Front, Scripted]]:
     async with running(server) as (backend,):
-        gateway = Gateway(limits=limits or GatewayLimits())
+        gateway = Gateway(timings=timings or GatewayTimings())
         models = [ServedModel(MODEL, max_model_len=WINDOW, tools="native")]
         gateway.serve([Served(Backend(backend.url, "sglang"), models)])
         async with front(gateway) as served:
@@ -123,7 +123,7 @@ async def test_tools_that_the_server_does_not_read_are_not_counted_again() -> No
 
 async def test_server_counts_the_same_content_once_and_a_changed_one_again() -> None:
     server = Counting()
-    async with fitting_to(server, GatewayLimits(counts_kept=8)) as (served, _):
+    async with fitting_to(server, GatewayTimings(counts_kept=8)) as (served, _):
         await served.chat(**asking(LONG))
         before = server.counted
         for _ in range(3):

@@ -24,7 +24,7 @@ from tests.unit.gateway.backends import (
 )
 
 from stoker.access.api_keys import hash_of, keys_of
-from stoker.gateway import GatewayLimits
+from stoker.gateway import GatewayTimings
 from stoker.usage_records import UsageRow, UsageStore
 from stoker.usage_records.sqlite_database import SqliteDatabase
 
@@ -139,8 +139,8 @@ async def test_first_report_of_a_stream_that_breaks_off_is_not_all_of_its_tokens
 async def test_stream_that_the_end_of_the_gateway_breaks_off_is_recorded(
     store: UsageStore,
 ) -> None:
-    limits = GatewayLimits(shutdown_s=0.01)
-    async with gateway_with(endless, usage=store, limits=limits) as (served, _):
+    timings = GatewayTimings(shutdown_s=0.01)
+    async with gateway_with(endless, usage=store, timings=timings) as (served, _):
         reader, writer = await served.connect()
         writer.write(chat_bytes())
         await reader.readuntil(b"hi")

@@ -34,7 +34,7 @@ from tests.unit.gateway.test_backend_faults import (
 )
 
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, GatewayLimits, Served
+from stoker.gateway import Gateway, GatewayTimings, Served
 from stoker.gateway.health_monitor import HealthMonitor
 from stoker.gateway.routing import pooled_backend
 from stoker.gateway.routing.backend_pool import NoBackendError, Pool
@@ -60,8 +60,8 @@ def pool_of(*backends: PooledBackend) -> Pool:
     return made
 
 
-def slots_of(*backends: PooledBackend, limits: GatewayLimits | None = None) -> BackendSlots:
-    return BackendSlots(pool_of(*backends), limits or GatewayLimits())
+def slots_of(*backends: PooledBackend, timings: GatewayTimings | None = None) -> BackendSlots:
+    return BackendSlots(pool_of(*backends), timings or GatewayTimings())
 
 
 async def refuses(call: Call) -> None:
@@ -214,7 +214,7 @@ async def test_clients_are_served_in_turn() -> None:
 
 
 async def test_full_queue_refuses_the_client_with_the_most_in_it() -> None:
-    full = slots_of(pooled(limit=1), limits=GatewayLimits(max_waiting=3))
+    full = slots_of(pooled(limit=1), timings=GatewayTimings(max_waiting=3))
     await full.acquire(MODEL, "ann", asked("x"))
     greedy = [asyncio.create_task(full.acquire(MODEL, "ann", asked("x"))) for _ in range(3)]
     await asyncio.sleep(0)
@@ -245,8 +245,8 @@ async def test_place_that_comes_in_the_moment_of_leaving_is_given_back() -> None
 
 
 async def test_request_that_waits_too_long_is_refused_with_a_time_to_come_back() -> None:
-    limits = GatewayLimits(max_wait_s=0.1)
-    async with gateway_with(hangs, max_concurrent=1, limits=limits) as (served, (backend,)):
+    timings = GatewayTimings(max_wait_s=0.1)
+    async with gateway_with(hangs, max_concurrent=1, timings=timings) as (served, (backend,)):
         _, writer = await served.connect()
         writer.write(chat_bytes())
         await wait_for(lambda: bool(backend.calls))
@@ -293,7 +293,7 @@ async def test_backend_that_goes_and_comes_back_with_another_model_is_noticed() 
             await watching.check(http)
             assert (await served.chat()).status == 200
             await backend.kill()
-            for _ in range(2):
+            for _ in range(3):  # the first one may have been missed: it has answered since
                 await watching.check(http)
             assert not gateway.pool.serving(MODEL)
             async with served.http.get(served.url + "/ready") as response:
@@ -303,6 +303,22 @@ async def test_backend_that_goes_and_comes_back_with_another_model_is_noticed() 
             await watching.check(http)
             assert list(gateway.pool.models()) == ["newer"]
             assert (await served.chat(model="newer")).status == 200
+
+
+async def test_backend_that_is_too_busy_for_checks_is_up_while_it_answers_requests() -> None:
+    async with running(fine) as (backend,), aiohttp.ClientSession() as http:
+        gateway = Gateway()
+        gateway.serve([Served(Backend(backend.url, ""), ())])
+        watching = HealthMonitor(gateway)
+        async with front(gateway) as served:
+            await watching.check(http)
+            backend.misses_checks = True
+            for _ in range(4):
+                assert (await served.chat()).status == 200
+                await watching.check(http)
+            for _ in range(2):
+                await watching.check(http)
+            assert (await served.chat()).status == 503
 
 
 async def test_waiting_requests_are_served_when_their_backend_is_well_again() -> None:
@@ -337,7 +353,7 @@ async def test_reload_changes_backends_without_dropping_a_request(
         path = tmp_path / "gateway.toml"
         path.write_text(config_of(old), encoding="utf-8")
         ready: asyncio.Future[tuple[str, Gateway]] = asyncio.get_running_loop().create_future()
-        service = Service(path, GatewayLimits(config_poll_s=0.05))
+        service = Service(path, GatewayTimings(config_poll_s=0.05))
         run = asyncio.create_task(
             service.run(lambda url, gateway: ready.set_result((url, gateway)))
         )

@@ -16,8 +16,7 @@ from tests.unit.gateway.backends import DONE, MODEL, STREAM, Call, chunk, event,
 
 from stoker.data.facts import load_table
 from stoker.engines import Backend, ServedModel
-from stoker.gateway import Gateway, GatewayLimits, Served
-from stoker.gateway.limits import DEFAULT_LIMITS
+from stoker.gateway import Gateway, GatewayTimings, Served
 from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
@@ -29,8 +28,9 @@ from stoker.gateway.routing.priority import (
     wait_s,
 )
 from stoker.gateway.routing.slot_queue import BusyError
+from stoker.gateway.timings import DEFAULT_TIMINGS
 
-MOST_WAIT_S = GatewayLimits().max_utility_wait_s
+MOST_WAIT_S = GatewayTimings().max_utility_wait_s
 TITLE = Utility("a title")
 TOOLS = [{"type": "function", "function": {"name": "look"}}]
 PROGRESS = (
@@ -143,13 +143,13 @@ class Desk:
     """The slots of some backends, and what happened at them."""
 
     backends: list[PooledBackend]
-    limits: GatewayLimits = DEFAULT_LIMITS
+    timings: GatewayTimings = DEFAULT_TIMINGS
     began: list[tuple[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         pool = Pool()
         pool.replace(self.backends)
-        self.slots = BackendSlots(pool, self.limits)
+        self.slots = BackendSlots(pool, self.timings)
 
     async def turn(self, name: str, at: float, takes_s: float, client: str = "ann") -> None:
         await self._send(name, at, takes_s, client, None)
@@ -249,7 +249,7 @@ def test_who_leaves_lets_the_next_one_in() -> None:
 
 def test_a_long_queue_of_titles_refuses_titles_and_no_turn() -> None:
     async def main() -> None:
-        desk = Desk([pooled(limit=1)], GatewayLimits(max_waiting=3))
+        desk = Desk([pooled(limit=1)], GatewayTimings(max_waiting=3))
         first = asyncio.create_task(desk.turn("first", 0, 50))
         titles = [asyncio.create_task(desk.title(f"{n}", 0, 1)) for n in range(3)]
         await asyncio.sleep(1)
@@ -319,7 +319,7 @@ class Watched:
             slot = await self.desk.slots.acquire(MODEL, sent.client, {}, utility=utility)
         finally:
             self.turns_waiting -= not sent.utility
-            assert now() - arrived <= GatewayLimits().max_wait_s + 0.1, "waited for ever"
+            assert now() - arrived <= GatewayTimings().max_wait_s + 0.1, "waited for ever"
         try:
             self.began.append(now())
             self.utilities[sent.client] += sent.utility
@@ -370,7 +370,7 @@ async def test_a_turn_overtakes_the_titles_that_were_asked_for_before_it() -> No
         await call.send(STREAM, chunk(event("Hi")), chunk(DONE), b"0\r\n\r\n")
 
     async with running(notes) as (backend,):
-        door = Gateway(limits=GatewayLimits(max_utility_wait_s=0.3))  # for the titles to come
+        door = Gateway(timings=GatewayTimings(max_utility_wait_s=0.3))  # for the titles to come
         models = [ServedModel(MODEL, max_model_len=8192, tools="none", parallel=2)]
         door.serve([Served(Backend(backend.url, "openai"), models)])
         async with front(door) as served:

@@ -19,7 +19,7 @@ from stoker.access.api_keys import Keys, hash_of, keys_of
 from stoker.access.audit_log import AuditLog
 from stoker.access.key_store import KeyStore
 from stoker.errors import StokerError, UsageError
-from stoker.gateway import Gateway, GatewayLimits
+from stoker.gateway import Gateway, GatewayTimings
 from stoker.server import lifecycle, own_key, sign_on_file
 from stoker.server.gateway_access import GatewayAccess
 from stoker.server.gateway_service import Service
@@ -27,7 +27,7 @@ from stoker.server.gateway_service import Service
 pytestmark = pytest.mark.usefixtures("home")
 
 CONFIG = '[gateway]\nport = 0\nhealth_check_s = 60\n[[backend]]\nurl = "http://127.0.0.1:9"\n'
-QUICK = GatewayLimits(access_poll_s=0.02, config_poll_s=0.02, drain_s=0.1, first_check_s=0.1)
+QUICK = GatewayTimings(access_poll_s=0.02, config_poll_s=0.02, drain_s=0.1, first_check_s=0.1)
 
 
 def events() -> list[str]:

@@ -12,7 +12,7 @@ from tests.unit.server.scripted_engine import SLEEPS, ScriptedEngine
 
 from stoker.engines import Backend, Recognised, ServedModel
 from stoker.errors import Problem
-from stoker.gateway import GatewayLimits
+from stoker.gateway import GatewayTimings
 from stoker.models import find_known_model
 from stoker.planning import Argument, MemoryPrediction, Plan
 from stoker.server import adopted_plan, deployment_state, ports
@@ -37,7 +37,7 @@ BUS_ERROR = "import os, signal; os.kill(os.getpid(), signal.SIGBUS)"
 
 def new_server(factory: EngineFactory) -> Server:
     spec = LaunchSpec(PLAN, "127.0.0.1", ports.any_free(), ("qwen3-30b", ""))
-    return Server(spec, factory, Timeouts(grace_s=0.5), GatewayLimits(drain_s=0.1))
+    return Server(spec, factory, Timeouts(grace_s=0.5), GatewayTimings(drain_s=0.1))
 
 
 def problem_of(factory: EngineFactory) -> Problem:

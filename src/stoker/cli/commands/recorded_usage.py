@@ -14,12 +14,17 @@ from stoker.errors import UsageError
 from stoker.usage_records import SQLITE, Group, UsageStore, store_at
 
 _END_MS = 2**62
+#: What is summed where the user names nothing.
+_BY = Group.OWNER
 
 
 def command(
     by: Annotated[
-        Group, typer.Option("--by", help="What is summed. Days are those of UTC.")
-    ] = Group.OWNER,
+        Group | None,
+        typer.Option(
+            "--by", help=f"What is summed; {_BY.value} if left out. Days are those of UTC."
+        ),
+    ] = None,
     since: Annotated[
         str | None,
         typer.Option(help="From this time on: 90s, 10m, 2h, 7d, or a date and time in UTC."),
@@ -43,26 +48,32 @@ def command(
     json: Json = False,
 ) -> None:
     """Show who has used which model how much."""
-    _check(csv=csv, json=json, trace=trace)
+    _check(csv=csv, json=json, trace=trace, by=by)
     store = _store(database)
     since_ms, until_ms = _moment(since, 0), _moment(until, _END_MS)
     if trace:
         usage_view.trace(store.rows(since_ms, until_ms))
         return
-    totals = store.totals(by, since_ms, until_ms)
+    group = by or _BY
+    totals = store.totals(group, since_ms, until_ms)
     if json:
-        output.as_json(usage_view.documents(totals, by))
+        output.as_json(usage_view.documents(totals, group))
     elif csv:
-        usage_view.as_csv(totals, by)
+        usage_view.as_csv(totals, group)
     else:
-        usage_view.as_table(totals, by)
+        usage_view.as_table(totals, group)
 
 
-def _check(*, csv: bool, json: bool, trace: bool) -> None:
+def _check(*, csv: bool, json: bool, trace: bool, by: Group | None) -> None:
     if csv and json:
         raise UsageError("--csv and --json can't be used together.", fix="Omit one of them.")
     if trace and json:
         raise UsageError("A trace is printed as CSV only.", fix="Omit --json.")
+    if trace and by is not None:
+        raise UsageError(
+            "A trace has a row for each request, so nothing is summed in it.",
+            fix=f"Omit --by {by.value}, or omit --trace.",
+        )
 
 
 def _store(setting: str) -> UsageStore:

@@ -206,7 +206,7 @@ def busy(retry_after_s: int) -> web.Response:
     )
 
 
-#: OpenAI's codes for a limit that is reached, and (``True``) for a budget that is used up:
+#: OpenAI's codes for a limit that is reached, and (``True``) for a quota that is used up:
 #: https://platform.openai.com/docs/guides/error-codes
 LIMIT_CODES = {False: "rate_limit_exceeded", True: "insufficient_quota"}
 LARGER_THAN_LIMIT = "larger_than_limit"

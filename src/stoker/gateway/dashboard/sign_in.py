@@ -119,7 +119,7 @@ class SignIn:
         if not is_form or length is None or length > _MOST_BYTES:
             return ""
         try:
-            body = await asyncio.wait_for(request.read(), self._state.limits.body_s)
+            body = await asyncio.wait_for(request.read(), self._state.timings.body_s)
         except (asyncio.TimeoutError, web.RequestPayloadError):
             return ""
         try:

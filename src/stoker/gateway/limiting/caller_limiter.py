@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from stoker.gateway.limiting.counters import Charge, CountedUse, Counters, Outcome
 from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, TokenPrice
-from stoker.gateway.limiting.request_tokens import AskedTokens
+from stoker.gateway.limiting.request_tokens import RequestTokens
 from stoker.gateway.limiting.use_windows import RENEW_S, buckets_in
 
 #: A client has the end of an answer a moment before its place is given back, and may ask again at
@@ -56,24 +56,23 @@ class CallerLimiter:
         """Requests that have begun and not ended."""
         return len(self._under_way)
 
-    async def reserve(self, plan: LimitPlan, asked: AskedTokens) -> Reservation:
+    async def reserve(self, plan: LimitPlan, asked: RequestTokens) -> Reservation:
         """Count a request that is about to begin; nothing where it exceeds a limit."""
-        reservation = await self._try(plan, asked)
-        if reservation.waits_for_others:
+        charges = charges_of(plan, asked, self.clock())
+        outcome = await self._counters.take(charges)
+        reservation = Reservation(charges, plan.price, outcome)
+        if not outcome.taken and reservation.waits_for_others:
             await asyncio.sleep(_ENDING_S)
-            reservation = await self._try(plan, asked)
-        if reservation.outcome.taken:
+            reservation.charges = charges_of(plan, asked, self.clock())
+            reservation.outcome = outcome = await self._counters.take(reservation.charges)
+        if outcome.taken:
             self._under_way.add(reservation)
         return reservation
 
-    async def _try(self, plan: LimitPlan, asked: AskedTokens) -> Reservation:
-        charges = charges_of(plan, asked, self.clock())
-        return Reservation(charges, plan.price, await self._counters.take(charges))
-
-    def settle(self, reservation: Reservation, used: AskedTokens) -> None:
+    def settle(self, reservation: Reservation, used: RequestTokens) -> None:
         """The request ended: count what it used in place of what was reserved."""
         self._under_way.discard(reservation)
-        self._counters.add(list(corrections(reservation, used, self.clock())))
+        self._counters.add(corrections(reservation, used, self.clock()))
 
     def renew(self) -> None:
         """Count the requests under way again, so that they do not run out."""
@@ -104,45 +103,51 @@ class CallerLimiter:
         await self._counters.close()
 
 
-def charges_of(plan: LimitPlan, asked: AskedTokens, now: float) -> list[Charge]:
+def charges_of(plan: LimitPlan, asked: RequestTokens, now: float) -> list[Charge]:
     """What a request is counted as, at each of its counters.
 
     The room for its answer shrinks where a limit is smaller than that: the whole limit is enough.
     """
     buckets = buckets_in(int(now))
-    total, prompt = asked.total, asked.prompt
+    prompt, answer = asked
     charges = []
     for counter in plan.counters:
+        _, kind, limit, window = counter
         amount = 1
-        if counter.kind == "tokens":
-            amount = total if total <= counter.limit else max(prompt, counter.limit)
-        elif counter.kind == "cost":
-            amount = plan.price.cost(*asked)
-            if amount > counter.limit:
-                amount = max(plan.price.cost(prompt, 0), counter.limit)
-        charges.append(Charge(counter, buckets[counter.window.name], amount))
+        if kind == "tokens":
+            amount = prompt + answer
+            if amount > limit:
+                amount = max(prompt, limit)
+        elif kind == "cost":
+            amount = plan.price.cost(prompt, answer)
+            if amount > limit:
+                amount = max(plan.price.cost(prompt, 0), limit)
+        charges.append(Charge(counter, buckets[window.name], amount))
     return charges
 
 
-def corrections(reservation: Reservation, used: AskedTokens, now: float) -> Iterable[Charge]:
+def corrections(reservation: Reservation, used: RequestTokens, now: float) -> list[Charge]:
     """What is to be counted when a request ends.
 
     What was reserved too much is given back where it was counted; what it used beyond that counts
     from now on.
     """
-    for charge in reservation.charges:
-        counter, bucket, amount = charge
-        if counter.kind == "requests":
+    prompt, answer = used
+    corrected = []
+    for counter, bucket, amount in reservation.charges:
+        kind = counter[1]
+        if kind == "requests":
             continue
         actual = 0  # of requests under way
-        if counter.kind == "tokens":
-            actual = used.total
-        elif counter.kind == "cost":
-            actual = reservation.price.cost(*used)
+        if kind == "tokens":
+            actual = prompt + answer
+        elif kind == "cost":
+            actual = reservation.price.cost(prompt, answer)
         if actual < amount:
-            yield Charge(counter, bucket, actual - amount)
+            corrected.append(Charge(counter, bucket, actual - amount))
         elif actual > amount:
-            yield Charge(counter, counter.window.bucket(now), actual - amount)
+            corrected.append(Charge(counter, counter.window.bucket(now), actual - amount))
+    return corrected
 
 
 def wait_s(charge: Charge, use: CountedUse, now: float) -> float:
@@ -162,4 +167,4 @@ def reset_s(charge: Charge, use: CountedUse, now: float) -> float:
     """Seconds until nothing is counted any more, if nothing else is counted meanwhile."""
     if not use.buckets:
         return 0.0
-    return max(0.0, charge.counter.window.end_of(max(use.buckets)) - now)
+    return max(0.0, charge.counter.window.end_of(next(reversed(use.buckets))) - now)

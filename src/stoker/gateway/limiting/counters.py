@@ -40,6 +40,18 @@ class CountedUse:
 
     buckets: dict[int, int] = field(default_factory=dict)
     total: int = 0
+    #: The newest bucket for which was forgotten what does not count beside it.
+    _tidied_for: int | None = field(default=None, compare=False, repr=False)
+
+    def copy(self) -> CountedUse:
+        """The same, which changes by itself."""
+        return CountedUse(dict(self.buckets), self.total)
+
+    def tidy_for(self, newest: int, window: Window) -> None:
+        """Drop the buckets that do not count beside the newest one: at most once for each."""
+        if newest != self._tidied_for:
+            self.forget_outside(window.first(newest), window.last(newest))
+            self._tidied_for = newest
 
     def forget_outside(self, first: int, last: int) -> None:
         """Drop the buckets that no longer count, and those of a clock that was ahead."""
@@ -51,17 +63,24 @@ class CountedUse:
 
     def add(self, bucket: int, amount: int) -> None:
         """Count an amount. What is given back of a bucket never makes it negative."""
-        known = self.buckets.get(bucket, 0)
-        new = known + amount
-        if new > 0:
-            is_late = not known and bool(self.buckets) and bucket < next(reversed(self.buckets))
-            self.buckets[bucket] = new
+        known = self.buckets.get(bucket)
+        if known is None:
+            if amount > 0:
+                self._begin(bucket, amount)
+        elif known + amount > 0:
+            self.buckets[bucket] = known + amount
             self.total += amount
-            if is_late:
-                self.buckets = dict(sorted(self.buckets.items()))
-        elif known:
+        else:
             del self.buckets[bucket]
             self.total -= known
+
+    def _begin(self, bucket: int, amount: int) -> None:
+        is_late = bool(self.buckets) and bucket < next(reversed(self.buckets))
+        self.buckets[bucket] = amount
+        self.total += amount
+        self._tidied_for = None  # it may be one that does not count
+        if is_late:
+            self.buckets = dict(sorted(self.buckets.items()))
 
 
 class Outcome(NamedTuple):
@@ -75,7 +94,7 @@ class Outcome(NamedTuple):
         cls, taken: bool, held: Sequence[Mapping[int, int]], charges: Sequence[Charge]
     ) -> Outcome:
         """From what a store held before these charges."""
-        uses = [CountedUse(dict(buckets), sum(buckets.values())) for buckets in held]
+        uses = [CountedUse(dict(sorted(each.items())), sum(each.values())) for each in held]
         if taken:
             for use, charge in zip(uses, charges, strict=True):
                 use.add(charge.bucket, charge.amount)
@@ -111,16 +130,40 @@ class StoreAwayError(Exception):
     """A shared store does not answer, or not in time. The message holds no password."""
 
 
+class StoreCall(NamedTuple):
+    """Charges under a name that no other call has: a store counts each name once."""
+
+    name: str
+    charges: Sequence[Charge]
+
+
+#: How long a store knows the names of calls. A call that is sent again later than that, because
+#: the store could not be reached for so long, may count twice.
+CALL_KEPT_S = 600
+#: A gateway that has not checked in for this long shares the store no longer: then its requests
+#: under way have ended, or their lease has (``LEASE``).
+PRESENT_S = 60
+
+
+class StoreState(NamedTuple):
+    """What a gateway learns of its store when it checks in."""
+
+    #: Another one where the store has forgotten what it held.
+    contents: str
+    #: Gateways that have checked in lately, this one included.
+    gateways: int
+
+
 class SharedStore(Protocol):
     """A database that holds the counts of several gateways. All of it raises ``StoreAwayError``."""
 
-    async def open(self) -> None:
-        """Connect and prepare, where that is not done yet."""
+    async def check_in(self, gateway: str) -> StoreState:
+        """Connect and prepare, where that is not done yet, and note that this gateway is there."""
 
-    async def take(self, charges: Sequence[Charge]) -> Outcome:
+    async def take(self, call: StoreCall) -> Outcome:
         """Count all charges, or none where one of them exceeds its counter's limit: in one step."""
 
-    async def add(self, charges: Sequence[Charge]) -> None:
+    async def add(self, calls: Sequence[StoreCall]) -> None:
         """Count these whatever the limits are; negative amounts are given back."""
 
     async def tidy(self, now: float) -> None:

@@ -38,7 +38,7 @@ def check(url: str) -> None:
             fix="Install it: pip install 'stoker[teams]'.",
         )
     try:
-        _store(url)
+        store(url)
     except Exception as error:  # an option becomes an argument: it fails in any way
         raise UsageError(
             "The address of the store has an option that its client does not take.",
@@ -55,7 +55,7 @@ def _option(url: str, error: Exception) -> str:
 
 def counters(url: str, metrics: Metrics) -> SharedCounters:
     """Counters in the store at this address; the metrics show whether it answers."""
-    return SharedCounters(_store(url), metrics.limits_store_up.labels(_kind(url)).set)
+    return SharedCounters(store(url), metrics.limits_store_up.labels(_kind(url)).set)
 
 
 def _kind(url: str) -> str:
@@ -67,7 +67,8 @@ def _kind(url: str) -> str:
     return _KINDS[parts.scheme]
 
 
-def _store(url: str) -> SharedStore:
+def store(url: str) -> SharedStore:
+    """The store at this address. Raises ``ValueError`` for no store."""
     if _kind(url) == "redis":
         from stoker.gateway.limiting.redis_store import RedisStore  # noqa: PLC0415
 

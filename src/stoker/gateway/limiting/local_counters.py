@@ -1,4 +1,4 @@
-"""The counts of a gateway that shares them with no other; budgets are kept in a file."""
+"""The counts of a gateway that shares them with no other; quotas are kept in a file."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class _KeptUse(msgspec.Struct, frozen=True, array_like=True):
     amount: int
 
 
-class BudgetFile:
-    """What was used of the budgets of this day and this month, for the next start.
+class QuotaFile:
+    """What was used of the quotas of this day and this month, for the next start.
 
     One gateway at a time keeps its counts there: two would overwrite each other's.
     """
@@ -68,7 +68,7 @@ class BudgetFile:
         except FileNotFoundError:
             return []
         except (OSError, msgspec.DecodeError) as error:
-            _log.warning("budgets begin at 0: %s can't be read: %s", self._path, error)
+            _log.warning("quotas begin at 0: %s can't be read: %s", self._path, error)
             return []
         return [
             # The limit is that of the first request that meets the counter.
@@ -91,15 +91,15 @@ class BudgetFile:
             make_private(self._path.parent)
             write_private(self._path, content)
         except OSError as error:
-            _log.warning("budgets were not kept: %s can't be written: %s", self._path, error)
+            _log.warning("quotas were not kept: %s can't be written: %s", self._path, error)
             return
         self._saved = content
 
 
 class LocalCounters:
-    """Counts in memory. With a file, a killed gateway forgets 20 s of its budgets at most."""
+    """Counts in memory. With a file, a killed gateway forgets 20 s of its quotas at most."""
 
-    def __init__(self, file: BudgetFile | None = None) -> None:
+    def __init__(self, file: QuotaFile | None = None) -> None:
         self._memory = MemoryCounters()
         self._file = file
         self._saving: asyncio.Future[None] | None = None
@@ -133,7 +133,7 @@ class LocalCounters:
             await asyncio.shield(self._saving)
 
     async def close(self) -> None:
-        """Keep the budgets: after what is being written, which is older."""
+        """Keep the quotas: after what is being written, which is older."""
         if self._saving is not None:
             await asyncio.wait({self._saving})
         if self._file is not None:

@@ -16,17 +16,19 @@ class MemoryCounters:
 
     def take(self, charges: Sequence[Charge]) -> Outcome:
         """Count all charges, or none where one of them exceeds its counter's limit."""
+        known = self._uses
         uses = []
         taken = True
         for counter, bucket, amount in charges:
-            use = self._uses.get(counter.name) or self._new(counter)
-            use.forget_outside(counter.window.first(bucket), counter.window.last(bucket))
-            if use.total + amount > counter.limit:
+            name, _, limit, window = counter
+            use = known.get(name) or self._new(counter)
+            use.tidy_for(bucket, window)
+            if use.total + amount > limit:
                 taken = False
             uses.append(use)
         if taken:
-            for index, charge in enumerate(charges):
-                uses[index].add(charge[1], charge[2])
+            for use, (_, bucket, amount) in zip(uses, charges, strict=True):
+                use.add(bucket, amount)
         return Outcome(taken, uses)
 
     def add(self, charges: Iterable[Charge]) -> None:
@@ -35,12 +37,18 @@ class MemoryCounters:
             use = self._uses.get(counter.name) or self._new(counter)
             use.add(bucket, amount)
 
+    def use(self, counter: Counter, newest: int | None = None) -> CountedUse:
+        """What a counter holds, without what no longer counts beside the bucket ``newest``."""
+        use = self._uses.get(counter.name) or CountedUse()
+        if newest is not None:
+            use.tidy_for(newest, counter.window)
+        return use
+
     def tidy(self, now: float) -> None:
         """Forget counters that hold nothing any more."""
         for name, use in list(self._uses.items()):
             window = self._counters[name].window
-            bucket = window.bucket(now)
-            use.forget_outside(window.first(bucket), window.last(bucket))
+            use.tidy_for(window.bucket(now), window)
             if not use.buckets:
                 del self._uses[name], self._counters[name]
 

@@ -59,7 +59,7 @@ class LimitReached:
     #: ``None`` where no wait makes the request fit.
     retry_after_s: int | None
     #: What a day or a month may take is used up: trying again soon is of no use.
-    is_budget: bool
+    is_quota: bool
 
 
 def refusal(reservation: Reservation, now: float) -> LimitReached:
@@ -72,17 +72,17 @@ def refusal(reservation: Reservation, now: float) -> LimitReached:
     over = [item for item in over if item[0].counter.kind not in MEASURED_KINDS] or over
     too_large = next((charge for charge, _ in over if charge.amount > charge.counter.limit), None)
     if too_large is not None:
-        return LimitReached(_too_large(too_large), None, is_budget=False)
+        return LimitReached(_too_large(too_large), None, is_quota=False)
     waits = [(_wait_s(charge, use, now), charge, use) for charge, use in over]
     wait, charge, use = max(waits, key=lambda item: item[0])
     retry_after_s = max(1, math.ceil(wait))
     if charge.counter.window in CALENDAR:
         message = f"{_left(charge, use)} It begins again in "
         message += f"{duration(retry_after_s)}, at midnight UTC."
-        return LimitReached(message, retry_after_s, is_budget=True)
+        return LimitReached(message, retry_after_s, is_quota=True)
     message = f"The limit of {_limit(charge.counter)} is reached. Try again in "
     message += f"{duration(retry_after_s)}."
-    return LimitReached(message, retry_after_s, is_budget=False)
+    return LimitReached(message, retry_after_s, is_quota=False)
 
 
 def _too_large(charge: Charge) -> str:
@@ -93,13 +93,13 @@ def _too_large(charge: Charge) -> str:
 
 
 def _left(charge: Charge, use: CountedUse) -> str:
-    """What is left of a budget."""
+    """What is left of a quota."""
     counter = charge.counter
     left = counter.limit - use.total
     if left <= 0:
-        return f"The budget of {_limit(counter)} is used up."
+        return f"The quota of {_limit(counter)} is used up."
     return (
-        f"The budget of {_limit(counter)} has {_amount(counter, left)} left, and this request may "
+        f"The quota of {_limit(counter)} has {_amount(counter, left)} left, and this request may "
         f"take {_amount(counter, charge.amount)}."
     )
 
@@ -133,13 +133,12 @@ def _tightest(reservation: Reservation) -> dict[str, tuple[Charge, CountedUse]]:
     """Of requests and of tokens the counter that has the least left."""
     least: dict[str, int] = {}
     found: dict[str, tuple[Charge, CountedUse]] = {}
-    for index, use in enumerate(reservation.outcome.uses):
-        charge = reservation.charges[index]
-        counter = charge.counter
-        left = counter.limit - use.total
-        if counter.kind in _OPENAI_NAMES and left < least.get(counter.kind, left + 1):
-            least[counter.kind] = left
-            found[counter.kind] = charge, use
+    for charge, use in zip(reservation.charges, reservation.outcome.uses, strict=True):
+        _, kind, limit, _ = charge.counter
+        left = limit - use.total
+        if kind in _OPENAI_NAMES and (kind not in least or left < least[kind]):
+            least[kind] = left
+            found[kind] = charge, use
     return found
 
 

@@ -20,7 +20,7 @@ _MOST_ANSWERS = 128
 _ADDED = Overheads()
 
 
-class AskedTokens(NamedTuple):
+class RequestTokens(NamedTuple):
     """The tokens of a request's prompts, and of its answers."""
 
     prompt: int
@@ -32,7 +32,9 @@ class AskedTokens(NamedTuple):
         return self.prompt + self.answer
 
 
-def most_tokens(body: Mapping[str, Any], body_bytes: int, max_model_len: int | None) -> AskedTokens:
+def most_tokens(
+    body: Mapping[str, Any], body_bytes: int, max_model_len: int | None
+) -> RequestTokens:
     """What a request of so many bytes takes at most, without counting.
 
     No text has more tokens than bytes, and a chat's prompt none more than those and what any
@@ -45,11 +47,11 @@ def most_tokens(body: Mapping[str, Any], body_bytes: int, max_model_len: int | N
     answer = min(answer, tokens.asked_max_tokens(body) or answer)
     messages, tools = body.get("messages"), body.get("tools")
     if not isinstance(messages, list):
-        return AskedTokens(body_bytes, 0 if _is_embedding(body) else answer * _answers(body))
+        return RequestTokens(body_bytes, 0 if _is_embedding(body) else answer * _answers(body))
     prompt = body_bytes + _ADDED.base + _ADDED.per_message * len(messages)
     if isinstance(tools, list):
         prompt += _ADDED.per_tool * len(tools)
-    return AskedTokens(min(prompt, max_model_len or prompt), answer * _answers(body))
+    return RequestTokens(min(prompt, max_model_len or prompt), answer * _answers(body))
 
 
 def estimated_prompt(body: Mapping[str, Any]) -> int:

@@ -87,7 +87,7 @@ class LimitCaller:
             code = openai_errors.LARGER_THAN_LIMIT
             answer = openai_errors.larger_than_limit(reached.message)
         else:
-            code = openai_errors.LIMIT_CODES[reached.is_budget]
+            code = openai_errors.LIMIT_CODES[reached.is_quota]
             answer = openai_errors.limited(reached.message, code, reached.retry_after_s)
         self._state.metrics.refused.labels(code).inc()
         _log.info("refused %s: %d %s", context.request.path, answer.status, code)

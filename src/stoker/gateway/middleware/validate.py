@@ -16,7 +16,7 @@ class Validate:
     """Reads the body once, within its size and time, and puts it in its path's normal form."""
 
     def __init__(self, state: GatewayState) -> None:
-        self._body_s = state.limits.body_s
+        self._body_s = state.timings.body_s
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Set ``context.rules``, ``body`` and ``legacy_calls``; raises ``BadRequestError``."""

@@ -10,7 +10,6 @@ import aiohttp
 
 from stoker import engines
 from stoker.engines import Backend, ServedModel
-from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.prompt.cache_ledger import CacheLedger, Prefill
 from stoker.gateway.prompt.completion_fitter import CompletionFitter
 from stoker.gateway.prompt.engine_slots import EngineSlots
@@ -23,6 +22,7 @@ from stoker.gateway.prompt.prompt_fitter import PromptFitter
 from stoker.gateway.prompt.server_counts import ServerCounts
 from stoker.gateway.prompt.token_counter import TokenCounter
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.timings import GatewayTimings
 from stoker.gateway.usage.metrics import Metrics
 from stoker.gateway.usage.usage_report import UsageReport
 
@@ -91,9 +91,9 @@ class Preparer:
 class Preparers:
     """All preparers of a gateway, made when they are first needed."""
 
-    def __init__(self, metrics: Metrics, limits: GatewayLimits) -> None:
+    def __init__(self, metrics: Metrics, timings: GatewayTimings) -> None:
         self._metrics = metrics
-        self._counts_kept = limits.counts_kept
+        self._counts_kept = timings.counts_kept
         self._known: dict[_Key, Preparer] = {}
         self._http: aiohttp.ClientSession | None = None
         # One thread: counting is the tokenizer's work, which is quick on a core of its own.

@@ -48,7 +48,7 @@ class Forward:
     def __init__(self, state: GatewayState) -> None:
         self._metrics = state.metrics
         self._live = state.live_streams
-        self._linger_s = state.limits.linger_s
+        self._linger_s = state.timings.linger_s
 
     async def __call__(self, context: RequestContext, _: Handler, /) -> web.StreamResponse:
         """Set ``context.answer`` and ``context.may_retry``. The last stage: it never proceeds."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.relay.backend_connection import BackendGoneError
 from stoker.gateway.relay.response_stream import ResponseStream
+from stoker.gateway.timings import GatewayTimings
 
 
 class LiveStreams:
     """One task looks after all of them: none has a timer of its own."""
 
-    def __init__(self, limits: GatewayLimits) -> None:
-        self._keep_alive_s = limits.keep_alive_s
-        self._silence_s = limits.silence_s
+    def __init__(self, timings: GatewayTimings) -> None:
+        self._keep_alive_s = timings.keep_alive_s
+        self._silence_s = timings.silence_s
         #: Since when each backend has been silent, on the event loop's clock.
         self._silent_since: dict[ResponseStream, float] = {}
 

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stoker.gateway.limits import DEFAULT_LIMITS, GatewayLimits
 from stoker.gateway.routing.backend_pool import NoBackendError, Pool
 from stoker.gateway.routing.owner_shares import OwnerShares
 from stoker.gateway.routing.pooled_backend import PooledBackend, prefixes_of
 from stoker.gateway.routing.priority import Utility
 from stoker.gateway.routing.slot_queue import BackendSlot, BusyError, SlotQueue, Waiter, take_slot
 from stoker.gateway.routing.utility_queue import UtilityQueue
+from stoker.gateway.timings import DEFAULT_TIMINGS, GatewayTimings
 
 #: A backend with this many more requests than the least busy one gets no more of them for a prefix
 #: that it has read: all conversations of an editor begin with the same tools.
@@ -22,12 +22,12 @@ _SLACK = 4
 class BackendSlots:
     """The slots of a pool. One is taken with ``acquire`` and given back with ``release``."""
 
-    def __init__(self, pool: Pool, limits: GatewayLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, pool: Pool, timings: GatewayTimings = DEFAULT_TIMINGS) -> None:
         self._pool = pool
-        self._max_wait_s = limits.max_wait_s
+        self._max_wait_s = timings.max_wait_s
         self._shares = OwnerShares()
-        self._turns = SlotQueue(limits.max_waiting, self._shares)
-        self._utilities = UtilityQueue(pool, self._turns, limits, self._shares)
+        self._turns = SlotQueue(timings.max_waiting, self._shares)
+        self._utilities = UtilityQueue(pool, self._turns, timings, self._shares)
 
     @property
     def waiting(self) -> int:

@@ -58,6 +58,8 @@ class PooledBackend:
         self.has_no_chats = False
         #: How often it may have been started again: what was learned of its prompts may not hold.
         self.run = 0
+        #: How many answers have begun: one that works too hard to answer a check is not down.
+        self.answers_begun = 0
         self._clock = clock
         self._failures = 0
         self._open_until = 0.0
@@ -119,6 +121,7 @@ class PooledBackend:
     def succeeded(self) -> None:
         """An answer began."""
         self._failures = 0
+        self.answers_begun += 1
 
     def failed(self) -> None:
         """It refused, broke off before the first byte, or answered 502, 503 or 504."""

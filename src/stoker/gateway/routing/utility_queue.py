@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 
-from stoker.gateway.limits import GatewayLimits
 from stoker.gateway.routing import priority
 from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.owner_shares import OwnerShares
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import BackendLoad, Utility
 from stoker.gateway.routing.slot_queue import SlotQueue, Waiter
+from stoker.gateway.timings import GatewayTimings
 
 #: Keeps a timer that fires a moment early from firing all the time.
 _LEAST_TIMER_S = 0.001
@@ -21,12 +21,12 @@ class UtilityQueue:
     """Utility requests that turns go before. Of each client one is under way at a time."""
 
     def __init__(
-        self, pool: Pool, turns: SlotQueue, limits: GatewayLimits, shares: OwnerShares
+        self, pool: Pool, turns: SlotQueue, timings: GatewayTimings, shares: OwnerShares
     ) -> None:
         self._pool = pool
         self._turns = turns
-        self._limits = limits
-        self._queue = SlotQueue(limits.max_waiting, shares)
+        self._timings = timings
+        self._queue = SlotQueue(timings.max_waiting, shares)
         #: The one of each client that has a slot, or waits for it like a turn.
         self._under_way: dict[str, Waiter] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -65,12 +65,12 @@ class UtilityQueue:
         if utility is None or waiter.client in self._under_way:
             return math.inf  # the end of the other one starts this again
         waited_s = _now() - waiter.since
-        if waited_s >= self._limits.max_utility_wait_s:
+        if waited_s >= self._timings.max_utility_wait_s:
             self._join_turns(waiter)
             return math.inf
         backend, wait_s = self._soonest(waiter, utility, waited_s)
         if backend is None or wait_s > 0:
-            return min(wait_s, self._limits.max_utility_wait_s - waited_s)
+            return min(wait_s, self._timings.max_utility_wait_s - waited_s)
         self._under_way[waiter.client] = waiter
         self._queue.give(waiter, backend)
         return math.inf

@@ -11,7 +11,7 @@ from stoker.usage_records import UsageRow
 
 _LABELS = [genai.in_prometheus(n) for n in (genai.OPERATION, genai.PROVIDER, genai.REQUEST_MODEL)]
 _ERROR = genai.in_prometheus(genai.ERROR_TYPE)
-#: A request waits for a slot for ``GatewayLimits.max_wait_s`` at most.
+#: A request waits for a slot for ``GatewayTimings.max_wait_s`` at most.
 _QUEUE_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
 
 

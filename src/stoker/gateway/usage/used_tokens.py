@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from stoker.gateway.limiting.request_tokens import AskedTokens
+from stoker.gateway.limiting.request_tokens import RequestTokens
 from stoker.gateway.relay.response_stream import ResponseStream
 from stoker.gateway.request_context import RequestContext
 
-_NOTHING = AskedTokens(0, 0)
+_NOTHING = RequestTokens(0, 0)
 #: Of prompts as JSON, with tools: a rough mean, for estimates.
 _BYTES_PER_TOKEN = 4
 
 
-def used_tokens(context: RequestContext, *, client_left: bool = False) -> AskedTokens:
+def used_tokens(context: RequestContext, *, client_left: bool = False) -> RequestTokens:
     """As the backend reports them. Without a report: what was counted or is estimated of the
     prompt, and a token for each event that came, also where a stream was cut before its last
     report.
@@ -29,7 +29,7 @@ def used_tokens(context: RequestContext, *, client_left: bool = False) -> AskedT
         prompt = outgoing.prompt_tokens or len(outgoing.payload) // _BYTES_PER_TOKEN
     events = answer.events if answer else 0
     completion = usage.get("completion_tokens", events)
-    return AskedTokens(prompt, max(completion, events) if cut else completion)
+    return RequestTokens(prompt, max(completion, events) if cut else completion)
 
 
 def is_cut(context: RequestContext, *, client_left: bool = False) -> bool:

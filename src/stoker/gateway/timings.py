@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayLimits:
+class GatewayTimings:
     """Time limits in seconds and counts, with the defaults that production runs with."""
 
     #: Silence after which a stream gets a comment. Proxies commonly cut at 60 s, clients at 300 s.
@@ -45,4 +45,4 @@ class GatewayLimits:
     first_check_s: float = 5.0
 
 
-DEFAULT_LIMITS = GatewayLimits()
+DEFAULT_TIMINGS = GatewayTimings()
