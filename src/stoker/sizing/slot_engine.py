@@ -56,6 +56,7 @@ class SlotEngine:
         self._host_cache: list[HeldPrompt] = []
         self._decoders = Decoders(1)
         self._restore_s = 0.0
+        self._admitted = 0
         self._span: StepSpan | None = None
 
     def refuses(self, one: InFlight) -> bool:
@@ -116,6 +117,8 @@ class SlotEngine:
         if held and shared < _LEAST_KEPT * held.tokens and self.settings.cache_ram_tokens:
             shared = self._swap(slot, held, one.request, shared)
         one.admitted_s = now_s
+        self._admitted += 1
+        one.order = self._admitted
         one.computed = min(shared, one.known - 1)
         one.cached_tokens = one.computed
         self._slots[slot] = one

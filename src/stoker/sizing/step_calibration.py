@@ -17,13 +17,14 @@ _FITTED = (
     *("step_s", "read_s", "token_s", "sequence_s", "cache_token_s", "attention_s"),
     *("prompt_s", "arrival_s"),
 )
-#: Where a plan has 0, the fit starts with a hundredth of a step or of a token's arithmetic.
-_SMALL = 0.01
+#: Where a plan has 0, the fit starts with this share of a step or of a token's arithmetic: large
+#: enough to matter, so that the search sees in which direction to change it.
+_SMALL = 0.1
 #: Tokens before a prompt at which attention is taken to cost as much as ``_SMALL`` of the rest.
-_CONTEXT_TOKENS = 1000
+_CONTEXT_TOKENS = 4000
 #: How much being off a plan by a factor of e counts, beside being off a measurement by as much.
 #: Small: it only keeps in place what the measurements do not determine.
-_PLAN_WEIGHT = 0.003
+_PLAN_WEIGHT = 0.0005
 _FIRST_STRIDE, _LAST_STRIDE, _MOST_ROUNDS = 0.5, 0.004, 200
 #: Times below it are lost in the network and in the clock of the client.
 _LEAST_S = 0.2e-3
@@ -59,15 +60,18 @@ def calibrate(rounds: Sequence[MeasuredRound], planned: Replica) -> StepTimes:
         raise ValueError("there is no measured request to calibrate with")
     start = _without_zeros(planned.step_times)
     anchor = [math.log(getattr(start, name)) for name in _FITTED]
+    weights = [_PLAN_WEIGHT if getattr(planned.step_times, name) else 0.0 for name in _FITTED]
 
     def times_at(point: Sequence[float]) -> StepTimes:
         values = {name: math.exp(p) for name, p in zip(_FITTED, point, strict=True)}
         return replace(start, **values)
 
     def error(point: Sequence[float]) -> float:
-        drift = sum((p - a) ** 2 for p, a in zip(point, anchor, strict=True))
+        drift = sum(
+            weight * (p - a) ** 2 for weight, p, a in zip(weights, point, anchor, strict=True)
+        )
         predicted = replay_rounds(rounds, replace(planned, step_times=times_at(point)))
-        return misfit(rounds, predicted) + _PLAN_WEIGHT * drift
+        return misfit(rounds, predicted) + drift
 
     return times_at(_pattern_search(error, _scaled(rounds, planned, start, anchor)))
 
