@@ -7,7 +7,7 @@ from stoker.sizing.distributions import LogNormal
 from stoker.sizing.estimates import Estimate, Latency
 from stoker.sizing.fleet import Fleet, LlamaCppReplica, Routing, VllmReplica
 from stoker.sizing.recording import Slice
-from stoker.sizing.simulate import KindResult, SimulationResult, simulate
+from stoker.sizing.simulation import KindResult, SimulationResult, simulate
 from stoker.sizing.step_calibration import MeasuredAnswer, MeasuredRound, calibrate
 from stoker.sizing.step_times import StepTimes
 from stoker.sizing.trace import read_trace
