@@ -142,7 +142,7 @@ def test_it_finds_what_looking_at_everything_finds(
     options = [option(gpu, "m", gpus=gpus) for gpu, gpus in itertools.product("ABC", (1, 2, 4))]
     costs = [
         next(
-            prices(price)(one, count + spare)
+            prices(price)(one, count + spare) or 0.0
             for count in range(1, 100)
             if fleet(one, count).shortfall(targets) <= 1
         )
