@@ -1,0 +1,46 @@
+"""How people use models over time, and what a fleet of servers makes of it, simulated. Pure.
+
+Nothing here opens a socket, asks an engine or names one: step times come as plain values.
+"""
+
+from stoker.sizing.distributions import LogNormal
+from stoker.sizing.estimates import Estimate, Latency
+from stoker.sizing.fleet import Fleet, LlamaCppReplica, Routing, VllmReplica
+from stoker.sizing.recording import Slice
+from stoker.sizing.simulate import KindResult, SimulationResult, simulate
+from stoker.sizing.step_times import StepTimes
+from stoker.sizing.trace import read_trace
+from stoker.sizing.workload import (
+    AGENT,
+    CHAT,
+    COMPLETION,
+    OFFICE_DAY,
+    ArrivingRequest,
+    SessionShape,
+    Workload,
+    draw_requests,
+)
+
+__all__ = [
+    "AGENT",
+    "CHAT",
+    "COMPLETION",
+    "OFFICE_DAY",
+    "ArrivingRequest",
+    "Estimate",
+    "Fleet",
+    "KindResult",
+    "Latency",
+    "LlamaCppReplica",
+    "LogNormal",
+    "Routing",
+    "SessionShape",
+    "SimulationResult",
+    "Slice",
+    "StepTimes",
+    "VllmReplica",
+    "Workload",
+    "draw_requests",
+    "read_trace",
+    "simulate",
+]
