@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from stoker.planning import Plan
 from stoker.sizing.cost import Server
 from stoker.sizing.estimates import Estimate
+from stoker.sizing.fleet import Replica
 
 #: Doubling the servers has to bring the nearest target closer by this share, or more of them are
 #: taken not to help.
@@ -40,6 +41,8 @@ class Option:
 
     server: Server
     plan: Plan
+    #: One copy of it, as the simulation knows it.
+    replica: Replica
 
     @property
     def replicas_per_server(self) -> int:

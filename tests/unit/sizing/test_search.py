@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stoker.host import GpuSpec
 from stoker.models import Model
 from stoker.planning import MemoryPrediction, Plan
+from stoker.sizing import StepTimes, VllmReplica
 from stoker.sizing.cost import Server
 from stoker.sizing.estimates import Estimate
 from stoker.sizing.search import Measured, Option, Price, SearchResult, Targets, search
@@ -34,7 +35,8 @@ def option(
         gpus=tensor_parallel,
         score=score,
     )
-    return Option(Server(GpuSpec(gpu, "nvidia", "datacenter"), gpus), plan)
+    replica = VllmReplica(StepTimes(step_s=0.01, read_s=0.01, token_s=1e-4), 500_000)
+    return Option(Server(GpuSpec(gpu, "nvidia", "datacenter"), gpus), plan, replica)
 
 
 def measured(first_token_s: float, token_s: float) -> Measured:
