@@ -10,7 +10,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from stoker.application.capacity_options import Options, find_options
+from stoker.application.capacity_options import (
+    MOST_DESKTOP_DEVELOPERS,
+    Options,
+    find_options,
+)
 from stoker.application.capacity_request import CapacityRequest
 from stoker.application.choice import choose
 from stoker.application.launch_request import LaunchRequest, imagined_machine
@@ -159,6 +163,8 @@ def size(
     targets: with what comes nearest, and what that costs.
     """
     progress(0.0, "planning")
+    if request.sized_developers > MOST_DESKTOP_DEVELOPERS:
+        request = replace(request, costs=request.costs.in_racks())
     options = find_options(request)
     if not options.options:
         raise _nothing_fits(request, options)

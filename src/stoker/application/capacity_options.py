@@ -26,9 +26,9 @@ _PARALLEL = 64
 #: into common use with models of about 70 (Claude Sonnet 4: 72.7, May 2025); questions about code
 #: are answered well by those of a year before; completions need a model that was made for them.
 _GOOD_ENOUGH: Mapping[Purpose, float] = {"agent": 70.0, "chat": 50.0, "completion": 0.0}
-#: NVIDIA's licence for GeForce drivers rules out data centres, so gaming cards are for teams that
-#: have a machine under a desk.
-_MOST_DESKTOP_DEVELOPERS = 10
+#: More developers than this are not served from a machine under a desk; and NVIDIA's licence for
+#: GeForce drivers rules out data centres, so gaming cards are for such teams only.
+MOST_DESKTOP_DEVELOPERS = 10
 _LEAST_GPU_BYTES = 24 * 1024**3
 
 
@@ -102,7 +102,7 @@ def _servers(request: CapacityRequest) -> Iterator[Server]:
 def _usual(request: CapacityRequest) -> Iterator[GpuSpec]:
     """GPUs that teams serve models on."""
     kinds = {"datacenter", "workstation"}
-    if request.sized_developers <= _MOST_DESKTOP_DEVELOPERS:
+    if request.sized_developers <= MOST_DESKTOP_DEVELOPERS:
         kinds.add("desktop")
     for gpu in known_gpus():
         large = (gpu.memory_bytes or 0) >= _LEAST_GPU_BYTES

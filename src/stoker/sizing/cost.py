@@ -23,13 +23,15 @@ _Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 _Amount = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Text = Annotated[str, msgspec.Meta(max_length=1000)]
+#: The date of a price that the user gives.
+_OWN = "your own"
 
 
 class CostFact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One number of the price list, when it was true, and where it stands."""
 
     value: _Positive
-    date: _Text = "your own"
+    date: _Text = _OWN
     source: _Text = ""
 
 
@@ -44,7 +46,7 @@ class HostOffer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usd: _Amount
     power_w: _Amount
     rack: bool = True
-    date: _Text = "your own"
+    date: _Text = _OWN
     source: _Text = ""
 
 
@@ -58,7 +60,7 @@ class ApiPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cached_input_per_million: _Amount | None = None
     #: Input that is written to the cache; ``None``: it is charged like other input.
     cache_write_per_million: _Amount | None = None
-    date: _Text = "your own"
+    date: _Text = _OWN
     source: _Text = ""
 
 
@@ -67,7 +69,7 @@ class GpuPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     usd: _Amount | None = None
     usd_per_hour: _Amount | None = None
-    date: _Text = "your own"
+    date: _Text = _OWN
     source: _Text = ""
 
 
@@ -95,6 +97,11 @@ class CostTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 if gpu.name in host.gpus:
                     return None  # a GPU that is named is sold in nothing else
         return None
+
+    def in_racks(self) -> CostTable:
+        """Without what stands under a desk, unless it is the user's own."""
+        kept = tuple(host for host in self.hosts if host.rack or host.date == _OWN)
+        return msgspec.structs.replace(self, hosts=kept)
 
     def price_of(self, gpu: GpuSpec) -> CostFact | None:
         """What one GPU costs: the user's own price, else the middle of what it is offered for."""
