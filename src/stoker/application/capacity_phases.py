@@ -72,7 +72,7 @@ def _replicas(report: CapacityReport) -> Phase:
         "Replicas",
         report.request.sized_developers,
         servers(report.best),
-        report.best.usd_per_month,
+        report.cost.total_usd,
         "The team server's exit, and a budget for the hardware.",
         f"Add a server {limit}the busiest hour's 95th percentile reaches {share} of a target for "
         "a week.",

@@ -49,11 +49,6 @@ class Option:
         """How many copies of the plan one server runs."""
         return max(1, self.server.gpus // max(1, self.plan.gpus))
 
-    @property
-    def kind(self) -> tuple[str, str]:
-        """Options that differ in this are different answers; others are variants of one."""
-        return self.server.gpu.name, self.plan.model.served_name
-
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -107,7 +102,7 @@ class Sized:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What was found, the cheapest first, one for each kind of option."""
+    """What was found, the cheapest first: one for each GPU, or for each model on the only GPU."""
 
     sized: tuple[Sized, ...] = ()
     #: What misses a target with any number of servers, the nearest first.
@@ -125,7 +120,7 @@ class SearchResult:
 
     @property
     def runner_up(self) -> Sized | None:
-        """The cheapest on another GPU or with another model."""
+        """The cheapest on another GPU, or with another model on the only one."""
         return self.sized[1] if len(self.sized) > 1 else None
 
 
@@ -141,14 +136,18 @@ def search(
 
     ``progress`` is called with the share of the options that are done, from 0 to 1.
     """
-    run = _Search(targets, measure, price)
     priced = [option for option in options if price(option, 1) is not None]
+    by_gpu = len({option.server.gpu.label for option in priced}) > 1
+    run = _Search(targets, measure, price, by_gpu)
     least = {id(option): least_servers(option) for option in priced}
-    order = sorted(priced, key=lambda option: run.cost(option, least[id(option)]))
+    # At one cost the better model goes first: then the others need no look.
+    order = sorted(
+        priced, key=lambda option: (run.cost(option, least[id(option)]), -option.plan.score)
+    )
     simulated = 0
     for option in order:
-        if run.cost(option, least[id(option)]) >= run.bound_usd():
-            break  # the others cost at least as much
+        if run.cost(option, least[id(option)]) >= run.bound_usd(option):
+            continue
         progress(simulated / len(order))
         simulated += 1
         run.size(option, least[id(option)])
@@ -175,13 +174,22 @@ class _Search:
     targets: Targets
     measure: Measure
     price: Price
-    sized: dict[tuple[str, str], Sized] = field(default_factory=dict)
+    #: Answers are different that differ in the GPU, or else in the model.
+    by_gpu: bool
+    sized: dict[str, Sized] = field(default_factory=dict)
     failed: list[Sized] = field(default_factory=list)
 
-    def bound_usd(self) -> float:
-        """What an option has to cost less than to be of interest: the second best so far."""
+    def bound_usd(self, option: Option) -> float:
+        """What an option has to cost less than to be of interest: the second best so far, and what
+        is known of its own kind."""
         costs = sorted(one.usd_per_month for one in self.sized.values())
-        return costs[1] if len(costs) > 1 else math.inf
+        second = costs[1] if len(costs) > 1 else math.inf
+        own = self.sized.get(self.kind(option))
+        return second if own is None else min(second, own.usd_per_month)
+
+    def kind(self, option: Option) -> str:
+        """What makes two options different answers."""
+        return option.server.gpu.label if self.by_gpu else option.plan.model.served_name
 
     def cost(self, option: Option, needed: int) -> float:
         """A month of so many servers with the spare ones."""
@@ -194,9 +202,9 @@ class _Search:
         if needed is None:
             return
         sized = self._sized(option, needed, tried[needed])
-        best = self.sized.get(option.kind)
+        best = self.sized.get(self.kind(option))
         if best is None or _merit(sized) < _merit(best):
-            self.sized[option.kind] = sized
+            self.sized[self.kind(option)] = sized
 
     def _fewest(self, option: Option, least: int, tried: dict[int, Measured]) -> int | None:
         """The fewest servers that keep the targets; ``None`` where none do, or too dearly."""
@@ -206,7 +214,7 @@ class _Search:
                 self.failed.append(self._nearest(option, tried))
                 return None
             before, below, servers = shortfall, servers, 2 * servers
-            if self.cost(option, below + 1) >= self.bound_usd():
+            if self.cost(option, below + 1) >= self.bound_usd(option):
                 return None
         while servers - below > 1:
             middle = (below + servers) // 2

@@ -87,10 +87,16 @@ def test_a_server_runs_as_many_copies_as_it_has_room_for() -> None:
     assert (result.best.needed, result.best.replicas) == (2, 12)
 
 
-def test_the_cheapest_wins_and_the_runner_up_is_another_gpu_or_model() -> None:
+def test_the_cheapest_wins_and_the_runner_up_is_on_another_gpu() -> None:
     options = [option("A", "m"), option("A", "m", gpus=2), option("B", "m"), option("A", "n")]
     result = found(options, {"A": 4, "B": 2}, {"A": 100, "B": 300})
-    assert [one.option for one in result.sized[:2]] == [options[0], options[3]]
+    assert [one.option for one in result.sized] == [options[0], options[2]]
+
+
+def test_where_there_is_one_gpu_the_runner_up_is_another_model() -> None:
+    options = [option("A", "m"), option("A", "m", gpus=2), option("A", "n", score=60)]
+    result = found(options, {"A": 4}, {"A": 100})
+    assert [one.option for one in result.sized] == [options[0], options[2]]
 
 
 def test_at_equal_cost_the_better_model_wins() -> None:

@@ -29,7 +29,7 @@ TARGETS = {"first_token": "the first token", "token": "the time per token"}
 
 def lines(report: CapacityReport) -> Iterator[str]:
     """The answer for a terminal of 80 columns: the recommendation first."""
-    yield question(report)
+    yield from textwrap.wrap(question(report), _WIDTH)
     yield ""
     yield from _block("Recommended", servers(report.best))
     yield from _block("Cost", cost(report))
