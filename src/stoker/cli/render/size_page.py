@@ -15,7 +15,7 @@ _STYLE = (
     svg_chart.STYLE
     + """
 .answer{font-size:1.25rem;line-height:1.4;margin:.6rem 0 1.2rem}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.8rem;
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:.8rem;
 margin:1rem 0}
 .tile{border:1px solid #8884;border-radius:.6rem;padding:.7rem .9rem}
 .tile b{display:block;font-size:1.6rem;line-height:1.25;font-variant-numeric:tabular-nums}

@@ -21,7 +21,7 @@ figcaption{font-weight:600;margin-bottom:.2rem}
 .chart circle.c0{fill:var(--w)}.chart circle.c1{fill:var(--g)}
 .chart text.c0{fill:var(--w);stroke:none}.chart text.c1{fill:var(--g);stroke:none}
 """
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 480, 270, 58, 14, 18, 46
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 480, 280, 58, 14, 28, 46
 
 
 @dataclass(frozen=True, slots=True)
