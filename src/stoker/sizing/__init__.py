@@ -7,7 +7,8 @@ from stoker.sizing.distributions import LogNormal
 from stoker.sizing.estimates import Estimate, Latency
 from stoker.sizing.fleet import Fleet, LlamaCppReplica, Replica, Routing, VllmReplica
 from stoker.sizing.recording import Slice
-from stoker.sizing.simulate import KindResult, SimulationResult, simulate
+from stoker.sizing.simulation import KindResult, SimulationResult, simulate
+from stoker.sizing.step_calibration import MeasuredAnswer, MeasuredRound, calibrate
 from stoker.sizing.step_times import StepTimes
 from stoker.sizing.trace import read_trace
 from stoker.sizing.workload import (
@@ -33,6 +34,8 @@ __all__ = [
     "Latency",
     "LlamaCppReplica",
     "LogNormal",
+    "MeasuredAnswer",
+    "MeasuredRound",
     "Replica",
     "Routing",
     "SessionShape",
@@ -41,6 +44,7 @@ __all__ = [
     "StepTimes",
     "VllmReplica",
     "Workload",
+    "calibrate",
     "draw_requests",
     "read_trace",
     "simulate",

@@ -34,7 +34,11 @@ class Recording:
         self._slice_s = duration_s / slices
         self.requests = self.completed = self.refused = self.preemptions = 0
         self.prompt_tokens = self.cached_tokens = self.output_tokens = 0
-        self.in_fleet_s = self.waiting_s = 0.0
+        self.waiting_s = 0.0
+        #: The integral of the requests in the fleet over the time that counts.
+        self.in_fleet_s = 0.0
+        self._in_fleet = 0
+        self._changed_s = 0.0
         self.most_waiting = 0
         self.busy_s = [0.0] * replicas
         self._kinds: list[str] = []
@@ -42,6 +46,7 @@ class Recording:
         self._kind = array("b")
         self._at_s = array("d")
         self._first_s = array("d")
+        self._total_s = array("d")
         #: Negative where the answer was a single token.
         self._token_s = array("d")
         self._cached = array("q")
@@ -51,11 +56,14 @@ class Recording:
 
     def arrived(self, at_s: float) -> None:
         """A request was sent."""
+        self._count_until(at_s)
+        self._in_fleet += 1
         self._arrivals[min(len(self._arrivals) - 1, int(at_s / self._slice_s))] += 1
         self.requests += at_s >= self._warm_up_s
 
     def refuse(self, at_s: float) -> None:
-        """A request would be answered with an error."""
+        """A request that was sent would be answered with an error."""
+        self._in_fleet -= 1
         self.refused += at_s >= self._warm_up_s
 
     def busy(self, replica: int, began_s: float, ended_s: float) -> None:
@@ -72,6 +80,8 @@ class Recording:
 
     def answered(self, one: InFlight, now_s: float) -> None:
         """The last token of an answer was written."""
+        self._count_until(now_s)
+        self._in_fleet -= 1
         request, first_s = one.request, one.first_s
         at_s = request.at_s
         if at_s < self._warm_up_s or first_s is None or one.admitted_s is None:
@@ -82,11 +92,11 @@ class Recording:
         self.prompt_tokens += request.prompt_tokens
         self.cached_tokens += one.cached_tokens
         self.output_tokens += output
-        self.in_fleet_s += now_s - at_s
         self.waiting_s += one.admitted_s - at_s
         self._kind.append(self._index(request.kind))
         self._at_s.append(at_s)
         self._first_s.append(first_s - at_s)
+        self._total_s.append(now_s - at_s)
         self._token_s.append((now_s - first_s) / (output - 1) if output > 1 else -1.0)
         self._cached.append(one.cached_tokens)
         self._prompt.append(request.prompt_tokens)
@@ -101,6 +111,10 @@ class Recording:
             return self._first_s.tolist()
         index = self._kinds.index(kind)
         return [s for s, k in zip(self._first_s, self._kind, strict=True) if k == index]
+
+    def total_s(self) -> list[float]:
+        """Times to the end of the answer."""
+        return self._total_s.tolist()
 
     def token_s(self, kind: str | None = None) -> list[float]:
         """Times per token of answers with more than one, of all kinds or of one."""
@@ -140,6 +154,13 @@ class Recording:
             )
             for part in range(len(first))
         )
+
+    def _count_until(self, now_s: float) -> None:
+        if now_s > self._warm_up_s:
+            end_s = min(now_s, self._duration_s)
+            counted_s = max(0.0, end_s - max(self._changed_s, self._warm_up_s))
+            self.in_fleet_s += self._in_fleet * counted_s
+        self._changed_s = now_s
 
     def _index(self, kind: str) -> int:
         if kind not in self._kinds:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from stoker.sizing.decoders import Decoders
 from stoker.sizing.fleet import LlamaCppReplica
 from stoker.sizing.in_flight import InFlight
-from stoker.sizing.step_span import StepSpan
+from stoker.sizing.step_span import StepSpan, span_of
 from stoker.sizing.workload import ArrivingRequest
 
 _ENDLESS = 1 << 60
@@ -56,6 +56,7 @@ class SlotEngine:
         self._host_cache: list[HeldPrompt] = []
         self._decoders = Decoders(1)
         self._restore_s = 0.0
+        self._admitted = 0
         self._span: StepSpan | None = None
 
     def refuses(self, one: InFlight) -> bool:
@@ -70,10 +71,6 @@ class SlotEngine:
     def load(self) -> int:
         """Requests that wait or run."""
         return len(self.waiting) + self._busy()
-
-    def used_share(self) -> float:
-        """The share of the slots that are in use."""
-        return self._busy() / len(self._slots)
 
     def start(self, now_s: float) -> float | None:
         """Begin steps, and return when they end; ``None`` where there is nothing to do."""
@@ -116,6 +113,8 @@ class SlotEngine:
         if held and shared < _LEAST_KEPT * held.tokens and self.settings.cache_ram_tokens:
             shared = self._swap(slot, held, one.request, shared)
         one.admitted_s = now_s
+        self._admitted += 1
+        one.order = self._admitted
         one.computed = min(shared, one.known - 1)
         one.cached_tokens = one.computed
         self._slots[slot] = one
@@ -147,32 +146,19 @@ class SlotEngine:
     # --- the batches
 
     def _span_from(self, now_s: float) -> StepSpan:
-        times, decoders = self.settings.step_times, self._decoders
-        budget = self.settings.n_batch - decoders.count
-        chunk, scores, prompts = 0, 0.0, []
+        left = self.settings.n_batch - self._decoders.count
+        prompts: list[InFlight] = []
         for one in self._slots:
             if one is None or one.end_step > 0:
                 continue
-            one.chunk = min(one.known - one.computed, budget - chunk)
-            chunk += one.chunk
-            scores += one.chunk * (one.computed + one.chunk / 2)
+            one.chunk = min(one.known - one.computed, left)
+            left -= one.chunk
             if one.chunk:
                 prompts.append(one)
-        first_s = times.batch_s(decoders.count, chunk) + times.cache_token_s * decoders.tokens
-        first_s += times.attention_s * scores + self._restore_s
-        growth_s = times.cache_token_s * decoders.count + times.attention_s * chunk * chunk
-        steps = 1 if self._restore_s else self._steps_alike(prompts, chunk)
-        self._restore_s = 0.0
-        return StepSpan(now_s, first_s, growth_s, steps)
-
-    def _steps_alike(self, prompts: list[InFlight], chunk: int) -> int:
-        """Steps from this one on that all have the same batch."""
-        if len(prompts) > 1:
-            return 1
-        steps = self._decoders.steps_to_end() or _ENDLESS
-        for one in prompts:
-            steps = min(steps, max(1, (one.known - one.computed - 1) // chunk))
-        return steps
+        more_s, self._restore_s = self._restore_s, 0.0
+        steps = 1 if more_s else _steps_alike(self._decoders, prompts)
+        times = self.settings.step_times
+        return span_of(times, self._decoders, prompts, now_s, steps, more_s)
 
     def _end_prompts(self, now_s: float, steps: int) -> list[InFlight]:
         done: list[InFlight] = []
@@ -190,3 +176,13 @@ class SlotEngine:
             else:
                 self._decoders.join(one)
         return done
+
+
+def _steps_alike(decoders: Decoders, prompts: list[InFlight]) -> int:
+    """Steps from this one on that all have the same batch."""
+    if len(prompts) > 1:
+        return 1
+    steps = decoders.steps_to_end() or _ENDLESS
+    for one in prompts:
+        steps = min(steps, max(1, (one.known - one.computed - 1) // one.chunk))
+    return steps

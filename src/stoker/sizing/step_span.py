@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+
+from stoker.sizing.decoders import Decoders
+from stoker.sizing.in_flight import InFlight
+from stoker.sizing.step_times import StepTimes
 
 
 class StepSpan:
@@ -50,3 +55,30 @@ class StepSpan:
         while steps > 1 and self._ends_s(steps - 1) >= at_s:
             steps -= 1
         return steps
+
+
+def span_of(
+    times: StepTimes,
+    decoders: Decoders,
+    prompts: Iterable[InFlight],
+    began_s: float,
+    steps: int,
+    more_s: float = 0.0,
+) -> StepSpan:
+    """``steps`` steps in which ``decoders`` write and the chunks of ``prompts`` are processed.
+
+    More than one step needs the same chunk in each: at most one prompt. ``more_s`` is what the
+    first step takes besides.
+    """
+    chunk, scores = 0, 0.0
+    for one in prompts:
+        chunk += one.chunk
+        scores += one.chunk * (one.computed + one.chunk / 2)
+    first_s = (
+        more_s
+        + times.batch_s(decoders.count, chunk)
+        + times.cache_token_s * decoders.tokens
+        + times.attention_s * scores
+    )
+    growth_s = times.cache_token_s * decoders.count + times.attention_s * chunk * chunk
+    return StepSpan(began_s, first_s, growth_s, steps)

@@ -22,8 +22,8 @@ from collections import deque
 from stoker.sizing.decoders import Decoders
 from stoker.sizing.fleet import VllmReplica
 from stoker.sizing.in_flight import InFlight
-from stoker.sizing.prefix_cache import Piece, PrefixCache
-from stoker.sizing.step_span import StepSpan
+from stoker.sizing.request_blocks import RequestBlocks
+from stoker.sizing.step_span import StepSpan, span_of
 
 _ENDLESS = 1 << 60
 
@@ -33,11 +33,11 @@ class VllmEngine:
 
     def __init__(self, settings: VllmReplica, longest_span: int = _ENDLESS) -> None:
         self.settings = settings
-        self.cache = PrefixCache(settings.blocks - 1)
+        self._blocks = RequestBlocks(settings)
+        self.cache = self._blocks.cache
         self.waiting: deque[InFlight] = deque()
         self.running: dict[InFlight, None] = {}
         self.preemptions = 0
-        self._block = settings.block_size
         self._decoders = Decoders(settings.block_size)
         #: Those that process their prompts in this step; the last may have more chunks to come.
         self._prefills: list[InFlight] = []
@@ -59,22 +59,22 @@ class VllmEngine:
         """Requests that wait or run."""
         return len(self.waiting) + len(self.running)
 
-    def used_share(self) -> float:
-        """The share of the cache's blocks that requests hold."""
-        return 1 - self.cache.free / self.cache.blocks
-
     def start(self, now_s: float) -> float | None:
         """Begin steps, and return when they end; ``None`` where there is nothing to do."""
         if not self.waiting and not self.running:
             return None
         self._schedule(now_s)
-        self._span = self._span_from(now_s)
+        steps = self._steps_alike()
+        times = self.settings.step_times
+        self._span = span_of(times, self._decoders, self._prefills, now_s, steps)
         return self._span.end_s()
 
     def interrupt(self, at_s: float) -> float | None:
         """A request came: end with this step if it can join then. Returns the new end, if so."""
         span = self._span
-        if span is None or span.steps == 1 or not self._could_admit():
+        full = len(self.running) == self.settings.max_num_seqs or bool(self._prefills)
+        # A second one in the queue shows that the first was there already and has no room.
+        if span is None or span.steps == 1 or full or len(self.waiting) > 1:
             return None
         return span.end_s() if span.cut_at(at_s) else None
 
@@ -84,11 +84,13 @@ class VllmEngine:
         if span is None:
             return []
         if span.steps > 1:
-            self._take_for_further(span.steps - 1)
+            self.cache.take(self._further_blocks(span.steps - 1))
+            for one in self._prefills:
+                self._blocks.own(one, one.computed + span.steps * one.chunk)
         done = self._decoders.advance(span.steps)
         done += self._end_prefills(now_s, span.steps)
         for one in done:
-            self._release(one)
+            self._blocks.release(one)
             del self.running[one]
         return done
 
@@ -99,7 +101,7 @@ class VllmEngine:
         need = self._decoders.new_blocks(1)
         for one in self._prefills:
             one.chunk = min(one.known - one.computed, budget)
-            need += self._blocks_for(one.computed + one.chunk) - self._blocks_for(one.computed)
+            need += self._blocks.count(one.computed + one.chunk) - self._blocks.count(one.computed)
             budget -= one.chunk
         self._preempted = need > self.cache.free
         if self._preempted:
@@ -107,7 +109,7 @@ class VllmEngine:
             return
         self.cache.take(need)
         for one in self._prefills:
-            self._own_blocks(one, one.computed + one.chunk)
+            self._blocks.own(one, one.computed + one.chunk)
         while budget > 0 and self.waiting and len(self.running) < self.settings.max_num_seqs:
             used = self._admit(self.waiting[0], budget, now_s)
             if not used:
@@ -116,43 +118,24 @@ class VllmEngine:
 
     def _admit(self, one: InFlight, budget: int, now_s: float) -> int:
         """Let the first of the queue run. Returns the tokens that it processes, 0 if it can't."""
-        pieces, free = self._match(one)
+        pieces, free = self._blocks.match(one)
         hit = pieces[-1][2] if pieces else 0
-        if self._blocks_for(one.known) - hit + free > self.cache.free:
+        if self._blocks.count(one.known) - hit + free > self.cache.free:
             return 0
         self.waiting.popleft()
         self.cache.hold(one.holding, pieces)
-        one.computed = hit * self._block
+        one.computed = hit * self.settings.block_size
         if one.admitted_s is None:
             one.admitted_s = now_s
             one.cached_tokens = one.computed
         one.chunk = min(one.known - one.computed, budget)
-        self.cache.take(self._blocks_for(one.computed + one.chunk) - hit)
-        self._own_blocks(one, one.computed + one.chunk)
+        self.cache.take(self._blocks.count(one.computed + one.chunk) - hit)
+        self._blocks.own(one, one.computed + one.chunk)
         self._admitted += 1
         one.order = self._admitted
         self.running[one] = None
         self._prefills.append(one)
         return one.chunk
-
-    def _match(self, one: InFlight) -> tuple[list[Piece], int]:
-        """The blocks that the cache holds of a prompt. Its last token is always processed."""
-        if not self.settings.prefix_caching:
-            return [], 0
-        request = one.request
-        limit = (one.known - 1) // self._block
-        head = (request.head, request.head_tokens // self._block)
-        return self.cache.match((head, (request.session, limit)), limit)
-
-    def _own_blocks(self, one: InFlight, tokens: int) -> None:
-        """Note the blocks that a request has for its first ``tokens``; full ones are known."""
-        holding = one.holding
-        holding.open_blocks = self._blocks_for(tokens) - holding.cached
-        if self.settings.prefix_caching:
-            full = tokens // self._block
-            head = one.request.head_tokens // self._block
-            self.cache.learn(holding, one.request.head, min(full, head))
-            self.cache.learn(holding, one.request.session, full)
 
     def _preempt_and_take(self) -> None:
         """One step in which blocks are missing, request by request as vLLM goes through them."""
@@ -162,7 +145,7 @@ class VllmEngine:
             one = order[at]
             computed = one.computed if one.chunk else self._decoders.step + one.offset
             end = computed + (one.chunk or 1)
-            need = self._blocks_for(end) - self._blocks_for(computed)
+            need = self._blocks.count(end) - self._blocks.count(computed)
             while need > self.cache.free and order[-1] is not one:
                 self._preempt(order.pop())
             if need > self.cache.free:
@@ -170,7 +153,7 @@ class VllmEngine:
                 return
             self.cache.take(need)
             if one.chunk:
-                self._own_blocks(one, end)
+                self._blocks.own(one, end)
             at += 1
 
     def _preempt(self, one: InFlight) -> None:
@@ -178,70 +161,38 @@ class VllmEngine:
             self._prefills.remove(one)
         else:
             self._decoders.leave(one)
-        self._release(one)
+        self._blocks.release(one)
         del self.running[one]
         one.computed = one.chunk = 0
         one.preemptions += 1
         self.preemptions += 1
         self.waiting.appendleft(one)
 
-    def _release(self, one: InFlight) -> None:
-        self._own_blocks(one, one.computed)
-        self.cache.release(one.holding)
-
-    # --- how long it takes, and for how many steps it stays so
-
-    def _span_from(self, now_s: float) -> StepSpan:
-        times, decoders = self.settings.step_times, self._decoders
-        chunk, scores = 0, 0.0
-        for one in self._prefills:
-            chunk += one.chunk
-            scores += one.chunk * (one.computed + one.chunk / 2)
-        first_s = (
-            times.batch_s(decoders.count, chunk)
-            + times.cache_token_s * decoders.tokens
-            + times.attention_s * scores
-        )
-        growth_s = times.cache_token_s * decoders.count + times.attention_s * chunk * chunk
-        return StepSpan(now_s, first_s, growth_s, self._steps_alike(chunk))
-
-    def _steps_alike(self, chunk: int) -> int:
-        """Steps from this one on that all have the same batch."""
+    def _steps_alike(self) -> int:
+        """Steps from this one on that all have the same batch, and blocks enough."""
         if self._preempted or len(self._prefills) > 1:
             return 1
-        steps = self._decoders.steps_to_end() or _ENDLESS
-        steps = min(steps, self._longest_span)
+        steps = min(self._decoders.steps_to_end() or _ENDLESS, self._longest_span)
         for one in self._prefills:
-            steps = min(steps, max(1, (one.known - one.computed - 1) // chunk))
-        return steps if self._has_room(steps, chunk) else self._most_steps(steps, chunk)
-
-    def _has_room(self, steps: int, chunk: int) -> bool:
-        """Whether the blocks for ``steps`` steps are there, of which the first has its own."""
-        return self._further_blocks(steps - 1, chunk) <= self.cache.free
-
-    def _most_steps(self, steps: int, chunk: int) -> int:
-        low, high = 1, steps
+            steps = min(steps, max(1, (one.known - one.computed - 1) // one.chunk))
+        low, high = 1, steps + 1
+        # Most often there is room for all of them.
+        middle = steps
         while high - low > 1:
-            middle = (low + high) // 2
-            if self._has_room(middle, chunk):
+            if self._further_blocks(middle - 1) <= self.cache.free:
                 low = middle
             else:
                 high = middle
+            middle = (low + high) // 2
         return low
 
-    def _further_blocks(self, steps: int, chunk: int) -> int:
-        """Blocks that ``steps`` more steps like this one need."""
+    def _further_blocks(self, steps: int) -> int:
+        """Blocks that ``steps`` more steps like the one under way need."""
         need = self._decoders.new_blocks(steps + 1) - self._decoders.new_blocks(1)
         for one in self._prefills:
-            end = one.computed + chunk
-            need += self._blocks_for(end + steps * chunk) - self._blocks_for(end)
+            end = one.computed + one.chunk
+            need += self._blocks.count(end + steps * one.chunk) - self._blocks.count(end)
         return need
-
-    def _take_for_further(self, steps: int) -> None:
-        chunk = self._prefills[0].chunk if self._prefills else 0
-        self.cache.take(self._further_blocks(steps, chunk))
-        for one in self._prefills:
-            self._own_blocks(one, one.computed + (steps + 1) * chunk)
 
     def _end_prefills(self, now_s: float, steps: int) -> list[InFlight]:
         """Let those whose prompt is processed write on. Returns those that are done already."""
@@ -262,16 +213,3 @@ class VllmEngine:
                 self._decoders.join(one)
         self._prefills = rest
         return done
-
-    def _could_admit(self) -> bool:
-        """Whether a request that comes now could join the next step, were the steps cut short."""
-        return (
-            not self._prefills
-            and len(self.running) < self.settings.max_num_seqs
-            and self._decoders.count < self.settings.max_num_batched_tokens
-            # A single one that waits was not there when this step was scheduled.
-            and len(self.waiting) <= 1
-        )
-
-    def _blocks_for(self, tokens: int) -> int:
-        return -(-tokens // self._block)

@@ -38,6 +38,8 @@ class SimulationResult:
     refused: int
     first_token_s: Latency | None
     token_s: Latency | None
+    #: To the last token.
+    total_s: Latency | None
     by_kind: Mapping[str, KindResult]
     #: The share of all prompt tokens that caches held.
     cached_share: Estimate
@@ -101,6 +103,7 @@ def _result(run: FleetRun, end_s: float) -> SimulationResult:
         refused=seen.refused,
         first_token_s=Latency.of(seen.first_token_s()),
         token_s=Latency.of(seen.token_s()),
+        total_s=Latency.of(seen.total_s()),
         by_kind={
             kind: KindResult(Latency.of(seen.first_token_s(kind)), Latency.of(seen.token_s(kind)))
             for kind in sorted(seen.kinds())

@@ -1,0 +1,75 @@
+"""A fit to measured answers finds the times of the server that gave them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from stoker.sizing import (
+    ArrivingRequest,
+    LlamaCppReplica,
+    MeasuredAnswer,
+    StepTimes,
+    VllmReplica,
+    calibrate,
+)
+from stoker.sizing.step_calibration import misfit, replay_rounds
+
+TRUTH = StepTimes(
+    step_s=2e-3,
+    read_s=11e-3,
+    token_s=9e-5,
+    sequence_s=2e-4,
+    cache_token_s=6e-9,
+    attention_s=3e-9,
+    arrival_s=8e-3,
+)
+ALONE = [[ArrivingRequest(0.0, n, tokens, 40)] for n, tokens in enumerate((50, 1000, 8000))]
+TOGETHER = [[ArrivingRequest(0.0, 10 * n + i, 900, 40) for i in range(n)] for n in (2, 4, 8)]
+AGAIN = [[ArrivingRequest(0.0, 2, 8100, 20)]]
+
+
+def measured(truth: VllmReplica | LlamaCppReplica) -> list[list[MeasuredAnswer]]:
+    rounds = [*ALONE, *TOGETHER, *AGAIN]
+    unknown = [[MeasuredAnswer(request, 1.0) for request in each] for each in rounds]
+    times = iter(replay_rounds(unknown, truth))
+    return [[MeasuredAnswer(request, *next(times)) for request in each] for each in rounds]
+
+
+@pytest.mark.parametrize(
+    "replica",
+    [VllmReplica(TRUTH, 400_000), LlamaCppReplica(TRUTH, n_slots=4, n_ctx=16_384)],
+)
+def test_a_plan_that_is_off_three_times_is_corrected(
+    replica: VllmReplica | LlamaCppReplica,
+) -> None:
+    planned = replace(
+        replica, step_times=StepTimes.of_rates(prefill_tokens_per_s=3500, decode_tokens_per_s=200)
+    )
+    rounds = measured(replica)
+    fitted = replace(planned, step_times=calibrate(rounds, planned))
+    # The mean of the squares: 3 % off on average.
+    assert (
+        misfit(rounds, replay_rounds(rounds, fitted))
+        < 0.03**2
+        < misfit(rounds, replay_rounds(rounds, planned))
+    )
+    # A load that was not measured.
+    other = [[MeasuredAnswer(ArrivingRequest(i / 10, 90 + i, 2500, 60), 1.0) for i in range(6)]]
+    for got, true in zip(replay_rounds(other, fitted), replay_rounds(other, replica), strict=True):
+        assert got[0] == pytest.approx(true[0], rel=0.15)
+        assert got[1] == pytest.approx(true[1], rel=0.15)
+
+
+def test_nothing_measured_and_impossible_times_are_refused() -> None:
+    with pytest.raises(ValueError, match="no measured request"):
+        calibrate([], VllmReplica(TRUTH, 400_000))
+    with pytest.raises(ValueError, match="not positive"):
+        MeasuredAnswer(ArrivingRequest(0, 1, 10, 1), first_token_s=0.0)
+
+
+def test_step_times_that_can_not_be_are_refused() -> None:
+    for value in (-1e-3, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="negative or not finite"):
+            StepTimes(step_s=value, read_s=0.0, token_s=0.0)
