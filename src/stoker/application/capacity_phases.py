@@ -27,7 +27,7 @@ class Phase:
 
 
 def phases(report: CapacityReport) -> tuple[Phase, ...]:
-    """Laptops, a team's server, replicas; without the middle one where nobody is left for it."""
+    """Laptops, a team's server, replicas; without the middle one where it would serve all."""
     found = [_laptops(report)]
     if report.team is not None and report.team_developers < report.request.sized_developers:
         found.append(_team(report, report.team))

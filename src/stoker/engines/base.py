@@ -16,9 +16,9 @@ from stoker.errors import StokerError
 from stoker.host import GpuSpec, Host
 from stoker.models import Format
 from stoker.planning import Argument, Candidate, Plan, Requirements, Speed, Traffic
-from stoker.sizing import Replica
 
 if TYPE_CHECKING:
+    from stoker.sizing import Replica  # only what sizes a fleet simulates one
     import aiohttp  # commands that only look at the state need no HTTP client
 
 ToolSupport = Literal["native", "emulated", "none"]

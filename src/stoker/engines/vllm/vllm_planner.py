@@ -5,10 +5,14 @@ The planners are imported with the first plan: most hosts have no GPU, and no pl
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
 from stoker.planning import Candidate, Plan, Requirements, Speed, Traffic
-from stoker.sizing import VllmReplica
+
+if TYPE_CHECKING:
+    from stoker.sizing import VllmReplica
 
 NAME = "vllm"
 
