@@ -18,8 +18,9 @@ from stoker.models import Format
 from stoker.planning import Argument, Candidate, Plan, Requirements, Speed, Traffic
 
 if TYPE_CHECKING:
-    from stoker.sizing import Replica  # only what sizes a fleet simulates one
     import aiohttp  # commands that only look at the state need no HTTP client
+
+    from stoker.sizing import Replica  # only what sizes a fleet simulates one
 
 ToolSupport = Literal["native", "emulated", "none"]
 
