@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from stoker.application.capacity_options import (
     MOST_DESKTOP_DEVELOPERS,
-    Options,
+    CapacityOptions,
     find_options,
 )
 from stoker.application.capacity_request import CapacityRequest
@@ -112,7 +112,7 @@ class CapacityReport:
     """The answer."""
 
     request: CapacityRequest
-    options: Options
+    options: CapacityOptions
     search: SearchResult
     best: Sized
     #: The busiest time with all servers at work, the spare ones too.
@@ -163,20 +163,29 @@ def size(
     targets: with what comes nearest, and what that costs.
     """
     progress(0.0, "planning")
-    if request.sized_developers > MOST_DESKTOP_DEVELOPERS:
-        request = replace(request, costs=request.costs.in_racks())
-    options = find_options(request)
+    request = _for_data_centre(request)
+    options, found = compare(request, lambda share: progress(0.05 + 0.5 * share, "searching"))
     if not options.options:
         raise _nothing_fits(request, options)
-    work = _Work(request)
-    found = work.search(
-        options.options,
-        request.sized_developers,
-        lambda share: progress(0.05 + 0.5 * share, "searching"),
-    )
     if found.best is None:
         raise _infeasible(request, found)
-    return _report(work, options, found, found.best, progress)
+    return _report(_Work(request), options, found, found.best, progress)
+
+
+def compare(
+    request: CapacityRequest, progress: Callable[[float], None] = lambda _share: None
+) -> tuple[CapacityOptions, SearchResult]:
+    """All that could serve a request, and what of it keeps the targets, the cheapest first."""
+    options = find_options(request)
+    found = _Work(request).search(options.options, request.sized_developers, progress)
+    return options, found
+
+
+def _for_data_centre(request: CapacityRequest) -> CapacityRequest:
+    """Many developers are not served from a machine under a desk."""
+    if request.sized_developers <= MOST_DESKTOP_DEVELOPERS:
+        return request
+    return replace(request, costs=request.costs.in_racks())
 
 
 class _Work:
@@ -310,7 +319,7 @@ def _least_servers(request: CapacityRequest, option: Option, demand: Demand) -> 
 
 
 def _report(
-    work: _Work, options: Options, found: SearchResult, best: Sized, progress: Progress
+    work: _Work, options: CapacityOptions, found: SearchResult, best: Sized, progress: Progress
 ) -> CapacityReport:
     request, option, developers = work.request, best.option, work.request.sized_developers
     progress(0.55, "simulating a working day")
@@ -469,7 +478,7 @@ def _laptop(request: CapacityRequest) -> Plan | None:
 # --- where there is no answer --------------------------------------------------------------------
 
 
-def _nothing_fits(request: CapacityRequest, options: Options) -> StokerError:
+def _nothing_fits(request: CapacityRequest, options: CapacityOptions) -> StokerError:
     if options.problem is not None:
         return options.problem
     return StokerError(

@@ -15,7 +15,7 @@ from stoker.models import Purpose, find_known_model, known_models
 from stoker.planning import Plan
 from stoker.planning.quality_score import quality_points
 from stoker.sizing import Replica
-from stoker.sizing.cost import Server, why_not_priced
+from stoker.sizing.cost import GpuServer, why_not_priced
 from stoker.sizing.search import Option
 
 #: GPUs in one server, and GPUs that one copy of a model is divided among.
@@ -33,7 +33,7 @@ _LEAST_GPU_BYTES = 24 * 1024**3
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CapacityOptions:
     """What is compared, and what was left out before."""
 
     options: tuple[Option, ...]
@@ -43,7 +43,7 @@ class Options:
     problem: StokerError | None = None
 
 
-def find_options(request: CapacityRequest) -> Options:
+def find_options(request: CapacityRequest) -> CapacityOptions:
     """Every option of a request. Raises ``UsageError`` for a GPU or model that is not known."""
     quality, names = _models(request)
     servers = list(_servers(request))
@@ -61,7 +61,7 @@ def find_options(request: CapacityRequest) -> Options:
                     continue
                 if copy is not None:
                     found += [Option(server, *copy) for server in fitting]
-    return Options(tuple(found), quality, problem)
+    return CapacityOptions(tuple(found), quality, problem)
 
 
 def _copy(
@@ -87,13 +87,13 @@ def _copy(
 # --- servers -------------------------------------------------------------------------------------
 
 
-def _servers(request: CapacityRequest) -> Iterator[Server]:
+def _servers(request: CapacityRequest) -> Iterator[GpuServer]:
     """The kinds of server to compare: those asked for, else those with a price."""
     wishes = request.gpus or tuple(GpuWish(gpu.label) for gpu in _usual(request))
     for wish in wishes:
         gpu = find_gpu(wish.name)
         for count in _SIZES if wish.count is None else (wish.count,):
-            server = Server(gpu, count)
+            server = GpuServer(gpu, count)
             # What was named stays, to be reported as unpriced.
             if request.gpus or not why_not_priced(server, request.terms, request.costs):
                 yield server

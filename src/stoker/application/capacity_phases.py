@@ -12,6 +12,7 @@ from stoker.sizing.search import Sized
 _PILOT, _DAYS = 5, 3
 #: The share of a target from which on it is time for more: what comes next takes weeks to buy.
 _SOON = 0.8
+_ACCEPTED = "The pilots accept its model's answers in their own code."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,10 @@ class Phase:
 def phases(report: CapacityReport) -> tuple[Phase, ...]:
     """Laptops, a team's server, replicas; without the middle one where it would serve all."""
     found = [_laptops(report)]
-    if report.team is not None and report.team_developers < report.request.sized_developers:
+    grows = report.team_developers < report.request.sized_developers
+    if report.team is not None and grows:
         found.append(_team(report, report.team))
-    return (*found, _replicas(report))
+    return (*found, _replicas(report, after_team=len(found) > 1))
 
 
 def _laptops(report: CapacityReport) -> Phase:
@@ -57,23 +59,23 @@ def _team(report: CapacityReport, team: Sized) -> Phase:
         report.team_developers,
         f"{servers(team)}, no spare",
         team.usd_per_month,
-        "The pilots accept its model's answers in their own code.",
+        _ACCEPTED,
         f"More than {report.team_developers} developers; or the busiest hour's 95th percentile "
         f"is above {_SOON * targets.first_token_s:.2g} s to the first token for a week; or an "
         "outage stops people's work.",
     )
 
 
-def _replicas(report: CapacityReport) -> Phase:
+def _replicas(report: CapacityReport, *, after_team: bool) -> Phase:
     breaking = report.breaking
-    limit = "" if breaking.missed is None else f"at {breaking.kept:,} developers, or when "
+    limit = "when " if breaking.missed is None else f"at {breaking.kept:,} developers, or when "
     share = f"{100 * _SOON:.0f} %"
     return Phase(
-        "Replicas",
+        "Replicas" if after_team else "Team server",
         report.request.sized_developers,
         servers(report.best),
         report.cost.total_usd,
-        "The team server's exit, and a budget for the hardware.",
+        "The team server's exit, and a budget for the hardware." if after_team else _ACCEPTED,
         f"Add a server {limit}the busiest hour's 95th percentile reaches {share} of a target for "
         "a week.",
     )

@@ -124,7 +124,7 @@ class CostTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class GpuServer:
     """One machine of a kind: so many GPUs of one kind."""
 
     gpu: GpuSpec
@@ -158,7 +158,7 @@ class MonthlyCost:
 
 
 def monthly_cost(
-    server: Server, servers: int, terms: Terms, costs: CostTable, busy: float = 1.0
+    server: GpuServer, servers: int, terms: Terms, costs: CostTable, busy: float = 1.0
 ) -> MonthlyCost | None:
     """What ``servers`` of that kind cost a month; ``None`` where a price is not known.
 
@@ -186,7 +186,7 @@ def monthly_cost(
     )
 
 
-def why_not_priced(server: Server, terms: Terms, costs: CostTable) -> str:
+def why_not_priced(server: GpuServer, terms: Terms, costs: CostTable) -> str:
     """Which price is missing, as the end of a sentence; empty where none is."""
     if terms == "rented":
         return "" if costs.rent_of(server.gpu) else "its rent is not known"
@@ -197,7 +197,7 @@ def why_not_priced(server: Server, terms: Terms, costs: CostTable) -> str:
     return "" if server.gpu.power_w else "its power is not known"
 
 
-def _energy_kwh(server: Server, servers: int, costs: CostTable, busy: float) -> float | None:
+def _energy_kwh(server: GpuServer, servers: int, costs: CostTable, busy: float) -> float | None:
     """What they draw in a month, between the idle and the busy power of their GPUs."""
     host = costs.host_of(server.gpu, server.gpus)
     if server.gpu.power_w is None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from stoker.planning import Plan
-from stoker.sizing.cost import Server
+from stoker.sizing.cost import GpuServer
 from stoker.sizing.estimates import Estimate
 from stoker.sizing.fleet import Replica
 
@@ -21,6 +21,8 @@ from stoker.sizing.fleet import Replica
 _LEAST_GAIN = 0.02
 #: What comes nearest is reported with the fewest servers that are within this share of the best.
 _NEAR = 0.05
+#: Points of quality within which models count as equally good: the estimates are no better.
+_SAME_POINTS = 2.0
 #: No fleet is searched beyond this many servers.
 _MOST_SERVERS = 4096
 
@@ -39,7 +41,7 @@ class Targets:
 class Option:
     """One way to serve: a plan on a kind of server that has room for one or several copies."""
 
-    server: Server
+    server: GpuServer
     plan: Plan
     #: One copy of it, as the simulation knows it.
     replica: Replica
@@ -140,10 +142,8 @@ def search(
     by_gpu = len({option.server.gpu.label for option in priced}) > 1
     run = _Search(targets, measure, price, by_gpu)
     least = {id(option): least_servers(option) for option in priced}
-    # At one cost the better model goes first: then the others need no look.
-    order = sorted(
-        priced, key=lambda option: (run.cost(option, least[id(option)]), -option.plan.score)
-    )
+    # At one cost the better or quicker one goes first: then the others need no look.
+    order = sorted(priced, key=lambda option: (run.cost(option, least[id(option)]), _rank(option)))
     simulated = 0
     for option in order:
         if run.cost(option, least[id(option)]) >= run.bound_usd(option):
@@ -162,9 +162,13 @@ def search(
     )
 
 
-def _merit(sized: Sized) -> tuple[float, float]:
-    """Cheaper first; at equal cost the better model."""
-    return round(sized.usd_per_month, 2), -sized.option.plan.score
+def _rank(option: Option) -> tuple[int, float]:
+    """At equal cost the better model comes first, and of equally good ones the lighter weights."""
+    return -round(option.plan.score / _SAME_POINTS), option.replica.step_times.read_s
+
+
+def _merit(sized: Sized) -> tuple[float, tuple[int, float]]:
+    return round(sized.usd_per_month, 2), _rank(sized.option)
 
 
 @dataclass(slots=True)

@@ -5,18 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stoker.application import capacity
+from stoker.application.capacity import CapacityReport, size
+from stoker.application.capacity_request import CapacityRequest, GpuWish
 from stoker.cli import main
+from stoker.cli.render import size_page, size_view
+from stoker.sizing.search import Targets
 
 pytestmark = pytest.mark.usefixtures("home")
 
 #: One GPU and one model: little to compare, so that a test takes a second.
 SMALL = ["--developers", "12", "--gpu", "RTX PRO 6000 Blackwell:1", "--model", "qwen3.8-27b"]
+GOLDEN = Path(__file__).parents[2] / "fixtures" / "sizes" / "12-developers.txt"
 HEADER = "arrived_s,path,prompt_tokens,cached_tokens,completion_tokens,status,session\n"
 
 
@@ -62,6 +69,7 @@ def run(
         (["--developers", "5", "--json", "--csv"], "can't be used together"),
         (["--developers", "5", "--prices", "/nowhere.toml"], "can't be read"),
         (["--developers", "5", "--trace", "/nowhere.csv"], "can't be read"),
+        (["--developers", "5", "--calibrate", "http://127.0.0.1:1"], "needs to know what runs"),
     ],
 )
 def test_input_that_cannot_be_meant_is_refused_with_a_reason(
@@ -130,38 +138,75 @@ def test_what_has_no_price_is_not_ranked_and_the_way_out_is_named(
     assert "--rented" in errors
 
 
-def test_one_answer_in_every_form(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = tmp_path / "size.html"
-    code, printed, _ = run(
-        *SMALL, "--json", "--html", str(page), capsys=capsys, monkeypatch=monkeypatch
+@pytest.fixture(scope="module")
+def report() -> CapacityReport:
+    """One answer for all tests that look at one."""
+    return size(
+        CapacityRequest(
+            developers=12, gpus=(GpuWish("RTX PRO 6000 Blackwell", 1),), model="qwen3.8-27b"
+        )
     )
-    found = json.loads(printed)
-    assert code == 0
-    best = found["recommendation"]
+
+
+def test_the_answer_keeps_its_targets_and_adds_up(report: CapacityReport) -> None:
+    found = size_view.document(report)
+    best, cost = found["recommendation"], found["cost"]
     assert best["first_token_p95_s"] <= found["targets"]["first_token_s"]
     assert best["token_p95_s"] <= found["targets"]["token_s"]
     assert best["servers"] == best["servers_needed"] + found["targets"]["spare_servers"]
-    cost = found["cost"]
     parts = cost["hardware_usd"] + cost["electricity_usd"] + cost["rack_usd"]
     assert cost["total_usd"] == pytest.approx(parts)
     assert cost["usd_per_developer"] == pytest.approx(cost["total_usd"] / 12)
-    developers = [point["servers"] for point in found["developers_to_cost"]]
-    assert developers == sorted(developers)
-    html = page.read_text()
-    assert "http-equiv" not in html
-    assert not re.search(r"<(script|link|img)|src=|url\((?!#)", html)
-    assert f"${cost['total_usd']:,.0f}" in html
+    servers = [point["servers"] for point in found["developers_to_cost"]]
+    assert servers == sorted(servers)
+    json.dumps(found)
+
+
+def test_a_known_case_gets_the_answer_that_was_reviewed(report: CapacityReport) -> None:
+    """``STOKER_WRITE_GOLDEN=1`` writes the file again: look at the difference."""
+    text = "".join(f"{line}\n" for line in size_view.lines(report))
+    if os.environ.get("STOKER_WRITE_GOLDEN"):
+        GOLDEN.write_text(text)
+    assert text == GOLDEN.read_text()
+
+
+def test_the_page_needs_nothing_from_elsewhere(report: CapacityReport) -> None:
+    html = size_page.render(report)
+    assert not re.search(r"<(script|link|img|iframe)|src=|@import|url\((?!#)", html)
+    assert f"${report.cost.total_usd:,.0f}" in html
     assert html.count("<svg") == 4
+    assert "prefers-color-scheme" in html
 
 
-def test_the_table_has_what_was_compared(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code, printed, _ = run(*SMALL, "--csv", capsys=capsys, monkeypatch=monkeypatch)
-    rows = list(csv.DictReader(io.StringIO(printed)))
-    assert code == 0
+def test_the_text_fits_80_columns_and_names_its_numbers(report: CapacityReport) -> None:
+    lines = list(size_view.lines(report))
+    text = "\n".join(lines)
+    assert max(map(len, lines)) <= 80
+    assert f"${report.cost.total_usd:,.0f} a month" in text
+    for name in ("Recommended", "Runner-up", "Breaks first", "How sure", "Phase 1"):
+        assert name in text
+
+
+def test_the_table_has_what_was_compared(report: CapacityReport) -> None:
+    rows = list(csv.DictReader(io.StringIO(size_view.table(report))))
     assert rows[0]["result"] == "keeps the targets"
-    assert float(rows[0]["usd_per_month"]) > 0
+    assert float(rows[0]["usd_per_month"]) == report.best.usd_per_month
     assert int(rows[0]["servers"]) == int(rows[0]["servers_needed"]) + 1
+
+
+def test_the_same_request_gets_the_same_answer_and_a_grown_team_never_pays_less() -> None:
+    def cost(growth: float, token_s: float = 0.05) -> float:
+        wanted = CapacityRequest(
+            developers=10,
+            growth=growth,
+            targets=Targets(2.0, token_s),
+            gpus=(GpuWish("L40S", 2),),
+            model="Qwen/Qwen3.8-27B-FP8",
+        )
+        best = capacity.compare(wanted)[1].best
+        assert best is not None
+        return best.usd_per_month
+
+    assert cost(1) == cost(1)
+    assert cost(1) <= cost(8)
+    assert cost(8) <= cost(8, token_s=0.04)

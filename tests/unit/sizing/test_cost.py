@@ -13,7 +13,7 @@ from stoker.errors import UsageError
 from stoker.host import GpuSpec, HourlyRent, PriceRange, find_gpu, known_gpus
 from stoker.sizing.cost import (
     ApiPrice,
-    Server,
+    GpuServer,
     TokenVolume,
     api_cost_usd,
     monthly_cost,
@@ -48,7 +48,7 @@ COSTS = with_own(shipped_costs(), ROUND)
 
 
 def test_bought_servers_cost_their_price_over_the_months_their_energy_and_their_rack() -> None:
-    cost = monthly_cost(Server(CARD, 2), 3, "bought", COSTS, busy=0.5)
+    cost = monthly_cost(GpuServer(CARD, 2), 3, "bought", COSTS, busy=0.5)
     assert cost is not None
     assert cost.capital_usd == 3 * (2 * 10_000 + 20_000)
     assert cost.hardware_usd == cost.capital_usd / 40
@@ -60,7 +60,7 @@ def test_bought_servers_cost_their_price_over_the_months_their_energy_and_their_
 
 
 def test_rented_servers_cost_their_hours_and_nothing_at_the_beginning() -> None:
-    cost = monthly_cost(Server(CARD, 2), 3, "rented", COSTS)
+    cost = monthly_cost(GpuServer(CARD, 2), 3, "rented", COSTS)
     assert cost is not None
     assert cost.total_usd == 2.0 * 2 * 3 * 700
     assert (cost.capital_usd, cost.electricity_usd, cost.rack_usd) == (0, 0, 0)
@@ -69,7 +69,7 @@ def test_rented_servers_cost_their_hours_and_nothing_at_the_beginning() -> None:
 
 def test_what_stands_under_a_desk_pays_no_rack_and_no_cooling() -> None:
     desk = with_own(COSTS, {"hosts": [{**ROUND["hosts"][0], "rack": False}]})
-    cost = monthly_cost(Server(CARD, 2), 1, "bought", desk, busy=0)
+    cost = monthly_cost(GpuServer(CARD, 2), 1, "bought", desk, busy=0)
     assert cost is not None
     assert cost.rack_usd == 0
     assert cost.energy_kwh == pytest.approx((2 * 40 + 200) / 1000 * 700)
@@ -87,15 +87,15 @@ def test_what_stands_under_a_desk_pays_no_rack_and_no_cooling() -> None:
 def test_a_price_that_is_not_known_makes_no_number(
     gpu: GpuSpec, count: int, terms: Any, why: str
 ) -> None:
-    assert monthly_cost(Server(gpu, count), 1, terms, COSTS) is None
-    assert why_not_priced(Server(gpu, count), terms, COSTS) == why
+    assert monthly_cost(GpuServer(gpu, count), 1, terms, COSTS) is None
+    assert why_not_priced(GpuServer(gpu, count), terms, COSTS) == why
 
 
 def test_gpus_that_are_sold_on_boards_of_eight_have_no_price_in_other_numbers() -> None:
     h100 = find_gpu("H100")
-    assert monthly_cost(Server(h100, 8), 1, "bought", shipped_costs()) is not None
-    assert monthly_cost(Server(h100, 2), 1, "bought", shipped_costs()) is None
-    assert monthly_cost(Server(h100, 2), 1, "rented", shipped_costs()) is not None
+    assert monthly_cost(GpuServer(h100, 8), 1, "bought", shipped_costs()) is not None
+    assert monthly_cost(GpuServer(h100, 2), 1, "bought", shipped_costs()) is None
+    assert monthly_cost(GpuServer(h100, 2), 1, "rented", shipped_costs()) is not None
 
 
 @given(
@@ -108,7 +108,7 @@ def test_more_servers_and_more_work_never_cost_less(
     servers: int, busy: float, gpu: GpuSpec, terms: Any
 ) -> None:
     def total(count: int, share: float) -> float:
-        cost = monthly_cost(Server(gpu, 8), count, terms, shipped_costs(), share)
+        cost = monthly_cost(GpuServer(gpu, 8), count, terms, shipped_costs(), share)
         return cost.total_usd if cost else 0.0
 
     assert total(servers, busy) <= total(servers + 1, busy)
@@ -124,8 +124,8 @@ def test_an_api_charges_what_is_new_as_written_and_what_is_cached_as_read() -> N
 
 def test_the_users_own_price_of_a_gpu_counts_before_the_catalogues() -> None:
     own = with_own(COSTS, {"gpus": {"Card": {"usd": 5_000, "usd_per_hour": 1}}})
-    bought = monthly_cost(Server(CARD, 2), 1, "bought", own)
-    rented = monthly_cost(Server(CARD, 2), 1, "rented", own)
+    bought = monthly_cost(GpuServer(CARD, 2), 1, "bought", own)
+    rented = monthly_cost(GpuServer(CARD, 2), 1, "rented", own)
     assert bought is not None
     assert rented is not None
     assert bought.capital_usd == 2 * 5_000 + 20_000

@@ -14,7 +14,7 @@ from stoker.host import GpuSpec
 from stoker.models import Model
 from stoker.planning import MemoryPrediction, Plan
 from stoker.sizing import StepTimes, VllmReplica
-from stoker.sizing.cost import Server
+from stoker.sizing.cost import GpuServer
 from stoker.sizing.estimates import Estimate
 from stoker.sizing.search import Measured, Option, Price, SearchResult, Targets, search
 
@@ -36,7 +36,7 @@ def option(
         score=score,
     )
     replica = VllmReplica(StepTimes(step_s=0.01, read_s=0.01, token_s=1e-4), 500_000)
-    return Option(Server(GpuSpec(gpu, "nvidia", "datacenter"), gpus), plan, replica)
+    return Option(GpuServer(GpuSpec(gpu, "nvidia", "datacenter"), gpus), plan, replica)
 
 
 def measured(first_token_s: float, token_s: float) -> Measured:

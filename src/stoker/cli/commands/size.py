@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stoker.cli.options import Json
+from stoker.cli.options import Json, KeyEnv
 from stoker.cli.render import output
 from stoker.errors import StokerError, UsageError
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from stoker.application.capacity import Progress
-    from stoker.application.capacity_request import GpuWish
+    from stoker.application.capacity_request import CapacityRequest, GpuWish
     from stoker.sizing import ArrivingRequest
+    from stoker.sizing.correction import Correction
     from stoker.sizing.cost import CostTable
     from stoker.sizing.search import Targets
 
@@ -86,6 +87,15 @@ def command(
             "developers.",
         ),
     ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Correct the speed by what this endpoint shows in 18 requests. It serves --model "
+            "with one copy on all of --gpu.",
+        ),
+    ] = None,
+    key_env: KeyEnv = None,
     rented: Annotated[bool, typer.Option("--rented/--bought", help="Which costs decide.")] = False,
     prices: Annotated[
         Path | None,
@@ -123,6 +133,8 @@ def command(
         trace=_trace(trace),
         seed=seed,
     )
+    if calibrate is not None:
+        request = replace(request, correction=_calibrated(request, calibrate, key_env))
     with _progress(quiet=json or csv) as progress:
         report = capacity.size(request, progress)
     if html is not None:
@@ -266,6 +278,19 @@ def _trace(path: Path | None) -> Sequence[ArrivingRequest]:
             "Record a working day, or omit --trace.",
         )
     return arrivals
+
+
+def _calibrated(request: CapacityRequest, url: str, key_env: str | None) -> Correction:
+    """How far the endpoint's speed is from its plan's. Raises ``StokerError``."""
+    from stoker import checks  # noqa: PLC0415
+    from stoker.application import endpoint_speed  # noqa: PLC0415
+    from stoker.checks.bench import BenchTarget  # noqa: PLC0415
+    from stoker.cli import endpoint_argument  # noqa: PLC0415
+
+    endpoint_speed.check(request)
+    found = endpoint_argument.find(url, key_env)
+    target = BenchTarget(found.backend, *checks.choose_model(found, None))
+    return endpoint_speed.measure(target, request)
 
 
 # --- progress ------------------------------------------------------------------------------------

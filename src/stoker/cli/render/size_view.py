@@ -80,9 +80,10 @@ def cost(report: CapacityReport) -> str:
     text = f"${found.total_usd:,.0f} a month {_terms(report, found)}"
     text += f", ${report.usd_per_developer:,.2f} for each developer; "
     if found.terms == "bought":
+        racks = f" and ${found.rack_usd:,.0f} for racks" if found.rack_usd else ""
         text += (
             f"${found.capital_usd:,.0f} at the beginning, ${found.electricity_usd:,.0f} a month "
-            f"for {found.energy_kwh or 0:,.0f} kWh and ${found.rack_usd:,.0f} for racks."
+            f"for {found.energy_kwh or 0:,.0f} kWh{racks}."
         )
     else:
         text += "energy included."
@@ -180,8 +181,9 @@ def how_sure(report: CapacityReport) -> str:
         source = f"corrected by x {corrected.prefill:.2f} and x {corrected.decode:.2f}, as measured"
     slow = "no number of servers is enough" if found.slow is None else f"it takes {found.slow}"
     fast = "" if found.fast is None else f", at its fast end {found.fast}"
+    count = f"{best.servers} server{'s' if best.servers > 1 else ''}"
     return (
-        f"{best.servers} servers at the speed that the planner expects ({source}). At the slow "
+        f"{count} at the speed that the planner expects ({source}). At the slow "
         f"end of its range, in which four of five measured servers lie, {slow}{fast}. "
         f"{report.search.options:,} ways to serve were compared, {report.search.simulated:,} of "
         "them simulated; the others can't be cheaper."
