@@ -202,6 +202,12 @@ def notes(report: CapacityReport) -> list[str]:
         )
         more = f" and {len(unpriced) - 4} more" if len(unpriced) > 4 else ""
         found.append(f"Left out for lack of a price: {named}{more}.")
+    if report.day.refused:
+        length = report.best.option.plan.max_model_len
+        found.append(
+            f"{report.day.refused:,} requests of a day are longer than the context of {length:,} "
+            "tokens: they would be refused, and count nowhere here."
+        )
     price = report.request.costs.price_of(report.best.option.server.gpu)
     if report.cost.terms == "bought" and price is not None:
         found.append(f"The GPU's price of ${price.value:,.0f} is from {price.date}: {price.source}")
