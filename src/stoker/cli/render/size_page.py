@@ -180,7 +180,7 @@ def _phases(report: CapacityReport) -> str:
         for number, phase in enumerate(phases(report), start=1)
     )
     return (
-        "<h2>Three phases</h2><table><tr><th>Phase<th class=n>Developers<th>What"
+        "<h2>Phases</h2><table><tr><th>Phase<th class=n>Developers<th>What"
         f"<th class=n>A month<th>Begin<th>Leave{rows}</table>"
     )
 

@@ -143,7 +143,8 @@ def why_it_lost(best: Sized, second: Sized) -> str:
     more = second.usd_per_month - best.usd_per_month
     share = more / best.usd_per_month
     points = second.option.plan.score - best.option.plan.score
-    quality = f"a model of {abs(points):.0f} points {'more' if points > 0 else 'less'}"
+    size = f"{abs(points):.0f} point{'s' if round(abs(points)) != 1 else ''}"
+    quality = f"a model of {size} {'more' if points > 0 else 'less'}"
     if abs(points) < 1:
         quality = "a model that is as good"
     if more < 1:
