@@ -4,8 +4,7 @@ Goal: P50 and P95 of the time to first token and per token within 20 % of measur
 It starts the small model with four slots, measures a few requests to calibrate the step times, then
 sends traces of independent requests at 0.3, 0.55 and 0.8 of the rate that the calibrated simulation
 sustains, and simulates the same arrivals with the lengths that the server counted. Other work on
-the machine shows as an error: the share of the time that this machine's cores were busy with other
-processes is printed too.
+the machine shows as an error, so the load average before and after is printed too.
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ SLOTS, CONTEXT, BATCH = 4, 2048, 512
 PROMPT, ANSWER = LogNormal(220, 0.7, 20, 1500), LogNormal(30, 0.6, 4, 120)
 LOADS = (0.3, 0.55, 0.8)
 GOAL = 0.2
+WORDS = ("river", "stone", "light", "paper", "cloud", "table", "green", "music")
 _PLANNED = StepTimes.of_rates(prefill_tokens_per_s=400, decode_tokens_per_s=60, further_s=2e-3)
 
 
@@ -72,8 +72,7 @@ def plan() -> Plan:
 
 def asked(rng: random.Random, words: int, answer_tokens: int) -> Request:
     """A prompt that shares nothing with another: its words and their first are drawn."""
-    text = " ".join(rng.choice("river stone light paper cloud table green music".split())
-                    for _ in range(words))  # fmt: skip
+    text = " ".join(rng.choice(WORDS) for _ in range(words))
     body = {
         "prompt": f"{rng.getrandbits(64):x} {text}",
         "max_tokens": answer_tokens,
@@ -137,14 +136,11 @@ def capacity_per_s(replica: LlamaCppReplica, count: int = 400) -> float:
 def compare(load: float, answers: list[MeasuredAnswer], replica: LlamaCppReplica) -> list[Row]:
     """Percentiles of a trace, measured and simulated."""
     simulated = replay_rounds([answers], replica)
+    both = list(zip(answers, simulated, strict=True))
     pairs = {
-        "time to first token": [(a.first_token_s, s) for a, (s, _) in zip(answers, simulated, strict=True)],
-        "time per token": [
-            (a.token_s, s)
-            for a, (_, s) in zip(answers, simulated, strict=True)
-            if a.token_s is not None and s is not None
-        ],
-    }  # fmt: skip
+        "time to first token": [(a.first_token_s, first_s) for a, (first_s, _) in both],
+        "time per token": [(a.token_s, t) for a, (_, t) in both if a.token_s and t],
+    }
     rows = []
     for what, values in pairs.items():
         real, own = (sorted(side) for side in zip(*values, strict=True))
@@ -187,7 +183,7 @@ def main() -> None:
     if options.json:
         print(json.dumps([[r.load, r.what, r.measured_s, r.simulated_s, r.error] for r in rows]))
         return
-    print(f"load average before: {others:.1f}; {times}")
+    print(f"load average: {others:.1f} before, {psutil.getloadavg()[0]:.1f} after; {times}")
     for row in rows:
         missed = "  missed" if abs(row.error) > GOAL else ""
         print(

@@ -12,7 +12,7 @@ from stoker.sizing.in_flight import InFlight
 from stoker.sizing.step_times import StepTimes
 from stoker.sizing.workload import ArrivingRequest
 
-#: What is fitted. Routed experts stay as planned: a few requests can't tell them from the rest.
+#: What is fitted. Routed experts stay as planned: a few requests don't separate them from the rest.
 _FITTED = (
     *("step_s", "read_s", "token_s", "sequence_s", "cache_token_s", "attention_s"),
     *("prompt_s", "arrival_s"),
@@ -52,7 +52,7 @@ def calibrate(rounds: Sequence[MeasuredRound], planned: Replica) -> StepTimes:
     """The step times with which a simulation of ``planned`` gives what was measured.
 
     Measure rounds of one request with a short, a middle and a long prompt, one whose prompt was
-    sent before, and rounds of several at once: with fewer kinds, what can't be told apart stays as
+    sent before, and rounds of several at once: with fewer kinds, what they do not separate stays as
     in ``planned``. Each round is simulated from an empty queue, one after the other, so prompts of
     one session find in the cache what an earlier round left. Raises ``ValueError`` without any.
     """

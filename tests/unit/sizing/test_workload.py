@@ -60,6 +60,7 @@ def test_requests_are_in_order_and_the_same_for_a_seed() -> None:
     [
         ({"developers": 0}, "0 developers"),
         ({"developers": -3}, "-3 developers"),
+        ({"developers": 10**9}, "1000000000 developers: at most 100000"),
         ({"active_share": 0.0}, "active share of 0.0"),
         ({"active_share": 1.5}, "active share of 1.5"),
         ({"mix": {AGENT: 0.5, CHAT: 0.6}}, "adds up to 1.1 and not to 1"),
