@@ -55,6 +55,7 @@ class CapacityRequest:
     def __post_init__(self) -> None:
         _within("--developers", self.developers, 1, _MOST_DEVELOPERS)
         _within("--growth", self.growth, 0.01, _MOST_GROWTH)
+        _within("--developers times --growth", self.sized_developers, 1, _MOST_DEVELOPERS)
         _within("--context", self.context, _LEAST_CONTEXT, _MOST_CONTEXT)
         _within("--spare", self.targets.spare_servers, 0, 10)
         for name, seconds in (("ttft", self.targets.first_token_s), ("tpot", self.targets.token_s)):

@@ -50,6 +50,7 @@ def run(
         (["--developers", "5", "--active", "nan"], "active share of nan"),
         (["--developers", "5", "--growth", "0"], "--growth 0 makes no sense"),
         (["--developers", "5", "--growth", "nan"], "--growth nan makes no sense"),
+        (["--developers", "90000", "--growth", "3"], "times --growth 270000 makes no sense"),
         (["--developers", "5", "--spare", "-1"], "--spare -1 makes no sense"),
         (["--developers", "5", "--context", "10"], "--context 10 makes no sense"),
         (["--developers", "5", "--mix", "agent=0.5,chat=0.6"], "adds up to 1.1"),
