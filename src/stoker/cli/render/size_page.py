@@ -40,8 +40,8 @@ def render(report: CapacityReport) -> str:
         f"<div class=tiles>{''.join(_tiles(report))}</div>"
         f"{_charts(report)}{_why(report)}{_phases(report)}{_compared(report)}{_prices(report)}"
     )
-    count = f"{report.request.sized_developers:,}"
-    return html_page.document("size", f"Capacity for {count} developers", _STYLE, body)
+    people = size_view.crowd(report.request.sized_developers)
+    return html_page.document("size", f"Capacity for {people}", _STYLE, body)
 
 
 def _tiles(report: CapacityReport) -> Iterator[str]:

@@ -45,7 +45,7 @@ def lines(report: CapacityReport) -> Iterator[str]:
     yield ""
     for number, phase in enumerate(phases(report), start=1):
         price = "" if phase.usd_per_month is None else f", ${phase.usd_per_month:,.0f} a month"
-        yield f"Phase {number}: {phase.name}, {phase.developers:,} developers{price}"
+        yield f"Phase {number}: {phase.name}, {crowd(phase.developers)}{price}"
         yield from _block("  What", phase.what)
         yield from _block("  Begin", phase.entry)
         yield from _block("  Leave", phase.exit)
@@ -64,14 +64,19 @@ def question(report: CapacityReport) -> str:
     """Whom and what it was sized for."""
     request = report.request
     grown = f" (today {request.developers:,})" if request.growth != 1 else ""
+    people = crowd(request.sized_developers)
     if request.trace:
-        return f"{request.sized_developers:,} developers{grown}, as recorded in the trace"
+        return f"{people}{grown}, as recorded in the trace"
     load = request.workload(request.sized_developers)
     mix = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in load.mix.items() if share)
     return (
-        f"{request.sized_developers:,} developers{grown}, {load.seats:,} of them at work with a "
-        f"model at the busiest time: {mix}"
+        f"{people}{grown}, {load.seats:,} of them at work with a model at the busiest time: {mix}"
     )
+
+
+def crowd(developers: int) -> str:
+    """``200 developers``."""
+    return f"{developers:,} developer{'s' if developers != 1 else ''}"
 
 
 def cost(report: CapacityReport) -> str:
