@@ -122,6 +122,7 @@ def _ranked(
         users=request.users,
         context=request.context,
         parallel=request.parallel,
+        tensor_parallel=request.tensor_parallel,
         engine=request.engine,
         cpu_only_engines=machine.cpu_only_engines,
         named=request.model is not None or request.every_model,

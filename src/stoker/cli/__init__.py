@@ -32,6 +32,7 @@ COMMANDS = {
     "doctor": ("doctor", "Check the whole chain, from the driver to VS Code; --fix repairs it."),
     "models": ("models", "List the models that Stoker knows, or add your own."),
     "plan": ("plan", "Show what to run on this machine, or on an imagined one, and why."),
+    "size": ("size", "Find the least hardware for a number of developers, and its cost."),
     "bench": ("bench", "Measure how fast an endpoint answers, idle and under load."),
     "usage": ("recorded_usage", "Show who has used which model how much."),
     "metrics": ("metrics_files", "Print the dashboard for Grafana and the alerts for Prometheus."),

@@ -20,6 +20,8 @@ from stoker.planning import Argument, Candidate, Plan, Requirements, Speed, Traf
 if TYPE_CHECKING:
     import aiohttp  # commands that only look at the state need no HTTP client
 
+    from stoker.sizing import Replica  # only what sizes a fleet simulates one
+
 ToolSupport = Literal["native", "emulated", "none"]
 
 
@@ -190,6 +192,9 @@ class Planner:
     #: The speed of one of its plans under other traffic than it was made for; ``None`` where the
     #: engine has no model of that.
     speed_under: Callable[[Plan, GpuSpec, Traffic], Speed | None] | None = None
+    #: One of its plans as the simulation of fleets knows it; ``None`` where the engine's scheduling
+    #: is not simulated.
+    replica: Callable[[Plan, GpuSpec], Replica | None] | None = None
     #: What to type to serve a plan, for an engine that Stoker does not start.
     commands: Callable[[Plan], tuple[str, ...]] = lambda _plan: ()
 

@@ -5,6 +5,7 @@ from stoker.host.detection import detect
 from stoker.host.elsewhere import imagined_host, read_host
 from stoker.host.gpu_catalogue import (
     GpuSpec,
+    HourlyRent,
     PriceRange,
     find_gpu,
     known_gpus,
@@ -33,6 +34,7 @@ __all__ = [
     "GpuProcess",
     "GpuSpec",
     "Host",
+    "HourlyRent",
     "HubAnswer",
     "Memory",
     "MemoryHolder",

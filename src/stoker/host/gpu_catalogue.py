@@ -46,6 +46,15 @@ class PriceRange:
 
 
 @dataclass(frozen=True, slots=True)
+class HourlyRent:
+    """What one GPU cost an hour on demand, in US dollars, on a date."""
+
+    usd_per_hour: float
+    date: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class GpuSpec:
     """One kind of GPU. ``None`` means "not known", and a type missing in ``flops`` likewise."""
 
@@ -72,6 +81,7 @@ class GpuSpec:
     power_w: int | None = None
     released: str | None = None
     price: PriceRange | None = None
+    rent: HourlyRent | None = None
     aliases: tuple[str, ...] = ()
     note: str = ""
     confidence: Confidence = "low"
@@ -220,6 +230,7 @@ def _spec(row: Mapping[str, Any]) -> GpuSpec:
         power_w=row.get("power_w"),
         released=row.get("released"),
         price=PriceRange(**row["price"]) if "price" in row else None,
+        rent=HourlyRent(**row["rent"]) if "rent" in row else None,
         aliases=tuple(row.get("aliases", ())),
         note=row.get("note", ""),
         confidence=row.get("confidence", "low"),

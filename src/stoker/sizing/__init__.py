@@ -5,7 +5,7 @@ Nothing here opens a socket, asks an engine or names one: step times come as pla
 
 from stoker.sizing.distributions import LogNormal
 from stoker.sizing.estimates import Estimate, Latency
-from stoker.sizing.fleet import Fleet, LlamaCppReplica, Routing, VllmReplica
+from stoker.sizing.fleet import Fleet, LlamaCppReplica, Replica, Routing, VllmReplica
 from stoker.sizing.recording import Slice
 from stoker.sizing.simulation import KindResult, SimulationResult, simulate
 from stoker.sizing.step_calibration import MeasuredAnswer, MeasuredRound, calibrate
@@ -36,6 +36,7 @@ __all__ = [
     "LogNormal",
     "MeasuredAnswer",
     "MeasuredRound",
+    "Replica",
     "Routing",
     "SessionShape",
     "SimulationResult",

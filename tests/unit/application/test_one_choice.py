@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from stoker.application import LaunchRequest, choose, imagined_machine
 from stoker.cli import app
 from stoker.cli.commands.host import host_json
 from stoker.errors import StokerError
@@ -252,3 +253,18 @@ def test_a_machine_is_named_in_one_way_only(tmp_path: Path) -> None:
     options = [*MACHINES["laptop-8gb"].options(tmp_path), "--gpu", "H100"]
     result = CliRunner().invoke(app, ["plan", *options])
     assert "--host and --gpu" in str(result.exception)
+
+
+def test_a_model_is_divided_among_exactly_as_many_gpus_as_asked_for() -> None:
+    machine = imagined_machine("H100", 4)
+    for gpus in (1, 2, 4):
+        request = LaunchRequest(model="qwen3-8b", tensor_parallel=gpus)
+        assert choose(request, machine).plan.gpus == gpus
+
+
+def test_decoding_ahead_is_for_few_requests_at_once_however_they_are_asked_for() -> None:
+    machine = imagined_machine("H200")
+    wanted = LaunchRequest(model="qwen3.6-27b")
+    assert choose(wanted, machine).plan.argument("speculative_config") is not None
+    many = choose(replace(wanted, parallel=32), machine).plan
+    assert many.argument("speculative_config") is None

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoker.engines.vllm.vllm_speed import Hardware, ServingLoad, load_of, predict
+from stoker.engines.vllm.vllm_speed import (
+    Hardware,
+    ServingLoad,
+    calibrated,
+    load_of,
+    predict,
+    step_s,
+    step_times_of,
+)
 from stoker.host import find_gpu, known_gpus
 from stoker.models import KnownModel, find_known_model, known_models
 from stoker.planning import Traffic
@@ -101,3 +109,18 @@ def test_published_measurements_lie_in_the_interval(
 ) -> None:
     speed, _ = predict(load(model, quantization, gpus), hardware(gpu), traffic)
     assert speed.token_s.low <= token_ms / 1e3 <= speed.token_s.high
+
+
+@pytest.mark.parametrize(
+    ("model", "quantization", "gpu", "gpus"),
+    [("qwen3-8b", "bf16", "L40S", 1), ("qwen3-coder-30b-a3b", "fp8", "H100", 2)],
+)
+def test_the_simulations_step_times_are_those_of_the_planner(
+    model: str, quantization: str, gpu: str, gpus: int
+) -> None:
+    cost, rates, efficiency = load(model, quantization, gpus), hardware(gpu), calibrated()[0]
+    times = step_times_of(cost, rates, efficiency)
+    for batch, context in ((1, 1_000), (8, 20_000)):
+        planned = step_s(cost, rates, batch, context, efficiency)
+        simulated = times.batch_s(batch, 0) + batch * context * times.cache_token_s
+        assert simulated == pytest.approx(planned, rel=0.03)

@@ -24,6 +24,7 @@ ENGINE = Engine(
         # one cache, and its speeds are known better than those of other engines.
         margin=0.5,
         speed_under=vllm_planner.speed_under,
+        replica=vllm_planner.replica,
     ),
     launcher=Launcher(
         launch=launch,

@@ -43,8 +43,8 @@ _FP8_CACHE_CAPABILITY = 80
 _BF16_CAPABILITY = 80
 #: Contexts that are offered, from the longest on.
 _CONTEXTS = (262_144, 131_072, 98_304, 65_536, 49_152, 32_768, 24_576, 16_384, 8_192, 4_096)
-#: Decoding ahead costs arithmetic, which a GPU with few sequences has to spare.
-_MOST_SPECULATIVE_USERS = 8
+#: Decoding ahead costs arithmetic, which a GPU with few requests at once has to spare.
+_MOST_SPECULATIVE_REQUESTS = 3
 #: More than this at once is several servers' work: batches grow no quicker from here on.
 _MOST_SEQUENCES = 256
 #: On less memory than this the encoder for images is left out, for the sake of the context.
@@ -222,7 +222,10 @@ def _limit(candidate: Candidate, requirements: Requirements) -> int:
 def _best_fit(task: _Task) -> _Fit:
     """The fewest GPUs that hold what is wanted at a speed that is liked, else the most."""
     best = None
+    wanted = task.requirements.tensor_parallel
     for gpus, stages in _divisions(task.architecture, len(task.machine.gpus)):
+        if wanted is not None and (gpus, stages) != (wanted, 1):
+            continue
         if stages > 1 and best is not None:
             break  # stages wait for each other: they are for what fits in no other way
         fit = _fit_on(task, gpus, stages)
@@ -345,7 +348,9 @@ def _sequences(requirements: Requirements) -> int:
 def _speculative_tokens(candidate: Candidate, requirements: Requirements) -> int:
     """Tokens to decode ahead with the model's own extra layers, 0 where that does not help."""
     known = candidate.known
-    if known is None or known.speculative is None or requirements.users > _MOST_SPECULATIVE_USERS:
+    if known is None or known.speculative is None:
+        return 0
+    if requirements.concurrency > _MOST_SPECULATIVE_REQUESTS:
         return 0
     if "mtp" not in str(known.speculative.get("method", "")):
         return 0  # a drafter of its own would have to be fetched and counted too

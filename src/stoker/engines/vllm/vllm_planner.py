@@ -5,9 +5,14 @@ The planners are imported with the first plan: most hosts have no GPU, and no pl
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
 from stoker.planning import Candidate, Plan, Requirements, Speed, Traffic
+
+if TYPE_CHECKING:
+    from stoker.sizing import VllmReplica
 
 NAME = "vllm"
 
@@ -39,6 +44,13 @@ def speed_under(plan: Plan, spec: GpuSpec, traffic: Traffic) -> Speed | None:
     from stoker.engines.vllm import vllm_speed  # noqa: PLC0415
 
     return vllm_speed.speed_under(plan, spec, traffic)
+
+
+def replica(plan: Plan, spec: GpuSpec) -> VllmReplica | None:
+    """A plan as the simulation knows it: ``vllm_speed.replica_of``."""
+    from stoker.engines.vllm import vllm_speed  # noqa: PLC0415
+
+    return vllm_speed.replica_of(plan, spec)
 
 
 def why_not(host: Host, gpu: GpuSpec | None) -> StokerError | None:

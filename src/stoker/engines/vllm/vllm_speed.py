@@ -26,11 +26,14 @@ from stoker.models import Architecture, AttentionLayers
 from stoker.planning.parameter_count import count_weights
 from stoker.planning.quantization import Precision, precision_of
 from stoker.planning.serving_plan import Interval, Plan, Speed, Traffic
+from stoker.sizing import StepTimes, VllmReplica
 
 #: Data-centre cards with less have GDDR: L40S 864 GB/s, A10 600, L4 300; A100 1555 and more.
 _LEAST_HBM_BYTES_S = 1.2e12
 #: GPUs without NVLink exchange data over PCIe: bytes a second in one direction, 16 lanes.
 _PCIE_BYTES_S = {"3.0": 12e9, "4.0": 24e9, "5.0": 48e9, "6.0": 48e9}
+#: The block that vLLM keeps for itself beside those for requests.
+_OWN_BLOCK_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,10 +383,59 @@ def speed_under(plan: Plan, spec: GpuSpec, traffic: Traffic) -> Speed | None:
     hardware, shape = Hardware.of(spec), plan.model.architecture
     if plan.gpus < 1 or hardware is None or shape is None:
         return None
-    load = load_of(
+    return predict(_load_of_plan(plan, shape), hardware, traffic)[0]
+
+
+def _load_of_plan(plan: Plan, shape: Architecture) -> ServingLoad:
+    return load_of(
         shape,
         precision_of(plan.model.quantization, shape),
         int(plan.argument("tensor_parallel_size") or 1),
         kv_cache_dtype=str(plan.argument("kv_cache_dtype") or "auto"),
     )
-    return predict(load, hardware, traffic)[0]
+
+
+def replica_of(plan: Plan, spec: GpuSpec) -> VllmReplica | None:
+    """A plan for vLLM as the simulation knows it: its settings, its cache and its step times.
+
+    ``None`` for a plan on the CPU, and where the model's shape or the GPU's rates are not known.
+    """
+    hardware, shape = Hardware.of(spec), plan.model.architecture
+    if plan.gpus < 1 or hardware is None or shape is None or plan.max_concurrency is None:
+        return None
+    load = _load_of_plan(plan, shape)
+    return VllmReplica(
+        step_times_of(load, hardware, calibrated()[0]),
+        kv_cache_tokens=int(plan.max_concurrency * plan.max_model_len) + _OWN_BLOCK_TOKENS,
+        max_model_len=plan.max_model_len,
+        max_num_seqs=int(plan.argument("max_num_seqs") or 256),
+        max_num_batched_tokens=int(plan.argument("max_num_batched_tokens") or 2048),
+    )
+
+
+def step_times_of(load: ServingLoad, hardware: Hardware, e: Efficiency) -> StepTimes:
+    """What ``step_s`` and ``prompt_s`` compute, as the coefficients of one step's batch.
+
+    A window counts as full: prompts of agents are longer than the windows of today's models.
+    """
+    bandwidth, kernels = _bandwidth(hardware, e), 1 / (e.blackwell if hardware.blackwell else 1.0)
+    weights = (load.dense_bytes + load.head_bytes) / (bandwidth * e.weights)
+    fixed = e.step_s + load.layers * e.layer_s + load.routed_layers * e.routed_layer_s
+    fixed += load.recurrent_layers * e.recurrent_layer_s
+    moved = _moved_s(load, hardware, 1, e)
+    window = load.window_tokens * load.windowed_bytes + 2 * load.state_bytes
+    split = kernels * (1 + e.split_prompt * math.log2(load.gpus))
+    token = prompt_token_s(load, hardware, e)
+    scores = hardware.flops["fp16"] * e.attention
+    return StepTimes(
+        step_s=fixed + _exchange_s(load, hardware, 0, e),
+        read_s=weights * kernels * (1 + e.split_read * math.log2(load.gpus)),
+        token_s=split * (token + load.window_tokens * load.windowed_flops / scores) + moved,
+        sequence_s=e.sequence_s + window * kernels / (bandwidth * e.cache),
+        experts_s=load.expert_bytes * kernels / (bandwidth * e.experts),
+        expert_share=load.expert_share,
+        cache_token_s=load.cache_bytes * kernels / (bandwidth * e.cache),
+        attention_s=split * load.attention_flops / scores,
+        prompt_s=max(0.0, _launches_s(load, e) - fixed),
+        arrival_s=e.arrival_s,
+    )

@@ -1,0 +1,108 @@
+"""The simulation beside published measurements: ``python benchmarks/sizing_published.py``.
+
+Goal: half of the rows of ``measured_serving.csv`` within 15 %, for the time per token. Each row is
+a closed loop: as many requests at once as the row states, each with its prompt and answer, the next
+one right after it. Lengths of answers vary by a quarter around the row's: with equal ones all
+requests would begin and end together for ever. ``--every N`` takes each N-th row (default 10; all
+take minutes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections import defaultdict
+from statistics import median
+
+from measured_rows import DATA, ServingRow, serving_rows
+
+from stoker.engines.vllm.vllm_speed import calibrated, step_times_of
+from stoker.errors import StokerError
+from stoker.sizing import (
+    CHAT,
+    Fleet,
+    LogNormal,
+    SessionShape,
+    SimulationResult,
+    VllmReplica,
+    Workload,
+    simulate,
+)
+
+_GOAL = 0.15
+#: A run counts so many generations of requests after the first ones, which begin all at once.
+_GENERATIONS, _WARM_UP = 4, 4.0
+_LENGTH_SIGMA = 0.25
+_BATCHED_TOKENS = 8192
+
+
+def main() -> None:
+    """Print the errors by GPU, and of all rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--every", type=int, default=10, help="take each N-th row")
+    every = parser.parse_args().every
+    rows = [
+        row
+        for row in serving_rows(DATA / "measured_serving.csv")
+        if not isinstance(row, StokerError)
+    ][::every]
+    token: dict[str, list[float]] = defaultdict(list)
+    first: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        found = _simulated(row)
+        if found is None or found.token_s is None or found.first_token_s is None:
+            continue
+        for name in (row.gpu_name, "all"):
+            if row.token_s:
+                token[name].append(found.token_s.mean.value / row.token_s - 1)
+            if row.first_token_s:
+                first[name].append(found.first_token_s.mean.value / row.first_token_s - 1)
+    for name in sorted(token, key=lambda name: (name == "all", name)):
+        print(f"  {name:24} token {_median(token[name])}, first token {_median(first[name])}")
+    reached = median(map(abs, token["all"])) <= _GOAL
+    print(f"{'reached' if reached else 'MISSED'}: time per token, median within {_GOAL:.0%}")
+
+
+def _simulated(row: ServingRow) -> SimulationResult | None:
+    """The row's closed loop; ``None`` where the load can't be divided among replicas."""
+    traffic = row.traffic
+    length = traffic.prompt_tokens + 4 * traffic.answer_tokens
+    times = step_times_of(row.load, row.hardware, calibrated()[0])
+    replica = VllmReplica(
+        times,
+        # The row was measured, so its cache held what it asked for.
+        kv_cache_tokens=(traffic.concurrency + 2) * (length + 32),
+        max_model_len=length,
+        max_num_seqs=max(1, traffic.concurrency),
+        max_num_batched_tokens=max(_BATCHED_TOKENS, traffic.concurrency),
+    )
+    shape = SessionShape(
+        head_tokens=int(traffic.prefix_hit * traffic.prompt_tokens),
+        first_tokens=_always((1 - traffic.prefix_hit) * traffic.prompt_tokens),
+        append_tokens=_always(1),
+        output_tokens=LogNormal(
+            traffic.answer_tokens * math.exp(-(_LENGTH_SIGMA**2) / 2), _LENGTH_SIGMA, 1
+        ),
+        human_s=_always(1e-3),
+    )
+    load = Workload(
+        traffic.concurrency, 1.0, {CHAT: 1.0}, {CHAT: shape}, max_context_tokens=4 * length
+    )
+    request_s = traffic.answer_tokens * (row.token_s or 0.05) + (row.first_token_s or 1.0)
+    run_s = (_GENERATIONS + _WARM_UP) * request_s
+    return simulate(load, Fleet([replica]), run_s, warm_up_s=_WARM_UP * request_s)
+
+
+def _always(value: float) -> LogNormal:
+    return LogNormal(max(1e-9, value))
+
+
+def _median(errors: list[float]) -> str:
+    if not errors:
+        return "-"
+    size, bias = median(map(abs, errors)), median(errors)
+    return f"{100 * size:5.1f} % (bias {100 * bias:+5.1f} %) of {len(errors)}"
+
+
+if __name__ == "__main__":
+    main()

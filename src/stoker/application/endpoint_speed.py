@@ -1,0 +1,108 @@
+"""How far an endpoint's speed is from its plan's, measured with a few requests: ``--calibrate``."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+
+from stoker.application.capacity_options import find_options
+from stoker.application.capacity_request import CapacityRequest
+from stoker.checks.bench.concurrency_sweep import BenchTarget
+from stoker.checks.bench.load_generator import Halt, LoadClient, open_loop, session
+from stoker.checks.bench.request_timing import Timing
+from stoker.checks.bench.workloads import Wording, request
+from stoker.errors import StokerError, UsageError
+from stoker.sizing import ArrivingRequest, MeasuredAnswer, StepTimes, calibrate
+from stoker.sizing.correction import Correction
+from stoker.sizing.search import Option
+
+#: Characters of the prompts that are sent alone: short, middle and long.
+_ALONE_CHARS = (400, 4_000, 16_000, 40_000)
+_TOGETHER, _TOGETHER_CHARS = (2, 4, 8), 2_000
+_ANSWER_TOKENS = 32
+_MOST_S = 300.0
+#: What the two factors compare: a prompt of so many tokens, and a step of so many answers.
+_PROMPT_TOKENS, _BATCH = 4_000, 8
+
+
+def measure(target: BenchTarget, wanted: CapacityRequest) -> Correction:
+    """The factors by which the endpoint is slower than planned.
+
+    The request names its hardware and model: one GPU with its number, and the model. Sends 18
+    requests. Raises ``UsageError`` where it does not name them, and ``StokerError`` where the
+    endpoint does not answer.
+    """
+    option = _served(wanted)
+    rounds = asyncio.run(_rounds(target))
+    measured = calibrate(rounds, option.replica)
+    return _ratio(measured, option.replica.step_times)
+
+
+def check(wanted: CapacityRequest) -> None:
+    """Raise ``UsageError`` where a request does not name what runs at the endpoint."""
+    if len(wanted.gpus) != 1 or wanted.gpus[0].count is None or wanted.model is None:
+        raise UsageError(
+            "--calibrate needs to know what runs at the endpoint.",
+            "What it measures is compared with the plan for that GPU and model.",
+            'Name both: --gpu "H100:2" --model qwen3.8-27b, with as many GPUs as one copy uses.',
+        )
+
+
+def _served(wanted: CapacityRequest) -> Option:
+    """What runs at the endpoint: one copy on all GPUs of the server that was named."""
+    check(wanted)
+    found = find_options(wanted)
+    whole = [one for one in found.options if one.plan.gpus == one.server.gpus]
+    if not whole:
+        raise found.problem or StokerError(
+            f"{wanted.model} can't be planned on {wanted.gpus[0].count} x {wanted.gpus[0].name}.",
+            fix="Name what really runs there.",
+        )
+    return whole[0]
+
+
+async def _rounds(target: BenchTarget) -> list[list[MeasuredAnswer]]:
+    """A warm-up, requests alone, and several at once."""
+    salt = secrets.token_hex(4)
+    rounds: list[list[MeasuredAnswer]] = []
+    async with session() as http:
+        client, halt = LoadClient(http, target.backend), Halt(_MOST_S)
+        for chars, count in (
+            (_ALONE_CHARS[0], 1),
+            *((chars, 1) for chars in _ALONE_CHARS),
+            *((_TOGETHER_CHARS, count) for count in _TOGETHER),
+        ):
+            wording = Wording("chat", target.model, chars, _ANSWER_TOKENS)
+            name = f"{salt}-{len(rounds)}"
+            requests = [request(wording, f"{name}-{index}", index) for index in range(count)]
+            timings = await open_loop(client.send, requests, [0.0] * count, halt)
+            rounds.append([_answer(100 * len(rounds) + i, t) for i, t in enumerate(timings)])
+    return rounds[1:]  # the first one warmed the server up
+
+
+def _answer(number: int, timing: Timing) -> MeasuredAnswer:
+    """One request with the lengths that the server counted. Raises ``StokerError``."""
+    if timing.failure is not None or not timing.prompt_tokens or not timing.answer_tokens:
+        why = timing.failure or "the server does not report how many tokens a prompt has"
+        raise StokerError(
+            "The endpoint can't be calibrated by.",
+            f"A request failed: {why}.",
+            "Check it first: stoker test URL",
+        )
+    sent = ArrivingRequest(timing.arrival_s, number, timing.prompt_tokens, timing.answer_tokens)
+    return MeasuredAnswer(sent, timing.first_token_s, timing.token_s)
+
+
+def _ratio(measured: StepTimes, planned: StepTimes) -> Correction:
+    return Correction(
+        _prompt_s(measured) / _prompt_s(planned), _token_s(measured) / _token_s(planned)
+    )
+
+
+def _prompt_s(times: StepTimes) -> float:
+    attention = times.attention_s * _PROMPT_TOKENS**2 / 2
+    return times.arrival_s + times.batch_s(0, _PROMPT_TOKENS) + attention
+
+
+def _token_s(times: StepTimes) -> float:
+    return times.batch_s(_BATCH, 0) + _BATCH * _PROMPT_TOKENS * times.cache_token_s
