@@ -45,10 +45,15 @@ def tokens_in(body: bytes) -> int:
     return len(body) // 5
 
 
+def usage_of(prompt: int, answer: int) -> dict[str, int]:
+    """The usage of a prompt and an answer of so many tokens."""
+    total = prompt + answer
+    return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": total}
+
+
 def usage_event(prompt: int, chunks: int) -> bytes:
     """The last event of a stream whose client asked for usage."""
-    total = prompt + chunks
-    usage = {"prompt_tokens": prompt, "completion_tokens": chunks, "total_tokens": total}
+    usage = usage_of(prompt, chunks)
     event = {"id": "chatcmpl-0", "object": "chat.completion.chunk", "model": MODEL}
     return b"data: " + orjson.dumps({**event, "choices": [], "usage": usage}) + b"\n\n"
 
@@ -75,7 +80,6 @@ ANSWER = {
             "finish_reason": "stop",
         }
     ],
-    "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
 }
 
 
@@ -129,7 +133,8 @@ class MockBackend(asyncio.Protocol):
             return
         request = orjson.loads(body)
         if not request.get("stream"):
-            self._json(ANSWER)
+            # As of a stream: the gateway counts each prompt where two reports of one differ.
+            self._json({**ANSWER, "usage": usage_of(tokens_in(body), 20)})
             return
         wants_usage = bool((request.get("stream_options") or {}).get("include_usage"))
         interval_s = request.get("interval_ms", self._interval_ms) / 1000
