@@ -198,6 +198,20 @@ def test_slot_that_was_given_back_a_moment_ago_is_free() -> None:
     on_virtual_clock(main())
 
 
+def test_client_that_asks_again_at_once_has_one_place_and_not_two() -> None:
+    async def main() -> None:
+        store, plan = Store(), plan_of(max_concurrent=2)
+        gateway = SharingGateway(store)
+        await gateway.counters.start()
+        reservation = await gateway.limiter.reserve(plan, NOTHING)
+        store.calls.clear()
+        gateway.limiter.settle(reservation, NOTHING)
+        assert await gateway.takes(plan)
+        assert store.calls == ["add", "take"], "else another gateway's client is refused for it"
+
+    on_virtual_clock(main())
+
+
 def test_client_that_leaves_while_the_store_counts_its_request_is_charged_nothing() -> None:
     async def main() -> None:
         store, plan = Store(), plan_of(max_concurrent=5, tokens_per_month=1000)

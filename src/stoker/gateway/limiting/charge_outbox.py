@@ -37,6 +37,12 @@ class ChargeOutbox:
         """Whether nothing waits."""
         return not (self._calls or self._unsent)
 
+    def gives_back(self, charges: Sequence[Charge]) -> bool:
+        """Whether something of what these take is on its way back."""
+        names = {charge.counter.name for charge in charges}
+        waiting = itertools.chain(self._unsent.values(), *(call.charges for call in self._calls))
+        return any(each.amount < 0 and each.counter.name in names for each in waiting)
+
     def call(self, charges: Sequence[Charge]) -> StoreCall:
         """A new call, which does not wait here."""
         return StoreCall(f"{self._gateway}:{next(self._numbers)}", charges)

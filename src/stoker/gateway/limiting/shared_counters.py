@@ -33,6 +33,8 @@ CHECK_IN_S = 2.0
 SETTLE_S = CHECK_IN_S + RETRY_S
 #: Between two looks at what is left to be sent meanwhile.
 _SENT_EVERY_S = 0.1
+#: How long a request waits for what its owner's last one gives back: some times what it takes.
+_GIVING_BACK_S = 0.1
 #: How long the start waits for the store.
 _START_S = 3.0
 
@@ -124,6 +126,10 @@ class SharedCounters:
         return self._take_in_doubt(call)
 
     async def _take_shared(self, call: StoreCall) -> Outcome:
+        if self._sending and self._outbox.gives_back(call.charges):
+            # A client that asks again at once has one place, not two: the other gateways' clients
+            # would be refused for it.
+            await asyncio.wait({self._sending}, timeout=_GIVING_BACK_S)
         on_its_way = {self._sending} if self._sending and not self._sending.done() else set()
         try:
             outcome = await self._store.take(call)
