@@ -25,7 +25,10 @@ WINDOW = 8_192
 #: An answer without sense ends nowhere by itself.
 _ANSWER_TOKENS = 20
 #: What an agent makes of an answer that was cut, where it ends with a failure for it.
-_ENDS_WHERE_CUT = {"codex": "Incomplete response returned, reason: max_output_tokens"}
+_ENDS_WHERE_CUT = {
+    "codex": "Incomplete response returned, reason: max_output_tokens",
+    "claude-code": "output token maximum",
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def test_an_agent_reads_a_real_engines_answer(
     ended = run(agent, before_llama_cpp.url, tmp_path, programs, f"{agent.name} on llama.cpp")
     asked = [each for each in before_llama_cpp.asked[before:] if each.body]
     assert agent.path in {each.path for each in asked}, ended.said[-3000:]
-    refused = [(each.path, each.status, each.answer[:500]) for each in asked if each.status != 200]
+    refused = [(each.path, each.status, each.answer[:500]) for each in asked if each.status >= 400]
     assert not refused
     cut = _ENDS_WHERE_CUT.get(agent.name)
     assert ended.status == 0 or (cut and cut in ended.said), ended.said[-3000:]
