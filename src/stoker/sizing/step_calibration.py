@@ -64,10 +64,13 @@ def calibrate(rounds: Sequence[MeasuredRound], planned: Replica) -> StepTimes:
         raise ValueError("there is no measured request to calibrate with")
     start = _without_zeros(planned.step_times)
     anchor = [math.log(getattr(start, name)) for name in _FITTED]
+    # Every request pays it. More would pass for waits, and let a server seem to have no queue.
+    most_arrival_s = min(answer.first_token_s for answers in rounds for answer in answers)
     weights = [_PLAN_WEIGHT if getattr(planned.step_times, name) else 0.0 for name in _FITTED]
 
     def times_at(point: Sequence[float]) -> StepTimes:
         values = {name: math.exp(p) for name, p in zip(_FITTED, point, strict=True)}
+        values["arrival_s"] = min(values["arrival_s"], most_arrival_s)
         return replace(start, **values)
 
     def error(point: Sequence[float]) -> float:

@@ -88,6 +88,16 @@ def test_a_wait_in_the_queue_does_not_pass_for_a_delay_before_it() -> None:
     assert got_s == pytest.approx(true_s, rel=0.1)
 
 
+def test_a_delay_before_the_queue_is_no_longer_than_the_quickest_answer() -> None:
+    """Where a server's prompts do not slow each other down, no step time fits all rounds."""
+    alone = [[MeasuredAnswer(ArrivingRequest(0.0, n, n, 1), n * 1.2e-3)] for n in (100, 1000, 4000)]
+    crowd = [MeasuredAnswer(ArrivingRequest(0.0, 10 + n, 500, 1), 0.6) for n in range(8)]
+    planned = LlamaCppReplica(
+        StepTimes.of_rates(prefill_tokens_per_s=400, decode_tokens_per_s=60), 8, 16_384
+    )
+    assert calibrate([*alone, crowd], planned).arrival_s <= 0.12
+
+
 def slower(answer: MeasuredAnswer, factor: float) -> MeasuredAnswer:
     assert answer.token_s is not None
     return replace(
