@@ -39,6 +39,8 @@ from stoker.sizing.estimates import quantile
 from stoker.sizing.step_calibration import replay_rounds
 
 SLOTS, CONTEXT, BATCH = 4, 2048, 512
+#: One core is left to the client and the server's HTTP: threads of a step wait for the slowest.
+THREADS = max(1, (psutil.cpu_count() or 2) - 1)
 PROMPT, ANSWER = LogNormal(220, 0.7, 20, 1500), LogNormal(30, 0.6, 4, 120)
 LOADS = (0.3, 0.55, 0.8)
 GOAL = 0.2
@@ -65,7 +67,8 @@ def plan() -> Plan:
     """The small model in slots of equal size, as ``REPLICA`` describes it."""
     model = next(m for m in models.available() if "smollm2" in m.id)
     values = {"n_ctx": SLOTS * CONTEXT, "n_parallel": SLOTS, "n_batch": BATCH, "n_ubatch": BATCH}
-    values |= {"cache_ram_mib": 0, "cpuparams.n_threads": 2, "cpuparams_batch.n_threads": 2}
+    values |= {"cache_ram_mib": 0}
+    values |= {"cpuparams.n_threads": THREADS, "cpuparams_batch.n_threads": THREADS}
     arguments = tuple(Argument(name, value, "") for name, value in values.items())
     return Plan(model, "llama.cpp", CONTEXT, SLOTS, arguments, MemoryPrediction(0, 0, 0, 0))
 

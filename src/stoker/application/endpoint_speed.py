@@ -28,9 +28,9 @@ _PROMPT_TOKENS, _BATCH = 4_000, 8
 def measure(target: BenchTarget, wanted: CapacityRequest) -> Correction:
     """The factors by which the endpoint is slower than planned.
 
-    The request names its hardware and model: one GPU with its number, and the model. Sends 18
-    requests. Raises ``UsageError`` where it does not name them, and ``StokerError`` where the
-    endpoint does not answer.
+    The request names its hardware and model: one GPU with its number, and the model. Sends 19
+    requests, the first to warm it up. Raises ``UsageError`` where it does not name them, and
+    ``StokerError`` where the endpoint does not answer.
     """
     option = _served(wanted)
     rounds = asyncio.run(_rounds(target))

@@ -19,20 +19,12 @@ from stoker.engines.base import Backend, Recognised, ServedModel
 from stoker.engines.connection_errors import ConnectionProblem
 from stoker.engines.http_json import Answer
 from stoker.engines.registry import FALLBACK, all_engines, lookup, server_client
+from stoker.engines.unanswered import UNANSWERED
 from stoker.errors import StokerError
 from stoker.network_addresses import without_api_path
 
 #: With less, agent mode's tools alone leave no room: VS Code's are about 14,000 tokens.
 _SMALL_CONTEXT_TOKENS = 8192
-_TROUBLE = (
-    aiohttp.ClientError,
-    asyncio.TimeoutError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
 #: A handshake is two round trips.
 _HANDSHAKE_S = 5.0
 #: The head of a web page is at its beginning.
@@ -78,7 +70,7 @@ async def _which(http: aiohttp.ClientSession, there: Backend, answer: Answer) ->
     listing = _parsed(answer)
     for engine in all_engines():
         backend = replace(there, engine=engine.name)
-        with contextlib.suppress(*_TROUBLE):
+        with contextlib.suppress(*UNANSWERED):
             if await server_client(engine.name).is_it(http, backend, listing):
                 return backend
     what, fix = _no_server(answer, listing)
@@ -225,7 +217,7 @@ def _words(answer: Answer) -> str:
 async def _version(http: aiohttp.ClientSession, backend: Backend, at: str | None) -> str | None:
     if at is None:
         return None
-    with contextlib.suppress(*_TROUBLE):
+    with contextlib.suppress(*UNANSWERED):
         answer = await http_json.get(http, backend, at)
         return str(answer.get("version") or answer.get("build_info") or "") or None
     return None

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from stoker.engines import Backend, PromptReader
+from stoker.engines.unanswered import UNANSWERED
 from stoker.errors import StokerError
 from stoker.gateway.app import Gateway
 from stoker.gateway.idle_time import IDLE_S, IdleTime
@@ -39,12 +40,7 @@ _FAILURES = (
     ContextLengthExceededError,
     TokenizerError,
     NotImplementedError,
-    aiohttp.ClientError,
-    asyncio.TimeoutError,
-    OSError,
-    LookupError,
-    TypeError,
-    ValueError,
+    *UNANSWERED,
 )
 
 

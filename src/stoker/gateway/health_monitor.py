@@ -9,6 +9,7 @@ import aiohttp
 
 from stoker import engines
 from stoker.engines.server_detection import UnusableServerError, reachable, recognise
+from stoker.engines.unanswered import NO_ANSWER, OTHER_FORM
 from stoker.errors import StokerError
 from stoker.gateway.app import Gateway
 from stoker.gateway.routing.pooled_backend import PooledBackend
@@ -72,9 +73,9 @@ class HealthMonitor:
     async def _asked(self, http: aiohttp.ClientSession, backend: PooledBackend) -> bool:
         try:
             return await self._is_well(http, backend)
-        except (aiohttp.ClientError, asyncio.TimeoutError, StokerError, OSError):
+        except (*NO_ANSWER, StokerError):
             return False
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except OTHER_FORM as error:
             _log.warning(
                 "backend %s gave an answer that can't be read: %r", backend.endpoint.url, error
             )
@@ -92,7 +93,7 @@ class HealthMonitor:
             if error.cause != backend.down_cause:
                 backend.down_cause = error.cause
                 _log.warning("backend %s: %s", there.url, error.problem)
-        except (aiohttp.ClientError, asyncio.TimeoutError, StokerError, OSError, ValueError):
+        except (*NO_ANSWER, StokerError, ValueError):
             backend.down_cause = ""  # it answers other questions than a while ago
 
     async def _is_well(self, http: aiohttp.ClientSession, backend: PooledBackend) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from stoker.engines import Backend, SlotFiles
+from stoker.engines.unanswered import UNANSWERED
 from stoker.gateway.app import Gateway
 from stoker.gateway.idle_time import IDLE_S, IdleTime
 from stoker.gateway.prompt.cache_ledger import ReadPrompt
@@ -36,7 +37,6 @@ _LEAST_TOKENS = 256
 _SLOT = 0
 #: The last save is given up after this: an order to stop is obeyed within seconds.
 _LAST_SAVE_S = 3.0
-_FAILURES = (aiohttp.ClientError, asyncio.TimeoutError, OSError, LookupError, TypeError, ValueError)
 
 
 class SavedHeads:
@@ -77,7 +77,7 @@ class SavedHeads:
         self._restored_for = backend
         try:
             return await self._restore(backend, saved)
-        except _FAILURES as error:
+        except UNANSWERED as error:
             _log.warning("what was read before could not be restored: %s", _words(error))
             return None
 
@@ -111,7 +111,7 @@ class SavedHeads:
             return
         try:
             await asyncio.wait_for(self._save(backend, prompt), _LAST_SAVE_S)
-        except _FAILURES as error:
+        except UNANSWERED as error:
             _log.warning("what was read could not be saved: %s", _words(error))
 
     async def _save_if_idle(self) -> None:
@@ -123,7 +123,7 @@ class SavedHeads:
         self._tried = prompt
         try:
             await self._save(backend, prompt)
-        except _FAILURES as error:
+        except UNANSWERED as error:
             _log.warning("what was read could not be saved: %s", _words(error))
 
     def _newest(self) -> tuple[PooledBackend | None, ReadPrompt | None]:

@@ -257,7 +257,12 @@ def gone(_path: Path) -> None:
     raise aiohttp.ServerDisconnectedError
 
 
-@pytest.mark.parametrize("fault", [full, gone])
+def in_another_form(_path: Path) -> None:
+    """The engine answers a list where there is an object."""
+    raise AttributeError("'list' object has no attribute 'get'")
+
+
+@pytest.mark.parametrize("fault", [full, gone, in_another_form])
 def test_a_save_that_fails_leaves_no_file_and_the_next_prompt_is_saved(
     folder: Path, fault: Callable[[Path], None]
 ) -> None:

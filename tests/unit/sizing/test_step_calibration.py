@@ -62,6 +62,50 @@ def test_a_plan_that_is_off_three_times_is_corrected(
         assert got[1] == pytest.approx(true[1], rel=0.15)
 
 
+def test_of_requests_sent_at_once_the_quickest_simulated_stands_for_the_quickest() -> None:
+    """Their order in a list says nothing: any may have reached the server before the others."""
+    replica = LlamaCppReplica(TRUTH, n_slots=1, n_ctx=16_384)
+    requests = [ArrivingRequest(0.0, n, 900, 40) for n in range(3)]
+    for first_s in ((1.0, 2.0, 3.0), (3.0, 1.0, 2.0), (2.0, 3.0, 1.0)):
+        answers = [MeasuredAnswer(r, s) for r, s in zip(requests, first_s, strict=True)]
+        predicted = [first for first, _ in replay_rounds([answers], replica)]
+        assert sorted(range(3), key=predicted.__getitem__) == sorted(
+            range(3), key=first_s.__getitem__
+        )
+
+
+def test_a_wait_in_the_queue_does_not_pass_for_a_delay_before_it() -> None:
+    """Such a delay makes nothing wait, so a server would seem to sustain more than it does."""
+    replica = LlamaCppReplica(TRUTH, n_slots=4, n_ctx=16_384)
+    planned = replace(
+        replica, step_times=StepTimes.of_rates(prefill_tokens_per_s=3500, decode_tokens_per_s=200)
+    )
+    known = measured(replica)
+    rounds = [*known[:3], known[5][::-1]]  # of the eight at once the last in the list came first
+    rounds[0] = [slower(answer, 10) for answer in rounds[0]]  # other work ran on the server
+    fitted = replace(planned, step_times=calibrate(rounds, planned))
+    crowd = [[MeasuredAnswer(ArrivingRequest(0.0, 90 + i, 900, 40), 1.0) for i in range(40)]]
+    (true_s, _), (got_s, _) = (max(replay_rounds(crowd, each)) for each in (replica, fitted))
+    assert got_s == pytest.approx(true_s, rel=0.1)
+
+
+def test_a_delay_before_the_queue_is_no_longer_than_the_quickest_answer() -> None:
+    """Where a server's prompts do not slow each other down, no step time fits all rounds."""
+    alone = [[MeasuredAnswer(ArrivingRequest(0.0, n, n, 1), n * 1.2e-3)] for n in (100, 1000, 4000)]
+    crowd = [MeasuredAnswer(ArrivingRequest(0.0, 10 + n, 500, 1), 0.6) for n in range(8)]
+    planned = LlamaCppReplica(
+        StepTimes.of_rates(prefill_tokens_per_s=400, decode_tokens_per_s=60), 8, 16_384
+    )
+    assert calibrate([*alone, crowd], planned).arrival_s <= 0.12
+
+
+def slower(answer: MeasuredAnswer, factor: float) -> MeasuredAnswer:
+    assert answer.token_s is not None
+    return replace(
+        answer, first_token_s=answer.first_token_s * factor, token_s=answer.token_s * factor
+    )
+
+
 def test_nothing_measured_and_impossible_times_are_refused() -> None:
     with pytest.raises(ValueError, match="no measured request"):
         calibrate([], VllmReplica(TRUTH, 400_000))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from stoker.checks.bench.request_timing import CUT_OFF, NOT_SENT, Timing
+from stoker.sizing.estimates import quantile
 
 #: A server that finishes requests at less than this share of the rate at which they arrive falls
 #: behind: its queue, and with it the time to the first token, grows as long as the load lasts.
@@ -48,10 +49,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     """
     if not ordered:
         raise ValueError("there is no percentile of an empty sequence")
-    position = (len(ordered) - 1) * percent / 100
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
+    return quantile(ordered, percent / 100)
 
 
 @dataclass(frozen=True, slots=True)

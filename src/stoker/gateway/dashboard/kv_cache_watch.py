@@ -9,21 +9,13 @@ from collections.abc import Callable, Sequence
 import aiohttp
 
 from stoker.engines import kv_cache_use
+from stoker.engines.unanswered import UNANSWERED
 from stoker.gateway.routing.pooled_backend import PooledBackend
 
 #: All pages that are open share one question in this time.
 _FRESH_S = 4.0
 #: A page does not wait longer for a backend that hangs.
 _WITHIN_S = 1.0
-_NO_ANSWER = (
-    aiohttp.ClientError,
-    asyncio.TimeoutError,
-    OSError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-)
 
 
 class KvCacheWatch:
@@ -49,7 +41,7 @@ class KvCacheWatch:
         question = kv_cache_use.kv_cache_use(http, backend.endpoint, models, idle=idle)
         try:
             use = await asyncio.wait_for(question, _WITHIN_S)
-        except _NO_ANSWER:
+        except UNANSWERED:
             return
         if use is not None:
             self._known[backend] = use
