@@ -180,6 +180,7 @@ def test_the_page_needs_nothing_from_elsewhere(report: CapacityReport) -> None:
     assert f"${report.cost.total_usd:,.0f}" in html
     assert html.count("<svg") == 4
     assert "prefers-color-scheme" in html
+    assert "PCIe server, dollars" in html
 
 
 def test_the_text_fits_80_columns_and_names_its_numbers(report: CapacityReport) -> None:
