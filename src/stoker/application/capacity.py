@@ -164,20 +164,27 @@ def size(
     """
     progress(0.0, "planning")
     request = _for_data_centre(request)
-    options, found = compare(request, lambda share: progress(0.05 + 0.5 * share, "searching"))
+    work = _Work(request)
+    options, found = _compare(work, lambda share: progress(0.05 + 0.5 * share, "searching"))
     if not options.options:
         raise _nothing_fits(request, options)
     if found.best is None:
         raise _infeasible(request, found)
-    return _report(_Work(request), options, found, found.best, progress)
+    return _report(work, options, found, found.best, progress)
 
 
 def compare(
     request: CapacityRequest, progress: Callable[[float], None] = lambda _share: None
 ) -> tuple[CapacityOptions, SearchResult]:
     """All that could serve a request, and what of it keeps the targets, the cheapest first."""
-    options = find_options(request)
-    found = _Work(request).search(options.options, request.sized_developers, progress)
+    return _compare(_Work(request), progress)
+
+
+def _compare(
+    work: _Work, progress: Callable[[float], None]
+) -> tuple[CapacityOptions, SearchResult]:
+    options = find_options(work.request)
+    found = work.search(options.options, work.request.sized_developers, progress)
     return options, found
 
 
@@ -193,6 +200,8 @@ class _Work:
 
     def __init__(self, request: CapacityRequest) -> None:
         self.request = request
+        #: By option's copy, its number, developers and correction: searches meet the same again.
+        self._measured: dict[tuple[object, int, int, Correction], Measured] = {}
 
     def search(
         self,
@@ -212,11 +221,20 @@ class _Work:
         return search(
             options,
             targets or request.targets,
-            lambda option, servers: measured(peak(request, option, servers, developers)),
+            lambda option, servers: self._measure(request, option, servers, developers),
             self.price,
             lambda option: max(least, _least_servers(request, option, demand)),
             progress,
         )
+
+    def _measure(
+        self, request: CapacityRequest, option: Option, servers: int, developers: int
+    ) -> Measured:
+        replicas = servers * option.replicas_per_server
+        key = (option.copy, replicas, developers, request.correction)
+        if key not in self._measured:
+            self._measured[key] = measured(peak(request, option, servers, developers))
+        return self._measured[key]
 
     def price(self, option: Option, servers: int) -> float | None:
         """A month of so many servers that are busy all through the working hours."""

@@ -46,6 +46,7 @@ class CapacityOptions:
 def find_options(request: CapacityRequest) -> CapacityOptions:
     """Every option of a request. Raises ``UsageError`` for a GPU or model that is not known."""
     quality, names = _models(request)
+    contexts = {name: _context(request, name) for name in names}
     servers = list(_servers(request))
     found: list[Option] = []
     problem: StokerError | None = None
@@ -53,9 +54,9 @@ def find_options(request: CapacityRequest) -> CapacityOptions:
         own = [server for server in servers if server.gpu.label == gpu]
         for tensor_parallel in _SIZES:
             fitting = [server for server in own if server.gpus >= tensor_parallel]
-            for name in names if fitting else ():
+            for name, context in contexts.items() if fitting else ():
                 try:
-                    copy = _copy(request, name, gpu, tensor_parallel)
+                    copy = _copy(request, name, context, gpu, tensor_parallel)
                 except StokerError as error:
                     problem = error
                     continue
@@ -65,7 +66,7 @@ def find_options(request: CapacityRequest) -> CapacityOptions:
 
 
 def _copy(
-    request: CapacityRequest, name: str, gpu: str, tensor_parallel: int
+    request: CapacityRequest, name: str, context: int, gpu: str, tensor_parallel: int
 ) -> tuple[Plan, Replica] | None:
     """One form of a model on so many GPUs; ``None`` where its engine is not simulated."""
     machine = imagined_machine(gpu, tensor_parallel)
@@ -73,7 +74,7 @@ def _copy(
         model=name,
         purpose=request.purpose,
         parallel=_PARALLEL,
-        context=min(request.context, _longest_context(name) or request.context),
+        context=context,
         tensor_parallel=tensor_parallel,
     )
     plan = choose(wanted, machine).plan
@@ -148,11 +149,12 @@ def _models(request: CapacityRequest) -> tuple[float | None, list[str]]:
     return least, names
 
 
-def _longest_context(name: str) -> int | None:
+def _context(request: CapacityRequest, name: str) -> int:
+    """The context that was asked for, or the longest that a model of the catalogue has."""
     try:
-        return find_known_model(name)[0].max_context_tokens
+        return min(request.context, find_known_model(name)[0].max_context_tokens)
     except UsageError:
-        return None
+        return request.context
 
 
 def _forms_of(name: str) -> list[str]:

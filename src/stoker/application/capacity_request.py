@@ -15,6 +15,8 @@ from stoker.sizing.search import Targets
 #: More people than any one company has developers: a slip of the keyboard.
 _MOST_DEVELOPERS = 100_000
 _MOST_GROWTH = 100.0
+#: Points of SWE-bench Verified are per cent of its tasks.
+_MOST_QUALITY = 100.0
 #: Shorter than an agent's tools, and longer than any model's context.
 _LEAST_CONTEXT, _MOST_CONTEXT = 2_048, 1_048_576
 
@@ -57,6 +59,9 @@ class CapacityRequest:
         _within("--growth", self.growth, 0.01, _MOST_GROWTH)
         _within("--developers times --growth", self.sized_developers, 1, _MOST_DEVELOPERS)
         _within("--context", self.context, _LEAST_CONTEXT, _MOST_CONTEXT)
+        _within("--active", self.active_share, 0.001, 1)
+        if self.quality is not None:
+            _within("--quality", self.quality, 0, _MOST_QUALITY)
         _within("--spare", self.targets.spare_servers, 0, 10)
         for name, seconds in (("ttft", self.targets.first_token_s), ("tpot", self.targets.token_s)):
             _within(f"--slo {name}", seconds, 1e-4, 3600, " s")
@@ -91,7 +96,7 @@ class CapacityRequest:
 def _within(name: str, value: float, least: float, most: float, unit: str = "") -> None:
     if not least <= value <= most:  # a number that is none is not within, either
         raise UsageError(
-            f"{name} {value:g}{unit} makes no sense.",
+            f"{name} {value:,.10g}{unit} makes no sense.",
             f"It has to be between {least:g} and {most:,.10g}{unit}.",
             "Correct the number.",
         )

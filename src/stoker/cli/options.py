@@ -92,6 +92,23 @@ Usage = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Answer every question with yes.")]
 
+
+def writable(path: Path | None) -> Path | None:
+    """A file that an option names, before the work that fills it. Raises ``UsageError``."""
+    if path is None:
+        return None
+    folder = path.absolute().parent
+    if path.is_dir():
+        reason = "It is a folder."
+    elif not folder.is_dir():
+        reason = f"There is no folder {folder}."
+    elif os.access(path if path.exists() else folder, os.W_OK):
+        return path
+    else:
+        reason = "This account has no permission."
+    raise UsageError(f"Stoker can't write {path}.", reason, "Name another file.")
+
+
 _KEY_HINT = (
     "Omit them. A key is passed by the name of the variable that holds it: --key-env NAME. Servers "
     "that require a name and a password can't be used."
@@ -105,6 +122,12 @@ def certificate_files(
 
     Raises ``UsageError`` where one is missing, ``StokerError`` for files that can't be served.
     """
+    if client_ca is None and client_certs != "required":
+        raise UsageError(
+            f"--tls-client-certs {client_certs} needs --tls-client-ca.",
+            "Without an authority the gateway asks no client for a certificate.",
+            "Name the authority's file: --tls-client-ca ca.pem; or omit --tls-client-certs.",
+        )
     if cert is None and key is None and client_ca is None:
         return None
     if cert is None or key is None:

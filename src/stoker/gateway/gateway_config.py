@@ -20,7 +20,7 @@ from stoker.data.facts import tomllib
 from stoker.database_addresses import address_in
 from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
-from stoker.gateway import sign_on_sections
+from stoker.gateway import config_wording, sign_on_sections
 from stoker.gateway.api.media_urls import MediaHosts
 from stoker.gateway.limit_fields import Count, LimitFields
 from stoker.gateway.limiting import limits_store
@@ -408,7 +408,9 @@ class _Reader:
                 raise self._wrong(
                     key, f"{unknown[1]!r} is not a setting", _known(key, form)
                 ) from None
-            raise self._wrong(key, message.replace("`", ""), _meaning(key)) from None
+            missing = config_wording.missing_name(message)
+            fix = _fix(f"{key}.{missing}" if missing else key, message)
+            raise self._wrong(key, config_wording.in_plain_words(message), fix) from None
 
     def _check_patterns(
         self, name: str, patterns: Sequence[str], form: re.Pattern[str], what: str, fix: str
@@ -585,12 +587,22 @@ def _section(key: str) -> type[msgspec.Struct]:
     return _SECTIONS.get(re.split(r"[.\[]", key)[0], GatewaySection)
 
 
+def _fix(key: str, message: str) -> str:
+    """How to write a key that is missing or wrong."""
+    if "array" in message and message.endswith("got `object`") and "." not in key:
+        return f"Write [[{key}]]: there may be several."
+    meaning = config_wording.without_links(_meaning(key))
+    return (
+        f"Its meaning: {meaning}" if meaning else "docs/reference/settings.md lists every setting."
+    )
+
+
 def _meaning(key: str) -> str:
-    """What a key sets, for the error message."""
+    """What a key sets, for the error message; empty for a section."""
     name = re.sub(r"\[[^\]]*\]", "", key.rpartition(".")[2])
     section = _section(key)
     meanings = {setting: meaning for setting, meaning, _ in settings(section)}
-    return meanings.get(name, "docs/reference/settings.md lists every setting.")
+    return meanings.get(name, "")
 
 
 def _line_of(text: str, key: str) -> int | None:

@@ -6,7 +6,8 @@ import importlib.util
 import ipaddress
 import re
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
@@ -178,9 +179,15 @@ class _SignOnReader:
             if issuer.name in issuers:
                 problem = "another section has the same issuer"
                 raise self._wrong(f"issuer[{index}].url", problem, "Name each of them once.")
+            if any(issuer.prefix == other.prefix for other in issuers.values()):
+                problem = (
+                    "another issuer has the same prefix, so each could name the other's owners"
+                )
+                fix = "Give all issuers but one a prefix, each a different one, such as 'ci:'."
+                raise self._wrong(f"issuer[{index}].prefix", problem, fix)
             issuers[issuer.name] = issuer
         proxies = self._proxies(proxy) if proxy else None
-        return SignOnRules(tuple(issuers.values()), proxies, tuple(map(_grant, grants)))
+        return SignOnRules(_kept_apart(issuers.values()), proxies, tuple(map(_grant, grants)))
 
     def _issuer(self, at: str, section: IssuerSection) -> Issuer:
         if importlib.util.find_spec("jwt") is None or importlib.util.find_spec(_CRYPTO) is None:
@@ -265,6 +272,22 @@ class _SignOnReader:
 
 #: What PyJWT checks signatures with.
 _CRYPTO = "cryptography"
+
+
+def _kept_apart(issuers: Iterable[Issuer]) -> tuple[Issuer, ...]:
+    """Issuers that know which prefixes are another's."""
+    found = tuple(issuers)
+    return tuple(
+        replace(
+            issuer,
+            foreign_prefixes=tuple(
+                other.prefix
+                for other in found
+                if other.prefix != issuer.prefix and other.prefix.startswith(issuer.prefix)
+            ),
+        )
+        for issuer in found
+    )
 
 
 def _grant(section: GrantSection) -> Grant:

@@ -2,7 +2,8 @@
 
 What a fleet does under a workload comes from outside, as a function: ``Measure``. More servers are
 never worse, so the least number of them is found by doubling and halving; and an option whose least
-conceivable cost is above what was found already is never simulated.
+conceivable cost is above what was found already is never simulated. What copies of a model missed
+on servers of one size, as few of them miss on servers of another.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ _LEAST_GAIN = 0.02
 _NEAR = 0.05
 #: Points of quality within which models count as equally good: the estimates are no better.
 _SAME_POINTS = 2.0
+#: Up to so many servers the fewest are found exactly, beyond it to within as large a part of them:
+#: the planner's range is wider.
+_EXACT_SERVERS = 64
 #: No fleet is searched beyond this many servers.
 _MOST_SERVERS = 4096
 
@@ -50,6 +54,11 @@ class Option:
     def replicas_per_server(self) -> int:
         """How many copies of the plan one server runs."""
         return max(1, self.server.gpus // max(1, self.plan.gpus))
+
+    @property
+    def copy(self) -> tuple[str, Replica]:
+        """What one copy is, on servers of any size."""
+        return self.server.gpu.label, self.replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +154,13 @@ def search(
     # At one cost the better or quicker one goes first: then the others need no look.
     order = sorted(priced, key=lambda option: (run.cost(option, least[id(option)]), _rank(option)))
     simulated = 0
-    for option in order:
-        if run.cost(option, least[id(option)]) >= run.bound_usd(option):
+    for done, option in enumerate(order):
+        fewest = run.least(option, least[id(option)])
+        if fewest is None or run.cost(option, fewest) >= run.bound_usd(option):
             continue
-        progress(simulated / len(order))
+        progress(done / len(order))
         simulated += 1
-        run.size(option, least[id(option)])
+        run.size(option, fewest)
     progress(1.0)
     known = {id(option) for option in priced}
     return SearchResult(
@@ -182,6 +192,17 @@ class _Search:
     by_gpu: bool
     sized: dict[str, Sized] = field(default_factory=dict)
     failed: list[Sized] = field(default_factory=list)
+    #: By copy, which servers of all sizes share: the most replicas of it that missed a target;
+    #: infinite where more don't help.
+    missed: dict[tuple[str, Replica], float] = field(default_factory=dict)
+
+    def least(self, option: Option, bound: int) -> int | None:
+        """Servers that an option needs at least, by what its copies did on servers of other sizes;
+        ``None`` where no number of them is enough."""
+        missed = self.missed.get(option.copy, 0)
+        if math.isinf(missed):
+            return None
+        return max(bound, int(missed) // option.replicas_per_server + 1)
 
     def bound_usd(self, option: Option) -> float:
         """What an option has to cost less than to be of interest: the second best so far, and what
@@ -212,15 +233,16 @@ class _Search:
 
     def _fewest(self, option: Option, least: int, tried: dict[int, Measured]) -> int | None:
         """The fewest servers that keep the targets; ``None`` where none do, or too dearly."""
-        below, servers, before = least - 1, least, math.inf
-        while (shortfall := self._try(option, servers, tried)) > 1:
-            if shortfall > before * (1 - _LEAST_GAIN) or servers >= _MOST_SERVERS:
-                self.failed.append(self._nearest(option, tried))
-                return None
-            before, below, servers = shortfall, servers, 2 * servers
-            if self.cost(option, below + 1) >= self.bound_usd(option):
-                return None
-        while servers - below > 1:
+        most = self._most_of_interest(option, least)
+        if most is None:
+            span = self._doubled(option, least, tried)
+        else:
+            # One look at the dearest fleet of interest rules out most options.
+            span = (least - 1, most) if self._try(option, most, tried) <= 1 else None
+        if span is None:
+            return None
+        below, servers = span
+        while servers - below > max(1, servers // _EXACT_SERVERS):
             middle = (below + servers) // 2
             if self._try(option, middle, tried) <= 1:
                 servers = middle
@@ -228,9 +250,43 @@ class _Search:
                 below = middle
         return servers
 
+    def _most_of_interest(self, option: Option, least: int) -> int | None:
+        """The most servers that cost less than the bound, which ``least`` do; ``None`` where
+        nothing bounds the cost yet."""
+        bound_usd = self.bound_usd(option)
+        if math.isinf(bound_usd):
+            return None
+        fits, too_dear = least, least + 1
+        while self.cost(option, too_dear) < bound_usd and too_dear < _MOST_SERVERS:
+            fits, too_dear = too_dear, 2 * too_dear
+        while too_dear - fits > 1:
+            middle = (fits + too_dear) // 2
+            if self.cost(option, middle) < bound_usd:
+                fits = middle
+            else:
+                too_dear = middle
+        return fits
+
+    def _doubled(
+        self, option: Option, least: int, tried: dict[int, Measured]
+    ) -> tuple[int, int] | None:
+        """Numbers of servers that miss and that keep the targets; ``None`` where none do."""
+        below, servers, before = least - 1, least, math.inf
+        while (shortfall := self._try(option, servers, tried)) > 1:
+            if shortfall > before * (1 - _LEAST_GAIN) or servers >= _MOST_SERVERS:
+                self.failed.append(self._nearest(option, tried))
+                self.missed[option.copy] = math.inf
+                return None
+            before, below, servers = shortfall, servers, 2 * servers
+        return below, servers
+
     def _try(self, option: Option, servers: int, tried: dict[int, Measured]) -> float:
         tried[servers] = self.measure(option, servers)
-        return tried[servers].shortfall(self.targets)
+        shortfall = tried[servers].shortfall(self.targets)
+        if shortfall > 1:
+            replicas = servers * option.replicas_per_server
+            self.missed[option.copy] = max(replicas, self.missed.get(option.copy, 0))
+        return shortfall
 
     def _nearest(self, option: Option, tried: dict[int, Measured]) -> Sized:
         """The fewest servers, among those tried, that come about as near as the most."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from stoker.errors import StokerError
@@ -13,6 +14,10 @@ from stoker.sizing.workload import AGENT, CHAT, COMPLETION, ArrivingRequest
 _COLUMNS = ("arrived_s", "prompt_tokens", "completion_tokens")
 #: More would take longer to simulate than a day of hundreds of developers does.
 MOST_ROWS = 500_000
+#: Tokens of one prompt or answer: the longest context that any model claims (Llama 4 Scout's).
+_MOST_TOKENS = 10_000_000
+#: Seconds since 1970 in the year 5138: a larger number is no time in seconds.
+_LATEST_S = 1e11
 _COMPLETION_PATHS = ("/v1/completions", "/infill", "/v1/fim/completions")
 #: Prompts of agents begin with their tools, 13,756 tokens of them in VS Code.
 _LEAST_AGENT_TOKENS = 8000
@@ -45,6 +50,11 @@ def read_trace(lines: Iterable[str], name: str = "The trace") -> Sequence[Arrivi
 
 def _rows(lines: Iterable[str], name: str) -> Iterator[_Row]:
     reader = csv.DictReader(lines)
+    with _csv_errors(reader, name):
+        yield from _rows_of(reader, name)
+
+
+def _rows_of(reader: csv.DictReader[str], name: str) -> Iterator[_Row]:
     missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
         raise StokerError(
@@ -62,34 +72,50 @@ def _rows(lines: Iterable[str], name: str) -> Iterator[_Row]:
             yield _row(values, f"{name}, line {number + 2}")
 
 
+@contextmanager
+def _csv_errors(reader: csv.DictReader[str], name: str) -> Iterator[None]:
+    """What csv itself refuses, such as a field of more than 128 KB, as a ``StokerError``."""
+    try:
+        yield
+    except csv.Error as error:
+        raise StokerError(
+            f"{name}, line {reader.line_num}: it is not CSV.",
+            f"{str(error).capitalize()}.",
+            "Correct the line, or leave it out.",
+        ) from None
+
+
 def _was_answered(values: Mapping[str, str | None]) -> bool:
     known = all(values.get(column) for column in _COLUMNS)
     return known and (values.get("status") or "200") == "200"
 
 
 def _row(values: Mapping[str, str | None], place: str) -> _Row:
-    prompt = _number(values, "prompt_tokens", place, least=1)
-    cached = _number(values, "cached_tokens", place)
+    prompt = _number(values, "prompt_tokens", place, _MOST_TOKENS, least=1)
+    cached = _number(values, "cached_tokens", place, _MOST_TOKENS)
+    output = _number(values, "completion_tokens", place, _MOST_TOKENS)
     return _Row(
-        at_s=_number(values, "arrived_s", place),
+        at_s=_number(values, "arrived_s", place, _LATEST_S),
         session=values.get("session") or "",
         prompt_tokens=int(prompt),
         cached_tokens=int(min(cached, prompt)),
-        output_tokens=max(1, int(_number(values, "completion_tokens", place))),
+        output_tokens=max(1, int(output)),
         kind=_kind(values.get("path") or "", prompt),
     )
 
 
-def _number(values: Mapping[str, str | None], column: str, place: str, least: float = 0.0) -> float:
+def _number(
+    values: Mapping[str, str | None], column: str, place: str, most: float, least: float = 0.0
+) -> float:
     text = values.get(column) or "0"
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not least <= number < math.inf:
+    if not least <= number <= most:
         raise StokerError(
             f"{place}: {column} is {text[:40]!r}.",
-            f"It must be a number of at least {least:g}.",
+            f"It must be a number from {least:g} to {most:,.0f}.",
             "Correct the line, or leave it out.",
         )
     return number

@@ -102,6 +102,15 @@ def test_groups_are_a_list_or_a_text(claim: str, value: Any, groups: tuple[str, 
     assert owner_in({"sub": "ann", claim: value}, issuer(groups_claim=claim)).groups == groups
 
 
+@pytest.mark.parametrize("claims", [{"sub": "ci:deploy"}, {"sub": "ann", "groups": ["ci:all"]}])
+def test_no_issuer_names_owners_or_groups_of_one_with_a_longer_prefix(
+    claims: dict[str, Any],
+) -> None:
+    with pytest.raises(EntryRefusedError) as refused:
+        owner_in(claims, issuer(foreign_prefixes=("ci:",)))
+    assert refused.value.fault == "wrong_claims"
+
+
 @pytest.mark.parametrize(
     "owner",
     [

@@ -46,11 +46,11 @@ def run(
         (["--developers", "0"], "--developers 0 makes no sense"),
         (["--developers", "-3"], "--developers -3 makes no sense"),
         (["--developers", "9999999"], "between 1 and 100,000"),
-        (["--developers", "5", "--active", "0"], "active share of 0.0"),
-        (["--developers", "5", "--active", "nan"], "active share of nan"),
+        (["--developers", "5", "--active", "0"], "--active 0 makes no sense"),
+        (["--developers", "5", "--active", "nan"], "--active nan makes no sense"),
         (["--developers", "5", "--growth", "0"], "--growth 0 makes no sense"),
         (["--developers", "5", "--growth", "nan"], "--growth nan makes no sense"),
-        (["--developers", "90000", "--growth", "3"], "times --growth 270000 makes no sense"),
+        (["--developers", "90000", "--growth", "3"], "times --growth 270,000 makes no sense"),
         (["--developers", "5", "--spare", "-1"], "--spare -1 makes no sense"),
         (["--developers", "5", "--context", "10"], "--context 10 makes no sense"),
         (["--developers", "5", "--mix", "agent=0.5,chat=0.6"], "adds up to 1.1"),
@@ -66,7 +66,10 @@ def run(
         (["--developers", "5", "--gpu", "H100:0"], "names no number of GPUs"),
         (["--developers", "5", "--gpu", "H100:many"], "names no number of GPUs"),
         (["--developers", "5", "--gpu", "Voodoo 2"], "There is no GPU 'Voodoo 2'"),
-        (["--developers", "5", "--quality", "1000"], "No model reaches --quality 1000"),
+        (["--developers", "5", "--quality", "1000"], "--quality 1,000 makes no sense"),
+        (["--developers", "5", "--quality", "nan"], "--quality nan makes no sense"),
+        (["--developers", "5", "--html", "/nowhere/a.html"], "can't write /nowhere/a.html"),
+        (["--developers", "5", "--key-env", "KEY"], "--key-env is for --calibrate"),
         (["--developers", "5", "--json", "--csv"], "can't be used together"),
         (["--developers", "5", "--prices", "/nowhere.toml"], "can't be read"),
         (["--developers", "5", "--trace", "/nowhere.csv"], "can't be read"),
@@ -177,6 +180,7 @@ def test_the_page_needs_nothing_from_elsewhere(report: CapacityReport) -> None:
     assert f"${report.cost.total_usd:,.0f}" in html
     assert html.count("<svg") == 4
     assert "prefers-color-scheme" in html
+    assert "PCIe server, dollars" in html
 
 
 def test_the_text_fits_80_columns_and_names_its_numbers(report: CapacityReport) -> None:

@@ -12,7 +12,8 @@ from tests.unit.certificates.issued import authority_file, write_pair
 from stoker.application import LaunchRequest, launch
 from stoker.application.launch import LaunchSettings
 from stoker.cli import app, main
-from stoker.errors import StokerError
+from stoker.cli.options import certificate_files
+from stoker.errors import StokerError, UsageError
 
 ALL = [
     "--purpose=chat",
@@ -70,6 +71,11 @@ def test_flags_come_back_as_they_were_given(
 ) -> None:
     words = [*ALL, *tls_words(tmp_path)]
     assert kept(monkeypatch, "m", *words) == tuple(words)
+
+
+def test_certificates_of_clients_need_their_authority() -> None:
+    with pytest.raises(UsageError, match="needs --tls-client-ca"):
+        certificate_files(None, None, None, "optional")
 
 
 def test_what_was_not_said_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,9 @@ ISSUER = '[[issuer]]\nurl = "https://sso.example/realms/team"\naudience = "stoke
 PROXY = '[proxy]\naddresses = ["10.0.0.5"]\n'
 
 
+OTHER = ISSUER.replace("sso.example", "ci.example")
+
+
 def rules(tmp_path: Path, text: str) -> SignOnRules:
     path = tmp_path / "gateway.toml"
     path.write_text(BACKEND + text)
@@ -90,12 +93,19 @@ MISTAKES = {
     "two sources": (ISSUER + 'jwks_url = "https://a"\nkey_file = "k"\n', "key_file", 6),
     "no certificates": (ISSUER + 'ca_file = "gateway.toml"\n', "no certificates", 6),
     "the same issuer twice": (ISSUER + ISSUER, "same issuer", 7),
+    "two issuers without a prefix": (ISSUER + OTHER, "same prefix", 6),
+    "two issuers with one prefix": (
+        ISSUER + 'prefix = "a:"\n' + OTHER + 'prefix = "a:"\n',
+        "same prefix",
+        10,
+    ),
+    "one bracket": (ISSUER.replace("[[issuer]]", "[issuer]"), "it must be a list", 3),
     "an endless leeway": (ISSUER + "leeway_s = 1e9\n", "600", 6),
     "an unknown setting": (ISSUER + "secret = 1\n", "not a setting", 6),
     "a grant to no one": ("[[grant]]\n", "no one can", 3),
     "money without a price": (PROXY + "[[grant]]\ncost_per_day = 1.0\n", "no price", 6),
     "another role": (PROXY + '[[grant]]\nrole = "root"\n', "root", 6),
-    "no proxies": ("[proxy]\naddresses = []\n", "length", 4),
+    "no proxies": ("[proxy]\naddresses = []\n", "it is empty", 4),
     "a proxy by its name": ('[proxy]\naddresses = ["proxy"]\n', "IPv4", 4),
     "a network with bits of a host": ('[proxy]\naddresses = ["10.0.0.5/8"]\n', "host bits", 4),
     "every address": ('[proxy]\naddresses = ["0.0.0.0/0"]\n', "every address", 4),
@@ -112,6 +122,17 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, part: str, 
     assert part in str(error.value)
     assert f"gateway.toml, line {line}: " in str(error.value)
     assert error.value.fix
+
+
+def test_an_issuer_knows_the_longer_prefixes_of_others(tmp_path: Path) -> None:
+    people, ci = rules(tmp_path, ISSUER + OTHER + 'prefix = "ci:"\n').issuers
+    assert (people.foreign_prefixes, ci.foreign_prefixes) == (("ci:",), ())
+
+
+def test_what_to_write_is_told_without_markdown(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        rules(tmp_path, PROXY + '[[grant]]\nrole = "root"\n')
+    assert "](" not in error.value.fix
 
 
 def test_without_its_package_the_message_names_what_to_install(

@@ -176,3 +176,36 @@ def test_more_load_and_stricter_targets_never_cost_less(load: float, factor: flo
 @pytest.mark.parametrize(("figures", "missed"), [((3, 0.05), "first_token"), ((2, 0.2), "token")])
 def test_the_target_that_is_further_off_is_named(figures: tuple[float, float], missed: str) -> None:
     assert measured(*figures).missed(TARGETS) == missed
+
+
+def sizes(gpu: str, model: str, *counts: int) -> list[Option]:
+    """One copy on servers of several sizes, as ``find_options`` makes them."""
+    first = option(gpu, model)
+    return [replace(first, server=replace(first.server, gpus=count)) for count in counts]
+
+
+def test_a_copy_that_no_number_of_servers_helps_is_tried_on_servers_of_one_size_only() -> None:
+    hopeless = replace(TARGETS, first_token_s=0.4)
+    result = search(sizes("A", "m", 1, 2, 4, 8), hopeless, Fleet({"A": 1}), prices({"A": 100}))
+    assert (result.options, result.simulated, len(result.failed)) == (4, 1, 1)
+
+
+def test_one_look_at_the_dearest_fleet_of_interest_rules_an_option_out() -> None:
+    asked: list[str] = []
+    fleet = Fleet({"A": 4, "B": 4, "C": 4000})
+
+    def measure(one: Option, servers: int) -> Measured:
+        asked.append(one.server.gpu.name)
+        return fleet(one, servers)
+
+    options = [option("A", "m"), option("B", "m"), option("C", "m")]
+    usd = prices({"A": 100, "B": 101, "C": 102})
+    result = search(options, TARGETS, measure, usd)
+    assert [one.option for one in result.sized] == options[:2]
+    assert asked.count("C") == 1
+
+
+def test_the_fewest_of_many_servers_are_found_to_within_a_sixty_fourth() -> None:
+    best = found([option("A", "m")], {"A": 1000.3}, {"A": 100}).best
+    assert best is not None
+    assert 1001 <= best.needed <= 1001 * (1 + 1 / 64)

@@ -58,6 +58,10 @@ def test_requests_that_failed_or_whose_tokens_are_not_known_are_left_out() -> No
         (row("nan", "1", "10", "0", "5"), "line 2: arrived_s is 'nan'"),
         (row("inf", "1", "10", "0", "5"), "line 2: arrived_s is 'inf'"),
         (row("1", "1", "0", "0", "5"), "line 2: prompt_tokens is '0'"),
+        (row("1", "1", "99999999999", "0", "5"), "line 2: prompt_tokens is '99999999999'"),
+        (row("1", "1", "10", "0", "1e300"), "line 2: completion_tokens is '1e300'"),
+        (row("1e300", "1", "10", "0", "5"), "line 2: arrived_s is '1e300'"),
+        (row("1", "s" * 200_000, "10", "0", "5"), "it is not CSV"),
     ],
 )
 def test_a_number_that_can_not_be_names_its_line(line: str, reason: str) -> None:

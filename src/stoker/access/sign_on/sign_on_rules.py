@@ -54,6 +54,8 @@ class Issuer:
     groups_claim: str = "groups"
     #: Put before owners and groups, to keep those of two issuers apart.
     prefix: str = ""
+    #: Longer ones of other issuers, which none of its names may begin with.
+    foreign_prefixes: tuple[str, ...] = ()
     #: How far the clocks of issuer and gateway may be apart.
     leeway_s: float = 30.0
 

@@ -28,7 +28,7 @@ from stoker.checks.bench import (
     Side,
 )
 from stoker.cli import endpoint_argument
-from stoker.cli.options import Json, KeyEnv
+from stoker.cli.options import Json, KeyEnv, writable
 from stoker.cli.render import bench_page, html_page, output
 from stoker.errors import UsageError
 from stoker.planning import Plan
@@ -106,7 +106,8 @@ def command(
         ),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Write an HTML page with plots to this file.")
+        Path | None,
+        typer.Option(callback=writable, help="Write an HTML page with plots to this file."),
     ] = None,
     json: Json = False,
 ) -> None:

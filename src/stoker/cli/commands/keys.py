@@ -110,7 +110,7 @@ def rotate(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Replace a key by a new one with the same rules, and revoke the old one."""
+    """Replace a key by one with the same rules; revoke the old one."""
     now = time.time()
     grace_s = moment(grace, now) - now if grace is not None else 0.0
     if grace_s < 0:

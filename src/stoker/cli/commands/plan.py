@@ -15,7 +15,7 @@ from rich.text import Text
 from stoker import engines
 from stoker.application import Choice, HostFacts, choose
 from stoker.cli import launch_options
-from stoker.cli.options import Json
+from stoker.cli.options import Json, writable
 from stoker.cli.render import choice_view, output
 from stoker.cli.render.output import size, tokens
 from stoker.engines import Engine
@@ -54,7 +54,8 @@ def command(
         bool, typer.Option("--explain", help="Show every argument with its reason.")
     ] = False,
     html: Annotated[
-        Path | None, typer.Option(help="Write the plans as an HTML page to this file.")
+        Path | None,
+        typer.Option(callback=writable, help="Write the plans as an HTML page to this file."),
     ] = None,
     json: Json = False,
 ) -> None:

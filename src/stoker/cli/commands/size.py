@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stoker.cli.options import Json, KeyEnv
+from stoker.cli.options import Json, KeyEnv, writable
 from stoker.cli.render import output
 from stoker.errors import StokerError, UsageError
 
@@ -106,7 +106,8 @@ def command(
         bool, typer.Option("--csv", help="Print what was compared as a table, for spreadsheets.")
     ] = False,
     html: Annotated[
-        Path | None, typer.Option(help="Write the answer as an HTML page to this file.")
+        Path | None,
+        typer.Option(callback=writable, help="Write the answer as an HTML page to this file."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -118,6 +119,12 @@ def command(
 
     if json and csv:
         raise UsageError("--json and --csv can't be used together.", fix="Omit one of them.")
+    if key_env is not None and calibrate is None:
+        raise UsageError(
+            "--key-env is for --calibrate.",
+            "Without it no endpoint is asked, so no key is needed.",
+            "Add --calibrate URL, or omit --key-env.",
+        )
     request = CapacityRequest(
         developers=developers,
         active_share=active,
@@ -249,11 +256,15 @@ def _toml(path: Path) -> Mapping[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{path} can't be read.", f"{error.strerror}.") from error
+        raise _unreadable(path, error) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{path} is not a TOML file.", f"{error}.", "Correct it at that place."
         ) from error
+
+
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path} can't be read.", f"{error.strerror}.", "Name a file of your own.")
 
 
 def _trace(path: Path | None) -> Sequence[ArrivingRequest]:
@@ -263,12 +274,17 @@ def _trace(path: Path | None) -> Sequence[ArrivingRequest]:
     from stoker.sizing import read_trace  # noqa: PLC0415
 
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        # Spreadsheets begin a file with a byte order mark.
+        with path.open(encoding="utf-8-sig", newline="") as file:
             arrivals = read_trace(file, str(path))
     except OSError as error:
-        raise UsageError(f"{path} can't be read.", f"{error.strerror}.") from error
+        raise _unreadable(path, error) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not a text file.", f"{error}.") from error
+        raise UsageError(
+            f"{path} is not a text file.",
+            f"{error}.",
+            "Name the CSV file that stoker usage --trace wrote.",
+        ) from error
     lasts_s = arrivals[-1].at_s
     if len(arrivals) < _LEAST_REQUESTS or lasts_s < _LEAST_TRACE_S:
         raise StokerError(

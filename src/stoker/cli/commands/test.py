@@ -10,7 +10,7 @@ import typer
 from stoker import checks
 from stoker.checks import CheckReport, Endpoint
 from stoker.cli import endpoint_argument
-from stoker.cli.options import Json, KeyEnv
+from stoker.cli.options import Json, KeyEnv, writable
 from stoker.cli.render import check_report, html_page, output
 from stoker.errors import StokerError
 
@@ -38,10 +38,12 @@ def command(
         float, typer.Option(min=1, help="Time limit for one answer, in seconds.")
     ] = 60.0,
     junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML.")
+        Path | None,
+        typer.Option(callback=writable, metavar="FILE", help="Write the results as JUnit XML."),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the results as an HTML page.")
+        Path | None,
+        typer.Option(callback=writable, metavar="FILE", help="Write the results as an HTML page."),
     ] = None,
     list_checks: Annotated[
         bool, typer.Option("--list", help="List the checks and send nothing.")

@@ -13,6 +13,7 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #8884;vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+@media(max-width:40rem){table{display:block;overflow-x:auto}li,p{overflow-wrap:anywhere}}
 code{font-size:.9em}section{margin:3rem 0}
 """
 

@@ -191,7 +191,8 @@ def _compared(report: CapacityReport) -> str:
     return (
         "<h2>What keeps the targets</h2><table><tr><th>GPUs<th>Model<th class=n>Points"
         "<th class=n>Servers<th class=n>A month<th class=n>First token<th class=n>Token"
-        f"{rows}</table><ul>{notes}</ul>"
+        f"{rows}</table><p class=muted>A month here has servers that are busy all through the "
+        f"working hours; above, what the simulated day shows.</p><ul>{notes}</ul>"
     )
 
 
@@ -224,7 +225,12 @@ def _prices(report: CapacityReport) -> str:
     ]
     if host is not None:
         rows.append(
-            (f"{host.name.capitalize()}, dollars", f"{host.usd:,g}", host.date, host.source)
+            (
+                f"{host.name[:1].upper()}{host.name[1:]}, dollars",
+                f"{host.usd:,g}",
+                host.date,
+                host.source,
+            )
         )
     api = costs.apis[0]
     million = f"{api.input_per_million:g} in, {api.output_per_million:g} out"

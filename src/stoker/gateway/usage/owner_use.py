@@ -171,7 +171,7 @@ class _Budgets(Collector):
             fullest[key] = max(budget.used, fullest.get(key, 0.0))
         family = GaugeMetricFamily(
             "stoker_budget_used_ratio",
-            "How much of a day's or a month's budget its owner's last request found used; 1 is all",
+            "How much of a day's or a month's quota its owner's last request found used; 1 is all",
             labels=["owner", "budget"],
         )
         for key, used in fullest.items():
