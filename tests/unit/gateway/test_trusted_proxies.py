@@ -113,3 +113,16 @@ async def test_the_dashboard_is_for_the_roles_that_sign_on_gives() -> None:
         # There is no key to sign in with: none opens it, and none counts as "no key needed".
         entered = await sign_in(front, "any")
         assert (entered.status, entered.cookies) == (401, {})
+
+
+async def test_what_is_refused_at_the_dashboard_is_counted_as_elsewhere() -> None:
+    twice = [("X-Forwarded-User", "ann"), ("X-Forwarded-User", "root")]
+    async with behind(HERE, Grant(group="staff", role="viewer")) as front:
+        for path in PAGES:
+            assert (await ask(front, "GET", path, headers=ANN)).status == 403
+            assert (await ask(front, "GET", path, headers=twice)).status == 401
+        assert refusals(front) == {"not_granted": len(PAGES), "wrong_headers": len(PAGES)}
+    async with behind(ELSEWHERE) as front:
+        for path, wanted in (("/ui", 303), ("/ui/live", 401)):
+            assert (await ask(front, "GET", path, headers=ANN)).status == wanted
+        assert refusals(front) == {"untrusted_proxy": 2}
