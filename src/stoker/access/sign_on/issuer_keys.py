@@ -67,7 +67,7 @@ class IssuerKeys:
         Does nothing where the issuer was asked a moment ago, and for a file that was read.
         """
         if self._source.file is not None:
-            if not self._keys:  # the configuration names it since a moment
+            if not (self._keys or self._problem):  # the configuration names it since a moment
                 await self.refresh(http)
             return
         is_asking = self._asking is not None and not self._asking.done()
