@@ -6,6 +6,7 @@ import importlib.util
 import ipaddress
 import re
 import ssl
+import unicodedata
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -194,7 +195,7 @@ class _SignOnReader:
             algorithms=section.algorithms,
             owner_claim=section.owner_claim,
             groups_claim=section.groups_claim,
-            prefix=section.prefix,
+            prefix=unicodedata.normalize("NFC", section.prefix),  # as owners are
             leeway_s=section.leeway_s,
         )
 

@@ -347,6 +347,7 @@ async def test_two_issuers_name_different_owners_with_a_prefix() -> None:
         machines.keys["first"] = ("RS256", private_key("RS256", 1))
         assert (await asked(front, people.token(sub="ci"))).status == 200
         assert (await asked(front, machines.token(sub="ann"))).status == 404
+        assert (await asked(front, people.token(sub="ci:ann"))).status == 401
         stolen = machines.token(iss=people.url)
         assert (await asked(front, stolen)).status == 401
 

@@ -42,9 +42,10 @@ async def test_a_listed_proxy_names_the_caller() -> None:
         assert await status(front, {**ANN, "X-Forwarded-Groups": "staff, users"}) == 200
         assert await status(front, {**ANN, "X-Forwarded-Groups": "llm-admins"}) == 404
         assert await status(front, ANN) == 403
-        assert await status(front, {}) == 401
+        for no_one in ({}, {"X-Forwarded-User": ""}):
+            assert await status(front, no_one) == 401
         assert await status(front, KEY) == 200
-        assert refusals(front) == {"not_granted": 1, "no_key": 1}
+        assert refusals(front) == {"not_granted": 1, "no_key": 2}
 
 
 async def test_from_an_address_that_is_not_listed_the_headers_count_for_nothing() -> None:

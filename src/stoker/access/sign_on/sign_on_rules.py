@@ -108,16 +108,24 @@ class SignOnRules:
         """Whether a request needs a proof of who sends it."""
         return bool(self.issuers) or self.proxies is not None
 
-    def caller(self, who: SignedOn, proof: Proof) -> Caller:
+    def caller(self, who: SignedOn, proof: Proof, prefix: str = "") -> Caller:
         """What the first grant that applies opens; everything, for a user, where there is none.
 
-        Raises ``EntryRefusedError`` where grants exist and none applies, or the first denies.
+        ``prefix`` is that of the issuer. Raises ``EntryRefusedError`` where grants exist and none
+        applies, or the first denies, and for a name that is for another issuer to give.
         """
+        if any(self._is_of_another(name, prefix) for name in (who.owner, *who.groups)):
+            raise EntryRefusedError("wrong_claims" if proof == "token" else "wrong_headers")
         grants = self.grants or (Grant(),)
         grant = next((grant for grant in grants if grant.applies(who)), None)
         if grant is None or grant.deny:
             raise EntryRefusedError("not_granted")
         return Caller(who.owner, proof, grant.role, grant.models, grant.limits, _LIMITS_ID)
+
+    def _is_of_another(self, name: str, prefix: str) -> bool:
+        """Whether a name begins with an issuer's longer prefix: ``ci:ann`` is of ``ci:`` alone."""
+        others = (issuer.prefix for issuer in self.issuers if len(issuer.prefix) > len(prefix))
+        return name.startswith(tuple(others))
 
 
 NO_SIGN_ON = SignOnRules()
