@@ -15,6 +15,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from stoker import paths
 from stoker.access.caller import Role
 from stoker.access.sign_on import issuer_keys, key_download
 from stoker.access.sign_on.sign_on_rules import (
@@ -222,22 +223,22 @@ class _SignOnReader:
         )
 
     def _key_file(self, at: str, name: str) -> Path:
-        path = self._folder / Path(name).expanduser()
+        path = self._folder / paths.expanded(name)
         try:
             issuer_keys.read_file(path)
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
+            reason = _reason(error)
             fix = "Save what the issuer has at its jwks_uri, or its public key as PEM."
             raise self._wrong(at, f"{path} gives no keys: {reason}", fix) from None
         return path
 
     def _ca_file(self, at: str, name: str) -> Path:
-        path = self._folder / Path(name).expanduser()
+        path = self._folder / paths.expanded(name)
         try:
             key_download.trusting(path)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             is_read = isinstance(error, ssl.SSLError)
-            reason = "it holds no certificates" if is_read else error.strerror
+            reason = "it holds no certificates" if is_read else _reason(error)
             fix = "Give a file with the authority's certificate as PEM."
             raise self._wrong(at, f"{path} can't be used: {reason}", fix) from None
         return path
@@ -266,6 +267,10 @@ class _SignOnReader:
 
 #: What PyJWT checks signatures with.
 _CRYPTO = "cryptography"
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _grant(section: GrantSection) -> Grant:
