@@ -109,6 +109,9 @@ async def test_the_dashboard_is_for_the_roles_that_sign_on_gives() -> None:
             for group, wanted in (("ops", 200), ("staff", 403)):
                 headers = {**ANN, "X-Forwarded-Groups": group}
                 assert (await ask(front, "GET", path, headers=headers)).status == wanted
+        refused = await ask(front, "GET", "/ui", headers={**ANN, "X-Forwarded-Groups": "staff"})
+        assert "[[grant]]" in refused.text  # a key would not count beside the proxy's word
+        assert "stoker keys create" not in refused.text
         assert (await ask(front, "GET", "/ui")).headers["Location"] == "/ui/sign-in"
         assert (await ask(front, "GET", "/ui/live")).status == 401
         # There is no key to sign in with: none opens it, and none counts as "no key needed".

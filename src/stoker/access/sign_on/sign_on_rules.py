@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from stoker.access.caller import NO_LIMITS, Caller, CallerLimits, Role, matches
 from stoker.access.entry_refused import EntryRefusedError
@@ -129,6 +129,11 @@ class SignOnRules:
 
 
 NO_SIGN_ON = SignOnRules()
+
+
+def is_signed_on(caller: Caller) -> bool:
+    """Whether a token or a proxy proved the caller: its role comes from a grant, not from a key."""
+    return caller.limits_id == _LIMITS_ID and caller.key_id in get_args(Proof)
 
 
 def signed_on(owner: object, groups: Iterable[object], prefix: str = "") -> SignedOn | None:
