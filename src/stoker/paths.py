@@ -14,6 +14,14 @@ import platformdirs
 _APP = "stoker"
 
 
+def expanded(path: str | Path) -> Path:
+    """A path that a person wrote, with the home that a ``~`` stands for.
+
+    One of a user whom this machine does not have stays as written: it is a path that is missing.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111  (Path.expanduser raises RuntimeError)
+
+
 def config_dir() -> Path:
     """The folder of the files that the user writes: settings and additions to the catalogues."""
     return _folder("config", platformdirs.user_config_path(_APP))

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from stoker import checks, models, network_addresses, server
+from stoker import checks, models, network_addresses, paths, server
 from stoker.application import launch_events
 from stoker.application.choice import Choice, choose
 from stoker.application.event_stream import as_events
@@ -176,7 +175,7 @@ def restart(key: str | None = None) -> LaunchEvents:
 
 def identity(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...]:
     """What distinguishes this launch from others; the same model file is the same launch."""
-    path = Path(request.model).expanduser() if request.model else None
+    path = paths.expanded(request.model) if request.model else None
     model = str(path.resolve()) if path and models.exists(path) else (request.model or "")
     what = (request.engine, request.context, request.parallel, request.purpose, request.users)
     how = (request.python, request.native, settings.image, settings.name, settings.private_ipc)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from stoker import paths
 from stoker.certificates.certificate_files import CertificateFiles, ClientCertificates, inspect
 from stoker.cli.render import output
 from stoker.engines import backend_key
@@ -138,9 +139,9 @@ def certificate_files(
         )
     # Not resolved: a link that is pointed at a renewed file is to be followed again.
     files = CertificateFiles(
-        cert.expanduser().absolute(),
-        key.expanduser().absolute(),
-        client_ca.expanduser().absolute() if client_ca else None,
+        paths.expanded(cert).absolute(),
+        paths.expanded(key).absolute(),
+        paths.expanded(client_ca).absolute() if client_ca else None,
         client_certs,
     )
     if warning := inspect(files).warning:

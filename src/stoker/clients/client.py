@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from stoker import paths
 from stoker.config_files import FormatName, Keys
 from stoker.tokens import budget_for
 
@@ -71,7 +72,7 @@ class Places:
     def folder(self, variable: str, default: Path) -> Path:
         """The folder that ``variable`` names, or ``default`` where it is not set."""
         named = self.environment.get(variable)
-        return Path(named).expanduser() if named else default
+        return paths.expanded(named) if named else default
 
 
 def places_here() -> Places:

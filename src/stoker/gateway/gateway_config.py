@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from stoker import paths
 from stoker.access.api_keys import Keys, hash_of, keys_of
 from stoker.access.caller import NO_LIMITS
 from stoker.access.sign_on.sign_on_rules import SignOnRules
@@ -394,7 +395,7 @@ class _Reader:
     def _file(self, form: type[_AnyFile]) -> _AnyFile:
         try:
             return msgspec.convert(tomllib.loads(self._text), form)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise UsageError(
                 f"{self._path} is not valid TOML: {error}.",
                 fix="Texts need quotes; sections look like [gateway] and [[backend]].",
@@ -491,7 +492,7 @@ class _Reader:
 
     def _beside(self, path: str) -> Path:
         """A path of the configuration, which may be relative to the configuration's folder."""
-        return self._path.parent / Path(path).expanduser()
+        return self._path.parent / paths.expanded(path)
 
     def _variable(self, where: str, name: str) -> str:
         value = self._env.get(name)
@@ -517,7 +518,7 @@ class _Reader:
         tokenizer = None
         if section.tokenizer is not None:
             tokenizer = self._beside(section.tokenizer)
-            if not tokenizer.exists():
+            if not os.path.exists(tokenizer):  # noqa: PTH110  (no fault where it can be no path)
                 problem = f"there is no tokenizer at {tokenizer}"
                 raise self._wrong(f"{at}.tokenizer", problem, "Give a path that exists.")
         key = self._variable(f"{at}.key_env", section.key_env) if section.key_env else None

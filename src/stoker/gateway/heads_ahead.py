@@ -16,14 +16,11 @@ from typing import Any
 import aiohttp
 
 from stoker.engines import Backend, PromptReader
-from stoker.engines.unanswered import UNANSWERED
-from stoker.errors import StokerError
 from stoker.gateway.app import Gateway
 from stoker.gateway.idle_time import IDLE_S, IdleTime
 from stoker.gateway.prompt.last_heads import LastHead
 from stoker.gateway.prompt.preparers import Preparer
 from stoker.gateway.routing.pooled_backend import PooledBackend
-from stoker.tokens import ContextLengthExceededError, TokenizerError
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -35,13 +32,6 @@ _SLICE_S = 0.035
 LEAST_SLICE_TOKENS = 8
 #: Two questions, so that what their prompts share is the head.
 _QUESTIONS = ("a", "b")
-_FAILURES = (
-    StokerError,
-    ContextLengthExceededError,
-    TokenizerError,
-    NotImplementedError,
-    *UNANSWERED,
-)
 
 
 class HeadsAhead:
@@ -89,7 +79,8 @@ class HeadsAhead:
         """Whether it is done with, as far as it can be."""
         try:
             return await self._read(backend, preparer, head)
-        except _FAILURES as error:
+        # A head is what some client sent, or what its file became: it can fail in any way.
+        except Exception as error:
             _log.warning("a head could not be read ahead: %s", type(error).__name__)
             return True
 

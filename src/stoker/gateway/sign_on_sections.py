@@ -6,8 +6,8 @@ import importlib.util
 import ipaddress
 import re
 import ssl
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+import unicodedata
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from stoker import paths
 from stoker.access.caller import Role
 from stoker.access.sign_on import issuer_keys, key_download
 from stoker.access.sign_on.sign_on_rules import (
@@ -187,7 +188,7 @@ class _SignOnReader:
                 raise self._wrong(f"issuer[{index}].prefix", problem, fix)
             issuers[issuer.name] = issuer
         proxies = self._proxies(proxy) if proxy else None
-        return SignOnRules(_kept_apart(issuers.values()), proxies, tuple(map(_grant, grants)))
+        return SignOnRules(tuple(issuers.values()), proxies, tuple(map(_grant, grants)))
 
     def _issuer(self, at: str, section: IssuerSection) -> Issuer:
         if importlib.util.find_spec("jwt") is None or importlib.util.find_spec(_CRYPTO) is None:
@@ -201,7 +202,7 @@ class _SignOnReader:
             algorithms=section.algorithms,
             owner_claim=section.owner_claim,
             groups_claim=section.groups_claim,
-            prefix=section.prefix,
+            prefix=unicodedata.normalize("NFC", section.prefix),  # as owners are
             leeway_s=section.leeway_s,
         )
 
@@ -228,22 +229,22 @@ class _SignOnReader:
         )
 
     def _key_file(self, at: str, name: str) -> Path:
-        path = self._folder / Path(name).expanduser()
+        path = self._folder / paths.expanded(name)
         try:
             issuer_keys.read_file(path)
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
+            reason = _reason(error)
             fix = "Save what the issuer has at its jwks_uri, or its public key as PEM."
             raise self._wrong(at, f"{path} gives no keys: {reason}", fix) from None
         return path
 
     def _ca_file(self, at: str, name: str) -> Path:
-        path = self._folder / Path(name).expanduser()
+        path = self._folder / paths.expanded(name)
         try:
             key_download.trusting(path)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             is_read = isinstance(error, ssl.SSLError)
-            reason = "it holds no certificates" if is_read else error.strerror
+            reason = "it holds no certificates" if is_read else _reason(error)
             fix = "Give a file with the authority's certificate as PEM."
             raise self._wrong(at, f"{path} can't be used: {reason}", fix) from None
         return path
@@ -274,20 +275,8 @@ class _SignOnReader:
 _CRYPTO = "cryptography"
 
 
-def _kept_apart(issuers: Iterable[Issuer]) -> tuple[Issuer, ...]:
-    """Issuers that know which prefixes are another's."""
-    found = tuple(issuers)
-    return tuple(
-        replace(
-            issuer,
-            foreign_prefixes=tuple(
-                other.prefix
-                for other in found
-                if other.prefix != issuer.prefix and other.prefix.startswith(issuer.prefix)
-            ),
-        )
-        for issuer in found
-    )
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _grant(section: GrantSection) -> Grant:

@@ -209,9 +209,11 @@ def _certificate(spec: LaunchSpec) -> ServedCertificate | None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
+    """Stop a task. One that has failed before hinders nothing that comes after it."""
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    (failure,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(failure, Exception):
+        log_file.logger().error("a task of the gateway failed: %s", type(failure).__name__)
 
 
 class _Gate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from stoker import paths
@@ -15,7 +16,8 @@ def path() -> Path:
 
 def rules() -> SignOnRules:
     """Its rules; none where there is no file. Raises ``UsageError`` for a mistake."""
-    if not path().exists():
+    # A link that leads nowhere is a mistake, too: without its rules the gateway would be open.
+    if not os.path.lexists(path()):
         return NO_SIGN_ON
     from stoker.gateway import gateway_config  # noqa: PLC0415  (60 ms, and few have the file)
 

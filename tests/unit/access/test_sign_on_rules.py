@@ -15,6 +15,7 @@ from stoker.access.sign_on.sign_on_rules import (
     Grant,
     Issuer,
     KeySource,
+    Proof,
     SignedOn,
     SignOnRules,
     TrustedProxies,
@@ -45,6 +46,31 @@ def test_the_first_grant_that_matches_counts() -> None:
     caller = SignOnRules(grants=(users, admins)).caller(ANN, "token")
     assert (caller.role, caller.models, caller.limits) == ("user", ("qwen*",), LIMITS)
     assert SignOnRules(grants=(admins, users)).caller(ANN, "token").role == "admin"
+
+
+@pytest.mark.parametrize(
+    ("who", "prefix", "is_refused"),
+    [
+        (SignedOn("ci:ann"), "", True),
+        (SignedOn("ann", ("users", "ci:admins")), "", True),
+        (SignedOn("ci:ann"), "ci:", False),
+        (SignedOn("ci:dev:ann"), "ci:", True),
+        (SignedOn("ci:dev:ann", ("ci:dev:users",)), "ci:dev:", False),
+        (SignedOn("ann:ci:", ("users:ci:",)), "", False),
+    ],
+)
+def test_a_name_with_a_prefix_is_for_its_issuer_alone_to_give(
+    who: SignedOn, prefix: str, is_refused: bool
+) -> None:
+    rules = SignOnRules((issuer(), issuer(prefix="ci:"), issuer(prefix="ci:dev:")))
+    proofs: tuple[tuple[Proof, str], ...] = (("token", "wrong_claims"), ("proxy", "wrong_headers"))
+    for proof, fault in proofs:
+        if not is_refused:
+            assert rules.caller(who, proof, prefix).owner == who.owner
+            continue
+        with pytest.raises(EntryRefusedError) as refused:
+            rules.caller(who, proof, prefix)
+        assert refused.value.fault == fault
 
 
 @pytest.mark.parametrize(
@@ -100,15 +126,6 @@ def test_the_configured_claim_names_the_owner(
 )
 def test_groups_are_a_list_or_a_text(claim: str, value: Any, groups: tuple[str, ...]) -> None:
     assert owner_in({"sub": "ann", claim: value}, issuer(groups_claim=claim)).groups == groups
-
-
-@pytest.mark.parametrize("claims", [{"sub": "ci:deploy"}, {"sub": "ann", "groups": ["ci:all"]}])
-def test_no_issuer_names_owners_or_groups_of_one_with_a_longer_prefix(
-    claims: dict[str, Any],
-) -> None:
-    with pytest.raises(EntryRefusedError) as refused:
-        owner_in(claims, issuer(foreign_prefixes=("ci:",)))
-    assert refused.value.fault == "wrong_claims"
 
 
 @pytest.mark.parametrize(

@@ -99,10 +99,20 @@ async def test_cookie_is_for_the_dashboard_alone_and_is_not_the_key() -> None:
         assert other.value != morsel.value
 
 
-async def test_behind_https_the_cookie_is_secure() -> None:
+@pytest.mark.parametrize("protocols", ["https", "HTTPS", "https, http", "https,http"])
+async def test_behind_https_the_cookie_is_secure(protocols: str) -> None:
+    """A row of proxies lists what each was asked by, the browser's first."""
     async with shown() as front:
-        reply = await sign_in(front, VIEWER, **{"X-Forwarded-Proto": "https"})
+        reply = await sign_in(front, VIEWER, **{"X-Forwarded-Proto": protocols})
         assert [morsel["secure"] for morsel in reply.cookies.values()] == [True]
+
+
+@pytest.mark.parametrize("other", [{"Authorization": "Basic YTpi"}, {"x-api-key": ""}])
+async def test_a_session_counts_beside_what_a_proxy_before_asks_for(other: dict[str, str]) -> None:
+    async with shown() as front:
+        assert (await seen_by(front, VIEWER, **other)).status == 200
+        assert (await ask(front, "GET", "/ui", headers=other)).status == 303
+        assert not front.gateway.refused_entries.take(all_of_them=True)
 
 
 async def test_signing_out_ends_the_session_for_every_copy_of_the_cookie() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stoker.access.api_keys import hash_of
 from stoker.access.caller import ANYONE, Caller
 from stoker.certificates.certificate_files import CertificateFiles
 from stoker.errors import UsageError
-from stoker.gateway import Gateway
+from stoker.gateway import Gateway, gateway_config
 from stoker.gateway.gateway_config import Config, load
+from stoker.gateway.sign_on_sections import IssuerSection, ProxySection
 from stoker.server.gateway_access import GatewayAccess
 from stoker.server.gateway_service import Service, apply
 
@@ -308,3 +311,32 @@ def test_a_mistake_about_tls_names_its_line(tmp_path: Path, section: str, proble
     with pytest.raises(UsageError) as caught:
         load(written(tmp_path, BACKEND + section))
     assert problem in str(caught.value)
+
+
+#: What is no path, no address and no number of any setting.
+ODD = ('"~no-such-user/x"', '"\\u0000"', f'"{"x" * 5000}"', '"https://[::"', '["\\u0000"]', "1e400")
+ODD_FILES = ("a = " + "[" * 5000, "a." * 5000 + "b = 1", "\0", "[gateway]\n" * 2)
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "[gateway]": gateway_config.GatewaySection,
+    "[tls]\ncertificate = 'a'\nkey = 'b'": gateway_config.TlsSection,
+    "[[backend]]\nurl = 'http://127.0.0.1:1'": gateway_config.BackendSection,
+    "[[issuer]]\nurl = 'https://a.example'\naudience = 'x'": IssuerSection,
+    "[proxy]\naddresses = ['10.0.0.5']": ProxySection,
+}
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.partition("\n")[0])
+def test_no_value_ends_a_gateway_that_reads_it_again(tmp_path: Path, section: str) -> None:
+    """Each is a mistake with a message, or is taken: any other error would end the gateway."""
+    for name, _, _ in gateway_config.settings(SECTIONS[section]):
+        kept = [line for line in section.splitlines() if not line.startswith(f"{name} =")]
+        for odd in ODD:
+            text = "\n".join((*kept, f"{name} = {odd}", BACKEND))
+            with contextlib.suppress(UsageError):
+                load(written(tmp_path, text), {})
+
+
+@pytest.mark.parametrize("text", ODD_FILES, ids=lambda text: text[:9].strip())
+def test_no_file_ends_a_gateway_that_reads_it_again(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="TOML"):
+        load(written(tmp_path, text))

@@ -170,6 +170,19 @@ def test_an_engine_that_fails_is_left_alone_until_the_next_pause(folder: Path) -
     virtual_clock.run(play())
 
 
+def test_a_head_that_no_template_takes_is_passed_over(folder: Path) -> None:
+    kept = folder / "heads.json"
+    odd = b'{"messages":[{"role":"system","content":[{"text":7}]}],"tools":[{"function":7}]}'
+    kept.write_bytes(kept.read_bytes()[:-1] + b"," + odd + b"]")
+
+    async def play() -> None:
+        async with deployed(folder) as it:
+            await asyncio.sleep(IDLE_S + ALL_S)
+            assert it.read_tokens == RULES_TOKENS
+
+    virtual_clock.run(play())
+
+
 @pytest.mark.parametrize(
     ("size", "took_s", "least", "most"),
     [(8, 0.001, 16, 16), (64, 0.035, 64, 64), (64, 0.35, 8, 8), (8, 9.0, 8, 8)],
@@ -190,6 +203,8 @@ def test_what_is_kept_is_readable_by_its_owner_only_and_damage_is_no_fault(folde
     damaged = LastHeads()
     damaged.read(kept)
     damaged.read(folder / "none")
+    kept.write_bytes(b'[{"messages":[{"content":' + b"[" * 9000 + b"]" * 9000 + b"}]}]")
+    damaged.read(kept)
     assert damaged.newest_first == []
 
 

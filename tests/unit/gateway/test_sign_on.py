@@ -325,6 +325,18 @@ async def test_keys_come_from_a_file_where_there_is_no_issuer(tmp_path: Path) ->
         assert (await asked(front, issuer.token("second"))).status == 200
 
 
+async def test_a_file_of_keys_counts_as_soon_as_it_is_configured(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    async with issuing() as issuer, opened(trusting(issuer)) as front:
+        path.write_bytes(orjson.dumps(issuer.jwk_set()))
+        token = issuer.token()
+        assert (await asked(front, token)).status == 200
+        moved = trusting(issuer, keys_from=KeySource(file=path))
+        front.gateway.use_sign_on(SignOnRules((moved,), None, ()))
+        replies = await asyncio.gather(*(asked(front, token) for _ in range(3)))
+        assert [reply.status for reply in replies] == [200, 200, 200]
+
+
 async def test_two_issuers_name_different_owners_with_a_prefix() -> None:
     grants = (Grant(owner="ci:*", models=("other",)), Grant())
     async with (
@@ -335,6 +347,7 @@ async def test_two_issuers_name_different_owners_with_a_prefix() -> None:
         machines.keys["first"] = ("RS256", private_key("RS256", 1))
         assert (await asked(front, people.token(sub="ci"))).status == 200
         assert (await asked(front, machines.token(sub="ann"))).status == 404
+        assert (await asked(front, people.token(sub="ci:ann"))).status == 401
         stolen = machines.token(iss=people.url)
         assert (await asked(front, stolen)).status == 401
 

@@ -124,11 +124,6 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, part: str, 
     assert error.value.fix
 
 
-def test_an_issuer_knows_the_longer_prefixes_of_others(tmp_path: Path) -> None:
-    people, ci = rules(tmp_path, ISSUER + OTHER + 'prefix = "ci:"\n').issuers
-    assert (people.foreign_prefixes, ci.foreign_prefixes) == (("ci:",), ())
-
-
 def test_what_to_write_is_told_without_markdown(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         rules(tmp_path, PROXY + '[[grant]]\nrole = "root"\n')

@@ -42,9 +42,10 @@ async def test_a_listed_proxy_names_the_caller() -> None:
         assert await status(front, {**ANN, "X-Forwarded-Groups": "staff, users"}) == 200
         assert await status(front, {**ANN, "X-Forwarded-Groups": "llm-admins"}) == 404
         assert await status(front, ANN) == 403
-        assert await status(front, {}) == 401
+        for no_one in ({}, {"X-Forwarded-User": ""}):
+            assert await status(front, no_one) == 401
         assert await status(front, KEY) == 200
-        assert refusals(front) == {"not_granted": 1, "no_key": 1}
+        assert refusals(front) == {"not_granted": 1, "no_key": 2}
 
 
 async def test_from_an_address_that_is_not_listed_the_headers_count_for_nothing() -> None:
@@ -108,8 +109,24 @@ async def test_the_dashboard_is_for_the_roles_that_sign_on_gives() -> None:
             for group, wanted in (("ops", 200), ("staff", 403)):
                 headers = {**ANN, "X-Forwarded-Groups": group}
                 assert (await ask(front, "GET", path, headers=headers)).status == wanted
+        refused = await ask(front, "GET", "/ui", headers={**ANN, "X-Forwarded-Groups": "staff"})
+        assert "[[grant]]" in refused.text  # a key would not count beside the proxy's word
+        assert "stoker keys create" not in refused.text
         assert (await ask(front, "GET", "/ui")).headers["Location"] == "/ui/sign-in"
         assert (await ask(front, "GET", "/ui/live")).status == 401
         # There is no key to sign in with: none opens it, and none counts as "no key needed".
         entered = await sign_in(front, "any")
         assert (entered.status, entered.cookies) == (401, {})
+
+
+async def test_what_is_refused_at_the_dashboard_is_counted_as_elsewhere() -> None:
+    twice = [("X-Forwarded-User", "ann"), ("X-Forwarded-User", "root")]
+    async with behind(HERE, Grant(group="staff", role="viewer")) as front:
+        for path in PAGES:
+            assert (await ask(front, "GET", path, headers=ANN)).status == 403
+            assert (await ask(front, "GET", path, headers=twice)).status == 401
+        assert refusals(front) == {"not_granted": len(PAGES), "wrong_headers": len(PAGES)}
+    async with behind(ELSEWHERE) as front:
+        for path, wanted in (("/ui", 303), ("/ui/live", 401)):
+            assert (await ask(front, "GET", path, headers=ANN)).status == wanted
+        assert refusals(front) == {"untrusted_proxy": 2}

@@ -269,3 +269,7 @@ def test_what_stoker_up_runs_reads_its_own_file_of_sign_on() -> None:
     written(sign_on_file.path(), "[proxy]\n")
     with pytest.raises(UsageError, match="line 1"):
         lifecycle.require_keys("127.0.0.1", insecure=False)
+    sign_on_file.path().unlink()
+    sign_on_file.path().symlink_to("mounted-later.toml")
+    with pytest.raises(UsageError, match="can't be read"):
+        sign_on_file.rules()

@@ -90,6 +90,33 @@ async def test_order_to_stop_leaves_no_engine_and_no_state() -> None:
     assert last.state.status == "stopped"
 
 
+async def test_a_task_beside_the_engine_that_failed_does_not_keep_it_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Failing:
+        folder = Path("none")
+
+        async def keep(self) -> None:
+            raise LookupError("a fault of what saves")
+
+        async def save_last(self) -> None:
+            """Nothing was read."""
+
+    async def failing(*_: object) -> Failing:
+        return Failing()
+
+    monkeypatch.setattr(Server, "_saved_heads", failing)
+    server = new_server(ScriptedEngine((SLEEPS,)))
+    running = asyncio.create_task(server.run())
+    engine: ProcessId | None = None
+    while engine is None:
+        engine = (await asyncio.wait_for(server.changes.get(), 10)).state.engine
+    server.stop()
+    await asyncio.wait_for(running, 10)
+    assert engine.process() is None
+    assert deployment_state.read() is None
+
+
 async def test_the_dashboard_shows_the_deployment_while_it_starts() -> None:
     server = new_server(ScriptedEngine((SLEEPS,)))
     running = asyncio.create_task(server.run())

@@ -64,11 +64,15 @@ class IssuerKeys:
     async def learn(self, http: aiohttp.ClientSession) -> None:
         """Ask for a key that is not known yet, together with all others that wait for one.
 
-        Does nothing where the issuer was asked a moment ago, and for a file.
+        Does nothing where the issuer was asked a moment ago, and for a file that was read.
         """
+        if self._source.file is not None:
+            if not (self._keys or self._problem):  # the configuration names it since a moment
+                await self.refresh(http)
+            return
         is_asking = self._asking is not None and not self._asking.done()
         is_due = self._clock() - self._asked_at >= RETRY_S
-        if self._source.file is None and (is_asking or is_due):
+        if is_asking or is_due:
             await self._ask(http)
 
     def stop(self) -> None:

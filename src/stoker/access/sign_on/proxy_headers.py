@@ -48,8 +48,8 @@ class ProxyHeaders:
         return who
 
     def are_in(self, headers: CIMultiDictProxy[str]) -> bool:
-        """Whether a request has the header that names an owner, wherever it comes from."""
-        return self._proxies.owner_header in headers
+        """Whether a request names an owner, wherever it comes from: an empty header names none."""
+        return any(headers.getall(self._proxies.owner_header, ()))
 
     def _is_listed(self, address: str) -> bool:
         listed = self._listed.get(address)

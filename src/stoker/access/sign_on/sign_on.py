@@ -120,7 +120,7 @@ class SignOn:
         keys, matching = await self._keys_for(source, head)
         claims = token_check.claims_of(token, head.alg, matching, issuer)
         until = token_claims.until(claims) + issuer.leeway_s
-        caller = rules.caller(token_claims.owner_in(claims, issuer), "token")
+        caller = rules.caller(token_claims.owner_in(claims, issuer), "token", issuer.prefix)
         return _Checked(caller, until, source, keys)
 
     async def _keys_for(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from stoker.access.caller import NO_LIMITS, Caller, CallerLimits, Role, matches
 from stoker.access.entry_refused import EntryRefusedError
@@ -54,8 +54,6 @@ class Issuer:
     groups_claim: str = "groups"
     #: Put before owners and groups, to keep those of two issuers apart.
     prefix: str = ""
-    #: Longer ones of other issuers, which none of its names may begin with.
-    foreign_prefixes: tuple[str, ...] = ()
     #: How far the clocks of issuer and gateway may be apart.
     leeway_s: float = 30.0
 
@@ -110,19 +108,32 @@ class SignOnRules:
         """Whether a request needs a proof of who sends it."""
         return bool(self.issuers) or self.proxies is not None
 
-    def caller(self, who: SignedOn, proof: Proof) -> Caller:
+    def caller(self, who: SignedOn, proof: Proof, prefix: str = "") -> Caller:
         """What the first grant that applies opens; everything, for a user, where there is none.
 
-        Raises ``EntryRefusedError`` where grants exist and none applies, or the first denies.
+        ``prefix`` is that of the issuer. Raises ``EntryRefusedError`` where grants exist and none
+        applies, or the first denies, and for a name that is for another issuer to give.
         """
+        if any(self._is_of_another(name, prefix) for name in (who.owner, *who.groups)):
+            raise EntryRefusedError("wrong_claims" if proof == "token" else "wrong_headers")
         grants = self.grants or (Grant(),)
         grant = next((grant for grant in grants if grant.applies(who)), None)
         if grant is None or grant.deny:
             raise EntryRefusedError("not_granted")
         return Caller(who.owner, proof, grant.role, grant.models, grant.limits, _LIMITS_ID)
 
+    def _is_of_another(self, name: str, prefix: str) -> bool:
+        """Whether a name begins with an issuer's longer prefix: ``ci:ann`` is of ``ci:`` alone."""
+        others = (issuer.prefix for issuer in self.issuers if len(issuer.prefix) > len(prefix))
+        return name.startswith(tuple(others))
+
 
 NO_SIGN_ON = SignOnRules()
+
+
+def is_signed_on(caller: Caller) -> bool:
+    """Whether a token or a proxy proved the caller: its role comes from a grant, not from a key."""
+    return caller.limits_id == _LIMITS_ID and caller.key_id in get_args(Proof)
 
 
 def signed_on(owner: object, groups: Iterable[object], prefix: str = "") -> SignedOn | None:

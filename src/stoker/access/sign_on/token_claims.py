@@ -32,15 +32,9 @@ def owner_in(claims: Mapping[str, Any], issuer: Issuer) -> SignedOn:
     if not isinstance(groups, list | None):
         raise EntryRefusedError("wrong_claims")
     who = signed_on(_claim(claims, issuer.owner_claim), groups or (), issuer.prefix)
-    if who is None or _names_another_issuers(who, issuer):
+    if who is None:
         raise EntryRefusedError("wrong_claims")
     return who
-
-
-def _names_another_issuers(who: SignedOn, issuer: Issuer) -> bool:
-    """Whether an owner or group could be taken for one of an issuer with a longer prefix."""
-    foreign = issuer.foreign_prefixes
-    return bool(foreign) and any(name.startswith(foreign) for name in (who.owner, *who.groups))
 
 
 def until(claims: Mapping[str, Any]) -> float:

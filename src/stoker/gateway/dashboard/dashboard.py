@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 
 from stoker import __version__
+from stoker.access.sign_on.sign_on_rules import is_signed_on
 from stoker.gateway.dashboard import (
     dashboard_access,
     dashboard_paths,
@@ -107,6 +108,8 @@ class Dashboard:
     async def _refusal(self, context: RequestContext, why: str) -> web.Response:
         caller = context.caller
         self._state.refused_entries.note(_REFUSED[why], context.request.remote, caller.key_id)
+        if _REFUSED[why] == "role_needed" and is_signed_on(caller):
+            why = "grant"  # a key would not count beside what signs them on
         return await self._page("refused", context, status=403, why=why)
 
     async def _home(self, context: RequestContext) -> web.StreamResponse:

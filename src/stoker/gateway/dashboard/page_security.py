@@ -51,4 +51,6 @@ def is_https(request: web.Request) -> bool:
 
     A sender that claims so falsely gets a cookie that it can't send back.
     """
-    return request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+    # Each proxy of a row adds what it was asked by: the browser's is the first.
+    forwarded = request.headers.get("X-Forwarded-Proto", "").partition(",")[0]
+    return request.secure or forwarded.strip().lower() == "https"

@@ -7,7 +7,7 @@ from multidict import CIMultiDictProxy
 
 from stoker.access.api_keys import bearer
 from stoker.access.caller import ANYONE, Caller
-from stoker.access.entry_refused import EntryRefusedError
+from stoker.access.entry_refused import EntryFault, EntryRefusedError
 from stoker.access.sign_on import token_check
 from stoker.gateway.api import openai_errors
 from stoker.gateway.dashboard import dashboard_paths
@@ -24,6 +24,8 @@ _OPEN_PATHS = frozenset({"/", "/health", "/ready"}) | dashboard_paths.OPEN
 _X_API_KEY = "x-api-key"
 #: What a proxy that signs users on may leave in a request: the proof that it asked for itself.
 _NOT_FOR_US = frozenset({"no_key", "wrong_key", "wrong_token"})
+#: With these a browser is led to the sign-in, where a key may open what sign-on did not.
+_SIGNED_OUT = frozenset({"no_key", "untrusted_proxy"})
 
 
 class Authenticate:
@@ -43,19 +45,21 @@ class Authenticate:
         return await proceed(context)
 
     def _refused(self, request: web.Request, refused: EntryRefusedError) -> web.Response:
-        if request.path in dashboard_paths.GUARDED and not _given(request.headers):
-            return self._signed_out(request)
+        is_signed_out = refused.fault in _SIGNED_OUT and not any(_given(request.headers))
+        if is_signed_out and request.path in dashboard_paths.GUARDED:
+            return self._signed_out(request, refused.fault)
         entries = self._state.refused_entries
         entries.note(refused.fault, request.remote, refused.key_id)
         return openai_errors.entry_refused(refused.fault)
 
-    def _signed_out(self, request: web.Request) -> web.Response:
-        """The way to the sign-in. Only a cookie that opens nothing is a try to get in."""
+    def _signed_out(self, request: web.Request, fault: EntryFault) -> web.Response:
+        """The way to the sign-in. To come without anything is no try to get in."""
         is_unknown = token_in(request) is not None
-        if is_unknown:
-            self._state.refused_entries.note("wrong_session", request.remote)
+        if is_unknown or fault != "no_key":
+            reason = "wrong_session" if is_unknown else fault
+            self._state.refused_entries.note(reason, request.remote)
         if request.path not in dashboard_paths.PAGES:
-            return openai_errors.entry_refused("no_key")
+            return openai_errors.entry_refused(fault)
         return led_to(request, dashboard_paths.SIGN_IN, forget=is_unknown)
 
     async def _caller(self, context: RequestContext) -> Caller:
@@ -68,7 +72,7 @@ class Authenticate:
         if proxied is not None:
             context.needs_own_host = is_loopback(request.remote or "")
             return await self._agreed(proxied, given)
-        if not given:
+        if not any(given):  # also beside another kind of `Authorization`, which a proxy may need
             return self._without_proof(request)
         if len(given) == 1:
             return await self._named(next(iter(given)))

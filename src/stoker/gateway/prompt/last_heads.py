@@ -61,7 +61,7 @@ class LastHeads:
         try:
             self._written = path.read_bytes()
             heads = msgspec.json.decode(self._written, type=list[LastHead])
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         for head in heads:
             self._heads.put(head_key(head.messages), head)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stoker import paths
 from stoker.models import gguf_names
 
 #: Ollama's media type of the layer that is the GGUF file (server/model.go of ollama/ollama).
@@ -80,12 +81,12 @@ def _hub_cache() -> Iterator[FoundModel]:
 def hub_cache_folder() -> Path:
     """The cache of Hugging Face tools, by huggingface_hub's rules; importing that takes 0.5 s."""
     if folder := os.environ.get("HF_HUB_CACHE"):
-        return Path(folder).expanduser()
+        return paths.expanded(folder)
     home = os.environ.get("HF_HOME")
     if home is None:
         cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
         home = str(Path(cache) / "huggingface")
-    return Path(home).expanduser() / "hub"
+    return paths.expanded(home) / "hub"
 
 
 def _current_snapshot(repo_folder: Path) -> Path | None:
@@ -116,7 +117,7 @@ def _ollama() -> Iterator[FoundModel]:
 def _ollama_folders() -> list[Path]:
     """Where Ollama keeps models: of this user, or of the service that its installer makes."""
     if folder := os.environ.get("OLLAMA_MODELS"):
-        return [Path(folder).expanduser()]
+        return [paths.expanded(folder)]
     return [Path.home() / ".ollama/models", Path("/usr/share/ollama/.ollama/models")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stoker import paths
 from stoker.errors import StokerError, UsageError
 from stoker.models import gguf_file, gguf_names, safetensors_dir
 from stoker.models.model import Model
@@ -19,7 +20,7 @@ def exists(path: Path) -> bool:
 
 def load(path: Path) -> Model:
     """The model at ``path``. Raises ``StokerError`` where there is none, or it is damaged."""
-    path = path.expanduser()
+    path = paths.expanded(path)
     if not exists(path):
         raise UsageError(
             f"There is no file or folder {path}.",
