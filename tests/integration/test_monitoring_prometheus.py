@@ -173,7 +173,7 @@ def _check_rules(prometheus: PrometheusServer) -> None:
     rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
     assert {rule["name"] for rule in rules} == {alert["alert"] for alert in alerts()}
     assert [rule for rule in rules if rule["health"] != "ok"] == []
-    well = {"StokerGatewayDown", "StokerNoBackend", "StokerBudgetNearlyUsed"}
+    well = {"StokerGatewayDown", "StokerNoBackend", "StokerQuotaNearlyUsed"}
     assert not well & alerts_on(prometheus)
 
 

@@ -128,11 +128,11 @@ async def test_gateway_without_keys_shows_all_to_its_users() -> None:
         assert values(await front.metrics(), INPUT) == {"anyone": 7}
 
 
-async def test_budgets_of_a_day_and_a_month_show_how_much_is_gone() -> None:
+async def test_quotas_of_a_day_and_a_month_show_how_much_is_gone() -> None:
     async with gateway_with(streamed, keys=KEYS) as (front, _):
         for _ in range(3):
             assert await ask(front, "ann's") == 200
-        found = values(await read(front, "boss's"), "stoker_budget_used_ratio", "budget")
+        found = values(await read(front, "boss's"), "stoker_quota_used_ratio", "quota")
     assert found.keys() == {"tokens_per_day", "cost_per_month"}
     assert found["tokens_per_day"] == 20 / 1000, "what the two before the last one used"
 

@@ -50,7 +50,7 @@ class LimitCaller:
             return await proceed(context)
         reservation = await self._reserved(context, plan)
         context.answer_headers = self._headers(context, reservation)
-        self._state.metrics.owners.note_budgets(context.caller.owner, reservation)
+        self._state.metrics.owners.note_quotas(context.caller.owner, reservation)
         if not reservation.outcome.taken:
             return self._refused(context, reservation)
         client_left = False

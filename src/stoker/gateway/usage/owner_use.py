@@ -1,4 +1,4 @@
-"""What each owner used of each model, and how much of their budgets is gone."""
+"""What each owner used of each model, and how much of their quotas is gone."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class OwnerUse:
         self._most_owners = most_owners
         self._clock = clock
         self._counters = tuple(self._counter(name, text) for name, text in _COUNTERS)
-        self._budgets = _Budgets(clock)
-        self.registry.register(self._budgets)
+        self._quotas = _Quotas(clock)
+        self.registry.register(self._quotas)
         self._known: dict[_Key, _OwnCounters] = {}
         #: When each owner's last request ended.
         self._seen: dict[str, float] = {}
@@ -79,8 +79,8 @@ class OwnerUse:
             counters = self._known[key] = _OwnCounters(*children)
         counters.add(row)
 
-    def note_budgets(self, owner: str, reservation: Reservation) -> None:
-        """Take on how much of a day's and a month's budgets was gone before this request.
+    def note_quotas(self, owner: str, reservation: Reservation) -> None:
+        """Take on how much of a day's and a month's quotas was gone before this request.
 
         What is reserved for the request itself is mostly given back at its end.
         """
@@ -91,8 +91,8 @@ class OwnerUse:
                 kind = f"{counter.kind}_per_{counter.window.name}"
                 ends_at = counter.window.end_of(charge.bucket)
                 before = use.total - (charge.amount if taken else 0)
-                budget = _Budget(self._shown(owner), kind, before / counter.limit, ends_at)
-                self._budgets.put(counter.name, budget)
+                quota = _Quota(self._shown(owner), kind, before / counter.limit, ends_at)
+                self._quotas.put(counter.name, quota)
 
     def forget_idle(self) -> None:
         """Drop the series of owners who no longer ask, which makes room for others."""
@@ -104,7 +104,7 @@ class OwnerUse:
                 counter.remove(*key)
         for owner in idle:
             del self._seen[owner]
-        self._budgets.keep_those_of(self._seen)
+        self._quotas.keep_those_of(self._seen)
 
     def _shown(self, owner: str) -> str:
         """The label of an owner. Its use is noted, so that it keeps its series."""
@@ -139,40 +139,40 @@ _COUNTERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Budget:
+class _Quota:
     owner: str
     kind: str
     used: float
     ends_at: float
 
 
-class _Budgets(Collector):
-    """Each budget of a day or a month as its owner's last request found it, until it ends."""
+class _Quotas(Collector):
+    """Each quota of a day or a month as its owner's last request found it, until it ends."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._known: dict[tuple[str, str], _Budget] = {}
+        self._known: dict[tuple[str, str], _Quota] = {}
 
-    def put(self, counter: str, budget: _Budget) -> None:
-        """Take on a budget. Those of owners that are summed up are not: a sum of them is none."""
-        if budget.owner != OTHER:
-            self._known[budget.owner, counter] = budget
+    def put(self, counter: str, quota: _Quota) -> None:
+        """Take on a quota. Those of owners that are summed up are not: a sum of them is none."""
+        if quota.owner != OTHER:
+            self._known[quota.owner, counter] = quota
 
     def keep_those_of(self, owners: Container[str]) -> None:
-        """Forget budgets of all others, and of days and months that have ended."""
+        """Forget quotas of all others, and of days and months that have ended."""
         now, known = self._clock(), self._known.items()
         self._known = {k: b for k, b in known if b.ends_at > now and b.owner in owners}
 
     def collect(self) -> Iterator[Metric]:
-        """One value for an owner and a kind: where several keys have such a budget, the fullest."""
+        """One value for an owner and a kind: where several keys have such a quota, the fullest."""
         fullest: dict[tuple[str, str], float] = {}
-        for budget in list(self._known.values()):
-            key = (budget.owner, budget.kind)
-            fullest[key] = max(budget.used, fullest.get(key, 0.0))
+        for quota in list(self._known.values()):
+            key = (quota.owner, quota.kind)
+            fullest[key] = max(quota.used, fullest.get(key, 0.0))
         family = GaugeMetricFamily(
-            "stoker_budget_used_ratio",
+            "stoker_quota_used_ratio",
             "How much of a day's or a month's quota its owner's last request found used; 1 is all",
-            labels=["owner", "budget"],
+            labels=["owner", "quota"],
         )
         for key, used in fullest.items():
             family.add_metric(key, used)
