@@ -484,14 +484,16 @@ class _Reader:
             return None
         client_ca = section.client_ca
         return CertificateFiles(
-            self._beside(section.certificate),
-            self._beside(section.key),
-            self._beside(client_ca) if client_ca is not None else None,
+            self._beside("tls.certificate", section.certificate),
+            self._beside("tls.key", section.key),
+            self._beside("tls.client_ca", client_ca) if client_ca is not None else None,
             section.client_certificates,
         )
 
-    def _beside(self, path: str) -> Path:
+    def _beside(self, where: str, path: str) -> Path:
         """A path of the configuration, which may be relative to the configuration's folder."""
+        if "\0" in path:
+            raise self._wrong(where, "no path holds a zero byte", "Leave it out.")
         return self._path.parent / paths.expanded(path)
 
     def _variable(self, where: str, name: str) -> str:
@@ -517,7 +519,7 @@ class _Reader:
             raise self._wrong(f"{at}.url", problem, "Write it like http://127.0.0.1:8001.")
         tokenizer = None
         if section.tokenizer is not None:
-            tokenizer = self._beside(section.tokenizer)
+            tokenizer = self._beside(f"{at}.tokenizer", section.tokenizer)
             if not os.path.exists(tokenizer):  # noqa: PTH110  (no fault where it can be no path)
                 problem = f"there is no tokenizer at {tokenizer}"
                 raise self._wrong(f"{at}.tokenizer", problem, "Give a path that exists.")

@@ -300,6 +300,7 @@ def test_files_of_a_certificate_lie_beside_the_configuration(tmp_path: Path) -> 
     ("section", "problem"),
     [
         ('[tls]\ncertificate = "a.pem"', "'key' is missing"),
+        ('[tls]\ncertificate = "a"\nkey = "a\\u0000"', "no path holds a zero byte"),
         (
             '[tls]\ncertificate = "a"\nkey = "a"\nclient_certificates = "yes"',
             "line 6: 'yes' is not one of its values",
