@@ -3,22 +3,11 @@
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
+import { CHROMIUM } from "./chromium.mjs";
 
 const [playwrightAt, artifacts] = process.argv.slice(2);
 const { chromium } = createRequire(import.meta.url)(playwrightAt);
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
+const browser = await chromium.launch(CHROMIUM);
 const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
 await context.grantPermissions(["clipboard-read", "clipboard-write"]);
 /** Windows of the editor by name; a command that names none is for "main". */

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,19 @@ class CodeServer:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
+def answer_of(
+    script: subprocess.Popen[str], command: str, options: Mapping[str, object]
+) -> dict[str, Any]:
+    """What a script that drives a browser answers to one of its commands."""
+    assert script.stdin and script.stdout
+    script.stdin.write(json.dumps({"do": command, **options}) + "\n")
+    script.stdin.flush()
+    line = script.stdout.readline()
+    assert line, f"the browser ended during {command}"
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
 class Browser:
     """Chromium, through a Node script that drives it with playwright-core."""
 
@@ -189,16 +202,9 @@ class Browser:
 
     def do(self, command: str, /, **options: object) -> Any:
         """Runs one of the script's commands. Fails with the browser's error."""
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps({"do": command, **options}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, f"the browser ended during {command}"
-        answer = json.loads(line)
+        answer = answer_of(self._process, command, options)
         if not answer["ok"]:
-            self._process.stdin.write(json.dumps({"do": "screenshot", "name": "failed"}) + "\n")
-            self._process.stdin.flush()
-            self._process.stdout.readline()
+            answer_of(self._process, "screenshot", {"name": "failed"})
         assert answer["ok"], f"{command} {options}: {answer['error']}"
         return answer.get("value")
 

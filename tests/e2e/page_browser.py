@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.editor import ROOT, stop
+from tests.e2e.editor import ROOT, answer_of, stop
 
 ARTIFACTS = ROOT / "artifacts" / "dashboard"
 _PAGES = Path(__file__).parent / "pages"
@@ -34,12 +33,7 @@ class PageBrowser:
 
     def do(self, command: str, /, **options: object) -> Any:
         """Runs one of the script's commands. Fails with the browser's error."""
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps({"do": command, **options}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, f"the browser ended during {command}"
-        answer = json.loads(line)
+        answer = answer_of(self._process, command, options)
         assert answer["ok"], f"{command} {options}: {answer['error']}"
         return answer["value"]
 
