@@ -47,6 +47,7 @@ _GPUS = {
 }
 #: Short names in the files, and the configuration or catalogue entry that has the same shape.
 _MODELS = {
+    "NVIDIA-Nemotron-3-Nano-30B-A3B": "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
     "Llama-3.1-70B": "nvidia/Llama-3.1-70B-Instruct-FP8",
     "meta-llama/Llama-3.1-70B": "nvidia/Llama-3.1-70B-Instruct-FP8",
     "Llama-3.1-8B": "meta-llama/Meta-Llama-3.1-8B",
@@ -291,8 +292,8 @@ def _token_s(
 
 # --- memory --------------------------------------------------------------------------------------
 
-#: The minor version from which CUDA graphs are part of the budget.
-_GRAPHS_COUNTED_FROM = 21
+#: Minor versions of the times at which rows without one were measured.
+_IN_2025, _EARLY_2026 = 10, 21
 _MNBT, _SEQS = re.compile(r"(?:mnbt|max-num-batched-tokens) (\d+)"), re.compile(r"seqs (\d+)")
 _TOTAL = re.compile(r"total ([\d.]+) GiB")
 GIB = 1024**3
@@ -361,15 +362,16 @@ def _settings(
         enforce_eager="eager" in flags,
         num_speculative_tokens=3 if flags.startswith("MTP") else 0,
         vision=is_multimodal(shape) and "text-only" not in flags,
-        graphs_in_budget=_graphs_counted(row["vllm"]),
+        minor_version=_minor_version(row["vllm"]),
     )
 
 
-def _graphs_counted(version: str) -> bool:
+def _minor_version(version: str) -> int:
+    """The version of a row, or the one of the time that it was measured at."""
     found = re.search(r"0\.(\d+)", version)
     if found:
-        return int(found[1]) >= _GRAPHS_COUNTED_FROM
-    return "2026" in version
+        return int(found[1])
+    return _EARLY_2026 if "2026" in version else _IN_2025
 
 
 def _unknown(row: dict[str, str], share: float | None) -> str:

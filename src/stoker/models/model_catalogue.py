@@ -50,6 +50,8 @@ class Variant:
     weights_bytes: int | None = None
     #: The one vendor whose GPUs these files are made for, where that is so.
     made_for: Literal["nvidia", "amd"] | None = None
+    #: GPUs, by their names here, on which vLLM is known to fail with these files, and why.
+    fails_on: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ class KnownModel:
     #: The first version that runs it.
     min_vllm: str | None = None
     min_llama_cpp: str | None = None
+    #: GPUs, by their names here, on which vLLM is known to fail with this model, and why.
+    fails_on: Mapping[str, str] = field(default_factory=dict, hash=False)
     quality: Quality | None = None
     note: str = ""
     #: Why to choose another one; empty where there is no reason.
@@ -112,6 +116,11 @@ class KnownModel:
         """Every form of the weights: the model's own, then its variants."""
         own = Variant(self.id, self.native_format, weights_bytes=self.weights_bytes)
         return (own, *self.variants)
+
+    def failures(self, id: str) -> Mapping[str, str]:  # noqa: A002  (the model's own word)
+        """GPUs on which vLLM is known to fail with the weights of this id, and why."""
+        of_files = (form.fails_on for form in self.variants if form.id == id)
+        return {**self.fails_on, **next(of_files, {})}
 
     def model(self, variant: Variant | None = None) -> Model:
         """What would be served: the model's own weights or ``variant``, not fetched yet."""
@@ -236,6 +245,7 @@ _AS_WRITTEN = (
     "speculative",
     "min_vllm",
     "min_llama_cpp",
+    "fails_on",
     "note",
     "avoid",
     "confidence",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoker.engines.vllm import vllm_launch
 from stoker.engines.vllm.vllm_memory import (
+    PLANNED_MINOR,
     VllmSettings,
+    graph_bytes,
     kv_bytes_per_token,
     longest_context,
     max_concurrency,
@@ -29,6 +33,8 @@ from stoker.planning.quantization import precision_of
 
 GIB = 1024**3
 MODELS = known_models()
+#: What vLLM chose on an H200 for 128 sequences.
+H200 = VllmSettings(32_768, max_num_seqs=128, max_num_batched_tokens=8_192)
 
 
 def shape(name: str) -> Architecture:
@@ -61,6 +67,7 @@ def shape(name: str) -> Architecture:
             3_292_687,
         ),
         ("llama-3.1-8b", VllmSettings(29_000), 2.89, 23_648),
+        ("gpt-oss-20b", replace(H200, minor_version=26), 113.69, 3_301_899),
     ],
 )
 def test_measured_cache_bytes_hold_the_measured_tokens(
@@ -71,10 +78,31 @@ def test_measured_cache_bytes_hold_the_measured_tokens(
     assert concurrency * settings.max_model_len == pytest.approx(tokens, rel=0.011)
 
 
+def test_a_version_that_kept_a_mamba_state_for_each_block_holds_so_many_fewer_tokens() -> None:
+    """Nemotron 3 Nano on an H200, vLLM 0.26: 67.94 GiB held 2,234,777 tokens."""
+    arch, cache_bytes = shape("nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"), 67.94 * GIB
+    tokens = max_concurrency(arch, replace(H200, minor_version=26), cache_bytes) * 32_768
+    assert tokens == pytest.approx(2_234_777, rel=0.04)
+    assert max_concurrency(arch, H200, cache_bytes) * 32_768 > 3 * tokens
+
+
+@pytest.mark.parametrize(("max_num_seqs", "graphs_gib"), [(128, 1.19), (3, 0.45)])
+def test_the_graphs_of_gated_delta_layers_grow_with_the_captured_sizes(
+    max_num_seqs: int, graphs_gib: float
+) -> None:
+    """Qwen3.5-27B on an H200 (vLLM 0.26), Qwen3.8-27B on an RTX 3090 (0.27.1)."""
+    settings = VllmSettings(32_768, max_num_seqs=max_num_seqs)
+    assert graph_bytes(shape("qwen3.5-27b"), settings) / GIB == pytest.approx(graphs_gib, abs=0.1)
+
+
+def test_the_version_that_is_counted_for_is_the_one_that_is_started() -> None:
+    assert vllm_launch.VERSION.split(".")[:2] == ["0", str(PLANNED_MINOR)]
+
+
 def test_the_cache_that_vllm_logged_is_predicted() -> None:
     """Qwen2-7B on an A100 at 0.5 of its memory, vLLM 0.10.1.1: 24.83 GiB of cache."""
     arch = shape("qwen2.5-coder-7b")
-    settings = VllmSettings(16_384, gpu_memory_utilization=0.5, graphs_in_budget=False)
+    settings = VllmSettings(16_384, gpu_memory_utilization=0.5, minor_version=10)
     memory = vllm_memory(arch, precision_of("bf16", arch), settings, visible_bytes(81_920 << 20))
     assert memory.kv_cache_bytes / GIB == pytest.approx(24.83, rel=0.01)
 
@@ -199,7 +227,7 @@ def test_gpt_oss_120b_is_as_large_as_logged_and_does_not_start_on_an_h100_by_def
         gpu_memory_utilization=0.9,
         max_num_seqs=1024,
         max_num_batched_tokens=8192,
-        graphs_in_budget=False,
+        minor_version=10,
     )
     memory = vllm_memory(arch, precision_of("mxfp4", arch), settings, visible_bytes(81_559 << 20))
     assert memory.weights_bytes / GIB == pytest.approx(65.97, rel=0.005)

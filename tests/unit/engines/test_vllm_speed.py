@@ -124,3 +124,9 @@ def test_the_simulations_step_times_are_those_of_the_planner(
         planned = step_s(cost, rates, batch, context, efficiency)
         simulated = times.batch_s(batch, 0) + batch * context * times.cache_token_s
         assert simulated == pytest.approx(planned, rel=0.03)
+
+
+def test_a_block_that_is_a_mixer_or_a_feed_forward_part_is_half_a_layer() -> None:
+    """Nemotron 3 Nano: 23 Mamba, 6 attention and 23 expert blocks are called 52 layers."""
+    assert load("nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", "bf16").layers == 26
+    assert load("qwen3.6-27b", "bf16").layers == 64

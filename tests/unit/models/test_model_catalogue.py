@@ -11,6 +11,7 @@ import pytest
 
 from stoker.data.facts import load_table
 from stoker.errors import StokerError, UsageError
+from stoker.host import known_gpus
 from stoker.models import (
     KnownModel,
     architecture_from_config,
@@ -112,6 +113,15 @@ def test_the_gguf_files_that_stoker_fetches_are_of_models_that_it_knows() -> Non
         if "hub" in row:
             sizes = {variant.id: variant.weights_bytes for variant in model.variants}
             assert sizes[row["hub"]["repo"]] == row["size_bytes"]
+
+
+def test_a_gpu_on_which_a_model_fails_is_one_that_is_known_and_the_reason_is_given() -> None:
+    gpus = {spec.name for spec in known_gpus()}
+    failures = [model.failures(form.id) for model in MODELS for form in model.weights]
+    assert any(failures)
+    for named in failures:
+        assert set(named) <= gpus
+        assert all(named.values())
 
 
 def test_no_name_means_two_models() -> None:

@@ -1,6 +1,6 @@
-"""Where vLLM's memory goes on one GPU, counted as vLLM 0.32 counts it.
+"""Where vLLM's memory goes on one GPU, counted as the version that will run counts it.
 
-Its sources are followed step by step, so that what is predicted is what its log prints:
+The sources of 0.32 are followed step by step, so that what is predicted is what its log prints:
 ``request_memory`` (vllm/v1/worker/utils.py), ``determine_available_memory``
 (vllm/v1/worker/gpu_worker.py), ``memory_profiling`` (vllm/utils/mem_utils.py), the groups of
 ``get_kv_cache_groups`` and the capacity of ``get_kv_cache_capacity``
@@ -21,6 +21,17 @@ from stoker.planning.quantization import Precision
 
 #: ``CacheConfig.gpu_memory_utilization``: 0.92 since 0.20 (vllm/config/cache.py).
 DEFAULT_UTILIZATION = 0.92
+#: The minor version of vLLM 0.x that Stoker starts (``vllm_launch.VERSION``).
+PLANNED_MINOR = 32
+#: From this minor version on, CUDA graphs are part of the budget; before they came on top of it.
+_GRAPHS_IN_BUDGET_FROM = 21
+#: From 0.26 on, a window keeps room for every batch that is scheduled and not yet done: one for
+#: each stage, and one ahead (``VllmConfig.max_in_flight_tokens``, pull request 47728).
+_ALL_IN_FLIGHT_FROM = 26
+#: Up to 0.26, prefix caching keeps a state of Mamba 2 for each block of the sequence (cache mode
+#: "all"): 68.2 requests were logged where two states each would have made 235. 0.28 keeps the last
+#: ones ("align", issue 54504). What 0.27 does is not known, so it is planned for as the larger.
+_ALL_STATES_UNTIL = 27
 _BLOCK_TOKENS = 16
 _CACHE_BYTES = {"auto": 2, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
 _STATE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -53,6 +64,11 @@ _VISION_BYTES = int(0.5 * GIB)
 #: Graphs: 0.09 to 0.65 GiB in the logs, without a pattern in the number of captured sizes.
 _GRAPH_BYTES = int(0.3 * GIB)
 _GRAPH_BYTES_PER_LAYER = 3 * MIB
+#: What a gated delta layer holds on top for each captured size: Qwen3.5-27B, which has 48 such
+#: layers, took 1.19 GiB for 35 sizes (0.26 on an H200), and 0.45 GiB for three (an RTX 3090).
+_GRAPH_BYTES_PER_DELTA_LAYER = int(0.43 * MIB)
+#: ``_set_cudagraph_sizes``: sizes reach twice the sequences, and at most this many tokens.
+_LARGEST_GRAPH_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +88,15 @@ class VllmSettings:
     num_speculative_tokens: int = 0
     #: The model takes images and they were not switched off.
     vision: bool = False
-    #: Since 0.21 the graphs are part of the budget; before they came on top of it.
-    graphs_in_budget: bool = True
+    #: The minor version of vLLM 0.x that is to run: each counts in its own way.
+    minor_version: int = PLANNED_MINOR
+
+    @property
+    def max_in_flight_tokens(self) -> int:
+        """Tokens that may be scheduled and not yet done, as a cache of windows reserves for."""
+        if self.minor_version < _ALL_IN_FLIGHT_FROM:
+            return self.max_num_batched_tokens
+        return (self.pipeline_parallel_size + 1) * self.max_num_batched_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +193,12 @@ def vllm_memory(
         experts = count_weights(architecture).experts * precision.expert_bits / 8 / gpus
         activation += int(_REPACKED_SHARE * experts)
     graphs = graph_bytes(architecture, settings)
-    free = budget - weights - activation - (graphs if settings.graphs_in_budget else 0)
+    free = (
+        budget
+        - weights
+        - activation
+        - (graphs if settings.minor_version >= _GRAPHS_IN_BUDGET_FROM else 0)
+    )
     concurrency = max_concurrency(architecture, settings, free)
     return VllmMemory(
         total_bytes=total_bytes,
@@ -223,7 +251,17 @@ def graph_bytes(architecture: Architecture, settings: VllmSettings) -> int:
     """What the captured CUDA graphs hold."""
     if settings.enforce_eager:
         return 0
-    return _GRAPH_BYTES + architecture.num_layers * _GRAPH_BYTES_PER_LAYER
+    delta_layers = sum(g.num_layers for g in architecture.recurrent if g.kind == "gated_delta")
+    layers = architecture.num_layers * _GRAPH_BYTES_PER_LAYER
+    delta = delta_layers * _GRAPH_BYTES_PER_DELTA_LAYER * _captured_sizes(settings.max_num_seqs)
+    return _GRAPH_BYTES + layers + delta // settings.tensor_parallel_size
+
+
+def _captured_sizes(max_num_seqs: int) -> int:
+    """How many batch sizes are captured: 1, 2, 4, then by 8 up to 256 and by 16 from there on."""
+    largest = min(2 * max_num_seqs, _LARGEST_GRAPH_TOKENS)
+    small = sum(size <= largest for size in (1, 2, 4))
+    return small + len(range(8, min(largest + 1, 256), 8)) + len(range(256, largest + 1, 16))
 
 
 # --- the cache -----------------------------------------------------------------------------------
@@ -240,6 +278,8 @@ class _Class:
     state_bytes: float
     window_tokens: int | None = None
     chunk: bool = False
+    #: A state is kept for each block of the sequence, not only the last ones.
+    keeps_all_states: bool = False
 
 
 def kv_bytes_per_token(architecture: Architecture, settings: VllmSettings) -> float:
@@ -278,8 +318,10 @@ def max_concurrency(
     page = _page_bytes(classes)
     group_size = _group_size([c.num_layers for c in classes])
     blocks = cache_bytes // (group_size * page)
+    block_tokens = _block_tokens(classes, page)
     needed = sum(
-        math.ceil(c.num_layers / group_size) * _blocks_per_request(c, page, settings, length)
+        math.ceil(c.num_layers / group_size)
+        * _blocks_per_request(c, page, block_tokens, settings, length)
         for c in classes
     )
     # One block stays unused: the null block that padded slots point at (BlockPool).
@@ -330,7 +372,8 @@ def _classes(architecture: Architecture, settings: VllmSettings) -> list[_Class]
     for recurrent in architecture.recurrent:
         state = _state_bytes(recurrent, settings.tensor_parallel_size)
         layers = math.ceil(recurrent.num_layers / settings.pipeline_parallel_size)
-        classes.append(_Class(layers, 0.0, state))
+        keeps_all = recurrent.kind == "mamba2" and _keeps_all_states(settings)
+        classes.append(_Class(layers, 0.0, state, keeps_all_states=keeps_all))
     return classes
 
 
@@ -344,13 +387,27 @@ def _page_bytes(classes: list[_Class]) -> float:
     return page * max(1, math.ceil(states / page))
 
 
+def _block_tokens(classes: list[_Class], page: float) -> int:
+    """Tokens of the widest attention's page, which is also how often a state is kept."""
+    widest = max((c.token_bytes for c in classes), default=0.0)
+    return int(page // widest) if widest else _BLOCK_TOKENS
+
+
+def _keeps_all_states(settings: VllmSettings) -> bool:
+    return settings.enable_prefix_caching and settings.minor_version <= _ALL_STATES_UNTIL
+
+
 def _group_size(layers: list[int]) -> int:
     """``_get_kv_cache_groups_uniform_page_size``: the smallest class, unless all are near."""
     smallest, largest = min(layers), max(layers)
     return largest if largest < 1.5 * smallest else smallest
 
 
-def _blocks_per_request(c: _Class, page: float, settings: VllmSettings, length: int) -> int:
+def _blocks_per_request(
+    c: _Class, page: float, block_tokens: int, settings: VllmSettings, length: int
+) -> int:
+    if c.keeps_all_states:
+        return math.ceil(length / block_tokens)
     if not c.token_bytes:
         # With prefix caching a recurrent state is kept at a block's edge beside the running one.
         resident = 2 if settings.enable_prefix_caching else 1
@@ -358,7 +415,7 @@ def _blocks_per_request(c: _Class, page: float, settings: VllmSettings, length: 
     block = max(1, int(page // c.token_bytes))
     if c.window_tokens is None:
         return math.ceil(length / block)
-    in_flight = settings.max_num_batched_tokens
+    in_flight = settings.max_in_flight_tokens
     if c.chunk:
         return math.ceil(min(c.window_tokens + in_flight, length) / block)
     return math.ceil(min(c.window_tokens - 1 + in_flight, length) / block) + 1
@@ -370,7 +427,7 @@ def _compressed_request_bytes(
     """DeepSeek V4: each layer's window, and one entry for ``compress_ratio`` tokens."""
     total = 0.0
     for group in architecture.attention:
-        window = min(length, (group.window_tokens or 0) + settings.max_num_batched_tokens)
+        window = min(length, (group.window_tokens or 0) + settings.max_in_flight_tokens)
         entries = length / group.compress_ratio if group.kind == "compressed" else 0
         total += group.num_layers * _token_bytes(group, settings) * (window + entries)
     return total / settings.pipeline_parallel_size

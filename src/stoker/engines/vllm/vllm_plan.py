@@ -51,6 +51,9 @@ _MOST_SEQUENCES = 256
 _VISION_FROM_BYTES = 40 * GIB
 #: Reading speed with some to spare: more GPUs than this needs are better used for a second copy.
 _LIKED_TOKENS_S = 30.0
+#: What weights of four bits may take beyond the estimate from the model's shape: publishers keep
+#: different parts wider. Nine of ten logs were within 4.4 % (``benchmarks/plan_accuracy.py``).
+_GUESSED_WEIGHTS = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,21 @@ class _Task:
 
     def memory(self, settings: VllmSettings) -> VllmMemory:
         """The memory of one GPU under ``settings``."""
-        known = self.candidate.model.weights_bytes
         total = self.machine.total_bytes
+        known = self._weights_bytes
         return vllm_memory(self.architecture, self.precision, settings, total, known)
+
+    @property
+    def guesses_weights(self) -> bool:
+        """Whether the weights' size follows from the shape, where publishers differ."""
+        return self.candidate.model.weights_bytes is None and self.precision.expert_bits < 8
+
+    @property
+    def _weights_bytes(self) -> int | None:
+        """The size of the files, or the most that they may take; ``None`` where the shape shows."""
+        if not self.guesses_weights:
+            return self.candidate.model.weights_bytes
+        return int(_GUESSED_WEIGHTS * self.precision.weight_bytes(count_weights(self.architecture)))
 
     def requests(self, settings: VllmSettings, tokens: int, cache_bytes: float) -> float:
         """How many requests of ``tokens`` a cache holds."""
@@ -193,6 +208,13 @@ def _check_format(machine: _Machine, candidate: Candidate, precision: Precision)
         raise UsageError(
             f"{machine.spec.label} cannot run {candidate.model.id}.",
             f"These files are made for GPUs of {candidate.made_for}.",
+            "Choose another quantization of the model.",
+        )
+    failures = candidate.known.failures(candidate.model.id) if candidate.known else {}
+    if machine.spec.name in failures:
+        raise UsageError(
+            f"vLLM fails with {candidate.model.id} on {machine.spec.label}.",
+            f"On that GPU {failures[machine.spec.name]}.",
             "Choose another quantization of the model.",
         )
     why = why_not(precision.name, machine.spec, machine.capability)
@@ -423,6 +445,11 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
         f"{speed.first_token_s.high:.2g}) on a prompt of {speed.prompt_tokens:,} tokens, "
         f"{task.need.prefix_hit:.0%} of them in the prefix cache.",
     ]
+    if task.guesses_weights:
+        lines.append(
+            "The size of its files is not known: the weights are planned for 5 % above the "
+            "estimate."
+        )
     at_once = _at_once(task, fit)
     if at_once < speed.concurrency:
         lines.append(f"But at most {at_once:,} at once have room: the others would queue.")

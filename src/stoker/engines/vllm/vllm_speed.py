@@ -134,7 +134,9 @@ class ServingLoad:
     cache_bytes: float
     windowed_bytes: float
     state_bytes: float
-    layers: int
+    #: Layers of a mixer and a feed-forward part. Where a layer of the model is one of the two, as
+    #: in Nemotron, it is half of one.
+    layers: float
     routed_layers: int
     recurrent_layers: int
     hidden_bytes: float
@@ -190,13 +192,21 @@ def load_of(
         cache_bytes=everything,
         windowed_bytes=_windowed_bytes(windowed, attention_gpus, kv_cache_dtype),
         state_bytes=state_bytes_per_sequence(architecture, settings),
-        layers=architecture.num_layers,
+        layers=_whole_layers(architecture),
         routed_layers=experts.num_layers if experts else 0,
         recurrent_layers=sum(group.num_layers for group in architecture.recurrent),
         hidden_bytes=2 * architecture.hidden_size,
         gpus=gpus,
         expert_parallel=expert_parallel or attention_dp > 1,
     )
+
+
+def _whole_layers(architecture: Architecture) -> float:
+    mixers = sum(g.num_layers for g in architecture.attention)
+    mixers += sum(g.num_layers for g in architecture.recurrent)
+    routed = architecture.experts.num_layers if architecture.experts else 0
+    parts = mixers + (architecture.num_dense_layers or 0) + routed
+    return architecture.num_layers / (2 if parts == architecture.num_layers else 1)
 
 
 def _windowed_bytes(
