@@ -10,6 +10,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from stoker.engines.llama_cpp.llama_batch import PromptBatch, batch_arguments, batch_on_cpu
+from stoker.engines.llama_cpp.llama_experts import ARGUMENT as EXPERTS
+from stoker.engines.llama_cpp.llama_experts import (
+    experts_bytes,
+    layers_in_main_memory,
+    override,
+)
 from stoker.engines.llama_cpp.llama_memory import (
     LlamaCache,
     llama_memory,
@@ -18,7 +24,7 @@ from stoker.engines.llama_cpp.llama_memory import (
 from stoker.engines.llama_cpp.llama_speed import LlamaSpeed, llama_speed
 from stoker.errors import StokerError, UsageError
 from stoker.host import GpuSpec, Host
-from stoker.models import Model
+from stoker.models import Architecture, Model
 from stoker.planning.formatting import MIB, parameters, size
 from stoker.planning.quality_score import quality_points
 from stoker.planning.quantization import weights_bytes
@@ -84,6 +90,8 @@ class LlamaFit:
     #: The part of the layers that is on the GPU, from 0 to 1.
     gpu_share: float
     batch: PromptBatch
+    #: Layers on the GPU whose experts are in main memory.
+    cpu_expert_layers: int = 0
 
     @property
     def model(self) -> Model:
@@ -106,20 +114,33 @@ def plan_llama(
 
 
 def fit_llama(
-    host: Host, candidate: Candidate, requirements: Requirements, gpu: GpuSpec | None = None
+    host: Host,
+    candidate: Candidate,
+    requirements: Requirements,
+    gpu: GpuSpec | None = None,
+    *,
+    places_experts: bool = True,
 ) -> LlamaFit:
-    """How ``candidate`` fits on ``host``. Raises as ``plan_llama`` does."""
+    """How ``candidate`` fits on ``host``. Raises as ``plan_llama`` does.
+
+    ``places_experts``: experts can stay in main memory while the rest of their layer does not.
+    """
     model = _sized(candidate.model)
     candidate = Candidate(model, candidate.known)
     _check_context(model, requirements.context)
     _check_parallel(requirements.parallel)
     place = place_of(host, gpu)
-    _check_known(model)
+    architecture = _known_shape(model)
     batch = PromptBatch() if place.gpu_bytes else batch_on_cpu(host.cpu, model)
-    cache, memory = _largest_cache(place, model, requirements, batch.n_ubatch)
-    share = _gpu_share(place, memory)
-    speed = llama_speed(host.cpu, gpu, model, share)
-    return LlamaFit(place, candidate, cache, memory, speed, share, batch)
+    routed = experts_bytes(model) if places_experts and not place.unified else 0
+    cache, memory = _largest_cache(place, model, requirements, batch.n_ubatch, routed)
+    share, layers = _gpu_share(place, memory), 0
+    if routed and 0 < share < 1:
+        found = layers_in_main_memory(model, memory, place.gpu_bytes)
+        share, layers = (share, 0) if found is None else (1.0, found)
+    kept = layers / architecture.experts.num_layers if architecture.experts else 0.0
+    speed = llama_speed(host.cpu, gpu, model, share, cpu_experts=kept)
+    return LlamaFit(place, candidate, cache, memory, speed, share, batch, layers)
 
 
 def plan_of(
@@ -207,22 +228,24 @@ def _check_context(model: Model, context: int | None) -> None:
     )
 
 
-def _check_known(model: Model) -> None:
+def _known_shape(model: Model) -> Architecture:
     if model.architecture is None or model.weights_bytes is None:
         raise StokerError(
             f"Nothing can be planned for {model.id}.",
             "Its size and shape are not known before it is downloaded.",
             "Give the path of its GGUF file, or name a model of the catalogue.",
         )
+    return model.architecture
 
 
 def _largest_cache(
-    place: LayerPlacement, model: Model, requirements: Requirements, n_ubatch: int
+    place: LayerPlacement, model: Model, requirements: Requirements, n_ubatch: int, routed: int
 ) -> tuple[LlamaCache, MemoryPrediction]:
     """The cache as asked for, or else the longest context up to the default that fits.
 
-    What fits on the GPU as a whole goes before what is longer and does not. A GPU with room to
-    spare, which reads long prompts quickly, gets the context that the purpose is best with.
+    What fits on the GPU as a whole goes before what is longer and does not, and then what fits but
+    for ``routed`` bytes of experts. A GPU with room to spare, which reads long prompts quickly,
+    gets the context that the purpose is best with.
     """
     longest = min(model.max_context_tokens or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT)
     shortest = min(longest, need_of(requirements).least_context)
@@ -238,6 +261,7 @@ def _largest_cache(
     for room, caches in (
         (place.spacious_bytes, spacious),
         (place.gpu_bytes, usual),
+        (min(place.gpu_bytes + routed, place.budget_bytes), usual if place.gpu_bytes else []),
         (place.budget_bytes, usual),
     ):
         # Where the least does not fit, no other does.
@@ -246,7 +270,7 @@ def _largest_cache(
             found = llama_memory(model, cache, place.budget_bytes)
             if found.total_bytes <= room:
                 # What the GPU holds whole is drawn against the GPU alone.
-                whole = place.gpu_total_bytes if room != place.budget_bytes else None
+                whole = place.gpu_total_bytes if found.total_bytes <= place.gpu_bytes else None
                 return cache, replace(found, device_bytes=whole or place.device_bytes)
     raise AssertionError("the least cache fits in the whole budget")
 
@@ -358,6 +382,10 @@ def _of_what(place: LayerPlacement) -> str:
 
 def _where(host: Host, fit: LlamaFit) -> str:
     cores = f"{host.cpu.cores} cores"
+    if fit.cpu_expert_layers:
+        return (
+            f"With the experts of {fit.cpu_expert_layers} layers on {cores} and all else on the GPU"
+        )
     if fit.gpu_share >= 1:
         return "On the GPU"
     return (
@@ -369,6 +397,22 @@ def gpu_layers(fit: LlamaFit) -> int:
     """How many of the model's blocks go to the GPU."""
     blocks = fit.model.architecture.num_layers if fit.model.architecture else 0
     return int(blocks * fit.gpu_share)
+
+
+def _layer_arguments(fit: LlamaFit) -> tuple[Argument, ...]:
+    """Where the layers go, and their experts."""
+    if not fit.cpu_expert_layers:
+        return (_layers_argument(fit),)
+    kept = size(max(0, fit.memory.total_bytes - fit.place.gpu_bytes))
+    return (
+        Argument("n_gpu_layers", -1, "All layers, without the experts that are named apart."),
+        Argument(
+            EXPERTS,
+            override(fit.model, fit.cpu_expert_layers),
+            f"The experts of {fit.cpu_expert_layers} layers stay in main memory ({kept}): a token "
+            "reads few of them, and everything else is read whole.",
+        ),
+    )
 
 
 def _layers_argument(fit: LlamaFit) -> Argument:
@@ -402,7 +446,7 @@ def _arguments(host: Host, fit: LlamaFit, context: int | None) -> tuple[Argument
             "each other.",
         ),
         Argument("cpuparams_batch.n_threads", host.cpu.cores, "The same for reading prompts."),
-        _layers_argument(fit),
+        *_layer_arguments(fit),
         *batch_arguments(fit.batch),
         Argument(
             "flash_attn_type",

@@ -35,7 +35,8 @@ def plan_ollama(
     Raises ``UsageError`` and ``StokerError`` as ``plan_llama`` does, and ``StokerError`` for files
     that Ollama can't pull.
     """
-    fit = fit_llama(host, candidate, requirements, gpu)
+    # Ollama places whole layers.
+    fit = fit_llama(host, candidate, requirements, gpu, places_experts=False)
     _check_whole(fit.model)
     return plan_of(host, fit, requirements, ENGINE, _settings(fit))
 
