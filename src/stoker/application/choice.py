@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stoker.application import tuned_arguments
 from stoker.application.launch_request import HostFacts, LaunchRequest
 from stoker.application.offers import Offer, candidates
 from stoker.application.ranking import is_better, rank
@@ -80,13 +81,19 @@ def choose(request: LaunchRequest, machine: HostFacts) -> Choice:
     purpose, plans, problem = _best(request, machine, open_)
     blocked = _blocked(request, machine, purpose, [offer for offer in offers if offer.obstacle])
     if problem is None:
-        return Choice(request, machine, purpose, tuple(plans), tuple(blocked))
+        startable = tuple(_as_measured(plan, machine) for plan in plans)
+        return Choice(request, machine, purpose, startable, tuple(blocked))
     if not blocked:
         raise problem
     # What was named, or all there is, can't be started: a better reason than "nothing to choose".
     suited = [candidate for candidate in open_ if candidate.engine is not None]
     stopped = problem if suited else blocked[0].obstacle
     return Choice(request, machine, purpose, (), tuple(blocked), stopped)
+
+
+def _as_measured(plan: Plan, machine: HostFacts) -> Plan:
+    """The plan with what ``stoker tune`` found for it, on the machine where it was found."""
+    return tuned_arguments.applied(plan, machine.host) if machine.here else plan
 
 
 def _best(

@@ -170,6 +170,11 @@ def restart(key: str | None = None) -> LaunchEvents:
     server.require_keys(spec.bind, insecure=spec.insecure)
     server.check_can_start(spec.bind, spec.port)  # while there is still something to start again
     server.stop()
+    yield from start_again(spec)
+
+
+def start_again(spec: LaunchSpec) -> LaunchEvents:
+    """Start what was stopped; the last event is ``Ready``."""
     yield launch_events.Ready((yield from _start(replace(spec, replace=False))))
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "audit": ("audit", "Show the log of key changes and refused requests, and check it."),
     "down": ("down", "Stop the deployment and free its memory."),
     "restart": ("restart", "Stop the deployment and start the same plan again."),
+    "tune": ("tune", "Try other arguments of the running engine, and keep what is faster."),
     "status": ("status", "Show the deployment: state, endpoint, model, engine, memory, prompts."),
     "test": ("test", "Check with real requests what an editor can rely on at an endpoint."),
     "logs": ("logs", "Show the log of the gateway and the engine."),

@@ -15,7 +15,7 @@ from stoker.engines.container_spec import ContainerLaunch
 from stoker.errors import StokerError
 from stoker.host import GpuSpec, Host
 from stoker.models import Format
-from stoker.planning import Argument, Candidate, Plan, Requirements, Speed, Traffic
+from stoker.planning import Argument, Candidate, Plan, Requirements, Speed, Traffic, Trial
 
 if TYPE_CHECKING:
     import aiohttp  # commands that only look at the state need no HTTP client
@@ -195,6 +195,8 @@ class Planner:
     #: One of its plans as the simulation of fleets knows it; ``None`` where the engine's scheduling
     #: is not simulated.
     replica: Callable[[Plan, GpuSpec], Replica | None] | None = None
+    #: Other values for arguments of one of its plans, which may be faster on the host.
+    trials: Callable[[Plan, Host], tuple[Trial, ...]] = lambda _plan, _host: ()
     #: What to type to serve a plan, for an engine that Stoker does not start.
     commands: Callable[[Plan], tuple[str, ...]] = lambda _plan: ()
 

@@ -6,7 +6,15 @@ Nothing here reads a file or opens a socket. Each engine's own planner is in its
 
 from stoker.planning.quantization import weights_bytes
 from stoker.planning.requirements import Candidate, Requirements, candidates_of
-from stoker.planning.serving_plan import Argument, Interval, MemoryPrediction, Plan, Speed, Traffic
+from stoker.planning.serving_plan import (
+    Argument,
+    Interval,
+    MemoryPrediction,
+    Plan,
+    Speed,
+    Traffic,
+    Trial,
+)
 
 __all__ = [
     "Argument",
@@ -17,6 +25,7 @@ __all__ = [
     "Requirements",
     "Speed",
     "Traffic",
+    "Trial",
     "candidates_of",
     "weights_bytes",
 ]

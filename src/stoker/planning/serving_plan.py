@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from stoker.models import Model
 
@@ -17,6 +18,18 @@ class Argument:
     name: str
     value: Value
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Other values for some arguments of a plan, which may be faster on a machine."""
+
+    arguments: tuple[Argument, ...]
+
+    @property
+    def name(self) -> str:
+        """``n_ubatch = 256``."""
+        return ", ".join(f"{a.name} = {a.value}" for a in self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +130,12 @@ class Plan:
         """
         wanted = name.replace("-", "_")
         return next((a.value for a in self.arguments if a.name.replace("-", "_") == wanted), None)
+
+    def with_arguments(self, arguments: Iterable[Argument]) -> Plan:
+        """The plan with these arguments in the place of its own of the same names."""
+        changed = {a.name: a for a in arguments}
+        kept = tuple(changed.pop(a.name, a) for a in self.arguments)
+        return replace(self, arguments=(*kept, *changed.values()))
 
     @property
     def fingerprint(self) -> str:

@@ -7,6 +7,7 @@ from stoker.engines.llama_cpp.llama_plan import ENGINE as NAME
 from stoker.engines.llama_cpp.llama_plan import plan_llama
 from stoker.engines.llama_cpp.llama_reading import PROMPT_READER
 from stoker.engines.llama_cpp.llama_slots import SLOT_FILES
+from stoker.engines.llama_cpp.llama_trials import llama_trials
 
 ENGINE = Engine(
     name=NAME,
@@ -23,7 +24,7 @@ ENGINE = Engine(
     prefill_report=PrefillReport(field="return_progress", key="prompt_progress"),
     running_metric="llamacpp:requests_processing",
     # Its slots share one cache: for more users the paging of others is what is wanted.
-    planner=Planner(plan=plan_llama, most_users=4),
+    planner=Planner(plan=plan_llama, most_users=4, trials=llama_trials),
     launcher=Launcher(
         launch=llama_launch.launch,
         phase=llama_launch.phase,

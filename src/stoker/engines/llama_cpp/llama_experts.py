@@ -47,3 +47,8 @@ def override(model: Model, layers: int) -> str:
     first = total - experts.num_layers if experts else 0
     numbers = "|".join(str(first + index) for index in range(layers))
     return rf"blk\.({numbers})\.{_TENSORS}=CPU"
+
+
+def routed_layers(pattern: str) -> int:
+    """How many layers a pattern of ``override`` names."""
+    return pattern.partition(")")[0].count("|") + 1

@@ -4,6 +4,7 @@ from stoker.engines.base import Engine, Launcher, Planner
 from stoker.engines.vllm import vllm_log_phases, vllm_placement, vllm_planner
 from stoker.engines.vllm.vllm_launch import KEY_VARIABLE, launch
 from stoker.engines.vllm.vllm_planner import NAME
+from stoker.engines.vllm.vllm_trials import vllm_trials
 
 ENGINE = Engine(
     name=NAME,
@@ -25,6 +26,7 @@ ENGINE = Engine(
         margin=0.5,
         speed_under=vllm_planner.speed_under,
         replica=vllm_planner.replica,
+        trials=vllm_trials,
     ),
     launcher=Launcher(
         launch=launch,

@@ -1,0 +1,148 @@
+"""``stoker tune``: measure other arguments of the engine on this machine, and keep what is better.
+
+The deployment is stopped meanwhile, because two engines would disturb each other, and started
+again at the end, with what was found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from stoker import engines, models, server
+from stoker.application import tuned_arguments
+from stoker.application.launch_request import this_machine
+from stoker.application.trial_search import Found, Judged, SearchEvent, search
+from stoker.checks.bench.load_generator import Halt, LoadClient, open_loop, session
+from stoker.checks.bench.workloads import Wording, request
+from stoker.errors import StokerError, UsageError
+from stoker.host import Host
+from stoker.planning import Plan, Trial
+from stoker.server import LaunchSpec
+from stoker.server.engine_alone import engine_alone
+
+#: A turn of the work that is measured: prompt and answer take about so long, within bounds.
+_READ_S, _LEAST_PROMPT, _MOST_PROMPT = 4.0, 64, 4096
+_WRITE_S, _LEAST_ANSWER, _MOST_ANSWER = 3.0, 16, 256
+_CHARS_PER_TOKEN = 3.5
+#: Turns of one start of the engine, behind one that only warms it up.
+_TURNS = 2
+_TURN_LIMIT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The deployment was stopped for the time of the measurements."""
+
+    spec: LaunchSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """The end: what was found, and every trial that was measured."""
+
+    before: Plan
+    found: Found
+    judged: tuple[Judged, ...]
+    spec: LaunchSpec
+
+
+TuningEvent: TypeAlias = SearchEvent | Stopped | Tuned
+
+
+def tune(seconds: float, *, again: bool = False) -> Generator[TuningEvent, None, None]:
+    """Measure for so long; the last event is ``Tuned``, with what to start from now on.
+
+    ``again``: also what was measured before. Where the reader stops, what was measured is kept, and
+    the next call goes on from there. Raises ``StokerError`` where nothing was started here, and
+    ``UsageError`` where its engine is not Stoker's to start.
+    """
+    spec, machine = _spec(), this_machine(ask_hub=False).host
+    plan, trials = spec.plan, _trials(spec.plan, machine)
+    known = tuned_arguments.read(plan, machine)
+    if again:
+        known = replace(known, rejected={})
+    if server.stop():
+        yield Stopped(spec)
+    judged: list[Judged] = []
+    ends_at = time.monotonic() + seconds
+    searching = search(
+        plan,
+        trials,
+        lambda changed: asyncio.run(_measured_s(replace(spec, plan=changed))),
+        lambda: ends_at - time.monotonic(),
+        known.rejected,
+    )
+    while True:
+        try:
+            event = next(searching)
+        except StopIteration as end:
+            found: Found = end.value
+            break
+        yield event
+        if isinstance(event, Judged):
+            judged.append(event)
+        if isinstance(event, Judged) and not event.kept:
+            known = replace(known, rejected={**known.rejected, event.trial.name: event.gain})
+            tuned_arguments.remember(plan, machine, known)
+    if found.plan is not plan:
+        known = tuned_arguments.found(known, plan, found.plan, found.gain)
+        tuned_arguments.remember(plan, machine, known)
+    yield Tuned(plan, found, tuple(judged), replace(spec, plan=found.plan))
+
+
+def _spec() -> LaunchSpec:
+    """What was started here, with the model's shape, which its file has and the state has not."""
+    deployment = server.current()
+    if deployment is None:
+        raise StokerError(
+            "There is nothing to tune.", "Nothing was started here.", "Start a model: stoker up."
+        )
+    spec = deployment.spec
+    if spec.options.adopted is not None:
+        raise UsageError(
+            "This engine can't be tuned.",
+            f"{spec.options.adopted} was started by you, with its own arguments.",
+            "Tune what `stoker up` has started.",
+        )
+    model = spec.plan.model
+    if model.architecture is None and model.path is not None:
+        model = replace(model, architecture=models.load(model.path).architecture)
+    return replace(spec, plan=replace(spec.plan, model=model))
+
+
+def _trials(plan: Plan, machine: Host) -> tuple[Trial, ...]:
+    planner = engines.lookup(plan.engine).planner
+    return tuple(planner.trials(plan, machine)) if planner else ()
+
+
+async def _measured_s(spec: LaunchSpec) -> float:
+    """Seconds for the same turns with the engine of ``spec``, started for them."""
+    plan = spec.plan
+    prompt = _bounded(_READ_S * (plan.prefill_tokens_per_s or 0), _LEAST_PROMPT, _MOST_PROMPT)
+    prompt = min(prompt, plan.max_model_len // 2)
+    answer = _bounded(_WRITE_S * (plan.decode_tokens_per_s or 0), _LEAST_ANSWER, _MOST_ANSWER)
+    name = plan.model.served_name
+    warm = Wording("completion", name, int(_LEAST_PROMPT * _CHARS_PER_TOKEN), _LEAST_ANSWER)
+    turn = Wording("completion", name, int(prompt * _CHARS_PER_TOKEN), answer)
+    async with engine_alone(spec) as backend, session() as http:
+        client = LoadClient(http, backend)
+        await _turn_s(client, warm)
+        return sum([await _turn_s(client, turn) for _ in range(_TURNS)])
+
+
+async def _turn_s(client: LoadClient, wording: Wording) -> float:
+    """Seconds for a prompt that is in no cache, and its answer."""
+    asked = request(wording, secrets.token_hex(8), 0)
+    (timing,) = await open_loop(client.send, [asked], [0.0], Halt(_TURN_LIMIT_S))
+    if not timing.answered:
+        raise StokerError("The engine did not answer.", f"It reports: {timing.failure}.")
+    return timing.total_s
+
+
+def _bounded(tokens: float, least: int, most: int) -> int:
+    return int(min(most, max(least, tokens)))
