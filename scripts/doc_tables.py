@@ -224,7 +224,7 @@ def gateway_metrics(out: Out) -> None:
 
 #: What each path of the gateway does. Any difference from the served paths is an error, and the
 #: page is not made.
-_PATHS = {
+PATHS = {
     "GET /v1/models": "The models, with context window and capabilities, and `local`.",
     "GET /v1/models/{model}": "The entry of one model.",
     "POST /v1/chat/completions": "A chat, fitted to the model; streamed or whole.",
@@ -245,6 +245,7 @@ _PATHS = {
     "GET /": "The same as `/health`: clients ask `HEAD /` whether there is a server.",
     "GET /health": "Whether the gateway is running. Needs no key.",
     "GET /ready": "Whether a model can answer. Needs no key.",
+    "GET /openapi.json": "This list, as an OpenAPI 3.1 document. Needs no key.",
     "GET /metrics": "[Metrics](metrics.md) for Prometheus.",
     "GET /ui": "The [dashboard](../dashboard.md). Needs a key with the role `viewer` or `admin`.",
     "GET /ui/": "Leads to `/ui`.",
@@ -260,15 +261,15 @@ _PATHS = {
 
 
 def http_paths(out: Out) -> None:
-    """Every path of the gateway. Raises ``ValueError`` where ``_PATHS`` and the routes differ."""
+    """Every path of the gateway. Raises ``ValueError`` where ``PATHS`` and the routes differ."""
     routes = Gateway().app().router.routes()
     served = {
         f"{r.method} {r.resource.canonical}" for r in routes if r.method != "HEAD" and r.resource
     }
-    if served != _PATHS.keys():
-        raise ValueError(f"described and served paths differ: {sorted(served ^ _PATHS.keys())}")
+    if served != PATHS.keys():
+        raise ValueError(f"described and served paths differ: {sorted(served ^ PATHS.keys())}")
     out("| path | does |\n| --- | --- |")
-    for path, does in _PATHS.items():
+    for path, does in PATHS.items():
         out(f"| `{path}` | {does} |")
 
 

@@ -18,7 +18,14 @@ from stoker.access.sign_on.sign_on_rules import SignOnRules
 from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem
 from stoker.gateway import pipeline
-from stoker.gateway.api import fit_api, health_api, models_api, path_rules, request_validation
+from stoker.gateway.api import (
+    fit_api,
+    health_api,
+    models_api,
+    openapi_api,
+    path_rules,
+    request_validation,
+)
 from stoker.gateway.api.media_urls import MediaHosts
 from stoker.gateway.dashboard.dashboard import Dashboard
 from stoker.gateway.deployment_facts import DeploymentFacts
@@ -60,6 +67,7 @@ _OWN_PATHS: tuple[tuple[str, _Answer], ...] = (
     ("/", health_api.health),
     ("/health", health_api.health),
     ("/ready", health_api.ready),
+    ("/openapi.json", openapi_api.document),
     ("/metrics", health_api.metrics),
     ("/v1/models", models_api.list_models),
     ("/v1/models/{model:.+}", models_api.show_model),

@@ -18,7 +18,7 @@ from stoker.network_addresses import is_loopback
 
 #: What load balancers ask without a key, and clients before they have one (``HEAD /``). It reveals
 #: nothing of models or users.
-_OPEN_PATHS = frozenset({"/", "/health", "/ready"}) | dashboard_paths.OPEN
+_OPEN_PATHS = frozenset({"/", "/health", "/ready", "/openapi.json"}) | dashboard_paths.OPEN
 
 #: Where clients of Anthropic's API put the key: https://docs.anthropic.com/en/api/overview
 _X_API_KEY = "x-api-key"
