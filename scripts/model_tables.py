@@ -198,6 +198,8 @@ HARDWARE = (
     ("Apple M4 16GB", 1, 16),
     ("Apple M4 Max 64GB", 1, 64),
 )
+#: Those of them that the README shows.
+_EIGHT = (HARDWARE[1], HARDWARE[4], HARDWARE[5], *HARDWARE[7:9], HARDWARE[12], *HARDWARE[14:17:2])
 PURPOSES: tuple[Purpose, ...] = ("agent", "chat", "completion")
 GIB = 1024**3
 #: From the smallest machine to the largest: GPUs of one kind, and how many of them.
@@ -229,6 +231,17 @@ def hardware() -> str:
             + [_first(spec, count, main_gb, purpose) for purpose in PURPOSES]
         )
     return markdown(["machine", *PURPOSES], rows)
+
+
+def first_choices() -> str:
+    """What ``stoker up`` chooses for an agent on eight machines from small to large."""
+    rows = []
+    for gpu, count, main_gb in HARDWARE:
+        if (gpu, count, main_gb) in _EIGHT:
+            spec = find_gpu(gpu) if gpu else None
+            first = _first(spec, count, main_gb, "agent")
+            rows.append([_machine(spec, count, main_gb), first])
+    return markdown(["machine", "`stoker up` starts for agent mode"], rows)
 
 
 def _machine(spec: GpuSpec | None, count: int, main_gb: int) -> str:

@@ -101,6 +101,11 @@ def test_a_dense_model_that_is_too_large_is_divided_by_layers() -> None:
     assert 0 < layers < 64
 
 
+def test_a_data_centres_gpu_does_not_wait_for_main_memory() -> None:
+    plan = planned("minimax-m3", "MI300X")
+    assert plan.argument(ARGUMENT) is None
+
+
 def test_ollama_places_whole_layers() -> None:
     machine = imagined_machine("RTX 3060 12GB")
     wanted = Requirements(purpose="agent")

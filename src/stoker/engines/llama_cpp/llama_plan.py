@@ -132,7 +132,9 @@ def fit_llama(
     place = place_of(host, gpu)
     architecture = _known_shape(model)
     batch = PromptBatch() if place.gpu_bytes else batch_on_cpu(host.cpu, model)
-    routed = experts_bytes(model) if places_experts and not place.unified else 0
+    # A data centre's GPU is not bought to wait for main memory: a smaller model is better there.
+    places_experts = places_experts and not place.unified and not _in_data_centre(gpu)
+    routed = experts_bytes(model) if places_experts else 0
     cache, memory = _largest_cache(place, model, requirements, batch.n_ubatch, routed)
     share, layers = _gpu_share(place, memory), 0
     if routed and 0 < share < 1:
@@ -141,6 +143,10 @@ def fit_llama(
     kept = layers / architecture.experts.num_layers if architecture.experts else 0.0
     speed = llama_speed(host.cpu, gpu, model, share, cpu_experts=kept)
     return LlamaFit(place, candidate, cache, memory, speed, share, batch, layers)
+
+
+def _in_data_centre(gpu: GpuSpec | None) -> bool:
+    return gpu is not None and gpu.kind == "datacenter"
 
 
 def plan_of(
