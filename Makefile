@@ -7,7 +7,7 @@ PAGES := README.md CONTRIBUTING.md docs/*.md docs/*/*.md
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-all audit extension-test lint docs docs-write lock clean
+.PHONY: help up test test-all audit extension-test lint docs site docs-write lock clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -40,6 +40,9 @@ docs: $(STAMP) ## check the docs: generated parts, links, names, length, and the
 	$(BIN)/cog --check -r $(PAGES)
 	$(BIN)/python scripts/check_docs.py
 	$(BIN)/python scripts/check_words.py
+
+site: $(STAMP) ## build the docs as a site that opens without a server: site/index.html
+	$(BIN)/python -m scripts.build_site site
 
 docs-write: $(STAMP) ## write the generated parts of the docs again
 	$(BIN)/cog -r $(PAGES)

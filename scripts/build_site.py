@@ -1,0 +1,163 @@
+"""Build the docs as a site that needs no network: ``python -m scripts.build_site FOLDER``.
+
+Sphinx with MyST and furo. The pages of docs/ and of the root are copied, without cog's comments and
+with links that stay within the site; then Sphinx builds them, and any warning is an error: a dead
+link, an anchor that is not there, a missing image. Its search is a script, so that it also works
+where the site is opened from a folder.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parent.parent
+#: Pages of the root, and what they are in the site.
+ROOT_PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+    "SECURITY.md": "SECURITY.md",
+}
+#: The navigation: captions, and the pages below each; a folder is all of its pages.
+NAVIGATION: dict[str, tuple[str, ...]] = {
+    "Install and choose": (
+        *("05-installation", "08-model-selection-guide", "02-backend-decisions", "planning"),
+        *("models", "host", "04-setup-tgi"),
+    ),
+    "In the editor": ("vscode", "editors-and-agents", "context-fitting"),
+    "For a team": (
+        *("gateway", "teams", "sign-on", "tls", "limits", "usage", "dashboard", "monitoring"),
+        *("security", "sizing"),
+    ),
+    "When something is wrong": (
+        *("doctor", "06-troubleshooting", "07-viewing-logs", "checking", "benchmarking"),
+    ),
+    "Look it up": ("reference/",),
+    "Change it": (
+        *("CONTRIBUTING", "01-architecture", "03-setup-development", "contributing/"),
+        *("CHANGELOG", "SECURITY"),
+    ),
+}
+_LINK = re.compile(r"\[([^\]\n]+)\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
+_COG = re.compile(
+    r"^<!-- ?(?:\[\[\[cog.*?\]\]\]|\[\[\[end\]\]\]) ?-->\n?", re.MULTILINE | re.DOTALL
+)
+#: An anchor of HTML, which MyST does not see: its own form.
+_ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
+_MENDED = (
+    ('role="heading"', 'role="heading" aria-level="2"'),
+    ('<aside class="sidebar-drawer"', '<aside class="sidebar-drawer" aria-label="Pages"'),
+    ('<aside class="toc-drawer', '<aside aria-label="On this page" class="toc-drawer'),
+    ("<pre>", '<pre tabindex="0">'),
+    ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
+    ('<div id="search-results"', '<h1>Search</h1><div id="search-results"'),
+)
+_ICON = ROOT / "src/stoker/gateway/dashboard/static/icon.svg"
+_CONF = """
+project, author = "Stoker", "Stoker's contributors"
+extensions = ["myst_parser"]
+html_theme, html_title = "furo", "Stoker"
+html_show_sourcelink = html_copy_source = html_show_copyright = False
+html_favicon = "icon.svg"
+myst_heading_anchors = 4
+myst_enable_extensions = ["attrs_inline"]
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
+suppress_warnings = ["misc.highlighting_failure"]
+"""
+
+
+def build(to: Path) -> None:
+    """Write the site into ``to``. Raises ``RuntimeError`` where Sphinx warns."""
+    from sphinx.cmd.build import main as sphinx  # noqa: PLC0415  (slow to import)
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_sources(Path(folder))
+        if sphinx(["-q", "-W", "--keep-going", "-j", "auto", "-b", "html", folder, str(to)]):
+            raise RuntimeError("Sphinx warned: see above")
+    for page in to.rglob("*.html"):
+        page.write_text(accessible(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def accessible(html: str) -> str:
+    """A page of furo with what axe-core misses: levels, names of landmarks, and a way for the
+    keyboard into what scrolls."""
+    for before, after in _MENDED:
+        html = html.replace(before, after)
+    return html
+
+
+def write_sources(folder: Path) -> None:
+    """The pages as Sphinx reads them, and its configuration."""
+    sources = {page: ROOT / name for name, page in ROOT_PAGES.items()}
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        sources[path.relative_to(ROOT / "docs").as_posix()] = path
+    for page, path in sources.items():
+        target = folder / page
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(site_page(path, page, sources.keys()), encoding="utf-8")
+    with (folder / "index.md").open("a", encoding="utf-8") as index:
+        index.write(_toctrees(sources.keys()))
+    shutil.copy(_ICON, folder / "icon.svg")
+    (folder / "conf.py").write_text(_CONF, encoding="utf-8")
+
+
+def site_page(path: Path, page: str, pages: Collection[str]) -> str:
+    """A page without cog's comments. Links to what the site does not have become their text."""
+    source = PurePosixPath(path.relative_to(ROOT).as_posix()).parent
+
+    def link(found: re.Match[str]) -> str:
+        text, target, anchor = found[1], found[2], found[3] or ""
+        there = _in_site(_normal(source / target))
+        if there is None or there not in pages:
+            return text
+        up = "../" * page.count("/")
+        return f"[{text}]({up}{there}{anchor})"
+
+    text = _COG.sub("", path.read_text(encoding="utf-8"))
+    return _LINK.sub(link, _ANCHOR.sub(r"(\1)=", text))
+
+
+def _toctrees(pages: Collection[str]) -> str:
+    """The navigation. Raises ``ValueError`` for a page that it does not have."""
+    names = {page.removesuffix(".md") for page in pages}
+    text, shown = "", {"index"}
+    for caption, entries in NAVIGATION.items():
+        listed = [name for entry in entries for name in _expanded(entry, names)]
+        shown |= set(listed)
+        lines = "\n".join(listed)
+        text += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{lines}\n```\n"
+    if names - shown:
+        raise ValueError(f"pages without a place in the navigation: {sorted(names - shown)}")
+    return text
+
+
+def _expanded(entry: str, names: set[str]) -> list[str]:
+    if not entry.endswith("/"):
+        return [entry]
+    return sorted(name for name in names if name.startswith(entry))
+
+
+def _in_site(path: PurePosixPath) -> str | None:
+    """The page of the site for a path of the repository; ``None`` where it has none."""
+    if len(path.parts) == 1:
+        return ROOT_PAGES.get(path.name)
+    return str(PurePosixPath(*path.parts[1:])) if path.parts[0] == "docs" else None
+
+
+def _normal(path: PurePosixPath) -> PurePosixPath:
+    parts: list[str] = []
+    for part in path.parts:
+        if part == ".." and parts:
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return PurePosixPath(*parts)
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]))
