@@ -122,9 +122,14 @@ def signature(content: bytes, key: SecretKey, comment: str) -> bytes:
     private = Ed25519PrivateKey.from_private_bytes(key.seed)
     signed = private.sign(hashlib.blake2b(content).digest())
     together = private.sign(signed + comment.encode())
+    return _signature_text(_SIGNATURE_ALGORITHM + key.key_id + signed, comment, together)
+
+
+def _signature_text(signed: bytes, comment: str, together: bytes) -> bytes:
+    """The one form of a signature file. Its first line is not signed, so it is no one's choice."""
     lines = (
-        f"{_UNTRUSTED}signature of a Stoker bundle, key {key.public.shown_id}",
-        _base64(_SIGNATURE_ALGORITHM + key.key_id + signed),
+        f"{_UNTRUSTED}signature of a Stoker bundle",
+        _base64(signed),
         f"{_TRUSTED}{comment}",
         _base64(together),
     )
@@ -157,16 +162,17 @@ def verify(content: bytes, signature_file: bytes, key: PublicKey) -> str:
 
 def _parsed(signature_file: bytes) -> tuple[bytes, str, bytes]:
     try:
-        lines = signature_file.decode("utf-8").split("\n")
-        first, encoded, trusted, together, end = lines
-        sound = first.startswith(_UNTRUSTED) and trusted.startswith(_TRUSTED) and end == ""
+        _, encoded, trusted, encoded_both, _ = signature_file.decode("utf-8").split("\n")
         signed = base64.b64decode(encoded, validate=True)
-        both = base64.b64decode(together, validate=True)
+        together = base64.b64decode(encoded_both, validate=True)
     except (ValueError, binascii.Error):
         raise _bad_signature() from None
-    if not sound or len(signed) != 74 or len(both) != 64 or signed[:2] != _SIGNATURE_ALGORITHM:
+    comment = trusted.removeprefix(_TRUSTED)
+    # Base64 has several texts for the same bytes: only the one that is written here is read.
+    sound = signature_file == _signature_text(signed, comment, together)
+    if not sound or len(signed) != 74 or signed[:2] != _SIGNATURE_ALGORITHM:
         raise _bad_signature()
-    return signed, trusted.removeprefix(_TRUSTED), both
+    return signed, comment, together
 
 
 def _bad_signature() -> StokerError:
