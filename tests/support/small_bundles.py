@@ -88,6 +88,11 @@ def changed(old: Manifest, **fields: object) -> Manifest:
     return msgspec.structs.replace(old, **fields)
 
 
+def changed_item(old: Item, **fields: object) -> Item:
+    """The same item with other fields."""
+    return msgspec.structs.replace(old, **fields)
+
+
 def write(
     path: Path,
     described: Manifest | None = None,

@@ -28,7 +28,7 @@ _ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException)
 #: Docker is silent while it unpacks a layer of several gigabytes.
 _TIMEOUT_S = 1800
 _REFERENCE = re.compile(
-    r"(?P<name>[a-z0-9][\w.\-:/]*?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    r"(?P<name>[a-z0-9](?:[a-z0-9._\-:/]*?[a-z0-9])?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 
 
@@ -70,7 +70,7 @@ class ImageStore:
             content.mkdir(parents=True, exist_ok=True)
             try:
                 # By its id, so that the files are the same whatever tags the image has.
-                names = _unpacked(self._client.api.get_image(image_id), content, grown)
+                names = unpacked(self._client.api.get_image(image_id), content, grown)
             except _ERRORS as error:
                 raise explained(error, f"The image {reference} can't be saved.") from error
             marker.write_text(json.dumps(names))
@@ -93,7 +93,7 @@ class ImageStore:
         name, tag, _ = split(reference)
         try:
             if not self.has(image_id):
-                for event in self._client.api.load_image(cast(BinaryIO, _as_tar(files))):
+                for event in self._client.api.load_image(cast(BinaryIO, as_tar(files))):
                     if "error" in event:
                         raise docker.errors.APIError(event["error"])
             if not self.has(image_id):
@@ -143,10 +143,10 @@ def split(reference: str) -> tuple[str, str, str]:
     return match["name"], match["tag"] or default, match["digest"] or ""
 
 
-def _unpacked(stream: Iterable[bytes], folder: Path, grown: Callable[[int], None]) -> list[str]:
+def unpacked(stream: Iterable[bytes], folder: Path, grown: Callable[[int], None]) -> list[str]:
     """Write the files of ``docker save`` into ``folder``. Returns their names, sorted."""
     names, done = [], 0
-    with tarfile.open(fileobj=cast(BinaryIO, _Reader(stream)), mode="r|") as archive:
+    with tarfile.open(fileobj=cast(BinaryIO, _PieceReader(stream)), mode="r|") as archive:
         for member in archive:
             if member.isdir():
                 continue
@@ -168,7 +168,7 @@ def _unpacked(stream: Iterable[bytes], folder: Path, grown: Callable[[int], None
     return sorted(names)
 
 
-def _as_tar(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
+def as_tar(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
     """The same files as one stream, as ``docker load`` reads it."""
     for name, path in files:
         size = path.stat().st_size
@@ -178,7 +178,7 @@ def _as_tar(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
     yield END
 
 
-class _Reader:
+class _PieceReader:
     """The pieces of an answer as a file that is read from beginning to end."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:

@@ -7,6 +7,7 @@ each bundle, ``INTO/versions/DIGEST``; the link ``INTO/current`` changes last an
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -33,6 +34,8 @@ Progress = Callable[[str, int, "int | None"], None]
 #: What installed wheels take beside the wheels themselves: measured 3.1 times for Stoker with
 #: llama.cpp.
 _UNPACKED = 4
+#: Less than this free, and it was the disk that stopped an installation.
+_FULL_BYTES = 1 << 20
 _COMPLETE = "manifest.json"
 
 
@@ -223,8 +226,9 @@ def _pip_install(folder: Path, python: Path, extras: tuple[str, ...]) -> None:
 
 def _not_installed(folder: Path, log: str) -> StokerError:
     what = "Stoker can't be installed from the bundle."
-    if "No space left on device" in log:
-        return blob_store.disk_error(folder.parents[1], OSError(28, "No space left on device"))
+    # venv does not pass on why its pip failed: the disk itself is asked.
+    if "No space left on device" in log or shutil.disk_usage(folder).free < _FULL_BYTES:
+        return blob_store.disk_error(folder.parents[1], OSError(errno.ENOSPC, ""))
     if "ensurepip" in log:
         return StokerError(
             what,

@@ -71,7 +71,7 @@ def make_pair(secret_file: Path, public_file: Path) -> PublicKey:
             raise _key_exists(file)
     for file, mode, text in (
         (secret_file, 0o600, _secret_text(key)),
-        (public_file, 0o644, _public_text(key.public)),
+        (public_file, 0o644, public_text(key.public)),
     ):
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -212,7 +212,8 @@ def _secret_text(key: SecretKey) -> str:
     return f"{_UNTRUSTED}secret key of Stoker bundles\n{encoded}\n"
 
 
-def _public_text(key: PublicKey) -> str:
+def public_text(key: PublicKey) -> str:
+    """The content of the file of a public key."""
     encoded = _base64(_KEY_ALGORITHM + key.key_id + key.raw)
     return f"{_UNTRUSTED}public key of Stoker bundles, {key.shown_id}\n{encoded}\n"
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import small_bundles
-from tests.support.small_bundles import FILES, KEY, OTHER_KEY, changed, digest, silent
+from tests.support.small_bundles import FILES, KEY, OTHER_KEY, changed, changed_item, digest, silent
 
 from stoker import bundles
 from stoker.bundles import bundle_archive, minisign_keys
@@ -292,13 +292,7 @@ def _with_path(path: str) -> tuple[Item, ...]:
     return (wheel, changed_item(model, files=files))
 
 
-def changed_item(item: Item, **fields: object) -> Item:
-    from msgspec.structs import replace  # noqa: PLC0415
-
-    return replace(item, **fields)
-
-
-SIGNED_TRICKS = {
+SIGNED_TRICKS: dict[str, dict[str, object]] = {
     **{
         f"the path {path!r}": {"items": _with_path(path)}
         for path in (

@@ -26,6 +26,51 @@ _AllowUnsigned = Annotated[
     bool,
     typer.Option("--allow-unsigned", help="Use it whoever made it: its signature is not checked."),
 ]
+_Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The bundle.")]
+_Models = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Models, as `stoker up` names them, or oci:FOLDER with a ModelPack artifact."
+    ),
+]
+_SignWith = Annotated[
+    Path | None,
+    typer.Option("--sign-with", metavar="FILE", help="The secret key of stoker bundle keygen."),
+]
+_Unsigned = Annotated[
+    bool,
+    typer.Option("--unsigned", help="Sign nothing: using it then needs --allow-unsigned."),
+]
+_Images = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A container image, NAME:TAG[@sha256:...]. Repeatable."),
+]
+_Extras = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="An extra of Stoker, such as teams. Repeatable. Default: embedded, which is "
+        "llama.cpp; none where images come along.",
+    ),
+]
+_TargetPython = Annotated[
+    str | None, typer.Option(metavar="3.N", help="The target's Python. Default: this one's.")
+]
+_TargetPlatform = Annotated[
+    str | None,
+    typer.Option(help=f"{', '.join(bundles.PLATFORMS)}. Default: this machine's."),
+]
+_TargetGlibc = Annotated[
+    str, typer.Option(metavar="2.N", help="The target's glibc, or an older one.")
+]
+_Base = Annotated[
+    Path | None,
+    typer.Option(metavar="BUNDLE", help="Leave out what this older bundle brought."),
+]
+_StokerPath = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="Stoker's wheel or source folder. Default: this one's."),
+]
 
 
 @app.callback()
@@ -52,50 +97,17 @@ def keygen(
 
 @app.command()
 def create(
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The bundle.")],
-    model: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Models, as `stoker up` names them, or oci:FOLDER with a ModelPack artifact."
-        ),
-    ] = None,
-    sign_with: Annotated[
-        Path | None,
-        typer.Option("--sign-with", metavar="FILE", help="The secret key of stoker bundle keygen."),
-    ] = None,
-    unsigned: Annotated[
-        bool, typer.Option("--unsigned", help="Sign nothing: loading it then needs a word too.")
-    ] = False,
-    image: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A container image, NAME:TAG[@sha256:...]. Repeatable."),
-    ] = None,
-    extra: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="An extra of Stoker, such as teams. Repeatable. Default: embedded, which is "
-            "llama.cpp; none where images come along.",
-        ),
-    ] = None,
-    python: Annotated[
-        str | None, typer.Option(metavar="3.N", help="The target's Python. Default: this one's.")
-    ] = None,
-    platform: Annotated[
-        str | None,
-        typer.Option(help=f"{', '.join(bundles.PLATFORMS)}. Default: this machine's."),
-    ] = None,
-    glibc: Annotated[
-        str, typer.Option(metavar="2.N", help="The target's glibc, or an older one.")
-    ] = bundles.DEFAULT_GLIBC,
-    base: Annotated[
-        Path | None,
-        typer.Option(metavar="BUNDLE", help="Leave out what this older bundle brought."),
-    ] = None,
-    stoker: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Stoker's wheel or source folder. Default: this one's."),
-    ] = None,
+    out: _Output,
+    model: _Models = None,
+    sign_with: _SignWith = None,
+    unsigned: _Unsigned = False,
+    image: _Images = None,
+    extra: _Extras = None,
+    python: _TargetPython = None,
+    platform: _TargetPlatform = None,
+    glibc: _TargetGlibc = bundles.DEFAULT_GLIBC,
+    base: _Base = None,
+    stoker: _StokerPath = None,
     json: Json = False,
 ) -> None:
     """Make a bundle; run it again after an interruption, and it continues."""
