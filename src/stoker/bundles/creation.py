@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -28,6 +28,7 @@ from stoker.bundles import (
     bundle_manifest,
     docs_html,
     sbom,
+    target_machines,
     weights,
     wheels,
 )
@@ -158,7 +159,7 @@ def _collect(request: BundleRequest, work: Path, progress: Progress) -> _Draft:
     draft = _Draft([], {}, _Hashes(work / "hashes.json"))
     parts = _add_wheels(draft, request, work, progress)
     parts += [_add_model(draft, name, work, progress) for name in request.models]
-    parts += _add_images(draft, request.images, work, progress)
+    parts += _add_images(draft, request, work, progress)
     extension = Item("extension", "Stoker for VS Code", ())
     files = draft.add(extension, {"stoker.vsix": vscode.VSIX}, partial(_hashing, progress))
     version = vscode.shipped().version
@@ -199,15 +200,16 @@ def _add_model(draft: _Draft, name: str, work: Path, progress: Progress) -> sbom
 
 
 def _add_images(
-    draft: _Draft, images: Iterable[str], work: Path, progress: Progress
+    draft: _Draft, request: BundleRequest, work: Path, progress: Progress
 ) -> list[sbom.Component]:
     parts = []
-    for reference in images:
+    architecture = target_machines.image_architecture(request.target)
+    for reference in request.images:
 
         def grown(done: int, reference: str = reference) -> None:
             progress(f"save {reference}", done, None)
 
-        saved = ImageStore().save(reference, work / "images", grown)
+        saved = ImageStore().save(reference, architecture, work / "images", grown)
         item = Item(
             "image",
             reference,

@@ -61,9 +61,14 @@ class ImageStore:
             raise explained(error) from error
         return root if root.is_dir() else None
 
-    def save(self, reference: str, folder: Path, grown: Callable[[int], None]) -> SavedImage:
-        """The image's files, in ``folder``. One that is not on this machine is pulled first."""
-        image_id, registry_digest = self._found(reference, grown)
+    def save(
+        self, reference: str, architecture: str, folder: Path, grown: Callable[[int], None]
+    ) -> SavedImage:
+        """The image's files, in ``folder``. One that is not on this machine is pulled first.
+
+        Raises ``StokerError`` where it can't be had for ``architecture``, as Docker names it.
+        """
+        image_id, registry_digest = self._found(reference, architecture, grown)
         marker = folder / f"{image_id.removeprefix('sha256:')}.json"
         content = folder / image_id.removeprefix("sha256:")
         if not marker.is_file():
@@ -106,12 +111,17 @@ class ImageStore:
         except _ERRORS as error:
             raise explained(error, f"The image {reference} can't be loaded.") from error
 
-    def _found(self, reference: str, grown: Callable[[int], None]) -> tuple[str, str]:
+    def _found(
+        self, reference: str, architecture: str, grown: Callable[[int], None]
+    ) -> tuple[str, str]:
         name, tag, digest = split(reference)
         try:
             found = self._get(f"{name}@{digest}" if digest else f"{name}:{tag}")
             if found is None:
-                for event in self._client.api.pull(name, digest or tag, stream=True, decode=True):
+                platform = f"linux/{architecture}"
+                for event in self._client.api.pull(
+                    name, digest or tag, stream=True, decode=True, platform=platform
+                ):
                     if "error" in event:
                         raise docker.errors.APIError(event["error"])
                     grown(int((event.get("progressDetail") or {}).get("current", 0)))
@@ -120,6 +130,13 @@ class ImageStore:
             raise explained(error, f"The image {reference} can't be had.") from error
         if found is None:
             raise StokerError(f"The image {reference} was pulled and is not there.")
+        has = str(found.attrs.get("Architecture"))
+        if has != architecture:
+            raise StokerError(
+                f"The image {reference} on this machine is for {has}.",
+                f"The bundle is for machines of the kind {architecture}.",
+                f"Pull the other one: docker pull --platform linux/{architecture} {reference}",
+            )
         digests = [str(each).partition("@")[2] for each in found.attrs.get("RepoDigests") or ()]
         return str(found.id), digest or next(iter(digests), "")
 

@@ -77,6 +77,11 @@ def uv_platform(wanted: TargetMachine) -> str:
     return f"{machine}-manylinux_{wanted.glibc.replace('.', '_')}"
 
 
+def image_architecture(wanted: TargetMachine) -> str:
+    """What container images call the target's CPU; a Mac runs them in a Linux of its own CPU."""
+    return "amd64" if wanted.platform.endswith("x86_64") else "arm64"
+
+
 def refuse_other_machine(wanted: TargetMachine, python: Path) -> None:
     """Raise ``StokerError`` where ``python`` is not of the machine that a bundle is for."""
     version, system, machine, libc = _asked(python)
