@@ -8,8 +8,8 @@ This file lies in every bundle. It needs no other package:
 
 It takes the wheels by the digests of the manifest, and hands what follows the bundle's name to
 ``stoker bundle load``, which verifies the signature before it installs anything. The program that
-does so comes from the bundle itself: whoever can't trust the bundle yet checks the manifest with
-minisign first, and this file by its digest in it (``sha256sum bootstrap.py``).
+does so comes from the bundle itself: so check the manifest with minisign first, and this file by
+its digest in it (``sha256sum bootstrap.py``).
 """
 
 from __future__ import annotations

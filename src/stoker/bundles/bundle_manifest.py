@@ -1,7 +1,7 @@
-"""What a bundle says about itself: its target, its blobs, and the items that are made of them.
+"""What a bundle states of itself: its target, its blobs, and the items that are made of them.
 
 The manifest is the only thing that is signed. Every other byte of a bundle follows from it
-(``bundle_archive``), so whoever trusts the manifest trusts the whole.
+(``bundle_archive``), so who trusts the manifest trusts the whole.
 """
 
 from __future__ import annotations

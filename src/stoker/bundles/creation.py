@@ -262,6 +262,6 @@ def _held_by(base: Path | None) -> set[str]:
     """The blobs that a target has which loaded ``base``."""
     if base is None:
         return set()
-    # Its signature does not matter: whoever loads this bundle hashes what the older one brought.
+    # Its signature does not matter: loading this bundle hashes what the older one brought.
     manifest = bundle_archive.open_archive(base, None).manifest
     return {blob.sha256 for blob in (*manifest.blobs, *manifest.base_blobs)}

@@ -144,8 +144,7 @@ def verify(content: bytes, signature_file: bytes, key: PublicKey) -> str:
         raise StokerError(
             "The bundle was signed with another key.",
             f"Its signature names key {other.shown_id}, and yours is {key.shown_id}.",
-            "Give the public key of whoever made the bundle, which they must hand you in person or "
-            "over a way that you trust.",
+            "Give the public key of the bundle's maker, and get it in a way that you trust.",
         )
     public = Ed25519PublicKey.from_public_bytes(key.raw)
     try:

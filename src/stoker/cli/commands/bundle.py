@@ -20,11 +20,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 _Bundle = Annotated[Path, typer.Argument(help="The bundle.")]
 _Key = Annotated[
     Path | None,
-    typer.Option("--key", metavar="FILE", help="The public key of whoever made the bundle."),
+    typer.Option("--key", metavar="FILE", help="The public key of the bundle's maker."),
 ]
 _AllowUnsigned = Annotated[
     bool,
-    typer.Option("--allow-unsigned", help="Use it whoever made it: its signature is not checked."),
+    typer.Option("--allow-unsigned", help="Use it without checking who made it."),
 ]
 _Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The bundle.")]
 _Models = Annotated[
