@@ -51,8 +51,9 @@ def check(folder: Path, _blob: Blob) -> None:
 def take(folder: Path, blob: Blob) -> None:
     """Copy the blob into the store."""
     archive = bundle_archive.open_archive(folder / "a.stoker", KEY.public)
-    for _ in BlobStore(folder / "blobs").add(blob, archive.blob(blob)):
-        pass
+    for _, at in archive.places():
+        for _ in BlobStore(folder / "blobs").add(blob, archive.content(blob, at)):
+            pass
 
 
 def again(folder: Path, blob: Blob) -> None:

@@ -79,6 +79,7 @@ def test_a_bundle_alone_answers_a_chat_without_a_network(site: Path, tmp_path: P
     model = home / "stoker/cache/models/smollm2-135m-instruct-q4_1.gguf"
     assert model.samefile(home / f"stoker/cache/bundles/blobs/{_sha256(model)}")
     up = f"{stoker} up smollm2-135m --offline --port {any_free()} --context 1024 --json"
+    assert run_offline(home, "ip", "route", "show", "table", "main").stdout == ""
     done = run_offline(home, "sh", "-c", f"{up}; {stoker} down >/dev/null")
     answer = json.loads(done.stdout)
     assert answer["first_answer"].strip()

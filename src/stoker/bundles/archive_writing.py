@@ -32,11 +32,8 @@ def write(
     prelude = _prelude(manifest, program, key)
     with unfinished.open("r+b" if unfinished.exists() else "w+b") as out:
         whole = _whole_blobs(out, prelude, manifest)
-        blob_store.check_space(
-            unfinished.parent,
-            sum(blob.size_bytes for blob in manifest.blobs[whole:]),
-            "the bundle",
-        )
+        left = sum(blob.size_bytes for blob in manifest.blobs[whole:])
+        blob_store.check_space((unfinished.parent, left, "the bundle"))
         done = sum(blob.size_bytes for blob in manifest.blobs[:whole])
         for blob in manifest.blobs[whole:]:
             out.write(bundle_archive.header(bundle_archive.blob_name(blob), blob.size_bytes))

@@ -102,16 +102,27 @@ def chunks_of(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def check_space(folder: Path, needed_bytes: int, what: str) -> None:
-    """Raise ``StokerError`` where the disk of ``folder`` can't take ``needed_bytes`` more."""
-    there = next(each for each in (folder, *folder.parents) if each.exists())
-    free = shutil.disk_usage(there).free
-    if free < needed_bytes + SPARE_BYTES:
-        raise StokerError(
-            f"There is not enough disk space for {what}.",
-            f"It needs {_gb(needed_bytes + SPARE_BYTES)}, and {folder} has {_gb(free)} free.",
-            "Free some space and run the same command again.",
+def check_space(*needs: tuple[Path, int, str]) -> None:
+    """Raise ``StokerError`` where a disk can't take what its folders are to hold, in bytes.
+
+    Each need is a folder, which need not exist yet, its bytes, and what they are.
+    """
+    by_disk: dict[int, list[tuple[Path, int, str]]] = {}
+    for folder, needed_bytes, what in needs:
+        there = next(
+            each for each in (folder.absolute(), *folder.absolute().parents) if each.exists()
         )
+        by_disk.setdefault(there.stat().st_dev, []).append((there, needed_bytes, what))
+    for on_it in by_disk.values():
+        folder = on_it[0][0]
+        wanted = sum(needed_bytes for _, needed_bytes, _ in on_it) + SPARE_BYTES
+        free = shutil.disk_usage(folder).free
+        if free < wanted:
+            raise StokerError(
+                f"There is not enough disk space for {' and '.join(what for *_, what in on_it)}.",
+                f"It needs {_gb(wanted)}, and the disk of {folder} has {_gb(free)} free.",
+                "Free some space and run the same command again.",
+            )
 
 
 def disk_error(folder: Path, error: OSError) -> StokerError:

@@ -30,7 +30,7 @@ def main(bundle: str, options: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="stoker-bootstrap-") as folder:
         environment, wheels = Path(folder, "venv"), Path(folder, "wheels")
         wheels.mkdir()
-        _take_wheels(bundle, wheels)
+        take_wheels(bundle, wheels)
         print("bootstrap: installing Stoker to load the bundle with", flush=True)
         # No settings of this machine's pip or Python lead elsewhere.
         foreign = ("PIP_", "PYTHONPATH", "PYTHONHOME")
@@ -46,7 +46,8 @@ def main(bundle: str, options: list[str]) -> int:
         return subprocess.run(load, check=False, env=clean).returncode
 
 
-def _take_wheels(bundle: str, folder: Path) -> None:
+def take_wheels(bundle: str, folder: Path) -> None:
+    """Write the bundle's wheels into ``folder``. Ends the program where one differs."""
     with tarfile.open(bundle, "r:") as archive:
         manifest = json.loads(_content(archive, "manifest.json"))
         wheels = [item for item in manifest["items"] if item["kind"] == "wheel"]

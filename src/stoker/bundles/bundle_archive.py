@@ -93,16 +93,18 @@ class Archive:
             if file.read(len(END) + 1) != END:
                 raise altered("It does not end where its manifest ends.")
 
-    def blob(self, wanted: Blob) -> Iterator[bytes]:
-        """The content of one blob, hashed on the way: the last chunk comes before the check."""
-        offset = self.blobs_at
+    def places(self) -> Iterator[tuple[Blob, int]]:
+        """Every blob with the place of its header."""
+        at = self.blobs_at
         for blob in self.manifest.blobs:
-            if blob == wanted:
-                break
-            offset += member_bytes(blob.size_bytes)
+            yield blob, at
+            at += member_bytes(blob.size_bytes)
+
+    def content(self, blob: Blob, at: int) -> Iterator[bytes]:
+        """The content of one blob, hashed on the way: the last chunk comes before the check."""
         with self._opened() as file:
-            file.seek(offset)
-            yield from read_blob(file, wanted)
+            file.seek(at)
+            yield from read_blob(file, blob)
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:

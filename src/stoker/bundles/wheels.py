@@ -7,6 +7,7 @@ the machine that it runs on, whatever target it is given.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -49,14 +50,15 @@ def collect(
     ``source`` is a wheel of Stoker or its project's folder; without it the wheel of this version is
     downloaded. What a run that was interrupted has downloaded is used. Raises ``StokerError``.
     """
+    own = _own_wheel(folder.with_name("own-wheel"), source, grown)
     marker = folder / "complete.json"
-    asked = json.dumps([str(source), stoker.__version__, list(extras), repr(target)])
-    # A project's code may have changed since; its wheel is built in seconds.
-    if source is None and marker.is_file() and marker.read_text() == asked:
+    # A project's code may have changed since; building its wheel again takes seconds.
+    digest = hashlib.sha256(own.read_bytes()).hexdigest()
+    asked = json.dumps([own.name, digest, list(extras), repr(target)])
+    if marker.is_file() and marker.read_text() == asked:
         return sorted(folder.glob("*.whl"))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    own = _own_wheel(folder, source, grown)
     chosen = f"[{','.join(extras)}]" if extras else ""
     requirement = f"stoker{chosen} @ {own.resolve().as_uri()}"
     options = ["--dest", str(folder), "--only-binary", ":all:", "--python-version", target.python]
@@ -72,6 +74,8 @@ def collect(
 
 
 def _own_wheel(folder: Path, source: Path | None, grown: Grown) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     if source is None:
         version = f"stoker=={stoker.__version__}"
         _pip(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,4 +82,12 @@ def test_an_older_file_is_replaced(store: BlobStore, tmp_path: Path) -> None:
 
 def test_space_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StokerError, match="not enough disk space for the weights"):
-        blob_store.check_space(tmp_path / "not" / "yet", 1 << 60, "the weights")
+        blob_store.check_space((tmp_path / "not" / "yet", 1 << 60, "the weights"))
+
+
+def test_what_goes_to_one_disk_is_added_up(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    parts = [(tmp_path / name, free // 2, f"the {name}") for name in ("weights", "wheels")]
+    blob_store.check_space((tmp_path, 0, "nothing"))
+    with pytest.raises(StokerError, match="for the weights and the wheels"):
+        blob_store.check_space(*parts)
