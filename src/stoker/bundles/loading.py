@@ -96,7 +96,8 @@ def load(
         models = tuple(_place_model(item, store) for item in manifest.of_kind("model"))
         loaded = tuple(_load_images(manifest, store, runtime, progress) if runtime else ())
         folder = _install(archive, store, into, python, progress)
-        found, notes = _install_extension(folder) if editors else ((), ())
+        wanted = bool(editors and manifest.of_kind("extension"))
+        found, notes = _install_extension(folder) if wanted else ((), ())
         _switch(into, folder)
     command = into / "current" / "venv" / "bin" / "stoker"
     return LoadedBundle(manifest, archive.digest, folder, command, models, loaded, found, notes)
