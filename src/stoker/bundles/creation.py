@@ -58,7 +58,7 @@ class BundleRequest:
     models: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
-    #: A wheel of Stoker or its project's folder; ``None`` downloads this version.
+    #: A wheel of Stoker or its project's folder.
     stoker: Path | None = None
     #: The project whose guides come along.
     guides: Path | None = None

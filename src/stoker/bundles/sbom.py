@@ -50,7 +50,7 @@ def document(components: list[Component], created: str) -> str:
         raise StokerError(
             "The bill of materials can't be written.",
             "The package cyclonedx-python-lib is not installed.",
-            "Install what making bundles needs: pip install 'stoker[bundles]'.",
+            "Install what making bundles needs: pip install '.[bundles]' in Stoker's clone.",
         ) from error
     listed = [_component(each) for each in components]
     names = "".join(digest for each in components for _, digest in each.files)

@@ -16,7 +16,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import stoker
 from stoker.bundles import target_machines
@@ -37,9 +40,21 @@ Grown = Callable[[int], None]
 
 
 def own_source() -> Path | None:
-    """The folder that this Stoker's code lies in as a project; ``None`` where it was installed."""
+    """What this Stoker was installed from: its project's folder, or its wheel.
+
+    ``None`` where neither is on this machine. A package index is never asked for Stoker: it is on
+    none, and whatever had its name there would be another program.
+    """
     folder = Path(stoker.__file__).resolve().parents[2]
-    return folder if (folder / "pyproject.toml").is_file() and (folder / "src").is_dir() else None
+    if (folder / "pyproject.toml").is_file() and (folder / "src" / "stoker").is_dir():
+        return folder
+    try:
+        noted = json.loads(distribution("stoker").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    url = urlsplit(str(noted.get("url", "")))
+    path = Path(url2pathname(url.path))
+    return path if url.scheme == "file" and url.path and path.exists() else None
 
 
 def collect(
@@ -47,8 +62,8 @@ def collect(
 ) -> list[Path]:
     """Put the wheels into ``folder``, and return them. ``grown`` gets the bytes so far.
 
-    ``source`` is a wheel of Stoker or its project's folder; without it the wheel of this version is
-    downloaded. What a run that was interrupted has downloaded is used. Raises ``StokerError``.
+    ``source`` is a wheel of Stoker or its project's folder. What a run that was interrupted has
+    downloaded is used. Raises ``StokerError``.
     """
     own = _own_wheel(folder.with_name("own-wheel"), source, grown)
     marker = folder / "complete.json"
@@ -74,16 +89,15 @@ def collect(
 
 
 def _own_wheel(folder: Path, source: Path | None, grown: Grown) -> Path:
+    if source is None:
+        raise UsageError(
+            "Stoker's own wheel can't be made.",
+            "What this Stoker was installed from is not on this machine any more.",
+            "Name its source folder or its wheel with --stoker.",
+        )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    if source is None:
-        version = f"stoker=={stoker.__version__}"
-        _pip(
-            ["download", "--no-deps", "--only-binary", ":all:", "-d", str(folder), version],
-            folder,
-            grown,
-        )
-    elif source.is_file() and source.suffix == ".whl":
+    if source.is_file() and source.suffix == ".whl":
         shutil.copyfile(source, folder / source.name)
     elif (source / "pyproject.toml").is_file():
         _pip(["wheel", "--no-deps", "--wheel-dir", str(folder), str(source)], folder, grown)
@@ -105,7 +119,8 @@ def _resolved(requirement: str, folder: Path, target: TargetMachine) -> Path:
         raise StokerError(
             f"A bundle for {target.platform} with Python {target.python} needs uv on this machine.",
             "pip reads the conditions of requirements by the machine that it runs on.",
-            "Install it: pip install 'stoker[bundles]'. Or make the bundle on such a machine.",
+            "Install it: pip install '.[bundles]' in Stoker's clone; or make the bundle on such a "
+            "machine.",
         )
     uv = [sys.executable, "-m", "uv"] if importlib.util.find_spec("uv") else ["uv"]
     resolved = folder / "resolved.txt"

@@ -126,7 +126,7 @@ def create(
         images=tuple(image or ()),
         extras=tuple(extra or default_extras),
         stoker=stoker or project,
-        guides=project,
+        guides=project if project and project.is_dir() else None,
         base=base,
     )
     with BundleProgress(quiet=json) as progress:
