@@ -57,7 +57,7 @@ def run_offline(home: Path, *words: str | Path) -> subprocess.CompletedProcess[s
         env={**clean, "STOKER_HOME": str(home / "stoker"), "HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
         check=False,
     )
 

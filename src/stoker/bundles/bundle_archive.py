@@ -35,6 +35,8 @@ END = bytes(2 * BLOCK_BYTES)
 
 #: Called with the bytes done and the bytes in all.
 Report = Callable[[int, int], None]
+#: Called with the step, the bytes done, and those in all where they are known.
+Progress = Callable[[str, int, "int | None"], None]
 
 
 def header(name: str, size_bytes: int) -> bytes:

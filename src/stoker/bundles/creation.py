@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -32,7 +32,7 @@ from stoker.bundles import (
     weights,
     wheels,
 )
-from stoker.bundles.bundle_archive import Archive
+from stoker.bundles.bundle_archive import Archive, Progress, Report
 from stoker.bundles.bundle_manifest import (
     Blob,
     Item,
@@ -45,8 +45,8 @@ from stoker.bundles.minisign_keys import SecretKey
 from stoker.errors import StokerError, UsageError
 from stoker.models import DownloadProgress
 
-#: Called with the step, the bytes done, and those in all where they are known.
-Progress = Callable[[str, int, "int | None"], None]
+#: Smaller files are hashed before a person would look.
+_SHOWN_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class _Draft:
     hashes: _Hashes
 
     def add(
-        self, item: Item, files: Mapping[str, Path], say: Callable[[int], None]
+        self, item: Item, files: Mapping[str, Path], say: Report
     ) -> tuple[tuple[str, str], ...]:
         """Add an item with its files. Returns the digest of each by its path."""
         listed = []
@@ -97,8 +97,8 @@ class _Hashes:
         except (OSError, ValueError):
             self._known = {}
 
-    def of(self, path: Path, say: Callable[[int], None]) -> str:
-        """The digest; ``say`` gets the bytes that were hashed so far of this file."""
+    def of(self, path: Path, say: Report) -> str:
+        """The digest; ``say`` gets the bytes of this file that were hashed, and all."""
         stat = path.stat()
         seen = self._known.get(str(path), [])
         if seen[:2] == [stat.st_size, stat.st_mtime_ns]:
@@ -107,7 +107,7 @@ class _Hashes:
         for chunk in blob_store.chunks_of(path):
             digest.update(chunk)
             done += len(chunk)
-            say(done)
+            say(done, stat.st_size)
         self._known[str(path)] = [stat.st_size, stat.st_mtime_ns, digest.hexdigest()]
         self._file.write_text(json.dumps(self._known))
         return digest.hexdigest()
@@ -131,7 +131,7 @@ def create(
         raise StokerError(f"Another run makes {output} now.", "", "Wait for it to end.") from None
     except OSError as error:
         raise blob_store.disk_error(work, error) from error
-    shutil.rmtree(work)
+    shutil.rmtree(work, ignore_errors=True)
     return archive
 
 
@@ -224,8 +224,8 @@ def _add_images(
     return parts
 
 
-def _hashing(progress: Progress, done: int) -> None:
-    progress("hash", done, None)
+def _hashing(progress: Progress, done: int, total: int) -> None:
+    progress("hash", *((done, total) if total > _SHOWN_BYTES else (0, None)))
 
 
 def _created(work: Path) -> str:

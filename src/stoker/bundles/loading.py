@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,14 +22,11 @@ from filelock import FileLock, Timeout
 from stoker import paths, vscode
 from stoker.bundles import blob_store, bundle_archive, bundle_manifest, target_machines
 from stoker.bundles.blob_store import BlobStore
-from stoker.bundles.bundle_archive import Archive
+from stoker.bundles.bundle_archive import Archive, Progress
 from stoker.bundles.bundle_manifest import Blob, Item, Manifest
 from stoker.bundles.images import ImageStore
 from stoker.bundles.minisign_keys import PublicKey
 from stoker.errors import StokerError
-
-#: Called with the step, the bytes done, and those in all where they are known.
-Progress = Callable[[str, int, "int | None"], None]
 
 #: Blobs, each with its place in the archive.
 _Places = list[tuple[Blob, int]]

@@ -43,7 +43,7 @@ class BundleProgress:
             self._step = step
             output.say(step)
         now = time.monotonic()
-        if total is not None and (now - self._shown_at > _SHOW_EVERY_S or done == total):
+        if done and (now - self._shown_at > _SHOW_EVERY_S or done == total):
             self._shown_at = now
             self._shown = self._shown or Download(quiet=False, verb=step)
             self._shown.show(DownloadProgress(done, total, ""))
