@@ -12,6 +12,7 @@ import psutil
 
 from stoker.engines import Backend, ProcessLaunch
 from stoker.errors import Problem
+from stoker.server import processes
 from stoker.server.log_lines import PROGRESS_EVERY_S, Lines
 from stoker.server.processes import ProcessId
 
@@ -40,8 +41,13 @@ class ProcessRun:
         launch: ProcessLaunch,
         backend: Backend,
         progress_every_s: float = PROGRESS_EVERY_S,
+        *,
+        niceness: int = 0,
     ) -> ProcessRun:
-        """Start it. Standard input carries what must not show in a process list."""
+        """Start it. Standard input carries what must not show in a process list.
+
+        ``niceness`` is how far it stands back where others want the same core.
+        """
         process = await asyncio.create_subprocess_exec(
             *launch.argv,
             stdin=asyncio.subprocess.PIPE,
@@ -50,6 +56,8 @@ class ProcessRun:
             env={**os.environ, **launch.env},
             start_new_session=True,  # the supervisor handles Ctrl-C in the foreground, in order
         )
+        if niceness:
+            processes.be_nice(process.pid, niceness)  # it has no other thread yet
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             assert process.stdin is not None  # noqa: S101  (a pipe, see above)
             process.stdin.write(launch.stdin.encode())

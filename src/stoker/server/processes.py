@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -50,6 +51,18 @@ def end(identity: ProcessId | None, grace_s: float) -> bool:
             member.kill()
     psutil.wait_procs(alive, timeout=grace_s)
     return True
+
+
+def be_nice(pid: int, niceness: int) -> None:
+    """Have a process stand back where others want the same core; threads it has yet to start, too.
+
+    Linux may weigh whole sessions against each other (``CONFIG_SCHED_AUTOGROUP``), and then looks
+    at their niceness and not at that of the processes in them. What the system refuses is left.
+    """
+    with contextlib.suppress(psutil.Error, OSError):
+        psutil.Process(pid).nice(niceness)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def memory_bytes(identity: ProcessId | None) -> int | None:
