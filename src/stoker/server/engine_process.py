@@ -49,7 +49,7 @@ class ProcessRun:
         ``niceness`` is how far it stands back where others want the same core.
         """
         process = await asyncio.create_subprocess_exec(
-            *launch.argv,
+            *processes.standing_back(launch.argv, niceness),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -57,7 +57,7 @@ class ProcessRun:
             start_new_session=True,  # the supervisor handles Ctrl-C in the foreground, in order
         )
         if niceness:
-            processes.be_nice(process.pid, niceness)  # it has no other thread yet
+            processes.weigh_session(process.pid, niceness)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             assert process.stdin is not None  # noqa: S101  (a pipe, see above)
             process.stdin.write(launch.stdin.encode())
