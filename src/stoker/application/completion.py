@@ -112,7 +112,7 @@ class _CompletionSearch:
         """With the model of that name. Raises ``StokerError`` where it can't be beside the chat."""
         plans = list(self._small_models(name))
         if plans[0].model.served_name == self._alone.model.served_name:
-            return self._with_chat_model(self._with_slot() or self._alone)
+            return self._with_chat_model(self._by_chat_model())
         for plan in plans:
             chat = self._replanned(self._rest(plan))
             if chat is not None and not self._shrinks(chat):
@@ -211,9 +211,16 @@ class _CompletionSearch:
             return False
         return plan is not None and plan.usable
 
-    def _by_chat_model(self) -> Plan | None:
-        """The chat's plan with a slot for completion, where its engine has slots."""
-        return self._with_slot() or self._alone
+    def _by_chat_model(self) -> Plan:
+        """The chat's plan with a slot for completion where its engine has slots, or an order."""
+        return self._with_slot() or self._with_order()
+
+    def _with_order(self) -> Plan:
+        """The chat's plan, with completions before chats where its engine can order them."""
+        order = engines.lookup(self._alone.engine).completion_order
+        if order is None or self._alone.argument(order.argument.name) is not None:
+            return self._alone
+        return replace(self._alone, arguments=(*self._alone.arguments, order.argument))
 
     def _with_slot(self) -> Plan | None:
         if engines.lookup(self._alone.engine).slot_field is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -89,6 +89,8 @@ class Served:
     for_completion: bool = False
     #: Of its slots, those that turns leave free for completions.
     completion_slots: int = 0
+    #: Fields that its completions carry (``CompletionOrder``).
+    completion_fields: Mapping[str, int] = field(default_factory=dict)
     #: Its completions let the first token of a turn go first: they share a CPU, or the engine.
     yields: bool = False
 
@@ -98,6 +100,7 @@ class Served:
         pooled.is_ours = self.is_ours
         pooled.for_completion = self.for_completion
         pooled.completion_slots = self.completion_slots
+        pooled.completion_fields = self.completion_fields
         pooled.yields = self.yields
         return pooled
 
@@ -151,6 +154,10 @@ class Gateway:
     def refused_entries(self) -> RefusedEntries:
         """The requests that were refused at the entry."""
         return self._state.refused_entries
+
+    def on_first_tokens(self, watch: Callable[[bool], None]) -> None:
+        """Tell ``watch`` when turns begin to wait for their first token, and when none does."""
+        self._state.first_tokens.watch = watch
 
     def use_keys(self, keys: Keys) -> None:
         """Open to these keys from now on."""

@@ -42,6 +42,10 @@ class CompletionEngine:
             self._record.note(started_at=time.time())
             self._task = asyncio.create_task(self._keep())
 
+    def pause(self, *, paused: bool) -> None:
+        """Take no time of the cores that it shares with the chat's engine, or go on."""
+        self._manager.pause(paused=paused)
+
     async def ended(self) -> None:
         """Return once it is given up, or at the order to stop; at once where it never started."""
         if self._task is not None:

@@ -35,7 +35,8 @@ class PlannedEngineFactory:
 
     async def start(self, spec: LaunchSpec, progress: StartProgress) -> EngineRun:
         """Start the engine of ``spec``."""
-        plan, options = spec.plan, replace(spec.options, slot_folder=self._slot_folder)
+        plan, stands_back = spec.plan, self._niceness > 0
+        options = replace(spec.options, slot_folder=self._slot_folder, stands_back=stands_back)
         if options.adopted is not None:
             external = Backend(options.adopted, plan.engine, options.key)
             client = engines.server_client(plan.engine)

@@ -78,6 +78,11 @@ class EngineManager:
         except StartCancelledError:
             return None
 
+    def pause(self, *, paused: bool) -> None:
+        """Have the engine take no time of its cores, or go on, where it is ready."""
+        if self._started is not None and (self._record.state.answering or not paused):
+            self._started.run.pause(paused=paused)
+
     async def end(self) -> None:
         """Stop the engine, where it runs."""
         started, self._started = self._started, None

@@ -25,8 +25,15 @@ class ProcessRun:
     check_every_s = 0.2
 
     def __init__(
-        self, process: asyncio.subprocess.Process, backend: Backend, progress_every_s: float
+        self,
+        process: asyncio.subprocess.Process,
+        backend: Backend,
+        progress_every_s: float,
+        *,
+        pausable: bool = False,
     ) -> None:
+        self._pausable = pausable
+        self._is_paused = False
         self.backend = backend
         self._progress_every_s = progress_every_s
         self.what = f"process {process.pid}"
@@ -62,7 +69,7 @@ class ProcessRun:
             assert process.stdin is not None  # noqa: S101  (a pipe, see above)
             process.stdin.write(launch.stdin.encode())
             await process.stdin.drain()
-        return cls(process, backend, progress_every_s)
+        return cls(process, backend, progress_every_s, pausable=launch.pausable)
 
     @property
     def process(self) -> ProcessId | None:
@@ -89,7 +96,9 @@ class ProcessRun:
         return self._process.returncode is not None
 
     async def silent(self) -> Problem | None:
-        """Whether it was frozen with SIGSTOP."""
+        """Whether it was frozen with SIGSTOP, and not by ``pause``."""
+        if self._is_paused:
+            return None
         process = self._identity.process() if self._identity else None
         with contextlib.suppress(psutil.NoSuchProcess):
             if process is not None and process.status() == psutil.STATUS_STOPPED:
@@ -100,8 +109,17 @@ class ProcessRun:
                 )
         return None
 
+    def pause(self, *, paused: bool) -> None:
+        """Stop it in its tracks, or let it go on. Nothing where it can't be left like that."""
+        if not self._pausable or paused == self._is_paused or self._process.returncode is not None:
+            return
+        self._is_paused = paused
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGSTOP if paused else signal.SIGCONT)
+
     async def end(self, grace_s: float) -> None:
         """SIGTERM to the group, then SIGKILL."""
+        self.pause(paused=False)
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

@@ -162,7 +162,9 @@ class Server:
         gate = _Gate(_Place(backends, "completion"), http, record, None, log)
         niceness = 0 if engines.get(plan.engine).runs_on_gpu(plan) else COMPLETION_NICENESS
         factory = self._factory or PlannedEngineFactory(http, niceness=niceness)
-        return CompletionEngine(record, gate, factory, self._stop, self._timeouts, log)
+        beside = CompletionEngine(record, gate, factory, self._stop, self._timeouts, log)
+        self._gateway.on_first_tokens(lambda waited_for: beside.pause(paused=waited_for))
+        return beside
 
     async def _saved_heads(self, http: aiohttp.ClientSession) -> SavedHeads | None:
         """What saves and restores; ``None`` where nothing is kept."""
@@ -281,6 +283,7 @@ class _Place:
     def serve(self, backend: Backend, models: Sequence[ServedModel], plan: Plan) -> None:
         """Forward requests to the engine of ``plan`` from now on."""
         completes = self.role == "completion"
+        order = engines.lookup(plan.engine).completion_order
         served = Served(
             backend,
             models,
@@ -288,6 +291,7 @@ class _Place:
             is_ours=plan.model.origin != "endpoint",
             for_completion=completes,
             completion_slots=plan.completion_slots,
+            completion_fields=order.fields(plan) if order else {},
             # On a GPU a suggestion takes less than what the first token may be late.
             yields=_on_cpu(plan) and (completes or plan.completion_slots > 0),
         )

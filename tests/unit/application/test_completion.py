@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.application.test_one_choice import bare
 
+from stoker import engines
 from stoker.application import Choice, HostFacts, LaunchRequest, choose, imagined_machine
 from stoker.application.completion import AUTO
 from stoker.errors import StokerError, UsageError
@@ -77,6 +78,17 @@ def test_a_chat_model_that_completes_quickly_needs_none_beside_it() -> None:
     assert choice.completion is not None
     assert choice.completion.uses_chat_model and choice.completion.plan is None
     assert choice.plans == (choice.plan,)
+
+
+def test_an_engine_without_slots_is_told_to_take_completions_first() -> None:
+    alone = choose(LaunchRequest("qwen2.5-coder-7b"), GPU_24_GB).plan
+    plan = chosen(GPU_24_GB, model="qwen2.5-coder-7b").plan
+    assert (plan.engine, plan.completion_slots) == ("vllm", 0)
+    assert alone.argument("scheduling-policy") is None
+    assert plan.argument("scheduling-policy") == "priority"
+    order = engines.lookup("vllm").completion_order
+    assert order is not None
+    assert (order.fields(alone), order.fields(plan)) == ({}, {"priority": -1})
 
 
 def test_a_chat_model_in_an_engine_with_slots_gets_one_more_for_completion() -> None:

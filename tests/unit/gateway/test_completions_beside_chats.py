@@ -37,6 +37,7 @@ from stoker.gateway.routing.priority import HEADER, is_completion, utility_of
 CHATTER = ServedModel("chatter", max_model_len=8192)
 CODER = ServedModel("coder", max_model_len=8192, fill_in_the_middle=True, takes_suffix=True)
 ENDED = Problem("The engine ended.", "Something killed it.", "Wait.")
+CHAT = "/v1/chat/completions"
 HI = {"messages": [{"role": "user", "content": "Hi"}]}
 INFILL = {"input_prefix": "def f(", "input_suffix": ")"}
 
@@ -168,6 +169,17 @@ async def test_a_dead_completion_engine_does_not_take_the_chat_down_nor_is_repla
         assert all(call.path != "/v1/completions" for call in it.chat_calls)
 
 
+async def test_what_orders_them_in_the_engine_is_sent_with_completions_alone() -> None:
+    async with running(says_its_name) as (backend,):
+        gateway = Gateway()
+        both = Served(Backend(backend.url, "openai"), [CODER], completion_fields={"priority": -1})
+        gateway.serve([both])
+        async with front(gateway) as door:
+            for path, body in (("/v1/completions", {"prompt": "a", "suffix": "b"}), (CHAT, HI)):
+                await (await door.http.post(f"{door.url}{path}", json=body)).read()
+    assert [call.body.get("priority") for call in backend.calls] == [-1, None]
+
+
 # A turn's first token goes first
 
 
@@ -192,6 +204,31 @@ async def test_a_completion_waits_for_the_first_token_of_a_turn_and_not_for_its_
         assert not chat.done()
         last.set()
         assert await asyncio.wait_for(chat, 5) == 200
+
+
+async def test_what_watches_is_told_when_turns_begin_to_wait_and_when_none_does() -> None:
+    told: list[bool] = []
+    tokens = FirstTokens(max_hold_s=30)
+    tokens.watch = told.append
+    one, other = tokens.begin(), tokens.begin()
+    one.over()
+    assert told == [True]
+    other.over()
+    assert told == [True, False]
+
+
+async def test_after_the_longest_hold_nothing_is_held_until_turns_begin_to_wait_anew() -> None:
+    told: list[bool] = []
+    tokens = FirstTokens(max_hold_s=0.02)
+    tokens.watch = told.append
+    long = tokens.begin()
+    await asyncio.wait_for(tokens.none_pending(), 1)
+    assert told == [True, False]
+    await asyncio.wait_for(tokens.none_pending(), 0.01)
+    long.over()
+    assert told == [True, False]
+    tokens.begin()
+    assert told == [True, False, True]
 
 
 async def test_where_it_slows_nothing_down_it_does_not_wait() -> None:

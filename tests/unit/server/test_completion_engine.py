@@ -175,6 +175,26 @@ def test_another_completion_model_is_another_deployment() -> None:
 # Its place on the CPU
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("pausable", [True, False], ids=["pausable", "left alone"])
+async def test_what_may_be_paused_stops_goes_on_and_ends(pausable: bool) -> None:
+    launch = ProcessLaunch((sys.executable, "-c", SLEEPS), pausable=pausable)
+    run = await ProcessRun.start(launch, Backend("http://127.0.0.1:9", "llama.cpp"))
+    assert run.process is not None
+    process = psutil.Process(run.process.pid)
+    run.pause(paused=True)
+    while pausable and process.status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert (process.status() == psutil.STATUS_STOPPED) is pausable
+    assert await run.silent() is None  # it is no fault of others
+    run.pause(paused=False)
+    while process.status() == psutil.STATUS_STOPPED:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    run.pause(paused=True)
+    await asyncio.wait_for(run.end(5.0), 3)
+    assert run.process.process() is None
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows a thread's niceness")
 async def test_it_stands_back_where_both_want_a_core_and_so_do_its_threads() -> None:
     code = (

@@ -180,7 +180,11 @@ async def _prepared(
         engine,
         backend.refused_fields,
         header=header,
-        fields={**salt, **_slot(context, preparer, engine, chain, held)},
+        fields={
+            **salt,
+            **(backend.completion_fields if context.is_completion else {}),
+            **_slot(context, preparer, engine, chain, held),
+        },
         reads_slowly=backend.fit.reads_slowly,
     )
     return prepared, chain

@@ -7,6 +7,7 @@ that comes a moment later is not missed, and the first word of an answer is.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 class FirstTokenWait:
@@ -23,12 +24,19 @@ class FirstTokenWait:
 
 
 class FirstTokens:
-    """All turns of one gateway that have no first token yet."""
+    """All turns of one gateway that have no first token yet.
+
+    An answer that is not streamed shows its first token at its end, which may be long after: what
+    lets turns go first does so for ``max_hold_s`` at most, and then until none is waited for.
+    """
 
     def __init__(self, max_hold_s: float) -> None:
         self._max_hold_s = max_hold_s
         self._pending = 0
         self._held: set[asyncio.Future[None]] = set()
+        self._limit: asyncio.TimerHandle | None = None
+        #: Called with ``True`` when turns begin to wait, and ``False`` when none does any more.
+        self.watch: Callable[[bool], None] | None = None
 
     @property
     def pending(self) -> int:
@@ -38,27 +46,39 @@ class FirstTokens:
     def begin(self) -> FirstTokenWait:
         """A turn was sent to its backend."""
         self._pending += 1
+        if self._pending == 1:
+            self._limit = asyncio.get_running_loop().call_later(self._max_hold_s, self._go_on)
+            self._tell(waited_for=True)
         return FirstTokenWait(self)
 
     def end_one(self) -> None:
         """One of them is no longer waited for."""
         self._pending -= 1
-        if self._pending:
-            return
-        for held in self._held:
-            if not held.done():
-                held.set_result(None)
+        if not self._pending:
+            self._go_on()
 
     async def none_pending(self) -> None:
-        """Return once no first token is waited for, and after ``max_hold_s`` in any case.
-
-        An answer that is not streamed shows its first token at its end: that may be long after.
-        """
-        if not self._pending:
+        """Return once no first token is waited for, or turns have gone first for long enough."""
+        if self._limit is None:
             return
         held: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._held.add(held)
         try:
-            await asyncio.wait({held}, timeout=self._max_hold_s)
+            await held
         finally:
             self._held.discard(held)
+
+    def _go_on(self) -> None:
+        """Nothing is held any longer, until turns begin to wait anew."""
+        if self._limit is None:
+            return
+        self._limit.cancel()
+        self._limit = None
+        self._tell(waited_for=False)
+        for held in self._held:
+            if not held.done():
+                held.set_result(None)
+
+    def _tell(self, *, waited_for: bool) -> None:
+        if self.watch is not None:
+            self.watch(waited_for)

@@ -53,6 +53,8 @@ class PooledBackend:
         self.for_completion = False
         #: Of its slots, those that turns leave free for completions.
         self.completion_slots = 0
+        #: Fields that make its engine take completions before chats that wait there.
+        self.completion_fields: Mapping[str, int] = {}
         #: Its completions slow a turn's first token down, and so let it go first.
         self.yields = False
         #: Of ``in_flight``, those that complete code.
