@@ -3,8 +3,9 @@
 Starts ``stoker up`` with SmolLM2-135M to chat and Qwen2.5-Coder-0.5B to complete, both by the real
 llama.cpp on this CPU. Someone types 5 characters a second; each asks for a suggestion and aborts
 the one before; after every eighth the person looks up for 1.5 s. In turn, a chat comes while
-nobody types, while they type, and while they type against a server that gives turns no precedence
-and the completion engine the same share of the cores (``plain``; needs root to give it back).
+nobody types, while they type, and while they type against a server that gives turns no precedence:
+completions are not held, and their engine is not paused and has the same share of the cores
+(``plain``; needs root to give that back).
 
 Goal: while they type, the first token comes at most 50 ms later (median).
 
@@ -19,6 +20,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -121,6 +123,7 @@ async def measure(endpoint: str, status: dict[str, Any], rounds: int) -> dict[st
         for _ in range(rounds):
             for arm in ARMS:
                 weigh(pid, 0 if arm == "plain" else COMPLETION_NICENESS)
+                going = asyncio.create_task(keep_going(pid)) if arm == "plain" else None
                 priority = "completion" if arm == "typing" else "turn"
                 typist = Typist(http, model, seen[arm], priority)
                 typing = asyncio.create_task(typist.type()) if arm != "alone" else None
@@ -129,8 +132,18 @@ async def measure(endpoint: str, status: dict[str, Any], rounds: int) -> dict[st
                 if typing:
                     typing.cancel()
                     await asyncio.gather(typing, return_exceptions=True)
+                if going:
+                    going.cancel()
                 await asyncio.sleep(0.5)
     return seen
+
+
+async def keep_going(pid: int) -> None:
+    """Undo each pause of the completion engine."""
+    while True:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+        await asyncio.sleep(0.002)
 
 
 def weigh(pid: int, niceness: int) -> None:

@@ -1,7 +1,7 @@
 """What completes code beside the model that chats, and what that costs the chat.
 
 The chat's model does it where it can and is quick enough. Else a small model stands beside it: the
-best that leaves the chat as it is. Where none does, the chat gives way; the choice says how far.
+best that leaves the chat as it is. Where none does, the chat gives way, at a cost that is named.
 """
 
 from __future__ import annotations

@@ -361,7 +361,7 @@ class InfillApi:
 
 @dataclass(frozen=True, slots=True)
 class CompletionOrder:
-    """How an engine is told to take completions before the chats that wait in its queue."""
+    """How an engine takes completions before the chats that wait in its queue."""
 
     #: The launch argument that makes it read the field; with another value it refuses the field.
     argument: Argument

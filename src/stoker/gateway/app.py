@@ -156,7 +156,7 @@ class Gateway:
         return self._state.refused_entries
 
     def on_first_tokens(self, watch: Callable[[bool], None]) -> None:
-        """Tell ``watch`` when turns begin to wait for their first token, and when none does."""
+        """Call ``watch`` when turns begin to wait for their first token, and when none does."""
         self._state.first_tokens.watch = watch
 
     def use_keys(self, keys: Keys) -> None:

@@ -119,7 +119,7 @@ class CompletionRecord:
         if spec.completion is None:
             raise ValueError("the deployment has no completion engine")
         own = spec.completion
-        # What the user fixed was said of the first engine's arguments.
+        # The user fixed arguments of the first engine.
         return replace(spec, plan=own.plan, options=own.options, fixed=(), completion=None)
 
     @property

@@ -42,7 +42,7 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
     if not xllamacpp_package.installed():
         raise xllamacpp_package.not_installed()
     arguments = (*plan.arguments, *_slot_folder(options))
-    # What tells a stopped process that its parent is gone, only Linux has.
+    # Only Linux ends a stopped process with its parent.
     pausable = options.stands_back and sys.platform == "linux"
     spec = {
         "model": str(plan.model.path),

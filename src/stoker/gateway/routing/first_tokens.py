@@ -48,7 +48,7 @@ class FirstTokens:
         self._pending += 1
         if self._pending == 1:
             self._limit = asyncio.get_running_loop().call_later(self._max_hold_s, self._go_on)
-            self._tell(waited_for=True)
+            self._report(waited_for=True)
         return FirstTokenWait(self)
 
     def end_one(self) -> None:
@@ -69,16 +69,16 @@ class FirstTokens:
             self._held.discard(held)
 
     def _go_on(self) -> None:
-        """Nothing is held any longer, until turns begin to wait anew."""
+        """Nothing is held any longer, until turns begin to wait again."""
         if self._limit is None:
             return
         self._limit.cancel()
         self._limit = None
-        self._tell(waited_for=False)
+        self._report(waited_for=False)
         for held in self._held:
             if not held.done():
                 held.set_result(None)
 
-    def _tell(self, *, waited_for: bool) -> None:
+    def _report(self, *, waited_for: bool) -> None:
         if self.watch is not None:
             self.watch(waited_for)
