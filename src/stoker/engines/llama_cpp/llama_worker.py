@@ -42,7 +42,7 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Serve until standard input ends or SIGTERM comes."""
     spec = json.loads(sys.stdin.readline())
-    if spec["ends_with_parent"]:
+    if spec.get("ends_with_parent"):
         _end_with_parent()
     os.umask(0o077)  # what it saves of its slots is as private as the conversations in it
     # Ctrl-C in a foreground `up` is the supervisor's to handle: it stops this process in order.
