@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stoker.application import tuned_arguments
+from stoker.application.completion import CompletionChoice, with_completion
 from stoker.application.launch_request import HostFacts, LaunchRequest
 from stoker.application.offers import Offer, candidates
 from stoker.application.ranking import is_better, rank
@@ -36,6 +37,8 @@ class Choice:
     blocked: tuple[BlockedPlan, ...] = ()
     #: Why nothing can be started, where that is so.
     problem: StokerError | None = None
+    #: What completes code beside it; ``None`` where that was not asked for.
+    completion: CompletionChoice | None = None
 
     @property
     def plan(self) -> Plan:
@@ -58,8 +61,14 @@ class Choice:
 
     @property
     def download_bytes(self) -> int:
-        """What has to be downloaded of the chosen model; estimated where its size is not known."""
-        return download_bytes(self.plan)
+        """What has to be downloaded of the chosen models; estimated where a size is not known."""
+        return sum(map(download_bytes, self.plans))
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """What is started: the chosen one, and what completes code beside it."""
+        beside = self.completion.plan if self.completion else None
+        return (self.plan,) if beside is None else (self.plan, beside)
 
 
 def download_bytes(plan: Plan) -> int:
@@ -76,6 +85,14 @@ def choose(request: LaunchRequest, machine: HostFacts) -> Choice:
     else for questions and answers. Raises ``UsageError`` where what is asked for can't be, and
     ``StokerError`` where nothing fits, on any engine and from any source.
     """
+    choice = _chosen(request, machine)
+    if request.completion is None or not choice.startable:
+        return choice
+    return with_completion(choice, _chosen, _requirements(request, machine, choice.purpose))
+
+
+def _chosen(request: LaunchRequest, machine: HostFacts) -> Choice:
+    """The best of all, alone on the machine."""
     offers = candidates(request, machine)
     open_ = [offer.candidate for offer in offers if offer.obstacle is None]
     purpose, plans, problem = _best(request, machine, open_)
@@ -124,7 +141,14 @@ def _ranked(
     purpose: Purpose | None,
     offered: Sequence[Candidate],
 ) -> list[Plan]:
-    requirements = Requirements(
+    requirements = _requirements(request, machine, purpose)
+    return rank(machine.host, offered, requirements, machine.gpu)
+
+
+def _requirements(
+    request: LaunchRequest, machine: HostFacts, purpose: Purpose | None
+) -> Requirements:
+    return Requirements(
         purpose=purpose,
         users=request.users,
         context=request.context,
@@ -134,7 +158,6 @@ def _ranked(
         cpu_only_engines=machine.cpu_only_engines,
         named=request.model is not None or request.every_model,
     )
-    return rank(machine.host, offered, requirements, machine.gpu)
 
 
 def _blocked(

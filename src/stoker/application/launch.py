@@ -28,12 +28,14 @@ from stoker.engines import (
 )
 from stoker.errors import StokerError, UsageError
 from stoker.planning import Plan
-from stoker.server import Deployment, LaunchSpec
+from stoker.server import CompletionSpec, Deployment, LaunchSpec
 from stoker.usage_records import SQLITE
 
 #: Short to read and to answer, and an answer in code is what an editor asks for.
 QUESTION = "Write a Python function is_prime(n). Only the code."
 _ANSWER_TOKENS = 200
+#: The name of a container with the completion engine.
+_COMPLETION_CONTAINER = "stoker-completion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ def identity(request: LaunchRequest, settings: LaunchSettings) -> tuple[str, ...
     model = str(path.resolve()) if path and models.exists(path) else (request.model or "")
     what = (request.engine, request.context, request.parallel, request.purpose, request.users)
     how = (request.python, request.native, settings.image, settings.name, settings.private_ipc)
-    others = tuple(str(part or "") for part in (*what, *how))
+    others = tuple(str(part or "") for part in (*what, *how, request.completion))
     tls = tuple(map(str, settings.tls.all)) if settings.tls else ()
     return (model, *others, *settings.engine_args, *settings.volumes, *tls)
 
@@ -215,19 +217,42 @@ def _prepare(
         # Before the download: a machine that can't run the engine need not wait for the model.
         wanted = _placement(asked, machine, settings)
         options = placement.place(plan.engine, machine.host, wanted)
+        beside = _completion_options(choice, machine, wanted)
         yield from map(launch_events.Placing, placement.install(plan.engine, wanted))
-        try:
-            plan = yield from _downloaded(plan)
-        except StokerError as error:
-            first_error = first_error or error
-            asked = asked.without(plan.model)
-            yield launch_events.SourceFailed(plan.model, error.problem)
+        had: list[Plan] = []
+        for each in choice.plans:
+            try:
+                had.append((yield from _downloaded(each)))
+            except StokerError as error:
+                first_error = first_error or error
+                asked = asked.without(each.model)
+                yield launch_events.SourceFailed(each.model, error.problem)
+                break
+        if len(had) < len(choice.plans):
             continue
-        return _spec(server.overridden(plan, settings.engine_args), options, request, settings)
+        completion = CompletionSpec(had[1], beside) if beside is not None else None
+        plan = server.overridden(had[0], settings.engine_args)
+        return _spec(plan, options, request, settings, completion)
+
+
+def _completion_options(
+    choice: Choice, machine: HostFacts, wanted: PlacementRequest
+) -> Options | None:
+    """How the engine beside the chat's is run; ``None`` where there is none."""
+    plan = choice.completion.plan if choice.completion else None
+    if plan is None:
+        return None
+    # The name and the image that were asked for are of the chat's container.
+    own = replace(wanted, name=_COMPLETION_CONTAINER, image=None, volumes=())
+    return placement.place(plan.engine, machine.host, own)
 
 
 def _spec(
-    plan: Plan, options: Options, request: LaunchRequest, settings: LaunchSettings
+    plan: Plan,
+    options: Options,
+    request: LaunchRequest,
+    settings: LaunchSettings,
+    completion: CompletionSpec | None,
 ) -> LaunchSpec:
     return LaunchSpec(
         plan,
@@ -242,6 +267,7 @@ def _spec(
         usage=settings.usage,
         tls=settings.tls,
         host=settings.host,
+        completion=completion,
     )
 
 

@@ -44,6 +44,8 @@ class LaunchRequest:
     #: vLLM as a process of this Python, or of an environment that Stoker makes.
     python: str | None = None
     native: bool = False
+    #: What completes code beside it: ``auto`` or the name of a model. ``None``: nothing.
+    completion: str | None = None
     #: Every model of the catalogue, recommended or not: to compare them.
     every_model: bool = False
     #: Sources that were tried and failed.

@@ -90,6 +90,11 @@ def _known(found: Iterable[Model], catalogue: Iterable[KnownModel]) -> list[Cand
     return [Candidate(model, *facts.get(model.id.casefold(), nothing)) for model in found]
 
 
+def with_facts(model: Model) -> Candidate:
+    """The model with what the catalogue knows of it."""
+    return _known([model], models.known_models())[0]
+
+
 def _gone(model: Model, failed: Sequence[Model]) -> bool:
     """Whether ``model`` was tried at its source, or the source failed too often for others.
 

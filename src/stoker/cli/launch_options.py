@@ -41,7 +41,18 @@ Parallel = Annotated[
     int | None,
     typer.Option("--parallel", min=1, max=1024, help="Requests answered at the same time."),
 ]
+Completion = Annotated[
+    str,
+    typer.Option(
+        "--completion",
+        metavar="auto|MODEL|off",
+        help="Complete code, too: with the chat's model or one beside it, and what that costs.",
+    ),
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Use only what is on this machine.")]
+
+#: Without completion, which is the default: a second model takes memory and a download.
+OFF = "off"
 
 
 def machine(
@@ -70,7 +81,10 @@ def machine(
 def request(values: Mapping[str, Any]) -> LaunchRequest:
     """The request that a command's parameters make: those that have the name of a field."""
     names = {field.name for field in fields(LaunchRequest)}
-    return LaunchRequest(**{name: value for name, value in values.items() if name in names})
+    given = {name: value for name, value in values.items() if name in names}
+    if given.get("completion") == OFF:
+        given["completion"] = None
+    return LaunchRequest(**given)
 
 
 def words(request: LaunchRequest) -> tuple[str, ...]:
@@ -82,6 +96,7 @@ def words(request: LaunchRequest) -> tuple[str, ...]:
         "context": request.context,
         "parallel": request.parallel,
         "python": request.python,
+        "completion": request.completion,
     }
     switches = {"offline": request.offline, "native": request.native}
     return (

@@ -21,7 +21,7 @@ from stoker.doctor.finding import (
 from stoker.doctor.snapshot import CertificateFault, EndpointReading, Failure, Readings
 from stoker.engines import ENGINES
 from stoker.network_addresses import is_loopback
-from stoker.server import Deployment
+from stoker.server import Deployment, LiveState
 
 _MODELS_SHOWN = 3
 _GATEWAY_FAILURES: Mapping[Failure, str] = {
@@ -66,11 +66,26 @@ def engine(r: Readings) -> Iterator[Finding]:
         yield found("engine.ok", engine=name, model=model_name(d.spec.plan.model.id))
     if r.running and d.state.restarts and d.state.answering:
         yield found("engine.restarted", engine=name, count=d.state.restarts)
+    yield from _completion(r, d)
+
+
+def _completion(r: Readings, d: Deployment) -> Iterator[Finding]:
+    """Whether the engine that completes code beside it runs, where one was started."""
+    spec, state = d.spec.completion, d.completion
+    if spec is None or state is None or not r.running:
+        return
+    name = known(spec.plan.engine, ENGINES)
+    if state.status == "restarting":
+        yield found("engine.completion-restarting", engine=name)
+    elif state.status in ("failed", "silent"):
+        yield found("engine.completion-failed", engine=name, **_recorded_problem(state))
+    elif state.status == "ready":
+        yield found("engine.completes", engine=name, model=model_name(spec.plan.model.id))
 
 
 def _engine_problem(r: Readings, d: Deployment, name: Value) -> Finding | None:
     if d.state.status == "failed":
-        return found("engine.failed", engine=name, **_recorded_problem(d))
+        return found("engine.failed", engine=name, **_recorded_problem(d.state))
     if d.state.supervisor is not None and not r.running:
         return found("engine.killed")
     if d.state.status == "starting":
@@ -86,13 +101,13 @@ def _ready_and_yet(r: Readings, d: Deployment, name: Value) -> Finding | None:
     if r.container_status is not None and r.container_status not in _CONTAINER_WELL:
         return found("engine.container-gone", status=known(r.container_status, _CONTAINER_STATES))
     if d.state.problem is not None:
-        return found("engine.silent", engine=name, **_recorded_problem(d))
+        return found("engine.silent", engine=name, **_recorded_problem(d.state))
     return found("engine.gone", engine=name) if r.engine_alive is False else None
 
 
-def _recorded_problem(d: Deployment) -> dict[str, Value]:
-    """The problem that the supervisor recorded."""
-    problem = d.state.problem
+def _recorded_problem(engine: LiveState) -> dict[str, Value]:
+    """The problem that the supervisor recorded of an engine."""
+    problem = engine.problem
     if problem is None:
         return dict(_NO_PROBLEM_RECORDED)
     return {"problem": problem.what, "cause": problem.why, "remedy": problem.fix}

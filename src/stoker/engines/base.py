@@ -88,6 +88,8 @@ class ProcessLaunch:
     #: Holds the key where the engine takes it from its environment.
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     stdin: str = field(default="", repr=False)
+    #: It may be stopped in its tracks for a while: it ends with its parent even then.
+    pausable: bool = False
 
     @property
     def parts(self) -> tuple[Argument, ...]:
@@ -122,6 +124,8 @@ class Options:
     volumes: tuple[str, ...] = ()
     #: The folder in which the engine is to keep what it has read (``SlotFiles``).
     slot_folder: str | None = None
+    #: It shares its cores with an engine that goes first, and may be paused for that.
+    stands_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +361,22 @@ class InfillApi:
     surely_read_bytes: tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class CompletionOrder:
+    """How an engine takes completions before the chats that wait in its queue."""
+
+    #: The launch argument that makes it read the field; with another value it refuses the field.
+    argument: Argument
+    #: The field of a completion, and its value.
+    field: str
+    value: int
+
+    def fields(self, plan: Plan) -> dict[str, int]:
+        """What a completion for the engine of ``plan`` carries: nothing without the argument."""
+        orders = plan.argument(self.argument.name) == self.argument.value
+        return {self.field: self.value} if orders else {}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Engine:
     """A kind of inference server: all that the rest of Stoker knows of it."""
@@ -402,6 +422,8 @@ class Engine:
     #: The field of a request that names the slot which it is to take. ``None``: there is no such
     #: thing, or what the slot held before would be lost.
     slot_field: str | None = None
+    #: How completions go before chats that wait, in an engine without slots; ``None``: they do not.
+    completion_order: CompletionOrder | None = None
     #: For an engine that notices a client's leaving while it reads a prompt only by writing to it.
     prefill_report: PrefillReport | None = None
     #: The file that a server on this machine reads for a model, by the name under which it serves

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -93,11 +93,23 @@ class Served:
     max_concurrent: int | None = None
     #: Nothing but this gateway sends requests to it: which slot of it holds what is known here.
     is_ours: bool = False
+    #: Its models complete code beside those that chat.
+    for_completion: bool = False
+    #: Of its slots, those that turns leave free for completions.
+    completion_slots: int = 0
+    #: Fields that its completions carry (``CompletionOrder``).
+    completion_fields: Mapping[str, int] = field(default_factory=dict)
+    #: Its completions let the first token of a turn go first: they share a CPU, or the engine.
+    yields: bool = False
 
     def pooled(self) -> PooledBackend:
         """A place in the pool for it."""
         pooled = PooledBackend(self.backend, self.models, self.max_concurrent, self.fit)
         pooled.is_ours = self.is_ours
+        pooled.for_completion = self.for_completion
+        pooled.completion_slots = self.completion_slots
+        pooled.completion_fields = self.completion_fields
+        pooled.yields = self.yields
         return pooled
 
 
@@ -150,6 +162,10 @@ class Gateway:
     def refused_entries(self) -> RefusedEntries:
         """The requests that were refused at the entry."""
         return self._state.refused_entries
+
+    def on_first_tokens(self, watch: Callable[[bool], None]) -> None:
+        """Call ``watch`` when turns begin to wait for their first token, and when none does."""
+        self._state.first_tokens.watch = watch
 
     def use_keys(self, keys: Keys) -> None:
         """Open to these keys from now on."""
@@ -211,6 +227,20 @@ class Gateway:
         """Answer "not ready" until ``serve`` is called again; the dashboard shows why."""
         self._state.recent_errors.note(ErrorKind(ENGINE_ENDED, problem=problem))
         self.pool.replace([])
+
+    def suspend(self, backend: Backend, problem: Problem) -> None:
+        """Answer "not ready" for the models of one backend until ``resume``; others go on."""
+        self._state.recent_errors.note(ErrorKind(ENGINE_ENDED, problem=problem))
+        for pooled in self.pool.backends:
+            if pooled.endpoint == backend:
+                pooled.healthy = False
+
+    def resume(self, backend: Backend) -> None:
+        """The backend answers again."""
+        for pooled in self.pool.backends:
+            if pooled.endpoint == backend and not pooled.healthy:
+                pooled.recovered()
+        self.slots.wake()
 
     def runner(self) -> GatewayRunner:
         """What runs the application."""

@@ -27,6 +27,7 @@ from stoker.gateway.prompt.preparers import Preparer, Preparers
 from stoker.gateway.relay.live_streams import LiveStreams
 from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
+from stoker.gateway.routing.first_tokens import FirstTokens
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.timings import GatewayTimings
 from stoker.gateway.usage.metrics import Metrics
@@ -65,6 +66,7 @@ class GatewayState:
         self.usage: UsageWriter | None = None
         self.pool = Pool()
         self.slots = BackendSlots(self.pool, timings)
+        self.first_tokens = FirstTokens(timings.max_completion_hold_s)
         self.limiter = CallerLimiter(counters(self.metrics))
         self.preparers = Preparers(self.metrics, timings)
         self.live_streams = LiveStreams(timings)
@@ -90,8 +92,8 @@ class GatewayState:
 
     @property
     def can_answer(self) -> bool:
-        """Whether some model can answer a request now."""
-        return not self.draining and any(b.usable and b.models for b in self.pool.backends)
+        """Whether some model can answer a request now: one that chats, where some do."""
+        return not self.draining and any(b.usable and b.models for b in self.pool.for_turns)
 
     def use_backends(self, backends: Sequence[PooledBackend]) -> None:
         """Send requests to these from now on; running requests end where they are."""
@@ -106,8 +108,13 @@ class GatewayState:
             return models
         return {name: model for name, model in models.items() if caller.may_use(name)}
 
-    def chosen_model(self, request: Mapping[str, Any], caller: Caller) -> ServedModel:
+    def chosen_model(
+        self, request: Mapping[str, Any], caller: Caller, *, completes: bool = False
+    ) -> ServedModel:
         """The model that a request names; raises ``BadRequestError`` where none is meant.
+
+        Where a model for completion stands beside those that chat, one that is named otherwise
+        than by its own name is that model for a request that ``completes``, and else never it.
 
         One that the caller may not use does not exist for it: the answer, a 404 that lists the
         models which it may use, reveals no other model. That holds for aliases and ``local`` too,
@@ -119,11 +126,25 @@ class GatewayState:
         wanted = request.get("model")
         if not (isinstance(wanted, str) and wanted in models):
             wanted = self.aliases.resolve(wanted)
-        target = self.alias_target(models) if wanted == ALIAS else None
-        return models[request_validation.choose_model({"model": wanted}, models, target)]
+        if isinstance(wanted, str) and wanted in models:
+            return models[wanted]
+        meant = self._meant(models, completes=completes)
+        target = self.alias_target(meant) if wanted == ALIAS else None
+        if wanted == ALIAS and completes:
+            target = target or next(iter(meant), None)  # one that does not chat completes, too
+        return models[request_validation.choose_model({"model": wanted}, meant, target)]
+
+    def _meant(
+        self, models: Mapping[str, ServedModel], *, completes: bool
+    ) -> Mapping[str, ServedModel]:
+        """Those of the models that a request without a name of its own can mean."""
+        completing = self.pool.for_completion
+        chosen = {name: m for name, m in models.items() if (name in completing) is completes}
+        return chosen or models
 
     def alias_target(self, models: Mapping[str, ServedModel]) -> str | None:
         """The one of these models that the name ``local`` stands for."""
+        models = self._meant(models, completes=False)
         return model_entries.alias_target(models, lambda name: bool(self.pool.serving(name)))
 
     def shown_preparer(self, model: ServedModel) -> Preparer:

@@ -58,7 +58,7 @@ class HeadsAhead:
         self._heads.read(self._kept)  # some 300 KB
         while True:
             await asyncio.sleep(_POLL_S)
-            for backend in self._gateway.pool.backends:
+            for backend in self._gateway.pool.for_turns:
                 await self._use_pause(backend)
 
     async def _use_pause(self, backend: PooledBackend) -> None:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from stoker.access.caller import Caller
 from stoker.engines import ServedModel
+from stoker.gateway.routing.first_tokens import FirstTokenWait
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import Utility
 
@@ -49,11 +50,15 @@ class RequestContext:
     legacy_calls: bool = False
     #: ChooseModel: the model that it names, with the smallest window that its backends have.
     model: ServedModel = field(init=False)
+    #: ChooseModel: an editor completes code with it (``routing/priority.py``).
+    is_completion: bool = False
     #: LimitCaller: what is left of the caller's limits, for every answer to it.
     answer_headers: Mapping[str, str] = field(default_factory=dict)
     #: SelectBackend: set again for each try.
     backend: PooledBackend = field(init=False)
     utility: Utility | None = None
+    #: SelectBackend: that of a turn, until its first token has come.
+    first_token: FirstTokenWait | None = None
     #: SelectBackend: the client's name of its conversation, and how long the request has waited for
     #: slots, in seconds.
     session: str | None = None

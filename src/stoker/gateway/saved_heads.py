@@ -94,7 +94,7 @@ class SavedHeads:
 
     def note_restored(self, saved: SavedPrompt) -> None:
         """The gateway serves the engine: let it know what is in the cache."""
-        for backend in self._gateway.pool.backends:
+        for backend in self._gateway.pool.for_turns:
             for preparer in self._gateway.preparers(backend):
                 preparer.restored(saved.head, saved.head_tokens, saved.prompt_tokens, _SLOT)
 
@@ -128,7 +128,7 @@ class SavedHeads:
 
     def _newest(self) -> tuple[PooledBackend | None, ReadPrompt | None]:
         """The prompt that was read last, where it is worth a file."""
-        for backend in self._gateway.pool.backends:
+        for backend in self._gateway.pool.for_turns:
             for preparer in self._gateway.preparers(backend):
                 newest = preparer.ledger.newest
                 if newest is not None and newest.prompt_tokens >= _LEAST_TOKENS:

@@ -35,6 +35,9 @@ class GatewayTimings:
     #: A utility request that has let turns go first for this long waits in the queue like a turn.
     #: Proxies commonly cut what was silent for 60 s, and an answer of 100 tokens is still to come.
     max_utility_wait_s: float = 45.0
+    #: A completion lets the first token of a turn go first for this long at most. An agent's first
+    #: prompt takes longer on a CPU; a client has given up by then, and asks again.
+    max_completion_hold_s: float = 30.0
     #: A server's counts that are remembered for each model: 16 bytes and a number each.
     counts_kept: int = 4096
     #: How often the configuration file's time of change is read.

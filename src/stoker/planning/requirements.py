@@ -25,6 +25,8 @@ class Requirements:
     engine: str | None = None
     #: Engines whose installed build can't use the GPU, such as llama.cpp's on the package index.
     cpu_only_engines: frozenset[str] = frozenset()
+    #: Slots beside those of the chat, kept for code completion, where an engine has slots.
+    completion_slots: int = 0
     #: The user named the model: a slow one, or one to avoid, is planned all the same.
     named: bool = False
 

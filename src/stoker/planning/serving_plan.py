@@ -118,6 +118,8 @@ class Plan:
     #: Bytes of a token in a file that a slot is saved to; ``None`` where its engine has no such
     #: files, or can't go on from the middle of one with this model.
     slot_bytes_per_token: float | None = None
+    #: Of ``parallel``, what is kept for code completion: the model does that, too.
+    completion_slots: int = 0
     #: Whether people would wait for its answers, for the purpose that was asked for.
     usable: bool = True
     #: What ranks plans, in points of a coding benchmark: an estimate, good for order only.

@@ -2,7 +2,13 @@
 
 from stoker.server.adopted_plan import look_at, plan_for
 from stoker.server.argument_overrides import overridden, spelled
-from stoker.server.deployment_state import Deployment, LaunchSpec, LiveState, PhaseRecord
+from stoker.server.deployment_state import (
+    CompletionSpec,
+    Deployment,
+    LaunchSpec,
+    LiveState,
+    PhaseRecord,
+)
 from stoker.server.deployment_state import read as current
 from stoker.server.diagnosis.log_diagnosis import ArgumentChange, Diagnosis, diagnose
 from stoker.server.gateway_metrics import PrefillTotals, prefill_totals
@@ -37,6 +43,7 @@ from stoker.server.start_durations import last_start_s
 
 __all__ = [
     "ArgumentChange",
+    "CompletionSpec",
     "Deployment",
     "Diagnosis",
     "LaunchSpec",

@@ -21,8 +21,11 @@ from stoker.server.engine_state import EngineState, check_move
 from stoker.server.processes import ProcessId
 from stoker.usage_records import SQLITE
 
-#: Version of the file's content. 1 had the fields of both parts side by side and no version.
-SCHEMA_VERSION = 2
+#: Version of the file's content. 1 had the fields of both parts side by side and no version; 2 knew
+#: no completion engine. A Stoker that knows only 2 must not stop half of a deployment of 3.
+SCHEMA_VERSION = 3
+#: Earlier ones whose fields are all there today; what they lack has a default.
+_READABLE_AS_THEY_ARE = (2, SCHEMA_VERSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,14 @@ class PhaseRecord:
     started_at: float
     #: How far it is, where that is known: "3 layers, 1.2 of 5.4 GB".
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionSpec:
+    """The second engine of a deployment, which completes code while the first one chats."""
+
+    plan: Plan
+    options: Options = field(default_factory=Options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,8 @@ class LaunchSpec:
     tls: CertificateFiles | None = None
     #: The host by which programs address the gateway; empty where that follows from ``bind``.
     host: str = ""
+    #: The engine beside it that completes code; ``None`` for one engine, as usual.
+    completion: CompletionSpec | None = None
 
     @property
     def command(self) -> str:
@@ -77,7 +90,7 @@ class LaunchSpec:
 
 @dataclass(frozen=True, slots=True)
 class LiveState:
-    """How a deployment is now."""
+    """How a deployment is now, or its completion engine."""
 
     status: EngineState = "starting"
     supervisor: ProcessId | None = None
@@ -112,6 +125,14 @@ class Deployment:
 
     spec: LaunchSpec
     state: LiveState = field(default_factory=LiveState)
+    #: How its completion engine is. It is started once the first one is ready, and neither fails
+    #: with the other. ``None`` where there is none, and before its start.
+    completion: LiveState | None = None
+
+    @property
+    def engines(self) -> tuple[LiveState, ...]:
+        """Its engines that were started."""
+        return (self.state,) if self.completion is None else (self.state, self.completion)
 
 
 def read() -> Deployment | None:
@@ -129,16 +150,26 @@ def read() -> Deployment | None:
 
 def write(deployment: Deployment) -> None:
     """Write it so that a reader sees the old or the new one, never a part. It holds no key."""
-    spec = deployment.spec
-    model = replace(spec.plan.model, chat_template=None)
+    spec, completion = deployment.spec, deployment.spec.completion
+    if completion is not None:
+        completion = replace(completion, plan=_written_plan(completion.plan))
+    spec = replace(
+        spec,
+        plan=_written_plan(spec.plan),
+        options=replace(spec.options, key=None),
+        completion=completion,
+    )
+    parts = {"spec": spec, "state": deployment.state, "completion": deployment.completion}
+    content = {"schema_version": SCHEMA_VERSION, **parts}
+    write_private(paths.deployment_file(), msgspec.json.encode(content, enc_hook=_encode))
+
+
+def _written_plan(plan: Plan) -> Plan:
+    model = replace(plan.model, chat_template=None)
     if model.format == "gguf":
         # The header of such a file has the whole vocabulary in it, and can be read again.
         model = replace(model, architecture=None)
-    spec = replace(
-        spec, plan=replace(spec.plan, model=model), options=replace(spec.options, key=None)
-    )
-    content = {"schema_version": SCHEMA_VERSION, "spec": spec, "state": deployment.state}
-    write_private(paths.deployment_file(), msgspec.json.encode(content, enc_hook=_encode))
+    return replace(plan, model=model)
 
 
 def remove() -> None:
@@ -169,7 +200,7 @@ def _current_schema(content: Any) -> Any:
     version = content.get("schema_version", 1)
     if version == 1:
         return {part: _fields(kind, content) for part, kind in _PARTS}
-    if version != SCHEMA_VERSION:
+    if version not in _READABLE_AS_THEY_ARE:
         raise msgspec.ValidationError(f"schema {version!r} is of another version of Stoker")
     return content
 

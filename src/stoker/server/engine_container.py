@@ -105,6 +105,9 @@ class ContainerRun:
             f"Resume it: docker unpause {self.name}.",
         )
 
+    def pause(self, *, paused: bool) -> None:
+        """Its cores are the container runtime's to share: it is never paused."""
+
     async def end(self, grace_s: float) -> None:
         """Stop it. It stays there, stopped, until ``stoker down`` removes it."""
         with contextlib.suppress(StokerError):  # without its runtime it can't be stopped

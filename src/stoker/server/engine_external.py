@@ -41,5 +41,8 @@ class ExternalRun:
             "Start it again: Stoker forwards requests as soon as it answers.",
         )
 
+    def pause(self, *, paused: bool) -> None:
+        """Others use it, too: it is never paused."""
+
     async def end(self, grace_s: float) -> None:
         """Stoker did not start it, so it does not stop it."""

@@ -16,18 +16,27 @@ from stoker.server.engine_external import ExternalRun
 from stoker.server.engine_process import ProcessRun
 from stoker.server.engine_run import EngineRun, StartProgress
 
+#: How far the completion engine stands back on a CPU (``nice``): with 10 it gets a ninth of what
+#: the chat's engine gets of a core that both want, and all of an idle one. What that is for shows
+#: ``benchmarks/completion_beside_chat.py``.
+COMPLETION_NICENESS = 10
+
 
 class PlannedEngineFactory:
     """Starts the planned engine. Each start has a new port and a new key."""
 
-    def __init__(self, http: aiohttp.ClientSession, slot_folder: str | None = None) -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, slot_folder: str | None = None, *, niceness: int = 0
+    ) -> None:
         self._http = http
+        self._niceness = niceness
         #: Where the engine keeps what it has read, over all its starts.
         self._slot_folder = slot_folder
 
     async def start(self, spec: LaunchSpec, progress: StartProgress) -> EngineRun:
         """Start the engine of ``spec``."""
-        plan, options = spec.plan, replace(spec.options, slot_folder=self._slot_folder)
+        plan, stands_back = spec.plan, self._niceness > 0
+        options = replace(spec.options, slot_folder=self._slot_folder, stands_back=stands_back)
         if options.adopted is not None:
             external = Backend(options.adopted, plan.engine, options.key)
             client = engines.server_client(plan.engine)
@@ -36,7 +45,8 @@ class PlannedEngineFactory:
         launch = engines.get(plan.engine).launch(plan, port=port, key=key, options=options)
         if isinstance(launch, ContainerLaunch):
             return await _start_container(launch, spec, progress)
-        return await ProcessRun.start(launch, Backend(f"http://127.0.0.1:{port}", plan.engine, key))
+        backend = Backend(f"http://127.0.0.1:{port}", plan.engine, key)
+        return await ProcessRun.start(launch, backend, niceness=self._niceness)
 
 
 async def _start_container(

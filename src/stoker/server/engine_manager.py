@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +16,7 @@ from stoker.server import log_file, start_durations
 from stoker.server.argument_overrides import corrected
 from stoker.server.engine_log import EngineLog
 from stoker.server.engine_run import EngineFactory, EngineRun, StartCancelledError
-from stoker.server.state_record import StateRecord
+from stoker.server.state_record import EngineRecord
 from stoker.server.timeouts import Timeouts
 
 _PULL = "pull"
@@ -52,11 +53,12 @@ class EngineManager:
 
     def __init__(
         self,
-        record: StateRecord,
+        record: EngineRecord,
         gate: RequestGate,
         factory: EngineFactory,
         stop: asyncio.Event,
         timeouts: Timeouts,
+        log: logging.Logger | None = None,
     ) -> None:
         self._record = record
         self._gate = gate
@@ -65,7 +67,7 @@ class EngineManager:
         self._timeouts = timeouts
         self._name = record.spec.plan.engine
         self._started: _Started | None = None
-        self._log = log_file.logger()
+        self._log = log or log_file.logger()
 
     async def run(self) -> Problem | None:
         """Keep the engine running. Returns ``None`` at the order to stop, else why it gave up."""
@@ -75,6 +77,11 @@ class EngineManager:
             return error.problem
         except StartCancelledError:
             return None
+
+    def pause(self, *, paused: bool) -> None:
+        """Have the engine take no time of its cores, or go on, where it is ready."""
+        if self._started is not None and (self._record.state.answering or not paused):
+            self._started.run.pause(paused=paused)
 
     async def end(self) -> None:
         """Stop the engine, where it runs."""
@@ -112,7 +119,9 @@ class EngineManager:
         return await self._start_once()
 
     async def _start_once(self) -> Problem | None:
-        run = await self._factory.start(self._record.spec, _Progress(self._record, self._stop))
+        run = await self._factory.start(
+            self._record.spec, _Progress(self._record, self._stop, self._log)
+        )
         log = EngineLog(run, self._name, self._record.spec.command, self._on_line)
         self._started = _Started(run, log)
         self._record.note(engine=run.process)
@@ -199,9 +208,10 @@ class EngineManager:
 class _Progress:
     """Records the progress of a start, which may come from another thread."""
 
-    def __init__(self, record: StateRecord, stop: asyncio.Event) -> None:
+    def __init__(self, record: EngineRecord, stop: asyncio.Event, log: logging.Logger) -> None:
         self._record = record
         self._stop = stop
+        self._log = log
         self._loop = asyncio.get_running_loop()
 
     def note(self, text: str) -> None:
@@ -213,7 +223,7 @@ class _Progress:
         self._record.note(container=name)
 
     def _note(self, text: str) -> None:
-        log_file.logger().info("%s", text)
+        self._log.info("%s", text)
         if text.startswith(_PULL):
             self._record.enter("pull image", text.partition(": ")[2])
 

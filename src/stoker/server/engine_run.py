@@ -42,6 +42,10 @@ class EngineRun(Protocol):
         """Why it can't answer though it has not ended; ``None`` where it can."""
         ...
 
+    def pause(self, *, paused: bool) -> None:
+        """Take no time of the cores that it shares, or go on. Nothing where it can't."""
+        ...
+
     async def end(self, grace_s: float) -> None:
         """Ask it to stop, and kill it after ``grace_s``."""
         ...

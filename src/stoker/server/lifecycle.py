@@ -16,7 +16,7 @@ from stoker.engines import ContainerLaunch, Options, ProcessLaunch
 from stoker.errors import Problem, StokerError
 from stoker.planning import Plan
 from stoker.server import deployment_state, log_file, ports, processes, sign_on_file
-from stoker.server.deployment_state import Deployment, LaunchSpec
+from stoker.server.deployment_state import Deployment, LaunchSpec, LiveState
 from stoker.server.log_lines import Lines
 from stoker.server.processes import ProcessId
 from stoker.server.slot_folder import with_slot_folder
@@ -48,7 +48,7 @@ def start(spec: LaunchSpec) -> Deployment:
 def already_running(requirements: tuple[str, ...], bind: str, port: int) -> Deployment | None:
     """The deployment that runs, where the same launch request led to it at the same address."""
     running = _running()
-    if running is None or running.state.status == "failed":
+    if running is None:
         return None
     spec = running.spec
     same = (spec.requirements, spec.bind, spec.port) == (requirements, bind, port)
@@ -58,7 +58,7 @@ def already_running(requirements: tuple[str, ...], bind: str, port: int) -> Depl
 def reclaimable_bytes() -> int:
     """Main memory that would be free if what runs now were stopped."""
     running = deployment_state.read()
-    return (processes.memory_bytes(running.state.engine) or 0) if running else 0
+    return sum(processes.memory_bytes(e.engine) or 0 for e in running.engines) if running else 0
 
 
 def serve(spec: LaunchSpec) -> Generator[Deployment, None, None]:
@@ -92,7 +92,8 @@ def check_can_start(bind: str, port: int) -> None:
     """Raise early, before a download, where the address is taken by another program."""
     deployment_state.state_folder()
     require_recorded()
-    if _running() is None:
+    deployment = deployment_state.read()
+    if deployment is None or not deployment.state.alive:
         ports.require_free(bind, port)
 
 
@@ -128,9 +129,11 @@ def _make_room(spec: LaunchSpec) -> None:
 
 
 def _running() -> Deployment | None:
-    """The deployment whose supervisor is alive."""
+    """The deployment that runs. One that failed does not, even if it still completes code."""
     deployment = deployment_state.read()
-    return deployment if deployment is not None and deployment.state.alive else None
+    if deployment is None or not deployment.state.alive or deployment.state.status == "failed":
+        return None
+    return deployment
 
 
 def differences(running: LaunchSpec, wanted: LaunchSpec) -> list[str]:
@@ -142,16 +145,22 @@ def differences(running: LaunchSpec, wanted: LaunchSpec) -> list[str]:
         ("parallel", running.plan.parallel, wanted.plan.parallel),
         ("address", f"{running.bind}:{running.port}", f"{wanted.bind}:{wanted.port}"),
         ("TLS", _tls_words(running), _tls_words(wanted)),
+        ("completion", _completion_words(running), _completion_words(wanted)),
     ]
     found = [f"{name} {old} -> {new}" for name, old, new in pairs if old != new]
     if found or running.plan.fingerprint == wanted.plan.fingerprint:
-        return found
+        return found or ["arguments of the completion engine"]
     values = {a.name: a.value for a in running.plan.arguments}
     return [
         f"{a.name} {values.get(a.name)} -> {a.value}"
         for a in wanted.plan.arguments
         if values.get(a.name) != a.value
     ] or ["model file"]
+
+
+def _completion_words(spec: LaunchSpec) -> str:
+    """What completes code beside it, for a message."""
+    return spec.completion.plan.model.id if spec.completion else "none"
 
 
 def _tls_words(spec: LaunchSpec) -> str:
@@ -198,12 +207,12 @@ def stop(*, keep_container: bool = False) -> bool:
     if process is not None and supervisor is not None:
         process.terminate()
         _wait_gone(supervisor)
-    ended = processes.end(deployment.state.engine, grace_s=5.0)
+    ended = [processes.end(each.engine, grace_s=5.0) for each in deployment.engines]
     # The container may have been named since the state was read.
     latest = deployment_state.read() or deployment
     removed = not keep_container and _remove_container(latest)
     deployment_state.remove()
-    return process is not None or ended or removed
+    return process is not None or any(ended) or removed
 
 
 def _stop_unrecorded() -> bool:
@@ -222,14 +231,16 @@ def _stop_unrecorded() -> bool:
 
 
 def _remove_container(deployment: Deployment) -> bool:
-    """Remove what is left of the engine's container. Whether there was one."""
-    name = deployment.state.container
-    if name is None:
+    """Remove what is left of the engines' containers. Whether there was one."""
+    names = [each.container for each in deployment.engines if each.container is not None]
+    if not names:
         return False
     from stoker.server.docker_client import Containers  # noqa: PLC0415  (slow to import)
 
     try:
-        return Containers(deployment.spec.options.endpoint).remove(name)
+        containers = Containers(deployment.spec.options.endpoint)
+        removed = [containers.remove(name) for name in names]
+        return any(removed)
     except StokerError:
         return False  # no runtime, no container: down must work nevertheless
 
@@ -266,13 +277,13 @@ def container_status(deployment: Deployment) -> str | None:
 
 
 def engine_pids(deployment: Deployment) -> frozenset[int]:
-    """The processes of the engine, where it runs as processes of this machine."""
-    return processes.pids(deployment.state.engine)
+    """The processes of its engines, where they run as processes of this machine."""
+    return frozenset[int]().union(*(processes.pids(each.engine) for each in deployment.engines))
 
 
-def engine_memory_bytes(deployment: Deployment) -> int | None:
-    """Main memory that the engine holds now, in bytes; ``None`` where it does not run."""
-    return processes.memory_bytes(deployment.state.engine)
+def engine_memory_bytes(engine: LiveState | None) -> int | None:
+    """Main memory that an engine holds now, in bytes; ``None`` where it does not run."""
+    return processes.memory_bytes(engine.engine if engine else None)
 
 
 def _wait_gone(supervisor: ProcessId) -> None:
@@ -293,7 +304,12 @@ def _last_words() -> str:
 
 def _same(running: LaunchSpec, wanted: LaunchSpec) -> bool:
     address = (running.bind, running.port, running.tls) == (wanted.bind, wanted.port, wanted.tls)
-    return address and running.plan.fingerprint == wanted.plan.fingerprint
+    return address and _fingerprints(running) == _fingerprints(wanted)
+
+
+def _fingerprints(spec: LaunchSpec) -> tuple[str, ...]:
+    plans = (spec.plan, *([spec.completion.plan] if spec.completion else []))
+    return tuple(plan.fingerprint for plan in plans)
 
 
 def _another_runs(running: LaunchSpec, wanted: LaunchSpec) -> StokerError:

@@ -1,4 +1,7 @@
-"""One log, in the order of events: the supervisor's own lines and, indented, the engine's."""
+"""One log, in the order of events: the supervisor's own lines and, indented, the engine's.
+
+The completion engine beside it has a log of its own, so that the lines of one start stay together.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +37,14 @@ _PROMPT = re.compile(r"(\brequest \S+(?: details)?: prompt: ).*", re.IGNORECASE 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def path() -> Path:
+def path(*, completion: bool = False) -> Path:
     """The log file that is being written; older ones end in ``.1`` to ``.3``."""
-    return paths.log_dir() / "stoker.log"
+    return paths.log_dir() / ("completion.log" if completion else "stoker.log")
 
 
-def logger() -> logging.Logger:
+def logger(*, completion: bool = False) -> logging.Logger:
     """The supervisor's logger. Prompts, answers and keys are never logged."""
-    return logging.getLogger("stoker")
+    return logging.getLogger("stoker.completion-engine" if completion else "stoker")
 
 
 def without_prompt(line: str) -> str:
@@ -49,23 +52,24 @@ def without_prompt(line: str) -> str:
     return _PROMPT.sub(r"\1(left out)", line)
 
 
-def open_log() -> None:
+def open_log(*, completion: bool = False) -> None:
     """Write the supervisor's log to the rotating file. Raises ``StokerError`` if it can't."""
+    file, to = path(completion=completion), logger(completion=completion)
     try:
-        path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handler = RotatingFileHandler(
-            path(), maxBytes=_MAX_BYTES, backupCount=_KEPT, encoding="utf-8"
+            file, maxBytes=_MAX_BYTES, backupCount=_KEPT, encoding="utf-8"
         )
     except OSError as error:
         raise StokerError(
-            f"Stoker can't write its log {path()}.",
+            f"Stoker can't write its log {file}.",
             f"The system reports: {error.strerror}.",
             "Make the folder writable, or set STOKER_HOME to one that is.",
         ) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", _STAMP))
-    logger().addHandler(handler)
-    logger().setLevel(logging.INFO)
-    logger().propagate = False
+    to.addHandler(handler)
+    to.setLevel(logging.INFO)
+    to.propagate = False
 
 
 def parse_since(text: str, now: datetime) -> datetime:
@@ -91,11 +95,11 @@ def parse_since(text: str, now: datetime) -> datetime:
         ) from error
 
 
-def lines(since: datetime | None = None) -> Iterator[str]:
+def lines(since: datetime | None = None, *, completion: bool = False) -> Iterator[str]:
     """The log's lines from the oldest kept file to the newest."""
     start = since.strftime(_STAMP) if since else ""
     wanted = not start
-    for file in _files():
+    for file in _files(path(completion=completion)):
         with file.open(encoding="utf-8", errors="replace") as log:
             for line in log:
                 # A line without a stamp belongs to the one before it.
@@ -127,9 +131,12 @@ def _encoding(start: bytes) -> str:
     return "utf-16-be" if start.startswith(b"\0") else "utf-16-le"
 
 
-def follow(stop: Callable[[], bool], poll_s: float = 0.2) -> Iterator[str]:
+def follow(
+    stop: Callable[[], bool], poll_s: float = 0.2, *, completion: bool = False
+) -> Iterator[str]:
     """New lines as they are written, across rotations, until ``stop()``."""
-    file = path().open(encoding="utf-8", errors="replace")
+    written = path(completion=completion)
+    file = written.open(encoding="utf-8", errors="replace")
     try:
         file.seek(0, 2)
         while not stop():
@@ -138,20 +145,20 @@ def follow(stop: Callable[[], bool], poll_s: float = 0.2) -> Iterator[str]:
                 yield line.rstrip("\n")
                 continue
             time.sleep(poll_s)
-            if _rotated(file.fileno()):
+            if _rotated(written, file.fileno()):
                 file.close()
-                file = path().open(encoding="utf-8", errors="replace")
+                file = written.open(encoding="utf-8", errors="replace")
     finally:
         file.close()
 
 
-def _rotated(descriptor: int) -> bool:
+def _rotated(written: Path, descriptor: int) -> bool:
     try:
-        return path().stat().st_ino != os.fstat(descriptor).st_ino
+        return written.stat().st_ino != os.fstat(descriptor).st_ino
     except FileNotFoundError:
         return False  # between the rename and the new file
 
 
-def _files() -> list[Path]:
-    rotated = [path().with_name(f"{path().name}.{n}") for n in range(_KEPT, 0, -1)]
-    return [file for file in (*rotated, path()) if file.exists()]
+def _files(written: Path) -> list[Path]:
+    rotated = [written.with_name(f"{written.name}.{n}") for n in range(_KEPT, 0, -1)]
+    return [file for file in (*rotated, written) if file.exists()]

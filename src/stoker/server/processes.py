@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -50,6 +53,25 @@ def end(identity: ProcessId | None, grace_s: float) -> bool:
             member.kill()
     psutil.wait_procs(alive, timeout=grace_s)
     return True
+
+
+def standing_back(argv: Sequence[str], niceness: int) -> tuple[str, ...]:
+    """A command whose process stands back where others want the same core.
+
+    It is nice before its program begins: threads that are there already would keep their niceness.
+    """
+    program = shutil.which("nice") if niceness else None
+    return (program, "-n", str(niceness), *argv) if program else tuple(argv)
+
+
+def weigh_session(pid: int, niceness: int) -> None:
+    """Have the session that a process leads stand back where others want the same core.
+
+    Linux may weigh whole sessions against each other (``CONFIG_SCHED_AUTOGROUP``), and then looks
+    at their niceness and not at that of the processes in them. Where it does not, nothing is done.
+    """
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def memory_bytes(identity: ProcessId | None) -> int | None:

@@ -1,17 +1,19 @@
-"""The supervisor process of a deployment: it owns the gateway and the engine's manager."""
+"""The supervisor process of a deployment: it owns the gateway and the engines' managers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import aiohttp
 from filelock import Timeout
@@ -32,9 +34,10 @@ from stoker.gateway.timings import DEFAULT_TIMINGS
 from stoker.gateway.usage.metrics import Metrics
 from stoker.planning import Plan
 from stoker.server import deployment_state, log_file, own_key, ports, sign_on_file
+from stoker.server.completion_engine import CompletionEngine
 from stoker.server.deployment_state import Deployment, LaunchSpec
 from stoker.server.diagnosis.log_diagnosis import with_command
-from stoker.server.engine_factory import PlannedEngineFactory
+from stoker.server.engine_factory import COMPLETION_NICENESS, PlannedEngineFactory
 from stoker.server.engine_manager import EngineManager
 from stoker.server.engine_run import EngineFactory
 from stoker.server.event_loop import event_loop
@@ -42,14 +45,14 @@ from stoker.server.gateway_access import GatewayAccess
 from stoker.server.gateway_listener import listening
 from stoker.server.processes import ProcessId
 from stoker.server.slot_folder import with_slot_folder
-from stoker.server.state_record import StateRecord
+from stoker.server.state_record import CompletionRecord, EngineRecord, StateRecord
 from stoker.server.supervisor_lock import lock
 from stoker.server.timeouts import Timeouts
 from stoker.usage_records import USUAL_DAYS, store_at
 
 
 class Server:
-    """A gateway with the engine behind it, from the start to the order to stop.
+    """A gateway with its engines behind it, from the start to the order to stop.
 
     ``factory`` starts the engine; by default the one of the launch. ``changes`` receives each new
     value of the deployment, the last one ``failed`` or ``stopped``.
@@ -117,7 +120,10 @@ class Server:
     async def _run_engine(self) -> None:
         async with aiohttp.ClientSession() as http:
             heads = await self._saved_heads(http)
-            gate = _Gate(self._gateway, http, self._record, heads)
+            backends = _Backends(self._gateway, several=self._record.spec.completion is not None)
+            beside = self._beside(http, backends)
+            gate = _Gate(_Place(backends, "chat"), http, self._record, heads)
+            gate.on_open = beside.start if beside else None
             folder = str(heads.folder) if heads else None
             factory = self._factory or PlannedEngineFactory(http, folder)
             manager = EngineManager(self._record, gate, factory, self._stop, self._timeouts)
@@ -128,9 +134,12 @@ class Server:
                 problem = await manager.run()
                 if problem is not None:
                     self._fail(problem)
+                    if beside:
+                        await beside.ended()  # completions go on
             except StokerError as error:
                 self._fail(error.problem)
             finally:
+                self._stop.set()
                 if reading:
                     await _end(reading)
                 await self._gateway.drain(self._timings.drain_s)
@@ -139,6 +148,23 @@ class Server:
                     await heads.save_last()
                 # The engine ends first: that closes every stream, so the gateway waits for none.
                 await manager.end()
+                if beside:
+                    await beside.end()
+
+    def _beside(self, http: aiohttp.ClientSession, backends: _Backends) -> CompletionEngine | None:
+        """What completes code beside the engine; ``None`` where one engine was launched."""
+        if self._record.spec.completion is None:
+            return None
+        record = CompletionRecord(self._record)
+        plan = record.spec.plan
+        log_file.open_log(completion=True)
+        log = log_file.logger(completion=True)
+        gate = _Gate(_Place(backends, "completion"), http, record, None, log)
+        niceness = 0 if engines.get(plan.engine).runs_on_gpu(plan) else COMPLETION_NICENESS
+        factory = self._factory or PlannedEngineFactory(http, niceness=niceness)
+        beside = CompletionEngine(record, gate, factory, self._stop, self._timeouts, log)
+        self._gateway.on_first_tokens(lambda waited_for: beside.pause(paused=waited_for))
+        return beside
 
     async def _saved_heads(self, http: aiohttp.ClientSession) -> SavedHeads | None:
         """What saves and restores; ``None`` where nothing is kept."""
@@ -216,21 +242,85 @@ async def _end(task: asyncio.Task[None]) -> None:
         log_file.logger().error("a task of the gateway failed: %s", type(failure).__name__)
 
 
+_Role = Literal["chat", "completion"]
+#: In the order of ``/v1/models``: a client that takes the first one is to get what chats.
+_ROLES: tuple[_Role, ...] = ("chat", "completion")
+
+
+class _Backends:
+    """What the gateway serves of one deployment: its engine, and a completion engine if any.
+
+    Where there are ``several``, one that can't answer stays in the gateway's list: requests for it
+    are refused, and not answered by the other one.
+    """
+
+    def __init__(self, gateway: Gateway, *, several: bool) -> None:
+        self._gateway = gateway
+        self._several = several
+        self._served: dict[_Role, Served] = {}
+
+    def serve(self, role: _Role, served: Served) -> None:
+        """Forward requests to this engine from now on."""
+        self._served[role] = served
+        self._gateway.serve([self._served[each] for each in _ROLES if each in self._served])
+        self._gateway.resume(served.backend)
+
+    def close(self, role: _Role, problem: Problem) -> None:
+        """Refuse the requests for this engine."""
+        if self._several and role in self._served:
+            self._gateway.suspend(self._served[role].backend, problem)
+        else:
+            self._gateway.pause(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One engine's place in what the gateway serves."""
+
+    backends: _Backends
+    role: _Role
+
+    def serve(self, backend: Backend, models: Sequence[ServedModel], plan: Plan) -> None:
+        """Forward requests to the engine of ``plan`` from now on."""
+        completes = self.role == "completion"
+        order = engines.lookup(plan.engine).completion_order
+        served = Served(
+            backend,
+            models,
+            fit_settings(plan),
+            is_ours=plan.model.origin != "endpoint",
+            for_completion=completes,
+            completion_slots=plan.completion_slots,
+            completion_fields=order.fields(plan) if order else {},
+            # On a GPU a suggestion takes less than what the first token may be late.
+            yields=_on_cpu(plan) and (completes or plan.completion_slots > 0),
+        )
+        self.backends.serve(self.role, served)
+
+    def close(self, problem: Problem) -> None:
+        """Refuse its requests."""
+        self.backends.close(self.role, problem)
+
+
 class _Gate:
     """Opens and closes the gateway for one engine."""
 
     def __init__(
         self,
-        gateway: Gateway,
+        place: _Place,
         http: aiohttp.ClientSession,
-        record: StateRecord,
+        record: EngineRecord,
         heads: SavedHeads | None,
+        log: logging.Logger | None = None,
     ) -> None:
-        self._gateway = gateway
+        self._place = place
         self._heads = heads
         self._http = http
         self._record = record
+        self._log = log or log_file.logger()
         self._client = engines.server_client(record.spec.plan.engine)
+        #: Called each time that requests are forwarded from now on.
+        self.on_open: Callable[[], None] | None = None
 
     async def ready(self, backend: Backend) -> bool:
         return await self._client.ready(self._http, backend)
@@ -240,19 +330,20 @@ class _Gate:
         try:
             listed = await self._client.discover(self._http, backend)
         except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-            log_file.logger().warning("the engine does not list its models: %s", error)
+            self._log.warning("the engine does not list its models: %s", error)
             return False
         models = [planned(model, plan) for model in listed]
         restored = await self._heads.restore(backend) if self._heads else None
-        is_ours = plan.model.origin != "endpoint"
-        self._gateway.serve([Served(backend, models, fit_settings(plan), is_ours=is_ours)])
+        self._place.serve(backend, models, plan)
         if self._heads and restored:
             self._heads.note_restored(restored)
-        log_file.logger().info("ready: %s", ", ".join(model.id for model in models))
+        self._log.info("ready: %s", ", ".join(model.id for model in models))
+        if self.on_open:
+            self.on_open()
         return True
 
     def close(self, problem: Problem) -> None:
-        self._gateway.pause(problem)
+        self._place.close(problem)
 
 
 def planned(model: ServedModel, plan: Plan) -> ServedModel:

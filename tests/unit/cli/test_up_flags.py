@@ -22,6 +22,7 @@ ALL = [
     "--context=4096",
     "--parallel=2",
     "--python=/opt/v/bin/python",
+    "--completion=auto",
     "--offline",
     "--native",
     "--image=a/b:1",

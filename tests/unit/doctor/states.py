@@ -9,10 +9,12 @@ from typing import Any
 
 from stoker.doctor.snapshot import EndpointReading, ListedModel, ModelFile, Port, Readings
 from stoker.engines import Options
+from stoker.errors import Problem
 from stoker.host import ContainerRuntime, Cpu, Disk, Gpu, GpuProcess, Host, HubAnswer, Memory
 from stoker.models import Kept, Model
 from stoker.planning import MemoryPrediction, Plan
-from stoker.server import Deployment, LaunchSpec, LiveState, ProcessId
+from stoker.server import CompletionSpec, Deployment, LaunchSpec, LiveState, ProcessId
+from stoker.server.engine_state import EngineState
 from stoker.vscode import Editor, Look, SettingsFile, Shipped, Versions
 
 GIB = 1024**3
@@ -124,6 +126,14 @@ def deployed(
     options = options or Options()
     spec = replace(DEPLOYMENT.spec, plan=plan, options=options, bind=bind, insecure=insecure)
     ours = Deployment(spec, replace(DEPLOYMENT.state, **state))
+    return replace(HEALTHY, deployment=ours)
+
+
+def completing(status: EngineState, problem: Problem | None = None) -> Readings:
+    """The healthy chain with an engine that completes code beside the other one."""
+    spec = replace(DEPLOYMENT.spec, completion=CompletionSpec(PLAN))
+    state = LiveState(status, problem=problem)
+    ours = replace(DEPLOYMENT, spec=spec, completion=state)
     return replace(HEALTHY, deployment=ours)
 
 

@@ -36,26 +36,39 @@ def command(
     explain: Annotated[
         bool, typer.Option("--explain", help="Name the failure that the log shows, and its fix.")
     ] = False,
+    completion: Annotated[
+        bool, typer.Option("--completion", help="The log of the engine that completes code.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show the log of the gateway and the engine."""
+    if source is not None and completion:
+        raise UsageError("--completion names a log already.", fix="Omit it, or the log source.")
     if explain:
-        _explain(server.diagnose(_source_lines(source), command=_command(source)), json)
+        lines = _source_lines(source, completion=completion)
+        _explain(server.diagnose(lines, command=_command(source)), json)
         return
     if source is not None:
         raise UsageError("A log source is only read by --explain.", fix="Add --explain.")
     start = server.parse_since(since, datetime.now()) if since else None
-    _require_log()
-    for line in server.read_log(start):
+    _require_log(completion=completion)
+    for line in server.read_log(start, completion=completion):
         _print(line, json)
     if follow:
-        for line in server.follow_log(lambda: False):
+        for line in server.follow_log(lambda: False, completion=completion):
             _print(line, json)
 
 
-def _require_log() -> None:
-    if not server.log_path().exists():
-        raise StokerError("There is no log yet.", "Nothing was started here.", "Run: stoker up")
+def _require_log(*, completion: bool = False) -> None:
+    if server.log_path(completion=completion).exists():
+        return
+    if completion:
+        raise StokerError(
+            "There is no log of a completion engine.",
+            "None was started here.",
+            "Start one beside the chat: stoker up --completion auto",
+        )
+    raise StokerError("There is no log yet.", "Nothing was started here.", "Run: stoker up")
 
 
 def _command(source: str | None) -> str | None:
@@ -65,10 +78,10 @@ def _command(source: str | None) -> str | None:
     return deployment.spec.command if deployment and ours else None
 
 
-def _source_lines(source: str | None) -> Iterator[str]:
+def _source_lines(source: str | None, *, completion: bool = False) -> Iterator[str]:
     if source is None:
-        _require_log()
-        return server.read_log()
+        _require_log(completion=completion)
+        return server.read_log(completion=completion)
     if source == "-":
         return server.decoded_lines(sys.stdin.buffer)
     path = Path(source)

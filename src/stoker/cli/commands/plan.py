@@ -49,6 +49,7 @@ def command(
     context: launch_options.Context = None,
     parallel: launch_options.Parallel = None,
     engine: Annotated[str | None, typer.Option(help="vllm, llama.cpp or ollama.")] = None,
+    completion: launch_options.Completion = launch_options.OFF,
     offline: launch_options.Offline = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show every argument with its reason.")
@@ -69,7 +70,15 @@ def command(
         html_page.write(html, plan_page.plan_page(title, _shown(choice)))
     if json:
         plans = choice_view.documents(choice, _SHOWN)
-        output.as_json({"for": title, "purpose": choice.purpose, "plans": plans})
+        completion_document = choice_view.completion_document(choice.completion)
+        output.as_json(
+            {
+                "for": title,
+                "purpose": choice.purpose,
+                "plans": plans,
+                "completion": completion_document,
+            }
+        )
         return
     Console().print(
         render(title, choice, explain=explain or _engine_of_the_user(choice) is not None)

@@ -43,10 +43,41 @@ def as_dict(deployment: Deployment | None) -> dict[str, object]:
         "ready_at": state.ready_at,
         "supervisor_pid": state.supervisor.pid if state.supervisor else None,
         "engine_pid": state.engine.pid if state.engine else None,
-        "engine_memory_bytes": server.engine_memory_bytes(deployment),
+        "engine_memory_bytes": server.engine_memory_bytes(state),
         "prefill": _prefill(deployment),
         "problem": str(state.problem) if state.problem else None,
+        "completion": _completion(deployment),
     }
+
+
+def _completion(deployment: Deployment) -> dict[str, object] | None:
+    """What completes code beside the chat; ``None`` where one engine was launched."""
+    spec, state = deployment.spec.completion, deployment.completion or LiveState()
+    if spec is None:
+        return None
+    return {
+        "status": _completion_status(deployment),
+        "model": spec.plan.model.id,
+        "served_name": spec.plan.model.served_name,
+        "engine": spec.plan.engine,
+        "max_model_len": spec.plan.max_model_len,
+        "restarts": state.restarts,
+        "started_at": state.started_at,
+        "ready_at": state.ready_at,
+        "engine_pid": state.engine.pid if state.engine else None,
+        "engine_memory_bytes": server.engine_memory_bytes(state),
+        "problem": str(state.problem) if state.problem else None,
+    }
+
+
+def _completion_status(deployment: Deployment) -> str:
+    """``waiting`` until the chat's engine is ready; else as for the deployment."""
+    state = deployment.completion
+    if state is None:
+        return "waiting"
+    if state.status != "failed" and not deployment.state.alive:
+        return "dead"
+    return "ready" if state.answering else state.status
 
 
 def _prefill(deployment: Deployment) -> dict[str, float] | None:
@@ -76,7 +107,7 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
         ("Engine", plan.engine),
         ("Context", f"{plan.max_model_len:,} tokens, {plan.parallel} at a time"),
     ]
-    memory = server.engine_memory_bytes(deployment)
+    memory = server.engine_memory_bytes(state)
     if memory is not None:
         kind = " of main memory" if plan.gpus else ""
         rows.append(("Memory", f"{output.size(memory)}{kind} held by the engine"))
@@ -87,7 +118,21 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
         rows.append(("Restarts", str(state.restarts)))
     if state.problem:
         rows.append(("Problem", str(state.problem)))
-    return rows
+    return [*rows, *_completion_rows(deployment)]
+
+
+def _completion_rows(deployment: Deployment) -> list[tuple[str, str]]:
+    spec, state = deployment.spec.completion, deployment.completion or LiveState()
+    if spec is None:
+        kept = deployment.spec.plan.completion_slots
+        return [("Completion", "by the same model, in a slot of its own")] if kept else []
+    status = _completion_status(deployment)
+    model = f"{spec.plan.model.id} on {spec.plan.engine}"
+    memory = server.engine_memory_bytes(state)
+    held = f", {output.size(memory)} of main memory" if memory is not None else ""
+    restarts = f", restarts: {state.restarts}" if state.restarts else ""
+    rows = [("Completion", f"{status}: {model}{held}{restarts}")]
+    return [*rows, ("", str(state.problem))] if state.problem else rows
 
 
 def _prompt_words(totals: server.PrefillTotals) -> str:

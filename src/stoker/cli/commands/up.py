@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from stoker import engines
-from stoker.application import LaunchRequest, download_bytes, launch
+from stoker.application import Choice, LaunchRequest, launch
 from stoker.application.launch import LaunchSettings, Preview
 from stoker.application.launch_events import Chosen, Verified
 from stoker.certificates.certificate_files import CertificateFiles
@@ -36,7 +36,7 @@ from stoker.cli.options import (
 from stoker.cli.render import choice_view, output, startup_progress
 from stoker.cli.render.launch_view import LaunchView
 from stoker.errors import UsageError
-from stoker.planning import Plan
+from stoker.server import LaunchSpec
 from stoker.vscode import ENDPOINT
 
 _USUAL = LaunchSettings()
@@ -78,6 +78,7 @@ def command(
     users: launch_options.Users = 1,
     context: launch_options.Context = None,
     parallel: launch_options.Parallel = None,
+    completion: launch_options.Completion = launch_options.OFF,
     offline: launch_options.Offline = False,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay, and stop on Ctrl-C.")
@@ -169,7 +170,7 @@ def _launch(request: LaunchRequest, settings: LaunchSettings, *, json: bool, yes
     with LaunchView(events, quiet=json, keep=settings.keep) as view:
         for event in view:
             if isinstance(event, Chosen):
-                _confirm_download(event.choice.plan, ask=not json, yes=yes)
+                _confirm_download(event.choice, ask=not json, yes=yes)
             elif isinstance(event, Verified):
                 verified = event
     if verified is None:
@@ -240,18 +241,20 @@ def _given(ctx: typer.Context, names: Iterable[str]) -> list[str]:
     return given
 
 
-def _confirm_download(plan: Plan, *, ask: bool, yes: bool) -> None:
+def _confirm_download(choice: Choice, *, ask: bool, yes: bool) -> None:
     """Have the user confirm a large download. Raises ``UsageError`` where that is not possible."""
-    size = download_bytes(plan)
+    size, names = choice.download_bytes, " and ".join(plan.model.id for plan in choice.plans)
     if size < _CONFIRM_ABOVE_BYTES or yes:
         return
     if not ask or not sys.stdin.isatty():
         raise UsageError(
-            f"{plan.model.id} has to be downloaded: {output.size(size)}.",
+            f"{names} must be downloaded: {output.size(size)}."
+            if len(choice.plans) > 1
+            else f"{names} has to be downloaded: {output.size(size)}.",
             "No terminal to confirm this on.",
             "Pass --yes, or name a smaller model.",
         )
-    typer.confirm(f"Download {plan.model.id}, {output.size(size)}?", default=True, abort=True)
+    typer.confirm(f"Download {names}, {output.size(size)}?", default=True, abort=True)
 
 
 def _show_preview(shown: Preview, endpoint: str, *, json: bool) -> None:
@@ -283,6 +286,7 @@ def _preview_document(shown: Preview, endpoint: str) -> dict[str, object]:
         "fingerprint": plan.fingerprint,
         "runner_up": choice.runner_up and choice.runner_up.model.id,
         "blocked": [choice_view.blocked_document(one) for one in choice.preferred],
+        "completion": choice_view.completion_document(choice.completion),
         "endpoint": endpoint,
         "argv": shown.launch.argv,
         "arguments": [asdict(part) for part in shown.launch.parts],
@@ -303,12 +307,21 @@ def _show_verified(verified: Verified, *, json: bool) -> None:
         ("Model", f"{model.id}, from the {model.origin}"),
         ("Engine", spec.plan.engine),
         ("Context", f"{spec.plan.max_model_len:,} tokens, {spec.plan.parallel} at a time"),
+        *_completion_rows(spec),
         ("Speed", f"{speed}first token after {output.duration(answer.ttft_s)}"),
         ("VS Code", f'"{ENDPOINT}": "{spec.endpoint}"'),
         ("Next", "stoker status, stoker logs -f, stoker down"),
     ):
-        output.say(f"{name:9} {value}")
+        output.say(f"{name:10} {value}")
     startup_progress.warn_open(spec.bind, insecure=spec.insecure)
+
+
+def _completion_rows(spec: LaunchSpec) -> list[tuple[str, str]]:
+    """What completes code, where that was asked for."""
+    if spec.completion is not None:
+        plan = spec.completion.plan
+        return [("Completion", f"{plan.model.id} on {plan.engine}, which starts now")]
+    return [("Completion", "by the same model")] if spec.plan.completion_slots else []
 
 
 def _verified_document(verified: Verified) -> dict[str, object]:
@@ -320,6 +333,7 @@ def _verified_document(verified: Verified) -> dict[str, object]:
         "engine": spec.plan.engine,
         "max_model_len": spec.plan.max_model_len,
         "parallel": spec.plan.parallel,
+        "completion_model": spec.completion.plan.model.served_name if spec.completion else None,
         "first_answer": answer.text,
         "ttft_s": round(answer.ttft_s, 3),
         "tokens_per_s": answer.tokens_per_s and round(answer.tokens_per_s, 1),

@@ -8,7 +8,14 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from stoker import engines
-from stoker.application import BlockedPlan, Choice, HostFacts, LaunchRequest, download_bytes
+from stoker.application import (
+    BlockedPlan,
+    Choice,
+    CompletionChoice,
+    HostFacts,
+    LaunchRequest,
+    download_bytes,
+)
 from stoker.cli import launch_options
 from stoker.cli.render.output import size
 from stoker.engines import PlacementRequest
@@ -19,8 +26,9 @@ _NAMED = 3
 
 
 def notes(choice: Choice) -> list[str]:
-    """What is downloaded, what is assumed, and what can't be started."""
-    lines = [_fallback(choice), *_download(choice), _assumed(choice)]
+    """What completes code, what is downloaded, what is assumed, and what can't be started."""
+    completion = choice.completion.reasons if choice.completion else ()
+    lines = [*completion, _fallback(choice), *_download(choice), _assumed(choice)]
     return [line for line in (*lines, *_blocked(choice)) if line]
 
 
@@ -49,9 +57,14 @@ def _download(choice: Choice) -> list[str]:
     plan, count = choice.plan, choice.download_bytes
     wanted = PlacementRequest(python=choice.request.python, native=choice.request.native)
     return [
-        f"Downloads {size(count)} from the {plan.model.origin}." if count else "",
+        f"Downloads {size(count)} from the {_origins(choice)}." if count else "",
         engines.get(plan.engine).also_fetched(wanted),
     ]
+
+
+def _origins(choice: Choice) -> str:
+    fetched = [plan.model.origin for plan in choice.plans if download_bytes(plan)]
+    return " and the ".join(dict.fromkeys(fetched))
 
 
 def _blocked(choice: Choice) -> list[str]:
@@ -82,6 +95,18 @@ def document(plan: Plan) -> dict[str, Any]:
     value["fingerprint"] = plan.fingerprint
     value["download_bytes"] = download_bytes(plan)
     return value
+
+
+def completion_document(completion: CompletionChoice | None) -> dict[str, Any] | None:
+    """What completes code as JSON; ``None`` where that was not asked for."""
+    if completion is None:
+        return None
+    return {
+        "plan": document(completion.plan) if completion.plan else None,
+        "uses_chat_model": completion.uses_chat_model,
+        "cost": asdict(completion.cost) if completion.cost else None,
+        "reasons": completion.reasons,
+    }
 
 
 def blocked_document(blocked: BlockedPlan) -> dict[str, Any]:

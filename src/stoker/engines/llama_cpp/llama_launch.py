@@ -42,16 +42,23 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
     if not xllamacpp_package.installed():
         raise xllamacpp_package.not_installed()
     arguments = (*plan.arguments, *_slot_folder(options))
+    # Only Linux ends a stopped process with its parent.
+    pausable = options.stands_back and sys.platform == "linux"
     spec = {
         "model": str(plan.model.path),
         "alias": plan.model.served_name,
         "port": port,
         "key": key,
         "arguments": {a.name: a.value for a in arguments},
+        "ends_with_parent": pausable,
     }
     argv = (sys.executable, "-m", "stoker.engines.llama_cpp.llama_worker")
     return ProcessLaunch(
-        argv=argv, env=_THREADS, arguments=arguments, stdin=json.dumps(spec) + "\n"
+        argv=argv,
+        env=_THREADS,
+        arguments=arguments,
+        stdin=json.dumps(spec) + "\n",
+        pausable=pausable,
     )
 
 

@@ -172,6 +172,7 @@ def plan_of(
         prefill_tokens_per_s=fit.speed.prefill_tokens_per_s,
         gpus=len(host.gpus) if fit.gpu_share > 0 else 0,
         slot_bytes_per_token=_slot_bytes_per_token(fit),
+        completion_slots=requirements.completion_slots,
         score=quality_points(fit.candidate.known, fit.model),
     )
 
@@ -258,6 +259,7 @@ def _largest_cache(
     contexts = [requirements.context] if requirements.context else _halved(longest, shortest)
     most = min(max(_DEFAULT_PARALLEL, requirements.concurrency), _MAX_PARALLEL)
     slots = [requirements.parallel] if requirements.parallel else list(range(most, 0, -1))
+    slots = [min(number + requirements.completion_slots, _MAX_PARALLEL) for number in slots]
     usual = list(product(contexts, _GGML_TYPES, slots))
     spacious = [] if requirements.context else _spacious(model, requirements, slots)
     least = LlamaCache(usual[-1][0], usual[-1][2], n_ubatch, usual[-1][1])

@@ -31,9 +31,19 @@ def configure(params: Any, spec: dict[str, Any]) -> None:
         setattr(target, leaf, value)
 
 
+def _end_with_parent() -> None:
+    """Have Linux kill this process when its parent ends: a stopped one reads no standard input."""
+    import ctypes  # noqa: PLC0415  (only for this)
+
+    pr_set_pdeathsig = 1  # linux/prctl.h
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+
+
 def main() -> None:
     """Serve until standard input ends or SIGTERM comes."""
     spec = json.loads(sys.stdin.readline())
+    if spec.get("ends_with_parent"):
+        _end_with_parent()
     os.umask(0o077)  # what it saves of its slots is as private as the conversations in it
     # Ctrl-C in a foreground `up` is the supervisor's to handle: it stops this process in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

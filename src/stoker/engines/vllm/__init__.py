@@ -1,10 +1,11 @@
 """vLLM: on GPUs, in a container or in a Python environment; on the CPU where it is asked for."""
 
-from stoker.engines.base import Engine, Launcher, Planner
+from stoker.engines.base import CompletionOrder, Engine, Launcher, Planner
 from stoker.engines.vllm import vllm_log_phases, vllm_placement, vllm_planner
 from stoker.engines.vllm.vllm_launch import KEY_VARIABLE, launch
 from stoker.engines.vllm.vllm_planner import NAME
 from stoker.engines.vllm.vllm_trials import vllm_trials
+from stoker.planning import Argument
 
 ENGINE = Engine(
     name=NAME,
@@ -15,6 +16,16 @@ ENGINE = Engine(
     reports_whole_prompts=True,
     # Versions before 0.9 ignore it: docs.vllm.ai/en/v0.9.0/design/v1/prefix_caching.html
     cache_salt_field="cache_salt",
+    # Lower goes first; a chat has 0. Since 0.6.4 (docs.vllm.ai/en/v0.6.4/serving).
+    completion_order=CompletionOrder(
+        Argument(
+            "scheduling-policy",
+            "priority",
+            "A completion, which a person waits for while typing, goes before chats that wait.",
+        ),
+        "priority",
+        -1,
+    ),
     running_metric="vllm:num_requests_running",
     # Since 0.10, and before (vllm/v1/metrics/loggers.py).
     kv_cache_metrics=("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),

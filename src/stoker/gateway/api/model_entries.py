@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 from stoker.engines import ALIAS, ServedModel
@@ -24,15 +24,19 @@ def alias_target(models: Mapping[str, ServedModel], up: Callable[[str], bool]) -
 
 
 def entries(
-    models: Iterable[ServedModel], alias_of: str | None, fits: Callable[[ServedModel], bool]
+    models: Iterable[ServedModel],
+    alias_of: str | None,
+    fits: Callable[[ServedModel], bool],
+    completing: Container[str] = (),
 ) -> list[dict[str, Any]]:
     """The ``data`` of ``/v1/models``.
 
     The alias comes last, with the real name as its ``root``. It is listed only where one model
-    chats: beside several, a list that has one of them twice would mislead.
+    chats: beside several, a list that has one of them twice would mislead. Those that are there for
+    ``completing`` code do not count.
     """
     listed = [_entry(model, fits(model)) for model in models]
-    chats = [entry for entry in listed if entry["capabilities"]["chat"]]
+    chats = [e for e in listed if e["capabilities"]["chat"] and e["id"] not in completing]
     if alias_of is None or len(chats) != 1:
         return listed
     return [*listed, {**chats[0], "id": ALIAS, "root": alias_of}]

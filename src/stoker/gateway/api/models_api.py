@@ -47,12 +47,14 @@ async def info(state: GatewayState, context: RequestContext) -> web.Response:
 
 
 def _entries(state: GatewayState, caller: Caller) -> list[dict[str, Any]]:
-    models = state.models_for(caller)
+    models, completing = state.models_for(caller), state.pool.for_completion
     return model_entries.entries(
-        # A client that takes the first one, as the name ``local`` does, takes one that answers.
-        sorted(models.values(), key=lambda model: not state.pool.serving(model.id)),
+        # A client that takes the first one, as the name ``local`` does, takes one that answers,
+        # and none that is there for code alone.
+        sorted(models.values(), key=lambda m: (m.id in completing, not state.pool.serving(m.id))),
         state.alias_target(models),
         lambda model: state.shown_preparer(model).chats.fits,
+        completing,
     )
 
 

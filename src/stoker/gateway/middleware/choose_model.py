@@ -6,6 +6,7 @@ from aiohttp import web
 
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.routing.priority import HEADER, is_completion
 
 
 class ChooseModel:
@@ -16,5 +17,8 @@ class ChooseModel:
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Set ``context.model``; raises ``BadRequestError`` for one not served here."""
-        context.model = self._state.chosen_model(context.body, context.caller)
+        request, body = context.request, context.body
+        completes = is_completion(request.path, body, request.headers.get(HEADER))
+        context.is_completion = completes
+        context.model = self._state.chosen_model(body, context.caller, completes=completes)
         return await proceed(context)

@@ -30,6 +30,8 @@ class SlotUser:
     #: ``None`` for what goes on with nothing, such as a completion.
     conversation: int | None = None
     is_utility: bool = False
+    #: It may take a slot that is kept for completions.
+    is_completion: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -39,6 +41,8 @@ class _Slot:
     #: When it was last given to a request, counted in requests; 0: never.
     used_at: int = 0
     is_busy: bool = False
+    #: Turns do not take it.
+    is_kept: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -56,10 +60,16 @@ class EngineSlots:
     cache, and takes the best match from there, unless most of it stays. An empty one does not: so
     it is not named, and taken all the same, the last one first. A request that finds no idle slot
     takes the first that is given back.
+
+    ``completion_slots`` are kept for completions. They are the first ones, because llama.cpp fills
+    its batch slot by slot: a long prompt in an earlier slot leaves no room for a later one until it
+    is read (b11549). They are always named: an empty one has nothing to find in the host cache.
     """
 
-    def __init__(self, slots: int | None) -> None:
-        self._slots = [_Slot(number) for number in range(slots or 0)]
+    def __init__(self, slots: int | None, completion_slots: int = 0) -> None:
+        self._slots = [
+            _Slot(number, is_kept=number < completion_slots) for number in range(slots or 0)
+        ]
         self._waiting: deque[_Lease] = deque()
         self._seen = RecentValues[int, None](_CONVERSATIONS_KEPT)
         self._requests = 0
@@ -76,8 +86,8 @@ class EngineSlots:
 
     def place_for(self, chain: PromptChain) -> int | None:
         """The idle slot that suits a prompt best; ``None`` where all are busy."""
-        idle = [slot for slot in self._slots if not slot.is_busy]
         user = SlotUser(chain)
+        idle = self._idle(user)
         return max(idle, key=lambda each: self._suits(each, user)).number if idle else None
 
     def restored(self, slot: int, head: str) -> None:
@@ -89,15 +99,23 @@ class EngineSlots:
                 each.is_busy = False
 
     def _take(self, lease: _Lease) -> int | None:
-        idle = [slot for slot in self._slots if not slot.is_busy]
         user = lease.user
+        idle = self._idle(user)
         if not idle:
             self._waiting.append(lease)
             return None
         slot = max(idle, key=lambda each: self._suits(each, user))
         was_used = slot.used_at > 0
         self._give(slot, lease)
-        return slot.number if was_used else None
+        return slot.number if was_used or slot.is_kept else None
+
+    def _idle(self, user: SlotUser) -> list[_Slot]:
+        """The slots that it may take now; a completion takes a kept one where there is any."""
+        idle = [slot for slot in self._slots if not slot.is_busy]
+        kept = [slot for slot in idle if slot.is_kept]
+        if user.is_completion and kept:
+            return kept
+        return [slot for slot in idle if not slot.is_kept]
 
     def _suits(self, slot: _Slot, user: SlotUser) -> tuple[bool, bool, int, int, int]:
         """The more, the better: its own, one for utilities, the most shared, the longest unused."""
@@ -121,15 +139,26 @@ class EngineSlots:
                 self._waiting.remove(lease)
             return
         lease.slot.is_busy = False
-        if self._waiting:
-            self._give(lease.slot, self._waiting.popleft())
+        slot = lease.slot
+        next_one = next(
+            (w for w in self._waiting if w.user.is_completion or not slot.is_kept), None
+        )
+        if next_one is not None:
+            self._waiting.remove(next_one)
+            self._give(slot, next_one)
 
 
-def slot_user(request: Mapping[str, Any], chain: PromptChain, *, is_utility: bool) -> SlotUser:
+def slot_user(
+    request: Mapping[str, Any],
+    chain: PromptChain,
+    *,
+    is_utility: bool,
+    is_completion: bool = False,
+) -> SlotUser:
     """What a client's request is to the slots."""
     messages = request.get("messages")
-    if is_utility or not isinstance(messages, list):
-        return SlotUser(chain, is_utility=is_utility)
+    if is_utility or is_completion or not isinstance(messages, list):
+        return SlotUser(chain, is_utility=is_utility, is_completion=is_completion)
     return SlotUser(chain, conversation_key(messages))
 
 

@@ -76,7 +76,8 @@ class PrepareForBackend:
                 break
         if isinstance(outcome, NotPreparedError):
             raise outcome
-        if context.utility is None and context.answer is not None and context.answer.status == 200:
+        is_turn = context.utility is None and not context.is_completion
+        if is_turn and context.answer is not None and context.answer.status == 200:
             self._last_heads.note(context.body)
         if preparer.form.rewritings != before:
             _log.info("%s: messages are rewritten: %s", context.model.id, preparer.form.rewritings)
@@ -102,7 +103,7 @@ async def _outcome(
             return error
         response = await proceed(context)
     if context.answer is not None:
-        is_turn = context.utility is None
+        is_turn = context.utility is None and not context.is_completion
         await preparer.learn(prepared, chain, context.answer.report, is_turn)
     return response
 
@@ -179,7 +180,11 @@ async def _prepared(
         engine,
         backend.refused_fields,
         header=header,
-        fields={**salt, **_slot(context, preparer, engine, chain, held)},
+        fields={
+            **salt,
+            **(backend.completion_fields if context.is_completion else {}),
+            **_slot(context, preparer, engine, chain, held),
+        },
         reads_slowly=backend.fit.reads_slowly,
     )
     return prepared, chain
@@ -198,7 +203,12 @@ def _slot(
         return {}
     if field in body or not engine_slots.takes_one_slot(body):
         return {}  # the client or the engine chooses, and the gateway need not know
-    user = engine_slots.slot_user(body, chain, is_utility=context.utility is not None)
+    user = engine_slots.slot_user(
+        body,
+        chain,
+        is_utility=context.utility is not None,
+        is_completion=context.is_completion,
+    )
     number = held.enter_context(preparer.slots.held(user))
     return {} if number is None else {field: number}
 

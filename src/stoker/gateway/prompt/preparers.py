@@ -40,6 +40,7 @@ class Preparer:
         known: KnownPrompts,
         metrics: Metrics,
         infill: Callable[[Callable[[], int | None]], InfillFitter],
+        completion_slots: int = 0,
     ) -> None:
         self.model = model
         self.counter = counter
@@ -51,7 +52,7 @@ class Preparer:
         #: What the backend has read.
         self.ledger = CacheLedger(model.parallel)
         #: Which of its slots holds what, where nothing else sends requests to it.
-        self.slots = EngineSlots(model.parallel)
+        self.slots = EngineSlots(model.parallel, completion_slots)
         self._metrics = metrics
         kinds = ("read", "cached", "wasted")
         self._counted = {kind: metrics.prefill.labels(model.id, kind) for kind in kinds}
@@ -111,7 +112,7 @@ class Preparers:
         """The one for a model at a backend: what it has learned lasts while both stay as is."""
         key = (backend.endpoint, backend.fit, model)
         if key not in self._known:
-            self._known[key] = self._new(*key)
+            self._known[key] = self._new(*key, backend.completion_slots)
         preparer = self._known[key]
         preparer.known.of_run(backend.run)
         return preparer
@@ -121,11 +122,13 @@ class Preparers:
         current = {(b.endpoint, b.fit) for b in backends}
         self._known = {k: v for k, v in self._known.items() if (k[0], k[1]) in current}
 
-    def _new(self, backend: Backend, settings: FitSettings, model: ServedModel) -> Preparer:
+    def _new(
+        self, backend: Backend, settings: FitSettings, model: ServedModel, completion_slots: int
+    ) -> Preparer:
         if self._http is None:
             raise RuntimeError("the gateway's application is not running")
         server = ServerCounts(self._http, backend, model.id, self._counts_kept)
         counter = TokenCounter(model, backend, settings.tokenizer, server, self._worker)
         infill = partial(InfillFitter, model, settings, backend, self._http)
         known = KnownPrompts(trusted=engines.lookup(backend.engine).reports_whole_prompts)
-        return Preparer(model, settings, counter, known, self._metrics, infill)
+        return Preparer(model, settings, counter, known, self._metrics, infill, completion_slots)

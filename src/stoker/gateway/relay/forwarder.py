@@ -106,6 +106,7 @@ class Forward:
                 api=api.stream(_asked(context)) if api and ask.streamed else None,
                 choices=ask.choices,
                 progress_key=ask.progress_key,
+                on_first_byte=context.first_token.over if context.first_token else None,
             )
             self._live.add(answer)
             connection.send(sent, answer)
@@ -258,7 +259,8 @@ def _headers(context: RequestContext) -> dict[str, str]:
     asked, traced = context.request.headers, context.trace_headers
     found = {**sessions_in(asked), **(trace_headers(asked) if traced is None else traced)}
     orders = engines.lookup(context.backend.endpoint.engine).behind is not None
-    return {**found, HEADER: "utility"} if context.utility and orders else found
+    kind = "completion" if context.is_completion else "utility" if context.utility else None
+    return {**found, HEADER: kind} if kind and orders else found
 
 
 def _relayed(answer: ResponseStream) -> dict[str, str]:

@@ -8,7 +8,7 @@ are to be changed, ``ClientWriter`` sends them, ``LiveStreams`` keeps them alive
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -55,6 +55,7 @@ class ResponseStream:
         api: ApiStream | None = None,
         choices: int = 1,
         progress_key: str | None = None,
+        on_first_byte: Callable[[], None] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.begun: asyncio.Future[None] = self._loop.create_future()
@@ -73,6 +74,7 @@ class ResponseStream:
         #: The backend answers with events; ``None`` while that is not known.
         self.is_events: bool | None = False
         self.first_byte_at: float | None = None
+        self._on_first_byte = on_first_byte
         #: Events of the backend so far: about one for each token.
         self.events = 0
         #: Something came from the backend since ``LiveStreams`` last checked.
@@ -117,8 +119,8 @@ class ResponseStream:
     def body(self, data: bytes) -> None:
         """A piece of the backend's answer."""
         self.heard = True
-        if self.first_byte_at is None and self.reading is None:
-            self.first_byte_at = self._loop.time()
+        if self.reading is None:
+            self._note_first_byte()
         if self.is_events is None:
             data = self._beginning = (self._beginning + data).removeprefix(BYTE_ORDER_MARK)
             self.is_events = event_framing.begins_stream(data, is_declared=self._declares_events)
@@ -137,8 +139,7 @@ class ResponseStream:
             events = self.reading.taken_from(events)
         if not events:
             return
-        if self.first_byte_at is None:
-            self.first_byte_at = self._loop.time()
+        self._note_first_byte()
         self.events += events.count(b"data:")
         self._put(self._editor.edit(events))
 
@@ -234,6 +235,13 @@ class ResponseStream:
 
     # In between
 
+    def _note_first_byte(self) -> None:
+        if self.first_byte_at is not None:
+            return
+        self.first_byte_at = self._loop.time()
+        if self._on_first_byte is not None:
+            self._on_first_byte()
+
     def _put(self, data: bytes) -> None:
         if not data:
             return
@@ -244,8 +252,7 @@ class ResponseStream:
                 self.begun.set_result(None)
 
     def _collect(self, data: bytes) -> None:
-        if self.first_byte_at is None:
-            self.first_byte_at = self._loop.time()
+        self._note_first_byte()
         self._whole_bytes += len(data)
         if self._whole_bytes > MAX_PART_BYTES:
             self._whole.clear()

@@ -27,6 +27,18 @@ class Pool:
                 old.connections.close()
         self.backends = list(backends)
 
+    @property
+    def for_turns(self) -> list[PooledBackend]:
+        """The backends that chat; all of them where none is there to complete code alone."""
+        return [b for b in self.backends if not b.for_completion] or self.backends
+
+    @property
+    def for_completion(self) -> frozenset[str]:
+        """The models that only complete code."""
+        turns = {name for b in self.backends if not b.for_completion for name in b.models}
+        every = {name for b in self.backends for name in b.models}
+        return frozenset(every - turns) if turns else frozenset()
+
     def models(self) -> dict[str, ServedModel]:
         """Every model that some backend serves; its window is the smallest that it has."""
         found: dict[str, ServedModel] = {}

@@ -48,6 +48,8 @@ class BackendSlots:
         avoid: Sequence[PooledBackend] = (),
         utility: Utility | None = None,
         session: str | None = None,
+        *,
+        is_completion: bool = False,
     ) -> BackendSlot:
         """A slot at the backend with the longest shared prefix, then with the client's session.
 
@@ -64,11 +66,13 @@ class BackendSlots:
             return await self._wait(Waiter(client, model, avoid, utility), self._utilities)
         prefixes = prefixes_of(request) if self._pool.has_several(model) else []
         own = hash((client, session)) if session and prefixes else None
-        free = [b for b in candidates if b.has_room]
+        free = [b for b in candidates if b.has_room_for(is_completion=is_completion)]
         if free:
-            slot = take_slot(_route(free, prefixes, own), client, self._shares)
+            taken = _route(free, prefixes, own)
+            slot = take_slot(taken, client, self._shares, is_completion=is_completion)
         else:
-            slot = await self._wait(Waiter(client, model, avoid), self._turns)
+            waiter = Waiter(client, model, avoid, is_completion=is_completion)
+            slot = await self._wait(waiter, self._turns)
         slot.backend.remember(prefixes if own is None else [*prefixes, own])
         return slot
 
@@ -77,9 +81,10 @@ class BackendSlots:
         backend = slot.backend
         self._shares.end(slot.client, slot.expected_tokens, used_tokens)
         backend.in_flight -= 1
+        backend.completions -= slot.is_completion
         if slot.is_utility:
             self._utilities.ended(slot.client)
-        else:
+        elif not slot.is_completion:
             backend.turn_at = asyncio.get_running_loop().time()
         self._turns.serve(backend)
         self._utilities.start()

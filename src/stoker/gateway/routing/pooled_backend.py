@@ -49,6 +49,16 @@ class PooledBackend:
         self.retired = False
         #: Nothing but this gateway sends requests to it.
         self.is_ours = False
+        #: Its models complete code beside those that chat: they are meant by no other name.
+        self.for_completion = False
+        #: Of its slots, those that turns leave free for completions.
+        self.completion_slots = 0
+        #: Fields that make its engine take completions before chats that wait there.
+        self.completion_fields: Mapping[str, int] = {}
+        #: Its completions slow a turn's first token down, and so let it go first.
+        self.yields = False
+        #: Of ``in_flight``, those that complete code.
+        self.completions = 0
         #: When a turn last came or ended here, on the event loop's clock.
         self.turn_at = -math.inf
         #: Fields that it refused and answered without, and those of the gateway's own that it took.
@@ -99,18 +109,34 @@ class PooledBackend:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more request is below its limit, which is one until it is well again."""
-        limit = self._limit
+        """Whether one more turn is below its limit, which is one until it is well again."""
+        limit, kept = self._limit, self._turn_slots
+        if kept is not None and self.in_flight - self.completions >= kept:
+            return False
         return limit is None or self.in_flight < limit
+
+    def has_room_for(self, *, is_completion: bool) -> bool:
+        """Whether one more request of a kind may be sent: slots that are kept take completions."""
+        if is_completion and self._turn_slots is not None and self._failures < FAILURES:
+            return self.completions < self.completion_slots or self.has_room
+        return self.has_room
+
+    @property
+    def _turn_slots(self) -> int | None:
+        """The slots that turns may take; ``None`` where none is kept from them."""
+        parallel = min((m.parallel for m in self.models.values() if m.parallel), default=None)
+        if not self.completion_slots or parallel is None:
+            return None
+        return max(1, parallel - self.completion_slots)
 
     @property
     def _limit(self) -> int | None:
         return 1 if self._failures >= FAILURES else self.max_concurrent
 
     def slots(self, model: str) -> int | None:
-        """Requests that it works on at the same time; ``None`` where that is not bounded."""
+        """Turns that it works on at the same time; ``None`` where that is not bounded."""
         served = self.models.get(model)
-        bounds = (self._limit, served.parallel if served else None)
+        bounds = (self._limit, served.parallel if served else None, self._turn_slots)
         return min((n for n in bounds if n is not None), default=None)
 
     def window(self, model: str) -> int | None:

@@ -14,8 +14,10 @@ from typing import Any
 
 from stoker.data.facts import load_table
 
-#: The header with which a client marks a request: ``utility``, or anything else for a turn.
+#: The header with which a client marks a request: ``utility``, ``completion``, or anything else for
+#: a turn.
 HEADER = "x-stoker-priority"
+_COMPLETION = "completion"
 #: For this long no turn must have come or ended at a backend before a utility request is sent to
 #: it. VS Code 1.139 sends its progress messages 2.1 s before the first agent turn (recorded), and
 #: an agent's next turn follows as soon as its tools have run.
@@ -70,6 +72,16 @@ def utility_of(request: Mapping[str, Any], header: str | None = None) -> Utility
         if kind.part in read and kind.matches(read[kind.part]):
             return kind.utility
     return None
+
+
+def is_completion(path: str, request: Mapping[str, Any], header: str | None = None) -> bool:
+    """Whether an editor asks for code between two texts, which a person waits for while typing.
+
+    The header, if any, decides; else the path, and ``suffix`` on ``/v1/completions``.
+    """
+    if header is not None:
+        return header.strip().lower() == _COMPLETION
+    return path == "/infill" or (path == "/v1/completions" and bool(request.get("suffix")))
 
 
 @dataclass(frozen=True, slots=True)

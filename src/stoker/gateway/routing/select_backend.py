@@ -83,12 +83,14 @@ class SelectBackend:
         self._state = state
         self._pool = state.pool
         self._slots = state.slots
+        self._first_tokens = state.first_tokens
         self._metrics = state.metrics
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Set ``context.backend`` for each try."""
         # By what the client asked: what is sent may have its tools in its text.
-        context.utility = utility_of(context.body, context.request.headers.get(HEADER))
+        if not context.is_completion:
+            context.utility = utility_of(context.body, context.request.headers.get(HEADER))
         context.session = session_of(context.request.headers, context.body)
         tries, model = _Tries(), context.model.id
         while True:
@@ -112,6 +114,8 @@ class SelectBackend:
         slot = await self._acquire(context, tries)
         backend = context.backend = slot.backend
         context.answer = None  # that of the backend before
+        if context.utility is None and not context.is_completion:
+            context.first_token = self._first_tokens.begin()
         client_left = False
         try:
             response = await proceed(context)
@@ -123,6 +127,8 @@ class SelectBackend:
             tries.refused(backend, refusal.reason, too_small)
             return None
         finally:
+            if context.first_token is not None:
+                context.first_token.over()
             self._slots.release(slot, _worked_tokens(context, client_left=client_left))
         if not context.may_retry:
             return response
@@ -133,6 +139,8 @@ class SelectBackend:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
+            if context.is_completion and self._yields(context.model.id):
+                await self._first_tokens.none_pending()
             return await self._slots.acquire(
                 context.model.id,
                 context.caller.owner,
@@ -140,6 +148,7 @@ class SelectBackend:
                 avoid=tries.avoid,
                 utility=context.utility,
                 session=context.session,
+                is_completion=context.is_completion,
             )
         except asyncio.CancelledError:
             self._metrics.left.inc()
@@ -147,6 +156,10 @@ class SelectBackend:
             raise
         finally:
             context.queue_s += loop.time() - began
+
+    def _yields(self, model: str) -> bool:
+        """Whether a completion by this model would slow down the first token of a turn."""
+        return any(backend.yields for backend in self._pool.serving(model))
 
     def _too_small(self, context: RequestContext, reason: Exception) -> list[PooledBackend]:
         """The backends whose window is no larger than one that is too small."""

@@ -29,16 +29,23 @@ class BackendSlot:
     #: What its client was charged for it, until it is known what it used.
     expected_tokens: int
     is_utility: bool = False
+    is_completion: bool = False
 
 
 def take_slot(
-    backend: PooledBackend, client: str, shares: OwnerShares, utility: Utility | None = None
+    backend: PooledBackend,
+    client: str,
+    shares: OwnerShares,
+    utility: Utility | None = None,
+    *,
+    is_completion: bool = False,
 ) -> BackendSlot:
     """Count one more request at the backend, and its client's share of the work."""
     backend.in_flight += 1
-    if utility is None:
+    backend.completions += is_completion
+    if utility is None and not is_completion:
         backend.turn_at = asyncio.get_running_loop().time()
-    return BackendSlot(backend, client, shares.begin(client), utility is not None)
+    return BackendSlot(backend, client, shares.begin(client), utility is not None, is_completion)
 
 
 @dataclass(eq=False)
@@ -50,6 +57,7 @@ class Waiter:
     avoid: Sequence[PooledBackend]
     #: Of a utility request: what it is.
     utility: Utility | None = None
+    is_completion: bool = False
     slot: asyncio.Future[BackendSlot] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -104,7 +112,14 @@ class SlotQueue:
         self.remove(waiter)
         if waiter.client in self._queues:
             self._queues.move_to_end(waiter.client)
-        waiter.slot.set_result(take_slot(backend, waiter.client, self._shares, waiter.utility))
+        slot = take_slot(
+            backend,
+            waiter.client,
+            self._shares,
+            waiter.utility,
+            is_completion=waiter.is_completion,
+        )
+        waiter.slot.set_result(slot)
 
     def heads(self) -> list[Waiter]:
         """The first request of each client."""
@@ -116,14 +131,19 @@ class SlotQueue:
 
     def serve(self, backend: PooledBackend) -> None:
         """Give the free slots of the backend to requests that wait."""
-        while backend.usable and backend.has_room:
-            waiter = self._next(backend)
+        while backend.usable:
+            waiter = self._next(backend, with_room=True)
             if waiter is None:
                 return
             self.give(waiter, backend)
 
-    def _next(self, backend: PooledBackend) -> Waiter | None:
-        firsts = (next((w for w in q if w.takes(backend)), None) for q in self._queues.values())
+    def _next(self, backend: PooledBackend, *, with_room: bool = False) -> Waiter | None:
+        room = {kind: backend.has_room_for(is_completion=kind) for kind in (False, True)}
+
+        def may_go(waiter: Waiter) -> bool:
+            return waiter.takes(backend) and (not with_room or room[waiter.is_completion])
+
+        firsts = (next(filter(may_go, queue), None) for queue in self._queues.values())
         waiting = (waiter for waiter in firsts if waiter is not None)
         return min(waiting, key=lambda waiter: self._shares.mark(waiter.client), default=None)
 

@@ -100,7 +100,7 @@ class UtilityQueue:
     def _load(self, backend: PooledBackend, model: str) -> BackendLoad:
         return BackendLoad(
             slots=backend.slots(model),
-            in_flight=backend.in_flight,
+            in_flight=backend.in_flight - backend.completions,
             is_waited_for=self._turns.is_waited_for(backend),
             quiet_s=_now() - backend.turn_at,
         )
