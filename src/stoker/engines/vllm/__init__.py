@@ -4,6 +4,7 @@ from stoker.engines.base import Engine, Launcher, Planner
 from stoker.engines.vllm import vllm_log_phases, vllm_placement, vllm_planner
 from stoker.engines.vllm.vllm_launch import KEY_VARIABLE, launch
 from stoker.engines.vllm.vllm_planner import NAME
+from stoker.engines.vllm.vllm_replica import replica
 
 ENGINE = Engine(
     name=NAME,
@@ -36,5 +37,6 @@ ENGINE = Engine(
         key_variable=KEY_VARIABLE,
         assumed=vllm_placement.assumed,
         also_fetched=vllm_placement.also_fetched,
+        replica=replica,
     ),
 )
