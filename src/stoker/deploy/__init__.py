@@ -1,10 +1,10 @@
-"""Files that run a plan on servers: replicas, gateways, their stores. One exporter a format. Pure.
+"""Deployment files: replicas of a plan, gateways, their stores. One exporter a format. Pure.
 
 ``exporters.EXPORTERS`` is the table of formats, ``Site`` what is deployed.
 """
 
 from stoker.deploy.exporter import Exporter
-from stoker.deploy.exporters import EXPORTERS, exporter
+from stoker.deploy.exporters import EXPORTERS, exporter_for
 from stoker.deploy.site import Images, Site
 from stoker.deploy.site_file import Line, Reason, SiteFile
 
@@ -16,5 +16,5 @@ __all__ = [
     "Reason",
     "Site",
     "SiteFile",
-    "exporter",
+    "exporter_for",
 ]

@@ -13,7 +13,7 @@ from stoker.errors import UsageError
 EXPORTERS: dict[str, str] = {}
 
 
-def exporter(name: str) -> Exporter:
+def exporter_for(name: str) -> Exporter:
     """The exporter for a format. Raises ``UsageError`` for an unknown one."""
     if name not in EXPORTERS:
         raise UsageError(

@@ -231,7 +231,7 @@ class ReplicaContainer:
     health_path: str
     #: The longest that a first start is waited for: the download, the load and the compilation.
     first_start_s: int
-    #: The longest that running answers are waited for when it is told to stop.
+    #: The longest that running answers are waited for after the order to stop.
     stop_s: int
     folders: tuple[EngineFolder, ...]
     #: Small files that the engine reads: the path inside, and the text.
