@@ -10,7 +10,9 @@ from stoker.errors import UsageError
 
 #: A format's name, and the module whose ``EXPORTER`` it is. To add a format is to add a file and a
 #: row.
-EXPORTERS: dict[str, str] = {}
+EXPORTERS: dict[str, str] = {
+    "compose": "stoker.deploy.compose",
+}
 
 
 def exporter_for(name: str) -> Exporter:
