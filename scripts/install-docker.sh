@@ -8,6 +8,7 @@ needed=()
 command -v dockerd >/dev/null || needed+=(docker.io)
 command -v iptables >/dev/null || needed+=(iptables)
 command -v debootstrap >/dev/null || needed+=(debootstrap)
+[ -x /usr/bin/docker-compose ] || needed+=(docker-compose) # version 1, to read deployment files
 [ ${#needed[@]} -gt 0 ] || exit 0
 
 command -v apt-get >/dev/null || {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from stoker.engines.container_spec import ContainerLaunch
+from stoker.engines.container_spec import SHM_BYTES, ContainerLaunch
 from stoker.errors import StokerError
 from stoker.host import GpuSpec, Host
 from stoker.models import Format
@@ -205,6 +205,55 @@ class Planner:
     commands: Callable[[Plan], tuple[str, ...]] = lambda _plan: ()
 
 
+@dataclass(frozen=True, slots=True)
+class EngineFolder:
+    """A folder in an engine's container whose content must outlive it."""
+
+    #: What the volume for it is called: ``models``.
+    name: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaContainer:
+    """One replica of a plan in a container of a deployed site.
+
+    It holds no secret, and nothing of the machine that it was made on but ``model_folder``.
+    """
+
+    image: str
+    #: What follows the image's entrypoint, and the same with the reason for each.
+    command: tuple[str, ...]
+    arguments: tuple[Argument, ...]
+    port: int
+    #: Variables that are no secret, each with its reason.
+    env: tuple[Argument, ...]
+    #: The variable that holds the key which requests must carry.
+    key_variable: str
+    #: The variable with the model hub's token; ``None`` where nothing is fetched from the hub.
+    hub_token_variable: str | None
+    #: Answers 200 without a key as soon as the model can be used.
+    health_path: str
+    #: The longest that a first start is waited for: the download, the load and the compilation.
+    first_start_s: int
+    #: The longest that running answers are waited for after the order to stop.
+    stop_s: int
+    folders: tuple[EngineFolder, ...]
+    #: Small files that the engine reads: the path inside, and the text.
+    files: tuple[tuple[str, str], ...] = ()
+    #: The model's folder on the machine, and where it is mounted; ``None``: it is fetched.
+    model_folder: tuple[str, str] | None = None
+    #: What /dev/shm must hold.
+    shm_bytes: int = SHM_BYTES
+    #: The same server as a process: what follows ``python``, and the packages that it needs.
+    process: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    #: Its Prometheus metrics of requests that run, and of those that wait.
+    running_metric: str = ""
+    waiting_metric: str = ""
+
+
 class LaunchFunction(Protocol):
     """Turns a plan into something to run."""
 
@@ -212,6 +261,19 @@ class LaunchFunction(Protocol):
         self, plan: Plan, *, port: int, key: str, options: Options
     ) -> ProcessLaunch | ContainerLaunch:
         """What to run so that the plan's model answers on the loopback ``port`` under ``key``."""
+        ...
+
+
+class ReplicaFunction(Protocol):
+    """Makes the container that each replica of a plan runs in."""
+
+    def __call__(
+        self, plan: Plan, *, image: str = "", more_names: tuple[str, ...] = ()
+    ) -> ReplicaContainer:
+        """The container, with another image where one is named, and more names for the model.
+
+        Raises ``StokerError`` for a plan that can't be served so.
+        """
         ...
 
 
@@ -242,6 +304,8 @@ class Launcher:
     assumed: Callable[[Plan, Host], str] = lambda _plan, _host: ""
     #: One sentence on what a start fetches beside the model; empty for nothing.
     also_fetched: Callable[[PlacementRequest], str] = lambda _wanted: ""
+    #: One replica of a plan in a deployed site; ``None``: Stoker writes no deployment files for it.
+    replica: ReplicaFunction | None = None
 
 
 class ServerClient(Protocol):

@@ -105,6 +105,22 @@ WRONG = {
 }
 
 
+@pytest.mark.parametrize(
+    ("line", "drain_s"), [("", None), ("drain_s = 900", 900.0), ("drain_s = 0", 0.0)]
+)
+def test_running_answers_get_the_time_that_is_set(
+    tmp_path: Path, line: str, drain_s: float | None
+) -> None:
+    text = f'[gateway]\n{line}\n[[backend]]\nurl = "http://gpu:8000"\n'
+    assert load(written(tmp_path, text)).drain_s == drain_s
+
+
+def test_negative_time_for_running_answers_is_refused(tmp_path: Path) -> None:
+    text = '[gateway]\ndrain_s = -1\n[[backend]]\nurl = "http://gpu:8000"\n'
+    with pytest.raises(UsageError, match="drain_s"):
+        load(written(tmp_path, text))
+
+
 @pytest.mark.parametrize("text", WRONG)
 def test_error_names_its_line(tmp_path: Path, text: str) -> None:
     line, key = WRONG[text]

@@ -273,3 +273,19 @@ def test_what_stoker_up_runs_reads_its_own_file_of_sign_on() -> None:
     sign_on_file.path().symlink_to("mounted-later.toml")
     with pytest.raises(UsageError, match="can't be read"):
         sign_on_file.rules()
+
+
+@pytest.mark.parametrize(("line", "drain_s"), [("", QUICK.drain_s), ("drain_s = 900", 900.0)])
+async def test_ordered_to_stop_it_waits_for_answers_as_long_as_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, drain_s: float
+) -> None:
+    waited: list[float] = []
+
+    async def drain(_: Gateway, within_s: float) -> None:
+        waited.append(within_s)
+
+    monkeypatch.setattr(Gateway, "drain", drain)
+    text = f'[gateway]\nport = 0\n{line}\n[[backend]]\nurl = "http://127.0.0.1:9"\n'
+    async with serving(tmp_path / "gateway.toml", text):
+        pass
+    assert waited == [drain_s]

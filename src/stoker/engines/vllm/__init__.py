@@ -4,6 +4,7 @@ from stoker.engines.base import CompletionOrder, Engine, Launcher, Planner
 from stoker.engines.vllm import vllm_log_phases, vllm_placement, vllm_planner
 from stoker.engines.vllm.vllm_launch import KEY_VARIABLE, launch
 from stoker.engines.vllm.vllm_planner import NAME
+from stoker.engines.vllm.vllm_replica import replica
 from stoker.engines.vllm.vllm_trials import vllm_trials
 from stoker.planning import Argument
 
@@ -49,5 +50,6 @@ ENGINE = Engine(
         key_variable=KEY_VARIABLE,
         assumed=vllm_placement.assumed,
         also_fetched=vllm_placement.also_fetched,
+        replica=replica,
     ),
 )

@@ -34,7 +34,8 @@ _INNER_HUB = "/root/.cache/huggingface"
 _INNER_COMPILED = "/root/.cache/vllm"
 _INNER_MODEL = "/model"
 _INNER_GUARD = "/stoker"
-_SHOWN_ENV = {
+#: Variables that are no secret, each with its reason.
+SHOWN_ENV = {
     "PYTHONPATH": "where vLLM finds what asks for the key",
     "VLLM_NO_USAGE_STATS": "vLLM reports to its makers how it is used, unless this is set",
     "HF_HUB_OFFLINE": "nothing is asked of the model hub: the weights are here",
@@ -42,7 +43,7 @@ _SHOWN_ENV = {
     "VLLM_CPU_KVCACHE_SPACE": "the KV cache's size in GiB: on the CPU vLLM takes it from here",
 }
 #: Where vLLM's processes meet: without this it looks for the address that leads outside.
-_OFFLINE_ENV = {"HF_HUB_OFFLINE": "1", "VLLM_HOST_IP": "127.0.0.1"}
+OFFLINE_ENV = {"HF_HUB_OFFLINE": "1", "VLLM_HOST_IP": "127.0.0.1"}
 _HUB_REASON = "models stay on the host: a new container need not download them again"
 
 
@@ -53,9 +54,10 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
     if options.python is not None:
         model = str(plan.model.path or plan.model.id)
         given = arguments(plan, model)
-        flags = (*_flags(given), "--host", "127.0.0.1", "--port", str(port))
+        listen = ("--host", "127.0.0.1", "--port", str(port))
         # A module, not the script `vllm`: vLLM's builds for the CPU have a script that fails.
-        argv = (options.python, "-m", "vllm.entrypoints.openai.api_server", *flags)
+        module = "vllm.entrypoints.openai.api_server"
+        argv = (options.python, "-m", module, *flags(given), *listen)
         folders = filter(None, (str(_GUARD_FOLDER), os.environ.get("PYTHONPATH")))
         env |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(folders)}
         return ProcessLaunch(argv=argv, arguments=given, env=env)
@@ -64,7 +66,7 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
     return ContainerLaunch(
         name=options.name or CONTAINER,
         image=options.image or (GPU_IMAGE if options.gpus else CPU_IMAGE),
-        command=_flags(given),
+        command=flags(given),
         inner_port=_INNER_PORT,
         port=port,
         arguments=given,
@@ -73,7 +75,7 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
         host_ipc=not options.private_ipc,
         offline=options.offline_network and plan.model.path is not None,
         env={**env, "PYTHONPATH": _INNER_GUARD},
-        shown_env=_SHOWN_ENV,
+        shown_env=SHOWN_ENV,
     )
 
 
@@ -105,16 +107,17 @@ def arguments(plan: Plan, model: str) -> tuple[Argument, ...]:
     return (weights, *planned, served, details, guard)
 
 
-def _flags(given: Sequence[Argument]) -> tuple[str, ...]:
-    flags: list[str] = []
+def flags(given: Sequence[Argument]) -> tuple[str, ...]:
+    """The arguments as vLLM's command line takes them."""
+    found: list[str] = []
     for argument in given:
         if argument.value is True:
-            flags.append(f"--{argument.name}")
+            found.append(f"--{argument.name}")
         elif argument.value is False:
-            flags.append(f"--no-{argument.name}")
+            found.append(f"--no-{argument.name}")
         else:
-            flags += [f"--{argument.name}", str(argument.value)]
-    return tuple(flags)
+            found += [f"--{argument.name}", str(argument.value)]
+    return tuple(found)
 
 
 def _spelled(argument: str) -> str:
@@ -131,7 +134,7 @@ def _cpu_env(plan: Plan, options: Options) -> dict[str, str]:
 def _network_env(plan: Plan) -> dict[str, str]:
     """What vLLM may ask for over the network: with weights on this machine, nothing."""
     asks_hub = plan.model.path is None
-    return {"VLLM_NO_USAGE_STATS": "1", **(_hub_env() if asks_hub else _OFFLINE_ENV)}
+    return {"VLLM_NO_USAGE_STATS": "1", **(_hub_env() if asks_hub else OFFLINE_ENV)}
 
 
 def _hub_env() -> dict[str, str]:

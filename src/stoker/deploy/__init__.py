@@ -1,0 +1,20 @@
+"""Deployment files: replicas of a plan, gateways, their stores. One exporter a format. Pure.
+
+``exporters.EXPORTERS`` is the table of formats, ``Site`` what is deployed.
+"""
+
+from stoker.deploy.exporter import Exporter
+from stoker.deploy.exporters import EXPORTERS, exporter_for
+from stoker.deploy.site import Images, Site
+from stoker.deploy.site_file import Line, Reason, SiteFile
+
+__all__ = [
+    "EXPORTERS",
+    "Exporter",
+    "Images",
+    "Line",
+    "Reason",
+    "Site",
+    "SiteFile",
+    "exporter_for",
+]
