@@ -1,0 +1,38 @@
+"""The Secrets that the person who installs a site makes: no file holds one."""
+
+from __future__ import annotations
+
+from stoker.deploy.kubernetes.gateway_objects import SECRETS
+from stoker.deploy.kubernetes.object_names import Names
+from stoker.deploy.kubernetes.store_objects import POSTGRES_PORT, REDIS_PORT
+from stoker.deploy.site import Site
+
+_DRAWN = ("engine-key", "first-key", "prometheus-key", "postgres-password", "redis-password")
+_PASSWORDS = "P=$(openssl rand -hex 24) R=$(openssl rand -hex 24)"
+
+
+def secret_keys(site: Site) -> tuple[str, ...]:
+    """Every key of the site's Secret that its files refer to."""
+    of_hub = ("hub-token",) if site.engine.hub_token_variable else ()
+    return tuple(dict.fromkeys((*SECRETS.values(), *_DRAWN, *of_hub)))
+
+
+def make_secrets(site: Site, kubectl: str) -> tuple[str, ...]:
+    """Commands that draw the keys and store them; ``kubectl`` names the namespace."""
+    names = Names(site)
+    values = {
+        "engine-key": "$(openssl rand -hex 32)",
+        "first-key": "sk-$(openssl rand -hex 24)",
+        "prometheus-key": "$(openssl rand -hex 32)",
+        "postgres-password": "$P",
+        "redis-password": "$R",
+        "postgresql-url": f"postgresql://stoker:$P@{names.postgres}:{POSTGRES_PORT}/stoker",
+        "redis-url": f"redis://:$R@{names.redis}:{REDIS_PORT}/0",
+        "hub-token": "$HF_TOKEN",
+    }
+    given = [f'--from-literal={key}="{values[key]}"' for key in secret_keys(site)]
+    commands = [f"{_PASSWORDS}; {kubectl} create secret generic {names.secrets} {' '.join(given)}"]
+    if site.tls_host and site.cluster.issuer is None:
+        files = "--cert=tls.crt --key=tls.key"
+        commands.append(f"{kubectl} create secret tls {names.certificate} {files}")
+    return tuple(commands)
