@@ -33,6 +33,7 @@ COMMANDS = {
     "models": ("models", "List the models that Stoker knows, or add your own."),
     "plan": ("plan", "Show what to run on this machine, or on an imagined one, and why."),
     "size": ("size", "Find the least hardware for a number of developers, and its cost."),
+    "deploy": ("deploy", "Write the files that run a model on servers, for several people."),
     "bench": ("bench", "Measure how fast an endpoint answers, idle and under load."),
     "usage": ("recorded_usage", "Show who has used which model how much."),
     "metrics": ("metrics_files", "Print the dashboard for Grafana and the alerts for Prometheus."),

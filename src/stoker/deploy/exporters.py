@@ -11,6 +11,7 @@ from stoker.errors import UsageError
 #: A format's name, and the module whose ``EXPORTER`` it is. To add a format is to add a file and a
 #: row.
 EXPORTERS: dict[str, str] = {
+    "compose": "stoker.deploy.compose",
     "kubernetes": "stoker.deploy.kubernetes.kubernetes_exporter",
     "helm": "stoker.deploy.kubernetes.helm_exporter",
 }

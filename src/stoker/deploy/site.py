@@ -22,6 +22,11 @@ ROUTER_VERSION = "0.1.17"
 
 #: What every format takes as a name: a DNS label (RFC 1123), with room for ``-gateway-12``.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
+#: https://www.rfc-editor.org/rfc/rfc1123#page-13
+_HOST = re.compile(
+    r"(?=.{1,253}$)[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
+    r"(\.[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)*"
+)
 _MOST_REPLICAS = 64
 _MOST_GATEWAYS = 16
 _PORTS = range(1, 65536)
@@ -62,6 +67,8 @@ class Site:
     tls_host: str | None = None
     #: Prometheus, with Stoker's alerts, is part of it.
     monitoring: bool = True
+    #: Names of models that it served before: replicas answer to them too (``Launcher.replica``).
+    earlier_models: tuple[str, ...] = ()
     #: GPUs of the one machine that everything runs on; ``None`` where that is not known.
     machine_gpus: int | None = None
     images: Images = field(default_factory=Images)
@@ -90,6 +97,27 @@ class Site:
             raise UsageError(
                 f"{self.bind!r} is not an address to listen on.",
                 fix="Write one IP address of the machine, or 0.0.0.0 for all of them.",
+            )
+
+        if self.tls_host is not None and not _HOST.fullmatch(self.tls_host):
+            raise UsageError(
+                f"{self.tls_host!r} is not the name of a host.",
+                fix="Write a name such as models.example.com.",
+            )
+        self._check_texts()
+
+    def _check_texts(self) -> None:
+        """A plan comes from a file: what becomes a line of another file holds no line end."""
+        images = [getattr(self.images, name) for name in Images.__dataclass_fields__]
+        texts = [self.plan.model.id, self.engine.image, *self.engine.command, *images]
+        texts += [f"{one.name}={one.value}" for one in self.engine.env]
+        texts += self.engine.model_folder or ()
+        wrong = next((text for text in texts if not text.isprintable()), None)
+        if wrong is not None:
+            raise UsageError(
+                f"The plan can't be deployed: {wrong!r} holds a control character.",
+                "It would become another line in the files.",
+                "Correct the plan.",
             )
 
     @property

@@ -262,6 +262,19 @@ class LaunchFunction(Protocol):
         ...
 
 
+class ReplicaFunction(Protocol):
+    """Says what a replica of a plan runs in a deployed site."""
+
+    def __call__(
+        self, plan: Plan, *, image: str = "", more_names: tuple[str, ...] = ()
+    ) -> ReplicaContainer:
+        """The container, with another image where one is named, and more names for the model.
+
+        Raises ``StokerError`` for a plan that can't be served so.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Launcher:
     """How Stoker starts an engine, and what it knows of the engine's start."""
@@ -289,10 +302,8 @@ class Launcher:
     assumed: Callable[[Plan, Host], str] = lambda _plan, _host: ""
     #: One sentence on what a start fetches beside the model; empty for nothing.
     also_fetched: Callable[[PlacementRequest], str] = lambda _wanted: ""
-    #: One replica of a plan in a deployed site, with another image where one is named. ``None``:
-    #: Stoker writes no deployment files for it. Raises ``StokerError`` for a plan that can't be
-    #: served so.
-    replica: Callable[[Plan, str], ReplicaContainer] | None = None
+    #: One replica of a plan in a deployed site; ``None``: Stoker writes no deployment files for it.
+    replica: ReplicaFunction | None = None
 
 
 class ServerClient(Protocol):

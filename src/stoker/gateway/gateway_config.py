@@ -150,6 +150,15 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     health_check_s: Annotated[
         float, Meta(ge=0.1, description="Seconds between two health checks of a backend.")
     ] = 5.0
+    drain_s: Annotated[
+        float | None,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Seconds that running answers have when the gateway is ordered to stop "
+            "(SIGTERM); it takes no new requests then. Left out: 10.",
+        ),
+    ] = None
     limits_store: Annotated[
         str | None,
         Meta(
@@ -289,6 +298,8 @@ class Config(msgspec.Struct, frozen=True):
     caches_per_owner: bool
     backends: tuple[ConfiguredBackend, ...]
     health_check_s: float
+    #: ``None``: as long as ``GatewayTimings.drain_s``.
+    drain_s: float | None
     limits: LimitPlans
     #: The store that other gateways share, as ``database_addresses.address_in`` reads it.
     limits_store: str | None
@@ -372,6 +383,7 @@ class _Reader:
             caches_per_owner=gateway.caches_per_owner,
             backends=backends,
             health_check_s=gateway.health_check_s,
+            drain_s=gateway.drain_s,
             sha256=hashlib.sha256(self._text.encode()).hexdigest(),
             settings=_flat(msgspec.to_builtins(file)),
             tls=self._tls(file.tls),

@@ -75,6 +75,11 @@ class Service:
         """The address that it listens on."""
         return self._config.bind
 
+    @property
+    def _drain_s(self) -> float:
+        configured = self._config.drain_s
+        return self._timings.drain_s if configured is None else configured
+
     async def run(self, on_ready: Callable[[str, Gateway], None]) -> None:
         """Listen, call ``on_ready`` with the address, and serve until SIGTERM or SIGINT.
 
@@ -97,7 +102,7 @@ class Service:
                     on_ready(endpoint, self._gateway)
                     await self._serve(http)
             finally:
-                await self._gateway.drain(self._timings.drain_s)
+                await self._gateway.drain(self._drain_s)
                 await self._access.write_log(all_of_it=True)
 
     async def _serve(self, http: aiohttp.ClientSession) -> None:

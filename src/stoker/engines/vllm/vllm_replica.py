@@ -33,7 +33,7 @@ _FIRST_START_S = 7200
 _STOP_S = 900
 
 
-def replica(plan: Plan, image: str) -> ReplicaContainer:
+def replica(plan: Plan, *, image: str = "", more_names: tuple[str, ...] = ()) -> ReplicaContainer:
     """vLLM serving ``plan`` in a container. Raises ``StokerError`` for a plan of another format."""
     vllm_launch.require_folder(plan)
     folder = _own_folder(plan)
@@ -43,7 +43,7 @@ def replica(plan: Plan, image: str) -> ReplicaContainer:
     guard = files("stoker.engines.vllm") / "in_engine" / _GUARD
     return ReplicaContainer(
         image=image or (vllm_launch.GPU_IMAGE if plan.gpus else vllm_launch.CPU_IMAGE),
-        command=vllm_launch.flags(given),
+        command=_command(given, more_names),
         arguments=given,
         port=8000,
         env=_env(plan, folder),
@@ -61,6 +61,12 @@ def replica(plan: Plan, image: str) -> ReplicaContainer:
         waiting_metric="vllm:num_requests_waiting",
         open_paths_variable="STOKER_OPEN_PATHS",
     )
+
+
+def _command(given: tuple[Argument, ...], more_names: tuple[str, ...]) -> tuple[str, ...]:
+    words = list(vllm_launch.flags(given))
+    after = words.index("--served-model-name") + 2
+    return (*words[:after], *more_names, *words[after:])
 
 
 def _own_folder(plan: Plan) -> Path | None:

@@ -1,0 +1,92 @@
+"""How deployment files are shown: with the reasons in them, and what was changed by hand."""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from stoker.application.deployment_site import FileChange, SiteRecord
+from stoker.deploy import Site, SiteFile
+
+
+def document(
+    site: Site, files: Sequence[SiteFile], folder: Path | None, *, kept: Sequence[str] = ()
+) -> dict[str, Any]:
+    """What was written, for programs."""
+    return {
+        "folder": None if folder is None else str(folder),
+        "model": site.plan.model.id,
+        "engine": site.plan.engine,
+        "replicas": site.replicas,
+        "gpus": site.gpus,
+        "gateways": site.gateways,
+        "endpoint": site.endpoint,
+        "files": [
+            {
+                "path": file.path,
+                "reasons": [{"line": reason.at, "reason": reason.why} for reason in file.reasons],
+            }
+            for file in files
+        ],
+        "kept": list(kept),
+    }
+
+
+def summary(site: Site) -> str:
+    """What the files start, in one line."""
+    where = f"on {site.gpus} GPUs" if site.gpus > 1 else "on 1 GPU" if site.gpus else "on the CPU"
+    replicas = "1 replica" if site.replicas == 1 else f"{site.replicas} replicas"
+    gateways = "1 gateway" if site.gateways == 1 else f"{site.gateways} gateways"
+    return f"{replicas} of {site.plan.model.id} {where}, {gateways}, at {site.endpoint}"
+
+
+def explanation(files: Sequence[SiteFile]) -> list[str]:
+    """Each line that has a reason, below the name of its file."""
+    lines: list[str] = []
+    for file in files:
+        if not file.reasons:
+            continue
+        lines += ["", file.path]
+        for reason in file.reasons:
+            lines.append(f"  {reason.at}")
+            lines += textwrap.wrap(
+                reason.why, 80, initial_indent="      ", subsequent_indent="      "
+            )
+    return lines[1:]
+
+
+def change_lines(changes: Sequence[FileChange]) -> list[str]:
+    """The changes as a unified diff: from what Stoker wrote to what is there."""
+    lines: list[str] = []
+    for change in changes:
+        if change.now is None:
+            lines.append(f"{change.path} was removed")
+            continue
+        lines += difflib.unified_diff(
+            change.written.splitlines(),
+            change.now.splitlines(),
+            f"{change.path} as written",
+            f"{change.path} now",
+            lineterm="",
+            n=2,
+        )
+    return lines
+
+
+def changes_document(record: SiteRecord, changes: Sequence[FileChange]) -> dict[str, Any]:
+    """The changes, for programs."""
+    return {
+        "format": record.request.format,
+        "stoker_version": record.stoker_version,
+        "changes": [
+            {
+                "path": change.path,
+                "removed": change.now is None,
+                "diff": "\n".join(change_lines([change])),
+            }
+            for change in changes
+        ],
+    }

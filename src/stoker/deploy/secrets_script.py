@@ -1,0 +1,98 @@
+"""The script that makes a site's secrets on the machine: no file that Stoker writes holds one."""
+
+from __future__ import annotations
+
+from stoker.deploy.site import Site
+from stoker.deploy.site_file import Line, SiteFile
+
+
+def secrets_script(site: Site, *, postgres_host: str, redis_host: str) -> SiteFile:
+    """``make-secrets.sh``: makes what is missing in ``secrets/``, and keeps what is there."""
+    return SiteFile.of(
+        "make-secrets.sh",
+        [
+            "#!/bin/sh",
+            "# Makes the secrets of this site, once. What is there already is kept.",
+            Line("set -eu"),
+            'cd "$(dirname "$0")"',
+            Line("umask 077", "the folder opens for this account alone"),
+            "mkdir -p secrets",
+            "cd secrets",
+            "random() { openssl rand -hex 24; }",
+            Line(
+                'keep() { [ -s "$1" ] || { umask 022; cat >"$1"; umask 077; }; }',
+                "programs in containers read the files under other accounts: the folder is closed, "
+                "the files are not",
+            ),
+            "",
+            *_engine(),
+            *_hub(site),
+            *_gateway(site, postgres_host, redis_host),
+            *_certificate(site),
+            Line('echo "secrets/ is complete."'),
+        ],
+        executable=True,
+    )
+
+
+def _engine() -> list[Line | str]:
+    return [
+        Line("engine_key=$(cat engine.key 2>/dev/null || random)", "what replicas ask for"),
+        'echo "$engine_key" | keep engine.key',
+        'echo "VLLM_API_KEY=$engine_key" | keep engine.env',
+    ]
+
+
+def _hub(site: Site) -> list[Line | str]:
+    token = site.engine.hub_token_variable
+    if token is None:
+        return []
+    return [
+        Line(
+            f'echo "{token}=${{{token}:-}}" | keep hub.env',
+            "the model hub's token, from the environment of this script; open models need none",
+        ),
+    ]
+
+
+def _gateway(site: Site, postgres_host: str, redis_host: str) -> list[Line | str]:
+    start: list[Line | str] = [
+        "prometheus_key=$(cat prometheus.key 2>/dev/null || random)",
+        'printf %s "$prometheus_key" | keep prometheus.key',
+        "{",
+        '  echo "ENGINE_KEY=$engine_key"',
+        '  echo "PROMETHEUS_KEY=$prometheus_key"',
+    ]
+    if not site.shared_stores:
+        return ["", *start, "} | keep gateway.env"]
+    return [
+        "postgres_password=$(cat postgres.password 2>/dev/null || random)",
+        'printf %s "$postgres_password" | keep postgres.password',
+        "redis_password=$(cat redis.password 2>/dev/null || random)",
+        'printf %s "$redis_password" | keep redis.password',
+        Line(
+            'echo "requirepass $redis_password" | keep redis.conf',
+            "a file: on a command line every account of the machine could read it",
+        ),
+        *start,
+        f'  echo "USAGE_DATABASE=postgresql://stoker:$postgres_password@{postgres_host}/stoker"',
+        f'  echo "LIMITS_STORE=redis://:$redis_password@{redis_host}/0"',
+        "} | keep gateway.env",
+    ]
+
+
+def _certificate(site: Site) -> list[Line | str]:
+    if site.tls_host is None:
+        return []
+    return [
+        Line(
+            "if [ ! -s tls.crt ]; then",
+            "for a first try. Clients refuse a certificate that signs itself: put yours in its "
+            "place, and its key",
+        ),
+        "  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 \\",
+        f'    -subj "/CN={site.tls_host}" -addext "subjectAltName=DNS:{site.tls_host}" \\',
+        "    -keyout tls.key -out tls.crt 2>/dev/null",
+        "  chmod 644 tls.key tls.crt",
+        "fi",
+    ]

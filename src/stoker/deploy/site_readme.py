@@ -1,0 +1,81 @@
+"""The page that lies beside a site's files: start, keys, upgrade and rollback, with its names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stoker.deploy.site import Site
+from stoker.deploy.site_file import SiteFile
+
+
+def readme(site: Site, format_name: str, steps: Sequence[str], *, stoker: str) -> SiteFile:
+    """``README.md``. ``stoker`` is how Stoker's command is run beside a gateway."""
+    parts = (
+        _head(site, format_name),
+        "## Start\n\n" + _shell(*steps),
+        "The first start downloads the model, which takes minutes to an hour. Back up `secrets/`, "
+        "and keep it out of version control.",
+        "## Keys of people\n\n" + _shell(f"{stoker} keys create ann", f"{stoker} keys list"),
+        _upgrade(site, format_name),
+        _rollback(format_name),
+    )
+    return SiteFile("README.md", "\n\n".join(parts) + "\n")
+
+
+def _head(site: Site, format_name: str) -> str:
+    plan = site.plan
+    each = f"{_counted(plan.gpus, 'GPU')} each" if plan.gpus else "on the CPU"
+    plain = "It speaks plain HTTP: for other machines add `--tls-host NAME`, or a proxy of yours."
+    return "\n\n".join(
+        [
+            f"# {plan.model.served_name} for {_counted(site.users, 'user')}",
+            f"{_counted(site.replicas, 'replica')} of `{plan.model.id}` on {plan.engine} ({each}) "
+            f"and {_counted(site.gateways, 'gateway')} at {site.endpoint}."
+            + ("" if site.tls_host else f" {plain}"),
+            f"`stoker deploy {format_name}` wrote these files. `stoker deploy diff .` shows what "
+            "was changed by hand since.",
+        ]
+    )
+
+
+def _upgrade(site: Site, format_name: str) -> str:
+    return "\n\n".join(
+        [
+            "## Upgrade",
+            "Write the new files over the old ones, and let the script change what runs:",
+            _shell(
+                "cp -r . ../before",
+                f"stoker deploy {format_name} --from NEW-PLAN.json --replace -o .",
+                "./upgrade.sh",
+            ),
+            _promise(site),
+        ]
+    )
+
+
+def _rollback(format_name: str) -> str:
+    return "## Rollback\n\nThe same, with the plan of before:\n\n" + _shell(
+        f"stoker deploy {format_name} --from ../before/stoker-deploy.json --replace -o .",
+        "./upgrade.sh",
+    )
+
+
+def _promise(site: Site) -> str:
+    if site.replicas == 1:
+        return (
+            "There is one replica, so requests are answered 503 while it starts again. A second "
+            "one closes that gap."
+        )
+    return (
+        "Each replica ends what it has begun before it is stopped, and the others answer until it "
+        "is back: no request is lost. While both versions run, either may answer. A new model "
+        "answers to the old name too; its own name works when the script has ended."
+    )
+
+
+def _shell(*lines: str) -> str:
+    return "\n".join(["```sh", *lines, "```"])
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
