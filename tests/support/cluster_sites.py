@@ -36,7 +36,7 @@ def site(plan: Plan, **changes: Any) -> Site:
     """A site with this plan."""
     replica = engines.get(plan.engine).replica
     assert replica is not None
-    return Site(plan, replica(plan, ""), stoker_version="1.2.3", **changes)
+    return Site(plan, replica(plan, image="", more_names=()), stoker_version="1.2.3", **changes)
 
 
 def with_folder(plan: Plan, folder: str) -> Plan:

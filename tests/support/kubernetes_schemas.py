@@ -99,5 +99,7 @@ def _stored(name: str) -> Any:
 @functools.cache
 def _definitions() -> Registry[Any]:
     """What the schemas refer to, in one document of theirs."""
-    held = Resource(_stored(_DEFINITIONS), specification=DRAFT7)
-    return Registry().with_resource(f"/api/{_DEFINITIONS}", held)
+    held: Resource[Any] = DRAFT7.create_resource(_stored(_DEFINITIONS))
+    empty: Registry[Any] = Registry()
+    found: Registry[Any] = empty.with_resource(f"/api/{_DEFINITIONS}", held)
+    return found

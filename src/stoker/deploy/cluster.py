@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from stoker.errors import UsageError
 
@@ -43,7 +43,7 @@ class Cluster:
     issuer: str | None = None
     #: The class of the volume for the weights; ``None`` is the cluster's default.
     storage_class: str | None = None
-    #: Stoker's own image; ``stoker`` and its version where it is empty.
+    #: Stoker's own image, in a registry that the nodes reach; where it is empty, its name alone.
     gateway_image: str = ""
     picker_image: str = PICKER
 
@@ -58,6 +58,11 @@ class Cluster:
                 f"{self.pool!r} can't be the name of a pool.",
                 "It becomes a part of the names of its objects.",
                 "Use lower-case letters, digits and hyphens, 10 at most, and a letter first.",
+            )
+        if self.autoscaler not in get_args(Autoscaler):
+            raise UsageError(
+                f"Stoker does not know the autoscaler {self.autoscaler!r}.",
+                fix=f"Choose one of: {', '.join(get_args(Autoscaler))}.",
             )
         if self.gateway_class not in GATEWAY_CLASSES:
             raise UsageError(

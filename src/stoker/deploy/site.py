@@ -89,7 +89,7 @@ class Site:
         most = self.cluster.max_replicas
         if most is not None and not self.replicas < most <= _MOST_REPLICAS:
             raise UsageError(
-                f"--max-replicas {most} is out of range.",
+                f"--cluster max_replicas={most} is out of range.",
                 f"It is what --replicas {self.replicas} may grow to.",
                 f"It is from {self.replicas + 1} to {_MOST_REPLICAS}.",
             )

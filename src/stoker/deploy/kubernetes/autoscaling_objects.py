@@ -1,4 +1,4 @@
-"""More replicas while requests wait, and fewer again: through KEDA, or a HorizontalPodAutoscaler."""
+"""More replicas while requests wait, and fewer again: KEDA, or a HorizontalPodAutoscaler."""
 
 from __future__ import annotations
 

@@ -265,20 +265,20 @@ def _mounts(site: Site) -> Node:
 
 
 def _volumes(site: Site, names: Names) -> Node:
-    shm: Node = {"medium": "Memory", "sizeLimit": f"{math.ceil(site.engine.shm_bytes / _GIB)}Gi"}
+    size = f"{math.ceil(site.engine.shm_bytes / _GIB)}Gi"
     volumes: list[Node] = [
         {
             "name": Because(
                 "shm",
                 "Engine processes pass tensors through /dev/shm; a container has 64 MB of it.",
             ),
-            "emptyDir": shm,
+            "emptyDir": {"medium": "Memory", "sizeLimit": size},
         },
     ]
     volumes += [_volume_of(folder.name, folder.reason, names) for folder in site.engine.folders]
     if site.engine.model_folder is not None:
         why = "Make this claim, and copy the model's files into its volume."
-        claim = {"claimName": names.models, "readOnly": True}
+        claim: Node = {"claimName": names.models, "readOnly": True}
         volumes.append({"name": Because("model", why), "persistentVolumeClaim": claim})
     given = [path for path, _ in site.engine.files]
     for number, folder in enumerate((*_folders(site), _DRAIN_FOLDER)):

@@ -8,10 +8,8 @@ from stoker.deploy.kubernetes import pod_parts
 from stoker.deploy.kubernetes.manifest import Because, ManifestFile, Node, Setting
 from stoker.deploy.kubernetes.object_names import GATEWAY_PORT, INFERENCE_PORT, Names
 from stoker.deploy.site import Site
+from stoker.deploy.stoker_image import STATE, USER_ID, image_name
 
-#: The user of Stoker's image.
-USER = 10001
-_HOME = "/var/lib/stoker"
 _CONFIG_FOLDER = "/etc/stoker"
 _CERTIFICATE_FOLDER = "/etc/stoker-tls"
 #: Every variable of a gateway, and the key of the site's Secret that it comes from.
@@ -49,8 +47,8 @@ def config_text(site: Site) -> str:
     """``gateway.toml``. Secrets are in variables, so the file holds none."""
     names = Names(site)
     lines = [
-        "# Every setting is in docs/reference/settings.md. A change takes effect when Kubernetes has",
-        "# brought it to the pods, in a minute or two. No restart is needed.",
+        "# docs/reference/settings.md has every setting. A change takes effect when Kubernetes",
+        "# has brought it to the pods, in a minute or two. No restart is needed.",
         "[gateway]",
         'bind = "0.0.0.0"',
         f"port = {GATEWAY_PORT}",
@@ -118,7 +116,7 @@ def _pod(site: Site, names: Names) -> Mapping[str, Node]:
         "Answers under way have this long to end: a moment to learn that it goes, and drain_s.",
     )
     spec |= {
-        "securityContext": pod_parts.unprivileged_user(USER),
+        "securityContext": pod_parts.unprivileged_user(USER_ID),
         "topologySpreadConstraints": pod_parts.spread(names.selector("gateway")),
         "containers": [_container(site, names)],
         "volumes": _volumes(site, names),
@@ -131,12 +129,12 @@ def _container(site: Site, names: Names) -> Mapping[str, Node]:
         "name": "gateway",
         "image": Setting(
             "gateway.image",
-            site.cluster.gateway_image or f"stoker:{site.stoker_version}",
+            site.cluster.gateway_image or image_name(site),
             "Stoker's image, in your registry: docs/deploying-kubernetes.md shows how to make it.",
         ),
         "command": ["stoker", "gateway", f"{_CONFIG_FOLDER}/gateway.toml"],
         "env": [
-            {"name": "STOKER_HOME", "value": _HOME},
+            {"name": "STOKER_HOME", "value": STATE},
             *(pod_parts.from_secret(names, variable, key) for variable, key in SECRETS.items()),
         ],
         "ports": [{"name": "http", "containerPort": GATEWAY_PORT}],
@@ -185,7 +183,7 @@ def _mounts(site: Site) -> Node:
             ),
             "readOnly": True,
         },
-        {"name": "home", "mountPath": _HOME},
+        {"name": "home", "mountPath": STATE},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  (in the pod)
     ]
     if site.tls_host:

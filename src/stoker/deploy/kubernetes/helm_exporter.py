@@ -14,9 +14,10 @@ from stoker.deploy.kubernetes.manifest import Because, ManifestFile, Node, Setti
 from stoker.deploy.kubernetes.manifest_text import helm_lines, yaml_lines
 from stoker.deploy.kubernetes.object_names import Names
 from stoker.deploy.kubernetes.site_manifests import site_manifests
-from stoker.deploy.kubernetes.site_secrets import make_secrets
+from stoker.deploy.kubernetes.site_secrets import make_secrets, push_image
 from stoker.deploy.site import Site
 from stoker.deploy.site_file import Line, SiteFile
+from stoker.deploy.stoker_image import image_files
 
 _SCHEMA_TYPES = {bool: "boolean", int: "integer", str: "string", dict: "object", list: "array"}
 #: The first release whose pods can sleep before they stop, without a feature gate.
@@ -33,7 +34,16 @@ def render(site: Site) -> tuple[SiteFile, ...]:
         for setting in settings(node)
     }
     templates = [_template(manifest) for manifest in manifests]
-    return (_chart(site), _values(found), _schema(found), *templates, _notes(site))
+    helpers = SiteFile(".helmignore", "image/\nstoker-deploy.json\n")
+    return (
+        helpers,
+        _chart(site),
+        _values(found),
+        _schema(found),
+        *templates,
+        _notes(site),
+        *image_files(site),
+    )
 
 
 def _template(manifest: ManifestFile) -> SiteFile:
@@ -116,6 +126,7 @@ def next_steps(site: Site) -> tuple[str, ...]:
     names = Names(site)
     within = f"kubectl -n {names.namespace}"
     return (
+        *push_image(site),
         f"kubectl create namespace {names.namespace}",
         *make_secrets(site, within),
         f"helm upgrade --install {site.name} . -n {names.namespace} --timeout 2h --wait",

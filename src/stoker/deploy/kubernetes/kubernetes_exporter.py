@@ -9,16 +9,17 @@ from stoker.deploy.kubernetes.manifest import Because, ManifestFile, Node
 from stoker.deploy.kubernetes.manifest_text import with_namespace, yaml_lines
 from stoker.deploy.kubernetes.object_names import Names
 from stoker.deploy.kubernetes.site_manifests import site_manifests
-from stoker.deploy.kubernetes.site_secrets import make_secrets
+from stoker.deploy.kubernetes.site_secrets import make_secrets, push_image
 from stoker.deploy.site import Site
 from stoker.deploy.site_file import Line, SiteFile
+from stoker.deploy.stoker_image import image_files
 
 
 def render(site: Site) -> tuple[SiteFile, ...]:
     """The site's files: a kustomization, the namespace, and the objects by their concern."""
     manifests = site_manifests(site)
     written = [_file(site, manifest) for manifest in manifests]
-    return (_kustomization(site, manifests), _namespace(site), *written)
+    return (_kustomization(site, manifests), _namespace(site), *written, *image_files(site))
 
 
 def _file(site: Site, manifest: ManifestFile) -> SiteFile:
@@ -62,6 +63,7 @@ def next_steps(site: Site) -> tuple[str, ...]:
     names = Names(site)
     within = f"kubectl -n {names.namespace}"
     return (
+        *push_image(site),
         "kubectl apply -f namespace.yaml",
         *make_secrets(site, within),
         "kubectl apply -k .",

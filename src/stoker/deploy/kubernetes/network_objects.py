@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stoker.deploy.kubernetes import engine_objects
+from stoker.deploy.kubernetes import engine_objects, pod_parts
 from stoker.deploy.kubernetes.manifest import Because, ManifestFile, Node
 from stoker.deploy.kubernetes.object_names import (
     GATEWAY_PORT,
@@ -24,6 +24,12 @@ _HTTPS_PORT = 443
 #: The API server's ports: of its Service, and of its pods, which some networks compare.
 _API_PORTS = (443, 6443)
 #: Where the proxies of a Gateway get their configuration from.
+#: Every implementation labels the pods that it makes for a Gateway so (GEP-1762).
+_GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+#: Of every pool: while two are side by side, the Gateway of one reaches the other's replicas.
+_INFERENCE_GATEWAYS: Node = {
+    "podSelector": {"matchExpressions": [{"key": _GATEWAY_NAME, "operator": "Exists"}]}
+}
 _CONTROL_PLANES = {"istio": ("istio-system", 15012), "agentgateway": ("agentgateway-system", 9978)}
 _PURPOSE = (
     "Network policies. Clients reach the gateways; the gateways reach the pool's Gateway and the "
@@ -50,11 +56,16 @@ def network_manifest(site: Site) -> ManifestFile:
 def _policy(
     names: Names, name: str, selected: Mapping[str, str], rules: Mapping[str, Node]
 ) -> Mapping[str, Node]:
+    """A policy for the selected pods. It goes with its pool when that is deleted by its label."""
     kinds = [kind for kind in ("Ingress", "Egress") if kind.lower() in rules]
+    of_site = {"app.kubernetes.io/instance": names.site.name}
+    labels = (
+        {**of_site, "pool": names.site.cluster.pool} if name.startswith(names.pool) else of_site
+    )
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": {"name": name, "labels": {"app.kubernetes.io/instance": names.site.name}},
+        "metadata": pod_parts.metadata(name, labels),
         "spec": {
             "podSelector": {"matchLabels": dict(selected)} if selected else {},
             "policyTypes": kinds,
@@ -80,7 +91,7 @@ def _names_for_all(names: Names) -> Mapping[str, Node]:
 
 def _engine(site: Site, names: Names) -> Mapping[str, Node]:
     callers = [
-        _pods_of_inference_gateway(names),
+        _INFERENCE_GATEWAYS,
         {"podSelector": {"matchLabels": names.selector("picker")}},
         *_prometheus(site),
     ]
@@ -96,7 +107,7 @@ def _engine(site: Site, names: Names) -> Mapping[str, Node]:
 
 
 def _picker(site: Site, names: Names) -> Mapping[str, Node]:
-    ingress = [_from([_pods_of_inference_gateway(names)], PICK_PORT)]
+    ingress = [_from([_INFERENCE_GATEWAYS], PICK_PORT)]
     if site.monitoring:
         ingress.append(_from(_prometheus(site), PICKER_METRICS_PORT))
     replicas = {"podSelector": {"matchLabels": names.selector("engine")}}
@@ -111,8 +122,8 @@ def _picker(site: Site, names: Names) -> Mapping[str, Node]:
 def _inference_gateway(site: Site, names: Names) -> Mapping[str, Node]:
     """The pool's Gateway: its pods are made by the implementation, which labels them."""
     gateways = {"podSelector": {"matchLabels": names.selector("gateway")}}
-    picker = {"podSelector": {"matchLabels": names.selector("picker")}}
-    engines = {"podSelector": {"matchLabels": {**names.selector("engine")}}}
+    picker = {"podSelector": {"matchLabels": names.of_all_pools("picker")}}
+    engines = {"podSelector": {"matchLabels": names.of_all_pools("engine")}}
     namespace, port = _CONTROL_PLANES[site.cluster.gateway_class]
     control_plane: Node = {
         "to": [{"namespaceSelector": _namespace(namespace)}],
@@ -126,7 +137,7 @@ def _inference_gateway(site: Site, names: Names) -> Mapping[str, Node]:
             control_plane,
         ],
     }
-    selected = {"gateway.networking.k8s.io/gateway-name": names.pool}
+    selected = {_GATEWAY_NAME: names.pool}
     return _policy(names, names.pool, selected, rules)
 
 
@@ -134,7 +145,7 @@ def _gateway(site: Site, names: Names) -> Mapping[str, Node]:
     why = "Clients, from wherever they come: they need a key. Name their networks to narrow it."
     stores = (("postgres", POSTGRES_PORT), ("redis", REDIS_PORT))
     egress: list[Node] = [
-        {"to": [_pods_of_inference_gateway(names)], "ports": _ports(INFERENCE_PORT)},
+        {"to": [_INFERENCE_GATEWAYS], "ports": _ports(INFERENCE_PORT)},
         *(
             {
                 "to": [{"podSelector": {"matchLabels": names.selector(store)}}],
@@ -152,11 +163,6 @@ def _store(names: Names, name: str, component: str, port: int) -> Mapping[str, N
     gateways = {"podSelector": {"matchLabels": names.selector("gateway")}}
     rules: dict[str, Node] = {"ingress": [_from([gateways], port)]}
     return _policy(names, name, names.selector(component), rules)
-
-
-def _pods_of_inference_gateway(names: Names) -> Node:
-    # Every implementation labels what it makes for a Gateway so (GEP-1762).
-    return {"podSelector": {"matchLabels": {"gateway.networking.k8s.io/gateway-name": names.pool}}}
 
 
 def _prometheus(site: Site) -> list[Node]:

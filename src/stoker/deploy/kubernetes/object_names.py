@@ -69,12 +69,16 @@ class Names:
     def namespace(self) -> str:
         return self.site.cluster.namespace or self.site.name
 
-    def selector(self, component: str) -> dict[str, str]:
-        """The labels by which pods are selected. They can't be changed later."""
-        labels = {
+    def of_all_pools(self, component: str) -> dict[str, str]:
+        """The labels that a component's pods have in every pool of the site."""
+        return {
             "app.kubernetes.io/instance": self.site.name,
             "app.kubernetes.io/component": component,
         }
+
+    def selector(self, component: str) -> dict[str, str]:
+        """The labels by which pods are selected. They can't be changed later."""
+        labels = self.of_all_pools(component)
         return {**labels, "pool": self.site.cluster.pool} if component in _OF_A_POOL else labels
 
     def labels(self, component: str) -> dict[str, str]:

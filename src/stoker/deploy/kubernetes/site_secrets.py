@@ -6,6 +6,7 @@ from stoker.deploy.kubernetes.gateway_objects import SECRETS
 from stoker.deploy.kubernetes.object_names import Names
 from stoker.deploy.kubernetes.store_objects import POSTGRES_PORT, REDIS_PORT
 from stoker.deploy.site import Site
+from stoker.deploy.stoker_image import image_name
 
 _DRAWN = ("engine-key", "first-key", "prometheus-key", "postgres-password", "redis-password")
 _PASSWORDS = "P=$(openssl rand -hex 24) R=$(openssl rand -hex 24)"
@@ -36,3 +37,9 @@ def make_secrets(site: Site, kubectl: str) -> tuple[str, ...]:
         files = "--cert=tls.crt --key=tls.key"
         commands.append(f"{kubectl} create secret tls {names.certificate} {files}")
     return tuple(commands)
+
+
+def push_image(site: Site) -> tuple[str, ...]:
+    """Commands that make Stoker's image and bring it to where the nodes pull it from."""
+    image = site.cluster.gateway_image or f"REGISTRY/{image_name(site)}"
+    return (f"docker build -t {image} image && docker push {image}",)

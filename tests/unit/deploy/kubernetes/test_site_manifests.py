@@ -233,8 +233,9 @@ def test_a_replica_is_reached_only_by_its_gateway_its_picker_and_prometheus(site
     rules = policies[names.engine]["ingress"]
     assert [rule["ports"] for rule in rules] == [[{"protocol": "TCP", "port": site.engine.port}]]
     prometheus = {"kubernetes.io/metadata.name": site.cluster.prometheus_namespace}
+    gateway_name = "gateway.networking.k8s.io/gateway-name"
     assert rules[0]["from"] == [
-        {"podSelector": {"matchLabels": {"gateway.networking.k8s.io/gateway-name": names.pool}}},
+        {"podSelector": {"matchExpressions": [{"key": gateway_name, "operator": "Exists"}]}},
         {"podSelector": {"matchLabels": names.selector("picker")}},
         *([{"namespaceSelector": {"matchLabels": prometheus}}] if site.monitoring else []),
     ]
