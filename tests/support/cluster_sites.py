@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,27 +45,38 @@ def with_folder(plan: Plan, folder: str) -> Plan:
     return replace(plan, model=replace(plan.model, path=Path(folder)))
 
 
-def sites() -> dict[str, Site]:
-    """The sites of the golden files, each with something that the others lack."""
-    small = planned("qwen2.5-coder-7b", "L40S")
-    return {
-        "l40s": site(small, replicas=2),
-        "8x-h200-tls": site(
-            planned("qwen3-coder-30b-a3b", "H200"),
-            replicas=8,
-            gateways=3,
-            name="models",
-            tls_host="models.example.com",
-            port=443,
-            cluster=Cluster(issuer="internal-ca", storage_class="cephfs", namespace="llm"),
-        ),
-        "keda": site(small, replicas=2, cluster=Cluster(max_replicas=6, pool="green")),
-        "hpa-agentgateway": site(
-            small,
-            replicas=1,
-            cluster=Cluster(max_replicas=4, autoscaler="hpa", gateway_class="agentgateway"),
-        ),
-        "own-folder-no-monitoring": site(
-            with_folder(small, "/srv/models/coder"), tls_host="llm.example.org", monitoring=False
-        ),
-    }
+def _small(**changes: Any) -> Site:
+    return site(planned("qwen2.5-coder-7b", "L40S"), **changes)
+
+
+def _large() -> Site:
+    return site(
+        planned("qwen3-coder-30b-a3b", "H200"),
+        replicas=8,
+        gateways=3,
+        name="models",
+        tls_host="models.example.com",
+        port=443,
+        cluster=Cluster(issuer="internal-ca", storage_class="cephfs", namespace="llm"),
+    )
+
+
+def _hpa() -> Site:
+    cluster = Cluster(max_replicas=4, autoscaler="hpa", gateway_class="agentgateway")
+    return _small(cluster=cluster)
+
+
+def _own_folder() -> Site:
+    plan = with_folder(planned("qwen2.5-coder-7b", "L40S"), "/srv/models/coder")
+    return site(plan, tls_host="llm.example.org", monitoring=False)
+
+
+#: The sites of the golden files, each with something that the others lack.
+SITES: dict[str, Callable[[], Site]] = {
+    "l40s": lambda: _small(replicas=2),
+    "8x-h200-tls": _large,
+    "keda": lambda: _small(replicas=2, cluster=Cluster(max_replicas=6, pool="green")),
+    "hpa-agentgateway": _hpa,
+    "own-folder-no-monitoring": _own_folder,
+    "cpu": lambda: site(planned("smollm2-135m", None)),
+}

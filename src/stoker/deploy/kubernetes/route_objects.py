@@ -35,7 +35,7 @@ def route_manifest(site: Site) -> ManifestFile:
         _route(site, names, labels),
     ]
     if site.cluster.gateway_class == "istio":
-        objects.append(_picker_tls(names, labels))
+        objects.append(_picker_tls(names, names.labels("picker")))
     return ManifestFile("route", "From the gateways to the replica that suits.", tuple(objects))
 
 
@@ -50,14 +50,7 @@ def _gateway(site: Site, names: Names, labels: Mapping[str, str]) -> Mapping[str
                 "The cluster's implementation of the Gateway API. It makes the Service "
                 f"{names.inference_service}, which the gateways use.",
             ),
-            "infrastructure": {
-                "annotations": {
-                    "networking.istio.io/service-type": Because(
-                        "ClusterIP",
-                        "Inside the cluster only: clients go through Stoker's gateways.",
-                    )
-                }
-            },
+            **_inside_only(site),
             "listeners": [
                 {
                     "name": "http",
@@ -68,6 +61,14 @@ def _gateway(site: Site, names: Names, labels: Mapping[str, str]) -> Mapping[str
             ],
         },
     }
+
+
+def _inside_only(site: Site) -> dict[str, Node]:
+    """What keeps the Gateway's Service inside the cluster, where an annotation can say so."""
+    if site.cluster.gateway_class != "istio":
+        return {}
+    kind = Because("ClusterIP", "Inside the cluster only: clients go through Stoker's gateways.")
+    return {"infrastructure": {"annotations": {"networking.istio.io/service-type": kind}}}
 
 
 def _pool(site: Site, names: Names, labels: Mapping[str, str]) -> Mapping[str, Node]:
@@ -113,7 +114,7 @@ def _route(site: Site, names: Names, labels: Mapping[str, str]) -> Mapping[str, 
     others: dict[str, Node] = {
         "matches": Because(
             [{"path": {"type": "PathPrefix", "value": "/"}}],
-            "Counting tokens and listing models: the picker refuses /tokenize with 400.",
+            "Lists of models and counts of tokens: the picker would refuse /tokenize with 400.",
         ),
         "backendRefs": [{"name": names.engine, "port": site.engine.port}],
     }

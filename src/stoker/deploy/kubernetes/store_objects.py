@@ -63,7 +63,9 @@ def _stateful_set(
 
 def _postgres(site: Site, names: Names) -> dict[str, Node]:
     probe: Node = {"exec": {"command": ["pg_isready", "-U", "stoker"]}, "periodSeconds": 10}
-    size = Setting("postgres.size", "10Gi", "A row of usage is about 300 bytes.")
+    size = Setting(
+        "postgres.size", "10Gi", "Usage and limits of a team for years: a request is one short row."
+    )
     container: Node = {
         "name": "postgres",
         "image": Setting("postgres.image", site.images.postgres, "PostgreSQL 14 or later."),
