@@ -289,9 +289,13 @@ def _deployable() -> list[str]:
 
 def _share_of(machine: HostFacts, request: SiteRequest) -> HostFacts:
     """The part of a machine that one replica has; all of it where each has its own machine."""
-    gpus = machine.host.gpus
-    if not exporter_of(request).one_machine or not gpus:
+    if not exporter_of(request).one_machine:
         return machine
+    gpus, memory = machine.host.gpus, machine.host.memory
+    if not gpus:
+        available = memory.available_bytes // request.replicas
+        part = replace(memory, available_bytes=available)
+        return replace(machine, host=replace(machine.host, memory=part))
     each = len(gpus) // request.replicas
     if each == 0:
         raise UsageError(

@@ -12,6 +12,8 @@ from stoker.errors import UsageError
 #: row.
 EXPORTERS: dict[str, str] = {
     "compose": "stoker.deploy.compose",
+    "systemd": "stoker.deploy.systemd",
+    "quadlet": "stoker.deploy.quadlet",
     "kubernetes": "stoker.deploy.kubernetes.kubernetes_exporter",
     "helm": "stoker.deploy.kubernetes.helm_exporter",
 }

@@ -10,6 +10,8 @@ from stoker.deploy.site_file import Line, SiteFile, indented
 
 #: A backend that is silent for this long is given up by the gateway, after 900 s, before nginx.
 _READ_TIMEOUT_S = 960
+#: nginx's own word for a group of servers.
+_GROUP = "upstream"
 #: ``request_validation.MAX_BODY_BYTES`` in MiB, which answers with a better message.
 _MOST_BODY_MIB = 32
 
@@ -51,7 +53,7 @@ def _upstream(gateways: tuple[str, ...], resolver: str | None) -> list[Line | st
         )
         for number, address in enumerate(gateways)
     ]
-    return ["upstream stoker_gateways {", *servers, "}", ""]
+    return [f"{_GROUP} stoker_gateways {{", *servers, "}", ""]
 
 
 def _listening(site: Site, listen: str, certificate: str, key: str) -> list[Line | str]:
@@ -83,7 +85,7 @@ def _to_gateways(gateways: tuple[str, ...], resolver: str | None) -> list[Line |
     bodies: list[Line | str] = [
         Line(
             f"client_max_body_size {_MOST_BODY_MIB}m;",
-            "more than the gateways take: they refuse what is too large, and say why",
+            "more than the gateways take: they refuse what is too large, with the reason",
         ),
         Line("client_body_buffer_size 1m;", "most prompts stay in memory"),
     ]

@@ -69,7 +69,7 @@ def _keys() -> list[Line | str]:
         "[gateway.keys]",
         Line(
             'prometheus = "env:PROMETHEUS_KEY"',
-            "lets Prometheus read /metrics. It also makes the gateways ask everyone for a key: "
+            "lets Prometheus read /metrics. With it in place every client needs a key: "
             "make those of people with stoker keys create",
         ),
     ]

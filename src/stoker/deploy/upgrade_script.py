@@ -1,4 +1,4 @@
-"""The script that changes a running site to what its files say, one part after the other."""
+"""The script that changes a running site to what is in its files, one part after the other."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def upgrade_script(
                 "ordered to stop, a gateway ends its answers; the front asks the other one "
                 "meanwhile. Started again, it learns which models are served now",
             ),
-            'echo "Done: everything runs what the files say."',
+            'echo "Done: all of it runs what is in the files."',
         ],
         executable=True,
     )
@@ -66,9 +66,9 @@ def upgrade_script(
 def _head(site: Site) -> list[Line | str]:
     lines: list[Line | str] = [
         "#!/bin/sh",
-        "# Changes what runs to what the files say: another model, version or setting. No request",
-        "# is lost: a replica is stopped when it has answered what it has begun. If this stops",
-        "# half-way, correct the cause and run it again.",
+        "# Changes what runs to what is in the files: another model, version or setting. No",
+        "# request is lost: a replica is stopped when it has answered what it has begun. If this",
+        "# stops half-way, correct the cause and run it again.",
     ]
     if site.replicas == 1:
         lines += [
@@ -88,7 +88,7 @@ def _replicas(commands: UpgradeCommands) -> list[Line | str]:
             "the routers send it nothing new, and it ends what it has begun",
         ),
         "    set -- $number",
-        Line(f"    {commands.replica}", "it starts again, as the files say now"),
+        Line(f"    {commands.replica}", "it starts again, from the new files"),
         Line(
             '    rolling join "$replica" $routers',
             "only when it can answer; until then the others do, with the old version",

@@ -263,7 +263,7 @@ class LaunchFunction(Protocol):
 
 
 class ReplicaFunction(Protocol):
-    """Says what a replica of a plan runs in a deployed site."""
+    """Makes the container that each replica of a plan runs in."""
 
     def __call__(
         self, plan: Plan, *, image: str = "", more_names: tuple[str, ...] = ()

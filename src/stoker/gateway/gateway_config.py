@@ -50,6 +50,7 @@ _ORIGIN = re.compile(r"null|[^/\s]*\*|[^/\s]+://[^/\s]+/?", re.IGNORECASE)
 _MOST_SHOWN = 100
 #: Of a million tokens, which is as much as any request has.
 _Price = Annotated[float, Meta(ge=0, le=1e6)]
+_Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 #: A hundred years: further, the time has no date.
 _Days = Annotated[int, Meta(ge=1, le=36_500)]
 
@@ -151,10 +152,8 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         float, Meta(ge=0.1, description="Seconds between two health checks of a backend.")
     ] = 5.0
     drain_s: Annotated[
-        float | None,
+        _Seconds | None,
         Meta(
-            ge=0,
-            le=86_400,
             description="Seconds that running answers have when the gateway is ordered to stop "
             "(SIGTERM); it takes no new requests then. Left out: 10.",
         ),

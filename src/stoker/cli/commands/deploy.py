@@ -21,7 +21,7 @@ from stoker.errors import UsageError
 
 
 class FormatGroup(TyperGroup):
-    """A group whose commands are formats: it knows what to say of a format that there is not."""
+    """A group whose commands are formats: it explains a format that there is not."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command. Raises ``UsageError`` for an unknown format."""

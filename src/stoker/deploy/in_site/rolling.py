@@ -1,8 +1,9 @@
 """Take a replica out of its routers when it has answered what it has begun, and put it back.
 
-``rolling.py leave WORKER ROUTER...`` and ``rolling.py join WORKER ROUTER...``, all addresses. It is
-copied into a site's folder and runs beside the routers, so it imports nothing but the standard
-library. The key that the replica asks for is in the variable ``VLLM_API_KEY``.
+``rolling.py leave WORKER ROUTER...`` and ``rolling.py join WORKER ROUTER...``, all addresses; with
+no router, ``join`` only waits until the replica can answer. It is copied into a site's folder and
+runs beside the routers, so it imports nothing but the standard library. The key that the replica
+asks for is in the variable ``VLLM_API_KEY``.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def join(worker: str, routers: list[str]) -> None:
     """Wait until the replica can answer, then let the routers send to it."""
     deadline = time.monotonic() + _READY_WITHIN_S
     while not _is_ready(worker):
+        if _has_ended():
+            sys.exit(f"{worker} ended before it was ready. Its log has the reason.")
         if time.monotonic() > deadline:
             sys.exit(f"{worker} is not ready. Look at its log, then run this again.")
         time.sleep(_POLL_S)
@@ -82,6 +85,12 @@ def _is_ready(worker: str) -> bool:
     return True
 
 
+def _has_ended() -> bool:
+    """Whether the process has ended that systemd started and now waits for."""
+    process = os.environ.get("MAINPID")
+    return process is not None and not os.path.exists(f"/proc/{process}")  # noqa: PTH110
+
+
 def _ask(method: str, url: str, key: str = "") -> str:
     head = {"Authorization": f"Bearer {key}"} if key else {}
     request = Request(url, method=method, headers=head)  # noqa: S310  (an address of the site)
@@ -93,8 +102,8 @@ def _ask(method: str, url: str, key: str = "") -> str:
 def main(arguments: list[str]) -> None:
     """Exit 0 where it was done, 1 where it failed, and 2 for wrong arguments."""
     actions = {"leave": leave, "join": join}
-    if len(arguments) < 3 or arguments[0] not in actions:
-        print("usage: rolling.py leave|join WORKER ROUTER...", file=sys.stderr)
+    if len(arguments) < 2 or arguments[0] not in actions:
+        print("usage: rolling.py leave|join WORKER [ROUTER...]", file=sys.stderr)
         sys.exit(2)
     actions[arguments[0]](arguments[1], arguments[2:])
 

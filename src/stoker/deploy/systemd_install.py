@@ -1,0 +1,117 @@
+"""Where a site's parts lie on a machine without containers, and the script that puts them there."""
+
+from __future__ import annotations
+
+from stoker.deploy.site import ROUTER_VERSION, Site
+from stoker.deploy.site_file import Line, SiteFile
+
+CONFIGURATION = "/etc/stoker"
+SECRETS = f"{CONFIGURATION}/secrets"
+STATE = "/var/lib/stoker"
+PROMETHEUS_KEY = "/etc/prometheus/stoker.key"
+_PROGRAMS = "/opt/stoker"
+
+
+def engine_python(site: Site) -> str:
+    """The Python of the engine's environment: one for each version, so that the old one stays."""
+    return f"{_engine_environment(site)}/bin/python"
+
+
+def gateway_bin(site: Site) -> str:
+    """The programs of the gateways' and routers' environment."""
+    return f"{_PROGRAMS}/gateway-{site.stoker_version}/bin"
+
+
+def _engine_environment(site: Site) -> str:
+    version = "-".join(package.rpartition("==")[2] for package in site.engine.packages)
+    return f"{_PROGRAMS}/{site.plan.engine}-{version}"
+
+
+def install_script(site: Site) -> SiteFile:
+    """``install.sh``: puts programs and files in their places, and starts nothing."""
+    wanted = f'"stoker[teams]=={site.stoker_version}" vllm-router=={ROUTER_VERSION}'
+    return SiteFile.of(
+        "install.sh",
+        [
+            "#!/bin/sh",
+            "# Puts programs and files in their places. It starts nothing, and may run again.",
+            "set -eu",
+            'cd "$(dirname "$0")"',
+            '[ "$(id -u)" -eq 0 ] || { echo "Run it as root." >&2; exit 2; }',
+            '[ -s secrets/gateway.env ] || { echo "Run ./make-secrets.sh first." >&2; exit 2; }',
+            Line("install -m 644 sysusers.conf /etc/sysusers.d/stoker.conf", "the account stoker"),
+            "systemd-sysusers stoker.conf",
+            "",
+            "environment() {",
+            "    folder=$1; shift",
+            Line('    [ -e "$folder/installed" ] && return', "it is complete"),
+            '    python3 -m venv --clear "$folder"',
+            '    "$folder/bin/python" -m pip install --quiet "$@"',
+            '    touch "$folder/installed"',
+            "}",
+            Line(
+                f"environment {_PROGRAMS}/gateway-{site.stoker_version} {wanted}",
+                "an environment for each version: what runs is not changed",
+            ),
+            f"environment {_engine_environment(site)} {' '.join(site.engine.packages)}",
+            "",
+            f"install -d -m 755 {CONFIGURATION} {CONFIGURATION}/engine",
+            f"install -m 644 etc/* rolling.py {CONFIGURATION}/",
+            f"install -m 644 engine/* {CONFIGURATION}/engine/",
+            Line(f"install -d -m 700 {SECRETS}", "systemd reads them as root, before it changes"),
+            f"install -m 600 secrets/* {SECRETS}/",
+            "install -m 644 units/* /etc/systemd/system/",
+            Line(
+                "install -m 644 front/stoker.conf /etc/nginx/conf.d/stoker.conf",
+                "nginx comes from the distribution, and is started by it",
+            ),
+            *_monitoring(site),
+            *_stores(site),
+            "systemctl daemon-reload",
+            "systemctl enable stoker.target",
+            "systemctl reload-or-restart nginx.service",
+        ],
+        executable=True,
+    )
+
+
+def _monitoring(site: Site) -> list[Line | str]:
+    if not site.monitoring:
+        return []
+    return [
+        Line(
+            "if [ -d /etc/prometheus ]; then",
+            "the distribution's Prometheus: add the jobs of prometheus/prometheus.yml to its file",
+        ),
+        f"    install -m 640 -g prometheus secrets/prometheus.key {PROMETHEUS_KEY}",
+        "    install -m 644 prometheus/stoker_rules.yaml /etc/prometheus/stoker_rules.yaml",
+        "fi",
+    ]
+
+
+def _stores(site: Site) -> list[Line | str]:
+    if not site.shared_stores:
+        return []
+    return [
+        "",
+        Line(
+            "runuser -u postgres -- psql --quiet --set ON_ERROR_STOP=1 <<SQL",
+            "PostgreSQL and Redis come from the distribution. The password goes through standard "
+            "input: no process list shows it",
+        ),
+        "SELECT 'CREATE ROLE stoker LOGIN' WHERE NOT EXISTS",
+        "  (SELECT FROM pg_roles WHERE rolname = 'stoker') \\gexec",
+        "ALTER ROLE stoker PASSWORD '$(cat secrets/postgres.password)';",
+        "SELECT 'CREATE DATABASE stoker OWNER stoker' WHERE NOT EXISTS",
+        "  (SELECT FROM pg_database WHERE datname = 'stoker') \\gexec",
+        "SQL",
+        "install -m 640 -g redis secrets/redis.conf /etc/redis/stoker.conf",
+        Line(
+            "grep -qxF 'include /etc/redis/stoker.conf' /etc/redis/redis.conf ||",
+            "the password, quotas that outlast a restart, and counts that are never dropped",
+        ),
+        "    printf '%s\\n' 'include /etc/redis/stoker.conf' 'appendonly yes' \\",
+        "        'maxmemory-policy noeviction' >>/etc/redis/redis.conf",
+        "systemctl restart redis-server.service",
+        "",
+    ]
