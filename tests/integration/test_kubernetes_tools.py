@@ -104,7 +104,7 @@ def test_helm_finds_nothing_wrong_with_the_chart(
 
 
 def test_values_of_the_chart_reach_its_objects(tools: KubernetesTools, tmp_path: Path) -> None:
-    chart = written("helm", cluster_sites.SITES["8x-h200-tls"](), tmp_path / "chart")
+    chart = written("helm", cluster_sites.SITES["issued"](), tmp_path / "chart")
     values = (
         "engine.replicas=3",
         "engine.image=registry.example.com/vllm@sha256:0123",
@@ -132,7 +132,7 @@ def test_values_of_the_chart_reach_its_objects(tools: KubernetesTools, tmp_path:
 def test_helm_refuses_a_value_that_is_misspelled_or_of_another_type(
     tools: KubernetesTools, wrong: str, tmp_path: Path
 ) -> None:
-    chart = written("helm", cluster_sites.SITES["l40s"](), tmp_path / "chart")
+    chart = written("helm", cluster_sites.SITES["rtx-5090"](), tmp_path / "chart")
     command = (tools.helm, "template", "any", str(chart), "--set", wrong)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""The files of five sites, kept as text that a person who knows the field reviewed.
+"""What only Kubernetes has, kept as text that a person who knows the field reviewed.
 
 A change shows up here as a difference. Look at it, and where it is better than before:
 ``STOKER_WRITE_GOLDEN=1 pytest tests/unit/deploy/kubernetes/test_golden_objects.py``.
@@ -11,31 +11,20 @@ from pathlib import Path
 
 import pytest
 from tests.support import cluster_sites
+from tests.support.deployment_sites import golden_text
 
 from stoker.deploy import exporter_for
 
-GOLDEN = Path(__file__).parents[3] / "fixtures" / "deploy"
+GOLDEN = Path(__file__).parent / "golden"
 #: The chart is the same objects: one of it shows its form.
-FILES = [("kubernetes", name) for name in cluster_sites.SITES] + [("helm", "keda")]
+FILES = [("kubernetes", name) for name in cluster_sites.VARIANTS] + [("helm", "keda")]
 
 pytestmark = pytest.mark.usefixtures("home")
 
 
 def written(format_name: str, name: str) -> str:
-    """All files in one text, each after its path; the programs in them are not repeated."""
-    files = exporter_for(format_name).render(cluster_sites.SITES[name]())
-    return "".join(f"=== {file.path}\n{_without_programs(file.text)}" for file in files)
-
-
-def _without_programs(text: str) -> str:
-    """The texts of ``*.py`` in a ConfigMap are files of this repository."""
-    lines, inside = [], False
-    for line in text.splitlines():
-        inside = inside and (line.startswith("    ") or not line)
-        if not inside:
-            lines.append(line)
-        inside = inside or line.endswith(".py: |")
-    return "\n".join(lines) + "\n"
+    """All files in one text."""
+    return golden_text(exporter_for(format_name).render(cluster_sites.VARIANTS[name]()))
 
 
 @pytest.mark.parametrize(("format_name", "name"), FILES)
@@ -54,7 +43,7 @@ def test_writing_twice_gives_the_same_text() -> None:
 
 
 def test_a_comment_of_a_file_is_what_explain_prints() -> None:
-    for file in exporter_for("kubernetes").render(cluster_sites.SITES["keda"]()):
+    for file in exporter_for("kubernetes").render(cluster_sites.VARIANTS["keda"]()):
         comments = " ".join(
             line.strip().removeprefix("# ")
             for line in file.text.splitlines()

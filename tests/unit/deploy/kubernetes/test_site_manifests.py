@@ -75,11 +75,8 @@ def sites(draw: st.DrawFn) -> Site:
         issuer=draw(st.one_of(st.none(), st.just("internal-ca"))),
         storage_class=draw(st.one_of(st.none(), st.just("cephfs"))),
     )
-    plan = cluster_sites.planned("qwen2.5-coder-7b", draw(st.sampled_from(["L40S", "H200"])))
-    if draw(st.booleans()):
-        plan = cluster_sites.with_folder(plan, "/srv/models/coder")
     return cluster_sites.site(
-        plan,
+        draw(st.sampled_from(["l40s", "2x-h200", "cpu", "cpu-folder"])),
         replicas=replicas,
         gateways=draw(st.integers(1, 16)),
         users=draw(st.integers(1, 5000)),
@@ -122,7 +119,7 @@ def test_kubernetes_takes_every_object_of_its_own(site: Site) -> None:
 def test_the_schemas_refuse_what_is_misspelled(
     kind: str, path: tuple[str, ...], wrong: object
 ) -> None:
-    node = json.loads(json.dumps(of_kind(objects(cluster_sites.SITES["l40s"]()), kind)[0]))
+    node = json.loads(json.dumps(of_kind(objects(cluster_sites.site("l40s")), kind)[0]))
     kubernetes_schemas.check(node)
     *parents, last = path
     inner = node
@@ -292,11 +289,10 @@ def test_secrets_are_only_named_and_every_named_key_is_made_by_a_command() -> No
 
 
 def test_two_pools_of_a_site_share_no_name_but_those_of_the_site() -> None:
-    plan = cluster_sites.planned("qwen2.5-coder-7b", "L40S")
     made = [
         {
             (node["kind"], node["metadata"]["name"])
-            for node in objects(cluster_sites.site(plan, cluster=Cluster(pool=pool)))
+            for node in objects(cluster_sites.site("h100", cluster=Cluster(pool=pool)))
         }
         for pool in ("blue", "green")
     ]
