@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from stoker.application import deployment_site
@@ -63,6 +64,7 @@ def record(name: str, format_name: str) -> SiteRecord:
     )
 
 
+@cache
 def files(name: str, format_name: str) -> tuple[SiteFile, ...]:
     """The files of a site in a format."""
     return deployment_site.rendered(record(name, format_name))

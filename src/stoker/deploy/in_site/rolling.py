@@ -13,13 +13,14 @@ import os
 import re
 import sys
 import time
+from http import HTTPStatus
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 #: vLLM's metrics of requests that run, and of those that wait.
 _METRICS = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? +([0-9.e+]+)", re.M)
-_POLL_S = 1.0
+_POLL_S = float(os.environ.get("ROLLING_POLL_S", "1"))
 #: Idle at so many looks in a row: a request may be between the router and the replica.
 _IDLE_LOOKS = 3
 #: Running answers are waited for this long, and a start with its download and compilation.
@@ -67,9 +68,11 @@ def _under_way(worker: str) -> float:
     """The requests that it works on, or that wait in it; none where it does not run."""
     try:
         text = _ask("GET", f"{worker}/metrics", key=os.environ.get("VLLM_API_KEY", ""))
-    except URLError as error:
-        if isinstance(error, HTTPError):
-            raise
+    except HTTPError as error:
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            sys.exit(f"{worker} refuses the key in VLLM_API_KEY.")
+        sys.exit(f"{worker} answers {error.code} at /metrics.")
+    except URLError:
         return 0.0
     counts = _METRICS.findall(text)
     if not counts:

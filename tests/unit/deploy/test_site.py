@@ -1,0 +1,81 @@
+"""A site contradicts nothing, and its numbers follow from the plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support import deployment_sites
+
+from stoker.application import deployment_site
+from stoker.deploy import EXPORTERS, Images, Site, exporter_for
+from stoker.errors import UsageError
+
+
+def site(plan: str = "h100", **changes: Any) -> Site:
+    return replace(deployment_site.site_for(deployment_sites.record(plan, "compose")), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"replicas": 0}, "--replicas 0"),
+        ({"gateways": 99}, "--gateways 99"),
+        ({"users": 0}, "--users 0"),
+        ({"name": "Über uns"}, "can't be the name of a site"),
+        ({"name": "a" * 41}, "can't be the name of a site"),
+        ({"bind": "not an address"}, "not an address to listen on"),
+        ({"port": 0}, "not a port"),
+        ({"tls_host": "models example"}, "not the name of a host"),
+        ({"tls_host": "models.example.com;"}, "not the name of a host"),
+        ({"images": Images(redis="redis\nprivileged: true")}, "control character"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        site(**changes)
+
+
+def test_replicas_have_gpus_of_their_own() -> None:
+    two_each = site("2x-h200", replicas=3)
+    assert [list(two_each.gpus_of(number)) for number in range(3)] == [[0, 1], [2, 3], [4, 5]]
+    assert two_each.gpus == 6
+
+
+def test_replicas_on_the_cpu_take_no_gpu() -> None:
+    assert list(site("cpu").gpus_of(1)) == []
+    assert site("cpu").gpus == 0
+
+
+@pytest.mark.parametrize("format_name", ["compose", "systemd", "quadlet"])
+def test_more_gpus_than_the_machine_has_are_refused(format_name: str) -> None:
+    small = site("2x-h200", replicas=3, machine_gpus=4)
+    with pytest.raises(UsageError, match="3 replicas do not fit") as refused:
+        exporter_for(format_name).render(small)
+    assert "--replicas 2" in refused.value.fix
+
+
+@pytest.mark.parametrize(
+    ("changes", "endpoint"),
+    [
+        ({"bind": "0.0.0.0", "tls_host": None}, "http://127.0.0.1:443"),
+        ({"bind": "10.0.0.5", "tls_host": None, "port": 80}, "http://10.0.0.5:80"),
+        ({"bind": "::1", "tls_host": None}, "http://[::1]:443"),
+        ({"tls_host": "llm.example.com"}, "https://llm.example.com:443"),
+    ],
+)
+def test_endpoint_is_what_clients_are_given(changes: dict[str, Any], endpoint: str) -> None:
+    assert site(**changes).endpoint == endpoint
+
+
+def test_unknown_format_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(UsageError, match="no deployment format called 'nomad'") as refused:
+        exporter_for("nomad")
+    assert all(name in refused.value.fix for name in EXPORTERS)
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_each_exporter_has_the_name_of_its_row_and_steps_to_type(name: str) -> None:
+    assert exporter_for(name).name == name
+    assert exporter_for(name).next_steps(site())
