@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stoker.deploy.kubernetes import pod_parts
-from stoker.deploy.kubernetes.manifest import NAMESPACE, Because, ManifestFile, Node, Setting
+from stoker.deploy.kubernetes.manifest import NAMESPACE, Because, ChartValue, ManifestFile, Node
 from stoker.deploy.kubernetes.object_names import Names
 from stoker.deploy.site import Site
 
@@ -28,11 +28,11 @@ def autoscaling_manifest(site: Site) -> ManifestFile | None:
     )
 
 
-def _bounds(site: Site, most: int) -> tuple[Setting, Setting]:
+def _bounds(site: Site, most: int) -> tuple[ChartValue, ChartValue]:
     why = "Never fewer: the first request after none would wait for a whole start."
     return (
-        Setting("autoscaling.minReplicas", site.replicas, why),
-        Setting("autoscaling.maxReplicas", most, "As many as there are GPUs for."),
+        ChartValue("autoscaling.minReplicas", site.replicas, why),
+        ChartValue("autoscaling.maxReplicas", most, "As many as there are GPUs for."),
     )
 
 
@@ -46,7 +46,7 @@ def _behavior() -> Node:
                     "value": 1,
                     "periodSeconds": Because(
                         300,
-                        "A new replica takes minutes to start; until then the queue tells nothing.",
+                        "A new replica takes minutes to start; the queue stays long until then.",
                     ),
                 }
             ],
@@ -67,7 +67,7 @@ def _keda(site: Site, names: Names, most: int) -> Mapping[str, Node]:
     trigger: dict[str, Node] = {
         "type": "prometheus",
         "metadata": {
-            "serverAddress": Setting(
+            "serverAddress": ChartValue(
                 "autoscaling.prometheusUrl", site.cluster.prometheus_url, "Where KEDA asks."
             ),
             "query": Because(query, "The requests that wait at all replicas of this pool."),

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import PurePosixPath
 
 from stoker.deploy.kubernetes import pod_parts
-from stoker.deploy.kubernetes.manifest import Because, ManifestFile, Node, Setting
+from stoker.deploy.kubernetes.manifest import Because, ChartValue, ManifestFile, Node
 from stoker.deploy.kubernetes.object_names import Names
 from stoker.deploy.site import Site
 
@@ -76,14 +76,14 @@ def _claims(site: Site, names: Names) -> list[Mapping[str, Node]]:
         ),
         "resources": {
             "requests": {
-                "storage": Setting(
+                "storage": ChartValue(
                     "engine.models.size", f"{size}Gi", "The weights, and half as much again."
                 )
             }
         },
     }
     if site.cluster.storage_class:
-        spec["storageClassName"] = Setting(
+        spec["storageClassName"] = ChartValue(
             "engine.models.storageClass", site.cluster.storage_class, "A class with ReadWriteMany."
         )
     return [
@@ -99,7 +99,9 @@ def _claims(site: Site, names: Names) -> list[Mapping[str, Node]]:
 def _deployment(site: Site, names: Names) -> Mapping[str, Node]:
     spec: dict[str, Node] = {}
     if site.cluster.max_replicas is None:
-        spec["replicas"] = Setting("engine.replicas", site.replicas, "Servers that run the plan.")
+        spec["replicas"] = ChartValue(
+            "engine.replicas", site.replicas, "Servers that run the plan."
+        )
     spec |= {
         "progressDeadlineSeconds": Because(
             site.engine.first_start_s + 600,
@@ -149,7 +151,9 @@ def _container(site: Site, names: Names) -> Mapping[str, Node]:
     engine = site.engine
     return {
         "name": "engine",
-        "image": Setting("engine.image", engine.image, "Name it by digest to run the same bytes."),
+        "image": ChartValue(
+            "engine.image", engine.image, "Name it by digest to run the same bytes."
+        ),
         "args": _arguments(site),
         "env": _environment(site, names),
         "ports": [{"name": "http", "containerPort": engine.port}],
@@ -182,7 +186,7 @@ def _environment(site: Site, names: Names) -> Node:
     if engine.open_paths_variable:
         why = (
             "The endpoint picker and Prometheus read the metrics without the key. The network "
-            "policy lets nobody else reach the replica."
+            "policy keeps every other pod from the replica."
         )
         name = Because(engine.open_paths_variable, why)
         variables.append({"name": name, "value": engine.metrics_path})
@@ -204,7 +208,7 @@ def _resources(site: Site) -> Node:
     else:
         memory = math.ceil((plan.memory.total_bytes + site.engine.shm_bytes) / _GIB)
         wanted = {"requests": {"cpu": "4", "memory": f"{memory}Gi"}, "limits": {}}
-    return Setting(
+    return ChartValue(
         "engine.resources",
         wanted,
         "No limit of the CPU: throttling stalls the scheduler of the engine, and with it the GPU. "
@@ -243,7 +247,7 @@ def _drain(site: Site) -> Node:
             engine.running_metric,
             engine.waiting_metric,
         ],
-        "Before the engine is told to stop, its answers end: it would cut them off.",
+        "Before the engine is stopped, its answers end: it would cut them off.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stoker.deploy.kubernetes import pod_parts
-from stoker.deploy.kubernetes.manifest import Because, ManifestFile, Node, Setting
+from stoker.deploy.kubernetes.manifest import Because, ChartValue, ManifestFile, Node
 from stoker.deploy.kubernetes.object_names import GATEWAY_PORT, INFERENCE_PORT, Names
 from stoker.deploy.site import Site
 from stoker.deploy.stoker_image import STATE, USER_ID, image_name
@@ -28,7 +28,7 @@ def gateway_manifest(site: Site) -> ManifestFile:
     """The objects of the gateways."""
     names = Names(site)
     labels, selector = names.labels("gateway"), names.selector("gateway")
-    kind = Setting(
+    kind = ChartValue(
         "gateway.serviceType",
         "LoadBalancer" if site.tls_host else "ClusterIP",
         "LoadBalancer gives clients outside the cluster an address; ClusterIP is for an Ingress in "
@@ -93,7 +93,7 @@ def _config_map(site: Site, names: Names) -> Mapping[str, Node]:
 
 def _deployment(site: Site, names: Names) -> Mapping[str, Node]:
     spec: dict[str, Node] = {
-        "replicas": Setting(
+        "replicas": ChartValue(
             "gateway.replicas", site.gateways, "Two or more: one may fail, or be replaced."
         ),
         "strategy": pod_parts.rolling_update(
@@ -127,7 +127,7 @@ def _pod(site: Site, names: Names) -> Mapping[str, Node]:
 def _container(site: Site, names: Names) -> Mapping[str, Node]:
     return {
         "name": "gateway",
-        "image": Setting(
+        "image": ChartValue(
             "gateway.image",
             site.cluster.gateway_image or image_name(site),
             "Stoker's image, in your registry: docs/deploying-kubernetes.md shows how to make it.",
@@ -138,7 +138,7 @@ def _container(site: Site, names: Names) -> Mapping[str, Node]:
             *(pod_parts.from_secret(names, variable, key) for variable, key in SECRETS.items()),
         ],
         "ports": [{"name": "http", "containerPort": GATEWAY_PORT}],
-        "resources": Setting(
+        "resources": ChartValue(
             "gateway.resources",
             {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
             "A gateway is one process on one core. Tokenizers of several models take the memory.",
@@ -201,14 +201,14 @@ def _volumes(site: Site, names: Names) -> Node:
         {"name": "tmp", "emptyDir": {}},
     ]
     if site.tls_host:
-        secret = Setting(
+        secret = ChartValue(
             "tls.secretName",
             names.certificate,
             "A Secret of the type kubernetes.io/tls. A renewed certificate is served at once.",
         )
         held: Node = {
             "secretName": secret,
-            "defaultMode": Because(0o440, "Octal 0440: nobody else reads it."),
+            "defaultMode": Because(0o440, "Octal 0440: no other user reads it."),
         }
         volumes.append({"name": "tls", "secret": held})
     return volumes

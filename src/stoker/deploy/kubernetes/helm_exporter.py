@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from stoker.deploy.exporter import Exporter
-from stoker.deploy.kubernetes.manifest import Because, ManifestFile, Node, Setting, settings
+from stoker.deploy.kubernetes.manifest import Because, ChartValue, ManifestFile, Node, settings
 from stoker.deploy.kubernetes.manifest_text import helm_lines, yaml_lines
 from stoker.deploy.kubernetes.object_names import Names
 from stoker.deploy.kubernetes.site_manifests import site_manifests
@@ -69,15 +69,15 @@ def _chart(site: Site) -> SiteFile:
     return SiteFile.of("Chart.yaml", yaml_lines(node))
 
 
-def _values(found: dict[str, Setting]) -> SiteFile:
+def _values(found: dict[str, ChartValue]) -> SiteFile:
     tree: dict[str, Any] = {}
     for path, setting in found.items():
         _put(tree, path, Because(setting.default, setting.why))
-    head = ["# What may be set. docs/deploying-kubernetes.md of Stoker says when.", ""]
+    head = ["# What may be set: docs/deploying-kubernetes.md of Stoker explains it.", ""]
     return SiteFile.of("values.yaml", [*head, *yaml_lines(tree)])
 
 
-def _schema(found: dict[str, Setting]) -> SiteFile:
+def _schema(found: dict[str, ChartValue]) -> SiteFile:
     """``values.schema.json``, by which Helm refuses misspelled values and wrong types."""
     schema: dict[str, Any] = {"$schema": "http://json-schema.org/draft-07/schema#", **_object()}
     for path, setting in found.items():
@@ -89,7 +89,7 @@ def _schema(found: dict[str, Setting]) -> SiteFile:
     return SiteFile("values.schema.json", json.dumps(schema, indent=2) + "\n")
 
 
-def _property(setting: Setting) -> dict[str, Any]:
+def _property(setting: ChartValue) -> dict[str, Any]:
     known = {"type": _SCHEMA_TYPES[type(setting.default)], "description": setting.why}
     if isinstance(setting.default, str):
         return {**known, "minLength": 1}

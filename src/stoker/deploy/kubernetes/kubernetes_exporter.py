@@ -52,7 +52,7 @@ def _kustomization(site: Site, manifests: tuple[ManifestFile, ...]) -> SiteFile:
         "namespace": Names(site).namespace,
         "resources": Because(
             list(files),
-            "Build your own changes upon this folder as a base: then it can be written anew.",
+            "Build your own changes upon this folder as a base: then it can be written again.",
         ),
     }
     return SiteFile.of("kustomization.yaml", yaml_lines(node))

@@ -23,7 +23,7 @@ class Because:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ChartValue:
     """A part of an object that the chart's user may set: its path in ``values.yaml``."""
 
     path: str
@@ -31,7 +31,7 @@ class Setting:
     why: str
 
 
-Node: TypeAlias = "str | int | Because | Setting | Mapping[str, Node] | Sequence[Node]"
+Node: TypeAlias = "str | int | Because | ChartValue | Mapping[str, Node] | Sequence[Node]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def plain(node: Node) -> Any:
     """The tree without its reasons, each setting with its default."""
     if isinstance(node, Because):
         return plain(node.value)
-    if isinstance(node, Setting):
+    if isinstance(node, ChartValue):
         return node.default
     if isinstance(node, Mapping):
         return {key: plain(value) for key, value in node.items()}
@@ -62,9 +62,9 @@ def plain(node: Node) -> Any:
     return [plain(value) for value in node]
 
 
-def settings(node: Node) -> Iterator[Setting]:
+def settings(node: Node) -> Iterator[ChartValue]:
     """Every setting in the tree, in its order."""
-    if isinstance(node, Setting):
+    if isinstance(node, ChartValue):
         yield node
     elif isinstance(node, Because):
         yield from settings(node.value)

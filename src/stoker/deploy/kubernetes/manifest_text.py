@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stoker.deploy.kubernetes.manifest import NAMESPACE, Because, Node, Setting
+from stoker.deploy.kubernetes.manifest import NAMESPACE, Because, ChartValue, Node
 from stoker.deploy.site_file import Line
 
 #: What YAML 1.1 and 1.2 both read as this text and as nothing else.
 _BARE = re.compile(r"[A-Za-z/@][-A-Za-z0-9_./@]*")
 _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
 #: How a setting is written in place of its value: as lines, the first of which follows the key.
-Written = Callable[[Setting, int], "tuple[str, ...] | None"]
+Written = Callable[[ChartValue, int], "tuple[str, ...] | None"]
 
 
 def yaml_lines(node: Mapping[str, Node], written: Written | None = None) -> list[Line]:
@@ -35,7 +35,7 @@ def with_namespace(lines: Sequence[Line], namespace: str) -> list[Line]:
     ]
 
 
-def _default(_setting: Setting, _indent: int) -> None:
+def _default(_setting: ChartValue, _indent: int) -> None:
     return None
 
 
@@ -43,7 +43,7 @@ def _default(_setting: Setting, _indent: int) -> None:
 _OPEN, _CLOSE = "\x01", "\x02"
 
 
-def _template(setting: Setting, indent: int) -> tuple[str, ...]:
+def _template(setting: ChartValue, indent: int) -> tuple[str, ...]:
     value = f".Values.{setting.path}"
     if isinstance(setting.default, (dict, list)):
         return ("", f"{' ' * indent}{_OPEN}- toYaml {value} | nindent {indent} {_CLOSE}")
@@ -74,7 +74,7 @@ def _mapping(node: Mapping[str, Node], indent: int, written: Written) -> list[Li
 def _entry(head: str, node: Node, indent: int, written: Written) -> list[Line]:
     """A key with its value below or beside it."""
     value, why = _without_reason(node)
-    if isinstance(value, Setting):
+    if isinstance(value, ChartValue):
         shown = written(value, indent + 2)
         if shown is not None:
             return [Line(f"{head} {shown[0]}".rstrip(), why), *map(Line, shown[1:])]
@@ -104,7 +104,7 @@ def _without_reason(node: Node) -> tuple[Any, str]:
     if isinstance(node, Because):
         value, inner = _without_reason(node.value)
         return value, node.why or inner
-    return node, node.why if isinstance(node, Setting) else ""
+    return node, node.why if isinstance(node, ChartValue) else ""
 
 
 def _block(text: str, indent: int) -> list[Line]:

@@ -1,4 +1,4 @@
-"""llm-d's endpoint picker: it says which replica gets a request, by what each has read and holds.
+"""llm-d's endpoint picker: it chooses the replica for a request, by what each has read and holds.
 
 The flags, the configuration and the rights are those of llm-d-router 0.10
 (https://github.com/llm-d/llm-d-router/tree/v0.10.0/config/charts).
@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 
 from stoker.deploy.kubernetes import pod_parts
-from stoker.deploy.kubernetes.manifest import NAMESPACE, Because, ManifestFile, Node, Setting
+from stoker.deploy.kubernetes.manifest import NAMESPACE, Because, ChartValue, ManifestFile, Node
 from stoker.deploy.kubernetes.object_names import (
     PICK_PORT,
     PICKER_HEALTH_PORT,
@@ -23,7 +23,7 @@ _POOLS = "inference.networking.k8s.io"
 _CONFIG = "picker.yaml"
 #: Weights as llm-d's own chart has them.
 _SCORERS = (("queue-scorer", 2), ("kv-cache-utilization-scorer", 2), ("prefix-cache-scorer", 3))
-#: It keeps answering requests that are on their way for 30 s after it was told to stop.
+#: It keeps answering requests that are on their way for 30 s after the order to stop.
 _STOP_S = 40
 
 
@@ -165,7 +165,7 @@ def _container(site: Site, names: Names) -> Mapping[str, Node]:
     }
     return {
         "name": "picker",
-        "image": Setting("picker.image", site.cluster.picker_image, "llm-d's endpoint picker."),
+        "image": ChartValue("picker.image", site.cluster.picker_image, "llm-d's endpoint picker."),
         "args": _arguments(site, names),
         "env": [
             {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{field}"}}}
@@ -178,7 +178,7 @@ def _container(site: Site, names: Names) -> Mapping[str, Node]:
         ],
         "livenessProbe": {**health, "initialDelaySeconds": 5, "periodSeconds": 10},
         "readinessProbe": {**health, "periodSeconds": 2},
-        "resources": Setting(
+        "resources": ChartValue(
             "picker.resources",
             {"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {"memory": "8Gi"}},
             "For about three long agent requests a second. llm-d measured half a core to a whole "
@@ -201,7 +201,7 @@ def _arguments(site: Site, names: Names) -> Node:
         "--zap-encoder=json",
         Because("--tracing=false", "No collector is set up."),
         Because("--metrics-endpoint-auth=false", open_metrics),
-        Because("--enable-pprof=false", "Profiles would be open to whoever reads the metrics."),
+        Because("--enable-pprof=false", "Profiles would be open to all that may read the metrics."),
     ]
     if site.cluster.gateway_class == "agentgateway":
         why = "agentgateway asks it without TLS, as llm-d's chart sets it up."

@@ -115,7 +115,7 @@ def disruption_budget(
                 "does not block the upgrade where there is a single replica.",
             ),
             "unhealthyPodEvictionPolicy": Because(
-                "AlwaysAllow", "A pod that is not ready serves nobody and may go at once."
+                "AlwaysAllow", "A pod that is not ready serves no request and may go at once."
             ),
             "selector": {"matchLabels": dict(selector)},
         },

@@ -64,7 +64,7 @@ def _gateway(site: Site, names: Names, labels: Mapping[str, str]) -> Mapping[str
 
 
 def _inside_only(site: Site) -> dict[str, Node]:
-    """What keeps the Gateway's Service inside the cluster, where an annotation can say so."""
+    """What keeps the Gateway's Service inside the cluster, where an annotation can do so."""
     if site.cluster.gateway_class != "istio":
         return {}
     kind = Because("ClusterIP", "Inside the cluster only: clients go through Stoker's gateways.")
@@ -85,7 +85,7 @@ def _pool(site: Site, names: Names, labels: Mapping[str, str]) -> Mapping[str, N
                 "failureMode": Because(
                     "FailOpen",
                     "Without its picker the pool still answers: any replica gets the request, and "
-                    "reads its prompt anew.",
+                    "reads the whole prompt.",
                 ),
             },
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stoker.deploy.kubernetes import pod_parts
-from stoker.deploy.kubernetes.manifest import Because, ManifestFile, Node, Setting
+from stoker.deploy.kubernetes.manifest import Because, ChartValue, ManifestFile, Node
 from stoker.deploy.kubernetes.object_names import Names
 from stoker.deploy.site import Site
 
@@ -63,12 +63,12 @@ def _stateful_set(
 
 def _postgres(site: Site, names: Names) -> dict[str, Node]:
     probe: Node = {"exec": {"command": ["pg_isready", "-U", "stoker"]}, "periodSeconds": 10}
-    size = Setting(
+    size = ChartValue(
         "postgres.size", "10Gi", "Usage and limits of a team for years: a request is one short row."
     )
     container: Node = {
         "name": "postgres",
-        "image": Setting("postgres.image", site.images.postgres, "PostgreSQL 14 or later."),
+        "image": ChartValue("postgres.image", site.images.postgres, "PostgreSQL 14 or later."),
         "env": [
             {"name": "POSTGRES_USER", "value": "stoker"},
             {"name": "POSTGRES_DB", "value": "stoker"},
@@ -94,7 +94,7 @@ def _redis(site: Site, names: Names) -> dict[str, Node]:
     probe: Node = {"exec": {"command": ["redis-cli", "ping"]}, "periodSeconds": 10}
     container: Node = {
         "name": "redis",
-        "image": Setting("redis.image", site.images.redis, "Redis 6 or later, or Valkey."),
+        "image": ChartValue("redis.image", site.images.redis, "Redis 6 or later, or Valkey."),
         "command": [
             "sh",
             "-c",

@@ -21,7 +21,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 #: Whether the server runs, for the container runtime and for load balancers.
 OPEN_PATHS = frozenset({"/health"})
 #: More of them, with commas between: on Kubernetes what reads ``/metrics`` has no key, and a
-#: network policy says who reaches the server.
+#: network policy names the pods that reach the server.
 MORE_OPEN_PATHS = "STOKER_OPEN_PATHS"
 
 
