@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from base64 import b64decode
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -15,6 +17,7 @@ from tests.support import cluster_sites, kubernetes_tools
 from tests.support.kubernetes_tools import KubernetesTools
 
 from stoker.deploy import Site, exporter_for
+from stoker.deploy.kubernetes import site_secrets
 from stoker.deploy.kubernetes.manifest import plain
 from stoker.deploy.kubernetes.object_names import Names
 from stoker.deploy.kubernetes.site_manifests import site_manifests
@@ -157,6 +160,29 @@ def test_kustomize_builds_upon_the_folder(
     gateway = built["Deployment", Names(site).gateway]["spec"]["template"]["spec"]
     assert gateway["containers"][0]["image"].endswith(":7")
     assert base.exists()
+
+
+def test_the_printed_command_makes_the_secret_that_the_files_name(
+    tools: KubernetesTools, tmp_path: Path
+) -> None:
+    site = cluster_sites.SITES["keda"]()
+    command = site_secrets.make_secrets(site, "kubectl -n any")[0]
+    # The same command, but the object is printed and not sent to a cluster.
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\nexec {tools.kubectl} "$@" --dry-run=client -o yaml\n')
+    kubectl.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HF_TOKEN": "hf_1"}
+    done = subprocess.run(
+        ("bash", "-c", command), env=environment, capture_output=True, text=True, check=True
+    )
+    (secret,) = read(done.stdout)
+    values = {key: b64decode(value).decode() for key, value in secret["data"].items()}
+    assert set(values) == set(site_secrets.secret_keys(site))
+    assert secret["metadata"]["name"] == Names(site).secrets
+    assert len(set(values.values())) == len(values)
+    assert all(len(value) >= 40 for key, value in values.items() if key != "hub-token")
+    assert f":{values['postgres-password']}@stoker-postgres:5432/" in values["postgresql-url"]
+    assert f":{values['redis-password']}@stoker-redis:6379/" in values["redis-url"]
 
 
 def of_extensions(site: Site) -> list[Object]:

@@ -115,8 +115,7 @@ def _notes(site: Site) -> SiteFile:
         f"The first start of the replicas downloads {site.plan.model.id}. Watch it:",
         f"  {within} rollout status deployment/{names.engine} --timeout=2h",
         "The key of the first user:",
-        f"  {within} get secret {names.secrets} -o go-template="
-        '\'{{ "{{" }}index .data "first-key" | base64decode{{ "}}" }}\'',
+        f"  {within} get secret {names.secrets} -o jsonpath='{{.data.first-key}}' | base64 -d",
     ]
     return SiteFile("templates/NOTES.txt", "\n".join(lines) + "\n")
 

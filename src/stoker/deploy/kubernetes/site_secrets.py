@@ -31,8 +31,12 @@ def make_secrets(site: Site, kubectl: str) -> tuple[str, ...]:
         "redis-url": f"redis://:$R@{names.redis}:{REDIS_PORT}/0",
         "hub-token": "$HF_TOKEN",
     }
-    given = [f'--from-literal={key}="{values[key]}"' for key in secret_keys(site)]
-    commands = [f"{_PASSWORDS}; {kubectl} create secret generic {names.secrets} {' '.join(given)}"]
+    given = "\n".join(f"{key}={values[key]}" for key in secret_keys(site))
+    commands = [
+        # On standard input: the arguments of a process can be listed.
+        f"{_PASSWORDS}; {kubectl} create secret generic {names.secrets} "
+        f"--from-env-file=/dev/stdin <<END\n{given}\nEND"
+    ]
     if site.tls_host and site.cluster.issuer is None:
         files = "--cert=tls.crt --key=tls.key"
         commands.append(f"{kubectl} create secret tls {names.certificate} {files}")

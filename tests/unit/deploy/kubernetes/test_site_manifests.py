@@ -287,7 +287,7 @@ def test_secrets_are_only_named_and_every_named_key_is_made_by_a_command() -> No
         keys = site_secrets.secret_keys(site)
         assert set(references) <= set(keys)
         command = site_secrets.make_secrets(site, "kubectl")[0]
-        assert all(f"--from-literal={key}=" in command for key in keys)
+        assert all(f"\n{key}=" in command for key in keys)
         assert command.count("openssl rand") == 5
 
 
