@@ -109,7 +109,7 @@ def _base_tar() -> Path:
     subprocess.run(["rm", "-rf", root], check=True)
     include = f"--include={','.join(_PACKAGES)}"
     subprocess.run(
-        ["debootstrap", "--variant=minbase", include, _SUITE, root, _mirror()],
+        ["debootstrap", "--variant=minbase", include, _SUITE, root, mirror()],
         check=True,
         stdout=sys.stderr,
     )
@@ -119,7 +119,7 @@ def _base_tar() -> Path:
     return partial.rename(tar)
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """The first archive that apt is configured to take the suite's main packages from."""
     columns = "$(RELEASE) $(COMPONENT) $(REPO_URI)"
     listed = subprocess.run(

@@ -50,6 +50,7 @@ def render(site: Site) -> tuple[SiteFile, ...]:
             "front/stoker.conf",
             listen=str(_FRONT_PORT),
             gateways=(f"{_ALL_GATEWAYS}:{_GATEWAY_PORT}",),
+            dashboard=gateways[0],
             resolver=_DOCKER_DNS,
             certificate="/run/secrets/tls.crt",
             key="/run/secrets/tls.key",

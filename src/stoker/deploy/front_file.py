@@ -22,6 +22,7 @@ def front_file(
     *,
     listen: str,
     gateways: tuple[str, ...],
+    dashboard: str,
     resolver: str | None = None,
     certificate: str = "",
     key: str = "",
@@ -29,7 +30,7 @@ def front_file(
     """A file for nginx's folder ``conf.d``.
 
     With a ``resolver``, ``gateways`` is one name that has an address for each gateway, asked for
-    again every 2 s; without, each gateway's own address.
+    again every 2 s; without, each gateway's own address. ``dashboard`` is the first gateway's.
     """
     return SiteFile.of(
         path,
@@ -37,7 +38,7 @@ def front_file(
             *_upstream(gateways, resolver),
             "server {",
             *indented(_listening(site, listen, certificate, key), 4),
-            *indented(_to_gateways(gateways, resolver), 4),
+            *indented(_to_gateways(gateways, dashboard, resolver), 4),
             "}",
         ],
     )
@@ -68,7 +69,9 @@ def _listening(site: Site, listen: str, certificate: str, key: str) -> list[Line
     ]
 
 
-def _to_gateways(gateways: tuple[str, ...], resolver: str | None) -> list[Line | str]:
+def _to_gateways(
+    gateways: tuple[str, ...], dashboard: str, resolver: str | None
+) -> list[Line | str]:
     retries: list[Line | str] = [
         Line(
             "proxy_next_upstream error timeout http_503 non_idempotent;",
@@ -94,12 +97,13 @@ def _to_gateways(gateways: tuple[str, ...], resolver: str | None) -> list[Line |
         "proxy_http_version 1.1;",
         'proxy_set_header Connection "";',
         Line("proxy_set_header Host $http_host;", "the gateways check by which name they are used"),
+        Line("proxy_set_header X-Forwarded-Proto $scheme;", "the dashboard's cookie depends on it"),
         Line("access_log off;", "the gateways record usage; addresses of people are not kept here"),
     ]
     found: list[Line | str] = []
-    if resolver is None:
-        target: list[Line | str] = ["proxy_pass http://stoker_gateways;"]
-    else:
+    every, first = "http://stoker_gateways", f"http://{dashboard}"
+    if resolver is not None:
+        every, first = "$gateways", "$dashboard"
         found = [
             Line(
                 f"resolver {resolver} valid=2s ipv6=off;",
@@ -109,7 +113,13 @@ def _to_gateways(gateways: tuple[str, ...], resolver: str | None) -> list[Line |
                 f"set $gateways http://{gateways[0]};",
                 "a variable: nginx then asks for the addresses while it runs",
             ),
+            f"set $dashboard http://{dashboard};",
         ]
-        target = ["proxy_pass $gateways;"]
-    inside = indented([*target, *passing, *retries], 4)
-    return [*bodies, *found, "location / {", *inside, "}"]
+    locations: list[Line | str] = [
+        f"location / {{ proxy_pass {every}; }}",
+        Line(
+            f"location /ui {{ proxy_pass {first}; }}",
+            "each gateway's dashboard has sessions and numbers of its own: this is the first one's",
+        ),
+    ]
+    return [*bodies, *passing, *retries, *found, *locations]

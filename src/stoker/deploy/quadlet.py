@@ -46,6 +46,7 @@ def render(site: Site) -> tuple[SiteFile, ...]:
             "front/stoker.conf.template",
             listen=str(_FRONT_PORT),
             gateways=(f"{_ALL_GATEWAYS}:{_GATEWAY_PORT}",),
+            dashboard=gateways[0],
             # nginx's image writes the container's own name servers here when it starts.
             resolver="${NGINX_LOCAL_RESOLVERS}",
             certificate="/run/secrets/tls.crt",

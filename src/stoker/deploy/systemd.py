@@ -69,6 +69,7 @@ def render(site: Site) -> tuple[SiteFile, ...]:
             "front/stoker.conf",
             listen=f"{f'[{site.bind}]' if ':' in site.bind else site.bind}:{site.port}",
             gateways=tuple(gateways),
+            dashboard=gateways[0],
             certificate=f"{SECRETS}/tls.crt",
             key=f"{SECRETS}/tls.key",
         ),
