@@ -155,7 +155,8 @@ def _gateway(site: Site, names: Names) -> Mapping[str, Node]:
         ),
     ]
     ingress: Node = [{"ports": Because(_ports(GATEWAY_PORT), why)}]
-    rules: dict[str, Node] = {"ingress": ingress, "egress": egress}
+    others = "Sign-on, traces, and databases of your own need a rule each."
+    rules: dict[str, Node] = {"ingress": ingress, "egress": Because(egress, others)}
     return _policy(names, names.gateway, names.selector("gateway"), rules)
 
 
