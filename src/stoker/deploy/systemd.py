@@ -235,6 +235,7 @@ def _router_unit(site: Site, replicas: Sequence[str]) -> list[Line | str]:
             [Line(f"{gateway_bin(site)}/{first.text}")],
             [Line(ports.get(flag.text, flag.text), flag.why) for flag in flags],
         ),
+        *_ready(site, site.engine.first_start_s),
         *_stop(DRAIN_S),
         *_hardening(),
         *_closed(),

@@ -10,6 +10,8 @@ from stoker.deploy.site import Site
 from stoker.deploy.site_file import Line, SiteFile, indented
 
 ROLLING = "rolling.py"
+#: A gateway looks at its backends every 5 s, and one that failed three times rests for 10 s.
+_SEEN_S = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,10 @@ def _one_by_one(site: Site, command: str, why: str) -> list[Line | str]:
     return [
         Line(f"for number in {numbers}; do", why),
         *indented(["set -- $number", *command.splitlines()], 4),
+        Line(
+            f"    sleep {_SEEN_S}",
+            "what sends to it has to see that it is back, before the next one goes",
+        ),
         "done",
         "",
     ]
