@@ -17,7 +17,9 @@ from stoker.deploy import Cluster, Site
 from stoker.deploy.kubernetes import site_secrets
 from stoker.deploy.kubernetes.manifest import plain
 from stoker.deploy.kubernetes.object_names import Names
+from stoker.deploy.kubernetes.route_objects import PICKED_PATHS
 from stoker.deploy.kubernetes.site_manifests import site_manifests
+from stoker.gateway.api import path_rules
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -204,6 +206,11 @@ def test_the_route_leads_to_the_pool_and_the_pool_to_its_picker(site: Site) -> N
     toml = next(n["data"]["gateway.toml"] for n in config if "gateway.toml" in n["data"])
     listener = gateway["spec"]["listeners"][0]["port"]
     assert f'url = "http://{Names(site).inference_service}:{listener}"' in toml
+
+
+def test_the_picker_gets_all_that_the_gateways_forward_to_vllm() -> None:
+    # vLLM has no /infill. Every other path with a body is refused by the picker.
+    assert set(PICKED_PATHS) == set(path_rules.BACKEND_PATHS) - {path_rules.INFILL}
 
 
 @_many
