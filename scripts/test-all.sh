@@ -45,7 +45,7 @@ mkdir -p artifacts
 trap 'trap - TERM; kill 0' INT TERM
 (run docker vllm) >artifacts/tiers-docker-vllm.log 2>&1 &
 heavy=$!
-(run databases clients extension) &
+(run databases clients extension kubernetes) &
 light=$!
 failed=0
 wait "$light" || failed=$?

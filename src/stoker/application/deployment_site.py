@@ -16,7 +16,7 @@ import stoker
 from stoker import engines
 from stoker.application.choice import choose
 from stoker.application.launch_request import HostFacts, LaunchRequest
-from stoker.deploy import Exporter, Images, Site, SiteFile, exporter_for
+from stoker.deploy import Cluster, Exporter, Images, Site, SiteFile, exporter_for
 from stoker.errors import StokerError, UsageError
 from stoker.planning import Plan
 
@@ -42,6 +42,7 @@ class SiteRequest:
     tls_host: str | None = None
     monitoring: bool = True
     images: Images = field(default_factory=Images)
+    cluster: Cluster = field(default_factory=Cluster)
 
 
 @dataclass(frozen=True, slots=True)

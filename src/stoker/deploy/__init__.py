@@ -3,6 +3,7 @@
 ``exporters.EXPORTERS`` is the table of formats, ``Site`` what is deployed.
 """
 
+from stoker.deploy.cluster import Cluster
 from stoker.deploy.exporter import Exporter
 from stoker.deploy.exporters import EXPORTERS, exporter_for
 from stoker.deploy.site import Images, Site
@@ -10,6 +11,7 @@ from stoker.deploy.site_file import Line, Reason, SiteFile
 
 __all__ = [
     "EXPORTERS",
+    "Cluster",
     "Exporter",
     "Images",
     "Line",

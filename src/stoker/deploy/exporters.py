@@ -14,6 +14,8 @@ EXPORTERS: dict[str, str] = {
     "compose": "stoker.deploy.compose",
     "systemd": "stoker.deploy.systemd",
     "quadlet": "stoker.deploy.quadlet",
+    "kubernetes": "stoker.deploy.kubernetes.kubernetes_exporter",
+    "helm": "stoker.deploy.kubernetes.helm_exporter",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from stoker.deploy.cluster import Cluster
 from stoker.engines import ReplicaContainer
 from stoker.errors import UsageError
 from stoker.network_addresses import is_bindable
@@ -71,6 +72,7 @@ class Site:
     #: GPUs of the one machine that everything runs on; ``None`` where that is not known.
     machine_gpus: int | None = None
     images: Images = field(default_factory=Images)
+    cluster: Cluster = field(default_factory=Cluster)
 
     def __post_init__(self) -> None:
         _check_range("--replicas", self.replicas, _MOST_REPLICAS)
@@ -83,6 +85,13 @@ class Site:
                 f"{self.name!r} can't be the name of a site.",
                 "It becomes a part of the names of containers, units and services.",
                 "Use lower-case letters, digits and hyphens, 40 at most, and a letter first.",
+            )
+        most = self.cluster.max_replicas
+        if most is not None and not self.replicas < most <= _MOST_REPLICAS:
+            raise UsageError(
+                f"--cluster max_replicas={most} is out of range.",
+                f"It is what --replicas {self.replicas} may grow to.",
+                f"It is from {self.replicas + 1} to {_MOST_REPLICAS}.",
             )
         if not is_bindable(self.bind):
             raise UsageError(

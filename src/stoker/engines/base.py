@@ -252,6 +252,10 @@ class ReplicaContainer:
     #: Its Prometheus metrics of requests that run, and of those that wait.
     running_metric: str = ""
     waiting_metric: str = ""
+    metrics_path: str = "/metrics"
+    #: The variable with paths that answer without the key, for a network that lets few callers in;
+    #: empty where the engine has no such setting.
+    open_paths_variable: str = ""
 
 
 class LaunchFunction(Protocol):

@@ -33,8 +33,8 @@ def test_without_the_option_nothing_completes() -> None:
 def test_on_a_gpu_of_8_gb_which_the_chat_fills_it_is_on_the_cpu() -> None:
     assert said(chosen(GPU_8_GB)) == (
         "Completion: qwen2.5-coder-0.5b (Q4_K_M) on llama.cpp, beside it on the CPU: 766 MiB.",
-        "The chat keeps its model and its context of 32,768 tokens, and writes about 17 instead of "
-        "29 tokens/s while a suggestion is computed.",
+        "The chat keeps its model and its context of 32,768 tokens, and writes about 22 instead of "
+        "37 tokens/s while a suggestion is computed.",
     )
 
 

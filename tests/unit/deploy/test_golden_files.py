@@ -10,13 +10,12 @@ import json
 import pytest
 from ruamel.yaml import YAML
 from tests.support import deployment_sites
-from tests.support.deployment_sites import SITES, files, golden_file, golden_text
+from tests.support.deployment_sites import FORMATS, SITES, files, golden_file, golden_text
 
 from stoker.data.facts import tomllib
-from stoker.deploy import EXPORTERS
 
 BOTH = pytest.mark.parametrize(
-    ("name", "format_name"), [(name, fmt) for fmt in EXPORTERS for name in SITES]
+    ("name", "format_name"), [(name, fmt) for fmt in FORMATS for name in SITES]
 )
 
 

@@ -124,3 +124,15 @@ def test_llama_cpp_listens_on_loopback_and_gets_its_key_by_a_pipe(
     llama_worker.configure(params, {**json.loads(launch.stdin), "arguments": {}})
     assert vars(params)["hostnames"] == ["127.0.0.1"]
     assert vars(params)["api_keys"] == [KEY]
+
+
+def test_vllm_leaves_open_what_a_site_names_and_nothing_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STOKER_OPEN_PATHS", "/metrics")
+    guard, reached = guarded(monkeypatch)
+    assert not ask(guard, "/metrics")
+    for path in ("/metrics/", "/metrics/x", "/v1/models", "/tokenize", "", ","):
+        assert ask(guard, path)[0] == 401
+    assert ask(guard, "/metrics", kind="websocket") == ["websocket.close"]
+    assert reached == ["/metrics"]

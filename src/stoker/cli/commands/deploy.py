@@ -16,7 +16,7 @@ from stoker.application.deployment_site import SiteRequest
 from stoker.cli import launch_options
 from stoker.cli.options import Bind, Json, Port
 from stoker.cli.render import deploy_view, output
-from stoker.deploy import EXPORTERS, Images, Site, exporter_for
+from stoker.deploy import EXPORTERS, Cluster, Images, Site, exporter_for
 from stoker.errors import UsageError
 
 
@@ -85,6 +85,15 @@ def command(
             + ". May be repeated.",
         ),
     ] = None,
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="For Kubernetes and Helm: "
+            + ", ".join(field.name for field in fields(Cluster))
+            + ". May be repeated.",
+        ),
+    ] = None,
     replacing: Annotated[
         bool, typer.Option("--replace", help="Write over the files of an earlier stoker deploy.")
     ] = False,
@@ -109,6 +118,7 @@ def command(
         tls_host=tls_host,
         monitoring=monitoring,
         images=_images(image or []),
+        cluster=_cluster(cluster or []),
     )
     before = deployment_site.check_folder(out, replacing=replacing) if out else None
     if plan is not None:
@@ -180,6 +190,28 @@ def _images(given: Sequence[str]) -> Images:
             )
         found = replace(found, **{name: image})
     return found
+
+
+def _cluster(given: Sequence[str]) -> Cluster:
+    """``pool=green`` and the like. Raises ``UsageError``."""
+    names = [field.name for field in fields(Cluster)]
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in names or not value or any(c.isspace() for c in value):
+            raise UsageError(
+                f"--cluster {text!r} sets nothing.",
+                f"It is NAME=VALUE, with one of: {', '.join(names)}.",
+                "For example: --cluster max_replicas=6",
+            )
+        found[name] = _number(text, value) if name == "max_replicas" else value
+    return Cluster(**found)
+
+
+def _number(text: str, value: str) -> int:
+    if not value.isdecimal() or len(value) > 4:
+        raise UsageError(f"--cluster {text!r} is not a number.", fix="Write it like 6.")
+    return int(value)
 
 
 for _format in EXPORTERS:

@@ -59,6 +59,7 @@ def replica(plan: Plan, *, image: str = "", more_names: tuple[str, ...] = ()) ->
         packages=(f"vllm=={VERSION}",),
         running_metric="vllm:num_requests_running",
         waiting_metric="vllm:num_requests_waiting",
+        open_paths_variable="STOKER_OPEN_PATHS",
     )
 
 

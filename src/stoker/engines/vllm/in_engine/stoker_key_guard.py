@@ -20,6 +20,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: Whether the server runs, for the container runtime and for load balancers.
 OPEN_PATHS = frozenset({"/health"})
+#: More of them, with commas between: on Kubernetes what reads ``/metrics`` has no key, and a
+#: network policy names the pods that reach the server.
+MORE_OPEN_PATHS = "STOKER_OPEN_PATHS"
 
 
 class KeyGuard:
@@ -32,6 +35,8 @@ class KeyGuard:
             raise RuntimeError("VLLM_API_KEY is not set: Stoker starts vLLM with a key")
         self._app = app
         self._expected = f"Bearer {key}".encode()
+        more = os.environ.get(MORE_OPEN_PATHS, "")
+        self._open = OPEN_PATHS | {path for path in more.split(",") if path}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request with the key on; refuse any other with 401, or a closed web socket."""
@@ -45,7 +50,7 @@ class KeyGuard:
             await send({"type": "http.response.body", "body": b'{"error":"Unauthorized"}'})
 
     def _may_pass(self, scope: Scope) -> bool:
-        if scope["type"] == "http" and scope["path"] in OPEN_PATHS:
+        if scope["type"] == "http" and scope["path"] in self._open:
             return True
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         return len(given) == 1 and hmac.compare_digest(given[0], self._expected)

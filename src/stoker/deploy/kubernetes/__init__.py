@@ -1,0 +1,1 @@
+"""A site on Kubernetes: objects as values, written as YAML or as a chart."""
