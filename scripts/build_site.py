@@ -26,7 +26,13 @@ ROOT_PAGES = {
 #: The navigation: captions, and the pages below each; a folder is all of its pages.
 NAVIGATION: dict[str, tuple[str, ...]] = {
     "Install and choose": (
-        *("05-installation", "08-model-selection-guide", "02-backend-decisions", "planning"),
+        *(
+            "05-installation",
+            "08-model-selection-guide",
+            "02-backend-decisions",
+            "planning",
+            "two-models",
+        ),
         *("models", "host", "04-setup-tgi"),
     ),
     "In the editor": ("vscode", "editors-and-agents", "context-fitting"),
@@ -34,6 +40,7 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
         *("gateway", "teams", "sign-on", "tls", "limits", "usage", "dashboard", "monitoring"),
         *("security", "sizing"),
     ),
+    "For a site of your own": (*("deploying", "deploying-kubernetes", "air-gapped", "backup"),),
     "When something is wrong": (
         *("doctor", "06-troubleshooting", "07-viewing-logs", "checking", "benchmarking"),
     ),

@@ -42,7 +42,7 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class TuningEnd:
     """The end: what was found, and every trial that was measured."""
 
     before: Plan
@@ -51,11 +51,11 @@ class Tuned:
     spec: LaunchSpec
 
 
-TuningEvent: TypeAlias = SearchEvent | Stopped | Tuned
+TuningEvent: TypeAlias = SearchEvent | Stopped | TuningEnd
 
 
 def tune(seconds: float, *, again: bool = False) -> Generator[TuningEvent, None, None]:
-    """Measure for so long; the last event is ``Tuned``, with what to start from now on.
+    """Measure for so long; the last event is ``TuningEnd``, with what to start from now on.
 
     ``again``: also what was measured before. Where the reader stops, what was measured is kept, and
     the next call goes on from there. Raises ``StokerError`` where nothing was started here, and
@@ -92,7 +92,7 @@ def tune(seconds: float, *, again: bool = False) -> Generator[TuningEvent, None,
     if found.plan is not plan:
         known = tuned_arguments.found(known, plan, found.plan, found.gain)
         tuned_arguments.remember(plan, machine, known)
-    yield Tuned(plan, found, tuple(judged), replace(spec, plan=found.plan))
+    yield TuningEnd(plan, found, tuple(judged), replace(spec, plan=found.plan))
 
 
 def _spec() -> LaunchSpec:

@@ -10,7 +10,7 @@ import typer
 
 from stoker.application import launch, tuned_arguments, tuning
 from stoker.application.trial_search import Judged, Measuring
-from stoker.application.tuning import Stopped, Tuned, TuningEvent
+from stoker.application.tuning import Stopped, TuningEnd, TuningEvent
 from stoker.cli.options import Json
 from stoker.cli.render import output
 from stoker.cli.render.launch_view import LaunchView
@@ -41,7 +41,7 @@ def command(
         with closing(events):
             for event in _shown(events, quiet=json):
                 stopped = event.spec if isinstance(event, Stopped) else stopped
-                end = event if isinstance(event, Tuned) else end
+                end = event if isinstance(event, TuningEnd) else end
     except KeyboardInterrupt:
         output.say("\nStopped. What was measured is kept: stoker tune goes on from there.")
     if stopped is not None:
@@ -90,7 +90,7 @@ def _judgement(judged: Judged) -> str:
     return f"{what}: too little to be sure of" if change > 0 else what
 
 
-def _result(end: Tuned) -> str:
+def _result(end: TuningEnd) -> str:
     found = end.found
     rest = " The time was up before all was measured: run it again." * found.is_partial
     if found.plan is end.before:
@@ -105,7 +105,7 @@ def _start_again(spec: LaunchSpec, *, quiet: bool) -> None:
             pass
 
 
-def _document(end: Tuned) -> dict[str, object]:
+def _document(end: TuningEnd) -> dict[str, object]:
     found = end.found
     return {
         "gain": round(found.gain, 3),
@@ -123,6 +123,6 @@ def _document(end: Tuned) -> dict[str, object]:
     }
 
 
-def _changed(end: Tuned) -> dict[str, Value]:
+def _changed(end: TuningEnd) -> dict[str, Value]:
     arguments = end.found.plan.arguments
     return {a.name: a.value for a in arguments if end.before.argument(a.name) != a.value}
