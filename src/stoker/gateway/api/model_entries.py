@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from stoker import models
 from stoker.engines import ALIAS, ServedModel
 
 #: OpenAI's and Anthropic's clients demand a date. When a model was made is not known; the epoch is
@@ -24,14 +25,14 @@ def alias_target(models: Mapping[str, ServedModel], up: Callable[[str], bool]) -
 
 
 def entries(
-    models: Iterable[ServedModel], alias_of: str | None, fits: Callable[[ServedModel], bool]
+    served: Iterable[ServedModel], alias_of: str | None, fits: Callable[[ServedModel], bool]
 ) -> list[dict[str, Any]]:
     """The ``data`` of ``/v1/models``.
 
     The alias comes last, with the real name as its ``root``. It is listed only where one model
     chats: beside several, a list that has one of them twice would mislead.
     """
-    listed = [_entry(model, fits(model)) for model in models]
+    listed = [_entry(model, fits(model)) for model in served]
     chats = [entry for entry in listed if entry["capabilities"]["chat"]]
     if alias_of is None or len(chats) != 1:
         return listed
@@ -57,6 +58,7 @@ def _entry(model: ServedModel, fits: bool) -> dict[str, Any]:
             "vision": bool(model.vision),
             "reasoning": bool(model.reasoning),
             "fim": bool(model.fill_in_the_middle),
+            "infill": bool(model.fill_in_the_middle) and models.may_fill_in(model.id),
             "fits": fits,
         },
     }
