@@ -234,5 +234,5 @@ async def test_a_model_without_the_tokens_is_refused_and_two_that_have_them_are_
         body = {"model": MODEL, "input_prefix": "p" * 900, "input_suffix": ""}
         reply = await door.post(orjson.dumps(body), "/infill")
     assert (reply.status, reply.error["code"]) == (400, "no_infill_form")
-    named = "stoker up qwen2.5-coder-0.5b or qwen2.5-coder-1.5b"
+    named = "qwen2.5-coder-0.5b and qwen2.5-coder-1.5b can: stoker up qwen2.5-coder-0.5b."
     assert named in reply.error["message"]

@@ -161,10 +161,10 @@ class InfillFitter:
             raise self._no_form("input_suffix") from refused
 
     def _no_form(self, field: str) -> BadRequestError:
-        others = " or ".join(model.name for model in models.smallest_that_fill_in())
+        others = [model.name for model in models.smallest_that_fill_in()]
         return BadRequestError(
             f"The model {self._model.id!r} can't fill in between two texts: its vocabulary has no "
-            f"tokens for that. Serve one that can: stoker up {others}.",
+            f"tokens for that. {' and '.join(others)} can: stoker up {others[0]}.",
             code="no_infill_form",
             param=field,
         )

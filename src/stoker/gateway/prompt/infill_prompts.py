@@ -20,8 +20,8 @@ from stoker.tokens.infill.fill_prompt import extra_tokens
 #: A token of its own, so that a text behind it gets no space before it:
 #: https://github.com/meta-llama/codellama/blob/main/llama/tokenizer.py, encode_infilling.
 _SENTINEL = "☺"
-#: Other files and texts after the cursor that are not tokenized again while a person types.
-_TEXTS_KEPT = 64
+#: Blocks of text that are not tokenized again while a person types: some 20 KB each.
+_BLOCKS_KEPT = 256
 #: A text that is cut may have other tokens at the cut than before, so that it is cut once more.
 _MOST_CUTS, _CUT_MORE_TOKENS = 4, 16
 
@@ -56,7 +56,7 @@ class InfillPrompts:
         self._special = frozenset(special.values())
         #: The ids of the tokens with which an answer ends.
         self.stop_ids = [special[name] for name in form.stops if name in special]
-        self._known = RecentValues[str, Tokens](_TEXTS_KEPT)
+        self._known = RecentValues[str, Tokens](_BLOCKS_KEPT)
 
     @classmethod
     async def learn(cls, api: InfillApi, tokenizer: InfillTokenizer) -> InfillPrompts | None:
@@ -103,11 +103,8 @@ class InfillPrompts:
         own = f"{self._heading(fill.shown_name)}" if self._heads(fill) else ""
         repository = self._repository(fill)
         prefix, suffix, name, repository_name, *others = await asyncio.gather(
-            self._tokens(before, bare=bool(own)),
-            self._known_tokens(after),
-            self._known_tokens(own),
-            self._known_tokens(repository),
-            *map(self._known_tokens, headed),
+            self._tokens(before, grows=True, bare=bool(own)),
+            *map(self._tokens, (after, own, repository, *headed)),
         )
         left_out = len(fill.prefix) + len(fill.suffix) - len(before) - len(after)
         parts = Fill(self._begin, repository_name, name)
@@ -126,16 +123,29 @@ class InfillPrompts:
             return ""
         return fill.shown_repository + self.form.files.after_repository
 
-    async def _known_tokens(self, text: str) -> Tokens:
-        """The tokens of a text that seldom changes, with no space before it."""
-        known = self._known.get(text)
-        if known is None:
-            known = await self._tokens(text, bare=True)
-        self._known.put(text, known)
-        return known
+    async def _tokens(self, text: str, *, grows: bool = False, bare: bool = True) -> Tokens:
+        """A person's text as tokens, none of which is a special one.
 
-    async def _tokens(self, text: str, *, bare: bool) -> Tokens:
-        """A person's text as tokens, none of which is a special one."""
+        It gets the space that a form's tokenizer puts before a text unless it is ``bare``. One that
+        ``grows`` at its end has another last block each time.
+        """
+        *known, last = infill.blocks(text)
+        found = await asyncio.gather(
+            *(self._block(each, bare=bare or at > 0) for at, each in enumerate(known)),
+            self._block(last, bare=bare or bool(known), keep=not grows),
+        )
+        return list(itertools.chain.from_iterable(found))
+
+    async def _block(self, text: str, *, bare: bool, keep: bool = True) -> Tokens:
+        key = text if bare else _SENTINEL + text
+        found = self._known.get(key)
+        if found is None:
+            found = await self._free_of_names(text, bare=bare)
+        if keep:
+            self._known.put(key, found)
+        return found
+
+    async def _free_of_names(self, text: str, *, bare: bool) -> Tokens:
         names = self.form.names
         if not self._takes_ids:
             return await self._tokenizer.tokens(infill.neutral(text, names), special=False)

@@ -10,6 +10,7 @@ from stoker.tokens.infill.fitted_texts import InfillTexts, Tokens, cuts_between,
 from stoker.tokens.infill.next_edit_forms import NEXT_EDIT_FORMS, NextEditForm
 from stoker.tokens.infill.user_text import (
     MOST_CHARS_PER_TOKEN,
+    blocks,
     is_free_of,
     near_cursor,
     neutral,
@@ -27,6 +28,7 @@ __all__ = [
     "Marks",
     "NextEditForm",
     "Tokens",
+    "blocks",
     "cuts_between",
     "fit_texts",
     "form_of_vocabulary",

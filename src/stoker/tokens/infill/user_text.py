@@ -23,8 +23,13 @@ _SHAPES = (
     r"<\|?reserved_[^\s<>]{1,48}>",
 )
 #: No text is tokenized of which more than this many characters a token would have to fit. Code has
-#: three to four; only rulers of dashes and the like have so many.
-MOST_CHARS_PER_TOKEN = 16
+#: three to four; only deep indentation and the like have so many.
+MOST_CHARS_PER_TOKEN = 8
+#: A text is tokenized in blocks of about so many characters, each of which begins a line: while a
+#: person types, all but the last stay as they are. Such a cut changes no token, as a rule
+#: (``LocalTokenizer``), and no text ever.
+_BLOCK_CHARS = 2048
+_LINE_START = re.compile(r"(?<=\n)(?=[!-~])")
 
 
 @cache
@@ -53,6 +58,15 @@ def neutral(text: str, names: tuple[str, ...]) -> str:
 def is_free_of(tokens: Tokens, special: frozenset[int]) -> bool:
     """Whether none of these ids is that of a special token."""
     return special.isdisjoint(tokens)
+
+
+def blocks(text: str) -> list[str]:
+    """The text in blocks: the same ones, but for the last, when it has grown at its end."""
+    found, start = [], 0
+    while (line := _LINE_START.search(text, start + _BLOCK_CHARS)) is not None:
+        found.append(text[start : line.start()])
+        start = line.start()
+    return [*found, text[start:]]
 
 
 def near_cursor(before: str, after: str, most_tokens: int) -> tuple[str, str]:
