@@ -69,7 +69,7 @@ class InfillFact:
     """In which form a model fills in between two texts (``stoker.tokens.infill.FORMS``)."""
 
     form: str
-    #: Where its publisher says that it was made for that.
+    #: Where its publisher describes that.
     source: str
 
 
@@ -105,8 +105,8 @@ class KnownModel:
     min_vllm: str | None = None
     min_llama_cpp: str | None = None
     quality: Quality | None = None
-    #: ``None`` where its publisher says nothing of it: its vocabulary may have the tokens all the
-    #: same.
+    #: ``None`` where its publisher does not mention it: its vocabulary may have the tokens all
+    #: the same.
     infill: InfillFact | None = None
     note: str = ""
     #: Why to choose another one; empty where there is no reason.

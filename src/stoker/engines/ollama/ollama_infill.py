@@ -68,7 +68,7 @@ def _finish(answer: Mapping[str, Any]) -> str:
 
 
 def _report(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Tokens and times. What it read of a prompt and what was in its cache it does not tell."""
+    """Tokens and times. What of a prompt was in its cache it does not report."""
     prompt, written = (_count(answer, f"{name}eval_count") for name in ("prompt_", ""))
     usage = {
         "prompt_tokens": prompt,

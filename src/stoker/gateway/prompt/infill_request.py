@@ -29,7 +29,7 @@ class FillRequest:
 
     @property
     def names_files(self) -> bool:
-        """Whether the prompt is to tell files apart."""
+        """Whether files are named in the prompt."""
         return bool(self.extras or self.name)
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class FileMarks:
-    """How the files of a repository are told apart."""
+    """How the files of a repository are marked."""
 
     #: The token before the repository's name, and the one before each file's.
     repository: str
@@ -40,7 +40,7 @@ class FillForm:
     #: Tokens with which the model ends its answer, or runs on into something else. The most likely
     #: come first: some servers take four.
     stops: tuple[str, ...]
-    #: Further tokens by which its vocabulary is told from others with the same marks.
+    #: Further tokens that its vocabulary has, and others with the same marks do not.
     needs: tuple[str, ...] = ()
     #: The text after the cursor comes first.
     suffix_first: bool = False

@@ -20,7 +20,7 @@ class Fill:
     #: What the tokenizer puts before every text: ``<s>`` and the like, or nothing.
     begin: Tokens = ()
     #: The repository's name, and that of the file at hand with the line's end behind it. Both are
-    #: written only where a form tells files apart, and there are other files or the name is known.
+    #: written only where a form marks files, and there are other files or the name is known.
     repository: Tokens = ()
     name: Tokens = ()
 

@@ -1,4 +1,4 @@
-"""How models are asked for the edit that follows: no text between two others, but a region anew.
+"""How models are asked for the edit that follows: a region is rewritten.
 
 Such a model gets the recent edits and the region around the cursor, and writes that region as it
 expects it to become. These are the facts of the published forms; who asks such a model writes its
