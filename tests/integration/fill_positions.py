@@ -59,18 +59,25 @@ class Outcome:
 
 
 async def all_hold(
-    backend: Backend, model: str, tokenizer: Tokenizer, count: int, room_tokens: int
+    backend: Backend,
+    model: str,
+    tokenizer: Tokenizer,
+    count: int,
+    room_tokens: int,
+    seed: int = 19,
 ) -> Outcome:
     """Ask for one token at each position, and check what must hold."""
     api = engines.lookup(backend.engine).infill
     assert api is not None and api.takes_ids
     names = cut = 0
-    async with aiohttp.ClientSession() as http:
+    # uvicorn closes a connection that was idle for 5 s.
+    connector = aiohttp.TCPConnector(keepalive_timeout=2)
+    async with aiohttp.ClientSession(connector=connector) as http:
         prompts = await InfillPrompts.learn(api, await api.tokenizer(http, backend, model))
         assert prompts is not None
         ids_of = {name: tokenizer.token_to_id(name) for name in prompts.form.names}
         special = {name: token for name, token in ids_of.items() if token is not None}
-        for fill in positions(count):
+        for fill in positions(count, seed):
             written = await prompts.write(fill, room_tokens)
             ids = written.prompt
             assert isinstance(ids, list) and len(ids) == written.tokens <= room_tokens

@@ -43,8 +43,14 @@ class ServerTokenizer:
         return whole[: len(whole) - len(bare)] if whole[-len(bare) :] == bare else []
 
     async def _ids(self, text: str, special: bool, begin: bool) -> list[int]:
+        import aiohttp  # noqa: PLC0415
+
         body = self.body(text, special, begin)
-        answer = await http_json.post(self.http, self.backend, self.path, body)
+        try:
+            answer = await http_json.post(self.http, self.backend, self.path, body)
+        except aiohttp.ServerDisconnectedError:
+            # It closed an idle connection just then (uvicorn does after 5 s). To ask again is safe.
+            answer = await http_json.post(self.http, self.backend, self.path, body)
         return [int(token) for token in answer["tokens"]]
 
 

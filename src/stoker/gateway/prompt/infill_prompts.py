@@ -22,6 +22,8 @@ from stoker.tokens.infill.fill_prompt import extra_tokens
 _SENTINEL = "☺"
 #: Blocks of text that are not tokenized again while a person types: some 20 KB each.
 _BLOCKS_KEPT = 256
+#: A block with a line longer than this is not remembered.
+_MOST_KEPT_CHARS = 8192
 #: A text that is cut may have other tokens at the cut than before, so that it is cut once more.
 _MOST_CUTS, _CUT_MORE_TOKENS = 4, 16
 
@@ -81,13 +83,22 @@ class InfillPrompts:
             written, kept = self._cut(whole, parts, room)
             count = len(written)
             if not self._takes_ids:
-                written = "".join(written)
-                count = len(await self._tokenizer.tokens(written, special=True))
+                pieces = await self._tokenizer.tokens("".join(written), special=True)
+                self._check_pieces(pieces, written)
+                written, count = "".join(written), len(pieces)
             if count <= room_tokens:
                 break
             room -= count - room_tokens + _CUT_MORE_TOKENS
         cuts = infill.cuts_between(whole, kept)
         return WrittenPrompt(written, count, _with_uncounted(cuts, uncounted))
+
+    def _check_pieces(self, pieces: Tokens, written: Sequence[str]) -> None:
+        """Raise ``BadRequestError`` where a prompt has more special tokens than marks."""
+        names = {name.lstrip("▁") for name in self.form.names}
+        marks = set(itertools.chain.from_iterable(self._marks.values()))
+        found = sum(piece.strip() in names for piece in pieces)
+        if found > sum(each in marks for each in written):
+            raise _special_token_in_text()
 
     def _cut(self, whole: InfillTexts, parts: Fill, room_tokens: int) -> tuple[Any, InfillTexts]:
         around = len(infill.prompt_of(self.form, self._marks, parts, InfillTexts([], [])))
@@ -141,7 +152,7 @@ class InfillPrompts:
         found = self._known.get(key)
         if found is None:
             found = await self._free_of_names(text, bare=bare)
-        if keep:
+        if keep and len(text) <= _MOST_KEPT_CHARS:
             self._known.put(key, found)
         return found
 
@@ -155,11 +166,7 @@ class InfillPrompts:
         )
         ids = list(itertools.chain.from_iterable(found))
         if not infill.is_free_of(ids, self._special):
-            raise BadRequestError(
-                "The text holds the name of a special token, and the model's server reads it as "
-                "that token however it is sent. Ask for a completion elsewhere in the file.",
-                code="special_token_in_text",
-            )
+            raise _special_token_in_text()
         return ids
 
     async def _piece(self, text: str, *, bare: bool) -> Sequence[Any]:
@@ -170,6 +177,14 @@ class InfillPrompts:
             self._tokenizer.tokens(_SENTINEL + text, special=False),
         )
         return both[len(alone) :]
+
+
+def _special_token_in_text() -> BadRequestError:
+    return BadRequestError(
+        "The text holds the name of a special token, and the model's server reads it as that token "
+        "however it is sent. Ask for a completion elsewhere in the file.",
+        code="special_token_in_text",
+    )
 
 
 def _line_end(text: str) -> str:
