@@ -22,6 +22,7 @@ from stoker.data.facts import load_table, tomllib
 from stoker.gateway import Gateway, gateway_config
 from stoker.gateway.usage.metrics import Metrics
 from stoker.tokens import budget_for
+from stoker.tokens.infill import FORMS, Fill, InfillTexts, prompt_of
 from stoker.vscode import CONSENTS, SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +34,21 @@ def commands(out: Out) -> None:
     out("| command | does |\n| --- | --- |")
     for name, (_, line) in COMMANDS.items():
         out(f"| [`stoker {name}`](#stoker-{name}) | {line} |")
+
+
+def infill_forms(out: Out) -> None:
+    """Every form in which models fill in between two texts."""
+    out("| form | models | a prompt | ends at |\n| --- | --- | --- | --- |")
+    for form in FORMS:
+        marks = {mark: [_token(mark)] for mark in form.marks}
+        prompt = " ".join(prompt_of(form, marks, Fill(), InfillTexts("P", "S")))
+        others = [_token(stop) for stop in form.stops if stop not in form.marks[:3]]
+        out(f"| {form.name} | {form.models} | {prompt} | {', '.join(others)} |")
+
+
+def _token(name: str) -> str:
+    """A token's name in a table, which a bar would divide."""
+    return "`" + name.replace("|", "\\|") + "`"
 
 
 def all_options(out: Out) -> None:
@@ -228,7 +244,8 @@ PATHS = {
     "GET /v1/models": "The models, with context window and capabilities, and `local`.",
     "GET /v1/models/{model}": "The entry of one model.",
     "POST /v1/chat/completions": "A chat, fitted to the model; streamed or whole.",
-    "POST /v1/completions": "A completion; its prompt is counted, and `max_tokens` lowered to fit.",
+    "POST /v1/completions": "A completion; its prompt is counted, and `max_tokens` lowered to fit. "
+    "With `suffix`, fill-in-the-middle [on every engine](../contributing/infill.md).",
     "POST /v1/embeddings": "Forwarded as it is.",
     "POST /v1/responses": "OpenAI's [Responses](responses-api.md), translated into a chat and "
     "back.",
@@ -236,8 +253,8 @@ PATHS = {
     "answered by every backend.",
     "POST /v1/messages/count_tokens": "The exact number of tokens of such a request, uncut.",
     "POST /v1/responses/input_tokens": "The same for a request of Responses.",
-    "POST /infill": "Fill-in-the-middle, where the backend has the path. For llama.cpp the gateway "
-    "writes the prompt, because llama.cpp itself leaves text out.",
+    "POST /infill": "Fill-in-the-middle in llama.cpp's form. The gateway writes the prompt for "
+    "llama.cpp, vLLM, SGLang, TGI and Ollama; other backends get it as it is.",
     "POST /tokenize": "The exact number of tokens of `prompt` (a text or a list of texts), or of "
     "`messages` with `tools`.",
     "POST /fit": "What the gateway would cut from a chat. Nothing reaches a backend.",

@@ -1,4 +1,4 @@
-"""``capabilities.fim`` is what the engine can do: a coder fills gaps, a chat model does not."""
+"""``capabilities.infill`` is what the model can do: a coder fills gaps, a chat model does not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GAP: dict[str, Any] = {
 def claims(stoker: Stoker) -> list[bool]:
     """Of the model by its own name, and of its alias."""
     with urllib.request.urlopen(stoker.endpoint + "/v1/models") as response:
-        return [entry["capabilities"]["fim"] for entry in json.load(response)["data"]]
+        return [entry["capabilities"]["infill"] for entry in json.load(response)["data"]]
 
 
 def test_a_coder_says_that_it_fills_in_and_does(stoker: Stoker, qwen: Path) -> None:
@@ -31,6 +31,21 @@ def test_a_coder_says_that_it_fills_in_and_does(stoker: Stoker, qwen: Path) -> N
     assert claims(stoker) == [True, True]
     assert "a + b" in stoker.post("/infill", GAP)["content"]
     assert "a + b" in stoker.post("/infill", {**GAP, "model": "local"})["content"]
+
+
+def test_openais_form_is_answered_alike(stoker: Stoker, qwen: Path) -> None:
+    """llama.cpp itself ignores ``suffix`` on this path."""
+    stoker.up(str(qwen), "--context", "2048", "--parallel", "1")
+    helper = {"filename": "shop.py", "text": "def price_with_tax(amount):\n    ...\n"}
+    request = {
+        "prompt": "from shop import price_with_tax\n\ntotal = price_",
+        "suffix": "(12)\nprint(total)\n",
+        "input_extra": [helper],
+        "input_filename": "main.py",
+        **{"max_tokens": 4, "temperature": 0},
+    }
+    answer = stoker.post("/v1/completions", request)
+    assert answer["choices"][0]["text"].startswith("with_tax")
 
 
 def test_text_beyond_what_the_engines_own_path_keeps_is_read(stoker: Stoker, qwen: Path) -> None:
@@ -48,4 +63,5 @@ def test_a_model_without_the_tokens_says_that_it_does_not(stoker: Stoker, smollm
     assert claims(stoker) == [False, False]
     with pytest.raises(urllib.error.HTTPError) as refused:
         stoker.post("/infill", GAP)
-    assert refused.value.code == 501
+    assert refused.value.code == 400
+    assert "qwen2.5-coder-0.5b and qwen2.5-coder-1.5b can" in refused.value.read().decode()

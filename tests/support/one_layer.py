@@ -58,6 +58,8 @@ def one_layer_folder(source: Path, folder: Path) -> Path:
     shutil.copytree(source, copy, ignore=shutil.ignore_patterns("*.safetensors"))
     config = json.loads((copy / "config.json").read_text())
     config |= {"num_hidden_layers": 1, "max_position_embeddings": MAX_MODEL_LEN}
+    if "layer_types" in config:  # Qwen2's
+        config["layer_types"] = config["layer_types"][:1]
     (copy / "config.json").write_text(json.dumps(config))
     data = (source / "model.safetensors").read_bytes()
     (length,) = struct.unpack_from("<Q", data)

@@ -413,20 +413,75 @@ class PromptReader:
     read: Callable[[aiohttp.ClientSession, Backend, int, Sequence[int]], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InfillApi:
-    """How code between two texts is asked for, where the engine's own path reads only a part."""
+class InfillTokenizer(Protocol):
+    """How the texts of one model at one server become tokens.
 
-    #: The path that reads a whole ``prompt`` of token ids.
-    path: str
+    Tokens are ids where prompts are, else the pieces of text that they stand for, which joined are
+    that text. Both methods raise ``aiohttp.ClientError``, and ``StokerError`` where the vocabulary
+    can't be read.
+    """
+
+    async def tokens(self, text: str, *, special: bool) -> Sequence[int] | Sequence[str]:
+        """The tokens of a text; with ``special``, names of special tokens in it are those tokens.
+
+        Without, they may be all the same: it is up to the caller that there are none.
+        """
+        ...
+
+    async def begin(self) -> Sequence[int]:
+        """The ids that a prompt begins with: ``<s>`` and the like; none where it is a text."""
+        ...
+
+
+class NativeStream(Protocol):
+    """One streamed answer of an API of the engine's own."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The server-sent events of OpenAI's completions for what came."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NativeCompletions:
+    """An API of the engine's own that takes OpenAI's completions in another form."""
+
+    #: The request in its form, and the fields that it has no place for.
+    request: Callable[[Mapping[str, Any]], tuple[dict[str, Any], tuple[str, ...]]]
+    #: A whole answer of its as OpenAI's.
+    whole: Callable[[Mapping[str, Any]], dict[str, Any]]
+    stream: Callable[[], NativeStream]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnInfill:
+    """A path of the engine's own, ``/infill``, for models whose form is not known here."""
+
     #: The prompt that the engine itself writes for a request, and how many tokens it is.
     written: Callable[
         [aiohttp.ClientSession, Backend, Mapping[str, Any]], Awaitable[tuple[str, int]]
     ]
-    #: The ids of a text for a model, with or without the special tokens that it names.
-    tokenize: Callable[[aiohttp.ClientSession, Backend, str, str, bool], Awaitable[list[int]]]
-    #: What its own path reads whole, before and after the cursor.
+    #: What it reads whole, before and after the cursor.
     surely_read_bytes: tuple[int, int]
+    #: The path that reads a whole ``prompt`` of token ids, and answers in the same form.
+    path: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InfillApi:
+    """How a prompt to fill in between two texts is written for the engine, and where it goes."""
+
+    tokenizer: Callable[[aiohttp.ClientSession, Backend, str], Awaitable[InfillTokenizer]]
+    #: Prompts are token ids.
+    takes_ids: bool
+    #: The path of its completions.
+    path: str = "/v1/completions"
+    #: The field for the ids of tokens that end an answer.
+    stop_ids_field: str | None = None
+    #: How many texts that end an answer it takes, for an engine that takes those in their place.
+    most_stops: int = 0
+    #: ``None``: its completions are OpenAI's.
+    native: NativeCompletions | None = None
+    own: OwnInfill | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from stoker.engines import http_json, model_listing, openai
-from stoker.engines.base import Backend, Engine, ServedModel
+from stoker.engines import http_json, model_listing, openai, server_tokenizer
+from stoker.engines.base import Backend, Engine, InfillApi, InfillTokenizer, ServedModel
+from stoker.engines.server_tokenizer import ServerTokenizer
 
 if TYPE_CHECKING:
     import aiohttp
@@ -15,7 +18,6 @@ name = "sglang"
 VERSION_AT = "/get_server_info"
 count_texts = openai.count_texts
 adapt = openai.adapt
-discover = openai.discover
 
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
@@ -26,6 +28,28 @@ async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> 
 async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
     """``/health`` answers when the server does; whether it can generate costs a token to ask."""
     return await http_json.answers(http, backend, "/health")
+
+
+async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
+    """The models, with what the listing has of them, and whether their tokens have a form."""
+    models = await openai.discover(http, backend)
+    tokenizers = [await tokenizer(http, backend, model.id) for model in models]
+    fills = await asyncio.gather(*map(server_tokenizer.fills_in, tokenizers))
+    return [
+        replace(model, fill_in_the_middle=each) for model, each in zip(models, fills, strict=True)
+    ]
+
+
+async def tokenizer(http: aiohttp.ClientSession, backend: Backend, model: str) -> InfillTokenizer:
+    """Its ``/v1/tokenize``. It reads every name of a special token as that token.
+
+    Source: python/sglang/srt/entrypoints/openai/serving_tokenize.py of sgl-project/sglang.
+    """
+
+    def body(text: str, _special: bool, begin: bool) -> Mapping[str, Any]:
+        return {"model": model, "prompt": text, "add_special_tokens": begin}
+
+    return ServerTokenizer(http, backend, "/v1/tokenize", body)
 
 
 async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]) -> int:
@@ -49,6 +73,8 @@ ENGINE = Engine(
     name=name,
     title="SGLang",
     client=__name__,
+    # Its completions take ids, and this field (entrypoints/openai/protocol.py).
+    infill=InfillApi(tokenizer=tokenizer, takes_ids=True, stop_ids_field="stop_token_ids"),
     running_metric="sglang:num_running_reqs",
     # https://docs.sglang.ai/references/production_metrics.html
     kv_cache_metrics=("sglang:token_usage",),

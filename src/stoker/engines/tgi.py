@@ -7,10 +7,11 @@ is in maintenance mode: https://github.com/huggingface/text-generation-inference
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stoker.engines import http_json, openai
-from stoker.engines.base import Backend, Engine, ServedModel
+from stoker.engines import http_json, openai, server_tokenizer, text_pieces
+from stoker.engines.base import Backend, Engine, InfillApi, InfillTokenizer, ServedModel
 
 if TYPE_CHECKING:
     import aiohttp
@@ -35,7 +36,37 @@ async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
 async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
     """The one model. ``max_total_tokens`` is for prompt and answer together."""
     info = await http_json.get(http, backend, "/info")
-    return [ServedModel(id=info["model_id"], max_model_len=info["max_total_tokens"])]
+    model = info["model_id"]
+    fills = await server_tokenizer.fills_in(await tokenizer(http, backend, model))
+    return [ServedModel(id=model, max_model_len=info["max_total_tokens"], fill_in_the_middle=fills)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokenizer:
+    """``/tokenize`` with the place of each token in the text: prompts are texts.
+
+    Source: ``tokenize`` in router/src/server.rs. It puts what begins a prompt before every text, as
+    for a completion, and reads every name of a special token as that token.
+    """
+
+    http: aiohttp.ClientSession
+    backend: Backend
+
+    async def tokens(self, text: str, *, special: bool) -> Sequence[str]:
+        """The pieces of a text, a token each."""
+        if not text:
+            return []
+        answer = await http_json.post(self.http, self.backend, "/tokenize", {"inputs": text})
+        return text_pieces.pieces(text, [(int(t["start"]), int(t["stop"])) for t in answer])
+
+    async def begin(self) -> Sequence[int]:
+        """Nothing: the server adds it by itself."""
+        return []
+
+
+async def tokenizer(http: aiohttp.ClientSession, backend: Backend, _model: str) -> InfillTokenizer:
+    """The tokenizer of its one model."""
+    return _Tokenizer(http, backend)
 
 
 async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]) -> int:
@@ -66,4 +97,6 @@ ENGINE = Engine(
     name=name,
     title="TGI",
     client=__name__,
+    # ``--max-stop-sequences`` is 4 unless it is set.
+    infill=InfillApi(tokenizer=tokenizer, takes_ids=False, most_stops=4),
 )

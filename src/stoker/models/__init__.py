@@ -21,13 +21,16 @@ from stoker.models.model import (
     WheelPart,
 )
 from stoker.models.model_catalogue import (
+    InfillFact,
     KnownModel,
     Purpose,
     Quality,
     Variant,
     find_known_model,
     known_models,
+    may_fill_in,
     nearest_models,
+    smallest_that_fill_in,
 )
 from stoker.models.model_resolver import (
     available,
@@ -53,6 +56,7 @@ __all__ = [
     "Experts",
     "Format",
     "HubFile",
+    "InfillFact",
     "Kept",
     "KnownModel",
     "Model",
@@ -76,10 +80,12 @@ __all__ = [
     "known_models",
     "lm_studio_file",
     "load",
+    "may_fill_in",
     "named",
     "nearest_models",
     "offered",
     "ollama_file",
     "resolve",
+    "smallest_that_fill_in",
     "with_files",
 ]

@@ -67,6 +67,15 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class InfillFact:
+    """In which form a model fills in between two texts (``stoker.tokens.infill.FORMS``)."""
+
+    form: str
+    #: Where its publisher describes that.
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class KnownModel:
     """One model of the catalogue. ``None`` means "not known"."""
 
@@ -100,6 +109,9 @@ class KnownModel:
     #: GPUs, by their names here, on which vLLM is known to fail with this model, and why.
     fails_on: Mapping[str, str] = field(default_factory=dict, hash=False)
     quality: Quality | None = None
+    #: ``None`` where its publisher does not mention it: its vocabulary may have the tokens all
+    #: the same.
+    infill: InfillFact | None = None
     note: str = ""
     #: Why to choose another one; empty where there is no reason.
     avoid: str = ""
@@ -170,6 +182,32 @@ def find_known_model(name: str) -> tuple[KnownModel, Variant]:
     )
 
 
+def smallest_that_fill_in(count: int = 2) -> list[KnownModel]:
+    """Models that fill in between two texts, the smallest first, without those to avoid."""
+    found = [model for model in known_models() if model.infill and not model.avoid]
+    return sorted(found, key=lambda model: model.parameters)[:count]
+
+
+def may_fill_in(name: str) -> bool:
+    """Whether a model that has the tokens for it is any good at filling in, as far as is known.
+
+    Chat models of some families have the tokens and were not made for that.
+    """
+    known = _shipped_by_name().get(name.casefold().removesuffix(":latest"))
+    return known is None or known.infill is not None
+
+
+@cache
+def _shipped_by_name() -> Mapping[str, KnownModel]:
+    """The models of the shipped catalogue by every name that is theirs."""
+    return {
+        each.casefold(): model
+        for model in reversed(_shipped_models())
+        for variant in model.weights
+        for each in (variant.id, variant.id.rpartition("/")[2], *model.aliases, model.name)
+    }
+
+
 def nearest_models(name: str, count: int = 4) -> list[str]:
     """Short names of the models whose names are most like ``name``, the nearest first."""
     keys: dict[str, str] = {}
@@ -230,6 +268,7 @@ def known_model(row: Mapping[str, Any]) -> KnownModel:
         variants=tuple(_variant(variant) for variant in row.get("variants", ())),
         aliases=tuple(row.get("aliases", ())),
         quality=Quality(**row["quality"]) if "quality" in row else None,
+        infill=InfillFact(**row["infill"]) if "infill" in row else None,
         sources=row.get("sources", {}),
         **{name: row[name] for name in _AS_WRITTEN if name in row},
     )

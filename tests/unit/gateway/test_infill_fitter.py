@@ -21,7 +21,7 @@ from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, Served
 from stoker.gateway.prompt.fit_settings import FitSettings
 
-_SPECIAL = re.compile(r"<\|\w+\|>|.", re.DOTALL)
+_SPECIAL = re.compile(r"<\|x_\w+\|>|.", re.DOTALL)
 WINDOW = 2048
 
 
@@ -30,7 +30,7 @@ class LlamaServer:
     """What reached it, and its answers."""
 
     #: What stands between the prefix and the suffix.
-    between: str = "<|fim_suffix|>"
+    between: str = "<|x_suffix|>"
     infill_status: int = 200
     has_room_for_files: bool = True
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -58,12 +58,12 @@ class LlamaServer:
 
     def _written(self, body: dict[str, Any]) -> str:
         if not self.has_room_for_files:
-            return f"<|fim_prefix|>{body['input_prefix']}<|fim_suffix|>{body['input_suffix']}{END}"
+            return f"<|x_prefix|>{body['input_prefix']}<|x_suffix|>{body['input_suffix']}{END}"
         files = "".join(
-            f"<|file_sep|>{extra['filename']}\n{extra['text']}" for extra in body["input_extra"]
+            f"<|x_sep|>{extra['filename']}\n{extra['text']}" for extra in body["input_extra"]
         )
         texts = f"{body['input_prefix']}{self.between}{body['input_suffix']}"
-        return f"<|repo_name|>r\n{files}<|file_sep|>f\n<|fim_prefix|>{texts}<|fim_middle|>"
+        return f"<|x_name|>r\n{files}<|x_sep|>f\n<|x_prefix|>{texts}<|x_middle|>"
 
 
 @contextlib.asynccontextmanager
@@ -92,7 +92,7 @@ async def filled(door: Front, **fields: Any) -> tuple[str, str | None]:
     return orjson.loads(reply.body)["prompt"], reply.headers.get("x-stoker-fit")
 
 
-HEAD, END = "<|repo_name|>r\n", "<|fim_middle|>"
+HEAD, END = "<|x_name|>r\n", "<|x_middle|>"
 
 
 async def test_all_of_a_long_file_is_read() -> None:
@@ -102,9 +102,7 @@ async def test_all_of_a_long_file_is_read() -> None:
             door, input_prefix="p" * 1200, input_suffix="s" * 500, n_predict=48
         )
     assert cut == "none"
-    assert prompt == (
-        f"{HEAD}<|file_sep|>f\n<|fim_prefix|>{'p' * 1200}<|fim_suffix|>{'s' * 500}{END}"
-    )
+    assert prompt == (f"{HEAD}<|x_sep|>f\n<|x_prefix|>{'p' * 1200}<|x_suffix|>{'s' * 500}{END}")
 
 
 async def test_a_short_request_goes_to_the_engines_own_path() -> None:
@@ -121,8 +119,8 @@ async def test_what_is_beyond_the_window_is_cut_on_the_far_sides_and_reported() 
     suffix = "".join(chr(6000 + i) for i in range(3000))
     async with in_front_of(server) as door:
         prompt, cut = await filled(door, input_prefix=prefix, input_suffix=suffix, n_predict=48)
-    around = HEAD + "<|file_sep|>f\n<|fim_prefix|>"
-    before, after = prompt.removeprefix(around).removesuffix(END).split("<|fim_suffix|>")
+    around = HEAD + "<|x_sep|>f\n<|x_prefix|>"
+    before, after = prompt.removeprefix(around).removesuffix(END).split("<|x_suffix|>")
     assert prefix.endswith(before)
     assert suffix.startswith(after)
     assert min(len(before), len(after)) > 400
@@ -141,7 +139,7 @@ async def test_other_files_have_the_room_that_is_left_and_the_first_ones_go() ->
         )
     assert cut is not None
     assert cut.startswith("extras=4>2; ")
-    assert prompt.startswith(f"{HEAD}<|file_sep|>2.py\n{'2' * 600}<|file_sep|>3.py\n{'3' * 600}<")
+    assert prompt.startswith(f"{HEAD}<|x_sep|>2.py\n{'2' * 600}<|x_sep|>3.py\n{'3' * 600}<")
 
 
 async def test_where_the_engine_has_no_room_for_other_files_the_file_at_hand_is_read_whole() -> (
@@ -153,7 +151,7 @@ async def test_where_the_engine_has_no_room_for_other_files_the_file_at_hand_is_
         prompt, cut = await filled(
             door, input_prefix="p" * 900, input_suffix="s" * 500, input_extra=extras
         )
-    assert prompt == f"<|fim_prefix|>{'p' * 900}<|fim_suffix|>{'s' * 500}{END}"
+    assert prompt == f"<|x_prefix|>{'p' * 900}<|x_suffix|>{'s' * 500}{END}"
     assert cut == f"extras=1>0; tokens={len(server.sent[-1][1]['prompt'])}"
 
 
@@ -167,7 +165,7 @@ async def test_a_special_tokens_name_in_a_file_stays_a_text() -> None:
 async def test_the_prompt_field_continues_the_text_before_the_cursor() -> None:
     async with in_front_of(LlamaServer()) as door:
         prompt, _ = await filled(door, input_prefix="p" * 400, prompt="now", input_suffix="s")
-    assert "pnow<|fim_suffix|>s" in prompt
+    assert "pnow<|x_suffix|>s" in prompt
 
 
 async def test_the_other_fields_of_a_request_are_sent_on_and_the_form_is_learned_once() -> None:
@@ -231,9 +229,10 @@ async def test_a_request_of_the_wrong_shape_is_the_engines_to_refuse(extra: Any)
     assert server.sent == [("/infill", body)]
 
 
-async def test_a_model_without_the_tokens_refuses_in_the_engines_words() -> None:
+async def test_a_model_without_the_tokens_is_refused_and_two_that_have_them_are_named() -> None:
     async with in_front_of(LlamaServer(infill_status=501)) as door:
         body = {"model": MODEL, "input_prefix": "p" * 900, "input_suffix": ""}
         reply = await door.post(orjson.dumps(body), "/infill")
-    assert reply.status == 501
-    assert reply.error["message"] == "Infill is not supported by this model"
+    assert (reply.status, reply.error["code"]) == (400, "no_infill_form")
+    named = "qwen2.5-coder-0.5b and qwen2.5-coder-1.5b can: stoker up qwen2.5-coder-0.5b."
+    assert named in reply.error["message"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -202,3 +203,10 @@ async def test_fits_no_more_once_it_shows_that_nothing_can_count() -> None:
 async def test_fim_is_what_the_engine_says() -> None:
     async with serving(CODER, ServedModel("prose")) as (served, _, _):
         assert [e["capabilities"]["fim"] for e in await listed(served)] == [True, False]
+
+
+async def test_infill_is_left_out_of_a_chat_model_that_has_the_tokens_alone() -> None:
+    chat = replace(CODER, id="qwen3-8b")
+    async with serving(CODER, chat, ServedModel("prose")) as (served, _, _):
+        found = {e["id"]: e["capabilities"]["infill"] for e in await listed(served)}
+    assert found == {"coder": True, "qwen3-8b": False, "prose": False}

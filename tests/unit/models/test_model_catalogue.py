@@ -17,8 +17,11 @@ from stoker.models import (
     architecture_from_config,
     find_known_model,
     known_models,
+    may_fill_in,
+    smallest_that_fill_in,
 )
 from stoker.planning.parameter_count import count_weights
+from stoker.tokens.infill import FORMS
 
 CONFIGS = Path(__file__).parents[2] / "fixtures" / "hf_configs"
 MODELS = known_models()
@@ -240,3 +243,33 @@ def test_the_bits_of_a_variant_are_those_of_its_format() -> None:
         if variant.bits is not None and bits.get(variant.format, variant.bits) != variant.bits
     ]
     assert not wrong
+
+
+def test_a_model_that_fills_in_has_a_form_that_is_known_and_a_source() -> None:
+    facts = {model.name: model.infill for model in known_models() if model.infill}
+    assert facts["qwen2.5-coder-0.5b"].form == facts["qwen3-coder-30b-a3b"].form == "qwen"
+    assert {fact.form for fact in facts.values()} <= {form.name for form in FORMS}
+    assert all(fact.source.startswith("https://") for fact in facts.values())
+    made_for_it = {model.name for model in known_models() if "completion" in model.purposes}
+    assert facts.keys() <= made_for_it
+
+
+def test_the_smallest_that_fill_in_are_named_first_without_those_to_avoid() -> None:
+    names = [model.name for model in smallest_that_fill_in(3)]
+    assert names == ["qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b", "qwen2.5-coder-7b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "may"),
+    [
+        ("qwen2.5-coder-7b", True),
+        ("Qwen/Qwen2.5-Coder-7B-Instruct-AWQ", True),
+        ("qwen3-8b", False),
+        ("Qwen/Qwen3-8B", False),
+        ("my-own-tune", True),
+    ],
+)
+def test_a_chat_model_with_the_tokens_is_known_not_to_be_made_for_filling_in(
+    name: str, may: bool
+) -> None:
+    assert may_fill_in(name) is may

@@ -45,8 +45,9 @@ _ORDER: dict[Sort, Callable[[KnownModel], Any]] = {
 _MARKS = {"SWE-bench Verified": "s", "aider polyglot": "p", "aider edit": "e", "HumanEval+": "h"}
 _LEGEND = """
 Parameters: total/active per token. For: c chat, a agent mode, f fill-in-the-
-middle. Coding score in percent: s SWE-bench Verified, p aider polyglot,
-e aider edit, h HumanEval+; a capital letter is the publisher's own figure.
+middle (its form: "infill" in --json). Coding score in percent: s SWE-bench
+Verified, p aider polyglot, e aider edit, h HumanEval+; a capital letter is the
+publisher's own figure.
 (!) There is a reason to avoid it: see "avoid" in stoker models --json."""
 _FIT_LEGEND = """
 Weights: the format that stoker up chooses. Context: what each request gets.
@@ -170,7 +171,7 @@ def fit_table(known: list[KnownModel], found: Mapping[str, Plan]) -> Table:
     grid.add_column("Tokens/s", no_wrap=True, justify="right", min_width=8)
     for model in known:
         plan = found.get(model.name)
-        purposes = "".join(_LETTERS[purpose] for purpose in model.purposes)
+        purposes = _purposes(model)
         start = [model.name + (" (!)" if model.avoid else ""), purposes, _score(model)]
         if plan is None:
             grid.add_row(*start, "does not fit", "", "", "", style="dim")
@@ -197,7 +198,7 @@ def table(known: list[KnownModel]) -> Table:
             model.name + (" (!)" if model.avoid else ""),
             _parameters(model),
             _context(model),
-            "".join(_LETTERS[purpose] for purpose in model.purposes),
+            _purposes(model),
             _score(model),
             model.license,
         )
@@ -223,6 +224,12 @@ def _billions(count: int) -> str:
 
 def _context(model: KnownModel) -> str:
     return output.tokens(model.max_context_tokens)
+
+
+def _purposes(model: KnownModel) -> str:
+    """What a model is for, a letter each: ``f`` only where the form of that is known."""
+    known = (p for p in model.purposes if p != "completion" or model.infill is not None)
+    return "".join(_LETTERS[purpose] for purpose in known)
 
 
 def _document(model: KnownModel) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Fill-in-the-middle on llama.cpp beyond what its ``/infill`` reads. Seen in build b11549."""
+"""Fill-in-the-middle on llama.cpp, where the gateway writes the prompt. Seen in build b11549."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json
-from stoker.engines.base import Backend, InfillApi
+from stoker.engines.base import Backend, InfillApi, InfillTokenizer, OwnInfill
 from stoker.engines.llama_cpp.llama_batch import LEAST_BATCH
+from stoker.engines.server_tokenizer import ServerTokenizer
 
 if TYPE_CHECKING:
     import aiohttp
@@ -28,23 +29,27 @@ async def written(
     return str(answer["prompt"]), int(answer["tokens_evaluated"])
 
 
-async def tokenize(
-    http: aiohttp.ClientSession, backend: Backend, model: str, text: str, special: bool
-) -> list[int]:
-    """The ids of a text; with ``special``, names of special tokens in it are those tokens.
+async def tokenizer(http: aiohttp.ClientSession, backend: Backend, model: str) -> InfillTokenizer:
+    """Its ``/tokenize``, which can leave names of special tokens as text.
 
-    ``/infill`` reads the user's texts without, so a file that holds such a name stays a text. A
-    server of several models needs the name of one.
+    So ``/infill`` reads the user's texts, and a file that holds such a name stays a text. A server
+    of several models needs the name of one.
     """
-    body = {"model": model, "content": text, "add_special": False, "parse_special": special}
-    answer = await http_json.post(http, backend, "/tokenize", body)
-    return [int(token) for token in answer["tokens"]]
+
+    def body(text: str, special: bool, begin: bool) -> Mapping[str, Any]:
+        return {"model": model, "content": text, "add_special": begin, "parse_special": special}
+
+    return ServerTokenizer(http, backend, "/tokenize", body)
 
 
 #: It reads ``n_batch`` tokens, less a few special ones: three quarters of them before the cursor
 #: (``format_prompt_infill``). No token is shorter than a byte.
 _SURELY_READ_BYTES = (3 * LEAST_BATCH // 4 - 3, LEAST_BATCH // 4 - 2)
 
+#: Tokens that end an answer it knows by their names (``llama_vocab``), those for padding, files and
+#: repositories among them: it has no field for more.
 INFILL = InfillApi(
-    path="/completion", written=written, tokenize=tokenize, surely_read_bytes=_SURELY_READ_BYTES
+    tokenizer=tokenizer,
+    takes_ids=True,
+    own=OwnInfill(path="/completion", written=written, surely_read_bytes=_SURELY_READ_BYTES),
 )

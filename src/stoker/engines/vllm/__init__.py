@@ -2,6 +2,7 @@
 
 from stoker.engines.base import CompletionOrder, Engine, Launcher, Planner
 from stoker.engines.vllm import vllm_log_phases, vllm_placement, vllm_planner
+from stoker.engines.vllm.vllm_infill import INFILL
 from stoker.engines.vllm.vllm_launch import KEY_VARIABLE, launch
 from stoker.engines.vllm.vllm_planner import NAME
 from stoker.engines.vllm.vllm_replica import replica
@@ -13,6 +14,7 @@ ENGINE = Engine(
     title="vLLM",
     client=f"{__name__}.vllm_client",
     formats=("safetensors",),
+    infill=INFILL,
     # Seen in 0.32, with prefix caching.
     reports_whole_prompts=True,
     # Versions before 0.9 ignore it: docs.vllm.ai/en/v0.9.0/design/v1/prefix_caching.html

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stoker.engines import http_json, model_listing
+from stoker.engines import http_json, model_listing, server_tokenizer
 from stoker.engines.base import Backend, ServedModel
+from stoker.engines.vllm import vllm_infill
 
 if TYPE_CHECKING:
     import aiohttp
@@ -46,9 +47,24 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
     listing = await http_json.get(http, backend, "/v1/models")
     windows = model_listing.windows(listing)
     chats = await _chats(http, backend)
+    fills = await _fill_in(http, backend, list(windows)) if chats is not False else {}
     return [
-        ServedModel(id=name, max_model_len=window, chat=chats) for name, window in windows.items()
+        ServedModel(
+            id=name, max_model_len=window, chat=chats, fill_in_the_middle=fills.get(name, False)
+        )
+        for name, window in windows.items()
     ]
+
+
+async def _fill_in(
+    http: aiohttp.ClientSession, backend: Backend, models: Sequence[str]
+) -> Mapping[str, bool | None]:
+    """Which models have the tokens of a form; adapters have their base model's."""
+    found = {}
+    for model in models:
+        tokenizer = await vllm_infill.tokenizer(http, backend, model)
+        found[model] = await server_tokenizer.fills_in(tokenizer)
+    return found
 
 
 #: No server has a model of this name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
+from stoker import models
 from stoker.engines import ALIAS, ServedModel
 
 #: OpenAI's and Anthropic's clients demand a date. When a model was made is not known; the epoch is
@@ -24,7 +25,7 @@ def alias_target(models: Mapping[str, ServedModel], up: Callable[[str], bool]) -
 
 
 def entries(
-    models: Iterable[ServedModel],
+    served: Iterable[ServedModel],
     alias_of: str | None,
     fits: Callable[[ServedModel], bool],
     completing: Container[str] = (),
@@ -35,7 +36,7 @@ def entries(
     chats: beside several, a list that has one of them twice would mislead. Those that are there for
     ``completing`` code do not count.
     """
-    listed = [_entry(model, fits(model)) for model in models]
+    listed = [_entry(model, fits(model)) for model in served]
     chats = [e for e in listed if e["capabilities"]["chat"] and e["id"] not in completing]
     if alias_of is None or len(chats) != 1:
         return listed
@@ -61,6 +62,7 @@ def _entry(model: ServedModel, fits: bool) -> dict[str, Any]:
             "vision": bool(model.vision),
             "reasoning": bool(model.reasoning),
             "fim": bool(model.fill_in_the_middle),
+            "infill": bool(model.fill_in_the_middle) and models.may_fill_in(model.id),
             "fits": fits,
         },
     }

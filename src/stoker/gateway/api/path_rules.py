@@ -12,6 +12,7 @@ from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.client_apis.client_api import ClientApi
 from stoker.gateway.client_apis.messages_api import MessagesApi
 from stoker.gateway.client_apis.responses.responses_api import ResponsesApi
+from stoker.gateway.prompt import infill_request
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.preparers import Preparer
 from stoker.tokens import request_form
@@ -55,6 +56,8 @@ async def _chat(preparer: Preparer, body: Body, fit: bool) -> Prepared:
 
 
 async def _completion(preparer: Preparer, body: Body, fit: bool) -> Prepared:
+    if infill_request.fills_in(body):
+        return await preparer.infills.prepare_completion(body, fit=fit)
     return await preparer.completions.prepare(body, fit=fit)
 
 
@@ -118,6 +121,7 @@ PATH_RULES = {
     CHAT: _CHAT_RULES,
     COMPLETIONS: PathRules(
         normal=request_form.without_empty_limits,
+        check_model=_any_model,  # a text after the cursor is looked at where it is written
         prepare=_completion,
         prompt_field="prompt",
         streams_usage=True,

@@ -65,6 +65,16 @@ class ApiStream(Protocol):
         """The end of an answer that broke off."""
 
 
+class AnswerForm(Protocol):
+    """How answers become those of another API. Pure."""
+
+    def stream(self, asked: Asked, /) -> ApiStream:
+        """What translates one streamed answer."""
+
+    def whole(self, answer: Mapping[str, Any], asked: Asked, /) -> dict[str, Any]:
+        """A whole answer as this API's."""
+
+
 class ClientApi(Protocol):
     """One API, translated. Everything is pure: values in, values out."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stoker import tokens
+from stoker.engines import NativeCompletions
+from stoker.gateway.client_apis.client_api import AnswerForm
 from stoker.gateway.prompt.prompt_chain import PromptChain
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
 
@@ -29,5 +31,10 @@ class Prepared:
     rewrite: TextCalls | None = None
     #: The path that it goes to, where that is not the client's.
     path: str | None = None
+    #: The API of the engine's own that it is written for; its answers become OpenAI's first.
+    native: NativeCompletions | None = None
+    #: What makes answers of a chat or a completion those of the client's API, where its path's
+    #: rules have nothing that does.
+    answers: AnswerForm | None = None
     #: What ``prompt_tokens`` was corrected by.
     correction_tokens: int = 0

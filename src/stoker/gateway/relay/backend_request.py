@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 
 from stoker import tokens
-from stoker.engines import Engine
+from stoker.engines import Engine, NativeCompletions
 from stoker.gateway.api import request_validation
 from stoker.gateway.api.path_rules import PathRules
 from stoker.gateway.api.stream_formats import StreamFormat
+from stoker.gateway.client_apis.client_api import AnswerForm
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.relay import refused_fields
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
@@ -29,6 +30,10 @@ class BackendRequest:
     rewrite: TextCalls | None = None
     #: The path that it goes to, where that is not the client's.
     path: str | None = None
+    #: The API of the engine's own that it is written for.
+    native: NativeCompletions | None = None
+    #: What makes its answers those of the client's API, where the path's rules have nothing.
+    answers: AnswerForm | None = None
     #: How its stream ends, where that is not as OpenAI's chats do.
     form: StreamFormat | None = None
     #: How many answers it asks for.
@@ -81,10 +86,11 @@ def backend_request(
     sent: Mapping[str, Any] = {**body, "model": model, **(fields or {})}
     added: set[refused_fields.Path] = set()
     choices = _choices(body) if rules.streams_usage else 1
-    is_whole = rules.streams_usage and not streamed
+    streams_usage = rules.streams_usage and prepared.native is None
+    is_whole = streams_usage and not streamed
     if is_whole and engine.asks_for_stream(body, choices, reads_slowly):
         sent = {**sent, "stream": True}
-    if sent.get("stream") and rules.streams_usage:
+    if sent.get("stream") and streams_usage:
         sent = {**sent, "stream_options": {**options, "include_usage": True}}
         added = set() if "stream_options" in body else {("stream_options",)}
     reports = sent.get("stream") and rules.reports_prefill
@@ -100,6 +106,8 @@ def backend_request(
         wants_usage=bool(options.get("include_usage")),
         rewrite=prepared.rewrite,
         path=prepared.path or rules.backend_path,
+        native=prepared.native,
+        answers=prepared.answers,
         form=rules.stream_format,
         choices=choices,
         added=frozenset(added.difference(refused)),

@@ -37,6 +37,22 @@ class Rewrite(Protocol):
         """What goes to the client in place of an answer that was not streamed."""
 
 
+class AsItIs:
+    """A ``Rewrite`` that changes nothing: of completions, which have no calls."""
+
+    def event(self, event: dict[str, Any]) -> list[dict[str, Any]]:
+        """The event."""
+        return [event]
+
+    def end(self, *, complete: bool) -> list[dict[str, Any]]:
+        """Nothing is held back."""
+        return []
+
+    def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The answer."""
+        return answer
+
+
 class EventEditor:
     """Takes whole events, and returns what the client gets of them. ``fault`` notes defects."""
 

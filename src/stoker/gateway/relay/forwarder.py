@@ -14,7 +14,7 @@ from stoker.gateway.api import openai_errors
 from stoker.gateway.client_apis.client_api import Asked
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_connection import BackendGoneError
-from stoker.gateway.relay.event_editor import Rewrite
+from stoker.gateway.relay.event_editor import AsItIs, Rewrite
 from stoker.gateway.relay.legacy_calls import LegacyCalls
 from stoker.gateway.relay.refused_fields import Path
 from stoker.gateway.relay.response_stream import ResponseStream
@@ -91,6 +91,7 @@ class Forward:
     async def _begin(self, context: RequestContext) -> ResponseStream:
         """The answer, when there is something of it to pass on."""
         connections, ask, api = context.backend.connections, context.outgoing, context.rules.api
+        answers = ask.answers or api
         sent = connections.request(ask.path or context.request.path, ask.payload, _headers(context))
         while True:
             try:
@@ -103,10 +104,11 @@ class Forward:
                 wants_usage=ask.wants_usage,
                 rewrite=_rewrite(context),
                 form=ask.form,
-                api=api.stream(_asked(context)) if api and ask.streamed else None,
+                api=answers.stream(_asked(context)) if answers and ask.streamed else None,
                 choices=ask.choices,
                 progress_key=ask.progress_key,
                 on_first_byte=context.first_token.over if context.first_token else None,
+                native=ask.native,
             )
             self._live.add(answer)
             connection.send(sent, answer)
@@ -191,8 +193,9 @@ class Forward:
             if refusal is not None:
                 return openai_errors.relayed(502, refusal, headers)
             answer.report.note(value)
-            if context.rules.api:
-                body = orjson.dumps(context.rules.api.whole(value, _asked(context)))
+            answers = context.outgoing.answers or context.rules.api
+            if answers:
+                body = orjson.dumps(answers.whole(value, _asked(context)))
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     def _drop(self, answer: ResponseStream) -> None:
@@ -212,13 +215,16 @@ class Forward:
 
 def _rewrite(context: RequestContext) -> Rewrite | None:
     rewrite = context.outgoing.rewrite
+    if context.outgoing.answers:
+        return rewrite or AsItIs()
     if context.rules.api:  # it reads answers in the normal form only
         return rewrite or TextCalls(())
     return LegacyCalls(rewrite) if rewrite is not None and context.legacy_calls else rewrite
 
 
 def _asked(context: RequestContext) -> Asked:
-    return Asked(context.client_body, context.model.id, context.outgoing.prompt_tokens)
+    body = context.client_body if context.rules.api else context.body
+    return Asked(body, context.model.id, context.outgoing.prompt_tokens)
 
 
 def _refused_fields(context: RequestContext, answer: ResponseStream) -> frozenset[Path]:

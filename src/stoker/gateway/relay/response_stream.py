@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from stoker.engines import refusals
+from stoker.engines import NativeCompletions, refusals
 from stoker.engines.refusals import Refusal
 from stoker.gateway.api import openai_errors
 from stoker.gateway.api.stream_formats import StreamFormat
@@ -56,6 +56,7 @@ class ResponseStream:
         choices: int = 1,
         progress_key: str | None = None,
         on_first_byte: Callable[[], None] | None = None,
+        native: NativeCompletions | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.begun: asyncio.Future[None] = self._loop.create_future()
@@ -84,6 +85,8 @@ class ResponseStream:
         self.writer = ClientWriter(connection)
         self._connection = connection
         self._rewrite = rewrite
+        self._native = native
+        self._native_stream = native.stream() if native and streamed else None
         self._framer = EventFramer()
         self._editor: EventEditor | PassedEvents | TranslatedEvents
         if api:
@@ -119,6 +122,10 @@ class ResponseStream:
     def body(self, data: bytes) -> None:
         """A piece of the backend's answer."""
         self.heard = True
+        if self._native_stream is not None and self.status == 200:
+            data = self._native_stream.feed(data)
+            if not data:
+                return
         if self.reading is None:
             self._note_first_byte()
         if self.is_events is None:
@@ -186,8 +193,14 @@ class ResponseStream:
         except orjson.JSONDecodeError:
             value, normal = None, self._joined()
         else:
-            normal = self._normal(value)
+            normal = self._normal(self._not_native(value))
         return normal, self.whole if normal is value else orjson.dumps(normal)
+
+    def _not_native(self, value: Any) -> Any:
+        """An answer in the form of the engine's own API as one of OpenAI's."""
+        if self._native is None or not isinstance(value, dict) or "error" in value:
+            return value
+        return self._native.whole(value)
 
     def _normal(self, value: Any) -> Any:
         if not isinstance(value, dict):

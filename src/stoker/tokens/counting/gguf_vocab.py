@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
 
@@ -74,26 +76,38 @@ def _pre_tokenizer(pre: str) -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Sequence([split, byte_level])
 
 
-def read_vocabulary(path: Path) -> Vocabulary:
-    """Read the vocabulary of the GGUF file at ``path``; raises ``StokerError``."""
+def read_metadata(path: Path) -> Mapping[str, Any]:
+    """Read the metadata of the GGUF file at ``path``, its vocabulary among them.
+
+    Raises ``StokerError``.
+    """
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
-            header = gguf_header.read(file, path.name, size, max_kept_array=_MAX_TOKENS).metadata
+            return gguf_header.read(file, path.name, size, max_kept_array=_MAX_TOKENS).metadata
     except OSError as error:
         raise TokenizerError(f"{path} cannot be read.", str(error)) from error
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """Read the vocabulary of the GGUF file at ``path``; raises ``StokerError``."""
+    return vocabulary_of(read_metadata(path), path.name)
+
+
+def vocabulary_of(header: Mapping[str, Any], name: str) -> Vocabulary:
+    """The vocabulary in the metadata of a GGUF file called ``name``; raises ``TokenizerError``."""
     if header.get("tokenizer.ggml.model") != "gpt2":
         raise TokenizerError(
-            f"{path.name} has no byte-level BPE vocabulary.",
+            f"{name} has no byte-level BPE vocabulary.",
             f"It is {header.get('tokenizer.ggml.model')!r}.",
             "The backend's own endpoint counts instead.",
         )
     tokens = header["tokenizer.ggml.tokens"]
     special = {}
-    for name in ("bos", "eos", "unknown"):
-        index = header.get(f"tokenizer.ggml.{name}_token_id")
+    for kind in ("bos", "eos", "unknown"):
+        index = header.get(f"tokenizer.ggml.{kind}_token_id")
         if isinstance(index, int) and index < len(tokens):
-            special[f"{'unk' if name == 'unknown' else name}_token"] = tokens[index]
+            special[f"{'unk' if kind == 'unknown' else kind}_token"] = tokens[index]
     return Vocabulary(
         tokens=tokens,
         token_types=header.get("tokenizer.ggml.token_type") or [1] * len(tokens),

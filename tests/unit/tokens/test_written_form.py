@@ -8,15 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.tokens.infill_form import (
-    MARKED_REQUEST,
-    InfillForm,
-    InfillTexts,
-    assemble,
-    cuts_between,
-    fit_texts,
-    form_of,
-)
+from stoker.tokens.infill import InfillTexts, cuts_between, fit_texts
+from stoker.tokens.infill.written_form import MARKED_REQUEST, WrittenForm, assemble, form_of
 
 SNIPPET = "\n\n--- snippet ---\n\n"
 #: What is written for the marked request, and for a request without other files.
@@ -47,13 +40,13 @@ WRITTEN = {
 }
 
 
-def learned(written: str) -> InfillForm:
+def learned(written: str) -> WrittenForm:
     form = form_of(written)
     assert form is not None
     return form
 
 
-def text_of(form: InfillForm, prefix: str, suffix: str, extras: list[str]) -> str:
+def text_of(form: WrittenForm, prefix: str, suffix: str, extras: list[str]) -> str:
     """The prompt as text: each character stands for a token."""
     literals = {piece: list(map(ord, piece)) for piece in form.literals}
     ids = [list(map(ord, extra)) for extra in extras]
