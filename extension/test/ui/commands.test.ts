@@ -25,8 +25,9 @@ beforeEach(() => {
   const asLog = log as unknown as vscode.LogOutputChannel;
   settings = new Settings(secrets as unknown as vscode.SecretStorage, asLog);
   registry = new ModelRegistry(() => settings.sources(), new LastServedModels(host.fakeState()), asLog, () => now);
+  const completion = { snooze: async () => {}, showLastRequest: async () => {} };
   const signedOut = new SignedOutSettings(host.fakeState(), asLog);
-  commands = registerCommands({ registry, settings, signedOut, log: asLog, version: "1.2.3" });
+  commands = registerCommands({ registry, settings, completion, signedOut, log: asLog, version: "1.2.3" });
 });
 afterEach(async () => {
   commands.dispose();
