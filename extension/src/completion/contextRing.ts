@@ -56,6 +56,11 @@ export class ContextRing {
   /** What was picked last for each of a few files, the latest file last. */
   private readonly picked = new Map<string, readonly Chunk[]>();
 
+  /** Counts what changed the chunks. */
+  private changes = 0;
+  /** Most keys ask what the key before them asked: the lines around the cursor's are the same. */
+  private answered: { question: string; picked: readonly Chunk[] } = { question: "", picked: [] };
+
   /** `maxBytes`: the most memory that the chunks may take, about. */
   constructor(options: { maxBytes?: number } = {}) {
     this.maxBytes = options.maxBytes ?? MAX_BYTES;
@@ -73,6 +78,7 @@ export class ContextRing {
     const same = this.chunks.find((each) => each.uri === chunk.uri && each.text === chunk.text);
     if (same && this.chunks.at(-1) === same) return; // typing in one place
     this.keep((each) => each !== same && !isOlderThan(each, chunk));
+    this.changes += 1;
     // The same text again is the same chunk: whoever has picked it need not read it again.
     this.chunks.push(same ?? chunk);
     this.held += (same ?? chunk).bytes;
@@ -82,18 +88,27 @@ export class ContextRing {
   /** Drops all of a file: it was deleted, or must not be sent. */
   forget(uri: string): void {
     this.keep((each) => each.uri !== uri);
+    this.changes += 1;
     this.picked.delete(uri);
   }
 
   /** The chunks that have most to do with the text around the cursor, at most `maxChars` in all. */
   pick(request: Request): Picked[] {
+    const nearby = nearbyText(request.prefix, request.suffix);
+    const question = `${this.changes} ${request.maxChars} ${request.uri} ${nearby}`;
+    if (question !== this.answered.question) this.answered = { question, picked: this.pickAnew(request, nearby) };
+    return this.answered.picked.map(({ filename, text }) => ({ filename, text }));
+  }
+
+  private pickAnew(request: Request, nearby: string): readonly Chunk[] {
     const before = this.picked.get(request.uri) ?? [];
-    const chosen = this.choose(request, before);
+    const chosen = this.choose(request, nearby, before);
     const kept = before.filter((each) => chosen.has(each));
     // The best stands last, next to the code: of those that are new here.
     const added = [...chosen].filter((each) => !kept.includes(each)).reverse();
-    this.remember(request.uri, [...kept, ...added]);
-    return [...kept, ...added].map(({ filename, text }) => ({ filename, text }));
+    const picked = [...kept, ...added];
+    this.remember(request.uri, picked);
+    return picked;
   }
 
   private remember(uri: string, picked: readonly Chunk[]): void {
@@ -104,10 +119,10 @@ export class ContextRing {
   }
 
   /** The best chunks that fit, the best first. */
-  private choose(request: Request, before: readonly Chunk[]): Set<Chunk> {
+  private choose(request: Request, nearby: string, before: readonly Chunk[]): Set<Chunk> {
     const chosen = new Set<Chunk>();
     let room = request.maxChars;
-    for (const chunk of this.ranked(request, before)) {
+    for (const chunk of this.ranked(request, nearby, before)) {
       const chars = chunk.text.length + chunk.filename.length + 2;
       if (chars > room) continue;
       chosen.add(chunk);
@@ -116,9 +131,10 @@ export class ContextRing {
     return chosen;
   }
 
-  private ranked({ prefix, suffix, languageId }: Request, before: readonly Chunk[]): Chunk[] {
+  private ranked(request: Request, nearby: string, before: readonly Chunk[]): Chunk[] {
+    const { prefix, suffix, languageId } = request;
     const window = hashesOf(prefix.slice(-WINDOW_CHARS) + suffix.slice(0, WINDOW_CHARS));
-    const wanted = identifiersOf(nearbyText(prefix, suffix));
+    const wanted = identifiersOf(nearby);
     const rarity = new Rarity(this.chunks.map((each) => each.identifiers));
     const scored = this.chunks.map((chunk, age) => {
       const loyalty = before.includes(chunk) ? LOYALTY : 1;
