@@ -1,4 +1,4 @@
-/** What the status bar says of completion. */
+/** What the status bar shows of completion. */
 
 import { l10n } from "vscode";
 import { HttpError } from "../api/apiClient";
@@ -24,7 +24,7 @@ export interface CompletionFacts {
   readonly latencyMs: number | undefined;
 }
 
-/** Undefined where there is nothing to say: the endpoint has no model for it, and none was named. */
+/** Undefined where there is nothing to report: the endpoint has no model for it, and none was named. */
 export function completionStatus(facts: CompletionFacts): CompletionStatus | undefined {
   const { off, error, model, named } = facts;
   if (off === "noModel") return named === undefined ? undefined : problem(missing(named));
@@ -61,7 +61,7 @@ function offText(off: Exclude<Off, "noModel">, { snoozedUntil }: CompletionFacts
         "Completion is off: GitHub Copilot's is on. To have both, turn on stoker.completion.besideCopilot; to have only this one, turn off github.copilot.enable.",
       );
     case "secret":
-      return l10n.t("Completion is off in this file: its name says that it holds secrets.");
+      return l10n.t("Completion is off in this file: by its name, it holds secrets.");
     case "setting":
       return l10n.t("Completion is off in this file: stoker.completion.exclude names it.");
     case "gitignore":

@@ -16,7 +16,7 @@ export class CopilotCompletion implements vscode.Disposable {
     void this.look();
   }
 
-  /** Copilot completes only for who is signed in, and where its own setting does not say no. */
+  /** Copilot completes only for who is signed in, and where its own setting is not false. */
   isOnIn(languageId: string): boolean {
     if (!this.isSignedIn || !IDS.some((id) => vscode.extensions.getExtension(id))) return false;
     const enable = vscode.workspace.getConfiguration().get<unknown>("github.copilot.enable");

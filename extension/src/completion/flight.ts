@@ -7,7 +7,7 @@ import { typedSince } from "./typedSince";
 /** Keys that may be ahead of the answer before it is certain that it comes too late. */
 const MOST_AHEAD = 24;
 
-/** Writes the answer piece by piece, and says at its end whether the model stopped by itself. */
+/** Writes the answer piece by piece, and returns whether the model stopped by itself. */
 export type Run = (onText: (text: string) => void, signal: AbortSignal) => Promise<boolean>;
 
 export class Flight {

@@ -27,7 +27,7 @@ export function isIgnored(path: string, files: readonly IgnoreFile[]): boolean {
   return false;
 }
 
-/** What the last rule that matches says. */
+/** The last rule that matches decides. */
 function verdict(path: string, isFolder: boolean, files: readonly IgnoreFile[]): boolean {
   let ignored = false;
   for (const { folder, rules } of files) {

@@ -1,4 +1,4 @@
-/** While the editor is idle: chooses what to say of other files, and lets the engine read it.
+/** While the editor is idle: chooses which parts of other files go along, and lets the engine read it.
  *
  * Never while a chat of this window runs: it has the engine for itself. */
 

@@ -1,5 +1,5 @@
 /** Inline suggestions from the endpoint's own model. This is the door of the folder: it makes the parts,
- * connects them to VS Code's events, and tells the status bar. */
+ * connects them to VS Code's events, and reports to the status bar. */
 
 import * as vscode from "vscode";
 import type { InfillModel, ModelRegistry } from "../servers/modelRegistry";
@@ -45,7 +45,7 @@ export class Completion implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<void>();
   /** The status may have changed. */
   readonly onDidChange = this.changed.event;
-  /** For the active editor's document; undefined where there is nothing to say. */
+  /** For the active editor's document; undefined where there is nothing to report. */
   status: CompletionStatus | undefined;
   private asked: string | undefined;
   private readonly subscriptions: vscode.Disposable;

@@ -35,7 +35,7 @@ export class MeasuredSpeed {
     this.rescale(this.firstMs);
   }
 
-  /** What follows the cursor is read anew for each request, so less of it is sent to a slow engine. */
+  /** What follows the cursor is read again for each request, so less of it is sent to a slow engine. */
   get window(): WindowSize & { readonly extraChars: number } {
     return {
       // Moving the start of the prefix would cost more than it saves.

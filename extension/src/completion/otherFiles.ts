@@ -1,7 +1,7 @@
-/** What a request says of other files: chosen while the editor is idle, and the same from key to key.
+/** The parts of other files that go with a request: chosen while the editor is idle, and the same from key to key.
  *
  * It stands before the text of the file in the prompt. If it changed with every key, the engine would
- * have to read the whole prompt anew each time. */
+ * have to read the whole prompt again each time. */
 
 import * as vscode from "vscode";
 import type { ContextRing } from "./contextRing";
@@ -78,7 +78,7 @@ export class OtherFiles implements vscode.Disposable {
     this.ring.note({ uri, languageId: document.languageId, text, kind, line });
   }
 
-  /** VS Code tells the providers of pasted text what is copied. This one adds nothing to it. */
+  /** VS Code names what is copied to the providers of pasted text. This one adds nothing to it. */
   private watchCopies(): vscode.Disposable {
     const prepareDocumentPaste = (document: vscode.TextDocument, ranges: readonly vscode.Range[]) => {
       const line = ranges[0]?.start.line;

@@ -35,7 +35,7 @@ export interface Change {
   readonly text: string;
 }
 
-/** VS Code asks again within 50 ms after a key; by then nobody waits for the request any more. */
+/** VS Code asks again within 50 ms after a key; after this, no question waits for the request any more. */
 const ABANDONED_MS = 400;
 const PAIR = /^(\(\)|\[\]|\{\}|""|''|``|<>)$/;
 
@@ -87,7 +87,7 @@ export class Suggestions {
     this.pace.typed(this.around.now());
     const { flight } = this;
     if (!flight || flight.isOver || changes[0]?.uri !== flight.cursor.uri) return;
-    // VS Code says in its next question which item is selected now.
+    // VS Code's next question names the item that is selected now.
     if (flight.cursor.isAhead) return;
     const typed = changes.length === 1 && changes[0] ? this.typedOn(flight.cursor, changes[0]) : undefined;
     if (typed === undefined || !flight.agreesWith(typed)) this.drop();

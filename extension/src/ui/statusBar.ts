@@ -97,7 +97,7 @@ export class StatusBar implements vscode.Disposable {
     const speed = tokensPerS ? " " + vscode.l10n.t("{0} tokens/s", Math.round(tokensPerS)) : "";
     const connected = vscode.l10n.t("Stoker is connected: {0}{1}", name, speed);
     const { status } = this.completion;
-    // A problem with completion is told here and nowhere else: the chat works all the same.
+    // A problem with completion shows here and nowhere else: the chat works all the same.
     const mark = status?.isProblem ? " $(circle-slash)" : "";
     const spoken = status ? `${connected}. ${status.text}` : connected;
     const lines = [...models.map(tooltip), ...(status ? [status.text] : [])];
