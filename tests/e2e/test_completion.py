@@ -86,7 +86,8 @@ class Coder:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
         self._do("press", key="ControlOrMeta+P")
-        self._do("type", text=name)
+        # The whole path: a search by name does not see a file that is new.
+        self._do("type", text=str(file))
         self._do("click", selector=".quick-input-list .monaco-list-row", text=file.name)
         self._do("wait", selector=".tab.active", text=file.name)
         self._do("press", key="ControlOrMeta+End")
@@ -205,7 +206,7 @@ def test_secrets_and_ignored_files_are_never_sent(coding: Coder, window: Window,
 
 def test_a_file_of_one_megabyte_is_sent_in_part(coding: Coder, window: Window) -> None:
     function = "def number_{0}():\n    return {0}\n\n\n"
-    text = "".join(function.format(at) for at in range(26_000))
+    text = "".join(function.format(at) for at in range(30_000))
     assert len(text) > 1_000_000
     coding.opens("large.py", text + "def twice(x):\n    ")
     coding.types("return")
@@ -268,13 +269,13 @@ def test_two_windows_have_suggestions_of_their_own(coding: Coder, window: Window
     try:
         second = Coder(window, coding.gateway, page="second")
         second.points_at_status("Completion: ")
-        second.opens("second.py", SUMS.replace("multiply", "subtract").replace("a, b", "x, y"))
+        second.opens("second.py", SUMS.replace("multiply", "subtract"))
         coding.types("return")
         second.types("return")
         first_ghost, second_ghost = coding.sees_ghost(), second.sees_ghost()
         window.browser.do("screenshot", name="37-second-window", page="second")
         assert "a * b" in first_ghost
-        assert "x - y" in second_ghost
+        assert "a - b" in second_ghost
     finally:
         window.browser.do("close", page="second")
 
@@ -292,9 +293,14 @@ def test_an_engine_that_is_killed_in_a_request_shows_in_the_status_bar_only(
     window.picture("38-engine-killed")
     assert not any("ompletion" in toast for toast in coding.toasts())
     engine.start()
-    coding.points_at_status("Completion: ")
-    coding.types(" *")
-    coding.sees_ghost()
+
+    def suggested() -> bool:
+        coding.types(" ")
+        coding.presses("Backspace")
+        time.sleep(1)
+        return coding.ghost() != ""
+
+    wait_for("suggestions come back by themselves", suggested, 120)
     window.picture("39-engine-back")
 
 
