@@ -60,6 +60,8 @@ def coding(window: Window, gateway: Proxy) -> Iterator[Coder]:
     coder.points_at_status("Completion: ")
     window.browser.do("palette", title="Notifications: Clear All Notifications")
     yield coder
+    for asked in coder.asked():  # pytest shows this where a test fails
+        print(asked.body["prompt"][-40:], asked.status, asked.done, asked.left, asked.answer[-300:])
     coder.closes_all()
 
 

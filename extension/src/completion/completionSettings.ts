@@ -15,7 +15,7 @@ export interface LanguageSettings {
 const DEFAULT_MAX_TOKENS = 128;
 
 export class CompletionSettings {
-  /** By language: reading a setting costs more than a key press may. */
+  /** By language and folder: reading a setting costs more than a key press may. */
   private byLanguage = new Map<string, LanguageSettings>();
 
   /** To be called where a setting has changed. */
@@ -24,7 +24,8 @@ export class CompletionSettings {
   }
 
   of({ languageId, uri }: Pick<vscode.TextDocument, "languageId" | "uri">): LanguageSettings {
-    const known = this.byLanguage.get(languageId);
+    const key = `${languageId} ${vscode.workspace.getWorkspaceFolder(uri)?.index ?? ""}`;
+    const known = this.byLanguage.get(key);
     if (known) return known;
     const read = vscode.workspace.getConfiguration(COMPLETION_SECTION, { languageId, uri });
     const settings = {
@@ -33,7 +34,7 @@ export class CompletionSettings {
       multiline: read.get<unknown>("multiline") !== false,
       maxTokens: positive(read.get<unknown>("maxTokens")) ?? DEFAULT_MAX_TOKENS,
     };
-    this.byLanguage.set(languageId, settings);
+    this.byLanguage.set(key, settings);
     return settings;
   }
 

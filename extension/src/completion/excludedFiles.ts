@@ -26,13 +26,19 @@ const MOST_IGNORE_BYTES = 1_000_000;
 export class ExcludedFiles implements vscode.Disposable {
   private verdicts = new Map<string, Promise<Exclusion | undefined>>();
   private ignoreFiles = new Map<string, Promise<string | undefined>>();
+  private readonly changed = new vscode.EventEmitter<void>();
+  /** A `.gitignore` has changed: what may be sent is another set of files now. */
+  readonly onDidChange = this.changed.event;
   private readonly watcher = vscode.workspace.createFileSystemWatcher(`**/${IGNORE_FILE}`);
 
   constructor(private readonly settings: CompletionSettings) {
-    const forget = () => this.forget();
-    this.watcher.onDidChange(forget);
-    this.watcher.onDidCreate(forget);
-    this.watcher.onDidDelete(forget);
+    const changed = () => {
+      this.forget();
+      this.changed.fire();
+    };
+    this.watcher.onDidChange(changed);
+    this.watcher.onDidCreate(changed);
+    this.watcher.onDidDelete(changed);
   }
 
   /** Why the document must not be sent; undefined where it may. Known at once after the first time. */
@@ -52,6 +58,7 @@ export class ExcludedFiles implements vscode.Disposable {
 
   dispose(): void {
     this.watcher.dispose();
+    this.changed.dispose();
   }
 
   private async find(document: vscode.TextDocument): Promise<Exclusion | undefined> {

@@ -8,7 +8,6 @@ import { completionModel } from "./completionModel";
 import { ACCEPTED, CompletionProvider } from "./completionProvider";
 import { COMPLETION_SECTION, CompletionSettings } from "./completionSettings";
 import { completionStatus, type CompletionStatus } from "./completionStatus";
-import { ContextRing } from "./contextRing";
 import { CopilotCompletion } from "./copilotCompletion";
 import { ExcludedFiles, SELECTOR } from "./excludedFiles";
 import { IdleWork } from "./idleWork";
@@ -55,7 +54,7 @@ export class Completion implements vscode.Disposable {
     const model = () => this.model();
     this.gate = new CompletionGate({ settings, copilot, excluded, snooze: this.snoozing, model });
     const isOpen = (document: vscode.TextDocument) => this.gate.isOpen(document);
-    this.others = new OtherFiles(new ContextRing(), isOpen);
+    this.others = new OtherFiles(isOpen);
     const extras = (uri: string) => this.others.of(uri);
     this.requester = new Requester(model, extras, speed, this.last, parts.log);
     this.suggestions = this.makeSuggestions();
@@ -138,6 +137,7 @@ export class Completion implements vscode.Disposable {
       this.parts.registry.onDidChange(() => this.modelMayHaveChanged()),
       this.snoozing.onDidChange(() => this.reset()),
       this.copilot.onDidChange(() => this.reset()),
+      this.excluded.onDidChange(() => this.reset()),
     ];
   }
 
@@ -149,6 +149,7 @@ export class Completion implements vscode.Disposable {
   private reset(): void {
     this.settings.reread();
     this.excluded.forget();
+    this.others.forget();
     this.suggestions.drop();
     this.requester.forgive();
     this.modelMayHaveChanged();

@@ -4,7 +4,7 @@
  * have to read the whole prompt again each time. */
 
 import * as vscode from "vscode";
-import type { ContextRing } from "./contextRing";
+import { ContextRing } from "./contextRing";
 import type { Cursor, Extra } from "./cursor";
 import { cellsBefore, lengthOf } from "./documentCursor";
 
@@ -13,18 +13,23 @@ const MOST_CHARS = 500_000;
 /** After the last key in a place, it counts as edited. */
 const EDITED_MS = 1500;
 
+interface Chosen {
+  readonly uri: string;
+  readonly extras: readonly Extra[];
+}
+
+const NONE: Chosen = { uri: "", extras: [] };
+
 type Kind = Parameters<ContextRing["note"]>[0]["kind"];
 
 export class OtherFiles implements vscode.Disposable {
   private readonly subscriptions: vscode.Disposable;
-  private chosen: { readonly uri: string; readonly extras: readonly Extra[] } = { uri: "", extras: [] };
+  private ring = new ContextRing();
+  private chosen = NONE;
   private editedTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param maySend whether a document's text may go to a server */
-  constructor(
-    private readonly ring: ContextRing,
-    private readonly maySend: (document: vscode.TextDocument) => Promise<boolean>,
-  ) {
+  constructor(private readonly maySend: (document: vscode.TextDocument) => Promise<boolean>) {
     const { workspace, window } = vscode;
     this.subscriptions = vscode.Disposable.from(
       window.onDidChangeActiveTextEditor((editor) => {
@@ -36,7 +41,7 @@ export class OtherFiles implements vscode.Disposable {
         if (line !== undefined) this.edited(document, line);
       }),
       workspace.onDidDeleteFiles(({ files }) => {
-        for (const uri of files) ring.forget(uri.toString());
+        for (const uri of files) this.ring.forget(uri.toString());
       }),
       this.watchCopies(),
     );
@@ -58,6 +63,12 @@ export class OtherFiles implements vscode.Disposable {
     const picked = this.ring.pick({ uri, languageId, prefix, suffix, maxChars: room });
     this.chosen = { uri, extras: cells ? [...picked, cells] : picked };
     return JSON.stringify(this.chosen) !== before;
+  }
+
+  /** Drops all of it: what may be sent has changed. */
+  forget(): void {
+    this.ring = new ContextRing();
+    this.chosen = NONE;
   }
 
   dispose(): void {

@@ -66,7 +66,8 @@ export class Suggestions {
       this.drop();
       await this.delay(cursor, wish, signal);
       if (signal.aborted) return undefined;
-      this.begin(cursor, wish.multiline);
+      // A suggestion may have been accepted meanwhile, which begins the next.
+      if (!this.flight?.fits(cursor)) this.begin(cursor, wish.multiline);
     }
     const rest = await this.wait(cursor, wish, signal);
     return rest && this.shown(rest, cursor);
@@ -76,7 +77,6 @@ export class Suggestions {
   ahead(cursor: Cursor, multiline: boolean): void {
     this.skipsDelay = true;
     if (this.cache.find(cursor) || this.flight?.fits(cursor)) return;
-    this.drop();
     this.begin(cursor, multiline);
     this.abandonLater();
   }
@@ -146,9 +146,9 @@ export class Suggestions {
   }
 
   private begin(cursor: Cursor, multiline: boolean): void {
+    this.drop();
     const run = this.around.run(cursor, multiline);
     if (!run) return;
-    this.stopWarming();
     this.counts.begun += 1;
     this.typed = "";
     const flight = new Flight(cursor, multiline, (text) => isEnough(text, cursor, multiline), run);
@@ -173,7 +173,6 @@ export class Suggestions {
       if (fits && flight.isOver) return flight.answer && restOf(flight.answer, cursor);
       if (!fits) {
         if (flight.error !== undefined || (restarts += 1) > 1) return undefined;
-        this.drop();
         this.begin(cursor, wish.multiline);
         continue;
       }

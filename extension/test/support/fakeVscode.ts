@@ -270,6 +270,7 @@ const trustGranted = new EventEmitter<void>();
 const ignoreFileChanges = new EventEmitter<void>();
 export const workspace = {
   notebookDocuments: [] as unknown[],
+  getWorkspaceFolder: () => undefined,
   registerTextDocumentContentProvider: () => ({ dispose: () => {} }),
   createFileSystemWatcher: () => {
     const { event } = ignoreFileChanges;
