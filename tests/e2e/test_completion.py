@@ -5,6 +5,7 @@ One window serves all tests. Screenshots of each step are kept in artifacts/vsco
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ COMPLETIONS = "/v1/completions"
 #: Five characters a second, as people type.
 KEY_MS = 200
 #: On two shared cores, a first request reads its whole prompt.
-SHOWN_S = 60
+SHOWN_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +110,17 @@ class Coder:
         return file.read_bytes().decode()
 
     def sees_ghost(self) -> str:
-        """The grey text, once there is some."""
-        self._do("wait", selector=GHOST, timeout=SHOWN_S * 1000)
-        return self.ghost()
+        """The grey text, once there is some. Where none comes, the last key is pressed again: a
+        window that is seconds old may move the focus for a moment, and then VS Code takes its
+        question back."""
+        end = time.monotonic() + SHOWN_S
+        while time.monotonic() < end:
+            with contextlib.suppress(AssertionError):
+                wait_for("ghost text", self.ghost, SHOWN_S / 10)
+                return self.ghost()
+            self.types(" ")
+            self.presses("Backspace")
+        raise AssertionError(f"no ghost text within {SHOWN_S} s")
 
     def ghost(self) -> str:
         return "".join(self._do("texts", selector=GHOST)).replace("\xa0", " ")
@@ -166,8 +175,9 @@ def test_one_word_of_it_can_be_accepted_and_typing_it_asks_nothing(
     coding.types("return")
     assert "a * b" in coding.sees_ghost()
     before = len(coding.asked())
+    # The first word is the space.
     coding.presses("ControlOrMeta+ArrowRight")
-    coding.types(" *")
+    coding.types("a *")
     wait_for("the rest is still shown", lambda: coding.ghost().strip() == "b", 20)
     window.picture("31-word-accepted")
     assert len(coding.asked()) == before
@@ -296,13 +306,7 @@ def test_an_engine_that_is_killed_in_a_request_shows_in_the_status_bar_only(
     assert not any("ompletion" in toast for toast in coding.toasts())
     engine.start()
 
-    def suggested() -> bool:
-        coding.types(" ")
-        coding.presses("Backspace")
-        time.sleep(1)
-        return coding.ghost() != ""
-
-    wait_for("suggestions come back by themselves", suggested, 120)
+    assert coding.sees_ghost()
     window.picture("39-engine-back")
 
 
