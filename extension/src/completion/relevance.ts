@@ -7,7 +7,7 @@ const LINES_AFTER = 15;
 const MAX_CHARS = 6_000;
 const IDENTIFIER = /[A-Za-z_$][\w$]{2,60}/g;
 /** Words of most languages, which say nothing about what a text is about. */
-const COMMON = new Set(
+export const COMMON: ReadonlySet<string> = new Set(
   (
     "and any args assert async await bool boolean break case catch char class const continue def default del do " +
     "elif else end enum except export extends false final finally float for from func function get global if impl " +
