@@ -124,6 +124,10 @@ export class Completion implements vscode.Disposable {
         this.suggestions.changed(changesOf(event));
         this.idle.postpone();
       }),
+      window.onDidChangeTextEditorSelection(({ textEditor, selections }) => {
+        const at = selections[0]?.active;
+        if (at) this.suggestions.moved(textEditor.document.uri.toString(), at);
+      }),
       window.onDidChangeActiveTextEditor(() => {
         this.suggestions.drop();
         this.idle.postpone();

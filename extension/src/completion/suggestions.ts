@@ -3,7 +3,7 @@
  * Knows nothing of VS Code, and runs one request at a time. */
 
 import { AnswerCache, restOf, type Rest } from "./answerCache";
-import type { Cursor } from "./cursor";
+import type { Cursor, Place } from "./cursor";
 import { isEnough } from "./enough";
 import { Flight, type Run } from "./flight";
 import type { MeasuredSpeed } from "./measuredSpeed";
@@ -96,6 +96,16 @@ export class Suggestions {
     const typed = changes.length === 1 && changes[0] ? this.typedOn(flight.cursor, changes[0]) : undefined;
     if (typed === undefined || !flight.agreesWith(typed)) this.drop();
     else this.typed = typed;
+  }
+
+  /** The cursor was moved: aborts the request where it left the text that was typed since. */
+  moved(uri: string, { line, character }: Place): void {
+    const { flight } = this;
+    if (!flight || flight.isOver || flight.cursor.isAhead) return;
+    const from = flight.cursor;
+    const lastLine = from.line + this.typed.split("\n").length - 1;
+    const isBefore = line < from.line || (line === from.line && character < from.character);
+    if (uri !== from.uri || isBefore || line > lastLine) this.drop();
   }
 
   /** Aborts what runs: the cursor went elsewhere, or suggestions are off now. */

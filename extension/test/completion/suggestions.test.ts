@@ -192,6 +192,20 @@ test("a bracket that the editor closes by itself, and Backspace over what was ty
   expect(asked[0]?.signal.aborted).toBe(true);
 });
 
+test.each([
+  ["to a line above", { line: 0, character: 0 }],
+  ["to a line below", { line: 3, character: 0 }],
+  ["back in its line", { line: 1, character: 2 }],
+])("a cursor that is moved %s aborts it, one that follows what is typed does not", async (_, place) => {
+  void suggest("a = 1\nx = |");
+  await settled();
+  suggestions.changed([typed("n\n", "a = 1\nx = |")]);
+  suggestions.moved("file:///here", { line: 2, character: 0 });
+  expect(asked[0]?.signal.aborted).toBe(false);
+  suggestions.moved("file:///here", place);
+  expect(asked[0]?.signal.aborted).toBe(true);
+});
+
 test("a request that nobody waits for any more is aborted soon", async () => {
   const { cancel } = suggest("x = |");
   await settled();
