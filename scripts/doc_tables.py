@@ -96,7 +96,7 @@ def _pyproject() -> dict[str, Any]:
 
 
 def extension_settings(out: Out, below: str = "") -> None:
-    """Every setting that the VS Code extension declares, or those whose names begin with ``below``."""
+    """Every setting of the VS Code extension, or those whose names begin with ``below``."""
     package, texts = _extension()
     properties = package["contributes"]["configuration"]["properties"]
     out("| setting | means | default |\n| --- | --- | --- |")

@@ -19,6 +19,8 @@ export class Flight {
   answer: Answer | undefined;
   error: unknown;
   isOver = false;
+  /** Whether its answer was shown. */
+  isUsed = false;
   /** Resolves at its end, however it ends. */
   readonly ended: Promise<void>;
 
@@ -49,9 +51,14 @@ export class Flight {
     return typed !== undefined && this.agreesWith(typed);
   }
 
+  /** It was aborted, or failed. */
+  get isLost(): boolean {
+    return this.isOver && this.answer === undefined;
+  }
+
   /** @param typed since the request */
   agreesWith(typed: string): boolean {
-    if (this.error !== undefined) return false;
+    if (this.isLost) return false;
     if (this.written.startsWith(typed)) return !this.isOver || typed !== this.written || typed === "";
     const ahead = typed.length - this.written.length;
     return !this.isOver && typed.startsWith(this.written) && ahead <= MOST_AHEAD;

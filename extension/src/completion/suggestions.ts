@@ -37,6 +37,8 @@ export interface Change {
 
 /** VS Code asks again within 50 ms after a key; after this, no question waits for the request any more. */
 const ABANDONED_MS = 400;
+/** How much one request counts in the share of those that were of use. */
+const WEIGHT = 0.15;
 const PAIR = /^(\(\)|\[\]|\{\}|""|''|``|<>)$/;
 
 export class Suggestions {
@@ -46,6 +48,8 @@ export class Suggestions {
   /** What was typed since the running request. */
   private typed = "";
   private skipsDelay = false;
+  /** The share of the last requests whose answer was shown. */
+  private usedShare = 0.9;
   /** Since the window was opened. */
   readonly counts = { begun: 0, aborted: 0, shown: 0, reused: 0 };
 
@@ -98,9 +102,11 @@ export class Suggestions {
   drop(): void {
     this.stopWarming();
     this.typed = "";
-    const { flight } = this;
-    this.flight = undefined;
-    if (!flight || flight.isOver) return;
+    if (this.flight) this.abort(this.flight);
+  }
+
+  private abort(flight: Flight): void {
+    if (flight.isOver) return;
     this.counts.aborted += 1;
     flight.abort();
   }
@@ -138,7 +144,9 @@ export class Suggestions {
     const skips = wish.isExplicit || this.skipsDelay;
     this.skipsDelay = false;
     if (skips) return;
-    const delayMs = this.pace.delayMs(cursor.prefix, this.speed.latencyMs);
+    const { latencyMs } = this.speed;
+    const delayMs = this.pace.delayMs(this.around.now(), cursor.prefix, latencyMs, this.usedShare);
+    if (delayMs === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, delayMs);
       signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
@@ -147,6 +155,7 @@ export class Suggestions {
 
   private begin(cursor: Cursor, multiline: boolean): void {
     this.drop();
+    this.learn();
     const run = this.around.run(cursor, multiline);
     if (!run) return;
     this.counts.begun += 1;
@@ -154,6 +163,12 @@ export class Suggestions {
     const flight = new Flight(cursor, multiline, (text) => isEnough(text, cursor, multiline), run);
     this.flight = flight;
     void flight.ended.then(() => this.ended(flight));
+  }
+
+  /** Whether the last request was of use. */
+  private learn(): void {
+    if (this.flight) this.usedShare += WEIGHT * (Number(this.flight.isUsed) - this.usedShare);
+    this.flight = undefined;
   }
 
   private ended({ answer, error }: Flight): void {
@@ -168,12 +183,15 @@ export class Suggestions {
     let restarts = 0;
     for (;;) {
       const { flight } = this;
-      if (!flight) return undefined;
+      if (!flight || flight.isLost) return undefined;
       const fits = flight.fits(cursor);
-      if (fits && flight.isOver) return flight.answer && restOf(flight.answer, cursor);
+      if (fits && flight.answer) return restOf(flight.answer, cursor);
       if (!fits) {
-        if (flight.error !== undefined || (restarts += 1) > 1) return undefined;
-        this.begin(cursor, wish.multiline);
+        if ((restarts += 1) > 1) return undefined;
+        this.abort(flight);
+        await this.delay(cursor, wish, signal);
+        if (signal.aborted) return undefined;
+        if (this.flight === flight) this.begin(cursor, wish.multiline);
         continue;
       }
       flight.waiting += 1;
@@ -195,7 +213,9 @@ export class Suggestions {
 
   private shown(rest: Rest, cursor: Cursor): string | undefined {
     const text = this.around.refine(rest, cursor);
-    if (text !== undefined) this.counts.shown += 1;
+    if (text === undefined) return undefined;
+    this.counts.shown += 1;
+    if (this.flight?.cursor === rest.cursor) this.flight.isUsed = true;
     return text;
   }
 

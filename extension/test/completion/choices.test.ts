@@ -33,25 +33,31 @@ describe("the wait before a request", () => {
     for (let key = 0; key < 30; key += 1) pace.typed(key * intervalMs);
     return pace;
   };
+  const LAST = 29;
+  /** Right after the last key. */
+  const wait = (intervalMs: number, latencyMs: number, usedShare = 1, prefix = "foo") =>
+    typing(intervalMs).delayMs(LAST * intervalMs, prefix, latencyMs, usedShare);
   test("is short where the answer comes before the next key", () => {
-    expect(typing(200).delayMs("foo", 100)).toBeLessThan(50);
+    expect(wait(200, 100, 0)).toBe(60);
   });
-  test("is longer than that where it does not, but shorter than a key at 5 a second", () => {
-    const wait = typing(200).delayMs("foo", 600);
-    expect(wait).toBeGreaterThan(100);
-    expect(wait).toBeLessThan(200);
+  test("is half a key long where answers come later but are of use, and more than a key where they are not", () => {
+    expect(wait(200, 600, 1)).toBeCloseTo(100);
+    expect(wait(200, 600, 0.5)).toBeGreaterThan(200);
+    expect(wait(200, 600, 0.9)).toBeGreaterThan(wait(200, 600, 0.95));
+  });
+  test("counts from the key, not from VS Code's question", () => {
+    expect(typing(200).delayMs(LAST * 200 + 70, "foo", 600, 1)).toBeCloseTo(30);
+    expect(typing(200).delayMs(LAST * 200 + 5000, "foo", 600, 1)).toBe(0);
   });
   test("grows with a slow typist, and a pause is not typing", () => {
+    expect(wait(400, 900)).toBeGreaterThan(wait(100, 900));
     const slow = typing(400);
-    const before = slow.delayMs("foo", 900);
-    expect(before).toBeGreaterThan(typing(100).delayMs("foo", 900));
     slow.typed(1e6);
-    expect(slow.delayMs("foo", 900)).toBe(before);
+    expect(slow.delayMs(1e6, "foo", 900, 1)).toBe(wait(400, 900));
   });
   test("is shorter where something new begins", () => {
-    const pace = typing(200);
     for (const prefix of ["x = ", "foo.", "foo(", "x\n"]) {
-      expect(pace.delayMs(prefix, 600)).toBeLessThan(pace.delayMs("foo", 600));
+      expect(wait(200, 600, 1, prefix)).toBeLessThan(wait(200, 600));
     }
   });
 });

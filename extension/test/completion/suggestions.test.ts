@@ -72,6 +72,7 @@ async function answered(text: string, answer: string): Promise<string | undefine
 }
 
 test("the request waits until the person pauses, and its answer is shown", async () => {
+  suggestions.changed([typed(" ", "x =|")]);
   const { shown } = suggest("x = |");
   await vi.advanceTimersByTimeAsync(10);
   expect(asked).toEqual([]);
@@ -81,7 +82,22 @@ test("the request waits until the person pauses, and its answer is shown", async
   expect(await shown).toBe("1");
 });
 
+test("the more requests are wasted, the longer is the wait", async () => {
+  const waitedMs = async (text: string) => {
+    suggestions.changed([typed("x", text)]);
+    const before = Date.now();
+    const count = asked.length;
+    suggest(text);
+    while (asked.length === count) await vi.advanceTimersByTimeAsync(1);
+    return Date.now() - before;
+  };
+  const first = await waitedMs("a|");
+  for (let line = 0; line < 9; line += 1) await waitedMs(`b${line}|`);
+  expect(await waitedMs("c|")).toBeGreaterThan(1.5 * first);
+});
+
 test("an explicit wish waits for nothing", async () => {
+  suggestions.changed([typed(" ", "x =|")]);
   suggest("x = |", { ...WISH, isExplicit: true });
   await vi.advanceTimersByTimeAsync(0);
   expect(asked).toHaveLength(1);
@@ -128,7 +144,7 @@ test("a running request serves the person who types what it is about to write", 
   expect(asked).toHaveLength(1);
 });
 
-test("where it writes something else, it is aborted and another begins at once", async () => {
+test("where it writes something else, it is aborted at once, and another begins when the person pauses", async () => {
   const first = suggest("x = |");
   await settled();
   suggestions.changed([typed("n", "x = |")]);
@@ -137,6 +153,7 @@ test("where it writes something else, it is aborted and another begins at once",
   asked[0]?.writes("other");
   await vi.advanceTimersByTimeAsync(0);
   expect(asked[0]?.signal.aborted).toBe(true);
+  await settled();
   asked[1]?.writes("ame");
   asked[1]?.ends();
   expect(await second.shown).toBe("ame");

@@ -250,12 +250,26 @@ export function fakeDocument(uri: string, text: string, languageId = "python") {
     languageId,
     isClosed: false,
     lineCount: lines.length,
-    lineAt: (line: number) => ({ text: lines[line] ?? "" }),
+    lineAt: (line: number) => ({ text: lines[line] ?? "", range: {} }),
     getText: () => text,
+    offsetAt: () => text.length,
   };
 }
 
+/** Events of documents and editors, which a test fires. */
+export const happens = {
+  activeEditor: new EventEmitter<unknown>(),
+  saved: new EventEmitter<unknown>(),
+  changed: new EventEmitter<unknown>(),
+  deleted: new EventEmitter<{ files: Uri[] }>(),
+  copied: (_document: unknown, _ranges: readonly Range[]): void => {},
+};
+
 export const languages = {
+  registerDocumentPasteEditProvider: (_: unknown, provider: { prepareDocumentPaste: typeof happens.copied }) => {
+    happens.copied = provider.prepareDocumentPaste;
+    return { dispose: () => {} };
+  },
   /** Knows only patterns of an extension: `**` and `/*.md`. */
   match: ({ pattern }: { pattern: string }, { uri }: { uri: Uri }) =>
     uri.path.endsWith(pattern.replace("**/*", "")) ? 10 : 0,
@@ -270,6 +284,9 @@ const trustGranted = new EventEmitter<void>();
 const ignoreFileChanges = new EventEmitter<void>();
 export const workspace = {
   notebookDocuments: [] as unknown[],
+  onDidSaveTextDocument: happens.saved.event,
+  onDidChangeTextDocument: happens.changed.event,
+  onDidDeleteFiles: happens.deleted.event,
   getWorkspaceFolder: () => undefined,
   registerTextDocumentContentProvider: () => ({ dispose: () => {} }),
   createFileSystemWatcher: () => {
@@ -378,6 +395,7 @@ const message = (level: string) => async (text: string, ...buttons: string[]) =>
 export const window = {
   visibleTextEditors: [] as unknown[],
   activeTextEditor: undefined as unknown,
+  onDidChangeActiveTextEditor: happens.activeEditor.event,
   showInformationMessage: message("information"),
   showWarningMessage: message("warning"),
   showErrorMessage: message("error"),
