@@ -17,6 +17,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 TUNED = (
@@ -71,27 +72,32 @@ def python_files(wheel: Path) -> dict[str, str]:
         return {name: archive.read(name).decode(errors="replace") for name in names}
 
 
-def hunks(before: list[str], after: list[str]) -> list[dict[str, object]]:
-    """Lines ``line`` to before ``endLine`` became ``lines``."""
+@dataclass(frozen=True, slots=True)
+class Hunk:
+    """Lines ``line`` to before ``endLine`` of the older text became ``lines``."""
+
+    line: int
+    endLine: int  # noqa: N815 - as the benchmark that reads it spells it
+    lines: list[str]
+
+
+def hunks(before: list[str], after: list[str]) -> list[Hunk]:
     changes = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     return [
-        {"line": start, "endLine": end, "lines": after[new_start:new_end]}
+        Hunk(start, end, after[new_start:new_end])
         for tag, start, end, new_start, new_end in changes
-        if tag != "equal"
+        if tag != "equal" and end - start <= MAX_HUNK_LINES
     ]
 
 
 def changed_files(name: str, old: Path, new: Path) -> Iterator[dict[str, object]]:
     older, newer = python_files(old), python_files(new)
     for path in sorted(older.keys() & newer.keys()):
-        before, after = older[path].splitlines(), newer[path].splitlines()
-        found = [
-            hunk
-            for hunk in hunks(before, after)
-            if int(str(hunk["endLine"])) - int(str(hunk["line"])) <= MAX_HUNK_LINES
-        ]
+        before = older[path].splitlines()
+        found = hunks(before, newer[path].splitlines())
         if len(found) in HUNKS:
-            yield {"package": name, "path": path, "before": before, "hunks": found}
+            listed = [asdict(hunk) for hunk in found]
+            yield {"package": name, "path": path, "before": before, "hunks": listed}
 
 
 def main() -> None:
@@ -103,7 +109,8 @@ def main() -> None:
     for name, old, new in HELD_OUT if arguments.held_out else TUNED:
         folder = arguments.folder / "wheels" / name
         folder.mkdir(parents=True, exist_ok=True)
-        files = list(changed_files(name, downloaded(name, old, folder), downloaded(name, new, folder)))
+        older, newer = downloaded(name, old, folder), downloaded(name, new, folder)
+        files = list(changed_files(name, older, newer))
         print(f"{name} {old} to {new}: {len(files)} files")
         history += files
     (arguments.folder / "history.json").write_text(json.dumps(history))

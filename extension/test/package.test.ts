@@ -18,6 +18,7 @@ test("every %text% of the manifest exists and is used", () => {
 test("every command is registered, and nothing else is", () => {
   const list = /const commands[^{]*\{(.*?)\n {2}\};/s.exec(sources)?.[1] ?? "";
   const registered = [...list.matchAll(/^ {4}(\w+):/gm)].map(([, name]) => `stoker.${name}`);
+  registered.push(...[...sources.matchAll(/registerCommand\("([\w.]+)"/g)].map(([, name]) => name ?? ""));
   const declared = manifest.contributes.commands.map(({ command }) => command);
   expect(registered.sort()).toEqual(declared.sort());
 });

@@ -56,6 +56,10 @@ export class CompletionSettings {
     return this.all.get<unknown>("warmUp") !== false;
   }
 
+  get nextEdit(): boolean {
+    return this.all.get<unknown>("nextEdit") === true;
+  }
+
   get besideCopilot(): boolean {
     return this.all.get<unknown>("besideCopilot") === true;
   }

@@ -11,6 +11,7 @@ import { completionStatus, type CompletionStatus } from "./completionStatus";
 import { CopilotCompletion } from "./copilotCompletion";
 import { ExcludedFiles, SELECTOR } from "./excludedFiles";
 import { IdleWork } from "./idleWork";
+import { registerNextEdit } from "./nextEdit/nextEditProvider";
 import { LastRequest } from "./lastRequest";
 import { MeasuredSpeed } from "./measuredSpeed";
 import { OtherFiles } from "./otherFiles";
@@ -67,6 +68,7 @@ export class Completion implements vscode.Disposable {
       vscode.commands.registerCommand(ACCEPTED, (uri: string, line: number, character: number) =>
         this.accepted(provider, uri, new vscode.Position(line, character)),
       ),
+      registerNextEdit({ isOn: () => settings.nextEdit, isOpen }),
       ...this.listeners(),
     );
     void this.update();
