@@ -6,7 +6,7 @@ import type { CompletionBody } from "./completionCall";
 const SCHEME = "stoker-completion";
 const URI = `${SCHEME}:/`;
 
-interface Sent {
+export interface Sent {
   readonly body: CompletionBody;
   /** The server's address without credentials. */
   readonly to: string;

@@ -50,9 +50,15 @@ export class Requester {
     const model = this.model();
     if (!model || this.now() < this.notBefore) return undefined;
     const body = this.body(model, cursor, 1);
-    return (onText, signal) => {
+    return async (onText, signal) => {
+      const sent = this.last.sent(body, model.source.label);
+      const startedAt = this.now();
       const timed = AbortSignal.any([signal, AbortSignal.timeout(WARM_TIMEOUT_MS)]);
-      return complete(model.source.server, body, onText, timed);
+      try {
+        return await complete(model.source.server, body, onText, timed);
+      } finally {
+        sent.tookMs = this.now() - startedAt;
+      }
     };
   }
 
@@ -64,10 +70,11 @@ export class Requester {
 
   /** A server that is down is not asked at every key. */
   failed(error: unknown): void {
-    const waitMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.failures);
     const askedForMs = error instanceof HttpError ? (error.retryAfterS ?? 0) * 1000 : 0;
+    const grownMs = FIRST_WAIT_MS * 2 ** this.failures;
+    const waitMs = Math.min(LONGEST_WAIT_MS, Math.max(grownMs, askedForMs));
     this.failures += 1;
-    this.notBefore = this.now() + Math.max(waitMs, Math.min(askedForMs, LONGEST_WAIT_MS));
+    this.notBefore = this.now() + waitMs;
     this.error = error;
     // A server's message may quote the prompt: only its kind is logged.
     const kind = error instanceof HttpError ? `HTTP ${error.status}` : (error as Error).name;

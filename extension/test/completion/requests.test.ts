@@ -124,8 +124,10 @@ test("what was sent can be read, and is in no log", async () => {
   expect(log.lines.join("\n")).not.toMatch(/SECRET|ANSWER/);
 });
 
-test("reading ahead asks for one token and keeps the last request in view", async () => {
+test("reading ahead asks for one token, and what it sends can be read too", async () => {
   await serve(streams(piece("1", "stop"), "[DONE]"));
   await requester.warmUp(cursorIn("x = |"))?.(() => {}, new AbortController().signal);
   expect(JSON.parse(fake?.received[0]?.body ?? "")).toMatchObject({ max_tokens: 1, prompt: "x = " });
+  expect(last.provideTextDocumentContent()).toContain("SECRET = 1");
+  expect(speed.latencyMs).toBeUndefined();
 });
