@@ -78,7 +78,7 @@ test("an aborted request closes its connection", async () => {
   const abort = new AbortController();
   const start = requester.run(cursorIn("x = |"), LIMITS);
   await expect(start?.(() => abort.abort(), abort.signal)).rejects.toThrow("abort");
-  await vi.waitFor(() => expect(fake?.aborted).toBe(1));
+  await vi.waitFor(() => expect(fake?.aborted).toBe(1), 10_000);
 });
 
 test("after a failure the server is left alone, longer each time, and asked again at once when it answers", async () => {
