@@ -111,11 +111,14 @@ def _pyproject() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def extension_settings(out: Out) -> None:
-    """Every setting that the VS Code extension declares."""
+def extension_settings(out: Out, below: str = "") -> None:
+    """Every setting of the VS Code extension, or those whose names begin with ``below``."""
     package, texts = _extension()
+    properties = package["contributes"]["configuration"]["properties"]
     out("| setting | means | default |\n| --- | --- | --- |")
-    for name, setting in package["contributes"]["configuration"]["properties"].items():
+    for name, setting in properties.items():
+        if not name.startswith(below):
+            continue
         means = _localised(setting["markdownDescription"], texts)
         default = "empty" if setting["default"] == "" else f"`{json.dumps(setting['default'])}`"
         out(f"| `{name}` | {means} | {default} |")

@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 import { Provider } from "./chat/provider";
+import { Completion } from "./completion";
 import { LastServedModels } from "./servers/lastServedModels";
 import { ModelRegistry } from "./servers/modelRegistry";
 import { Settings, SETTING } from "./servers/settings";
@@ -19,7 +20,8 @@ export function activate(context: vscode.ExtensionContext): void {
   const lastServed = new LastServedModels(context.globalState);
   const registry = new ModelRegistry(() => settings.sources(), lastServed, log);
   const provider = new Provider(registry, settings, log);
-  const statusBar = new StatusBar(registry, settings);
+  const completion = new Completion({ registry, isChatting: () => provider.isChatting, log });
+  const statusBar = new StatusBar(registry, settings, completion);
   const signedOut = new SignedOutSettings(context.globalState, log);
   const version = String(context.extension.packageJSON.version);
   const polling = setInterval(() => void registry.poll(), POLL_MS);
@@ -27,15 +29,17 @@ export function activate(context: vscode.ExtensionContext): void {
     log,
     registry,
     provider,
+    completion,
     statusBar,
     { dispose: () => clearInterval(polling) },
     vscode.lm.registerLanguageModelChatProvider("stoker", provider),
-    registerCommands({ registry, settings, signedOut, log, version }),
+    registerCommands({ registry, settings, completion, signedOut, log, version }),
     registry.onDidChange(() => {
       statusBar.update();
       logState(registry, log);
       if (registry.models.length) void signedOut.offer();
     }),
+    completion.onDidChange(() => statusBar.update()),
     provider.onDidAsk((id) => statusBar.asked(id)),
     provider.onDidAnswer((answered) => statusBar.answered(answered)),
     vscode.workspace.onDidChangeConfiguration((event) => {

@@ -1,9 +1,9 @@
-/** Imports point one way: ui -> chat -> servers -> tokens -> api. */
+/** Imports point one way: ui -> completion -> chat -> servers -> tokens -> api. */
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
 
-const LAYERS = ["api", "tokens", "servers", "chat", "ui"];
+const LAYERS = ["api", "tokens", "servers", "chat", "completion", "ui"];
 const files = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".ts"));
 
 /** Imports of a layer above, and of layers that do not exist. */

@@ -18,6 +18,7 @@ test("every %text% of the manifest exists and is used", () => {
 test("every command is registered, and nothing else is", () => {
   const list = /const commands[^{]*\{(.*?)\n {2}\};/s.exec(sources)?.[1] ?? "";
   const registered = [...list.matchAll(/^ {4}(\w+):/gm)].map(([, name]) => `stoker.${name}`);
+  registered.push(...[...sources.matchAll(/registerCommand\("([\w.]+)"/g)].map(([, name]) => name ?? ""));
   const declared = manifest.contributes.commands.map(({ command }) => command);
   expect(registered.sort()).toEqual(declared.sort());
 });
@@ -54,11 +55,11 @@ test("no text that the user sees bypasses translation", () => {
   expect(bareTexts(sources)).toEqual([]);
 });
 
-test("there is one setting, without a default; VS Code's own hidden one keeps its default", () => {
-  expect(Object.entries(manifest.contributes.configuration.properties)).toMatchObject([
-    ["huggingface.customTGIEndpoint", { default: "" }],
-    ["chat.allowAnonymousAccess", { default: false }],
-  ]);
+test("one setting has to be set; VS Code's own hidden one keeps its default, and completion works with its own", () => {
+  const [endpoint, hidden, ...others] = Object.entries(manifest.contributes.configuration.properties);
+  expect(endpoint).toMatchObject(["huggingface.customTGIEndpoint", { default: "" }]);
+  expect(hidden).toMatchObject(["chat.allowAnonymousAccess", { default: false }]);
+  expect(others.filter(([name]) => !/^stoker\.(completion|nextEdit)\./.test(name))).toEqual([]);
 });
 
 test("nothing of Node is used, so that the bundle runs in the browser", () => {

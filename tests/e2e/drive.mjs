@@ -71,8 +71,9 @@ const commands = {
   async press({ key }) {
     await page.keyboard.press(key);
   },
-  async type({ text }) {
-    await page.keyboard.type(text);
+  /** @param delay milliseconds from key to key */
+  async type({ text, delay = 0 }) {
+    await page.keyboard.type(text, { delay });
   },
   async click({ selector, text, timeout }) {
     await locate(selector, text).click({ timeout });

@@ -5,7 +5,7 @@
 
 export const GATEWAY_FIELDS = {
   ModelFields: ["id", "root", "owned_by", "max_model_len", "quantization", "capabilities"],
-  Capabilities: ["chat", "tools", "vision", "reasoning", "fits"],
+  Capabilities: ["chat", "tools", "vision", "reasoning", "infill", "fits"],
   Info: ["backends"],
   Backend: ["engine", "models"],
   Count: ["count"],

@@ -38,6 +38,7 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
    * which model the user has chosen. */
   readonly onDidAsk = this.asked.event;
   readonly onDidChangeLanguageModelChatInformation: vscode.Event<void>;
+  private running = 0;
 
   constructor(
     private readonly registry: ModelRegistry,
@@ -45,6 +46,11 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     private readonly log: vscode.LogOutputChannel,
   ) {
     this.onDidChangeLanguageModelChatInformation = registry.onDidChange;
+  }
+
+  /** Whether a chat of this window waits for an answer, or reads one. */
+  get isChatting(): boolean {
+    return this.running > 0;
   }
 
   async provideLanguageModelChatInformation(
@@ -87,8 +93,21 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     token: vscode.CancellationToken,
   ): Promise<void> {
     this.asked.fire(model.id);
-    const turn = { messages, options, progress, token };
-    const entry = (await this.registry.findFresh(model.id)) ?? this.unavailable(model.id);
+    this.running += 1;
+    try {
+      await this.answer(model.id, { messages, options, progress, token });
+    } finally {
+      this.running -= 1;
+    }
+  }
+
+  dispose(): void {
+    this.answered.dispose();
+    this.asked.dispose();
+  }
+
+  private async answer(id: string, turn: Turn): Promise<void> {
+    const entry = (await this.registry.findFresh(id)) ?? this.unavailable(id);
     try {
       await this.respond(entry, turn);
     } catch (error) {
@@ -98,11 +117,6 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
         throw this.explained(again, current);
       });
     }
-  }
-
-  dispose(): void {
-    this.answered.dispose();
-    this.asked.dispose();
   }
 
   /** The chat shows why the model is not available. Another model never answers in its place. */

@@ -18,6 +18,13 @@ interface Answered {
   readonly fingerprint: string;
   readonly loadedAt: string | undefined;
   readonly entries: readonly ModelEntry[];
+  readonly infill: readonly string[];
+}
+
+/** A model of the endpoint that completes code. */
+export interface InfillModel {
+  readonly id: string;
+  readonly source: Source;
 }
 
 const FRESH_MS = 10_000;
@@ -80,6 +87,14 @@ export class ModelRegistry implements vscode.Disposable {
   /** Each model once: the entries without `local`, which is one of them. */
   get models(): readonly ModelEntry[] {
     return this.current.filter(({ isAlias }) => !isAlias);
+  }
+
+  /** The endpoint's models that complete code; none while it is down. */
+  get infillModels(): readonly InfillModel[] {
+    const endpoint = this.sources.find(({ prefix }) => !prefix);
+    if (!endpoint || this.outageOf(endpoint)) return [];
+    const { infill } = this.answers.get(endpoint.server.base) ?? { infill: [] };
+    return infill.map((id) => ({ id, source: endpoint }));
   }
 
   /** Ids that VS Code may still hold although their models are no longer served. */
@@ -199,6 +214,7 @@ export class ModelRegistry implements vscode.Disposable {
       this.sources.map(({ label }) => label),
       this.current.map(({ id, model, context }) => [id, model, context]),
       this.outages.map(({ source, error }) => [source.label, String(error)]),
+      this.infillModels.map(({ id }) => id),
     ]);
   }
 }

@@ -3,6 +3,7 @@
 import * as vscode from "vscode";
 import { discoveryMessage } from "../chat/errorMessages";
 import { tooltip } from "../chat/modelInformation";
+import type { Completion } from "../completion";
 import type { ModelRegistry } from "../servers/modelRegistry";
 import type { Settings } from "../servers/settings";
 import { checkEndpoint } from "./checkEndpoint";
@@ -14,13 +15,14 @@ import type { SignedOutSettings } from "./signedOutSettings";
 interface Parts {
   readonly registry: ModelRegistry;
   readonly settings: Settings;
+  readonly completion: Pick<Completion, "snooze" | "showLastRequest">;
   readonly signedOut: SignedOutSettings;
   readonly log: vscode.LogOutputChannel;
   readonly version: string;
 }
 
 export function registerCommands(parts: Parts): vscode.Disposable {
-  const { registry, settings, signedOut, log, version } = parts;
+  const { registry, settings, completion, signedOut, log, version } = parts;
   const commands: Record<string, () => unknown> = {
     manage: () => manage(registry),
     setEndpoint: () => setEndpoint(settings),
@@ -29,6 +31,8 @@ export function registerCommands(parts: Parts): vscode.Disposable {
     setHuggingFaceToken: () => setHuggingFaceToken(settings, registry),
     allowSignedOut: () => signedOut.allow(),
     undoChatSettings: () => signedOut.undo(),
+    snoozeCompletion: () => completion.snooze(),
+    showCompletionRequest: () => completion.showLastRequest(),
     showLog: () => log.show(),
     copyDiagnostics: () => copyDiagnostics(registry, settings, version),
     startServer: () => runStoker("up"),
@@ -75,6 +79,8 @@ function actions(): Action[] {
     action("beaker", t("Check the endpoint"), "checkEndpoint"),
     action("key", t("Set the API key"), "setApiKey"),
     action("unlock", t("Allow chat without signing in"), "allowSignedOut"),
+    action("bell-slash", t("Snooze completion"), "snoozeCompletion"),
+    action("eye", t("Show the last completion request"), "showCompletionRequest"),
     action("output", t("Show the log"), "showLog"),
     action("copy", t("Copy diagnostics"), "copyDiagnostics"),
     action("play", t("Start the local server"), "startServer"),

@@ -5,6 +5,7 @@ import { discoveryMessage, invalidEndpointMessage } from "../chat/errorMessages"
 import { shortName, tooltip } from "../chat/modelInformation";
 import type { Answered } from "../chat/provider";
 import { unavailableMessage } from "../chat/unavailableModel";
+import type { CompletionStatus } from "../completion";
 import { hasModel, type ModelEntry } from "../servers/modelEntry";
 import type { ModelRegistry } from "../servers/modelRegistry";
 import type { Settings } from "../servers/settings";
@@ -26,6 +27,7 @@ export class StatusBar implements vscode.Disposable {
   constructor(
     private readonly registry: ModelRegistry,
     private readonly settings: Pick<Settings, "problem" | "isWithheld">,
+    private readonly completion: { readonly status: CompletionStatus | undefined },
   ) {
     this.item.name = "Stoker";
     this.update();
@@ -93,8 +95,13 @@ export class StatusBar implements vscode.Disposable {
     const tokensPerS = this.speeds.get(speedKey(chosen));
     const name = shortName(chosen.model.id);
     const speed = tokensPerS ? " " + vscode.l10n.t("{0} tokens/s", Math.round(tokensPerS)) : "";
-    const spoken = vscode.l10n.t("Stoker is connected: {0}{1}", name, speed);
-    this.show(`$(check) ${name}${speed}`, models.map(tooltip).join("\n"), spoken);
+    const connected = vscode.l10n.t("Stoker is connected: {0}{1}", name, speed);
+    const { status } = this.completion;
+    // A problem with completion shows here and nowhere else: the chat works all the same.
+    const mark = status?.isProblem ? " $(circle-slash)" : "";
+    const spoken = status ? `${connected}. ${status.text}` : connected;
+    const lines = [...models.map(tooltip), ...(status ? [status.text] : [])];
+    this.show(`$(check) ${name}${speed}${mark}`, lines.join("\n"), spoken);
   }
 
   private showWarning(name: string, message: string): void {

@@ -128,6 +128,7 @@ const CAPABILITIES = {
   vision: false,
   reasoning: false,
   fim: false,
+  infill: false,
   fits: false,
 };
 

@@ -192,8 +192,120 @@ interface EditorSetting {
 }
 export const editorSettings = new Map<string, EditorSetting>();
 
+/** The files that exist, by path. */
+export const disk = new Map<string, string>();
+
+export class Uri {
+  private constructor(
+    readonly scheme: string,
+    readonly path: string,
+  ) {}
+  static parse(text: string): Uri {
+    const [, scheme = "", path = ""] = /^([\w-]+):(?:\/\/)?(.*)$/.exec(text) ?? [];
+    return new Uri(scheme, path);
+  }
+  static joinPath(base: Uri, name: string): Uri {
+    return new Uri(base.scheme, `${base.path.replace(/\/$/, "")}/${name}`);
+  }
+  with({ scheme, path }: { scheme?: string; path?: string }): Uri {
+    return new Uri(scheme ?? this.scheme, path ?? this.path);
+  }
+  toString(): string {
+    return `${this.scheme}:${this.path}`;
+  }
+}
+export class Position {
+  constructor(
+    readonly line: number,
+    readonly character: number,
+  ) {}
+}
+export class Range {
+  constructor(
+    readonly start: Position,
+    readonly end: Position,
+  ) {}
+}
+export class InlineCompletionItem {
+  constructor(
+    readonly insertText: string,
+    readonly range: Range,
+    readonly command: { command: string; arguments: unknown[] },
+  ) {}
+}
+export enum InlineCompletionTriggerKind {
+  Invoke = 0,
+  Automatic = 1,
+}
+export enum NotebookCellKind {
+  Markup = 1,
+  Code = 2,
+}
+
+/** A document of the editor with this text. */
+export function fakeDocument(uri: string, text: string, languageId = "python") {
+  const lines = text.split("\n");
+  return {
+    uri: Uri.parse(uri),
+    languageId,
+    isClosed: false,
+    lineCount: lines.length,
+    lineAt: (line: number) => ({ text: lines[line] ?? "", range: {} }),
+    getText: () => text,
+    offsetAt: () => text.length,
+  };
+}
+
+/** Events of documents and editors, which a test fires. */
+export const happens = {
+  activeEditor: new EventEmitter<unknown>(),
+  saved: new EventEmitter<unknown>(),
+  changed: new EventEmitter<unknown>(),
+  deleted: new EventEmitter<{ files: Uri[] }>(),
+  copied: (_document: unknown, _ranges: readonly Range[]): void => {},
+};
+
+export const languages = {
+  registerDocumentPasteEditProvider: (_: unknown, provider: { prepareDocumentPaste: typeof happens.copied }) => {
+    happens.copied = provider.prepareDocumentPaste;
+    return { dispose: () => {} };
+  },
+  /** Knows only patterns of an extension: `**` and `/*.md`. */
+  match: ({ pattern }: { pattern: string }, { uri }: { uri: Uri }) =>
+    uri.path.endsWith(pattern.replace("**/*", "")) ? 10 : 0,
+};
+/** Ids of extensions that are installed. */
+export const installedExtensions = new Set<string>();
+export const extensions = {
+  getExtension: (id: string) => (installedExtensions.has(id) ? { id } : undefined),
+};
+
 const trustGranted = new EventEmitter<void>();
+const ignoreFileChanges = new EventEmitter<void>();
 export const workspace = {
+  notebookDocuments: [] as unknown[],
+  onDidSaveTextDocument: happens.saved.event,
+  onDidChangeTextDocument: happens.changed.event,
+  onDidDeleteFiles: happens.deleted.event,
+  getWorkspaceFolder: () => undefined,
+  registerTextDocumentContentProvider: () => ({ dispose: () => {} }),
+  createFileSystemWatcher: () => {
+    const { event } = ignoreFileChanges;
+    return { onDidChange: event, onDidCreate: event, onDidDelete: event, dispose: () => {} };
+  },
+  /** A file changes on disk, and VS Code tells whoever watches it. */
+  writes: (path: string, text: string) => {
+    disk.set(path, text);
+    ignoreFileChanges.fire();
+  },
+  fs: {
+    stat: async ({ path }: Uri) => {
+      const found = [...disk.keys()].find((each) => each === path || each.startsWith(`${path}/`));
+      if (found === undefined) throw new Error("no such file");
+      return { size: disk.get(path)?.length ?? 0 };
+    },
+    readFile: async ({ path }: Uri) => new TextEncoder().encode(disk.get(path)),
+  },
   get isTrusted() {
     return configured.trusted;
   },
@@ -202,7 +314,10 @@ export const workspace = {
     configured.trusted = true;
     trustGranted.fire();
   },
-  getConfiguration: (section?: string) => (section === undefined ? editorConfiguration : endpointSetting),
+  getConfiguration: (section?: string) => {
+    if (section === undefined) return editorConfiguration;
+    return section === "huggingface" ? endpointSetting : sectionOf(section);
+  },
 };
 const refuse = () => {
   if (configured.refuses) throw new Error(configured.refuses);
@@ -215,6 +330,10 @@ const endpointSetting = {
     configured[target === ConfigurationTarget.Global ? "user" : "workspace"] = value;
   },
 };
+/** Settings below a name, such as `stoker.completion`. */
+const sectionOf = (section: string) => ({
+  get: (name: string) => editorConfiguration.get(`${section}.${name}`),
+});
 const editorConfiguration = {
   get: (key: string) => {
     const setting = editorSettings.get(key);
@@ -236,7 +355,14 @@ const editorConfiguration = {
 
 /** Accounts that are signed in; undefined where the editor has no GitHub sign-in. */
 export const accounts: { github: { label: string }[] | undefined } = { github: [] };
+const sessionChanges = new EventEmitter<void>();
 export const authentication = {
+  onDidChangeSessions: sessionChanges.event,
+  /** Someone signs in, or out where there is no label. */
+  signs: (label?: string) => {
+    accounts.github = label === undefined ? [] : [{ label }];
+    sessionChanges.fire();
+  },
   getAccounts: async (provider: string) => {
     if (provider !== "github" || !accounts.github) throw new Error("no such provider");
     return accounts.github;
@@ -267,6 +393,9 @@ const message = (level: string) => async (text: string, ...buttons: string[]) =>
   return buttons.find((button) => button === screen.choosesButton);
 };
 export const window = {
+  visibleTextEditors: [] as unknown[],
+  activeTextEditor: undefined as unknown,
+  onDidChangeActiveTextEditor: happens.activeEditor.event,
   showInformationMessage: message("information"),
   showWarningMessage: message("warning"),
   showErrorMessage: message("error"),
@@ -359,6 +488,8 @@ export function openWindow(): void {
   Object.assign(screen, { types: undefined, choosesButton: undefined, choosesItem: undefined });
   Object.assign(configured, { user: undefined, workspace: undefined, trusted: true, refuses: undefined });
   editorSettings.clear();
+  disk.clear();
+  installedExtensions.clear();
   Object.assign(env, { remoteName: undefined, uiKind: UIKind.Desktop });
   accounts.github = [];
   executed.length = 0;

@@ -25,8 +25,9 @@ beforeEach(() => {
   const asLog = log as unknown as vscode.LogOutputChannel;
   settings = new Settings(secrets as unknown as vscode.SecretStorage, asLog);
   registry = new ModelRegistry(() => settings.sources(), new LastServedModels(host.fakeState()), asLog, () => now);
+  const completion = { snooze: async () => {}, showLastRequest: async () => {} };
   const signedOut = new SignedOutSettings(host.fakeState(), asLog);
-  commands = registerCommands({ registry, settings, signedOut, log: asLog, version: "1.2.3" });
+  commands = registerCommands({ registry, settings, completion, signedOut, log: asLog, version: "1.2.3" });
 });
 afterEach(async () => {
   commands.dispose();
@@ -275,7 +276,7 @@ describe("Show Status and Actions", () => {
     await run("manage");
     expect(host.screen.picks[0]).toMatchObject({
       placeHolder: "Stoker: what do you want to do?",
-      items: [{ label: "$(check) org/m", detail: expect.stringContaining("context 8192 tokens") }, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}],
+      items: [{ label: "$(check) org/m", detail: expect.stringContaining("context 8192 tokens") }, ...Array(12).fill({})],
     });
     expect(host.executed).toEqual(["stoker.checkEndpoint"]);
   });
@@ -290,7 +291,7 @@ describe("Show Status and Actions", () => {
   test("every offered action is a command", async () => {
     await run("manage");
     const offered = (host.screen.picks[0]?.items ?? []).flatMap(({ command }) => command ?? []);
-    expect(offered).toHaveLength(9);
+    expect(offered).toHaveLength(11);
     for (const command of offered) expect([...host.registered.keys()]).toContain(command);
   });
 });
@@ -344,7 +345,7 @@ test("Show Log and Open Guide", async () => {
 });
 
 test("nothing stays registered after the extension is deactivated", () => {
-  expect(host.registered.size).toBe(12);
+  expect(host.registered.size).toBe(14);
   commands.dispose();
   expect(host.registered.size).toBe(0);
 });

@@ -33,9 +33,10 @@ beforeEach(() => {
   settings = new Settings(host.fakeSecrets() as unknown as vscode.SecretStorage, log);
   registry = new ModelRegistry(() => settings.sources(), new LastServedModels(host.fakeState()), log);
   provider = new Provider(registry, settings, log);
-  status = new StatusBar(registry, settings);
+  status = new StatusBar(registry, settings, { status: undefined });
   signedOut = new SignedOutSettings(host.fakeState(), log);
-  commands = registerCommands({ registry, settings, signedOut, log, version: "1" });
+  const completion = { snooze: async () => {}, showLastRequest: async () => {} };
+  commands = registerCommands({ registry, settings, completion, signedOut, log, version: "1" });
 });
 afterEach(async () => {
   commands.dispose();

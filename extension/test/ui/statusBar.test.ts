@@ -2,6 +2,7 @@
 import { beforeEach, expect, test } from "vitest";
 import type { ModelEntry, Source } from "../../src/servers/modelEntry";
 import type { ModelRegistry } from "../../src/servers/modelRegistry";
+import type { CompletionStatus } from "../../src/completion";
 import { HttpError } from "../../src/api/apiClient";
 import { StatusBar } from "../../src/ui/statusBar";
 import * as host from "../support/fakeVscode";
@@ -28,6 +29,8 @@ let registry: Known;
 const answered = (from: ModelEntry, tokensPerS?: number) =>
   status.answered({ entry: from, result: { timing: { tokensPerS } } } as never);
 let status: StatusBar;
+/** What is to be told of completion. */
+let completion: { status: CompletionStatus | undefined };
 /** What is wrong with the endpoint setting. */
 let problem: string | undefined;
 /** Whether the folder names an endpoint that is ignored. */
@@ -47,9 +50,10 @@ beforeEach(() => {
       return this.current.filter(({ isAlias }) => !isAlias);
     },
   };
+  completion = { status: undefined };
   problem = undefined;
   withheld = false;
-  status = new StatusBar(registry as unknown as ModelRegistry, { problem: () => problem, isWithheld: () => withheld });
+  status = new StatusBar(registry as unknown as ModelRegistry, { problem: () => problem, isWithheld: () => withheld }, completion);
 });
 
 const warnings = () => host.screen.messages.filter((message) => message.startsWith("warning"));
@@ -185,4 +189,17 @@ test("the name of a model is text, and never Markdown", () => {
 test("disposing removes the item", () => {
   status.dispose();
   expect(item().visible).toBe(false);
+});
+
+test("completion is a line of the hover; only a problem with it shows beside the model, never in a message", () => {
+  Object.assign(registry, { sources: [source], current: [local(offer("a")), offer("a")] });
+  completion.status = { text: "Completion: coder, 240 ms", isProblem: false };
+  status.update();
+  expect(item().text).toBe("$(check) a");
+  expect(hover().split("\n").at(-1)).toBe("Completion: coder, 240 ms");
+  completion.status = { text: "Completion failed: box:1 answered HTTP 500.", isProblem: true };
+  status.update();
+  expect(item().text).toBe("$(check) a $(circle-slash)");
+  expect(item().accessibilityInformation.label).toContain("Completion failed");
+  expect(host.screen.messages).toEqual([]);
 });

@@ -24,6 +24,7 @@ LOCAL_HARNESS = "chat.editor.localAgent.enabled"
 ALLOWED_EXTENSIONS = "extensions.allowed"
 TOOL_GROUPS = "github.copilot.chat.virtualTools.threshold"
 SUMMARIES = "github.copilot.chat.summarizeAgentConversationHistory.enabled"
+COPILOT_COMPLETIONS = "github.copilot.enable"
 FOR_ALL_PROFILES = "workbench.settings.applyToAllProfiles"
 PROXY = "http.proxy"
 NO_PROXY = "http.noProxy"
@@ -152,6 +153,12 @@ _READ = (
         SUMMARIES,
         "`false` cuts off the beginning of a long conversation instead of summarizing it.",
         default=True,
+        declared="copilot",
+    ),
+    Setting(
+        COPILOT_COMPLETIONS,
+        "Where Copilot's completions are on and the user is signed in, Stoker suggests nothing.",
+        default={"*": True, "plaintext": False, "markdown": False, "scminput": False},
         declared="copilot",
     ),
     Setting(

@@ -16,9 +16,9 @@ export interface Discovery extends ModelListing {
  * @throws HttpError, ConnectionError where `/v1/models` fails */
 export async function discover(server: Server): Promise<Discovery> {
   const listed = await ask(server, "/v1/models");
-  const { models: known, local } = readListing(listed);
+  const { models: known, ...others } = readListing(listed);
   if (known.length === 0) {
-    return { models: [], local, fingerprint: stateOf(listed), loadedAt: undefined };
+    return { models: [], ...others, fingerprint: stateOf(listed), loadedAt: undefined };
   }
   const info = object(await ask(server, "/info").catch(undefinedIfUnsupported));
   const isComplete = known.every((model) => model.maxModelLen !== undefined);
@@ -27,7 +27,7 @@ export async function discover(server: Server): Promise<Discovery> {
     known.map(async (model) => withInfo({ ...model, ...(await details.of(model.id)) }, info)),
   );
   const { loaded, loadedAt } = details;
-  return { models, local, fingerprint: stateOf(listed, loaded), loadedAt };
+  return { models, ...others, fingerprint: stateOf(listed, loaded), loadedAt };
 }
 
 /** Changes when a server begins to serve something else. Costs one small request, and another where

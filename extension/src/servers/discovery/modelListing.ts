@@ -9,12 +9,19 @@ export interface ModelListing {
   readonly models: ServedModel[];
   /** The model that the gateway means by `local`: the first that chats and is up. */
   readonly local: string | undefined;
+  /** The names of models that complete code between a prefix and a suffix, whether they chat or not.
+   * Only the gateway reports it. */
+  readonly infill: readonly string[];
 }
 
 export function readListing(listed: unknown): ModelListing {
   const entries = listedEntries(listed);
   const alias: GatewayFields<"ModelFields"> | undefined = entries.find(isGatewayAlias);
-  return { models: entries.filter(isChatModel).map(servedModel), local: string(alias?.root) };
+  return {
+    models: entries.filter(isChatModel).map(servedModel),
+    local: string(alias?.root),
+    infill: entries.filter(isInfillModel).flatMap(({ id }) => string(id) ?? []),
+  };
 }
 
 /** What of a listing changes when the server begins to serve something else. */
@@ -54,6 +61,10 @@ function isChatModel(entry: Json): boolean {
   if (isGatewayAlias(entry) || chat === false) return false;
   const id = string(entry["id"]);
   return id !== undefined && (chat === true || !/embed|rerank/i.test(id));
+}
+
+function isInfillModel(entry: Json): boolean {
+  return !isGatewayAlias(entry) && capabilitiesOf(entry).infill === true;
 }
 
 function servedModel(entry: Json): ServedModel {

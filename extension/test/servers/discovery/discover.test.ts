@@ -43,6 +43,25 @@ test("the gateway reports everything", async () => {
   });
 });
 
+test("the gateway's models that complete code are listed once, whether they chat or not", async () => {
+  fake = await FakeServer.start({
+    "/v1/models": lists(
+      gatewayModel("chat", { capabilities: { infill: true } }),
+      gatewayModel("base", { capabilities: { chat: false, infill: true } }),
+      gatewayModel("other"),
+      gatewayModel("local", { root: "chat", capabilities: { infill: true } }),
+    ),
+  });
+  const { models, infill } = await discover(fake.server);
+  expect(infill).toEqual(["chat", "base"]);
+  expect(models.map(({ id }) => id)).toEqual(["chat", "other"]);
+});
+
+test("other servers' models are not known to complete code", async () => {
+  fake = await FakeServer.start({ "/v1/models": lists({ id: "qwen2.5-coder", owned_by: "vllm", max_model_len: 9 }) });
+  expect((await discover(fake.server)).infill).toEqual([]);
+});
+
 test("vLLM: max_model_len, and nothing more is asked than /info", async () => {
   const [model] = await found({
     "/v1/models": lists({ id: "m", owned_by: "vllm", max_model_len: 4096 }),

@@ -1,0 +1,65 @@
+/** One request for a completion, from the body to the end of its stream. */
+
+import { l10n } from "vscode";
+import { ConnectionError, send, type Server } from "../api/apiClient";
+import { readEventData } from "../api/eventStream";
+import { array, object, string, type Json } from "../api/narrow";
+import type { Extra } from "./cursor";
+
+/** Marks a request for the gateway: it goes before what no one waits for, and never delays a chat. */
+const PRIORITY = { "x-stoker-priority": "completion" };
+
+export interface CompletionBody extends Json {
+  readonly model: string;
+  readonly prompt: string;
+  readonly suffix: string;
+  readonly input_extra: readonly Extra[];
+  readonly max_tokens: number;
+  readonly temperature: 0;
+  readonly stop: readonly string[];
+  readonly stream: true;
+}
+
+/** Gives each piece of the answer to `onText`. Aborting `signal` closes the connection, which frees the
+ * engine.
+ * @returns whether the model came to an end by itself
+ * @throws HttpError, ConnectionError; an AbortError where `signal` was aborted */
+export async function complete(
+  server: Server,
+  body: CompletionBody,
+  onText: (text: string) => void,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const marked = { ...server, headers: { ...server.headers, ...PRIORITY } };
+  let finished = false;
+  const onAnswer = (answer: unknown) => {
+    const choice = object(array(object(answer)["choices"])[0]);
+    finished ||= choice["finish_reason"] === "stop";
+    const text = string(choice["text"]);
+    if (text !== undefined) onText(text);
+  };
+  try {
+    const response = await send(marked, "/v1/completions", body, signal);
+    if (response.headers.get("content-type")?.includes("application/json")) {
+      onAnswer(await response.json());
+    } else if (response.body) {
+      await readEventData(response.body, (data) => onAnswer(parsed(data)));
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+  return finished;
+}
+
+function parsed(data: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(data);
+  } catch {
+    throw new ConnectionError(true, l10n.t("the server sent an event that is not JSON"));
+  }
+  const message = string(object(object(value)["error"])["message"]);
+  if (message !== undefined) throw new ConnectionError(true, message);
+  return value;
+}

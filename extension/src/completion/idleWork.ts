@@ -1,0 +1,53 @@
+/** While the editor is idle: chooses which parts of other files go along, and lets the engine read it.
+ *
+ * Never while a chat of this window runs: it has the engine for itself. */
+
+import * as vscode from "vscode";
+import type { CompletionGate } from "./completionGate";
+import type { CompletionSettings } from "./completionSettings";
+import { looksBinary } from "./cursor";
+import { cursorAt } from "./documentCursor";
+import type { MeasuredSpeed } from "./measuredSpeed";
+import type { OtherFiles } from "./otherFiles";
+import type { Requester } from "./requester";
+import type { Suggestions } from "./suggestions";
+
+const IDLE_MS = 1200;
+
+interface Parts {
+  readonly gate: CompletionGate;
+  readonly settings: CompletionSettings;
+  readonly others: OtherFiles;
+  readonly requester: Requester;
+  readonly speed: MeasuredSpeed;
+  readonly suggestions: Suggestions;
+  readonly isChatting: () => boolean;
+}
+
+export class IdleWork implements vscode.Disposable {
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly parts: Parts) {}
+
+  /** To be called at each key and each change of the editor: the work begins some time after the last. */
+  postpone(): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.work(), IDLE_MS);
+  }
+
+  dispose(): void {
+    clearTimeout(this.timer);
+  }
+
+  private async work(): Promise<void> {
+    const editor = vscode.window.activeTextEditor;
+    const { gate, settings, others, requester, speed, suggestions, isChatting } = this.parts;
+    if (!editor || !(await gate.isOpen(editor.document))) return;
+    if (isChatting() || suggestions.isBusy) return this.postpone();
+    const { window } = speed;
+    const cursor = cursorAt(editor.document, editor.selection.active, window);
+    if (looksBinary(cursor) || !others.choose(editor.document, cursor, window.extraChars)) return;
+    const run = settings.warmsUp ? requester.warmUp(cursor) : undefined;
+    if (run) await suggestions.warm(run);
+  }
+}

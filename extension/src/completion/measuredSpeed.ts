@@ -1,0 +1,63 @@
+/** What the engine was measured to do, and what to ask of it. Pure. */
+
+import type { WindowSize } from "./cursor";
+
+/** How much a new measurement counts. */
+const WEIGHT = 0.3;
+/** An answer of several lines may take so long. */
+const ANSWER_MS = 1200;
+const LEAST_TOKENS = 24;
+export const SINGLE_LINE_TOKENS = 32;
+/** From the first token later than this, the text is cut; sooner than this, it may grow. */
+const SLOW_MS = 500;
+const FAST_MS = 200;
+const LARGEST = { prefixChars: 8000, suffixChars: 2000, extraChars: 6000 };
+const LEAST_SCALE = 1 / 8;
+
+export class MeasuredSpeed {
+  private latency: number | undefined;
+  private firstMs: number | undefined;
+  private tokenMs: number | undefined;
+  private scale = 1 / 2;
+
+  /** From request to the whole answer. */
+  get latencyMs(): number | undefined {
+    return this.latency;
+  }
+
+  /** @param firstMs from the request to its first token
+   * @param wholeMs from the request to its last
+   * @param tokens that were written */
+  measured(firstMs: number, wholeMs: number, tokens: number): void {
+    this.latency = average(this.latency, wholeMs);
+    this.firstMs = average(this.firstMs, firstMs);
+    if (tokens > 3) this.tokenMs = average(this.tokenMs, (wholeMs - firstMs) / (tokens - 1));
+    this.rescale(this.firstMs);
+  }
+
+  /** What follows the cursor is read again for each request, so less of it is sent to a slow engine. */
+  get window(): WindowSize & { readonly extraChars: number } {
+    return {
+      // Moving the start of the prefix would cost more than it saves.
+      prefixChars: LARGEST.prefixChars / 2,
+      suffixChars: Math.round(LARGEST.suffixChars * this.scale),
+      extraChars: Math.round(LARGEST.extraChars * this.scale),
+    };
+  }
+
+  /** @param most that the user's settings allow */
+  maxTokens(multiline: boolean, most: number): number {
+    if (!multiline) return Math.min(SINGLE_LINE_TOKENS, most);
+    const inTime = this.tokenMs === undefined ? most : Math.round(ANSWER_MS / this.tokenMs);
+    return Math.min(most, Math.max(LEAST_TOKENS, inTime));
+  }
+
+  private rescale(firstMs: number): void {
+    if (firstMs > SLOW_MS) this.scale = Math.max(LEAST_SCALE, this.scale / 2);
+    else if (firstMs < FAST_MS) this.scale = Math.min(1, this.scale * 1.5);
+  }
+}
+
+function average(before: number | undefined, value: number): number {
+  return before === undefined ? value : before + WEIGHT * (value - before);
+}

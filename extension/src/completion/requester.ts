@@ -1,0 +1,132 @@
+/** Turns a cursor into a request to the chosen model, measures it, and waits after a failure. */
+
+import type * as vscode from "vscode";
+import { HttpError } from "../api/apiClient";
+import type { InfillModel } from "../servers/modelRegistry";
+import { complete, type CompletionBody } from "./completionCall";
+import type { Cursor, Extra } from "./cursor";
+import type { Run } from "./flight";
+import type { LastRequest } from "./lastRequest";
+import type { MeasuredSpeed } from "./measuredSpeed";
+
+/** No person waits so long for a suggestion. */
+const TIMEOUT_MS = 15_000;
+/** A warm-up may have a whole window to read. */
+const WARM_TIMEOUT_MS = 60_000;
+const FIRST_WAIT_MS = 1000;
+const LONGEST_WAIT_MS = 30_000;
+
+interface Limits {
+  readonly multiline: boolean;
+  readonly maxTokens: number;
+}
+
+export class Requester {
+  private failures = 0;
+  private notBefore = 0;
+  /** Why the last request failed; undefined where it did not. */
+  error: unknown;
+
+  constructor(
+    private readonly model: () => InfillModel | undefined,
+    private readonly extras: (uri: string) => readonly Extra[],
+    private readonly speed: MeasuredSpeed,
+    private readonly last: LastRequest,
+    private readonly log: vscode.LogOutputChannel,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
+
+  /** Undefined where there is no model, or its server failed a moment ago. */
+  run(cursor: Cursor, { multiline, maxTokens }: Limits): Run | undefined {
+    const model = this.model();
+    if (!model || this.now() < this.notBefore) return undefined;
+    const most = this.speed.maxTokens(multiline, maxTokens);
+    const body = { ...this.body(model, cursor, most), stop: multiline ? [] : ["\n"] };
+    return (onText, signal) => this.send(model, body, onText, signal);
+  }
+
+  /** A request that makes the engine read what the next one at `cursor` begins with. */
+  warmUp(cursor: Cursor): Run | undefined {
+    const model = this.model();
+    if (!model || this.now() < this.notBefore) return undefined;
+    const body = this.body(model, cursor, 1);
+    return async (onText, signal) => {
+      const sent = this.last.sent(body, model.source.label);
+      const startedAt = this.now();
+      const timed = AbortSignal.any([signal, AbortSignal.timeout(WARM_TIMEOUT_MS)]);
+      try {
+        return await complete(model.source.server, body, onText, timed);
+      } finally {
+        sent.tookMs = this.now() - startedAt;
+      }
+    };
+  }
+
+  succeeded(): void {
+    this.failures = 0;
+    this.notBefore = 0;
+    this.error = undefined;
+  }
+
+  /** A server that is down is not asked at every key. */
+  failed(error: unknown): void {
+    const askedForMs = error instanceof HttpError ? (error.retryAfterS ?? 0) * 1000 : 0;
+    const grownMs = FIRST_WAIT_MS * 2 ** this.failures;
+    const waitMs = Math.min(LONGEST_WAIT_MS, Math.max(grownMs, askedForMs));
+    this.failures += 1;
+    this.notBefore = this.now() + waitMs;
+    this.error = error;
+    // A server's message may quote the prompt: only its kind is logged.
+    const kind = error instanceof HttpError ? `HTTP ${error.status}` : (error as Error).name;
+    this.log.warn(`completion: ${kind}; the next request in ${Math.round(waitMs / 1000)} s at the earliest`);
+  }
+
+  /** The user has changed something: what failed before may work now. */
+  forgive(): void {
+    this.succeeded();
+  }
+
+  private body(model: InfillModel, cursor: Cursor, maxTokens: number): CompletionBody {
+    return {
+      model: model.id,
+      prompt: cursor.prefix,
+      suffix: cursor.suffix,
+      input_extra: this.extras(cursor.uri),
+      max_tokens: maxTokens,
+      temperature: 0,
+      stop: [],
+      stream: true,
+    };
+  }
+
+  private async send(
+    model: InfillModel,
+    body: CompletionBody,
+    onText: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const sent = this.last.sent(body, model.source.label);
+    const startedAt = this.now();
+    let firstMs: number | undefined;
+    let pieces = 0;
+    const onPiece = (text: string) => {
+      firstMs ??= this.now() - startedAt;
+      pieces += 1;
+      sent.answer += text;
+      onText(text);
+    };
+    try {
+      const timed = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+      return await complete(model.source.server, body, onPiece, timed);
+    } finally {
+      const wholeMs = this.now() - startedAt;
+      sent.tookMs = wholeMs;
+      if (firstMs !== undefined) this.speed.measured(firstMs, wholeMs, pieces);
+      this.log.debug(
+        `completion: ${body.prompt.length} + ${body.suffix.length} characters, ` +
+          `first ${firstMs?.toFixed(0) ?? "?"} ms, whole ${wholeMs.toFixed(0)} ms, ` +
+          `${pieces} pieces${signal.aborted ? ", aborted" : ""}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,262 @@
+/** One suggestion after another: what is asked, kept, aborted and used again. */
+import { beforeEach, expect, test, vi } from "vitest";
+import type { Cursor } from "../../src/completion/cursor";
+import type { Run } from "../../src/completion/flight";
+import { MeasuredSpeed } from "../../src/completion/measuredSpeed";
+import { Suggestions, type Change } from "../../src/completion/suggestions";
+import { TypingPace } from "../../src/completion/typingPace";
+import { cursorIn } from "../support/cursors";
+
+/** A request that the test answers. */
+interface Asked {
+  readonly cursor: Cursor;
+  readonly multiline: boolean;
+  readonly signal: AbortSignal;
+  readonly writes: (text: string) => void;
+  readonly ends: (finished?: boolean) => void;
+  readonly fails: (error: Error) => void;
+}
+
+let asked: Asked[];
+let failures: unknown[];
+let suggestions: Suggestions;
+let canRun: boolean;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  asked = [];
+  failures = [];
+  canRun = true;
+  const run = (cursor: Cursor, multiline: boolean): Run | undefined =>
+    canRun
+      ? (writes, signal) =>
+          new Promise((resolve, reject) => {
+            signal.addEventListener("abort", () => reject(signal.reason as Error));
+            asked.push({ cursor, multiline, signal, writes, ends: (finished = true) => resolve(finished), fails: reject });
+          })
+      : undefined;
+  suggestions = new Suggestions(
+    {
+      run,
+      failed: (error) => failures.push(error),
+      succeeded: () => {},
+      refine: ({ rest }) => (rest.trim() ? rest : undefined),
+      now: () => Date.now(),
+    },
+    new TypingPace(),
+    new MeasuredSpeed(),
+  );
+  return () => vi.useRealTimers();
+});
+
+const WISH = { isExplicit: false, multiline: false };
+
+function suggest(text: string, wish = WISH): { shown: Promise<string | undefined>; cancel: () => void } {
+  const controller = new AbortController();
+  return { shown: suggestions.suggest(cursorIn(text), wish, controller.signal), cancel: () => controller.abort() };
+}
+
+function typed(text: string, before: string): Change {
+  const { uri, line, character } = cursorIn(before);
+  return { uri, line, character, removed: 0, text };
+}
+
+const settled = () => vi.advanceTimersByTimeAsync(1000);
+
+async function answered(text: string, answer: string): Promise<string | undefined> {
+  const { shown } = suggest(text);
+  await settled();
+  asked.at(-1)?.writes(answer);
+  asked.at(-1)?.ends();
+  return shown;
+}
+
+test("the request waits until the person pauses, and its answer is shown", async () => {
+  suggestions.changed([typed(" ", "x =|")]);
+  const { shown } = suggest("x = |");
+  await vi.advanceTimersByTimeAsync(10);
+  expect(asked).toEqual([]);
+  await settled();
+  asked[0]?.writes("1");
+  asked[0]?.ends();
+  expect(await shown).toBe("1");
+});
+
+test("the more requests are wasted, the longer is the wait", async () => {
+  const waitedMs = async (text: string) => {
+    suggestions.changed([typed("x", text)]);
+    const before = Date.now();
+    const count = asked.length;
+    suggest(text);
+    while (asked.length === count) await vi.advanceTimersByTimeAsync(1);
+    return Date.now() - before;
+  };
+  const first = await waitedMs("a|");
+  for (let line = 0; line < 9; line += 1) await waitedMs(`b${line}|`);
+  expect(await waitedMs("c|")).toBeGreaterThan(1.5 * first);
+});
+
+test("an explicit wish waits for nothing", async () => {
+  suggestions.changed([typed(" ", "x =|")]);
+  suggest("x = |", { ...WISH, isExplicit: true });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(asked).toHaveLength(1);
+});
+
+test("a question that VS Code takes back during the wait is never asked", async () => {
+  const { shown, cancel } = suggest("x = |");
+  cancel();
+  await settled();
+  expect(await shown).toBeUndefined();
+  expect(asked).toEqual([]);
+});
+
+test("typing what the answer says asks nothing, and going back shows it again", async () => {
+  await answered("x = |", "number + 1");
+  expect(await suggest("x = num|").shown).toBe("ber + 1");
+  expect(await suggest("x = |").shown).toBe("number + 1");
+  expect(asked).toHaveLength(1);
+});
+
+test("an answer that was typed to its end is followed by another", async () => {
+  await answered("x = |", "1");
+  expect(await answered("x = 1|", " + y")).toBe(" + y");
+  expect(asked).toHaveLength(2);
+});
+
+test("an empty answer is an answer: the same place is not asked about again", async () => {
+  expect(await answered("x = |", "")).toBeUndefined();
+  expect(await suggest("x = |").shown).toBeUndefined();
+  expect(asked).toHaveLength(1);
+});
+
+test("a running request serves the person who types what it is about to write", async () => {
+  const first = suggest("x = |");
+  await settled();
+  suggestions.changed([typed("n", "x = |")]);
+  first.cancel();
+  const second = suggest("x = n|");
+  await vi.advanceTimersByTimeAsync(100);
+  expect(asked[0]?.signal.aborted).toBe(false);
+  asked[0]?.writes("number");
+  asked[0]?.ends();
+  expect(await second.shown).toBe("umber");
+  expect(asked).toHaveLength(1);
+});
+
+test("where it writes something else, it is aborted at once, and another begins when the person pauses", async () => {
+  const first = suggest("x = |");
+  await settled();
+  suggestions.changed([typed("n", "x = |")]);
+  first.cancel();
+  const second = suggest("x = n|");
+  asked[0]?.writes("other");
+  await vi.advanceTimersByTimeAsync(0);
+  expect(asked[0]?.signal.aborted).toBe(true);
+  await settled();
+  asked[1]?.writes("ame");
+  asked[1]?.ends();
+  expect(await second.shown).toBe("ame");
+  expect(failures).toEqual([]);
+});
+
+test.each<[string, Change]>([
+  ["a key that the answer does not have", typed("z", "x = |")],
+  ["a change elsewhere in the file", { ...typed("n", "x = |"), line: 7 }],
+  ["a deleted character", { ...typed("", "x =|"), removed: 1 }],
+])("%s aborts a request at once, before VS Code asks again", async (_, change) => {
+  void suggest("x = |");
+  await settled();
+  asked[0]?.writes("number");
+  suggestions.changed([change]);
+  expect(asked[0]?.signal.aborted).toBe(true);
+  expect(suggestions.counts.aborted).toBe(1);
+});
+
+test("a change of several places aborts it", async () => {
+  void suggest("x = |");
+  await settled();
+  suggestions.changed([typed("n", "x = |"), typed("n", "y|")]);
+  expect(asked[0]?.signal.aborted).toBe(true);
+});
+
+test("a bracket that the editor closes by itself, and Backspace over what was typed, abort nothing", async () => {
+  void suggest("f|");
+  await settled();
+  suggestions.changed([typed("()", "f|")]);
+  suggestions.changed([typed("a", "f(|")]);
+  suggestions.changed([{ ...typed("", "f(|"), removed: 1 }]);
+  expect(asked[0]?.signal.aborted).toBe(false);
+  asked[0]?.writes("(x)");
+  suggestions.changed([typed("y", "f(|")]);
+  expect(asked[0]?.signal.aborted).toBe(true);
+});
+
+test.each([
+  ["to a line above", { line: 0, character: 0 }],
+  ["to a line below", { line: 3, character: 0 }],
+  ["back in its line", { line: 1, character: 2 }],
+])("a cursor that is moved %s aborts it, one that follows what is typed does not", async (_, place) => {
+  void suggest("a = 1\nx = |");
+  await settled();
+  suggestions.changed([typed("n\n", "a = 1\nx = |")]);
+  suggestions.moved("file:///here", { line: 2, character: 0 });
+  expect(asked[0]?.signal.aborted).toBe(false);
+  suggestions.moved("file:///here", place);
+  expect(asked[0]?.signal.aborted).toBe(true);
+});
+
+test("a request that nobody waits for any more is aborted soon", async () => {
+  const { cancel } = suggest("x = |");
+  await settled();
+  cancel();
+  await vi.advanceTimersByTimeAsync(500);
+  expect(asked[0]?.signal.aborted).toBe(true);
+});
+
+test("one line is enough where one is wanted: the engine is stopped", async () => {
+  const { shown } = suggest("x = |");
+  await settled();
+  asked[0]?.writes("1\ny");
+  expect(await shown).toBe("1\n");
+  expect(asked[0]?.signal.aborted).toBe(true);
+});
+
+test("after a suggestion is accepted, the next is asked for without waiting, and VS Code's question joins it", async () => {
+  suggestions.ahead(cursorIn("x = 1|"), false);
+  expect(asked).toHaveLength(1);
+  const { shown } = suggest("x = 1|");
+  asked[0]?.writes(" + y");
+  asked[0]?.ends();
+  expect(await shown).toBe(" + y");
+  expect(asked).toHaveLength(1);
+});
+
+test("a failure shows nothing and is reported, and the next question is asked again", async () => {
+  const { shown } = suggest("x = |");
+  await settled();
+  asked[0]?.fails(new Error("gone"));
+  expect(await shown).toBeUndefined();
+  expect(failures).toEqual([new Error("gone")]);
+  expect(await answered("x = |", "1")).toBe("1");
+});
+
+test("where no request can be made, nothing is shown", async () => {
+  canRun = false;
+  const { shown } = suggest("x = |");
+  await settled();
+  expect(await shown).toBeUndefined();
+});
+
+test("a key ends the reading ahead, which is no failure", async () => {
+  let signal: AbortSignal | undefined;
+  const warming = suggestions.warm((_, given) => {
+    signal = given;
+    return new Promise((__, reject) => given.addEventListener("abort", () => reject(given.reason as Error)));
+  });
+  expect(suggestions.isBusy).toBe(true);
+  suggestions.changed([typed("n", "x = |")]);
+  await warming;
+  expect(signal?.aborted).toBe(true);
+  expect(failures).toEqual([]);
+});
