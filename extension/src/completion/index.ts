@@ -68,7 +68,7 @@ export class Completion implements vscode.Disposable {
       vscode.commands.registerCommand(ACCEPTED, (uri: string, line: number, character: number) =>
         this.accepted(provider, uri, new vscode.Position(line, character)),
       ),
-      registerNextEdit({ isOn: () => settings.nextEdit, isOpen }),
+      registerNextEdit({ isOn: () => settings.nextEdit, isOpen: (document) => this.mayHint(document) }),
       ...this.listeners(),
     );
     void this.update();
@@ -88,6 +88,12 @@ export class Completion implements vscode.Disposable {
     this.suggestions.drop();
     for (const part of [this.subscriptions, this.idle, this.others, this.last, this.excluded]) part.dispose();
     for (const part of [this.copilot, this.snoozing, this.changed]) part.dispose();
+  }
+
+  /** Next edits need no model, and send nothing. */
+  private async mayHint(document: vscode.TextDocument): Promise<boolean> {
+    const off = await this.gate.off(document);
+    return off === undefined || off === "noModel";
   }
 
   private model(): InfillModel | undefined {
