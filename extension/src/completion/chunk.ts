@@ -12,7 +12,7 @@ export interface Chunk {
   readonly filename: string;
   readonly startLine: number;
   readonly text: string;
-  /** Hashes of its lines that say something. */
+  /** Hashes of its lines with content. */
   readonly lines: ReadonlySet<number>;
   readonly identifiers: ReadonlySet<string>;
   readonly bytes: number;
@@ -24,7 +24,7 @@ const CHUNK_LINES = 48;
 const STEP_LINES = 24;
 /** A line of minified code is longer than what a model should read. */
 const MAX_CHARS = 6_000;
-/** Folders of a path that a model is shown: enough to tell two files of one name apart. */
+/** Folders of a path that a model is shown: enough to distinguish two files of one name. */
 const SHOWN_PARTS = 3;
 /** An entry of a Set of strings or numbers takes about so many bytes. */
 const ENTRY_BYTES = 40;
@@ -82,7 +82,7 @@ function decoded(path: string): string {
   }
 }
 
-/** A hash (FNV-1a, 32 bits) of each line that says more than a bracket. */
+/** A hash (FNV-1a, 32 bits) of each line that holds more than a bracket. */
 export function hashesOf(text: string): Set<number> {
   const hashes = new Set<number>();
   let [hash, chars] = [0x811c9dc5, 0];

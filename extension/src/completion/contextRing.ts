@@ -35,7 +35,7 @@ export interface Picked {
 }
 
 const MAX_BYTES = 1_000_000;
-/** Chunks with so many lines in common say the same (Jaccard); the newer one stays. */
+/** Chunks with so many lines in common are one (Jaccard); the newer one stays. */
 const SAME = 0.8;
 /** A chunk with so many of its lines around the cursor is what the model sees anyway. */
 const IN_WINDOW = 0.3;
@@ -71,7 +71,7 @@ export class ContextRing {
     return this.held;
   }
 
-  /** Takes in the lines around `source.line`, in place of any that say nearly the same. */
+  /** Takes in the lines around `source.line`, in place of any that are nearly the same. */
   note(source: Note): void {
     const chunk = chunkAt(source);
     if (!chunk || chunk.bytes > this.maxBytes) return;
@@ -79,7 +79,7 @@ export class ContextRing {
     if (same && this.chunks.at(-1) === same) return; // typing in one place
     this.keep((each) => each !== same && !isOlderThan(each, chunk));
     this.changes += 1;
-    // The same text again is the same chunk: whoever has picked it need not read it again.
+    // The same text again is the same chunk: an engine that has read it need not read it again.
     this.chunks.push(same ?? chunk);
     this.held += (same ?? chunk).bytes;
     while (this.held > this.maxBytes) this.held -= this.chunks.shift()?.bytes ?? 0;
@@ -151,7 +151,7 @@ export class ContextRing {
   }
 }
 
-/** Whether `chunk` says again what `old` said: the same place of a file, or nearly the same lines. */
+/** Whether `chunk` repeats `old`: the same place of a file, or nearly the same lines. */
 function isOlderThan(old: Chunk, chunk: Chunk): boolean {
   if (old.uri === chunk.uri && old.startLine === chunk.startLine) return true;
   return similarity(old, chunk) >= SAME;

@@ -19,7 +19,7 @@ export function cutAtBelow(text: string, { suffix }: Place): string {
   return text;
 }
 
-/** Whether `lines` begin as `below` does: in a telling line, or in all that is left. */
+/** Whether `lines` begin as `below` does: in a distinctive line, or in all that is left. */
 function repeats(lines: string[], below: string[]): boolean {
   const said = lines.map((line) => line.trimEnd()).filter((line) => line);
   let same = 0;

@@ -100,7 +100,7 @@ function hasItsIndentation(line: string, prefix: string, tabSize: number): boole
   return !/[:{([]$/.test(above) || indentColumns(line, tabSize) > indentColumns(above, tabSize);
 }
 
-/** Whether the file indents with tabs: the nearest indented line tells; undefined without one. */
+/** Whether the file indents with tabs: the nearest indented line shows it; undefined without one. */
 function indentStyle(prefix: string): boolean | undefined {
   const near = prefix.slice(-4000).split("\n").reverse();
   const indented = near.find((line) => /^(\t| {2})/.test(line));

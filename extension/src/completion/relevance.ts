@@ -6,7 +6,7 @@ const LINES_AFTER = 15;
 /** Longer text is no code that a person reads: a line of data. */
 const MAX_CHARS = 6_000;
 const IDENTIFIER = /[A-Za-z_$][\w$]{2,60}/g;
-/** Words of most languages, which say nothing about what a text is about. */
+/** Words of most languages, which do not show what a text is about. */
 export const COMMON: ReadonlySet<string> = new Set(
   (
     "and any args assert async await bool boolean break case catch char class const continue def default del do " +
@@ -38,7 +38,7 @@ export function nearbyText(prefix: string, suffix: string): string {
   return `${before}\n${after}`;
 }
 
-/** How telling each name is: one that few chunks have says more (inverse document frequency). */
+/** How distinctive each name is: one that few chunks have counts more (inverse document frequency). */
 export class Rarity {
   private readonly weights = new Map<string, number>();
 

@@ -2,12 +2,12 @@
 
 /** The longest group of lines that is looked for again. */
 const GROUP_LINES = 6;
-/** One line or two that are said so often in a row are a loop; data may have them twice. */
+/** One line or two that come so often in a row are a loop; data may have them twice. */
 const SHORT_TIMES = 3;
 /** One line, over and over: four times or more, of at least three characters with a letter in it. */
 const LOOP_IN_LINE = /(.{3,60}?)\1{3,}/u;
 
-/** `text` up to the end of what is then said again and again. */
+/** `text` up to the end of what then comes again and again. */
 export function cutRepetition(text: string): string {
   const lines = text.split("\n");
   // The first line lacks the indentation that stands before the cursor, so none is compared.
@@ -28,7 +28,7 @@ function cutLoop(line: string): string | undefined {
 }
 
 /** The lines of the group at `at` that follows itself; 0 where none does. Two times are enough for a
- * group of several lines, of which one says something. */
+ * group of several lines, of which one has content. */
 function loopAt(lines: string[], at: number): number {
   for (let size = 1; size <= GROUP_LINES; size += 1) {
     const group = lines.slice(at, at + size).join("\n");

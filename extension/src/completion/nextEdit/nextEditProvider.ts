@@ -1,4 +1,4 @@
-/** Shows the edit that follows, and makes it when the person says so.
+/** Shows the edit that follows, and makes it when the person accepts it.
  *
  * VS Code's stable inline completions must begin and end on one line and stand at the cursor; an inline
  * edit elsewhere is proposed API. So the edit is drawn: what goes is struck out, what comes stands beside

@@ -82,7 +82,7 @@ function isSame(one: Substitution, other: Substitution): boolean {
   return one.kind === other.kind && one.from === other.from && one.to === other.to;
 }
 
-/** Of a name, the edit where it is given: that tells where it is known. */
+/** Of a name, the edit where it is given: that shows where it is known. */
 function givenBy(substitution: Substitution, all: readonly Substitution[]): Substitution {
   return all.find((each) => each.defines && isSame(each, substitution)) ?? substitution;
 }

@@ -31,7 +31,7 @@ interface Region {
   readonly touched: number;
 }
 
-/** Older edits say little about the next, and cost a model's prompt. */
+/** Older edits hint little at the next, and cost a model's prompt. */
 const MAX_EDITS = 12;
 /** A place that has grown beyond this is a paste or a format, not something to repeat. */
 const MAX_LINES = 40;

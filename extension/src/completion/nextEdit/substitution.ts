@@ -49,7 +49,7 @@ function ofEdit(edit: Edit): Substitution[] {
   if (before.length !== after.length) return found;
   const changed = before.map((old, at) => ofLine(old, after[at] ?? "", line + at));
   found.push(...changed.flatMap(({ parts }) => parts));
-  // Where more was changed than one name, the name alone tells little.
+  // Where more was changed than one name, the name alone is weak evidence.
   const names = changed.flatMap(({ names }) => names);
   const [first] = names;
   if (first && names.every((each) => each?.from === first.from && each.to === first.to)) {
@@ -93,7 +93,7 @@ function nameOf({ start, end, tokens }: Replaced, line: string[], at: number): S
   return { kind: "name", from, to, line: at, ...standing(line, start) };
 }
 
-/** Whether a token is a name that someone gave, and no word of the language. */
+/** Whether a token is a name that was given, and no word of the language. */
 function isName(token: string): boolean {
   return NAME.test(token) && token.length > 1 && !COMMON.has(token);
 }
@@ -101,7 +101,7 @@ function isName(token: string): boolean {
 const ANYWHERE = { defines: false, uses: "any", scope: "file" } as const;
 const LOCAL = { defines: true, uses: "plain", scope: "block" } as const;
 
-/** What the place of a name at `at` tells of it: whether it is given there, and how it is used. */
+/** What the place of a name at `at` shows of it: whether it is given there, and how it is used. */
 function standing(line: string[], at: number): Pick<Substitution, "defines" | "uses" | "scope"> {
   if (line[at - 1] === ".") return { defines: isAssigned(line, at), uses: "attribute", scope: "file" };
   const before = line.slice(0, at).filter((token) => token.trim());
@@ -145,7 +145,7 @@ function partsOf(replaced: readonly Replaced[], line: string[], at: number): Sub
 function wholePart(one: Replaced, all: readonly Replaced[], line: string[]): { from: string; to: string } | undefined {
   let [start, end] = [one.start, one.end];
   for (let grown = 0; grown <= MAX_GROWN; grown += 1) {
-    // A token on either side first, so that the part is told from others; then until it is whole.
+    // A token on either side first, so that the part is distinguished from others; then until it is whole.
     start = neighbour(line, start, -1);
     end = neighbour(line, end - 1, 1) + 1;
     const from = line.slice(start, end).join("");
