@@ -35,7 +35,7 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
         ),
         *("models", "host", "04-setup-tgi"),
     ),
-    "In the editor": ("vscode", "editors-and-agents", "context-fitting"),
+    "In the editor": ("vscode", "completion", "editors-and-agents", "context-fitting"),
     "For a team": (
         *("gateway", "teams", "sign-on", "tls", "limits", "usage", "dashboard", "monitoring"),
         *("security", "sizing"),

@@ -100,7 +100,7 @@ class Two:
 async def two(chats: Scenario = says_its_name, *, yields: bool = False) -> AsyncIterator[Two]:
     async with running(chats, says_its_name) as (chat, code):
         gateway = Gateway(timings=GatewayTimings(max_completion_hold_s=5.0))
-        backends = Backend(chat.url, "openai"), Backend(code.url, "llama.cpp", "key")
+        backends = Backend(chat.url, "openai"), Backend(code.url, "openai", "key")
         gateway.serve(
             [
                 Served(backends[0], [CHATTER]),
