@@ -56,9 +56,7 @@ def _python(name: str, license_: str, *versions: tuple[str, str]) -> Package:
 
 def _npm(name: str, license_: str, *versions: tuple[str, str]) -> Package:
     file = name.removeprefix("@").replace("/", "-")
-    old, new = (
-        Archive(version, f"{file}-{version}.tgz", sha256) for version, sha256 in versions
-    )
+    old, new = (Archive(version, f"{file}-{version}.tgz", sha256) for version, sha256 in versions)
     return Package("typescript", name, license_, old, new)
 
 

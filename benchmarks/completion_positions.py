@@ -18,7 +18,7 @@ from difflib import SequenceMatcher
 from benchmarks.completion_packages import Files
 
 #: Files that were edited just before, and pauses in one file.
-_FILES_BEFORE, _POSITIONS_A_FILE = 3, 6
+_FILES_BEFORE, _POSITIONS_A_FILE = 3, 9
 _COMMENT = {"python": r"\s*#", "typescript": r"\s*(//|/?\*)", "go": r"\s*(//|/?\*)"}
 #: Less than that is no help to anybody.
 _LEAST_TYPED = 3

@@ -7,7 +7,8 @@
 - parses: the language's compiler accepts the file with the suggestion, either as it stands or with
   the lines that were typed after it.
 
-The first three are over all positions: no suggestion is worth nothing. The last is over suggestions.
+The first three are over all positions, where no suggestion is worth nothing; the last is over the
+suggestions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from benchmarks.completion_syntax import parses
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """What is shown at a position, and how many characters after the cursor it takes the place of."""
+    """What is shown, and how many characters after the cursor it takes the place of."""
 
     text: str
     replaced: int = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 _TSC = Path(__file__).parents[1] / "extension/node_modules/typescript/lib/tsc.js"
 #: Only what the parser finds: a single file of a package has no types to check.
-_SYNTAX_ONLY = "--noEmit --noCheck --noResolve --pretty false --types".split()
+_SYNTAX_ONLY = ["--noEmit", "--noCheck", "--noResolve", "--pretty", "false", "--types", ""]
 
 
 def parses(language: str, texts: Sequence[str]) -> list[bool]:
@@ -38,8 +38,8 @@ def _typescript(texts: Sequence[str]) -> list[bool]:
         names = [f"{at}.ts" for at in range(len(texts))]
         for name, text in zip(names, texts, strict=True):
             Path(folder, name).write_text(text)
-        command = ["node", str(_TSC), *_SYNTAX_ONLY, "", *names]
-        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        command = ["node", str(_TSC), *_SYNTAX_ONLY, *names]
+        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     wrong = set(re.findall(r"^(\d+\.ts)\(\d+,\d+\): error TS\d+:", ran.stdout, re.MULTILINE))
     if ran.returncode and not wrong:
         raise RuntimeError(f"tsc did not run: {ran.stdout}{ran.stderr}")
@@ -47,10 +47,13 @@ def _typescript(texts: Sequence[str]) -> list[bool]:
 
 
 def _go(texts: Sequence[str]) -> list[bool]:
-    return [
-        subprocess.run(["gofmt", "-e"], input=text, capture_output=True, text=True).returncode == 0
-        for text in texts
-    ]
+    return [_gofmt_accepts(text) for text in texts]
+
+
+def _gofmt_accepts(text: str) -> bool:
+    command = ["gofmt", "-e"]
+    ran = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    return ran.returncode == 0
 
 
 _PARSERS = {"python": _python, "typescript": _typescript, "go": _go}

@@ -144,7 +144,9 @@ def _repeats(lines: Sequence[str], position: Position) -> bool:
     if not below or position.line_before + first != below[0]:
         return False
     following = below[1 : 1 + len(more)]
-    return more == following or (len(more) == 1 == len(following) and following[0].startswith(more[0]))
+    return more == following or (
+        len(more) == 1 == len(following) and following[0].startswith(more[0])
+    )
 
 
 def _before_rest(lines: Sequence[str], rest: str) -> str:

@@ -1,0 +1,80 @@
+/** Answers benchmarks/completion.py: the extension's suggestion at each position, a line of JSON each.
+ *
+ * Between what is asked, time passes faster: what the extension does while the editor is idle (choose
+ * what to say of other files, let the engine read it) is done by then.
+ */
+
+import { createInterface } from "node:readline";
+import * as host from "./editorHost";
+import { EditorSession, settled, type Event } from "./editorSession";
+
+const [, , base = "", model = ""] = process.argv;
+const FASTER = 50;
+/** Requests that run: idle work ends when none does. */
+let running = 0;
+
+const realTimeout = globalThis.setTimeout;
+const realFetch = globalThis.fetch;
+globalThis.setTimeout = ((run: () => void, ms = 0) => realTimeout(run, ms / FASTER)) as typeof setTimeout;
+globalThis.fetch = async (...args) => {
+  running += 1;
+  try {
+    const response = await realFetch(...args);
+    // The body is read to its end before the request counts as over.
+    return new Response(response.body?.pipeThrough(counted()) ?? null, response);
+  } catch (error) {
+    running -= 1;
+    throw error;
+  }
+};
+
+function counted(): TransformStream<Uint8Array, Uint8Array> {
+  let isOver = false;
+  const over = () => {
+    if (!isOver) running -= 1;
+    isOver = true;
+  };
+  return new TransformStream({ flush: over, cancel: over } as Transformer<Uint8Array, Uint8Array>);
+}
+
+/** The longest wait of the extension, and what it began then. */
+async function idle(): Promise<void> {
+  await new Promise((resolve) => realTimeout(resolve, 4000 / FASTER));
+  while (running > 0) await new Promise((resolve) => realTimeout(resolve, 10));
+  await settled();
+}
+
+interface Question {
+  readonly begin?: true;
+  readonly event?: Event;
+  readonly language: string;
+  readonly path: string;
+  readonly before: string;
+  readonly after: string;
+}
+
+let session: EditorSession | undefined;
+
+async function answer(question: Question): Promise<unknown> {
+  if (question.begin) {
+    session?.dispose();
+    session = new EditorSession(base, model);
+    return {};
+  }
+  if (!session) throw new Error("nothing has begun");
+  if (question.event) {
+    await session.note(question.event, question.language);
+    await idle();
+    return {};
+  }
+  const cursor = await session.place(question.path, question.language, question.before, question.after);
+  await idle();
+  const item = await session.ask(new host.CancellationTokenSource().token);
+  const end = item?.range?.end ?? cursor;
+  return { text: item?.insertText ?? "", replaced: Math.max(0, end.character - cursor.character) };
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  process.stdout.write(`${JSON.stringify(await answer(JSON.parse(line) as Question))}\n`);
+}
+process.exit(0);

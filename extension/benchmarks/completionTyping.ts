@@ -1,0 +1,169 @@
+/** Types into a file for benchmarks/completion_speed.py, and prints what was measured as JSON.
+ *
+ * VS Code's own part: after each key it reports the change, and 50 ms later asks the provider, whose
+ * answer to an earlier key it cancels then. A suggestion counts as new where it does not go on with the
+ * one on screen. One that is what the person is about to type is accepted, as people do.
+ */
+
+import { text } from "node:stream/consumers";
+import * as host from "./editorHost";
+import { EditorSession, settled, type Event } from "./editorSession";
+
+interface Task {
+  readonly language: string;
+  readonly path: string;
+  readonly before: string;
+  readonly after: string;
+  readonly history: readonly Event[];
+  /** What is typed, up to a pause each. */
+  readonly bursts: readonly string[];
+}
+
+interface Job {
+  readonly base: string;
+  readonly model: string;
+  readonly keysPerSecond: number;
+  readonly tasks: readonly Task[];
+}
+
+/** VS Code's own wait before it asks a provider. */
+const ASKED_AFTER_MS = 50;
+const PAUSE_MS = 2500;
+/** The longest wait of the extension before it does anything while the editor is idle. */
+const IDLE_MS = 2000;
+const LONGEST_WARMING_MS = 120_000;
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const counts = { requests: 0, warmUps: 0, shown: 0, accepted: 0 };
+const keyMs: number[] = [];
+const pauses: { waitedMs: number; isFirst: boolean }[] = [];
+let [unanswered, running, ringBytes] = [0, 0, 0];
+
+const realFetch = globalThis.fetch;
+globalThis.fetch = async (url, init) => {
+  const body = JSON.parse(String(init?.body ?? "{}")) as { max_tokens?: number };
+  if (body.max_tokens === 1) counts.warmUps += 1;
+  else counts.requests += 1;
+  running += 1;
+  try {
+    const response = await realFetch(url, init);
+    const over = () => void (running -= 1);
+    const body = response.body?.pipeThrough(new TransformStream({ flush: over }));
+    return new Response(body ?? null, response);
+  } catch (error) {
+    running -= 1;
+    throw error;
+  }
+};
+
+class Typist {
+  private onScreen = "";
+  private asked = new host.CancellationTokenSource();
+  private lastKeyAt = 0;
+  private answeredAt: number | undefined;
+
+  constructor(private readonly session: EditorSession) {}
+
+  /** One key, and VS Code's question after it, which the next key cancels. */
+  async key(character: string): Promise<void> {
+    this.asked.cancel();
+    this.asked = new host.CancellationTokenSource();
+    const { token } = this.asked;
+    this.onScreen = this.onScreen.startsWith(character) ? this.onScreen.slice(character.length) : "";
+    const startedAt = performance.now();
+    this.insert(character);
+    await settled();
+    const reportedMs = performance.now() - startedAt;
+    this.lastKeyAt = startedAt;
+    this.answeredAt = undefined;
+    setTimeout(() => void this.ask(token, reportedMs), ASKED_AFTER_MS);
+  }
+
+  /** Waits at most so long for a suggestion; returns what is on the screen then. */
+  async pause(): Promise<string> {
+    await sleep(PAUSE_MS);
+    return this.onScreen;
+  }
+
+  /** From the last key to the suggestion; undefined where none came. */
+  get waitedMs(): number | undefined {
+    return this.answeredAt === undefined ? undefined : this.answeredAt - this.lastKeyAt;
+  }
+
+  insert(text: string): void {
+    const at = host.window.activeTextEditor?.selection.active ?? new host.Position(0, 0);
+    host.change(new host.Range(at, at), text);
+  }
+
+  /** Takes what is on the screen, as Tab does. */
+  async accept(item: string): Promise<void> {
+    counts.accepted += 1;
+    this.onScreen = "";
+    this.insert(item);
+    const { document, selection } = host.window.activeTextEditor ?? {};
+    const { line, character } = selection?.active ?? new host.Position(0, 0);
+    await host.commands.executeCommand("stoker.completion.accepted", document?.uri.toString(), line, character);
+  }
+
+  private async ask(token: host.CancellationTokenSource["token"], reportedMs: number): Promise<void> {
+    if (token.isCancellationRequested) return void keyMs.push(reportedMs);
+    const startedAt = performance.now();
+    const asked = this.session.ask(token);
+    await Promise.resolve();
+    keyMs.push(reportedMs + performance.now() - startedAt);
+    const item = await asked;
+    if (token.isCancellationRequested || !item) return;
+    if (item.insertText !== this.onScreen) counts.shown += 1;
+    this.onScreen = item.insertText;
+    this.answeredAt = performance.now();
+  }
+}
+
+async function warmed(): Promise<void> {
+  const until = performance.now() + LONGEST_WARMING_MS;
+  await sleep(IDLE_MS);
+  while (running > 0 && performance.now() < until) await sleep(50);
+}
+
+/** The memory of the ring, by its own count. */
+function ringOf(session: EditorSession): number {
+  const { others } = session.completion as unknown as { others: { ring: { bytes: number } } };
+  return others.ring.bytes;
+}
+
+async function type(job: Job, task: Task): Promise<void> {
+  const session = new EditorSession(job.base, job.model);
+  for (const event of task.history) await session.note(event, task.language);
+  await session.place(task.path, task.language, task.before, task.after);
+  await warmed();
+  const typist = new Typist(session);
+  const between = 1000 / job.keysPerSecond;
+  let ready = "";
+  for (const [at, burst] of task.bursts.entries()) {
+    if (burst.length <= ready.length) {
+      ready = ready.slice(burst.length);
+      continue;
+    }
+    for (const character of burst.slice(ready.length)) {
+      await typist.key(character);
+      await sleep(Math.max(0, between - 1));
+    }
+    ready = "";
+    const shown = await typist.pause();
+    const { waitedMs } = typist;
+    if (waitedMs === undefined) unanswered += 1;
+    else pauses.push({ waitedMs, isFirst: at === 0 });
+    const next = task.bursts.slice(at + 1).join("");
+    if (shown && next.startsWith(shown)) {
+      await typist.accept(shown);
+      ready = shown;
+    }
+  }
+  ringBytes = Math.max(ringBytes, ringOf(session));
+  session.dispose();
+}
+
+const job = JSON.parse(await text(process.stdin)) as Job;
+for (const task of job.tasks) await type(job, task);
+process.stdout.write(JSON.stringify({ ...counts, unanswered, pauses, keyMs, ringBytes }));
+process.exit(0);
