@@ -13,7 +13,10 @@ from stoker.tokens import Overheads, chat_messages
 from stoker.tokens.truncation.context_budget import ANSWER_SHARE, ANSWER_TOKENS
 
 #: Where the texts of a request are that is no chat.
-_TEXT_FIELDS = ("prompt", "suffix", "input", "input_prefix", "input_suffix", "input_extra")
+_TEXT_FIELDS = (
+    *("prompt", "suffix", "input", "input_prefix", "input_suffix"),
+    *("input_middle", "input_extra"),
+)
 #: More answers to one prompt than any client is known to ask for.
 _MOST_ANSWERS = 128
 #: What a template adds at most.

@@ -113,12 +113,14 @@ class InfillPrompts:
         headed = [f"{self._heading(name)}{text}{_line_end(text)}" for name, text in extras]
         own = f"{self._heading(fill.shown_name)}" if self._heads(fill) else ""
         repository = self._repository(fill)
-        prefix, suffix, name, repository_name, *others = await asyncio.gather(
+        prefix, suffix, name, repository_name, middle, *others = await asyncio.gather(
             self._tokens(before, grows=True, bare=bool(own)),
-            *map(self._tokens, (after, own, repository, *headed)),
+            *map(self._tokens, (after, own, repository)),
+            self._tokens(fill.middle, grows=True),
+            *map(self._tokens, headed),
         )
         left_out = len(fill.prefix) + len(fill.suffix) - len(before) - len(after)
-        parts = Fill(self._begin, repository_name, name)
+        parts = Fill(self._begin, repository_name, name, middle)
         return InfillTexts(prefix, suffix, others), parts, left_out
 
     def _heads(self, fill: FillRequest) -> bool:

@@ -11,6 +11,9 @@ from stoker import tokens
 #: The texts of llama.cpp's form, and what both forms may have beside them.
 _INFILL_TEXTS = ("input_prefix", "input_suffix", "prompt")
 _BESIDE = ("input_extra", "input_filename", "input_repository")
+#: The beginning of the answer, which stands before the cursor already: what a person has typed
+#: since the two texts were sent first, so that an engine need not read those again.
+_MIDDLE = "input_middle"
 #: What llama.cpp writes where a repository or a file has no name.
 _REPOSITORY, _NAME = "myproject", "filename"
 
@@ -26,6 +29,8 @@ class FillRequest:
     #: The names of the file at hand and of its repository; empty where they are not given.
     name: str = ""
     repository: str = ""
+    #: The beginning of the answer, between the two texts.
+    middle: str = ""
 
     @property
     def names_files(self) -> bool:
@@ -53,9 +58,11 @@ def of_infill(request: Mapping[str, Any]) -> FillRequest | None:
 
 def of_completion(request: Mapping[str, Any]) -> FillRequest | None:
     """What a completion with ``suffix`` asks for; ``None`` where it has the wrong shape."""
-    if not _has_texts(request, ("prompt", "suffix", *_BESIDE[1:])) or not _has_files(request):
+    names = ("prompt", "suffix", *_BESIDE[1:], _MIDDLE)
+    if not _has_texts(request, names) or not _has_files(request):
         return None
-    return _fill(request, request.get("prompt") or "", request["suffix"])
+    middle = request.get(_MIDDLE) or ""
+    return _fill(request, request.get("prompt") or "", request["suffix"], middle)
 
 
 def fills_in(request: Mapping[str, Any]) -> bool:
@@ -69,7 +76,7 @@ def fills_in(request: Mapping[str, Any]) -> bool:
 
 def without_texts(request: Mapping[str, Any]) -> dict[str, Any]:
     """The request without what a written prompt has taken over."""
-    taken = (*_INFILL_TEXTS, *_BESIDE, "suffix")
+    taken = (*_INFILL_TEXTS, *_BESIDE, _MIDDLE, "suffix")
     return {name: value for name, value in request.items() if name not in taken}
 
 
@@ -90,13 +97,13 @@ def are_files(extras: Any) -> bool:
     )
 
 
-def _fill(request: Mapping[str, Any], prefix: str, suffix: str) -> FillRequest:
+def _fill(request: Mapping[str, Any], prefix: str, suffix: str, middle: str = "") -> FillRequest:
     extras = tuple(
         (extra.get("filename") or "tmp", extra["text"])
         for extra in request.get("input_extra") or ()
     )
     name, repository = (request.get(field) or "" for field in _BESIDE[1:])
-    return FillRequest(prefix, suffix, extras, name, repository)
+    return FillRequest(prefix, suffix, extras, name, repository, middle)
 
 
 def _has_texts(request: Mapping[str, Any], names: Sequence[str]) -> bool:

@@ -23,6 +23,8 @@ class Fill:
     #: written only where a form marks files, and there are other files or the name is known.
     repository: Tokens = ()
     name: Tokens = ()
+    #: The beginning of the answer, at the prompt's end.
+    middle: Tokens = ()
 
 
 def prompt_of(form: FillForm, marks: Marks, fill: Fill, texts: InfillTexts) -> list[Any]:
@@ -31,7 +33,7 @@ def prompt_of(form: FillForm, marks: Marks, fill: Fill, texts: InfillTexts) -> l
     after = [*marks[form.suffix], *texts.suffix]
     both = [*after, *before] if form.suffix_first else [*before, *after]
     end = marks[form.middle] if form.middle else ()
-    return [*fill.begin, *_files(form, marks, fill, texts), *both, *end]
+    return [*fill.begin, *_files(form, marks, fill, texts), *both, *end, *fill.middle]
 
 
 def extra_tokens(form: FillForm, marks: Marks) -> int:
