@@ -13,6 +13,8 @@ export interface CompletionBody extends Json {
   readonly model: string;
   readonly prompt: string;
   readonly suffix: string;
+  /** The beginning of the answer: it stands before the cursor already. */
+  readonly input_middle?: string;
   readonly input_extra: readonly Extra[];
   readonly max_tokens: number;
   readonly temperature: 0;

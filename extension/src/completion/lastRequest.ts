@@ -48,7 +48,7 @@ export class LastRequest implements vscode.TextDocumentContentProvider, vscode.D
 
 function described({ body, to, at, answer, tookMs, outcome }: Sent): string {
   const { t } = vscode.l10n;
-  const { prompt, suffix, input_extra, ...settings } = body;
+  const { prompt, suffix, input_middle = "", input_extra, ...settings } = body;
   const took = tookMs === undefined ? t("still running") : t("{0} ms", Math.round(tookMs));
   const part = (title: string, text: string) => `──── ${title} (${text.length}) ────\n${text}`;
   return [
@@ -56,7 +56,7 @@ function described({ body, to, at, answer, tookMs, outcome }: Sent): string {
     t("This is kept in memory until the next request, and nowhere else."),
     part("POST /v1/completions", JSON.stringify(settings, null, 2)),
     ...input_extra.map(({ filename, text }) => part(filename, text)),
-    part(t("Before the cursor"), prompt),
+    part(t("Before the cursor"), prompt + input_middle),
     part(t("After the cursor"), suffix),
     part(t("Answer"), answer),
   ].join("\n\n");

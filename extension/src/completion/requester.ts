@@ -3,6 +3,7 @@
 import type * as vscode from "vscode";
 import { HttpError } from "../api/apiClient";
 import type { InfillModel } from "../servers/modelRegistry";
+import { Anchor } from "./anchor";
 import { complete, type CompletionBody } from "./completionCall";
 import type { Cursor, Extra } from "./cursor";
 import type { Run } from "./flight";
@@ -22,6 +23,7 @@ interface Limits {
 }
 
 export class Requester {
+  private readonly anchor = new Anchor();
   private failures = 0;
   private notBefore = 0;
   /** Why the last request failed; undefined where it did not. */
@@ -87,11 +89,11 @@ export class Requester {
   }
 
   private body(model: InfillModel, cursor: Cursor, maxTokens: number): CompletionBody {
+    const extras = this.extras(cursor.uri);
     return {
       model: model.id,
-      prompt: cursor.prefix,
-      suffix: cursor.suffix,
-      input_extra: this.extras(cursor.uri),
+      ...this.anchor.at(cursor, extras),
+      input_extra: extras,
       max_tokens: maxTokens,
       temperature: 0,
       stop: [],

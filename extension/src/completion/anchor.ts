@@ -1,0 +1,45 @@
+/** Keeps a prompt's beginning the same while a person types, so that the engine reads only what is new.
+ *
+ * In most models' form the text after the cursor stands behind the text before it: were each key put
+ * between the two, all that follows the cursor would be read again at each key. So both stay as they
+ * were at an earlier place of the cursor, the anchor, and what was typed since is put behind them: as
+ * the beginning of the answer, which the model goes on with. Its own answer stands there too, once it is
+ * accepted. */
+
+import type { Cursor, Extra } from "./cursor";
+import { typedSince } from "./typedSince";
+
+/** More than that was typed: what is around the cursor now matters more than what it costs to read. */
+const MOST_TYPED_CHARS = 1200;
+
+/** What a request says of the file at hand. */
+export interface Asked {
+  readonly prompt: string;
+  readonly suffix: string;
+  /** What was typed since; left out where nothing was. */
+  readonly input_middle?: string;
+}
+
+export class Anchor {
+  private anchored: { readonly cursor: Cursor; readonly extras: readonly Extra[] } | undefined;
+
+  /** @param extras that the request begins with: with others, all is read anew anyway */
+  at(cursor: Cursor, extras: readonly Extra[]): Asked {
+    const known = this.anchored;
+    if (known && areSame(known.extras, extras)) {
+      const typed = typedSince(known.cursor, cursor);
+      if (typed !== undefined && typed.length <= MOST_TYPED_CHARS) return asked(known.cursor, typed);
+    }
+    // An item of the list of suggestions may never be in the document.
+    if (!cursor.isAhead) this.anchored = { cursor, extras };
+    return asked(cursor, "");
+  }
+}
+
+function asked({ prefix, suffix }: Cursor, typed: string): Asked {
+  return { prompt: prefix, suffix, ...(typed ? { input_middle: typed } : {}) };
+}
+
+function areSame(a: readonly Extra[], b: readonly Extra[]): boolean {
+  return a === b || (a.length === b.length && a.every((each, at) => each.text === b[at]?.text));
+}

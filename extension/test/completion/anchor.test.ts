@@ -1,0 +1,43 @@
+/** While a person types, prompts begin alike, and what was typed stands at their end. */
+import { expect, test } from "vitest";
+import { Anchor } from "../../src/completion/anchor";
+import { cursorIn } from "../support/cursors";
+
+const NO_FILES: never[] = [];
+
+test("what is typed is put behind a prompt that stays as it was", () => {
+  const anchor = new Anchor();
+  expect(anchor.at(cursorIn("x = |\ny"), NO_FILES)).toEqual({ prompt: "x = ", suffix: "\ny" });
+  expect(anchor.at(cursorIn("x = fo|\ny"), NO_FILES)).toEqual({ prompt: "x = ", suffix: "\ny", input_middle: "fo" });
+  expect(anchor.at(cursorIn("x = foo\nz|\ny"), NO_FILES)).toMatchObject({ prompt: "x = ", input_middle: "foo\nz" });
+});
+
+test("a bracket that the editor closes by itself changes nothing after the cursor", () => {
+  const anchor = new Anchor();
+  anchor.at(cursorIn("x = |\ny"), NO_FILES);
+  expect(anchor.at(cursorIn("x = f(a|)\ny"), NO_FILES)).toEqual({ prompt: "x = ", suffix: "\ny", input_middle: "f(a" });
+});
+
+test.each([
+  ["a cursor before it", "x |= 1\ny"],
+  ["another text before it", "xx = |\ny"],
+  ["another text after it", "x = |\nyy"],
+  ["too much typed", `x = ${"1 + ".repeat(301)}|\ny`],
+])("%s is anchored anew", (_, text) => {
+  const anchor = new Anchor();
+  anchor.at(cursorIn("x = |\ny"), NO_FILES);
+  expect(anchor.at(cursorIn(text), NO_FILES)).not.toHaveProperty("input_middle");
+});
+
+test("other files are read anew, and so is the rest", () => {
+  const anchor = new Anchor();
+  anchor.at(cursorIn("x = |"), NO_FILES);
+  const files = [{ filename: "a.py", text: "a = 1" }];
+  expect(anchor.at(cursorIn("x = fo|"), files)).toEqual({ prompt: "x = fo", suffix: "" });
+});
+
+test("an item of the list of suggestions is no place to start from", () => {
+  const anchor = new Anchor();
+  anchor.at({ ...cursorIn("x = |"), isAhead: true }, NO_FILES);
+  expect(anchor.at(cursorIn("x = fo|"), NO_FILES)).toEqual({ prompt: "x = fo", suffix: "" });
+});
