@@ -23,8 +23,9 @@ class Driver:
         self._served = served
 
     def __enter__(self) -> Driver:
+        script = str(bundled(_SOURCE, faster_timers=True))
         self._process = subprocess.Popen(
-            ["node", str(bundled(_SOURCE, faster_timers=True)), self._served.gateway_url, self._served.model],
+            ["node", script, self._served.gateway_url, self._served.model],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

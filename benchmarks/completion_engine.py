@@ -55,7 +55,11 @@ class Served2Ways:
 def served(port: int | None = None) -> Iterator[Served2Ways]:
     """Qwen2.5-Coder-0.5B on llama.cpp, with one slot, for the length of the block."""
     with _engine(real_models.qwen(), port or any_free()) as backend, _gateway(backend) as url:
-        yield Served2Ways(backend.url, url, _model(url))
+        model = _model(url)
+        # The gateway learns the model's form with the first request.
+        first = {"model": model, "prompt": "a", "suffix": "b", "max_tokens": 1}
+        post(f"{url}/v1/completions", first)
+        yield Served2Ways(backend.url, url, model)
 
 
 @contextmanager

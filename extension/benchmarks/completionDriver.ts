@@ -70,8 +70,14 @@ async function answer(question: Question): Promise<unknown> {
     await idle();
     return {};
   }
-  const cursor = await session.place(question.path, question.language, question.before, question.after);
+  const { path, language, before, after } = question;
+  // A line of its own is typed from its start, where the person paused first.
+  const isNewLine = after === "" || after.startsWith("\n");
+  const start = isNewLine ? before.lastIndexOf("\n") + 1 : before.length;
+  const indent = /^[ \t]*/.exec(before.slice(start))?.[0].length ?? 0;
+  await session.place(path, language, before.slice(0, start + indent), after);
   await idle();
+  const cursor = await session.place(path, language, before, after);
   const item = await session.ask(new host.CancellationTokenSource().token);
   const end = item?.range?.end ?? cursor;
   return { text: item?.insertText ?? "", replaced: Math.max(0, end.character - cursor.character) };

@@ -113,7 +113,9 @@ class Typist {
     keyMs.push(reportedMs + performance.now() - startedAt);
     const item = await asked;
     if (token.isCancellationRequested || !item) return;
-    if (item.insertText !== this.onScreen) counts.shown += 1;
+    const text = item.insertText;
+    const goesOn = this.onScreen !== "" && (this.onScreen.startsWith(text) || text.startsWith(this.onScreen));
+    if (!goesOn) counts.shown += 1;
     this.onScreen = item.insertText;
     this.answeredAt = performance.now();
   }
