@@ -133,6 +133,7 @@ interface Editor {
 
 const activeEditor = new EventEmitter<Editor | undefined>();
 const changed = new EventEmitter<unknown>();
+const selected = new EventEmitter<unknown>();
 const saved = new EventEmitter<Document>();
 const never = new EventEmitter<never>();
 const runnable = new Map<string, (...args: never[]) => unknown>();
@@ -143,6 +144,7 @@ export const window = {
     return window.activeTextEditor ? [window.activeTextEditor] : [];
   },
   onDidChangeActiveTextEditor: activeEditor.event,
+  onDidChangeTextEditorSelection: selected.event,
   onDidChangeWindowState: never.event,
   showQuickPick: async () => undefined,
   showTextDocument: async () => undefined,
@@ -193,8 +195,16 @@ export const l10n = {
 
 /** Shows a document with the cursor at a place. */
 export function show(document: Document, active: Position): void {
+  if (window.activeTextEditor?.document === document) return select(active);
   window.activeTextEditor = { document, selection: { active }, options: { tabSize: 4 } };
   activeEditor.fire(window.activeTextEditor);
+}
+
+/** Puts the cursor somewhere in the active document. */
+export function select(active: Position): void {
+  if (!window.activeTextEditor) return;
+  window.activeTextEditor.selection = { active };
+  selected.fire({ textEditor: window.activeTextEditor });
 }
 
 /** Changes the active document as a key or an accepted suggestion does; the cursor follows. */

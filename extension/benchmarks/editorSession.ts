@@ -37,7 +37,7 @@ export class EditorSession {
   /** Does what was done. */
   async note({ kind, path, text, line }: Event, languageId: string): Promise<void> {
     const document = this.document(path, languageId, text);
-    this.show(document, new host.Position(line, 0));
+    host.show(document, new host.Position(line, 0));
     if (kind === "edit") this.retype(document, text);
     if (kind === "save") host.save();
     await settled();
@@ -48,10 +48,9 @@ export class EditorSession {
     const document = this.document(path, languageId, before + after);
     const lines = before.split("\n");
     const cursor = new host.Position(lines.length - 1, lines.at(-1)?.length ?? 0);
-    this.show(document, cursor);
+    host.show(document, cursor);
     this.retype(document, before + after);
-    const editor = host.window.activeTextEditor;
-    if (editor) editor.selection = { active: cursor };
+    host.select(cursor);
     await settled();
     return cursor;
   }
@@ -80,12 +79,6 @@ export class EditorSession {
     const document = new host.Document(uri, languageId, text);
     this.documents.set(path, document);
     return document;
-  }
-
-  private show(document: host.Document, active: host.Position): void {
-    const editor = host.window.activeTextEditor;
-    if (editor?.document === document) editor.selection = { active };
-    else host.show(document, active);
   }
 
   /** Changes the document to `text`, in one change of the part that differs. */

@@ -11,6 +11,8 @@ import { typedSince } from "./typedSince";
 
 /** More than that was typed: what is around the cursor now matters more than what it costs to read. */
 const MOST_TYPED_CHARS = 1200;
+/** From here on the next idle time is used to read all anew, so that no key has to wait for it. */
+const RENEWED_CHARS = 400;
 
 /** What a request says of the file at hand. */
 export interface Asked {
@@ -25,14 +27,30 @@ export class Anchor {
 
   /** @param extras that the request begins with: with others, all is read anew anyway */
   at(cursor: Cursor, extras: readonly Extra[]): Asked {
-    const known = this.anchored;
-    if (known && areSame(known.extras, extras)) {
-      const typed = typedSince(known.cursor, cursor);
-      if (typed !== undefined && typed.length <= MOST_TYPED_CHARS) return asked(known.cursor, typed);
+    const typed = this.typed(cursor, extras);
+    if (this.anchored && typed !== undefined && typed.length <= MOST_TYPED_CHARS) {
+      return asked(this.anchored.cursor, typed);
     }
     // An item of the list of suggestions may never be in the document.
-    if (!cursor.isAhead) this.anchored = { cursor, extras };
+    if (!cursor.isAhead) this.renew(cursor, extras);
     return asked(cursor, "");
+  }
+
+  /** Lets the next prompts begin as one at `cursor`. */
+  renew(cursor: Cursor, extras: readonly Extra[]): void {
+    this.anchored = { cursor, extras };
+  }
+
+  /** Whether little has to be read for a request at `cursor`. */
+  isNear(cursor: Cursor, extras: readonly Extra[]): boolean {
+    const typed = this.typed(cursor, extras);
+    return typed !== undefined && typed.length <= RENEWED_CHARS;
+  }
+
+  /** What was typed since the anchor; undefined where the cursor has moved, or other files are said. */
+  private typed(cursor: Cursor, extras: readonly Extra[]): string | undefined {
+    const known = this.anchored;
+    return known && areSame(known.extras, extras) ? typedSince(known.cursor, cursor) : undefined;
   }
 }
 

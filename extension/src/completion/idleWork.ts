@@ -46,7 +46,9 @@ export class IdleWork implements vscode.Disposable {
     if (isChatting() || suggestions.isBusy) return this.postpone();
     const { window } = speed;
     const cursor = cursorAt(editor.document, editor.selection.active, window);
-    if (looksBinary(cursor) || !others.choose(editor.document, cursor, window.extraChars)) return;
+    if (looksBinary(cursor)) return;
+    const isNew = others.choose(editor.document, cursor, window.extraChars);
+    if (!isNew && requester.isWarmAt(cursor)) return;
     const run = settings.warmsUp ? requester.warmUp(cursor) : undefined;
     if (run) await suggestions.warm(run);
   }

@@ -135,6 +135,7 @@ export class Completion implements vscode.Disposable {
       window.onDidChangeTextEditorSelection(({ textEditor, selections }) => {
         const at = selections[0]?.active;
         if (at) this.suggestions.moved(textEditor.document.uri.toString(), at);
+        this.idle.postpone(); // where the cursor was put, something may be typed next
       }),
       window.onDidChangeActiveTextEditor(() => {
         this.suggestions.drop();

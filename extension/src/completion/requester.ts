@@ -47,10 +47,16 @@ export class Requester {
     return (onText, signal) => this.send(model, body, onText, signal);
   }
 
+  /** Whether the engine has read most of what a request at `cursor` begins with, if it still holds it. */
+  isWarmAt(cursor: Cursor): boolean {
+    return this.anchor.isNear(cursor, this.extras(cursor.uri));
+  }
+
   /** A request that makes the engine read what the next one at `cursor` begins with. */
   warmUp(cursor: Cursor): Run | undefined {
     const model = this.model();
     if (!model || this.now() < this.notBefore) return undefined;
+    this.anchor.renew(cursor, this.extras(cursor.uri));
     const body = this.body(model, cursor, 1);
     return async (onText, signal) => {
       const sent = this.last.sent(body, model.source.label);

@@ -36,6 +36,23 @@ test("other files are read anew, and so is the rest", () => {
   expect(anchor.at(cursorIn("x = fo|"), files)).toEqual({ prompt: "x = fo", suffix: "" });
 });
 
+test("what was renewed is begun from, though little was typed since", () => {
+  const anchor = new Anchor();
+  anchor.at(cursorIn("x = |"), NO_FILES);
+  anchor.renew(cursorIn("x = fo|"), NO_FILES);
+  expect(anchor.at(cursorIn("x = foo|"), NO_FILES)).toEqual({ prompt: "x = fo", suffix: "", input_middle: "o" });
+});
+
+test.each([
+  ["a few words", "x = foo + bar|", true],
+  ["a paragraph", `x = ${"1 + ".repeat(101)}|`, false],
+  ["nothing, elsewhere", "|x = ", false],
+])("after %s typed, the anchor is near or not", (_, text, near) => {
+  const anchor = new Anchor();
+  anchor.at(cursorIn("x = |"), NO_FILES);
+  expect(anchor.isNear(cursorIn(text), NO_FILES)).toBe(near);
+});
+
 test("an item of the list of suggestions is no place to start from", () => {
   const anchor = new Anchor();
   anchor.at({ ...cursorIn("x = |"), isAhead: true }, NO_FILES);
