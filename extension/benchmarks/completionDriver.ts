@@ -11,6 +11,8 @@ import { EditorSession, settled, type Event } from "./editorSession";
 import { FASTER } from "./fasterTimers";
 
 const [, , base = "", model = ""] = process.argv;
+/** Longer than the extension waits for anything while the editor is idle. */
+const LONGEST_WAIT_MS = 4000;
 /** Requests that run: idle work ends when none does. */
 let running = 0;
 
@@ -42,7 +44,7 @@ function counted(): TransformStream<Uint8Array, Uint8Array> {
 
 /** The longest wait of the extension, and what it began then. */
 async function idle(): Promise<void> {
-  await sleep(4000 / FASTER);
+  await sleep(LONGEST_WAIT_MS / FASTER);
   while (running > 0) await sleep(10);
   await settled();
 }
@@ -66,11 +68,14 @@ async function answer(question: Question): Promise<unknown> {
   }
   if (!session) throw new Error("nothing has begun");
   if (question.event) {
+    // What was done before went by too fast for anything to be read ahead.
+    host.configured["warmUp"] = false;
     await session.note(question.event, question.language);
-    await idle();
+    await sleep(LONGEST_WAIT_MS / FASTER);
     return {};
   }
   const { path, language, before, after } = question;
+  host.configured["warmUp"] = true;
   // A line of its own is typed from its start, where the person paused first.
   const isNewLine = after === "" || after.startsWith("\n");
   const start = isNewLine ? before.lastIndexOf("\n") + 1 : before.length;

@@ -149,6 +149,8 @@ export const window = {
   showQuickPick: async () => undefined,
   showTextDocument: async () => undefined,
 };
+/** The user's settings; the defaults where there are none. */
+export const configured: Record<string, unknown> = {};
 export const workspace = {
   onDidChangeTextDocument: changed.event,
   onDidSaveTextDocument: saved.event,
@@ -156,7 +158,7 @@ export const workspace = {
   onDidDeleteFiles: never.event,
   onDidChangeConfiguration: never.event,
   notebookDocuments: [],
-  getConfiguration: () => ({ get: (_name: string, otherwise?: unknown) => otherwise }),
+  getConfiguration: () => ({ get: (name: string, otherwise?: unknown) => configured[name] ?? otherwise }),
   createFileSystemWatcher: () => ({
     onDidChange: never.event,
     onDidCreate: never.event,
