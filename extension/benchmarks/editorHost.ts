@@ -158,6 +158,7 @@ export const workspace = {
   onDidDeleteFiles: never.event,
   onDidChangeConfiguration: never.event,
   notebookDocuments: [],
+  getWorkspaceFolder: () => undefined,
   getConfiguration: () => ({ get: (name: string, otherwise?: unknown) => configured[name] ?? otherwise }),
   createFileSystemWatcher: () => ({
     onDidChange: never.event,
