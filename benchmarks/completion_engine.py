@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,9 +57,7 @@ def served(port: int | None = None) -> Iterator[Served2Ways]:
     """Qwen2.5-Coder-0.5B on llama.cpp, with one slot, for the length of the block."""
     with _engine(real_models.qwen(), port or any_free()) as backend, _gateway(backend) as url:
         model = _model(url)
-        # The gateway learns the model's form with the first request.
-        first = {"model": model, "prompt": "a", "suffix": "b", "max_tokens": 1}
-        post(f"{url}/v1/completions", first)
+        _let_it_learn(url, model)
         yield Served2Ways(backend.url, url, model)
 
 
@@ -129,6 +128,20 @@ def _gateway(backend: Backend) -> Iterator[str]:
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(timeout=30)
+
+
+def _let_it_learn(url: str, model: str) -> None:
+    """The gateway learns the model's form with the first request, which a busy engine may fail."""
+    first = {"model": model, "prompt": "a", "suffix": "b", "max_tokens": 1}
+    deadline = time.monotonic() + _READY_S
+    while True:
+        try:
+            post(f"{url}/v1/completions", first)
+            return
+        except urllib.error.HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
 
 
 def _model(url: str) -> str:

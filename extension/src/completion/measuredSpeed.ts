@@ -11,6 +11,9 @@ export const SINGLE_LINE_TOKENS = 32;
 /** From the first token later than this, the text is cut; sooner than this, it may grow. */
 const SLOW_MS = 500;
 const FAST_MS = 200;
+/** All of a prompt read ahead later than this, it is cut; sooner than this, it may grow. */
+const SLOW_READING_MS = 15_000;
+const FAST_READING_MS = 2000;
 const LARGEST = { prefixChars: 8000, suffixChars: 2000, extraChars: 6000 };
 const LEAST_SCALE = 1 / 8;
 
@@ -18,6 +21,7 @@ export class MeasuredSpeed {
   private latency: number | undefined;
   private firstMs: number | undefined;
   private tokenMs: number | undefined;
+  private readMs: number | undefined;
   private scale = 1 / 2;
 
   /** From request to the whole answer. */
@@ -27,15 +31,23 @@ export class MeasuredSpeed {
 
   /** @param firstMs from the request to its first token
    * @param wholeMs from the request to its last
-   * @param tokens that were written */
-  measured(firstMs: number, wholeMs: number, tokens: number): void {
-    this.latency = average(this.latency, wholeMs);
-    this.firstMs = average(this.firstMs, firstMs);
+   * @param tokens that were written
+   * @param isWarm the request began like one before: another tells nothing of those to come */
+  measured(firstMs: number, wholeMs: number, tokens: number, isWarm = true): void {
     if (tokens > 3) this.tokenMs = average(this.tokenMs, (wholeMs - firstMs) / (tokens - 1));
+    if (isWarm || this.latency === undefined) this.latency = average(this.latency, wholeMs);
+    if (!isWarm) return;
+    this.firstMs = average(this.firstMs, firstMs);
     this.rescale(this.firstMs);
   }
 
-  /** What follows the cursor is read again for each request, so less of it is sent to a slow engine. */
+  /** @param ms that the engine took to read a prompt ahead, as far as it was not known */
+  readAhead(ms: number): void {
+    this.readMs = ms;
+    if (ms > SLOW_READING_MS) this.scale = Math.max(LEAST_SCALE, this.scale / 2);
+  }
+
+  /** A slow engine takes long to read all anew in another place, so less is sent to it. */
   get window(): WindowSize & { readonly extraChars: number } {
     return {
       // Moving the start of the prefix would cost more than it saves.
@@ -54,7 +66,9 @@ export class MeasuredSpeed {
 
   private rescale(firstMs: number): void {
     if (firstMs > SLOW_MS) this.scale = Math.max(LEAST_SCALE, this.scale / 2);
-    else if (firstMs < FAST_MS) this.scale = Math.min(1, this.scale * 1.5);
+    else if (firstMs < FAST_MS && (this.readMs ?? Infinity) < FAST_READING_MS) {
+      this.scale = Math.min(1, this.scale * 1.5);
+    }
   }
 }
 

@@ -63,7 +63,9 @@ export class Requester {
       const startedAt = this.now();
       const timed = AbortSignal.any([signal, AbortSignal.timeout(WARM_TIMEOUT_MS)]);
       try {
-        return await complete(model.source.server, body, onText, timed);
+        const finished = await complete(model.source.server, body, onText, timed);
+        this.speed.readAhead(this.now() - startedAt);
+        return finished;
       } finally {
         sent.tookMs = this.now() - startedAt;
       }
@@ -129,7 +131,8 @@ export class Requester {
     } finally {
       const wholeMs = this.now() - startedAt;
       sent.tookMs = wholeMs;
-      if (firstMs !== undefined) this.speed.measured(firstMs, wholeMs, pieces);
+      const isWarm = body.input_middle !== undefined;
+      if (firstMs !== undefined) this.speed.measured(firstMs, wholeMs, pieces, isWarm);
       this.log.debug(
         `completion: ${body.prompt.length} + ${body.suffix.length} characters, ` +
           `first ${firstMs?.toFixed(0) ?? "?"} ms, whole ${wholeMs.toFixed(0)} ms, ` +

@@ -68,12 +68,28 @@ describe("what is sent and asked for", () => {
     const { prefixChars, suffixChars, extraChars } = slow.window;
     for (let round = 0; round < 9; round += 1) {
       slow.measured(2000, 3000, 20);
+      fast.readAhead(300);
       fast.measured(50, 300, 20);
     }
     expect(slow.window.suffixChars).toBeLessThan(suffixChars);
     expect(slow.window.extraChars).toBeLessThan(extraChars);
     expect(fast.window.suffixChars).toBeGreaterThan(suffixChars);
     expect([slow.window.prefixChars, fast.window.prefixChars]).toEqual([prefixChars, prefixChars]);
+  });
+  test("less goes to one that is long at reading ahead, and no more to one that never did", () => {
+    const [slow, unknown] = [new MeasuredSpeed(), new MeasuredSpeed()];
+    const { suffixChars } = slow.window;
+    slow.readAhead(20_000);
+    unknown.measured(50, 300, 20);
+    expect(slow.window.suffixChars).toBeLessThan(suffixChars);
+    expect(unknown.window.suffixChars).toBe(suffixChars);
+  });
+  test("a request that had all to read tells nothing of those to come", () => {
+    const speed = new MeasuredSpeed();
+    const { window } = speed;
+    speed.measured(50, 300, 20);
+    for (let round = 0; round < 9; round += 1) speed.measured(8000, 9000, 20, false);
+    expect([speed.window, speed.latencyMs]).toEqual([window, 300]);
   });
   test("several lines get as many tokens as a person waits for, one line a few", () => {
     const speed = new MeasuredSpeed();

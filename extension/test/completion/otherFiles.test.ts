@@ -96,14 +96,14 @@ test("in a notebook, the code of the cells above goes along", () => {
 });
 
 test("reading ahead waits for the person, the running request and a chat, and is done once", async () => {
-  let [isChatting, isBusy] = [true, false];
+  let [isChatting, isBusy, isWarm] = [true, false, true];
   const warmed: unknown[] = [];
   host.window.activeTextEditor = { document: main, selection: { active: new host.Position(0, 3) } };
   const idle = new IdleWork({
     gate: { isOpen: async () => true } as unknown as CompletionGate,
     settings: new CompletionSettings(),
     others,
-    requester: { warmUp: () => async () => true } as unknown as Requester,
+    requester: { warmUp: () => async () => true, isWarmAt: () => isWarm } as unknown as Requester,
     speed: new MeasuredSpeed(),
     suggestions: { get isBusy() { return isBusy; }, warm: async (run: unknown) => void warmed.push(run) } as unknown as Suggestions,
     isChatting: () => isChatting,
@@ -122,5 +122,9 @@ test("reading ahead waits for the person, the running request and a chat, and is
   idle.postpone();
   await vi.advanceTimersByTimeAsync(10_000);
   expect(warmed).toHaveLength(1);
+  isWarm = false; // the cursor was put elsewhere
+  idle.postpone();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(warmed).toHaveLength(2);
   idle.dispose();
 });
