@@ -11,10 +11,10 @@ import { typedSince } from "./typedSince";
 
 /** More than that was typed: what is around the cursor now matters more than what it costs to read. */
 const MOST_TYPED_CHARS = 1200;
-/** From here on the next idle time is used to read all anew, so that no key has to wait for it. */
+/** From here on the next idle time is used to read all of it again, so that no key waits for that. */
 const RENEWED_CHARS = 400;
 
-/** What a request says of the file at hand. */
+/** The parts of a request that are of the file at hand. */
 export interface Asked {
   readonly prompt: string;
   readonly suffix: string;
@@ -25,7 +25,7 @@ export interface Asked {
 export class Anchor {
   private anchored: { readonly cursor: Cursor; readonly extras: readonly Extra[] } | undefined;
 
-  /** @param extras that the request begins with: with others, all is read anew anyway */
+  /** @param extras that the request begins with: with others, all is read again anyway */
   at(cursor: Cursor, extras: readonly Extra[]): Asked {
     const typed = this.typed(cursor, extras);
     if (this.anchored && typed !== undefined && typed.length <= MOST_TYPED_CHARS) {
@@ -47,7 +47,7 @@ export class Anchor {
     return typed !== undefined && typed.length <= RENEWED_CHARS;
   }
 
-  /** What was typed since the anchor; undefined where the cursor has moved, or other files are said. */
+  /** What was typed since the anchor; undefined where the cursor has moved, or other files go along. */
   private typed(cursor: Cursor, extras: readonly Extra[]): string | undefined {
     const known = this.anchored;
     return known && areSame(known.extras, extras) ? typedSince(known.cursor, cursor) : undefined;

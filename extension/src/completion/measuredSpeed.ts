@@ -32,7 +32,7 @@ export class MeasuredSpeed {
   /** @param firstMs from the request to its first token
    * @param wholeMs from the request to its last
    * @param tokens that were written
-   * @param isWarm the request began like one before: another tells nothing of those to come */
+   * @param isWarm the request began like one before: another is no measure of those to come */
   measured(firstMs: number, wholeMs: number, tokens: number, isWarm = true): void {
     if (tokens > 3) this.tokenMs = average(this.tokenMs, (wholeMs - firstMs) / (tokens - 1));
     if (isWarm || this.latency === undefined) this.latency = average(this.latency, wholeMs);
@@ -47,7 +47,7 @@ export class MeasuredSpeed {
     if (ms > SLOW_READING_MS) this.scale = Math.max(LEAST_SCALE, this.scale / 2);
   }
 
-  /** A slow engine takes long to read all anew in another place, so less is sent to it. */
+  /** A slow engine takes long to read all of it in another place, so less is sent to it. */
   get window(): WindowSize & { readonly extraChars: number } {
     return {
       // Moving the start of the prefix would cost more than it saves.
