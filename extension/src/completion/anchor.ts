@@ -4,13 +4,19 @@
  * between the two, all that follows the cursor would be read again at each key. So both stay as they
  * were at an earlier place of the cursor, the anchor, and what was typed since is put behind them: as
  * the beginning of the answer, which the model goes on with. Its own answer stands there too, once it is
- * accepted. */
+ * accepted.
+ *
+ * Only where a token ends for certain: models were trained to go on from half a word before the cursor,
+ * and not from half a word in the middle of their own answer (Qwen2.5-Coder-0.5B: similarity 0.49 against
+ * 0.56). */
 
 import type { Cursor, Extra } from "./cursor";
 import { typedSince } from "./typedSince";
 
 /** More than that was typed: what is around the cursor now matters more than what it costs to read. */
 const MOST_TYPED_CHARS = 1200;
+/** After these, a token ends: a word may go on, and a space belongs to the word behind it. */
+const TOKEN_END = /[^\s\p{L}\p{N}_$]$/u;
 /** From here on the next idle time is used to read all of it again, so that no key waits for that. */
 const RENEWED_CHARS = 400;
 
@@ -29,7 +35,7 @@ export class Anchor {
   at(cursor: Cursor, extras: readonly Extra[]): Asked {
     const typed = this.typed(cursor, extras);
     if (this.anchored && typed !== undefined && typed.length <= MOST_TYPED_CHARS) {
-      return asked(this.anchored.cursor, typed);
+      if (typed === "" || TOKEN_END.test(typed)) return asked(this.anchored.cursor, typed);
     }
     // An item of the list of suggestions may never be in the document.
     if (!cursor.isAhead) this.renew(cursor, extras);

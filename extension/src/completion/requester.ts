@@ -43,8 +43,9 @@ export class Requester {
     const model = this.model();
     if (!model || this.now() < this.notBefore) return undefined;
     const most = this.speed.maxTokens(multiline, maxTokens);
+    const isWarm = this.isWarmAt(cursor);
     const body = { ...this.body(model, cursor, most), stop: multiline ? [] : ["\n"] };
-    return (onText, signal) => this.send(model, body, onText, signal);
+    return (onText, signal) => this.send(model, body, isWarm, onText, signal);
   }
 
   /** Whether the engine has read most of what a request at `cursor` begins with, if it still holds it. */
@@ -112,6 +113,7 @@ export class Requester {
   private async send(
     model: InfillModel,
     body: CompletionBody,
+    isWarm: boolean,
     onText: (text: string) => void,
     signal: AbortSignal,
   ): Promise<boolean> {
@@ -131,7 +133,6 @@ export class Requester {
     } finally {
       const wholeMs = this.now() - startedAt;
       sent.tookMs = wholeMs;
-      const isWarm = body.input_middle !== undefined;
       if (firstMs !== undefined) this.speed.measured(firstMs, wholeMs, pieces, isWarm);
       this.log.debug(
         `completion: ${body.prompt.length} + ${body.suffix.length} characters, ` +

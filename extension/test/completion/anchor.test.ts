@@ -8,21 +8,23 @@ const NO_FILES: never[] = [];
 test("what is typed is put behind a prompt that stays as it was", () => {
   const anchor = new Anchor();
   expect(anchor.at(cursorIn("x = |\ny"), NO_FILES)).toEqual({ prompt: "x = ", suffix: "\ny" });
-  expect(anchor.at(cursorIn("x = fo|\ny"), NO_FILES)).toEqual({ prompt: "x = ", suffix: "\ny", input_middle: "fo" });
-  expect(anchor.at(cursorIn("x = foo\nz|\ny"), NO_FILES)).toMatchObject({ prompt: "x = ", input_middle: "foo\nz" });
+  expect(anchor.at(cursorIn("x = foo.|\ny"), NO_FILES)).toEqual({ prompt: "x = ", suffix: "\ny", input_middle: "foo." });
+  expect(anchor.at(cursorIn("x = foo.z\nz(|\ny"), NO_FILES)).toMatchObject({ prompt: "x = ", input_middle: "foo.z\nz(" });
 });
 
 test("a bracket that the editor closes by itself changes nothing after the cursor", () => {
   const anchor = new Anchor();
   anchor.at(cursorIn("x = |\ny"), NO_FILES);
-  expect(anchor.at(cursorIn("x = f(a|)\ny"), NO_FILES)).toEqual({ prompt: "x = ", suffix: "\ny", input_middle: "f(a" });
+  expect(anchor.at(cursorIn("x = f(a,|)\ny"), NO_FILES)).toEqual({ prompt: "x = ", suffix: "\ny", input_middle: "f(a," });
 });
 
 test.each([
   ["a cursor before it", "x |= 1\ny"],
   ["another text before it", "xx = |\ny"],
   ["another text after it", "x = |\nyy"],
-  ["too much typed", `x = ${"1 + ".repeat(301)}|\ny`],
+  ["too much typed", `x = ${"1,+,".repeat(301)}|\ny`],
+  ["half a word", "x = fo|\ny"],
+  ["a space, which belongs to the next word", "x = foo |\ny"],
 ])("%s is anchored anew", (_, text) => {
   const anchor = new Anchor();
   anchor.at(cursorIn("x = |\ny"), NO_FILES);
@@ -40,7 +42,7 @@ test("what was renewed is begun from, though little was typed since", () => {
   const anchor = new Anchor();
   anchor.at(cursorIn("x = |"), NO_FILES);
   anchor.renew(cursorIn("x = fo|"), NO_FILES);
-  expect(anchor.at(cursorIn("x = foo|"), NO_FILES)).toEqual({ prompt: "x = fo", suffix: "", input_middle: "o" });
+  expect(anchor.at(cursorIn("x = foo(|"), NO_FILES)).toEqual({ prompt: "x = fo", suffix: "", input_middle: "o(" });
 });
 
 test.each([
