@@ -7,8 +7,8 @@
  * accepted.
  *
  * Only where a token ends for certain: models were trained to go on from half a word before the cursor,
- * and not from half a word in the middle of their own answer (Qwen2.5-Coder-0.5B: similarity 0.49 against
- * 0.56). */
+ * and not from half a word in their own answer. Qwen2.5-Coder-0.5B, similarity with and without: after a
+ * sign 0.53 and 0.49 (36 positions), anywhere 0.49 and 0.56 (10). */
 
 import type { Cursor, Extra } from "./cursor";
 import { typedSince } from "./typedSince";
