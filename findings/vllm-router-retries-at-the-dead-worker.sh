@@ -3,12 +3,11 @@
 #
 # Software: vllm-router 0.1.17 (from PyPI), with two small HTTP servers as workers.
 #
-# Behaviour: the default policy, cache_aware, sends a conversation to the worker that has read it. If
-# that worker dies, the router repeats the refused request, and each time chooses by the same prefix:
-# the dead worker again, five times out of five, though the other one is idle. The client gets 500,
-# and so does the next one. Ten refused connections open the circuit breaker
-# (--cb-failure-threshold, 10 by default), and only then the other worker is asked. With
-# --cb-failure-threshold 1, or in round robin, the first retry is answered.
+# Behaviour: with the default policy, cache_aware, a conversation goes to one worker. If that worker
+# dies, the router repeats the refused request, each time at the dead worker again, five times out of
+# five, though the other one is idle. The client gets 500, and so does the next one. Ten refused
+# connections open the circuit breaker (--cb-failure-threshold, 10 by default), and only then the
+# other worker is asked. With --cb-failure-threshold 1, or in round robin, every request is answered.
 #
 # Seen:
 #   default flags: before 200 200, after the kill 500 500 200 200
