@@ -133,6 +133,23 @@ async def test_common_beginning_does_not_pile_all_work_on_one_backend() -> None:
     assert abs(one.in_flight - two.in_flight) <= 5
 
 
+async def test_a_common_head_alone_brings_no_conversation_to_a_busy_backend() -> None:
+    one, two = pooled(port=1), pooled(port=2)
+    routed = slots_of(one, two)
+    head = [{"role": "system", "content": "You are an agent."}]
+
+    def turn(text: str) -> dict[str, Any]:
+        return {"tools": ["f"], "messages": [*head, {"role": "user", "content": text}]}
+
+    first = await routed.acquire(MODEL, "ann", turn("a"))
+    beside = await routed.acquire(MODEL, "ann", turn("b"))
+    assert beside.backend is not first.backend
+    routed.release(first)
+    routed.release(beside)
+    third = await routed.acquire(MODEL, "ann", turn("a"))
+    assert third.backend is first.backend
+
+
 async def test_session_stays_at_its_backend_when_its_beginning_has_changed() -> None:
     one, two = pooled(port=1), pooled(port=2)
     routed = slots_of(one, two)

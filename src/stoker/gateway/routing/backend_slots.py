@@ -8,7 +8,7 @@ from typing import Any
 
 from stoker.gateway.routing.backend_pool import NoBackendError, Pool
 from stoker.gateway.routing.owner_shares import OwnerShares
-from stoker.gateway.routing.pooled_backend import PooledBackend, prefixes_of
+from stoker.gateway.routing.pooled_backend import PooledBackend, head_parts, prefixes_of
 from stoker.gateway.routing.priority import Utility
 from stoker.gateway.routing.slot_queue import BackendSlot, BusyError, SlotQueue, Waiter, take_slot
 from stoker.gateway.routing.utility_queue import UtilityQueue
@@ -51,9 +51,9 @@ class BackendSlots:
         *,
         is_completion: bool = False,
     ) -> BackendSlot:
-        """A slot at the backend with the longest shared prefix, then with the client's session.
+        """A slot at the backend that has read most of the conversation, or has its session.
 
-        Of several such backends it is the one with the least to do.
+        For a new conversation it is the one with the least to do.
 
         Where all are at their limit, waits in a queue that shares tokens among clients. A utility
         request lets turns go first, and is the only one of its client that is under way. Raises
@@ -68,7 +68,7 @@ class BackendSlots:
         own = hash((client, session)) if session and prefixes else None
         free = [b for b in candidates if b.has_room_for(is_completion=is_completion)]
         if free:
-            taken = _route(free, prefixes, own)
+            taken = _route(free, prefixes, own, head_parts(request))
             slot = take_slot(taken, client, self._shares, is_completion=is_completion)
         else:
             waiter = Waiter(client, model, avoid, is_completion=is_completion)
@@ -114,10 +114,21 @@ class BackendSlots:
 
 
 def _route(
-    free: Sequence[PooledBackend], prefixes: Sequence[int], session: int | None
+    free: Sequence[PooledBackend], prefixes: Sequence[int], session: int | None, head: int
 ) -> PooledBackend:
+    """The one that has read the conversation; for a new one the least busy, then one with its head.
+
+    With a head alone as the reason, all conversations of one client would share one backend while
+    others are idle.
+    """
     if len(free) == 1:
         return free[0]
     most = min(b.in_flight for b in free) + _SLACK
     near = [b for b in free if b.in_flight <= most]
-    return max(near, key=lambda b: (b.shared_prefix(prefixes), b.knows(session), -b.in_flight))
+
+    def rank(backend: PooledBackend) -> tuple[int, bool, int, int]:
+        shared = backend.shared_prefix(prefixes)
+        of_conversation = shared if shared > head else 0
+        return (of_conversation, backend.knows(session), -backend.in_flight, shared)
+
+    return max(near, key=rank)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from stoker.engines import Backend, ServedModel
@@ -177,6 +178,16 @@ class PooledBackend:
         """It reads a prompt of these parts, the last of which may be its client's session."""
         for prefix in prefixes:
             self._prefixes.put(prefix, None)
+
+
+def head_parts(request: Mapping[str, Any]) -> int:
+    """How many of ``prefixes_of`` are the head: the tools, and what the system has written.
+
+    All conversations of one client begin with it.
+    """
+    messages = request.get("messages")
+    roles = (m.get("role") for m in messages) if isinstance(messages, list) else ()
+    return 1 + sum(1 for _ in takewhile(lambda role: role in ("system", "developer"), roles))
 
 
 def prefixes_of(request: Mapping[str, Any]) -> list[int]:
