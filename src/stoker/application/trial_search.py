@@ -93,7 +93,7 @@ def search(
     """Try one trial after the other on top of the best so far, then the best against ``plan``.
 
     ``known``: trials by name that were measured before and were not better. Raises ``StokerError``
-    where the best so far does not start: that says nothing about a trial.
+    where the best so far does not start, which is no fault of a trial.
     """
     best, is_partial = plan, False
     open_ = [trial for trial in trials if trial.name not in known]

@@ -59,7 +59,7 @@ def tune(seconds: float, *, again: bool = False) -> Generator[TuningEvent, None,
     """Measure for so long; the last event is ``TuningEnd``, with what to start from now on.
 
     ``again``: also what was measured before. Where the reader stops, what was measured is kept, and
-    the next call goes on from there. Whoever reads it starts the deployment again, whatever is
+    the next call goes on from there. The reader starts the deployment again, whatever is
     raised after ``Stopped``. Raises ``StokerError`` where nothing was started here, where another
     ``stoker tune`` measures, and where what is found can't be kept, and ``UsageError`` where the
     engine is not Stoker's to start.
