@@ -75,8 +75,10 @@ def document() -> Schema:
         "security": [{"bearer": []}, {"key": []}, {}],
         "paths": paths,
         "components": {
-            "schemas": json.loads(
-                json.dumps(contract["$defs"]).replace("#/$defs/", "#/components/schemas/")
+            "schemas": _for_generators(
+                json.loads(
+                    json.dumps(contract["$defs"]).replace("#/$defs/", "#/components/schemas/")
+                )
             ),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -84,6 +86,24 @@ def document() -> Schema:
             },
         },
     }
+
+
+def _for_generators(schema: Any) -> Any:
+    """The schema without what generators of clients stumble over (openapi-python-client 0.29).
+
+    Alternatives that only require fields leave them no type for the object, and a constant number
+    gives code that Python warns of.
+    """
+    if isinstance(schema, list):
+        return [_for_generators(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {name: _for_generators(each) for name, each in schema.items()}
+    if "properties" in kept and all(each.keys() == {"required"} for each in kept.get("anyOf", ())):
+        kept.pop("anyOf", None)
+    if isinstance(kept.get("const"), int):
+        kept = {**kept, "type": "integer", "enum": [kept.pop("const")]}
+    return kept
 
 
 def _operation(row: str, path: str, does: str) -> Schema:

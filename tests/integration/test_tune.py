@@ -6,16 +6,23 @@ How fast anything is depends on what else runs here, so only what follows from i
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 from tests.integration.conftest import Stoker
 
 pytestmark = pytest.mark.engine
 
 
-def tuned(stoker: Stoker) -> dict[str, Any]:
-    done = stoker.run("tune", "--minutes", "0.5", "--json", timeout=400)
+def tuned(stoker: Stoker, minutes: str = "0.5") -> dict[str, Any]:
+    done = stoker.run("tune", "--minutes", minutes, "--json", timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -47,3 +54,46 @@ def test_without_a_deployment_there_is_nothing_to_tune(stoker: Stoker) -> None:
     assert refused.returncode == 1
     assert "nothing to tune" in refused.stderr
     assert "stoker up" in refused.stderr
+
+
+def interrupted(stoker: Stoker, ending: signal.Signals) -> dict[str, Any]:
+    """What a ``stoker tune`` says that is ended while it measures."""
+    tune = subprocess.Popen(
+        [sys.executable, "-m", "stoker", "tune", "--minutes", "5", "--json"],
+        env={**os.environ, "STOKER_HOME": str(stoker.home)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(psutil.Process(tune.pid).children)
+    assert stoker.run("tune").returncode == 1  # two would disturb each other
+    tune.send_signal(ending)
+    out, _ = tune.communicate(timeout=60)
+    assert tune.returncode == 0
+    said: dict[str, Any] = json.loads(out)
+    return said
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP])
+def test_where_it_is_ended_the_model_runs_again_as_before(
+    stoker: Stoker, quick_smollm2: str, ending: signal.Signals
+) -> None:
+    stoker.up(quick_smollm2, "--context", "1024", "--engine-arg", "n_ubatch=96")
+    before = stoker.status()["engine_pid"]
+    assert interrupted(stoker, ending)["is_partial"]
+    assert stoker.status()["status"] == "ready"
+    assert stoker.status()["engine_pid"] != before
+
+
+def test_an_argument_that_the_user_set_is_not_tried(stoker: Stoker, quick_smollm2: str) -> None:
+    own = ("--engine-arg", "n_ubatch=96", "--engine-arg", "cpuparams.n_threads=1")
+    stoker.up(quick_smollm2, "--context", "1024", *own)
+    trials = tuned(stoker, "0.3")["trials"]
+    assert trials
+    assert all("cache_type" in t["trial"] for t in trials)

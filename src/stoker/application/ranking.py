@@ -48,6 +48,10 @@ def _ranked(
     pairs = _pairs(suitable, requirements)
     first = _for_many(pairs, host, requirements, gpu)
     plans, problems = _planned(host, first, requirements, gpu)
+    if plans and requirements.users == 1:
+        others = [pair for pair in pairs if pair not in first]
+        limited, _ = _planned(host, others, requirements, gpu)
+        plans += [plan for plan in limited if _on_one_gpu(plan, host)]
     if not plans and len(first) < len(pairs):
         plans, problems = _planned(host, pairs, requirements, gpu)
     if not plans:
@@ -55,6 +59,13 @@ def _ranked(
             _nothing_fits(problems, requirements) if problems else _none_for(suitable, requirements)
         )
     return _ordered(plans)
+
+
+def _on_one_gpu(plan: Plan, host: Host) -> bool:
+    """Whether all of it has room there. One user of a datacenter's card of 24 GB is better served
+    by the four bits of a limited engine than by the small model that others have room for; where
+    main memory would have to help, the others' models are the better ones."""
+    return plan.gpus == 1 and plan.memory.total_bytes <= (host.gpus[0].memory_total_bytes or 0)
 
 
 def _pairs(

@@ -92,7 +92,8 @@ def search(
 ) -> Generator[SearchEvent, None, Found]:
     """Try one trial after the other on top of the best so far, then the best against ``plan``.
 
-    ``known``: trials by name that were measured before and were not better.
+    ``known``: trials by name that were measured before and were not better. Raises ``StokerError``
+    where the best so far does not start, which is no fault of a trial.
     """
     best, is_partial = plan, False
     open_ = [trial for trial in trials if trial.name not in known]
@@ -103,8 +104,8 @@ def search(
         yield Measuring(trial, number, len(open_))
         try:
             pairs = _measured(best, changed, measure, time_left)
-        except StokerError as error:
-            yield Judged(trial, None, kept=False, problem=error.what)
+        except _TrialError as failed:
+            yield Judged(trial, None, kept=False, problem=failed.problem)
             continue
         if pairs is None:
             is_partial = True
@@ -114,10 +115,21 @@ def search(
         yield Judged(trial, pairs.gain, kept=pairs.is_better)
     if best is plan:
         return Found(plan, 1.0, is_partial)
-    final = _measured(plan, best, measure, lambda: float("inf"))
+    try:
+        final = _measured(plan, best, measure, lambda: float("inf"))
+    except _TrialError:  # it did start before: not to be relied on
+        return Found(plan, 1.0, is_partial)
     if final is None or not final.is_better:
         return Found(plan, 1.0, is_partial)
     return Found(best, final.gain, is_partial)
+
+
+class _TrialError(Exception):
+    """The engine does not start, or does not answer, with what is tried."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
 
 
 def _measured(plan: Plan, changed: Plan, measure: Measure, time_left: TimeLeft) -> Pairs | None:
@@ -128,7 +140,10 @@ def _measured(plan: Plan, changed: Plan, measure: Measure, time_left: TimeLeft) 
         if time_left() <= 2 * max((*without, *with_it, 0.0)):
             return None
         without.append(measure(plan))
-        with_it.append(measure(changed))
+        try:
+            with_it.append(measure(changed))
+        except StokerError as error:
+            raise _TrialError(error.what) from error
         if without[0] / with_it[0] < _HOPELESS:
             break
     return Pairs(tuple(without), tuple(with_it))

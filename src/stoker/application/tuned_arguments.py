@@ -6,7 +6,6 @@ against: where a later Stoker plans other ones, it no longer applies.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from stoker import paths
+from stoker.errors import StokerError
 from stoker.host import Host
 from stoker.planning import Argument, Plan
 from stoker.planning.serving_plan import Value
@@ -42,17 +42,28 @@ def read(plan: Plan, host: Host) -> Tuned:
 
 
 def remember(plan: Plan, host: Host, tuned: Tuned) -> None:
-    """Keep it in the place of what was known."""
-    paths.config_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(_file(), msgspec.json.encode({**_entries(), _key(plan, host): tuned}))
+    """Keep it in the place of what was known. Raises ``StokerError`` where it can't be written."""
+    _write({**_entries(), _key(plan, host): tuned})
+
+
+def require_writable() -> None:
+    """Raise ``StokerError`` before a measurement that could not be kept."""
+    _write(_entries())
 
 
 def forget() -> bool:
-    """Remove all of it. Whether there was any."""
-    there = bool(_entries())
-    with contextlib.suppress(FileNotFoundError):
+    """Remove all of it, also what can't be read. Whether there was any.
+
+    Raises ``StokerError`` where the file can't be removed.
+    """
+    try:
+        empty = _file().read_bytes() == msgspec.json.encode({})
         _file().unlink()
-    return there
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _not_written(error) from error
+    return not empty
 
 
 def found(known: Tuned, plan: Plan, better: Plan, gain: float) -> Tuned:
@@ -97,6 +108,22 @@ def _entries() -> dict[str, Tuned]:
         return msgspec.json.decode(_file().read_bytes(), type=dict[str, Tuned])
     except (OSError, msgspec.ValidationError, msgspec.DecodeError):
         return {}
+
+
+def _write(entries: Mapping[str, Tuned]) -> None:
+    try:
+        paths.config_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(_file(), msgspec.json.encode(entries))
+    except OSError as error:
+        raise _not_written(error) from error
+
+
+def _not_written(error: OSError) -> StokerError:
+    return StokerError(
+        "What stoker tune finds can't be kept.",
+        f"{_file()} can't be written: {error.strerror}.",
+        f"Make {paths.config_dir()} writable for you.",
+    )
 
 
 def _file() -> Path:

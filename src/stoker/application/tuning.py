@@ -17,6 +17,7 @@ from stoker import engines, models, server
 from stoker.application import tuned_arguments
 from stoker.application.launch_request import this_machine
 from stoker.application.trial_search import Found, Judged, SearchEvent, search
+from stoker.application.tuned_arguments import Tuned
 from stoker.checks.bench.load_generator import Halt, LoadClient, open_loop, session
 from stoker.checks.bench.workloads import Wording, request
 from stoker.errors import StokerError, UsageError
@@ -36,7 +37,7 @@ _TURN_LIMIT_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The deployment was stopped for the time of the measurements."""
+    """The deployment is about to be stopped for the time of the measurements."""
 
     spec: LaunchSpec
 
@@ -58,41 +59,69 @@ def tune(seconds: float, *, again: bool = False) -> Generator[TuningEvent, None,
     """Measure for so long; the last event is ``TuningEnd``, with what to start from now on.
 
     ``again``: also what was measured before. Where the reader stops, what was measured is kept, and
-    the next call goes on from there. Raises ``StokerError`` where nothing was started here, and
-    ``UsageError`` where its engine is not Stoker's to start.
+    the next call goes on from there. The reader starts the deployment again, whatever is
+    raised after ``Stopped``. Raises ``StokerError`` where nothing was started here, where another
+    ``stoker tune`` measures, and where what is found can't be kept, and ``UsageError`` where the
+    engine is not Stoker's to start.
     """
-    spec, machine = _spec(), this_machine(ask_hub=False).host
-    plan, trials = spec.plan, _trials(spec.plan, machine)
+    with server.alone_tuning():
+        yield from _tune(_spec(), seconds, again=again)
+
+
+def _tune(spec: LaunchSpec, seconds: float, *, again: bool) -> Generator[TuningEvent, None, None]:
+    machine, plan = this_machine(ask_hub=False).host, spec.plan
     known = tuned_arguments.read(plan, machine)
-    if again:
-        known = replace(known, rejected={})
-    if server.stop():
-        yield Stopped(spec)
-    judged: list[Judged] = []
+    known = replace(known, rejected={}) if again else known
+    tuned_arguments.require_writable()
+    server.require_keys(spec.bind, insecure=spec.insecure)  # while it runs: it is to run again
+    yield Stopped(spec)
+    _stop()
     ends_at = time.monotonic() + seconds
     searching = search(
         plan,
-        trials,
+        _trials(spec, machine),
         lambda changed: asyncio.run(_measured_s(replace(spec, plan=changed))),
         lambda: ends_at - time.monotonic(),
         known.rejected,
     )
+    judged: list[Judged] = []
+    found = yield from _remembered(searching, judged, machine, plan, known)
+    yield TuningEnd(plan, found, tuple(judged), replace(spec, plan=found.plan))
+
+
+def _stop() -> None:
+    """Stop the deployment whole, also where Ctrl-C comes meanwhile."""
+    try:
+        server.stop()
+    except KeyboardInterrupt:
+        server.stop()
+        raise
+
+
+def _remembered(
+    searching: Generator[SearchEvent, None, Found],
+    judged: list[Judged],
+    machine: Host,
+    plan: Plan,
+    known: Tuned,
+) -> Generator[TuningEvent, None, Found]:
+    """The search, with what comes of it kept at once; ``judged`` gets every trial."""
     while True:
         try:
             event = next(searching)
         except StopIteration as end:
             found: Found = end.value
             break
-        yield event
         if isinstance(event, Judged):
             judged.append(event)
         if isinstance(event, Judged) and not event.kept:
             known = replace(known, rejected={**known.rejected, event.trial.name: event.gain})
             tuned_arguments.remember(plan, machine, known)
+        yield event
     if found.plan is not plan:
         known = tuned_arguments.found(known, plan, found.plan, found.gain)
         tuned_arguments.remember(plan, machine, known)
-    yield TuningEnd(plan, found, tuple(judged), replace(spec, plan=found.plan))
+    return found
 
 
 def _spec() -> LaunchSpec:
@@ -115,9 +144,15 @@ def _spec() -> LaunchSpec:
     return replace(spec, plan=replace(spec.plan, model=model))
 
 
-def _trials(plan: Plan, machine: Host) -> tuple[Trial, ...]:
-    planner = engines.lookup(plan.engine).planner
-    return tuple(planner.trials(plan, machine)) if planner else ()
+def _trials(spec: LaunchSpec, machine: Host) -> tuple[Trial, ...]:
+    """What may be faster. An argument that the user set stays as it is."""
+    planner = engines.lookup(spec.plan.engine).planner
+    trials = planner.trials(spec.plan, machine) if planner else ()
+    return tuple(
+        trial
+        for trial in trials
+        if not any(server.spelled(argument.name) in spec.fixed for argument in trial.arguments)
+    )
 
 
 async def _measured_s(spec: LaunchSpec) -> float:

@@ -40,6 +40,7 @@ from stoker.server.ports import is_free as port_is_free
 from stoker.server.ports import next_free as next_free_port
 from stoker.server.processes import ProcessId
 from stoker.server.start_durations import last_start_s
+from stoker.server.supervisor_lock import alone_tuning
 
 __all__ = [
     "ArgumentChange",
@@ -51,6 +52,7 @@ __all__ = [
     "PhaseRecord",
     "PrefillTotals",
     "ProcessId",
+    "alone_tuning",
     "already_running",
     "check_can_start",
     "container_lines",

@@ -20,7 +20,7 @@ from stoker.server.deployment_state import Deployment, LaunchSpec, LiveState
 from stoker.server.log_lines import Lines
 from stoker.server.processes import ProcessId
 from stoker.server.slot_folder import with_slot_folder
-from stoker.server.supervisor_lock import lock, unrecorded
+from stoker.server.supervisor_lock import lock, require_not_tuning, unrecorded
 
 _POLL_S = 0.05
 #: Answers get 10 s to end, engine and gateway 5 s each; then the supervisor is ended.
@@ -92,6 +92,7 @@ def check_can_start(bind: str, port: int) -> None:
     """Raise early, before a download, where the address is taken by another program."""
     deployment_state.state_folder()
     require_recorded()
+    require_not_tuning()
     deployment = deployment_state.read()
     if deployment is None or not deployment.state.alive:
         ports.require_free(bind, port)
@@ -122,6 +123,7 @@ def _make_room(spec: LaunchSpec) -> None:
         raise _another_runs(running.spec, spec)
     if not spec.replace:
         require_recorded()
+    require_not_tuning()
     # A container of the same plan is adopted while it runs, so it is kept.
     stop(keep_container=True)
     ports.require_free(spec.bind, spec.port)

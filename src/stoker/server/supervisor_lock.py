@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -40,6 +40,34 @@ def unrecorded() -> ProcessId | None:
             "End the process that runs stoker.server.server, then start again: stoker up.",
         )
     return found
+
+
+@contextlib.contextmanager
+def alone_tuning() -> Iterator[None]:
+    """Nothing else is tuned or started here meanwhile. Raises ``StokerError`` where it is."""
+    held = lock("tune")
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        raise _tuning() from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def require_not_tuning() -> None:
+    """Raise ``StokerError`` where ``stoker tune`` measures: another engine would disturb it."""
+    if _held("tune"):
+        raise _tuning()
+
+
+def _tuning() -> StokerError:
+    return StokerError(
+        "stoker tune is measuring on this machine.",
+        "Another engine would take its cores and its memory meanwhile.",
+        "Wait until it ends, or stop it with Ctrl-C.",
+    )
 
 
 def _held(name: str) -> bool:

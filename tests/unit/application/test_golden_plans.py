@@ -1,4 +1,4 @@
-"""What is planned for sixteen machines, kept as text that a person who knows the field reviewed.
+"""What is planned for two dozen machines, kept as text that a person who knows the field reviewed.
 
 A change of a plan shows up here as a difference. Look at it, and where it is better than before:
 ``STOKER_WRITE_GOLDEN=1 pytest tests/unit/application/test_golden_plans.py``.
@@ -38,6 +38,14 @@ HOSTS: dict[str, tuple[str | None, int, int, int]] = {
     "h100": ("H100", 1, 32, 256),
     "8x-h200": ("H200", 8, 128, 2048),
     "mi300x": ("MI300X", 1, 64, 512),
+    "t4-16gb": ("T4", 1, 8, 32),
+    "l4-24gb": ("L4", 1, 16, 64),
+    "a10g-24gb": ("A10G", 1, 16, 64),
+    "rtx-pro-6000-96gb": ("RTX PRO 6000", 1, 32, 128),
+    "2x-l40s": ("L40S", 2, 32, 256),
+    "4x-rtx-3090": ("RTX 3090", 4, 32, 128),
+    "strix-halo-128gb": ("Ryzen AI Max+ 395 128GB", 1, 16, 128),
+    "gb10-128gb": ("GB10", 1, 20, 128),
     "apple-16gb": ("Apple M4 16GB", 1, 10, 16),
     "apple-64gb": ("Apple M4 Max 64GB", 1, 16, 64),
 }
@@ -138,6 +146,14 @@ def test_a_plan_predicts_for_its_own_load_what_it_says() -> None:
     small = speed_under(plan, find_gpu("H100"), Traffic(1, 200, 32))
     assert small is not None
     assert small.first_token_s.expected < plan.speed.first_token_s.expected
+
+
+@pytest.mark.parametrize("name", ["l4-24gb", "a10g-24gb"])
+def test_a_small_card_of_a_datacenter_gets_four_bits_for_one_user_and_vllm_for_several(
+    name: str,
+) -> None:
+    assert plans(name, "agent")[0].engine == "llama.cpp"
+    assert {plan.engine for plan in plans(name, "agent", users=3)} == {"vllm"}
 
 
 @pytest.mark.parametrize("name", ["rtx-4090-24gb", "h100", "8x-h200"])

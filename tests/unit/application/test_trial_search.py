@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -31,18 +31,23 @@ def trial(**values: int) -> Trial:
 TRIALS = (trial(threads=2), trial(threads=8), trial(batch=256))
 
 
+def values(plan: Plan) -> Mapping[str, object]:
+    return {a.name: a.value for a in plan.arguments}
+
+
 def searched(
     seconds: Callable[[Mapping[str, object]], float],
     *,
     time_left: Callable[[], float] = lambda: 1e9,
     known: Mapping[str, float | None] | None = None,
+    trials: Sequence[Trial] = TRIALS,
 ) -> tuple[Found, list[SearchEvent]]:
     """The search on an engine that takes ``seconds`` under these arguments."""
 
     def measure(plan: Plan) -> float:
-        return seconds({a.name: a.value for a in plan.arguments})
+        return seconds(values(plan))
 
-    searching, events = search(PLAN, TRIALS, measure, time_left, known or {}), []
+    searching, events = search(PLAN, trials, measure, time_left, known or {}), []
     while True:
         try:
             events.append(next(searching))
@@ -135,3 +140,26 @@ def test_a_trial_that_changes_nothing_is_not_measured() -> None:
     same = replace(PLAN, arguments=(Argument("threads", 2, ""), Argument("batch", 256, "")))
     events = list(search(same, TRIALS[::2], lambda _: 1.0, lambda: 1e9))
     assert events == []
+
+
+def test_where_the_plan_itself_does_not_start_no_trial_is_blamed() -> None:
+    def seconds(arguments: Mapping[str, object]) -> float:
+        if arguments["batch"] == 64:
+            raise StokerError("The engine ended.")
+        return 10.0
+
+    with pytest.raises(StokerError, match="The engine ended"):
+        searched(seconds)
+
+
+def test_what_no_longer_starts_at_the_last_check_is_not_found() -> None:
+    starts = iter([*[True] * 3, False])
+
+    def seconds(arguments: Mapping[str, object]) -> float:
+        if arguments["threads"] == 2 and not next(starts):
+            raise StokerError("The engine ended.")
+        return 5.0 if arguments["threads"] == 2 else 10.0
+
+    found, events = searched(seconds, trials=TRIALS[:1])
+    assert judged(events)["threads = 2"].kept
+    assert found.plan is PLAN

@@ -10,6 +10,7 @@ import pytest
 from stoker import paths
 from stoker.application import HostFacts, LaunchRequest, choose, imagined_machine, tuned_arguments
 from stoker.application.tuned_arguments import Tuned
+from stoker.errors import StokerError
 from stoker.host import Cpu
 from stoker.models import Model
 from stoker.planning import Argument, MemoryPrediction, Plan
@@ -74,6 +75,28 @@ def test_a_file_that_can_not_be_read_is_as_none(content: bytes) -> None:
     tuned()
     Path(paths.config_dir() / "tuned.json").write_bytes(content)
     assert tuned_arguments.applied(PLAN, HOST) == PLAN
+
+
+def test_what_can_not_be_kept_is_told_before_anything_is_measured() -> None:
+    (paths.config_dir() / "tuned.json").mkdir(parents=True)
+    for ask in (tuned_arguments.require_writable, tuned_arguments.forget, tuned):
+        with pytest.raises(StokerError, match="can't be kept"):
+            ask()
+
+
+def test_what_was_found_stays_where_it_is_asked_whether_more_can_be_kept() -> None:
+    tuned_arguments.require_writable()
+    assert not tuned_arguments.forget()
+    tuned()
+    tuned_arguments.require_writable()
+    assert tuned_arguments.read(PLAN, HOST).better == {"threads": 8, "drafts": 2}
+
+
+def test_a_file_that_can_not_be_read_is_forgotten_too() -> None:
+    tuned()
+    Path(paths.config_dir() / "tuned.json").write_bytes(b"[]")
+    assert tuned_arguments.forget()
+    assert not tuned_arguments.forget()
 
 
 def test_the_choice_has_what_was_found_here_and_one_for_a_machine_elsewhere_has_not() -> None:

@@ -95,6 +95,13 @@ def test_the_graphs_of_gated_delta_layers_grow_with_the_captured_sizes(
     assert graph_bytes(shape("qwen3.5-27b"), settings) / GIB == pytest.approx(graphs_gib, abs=0.1)
 
 
+def test_guesses_widen_the_batches_that_are_captured() -> None:
+    """``_set_cudagraph_sizes`` of 0.32: a sequence has a token and its guesses in a step."""
+    few = VllmSettings(32_768, max_num_seqs=4, num_speculative_tokens=3)
+    as_many = VllmSettings(32_768, max_num_seqs=16)
+    assert graph_bytes(shape("qwen3.5-27b"), few) == graph_bytes(shape("qwen3.5-27b"), as_many)
+
+
 def test_the_version_that_is_counted_for_is_the_one_that_is_started() -> None:
     assert vllm_launch.VERSION.split(".")[:2] == ["0", str(PLANNED_MINOR)]
 

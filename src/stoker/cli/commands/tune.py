@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import signal
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Annotated
 
@@ -35,19 +36,31 @@ def command(
     if forget:
         _forget(json=json)
         return
+    judged: list[Judged] = []
     end, stopped = None, None
-    events = tuning.tune(60 * minutes, again=again)
+    _end_as_with_ctrl_c()
     try:
-        with closing(events):
+        with closing(tuning.tune(60 * minutes, again=again)) as events:
             for event in _shown(events, quiet=json):
                 stopped = event.spec if isinstance(event, Stopped) else stopped
                 end = event if isinstance(event, TuningEnd) else end
+                judged += [event] if isinstance(event, Judged) else []
     except KeyboardInterrupt:
-        output.say("\nStopped. What was measured is kept: stoker tune goes on from there.")
-    if stopped is not None:
-        _start_again(end.spec if end else stopped, quiet=json)
-    if json and end is not None:
-        output.as_json(_document(end))
+        if not json:
+            output.say("\nStopped. What was judged is kept: stoker tune goes on from there.")
+    finally:
+        if stopped is not None:
+            _start_again(end.spec if end else stopped, quiet=json)
+    if json:
+        output.as_json(_document(end, judged))
+
+
+def _end_as_with_ctrl_c() -> None:
+    """A closed terminal, or an order to end, starts the model again, too."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _forget(*, json: bool) -> None:
@@ -105,20 +118,20 @@ def _start_again(spec: LaunchSpec, *, quiet: bool) -> None:
             pass
 
 
-def _document(end: TuningEnd) -> dict[str, object]:
-    found = end.found
+def _document(end: TuningEnd | None, judged: Sequence[Judged]) -> dict[str, object]:
+    """``end`` is ``None`` where it was stopped."""
     return {
-        "gain": round(found.gain, 3),
-        "arguments": _changed(end),
-        "is_partial": found.is_partial,
+        "gain": round(end.found.gain, 3) if end else 1.0,
+        "arguments": _changed(end) if end else {},
+        "is_partial": end is None or end.found.is_partial,
         "trials": [
             {
-                "trial": judged.trial.name,
-                "gain": judged.gain and round(judged.gain, 3),
-                "kept": judged.kept,
-                "problem": judged.problem or None,
+                "trial": each.trial.name,
+                "gain": each.gain and round(each.gain, 3),
+                "kept": each.kept,
+                "problem": each.problem or None,
             }
-            for judged in end.judged
+            for each in judged
         ],
     }
 

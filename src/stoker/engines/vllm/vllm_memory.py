@@ -67,7 +67,7 @@ _GRAPH_BYTES_PER_LAYER = 3 * MIB
 #: What a gated delta layer holds on top for each captured size: Qwen3.5-27B, which has 48 such
 #: layers, took 1.19 GiB for 35 sizes (0.26 on an H200), and 0.45 GiB for three (an RTX 3090).
 _GRAPH_BYTES_PER_DELTA_LAYER = int(0.43 * MIB)
-#: ``_set_cudagraph_sizes``: sizes reach twice the sequences, and at most this many tokens.
+#: ``_set_cudagraph_sizes``: sizes reach twice the sequences' tokens, and at most this many.
 _LARGEST_GRAPH_TOKENS = 512
 
 
@@ -253,13 +253,18 @@ def graph_bytes(architecture: Architecture, settings: VllmSettings) -> int:
         return 0
     delta_layers = sum(g.num_layers for g in architecture.recurrent if g.kind == "gated_delta")
     layers = architecture.num_layers * _GRAPH_BYTES_PER_LAYER
-    delta = delta_layers * _GRAPH_BYTES_PER_DELTA_LAYER * _captured_sizes(settings.max_num_seqs)
+    delta = delta_layers * _GRAPH_BYTES_PER_DELTA_LAYER * _captured_sizes(settings)
     return _GRAPH_BYTES + layers + delta // settings.tensor_parallel_size
 
 
-def _captured_sizes(max_num_seqs: int) -> int:
-    """How many batch sizes are captured: 1, 2, 4, then by 8 up to 256 and by 16 from there on."""
-    largest = min(2 * max_num_seqs, _LARGEST_GRAPH_TOKENS)
+def _captured_sizes(settings: VllmSettings) -> int:
+    """How many batch sizes are captured: 1, 2, 4, then by 8 up to 256 and by 16 from there on.
+
+    A sequence's guesses are checked together with its next token, so they widen a batch. Twice as
+    many tokens on a datacenter's Blackwell are left out: nothing was measured there.
+    """
+    tokens = settings.max_num_seqs * (1 + settings.num_speculative_tokens)
+    largest = min(2 * tokens, _LARGEST_GRAPH_TOKENS)
     small = sum(size <= largest for size in (1, 2, 4))
     return small + len(range(8, min(largest + 1, 256), 8)) + len(range(256, largest + 1, 16))
 
