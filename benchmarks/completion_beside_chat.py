@@ -35,7 +35,7 @@ import aiohttp
 import psutil
 from tests.support import real_models
 
-from stoker.server.engine_factory import COMPLETION_NICENESS
+from stoker.server.completion_niceness import COMPLETION_NICENESS
 from stoker.server.ports import any_free
 
 GOAL_S = 0.05

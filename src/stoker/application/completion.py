@@ -33,7 +33,7 @@ _LEAST_GPU_PART_BYTES = 2 * GIB
 #: What a further process takes of a GPU beside its plan: its context and compute buffers.
 _GPU_PROCESS_BYTES = 400 * MIB
 #: What the chat keeps of its speed while a suggestion is computed. GPUs take turns between two
-#: processes. One on the CPU stands back (``engine_factory.COMPLETION_NICENESS``) and
+#: processes. One on the CPU stands back (``completion_niceness.COMPLETION_NICENESS``) and
 #: yet takes bandwidth: 0.54 and 0.83 were measured on 2 busy cores, with SmolLM2-135M beside
 #: Qwen2.5-Coder-0.5B (``benchmarks/completion_beside_chat.py``).
 _GPU_SPEED_KEPT, _CPU_SPEED_KEPT = 0.5, 0.6

@@ -84,6 +84,8 @@ class Preview:
     choice: Choice
     plan: Plan
     launch: ProcessLaunch | ContainerLaunch
+    #: Of the engine beside it that completes code; ``None`` where there is none.
+    completion: ProcessLaunch | ContainerLaunch | None = None
 
 
 def preview(request: LaunchRequest, machine: HostFacts, settings: LaunchSettings) -> Preview:
@@ -92,7 +94,10 @@ def preview(request: LaunchRequest, machine: HostFacts, settings: LaunchSettings
     plan = server.overridden(choice.plan, settings.engine_args)
     wanted = _placement(request, machine, settings)
     options = placement.place(plan.engine, machine.host, wanted)
-    return Preview(choice, plan, server.dry_run(plan, options))
+    beside = choice.completion.plan if choice.completion else None
+    own = _completion_options(choice, machine, wanted)
+    completion = server.dry_run_completion(beside, own) if beside and own else None
+    return Preview(choice, plan, server.dry_run(plan, options), completion)
 
 
 def start_model(request: LaunchRequest, settings: LaunchSettings) -> LaunchEvents:

@@ -303,6 +303,8 @@ class Launcher:
     uses_gpu: Callable[[], bool] = lambda: True
     #: Whether a plan of its runs on a GPU, with the arguments that the user may have changed.
     runs_on_gpu: Callable[[Plan], bool] = lambda plan: plan.gpus > 0
+    #: Whether any part of the model is computed on the CPU, with such arguments.
+    computes_on_cpu: Callable[[Plan], bool] = lambda plan: plan.gpus == 0
     #: What is taken for granted of a host elsewhere on which a plan is to start, as the end of a
     #: sentence; empty for nothing.
     assumed: Callable[[Plan, Host], str] = lambda _plan, _host: ""

@@ -101,6 +101,8 @@ class Served:
     completion_fields: Mapping[str, int] = field(default_factory=dict)
     #: Its completions let the first token of a turn go first: they share a CPU, or the engine.
     yields: bool = False
+    #: It computes on the CPU, where the first token of a turn comes later for what others compute.
+    computes_on_cpu: bool = True
 
     def pooled(self) -> PooledBackend:
         """A place in the pool for it."""
@@ -110,6 +112,7 @@ class Served:
         pooled.completion_slots = self.completion_slots
         pooled.completion_fields = self.completion_fields
         pooled.yields = self.yields
+        pooled.computes_on_cpu = self.computes_on_cpu
         return pooled
 
 

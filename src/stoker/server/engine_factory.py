@@ -16,11 +16,6 @@ from stoker.server.engine_external import ExternalRun
 from stoker.server.engine_process import ProcessRun
 from stoker.server.engine_run import EngineRun, StartProgress
 
-#: How far the completion engine stands back on a CPU (``nice``): with 10 it gets a ninth of what
-#: the chat's engine gets of a core that both want, and all of an idle one. What that is for shows
-#: ``benchmarks/completion_beside_chat.py``.
-COMPLETION_NICENESS = 10
-
 
 class PlannedEngineFactory:
     """Starts the planned engine. Each start has a new port and a new key."""

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 
 from stoker import engines, paths
 from stoker.access import open_gateway
@@ -16,6 +17,7 @@ from stoker.engines import ContainerLaunch, Options, ProcessLaunch
 from stoker.errors import Problem, StokerError
 from stoker.planning import Plan
 from stoker.server import deployment_state, log_file, ports, processes, sign_on_file
+from stoker.server.completion_niceness import completion_niceness
 from stoker.server.deployment_state import Deployment, LaunchSpec, LiveState
 from stoker.server.log_lines import Lines
 from stoker.server.processes import ProcessId
@@ -114,6 +116,16 @@ def dry_run(plan: Plan, options: Options) -> ProcessLaunch | ContainerLaunch:
     """What ``start`` would run, on a port that is free now and without the key it would make."""
     options = with_slot_folder(plan, options)
     return engines.get(plan.engine).launch(plan, port=ports.any_free(), key="", options=options)
+
+
+def dry_run_completion(plan: Plan, options: Options) -> ProcessLaunch | ContainerLaunch:
+    """What ``start`` would run beside that, to complete code."""
+    niceness = completion_niceness(plan)
+    options = replace(options, stands_back=niceness > 0)
+    launch = engines.get(plan.engine).launch(plan, port=ports.any_free(), key="", options=options)
+    if isinstance(launch, ContainerLaunch):
+        return launch
+    return replace(launch, argv=processes.standing_back(launch.argv, niceness))
 
 
 def _make_room(spec: LaunchSpec) -> None:

@@ -47,6 +47,7 @@ def end(identity: ProcessId | None, grace_s: float) -> bool:
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.terminate()
+            member.resume()  # a paused one takes no SIGTERM until it goes on
     _, alive = psutil.wait_procs(family, timeout=grace_s)
     for member in alive:
         with contextlib.suppress(psutil.NoSuchProcess):

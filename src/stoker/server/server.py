@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -35,9 +36,10 @@ from stoker.gateway.usage.metrics import Metrics
 from stoker.planning import Plan
 from stoker.server import deployment_state, log_file, own_key, ports, sign_on_file
 from stoker.server.completion_engine import CompletionEngine
+from stoker.server.completion_niceness import completion_niceness
 from stoker.server.deployment_state import Deployment, LaunchSpec
 from stoker.server.diagnosis.log_diagnosis import with_command
-from stoker.server.engine_factory import COMPLETION_NICENESS, PlannedEngineFactory
+from stoker.server.engine_factory import PlannedEngineFactory
 from stoker.server.engine_manager import EngineManager
 from stoker.server.engine_run import EngineFactory
 from stoker.server.event_loop import event_loop
@@ -140,27 +142,28 @@ class Server:
                 self._fail(error.problem)
             finally:
                 self._stop.set()
-                if reading:
-                    await _end(reading)
-                await self._gateway.drain(self._timings.drain_s)
-                if heads and keeping:
-                    await _end(keeping)
-                    await heads.save_last()
-                # The engine ends first: that closes every stream, so the gateway waits for none.
-                await manager.end()
-                if beside:
-                    await beside.end()
+                # The engines end before the gateway: that closes every stream, so it waits for
+                # none. Each ends whatever becomes of the steps before it, too.
+                async with AsyncExitStack() as ending:
+                    if beside:
+                        ending.push_async_callback(beside.end)
+                    ending.push_async_callback(manager.end)
+                    if reading:
+                        await _end(reading)
+                    await self._gateway.drain(self._timings.drain_s)
+                    if heads and keeping:
+                        await _end(keeping)
+                        await heads.save_last()
 
     def _beside(self, http: aiohttp.ClientSession, backends: _Backends) -> CompletionEngine | None:
         """What completes code beside the engine; ``None`` where one engine was launched."""
         if self._record.spec.completion is None:
             return None
         record = CompletionRecord(self._record)
-        plan = record.spec.plan
         log_file.open_log(completion=True)
         log = log_file.logger(completion=True)
         gate = _Gate(_Place(backends, "completion"), http, record, None, log)
-        niceness = 0 if engines.get(plan.engine).runs_on_gpu(plan) else COMPLETION_NICENESS
+        niceness = completion_niceness(record.spec.plan)
         factory = self._factory or PlannedEngineFactory(http, niceness=niceness)
         beside = CompletionEngine(record, gate, factory, self._stop, self._timeouts, log)
         self._gateway.on_first_tokens(lambda waited_for: beside.pause(paused=waited_for))
@@ -294,6 +297,7 @@ class _Place:
             completion_fields=order.fields(plan) if order else {},
             # On a GPU a suggestion takes less than what the first token may be late.
             yields=_on_cpu(plan) and (completes or plan.completion_slots > 0),
+            computes_on_cpu=engines.get(plan.engine).computes_on_cpu(plan),
         )
         self.backends.serve(self.role, served)
 

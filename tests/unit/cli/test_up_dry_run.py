@@ -62,6 +62,20 @@ def test_engine_argument_of_ones_own_is_in_the_command(
     assert "set with --engine-arg" in out
 
 
+def test_the_command_of_the_completion_engine_is_shown_beside_the_chats(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = ("--gpu", "RTX 4060 8GB", MODEL, "--completion", "qwen2.5-coder-0.5b")
+    _, shown, _ = run(capsys, monkeypatch, *both, "--json")
+    second = json.loads(shown)["completion_command"]
+    assert "vllm-server" in json.loads(shown)["argv"][3]
+    assert second["argv"] and second["arguments"] != json.loads(shown)["arguments"]
+    _, shown, _ = run(capsys, monkeypatch, *both)
+    assert "Would run beside it, to complete code:" in shown
+    _, shown, _ = run(capsys, monkeypatch, "--gpu", "RTX 4060 8GB", MODEL, "--json")
+    assert json.loads(shown)["completion_command"] is None
+
+
 def test_gpu_without_dry_run_is_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

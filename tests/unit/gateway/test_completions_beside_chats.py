@@ -97,13 +97,15 @@ class Two:
 
 
 @asynccontextmanager
-async def two(chats: Scenario = says_its_name, *, yields: bool = False) -> AsyncIterator[Two]:
+async def two(
+    chats: Scenario = says_its_name, *, yields: bool = False, chats_on_cpu: bool = True
+) -> AsyncIterator[Two]:
     async with running(chats, says_its_name) as (chat, code):
         gateway = Gateway(timings=GatewayTimings(max_completion_hold_s=5.0))
         backends = Backend(chat.url, "openai"), Backend(code.url, "openai", "key")
         gateway.serve(
             [
-                Served(backends[0], [CHATTER]),
+                Served(backends[0], [CHATTER], computes_on_cpu=chats_on_cpu),
                 Served(backends[1], [CODER], for_completion=True, yields=yields),
             ]
         )
@@ -231,20 +233,36 @@ async def test_after_the_longest_hold_nothing_is_held_until_turns_begin_to_wait_
     assert told == [True, False, True]
 
 
-async def test_where_it_slows_nothing_down_it_does_not_wait() -> None:
+@pytest.mark.parametrize(
+    ("yields", "chats_on_cpu"), [(False, True), (True, False)], ids=["it on a GPU", "chats on one"]
+)
+async def test_where_it_slows_nothing_down_it_does_not_wait(
+    yields: bool, chats_on_cpu: bool
+) -> None:
     never = asyncio.Event()
 
     async def hangs(call: Call) -> None:
         await call.send(STREAM)
         await never.wait()
 
-    async with two(hangs, yields=False) as it:
+    async with two(hangs, yields=yields, chats_on_cpu=chats_on_cpu) as it:
         chat = asyncio.create_task(it.post("/v1/chat/completions", {**HI, "stream": True}))
         await it.chat_has_come()
         code = it.post("/v1/completions", {"prompt": "a", "suffix": "b"})
         assert await asyncio.wait_for(code, 5) == 200
         chat.cancel()
         never.set()
+
+
+async def test_what_the_completion_engine_itself_is_asked_for_does_not_pause_it() -> None:
+    told: list[bool] = []
+    async with two(yields=True) as it:
+        it.gateway.on_first_tokens(told.append)
+        assert await it.post(CHAT, {**HI, "model": "coder"}) == 200
+        assert await it.post("/v1/completions", {"model": "coder", "prompt": "a"}) == 200
+        assert len(it.completion_calls) == 2 and not told
+        assert await it.post(CHAT, HI) == 200
+        assert told == [True, False]
 
 
 async def test_it_waits_for_all_first_tokens_and_for_none_longer_than_it_may() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -153,6 +154,27 @@ def test_down_ends_both_engines_also_after_their_supervisor_was_killed() -> None
     assert lifecycle.stop()
     assert [each.process() for each in (chat, code)] == [None, None]
     assert deployment_state.read() is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_down_need_not_kill_one_that_was_paused_when_its_supervisor_was_killed(
+    tmp_path: Path,
+) -> None:
+    ended = tmp_path / "ended"
+    code = (
+        "import os, signal, sys, time\n"
+        "def end(*_):\n    open(sys.argv[1], 'w').close(); os._exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\nprint('up', flush=True)\ntime.sleep(60)"
+    )
+    paused = psutil.Popen([sys.executable, "-c", code, str(ended)], stdout=subprocess.PIPE)
+    assert paused.stdout.readline() == b"up\n"
+    paused.suspend()
+    engine = ProcessId.of(paused.pid)
+    deployment_state.write(
+        Deployment(spec(), LiveState("ready"), LiveState("ready", engine=engine))
+    )
+    assert lifecycle.stop()
+    assert engine.process() is None and ended.exists()
 
 
 def test_what_an_up_would_free_is_the_memory_of_both() -> None:

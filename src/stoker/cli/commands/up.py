@@ -35,6 +35,7 @@ from stoker.cli.options import (
 )
 from stoker.cli.render import choice_view, output, startup_progress
 from stoker.cli.render.launch_view import LaunchView
+from stoker.engines import ContainerLaunch, ProcessLaunch
 from stoker.errors import UsageError
 from stoker.server import LaunchSpec
 from stoker.vscode import ENDPOINT
@@ -258,7 +259,7 @@ def _confirm_download(choice: Choice, *, ask: bool, yes: bool) -> None:
 
 
 def _show_preview(shown: Preview, endpoint: str, *, json: bool) -> None:
-    choice, argv = shown.choice, shown.launch.argv
+    choice = shown.choice
     if json:
         output.as_json(_preview_document(shown, endpoint))
         return
@@ -268,8 +269,14 @@ def _show_preview(shown: Preview, endpoint: str, *, json: bool) -> None:
     if second is not None:
         model = second.model
         output.say(f"Next best: {model.id} ({model.quantization}) on {second.engine}.")
-    output.say(f"\nWould run, behind {endpoint}:\n  {shlex.join(argv)}\n\nwith:")
-    for argument in shown.launch.parts:
+    _show_command(f"Would run, behind {endpoint}", shown.launch)
+    if shown.completion is not None:
+        _show_command("Would run beside it, to complete code", shown.completion)
+
+
+def _show_command(title: str, launched: ProcessLaunch | ContainerLaunch) -> None:
+    output.say(f"\n{title}:\n  {shlex.join(launched.argv)}\n\nwith:")
+    for argument in launched.parts:
         output.say(f"  {argument.name} = {argument.value}\n      {argument.reason}")
 
 
@@ -288,10 +295,14 @@ def _preview_document(shown: Preview, endpoint: str) -> dict[str, object]:
         "blocked": [choice_view.blocked_document(one) for one in choice.preferred],
         "completion": choice_view.completion_document(choice.completion),
         "endpoint": endpoint,
-        "argv": shown.launch.argv,
-        "arguments": [asdict(part) for part in shown.launch.parts],
+        **_command_document(shown.launch),
+        "completion_command": shown.completion and _command_document(shown.completion),
         "reasons": plan.reasons,
     }
+
+
+def _command_document(launched: ProcessLaunch | ContainerLaunch) -> dict[str, object]:
+    return {"argv": launched.argv, "arguments": [asdict(part) for part in launched.parts]}
 
 
 def _show_verified(verified: Verified, *, json: bool) -> None:

@@ -32,6 +32,7 @@ ENGINE = Engine(
         obstacle=llama_launch.obstacle,
         uses_gpu=xllamacpp_package.offloads,
         runs_on_gpu=llama_launch.runs_on_gpu,
+        computes_on_cpu=llama_launch.computes_on_cpu,
         assumed=llama_launch.assumed,
     ),
 )

@@ -7,6 +7,7 @@ import sys
 
 from stoker.engines.base import LogMarks, Options, PlacementRequest, ProcessLaunch
 from stoker.engines.llama_cpp import xllamacpp_package
+from stoker.engines.llama_cpp.llama_experts import ARGUMENT as EXPERTS
 from stoker.engines.llama_cpp.llama_slots import FOLDER
 from stoker.errors import StokerError
 from stoker.host import Host
@@ -74,6 +75,14 @@ def runs_on_gpu(plan: Plan) -> bool:
     """Whether any layer is on a GPU: the user may have set another number than was planned."""
     layers = plan.argument("n_gpu_layers")
     return plan.gpus > 0 if layers is None else layers != 0
+
+
+def computes_on_cpu(plan: Plan) -> bool:
+    """Whether a layer or its experts are left to the CPU. -1 stands for all layers."""
+    layers = plan.argument("n_gpu_layers")
+    if not runs_on_gpu(plan) or plan.argument(EXPERTS) is not None:
+        return True
+    return layers is not None and layers != -1
 
 
 def phase(line: str) -> str | None:

@@ -63,7 +63,8 @@ class EngineSlots:
 
     ``completion_slots`` are kept for completions. They are the first ones, because llama.cpp fills
     its batch slot by slot: a long prompt in an earlier slot leaves no room for a later one until it
-    is read (b11549). They are always named: an empty one has nothing to find in the host cache.
+    is read (b11549, ``findings/``). They are always named: an empty one has nothing to find in the
+    host cache.
     """
 
     def __init__(self, slots: int | None, completion_slots: int = 0) -> None:

@@ -58,6 +58,8 @@ class PooledBackend:
         self.completion_fields: Mapping[str, int] = {}
         #: Its completions slow a turn's first token down, and so let it go first.
         self.yields = False
+        #: What others compute on the CPU slows it down.
+        self.computes_on_cpu = True
         #: Of ``in_flight``, those that complete code.
         self.completions = 0
         #: When a turn last came or ended here, on the event loop's clock.
@@ -102,6 +104,15 @@ class PooledBackend:
         """Its server takes no tools for this model, whatever it reports."""
         self._without_tools.add(model)
         self.models = self._models
+
+    @property
+    def turns_go_first(self) -> bool:
+        """Whether completions wait for the first token of a turn here.
+
+        Not for one that the completion engine itself is asked for: it would be paused and waited
+        for at once.
+        """
+        return self.computes_on_cpu and not self.for_completion
 
     @property
     def usable(self) -> bool:

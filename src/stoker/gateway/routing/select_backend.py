@@ -114,7 +114,9 @@ class SelectBackend:
         slot = await self._acquire(context, tries)
         backend = context.backend = slot.backend
         context.answer = None  # that of the backend before
-        if context.utility is None and not context.is_completion:
+        is_turn = context.utility is None and not context.is_completion
+        context.first_token = None  # that of the backend before
+        if is_turn and backend.turns_go_first:
             context.first_token = self._first_tokens.begin()
         client_left = False
         try:
