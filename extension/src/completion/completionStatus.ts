@@ -58,16 +58,16 @@ function offText(off: Exclude<Off, "noModel">, { snoozedUntil }: CompletionFacts
       return l10n.t("Completion is snoozed until {0}.", new Date(snoozedUntil ?? 0).toLocaleTimeString());
     case "copilot":
       return l10n.t(
-        "Completion is off: GitHub Copilot's is on. To have both, turn on stoker.completion.besideCopilot; to have only this one, turn off github.copilot.enable.",
+        "Completion is off: GitHub Copilot's is on. To use both, turn on stoker.completion.besideCopilot; to use only Stoker's, turn off github.copilot.enable.",
       );
     case "secret":
-      return l10n.t("Completion is off in this file: by its name, it holds secrets.");
+      return l10n.t("Completion is off in this file: it has the name of a file that holds secrets.");
     case "setting":
       return l10n.t("Completion is off in this file: stoker.completion.exclude names it.");
     case "gitignore":
       return l10n.t("Completion is off in this file: .gitignore names it.");
     case "scheme":
-      return l10n.t("Completion is off here: this is no file.");
+      return l10n.t("Completion is off here: this is not a file.");
   }
 }
 

@@ -16,6 +16,8 @@ export class Flight {
   private written = "";
   /** Suggestions that wait for it. */
   waiting = 0;
+  /** VS Code stopped waiting, though the person did not go on. */
+  isUnawaited = false;
   answer: Answer | undefined;
   error: unknown;
   isOver = false;

@@ -115,6 +115,7 @@ export class Completion implements vscode.Disposable {
           requester.succeeded();
           void this.update();
         },
+        askAgain: () => void this.askAgain(),
         refine: ({ rest, multiline, finished }, { prefix, suffix, languageId, tabSize }) =>
           postProcess(rest, { prefix, suffix, languageId, multiline, finished, tabSize }),
         now: () => performance.now(),
@@ -152,6 +153,12 @@ export class Completion implements vscode.Disposable {
       this.copilot.onDidChange(() => this.reset()),
       this.excluded.onDidChange(() => this.reset()),
     ];
+  }
+
+  /** Not while a chat runs: the person looks there. */
+  private async askAgain(): Promise<void> {
+    if (this.parts.isChatting()) return;
+    await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger", { explicit: false });
   }
 
   private async accepted(provider: CompletionProvider, uri: string, end: vscode.Position): Promise<void> {

@@ -14,7 +14,6 @@ export interface Sent {
   answer: string;
   /** From the request to its end. */
   tookMs?: number;
-  outcome?: string;
 }
 
 export class LastRequest implements vscode.TextDocumentContentProvider, vscode.Disposable {
@@ -46,13 +45,13 @@ export class LastRequest implements vscode.TextDocumentContentProvider, vscode.D
   }
 }
 
-function described({ body, to, at, answer, tookMs, outcome }: Sent): string {
+function described({ body, to, at, answer, tookMs }: Sent): string {
   const { t } = vscode.l10n;
   const { prompt, suffix, input_middle = "", input_extra, ...settings } = body;
   const took = tookMs === undefined ? t("still running") : t("{0} ms", Math.round(tookMs));
   const part = (title: string, text: string) => `──── ${title} (${text.length}) ────\n${text}`;
   return [
-    t("Sent to {0} at {1}: {2}", to, at.toLocaleTimeString(), outcome ?? took),
+    t("Sent to {0} at {1}: {2}", to, at.toLocaleTimeString(), took),
     t("This is kept in memory until the next request, and nowhere else."),
     part("POST /v1/completions", JSON.stringify(settings, null, 2)),
     ...input_extra.map(({ filename, text }) => part(filename, text)),

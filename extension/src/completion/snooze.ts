@@ -2,7 +2,7 @@
 
 import * as vscode from "vscode";
 
-const MINUTES = [5, 15, 60, 240];
+const MINUTES = [5, 15, 30, 60];
 
 export class Snooze implements vscode.Disposable {
   private timer: ReturnType<typeof setTimeout> | undefined;

@@ -15,6 +15,8 @@ export interface Surroundings {
   readonly run: (cursor: Cursor, multiline: boolean) => Run | undefined;
   readonly failed: (error: unknown) => void;
   readonly succeeded: () => void;
+  /** An answer is there that VS Code no longer waits for: it is to ask once more. */
+  readonly askAgain: () => void;
   /** What of an answer is worth showing. */
   readonly refine: (rest: Rest, now: Cursor) => string | undefined;
   readonly now: () => number;
@@ -181,10 +183,11 @@ export class Suggestions {
     this.flight = undefined;
   }
 
-  private ended({ answer, error }: Flight): void {
+  private ended({ answer, error, isUnawaited }: Flight): void {
     if (answer) {
       this.cache.add(answer);
       this.around.succeeded();
+      if (isUnawaited) this.around.askAgain();
     } else if (error !== undefined) this.around.failed(error);
   }
 
@@ -204,21 +207,33 @@ export class Suggestions {
         if (this.flight === flight) this.begin(cursor, wish.multiline);
         continue;
       }
+      const { typed } = this;
       flight.waiting += 1;
+      flight.isUnawaited = false;
       await flight.changed(signal);
       flight.waiting -= 1;
       if (!signal.aborted) continue;
-      this.abandonLater();
+      this.abandonLater(typed);
       return undefined;
     }
   }
 
-  /** Typing on cancels VS Code's question and asks another: the request goes on for that one. */
-  private abandonLater(): void {
+  /** Typing on cancels VS Code's question and asks another: the request goes on for that one. Where
+   * nothing was typed, VS Code has stopped by itself: with `editor.quickSuggestions` on its default, it
+   * gives a suggestion 750 ms and then opens its list. Then the answer is still wanted.
+   * @param typed since the request, at the question that was cancelled; undefined where none was */
+  private abandonLater(typed?: string): void {
     const { flight } = this;
     setTimeout(() => {
-      if (flight && this.flight === flight && flight.waiting === 0 && !flight.isOver) this.drop();
+      if (!flight || this.flight !== flight || flight.waiting > 0) return;
+      if (typed === this.typed && !flight.cursor.isAhead) this.unawaited(flight);
+      else this.drop();
     }, ABANDONED_MS);
+  }
+
+  private unawaited(flight: Flight): void {
+    if (flight.answer) this.around.askAgain();
+    else flight.isUnawaited = true;
   }
 
   private shown(rest: Rest, cursor: Cursor): string | undefined {

@@ -114,7 +114,7 @@ describe("the status bar", () => {
     ["secret", /holds secrets/],
     ["setting", /stoker.completion.exclude/],
     ["gitignore", /\.gitignore/],
-    ["scheme", /no file/],
+    ["scheme", /not a file/],
   ])("says why it is off: %s", (off, words) => {
     expect(status({ off })).toEqual({ text: expect.stringMatching(words), isProblem: false });
   });

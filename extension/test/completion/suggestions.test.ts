@@ -19,6 +19,7 @@ interface Asked {
 
 let asked: Asked[];
 let failures: unknown[];
+let askedAgain: number;
 let suggestions: Suggestions;
 let canRun: boolean;
 
@@ -26,6 +27,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   asked = [];
   failures = [];
+  askedAgain = 0;
   canRun = true;
   const run = (cursor: Cursor, multiline: boolean): Run | undefined =>
     canRun
@@ -40,6 +42,7 @@ beforeEach(() => {
       run,
       failed: (error) => failures.push(error),
       succeeded: () => {},
+      askAgain: () => (askedAgain += 1),
       refine: ({ rest }) => (rest.trim() ? rest : undefined),
       now: () => Date.now(),
     },
@@ -206,12 +209,48 @@ test.each([
   expect(asked[0]?.signal.aborted).toBe(true);
 });
 
-test("a request that nobody waits for any more is aborted soon", async () => {
+test("a request that nobody waits for after a key is aborted soon", async () => {
+  const { cancel } = suggest("x = |");
+  await settled();
+  suggestions.changed([typed("n", "x = |")]);
+  cancel();
+  await vi.advanceTimersByTimeAsync(500);
+  expect(asked[0]?.signal.aborted).toBe(true);
+  expect(askedAgain).toBe(0);
+});
+
+test("where VS Code stops waiting by itself, the request goes on, and VS Code asks again for its answer", async () => {
   const { cancel } = suggest("x = |");
   await settled();
   cancel();
   await vi.advanceTimersByTimeAsync(500);
+  asked[0]?.writes("1");
+  asked[0]?.ends();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(askedAgain).toBe(1);
+  expect(await suggest("x = |").shown).toBe("1");
+  expect(asked).toHaveLength(1);
+});
+
+test("an answer that comes just after VS Code stopped waiting is asked for again too", async () => {
+  const { cancel } = suggest("x = |");
+  await settled();
+  cancel();
+  asked[0]?.writes("1");
+  asked[0]?.ends();
+  await vi.advanceTimersByTimeAsync(500);
+  expect(askedAgain).toBe(1);
+});
+
+test("a person who goes on or elsewhere meanwhile is not asked for", async () => {
+  const { cancel } = suggest("x = |");
+  await settled();
+  cancel();
+  await vi.advanceTimersByTimeAsync(500);
+  suggestions.moved("file:///here", { line: 9, character: 0 });
   expect(asked[0]?.signal.aborted).toBe(true);
+  await settled();
+  expect(askedAgain).toBe(0);
 });
 
 test("one line is enough where one is wanted: the engine is stopped", async () => {
