@@ -208,6 +208,16 @@ def check_folder(folder: Path, *, replacing: bool) -> SiteRecord | None:
     return before
 
 
+def check_new_folder(folder: Path) -> None:
+    """Raise ``UsageError`` where the folder holds anything, also an earlier deployment."""
+    if check_folder(folder, replacing=True) is not None:
+        raise UsageError(
+            f"The folder {folder} holds a deployment.",
+            "stoker deploy wrote it before, perhaps with choices of yours.",
+            "Name a new folder.",
+        )
+
+
 def write(record: SiteRecord, files: Sequence[SiteFile], folder: Path) -> tuple[str, ...]:
     """Write the files and the record; the paths of the edited files that were kept.
 

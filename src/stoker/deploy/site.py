@@ -27,7 +27,8 @@ _HOST = re.compile(
     r"(?=.{1,253}$)[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
     r"(\.[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)*"
 )
-_MOST_REPLICAS = 64
+#: Of one deployment.
+MOST_REPLICAS = 64
 _MOST_GATEWAYS = 16
 _PORTS = range(1, 65536)
 
@@ -75,7 +76,7 @@ class Site:
     cluster: Cluster = field(default_factory=Cluster)
 
     def __post_init__(self) -> None:
-        _check_range("--replicas", self.replicas, _MOST_REPLICAS)
+        _check_range("--replicas", self.replicas, MOST_REPLICAS)
         _check_range("--gateways", self.gateways, _MOST_GATEWAYS)
         _check_range("--users", self.users, 1_000_000)
         if self.port not in _PORTS:
@@ -87,11 +88,11 @@ class Site:
                 "Use lower-case letters, digits and hyphens, 40 at most, and a letter first.",
             )
         most = self.cluster.max_replicas
-        if most is not None and not self.replicas < most <= _MOST_REPLICAS:
+        if most is not None and not self.replicas < most <= MOST_REPLICAS:
             raise UsageError(
                 f"--cluster max_replicas={most} is out of range.",
                 f"It is what --replicas {self.replicas} may grow to.",
-                f"It is from {self.replicas + 1} to {_MOST_REPLICAS}.",
+                f"It is from {self.replicas + 1} to {MOST_REPLICAS}.",
             )
         if not is_bindable(self.bind):
             raise UsageError(

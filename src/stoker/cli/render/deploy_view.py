@@ -43,6 +43,12 @@ def summary(site: Site) -> str:
     return f"{replicas} of {site.plan.model.id} {where}, {gateways}, at {site.endpoint}"
 
 
+def written_lines(site: Site, folder: Path, steps: Sequence[str]) -> tuple[str, ...]:
+    """What was written where, and what to type next."""
+    head = (f"Written to {folder}: {summary(site)}", "Next, in that folder:")
+    return (*head, *(f"  {step}" for step in steps))
+
+
 def explanation(files: Sequence[SiteFile]) -> list[str]:
     """Each line that has a reason, below the name of its file."""
     lines: list[str] = []
