@@ -155,7 +155,10 @@ def diff(
             f"There is no {deployment_site.RECORD} in it.",
             "Name a folder that stoker deploy wrote.",
         )
-    changes = deployment_site.edited(record, folder)
+    changes = [
+        *deployment_site.edited(record, folder),
+        *deployment_site.added(record, folder),
+    ]
     if json:
         output.as_json(deploy_view.changes_document(record, changes))
     else:
