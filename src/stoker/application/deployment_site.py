@@ -261,7 +261,7 @@ def edited(record: SiteRecord, folder: Path) -> list[FileChange]:
 
 
 def added(record: SiteRecord, folder: Path) -> list[FileChange]:
-    """Files that someone put beside those that were written: some formats read what lies there.
+    """Files that a person put beside those that were written: some formats read what lies there.
 
     Secrets, wheels, what an earlier ``write`` kept, and hidden files belong there.
     """

@@ -203,7 +203,9 @@ def _replica(site: Site, number: int) -> list[Line | str]:
         *indented(_gpu_reservation(site, number), 2),
         Line(
             "  cap_drop: [ALL]",
-            "of root's powers it keeps one: to read its files, whoever owns them" if first else "",
+            "of root's powers it keeps one: to read its files, whichever account owns them"
+            if first
+            else "",
         ),
         "  cap_add: [DAC_OVERRIDE]",
         Line(

@@ -219,7 +219,7 @@ def _replica(site: Site, name: str, number: int) -> list[Line | str]:
         *_head(name, f"Stoker: a replica of {site.plan.model.served_name}"),
         Line(
             "DropCapability=all",
-            "of root's powers it keeps one: to read its files, whoever owns them",
+            "of root's powers it keeps one: to read its files, whichever account owns them",
         ),
         "AddCapability=CAP_DAC_OVERRIDE",
         Line(f"Image={_qualified(engine.image)}", _pinned(engine.image)),
