@@ -60,12 +60,13 @@ class SiteRecord:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A file that is no longer as Stoker wrote it."""
+    """A file that is no longer as Stoker wrote it, or that it did not write."""
 
     path: str
     #: ``None`` where it was removed.
     now: str | None
-    written: str
+    #: ``None`` where it was added.
+    written: str | None
 
 
 def plan_here(request: SiteRequest, wanted: LaunchRequest, machine: HostFacts) -> Plan:
@@ -208,6 +209,16 @@ def check_folder(folder: Path, *, replacing: bool) -> SiteRecord | None:
     return before
 
 
+def check_new_folder(folder: Path) -> None:
+    """Raise ``UsageError`` where the folder holds anything, also an earlier deployment."""
+    if check_folder(folder, replacing=True) is not None:
+        raise UsageError(
+            f"The folder {folder} holds a deployment.",
+            "stoker deploy wrote it before, perhaps with choices of yours.",
+            "Name a new folder.",
+        )
+
+
 def write(record: SiteRecord, files: Sequence[SiteFile], folder: Path) -> tuple[str, ...]:
     """Write the files and the record; the paths of the edited files that were kept.
 
@@ -249,6 +260,27 @@ def edited(record: SiteRecord, folder: Path) -> list[FileChange]:
     return changes
 
 
+def added(record: SiteRecord, folder: Path) -> list[FileChange]:
+    """Files that a person put beside those that were written: some formats read what lies there.
+
+    Secrets, wheels, what an earlier ``write`` kept, and hidden files belong there.
+    """
+    known = {*record.files, RECORD}
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = [path.relative_to(folder) for path in found]
+    return [
+        FileChange(path.as_posix(), "", None)
+        for path in paths
+        if path.as_posix() not in known and not _belongs(path)
+    ]
+
+
+def _belongs(path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    of_person = path.parts[0] == "secrets" or path.suffix == ".whl"
+    return hidden or of_person or path.name.endswith(KEPT_SUFFIX)
+
+
 def _is_inside(path: str) -> bool:
     parts = PurePosixPath(path).parts
     return bool(parts) and ".." not in parts and not path.startswith("/") and "\\" not in path
@@ -256,7 +288,8 @@ def _is_inside(path: str) -> bool:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        # Not as text: there a changed line end is none.
+        return path.read_bytes().decode(errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -313,7 +346,7 @@ def _json(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} can't be read.", f"{error.strerror}.", "Name a file of stoker plan --json."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} is not JSON.", f"{error}.", f"Write one: stoker plan --json > {path}"
         ) from error

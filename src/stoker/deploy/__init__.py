@@ -6,11 +6,12 @@
 from stoker.deploy.cluster import Cluster
 from stoker.deploy.exporter import Exporter
 from stoker.deploy.exporters import EXPORTERS, exporter_for
-from stoker.deploy.site import Images, Site
+from stoker.deploy.site import MOST_REPLICAS, Images, Site
 from stoker.deploy.site_file import Line, Reason, SiteFile
 
 __all__ = [
     "EXPORTERS",
+    "MOST_REPLICAS",
     "Cluster",
     "Exporter",
     "Images",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from stoker.errors import UsageError
+from stoker.network_addresses import is_url
 
 #: https://github.com/llm-d/llm-d-router/releases
 PICKER = "ghcr.io/llm-d/llm-d-router-endpoint-picker:v0.10.0"
@@ -19,6 +20,8 @@ GATEWAY_CLASSES = {"istio": "{gateway}-istio", "agentgateway": "{gateway}"}
 
 #: A DNS label (RFC 1123).
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+#: The name of most objects (RFC 1123 again): labels with dots between.
+_SUBDOMAIN = re.compile(rf"(?=.{{1,253}}$){_LABEL.pattern}(\.{_LABEL.pattern})*")
 _POOL = re.compile(r"[a-z]([-a-z0-9]{0,8}[a-z0-9])?")
 
 
@@ -53,6 +56,7 @@ class Cluster:
                 f"{self.namespace!r} can't be a namespace.",
                 fix="Use lower-case letters, digits and hyphens, 63 at most.",
             )
+        self._check_names()
         if not _POOL.fullmatch(self.pool):
             raise UsageError(
                 f"{self.pool!r} can't be the name of a pool.",
@@ -69,4 +73,19 @@ class Cluster:
                 f"Stoker does not know the gateway class {self.gateway_class!r}.",
                 "It must know the name of the Service that the class makes for a Gateway.",
                 f"Choose one of: {', '.join(GATEWAY_CLASSES)}.",
+            )
+
+    def _check_names(self) -> None:
+        """Names of what is there already, as Kubernetes takes them."""
+        for name in ("issuer", "storage_class", "prometheus_namespace"):
+            value = getattr(self, name)
+            if value is not None and not _SUBDOMAIN.fullmatch(value):
+                raise UsageError(
+                    f"--cluster {name}={value} is not a name that Kubernetes takes.",
+                    fix="Use lower-case letters, digits, hyphens and dots.",
+                )
+        if not is_url(self.prometheus_url):
+            raise UsageError(
+                f"--cluster prometheus_url={self.prometheus_url} is not a URL.",
+                fix="Write it like http://prometheus-operated.monitoring.svc:9090",
             )

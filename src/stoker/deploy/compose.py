@@ -16,7 +16,7 @@ from stoker.deploy.front_file import front_file
 from stoker.deploy.gateway_file import DRAIN_S, gateway_file
 from stoker.deploy.prometheus_files import prometheus_files
 from stoker.deploy.router_command import router_command
-from stoker.deploy.secrets_script import secrets_script
+from stoker.deploy.secrets_script import kept_private, secrets_script
 from stoker.deploy.site import Site
 from stoker.deploy.site_file import Line, SiteFile, indented
 from stoker.deploy.site_readme import readme
@@ -58,6 +58,7 @@ def render(site: Site) -> tuple[SiteFile, ...]:
         *stoker_image.image_files(site),
         *engine_files(site),
         *_monitoring(site, gateways),
+        kept_private(),
         secrets_script(site, postgres_host="postgres", redis_host="redis"),
         rolling_file(),
         upgrade_script(
@@ -200,6 +201,13 @@ def _replica(site: Site, number: int) -> list[Line | str]:
         ],
         *indented(_replica_volumes(site, explained=first), 2),
         *indented(_gpu_reservation(site, number), 2),
+        Line(
+            "  cap_drop: [ALL]",
+            "of root's powers it keeps one: to read its files, whichever account owns them"
+            if first
+            else "",
+        ),
+        "  cap_add: [DAC_OVERRIDE]",
         Line(
             f'  shm_size: "{engine.shm_bytes >> 20}m"',
             "the engine's processes pass tensors through /dev/shm, of which Docker gives 64 MB"

@@ -14,12 +14,13 @@ from stoker.deploy.front_file import front_file
 from stoker.deploy.gateway_file import DRAIN_S, gateway_file
 from stoker.deploy.prometheus_files import prometheus_files
 from stoker.deploy.router_command import router_command
-from stoker.deploy.secrets_script import secrets_script
+from stoker.deploy.secrets_script import kept_private, secrets_script
 from stoker.deploy.site import Site
 from stoker.deploy.site_file import Line, SiteFile
 from stoker.deploy.site_readme import readme
-from stoker.deploy.systemd_values import exec_lines, exec_word, setting
+from stoker.deploy.systemd_values import exec_lines, exec_word, literal, setting
 from stoker.deploy.upgrade_script import ROLLING, UpgradeCommands, rolling_file, upgrade_script
+from stoker.errors import UsageError
 
 _ROOT = "/etc/stoker"
 _SECRETS = f"{_ROOT}/secrets"
@@ -55,6 +56,7 @@ def render(site: Site) -> tuple[SiteFile, ...]:
         *stoker_image.image_files(site),
         *engine_files(site),
         *_monitoring_files(site, gateways),
+        kept_private(),
         secrets_script(
             site, postgres_host=f"{site.name}-postgres", redis_host=f"{site.name}-redis"
         ),
@@ -178,7 +180,7 @@ def _head(name: str, description: str, wants: Sequence[str] = ()) -> list[Line |
     units = " ".join(f"{unit}.service" for unit in wants)
     return [
         "[Unit]",
-        f"Description={description}",
+        f"Description={literal(description)}",
         *([Line(f"Wants={units}", "starting this starts them")] if units else []),
         "",
         "[Container]",
@@ -215,6 +217,11 @@ def _replica(site: Site, name: str, number: int) -> list[Line | str]:
     networks = ["engines", *(["downloads"] if engine.hub_token_variable else [])]
     return [
         *_head(name, f"Stoker: a replica of {site.plan.model.served_name}"),
+        Line(
+            "DropCapability=all",
+            "of root's powers it keeps one: to read its files, whichever account owns them",
+        ),
+        "AddCapability=CAP_DAC_OVERRIDE",
         Line(f"Image={_qualified(engine.image)}", _pinned(engine.image)),
         *exec_lines(_arguments(site), name="Exec"),
         Line(f"EnvironmentFile={_SECRETS}/engine.env", "the key that it asks for"),
@@ -274,6 +281,12 @@ def _replica_volumes(site: Site) -> list[Line | str]:
         )
     if engine.model_folder is not None:
         folder, inside = engine.model_folder
+        if "," in folder:
+            raise UsageError(
+                f"The model's folder {folder} can't be mounted by Podman.",
+                "Its name has a comma, which ends a part of a mount.",
+                "Rename the folder, and plan again.",
+            )
         mount = setting("Mount", f"type=bind,source={folder},target={inside},ro=true")
         lines.append(Line(mount, "the model's folder on this machine, to read"))
     return lines

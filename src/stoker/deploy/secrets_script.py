@@ -17,6 +17,7 @@ def secrets_script(site: Site, *, postgres_host: str, redis_host: str) -> SiteFi
             'cd "$(dirname "$0")"',
             Line("umask 077", "the folder opens for this account alone"),
             "mkdir -p secrets",
+            Line("chmod 700 secrets", "also where it was there before, with a certificate in it"),
             "cd secrets",
             "random() { openssl rand -hex 24; }",
             Line(
@@ -33,6 +34,11 @@ def secrets_script(site: Site, *, postgres_host: str, redis_host: str) -> SiteFi
         ],
         executable=True,
     )
+
+
+def kept_private() -> SiteFile:
+    """``.gitignore``: the folder belongs into version control, its secrets don't."""
+    return SiteFile.of(".gitignore", [Line("/secrets/", "what make-secrets.sh draws")])
 
 
 def _engine() -> list[Line | str]:
@@ -70,6 +76,15 @@ def _gateway(site: Site, postgres_host: str, redis_host: str) -> list[Line | str
         'printf %s "$postgres_password" | keep postgres.password',
         "redis_password=$(cat redis.password 2>/dev/null || random)",
         'printf %s "$redis_password" | keep redis.password',
+        Line(
+            'case "$postgres_password$redis_password" in',
+            "both become parts of addresses and of commands, where others have a meaning",
+        ),
+        "*[!a-zA-Z0-9._~-]*)",
+        '    echo "A password in secrets/ has a character other than letters, digits and ._~-" >&2',
+        '    echo "Write another one, or delete its file: then one is drawn." >&2',
+        "    exit 1 ;;",
+        "esac",
         Line(
             'echo "requirepass $redis_password" | keep redis.conf',
             "a file: on a command line every account of the machine could read it",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 
 from stoker.deploy.cluster import Cluster
 from stoker.engines import ReplicaContainer
 from stoker.errors import UsageError
-from stoker.network_addresses import is_bindable
 from stoker.planning import Plan
 
 #: Versions that the files were tried with. A site names others, or a digest, in ``Images``.
@@ -22,12 +22,18 @@ ROUTER_VERSION = "0.1.17"
 
 #: What every format takes as a name: a DNS label (RFC 1123), with room for ``-gateway-12``.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
+#: https://github.com/distribution/reference/blob/main/regexp.go, without what no registry needs:
+#: the name becomes a line of other files, and a word of commands.
+_IMAGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._/:@-]*")
 #: https://www.rfc-editor.org/rfc/rfc1123#page-13
 _HOST = re.compile(
     r"(?=.{1,253}$)[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
     r"(\.[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)*"
 )
-_MOST_REPLICAS = 64
+#: Of one deployment.
+MOST_REPLICAS = 64
+#: No server has more, and each is written into the files.
+_MOST_GPUS = 64
 _MOST_GATEWAYS = 16
 _PORTS = range(1, 65536)
 
@@ -75,9 +81,10 @@ class Site:
     cluster: Cluster = field(default_factory=Cluster)
 
     def __post_init__(self) -> None:
-        _check_range("--replicas", self.replicas, _MOST_REPLICAS)
+        _check_range("--replicas", self.replicas, MOST_REPLICAS)
         _check_range("--gateways", self.gateways, _MOST_GATEWAYS)
         _check_range("--users", self.users, 1_000_000)
+        self._check_plan()
         if self.port not in _PORTS:
             raise UsageError(f"{self.port} is not a port.", fix="A port is from 1 to 65535.")
         if not _NAME.fullmatch(self.name):
@@ -87,29 +94,48 @@ class Site:
                 "Use lower-case letters, digits and hyphens, 40 at most, and a letter first.",
             )
         most = self.cluster.max_replicas
-        if most is not None and not self.replicas < most <= _MOST_REPLICAS:
+        if most is not None and not self.replicas < most <= MOST_REPLICAS:
             raise UsageError(
                 f"--cluster max_replicas={most} is out of range.",
                 f"It is what --replicas {self.replicas} may grow to.",
-                f"It is from {self.replicas + 1} to {_MOST_REPLICAS}.",
+                f"It is from {self.replicas + 1} to {MOST_REPLICAS}.",
             )
-        if not is_bindable(self.bind):
+        if not _is_address(self.bind):
             raise UsageError(
                 f"{self.bind!r} is not an address to listen on.",
                 fix="Write one IP address of the machine, or 0.0.0.0 for all of them.",
             )
-
         if self.tls_host is not None and not _HOST.fullmatch(self.tls_host):
             raise UsageError(
                 f"{self.tls_host!r} is not the name of a host.",
                 fix="Write a name such as models.example.com.",
             )
+        self._check_images()
         self._check_texts()
+
+    def _check_plan(self) -> None:
+        """A plan comes from a file: its numbers are ones that a server can have."""
+        if 0 <= self.plan.gpus <= _MOST_GPUS and self.plan.max_model_len > 0:
+            return
+        raise UsageError(
+            "The plan can't be deployed.",
+            f"It has {self.plan.gpus:,} GPUs and a context of {self.plan.max_model_len:,} tokens.",
+            "Make it again: stoker plan --json",
+        )
+
+    def _check_images(self) -> None:
+        others = [getattr(self.images, name) for name in Images.__dataclass_fields__]
+        others += [self.cluster.gateway_image, self.cluster.picker_image]
+        for image in (self.engine.image, *filter(None, others)):
+            if not _IMAGE.fullmatch(image):
+                raise UsageError(
+                    f"{image!r} is not the name of an image.",
+                    fix="Write it like registry.example.com/vllm:1.0, or with @sha256:DIGEST.",
+                )
 
     def _check_texts(self) -> None:
         """A plan comes from a file: what becomes a line of another file holds no line end."""
-        images = [getattr(self.images, name) for name in Images.__dataclass_fields__]
-        texts = [self.plan.model.id, self.engine.image, *self.engine.command, *images]
+        texts = [self.plan.model.id, *self.engine.command]
         texts += [f"{one.name}={one.value}" for one in self.engine.env]
         texts += self.engine.model_folder or ()
         wrong = next((text for text in texts if not text.isprintable()), None)
@@ -156,6 +182,15 @@ class Site:
             f"Use --replicas {max(1, self.machine_gpus // self.plan.gpus)}, or deploy to "
             "Kubernetes.",
         )
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is an IP address: containers' ports are published on nothing else."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
 def _check_range(option: str, value: int, most: int) -> None:

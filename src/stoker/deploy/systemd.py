@@ -13,7 +13,7 @@ from stoker.deploy.front_file import front_file
 from stoker.deploy.gateway_file import DRAIN_S, gateway_file
 from stoker.deploy.prometheus_files import prometheus_files
 from stoker.deploy.router_command import router_command
-from stoker.deploy.secrets_script import secrets_script
+from stoker.deploy.secrets_script import kept_private, secrets_script
 from stoker.deploy.site import Site
 from stoker.deploy.site_file import Line, SiteFile
 from stoker.deploy.site_readme import readme
@@ -26,7 +26,7 @@ from stoker.deploy.systemd_install import (
     gateway_bin,
     install_script,
 )
-from stoker.deploy.systemd_values import exec_lines, exec_word, setting
+from stoker.deploy.systemd_values import exec_lines, exec_word, literal, setting
 from stoker.deploy.upgrade_script import (
     ROLLING,
     UpgradeCommands,
@@ -75,6 +75,7 @@ def render(site: Site) -> tuple[SiteFile, ...]:
         ),
         *engine_files(site),
         *_monitoring(site, gateways),
+        kept_private(),
         secrets_script(site, postgres_host=_LOOPBACK, redis_host=_LOOPBACK),
         install_script(site),
         rolling_file(),
@@ -156,7 +157,7 @@ def _replica_unit(site: Site) -> list[Line | str]:
     places |= {folder[1]: folder[0]} if folder else {}
     words = [places.get(word, word) for word in engine.command]
     return [
-        *_unit_section(f"Stoker: replica %i of {site.plan.model.served_name}"),
+        *_unit_section(f"Stoker: replica %i of {literal(site.plan.model.served_name)}"),
         "[Service]",
         "Type=exec",
         *_account(),
@@ -270,7 +271,7 @@ def _target(site: Site) -> list[Line | str]:
         units += [f"stoker-{kind}@{one + 1}.service" for one in range(site.gateways)]
     return [
         "[Unit]",
-        f"Description=Stoker: {site.plan.model.served_name}",
+        f"Description=Stoker: {literal(site.plan.model.served_name)}",
         *[Line(f"Wants={unit}") for unit in units],
         "",
         "[Install]",

@@ -18,6 +18,11 @@ def exec_word(word: str) -> str:
     return f'"{escaped}"'
 
 
+def literal(text: str) -> str:
+    """Text of a description, in which ``%`` stands for itself."""
+    return text.replace("%", "%%")
+
+
 def setting(name: str, value: str) -> str:
     """A line ``NAME="VALUE"``, in which ``%`` stands for itself."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")

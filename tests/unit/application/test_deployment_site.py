@@ -75,7 +75,29 @@ def test_edited_and_removed_files_are_found(tmp_path: Path) -> None:
         "compose.yaml": False,
         "upgrade.sh": True,
     }
-    assert changes[0].now == changes[0].written + "# mine\n"
+    assert changes[0].now == f"{changes[0].written}# mine\n"
+
+
+def test_line_ends_of_windows_are_a_change(tmp_path: Path) -> None:
+    written(tmp_path)
+    script = tmp_path / "upgrade.sh"
+    script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
+    assert [change.path for change in deployment_site.edited(read(tmp_path), tmp_path)] == [
+        "upgrade.sh"
+    ]
+
+
+def test_file_that_was_put_beside_them_is_found_and_what_belongs_there_is_not(
+    tmp_path: Path,
+) -> None:
+    written(tmp_path)
+    for path in ("secrets/tls.key", "image/wheels/own.whl", "compose.yaml.edited", ".git/config"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("")
+    assert deployment_site.added(read(tmp_path), tmp_path) == []
+    (tmp_path / "compose.override.yaml").write_text("services: {}")
+    (found,) = deployment_site.added(read(tmp_path), tmp_path)
+    assert (found.path, found.written) == ("compose.override.yaml", None)
 
 
 def test_replacing_keeps_what_was_edited_and_secrets_and_removes_what_is_no_longer_written(
@@ -109,6 +131,8 @@ def test_new_model_answers_for_the_one_before_and_not_for_itself() -> None:
     ("content", "words"),
     [
         ("not JSON", "is not JSON"),
+        (H100.read_text()[:1000], "is not JSON"),
+        ("[" * 200_000, "is not JSON"),
         ("[1]", "holds no plan"),
         ('{"plans": [{"model": 1}]}', "holds no plan"),
         ("{}", "holds no plan"),

@@ -79,6 +79,29 @@ def test_diff_shows_what_was_changed_and_exits_with_1(run: Run, tmp_path: Path) 
     assert [change["path"] for change in json.loads(printed)["changes"]] == ["compose.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("path", "edit", "words"),
+    [
+        ("upgrade.sh", lambda text: text.replace(b"\n", b"\r\n"), "has the line ends of Windows"),
+        ("compose.yaml", lambda text: text.rstrip(), "compose.yaml differs at its end"),
+        ("compose.override.yaml", lambda _text: b"x", "compose.override.yaml was added"),
+        ("upgrade.sh", None, "upgrade.sh was removed"),
+    ],
+)
+def test_diff_names_changes_that_no_line_shows(
+    run: Run, tmp_path: Path, path: str, edit: Callable[[bytes], bytes] | None, words: str
+) -> None:
+    run("compose", "--from", H100, "-o", str(tmp_path / "site"))
+    file = tmp_path / "site" / path
+    if edit is None:
+        file.unlink()
+    else:
+        file.write_bytes(edit(file.read_bytes() if file.exists() else b""))
+    code, printed, _ = run("diff", str(tmp_path / "site"))
+    assert code == 1
+    assert words in printed
+
+
 def test_chooses_a_plan_for_an_imagined_machine(run: Run, tmp_path: Path) -> None:
     out = str(tmp_path / "site")
     options = ("--gpu", "H100", "--gpus", "2", "--replicas", "2", "--users", "20")

@@ -7,16 +7,21 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import deployment_sites
 
-from stoker.application import capacity
+from stoker.application import capacity, deployment_site
 from stoker.application.capacity import CapacityReport, size
+from stoker.application.capacity_deployment import deployment_of
 from stoker.application.capacity_request import CapacityRequest, GpuWish
+from stoker.application.deployment_site import SiteRequest
 from stoker.cli import main
 from stoker.cli.render import size_page, size_view
+from stoker.errors import StokerError, UsageError
 from stoker.sizing.search import Targets
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -215,3 +220,88 @@ def test_the_same_request_gets_the_same_answer_and_a_grown_team_never_pays_less(
     assert cost(1) == cost(1)
     assert cost(1) <= cost(8)
     assert cost(8) <= cost(8, token_s=0.04)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--format", "helm"], "--format is for --deploy"),
+        (["--deploy", "site", "--format", "nomad"], "no deployment format called 'nomad'"),
+        (["--deploy", "full"], "is not empty"),
+        (["--deploy", "file"], "is a file"),
+        (["--deploy", "deployed"], "holds a deployment"),
+    ],
+)
+def test_a_deployment_that_cannot_be_written_is_refused_before_the_simulation(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("full").mkdir()
+    Path("full/mine").write_text("")
+    Path("file").write_text("")
+    record = deployment_sites.record("h100", "compose")
+    deployment_site.write(record, deployment_site.rendered(record), Path("deployed"))
+    monkeypatch.setattr(capacity, "size", lambda *_: pytest.fail("it was simulated"))
+    code, _, errors = run(*SMALL, *arguments, capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 2
+    assert words in errors
+
+
+def test_the_recommended_servers_become_a_deployment(
+    report: CapacityReport,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capacity, "size", lambda *_: report)
+    out = tmp_path / "site"
+    arguments = [*SMALL, "--deploy", str(out)]
+    code, printed, errors = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 0, errors
+    assert f"Written to {out}: 2 replicas of Qwen/Qwen3.8-27B-FP8 on 2 GPUs" in printed
+    assert "kubectl apply -k ." in printed
+    assert f"--from {out}/stoker-deploy.json --replicas 2 --users 12 --replace" in printed
+    record = deployment_site.read_record(out)
+    assert record is not None
+    assert deployment_site.plan_in(out / deployment_site.RECORD) == record.plan
+    assert record.plan.arguments == report.best.option.plan.arguments
+    assert (record.request.format, record.request.replicas, record.request.users) == (
+        "kubernetes",
+        2,
+        12,
+    )
+
+
+def test_a_deployment_is_in_the_json_and_its_format_can_be_chosen(
+    report: CapacityReport,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capacity, "size", lambda *_: report)
+    arguments = [*SMALL, "--deploy", str(tmp_path / "chart"), "--format", "helm", "--json"]
+    code, printed, errors = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
+    assert code == 0, errors
+    deployment = json.loads(printed)["deployment"]
+    assert deployment["format"] == "helm"
+    assert deployment["replicas"] == 2
+    assert (tmp_path / "chart/Chart.yaml").exists()
+
+
+def test_one_server_is_deployed_with_compose_and_several_are_not(report: CapacityReport) -> None:
+    one = replace(report, best=replace(report.best, servers=1))
+    assert deployment_of(one) == SiteRequest("compose", replicas=1, users=12)
+    assert deployment_of(one, "quadlet").format == "quadlet"
+    with pytest.raises(UsageError, match="2 servers, and compose is for one machine") as refused:
+        deployment_of(report, "compose")
+    assert "--spare 0" in refused.value.fix
+
+
+def test_a_fleet_beyond_one_deployment_is_refused(report: CapacityReport) -> None:
+    huge = replace(report, best=replace(report.best, servers=65))
+    with pytest.raises(StokerError, match="65 copies of the model, and one deployment has 64"):
+        deployment_of(huge)

@@ -135,3 +135,14 @@ def test_model_folder_is_mounted_to_read_and_nothing_is_fetched() -> None:
     }
     assert replica["environment"]["HF_HUB_OFFLINE"] == "1"
     assert "hub.env" not in str(replica["env_file"])
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_no_service_but_the_store_keeps_roots_powers(name: str) -> None:
+    found = services(name)
+    assert {n for n, s in found.items() if s.get("cap_drop") != ["ALL"]} <= {"postgres"}
+    given = {n: s["cap_add"] for n, s in found.items() if "cap_add" in s}
+    assert all(n.startswith("replica-") and added == ["DAC_OVERRIDE"] for n, added in given.items())
+    for service in found.values():
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["logging"]["options"] == {"max-size": "20m", "max-file": "3"}

@@ -9,7 +9,7 @@ import pytest
 from tests.support import deployment_sites
 
 from stoker.application import deployment_site
-from stoker.deploy import EXPORTERS, Images, Site, exporter_for
+from stoker.deploy import EXPORTERS, Cluster, Images, Site, exporter_for
 from stoker.errors import UsageError
 
 
@@ -29,7 +29,12 @@ def site(plan: str = "h100", **changes: Any) -> Site:
         ({"port": 0}, "not a port"),
         ({"tls_host": "models example"}, "not the name of a host"),
         ({"tls_host": "models.example.com;"}, "not the name of a host"),
-        ({"images": Images(redis="redis\nprivileged: true")}, "control character"),
+        ({"bind": "a-host"}, "not an address to listen on"),
+        ({"images": Images(redis="redis\nprivileged: true")}, "not the name of an image"),
+        ({"images": Images(python="a`id`")}, "not the name of an image"),
+        ({"images": Images(nginx="{x}")}, "not the name of an image"),
+        ({"images": Images(nginx="-v/:/host")}, "not the name of an image"),
+        ({"cluster": Cluster(gateway_image="a;id")}, "not the name of an image"),
     ],
 )
 def test_what_contradicts_itself_is_refused(changes: dict[str, Any], words: str) -> None:
@@ -79,3 +84,42 @@ def test_unknown_format_is_refused_with_those_that_there_are() -> None:
 def test_each_exporter_has_the_name_of_its_row_and_steps_to_type(name: str) -> None:
     assert exporter_for(name).name == name
     assert exporter_for(name).next_steps(site())
+
+
+@pytest.mark.parametrize("changes", [{"gpus": -1}, {"gpus": 10**6}, {"max_model_len": -5}])
+def test_plan_with_numbers_that_no_server_has_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="The plan can't be deployed"):
+        replace(site(), plan=replace(site().plan, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"issuer": "../x"}, "issuer="),
+        ({"storage_class": "Bad_X"}, "storage_class="),
+        ({"prometheus_namespace": "UP!"}, "prometheus_namespace="),
+        ({"prometheus_url": "nope:"}, "is not a URL"),
+    ],
+)
+def test_name_that_kubernetes_does_not_take_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Cluster(**changes)
+
+
+def test_percent_signs_of_a_name_stand_for_themselves_in_units() -> None:
+    given = site()
+    named = replace(given.plan, model=replace(given.plan.model, served_name="half %n"))
+    for name in ("systemd", "quadlet"):
+        text = "\n".join(
+            file.text for file in exporter_for(name).render(replace(given, plan=named))
+        )
+        shown = [line for line in text.splitlines() if "Description=" in line and "half" in line]
+        assert shown
+        assert all(line.endswith("half %%n") for line in shown)
+
+
+def test_folder_whose_name_would_end_a_mount_is_refused() -> None:
+    given = site("cpu-folder")
+    inside = replace(given.engine, model_folder=("/models/a,ro=false", "/model"))
+    with pytest.raises(UsageError, match="can't be mounted by Podman"):
+        exporter_for("quadlet").render(replace(given, engine=inside))

@@ -132,7 +132,17 @@ def test_vllm_leaves_open_what_a_site_names_and_nothing_beside_it(
     monkeypatch.setenv("STOKER_OPEN_PATHS", "/metrics")
     guard, reached = guarded(monkeypatch)
     assert not ask(guard, "/metrics")
-    for path in ("/metrics/", "/metrics/x", "/v1/models", "/tokenize", "", ","):
+    # As servers pass paths on: decoded, and without the query.
+    tricks: tuple[str, ...] = (
+        "//metrics",
+        "/metrics//",
+        "/./metrics",
+        "/metrics/../v1/models",
+        "/METRICS",
+    )
+    tricks += ("/metrics\0", "/metrics\n", " /metrics", "/metrics?", "/metrics;v1", "/metrics#")
+    tricks += ("/metrics%2f", "/%6detrics", "\\metrics", "/v1/../metrics", "metrics", "/metric")
+    for path in ("/metrics/", "/metrics/x", "/v1/models", "/tokenize", "", ",", *tricks):
         assert ask(guard, path)[0] == 401
     assert ask(guard, "/metrics", kind="websocket") == ["websocket.close"]
     assert reached == ["/metrics"]

@@ -16,7 +16,7 @@ from stoker.application.deployment_site import SiteRequest
 from stoker.cli import launch_options
 from stoker.cli.options import Bind, Json, Port
 from stoker.cli.render import deploy_view, output
-from stoker.deploy import EXPORTERS, Cluster, Images, Site, exporter_for
+from stoker.deploy import EXPORTERS, Cluster, Images, exporter_for
 from stoker.errors import UsageError
 
 
@@ -138,14 +138,8 @@ def command(
     for path in kept:
         output.say(f"Kept {path}: what was changed by hand.")
     if out is not None:
-        _show(site, out, exporter_for(request.format).next_steps(site))
-
-
-def _show(site: Site, folder: Path, steps: Sequence[str]) -> None:
-    output.say(f"Written to {folder}: {deploy_view.summary(site)}")
-    output.say("Next, in that folder:")
-    for step in steps:
-        output.say(f"  {step}")
+        steps = exporter_for(request.format).next_steps(site)
+        output.say("\n".join(deploy_view.written_lines(site, out, steps)))
 
 
 @app.command("diff")
@@ -161,7 +155,10 @@ def diff(
             f"There is no {deployment_site.RECORD} in it.",
             "Name a folder that stoker deploy wrote.",
         )
-    changes = deployment_site.edited(record, folder)
+    changes = [
+        *deployment_site.edited(record, folder),
+        *deployment_site.added(record, folder),
+    ]
     if json:
         output.as_json(deploy_view.changes_document(record, changes))
     else:

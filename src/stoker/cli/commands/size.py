@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +18,7 @@ from stoker.errors import StokerError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from stoker.application.capacity import Progress
+    from stoker.application.capacity import CapacityReport, Progress
     from stoker.application.capacity_request import CapacityRequest, GpuWish
     from stoker.sizing import ArrivingRequest
     from stoker.sizing.correction import Correction
@@ -109,6 +109,20 @@ def command(
         Path | None,
         typer.Option(callback=writable, help="Write the answer as an HTML page to this file."),
     ] = None,
+    deploy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write the files that run the recommended servers to this folder."
+        ),
+    ] = None,
+    deploy_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="The format of --deploy. Default: compose for one server, kubernetes for several.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Find the least hardware for a number of developers, its cost, and when it breaks."""
@@ -125,6 +139,7 @@ def command(
             "Without it no endpoint is asked, so no key is needed.",
             "Add --calibrate URL, or omit --key-env.",
         )
+    _check_deployment(deploy, deploy_format)
     request = CapacityRequest(
         developers=developers,
         active_share=active,
@@ -148,8 +163,10 @@ def command(
         from stoker.cli.render import html_page, size_page  # noqa: PLC0415
 
         html_page.write(html, size_page.render(report))
+    deployed = None if deploy is None else _deployed(report, deploy, deploy_format)
     if json:
-        output.as_json(size_view.document(report))
+        written = {} if deployed is None else {"deployment": deployed.document}
+        output.as_json({**size_view.document(report), **written})
     elif csv:
         output.say(size_view.table(report).rstrip("\n"))
     else:
@@ -157,6 +174,58 @@ def command(
             output.say(line)
         if html is not None:
             output.say(f"\nWritten: {html}")
+        for line in () if deployed is None else ("", *deployed.lines):
+            output.say(line)
+
+
+# --- the deployment ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Deployed:
+    """What was written, for programs and for people."""
+
+    document: dict[str, Any]
+    lines: tuple[str, ...]
+
+
+def _check_deployment(folder: Path | None, format_name: str | None) -> None:
+    """Before minutes of simulation. Raises ``UsageError`` where nothing could be written."""
+    from stoker.application import deployment_site  # noqa: PLC0415
+    from stoker.deploy import exporter_for  # noqa: PLC0415
+
+    if format_name is not None:
+        exporter_for(format_name)
+    if folder is not None:
+        deployment_site.check_new_folder(folder)
+    elif format_name is not None:
+        raise UsageError(
+            "--format is for --deploy.",
+            "Without it no deployment is written.",
+            "Add --deploy DIR, or omit --format.",
+        )
+
+
+def _deployed(report: CapacityReport, folder: Path, format_name: str | None) -> _Deployed:
+    """Write the recommended servers as a deployment. Raises ``StokerError`` where that can't be."""
+    from stoker.application import deployment_site  # noqa: PLC0415
+    from stoker.application.capacity_deployment import deployment_of  # noqa: PLC0415
+    from stoker.cli.render import deploy_view  # noqa: PLC0415
+
+    request = deployment_of(report, format_name)
+    record = deployment_site.new_record(request, report.best.option.plan, None, None)
+    site, files = deployment_site.site_for(record), deployment_site.rendered(record)
+    deployment_site.write(record, files, folder)
+    exporter = deployment_site.exporter_of(request)
+    lines = deploy_view.written_lines(site, folder, exporter.next_steps(site))
+    change = (
+        "For another address, TLS or images, write it again: "
+        f"stoker deploy {request.format} --from {folder / deployment_site.RECORD} "
+        f"--replicas {request.replicas} --users {request.users} --replace -o {folder}"
+    )
+    return _Deployed(
+        {"format": request.format, **deploy_view.document(site, files, folder)}, (*lines, change)
+    )
 
 
 # --- reading options -----------------------------------------------------------------------------

@@ -43,6 +43,12 @@ def summary(site: Site) -> str:
     return f"{replicas} of {site.plan.model.id} {where}, {gateways}, at {site.endpoint}"
 
 
+def written_lines(site: Site, folder: Path, steps: Sequence[str]) -> tuple[str, ...]:
+    """What was written where, and what to type next."""
+    head = (f"Written to {folder}: {summary(site)}", "Next, in that folder:")
+    return (*head, *(f"  {step}" for step in steps))
+
+
 def explanation(files: Sequence[SiteFile]) -> list[str]:
     """Each line that has a reason, below the name of its file."""
     lines: list[str] = []
@@ -64,16 +70,27 @@ def change_lines(changes: Sequence[FileChange]) -> list[str]:
     for change in changes:
         if change.now is None:
             lines.append(f"{change.path} was removed")
-            continue
-        lines += difflib.unified_diff(
-            change.written.splitlines(),
-            change.now.splitlines(),
-            f"{change.path} as written",
-            f"{change.path} now",
+        elif change.written is None:
+            lines.append(f"{change.path} was added")
+        else:
+            lines += _changed_lines(change.path, change.written, change.now)
+    return lines
+
+
+def _changed_lines(path: str, written: str, now: str) -> list[str]:
+    found = list(
+        difflib.unified_diff(
+            written.splitlines(),
+            now.splitlines(),
+            f"{path} as written",
+            f"{path} now",
             lineterm="",
             n=2,
         )
-    return lines
+    )
+    if "\r" in now and "\r" not in written:
+        found.insert(0, f"{path} has the line ends of Windows: programs on servers misread them")
+    return found or [f"{path} differs at its end, or in its line ends"]
 
 
 def changes_document(record: SiteRecord, changes: Sequence[FileChange]) -> dict[str, Any]:
@@ -85,6 +102,7 @@ def changes_document(record: SiteRecord, changes: Sequence[FileChange]) -> dict[
             {
                 "path": change.path,
                 "removed": change.now is None,
+                "added": change.written is None,
                 "diff": "\n".join(change_lines([change])),
             }
             for change in changes

@@ -10,8 +10,9 @@ import re
 from typing import Any
 
 from stoker.deploy.exporter import Exporter
+from stoker.deploy.kubernetes.cluster_readme import cluster_readme
 from stoker.deploy.kubernetes.manifest import Because, ChartValue, ManifestFile, Node, settings
-from stoker.deploy.kubernetes.manifest_text import helm_lines, yaml_lines
+from stoker.deploy.kubernetes.manifest_text import escaped, helm_lines, yaml_lines
 from stoker.deploy.kubernetes.object_names import Names
 from stoker.deploy.kubernetes.site_manifests import site_manifests
 from stoker.deploy.kubernetes.site_secrets import make_secrets, push_image
@@ -33,6 +34,7 @@ def render(site: Site) -> tuple[SiteFile, ...]:
         for node in manifest.objects
         for setting in settings(node)
     }
+    steps = next_steps(site)
     templates = [_template(manifest) for manifest in manifests]
     helpers = SiteFile(".helmignore", "image/\nstoker-deploy.json\n")
     return (
@@ -43,6 +45,7 @@ def render(site: Site) -> tuple[SiteFile, ...]:
         *templates,
         _notes(site),
         *image_files(site),
+        cluster_readme(site, EXPORTER.name, steps, steps[-1]),
     )
 
 
@@ -112,7 +115,7 @@ def _notes(site: Site) -> SiteFile:
     within = "kubectl -n {{ .Release.Namespace }}"
     names = Names(site)
     lines = [
-        f"The first start of the replicas downloads {site.plan.model.id}. Watch it:",
+        f"The first start of the replicas downloads {escaped(site.plan.model.id)}. Watch it:",
         f"  {within} rollout status deployment/{names.engine} --timeout=2h",
         "The key of the first user:",
         f"  {within} get secret {names.secrets} -o jsonpath='{{.data.first-key}}' | base64 -d",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stoker.deploy.exporter import Exporter
+from stoker.deploy.kubernetes.cluster_readme import cluster_readme
 from stoker.deploy.kubernetes.manifest import Because, ManifestFile, Node
 from stoker.deploy.kubernetes.manifest_text import with_namespace, yaml_lines
 from stoker.deploy.kubernetes.object_names import Names
@@ -19,7 +20,13 @@ def render(site: Site) -> tuple[SiteFile, ...]:
     """The site's files: a kustomization, the namespace, and the objects by their concern."""
     manifests = site_manifests(site)
     written = [_file(site, manifest) for manifest in manifests]
-    return (_kustomization(site, manifests), _namespace(site), *written, *image_files(site))
+    return (
+        _kustomization(site, manifests),
+        _namespace(site),
+        *written,
+        *image_files(site),
+        cluster_readme(site, EXPORTER.name, next_steps(site), "kubectl apply -k ."),
+    )
 
 
 def _file(site: Site, manifest: ManifestFile) -> SiteFile:

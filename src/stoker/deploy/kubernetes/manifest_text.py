@@ -24,7 +24,7 @@ def yaml_lines(node: Mapping[str, Node], written: Written | None = None) -> list
 
 def helm_lines(node: Mapping[str, Node]) -> list[Line]:
     """An object as lines of a template of Helm."""
-    return [Line(_escaped(line.text), _escaped(line.why)) for line in _mapping(node, 0, _template)]
+    return [Line(escaped(line.text), escaped(line.why)) for line in _mapping(node, 0, _template)]
 
 
 def with_namespace(lines: Sequence[Line], namespace: str) -> list[Line]:
@@ -54,7 +54,7 @@ def _template(setting: ChartValue, indent: int) -> tuple[str, ...]:
     return (f"{_OPEN} {value} | {shown} {_CLOSE}",)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text in which only Stoker's own actions are ones of Helm's."""
     safe = text.replace("{{", '{{ "{{" }}')
     return (

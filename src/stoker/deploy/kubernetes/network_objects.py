@@ -20,6 +20,8 @@ from stoker.deploy.kubernetes.store_objects import POSTGRES_PORT, REDIS_PORT
 from stoker.deploy.site import Site
 
 _DNS_PORT = 53
+#: https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns
+_NODE_DNS = "169.254.20.10/32"
 _HTTPS_PORT = 443
 #: The API server's ports: of its Service, and of its pods, which some networks compare.
 _API_PORTS = (443, 6443)
@@ -84,7 +86,10 @@ def _deny_all(names: Names) -> Mapping[str, Node]:
 
 def _names_for_all(names: Names) -> Mapping[str, Node]:
     ports: Node = [{"protocol": protocol, "port": _DNS_PORT} for protocol in ("UDP", "TCP")]
-    to = [{"namespaceSelector": _namespace("kube-system")}]
+    cache = Because(
+        {"cidr": _NODE_DNS}, "NodeLocal DNSCache, in clusters that have it: it is in no pod."
+    )
+    to: list[Node] = [{"namespaceSelector": _namespace("kube-system")}, {"ipBlock": cache}]
     rules: dict[str, Node] = {"egress": [{"to": to, "ports": ports}]}
     return _policy(names, f"{names.site.name}-dns", {}, rules)
 

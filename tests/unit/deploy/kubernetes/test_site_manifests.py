@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support import cluster_sites, kubernetes_schemas
 
-from stoker.deploy import Cluster, Site
+from stoker.deploy import Cluster, Site, exporter_for
 from stoker.deploy.kubernetes import site_secrets
 from stoker.deploy.kubernetes.manifest import plain
 from stoker.deploy.kubernetes.object_names import Names
@@ -315,3 +315,23 @@ def test_two_pools_of_a_site_share_no_name_but_those_of_the_site() -> None:
         "stoker-dns",
     }
     assert {kind for kind, _ in made[0] - made[1]} >= {"InferencePool", "HTTPRoute", "Gateway"}
+
+
+@pytest.mark.parametrize("format_name", ["kubernetes", "helm"])
+def test_the_folders_page_leads_from_an_empty_namespace_to_an_answer(format_name: str) -> None:
+    site = cluster_sites.SITES["issued"]()
+    exporter = exporter_for(format_name)
+    (page,) = (file.text for file in exporter.render(site) if file.path == "README.md")
+    places = [page.index(step) for step in exporter.next_steps(site)]
+    assert places == sorted(places)
+    key = f"get secret {Names(site).secrets} -o jsonpath='{{.data.first-key}}' | base64 -d"
+    assert places[-1] < page.index(key) < page.index(f"stoker test {site.endpoint}")
+    assert "../before" in page
+
+
+def test_names_are_resolved_in_clusters_with_a_cache_on_each_node() -> None:
+    policies = of_kind(objects(cluster_sites.SITES["issued"]()), "NetworkPolicy")
+    (names,) = (one for one in policies if one["metadata"]["name"].endswith("-dns"))
+    (rule,) = names["spec"]["egress"]
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]
+    assert {port["port"] for port in rule["ports"]} == {53}
