@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def import_images(endpoint: str) -> Sequence[str]:
     """Every image of a site, under the names in its files; the folders that replicas mount."""
     mounts = docker_daemon.import_vllm(endpoint)
     docker_daemon.import_site(endpoint)
-    with docker.DockerClient(base_url=endpoint, timeout=300) as client:
+    with closing(docker.DockerClient(base_url=endpoint, timeout=300)) as client:
         client.images.get(docker_daemon.VLLM_IMAGE).tag(CPU_IMAGE)
         named = {"python": PYTHON, "postgres": POSTGRES, "redis": REDIS, "nginx": NGINX}
         for folder, name in named.items():
@@ -149,7 +150,7 @@ class ComposedSite:
 
     def objects(self) -> list[str]:
         """The containers and networks that there are of the site."""
-        with docker.DockerClient(base_url=self.docker_endpoint) as client:
+        with closing(docker.DockerClient(base_url=self.docker_endpoint)) as client:
             label = {"label": f"com.docker.compose.project={self.folder.name}"}
             found = client.containers.list(all=True, filters=label)
             return [thing.name for thing in [*found, *client.networks.list(filters=label)]]
@@ -163,7 +164,7 @@ class ComposedSite:
         return state
 
     def _attributes(self, service: str) -> dict[str, Any]:
-        with docker.DockerClient(base_url=self.docker_endpoint) as client:
+        with closing(docker.DockerClient(base_url=self.docker_endpoint)) as client:
             attributes: dict[str, Any] = client.containers.get(
                 f"{self.folder.name}-{service}-1"
             ).attrs
