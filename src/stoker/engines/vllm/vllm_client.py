@@ -37,7 +37,7 @@ async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
     """vLLM listens only when it can answer; ``/health`` then asks the engine process.
 
     vllm-router (0.1.17) stands for several, and its ``/health`` fails while one of them is down.
-    Its ``/readiness``, which vLLM does not have, tells whether any of them can answer.
+    Its ``/readiness``, which vLLM does not have, reports whether any of them can answer.
     """
     return await http_json.answers(http, backend, "/health") or await http_json.answers(
         http, backend, "/readiness"
