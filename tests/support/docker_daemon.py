@@ -12,7 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import docker
@@ -25,7 +25,12 @@ _SUITE = "bookworm"
 #: What a container needs beside Debian's minimum: Python, and the library that vLLM's CPU
 #: kernels are linked with.
 _PACKAGES = ("python3", "python3-venv", "ca-certificates", "libnuma1")
+#: What the images of a deployed site are made from.
+_SERVERS = ("postgresql", "redis-server", "nginx-light", "openssl")
+#: A machine of its own, where systemd is the first process.
+_SYSTEMD = ("systemd", "systemd-sysv", "procps", "iproute2")
 BASE_IMAGE = "stoker-test-base:latest"
+SITE_IMAGE = "stoker-test-site:latest"
 VLLM_IMAGE = "stoker-test-vllm-cpu:latest"
 _START_S = 60
 
@@ -68,6 +73,11 @@ def import_base(endpoint: str) -> None:
     _import(endpoint, BASE_IMAGE, ["CMD sleep infinity"])
 
 
+def import_site(endpoint: str) -> None:
+    """A Debian with the servers of a deployed site and systemd, as ``SITE_IMAGE``."""
+    _import(endpoint, SITE_IMAGE, ["CMD sleep infinity"], (*_PACKAGES, *_SERVERS, *_SYSTEMD))
+
+
 def import_vllm(endpoint: str) -> tuple[str, ...]:
     """vLLM's CPU image, as ``VLLM_IMAGE``: the base, with vLLM's server as its entrypoint.
 
@@ -89,25 +99,27 @@ def import_vllm(endpoint: str) -> tuple[str, ...]:
     return tuple(f"{folder}:{folder}:ro" for folder in folders)
 
 
-def _import(endpoint: str, image: str, changes: list[str]) -> None:
+def _import(
+    endpoint: str, image: str, changes: list[str], packages: Sequence[str] = _PACKAGES
+) -> None:
     repository, _, tag = image.partition(":")
     with docker.APIClient(base_url=endpoint, timeout=300) as client:
         client.import_image_from_file(
-            str(_base_tar()), repository=repository, tag=tag, changes=changes
+            str(_base_tar(packages)), repository=repository, tag=tag, changes=changes
         )
 
 
-def _base_tar() -> Path:
-    """Made with debootstrap from the mirror that this machine uses; kept, as it takes a minute."""
+def _base_tar(packages: Sequence[str]) -> Path:
+    """Made with debootstrap from the mirror that this machine uses; kept, as it takes minutes."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    made_of = hashlib.sha256(" ".join((_SUITE, *_PACKAGES)).encode()).hexdigest()[:8]
+    made_of = hashlib.sha256(" ".join((_SUITE, *packages)).encode()).hexdigest()[:8]
     tar = cache / "stoker" / "docker-base" / f"{sysconfig.get_platform()}-{made_of}.tar"
     if tar.exists():
         return tar
     tar.parent.mkdir(parents=True, exist_ok=True)
     root = tar.with_suffix(".root")
     subprocess.run(["rm", "-rf", root], check=True)
-    include = f"--include={','.join(_PACKAGES)}"
+    include = f"--include={','.join(packages)}"
     subprocess.run(
         ["debootstrap", "--variant=minbase", include, _SUITE, root, mirror()],
         check=True,

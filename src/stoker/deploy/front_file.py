@@ -74,9 +74,10 @@ def _to_gateways(
 ) -> list[Line | str]:
     retries: list[Line | str] = [
         Line(
-            "proxy_next_upstream error timeout http_503 non_idempotent;",
-            "a gateway that is down, or about to stop, has not begun to answer: the request goes "
-            "to the next one. After the first byte nothing is sent twice",
+            "proxy_next_upstream error timeout http_502 http_503 non_idempotent;",
+            "a gateway that is down, or about to stop, or whose replica broke off, has not begun "
+            "to answer: the request goes to the next one. After the first byte nothing is sent "
+            "twice",
         ),
         Line("proxy_next_upstream_tries 3;"),
         Line("proxy_connect_timeout 2s;", "a gateway that is gone is noticed soon"),

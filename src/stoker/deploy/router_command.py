@@ -1,6 +1,7 @@
 """How vllm-router is started in front of a site's replicas.
 
-Flags are of vllm-router 0.1.17. With its defaults, two of the first twenty requests after a
+Flags are of vllm-router 0.1.17, which passes a request's key on to the replica, but not at
+``/tokenize``. With its defaults, two of the first twenty requests after a
 replica has died are answered 500, and a dead replica is found after up to three minutes.
 """
 
@@ -10,6 +11,21 @@ from collections.abc import Sequence
 
 from stoker.deploy.site_file import Line
 from stoker.engines import ReplicaContainer
+from stoker.planning import Argument
+
+#: What gateways ask replicas for and the router asks without the key.
+_ASKED_WITHOUT_KEY = "/tokenize"
+
+
+def routed_env(engine: ReplicaContainer) -> tuple[Argument, ...]:
+    """The variables of a replica that stands behind the router."""
+    if not engine.open_paths_variable:
+        return engine.env
+    why = (
+        "counting the tokens of a prompt needs no key: the router does not pass it on there. "
+        "Whatever runs a model still needs it"
+    )
+    return (*engine.env, Argument(engine.open_paths_variable, _ASKED_WITHOUT_KEY, why))
 
 
 def router_command(

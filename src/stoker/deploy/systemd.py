@@ -12,8 +12,13 @@ from stoker.deploy.exporter import Exporter
 from stoker.deploy.front_file import front_file
 from stoker.deploy.gateway_file import DRAIN_S, gateway_file
 from stoker.deploy.prometheus_files import prometheus_files
+<<<<<<< HEAD
 from stoker.deploy.router_command import router_command
 from stoker.deploy.secrets_script import kept_private, secrets_script
+=======
+from stoker.deploy.router_command import routed_env, router_command
+from stoker.deploy.secrets_script import secrets_script
+>>>>>>> wt-compose
 from stoker.deploy.site import Site
 from stoker.deploy.site_file import Line, SiteFile
 from stoker.deploy.site_readme import readme
@@ -173,7 +178,7 @@ def _replica_unit(site: Site) -> list[Line | str]:
                 setting("Environment", f"{one.name}={places.get(str(one.value), one.value)}"),
                 one.reason,
             )
-            for one in engine.env
+            for one in routed_env(engine)
         ],
         Line("CacheDirectory=stoker", "the weights, and what was compiled: kept over restarts"),
         Line("Environment=HOME=/var/cache/stoker", "where both are looked for"),

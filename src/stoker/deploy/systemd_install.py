@@ -39,7 +39,9 @@ def install_script(site: Site) -> SiteFile:
             'cd "$(dirname "$0")"',
             '[ "$(id -u)" -eq 0 ] || { echo "Run it as root." >&2; exit 2; }',
             '[ -s secrets/gateway.env ] || { echo "Run ./make-secrets.sh first." >&2; exit 2; }',
-            Line("install -m 644 sysusers.conf /etc/sysusers.d/stoker.conf", "the account stoker"),
+            Line(
+                "install -D -m 644 sysusers.conf /etc/sysusers.d/stoker.conf", "the account stoker"
+            ),
             "systemd-sysusers stoker.conf",
             "",
             "environment() {",

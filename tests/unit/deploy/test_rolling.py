@@ -28,6 +28,8 @@ class Site(ThreadingHTTPServer):
         self.running = [0.0]
         #: How often ``/health`` answers 503 first.
         self.unready = 0
+        #: A router that has a replica, though not all of them: vLLM has no such path.
+        self.router_is_ready = False
 
     def running_now(self) -> float:
         return self.running.pop(0) if len(self.running) > 1 else self.running[0]
@@ -42,6 +44,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/health":
             self.server.unready -= 1
             self._answer(503 if self.server.unready >= 0 else 200)
+        elif self.path == "/readiness":
+            self._answer(200 if self.server.router_is_ready else 404)
         elif self.headers.get("Authorization") != f"Bearer {KEY}":
             self._answer(401)
         else:
@@ -132,6 +136,12 @@ def test_replica_joins_when_it_is_ready_and_only_once(site: Site) -> None:
     for _ in range(2):
         rolling.main(["join", site.address, site.address])
     assert site.workers == [site.address]
+
+
+def test_router_answers_while_one_of_its_replicas_does_not(site: Site) -> None:
+    site.unready = 10**6
+    site.router_is_ready = True
+    rolling.main(["join", site.address])
 
 
 def test_replica_that_is_never_ready_joins_nothing(

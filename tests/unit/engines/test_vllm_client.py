@@ -87,3 +87,25 @@ async def test_what_a_template_is_given_is_counted(
 ) -> None:
     body = await asked({"messages": [USER], **options})
     assert body.get("chat_template_kwargs") == variables
+
+
+@pytest.mark.parametrize(
+    ("health", "readiness", "is_ready"),
+    [
+        (200, 404, True),  # vLLM
+        (503, 404, False),  # vLLM whose engine process has died
+        (503, 200, True),  # vllm-router with one of two replicas
+        (503, 503, False),  # vllm-router with none
+    ],
+)
+async def test_router_is_ready_while_any_of_its_replicas_is(
+    health: int, readiness: int, is_ready: bool
+) -> None:
+    async def answer(call: web.Request) -> web.Response:
+        return web.Response(status=health if call.path == "/health" else readiness)
+
+    app = web.Application()
+    app.router.add_get("/{path}", answer)
+    async with TestServer(app) as server, ClientSession() as http:
+        backend = Backend(str(server.make_url("")).rstrip("/"), "vllm")
+        assert await vllm_client.ready(http, backend) is is_ready

@@ -81,8 +81,13 @@ def _under_way(worker: str) -> float:
 
 
 def _is_ready(worker: str) -> bool:
+    """Whether it answers; a router, whose ``/health`` is of all replicas, by its ``/readiness``."""
+    return _answers(f"{worker}/health") or _answers(f"{worker}/readiness")
+
+
+def _answers(url: str) -> bool:
     try:
-        _ask("GET", f"{worker}/health")
+        _ask("GET", url)
     except OSError:
         return False
     return True

@@ -34,8 +34,14 @@ async def warnings(
 
 
 async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
-    """vLLM listens only when it can answer; ``/health`` then asks the engine process."""
-    return await http_json.answers(http, backend, "/health")
+    """vLLM listens only when it can answer; ``/health`` then asks the engine process.
+
+    vllm-router (0.1.17) stands for several, and its ``/health`` fails while one of them is down.
+    Its ``/readiness``, which vLLM does not have, reports whether any of them can answer.
+    """
+    return await http_json.answers(http, backend, "/health") or await http_json.answers(
+        http, backend, "/readiness"
+    )
 
 
 async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
