@@ -12,13 +12,8 @@ from stoker.deploy.exporter import Exporter
 from stoker.deploy.front_file import front_file
 from stoker.deploy.gateway_file import DRAIN_S, gateway_file
 from stoker.deploy.prometheus_files import prometheus_files
-<<<<<<< HEAD
-from stoker.deploy.router_command import router_command
-from stoker.deploy.secrets_script import kept_private, secrets_script
-=======
 from stoker.deploy.router_command import routed_env, router_command
-from stoker.deploy.secrets_script import secrets_script
->>>>>>> wt-compose
+from stoker.deploy.secrets_script import kept_private, secrets_script
 from stoker.deploy.site import Site
 from stoker.deploy.site_file import Line, SiteFile
 from stoker.deploy.site_readme import readme
