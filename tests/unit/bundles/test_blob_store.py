@@ -67,16 +67,16 @@ def test_a_blob_that_was_damaged_is_removed(store: BlobStore) -> None:
 
 def test_a_file_takes_its_space_once(store: BlobStore, tmp_path: Path) -> None:
     place = tmp_path / "models" / "a.gguf"
-    added(store).place(BLOB.sha256, place)
+    added(store).place({place: BLOB.sha256})
     assert place.samefile(store.path(BLOB.sha256))
-    store.place(BLOB.sha256, place)  # again, as after an interruption
+    store.place({place: BLOB.sha256})  # again, as after an interruption
     assert [path.name for path in place.parent.iterdir()] == ["a.gguf"]
 
 
 def test_an_older_file_is_replaced(store: BlobStore, tmp_path: Path) -> None:
     place = tmp_path / "a.gguf"
     place.write_bytes(b"older")
-    added(store).place(BLOB.sha256, place)
+    added(store).place({place: BLOB.sha256})
     assert place.read_bytes() == CONTENT
 
 
