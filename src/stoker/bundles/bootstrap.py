@@ -1,4 +1,4 @@
-"""Install Stoker from a bundle on a machine that has only Python, then load the bundle.
+"""Load a bundle on a machine that has only Python, with the Stoker in the bundle.
 
 This file lies in every bundle. It needs no other package:
 
@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> int:
         return _load(bundle, manifest, options)
     except KeyboardInterrupt:
         return 130
-    except (tarfile.TarError, EOFError):
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError):
         raise _end(f"{bundle} is not a bundle, or is cut short: copy it again") from None
     except (KeyError, TypeError, ValueError):
         raise _end("the manifest can't be read: copy the bundle again") from None
@@ -108,36 +109,25 @@ def take_wheels(bundle: str, manifest: dict[str, Any], folder: Path) -> None:
 
 
 def _load(bundle: str, manifest: dict[str, Any], options: list[str]) -> int:
-    """Install Stoker into a folder that goes again, and load the bundle with it."""
+    """Unpack Stoker into a folder that goes again, and load the bundle with it."""
     with tempfile.TemporaryDirectory(prefix="stoker-bootstrap-") as folder:
-        environment, wheels = Path(folder, "venv"), Path(folder, "wheels")
+        wheels, packages = Path(folder, "wheels"), Path(folder, "packages")
         wheels.mkdir()
         take_wheels(bundle, manifest, wheels)
-        print("bootstrap: installing Stoker to load the bundle with", flush=True)
-        # No settings of this machine's pip or Python lead elsewhere.
-        foreign = ("PIP_", "PYTHONPATH", "PYTHONHOME")
+        print("bootstrap: unpacking Stoker to load the bundle with", flush=True)
+        # A wheel is a zip archive whose top is what an installation puts on the path.
+        for wheel in sorted(wheels.iterdir()):
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(packages)  # noqa: S202  (zipfile keeps names in the folder)
+            wheel.unlink()
+        # No settings or packages of this machine's Python lead elsewhere.
+        foreign = ("PIP_", "PYTHON")
         clean = {n: v for n, v in os.environ.items() if not n.startswith(foreign)}
-        clean["PIP_CONFIG_FILE"] = os.devnull
-        make = [sys.executable, "-m", "venv", str(environment)]
-        _run(make, clean, "this Python can't make environments: install python3-venv")
-        pip = [str(environment / "bin/python"), "-m", "pip", "--isolated", "install", "--quiet"]
-        # It runs once: compiling all of it takes longer than running it.
-        pip += ["--no-compile", "--no-index", "--find-links", str(wheels)]
-        _run([*pip, "--disable-pip-version-check", "stoker"], clean, "Stoker can't be installed")
-        load = [str(environment / "bin/stoker"), "bundle", "load", bundle, *options]
+        clean |= {"PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1"}
+        load = [sys.executable, "-s", "-S", "-m", "stoker", "bundle", "load", bundle, *options]
         if not any(each.partition("=")[0] == "--python" for each in options):
             load += ["--python", sys.executable]
         return subprocess.run(load, check=False, env=clean).returncode
-
-
-def _run(command: list[str], environment: dict[str, str], failed: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode == 0:
-        return
-    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    if any("No space left on device" in line for line in lines):
-        raise OSError(errno.ENOSPC, "No space left on device", tempfile.gettempdir())
-    raise _end(" ".join([failed, *lines[-1:]]))
 
 
 def _member(archive: tarfile.TarFile, name: str) -> Any:

@@ -195,8 +195,8 @@ def _install(
 
 
 def own_environment() -> dict[str, str]:
-    """The variables without those that lend one Python the packages of another."""
-    return {n: v for n, v in os.environ.items() if n not in ("PYTHONPATH", "PYTHONHOME")}
+    """The variables without those that lead one Python to what is of another."""
+    return {n: v for n, v in os.environ.items() if not n.startswith("PYTHON")}
 
 
 def _place(item: Item, store: BlobStore, folder: Path) -> None:

@@ -91,3 +91,23 @@ def test_what_goes_to_one_disk_is_added_up(tmp_path: Path) -> None:
     blob_store.check_space((tmp_path, 0, "nothing"))
     with pytest.raises(StokerError, match="for the weights and the wheels"):
         blob_store.check_space(*parts)
+
+
+def test_files_are_replaced_only_once_all_new_ones_are_there(
+    store: BlobStore, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "a.gguf", tmp_path / "b.gguf"
+    first.write_bytes(b"older")
+    with pytest.raises(StokerError, match="can't be written"):
+        added(store).place({first: BLOB.sha256, second: "0" * 64})
+    assert first.read_bytes() == b"older"
+    assert [path.name for path in tmp_path.glob("*.gguf*")] == ["a.gguf"]
+
+
+def test_one_run_at_a_time_writes_and_what_a_killed_one_left_goes(store: BlobStore) -> None:
+    store.folder.mkdir()
+    (store.folder / "killed.partial").touch()
+    with store.only_run():
+        assert list(store.folder.iterdir()) == []
+        with pytest.raises(StokerError, match="Another run"), store.only_run():
+            pass
