@@ -126,7 +126,7 @@ class BlobStore:
 def only_run(folder: Path, doing: str) -> Iterator[None]:
     """Hold ``folder`` while no other run does, and make it first.
 
-    ``doing`` says what the other run does. Raises ``StokerError`` where there is one, or where the
+    ``doing`` is what the other run does. Raises ``StokerError`` where there is one, or where the
     folder can't be written.
     """
     try:

@@ -122,7 +122,7 @@ def create(
     if output.exists():
         raise UsageError(f"{output} exists already.", "", "Name another file, or remove it.")
     work = output.with_name(f"{output.name}.work")
-    # What is missing is said before minutes of downloads.
+    # What is missing ends it before minutes of downloads.
     known = _held_by(request.base)
     if request.images:
         ImageStore()
