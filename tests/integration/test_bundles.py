@@ -67,7 +67,8 @@ def test_a_bundle_alone_answers_a_chat_without_a_network(site: Path, tmp_path: P
     """With nothing but Python: the bootstrap, the load, a model that starts, and its checks."""
     bundle, into, home = site / "site.stoker", tmp_path / "opt", tmp_path / "home"
     home.mkdir()
-    subprocess.run(["tar", "-C", home, "-xf", bundle, "bootstrap.py"], check=True)
+    names = ["manifest.json", "bootstrap.py"]
+    subprocess.run(["tar", "-C", home, "-xf", bundle, *names], check=True)
     # The base Python, so that no package of this environment helps.
     python, stoker = Path(sys.base_prefix, "bin/python3"), into / "current/venv/bin/stoker"
     load: list[str | Path] = [

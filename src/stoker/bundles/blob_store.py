@@ -9,8 +9,11 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from stoker import paths
 from stoker.bundles.bundle_archive import CHUNK_BYTES, Report
@@ -19,6 +22,8 @@ from stoker.errors import StokerError
 
 #: Left free on the disk: logs and the system need some too.
 SPARE_BYTES = 256 << 20
+#: What a file system answers that can't link these two files: then they are copied.
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 
 
 class BlobStore:
@@ -35,6 +40,22 @@ class BlobStore:
     def path(self, sha256: str) -> Path:
         """Where the blob of this digest is, or would be."""
         return self._folder / sha256
+
+    @contextmanager
+    def only_run(self) -> Iterator[None]:
+        """Hold the store: two runs that write one blob would share its unfinished file.
+
+        Raises ``StokerError`` where another run holds it. What a killed run left goes.
+        """
+        with only_run(self._folder.parent, "loads a bundle as this user"):
+            for left in self._folder.glob("*.partial"):
+                left.unlink(missing_ok=True)
+            yield
+
+    def remove(self, digests: Iterable[str]) -> None:
+        """Remove these blobs. Models that are links to them stay whole."""
+        for sha256 in digests:
+            self.path(sha256).unlink(missing_ok=True)
 
     def has(self, blob: Blob) -> bool:
         """Whether the blob is here with the size that it must have."""
@@ -80,19 +101,42 @@ class BlobStore:
         finally:
             unfinished.unlink(missing_ok=True)
 
-    def place(self, sha256: str, at: Path) -> None:
-        """Make the blob the file ``at``: a hard link where the disk allows it, else a copy."""
-        unfinished = at.with_name(f"{at.name}.partial")
+    def place(self, files: Mapping[Path, str]) -> None:
+        """Make each file the blob of its digest: a hard link where the disk allows it, else a copy.
+
+        Files that are there are replaced only once all the new ones are beside them.
+        """
+        unfinished = {at: at.with_name(f"{at.name}.partial") for at in files}
         try:
-            at.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.unlink(missing_ok=True)
-            _link(self.path(sha256), unfinished)
-            unfinished.replace(at)
+            for at, beside in unfinished.items():
+                at.parent.mkdir(parents=True, exist_ok=True)
+                beside.unlink(missing_ok=True)
+                _link(self.path(files[at]), beside)
+            for at, beside in unfinished.items():
+                beside.replace(at)
         except OSError as error:
             raise disk_error(at.parent, error) from error
         finally:
             # Renaming a link onto another of the same file does nothing, by POSIX.
-            unfinished.unlink(missing_ok=True)
+            for beside in unfinished.values():
+                beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_run(folder: Path, doing: str) -> Iterator[None]:
+    """Hold ``folder`` while no other run does, and make it first.
+
+    ``doing`` is what the other run does. Raises ``StokerError`` where there is one, or where the
+    folder can't be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise StokerError(f"Another run {doing} now.", "", "Wait for it to end.") from None
+    except OSError as error:
+        raise disk_error(folder, error) from error
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:
@@ -109,9 +153,9 @@ def check_space(*needs: tuple[Path, int, str]) -> None:
     """
     by_disk: dict[int, list[tuple[Path, int, str]]] = {}
     for folder, needed_bytes, what in needs:
-        there = next(
-            each for each in (folder.absolute(), *folder.absolute().parents) if each.exists()
-        )
+        parents = (folder.absolute(), *folder.absolute().parents)
+        # Unlike Path.exists, it takes a folder that this account may not look into for missing.
+        there = next(each for each in parents if os.path.exists(each))  # noqa: PTH110
         by_disk.setdefault(there.stat().st_dev, []).append((there, needed_bytes, what))
     for on_it in by_disk.values():
         folder = on_it[0][0]
@@ -142,7 +186,7 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
+        if error.errno not in _NO_LINKS:
             raise
         shutil.copyfile(source, target)
 

@@ -25,8 +25,15 @@ MAX_BLOB_BYTES = 4 << 40
 ItemKind = Literal["wheel", "model", "image", "extension", "docs", "sbom"]
 _Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Size = Annotated[int, msgspec.Meta(ge=0, le=MAX_BLOB_BYTES)]
-#: What a path inside an item may be made of: no separators of other systems, no control characters.
-_PART = re.compile(r"[^\x00-\x1f\x7f\\/:]+")
+#: What a path inside an item may be made of: no separators of other systems.
+_PART = re.compile(r"[^\\/:]+")
+#: The most bytes that Linux and macOS allow in one part of a path (NAME_MAX).
+_MAX_PART_BYTES = 255
+#: What is printed as it stands can't hold what moves a terminal's cursor.
+_Plain = Annotated[str, msgspec.Meta(pattern=r"^[\w.+:-]*$", max_length=64)]
+
+#: Of msgspec: what is no such JSON, no UTF-8, and brackets nested thousands deep.
+_DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Blob(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,20 +70,20 @@ class TargetMachine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The machine that the wheels are for."""
 
     #: Major and minor version of its Python: ``3.11``.
-    python: str
+    python: _Plain
     #: ``linux-x86_64``, ``linux-aarch64`` or ``macos-arm64``.
-    platform: str
+    platform: _Plain
     #: On Linux: the least glibc, such as ``2.28``.
-    glibc: str = ""
+    glibc: _Plain = ""
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole description of a bundle."""
 
     format: int
-    stoker_version: str
+    stoker_version: _Plain
     #: When it was made, UTC, RFC 3339.
-    created: str
+    created: _Plain
     target: TargetMachine
     #: In the archive, in this order.
     blobs: Annotated[tuple[Blob, ...], msgspec.Meta(max_length=MAX_BLOBS)]
@@ -111,7 +118,7 @@ def decoded(content: bytes) -> Manifest:
     _refuse_other_format(content)
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except _DECODE_ERRORS as error:
         raise _damaged(f"Its manifest is not one of Stoker's: {error}.") from None
     problem = _contradiction(manifest)
     if problem:
@@ -121,18 +128,23 @@ def decoded(content: bytes) -> Manifest:
 
 def is_safe_path(path: str) -> bool:
     """Whether a relative path stays in the folder that it is joined to, on every system."""
-    parts = path.split("/")
+    return 0 < len(path) <= 1024 and all(_is_safe_part(part) for part in path.split("/"))
+
+
+def _is_safe_part(part: str) -> bool:
+    """Whether this is one name everywhere, and shows as what it is."""
     return (
-        0 < len(path) <= 1024
-        and all(_PART.fullmatch(part) and part not in (".", "..") for part in parts)
-        and not PurePosixPath(path).is_absolute()
+        part not in (".", "..")
+        and part.isprintable()
+        and _PART.fullmatch(part) is not None
+        and len(part.encode()) <= _MAX_PART_BYTES
     )
 
 
 def _refuse_other_format(content: bytes) -> None:
     try:
         found = msgspec.json.decode(content, type=_AnyFormat).format
-    except msgspec.MsgspecError as error:
+    except _DECODE_ERRORS as error:
         raise _damaged(f"Its manifest can't be read: {error}.") from None
     if found == FORMAT:
         return
@@ -155,18 +167,28 @@ def _contradiction(manifest: Manifest) -> str:
     known = [blob.sha256 for blob in (*manifest.blobs, *manifest.base_blobs)]
     if len(set(known)) != len(known):
         return "Its manifest lists a blob twice."
-    for item in manifest.items:
-        places = [file.path for file in item.files]
-        unsafe = next((path for path in places if not is_safe_path(path)), None)
-        if item.folder and not is_safe_path(item.folder):
-            unsafe = item.folder
-        if unsafe is not None:
-            return f"Its manifest names a path that leaves its folder: {unsafe!r}."
-        if len(set(places)) != len(places):
-            return f"Its manifest gives {item.name!r} two files of one name."
+    problem = next(filter(None, map(_item_contradiction, manifest.items)), "")
+    if problem:
+        return problem
     used = {file.sha256 for item in manifest.items for file in item.files}
     if used != set(known):
         return "Its items and its blobs do not match."
+    return ""
+
+
+def _item_contradiction(item: Item) -> str:
+    """What in one item can't be; empty where all is well."""
+    places = [file.path for file in item.files]
+    checked = [item.folder, *places] if item.folder else places
+    unsafe = next((path for path in checked if not is_safe_path(path)), None)
+    if unsafe is not None:
+        return f"Its manifest names a path that is not safe: {unsafe!r}."
+    if len(set(places)) != len(places):
+        return f"Its manifest gives {item.name!r} two files of one name."
+    folders = {str(parent) for path in places for parent in PurePosixPath(path).parents}
+    both = folders.intersection(places)
+    if both:
+        return f"Its manifest has {min(both)!r} as a file and as a folder."
     return ""
 
 

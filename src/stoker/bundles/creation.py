@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock, Timeout
 
 import stoker
 from stoker import vscode
@@ -123,23 +122,26 @@ def create(
     if output.exists():
         raise UsageError(f"{output} exists already.", "", "Name another file, or remove it.")
     work = output.with_name(f"{output.name}.work")
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        with FileLock(work / "lock", timeout=0):
-            archive = _create(request, output, work, key, progress)
-    except Timeout:
-        raise StokerError(f"Another run makes {output} now.", "", "Wait for it to end.") from None
-    except OSError as error:
-        raise blob_store.disk_error(work, error) from error
+    # What is missing ends it before minutes of downloads.
+    known = _held_by(request.base)
+    if request.images:
+        ImageStore()
+    with blob_store.only_run(work, f"makes {output}"):
+        archive = _create(request, known, output, work, key, progress)
     shutil.rmtree(work, ignore_errors=True)
     return archive
 
 
 def _create(
-    request: BundleRequest, output: Path, work: Path, key: SecretKey | None, progress: Progress
+    request: BundleRequest,
+    known: set[str],
+    output: Path,
+    work: Path,
+    key: SecretKey | None,
+    progress: Progress,
 ) -> Archive:
     draft = _collect(request, work, progress)
-    manifest = _manifest(request, draft, work)
+    manifest = _manifest(request, known, draft, work)
     unfinished = output.with_name(f"{output.name}.partial")
     archive_writing.write(
         unfinished, manifest, _bootstrap(), draft.sources, key, partial(progress, "write")
@@ -231,7 +233,7 @@ def _hashing(progress: Progress, done: int, total: int) -> None:
 def _created(work: Path) -> str:
     """When the first run of this work began: the same in a run that continues it."""
     file = work / "created"
-    if not file.is_file():
+    if not file.is_file() or not file.read_text():
         now = datetime.now(timezone.utc).replace(microsecond=0)
         file.write_text(now.isoformat())
     return file.read_text()
@@ -241,8 +243,7 @@ def _bootstrap() -> bytes:
     return Path(bootstrap.__file__).read_bytes()
 
 
-def _manifest(request: BundleRequest, draft: _Draft, work: Path) -> Manifest:
-    known = _held_by(request.base)
+def _manifest(request: BundleRequest, known: set[str], draft: _Draft, work: Path) -> Manifest:
     blobs = [Blob(digest, path.stat().st_size) for digest, path in draft.sources.items()]
     program = _bootstrap()
     return Manifest(

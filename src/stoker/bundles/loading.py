@@ -12,15 +12,18 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from stoker import paths, vscode
-from stoker.bundles import blob_store, bundle_archive, bundle_manifest, target_machines
+from stoker.bundles import (
+    blob_store,
+    bundle_archive,
+    bundle_manifest,
+    installed_versions,
+    target_machines,
+)
 from stoker.bundles.blob_store import BlobStore
 from stoker.bundles.bundle_archive import Archive, Progress
 from stoker.bundles.bundle_manifest import Blob, Item, Manifest
@@ -36,7 +39,6 @@ _Places = list[tuple[Blob, int]]
 _UNPACKED = 4
 #: Less than this free, and it was the disk that stopped an installation.
 _FULL_BYTES = 1 << 20
-_COMPLETE = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +82,23 @@ def load(
     """
     manifest = archive.manifest
     target_machines.refuse_other_machine(manifest.target, python)
+    installed_versions.refuse_folder(into)
     store = BlobStore()
     has_images = bool(images and manifest.of_kind("image"))
     runtime = ImageStore() if has_images else None
     archive.verify(partial(progress, "verify"))
-    here = store.verified((*manifest.blobs, *manifest.base_blobs), partial(progress, "check"))
-    _refuse_missing_base(manifest, here)
-    missing = [(blob, at) for blob, at in archive.places() if blob.sha256 not in here]
-    _check_space(manifest, missing, store, into, runtime)
-    with _only_run(into):
+    with store.only_run(), blob_store.only_run(into, f"installs into {into}"):
+        here = store.verified((*manifest.blobs, *manifest.base_blobs), partial(progress, "check"))
+        _refuse_missing_base(manifest, here)
+        missing = [(blob, at) for blob, at in archive.places() if blob.sha256 not in here]
+        _check_space(manifest, missing, store, into, runtime)
         _take(archive, missing, store, progress)
-        models = tuple(_place_model(item, store) for item in manifest.of_kind("model"))
-        loaded = tuple(_load_images(manifest, store, runtime, progress) if runtime else ())
         folder = _install(archive, store, into, python, progress)
+        loaded = tuple(_load_images(manifest, store, runtime, progress) if runtime else ())
+        models = tuple(_place_model(item, store) for item in manifest.of_kind("model"))
         wanted = bool(editors and manifest.of_kind("extension"))
         found, notes = _install_extension(folder) if wanted else ((), ())
-        _switch(into, folder)
+        installed_versions.switch(into, folder, store)
     command = into / "current" / "venv" / "bin" / "stoker"
     return LoadedBundle(manifest, archive.digest, folder, command, models, loaded, found, notes)
 
@@ -132,20 +135,6 @@ def _check_space(
     blob_store.check_space(*needs)
 
 
-@contextmanager
-def _only_run(into: Path) -> Iterator[None]:
-    try:
-        into.mkdir(parents=True, exist_ok=True)
-        with FileLock(into / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise StokerError(
-            f"Another run installs into {into} now.", "", "Wait for it to end."
-        ) from None
-    except OSError as error:
-        raise blob_store.disk_error(into, error) from error
-
-
 def _take(archive: Archive, missing: _Places, store: BlobStore, progress: Progress) -> None:
     done, total = 0, sum(blob.size_bytes for blob, _ in missing)
     for blob, at in missing:
@@ -161,8 +150,7 @@ def _place_model(item: Item, store: BlobStore) -> LoadedModel:
     staging = folder.with_name(f"{folder.name}.bundle") if is_new else folder
     if is_new:
         shutil.rmtree(staging, ignore_errors=True)
-    for file in item.files:
-        store.place(file.sha256, staging / file.path)
+    _place(item, store, staging)
     if is_new:
         staging.replace(folder)
     first = sorted(file.path for file in item.files)[0]
@@ -185,7 +173,7 @@ def _install(
 ) -> Path:
     """Stoker in an environment of its own. Its folder counts once the manifest is in it."""
     folder = into.absolute() / "versions" / archive.digest[:16]
-    if (folder / _COMPLETE).is_file():
+    if installed_versions.runs(folder):
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -197,7 +185,9 @@ def _install(
         progress("install", 0, None)
         _pip_install(folder, python, archive.manifest.extras)
         shutil.rmtree(folder / "wheels")
-        (folder / _COMPLETE).write_bytes(bundle_manifest.encoded(archive.manifest))
+        (folder / installed_versions.COMPLETE).write_bytes(
+            bundle_manifest.encoded(archive.manifest)
+        )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -205,13 +195,12 @@ def _install(
 
 
 def own_environment() -> dict[str, str]:
-    """The variables without those that lend one Python the packages of another."""
-    return {n: v for n, v in os.environ.items() if n not in ("PYTHONPATH", "PYTHONHOME")}
+    """The variables without those that lead one Python to what is of another."""
+    return {n: v for n, v in os.environ.items() if not n.startswith("PYTHON")}
 
 
 def _place(item: Item, store: BlobStore, folder: Path) -> None:
-    for file in item.files:
-        store.place(file.sha256, folder / file.path)
+    store.place({folder / file.path: file.sha256 for file in item.files})
 
 
 def _pip_install(folder: Path, python: Path, extras: tuple[str, ...]) -> None:
@@ -254,14 +243,6 @@ def _install_extension(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         except StokerError as error:
             notes.append(f"{editor.title} has no extension: {error}")
     return tuple(done), tuple(notes)
-
-
-def _switch(into: Path, folder: Path) -> None:
-    """Make ``INTO/current`` lead to the new version, in one step."""
-    unfinished = into / ".current"
-    unfinished.unlink(missing_ok=True)
-    unfinished.symlink_to(folder.relative_to(into.absolute()), target_is_directory=True)
-    unfinished.replace(into / "current")
 
 
 def verified(path: Path, key: PublicKey | None, progress: Progress) -> Archive:

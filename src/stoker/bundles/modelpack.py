@@ -45,7 +45,7 @@ def read(layout: Path, work: Path) -> ModelArtifact:
     """
     manifest, described = _manifest(layout)
     files: dict[str, Path] = {}
-    for layer in manifest.get("layers", []):
+    for layer in _objects(layout, manifest, "layers"):
         match = _LAYER.fullmatch(str(layer.get("mediaType")))
         if match is None or match["what"] not in _WANTED:
             continue
@@ -62,11 +62,10 @@ def read(layout: Path, work: Path) -> ModelArtifact:
 
 def _manifest(layout: Path) -> tuple[dict[str, Any], str]:
     index = _json(layout, layout / "index.json")
-    for entry in index.get("manifests", []):
+    for entry in _objects(layout, index, "manifests"):
         found = _json(layout, _verified(layout, entry))
         if ARTIFACT_TYPE in (found.get("artifactType"), entry.get("artifactType")):
-            names = entry.get("annotations") or {}
-            return found, str(names.get("org.opencontainers.image.ref.name", ""))
+            return found, _annotation(entry, "org.opencontainers.image.ref.name")
     raise _no_model(layout, f"No manifest in it is of the type {ARTIFACT_TYPE}.")
 
 
@@ -78,11 +77,24 @@ def _config_name(layout: Path, manifest: dict[str, Any]) -> str:
         return ""
 
 
+def _objects(layout: Path, document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The list ``name`` of a document that anyone could have written."""
+    found = document.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise _no_model(layout, f"Its {name} are not a list of objects.")
+    return found
+
+
+def _annotation(descriptor: dict[str, Any], name: str) -> str:
+    annotations = descriptor.get("annotations")
+    return str(annotations.get(name, "")) if isinstance(annotations, dict) else ""
+
+
 def _json(layout: Path, file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as opened:
             read = json.loads(opened.read(_MAX_JSON_BYTES))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _no_model(layout, f"{file.name} can't be read: {error}.") from error
     if not isinstance(read, dict):
         raise _no_model(layout, f"{file.name} is not an object.")
@@ -107,7 +119,7 @@ def _verified(layout: Path, descriptor: dict[str, Any]) -> Path:
 
 
 def _path_of(layer: dict[str, Any], layout: Path) -> str:
-    path = str((layer.get("annotations") or {}).get(FILEPATH, ""))
+    path = _annotation(layer, FILEPATH)
     if not is_safe_path(path):
         raise _no_model(layout, f"A layer names the path {path!r}.")
     return path

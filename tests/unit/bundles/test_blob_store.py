@@ -67,16 +67,16 @@ def test_a_blob_that_was_damaged_is_removed(store: BlobStore) -> None:
 
 def test_a_file_takes_its_space_once(store: BlobStore, tmp_path: Path) -> None:
     place = tmp_path / "models" / "a.gguf"
-    added(store).place(BLOB.sha256, place)
+    added(store).place({place: BLOB.sha256})
     assert place.samefile(store.path(BLOB.sha256))
-    store.place(BLOB.sha256, place)  # again, as after an interruption
+    store.place({place: BLOB.sha256})  # again, as after an interruption
     assert [path.name for path in place.parent.iterdir()] == ["a.gguf"]
 
 
 def test_an_older_file_is_replaced(store: BlobStore, tmp_path: Path) -> None:
     place = tmp_path / "a.gguf"
     place.write_bytes(b"older")
-    added(store).place(BLOB.sha256, place)
+    added(store).place({place: BLOB.sha256})
     assert place.read_bytes() == CONTENT
 
 
@@ -91,3 +91,23 @@ def test_what_goes_to_one_disk_is_added_up(tmp_path: Path) -> None:
     blob_store.check_space((tmp_path, 0, "nothing"))
     with pytest.raises(StokerError, match="for the weights and the wheels"):
         blob_store.check_space(*parts)
+
+
+def test_files_are_replaced_only_once_all_new_ones_are_there(
+    store: BlobStore, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "a.gguf", tmp_path / "b.gguf"
+    first.write_bytes(b"older")
+    with pytest.raises(StokerError, match="can't be written"):
+        added(store).place({first: BLOB.sha256, second: "0" * 64})
+    assert first.read_bytes() == b"older"
+    assert [path.name for path in tmp_path.glob("*.gguf*")] == ["a.gguf"]
+
+
+def test_one_run_at_a_time_writes_and_what_a_killed_one_left_goes(store: BlobStore) -> None:
+    store.folder.mkdir()
+    (store.folder / "killed.partial").touch()
+    with store.only_run():
+        assert list(store.folder.iterdir()) == []
+        with pytest.raises(StokerError, match="Another run"), store.only_run():
+            pass

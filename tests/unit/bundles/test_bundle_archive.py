@@ -297,7 +297,8 @@ SIGNED_TRICKS: dict[str, dict[str, object]] = {
         f"the path {path!r}": {"items": _with_path(path)}
         for path in (
             *("../evil", "/etc/evil", "a/../../evil", "a//b", "", ".", "..", "a\\..\\evil"),
-            *("C:evil", "a\0b", "a\nb", "x" * 2000, "a/.", "./a"),
+            *("C:evil", "a\0b", "a\nb", "x" * 2000, "x" * 256, "é" * 128, "a/.", "./a"),
+            *("a\u202egnp.gguf", "a\x85b", "a\u2028b", "tokenizer.json/inside"),
         )
     },
     "a folder above": {
@@ -312,6 +313,7 @@ SIGNED_TRICKS: dict[str, dict[str, object]] = {
         "blobs": (*small_bundles.manifest().blobs, Blob(digest(b"more"), 4))
     },
     "an item without its blob": {"blobs": small_bundles.manifest().blobs[:-1]},
+    "a version that moves the cursor": {"stoker_version": "0.1\x1b[2J"},
     "an older format": {"format": 0},
     "a newer format": {"format": 2},
 }
@@ -327,6 +329,24 @@ def test_a_maker_who_cheats_is_refused_too(what: str, home: Path, tmp_path: Path
     with pytest.raises(StokerError):
         load(path, tmp_path / "into")
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"format": 1, "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"format": 1, "created": "\xff"}',
+        b'{"format": 1, "created": "\\ud800"}',
+        b'{"format": ' + b"9" * 5000 + b"}",
+        b"[]",
+    ],
+    ids=["deep", "no UTF-8", "half a character", "a huge number", "a list"],
+)
+def test_an_unsigned_manifest_may_hold_anything(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "any.stoker"
+    path.write_bytes(member(bundle_archive.MANIFEST, content) + bundle_archive.END)
+    with pytest.raises(StokerError, match="not a sound bundle"):
+        bundle_archive.open_archive(path, None)
 
 
 @pytest.mark.parametrize(("number", "maker"), [(0, "an older"), (2, "a newer")])

@@ -90,6 +90,11 @@ def _altered(layout: Layout) -> Path:
     return layout.finish(weights)
 
 
+def _index(layout: Layout, content: bytes) -> Path:
+    (layout.folder / "index.json").write_bytes(content)
+    return layout.folder
+
+
 BROKEN: dict[str, tuple[Callable[[Layout], Path], str]] = {
     "an altered layer": (_altered, "another content"),
     "a container image": (lambda each: each.finish(kind="image"), "of the type"),
@@ -115,6 +120,9 @@ BROKEN: dict[str, tuple[Callable[[Layout], Path], str]] = {
         lambda each: each.finish(each.blob(b"x", WEIGHT + "tar+zstd")),
         "Zstandard",
     ),
+    "an index of numbers": (lambda each: _index(each, b'{"manifests": [1]}'), "not a list"),
+    "an index without a list": (lambda each: _index(each, b'{"manifests": null}'), "not a list"),
+    "a deep index": (lambda each: _index(each, b"[" * 100_000), "can't be read"),
     "no layout": (lambda each: each.folder, "index.json"),
 }
 

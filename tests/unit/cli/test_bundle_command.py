@@ -80,3 +80,10 @@ def test_a_bundle_that_cannot_be_made_is_refused_at_once(
     assert done.returncode == 2
     assert message in done.stderr
     assert [path.name for path in home.iterdir() if path.is_file()] == ["taken"]
+
+
+def test_a_base_that_is_missing_is_named_before_any_download(run: Run, home: Path) -> None:
+    done = run("bundle", "create", "-o", "a.stoker", "--unsigned", "--base", "missing.stoker")
+    assert done.returncode == 1
+    assert "missing.stoker can't be read" in done.stderr
+    assert not (home / "a.stoker.work").exists()
