@@ -285,19 +285,19 @@ class _Place:
 
     def serve(self, backend: Backend, models: Sequence[ServedModel], plan: Plan) -> None:
         """Forward requests to the engine of ``plan`` from now on."""
-        completes = self.role == "completion"
+        completes, is_ours = self.role == "completion", plan.model.origin != "endpoint"
         order = engines.lookup(plan.engine).completion_order
         served = Served(
             backend,
             models,
             fit_settings(plan),
-            is_ours=plan.model.origin != "endpoint",
+            is_ours=is_ours,
             for_completion=completes,
             completion_slots=plan.completion_slots,
             completion_fields=order.fields(plan) if order else {},
             # On a GPU a suggestion takes less than what the first token may be late.
             yields=_on_cpu(plan) and (completes or plan.completion_slots > 0),
-            computes_on_cpu=engines.get(plan.engine).computes_on_cpu(plan),
+            computes_on_cpu=is_ours and engines.get(plan.engine).computes_on_cpu(plan),
         )
         self.backends.serve(self.role, served)
 

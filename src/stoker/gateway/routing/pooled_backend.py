@@ -197,8 +197,12 @@ def head_parts(request: Mapping[str, Any]) -> int:
     All conversations of one client begin with it.
     """
     messages = request.get("messages")
-    roles = (m.get("role") for m in messages) if isinstance(messages, list) else ()
-    return 1 + sum(1 for _ in takewhile(lambda role: role in ("system", "developer"), roles))
+    listed = messages if isinstance(messages, list) else ()
+    return 1 + sum(1 for _ in takewhile(_is_of_the_system, listed))
+
+
+def _is_of_the_system(message: Any) -> bool:
+    return isinstance(message, dict) and message.get("role") in ("system", "developer")
 
 
 def prefixes_of(request: Mapping[str, Any]) -> list[int]:
