@@ -57,6 +57,9 @@ if TYPE_CHECKING:  # it imports OpenTelemetry
 #: A request's key for its context.
 _CONTEXT = web.RequestKey("context", RequestContext)
 
+#: Connections to one backend for what is asked beside requests: counts and tokens.
+_COUNTING_CONNECTIONS = 2
+
 _HttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: A request's key for what its path is answered by.
 _HANDLER: web.RequestKey[_HttpHandler] = web.RequestKey("handler")
@@ -304,7 +307,9 @@ class Gateway:
             asyncio.create_task(self._state.live_streams.keep_alive()),
             asyncio.create_task(limiter.keep()),
         ]
-        async with aiohttp.ClientSession() as http:
+        # Tens at once made a llama.cpp with its own number of threads wait for up to 30 s.
+        few = aiohttp.TCPConnector(limit_per_host=_COUNTING_CONNECTIONS)
+        async with aiohttp.ClientSession(connector=few) as http:
             self._state.preparers.start(http)
             keepers.append(asyncio.create_task(self._dashboard.keep(http)))
             signing_on = asyncio.create_task(self._state.sign_on.keep(http))
