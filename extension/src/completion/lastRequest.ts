@@ -54,9 +54,9 @@ function described({ body, to, at, answer, tookMs }: Sent): string {
     t("Sent to {0} at {1}: {2}", to, at.toLocaleTimeString(), took),
     t("This is kept in memory until the next request, and nowhere else."),
     part("POST /v1/completions", JSON.stringify(settings, null, 2)),
-    ...input_extra.map(({ filename, text }) => part(filename, text)),
     part(t("Before the cursor"), prompt + input_middle),
     part(t("After the cursor"), suffix),
     part(t("Answer"), answer),
+    ...input_extra.map(({ filename, text }) => part(filename, text)),
   ].join("\n\n");
 }
