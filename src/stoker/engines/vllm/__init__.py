@@ -19,8 +19,8 @@ ENGINE = Engine(
     reports_whole_prompts=True,
     # Versions before 0.9 ignore it: docs.vllm.ai/en/v0.9.0/design/v1/prefix_caching.html
     cache_salt_field="cache_salt",
-    # Lower goes first, a chat has 0, and without the argument any other number is refused: seen in
-    # 0.32 (v1/core/sched/request_queue.py, entrypoints/openai/completion/protocol.py).
+    # Lower goes first, and a chat has 0 (0.32, v1/core/sched/request_queue.py). Without the
+    # argument any other number is an error, by entrypoints/openai/completion/protocol.py.
     completion_order=CompletionOrder(
         Argument(
             "scheduling-policy",
