@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,15 @@ def installed(code_server: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def window(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    """One window for many tests: signed out, in a new home, set up by ``stoker code --yes``."""
-    person = Person(installed, tmp_path_factory.mktemp("person"))
+    """One window for many tests."""
+    with new_window(installed, tmp_path_factory.mktemp("person")) as window:
+        yield window
+
+
+@contextmanager
+def new_window(installed: Path, home: Path) -> Iterator[Window]:
+    """A window: signed out, in a new home, set up by ``stoker code --yes``."""
+    person = Person(installed, home)
     (person.workspace / "a.py").write_text("def add(a, b):\n    return a + b\n")
     person.likes_it_quiet()
     person.runs("stoker", "code", "--yes", "--endpoint", NO_ENDPOINT)

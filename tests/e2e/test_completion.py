@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.conftest import new_window
 from tests.e2e.editor import free_port, measured, wait_for
 from tests.e2e.proxy import Asked, Proxy
 from tests.e2e.servers import Llama
@@ -30,6 +31,13 @@ COMPLETIONS = "/v1/completions"
 KEY_MS = 200
 #: On two shared cores, a first request reads its whole prompt.
 SHOWN_S = 90
+
+
+@pytest.fixture(scope="module")
+def window(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    """A window of its own: what is open and logged here is not for the tests that follow."""
+    with new_window(installed, tmp_path_factory.mktemp("coder")) as window:
+        yield window
 
 
 @pytest.fixture(scope="module")
