@@ -118,12 +118,13 @@ class Coder:
     def sees_ghost(self) -> str:
         """The grey text, once there is some. Where none comes, the last key is pressed again: a
         window that is seconds old may move the focus for a moment, and then VS Code takes its
-        question back."""
-        end = time.monotonic() + SHOWN_S
+        question back. A key takes back what is being answered, so each time it comes later."""
+        end, patience_s = time.monotonic() + SHOWN_S, SHOWN_S / 10
         while time.monotonic() < end:
             with contextlib.suppress(AssertionError):
-                wait_for("ghost text", self.ghost, SHOWN_S / 10)
+                wait_for("ghost text", self.ghost, patience_s)
                 return self.ghost()
+            patience_s *= 2
             self.types(" ")
             self.presses("Backspace")
         raise AssertionError(f"no ghost text within {SHOWN_S} s")
