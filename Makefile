@@ -37,7 +37,7 @@ lint: $(STAMP) ## ruff, mypy --strict, and the arrows between the rooms
 	$(BIN)/lint-imports
 
 docs: $(STAMP) ## check the docs: generated parts, links, names, length, and the words of the glossary
-	$(BIN)/cog --check -r $(PAGES)
+	$(BIN)/cog --check $(PAGES)
 	$(BIN)/python scripts/check_docs.py
 	$(BIN)/python scripts/check_words.py
 

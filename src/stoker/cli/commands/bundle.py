@@ -163,8 +163,9 @@ def load(
     key: _Key = None,
     allow_unsigned: _AllowUnsigned = False,
     python: Annotated[
-        Path, typer.Option(metavar="FILE", help="The Python to install with.")
-    ] = Path(sys.executable),
+        Path | None,
+        typer.Option(metavar="FILE", help="The Python to install with. Default: this one."),
+    ] = None,
     images: Annotated[
         bool, typer.Option("--images/--no-images", help="Load the container images.")
     ] = True,
@@ -191,7 +192,12 @@ def load(
     with BundleProgress(quiet=json) as progress:
         archive = bundles.open_archive(bundle, public)
         loaded = bundles.load(
-            archive, into, paths.expanded(python), progress, images=images, editors=editors
+            archive,
+            into,
+            paths.expanded(python or sys.executable),
+            progress,
+            images=images,
+            editors=editors,
         )
         if not json:
             _show_loaded(loaded, into)
