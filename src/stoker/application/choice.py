@@ -98,7 +98,8 @@ def _chosen(request: LaunchRequest, machine: HostFacts) -> Choice:
     purpose, plans, problem = _best(request, machine, open_)
     blocked = _blocked(request, machine, purpose, [offer for offer in offers if offer.obstacle])
     if problem is None:
-        startable = tuple(_as_measured(plan, machine) for plan in plans)
+        # What `stoker tune` found holds on the machine where it was found.
+        startable = tuned_arguments.applied(plans, machine.host) if machine.here else tuple(plans)
         return Choice(request, machine, purpose, startable, tuple(blocked))
     if not blocked:
         raise problem
@@ -106,11 +107,6 @@ def _chosen(request: LaunchRequest, machine: HostFacts) -> Choice:
     suited = [candidate for candidate in open_ if candidate.engine is not None]
     stopped = problem if suited else blocked[0].obstacle
     return Choice(request, machine, purpose, (), tuple(blocked), stopped)
-
-
-def _as_measured(plan: Plan, machine: HostFacts) -> Plan:
-    """The plan with what ``stoker tune`` found for it, on the machine where it was found."""
-    return tuned_arguments.applied(plan, machine.host) if machine.here else plan
 
 
 def _best(

@@ -117,8 +117,8 @@ def search(
         return Found(plan, 1.0, is_partial)
     try:
         final = _measured(plan, best, measure, lambda: float("inf"))
-    except _TrialError:  # it did start before: not to be relied on
-        return Found(plan, 1.0, is_partial)
+    except _TrialError:
+        final = None  # it did start before: not to be relied on
     if final is None or not final.is_better:
         return Found(plan, 1.0, is_partial)
     return Found(best, final.gain, is_partial)

@@ -7,7 +7,7 @@ against: where a later Stoker plans other ones, it no longer applies.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -80,9 +80,15 @@ def found(known: Tuned, plan: Plan, better: Plan, gain: float) -> Tuned:
     )
 
 
-def applied(plan: Plan, host: Host) -> Plan:
-    """The plan with what was found for it on ``host``."""
-    tuned = read(plan, host)
+def applied(plans: Sequence[Plan], host: Host) -> tuple[Plan, ...]:
+    """The plans with what was found for each of them on ``host``."""
+    entries = _entries()
+    if not entries:
+        return tuple(plans)
+    return tuple(_applied(plan, entries.get(_key(plan, host), Tuned())) for plan in plans)
+
+
+def _applied(plan: Plan, tuned: Tuned) -> Plan:
     if not tuned.better or any(plan.argument(name) != v for name, v in tuned.planned.items()):
         return plan
     reason = (

@@ -44,11 +44,10 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class TuningEnd:
-    """The end: what was found, and every trial that was measured."""
+    """The end: what was found, and what to start from now on."""
 
     before: Plan
     found: Found
-    judged: tuple[Judged, ...]
     spec: LaunchSpec
 
 
@@ -84,9 +83,8 @@ def _tune(spec: LaunchSpec, seconds: float, *, again: bool) -> Generator[TuningE
         lambda: ends_at - time.monotonic(),
         known.rejected,
     )
-    judged: list[Judged] = []
-    found = yield from _remembered(searching, judged, machine, plan, known)
-    yield TuningEnd(plan, found, tuple(judged), replace(spec, plan=found.plan))
+    found = yield from _remembered(searching, machine, plan, known)
+    yield TuningEnd(plan, found, replace(spec, plan=found.plan))
 
 
 def _stop() -> None:
@@ -100,20 +98,17 @@ def _stop() -> None:
 
 def _remembered(
     searching: Generator[SearchEvent, None, Found],
-    judged: list[Judged],
     machine: Host,
     plan: Plan,
     known: Tuned,
 ) -> Generator[TuningEvent, None, Found]:
-    """The search, with what comes of it kept at once; ``judged`` gets every trial."""
+    """The search, with what comes of it kept at once."""
     while True:
         try:
             event = next(searching)
         except StopIteration as end:
             found: Found = end.value
             break
-        if isinstance(event, Judged):
-            judged.append(event)
         if isinstance(event, Judged) and not event.kept:
             known = replace(known, rejected={**known.rejected, event.trial.name: event.gain})
             tuned_arguments.remember(plan, machine, known)

@@ -11,7 +11,7 @@ from stoker import paths
 from stoker.application import HostFacts, LaunchRequest, choose, imagined_machine, tuned_arguments
 from stoker.application.tuned_arguments import Tuned
 from stoker.errors import StokerError
-from stoker.host import Cpu
+from stoker.host import Cpu, Host
 from stoker.models import Model
 from stoker.planning import Argument, MemoryPrediction, Plan
 
@@ -34,9 +34,14 @@ def tuned() -> None:
     tuned_arguments.remember(PLAN, HOST, known)
 
 
+def applied(plan: Plan, host: Host) -> Plan:
+    (found,) = tuned_arguments.applied([plan], host)
+    return found
+
+
 def test_a_later_plan_has_it_with_what_was_measured_as_the_reason() -> None:
     tuned()
-    plan = tuned_arguments.applied(PLAN, HOST)
+    plan = applied(PLAN, HOST)
     assert (plan.argument("threads"), plan.argument("drafts")) == (8, 2)
     (threads,) = [a for a in plan.arguments if a.name == "threads"]
     assert "25% faster" in threads.reason
@@ -46,16 +51,16 @@ def test_a_later_plan_has_it_with_what_was_measured_as_the_reason() -> None:
 def test_another_machine_model_or_planned_value_is_left_alone() -> None:
     tuned()
     other_host = replace(HOST, cpu=Cpu("another", 4, 8, avx2=True))
-    assert tuned_arguments.applied(PLAN, other_host) == PLAN
+    assert applied(PLAN, other_host) == PLAN
     other_model = replace(PLAN, model=replace(PLAN.model, id="n"))
-    assert tuned_arguments.applied(other_model, HOST) == other_model
+    assert applied(other_model, HOST) == other_model
     planned_otherwise = PLAN.with_arguments([Argument("threads", 6, "")])
-    assert tuned_arguments.applied(planned_otherwise, HOST) == planned_otherwise
+    assert applied(planned_otherwise, HOST) == planned_otherwise
 
 
 def test_what_is_found_on_top_of_an_earlier_finding_is_measured_against_the_plan() -> None:
     tuned()
-    running = tuned_arguments.applied(PLAN, HOST)
+    running = applied(PLAN, HOST)
     better = running.with_arguments([Argument("threads", 7, "")])
     known = tuned_arguments.found(tuned_arguments.read(PLAN, HOST), running, better, 1.1)
     assert known.planned == {"threads": 4}
@@ -67,14 +72,14 @@ def test_it_can_be_forgotten() -> None:
     assert not tuned_arguments.forget()
     tuned()
     assert tuned_arguments.forget()
-    assert tuned_arguments.applied(PLAN, HOST) == PLAN
+    assert applied(PLAN, HOST) == PLAN
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"a": 1}', b"\xff"])
 def test_a_file_that_can_not_be_read_is_as_none(content: bytes) -> None:
     tuned()
     Path(paths.config_dir() / "tuned.json").write_bytes(content)
-    assert tuned_arguments.applied(PLAN, HOST) == PLAN
+    assert applied(PLAN, HOST) == PLAN
 
 
 def test_what_can_not_be_kept_is_told_before_anything_is_measured() -> None:
