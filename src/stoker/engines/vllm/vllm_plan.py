@@ -331,8 +331,9 @@ def _finish(task: _Task, settings: VllmSettings, memory: VllmMemory) -> _Fit:
     if task.requirements.context is None:
         settings = replace(settings, max_model_len=_context(task, settings, memory))
         memory = task.memory(settings)
-    speed, prefill = _predicted(task, settings, settings.num_speculative_tokens)
-    plain_speed, _ = _predicted(task, settings, 0)
+    plain_speed, prefill = _predicted(task, settings, 0)
+    drafts = settings.num_speculative_tokens
+    speed = _predicted(task, settings, drafts)[0] if drafts else plain_speed
     return _Fit(settings, memory, speed, prefill, plain_speed)
 
 
