@@ -68,7 +68,7 @@ class BackendSlots:
         own = hash((client, session)) if session and prefixes else None
         free = [b for b in candidates if b.has_room_for(is_completion=is_completion)]
         if free:
-            taken = _route(free, prefixes, own, head_parts(request))
+            taken = _route(free, request, prefixes, own)
             slot = take_slot(taken, client, self._shares, is_completion=is_completion)
         else:
             waiter = Waiter(client, model, avoid, is_completion=is_completion)
@@ -114,7 +114,10 @@ class BackendSlots:
 
 
 def _route(
-    free: Sequence[PooledBackend], prefixes: Sequence[int], session: int | None, head: int
+    free: Sequence[PooledBackend],
+    request: Mapping[str, Any],
+    prefixes: Sequence[int],
+    session: int | None,
 ) -> PooledBackend:
     """The one that has read the conversation; for a new one the least busy, then one with its head.
 
@@ -125,6 +128,7 @@ def _route(
         return free[0]
     most = min(b.in_flight for b in free) + _SLACK
     near = [b for b in free if b.in_flight <= most]
+    head = head_parts(request)
 
     def rank(backend: PooledBackend) -> tuple[int, bool, int, int]:
         shared = backend.shared_prefix(prefixes)
