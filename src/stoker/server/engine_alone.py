@@ -14,6 +14,7 @@ from stoker.errors import StokerError
 from stoker.server.deployment_state import LaunchSpec
 from stoker.server.engine_factory import PlannedEngineFactory
 from stoker.server.engine_log import EngineLog
+from stoker.server.engine_manager import hangs
 from stoker.server.engine_run import EngineRun
 from stoker.server.timeouts import Timeouts
 
@@ -56,7 +57,5 @@ async def _ready(
         if await run.ended():
             raise StokerError.of(await log.ending())
         if log.quiet_s > timeouts.stalled_s:
-            raise StokerError(
-                "The engine hangs.", f"It has logged nothing for {timeouts.stalled_s:.0f} s."
-            )
+            raise hangs(timeouts.stalled_s)
         await asyncio.sleep(timeouts.poll_s)

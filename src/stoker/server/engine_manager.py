@@ -134,7 +134,7 @@ class EngineManager:
             if await run.ended():
                 return await log.ending()
             if log.quiet_s > self._timeouts.stalled_s:
-                raise _hangs(self._timeouts.stalled_s)
+                raise hangs(self._timeouts.stalled_s)
             if await self._stopped_within(self._timeouts.poll_s):
                 return None
         self._record.enter("ready")
@@ -236,7 +236,8 @@ def _given_up(crashes: int, last: Problem) -> Problem:
     )
 
 
-def _hangs(stalled_s: float) -> StokerError:
+def hangs(stalled_s: float) -> StokerError:
+    """An engine that has logged nothing for so long while it starts."""
     return StokerError(
         "The engine hangs.",
         f"It has logged nothing for {stalled_s:.0f} s and does not answer.",
