@@ -96,11 +96,10 @@ class _CompletionSearch:
         own = self._by_chat_model() if self._can_complete() else None
         if own is not None and not self._shrinks(own):
             return self._with_chat_model(own)
-        plans = list(self._small_models(None))
-        for plan in plans:
-            chat = self._replanned(self._rest(plan))
-            if chat is not None and not self._shrinks(chat):
-                return self._beside(plan, chat)
+        plans = self._small_models(None)
+        free = self._without_cost(plans)
+        if free is not None:
+            return free
         if own is not None:
             return self._with_chat_model(own)
         if not plans:
@@ -112,14 +111,18 @@ class _CompletionSearch:
 
     def named(self, name: str) -> Choice:
         """With the model of that name. Raises ``StokerError`` where it can't be beside the chat."""
-        plans = list(self._small_models(name))
+        plans = self._small_models(name)
         if plans[0].model.served_name == self._alone.model.served_name:
             return self._with_chat_model(self._by_chat_model())
+        return self._without_cost(plans) or self._at_a_cost(plans)
+
+    def _without_cost(self, plans: Sequence[Plan]) -> Choice | None:
+        """The first of the plans that leaves the chat as it is."""
         for plan in plans:
             chat = self._replanned(self._rest(plan))
             if chat is not None and not self._shrinks(chat):
                 return self._beside(plan, chat)
-        return self._at_a_cost(plans)
+        return None
 
     def _at_a_cost(self, plans: Sequence[Plan]) -> Choice:
         """The least of the plans beside the chat's model with less, or beside a smaller one.
@@ -134,7 +137,7 @@ class _CompletionSearch:
         request = replace(self._choice.request, completion=None)
         return self._beside(by_size[0], self._choose(request, self._rest(by_size[0])).plan)
 
-    def _small_models(self, name: str | None) -> Iterator[Plan]:
+    def _small_models(self, name: str | None) -> list[Plan]:
         """Plans of what completes code, the best first: on all that the machine has, then its CPU.
 
         Those that are quick enough come before others. Raises ``StokerError`` where the model of
@@ -154,7 +157,7 @@ class _CompletionSearch:
             (plan for plan in found if not plan.usable),
             key=lambda plan: -(plan.prefill_tokens_per_s or 0.0),
         )
-        return iter([*quick, *slow])
+        return [*quick, *slow]
 
     def _places(self, name: str | None) -> Iterator[HostFacts]:
         """Parts of the machine, the smaller first, and at last its CPU."""
