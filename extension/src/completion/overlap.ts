@@ -6,7 +6,7 @@ import type { Place } from "./postProcess";
 /** Lines below the cursor that a suggestion is compared with. */
 const COMPARED_LINES = 8;
 /** A line with so many letters and digits in a row is no chance match; `}` and `return x` may be. */
-const TELLING = /[\p{L}\p{N}_]{3}/u;
+const DISTINCTIVE = /[\p{L}\p{N}_]{3}/u;
 const ONLY_BRACKETS = /^[\s)\]};,]*$/;
 
 /** `text` up to where it goes on as the lines below the cursor do. */
@@ -21,13 +21,13 @@ export function cutAtBelow(text: string, { suffix }: Place): string {
 
 /** Whether `lines` begin as `below` does: in a distinctive line, or in all that is left. */
 function repeats(lines: string[], below: string[]): boolean {
-  const said = lines.map((line) => line.trimEnd()).filter((line) => line);
+  const written = lines.map((line) => line.trimEnd()).filter((line) => line);
   let same = 0;
-  while (same < said.length && same < below.length && said[same] === below[same]) same += 1;
+  while (same < written.length && same < below.length && written[same] === below[same]) same += 1;
   if (same === 0) return false;
-  if (said.slice(0, same).some((line) => TELLING.test(line))) return true;
+  if (written.slice(0, same).some((line) => DISTINCTIVE.test(line))) return true;
   // Brackets alone are counted by `cutAtClosedBracket`, which knows whether one is missing.
-  return same === said.length && (same > 1 || !ONLY_BRACKETS.test(said[0] ?? ""));
+  return same === written.length && (same > 1 || !ONLY_BRACKETS.test(written[0] ?? ""));
 }
 
 /** `text` without what stands after the cursor on its own line. */

@@ -11,11 +11,11 @@ const LOOP_IN_LINE = /(.{3,60}?)\1{3,}/u;
 export function cutRepetition(text: string): string {
   const lines = text.split("\n");
   // The first line lacks the indentation that stands before the cursor, so none is compared.
-  const said = lines.map((line) => line.trim());
+  const trimmed = lines.map((line) => line.trim());
   for (let at = 0; at < lines.length; at += 1) {
     const inLine = cutLoop(lines[at] ?? "");
     if (inLine !== undefined) return [...lines.slice(0, at), inLine].join("\n").trimEnd();
-    const size = loopAt(said, at);
+    const size = loopAt(trimmed, at);
     if (size) return lines.slice(0, at + size).join("\n").trimEnd();
   }
   return text;

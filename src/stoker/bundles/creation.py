@@ -74,12 +74,12 @@ class _Draft:
     hashes: _Hashes
 
     def add(
-        self, item: Item, files: Mapping[str, Path], say: Report
+        self, item: Item, files: Mapping[str, Path], report: Report
     ) -> tuple[tuple[str, str], ...]:
         """Add an item with its files. Returns the digest of each by its path."""
         listed = []
         for path, source in files.items():
-            digest = self.hashes.of(source, say)
+            digest = self.hashes.of(source, report)
             self.sources.setdefault(digest, source)
             listed.append(ItemFile(path, digest))
         self.items.append(msgspec.structs.replace(item, files=tuple(listed)))
@@ -96,8 +96,8 @@ class _Hashes:
         except (OSError, ValueError):
             self._known = {}
 
-    def of(self, path: Path, say: Report) -> str:
-        """The digest; ``say`` gets the bytes of this file that were hashed, and all."""
+    def of(self, path: Path, report: Report) -> str:
+        """The digest; ``report`` gets the bytes of this file that were hashed, and all."""
         stat = path.stat()
         seen = self._known.get(str(path), [])
         if seen[:2] == [stat.st_size, stat.st_mtime_ns]:
@@ -106,7 +106,7 @@ class _Hashes:
         for chunk in blob_store.chunks_of(path):
             digest.update(chunk)
             done += len(chunk)
-            say(done, stat.st_size)
+            report(done, stat.st_size)
         self._known[str(path)] = [stat.st_size, stat.st_mtime_ns, digest.hexdigest()]
         self._file.write_text(json.dumps(self._known))
         return digest.hexdigest()

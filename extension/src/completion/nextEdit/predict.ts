@@ -46,7 +46,7 @@ export interface File {
  * written by, four of five were right or nearer. A definition's new name needs none. */
 export const SUPPORT_NEEDED: Readonly<Record<Evidence["kind"], number>> = { rename: 0, name: 2, part: 2, lines: 1 };
 /** Lines with fewer letters and digits, such as `return rv`, are alike by chance. */
-const TELLING_CHARS = 16;
+const DISTINCTIVE_CHARS = 16;
 /** A name that stands in more places, and was changed in a few, means more than one thing. */
 const MAX_NAME_PLACES = 5;
 /** A file of more lines is searched only around the last edit. */
@@ -214,7 +214,7 @@ function isWord(a: string | undefined, b: string | undefined): boolean {
 /** Other lines that read as the old ones did, at whatever indentation. */
 function linePlaces(substitution: Substitution, evidence: Evidence, lines: readonly string[], edited: ReadonlySet<number>): Proposal[] {
   const old = substitution.from.split("\n");
-  if (substitution.from.replace(/[^\p{L}\p{N}]/gu, "").length < TELLING_CHARS) return [];
+  if (substitution.from.replace(/[^\p{L}\p{N}]/gu, "").length < DISTINCTIVE_CHARS) return [];
   const found: Proposal[] = [];
   for (let line = 0; line + old.length <= lines.length; line += 1) {
     if (edited.has(line) || lines[line]?.trim() !== old[0]?.trim()) continue;

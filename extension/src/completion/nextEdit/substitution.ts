@@ -78,9 +78,9 @@ function ofLine(old: string, now: string, line: number): { parts: Substitution[]
 
 /** Whether at least half of a line's tokens stay: else it is another line, not a changed one. */
 function isLike(tokens: string[], replaced: readonly Replaced[]): boolean {
-  const said = (some: string[]) => some.filter((token) => token.trim()).length;
-  const gone = replaced.reduce((sum, { start, end }) => sum + said(tokens.slice(start, end)), 0);
-  return gone * 2 <= said(tokens);
+  const visible = (some: string[]) => some.filter((token) => token.trim()).length;
+  const gone = replaced.reduce((sum, { start, end }) => sum + visible(tokens.slice(start, end)), 0);
+  return gone * 2 <= visible(tokens);
 }
 
 export function tokensOf(line: string): string[] {
