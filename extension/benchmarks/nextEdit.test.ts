@@ -147,15 +147,15 @@ test.skipIf(!existsSync(path))("next edits of real history", { timeout: 600_000 
   }
   expect(steps).toBeGreaterThan(0);
   const share = (part: number, all: number) => `${((100 * part) / all).toFixed(1)} %`;
-  const told = ({ right, nearer, wrong }: Counts) => {
+  const summary = ({ right, nearer, wrong }: Counts) => {
     const all = right + nearer + wrong;
     return `${all} proposals, right ${share(right, all)}, nearer ${share(nearer, all)}, wrong ${share(wrong, all)}`;
   };
   const proposed = ruled.right + ruled.nearer + ruled.wrong;
   console.log(`${history.length} files, ${steps} edits with more to come, ${(askedMs / steps).toFixed(2)} ms each`);
-  console.log(`proposed after ${share(proposed, steps)}: ${told(ruled)}`);
+  console.log(`proposed after ${share(proposed, steps)}: ${summary(ruled)}`);
   console.log(`of ${reachable} edits after which some rule finds a right one, proposed ${share(ruled.right, reachable)}`);
-  for (const [name, each] of [...byEvidence].sort()) console.log(`${name}: ${told(each)}`);
+  for (const [name, each] of [...byEvidence].sort()) console.log(`${name}: ${summary(each)}`);
 });
 
 function count(counts: Map<string, Counts>, proposal: Proposal, judged: keyof Counts): void {

@@ -1,4 +1,4 @@
-/** What the ring's chunks tell a model that it could not know otherwise, printed and never judged.
+/** What the ring's chunks show a model that it could not know otherwise, printed and never judged.
  *
  *     python benchmarks/next_edit_history.py /tmp/history --held-out
  *     NEXT_EDIT_HISTORY=/tmp/history/history.json npm run benchmark -- ringRelevance
@@ -26,9 +26,9 @@ const NOTED = 60;
 const LINES_DOWN = 40;
 const path = process.env["NEXT_EDIT_HISTORY"] ?? "";
 
-class Told {
+class NamesCovered {
   names = 0;
-  told = 0;
+  covered = 0;
   picks = 0;
   kept = 0;
   private last = "";
@@ -36,7 +36,7 @@ class Told {
   add(wanted: readonly string[], picked: readonly Picked[]): void {
     const known = identifiersOf(picked.map(({ text }) => text).join("\n"));
     this.names += wanted.length;
-    this.told += wanted.filter((name) => known.has(name)).length;
+    this.covered += wanted.filter((name) => known.has(name)).length;
     const prompt = picked.map(({ filename, text }) => `${filename}\n${text}`).join("\n");
     this.picks += 1;
     this.kept += Number(prompt.startsWith(this.last));
@@ -44,14 +44,14 @@ class Told {
   }
   get text(): string {
     const share = (part: number, all: number) => `${((100 * part) / all).toFixed(1)} %`;
-    return `tells ${share(this.told, this.names)} of ${this.names} names, begins as before in ${share(this.kept, this.picks)}`;
+    return `covers ${share(this.covered, this.names)} of ${this.names} names, begins as before in ${share(this.kept, this.picks)}`;
   }
 }
 
-test.skipIf(!existsSync(path))("names that the chunks tell", { timeout: 600_000 }, () => {
+test.skipIf(!existsSync(path))("names that the chunks cover", { timeout: 600_000 }, () => {
   const files = (JSON.parse(readFileSync(path, "utf8")) as File[]).filter(({ before }) => before.length > 80);
   const next = random(11);
-  const [byNames, latest] = [new Told(), new Told()];
+  const [byNames, latest] = [new NamesCovered(), new NamesCovered()];
   for (const file of files) {
     const others = files.filter((each) => each.package === file.package && each !== file);
     if (others.length < 4) continue;

@@ -55,7 +55,7 @@ def written(format_name: str, site: Site, folder: Path) -> Path:
     return folder
 
 
-def said(*command: str) -> str:
+def output_of(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -84,7 +84,7 @@ def test_helm_makes_of_the_chart_the_objects_of_the_other_format(
     chart = written("helm", site, tmp_path / "chart")
     plain_files = written("kubernetes", site, tmp_path / "files")
     namespace = Names(site).namespace
-    text = said(tools.helm, "template", "any", str(chart), "--namespace", namespace)
+    text = output_of(tools.helm, "template", "any", str(chart), "--namespace", namespace)
     of_chart = by_name(read(text))
     of_files = by_name(
         [
@@ -102,7 +102,7 @@ def test_helm_finds_nothing_wrong_with_the_chart(
     tools: KubernetesTools, site: Site, tmp_path: Path
 ) -> None:
     chart = written("helm", site, tmp_path / "chart")
-    report = said(tools.helm, "lint", "--strict", str(chart))
+    report = output_of(tools.helm, "lint", "--strict", str(chart))
     assert "0 chart(s) failed" in report
 
 
@@ -117,7 +117,7 @@ def test_values_of_the_chart_reach_its_objects(tools: KubernetesTools, tmp_path:
         "tls.secretName=other-tls",
     )
     given = [part for value in values for part in ("--set", value)]
-    made = by_name(read(said(tools.helm, "template", "any", str(chart), *given)))
+    made = by_name(read(output_of(tools.helm, "template", "any", str(chart), *given)))
     engine = made["Deployment", "models-blue-engine"]["spec"]
     container = engine["template"]["spec"]["containers"][0]
     assert engine["replicas"] == 3
@@ -152,7 +152,7 @@ def test_kustomize_builds_upon_the_folder(
     (overlay / "kustomization.yaml").write_text(
         f"resources: [../base]\nimages: [{{name: {image}, newTag: '7'}}]\n"
     )
-    built = by_name(read(said(tools.kubectl, "kustomize", str(overlay))))
+    built = by_name(read(output_of(tools.kubectl, "kustomize", str(overlay))))
     assert len(built) == len(objects(site)) + 1
     namespace = Names(site).namespace
     placed = [node for (kind, _), node in built.items() if kind != "Namespace"]
