@@ -21,6 +21,7 @@ from stoker.application.tuned_arguments import Tuned
 from stoker.checks.bench.load_generator import Halt, LoadClient, open_loop, session
 from stoker.checks.bench.workloads import Wording, request
 from stoker.errors import StokerError, UsageError
+from stoker.generator_result import GeneratorResult
 from stoker.host import Host
 from stoker.planning import Plan, Trial
 from stoker.server import LaunchSpec
@@ -103,16 +104,13 @@ def _remembered(
     known: Tuned,
 ) -> Generator[TuningEvent, None, Found]:
     """The search, with what comes of it kept at once."""
-    while True:
-        try:
-            event = next(searching)
-        except StopIteration as end:
-            found: Found = end.value
-            break
+    running = GeneratorResult(searching)
+    for event in running:
         if isinstance(event, Judged) and not event.kept:
             known = replace(known, rejected={**known.rejected, event.trial.name: event.gain})
             tuned_arguments.remember(plan, machine, known)
         yield event
+    found = running.value
     if found.plan is not plan:
         known = tuned_arguments.found(known, plan, found.plan, found.gain)
         tuned_arguments.remember(plan, machine, known)

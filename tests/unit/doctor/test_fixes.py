@@ -6,13 +6,14 @@ import json
 from dataclasses import replace
 
 import pytest
+from tests.support.generators import returned
 from tests.unit.doctor.conftest import Machine, Serve
 from tests.unit.doctor.states import HEALTHY, HERE, in_editor, look, settings
 from typer.testing import CliRunner
 
 from stoker.cli import app
 from stoker.config_files import jsonc
-from stoker.doctor import diagnose, fixable, gather, kinds, mend, question
+from stoker.doctor import apply_fix, diagnose, fixable, gather, kinds, question
 from stoker.errors import StokerError
 from stoker.vscode import ANONYMOUS_ACCESS, UTILITY_MODEL
 
@@ -23,10 +24,10 @@ SAFE = {kind.id for kind in kinds().values() if kind.safe_fix}
 def mended(machine: Machine, **wanted: str) -> list[str]:
     """Apply every fix. Returns what was done."""
     readings = gather(machine.home, endpoint=wanted.get("endpoint"))
-    return [mend(finding, readings) for finding in fixable(diagnose(readings))]
+    return [returned(apply_fix(finding, readings)) for finding in fixable(diagnose(readings))]
 
 
-def test_only_what_is_stokers_own_or_can_be_undone_is_mended() -> None:
+def test_only_what_is_stokers_own_or_can_be_undone_is_fixed() -> None:
     restart = {"engine.killed", "engine.container-gone", "gateway.silent"}
     editor = {"extension.missing", "extension.older", "setting.missing", "setting.wrong"}
     chat = {"chat.utility", "chat.sign-in", "chat.account", "chat.harness-closed"}
