@@ -164,7 +164,7 @@ def test_an_answer_of_any_json_is_converted_or_refused(
         assert answer.ended.done()
         if not answer.streaming:
             with contextlib.suppress(ValueError):
-                answer.whole_answer()
+                answer.collected.in_normal_form()
 
     for shape in shapes:
         if not _too_large(shape):
