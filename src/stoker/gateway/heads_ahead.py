@@ -16,11 +16,11 @@ from typing import Any
 import aiohttp
 
 from stoker.engines import Backend, PromptReader
-from stoker.gateway.app import Gateway
 from stoker.gateway.idle_time import IDLE_S, IdleTime
 from stoker.gateway.prompt.last_heads import LastHead
 from stoker.gateway.prompt.preparers import Preparer
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.running_gateway import Gateway
 
 _log = logging.getLogger("stoker.gateway")
 
