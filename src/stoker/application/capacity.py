@@ -45,7 +45,7 @@ from stoker.sizing.search import Measured, Option, SearchResult, Sized, Targets,
 #: The busiest time lasts; what comes before fills the caches: most sessions are under way then.
 _PEAK_S, _WARM_UP_S = 2700.0, 900.0
 _DAY_S, _DAY_WARM_UP_S, _DAY_PARTS = 8 * 3600.0, 900.0, 48
-#: Fleets are simulated in equal parts of so many active developers: larger ones smooth out more,
+#: Fleets are simulated in equal parts of this many active developers: larger ones smooth out more,
 #: so a part is a little worse than the whole.
 _SEATS_OF_A_PART = 24
 _WORKING_DAYS_PER_MONTH = 260 / 12
@@ -58,7 +58,7 @@ _LOADS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
 _CROWDS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 #: A team that one server serves, before there are replicas.
 _TEAM = 25
-#: Points of quality from which on a dearer model is worth naming.
+#: A more expensive model is named from this many points of quality on.
 _BETTER_POINTS = 5.0
 #: A developer's own machine in the first phase: what is common, not what is best.
 _LAPTOP = "RTX 4060 Laptop 8GB"
@@ -213,7 +213,7 @@ class _Work:
         correction: Correction | None = None,
         least: int = 1,
     ) -> SearchResult:
-        """The cheapest of ``options`` for so many developers."""
+        """The cheapest of ``options`` for ``developers``."""
         request = self.request
         if correction is not None:
             request = replace(request, correction=request.correction.times(correction))
@@ -237,7 +237,7 @@ class _Work:
         return self._measured[key]
 
     def price(self, option: Option, servers: int) -> float | None:
-        """A month of so many servers that are busy all through the working hours."""
+        """A month of ``servers`` that are busy throughout the working hours."""
         request = self.request
         busy = _DAY_S / 3600 * _WORKING_DAYS_PER_MONTH / request.costs.hours_per_month.value
         cost = monthly_cost(option.server, servers, request.terms, request.costs, busy)
@@ -250,7 +250,7 @@ class _Work:
 def peak(
     request: CapacityRequest, option: Option, servers: int, developers: int
 ) -> SimulationResult:
-    """The busiest time of so many developers on so many servers."""
+    """The busiest time of a number of developers on a number of servers."""
     replicas = servers * option.replicas_per_server
     replica = corrected(option.replica, request.correction)
     if request.trace:

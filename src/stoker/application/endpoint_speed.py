@@ -21,7 +21,7 @@ _ALONE_CHARS = (400, 4_000, 16_000, 40_000)
 _TOGETHER, _TOGETHER_CHARS = (2, 4, 8), 2_000
 _ANSWER_TOKENS = 32
 _MOST_S = 300.0
-#: What the two factors compare: a prompt of so many tokens, and a step of so many answers.
+#: What the two factors compare: a prompt of this many tokens, and a step of this many answers.
 _PROMPT_TOKENS, _BATCH = 4_000, 8
 
 

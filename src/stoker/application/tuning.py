@@ -27,7 +27,7 @@ from stoker.planning import Plan, Trial
 from stoker.server import LaunchSpec
 from stoker.server.engine_alone import engine_alone
 
-#: A turn of the work that is measured: prompt and answer take about so long, within bounds.
+#: A turn of the work that is measured: prompt and answer take about this long, within bounds.
 _READ_S, _LEAST_PROMPT, _MOST_PROMPT = 4.0, 64, 4096
 _WRITE_S, _LEAST_ANSWER, _MOST_ANSWER = 3.0, 16, 256
 _CHARS_PER_TOKEN = 3.5
@@ -56,7 +56,7 @@ TuningEvent: TypeAlias = SearchEvent | Stopped | TuningEnd
 
 
 def tune(seconds: float, *, again: bool = False) -> Generator[TuningEvent, None, None]:
-    """Measure for so long; the last event is ``TuningEnd``, with what to start from now on.
+    """Measure for ``seconds``; the last event is ``TuningEnd``, with what to start from now on.
 
     ``again``: also what was measured before. Where the reader stops, what was measured is kept, and
     the next call goes on from there. The reader starts the deployment again, whatever is

@@ -97,7 +97,7 @@ def take_wheels(bundle: str, manifest: dict[str, Any], folder: Path) -> None:
         for wheel in (item for item in manifest["items"] if item["kind"] == "wheel"):
             (file,) = wheel["files"]
             content = _member(archive, f"blobs/sha256/{file['sha256']}")
-            # Its last part alone: nothing is written outside of the folder.
+            # Its last part alone: nothing is written outside the folder.
             target, digest = folder / Path(file["path"]).name, hashlib.sha256()
             with target.open("wb") as out:
                 while chunk := content.read(_CHUNK_BYTES):

@@ -94,7 +94,7 @@ class ImageStore:
         return True
 
     def load(self, reference: str, image_id: str, files: Iterable[tuple[str, Path]]) -> None:
-        """Load an image from its files. Raises ``StokerError`` where another image comes of it."""
+        """Load an image from its files. Raises ``StokerError`` if the result is another image."""
         name, tag, _ = split(reference)
         try:
             if not self.has(image_id):

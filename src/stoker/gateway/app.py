@@ -125,7 +125,7 @@ class GatewayApplication:
             asyncio.create_task(self._state.live_streams.keep_alive()),
             asyncio.create_task(limiter.keep()),
         ]
-        # Tens at once made a llama.cpp with its own number of threads wait for up to 30 s.
+        # Dozens at once made a llama.cpp with its default number of threads stall for up to 30 s.
         few = aiohttp.TCPConnector(limit_per_host=_COUNTING_CONNECTIONS)
         async with aiohttp.ClientSession(connector=few) as http:
             self._state.preparers.start(http)

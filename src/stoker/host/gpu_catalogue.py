@@ -192,7 +192,7 @@ def _keys(spec: GpuSpec) -> frozenset[str]:
 
 
 def _same_size(sold_bytes: int, wanted_bytes: int) -> bool:
-    """Whether a driver's total, or the size in a name, can be of a card sold with so much."""
+    """Whether a driver's total, or the size in a name, can be of a card sold with that much."""
     return sold_bytes * (1 - _DRIVER_SHARE) <= wanted_bytes <= sold_bytes * (1 + _DRIVER_SHARE)
 
 

@@ -24,7 +24,7 @@ _LEAST_GAIN = 0.02
 _NEAR = 0.05
 #: Points of quality within which models count as equally good: the estimates are no better.
 _SAME_POINTS = 2.0
-#: Up to so many servers the fewest are found exactly, beyond it to within as large a part of them:
+#: Up to this many servers the fewest are found exactly, beyond it to within one part in as many:
 #: the planner's range is wider.
 _EXACT_SERVERS = 64
 #: No fleet is searched beyond this many servers.
@@ -83,9 +83,9 @@ class Measured:
         return "first_token" if first >= self.token_s.value / targets.token_s else "token"
 
 
-#: What so many servers of an option's kind do, all of them at work.
+#: What a number of servers of an option's kind do, all of them at work.
 Measure = Callable[[Option, int], Measured]
-#: What so many servers of an option's kind cost a month in dollars; ``None`` where not known.
+#: What a number of servers of an option's kind cost a month in dollars; ``None`` where not known.
 Price = Callable[[Option, int], float | None]
 #: Servers that an option needs at the very least, whatever its scheduling does.
 LeastServers = Callable[[Option], int]
@@ -93,7 +93,7 @@ LeastServers = Callable[[Option], int]
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """An option with as many servers as it needs, or, where it can't do, as come nearest."""
+    """An option with as many servers as it needs, or the nearest number where none suffices."""
 
     option: Option
     #: The fewest that keep the targets.
@@ -188,7 +188,7 @@ class _Search:
     targets: Targets
     measure: Measure
     price: Price
-    #: Answers are different that differ in the GPU, or else in the model.
+    #: Whether answers differ by their GPU; else by their model.
     by_gpu: bool
     sized: dict[str, Sized] = field(default_factory=dict)
     failed: list[Sized] = field(default_factory=list)
@@ -217,7 +217,7 @@ class _Search:
         return option.server.gpu.label if self.by_gpu else option.plan.model.served_name
 
     def cost(self, option: Option, needed: int) -> float:
-        """A month of so many servers with the spare ones."""
+        """A month of ``needed`` servers and the spare ones."""
         return self.price(option, needed + self.targets.spare_servers) or math.inf
 
     def size(self, option: Option, least: int) -> None:

@@ -78,7 +78,7 @@ def command(
     context: Annotated[
         int, typer.Option(help="The context window in tokens; longer conversations are summarised.")
     ] = 131_072,
-    growth: Annotated[float, typer.Option(help="Size for so many times the developers.")] = 1.0,
+    growth: Annotated[float, typer.Option(help="Size for this many times the developers.")] = 1.0,
     trace: Annotated[
         Path | None,
         typer.Option(

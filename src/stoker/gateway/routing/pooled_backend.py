@@ -42,7 +42,7 @@ class PooledBackend:
         self.fit = fit or FitSettings()
         self.connections = BackendConnections(endpoint)
         self._healthy = True
-        #: Since when it is up, or down, in seconds since the epoch.
+        #: When it came up or went down, in seconds since the epoch.
         self.healthy_since = time.time()
         #: Why it is down, as a part of a sentence and without its address; empty where unknown.
         self.down_cause = ""

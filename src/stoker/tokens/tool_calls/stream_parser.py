@@ -35,7 +35,7 @@ MAX_CALL_CHARS = 1_000_000
 #: When the answer has ended, how many unfinished calls are looked into for a finished one.
 MAX_FINAL_ATTEMPTS = 16
 _TAGS = (*THINKING_TAGS, *CLOSING_TAGS)
-#: So much of a fence's first line is looked at: of a longer one, as much as comes in pieces.
+#: At most this much of a fence's first line is looked at, however large the pieces are.
 _MAX_FENCE_CHARS = 80
 
 

@@ -183,7 +183,7 @@ class PairedCall:
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    """The inside of a tag, and the index behind it."""
+    """What a tag contains, and the index after it."""
 
     text: str
     attributes: dict[str, str]
