@@ -31,7 +31,7 @@ from stoker.server.engine_alone import engine_alone
 _READ_S, _LEAST_PROMPT, _MOST_PROMPT = 4.0, 64, 4096
 _WRITE_S, _LEAST_ANSWER, _MOST_ANSWER = 3.0, 16, 256
 _CHARS_PER_TOKEN = 3.5
-#: Turns of one start of the engine, behind one that only warms it up.
+#: Turns that are measured after each start of the engine; one before them only warms it up.
 _TURNS = 2
 _TURN_LIMIT_S = 600.0
 

@@ -120,7 +120,7 @@ def _load(bundle: str, manifest: dict[str, Any], options: list[str]) -> int:
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(packages)  # noqa: S202  (zipfile keeps names in the folder)
             wheel.unlink()
-        # No settings or packages of this machine's Python lead elsewhere.
+        # Settings and packages of this machine's Python must not change what is imported.
         foreign = ("PIP_", "PYTHON")
         clean = {n: v for n, v in os.environ.items() if not n.startswith(foreign)}
         clean |= {"PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1"}

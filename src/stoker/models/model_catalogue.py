@@ -199,7 +199,7 @@ def may_fill_in(name: str) -> bool:
 
 @cache
 def _shipped_by_name() -> Mapping[str, KnownModel]:
-    """The models of the shipped catalogue by every name that is theirs."""
+    """The models of the shipped catalogue by each of their names."""
     return {
         each.casefold(): model
         for model in reversed(_shipped_models())

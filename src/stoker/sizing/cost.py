@@ -99,7 +99,7 @@ class CostTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None
 
     def in_racks(self) -> CostTable:
-        """Without what stands under a desk, unless it is the user's own."""
+        """Without desktop machines, unless the user added them."""
         kept = tuple(host for host in self.hosts if host.rack or host.date == _OWN)
         return msgspec.structs.replace(self, hosts=kept)
 

@@ -244,7 +244,7 @@ def _limit(candidate: Candidate, requirements: Requirements) -> int:
 
 
 def _best_fit(task: _Task) -> _Fit:
-    """The fewest GPUs that hold what is wanted at a speed that is liked, else the most."""
+    """The fewest GPUs that hold what is wanted at a comfortable speed, else the most."""
     best = None
     wanted = task.requirements.tensor_parallel
     for gpus, stages in _divisions(task.architecture, len(task.machine.gpus)):
