@@ -153,7 +153,7 @@ def test_the_users_own_entry_replaces_ours(home: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[[models]\n", "TOMLDecodeError"),
+        ("[[models]\n", "line 1"),
         ('[[models]]\nid = "a/b"\n', "purposes"),
         ('[[models]]\nid = "a/b"\npurposes = ["sing"]\n', "sing"),
     ],

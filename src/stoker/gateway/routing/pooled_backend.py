@@ -76,6 +76,7 @@ class PooledBackend:
         self._clock = clock
         self._failures = 0
         self._open_until = 0.0
+        #: Known before a request is prepared, which ``CacheLedger``'s blocks of tokens are not.
         self._prefixes = RecentValues[int, None](_PREFIXES)
 
     @property
