@@ -139,13 +139,13 @@ def test_a_context_whose_reading_was_not_seen_is_no_pass_and_agent_mode_is_not_j
 def test_no_check_sends_a_longer_prompt_than_windows_in_use_and_what_is_left_out_is_named() -> None:
     server = ReferenceServer("a window without end")
     report = probed(1_000_000, server)
-    said = {r.check.id: (r.status, r.seen) for r in report.results}
-    assert said["models.context-real"][0] is Status.PASSED
-    assert "of 1,000,000 tokens were read" in said["models.context-real"][1]
-    assert said["models.context-real"][1].endswith("longer prompts were not tried")
+    reported = {r.check.id: (r.status, r.seen) for r in report.results}
+    assert reported["models.context-real"][0] is Status.PASSED
+    assert "of 1,000,000 tokens were read" in reported["models.context-real"][1]
+    assert reported["models.context-real"][1].endswith("longer prompts were not tried")
     for check in ("models.context-end", "budget.overflow"):
-        assert said[check][0] is Status.SKIPPED
-        assert "1,200,032 tokens" in said[check][1]
+        assert reported[check][0] is Status.SKIPPED
+        assert "1,200,032 tokens" in reported[check][1]
     assert 150_000 < report.prompt_tokens < 170_000
 
 
