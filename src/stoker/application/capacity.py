@@ -501,7 +501,7 @@ def _nothing_fits(request: CapacityRequest, options: CapacityOptions) -> StokerE
         return options.problem
     return StokerError(
         "There is nothing to compare.",
-        f"No GPU of the catalogue has a price to be {request.terms} for.",
+        f"The catalogue has no GPU with a price on the terms {request.terms!r}.",
         "Give prices: --prices FILE. Or name the GPUs: --gpu L40S:4",
     )
 

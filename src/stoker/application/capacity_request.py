@@ -96,7 +96,7 @@ class CapacityRequest:
 def _within(name: str, value: float, least: float, most: float, unit: str = "") -> None:
     if not least <= value <= most:  # a number that is none is not within, either
         raise UsageError(
-            f"{name} {value:,.10g}{unit} makes no sense.",
-            f"It has to be between {least:g} and {most:,.10g}{unit}.",
+            f"{name} {value:,.10g}{unit} is out of range.",
+            f"It must be between {least:g} and {most:,.10g}{unit}.",
             "Correct the number.",
         )

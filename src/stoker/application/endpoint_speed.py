@@ -85,7 +85,7 @@ def _answer(number: int, timing: Timing) -> MeasuredAnswer:
     if timing.failure is not None or not timing.prompt_tokens or not timing.answer_tokens:
         why = timing.failure or "the server does not report how many tokens a prompt has"
         raise StokerError(
-            "The endpoint can't be calibrated by.",
+            "The endpoint can't be used for calibration.",
             f"A request failed: {why}.",
             "Check it first: stoker test URL",
         )

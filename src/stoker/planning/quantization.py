@@ -106,7 +106,7 @@ def precision_of(quantization: str | None, architecture: Architecture) -> Precis
     if name not in _BITS:
         raise UsageError(
             f"The quantization {quantization!r} is not known.",
-            f"Known are: {', '.join(_BITS)}.",
+            f"Known quantizations: {', '.join(_BITS)}.",
             "Use one of those.",
         )
     bits, math = _BITS[name], _MATH.get(name, "widened")

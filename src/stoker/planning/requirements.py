@@ -108,7 +108,7 @@ def check(requirements: Requirements) -> None:
     ):
         if value is not None and not least <= value <= most:
             raise UsageError(
-                f"{name} {value} makes no sense.",
-                f"It has to be between {least:,} and {most:,}.",
+                f"{name} {value} is out of range.",
+                f"It must be between {least:,} and {most:,}.",
                 "Correct the number.",
             )

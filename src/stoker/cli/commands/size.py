@@ -357,9 +357,9 @@ def _trace(path: Path | None) -> Sequence[ArrivingRequest]:
     lasts_s = arrivals[-1].at_s
     if len(arrivals) < _LEAST_REQUESTS or lasts_s < _LEAST_TRACE_S:
         raise StokerError(
-            f"{path} is too short to size by.",
-            f"It has {len(arrivals):,} answered requests in {lasts_s / 60:.0f} minutes; they "
-            f"have to be {_LEAST_REQUESTS} in {_LEAST_TRACE_S / 60:.0f} minutes.",
+            f"{path} is too short for sizing.",
+            f"It has {len(arrivals):,} answered requests in {lasts_s / 60:.0f} minutes; "
+            f"sizing needs {_LEAST_REQUESTS} in {_LEAST_TRACE_S / 60:.0f} minutes.",
             "Record a working day, or omit --trace.",
         )
     return arrivals

@@ -134,7 +134,7 @@ def _layers(fit: LlamaFit) -> Argument:
     if not fit.gpu_share:
         return Argument("num_gpu", 0, "No GPU is used. Ollama finds that out by itself.")
     blocks = fit.model.architecture.num_layers if fit.model.architecture else 0
-    check = "Ollama decides by itself; ollama ps shows what came of it under PROCESSOR."
+    check = "Ollama decides by itself; ollama ps shows the result under PROCESSOR."
     if fit.gpu_share >= 1:
         reason = f"All {blocks} layers and the output fit: {size(fit.memory.total_bytes)}. {check}"
         return Argument("num_gpu", blocks + 1, reason)
