@@ -19,3 +19,9 @@ class GeneratorResult(Generic[Event, Returned]):
 
     def __iter__(self) -> Iterator[Event]:
         self.value = yield from self._events
+
+    def read(self) -> Returned:
+        """Pass over all events; return the result."""
+        for _ in self:
+            pass
+        return self.value

@@ -19,4 +19,4 @@ def drained(values: Generator[T, None, R]) -> tuple[list[T], R]:
 
 def returned(values: Generator[object, None, R]) -> R:
     """What the generator returns once it was read to its end."""
-    return drained(values)[1]
+    return GeneratorResult(values).read()

@@ -9,7 +9,7 @@ on servers of one size, as few of them miss on servers of another.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
 from stoker.planning import Plan
@@ -141,11 +141,10 @@ def search(
     measure: Measure,
     price: Price,
     least_servers: LeastServers = lambda _option: 1,
-    progress: Callable[[float], None] = lambda _share: None,
-) -> SearchResult:
+) -> Generator[float, None, SearchResult]:
     """The cheapest way to keep ``targets``, with its runner-up.
 
-    ``progress`` is called with the share of the options that are done, from 0 to 1.
+    Yields the share of the options that are done, from 0 to 1.
     """
     priced = [option for option in options if price(option, 1) is not None]
     by_gpu = len({option.server.gpu.label for option in priced}) > 1
@@ -158,10 +157,10 @@ def search(
         fewest = run.least(option, least[id(option)])
         if fewest is None or run.cost(option, fewest) >= run.bound_usd(option):
             continue
-        progress(done / len(order))
+        yield done / len(order)
         simulated += 1
         run.size(option, fewest)
-    progress(1.0)
+    yield 1.0
     known = {id(option) for option in priced}
     return SearchResult(
         tuple(sorted(run.sized.values(), key=_merit)),

@@ -7,15 +7,17 @@ import io
 import json
 import os
 import re
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support import deployment_sites
+from tests.support.generators import returned
 
 from stoker.application import capacity, deployment_site
-from stoker.application.capacity import CapacityReport, size
+from stoker.application.capacity import CapacityReport, SizingProgress, size
 from stoker.application.capacity_deployment import deployment_of
 from stoker.application.capacity_request import CapacityRequest, GpuWish
 from stoker.application.deployment_site import SiteRequest
@@ -147,14 +149,17 @@ def test_what_has_no_price_is_not_ranked_and_the_way_out_is_named(
     assert "--rented" in errors
 
 
+def sized(report: CapacityReport) -> Generator[SizingProgress, None, CapacityReport]:
+    """As ``size``, with an answer that is known."""
+    yield SizingProgress(1.0, "done")
+    return report
+
+
 @pytest.fixture(scope="module")
 def report() -> CapacityReport:
     """One answer for all tests that look at one."""
-    return size(
-        CapacityRequest(
-            developers=12, gpus=(GpuWish("RTX PRO 6000 Blackwell", 1),), model="qwen3.8-27b"
-        )
-    )
+    gpu = GpuWish("RTX PRO 6000 Blackwell", 1)
+    return returned(size(CapacityRequest(developers=12, gpus=(gpu,), model="qwen3.8-27b")))
 
 
 def test_the_answer_keeps_its_targets_and_adds_up(report: CapacityReport) -> None:
@@ -257,7 +262,7 @@ def test_the_recommended_servers_become_a_deployment(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(capacity, "size", lambda *_: report)
+    monkeypatch.setattr(capacity, "size", lambda _: sized(report))
     out = tmp_path / "site"
     arguments = [*SMALL, "--deploy", str(out)]
     code, printed, errors = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
@@ -282,7 +287,7 @@ def test_a_deployment_is_in_the_json_and_its_format_can_be_chosen(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(capacity, "size", lambda *_: report)
+    monkeypatch.setattr(capacity, "size", lambda _: sized(report))
     arguments = [*SMALL, "--deploy", str(tmp_path / "chart"), "--format", "helm", "--json"]
     code, printed, errors = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
     assert code == 0, errors
