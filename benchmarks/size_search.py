@@ -11,6 +11,7 @@ from time import process_time
 
 from stoker.application.capacity import size
 from stoker.application.capacity_request import CapacityRequest
+from stoker.generator_result import GeneratorResult
 
 _GOAL_S, _GOAL_MIB = 60.0, 1024.0
 
@@ -20,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--developers", type=int, default=200)
     began = process_time()
-    report = size(CapacityRequest(parser.parse_args().developers))
+    report = GeneratorResult(size(CapacityRequest(parser.parse_args().developers))).read()
     took_s = process_time() - began
     used_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     found = report.search

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from stoker import checks
-from stoker.checks import CheckReport, Endpoint
+from stoker.checks import CHECKS, CheckReport, Endpoint
+from stoker.generator_result import GeneratorResult
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "data" / "check_results.json"
 _ADDRESS = re.compile(r"https?://[^\s/\"']+")
@@ -31,14 +32,11 @@ def column(url: str, key: str | None, timeout_s: float) -> dict[str, Any]:
     found = checks.look_at(url, key)
     model, window = checks.choose_model(found, None)
     endpoint = Endpoint(found.backend.url, model, key=key, window=window, timeout_s=timeout_s)
-    report = checks.run(
-        endpoint,
-        on_result=lambda number, total, result: print(
-            f"  {number}/{total} {result.check.id}: {result.status.value}", file=sys.stderr
-        ),
-        found=found,
-    )
-    return {"window_tokens": window, **_kept(report)}
+    run = GeneratorResult(checks.run(endpoint, found=found))
+    for number, result in enumerate(run, 1):
+        progress = f"{number}/{len(CHECKS)} {result.check.id}: {result.status.value}"
+        print(f"  {progress}", file=sys.stderr)
+    return {"window_tokens": window, **_kept(run.value)}
 
 
 def _kept(report: CheckReport) -> dict[str, Any]:

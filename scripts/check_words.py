@@ -71,6 +71,7 @@ TERMS = (
     ),
     Term("launch request", ("wish", "wishes", "wished"), "What the user asked to start."),
     Term("again, new", ("anew",), "Plain English."),
+    Term("inside, outside", ("inside of", "outside of"), "Plain English."),
     Term("for lack of", ("for want of",), "Plain English."),
 )
 

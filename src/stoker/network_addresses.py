@@ -15,7 +15,7 @@ _NAME = re.compile(r"([a-z\d]([a-z\d-]{0,61}[a-z\d])?\.)*[a-z]([a-z\d-]{0,61}[a-
 #: What users paste along after the base of a URL.
 _API_PATHS = re.compile(r"/+(v1/+)?(chat/+completions|completions|models)$|/+v1$", re.IGNORECASE)
 _SCHEME = re.compile(r"(https?)://", re.IGNORECASE)
-#: A scheme that is another one or lacks a slash, a path, a port with no host.
+#: Another scheme or one that lacks a slash, a path, or a port without a host.
 _NO_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:[/\\]|https?(:|//)|[/\\]|\d+([/?#]|$)", re.IGNORECASE)
 _LOCAL_WITH_PORT = re.compile(r"(::1?):(\d+)")
 _BARE_IPV6 = re.compile(r"[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*", re.IGNORECASE)

@@ -106,7 +106,7 @@ class Run:
     """What became of one agent's task."""
 
     agent: Agent
-    said: str
+    printed: str
     status: int
     #: The line that the task asks for, and the text of the file that it should be in.
     line: str
@@ -128,10 +128,10 @@ def run(agent: Agent, endpoint: str, folder: Path, programs: tuple[Path, ...], n
         ways_out = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), proxy)
         stay = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
         env = {**clean, **ways_out, **stay, **agent.environment, **_connect(agent, endpoint, clean)}
-        status, said = _finished(agent.command, workspace, env)
+        status, printed = _finished(agent.command, workspace, env)
     written = workspace / "hello.txt"
     text = written.read_text() if written.exists() else ""
-    return Run(agent, said, status, line, text, frozenset(outside) - agent.asks)
+    return Run(agent, printed, status, line, text, frozenset(outside) - agent.asks)
 
 
 def _connect(agent: Agent, endpoint: str, clean: Mapping[str, str]) -> dict[str, str]:

@@ -80,7 +80,7 @@ def _run(*command: str, cwd: Path) -> None:
     done = subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, timeout=_INSTALL_S, check=False
     )
-    said = done.stdout + done.stderr
-    if done.returncode and (found := _NOT_TO_BE_HAD.search(said)):
+    output = done.stdout + done.stderr
+    if done.returncode and (found := _NOT_TO_BE_HAD.search(output)):
         pytest.skip(f"{Path(command[0]).name} can't have a package: {found[0]}")
-    assert done.returncode == 0, said[-3000:]
+    assert done.returncode == 0, output[-3000:]

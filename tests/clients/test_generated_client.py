@@ -34,8 +34,8 @@ def test_a_generated_client_has_types_for_requests_and_answers(tmp_path: Path) -
             document.write_bytes(response.read())
         generate = ("generate", "--path", document, "--output-path", made, "--meta", "none")
         ran(programs / "openapi-python-client", *generate)
-        said = ran(programs / "python", _SCRIPT, served.endpoint, tmp_path, served.model.model)
-    found = json.loads(said)
+        output = ran(programs / "python", _SCRIPT, served.endpoint, tmp_path, served.model.model)
+    found = json.loads(output)
     assert found["id"] == served.model.model
     assert found["max_model_len"] == _WINDOW_TOKENS
     assert found["chat"] == HELLO

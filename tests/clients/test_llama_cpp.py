@@ -54,9 +54,9 @@ def test_an_agent_reads_a_real_engines_answer(
     programs = (node_modules / ".bin", aider)
     ended = run(agent, before_llama_cpp.url, tmp_path, programs, f"{agent.name} on llama.cpp")
     asked = [each for each in before_llama_cpp.asked[before:] if each.body]
-    assert agent.path in {each.path for each in asked}, ended.said[-3000:]
+    assert agent.path in {each.path for each in asked}, ended.printed[-3000:]
     refused = [(each.path, each.status, each.answer[:500]) for each in asked if each.status >= 400]
     assert not refused
     cut = _ENDS_WHERE_CUT.get(agent.name)
-    assert ended.status == 0 or (cut and cut in ended.said), ended.said[-3000:]
+    assert ended.status == 0 or (cut and cut in ended.printed), ended.printed[-3000:]
     assert not ended.outside

@@ -44,8 +44,8 @@ def done(
 def test_an_agent_does_its_task(done: tuple[Gateway, dict[str, Run]], name: str) -> None:
     _, runs = done
     ended = runs[name]
-    assert ended.status == 0, ended.said[-3000:]
-    assert ended.written.strip() == ended.line, ended.said[-3000:]
+    assert ended.status == 0, ended.printed[-3000:]
+    assert ended.written.strip() == ended.line, ended.printed[-3000:]
     assert not ended.outside
 
 

@@ -186,11 +186,11 @@ def _developer(rng: random.Random, body: Body) -> None:
 
 def _reasoning(rng: random.Random, body: Body) -> None:
     """Thinking comes back: open, as a summary, or encrypted for somebody else."""
-    told = {"content": [{"type": "reasoning_text", "text": "I look at it."}], "summary": []}
+    reported = {"content": [{"type": "reasoning_text", "text": "I look at it."}], "summary": []}
     summary = {"summary": [{"type": "summary_text", "text": "It was looked at."}]}
     hidden = {"summary": [], "encrypted_content": "gAAAA"}
     for at in reversed(_places(body, "function_call")):
-        item = {"type": "reasoning", "id": f"rs_{at}", **rng.choice((told, summary, hidden))}
+        item = {"type": "reasoning", "id": f"rs_{at}", **rng.choice((reported, summary, hidden))}
         body["input"].insert(at, item)
 
 

@@ -15,7 +15,7 @@ _TEXT = {"type": "text", "text": "Look at this."}
 _ITEM = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Item"}}}
 
 
-def _said(role: str, content: Any = "Hello.") -> Message:
+def _turn_of(role: str, content: Any = "Hello.") -> Message:
     return {"role": role, "content": content}
 
 
@@ -33,7 +33,7 @@ def _with(schema: Any) -> dict[str, Any]:
     return {"tools": [_tool({"type": "object", "properties": {"a": schema}})]}
 
 
-_USER, _ANSWER = _said("user"), _said("assistant")
+_USER, _ANSWER = _turn_of("user"), _turn_of("assistant")
 _RESULT = {"role": "tool", "tool_call_id": "c1", "content": "1"}
 _TOOLS = _with({"type": "string"})
 _REFERRING = {
@@ -50,34 +50,37 @@ _REFERRING = {
 
 #: By name: the messages, and the other fields of the request.
 KINDS: dict[str, tuple[list[Message], dict[str, Any]]] = {
-    "two system messages": ([_said("system"), _said("system"), _USER], {}),
-    "system in the middle": ([_said("system"), _USER, _ANSWER, _said("system"), _USER], _TOOLS),
-    "system at the end": ([_USER, _ANSWER, _USER, _said("system")], {}),
-    "system alone": ([_said("system")], {}),
-    "developer": ([_said("developer"), _USER], _TOOLS),
+    "two system messages": ([_turn_of("system"), _turn_of("system"), _USER], {}),
+    "system in the middle": (
+        [_turn_of("system"), _USER, _ANSWER, _turn_of("system"), _USER],
+        _TOOLS,
+    ),
+    "system at the end": ([_USER, _ANSWER, _USER, _turn_of("system")], {}),
+    "system alone": ([_turn_of("system")], {}),
+    "developer": ([_turn_of("developer"), _USER], _TOOLS),
     "two users in a row": ([_USER, _USER], _TOOLS),
-    "two users, one with parts": ([_USER, _said("user", [_TEXT, _TEXT])], {}),
+    "two users, one with parts": ([_USER, _turn_of("user", [_TEXT, _TEXT])], {}),
     "assistant first": ([_ANSWER, _USER], {}),
     "two assistants in a row": ([_USER, _ANSWER, _ANSWER, _USER], _TOOLS),
     "two assistants at the end": ([_USER, _ANSWER, _ANSWER], {}),
-    "empty answer": ([_USER, _said("assistant", ""), _USER], {}),
-    "empty answer at the end": ([_USER, _said("assistant", None)], {}),
+    "empty answer": ([_USER, _turn_of("assistant", ""), _USER], {}),
+    "empty answer at the end": ([_USER, _turn_of("assistant", None)], {}),
     "answer without content": ([_USER, {"role": "assistant"}, _USER], {}),
     "user without content": ([_USER, _ANSWER, {"role": "user"}], {}),
-    "empty parts": ([_USER, _said("assistant", []), _USER], {}),
+    "empty parts": ([_USER, _turn_of("assistant", []), _USER], {}),
     "reasoning alone": ([_USER, {"role": "assistant", "reasoning_content": "Hm."}, _USER], {}),
     "refusal part": (
-        [_USER, _said("assistant", [{"type": "refusal", "refusal": "No."}]), _USER],
+        [_USER, _turn_of("assistant", [{"type": "refusal", "refusal": "No."}]), _USER],
         {},
     ),
     "thinking part": (
-        [_USER, _said("assistant", [{"type": "thinking", "thinking": "Hm."}, _TEXT]), _USER],
+        [_USER, _turn_of("assistant", [{"type": "thinking", "thinking": "Hm."}, _TEXT]), _USER],
         {},
     ),
-    "unknown part": ([_said("user", [{"type": "resource", "uri": "file:///a"}, _TEXT])], {}),
-    "Responses parts": ([_said("user", [{"type": "input_text", "text": "Hello."}])], {}),
+    "unknown part": ([_turn_of("user", [{"type": "resource", "uri": "file:///a"}, _TEXT])], {}),
+    "Responses parts": ([_turn_of("user", [{"type": "input_text", "text": "Hello."}])], {}),
     "null fields": ([{**_USER, "name": None}, {**_ANSWER, "audio": None}, _USER], {"stop": None}),
-    "image of an earlier turn": ([_said("user", [_TEXT, _IMAGE]), _ANSWER, _USER], {}),
+    "image of an earlier turn": ([_turn_of("user", [_TEXT, _IMAGE]), _ANSWER, _USER], {}),
     "image in a result": ([_USER, _call(), {**_RESULT, "content": [_TEXT, _IMAGE]}], _TOOLS),
     "cut arguments": ([_USER, _call('{"a": "x'), _RESULT], _TOOLS),
     "empty arguments": ([_USER, _call(""), _RESULT, _USER], _TOOLS),
@@ -111,7 +114,7 @@ def dead(stoker: Stoker, tokens: int = 3) -> Iterator[str]:
             try:
                 message = stoker.post("/v1/chat/completions", body)["choices"][0]["message"]
             except urllib.error.HTTPError as refused:
-                said = json.load(refused)["error"]["message"]
-                yield f"{name}, turn {turn + 1}: {refused.code} {said}"
+                refusal = json.load(refused)["error"]["message"]
+                yield f"{name}, turn {turn + 1}: {refused.code} {refusal}"
                 break
-            talk += [message, _said("user", f"Go on, {turn}.")]
+            talk += [message, _turn_of("user", f"Go on, {turn}.")]

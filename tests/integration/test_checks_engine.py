@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.conftest import Stoker
+from tests.support.generators import returned
 
 from stoker import checks
 from stoker.checks import CheckReport, Endpoint, Status
@@ -44,7 +45,8 @@ def report_on_llama_cpp_alone(model_path: Path) -> CheckReport:
     server = xllamacpp.Server(params)
     found = checks.look_at(server.listening_address, None)
     model, window = checks.choose_model(found, None)
-    return checks.run(Endpoint(found.backend.url, model, window=window), checks.chosen(MENDED))
+    endpoint = Endpoint(found.backend.url, model, window=window)
+    return returned(checks.run(endpoint, checks.chosen(MENDED)))
 
 
 def test_the_gateway_mends_what_llama_cpp_alone_fails(qwen: Path, stoker: Stoker) -> None:

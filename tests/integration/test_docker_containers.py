@@ -220,11 +220,11 @@ def test_exited_container_is_replaced_with_why_it_exited(
 ) -> None:
     first = ensure(containers, launch, replace=False, report=quiet)
     client.containers.get(NAME).stop(timeout=0)
-    said: list[str] = []
-    second = ensure(containers, launch, replace=False, report=said.append)
+    printed: list[str] = []
+    second = ensure(containers, launch, replace=False, report=printed.append)
     assert second.id != first.id
     assert second.status == "running"
-    assert said == [f"container {NAME} is replaced: it was ended by signal 9"]
+    assert printed == [f"container {NAME} is replaced: it was ended by signal 9"]
 
 
 def test_paused_container_goes_on(

@@ -58,20 +58,20 @@ def test_a_call_that_max_tokens_cuts_is_text_with_a_sentence(
 ) -> None:
     path = str(request.getfixturevalue(model))
     stoker.up(path, "--context", "2048", "--parallel", "1")
-    said, (call,), finish = whole(stoker, ask(max_tokens=120))
-    assert (said, finish) == ("", "tool_calls")
+    reply, (call,), finish = whole(stoker, ask(max_tokens=120))
+    assert (reply, finish) == ("", "tool_calls")
     assert "path" in json.loads(call["function"]["arguments"])
     for answer in (whole, streamed):
-        said, calls, finish = answer(stoker, ask(max_tokens=14))
+        reply, calls, finish = answer(stoker, ask(max_tokens=14))
         assert (calls, finish) == ([], "length")
-        assert "delete_file" in said.removesuffix(CUT)
-        assert said.endswith(f"\n\n{CUT}")
+        assert "delete_file" in reply.removesuffix(CUT)
+        assert reply.endswith(f"\n\n{CUT}")
         assert stoker.post(
             "/v1/chat/completions",
             {
                 "messages": [
                     *ask()["messages"],
-                    {"role": "assistant", "content": said},
+                    {"role": "assistant", "content": reply},
                     {"role": "user", "content": "Go on."},
                 ],
                 "max_tokens": 2,

@@ -23,8 +23,8 @@ def test_a_named_call_that_max_tokens_cuts_is_no_call(
     start(stoker, model, 2048)
     for answer in (whole, streamed):
         # Four tokens are not yet a name (vLLM 0.32.0 gives half a tag, or nothing where streamed).
-        said, calls, finish = answer(stoker, ask(max_tokens=4, tools=[STRICT], tool_choice=NAMED))
+        reply, calls, finish = answer(stoker, ask(max_tokens=4, tools=[STRICT], tool_choice=NAMED))
         assert (calls, finish) == ([], "length")
-        said, calls, finish = answer(stoker, ask(max_tokens=32, tools=[STRICT], tool_choice=NAMED))
+        reply, calls, finish = answer(stoker, ask(max_tokens=32, tools=[STRICT], tool_choice=NAMED))
         assert (calls, finish) == ([], "length")
-        assert said.endswith(CUT)
+        assert reply.endswith(CUT)

@@ -30,14 +30,14 @@ ROUND_S = 40
 ERROR = b'data: {"error":'
 
 
-def told(name: str) -> list[bytes]:
+def reported(name: str) -> list[bytes]:
     """What a backend answers to the request of this name."""
     return [event(f"{name}:{number} größe ") for number in range(CHUNKS)]
 
 
-async def tells(call: Call) -> None:
+async def reports(call: Call) -> None:
     await call.send(STREAM)
-    for number, piece in enumerate(told(call.body["messages"][0]["content"])):
+    for number, piece in enumerate(reported(call.body["messages"][0]["content"])):
         call.writer.write(chunk(piece))
         if number % 10 == 0:
             await call.writer.drain()
@@ -118,13 +118,13 @@ async def ask(port: int, name: str, leaves: bool) -> str:
 
 
 def how_it_ended(name: str, stream: bytes) -> str:
-    whole = b"".join(told(name))
+    whole = b"".join(reported(name))
     if stream == whole + DONE:
         return "whole"
-    said, error, rest = stream.partition(ERROR)
+    reply, error, rest = stream.partition(ERROR)
     assert error, f"{name} ended without a word"
     assert rest.endswith(DONE)
-    assert whole.startswith(said), f"{name} differs from what its backend sent"
+    assert whole.startswith(reply), f"{name} differs from what its backend sent"
     return "broke off"
 
 
@@ -150,7 +150,7 @@ async def storm(port: int, label: str) -> Counter[str]:
 
 async def test_500_streams_while_clients_leave_and_backends_die(tmp_path: Path) -> None:
     async with (
-        running(tells, tells, tells) as backends,
+        running(reports, reports, reports) as backends,
         gateway_process(tmp_path, *(b.url for b in backends)) as gateway,
     ):
 

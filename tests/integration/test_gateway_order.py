@@ -78,10 +78,10 @@ def test_titles_do_not_cost_a_conversation_what_was_read(
 ) -> None:
     stoker.up(smollm2, "--context", "2048", "--parallel", slots)
     ask = {**turn(), "tools": []}
-    said = stoker.post("/v1/chat/completions", ask, timeout=300)
-    assert said["timings"]["prompt_n"] > 500
+    reply = stoker.post("/v1/chat/completions", ask, timeout=300)
+    assert reply["timings"]["prompt_n"] > 500
     for scenario in ("edit", "generate"):
         stoker.post("/v1/chat/completions", progress_messages(scenario), timeout=300)
-    ask["messages"] += [said["choices"][0]["message"], {"role": "user", "content": "And then?"}]
+    ask["messages"] += [reply["choices"][0]["message"], {"role": "user", "content": "And then?"}]
     again = stoker.post("/v1/chat/completions", ask, timeout=300)
     assert again["timings"]["prompt_n"] < again["usage"]["prompt_tokens"] * MOST_READ_ANEW

@@ -71,12 +71,12 @@ def test_a_client_that_leaves_frees_the_slot_long_before_its_answer_would_end(
     served: Stoker,
 ) -> None:
     connection = served.stream({**CHAT, "max_tokens": 1500, "ignore_eos": True})
-    said = b""
+    reply = b""
     began = time.monotonic()
-    while said.count(b"data: ") < 30:
+    while reply.count(b"data: ") < 30:
         piece = connection.recv(65536)
-        assert piece, said
-        said += piece
+        assert piece, reply
+        reply += piece
     whole_s = (time.monotonic() - began) / 30 * 1500
     connection.close()
     left_at = time.monotonic()

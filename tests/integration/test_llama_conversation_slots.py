@@ -25,10 +25,10 @@ def question(about: str) -> str:
     return " ".join(f"{about} {number}" for number in range(150))
 
 
-def ask(stoker: Stoker, system: str, *said: str) -> int:
+def ask(stoker: Stoker, system: str, *user_text: str) -> int:
     """The tokens that were read of a conversation's next request."""
     messages = [{"role": "system", "content": system}]
-    messages += [{"role": "user", "content": each} for each in said]
+    messages += [{"role": "user", "content": each} for each in user_text]
     body = {"model": "local", "messages": messages, "max_tokens": 4, "temperature": 0}
     usage: dict[str, Any] = stoker.post("/v1/chat/completions", body)["usage"]
     cached: int = usage["prompt_tokens_details"]["cached_tokens"]

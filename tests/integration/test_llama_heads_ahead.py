@@ -25,8 +25,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]
 
 
-def read_tokens(stoker: Stoker, said: str) -> int:
-    messages = [{"role": "system", "content": RULES}, {"role": "user", "content": said}]
+def read_tokens(stoker: Stoker, question: str) -> int:
+    messages = [{"role": "system", "content": RULES}, {"role": "user", "content": question}]
     body = {"model": "local", "messages": messages, "max_tokens": 4}
     usage: dict[str, Any] = stoker.post("/v1/chat/completions", body)["usage"]
     return int(usage["prompt_tokens"]) - int(usage["prompt_tokens_details"]["cached_tokens"])

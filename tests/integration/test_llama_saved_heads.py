@@ -23,8 +23,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return one_layer_gguf(real_models.smollm2(), tmp_path_factory.mktemp("one-layer"))
 
 
-def ask(stoker: Stoker, said: str) -> dict[str, Any]:
-    messages = [{"role": "system", "content": RULES}, {"role": "user", "content": said}]
+def ask(stoker: Stoker, question: str) -> dict[str, Any]:
+    messages = [{"role": "system", "content": RULES}, {"role": "user", "content": question}]
     body = {"model": "local", "messages": messages, "max_tokens": 8, "temperature": 0}
     return stoker.post("/v1/chat/completions", body)
 

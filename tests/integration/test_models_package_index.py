@@ -40,12 +40,15 @@ def test_the_file_is_the_one_that_the_catalogue_pins(carried: tuple[Entry, Path]
 
 def test_the_file_agrees_with_the_catalogue(carried: tuple[Entry, Path]) -> None:
     known, path = carried
-    read, said = models.load(path).architecture, known.model.architecture
+    read, listed = models.load(path).architecture, known.model.architecture
     assert read is not None
-    assert said is not None
-    assert read.attention == said.attention
-    assert (read.num_layers, read.hidden_size) == (said.num_layers, said.hidden_size)
-    assert (read.vocab_size, read.intermediate_size) == (said.vocab_size, said.intermediate_size)
+    assert listed is not None
+    assert read.attention == listed.attention
+    assert (read.num_layers, read.hidden_size) == (listed.num_layers, listed.hidden_size)
+    assert (read.vocab_size, read.intermediate_size) == (
+        listed.vocab_size,
+        listed.intermediate_size,
+    )
     assert models.load(path).quantization == known.model.quantization
     assert models.load(path).max_context_tokens == known.model.max_context_tokens
 

@@ -113,12 +113,12 @@ def test_what_was_read_and_the_bytes_of_what_was_added_bound_the_next_prompt(
     texts = [text[:80] for text in _texts(40)][:80]
     messages: list[dict[str, Any]] = [{"role": "system", "content": "Be brief."}]
     prompts = []
-    for asked, said in zip(texts[::2], texts[1::2], strict=True):
+    for asked, reply in zip(texts[::2], texts[1::2], strict=True):
         messages.append({"role": "user", "content": asked})
         body = {"messages": list(messages)}
         used = engine.post("/v1/chat/completions/input_tokens", body)["input_tokens"]
         prompts.append((len(messages), used))
-        messages.append({"role": "assistant", "content": said})
+        messages.append({"role": "assistant", "content": reply})
     for known, read in prompts[1:]:
         growth = growth_bound(body, known, Overheads())
         assert growth is not None

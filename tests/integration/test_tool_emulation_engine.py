@@ -46,8 +46,8 @@ def test_the_template_of_this_model_has_no_tools(engine: Engine) -> None:
 
 def test_a_demanded_call_comes_whoever_the_model_is(engine: Engine) -> None:
     asked = request("required")
-    said, calls = parse_answer(answer(engine, asked), asked["tools"])
-    assert said == ""
+    shown, calls = parse_answer(answer(engine, asked), asked["tools"])
+    assert shown == ""
     assert {call.name for call in calls} <= set(OFFERED)
     assert calls
 
@@ -55,8 +55,8 @@ def test_a_demanded_call_comes_whoever_the_model_is(engine: Engine) -> None:
 @pytest.mark.parametrize("name", ["list_dir", "read_file"])
 def test_a_named_tool_is_the_one_that_is_called(engine: Engine, name: str) -> None:
     asked = request({"type": "function", "function": {"name": name}})
-    said, calls = parse_answer(answer(engine, asked), asked["tools"])
-    assert said == ""
+    shown, calls = parse_answer(answer(engine, asked), asked["tools"])
+    assert shown == ""
     assert [call.name for call in calls] == [name]
     schema = next(t for t in asked["tools"] if t["function"]["name"] == name)["function"]
     assert set(json.loads(calls[0].arguments)) >= set(schema["parameters"]["required"])

@@ -69,8 +69,8 @@ def interrupted(stoker: Stoker, ending: signal.Signals) -> dict[str, Any]:
     tune.send_signal(ending)
     out, _ = tune.communicate(timeout=60)
     assert tune.returncode == 0
-    said: dict[str, Any] = json.loads(out)
-    return said
+    output: dict[str, Any] = json.loads(out)
+    return output
 
 
 def wait_until(condition: Callable[[], object]) -> None:

@@ -273,7 +273,7 @@ async def _relayed(data: bytes, seed: int, streamed: bool, broken_at: int | None
     else:
         stream.failed(BackendGoneError("it broke off"))
     if not streamed:
-        value, _ = stream.whole_answer()
+        value, _ = stream.collected.in_normal_form()
         return _sent([{**c, "delta": c["message"]} for c in value["choices"]])
     lines = stream.writer.take_pending().split(b"\n\n")
     if lines[0]:

@@ -86,7 +86,7 @@ def _run(*command: str, cwd: Path) -> None:
     done = subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, timeout=_INSTALL_S, check=False
     )
-    said = done.stdout + done.stderr
-    if done.returncode and any(words in said for words in _NOT_TO_BE_HAD):
+    output = done.stdout + done.stderr
+    if done.returncode and any(words in output for words in _NOT_TO_BE_HAD):
         pytest.skip(f"{Path(command[0]).name} can't have a package")
-    assert done.returncode == 0, said[-3000:]
+    assert done.returncode == 0, output[-3000:]

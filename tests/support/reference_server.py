@@ -32,8 +32,8 @@ _UTF8 = re.compile(r"Repeat exactly, and nothing else: (.*)", re.DOTALL)
 class RefusalError(Exception):
     """A request that is refused, with its status."""
 
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
         self.status = status
 
 
@@ -96,10 +96,10 @@ class ReferenceServer(BackgroundServer):
         if not (self._has("chat needs no key") and request.path.endswith("completions")):
             raise RefusalError(401, "The key is missing or wrong.")
 
-    def _refused(self, status: int, said: str) -> web.Response:
+    def _refused(self, status: int, reason: str) -> web.Response:
         if self._has("error is a text"):
-            return web.Response(status=status, text=said)
-        body = {"error": {"message": said, "type": "invalid_request_error", "code": None}}
+            return web.Response(status=status, text=reason)
+        body = {"error": {"message": reason, "type": "invalid_request_error", "code": None}}
         return web.json_response(body, status=status)
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -147,10 +147,12 @@ class ReferenceServer(BackgroundServer):
 
     def _crowded(self, body: Mapping[str, Any]) -> web.Response | None:
         """Refuse one of several simultaneous requests."""
-        said = _text_of(body["messages"][-1])
-        if self._has("busy at eight") and said == "Say 7.":
+        reason = _text_of(body["messages"][-1])
+        if self._has("busy at eight") and reason == "Say 7.":
             return web.Response(status=429, headers={"Retry-After": "1"})
-        return web.Response(status=500) if self._has("fails at 32") and said == "Say 31." else None
+        return (
+            web.Response(status=500) if self._has("fails at 32") and reason == "Say 31." else None
+        )
 
     async def _checked(self, request: web.Request) -> dict[str, Any]:
         try:
@@ -210,12 +212,12 @@ class ReferenceServer(BackgroundServer):
         if prompt >= WINDOW and self._has("overflow is 500"):
             raise RefusalError(500, "CUDA error")
         if prompt >= WINDOW and not self._has("prompt cut silently"):
-            said = (
+            reason = (
                 "Too long."
                 if self._has("overflow without numbers")
                 else (f"The context is {WINDOW} tokens long, and the prompt {prompt}.")
             )
-            raise RefusalError(400, said)
+            raise RefusalError(400, reason)
         asked = _asked(body)
         if self._has("whole window refused") and asked and prompt + asked > WINDOW:
             raise RefusalError(400, f"max_tokens must be at most {WINDOW - prompt}.")

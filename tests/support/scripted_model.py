@@ -599,8 +599,8 @@ class _Reply:
         return "tool_calls" if self.answer.call else "stop"
 
     def _usage(self) -> Body:
-        said = self.answer.text + json.dumps(self.answer.call)
-        written = tokenizer().count_strings([said])[0]
+        received = self.answer.text + json.dumps(self.answer.call)
+        written = tokenizer().count_strings([received])[0]
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": written,

@@ -12,7 +12,7 @@ interface Bracket {
   readonly first: boolean;
 }
 
-/** Brackets are matched within so many characters on either side of the cursor. */
+/** Brackets are matched within this many characters on either side of the cursor. */
 const MATCHED_CHARS = 6_000;
 const CLOSED_BY: Readonly<Record<string, string>> = { "(": ")", "[": "]", "{": "}" };
 

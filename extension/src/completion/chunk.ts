@@ -26,7 +26,7 @@ const STEP_LINES = 24;
 const MAX_CHARS = 6_000;
 /** Folders of a path that a model is shown: enough to distinguish two files of one name. */
 const SHOWN_PARTS = 3;
-/** An entry of a Set of strings or numbers takes about so many bytes. */
+/** Bytes of one entry in a Set of strings or numbers, about. */
 const ENTRY_BYTES = 40;
 
 /** The chunk around a line; undefined where there is nothing to read. */

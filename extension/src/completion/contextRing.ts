@@ -35,13 +35,13 @@ export interface Picked {
 }
 
 const MAX_BYTES = 1_000_000;
-/** Chunks with so many lines in common are one (Jaccard); the newer one stays. */
+/** Chunks with this share of lines in common count as one (Jaccard); the newer one stays. */
 const SAME = 0.8;
-/** A chunk with so many of its lines around the cursor is what the model sees anyway. */
+/** A chunk with this share of its lines around the cursor is what the model sees anyway. */
 const IN_WINDOW = 0.3;
-/** Only so much before and after the cursor is compared with the chunks. */
+/** How much before and after the cursor is compared with the chunks. */
 const WINDOW_CHARS = 48_000;
-/** A chunk that was picked gives way only to one that fits so much better. */
+/** A chunk that was picked gives way only to one that fits better by this factor. */
 const LOYALTY = 1.6;
 /** Files between which a person goes back and forth. */
 const REMEMBERED_FILES = 8;

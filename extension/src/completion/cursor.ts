@@ -36,7 +36,7 @@ export interface Place {
   readonly character: number;
 }
 
-/** The prefix begins at a multiple of so many lines (in one long line, of so many characters): were it
+/** The prefix begins at a multiple of this many lines (in one long line, of characters): were it
  * to move with every new line, the engine would have to read all of it again. */
 const LINE_STEP = 32;
 const CHAR_STEP = 512;

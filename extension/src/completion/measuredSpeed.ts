@@ -4,7 +4,7 @@ import type { WindowSize } from "./cursor";
 
 /** How much a new measurement counts. */
 const WEIGHT = 0.3;
-/** An answer of several lines may take so long. */
+/** How long an answer of several lines may take. */
 const ANSWER_MS = 1200;
 const LEAST_TOKENS = 24;
 export const SINGLE_LINE_TOKENS = 32;

@@ -5,7 +5,7 @@ import type { Place } from "./postProcess";
 
 /** Lines below the cursor that a suggestion is compared with. */
 const COMPARED_LINES = 8;
-/** A line with so many letters and digits in a row is no chance match; `}` and `return x` may be. */
+/** A line with this many letters and digits in a row is no chance match; `}` and `return x` may be. */
 const DISTINCTIVE = /[\p{L}\p{N}_]{3}/u;
 const ONLY_BRACKETS = /^[\s)\]};,]*$/;
 

@@ -35,7 +35,7 @@ const LEADS_ON = /^(@|#|\/\/|\/\*|\*|--|<!--|export default$)/;
 const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/g;
 /** What opens a comment of several lines: the lines that follow stand as deep as it does. */
 const DOC_COMMENT = /^("""|''')/;
-/** So much of the line before the cursor, written again, is a repetition and not chance. */
+/** If this much of the line before the cursor is written again, it is a repetition and not chance. */
 const LINE_CHARS = 8;
 
 /** The text to show at the cursor, or undefined where nothing of `raw` is worth it. */

@@ -10,7 +10,7 @@ import type { Run } from "./flight";
 import type { LastRequest } from "./lastRequest";
 import type { MeasuredSpeed } from "./measuredSpeed";
 
-/** No person waits so long for a suggestion. */
+/** A suggestion that takes longer than this comes too late. */
 const TIMEOUT_MS = 15_000;
 /** A warm-up may have a whole window to read. */
 const WARM_TIMEOUT_MS = 60_000;

@@ -28,7 +28,7 @@ export interface Lexeme {
   readonly closed: boolean;
 }
 
-/** Only so many characters before the cursor are scanned: a millisecond's work at the very most. */
+/** How many characters before the cursor are scanned: a millisecond's work at the very most. */
 const SCANNED_CHARS = 24_000;
 
 const C: Syntax = {
@@ -133,7 +133,7 @@ function pattern(syntax: Syntax): RegExp {
   return made;
 }
 
-/** Comments, strings and brackets of `text`, in order, as if it began outside of any. */
+/** Comments, strings and brackets of `text`, in order, as if it began outside all of them. */
 export function lexemes(text: string, syntax: Syntax): Lexeme[] {
   const found: Lexeme[] = [];
   const next = pattern(syntax);

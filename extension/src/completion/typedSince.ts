@@ -2,7 +2,7 @@
 
 import type { Cursor } from "./cursor";
 
-/** So much of both sides is compared: more would cost time and change nothing. */
+/** Characters of each side that are compared: more would cost time and change nothing. */
 const PREFIX_CHARS = 1024;
 const SUFFIX_CHARS = 256;
 /** What an editor adds after the cursor by itself: closing brackets and quotes, on lines of their own

@@ -209,7 +209,7 @@ class AuditLog:
 
     def _altered(self, place: str, why: str) -> StokerError:
         return StokerError(
-            f"The audit log does not fit from here on: {place}.",
+            f"The audit log is inconsistent from here on: {place}.",
             f"{why}.",
             "Keep a copy of all its files, find out who could write them, and move them away to "
             "begin a new log.",

@@ -113,8 +113,8 @@ class _KeyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class KeyStore:
     """The keys in one folder.
 
-    Keys that were revoked or expired stay in the file: the gateway does not open to all when the
-    last key ends, and the use of an old key can be recognised. A file that can't be read opens
+    Revoked and expired keys stay in the file, so that the end of the last key does not open the
+    gateway to all, and the use of an old key is recognised. A file that can't be read opens
     nothing: every method raises ``StokerError`` then.
     """
 

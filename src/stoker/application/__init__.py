@@ -1,7 +1,7 @@
 """What Stoker does for the user, apart from how it is asked and shown: choose what to start."""
 
 from stoker.application.choice import BlockedPlan, Choice, choose, download_bytes
-from stoker.application.completion import CompletionChoice, CompletionCost
+from stoker.application.completion_choice import CompletionChoice, CompletionCost
 from stoker.application.launch_request import (
     HostFacts,
     LaunchRequest,

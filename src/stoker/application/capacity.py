@@ -7,7 +7,7 @@ Plans come from ``choose``, what a fleet does from ``sizing.simulate``, and pric
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 from stoker.application.capacity_options import (
@@ -17,8 +17,10 @@ from stoker.application.capacity_options import (
 )
 from stoker.application.capacity_request import CapacityRequest
 from stoker.application.choice import choose
+from stoker.application.event_stream import as_events
 from stoker.application.launch_request import LaunchRequest, imagined_machine
 from stoker.errors import StokerError
+from stoker.generator_result import GeneratorResult
 from stoker.planning import Plan
 from stoker.sizing import (
     OFFICE_DAY,
@@ -45,7 +47,7 @@ from stoker.sizing.search import Measured, Option, SearchResult, Sized, Targets,
 #: The busiest time lasts; what comes before fills the caches: most sessions are under way then.
 _PEAK_S, _WARM_UP_S = 2700.0, 900.0
 _DAY_S, _DAY_WARM_UP_S, _DAY_PARTS = 8 * 3600.0, 900.0, 48
-#: Fleets are simulated in equal parts of so many active developers: larger ones smooth out more,
+#: Fleets are simulated in equal parts of this many active developers: larger ones smooth out more,
 #: so a part is a little worse than the whole.
 _SEATS_OF_A_PART = 24
 _WORKING_DAYS_PER_MONTH = 260 / 12
@@ -58,13 +60,20 @@ _LOADS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
 _CROWDS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 #: A team that one server serves, before there are replicas.
 _TEAM = 25
-#: Points of quality from which on a dearer model is worth naming.
+#: A more expensive model is named from this many points of quality on.
 _BETTER_POINTS = 5.0
 #: A developer's own machine in the first phase: what is common, not what is best.
 _LAPTOP = "RTX 4060 Laptop 8GB"
 
-#: Called with the share that is done, from 0 to 1, and with what is done now.
-Progress = Callable[[float, str], None]
+
+@dataclass(frozen=True, slots=True)
+class SizingProgress:
+    """How far the sizing of a request is."""
+
+    #: The share that is done, from 0 to 1.
+    share: float
+    #: What is done now.
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,38 +163,31 @@ class CapacityReport:
         return self.api_usd_per_month / max(1.0, self.volume.total) * 1e6
 
 
-def size(
-    request: CapacityRequest, progress: Progress = lambda _share, _what: None
-) -> CapacityReport:
+def size(request: CapacityRequest) -> Generator[SizingProgress, None, CapacityReport]:
     """The least hardware for a request, with everything that explains it.
 
     Raises ``UsageError`` for what is not known, and ``StokerError`` where no option keeps the
     targets: with what comes nearest, and what that costs.
     """
-    progress(0.0, "planning")
+    yield SizingProgress(0.0, "planning")
     request = _for_data_centre(request)
     work = _Work(request)
-    options, found = _compare(work, lambda share: progress(0.05 + 0.5 * share, "searching"))
+    options = find_options(request)
+    found = yield from as_events(
+        lambda share: SizingProgress(0.05 + 0.5 * share, "searching"),
+        work.searching(options.options, request.sized_developers),
+    )
     if not options.options:
         raise _nothing_fits(request, options)
     if found.best is None:
         raise _infeasible(request, found)
-    return _report(work, options, found, found.best, progress)
+    return (yield from _report(work, options, found, found.best))
 
 
-def compare(
-    request: CapacityRequest, progress: Callable[[float], None] = lambda _share: None
-) -> tuple[CapacityOptions, SearchResult]:
+def compare(request: CapacityRequest) -> tuple[CapacityOptions, SearchResult]:
     """All that could serve a request, and what of it keeps the targets, the cheapest first."""
-    return _compare(_Work(request), progress)
-
-
-def _compare(
-    work: _Work, progress: Callable[[float], None]
-) -> tuple[CapacityOptions, SearchResult]:
-    options = find_options(work.request)
-    found = work.search(options.options, work.request.sized_developers, progress)
-    return options, found
+    options = find_options(request)
+    return options, _Work(request).search(options.options, request.sized_developers)
 
 
 def _for_data_centre(request: CapacityRequest) -> CapacityRequest:
@@ -203,17 +205,16 @@ class _Work:
         #: By option's copy, its number, developers and correction: searches meet the same again.
         self._measured: dict[tuple[object, int, int, Correction], Measured] = {}
 
-    def search(
+    def searching(
         self,
         options: Sequence[Option],
         developers: int,
-        progress: Callable[[float], None] = lambda _share: None,
         *,
         targets: Targets | None = None,
         correction: Correction | None = None,
         least: int = 1,
-    ) -> SearchResult:
-        """The cheapest of ``options`` for so many developers."""
+    ) -> Generator[float, None, SearchResult]:
+        """The cheapest of ``options`` for ``developers``. Yields the share that is done."""
         request = self.request
         if correction is not None:
             request = replace(request, correction=request.correction.times(correction))
@@ -224,8 +225,22 @@ class _Work:
             lambda option, servers: self._measure(request, option, servers, developers),
             self.price,
             lambda option: max(least, _least_servers(request, option, demand)),
-            progress,
         )
+
+    def search(
+        self,
+        options: Sequence[Option],
+        developers: int,
+        *,
+        targets: Targets | None = None,
+        correction: Correction | None = None,
+        least: int = 1,
+    ) -> SearchResult:
+        """``searching`` to its end."""
+        found = self.searching(
+            options, developers, targets=targets, correction=correction, least=least
+        )
+        return GeneratorResult(found).read()
 
     def _measure(
         self, request: CapacityRequest, option: Option, servers: int, developers: int
@@ -237,7 +252,7 @@ class _Work:
         return self._measured[key]
 
     def price(self, option: Option, servers: int) -> float | None:
-        """A month of so many servers that are busy all through the working hours."""
+        """A month of ``servers`` that are busy throughout the working hours."""
         request = self.request
         busy = _DAY_S / 3600 * _WORKING_DAYS_PER_MONTH / request.costs.hours_per_month.value
         cost = monthly_cost(option.server, servers, request.terms, request.costs, busy)
@@ -250,7 +265,7 @@ class _Work:
 def peak(
     request: CapacityRequest, option: Option, servers: int, developers: int
 ) -> SimulationResult:
-    """The busiest time of so many developers on so many servers."""
+    """The busiest time of a number of developers on a number of servers."""
     replicas = servers * option.replicas_per_server
     replica = corrected(option.replica, request.correction)
     if request.trace:
@@ -337,10 +352,10 @@ def _least_servers(request: CapacityRequest, option: Option, demand: Demand) -> 
 
 
 def _report(
-    work: _Work, options: CapacityOptions, found: SearchResult, best: Sized, progress: Progress
-) -> CapacityReport:
+    work: _Work, options: CapacityOptions, found: SearchResult, best: Sized
+) -> Generator[SizingProgress, None, CapacityReport]:
     request, option, developers = work.request, best.option, work.request.sized_developers
-    progress(0.55, "simulating a working day")
+    yield SizingProgress(0.55, "simulating a working day")
     of_day, parts = day(request, option, best.servers)
     volume = _volume(of_day, parts)
     cost = _cost(request, best, request.terms, of_day)
@@ -348,16 +363,16 @@ def _report(
         raise _infeasible(request, found)  # what has no price is never the best
     other: Terms = "rented" if request.terms == "bought" else "bought"
     normal = peak(request, option, best.servers, developers)
-    progress(0.6, "raising the load")
+    yield SizingProgress(0.6, "raising the load")
     loads = tuple(
         _load_point(request, best, max(1, round(developers * factor))) for factor in _LOADS
     )
-    progress(0.75, "counting servers for fewer and more developers")
+    yield SizingProgress(0.75, "counting servers for fewer and more developers")
     api_usd = api_cost_usd(volume, request.costs.apis[0])
     crowds = _crowds(work, best, api_usd / developers)
-    progress(0.85, "asking how sure that is")
+    yield SizingProgress(0.85, "asking how sure that is")
     sureness = _sureness(work, best)
-    progress(0.9, "looking at better models and a team's server")
+    yield SizingProgress(0.9, "looking at better models and a team's server")
     team_developers = min(_TEAM, developers)
     return CapacityReport(
         request=request,
@@ -501,7 +516,7 @@ def _nothing_fits(request: CapacityRequest, options: CapacityOptions) -> StokerE
         return options.problem
     return StokerError(
         "There is nothing to compare.",
-        f"No GPU of the catalogue has a price to be {request.terms} for.",
+        f"The catalogue has no GPU with a price on the terms {request.terms!r}.",
         "Give prices: --prices FILE. Or name the GPUs: --gpu L40S:4",
     )
 

@@ -22,7 +22,7 @@ def deployment_of(report: CapacityReport, format_name: str | None = None) -> Sit
         raise StokerError(
             f"The recommended fleet is too large for one deployment: {best.replicas:,} copies of "
             f"the model, and one deployment has {MOST_REPLICAS} at most.",
-            "One endpoint picker, which chooses a copy for each request, serves so many.",
+            "One endpoint picker, which chooses a copy for each request, serves all of them.",
             "Size and deploy for parts of the developers: half of --developers, twice.",
         )
     default = _ONE_MACHINE if best.servers == 1 else _SEVERAL_MACHINES

@@ -68,7 +68,7 @@ def find_options(request: CapacityRequest) -> CapacityOptions:
 def _copy(
     request: CapacityRequest, name: str, context: int, gpu: str, tensor_parallel: int
 ) -> tuple[Plan, Replica] | None:
-    """One form of a model on so many GPUs; ``None`` where its engine is not simulated."""
+    """One form of a model on a number of GPUs; ``None`` where its engine is not simulated."""
     machine = imagined_machine(gpu, tensor_parallel)
     wanted = LaunchRequest(
         model=name,

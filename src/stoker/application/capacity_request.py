@@ -23,7 +23,7 @@ _LEAST_CONTEXT, _MOST_CONTEXT = 2_048, 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class GpuWish:
-    """A kind of GPU to consider; ``count``: only servers with so many."""
+    """A kind of GPU to consider; ``count``: only servers with this many."""
 
     name: str
     count: int | None = None
@@ -38,7 +38,7 @@ class CapacityRequest:
     #: Shares of the active developers by kind of session; empty: the workload's own.
     mix: Mapping[str, float] = field(default_factory=dict)
     targets: Targets = field(default_factory=lambda: Targets(first_token_s=2.0, token_s=0.05))
-    #: Size for so many times the developers.
+    #: Size for this many times the developers.
     growth: float = 1.0
     #: Empty: every GPU that teams buy and that has a price.
     gpus: tuple[GpuWish, ...] = ()
@@ -88,7 +88,7 @@ class CapacityRequest:
         return "chat" if mix.get(CHAT) else "completion"
 
     def workload(self, developers: int, profile: tuple[float, ...] = (1.0,)) -> Workload:
-        """How so many developers use the models: at the busiest time, or over a ``profile``."""
+        """How ``developers`` use the models: at the busiest time, or over a ``profile``."""
         plain = Workload(developers, self.active_share, profile=profile)
         return replace(plain, mix=dict(self.mix)) if self.mix else plain
 
@@ -96,7 +96,7 @@ class CapacityRequest:
 def _within(name: str, value: float, least: float, most: float, unit: str = "") -> None:
     if not least <= value <= most:  # a number that is none is not within, either
         raise UsageError(
-            f"{name} {value:,.10g}{unit} makes no sense.",
-            f"It has to be between {least:g} and {most:,.10g}{unit}.",
+            f"{name} {value:,.10g}{unit} is out of range.",
+            f"It must be between {least:g} and {most:,.10g}{unit}.",
             "Correct the number.",
         )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stoker.application import tuned_arguments
-from stoker.application.completion import CompletionChoice, with_completion
+from stoker.application.completion import with_completion
+from stoker.application.completion_choice import CompletionChoice
 from stoker.application.launch_request import HostFacts, LaunchRequest
 from stoker.application.offers import Offer, candidates
 from stoker.application.ranking import is_better, rank

@@ -178,7 +178,7 @@ def read_record(folder: Path) -> SiteRecord | None:
         if record.schema_version != _SCHEMA_VERSION:
             raise ValueError(f"its schema is {record.schema_version}")
         if not all(_is_inside(path) for path in record.files):
-            raise ValueError("it names a file outside of the folder")
+            raise ValueError("it names a file outside the folder")
     except (ValueError, msgspec.ValidationError) as error:
         raise UsageError(
             f"{path} can't be read.",

@@ -21,7 +21,7 @@ _ALONE_CHARS = (400, 4_000, 16_000, 40_000)
 _TOGETHER, _TOGETHER_CHARS = (2, 4, 8), 2_000
 _ANSWER_TOKENS = 32
 _MOST_S = 300.0
-#: What the two factors compare: a prompt of so many tokens, and a step of so many answers.
+#: What the two factors compare: a prompt of this many tokens, and a step of this many answers.
 _PROMPT_TOKENS, _BATCH = 4_000, 8
 
 
@@ -85,7 +85,7 @@ def _answer(number: int, timing: Timing) -> MeasuredAnswer:
     if timing.failure is not None or not timing.prompt_tokens or not timing.answer_tokens:
         why = timing.failure or "the server does not report how many tokens a prompt has"
         raise StokerError(
-            "The endpoint can't be calibrated by.",
+            "The endpoint can't be used for calibration.",
             f"A request failed: {why}.",
             "Check it first: stoker test URL",
         )

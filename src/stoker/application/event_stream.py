@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TypeVar
 
+from stoker.generator_result import GeneratorResult
+
 T = TypeVar("T")
 E = TypeVar("E")
 R = TypeVar("R")
@@ -14,10 +16,7 @@ R = TypeVar("R")
 def as_events(event: Callable[[T], E], values: Generator[T, None, R]) -> Generator[E, None, R]:
     """Yield an ``event`` for each of the values, and return what their generator returns."""
     with closing(values):
-        while True:
-            try:
-                value = next(values)
-            except StopIteration as end:
-                result: R = end.value
-                return result
+        read = GeneratorResult(values)
+        for value in read:
             yield event(value)
+        return read.value

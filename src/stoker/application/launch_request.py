@@ -36,7 +36,7 @@ class LaunchRequest:
     context: int | None = None
     #: Requests answered at the same time.
     parallel: int | None = None
-    #: GPUs among which a server that can divide a model divides it: exactly so many.
+    #: Exactly how many GPUs a server that can divide a model divides it among.
     tensor_parallel: int | None = None
     engine: str | None = None
     #: Nothing may be downloaded to this machine; what another one could have, it still can.

@@ -13,7 +13,7 @@ from stoker.errors import StokerError
 from stoker.models import KnownModel, Model
 from stoker.planning import Candidate
 
-#: After so many failures of one source it is left alone: it is down, not one model's fault.
+#: After this many failures a source is not asked again: it is down, and no model is at fault.
 _MOST_FAILURES = 3
 _GIB = 1024**3
 #: No published form is wider: an upper bound for files whose size is not known.

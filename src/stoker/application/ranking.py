@@ -126,7 +126,7 @@ def _too_many_users(
     gpu: GpuSpec | None,
     best: Plan,
 ) -> StokerError:
-    """What the best would be like for so many, and how many it would serve."""
+    """What the best would be like for all users, and how many it would serve."""
     served = requirements.users // 2
     while served > 1 and not _serves(host, candidates, replace(requirements, users=served), gpu):
         served //= 2
@@ -140,8 +140,8 @@ def _too_many_users(
         waits += f", and has room for {best.most_at_once:,} of {speed.concurrency:,} at once"
     return StokerError(
         f"Nothing on this machine serves {requirements.users:,} users quickly enough.",
-        f"The best for so many, {best.model.id}, would write {best.decode_tokens_per_s or 0:.1f} "
-        f"tokens/s for each{waits}.",
+        f"The best for all of them, {best.model.id}, would write "
+        f"{best.decode_tokens_per_s or 0:.1f} tokens/s for each{waits}.",
         f"{enough} More GPUs serve more: stoker plan --gpu NAME --gpus N.",
     )
 

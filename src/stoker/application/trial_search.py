@@ -25,7 +25,7 @@ TimeLeft: TypeAlias = Callable[[], float]
 PAIRS = 3
 #: Less than this is not worth an argument of its own.
 LEAST_GAIN = 1.03
-#: A trial that was so much slower at the first time is not measured again.
+#: A trial that was slower by this factor at the first time is not measured again.
 _HOPELESS = 0.9
 
 

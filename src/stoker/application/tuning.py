@@ -21,16 +21,17 @@ from stoker.application.tuned_arguments import Tuned
 from stoker.checks.bench.load_generator import Halt, LoadClient, open_loop, session
 from stoker.checks.bench.workloads import Wording, request
 from stoker.errors import StokerError, UsageError
+from stoker.generator_result import GeneratorResult
 from stoker.host import Host
 from stoker.planning import Plan, Trial
 from stoker.server import LaunchSpec
 from stoker.server.engine_alone import engine_alone
 
-#: A turn of the work that is measured: prompt and answer take about so long, within bounds.
+#: A turn of the work that is measured: prompt and answer take about this long, within bounds.
 _READ_S, _LEAST_PROMPT, _MOST_PROMPT = 4.0, 64, 4096
 _WRITE_S, _LEAST_ANSWER, _MOST_ANSWER = 3.0, 16, 256
 _CHARS_PER_TOKEN = 3.5
-#: Turns of one start of the engine, behind one that only warms it up.
+#: Turns that are measured after each start of the engine; one before them only warms it up.
 _TURNS = 2
 _TURN_LIMIT_S = 600.0
 
@@ -55,7 +56,7 @@ TuningEvent: TypeAlias = SearchEvent | Stopped | TuningEnd
 
 
 def tune(seconds: float, *, again: bool = False) -> Generator[TuningEvent, None, None]:
-    """Measure for so long; the last event is ``TuningEnd``, with what to start from now on.
+    """Measure for ``seconds``; the last event is ``TuningEnd``, with what to start from now on.
 
     ``again``: also what was measured before. Where the reader stops, what was measured is kept, and
     the next call goes on from there. The reader starts the deployment again, whatever is
@@ -103,16 +104,13 @@ def _remembered(
     known: Tuned,
 ) -> Generator[TuningEvent, None, Found]:
     """The search, with what comes of it kept at once."""
-    while True:
-        try:
-            event = next(searching)
-        except StopIteration as end:
-            found: Found = end.value
-            break
+    running = GeneratorResult(searching)
+    for event in running:
         if isinstance(event, Judged) and not event.kept:
             known = replace(known, rejected={**known.rejected, event.trial.name: event.gain})
             tuned_arguments.remember(plan, machine, known)
         yield event
+    found = running.value
     if found.plan is not plan:
         known = tuned_arguments.found(known, plan, found.plan, found.gain)
         tuned_arguments.remember(plan, machine, known)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,9 +15,6 @@ from stoker.errors import StokerError
 
 #: A large model takes minutes to load; the checks of a slow one take as long.
 _WITHIN_S = 3600
-
-#: Called with the step that begins.
-Begin = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +43,11 @@ class Acceptance:
         return all(step.passed for step in self.steps)
 
 
-def accept(loaded: LoadedBundle, up_options: tuple[str, ...], begin: Begin) -> Acceptance:
+def accept(loaded: LoadedBundle, up_options: tuple[str, ...]) -> Generator[str, None, Acceptance]:
     """Run `stoker up` with the bundle's first model, then `stoker doctor` and `stoker test`.
 
-    The deployment stays. Raises ``StokerError`` where the bundle has no model to start.
+    Yields the name of each step before it begins. The deployment stays. Raises ``StokerError``
+    where the bundle has no model to start.
     """
     if not loaded.models:
         raise StokerError(
@@ -67,7 +65,7 @@ def accept(loaded: LoadedBundle, up_options: tuple[str, ...], begin: Begin) -> A
     for name, words in commands.items():
         if steps and not steps[0].passed:
             break  # without a deployment there is nothing to look at
-        begin(name)
+        yield name
         steps.append(_run(loaded.stoker, name, words))
     now = datetime.now(timezone.utc).replace(microsecond=0).isoformat()
     return Acceptance(loaded.digest, _host(loaded.stoker), now, tuple(steps))

@@ -82,7 +82,7 @@ class BlobStore:
         return sound
 
     def add(self, blob: Blob, content: Iterable[bytes]) -> Iterator[int]:
-        """Write a blob, and yield the bytes of each piece. Nothing is left where it fails.
+        """Write a blob, and yield the bytes of each piece. Nothing is left behind if that fails.
 
         ``content`` raises where it is not what the digest promises.
         """

@@ -97,7 +97,7 @@ def take_wheels(bundle: str, manifest: dict[str, Any], folder: Path) -> None:
         for wheel in (item for item in manifest["items"] if item["kind"] == "wheel"):
             (file,) = wheel["files"]
             content = _member(archive, f"blobs/sha256/{file['sha256']}")
-            # Its last part alone: nothing is written outside of the folder.
+            # Its last part alone: nothing is written outside the folder.
             target, digest = folder / Path(file["path"]).name, hashlib.sha256()
             with target.open("wb") as out:
                 while chunk := content.read(_CHUNK_BYTES):
@@ -120,7 +120,7 @@ def _load(bundle: str, manifest: dict[str, Any], options: list[str]) -> int:
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(packages)  # noqa: S202  (zipfile keeps names in the folder)
             wheel.unlink()
-        # No settings or packages of this machine's Python lead elsewhere.
+        # Settings and packages of this machine's Python must not change what is imported.
         foreign = ("PIP_", "PYTHON")
         clean = {n: v for n, v in os.environ.items() if not n.startswith(foreign)}
         clean |= {"PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1"}

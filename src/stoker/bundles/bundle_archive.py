@@ -244,7 +244,7 @@ def _unsigned() -> StokerError:
     return StokerError(
         "The bundle is not signed.",
         "Anyone could have made or changed it.",
-        "Ask its maker for a signed one. To use it all the same: --allow-unsigned, without --key.",
+        "Ask its maker for a signed one. To use it anyway: --allow-unsigned, without --key.",
     )
 
 

@@ -94,7 +94,7 @@ class ImageStore:
         return True
 
     def load(self, reference: str, image_id: str, files: Iterable[tuple[str, Path]]) -> None:
-        """Load an image from its files. Raises ``StokerError`` where another image comes of it."""
+        """Load an image from its files. Raises ``StokerError`` if the result is another image."""
         name, tag, _ = split(reference)
         try:
             if not self.has(image_id):
@@ -170,8 +170,8 @@ def unpacked(stream: Iterable[bytes], folder: Path, grown: Callable[[int], None]
             content = archive.extractfile(member) if member.isreg() else None
             if content is None or not is_safe_path(member.name):
                 raise StokerError(
-                    "Docker saved the image in its old form.",
-                    f"It holds {member.name!r}, which is no plain file.",
+                    "Docker saved the image in its old format.",
+                    f"It holds {member.name!r}, which is not a plain file.",
                     "Update Docker to 25 or newer.",
                 )
             target = folder / member.name

@@ -140,7 +140,7 @@ def _unpacked(blob: Path, form: str, folder: Path, layout: Path) -> dict[str, Pa
                 content = archive.extractfile(member) if member.isreg() else None
                 if content is None or not is_safe_path(name):
                     raise _no_model(
-                        layout, f"A layer holds {member.name!r}, which is no plain file."
+                        layout, f"A layer holds {member.name!r}, which is not a plain file."
                     )
                 files[name] = folder / name
                 files[name].parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from stoker import models, paths
 from stoker.bundles import modelpack
 from stoker.errors import StokerError, UsageError
+from stoker.generator_result import GeneratorResult
 from stoker.models import DownloadProgress, HubFile, Model, gguf_names
 from stoker.models.sources import download_store
 
@@ -50,13 +51,10 @@ def collect(name: str, work: Path, report: Callable[[DownloadProgress], None]) -
 def _fetched(name: str, report: Callable[[DownloadProgress], None]) -> Model:
     found = models.resolve(name)
     here = next((model for model in found if model.path is not None), found[0])
-    fetching = models.fetch(here)
-    while True:
-        try:
-            report(next(fetching))
-        except StopIteration as end:
-            fetched: Model = end.value
-            return fetched
+    fetching = GeneratorResult(models.fetch(here))
+    for progress in fetching:
+        report(progress)
+    return fetching.value
 
 
 def _is_found_offline(name: str) -> bool:

@@ -109,7 +109,7 @@ def _own_wheel(folder: Path, source: Path | None, grown: Grown) -> Path:
         )
     found = list(folder.glob("stoker-*.whl"))
     if len(found) != 1:
-        raise UsageError(f"{source} is not Stoker.", "No wheel named stoker-... came of it.")
+        raise UsageError(f"{source} is not Stoker.", "Building it gave no wheel named stoker-...")
     return found[0]
 
 

@@ -102,8 +102,8 @@ def _certificates(path: Path, content: bytes) -> list[Certificate]:
     if _PEM_CERTIFICATE not in content and _PEM_KEY in content:
         raise StokerError(
             f"{path} holds a private key and no certificate.",
-            "It was given as the file of certificates.",
-            "Give the certificate there, and the key as the key.",
+            "It was passed as the certificate.",
+            "Pass the certificate file there, and this one as the key.",
         )
     try:
         return x509.load_pem_x509_certificates(content)

@@ -52,7 +52,7 @@ class ServedCertificate:
         return context
 
     async def follow(self, poll_s: float) -> None:
-        """Take on each change of the files until cancelled."""
+        """Load the files again whenever they change, until cancelled."""
         while True:
             await asyncio.sleep(poll_s)
             self.read_again()

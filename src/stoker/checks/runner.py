@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 from stoker.checks.check import Check, CheckReport, Result, Status, Use, Verdict
 from stoker.checks.exceptions import Failed, NotShown, NotSupported
@@ -16,9 +16,6 @@ from stoker.errors import StokerError, UsageError
 #: A run stops after this long. All checks take 2 to 6 minutes on 2 cores.
 LIMIT_S = 900.0
 _FIRST = "reach.answers"
-
-#: Gets how many checks have ended, how many there are, and the last result.
-OnResult = Callable[[int, int, Result], None]
 
 
 def chosen(only: Sequence[str] = (), skip: Sequence[str] = ()) -> tuple[Check, ...]:
@@ -71,18 +68,17 @@ def run(
     endpoint: Endpoint,
     checks: Sequence[Check] = CHECKS,
     *,
-    on_result: OnResult | None = None,
     found: Recognised | None = None,
     limit_s: float = LIMIT_S,
-) -> CheckReport:
-    """Run ``checks`` one after the other; ``on_result`` gets each result as the check ends.
+) -> Generator[Result, None, CheckReport]:
+    """Run ``checks`` one after the other: yield each result as its check ends; return the report.
 
-    ``found`` goes into the report; no check uses it. No check starts after ``limit_s``.
+    ``found`` goes into the report; no check uses it. No check starts after ``limit_s`` seconds.
     """
     began = time.perf_counter()
     results: list[Result] = []
     stopped: str | None = None
-    for index, check in enumerate(checks):
+    for check in checks:
         if stopped is None and time.perf_counter() - began > limit_s:
             stopped = f"the time limit of {limit_s:.0f} s was reached"
         result = (
@@ -91,10 +87,9 @@ def run(
             else Result(check, Status.SKIPPED, stopped, 0.0)
         )
         results.append(result)
+        yield result
         if check.id == _FIRST and result.status is Status.FAILED:
             stopped = "the server does not answer"
-        if on_result is not None:
-            on_result(index + 1, len(checks), result)
     client = endpoint.client
     return CheckReport(
         url=endpoint.url,

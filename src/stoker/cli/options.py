@@ -169,7 +169,7 @@ def key_from(key_env: str | None) -> str | None:
 
 
 def address(url: str) -> str:
-    """``url`` without the path of the API. Raises ``UsageError`` where it is no address."""
+    """``url`` without the path of the API. Raises ``UsageError`` where it is not an address."""
     refuse_secrets(url, _KEY_HINT)
     if not is_url(url) or "?" in url or "#" in url:
         raise UsageError(

@@ -102,7 +102,7 @@ class Client:
     name: str
     title: str
     api: Literal["chat", "responses", "messages"]
-    #: Its command on PATH; ``None`` where it has none.
+    #: Its command on PATH; ``None`` if it has no command.
     command: str | None
     #: A folder that it makes when it is installed or first started.
     folder: Callable[[Places], Path]

@@ -58,7 +58,7 @@ def put(document: Any, path: Sequence[Step], value: object) -> Any:
 
 
 def nested(path: Sequence[Step], value: object) -> Any:
-    """``value`` inside of the objects and lists that ``path`` names."""
+    """``value`` inside the objects and lists that ``path`` names."""
     for step in reversed(path):
         value = {step: value} if isinstance(step, str) else [value]
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
 
 from stoker import server, vscode
@@ -35,15 +35,13 @@ def question(finding: Finding) -> str:
     return _QUESTIONS[finding.kind.safe_fix or ""].format(editor=finding.editor)
 
 
-def mend(
-    finding: Finding, readings: Readings, on_change: Callable[[Deployment], None] = lambda _: None
-) -> str:
-    """Applies the fix and returns what was done. Raises ``StokerError`` where it fails.
+def apply_fix(finding: Finding, readings: Readings) -> Generator[Deployment, None, str]:
+    """Apply the fix: yield every state of a deployment that restarts; return what was done.
 
-    ``on_change`` is called with every state of a deployment that restarts.
+    Raises ``StokerError`` where it fails.
     """
     if finding.kind.safe_fix == "restart":
-        return _restart(readings, on_change)
+        return (yield from _restart(readings))
     return _ACTIONS[finding.kind.safe_fix or ""](finding, readings)
 
 
@@ -67,17 +65,16 @@ _QUESTIONS = {
 }
 
 
-def _restart(readings: Readings, on_change: Callable[[Deployment], None]) -> str:
+def _restart(readings: Readings) -> Generator[Deployment, None, str]:
     deployment = readings.deployment
     if deployment is None:
         raise StokerError("There is no deployment to restart.", "", "Start one: stoker up")
     spec = deployment.spec
     server.check_can_start(spec.bind, spec.port)  # before anything is stopped
     server.stop()
-    latest = server.start(spec)
-    for now in server.follow(latest):
-        on_change(now)
-        latest = now
+    latest = started = server.start(spec)
+    for latest in server.follow(started):
+        yield latest
     if latest.state.status == "failed" and latest.state.problem is not None:
         raise StokerError.of(latest.state.problem)
     return "The deployment is running again."

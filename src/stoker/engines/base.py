@@ -1,7 +1,7 @@
 """What an engine is to the rest of Stoker: ``Engine``, and the values that pass in and out of it.
 
 An engine's module, which ``registry.ENGINES`` names, has one value, ``ENGINE``. All that Stoker
-decides by the kind of server is a field of it, so that no code outside of that module names it.
+decides by the kind of server is a field of it, so that no code outside that module names it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ServedModel:
     takes_suffix: bool | None = None
     #: Whether it answers chats: an embedding model does not.
     chat: bool | None = None
-    #: Requests that it works on at the same time; more wait inside of the server.
+    #: Requests that it works on at the same time; more wait inside the server.
     parallel: int | None = None
     quantization: str | None = None
 
@@ -526,7 +526,7 @@ class Engine:
     #: For a gateway: the kinds of server behind it, as far as it reports them. A gateway orders its
     #: requests itself.
     behind: Callable[[aiohttp.ClientSession, Backend], Awaitable[tuple[str, ...]]] | None = None
-    #: Whether a request for a whole answer, with so many choices, is to be sent as one for a
+    #: Whether a request for a whole answer with this many choices is to be sent as one for a
     #: stream, because only its streams report all tokens, or only through them it notices that its
     #: client has left, which counts where it reads slowly. The gateway joins the stream again.
     asks_for_stream: Callable[[Mapping[str, Any], int, bool], bool] = (

@@ -86,7 +86,7 @@ class ContainerLaunch:
     #: Put it in a network without a way out, where ``port`` is not used.
     offline: bool = False
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    #: The variables of ``env`` that are no secret, each with its reason: their values are shown.
+    #: The variables of ``env`` that are not secret, each with its reason: their values are shown.
     shown_env: Mapping[str, str] = field(default_factory=dict)
 
     @property

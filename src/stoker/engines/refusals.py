@@ -2,7 +2,7 @@
 
 The forms, each with where it is found: OpenAI's ``error.message``; one text (Ollama, TGI, Triton);
 FastAPI's list of places and messages (https://fastapi.tiangolo.com/tutorial/handling-errors), also
-inside of ``message`` (Mistral's API); the list of Google's API; ``errors`` of Cloudflare and
+inside ``message`` (Mistral's API); the list of Google's API; ``errors`` of Cloudflare and
 JSON:API; RFC 9457's ``detail`` and ``title``; OpenRouter's ``metadata.raw``, which holds what the
 provider behind it answered (https://openrouter.ai/docs/api-reference/errors); plain text (Envoy and
 programs in Rust and Go); and the HTML pages of proxies.

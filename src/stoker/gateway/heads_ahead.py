@@ -16,11 +16,11 @@ from typing import Any
 import aiohttp
 
 from stoker.engines import Backend, PromptReader
-from stoker.gateway.app import Gateway
 from stoker.gateway.idle_time import IDLE_S, IdleTime
 from stoker.gateway.prompt.last_heads import LastHead
 from stoker.gateway.prompt.preparers import Preparer
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.running_gateway import Gateway
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -54,7 +54,7 @@ class HeadsAhead:
         self._used: tuple[Backend, float] | None = None
 
     async def keep(self) -> None:
-        """Read whenever there is something to read and nothing to do, for ever."""
+        """Read whenever there is something to read and the engine is idle; runs forever."""
         self._heads.read(self._kept)  # some 300 KB
         while True:
             await asyncio.sleep(_POLL_S)
@@ -132,6 +132,6 @@ class HeadsAhead:
 
 
 def next_slice(size: int, took_s: float) -> int:
-    """The tokens of the next slice, where one of ``size`` took so long: at most twice as many."""
+    """The tokens of the next slice, given how long one of ``size`` took: at most twice as many."""
     wanted = size * _SLICE_S / max(took_s, _SLICE_S / 2)
     return max(LEAST_SLICE_TOKENS, int(wanted))

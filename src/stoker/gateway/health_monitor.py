@@ -11,8 +11,8 @@ from stoker import engines
 from stoker.engines.server_detection import UnusableServerError, reachable, recognise
 from stoker.engines.unanswered import NO_ANSWER, OTHER_FORM
 from stoker.errors import StokerError
-from stoker.gateway.app import Gateway
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.running_gateway import Gateway
 
 _log = logging.getLogger("stoker.gateway")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from stoker.gateway.app import Gateway
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.running_gateway import Gateway
 
 #: For this long no request must have come or ended. Utility requests follow after 3 s
 #: (``routing/priority.py``), an agent's next turn as soon as its tools have run.

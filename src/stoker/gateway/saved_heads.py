@@ -16,11 +16,11 @@ import aiohttp
 
 from stoker.engines import Backend, SlotFiles
 from stoker.engines.unanswered import UNANSWERED
-from stoker.gateway.app import Gateway
 from stoker.gateway.idle_time import IDLE_S, IdleTime
 from stoker.gateway.prompt.cache_ledger import ReadPrompt
 from stoker.gateway.prompt.saved_prompts import SavedPrompt, SavedPrompts
 from stoker.gateway.routing.pooled_backend import PooledBackend
+from stoker.gateway.running_gateway import Gateway
 
 _log = logging.getLogger("stoker.gateway")
 

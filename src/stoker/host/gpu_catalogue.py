@@ -14,8 +14,8 @@ from functools import cache, lru_cache
 from typing import Any, Literal, get_args
 
 from stoker import paths
-from stoker.data.facts import load_table, tomllib
-from stoker.errors import StokerError, UsageError
+from stoker.data.facts import load_additions, load_table
+from stoker.errors import UsageError
 from stoker.host.apple import metal_share_bytes
 from stoker.host.hardware import Gpu, Vendor
 
@@ -122,7 +122,8 @@ def known_gpus() -> tuple[GpuSpec, ...]:
 
     Raises ``StokerError`` where the user's ``gpus.toml`` cannot be read.
     """
-    return (*_own_gpus(), *_shipped_gpus())
+    own = load_additions(paths.config_dir() / "gpus.toml", "gpus", _spec)
+    return (*own, *_shipped_gpus())
 
 
 @cache
@@ -192,21 +193,8 @@ def _keys(spec: GpuSpec) -> frozenset[str]:
 
 
 def _same_size(sold_bytes: int, wanted_bytes: int) -> bool:
-    """Whether a driver's total, or the size in a name, can be of a card sold with so much."""
+    """Whether a driver's total, or the size in a name, can be of a card sold with that much."""
     return sold_bytes * (1 - _DRIVER_SHARE) <= wanted_bytes <= sold_bytes * (1 + _DRIVER_SHARE)
-
-
-def _own_gpus() -> tuple[GpuSpec, ...]:
-    path = paths.config_dir() / "gpus.toml"
-    if not path.exists():
-        return ()
-    try:
-        rows = tomllib.loads(path.read_text(encoding="utf-8")).get("gpus", [])
-        return tuple(_spec(row) for row in rows)
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise StokerError(
-            f"{path} cannot be used.", f"{error}.", "Correct the file, or move it away."
-        ) from error
 
 
 def _spec(row: Mapping[str, Any]) -> GpuSpec:

@@ -1,4 +1,4 @@
-"""The import name that scripts outside of this repository use; inside it is ``hf_config``."""
+"""The import name that scripts outside this repository use; inside it is ``hf_config``."""
 
 from stoker.models.hf_config import architecture_from_config
 

@@ -10,12 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from stoker import paths
-from stoker.data.facts import load_table, tomllib
-from stoker.errors import StokerError, UsageError
+from stoker.data.facts import load_additions, load_table
+from stoker.errors import UsageError
 from stoker.models.hf_config import architecture_from_config
 from stoker.models.model import Architecture, Model
 
@@ -156,7 +155,7 @@ def known_models() -> tuple[KnownModel, ...]:
 
     Raises ``StokerError`` where the user's ``models.toml`` cannot be used.
     """
-    own = _own_models(paths.config_dir() / "models.toml")
+    own = load_additions(paths.config_dir() / "models.toml", "models", known_model)
     ids = {model.id.casefold() for model in own}
     return (*own, *(model for model in _shipped_models() if model.id.casefold() not in ids))
 
@@ -199,7 +198,7 @@ def may_fill_in(name: str) -> bool:
 
 @cache
 def _shipped_by_name() -> Mapping[str, KnownModel]:
-    """The models of the shipped catalogue by every name that is theirs."""
+    """The models of the shipped catalogue by each of their names."""
     return {
         each.casefold(): model
         for model in reversed(_shipped_models())
@@ -230,18 +229,6 @@ def _letters(name: str) -> str:
 @cache
 def _shipped_models() -> tuple[KnownModel, ...]:
     return tuple(known_model(row) for row in load_table("models")["models"])
-
-
-def _own_models(path: Path) -> tuple[KnownModel, ...]:
-    if not path.exists():
-        return ()
-    try:
-        rows = tomllib.loads(path.read_text(encoding="utf-8")).get("models", [])
-        return tuple(known_model(row) for row in rows)
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise StokerError(
-            f"{path} cannot be used.", f"{error!r}.", "Correct the file, or move it away."
-        ) from error
 
 
 def known_model(row: Mapping[str, Any]) -> KnownModel:

@@ -207,7 +207,7 @@ def _shards(folder: Path) -> list[Path]:
 def _weight_map(index: Path) -> dict[str, str]:
     weight_map = read_json(index).get("weight_map")
     names = weight_map.values() if isinstance(weight_map, dict) else ()
-    # A name with a folder in it would reach outside of the model.
+    # A name with a folder in it would reach outside the model.
     if not names or not all(isinstance(n, str) and n == Path(n).name for n in names):
         raise _unusable(index, "Its weight_map does not name the weight files.")
     return dict(weight_map or {})

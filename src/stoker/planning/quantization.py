@@ -77,7 +77,7 @@ class Precision:
     math: str = "fp16"
 
     def math_of(self, bits: float) -> str:
-        """What a part of so many bits is multiplied in."""
+        """The type in which a part of ``bits`` bits is multiplied."""
         if bits >= 16:
             return "fp16"
         return "fp8" if bits == 8.0 and self.math != "int8" else self.math
@@ -106,7 +106,7 @@ def precision_of(quantization: str | None, architecture: Architecture) -> Precis
     if name not in _BITS:
         raise UsageError(
             f"The quantization {quantization!r} is not known.",
-            f"Known are: {', '.join(_BITS)}.",
+            f"Known quantizations: {', '.join(_BITS)}.",
             "Use one of those.",
         )
     bits, math = _BITS[name], _MATH.get(name, "widened")

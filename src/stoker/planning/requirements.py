@@ -20,7 +20,7 @@ class Requirements:
     context: int | None = None
     #: Requests answered at the same time.
     parallel: int | None = None
-    #: GPUs among which a server that can divide a model divides it: exactly so many.
+    #: Exactly how many GPUs a server that can divide a model divides it among.
     tensor_parallel: int | None = None
     engine: str | None = None
     #: Engines whose installed build can't use the GPU, such as llama.cpp's on the package index.
@@ -108,7 +108,7 @@ def check(requirements: Requirements) -> None:
     ):
         if value is not None and not least <= value <= most:
             raise UsageError(
-                f"{name} {value} makes no sense.",
-                f"It has to be between {least:,} and {most:,}.",
+                f"{name} {value} is out of range.",
+                f"It must be between {least:,} and {most:,}.",
                 "Correct the number.",
             )

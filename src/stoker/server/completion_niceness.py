@@ -1,13 +1,13 @@
-"""How far a completion engine stands back where it shares the cores with the chat's engine."""
+"""The priority of a completion engine that shares the CPU with the chat's engine."""
 
 from __future__ import annotations
 
 from stoker import engines
 from stoker.planning import Plan
 
-#: How far the completion engine stands back on a CPU (``nice``): with 10 it gets a ninth of what
-#: the chat's engine gets of a core that both want, and all of an idle one. What that is for shows
-#: ``benchmarks/completion_beside_chat.py``.
+#: The ``nice`` value of the completion engine on a CPU. With 10 it gets a ninth of what the chat's
+#: engine gets of a core that both want, and all of an idle one.
+#: ``benchmarks/completion_beside_chat.py`` measures the effect.
 COMPLETION_NICENESS = 10
 
 

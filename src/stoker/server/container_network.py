@@ -1,6 +1,6 @@
 """The network of containers whose engine needs none: they are reached, and reach no other machine.
 
-Measured with Docker 20.10: in an internal network nothing outside of this machine is reached and
+Measured with Docker 20.10: in an internal network nothing outside this machine is reached and
 no name is resolved, and ports can't be published. The host reaches a container at its own address.
 """
 

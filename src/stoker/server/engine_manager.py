@@ -237,7 +237,7 @@ def _given_up(crashes: int, last: Problem) -> Problem:
 
 
 def hangs(stalled_s: float) -> StokerError:
-    """An engine that has logged nothing for so long while it starts."""
+    """An engine that has logged nothing for the time limit while it starts."""
     return StokerError(
         "The engine hangs.",
         f"It has logged nothing for {stalled_s:.0f} s and does not answer.",

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
 
@@ -61,6 +61,8 @@ class Service:
     ) -> None:
         self._path = path
         self._timings = timings
+        #: Of the file that was read last; taken first, so that no later change is missed.
+        self._changed_at = _changed_at(path)
         self._config = configuration.load(path)
         self._gateway = Gateway(timings=timings, counters=partial(_counters, path, self._config))
         self._access = GatewayAccess(self._gateway, self._config.bind, insecure=insecure)
@@ -80,8 +82,13 @@ class Service:
         configured = self._config.drain_s
         return self._timings.drain_s if configured is None else configured
 
-    async def run(self, on_ready: Callable[[str, Gateway], None]) -> None:
-        """Listen, call ``on_ready`` with the address, and serve until SIGTERM or SIGINT.
+    @property
+    def gateway(self) -> Gateway:
+        """What serves the requests."""
+        return self._gateway
+
+    async def run(self) -> AsyncGenerator[str, None]:
+        """Listen, yield the address, and serve until SIGTERM or SIGINT.
 
         SIGHUP or a change of the file reads it again. Raises ``StokerError`` where it can't listen.
         """
@@ -99,7 +106,7 @@ class Service:
                     with contextlib.suppress(asyncio.TimeoutError):
                         check = self._monitor.check(http)
                         await asyncio.wait_for(check, self._timings.first_check_s)
-                    on_ready(endpoint, self._gateway)
+                    yield endpoint
                     await self._serve(http)
             finally:
                 await self._gateway.drain(self._drain_s)
@@ -127,17 +134,16 @@ class Service:
             await self._monitor.check(http)
 
     async def _reload_on_change(self, http: aiohttp.ClientSession) -> None:
-        changed_at = _changed_at(self._path)
         while True:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._reload.wait(), self._timings.config_poll_s)
             found_at = _changed_at(self._path)
-            if self._reload.is_set() or found_at != changed_at:
+            if self._reload.is_set() or found_at != self._changed_at:
                 self._fault = ""
             elif not self._fault:
                 continue
             self._reload.clear()
-            changed_at = found_at
+            self._changed_at = found_at
             self._read_again()
             if not self._fault:
                 await self._monitor.check(http)

@@ -105,7 +105,7 @@ def require_recorded() -> None:
     supervisor = unrecorded()
     if supervisor is not None:
         raise StokerError(
-            "A deployment runs whose state Stoker can't read.",
+            "A deployment is running, but Stoker can't read its state.",
             f"Its supervisor is process {supervisor.pid}; the file in {paths.state_dir()} is "
             "damaged, gone, or of another version of Stoker.",
             "Stop it: stoker down. Then start again: stoker up.",

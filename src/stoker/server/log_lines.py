@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 #: A progress bar is redrawn about ten times a second; the log shows it this often.
 PROGRESS_EVERY_S = 5.0
-#: Of a longer line only the beginning is logged: enough to recognise it.
+#: A longer line is cut to this length, which is enough to recognise it.
 _MAX_LINE_BYTES = 65536
 #: A return before a line feed is part of the line's end; any other lets a bar be written over.
-#: One at the end of what has come waits for what follows.
+#: A return at the end of the bytes so far waits for what follows.
 _END = re.compile(rb"(\r?\n|\r(?=[^\n]))")
 
 

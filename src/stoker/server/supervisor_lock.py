@@ -34,7 +34,7 @@ def unrecorded() -> ProcessId | None:
     found = _holder("supervisor")
     if found is None:
         raise StokerError(
-            "A deployment runs whose state Stoker can't read.",
+            "A deployment is running, but Stoker can't read its state.",
             f"{paths.deployment_file()} is damaged or of another version, and the system does not "
             "reveal which process wrote it.",
             "End the process that runs stoker.server.server, then start again: stoker up.",

@@ -28,7 +28,7 @@ _OWN = "your own"
 
 
 class CostFact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One number of the price list, when it was true, and where it stands."""
+    """One number of the price list, its date and its source."""
 
     value: _Positive
     date: _Text = _OWN
@@ -99,7 +99,7 @@ class CostTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None
 
     def in_racks(self) -> CostTable:
-        """Without what stands under a desk, unless it is the user's own."""
+        """Without desktop machines, unless the user added them."""
         kept = tuple(host for host in self.hosts if host.rack or host.date == _OWN)
         return msgspec.structs.replace(self, hosts=kept)
 
@@ -125,7 +125,7 @@ class CostTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class GpuServer:
-    """One machine of a kind: so many GPUs of one kind."""
+    """One kind of machine: a number of GPUs of one kind."""
 
     gpu: GpuSpec
     gpus: int

@@ -1,4 +1,4 @@
-"""The events of a simulation, in the order of time."""
+"""The events of a simulation, in chronological order."""
 
 from __future__ import annotations
 

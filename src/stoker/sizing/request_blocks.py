@@ -17,7 +17,7 @@ class RequestBlocks:
         self._prefix_caching = settings.prefix_caching
 
     def count(self, tokens: int) -> int:
-        """Blocks that hold so many tokens."""
+        """The blocks that hold ``tokens`` tokens."""
         return -(-tokens // self._block)
 
     def match(self, one: InFlight) -> tuple[list[Piece], int]:

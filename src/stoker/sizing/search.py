@@ -9,7 +9,7 @@ on servers of one size, as few of them miss on servers of another.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
 from stoker.planning import Plan
@@ -24,7 +24,7 @@ _LEAST_GAIN = 0.02
 _NEAR = 0.05
 #: Points of quality within which models count as equally good: the estimates are no better.
 _SAME_POINTS = 2.0
-#: Up to so many servers the fewest are found exactly, beyond it to within as large a part of them:
+#: Up to this many servers the fewest are found exactly, beyond it to within one part in as many:
 #: the planner's range is wider.
 _EXACT_SERVERS = 64
 #: No fleet is searched beyond this many servers.
@@ -83,9 +83,9 @@ class Measured:
         return "first_token" if first >= self.token_s.value / targets.token_s else "token"
 
 
-#: What so many servers of an option's kind do, all of them at work.
+#: What a number of servers of an option's kind do, all of them at work.
 Measure = Callable[[Option, int], Measured]
-#: What so many servers of an option's kind cost a month in dollars; ``None`` where not known.
+#: What a number of servers of an option's kind cost a month in dollars; ``None`` where not known.
 Price = Callable[[Option, int], float | None]
 #: Servers that an option needs at the very least, whatever its scheduling does.
 LeastServers = Callable[[Option], int]
@@ -93,7 +93,7 @@ LeastServers = Callable[[Option], int]
 
 @dataclass(frozen=True, slots=True)
 class Sized:
-    """An option with as many servers as it needs, or, where it can't do, as come nearest."""
+    """An option with as many servers as it needs, or the nearest number where none suffices."""
 
     option: Option
     #: The fewest that keep the targets.
@@ -141,11 +141,10 @@ def search(
     measure: Measure,
     price: Price,
     least_servers: LeastServers = lambda _option: 1,
-    progress: Callable[[float], None] = lambda _share: None,
-) -> SearchResult:
+) -> Generator[float, None, SearchResult]:
     """The cheapest way to keep ``targets``, with its runner-up.
 
-    ``progress`` is called with the share of the options that are done, from 0 to 1.
+    Yields the share of the options that are done, from 0 to 1.
     """
     priced = [option for option in options if price(option, 1) is not None]
     by_gpu = len({option.server.gpu.label for option in priced}) > 1
@@ -158,10 +157,10 @@ def search(
         fewest = run.least(option, least[id(option)])
         if fewest is None or run.cost(option, fewest) >= run.bound_usd(option):
             continue
-        progress(done / len(order))
+        yield done / len(order)
         simulated += 1
         run.size(option, fewest)
-    progress(1.0)
+    yield 1.0
     known = {id(option) for option in priced}
     return SearchResult(
         tuple(sorted(run.sized.values(), key=_merit)),
@@ -188,7 +187,7 @@ class _Search:
     targets: Targets
     measure: Measure
     price: Price
-    #: Answers are different that differ in the GPU, or else in the model.
+    #: Whether answers differ by their GPU; else by their model.
     by_gpu: bool
     sized: dict[str, Sized] = field(default_factory=dict)
     failed: list[Sized] = field(default_factory=list)
@@ -217,7 +216,7 @@ class _Search:
         return option.server.gpu.label if self.by_gpu else option.plan.model.served_name
 
     def cost(self, option: Option, needed: int) -> float:
-        """A month of so many servers with the spare ones."""
+        """A month of ``needed`` servers and the spare ones."""
         return self.price(option, needed + self.targets.spare_servers) or math.inf
 
     def size(self, option: Option, least: int) -> None:

@@ -76,7 +76,7 @@ def simulate(
     warm_up_s: float = 600.0,
     slices: int = 24,
 ) -> SimulationResult:
-    """Let ``fleet`` answer ``load`` for ``duration_s``, and then what is still under way.
+    """Let ``fleet`` answer ``load`` for ``duration_s``, then finish what is still under way.
 
     A ``Workload`` sends each request after the answer to the one before it; a sequence is replayed
     at its own times. Raises ``ValueError`` for a warm-up that leaves nothing to count.

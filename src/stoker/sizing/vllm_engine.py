@@ -117,7 +117,7 @@ class VllmEngine:
             budget -= used
 
     def _admit(self, one: InFlight, budget: int, now_s: float) -> int:
-        """Let the first of the queue run. Returns the tokens that it processes, 0 if it can't."""
+        """Start the queue's first request. Returns the tokens that it processes, 0 if it can't."""
         pieces, free = self._blocks.match(one)
         hit = pieces[-1][2] if pieces else 0
         if self._blocks.count(one.known) - hit + free > self.cache.free:

@@ -31,7 +31,7 @@ CHAT, AGENT, COMPLETION = "chat", "agent", "completion"
 #: An assumption, with a pause at noon as office traffic has it; a user's own trace replaces it.
 OFFICE_DAY = (0.7, 1.0, 1.0, 0.6, 0.8, 1.0, 0.9, 0.6)
 _MIX_SUM_TOLERANCE = 1e-6
-#: More don't share one gateway; each active one takes a kilobyte of the simulation.
+#: More do not share one gateway. Each active one takes a kilobyte of memory in the simulation.
 MOST_DEVELOPERS = 100_000
 
 

@@ -1,4 +1,4 @@
-"""The import name that scripts outside of this repository use; inside it is ``tool_calls``."""
+"""The import name that scripts outside this repository use; inside it is ``tool_calls``."""
 
 from stoker.tokens.tool_calls import parse_answer
 

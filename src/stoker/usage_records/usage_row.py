@@ -1,4 +1,4 @@
-"""One request as it is recorded, and the form of it that every database takes."""
+"""One recorded request, in the form that every database takes."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ MOST_WAITING = 50_000
 _BATCH_ROWS = 500
 #: How often rows are looked for that are old enough to be deleted.
 _EXPIRE_EVERY_S = 3600.0
-#: How long the end of the process waits for a database that is away.
+#: How long the end of the process waits for a database that does not answer.
 _CLOSE_S = 5.0
 #: The lowest bits of a row's number: those of this process, so that no two write the same.
 _OWN_BITS = 10
@@ -47,7 +47,7 @@ class UsageWriter:
         self._most_waiting = most_waiting
         self._write_every_s = write_every_s
         self._waiting: deque[UsageRow] = deque(maxlen=most_waiting)
-        #: What is being written, under the numbers that it keeps when it is tried again.
+        #: The rows that are being written, by the numbers that a retry keeps.
         self._batch: list[tuple[int, UsageRow]] = []
         self._last_id = secrets.randbits(_OWN_BITS)
         self._stop = threading.Event()

@@ -38,10 +38,10 @@ def streamed() -> list[str]:
 
 def tool() -> tuple[str, Any, str]:
     tools = [{"name": TOOL, "description": TOOL_WORDS, "input_schema": CITY}]
-    said = messages(user(WEATHER), tools=tools)
-    call = next(block for block in said.content if block.type == "tool_use")
+    reply = messages(user(WEATHER), tools=tools)
+    call = next(block for block in reply.content if block.type == "tool_use")
     result = {"type": "tool_result", "tool_use_id": call.id, "content": SUNNY}
-    assistant = {"role": "assistant", "content": said.content}
+    assistant = {"role": "assistant", "content": reply.content}
     after = messages(user(WEATHER), assistant, user([result]), tools=tools)
     return call.name, call.input, after.content[0].text
 

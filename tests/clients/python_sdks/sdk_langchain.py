@@ -19,10 +19,10 @@ def get_weather(city: str) -> str:
 
 def call_and_result(model: Any) -> tuple[str, Any, str]:
     bound = model.bind_tools([get_weather])
-    said = bound.invoke(WEATHER)
-    call = said.tool_calls[0]
+    reply = bound.invoke(WEATHER)
+    call = reply.tool_calls[0]
     result = ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"])
-    return call["name"], call["args"], bound.invoke([HumanMessage(WEATHER), said, result]).text
+    return call["name"], call["args"], bound.invoke([HumanMessage(WEATHER), reply, result]).text
 
 
 def api(model: Any) -> Api:

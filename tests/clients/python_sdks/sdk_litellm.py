@@ -45,10 +45,10 @@ def completions(provider: str, address: str) -> Api:
         return {"role": "user", "content": text}
 
     def tool() -> tuple[str, Any, str]:
-        said = ask(user(WEATHER), tools=TOOLS).choices[0].message
-        call = said.tool_calls[0]
+        reply = ask(user(WEATHER), tools=TOOLS).choices[0].message
+        call = reply.tool_calls[0]
         result = {"role": "tool", "tool_call_id": call.id, "content": SUNNY}
-        after = ask(user(WEATHER), said.model_dump(exclude_none=True), result, tools=TOOLS)
+        after = ask(user(WEATHER), reply.model_dump(exclude_none=True), result, tools=TOOLS)
         return call.function.name, call.function.arguments, after.choices[0].message.content
 
     return Api(
@@ -75,11 +75,11 @@ def responses() -> Api:
     def tool() -> tuple[str, Any, str]:
         tools = [{"type": "function", **TOOLS[0]["function"]}]
         call = next(i for i in ask(WEATHER, tools=tools).output if i.type == "function_call")
-        said = {"type": "function_call", "call_id": call.call_id}
+        reply = {"type": "function_call", "call_id": call.call_id}
         result = {"type": "function_call_output", "call_id": call.call_id, "output": SUNNY}
         turns = [
             {"role": "user", "content": WEATHER},
-            {**said, "name": call.name, "arguments": call.arguments},
+            {**reply, "name": call.name, "arguments": call.arguments},
             result,
         ]
         return call.name, call.arguments, text(ask(turns, tools=tools))

@@ -39,10 +39,10 @@ def chat_streamed() -> list[str]:
 
 def chat_tool() -> tuple[str, Any, str]:
     tools = [{"type": "function", "function": FUNCTION}]
-    said = chat(user(WEATHER), tools=tools).choices[0].message
-    call = said.tool_calls[0]
+    reply = chat(user(WEATHER), tools=tools).choices[0].message
+    call = reply.tool_calls[0]
     result = {"role": "tool", "tool_call_id": call.id, "content": SUNNY}
-    after = chat([*user(WEATHER), said.model_dump(exclude_none=True), result], tools=tools)
+    after = chat([*user(WEATHER), reply.model_dump(exclude_none=True), result], tools=tools)
     return call.function.name, call.function.arguments, after.choices[0].message.content
 
 

@@ -1,4 +1,4 @@
-"""The audit log: whole as it was written, or the first line that does not fit is named."""
+"""The audit log: whole as it was written, or the first line that is inconsistent is named."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_log_that_was_removed_is_missed(tmp_path: Path) -> None:
     log = log_in(tmp_path)
     log.append({"event": "a"})
     log.path.unlink()
-    with pytest.raises(StokerError, match="does not fit"):
+    with pytest.raises(StokerError, match="is inconsistent"):
         log.verify()
 
 
@@ -124,7 +124,7 @@ def test_a_new_file_continues_the_chain_of_the_one_set_aside(tmp_path: Path) -> 
     assert log.verify().last.sequence == 5
     assert [record["event"] for record in log.records()] == ["e0", "e1", "e2", "e3", "e4"]
     (tmp_path / files[1]).unlink()
-    with pytest.raises(StokerError, match="does not fit"):
+    with pytest.raises(StokerError, match="is inconsistent"):
         log.verify()
 
 

@@ -21,7 +21,7 @@ def chosen(machine: HostFacts, completion: str = AUTO, model: str | None = None)
     return choose(LaunchRequest(model, completion=completion), machine)
 
 
-def said(choice: Choice) -> tuple[str, ...]:
+def why(choice: Choice) -> tuple[str, ...]:
     assert choice.completion is not None
     return choice.completion.reasons
 
@@ -31,7 +31,7 @@ def test_without_the_option_nothing_completes() -> None:
 
 
 def test_on_a_gpu_of_8_gb_which_the_chat_fills_it_is_on_the_cpu() -> None:
-    assert said(chosen(GPU_8_GB)) == (
+    assert why(chosen(GPU_8_GB)) == (
         "Completion: qwen2.5-coder-0.5b (Q4_K_M) on llama.cpp, beside it on the CPU: 766 MiB.",
         "The chat keeps its model and its context of 32,768 tokens, and writes about 22 instead of "
         "37 tokens/s while a suggestion is computed.",
@@ -39,14 +39,14 @@ def test_on_a_gpu_of_8_gb_which_the_chat_fills_it_is_on_the_cpu() -> None:
 
 
 def test_on_a_gpu_of_24_gb_a_chat_that_fills_it_loses_nothing_to_one_on_the_cpu() -> None:
-    assert said(chosen(GPU_24_GB)) == (
+    assert why(chosen(GPU_24_GB)) == (
         "Completion: qwen2.5-coder-0.5b (Q4_K_M) on llama.cpp, beside it on the CPU: 766 MiB.",
         "The chat keeps its model and its context of 32,768 tokens.",
     )
 
 
 def test_on_a_cpu_with_16_gb_it_costs_speed_while_it_works() -> None:
-    assert said(chosen(CPU_16_GB)) == (
+    assert why(chosen(CPU_16_GB)) == (
         "Completion: qwen2.5-coder-0.5b (Q4_K_M) on llama.cpp, beside it on the CPU: 766 MiB.",
         "The chat keeps its model and its context of 32,768 tokens, and writes about 19 instead of "
         "31 tokens/s while a suggestion is computed.",
@@ -118,7 +118,7 @@ def test_a_large_one_that_is_named_makes_the_chat_smaller_and_says_so() -> None:
     assert choice.completion is not None and choice.completion.cost is not None
     assert choice.completion.cost.instead_of == alone.model.served_name
     expected = f"{choice.plan.model.served_name} instead of {alone.model.served_name}"
-    assert expected in said(choice)[1]
+    assert expected in why(choice)[1]
 
 
 def test_a_model_without_the_form_is_refused_with_two_that_have_it() -> None:
@@ -136,12 +136,12 @@ def test_one_that_is_named_and_does_not_fit_is_refused() -> None:
 def test_where_no_memory_is_left_the_chat_goes_alone_and_the_choice_says_so() -> None:
     choice = chosen(HostFacts(bare(2, 2), here=False))
     assert choice.plans == (choice.plan,)
-    assert said(choice)[0].startswith("Completion: none. No memory is left")
+    assert why(choice)[0].startswith("Completion: none. No memory is left")
 
 
 def test_a_slow_one_says_how_slow() -> None:
     choice = chosen(HostFacts(bare(2, 4), here=False))
-    assert said(choice)[-1].startswith("Suggestions are slow here: about 114 tokens/s")
+    assert why(choice)[-1].startswith("Suggestions are slow here: about 114 tokens/s")
 
 
 def test_what_is_downloaded_is_both() -> None:

@@ -25,8 +25,7 @@ SECOND = replace(FIRST, model=replace(FIRST.model, id="second"))
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+def _own_state(home: Path) -> Iterator[None]:
     deployment_state.state_folder()
     yield
     server.stop()

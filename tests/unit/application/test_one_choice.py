@@ -178,7 +178,7 @@ def test_what_cannot_be_started_is_never_ranked_first_and_the_reason_is_given(
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "expected"),
     [
         ("mi300x", "ROCm"),
         ("offline-h100", "hub"),
@@ -189,11 +189,11 @@ def test_what_cannot_be_started_is_never_ranked_first_and_the_reason_is_given(
     ],
 )
 def test_a_machine_without_what_vllm_or_a_download_needs_gets_something_else(
-    name: str, says: str, tmp_path: Path
+    name: str, expected: str, tmp_path: Path
 ) -> None:
     found = planned(*MACHINES[name].options(tmp_path))["plans"]
     assert found[0]["engine"] == "llama.cpp"
-    assert any(says in json.dumps(one["obstacle"]) for one in found if one["obstacle"])
+    assert any(expected in json.dumps(one["obstacle"]) for one in found if one["obstacle"])
 
 
 def test_without_a_purpose_both_mean_agent_mode_where_it_is_quick_enough(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_models_show_the_form_and_context_that_up_would_take() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         ("{", "not describe"),
         ("[]", "not describe"),
@@ -238,13 +238,13 @@ def test_models_show_the_form_and_context_that_up_would_take() -> None:
     ],
 )
 def test_a_file_that_describes_no_machine_is_refused_with_how_to_write_one(
-    text: str | None, says: str, tmp_path: Path
+    text: str | None, expected: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "host.json"
     if text is not None:
         path.write_text(text)
     result = CliRunner().invoke(app, ["plan", "--host", str(path)])
-    assert says in str(result.exception)
+    assert expected in str(result.exception)
     assert isinstance(result.exception, StokerError)
     assert "stoker host --json" in result.exception.fix
 

@@ -201,6 +201,6 @@ def test_vllm_on_a_cpu_estimates_the_size_of_files_that_are_not_here() -> None:
 def test_named_model_that_the_engine_can_not_read_is_said_to_be_so(
     model: Model, engine: str, other: str
 ) -> None:
-    with pytest.raises(UsageError, match=f"{engine} can't serve {model.id}") as told:
+    with pytest.raises(UsageError, match=f"{engine} can't serve {model.id}") as caught:
         best(host(2, 22), [model], Requirements(engine=engine, named=True))
-    assert f"--engine {other}" in told.value.fix
+    assert f"--engine {other}" in caught.value.fix

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.generators import drained
 
 from stoker.application.trial_search import Found, Judged, Pairs, SearchEvent, search
 from stoker.errors import StokerError
@@ -47,12 +48,8 @@ def searched(
     def measure(plan: Plan) -> float:
         return seconds(values(plan))
 
-    searching, events = search(PLAN, trials, measure, time_left, known or {}), []
-    while True:
-        try:
-            events.append(next(searching))
-        except StopIteration as end:
-            return end.value, events
+    events, found = drained(search(PLAN, trials, measure, time_left, known or {}))
+    return found, events
 
 
 def judged(events: list[SearchEvent]) -> dict[str, Judged]:

@@ -106,11 +106,11 @@ BROKEN: dict[str, tuple[Callable[[Layout], Path], str]] = {
     "no path": (lambda each: each.finish(each.blob(b"x", WEIGHT + "raw")), "the path ''"),
     "a packed path above": (
         lambda each: each.finish(each.blob(tar("../evil", b"x"), WEIGHT + "tar")),
-        "no plain file",
+        "not a plain file",
     ),
     "a packed link": (
         lambda each: each.finish(each.blob(tar("a", b"", tarfile.SYMTYPE), WEIGHT + "tar")),
-        "no plain file",
+        "not a plain file",
     ),
     "a layer that is cut": (
         lambda each: each.finish(each.blob(tar("a", b"x" * 5000)[:2000], WEIGHT + "tar")),

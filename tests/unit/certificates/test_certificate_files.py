@@ -46,9 +46,9 @@ def test_certificate_and_key_may_be_one_file(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     nowhere = tmp_path / "nowhere.pem"
     changes: dict[str, Path] = {missing: nowhere}
-    said = fault(replace(write_pair(tmp_path, SERVER), **changes))  # type: ignore[arg-type]
-    assert str(nowhere) in said
-    assert "No such file" in said
+    expected = fault(replace(write_pair(tmp_path, SERVER), **changes))  # type: ignore[arg-type]
+    assert str(nowhere) in expected
+    assert "No such file" in expected
 
 
 def encrypted(files: CertificateFiles) -> None:
@@ -112,9 +112,9 @@ def test_an_authority_before_the_servers_own_certificate_is_the_wrong_order(
     tmp_path: Path,
 ) -> None:
     own, *others = [part.bytes() for part in OF_INTERMEDIATE.cert_chain_pems]
-    said = fault(write_pair(tmp_path, OF_INTERMEDIATE, b"".join([*others, own])))
-    assert "wrong order" in said
-    assert "number 2" in said
+    expected = fault(write_pair(tmp_path, OF_INTERMEDIATE, b"".join([*others, own])))
+    assert "wrong order" in expected
+    assert "number 2" in expected
 
 
 def test_no_message_quotes_the_key(tmp_path: Path) -> None:

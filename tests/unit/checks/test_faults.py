@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.support.generators import returned
 from tests.support.reference_server import KEY, MODEL, WINDOW, ReferenceServer
 
 from stoker.checks import CHECKS, CheckReport, Endpoint, Status, chosen, run
@@ -108,7 +109,7 @@ def report_of(fault: str | None) -> CheckReport:
     window = WINDOW * 2 if fault == "wrong context advertised" else WINDOW
     with ReferenceServer(fault, token_s=0.003 if load else 0.001) as server:
         endpoint = Endpoint(server.url, MODEL, key=KEY, window=window, timeout_s=10, pace_s=0.2)
-        return run(endpoint, chosen(skip=() if load else ("load",)))
+        return returned(run(endpoint, chosen(skip=() if load else ("load",))))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.generators import returned
 from tests.support.reference_server import KEY, MODEL, WINDOW, ReferenceServer
 
 from stoker import checks
@@ -25,7 +26,7 @@ def run_against(fault: str | None, *only: str) -> CheckReport:
         found = checks.look_at(server.url, KEY)
         model, window = checks.choose_model(found, None)
         endpoint = Endpoint(server.url, model, key=KEY, window=window, timeout_s=10, pace_s=0.1)
-        return checks.run(endpoint, checks.chosen(only))
+        return returned(checks.run(endpoint, checks.chosen(only)))
 
 
 def test_there_are_at_least_45_checks_each_of_its_own_name() -> None:
@@ -85,7 +86,7 @@ def test_without_an_advertised_context_what_needs_it_is_not_supported() -> None:
 
 def test_a_server_that_does_not_answer_is_asked_once() -> None:
     endpoint = Endpoint("http://127.0.0.1:9", MODEL, timeout_s=1)
-    report = checks.run(endpoint)
+    report = returned(checks.run(endpoint))
     assert report.count(Status.FAILED) == 1
     assert report.count(Status.SKIPPED) == len(CHECKS) - 1
     assert not report.good
@@ -94,7 +95,7 @@ def test_a_server_that_does_not_answer_is_asked_once() -> None:
 
 def test_a_run_ends_when_its_time_is_up_and_reports_it() -> None:
     with ReferenceServer() as server:
-        report = checks.run(Endpoint(server.url, MODEL, key=KEY), limit_s=0.0)
+        report = returned(checks.run(Endpoint(server.url, MODEL, key=KEY), limit_s=0.0))
     assert report.stopped
     assert report.requests == 0
     assert not report.good
@@ -138,13 +139,13 @@ def test_a_context_whose_reading_was_not_seen_is_no_pass_and_agent_mode_is_not_j
 def test_no_check_sends_a_longer_prompt_than_windows_in_use_and_what_is_left_out_is_named() -> None:
     server = ReferenceServer("a window without end")
     report = probed(1_000_000, server)
-    said = {r.check.id: (r.status, r.seen) for r in report.results}
-    assert said["models.context-real"][0] is Status.PASSED
-    assert "of 1,000,000 tokens were read" in said["models.context-real"][1]
-    assert said["models.context-real"][1].endswith("longer prompts were not tried")
+    reported = {r.check.id: (r.status, r.seen) for r in report.results}
+    assert reported["models.context-real"][0] is Status.PASSED
+    assert "of 1,000,000 tokens were read" in reported["models.context-real"][1]
+    assert reported["models.context-real"][1].endswith("longer prompts were not tried")
     for check in ("models.context-end", "budget.overflow"):
-        assert said[check][0] is Status.SKIPPED
-        assert "1,200,032 tokens" in said[check][1]
+        assert reported[check][0] is Status.SKIPPED
+        assert "1,200,032 tokens" in reported[check][1]
     assert 150_000 < report.prompt_tokens < 170_000
 
 
@@ -157,4 +158,4 @@ def probed(window: int, server: ReferenceServer, timeout_s: float = 30) -> Check
         endpoint = Endpoint(
             server.url, MODEL, key=KEY, window=window, timeout_s=timeout_s, pace_s=0.1
         )
-        return checks.run(endpoint, checks.chosen(["models", "budget"]))
+        return returned(checks.run(endpoint, checks.chosen(["models", "budget"])))

@@ -74,11 +74,11 @@ def test_print_shows_the_file_and_writes_nothing(
 def test_a_client_of_variables_only_gets_lines_for_the_shell(
     connect: Run, endpoint: str, at: tuple[str, ...]
 ) -> None:
-    said = connect("copilot-cli", *at)
-    assert said.returncode == 0, said.stderr
-    assert f"export COPILOT_PROVIDER_BASE_URL='{endpoint}/v1'" in said.stdout
-    assert 'export COPILOT_PROVIDER_API_KEY="$TEAM_KEY"' in said.stdout
-    assert KEY not in said.stdout
+    output = connect("copilot-cli", *at)
+    assert output.returncode == 0, output.stderr
+    assert f"export COPILOT_PROVIDER_BASE_URL='{endpoint}/v1'" in output.stdout
+    assert 'export COPILOT_PROVIDER_API_KEY="$TEAM_KEY"' in output.stdout
+    assert KEY not in output.stdout
 
 
 def test_wrong_use_ends_with_2_and_a_failure_with_1(

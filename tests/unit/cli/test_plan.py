@@ -176,7 +176,7 @@ CONFIG = {
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("changed", "expected"),
     [
         ({"num_key_value_heads": 5}, "contradicts itself"),
         ({"num_hidden_layers": None}, "lacks num_hidden_layers"),
@@ -185,7 +185,7 @@ CONFIG = {
     ],
 )
 def test_a_folder_whose_files_contradict_each_other_is_refused(
-    tmp_path: Path, changed: dict[str, Any], says: str
+    tmp_path: Path, changed: dict[str, Any], expected: str
 ) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
@@ -196,15 +196,15 @@ def test_a_folder_whose_files_contradict_each_other_is_refused(
     header = json.dumps({"model.embed_tokens.weight": tensor}).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(32))
     problem = refused(str(folder), "--gpu", "RTX 4090")
-    assert says in problem.what
+    assert expected in problem.what
     assert problem.fix
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("/no/such/model.gguf", "no file or folder"), ("", "no model ''")]
+    ("name", "expected"), [("/no/such/model.gguf", "no file or folder"), ("", "no model ''")]
 )
-def test_a_path_that_leads_nowhere_is_no_model_of_the_catalogue(name: str, says: str) -> None:
-    assert says in refused(name, "--gpu", "RTX 4090").what
+def test_a_path_that_leads_nowhere_is_no_model_of_the_catalogue(name: str, expected: str) -> None:
+    assert expected in refused(name, "--gpu", "RTX 4090").what
 
 
 @pytest.mark.parametrize(

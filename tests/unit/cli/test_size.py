@@ -7,15 +7,17 @@ import io
 import json
 import os
 import re
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support import deployment_sites
+from tests.support.generators import returned
 
 from stoker.application import capacity, deployment_site
-from stoker.application.capacity import CapacityReport, size
+from stoker.application.capacity import CapacityReport, SizingProgress, size
 from stoker.application.capacity_deployment import deployment_of
 from stoker.application.capacity_request import CapacityRequest, GpuWish
 from stoker.application.deployment_site import SiteRequest
@@ -48,16 +50,16 @@ def run(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--developers", "0"], "--developers 0 makes no sense"),
-        (["--developers", "-3"], "--developers -3 makes no sense"),
+        (["--developers", "0"], "--developers 0 is out of range"),
+        (["--developers", "-3"], "--developers -3 is out of range"),
         (["--developers", "9999999"], "between 1 and 100,000"),
-        (["--developers", "5", "--active", "0"], "--active 0 makes no sense"),
-        (["--developers", "5", "--active", "nan"], "--active nan makes no sense"),
-        (["--developers", "5", "--growth", "0"], "--growth 0 makes no sense"),
-        (["--developers", "5", "--growth", "nan"], "--growth nan makes no sense"),
-        (["--developers", "90000", "--growth", "3"], "times --growth 270,000 makes no sense"),
-        (["--developers", "5", "--spare", "-1"], "--spare -1 makes no sense"),
-        (["--developers", "5", "--context", "10"], "--context 10 makes no sense"),
+        (["--developers", "5", "--active", "0"], "--active 0 is out of range"),
+        (["--developers", "5", "--active", "nan"], "--active nan is out of range"),
+        (["--developers", "5", "--growth", "0"], "--growth 0 is out of range"),
+        (["--developers", "5", "--growth", "nan"], "--growth nan is out of range"),
+        (["--developers", "90000", "--growth", "3"], "times --growth 270,000 is out of range"),
+        (["--developers", "5", "--spare", "-1"], "--spare -1 is out of range"),
+        (["--developers", "5", "--context", "10"], "--context 10 is out of range"),
         (["--developers", "5", "--mix", "agent=0.5,chat=0.6"], "adds up to 1.1"),
         (["--developers", "5", "--mix", "agent=1,agent=0"], "can't be read at 'agent=0'"),
         (["--developers", "5", "--mix", "agents=1"], "can't be read at 'agents=1'"),
@@ -65,14 +67,14 @@ def run(
         (["--developers", "5", "--mix", ""], "can't be read"),
         (["--developers", "5", "--slo", "ttft=2"], "can't be read at 'ttft=2'"),
         (["--developers", "5", "--slo", "p99=2s"], "can't be read at 'p99=2s'"),
-        (["--developers", "5", "--slo", "ttft=0s"], "--slo ttft 0 s makes no sense"),
-        (["--developers", "5", "--slo", "ttft=-1s"], "--slo ttft -1 s makes no sense"),
-        (["--developers", "5", "--slo", "tpot=nanms"], "--slo tpot nan s makes no sense"),
+        (["--developers", "5", "--slo", "ttft=0s"], "--slo ttft 0 s is out of range"),
+        (["--developers", "5", "--slo", "ttft=-1s"], "--slo ttft -1 s is out of range"),
+        (["--developers", "5", "--slo", "tpot=nanms"], "--slo tpot nan s is out of range"),
         (["--developers", "5", "--gpu", "H100:0"], "names no number of GPUs"),
         (["--developers", "5", "--gpu", "H100:many"], "names no number of GPUs"),
         (["--developers", "5", "--gpu", "Voodoo 2"], "There is no GPU 'Voodoo 2'"),
-        (["--developers", "5", "--quality", "1000"], "--quality 1,000 makes no sense"),
-        (["--developers", "5", "--quality", "nan"], "--quality nan makes no sense"),
+        (["--developers", "5", "--quality", "1000"], "--quality 1,000 is out of range"),
+        (["--developers", "5", "--quality", "nan"], "--quality nan is out of range"),
         (["--developers", "5", "--html", "/nowhere/a.html"], "can't write /nowhere/a.html"),
         (["--developers", "5", "--key-env", "KEY"], "--key-env is for --calibrate"),
         (["--developers", "5", "--json", "--csv"], "can't be used together"),
@@ -97,7 +99,7 @@ def test_input_that_cannot_be_meant_is_refused_with_a_reason(
     ("rows", "words"),
     [
         ("", "has no answered request"),
-        ("0,/v1/chat/completions,100,0,10,200,a\n" * 3, "too short to size by"),
+        ("0,/v1/chat/completions,100,0,10,200,a\n" * 3, "too short for sizing"),
         ("-5,/v1/chat/completions,100,0,10,200,a\n", "line 2: arrived_s"),
         ("0,/v1/chat/completions,ten,0,10,200,a\n", "line 2: prompt_tokens"),
         ("inf,/v1/chat/completions,10,0,10,200,a\n", "line 2: arrived_s"),
@@ -147,14 +149,17 @@ def test_what_has_no_price_is_not_ranked_and_the_way_out_is_named(
     assert "--rented" in errors
 
 
+def sized(report: CapacityReport) -> Generator[SizingProgress, None, CapacityReport]:
+    """As ``size``, with an answer that is known."""
+    yield SizingProgress(1.0, "done")
+    return report
+
+
 @pytest.fixture(scope="module")
 def report() -> CapacityReport:
     """One answer for all tests that look at one."""
-    return size(
-        CapacityRequest(
-            developers=12, gpus=(GpuWish("RTX PRO 6000 Blackwell", 1),), model="qwen3.8-27b"
-        )
-    )
+    gpu = GpuWish("RTX PRO 6000 Blackwell", 1)
+    return returned(size(CapacityRequest(developers=12, gpus=(gpu,), model="qwen3.8-27b")))
 
 
 def test_the_answer_keeps_its_targets_and_adds_up(report: CapacityReport) -> None:
@@ -257,7 +262,7 @@ def test_the_recommended_servers_become_a_deployment(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(capacity, "size", lambda *_: report)
+    monkeypatch.setattr(capacity, "size", lambda _: sized(report))
     out = tmp_path / "site"
     arguments = [*SMALL, "--deploy", str(out)]
     code, printed, errors = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
@@ -282,7 +287,7 @@ def test_a_deployment_is_in_the_json_and_its_format_can_be_chosen(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(capacity, "size", lambda *_: report)
+    monkeypatch.setattr(capacity, "size", lambda _: sized(report))
     arguments = [*SMALL, "--deploy", str(tmp_path / "chart"), "--format", "helm", "--json"]
     code, printed, errors = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
     assert code == 0, errors

@@ -28,28 +28,28 @@ def run(url: str, *args: str) -> tuple[int, str]:
 
 def test_a_good_endpoint_exits_with_0_and_a_verdict_for_each_use() -> None:
     with ReferenceServer() as server:
-        code, said = run(server.url, "--only", "chat", "--only", "stream")
+        code, printed = run(server.url, "--only", "chat", "--only", "stream")
     assert code == 0
-    assert "ok   stream.done" in said
-    assert "not judged" in said
+    assert "ok   stream.done" in printed
+    assert "not judged" in printed
 
 
 def test_an_endpoint_that_agent_mode_can_not_use_exits_with_1_and_names_the_fix() -> None:
     with ReferenceServer("tool ids missing") as server:
-        code, said = run(server.url, *_QUICK)
+        code, printed = run(server.url, *_QUICK)
     assert code == 1
-    assert "FAIL tools.form" in said
-    assert "Give every call an id" in said
-    assert "agent mode         no: tools.form" in said
+    assert "FAIL tools.form" in printed
+    assert "Give every call an id" in printed
+    assert "agent mode         no: tools.form" in printed
 
 
 def test_the_results_are_written_as_json_junit_and_a_page(tmp_path: Path) -> None:
     xml, html = tmp_path / "results.xml", tmp_path / "results.html"
     with ReferenceServer("[DONE] missing") as server:
         files = ["--junit", str(xml), "--html", str(html)]
-        code, said = run(server.url, "--json", *files, *_QUICK)
+        code, printed = run(server.url, "--json", *files, *_QUICK)
     assert code == 0  # it works, but worse
-    report = json.loads(said)
+    report = json.loads(printed)
     by_id = {check["id"]: check for check in report["checks"]}
     assert by_id["stream.done"]["result"] == "fail"
     assert by_id["images.accepted"]["result"] == "not supported"
@@ -58,7 +58,7 @@ def test_the_results_are_written_as_json_junit_and_a_page(tmp_path: Path) -> Non
     assert suite.get("tests") == str(len(report["checks"]))
     assert suite.find("testcase[@name='done']/failure") is not None
     assert "<b class=fail>fail</b>" in html.read_text()
-    assert KEY not in said + xml.read_text() + html.read_text()
+    assert KEY not in printed + xml.read_text() + html.read_text()
 
 
 @pytest.mark.parametrize("only", [[], ["--only", "tools"]])
@@ -70,9 +70,9 @@ def test_an_unreachable_server_is_a_failure_in_every_output_for_programs(
     monkeypatch.setenv("THE_KEY", key or KEY)
     with ReferenceServer() as server:
         url = server.url if key else "http://127.0.0.1:9"
-        code, said = run(url, "--json", "--junit", str(xml), "--html", str(html), *only)
+        code, printed = run(url, "--json", "--junit", str(xml), "--html", str(html), *only)
     assert code == 1
-    report = json.loads(said)
+    report = json.loads(printed)
     assert not report["good"]
     assert {c["id"] for c in report["checks"] if c["result"] == "fail"} == {"reach.answers"}
     suite = ElementTree.fromstring(xml.read_text())[0]  # noqa: S314  (our own file)

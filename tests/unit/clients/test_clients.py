@@ -187,8 +187,8 @@ def test_the_key_itself_is_in_no_file(
         assert b"a-secret" not in content
         assert b"not-needed" not in content
     named = "".join(content.decode() for content in bytes_of(client, places).values())
-    told = str(client.variables(WITH_KEY)) + str(client.steps(WITH_KEY)) + named
-    assert "TEAM_KEY" in told
+    reported = str(client.variables(WITH_KEY)) + str(client.steps(WITH_KEY)) + named
+    assert "TEAM_KEY" in reported
 
 
 @ALL

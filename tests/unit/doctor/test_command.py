@@ -62,8 +62,8 @@ def test_fix_connects_the_editor_and_then_the_chain_is_whole(
     before = doctor("--endpoint", url)
     assert before.exit_code == 1
     assert "stoker doctor --fix fixes what is safe to fix" in " ".join(before.output.split())
-    mended = doctor("--endpoint", url, "--fix", "--yes")
-    assert mended.exit_code == 0, mended.output
+    fixed = doctor("--endpoint", url, "--fix", "--yes")
+    assert fixed.exit_code == 0, fixed.output
     text = machine.settings.read_text()
     assert jsonc.get(text, SETTING) == url
     assert jsonc.get(text, "editor.fontSize") == 14

@@ -306,10 +306,10 @@ def test_a_healthy_chain_is_whole_and_raises_no_warning(readings: Readings) -> N
 
 @pytest.mark.parametrize("kind", sorted(STATES))
 def test_every_state_says_something_of_every_link_in_order(kind: str) -> None:
-    said = [finding.kind.link for finding in diagnose(STATES[kind])]
+    reported = [finding.kind.link for finding in diagnose(STATES[kind])]
     order = [link.id for link in links()]
-    assert set(said) == set(order)
-    assert said == sorted(said, key=order.index)
+    assert set(reported) == set(order)
+    assert reported == sorted(reported, key=order.index)
 
 
 def test_every_link_has_its_judge() -> None:
@@ -387,9 +387,9 @@ def test_a_gateway_that_a_file_configured_is_judged_too() -> None:
 
 def test_a_model_with_control_characters_in_its_name_moves_no_terminal() -> None:
     readings = answering(models=(ListedModel("evil\x1b[2J\nname", 65536),))
-    said = next(f.what for f in diagnose(readings) if f.kind.id == "endpoint.ok")
-    assert "\x1b" not in said
-    assert "\n" not in said
+    reported = next(f.what for f in diagnose(readings) if f.kind.id == "endpoint.ok")
+    assert "\x1b" not in reported
+    assert "\n" not in reported
 
 
 def _anonymous(scope: Scope, value: object) -> SettingsFile:

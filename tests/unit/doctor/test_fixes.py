@@ -6,13 +6,14 @@ import json
 from dataclasses import replace
 
 import pytest
+from tests.support.generators import returned
 from tests.unit.doctor.conftest import Machine, Serve
 from tests.unit.doctor.states import HEALTHY, HERE, in_editor, look, settings
 from typer.testing import CliRunner
 
 from stoker.cli import app
 from stoker.config_files import jsonc
-from stoker.doctor import diagnose, fixable, gather, kinds, mend, question
+from stoker.doctor import apply_fix, diagnose, fixable, gather, kinds, question
 from stoker.errors import StokerError
 from stoker.vscode import ANONYMOUS_ACCESS, UTILITY_MODEL
 
@@ -20,13 +21,13 @@ SETTING = "huggingface.customTGIEndpoint"
 SAFE = {kind.id for kind in kinds().values() if kind.safe_fix}
 
 
-def mended(machine: Machine, **wanted: str) -> list[str]:
+def fixed(machine: Machine, **wanted: str) -> list[str]:
     """Apply every fix. Returns what was done."""
     readings = gather(machine.home, endpoint=wanted.get("endpoint"))
-    return [mend(finding, readings) for finding in fixable(diagnose(readings))]
+    return [returned(apply_fix(finding, readings)) for finding in fixable(diagnose(readings))]
 
 
-def test_only_what_is_stokers_own_or_can_be_undone_is_mended() -> None:
+def test_only_what_is_stokers_own_or_can_be_undone_is_fixed() -> None:
     restart = {"engine.killed", "engine.container-gone", "gateway.silent"}
     editor = {"extension.missing", "extension.older", "setting.missing", "setting.wrong"}
     chat = {"chat.utility", "chat.sign-in", "chat.account", "chat.harness-closed"}
@@ -66,7 +67,7 @@ def test_an_old_extension_is_replaced_and_settings_stay(machine: Machine, serve:
     values = {SETTING: serve().url, UTILITY_MODEL: "mainAgent", ANONYMOUS_ACCESS: True}
     machine.write_settings(values)
     before = machine.settings.read_text()
-    assert mended(machine) == ["VS Code: the extension is installed."]
+    assert fixed(machine) == ["VS Code: the extension is installed."]
     assert machine.settings.read_text() == before
     assert "stoker.stoker@0.1.0" in machine.extensions.read_text()
 
@@ -77,7 +78,7 @@ def test_an_address_that_works_stays_when_the_model_gets_titles_to_write(
     machine.install_code("stoker.stoker@0.1.0")
     url = serve().url
     machine.write_settings({SETTING: f"{url}/v1"})
-    mended(machine)
+    fixed(machine)
     text = machine.settings.read_text()
     assert jsonc.get(text, SETTING) == f"{url}/v1"
     assert jsonc.get(text, UTILITY_MODEL) == "mainAgent"
@@ -87,7 +88,7 @@ def test_with_no_endpoint_nothing_is_written(machine: Machine) -> None:
     machine.install_code("stoker.stoker@0.1.0")
     machine.write_settings({})
     with pytest.raises(StokerError, match="no endpoint"):
-        mended(machine)
+        fixed(machine)
     assert json.loads(machine.settings.read_text()) == {}
 
 
@@ -95,7 +96,7 @@ def test_undoing_gives_back_what_was_there(machine: Machine, serve: Serve) -> No
     machine.install_code()
     machine.write_settings({"editor.fontSize": 14})
     before = machine.settings.read_text()
-    mended(machine, endpoint=serve().url)
+    fixed(machine, endpoint=serve().url)
     assert machine.settings.read_text() != before
     assert CliRunner().invoke(app, ["code", "--remove"]).exit_code == 0
     assert machine.settings.read_text() == before

@@ -74,8 +74,8 @@ def test_a_probe_that_fails_is_named(machine: Machine, monkeypatch: pytest.Monke
     readings = gather(machine.home)
     assert readings.unseen == ("the model hub",)
     assert not readings.offline
-    said = {finding.kind.id: finding.what for finding in diagnose(readings)}
-    assert "the model hub" in said["looking.missed"]
+    reported = {finding.kind.id: finding.what for finding in diagnose(readings)}
+    assert "the model hub" in reported["looking.missed"]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def with_nvidia(name: str, *, init_error: int | None = None, toolkit: bool = Tru
     return replace(EMPTY, host=host)
 
 
-def said(readings: Readings) -> dict[str, Finding]:
+def reported(readings: Readings) -> dict[str, Finding]:
     return {finding.kind.id: finding for finding in diagnose(readings)}
 
 
@@ -42,7 +42,7 @@ def test_recorded_gpus_are_named_with_their_driver_and_cuda(
     name: str, count: int, cuda: str
 ) -> None:
     readings = with_nvidia(name)
-    found = said(readings)
+    found = reported(readings)
     recorded = read_recording(name)
     assert found["driver.ok"].what.startswith(f"{count} x ")
     assert str(recorded["driver_version"]) in found["driver.ok"].what
@@ -59,30 +59,30 @@ def test_a_report_names_gpus_that_the_catalogue_knows(name: str) -> None:
 
 
 def test_memory_that_others_hold_is_named_with_its_holders() -> None:
-    held = said(with_nvidia("h100"))["memory.gpu-held"].what
+    held = reported(with_nvidia("h100"))["memory.gpu-held"].what
     assert "gpu_burn (pid 11345)" in held
     assert "use 19.8 of the 79.6 GiB of GPU 0" in held
 
 
 def test_memory_that_nobody_is_named_for_is_held_all_the_same() -> None:
-    held = said(with_nvidia("rtx-3090-x2"))["memory.gpu-held"].what
+    held = reported(with_nvidia("rtx-3090-x2"))["memory.gpu-held"].what
     assert "the driver does not name them" in held
 
 
 def test_unnamed_memory_may_be_our_own_engines() -> None:
     readings = replace(with_nvidia("rtx-3090-x2"), running=True)
-    assert "memory.gpu-held" not in said(readings)
+    assert "memory.gpu-held" not in reported(readings)
 
 
 def test_a_driver_that_was_updated_while_it_ran_is_named() -> None:
     mismatch = pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH
-    found = said(with_nvidia("rtx-4090", init_error=mismatch))
+    found = reported(with_nvidia("rtx-4090", init_error=mismatch))
     assert "restart the machine" in found["driver.unusable"].what
     assert "looking.unread" not in found
 
 
 def test_docker_without_the_toolkit_says_how_to_set_it_up() -> None:
-    found = said(with_nvidia("a100-40", toolkit=False))
+    found = reported(with_nvidia("a100-40", toolkit=False))
     assert "nvidia-ctk runtime configure" in found["toolkit.missing"].fix
 
 

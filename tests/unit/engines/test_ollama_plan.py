@@ -66,13 +66,13 @@ def test_layers_on_the_gpu_count_the_output_where_all_fit(
 
 
 @pytest.mark.parametrize(
-    ("gpu", "says"),
+    ("gpu", "expected"),
     [("RTX 4060 8GB", "4,096"), ("RTX 4090", "as many by itself"), ("H100", "262,144")],
 )
-def test_the_reason_names_the_context_that_ollama_would_take(gpu: str, says: str) -> None:
+def test_the_reason_names_the_context_that_ollama_would_take(gpu: str, expected: str) -> None:
     plan = planned("qwen2.5-coder-7b", gpu)
     reasons = {argument.name: argument.reason for argument in plan.arguments}
-    assert says in reasons["OLLAMA_CONTEXT_LENGTH"]
+    assert expected in reasons["OLLAMA_CONTEXT_LENGTH"]
 
 
 def test_a_model_of_the_hub_is_pulled_by_its_repository_and_quantization() -> None:

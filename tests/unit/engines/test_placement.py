@@ -102,10 +102,8 @@ def test_environment_of_stokers_own_is_for_gpus() -> None:
     assert "for NVIDIA GPUs only" in refused(CPU_HOST, PlacementRequest(native=True)).what
 
 
-def test_environment_of_stokers_own_is_announced_before_it_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+@pytest.mark.usefixtures("home")
+def test_environment_of_stokers_own_is_announced_before_it_is_made() -> None:
     own = PlacementRequest(native=True)
     python = place("vllm", GPU_HOST, own).python
     assert python is not None

@@ -326,15 +326,15 @@ VLLM_CHATS: dict[str, tuple[int, dict[str, Any], bool | None]] = {
 }
 
 
-@pytest.mark.parametrize(("status", "said", "chats"), VLLM_CHATS.values(), ids=VLLM_CHATS)
+@pytest.mark.parametrize(("status", "reply", "chats"), VLLM_CHATS.values(), ids=VLLM_CHATS)
 async def test_vllm_with_an_embedding_model_is_not_offered_for_chats(
-    status: int, said: dict[str, Any], chats: bool | None
+    status: int, reply: dict[str, Any], chats: bool | None
 ) -> None:
     models: list[str] = []
 
     def chat(_: web.Request, body: Any) -> Any:
         models.append(body["model"])
-        return web.json_response(said, status=status)
+        return web.json_response(reply, status=status)
 
     entry = {"id": "m", "owned_by": "vllm", "max_model_len": 512}
     found = await look({"GET /v1/models": listing(entry), "POST /v1/chat/completions": chat})

@@ -113,8 +113,8 @@ async def test_gateway_in_front_of_a_gateway_answers_and_fits() -> None:
         async with front(outer) as served, aiohttp.ClientSession() as http:
             address = f"http://127.0.0.1:{served.port}"
             async with http.post(f"{address}/v1/chat/completions", json=long) as answer:
-                said = await answer.json()
-                assert said["choices"][0]["message"]["content"] == "Hello."
+                reply = await answer.json()
+                assert reply["choices"][0]["message"]["content"] == "Hello."
                 assert "messages" in answer.headers["x-stoker-fit"]
             async with http.get(f"{address}/ready") as ready:
                 assert ready.status == 200

@@ -59,9 +59,9 @@ async def test_an_answer_to_continue_is_counted_without_a_new_turn() -> None:
 async def test_reasoning_is_counted_under_the_name_that_a_chat_renders(
     message: dict[str, Any], counted: dict[str, Any]
 ) -> None:
-    said = {"role": "assistant", "content": "x"}
-    body = await asked({"messages": [USER, {**said, **message}, USER]})
-    assert body["messages"] == [USER, {**said, **counted}, USER]
+    reply = {"role": "assistant", "content": "x"}
+    body = await asked({"messages": [USER, {**reply, **message}, USER]})
+    assert body["messages"] == [USER, {**reply, **counted}, USER]
 
 
 @pytest.mark.parametrize(

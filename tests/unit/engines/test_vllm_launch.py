@@ -103,8 +103,8 @@ def test_cpu_host_gets_the_cpu_image_and_its_cache_size() -> None:
     assert "vllm-cpu-release-repo:v" in launch.image
     assert launch.env["VLLM_CPU_KVCACHE_SPACE"] == "1"
     assert "--env=VLLM_CPU_KVCACHE_SPACE=1" in launch.argv  # the printed command starts the same
-    (told,) = (part for part in launch.parts if str(part.value).startswith("VLLM_CPU_KVCACHE"))
-    assert "KV cache" in told.reason
+    (reported,) = (part for part in launch.parts if str(part.value).startswith("VLLM_CPU_KVCACHE"))
+    assert "KV cache" in reported.reason
     assert "VLLM_CPU_KVCACHE_SPACE" not in container(kv_cache_memory_bytes=1 << 28).env
 
 

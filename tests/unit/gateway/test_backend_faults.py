@@ -439,7 +439,7 @@ async def test_half_printed_call_is_given_back_as_text_when_the_backend_dies() -
 
 
 @pytest.mark.parametrize(
-    ("said", "fields"),
+    ("received", "fields"),
     [
         ({"code": 400, "message": "m", "type": "t"}, ("t", None, None)),
         ({"code": "c", "message": "m", "param": "p"}, ("invalid_request_error", "c", "p")),
@@ -450,10 +450,10 @@ async def test_half_printed_call_is_given_back_as_text_when_the_backend_dies() -
     ],
 )
 async def test_a_refusal_is_relayed_with_the_fields_of_openais_errors(
-    said: dict[str, Any], fields: tuple[str | None, ...]
+    received: dict[str, Any], fields: tuple[str | None, ...]
 ) -> None:
     async def refuses(call: Call) -> None:
-        await call.send(answer(orjson.dumps({"error": said}), status=400))
+        await call.send(answer(orjson.dumps({"error": received}), status=400))
 
     async with gateway_with(refuses) as (front, _):
         reply = await front.chat()

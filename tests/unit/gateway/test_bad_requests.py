@@ -359,7 +359,7 @@ async def test_client_that_leaves_the_queue_is_forgotten() -> None:
 
 async def test_slow_client_makes_the_backend_wait() -> None:
     written = 0
-    total = 64 * 1024 * 1024
+    total = 96 * 1024 * 1024
 
     async def torrent(call: Call) -> None:
         nonlocal written
@@ -378,8 +378,9 @@ async def test_slow_client_makes_the_backend_wait() -> None:
         while before != written:  # until everything between the two is full
             before = written
             await asyncio.sleep(0.2)
-        # What the kernel's socket buffers hold on both sides, and the gateway's own 256 KB.
-        assert written < 24 * 1024 * 1024
+        # The gateway's own 256 KB, and what the kernel's socket buffers hold on both sides: where
+        # its receive buffers grow to 32 MB, 41 MB in all were seen.
+        assert written < 64 * 1024 * 1024
         got = 1000
         while data := await reader.read(1 << 20):
             got += len(data)

@@ -19,9 +19,9 @@ from stoker.recent_values import RecentValues
 TEXT = "".join(f"line {number:04}\n" for number in range(1000))
 
 
-def chain(*said: str, tools: list[Any] | None = None) -> PromptChain:
+def chain(*question: str, tools: list[Any] | None = None) -> PromptChain:
     messages = [{"role": "system", "content": TEXT}]
-    messages += [{"role": "user", "content": text} for text in said]
+    messages += [{"role": "user", "content": text} for text in question]
     return chain_of({"messages": messages, "tools": tools or []})
 
 
@@ -47,12 +47,12 @@ def test_a_growing_conversation_is_in_the_cache_up_to_what_was_added() -> None:
 def test_a_chain_that_goes_on_is_the_one_that_is_made_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said = [TEXT[:size] for size in (1, 256, 257, 6000, 1)] * 9  # in small and large blocks
+    question = [TEXT[:size] for size in (1, 256, 257, 6000, 1)] * 9  # in small and large blocks
     tools = [{"name": "read"}, {"name": "write"}]
-    for count in range(len(said)):
-        went_on = chain(*said[: count + 1], tools=tools)
+    for count in range(len(question)):
+        went_on = chain(*question[: count + 1], tools=tools)
     monkeypatch.setattr(prompt_chain, "_KNOWN", RecentValues(1))
-    assert chain(*said, tools=tools) == went_on
+    assert chain(*question, tools=tools) == went_on
 
 
 def test_another_conversation_shares_the_head_and_both_stay() -> None:

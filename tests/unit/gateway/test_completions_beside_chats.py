@@ -71,8 +71,11 @@ def test_one_that_its_client_marks_is_no_utility_request() -> None:
 
 
 async def says_its_name(call: Call) -> None:
-    said = {"model": call.body.get("model"), "choices": [{"index": 0, "message": {"content": "."}}]}
-    await call.send(answer(orjson.dumps({**said, "content": "."})))
+    reply = {
+        "model": call.body.get("model"),
+        "choices": [{"index": 0, "message": {"content": "."}}],
+    }
+    await call.send(answer(orjson.dumps({**reply, "content": "."})))
 
 
 @dataclass
@@ -209,28 +212,28 @@ async def test_a_completion_waits_for_the_first_token_of_a_turn_and_not_for_its_
 
 
 async def test_what_watches_is_told_when_turns_begin_to_wait_and_when_none_does() -> None:
-    told: list[bool] = []
+    reported: list[bool] = []
     tokens = FirstTokens(max_hold_s=30)
-    tokens.watch = told.append
+    tokens.watch = reported.append
     one, other = tokens.begin(), tokens.begin()
     one.over()
-    assert told == [True]
+    assert reported == [True]
     other.over()
-    assert told == [True, False]
+    assert reported == [True, False]
 
 
 async def test_after_the_longest_hold_nothing_is_held_until_turns_begin_to_wait_anew() -> None:
-    told: list[bool] = []
+    reported: list[bool] = []
     tokens = FirstTokens(max_hold_s=0.02)
-    tokens.watch = told.append
+    tokens.watch = reported.append
     long = tokens.begin()
     await asyncio.wait_for(tokens.none_pending(), 1)
-    assert told == [True, False]
+    assert reported == [True, False]
     await asyncio.wait_for(tokens.none_pending(), 0.01)
     long.over()
-    assert told == [True, False]
+    assert reported == [True, False]
     tokens.begin()
-    assert told == [True, False, True]
+    assert reported == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -255,14 +258,14 @@ async def test_where_it_slows_nothing_down_it_does_not_wait(
 
 
 async def test_what_the_completion_engine_itself_is_asked_for_does_not_pause_it() -> None:
-    told: list[bool] = []
+    reported: list[bool] = []
     async with two(yields=True) as it:
-        it.gateway.on_first_tokens(told.append)
+        it.gateway.on_first_tokens(reported.append)
         assert await it.post(CHAT, {**HI, "model": "coder"}) == 200
         assert await it.post("/v1/completions", {"model": "coder", "prompt": "a"}) == 200
-        assert len(it.completion_calls) == 2 and not told
+        assert len(it.completion_calls) == 2 and not reported
         assert await it.post(CHAT, HI) == 200
-        assert told == [True, False]
+        assert reported == [True, False]
 
 
 async def test_it_waits_for_all_first_tokens_and_for_none_longer_than_it_may() -> None:

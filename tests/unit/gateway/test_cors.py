@@ -45,11 +45,11 @@ async def test_a_page_that_is_not_allowed_reaches_no_backend(origin: str) -> Non
 async def test_an_allowed_page_is_told_what_it_may_send_and_reads_the_answer() -> None:
     async with gateway_with(fine) as (front, _):
         allow(front, "https://*.vscode-cdn.net")
-        status, told = await options(front, {"Origin": PAGE, **ASKS})
+        status, reported = await options(front, {"Origin": PAGE, **ASKS})
         assert status == 204
-        assert told["Access-Control-Allow-Origin"] == PAGE
-        assert told["Access-Control-Allow-Headers"] == "authorization,content-type"
-        assert "POST" in told["Access-Control-Allow-Methods"]
+        assert reported["Access-Control-Allow-Origin"] == PAGE
+        assert reported["Access-Control-Allow-Headers"] == "authorization,content-type"
+        assert "POST" in reported["Access-Control-Allow-Methods"]
         body = b'{"messages": [{"role": "user", "content": "hi"}], "stream": true}'
         reply = await front.post(body, headers={"Origin": PAGE})
         assert reply.status == 200

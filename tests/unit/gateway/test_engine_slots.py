@@ -17,10 +17,10 @@ Body = dict[str, Any]
 ANSWER = b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]}'
 
 
-def chat(client: str, *said: str) -> Body:
+def chat(client: str, *question: str) -> Body:
     """A client's conversation, whose system prompt is most of it."""
     messages = [{"role": "system", "content": f"{client}'s rules. " * 200}]
-    messages += [{"role": "user", "content": each} for each in said]
+    messages += [{"role": "user", "content": each} for each in question]
     return {"messages": messages}
 
 

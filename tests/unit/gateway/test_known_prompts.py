@@ -56,8 +56,8 @@ async def before(
 
 def turns(count: int, text: str = LONG) -> list[dict[str, Any]]:
     asked = [{"role": "user", "content": f"{number} {text}"} for number in range(count)]
-    said = [{"role": "assistant", "content": f"answer {number}"} for number in range(count)]
-    return [message for pair in zip(asked, said, strict=True) for message in pair][:-1]
+    history = [{"role": "assistant", "content": f"answer {number}"} for number in range(count)]
+    return [message for pair in zip(asked, history, strict=True) for message in pair][:-1]
 
 
 async def grow(served: Front, to: int, **fields: Any) -> str:

@@ -24,8 +24,11 @@ EMBEDDER = ServedModel("embedder", max_model_len=512, tools="none", chat=False)
 
 async def says_its_name(call: Call) -> None:
     """As vLLM does: the answer names the model that the request named."""
-    said = {"model": call.body["model"], "choices": [{"index": 0, "message": {"content": "Hi"}}]}
-    await call.send(answer(orjson.dumps(said)))
+    received = {
+        "model": call.body["model"],
+        "choices": [{"index": 0, "message": {"content": "Hi"}}],
+    }
+    await call.send(answer(orjson.dumps(received)))
 
 
 @asynccontextmanager

@@ -152,5 +152,5 @@ async def test_its_own_error_keeps_its_words_in_its_form() -> None:
     async with without_chats(scenario) as (front, _):
         reply = await front.post(orjson.dumps(ASKED["/v1/messages"]), "/v1/messages")
     assert reply.status == 400
-    told = orjson.loads(reply.body)
-    assert (told["type"], told["error"]["message"]) == ("error", "too many")
+    reported = orjson.loads(reply.body)
+    assert (reported["type"], reported["error"]["message"]) == ("error", "too many")

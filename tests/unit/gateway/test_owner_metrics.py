@@ -106,8 +106,8 @@ async def test_owner_is_shown_with_model_and_engine_to_an_admin_alone() -> None:
 async def test_what_a_client_sends_is_in_no_label_that_an_admin_reads() -> None:
     async with gateway_with(streamed, keys=KEYS) as (front, _):
         front.gateway.use_aliases(ModelAliases({"canary-*": "coder"}))
-        said = [{"role": "user", "content": "canary"}]
-        body = {"messages": said, "model": "canary-model", "user": "canary", "stream": True}
+        turns = [{"role": "user", "content": "canary"}]
+        body = {"messages": turns, "model": "canary-model", "user": "canary", "stream": True}
         headers = {
             "Authorization": "Bearer ann's",
             "x-session-id": "canary",

@@ -28,8 +28,8 @@ KEY = "prompt_progress"
 
 def progress(read: int, total: int = 1000, **fields: Any) -> bytes:
     """As llama.cpp b11549 sends it."""
-    told = {"total": total, "cache": 0, "processed": read, "time_ms": 7}
-    return event(None, **{KEY: told}, **fields)
+    reported = {"total": total, "cache": 0, "processed": read, "time_ms": 7}
+    return event(None, **{KEY: reported}, **fields)
 
 
 async def reads_then_answers(call: Call) -> None:
@@ -38,15 +38,15 @@ async def reads_then_answers(call: Call) -> None:
 
 async def test_the_client_gets_the_answer_alone() -> None:
     async with gateway_with(reads_then_answers, engine="llama.cpp") as (door, (backend,)):
-        said = await door.stream()
+        received = await door.stream()
     assert backend.calls[0].body["return_progress"] is True
-    assert said == event("Hello") + DONE
+    assert received == event("Hello") + DONE
 
 
 async def test_a_client_that_asks_for_it_itself_gets_it() -> None:
     async with gateway_with(reads_then_answers, engine="llama.cpp") as (door, _):
-        said = await door.stream(return_progress=True)
-    assert said == progress(0) + progress(600) + event("Hello") + DONE
+        received = await door.stream(return_progress=True)
+    assert received == progress(0) + progress(600) + event("Hello") + DONE
 
 
 async def test_other_engines_and_whole_answers_are_not_asked_for_it() -> None:
@@ -70,12 +70,12 @@ async def unfitted(door: Front, **fields: Any) -> Reply:
 
 
 async def reads_then_ends(call: Call) -> None:
-    said = [{"index": 0, "delta": {"role": "assistant", "content": "Hello"}}]
+    received = [{"index": 0, "delta": {"role": "assistant", "content": "Hello"}}]
     end = [{"index": 0, "delta": {}, "finish_reason": "stop"}]
     usage = {"prompt_tokens": 1000, "completion_tokens": 1, "total_tokens": 1001}
     timings = {"prompt_n": 1000, "prompt_ms": 7.5}
     last = event(choices=[], usage=usage, timings=timings)
-    await call.stream(progress(0), progress(600), event(choices=said), event(choices=end), last)
+    await call.stream(progress(0), progress(600), event(choices=received), event(choices=end), last)
 
 
 async def test_a_whole_answer_to_a_long_prompt_is_asked_for_as_a_stream() -> None:
@@ -155,8 +155,8 @@ def test_what_is_the_answers_own_is_kept(kept: bytes) -> None:
 
 def test_numbers_that_make_no_sense_count_as_nothing_unread() -> None:
     reading = PrefillProgress(KEY)
-    for told in ({}, {"total": "many"}, {"total": 3, "processed": 9}):
-        reading.taken_from(event(None, **{KEY: told}))
+    for reported in ({}, {"total": "many"}, {"total": 3, "processed": 9}):
+        reading.taken_from(event(None, **{KEY: reported}))
         assert reading.unread_tokens == 0
 
 

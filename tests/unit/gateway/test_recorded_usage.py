@@ -230,12 +230,12 @@ async def test_what_was_cut_is_recorded_as_numbers_and_names_of_steps(store: Usa
         else:
             await whole(call)
 
-    said: list[dict[str, Any]] = [
+    turns: list[dict[str, Any]] = [
         {"role": role, "content": "x" * 4000} for _ in range(12) for role in ("user", "assistant")
     ]
     async with gateway_with(reads, engine="sglang", usage=store) as (served, _):
         assert (
-            await served.chat(messages=[*said, {"role": "user", "content": "hi"}])
+            await served.chat(messages=[*turns, {"role": "user", "content": "hi"}])
         ).status == 200
     row = only_row(store)
     assert row.cut_steps == "results messages"

@@ -68,7 +68,7 @@ def refuses_all(_: dict[str, Any]) -> str | None:
     return "never"
 
 
-def said(role: str, content: Any = "x") -> dict[str, Any]:
+def turn_of(role: str, content: Any = "x") -> dict[str, Any]:
     return {"role": role, "content": content}
 
 
@@ -93,17 +93,21 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
 @pytest.mark.parametrize(
     ("refusal", "messages", "header"),
     [
-        (wants_turns, [said("user"), said("user")], "rewritten=roles-in-turn"),
-        (wants_turns, [said("system"), said("system"), said("user")], "rewritten=roles-in-turn"),
-        (knows_no_system, [said("system"), said("user")], "rewritten=no-system-role"),
+        (wants_turns, [turn_of("user"), turn_of("user")], "rewritten=roles-in-turn"),
+        (
+            wants_turns,
+            [turn_of("system"), turn_of("system"), turn_of("user")],
+            "rewritten=roles-in-turn",
+        ),
+        (knows_no_system, [turn_of("system"), turn_of("user")], "rewritten=no-system-role"),
         (
             knows_no_system,
-            [said("system"), said("user"), said("user")],
+            [turn_of("system"), turn_of("user"), turn_of("user")],
             "rewritten=roles-in-turn,no-system-role",
         ),
         (
             reads_text_only,
-            [said("user", [IMAGE]), said("assistant"), said("user")],
+            [turn_of("user", [IMAGE]), turn_of("assistant"), turn_of("user")],
             "rewritten=text-only",
         ),
     ],
@@ -121,8 +125,8 @@ async def test_what_is_refused_is_answered_in_another_form(
 
 async def test_the_form_is_remembered_for_the_backend() -> None:
     server = Strict(wants_turns)
-    two = {"messages": [said("user"), said("user")]}
-    answers = await through(server, dict(two), dict(two), {"messages": [said("user")]})
+    two = {"messages": [turn_of("user"), turn_of("user")]}
+    answers = await through(server, dict(two), dict(two), {"messages": [turn_of("user")]})
     assert [status for status, _, _ in answers] == [200, 200, 200]
     assert len(server.chats) == 4
     assert answers[2][1] is None, "a request that needs no rewriting is not said to have had one"
@@ -131,18 +135,20 @@ async def test_the_form_is_remembered_for_the_backend() -> None:
 async def test_a_refusal_that_no_form_helps_against_is_passed_on_and_teaches_nothing() -> None:
     server = Strict(refuses_all)
     refused, _ = await through(
-        server, {"messages": [said("user"), said("user")]}, {"messages": [said("user", "y")]}
+        server,
+        {"messages": [turn_of("user"), turn_of("user")]},
+        {"messages": [turn_of("user", "y")]},
     )
     assert (refused[0], refused[2]["error"]["message"]) == (400, "never")
     server.refusal = lambda _: None
-    ((_, record, _),) = await through(server, {"messages": [said("user"), said("user")]})
+    ((_, record, _),) = await through(server, {"messages": [turn_of("user"), turn_of("user")]})
     assert record is None
 
 
 @pytest.mark.parametrize("choice", ["auto", "required", {"function": {"name": "look"}}])
 async def test_tools_are_offered_in_the_prompt_of_a_server_without_a_parser(choice: Any) -> None:
     server = Strict(takes_no_tools, text=CALL_IN_TEXT)
-    request = {"messages": [said("user")], "tools": [TOOL], "tool_choice": choice}
+    request = {"messages": [turn_of("user")], "tools": [TOOL], "tool_choice": choice}
     answers = await through(server, dict(request), dict(request), engine="vllm")
     for status, _, body in answers:
         (call,) = body["choices"][0]["message"]["tool_calls"]
@@ -153,7 +159,7 @@ async def test_tools_are_offered_in_the_prompt_of_a_server_without_a_parser(choi
 
 async def test_one_refused_tool_is_no_reason_to_take_all_for_refused() -> None:
     server = Strict(lambda body: "bad schema" if body.get("tools") else None)
-    ((status, _, body),) = await through(server, {"messages": [said("user")], "tools": [TOOL]})
+    ((status, _, body),) = await through(server, {"messages": [turn_of("user")], "tools": [TOOL]})
     assert (status, body["error"]["message"]) == (400, "bad schema")
 
 
@@ -161,7 +167,7 @@ async def test_an_image_in_a_result_is_a_note_where_tools_are_in_the_prompt() ->
     server = Strict(reads_text_only)
     call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
     messages = [
-        said("user"),
+        turn_of("user"),
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "c", "content": [IMAGE]},
     ]
@@ -181,5 +187,5 @@ async def test_an_image_in_the_question_is_refused_by_a_model_that_reads_text_on
         [Served(Backend("http://127.0.0.1:1", "openai"), [ServedModel(MODEL, vision=False)])]
     )
     async with front(gateway) as gate:
-        status, _, body = await ask(gate, said("user", [IMAGE]))
+        status, _, body = await ask(gate, turn_of("user", [IMAGE]))
     assert (status, body["error"]["code"]) == (400, "unsupported_content")

@@ -53,7 +53,7 @@ def sends(*parts: bytes) -> Scenario:
     return scenario
 
 
-def says(message: Body) -> Scenario:
+def answers_with(message: Body) -> Scenario:
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     counts = {"prompt_tokens": 7, "completion_tokens": 3}
 
@@ -80,7 +80,7 @@ async def test_a_request_reaches_the_server_as_a_chat_and_is_accounted_under_its
 
 
 async def test_a_whole_answer_is_a_response() -> None:
-    async with gateway_with(says({"role": "assistant", "content": "Hello"})) as (front, _):
+    async with gateway_with(answers_with({"role": "assistant", "content": "Hello"})) as (front, _):
         response = orjson.loads((await ask(front)).body)
     assert (response["object"], response["status"]) == ("response", "completed")
     assert response["output"][0]["content"][0]["text"] == "Hello"
@@ -119,7 +119,7 @@ async def breaks_off(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scenario", "said"),
+    ("scenario", "expected"),
     [
         (breaks_off, "broke off before the answer was complete"),
         (sends(event("Hel")), "ended the answer before it was complete"),
@@ -128,13 +128,13 @@ async def breaks_off(call: Call) -> None:
     ids=["breaks off", "ends", "reports an error"],
 )
 async def test_a_stream_that_fails_ends_with_its_reason_and_keeps_its_text(
-    scenario: Scenario, said: str
+    scenario: Scenario, expected: str
 ) -> None:
     async with gateway_with(scenario) as (front, _):
         reply = await ask(front, stream=True)
     last = events(reply.body)[-1]
     assert last["type"] == "response.failed"
-    assert said in last["response"]["error"]["message"]
+    assert expected in last["response"]["error"]["message"]
     assert last["response"]["output"][0]["content"][0]["text"] == "Hel"
 
 

@@ -57,7 +57,7 @@ def call(name: str, arguments: Any = "{}", call_id: str = "call_1") -> Body:
     return {"id": call_id, "type": "function", "function": function}
 
 
-def said(role: str, text: str) -> Body:
+def turn_of(role: str, text: str) -> Body:
     return {"role": role, "content": text}
 
 
@@ -66,14 +66,14 @@ def said(role: str, text: str) -> Body:
 
 def test_instructions_and_a_text_are_a_system_message_and_a_question() -> None:
     assert chat(instructions="Be brief.").body["messages"] == [
-        said("system", "Be brief."),
-        said("user", "hi"),
+        turn_of("system", "Be brief."),
+        turn_of("user", "hi"),
     ]
 
 
 def test_an_answers_items_are_one_message_and_each_result_is_its_own() -> None:
     assert messages(
-        said("user", "go"),
+        turn_of("user", "go"),
         {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "T"}]},
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "A"}]},
         {"type": "function_call", "call_id": "1", "name": "weather", "arguments": '{"a":1}'},
@@ -85,7 +85,7 @@ def test_an_answers_items_are_one_message_and_each_result_is_its_own() -> None:
         {"type": "function_call_output", "call_id": "3", "output": {"id": 7}},
         {"type": "local_shell_call_output", "id": "4", "output": "a.py"},
     ) == [
-        said("user", "go"),
+        turn_of("user", "go"),
         {
             "role": "assistant",
             "content": "A",
@@ -105,22 +105,22 @@ def test_an_answers_items_are_one_message_and_each_result_is_its_own() -> None:
 
 
 def test_two_answers_in_a_row_stay_two_messages() -> None:
-    answers = [said("assistant", "one"), said("assistant", "two")]
-    assert messages(said("user", "go"), *answers) == [said("user", "go"), *answers]
+    answers = [turn_of("assistant", "one"), turn_of("assistant", "two")]
+    assert messages(turn_of("user", "go"), *answers) == [turn_of("user", "go"), *answers]
 
 
 def test_thinking_that_no_answer_followed_is_dropped() -> None:
     thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "T"}]}
-    assert messages(said("user", "a"), thought, said("user", "b"), thought) == [
-        said("user", "a"),
-        said("user", "b"),
+    assert messages(turn_of("user", "a"), thought, turn_of("user", "b"), thought) == [
+        turn_of("user", "a"),
+        turn_of("user", "b"),
     ]
 
 
 def test_encrypted_thinking_is_dropped() -> None:
     secret = {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
-    answer = said("assistant", "b")
-    assert messages(said("user", "a"), secret, answer) == [said("user", "a"), answer]
+    answer = turn_of("assistant", "b")
+    assert messages(turn_of("user", "a"), secret, answer) == [turn_of("user", "a"), answer]
 
 
 def test_images_and_text_files_become_parts_that_a_chat_has() -> None:
@@ -142,7 +142,7 @@ def test_images_and_text_files_become_parts_that_a_chat_has() -> None:
 def test_an_image_in_a_result_is_kept() -> None:
     image = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
     result = {"type": "function_call_output", "call_id": "1", "output": [image]}
-    *_, message = messages(said("user", "see"), result)
+    *_, message = messages(turn_of("user", "see"), result)
     assert message["content"] == [
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
     ]
@@ -160,8 +160,8 @@ def test_a_file_that_is_no_text_is_named_and_noted_in_the_prompt() -> None:
 
 
 def test_items_that_only_openai_has_are_left_out_and_named() -> None:
-    found = chat(input=[said("user", "a"), {"type": "web_search_call", "id": "ws"}])
-    assert found.body["messages"] == [said("user", "a")]
+    found = chat(input=[turn_of("user", "a"), {"type": "web_search_call", "id": "ws"}])
+    assert found.body["messages"] == [turn_of("user", "a")]
     assert found.ignored == ("web_search_call",)
 
 
@@ -189,7 +189,7 @@ def test_tools_that_run_at_openai_are_left_out_and_named() -> None:
 
 def test_tools_that_were_found_during_the_conversation_are_offered() -> None:
     later = {"type": "additional_tools", "role": "developer", "tools": [WEATHER]}
-    assert offered(tools=[PATCH], input=[said("user", "a"), later]) == ["apply_patch", "weather"]
+    assert offered(tools=[PATCH], input=[turn_of("user", "a"), later]) == ["apply_patch", "weather"]
 
 
 def test_a_long_name_in_a_namespace_is_shortened_always_alike() -> None:
@@ -542,7 +542,7 @@ def test_a_request_that_nests_as_deeply_as_one_may_is_repeated() -> None:
 
 
 def test_of_very_many_things_left_out_a_header_names_the_first() -> None:
-    found = chat(input=[said("user", "a"), *({"type": f"x{n}"} for n in range(9999))])
+    found = chat(input=[turn_of("user", "a"), *({"type": f"x{n}"} for n in range(9999))])
     assert len(",".join(found.ignored)) < 2000
 
 

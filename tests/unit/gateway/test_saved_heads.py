@@ -24,8 +24,8 @@ MODEL = "m"
 TOKENS, TOKEN_BYTES, BYTES_PER_S = 1000, 20_000, 1e9
 
 
-def prompt(system: str = "rules", said: str = "hello") -> PromptChain:
-    messages = [{"role": "system", "content": system}, {"role": "user", "content": said}]
+def prompt(system: str = "rules", question: str = "hello") -> PromptChain:
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
     return chain_of({"messages": messages})
 
 
@@ -164,9 +164,9 @@ def test_the_next_start_restores_it_and_knows_what_is_in_the_cache(folder: Path)
 def test_another_conversation_with_the_same_head_is_saved_only_at_the_end(folder: Path) -> None:
     async def play() -> None:
         async with started(folder) as it:
-            await it.answer(prompt(said="one"))
+            await it.answer(prompt(question="one"))
             await asyncio.sleep(10)
-            await it.answer(prompt(said="two"), TOKENS + 100)
+            await it.answer(prompt(question="two"), TOKENS + 100)
             await asyncio.sleep(10)
             assert it.saves() == 1
             await it.heads.save_last()
@@ -204,7 +204,7 @@ def test_no_request_waits_longer_than_50_ms_for_a_save(
             await it.answer(prompt(), tokens)
             await asyncio.sleep(at_s)
             began = loop.time()
-            await it.answer(prompt(said="next"), tokens)
+            await it.answer(prompt(question="next"), tokens)
             assert loop.time() - began <= 0.05
             await asyncio.sleep(60)
             assert it.saves() == (tokens * TOKEN_BYTES / BYTES_PER_S <= 0.05)
@@ -218,7 +218,7 @@ def test_nothing_is_saved_while_requests_come_and_go_or_wait(folder: Path) -> No
     async def play() -> None:
         async with started(folder) as it:
             for turn in range(30):
-                await it.answer(prompt(said=str(turn)))
+                await it.answer(prompt(question=str(turn)))
                 await asyncio.sleep(3)
             place = await it.gateway.slots.acquire(MODEL, "client", {})
             await asyncio.sleep(60)

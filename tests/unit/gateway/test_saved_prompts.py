@@ -16,8 +16,8 @@ from stoker.gateway.prompt.saved_prompts import SavedPrompts
 _Usage = namedtuple("_Usage", "total used free")
 
 
-def prompt(system: str, said: str = "hello") -> ReadPrompt:
-    messages = [{"role": "system", "content": system}, {"role": "user", "content": said}]
+def prompt(system: str, question: str = "hello") -> ReadPrompt:
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
     return ReadPrompt(chain_of({"messages": messages}), 1000, 1010)
 
 

@@ -369,12 +369,10 @@ async def test_reload_changes_backends_without_dropping_a_request(
     async with running(slow, fine) as (old, new), aiohttp.ClientSession() as http:
         path = tmp_path / "gateway.toml"
         path.write_text(config_of(old), encoding="utf-8")
-        ready: asyncio.Future[tuple[str, Gateway]] = asyncio.get_running_loop().create_future()
         service = Service(path, GatewayTimings(config_poll_s=0.05))
-        run = asyncio.create_task(
-            service.run(lambda url, gateway: ready.set_result((url, gateway)))
-        )
-        url, gateway = await asyncio.wait_for(ready, 5)
+        run, gateway = service.run(), service.gateway
+        url = await asyncio.wait_for(anext(run), 5)
+        going_on = asyncio.create_task(anext(run, None))
         chat = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
         async with http.post(url + "/v1/chat/completions", json=chat) as response:
             assert await response.content.readline() == event("old").splitlines(True)[0]
@@ -394,7 +392,7 @@ async def test_reload_changes_backends_without_dropping_a_request(
         await wait_for(lambda: kept.max_concurrent == 3)
         assert gateway.pool.backends == [kept]
         os.kill(os.getpid(), 15)
-        await asyncio.wait_for(run, 5)
+        assert await asyncio.wait_for(going_on, 5) is None
 
 
 @pytest.mark.usefixtures("home")
@@ -404,7 +402,7 @@ async def test_gateway_does_not_listen_where_another_process_does(tmp_path: Path
         text = f'[gateway]\nport = {served.port}\n[[backend]]\nurl = "http://127.0.0.1:9"\n'
         path.write_text(text, encoding="utf-8")
         with pytest.raises(Exception, match="can't listen on"):
-            await Service(path).run(lambda url, gateway: None)
+            await anext(Service(path).run())
 
 
 async def test_conversation_is_remembered_where_it_had_no_choice() -> None:

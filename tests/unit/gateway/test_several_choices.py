@@ -41,20 +41,20 @@ def _chat(index: int) -> list[bytes]:
 
 
 def _text(index: int) -> list[bytes]:
-    said = {"index": index, "text": f"answer {index}", "finish_reason": None}
+    response = {"index": index, "text": f"answer {index}", "finish_reason": None}
     end = {"index": index, "text": "", "finish_reason": "length"}
     fields = {"object": "text_completion"}
     last = event(choices=[end], usage=_usage(WRITTEN[index]), **fields)
-    return [event(choices=[said], **fields), last]
+    return [event(choices=[response], **fields), last]
 
 
 def _whole(call: Call, count: int) -> bytes:
     is_chat = "messages" in call.body
     texts = [f"answer {index}" for index in range(count)]
-    said = [
+    response = [
         {"message": {"role": "assistant", "content": t}} if is_chat else {"text": t} for t in texts
     ]
-    choices = [{"index": i, "finish_reason": "stop", **part} for i, part in enumerate(said)]
+    choices = [{"index": i, "finish_reason": "stop", **part} for i, part in enumerate(response)]
     return orjson.dumps({"choices": choices, "usage": _usage(WRITTEN[0])})
 
 
@@ -117,8 +117,8 @@ async def test_the_client_gets_every_choice_in_its_order(
 ) -> None:
     reply, _, _ = await asked(**fields)
     choices = orjson.loads(reply.body)["choices"]
-    said = [choice.get("text") or choice["message"]["content"] for choice in choices]
-    assert said == [f"answer {index}" for index in range(count)]
+    response = [choice.get("text") or choice["message"]["content"] for choice in choices]
+    assert response == [f"answer {index}" for index in range(count)]
     assert [choice["index"] for choice in choices] == list(range(count))
 
 

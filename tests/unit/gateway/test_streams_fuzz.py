@@ -111,7 +111,7 @@ def test_calls_are_found_however_a_stream_is_cut(stream: bytes, cuts: list[int])
 @example(f"{CALL}said ", [len(CALL) + 4])
 @given(st.lists(TEXTS | st.just(CALL), max_size=6).map("".join), CUTS)
 def test_text_cut_into_deltas_says_the_same(text: str, cuts: list[int]) -> None:
-    def said(pieces: Sequence[str]) -> tuple[str, int]:
+    def reply(pieces: Sequence[str]) -> tuple[str, int]:
         calls = TextCalls(TOOLS)
         out = [e for piece in pieces for e in calls.event(orjson.loads(event(piece)[6:]))]
         out += calls.end()
@@ -119,7 +119,7 @@ def test_text_cut_into_deltas_says_the_same(text: str, cuts: list[int]) -> None:
         return "".join(delta.get("content") or "" for delta in deltas), calls.found
 
     ends = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
-    assert said([text[a:b] for a, b in pairwise(ends)]) == said([text])
+    assert reply([text[a:b] for a, b in pairwise(ends)]) == reply([text])
 
 
 @given(st.lists(JSON, max_size=3))
@@ -135,8 +135,8 @@ def test_event_of_any_json_never_breaks_the_stream(values: list[Any]) -> None:
         for s in shapes
         if not _too_large(s)
     ]
-    said = asyncio.run(relayed(lines, parsed=True, wants_usage=True))
-    assert said[-1] == DONE.strip()
+    reply = asyncio.run(relayed(lines, parsed=True, wants_usage=True))
+    assert reply[-1] == DONE.strip()
 
 
 @given(JSON, st.booleans(), st.booleans(), st.sampled_from([b"", b"data: "]))
@@ -164,7 +164,7 @@ def test_an_answer_of_any_json_is_converted_or_refused(
         assert answer.ended.done()
         if not answer.streaming:
             with contextlib.suppress(ValueError):
-                answer.whole_answer()
+                answer.collected.in_normal_form()
 
     for shape in shapes:
         if not _too_large(shape):

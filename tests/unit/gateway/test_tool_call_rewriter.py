@@ -330,12 +330,12 @@ def test_a_call_at_the_end_of_reasoning_is_a_call_where_nothing_else_was_said(na
         assert (got.calls, got.finish) == ([("get_time", "{}")], "tool_calls")
     unclosed = streamed({"content": f"<think>{thought}"}, finish="stop")
     assert unclosed.calls == [("get_time", "{}")]
-    for said in (
+    for reply in (
         streamed({name: thought}, {"content": "Hello."}, finish="stop"),
         streamed({name: f"{thought} is not needed."}, finish="stop"),
         streamed({name: thought}, finish="length"),
     ):
-        assert said.calls == []
+        assert reply.calls == []
 
 
 QUOTED = '<tool_call>{"name": "list_dir", "arguments": {"path": "/"}}</tool_call>'

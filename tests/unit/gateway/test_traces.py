@@ -66,8 +66,8 @@ async def traced(
 
 
 async def ask(served: Front, traceparent: str | None = TRACEPARENT, **fields: Any) -> int:
-    said = [{"role": "user", "content": "canary-prompt"}]
-    body = {"model": MODEL, "messages": said, "stream": True, **fields}
+    turns = [{"role": "user", "content": "canary-prompt"}]
+    body = {"model": MODEL, "messages": turns, "stream": True, **fields}
     headers = {"Authorization": f"Bearer {KEY}"}
     if traceparent:
         headers["traceparent"] = traceparent
@@ -185,12 +185,12 @@ async def test_prompt_that_does_not_fit_has_a_span_that_failed_and_no_call() -> 
     async def counts(call: Call) -> None:
         await call.send(answer(orjson.dumps({"count": len(str(call.body)) // 4})))
 
-    said = [{"role": "user", "content": "canary " * 20_000}]
+    turns = [{"role": "user", "content": "canary " * 20_000}]
     async with (
         collecting() as collector,
         traced(collector.url, counts, engine="sglang") as (served, _),
     ):
-        assert await ask(served, messages=said) == 400
+        assert await ask(served, messages=turns) == 400
     assert attributes_of(collector.named("fit"))["error.type"] == "NotPreparedError"
     assert attributes_of(collector.named(ROOT))["error.type"] == "400"
     assert {span.name for span in collector.spans} == {"queue", "fit", ROOT}

@@ -62,17 +62,17 @@ def test_every_kind_is_known_by_its_markers_and_by_nothing_less(row: dict[str, A
     assert row["source"]
     assert all(len(marker) < 80 for marker in row["markers"]), "facts, not whole prompts"
 
-    def asked(said: str, **fields: Any) -> dict[str, Any]:
+    def asked(question: str, **fields: Any) -> dict[str, Any]:
         in_system = row["part"] == "system"
-        return chat(said if in_system else None, "Hi" if in_system else said, **fields)
+        return chat(question if in_system else None, "Hi" if in_system else question, **fields)
 
-    said = f"{'x ' * 400}{' and '.join(row['markers'])}"
-    found = utility_of(asked(said + " word" * 2000))
+    question = f"{'x ' * 400}{' and '.join(row['markers'])}"
+    found = utility_of(asked(question + " word" * 2000))
     assert found is not None
     assert found.quiet_s == (0 if row.get("awaited") else QUIET_S)
-    assert utility_of(asked(said, tools=TOOLS)) is None
-    assert utility_of(asked(said[:-2])) is None
-    assert utility_of(asked("word " * 2000 + said + " word" * 2000)) is None
+    assert utility_of(asked(question, tools=TOOLS)) is None
+    assert utility_of(asked(question[:-2])) is None
+    assert utility_of(asked("word " * 2000 + question + " word" * 2000)) is None
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_one_unanswered_question_costs_only_its_own_answer(
 
 
 @pytest.mark.parametrize(
-    ("error", "says"),
+    ("error", "expected"),
     [
         (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, "restart the machine"),
         (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, "not loaded"),
@@ -146,12 +146,12 @@ def test_one_unanswered_question_costs_only_its_own_answer(
     ],
 )
 def test_a_driver_that_will_not_start_is_explained(
-    error: int, says: str, nvml: Callable[..., Any]
+    error: int, expected: str, nvml: Callable[..., Any]
 ) -> None:
     reading = nvidia_gpus(nvml("h100", init_error=error))
     assert reading.gpus == ()
     assert reading.problem is not None
-    assert says in reading.problem
+    assert expected in reading.problem
 
 
 def test_a_card_without_a_driver_is_mentioned(

@@ -90,7 +90,7 @@ def test_the_tables_of_types_agree_with_the_gguf_package() -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "expected"),
     [
         (lambda b: b"GGML" + b[4:], "does not start with the letters GGUF"),
         (lambda b: b[:4] + struct.pack("<I", 1) + b[8:], "version 1"),
@@ -105,13 +105,13 @@ def test_the_tables_of_types_agree_with_the_gguf_package() -> None:
     ],
 )
 def test_a_damaged_file_is_named_with_what_is_wrong(
-    good: Path, tmp_path: Path, damage: object, said: str
+    good: Path, tmp_path: Path, damage: object, expected: str
 ) -> None:
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(damage(good.read_bytes()))  # type: ignore[operator]
     with pytest.raises(StokerError) as error:
         gguf_file.load(bad)
-    assert said in str(error.value)
+    assert expected in str(error.value)
     assert str(bad) in error.value.what
     assert error.value.fix
 
@@ -230,9 +230,9 @@ ZERO = ("block_count", "embedding_length", "context_length", "attention.head_cou
 @pytest.mark.parametrize("name", [*ZERO, "attention.head_count_kv"])
 def test_count_of_zero_in_the_header_is_damage(tmp_path: Path, name: str) -> None:
     path = zeroed(write_gguf(tmp_path / "coder.gguf"), name)
-    with pytest.raises(StokerError, match="is damaged") as told:
+    with pytest.raises(StokerError, match="is damaged") as caught:
         gguf_file.load(path)
-    assert f"qwen2.{name} is 0" in told.value.why
+    assert f"qwen2.{name} is 0" in caught.value.why
 
 
 def zeroed(path: Path, name: str) -> Path:

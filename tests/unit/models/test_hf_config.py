@@ -135,7 +135,7 @@ def test_a_missing_field_is_named(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "expected"),
     [
         ({"num_key_value_heads": 7}, "num_key_value_heads is 7"),
         ({"layer_types": ["full_attention"] * 31}, "layer_types is 31"),
@@ -149,8 +149,8 @@ def test_a_missing_field_is_named(field: str) -> None:
         ({"num_experts": 8}, "num_experts_per_tok"),
     ],
 )
-def test_a_contradiction_is_refused(change: dict[str, Any], says: str) -> None:
-    with pytest.raises(StokerError, match=says):
+def test_a_contradiction_is_refused(change: dict[str, Any], expected: str) -> None:
+    with pytest.raises(StokerError, match=expected):
         architecture_from_config(LLAMA | change)
 
 

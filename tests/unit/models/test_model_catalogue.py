@@ -151,22 +151,22 @@ def test_the_users_own_entry_replaces_ours(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
-        ("[[models]\n", "TOMLDecodeError"),
+        ("[[models]\n", "line 1"),
         ('[[models]]\nid = "a/b"\n', "purposes"),
         ('[[models]]\nid = "a/b"\npurposes = ["sing"]\n', "sing"),
     ],
 )
 def test_a_broken_file_of_the_user_is_named_with_what_is_wrong(
-    home: Path, text: str, says: str
+    home: Path, text: str, expected: str
 ) -> None:
     folder = home / "stoker/config"
     folder.mkdir(parents=True)
     (folder / "models.toml").write_text(text)
     with pytest.raises(StokerError, match=r"models\.toml") as caught:
         known_models()
-    assert says in caught.value.why
+    assert expected in caught.value.why
 
 
 def _published(model: KnownModel) -> Path | None:

@@ -231,7 +231,7 @@ def write(name: str, content: str | bytes) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "expected"),
     [
         (remove("config.json"), "neither a config.json"),
         (write("config.json", "{"), "not valid JSON"),
@@ -255,11 +255,13 @@ def write(name: str, content: str | bytes) -> Any:
         ),
     ],
 )
-def test_a_broken_folder_is_named_with_what_is_wrong(folder: Path, damage: Any, said: str) -> None:
+def test_a_broken_folder_is_named_with_what_is_wrong(
+    folder: Path, damage: Any, expected: str
+) -> None:
     damage(folder)
     with pytest.raises(StokerError) as error:
         models.load(folder)
-    assert said in str(error.value)
+    assert expected in str(error.value)
     assert error.value.fix
 
 

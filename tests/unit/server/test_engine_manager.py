@@ -88,8 +88,7 @@ class Managed:
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STOKER_HOME", str(tmp_path))
+def _own_state(home: Path) -> None:
     deployment_state.state_folder()
 
 

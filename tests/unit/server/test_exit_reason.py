@@ -28,9 +28,11 @@ def test_engine_that_was_killed_had_no_last_words(exit_code: int) -> None:
     assert "SIGKILL" in explain("vllm", diagnose(lines), exit_code).why
 
 
-@pytest.mark.parametrize(("exit_code", "said"), [(-11, "SIGSEGV"), (139, "SIGSEGV"), (3, "code 3")])
-def test_engine_that_said_nothing_is_told_by_its_exit_code(exit_code: int, said: str) -> None:
-    assert said in explain("vllm", diagnose(["INFO all is well"]), exit_code).why
+@pytest.mark.parametrize(
+    ("exit_code", "expected"), [(-11, "SIGSEGV"), (139, "SIGSEGV"), (3, "code 3")]
+)
+def test_engine_that_said_nothing_is_told_by_its_exit_code(exit_code: int, expected: str) -> None:
+    assert expected in explain("vllm", diagnose(["INFO all is well"]), exit_code).why
 
 
 @pytest.mark.parametrize("exit_code", [-7, 135])

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -42,11 +42,12 @@ def written(path: Path, text: str) -> None:
 async def serving(path: Path, text: str = CONFIG) -> AsyncIterator[str]:
     """``stoker gateway`` with this configuration, at the address that it reports."""
     written(path, text)
-    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    run = asyncio.create_task(Service(path, QUICK).run(lambda url, _: ready.set_result(url)))
-    yield await asyncio.wait_for(ready, 5)
+    run = Service(path, QUICK).run()
+    url = await asyncio.wait_for(anext(run), 5)
+    going_on = asyncio.create_task(anext(run, None))
+    yield url
     os.kill(os.getpid(), 15)
-    await asyncio.wait_for(run, 5)
+    assert await asyncio.wait_for(going_on, 5) is None
 
 
 async def test_a_running_gateway_obeys_a_change_of_keys_within_a_second(tmp_path: Path) -> None:
@@ -187,6 +188,21 @@ async def test_a_configuration_that_could_not_be_opened_for_a_while_is_read_when
     assert caplog.text.count("was not reloaded") == 1
 
 
+async def test_a_change_of_the_configuration_before_the_gateway_listens_is_read(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "g.toml"
+    written(path, CONFIG)
+    run = Service(path, QUICK).run()
+    written(path, CONFIG + f'[gateway.keys]\nann = "{hash_of("k")}"\n')
+    async with aclosing(run):
+        await anext(run)
+        going_on = asyncio.create_task(anext(run, None))
+        await wait_for(lambda: "configuration_changed" in events())
+        os.kill(os.getpid(), 15)
+        assert await going_on is None
+
+
 async def test_a_changed_configuration_is_logged_by_the_names_of_what_changed(
     tmp_path: Path,
 ) -> None:
@@ -239,7 +255,7 @@ async def test_sign_on_opens_an_address_of_the_network_and_its_refusals_are_logg
     path, opened = tmp_path / "g.toml", CONFIG.replace("port", 'bind = "0.0.0.0"\nport')
     written(path, opened)
     with pytest.raises(UsageError, match="without keys or sign-on"):
-        await Service(path, QUICK).run(lambda *_: None)
+        await anext(Service(path, QUICK).run())
     async with issuing() as issuer, aiohttp.ClientSession() as http:
         section = f'[[issuer]]\nurl = "{issuer.url}"\naudience = "stoker"\n'
         token = issuer.token()

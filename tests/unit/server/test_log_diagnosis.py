@@ -235,7 +235,7 @@ def test_command_of_a_fix_keeps_the_model(
 
 
 @pytest.mark.parametrize(
-    ("fix", "started", "said"),
+    ("fix", "started", "expected"),
     [
         ("`stoker up MODEL --context 8 --replace`", "--context=9 --port=1", "--port=1 --context 8"),
         ("`stoker up MODEL --image IMAGE --replace`", "--image=a/b:1", "--image IMAGE"),
@@ -248,9 +248,9 @@ def test_command_of_a_fix_keeps_the_model(
     ],
 )
 def test_command_of_a_fix_keeps_the_flags_that_it_does_not_set(
-    fix: str, started: str, said: str
+    fix: str, started: str, expected: str
 ) -> None:
-    assert with_command(fix, f"stoker up m {started}") == f"`stoker up m {said} --replace`"
+    assert with_command(fix, f"stoker up m {started}") == f"`stoker up m {expected} --replace`"
 
 
 _COMMANDS = [

@@ -132,7 +132,7 @@ def test_reason_on_the_line_after_the_error_belongs_to_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "said", "number"),
+    ("lines", "expected", "number"),
     [
         (
             [
@@ -173,10 +173,10 @@ def test_reason_on_the_line_after_the_error_belongs_to_it() -> None:
     ids=["llama.cpp", "assert", "c++", "rust", "nvcc", "docker"],
 )
 def test_program_without_tracebacks_names_it_in_its_first_error_line(
-    lines: list[str], said: str, number: int
+    lines: list[str], expected: str, number: int
 ) -> None:
     found = named(lines)
-    assert said in found.cause
+    assert expected in found.cause
     assert found.line_number == number
 
 

@@ -13,9 +13,11 @@ from tests.unit.server.scripted_engine import SLEEPS, ScriptedEngine
 from stoker.engines import Backend, Recognised, ServedModel
 from stoker.errors import Problem
 from stoker.gateway import GatewayTimings
+from stoker.gateway.saved_heads import SavedHeads
 from stoker.models import find_known_model
 from stoker.planning import Argument, MemoryPrediction, Plan
 from stoker.server import adopted_plan, deployment_state, ports
+from stoker.server import server as server_module
 from stoker.server.deployment_state import LaunchSpec
 from stoker.server.docker_client import explained
 from stoker.server.engine_process import ProcessRun
@@ -35,8 +37,8 @@ PLAN = Plan(MODEL, "vllm", 8192, 4, (), MemoryPrediction(1, 2, 3, 6), gpus=1)
 BUS_ERROR = "import os, signal; os.kill(os.getpid(), signal.SIGBUS)"
 
 
-def new_server(factory: EngineFactory) -> Server:
-    spec = LaunchSpec(PLAN, "127.0.0.1", ports.any_free(), ("qwen3-30b", ""))
+def new_server(factory: EngineFactory, plan: Plan = PLAN) -> Server:
+    spec = LaunchSpec(plan, "127.0.0.1", ports.any_free(), ("qwen3-30b", ""))
     return Server(spec, factory, Timeouts(grace_s=0.5), GatewayTimings(drain_s=0.1))
 
 
@@ -90,29 +92,33 @@ async def test_order_to_stop_leaves_no_engine_and_no_state() -> None:
     assert last.state.status == "stopped"
 
 
+class FailingHeads(SavedHeads):
+    """What saves prompts, with a fault."""
+
+    async def keep(self) -> None:
+        raise LookupError("a fault of what saves")
+
+
 async def test_a_task_beside_the_engine_that_failed_does_not_keep_it_alive(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Failing:
-        folder = Path("none")
-
-        async def keep(self) -> None:
-            raise LookupError("a fault of what saves")
-
-        async def save_last(self) -> None:
-            """Nothing was read."""
-
-    async def failing(*_: object) -> Failing:
-        return Failing()
-
-    monkeypatch.setattr(Server, "_saved_heads", failing)
-    server = new_server(ScriptedEngine((SLEEPS,)))
+    weights = tmp_path / "model.gguf"
+    weights.write_bytes(b"weights")
+    kept = replace(
+        PLAN,
+        model=replace(MODEL, path=weights),
+        engine="llama.cpp",
+        slot_bytes_per_token=1000,
+    )
+    monkeypatch.setattr(server_module, "SavedHeads", FailingHeads)
+    server = new_server(ScriptedEngine((SLEEPS,)), kept)
     running = asyncio.create_task(server.run())
     engine: ProcessId | None = None
     while engine is None:
         engine = (await asyncio.wait_for(server.changes.get(), 10)).state.engine
     server.stop()
     await asyncio.wait_for(running, 10)
+    assert "a task of the gateway failed: LookupError" in caplog.text
     assert engine.process() is None
     assert deployment_state.read() is None
 

@@ -60,7 +60,7 @@ def test_supervisor_is_stopped_although_its_state_can_not_be_read(
 
 def test_another_deployment_is_not_started_over_it(start: Start) -> None:
     start("stoker.server.server")
-    with pytest.raises(StokerError, match="whose state Stoker can't read"):
+    with pytest.raises(StokerError, match="but Stoker can't read its state"):
         server.check_can_start("127.0.0.1", 0)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.generators import returned
 
 from stoker.host import GpuSpec
 from stoker.models import Model
@@ -16,9 +18,14 @@ from stoker.planning import MemoryPrediction, Plan
 from stoker.sizing import StepTimes, VllmReplica
 from stoker.sizing.cost import GpuServer
 from stoker.sizing.estimates import Estimate
-from stoker.sizing.search import Measured, Option, Price, SearchResult, Targets, search
+from stoker.sizing.search import Measured, Option, Price, SearchResult, Targets
+from stoker.sizing.search import search as searching
 
 TARGETS = Targets(first_token_s=2.0, token_s=0.05)
+
+
+def search(*arguments: Any) -> SearchResult:
+    return returned(searching(*arguments))
 
 
 def option(

@@ -600,14 +600,14 @@ MESSAGES: list[tuple[str, str, str, list[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "thought", "said", "found"), MESSAGES)
+@pytest.mark.parametrize(("answer", "thought", "shown", "found"), MESSAGES)
 def test_reasoning_is_no_answer_and_no_header_is_shown(
-    answer: str, thought: str, said: str, found: list[Any]
+    answer: str, thought: str, shown: str, found: list[Any]
 ) -> None:
     for pieces in ([answer], list(answer)):
         events = parse(pieces, TOOLS)
         assert "".join(e.text for e in events if isinstance(e, ThoughtPart)) == thought
-        assert text(events) == said
+        assert text(events) == shown
         assert calls(events) == found
 
 
@@ -662,5 +662,5 @@ def test_a_name_that_is_no_python_name_is_called_in_python() -> None:
 
 
 def test_the_answer_of_a_whole_text_has_no_reasoning_in_it() -> None:
-    said, found = parse_answer(MESSAGES[1][0], TOOLS)
-    assert (said, [call.name for call in found]) == ("I read it.", ["list_dir"])
+    shown, found = parse_answer(MESSAGES[1][0], TOOLS)
+    assert (shown, [call.name for call in found]) == ("I read it.", ["list_dir"])

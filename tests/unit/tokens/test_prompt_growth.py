@@ -46,7 +46,7 @@ def user(text: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
-def said(text: str, **more: Any) -> dict[str, Any]:
+def assistant(text: str, **more: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": text, **more}
 
 
@@ -98,7 +98,7 @@ def test_real_tokenizers_merge_at_the_seam_within_the_bound(
 ) -> None:
     """Bytes are a bound of what was added alone, so only the margin can pay for the seam."""
     local = _local(model)
-    messages = [(said if at % 2 else user)(text) for at, text in enumerate(texts)]
+    messages = [(assistant if at % 2 else user)(text) for at, text in enumerate(texts)]
     request = {"messages": messages}
     nothing = Overheads(0, 0, 0)
     growth = growth_bound(request, min(known, len(messages)), Overheads() if own else nothing)
@@ -122,7 +122,12 @@ def _local(model: Any) -> LocalTokenizer:
     return _KNOWN[model]
 
 
-ASKED = [{"role": "system", "content": "Be brief."}, user("Go on."), said("Yes."), user("And?")]
+ASKED = [
+    {"role": "system", "content": "Be brief."},
+    user("Go on."),
+    assistant("Yes."),
+    user("And?"),
+]
 LOOK = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
 
 
@@ -133,13 +138,16 @@ def test_the_same_prompt_again_is_known_but_for_the_margin() -> None:
 @pytest.mark.parametrize(
     "added",
     [
-        [said("Now")],
-        [said("", tool_calls=[{"function": {"name": "look"}}]), {"role": "tool", "content": ""}],
-        [said("Hm."), user("Go on.")],
-        [said("Hm."), user("More?"), said("Hm."), user("More?")],
-        [said("Hm."), user([{"type": "image_url", "image_url": {"url": "data:"}}])],  # type: ignore[arg-type]
-        [said("Hm.", thoughts="long"), user("Yes?")],
-        [said("Hm.", tool_calls=[{"custom": {"input": "x" * 999}}]), user("Yes?")],
+        [assistant("Now")],
+        [
+            assistant("", tool_calls=[{"function": {"name": "look"}}]),
+            {"role": "tool", "content": ""},
+        ],
+        [assistant("Hm."), user("Go on.")],
+        [assistant("Hm."), user("More?"), assistant("Hm."), user("More?")],
+        [assistant("Hm."), user([{"type": "image_url", "image_url": {"url": "data:"}}])],  # type: ignore[arg-type]
+        [assistant("Hm.", thoughts="long"), user("Yes?")],
+        [assistant("Hm.", tool_calls=[{"custom": {"input": "x" * 999}}]), user("Yes?")],
     ],
     ids=["last role", "new role", "question", "twice", "image", "unknown field", "unknown call"],
 )
@@ -152,12 +160,12 @@ def test_nothing_is_sure_where_a_template_may_render_what_is_known_otherwise(
 
 @pytest.mark.parametrize("name", ["chat_template", "documents"])
 def test_nothing_is_sure_of_a_clients_own_template(name: str) -> None:
-    request = {"messages": [*ASKED, said("Hm."), user("Yes?")], name: "{{ messages }}"}
+    request = {"messages": [*ASKED, assistant("Hm."), user("Yes?")], name: "{{ messages }}"}
     assert growth_bound(request, len(ASKED), Overheads()) is None
 
 
 def test_a_variable_of_the_template_may_stand_in_every_message() -> None:
-    request = {"messages": [*ASKED, said("Hm."), user("Yes?")]}
+    request = {"messages": [*ASKED, assistant("Hm."), user("Yes?")]}
     variables = {"style": "x" * 500}
     plain = growth_bound(request, len(ASKED), Overheads())
     more = growth_bound({**request, "chat_template_kwargs": variables}, len(ASKED), Overheads())

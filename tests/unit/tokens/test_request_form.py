@@ -416,23 +416,36 @@ def test_a_schema_without_references_is_moved_as_it_is() -> None:
     assert moved_schema(NOTHING, "tool0") == (NOTHING, {})
 
 
-def said(role: str, content: Any = "x") -> dict[str, Any]:
+def turn_of(role: str, content: Any = "x") -> dict[str, Any]:
     return {"role": role, "content": content}
 
 
 CONVERSATIONS = {
-    "two system messages": [said("system", "a"), said("system", "b"), USER],
-    "system in the middle": [said("system"), USER, said("assistant"), said("system"), USER],
-    "two users": [USER, said("user", [{"type": "text", "text": "y"}])],
-    "assistant first": [said("assistant"), USER],
-    "system alone": [said("system")],
-    "two assistants": [USER, said("assistant"), said("assistant"), USER],
-    "text, then a call": [USER, said("assistant"), call("{}"), result(), said("assistant"), USER],
+    "two system messages": [turn_of("system", "a"), turn_of("system", "b"), USER],
+    "system in the middle": [
+        turn_of("system"),
+        USER,
+        turn_of("assistant"),
+        turn_of("system"),
+        USER,
+    ],
+    "two users": [USER, turn_of("user", [{"type": "text", "text": "y"}])],
+    "assistant first": [turn_of("assistant"), USER],
+    "system alone": [turn_of("system")],
+    "two assistants": [USER, turn_of("assistant"), turn_of("assistant"), USER],
+    "text, then a call": [
+        USER,
+        turn_of("assistant"),
+        call("{}"),
+        result(),
+        turn_of("assistant"),
+        USER,
+    ],
     "user after a result": [USER, call("{}"), result(), USER],
     "user after a call": [USER, call("{}"), USER],
     "result of nothing": [USER, result("gone"), USER],
     "result first": [result(), USER],
-    "unknown role": [said("critic"), USER],
+    "unknown role": [turn_of("critic"), USER],
 }
 
 
@@ -469,7 +482,7 @@ def test_a_template_without_a_system_role_gets_its_text_from_the_user(kind: str)
 
 def test_images_of_the_past_become_notes_and_those_of_the_question_stay() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:,"}}
-    messages = [said("user", [image]), said("assistant"), said("user", [image])]
+    messages = [turn_of("user", [image]), turn_of("assistant"), turn_of("user", [image])]
     before, _, now = rewritten_messages(messages, ["text-only"])
     note = "[An attachment (image) was left out: you read text only.]"
     assert before["content"] == [{"type": "text", "text": note}]
@@ -479,10 +492,10 @@ def test_images_of_the_past_become_notes_and_those_of_the_question_stay() -> Non
 @pytest.mark.parametrize(
     ("end", "roles"),
     [
-        ([said("assistant", "a")], ["assistant"]),
-        ([said("assistant", "a"), said("assistant", "b")], ["assistant"]),
+        ([turn_of("assistant", "a")], ["assistant"]),
+        ([turn_of("assistant", "a"), turn_of("assistant", "b")], ["assistant"]),
         ([call("{}")], ["assistant", "tool"]),
-        ([call("{}"), said("assistant", "b")], ["assistant", "tool", "assistant"]),
+        ([call("{}"), turn_of("assistant", "b")], ["assistant", "tool", "assistant"]),
     ],
 )
 def test_a_conversation_ends_with_one_answer(end: list[Any], roles: list[str]) -> None:
@@ -493,7 +506,7 @@ def test_a_conversation_ends_with_one_answer(end: list[Any], roles: list[str]) -
 def test_emulated_results_keep_their_images_and_system_parts_stay_parts() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:,"}}
     text = {"type": "text", "text": "Here."}
-    messages = [said("system", [text]), USER, call("{}"), {**result(), "content": [text, image]}]
+    messages = [turn_of("system", [text]), USER, call("{}"), {**result(), "content": [text, image]}]
     out = emulate({"messages": messages, "tools": [TOOL]})["messages"]
     assert out[0]["content"][0] == text
     assert "# Tools" in out[0]["content"][1]["text"]

@@ -20,14 +20,14 @@ FENCED = '```json\n{"name": "list_dir", "arguments": {"path": "/"}}\n```'
 
 def read(text: str) -> tuple[str, int]:
     """The text and the number of calls, which are the same one character at a time."""
-    said, calls = parse_answer(text, TOOLS)
+    shown, calls = parse_answer(text, TOOLS)
     parser = ToolCallParser(TOOLS)
     events = [event for char in text for event in parser.feed(char)] + parser.finish()
     texts = [event.text for event in events if isinstance(event, TextPart)]
     found = [event for event in events if isinstance(event, ToolCall)]
-    assert ("".join(texts), len(found)) == (said, len(calls))
+    assert ("".join(texts), len(found)) == (shown, len(calls))
     assert [call.index for call in found] == list(range(len(found)))
-    return said, len(calls)
+    return shown, len(calls)
 
 
 @pytest.mark.parametrize("closing", THINKING_TAGS.values())

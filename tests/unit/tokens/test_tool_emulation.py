@@ -43,8 +43,8 @@ def test_without_a_system_prompt_the_tools_make_one() -> None:
 
 def test_the_example_in_the_prompt_is_what_the_parser_reads() -> None:
     out = emulate(request(messages=[{"role": "assistant", "content": None, "tool_calls": [CALL]}]))
-    said, calls = parse_answer(out["messages"][-1]["content"], TOOLS)
-    assert said == ""
+    shown, calls = parse_answer(out["messages"][-1]["content"], TOOLS)
+    assert shown == ""
     assert [(c.name, json.loads(c.arguments)) for c in calls] == [("read_file", {"a": 1})]
 
 

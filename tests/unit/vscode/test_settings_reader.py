@@ -25,7 +25,7 @@ def write(path: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("says", "version"),
+    ("wanted", "version"),
     [
         ("1.106.2\n4a1b2c3\nx64", "1.106.2"),
         ("4.139.1 53c2f3253bcf32886706fc023e794bbeb253c90f with Code 1.139.1", "1.139.1"),
@@ -33,9 +33,9 @@ def write(path: Path, text: str) -> Path:
     ],
 )
 def test_the_version_of_vs_code_is_read_from_what_each_editor_prints(
-    tmp_path: Path, says: str, version: str | None
+    tmp_path: Path, wanted: str, version: str | None
 ) -> None:
-    found = vscode.versions(command(tmp_path, f"echo '{says}'"), within_s=5)
+    found = vscode.versions(command(tmp_path, f"echo '{wanted}'"), within_s=5)
     assert found.vscode == version
 
 
@@ -92,11 +92,11 @@ def test_a_remote_window_has_the_machines_settings_and_no_users(home: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "wanted"),
     [(b'{"a": ', "line 1"), (b"[1]", "expected '{'"), (b"{\xff}", "UTF-8"), (b'{"a": tru}', "")],
 )
 def test_settings_that_cannot_be_read_say_why(
-    home: Path, tmp_path: Path, content: bytes, says: str
+    home: Path, tmp_path: Path, content: bytes, wanted: str
 ) -> None:
     there = command(tmp_path, "")
     there.settings.parent.mkdir()
@@ -104,7 +104,7 @@ def test_settings_that_cannot_be_read_say_why(
     (file,) = vscode.read_settings(there, home)
     assert file.values == {}
     assert file.problem is not None
-    assert says in file.problem
+    assert wanted in file.problem
 
 
 def test_what_ships_says_its_version_and_what_it_needs() -> None:

@@ -26,8 +26,8 @@ export interface Evidence {
   readonly alike: number;
 }
 
-/** The more, the surer: each further example, and each neighbour that is alike. Lines that become more
- * lines brought something new, which seldom belongs elsewhere too. */
+/** Confidence grows with each further example and each similar neighbour. An edit that adds lines
+ * brought something new, which seldom belongs elsewhere too. */
 export function support(proposal: Proposal): number {
   const { kind, times, alike } = proposal.evidence;
   const grows = kind === "lines" && proposal.lines.length > proposal.endLine - proposal.line;

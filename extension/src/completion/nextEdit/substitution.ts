@@ -131,7 +131,7 @@ function isParameter(before: string[]): boolean {
   return header >= 0 && header <= 2 && ["(", ","].includes(before.at(-1) ?? "");
 }
 
-/** The replaced tokens with so much around them that they are whole: every bracket and quote has its
+/** The replaced tokens, with enough around them to be whole: every bracket and quote has its
  * other one. What is replaced within that is part of it. */
 function partsOf(replaced: readonly Replaced[], line: string[], at: number): Substitution[] {
   const found = new Map<string, Substitution>();

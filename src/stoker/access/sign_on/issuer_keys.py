@@ -20,6 +20,8 @@ REFRESH_S = 300.0
 #: The least time between two questions: however many tokens name unknown keys, and while the
 #: issuer is away.
 RETRY_S = 10.0
+#: Discovery and keys together. A request that came with an unknown key waits for it.
+DOWNLOAD_S = 5.0
 
 _log = logging.getLogger("stoker.gateway")
 
@@ -33,8 +35,15 @@ def read_file(path: Path) -> tuple[VerificationKey, ...]:
 class IssuerKeys:
     """The keys of one issuer, from its address or from a file."""
 
-    def __init__(self, issuer: Issuer, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        issuer: Issuer,
+        clock: Callable[[], float] = time.monotonic,
+        download_s: float = DOWNLOAD_S,
+    ) -> None:
+        """``download_s`` bounds one download, in seconds."""
         self._issuer = issuer
+        self._download_s = download_s
         self._source = issuer.keys_from
         self._clock = clock
         self._keys: tuple[VerificationKey, ...] = ()
@@ -89,7 +98,9 @@ class IssuerKeys:
 
     async def _download(self, http: aiohttp.ClientSession) -> None:
         try:
-            found = await key_download.downloaded(http, self._source, self._issuer.name)
+            found = await key_download.downloaded(
+                http, self._source, self._issuer.name, self._download_s
+            )
         except KeyDownloadError as error:
             self._failed(str(error))
             return

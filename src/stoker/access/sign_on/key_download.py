@@ -17,8 +17,6 @@ from stoker.access.sign_on.sign_on_rules import KeySource
 from stoker.access.sign_on.verification_keys import VerificationKey
 from stoker.network_addresses import is_loopback, is_url
 
-#: Discovery and keys together. A request that came with an unknown key waits for it.
-DOWNLOAD_S = 5.0
 #: Packed, a small answer could unpack to a large one.
 _HEADERS: Mapping[str, str] = {"Accept": "application/json", "Accept-Encoding": "identity"}
 #: Where an issuer describes itself, below its own address.
@@ -45,13 +43,13 @@ def is_safe_url(url: str) -> bool:
 
 
 async def downloaded(
-    http: aiohttp.ClientSession, source: KeySource, issuer: str
+    http: aiohttp.ClientSession, source: KeySource, issuer: str, within_s: float
 ) -> tuple[VerificationKey, ...]:
     """The issuer's keys as they are now. Raises ``KeyDownloadError``."""
     try:
-        return await asyncio.wait_for(_downloaded(http, source, issuer), DOWNLOAD_S)
+        return await asyncio.wait_for(_downloaded(http, source, issuer), within_s)
     except asyncio.TimeoutError:
-        raise KeyDownloadError(f"it did not answer within {DOWNLOAD_S:g} seconds") from None
+        raise KeyDownloadError(f"it did not answer within {within_s:g} seconds") from None
     except aiohttp.ClientError as error:
         raise KeyDownloadError(f"it can't be reached ({_cause(error)})") from None
     except (OSError, ValueError) as error:

@@ -40,7 +40,7 @@ def owner_in(claims: Mapping[str, Any], issuer: Issuer) -> SignedOn:
 def until(claims: Mapping[str, Any]) -> float:
     """When the token ends, in seconds since the epoch.
 
-    Raises ``EntryRefusedError`` where a time is no number: the library reads texts as well.
+    Raises ``EntryRefusedError`` where a time is not a number: the library accepts strings too.
     """
     for name in ("exp", "nbf", "iat"):
         value = claims.get(name, 0)

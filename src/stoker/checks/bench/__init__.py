@@ -2,7 +2,14 @@
 
 from stoker.checks.bench.arrival_schedule import Arrivals
 from stoker.checks.bench.comparison import Deviation, Side, against_plan, side_by_side
-from stoker.checks.bench.concurrency_sweep import BenchReport, BenchTarget, Rung, Settings, bench
+from stoker.checks.bench.concurrency_sweep import (
+    BenchReport,
+    BenchTarget,
+    Rung,
+    Settings,
+    bench,
+    time_limit,
+)
 from stoker.checks.bench.load_generator import Halt
 from stoker.checks.bench.request_timing import Timing
 from stoker.checks.bench.statistics import Distribution, Ratio, Summary
@@ -26,4 +33,5 @@ __all__ = [
     "against_plan",
     "bench",
     "side_by_side",
+    "time_limit",
 ]

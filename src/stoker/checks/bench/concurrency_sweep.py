@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from stoker.checks.bench.arrival_schedule import Arrivals, schedule
@@ -141,7 +141,6 @@ class _Run:
     sends: Sequence[Send]
     settings: Settings
     halt: Halt
-    on_rung: Callable[[Rung], None]
     probes: dict[Shape, list[_Probe]] = field(default_factory=dict)
     prompt_tokens: dict[Shape, int] = field(default_factory=dict)
     requests: int = 0
@@ -163,34 +162,29 @@ class _Run:
         )
 
 
+def time_limit(endpoints: Sequence[BenchTarget], settings: Settings) -> Halt:
+    """What ends a benchmark when its time is up, counted from now in the running event loop."""
+    return Halt(settings.seconds * len(endpoints))
+
+
 async def bench(
-    endpoints: Sequence[BenchTarget],
-    settings: Settings,
-    *,
-    on_rung: Callable[[Rung], None],
-    on_start: Callable[[Halt], None],
-) -> BenchReport:
-    """Measure one endpoint, or two in turns. ``on_start`` gets the ``Halt`` that stops it early.
+    endpoints: Sequence[BenchTarget], settings: Settings, halt: Halt
+) -> AsyncIterator[Rung | BenchReport]:
+    """Measure one endpoint, or two in turns, until ``halt``: each rung, and at last the report.
 
     Raises ``StokerError`` where an endpoint answers no shape at all.
     """
     async with session() as http:
         sends = [LoadClient(http, endpoint.backend).send for endpoint in endpoints]
-        return await sweep(endpoints, sends, settings, on_rung=on_rung, on_start=on_start)
+        async for event in sweep(endpoints, sends, settings, halt):
+            yield event
 
 
 async def sweep(
-    endpoints: Sequence[BenchTarget],
-    sends: Sequence[Send],
-    settings: Settings,
-    *,
-    on_rung: Callable[[Rung], None],
-    on_start: Callable[[Halt], None],
-) -> BenchReport:
+    endpoints: Sequence[BenchTarget], sends: Sequence[Send], settings: Settings, halt: Halt
+) -> AsyncIterator[Rung | BenchReport]:
     """``bench`` with the function that sends a request, for each endpoint; it opens no session."""
-    halt = Halt(settings.seconds * len(endpoints))
-    run = _Run(endpoints, sends, settings, halt, on_rung)
-    on_start(halt)
+    run = _Run(endpoints, sends, settings, halt)
     for shape in settings.shapes:
         await _probe_all(run, shape)
     if not run.probes and not halt.by_user:
@@ -202,9 +196,11 @@ async def sweep(
     _fit_the_time(run)
     climbs = [(shape, cached) for shape in run.probes for cached in settings.cached]
     for index, (shape, cached) in enumerate(climbs):
-        await _climb(run, shape, cached, _share_s(run, climbs[index:]))
+        async for rung in _climb(run, shape, cached, _share_s(run, climbs[index:])):
+            run.rungs.append(rung)
+            yield rung
     _add_notes(run)
-    return BenchReport(tuple(endpoints), settings, tuple(run.rungs), tuple(run.notes), halt.by_user)
+    yield BenchReport(tuple(endpoints), settings, tuple(run.rungs), tuple(run.notes), halt.by_user)
 
 
 def _add_notes(run: _Run) -> None:
@@ -336,11 +332,12 @@ def _rungs(run: _Run) -> int:
 # --- climbing ------------------------------------------------------------------------------------
 
 
-async def _climb(run: _Run, shape: Shape, cached: bool, share_s: float) -> None:
+async def _climb(run: _Run, shape: Shape, cached: bool, share_s: float) -> AsyncIterator[Rung]:
     """Measure the rungs of a shape, cold or cached: the first, and as many as its time allows."""
     until_s = run.halt.left_s - share_s
-    await _rung(run, shape, cached, 1, [[0.0]] * run.requests, None, None)
-    alone = [r for r in run.rungs if (r.shape, r.cached) == (shape, cached)]
+    alone = await _rung(run, shape, cached, 1, [[0.0]] * run.requests, None, None)
+    for rung in alone:
+        yield rung
     totals = [r.summary.total_s.p50 for r in alone if r.summary.total_s is not None]
     if not alone or len(totals) < len(run.endpoints):
         if alone:
@@ -365,7 +362,8 @@ async def _climb(run: _Run, shape: Shape, cached: bool, share_s: float) -> None:
             schedule(count, per_s, run.settings.arrivals, run.settings.seed + turn)
             for turn in range(rounds)
         ]
-        await _rung(run, shape, cached, concurrency, due, per_s, alone_s)
+        for rung in await _rung(run, shape, cached, concurrency, due, per_s, alone_s):
+            yield rung
 
 
 async def _rung(
@@ -376,11 +374,11 @@ async def _rung(
     due: Sequence[Sequence[float]],
     per_s: float | None,
     alone_s: float | None,
-) -> None:
-    """Rounds of requests for each endpoint, in turns."""
+) -> list[Rung]:
+    """Rounds of requests for each endpoint, in turns; no rung where no time is left."""
     if run.halt.left_s == 0:
         run.notes.append(f"{_name(shape, cached)}, {concurrency:g} at once: {_why_not(run)}.")
-        return
+        return []
     users = min(_MOST_WARM, max(1, round(concurrency)))
     numbers = range(len(run.endpoints))
     total = sum(len(times) for times in due)
@@ -397,12 +395,12 @@ async def _rung(
         for number in numbers if turn % 2 == 0 else reversed(numbers):
             batch = [queues[number].pop(0) for _ in times]
             rounds[number].append(await open_loop(run.sends[number], batch, times, run.halt))
+    measured = []
     for number in numbers:
         kept = tuple(tuple(timings) for timings in rounds[number])
         summary = summarise(kept, offered_per_s=per_s, alone_s=alone_s)
-        rung = Rung(number, shape, cached, concurrency, per_s, summary, kept)
-        run.rungs.append(rung)
-        run.on_rung(rung)
+        measured.append(Rung(number, shape, cached, concurrency, per_s, summary, kept))
+    return measured
 
 
 def _requests(wording: Wording, cached: bool, users: int, count: int) -> list[Request]:

@@ -109,7 +109,7 @@ class Summary:
     in_flight: float
     #: Whether answers came as fast as requests; ``None`` where each request ran alone.
     keeps_up: bool | None
-    #: The longest delay with which the load generator itself sent a request.
+    #: The longest time between when a request was due and when the load generator sent it.
     sent_late_s: float
 
     @property

@@ -80,7 +80,7 @@ def auto(endpoint: Endpoint) -> str:
 @table.check(
     "required",
     "`tool_choice: required` gives a call whose arguments are JSON that fits the schema.",
-    why="Editors require a call where text would be of no use.",
+    why="Editors demand a call when text would be useless.",
     fix="Use an engine that constrains the answer; Stoker's gateway forwards it or emulates it.",
     helps=_AGENT,
 )

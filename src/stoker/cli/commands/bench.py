@@ -132,7 +132,9 @@ def command(
     endpoints = [found.endpoint]
     if against is not None:
         endpoints.append(_find(against, against_key_env, against_model).endpoint)
-    report = _measure(endpoints, settings, quiet=json)
+    if not json:
+        _show_head(endpoints, settings)
+    report = asyncio.run(_measure(endpoints, settings, quiet=json))
     deviations = _deviations(report, found.plan)
     sides = bench.side_by_side(report)
     if html is not None:
@@ -194,27 +196,30 @@ def _deviations(report: BenchReport, plan: Plan | None) -> list[Deviation]:
     return bench.against_plan(report, plan, partial(speed_under, plan, spec))
 
 
-def _measure(endpoints: Sequence[BenchTarget], settings: Settings, *, quiet: bool) -> BenchReport:
+async def _measure(
+    endpoints: Sequence[BenchTarget], settings: Settings, *, quiet: bool
+) -> BenchReport:
     """Run the benchmark. Ctrl-C stops it and keeps what was measured; a second one exits."""
+    halt = bench.time_limit(endpoints, settings)
+    _stop_at_ctrl_c(halt)
+    async for event in bench.bench(endpoints, settings, halt):
+        if isinstance(event, BenchReport):
+            report = event
+        elif not quiet:
+            output.say(_row(event, len(endpoints)))
+    return report
 
-    def on_start(halt: Halt) -> None:
-        if not quiet:
-            _show_head(endpoints, settings)
-        if sys.platform == "win32":
-            return
-        loop = asyncio.get_running_loop()
 
-        def stop() -> None:
-            halt.stop()
-            loop.remove_signal_handler(signal.SIGINT)
+def _stop_at_ctrl_c(halt: Halt) -> None:
+    if sys.platform == "win32":
+        return
+    loop = asyncio.get_running_loop()
 
-        loop.add_signal_handler(signal.SIGINT, stop)
+    def stop() -> None:
+        halt.stop()
+        loop.remove_signal_handler(signal.SIGINT)
 
-    def on_rung(rung: Rung) -> None:
-        if not quiet:
-            output.say(_row(rung, len(endpoints)))
-
-    return asyncio.run(bench.bench(endpoints, settings, on_rung=on_rung, on_start=on_start))
+    loop.add_signal_handler(signal.SIGINT, stop)
 
 
 def _exit_code(report: BenchReport) -> int:

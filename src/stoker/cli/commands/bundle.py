@@ -14,6 +14,7 @@ from stoker.cli.options import Json
 from stoker.cli.render import output
 from stoker.cli.render.bundle_progress import BundleProgress
 from stoker.errors import UsageError
+from stoker.generator_result import GeneratorResult
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -203,7 +204,10 @@ def load(
             _show_loaded(loaded, into)
         report = None
         if accept:
-            report = bundles.accept(loaded, options, lambda name: progress(name, 0, None))
+            accepting = GeneratorResult(bundles.accept(loaded, options))
+            for step in accepting:
+                progress(step, 0, None)
+            report = accepting.value
     written = list(bundles.write_acceptance(report, into)) if report else []
     if json:
         accepted = bundles.acceptance_as_dict(report) if report else None

@@ -19,6 +19,7 @@ from stoker.cli.options import Json, Yes, key_from, without_secrets
 from stoker.cli.render import output, startup_progress
 from stoker.doctor import Finding, Readings
 from stoker.errors import StokerError, UsageError
+from stoker.generator_result import GeneratorResult
 from stoker.network_addresses import base_url
 
 _SIGNS = {"ok": "✓", "warning": "!", "broken": "✗", "not needed": "·"}
@@ -104,13 +105,21 @@ def _fix(
         if not ask and not quiet:
             output.say(doctor.question(finding).replace("?", " ..."))
         try:
-            outcome = doctor.mend(finding, readings, startup_progress.Phases(quiet).show)
+            outcome = _applied(finding, readings, startup_progress.Phases(quiet))
         except StokerError as error:
             outcome = str(error)
         done.append({"finding": finding.kind.id, "done": outcome})
         if not quiet:
             output.say(outcome)
     return done
+
+
+def _applied(finding: Finding, readings: Readings, phases: startup_progress.Phases) -> str:
+    """Apply one fix and show what restarts. Returns what was done."""
+    fixing = GeneratorResult(doctor.apply_fix(finding, readings))
+    for deployment in fixing:
+        phases.show(deployment)
+    return fixing.value
 
 
 def _as_dict(findings: Iterable[Finding], done: list[dict[str, str]]) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import logging
 import sys
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,17 +28,19 @@ def command(
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
-
-    def report(endpoint: str, gateway: Gateway) -> None:
-        if json:
-            print(jsonlib.dumps(_as_dict(endpoint, gateway)), flush=True)
-        else:
-            _show(endpoint, gateway)
-            startup_progress.warn_open(service.bind, insecure=insecure)
-
     service = Service(config, insecure=insecure)
     with event_loop() as loop:
-        loop.run_until_complete(service.run(report))
+        loop.run_until_complete(_serve(service, insecure=insecure, json=json))
+
+
+async def _serve(service: Service, *, insecure: bool, json: bool) -> None:
+    async with aclosing(service.run()) as run:
+        async for endpoint in run:
+            if json:
+                print(jsonlib.dumps(_as_dict(endpoint, service.gateway)), flush=True)
+            else:
+                _show(endpoint, service.gateway)
+                startup_progress.warn_open(service.bind, insecure=insecure)
 
 
 def _as_dict(endpoint: str, gateway: Gateway) -> dict[str, Any]:

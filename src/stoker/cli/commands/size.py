@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,11 +13,12 @@ import typer
 from stoker.cli.options import Json, KeyEnv, writable
 from stoker.cli.render import output
 from stoker.errors import StokerError, UsageError
+from stoker.generator_result import GeneratorResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from stoker.application.capacity import CapacityReport, Progress
+    from stoker.application.capacity import CapacityReport
     from stoker.application.capacity_request import CapacityRequest, GpuWish
     from stoker.sizing import ArrivingRequest
     from stoker.sizing.correction import Correction
@@ -78,7 +78,7 @@ def command(
     context: Annotated[
         int, typer.Option(help="The context window in tokens; longer conversations are summarised.")
     ] = 131_072,
-    growth: Annotated[float, typer.Option(help="Size for so many times the developers.")] = 1.0,
+    growth: Annotated[float, typer.Option(help="Size for this many times the developers.")] = 1.0,
     trace: Annotated[
         Path | None,
         typer.Option(
@@ -127,7 +127,6 @@ def command(
 ) -> None:
     """Find the least hardware for a number of developers, its cost, and when it breaks."""
     # Imported here: the catalogues and the simulation take a third of a second.
-    from stoker.application import capacity  # noqa: PLC0415
     from stoker.application.capacity_request import CapacityRequest  # noqa: PLC0415
     from stoker.cli.render import size_view  # noqa: PLC0415
 
@@ -157,8 +156,7 @@ def command(
     )
     if calibrate is not None:
         request = replace(request, correction=_calibrated(request, calibrate, key_env))
-    with _progress(quiet=json or csv) as progress:
-        report = capacity.size(request, progress)
+    report = _sized(request, quiet=json or csv)
     if html is not None:
         from stoker.cli.render import html_page, size_page  # noqa: PLC0415
 
@@ -357,9 +355,9 @@ def _trace(path: Path | None) -> Sequence[ArrivingRequest]:
     lasts_s = arrivals[-1].at_s
     if len(arrivals) < _LEAST_REQUESTS or lasts_s < _LEAST_TRACE_S:
         raise StokerError(
-            f"{path} is too short to size by.",
-            f"It has {len(arrivals):,} answered requests in {lasts_s / 60:.0f} minutes; they "
-            f"have to be {_LEAST_REQUESTS} in {_LEAST_TRACE_S / 60:.0f} minutes.",
+            f"{path} is too short for sizing.",
+            f"It has {len(arrivals):,} answered requests in {lasts_s / 60:.0f} minutes; "
+            f"sizing needs {_LEAST_REQUESTS} in {_LEAST_TRACE_S / 60:.0f} minutes.",
             "Record a working day, or omit --trace.",
         )
     return arrivals
@@ -381,12 +379,13 @@ def _calibrated(request: CapacityRequest, url: str, key_env: str | None) -> Corr
 # --- progress ------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Progress]:
-    """Shows how far the search is, on a terminal; nothing where there is none."""
+def _sized(request: CapacityRequest, *, quiet: bool) -> CapacityReport:
+    """Size, and show how far that is on a terminal."""
+    from stoker.application import capacity  # noqa: PLC0415
+
+    sizing = GeneratorResult(capacity.size(request))
     if quiet or not sys.stderr.isatty():
-        yield lambda _share, _what: None
-        return
+        return sizing.read()
     from rich import progress as rich  # noqa: PLC0415  (slow to import)
     from rich.console import Console  # noqa: PLC0415
 
@@ -397,4 +396,6 @@ def _progress(*, quiet: bool) -> Iterator[Progress]:
     )
     with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("planning", total=1.0)
-        yield lambda share, what: bar.update(task, completed=share, description=what)
+        for step in sizing:
+            bar.update(task, completed=step.share, description=step.what)
+    return sizing.value

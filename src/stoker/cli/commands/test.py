@@ -13,6 +13,7 @@ from stoker.cli import endpoint_argument
 from stoker.cli.options import Json, KeyEnv, writable
 from stoker.cli.render import check_report, html_page, output
 from stoker.errors import StokerError
+from stoker.generator_result import GeneratorResult
 
 
 def command(
@@ -69,9 +70,12 @@ def command(
     endpoint = Endpoint(
         found.backend.url, name, key=found.backend.key, window=window, timeout_s=timeout
     )
-    show = check_report.CheckProgress(quiet=json)
+    show = check_report.CheckProgress(len(wanted), quiet=json)
     show.begin(found, name, window)
-    report = checks.run(endpoint, wanted, on_result=show.result, found=found)
+    run = GeneratorResult(checks.run(endpoint, wanted, found=found))
+    for result in run:
+        show.result(result)
+    report = run.value
     _write(report, junit, html)
     if json:
         output.as_json(check_report.as_dict(report))

@@ -35,7 +35,7 @@ class BundleProgress:
         self._close()
 
     def __call__(self, step: str, done: int, total: int | None) -> None:
-        """Show it: a line for each step, and a bar or lines while it takes long."""
+        """Show progress: a line for each step, and a bar or further lines during a long one."""
         if self._quiet:
             return
         if step != self._step:

@@ -28,7 +28,9 @@ _CLASSES = {Status.PASSED: "pass", Status.FAILED: "fail"}
 class CheckProgress:
     """Prints a line for each check as it ends, under the name of its group."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        self._total = total
+        self._ended = 0
         self._quiet = quiet
         self._group = ""
 
@@ -43,11 +45,12 @@ class CheckProgress:
         )
         output.say(f"{model} at {found.backend.url} ({found.words}), {context}")
 
-    def result(self, number: int, total: int, result: Result) -> None:
+    def result(self, result: Result) -> None:
         """Print the result of a check. Where ``quiet``, only a count on a terminal's stderr."""
+        self._ended += 1
         if self._quiet:
             if sys.stderr.isatty():
-                print(f"\r{number} of {total} ", end="", file=sys.stderr, flush=True)
+                print(f"\r{self._ended} of {self._total} ", end="", file=sys.stderr, flush=True)
             return
         if result.check.group != self._group:
             self._group = result.check.group

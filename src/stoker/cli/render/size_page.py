@@ -26,7 +26,7 @@ h2{margin-top:2.2rem}.muted{opacity:.75}section{margin:0}
 @media(max-width:40rem){dl{grid-template-columns:1fr}dt{margin-top:.6rem}}
 """
 )
-#: Charts of waiting end at so many times the target: beyond it the fleet is overloaded anyway.
+#: Charts of waiting end at this multiple of the target: beyond it the fleet is overloaded anyway.
 _MOST_OF_TARGET = 3.0
 #: The office day begins at this hour (``sizing.workload.OFFICE_DAY``).
 _FIRST_HOUR = 9

@@ -55,7 +55,7 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
     if props.get("role") == "router":
         found = (_routed(http, backend, entry) for entry in entries)
         return await asyncio.gather(*found)
-    # One that sleeps would have to wake up for the question.
+    # A sleeping server would have to wake up to answer.
     asks = not props.get("is_sleeping")
     fills = await _fills_in_the_middle(http, backend, {}) if asks else None
     chats = await _chats(http, backend, {}) if asks else None

@@ -41,7 +41,7 @@ def layers_in_main_memory(model: Model, memory: MemoryPrediction, gpu_bytes: int
 
 
 def override(model: Model, layers: int) -> str:
-    """The pattern that keeps the experts of the first so many routed layers in main memory."""
+    """The pattern that keeps the experts of the first ``layers`` routed layers in main memory."""
     experts = model.architecture.experts if model.architecture else None
     total = model.architecture.num_layers if model.architecture else 0
     first = total - experts.num_layers if experts else 0

@@ -47,7 +47,7 @@ _DEFAULT_PARALLEL = 2
 _UNSURE = 1.5
 #: llama.cpp's own default for conversations that lost their slot.
 _MOST_PROMPT_CACHE_MIB = 8192
-#: Of a prompt, at least so much must be in a slot for its last one to be written over. A turn adds
+#: At least this much of a prompt must be in a slot for its last one to be written over. A turn adds
 #: less than a tenth of a long conversation, and another conversation of the same editor differs in
 #: more (VS Code: two in seven share 70 %, most less).
 _SLOT_SIMILARITY = 0.9

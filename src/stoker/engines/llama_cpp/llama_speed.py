@@ -35,7 +35,7 @@ _CPU_EXPERTS_LAYER_S = 150e-6
 #: Of the matrix rate, in prompts as long as an agent's; and the most that was measured: 12,200
 #: prompt tokens/s of 8B on an RTX 5090, while faster GPUs of data centres stay below that.
 _GPU_FLOPS_SHARE, _GPU_FLOPS_MOST = 0.45, 170e12
-#: A further request that is answered at the same time costs as much as so many prompt tokens: 8B
+#: A further request that is answered at the same time costs as much as this many prompt tokens: 8B
 #: in Q4_0 on an RTX 3090 writes 156 tokens/s for one and 73 for each of eight (pull 15802).
 _FURTHER_PROMPT_TOKENS = 2.4
 #: PCIe 4.0 with 8 lanes, at 80 %, and the tokens that llama.cpp sends the weights for at once.
@@ -55,7 +55,7 @@ class LlamaSpeed:
     further_s: float
 
     def token_s(self, requests: int = 1) -> float:
-        """Seconds for a token of each of so many requests that are answered at the same time."""
+        """Seconds for one token of each of ``requests`` that are answered at the same time."""
         return 1 / self.decode_tokens_per_s + (requests - 1) * self.further_s
 
     def first_token_s(self, prompt_tokens: float) -> float:

@@ -19,7 +19,7 @@ from stoker.planning.serving_plan import Argument, Plan
 ENGINE = "ollama"
 
 _ADDRESS = "http://127.0.0.1:11434"
-#: What Ollama takes by itself: a context for machines with so much GPU memory or more. Cards of
+#: What Ollama takes by itself: a context for machines with this much GPU memory or more. Cards of
 #: 24 and 48 GB report a little less, so it looks for 23 and 47 (server/routes.go of ollama/ollama).
 _OWN_CONTEXTS = ((47 * GIB, 262_144), (23 * GIB, 32_768), (0, 4_096))
 #: Publishers split larger GGUF files, and the hub refuses split ones to Ollama:
@@ -134,7 +134,7 @@ def _layers(fit: LlamaFit) -> Argument:
     if not fit.gpu_share:
         return Argument("num_gpu", 0, "No GPU is used. Ollama finds that out by itself.")
     blocks = fit.model.architecture.num_layers if fit.model.architecture else 0
-    check = "Ollama decides by itself; ollama ps shows what came of it under PROCESSOR."
+    check = "Ollama decides by itself; ollama ps shows the result under PROCESSOR."
     if fit.gpu_share >= 1:
         reason = f"All {blocks} layers and the output fit: {size(fit.memory.total_bytes)}. {check}"
         return Argument("num_gpu", blocks + 1, reason)

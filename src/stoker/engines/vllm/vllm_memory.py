@@ -127,7 +127,7 @@ def visible_bytes(driver_total_bytes: int) -> int:
 
 
 def check_tensor_parallel(architecture: Architecture, tensor_parallel_size: int) -> None:
-    """Raise ``UsageError`` where the model cannot be divided among so many GPUs.
+    """Raise ``UsageError`` where the model cannot be divided among this many GPUs.
 
     vLLM divides the query heads evenly (``ModelConfig.verify_with_parallel_config``).
     """

@@ -244,7 +244,7 @@ def _limit(candidate: Candidate, requirements: Requirements) -> int:
 
 
 def _best_fit(task: _Task) -> _Fit:
-    """The fewest GPUs that hold what is wanted at a speed that is liked, else the most."""
+    """The fewest GPUs that hold what is wanted at a comfortable speed, else the most."""
     best = None
     wanted = task.requirements.tensor_parallel
     for gpus, stages in _divisions(task.architecture, len(task.machine.gpus)):
@@ -262,7 +262,7 @@ def _best_fit(task: _Task) -> _Fit:
 
 
 def _divisions(architecture: Architecture, available: int) -> Iterator[tuple[int, int]]:
-    """Ways to divide a model: by heads among so many GPUs, then by layers into so many stages."""
+    """Ways to divide a model: by heads among some of the GPUs, then by layers into stages."""
     heads = [
         gpus
         for gpus in (1, 2, 4, 8, 16)
@@ -276,7 +276,7 @@ def _divisions(architecture: Architecture, available: int) -> Iterator[tuple[int
 
 
 def _fit_on(task: _Task, gpus: int, stages: int) -> _Fit | None:
-    """The widest settings that fit on so many GPUs, or ``None``: a 16-bit cache and guessing ahead
+    """The widest settings that fit on ``gpus`` GPUs, or ``None``: a 16-bit cache and guessing ahead
     where there is room, then without the one, the other and both."""
     first = _settings(task, gpus, stages)
     plain = replace(first, num_speculative_tokens=0)
@@ -558,7 +558,7 @@ def _share_reason(machine: _Machine, fit: _Fit) -> str:
     if machine.utilization >= DEFAULT_UTILIZATION:
         return f"vLLM's own default: {budget} of {size(machine.total_bytes)}."
     return (
-        f"{budget} of {size(machine.total_bytes)}: so much is free, less {size(_SPARE_BYTES)} for "
+        f"{budget} of {size(machine.total_bytes)}: what is free, less {size(_SPARE_BYTES)} for "
         "CUDA itself. vLLM refuses to start with less free than its share."
     )
 

@@ -1,4 +1,4 @@
-"""How the APIs that the gateway passes on end a stream, and report an error inside of one."""
+"""How the APIs that the gateway passes on end a stream, and report an error inside one."""
 
 from __future__ import annotations
 

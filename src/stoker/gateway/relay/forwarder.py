@@ -11,7 +11,7 @@ from aiohttp import web
 from stoker import engines
 from stoker.engines import refusals
 from stoker.gateway.api import openai_errors
-from stoker.gateway.client_apis.client_api import Asked
+from stoker.gateway.client_apis.client_api import AnswerForm, Asked
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.relay.backend_connection import BackendGoneError
 from stoker.gateway.relay.event_editor import AsItIs, Rewrite
@@ -90,8 +90,8 @@ class Forward:
 
     async def _begin(self, context: RequestContext) -> ResponseStream:
         """The answer, when there is something of it to pass on."""
-        connections, ask, api = context.backend.connections, context.outgoing, context.rules.api
-        answers = ask.answers or api
+        connections, ask = context.backend.connections, context.outgoing
+        form = _answer_form(context)
         sent = connections.request(ask.path or context.request.path, ask.payload, _headers(context))
         while True:
             try:
@@ -104,7 +104,7 @@ class Forward:
                 wants_usage=ask.wants_usage,
                 rewrite=_rewrite(context),
                 form=ask.form,
-                api=answers.stream(_asked(context)) if answers and ask.streamed else None,
+                api=form.stream(_asked(context)) if form and ask.streamed else None,
                 choices=ask.choices,
                 progress_key=ask.progress_key,
                 on_first_byte=context.first_token.over if context.first_token else None,
@@ -183,7 +183,7 @@ class Forward:
         self, context: RequestContext, answer: ResponseStream, headers: dict[str, str]
     ) -> web.Response:
         try:
-            value, body = answer.whole_answer()
+            value, body = answer.collected.in_normal_form()
         except ValueError:
             self._metrics.faults.labels("answer is not JSON").inc()
             _log.warning("a backend answered %d with a body that is not JSON", answer.status)
@@ -193,9 +193,9 @@ class Forward:
             if refusal is not None:
                 return openai_errors.relayed(502, refusal, headers)
             answer.report.note(value)
-            answers = context.outgoing.answers or context.rules.api
-            if answers:
-                body = orjson.dumps(answers.whole(value, _asked(context)))
+            form = _answer_form(context)
+            if form:
+                body = orjson.dumps(form.whole(value, _asked(context)))
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     def _drop(self, answer: ResponseStream) -> None:
@@ -220,6 +220,11 @@ def _rewrite(context: RequestContext) -> Rewrite | None:
     if context.rules.api:  # it reads answers in the normal form only
         return rewrite or TextCalls(())
     return LegacyCalls(rewrite) if rewrite is not None and context.legacy_calls else rewrite
+
+
+def _answer_form(context: RequestContext) -> AnswerForm | None:
+    """What makes the backend's answer one of the client's API; ``None`` where it is one."""
+    return context.outgoing.answers or context.rules.api
 
 
 def _asked(context: RequestContext) -> Asked:

@@ -31,7 +31,7 @@ class LiveStreams:
         return sum(answer.reading.unread_tokens for answer in self._silent_since if answer.reading)
 
     async def keep_alive(self) -> None:
-        """Write a comment to every stream that was silent for ``keep_alive_s``; runs for ever.
+        """Write a comment to every stream that was silent for ``keep_alive_s``; runs forever.
 
         A prompt of 15,000 tokens takes minutes on a CPU, and clients give up on silence. A backend
         that was silent for ``silence_s`` is given up itself.

@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import orjson
 
 from stoker.engines import NativeCompletions, refusals
 from stoker.engines.refusals import Refusal
 from stoker.gateway.api import openai_errors
 from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.client_apis.client_api import ApiStream
-from stoker.gateway.relay import answer_conversion, event_framing, normal_message
+from stoker.gateway.relay import answer_conversion, event_framing
 from stoker.gateway.relay.backend_connection import BackendConnection, BackendGoneError
 from stoker.gateway.relay.client_writer import ClientWriter
 from stoker.gateway.relay.event_editor import EventEditor, Rewrite
 from stoker.gateway.relay.event_framing import (
     BYTE_ORDER_MARK,
     DONE,
-    MAX_PART_BYTES,
     PING,
     EventFramer,
     PartTooLargeError,
@@ -34,6 +30,7 @@ from stoker.gateway.relay.passed_events import PassedEvents
 from stoker.gateway.relay.prefill_progress import PrefillProgress
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
 from stoker.gateway.relay.translated_events import TranslatedEvents
+from stoker.gateway.relay.whole_answer import WholeAnswer
 from stoker.gateway.usage.usage_report import UsageReport
 
 
@@ -65,9 +62,10 @@ class ResponseStream:
         self.headers: Mapping[bytes, bytes] = {}
         self.error: BackendGoneError | None = None
         self.report = UsageReport(choices)
-        self._choices = choices
         #: How far the prompt is read, where the backend reports it.
         self.reading = PrefillProgress(progress_key) if progress_key else None
+        #: The body of an answer that is not an event stream.
+        self.collected = WholeAnswer(choices, rewrite, native, self.reading)
         #: The client asked for a stream.
         self.streamed = streamed
         #: The client was sent an event stream, whatever became of it.
@@ -85,7 +83,6 @@ class ResponseStream:
         self.writer = ClientWriter(connection)
         self._connection = connection
         self._rewrite = rewrite
-        self._native = native
         self._native_stream = native.stream() if native and streamed else None
         self._framer = EventFramer()
         self._editor: EventEditor | PassedEvents | TranslatedEvents
@@ -98,8 +95,6 @@ class ResponseStream:
             self._editor = EventEditor(
                 self.report, self._fault, wants_usage=wants_usage, rewrite=rewrite
             )
-        self._whole: list[bytes] = []
-        self._whole_bytes = 0
         self._declares_events = False
         self._beginning = b""
 
@@ -135,7 +130,8 @@ class ResponseStream:
             if self.is_events:
                 self._relay(self._framer.feed(data))
             elif self.is_events is False:
-                self._collect(data)
+                self._note_first_byte()
+                self.collected.add(data)
         except PartTooLargeError as error:
             self.failed(BackendGoneError(str(error)))
             self.abort()
@@ -181,51 +177,7 @@ class ResponseStream:
     @property
     def whole(self) -> bytes:
         """The body of an answer that is not an event stream."""
-        return b"".join(self._whole)
-
-    def whole_answer(self) -> tuple[Any, bytes]:
-        """An answer that is not an event stream, in its normal form: its value, and its JSON.
-
-        Raises ``ValueError`` where the body is neither JSON nor a complete stream of events.
-        """
-        try:
-            value = orjson.loads(self.whole)
-        except orjson.JSONDecodeError:
-            value, normal = None, self._joined()
-        else:
-            normal = self._normal(self._not_native(value))
-        return normal, self.whole if normal is value else orjson.dumps(normal)
-
-    def _not_native(self, value: Any) -> Any:
-        """An answer in the form of the engine's own API as one of OpenAI's."""
-        if self._native is None or not isinstance(value, dict) or "error" in value:
-            return value
-        return self._native.whole(value)
-
-    def _normal(self, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        if self._rewrite is not None:
-            return self._rewrite.whole(value)
-        return normal_message.normal_answer(value)
-
-    def _joined(self) -> dict[str, Any]:
-        """The answer of a backend that sent events where none were asked for."""
-        body = self.reading.taken_from(self.whole) if self.reading else self.whole
-        events = answer_conversion.events_in(body)
-        if events is None:
-            raise ValueError("the body is no answer")
-        refusal = next((event for event in events if event.get("error")), None)
-        if refusal is not None:
-            return refusal
-        if any(map(answer_conversion.is_chat, events)):
-            rewrite = self._rewrite or TextCalls(())
-            events = [new for event in events for new in rewrite.event(event)]
-            events += rewrite.end(complete=True)
-        answer = answer_conversion.joined(events, self._choices)
-        if answer is None:
-            raise ValueError("the events have no answer")
-        return answer
+        return self.collected.body
 
     @property
     def refusal(self) -> Refusal:
@@ -263,14 +215,6 @@ class ResponseStream:
             self.streaming = True
             if not self.begun.done():
                 self.begun.set_result(None)
-
-    def _collect(self, data: bytes) -> None:
-        self._note_first_byte()
-        self._whole_bytes += len(data)
-        if self._whole_bytes > MAX_PART_BYTES:
-            self._whole.clear()
-            raise PartTooLargeError("the answer is larger than 64 MB")
-        self._whole.append(data)
 
     def _stream_whole(self) -> None:
         """The client asked for events, and the backend answered in one piece."""

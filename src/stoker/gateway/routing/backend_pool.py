@@ -53,7 +53,7 @@ class Pool:
         return [b for b in self.backends if model in b.models and b.usable]
 
     def smallest(self, model: str) -> PooledBackend:
-        """The backend of a model with the smallest window, a usable one if any is."""
+        """The backend of a model with the smallest window: a usable one if there is any."""
         candidates = self.serving(model) or [b for b in self.backends if model in b.models]
         return min(candidates, key=lambda b: b.window(model) or math.inf)
 

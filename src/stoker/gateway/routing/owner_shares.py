@@ -1,4 +1,4 @@
-"""Whose turn it is where requests wait: owners share a backend's work by tokens, not by requests.
+"""Decides whose waiting request is next: owners share a backend's work by tokens, not by requests.
 
 This is start-time fair queueing (Goyal, Vin and Cheng, 1996): each owner has a mark that the tokens
 of its requests move on, and the request of the lowest mark goes first. An owner that was idle

@@ -42,7 +42,7 @@ class PooledBackend:
         self.fit = fit or FitSettings()
         self.connections = BackendConnections(endpoint)
         self._healthy = True
-        #: Since when it is up, or down, in seconds since the epoch.
+        #: When it came up or went down, in seconds since the epoch.
         self.healthy_since = time.time()
         #: Why it is down, as a part of a sentence and without its address; empty where unknown.
         self.down_cause = ""
@@ -76,6 +76,7 @@ class PooledBackend:
         self._clock = clock
         self._failures = 0
         self._open_until = 0.0
+        #: Known before a request is prepared, which ``CacheLedger``'s blocks of tokens are not.
         self._prefixes = RecentValues[int, None](_PREFIXES)
 
     @property

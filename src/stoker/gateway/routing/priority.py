@@ -22,7 +22,7 @@ _COMPLETION = "completion"
 #: it. VS Code 1.139 sends its progress messages 2.1 s before the first agent turn (recorded), and
 #: an agent's next turn follows as soon as its tools have run.
 QUIET_S = 3.0
-#: Markers are looked for in so many characters at each end of a text.
+#: Characters at each end of a text in which markers are looked for.
 _END_CHARS = 1000
 
 

@@ -25,7 +25,7 @@ _REASONING_DETAILS = ("completion_tokens_details", "output_tokens_details")
 _HOLDERS = ("message", "response", "x_groq")
 #: No request has as many: a server that reports more is wrong, and its sums fit in no database.
 _MOST_TOKENS = 10**9
-#: What only a report of usage has, as JSON: a quote inside of a text is escaped.
+#: What only a report of usage has, as JSON: a quote inside a text is escaped.
 USAGE_KEYS = (b'_tokens"', b'"tokens_predicted"')
 
 

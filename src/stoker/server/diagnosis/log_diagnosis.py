@@ -34,7 +34,7 @@ _QUOTES = (
     " details: prompt: ",  # vLLM 0.9 and later, when debugging
     "input_value=",  # pydantic
 )
-#: Where vLLM's log names a model of the hub. A path there may be one of the inside of a container.
+#: Where vLLM's log names a model of the hub. A path there may be one inside a container.
 _MODEL_MARK = "with config: model="
 _MODEL = re.compile(r"(?:non-default args: .*?'model': |with config: model=)'([\w.-]+/[\w.-]+)'")
 #: In a fix: the command to call, with other flags than before.

@@ -76,7 +76,7 @@ _GOES_ON = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class NamedError:
-    """An error in a log's own words, without what its logger puts in front. Lines count from 1."""
+    """An error in the log's own words, without its logger's prefix. Lines count from 1."""
 
     text: str
     line: str

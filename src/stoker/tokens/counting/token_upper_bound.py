@@ -55,7 +55,7 @@ class Overheads:
 def overheads_of(*templates: str) -> Overheads:
     """Read from Jinja chat templates how many bytes of its own each can render at most.
 
-    Text outside of loops is rendered once, text inside of a loop once for each item. Where one
+    Text outside loops is rendered once, text inside a loop once for each item. Where one
     cannot be read, the defaults are returned.
     """
     try:

@@ -23,9 +23,9 @@ _SHAPES = (
     r"<\|?reserved_[^\s<>]{1,48}>",
 )
 #: No text is tokenized of which more than this many characters a token would have to fit. Code has
-#: three to four; only deep indentation and the like have so many.
+#: three to four; only deep indentation and the like have more.
 MOST_CHARS_PER_TOKEN = 8
-#: A text is tokenized in blocks of about so many characters, each of which begins a line: while a
+#: A text is tokenized in blocks of about this many characters, each of which begins a line: while a
 #: person types, all but the last stay as they are. Such a cut changes no token, as a rule
 #: (``LocalTokenizer``), and no text ever.
 _BLOCK_CHARS = 2048

@@ -51,7 +51,7 @@ class BracketScanner:
         return is_quote and len(text) < at + 3 and not text[at:].strip(mark)
 
     def _after_mark(self, at: int, mark: str) -> int:
-        """Three quotes inside of a string with other quotes are no more than its next sign."""
+        """Three quotes inside a string with other quotes are ordinary characters of it."""
         inside = self._quote is not None and len(mark) > 1 and mark != self._quote
         return at + (1 if inside else len(mark))
 

@@ -33,9 +33,9 @@ class MarkerSearch:
         #: Nothing but white space has come since the beginning, a call or the end of a message:
         #: only there a header begins a message. Anywhere else it is quoted.
         self.fresh = True
-        #: Inside of a code block that is no call, brackets at the beginning of a line are code.
+        #: Inside a code block that is no call, brackets at the beginning of a line are code.
         self.in_code = False
-        #: Inside of a fence of a language in which no model calls tools, everything is text.
+        #: Inside a fence of a language in which no model calls tools, everything is text.
         self.quoting = False
 
     def passed(self, text: str) -> None:

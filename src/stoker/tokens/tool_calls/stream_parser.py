@@ -26,6 +26,7 @@ from stoker.tokens.tool_calls.call_formats import CLOSINGS, MARKERS
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
 from stoker.tokens.tool_calls.marker_search import PREFIXES, MarkerSearch
 from stoker.tokens.tool_calls.message_headers import BODY_ENDS, HARMONY_OPENINGS, HEADERS
+from stoker.tokens.tool_calls.thinking_state import ThinkingState
 from stoker.tokens.tool_calls.thinking_tags import CLOSING_TAGS, THINKING_TAGS
 from stoker.tokens.tool_calls.unmarked_calls import Bare, Fenced
 
@@ -34,7 +35,7 @@ MAX_CALL_CHARS = 1_000_000
 #: When the answer has ended, how many unfinished calls are looked into for a finished one.
 MAX_FINAL_ATTEMPTS = 16
 _TAGS = (*THINKING_TAGS, *CLOSING_TAGS)
-#: So much of a fence's first line is looked at: of a longer one, as much as comes in pieces.
+#: At most this much of a fence's first line is looked at, however large the pieces are.
 _MAX_FENCE_CHARS = 80
 
 
@@ -48,11 +49,10 @@ class ToolCallParser:
     Only names in ``tools`` count as calls; everything else is text, and comes out as it went in.
     Text that can't begin a call is passed on at once.
 
-    What stands before a ``</think>`` is thinking, and a call in it was only thought of. Many
-    templates write the ``<think>`` into the prompt, so an answer does not show that it begins with
-    thinking. So a call, and all that follows it, is held until the thinking is over or the answer
-    is. Thinking that never ends, opened in the text or with ``thinking``, makes a call only of
-    what stands at its very end: the model forgot to close it.
+    What stands before a ``</think>`` is thinking, and a call in it was only thought of
+    (``ThinkingState``). So a call, and all that follows it, is held until the thinking is over or
+    the answer is. Thinking that never ends, opened in the text or with ``thinking``, makes a call
+    only of what stands at its very end: the model forgot to close it.
     """
 
     def __init__(
@@ -69,15 +69,10 @@ class ToolCallParser:
         self._search = MarkerSearch()
         #: Only white space has come yet.
         self._silent = True
-        #: The tag that closes the thinking which the answer began with.
-        self._closing = THINKING_TAGS["<think>"] if thinking else ""
-        #: No closing tag can follow that makes thinking of the text so far.
-        self._thinking_is_over = False
+        self._thinking = ThinkingState(begun=thinking)
         #: The message that the text is in, where the model writes several behind headers.
         self._message: FoundHeader | None = None
         self._attempts_left = MAX_FINAL_ATTEMPTS
-        #: How often a closing tag showed that what stands before it was thinking.
-        self.thoughts = 0
         #: After ``finish``: the tool whose call the text breaks off in, if it does.
         self.unfinished_call: str | None = None
 
@@ -89,14 +84,12 @@ class ToolCallParser:
     @property
     def may_be_thinking(self) -> bool:
         """Whether the text so far can still turn out to be thinking."""
-        return not (self._silent or self._thinking_is_over)
+        return not (self._silent or self._thinking.is_over)
 
     @property
-    def _closing_tags(self) -> tuple[str, ...]:
-        """The tags that end the thinking: the one of the tag that opened it, or any."""
-        if self._thinking_is_over:
-            return ()
-        return (self._closing,) if self._closing else tuple(CLOSING_TAGS)
+    def thoughts(self) -> int:
+        """How often a closing tag showed that what stands before it was thinking."""
+        return self._thinking.closed
 
     @property
     def has_rest(self) -> bool:
@@ -106,7 +99,7 @@ class ToolCallParser:
     def end_thinking(self) -> None:
         """What comes now is the answer: the server sends the thinking apart from it."""
         self._events.release()
-        self._closing, self._thinking_is_over = "", True
+        self._thinking.end()
 
     def feed(self, text: str) -> list[Event]:
         """Take the next piece of the answer; return what is certain by now."""
@@ -122,7 +115,7 @@ class ToolCallParser:
         """
         candidate, calls = self._pending if self._reader else "", self.calls
         self._read(final=True)
-        if self._closing or broken:
+        if self._thinking.closing or broken:
             self._events.keep_last_calls(cut=cut or broken)
         self._events.release()
         self.unfinished_call = self._offered.named_in(candidate) if self.calls == calls else None
@@ -134,8 +127,8 @@ class ToolCallParser:
 
     def _step(self, final: bool) -> bool:
         """Do one thing with the pending text; return whether there may be more to do."""
-        if self._closing and self._closing in self._pending:
-            self._close_thinking(self._pending.index(self._closing) + len(self._closing))
+        if closing := self._thinking.closing_end(self._pending):
+            self._close_thinking(closing)
             return True
         if self._reader is not None:
             return self._read_candidate(self._reader, final)
@@ -178,7 +171,7 @@ class ToolCallParser:
 
     def _read_text(self, final: bool) -> bool:
         closings = self._message.closings if self._message else ()
-        match = self._search.find(self._pending, self._closing_tags, closings)
+        match = self._search.find(self._pending, self._thinking.closing_tags, closings)
         if match is None:
             keep = 0 if final else self._search.may_begin_marker(self._pending)
             self._emit(len(self._pending) - keep)
@@ -204,8 +197,8 @@ class ToolCallParser:
     def _open_message(self, header: FoundHeader) -> None:
         self._drop(header.end)
         self._message, self._search.fresh = header, True
-        # Who writes headers writes its thinking behind one.
-        self._thinking_is_over = True
+        # A model that writes headers writes its thinking behind one.
+        self._thinking.is_over = True
         self._events.drop_blank()
 
     def _begin_line(self, final: bool) -> bool:
@@ -234,11 +227,9 @@ class ToolCallParser:
         return True
 
     def _open_thinking(self, tag: str) -> None:
-        if self._silent:
-            self._closing = THINKING_TAGS[tag]
-        elif not self._closing:
+        if not self._silent and not self._thinking.closing:
             self._events.release()  # it stands before this thinking
-        self._thinking_is_over = False
+        self._thinking.open(tag, at_start=self._silent)
         self._emit(len(tag))
 
     def _close_thinking(self, length: int) -> None:
@@ -246,8 +237,7 @@ class ToolCallParser:
         self._reader = None
         self._emit(length)
         self._events.give_back()
-        self.thoughts += 1
-        self._closing, self._thinking_is_over = "", True
+        self._thinking.close()
         self._search.thinking_ended()
 
     def _read_candidate(self, reader: MessageReader, final: bool) -> bool:
@@ -274,7 +264,7 @@ class ToolCallParser:
 
     def _emit_calls(self, found: FoundCall) -> None:
         text, self._pending = self._pending[: found.end], self._pending[found.end :]
-        self._events.add_calls(found, text, hold=not self._thinking_is_over)
+        self._events.add_calls(found, text, hold=not self._thinking.is_over)
         self._search.passed_call()
         self._message = None
         self._silent = False
@@ -295,5 +285,5 @@ def parse_answer(
     """Return the text for the user and the calls of a complete answer."""
     parser = ToolCallParser(tools, new_id=new_id)
     events = [*parser.feed(text), *parser.finish()]
-    said = "".join(event.text for event in events if isinstance(event, TextPart))
-    return said, [event for event in events if isinstance(event, ToolCall)]
+    shown = "".join(event.text for event in events if isinstance(event, TextPart))
+    return shown, [event for event in events if isinstance(event, ToolCall)]

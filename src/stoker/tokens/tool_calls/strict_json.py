@@ -22,7 +22,7 @@ _JSON_WORDS = {"true": True, "false": False, "null": None}
 def parse_json(text: str) -> Any:
     """Return the JSON value of ``text``, ``None`` where it is not strict JSON.
 
-    Models often write a real newline inside of a string; only that is accepted.
+    Models often write a real newline inside a string; only that is accepted.
     """
     try:
         value = json.loads(text, strict=False, parse_constant=_refuse)

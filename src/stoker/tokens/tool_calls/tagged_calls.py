@@ -183,7 +183,7 @@ class PairedCall:
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    """The inside of a tag, and the index behind it."""
+    """What a tag contains, and the index after it."""
 
     text: str
     attributes: dict[str, str]
@@ -252,7 +252,7 @@ class ArgumentTags:
         return tag if tag.attributes.get(self._syntax.argument_key) else REJECTED
 
     def _end_of_value(self, text: str, final: bool) -> int | None:
-        """Return where the tag stands that closes the value, and does not belong to it."""
+        """Return the index of the tag that closes the value; those within it are skipped."""
         closing, argument = self._syntax.end_argument, self._syntax.argument
         while (end := text.find(closing, self._searched)) >= 0:
             at = skip_blank(text, end + len(closing))

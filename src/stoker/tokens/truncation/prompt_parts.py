@@ -94,7 +94,7 @@ class PromptParts:
         return self.total(last) - int(self._aim * _LOWER_MARK)
 
     def room_for_system(self, last: int, tool_tokens: int) -> int:
-        """Return what the system prompt may take beside the history and so many tokens of tools."""
+        """Return what the system prompt may take beside the history and the tools."""
         room = int(self._aim * _LOWER_MARK) - self.history.tokens(last)
         return min(room, self._most_head) - tool_tokens
 
@@ -111,7 +111,7 @@ class PromptParts:
         return self.total(last) <= self._aim * _UPPER_MARK
 
     def is_used_enough(self, last: int) -> bool:
-        """Whether so much of the limit is used that nothing has to come back."""
+        """Whether enough of the limit is used, so that nothing has to come back."""
         return self.total(last) >= self.wanted_tokens(last) * LEAST_USE
 
     @property
@@ -120,7 +120,7 @@ class PromptParts:
         return min(self.limit, self.system.tokens + self.tool_set.tokens + self._most_head)
 
     def is_well_used(self, last: int) -> bool:
-        """Whether so much of the limit is used, and no more."""
+        """Whether enough of the limit is used, and no more."""
         return self.is_used_enough(last) and not self.is_over(last)
 
     def settle(self) -> Steps[None]:

@@ -17,7 +17,7 @@ class SystemCuts:
         self._parts = parts
 
     def leave_room(self, last: int, tool_tokens: int) -> None:
-        """Leave room for so many tokens of tools beside the history."""
+        """Leave room for the tools beside the history."""
         self._cut(self._parts.room_for_system(last, tool_tokens), _LEAST_SYSTEM_SHARE)
 
     def shrink(self, last: int, least_tokens: int) -> None:

@@ -13,7 +13,7 @@ from stoker.tokens.truncation.editor_markup import question_in
 from stoker.tokens.truncation.tool_ranking import ToolText, scores
 from stoker.tokens.truncation.tool_schema_compression import ToolForms
 
-#: A tool beside the core that scores this much for a question is needed for it, and so many are
+#: A tool beside the core that scores this much for a question is needed for it, and this many are
 #: at most: of the 259 labelled questions in tests/fixtures/tool_choice, 114 need more than the
 #: core, and in 44 of them the tool scores 13 to 34.
 _NEEDED_SCORE, _MOST_NEEDED = 13.0, 3

@@ -18,7 +18,7 @@ from tests.unit.gateway.backends import (
     usage,
 )
 
-from stoker.checks.bench import BenchReport, BenchTarget, Halt, Rung, Settings, bench
+from stoker.checks.bench import BenchReport, BenchTarget, Halt, Settings, bench, time_limit
 from stoker.engines import Backend
 from stoker.errors import StokerError
 
@@ -40,11 +40,21 @@ async def writes(call: Call) -> None:
     await call.stream(*[event("x")] * tokens, finish(), usage(prompt, tokens), DONE)
 
 
-async def measure(
-    urls: Sequence[str], settings: Settings, on_rung: Callable[[Rung], None] = lambda _: None
+async def report_on(
+    *endpoints: BenchTarget, settings: Settings, after_rung: Callable[[Halt], None] = lambda _: None
 ) -> BenchReport:
+    halt = time_limit(endpoints, settings)
+    async for measured_now in bench(endpoints, settings, halt):
+        if isinstance(measured_now, BenchReport):
+            report = measured_now
+        else:
+            after_rung(halt)
+    return report
+
+
+async def measure(urls: Sequence[str], settings: Settings) -> BenchReport:
     endpoints = [BenchTarget(Backend(url, "openai"), MODEL, 8192) for url in urls]
-    return await bench(endpoints, settings, on_rung=on_rung, on_start=lambda _: None)
+    return await report_on(*endpoints, settings=settings)
 
 
 async def measured(scenario: Scenario, settings: Settings = QUICK) -> BenchReport:
@@ -83,7 +93,8 @@ async def test_the_first_rung_is_one_at_a_time_and_sets_the_pace_of_the_others()
 
     seen: list[int] = []
     async with running(scenario) as [backend]:
-        report = await measure([backend.url], QUICK, on_rung=lambda _: seen.append(most))
+        endpoint = BenchTarget(Backend(backend.url, "openai"), MODEL, 8192)
+        report = await report_on(endpoint, settings=QUICK, after_rung=lambda _: seen.append(most))
     assert seen[0] == 1
     alone, double = report.rungs
     assert alone.offered_per_s is None
@@ -198,15 +209,9 @@ async def test_failures_under_load_are_counted() -> None:
 
 
 async def test_stopping_it_keeps_what_was_measured() -> None:
-    halts: list[Halt] = []
     async with running(writes) as [backend]:
         endpoint = BenchTarget(Backend(backend.url, "openai"), MODEL)
-        report = await bench(
-            [endpoint],
-            QUICK,
-            on_rung=lambda _: halts[0].stop(),
-            on_start=halts.append,
-        )
+        report = await report_on(endpoint, settings=QUICK, after_rung=Halt.stop)
     assert report.interrupted
     assert [rung.summary.answered for rung in report.rungs] == [4]
     assert "because the benchmark was stopped" in report.notes[-1]
@@ -223,7 +228,7 @@ async def test_prompts_shrink_to_a_small_context_and_a_note_reports_it() -> None
     settings = Settings(shapes=("chat",), cached=(False,), concurrency=(1,), requests=2)
     async with running(scenario) as [backend]:
         endpoint = BenchTarget(Backend(backend.url, "openai"), MODEL, 1024)
-        report = await bench([endpoint], settings, on_rung=lambda _: None, on_start=lambda _: None)
+        report = await report_on(endpoint, settings=settings)
     assert 300 < longest < 0.6 * 1024
     assert "chat was measured with prompts of about 435 tokens" in report.notes[0]
 
@@ -241,7 +246,7 @@ async def test_what_is_read_in_all_stays_below_a_million_tokens() -> None:
     settings = Settings(shapes=("agent",), concurrency=(1, 2, 4), seconds=2000)
     async with running(scenario) as [backend]:
         endpoint = BenchTarget(Backend(backend.url, "openai"), MODEL, 131_072)
-        report = await bench([endpoint], settings, on_rung=lambda _: None, on_start=lambda _: None)
+        report = await report_on(endpoint, settings=settings)
     assert report.notes == () or "late" in report.notes[0]
     assert {rung.summary.answered for rung in report.rungs} == {8}
     assert 300_000 < sent < 1_500_000

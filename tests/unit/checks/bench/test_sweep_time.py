@@ -6,7 +6,7 @@ import asyncio
 
 from tests.support import virtual_clock
 
-from stoker.checks.bench import BenchReport, BenchTarget, Settings
+from stoker.checks.bench import BenchReport, BenchTarget, Settings, time_limit
 from stoker.checks.bench.concurrency_sweep import sweep
 from stoker.checks.bench.load_generator import HaltWatch, Send
 from stoker.checks.bench.workloads import Request
@@ -32,9 +32,13 @@ def server(first_token_s: float) -> Send:
 
 
 def measured(send: Send, settings: Settings) -> BenchReport:
-    return virtual_clock.run(
-        sweep([TARGET], [send], settings, on_rung=lambda _: None, on_start=lambda _: None)
-    )
+    async def swept() -> BenchReport:
+        halt = time_limit([TARGET], settings)
+        *_, report = [event async for event in sweep([TARGET], [send], settings, halt)]
+        assert isinstance(report, BenchReport)
+        return report
+
+    return virtual_clock.run(swept())
 
 
 def test_when_the_time_is_up_no_rung_is_left_without_a_reason() -> None:
