@@ -40,6 +40,8 @@ class RequestContext:
     #: Validate: what its path asks for, and its JSON.
     rules: PathRules = field(init=False)
     body: dict[str, Any] = field(init=False)
+    #: Validate: how many of the first messages one before it had, which name no address.
+    known_messages: int = 0
     #: Validate: the JSON as it was sent, where ``rules.api`` translates.
     client_body: dict[str, Any] = field(init=False)
     #: Validate: what the client asked for and gets without.

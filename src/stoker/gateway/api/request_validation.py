@@ -75,15 +75,15 @@ def with_known_messages(request: dict[str, Any]) -> dict[str, Any]:
     return {**request, "messages": recognised(messages)}
 
 
-async def read(request: web.Request, within_s: float) -> dict[str, Any]:
-    """The JSON object that a client sends. A client that takes longer than ``within_s`` is refused.
+async def read(request: web.Request, within_s: float) -> bytes:
+    """The body that a client sends. A client that takes longer than ``within_s`` is refused.
 
     Raises ``BadRequestError``, and aiohttp's own error for a body above ``MAX_BODY_BYTES``.
     """
     try:
         if request.content.is_eof():
-            return parse(await request.read())
-        return parse(await asyncio.wait_for(request.read(), within_s))
+            return await request.read()
+        return await asyncio.wait_for(request.read(), within_s)
     except asyncio.TimeoutError:
         raise BadRequestError(
             f"The request was not complete after {within_s:.0f} seconds. Send it again.",

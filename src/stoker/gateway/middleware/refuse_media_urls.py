@@ -17,5 +17,5 @@ class RefuseMediaUrls:
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Raises ``BadRequestError``, or goes on."""
         sent = context.client_body if context.rules.api else context.body
-        self._state.media_hosts.check(sent)
+        self._state.media_hosts.check(sent, context.known_messages)
         return await proceed(context)
