@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.gateway.backends import MODEL, Call, answer, gateway_with
 
 from stoker.gateway.api import request_validation
 from stoker.gateway.api.known_conversations import KnownConversations, ParsedBody
@@ -28,7 +29,7 @@ def messages(steps: int, text: str = TEXT) -> list[dict[str, Any]]:
 
 
 def body(steps: int, **fields: Any) -> bytes:
-    request = {"model": "m", "messages": messages(steps), "stream": True, **fields}
+    request = {"model": MODEL, "messages": messages(steps), "stream": True, **fields}
     return json.dumps(request).encode()
 
 
@@ -37,6 +38,10 @@ def parse(known: KnownConversations, sent: bytes, owner: str = "ann") -> ParsedB
     parsed = known.parse(owner, sent)
     normal_request(parsed.request)
     return parsed
+
+
+def known_messages(parsed: ParsedBody) -> int:
+    return len(parsed.known.messages) if parsed.known else 0
 
 
 def read_before(*bodies: bytes) -> KnownConversations:
@@ -57,20 +62,20 @@ def test_a_growing_conversation_is_read_as_it_is_and_mostly_known(
         request = {**first, "messages": messages(steps), "last": steps}
         parsed = parse(known, json.dumps(request, separators=spaces).encode())
         assert parsed.request == request
-        shares.append(parsed.known_messages / len(request["messages"]))
+        shares.append(known_messages(parsed) / len(request["messages"]))
     assert min(shares[2:]) > 0.7
 
 
 def test_another_owner_knows_nothing_of_it() -> None:
     known = read_before()
-    assert parse(known, body(STEPS + 1), "ben") == (orjson.loads(body(STEPS + 1)), 0)
-    assert parse(known, body(STEPS + 1)).known_messages > STEPS
+    assert parse(known, body(STEPS + 1), "ben") == (orjson.loads(body(STEPS + 1)), None)
+    assert known_messages(parse(known, body(STEPS + 1))) > STEPS
 
 
 def test_a_conversation_that_was_changed_is_read_again() -> None:
     known = read_before()
     changed = body(STEPS + 1).replace(b"You are an agent.", b"You are a poet. ")
-    assert parse(known, changed) == (orjson.loads(changed), 0)
+    assert parse(known, changed) == (orjson.loads(changed), None)
 
 
 def test_of_two_fields_of_one_name_the_last_one_counts() -> None:
@@ -98,7 +103,7 @@ def test_a_message_with_an_address_is_never_known() -> None:
     image = {"type": "image_url", "image_url": {"url": "http://10.0.0.1/a.png"}}
     pictured = [*messages(STEPS)[:-1], {"role": "user", "content": [image]}, *messages(STEPS)]
     sent = orjson.dumps({"messages": pictured})
-    counts = [parse(known, sent).known_messages for _ in range(3)]
+    counts = [known_messages(parse(known, sent)) for _ in range(3)]
     assert counts[-1] == len(messages(STEPS)) - 1
 
 
@@ -112,7 +117,7 @@ def test_whatever_is_changed_in_a_body_it_is_read_as_if_nothing_was_known(
     try:
         expected = request_validation.parse(changed)
     except BadRequestError as refused:
-        with pytest.raises(BadRequestError, match="^") as seen:
+        with pytest.raises(BadRequestError, match=r"JSON|request") as seen:
             _BEFORE.parse("ann", changed)
         assert str(seen.value) == str(refused)
     else:
@@ -120,3 +125,27 @@ def test_whatever_is_changed_in_a_body_it_is_read_as_if_nothing_was_known(
 
 
 _BEFORE = read_before(body(STEPS + 20), body(STEPS + 20))
+
+
+async def _answered(call: Call) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi."}}
+    await call.send(answer(orjson.dumps({"choices": [choice]})))
+
+
+async def test_a_backend_gets_the_whole_conversation_at_every_step() -> None:
+    async with gateway_with(_answered) as (served, (backend,)):
+        for steps in range(STEPS, STEPS + 6):
+            assert (await served.post(body(steps, stream=False))).status == 200
+            sent = backend.calls[-1].body
+            assert sent == {**orjson.loads(body(steps)), "stream": False}
+
+
+async def test_an_address_is_refused_each_time_that_it_comes() -> None:
+    image = {"type": "image_url", "image_url": {"url": "http://10.0.0.1/a.png"}}
+    pictured = [*messages(STEPS), {"role": "user", "content": [image]}, *messages(2)]
+    async with gateway_with(_answered) as (served, (backend,)):
+        for _ in range(3):
+            sent = orjson.dumps({"model": MODEL, "messages": pictured})
+            reply = await served.post(sent)
+            assert reply.error["code"] == "media_url_not_allowed"
+        assert backend.calls == []

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from operator import is_
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,31 +23,31 @@ from stoker.tokens.request_form import WrittenPart, new_at
 _LEAST_BYTES = 16_384
 #: A conversation that has grown by less is kept as it was: that much is soon parsed again.
 _LEAST_GROWTH_BYTES = 16_384
-#: What is kept of all owners' conversations, in memory only. Parsed they take some three times it.
+#: What is kept of all owners' bodies, in memory only. With what is known of them it is some five
+#: times that.
 _MOST_CONVERSATIONS, _MOST_BYTES = 32, 16_777_216
 #: Stands in a body where its known messages were, in a word that no client can guess.
 _MARK = secrets.token_hex(16)
 _MARK_JSON = orjson.dumps(_MARK)
 
 
-class ParsedBody(NamedTuple):
-    """A request, and how many of its first messages one before it had, checked and in normal form.
-
-    Those name no address.
-    """
-
-    request: dict[str, Any]
-    known_messages: int = 0
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class _Conversation:
+class Conversation:
+    """The first messages of an owner's requests: in normal form, and without any address."""
+
     owner: str
     #: Of a body, all up to the end of the last known message.
     beginning: bytes
     #: Where the first message begins.
     start: int
     messages: Sequence[WrittenPart]
+    #: Their JSON, separated by commas. A client's own may have a field twice, and what was checked
+    #: is the last one.
+    json: bytes
+
+    def is_in(self, messages: Sequence[Any]) -> bool:
+        """Whether these messages begin with its own, and none of those was changed."""
+        return len(messages) >= len(self.messages) and all(map(is_, messages, self.messages))
 
     def begins(self, owner: str, body: bytes) -> bool:
         """Whether the owner's body goes on with it."""
@@ -55,6 +56,13 @@ class _Conversation:
     def cut_from(self, body: bytes) -> bytes:
         """The body with the mark in place of the known messages."""
         return body[: self.start] + _MARK_JSON + body[len(self.beginning) :]
+
+
+class ParsedBody(NamedTuple):
+    """A request, and the messages that it begins with as one before it did."""
+
+    request: dict[str, Any]
+    known: Conversation | None = None
 
 
 class _Pieces(msgspec.Struct):
@@ -68,7 +76,7 @@ class KnownConversations:
 
     def __init__(self) -> None:
         #: The one that was used last at the end.
-        self._known: list[_Conversation] = []
+        self._known: list[Conversation] = []
 
     def parse(self, owner: str, body: bytes) -> ParsedBody:
         """The request in ``body``; known messages are written parts.
@@ -82,10 +90,10 @@ class KnownConversations:
         if request is None:
             known, request = None, _whole(body)
         self._keep(owner, body, known, request)
-        return ParsedBody(request, len(known.messages) if known is not None else 0)
+        return ParsedBody(request, known)
 
     def _keep(
-        self, owner: str, body: bytes, known: _Conversation | None, request: dict[str, Any]
+        self, owner: str, body: bytes, known: Conversation | None, request: dict[str, Any]
     ) -> None:
         """Keep the conversation as far as it is known now."""
         kept = [each for each in self._known if each is not known]
@@ -101,7 +109,7 @@ def _whole(body: bytes) -> dict[str, Any]:
     return request_validation.with_known_messages(request_validation.parse(body))
 
 
-def _continued(known: _Conversation, body: bytes) -> dict[str, Any] | None:
+def _continued(known: Conversation, body: bytes) -> dict[str, Any] | None:
     """The request with what is known of it; ``None`` where that is not what its messages are.
 
     A parser is in the same state after the same bytes. Behind the known messages it goes on with
@@ -120,8 +128,8 @@ def _continued(known: _Conversation, body: bytes) -> dict[str, Any] | None:
 
 
 def _longer(
-    owner: str, body: bytes, known: _Conversation | None, request: dict[str, Any]
-) -> _Conversation | None:
+    owner: str, body: bytes, known: Conversation | None, request: dict[str, Any]
+) -> Conversation | None:
     """The conversation with the messages that are known since; ``None`` where they are few."""
     messages = request.get("messages")
     if not isinstance(messages, list):
@@ -136,11 +144,12 @@ def _longer(
     if places is None:
         return None
     start, end = places
-    parts = [*(known.messages if known is not None else ()), *new]
-    return _Conversation(owner, body[:end], start, parts)
+    parts, json = (known.messages, [known.json]) if known is not None else ((), [])
+    json += [part.json for part in new]
+    return Conversation(owner, body[:end], start, [*parts, *new], b",".join(json))
 
 
-def _places(body: bytes, known: _Conversation | None, count: int) -> tuple[int, int] | None:
+def _places(body: bytes, known: Conversation | None, count: int) -> tuple[int, int] | None:
     """Where the messages begin in the body, and where the first ``count`` new ones end."""
     try:
         rest = body if known is None else known.cut_from(body)
@@ -159,5 +168,5 @@ def _places(body: bytes, known: _Conversation | None, count: int) -> tuple[int, 
     return start, end
 
 
-def _size(known: _Conversation) -> int:
+def _size(known: Conversation) -> int:
     return len(known.beginning)

@@ -26,10 +26,11 @@ class Validate:
         """Set ``context.rules``, ``body`` and ``legacy_calls``; raises ``BadRequestError``."""
         rules = context.rules = PATH_RULES[context.request.path]
         sent = await request_validation.read(context.request, self._body_s)
+        context.sent_bytes = len(sent)
         if rules.api:
             body = self._translated(context, rules.api, sent)
         else:
-            body, context.known_messages = self._conversations.parse(context.caller.owner, sent)
+            body, context.known = self._conversations.parse(context.caller.owner, sent)
             media_urls.refuse_servers(body)
         body = request_validation.without_private_fields(body)
         rules.check(body)
