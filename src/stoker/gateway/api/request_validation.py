@@ -80,10 +80,12 @@ async def read(request: web.Request, within_s: float) -> bytes:
 
     Raises ``BadRequestError``, and aiohttp's own error for a body above ``MAX_BODY_BYTES``.
     """
+    content = request.content
+    late = asyncio.TimeoutError()
+    # Not wait_for, which makes a task of each read.
+    timer = asyncio.get_running_loop().call_later(within_s, content.set_exception, late)
     try:
-        if request.content.is_eof():
-            return await request.read()
-        return await asyncio.wait_for(request.read(), within_s)
+        return await request.read()
     except asyncio.TimeoutError:
         raise BadRequestError(
             f"The request was not complete after {within_s:.0f} seconds. Send it again.",
@@ -95,6 +97,8 @@ async def read(request: web.Request, within_s: float) -> bytes:
             "The request body does not match its Content-Length or Transfer-Encoding.",
             code="invalid_body",
         ) from None
+    finally:
+        timer.cancel()
 
 
 def check_chat(request: dict[str, Any]) -> None:
