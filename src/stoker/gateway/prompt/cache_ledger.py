@@ -119,7 +119,8 @@ class CacheLedger:
 
     def _know(self, chain: PromptChain) -> None:
         known = self._known
-        deque(map(known.pop, chain.links, repeat(None)), maxlen=0)  # no step for each of them
+        if len(known) + len(chain.links) > _BLOCKS_KNOWN:  # the order counts where some are to go
+            deque(map(known.pop, chain.links, repeat(None)), maxlen=0)  # no step for each of them
         known.update(dict.fromkeys(chain.links))
         for link in list(islice(known, max(0, len(known) - _BLOCKS_KNOWN))):
             del known[link]
