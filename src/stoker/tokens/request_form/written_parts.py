@@ -8,8 +8,6 @@ again; routing, counting and the prompt's chain use the same JSON and hash.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import compress, count, repeat
-from operator import is_not
 from typing import Any
 
 import orjson
@@ -50,9 +48,11 @@ def recognised(messages: Sequence[Any]) -> list[Any]:
 
 def new_at(messages: Sequence[Any]) -> int:
     """The place of the first message that is no written part; those before it need no look."""
-    # No step of its own for each of a thousand messages.
-    is_new = map(is_not, map(type, messages), repeat(WrittenPart))
-    return next(compress(count(), is_new), len(messages))
+    kinds = list(map(type, messages))  # no step of its own for each of a thousand messages
+    written = kinds.count(WrittenPart)
+    if kinds[:written].count(WrittenPart) == written:  # all of them come first
+        return written
+    return next(at for at, kind in enumerate(kinds) if kind is not WrittenPart)
 
 
 def _recognised(message: Any) -> Any:
