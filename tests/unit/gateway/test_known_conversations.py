@@ -82,6 +82,13 @@ def test_of_two_fields_of_one_name_the_last_one_counts() -> None:
     known = read_before()
     twice = body(STEPS)[:-1] + b', "messages": [{"role": "user", "content": "Another."}]}'
     assert parse(known, twice).request == orjson.loads(twice)
+    other = b'{"messages": ' + orjson.dumps(messages(STEPS, "Another text. " * 99)) + b"}"
+    for first, second in ((other, body(STEPS)), (body(STEPS), other)):
+        both = first[:-1] + b", " + second[1:]
+        for _ in range(3):
+            assert parse(known, both).request == orjson.loads(both)
+        for sent in (other, body(STEPS), body(STEPS + 1)):
+            assert parse(known, sent).request == orjson.loads(sent)
     before = b'{"messages": ' + orjson.dumps(messages(STEPS)) + b", " + body(STEPS)[1:]
     for _ in range(3):
         assert parse(known, before).request == orjson.loads(before)

@@ -31,7 +31,7 @@ _MARK = secrets.token_hex(16)
 _MARK_JSON = orjson.dumps(_MARK)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Conversation:
     """The first messages of an owner's requests: in normal form, and without any address."""
 
@@ -140,7 +140,7 @@ def _longer(
     new = list(takewhile(media_urls.names_no_address, messages[before:last]))
     if sum(len(part.json) for part in new) < _LEAST_GROWTH_BYTES:
         return None
-    places = _places(body, known, len(new))
+    places = _places(body, known, new)
     if places is None:
         return None
     start, end = places
@@ -149,20 +149,27 @@ def _longer(
     return Conversation(owner, body[:end], start, [*parts, *new], b",".join(json))
 
 
-def _places(body: bytes, known: Conversation | None, count: int) -> tuple[int, int] | None:
-    """Where the messages begin in the body, and where the first ``count`` new ones end."""
+def _places(
+    body: bytes, known: Conversation | None, new: Sequence[WrittenPart]
+) -> tuple[int, int] | None:
+    """Where the messages begin in the body, and where the new ones end; ``None`` where that is not
+    certain.
+    """
+    rest = body if known is None else known.cut_from(body)
     try:
-        rest = body if known is None else known.cut_from(body)
         pieces = msgspec.json.decode(rest, type=_Pieces).messages
     except (msgspec.MsgspecError, RecursionError):
         return None
-    if known is None:
-        start = end = body.find(pieces[0])
-    else:
-        start, end, pieces = known.start, len(known.beginning), pieces[1:]
-    for piece in pieces[:count]:
+    if known is not None:
+        pieces = pieces[1:]  # without the mark
+    if len(pieces) < len(new):
+        return None
+    start = body.find(pieces[0]) if known is None else known.start
+    end = start if known is None else len(known.beginning)
+    for piece, part in zip(pieces, new, strict=False):
         found = body.find(piece, end)
-        if body[end:found].strip(b" \t\r\n") not in (b"", b","):
+        between = body[end:found].strip(b" \t\r\n")
+        if between not in (b"", b",") or orjson.loads(memoryview(piece)) != part:
             return None
         end = found + len(memoryview(piece))
     return start, end
