@@ -17,7 +17,7 @@ from stoker.gateway.routing.priority import Utility
 if TYPE_CHECKING:  # these know the context, and OpenTelemetry is an extra
     from opentelemetry.trace import Span
 
-    from stoker.gateway.api.known_conversations import Conversation
+    from stoker.gateway.api.known_conversations import KnownConversation
     from stoker.gateway.api.path_rules import PathRules
     from stoker.gateway.relay.backend_request import BackendRequest
     from stoker.gateway.relay.response_stream import ResponseStream
@@ -44,7 +44,7 @@ class RequestContext:
     #: Validate: how long its JSON was.
     sent_bytes: int = 0
     #: Validate: the messages that it begins with as one before it did.
-    known: Conversation | None = None
+    known: KnownConversation | None = None
     #: Validate: the JSON as it was sent, where ``rules.api`` translates.
     client_body: dict[str, Any] = field(init=False)
     #: Validate: what the client asked for and gets without.

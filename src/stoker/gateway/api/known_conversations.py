@@ -32,7 +32,7 @@ _MARK_JSON = orjson.dumps(_MARK)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Conversation:
+class KnownConversation:
     """The first messages of an owner's requests: in normal form, and without any address."""
 
     owner: str
@@ -62,7 +62,7 @@ class ParsedBody(NamedTuple):
     """A request, and the messages that it begins with as one before it did."""
 
     request: dict[str, Any]
-    known: Conversation | None = None
+    known: KnownConversation | None = None
 
 
 class _Pieces(msgspec.Struct):
@@ -76,7 +76,7 @@ class KnownConversations:
 
     def __init__(self) -> None:
         #: The one that was used last at the end.
-        self._known: list[Conversation] = []
+        self._known: list[KnownConversation] = []
 
     def parse(self, owner: str, body: bytes) -> ParsedBody:
         """The request in ``body``; known messages are written parts.
@@ -93,7 +93,7 @@ class KnownConversations:
         return ParsedBody(request, known)
 
     def _keep(
-        self, owner: str, body: bytes, known: Conversation | None, request: dict[str, Any]
+        self, owner: str, body: bytes, known: KnownConversation | None, request: dict[str, Any]
     ) -> None:
         """Keep the conversation as far as it is known now."""
         kept = [each for each in self._known if each is not known]
@@ -109,7 +109,7 @@ def _whole(body: bytes) -> dict[str, Any]:
     return request_validation.with_known_messages(request_validation.parse(body))
 
 
-def _continued(known: Conversation, body: bytes) -> dict[str, Any] | None:
+def _continued(known: KnownConversation, body: bytes) -> dict[str, Any] | None:
     """The request with what is known of it; ``None`` where that is not what its messages are.
 
     A parser is in the same state after the same bytes. Behind the known messages it goes on with
@@ -128,8 +128,8 @@ def _continued(known: Conversation, body: bytes) -> dict[str, Any] | None:
 
 
 def _longer(
-    owner: str, body: bytes, known: Conversation | None, request: dict[str, Any]
-) -> Conversation | None:
+    owner: str, body: bytes, known: KnownConversation | None, request: dict[str, Any]
+) -> KnownConversation | None:
     """The conversation with the messages that are known since; ``None`` where they are few."""
     messages = request.get("messages")
     if not isinstance(messages, list):
@@ -146,11 +146,11 @@ def _longer(
     start, end = places
     parts, json = (known.messages, [known.json]) if known is not None else ((), [])
     json += [part.json for part in new]
-    return Conversation(owner, body[:end], start, [*parts, *new], b",".join(json))
+    return KnownConversation(owner, body[:end], start, [*parts, *new], b",".join(json))
 
 
 def _places(
-    body: bytes, known: Conversation | None, new: Sequence[WrittenPart]
+    body: bytes, known: KnownConversation | None, new: Sequence[WrittenPart]
 ) -> tuple[int, int] | None:
     """Where the messages begin in the body, and where the new ones end; ``None`` where that is not
     certain.
@@ -175,5 +175,5 @@ def _places(
     return start, end
 
 
-def _size(known: Conversation) -> int:
+def _size(known: KnownConversation) -> int:
     return len(known.beginning)

@@ -11,7 +11,7 @@ import orjson
 from stoker import tokens
 from stoker.engines import Engine, NativeCompletions
 from stoker.gateway.api import request_validation
-from stoker.gateway.api.known_conversations import Conversation
+from stoker.gateway.api.known_conversations import KnownConversation
 from stoker.gateway.api.path_rules import PathRules
 from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.client_apis.client_api import AnswerForm
@@ -76,7 +76,7 @@ def backend_request(
     *,
     header: str | None = None,
     fields: Mapping[str, str | int] | None = None,
-    known: Conversation | None = None,
+    known: KnownConversation | None = None,
     reads_slowly: bool = False,
 ) -> BackendRequest:
     """The request for ``model``, without the fields that its backend is known to refuse.
@@ -128,7 +128,7 @@ def backend_request(
     )
 
 
-def _written(sent: Mapping[str, Any], known: Conversation | None) -> list[bytes]:
+def _written(sent: Mapping[str, Any], known: KnownConversation | None) -> list[bytes]:
     messages = sent.get("messages") or ()
     if known is None or not known.is_in(messages):
         return [request_validation.written(sent)]
