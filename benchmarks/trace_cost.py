@@ -48,7 +48,7 @@ class _Selects(SelectBackend):
 
 class _Prepares(PrepareForBackend):
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        context.outgoing = BackendRequest(b"{}")
+        context.outgoing = BackendRequest([b"{}"])
         return await proceed(context)
 
 

@@ -46,7 +46,7 @@ def context() -> RequestContext:
     asked.caller = Caller("ann", "ann-1")
     asked.model = ServedModel("qwen2.5-coder-7b")
     asked.session = "0b5e3c1e-6b0f-4c0e-9a56-3f8f1f0b7a11"
-    asked.outgoing = BackendRequest(b"{}")
+    asked.outgoing = BackendRequest([b"{}"])
     asked.answer = ResponseStream(None, streamed=False)
     asked.answer.first_byte_at = asyncio.get_running_loop().time()
     asked.answer.report.note(USAGE)

@@ -17,6 +17,7 @@ from stoker.gateway.routing.priority import Utility
 if TYPE_CHECKING:  # these know the context, and OpenTelemetry is an extra
     from opentelemetry.trace import Span
 
+    from stoker.gateway.api.known_conversations import KnownConversation
     from stoker.gateway.api.path_rules import PathRules
     from stoker.gateway.relay.backend_request import BackendRequest
     from stoker.gateway.relay.response_stream import ResponseStream
@@ -40,6 +41,10 @@ class RequestContext:
     #: Validate: what its path asks for, and its JSON.
     rules: PathRules = field(init=False)
     body: dict[str, Any] = field(init=False)
+    #: Validate: how long its JSON was.
+    sent_bytes: int = 0
+    #: Validate: the messages that it begins with as one before it did.
+    known: KnownConversation | None = None
     #: Validate: the JSON as it was sent, where ``rules.api`` translates.
     client_body: dict[str, Any] = field(init=False)
     #: Validate: what the client asked for and gets without.

@@ -59,8 +59,9 @@ def as_stored(row: UsageRow, salt: bytes) -> tuple[Value, ...]:
 
     One that is refused would keep all rows after it from being written.
     """
-    session = _hashed(row.session, row.owner, salt) if row.session else None
-    return tuple(map(_storable, row._replace(session=session)))
+    if row.session is not None:
+        row = row._replace(session=_hashed(row.session, row.owner, salt) if row.session else None)
+    return tuple(map(_storable, row))
 
 
 def _hashed(session: str, owner: str, salt: bytes) -> str:
@@ -71,5 +72,7 @@ def _hashed(session: str, owner: str, salt: bytes) -> str:
 
 def _storable(value: Value) -> Value:
     if isinstance(value, str):
+        if value.isascii() and len(value) <= _MOST_CHARS and "\0" not in value:
+            return value
         return value[:_MOST_CHARS].encode("utf-8", "replace").decode().replace("\0", "?")
     return min(value, _MOST) if isinstance(value, int) else value

@@ -41,13 +41,14 @@ class MediaHosts:
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self.patterns = tuple(pattern.lower() for pattern in patterns)
 
-    def check(self, request: Mapping[str, Any]) -> None:
+    def check(self, request: Mapping[str, Any], known_messages: int = 0) -> None:
         """Raise ``BadRequestError`` where a conversation has another URL than a data URL.
 
-        ``request`` is in the client's own API.
+        ``request`` is in the client's own API. Its first ``known_messages`` name no address.
         """
         for name in _CONVERSATIONS:
-            for where, url in _references(request.get(name), name):
+            known = known_messages if name == "messages" else 0
+            for where, url in _references(request.get(name), name, known):
                 if not self._allow(url):
                     raise _refused(where)
 
@@ -55,6 +56,11 @@ class MediaHosts:
         found = _PLAIN_URL.fullmatch(url)
         host = found[1].lower() if found else ""
         return bool(host) and any(fnmatchcase(host, pattern) for pattern in self.patterns)
+
+
+def names_no_address(message: Mapping[str, Any]) -> bool:
+    """Whether there is nothing in a message that a server would fetch, whatever is allowed."""
+    return not any(_references(message, "messages"))
 
 
 def refuse_servers(request: Mapping[str, Any]) -> None:
@@ -85,11 +91,11 @@ def _named_servers(request: Mapping[str, Any]) -> Iterator[str]:
         yield "kv_transfer_params"
 
 
-def _references(value: Any, where: str) -> Iterator[tuple[str, str]]:
-    """What a server would fetch of ``value``, each with its place."""
+def _references(value: Any, where: str, first: int = 0) -> Iterator[tuple[str, str]]:
+    """What a server would fetch of ``value``, of a list from ``first`` on, each with its place."""
     if isinstance(value, list):
         name = where.rpartition(".")[2].partition("[")[0]
-        for at, item in enumerate(value):
+        for at, item in enumerate(value[first:], first):
             if isinstance(item, dict | list):
                 yield from _references(item, f"{where}[{at}]")
             elif isinstance(item, str) and name not in _TEXTS and _is_reference(name, item):

@@ -75,15 +75,17 @@ def with_known_messages(request: dict[str, Any]) -> dict[str, Any]:
     return {**request, "messages": recognised(messages)}
 
 
-async def read(request: web.Request, within_s: float) -> dict[str, Any]:
-    """The JSON object that a client sends. A client that takes longer than ``within_s`` is refused.
+async def read(request: web.Request, within_s: float) -> bytes:
+    """The body that a client sends. A client that takes longer than ``within_s`` is refused.
 
     Raises ``BadRequestError``, and aiohttp's own error for a body above ``MAX_BODY_BYTES``.
     """
+    content = request.content
+    late = asyncio.TimeoutError()
+    # Not wait_for, which makes a task of each read.
+    timer = asyncio.get_running_loop().call_later(within_s, content.set_exception, late)
     try:
-        if request.content.is_eof():
-            return parse(await request.read())
-        return parse(await asyncio.wait_for(request.read(), within_s))
+        return await request.read()
     except asyncio.TimeoutError:
         raise BadRequestError(
             f"The request was not complete after {within_s:.0f} seconds. Send it again.",
@@ -95,6 +97,8 @@ async def read(request: web.Request, within_s: float) -> dict[str, Any]:
             "The request body does not match its Content-Length or Transfer-Encoding.",
             code="invalid_body",
         ) from None
+    finally:
+        timer.cancel()
 
 
 def check_chat(request: dict[str, Any]) -> None:

@@ -64,8 +64,7 @@ class LimitCaller:
 
     async def _reserved(self, context: RequestContext, plan: LimitPlan) -> Reservation:
         """By an upper bound of its tokens, and by a count where that is too much."""
-        body = await context.request.read()  # it was read before: this takes no time
-        asked = most_tokens(context.body, len(body), context.model.max_model_len)
+        asked = most_tokens(context.body, context.sent_bytes, context.model.max_model_len)
         reservation = await self._limiter.reserve(plan, asked)
         over = [charge.counter.kind for charge, _ in reservation.over]
         if not over or not MEASURED_KINDS.issuperset(over):

@@ -17,5 +17,6 @@ class RefuseMediaUrls:
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Raises ``BadRequestError``, or goes on."""
         sent = context.client_body if context.rules.api else context.body
-        self._state.media_hosts.check(sent)
+        known = len(context.known.messages) if context.known is not None else 0
+        self._state.media_hosts.check(sent, known)
         return await proceed(context)

@@ -5,8 +5,9 @@ Kept from what was sent and corrected by what the answers report. Nothing here h
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 
 from stoker.gateway.prompt.prompt_chain import PromptChain
 
@@ -118,8 +119,8 @@ class CacheLedger:
 
     def _know(self, chain: PromptChain) -> None:
         known = self._known
-        for link in chain.links:
-            known.pop(link, None)
+        if len(known) + len(chain.links) > _BLOCKS_KNOWN:  # the order counts where some are to go
+            deque(map(known.pop, chain.links, repeat(None)), maxlen=0)  # no step for each of them
         known.update(dict.fromkeys(chain.links))
         for link in list(islice(known, max(0, len(known) - _BLOCKS_KNOWN))):
             del known[link]

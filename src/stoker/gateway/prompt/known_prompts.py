@@ -13,8 +13,8 @@ from stoker.recent_values import RecentValues
 
 #: Some 250 bytes each. An agent's turn adds one for each step, and only its last one is needed.
 _MOST_PROMPTS = 1024
-#: What a chain holds of a request.
-_IN_THE_CHAIN = frozenset({"messages", "tools"})
+#: What changes no prompt, and what a chain holds of a request.
+_OUTSIDE = tokens.OUTSIDE_THE_PROMPT | {"messages", "tools"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,5 @@ class KnownPrompts:
 
 def _options(sent: Mapping[str, Any]) -> int:
     """A hash of all that may change the prompt beside its messages and the tools' content."""
-    outside = tokens.OUTSIDE_THE_PROMPT | _IN_THE_CHAIN
-    options = {name: value for name, value in sent.items() if name not in outside}
+    options = {name: value for name, value in sent.items() if name not in _OUTSIDE}
     return hash((len(sent.get("tools") or ()), written(options)))

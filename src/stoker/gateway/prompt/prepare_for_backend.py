@@ -185,6 +185,7 @@ async def _prepared(
             **(backend.completion_fields if context.is_completion else {}),
             **_slot(context, preparer, engine, chain, held),
         },
+        known=context.known,
         reads_slowly=backend.fit.reads_slowly,
     )
     return prepared, chain

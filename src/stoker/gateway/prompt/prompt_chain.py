@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
-from operator import xor
+from operator import attrgetter, xor
 from typing import Any
 
 from stoker.gateway.api.request_validation import written
 from stoker.recent_values import RecentValues
 from stoker.tokens.chat_messages import SYSTEM_ROLES
-from stoker.tokens.request_form import WrittenPart
+from stoker.tokens.request_form import WrittenPart, new_at
 
 #: Some 64 tokens of English or code: what a shared beginning is rounded down to ...
 _BLOCK_BYTES = 256
@@ -24,6 +24,7 @@ _MOST_BLOCKS = 4096
 #: The digests of heads that were seen, by the link that stands for each in this process. A client
 #: has a few.
 _DIGESTS = RecentValues[int, str](64)
+_key = attrgetter("key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def chain_of(request: Mapping[str, Any]) -> PromptChain:
     head, rest = _parts(request)
     parts = [*head, *rest]
     # Each stands for all parts up to its own, as links do for blocks.
-    keys = _links((part.key for part in parts), initial=len(head))
+    keys = _links(map(_key, parts), initial=len(head))
     known = next((at for at in range(len(keys), 0, -1) if keys[at - 1] in _KNOWN), 0)
     chain = _KNOWN[keys[known - 1]] if known else _chain_of_head(head)
     if parts:
@@ -156,7 +157,12 @@ def _parts(request: Mapping[str, Any]) -> tuple[list[WrittenPart], list[WrittenP
     first = next((at for at, each in enumerate(messages) if not _is_system(each)), len(messages))
     tools = request.get("tools")
     head = [*messages[:first], *(tools if isinstance(tools, list) else ())]
-    return list(map(_part, head)), list(map(_part, messages[first:]))
+    return _written_parts(head), _written_parts(messages[first:])
+
+
+def _written_parts(values: list[Any]) -> list[WrittenPart]:
+    at = new_at(values)
+    return [*values[:at], *map(_part, values[at:])]
 
 
 def _part(value: Any) -> WrittenPart:

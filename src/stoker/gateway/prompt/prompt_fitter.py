@@ -90,14 +90,14 @@ class PromptFitter:
     async def _prepared(
         self, request: dict[str, Any], window: int, time: tokens.ReadingTime | None
     ) -> Prepared:
-        whole, asked = self._unfitted(request), tokens.asked_max_tokens(request)
+        asked = tokens.asked_max_tokens(request)
+        uncounted = self._unfitted(request, asked)
         longest = self._limit.prompt_tokens()
         budget = tokens.budget_for(window, asked, max_prompt_tokens=longest, time=time)
-        uncounted = replace(whole, max_tokens=asked)
         # What is known costs less to find than a bound of every message, and is closer.
-        most = self._known.bound(whole, self._counter.overheads)
+        most = self._known.bound(uncounted, self._counter.overheads)
         if _surely_fits(most, asked, budget):
-            header = f"{whole.header or 'none'}; tokens<={most}"
+            header = f"{uncounted.header or 'none'}; tokens<={most}"
             return replace(uncounted, header=header, most_prompt_tokens=most)
         if _surely_fits(tokens.prompt_bound(request, self._overheads(request)), asked, budget):
             return uncounted
@@ -169,12 +169,13 @@ class PromptFitter:
             correction_tokens=counter.corrections.of(sent),
         )
 
-    def _unfitted(self, request: dict[str, Any]) -> Prepared:
+    def _unfitted(self, request: dict[str, Any], asked: int | None = None) -> Prepared:
         sent = self._counter.form.of(request)
         return Prepared(
             sent,
             chain=chain_of(sent),
             header=self._header(request),
+            max_tokens=asked,
             rewrite=self._calls_in_text(request),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -53,23 +53,23 @@ class BackendConnection(asyncio.Protocol):
         self._pool = pool
         self._transport: asyncio.Transport | None = None
         self._sink: Sink | None = None
-        self._parser: Any = None
+        #: Of all answers on this connection, one after the other.
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._reusable = True
         #: The pool kept it from an earlier request, so its end may have passed unnoticed.
         self.reused = False
 
-    def send(self, request: bytes, sink: Sink) -> None:
-        """Send a whole request; the answer goes to ``sink``."""
+    def send(self, request: Sequence[bytes], sink: Sink) -> None:
+        """Send a whole request, which comes in pieces; the answer goes to ``sink``."""
         self._sink = sink
         self._headers = {}
         self._head_bytes = 0
         self._headers_ended = False
-        self._parser = httptools.HttpResponseParser(self)
         if self._transport is None or self._transport.is_closing():
             self._fail("the connection was closed")
             return
-        self._transport.write(request)
+        self._transport.writelines(request)
 
     def abort(self) -> None:
         """Drop the connection, on which the backend stops its work. Safe to call at any time."""
@@ -214,14 +214,16 @@ class BackendConnections:
             raise BackendGoneError(str(connection_errors.explain(error))) from error
         return connection
 
-    def request(self, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        """The bytes of a POST of JSON to ``path`` of this backend, with these headers too."""
+    def request(
+        self, path: str, body: Sequence[bytes], headers: Mapping[str, str]
+    ) -> Sequence[bytes]:
+        """A POST of JSON to ``path`` of this backend, with these headers too, in pieces."""
         more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = (
             f"POST {self._address.prefix}{path} HTTP/1.1\r\n{self._address.head}{more}"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        return head.encode("latin-1") + body
+            f"Content-Type: application/json\r\nContent-Length: {sum(map(len, body))}\r\n\r\n"
+        ).encode("latin-1")
+        return [head, *body] if len(body) > 1 else [head + b"".join(body)]
 
     def give_back(self, connection: BackendConnection, *, keep: bool) -> None:
         """The connection's request is over."""

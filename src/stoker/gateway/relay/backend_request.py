@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import orjson
 from stoker import tokens
 from stoker.engines import Engine, NativeCompletions
 from stoker.gateway.api import request_validation
+from stoker.gateway.api.known_conversations import KnownConversation
 from stoker.gateway.api.path_rules import PathRules
 from stoker.gateway.api.stream_formats import StreamFormat
 from stoker.gateway.client_apis.client_api import AnswerForm
@@ -23,7 +24,8 @@ from stoker.gateway.relay.tool_call_rewriter import TextCalls
 class BackendRequest:
     """A request that is ready to be sent, and how its answer is relayed."""
 
-    payload: bytes
+    #: Its JSON, in pieces: what is known of a long conversation is not written again.
+    payload: Sequence[bytes]
     streamed: bool = False
     #: The client asked for a usage event of its own.
     wants_usage: bool = True
@@ -52,12 +54,17 @@ class BackendRequest:
 
     def refused_in(self, refusal: bytes) -> frozenset[refused_fields.Path]:
         """Its fields that a server's refusal names and that can be left out."""
-        return refused_fields.named_in(refusal, orjson.loads(self.payload))
+        return refused_fields.named_in(refusal, orjson.loads(b"".join(self.payload)))
 
     def without(self, refused: Collection[refused_fields.Path]) -> BackendRequest:
         """The same request without these fields."""
-        sent = refused_fields.without(orjson.loads(self.payload), refused)
-        return replace(self, payload=orjson.dumps(sent), added=self.added - set(refused))
+        sent = refused_fields.without(orjson.loads(b"".join(self.payload)), refused)
+        return replace(self, payload=[orjson.dumps(sent)], added=self.added - set(refused))
+
+    @property
+    def size_bytes(self) -> int:
+        """The length of its JSON."""
+        return sum(map(len, self.payload))
 
 
 def backend_request(
@@ -69,6 +76,7 @@ def backend_request(
     *,
     header: str | None = None,
     fields: Mapping[str, str | int] | None = None,
+    known: KnownConversation | None = None,
     reads_slowly: bool = False,
 ) -> BackendRequest:
     """The request for ``model``, without the fields that its backend is known to refuse.
@@ -76,7 +84,8 @@ def backend_request(
     Its usage is always asked for where its path can stream it, and its progress in reading where
     the engine reports that too. It is streamed where the engine wants that
     (``Engine.asks_for_stream``).
-    ``header`` is the record for the client; ``fields`` are those that the engine's cache wants.
+    ``header`` is the record for the client; ``fields`` are those that the engine's cache wants;
+    ``known`` are messages that need not be written if they come first.
 
     Raises ``BadRequestError`` where it can't be written.
     """
@@ -101,7 +110,7 @@ def backend_request(
         sent, added = {**sent, report.field: True}, added | {(report.field,)}
     sent = refused_fields.without(sent, refused)
     return BackendRequest(
-        payload=request_validation.written(sent),
+        payload=_written(sent, known),
         streamed=streamed,
         wants_usage=bool(options.get("include_usage")),
         rewrite=prepared.rewrite,
@@ -117,6 +126,16 @@ def backend_request(
         cut_tokens=prepared.cut_tokens,
         headers={"x-stoker-fit": header} if header else {},
     )
+
+
+def _written(sent: Mapping[str, Any], known: KnownConversation | None) -> list[bytes]:
+    messages = sent.get("messages") or ()
+    if known is None or not known.is_in(messages):
+        return [request_validation.written(sent)]
+    others = {name: value for name, value in sent.items() if name != "messages"}
+    beginning = request_validation.written(others)[:-1] + b',"messages":['
+    rest = request_validation.written(messages[len(known.messages) :])
+    return [beginning, known.json, (b"," if len(rest) > len(b"[]") else b"") + rest[1:] + b"}"]
 
 
 def _choices(body: Mapping[str, Any]) -> int:

@@ -137,10 +137,10 @@ class PooledBackend:
     @property
     def _turn_slots(self) -> int | None:
         """The slots that turns may take; ``None`` where none is kept from them."""
-        parallel = min((m.parallel for m in self.models.values() if m.parallel), default=None)
-        if not self.completion_slots or parallel is None:
+        if not self.completion_slots:
             return None
-        return max(1, parallel - self.completion_slots)
+        parallel = min((m.parallel for m in self.models.values() if m.parallel), default=None)
+        return None if parallel is None else max(1, parallel - self.completion_slots)
 
     @property
     def _limit(self) -> int | None:

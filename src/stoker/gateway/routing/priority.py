@@ -7,6 +7,7 @@ at once, they take the slot and the time of the answer that a person waits for.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -66,11 +67,14 @@ def utility_of(request: Mapping[str, Any], header: str | None = None) -> Utility
         return Utility("marked by its client") if header.strip().lower() == "utility" else None
     if request.get("tools"):
         return None
-    texts = (("system", _system(request)), ("user", _last_user(request)))
-    read = {part: text for part, ends in texts if (text := "\n".join(ends))}
-    for kind in _kinds():
-        if kind.part in read and kind.matches(read[kind.part]):
-            return kind.utility
+    for part, ends in (("system", _system(request)), ("user", _last_user(request))):
+        text = "\n".join(ends)
+        # One search for all kinds: nearly every request is a turn, and has none of the phrases.
+        if text and _first_markers(part).search(text):
+            found = (kind.utility for kind in _kinds() if kind.part == part and kind.matches(text))
+            utility = next(found, None)
+            if utility is not None:
+                return utility
     return None
 
 
@@ -92,7 +96,7 @@ class _UtilityKind:
     utility: Utility
 
     def matches(self, text: str) -> bool:
-        return self.markers[0] in text and all(map(text.__contains__, self.markers))
+        return all(map(text.__contains__, self.markers))
 
 
 @cache
@@ -105,6 +109,12 @@ def _kinds() -> tuple[_UtilityKind, ...]:
         )
         for row in load_table("utility_requests")["request"]
     )
+
+
+@cache
+def _first_markers(part: str) -> re.Pattern[str]:
+    markers = {kind.markers[0]: None for kind in _kinds() if kind.part == part}
+    return re.compile("|".join(map(re.escape, markers)))
 
 
 def _system(request: Mapping[str, Any]) -> Iterable[str]:

@@ -131,7 +131,7 @@ class SlotQueue:
 
     def serve(self, backend: PooledBackend) -> None:
         """Give the free slots of the backend to requests that wait."""
-        while backend.usable:
+        while self._queues and backend.usable:
             waiter = self._next(backend, with_room=True)
             if waiter is None:
                 return

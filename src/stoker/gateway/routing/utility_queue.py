@@ -54,6 +54,8 @@ class UtilityQueue:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if not self._queue:
+            return
         soonest = min(map(self._start_one, self._queue.heads()), default=math.inf)
         if soonest < math.inf:
             loop = asyncio.get_running_loop()

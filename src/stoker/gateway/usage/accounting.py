@@ -23,7 +23,7 @@ _BROKEN_OFF = 502
 #: Tokens by their kind, as ``UsageReport.usage`` names it.
 _Used = Mapping[str, int]
 #: What stands for a request that was prepared for no backend.
-_NOT_SENT = BackendRequest(b"")
+_NOT_SENT = BackendRequest(())
 
 
 class Account:
@@ -75,15 +75,15 @@ class Account:
         self, context: RequestContext, began: float, response: web.StreamResponse, used: _Used
     ) -> None:
         metrics, model = self._metrics, context.model.id
-        metrics.requests.labels(context.request.path, model, response.status).inc()
+        metrics.requests_of(context.request.path, model, response.status).inc()
         answer = context.answer
         if answer is None:
             return
         if answer.first_byte_at is not None:
-            metrics.ttft.labels(model).observe(max(0.0, answer.first_byte_at - began))
+            metrics.ttft_of(model).observe(max(0.0, answer.first_byte_at - began))
         for kind, count in used.items():
             if count > 0:
-                metrics.tokens.labels(model, kind).inc(count)
+                metrics.tokens_of(model, kind).inc(count)
         rewrite = context.outgoing.rewrite
         if rewrite is not None and rewrite.found:
             metrics.tool_calls.labels(model).inc(rewrite.found)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from stoker.gateway.usage.owner_use import OwnerUse
 from stoker.gateway.usage.request_times import RequestTimes
 from stoker.usage_records import UsageRow
 
+#: Series of one metric that are found at once.
+_SERIES_KEPT = 1024
 _TTFT_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 
 
@@ -49,6 +53,10 @@ class Metrics:
             ["model", "kind"],
             registry=registry,
         )
+        # Finding a series by its labels costs more than counting in it.
+        self.requests_of = lru_cache(_SERIES_KEPT)(self.requests.labels)
+        self.ttft_of = lru_cache(_SERIES_KEPT)(self.ttft.labels)
+        self.tokens_of = lru_cache(_SERIES_KEPT)(self.tokens.labels)
         self._times = RequestTimes(registry)
         self.owners = OwnerUse()
         self._add_prompts(registry)

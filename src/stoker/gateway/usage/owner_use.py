@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from stoker.gateway.limiting.caller_limiter import Reservation
-from stoker.gateway.limiting.use_windows import CALENDAR
+from stoker.gateway.limiting.counters import Charge
+from stoker.gateway.limiting.use_windows import is_of_calendar
 from stoker.gateway.usage import genai_conventions as genai
 from stoker.usage_records import UsageRow
 
@@ -84,15 +86,12 @@ class OwnerUse:
 
         What is reserved for the request itself is mostly given back at its end.
         """
-        taken = reservation.outcome.taken
+        taken, label = reservation.outcome.taken, None
         for charge, use in zip(reservation.charges, reservation.outcome.uses, strict=True):
-            counter = charge.counter
-            if counter.window in CALENDAR:
-                kind = f"{counter.kind}_per_{counter.window.name}"
-                ends_at = counter.window.end_of(charge.bucket)
+            if is_of_calendar(charge.counter.window):
+                label = label or self._shown(owner)
                 before = use.total - (charge.amount if taken else 0)
-                quota = _Quota(self._shown(owner), kind, before / counter.limit, ends_at)
-                self._quotas.put(counter.name, quota)
+                self._quotas.put(_Quota(label, charge, before))
 
     def forget_idle(self) -> None:
         """Drop the series of owners who no longer ask, which makes room for others."""
@@ -138,12 +137,28 @@ _COUNTERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Quota:
+class _Quota(NamedTuple):
+    """What a request found counted; all that is shown of it is worked out when it is shown."""
+
     owner: str
-    kind: str
-    used: float
-    ends_at: float
+    charge: Charge
+    before: int
+
+    @property
+    def kind(self) -> str:
+        """Its name as a label."""
+        counter = self.charge.counter
+        return f"{counter.kind}_per_{counter.window.name}"
+
+    @property
+    def used(self) -> float:
+        """How much of it was gone; 1 is all."""
+        return self.before / self.charge.counter.limit
+
+    @property
+    def ends_at(self) -> float:
+        """When it begins again."""
+        return self.charge.counter.window.end_of(self.charge.bucket)
 
 
 class _Quotas(Collector):
@@ -153,10 +168,10 @@ class _Quotas(Collector):
         self._clock = clock
         self._known: dict[tuple[str, str], _Quota] = {}
 
-    def put(self, counter: str, quota: _Quota) -> None:
+    def put(self, quota: _Quota) -> None:
         """Take on a quota. Those of owners that are summed up are not: a sum of them is none."""
         if quota.owner != OTHER:
-            self._known[quota.owner, counter] = quota
+            self._known[quota.owner, quota.charge.counter.name] = quota
 
     def keep_those_of(self, owners: Container[str]) -> None:
         """Forget quotas of all others, and of days and months that have ended."""

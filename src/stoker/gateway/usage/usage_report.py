@@ -39,6 +39,8 @@ class UsageReport:
 
     def __init__(self, choices: int = 1) -> None:
         self._choices = choices
+        #: The sum of what was reported, until there is more.
+        self._usage: dict[str, int] | None = None
         self._prompt_tokens: int | None = None
         #: Of events that belong to one choice, by its index: there may be several prompts.
         self._prompt_of_choice: dict[int, int] = {}
@@ -56,17 +58,20 @@ class UsageReport:
     @property
     def usage(self) -> dict[str, int] | None:
         """``prompt_tokens`` and ``completion_tokens``, as far as reported; ``None`` without any."""
-        prompt, completion = self._all_prompt_tokens(), self._completion_tokens()
-        counts = {} if prompt is None else {"prompt_tokens": prompt}
-        if completion is not None:
-            counts["completion_tokens"] = completion
-        return counts or None
+        if self._usage is None:
+            prompt, completion = self._all_prompt_tokens(), self._completion_tokens()
+            counts = {} if prompt is None else {"prompt_tokens": prompt}
+            if completion is not None:
+                counts["completion_tokens"] = completion
+            self._usage = counts
+        return self._usage or None
 
     def note(self, value: Mapping[str, Any]) -> None:
         """Take the report from an event or a whole answer, if it is in there."""
         usages = _usages_in(value)
         if not usages:
             return
+        self._usage = None
         index = _only_index(value.get("choices"))
         for usage in usages:
             self._note_prompt(_prompt_tokens(usage), index)

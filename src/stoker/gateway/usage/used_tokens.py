@@ -26,7 +26,7 @@ def used_tokens(context: RequestContext, *, client_left: bool = False) -> Reques
         return _NOTHING
     prompt = usage.get("prompt_tokens")
     if prompt is None:
-        prompt = outgoing.prompt_tokens or len(outgoing.payload) // _BYTES_PER_TOKEN
+        prompt = outgoing.prompt_tokens or outgoing.size_bytes // _BYTES_PER_TOKEN
     events = answer.events if answer else 0
     completion = usage.get("completion_tokens", events)
     return RequestTokens(prompt, max(completion, events) if cut else completion)

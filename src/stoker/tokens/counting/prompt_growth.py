@@ -67,9 +67,10 @@ def _grows_at_the_end(known: Sequence[_Message], added: Sequence[_Message]) -> b
     """Whether the longer conversation has the roles of the known one, and ends as it does."""
     if not added:
         return True
-    roles = {message.get("role") for message in known}
+    if not known or added[-1].get("role") != known[-1].get("role"):
+        return False
     new_roles = {message.get("role") for message in added}
-    return new_roles <= roles and added[-1].get("role") == known[-1].get("role")
+    return all(any(m.get("role") == role for m in reversed(known)) for role in new_roles)
 
 
 def _repeats_a_question(known: Sequence[_Message], added: Sequence[_Message]) -> bool:
