@@ -41,8 +41,9 @@ docs: $(STAMP) ## check the docs: generated parts, links, names, length, and the
 	$(BIN)/python scripts/check_docs.py
 	$(BIN)/python scripts/check_words.py
 
-site: $(STAMP) ## build the docs as a site that opens without a server: site/index.html
-	$(BIN)/python -m scripts.build_site site
+site: $(STAMP) ## build the docs as a site that opens without a server; stoker docs opens it
+	rm -rf src/stoker/site
+	$(BIN)/stoker docs --print
 
 docs-write: $(STAMP) ## write the generated parts of the docs again
 	$(BIN)/cog -r $(PAGES)

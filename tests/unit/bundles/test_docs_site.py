@@ -5,21 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scripts import build_site
 
-PAGES = {"index.md", "CONTRIBUTING.md", "limits.md", "contributing/gateway.md"}
+from stoker.bundles import docs_site
+
+PROJECT = Path(__file__).parents[3]
+PAGES = {"index.md", "CONTRIBUTING.md", "limits.md", "contributing/gateway.md", "pictures/a.png"}
 
 
-def page(path: Path, text: str, name: str) -> str:
+def page(project: Path, source: str, text: str, name: str) -> str:
+    path = project / source
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    return build_site.site_page(path, name, PAGES)
-
-
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(build_site, "ROOT", tmp_path)
-    return tmp_path
+    return docs_site.site_page(project, path, name, PAGES)
 
 
 @pytest.mark.parametrize(
@@ -37,23 +34,24 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             *("docs/contributing/gateway.md", "contributing/gateway.md"),
             *("[C](../../CONTRIBUTING.md#words)", "[C](../CONTRIBUTING.md#words)"),
         ),
+        ("README.md", "index.md", "![a](docs/pictures/a.png)", "![a](pictures/a.png)"),
         ("docs/limits.md", "limits.md", "[code](../src/stoker/errors.py)", "code"),
         ("docs/limits.md", "limits.md", "[x](https://a.example)", "[x](https://a.example)"),
         ("docs/limits.md", "limits.md", '<a id="tls"></a>', "(tls)="),
     ],
 )
 def test_a_link_leads_to_the_same_page_in_the_site(
-    root: Path, source: str, name: str, text: str, expected: str
+    tmp_path: Path, source: str, name: str, text: str, expected: str
 ) -> None:
-    assert page(root / source, text, name) == expected
+    assert page(tmp_path, source, text, name) == expected
 
 
-def test_cogs_comments_are_left_out_and_what_they_wrote_is_not(root: Path) -> None:
+def test_cogs_comments_are_left_out_and_what_they_wrote_is_not(tmp_path: Path) -> None:
     text = "<!-- [[[cog\nimport x\n]]] -->\n| a |\n<!-- [[[end]]] -->\nrest"
-    assert page(root / "docs/limits.md", text, "limits.md") == "| a |\nrest"
+    assert page(tmp_path, "docs/limits.md", text, "limits.md") == "| a |\nrest"
 
 
 def test_every_page_has_a_place_in_the_navigation(tmp_path: Path) -> None:
-    build_site.write_sources(tmp_path)
+    docs_site.write_sources(PROJECT, tmp_path)
     with pytest.raises(ValueError, match="lost"):
-        build_site._toctrees(["index.md", "lost.md"])
+        docs_site._toctrees(["index.md", "lost.md"])

@@ -1,4 +1,4 @@
-"""Build the docs as a site that needs no network: ``python -m scripts.build_site FOLDER``.
+"""Build the docs as a site that needs no network: for ``make site``, ``stoker docs`` and bundles.
 
 Sphinx with MyST and furo. The pages of docs/ and of the root are copied, without cog's comments and
 with links that stay within the site; then Sphinx builds them, and any warning is an error: a dead
@@ -8,6 +8,9 @@ where the site is opened from a folder.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import io
 import re
 import shutil
 import sys
@@ -15,7 +18,11 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
-ROOT = Path(__file__).resolve().parent.parent
+import stoker
+from stoker.errors import StokerError
+
+#: Where a wheel carries the site, and where a clone keeps the one that it built.
+PACKAGED = Path(stoker.__file__).resolve().parent / "site"
 #: Pages of the root, and what they are in the site.
 ROOT_PAGES = {
     "README.md": "index.md",
@@ -64,7 +71,7 @@ _MENDED = (
     ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
     ('<div id="search-results"', '<h1>Search</h1><div id="search-results"'),
 )
-_ICON = ROOT / "src/stoker/gateway/dashboard/static/icon.svg"
+_ICON = "src/stoker/gateway/dashboard/static/icon.svg"
 _CONF = """
 project, author = "Stoker", "Stoker's contributors"
 extensions = ["myst_parser"]
@@ -78,16 +85,51 @@ suppress_warnings = ["misc.highlighting_failure"]
 """
 
 
-def build(to: Path) -> None:
-    """Write the site into ``to``. Raises ``RuntimeError`` where Sphinx warns."""
+def home() -> Path | None:
+    """The first page of the site that came with this Stoker; ``None`` where none did.
+
+    A bundle puts it beside its environment; a wheel carries it, and a clone builds it there.
+    """
+    folders = (Path(sys.prefix).parent / "docs", PACKAGED)
+    return next((f / "index.html" for f in folders if (f / "index.html").is_file()), None)
+
+
+def is_older(site: Path, project: Path) -> bool:
+    """Whether a page of the project changed after the site was built."""
+    built = (site / "index.html").stat().st_mtime
+    return any(source.stat().st_mtime > built for source in sources(project).values())
+
+
+def can_build() -> bool:
+    """Whether Sphinx and what it needs here are installed."""
+    return all(importlib.util.find_spec(name) for name in ("sphinx", "myst_parser", "furo"))
+
+
+def build(project: Path, to: Path) -> dict[str, Path]:
+    """Write the project's site into ``to``. Returns its files by their path in it.
+
+    Raises ``StokerError`` where Sphinx is missing, or warns.
+    """
+    if not can_build():
+        raise StokerError(
+            "The docs can't be built.",
+            "Sphinx, MyST and furo are not installed.",
+            "Install them: pip install 'stoker[bundles]'.",
+        )
     from sphinx.cmd.build import main as sphinx  # noqa: PLC0415  (slow to import)
 
-    with tempfile.TemporaryDirectory() as folder:
-        write_sources(Path(folder))
-        if sphinx(["-q", "-W", "--keep-going", "-j", "auto", "-b", "html", folder, str(to)]):
-            raise RuntimeError("Sphinx warned: see above")
+    warned = io.StringIO()
+    shutil.rmtree(to, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(warned):
+        write_sources(project, Path(folder))
+        options = ["-q", "-W", "--keep-going", "-j", "auto", "-d", f"{folder}/.doctrees"]
+        failed = sphinx([*options, "-b", "html", folder, str(to)])
+    if failed:
+        raise StokerError("The docs have faults.", warned.getvalue().strip(), "Correct the pages.")
     for page in to.rglob("*.html"):
         page.write_text(accessible(page.read_text(encoding="utf-8")), encoding="utf-8")
+    (to / ".buildinfo").unlink(missing_ok=True)
+    return {f.relative_to(to).as_posix(): f for f in sorted(to.rglob("*")) if f.is_file()}
 
 
 def accessible(html: str) -> str:
@@ -98,24 +140,34 @@ def accessible(html: str) -> str:
     return html
 
 
-def write_sources(folder: Path) -> None:
-    """The pages as Sphinx reads them, and its configuration."""
-    sources = {page: ROOT / name for name, page in ROOT_PAGES.items()}
-    for path in sorted((ROOT / "docs").rglob("*.md")):
-        sources[path.relative_to(ROOT / "docs").as_posix()] = path
-    for page, path in sources.items():
+def sources(project: Path) -> dict[str, Path]:
+    """The files of the site by their path in it: pages as Markdown, pictures and data."""
+    found = {page: project / name for name, page in ROOT_PAGES.items()}
+    for path in sorted((project / "docs").rglob("*")):
+        if path.is_file():
+            found[path.relative_to(project / "docs").as_posix()] = path
+    return found
+
+
+def write_sources(project: Path, folder: Path) -> None:
+    """The files as Sphinx reads them, and its configuration."""
+    found = sources(project)
+    for page, path in found.items():
         target = folder / page
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(site_page(path, page, sources.keys()), encoding="utf-8")
+        if path.suffix == ".md":
+            target.write_text(site_page(project, path, page, found.keys()), encoding="utf-8")
+        else:
+            shutil.copyfile(path, target)
     with (folder / "index.md").open("a", encoding="utf-8") as index:
-        index.write(_toctrees(sources.keys()))
-    shutil.copy(_ICON, folder / "icon.svg")
+        index.write(_toctrees([page for page in found if page.endswith(".md")]))
+    shutil.copy(project / _ICON, folder / "icon.svg")
     (folder / "conf.py").write_text(_CONF, encoding="utf-8")
 
 
-def site_page(path: Path, page: str, pages: Collection[str]) -> str:
+def site_page(project: Path, path: Path, page: str, pages: Collection[str]) -> str:
     """A page without cog's comments. Links to what the site does not have become their text."""
-    source = PurePosixPath(path.relative_to(ROOT).as_posix()).parent
+    source = PurePosixPath(path.relative_to(project).as_posix()).parent
 
     def link(found: re.Match[str]) -> str:
         text, target, anchor = found[1], found[2], found[3] or ""
@@ -164,7 +216,3 @@ def _normal(path: PurePosixPath) -> PurePosixPath:
         elif part != ".":
             parts.append(part)
     return PurePosixPath(*parts)
-
-
-if __name__ == "__main__":
-    build(Path(sys.argv[1]))
