@@ -99,6 +99,17 @@ def markers(out: Out) -> None:
         out(f"- `{name}` {text}")
 
 
+def last_runs(out: Out) -> None:
+    """Every benchmark with its goal and the figures of its last recorded run."""
+    out("| benchmark | measures | goal | last figure | on |\n| --- | --- | --- | --- | --- |")
+    runs = tomllib.loads((ROOT / "benchmarks/data/last_runs.toml").read_text(encoding="utf-8"))
+    for run in runs.values():
+        shown = {k: f"{v:,}" if isinstance(v, int) else v for k, v in run.items()}
+        last = str(run.get("last", "not recorded")).format(**shown)
+        columns = (run["files"], run["measures"], run.get("goal", ""), last, run.get("on", ""))
+        out(f"| {' | '.join(map(str, columns))} |")
+
+
 def targets(out: Out) -> None:
     """The targets of the Makefile, from their comments."""
     out("| command | does |\n| --- | --- |")

@@ -36,6 +36,10 @@ def window(installed: Path, tmp_path: Path) -> Iterator[Window]:
     """VS Code as ``stoker up`` and ``stoker code`` connect it to a model of this machine."""
     person = Person(installed, tmp_path)
     person.likes_it_quiet()
+    # A model this small calls tools for whatever it is asked, and agent mode waits for a click.
+    settings = json.loads(person.settings_file.read_text())
+    settings["chat.newSession.defaultMode"] = "ask"
+    person.settings_file.write_text(json.dumps(settings))
     (person.workspace / "sums.py").write_text(CODE)
     up = ("stoker", "up", "--yes", "--context", CONTEXT_TOKENS, "--port", str(any_free()))
     browser = Browser(installed)
@@ -58,6 +62,7 @@ def test_vs_code_chats_and_completes_through_a_local_model(window: Window) -> No
     window.choose(json.loads(person.runs("stoker", "status", "--json"))["model"])
     window.ask("How do I multiply two numbers in Python? Answer with one line of code.")
     assert window.answered().strip()
+    window.picture("readme-answer")
     assert not window.has_error()
     for command, options in (
         ("press", {"key": "ControlOrMeta+P"}),

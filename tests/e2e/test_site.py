@@ -24,6 +24,9 @@ pytestmark = pytest.mark.vscode  # it has the Node and the Chromium that these t
 PAGES = (
     "index",
     "01-architecture",
+    "08-model-selection-guide",
+    "rtx-4060-8gb",
+    "infrastructure",
     "reference/commands",
     "reference/models",
     "contributing/gateway",

@@ -9,6 +9,7 @@ where the site is opened from a folder.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import io
 import re
@@ -29,6 +30,7 @@ ROOT_PAGES = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "SECURITY.md": "SECURITY.md",
+    "AGENTS.md": "AGENTS.md",
 }
 #: The navigation: captions, and the pages below each; a folder is all of its pages.
 NAVIGATION: dict[str, tuple[str, ...]] = {
@@ -36,6 +38,8 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
         *(
             "05-installation",
             "08-model-selection-guide",
+            "rtx-4060-8gb",
+            "infrastructure",
             "02-backend-decisions",
             "planning",
             "two-models",
@@ -51,16 +55,21 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
     "When something is wrong": (
         *("doctor", "06-troubleshooting", "07-viewing-logs", "checking", "benchmarking"),
     ),
-    "Look it up": ("reference/",),
+    "Look it up": ("glossary", "reference/"),
     "Change it": (
         *("CONTRIBUTING", "01-architecture", "03-setup-development", "contributing/"),
-        *("CHANGELOG", "SECURITY"),
+        *("AGENTS", "CHANGELOG", "SECURITY"),
     ),
 }
 _LINK = re.compile(r"\[([^\]\n]+)\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
 _COG = re.compile(
     r"^<!-- ?(?:\[\[\[cog.*?\]\]\]|\[\[\[end\]\]\]) ?-->\n?", re.MULTILINE | re.DOTALL
 )
+#: Around a value that scripts/doc_facts.py writes.
+_FACT = re.compile(r"<!-- ?/?fact[^>]*-->")
+#: A diagram that GitHub draws by itself; its ``accTitle`` is what it shows, in words.
+_DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_DIAGRAM_TITLE = re.compile(r"^ *accTitle: (.+)$", re.MULTILINE)
 #: An anchor of HTML, which MyST does not see: its own form.
 _ANCHOR = re.compile(r'<a id="([^"]+)"></a>')
 _MENDED = (
@@ -155,7 +164,7 @@ def write_sources(project: Path, folder: Path) -> None:
     for page, path in found.items():
         target = folder / page
         target.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".md":
+        if _is_page(path):
             target.write_text(site_page(project, path, page, found.keys()), encoding="utf-8")
         else:
             shutil.copyfile(path, target)
@@ -163,6 +172,20 @@ def write_sources(project: Path, folder: Path) -> None:
         index.write(_toctrees([page for page in found if page.endswith(".md")]))
     shutil.copy(project / _ICON, folder / "icon.svg")
     (folder / "conf.py").write_text(_CONF, encoding="utf-8")
+
+
+def diagrams(project: Path) -> dict[str, str]:
+    """Mermaid's sources in all pages, by the names of the pictures that ``make pictures`` draws."""
+    pages = (at.read_text(encoding="utf-8") for at in sources(project).values() if _is_page(at))
+    return {_picture_of(source): source for page in pages for source in _DIAGRAM.findall(page)}
+
+
+def _is_page(path: Path) -> bool:
+    return path.suffix == ".md"
+
+
+def _picture_of(source: str) -> str:
+    return f"diagram-{hashlib.sha256(source.encode()).hexdigest()[:8]}.svg"
 
 
 def site_page(project: Path, path: Path, page: str, pages: Collection[str]) -> str:
@@ -177,8 +200,13 @@ def site_page(project: Path, path: Path, page: str, pages: Collection[str]) -> s
         up = "../" * page.count("/")
         return f"[{text}]({up}{there}{anchor})"
 
-    text = _COG.sub("", path.read_text(encoding="utf-8"))
-    return _LINK.sub(link, _ANCHOR.sub(r"(\1)=", text))
+    def drawn(found: re.Match[str]) -> str:
+        title = _DIAGRAM_TITLE.search(found[1])
+        picture = f"{'../' * page.count('/')}pictures/{_picture_of(found[1])}"
+        return f"![{title[1] if title else ''}]({picture})"
+
+    text = _FACT.sub("", _COG.sub("", path.read_text(encoding="utf-8")))
+    return _DIAGRAM.sub(drawn, _LINK.sub(link, _ANCHOR.sub(r"(\1)=", text)))
 
 
 def _toctrees(pages: Collection[str]) -> str:

@@ -51,6 +51,21 @@ def test_cogs_comments_are_left_out_and_what_they_wrote_is_not(tmp_path: Path) -
     assert page(tmp_path, "docs/limits.md", text, "limits.md") == "| a |\nrest"
 
 
+def test_a_diagram_becomes_the_picture_that_was_drawn_of_it(tmp_path: Path) -> None:
+    source = "flowchart LR\n  accTitle: From A to B\n  a --> b\n"
+    shown = page(tmp_path, "docs/contributing/gateway.md", f"```mermaid\n{source}```\n", "a/b.md")
+    for name in docs_site.ROOT_PAGES:
+        (tmp_path / name).write_text("")
+    ((name, kept),) = docs_site.diagrams(tmp_path).items()
+    assert kept == source
+    assert shown == f"![From A to B](../pictures/{name})\n"
+
+
+def test_a_fact_is_its_value(tmp_path: Path) -> None:
+    text = "within <!-- fact: run gateway.first_byte_ms -->0.41<!-- /fact --> ms"
+    assert page(tmp_path, "docs/limits.md", text, "limits.md") == "within 0.41 ms"
+
+
 def test_every_page_has_a_place_in_the_navigation(tmp_path: Path) -> None:
     docs_site.write_sources(PROJECT, tmp_path)
     with pytest.raises(ValueError, match="lost"):
