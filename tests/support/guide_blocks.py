@@ -1,7 +1,8 @@
 """The fenced commands of the guides that are marked ``run``, and how a test runs them.
 
-A block of the language ``sh run`` needs nothing but Stoker, one of ``sh run engine`` needs llama.cpp
-and a model. GitHub and the site show both as ``sh``. The blocks of a page run in order, in one shell.
+A block of the language ``sh run`` needs nothing but Stoker; one of ``sh run engine`` also needs
+llama.cpp and a model. GitHub and the site show both as ``sh``. The blocks of a page run in order,
+in one shell.
 """
 
 from __future__ import annotations
