@@ -49,7 +49,7 @@ def recording() -> None:
         own = {"STOKER_HOME": home, "HOME": home, "TERM": "xterm-256color"}
         out, shown = PICTURES / "make-up.svg", "echo '$ make up'; make -s up; sleep 3"
         command = [str(recorder / "bin/termtosvg"), str(out), "-c", f'sh -c "{shown}"']
-        options = ["-g", GEOMETRY, "-t", "window_frame", "-M", "1500", "-m", "80", "-D", "4000"]
+        options = ["-g", GEOMETRY, "-t", "window_frame", "-M", "1500", "-m", "80", "-D", "8000"]
         values = [f"{name}={value}" for name, value in own.items()]
         try:
             # The recorder ends where its own input does, so it gets a terminal.
