@@ -8,9 +8,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from stoker.application import HostFacts, LaunchRequest, choose
+from stoker.application import LaunchRequest, choose, imagined_machine
 from stoker.engines.vllm.vllm_launch import GPU_IMAGE
-from stoker.host import find_gpu, imagined_host
 
 Out = Callable[[str], None]
 #: The model and the GPU that this project began with.
@@ -26,9 +25,8 @@ DEPLOYMENT_MODEL = "qwen3.8-27b"
 
 
 def _founding_arguments() -> dict[str, tuple[object, str]]:
-    spec = find_gpu(FOUNDING_GPU)
     request = LaunchRequest(purpose="agent", model=FOUNDING_MODEL)
-    plan = choose(request, HostFacts(imagined_host(spec, 1), spec, here=False)).plan
+    plan = choose(request, imagined_machine(FOUNDING_GPU, 1)).plan
     return {each.name: (each.value, each.reason) for each in plan.arguments}
 
 
