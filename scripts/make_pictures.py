@@ -57,7 +57,7 @@ def recording() -> None:
                 ["env", "-C", str(ROOT), "-u", "HF_HUB_OFFLINE", *values, *command, *options]
             )
         finally:
-            down = [ROOT / ".venv/bin/stoker", "down"]
+            down = [str(ROOT / ".venv/bin/stoker"), "down"]
             subprocess.run(down, env={**os.environ, **own}, check=False)
     if failed:
         sys.exit("make up was not recorded")
