@@ -39,7 +39,9 @@ def _home() -> Path:
             raise StokerError(
                 "This installation has no pages.",
                 "A wheel carries them where `make site` ran before it was made.",
-                "Read the clone's docs folder, or install stoker[bundles] and try again.",
+                f"Read {project / 'docs'}, or install stoker[bundles] and try again."
+                if project and project.is_dir()
+                else "Install Stoker from a bundle, or from a clone after make site.",
             )
         return home
     site = project / "src" / "stoker" / "site"
