@@ -10,7 +10,7 @@ It checks the pages of the site and the extension's README:
 - "`--option` ... 3 by default": it is the default of that option;
 - facts (scripts/doc_facts.py) are as their source has them. Exit codes, and figures in a sentence
   that names a benchmark, are facts; a benchmark's figures have its date beside them;
-- Mermaid diagrams have their pictures;
+- Mermaid diagrams have their pictures, and columns of tables have names;
 - the hand-written part of a page has at most ``LONGEST_PAGE_WORDS`` words.
 """
 
@@ -39,6 +39,8 @@ SETTING = re.compile(r"(?<![\w/.])(?:huggingface\.(?!co\b)[a-zA-Z]+|stoker\.comp
 DEFAULT = re.compile(r"`(?:stoker [a-z ]+)?(--[a-z-]+)`[^`\n.|]{0,80}?(\d[\d.,]*) by default")
 EXIT_CODE = re.compile(r"\bexit(?:s|ed)?(?: codes?)?(?: is| are| with| of)?:? \d", re.IGNORECASE)
 FIGURE = re.compile(r"\d[\d.,]* ?(?:(?:us|ms|s|MB|GB|MB/s|GB/s|tokens/s|tokens|x)\b|%)")
+#: A table's head with an empty cell, which a screen reader can't name.
+EMPTY_HEAD = re.compile(r"^(\|(?:.*\|)?[ ]*\|.*)\n\|[ :|-]*---", re.MULTILINE)
 SENTENCE = re.compile(r"(?<=[.!?|]) |\n\n")
 #: The file and the anchor of a link into this repository; either may be missing.
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
@@ -158,6 +160,8 @@ def wrong_in_page(page: Path) -> Iterator[str]:
             yield f"there is no setting {setting}"
     yield from wrong_links(page, text)
     yield from wrong_values(text)
+    for head in EMPTY_HEAD.findall(text):
+        yield f"a column of the table has no name: {head}"
     if words_written(text) > LONGEST_PAGE_WORDS:
         yield f"it has {words_written(text)} words, and the limit is {LONGEST_PAGE_WORDS}"
 

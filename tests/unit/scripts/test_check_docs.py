@@ -34,6 +34,7 @@ def test_a_page_that_names_what_exists_is_right(tmp_path: Path) -> None:
         ("![x](nothing.png)", "the link nothing.png leads to no file"),
         ("Set stoker.completion.nothing.", "there is no setting stoker.completion.nothing"),
         ("`--spare` is 7 by default.", "7 is not the default of --spare"),
+        ("| | b |\n| --- | --- |\n", "a column of the table has no name: | | b |"),
         ("It ends with exit code 1.", "'exit code 1': write the exit code as a fact"),
         (
             "It takes 3 ms (`benchmarks/gateway.py`).",
