@@ -1,6 +1,6 @@
 """Make the pictures of the docs again: ``make pictures``. It needs what ``make test-all`` needs.
 
-- ``readme.png``: VS Code with a local model, as tests/e2e/test_pictures.py leaves it;
+- ``readme.png``: VS Code with a local model, as tests/e2e/test_completion.py leaves it;
 - ``make-up.svg``: a recording of ``make up`` by termtosvg, with the times that it took;
 - ``diagram-*.svg``: the Mermaid diagrams of the pages, for readers without GitHub.
 
@@ -31,10 +31,11 @@ MOST_BYTES = 150_000
 
 
 def screenshot() -> None:
-    """VS Code answering through a local model."""
-    test = ["-m", "pytest", "-q", "tests/e2e/test_pictures.py"]
-    subprocess.run([sys.executable, *test], cwd=ROOT, check=True)
-    shutil.copyfile(ROOT / "artifacts/vscode/readme.png", PICTURES / "readme.png")
+    """VS Code completing a line through a local model."""
+    test = ["-m", "pytest", "-q", "tests/e2e/test_completion.py", "-k", "ghost_text_shows"]
+    wanted = {**os.environ, "STOKER_GHOST_TEXT": "1"}
+    subprocess.run([sys.executable, *test], cwd=ROOT, env=wanted, check=True)
+    shutil.copyfile(ROOT / "artifacts/vscode/30-ghost-text.png", PICTURES / "readme.png")
 
 
 def recording() -> None:
