@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PAGES := README.md CONTRIBUTING.md docs/*.md docs/*/*.md
+PAGES := README.md CONTRIBUTING.md AGENTS.md docs/*.md docs/*/*.md
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-all audit extension-test lint docs site docs-write lock clean
+.PHONY: help up test test-all audit extension-test lint docs site docs-write pictures lock clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -38,14 +38,19 @@ lint: $(STAMP) ## ruff, mypy --strict, and the arrows between the rooms
 
 docs: $(STAMP) ## check the docs: generated parts, links, names, length, and the words of the glossary
 	$(BIN)/cog --check $(PAGES)
-	$(BIN)/python scripts/check_docs.py
+	$(BIN)/python -m scripts.check_docs
 	$(BIN)/python scripts/check_words.py
 
-site: $(STAMP) ## build the docs as a site that opens without a server: site/index.html
-	$(BIN)/python -m scripts.build_site site
+site: $(STAMP) ## build the docs as a site that opens without a server; stoker docs opens it
+	rm -rf src/stoker/site
+	$(BIN)/stoker docs --print
 
 docs-write: $(STAMP) ## write the generated parts of the docs again
 	$(BIN)/cog -r $(PAGES)
+	$(BIN)/python -m scripts.doc_facts $(PAGES)
+
+pictures: $(STAMP) ## make the pictures of the docs again: the screenshot, the recording, the diagrams
+	$(BIN)/python -m scripts.make_pictures
 
 test-all: $(STAMP) ## the tiers that need real engines, Docker and VS Code; installs them itself
 	scripts/test-all.sh

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from aiohttp import web
+from benchmarks import last_runs
 
 from stoker.access.api_keys import Keys
 from stoker.access.caller import Caller
@@ -87,8 +88,10 @@ def main() -> None:
     """Print the medians side by side."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--record", action="store_true", help="keep the figures for the docs")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        without, recording = asyncio.run(measure(parser.parse_args().rounds, Path(folder)))
+        without, recording = asyncio.run(measure(arguments.rounds, Path(folder)))
     more = statistics.median(
         after - before for before, after in zip(without, recording, strict=True)
     )
@@ -96,6 +99,8 @@ def main() -> None:
     print(f"without usage {statistics.median(without):7.2f}")
     print(f"with usage    {statistics.median(recording):7.2f}")
     print(f"more          {more:7.2f} (goal 10)")
+    if arguments.record:
+        last_runs.record("usage_cost", {"more_us": round(more, 1)})
 
 
 if __name__ == "__main__":

@@ -1,10 +1,16 @@
-"""Fail when a page names what does not exist, or is too long to read in five minutes.
+"""Fail when a page names what does not exist or is not so, or takes over five minutes to read.
 
-It checks README.md, CONTRIBUTING.md and all of docs/:
+It checks the pages of the site and the extension's README:
 - ``stoker COMMAND --option`` in code: the command exists and takes the option;
 - ``make TARGET`` in code: the target exists;
-- links and inline-code paths into this repository: the file exists, and has the link's anchor;
-- settings of the VS Code extension (``huggingface.*``): package.json declares them;
+- links, images and inline-code paths into this repository: the file exists, and has the link's
+  anchor;
+- settings of the VS Code extension (``huggingface.*``, ``stoker.completion.*``): package.json
+  declares them;
+- "`--option` ... 3 by default": it is the default of that option;
+- facts (scripts/doc_facts.py) are as their source has them. Exit codes, and figures in a sentence
+  that names a benchmark, are facts; a benchmark's figures have its date beside them;
+- Mermaid diagrams have their pictures, and columns of tables have names;
 - the hand-written part of a page has at most ``LONGEST_PAGE_WORDS`` words.
 """
 
@@ -18,7 +24,9 @@ from functools import cache
 from pathlib import Path
 
 import typer.main
+from scripts import doc_facts
 
+from stoker.bundles import docs_site
 from stoker.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,11 +35,18 @@ INLINE = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"(?<![\w/.-])stoker ([a-z]+)((?: +[^\n#|;&]*)?)")
 OPTION = re.compile(r"(?<!\S)(--?[a-z][a-z-]*)")
 TARGET = re.compile(r"(?<![\w-])make ([a-z][a-z-]+)")
-SETTING = re.compile(r"(?<![\w/.])huggingface\.(?!co\b)[a-zA-Z]+\b")
+SETTING = re.compile(r"(?<![\w/.])(?:huggingface\.(?!co\b)[a-zA-Z]+|stoker\.completion\.\w+)\b")
+DEFAULT = re.compile(r"`(?:stoker [a-z ]+)?(--[a-z-]+)`[^`\n.|]{0,80}?(\d[\d.,]*) by default")
+EXIT_CODE = re.compile(r"\bexit(?:s|ed)?(?: codes?)?(?: is| are| with| of)?:? \d", re.IGNORECASE)
+FIGURE = re.compile(r"\d[\d.,]* ?(?:(?:us|ms|s|MB|GB|MB/s|GB/s|tokens/s|tokens|x)\b|%)")
+#: A table's head with an empty cell, which a screen reader can't name.
+EMPTY_HEAD = re.compile(r"^(\|(?:.*\|)?[ ]*\|.*)\n\|[ :|-]*---", re.MULTILINE)
+SENTENCE = re.compile(r"(?<=[.!?|]) |\n\n")
 #: The file and the anchor of a link into this repository; either may be missing.
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 ANCHOR = re.compile(r'<a id="([^"]+)">')
+DIAGRAM = re.compile(r"^```mermaid.*?^```", re.MULTILINE | re.DOTALL)
 GENERATED = re.compile(r"<!-- ?\[\[\[cog.*?\[\[\[end\]\]\] ?-->", re.DOTALL)
 WORD = re.compile(r"\w[\w'./:@-]*")
 #: Five minutes at 240 words a minute.
@@ -43,8 +58,10 @@ FILE = re.compile(
 
 
 def pages() -> list[Path]:
-    """The pages that people read."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """The pages that people read, less the history in CHANGELOG.md."""
+    site = [path for path in docs_site.sources(ROOT).values() if path.suffix == ".md"]
+    pages = (*site, ROOT / "extension" / "README.md")
+    return [path for path in pages if path.name != "CHANGELOG.md"]
 
 
 @cache
@@ -64,8 +81,9 @@ def slug_of(heading: str) -> str:
 
 
 def words_written(text: str) -> int:
-    """The number of words on a page, without the parts that cog generates."""
-    return len(WORD.findall(GENERATED.sub("", text)))
+    """The number of words on a page, without diagrams and the parts that cog generates."""
+    text = DIAGRAM.sub("", GENERATED.sub("", text))
+    return len(WORD.findall(doc_facts.FACT.sub(r"\4", text)))
 
 
 def code(text: str) -> Iterator[str]:
@@ -83,6 +101,20 @@ def options(command: str, inner: str = "") -> frozenset[str] | None:
         return None
     found = getattr(found, "commands", {}).get(inner, found)
     return frozenset(o for p in found.params for o in (*p.opts, *p.secondary_opts)) | {"--help"}
+
+
+@cache
+def defaults() -> dict[str, frozenset[str]]:
+    """The defaults of each option of any command."""
+    group = typer.main.get_command(app)
+    found: dict[str, set[str]] = {}
+    for name in group.list_commands(None):  # type: ignore[attr-defined]
+        command = group.get_command(None, name)  # type: ignore[attr-defined]
+        for each in (command, *getattr(command, "commands", {}).values()):
+            for parameter in each.params:
+                for option in parameter.opts:
+                    found.setdefault(option, set()).add(str(parameter.default))
+    return {option: frozenset(values) for option, values in found.items()}
 
 
 @cache
@@ -127,6 +159,9 @@ def wrong_in_page(page: Path) -> Iterator[str]:
         if setting not in settings():
             yield f"there is no setting {setting}"
     yield from wrong_links(page, text)
+    yield from wrong_values(text)
+    for head in EMPTY_HEAD.findall(text):
+        yield f"a column of the table has no name: {head}"
     if words_written(text) > LONGEST_PAGE_WORDS:
         yield f"it has {words_written(text)} words, and the limit is {LONGEST_PAGE_WORDS}"
 
@@ -141,9 +176,38 @@ def wrong_links(page: Path, text: str) -> Iterator[str]:
             yield f"the link {link}#{anchor} leads to no heading"
 
 
+def wrong_values(text: str) -> Iterator[str]:
+    """What a page states of the program or of a benchmark, and is not so or not generated."""
+    yield from doc_facts.wrong_facts(text)
+    prose = FENCE.sub("", GENERATED.sub("", text))
+    shown = doc_facts.FACT.sub(r"\4", prose)
+    for option, value in DEFAULT.findall(shown):
+        if value not in defaults().get(option, ()):
+            yield f"{value} is not the default of {option}"
+    plain = doc_facts.FACT.sub("", prose)
+    for code in EXIT_CODE.findall(plain):
+        yield f"{code!r}: write the exit code as a fact"
+    for sentence in SENTENCE.split(plain):
+        if "benchmarks/" in sentence and FIGURE.search(sentence):
+            yield f"{FIGURE.search(sentence)[0]!r} beside a benchmark: write it as a fact"  # type: ignore[index]
+    for line in prose.splitlines():
+        used = re.findall(r"fact: run (\w+)\.(\w+)", line)
+        dated = {benchmark for benchmark, figure in used if figure == "on"}
+        for benchmark in sorted({benchmark for benchmark, _ in used} - dated):
+            yield f"figures of {benchmark} have no date beside them"
+
+
+def wrong_diagrams() -> Iterator[str]:
+    """Diagrams without their picture, and pictures without their diagram."""
+    drawn = {path.name for path in (ROOT / "docs" / "pictures").glob("diagram-*.svg")}
+    if drawn != docs_site.diagrams(ROOT).keys():
+        yield "docs/pictures: a diagram was changed: scripts/make_pictures.py diagrams"
+
+
 def main() -> int:
     """Print the problems. Returns 1 if there are any."""
     wrong = [f"{page.relative_to(ROOT)}: {w}" for page in pages() for w in wrong_in_page(page)]
+    wrong += wrong_diagrams()
     print("\n".join(wrong) if wrong else f"{len(pages())} pages name only what exists.")
     return 1 if wrong else 0
 

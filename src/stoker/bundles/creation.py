@@ -25,7 +25,7 @@ from stoker.bundles import (
     bootstrap,
     bundle_archive,
     bundle_manifest,
-    docs_html,
+    docs_site,
     sbom,
     target_machines,
     weights,
@@ -168,7 +168,7 @@ def _collect(request: BundleRequest, work: Path, progress: Progress) -> _Draft:
     parts.append(sbom.Component("application", extension.name, version, files=files))
     if request.guides is not None:
         progress("docs", 0, None)
-        pages = docs_html.write(request.guides, work / "docs")
+        pages = docs_site.build(request.guides, work / "docs")
         draft.add(Item("docs", "guides", ()), pages, partial(_hashing, progress))
     bill = work / "sbom.cdx.json"
     bill.write_text(sbom.document(parts, _created(work)), encoding="utf-8")

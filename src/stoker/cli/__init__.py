@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_command_from_info
 from typer.models import CommandInfo
 
+import stoker
+
 #: Command -> (module of ``commands``, its line in the help).
 COMMANDS = {
     "up": ("up", "Start a model that fits this machine, and connect it."),
@@ -40,6 +42,7 @@ COMMANDS = {
     "metrics": ("metrics_files", "Print the dashboard for Grafana and the alerts for Prometheus."),
     "bundle": ("bundle", "Make, check and install one signed file for a site with no network."),
     "host": ("host", "Show the hardware and software that Stoker finds on this machine."),
+    "docs": ("docs", "Open the docs that came with Stoker; they need no network."),
     "version": ("version", "Show the versions of Stoker, Python and its main libraries."),
 }
 
@@ -77,9 +80,18 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"stoker {stoker.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     debug: bool = typer.Option(False, "--debug", help="On an error, show the stack trace too."),
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show Stoker's version."
+    ),
 ) -> None:
     """Stoker puts a model that you host yourself behind VS Code's chat."""
 

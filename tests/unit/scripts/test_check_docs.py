@@ -31,6 +31,19 @@ def test_a_page_that_names_what_exists_is_right(tmp_path: Path) -> None:
         ("Set huggingface.nothing.", "there is no setting huggingface.nothing"),
         ("[x](nothing.md)", "the link nothing.md leads to no file"),
         ("[x](#nothing)", "the link #nothing leads to no heading"),
+        ("![x](nothing.png)", "the link nothing.png leads to no file"),
+        ("Set stoker.completion.nothing.", "there is no setting stoker.completion.nothing"),
+        ("`--spare` is 7 by default.", "7 is not the default of --spare"),
+        ("| | b |\n| --- | --- |\n", "a column of the table has no name: | | b |"),
+        ("It ends with exit code 1.", "'exit code 1': write the exit code as a fact"),
+        (
+            "It takes 3 ms (`benchmarks/gateway.py`).",
+            "'3 ms' beside a benchmark: write it as a fact",
+        ),
+        (
+            "<!-- fact: run usage_cost.more_us -->5.7<!-- /fact --> us",
+            "figures of usage_cost have no date beside them",
+        ),
     ],
 )
 def test_what_does_not_exist_is_named(tmp_path: Path, text: str, complaint: str) -> None:

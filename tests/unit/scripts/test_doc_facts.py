@@ -1,0 +1,48 @@
+"""Facts in a sentence are their source's: written there, and refused where they differ."""
+
+from __future__ import annotations
+
+import pytest
+from scripts import doc_facts
+
+
+def fact(of: str, value: str) -> str:
+    return f"<!-- fact: {of} -->{value}<!-- /fact -->"
+
+
+@pytest.mark.parametrize(
+    ("of", "value"),
+    [
+        ("exit done", "0"),
+        ("exit failed", "1"),
+        ("exit misused", "2"),
+        ("default size --spare", "1"),
+        ("default keys create --role", "user"),
+        ("setting stoker.completion.maxTokens", "128"),
+        ("run warm_ahead.tokens", "2,608"),
+        ("run two_cores.on", "2026-11-23"),
+    ],
+)
+def test_a_fact_has_the_value_of_its_source(of: str, value: str) -> None:
+    text = f"It is {fact(of, 'something else')} now."
+    assert doc_facts.written(text) == f"It is {fact(of, value)} now."
+    assert list(doc_facts.wrong_facts(text)) == [
+        f"{of} is {value}, and the page has something else: make docs-write"
+    ]
+    assert list(doc_facts.wrong_facts(doc_facts.written(text))) == []
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        "run nothing.on",
+        "run gateway.nothing",
+        "default fly --wings",
+        "default size --wings",
+        "setting nothing",
+        "exit badly",
+        "weather today",
+    ],
+)
+def test_a_fact_without_a_source_is_named(of: str) -> None:
+    assert list(doc_facts.wrong_facts(fact(of, "1"))) == [f"there is no fact {of}"]
