@@ -35,7 +35,7 @@ def measure(target: BenchTarget, wanted: CapacityRequest) -> Correction:
     option = _served(wanted)
     rounds = asyncio.run(_rounds(target))
     measured = calibrate(rounds, option.replica)
-    return _ratio(measured, option.replica.step_times)
+    return ratio(measured, option.replica.step_times)
 
 
 def check(wanted: CapacityRequest) -> None:
@@ -93,7 +93,8 @@ def _answer(number: int, timing: Timing) -> MeasuredAnswer:
     return MeasuredAnswer(sent, timing.first_token_s, timing.token_s)
 
 
-def _ratio(measured: StepTimes, planned: StepTimes) -> Correction:
+def ratio(measured: StepTimes, planned: StepTimes) -> Correction:
+    """How much longer a middle-sized prompt takes than planned, and a step of a middle batch."""
     return Correction(
         _prompt_s(measured) / _prompt_s(planned), _token_s(measured) / _token_s(planned)
     )
