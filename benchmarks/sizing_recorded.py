@@ -8,7 +8,7 @@ appends 850 tokens in the median and follows the answer before it after a second
 are those that ``stoker size --calibrate`` sends, of token ids, and some with longer prompts.
 
 The requests arrive in the simulation when they arrived in the recording, and their answers are as
-long. Three simulations are compared: as planned, with the two factors that ``--calibrate`` finds,
+long. Three simulations are compared: as planned, with the factors that ``--calibrate`` finds,
 and with the step times that it finds them by.
 """
 
@@ -99,7 +99,7 @@ def replicas(rounds: Rounds) -> dict[str, VllmReplica]:
     assert isinstance(factors, VllmReplica)
     return {
         "as planned": plan,
-        "two factors of --calibrate": factors,
+        "factors of --calibrate": factors,
         "step times of --calibrate": replace(plan, step_times=measured),
     }
 
