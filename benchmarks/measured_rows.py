@@ -116,8 +116,11 @@ class ServingRow:
 def architecture(name: str) -> Architecture:
     """The shape of the model that a row names. Raises ``StokerError`` where it is not known."""
     name = _MODELS.get(name, name)
-    for candidate in (name.replace("/", "--"), *(p.stem for p in CONFIGS.glob(f"*--{name}.json"))):
-        path = CONFIGS / f"{candidate}.json"
+    for path in (
+        CONFIGS / f"{name.replace('/', '--')}.json",
+        *CONFIGS.glob(f"*--{name}.json"),
+        DATA / "configs" / f"{name}.json",
+    ):
         if path.is_file():
             return architecture_from_config(json.loads(path.read_text()))
     return find_known_model(name)[0].architecture
@@ -360,6 +363,7 @@ def _settings(
         tensor_parallel_size=int(row["tp"]),
         kv_cache_dtype=row["kv_dtype"] if row["kv_dtype"] != "bf16" else "auto",
         enforce_eager="eager" in flags,
+        enable_prefix_caching="no prefix caching" not in flags,
         num_speculative_tokens=3 if flags.startswith("MTP") else 0,
         vision=is_multimodal(shape) and "text-only" not in flags,
         minor_version=_minor_version(row["vllm"]),

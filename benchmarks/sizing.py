@@ -139,7 +139,7 @@ def a_day() -> dict[str, float]:
 
 def beside_simpy(developers: int, duration_s: float) -> dict[str, float]:
     """CPU microseconds of a request in both, for the same requests and with the same result."""
-    replica = VllmReplica(TIMES, 100_000_000, prefix_caching=False)
+    replica = VllmReplica(TIMES, 100_000_000, prefix_caching=False, async_scheduling=False)
     load = Workload(developers, active_share=0.5, max_context_tokens=30_000)
     requests = list(draw_requests(load, duration_s))
     began_s = time.process_time()

@@ -21,8 +21,9 @@ _ALONE_CHARS = (400, 4_000, 16_000, 40_000)
 _TOGETHER, _TOGETHER_CHARS = (2, 4, 8), 2_000
 _ANSWER_TOKENS = 32
 _MOST_S = 300.0
-#: What the two factors compare: a prompt of this many tokens, and a step of this many answers.
-_PROMPT_TOKENS, _BATCH = 4_000, 8
+#: What the factors compare: a prompt as long as the longest that is sent, and a step of this many
+#: answers over this many tokens each.
+_PROMPT_TOKENS, _BATCH, _CONTEXT_TOKENS = 10_000, 8, 4_000
 
 
 def measure(target: BenchTarget, wanted: CapacityRequest) -> Correction:
@@ -35,7 +36,7 @@ def measure(target: BenchTarget, wanted: CapacityRequest) -> Correction:
     option = _served(wanted)
     rounds = asyncio.run(_rounds(target))
     measured = calibrate(rounds, option.replica)
-    return _ratio(measured, option.replica.step_times)
+    return ratio(measured, option.replica.step_times)
 
 
 def check(wanted: CapacityRequest) -> None:
@@ -93,16 +94,22 @@ def _answer(number: int, timing: Timing) -> MeasuredAnswer:
     return MeasuredAnswer(sent, timing.first_token_s, timing.token_s)
 
 
-def _ratio(measured: StepTimes, planned: StepTimes) -> Correction:
-    return Correction(
-        _prompt_s(measured) / _prompt_s(planned), _token_s(measured) / _token_s(planned)
-    )
+def ratio(measured: StepTimes, planned: StepTimes) -> Correction:
+    """How much longer a request takes to be scheduled than planned, a long prompt to be read, and
+    a step of a middle batch."""
+    decode = _token_s(measured) / _token_s(planned)
+    if planned.arrival_s:
+        arrival = measured.arrival_s / planned.arrival_s
+        return Correction(_prompt_s(measured) / _prompt_s(planned), decode, arrival)
+    # Nothing planned can be multiplied, so the prompt's own factor carries it.
+    prompt_s = measured.arrival_s + _prompt_s(measured)
+    return Correction(prompt_s / _prompt_s(planned), decode)
 
 
 def _prompt_s(times: StepTimes) -> float:
-    attention = times.attention_s * _PROMPT_TOKENS**2 / 2
-    return times.arrival_s + times.batch_s(0, _PROMPT_TOKENS) + attention
+    tokens = _PROMPT_TOKENS
+    return times.batch_s(0, tokens) + times.attention_s * tokens**2 / 2
 
 
 def _token_s(times: StepTimes) -> float:
-    return times.batch_s(_BATCH, 0) + _BATCH * _PROMPT_TOKENS * times.cache_token_s
+    return times.batch_s(_BATCH, 0) + _BATCH * _CONTEXT_TOKENS * times.cache_token_s

@@ -13,18 +13,24 @@ from stoker.sizing.step_times import StepTimes
 class Correction:
     """Factors on predicted times: above 1 is slower than predicted."""
 
-    #: On what reading prompts takes, and a request before that.
+    #: On what reading prompts takes.
     prefill: float = 1.0
     #: On what a step takes to write one token of each answer.
     decode: float = 1.0
+    #: On what a request takes before its prompt can be scheduled.
+    arrival: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (0 < self.prefill < 1000 and 0 < self.decode < 1000):
+        if not all(0 < factor < 1000 for factor in (self.prefill, self.decode, self.arrival)):
             raise ValueError(f"not factors on a time: {self}")
 
     def times(self, other: Correction) -> Correction:
         """Both corrections, one on top of the other."""
-        return Correction(self.prefill * other.prefill, self.decode * other.decode)
+        return Correction(
+            self.prefill * other.prefill,
+            self.decode * other.decode,
+            self.arrival * other.arrival,
+        )
 
     @property
     def none(self) -> bool:
@@ -44,7 +50,8 @@ def fast_end(speed: Speed | None) -> Correction:
 
 def _end(speed: Speed, end: str) -> Correction:
     first, token = speed.first_token_s, speed.token_s
-    return Correction(getattr(first, end) / first.expected, getattr(token, end) / token.expected)
+    to_first = getattr(first, end) / first.expected
+    return Correction(to_first, getattr(token, end) / token.expected, to_first)
 
 
 def corrected(replica: Replica, correction: Correction) -> Replica:
@@ -63,5 +70,5 @@ def _corrected(times: StepTimes, by: Correction) -> StepTimes:
         token_s=times.token_s * by.prefill,
         attention_s=times.attention_s * by.prefill,
         prompt_s=times.prompt_s * by.prefill,
-        arrival_s=times.arrival_s * by.prefill,
+        arrival_s=times.arrival_s * by.arrival,
     )

@@ -26,6 +26,8 @@ class VllmReplica:
     block_size: int = 16
     #: What ``--no-enable-prefix-caching`` switches off.
     prefix_caching: bool = True
+    #: A step is scheduled while the one before it runs: vLLM's default on GPUs.
+    async_scheduling: bool = True
 
     def __post_init__(self) -> None:
         if min(self.max_num_seqs, self.block_size, self.max_model_len) < 1:

@@ -29,6 +29,10 @@ class StepSpan:
         """When the last step ends."""
         return self._ends_s(self.steps)
 
+    def is_last_at(self, at_s: float) -> bool:
+        """Whether the step that is under way at ``at_s`` is the last."""
+        return self._steps_until(at_s) >= self.steps
+
     def cut_at(self, at_s: float) -> bool:
         """End with the step that is under way at ``at_s``. Returns whether that is any sooner."""
         steps = self._steps_until(at_s)

@@ -10,9 +10,10 @@ The rules, from ``vllm/v1/core/sched/scheduler.py`` with first come, first serve
    ``max_num_seqs`` run, and the whole prompt has room beside what the cache holds of it already
    (``scheduler_reserve_full_isl``).
 
-So at most one prompt is ever in the middle of its chunks, and it was admitted last. Not simulated
-are asynchronous scheduling, which shifts what a step knows by one step, speculative decoding, and
-models whose layers keep different windows.
+So at most one prompt is ever in the middle of its chunks, and it was admitted last. With
+asynchronous scheduling the next step is scheduled while one runs, so a request that comes meanwhile
+joins the one after that. Not simulated are that such a step knows the end of an answer one step
+late, speculative decoding, and models whose layers keep different windows.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class VllmEngine:
         self._blocks = RequestBlocks(settings)
         self.cache = self._blocks.cache
         self.waiting: deque[InFlight] = deque()
+        #: Came while a step ran, when the next one was scheduled already.
+        self._late: list[InFlight] = []
         self.running: dict[InFlight, None] = {}
         self.preemptions = 0
         self._decoders = Decoders(settings.block_size)
@@ -53,28 +56,40 @@ class VllmEngine:
     def add(self, one: InFlight) -> None:
         """Queue a request. Its answer ends with the context window at the latest."""
         one.goal = min(one.goal, self.settings.max_model_len)
-        self.waiting.append(one)
+        late = self.settings.async_scheduling and self._span is not None
+        (self._late if late else self.waiting).append(one)
 
     def load(self) -> int:
         """Requests that wait or run."""
-        return len(self.waiting) + len(self.running)
+        return len(self._late) + len(self.waiting) + len(self.running)
 
     def start(self, now_s: float) -> float | None:
         """Begin steps, and return when they end; ``None`` where there is nothing to do."""
+        if not self.running and not self.waiting:
+            self._let_late_ones_queue()
         if not self.waiting and not self.running:
             return None
         self._schedule(now_s)
-        steps = self._steps_alike()
+        steps = 1 if self._late else self._steps_alike()
+        self._let_late_ones_queue()
         times = self.settings.step_times
         self._span = span_of(times, self._decoders, self._prefills, now_s, steps)
         return self._span.end_s()
 
+    def _let_late_ones_queue(self) -> None:
+        self.waiting.extend(self._late)
+        self._late.clear()
+
     def interrupt(self, at_s: float) -> float | None:
         """A request came: end with this step if it can join then. Returns the new end, if so."""
         span = self._span
+        if span is None or span.is_last_at(at_s):
+            return None
         full = len(self.running) == self.settings.max_num_seqs or bool(self._prefills)
         # A second one in the queue shows that the first was there already and has no room.
-        if span is None or span.steps == 1 or full or len(self.waiting) > 1:
+        if full or len(self.waiting) + len(self._late) > 1:
+            # These steps go on, and the next ones are not scheduled before the last of them.
+            self._let_late_ones_queue()
             return None
         return span.end_s() if span.cut_at(at_s) else None
 

@@ -13,6 +13,7 @@ from stoker.engines.vllm import vllm_launch
 from stoker.engines.vllm.vllm_memory import (
     PLANNED_MINOR,
     VllmSettings,
+    activation_bytes,
     graph_bytes,
     kv_bytes_per_token,
     longest_context,
@@ -68,6 +69,13 @@ def shape(name: str) -> Architecture:
         ),
         ("llama-3.1-8b", VllmSettings(29_000), 2.89, 23_648),
         ("gpt-oss-20b", replace(H200, minor_version=26), 113.69, 3_301_899),
+        ("glm-4.7-flash", replace(H200, minor_version=26), 70.28, 1_393_648),
+        (
+            "qwen3.5-35b-a3b",
+            replace(H200, minor_version=26, enable_prefix_caching=False),
+            62.09,
+            2_885_456,
+        ),
     ],
 )
 def test_measured_cache_bytes_hold_the_measured_tokens(
@@ -84,6 +92,13 @@ def test_a_version_that_kept_a_mamba_state_for_each_block_holds_so_many_fewer_to
     tokens = max_concurrency(arch, replace(H200, minor_version=26), cache_bytes) * 32_768
     assert tokens == pytest.approx(2_234_777, rel=0.04)
     assert max_concurrency(arch, H200, cache_bytes) * 32_768 > 3 * tokens
+
+
+def test_latent_attention_needs_room_to_unpack_what_it_read_before() -> None:
+    """GLM-4.7-Flash on an H200, vLLM 0.26: a peak of 1.63 GiB, and 0.25 that torch does not see."""
+    taken = activation_bytes(shape("glm-4.7-flash"), H200)
+    assert taken / GIB == pytest.approx(1.88, rel=0.05)
+    assert taken > activation_bytes(shape("glm-4.7-flash"), replace(H200, max_model_len=2048))
 
 
 @pytest.mark.parametrize(("max_num_seqs", "graphs_gib"), [(128, 1.19), (3, 0.45)])

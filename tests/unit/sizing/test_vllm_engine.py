@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,3 +103,17 @@ def test_the_last_admitted_loses_its_blocks_and_is_admitted_first() -> None:
     assert (lost_1, lost_2) == (0, 1)
     assert end_1 < end_2
     assert first_3 > end_1
+
+
+@pytest.mark.parametrize(("ahead", "first_s"), [(False, 4.0), (True, 5.0)])
+def test_a_request_joins_the_first_step_that_is_scheduled_after_it_came(
+    ahead: bool, first_s: float
+) -> None:
+    steps_of_a_second = StepTimes(step_s=1.0, read_s=0.0, token_s=0.0)
+    replica = VllmReplica(
+        steps_of_a_second, 1100, max_model_len=700, max_num_seqs=6, async_scheduling=ahead
+    )
+    requests = [ArrivingRequest(0.0, 1, 20, 10), ArrivingRequest(2.5, 2, 20, 1)]
+    assert run(requests, replica, 1 << 60)[1][0] == first_s
+    # On a server with nothing to do it joins at once.
+    assert run(requests[1:], replica, 1 << 60)[0][0] == 3.5

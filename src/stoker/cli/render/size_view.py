@@ -184,7 +184,10 @@ def how_sure(report: CapacityReport) -> str:
     corrected = report.request.correction
     source = "its error on servers that the fit has not seen"
     if not corrected.none:
-        source = f"corrected by x {corrected.prefill:.2f} and x {corrected.decode:.2f}, as measured"
+        source = (
+            f"corrected as measured: x {corrected.arrival:.2f} until a prompt is scheduled, "
+            f"x {corrected.prefill:.2f} to read it, x {corrected.decode:.2f} for a token"
+        )
     slow = "no number of servers is enough" if found.slow is None else f"it takes {found.slow}"
     fast = "" if found.fast is None else f", at its fast end {found.fast}"
     count = f"{best.servers} server{'s' if best.servers > 1 else ''}"

@@ -53,6 +53,11 @@ _LOGIT_COPIES = 3
 #: With gate, up and their product this is what Llama-3.1-8B was logged to take: 2.99 GiB for 29,000
 #: tokens.
 _HIDDEN_COPIES = 3
+#: Latent attention unpacks what it read in earlier steps in pieces of so many tokens at most: 8
+#: requests of full length, and not less than four blocks for each sequence
+#: (``determine_chunked_prefill_workspace_size``, vllm/model_executor/layers/attention/
+#: mla_attention.py). The profile run allocates such a piece.
+_UNPACKED_TOKENS = 65_536
 #: What Marlin's repacking of MXFP4 experts leaves behind, as a share of them: gpt-oss-120b took
 #: 65.97 GiB of an H100 and left -2.14 GiB at 0.90, whatever ``max_num_batched_tokens`` was
 #: (vllm-project/vllm issues 23278 and 27508).
@@ -226,7 +231,24 @@ def activation_bytes(architecture: Architecture, settings: VllmSettings) -> int:
     alone = tp * settings.pipeline_parallel_size == 1
     communication = 0 if alone else _COMMUNICATION_BYTES
     vision = _VISION_BYTES if settings.vision else 0
+    forward += _unpacked_bytes(architecture, settings)
     return int(max(forward, sampler) + _NON_TORCH_BYTES + communication + vision)
+
+
+def _unpacked_bytes(architecture: Architecture, settings: VllmSettings) -> float:
+    """Keys and values of one piece of the tokens before a prompt's next part, for MLA.
+
+    GLM-4.7-Flash, 20 heads of 192 + 256 values, took 1.88 GiB on an H200 (0.26) where its layers
+    alone need 0.72.
+    """
+    heads, raw = architecture.num_attention_heads, architecture.raw
+    nope, value = raw.get("qk_nope_head_dim"), raw.get("v_head_dim")
+    if not isinstance(nope, int) or not isinstance(value, int):
+        return 0.0
+    blocks = settings.max_num_seqs * _BLOCK_TOKENS
+    tokens = min(max(8 * settings.max_model_len, 4 * blocks), _UNPACKED_TOKENS)
+    width = heads / settings.tensor_parallel_size * (nope + value)
+    return 2 * max(tokens, blocks) * width
 
 
 def _widest_layer(architecture: Architecture) -> float:
