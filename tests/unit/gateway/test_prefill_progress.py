@@ -22,6 +22,8 @@ from tests.unit.gateway.backends import (
 
 from stoker.gateway import FitSettings
 from stoker.gateway.relay.prefill_progress import PrefillProgress
+from stoker.server import PrefillTotals
+from stoker.server.gateway_metrics import totals_in
 
 KEY = "prompt_progress"
 
@@ -122,15 +124,16 @@ async def test_the_metrics_show_what_is_still_to_be_read() -> None:
 
     async with gateway_with(reads, engine="llama.cpp") as (door, _):
         client = asyncio.create_task(door.stream())
-        await shown(door, 400)
+        await shown(door, 400, of=1000)
         client.cancel()
-        await shown(door, 0)
+        await shown(door, 0, of=0)
 
 
-async def shown(door: Front, tokens: int) -> None:
+async def shown(door: Front, tokens: int, of: int) -> None:
     """Wait until ``/metrics`` says that so many are unread."""
     deadline = asyncio.get_running_loop().time() + 3
-    while f"\nstoker_prompt_tokens_unread {tokens}.0\n" not in await metrics(door):
+    found = PrefillTotals(0, 0, 0, 0.0, 0, reading_tokens=of, unread_tokens=tokens)
+    while totals_in((await metrics(door)).encode()) != found:
         assert asyncio.get_running_loop().time() < deadline, "they are not shown"
 
 
