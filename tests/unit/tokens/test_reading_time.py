@@ -97,7 +97,7 @@ def test_a_request_that_is_read_in_time_is_sent_as_it_is() -> None:
     assert not result.cuts.any
 
 
-def test_after_a_cut_no_more_is_read_again_than_a_head_takes() -> None:
+def test_after_a_cut_no_more_is_read_again_than_is_read_in_time() -> None:
     window = 16384
     sent = [fitted(request, window).request for request in growing_conversation(40)]
     read = [
@@ -105,7 +105,7 @@ def test_after_a_cut_no_more_is_read_again_than_a_head_takes() -> None:
         for before, after in itertools.pairwise(sent)
         if before["tools"] == after["tools"]
     ]
-    assert max(read) <= SLOW.head_tokens * 1.1
+    assert max(read) <= SLOW.added_tokens * 1.1
 
 
 def _common(before: list[Any], after: list[Any]) -> list[Any]:
