@@ -70,6 +70,17 @@ class Counted:
                 self.events += data.count(b"data: ")
 
 
+def wait_until_it_shows_that_it_reads(served: Stoker, within_s: float = 15) -> None:
+    """``stoker status`` shows the prompt, and that a part of it has been read."""
+    deadline = time.monotonic() + within_s
+    while True:
+        shown = served.status()["prefill"]
+        if 0 < shown["unread_tokens"] < shown["reading_tokens"]:
+            break
+        assert time.monotonic() < deadline, shown
+    assert 7_000 < shown["reading_tokens"] < 8_000
+
+
 #: A path, and whether its answer is streamed.
 ANSWERS = [
     ("/v1/chat/completions", True),
@@ -94,7 +105,7 @@ def test_the_engine_is_idle_soon_after_a_client_has_left_in_the_middle_of_its_pr
     engine = served.engine()
     body = asking(path, LONG, streamed=streamed)
     with closing(served.send(body, "x-stoker-fit: off", path=path)):
-        time.sleep(2)
+        wait_until_it_shows_that_it_reads(served)
         assert cpu_s(engine) > 1
     cores = psutil.cpu_count(logical=False) or 1
     assert cpu_s_until_idle(engine) < STOP_S * cores
