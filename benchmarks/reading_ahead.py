@@ -1,8 +1,9 @@
 """What reading a head ahead costs a request that comes meanwhile: a part of ``warm.py``.
 
 llama.cpp with SmolLM2 reads a head of about 2,000 tokens ahead. Short requests come at random
-moments while it does, each followed by the same one when nothing is read: the difference is what
-the first was delayed. A slice that has begun is the most that one waits for.
+moments while it does, each followed by the same one twice when nothing is read. The difference is
+what the first was delayed; what the other two differ is the machine's own noise. A slice that has
+begun is the most that one waits for.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Delays:
     """What was measured, in seconds."""
 
     pairs: list[float] = field(default_factory=list)
+    noise: list[float] = field(default_factory=list)
     slices: list[float] = field(default_factory=list)
 
 
@@ -102,7 +104,10 @@ async def delays(backend: Backend, folder: Path) -> Delays:
             beside = await asyncio.to_thread(send, url, question)
             await asyncio.sleep(BETWEEN_S)
             alone = await asyncio.to_thread(send, url, question)
+            await asyncio.sleep(BETWEEN_S)
+            again = await asyncio.to_thread(send, url, question)
             found.pairs.append(beside.first_token_s - alone.first_token_s)
+            found.noise.append(abs(alone.first_token_s - again.first_token_s))
         found.slices = reader.slices
     return found
 
@@ -114,8 +119,9 @@ def report() -> None:
     missed = "   MISSED" if max(found.pairs) > GOAL_S else ""
     print(
         f"a request that comes meanwhile is answered {_ms(statistics.median(found.pairs))} later "
-        f"(median of {len(found.pairs)} pairs), {_ms(max(found.pairs))} at most; a slice took "
-        f"{_ms(statistics.median(found.slices))} (median of {len(found.slices)}), "
+        f"(median of {len(found.pairs)} pairs), {_ms(max(found.pairs))} at most; two that come "
+        f"alone differ by {_ms(statistics.median(found.noise))}, {_ms(max(found.noise))} at most; "
+        f"a slice took {_ms(statistics.median(found.slices))} (median of {len(found.slices)}), "
         f"{_ms(max(found.slices))} at most; goal: {_ms(GOAL_S)}{missed}"
     )
 

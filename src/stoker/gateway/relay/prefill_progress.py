@@ -35,6 +35,11 @@ class PrefillProgress:
         """The tokens of the prompt while it is read; 0 before the first report and afterwards."""
         return int(self._last["total"]) if self.unread_tokens else 0
 
+    def look_at(self, piece: bytes) -> None:
+        """Keep what a piece of an answer reports that is joined when it is complete."""
+        if self.mark in piece:
+            self.taken_from(piece)
+
     def taken_from(self, events: bytes) -> bytes:
         """These whole events without those that are about progress alone."""
         return b"".join(e for e in event_framing.split(events) if not self._takes(e))

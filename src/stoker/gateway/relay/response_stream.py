@@ -266,6 +266,8 @@ class ResponseStream:
 
     def _collect(self, data: bytes) -> None:
         self._note_first_byte()
+        if self.reading is not None:
+            self.reading.look_at(data)
         self._whole_bytes += len(data)
         if self._whole_bytes > MAX_PART_BYTES:
             self._whole.clear()
