@@ -34,6 +34,7 @@ from stoker.tokens import (
     Overheads,
     budget_for,
     calibrate,
+    calibrate_calls,
     drive,
     fit,
     overheads_of,
@@ -56,7 +57,8 @@ class ModelFitter:
         self.local = LocalTokenizer.from_gguf(path)
         assert self.local.template is not None
         self.template = self.local.template
-        self.calibration: Calibration = drive(calibrate(), self.local)
+        known = drive(calibrate(), self.local)
+        self.calibration: Calibration = drive(calibrate_calls(known), self.local)
         self.overheads: Overheads = overheads_of(self.template.source)
 
     def fit(self, request: dict[str, Any], window: int, timed: int | None = None) -> Fit:

@@ -7,6 +7,8 @@ then another conversation of the same editor. A line a request: tokens of the pr
 that came from the engine's cache, tools kept, characters of the system prompt left out, seconds to
 the first token. ``--context``, ``--model`` and ``--harness`` are for this part.
 
+``tokenizer``: the same share for a larger model, by its tokenizer alone, at three speeds.
+
 ``slots``: six conversations of two clients over two slots, and one alone, with the slots that
 llama.cpp chooses, as before, and with those that the gateway chooses.
 
@@ -27,7 +29,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import reading_ahead, restart, shared_slots
+from benchmarks import cached_by_tokenizer, reading_ahead, restart, shared_slots
 from benchmarks.sent_rows import Row, another_conversation, send
 from benchmarks.startup import Home
 from tests.support.recorded import FIXTURES, load
@@ -83,6 +85,7 @@ def conversation(asked: argparse.Namespace) -> None:
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "conversation": conversation,
+    "tokenizer": lambda _asked: cached_by_tokenizer.report(),
     "slots": lambda _asked: shared_slots.report(),
     "restart": lambda _asked: restart.report(),
     "ahead": lambda _asked: reading_ahead.report(),

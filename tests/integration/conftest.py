@@ -79,12 +79,14 @@ class Stoker:
         """Send a streamed chat over a socket of its own, so that a test can leave in the middle."""
         return self.send({**body, "stream": True}, *headers)
 
-    def send(self, body: dict[str, Any], *headers: str) -> socket.socket:
-        """Send a chat over a socket of its own."""
+    def send(
+        self, body: dict[str, Any], *headers: str, path: str = "/v1/chat/completions"
+    ) -> socket.socket:
+        """Send a request over a socket of its own."""
         payload = json.dumps(body).encode()
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
         head = (
-            "POST /v1/chat/completions HTTP/1.1",
+            f"POST {path} HTTP/1.1",
             "Host: localhost",
             "Content-Type: application/json",
             f"Content-Length: {len(payload)}",

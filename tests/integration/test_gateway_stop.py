@@ -70,13 +70,42 @@ class Counted:
                 self.events += data.count(b"data: ")
 
 
+def wait_until_it_shows_that_it_reads(served: Stoker, within_s: float = 15) -> None:
+    """``stoker status`` shows the prompt, and that a part of it has been read."""
+    deadline = time.monotonic() + within_s
+    while True:
+        shown = served.status()["prefill"]
+        if 0 < shown["unread_tokens"] < shown["reading_tokens"]:
+            break
+        assert time.monotonic() < deadline, shown
+    assert 7_000 < shown["reading_tokens"] < 8_000
+
+
+#: A path, and whether its answer is streamed.
+ANSWERS = [
+    ("/v1/chat/completions", True),
+    ("/v1/chat/completions", False),
+    ("/v1/messages", False),
+    ("/v1/completions", False),
+]
+
+
+def asking(path: str, text: str, *, streamed: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": "local", "max_tokens": 100, "stream": streamed}
+    if path == "/v1/completions":
+        return {**body, "prompt": text}
+    return {**body, "messages": [{"role": "user", "content": text}]}
+
+
+@pytest.mark.parametrize(("path", "streamed"), ANSWERS)
 def test_the_engine_is_idle_soon_after_a_client_has_left_in_the_middle_of_its_prompt(
-    stoker: Stoker, smollm2: str
+    stoker: Stoker, smollm2: str, path: str, streamed: bool
 ) -> None:
     served = serve(stoker, smollm2)
     engine = served.engine()
-    with closing(stream(served, LONG)):
-        time.sleep(2)
+    body = asking(path, LONG, streamed=streamed)
+    with closing(served.send(body, "x-stoker-fit: off", path=path)):
+        wait_until_it_shows_that_it_reads(served)
         assert cpu_s(engine) > 1
     cores = psutil.cpu_count(logical=False) or 1
     assert cpu_s_until_idle(engine) < STOP_S * cores
@@ -105,9 +134,9 @@ def tokens_at_the_end(served: Stoker, task: str, within_s: float = 60) -> int:
     pytest.fail(f"it still works after {within_s} s")
 
 
-@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(("path", "streamed"), ANSWERS)
 def test_beside_another_answer_a_prompt_is_read_no_further_when_its_client_has_left(
-    stoker: Stoker, smollm2: str, tmp_path: Path, streamed: bool
+    stoker: Stoker, smollm2: str, tmp_path: Path, path: str, streamed: bool
 ) -> None:
     model = str(one_layer_gguf(Path(smollm2), tmp_path))
     stoker.up(model, "--context", "32768", "--parallel", "2", *SHORT_BATCHES)
@@ -116,9 +145,8 @@ def test_beside_another_answer_a_prompt_is_read_no_further_when_its_client_has_l
         while not other.events:
             time.sleep(0.05)
         before = begun_tasks(stoker)
-        messages = [{"role": "user", "content": LONGER}]
-        fit = "x-stoker-fit: off"
-        with closing(stoker.send({"messages": messages, "stream": streamed}, fit)):
+        body = asking(path, LONGER, streamed=streamed)
+        with closing(stoker.send(body, "x-stoker-fit: off", path=path)):
             while begun_tasks(stoker) == before:
                 time.sleep(0.05)
             time.sleep(0.5)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.integration.conftest import Stoker
 from tests.support import real_models
@@ -23,8 +26,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return one_layer_gguf(real_models.smollm2(), tmp_path_factory.mktemp("one-layer"))
 
 
-def ask(stoker: Stoker, question: str) -> dict[str, Any]:
-    messages = [{"role": "system", "content": RULES}, {"role": "user", "content": question}]
+def ask(stoker: Stoker, question: str, rules: str = RULES) -> dict[str, Any]:
+    messages = [{"role": "system", "content": rules}, {"role": "user", "content": question}]
     body = {"model": "local", "messages": messages, "max_tokens": 8, "temperature": 0}
     return stoker.post("/v1/chat/completions", body)
 
@@ -88,3 +91,64 @@ def test_a_killed_deployment_is_warm_again_and_an_altered_file_is_not_trusted(
     again = ask(stoker, "What is the first rule?")
     assert read_tokens(again) > 1500
     assert again["choices"][0]["message"] == cold["choices"][0]["message"]
+
+
+#: About 600 tokens. With 30 layers the file has 14 MB, so that writing it takes a while.
+FEW_RULES = RULES[: len(RULES) // 3]
+
+
+def kill_all_of(stoker: Stoker) -> None:
+    """``kill -9``: the engine, the supervisor, and a command that waits for them."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("STOKER_HOME") == str(stoker.home):
+                process.kill()
+        except psutil.Error:  # it has ended, or is another user's
+            continue
+
+
+def in_the_background(stoker: Stoker, *args: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "stoker", *args],
+        env={**os.environ, "STOKER_HOME": str(stoker.home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def answers_as_before(stoker: Stoker, model: str, cold: dict[str, Any]) -> int:
+    """It starts, and what it has not restored it reads; how many tokens it has restored."""
+    stoker.run("down")
+    stoker.up(model, "--context", "8192")
+    restored: int = stoker.status()["prefill"]["restored_tokens"]
+    again = ask(stoker, "What is the first rule?", FEW_RULES)
+    if restored:
+        assert read_tokens(again) < 50
+    else:
+        assert read_tokens(again) == read_tokens(cold)
+        assert again["choices"][0]["message"] == cold["choices"][0]["message"]
+    return restored
+
+
+def test_kill_9_in_the_middle_of_a_save_and_of_a_restore(stoker: Stoker, smollm2: str) -> None:
+    stoker.up(smollm2, "--context", "8192")
+    cold = ask(stoker, "What is the first rule?", FEW_RULES)
+    prompts = stoker.home / "cache/prompts"
+    saving = in_the_background(stoker, "down")
+    while saving.poll() is None and not any(f.suffix != ".json" for f in prompts.glob("*/*")):
+        time.sleep(0.0005)
+    kill_all_of(stoker)
+    saving.wait()
+    answers_as_before(stoker, smollm2, cold)
+
+    stoker.run("down")
+    before = manifest(stoker)
+    assert b"head" in before
+    restoring = in_the_background(
+        stoker, "up", smollm2, "--context", "8192", "--offline", "--port", str(stoker.port)
+    )
+    while restoring.poll() is None and manifest(stoker) == before:
+        time.sleep(0.0005)
+    kill_all_of(stoker)
+    restoring.wait()
+    answers_as_before(stoker, smollm2, cold)

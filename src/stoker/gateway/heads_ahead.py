@@ -26,10 +26,10 @@ _log = logging.getLogger("stoker.gateway")
 
 _POLL_S = 1.0
 #: What a slice may delay a request that comes just after it has begun, with room to 50 ms.
-_SLICE_S = 0.035
-#: The first slice, and the shortest: fewer tokens take hardly less time, because each slice reads
-#: all weights (``llama_batch``). Where these few take longer than a slice may, so does the delay.
-LEAST_SLICE_TOKENS = 8
+_SLICE_S = 0.025
+#: The first slice, and the shortest. Each slice reads all weights (``llama_batch``), so that one
+#: token takes hardly less time. Where these few take longer than a slice may, so does the delay.
+_LEAST_SLICE_TOKENS = 2
 #: Two questions, so that what their prompts share is the head.
 _QUESTIONS = ("a", "b")
 
@@ -121,7 +121,7 @@ class HeadsAhead:
         self, backend: PooledBackend, slot: int, tokens: Sequence[int]
     ) -> bool:
         """Whether it was read to its end, because no request came."""
-        now, end, size = asyncio.get_running_loop().time, 0, LEAST_SLICE_TOKENS
+        now, end, size = asyncio.get_running_loop().time, 0, _LEAST_SLICE_TOKENS
         while end < len(tokens):
             if self._idle.is_busy(backend):
                 return False
@@ -134,4 +134,4 @@ class HeadsAhead:
 def next_slice(size: int, took_s: float) -> int:
     """The tokens of the next slice, given how long one of ``size`` took: at most twice as many."""
     wanted = size * _SLICE_S / max(took_s, _SLICE_S / 2)
-    return max(LEAST_SLICE_TOKENS, int(wanted))
+    return max(_LEAST_SLICE_TOKENS, int(wanted))

@@ -16,6 +16,7 @@ _SAMPLE = re.compile(
     rb"^stoker_(?:prefill_(tokens|saved_seconds)|prompt_tokens_(restored))_total\{(.*)\} (\S+)$",
     re.MULTILINE,
 )
+_GAUGE = re.compile(rb"^stoker_prompt_tokens_(reading|unread) (\S+)$", re.MULTILINE)
 _KIND = re.compile(rb'kind="(\w+)"')
 
 
@@ -31,6 +32,9 @@ class PrefillTotals:
     saved_s: float
     #: What the engine got from files when it was started.
     restored_tokens: int = 0
+    #: Of the prompts that are being read now: their tokens, and those that are still to be read.
+    reading_tokens: int = 0
+    unread_tokens: int = 0
 
 
 def prefill_totals(endpoint: str) -> PrefillTotals | None:
@@ -49,9 +53,12 @@ def totals_in(metrics: bytes) -> PrefillTotals:
         kind = _KIND.search(labels)
         key = kind[1] if kind else prefill or restored
         sums[key] = sums.get(key, 0.0) + float(value)
+    now = {name: int(float(value)) for name, value in _GAUGE.findall(metrics)}
     kinds = (b"read", b"cached", b"wasted", b"restored")
     read, cached, wasted, restored = (int(sums.get(kind, 0)) for kind in kinds)
-    return PrefillTotals(read, cached, wasted, sums.get(b"saved_seconds", 0.0), restored)
+    saved_s = sums.get(b"saved_seconds", 0.0)
+    reading, unread = now.get(b"reading", 0), now.get(b"unread", 0)
+    return PrefillTotals(read, cached, wasted, saved_s, restored, reading, unread)
 
 
 def _metrics(endpoint: str) -> bytes | None:

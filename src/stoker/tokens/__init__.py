@@ -21,7 +21,7 @@ from stoker.tokens.counting.token_counting import (
 )
 from stoker.tokens.counting.token_upper_bound import Overheads, overheads_of, prompt_bound
 from stoker.tokens.token_errors import ContextLengthExceededError, TokenizerError, ToolTooDeepError
-from stoker.tokens.truncation.calibration import Calibration, calibrate
+from stoker.tokens.truncation.calibration import Calibration, calibrate, calibrate_calls
 from stoker.tokens.truncation.context_budget import (
     Budget,
     ReadingTime,
@@ -60,6 +60,7 @@ __all__ = [
     "asked_max_tokens",
     "budget_for",
     "calibrate",
+    "calibrate_calls",
     "call_ids",
     "clamp_max_tokens",
     "drive",

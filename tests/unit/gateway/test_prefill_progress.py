@@ -22,6 +22,8 @@ from tests.unit.gateway.backends import (
 
 from stoker.gateway import FitSettings
 from stoker.gateway.relay.prefill_progress import PrefillProgress
+from stoker.server import PrefillTotals
+from stoker.server.gateway_metrics import totals_in
 
 KEY = "prompt_progress"
 
@@ -115,22 +117,24 @@ async def test_a_backend_that_dies_while_it_reads_has_answered_nothing_yet() -> 
         assert await door.stream() == event("Hello") + DONE
 
 
-async def test_the_metrics_show_what_is_still_to_be_read() -> None:
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_the_metrics_show_what_is_still_to_be_read(streamed: bool) -> None:
     async def reads(call: Call) -> None:
         await call.send(STREAM, chunk(progress(600)))
         await call.writer.wait_closed()
 
-    async with gateway_with(reads, engine="llama.cpp") as (door, _):
-        client = asyncio.create_task(door.stream())
-        await shown(door, 400)
+    async with gateway_with(reads, engine="llama.cpp", fit=SLOW) as (door, _):
+        client = asyncio.create_task(door.stream() if streamed else unfitted(door))
+        await shown(door, 400, of=1000)
         client.cancel()
-        await shown(door, 0)
+        await shown(door, 0, of=0)
 
 
-async def shown(door: Front, tokens: int) -> None:
+async def shown(door: Front, tokens: int, of: int) -> None:
     """Wait until ``/metrics`` says that so many are unread."""
     deadline = asyncio.get_running_loop().time() + 3
-    while f"\nstoker_prompt_tokens_unread {tokens}.0\n" not in await metrics(door):
+    found = PrefillTotals(0, 0, 0, 0.0, 0, reading_tokens=of, unread_tokens=tokens)
+    while totals_in((await metrics(door)).encode()) != found:
         assert asyncio.get_running_loop().time() < deadline, "they are not shown"
 
 

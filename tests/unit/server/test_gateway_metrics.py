@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from stoker.cli.commands.status import _prompt_words
+from stoker.cli.commands.status import _prompt_words, _reading_words
 from stoker.gateway.usage.metrics import Metrics
 from stoker.server import PrefillTotals, prefill_totals
 from stoker.server.gateway_metrics import totals_in
@@ -57,3 +57,12 @@ def test_the_line_of_the_status_is_for_people() -> None:
     assert words == (
         "2,000 tokens read, of these 200 again; 18,000 (90%) from the cache, which saved 1 min 31 s"
     )
+
+
+def test_a_prompt_that_is_being_read_is_shown_with_how_far_it_is() -> None:
+    metrics = Metrics()
+    metrics.reading.set(14_200)
+    metrics.unread.set(9_230)
+    totals = totals_in(metrics.text())
+    assert (totals.reading_tokens, totals.unread_tokens) == (14_200, 9_230)
+    assert _reading_words(totals) == "14,200 tokens, 35% done"

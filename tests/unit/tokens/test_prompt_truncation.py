@@ -23,11 +23,13 @@ from stoker.tokens import (
     ToolTooDeepError,
     budget_for,
     calibrate,
+    calibrate_calls,
     drive,
     estimate_strings,
     fit,
 )
 from stoker.tokens.chat_messages import piece_of
+from stoker.tokens.counting.chat_template import ChatTemplate
 from stoker.tokens.counting.token_counting import Request
 from stoker.tokens.tool_calls import emulate
 from stoker.tokens.truncation.conversation import used_tools
@@ -528,6 +530,33 @@ def test_calibration_measures_what_a_template_adds() -> None:
     assert isinstance(CALIBRATION, Calibration)
     assert 0.9 < CALIBRATION.tool_factor < 1.1
     assert CALIBRATION.message_tokens == 4
+
+
+class WrittenByATemplate(WordCounter):
+    """Counts the words of a prompt as a real template writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._template = ChatTemplate((FIXTURES.parent / "chatml_hermes.jinja").read_text())
+
+    def count_request(self, request: Request) -> int:
+        return self.count_strings([self._template.render(request)])[0]
+
+
+def test_calibration_measures_what_a_call_and_its_result_add() -> None:
+    """What an estimate is off grows with each step of an agent, and its cuts move."""
+    counter = WrittenByATemplate()
+    known = drive(calibrate(), counter)
+    measured = drive(calibrate_calls(known), counter)
+    messages = SIX_TURNS[-1]["messages"]
+    exact = counter.count_request({"messages": messages})
+    pieces = sum(counter.count_strings([piece_of(message) for message in messages]))
+    off = [
+        abs(exact - known.base_tokens - pieces - sum(map(each.message_overhead, messages)))
+        for each in (known, measured)
+    ]
+    calls = sum(len(message.get("tool_calls") or ()) for message in messages)
+    assert off[0] > 3 * calls > off[1]
 
 
 class WholeRequestsOnly:

@@ -8,13 +8,14 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fixtures.tool_choice import cases
+from tests.fixtures.agent import agent_request
+from tests.fixtures.tool_choice import cases, tools_of
 from tests.support.recorded import FIXTURES, load
 from tests.unit.tokens.strategies import WordCounter
 
 from stoker.tokens import budget_for, calibrate, drive, fit
 from stoker.tokens.truncation.conversation import read
-from stoker.tokens.truncation.core_tool_names import core_tools
+from stoker.tokens.truncation.core_tool_names import common_tools, core_tools
 from stoker.tokens.truncation.editor_markup import context_in, question_in, tagged_blocks
 from stoker.tokens.truncation.tool_ranking import ToolText, scores
 from stoker.tokens.truncation.tool_schema_compression import forms_of
@@ -151,3 +152,27 @@ def test_a_whole_name_that_is_asked_for_beats_a_part_of_one() -> None:
     )
     usages, list_dir, now = scores(tools, "list the files in src")
     assert list_dir > usages > now
+
+
+@pytest.mark.parametrize(
+    ("editor", "common"),
+    [
+        (
+            "vscode",
+            "manage_todo_list list_code_usages get_terminal_output run_tests fetch_webpage "
+            "semantic_search get_changed_files",
+        ),
+        ("claude_code", "TodoWrite BashOutput WebFetch"),
+        ("continue", "fetch_url_content codebase view_diff"),
+        ("zed", "update_plan fetch"),
+    ],
+)
+def test_common_tools_follow_the_core_whatever_the_client_lists_first(
+    editor: str, common: str
+) -> None:
+    names = tuple(tool["function"]["name"] for tool in tools_of(editor))
+    assert [names[index] for index in common_tools(names)] == common.split()
+    request = agent_request("What does a.py do?") | {"tools": tools_of(editor)}
+    offered = ranking([forms_of(tool) for tool in request["tools"]], read(request["messages"]))
+    expected = [*core_tools(names), *common_tools(names)]
+    assert offered.fixed_order[: len(expected)] == expected

@@ -114,6 +114,8 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
     totals = _totals(deployment)
     if totals and totals.read_tokens + totals.cached_tokens + totals.restored_tokens:
         rows.append(("Prompts", _prompt_words(totals)))
+    if totals and totals.reading_tokens:
+        rows.append(("Reading", _reading_words(totals)))
     if state.restarts:
         rows.append(("Restarts", str(state.restarts)))
     if state.problem:
@@ -144,6 +146,11 @@ def _prompt_words(totals: server.PrefillTotals) -> str:
         f"{totals.read_tokens:,} tokens read{again}; "
         f"{totals.cached_tokens:,} ({share:.0%}) from the cache{saved}{restored}"
     )
+
+
+def _reading_words(totals: server.PrefillTotals) -> str:
+    share = 1 - totals.unread_tokens / totals.reading_tokens
+    return f"{totals.reading_tokens:,} tokens, {share:.0%} done"
 
 
 def _state_words(state: LiveState) -> str:

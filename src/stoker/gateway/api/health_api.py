@@ -34,6 +34,7 @@ async def metrics(state: GatewayState, context: RequestContext) -> web.Response:
     if caller.models and caller.role == "user":
         return openai_errors.role_needed("viewer")
     state.metrics.waiting.set(state.slots.waiting)
+    state.metrics.reading.set(state.live_streams.reading_tokens())
     state.metrics.unread.set(state.live_streams.unread_tokens())
     state.metrics.backend_up.clear()  # of those that the configuration no longer has
     for backend in state.pool.backends:

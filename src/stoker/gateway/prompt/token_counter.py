@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -135,6 +136,9 @@ class TokenCounter:
             self._has_looked = True  # once, also where the server is asked again in vain
             await self._use_local_tokenizer()
         self.calibration = await self.run(tokens.calibrate())
+        # Templates without tools may refuse calls.
+        with suppress(tokens.TokenizerError, aiohttp.ClientResponseError):
+            self.calibration = await self.run(tokens.calibrate_calls(self.calibration))
 
     async def _use_local_tokenizer(self) -> None:
         local = await self._in_worker(

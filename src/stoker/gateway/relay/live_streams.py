@@ -30,6 +30,10 @@ class LiveStreams:
         """Prompt tokens that backends have still to read, as far as they report it."""
         return sum(answer.reading.unread_tokens for answer in self._silent_since if answer.reading)
 
+    def reading_tokens(self) -> int:
+        """The tokens of the prompts that are being read, as far as backends report it."""
+        return sum(answer.reading.prompt_tokens for answer in self._silent_since if answer.reading)
+
     async def keep_alive(self) -> None:
         """Write a comment to every stream that was silent for ``keep_alive_s``; runs forever.
 

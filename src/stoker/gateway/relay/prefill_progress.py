@@ -30,6 +30,16 @@ class PrefillProgress:
         total, read = self._last.get("total"), self._last.get("processed")
         return max(0, total - read) if isinstance(total, int) and isinstance(read, int) else 0
 
+    @property
+    def prompt_tokens(self) -> int:
+        """The tokens of the prompt while it is read; 0 before the first report and afterwards."""
+        return int(self._last["total"]) if self.unread_tokens else 0
+
+    def look_at(self, piece: bytes) -> None:
+        """Keep what a piece of an answer reports that is joined when it is complete."""
+        if self.mark in piece:
+            self.taken_from(piece)
+
     def taken_from(self, events: bytes) -> bytes:
         """These whole events without those that are about progress alone."""
         return b"".join(e for e in event_framing.split(events) if not self._takes(e))

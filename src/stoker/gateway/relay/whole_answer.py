@@ -38,6 +38,8 @@ class WholeAnswer:
 
     def add(self, data: bytes) -> None:
         """Keep the next piece. Raises ``PartTooLargeError``, and forgets all, above 64 MB."""
+        if self._reading is not None:
+            self._reading.look_at(data)
         self._bytes += len(data)
         if self._bytes > MAX_PART_BYTES:
             self._pieces.clear()

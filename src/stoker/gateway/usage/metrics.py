@@ -40,6 +40,11 @@ class Metrics:
             "Prompt tokens that backends have still to read, as far as they report it",
             registry=registry,
         )
+        self.reading = Gauge(
+            "stoker_prompt_tokens_reading",
+            "Tokens of the prompts that backends are reading, as far as they report it",
+            registry=registry,
+        )
         self.ttft = Histogram(
             "stoker_time_to_first_byte_seconds",
             "From a whole request to the first byte of its answer",

@@ -22,6 +22,17 @@ _NEEDS: tuple[tuple[tuple[str, ...], float], ...] = (
     (("file search", "glob", "find path", "file glob search", "find file"), 1.2),
     (("get errors", "diagnostics", "problems", "errors"), 1.0),
 )
+#: What comes next, in this order: the tools beside the core that more than one of the labelled
+#: questions in tests/fixtures/tool_choice needs, and the to-do list, which agents keep unasked.
+_COMMON: tuple[tuple[str, ...], ...] = (
+    ("manage todo list", "todo write", "update plan", "todo"),
+    ("list code usages", "find references", "usages", "references"),
+    ("get terminal output", "bash output", "read bash", "terminal output"),
+    ("run tests", "run test", "test failure"),
+    ("fetch webpage", "web fetch", "fetch url", "fetch"),
+    ("semantic search", "codebase"),
+    ("get changed files", "diff"),
+)
 #: A tool with one of these in its name reads, lists or writes something else than files.
 _NOT_OF_FILES = frozenset(
     (
@@ -33,6 +44,7 @@ _NOT_OF_FILES = frozenset(
 _NEED_WORDS = tuple(
     (tuple(tuple(words(phrase)) for phrase in phrases), gain) for phrases, gain in _NEEDS
 )
+_COMMON_WORDS = tuple(tuple(tuple(words(phrase)) for phrase in phrases) for phrases in _COMMON)
 
 
 @lru_cache(maxsize=64)
@@ -43,6 +55,14 @@ def core_tools(names: tuple[str, ...]) -> tuple[int, ...]:
     serve two of them.
     """
     return tuple(dict.fromkeys(best for best, _ in _needed([tuple(words(n)) for n in names])))
+
+
+@lru_cache(maxsize=64)
+def common_tools(names: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the tools beside the core that many tasks come to, in the order of ``_COMMON``."""
+    core, split = core_tools(names), [tuple(words(name)) for name in names]
+    found = (_shortest_with(phrases, split) for phrases in _COMMON_WORDS)
+    return tuple(dict.fromkeys(i for i in found if i is not None and i not in core))
 
 
 def name_gains(names: Sequence[tuple[str, ...]]) -> list[float]:
@@ -66,6 +86,17 @@ def _best_for(phrases: Sequence[tuple[str, ...]], names: Sequence[tuple[str, ...
         return called[0]
     for phrase in phrases:
         holding = [i for i, name in enumerate(names) if _is_about(name, phrase)]
+        if holding:
+            return min(holding, key=lambda i: (len(names[i]), i))
+    return None
+
+
+def _shortest_with(
+    phrases: Sequence[tuple[str, ...]], names: Sequence[tuple[str, ...]]
+) -> int | None:
+    """The tool with the shortest name that holds the first phrase which any name holds."""
+    for phrase in phrases:
+        holding = [i for i, name in enumerate(names) if set(phrase) <= set(name)]
         if holding:
             return min(holding, key=lambda i: (len(names[i]), i))
     return None

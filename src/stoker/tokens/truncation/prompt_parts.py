@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from stoker.tokens.counting.token_counting import Steps
 from stoker.tokens.truncation.context_budget import ReadingTime
 from stoker.tokens.truncation.history import History
@@ -16,7 +19,12 @@ _LOWER_MARK = 0.915
 #: What is left below this after a cut is good enough: the next one would cost more than it saves.
 _UPPER_MARK = 0.96
 #: What system prompt and tools may take before the current turn is cut.
-HEAD_SHARE = 0.68
+HEAD_SHARE = 0.71
+#: By what share a head may exceed its limit: whole lines of the system prompt are kept.
+_HEAD_ERROR = 0.02
+#: Of the head: what follows a cut has so many tokens at most, so that 70 % of the prompt are not
+#: read again; but as many as the newest steps need, which is a screen or two of code.
+_REREAD_SHARE, _LEAST_REREAD_TOKENS = 3 / 7, 1024
 
 
 class PromptParts:
@@ -40,7 +48,17 @@ class PromptParts:
         self._most_head = min(limit, time.head_tokens) if time else limit
         #: What a request may add to the one before it.
         self.most_added = min(limit, time.added_tokens) if time else limit
-        self._head_offered = min(self._most_head, costs.head + costs.tools_as_sent)
+        #: Whether reading takes time.
+        self.is_timed = time is not None
+        #: Where it does, a head leaves room for a conversation from the first request on: to cut it
+        #: when that comes would have all of it read again.
+        self._wanted_head = min(self._most_head, self.share(HEAD_SHARE)) if time else limit
+        self._head_offered = min(self._wanted_head, costs.head + costs.tools_as_sent)
+        #: What is left of a conversation by a cut, which the engine reads again: no more than it
+        #: reads in time, nor than leaves most of the prompt to a head that it does not read again.
+        reread = max(_LEAST_REREAD_TOKENS, int(self._wanted_head * _REREAD_SHARE))
+        self._most_reread = min(limit, time.added_tokens, reread) if time else limit
+        self._most_behind_head = limit
         self.last_unit = len(conversation.units) - 1
         self._bias = bias
         system = conversation.messages[: conversation.head]
@@ -69,6 +87,16 @@ class PromptParts:
         """How many tokens system prompt and tools may still take; negative where to cut."""
         return self._most_head - self.system.tokens - self.tool_set.tokens
 
+    @property
+    def is_head_too_long(self) -> bool:
+        """Whether it takes too long to read, by more than a cut system prompt may be off."""
+        return self.head_room < -int(self._most_head * _HEAD_ERROR)
+
+    @property
+    def head_growth(self) -> int:
+        """How many tokens of system prompt and tools may come back."""
+        return self._wanted_head - self.system.tokens - self.tool_set.tokens
+
     def share(self, share: float) -> int:
         """Return a share of the limit in tokens."""
         return int(self.limit * share)
@@ -79,9 +107,9 @@ class PromptParts:
 
     def wanted_tokens(self, last: int) -> int:
         """Return what the prompt is to take where that much was offered and is read in time."""
-        if self._most_head >= self.limit:
+        if self._wanted_head >= self.limit:
             return self.limit
-        history = min(self._most_head, self.history.whole_tokens(last, self.most_added))
+        history = min(self._most_reread, self.history.whole_tokens(last, self.most_added))
         return min(self.limit, self._head_offered + history)
 
     def total(self, last: int) -> int:
@@ -96,7 +124,7 @@ class PromptParts:
     def room_for_system(self, last: int, tool_tokens: int) -> int:
         """Return what the system prompt may take beside the history and the tools."""
         room = int(self._aim * _LOWER_MARK) - self.history.tokens(last)
-        return min(room, self._most_head) - tool_tokens
+        return min(room, self._wanted_head) - tool_tokens
 
     def room_for_tools(self, last: int) -> int:
         """Return what tools may take beside system prompt and history."""
@@ -114,10 +142,17 @@ class PromptParts:
         """Whether enough of the limit is used, so that nothing has to come back."""
         return self.total(last) >= self.wanted_tokens(last) * LEAST_USE
 
+    @contextmanager
+    def read_again_in_time(self) -> Iterator[None]:
+        """For the length of the block, cuts leave no more behind the head than is read in time."""
+        self._most_behind_head = self._most_reread
+        yield
+        self._most_behind_head = self.limit
+
     @property
     def _aim(self) -> int:
-        """What is left by a cut: no more history than is read as fast as a new head."""
-        return min(self.limit, self.system.tokens + self.tool_set.tokens + self._most_head)
+        """What is left by a cut."""
+        return min(self.limit, self.system.tokens + self.tool_set.tokens + self._most_behind_head)
 
     def is_well_used(self, last: int) -> bool:
         """Whether enough of the limit is used, and no more."""

@@ -43,9 +43,10 @@ class Replay:
             yield from self._save_time(last)
             if self.parts.is_over(last):
                 yield from self._make_room(last)
-            elif head_grew and self.parts.excess(last) > 0:
+            elif head_grew:
                 # The engine reads the history again anyway: to cut it later would cost that twice.
-                yield from self._cut_enough(last, self._history_cuts())
+                with self.parts.read_again_in_time():
+                    yield from self._cut_enough(last, self._history_cuts())
             yield from self._top_up(last)
             head_grew = False
 
@@ -57,17 +58,30 @@ class Replay:
     def _save_time(self, last: int) -> Steps[None]:
         """Cut what would take too long to read, whether or not there is room for it."""
         self._history.limit_added(last)
-        if self.parts.head_room < 0:
+        if self.parts.is_head_too_long:
             self._tools.shrink_head(last)
         yield from self.parts.settle()
 
     def _make_room(self, last: int) -> Steps[None]:
         self._history.limit_newest(last)
         yield from self.parts.settle()
-        if self.parts.excess(last) > 0:
-            yield from self._cut_enough(last, self._cuts())
+        if self.parts.is_timed:
+            yield from self._cut_history(last)
+            if not self.parts.is_over(last):
+                return
+        yield from self._cut_enough(last, self._cuts())
+
+    def _cut_history(self, last: int) -> Steps[None]:
+        """Leave the head as it is, because the engine would have to read all of it again."""
+        history = self._history
+        with self.parts.read_again_in_time():
+            yield from self._cut_enough(last, (*self._history_cuts(), history.drop_old_steps))
+        if self.parts.is_over(last):
+            yield from self._cut_enough(last, (history.shorten_newest, history.shorten_recent))
 
     def _cut_enough(self, last: int, cuts: Iterable[Callable[[int], None]]) -> Steps[None]:
+        if self.parts.excess(last) <= 0:
+            return
         for cut in cuts:
             cut(last)
             yield from self.parts.settle()

@@ -37,7 +37,7 @@ class SystemCuts:
         """Send more of a system prompt that was cut, as far as there is room."""
         system = self._parts.system
         if system.is_cut and not self._parts.is_used_enough(last):
-            system.resize(system.tokens + min(-self._parts.excess(last), self._parts.head_room))
+            system.resize(system.tokens + min(-self._parts.excess(last), self._parts.head_growth))
 
     def _cut(self, most_tokens: int, least_share: float) -> None:
         system = self._parts.system

@@ -89,7 +89,7 @@ class ToolCuts:
     def grow(self, last: int) -> None:
         """Offer more tools that fit the question, as far as there is room."""
         if self._tools.is_cut:
-            room = min(-self._parts.excess(last), self._parts.head_room)
+            room = min(-self._parts.excess(last), self._parts.head_growth)
             self._tools.grow(self._ranking.order(self._question), room)
 
     def _tokens_beside_system(self, kept: frozenset[int]) -> int:

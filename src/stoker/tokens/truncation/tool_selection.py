@@ -8,7 +8,7 @@ from typing import Any
 
 from stoker.tokens.chat_messages import text_of
 from stoker.tokens.truncation.conversation import Conversation
-from stoker.tokens.truncation.core_tool_names import core_tools
+from stoker.tokens.truncation.core_tool_names import common_tools, core_tools
 from stoker.tokens.truncation.editor_markup import question_in
 from stoker.tokens.truncation.tool_ranking import ToolText, scores
 from stoker.tokens.truncation.tool_schema_compression import ToolForms
@@ -28,14 +28,16 @@ class Ranking:
 
     #: What nearly every task comes to: read, edit, run, search, list, create, find, check.
     core: tuple[int, ...]
+    #: What many tasks come to beside that.
+    common: tuple[int, ...]
     #: By the index of a user's unit: how well each tool fits what is asked there.
     questions: Mapping[int, Sequence[float]]
 
     @property
     def fixed_order(self) -> list[int]:
-        """The tools whatever is asked: the core, then the others as the client lists them."""
+        """The tools whatever is asked: the core, common ones, then as the client lists them."""
         count = len(next(iter(self.questions.values()), ()))
-        return [*self.core, *(i for i in range(count) if i not in self.core)]
+        return list(dict.fromkeys((*self.core, *self.common, *range(count))))
 
     def order(self, unit: int) -> list[int]:
         """The tools for the question of ``unit``: the core, then the best fitting first."""
@@ -75,7 +77,8 @@ def ranking(tools: Sequence[ToolForms], conversation: Conversation) -> Ranking:
             content = conversation.messages[unit.start].get("content")
             asked = (question_in(text_of(content)) if unit.role == "user" else "") or asked
             questions[index] = scores(texts, asked)
-    return Ranking(core_tools(tuple(text.name for text in texts)), questions)
+    names = tuple(text.name for text in texts)
+    return Ranking(core_tools(names), common_tools(names), questions)
 
 
 def _text(tool: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from stoker.tokens.truncation.tool_schema_compression import AS_SENT, COMPACT, MINIMAL, SHORT
 
 #: The share of the room that is left to what the question needs.
-_QUESTION_SHARE = 0.2
+_QUESTION_SHARE = 0.3
 
 
 class ToolSet:
@@ -65,7 +65,7 @@ class ToolSet:
         self.is_cut = True
         self.levels = {i: MINIMAL for i in order if i in kept}
         core = [i for i in self.levels if i in core_tools]
-        self.grow(likely, room - self.tokens)
+        self.grow(likely, min(room - self.tokens, int(room * _QUESTION_SHARE)))
         self._describe(core, core_level, room)
         first = self._first(order, core, int(room * (1 - _QUESTION_SHARE)))
         self.grow(order, room - self.tokens)

@@ -1,0 +1,97 @@
+"""What an engine would find in its cache, by a model's tokenizer alone: a part of ``warm.py``.
+
+Recorded agent conversations are fitted as the gateway fits them for a backend that reads so many
+tokens a second, and each prompt is compared with those before it. Nothing is answered, so that it
+shows what is cut for a larger model too, and takes seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import takewhile
+
+from tests.support import real_models
+from tests.support.recorded import FIXTURES, Body, load
+
+from stoker import tokens
+from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.prompt.prefill_limit import PrefillLimit
+from stoker.gateway.prompt.stable_head import StableHead
+
+#: In tokens a second: 7 billion parameters on a few cores, on many, and on a small GPU.
+SPEEDS = (30, 60, 100)
+PARAMETERS = 7_000_000_000
+#: The goals, and the tools that are to be kept in a window.
+CACHED, LEAST_CACHED, TOOLS = 0.9, 0.7, {8192: 15, 32_768: 39}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt, and how many leading tokens one before it had."""
+
+    tokens: int
+    cached: int
+    tools: int
+    system_chars_cut: int
+
+
+class Fitter:
+    """Fits as the gateway does for one backend, with Qwen2.5-Coder's tokenizer and template."""
+
+    def __init__(self, window: int, tokens_per_s: float) -> None:
+        settings = FitSettings(
+            max_prompt_tokens="auto", prefill_tokens_per_s=tokens_per_s, parameters=PARAMETERS
+        )
+        self._local = tokens.LocalTokenizer.from_gguf(real_models.qwen())
+        assert self._local.template is not None
+        self._template = self._local.template
+        self._overheads = tokens.overheads_of(self._template.source)
+        known = tokens.drive(tokens.calibrate(), self._local)
+        self._calibration = tokens.drive(tokens.calibrate_calls(known), self._local)
+        self._window, self._limit, self._head = window, PrefillLimit(settings), StableHead()
+        self._read: list[list[int]] = []
+
+    def prompt(self, request: Body) -> Prompt:
+        """What is sent of a request."""
+        time = self._limit.reading_time(request)
+        kept = self._head.keep(request).request
+        budget = tokens.budget_for(self._window, None, time=time)
+        steps = tokens.fit(kept, budget, overheads=self._overheads, calibration=self._calibration)
+        sent = tokens.drive(steps, self._local)
+        text = self._template.render(sent.request)
+        ids = self._local.tokenizer.encode(text, add_special_tokens=False).ids
+        cached = max((_shared(before, ids) for before in self._read), default=0)
+        self._read.append(ids)
+        tools = len(sent.request.get("tools") or ())
+        return Prompt(len(ids), cached, tools, sent.cuts.system_chars_cut)
+
+
+def _shared(before: list[int], after: list[int]) -> int:
+    pairs = zip(before, after, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def report() -> None:
+    """A line for each window, conversation and speed."""
+    for window, tools in TOOLS.items():
+        for harness in ("local", "copilot"):
+            requests = load(FIXTURES / f"six_turns_{harness}.json.gz")
+            for speed in SPEEDS:
+                fitter = Fitter(window, speed)
+                prompts = [fitter.prompt(request) for request in requests]
+                wanted = min(tools, len(requests[0]["tools"]))
+                print(f"{window:>6} {harness:8} {speed:>4} tokens/s: {_line(prompts, wanted)}")
+
+
+def _line(prompts: list[Prompt], wanted_tools: int) -> str:
+    """All but the first, which finds an empty cache."""
+    later = prompts[1:]
+    cached = sum(each.cached for each in later) / sum(each.tokens for each in later)
+    least = min(each.cached / each.tokens for each in later)
+    tools = min(each.tools for each in prompts)
+    cut = max(each.system_chars_cut for each in prompts)
+    reached = cached >= CACHED and least >= LEAST_CACHED and tools >= wanted_tools
+    return (
+        f"{cached:.1%} cached, {least:.1%} at least, {tools} tools or more, {cut:,} characters of "
+        f"the system prompt cut{'' if reached else '   MISSED'}"
+    )
