@@ -20,7 +20,7 @@ from stoker.engines.vllm.vllm_memory import (
 )
 from stoker.engines.vllm.vllm_planner import NAME
 from stoker.engines.vllm.vllm_quantization_support import why_not
-from stoker.engines.vllm.vllm_speed import Hardware, load_of, predict
+from stoker.engines.vllm.vllm_speed import Hardware, Limits, load_of, predict
 from stoker.errors import StokerError, UsageError
 from stoker.host import Gpu, GpuSpec, Host
 from stoker.models import Architecture, Purpose
@@ -348,7 +348,8 @@ def _predicted(task: _Task, settings: VllmSettings, drafts: int) -> tuple[Speed,
     )
     prompt = min(need.prompt_tokens, max(256, settings.max_model_len - need.answer_tokens))
     traffic = Traffic(task.requirements.concurrency, prompt, need.answer_tokens, need.prefix_hit)
-    return predict(load, task.machine.hardware, traffic, drafts)
+    limits = Limits(settings.max_num_batched_tokens)
+    return predict(load, task.machine.hardware, traffic, drafts, limits)
 
 
 def _guessing_pays(task: _Task, settings: VllmSettings) -> bool:
