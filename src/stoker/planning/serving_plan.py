@@ -122,6 +122,8 @@ class Plan:
     completion_slots: int = 0
     #: Whether people would wait for its answers, for the purpose that was asked for.
     usable: bool = True
+    #: Tokens a second below which they would rather have a quicker model that is worse.
+    comfortable_tokens_per_s: float = 0.0
     #: What ranks plans, in points of a coding benchmark: an estimate, good for order only.
     score: float = 0.0
 

@@ -31,6 +31,10 @@ from stoker.sizing import StepTimes, VllmReplica
 
 #: Data-centre cards with less have GDDR: L40S 864 GB/s, A10 600, L4 300; A100 1555 and more.
 _LEAST_HBM_BYTES_S = 1.2e12
+#: What vLLM reaches on AMD's GPUs outside data centres of what NVIDIA's of the same bandwidth do:
+#: Qwen3.6-35B-A3B in AWQ on a Strix Halo, 20 to 25 tokens/s (kyuz0/amd-strix-halo-vllm-toolboxes,
+#: issue 42), as its experts have no kernel of their own there (issue 72). One model on one GPU.
+_RADEON_SHARE = 0.33
 #: GPUs without NVLink exchange data over PCIe: bytes a second in one direction, 16 lanes.
 _PCIE_BYTES_S = {"3.0": 12e9, "4.0": 24e9, "5.0": 48e9, "6.0": 48e9}
 #: Steps of up to so many tokens are captured as CUDA graphs (`max_cudagraph_capture_size`).
@@ -126,8 +130,9 @@ class Hardware:
             return None
         generation, _, lanes = (spec.pcie or "4.0 x16").partition(" x")
         pcie = _PCIE_BYTES_S.get(generation, 24e9) * int(lanes or 16) / 16
+        radeon = spec.vendor == "amd" and spec.kind != "datacenter"
         return cls(
-            bandwidth_bytes_s=spec.bandwidth_bytes_per_s,
+            bandwidth_bytes_s=spec.bandwidth_bytes_per_s * (_RADEON_SHARE if radeon else 1.0),
             flops=flops,
             link_bytes_s=spec.nvlink_bytes_per_s / 2 if spec.nvlink_bytes_per_s else pcie,
             nvlink=bool(spec.nvlink_bytes_per_s) and spec.kind == "datacenter",
