@@ -210,6 +210,11 @@ def _ordered(plans: list[Plan]) -> list[Plan]:
     return list(best.values())
 
 
+def reordered(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans of a ranking in order, where what is known of their speed has changed."""
+    return sorted(plans, key=_order, reverse=True)
+
+
 def is_better(one: Plan, other: Plan) -> bool:
     """Whether ``one`` is ranked before ``other``."""
     return _order(one) > _order(other)
