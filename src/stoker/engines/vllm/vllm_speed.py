@@ -58,9 +58,11 @@ class Efficiency:
     cache: float = 0.8
     #: Experts on Blackwell servers, whose kernels are others (FlashInfer in place of Triton).
     blackwell_experts: float = 0.9
-    #: Bytes a second of weights that are widened (Marlin), however fast the memory is: gpt-oss-120b
-    #: takes the same time on an H100 and on an H200, Kimi K2.5 in int4 on an H200 and on a B200.
-    widened_bytes_s: float = 2.5e12
+    #: Bytes a second of weights that are widened (Marlin), of experts and of others, however fast
+    #: the memory is: gpt-oss-120b takes the same time on an H100 and on an H200, Kimi K2.5 in int4
+    #: on an H200 and on a B200, and an H200 reads Qwen2.5-Coder-32B in AWQ at 2.0 TB/s.
+    widened_experts_bytes_s: float = 2.5e12
+    widened_bytes_s: float = 2.0e12
     #: Share of the peak rate in prompts, by the type of the arithmetic.
     fp16: float = 0.65
     fp8: float = 0.5
@@ -90,6 +92,8 @@ class Efficiency:
     #: CUDA graph.
     prompt_layer_s: float = 250e-6
     routed_prompt_layer_s: float = 300e-6
+    #: The same for a recurrent layer, whose kernels are launched one by one while the GPU works.
+    recurrent_prompt_layer_s: float = 2.5e-3
     #: How many others' prompts a request waits for: for each other sequence, and for each
     #: doubling of their number.
     queue_each: float = 0.08
@@ -291,7 +295,7 @@ def step_s(
 def _weights_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
     """Reading what every token passes, once."""
     read = 1 / (_bandwidth(hardware, e) * e.weights * _boost(hardware, e))
-    byte_s = _with_widening(read, _widened_share(load.flops, hardware), e)
+    byte_s = _widening(read, _widened_share(load.flops, hardware), e.widened_bytes_s)
     return (load.dense_bytes + load.head_bytes) * byte_s * _split(load, e.split_read)
 
 
@@ -303,13 +307,13 @@ def _experts_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
     read = 1 / (_bandwidth(hardware, e) * share)
     if not load.expert_parallel:
         read *= _split(load, e.split_experts)
-    return load.expert_bytes * _with_widening(read, widened, e)
+    return load.expert_bytes * _widening(read, widened, e.widened_experts_bytes_s)
 
 
-def _with_widening(read_byte_s: float, widened_share: float, e: Efficiency) -> float:
-    """Seconds for a byte that is read and widened at the same time: the slower of the two, rounded
-    where they are alike."""
-    return float((read_byte_s**4 + (widened_share / e.widened_bytes_s) ** 4) ** 0.25)
+def _widening(read_byte_s: float, widened_share: float, bytes_s: float) -> float:
+    """Seconds for a byte that is read, and widened at ``bytes_s``, at the same time: the slower of
+    the two, rounded where they are alike."""
+    return float((read_byte_s**4 + (widened_share / bytes_s) ** 4) ** 0.25)
 
 
 def _split(load: ServingLoad, loss: float) -> float:
@@ -419,13 +423,14 @@ def times(
     batch, prompt = min(traffic.concurrency, max(1.0, limits.requests)), traffic.prompt_tokens
     cached = traffic.prefix_hit * prompt
     added = prompt_s(load, hardware, prompt, cached, e)
-    alone = math.hypot(added, _read_s(load, hardware, e))
-    alone += _launches_s(load, hardware, prompt - cached, e)
+    new = prompt - cached
+    alone = math.hypot(added, _read_s(load, hardware, e), _recurrent_s(load, new, e))
+    alone += _launches_s(load, hardware, new, e)
     context = prompt + traffic.answer_tokens / 2
     others = batch - 1
     step = step_s(load, hardware, batch, context, e, drafts)
     waits = e.queue_each * others + e.queue_doubling * math.log2(batch)
-    each = added + step * max(1.0, prompt - cached) / limits.max_num_batched_tokens
+    each = added + step * max(1.0, new) / limits.max_num_batched_tokens
     first = e.arrival_s + alone + each * waits + (e.step_wait * step if others else 0.0)
     steps = traffic.answer_tokens * step / tokens_per_step(drafts)
     interrupted = e.interference * others * added
@@ -445,6 +450,12 @@ def _launches_s(load: ServingLoad, hardware: Hardware, tokens: float, e: Efficie
     if tokens <= _LARGEST_GRAPH_TOKENS:
         return _fixed_s(load, hardware, e)
     return load.layers * e.prompt_layer_s + load.routed_layers * e.routed_prompt_layer_s
+
+
+def _recurrent_s(load: ServingLoad, tokens: float, e: Efficiency) -> float:
+    if tokens <= _LARGEST_GRAPH_TOKENS:
+        return 0.0
+    return load.recurrent_layers * e.recurrent_prompt_layer_s
 
 
 def _bandwidth(hardware: Hardware, e: Efficiency) -> float:
