@@ -34,7 +34,7 @@ _BENCH = "stoker bench"
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredTimes:
     """Measured times divided by those that were predicted before any correction."""
 
     token: float | None = None
@@ -88,11 +88,11 @@ def remember(
     if token is None and first_token is None:
         return
     before, key, name = _read(), _key(plan, host), _name(plan)
-    known = before.get(key, {}).get(name, Measured())
+    known = before.get(key, {}).get(name, MeasuredTimes())
     if known.date and known.source == _BENCH and source != _BENCH:
         return
     first_by, token_by = plan.corrected_by
-    measured = Measured(
+    measured = MeasuredTimes(
         known.token if token is None else _bounded(token * token_by),
         known.first_token if first_token is None else _bounded(first_token * first_by),
         source,
@@ -121,7 +121,7 @@ def corrected(plans: Sequence[Plan], host: Host, need: Need) -> list[Plan]:
     return [_corrected(plan, entries.get(_key(plan, host), {}), need) for plan in plans]
 
 
-def _corrected(plan: Plan, entries: Mapping[str, Measured], need: Need) -> Plan:
+def _corrected(plan: Plan, entries: Mapping[str, MeasuredTimes], need: Need) -> Plan:
     own = entries.get(_name(plan))
     first = _factor("first_token", own, entries)
     token = _factor("token", own, entries)
@@ -132,7 +132,9 @@ def _corrected(plan: Plan, entries: Mapping[str, Measured], need: Need) -> Plan:
     return replace(better, usable=quick and (plan.usable or own is not None))
 
 
-def _factor(what: str, own: Measured | None, entries: Mapping[str, Measured]) -> float | None:
+def _factor(
+    what: str, own: MeasuredTimes | None, entries: Mapping[str, MeasuredTimes]
+) -> float | None:
     value: float | None = getattr(own, what) if own is not None else None
     if value is not None:
         return value
@@ -140,7 +142,7 @@ def _factor(what: str, own: Measured | None, entries: Mapping[str, Measured]) ->
     return math.exp(_OF_OTHERS * median(others)) if others else None
 
 
-def _reason(first: float | None, token: float | None, own: Measured | None) -> str:
+def _reason(first: float | None, token: float | None, own: MeasuredTimes | None) -> str:
     parts = list(_parts(first, token))
     where = f"on {own.date} ({own.source})" if own else "with other models on this engine, by half"
     return f"Measured here {where}: {' and '.join(parts)}."
@@ -177,9 +179,9 @@ def _key(plan: Plan, host: Host) -> str:
     return f"{plan.engine} {plan.gpus} GPU {digest}"
 
 
-def _read() -> dict[str, dict[str, Measured]]:
+def _read() -> dict[str, dict[str, MeasuredTimes]]:
     try:
-        return msgspec.json.decode(_file().read_bytes(), type=dict[str, dict[str, Measured]])
+        return msgspec.json.decode(_file().read_bytes(), type=dict[str, dict[str, MeasuredTimes]])
     except (OSError, msgspec.ValidationError, msgspec.DecodeError):
         return {}
 
