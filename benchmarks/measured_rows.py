@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from stoker.engines.vllm.vllm_memory import VllmSettings, is_multimodal, visible_bytes
-from stoker.engines.vllm.vllm_speed import Hardware, ServingLoad, Traffic, load_of
+from stoker.engines.vllm.vllm_memory import (
+    VllmSettings,
+    is_multimodal,
+    max_concurrency,
+    visible_bytes,
+    vllm_memory,
+)
+from stoker.engines.vllm.vllm_speed import (
+    Efficiency,
+    Hardware,
+    Limits,
+    ServingLoad,
+    Traffic,
+    load_of,
+    times,
+)
 from stoker.errors import StokerError
 from stoker.host import GpuSpec, find_gpu
 from stoker.models import Architecture, architecture_from_config, find_known_model
@@ -105,11 +120,19 @@ class ServingRow:
     key: tuple[object, ...]
     #: Why this row must not be fitted; empty where nothing is wrong with it.
     doubt: str = ""
+    limits: Limits | None = None
 
     @property
     def gpu_name(self) -> str:
         """The GPU's name in the catalogue."""
         return self.setup.gpu.name
+
+    def predicted(self, efficiency: Efficiency) -> tuple[float, float]:
+        """Seconds to the first token, and for each further one."""
+        first_s, token_s, _ = times(
+            self.load, self.hardware, self.traffic, efficiency, limits=self.limits
+        )
+        return first_s, token_s
 
 
 @cache
@@ -185,6 +208,7 @@ def _row(
     attention_dp: int = 1,
     expert_parallel: bool = False,
     kv: str = "auto",
+    batched: int | None = None,
     doubt: str = "",
 ) -> ServingRow:
     shape, spec = architecture(model), gpu(gpu_name)
@@ -200,7 +224,29 @@ def _row(
         token_s,
         (model, spec.label, quant, gpus, attention_dp, expert_parallel, kv, traffic),
         doubt,
+        Limits(
+            batched or (8192 if (spec.memory_bytes or 0) >= 70 * GIB else 2048),
+            _most_at_once(
+                model, quant, spec, gpus, traffic.prompt_tokens + traffic.answer_tokens, kv
+            ),
+        ),
     )
+
+
+@cache
+def _most_at_once(model: str, quant: str, spec: GpuSpec, gpus: int, tokens: int, kv: str) -> float:
+    """How many requests of ``tokens`` the cache holds, with nine tenths of the memory for vLLM."""
+    shape = architecture(model)
+    settings = VllmSettings(
+        max_model_len=tokens,
+        gpu_memory_utilization=0.9,
+        tensor_parallel_size=gpus,
+        kv_cache_dtype=kv,
+    )
+    total = visible_bytes(spec.usable_bytes or 0)
+    memory = vllm_memory(shape, precision_of(quant, shape), settings, total)
+    held = max_concurrency(shape, settings, memory.kv_cache_bytes, tokens)
+    return held if held >= 1 else math.inf
 
 
 def serving_rows(path: Path) -> Iterator[ServingRow | StokerError]:
@@ -213,8 +259,16 @@ def serving_rows(path: Path) -> Iterator[ServingRow | StokerError]:
 
 
 def _serving(row: dict[str, str]) -> ServingRow:
-    model, gpus = row["model_path"], int(row["tp_size"]) * int(row["pp_size"] or 1)
-    traffic = Traffic(int(row["batch_size"]), int(row["isl"]), int(row["osl"]))
+    model, tp = row["model_path"], int(row["tp_size"])
+    ranks, gpus = _ranks(row, tp)
+    # InferenceMAX draws lengths between 0.8 and 1 of those it names (its README,
+    # RANDOM_RANGE_RATIO); the rows of other origin leave `attention_dp_size` empty.
+    drawn = 0.9 if row["attention_dp_size"] else 1.0
+    traffic = Traffic(
+        int(row["batch_size"]) * ranks,
+        round(int(row["isl"]) * drawn),
+        round(int(row["osl"]) * drawn),
+    )
     quant = quantization(row["precision"], model)
     return _row(
         model,
@@ -224,10 +278,39 @@ def _serving(row: dict[str, str]) -> ServingRow:
         traffic,
         float(row["silicon_ttft_ms"]) / 1e3,
         float(row["silicon_tpot_ms"]) / 1e3,
-        attention_dp=int(row["attention_dp_size"] or 1),
-        expert_parallel=int(row["moe_ep_size"] or 1) > 1,
+        attention_dp=gpus // tp,
+        expert_parallel=int(row["moe_ep_size"] or 1) > 1
+        or ("MiniMax" in model and row["system"] == "h200_sxm"),
+        kv="fp8" if row["attention_dp_size"] and _narrow_cache(row, model) else "auto",
+        batched=_batched(row, model),
         doubt=_doubt(row, model, quant, gpus),
     )
+
+
+def _batched(row: dict[str, str], model: str) -> int | None:
+    """`--max-num-batched-tokens`, which these scripts for Blackwell set to two prompts."""
+    set_there = row["attention_dp_size"] and row["system"].startswith("b")
+    kimi = "Kimi" in model and row["precision"] == "fp4"
+    return 2 * int(row["isl"]) if set_there and ("MiniMax" in model or kimi) else None
+
+
+def _ranks(row: dict[str, str], tp: int) -> tuple[int, int]:
+    """Groups of GPUs among which a row's requests are divided, and all GPUs.
+
+    Where `attention_dp_size` is given, it only divides the requests: the rows with 2 and 4 repeat
+    the times of rows with 1 and so many times the requests, to the millisecond. Where it is empty,
+    the experts are on as many GPUs as there are.
+    """
+    if row["attention_dp_size"]:
+        return int(row["attention_dp_size"]), tp
+    gpus = max(tp, int(row["moe_tp_size"] or 1) * int(row["moe_ep_size"] or 1))
+    return gpus // tp, gpus
+
+
+def _narrow_cache(row: dict[str, str], model: str) -> bool:
+    """InferenceMAX's scripts pass `--kv-cache-dtype fp8` on Blackwell, except for Kimi in int4, and
+    for Llama (SemiAnalysisAI/InferenceX, benchmarks/single_node and 70b_fp8_h200_slurm.sh)."""
+    return "Llama" in model or (row["system"].startswith("b") and row["precision"] != "int4")
 
 
 def _doubt(row: dict[str, str], model: str, quant: str, gpus: int) -> str:
@@ -236,9 +319,9 @@ def _doubt(row: dict[str, str], model: str, quant: str, gpus: int) -> str:
     weights = precision_of(quant, shape).weight_bytes(count_weights(shape)) / gpus
     if weights > (spec.memory_bytes or 0):
         return "the weights do not fit on so few GPUs"
-    if not row["attention_dp_size"] and quant == "fp8":
+    if not row["attention_dp_size"] and quant == "fp8" and shape.experts is None:
         return "parallelism not stated, times beyond the GPUs' peak rates for the one stated"
-    if float(row["silicon_ttft_ms"]) > 10_000:
+    if "gpt-oss" in model and row["batch_size"] == "512":
         return "requests queued for a free sequence: max_num_seqs is not stated"
     return ""
 
@@ -264,7 +347,10 @@ def _speed(row: dict[str, str]) -> Iterator[ServingRow]:
             token_s = (fixed + slope * context) / 1e3
             yield _row(row["model"], quant, row["gpu"], int(row["n"]), traffic, None, token_s)
         return
-    first = float(row["ttft_ms"]) / 1e3 if row["ttft_ms"] else None
+    # How long a first token takes follows from the prompt's length, and one of many that came at
+    # the same instant waits for all before it.
+    comparable = row["isl"].isdigit() and "burst" not in row["note"]
+    first = float(row["ttft_ms"]) / 1e3 if row["ttft_ms"] and comparable else None
     yield _row(
         row["model"],
         quant,

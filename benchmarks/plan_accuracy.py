@@ -29,13 +29,13 @@ from measured_rows import (
 
 from stoker.application import rank
 from stoker.engines.vllm.vllm_memory import max_concurrency, vllm_memory
-from stoker.engines.vllm.vllm_speed import calibrated, times
+from stoker.engines.vllm.vllm_speed import calibrated
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import known_models
 from stoker.planning import Requirements, candidates_of
 
-_TARGETS = {"cache": (5, 10), "token": (15, None), "first": (30, None)}
+_TARGETS = {"cache": (2, 5), "token": (10, 25), "first": (15, 40)}
 
 
 def main() -> None:
@@ -147,7 +147,7 @@ def _speed(folder: Path, *, every_row: bool) -> list[ServingRow]:
 
 def _speed_row(row: ServingRow, *, verbose: bool) -> tuple[float | None, float | None]:
     efficiency, _, _ = calibrated()
-    first_s, token_s, _ = times(row.load, row.hardware, row.traffic, efficiency)
+    first_s, token_s = row.predicted(efficiency)
     token = token_s / row.token_s - 1 if row.token_s else None
     first = first_s / row.first_token_s - 1 if row.first_token_s else None
     if verbose:
@@ -203,9 +203,12 @@ def _held_out(rows: Sequence[ServingRow]) -> None:
         print(_line(f"time per token, {name} left out", errors.token, _TARGETS["token"]))
         first = _TARGETS["first"]
         print(_line(f"time to first token, {name} left out", errors.first_token, first))
+        held = [f"{100 * errors.held(what):.0f} %" for what in ("token", "first_token")]
+        print(f"  intervals shaped by other {name} hold {' and '.join(held)}")
 
 
 def _line(name: str, errors: Sequence[float], target: tuple[int, int | None] | None = None) -> str:
+    errors = [error for error in errors if not math.isnan(error)]
     text = (
         f"  {name:48} median {_median(errors):5.1f} %, p90 {_p90(errors):6.1f} % of {len(errors)}"
     )

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stoker.application import tuned_arguments
+from stoker.application import measured_speed, tuned_arguments
 from stoker.application.completion import with_completion
 from stoker.application.completion_choice import CompletionChoice
 from stoker.application.launch_request import HostFacts, LaunchRequest
 from stoker.application.offers import Offer, candidates
-from stoker.application.ranking import is_better, rank
+from stoker.application.ranking import is_better, rank, reordered
 from stoker.errors import StokerError
 from stoker.models import Model, Purpose
 from stoker.planning import Candidate, Plan, Requirements
+from stoker.planning.requirements import need_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,11 @@ def _ranked(
     offered: Sequence[Candidate],
 ) -> list[Plan]:
     requirements = _requirements(request, machine, purpose)
-    return rank(machine.host, offered, requirements, machine.gpu)
+    plans = rank(machine.host, offered, requirements, machine.gpu)
+    if not machine.here:
+        return plans
+    # What was measured holds on the machine where it was.
+    return reordered(measured_speed.corrected(plans, machine.host, need_of(requirements)))
 
 
 def _requirements(

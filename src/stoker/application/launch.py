@@ -11,8 +11,8 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from stoker import checks, models, network_addresses, paths, server
-from stoker.application import launch_events
+from stoker import checks, host, models, network_addresses, paths, server
+from stoker.application import launch_events, measured_speed
 from stoker.application.choice import Choice, choose
 from stoker.application.event_stream import as_events
 from stoker.application.launch_events import LaunchEvent, LaunchEvents
@@ -121,7 +121,13 @@ def start_model(request: LaunchRequest, settings: LaunchSettings) -> LaunchEvent
         with closing(server.serve(spec)) as changes:
             yield from map(launch_events.StateChanged, changes)
         return
-    yield from _verify((yield from _start(spec, keep=settings.keep)))
+    verified = yield from _verify((yield from _start(spec, keep=settings.keep)))
+    measured_speed.remember_answer(
+        spec.plan,
+        host.detect(paths.cache_dir(), ask_hub=False),
+        verified.answer.completion_tokens,
+        verified.answer.tokens_per_s,
+    )
 
 
 def recognise(url: str, key: str | None, key_env: str | None = None) -> Recognised:
@@ -321,7 +327,9 @@ def _follow(deployment: Deployment) -> Generator[LaunchEvent, None, Deployment]:
     return latest
 
 
-def _verify(deployment: Deployment) -> LaunchEvents:
+def _verify(
+    deployment: Deployment,
+) -> Generator[LaunchEvent, None, launch_events.Verified]:
     """Ask the deployment one question through its gateway."""
     yield launch_events.Ready(deployment)
     yield launch_events.Verifying(QUESTION)
@@ -334,7 +342,9 @@ def _verify(deployment: Deployment) -> LaunchEvents:
         headers=server.own_headers(),
     )
     answer = yield from as_events(launch_events.AnswerText, pieces)
-    yield launch_events.Verified(deployment, answer)
+    verified = launch_events.Verified(deployment, answer)
+    yield verified
+    return verified
 
 
 def _refuse_own(url: str) -> None:

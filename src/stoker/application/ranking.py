@@ -210,6 +210,11 @@ def _ordered(plans: list[Plan]) -> list[Plan]:
     return list(best.values())
 
 
+def reordered(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans of a ranking in order, where what is known of their speed has changed."""
+    return sorted(plans, key=_order, reverse=True)
+
+
 def is_better(one: Plan, other: Plan) -> bool:
     """Whether ``one`` is ranked before ``other``."""
     return _order(one) > _order(other)
@@ -222,12 +227,15 @@ def _order(plan: Plan) -> tuple[bool, float]:
 def _merit(plan: Plan) -> float:
     """Quality, and up to three points for answers that come quickly; 30 tokens/s are neutral.
 
-    Where engines are about equally quick, the engine's margin decides.
+    Slower than is comfortable costs eight points for each halving. Where engines are about equally
+    quick, the engine's margin decides.
     """
-    quickness = 1.5 * math.log2((plan.decode_tokens_per_s or 1.0) / 30)
+    rate = plan.decode_tokens_per_s or 1.0
+    quickness = 1.5 * math.log2(rate / 30)
+    waiting = 8.0 * max(0.0, math.log2(max(1.0, plan.comfortable_tokens_per_s) / rate))
     planner = engines.lookup(plan.engine).planner
     margin = planner.margin if planner is not None else 0.0
-    return plan.score + max(-3.0, min(3.0, quickness)) + margin
+    return plan.score + max(-3.0, min(3.0, quickness)) - waiting + margin
 
 
 def _merit_of_slow(plan: Plan) -> float:

@@ -50,13 +50,18 @@ class Need:
     #: Slower than this is not waited for.
     least_tokens_per_s: float
     most_first_token_s: float
+    #: Slower than this is waited for, but a quicker model that is worse would be preferred.
+    comfortable_tokens_per_s: float = 0.0
 
 
 #: Agent mode sends 15,500 tokens before the first word (measured with VS Code 1.139.1), of which
 #: every turn but the first finds most in the prefix cache. Completions are short and must be quick.
+#: Users of agents call 20 to 25 tokens/s of Qwen3.6-35B-A3B on a Strix Halo too slow
+#: (kyuz0/amd-strix-halo-vllm-toolboxes, issue 42), and 13 of Qwen3-8B on a DGX Spark
+#: (lyb.re, 2026-03-10), and run mixtures at 40 to 55 there.
 NEEDS: dict[Purpose, Need] = {
     "chat": Need(8_192, 32_768, 2_000, 0.5, 500, 10, 20),
-    "agent": Need(32_768, 131_072, 20_000, 0.75, 400, 12, 25),
+    "agent": Need(32_768, 131_072, 20_000, 0.75, 400, 12, 25, 25),
     "completion": Need(4_096, 16_384, 1_500, 0.5, 40, 30, 2),
 }
 

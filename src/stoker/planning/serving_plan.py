@@ -73,6 +73,10 @@ class Interval:
     low: float
     high: float
 
+    def times(self, factor: float) -> Interval:
+        """All of it so many times as long."""
+        return Interval(factor * self.expected, factor * self.low, factor * self.high)
+
 
 @dataclass(frozen=True, slots=True)
 class Speed:
@@ -87,6 +91,11 @@ class Speed:
     def output_tokens_per_s(self) -> float:
         """Tokens a second of all answers together, while they are written."""
         return self.concurrency / self.token_s.expected
+
+    def times(self, first_token: float, token: float) -> Speed:
+        """With both times so many times as long."""
+        first_token_s, token_s = self.first_token_s.times(first_token), self.token_s.times(token)
+        return replace(self, first_token_s=first_token_s, token_s=token_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,11 @@ class Plan:
     completion_slots: int = 0
     #: Whether people would wait for its answers, for the purpose that was asked for.
     usable: bool = True
+    #: Tokens a second below which they would rather have a quicker model that is worse.
+    comfortable_tokens_per_s: float = 0.0
+    #: What was measured on this machine has made the times to the first token and for each further
+    #: one so many times as long as they were predicted.
+    corrected_by: tuple[float, float] = (1.0, 1.0)
     #: What ranks plans, in points of a coding benchmark: an estimate, good for order only.
     score: float = 0.0
 
@@ -138,6 +152,18 @@ class Plan:
         changed = {a.name: a for a in arguments}
         kept = tuple(changed.pop(a.name, a) for a in self.arguments)
         return replace(self, arguments=(*kept, *changed.values()))
+
+    def corrected(self, first_token: float, token: float, reason: str) -> Plan:
+        """The plan with these factors on its predicted times, for a reason."""
+        decode, prefill = self.decode_tokens_per_s, self.prefill_tokens_per_s
+        return replace(
+            self,
+            decode_tokens_per_s=decode and decode / token,
+            prefill_tokens_per_s=prefill and prefill / first_token,
+            speed=self.speed and self.speed.times(first_token, token),
+            corrected_by=(self.corrected_by[0] * first_token, self.corrected_by[1] * token),
+            reasons=(*self.reasons, reason),
+        )
 
     @property
     def fingerprint(self) -> str:

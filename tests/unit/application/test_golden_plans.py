@@ -156,6 +156,20 @@ def test_a_small_card_of_a_datacenter_gets_four_bits_for_one_user_and_vllm_for_s
     assert {plan.engine for plan in plans(name, "agent", users=3)} == {"vllm"}
 
 
+@pytest.mark.parametrize("name", ["strix-halo-128gb", "gb10-128gb"])
+def test_an_agent_on_slow_memory_gets_a_mixture_that_is_quick_enough_for_it(name: str) -> None:
+    first = plans(name, "agent")[0]
+    assert first.model.architecture is not None
+    assert first.model.architecture.experts is not None
+    assert (first.decode_tokens_per_s or 0) >= NEEDS["agent"].comfortable_tokens_per_s
+
+
+def test_one_user_of_two_cards_gets_both_and_eight_bits_before_sixteen() -> None:
+    """What two cards read in the time of one is half of it; a second copy would idle."""
+    first = plans("2x-l40s", "agent")[0]
+    assert (first.model.quantization, first.gpus) == ("fp8", 2)
+
+
 @pytest.mark.parametrize("name", ["rtx-4090-24gb", "h100", "8x-h200"])
 def test_more_users_never_get_a_longer_context_of_the_same_model(name: str) -> None:
     few = {p.model.id: p for p in plans(name, "agent", users=3)}

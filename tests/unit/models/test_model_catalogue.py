@@ -224,7 +224,7 @@ def test_every_entry_is_complete_and_its_units_are_sane(model: KnownModel) -> No
     assert all(not name.startswith("-") for name in model.vllm_args)
     if model.speculative is not None:
         assert model.speculative.keys() <= {"method", "model", "num_speculative_tokens"}
-        assert 1 <= int(model.speculative["num_speculative_tokens"]) <= 8
+        assert 1 <= int(model.speculative["num_speculative_tokens"]) <= 16
     if model.quality is not None:
         assert 0 < model.quality.score <= 100
         assert model.quality.source.startswith("https://")

@@ -1,7 +1,14 @@
 """Measure how fast an endpoint answers what editors send: load, timings and statistics."""
 
 from stoker.checks.bench.arrival_schedule import Arrivals
-from stoker.checks.bench.comparison import Deviation, Side, against_plan, side_by_side
+from stoker.checks.bench.comparison import (
+    FIRST_TOKEN,
+    TOKEN,
+    Deviation,
+    Side,
+    against_plan,
+    side_by_side,
+)
 from stoker.checks.bench.concurrency_sweep import (
     BenchReport,
     BenchTarget,
@@ -16,7 +23,9 @@ from stoker.checks.bench.statistics import Distribution, Ratio, Summary
 from stoker.checks.bench.workloads import SHAPES, Shape
 
 __all__ = [
+    "FIRST_TOKEN",
     "SHAPES",
+    "TOKEN",
     "Arrivals",
     "BenchReport",
     "BenchTarget",

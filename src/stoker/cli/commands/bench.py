@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
-from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from stoker import checks, engines, paths, server
+from stoker import checks, paths, server
 from stoker import host as machine
+from stoker.application import measured_speed
 from stoker.checks import bench
 from stoker.checks.bench import (
     BenchReport,
@@ -136,6 +137,7 @@ def command(
         _show_head(endpoints, settings)
     report = asyncio.run(_measure(endpoints, settings, quiet=json))
     deviations = _deviations(report, found.plan)
+    _learn(report, found.plan, deviations)
     sides = bench.side_by_side(report)
     if html is not None:
         html_page.write(html, bench_page.render(report, deviations, sides))
@@ -187,13 +189,31 @@ def _deviations(report: BenchReport, plan: Plan | None) -> list[Deviation]:
     """What was measured beside what the plan predicts for the same load."""
     if plan is None:
         return []
-    gpus = machine.detect(paths.cache_dir(), ask_hub=False).gpus if plan.gpus else ()
-    spec = machine.lookup_gpu(gpus[0].name, gpus[0].memory_total_bytes) if gpus else None
-    planner = engines.lookup(plan.engine).planner
-    speed_under = planner.speed_under if planner is not None else None
-    if spec is None or speed_under is None:
-        return bench.against_plan(report, plan)
-    return bench.against_plan(report, plan, partial(speed_under, plan, spec))
+    return bench.against_plan(report, plan, measured_speed.predictor(plan, _host()))
+
+
+def _host() -> machine.Host:
+    return machine.detect(paths.cache_dir(), ask_hub=False)
+
+
+def _learn(report: BenchReport, plan: Plan | None, deviations: Sequence[Deviation]) -> None:
+    """Keep how far the plan was off where one request ran alone, for later plans here."""
+    if plan is None or report.interrupted:
+        return
+    alone = [d for d in deviations if d.concurrency == 1]
+    measured_speed.remember(
+        plan,
+        _host(),
+        token=_middle(1 + d.off for d in alone if d.what == bench.TOKEN),
+        first_token=_middle(
+            1 + d.off for d in alone if d.what == bench.FIRST_TOKEN and not d.cached
+        ),
+    )
+
+
+def _middle(values: Iterable[float]) -> float | None:
+    known = list(values)
+    return median(known) if known else None
 
 
 async def _measure(

@@ -168,6 +168,7 @@ def plan_of(
         reasons=_reasons(host, fit, speed, requirements),
         speed=speed,
         usable=_is_quick(speed, need_of(requirements)),
+        comfortable_tokens_per_s=need_of(requirements).comfortable_tokens_per_s,
         decode_tokens_per_s=1 / speed.token_s.expected,
         prefill_tokens_per_s=fit.speed.prefill_tokens_per_s,
         gpus=len(host.gpus) if fit.gpu_share > 0 else 0,

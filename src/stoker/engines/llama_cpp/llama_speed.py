@@ -25,9 +25,11 @@ _FLOPS_PER_CORE_S_SSE = 20e9
 #: measured (ggml-org/llama.cpp): 8B in Q4_0 on an RTX 3090, 156 tokens/s (pull 15802); 30B-A3B in
 #: Q4_0 and gpt-oss-20b on an RTX 4090, 162 and 186 (pull 16834); 7B in Q4_0 on an M1 Max, 61
 #: (discussion 4167); and 8B in Q8_0 on an RTX 5090, 143 (huggingface.co/csabakecskemeti). Within
-#: 7 % of each but gpt-oss, whose attention is wider than its experts (17 %).
+#: 7 % of each but gpt-oss, whose attention is wider than its experts (17 %). Layers of experts cost
+#: GPUs that share memory more: 30B-A3B in Q8_0 on an M2 Ultra, 76 (pull 15616); Qwen3.6-35B-A3B in
+#: Q6_K on a Strix Halo, 40 to 46 (kyuz0/amd-strix-halo-vllm-toolboxes, issue 42).
 _CARD_BANDWIDTH_SHARE, _SHARED_BANDWIDTH_SHARE = 0.85, 0.6
-_DENSE_LAYER_S, _ROUTED_LAYER_S = 40e-6, 90e-6
+_DENSE_LAYER_S, _ROUTED_LAYER_S, _SHARED_ROUTED_LAYER_S = 40e-6, 90e-6, 130e-6
 #: What GPU and CPU wait for each other in a layer whose experts are in main memory. Set by hand
 #: between two published figures for Qwen3.6-35B-A3B in 4 bits: 34.6 tokens/s on a card of 12 GB and
 #: 41 to 55 on an RTX 4060 Ti of 8 GB, whose main memories are not known.
@@ -103,7 +105,7 @@ def llama_speed(
     kept = 1 - gpu_share + cpu_experts * count.experts / count.total
     sent_s = kept * model.weights_bytes / _PCIE_BYTES_S / _PROMPT_BATCH
     prompt_s = flops / gpu_flops_s + sent_s
-    launches_s = gpu_share * _launches_s(architecture)
+    launches_s = gpu_share * _launches_s(architecture, gpu)
     if architecture.experts is not None:
         launches_s += cpu_experts * architecture.experts.num_layers * _CPU_EXPERTS_LAYER_S
     arithmetic_s = flops * (gpu_share / gpu_flops_s + (1 - gpu_share) / flops_s)
@@ -115,9 +117,10 @@ def llama_speed(
     )
 
 
-def _launches_s(architecture: Architecture) -> float:
+def _launches_s(architecture: Architecture, gpu: GpuSpec) -> float:
     routed = architecture.experts.num_layers if architecture.experts else 0
-    return _DENSE_LAYER_S * (architecture.num_layers - routed) + _ROUTED_LAYER_S * routed
+    routed_s = _SHARED_ROUTED_LAYER_S if gpu.unified else _ROUTED_LAYER_S
+    return _DENSE_LAYER_S * (architecture.num_layers - routed) + routed_s * routed
 
 
 def bandwidth(cpu: Cpu) -> float:

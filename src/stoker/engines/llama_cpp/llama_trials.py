@@ -1,4 +1,7 @@
-"""What of a plan for llama.cpp may be faster with another value on a machine: ``stoker tune``."""
+"""What of a plan for llama.cpp may be faster with another value on a machine: ``stoker tune``.
+
+Only what leaves the answers as they are: a cache of 8 bits is the planner's choice, for room.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from stoker.engines.llama_cpp.llama_experts import override, routed_layers
 from stoker.host import Host
 from stoker.planning.serving_plan import Argument, Plan, Trial
 
-_F16, _Q8_0 = 1, 8
 #: Tokens that go through a layer together. A stop is noticed between batches, which ``n_batch``
 #: bounds: it stays.
 _UBATCHES = (64, 128, 256, 512)
@@ -22,7 +24,6 @@ def llama_trials(plan: Plan, host: Host) -> tuple[Trial, ...]:
     return (
         *_threads(plan, host),
         *_ubatches(plan),
-        *_cache_types(plan),
         *_experts(plan),
     )
 
@@ -43,15 +44,6 @@ def _ubatches(plan: Plan) -> Iterator[Trial]:
         if tokens != now and isinstance(most, int) and tokens <= most:
             reason = f"{tokens} tokens of a prompt go through a layer together."
             yield Trial((Argument("n_ubatch", tokens, reason),))
-
-
-def _cache_types(plan: Plan) -> Iterator[Trial]:
-    """8 bits in place of 16. The other way more memory would be needed than was planned."""
-    if plan.argument("cache_type_k") == _F16:
-        reason = "8 bits (q8_0): less of the cache is read for a token, and its values are widened."
-        yield Trial(
-            tuple(Argument(name, _Q8_0, reason) for name in ("cache_type_k", "cache_type_v"))
-        )
 
 
 def _experts(plan: Plan) -> Iterator[Trial]:

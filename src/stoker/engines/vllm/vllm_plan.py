@@ -20,7 +20,7 @@ from stoker.engines.vllm.vllm_memory import (
 )
 from stoker.engines.vllm.vllm_planner import NAME
 from stoker.engines.vllm.vllm_quantization_support import why_not
-from stoker.engines.vllm.vllm_speed import Hardware, load_of, predict
+from stoker.engines.vllm.vllm_speed import Hardware, Limits, load_of, predict
 from stoker.errors import StokerError, UsageError
 from stoker.host import Gpu, GpuSpec, Host
 from stoker.models import Architecture, Purpose
@@ -51,6 +51,8 @@ _MOST_SEQUENCES = 256
 _VISION_FROM_BYTES = 40 * GIB
 #: Reading speed with some to spare: more GPUs than this needs are better used for a second copy.
 _LIKED_TOKENS_S = 30.0
+#: How much quicker twice as many GPUs have to make the answers to one user.
+_WORTH_DOUBLING = 1.3
 #: What weights of four bits may take beyond the estimate from the model's shape: publishers keep
 #: different parts wider. Nine of ten logs were within 4.4 % (``benchmarks/plan_accuracy.py``).
 _GUESSED_WEIGHTS = 1.05
@@ -163,6 +165,7 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, requirements: Req
         max_concurrency=fit.memory.max_concurrency,
         most_at_once=_at_once(task, fit),
         usable=_is_usable(task, fit),
+        comfortable_tokens_per_s=task.need.comfortable_tokens_per_s,
         score=quality_points(candidate.known, candidate.model),
     )
 
@@ -244,8 +247,12 @@ def _limit(candidate: Candidate, requirements: Requirements) -> int:
 
 
 def _best_fit(task: _Task) -> _Fit:
-    """The fewest GPUs that hold what is wanted at a comfortable speed, else the most."""
-    best = None
+    """The fewest GPUs that hold what is wanted at a comfortable speed, else the most.
+
+    For one user, twice as many where they make it a good deal quicker: a second copy would idle.
+    """
+    best: _Fit | None = None
+    liked: _Fit | None = None
     wanted = task.requirements.tensor_parallel
     for gpus, stages in _divisions(task.architecture, len(task.machine.gpus)):
         if wanted is not None and (gpus, stages) != (wanted, 1):
@@ -254,11 +261,19 @@ def _best_fit(task: _Task) -> _Fit:
             break  # stages wait for each other: they are for what fits in no other way
         fit = _fit_on(task, gpus, stages)
         best = fit or best
-        if fit is not None and _is_liked(task, fit):
-            return fit
+        if fit is None or not _is_liked(task, fit):
+            continue
+        if task.requirements.users > 1 or (liked is not None and not _much_quicker(fit, liked)):
+            return liked or fit
+        liked = fit
+    best = liked or best
     if best is None:
         raise _too_large(task)
     return best
+
+
+def _much_quicker(fit: _Fit, other: _Fit) -> bool:
+    return fit.speed.token_s.expected * _WORTH_DOUBLING < other.speed.token_s.expected
 
 
 def _divisions(architecture: Architecture, available: int) -> Iterator[tuple[int, int]]:
@@ -348,7 +363,8 @@ def _predicted(task: _Task, settings: VllmSettings, drafts: int) -> tuple[Speed,
     )
     prompt = min(need.prompt_tokens, max(256, settings.max_model_len - need.answer_tokens))
     traffic = Traffic(task.requirements.concurrency, prompt, need.answer_tokens, need.prefix_hit)
-    return predict(load, task.machine.hardware, traffic, drafts)
+    limits = Limits(settings.max_num_batched_tokens)
+    return predict(load, task.machine.hardware, traffic, drafts, limits)
 
 
 def _guessing_pays(task: _Task, settings: VllmSettings) -> bool:

@@ -31,8 +31,14 @@ from stoker.sizing import StepTimes, VllmReplica
 
 #: Data-centre cards with less have GDDR: L40S 864 GB/s, A10 600, L4 300; A100 1555 and more.
 _LEAST_HBM_BYTES_S = 1.2e12
+#: What vLLM reaches on AMD's GPUs outside data centres of what NVIDIA's of the same bandwidth do:
+#: Qwen3.6-35B-A3B in AWQ on a Strix Halo, 20 to 25 tokens/s (kyuz0/amd-strix-halo-vllm-toolboxes,
+#: issue 42), as its experts have no kernel of their own there (issue 72). One model on one GPU.
+_RADEON_SHARE = 0.33
 #: GPUs without NVLink exchange data over PCIe: bytes a second in one direction, 16 lanes.
 _PCIE_BYTES_S = {"3.0": 12e9, "4.0": 24e9, "5.0": 48e9, "6.0": 48e9}
+#: Steps of up to so many tokens are captured as CUDA graphs (`max_cudagraph_capture_size`).
+_LARGEST_GRAPH_TOKENS = 512
 #: The block that vLLM keeps for itself beside those for requests.
 _OWN_BLOCK_TOKENS = 16
 #: How likely the next token is what the model's own extra layer guessed. With the costs below it
@@ -45,10 +51,18 @@ _ACCEPTANCE = 0.54
 class Efficiency:
     """What hardware and vLLM reach of the peak rates; every time is in seconds."""
 
-    #: Share of the peak bandwidth when reading weights, experts and the cache.
+    #: Share of the peak bandwidth when reading weights, experts that are multiplied in 8 bits, and
+    #: the cache. Other experts are read as the weights are: measured with bf16 on an H200.
     weights: float = 0.85
     experts: float = 0.6
     cache: float = 0.8
+    #: Experts on Blackwell servers, whose kernels are others (FlashInfer in place of Triton).
+    blackwell_experts: float = 0.9
+    #: Bytes a second of weights that are widened (Marlin), of experts and of others, however fast
+    #: the memory is: gpt-oss-120b takes the same time on an H100 and on an H200, Kimi K2.5 in int4
+    #: on an H200 and on a B200, and an H200 reads Qwen2.5-Coder-32B in AWQ at 2.0 TB/s.
+    widened_experts_bytes_s: float = 2.5e12
+    widened_bytes_s: float = 2.0e12
     #: Share of the peak rate in prompts, by the type of the arithmetic.
     fp16: float = 0.65
     fp8: float = 0.5
@@ -63,30 +77,41 @@ class Efficiency:
     layer_s: float = 30e-6
     routed_layer_s: float = 20e-6
     recurrent_layer_s: float = 15e-6
+    #: A layer whose activations are narrowed to the type of its weights, in kernels of their own.
+    narrowed_layer_s: float = 10e-6
     sequence_s: float = 8e-6
     #: One exchange among GPUs: its latency, and the share of the link's rate.
     exchange_s: float = 7e-6
     link: float = 0.7
-    pcie_exchange_s: float = 25e-6
+    pcie_exchange_s: float = 12e-6
+    #: The same share on Blackwell, as a factor.
+    blackwell_link: float = 0.7
     #: What a request pays before its prompt is read: HTTP, tokens, scheduling.
     arrival_s: float = 10e-3
-    #: A prompt's own cost for a layer, and for a routed layer on top, however short it is.
+    #: The launches of a layer, and of a routed layer on top, for a prompt that is too long for a
+    #: CUDA graph.
     prompt_layer_s: float = 250e-6
-    routed_prompt_layer_s: float = 600e-6
+    routed_prompt_layer_s: float = 300e-6
+    #: The same for a recurrent layer, whose kernels are launched one by one while the GPU works.
+    recurrent_prompt_layer_s: float = 2.5e-3
     #: How many others' prompts a request waits for: for each other sequence, and for each
     #: doubling of their number.
     queue_each: float = 0.08
     queue_doubling: float = 0.1
+    #: The part of a decode step that a prompt waits for and then shares.
+    step_wait: float = 0.7
     #: Prompts of others that run between the steps of an answer, as a share of their full time.
     interference: float = 0.9
-    #: What data-parallel attention with expert parallelism costs on top, as a factor of the step.
-    expert_parallel: float = 0.15
     #: How much nearer to their peak bandwidth GDDR cards come than data-centre GPUs with HBM.
     consumer: float = 1.25
+    #: What a launch costs on those, as a factor: their clocks are higher.
+    consumer_launch: float = 0.75
     blackwell: float = 1.0
     #: How much less of the peak rates the smaller matrices of a group of GPUs reach, for each
-    #: doubling of their number: when weights are read, and in prompts.
+    #: doubling of their number: when weights are read, when experts are that are divided (and not
+    #: whole ones on each GPU), and in prompts.
     split_read: float = 0.07
+    split_experts: float = 0.1
     split_prompt: float = 0.05
 
 
@@ -100,7 +125,7 @@ class Hardware:
     nvlink: bool
     #: Stacked memory, of whose peak less is reached than of GDDR's.
     hbm: bool = True
-    #: NVIDIA's tenth generation and later, whose kernels are younger than the others'.
+    #: Servers with Blackwell (compute capability 10), for which vLLM has kernels of their own.
     blackwell: bool = False
 
     @classmethod
@@ -110,13 +135,14 @@ class Hardware:
             return None
         generation, _, lanes = (spec.pcie or "4.0 x16").partition(" x")
         pcie = _PCIE_BYTES_S.get(generation, 24e9) * int(lanes or 16) / 16
+        radeon = spec.vendor == "amd" and spec.kind != "datacenter"
         return cls(
-            bandwidth_bytes_s=spec.bandwidth_bytes_per_s,
+            bandwidth_bytes_s=spec.bandwidth_bytes_per_s * (_RADEON_SHARE if radeon else 1.0),
             flops=flops,
             link_bytes_s=spec.nvlink_bytes_per_s / 2 if spec.nvlink_bytes_per_s else pcie,
             nvlink=bool(spec.nvlink_bytes_per_s) and spec.kind == "datacenter",
             hbm=spec.kind == "datacenter" and spec.bandwidth_bytes_per_s > _LEAST_HBM_BYTES_S,
-            blackwell=(spec.compute_capability or (0, 0))[0] >= 10,
+            blackwell=(spec.compute_capability or (0, 0))[0] == 10,
         )
 
 
@@ -145,7 +171,10 @@ class ServingLoad:
     routed_layers: int
     recurrent_layers: int
     hidden_bytes: float
+    #: All-reduces of a layer.
+    exchanges: int
     gpus: int
+    #: Each GPU holds whole experts.
     expert_parallel: bool
 
 
@@ -201,6 +230,8 @@ def load_of(
         routed_layers=experts.num_layers if experts else 0,
         recurrent_layers=sum(group.num_layers for group in architecture.recurrent),
         hidden_bytes=2 * architecture.hidden_size,
+        # MiniMax M2 norms queries and keys over the heads of all GPUs.
+        exchanges=3 if architecture.raw.get("qk_norm_type") == "per_layer" else 2,
         gpus=gpus,
         expert_parallel=expert_parallel or attention_dp > 1,
     )
@@ -249,23 +280,67 @@ def step_s(
 
     With ``drafts``, as many tokens are guessed for each sequence and checked in the same step.
     """
-    bandwidth = _bandwidth(hardware, e)
-    split = 1 + e.split_read * math.log2(load.gpus)
     touched = 1 - (1 - load.expert_share) ** batch if load.expert_share else 0.0
-    weights = (load.dense_bytes + load.head_bytes) / (bandwidth * e.weights) * split
-    experts = load.expert_bytes * touched / (bandwidth * e.experts)
-    arithmetic = batch * (1 + drafts) * prompt_token_s(load, hardware, e)
+    reading = _weights_s(load, hardware, e) + touched * _experts_s(load, hardware, e)
+    arithmetic = batch * (1 + drafts) * prompt_token_s(load, hardware, e) / _boost(hardware, e)
     window = min(context, load.window_tokens)
     cache = batch * (context * load.cache_bytes + window * load.windowed_bytes)
-    cache = (cache + 2 * batch * load.state_bytes) / (bandwidth * e.cache)
-    fixed = e.step_s + load.layers * e.layer_s + load.routed_layers * e.routed_layer_s
-    fixed += load.recurrent_layers * e.recurrent_layer_s + batch * e.sequence_s
-    kernels = math.hypot(weights + experts, arithmetic) + cache
-    if hardware.blackwell:
-        kernels /= e.blackwell
+    cache = (cache + 2 * batch * load.state_bytes) * _cache_byte_s(hardware, e)
+    kernels = math.hypot(reading, arithmetic) + cache
+    fixed = _fixed_s(load, hardware, e) + batch * e.sequence_s
     total = kernels + fixed + _exchange_s(load, hardware, batch, e)
-    total += drafts * _draft_s(load, hardware, e)
-    return total * (1 + e.expert_parallel) if load.expert_parallel else total
+    return total + drafts * _draft_s(load, hardware, e)
+
+
+def _weights_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
+    """Reading what every token passes, once."""
+    read = 1 / (_bandwidth(hardware, e) * e.weights * _boost(hardware, e))
+    byte_s = _widening(read, _widened_share(load.flops, hardware), e.widened_bytes_s)
+    return (load.dense_bytes + load.head_bytes) * byte_s * _split(load, e.split_read)
+
+
+def _experts_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
+    """Reading all routed experts."""
+    widened = _widened_share(load.expert_flops, hardware)
+    narrowed = not widened and "fp16" not in load.expert_flops
+    share = e.blackwell_experts if hardware.blackwell else e.experts if narrowed else e.weights
+    read = 1 / (_bandwidth(hardware, e) * share)
+    if not load.expert_parallel:
+        read *= _split(load, e.split_experts)
+    return load.expert_bytes * _widening(read, widened, e.widened_experts_bytes_s)
+
+
+def _widening(read_byte_s: float, widened_share: float, bytes_s: float) -> float:
+    """Seconds for a byte that is read, and widened at ``bytes_s``, at the same time: the slower of
+    the two, rounded where they are alike."""
+    return float((read_byte_s**4 + (widened_share / bytes_s) ** 4) ** 0.25)
+
+
+def _split(load: ServingLoad, loss: float) -> float:
+    return 1 + loss * math.log2(load.gpus)
+
+
+def _cache_byte_s(hardware: Hardware, e: Efficiency) -> float:
+    return 1 / (_bandwidth(hardware, e) * e.cache * _boost(hardware, e))
+
+
+def _fixed_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
+    """The launches of a decode step."""
+    total = e.step_s + load.layers * e.layer_s + load.routed_layers * e.routed_layer_s
+    if any(kind in hardware.flops and kind != "fp16" for kind in (*load.flops, *load.expert_flops)):
+        total += load.layers * e.narrowed_layer_s
+    total += load.recurrent_layers * e.recurrent_layer_s
+    return total if hardware.hbm else total * e.consumer_launch
+
+
+def _boost(hardware: Hardware, e: Efficiency) -> float:
+    return e.blackwell if hardware.blackwell else 1.0
+
+
+def _widened_share(flops: Mapping[str, float], hardware: Hardware) -> float:
+    """The part of the operations whose weights are widened before they are multiplied."""
+    widened = sum(n for kind, n in flops.items() if _multiplied_in(kind, hardware) == "widened")
+    return widened / (sum(flops.values()) or 1.0)
 
 
 def _draft_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
@@ -290,10 +365,8 @@ def prompt_s(
     window = min(seen, load.window_tokens)
     scores = new * (seen * load.attention_flops + window * load.windowed_flops)
     attention = scores / (hardware.flops["fp16"] * e.attention)
-    total = (arithmetic + attention) * (1 + e.split_prompt * math.log2(load.gpus))
-    if hardware.blackwell:
-        total /= e.blackwell
-    return total + _moved_s(load, hardware, new, e)
+    total = (arithmetic + attention) * _split(load, e.split_prompt)
+    return total / _boost(hardware, e) + _moved_s(load, hardware, new, e)
 
 
 def prompt_token_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
@@ -306,39 +379,65 @@ def prompt_token_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> floa
 
 
 def _rate(kind: str, hardware: Hardware, e: Efficiency) -> float:
-    """Operations a second that are reached in a type. One that the GPU cannot multiply, and
-    ``widened`` weights, are brought to 16 bits first."""
-    if kind == "mxfp4":
-        # Blackwell multiplies MXFP4 with 8-bit activations; others widen it.
-        kind = "fp8" if hardware.blackwell and "fp8" in hardware.flops else "widened"
-    if kind not in hardware.flops:
+    """Operations a second that are reached in a type."""
+    kind = _multiplied_in(kind, hardware)
+    if kind == "widened":
         return hardware.flops["fp16"] * e.widened
     return hardware.flops[kind] * {"fp16": e.fp16, "fp4": e.fp4}.get(kind, e.fp8)
 
 
+def _multiplied_in(kind: str, hardware: Hardware) -> str:
+    """The type of the arithmetic, ``widened`` where weights are brought to 16 bits first: those
+    that are meant to be, and those that the GPU cannot multiply."""
+    if kind == "mxfp4" and hardware.blackwell and "fp8" in hardware.flops:
+        return "fp8"  # with activations of 8 bits
+    return kind if kind in hardware.flops else "widened"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What vLLM lets run at once."""
+
+    #: Prompt tokens of one step.
+    max_num_batched_tokens: int = 8192
+    #: Requests that the cache holds; those beyond them wait until others end.
+    requests: float = math.inf
+
+
 def times(
-    load: ServingLoad, hardware: Hardware, traffic: Traffic, e: Efficiency, drafts: int = 0
+    load: ServingLoad,
+    hardware: Hardware,
+    traffic: Traffic,
+    e: Efficiency,
+    drafts: int = 0,
+    limits: Limits | None = None,
 ) -> tuple[float, float, float]:
     """Seconds to the first token, for each further token, and for a prompt that runs alone.
 
     An answer is interrupted by the prompts of other requests, as vLLM runs prompts between decode
     steps. With as many starts as ends, each other sequence starts once in the time of a whole
-    request, of which the writing of the answer is a part.
+    request, of which the writing of the answer is a part. A prompt waits for those before it, which
+    share the steps of the running answers: as many of them a step as its tokens hold.
     """
-    batch, prompt = traffic.concurrency, traffic.prompt_tokens
+    limits = limits or Limits()
+    batch, prompt = min(traffic.concurrency, max(1.0, limits.requests)), traffic.prompt_tokens
     cached = traffic.prefix_hit * prompt
     added = prompt_s(load, hardware, prompt, cached, e)
-    alone = math.hypot(added, _read_s(load, hardware, e)) + _launches_s(load, e)
+    new = prompt - cached
+    alone = math.hypot(added, _read_s(load, hardware, e), _recurrent_s(load, new, e))
+    alone += _launches_s(load, hardware, new, e)
     context = prompt + traffic.answer_tokens / 2
     others = batch - 1
+    step = step_s(load, hardware, batch, context, e, drafts)
     waits = e.queue_each * others + e.queue_doubling * math.log2(batch)
-    first = e.arrival_s + alone + added * waits
-    token_s = step_s(load, hardware, batch, context, e, drafts) / tokens_per_step(drafts)
-    steps = traffic.answer_tokens * token_s
+    each = added + step * max(1.0, new) / limits.max_num_batched_tokens
+    first = e.arrival_s + alone + each * waits + (e.step_wait * step if others else 0.0)
+    steps = traffic.answer_tokens * step / tokens_per_step(drafts)
     interrupted = e.interference * others * added
     writing = steps + interrupted
     writing = steps + interrupted * writing / (writing + first)
-    return first, writing / max(1, traffic.answer_tokens), alone
+    queued = (traffic.concurrency - batch) / batch * (first + writing)
+    return first + queued, writing / max(1, traffic.answer_tokens), alone
 
 
 def _read_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
@@ -346,9 +445,17 @@ def _read_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
     return (load.dense_bytes + load.expert_bytes) / (_bandwidth(hardware, e) * e.weights)
 
 
-def _launches_s(load: ServingLoad, e: Efficiency) -> float:
-    """The launches of a step with a prompt, however short."""
+def _launches_s(load: ServingLoad, hardware: Hardware, tokens: float, e: Efficiency) -> float:
+    """The launches of a step with a prompt: one graph's for a short one."""
+    if tokens <= _LARGEST_GRAPH_TOKENS:
+        return _fixed_s(load, hardware, e)
     return load.layers * e.prompt_layer_s + load.routed_layers * e.routed_prompt_layer_s
+
+
+def _recurrent_s(load: ServingLoad, tokens: float, e: Efficiency) -> float:
+    if tokens <= _LARGEST_GRAPH_TOKENS:
+        return 0.0
+    return load.recurrent_layers * e.recurrent_prompt_layer_s
 
 
 def _bandwidth(hardware: Hardware, e: Efficiency) -> float:
@@ -359,15 +466,18 @@ def _moved_s(load: ServingLoad, hardware: Hardware, tokens: float, e: Efficiency
     if load.gpus == 1:
         return 0.0
     share = 2 * (load.gpus - 1) / load.gpus
-    return 2 * load.layers * tokens * load.hidden_bytes * share / (hardware.link_bytes_s * e.link)
+    rate = hardware.link_bytes_s * e.link * (e.blackwell_link if hardware.blackwell else 1.0)
+    return 2 * load.layers * tokens * load.hidden_bytes * share / rate
 
 
 def _exchange_s(load: ServingLoad, hardware: Hardware, tokens: float, e: Efficiency) -> float:
-    """Two all-reduces a layer: a ring moves 2 (n-1)/n of the activations through each link."""
+    """All-reduces, of which two a layer move activations: a ring moves 2 (n-1)/n of them through
+    each link."""
     if load.gpus == 1:
         return 0.0
     latency = e.exchange_s if hardware.nvlink else e.pcie_exchange_s
-    return 2 * load.layers * latency * math.log2(load.gpus) + _moved_s(load, hardware, tokens, e)
+    launched = load.exchanges * load.layers * latency * math.log2(load.gpus)
+    return launched + _moved_s(load, hardware, tokens, e)
 
 
 def _score_width(group: AttentionLayers, architecture: Architecture) -> int:
@@ -400,14 +510,18 @@ def calibrated() -> tuple[Efficiency, tuple[float, float], tuple[float, float]]:
 
 
 def predict(
-    load: ServingLoad, hardware: Hardware, traffic: Traffic, drafts: int = 0
+    load: ServingLoad,
+    hardware: Hardware,
+    traffic: Traffic,
+    drafts: int = 0,
+    limits: Limits | None = None,
 ) -> tuple[Speed, float]:
     """The speed under ``traffic``, and the prompt tokens a second of a prompt that runs alone.
 
     ``drafts``: tokens that the model's own extra layers guess ahead in each step.
     """
     efficiency, token_range, first_range = calibrated()
-    first, token, alone = times(load, hardware, traffic, efficiency, drafts)
+    first, token, alone = times(load, hardware, traffic, efficiency, drafts, limits)
     speed = Speed(
         concurrency=traffic.concurrency,
         prompt_tokens=traffic.prompt_tokens,
@@ -425,7 +539,15 @@ def speed_under(plan: Plan, spec: GpuSpec, traffic: Traffic) -> Speed | None:
     hardware, shape = Hardware.of(spec), plan.model.architecture
     if plan.gpus < 1 or hardware is None or shape is None:
         return None
-    return predict(_load_of_plan(plan, shape), hardware, traffic, _drafts(plan))[0]
+    load, limits = _load_of_plan(plan, shape), _limits_of_plan(plan, traffic)
+    return predict(load, hardware, traffic, _drafts(plan), limits)[0]
+
+
+def _limits_of_plan(plan: Plan, traffic: Traffic) -> Limits:
+    new_tokens = traffic.prompt_tokens * (1 - traffic.prefix_hit) + traffic.answer_tokens
+    held = (plan.max_concurrency or math.inf) * plan.max_model_len / new_tokens
+    batched = int(plan.argument("max_num_batched_tokens") or 2048)
+    return Limits(batched, min(held, float(plan.argument("max_num_seqs") or math.inf)))
 
 
 def _drafts(plan: Plan) -> int:
@@ -467,24 +589,20 @@ def step_times_of(load: ServingLoad, hardware: Hardware, e: Efficiency) -> StepT
 
     A window counts as full: prompts of agents are longer than the windows of today's models.
     """
-    bandwidth, kernels = _bandwidth(hardware, e), 1 / (e.blackwell if hardware.blackwell else 1.0)
-    weights = (load.dense_bytes + load.head_bytes) / (bandwidth * e.weights)
-    fixed = e.step_s + load.layers * e.layer_s + load.routed_layers * e.routed_layer_s
-    fixed += load.recurrent_layers * e.recurrent_layer_s
-    moved = _moved_s(load, hardware, 1, e)
     window = load.window_tokens * load.windowed_bytes + 2 * load.state_bytes
-    split = kernels * (1 + e.split_prompt * math.log2(load.gpus))
-    token = prompt_token_s(load, hardware, e)
+    split = _split(load, e.split_prompt) / _boost(hardware, e)
     scores = hardware.flops["fp16"] * e.attention
+    fixed, cache_byte_s = _fixed_s(load, hardware, e), _cache_byte_s(hardware, e)
+    token = prompt_token_s(load, hardware, e) + load.window_tokens * load.windowed_flops / scores
     return StepTimes(
         step_s=fixed + _exchange_s(load, hardware, 0, e),
-        read_s=weights * kernels * (1 + e.split_read * math.log2(load.gpus)),
-        token_s=split * (token + load.window_tokens * load.windowed_flops / scores) + moved,
-        sequence_s=e.sequence_s + window * kernels / (bandwidth * e.cache),
-        experts_s=load.expert_bytes * kernels / (bandwidth * e.experts),
+        read_s=_weights_s(load, hardware, e),
+        token_s=split * token + _moved_s(load, hardware, 1, e),
+        sequence_s=e.sequence_s + window * cache_byte_s,
+        experts_s=_experts_s(load, hardware, e),
         expert_share=load.expert_share,
-        cache_token_s=load.cache_bytes * kernels / (bandwidth * e.cache),
+        cache_token_s=load.cache_bytes * cache_byte_s,
         attention_s=split * load.attention_flops / scores,
-        prompt_s=max(0.0, _launches_s(load, e) - fixed),
+        prompt_s=max(0.0, _launches_s(load, hardware, math.inf, e) - fixed),
         arrival_s=e.arrival_s,
     )

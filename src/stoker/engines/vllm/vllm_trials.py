@@ -1,4 +1,7 @@
-"""What of a plan for vLLM may be faster with another value on a machine: ``stoker tune``."""
+"""What of a plan for vLLM may be faster with another value on a machine: ``stoker tune``.
+
+Only what leaves the answers as they are: a cache of 8 bits is the planner's choice, for room.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def vllm_trials(plan: Plan, host: Host) -> tuple[Trial, ...]:
     del host  # the plan names its GPUs
     if not plan.gpus:
         return tuple(_batched(plan))
-    return (*_drafts(plan), *_batched(plan), *_cache_types(plan))
+    return (*_drafts(plan), *_batched(plan))
 
 
 def _batched(plan: Plan) -> Iterator[Trial]:
@@ -30,11 +33,6 @@ def _batched(plan: Plan) -> Iterator[Trial]:
     for tokens in (*smaller, *larger):
         reason = f"Prompts are read in pieces of {tokens:,} tokens."
         yield Trial((Argument("max_num_batched_tokens", tokens, reason),))
-
-
-def _cache_types(plan: Plan) -> Iterator[Trial]:
-    if plan.argument("kv_cache_dtype") in (None, "auto"):
-        yield Trial((Argument("kv_cache_dtype", "fp8", "A cache of 8 bits."),))
 
 
 def _drafts(plan: Plan) -> Iterator[Trial]:

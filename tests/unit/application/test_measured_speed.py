@@ -1,0 +1,115 @@
+"""What a start and a benchmark measured corrects later plans on this machine, within bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from stoker import paths
+from stoker.application import LaunchRequest, choose, imagined_machine, measured_speed
+from stoker.host import Cpu
+from stoker.planning import Plan
+from stoker.planning.requirements import NEEDS
+
+pytestmark = pytest.mark.usefixtures("home")
+
+#: A machine of this kind that is this one.
+HERE = replace(imagined_machine("H100"), here=True)
+HOST = HERE.host
+NEED = NEEDS["agent"]
+
+
+def plans() -> list[Plan]:
+    return list(choose(LaunchRequest(purpose="agent"), HERE).startable)
+
+
+def of_vllm(found: list[Plan]) -> list[Plan]:
+    return [plan for plan in found if plan.engine == "vllm" and plan.gpus == 1]
+
+
+def rate(plan: Plan) -> float:
+    assert plan.decode_tokens_per_s is not None
+    return plan.decode_tokens_per_s
+
+
+def test_a_benchmark_corrects_its_model_wholly_and_others_on_the_engine_by_half() -> None:
+    first, second, *_ = of_vllm(plans())
+    measured_speed.remember(first, HOST, token=1.44, first_token=2.0)
+    same, other = measured_speed.corrected([first, second], HOST, NEED)
+    assert rate(same) == pytest.approx(rate(first) / 1.44)
+    assert rate(other) == pytest.approx(rate(second) / 1.2)
+    assert same.speed is not None
+    assert first.speed is not None
+    assert same.speed.first_token_s.high == pytest.approx(2 * first.speed.first_token_s.high)
+    assert "Measured here" in same.reasons[-1]
+    assert "stoker bench" in same.reasons[-1]
+    assert "by half" in other.reasons[-1]
+
+
+def test_the_choice_on_this_machine_is_corrected_and_one_for_another_is_not() -> None:
+    first = of_vllm(plans())[0]
+    measured_speed.remember(first, HOST, token=1.5)
+    (here,) = [p for p in plans() if p.model == first.model and p.engine == "vllm"]
+    assert rate(here) == pytest.approx(rate(first) / 1.5)
+    elsewhere = choose(LaunchRequest(purpose="agent"), replace(HERE, here=False)).startable
+    assert next(p for p in elsewhere if p.model == first.model).corrected_by == (1.0, 1.0)
+    other_host = replace(HOST, cpu=Cpu("another", 4, 8, avx2=True))
+    assert measured_speed.corrected([first], other_host, NEED) == [first]
+
+
+def test_a_model_that_proved_too_slow_is_no_longer_the_first_choice() -> None:
+    here = replace(imagined_machine("L40S"), here=True)
+    request = LaunchRequest(purpose="agent")
+    first = choose(request, here).plan
+    measured_speed.remember(first, here.host, token=2.4)
+    now = choose(request, here)
+    assert now.plan.model != first.model
+    measured = next(p for p in now.startable if p.model == first.model)
+    assert rate(measured) < rate(now.plan) < rate(first)
+
+
+def test_no_correction_is_larger_than_the_bound() -> None:
+    first = of_vllm(plans())[0]
+    measured_speed.remember(first, HOST, token=100.0, first_token=0.001)
+    (bounded,) = measured_speed.corrected([first], HOST, NEED)
+    assert bounded.corrected_by == pytest.approx((1 / 2.5, 2.5))
+
+
+def test_a_measurement_of_a_corrected_plan_counts_from_the_prediction() -> None:
+    first = of_vllm(plans())[0]
+    measured_speed.remember(first, HOST, token=1.2)
+    (once,) = measured_speed.corrected([first], HOST, NEED)
+    measured_speed.remember(once, HOST, token=1.1)
+    (twice,) = measured_speed.corrected([first], HOST, NEED)
+    assert rate(twice) == pytest.approx(rate(first) / 1.32)
+
+
+def test_the_answer_after_a_start_counts_until_there_is_a_benchmark() -> None:
+    first = of_vllm(plans())[0]
+    assert measured_speed.predictor(first, HOST) is not None
+    measured_speed.remember_answer(first, HOST, 200, 50.0)
+    (after_up,) = measured_speed.corrected([first], HOST, NEED)
+    assert rate(after_up) < rate(first)
+    assert "stoker up" in after_up.reasons[-1]
+    measured_speed.remember(first, HOST, token=1.0)
+    measured_speed.remember_answer(first, HOST, 200, 50.0)
+    (after_bench,) = measured_speed.corrected([first], HOST, NEED)
+    assert rate(after_bench) == pytest.approx(rate(first))
+
+
+def test_a_short_answer_and_a_damaged_file_change_nothing() -> None:
+    first = of_vllm(plans())[0]
+    measured_speed.remember_answer(first, HOST, 5, 50.0)
+    assert measured_speed.corrected([first], HOST, NEED) == [first]
+    paths.config_dir().mkdir(parents=True)
+    (paths.config_dir() / "measured.json").write_text('{"vllm": 3}')
+    assert measured_speed.corrected([first], HOST, NEED) == [first]
+
+
+def test_what_was_measured_can_be_forgotten() -> None:
+    first = of_vllm(plans())[0]
+    measured_speed.remember(first, HOST, token=1.5)
+    assert measured_speed.forget()
+    assert not measured_speed.forget()
+    assert measured_speed.corrected([first], HOST, NEED) == [first]
