@@ -35,6 +35,8 @@ _ALL_GATEWAYS = "gateways"
 #: Docker's own name server, in every network that is made by a user.
 _DOCKER_DNS = "127.0.0.11"
 _ONE_HEALTHY = "import urllib.request as u; u.urlopen('http://127.0.0.1:{}', timeout=5)"
+#: How Stoker's command is run beside a gateway.
+_STOKER = "docker compose exec gateway-1 stoker"
 
 
 def render(site: Site) -> tuple[SiteFile, ...]:
@@ -71,7 +73,7 @@ def render(site: Site) -> tuple[SiteFile, ...]:
             site,
             EXPORTER.name,
             _next_steps(site),
-            stoker="docker compose exec gateway-1 stoker",
+            stoker=_STOKER,
         ),
     )
 
@@ -115,7 +117,7 @@ def _next_steps(site: Site) -> tuple[str, ...]:
     return (
         "./make-secrets.sh",
         "docker compose up -d --build",
-        "docker compose exec gateway-1 stoker keys create YOUR-NAME",
+        f"{_STOKER} keys create YOUR-NAME",
         f"stoker test {site.endpoint} --key-env NAME",
     )
 

@@ -67,7 +67,7 @@ def render(site: Site) -> tuple[SiteFile, ...]:
             site,
             EXPORTER.name,
             _next_steps(site),
-            stoker=f"sudo podman exec {site.name}-gateway-1 stoker",
+            stoker=_stoker_command(site),
         ),
     )
 
@@ -77,12 +77,16 @@ def _names(site: Site, kind: str) -> list[str]:
     return [f"{site.name}-{kind}-{number + 1}" for number in range(count)]
 
 
+def _stoker_command(site: Site) -> str:
+    return f"sudo podman exec {site.name}-gateway-1 stoker"
+
+
 def _next_steps(site: Site) -> tuple[str, ...]:
     return (
         "./make-secrets.sh",
         "sudo ./install.sh",
         f"sudo systemctl start {site.name}-front.service",
-        f"sudo podman exec {site.name}-gateway-1 stoker keys create YOUR-NAME",
+        f"{_stoker_command(site)} keys create YOUR-NAME",
         f"stoker test {site.endpoint} --key-env NAME",
     )
 

@@ -5,6 +5,7 @@ Directives are of systemd 247 (Debian 11, RHEL 9 has 252) and later.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from stoker.deploy.engine_files import ENGINE_FOLDER, engine_files
@@ -25,6 +26,7 @@ from stoker.deploy.systemd_install import (
     engine_python,
     gateway_bin,
     install_script,
+    stoker_command,
 )
 from stoker.deploy.systemd_values import exec_lines, exec_word, literal, setting
 from stoker.deploy.upgrade_script import (
@@ -33,17 +35,24 @@ from stoker.deploy.upgrade_script import (
     rolling_file,
     upgrade_script,
 )
+from stoker.errors import UsageError
 
 #: The first one of each kind; all listen on loopback.
 _REPLICA_PORT, _ROUTER_PORT, _METRICS_PORT, _GATEWAY_PORT = 8101, 8201, 8301, 8401
 _LOOPBACK = "127.0.0.1"
 #: A kind that fails so often within ten minutes is not started again: its log has the reason.
 _MOST_STARTS = 5
+#: What ``PrivateTmp`` hides.
+_TEMPORARY = re.compile(r"(/var)?/tmp(/|$)")
 
 
 def render(site: Site) -> tuple[SiteFile, ...]:
-    """The files of the site. Raises ``UsageError`` where the machine has too few GPUs."""
+    """The files of the site.
+
+    Raises ``UsageError`` where the machine has too few GPUs, or its units can't see the model.
+    """
     site.check_one_machine()
+    _check_model_folder(site)
     gateways = _addresses(_GATEWAY_PORT, site.gateways)
     routers = [f"http://{address}" for address in _addresses(_ROUTER_PORT, site.gateways)]
     replicas = [f"http://{address}" for address in _addresses(_REPLICA_PORT, site.replicas)]
@@ -84,8 +93,20 @@ def render(site: Site) -> tuple[SiteFile, ...]:
             site,
             EXPORTER.name,
             _next_steps(site),
-            stoker=f"sudo -u stoker STOKER_HOME={STATE} {gateway_bin(site)}/stoker",
+            stoker=stoker_command(site),
         ),
+    )
+
+
+def _check_model_folder(site: Site) -> None:
+    folder = site.engine.model_folder
+    if folder is None or not _TEMPORARY.match(folder[0]):
+        return
+    raise UsageError(
+        f"Units can't serve the model in {folder[0]}.",
+        "systemd gives each of them its own empty folder for temporary files, and the system "
+        "deletes old ones.",
+        "Move the model, for example to /srv/models, and plan again.",
     )
 
 
@@ -94,12 +115,11 @@ def _addresses(first_port: int, count: int) -> list[str]:
 
 
 def _next_steps(site: Site) -> tuple[str, ...]:
-    stoker = f"sudo -u stoker STOKER_HOME={STATE} {gateway_bin(site)}/stoker"
     return (
         "./make-secrets.sh",
         "sudo ./install.sh",
         "sudo systemctl start stoker.target",
-        f"{stoker} keys create YOUR-NAME",
+        f"{stoker_command(site)} keys create YOUR-NAME",
         f"stoker test {site.endpoint} --key-env NAME",
     )
 
