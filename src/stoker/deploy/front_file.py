@@ -58,11 +58,11 @@ def _upstream(gateways: tuple[str, ...], resolver: str | None) -> list[Line | st
 
 
 def _listening(site: Site, listen: str, certificate: str, key: str) -> list[Line | str]:
-    if site.tls_host is None:
+    if site.request.tls_host is None:
         return [f"listen {listen};"]
     return [
         f"listen {listen} ssl;",
-        f"server_name {site.tls_host};",
+        f"server_name {site.request.tls_host};",
         Line(f"ssl_certificate {certificate};", "the server's certificate, then intermediate ones"),
         f"ssl_certificate_key {key};",
         Line("ssl_protocols TLSv1.2 TLSv1.3;", "older ones are broken"),

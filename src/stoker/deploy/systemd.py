@@ -53,9 +53,9 @@ def render(site: Site) -> tuple[SiteFile, ...]:
     """
     site.check_one_machine()
     _check_model_folder(site)
-    gateways = _addresses(_GATEWAY_PORT, site.gateways)
-    routers = [f"http://{address}" for address in _addresses(_ROUTER_PORT, site.gateways)]
-    replicas = [f"http://{address}" for address in _addresses(_REPLICA_PORT, site.replicas)]
+    gateways = _addresses(_GATEWAY_PORT, site.request.gateways)
+    routers = [f"http://{address}" for address in _addresses(_ROUTER_PORT, site.request.gateways)]
+    replicas = [f"http://{address}" for address in _addresses(_REPLICA_PORT, site.request.replicas)]
     return (
         SiteFile.of("units/stoker-replica@.service", _replica_unit(site)),
         SiteFile.of("units/stoker-router@.service", _router_unit(site, replicas)),
@@ -71,12 +71,12 @@ def render(site: Site) -> tuple[SiteFile, ...]:
                 bind=_LOOPBACK,
                 port=_GATEWAY_PORT + number,
             )
-            for number in range(site.gateways)
+            for number in range(site.request.gateways)
         ),
         front_file(
             site,
             "front/stoker.conf",
-            listen=f"{f'[{site.bind}]' if ':' in site.bind else site.bind}:{site.port}",
+            listen=f"{site.request.bind_host}:{site.request.port}",
             gateways=tuple(gateways),
             dashboard=gateways[0],
             certificate=f"{SECRETS}/tls.crt",
@@ -120,7 +120,7 @@ def _next_steps(site: Site) -> tuple[str, ...]:
         "sudo ./install.sh",
         "sudo systemctl start stoker.target",
         f"{stoker_command(site)} keys create YOUR-NAME",
-        f"stoker test {site.endpoint} --key-env NAME",
+        f"stoker test {site.request.endpoint} --key-env NAME",
     )
 
 
@@ -137,11 +137,11 @@ def _upgrade_commands(site: Site) -> UpgradeCommands:
 
 
 def _monitoring(site: Site, gateways: Sequence[str]) -> tuple[SiteFile, ...]:
-    if not site.monitoring:
+    if not site.request.monitoring:
         return ()
     return prometheus_files(
         gateways,
-        _addresses(_METRICS_PORT, site.gateways),
+        _addresses(_METRICS_PORT, site.request.gateways),
         key_file=PROMETHEUS_KEY,
         rules="stoker_rules.yaml",
     )
@@ -150,14 +150,14 @@ def _monitoring(site: Site, gateways: Sequence[str]) -> tuple[SiteFile, ...]:
 def _numbers(site: Site) -> list[SiteFile]:
     """What differs between two units of a kind: ports, and the GPUs of a replica."""
     found = []
-    for number in range(site.replicas):
+    for number in range(site.request.replicas):
         gpus = ",".join(map(str, site.gpus_of(number)))
         lines: list[Line | str] = [f"PORT={_REPLICA_PORT + number}"]
         if gpus:
             why = "the GPUs of this replica, as nvidia-smi numbers them: no two replicas share one"
             lines += [Line(f"CUDA_VISIBLE_DEVICES={gpus}", why), "CUDA_DEVICE_ORDER=PCI_BUS_ID"]
         found.append(SiteFile.of(f"etc/replica-{number + 1}.env", lines))
-    for number in range(site.gateways):
+    for number in range(site.request.gateways):
         ports = [f"PORT={_ROUTER_PORT + number}", f"METRICS_PORT={_METRICS_PORT + number}"]
         found.append(SiteFile.of(f"etc/router-{number + 1}.env", ports))
         port = [f"PORT={_GATEWAY_PORT + number}"]
@@ -286,9 +286,9 @@ def _gateway_unit(site: Site) -> list[Line | str]:
 
 
 def _target(site: Site) -> list[Line | str]:
-    units = [f"stoker-replica@{one + 1}.service" for one in range(site.replicas)]
+    units = [f"stoker-replica@{one + 1}.service" for one in range(site.request.replicas)]
     for kind in ("router", "gateway"):
-        units += [f"stoker-{kind}@{one + 1}.service" for one in range(site.gateways)]
+        units += [f"stoker-{kind}@{one + 1}.service" for one in range(site.request.gateways)]
     return [
         "[Unit]",
         f"Description=Stoker: {literal(site.plan.model.served_name)}",

@@ -88,7 +88,7 @@ def install_script(site: Site) -> SiteFile:
 
 def _needed(site: Site) -> list[Line | str]:
     """Ends before anything is installed where a part of the distribution is missing."""
-    programs = ["nginx", *(["psql", "redis-server"] if site.shared_stores else [])]
+    programs = ["nginx", *(["psql", "redis-server"] if site.request.shared_stores else [])]
     lines: list[Line | str] = [
         Line(
             f"for program in {' '.join(programs)}; do",
@@ -138,7 +138,7 @@ def _model_folder(site: Site) -> list[Line | str]:
 
 
 def _monitoring(site: Site) -> list[Line | str]:
-    if not site.monitoring:
+    if not site.request.monitoring:
         return []
     return [
         Line(
@@ -152,7 +152,7 @@ def _monitoring(site: Site) -> list[Line | str]:
 
 
 def _stores(site: Site) -> list[Line | str]:
-    if not site.shared_stores:
+    if not site.request.shared_stores:
         return []
     return [
         "",

@@ -14,7 +14,8 @@ from stoker.errors import UsageError
 
 
 def site(plan: str = "h100", **changes: Any) -> Site:
-    return replace(deployment_site.site_for(deployment_sites.record(plan, "compose")), **changes)
+    made = deployment_site.site_for(deployment_sites.record(plan, "compose"))
+    return deployment_sites.changed(made, **changes)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_more_gpus_than_the_machine_has_are_refused(format_name: str) -> None:
     ],
 )
 def test_endpoint_is_what_clients_are_given(changes: dict[str, Any], endpoint: str) -> None:
-    assert site(**changes).endpoint == endpoint
+    assert site(**changes).request.endpoint == endpoint
 
 
 def test_unknown_format_is_refused_with_those_that_there_are() -> None:

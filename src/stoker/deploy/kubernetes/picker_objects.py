@@ -165,7 +165,9 @@ def _container(site: Site, names: Names) -> Mapping[str, Node]:
     }
     return {
         "name": "picker",
-        "image": ChartValue("picker.image", site.cluster.picker_image, "llm-d's endpoint picker."),
+        "image": ChartValue(
+            "picker.image", site.request.cluster.picker_image, "llm-d's endpoint picker."
+        ),
         "args": _arguments(site, names),
         "env": [
             {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{field}"}}}
@@ -203,7 +205,7 @@ def _arguments(site: Site, names: Names) -> Node:
         Because("--metrics-endpoint-auth=false", open_metrics),
         Because("--enable-pprof=false", "Profiles would be open to all that may read the metrics."),
     ]
-    if site.cluster.gateway_class == "agentgateway":
+    if site.request.cluster.gateway_class == "agentgateway":
         why = "agentgateway asks it without TLS, as llm-d's chart sets it up."
         arguments.append(Because("--secure-serving=false", why))
     return arguments
