@@ -80,7 +80,7 @@ def test_site_is_installed_and_comes_back_from_crashes_and_a_reboot(
         machine.run("./make-secrets.sh", within=_SITE)
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": _WHEELS}
         machine.run("./install.sh", env=offline, within=_SITE)
-        machine.run("systemctl", "start", "stoker.target")
+        machine.run("systemctl", "start", "--no-block", "stoker.target")
         for unit in (_REPLICA, _GATEWAY, "stoker-gateway@2.service", "stoker-router@2.service"):
             machine.await_active(unit, _START_S)
         assert_answers(machine, site)

@@ -61,7 +61,8 @@ class SystemdMachine:
         """Wait until systemd has started it again so often, and it can answer."""
         deadline = time.monotonic() + within_s
         wanted = ["active", str(restarts)]
-        while [self.show(unit, name) for name in ("ActiveState", "NRestarts")] != wanted:
+        while (now := [self.show(unit, name) for name in ("ActiveState", "NRestarts")]) != wanted:
+            assert now[0] != "failed" and int(now[1]) <= restarts, self.log(unit)
             assert time.monotonic() < deadline, self.log(unit)
             time.sleep(0.5)
 
@@ -101,6 +102,7 @@ def running(endpoint: str, volumes: Mapping[str, tuple[str, str]]) -> Iterator[S
             cgroupns="private",
             environment={"container": "docker"},
             network_mode="none",
+            shm_size="1g",  # vLLM needs more than the 64 MB that a container has
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
             stop_signal=_SHUT_DOWN,
             tmpfs={"/run": "", "/run/lock": "", "/tmp": ""},

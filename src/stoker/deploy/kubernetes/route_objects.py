@@ -1,6 +1,6 @@
 """The way from the gateways to the replicas: a Gateway, an InferencePool, and an HTTPRoute.
 
-Gateway API 1.5 (https://gateway-api.sigs.k8s.io) and its Inference Extension 1.5
+Gateway API 1.5 (https://gateway-api.sigs.k8s.io) and its Inference Extension 1.5 and 1.6
 (https://gateway-api-inference-extension.sigs.k8s.io).
 """
 
