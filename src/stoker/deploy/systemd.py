@@ -118,7 +118,9 @@ def _next_steps(site: Site) -> tuple[str, ...]:
     return (
         "./make-secrets.sh",
         "sudo ./install.sh",
-        "sudo systemctl start stoker.target",
+        # Without --no-block it returns after the download, and after hours where a replica fails.
+        "sudo systemctl start --no-block stoker.target",
+        "sudo journalctl -fu 'stoker-*'  # a model answers when it says: Started stoker-router@1",
         f"{stoker_command(site)} keys create YOUR-NAME",
         f"stoker test {site.request.endpoint} --key-env NAME",
     )
