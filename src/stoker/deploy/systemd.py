@@ -120,7 +120,7 @@ def _next_steps(site: Site) -> tuple[str, ...]:
         "sudo ./install.sh",
         # Without --no-block it returns after the download, and after hours where a replica fails.
         "sudo systemctl start --no-block stoker.target",
-        "sudo journalctl -fu 'stoker-*'  # a model answers when it says: Started stoker-router@1",
+        "sudo journalctl -fu 'stoker-*'  # a model answers once stoker-router@1 is started",
         f"{stoker_command(site)} keys create YOUR-NAME",
         f"stoker test {site.request.endpoint} --key-env NAME",
     )
