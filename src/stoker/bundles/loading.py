@@ -8,7 +8,6 @@ each bundle, ``INTO/versions/DIGEST``; the link ``INTO/current`` changes last an
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import subprocess
@@ -213,6 +212,8 @@ def _shared_with_programs(file: Path) -> Iterator[int]:
 
     Raises ``StokerError`` where one of an earlier run still works.
     """
+    import fcntl  # noqa: PLC0415  (Windows has none, and other commands run there)
+
     with file.open("w") as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
