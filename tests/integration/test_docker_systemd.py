@@ -27,7 +27,7 @@ _SITE, _WHEELS, _VLLM = "/root/site", "/wheels", "/opt/vllm"
 _MODEL_FOLDER = "/srv/models/smollm2"
 _URL = "http://127.0.0.1:8000"
 _REPLICA, _GATEWAY = "stoker-replica@1.service", "stoker-gateway@1.service"
-_START_S = 240.0
+_START_S = 400.0
 
 
 def write_site(folder: Path) -> Path:
