@@ -116,8 +116,9 @@ def _engine_packages(site: Site) -> Line:
         return Line(command)
     return Line(
         f"{command} --extra-index-url {index}",
-        "the build for the CPU, and the index that has PyTorch's. Where this machine does not "
-        "reach it, put the wheels in a folder: PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER ./install.sh",
+        "a build for the CPU, which others than vLLM's makers publish on PyPI, and the index with "
+        "PyTorch's. Where this machine does not reach it, put the wheels in a folder: "
+        "PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER ./install.sh",
     )
 
 
