@@ -26,12 +26,22 @@ mkdir -p $folder
 printf '[Service]\nPrivateUsers=false\nLimitNOFILE=1024\n' >$folder/container.conf
 """
 _ASK = """
-import json, sys, urllib.request
-url, key, body = sys.argv[1:]
+import sys, time, urllib.error, urllib.request
+url, key, body, within_s = sys.argv[1:]
 head = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 request = urllib.request.Request(url, body.encode(), head)
-print(urllib.request.urlopen(request, timeout=60).read().decode())
+deadline = time.monotonic() + float(within_s)
+while True:
+    try:
+        print(urllib.request.urlopen(request, timeout=60).read().decode())
+        break
+    except urllib.error.HTTPError as error:
+        if error.code != 503 or time.monotonic() > deadline:
+            sys.exit(f"{error.code} {error.read().decode()}")
+    time.sleep(0.5)
 """
+#: A router looks every 2 s whether a replica is back, and a gateway whether a router is.
+_FOUND_AGAIN_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -71,10 +81,11 @@ class SystemdMachine:
         return self.run("journalctl", "--no-pager", "-n", "60", "-u", unit)
 
     def chat(self, url: str, key: str, model: str) -> dict[str, Any]:
-        """The answer to a chat that is asked on the machine itself."""
+        """The answer to a chat that is asked on the machine itself, again while it gets 503."""
         question = {"role": "user", "content": "Say hello."}
         body = json.dumps({"model": model, "max_tokens": 8, "messages": [question]})
-        printed = self.run("python3", "-c", _ASK, f"{url}/v1/chat/completions", key, body)
+        where = f"{url}/v1/chat/completions"
+        printed = self.run("python3", "-c", _ASK, where, key, body, str(_FOUND_AGAIN_S))
         answer: dict[str, Any] = json.loads(printed)
         return answer
 
