@@ -49,8 +49,12 @@ def _upstream(gateways: tuple[str, ...], resolver: str | None) -> list[Line | st
         return []
     servers = [
         Line(
-            f"    server {address} max_fails=1 fail_timeout=2s;",
-            "one failure, and it rests for 2 s" if number == 0 else "",
+            f"    server {address} max_fails=0;",
+            "none is ever left out: one that is gone refuses at once, and the next one is asked. "
+            "While no replica is up all answer 503, and that, not nginx's own page, reaches the "
+            "client"
+            if number == 0
+            else "",
         )
         for number, address in enumerate(gateways)
     ]
