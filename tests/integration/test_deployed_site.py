@@ -65,8 +65,16 @@ async def test_parts_that_are_killed_cost_no_request_that_has_not_begun(tmp_path
                 await asyncio.sleep(4)
                 await site.start(unit)
             await asyncio.sleep(4)
+        for unit in ("stoker-replica@1", "stoker-replica@2"):
+            await site.kill(unit)
+        refused = Load(site.endpoint, site.key, model, 2)
+        async with refused.asking():
+            await asyncio.sleep(2)
     assert load.faults == []
     assert load.ended["whole"] > 5 * _CLIENTS
+    # Without a replica each refusal is a gateway's, with its reason, and none is nginx's page.
+    assert len(refused.faults) > 2
+    assert all('"error"' in fault for fault in refused.faults), refused.faults
 
 
 async def test_upgrade_to_another_model_loses_no_request_and_cuts_none(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import docker
 import pytest
+from tests.support import oci_registry
 from tests.support.docker_daemon import BASE_IMAGE
 from tests.support.small_bundles import KEY, quiet, stoker_wheel
 
@@ -64,6 +65,22 @@ def test_an_image_goes_through_a_bundle_and_is_the_same(
     assert {name: client.images.get(name).id for name in before} == before
     printed = client.containers.run(DERIVED, ["ls", "/added"], remove=True)
     assert printed == b"/added\n"
+
+
+def test_an_image_comes_from_a_registry(
+    client: docker.DockerClient, docker_endpoint: str, tmp_path: Path
+) -> None:
+    with oci_registry.running(tmp_path) as registry:
+        name = f"{registry.address}/acme/derived"
+        image = client.images.get(DERIVED)
+        image.tag(name, "1")
+        pushed = client.images.push(name, "1", stream=True, decode=True)
+        digest = next(line["aux"]["Digest"] for line in pushed if "aux" in line)
+        forget(client, f"{name}:1", DERIVED)
+        for reference in (f"{name}:1", f"{name}@{digest}"):
+            saved = ImageStore(docker_endpoint).save(reference, CPU, tmp_path, lambda _: None)
+            assert (saved.image_id, saved.registry_digest) == (image.id, digest)
+            forget(client, reference)
 
 
 def test_an_image_that_is_nowhere_is_named(docker_endpoint: str, tmp_path: Path) -> None:

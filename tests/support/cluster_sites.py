@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from tests.support import deployment_sites
@@ -15,7 +14,7 @@ from stoker.deploy import Cluster, Site
 def site(plan: str, **changes: Any) -> Site:
     """The site of a plan of ``deployment_sites``, changed."""
     made = deployment_site.site_for(deployment_sites.record(plan, "kubernetes"))
-    return replace(made, **changes)
+    return deployment_sites.changed(made, **changes)
 
 
 def _issued() -> Site:

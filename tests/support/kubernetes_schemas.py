@@ -1,9 +1,8 @@
 """What Kubernetes and its extensions take, as JSON schemas: nothing that is misspelled passes.
 
-Kubernetes' own are those that the package ``kubernetes-validate`` publishes, in their strict form.
-InferencePools have none in a package, so theirs is written here by the API's reference
-(https://gateway-api-inference-extension.sigs.k8s.io/reference/spec, v1). The other extensions are
-validated where npm can be had: ``tests/integration/test_kubernetes_tools.py``.
+Kubernetes' own are those that the package ``kubernetes-validate`` publishes, in their strict form;
+InferencePool's is that of its CustomResourceDefinition (``tests/fixtures/kubernetes_crds``). The
+other extensions are validated where npm can be had: ``tests/integration/test_kubernetes_tools.py``.
 """
 
 from __future__ import annotations
@@ -12,55 +11,18 @@ import functools
 import json
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT7
+from ruamel.yaml import YAML
 
 _PACKAGE = "kubernetes_validate"
 _FOLDER = "kubernetes-json-schema/v1.37.0-local-strict"
 _DEFINITIONS = "_definitions.json"
-_LABEL = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
-
-
-def _object(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": list(required),
-        "properties": properties,
-    }
-
-
-_PORT = _object(("number",), number={"type": "integer", "minimum": 1, "maximum": 65535})
-_LABELS = {
-    "type": "object",
-    "minProperties": 1,
-    "maxProperties": 64,
-    "additionalProperties": {"type": "string", "maxLength": 63, "pattern": _LABEL},
-}
-_PICKER = _object(
-    ("name", "port"),
-    group={"type": "string", "maxLength": 253},
-    kind={"type": "string", "minLength": 1, "maxLength": 63},
-    name={"type": "string", "minLength": 1, "maxLength": 253},
-    port=_PORT,
-    failureMode={"enum": ["FailOpen", "FailClose"]},
-)
-_INFERENCE_POOL = _object(
-    ("apiVersion", "kind", "metadata", "spec"),
-    apiVersion={"const": "inference.networking.k8s.io/v1"},
-    kind={"const": "InferencePool"},
-    metadata={"type": "object", "required": ["name"]},
-    spec=_object(
-        ("selector", "targetPorts", "endpointPickerRef"),
-        appProtocol={"enum": ["http", "kubernetes.io/h2c"]},
-        selector=_object(("matchLabels",), matchLabels=_LABELS),
-        targetPorts={"type": "array", "minItems": 1, "maxItems": 8, "items": _PORT},
-        endpointPickerRef=_PICKER,
-    ),
-)
+_CRDS = Path(__file__).parents[1] / "fixtures" / "kubernetes_crds"
 
 
 def check(node: Mapping[str, Any]) -> None:
@@ -80,9 +42,29 @@ def is_known(node: Mapping[str, Any]) -> bool:
 @functools.cache
 def _validator(api_version: str, kind: str) -> jsonschema.Draft7Validator:
     if kind == "InferencePool":
-        return jsonschema.Draft7Validator(_INFERENCE_POOL)
+        return jsonschema.Draft7Validator(_custom("inferencepools.yaml", api_version))
     schema = _stored(_file_of(api_version, kind))
     return jsonschema.Draft7Validator(schema, registry=_definitions())
+
+
+def _custom(file: str, api_version: str) -> Any:
+    """The schema of a resource's own definition."""
+    spec = YAML(typ="safe").load(_CRDS / file)["spec"]
+    group, _, version = api_version.partition("/")
+    assert spec["group"] == group
+    named = {one["name"]: one for one in spec["versions"]}
+    return _strict(named[version]["schema"]["openAPIV3Schema"])
+
+
+def _strict(schema: dict[str, Any]) -> dict[str, Any]:
+    """A field that the schema does not name is dropped by the API: here it is refused."""
+    strict = dict(schema)
+    if "properties" in schema:
+        strict["properties"] = {name: _strict(one) for name, one in schema["properties"].items()}
+        strict["additionalProperties"] = False
+    if "items" in schema:
+        strict["items"] = _strict(schema["items"])
+    return strict
 
 
 def _file_of(api_version: str, kind: str) -> str:

@@ -22,6 +22,8 @@ class Load:
     clients: int
     #: Of each answer; ``None`` leaves it to the model.
     max_tokens: int | None = None
+    #: Between an answer and the client's next request, as a person reads.
+    pause_s: float = 0.0
     ended: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     _over: bool = False
@@ -52,6 +54,7 @@ class Load:
             if self.max_tokens is not None:
                 body["max_tokens"] = self.max_tokens
             self.ended[await self._chat(http, body)] += 1
+            await asyncio.sleep(self.pause_s)
 
     async def _chat(self, http: aiohttp.ClientSession, body: dict[str, Any]) -> str:
         seen = b""

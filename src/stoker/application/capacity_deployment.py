@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from stoker.application.capacity import CapacityReport
-from stoker.application.deployment_site import SiteRequest
-from stoker.deploy import MOST_REPLICAS, exporter_for
+from stoker.deploy import MOST_REPLICAS, SiteRequest, exporter_for
 from stoker.errors import StokerError, UsageError
 
 _ONE_MACHINE, _SEVERAL_MACHINES = "compose", "kubernetes"

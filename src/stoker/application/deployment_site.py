@@ -16,7 +16,7 @@ import stoker
 from stoker import engines
 from stoker.application.choice import choose
 from stoker.application.launch_request import HostFacts, LaunchRequest
-from stoker.deploy import Cluster, Exporter, Images, Site, SiteFile, exporter_for
+from stoker.deploy import Exporter, Site, SiteFile, SiteRequest, exporter_for
 from stoker.errors import StokerError, UsageError
 from stoker.planning import Plan
 
@@ -26,23 +26,6 @@ RECORD = "stoker-deploy.json"
 _SCHEMA_VERSION = 1
 #: What is kept of a file that was changed by hand, when it is written again.
 KEPT_SUFFIX = ".edited"
-
-
-@dataclass(frozen=True, slots=True)
-class SiteRequest:
-    """How a plan is to be deployed: the fields of ``Site`` that the user sets."""
-
-    format: str
-    replicas: int = 1
-    gateways: int = 2
-    users: int = 1
-    name: str = "stoker"
-    bind: str = "127.0.0.1"
-    port: int = 8000
-    tls_host: str | None = None
-    monitoring: bool = True
-    images: Images = field(default_factory=Images)
-    cluster: Cluster = field(default_factory=Cluster)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +111,13 @@ def site_for(record: SiteRecord) -> Site:
         )
     # Also asked for by its own name: then it is not an earlier one.
     names = tuple(n for n in record.earlier_models if n != plan.model.served_name)
-    values = {name: getattr(request, name) for name in SiteRequest.__dataclass_fields__}
-    del values["format"]
     return Site(
         plan=plan,
         engine=make_replica(plan, image=request.images.engine, more_names=names),
         stoker_version=record.stoker_version,
+        request=request,
         earlier_models=names,
         machine_gpus=record.machine_gpus,
-        **values,
     )
 
 

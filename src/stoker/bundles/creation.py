@@ -53,7 +53,7 @@ class BundleRequest:
     """What a bundle is to hold."""
 
     target: TargetMachine
-    #: Names or paths that `stoker up` takes, or ``oci:FOLDER``.
+    #: Names or paths that `stoker up` takes, ``oci://REGISTRY/NAME:TAG`` or ``oci:FOLDER``.
     models: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -175,7 +176,8 @@ def _install(
     folder = into.absolute() / "versions" / archive.digest[:16]
     if installed_versions.runs(folder):
         return folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with _shared_with_programs(into / ".programs.lock"):
+        shutil.rmtree(folder, ignore_errors=True)
     try:
         for item in archive.manifest.of_kind("wheel"):
             _place(item, store, folder / "wheels")
@@ -183,7 +185,8 @@ def _install(
             for item in archive.manifest.of_kind(kind):
                 _place(item, store, folder / "docs" if kind == "docs" else folder)
         progress("install", 0, None)
-        _pip_install(folder, python, archive.manifest.extras)
+        with _shared_with_programs(into / ".programs.lock") as lock:
+            _pip_install(folder, python, archive.manifest.extras, lock)
         shutil.rmtree(folder / "wheels")
         (folder / installed_versions.COMPLETE).write_bytes(
             bundle_manifest.encoded(archive.manifest)
@@ -203,7 +206,27 @@ def _place(item: Item, store: BlobStore, folder: Path) -> None:
     store.place({folder / file.path: file.sha256 for file in item.files})
 
 
-def _pip_install(folder: Path, python: Path, extras: tuple[str, ...]) -> None:
+@contextmanager
+def _shared_with_programs(file: Path) -> Iterator[int]:
+    """A lock for programs to inherit, by its descriptor: they go on where only Stoker is killed.
+
+    Raises ``StokerError`` where one of an earlier run still works.
+    """
+    import fcntl  # noqa: PLC0415  (Windows has none, and other commands run there)
+
+    with file.open("w") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StokerError(
+                "An installation that was broken off has not ended.",
+                f"Its pip still works in {file.parent}.",
+                "Wait a minute, and run the same command again.",
+            ) from None
+        yield opened.fileno()
+
+
+def _pip_install(folder: Path, python: Path, extras: tuple[str, ...], lock: int) -> None:
     chosen = f"[{','.join(extras)}]" if extras else ""
     own = folder / "venv" / "bin" / "python"
     # No settings of pip lead elsewhere: what is installed lies in the bundle.
@@ -212,7 +235,9 @@ def _pip_install(folder: Path, python: Path, extras: tuple[str, ...]) -> None:
     pip = [str(own), "-m", "pip", "--isolated", "install", "--no-index", "--no-cache-dir"]
     pip += ["--find-links", str(folder / "wheels"), "--disable-pip-version-check"]
     for command in ([str(python), "-m", "venv", str(own.parents[1])], [*pip, f"stoker{chosen}"]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=settings)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=settings, pass_fds=(lock,)
+        )
         if done.returncode != 0:
             raise _not_installed(folder, done.stdout + done.stderr)
 

@@ -1,22 +1,39 @@
 """Models as OCI artifacts in the format of ModelPack, read from an OCI layout on this disk.
 
-The formats: https://github.com/modelpack/model-spec (docs/spec.md) and OCI's image layout. A tool
-such as ORAS copies an artifact from a registry into a layout: ``oras copy --to-oci-layout``.
+The formats: https://github.com/modelpack/model-spec (docs/spec.md) and OCI's image layout.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from stoker.bundles.blob_store import chunks_of
-from stoker.bundles.bundle_manifest import is_safe_path
+from stoker.bundles.bundle_manifest import Blob, is_safe_path
 from stoker.errors import StokerError, UsageError
+
+try:  # of the extra bundles
+    import zstandard
+
+    _ZSTANDARD_ERRORS: tuple[type[Exception], ...] = (zstandard.ZstdError,)
+except ImportError:
+    zstandard = None  # type: ignore[assignment]
+    _ZSTANDARD_ERRORS = ()
+
+_UNPACK_ERRORS: tuple[type[Exception], ...] = (
+    tarfile.TarError,
+    EOFError,
+    OSError,
+    zlib.error,
+    *_ZSTANDARD_ERRORS,
+)
 
 ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
 FILEPATH = "org.cncf.model.filepath"
@@ -45,19 +62,57 @@ def read(layout: Path, work: Path) -> ModelArtifact:
     """
     manifest, described = _manifest(layout)
     files: dict[str, Path] = {}
-    for layer in _objects(layout, manifest, "layers"):
-        match = _LAYER.fullmatch(str(layer.get("mediaType")))
-        if match is None or match["what"] not in _WANTED:
-            continue
+    for layer, form in _layers(layout, manifest):
         blob = _verified(layout, layer)
-        if match["form"] == "raw":
+        if form == "raw":
             files[_path_of(layer, layout)] = blob
         else:
-            files |= _unpacked(blob, match["form"], work / blob.name, layout)
+            files |= _unpacked(blob, form, work / blob.name, layout)
     if not files:
         raise _no_model(layout, "It has no layers of weights.")
     name = _config_name(layout, manifest) or described or layout.name
     return ModelArtifact(name, files)
+
+
+def needed(manifest: bytes, where: str) -> list[Blob]:
+    """What ``read`` reads of an artifact: its configuration and its weights.
+
+    Raises ``UsageError`` where it is no model.
+    """
+    try:
+        document = json.loads(manifest)
+    except (ValueError, RecursionError) as error:
+        raise _no_model(where, f"Its manifest can't be read: {error}.") from error
+    if not isinstance(document, dict) or document.get("artifactType") != ARTIFACT_TYPE:
+        raise _no_model(where, f"Its manifest is not of the type {ARTIFACT_TYPE}.")
+    config = document.get("config")
+    described = [config] if isinstance(config, dict) else []
+    described += [layer for layer, _ in _layers(where, document)]
+    return [Blob(_digest_of(each, where), _size_of(each, where)) for each in described]
+
+
+def _digest_of(descriptor: dict[str, Any], where: object) -> str:
+    digest = str(descriptor.get("digest"))
+    if not _DIGEST.fullmatch(digest):
+        raise _no_model(where, f"{digest!r} is not a SHA-256 digest.")
+    return digest.removeprefix("sha256:")
+
+
+def _size_of(descriptor: dict[str, Any], where: object) -> int:
+    size = descriptor.get("size")
+    if not isinstance(size, int) or size < 0:
+        raise _no_model(where, f"{size!r} is not the size of a blob.")
+    return size
+
+
+def _layers(where: object, manifest: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """The layers that a server needs, each with its form."""
+    found = []
+    for layer in _objects(where, manifest, "layers"):
+        match = _LAYER.fullmatch(str(layer.get("mediaType")))
+        if match is not None and match["what"] in _WANTED:
+            found.append((layer, match["form"]))
+    return found
 
 
 def _manifest(layout: Path) -> tuple[dict[str, Any], str]:
@@ -77,11 +132,11 @@ def _config_name(layout: Path, manifest: dict[str, Any]) -> str:
         return ""
 
 
-def _objects(layout: Path, document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def _objects(where: object, document: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """The list ``name`` of a document that anyone could have written."""
     found = document.get(name, [])
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise _no_model(layout, f"Its {name} are not a list of objects.")
+        raise _no_model(where, f"Its {name} are not a list of objects.")
     return found
 
 
@@ -103,10 +158,8 @@ def _json(layout: Path, file: Path) -> dict[str, Any]:
 
 def _verified(layout: Path, descriptor: dict[str, Any]) -> Path:
     """The blob of a descriptor, hashed."""
-    digest = str(descriptor.get("digest"))
-    if not _DIGEST.fullmatch(digest):
-        raise _no_model(layout, f"{digest!r} is not a SHA-256 digest.")
-    blob = layout / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    digest = _digest_of(descriptor, layout)
+    blob = layout / "blobs" / "sha256" / digest
     seen = hashlib.sha256()
     try:
         for chunk in chunks_of(blob):
@@ -126,13 +179,9 @@ def _path_of(layer: dict[str, Any], layout: Path) -> str:
 
 
 def _unpacked(blob: Path, form: str, folder: Path, layout: Path) -> dict[str, Path]:
-    if form == "tar+zstd":
-        raise _no_model(
-            layout, "Its layers are compressed with Zstandard, which Stoker can't read."
-        )
     files: dict[str, Path] = {}
     try:
-        with tarfile.open(blob, "r|gz" if form == "tar+gzip" else "r|") as archive:
+        with _opened(blob, form) as opened, tarfile.open(fileobj=opened, mode="r|") as archive:
             for member in archive:
                 name = member.name.removeprefix("./")
                 if member.isdir():
@@ -147,15 +196,33 @@ def _unpacked(blob: Path, form: str, folder: Path, layout: Path) -> dict[str, Pa
                 with files[name].open("wb") as out:
                     while chunk := content.read(1 << 20):
                         out.write(chunk)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except _UNPACK_ERRORS as error:
         raise _no_model(layout, f"A layer can't be unpacked: {error}.") from error
     return files
 
 
-def _no_model(layout: Path, why: str) -> UsageError:
+def _opened(blob: Path, form: str) -> BinaryIO:
+    """A layer's archive, uncompressed as it is read."""
+    if form == "tar+gzip":
+        return cast(BinaryIO, gzip.open(blob))
+    if form != "tar+zstd":
+        return blob.open("rb")
+    if zstandard is None:
+        raise StokerError(
+            "A layer of the model can't be unpacked.",
+            "It is compressed with Zstandard, and the package zstandard is not installed.",
+            "Install it: pip install '.[bundles]' in Stoker's clone.",
+        )
+    # A layer may be of several frames; by default the reader ends after the first.
+    reader = zstandard.ZstdDecompressor().stream_reader(
+        blob.open("rb"), read_across_frames=True, closefd=True
+    )
+    return cast(BinaryIO, reader)
+
+
+def _no_model(where: object, why: str) -> UsageError:
     return UsageError(
-        f"There is no ModelPack model in {layout}.",
+        f"There is no ModelPack model in {where}.",
         why,
-        "Copy the artifact into an OCI layout, for example: oras copy --to-oci-layout "
-        "REGISTRY/NAME FOLDER.",
+        "Name a model as oci://REGISTRY/NAME:TAG, or as oci:FOLDER for an OCI layout.",
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from stoker import models, paths
-from stoker.bundles import modelpack
+from stoker.bundles import modelpack, modelpack_registry
 from stoker.errors import StokerError, UsageError
 from stoker.generator_result import GeneratorResult
 from stoker.models import DownloadProgress, HubFile, Model, gguf_names
@@ -31,12 +32,14 @@ class Weights:
 
 
 def collect(name: str, work: Path, report: Callable[[DownloadProgress], None]) -> Weights:
-    """The files of the model ``name``: a name or path that `stoker up` takes, or ``oci:FOLDER``.
+    """The files of the model ``name``.
+
+    It is a name or path that `stoker up` takes, ``oci://REGISTRY/NAME:TAG`` or ``oci:FOLDER``.
 
     What is not on this machine is downloaded. Raises ``StokerError``.
     """
     if name.startswith("oci:"):
-        layout = paths.expanded(name.removeprefix("oci:"))
+        layout = _layout(name, work, report)
         artifact = modelpack.read(layout, work)
         return Weights(artifact.name, f"bundled/{_plain(artifact.name)}", artifact.files)
     model = _fetched(name, report)
@@ -46,6 +49,14 @@ def collect(name: str, work: Path, report: Callable[[DownloadProgress], None]) -
     folder = _folder(model, model.path)
     files = _files(model.path)
     return Weights(name, folder, files, name if by_name else "", model.license or "")
+
+
+def _layout(name: str, work: Path, report: Callable[[DownloadProgress], None]) -> Path:
+    """The folder of an OCI layout: what is in a registry is fetched into one."""
+    if not name.startswith(modelpack_registry.SCHEME):
+        return paths.expanded(name.removeprefix("oci:"))
+    called = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return modelpack_registry.pull(name, work / called, report)
 
 
 def _fetched(name: str, report: Callable[[DownloadProgress], None]) -> Model:

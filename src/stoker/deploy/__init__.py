@@ -6,7 +6,7 @@
 from stoker.deploy.cluster import Cluster
 from stoker.deploy.exporter import Exporter
 from stoker.deploy.exporters import EXPORTERS, exporter_for
-from stoker.deploy.site import MOST_REPLICAS, Images, Site
+from stoker.deploy.site import MOST_REPLICAS, Images, Site, SiteRequest
 from stoker.deploy.site_file import Line, Reason, SiteFile
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "Reason",
     "Site",
     "SiteFile",
+    "SiteRequest",
     "exporter_for",
 ]

@@ -14,8 +14,9 @@ PICKER = "ghcr.io/llm-d/llm-d-router-endpoint-picker:v0.10.0"
 
 Autoscaler = Literal["keda", "hpa"]
 #: Implementations of the Gateway API that know InferencePools, and what each calls the Service that
-#: it makes for a Gateway: https://istio.io/latest/docs/tasks/traffic-management/ingress/gateway-api
-#: and https://agentgateway.dev/docs/kubernetes.
+#: it makes for a Gateway: "Automated deployment" in
+#: https://istio.io/latest/docs/tasks/traffic-management/ingress/gateway-api, and
+#: controller/test/deployer/testdata of https://github.com/agentgateway/agentgateway at v1.4.1.
 GATEWAY_CLASSES = {"istio": "{gateway}-istio", "agentgateway": "{gateway}"}
 
 #: A DNS label (RFC 1123).

@@ -35,6 +35,8 @@ _ALL_GATEWAYS = "gateways"
 #: Docker's own name server, in every network that is made by a user.
 _DOCKER_DNS = "127.0.0.11"
 _ONE_HEALTHY = "import urllib.request as u; u.urlopen('http://127.0.0.1:{}', timeout=5)"
+#: How Stoker's command is run beside a gateway.
+_STOKER = "docker compose exec gateway-1 stoker"
 
 
 def render(site: Site) -> tuple[SiteFile, ...]:
@@ -71,24 +73,24 @@ def render(site: Site) -> tuple[SiteFile, ...]:
             site,
             EXPORTER.name,
             _next_steps(site),
-            stoker="docker compose exec gateway-1 stoker",
+            stoker=_STOKER,
         ),
     )
 
 
 def replica_names(site: Site) -> list[str]:
     """The services of the replicas, from 1."""
-    return [f"replica-{number + 1}" for number in range(site.replicas)]
+    return [f"replica-{number + 1}" for number in range(site.request.replicas)]
 
 
 def router_names(site: Site) -> list[str]:
     """The services of the routers: as many as there are gateways, so that each may fail."""
-    return [f"router-{number + 1}" for number in range(site.gateways)]
+    return [f"router-{number + 1}" for number in range(site.request.gateways)]
 
 
 def gateway_names(site: Site) -> list[str]:
     """The services of the gateways."""
-    return [f"gateway-{number + 1}" for number in range(site.gateways)]
+    return [f"gateway-{number + 1}" for number in range(site.request.gateways)]
 
 
 def _upgrade_commands() -> UpgradeCommands:
@@ -115,13 +117,13 @@ def _next_steps(site: Site) -> tuple[str, ...]:
     return (
         "./make-secrets.sh",
         "docker compose up -d --build",
-        "docker compose exec gateway-1 stoker keys create YOUR-NAME",
-        f"stoker test {site.endpoint} --key-env NAME",
+        f"{_STOKER} keys create YOUR-NAME",
+        f"stoker test {site.request.endpoint} --key-env NAME",
     )
 
 
 def _monitoring(site: Site, gateways: Sequence[str]) -> tuple[SiteFile, ...]:
-    if not site.monitoring:
+    if not site.request.monitoring:
         return ()
     return prometheus_files(
         gateways,
@@ -136,16 +138,16 @@ def _monitoring(site: Site, gateways: Sequence[str]) -> tuple[SiteFile, ...]:
 
 def _compose(site: Site) -> list[Line | str]:
     services: list[Line | str] = []
-    for number in range(site.replicas):
+    for number in range(site.request.replicas):
         services += _replica(site, number)
-    for number in range(site.gateways):
+    for number in range(site.request.gateways):
         services += _router(site, number)
-    for number in range(site.gateways):
+    for number in range(site.request.gateways):
         services += _gateway(site, number)
-    if site.shared_stores:
+    if site.request.shared_stores:
         services += [*_postgres(site), *_redis(site)]
     services += _front(site)
-    services += _prometheus(site) if site.monitoring else []
+    services += _prometheus(site) if site.request.monitoring else []
     return [
         *_shared_parts(),
         "services:",
@@ -323,7 +325,7 @@ def _router(site: Site, number: int) -> list[Line | str]:
 
 def _gateway(site: Site, number: int) -> list[Line | str]:
     first = number == 0
-    networks = ["routers", "gateways", *(["stores"] if site.shared_stores else [])]
+    networks = ["routers", "gateways", *(["stores"] if site.request.shared_stores else [])]
     return [
         *_service(
             gateway_names(site)[number],
@@ -373,7 +375,7 @@ def _stoker_image(site: Site) -> list[Line | str]:
 def _postgres(site: Site) -> list[Line | str]:
     return [
         *_service("postgres", "service", "who used what; the gateways write it together"),
-        Line(f"  image: {site.images.postgres}", _pinned(site.images.postgres)),
+        Line(f"  image: {site.request.images.postgres}", _pinned(site.request.images.postgres)),
         "  environment:",
         "    POSTGRES_USER: stoker",
         "    POSTGRES_DB: stoker",
@@ -393,7 +395,7 @@ def _postgres(site: Site) -> list[Line | str]:
 def _redis(site: Site) -> list[Line | str]:
     return [
         *_service("redis", "closed", "the counts of limits, which the gateways share"),
-        Line(f"  image: {site.images.redis}", _pinned(site.images.redis)),
+        Line(f"  image: {site.request.images.redis}", _pinned(site.request.images.redis)),
         Line('  user: "999:999"', "the image's own account, from the beginning"),
         "  command:",
         "    - redis-server",
@@ -417,15 +419,15 @@ def _front(site: Site) -> list[Line | str]:
     tls = [f"    - ./secrets/tls.{part}:/run/secrets/tls.{part}:ro" for part in ("crt", "key")]
     return [
         *_service("front", "closed", "the only service that other machines reach"),
-        Line(f"  image: {site.images.nginx}", _pinned(site.images.nginx)),
+        Line(f"  image: {site.request.images.nginx}", _pinned(site.request.images.nginx)),
         "  ports:",
         Line(
-            f"    - {_quoted(f'{_host(site.bind)}:{site.port}:{_FRONT_PORT}')}",
+            f"    - {_quoted(f'{site.request.bind_host}:{site.request.port}:{_FRONT_PORT}')}",
             "127.0.0.1 is this machine only; 0.0.0.0 opens it to the network",
         ),
         "  volumes:",
         "    - ./front:/etc/nginx/conf.d:ro",
-        *(tls if site.tls_host else []),
+        *(tls if site.request.tls_host else []),
         "  healthcheck:",
         Line(
             f'    test: [CMD, bash, -c, "exec 3<>/dev/tcp/127.0.0.1/{_FRONT_PORT}"]',
@@ -440,7 +442,7 @@ def _front(site: Site) -> list[Line | str]:
 def _prometheus(site: Site) -> list[Line | str]:
     return [
         *_service("prometheus", "closed", "metrics, and the alerts in prometheus/"),
-        Line(f"  image: {site.images.prometheus}", _pinned(site.images.prometheus)),
+        Line(f"  image: {site.request.images.prometheus}", _pinned(site.request.images.prometheus)),
         "  volumes:",
         "    - ./prometheus:/etc/prometheus:ro",
         "    - ./secrets/prometheus.key:/run/secrets/prometheus.key:ro",
@@ -453,7 +455,7 @@ def _prometheus(site: Site) -> list[Line | str]:
 
 
 def _networks(site: Site) -> list[Line | str]:
-    inside = ["gateways", "routers", "engines", *(["stores"] if site.shared_stores else [])]
+    inside = ["gateways", "routers", "engines", *(["stores"] if site.request.shared_stores else [])]
     return [
         Line("networks:", "each service reaches only what it needs"),
         Line("  edge: {}", "leads to the ports that are published"),
@@ -485,8 +487,8 @@ def _downloads() -> list[Line | str]:
 
 def _volumes(site: Site) -> list[Line | str]:
     names = [folder.name for folder in site.engine.folders]
-    names += ["state", *(["postgres", "redis"] if site.shared_stores else [])]
-    names += ["prometheus"] if site.monitoring else []
+    names += ["state", *(["postgres", "redis"] if site.request.shared_stores else [])]
+    names += ["prometheus"] if site.request.monitoring else []
     return ["volumes:", *[f"  {name}: {{}}" for name in names]]
 
 
@@ -508,10 +510,6 @@ def _pinned(image: str) -> str:
     if "@sha256:" in image:
         return "by its digest: the same wherever it is pulled"
     return "a fixed version; add @sha256:DIGEST to make it the same for ever"
-
-
-def _host(bind: str) -> str:
-    return f"[{bind}]" if ":" in bind else bind
 
 
 def _quoted(text: str) -> str:

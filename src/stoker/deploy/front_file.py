@@ -49,8 +49,12 @@ def _upstream(gateways: tuple[str, ...], resolver: str | None) -> list[Line | st
         return []
     servers = [
         Line(
-            f"    server {address} max_fails=1 fail_timeout=2s;",
-            "one failure, and it rests for 2 s" if number == 0 else "",
+            f"    server {address} max_fails=0;",
+            "none is ever left out: one that is gone refuses at once, and the next one is asked. "
+            "While no replica is up all answer 503, and that, not nginx's own page, reaches the "
+            "client"
+            if number == 0
+            else "",
         )
         for number, address in enumerate(gateways)
     ]
@@ -58,11 +62,11 @@ def _upstream(gateways: tuple[str, ...], resolver: str | None) -> list[Line | st
 
 
 def _listening(site: Site, listen: str, certificate: str, key: str) -> list[Line | str]:
-    if site.tls_host is None:
+    if site.request.tls_host is None:
         return [f"listen {listen};"]
     return [
         f"listen {listen} ssl;",
-        f"server_name {site.tls_host};",
+        f"server_name {site.request.tls_host};",
         Line(f"ssl_certificate {certificate};", "the server's certificate, then intermediate ones"),
         f"ssl_certificate_key {key};",
         Line("ssl_protocols TLSv1.2 TLSv1.3;", "older ones are broken"),

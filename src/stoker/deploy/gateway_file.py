@@ -48,7 +48,7 @@ def _listening(bind: str, port: int) -> list[Line | str]:
 
 
 def _shared(site: Site) -> list[Line | str]:
-    if not site.shared_stores:
+    if not site.request.shared_stores:
         return []
     return [
         Line(

@@ -58,7 +58,9 @@ def render(site: Site) -> tuple[SiteFile, ...]:
         *_monitoring_files(site, gateways),
         kept_private(),
         secrets_script(
-            site, postgres_host=f"{site.name}-postgres", redis_host=f"{site.name}-redis"
+            site,
+            postgres_host=f"{site.request.name}-postgres",
+            redis_host=f"{site.request.name}-redis",
         ),
         _install_script(site),
         rolling_file(),
@@ -67,23 +69,27 @@ def render(site: Site) -> tuple[SiteFile, ...]:
             site,
             EXPORTER.name,
             _next_steps(site),
-            stoker=f"sudo podman exec {site.name}-gateway-1 stoker",
+            stoker=_stoker_command(site),
         ),
     )
 
 
 def _names(site: Site, kind: str) -> list[str]:
-    count = site.replicas if kind == "replica" else site.gateways
-    return [f"{site.name}-{kind}-{number + 1}" for number in range(count)]
+    count = site.request.replicas if kind == "replica" else site.request.gateways
+    return [f"{site.request.name}-{kind}-{number + 1}" for number in range(count)]
+
+
+def _stoker_command(site: Site) -> str:
+    return f"sudo podman exec {site.request.name}-gateway-1 stoker"
 
 
 def _next_steps(site: Site) -> tuple[str, ...]:
     return (
         "./make-secrets.sh",
         "sudo ./install.sh",
-        f"sudo systemctl start {site.name}-front.service",
-        f"sudo podman exec {site.name}-gateway-1 stoker keys create YOUR-NAME",
-        f"stoker test {site.endpoint} --key-env NAME",
+        f"sudo systemctl start {site.request.name}-front.service",
+        f"{_stoker_command(site)} keys create YOUR-NAME",
+        f"stoker test {site.request.endpoint} --key-env NAME",
     )
 
 
@@ -92,21 +98,21 @@ def _upgrade_commands(site: Site) -> UpgradeCommands:
         url = f"http://127.0.0.1:{port}{path}"
         asks = f"python -c \"import urllib.request as u; u.urlopen('{url}', timeout=5)\""
         return (
-            f"systemctl restart {site.name}-{kind}-$1.service\n"
-            f"until podman exec {site.name}-{kind}-$1 {asks} 2>/dev/null; do sleep 1; done"
+            f"systemctl restart {site.request.name}-{kind}-$1.service\n"
+            f"until podman exec {site.request.name}-{kind}-$1 {asks} 2>/dev/null; do sleep 1; done"
         )
 
     return UpgradeCommands(
         prepare=("./install.sh",),
-        rolling=f"podman exec {site.name}-router-1 python /{ROLLING}",
-        replica=f"systemctl restart {site.name}-replica-$1.service",
+        rolling=f"podman exec {site.request.name}-router-1 python /{ROLLING}",
+        replica=f"systemctl restart {site.request.name}-replica-$1.service",
         router=again("router", "/readiness", _ROUTER_PORT),
         gateway=again("gateway", "/ready", _GATEWAY_PORT),
     )
 
 
 def _monitoring_files(site: Site, gateways: Sequence[str]) -> tuple[SiteFile, ...]:
-    if not site.monitoring:
+    if not site.request.monitoring:
         return ()
     return prometheus_files(
         gateways,
@@ -117,7 +123,7 @@ def _monitoring_files(site: Site, gateways: Sequence[str]) -> tuple[SiteFile, ..
 
 
 def _install_script(site: Site) -> SiteFile:
-    folders = ["gateway", "front", "engine", *(["prometheus"] if site.monitoring else [])]
+    folders = ["gateway", "front", "engine", *(["prometheus"] if site.request.monitoring else [])]
     return SiteFile.of(
         "install.sh",
         [
@@ -167,12 +173,12 @@ def _containers(site: Site, replicas: Sequence[str]) -> list[SiteFile]:
         found[name] = _router(site, name, replicas)
     for name in _names(site, "gateway"):
         found[name] = _gateway(site, name)
-    if site.shared_stores:
-        found[f"{site.name}-postgres"] = _postgres(site)
-        found[f"{site.name}-redis"] = _redis(site)
-    found[f"{site.name}-front"] = _front(site)
-    if site.monitoring:
-        found[f"{site.name}-prometheus"] = _prometheus(site)
+    if site.request.shared_stores:
+        found[f"{site.request.name}-postgres"] = _postgres(site)
+        found[f"{site.request.name}-redis"] = _redis(site)
+    found[f"{site.request.name}-front"] = _front(site)
+    if site.request.monitoring:
+        found[f"{site.request.name}-prometheus"] = _prometheus(site)
     return [SiteFile.of(f"quadlet/{name}.container", lines) for name, lines in found.items()]
 
 
@@ -269,7 +275,7 @@ def _arguments(site: Site) -> list[Line]:
 def _replica_volumes(site: Site) -> list[Line | str]:
     engine = site.engine
     lines: list[Line | str] = [
-        Line(f"Volume={site.name}-{folder.name}.volume:{folder.path}", folder.reason)
+        Line(f"Volume={site.request.name}-{folder.name}.volume:{folder.path}", folder.reason)
         for folder in engine.folders
     ]
     for path, _text in engine.files:
@@ -315,7 +321,11 @@ def _router(site: Site, name: str, replicas: Sequence[str]) -> list[Line | str]:
 
 
 def _gateway(site: Site, name: str) -> list[Line | str]:
-    stores = [f"{site.name}-postgres", f"{site.name}-redis"] if site.shared_stores else []
+    stores = (
+        [f"{site.request.name}-postgres", f"{site.request.name}-redis"]
+        if site.request.shared_stores
+        else []
+    )
     return [
         *_head(name, "Stoker: a gateway", [*_names(site, "router"), *stores]),
         *_closed(),
@@ -324,7 +334,7 @@ def _gateway(site: Site, name: str) -> list[Line | str]:
         Line(f"EnvironmentFile={_SECRETS}/gateway.env", "keys and passwords"),
         f"Volume={_ROOT}/gateway:/etc/stoker:ro",
         Line(
-            f"Volume={site.name}-state.volume:{stoker_image.STATE}",
+            f"Volume={site.request.name}-state.volume:{stoker_image.STATE}",
             "keys and the audit log, which the gateways share",
         ),
         *_health("python", _GATEWAY_PORT, "/health", 60),
@@ -339,15 +349,15 @@ def _gateway(site: Site, name: str) -> list[Line | str]:
 
 def _postgres(site: Site) -> list[Line | str]:
     return [
-        *_head(f"{site.name}-postgres", "Stoker: who used what"),
-        Line(f"Image={site.images.postgres}", _pinned(site.images.postgres)),
+        *_head(f"{site.request.name}-postgres", "Stoker: who used what"),
+        Line(f"Image={site.request.images.postgres}", _pinned(site.request.images.postgres)),
         "Environment=POSTGRES_USER=stoker POSTGRES_DB=stoker",
         Line(
             "Environment=POSTGRES_PASSWORD_FILE=/run/secrets/postgres.password",
             "not in this file",
         ),
         f"Volume={_SECRETS}/postgres.password:/run/secrets/postgres.password:ro",
-        f"Volume={site.name}-postgres.volume:/var/lib/postgresql/data",
+        f"Volume={site.request.name}-postgres.volume:/var/lib/postgresql/data",
         "HealthCmd=pg_isready -U stoker",
         *_in(site, ["stores"]),
         *_tail(60),
@@ -356,9 +366,9 @@ def _postgres(site: Site) -> list[Line | str]:
 
 def _redis(site: Site) -> list[Line | str]:
     return [
-        *_head(f"{site.name}-redis", "Stoker: the counts of limits"),
+        *_head(f"{site.request.name}-redis", "Stoker: the counts of limits"),
         *_closed(),
-        Line(f"Image={site.images.redis}", _pinned(site.images.redis)),
+        Line(f"Image={site.request.images.redis}", _pinned(site.request.images.redis)),
         Line("User=999:999", "the image's own account, from the beginning"),
         Line(
             "Exec=redis-server /run/secrets/redis.conf --appendonly yes --maxmemory-policy "
@@ -366,7 +376,7 @@ def _redis(site: Site) -> list[Line | str]:
             "quotas of a day or a month outlast a restart, and a count is never dropped",
         ),
         f"Volume={_SECRETS}/redis.conf:/run/secrets/redis.conf:ro",
-        f"Volume={site.name}-redis.volume:/data",
+        f"Volume={site.request.name}-redis.volume:/data",
         "HealthCmd=redis-cli ping",
         *_in(site, ["stores"]),
         *_tail(30),
@@ -374,15 +384,19 @@ def _redis(site: Site) -> list[Line | str]:
 
 
 def _front(site: Site) -> list[Line | str]:
-    host = f"[{site.bind}]" if ":" in site.bind else site.bind
     tls = [f"Volume={_SECRETS}/tls.{one}:/run/secrets/tls.{one}:ro" for one in ("crt", "key")]
-    after = [*_names(site, "gateway"), *([f"{site.name}-prometheus"] if site.monitoring else [])]
+    after = [
+        *_names(site, "gateway"),
+        *([f"{site.request.name}-prometheus"] if site.request.monitoring else []),
+    ]
     return [
-        *_head(f"{site.name}-front", "Stoker: the only part that other machines reach", after),
+        *_head(
+            f"{site.request.name}-front", "Stoker: the only part that other machines reach", after
+        ),
         *_closed(),
-        Line(f"Image={site.images.nginx}", _pinned(site.images.nginx)),
+        Line(f"Image={site.request.images.nginx}", _pinned(site.request.images.nginx)),
         Line(
-            f"PublishPort={host}:{site.port}:{_FRONT_PORT}",
+            f"PublishPort={site.request.bind_host}:{site.request.port}:{_FRONT_PORT}",
             "127.0.0.1 is this machine only; 0.0.0.0 opens it to the network",
         ),
         Line(
@@ -391,7 +405,7 @@ def _front(site: Site) -> list[Line | str]:
         ),
         f"Volume={_ROOT}/front:/etc/nginx/templates:ro",
         Line("Tmpfs=/etc/nginx/conf.d:mode=1777", "where the filled template is written"),
-        *(tls if site.tls_host else []),
+        *(tls if site.request.tls_host else []),
         *_in(site, ["edge", "gateways"]),
         *_tail(30),
     ]
@@ -399,12 +413,12 @@ def _front(site: Site) -> list[Line | str]:
 
 def _prometheus(site: Site) -> list[Line | str]:
     return [
-        *_head(f"{site.name}-prometheus", "Stoker: metrics and alerts"),
+        *_head(f"{site.request.name}-prometheus", "Stoker: metrics and alerts"),
         *_closed(),
-        Line(f"Image={site.images.prometheus}", _pinned(site.images.prometheus)),
+        Line(f"Image={site.request.images.prometheus}", _pinned(site.request.images.prometheus)),
         f"Volume={_ROOT}/prometheus:/etc/prometheus:ro",
         f"Volume={_SECRETS}/prometheus.key:/run/secrets/prometheus.key:ro",
-        f"Volume={site.name}-prometheus.volume:/prometheus",
+        f"Volume={site.request.name}-prometheus.volume:/prometheus",
         Line("PublishPort=127.0.0.1:9090:9090", "it has no login: this machine only"),
         *_in(site, ["edge", "gateways", "routers"]),
         *_tail(30),
@@ -430,14 +444,14 @@ def _health(python: str, port: int, path: str, start_s: int) -> list[Line | str]
 
 
 def _in(site: Site, networks: Sequence[str]) -> list[Line | str]:
-    return [f"Network={site.name}-{network}.network" for network in networks]
+    return [f"Network={site.request.name}-{network}.network" for network in networks]
 
 
 # --- networks and volumes ------------------------------------------------------------------------
 
 
 def _networks(site: Site) -> list[SiteFile]:
-    inside = ["gateways", "routers", "engines", *(["stores"] if site.shared_stores else [])]
+    inside = ["gateways", "routers", "engines", *(["stores"] if site.request.shared_stores else [])]
     why = "internal: no way out, and no way in from the machine's network"
     found = {name: [Line("Internal=true", why)] for name in inside}
     found["edge"] = []
@@ -447,8 +461,8 @@ def _networks(site: Site) -> list[SiteFile]:
         ]
     return [
         SiteFile.of(
-            f"quadlet/{site.name}-{name}.network",
-            ["[Network]", f"NetworkName={site.name}-{name}", *lines],
+            f"quadlet/{site.request.name}-{name}.network",
+            ["[Network]", f"NetworkName={site.request.name}-{name}", *lines],
         )
         for name, lines in found.items()
     ]
@@ -456,11 +470,12 @@ def _networks(site: Site) -> list[SiteFile]:
 
 def _volumes(site: Site) -> list[SiteFile]:
     names = [folder.name for folder in site.engine.folders]
-    names += ["state", *(["postgres", "redis"] if site.shared_stores else [])]
-    names += ["prometheus"] if site.monitoring else []
+    names += ["state", *(["postgres", "redis"] if site.request.shared_stores else [])]
+    names += ["prometheus"] if site.request.monitoring else []
     return [
         SiteFile.of(
-            f"quadlet/{site.name}-{name}.volume", ["[Volume]", f"VolumeName={site.name}-{name}"]
+            f"quadlet/{site.request.name}-{name}.volume",
+            ["[Volume]", f"VolumeName={site.request.name}-{name}"],
         )
         for name in names
     ]

@@ -69,7 +69,7 @@ def _gateway(site: Site, postgres_host: str, redis_host: str) -> list[Line | str
         '  echo "ENGINE_KEY=$engine_key"',
         '  echo "PROMETHEUS_KEY=$prometheus_key"',
     ]
-    if not site.shared_stores:
+    if not site.request.shared_stores:
         return ["", *start, "} | keep gateway.env"]
     return [
         "postgres_password=$(cat postgres.password 2>/dev/null || random)",
@@ -97,7 +97,8 @@ def _gateway(site: Site, postgres_host: str, redis_host: str) -> list[Line | str
 
 
 def _certificate(site: Site) -> list[Line | str]:
-    if site.tls_host is None:
+    host = site.request.tls_host
+    if host is None:
         return []
     return [
         Line(
@@ -106,7 +107,7 @@ def _certificate(site: Site) -> list[Line | str]:
             "place, and its key",
         ),
         "  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 \\",
-        f'    -subj "/CN={site.tls_host}" -addext "subjectAltName=DNS:{site.tls_host}" \\',
+        f'    -subj "/CN={host}" -addext "subjectAltName=DNS:{host}" \\',
         "    -keyout tls.key -out tls.crt 2>/dev/null",
         "  chmod 644 tls.key tls.crt",
         "fi",

@@ -53,14 +53,11 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """What is to be deployed. Raises ``UsageError`` where it contradicts itself."""
+class SiteRequest:
+    """How a plan is to be deployed. Raises ``UsageError`` where it contradicts itself."""
 
-    plan: Plan
-    #: What each replica runs.
-    engine: ReplicaContainer
-    #: The version of Stoker that the gateways run.
-    stoker_version: str
+    #: The name of an exporter.
+    format: str
     replicas: int = 1
     gateways: int = 2
     #: People who use it, as the plan was made for.
@@ -73,10 +70,6 @@ class Site:
     tls_host: str | None = None
     #: Prometheus, with Stoker's alerts, is part of it.
     monitoring: bool = True
-    #: Names of models that it served before: replicas answer to them too (``Launcher.replica``).
-    earlier_models: tuple[str, ...] = ()
-    #: GPUs of the one machine that everything runs on; ``None`` where that is not known.
-    machine_gpus: int | None = None
     images: Images = field(default_factory=Images)
     cluster: Cluster = field(default_factory=Cluster)
 
@@ -84,7 +77,6 @@ class Site:
         _check_range("--replicas", self.replicas, MOST_REPLICAS)
         _check_range("--gateways", self.gateways, _MOST_GATEWAYS)
         _check_range("--users", self.users, 1_000_000)
-        self._check_plan()
         if self.port not in _PORTS:
             raise UsageError(f"{self.port} is not a port.", fix="A port is from 1 to 65535.")
         if not _NAME.fullmatch(self.name):
@@ -110,7 +102,50 @@ class Site:
                 f"{self.tls_host!r} is not the name of a host.",
                 fix="Write a name such as models.example.com.",
             )
-        self._check_images()
+        images = [getattr(self.images, name) for name in Images.__dataclass_fields__]
+        for image in filter(None, (*images, self.cluster.gateway_image, self.cluster.picker_image)):
+            _check_image(image)
+
+    @property
+    def shared_stores(self) -> bool:
+        """Several gateways count limits and usage together: they need Redis and PostgreSQL."""
+        return self.gateways > 1
+
+    @property
+    def scheme(self) -> str:
+        """``https`` where the site has a certificate."""
+        return "https" if self.tls_host else "http"
+
+    @property
+    def bind_host(self) -> str:
+        """``bind`` as it stands before a port: an IPv6 address in brackets."""
+        return f"[{self.bind}]" if ":" in self.bind else self.bind
+
+    @property
+    def endpoint(self) -> str:
+        """The address for clients, as far as it is known."""
+        reached = "127.0.0.1" if self.bind in ("0.0.0.0", "::") else self.bind_host  # noqa: S104
+        return f"{self.scheme}://{self.tls_host or reached}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What is to be deployed. Raises ``UsageError`` for a plan that can't be."""
+
+    plan: Plan
+    #: What each replica runs.
+    engine: ReplicaContainer
+    #: The version of Stoker that the gateways run.
+    stoker_version: str
+    request: SiteRequest
+    #: Names of models that it served before: replicas answer to them too (``Launcher.replica``).
+    earlier_models: tuple[str, ...] = ()
+    #: GPUs of the one machine that everything runs on; ``None`` where that is not known.
+    machine_gpus: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check_plan()
+        _check_image(self.engine.image)
         self._check_texts()
 
     def _check_plan(self) -> None:
@@ -122,16 +157,6 @@ class Site:
             f"It has {self.plan.gpus:,} GPUs and a context of {self.plan.max_model_len:,} tokens.",
             "Make it again: stoker plan --json",
         )
-
-    def _check_images(self) -> None:
-        others = [getattr(self.images, name) for name in Images.__dataclass_fields__]
-        others += [self.cluster.gateway_image, self.cluster.picker_image]
-        for image in (self.engine.image, *filter(None, others)):
-            if not _IMAGE.fullmatch(image):
-                raise UsageError(
-                    f"{image!r} is not the name of an image.",
-                    fix="Write it like registry.example.com/vllm:1.0, or with @sha256:DIGEST.",
-                )
 
     def _check_texts(self) -> None:
         """A plan comes from a file: what becomes a line of another file holds no line end."""
@@ -149,23 +174,7 @@ class Site:
     @property
     def gpus(self) -> int:
         """GPUs that all replicas take together; 0 on the CPU."""
-        return self.replicas * self.plan.gpus
-
-    @property
-    def shared_stores(self) -> bool:
-        """Several gateways count limits and usage together: they need Redis and PostgreSQL."""
-        return self.gateways > 1
-
-    @property
-    def scheme(self) -> str:
-        """``https`` where the site has a certificate."""
-        return "https" if self.tls_host else "http"
-
-    @property
-    def endpoint(self) -> str:
-        """The address for clients, as far as the site knows it."""
-        host = self.tls_host or ("127.0.0.1" if self.bind in ("0.0.0.0", "::") else self.bind)  # noqa: S104
-        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return self.request.replicas * self.plan.gpus
 
     def gpus_of(self, replica: int) -> range:
         """The numbers of the GPUs of a replica, which are counted from 0; empty on the CPU."""
@@ -177,10 +186,18 @@ class Site:
         if self.machine_gpus is None or self.gpus <= self.machine_gpus:
             return
         raise UsageError(
-            f"{self.replicas} replicas do not fit on this machine.",
+            f"{self.request.replicas} replicas do not fit on this machine.",
             f"They take {self.gpus} GPUs, {self.plan.gpus} each, and it has {self.machine_gpus}.",
             f"Use --replicas {max(1, self.machine_gpus // self.plan.gpus)}, or deploy to "
             "Kubernetes.",
+        )
+
+
+def _check_image(image: str) -> None:
+    if not _IMAGE.fullmatch(image):
+        raise UsageError(
+            f"{image!r} is not the name of an image.",
+            fix="Write it like registry.example.com/vllm:1.0, or with @sha256:DIGEST.",
         )
 
 

@@ -23,15 +23,15 @@ def readme(site: Site, format_name: str, steps: Sequence[str], *, stoker: str) -
 
 
 def _head(site: Site, format_name: str) -> str:
-    plan = site.plan
+    plan, request = site.plan, site.request
     each = f"{_counted(plan.gpus, 'GPU')} each" if plan.gpus else "on the CPU"
     plain = "It speaks plain HTTP: for other machines add `--tls-host NAME`, or a proxy of yours."
     return "\n\n".join(
         [
-            f"# {plan.model.served_name} for {_counted(site.users, 'user')}",
-            f"{_counted(site.replicas, 'replica')} of `{plan.model.id}` on {plan.engine} ({each}) "
-            f"and {_counted(site.gateways, 'gateway')} at {site.endpoint}."
-            + ("" if site.tls_host else f" {plain}"),
+            f"# {plan.model.served_name} for {_counted(request.users, 'user')}",
+            f"{_counted(request.replicas, 'replica')} of `{plan.model.id}` on {plan.engine} "
+            f"({each}) and {_counted(request.gateways, 'gateway')} at {request.endpoint}."
+            + ("" if request.tls_host else f" {plain}"),
             f"`stoker deploy {format_name}` wrote these files. `stoker deploy diff .` shows what "
             "was changed by hand since.",
         ]
@@ -61,7 +61,7 @@ def _rollback(format_name: str) -> str:
 
 
 def _promise(site: Site) -> str:
-    if site.replicas == 1:
+    if site.request.replicas == 1:
         return (
             "There is one replica, so requests are answered 503 while it starts again. A second "
             "one closes that gap."

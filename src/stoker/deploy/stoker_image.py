@@ -33,7 +33,10 @@ def _containerfile(site: Site) -> list[Line | str]:
     wanted = f'"stoker[teams]=={site.stoker_version}" vllm-router=={ROUTER_VERSION}'
     return [
         "# One image for the gateways and the routers.",
-        Line(f"FROM {site.images.python}", "a fixed version; @sha256: makes it the same for ever"),
+        Line(
+            f"FROM {site.request.images.python}",
+            "a fixed version; @sha256: makes it the same for ever",
+        ),
         Line("COPY wheels /wheels", "wheels of your own, where there are any"),
         Line(
             f"RUN pip install --no-cache-dir --find-links /wheels {wanted}",

@@ -5,6 +5,7 @@ Directives are of systemd 247 (Debian 11, RHEL 9 has 252) and later.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from stoker.deploy.engine_files import ENGINE_FOLDER, engine_files
@@ -25,6 +26,7 @@ from stoker.deploy.systemd_install import (
     engine_python,
     gateway_bin,
     install_script,
+    stoker_command,
 )
 from stoker.deploy.systemd_values import exec_lines, exec_word, literal, setting
 from stoker.deploy.upgrade_script import (
@@ -33,20 +35,27 @@ from stoker.deploy.upgrade_script import (
     rolling_file,
     upgrade_script,
 )
+from stoker.errors import UsageError
 
 #: The first one of each kind; all listen on loopback.
 _REPLICA_PORT, _ROUTER_PORT, _METRICS_PORT, _GATEWAY_PORT = 8101, 8201, 8301, 8401
 _LOOPBACK = "127.0.0.1"
 #: A kind that fails so often within ten minutes is not started again: its log has the reason.
 _MOST_STARTS = 5
+#: What ``PrivateTmp`` hides.
+_TEMPORARY = re.compile(r"(/var)?/tmp(/|$)")
 
 
 def render(site: Site) -> tuple[SiteFile, ...]:
-    """The files of the site. Raises ``UsageError`` where the machine has too few GPUs."""
+    """The files of the site.
+
+    Raises ``UsageError`` where the machine has too few GPUs, or its units can't see the model.
+    """
     site.check_one_machine()
-    gateways = _addresses(_GATEWAY_PORT, site.gateways)
-    routers = [f"http://{address}" for address in _addresses(_ROUTER_PORT, site.gateways)]
-    replicas = [f"http://{address}" for address in _addresses(_REPLICA_PORT, site.replicas)]
+    _check_model_folder(site)
+    gateways = _addresses(_GATEWAY_PORT, site.request.gateways)
+    routers = [f"http://{address}" for address in _addresses(_ROUTER_PORT, site.request.gateways)]
+    replicas = [f"http://{address}" for address in _addresses(_REPLICA_PORT, site.request.replicas)]
     return (
         SiteFile.of("units/stoker-replica@.service", _replica_unit(site)),
         SiteFile.of("units/stoker-router@.service", _router_unit(site, replicas)),
@@ -62,12 +71,12 @@ def render(site: Site) -> tuple[SiteFile, ...]:
                 bind=_LOOPBACK,
                 port=_GATEWAY_PORT + number,
             )
-            for number in range(site.gateways)
+            for number in range(site.request.gateways)
         ),
         front_file(
             site,
             "front/stoker.conf",
-            listen=f"{f'[{site.bind}]' if ':' in site.bind else site.bind}:{site.port}",
+            listen=f"{site.request.bind_host}:{site.request.port}",
             gateways=tuple(gateways),
             dashboard=gateways[0],
             certificate=f"{SECRETS}/tls.crt",
@@ -84,8 +93,20 @@ def render(site: Site) -> tuple[SiteFile, ...]:
             site,
             EXPORTER.name,
             _next_steps(site),
-            stoker=f"sudo -u stoker STOKER_HOME={STATE} {gateway_bin(site)}/stoker",
+            stoker=stoker_command(site),
         ),
+    )
+
+
+def _check_model_folder(site: Site) -> None:
+    folder = site.engine.model_folder
+    if folder is None or not _TEMPORARY.match(folder[0]):
+        return
+    raise UsageError(
+        f"Units can't serve the model in {folder[0]}.",
+        "systemd gives each of them its own empty folder for temporary files, and the system "
+        "deletes old ones.",
+        "Move the model, for example to /srv/models, and plan again.",
     )
 
 
@@ -94,13 +115,14 @@ def _addresses(first_port: int, count: int) -> list[str]:
 
 
 def _next_steps(site: Site) -> tuple[str, ...]:
-    stoker = f"sudo -u stoker STOKER_HOME={STATE} {gateway_bin(site)}/stoker"
     return (
         "./make-secrets.sh",
         "sudo ./install.sh",
-        "sudo systemctl start stoker.target",
-        f"{stoker} keys create YOUR-NAME",
-        f"stoker test {site.endpoint} --key-env NAME",
+        # Without --no-block it returns after the download, and after hours where a replica fails.
+        "sudo systemctl start --no-block stoker.target",
+        "sudo journalctl -fu 'stoker-*'  # a model answers once stoker-router@1 is started",
+        f"{stoker_command(site)} keys create YOUR-NAME",
+        f"stoker test {site.request.endpoint} --key-env NAME",
     )
 
 
@@ -117,11 +139,11 @@ def _upgrade_commands(site: Site) -> UpgradeCommands:
 
 
 def _monitoring(site: Site, gateways: Sequence[str]) -> tuple[SiteFile, ...]:
-    if not site.monitoring:
+    if not site.request.monitoring:
         return ()
     return prometheus_files(
         gateways,
-        _addresses(_METRICS_PORT, site.gateways),
+        _addresses(_METRICS_PORT, site.request.gateways),
         key_file=PROMETHEUS_KEY,
         rules="stoker_rules.yaml",
     )
@@ -130,14 +152,14 @@ def _monitoring(site: Site, gateways: Sequence[str]) -> tuple[SiteFile, ...]:
 def _numbers(site: Site) -> list[SiteFile]:
     """What differs between two units of a kind: ports, and the GPUs of a replica."""
     found = []
-    for number in range(site.replicas):
+    for number in range(site.request.replicas):
         gpus = ",".join(map(str, site.gpus_of(number)))
         lines: list[Line | str] = [f"PORT={_REPLICA_PORT + number}"]
         if gpus:
             why = "the GPUs of this replica, as nvidia-smi numbers them: no two replicas share one"
             lines += [Line(f"CUDA_VISIBLE_DEVICES={gpus}", why), "CUDA_DEVICE_ORDER=PCI_BUS_ID"]
         found.append(SiteFile.of(f"etc/replica-{number + 1}.env", lines))
-    for number in range(site.gateways):
+    for number in range(site.request.gateways):
         ports = [f"PORT={_ROUTER_PORT + number}", f"METRICS_PORT={_METRICS_PORT + number}"]
         found.append(SiteFile.of(f"etc/router-{number + 1}.env", ports))
         port = [f"PORT={_GATEWAY_PORT + number}"]
@@ -266,9 +288,9 @@ def _gateway_unit(site: Site) -> list[Line | str]:
 
 
 def _target(site: Site) -> list[Line | str]:
-    units = [f"stoker-replica@{one + 1}.service" for one in range(site.replicas)]
+    units = [f"stoker-replica@{one + 1}.service" for one in range(site.request.replicas)]
     for kind in ("router", "gateway"):
-        units += [f"stoker-{kind}@{one + 1}.service" for one in range(site.gateways)]
+        units += [f"stoker-{kind}@{one + 1}.service" for one in range(site.request.gateways)]
     return [
         "[Unit]",
         f"Description=Stoker: {literal(site.plan.model.served_name)}",

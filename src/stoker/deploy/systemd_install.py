@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from stoker.deploy.site import ROUTER_VERSION, Site
 from stoker.deploy.site_file import Line, SiteFile
 
@@ -22,9 +24,13 @@ def gateway_bin(site: Site) -> str:
     return f"{_PROGRAMS}/gateway-{site.stoker_version}/bin"
 
 
+def stoker_command(site: Site) -> str:
+    """How Stoker's command is run, with the keys and the audit log of the gateways."""
+    return f"sudo -u stoker STOKER_HOME={STATE} {gateway_bin(site)}/stoker"
+
+
 def _engine_environment(site: Site) -> str:
-    version = "-".join(package.rpartition("==")[2] for package in site.engine.packages)
-    return f"{_PROGRAMS}/{site.plan.engine}-{version}"
+    return f"{_PROGRAMS}/{'-'.join(site.engine.packages).replace('==', '-')}"
 
 
 def install_script(site: Site) -> SiteFile:
@@ -37,12 +43,15 @@ def install_script(site: Site) -> SiteFile:
             "# Puts programs and files in their places. It starts nothing, and may run again.",
             "set -eu",
             'cd "$(dirname "$0")"',
+            Line("umask 022", "the account stoker reads what is installed here"),
             '[ "$(id -u)" -eq 0 ] || { echo "Run it as root." >&2; exit 2; }',
             '[ -s secrets/gateway.env ] || { echo "Run ./make-secrets.sh first." >&2; exit 2; }',
+            *_needed(site),
             Line(
                 "install -D -m 644 sysusers.conf /etc/sysusers.d/stoker.conf", "the account stoker"
             ),
             "systemd-sysusers stoker.conf",
+            *_model_folder(site),
             "",
             "environment() {",
             "    folder=$1; shift",
@@ -55,7 +64,7 @@ def install_script(site: Site) -> SiteFile:
                 f"environment {_PROGRAMS}/gateway-{site.stoker_version} {wanted}",
                 "an environment for each version: what runs is not changed",
             ),
-            f"environment {_engine_environment(site)} {' '.join(site.engine.packages)}",
+            _engine_packages(site),
             "",
             f"install -d -m 755 {CONFIGURATION} {CONFIGURATION}/engine",
             f"install -m 644 etc/* rolling.py {CONFIGURATION}/",
@@ -77,8 +86,60 @@ def install_script(site: Site) -> SiteFile:
     )
 
 
+def _needed(site: Site) -> list[Line | str]:
+    """Ends before anything is installed where a part of the distribution is missing."""
+    programs = ["nginx", *(["psql", "redis-server"] if site.request.shared_stores else [])]
+    lines: list[Line | str] = [
+        Line(
+            f"for program in {' '.join(programs)}; do",
+            "these come from the distribution, as packages that start them",
+        ),
+        '    command -v "$program" >/dev/null || { echo "Install $program." >&2; exit 2; }',
+        "done",
+    ]
+    for library, package in site.engine.libraries:
+        has_it = f"ldconfig -p | grep -qF {library}"
+        advice = f"Install {library}. Debian's package is {package}."
+        lines.append(
+            Line(
+                f'{has_it} || {{ echo "{advice}" >&2; exit 2; }}',
+                "the engine is linked with it, and no wheel holds it",
+            )
+        )
+    return lines
+
+
+def _engine_packages(site: Site) -> Line:
+    command = f"environment {_engine_environment(site)} {' '.join(site.engine.packages)}"
+    index = site.engine.package_index
+    if not index:
+        return Line(command)
+    return Line(
+        f"{command} --extra-index-url {index}",
+        "a build for the CPU, which others than vLLM's makers publish on PyPI, and the index with "
+        "PyTorch's. Where this machine does not reach it, put the wheels in a folder: "
+        "PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER ./install.sh",
+    )
+
+
+def _model_folder(site: Site) -> list[Line | str]:
+    if site.engine.model_folder is None:
+        return []
+    folder = shlex.quote(site.engine.model_folder[0])
+    return [
+        Line(
+            f"runuser -u stoker -- test -r {folder}/config.json || {{",
+            "the replicas run under this account",
+        ),
+        f"    echo The account stoker can\\'t read {folder}/config.json. >&2",
+        "    echo Let it read the files and enter each folder above them. >&2",
+        "    exit 1",
+        "}",
+    ]
+
+
 def _monitoring(site: Site) -> list[Line | str]:
-    if not site.monitoring:
+    if not site.request.monitoring:
         return []
     return [
         Line(
@@ -92,7 +153,7 @@ def _monitoring(site: Site) -> list[Line | str]:
 
 
 def _stores(site: Site) -> list[Line | str]:
-    if not site.shared_stores:
+    if not site.request.shared_stores:
         return []
     return [
         "",

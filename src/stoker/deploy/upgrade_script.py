@@ -72,7 +72,7 @@ def _head(site: Site) -> list[Line | str]:
         "# request is lost: a replica is stopped when it has answered what it has begun. If this",
         "# stops half-way, correct the cause and run it again.",
     ]
-    if site.replicas == 1:
+    if site.request.replicas == 1:
         lines += [
             "# With one replica there is a gap: requests are answered 503 until it is up again.",
             "# A second replica closes it.",
@@ -101,7 +101,7 @@ def _replicas(commands: UpgradeCommands) -> list[Line | str]:
 
 
 def _one_by_one(site: Site, command: str, why: str) -> list[Line | str]:
-    numbers = " ".join(str(number + 1) for number in range(site.gateways))
+    numbers = " ".join(str(number + 1) for number in range(site.request.gateways))
     return [
         Line(f"for number in {numbers}; do", why),
         *indented(["set -- $number", *command.splitlines()], 4),

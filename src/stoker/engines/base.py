@@ -249,6 +249,10 @@ class ReplicaContainer:
     #: The same server as a process: what follows ``python``, and the packages that it needs.
     process: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
+    #: A package index that has what PyPI lacks of them; empty where PyPI has all.
+    package_index: str = ""
+    #: Shared libraries that no wheel holds: the dynamic linker's name, and Debian's package.
+    libraries: tuple[tuple[str, str], ...] = ()
     #: Its Prometheus metrics of requests that run, and of those that wait.
     running_metric: str = ""
     waiting_metric: str = ""

@@ -11,7 +11,8 @@ import pytest
 from tests.support import deployment_sites
 
 from stoker.application import LaunchRequest, deployment_site, imagined_machine
-from stoker.application.deployment_site import SiteRecord, SiteRequest
+from stoker.application.deployment_site import SiteRecord
+from stoker.deploy import SiteRequest
 from stoker.errors import StokerError, UsageError
 
 H100 = deployment_sites.PLANS / "h100.json"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from stoker.bundles import modelpack
 from stoker.errors import UsageError
@@ -68,11 +69,24 @@ def tar(name: str, content: bytes, kind: bytes = tarfile.REGTYPE, mode: str = "w
     return out.getvalue()
 
 
+def in_two_frames(content: bytes) -> bytes:
+    """Zstandard as tools that compress in parallel write it."""
+    middle = len(content) // 2
+    return zstandard.compress(content[:middle]) + zstandard.compress(content[middle:])
+
+
+def altered_gzip() -> bytes:
+    packed = bytearray(tar("a", bytes(range(256)) * 20, mode="w:gz"))
+    packed[len(packed) // 2] ^= 0xFF
+    return bytes(packed)
+
+
 def test_raw_and_packed_layers_become_files(layout: Layout, tmp_path: Path) -> None:
     folder = layout.finish(
         layout.blob(b"GGUF weights", WEIGHT + "raw", "tiny.gguf"),
         layout.blob(tar("./config.json", b"{}"), CONFIG + "tar"),
         layout.blob(tar("deep/vocab.json", b"[]", mode="w:gz"), CONFIG + "tar+gzip"),
+        layout.blob(in_two_frames(tar("merges.txt", b"a b")), CONFIG + "tar+zstd"),
         layout.blob(b"# Tiny", "application/vnd.cncf.model.doc.v1.raw", "README.md"),
     )
     found = modelpack.read(folder, tmp_path / "work")
@@ -81,6 +95,7 @@ def test_raw_and_packed_layers_become_files(layout: Layout, tmp_path: Path) -> N
         "tiny.gguf": b"GGUF weights",
         "config.json": b"{}",
         "deep/vocab.json": b"[]",
+        "merges.txt": b"a b",
     }
 
 
@@ -116,9 +131,23 @@ BROKEN: dict[str, tuple[Callable[[Layout], Path], str]] = {
         lambda each: each.finish(each.blob(tar("a", b"x" * 5000)[:2000], WEIGHT + "tar")),
         "can't be unpacked",
     ),
-    "Zstandard": (
-        lambda each: each.finish(each.blob(b"x", WEIGHT + "tar+zstd")),
-        "Zstandard",
+    "Zstandard that is none": (
+        lambda each: each.finish(each.blob(b"x" * 600, WEIGHT + "tar+zstd")),
+        "can't be unpacked",
+    ),
+    "gzip with an altered middle": (
+        lambda each: each.finish(each.blob(altered_gzip(), WEIGHT + "tar+gzip")),
+        "can't be unpacked",
+    ),
+    "gzip that is none": (
+        lambda each: each.finish(each.blob(b"x" * 600, WEIGHT + "tar+gzip")),
+        "can't be unpacked",
+    ),
+    "Zstandard that is cut": (
+        lambda each: each.finish(
+            each.blob(zstandard.compress(tar("a", b"x" * 5000))[:-20], WEIGHT + "tar+zstd")
+        ),
+        "can't be unpacked",
     ),
     "an index of numbers": (lambda each: _index(each, b'{"manifests": [1]}'), "not a list"),
     "an index without a list": (lambda each: _index(each, b'{"manifests": null}'), "not a list"),

@@ -20,9 +20,9 @@ from stoker.application import capacity, deployment_site
 from stoker.application.capacity import CapacityReport, SizingProgress, size
 from stoker.application.capacity_deployment import deployment_of
 from stoker.application.capacity_request import CapacityRequest, GpuWish
-from stoker.application.deployment_site import SiteRequest
 from stoker.cli import main
 from stoker.cli.render import size_page, size_view
+from stoker.deploy import SiteRequest
 from stoker.errors import StokerError, UsageError
 from stoker.sizing.search import Targets
 

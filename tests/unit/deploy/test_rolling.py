@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,6 +30,8 @@ class Site(ThreadingHTTPServer):
         self.unready = 0
         #: A router that has a replica, though not all of them: vLLM has no such path.
         self.router_is_ready = False
+        #: What ``/metrics`` does in place of an answer.
+        self.instead: Callable[[], object] | None = None
 
     def running_now(self) -> float:
         return self.running.pop(0) if len(self.running) > 1 else self.running[0]
@@ -48,6 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200 if self.server.router_is_ready else 404)
         elif self.headers.get("Authorization") != f"Bearer {KEY}":
             self._answer(401)
+        elif self.server.instead is not None:
+            self.server.instead()
         else:
             running = self.server.running_now()
             lines = [
@@ -129,6 +133,24 @@ def test_replica_that_does_not_run_is_idle(site: Site) -> None:
     site.workers = ["http://127.0.0.1:9"]
     rolling.main(["leave", "http://127.0.0.1:9", site.address])
     assert site.workers == []
+
+
+def test_replica_that_ends_as_it_is_asked_is_idle(site: Site) -> None:
+    site.instead = lambda: None  # the connection ends without an answer
+    rolling.main(["leave", site.address, site.address])
+
+
+def test_replica_that_is_too_busy_to_answer_is_not_idle(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(rolling, "_IDLE_WITHIN_S", 0.2)
+    ended = threading.Event()
+    site.instead = lambda: ended.wait(5)
+    try:
+        assert "still works on 1 requests" in failure("leave", site.address)
+    finally:
+        ended.set()
 
 
 def test_replica_joins_when_it_is_ready_and_only_once(site: Site) -> None:

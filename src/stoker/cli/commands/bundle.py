@@ -31,7 +31,8 @@ _Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="T
 _Models = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Models, as `stoker up` names them, or oci:FOLDER with a ModelPack artifact."
+        help="Models, as `stoker up` names them; or ModelPack artifacts, as "
+        "oci://REGISTRY/NAME:TAG, or oci:FOLDER for an OCI layout."
     ),
 ]
 _SignWith = Annotated[

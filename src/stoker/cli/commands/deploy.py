@@ -12,11 +12,10 @@ from typer.core import TyperGroup
 
 import stoker
 from stoker.application import deployment_site
-from stoker.application.deployment_site import SiteRequest
 from stoker.cli import launch_options
 from stoker.cli.options import Bind, Json, Port
 from stoker.cli.render import deploy_view, output
-from stoker.deploy import EXPORTERS, Cluster, Images, exporter_for
+from stoker.deploy import EXPORTERS, Cluster, Images, SiteRequest, exporter_for
 from stoker.errors import UsageError
 
 

@@ -20,10 +20,10 @@ def document(
         "folder": None if folder is None else str(folder),
         "model": site.plan.model.id,
         "engine": site.plan.engine,
-        "replicas": site.replicas,
+        "replicas": site.request.replicas,
         "gpus": site.gpus,
-        "gateways": site.gateways,
-        "endpoint": site.endpoint,
+        "gateways": site.request.gateways,
+        "endpoint": site.request.endpoint,
         "files": [
             {
                 "path": file.path,
@@ -38,9 +38,9 @@ def document(
 def summary(site: Site) -> str:
     """What the files start, in one line."""
     where = f"on {site.gpus} GPUs" if site.gpus > 1 else "on 1 GPU" if site.gpus else "on the CPU"
-    replicas = "1 replica" if site.replicas == 1 else f"{site.replicas} replicas"
-    gateways = "1 gateway" if site.gateways == 1 else f"{site.gateways} gateways"
-    return f"{replicas} of {site.plan.model.id} {where}, {gateways}, at {site.endpoint}"
+    replicas = "1 replica" if site.request.replicas == 1 else f"{site.request.replicas} replicas"
+    gateways = "1 gateway" if site.request.gateways == 1 else f"{site.request.gateways} gateways"
+    return f"{replicas} of {site.plan.model.id} {where}, {gateways}, at {site.request.endpoint}"
 
 
 def written_lines(site: Site, folder: Path, steps: Sequence[str]) -> tuple[str, ...]:

@@ -65,14 +65,21 @@ def _workers(router: str) -> list[str]:
 
 
 def _under_way(worker: str) -> float:
-    """The requests that it works on, or that wait in it; none where it does not run."""
+    """The requests that it works on, or that wait in it; none where it does not run.
+
+    One that is too busy to answer works on at least one.
+    """
     try:
         text = _ask("GET", f"{worker}/metrics", key=os.environ.get("VLLM_API_KEY", ""))
     except HTTPError as error:
         if error.code == HTTPStatus.UNAUTHORIZED:
             sys.exit(f"{worker} refuses the key in VLLM_API_KEY.")
         sys.exit(f"{worker} answers {error.code} at /metrics.")
-    except URLError:
+    except TimeoutError:
+        return 1.0
+    except URLError as error:
+        return 1.0 if isinstance(error.reason, TimeoutError) else 0.0
+    except OSError:  # it ends at this moment
         return 0.0
     counts = _METRICS.findall(text)
     if not counts:

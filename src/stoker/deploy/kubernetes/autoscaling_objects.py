@@ -18,11 +18,11 @@ _DOWN_S = 600
 
 def autoscaling_manifest(site: Site) -> ManifestFile | None:
     """The autoscaler of the replicas; ``None`` where their number is fixed."""
-    most = site.cluster.max_replicas
+    most = site.request.cluster.max_replicas
     if most is None:
         return None
     names = Names(site)
-    made = _keda if site.cluster.autoscaler == "keda" else _hpa
+    made = _keda if site.request.cluster.autoscaler == "keda" else _hpa
     return ManifestFile(
         "autoscaling", "More replicas while requests wait.", (made(site, names, most),)
     )
@@ -31,7 +31,7 @@ def autoscaling_manifest(site: Site) -> ManifestFile | None:
 def _bounds(site: Site, most: int) -> tuple[ChartValue, ChartValue]:
     why = "Never fewer: the first request after none would wait for a whole start."
     return (
-        ChartValue("autoscaling.minReplicas", site.replicas, why),
+        ChartValue("autoscaling.minReplicas", site.request.replicas, why),
         ChartValue("autoscaling.maxReplicas", most, "As many as there are GPUs for."),
     )
 
@@ -68,7 +68,7 @@ def _keda(site: Site, names: Names, most: int) -> Mapping[str, Node]:
         "type": "prometheus",
         "metadata": {
             "serverAddress": ChartValue(
-                "autoscaling.prometheusUrl", site.cluster.prometheus_url, "Where KEDA asks."
+                "autoscaling.prometheusUrl", site.request.cluster.prometheus_url, "Where KEDA asks."
             ),
             "query": Because(query, "The requests that wait at all replicas of this pool."),
             "threshold": Because(
@@ -86,7 +86,7 @@ def _keda(site: Site, names: Names, most: int) -> Mapping[str, Node]:
             "maxReplicaCount": greatest,
             "pollingInterval": 15,
             "fallback": Because(
-                {"failureThreshold": 4, "replicas": site.replicas},
+                {"failureThreshold": 4, "replicas": site.request.replicas},
                 "When Prometheus can't be asked for a minute.",
             ),
             "advanced": {"horizontalPodAutoscalerConfig": {"behavior": _behavior()}},

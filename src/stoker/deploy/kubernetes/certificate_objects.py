@@ -12,10 +12,10 @@ from stoker.deploy.site import Site
 
 def certificate_manifest(site: Site) -> ManifestFile | None:
     """cert-manager's Certificate; ``None`` where no issuer is named."""
-    if site.tls_host is None or site.cluster.issuer is None:
+    if site.request.tls_host is None or site.request.cluster.issuer is None:
         return None
     names = Names(site)
-    issuer = ChartValue("tls.issuer", site.cluster.issuer, "cert-manager's ClusterIssuer.")
+    issuer = ChartValue("tls.issuer", site.request.cluster.issuer, "cert-manager's ClusterIssuer.")
     certificate: Mapping[str, Node] = {
         "apiVersion": "cert-manager.io/v1",
         "kind": "Certificate",
@@ -26,7 +26,9 @@ def certificate_manifest(site: Site) -> ManifestFile | None:
                 names.certificate,
                 "A Secret of the type kubernetes.io/tls. A renewed certificate is served at once.",
             ),
-            "dnsNames": [ChartValue("tls.host", site.tls_host, "The host name of the gateways.")],
+            "dnsNames": [
+                ChartValue("tls.host", site.request.tls_host, "The host name of the gateways.")
+            ],
             "issuerRef": {"kind": "ClusterIssuer", "name": issuer},
             "privateKey": {
                 "rotationPolicy": Because("Always", "A renewed certificate has a new key.")

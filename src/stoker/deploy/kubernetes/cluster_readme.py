@@ -24,8 +24,8 @@ def cluster_readme(site: Site, format_name: str, steps: Sequence[str], apply: st
 
 def _head(site: Site, format_name: str) -> str:
     plan = site.plan
-    replicas = "1 replica" if site.replicas == 1 else f"{site.replicas} replicas"
-    gateways = "1 gateway" if site.gateways == 1 else f"{site.gateways} gateways"
+    replicas = "1 replica" if site.request.replicas == 1 else f"{site.request.replicas} replicas"
+    gateways = "1 gateway" if site.request.gateways == 1 else f"{site.request.gateways} gateways"
     gpus = "on the CPU" if not plan.gpus else f"with {plan.gpus} GPU{'s' * (plan.gpus > 1)} each"
     return "\n\n".join(
         [
@@ -33,8 +33,8 @@ def _head(site: Site, format_name: str) -> str:
             f"{replicas} of `{plan.model.id}` on {plan.engine} ({gpus}), behind {gateways}.",
             f"`stoker deploy {format_name}` wrote these files. `stoker deploy diff .` shows what "
             "was changed by hand since. The cluster needs Gateway API with its Inference "
-            f"Extension, and `{site.cluster.gateway_class}`: docs/deploying-kubernetes.md of "
-            "Stoker lists everything.",
+            f"Extension, and `{site.request.cluster.gateway_class}`: "
+            "docs/deploying-kubernetes.md of Stoker lists everything.",
         ]
     )
 
@@ -44,9 +44,9 @@ def _first_answer(site: Site) -> str:
     within = f"kubectl -n {names.namespace}"
     key = f"{within} get secret {names.secrets} -o jsonpath='{{.data.first-key}}' | base64 -d"
     lines = [f'export FIRST_KEY="$({key})"']
-    if site.tls_host is None:
-        lines.append(f"{within} port-forward service/{names.gateway} {site.port} &")
-    lines.append(f"stoker test {site.endpoint} --key-env FIRST_KEY")
+    if site.request.tls_host is None:
+        lines.append(f"{within} port-forward service/{names.gateway} {site.request.port} &")
+    lines.append(f"stoker test {site.request.endpoint} --key-env FIRST_KEY")
     return "## The first answer\n\n" + _shell(*lines)
 
 

@@ -82,9 +82,11 @@ def _claims(site: Site, names: Names) -> list[Mapping[str, Node]]:
             }
         },
     }
-    if site.cluster.storage_class:
+    if site.request.cluster.storage_class:
         spec["storageClassName"] = ChartValue(
-            "engine.models.storageClass", site.cluster.storage_class, "A class with ReadWriteMany."
+            "engine.models.storageClass",
+            site.request.cluster.storage_class,
+            "A class with ReadWriteMany.",
         )
     return [
         {
@@ -98,9 +100,9 @@ def _claims(site: Site, names: Names) -> list[Mapping[str, Node]]:
 
 def _deployment(site: Site, names: Names) -> Mapping[str, Node]:
     spec: dict[str, Node] = {}
-    if site.cluster.max_replicas is None:
+    if site.request.cluster.max_replicas is None:
         spec["replicas"] = ChartValue(
-            "engine.replicas", site.replicas, "Servers that run the plan."
+            "engine.replicas", site.request.replicas, "Servers that run the plan."
         )
     spec |= {
         "progressDeadlineSeconds": Because(

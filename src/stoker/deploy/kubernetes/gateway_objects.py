@@ -30,14 +30,14 @@ def gateway_manifest(site: Site) -> ManifestFile:
     labels, selector = names.labels("gateway"), names.selector("gateway")
     kind = ChartValue(
         "gateway.serviceType",
-        "LoadBalancer" if site.tls_host else "ClusterIP",
+        "LoadBalancer" if site.request.tls_host else "ClusterIP",
         "LoadBalancer gives clients outside the cluster an address; ClusterIP is for an Ingress in "
         "front, which must not buffer answers.",
     )
     objects = (
         _config_map(site, names),
         _deployment(site, names),
-        pod_parts.service(names.gateway, labels, {"http": site.port}, type=kind),
+        pod_parts.service(names.gateway, labels, {"http": site.request.port}, type=kind),
         pod_parts.disruption_budget(names.gateway, labels, selector),
     )
     return ManifestFile("gateway", "Stoker's gateways: keys, limits, usage, and fits.", objects)
@@ -64,7 +64,7 @@ def config_text(site: Site) -> str:
         'prometheus = "env:PROMETHEUS_KEY"',
         "",
     ]
-    if site.tls_host:
+    if site.request.tls_host:
         lines += [
             "[tls]",
             f'certificate = "{_CERTIFICATE_FOLDER}/tls.crt"',
@@ -94,7 +94,7 @@ def _config_map(site: Site, names: Names) -> Mapping[str, Node]:
 def _deployment(site: Site, names: Names) -> Mapping[str, Node]:
     spec: dict[str, Node] = {
         "replicas": ChartValue(
-            "gateway.replicas", site.gateways, "Two or more: one may fail, or be replaced."
+            "gateway.replicas", site.request.gateways, "Two or more: one may fail, or be replaced."
         ),
         "strategy": pod_parts.rolling_update(
             "A new gateway answers before an old one is stopped, so no request is lost."
@@ -129,7 +129,7 @@ def _container(site: Site, names: Names) -> Mapping[str, Node]:
         "name": "gateway",
         "image": ChartValue(
             "gateway.image",
-            site.cluster.gateway_image or image_name(site),
+            site.request.cluster.gateway_image or image_name(site),
             "Stoker's image, in your registry: docs/deploying-kubernetes.md shows how to make it.",
         ),
         "command": ["stoker", "gateway", f"{_CONFIG_FOLDER}/gateway.toml"],
@@ -156,7 +156,7 @@ def _container(site: Site, names: Names) -> Mapping[str, Node]:
 
 
 def _probes(site: Site) -> dict[str, Node]:
-    scheme: dict[str, Node] = {"scheme": "HTTPS"} if site.tls_host else {}
+    scheme: dict[str, Node] = {"scheme": "HTTPS"} if site.request.tls_host else {}
     return {
         "startupProbe": Because(
             pod_parts.http_probe(
@@ -186,7 +186,7 @@ def _mounts(site: Site) -> Node:
         {"name": "home", "mountPath": STATE},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  (in the pod)
     ]
-    if site.tls_host:
+    if site.request.tls_host:
         mounts.append({"name": "tls", "mountPath": _CERTIFICATE_FOLDER, "readOnly": True})
     return mounts
 
@@ -200,7 +200,7 @@ def _volumes(site: Site, names: Names) -> Node:
         },
         {"name": "tmp", "emptyDir": {}},
     ]
-    if site.tls_host:
+    if site.request.tls_host:
         secret = ChartValue(
             "tls.secretName",
             names.certificate,

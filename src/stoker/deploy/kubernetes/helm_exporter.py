@@ -62,7 +62,7 @@ def _chart(site: Site) -> SiteFile:
     found = re.match(r"\d+\.\d+\.\d+", site.stoker_version)
     node: dict[str, Node] = {
         "apiVersion": "v2",
-        "name": site.name,
+        "name": site.request.name,
         "description": f"{site.plan.model.id} behind Stoker's gateways",
         "type": "application",
         "version": Because(found[0] if found else "0.1.0", "Raise it with each change of yours."),
@@ -131,7 +131,7 @@ def next_steps(site: Site) -> tuple[str, ...]:
         *push_image(site),
         f"kubectl create namespace {names.namespace}",
         *make_secrets(site, within),
-        f"helm upgrade --install {site.name} . -n {names.namespace} --timeout 2h --wait",
+        f"helm upgrade --install {site.request.name} . -n {names.namespace} --timeout 2h --wait",
     )
 
 

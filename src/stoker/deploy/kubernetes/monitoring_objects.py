@@ -18,13 +18,13 @@ _API = "monitoring.coreos.com/v1"
 
 def monitoring_manifest(site: Site) -> ManifestFile | None:
     """What is monitored; ``None`` for a site without monitoring."""
-    if not site.monitoring:
+    if not site.request.monitoring:
         return None
     names = Names(site)
     scheme: dict[str, Node] = {}
-    if site.tls_host:
+    if site.request.tls_host:
         # Prometheus reads each pod by its address, and the certificate is for the host name.
-        scheme = {"scheme": "https", "tlsConfig": {"serverName": site.tls_host}}
+        scheme = {"scheme": "https", "tlsConfig": {"serverName": site.request.tls_host}}
     key: Node = Because(
         {"credentials": {"name": names.secrets, "key": "prometheus-key"}},
         "The gateways show nothing without a key.",

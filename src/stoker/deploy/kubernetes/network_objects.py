@@ -60,9 +60,11 @@ def _policy(
 ) -> Mapping[str, Node]:
     """A policy for the selected pods. It goes with its pool when that is deleted by its label."""
     kinds = [kind for kind in ("Ingress", "Egress") if kind.lower() in rules]
-    of_site = {"app.kubernetes.io/instance": names.site.name}
+    of_site = {"app.kubernetes.io/instance": names.site.request.name}
     labels = (
-        {**of_site, "pool": names.site.cluster.pool} if name.startswith(names.pool) else of_site
+        {**of_site, "pool": names.site.request.cluster.pool}
+        if name.startswith(names.pool)
+        else of_site
     )
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -78,7 +80,9 @@ def _policy(
 
 def _deny_all(names: Names) -> Mapping[str, Node]:
     why = "Every pod of the namespace, also one that is added later: what is not listed is refused."
-    policy = _policy(names, f"{names.site.name}-deny-all", {}, {"ingress": [], "egress": []})
+    policy = _policy(
+        names, f"{names.site.request.name}-deny-all", {}, {"ingress": [], "egress": []}
+    )
     spec = policy["spec"]
     assert isinstance(spec, Mapping)  # noqa: S101  (for the type checker: built above)
     return {**policy, "spec": {**spec, "podSelector": Because({}, why)}}
@@ -91,7 +95,7 @@ def _names_for_all(names: Names) -> Mapping[str, Node]:
     )
     to: list[Node] = [{"namespaceSelector": _namespace("kube-system")}, {"ipBlock": cache}]
     rules: dict[str, Node] = {"egress": [{"to": to, "ports": ports}]}
-    return _policy(names, f"{names.site.name}-dns", {}, rules)
+    return _policy(names, f"{names.site.request.name}-dns", {}, rules)
 
 
 def _engine(site: Site, names: Names) -> Mapping[str, Node]:
@@ -113,7 +117,7 @@ def _engine(site: Site, names: Names) -> Mapping[str, Node]:
 
 def _picker(site: Site, names: Names) -> Mapping[str, Node]:
     ingress = [_from([_INFERENCE_GATEWAYS], PICK_PORT)]
-    if site.monitoring:
+    if site.request.monitoring:
         ingress.append(_from(_prometheus(site), PICKER_METRICS_PORT))
     replicas = {"podSelector": {"matchLabels": names.selector("engine")}}
     api = Because(
@@ -129,7 +133,7 @@ def _inference_gateway(site: Site, names: Names) -> Mapping[str, Node]:
     gateways = {"podSelector": {"matchLabels": names.selector("gateway")}}
     picker = {"podSelector": {"matchLabels": names.of_all_pools("picker")}}
     engines = {"podSelector": {"matchLabels": names.of_all_pools("engine")}}
-    namespace, port = _CONTROL_PLANES[site.cluster.gateway_class]
+    namespace, port = _CONTROL_PLANES[site.request.cluster.gateway_class]
     control_plane: Node = {
         "to": [{"namespaceSelector": _namespace(namespace)}],
         "ports": Because(_ports(port), "Its proxies get their configuration from there."),
@@ -172,9 +176,9 @@ def _store(names: Names, name: str, component: str, port: int) -> Mapping[str, N
 
 
 def _prometheus(site: Site) -> list[Node]:
-    if not site.monitoring:
+    if not site.request.monitoring:
         return []
-    return [{"namespaceSelector": _namespace(site.cluster.prometheus_namespace)}]
+    return [{"namespaceSelector": _namespace(site.request.cluster.prometheus_namespace)}]
 
 
 def _namespace(name: str) -> Node:

@@ -24,7 +24,7 @@ class Names:
     @property
     def pool(self) -> str:
         """The InferencePool, its Gateway and its HTTPRoute."""
-        return f"{self.site.name}-{self.site.cluster.pool}"
+        return f"{self.site.request.name}-{self.site.request.cluster.pool}"
 
     @property
     def engine(self) -> str:
@@ -41,45 +41,49 @@ class Names:
 
     @property
     def gateway(self) -> str:
-        return f"{self.site.name}-gateway"
+        return f"{self.site.request.name}-gateway"
 
     @property
     def postgres(self) -> str:
-        return f"{self.site.name}-postgres"
+        return f"{self.site.request.name}-postgres"
 
     @property
     def redis(self) -> str:
-        return f"{self.site.name}-redis"
+        return f"{self.site.request.name}-redis"
 
     @property
     def secrets(self) -> str:
         """The Secret that the person who installs the site makes."""
-        return f"{self.site.name}-secrets"
+        return f"{self.site.request.name}-secrets"
 
     @property
     def certificate(self) -> str:
-        return f"{self.site.name}-tls"
+        return f"{self.site.request.name}-tls"
 
     @property
     def inference_service(self) -> str:
         """The Service that the implementation of the Gateway API makes for the Gateway."""
-        return GATEWAY_CLASSES[self.site.cluster.gateway_class].format(gateway=self.pool)
+        return GATEWAY_CLASSES[self.site.request.cluster.gateway_class].format(gateway=self.pool)
 
     @property
     def namespace(self) -> str:
-        return self.site.cluster.namespace or self.site.name
+        return self.site.request.cluster.namespace or self.site.request.name
 
     def of_all_pools(self, component: str) -> dict[str, str]:
         """The labels that a component's pods have in every pool of the site."""
         return {
-            "app.kubernetes.io/instance": self.site.name,
+            "app.kubernetes.io/instance": self.site.request.name,
             "app.kubernetes.io/component": component,
         }
 
     def selector(self, component: str) -> dict[str, str]:
         """The labels by which pods are selected. They can't be changed later."""
         labels = self.of_all_pools(component)
-        return {**labels, "pool": self.site.cluster.pool} if component in _OF_A_POOL else labels
+        return (
+            {**labels, "pool": self.site.request.cluster.pool}
+            if component in _OF_A_POOL
+            else labels
+        )
 
     def labels(self, component: str) -> dict[str, str]:
         return {"app.kubernetes.io/name": "stoker", **self.selector(component)}

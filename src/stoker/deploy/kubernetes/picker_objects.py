@@ -53,6 +53,9 @@ def _account(names: Names, labels: Mapping[str, str]) -> Mapping[str, Node]:
 
 def _role(names: Names, labels: Mapping[str, str]) -> Mapping[str, Node]:
     watch = ["get", "list", "watch"]
+    # Of llm-d since Inference Extension 1.6 (llm-d.ai/v1alpha2). None is written: one has an effect
+    # on requests that name it in x-llm-d-inference-objective, and Stoker's gateways, which put
+    # chat turns before side requests themselves, send no such header.
     objectives = ["inferenceobjectives", "inferencemodelrewrites"]
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -165,8 +168,10 @@ def _container(site: Site, names: Names) -> Mapping[str, Node]:
     }
     return {
         "name": "picker",
-        "image": ChartValue("picker.image", site.cluster.picker_image, "llm-d's endpoint picker."),
-        "args": _arguments(site, names),
+        "image": ChartValue(
+            "picker.image", site.request.cluster.picker_image, "llm-d's endpoint picker."
+        ),
+        "args": _arguments(names),
         "env": [
             {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{field}"}}}
             for variable, field in (("NAMESPACE", "namespace"), ("POD_NAME", "name"))
@@ -189,11 +194,11 @@ def _container(site: Site, names: Names) -> Mapping[str, Node]:
     }
 
 
-def _arguments(site: Site, names: Names) -> Node:
+def _arguments(names: Names) -> Node:
     open_metrics = (
         "Asking for a token would take a ClusterRole. The network policy lets only Prometheus in."
     )
-    arguments: list[Node] = [
+    return [
         f"--pool-name={names.pool}",
         f"--pool-group={_POOLS}",
         f"--config-file=/config/{_CONFIG}",
@@ -203,7 +208,3 @@ def _arguments(site: Site, names: Names) -> Node:
         Because("--metrics-endpoint-auth=false", open_metrics),
         Because("--enable-pprof=false", "Profiles would be open to all that may read the metrics."),
     ]
-    if site.cluster.gateway_class == "agentgateway":
-        why = "agentgateway asks it without TLS, as llm-d's chart sets it up."
-        arguments.append(Because("--secure-serving=false", why))
-    return arguments

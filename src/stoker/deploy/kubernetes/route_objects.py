@@ -1,6 +1,6 @@
 """The way from the gateways to the replicas: a Gateway, an InferencePool, and an HTTPRoute.
 
-Gateway API 1.5 (https://gateway-api.sigs.k8s.io) and its Inference Extension 1.5
+Gateway API 1.5 (https://gateway-api.sigs.k8s.io) and its Inference Extension 1.5 and 1.6
 (https://gateway-api-inference-extension.sigs.k8s.io).
 """
 
@@ -34,7 +34,7 @@ def route_manifest(site: Site) -> ManifestFile:
         _pool(site, names, labels),
         _route(site, names, labels),
     ]
-    if site.cluster.gateway_class == "istio":
+    if site.request.cluster.gateway_class == "istio":
         objects.append(_picker_tls(names, names.labels("picker")))
     return ManifestFile("route", "From the gateways to the replica that suits.", tuple(objects))
 
@@ -46,7 +46,7 @@ def _gateway(site: Site, names: Names, labels: Mapping[str, str]) -> Mapping[str
         "metadata": pod_parts.metadata(names.pool, labels),
         "spec": {
             "gatewayClassName": Because(
-                site.cluster.gateway_class,
+                site.request.cluster.gateway_class,
                 "The cluster's implementation of the Gateway API. It makes the Service "
                 f"{names.inference_service}, which the gateways use.",
             ),
@@ -65,7 +65,7 @@ def _gateway(site: Site, names: Names, labels: Mapping[str, str]) -> Mapping[str
 
 def _inside_only(site: Site) -> dict[str, Node]:
     """What keeps the Gateway's Service inside the cluster, where an annotation can do so."""
-    if site.cluster.gateway_class != "istio":
+    if site.request.cluster.gateway_class != "istio":
         return {}
     kind = Because("ClusterIP", "Inside the cluster only: clients go through Stoker's gateways.")
     return {"infrastructure": {"annotations": {"networking.istio.io/service-type": kind}}}

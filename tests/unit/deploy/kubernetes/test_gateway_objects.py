@@ -40,7 +40,7 @@ def test_the_gateway_reads_its_configuration(name: str, tmp_path: Path) -> None:
     assert (backend.backend.engine, backend.backend.key) == ("vllm", VALUES["ENGINE_KEY"])
     assert config.bind == "0.0.0.0"
     assert config.drain_s == site.engine.stop_s
-    assert (config.tls is not None) is (site.tls_host is not None)
+    assert (config.tls is not None) is (site.request.tls_host is not None)
     assert {"USAGE_DATABASE", "LIMITS_STORE"} <= {
         str(setting).removeprefix("env:") for setting in (config.usage, config.limits_store)
     }

@@ -158,7 +158,7 @@ def test_whatever_an_object_refers_to_is_there_or_is_to_be_made_by_the_user(site
     names = Names(site)
     there = {(node["kind"], node["metadata"]["name"]) for node in found}
     there |= {("Secret", names.secrets)}
-    if site.tls_host:
+    if site.request.tls_host:
         there |= {("Secret", names.certificate)}
     if site.engine.model_folder is not None:
         there |= {("PersistentVolumeClaim", names.models)}
@@ -233,18 +233,18 @@ def test_every_name_is_one_that_dns_takes(site: Site) -> None:
 def test_a_replica_is_reached_only_by_its_gateway_its_picker_and_prometheus(site: Site) -> None:
     names = Names(site)
     policies = {n["metadata"]["name"]: n["spec"] for n in of_kind(objects(site), "NetworkPolicy")}
-    refused = policies[f"{site.name}-deny-all"]
+    refused = policies[f"{site.request.name}-deny-all"]
     assert refused["podSelector"] == {}
     assert refused["policyTypes"] == ["Ingress", "Egress"]
     assert (refused["ingress"], refused["egress"]) == ([], [])
     rules = policies[names.engine]["ingress"]
     assert [rule["ports"] for rule in rules] == [[{"protocol": "TCP", "port": site.engine.port}]]
-    prometheus = {"kubernetes.io/metadata.name": site.cluster.prometheus_namespace}
+    prometheus = {"kubernetes.io/metadata.name": site.request.cluster.prometheus_namespace}
     gateway_name = "gateway.networking.k8s.io/gateway-name"
     assert rules[0]["from"] == [
         {"podSelector": {"matchExpressions": [{"key": gateway_name, "operator": "Exists"}]}},
         {"podSelector": {"matchLabels": names.selector("picker")}},
-        *([{"namespaceSelector": {"matchLabels": prometheus}}] if site.monitoring else []),
+        *([{"namespaceSelector": {"matchLabels": prometheus}}] if site.request.monitoring else []),
     ]
     for store in (names.postgres, names.redis):
         callers = [caller for rule in policies[store]["ingress"] for caller in rule["from"]]
@@ -265,7 +265,7 @@ def test_a_rollout_never_takes_away_what_it_has_not_replaced(site: Site) -> None
     startup = engine["template"]["spec"]["containers"][0]["startupProbe"]
     longest = startup["periodSeconds"] * startup["failureThreshold"]
     assert site.engine.first_start_s <= longest < engine["progressDeadlineSeconds"]
-    assert ("replicas" in engine) is (site.cluster.max_replicas is None)
+    assert ("replicas" in engine) is (site.request.cluster.max_replicas is None)
 
 
 @_many
@@ -325,7 +325,7 @@ def test_the_folders_page_leads_from_an_empty_namespace_to_an_answer(format_name
     places = [page.index(step) for step in exporter.next_steps(site)]
     assert places == sorted(places)
     key = f"get secret {Names(site).secrets} -o jsonpath='{{.data.first-key}}' | base64 -d"
-    assert places[-1] < page.index(key) < page.index(f"stoker test {site.endpoint}")
+    assert places[-1] < page.index(key) < page.index(f"stoker test {site.request.endpoint}")
     assert "../before" in page
 
 
