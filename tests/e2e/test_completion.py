@@ -377,6 +377,7 @@ def test_the_next_edit_follows_as_soon_as_its_setting_is_switched_on(
     coding.types('"stoker.completion.nextEdit": true,')
     coding.saves(window.server.person.settings_file, "}")
     window.click("[class*='modal'] .codicon-close")
+    time.sleep(3)  # VS Code reads the file that was saved, and extensions hear of it
     window.browser.do("click", selector=f"{EDITOR} .view-lines", text="prices")
     coding.presses("ControlOrMeta+Home")
     for _ in range(4):
