@@ -67,10 +67,15 @@ def _bursts(typed: str, chance: random.Random) -> Iterator[str]:
 
 def figures(measured: dict[str, Any]) -> dict[str, Any]:
     """What was measured beside the goals; times in milliseconds."""
-    warm = [each["waitedMs"] for each in measured["pauses"] if not each["isFirst"]]
+    pauses = [each for each in measured["pauses"] if not each["isFirst"]]
+    warm = [each["waitedMs"] for each in pauses]
     shown = max(1, measured["shown"])
     found = {
         "pause_to_suggestion_ms": {"median": _at(warm, 0.5), "p95": _at(warm, 0.95)},
+        "until_ms": {
+            part: _at([each[f"{part}Ms"] for each in pauses if each[f"{part}Ms"] is not None], 0.5)
+            for part in ("began", "first", "ended")
+        },
         "requests_per_suggestion": round(measured["requests"] / shown, 2),
         "key_ms": {"median": _at(measured["keyMs"], 0.5), "p99": _at(measured["keyMs"], 0.99)},
         "ring_mb": round(measured["ringBytes"] / 1e6, 3),

@@ -36,19 +36,39 @@ const LONGEST_WARMING_MS = 120_000;
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const counts = { requests: 0, warmUps: 0, shown: 0, accepted: 0 };
 const keyMs: number[] = [];
-const pauses: { waitedMs: number; isFirst: boolean }[] = [];
+/** When a request began, when its first bytes came and its last. */
+interface Sent {
+  readonly beganAt: number;
+  firstAt?: number;
+  endedAt?: number;
+}
+const sent: Sent[] = [];
+/** From the last key to the suggestion, and to the parts of the request that it came from. */
+const pauses: { waitedMs: number; isFirst: boolean; beganMs: number; firstMs: number; endedMs: number }[] = [];
 let [unanswered, running, ringBytes] = [0, 0, 0];
 
 const realFetch = globalThis.fetch;
 globalThis.fetch = async (url, init) => {
-  const body = JSON.parse(String(init?.body ?? "{}")) as { max_tokens?: number };
-  if (body.max_tokens === 1) counts.warmUps += 1;
-  else counts.requests += 1;
+  const { max_tokens } = JSON.parse(String(init?.body ?? "{}")) as { max_tokens?: number };
+  const times: Sent = { beganAt: performance.now() };
+  if (max_tokens === 1) counts.warmUps += 1;
+  else {
+    counts.requests += 1;
+    sent.push(times);
+  }
   running += 1;
   try {
     const response = await realFetch(url, init);
-    const over = () => void (running -= 1);
-    const body = response.body?.pipeThrough(new TransformStream({ flush: over }));
+    const body = response.body?.pipeThrough(
+      new TransformStream({
+        transform: (bytes, controller) => {
+          times.firstAt ??= performance.now();
+          times.endedAt = performance.now();
+          controller.enqueue(bytes);
+        },
+        flush: () => void (running -= 1),
+      }),
+    );
     return new Response(body ?? null, response);
   } catch (error) {
     running -= 1;
@@ -65,13 +85,13 @@ class Typist {
   constructor(private readonly session: EditorSession) {}
 
   /** One key, and VS Code's question after it, which the next key cancels. */
-  async key(character: string): Promise<void> {
+  async key(typed: string): Promise<void> {
     this.asked.cancel();
     this.asked = new host.CancellationTokenSource();
     const { token } = this.asked;
-    this.onScreen = this.onScreen.startsWith(character) ? this.onScreen.slice(character.length) : "";
+    this.onScreen = this.onScreen.startsWith(typed) ? this.onScreen.slice(typed.length) : "";
     const startedAt = performance.now();
-    this.insert(character);
+    this.insert(typed);
     await settled();
     const reportedMs = performance.now() - startedAt;
     this.lastKeyAt = startedAt;
@@ -86,8 +106,12 @@ class Typist {
   }
 
   /** From the last key to the suggestion; undefined where none came. */
-  get waitedMs(): number | undefined {
-    return this.answeredAt === undefined ? undefined : this.answeredAt - this.lastKeyAt;
+  get waited(): Omit<(typeof pauses)[number], "isFirst"> | undefined {
+    if (this.answeredAt === undefined) return undefined;
+    const { beganAt, firstAt = NaN, endedAt = NaN } = sent.at(-1) ?? { beganAt: NaN };
+    const [waitedMs, ...parts] = [this.answeredAt, beganAt, firstAt, endedAt].map((at) => at - this.lastKeyAt);
+    const [beganMs = NaN, firstMs = NaN, endedMs = NaN] = parts;
+    return { waitedMs: waitedMs ?? NaN, beganMs, firstMs, endedMs };
   }
 
   insert(text: string): void {
@@ -146,15 +170,15 @@ async function type(job: Job, task: Task): Promise<void> {
       ready = ready.slice(burst.length);
       continue;
     }
-    for (const character of burst.slice(ready.length)) {
-      await typist.key(character);
+    for (const key of keysOf(burst.slice(ready.length))) {
+      await typist.key(key);
       await sleep(Math.max(0, between - 1));
     }
     ready = "";
     const shown = await typist.pause();
-    const { waitedMs } = typist;
-    if (waitedMs === undefined) unanswered += 1;
-    else pauses.push({ waitedMs, isFirst: at === 0 });
+    const { waited } = typist;
+    if (waited === undefined) unanswered += 1;
+    else pauses.push({ ...waited, isFirst: at === 0 });
     const next = task.bursts.slice(at + 1).join("");
     if (shown && next.startsWith(shown)) {
       await typist.accept(shown);
@@ -163,6 +187,11 @@ async function type(job: Job, task: Task): Promise<void> {
   }
   ringBytes = Math.max(ringBytes, ringOf(session));
   session.dispose();
+}
+
+/** One by one; a new line comes with its indentation, which the editor puts there. */
+function keysOf(burst: string): string[] {
+  return burst.match(/\n[ \t]*|[^\n]/gu) ?? [];
 }
 
 const job = JSON.parse(await text(process.stdin)) as Job;

@@ -76,6 +76,10 @@ export class Uri {
   }
 }
 
+export class ThemeColor {
+  constructor(readonly id: string) {}
+}
+
 export class InlineCompletionItem {
   constructor(
     readonly insertText: string,
@@ -146,6 +150,7 @@ export const window = {
   onDidChangeActiveTextEditor: activeEditor.event,
   onDidChangeTextEditorSelection: selected.event,
   onDidChangeWindowState: never.event,
+  createTextEditorDecorationType: () => new Disposable(() => {}),
   showQuickPick: async () => undefined,
   showTextDocument: async () => undefined,
 };
@@ -207,7 +212,7 @@ export function show(document: Document, active: Position): void {
 export function select(active: Position): void {
   if (!window.activeTextEditor) return;
   window.activeTextEditor.selection = { active };
-  selected.fire({ textEditor: window.activeTextEditor });
+  reportSelection(window.activeTextEditor);
 }
 
 /** Changes the active document as a key or an accepted suggestion does; the cursor follows. */
@@ -223,6 +228,11 @@ export function change(range: Range, text: string): void {
   const character = lines.length === 1 ? range.start.character + last.length : last.length;
   editor.selection = { active: new Position(range.start.line + lines.length - 1, character) };
   changed.fire({ document, contentChanges: [{ range, rangeOffset, rangeLength, text }] });
+  reportSelection(editor);
+}
+
+function reportSelection(textEditor: Editor): void {
+  selected.fire({ textEditor, selections: [textEditor.selection] });
 }
 
 /** Saves the active document. */

@@ -35,6 +35,7 @@ test("a key in a file of 1 MB", { timeout: 120_000 }, async () => {
       failed: () => {},
       succeeded: () => {},
       askAgain: () => {},
+      waitMs: () => 0,
       refine: ({ rest, multiline, finished }, cursor) => postProcess(rest, { ...cursor, multiline, finished }),
       now: () => performance.now(),
     },
@@ -42,7 +43,7 @@ test("a key in a file of 1 MB", { timeout: 120_000 }, async () => {
     new MeasuredSpeed(),
   );
   const provider = new CompletionProvider({
-    gate: { isOpen: async () => true } as unknown as CompletionGate,
+    gate: { off: async () => undefined } as unknown as CompletionGate,
     settings: new CompletionSettings(),
     suggestions,
     window: () => ({ prefixChars: 8000, suffixChars: 2000 }),

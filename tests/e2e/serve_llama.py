@@ -20,6 +20,7 @@ def main() -> None:
     params.n_ctx = wanted["n_ctx"] * wanted["slots"]
     params.n_parallel = wanted["slots"]
     params.n_predict = wanted["n_predict"]
+    params.n_batch = wanted.get("n_batch", params.n_batch)
     params.sampling.temp = 0.0
     # The small model would sometimes end before its first word: it writes n_predict tokens.
     params.sampling.ignore_eos = wanted["ignore_eos"]

@@ -48,6 +48,7 @@ class Llama:
         tools_template: bool = False,
         ignore_eos: bool = True,
         model: Path | None = None,
+        n_batch: int | None = None,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -61,6 +62,7 @@ class Llama:
             "alias": alias,
             "port": self.port,
             "chat_template": TOOLS_TEMPLATE.read_text() if tools_template else "",
+            **({} if n_batch is None else {"n_batch": n_batch}),
         }
         self._process: subprocess.Popen[Any] | None = None
 

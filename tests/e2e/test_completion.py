@@ -5,7 +5,6 @@ One window serves all tests. Screenshots of each step are kept in artifacts/vsco
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -24,7 +23,7 @@ from tests.support.real_models import qwen
 
 pytestmark = [
     pytest.mark.vscode,
-    # One run in three ends with "no ghost text" in one of these tests, also on quiet cores.
+    # What made one run in three fail is mended; four runs in a row have not shown it yet.
     pytest.mark.skipif(
         not os.environ.get("STOKER_GHOST_TEXT"), reason="set STOKER_GHOST_TEXT=1 to run them"
     ),
@@ -50,7 +49,16 @@ def window(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Llama]:
     log = tmp_path_factory.mktemp("coder") / "llama.log"
-    coder = Llama(log, n_ctx=8192, alias="coder", model=qwen(), ignore_eos=False, n_predict=-1)
+    coder = Llama(
+        log,
+        n_ctx=8192,
+        alias="coder",
+        model=qwen(),
+        ignore_eos=False,
+        n_predict=-1,
+        # As Stoker would start it on two cores: what was taken back is soon out of the way.
+        n_batch=128,
+    )
     with coder as llama:
         yield llama
 
@@ -108,11 +116,31 @@ class Coder:
         self._do("type", text=str(file))
         self._do("click", selector=".quick-input-list .monaco-list-row", text=file.name)
         self._do("wait", selector=".tab.active", text=file.name)
-        self._do("press", key="ControlOrMeta+End")
+        if not name.endswith(".ipynb"):
+            self._goes_to_end(file.read_text())
         return file
+
+    def _goes_to_end(self, text: str) -> None:
+        """A tab is active before its text is there and has the focus: keys would go elsewhere."""
+        lines = text.split("\n")
+        end = f"Ln {len(lines)}, Col {len(lines[-1]) + 1}"
+        self._do("wait", selector=f"{EDITOR}.focused")
+
+        def is_there() -> bool:
+            self.presses("ControlOrMeta+End")
+            return end in self._do("texts", selector=_PLACE)
+
+        wait_for(f"the cursor is at {end}", is_there, 30)
 
     def types(self, text: str) -> None:
         self._do("type", text=text, delay=KEY_MS)
+
+    def runs_a_request(self) -> Asked:
+        """Types, and pauses until a request begins."""
+        before = len(self.asked())
+        self.types("return")
+        wait_for("a request runs", lambda: self.asked()[before:])
+        return self.asked()[-1]
 
     def presses(self, key: str) -> None:
         self._do("press", key=key)
@@ -123,17 +151,8 @@ class Coder:
         wait_for(f"the file ends with {end!r}", lambda: file.read_bytes().endswith(end.encode()))
 
     def sees_ghost(self) -> str:
-        """The grey text, once there is some. Where none comes, the last key is pressed again: a
-        window that is seconds old may move the focus for a moment, and then VS Code takes its
-        question back."""
-        end = time.monotonic() + SHOWN_S
-        while time.monotonic() < end:
-            with contextlib.suppress(AssertionError):
-                wait_for("ghost text", self.ghost, SHOWN_S / 10)
-                return self.ghost()
-            self.types(" ")
-            self.presses("Backspace")
-        raise AssertionError(f"no ghost text within {SHOWN_S} s")
+        """The grey text, for which the person only waits."""
+        return str(wait_for("ghost text", self.ghost, SHOWN_S))
 
     def ghost(self) -> str:
         return "".join(self._do("texts", selector=GHOST)).replace("\xa0", " ")
@@ -162,6 +181,8 @@ class Coder:
             time.sleep(0.3)
 
 
+#: Where the status bar shows line and column.
+_PLACE = "[id='status.editor.selection'] a"
 _STATUS_HOVER = "document.querySelector(\"[id='stoker.stoker.stoker.status'] a\")?.ariaLabel"
 
 
@@ -199,11 +220,9 @@ def test_one_word_of_it_can_be_accepted_and_typing_it_asks_nothing(
 
 def test_a_request_that_is_stale_is_aborted(coding: Coder) -> None:
     coding.opens("stale.py", SUMS * 60)
-    coding.types("return")
-    wait_for("a request runs", lambda: [a for a in coding.asked() if not a.done])
+    stale = coding.runs_a_request()
     coding.presses("ControlOrMeta+Home")
-    wait_for("it is aborted", lambda: all(a.done or a.left for a in coding.asked()), 5)
-    assert coding.asked()[-1].left
+    wait_for("it is aborted", lambda: stale.left, 5)
 
 
 def test_the_last_request_can_be_shown(coding: Coder, window: Window) -> None:
@@ -310,24 +329,16 @@ def test_an_engine_that_is_killed_in_a_request_shows_in_the_status_bar_only(
     coding: Coder, window: Window, engine: Llama
 ) -> None:
     coding.opens("killed.py", SUMS * 60)
-    coding.types("return")
-    wait_for("a request runs", lambda: [a for a in coding.asked() if not a.done])
+    coding.runs_a_request()
     engine.kill()
     coding.points_at_status("Completion ")
     window.browser.do("wait", selector=f"{STATUS} .codicon-circle-slash, {STATUS} .codicon-warning")
     coding.types(" a")
     window.picture("38-engine-killed")
     assert not any("ompletion" in toast for toast in coding.toasts())
+    coding.types(" * ")
     engine.start()
-    before = len(coding.asked())
-    coding.types(" *")
-
-    def suggested() -> bool:
-        coding.types(" ")
-        coding.presses("Backspace")
-        return any(each.done and each.status == 200 for each in coding.asked()[before:])
-
-    wait_for("it is asked again by itself", suggested, 120)
+    # No key: the window asks again by itself.
     coding.sees_ghost()
     window.picture("39-engine-back")
 
@@ -345,3 +356,37 @@ def test_with_a_wrong_url_typing_works_and_nothing_is_said_of_completion(
     window.picture("40-wrong-url")
     coding.saves(file, "return 1")
     assert not any("ompletion" in toast for toast in coding.toasts())
+
+
+#: The text that is drawn as going away.
+_STRUCK = """[...document.querySelectorAll(".part.editor .view-line span span")]
+  .filter((each) => getComputedStyle(each).textDecorationLine === "line-through")
+  .map((each) => each.textContent).join("")"""
+RENAMED = "def total(prices):\n    return sum(prices)\n\n\nprint(total([1]))\n"
+
+
+def test_the_next_edit_follows_as_soon_as_its_setting_is_switched_on(
+    coding: Coder, window: Window
+) -> None:
+    file = coding.opens("renamed.py", RENAMED)
+    window.browser.do("palette", title="Preferences: Open User Settings (JSON)")
+    # They open in a window of their own within the window.
+    window.sees("[class*='modal'] .view-lines", "customTGIEndpoint")
+    coding.presses("ControlOrMeta+Home")
+    coding.presses("ArrowRight")
+    coding.types('"stoker.completion.nextEdit": true,')
+    coding.saves(window.server.person.settings_file, "}")
+    window.click("[class*='modal'] .codicon-close")
+    time.sleep(3)  # VS Code reads the file that was saved, and extensions hear of it
+    window.browser.do("click", selector=f"{EDITOR} .view-lines", text="prices")
+    coding.presses("ControlOrMeta+Home")
+    for _ in range(4):
+        coding.presses("ArrowRight")
+    coding.presses("ControlOrMeta+Delete")
+    coding.types("price_sum")
+    wait_for(
+        "the old name is struck out", lambda: window.browser.do("evaluate", code=_STRUCK) == "total"
+    )
+    window.picture("41-next-edit")
+    coding.presses("Tab")
+    coding.saves(file, "print(price_sum([1]))\n")

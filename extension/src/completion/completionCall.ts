@@ -33,10 +33,10 @@ export async function complete(
   signal: AbortSignal,
 ): Promise<boolean> {
   const marked = { ...server, headers: { ...server.headers, ...PRIORITY } };
-  let finished = false;
+  let reason: string | undefined;
   const onAnswer = (answer: unknown) => {
     const choice = object(array(object(answer)["choices"])[0]);
-    finished ||= choice["finish_reason"] === "stop";
+    reason = string(choice["finish_reason"]) ?? reason;
     const text = string(choice["text"]);
     if (text !== undefined) onText(text);
   };
@@ -45,13 +45,15 @@ export async function complete(
     if (response.headers.get("content-type")?.includes("application/json")) {
       onAnswer(await response.json());
     } else if (response.body) {
-      await readEventData(response.body, (data) => onAnswer(parsed(data)));
+      const isWhole = await readEventData(response.body, (data) => onAnswer(parsed(data)));
+      // Kept as the answer, it would stand in the way of the next request at this place.
+      if (!isWhole && !reason) throw new ConnectionError(true, l10n.t("the stream ended before the answer did"));
     }
   } catch (error) {
     signal.throwIfAborted();
     throw error;
   }
-  return finished;
+  return reason === "stop";
 }
 
 function parsed(data: string): unknown {

@@ -6,7 +6,7 @@ import type { CompletionSettings } from "./completionSettings";
 import { looksBinary, type Cursor, type WindowSize } from "./cursor";
 import { cursorAt } from "./documentCursor";
 import { wantsMultiline } from "./multiline";
-import type { Suggestions, Wish } from "./suggestions";
+import type { Spot, Suggestions, Wish } from "./suggestions";
 import { inComment } from "./syntax";
 
 /** Run by VS Code when a suggestion is accepted; not in the palette. */
@@ -28,7 +28,10 @@ export class CompletionProvider implements vscode.InlineCompletionItemProvider {
     context: vscode.InlineCompletionContext,
     token: vscode.CancellationToken,
   ): Promise<vscode.InlineCompletionItem[]> {
-    if (!(await this.parts.gate.isOpen(document)) || token.isCancellationRequested) return [];
+    const off = await this.parts.gate.off(document);
+    const isTakenBack = off === undefined && token.isCancellationRequested;
+    if (off === "noModel" || isTakenBack) this.parts.suggestions.unanswered(spotOf(document, position));
+    if (off !== undefined || isTakenBack) return [];
     const selected = context.selectedCompletionInfo;
     const cursor = cursorAt(document, position, this.parts.window(), selected);
     const isExplicit = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
@@ -69,6 +72,10 @@ export class CompletionProvider implements vscode.InlineCompletionItemProvider {
   private multiline(document: vscode.TextDocument, cursor: Cursor): boolean {
     return this.parts.settings.of(document).multiline && wantsMultiline(cursor);
   }
+}
+
+function spotOf({ uri }: vscode.TextDocument, { line, character }: vscode.Position): Spot {
+  return { uri: uri.toString(), line, character };
 }
 
 function item(

@@ -16,13 +16,9 @@ export class Flight {
   private written = "";
   /** Suggestions that wait for it. */
   waiting = 0;
-  /** VS Code stopped waiting, though the person did not go on. */
-  isUnawaited = false;
   answer: Answer | undefined;
   error: unknown;
   isOver = false;
-  /** Whether its answer was shown. */
-  isUsed = false;
   /** Resolves at its end, however it ends. */
   readonly ended: Promise<void>;
 

@@ -18,7 +18,7 @@ import { OtherFiles } from "./otherFiles";
 import { postProcess } from "./postProcess";
 import { Requester } from "./requester";
 import { Snooze } from "./snooze";
-import { Suggestions, type Change } from "./suggestions";
+import { Suggestions, type Change, type Spot } from "./suggestions";
 import { TypingPace } from "./typingPace";
 
 export type { CompletionStatus } from "./completionStatus";
@@ -115,7 +115,8 @@ export class Completion implements vscode.Disposable {
           requester.succeeded();
           void this.update();
         },
-        askAgain: () => void this.askAgain(),
+        askAgain: (cursor) => void this.askAgain(cursor),
+        waitMs: () => requester.waitMs(),
         refine: ({ rest, multiline, finished }, { prefix, suffix, languageId, tabSize }) =>
           postProcess(rest, { prefix, suffix, languageId, multiline, finished, tabSize }),
         now: () => performance.now(),
@@ -129,17 +130,19 @@ export class Completion implements vscode.Disposable {
     const { workspace, window } = vscode;
     return [
       workspace.onDidChangeTextDocument((event) => {
-        if (event.document !== window.activeTextEditor?.document) return;
+        // A document that was saved is reported with no changes.
+        if (event.document !== window.activeTextEditor?.document || !event.contentChanges.length) return;
         this.suggestions.changed(changesOf(event));
         this.idle.postpone();
       }),
       window.onDidChangeTextEditorSelection(({ textEditor, selections }) => {
         const at = selections[0]?.active;
+        if (textEditor !== window.activeTextEditor) return;
         if (at) this.suggestions.moved(textEditor.document.uri.toString(), at);
         this.idle.postpone(); // where the cursor was put, something may be typed next
       }),
       window.onDidChangeActiveTextEditor(() => {
-        this.suggestions.drop();
+        this.suggestions.left();
         this.idle.postpone();
         void this.update();
       }),
@@ -155,10 +158,15 @@ export class Completion implements vscode.Disposable {
     ];
   }
 
-  /** Not while a chat runs: the person looks there. */
-  private async askAgain(): Promise<void> {
-    if (this.parts.isChatting()) return;
-    await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger", { explicit: false });
+  /** Not while a chat runs: the person looks there. An explicit question, because VS Code keeps an empty
+   * answer to the last one and asks no other by itself before the next key. */
+  private async askAgain({ uri, line, character }: Spot): Promise<void> {
+    const { document, selection } = vscode.window.activeTextEditor ?? {};
+    const at = selection?.active;
+    const isThere = document?.uri.toString() === uri && at?.line === line && at.character === character;
+    if (!isThere || this.parts.isChatting()) return;
+    this.parts.log.debug("completion: VS Code is asked to ask again");
+    await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger", { explicit: true });
   }
 
   private async accepted(provider: CompletionProvider, uri: string, end: vscode.Position): Promise<void> {

@@ -10,10 +10,9 @@ import type { Run } from "./flight";
 import type { LastRequest } from "./lastRequest";
 import type { MeasuredSpeed } from "./measuredSpeed";
 
-/** A suggestion that takes longer than this comes too late. */
-const TIMEOUT_MS = 15_000;
-/** A warm-up may have a whole window to read. */
-const WARM_TIMEOUT_MS = 60_000;
+/** A small machine may take half a minute to read a whole window for the first time. A request whose
+ * place the person has left is aborted long before. */
+const TIMEOUT_MS = 60_000;
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 30_000;
 
@@ -37,6 +36,11 @@ export class Requester {
     private readonly log: vscode.LogOutputChannel,
     private readonly now: () => number = () => performance.now(),
   ) {}
+
+  /** How long the server is left alone after a failure; undefined where there is no model to ask. */
+  waitMs(): number | undefined {
+    return this.model() && Math.max(0, this.notBefore - this.now());
+  }
 
   /** Undefined where there is no model, or its server failed a moment ago. */
   run(cursor: Cursor, { multiline, maxTokens }: Limits): Run | undefined {
@@ -62,7 +66,7 @@ export class Requester {
     return async (onText, signal) => {
       const sent = this.last.sent(body, model.source.label);
       const startedAt = this.now();
-      const timed = AbortSignal.any([signal, AbortSignal.timeout(WARM_TIMEOUT_MS)]);
+      const timed = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
       try {
         const finished = await complete(model.source.server, body, onText, timed);
         this.speed.readAhead(this.now() - startedAt);

@@ -15,8 +15,10 @@ export interface Surroundings {
   readonly run: (cursor: Cursor, multiline: boolean) => Run | undefined;
   readonly failed: (error: unknown) => void;
   readonly succeeded: () => void;
-  /** An answer is there that VS Code no longer waits for: it is to ask once more. */
-  readonly askAgain: () => void;
+  /** The person still waits at `cursor`, and VS Code does not: it is to ask once more. */
+  readonly askAgain: (cursor: Spot) => void;
+  /** How long until a request may be made; undefined where there is none to make. */
+  readonly waitMs: () => number | undefined;
   /** What of an answer is worth showing. */
   readonly refine: (rest: Rest, now: Cursor) => string | undefined;
   readonly now: () => number;
@@ -37,10 +39,22 @@ export interface Change {
   readonly text: string;
 }
 
+/** Where a cursor is. */
+export type Spot = Pick<Cursor, "uri" | "line" | "character" | "isAhead">;
+
+/** A question of VS Code's, at a place where the person may still wait for its answer. */
+interface Question {
+  readonly cursor: Spot;
+  /** When it was asked there first. */
+  readonly sinceMs: number;
+}
+
 /** VS Code asks again within 50 ms after a key; after this, no question waits for the request any more. */
 const ABANDONED_MS = 400;
-/** How much one request counts in the share of those that were of use. */
-const WEIGHT = 0.15;
+/** No person waits so long for a suggestion. */
+const AWAY_MS = 60_000;
+/** How often it is looked whether there is a model again. */
+const NO_MODEL_MS = 1000;
 const PAIR = /^(\(\)|\[\]|\{\}|""|''|``|<>)$/;
 
 export class Suggestions {
@@ -50,8 +64,8 @@ export class Suggestions {
   /** What was typed since the running request. */
   private typed = "";
   private skipsDelay = false;
-  /** The share of the last requests whose answer was shown. */
-  private usedShare = 0.9;
+  /** VS Code's last question, until a key or the cursor goes on from it. */
+  private open: Question | undefined;
   /** Since the window was opened. */
   readonly counts = { begun: 0, aborted: 0, shown: 0, reused: 0 };
 
@@ -63,20 +77,25 @@ export class Suggestions {
 
   /** The text to show at `cursor`; undefined where there is none, or `signal` was aborted. */
   async suggest(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<string | undefined> {
+    const question = this.opened(cursor);
     const known = this.cache.find(cursor);
     if (known) {
       this.counts.reused += 1;
       return this.shown(known, cursor);
     }
-    if (!this.flight?.fits(cursor)) {
-      this.drop();
-      await this.delay(cursor, wish, signal);
-      if (signal.aborted) return undefined;
-      // A suggestion may have been accepted meanwhile, which begins the next.
-      if (!this.flight?.fits(cursor)) this.begin(cursor, wish.multiline);
-    }
-    const rest = await this.wait(cursor, wish, signal);
-    return rest && this.shown(rest, cursor);
+    do {
+      const rest = await this.answer(cursor, wish, signal);
+      if (rest) return this.shown(rest, cursor);
+      // VS Code keeps an empty answer to an explicit question until the text changes, and asks no more.
+    } while (wish.isExplicit && (await this.mayTryAgain(question, signal)));
+    this.takeUpLater(question);
+    return undefined;
+  }
+
+  /** VS Code asked, and nothing could be looked for: there is no model, as while a server starts again,
+   * or the question was taken back before it was read, as by an editor that was busy opening a large file. */
+  unanswered(cursor: Spot): void {
+    this.takeUpLater(this.opened(cursor));
   }
 
   /** Begins the request for what follows an accepted suggestion, for which VS Code asks in a moment. */
@@ -84,11 +103,13 @@ export class Suggestions {
     this.skipsDelay = true;
     if (this.cache.find(cursor) || this.flight?.fits(cursor)) return;
     this.begin(cursor, multiline);
-    this.abandonLater();
+    const { flight } = this;
+    setTimeout(() => this.abandon(flight), ABANDONED_MS);
   }
 
   /** A key was pressed: aborts the request at once where its answer is of no use any more. */
   changed(changes: readonly Change[]): void {
+    this.open = undefined;
     this.stopWarming();
     this.pace.typed(this.around.now());
     const { flight } = this;
@@ -103,6 +124,7 @@ export class Suggestions {
   /** The cursor was moved: aborts the request where it left the text that was typed since. */
   moved(uri: string, { line, character }: Place): void {
     const { flight } = this;
+    if (this.open && !isAt(this.open.cursor, uri, { line, character })) this.open = undefined;
     if (!flight || flight.isOver || flight.cursor.isAhead) return;
     const from = flight.cursor;
     const lastLine = from.line + this.typed.split("\n").length - 1;
@@ -110,7 +132,13 @@ export class Suggestions {
     if (uri !== from.uri || isBefore || line > lastLine) this.drop();
   }
 
-  /** Aborts what runs: the cursor went elsewhere, or suggestions are off now. */
+  /** The person went to another editor. */
+  left(): void {
+    this.open = undefined;
+    this.drop();
+  }
+
+  /** Aborts what runs. Where the person still waits, it is asked for again. */
   drop(): void {
     this.stopWarming();
     this.typed = "";
@@ -152,22 +180,17 @@ export class Suggestions {
     this.warming = undefined;
   }
 
-  private async delay(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<void> {
+  private async delay(wish: Wish, signal: AbortSignal): Promise<void> {
     const skips = wish.isExplicit || this.skipsDelay;
     this.skipsDelay = false;
     if (skips) return;
-    const { latencyMs } = this.speed;
-    const delayMs = this.pace.delayMs(this.around.now(), cursor.prefix, latencyMs, this.usedShare);
-    if (delayMs === 0) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, delayMs);
-      signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-    });
+    const delayMs = this.pace.delayMs(this.around.now(), this.speed.latencyMs);
+    if (delayMs > 0) await this.sleep(delayMs, signal);
   }
 
   private begin(cursor: Cursor, multiline: boolean): void {
     this.drop();
-    this.learn();
+    this.flight = undefined;
     const run = this.around.run(cursor, multiline);
     if (!run) return;
     this.counts.begun += 1;
@@ -177,18 +200,23 @@ export class Suggestions {
     void flight.ended.then(() => this.ended(flight));
   }
 
-  /** Whether the last request was of use. */
-  private learn(): void {
-    if (this.flight) this.usedShare += WEIGHT * (Number(this.flight.isUsed) - this.usedShare);
-    this.flight = undefined;
-  }
-
-  private ended({ answer, error, isUnawaited }: Flight): void {
+  private ended({ answer, error }: Flight): void {
     if (answer) {
       this.cache.add(answer);
       this.around.succeeded();
-      if (isUnawaited) this.around.askAgain();
     } else if (error !== undefined) this.around.failed(error);
+  }
+
+  /** The running request's answer where it fits, else a new request's. */
+  private async answer(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
+    if (!this.flight?.fits(cursor)) {
+      this.drop();
+      await this.delay(wish, signal);
+      if (signal.aborted) return undefined;
+      // A suggestion may have been accepted meanwhile, which begins the next.
+      if (!this.flight?.fits(cursor)) this.begin(cursor, wish.multiline);
+    }
+    return this.wait(cursor, wish, signal);
   }
 
   /** The answer of the running request, or of another where that one turns out not to fit. */
@@ -202,45 +230,70 @@ export class Suggestions {
       if (!fits) {
         if ((restarts += 1) > 1) return undefined;
         this.abort(flight);
-        await this.delay(cursor, wish, signal);
+        await this.delay(wish, signal);
         if (signal.aborted) return undefined;
         if (this.flight === flight) this.begin(cursor, wish.multiline);
         continue;
       }
-      const { typed } = this;
       flight.waiting += 1;
-      flight.isUnawaited = false;
       await flight.changed(signal);
       flight.waiting -= 1;
-      if (!signal.aborted) continue;
-      this.abandonLater(typed);
-      return undefined;
+      if (signal.aborted) return undefined;
     }
   }
 
-  /** Typing on cancels VS Code's question and asks another: the request goes on for that one. Where
-   * nothing was typed, VS Code has stopped by itself: with `editor.quickSuggestions` on its default, it
-   * gives a suggestion 750 ms and then opens its list. Then the answer is still wanted.
-   * @param typed since the request, at the question that was cancelled; undefined where none was */
-  private abandonLater(typed?: string): void {
+  /** A question ended without an answer: it was taken back, its request failed, or was dropped. Typing on
+   * takes it back too, and asks another. Where nothing was typed, the person still waits, and VS Code
+   * would not ask before the next key. It takes a question back by itself after 750 ms, to open its list
+   * (`editor.quickSuggestions` on its default), and where the focus leaves the editor for a moment. */
+  private takeUpLater(question: Question, ms = ABANDONED_MS): void {
     const { flight } = this;
-    setTimeout(() => {
-      if (!flight || this.flight !== flight || flight.waiting > 0) return;
-      if (typed === this.typed && !flight.cursor.isAhead) this.unawaited(flight);
-      else this.drop();
-    }, ABANDONED_MS);
+    setTimeout(() => this.takeUp(question, flight), ms);
   }
 
-  private unawaited(flight: Flight): void {
-    if (flight.answer) this.around.askAgain();
-    else flight.isUnawaited = true;
+  private opened(cursor: Spot): Question {
+    const before = this.open;
+    const isSame = before && isAt(before.cursor, cursor.uri, cursor);
+    this.open = { cursor, sinceMs: isSame ? before.sinceMs : this.around.now() };
+    return this.open;
+  }
+
+  private takeUp(question: Question, flight: Flight | undefined): void {
+    if (this.open !== question || question.cursor.isAhead) return this.abandon(flight);
+    if (this.around.now() - question.sinceMs > AWAY_MS) return this.abandon(flight);
+    const waitMs = this.around.waitMs() ?? NO_MODEL_MS;
+    if (waitMs > 0) this.takeUpLater(question, waitMs);
+    else this.around.askAgain(question.cursor);
+  }
+
+  /** Waits until the server may be asked again. */
+  private async mayTryAgain(question: Question, signal: AbortSignal): Promise<boolean> {
+    await this.sleep(Math.max(ABANDONED_MS, this.around.waitMs() ?? NO_MODEL_MS), signal);
+    return !signal.aborted && this.open === question && this.around.now() - question.sinceMs <= AWAY_MS;
+  }
+
+  private async sleep(ms: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", end);
+        resolve();
+      };
+      const timer = setTimeout(end, ms);
+      signal.addEventListener("abort", end);
+    });
+  }
+
+  /** Aborts a request that no question waits for. */
+  private abandon(flight: Flight | undefined): void {
+    if (flight?.waiting === 0 && this.flight === flight) this.drop();
   }
 
   private shown(rest: Rest, cursor: Cursor): string | undefined {
     const text = this.around.refine(rest, cursor);
     if (text === undefined) return undefined;
     this.counts.shown += 1;
-    if (this.flight?.cursor === rest.cursor) this.flight.isUsed = true;
     return text;
   }
 
@@ -264,3 +317,6 @@ export class Suggestions {
   }
 }
 
+function isAt(cursor: Spot, uri: string, { line, character }: Place): boolean {
+  return cursor.uri === uri && cursor.line === line && cursor.character === character;
+}

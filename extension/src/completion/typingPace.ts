@@ -3,48 +3,41 @@
 /** A pause longer than this is no part of typing. */
 const PAUSE_MS = 1000;
 const DEFAULT_INTERVAL_MS = 200;
-/** How much a new measurement counts. */
-const WEIGHT = 0.25;
+const DEFAULT_DEVIATION_MS = 30;
+/** How much a new measurement counts: as in RFC 6298, which waits for answers in the same way. */
+const WEIGHT = 1 / 8;
+const DEVIATION_WEIGHT = 1 / 4;
+/** So many deviations above the mean, hardly a key is late: one in twenty, where they spread evenly
+ * around it. */
+const DEVIATIONS = 2;
+/** A steady typist has no deviation, and timers are late at times. */
+const LEAST_KEYS = 1.1;
 /** VS Code itself waits 50 ms after a key before it asks. */
 const SHORTEST_MS = 60;
 const LONGEST_MS = 600;
-/** Between these shares of requests that were of use, the wait grows from short to long. So five of six
- * requests are of use in the long run: 1.2 for each that is. */
-const MUCH_USED = 0.95;
-const LITTLE_USED = 0.8;
-const SHORT_KEYS = 0.5;
-const LONG_KEYS = 1.2;
-/** After these a person often knows what comes, and waits for it to be offered. */
-const BOUNDARY = /[\s.,(\[{=:>]$/;
 
 export class TypingPace {
   private lastAt = -Infinity;
   private intervalMs = DEFAULT_INTERVAL_MS;
+  private deviationMs = DEFAULT_DEVIATION_MS;
 
   typed(nowMs: number): void {
     const interval = nowMs - this.lastAt;
     this.lastAt = nowMs;
-    if (interval > 0 && interval < PAUSE_MS) {
-      this.intervalMs += WEIGHT * (interval - this.intervalMs);
-    }
+    if (interval <= 0 || interval >= PAUSE_MS) return;
+    const error = interval - this.intervalMs;
+    this.deviationMs += DEVIATION_WEIGHT * (Math.abs(error) - this.deviationMs);
+    this.intervalMs += WEIGHT * error;
   }
 
   /** How much longer to wait, from now. Where an answer comes before the next key, waiting only costs
-   * time. Where it does not, a request is wasted unless the person goes on as it predicts: the more were
-   * wasted, the nearer the wait is to the time from key to key, after which the person has paused.
-   * @param latencyMs of the last requests; undefined before the first
-   * @param usedShare of the last requests that were of use */
-  delayMs(nowMs: number, prefix: string, latencyMs: number | undefined, usedShare: number): number {
+   * time. Where it does not, a request that is begun between two keys is wasted, and on a small machine
+   * delays the one that is wanted: so until the next key is late, and the person has paused.
+   * @param latencyMs of the last requests; undefined before the first */
+  delayMs(nowMs: number, latencyMs: number | undefined): number {
     const isInTime = latencyMs !== undefined && latencyMs < 0.8 * this.intervalMs;
-    const wait = isInTime ? SHORTEST_MS : keys(usedShare) * this.intervalMs;
-    const factor = BOUNDARY.test(prefix) ? 0.8 : 1;
-    const sinceKeyMs = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, factor * wait));
-    return Math.max(0, sinceKeyMs - (nowMs - this.lastAt));
+    const late = Math.max(LEAST_KEYS * this.intervalMs, this.intervalMs + DEVIATIONS * this.deviationMs);
+    const waitMs = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, isInTime ? SHORTEST_MS : late));
+    return Math.max(0, waitMs - (nowMs - this.lastAt));
   }
-}
-
-/** The wait, in times from key to key. */
-function keys(usedShare: number): number {
-  const wasted = (MUCH_USED - usedShare) / (MUCH_USED - LITTLE_USED);
-  return SHORT_KEYS + (LONG_KEYS - SHORT_KEYS) * Math.min(1, Math.max(0, wasted));
 }

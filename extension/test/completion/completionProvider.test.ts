@@ -1,16 +1,17 @@
 /** What VS Code is told when it asks for a suggestion. */
 import { beforeEach, expect, test } from "vitest";
 import * as vscode from "vscode";
-import type { CompletionGate } from "../../src/completion/completionGate";
+import type { CompletionGate, Off } from "../../src/completion/completionGate";
 import { CompletionProvider } from "../../src/completion/completionProvider";
 import { CompletionSettings } from "../../src/completion/completionSettings";
 import type { Cursor } from "../../src/completion/cursor";
-import type { Suggestions, Wish } from "../../src/completion/suggestions";
+import type { Spot, Suggestions, Wish } from "../../src/completion/suggestions";
 import { cursorIn } from "../support/cursors";
 import * as host from "../support/fakeVscode";
 
 let wishes: (Wish & { cursor: Cursor })[];
-let isOpen: boolean;
+let off: Off | undefined;
+let open: Spot[];
 let answer: string | undefined;
 let settings: CompletionSettings;
 let provider: CompletionProvider;
@@ -18,31 +19,38 @@ let provider: CompletionProvider;
 beforeEach(() => {
   host.openWindow();
   wishes = [];
-  isOpen = true;
+  off = undefined;
+  open = [];
   answer = "1 + 2";
   settings = new CompletionSettings();
   const suggest = async (cursor: Cursor, wish: Wish) => (wishes.push({ cursor, ...wish }), answer);
   const ahead = (cursor: Cursor, multiline: boolean) => wishes.push({ cursor, multiline, isExplicit: false });
+  const unanswered = (spot: Spot) => open.push(spot);
   provider = new CompletionProvider({
-    gate: { isOpen: async () => isOpen } as unknown as CompletionGate,
+    gate: { off: async () => off, isOpen: async () => !off } as unknown as CompletionGate,
     settings,
-    suggestions: { suggest, ahead } as unknown as Suggestions,
+    suggestions: { suggest, ahead, unanswered } as unknown as Suggestions,
     window: () => ({ prefixChars: 4000, suffixChars: 1000 }),
   });
 });
 
 const { Automatic, Invoke } = host.InlineCompletionTriggerKind;
+const cancelled = () => {
+  const source = new host.CancellationTokenSource();
+  source.cancel();
+  return source.token as unknown as vscode.CancellationToken;
+};
 const token = () => new host.CancellationTokenSource().token as unknown as vscode.CancellationToken;
 
 /** @param text with a bar where the cursor is */
-function asks(text: string, context: object = {}, languageId = "python") {
+function asks(text: string, context: object = {}, languageId = "python", until = token()) {
   const { line, character } = cursorIn(text);
   const document = host.fakeDocument("file:///a.py", text.replace("|", ""), languageId);
   return provider.provideInlineCompletionItems(
     document as unknown as vscode.TextDocument,
     new vscode.Position(line, character),
     { triggerKind: Automatic, selectedCompletionInfo: undefined, ...context } as vscode.InlineCompletionContext,
-    token(),
+    until,
   );
 }
 
@@ -67,11 +75,27 @@ test("it continues the selected item of the list, and replaces what the item rep
 });
 
 test.each([
-  ["the document is excluded", "x = |", () => (isOpen = false)],
+  ["the document is excluded", "x = |", () => (off = "secret")],
   ["there is nothing to suggest", "x = |", () => (answer = undefined)],
 ])("nothing is shown where %s", async (_, text, arrange) => {
   arrange();
   expect(await asks(text)).toEqual([]);
+});
+
+test("a question that was taken back before it was read leaves its place, unless nothing is made there", async () => {
+  expect(await asks("x = |", {}, "python", cancelled())).toEqual([]);
+  expect(open).toEqual([{ uri: "file:/a.py", line: 0, character: 4 }]);
+  off = "secret";
+  expect(await asks("y = |", {}, "python", cancelled())).toEqual([]);
+  expect(open).toHaveLength(1);
+  expect(wishes).toEqual([]);
+});
+
+test("where there is no model, the place is kept, and nothing is sent", async () => {
+  off = "noModel";
+  expect(await asks("x = |")).toEqual([]);
+  expect(open).toEqual([{ uri: "file:/a.py", line: 0, character: 4 }]);
+  expect(wishes).toEqual([]);
 });
 
 test.each([
@@ -103,7 +127,7 @@ test("after acceptance the next is asked for, but not in an excluded document", 
   const document = host.fakeDocument("file:///a.py", "x = 1 + 2") as unknown as vscode.TextDocument;
   await provider.accepted(document, new vscode.Position(0, 9));
   expect(wishes.map(({ cursor }) => cursor.prefix)).toEqual(["x = 1 + 2"]);
-  isOpen = false;
+  off = "secret";
   await provider.accepted(document, new vscode.Position(0, 9));
   expect(wishes).toHaveLength(1);
 });

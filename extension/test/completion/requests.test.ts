@@ -68,6 +68,11 @@ test("an answer that was cut off at its limit is not finished", async () => {
   expect(await run()).toEqual({ text: "1 +", finished: false });
 });
 
+test.each([[[]], [[piece("1 +")]]])("an answer that breaks off is a failure, and no answer", async (pieces) => {
+  await serve(streams(...pieces));
+  await expect(run()).rejects.toThrow("ended before the answer");
+});
+
 test("a server that answers in one piece is understood", async () => {
   await serve(() => piece("1", "stop"));
   expect(await run()).toEqual({ text: "1", finished: true });
