@@ -19,7 +19,7 @@ def fact(of: str, value: str) -> str:
         ("default size --spare", "1"),
         ("default keys create --role", "user"),
         ("setting stoker.completion.maxTokens", "128"),
-        ("run warm_ahead.tokens", "2,608"),
+        ("run sizing.day_requests", "79,366"),
         ("run two_cores.on", "2026-11-23"),
     ],
 )

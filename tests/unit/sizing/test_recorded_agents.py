@@ -6,18 +6,19 @@ from dataclasses import replace
 
 from benchmarks.sizing_recorded import GOAL, compare, recorded, replicas
 
+CALIBRATED = "factors of --calibrate"
+
 
 def test_calibrated_it_is_near_what_was_measured_at_three_loads() -> None:
     rounds = recorded()
-    figures = compare(rounds, replicas(rounds)["step times of --calibrate"])
+    figures = compare(rounds, replicas(rounds)[CALIBRATED])
     assert len(figures) == 12
-    assert sum(abs(figure.error) <= GOAL for figure in figures) >= 11
-    assert [figure for figure in figures if abs(figure.error) > 0.2] == []
+    assert [figure for figure in figures if abs(figure.error) > GOAL] == []
 
 
 def test_without_asynchronous_scheduling_first_tokens_would_come_too_early() -> None:
     rounds = recorded()
-    replica = replicas(rounds)["step times of --calibrate"]
+    replica = replicas(rounds)[CALIBRATED]
     figures = compare(rounds, replace(replica, async_scheduling=False))
     first = [f.error for f in figures if f.what == "time to first token, P50"]
-    assert all(error < -0.15 for error in first)
+    assert all(error < -0.12 for error in first)

@@ -66,20 +66,7 @@ class Metrics:
         self.owners = OwnerUse()
         self._add_prompts(registry)
         self._add_stores(registry)
-        self.tool_calls = Counter(
-            "stoker_tool_calls_found", "Tool calls found in text", ["model"], registry=registry
-        )
-        self.faults = Counter(
-            "stoker_backend_faults", "What was wrong with answers", ["fault"], registry=registry
-        )
-        self.left = Counter(
-            "stoker_clients_left",
-            "Clients that left before the answer was complete",
-            registry=registry,
-        )
-        self.backend_up = Gauge(
-            "stoker_backend_up", "Whether a backend can be used", ["backend"], registry=registry
-        )
+        self._add_answers(registry)
 
     def note(self, row: UsageRow, provider: str, *, streamed: bool) -> None:
         """Count a request that has ended, as its row of usage has it.
@@ -125,6 +112,22 @@ class Metrics:
             "Prompts whose count before was not the backend's count after",
             ["model"],
             registry=registry,
+        )
+
+    def _add_answers(self, registry: CollectorRegistry) -> None:
+        self.tool_calls = Counter(
+            "stoker_tool_calls_found", "Tool calls found in text", ["model"], registry=registry
+        )
+        self.faults = Counter(
+            "stoker_backend_faults", "What was wrong with answers", ["fault"], registry=registry
+        )
+        self.left = Counter(
+            "stoker_clients_left",
+            "Clients that left before the answer was complete",
+            registry=registry,
+        )
+        self.backend_up = Gauge(
+            "stoker_backend_up", "Whether a backend can be used", ["backend"], registry=registry
         )
 
     def _add_stores(self, registry: CollectorRegistry) -> None:
