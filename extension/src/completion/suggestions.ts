@@ -51,6 +51,13 @@ interface Question {
 
 /** VS Code asks again within 50 ms after a key; after this, no question waits for the request any more. */
 const ABANDONED_MS = 400;
+/** VS Code takes its question back 750 ms after the key. An answer that takes longer than this may cross
+ * that on its way, and is then dropped unseen: VS Code does not report what it shows. */
+const CROSSING_MS = 250;
+/** How soon VS Code is made to ask for such an answer again: before a person can have put it away. */
+const CONFIRM_MS = 100;
+/** VS Code asks within a few milliseconds after it was made to, unless something is in its way. */
+const UNHEARD_MS = 1000;
 /** No person waits so long for a suggestion. */
 const AWAY_MS = 60_000;
 /** How often it is looked whether there is a model again. */
@@ -78,6 +85,7 @@ export class Suggestions {
   /** The text to show at `cursor`; undefined where there is none, or `signal` was aborted. */
   async suggest(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<string | undefined> {
     const question = this.opened(cursor);
+    const askedMs = this.around.now();
     const known = this.cache.find(cursor);
     if (known) {
       this.counts.reused += 1;
@@ -85,7 +93,10 @@ export class Suggestions {
     }
     do {
       const rest = await this.answer(cursor, wish, signal);
-      if (rest) return this.shown(rest, cursor);
+      if (rest) {
+        if (!wish.isExplicit && this.around.now() - askedMs > CROSSING_MS) this.confirm(question);
+        return this.shown(rest, cursor);
+      }
       // VS Code keeps an empty answer to an explicit question until the text changes, and asks no more.
     } while (wish.isExplicit && (await this.mayTryAgain(question, signal)));
     this.takeUpLater(question);
@@ -262,8 +273,14 @@ export class Suggestions {
     if (this.open !== question || question.cursor.isAhead) return this.abandon(flight);
     if (this.around.now() - question.sinceMs > AWAY_MS) return this.abandon(flight);
     const waitMs = this.around.waitMs() ?? NO_MODEL_MS;
-    if (waitMs > 0) this.takeUpLater(question, waitMs);
-    else this.around.askAgain(question.cursor);
+    if (waitMs > 0) return this.takeUpLater(question, waitMs);
+    this.around.askAgain(question.cursor);
+    this.takeUpLater(question, UNHEARD_MS);
+  }
+
+  /** Makes VS Code ask for an answer again that it may have dropped. The answer is known: nothing is sent. */
+  private confirm(question: Question): void {
+    setTimeout(() => this.takeUp(question, undefined), CONFIRM_MS);
   }
 
   /** Waits until the server may be asked again. */

@@ -299,8 +299,45 @@ test("where there is no model, it asks again once there is one", async () => {
   await vi.advanceTimersByTimeAsync(20_000);
   expect(askedAgain).toBe(0);
   waitMs = 0;
-  await vi.advanceTimersByTimeAsync(2000);
+  await vi.advanceTimersByTimeAsync(1000);
   expect(askedAgain).toBe(1);
+});
+
+test("an answer that VS Code may have dropped on its way is asked for again, and costs no request", async () => {
+  await answered("x = |", "number + 1");
+  await vi.advanceTimersByTimeAsync(200);
+  expect(askedAgain).toBe(1);
+  expect(await suggest("x = |", { ...WISH, isExplicit: true }).shown).toBe("number + 1");
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(askedAgain).toBe(1);
+  expect(asked).toHaveLength(1);
+});
+
+test("an answer that came at once was seen, and is not asked for again", async () => {
+  const { shown } = suggest("x = |", { ...WISH, isExplicit: true });
+  await vi.advanceTimersByTimeAsync(0);
+  asked[0]?.writes("number + 1");
+  asked[0]?.ends();
+  expect(await shown).toBe("number + 1");
+  expect(await suggest("x = |").shown).toBe("number + 1");
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(askedAgain).toBe(0);
+});
+
+test("while VS Code does not ask although it was made to, it is made to again", async () => {
+  waitMs = undefined;
+  suggestions.unanswered(cursorIn("x = |"));
+  waitMs = 0;
+  await vi.advanceTimersByTimeAsync(4000);
+  expect(askedAgain).toBeGreaterThan(2);
+  const { shown } = suggest("x = |", { ...WISH, isExplicit: true });
+  await vi.advanceTimersByTimeAsync(0);
+  asked[0]?.writes("1");
+  asked[0]?.ends();
+  expect(await shown).toBe("1");
+  const before = askedAgain;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(askedAgain).toBe(before);
 });
 
 test("it gives up after a minute, however often it was asked again", async () => {
