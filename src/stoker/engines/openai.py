@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 name = "openai"
 VERSION_AT = None
 
-#: Kinds of models that answer no chats, as Together, LM Studio and LiteLLM name them.
+#: Kinds of models that answer no chats, as Together, LM Studio, LiteLLM, Xinference
+#: (``model_type``) and Infinity (https://github.com/michaelfeil/infinity/issues/333) name them.
 _NO_CHATS = frozenset(
-    ("embedding", "embeddings", "rerank", "image", "image_generation", "audio", "moderation",
-     "audio_transcription", "audio_speech", "transcribe")
+    ("embedding", "embeddings", "embed", "rerank", "reranker", "classify", "image", "video",
+     "image_generation", "audio", "moderation", "audio_transcription", "audio_speech", "transcribe")
 )  # fmt: skip
 
 
@@ -51,8 +52,13 @@ def chats(entry: Mapping[str, Any]) -> bool | None:
     abilities = entry.get("capabilities")
     if isinstance(abilities, Mapping) and isinstance(abilities.get("completion_chat"), bool):
         return bool(abilities["completion_chat"])  # Mistral's API
-    kind = entry.get("type") or entry.get("mode")
-    return False if kind in _NO_CHATS else None
+    kind = entry.get("type") or entry.get("mode") or entry.get("model_type")
+    kinds = [kind] if kind else abilities if isinstance(abilities, list) else []
+    return (
+        False
+        if kinds and all(isinstance(each, str) and each in _NO_CHATS for each in kinds)
+        else None
+    )
 
 
 async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]) -> int:

@@ -192,6 +192,34 @@ async def test_entries_without_a_name_hide_no_others() -> None:
     assert [model.id for model in (await look(answers)).models] == ["m"]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"object": "list", "models": [{"id": "m", "owned_by": "vllm"}]},
+        {"data": [], "models": [{"name": "m"}]},
+        {"data": [{"model_id": "m", "id": None}]},
+    ],
+)
+async def test_models_are_found_under_other_names(answer: dict[str, Any]) -> None:
+    assert [model.id for model in (await look({"GET /v1/models": answer})).models] == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "may_chat"),
+    [
+        ({"owned_by": "infinity", "capabilities": ["embed"]}, False),
+        ({"owned_by": "infinity", "capabilities": ["embed", "rerank"]}, False),
+        ({"owned_by": "xinference", "model_type": "rerank"}, False),
+        ({"owned_by": "xinference", "model_type": "LLM"}, True),
+        ({"capabilities": ["completion", "embed"]}, True),
+        ({"capabilities": [{"embed": True}]}, True),
+    ],
+)
+async def test_kinds_of_models_that_answer_no_chats(entry: dict[str, Any], may_chat: bool) -> None:
+    found = await look({"GET /v1/models": listing({"id": "m", **entry})})
+    assert found.models[0].may_chat is may_chat
+
+
 async def test_bare_list_of_models_is_one_too() -> None:
     models = [
         {"id": "chatty", "type": "chat", "context_length": 8192},
