@@ -310,6 +310,11 @@ BOTH: dict[str, str] = {
     f"<function=list_dir{LIST_ARGS}</function>",
     "names in another case": f'<tool_call>{{"name": "Read_File", "arguments": {READ_ARGS}}}'
     f'</tool_call><tool_call>{{"name": "LIST_DIR", "arguments": {LIST_ARGS}}}</tool_call>',
+    "tools as tags": "<read_file>\n<path>a.py</path>\n<line>3</line>\n</read_file>\n\n"
+    "<list_dir>\n<path>.</path>\n</list_dir>",
+    "mistral without its special token": f"read_file[ARGS]{READ_ARGS}\nlist_dir[ARGS]{LIST_ARGS}",
+    "kimi without its special tokens": f"functions.read_file:0{READ_ARGS}\n"
+    f"functions.list_dir:1{LIST_ARGS}",
     "exaone 4": f"<tool_call>{READ_JSON}</tool_call>\n<tool_call>{LIST_JSON}</tool_call>"
     "[|endofturn|]",
     "gigachat": f"<|function_call|>{READ_JSON}<|message_sep|>\n<|function_call|>{LIST_JSON}",
@@ -412,6 +417,40 @@ def test_wrapper_closes_a_function_that_the_model_left_open() -> None:
 )  # fmt: skip
 def test_what_stands_around_a_name_is_no_part_of_it(name: str) -> None:
     assert ToolSchemas(TOOLS).resolve(name) == "read_file"
+
+
+def test_value_in_a_tools_own_tag_may_hold_tags_and_line_ends() -> None:
+    answer = "I will.\n\n<list_dir>\n<path>\n<a></path> b</list_dir>\nc\n</path>\n</list_dir>\nDone"
+    events = parse(list(answer), TOOLS)
+    assert calls(events) == [("list_dir", {"path": "<a></path> b</list_dir>\nc"})]
+    assert text(events) == "I will.\n\n\nDone"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The tag <list_dir><path>.</path></list_dir> within a line",
+        "```xml\n<list_dir><path>.</path></list_dir>\n```",
+        "```\n<list_dir><path>.</path></list_dir>\n```",
+        "<list_dir>\n<folder>.</folder>\n</list_dir>",
+        "<list_dir>\n</list_dir>",
+        "<list_dir>\n<path>.</path>",
+        "list_dir is the tool.\nlist_dir",
+        'list_dir {"path": "."}',
+        'list_dir{"path": ".',
+        "read_file[0] and read_file[AR",
+        "<details>\n<path>.</path>\n</details>",
+    ],
+)
+def test_names_of_tools_in_text_are_no_calls(answer: str) -> None:
+    events = parse(list(answer), TOOLS)
+    assert (calls(events), text(events)) == ([], answer)
+
+
+def test_line_that_can_be_no_name_is_passed_on_at_once() -> None:
+    parser = ToolCallParser(TOOLS)
+    shown = [text(parser.feed(piece)) for piece in ("re", "ad", "y\n", "<li", "st>")]
+    assert shown == ["", "", "ready\n", "", "<list>"]
 
 
 def test_case_decides_where_two_tools_differ_in_nothing_else() -> None:

@@ -78,6 +78,10 @@ class ToolSchemas:
             for space in ("", "functions.", "default_api.")
         )
 
+    def parameters_of(self, name: str) -> Mapping[str, Any]:
+        """Return the schemas of a tool's parameters by their names."""
+        return self._parameters[name]
+
     def type_of(self, name: str, key: str) -> object:
         """Return the schema of one parameter, ``None`` where the tool's schema has none."""
         return self._parameters[name].get(key)
