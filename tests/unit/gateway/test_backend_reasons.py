@@ -99,6 +99,32 @@ async def test_error_inside_of_a_stream_has_openais_form(
     assert found["message"] == words
 
 
+@pytest.mark.parametrize("parsed", [False, True], ids=["relayed", "parsed"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        b'error: {"code": 500, "message": "boom", "type": "server_error"}\n\n',  # llama.cpp of 2025
+        b'event: error\ndata: {"message": "boom"}\n\n',
+        b"event: error\ndata: boom\n\n",
+        b'{"error": {"message": "boom"}}\n',  # Lemonade passes on its engine's
+    ],
+)
+@pytest.mark.parametrize("end", [b"", DONE], ids=["open", "ended"])
+async def test_error_outside_of_the_data_is_an_error_too(
+    written: bytes, end: bytes, parsed: bool
+) -> None:
+    async def fails(call: Call) -> None:
+        await call.stream(event("half"), written, *([end] if end else []))
+
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    async with gateway_with(fails) as (door, _):
+        stream = await door.stream(**({"tools": tools} if parsed else {}))
+    assert error_in(stream)["message"] == "boom"
+    assert b'"half"' in stream
+    assert b'"finish_reason":"stop"' not in stream
+    assert stream.endswith(DONE)
+
+
 async def test_text_about_an_error_stays_text() -> None:
     async def talks(call: Call) -> None:
         await call.stream(event('{"error": "x"}'), DONE)
