@@ -243,6 +243,17 @@ def unreadable() -> web.Response:
     return response(502, UNREADABLE, kind="server_error", code="backend_failed")
 
 
+def no_choices() -> web.Response:
+    """The backend sent JSON in place of a stream, and no answer is in it."""
+    return response(
+        502,
+        "The model's server answered a request for a stream with JSON that holds no answer. Check "
+        "that its address is that of an OpenAI-compatible server, and look into its log.",
+        kind="server_error",
+        code="backend_failed",
+    )
+
+
 def internal() -> web.Response:
     """A bug in the gateway."""
     return response(
