@@ -60,6 +60,21 @@ async def test_refusal_reaches_the_client_and_its_kind_the_log(
     assert "my prompt" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {"message": "prompt is too long: 9 tokens > 8 maximum"}}',
+        b'{"error": "the model is loaded with context length of only 8 tokens"}',  # LM Studio
+        b'{"detail": "Prompt too long: 9 tokens"}',
+        b"prompt too long; exceeded max context length by 1 tokens",
+    ],
+)
+async def test_prompt_that_does_not_fit_has_openais_code_in_every_form(body: bytes) -> None:
+    async with gateway_with(refusing(400, body)) as (door, _):
+        reply = await door.chat()
+    assert (reply.status, reply.error["code"]) == (400, "context_length_exceeded")
+
+
 async def test_refusal_of_a_stream_that_began_has_the_same_words() -> None:
     async def refuses_late(call: Call) -> None:
         await asyncio.sleep(0.3)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from stoker.access.caller import Role
 from stoker.access.entry_refused import EntryFault
-from stoker.engines.refusals import Refusal
+from stoker.engines.refusals import OVERFLOW, Refusal
 
 
 def response(
@@ -304,7 +304,8 @@ def refused(refusal: Refusal, status: int) -> bytes:
     """The JSON of a backend's refusal, for an answer or for an event in a stream."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
     if not refusal.is_openai:
-        return body(refusal.message, kind=kind, code="backend_refused")
+        code = refusal.code if refusal.code == OVERFLOW else "backend_refused"
+        return body(refusal.message, kind=kind, code=code)
     return body(refusal.message, kind=refusal.kind or kind, code=refusal.code, param=refusal.param)
 
 
