@@ -41,7 +41,7 @@ _NO_TOOLS = ("tool-call-parser", "does not support tools", "requires --jinja")
 
 
 def entries(listing: Any) -> list[Mapping[str, Any]]:
-    """The models of a ``/v1/models`` listing, each once, under ``id``; those without a name left out.
+    """The models of a ``/v1/models`` listing that have a name, each once, under ``id``.
 
     Together's API sends the list as it is (https://docs.together.ai/reference/models-1), and
     vLLM's router calls it ``models`` (https://github.com/vllm-project/router/issues/133).
