@@ -127,7 +127,7 @@ def payload(event: bytes) -> bytes:
 
 
 def errors_as_data(data: bytes) -> bytes:
-    """Whole events; what reports an error in another field than ``data:`` is an event of OpenAI's form.
+    """Whole events; an error in another field than ``data:`` is an event of OpenAI's form.
 
     llama.cpp up to the end of 2025 has a field of its own for it
     (https://github.com/ggml-org/llama.cpp/pull/16109), others name the event, and Lemonade passes
