@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 ALIAS = "local"
 
 #: Names under which servers give the context length; the one that is in use comes first. LM
-#: Studio's, vLLM's, OpenRouter's and Together's, Groq's, Mistral's, LiteLLM's.
+#: Studio's, vLLM's, OpenRouter's and Together's, Groq's, Mistral's, LiteLLM's; TabbyAPI's in its
+#: ``parameters``; llama.cpp's in its ``meta``, where only some releases have it.
 _LENGTHS = (
     "loaded_context_length",
     "max_model_len",
@@ -22,10 +23,14 @@ _LENGTHS = (
     "context_window",
     "max_context_length",
     "max_input_tokens",
+    "max_seq_len",
+    "n_ctx",
 )
 #: Where some have it: OpenRouter for the provider it sends to, DeepInfra, LiteLLM.
-_NESTED = ("top_provider", "metadata", "model_info")
+_NESTED = ("top_provider", "metadata", "model_info", "parameters", "meta")
 _MAX_DIGITS = 12
+#: Where an entry has its name; OpenAI's comes first.
+_IDS = ("id", "model_id", "name", "model")
 
 _TOOL = {"type": "function", "function": {"name": "noop", "parameters": {"type": "object"}}}
 
@@ -36,17 +41,26 @@ _NO_TOOLS = ("tool-call-parser", "does not support tools", "requires --jinja")
 
 
 def entries(listing: Any) -> list[Mapping[str, Any]]:
-    """The models of a ``/v1/models`` listing, those without a name left out.
+    """The models of a ``/v1/models`` listing that have a name, each once, under ``id``.
 
-    Together's API sends the list as it is: https://docs.together.ai/reference/models-1
+    Together's API sends the list as it is (https://docs.together.ai/reference/models-1), and
+    vLLM's router calls it ``models`` (https://github.com/vllm-project/router/issues/133).
     """
-    listed = listing.get("data") if isinstance(listing, Mapping) else listing
-    found = listed if isinstance(listed, list) else []
-    return [each for each in found if isinstance(each, Mapping) and _is_named(each)]
+    if isinstance(listing, Mapping):
+        listing = listing["data"] if listing.get("data") else listing.get("models")
+    found = listing if isinstance(listing, list) else []
+    entries = (_entry(each) for each in found if isinstance(each, Mapping))
+    by_id: dict[str, Mapping[str, Any]] = {}
+    for entry in entries:
+        by_id.setdefault(entry["id"], entry)  # a router lists the same model of several servers
+    by_id.pop("", None)
+    return list(by_id.values())
 
 
-def _is_named(entry: Mapping[str, Any]) -> bool:
-    return isinstance(entry.get("id"), str) and bool(entry["id"])
+def _entry(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One model with its ``id``, empty where it has none."""
+    names = (fields.get(key) for key in _IDS)
+    return {**fields, "id": next((name for name in names if isinstance(name, str) and name), "")}
 
 
 def says_no_tools(message: str) -> bool:

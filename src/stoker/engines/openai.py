@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 name = "openai"
 VERSION_AT = None
 
-#: Kinds of models that answer no chats, as Together, LM Studio and LiteLLM name them.
+#: Kinds of models that answer no chats, as Together, LM Studio, LiteLLM, Xinference
+#: (``model_type``) and Infinity (https://github.com/michaelfeil/infinity/issues/333) name them.
 _NO_CHATS = frozenset(
-    ("embedding", "embeddings", "rerank", "image", "image_generation", "audio", "moderation",
-     "audio_transcription", "audio_speech", "transcribe")
+    ("embedding", "embeddings", "embed", "rerank", "reranker", "classify", "image", "video",
+     "image_generation", "audio", "moderation", "audio_transcription", "audio_speech", "transcribe")
 )  # fmt: skip
+#: The same in Lemonade's ``labels``, among others.
+_NO_CHAT_LABELS = frozenset(
+    ("embeddings", "reranking", "transcription", "realtime-transcription", "tts", "speech-to-text")
+)
 
 
 async def is_it(http: aiohttp.ClientSession, backend: Backend, listing: Any) -> bool:
@@ -51,8 +56,15 @@ def chats(entry: Mapping[str, Any]) -> bool | None:
     abilities = entry.get("capabilities")
     if isinstance(abilities, Mapping) and isinstance(abilities.get("completion_chat"), bool):
         return bool(abilities["completion_chat"])  # Mistral's API
-    kind = entry.get("type") or entry.get("mode")
-    return False if kind in _NO_CHATS else None
+    labels = _texts(entry.get("labels"))
+    kind = entry.get("type") or entry.get("mode") or entry.get("model_type")
+    kinds = [kind] if isinstance(kind, str) else _texts(abilities)
+    is_other = kinds and all(each in _NO_CHATS for each in kinds)
+    return False if is_other or not _NO_CHAT_LABELS.isdisjoint(labels) else None
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 async def count(http: aiohttp.ClientSession, backend: Backend, request: Mapping[str, Any]) -> int:

@@ -37,9 +37,18 @@ _HEADING = re.compile(r"<(title|h1)[^>]*>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffd]+")
 #: OpenAI's code where a prompt is too long; agents shorten a conversation that gets it.
 OVERFLOW = ContextLengthExceededError.code
-#: What servers write in that case: llama.cpp, then vLLM and those that quote OpenAI.
+#: What servers write in that case: llama.cpp; vLLM and those that quote OpenAI; SGLang and
+#: Together; Ollama and Anthropic; LM Studio in three releases; TGI; Gemini; LiteLLM. Many are in
+#: https://github.com/earendil-works/pi/issues/5930, 2626 and
+#: https://github.com/aaif-goose/goose/issues/11318.
 _OVERFLOWS = re.compile(
-    r"exceeds? the available context|maximum context length|longer than the maximum model length",
+    r"exceeds? the available context|maximum context length|longer than the maximum model length|"
+    r"longer than the model's context length|context length is only|"
+    r"exceed(?:s|ed)? (?:the |this )?(?:max |model'?s? )?context (?:length|window)|"
+    r"\bprompt (?:is )?too long\b|does not fit in context length|"
+    r"greater than the context length|context length of only|"
+    r"`inputs` tokens \+ `max_new_tokens` must be|`inputs` must have less than|"
+    r"input token count\b.* exceeds the maximum|ContextWindowExceeded",
     re.IGNORECASE,
 )
 #: What only an answer has; a failed one of /v1/responses has an error beside it.
@@ -197,7 +206,8 @@ def _of_text(status: int, text: str) -> Refusal:
     words = _readable(text)
     if words is None:
         return _wordless(status)
-    return Refusal(words, is_no_path=_NO_PATH.fullmatch(words) is not None)
+    code = OVERFLOW if _OVERFLOWS.search(words) else None
+    return Refusal(words, code=code, is_no_path=_NO_PATH.fullmatch(words) is not None)
 
 
 def _of_page(status: int, text: str) -> str:

@@ -47,6 +47,7 @@ _MOE_TOP_K = (
     "experts_per_token",
     "moe_k",
     "moe_topk",
+    "moe_top_k",
 )
 #: Facts of the whole model: a list of them is not a value for each layer.
 _ONE_FOR_ALL = frozenset({*_LAYER_COUNTS, "hidden_size", "vocab_size", "kv_lora_rank"})
@@ -460,7 +461,8 @@ def _class_name(config: Config, text: Config) -> str | None:
 
 def _kv_heads(text: Config, heads: int, num_layers: int) -> tuple[int, ...]:
     """The key-value heads of each layer; 0 where a layer has none."""
-    if text.get("multi_query") is True:
+    # FalconConfig's new architecture names the heads and leaves the older flag set.
+    if text.get("multi_query") is True and not text.get("new_decoder_architecture"):
         return (1,) * num_layers
     names = ("num_key_value_heads", "num_key_value_heads_per_layer", "num_kv_heads")
     # DeciLM and OpenELM give them for each layer.
@@ -469,7 +471,7 @@ def _kv_heads(text: Config, heads: int, num_layers: int) -> tuple[int, ...]:
         raise _contradiction(names[0], len(listed), "num_hidden_layers", num_layers)
     if listed is not None:
         return tuple(_whole(listed)[:num_layers])
-    kv_heads = _first(text, *names, "multi_query_group_num") or heads
+    kv_heads = _first(text, *names, "multi_query_group_num", "num_attention_groups") or heads
     if heads % kv_heads:
         raise _contradiction("num_attention_heads", heads, "num_key_value_heads", kv_heads)
     return (kv_heads,) * num_layers

@@ -50,6 +50,18 @@ def test_words_are_found_in_every_form(value: Any, words: str) -> None:
     [
         "request (600 tokens) exceeds the available context size (512 tokens), try increasing it",
         "This model's maximum context length is 2048 tokens. However, you requested 5000.",
+        "The input (516368 tokens) is longer than the model's context length (262144 tokens).",
+        "prompt too long; exceeded max context length by 100918 tokens",
+        "prompt is too long: 5000 tokens > 4096 maximum",
+        "Input does not fit in context length. The input has 31430 tokens, but the context length "
+        "only supports 30000 tokens.",
+        "The number of tokens to keep from the initial prompt is greater than the context length "
+        "(n_keep: 5000>= n_ctx: 4096).",
+        "the model is loaded with context length of only 4096 tokens, which is not enough",
+        "Your input exceeds the context window of this model.",
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000",
+        "The input token count (5000) exceeds the maximum number of tokens allowed (4096).",
+        "litellm.ContextWindowExceededError: OpenAIException",
         "The decoder prompt (length 99) is longer than the maximum model length of 64.",
     ],
 )

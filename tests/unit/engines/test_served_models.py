@@ -175,6 +175,9 @@ async def test_lora_adapter_has_the_context_of_its_base_model(owner: str) -> Non
         ({"metadata": {"context_length": 4096}}, 4096),  # DeepInfra
         ({"max_model_len": "8192"}, 8192),
         ({"max_model_len": 0, "context_length": 2048}, 2048),
+        ({"owned_by": "tabbyAPI", "parameters": {"max_seq_len": 8192}}, 8192),
+        ({"meta": {"n_ctx": 4096, "n_ctx_train": 32768}}, 4096),
+        ({"meta": {"n_ctx_train": 32768}}, None),
         ({"context_length": 0}, None),
         ({"context_length": True}, None),
         ({}, None),
@@ -190,6 +193,43 @@ async def test_context_is_read_under_every_name(
 async def test_entries_without_a_name_hide_no_others() -> None:
     answers = {"GET /v1/models": {"data": [None, {"id": None}, "text", {"id": "m"}]}}
     assert [model.id for model in (await look(answers)).models] == ["m"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"object": "list", "models": [{"id": "m", "owned_by": "vllm"}]},
+        {"data": [], "models": [{"name": "m"}]},
+        {"data": [{"model_id": "m", "id": None}]},
+    ],
+)
+async def test_models_are_found_under_other_names(answer: dict[str, Any]) -> None:
+    assert [model.id for model in (await look({"GET /v1/models": answer})).models] == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "may_chat"),
+    [
+        ({"owned_by": "infinity", "capabilities": ["embed"]}, False),
+        ({"owned_by": "infinity", "capabilities": ["embed", "rerank"]}, False),
+        ({"owned_by": "xinference", "model_type": "rerank"}, False),
+        ({"owned_by": "xinference", "model_type": "LLM"}, True),
+        ({"capabilities": ["completion", "embed"]}, True),
+        ({"capabilities": [{"embed": True}]}, True),
+        ({"owned_by": "lemonade", "labels": ["embeddings", "custom"]}, False),
+        ({"owned_by": "lemonade", "labels": ["tool-calling", "hot"]}, True),
+        ({"owned_by": "lemonade", "labels": None}, True),
+    ],
+)
+async def test_kinds_of_models_that_answer_no_chats(entry: dict[str, Any], may_chat: bool) -> None:
+    found = await look({"GET /v1/models": listing({"id": "m", **entry})})
+    assert found.models[0].may_chat is may_chat
+
+
+async def test_model_that_is_listed_twice_is_one() -> None:
+    twice = listing({"id": "m", "max_model_len": 8192}, {"id": "m"}, {"id": "n"})
+    found = (await look({"GET /v1/models": twice})).models
+    assert [(model.id, model.max_model_len) for model in found] == [("m", 8192), ("n", None)]
 
 
 async def test_bare_list_of_models_is_one_too() -> None:

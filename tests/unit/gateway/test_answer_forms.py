@@ -217,6 +217,23 @@ async def test_an_error_with_status_200_is_an_error() -> None:
         assert (reply.status, reply.error["message"]) == (502, "no memory")
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"detail": "boom"}, "boom"),
+        ({"id": "x", "choices": None}, "JSON that holds no answer"),
+        ({}, "JSON that holds no answer"),
+    ],
+)
+async def test_json_without_an_answer_is_no_stream(body: dict[str, Any], words: str) -> None:
+    async def odd(call: Call) -> None:
+        await call.send(answer(orjson.dumps(body)))
+
+    reply = await asked(odd, stream=True)
+    assert reply.status == 502
+    assert words in reply.error["message"]
+
+
 async def test_what_is_no_answer_is_named_so_and_nothing_is_told_of_breaking_off() -> None:
     for stream in (True, False):
         reply = await asked(sends(b"<html>Welcome</html>", "text/html"), stream=stream)

@@ -60,6 +60,21 @@ async def test_refusal_reaches_the_client_and_its_kind_the_log(
     assert "my prompt" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {"message": "prompt is too long: 9 tokens > 8 maximum"}}',
+        b'{"error": "the model is loaded with context length of only 8 tokens"}',  # LM Studio
+        b'{"detail": "Prompt too long: 9 tokens"}',
+        b"prompt too long; exceeded max context length by 1 tokens",
+    ],
+)
+async def test_prompt_that_does_not_fit_has_openais_code_in_every_form(body: bytes) -> None:
+    async with gateway_with(refusing(400, body)) as (door, _):
+        reply = await door.chat()
+    assert (reply.status, reply.error["code"]) == (400, "context_length_exceeded")
+
+
 async def test_refusal_of_a_stream_that_began_has_the_same_words() -> None:
     async def refuses_late(call: Call) -> None:
         await asyncio.sleep(0.3)
@@ -97,6 +112,32 @@ async def test_error_inside_of_a_stream_has_openais_form(
     found = error_in(stream)
     assert found.keys() == {"message", "type", "param", "code"}
     assert found["message"] == words
+
+
+@pytest.mark.parametrize("parsed", [False, True], ids=["relayed", "parsed"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        b'error: {"code": 500, "message": "boom", "type": "server_error"}\n\n',  # llama.cpp of 2025
+        b'event: error\ndata: {"message": "boom"}\n\n',
+        b"event: error\ndata: boom\n\n",
+        b'{"error": {"message": "boom"}}\n',  # Lemonade passes on its engine's
+    ],
+)
+@pytest.mark.parametrize("end", [b"", DONE], ids=["open", "ended"])
+async def test_error_outside_of_the_data_is_an_error_too(
+    written: bytes, end: bytes, parsed: bool
+) -> None:
+    async def fails(call: Call) -> None:
+        await call.stream(event("half"), written, *([end] if end else []))
+
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    async with gateway_with(fails) as (door, _):
+        stream = await door.stream(**({"tools": tools} if parsed else {}))
+    assert error_in(stream)["message"] == "boom"
+    assert b'"half"' in stream
+    assert b'"finish_reason":"stop"' not in stream
+    assert stream.endswith(DONE)
 
 
 async def test_text_about_an_error_stays_text() -> None:

@@ -64,6 +64,23 @@ WORDS: dict[str, tuple[str | dict[str, Any], str]] = {
         {"detail": "create() got an unexpected keyword argument 'stream_options'"},
         "stream_options",
     ),
+    "OpenAI's list": (
+        {"error": {"message": "Unrecognized request arguments supplied: metadata, other"}},
+        "metadata",
+    ),
+    "serde, which lists the fields that it knows": (
+        "unknown field `parallel_tool_calls`, expected one of `messages`, `store`, `user`",
+        "parallel_tool_calls",
+    ),
+    "how much to think": (
+        {"error": {"message": "Unrecognized request argument supplied: reasoning_effort"}},
+        "reasoning_effort",
+    ),
+    "LiteLLM's list": (
+        {"error": {"message": "m does not support parameters: ['verbosity'], for model=m"}},
+        "verbosity",
+    ),
+    "an English word that is refused": ({"message": "store is not supported here"}, "store"),
     "a field with its default": (
         {"error": {"message": "`response_format` is not supported by this model"}},
         "response_format",
@@ -80,6 +97,8 @@ REQUEST: dict[str, Any] = {
     "user": "x",
     "service_tier": "auto",
     "prompt_cache_key": "k",
+    "reasoning_effort": "high",
+    "verbosity": "low",
     "response_format": {"type": "text"},
     "temperature": 0.2,
 }
@@ -103,6 +122,9 @@ def test_the_words_name_one_field_and_only_that_is_left_out(
     [
         "Unsupported parameter: 'temperature'",
         "user messages are not supported after a tool",
+        "body.messages.0.user.content: Extra inputs are not permitted",
+        "Unsupported value: 'reasoning_effort' does not support 'high' with this model",
+        {"detail": [{"loc": ["body", "reasoning_effort"], "msg": "Input should be 'low'"}]},
         "The last user message is empty",
         "unknown field: tools",
         {"detail": [{"loc": ["body", "messages"], "msg": "missing", "input": REQUEST}]},
@@ -138,6 +160,14 @@ def test_a_field_inside_of_messages_and_tools_is_left_out_of_each(
 ) -> None:
     assert named_in(refusal_of(words), REQUEST) == {path}
     assert f'"{path[-1]}"' not in json.dumps(without(REQUEST, [path]))
+
+
+def test_name_of_a_participant_is_left_out_and_not_the_user_of_the_request() -> None:
+    words = {"detail": [{"loc": ["body", "messages", 0, "user", "name"], "msg": "Extra inputs"}]}
+    turns = [{"role": "user", "name": "ann", "content": "Hi"}]
+    named = named_in(refusal_of(words), {"messages": turns, "user": "x"})
+    assert named == {("messages", "*", "name")}
+    assert without({"messages": turns}, named)["messages"] == [{"role": "user", "content": "Hi"}]
 
 
 @pytest.mark.parametrize(

@@ -236,3 +236,39 @@ def test_the_text_part_is_found_wherever_a_family_keeps_it(wrap: Any) -> None:
 def test_a_list_that_is_no_value_for_each_layer_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(StokerError):
         architecture_from_config(LLAMA | change)
+
+
+def test_falcon_40b_has_the_heads_that_it_names() -> None:
+    falcon = {
+        "model_type": "falcon",
+        "num_hidden_layers": 60,
+        "hidden_size": 8192,
+        "num_attention_heads": 128,
+        "num_kv_heads": 8,
+        "multi_query": True,
+        "vocab_size": 65024,
+    }
+    assert architecture_from_config({**falcon, "new_decoder_architecture": True}).num_kv_heads == 8
+    assert architecture_from_config({**falcon, "new_decoder_architecture": False}).num_kv_heads == 1
+
+
+def test_step_3_names_groups_of_attention_and_the_number_of_its_experts_in_its_own_way() -> None:
+    step = {
+        "model_type": "step3p5",
+        "num_hidden_layers": 45,
+        "hidden_size": 4096,
+        "num_attention_heads": 64,
+        "num_attention_groups": 8,
+        "head_dim": 128,
+        "vocab_size": 128896,
+        "intermediate_size": 11264,
+        "moe_num_experts": 288,
+        "moe_top_k": 8,
+        "moe_intermediate_size": 1280,
+        "share_expert_dim": 1280,
+        "moe_layers_enum": ",".join(map(str, range(3, 45))),
+    }
+    found = architecture_from_config(step)
+    assert found.num_kv_heads == 8
+    assert found.experts is not None
+    assert (found.experts.experts_per_token, found.experts.num_layers) == (8, 42)

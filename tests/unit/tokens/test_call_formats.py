@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.unit.tokens.test_tool_parsing import _tool, calls, parse, text
 
-from stoker.tokens.tool_calls import ThoughtPart, ToolCallParser, parse_answer
+from stoker.tokens.tool_calls import ThoughtPart, ToolCallParser, ToolSchemas, parse_answer
 from stoker.tokens.tool_calls.call_formats import FORMATS
 
 TOOLS = [
@@ -97,6 +97,9 @@ def element(name: str, value: str) -> str:
 def m3(name: str, body: str) -> str:
     return f'{MARK}<invoke name="{name}">\n{body}\n{MARK}</invoke>\n'
 
+
+PLAIN_BARS = "<|tool▁call▁begin|>", "<|tool▁sep|>", "<|tool▁call▁end|>"
+KIMI_BARS = "<|tool_call_begin|>", "<|tool_sep|>", "<|tool_call_end|>"
 
 #: Each format with the calls of ``READ`` and ``LIST``, as its model prints two calls.
 BOTH: dict[str, str] = {
@@ -246,6 +249,74 @@ BOTH: dict[str, str] = {
     "internlm": "<|action_start|><|plugin|>\n"
     f'{{"name": "read_file", "parameters": {READ_ARGS}}}<|action_end|>\n'
     f'<|action_start|><|plugin|>\n{{"name": "list_dir", "parameters": {LIST_ARGS}}}<|action_end|>',
+    "solar open": "<|begin|>assistant<|tool_calls|>"
+    f"<|tool_call:begin|>0<|tool_call:name|>read_file<|tool_call:args|>{READ_ARGS}"
+    f"<|tool_call:end|><|tool_call:begin|>b46<|tool_call:name|>list_dir<|tool_call:args|>"
+    f"{LIST_ARGS}<|tool_call:end|><|calls|>",
+    "solar open, begun by its prompt": "<|tool_calls|>"
+    f"<|tool_call:begin|>0<|tool_call:name|>read_file<|tool_call:args|>{READ_ARGS}"
+    f"<|tool_call:end|><|tool_call:begin|>1<|tool_call:name|>list_dir<|tool_call:args|>"
+    f"{LIST_ARGS}<|tool_call:end|><|calls|>",
+    "lm studio's own": f"[TOOL_REQUEST]\n{READ_JSON}\n[END_TOOL_REQUEST]\n[TOOL_REQUEST]\n"
+    f"{LIST_JSON}\n[END_TOOL_REQUEST]",
+    **{
+        f"deepseek, written as {opening}": opening
+        + "".join(
+            f"{begin}function{between}{name}\n```json\n{values}\n```{end}"
+            for name, values in (("read_file", READ_ARGS), ("list_dir", LIST_ARGS))
+        )
+        + closing
+        for opening, closing, begin, between, end in (
+            ("<｜tool▁calls｜>", "<｜tool▁calls▁end｜>", *DEEPSEEK),
+            ("<｜tool calls begin｜>", "<｜tool calls end｜>", *DEEPSEEK),
+            ("<｜tool\\_calls\\_begin｜>", "<｜tool\\_calls\\_end｜>", *DEEPSEEK),
+            ("<|tool▁calls▁begin|>", "<|tool▁calls▁end|>", *PLAIN_BARS),
+            ("<|tool_calls_begin|>", "<|tool_calls_end|>", *KIMI_BARS),
+        )
+    },
+    "deepseek v3.2 with plain bars": f"<|DSML|function_calls>\n{invokes('|DSML|', 'string')}"
+    "</|DSML|function_calls>",
+    "deepseek v4 with plain bars": f"<|DSML|tool_calls>\n{invokes('|DSML|', 'string')}"
+    "</|DSML|tool_calls>",
+    **{
+        opening: f"{opening}{READ_JSON}{closing}{opening}{LIST_JSON}{closing}"
+        for opening, closing in (
+            ("[TOOL_CALL]", "[/TOOL_CALL]"),
+            ("<tool_request>", "</tool_request>"),
+            ("<TOOL_CALL>", "</TOOL_CALL>"),
+        )
+    },
+    "function with a name and parameters": '<tool_call><function name="read_file"><parameter '
+    'name="path">a.py</parameter><parameter name="line">3</parameter></function></tool_call>'
+    '<tool_call><function name="list_dir"><parameter name="path">.</parameter></function>'
+    "</tool_call>",
+    "a bracket missing": f"<tool_call>\n{READ_JSON[:-1]}\n</tool_call>\n<tool_call>\n"
+    f"{LIST_JSON[:-2]}\n</tool_call>",
+    "brackets of a template": f"<tool_call>{{{READ_JSON}}}</tool_call>\n"
+    f"<tool_call>{{{LIST_JSON}}}</tool_call>",
+    "keys without quotes": '<tool_call>{name: "read_file", arguments: {path: "a.py", line: 3}}'
+    '</tool_call><tool_call>{name: "list_dir", arguments: {path: "."}}</tool_call>',
+    "arguments beside the name": '<tool_call>{"name": "read_file", "path": "a.py", "line": 3}'
+    '</tool_call><tool_call>{"name": "list_dir", "path": "."}</tool_call>',
+    "other keys": f'<tool_call>{{"tool_name": "read_file", "tool_arguments": {READ_ARGS}}}'
+    f'</tool_call><tool_call>{{"name": "list_dir", "params": {LIST_ARGS}}}</tool_call>',
+    "react's keys": f'{{"action": "read_file", "action_input": {READ_ARGS}}};'
+    f'{{"action": "list_dir", "action_input": {LIST_ARGS}}}',
+    "qwen coder, a closing tag twice": "<tool_call>\n<function=read_file>\n<parameter=path>\na.py\n"
+    "</parameter>\n</parameter>\n<parameter=line>\n3\n</parameter>\n</function>\n</tool_call>\n"
+    "<tool_call>\n<function=list_dir>\n<parameter=path>\n.\n</parameter>\n</parameter>\n"
+    "</function>\n</tool_call>",
+    "llama 3, a bracket missing in its tag": f"<function=read_file{READ_ARGS}</function>"
+    f"<function=list_dir{LIST_ARGS}</function>",
+    "names in another case": f'<tool_call>{{"name": "Read_File", "arguments": {READ_ARGS}}}'
+    f'</tool_call><tool_call>{{"name": "LIST_DIR", "arguments": {LIST_ARGS}}}</tool_call>',
+    "tools as tags": "<read_file>\n<path>a.py</path>\n<line>3</line>\n</read_file>\n\n"
+    "<list_dir>\n<path>.</path>\n</list_dir>",
+    "mistral without its special token": f"read_file[ARGS]{READ_ARGS}\nlist_dir[ARGS]{LIST_ARGS}",
+    "kimi without its special tokens": f"functions.read_file:0{READ_ARGS}\n"
+    f"functions.list_dir:1{LIST_ARGS}",
+    "exaone 4": f"<tool_call>{READ_JSON}</tool_call>\n<tool_call>{LIST_JSON}</tool_call>"
+    "[|endofturn|]",
     "gigachat": f"<|function_call|>{READ_JSON}<|message_sep|>\n<|function_call|>{LIST_JSON}",
     "xlam": f"[{READ_JSON}, {LIST_JSON}]",
     "python's quotes": "<tool_call>{'name': 'read_file', 'arguments': {'path': 'a.py', 'line': 3}}"
@@ -314,6 +385,95 @@ def test_what_stands_between_backticks_or_in_another_language_is_quoted(answer: 
             events = parse(pieces, TOOLS)
             assert calls(events) == []
             assert text(events) == quoted
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("answer", "thoughts", "shown"),
+    [
+        (f"<|think|>Hm.<|end|>{BOTH['solar open']}", "Hm.", ""),
+        ("<|think|>Hm.<|end|><|begin|>assistant<|content|>Hi<|end|>", "Hm.", "Hi"),
+        (f"[BEGIN FINAL RESPONSE]\n{BOTH['hunyuan']}\n[END FINAL RESPONSE]\n<|end|>", "", ""),
+    ],
+)
+def test_messages_of_solar_open_and_apriel(
+    answer: str, thoughts: str, shown: str, size: int
+) -> None:
+    events = parse([answer[at : at + size] for at in range(0, len(answer), size)], TOOLS)
+    assert calls(events) == ([] if shown else [READ, LIST])
+    assert text(events).strip() == shown
+    assert "".join(e.text for e in events if isinstance(e, ThoughtPart)) == thoughts
+
+
+def test_wrapper_closes_a_function_that_the_model_left_open() -> None:
+    answer = "<tool_call>\n<function=list_dir>\n<parameter=path>\n.\n</parameter>\n</tool_call>"
+    assert calls(parse([answer], TOOLS)) == [LIST]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["read_file<|channel|>commentary", "functions.read_file", "default_api:read_file", "READ_FILE",
+     "read_file()", "functions.read_file:3", "read_file<|constrain|>json"],
+)  # fmt: skip
+def test_what_stands_around_a_name_is_no_part_of_it(name: str) -> None:
+    assert ToolSchemas(TOOLS).resolve(name) == "read_file"
+
+
+def test_value_in_a_tools_own_tag_may_hold_tags_and_line_ends() -> None:
+    answer = "I will.\n\n<list_dir>\n<path>\n<a></path> b</list_dir>\nc\n</path>\n</list_dir>\nDone"
+    events = parse(list(answer), TOOLS)
+    assert calls(events) == [("list_dir", {"path": "<a></path> b</list_dir>\nc"})]
+    assert text(events) == "I will.\n\n\nDone"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The tag <list_dir><path>.</path></list_dir> within a line",
+        "```xml\n<list_dir><path>.</path></list_dir>\n```",
+        "```\n<list_dir><path>.</path></list_dir>\n```",
+        "<list_dir>\n<folder>.</folder>\n</list_dir>",
+        "<list_dir>\n</list_dir>",
+        "<list_dir>\n<path>.</path>",
+        "list_dir is the tool.\nlist_dir",
+        'list_dir {"path": "."}',
+        'list_dir{"path": ".',
+        "read_file[0] and read_file[AR",
+        "<details>\n<path>.</path>\n</details>",
+    ],
+)
+def test_names_of_tools_in_text_are_no_calls(answer: str) -> None:
+    events = parse(list(answer), TOOLS)
+    assert (calls(events), text(events)) == ([], answer)
+
+
+def test_line_that_can_be_no_name_is_passed_on_at_once() -> None:
+    parser = ToolCallParser(TOOLS)
+    shown = [text(parser.feed(piece)) for piece in ("re", "ad", "y\n", "<li", "st>")]
+    assert shown == ["", "", "ready\n", "", "<list>"]
+
+
+def test_case_decides_where_two_tools_differ_in_nothing_else() -> None:
+    offered = ToolSchemas([_tool("run"), _tool("Run")])
+    assert (offered.resolve("Run"), offered.resolve("run")) == ("Run", "run")
+    assert offered.resolve("RUN") is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        # It may be cut off: nothing closes it.
+        '<tool_call>{"name": "list_dir", "arguments": {"path": "."}',
+        # The closing tag is part of the text.
+        '<tool_call>{"name": "list_dir", "arguments": {"path": ".</tool_call>',
+        # What stands beside the name is no parameter.
+        '<tool_call>{"name": "list_dir", "description": "lists"}</tool_call>',
+        '<tool_call>{"name": "list_dir", "arguments": {"path": "."]}</tool_call>',
+    ],
+)
+def test_what_may_be_broken_off_or_is_another_thing_is_no_call(answer: str) -> None:
+    events = parse([answer], TOOLS)
+    assert (calls(events), text(events)) == ([], answer)
 
 
 def test_every_format_of_the_table_is_tested() -> None:

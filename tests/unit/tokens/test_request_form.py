@@ -209,6 +209,28 @@ def test_content_that_is_one_object_is_a_part_or_json(content: Any, sent: Any) -
     assert message["content"] == sent
 
 
+@pytest.mark.parametrize(("returned", "sent"), [(5, "5"), (True, "true"), (0.5, "0.5")])
+def test_what_a_tool_returned_is_text_whatever_its_type(returned: Any, sent: str) -> None:
+    result = {"role": "tool", "tool_call_id": 1, "content": returned}
+    call = {"id": 1, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    request = {"messages": [USER, {"role": "assistant", "tool_calls": [call]}, result]}
+    check_chat(request)
+    _, answer, result = normal_request(request)["messages"]
+    assert (answer["tool_calls"][0]["id"], result["tool_call_id"]) == ("1", "1")
+    assert result["content"] == sent
+
+
+def test_texts_in_a_list_are_parts_and_roles_have_small_letters() -> None:
+    shown = {"type": "tool_result", "tool_use_id": "a", "content": "x"}
+    request = {"messages": [{"role": "User", "content": ["Hi", shown, "there"]}]}
+    check_chat(request)
+    parts = [{"type": "text", "text": "Hi"}, {"type": "text", "text": "there"}]
+    assert normal_request(request)["messages"] == [
+        {"role": "tool", "tool_call_id": "a", "content": "x"},
+        {"role": "user", "content": parts},
+    ]
+
+
 def test_a_limit_with_a_point_is_a_whole_number() -> None:
     check_chat({"messages": [USER], "max_tokens": 100.0})
     assert repr(normal(max_tokens=100.0)["max_tokens"]) == "100"
@@ -328,6 +350,7 @@ def test_thoughts_in_parts_are_reasoning_and_not_content() -> None:
     [
         {"type": "input_image", "image_url": "data:image/png;base64,AA"},
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA"}},
+        {"type": "image", "image": "data:image/png;base64,AA"},
     ],
 )
 def test_images_of_other_apis_stay_images(part: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from stoker.access.caller import Role
 from stoker.access.entry_refused import EntryFault
-from stoker.engines.refusals import Refusal
+from stoker.engines.refusals import OVERFLOW, Refusal
 
 
 def response(
@@ -243,6 +243,17 @@ def unreadable() -> web.Response:
     return response(502, UNREADABLE, kind="server_error", code="backend_failed")
 
 
+def no_choices() -> web.Response:
+    """The backend sent JSON in place of a stream, and no answer is in it."""
+    return response(
+        502,
+        "The model's server answered a request for a stream with JSON that holds no answer. Check "
+        "that its address is that of an OpenAI-compatible server, and look into its log.",
+        kind="server_error",
+        code="backend_failed",
+    )
+
+
 def internal() -> web.Response:
     """A bug in the gateway."""
     return response(
@@ -293,7 +304,8 @@ def refused(refusal: Refusal, status: int) -> bytes:
     """The JSON of a backend's refusal, for an answer or for an event in a stream."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
     if not refusal.is_openai:
-        return body(refusal.message, kind=kind, code="backend_refused")
+        code = refusal.code if refusal.code == OVERFLOW else "backend_refused"
+        return body(refusal.message, kind=kind, code=code)
     return body(refusal.message, kind=refusal.kind or kind, code=refusal.code, param=refusal.param)
 
 

@@ -127,7 +127,8 @@ def parts_beyond_text(request: Mapping[str, Any]) -> list[str]:
 
 def _kinds_beyond_text(messages: Iterable[Mapping[str, Any]]) -> list[str]:
     contents = (message.get("content") for message in messages)
-    parts = (part for content in contents if isinstance(content, list) for part in content)
+    lists = (content for content in contents if isinstance(content, list))
+    parts = (part for content in lists for part in content if isinstance(part, dict))
     return [str(part.get("type")) for part in parts if part.get("type") not in ("text", "refusal")]
 
 
@@ -288,7 +289,7 @@ def _check_message(message: Any, where: str) -> None:
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise _wrong(where, "an object with a role")
     content = message.get("content")
-    if not isinstance(content, str | list | dict | None):
+    if message["role"] != "tool" and not isinstance(content, str | list | dict | None):
         raise _wrong(f"{where}.content", "a text, a list of parts, an object, or null")
     if isinstance(content, list):
         _check_parts(content, f"{where}.content")
@@ -300,6 +301,8 @@ def _check_message(message: Any, where: str) -> None:
 
 def _check_parts(parts: list[Any], where: str) -> None:
     for index, part in enumerate(parts):
+        if isinstance(part, str):
+            continue
         if not isinstance(part, dict):
             raise _wrong(where, "a list of objects")
         if not isinstance(part.get("text", ""), str):

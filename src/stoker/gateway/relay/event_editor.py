@@ -70,6 +70,8 @@ class EventEditor:
         self._rewrite = rewrite
         #: The stream ended as it should; nothing comes after ``[DONE]``.
         self.saw_done = False
+        #: It had an error, so the answer is not complete.
+        self._refused = False
 
     def rewrite_with(self, rewrite: Rewrite) -> None:
         """Show all events to ``rewrite`` from now on."""
@@ -81,6 +83,8 @@ class EventEditor:
             return b""
         if not data.isascii():
             data = event_framing.valid_utf8(data, self._fault)
+        if data[:1] != b"d" or b"\ne" in data or b"\n{" in data:
+            data = event_framing.errors_as_data(data)
         if _DONE_END in data:
             self.saw_done = True
             data = data[: data.index(_DONE_END)]
@@ -88,12 +92,12 @@ class EventEditor:
         if self._rewrite is not None or _PARSED.search(data):
             data = b"".join(self._look_into(event) for event in event_framing.split(data))
         if self.saw_done:
-            data += self.rest_of_rewrite(complete=True) + DONE
+            data += self.rest_of_rewrite(complete=not self._refused) + DONE
         return data
 
     def finish(self, rest: bytes) -> bytes:
         """What is still to be sent where the stream ended with ``rest``: always up to a DONE."""
-        whole, _, end = rest.rpartition(b"\n\n")
+        whole, _, end = event_framing.errors_as_data(rest).rstrip(b"\n").rpartition(b"\n\n")
         last = self.edit(whole + b"\n\n") if whole else b""
         if event_framing.is_whole(end):
             last += self.edit(end + b"\n\n")
@@ -128,6 +132,7 @@ class EventEditor:
             return event
         refusal = refusals.of_answer(value) if _ERROR_KEY in event else None
         if refusal is not None:
+            self._refused = True
             return b"data: " + openai_errors.refused(refusal, 500) + b"\n\n"
         self._report.note(value)
         is_usage = isinstance(value.get("usage"), dict) and not value.get("choices")

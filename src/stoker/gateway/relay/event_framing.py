@@ -15,6 +15,10 @@ DONE = b"data: [DONE]\n\n"
 MAX_PART_BYTES = 64 * 1024 * 1024
 #: A line with data that no empty line follows.
 _RUN_ON = re.compile(rb"^data:[^\n]*\n(?!\n|\Z)", re.MULTILINE)
+#: A line that reports an error, by a field, by the name of its event or by nothing.
+_ERROR_LINE = re.compile(
+    rb'^(?:(?P<field>error:)|(?P<name>event: ?error)\s*$|\{"error")', re.MULTILINE
+)
 #: What a line of an event stream begins with.
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 #: A stream may begin with it, which means nothing.
@@ -120,6 +124,36 @@ def payload(event: bytes) -> bytes:
         return event[5:]
     lines = (line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
     return b"\n".join(lines)
+
+
+def errors_as_data(data: bytes) -> bytes:
+    """Whole events; an error in another field than ``data:`` is an event of OpenAI's form.
+
+    llama.cpp up to the end of 2025 has a field of its own for it
+    (https://github.com/ggml-org/llama.cpp/pull/16109), others name the event, and Lemonade passes
+    on the bare JSON (https://github.com/lemonade-sdk/lemonade/issues/2826).
+    """
+    if not _ERROR_LINE.search(data):
+        return data
+    return b"".join(map(_error_as_data, split(data)))
+
+
+def _error_as_data(event: bytes) -> bytes:
+    found = _ERROR_LINE.search(event)
+    if found is None:
+        return event
+    begin = found.start() if found["field"] is None else found.end()
+    line, _, rest = event[begin:].partition(b"\n")
+    if found["name"] is not None:
+        line, rest = payload(event), b""
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        value = line.decode("utf-8", errors="replace").strip()
+    has_error = isinstance(value, dict) and value.get("error")
+    error = encode([value if has_error else {"error": value}]) if value else b""
+    before = event[: found.start()]
+    return (before + b"\n" if before else b"") + error + rest.lstrip(b"\n")
 
 
 def parsed(data: bytes, fault: Callable[[str], None]) -> dict[str, Any] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -189,9 +191,12 @@ class Forward:
             _log.warning("a backend answered %d with a body that is not JSON", answer.status)
             return openai_errors.unreadable()
         if isinstance(value, dict):
-            refusal = refusals.of_answer(value)
+            is_none = context.outgoing.streamed and _has_no_choices(context, value)
+            refusal = refusals.of_value(value) if is_none else refusals.of_answer(value)
             if refusal is not None:
                 return openai_errors.relayed(502, refusal, headers)
+            if is_none:
+                return openai_errors.no_choices()
             answer.report.note(value)
             form = _answer_form(context)
             if form:
@@ -211,6 +216,11 @@ class Forward:
         for fault in answer.faults:
             self._metrics.faults.labels(fault).inc()
             _log.warning("backend %s: the answer: %s", backend.endpoint.url, fault)
+
+
+def _has_no_choices(context: RequestContext, value: Mapping[str, Any]) -> bool:
+    """Whether a body in place of events is no answer of a chat or a completion."""
+    return context.outgoing.form is None and not isinstance(value.get("choices"), list)
 
 
 def _rewrite(context: RequestContext) -> Rewrite | None:

@@ -9,7 +9,7 @@ from typing import Any
 #: and OpenRouter.
 REASONING = ("reasoning_content", "reasoning")
 _PARTS = ("delta", "message")
-#: Finish reasons in the words of other APIs: TGI, Anthropic, Gemini, Cohere.
+#: Finish reasons in the words of other APIs: TGI, Anthropic, Gemini, Cohere, Mistral.
 _FINISH_REASONS = {
     "eos_token": "stop",
     "stop_sequence": "stop",
@@ -21,6 +21,7 @@ _FINISH_REASONS = {
     "function_call": "tool_calls",
     "max_tokens": "length",
     "MAX_TOKENS": "length",
+    "model_length": "length",
 }
 
 

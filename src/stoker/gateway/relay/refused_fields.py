@@ -29,6 +29,9 @@ _TOP = (
     "prompt_cache_retention",
     "service_tier",
 )
+#: How much to think and to write. A server that does not know them thinks and writes as it always
+#: does; one that knows them and refuses the value is right to.
+_HINTS = ("reasoning_effort", "reasoning", "thinking", "verbosity")
 #: What clients repeat of earlier answers. A server that refuses an earlier thought has no template
 #: that prints it.
 _MESSAGE = (
@@ -39,10 +42,11 @@ _MESSAGE = (
     "reasoning",
     "reasoning_content",
     "reasoning_details",
+    "name",
 )
 _OPTIONAL: frozenset[Path] = frozenset(
     {
-        *((name,) for name in _TOP),
+        *((name,) for name in (*_TOP, *_HINTS)),
         *(("messages", "*", name) for name in _MESSAGE),
         ("messages", "*", "tool_calls", "*", "index"),
         ("messages", "*", "content", "*", "cache_control"),
@@ -76,15 +80,24 @@ _UNKNOWN = re.compile(
     r"not permitted|not allowed|forbidden|additional propert|does not support",
     re.IGNORECASE,
 )
+#: A field is known where its value is refused.
+_VALUE = re.compile(r"\b(?:unsupported|invalid) value|\bvalue\b.* not supported", re.IGNORECASE)
+#: Behind these words serde lists the fields that a server does know.
+_KNOWN_FIELDS = re.compile(r"expected (?:one of )?`.*")
 #: What a refusal repeats of the request.
 _REPEATED = frozenset({"input", "body", "request"})
 
 
 def named_in(refusal: bytes, request: Mapping[str, Any]) -> frozenset[Path]:
     """The fields of ``request`` that the refusal names and that can be left out or renamed."""
-    words = "\n".join(_words(refusal))
+    words = _KNOWN_FIELDS.sub("", "\n".join(_words(refusal)))
     is_unknown = _UNKNOWN.search(words) is not None
-    found = {path for path in _removable(request) if _names(words, path[-1], is_unknown)}
+    of_value = not is_unknown or _VALUE.search(words) is not None
+    found = {
+        path
+        for path in _removable(request)
+        if _names(words, path[-1], is_unknown) and not (of_value and path[0] in _HINTS)
+    }
     for name, other in _OTHER_NAMES.items():
         if is_unknown and name in request and other not in request and _names(words, name, True):
             found.add((name,))
@@ -140,8 +153,10 @@ def _names(words: str, name: str, is_unknown: bool) -> bool:
     if "_" in name:
         form = rf"(?<![\w-]){name}(?![\w-])"
     elif is_unknown:
-        quoted = rf"[\"'`.\[/]{name}(?![\w-])|\b(?:field|parameter|property|argument) {name}\b"
-        form = rf"{quoted}|^{name}(?=\s*(?::|$))|: {name}(?=\W*$)"
+        quoted = rf"[\"'`.\[/]{name}(?![\w-]|\.\w)|\b(?:field|parameter|property|argument) {name}\b"
+        listed = rf": (?:\w+, )*{name}(?=(?:, \w+)*\W*$)"
+        refused = rf"^{name} is (?:not (?:supported|recogni[sz]ed)|unsupported|unknown)"
+        form = rf"{quoted}|^{name}(?=\s*(?::|$))|{listed}|{refused}"
     else:
         form = rf"^(?:body\.)?{name}$"
     return re.search(form, words, re.MULTILINE) is not None

@@ -19,19 +19,28 @@ _RETURNED = ("content", "result", "output")
 
 
 def taken_out(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """The messages, with calls in ``tool_calls`` and each result in a message before the rest."""
-    for message in messages:
+    """The messages, with calls in ``tool_calls`` and each result in a message before the rest.
+
+    Texts in a list of parts become parts.
+    """
+    for given in messages:
+        message = _with_parts(given)
         content: Any = message.get("content")
-        if not isinstance(content, list):
-            yield message
-            continue
-        kinds = _kinds(content)
+        kinds = _kinds(content) if isinstance(content, list) else frozenset()
         if kinds & _CALLS and message.get("role") == "assistant":
             yield _with_calls(message, content)
         elif kinds & _RESULTS:
             yield from _results_first(message, content)
         else:
             yield message
+
+
+def _with_parts(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    content: Any = message.get("content")
+    if not isinstance(content, list) or not any(isinstance(part, str) for part in content):
+        return message
+    parts = [{"type": "text", "text": p} if isinstance(p, str) else p for p in content]
+    return {**message, "content": parts}
 
 
 def _kinds(content: list[Any]) -> frozenset[Any]:

@@ -69,7 +69,10 @@ def _message(message: Message, index: int) -> Message:
     if type(message) is WrittenPart or _is_plain(message):
         return message
     out: dict[str, Any] = {key: value for key, value in message.items() if value is not None}
-    role = out["role"] = _ROLES.get(message["role"], message["role"])
+    given = message["role"].lower()
+    role = out["role"] = _ROLES.get(given, given)
+    if isinstance(out.get("tool_call_id"), int):
+        out["tool_call_id"] = str(out["tool_call_id"])
     calls = _calls(out, index)
     for name in ("tool_calls", "function_call"):
         out.pop(name, None)
@@ -118,6 +121,8 @@ def _content(message: Mapping[str, Any]) -> tuple[Any, str]:
     if isinstance(content, dict):  # one part, or what a tool returned
         is_part = isinstance(content.get("type"), str)
         content = [content] if is_part else orjson.dumps(content).decode()
+    if isinstance(content, bool | int | float):  # what a tool returned, as JSON
+        content = orjson.dumps(content).decode()
     if not isinstance(content, list):
         return content, ""
     reasoning = [_reasoning(part) for part in content if part.get("type") in _REASONING]
@@ -150,6 +155,9 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
 def _image_url(part: Mapping[str, Any]) -> str | None:
     """The address of an image in the form of OpenAI's Responses or Anthropic's Messages."""
     url, source = part.get("image_url"), part.get("source")
+    inline = part.get("image")
+    if part.get("type") == "image" and isinstance(inline, str) and inline.startswith("data:"):
+        return inline  # the form of Qwen's and Hugging Face's processors
     if part.get("type") == "input_image" and isinstance(url, str):
         return url
     if part.get("type") != "image" or not isinstance(source, dict):
@@ -181,6 +189,8 @@ def _call(call: Mapping[str, Any], new_id: str) -> dict[str, Any]:
         given = {"input": given}
     kept = {k: v for k, v in call.items() if v is not None and k not in _IN_FUNCTION}
     own = function if "function" in call and function is call["function"] else {}
+    if isinstance(kept.get("id"), int):
+        kept["id"] = str(kept["id"])
     written = {**own, "name": function["name"], "arguments": _arguments(given)}
     return {"id": new_id, **kept, "type": "function", "function": written}
 

@@ -26,6 +26,8 @@ from stoker.tokens.tool_calls.xml_calls import XmlFunction
 _TAG_OPENINGS = {syntax.opening: syntax for syntax in TAGS}
 #: Openings that stand within a block: tags of calls.
 INNER_OPENINGS = (XmlFunction.OPEN, MiniMaxCall.OPEN, *_TAG_OPENINGS)
+#: Behind it stands the number of the call, before its name.
+SOLAR_OPENING = "<|tool_call:begin|>"
 _SEPARATORS = ",;" + " \t\r\n"
 #: Brackets too many at the end of JSON, as small models write them.
 _STRAY = re.compile(r"[}\] \t\r\n]*")
@@ -130,8 +132,10 @@ class CallBlock:
             json = is_json(text, at)
             if json is None:
                 return None
-            reads_json = JsonValue(self._offered, at, sure=True).read
-            return reads_json if json else PythonCalls(self._offered, at).read
+            value = JsonValue(self._offered, at, sure=True, closings=self._closings)
+            return value.read if json else PythonCalls(self._offered, at).read
+        if self._opening == SOLAR_OPENING:
+            return NamedArguments(self._offered, at).read
         tags = self._choose_tags(text, at)
         return self._choose_name(text, at) if tags is REJECTED else tags
 

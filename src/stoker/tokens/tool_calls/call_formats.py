@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stoker.tokens.tool_calls.call_block import INNER_OPENINGS, CallBlock
+from stoker.tokens.tool_calls.call_block import INNER_OPENINGS, SOLAR_OPENING, CallBlock
 from stoker.tokens.tool_calls.call_candidate import MessageReader, Reader
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
 from stoker.tokens.tool_calls.message_headers import (
@@ -52,6 +52,13 @@ FORMATS: tuple[CallFormat, ...] = (
     CallFormat("<tool_call:opensource>", "</tool_call:opensource>", "Hy 3"),
     CallFormat("<ifm|tool_calls>", "</ifm|tool_calls>", "K2 Horizon"),
     CallFormat("<ifm|tool_call>", "</ifm|tool_call>", "K2 Horizon"),
+    CallFormat("[TOOL_REQUEST]", "[END_TOOL_REQUEST]", "models without tools in LM Studio"),
+    CallFormat("[TOOL_CALL]", "[/TOOL_CALL]", "small models"),
+    CallFormat("<tool_request>", "</tool_request>", "small models"),
+    CallFormat("<TOOL_CALL>", "</TOOL_CALL>", "small models"),
+    CallFormat("<|tool_calls|>", "<|calls|>", "Solar Open"),
+    CallFormat("<|begin|>assistant<|tool_calls|>", "<|calls|>", "Solar Open"),
+    CallFormat(SOLAR_OPENING, "<|tool_call:end|>", "Solar Open"),
     CallFormat("<TOOLCALL>", "</TOOLCALL>", "Nemotron Nano"),
     CallFormat("<|tool_call_start|>", "<|tool_call_end|>", "LFM2"),
     CallFormat("<|python_start|>", "<|python_end|>", "Llama 4"),
@@ -77,6 +84,20 @@ FORMATS: tuple[CallFormat, ...] = (
     CallFormat("<|open|>tools<|sep|>", "<|close|>tools<|sep|>", "Kimi K3"),
     CallFormat("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "DeepSeek V3, R1, V3.1"),
     CallFormat("<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "DeepSeek V3, R1, V3.1"),
+    *(
+        # Distilled models write the tokens of DeepSeek R1 as text, in one of these ways.
+        CallFormat(f"<{bar}tool{gap}calls{rest}{bar}>", f"<{bar}tool{gap}calls{gap}end{bar}>", "R1")
+        for bar, gap, rest in (
+            ("｜", "▁", ""),
+            ("｜", " ", " begin"),
+            ("｜", "\\_", "\\_begin"),
+            ("|", "▁", "▁begin"),
+            ("|", "_", "_begin"),
+        )
+    ),
+    CallFormat("<|tool▁call▁begin|>", "<|tool▁call▁end|>", "DeepSeek, with plain bars"),
+    CallFormat("<|DSML|function_calls>", "</|DSML|function_calls>", "DeepSeek, with plain bars"),
+    CallFormat("<|DSML|tool_calls>", "</|DSML|tool_calls>", "DeepSeek, with plain bars"),
     CallFormat("<｜DSML｜function_calls>", "</｜DSML｜function_calls>", "DeepSeek V3.2"),
     CallFormat("<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>", "DeepSeek V4"),
     CallFormat("<｜DSML｜ calls>", "</｜DSML｜ calls>", "DeepSeek V4.1"),
@@ -105,6 +126,9 @@ _END_OF_TURN = (
     "<|eot_id|>",
     "<|eot|>",
     "<|im_end|>",
+    "<|end|>",
+    "[|endofturn|]",
+    "[END FINAL RESPONSE]",
     "<|end_of_text|>",
     "<|endoftext|>",
     "<end_of_turn>",
@@ -119,7 +143,7 @@ _END_OF_TURN = (
 CLOSINGS: tuple[str, ...] = tuple(
     dict.fromkeys(
         (
-            *(row.closing for row in FORMATS if row.closing.startswith(("<", "]"))),
+            *(row.closing for row in FORMATS if row.closing.startswith(("<", "]", "["))),
             *(syntax.closing for syntax in TAGS),
             "</function>",
             "<|call|>",

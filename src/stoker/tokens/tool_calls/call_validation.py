@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,16 +18,24 @@ from stoker.tokens.tool_calls.strict_json import (
     written,
 )
 
-NAME_KEYS = ("name", "tool", "tool_name", "function_name", "function")
-ARGUMENT_KEYS = ("arguments", "parameters", "args", "input", "tool_input", "kwargs")
+NAME_KEYS = ("name", "tool", "tool_name", "function_name", "function", "action")
+ARGUMENT_KEYS = (
+    *("arguments", "parameters", "args", "params", "input", "kwargs"),
+    *("tool_arguments", "tool_input", "action_input"),
+)
 #: The keys that a call written as JSON may begin with.
 CALL_KEYS = frozenset({*NAME_KEYS, *ARGUMENT_KEYS, "id", "type", "tool_calls"})
+#: What is no argument where a call's arguments stand beside its name.
+_CALL_FACTS = frozenset({*NAME_KEYS, "id", "type"})
 #: A call names its tool within its beginning.
 _HEAD_CHARS = 400
 _WORDS = re.compile(r"[\w.\-/]+")
 #: What models write around a tool's name: Kimi K2's and gpt-oss' name space and Kimi's number
-#: (``functions.read:0``), Gemini's name space, and the method of Llama 3.1's built-in tools.
-_DECORATED = re.compile(r"(?:functions\.|default_api\.)?(?P<name>.+?)(?::\d+|\.call)?")
+#: (``functions.read:0``), Gemini's name space, the method of Llama 3.1's built-in tools, and a
+#: special token behind it, as servers leave gpt-oss' (``read<|channel|>commentary``).
+_DECORATED = re.compile(
+    r"(?:functions\.|default_api[.:])?(?P<name>.+?)(?::\d+|\.call|\(\))?\s*(?:<\|.*)?", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,9 @@ class ToolSchemas:
         self._parameters = {tool_name(tool): _parameters(tool) for tool in tools}
         self._parameters.pop("", None)
         self.names = frozenset(self._parameters)
+        lower = Counter(map(str.lower, self.names))
+        #: Models that were taught other agents' tools write ``Read_File`` for ``read_file``.
+        self._by_lower = {name.lower(): name for name in self.names if lower[name.lower()] == 1}
 
     def __contains__(self, name: object) -> bool:
         return name in self._parameters
@@ -54,16 +66,21 @@ class ToolSchemas:
         if name in self._parameters:
             return name
         match = _DECORATED.fullmatch(name)
-        return match["name"] if match and match["name"] in self._parameters else None
+        bare = match["name"] if match else name
+        return bare if bare in self._parameters else self._by_lower.get(bare.lower())
 
     def may_name(self, beginning: str) -> bool:
         """Return whether a name that begins like this can still become one of a tool."""
         name = beginning.strip()
         return self.resolve(name) is not None or any(
-            f"{space}{known}.call".startswith(name)
-            for known in self.names
+            f"{space}{known}.call".startswith(name.lower())
+            for known in map(str.lower, self.names)
             for space in ("", "functions.", "default_api.")
         )
+
+    def parameters_of(self, name: str) -> Mapping[str, Any]:
+        """Return the schemas of a tool's parameters by their names."""
+        return self._parameters[name]
 
     def type_of(self, name: str, key: str) -> object:
         """Return the schema of one parameter, ``None`` where the tool's schema has none."""
@@ -122,13 +139,19 @@ class ToolSchemas:
             return None
         key = next((key for key in ARGUMENT_KEYS if key in value), None)
         if key is None:
-            return self.call(name, {}) if sure and len(value) == 1 else None
+            return self._flat_call(name, value) if sure else None
         arguments = value[key]
         if isinstance(arguments, str) and arguments.strip() not in ("", "null"):
             arguments = parse_json_or_python(arguments)
         elif arguments is None or isinstance(arguments, str):
             arguments = {}
         return self.call(name, arguments) if isinstance(arguments, dict) else None
+
+    def _flat_call(self, name: str, value: Mapping[str, Any]) -> Call | None:
+        """A call whose arguments stand beside its name, or that has none."""
+        beside = {key: item for key, item in value.items() if key not in _CALL_FACTS}
+        is_known = beside.keys() <= self._parameters[name].keys()
+        return self.call(name, beside) if is_known else None
 
     def call_from_python(self, name: str, arguments: str) -> Call | None:
         """Return the call whose arguments are ``(a=1, b="x")``, ``None`` for other code."""

@@ -10,31 +10,41 @@ from stoker.tokens.tool_calls.call_candidate import (
     NAME_CHARS,
     REJECTED,
     FoundCall,
+    Rejected,
     Verdict,
     skip_blank,
     with_closing,
 )
 from stoker.tokens.tool_calls.call_validation import CALL_KEYS, NAME_KEYS, ToolSchemas
-from stoker.tokens.tool_calls.strict_json import parse_json_or_python
+from stoker.tokens.tool_calls.strict_json import missing_brackets, parse_json_or_python
 
 #: The first key of an object, or of the first object in an array, and its value if it is text.
 _FIRST_KEY = re.compile(
     r'[\[{ \t\r\n]*"([^"\\]*)("?)(?:(?<=")[ \t\r\n]*:[ \t\r\n]*"([^"\\]*)("?))?'
 )
 _HEAD_CHARS = 400
+#: How many closing markers within a text are taken for the end of a call that lacks brackets.
+_MAX_ATTEMPTS = 8
 _OPENING = "[{" + BLANK
 
 
 class JsonValue:
     """A JSON object or array that describes calls, from its opening bracket.
 
-    Where the model marked it as a call (``sure``), Python's way to write the same is read too.
+    Where the model marked it as a call (``sure``), Python's way to write the same is read too, and
+    what small models get wrong: brackets that are missing before one of ``closings``, and brackets
+    that are doubled as in the template of a prompt.
     """
 
-    def __init__(self, offered: ToolSchemas, start: int, *, sure: bool) -> None:
+    def __init__(
+        self, offered: ToolSchemas, start: int, *, sure: bool, closings: tuple[str, ...] = ()
+    ) -> None:
         self._offered = offered
         self._start = start
         self._sure = sure
+        self._closings = closings
+        self._searched = start
+        self._attempts_left = _MAX_ATTEMPTS
         self._scanner: BracketScanner | None = None
 
     def read(self, text: str, final: bool) -> Verdict:
@@ -44,10 +54,33 @@ class JsonValue:
             self._scanner = value_scanner(text, self._start)
         end = None if self._scanner is None else self._scanner.end(text)
         if end is None:
-            return REJECTED if final else None
-        value = parse_json_or_python(text[self._start : end])
+            return self._completed(text) or (REJECTED if final else None)
+        return self._calls(text[self._start : end], end)
+
+    def _calls(self, written: str, end: int) -> FoundCall | Rejected:
+        value = parse_json_or_python(written)
+        if value is None and self._sure and written.startswith("{{") and written.endswith("}}"):
+            value = parse_json_or_python(written[1:-1])
         calls = self._offered.calls_in(value, sure=self._sure)
         return FoundCall(tuple(calls), end) if calls else REJECTED
+
+    def _completed(self, text: str) -> FoundCall | None:
+        """The call up to a closing marker, where it lacks nothing but its last brackets."""
+        while self._closings and self._attempts_left:
+            found = (text.find(closing, self._searched) for closing in self._closings)
+            end = min((at for at in found if at >= 0), default=None)
+            if end is None:
+                longest = max(map(len, self._closings))
+                self._searched = max(self._searched, len(text) - longest)
+                return None
+            self._attempts_left -= 1
+            self._searched = end + 1
+            written = text[self._start : end].rstrip()
+            missing = missing_brackets(written)
+            verdict = self._calls(written + missing, end) if missing else None
+            if isinstance(verdict, FoundCall):
+                return verdict
+        return None
 
     def _is_other_json(self, text: str) -> bool:
         """Whether this JSON is an answer, not a call; decided as early as possible."""
@@ -102,13 +135,13 @@ class NamedArguments:
     """A name, and the JSON of its arguments, with a special token between the two.
 
     The tokens are those of the templates of DeepSeek V3, R1 and V3.1, of Kimi K2, of Mistral
-    (tokenizers v11 and later) and of PLaMo 3.
+    (tokenizers v11 and later), of PLaMo 3 and of Solar Open.
     """
 
     #: What stands between the beginning of a call and ``{``.
     _HEADER = re.compile(
-        r"(?:function\s*<｜tool▁sep｜>\s*)?(?P<name>[\w.\-/:]+)\s*"
-        r"(?:<｜tool▁sep｜>|<\|tool_call_argument_begin\|>|(?:\[CALL_ID\]\s*[\w\-]+\s*)?\[ARGS\]|"
+        r"(?:function\s*(?:<｜tool▁sep｜>|<\|tool[▁_]sep\|>)\s*|[\w-]+<\|tool_call:name\|>)?(?P<name>[\w.\-/:]+)\s*"
+        r"(?:<｜tool▁sep｜>|<\|tool[▁_]sep\|>|<\|tool_call:args\|>|<\|tool_call_argument_begin\|>|(?:\[CALL_ID\]\s*[\w\-]+\s*)?\[ARGS\]|"
         r"<\|plamo:end_tool_name:plamo\|><\|plamo:begin_tool_arguments:plamo\|>"
         r"(?:<\|plamo:constrain\|>json<\|plamo:msg\|>)?)?"
         r"\s*(?P<fence>```(?:json)?\s*)?"

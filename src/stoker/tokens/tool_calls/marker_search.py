@@ -8,17 +8,20 @@ from dataclasses import dataclass
 
 from stoker.tokens.tool_calls.call_candidate import BLANK
 from stoker.tokens.tool_calls.call_formats import MARKERS
+from stoker.tokens.tool_calls.call_validation import ToolSchemas
 from stoker.tokens.tool_calls.message_headers import BODY_ENDS, FIRST_OPENINGS, HEADERS
+from stoker.tokens.tool_calls.named_calls import may_begin_named, named_reader
 from stoker.tokens.tool_calls.thinking_tags import CLOSING_TAGS, THINKING_TAGS
 from stoker.tokens.tool_calls.unmarked_calls import Fenced
 
 _WORDS = (*MARKERS, *HEADERS, *BODY_ENDS, *THINKING_TAGS, *CLOSING_TAGS)
 _HELD = (*_WORDS, Fenced.OPEN)
 _LONGEST_MARKER = max(map(len, _HELD))
-_MARKER = re.compile(
-    "|".join(re.escape(m) for m in sorted(_WORDS, key=len, reverse=True))
-    + r"|(?P<bare>(?:(?<=\n)|\A)[ \t]*(?=[{\[]|```))"
-)
+_ANYWHERE = "|".join(re.escape(m) for m in sorted(_WORDS, key=len, reverse=True))
+_AT_LINE_START = r"[ \t]*(?:(?P<bare>(?=[{\[]|```))|(?P<named>(?=<?[A-Za-z_])))"
+#: Where the text goes on with a line, and where it begins one.
+_MARKER = re.compile(rf"{_ANYWHERE}|(?<=\n){_AT_LINE_START}")
+_MARKER_OF_LINE = re.compile(rf"{_ANYWHERE}|(?:(?<=\n)|\A){_AT_LINE_START}")
 _SPAN_STEP = re.compile(r"`+|\n|[^`\n]+")
 #: Every beginning of a marker that is not a whole one.
 PREFIXES = frozenset(marker[:length] for marker in _HELD for length in range(1, len(marker)))
@@ -27,7 +30,8 @@ PREFIXES = frozenset(marker[:length] for marker in _HELD for length in range(1, 
 class MarkerSearch:
     """Finds markers in the pending text, by the text that was passed on before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, offered: ToolSchemas) -> None:
+        self._offered = offered
         self._line_start = True
         self._code_span = _CodeSpan()
         #: Nothing but white space has come since the beginning, a call or the end of a message:
@@ -68,7 +72,8 @@ class MarkerSearch:
         """
         blank = len(text) - len(text.lstrip(BLANK))
         span, read = self._code_span, 0
-        for match in _MARKER.finditer(text):
+        marker = _MARKER_OF_LINE if self._line_start else _MARKER
+        for match in marker.finditer(text):
             word, at_start = match.group(), match.start() <= blank
             span, read = span.after(text[read : match.start()]), match.start()
             if word in CLOSING_TAGS:
@@ -77,7 +82,7 @@ class MarkerSearch:
                 continue
             if word in THINKING_TAGS and not self._begins_line(text, match.start()):
                 continue
-            if match.lastgroup == "bare" and match.start() == 0 and not self._line_start:
+            if match.lastgroup == "named" and not named_reader(self._offered, text, match.end()):
                 continue
             if self._is_quoted(match, span) or (word in BODY_ENDS and word not in closings):
                 continue
@@ -87,6 +92,8 @@ class MarkerSearch:
 
     def may_begin_marker(self, text: str) -> int:
         """Return how many characters at the end may become a marker with what comes next."""
+        if length := self._may_begin_named(text):
+            return length
         tail = text[-_LONGEST_MARKER:]
         for length in range(len(tail), 0, -1):
             begun = tail[-length:]
@@ -95,6 +102,13 @@ class MarkerSearch:
             ):
                 return length
         return 0
+
+    def _may_begin_named(self, text: str) -> int:
+        line_start = text.rfind("\n") + 1
+        if self.in_code or not (line_start or self._line_start):
+            return 0
+        line = text[line_start:]
+        return len(line) if may_begin_named(self._offered, line) else 0
 
     def _counts(self, match: re.Match[str], at_start: bool) -> bool:
         """Whether a marker is where one of its kind may be."""
@@ -109,7 +123,7 @@ class MarkerSearch:
         """Whether a marker stands in a fence of another language, or between backticks."""
         if match.lastgroup == "bare":
             return self.quoting and not match.string.startswith(Fenced.OPEN, match.end())
-        return self.quoting or span.is_open
+        return self.quoting or span.is_open or (match.lastgroup == "named" and self.in_code)
 
     def _begins_line(self, text: str, start: int) -> bool:
         """Whether only blanks stand between ``start`` and the beginning of its line, or a call."""

@@ -49,7 +49,7 @@ _HEADER = re.compile(
 _MESSAGE = "<|message|>"
 
 #: Markers of other templates around reasoning (true) and around the answer: Command R7B and A,
-#: Gemma 4, Apertus, Seed-OSS, Magistral, PLaMo 3, Inkling, Kimi K3.
+#: Gemma 4, Apertus, Seed-OSS, Magistral, PLaMo 3, Inkling, Solar Open, Apriel, Kimi K3.
 HEADERS: dict[str, FoundHeader] = {
     opening: FoundHeader(len(opening), (closing,), thought)
     for opening, closing, thought in (
@@ -65,6 +65,10 @@ HEADERS: dict[str, FoundHeader] = {
         ("<|content_thinking|>", "<|end_message|>", True),
         ("<|message_model|><|content_text|>", "<|end_message|>", False),
         ("<|content_text|>", "<|end_message|>", False),
+        ("<|think|>", "<|end|>", True),
+        ("<|content|>", "<|end|>", False),
+        ("<|begin|>assistant<|content|>", "<|end|>", False),
+        ("[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]", False),
         ("<|open|>think<|sep|>", "<|close|>think<|sep|>", True),
         ("<|open|>response<|sep|>", "<|close|>response<|sep|>", False),
     )

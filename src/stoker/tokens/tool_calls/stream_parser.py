@@ -26,6 +26,7 @@ from stoker.tokens.tool_calls.call_formats import CLOSINGS, MARKERS
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
 from stoker.tokens.tool_calls.marker_search import PREFIXES, MarkerSearch
 from stoker.tokens.tool_calls.message_headers import BODY_ENDS, HARMONY_OPENINGS, HEADERS
+from stoker.tokens.tool_calls.named_calls import named_reader
 from stoker.tokens.tool_calls.thinking_state import ThinkingState
 from stoker.tokens.tool_calls.thinking_tags import CLOSING_TAGS, THINKING_TAGS
 from stoker.tokens.tool_calls.unmarked_calls import Bare, Fenced
@@ -66,7 +67,7 @@ class ToolCallParser:
         self._events = AnswerEvents(new_id)
         self._pending = ""
         self._reader: MessageReader | None = None
-        self._search = MarkerSearch()
+        self._search = MarkerSearch(self._offered)
         #: Only white space has come yet.
         self._silent = True
         self._thinking = ThinkingState(begun=thinking)
@@ -190,6 +191,9 @@ class ToolCallParser:
         elif match.lastgroup == "bare":
             self._emit(len(match.group()))
             return self._begin_line(final)
+        elif match.lastgroup == "named":
+            self._emit(len(word))
+            self._reader = named_reader(self._offered, self._pending, 0)
         else:
             self._reader = MARKERS[word](self._offered, 0)
         return True

@@ -16,6 +16,9 @@ _PYTHON_STRING = re.compile(
     r'"""(?:\\.|[^\\])*?"""|\'\'\'(?:\\.|[^\\])*?\'\'\'|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'',
     re.DOTALL,
 )
+_JSON_STRING = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
+_MARKS = re.compile(r'["{}\[\]]')
+_PAIRS = {"{": "}", "[": "]"}
 _JSON_WORDS = {"true": True, "false": False, "null": None}
 
 
@@ -37,6 +40,22 @@ def is_cut_json(text: str) -> bool:
     if text.startswith(("{", "[")):
         return BracketScanner(0).end(text) is None
     return text.startswith('"') and (len(text) == 1 or not text.endswith('"'))
+
+
+def missing_brackets(text: str) -> str | None:
+    """Return what closes the brackets that ``text`` leaves open.
+
+    ``None`` where it ends within a string, or its brackets do not match.
+    """
+    open_brackets: list[str] = []
+    for mark in _MARKS.findall(_JSON_STRING.sub("", text)):
+        if mark == '"':
+            return None
+        if mark in _PAIRS:
+            open_brackets.append(_PAIRS[mark])
+        elif not open_brackets or open_brackets.pop() != mark:
+            return None
+    return "".join(reversed(open_brackets))
 
 
 def parse_json_or_python(text: str) -> Any:
@@ -71,7 +90,12 @@ def python_value(node: ast.expr) -> Any:
 
 
 class _JsonWords(ast.NodeTransformer):
-    """Turns the words of JSON into Python's."""
+    """Turns the words of JSON into Python's, and JavaScript's keys without quotes into texts."""
+
+    def visit_Dict(self, node: ast.Dict) -> ast.expr:
+        """Return the object with every key as a text."""
+        node.keys = [ast.Constant(k.id) if isinstance(k, ast.Name) else k for k in node.keys]
+        return self.generic_visit(node)  # type: ignore[return-value]
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         """Return the constant that the word means."""

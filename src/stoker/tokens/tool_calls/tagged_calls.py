@@ -55,12 +55,17 @@ def _invoke(space: str) -> TagSyntax:
     )
 
 
+_PARAM = "<param"
+_PARAMETER = TagSyntax("<function name", "</function>", "<parameter", "</parameter>")
 #: ``<invoke name="f"><parameter name="key">value</parameter></invoke>`` and what is like it.
 #: Sources: the chat templates of MiniMax M2 and dots (no name space), DeepSeek V3.2 and V4
 #: (DSML; V4.1 has a blank behind it), Step 3 (steptml), MiniCPM5 (function, param), Kimi K3.
 TAGS: tuple[TagSyntax, ...] = (
-    *(_invoke(space) for space in ("", "｜DSML｜", "｜DSML｜ ", "steptml:", "antml:", "atem:")),
-    TagSyntax("<function name", "</function>", "<param", "</param>"),
+    *(
+        _invoke(space)
+        for space in ("", "｜DSML｜", "｜DSML｜ ", "|DSML|", "steptml:", "antml:", "atem:")
+    ),
+    TagSyntax("<function name", "</function>", _PARAM, "</param>"),
     TagSyntax(
         "<|open|>call",
         "<|close|>call<|sep|>",
@@ -116,9 +121,15 @@ class TaggedCall:
         body = skip_blank(text, tag.end)
         if body == len(text):
             return None
+        syntax = self._syntax
+        if syntax.argument == _PARAM:  # models mix MiniMax' and Qwen's forms
+            word = word_at(text, body, (_PARAMETER.argument,))
+            if word is None:
+                return None
+            syntax = _PARAMETER if word else syntax
         if text[body] == "{":  # DeepSeek V3.2 writes the arguments as JSON at times
             return Arguments(self._offered, name, body)
-        return ArgumentTags(self._offered, name, tag.end, self._syntax, self._followers)
+        return ArgumentTags(self._offered, name, tag.end, syntax, self._followers)
 
 
 class PairedCall:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from stoker.tokens.tool_calls.call_candidate import (
     REJECTED,
     FoundCall,
@@ -15,6 +17,8 @@ from stoker.tokens.tool_calls.json_calls import Arguments
 
 #: Qwen3-Coder's ``<parameter=path>`` ... ``</parameter>``; the closing tag may be missing.
 _PARAMETER, _END_PARAMETER = "<parameter=", "</parameter>"
+#: ``>``, or nothing before a JSON object.
+_NAME_END = re.compile(r">|(?=\{)")
 #: The wrappers in which this form stands: Qwen's, Seed-OSS'.
 _WRAPPER_ENDS = ("</tool_call>", "</seed:tool_call>")
 
@@ -35,14 +39,16 @@ class XmlFunction:
 
     def read(self, text: str, final: bool) -> Verdict:
         name_start = self._start + len(self.OPEN)
-        name_end = text.find(">", name_start, name_start + 200)
-        if "\n" in text[name_start : name_end if name_end >= 0 else None]:
+        # Llama 3 leaves the bracket out before a JSON object at times.
+        ends = _NAME_END.search(text, name_start, name_start + 200)
+        if "\n" in text[name_start : ends.start() if ends else None]:
             return REJECTED
-        if name_end < 0:
+        if ends is None:
             return REJECTED if final or len(text) - name_start >= 200 else None
-        name = self._offered.resolve(text[name_start:name_end].strip(" \"'"))
+        name = self._offered.resolve(text[name_start : ends.start()].strip(" \"'"))
         if name is None:
             return REJECTED
+        name_end = ends.end() - 1
         body = skip_blank(text, name_end + 1)
         if text.startswith("{", body):
             return self._read_json(text, final, name, body)
@@ -57,7 +63,7 @@ class XmlFunction:
     def _read_parameters(self, text: str, final: bool, name: str, body: int) -> Verdict:
         end = self._end_of_parameters(text, body, final)
         if end is None:
-            return REJECTED if final else None
+            return self._without_end(text, name, body) if final else None
         arguments = parameters_in_xml(text[body:end])
         call = None if arguments is None else self._offered.call_from_texts(name, arguments)
         return REJECTED if call is None else FoundCall((call,), end + len(self.CLOSE))
@@ -82,6 +88,16 @@ class XmlFunction:
         self._searched = max(self._searched, len(text) - len(self.CLOSE))
         return self._doubtful if final else None
 
+    def _without_end(self, text: str, name: str, body: int) -> Verdict:
+        """The call up to the end of its wrapper, behind a parameter that is closed."""
+        found = (text.find(end, body) for end in _WRAPPER_ENDS)
+        end = min((at for at in found if at >= 0), default=body)
+        if not text[body:end].rstrip().endswith(_END_PARAMETER):
+            return REJECTED
+        arguments = parameters_in_xml(text[body:end])
+        call = None if arguments is None else self._offered.call_from_texts(name, arguments)
+        return REJECTED if call is None else FoundCall((call,), end)
+
 
 def parameters_in_xml(text: str) -> dict[str, str] | None:
     """Return the texts of Qwen3-Coder's ``<parameter=name>`` elements, less one line end each.
@@ -96,8 +112,19 @@ def parameters_in_xml(text: str) -> dict[str, str] | None:
         name, closed, value = element.partition(">")
         if not closed or not name.strip() or "\n" in name:
             return None
-        found[name.strip()] = _unwrap(value.rstrip().removesuffix(_END_PARAMETER))
+        value = value.rstrip().removesuffix(_END_PARAMETER)
+        # A closing tag on a line of its own that closes nothing was written twice
+        # (https://github.com/ggml-org/llama.cpp/issues/24807).
+        while (rest := value.rstrip()).endswith(_END_PARAMETER) and _is_surplus(rest):
+            value = rest.removesuffix(_END_PARAMETER)
+        found[name.strip()] = _unwrap(value)
     return found
+
+
+def _is_surplus(value: str) -> bool:
+    before = value.removesuffix(_END_PARAMETER)
+    is_line = before.endswith("\n") and bool(before.strip())
+    return is_line and value.count(_END_PARAMETER) > value.count("<parameter")
 
 
 def _unwrap(value: str) -> str:
