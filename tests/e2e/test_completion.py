@@ -6,7 +6,6 @@ One window serves all tests. Screenshots of each step are kept in artifacts/vsco
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,13 +20,7 @@ from tests.e2e.window import STATUS, TOAST, Window
 from tests.integration.conftest import Stoker
 from tests.support.real_models import qwen
 
-pytestmark = [
-    pytest.mark.vscode,
-    # What made one run in three fail is mended; four runs in a row have not shown it yet.
-    pytest.mark.skipif(
-        not os.environ.get("STOKER_GHOST_TEXT"), reason="set STOKER_GHOST_TEXT=1 to run them"
-    ),
-]
+pytestmark = pytest.mark.vscode
 
 #: What VS Code draws behind the cursor, within a line and in lines below it.
 GHOST = ".ghost-text-decoration, .ghost-text, .suggest-preview-text"
