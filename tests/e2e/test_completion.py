@@ -29,7 +29,7 @@ pytestmark = [
     ),
 ]
 
-#: What VS Code draws behind the cursor, within a line and in lines below it.
+#: What VS Code draws after the cursor, within a line and in lines below it.
 GHOST = ".ghost-text-decoration, .ghost-text, .suggest-preview-text"
 EDITOR = ".part.editor .monaco-editor"
 COMPLETIONS = "/v1/completions"

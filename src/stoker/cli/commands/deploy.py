@@ -211,4 +211,4 @@ def _number(text: str, value: str) -> int:
 
 
 for _format in EXPORTERS:
-    app.command(_format, help=f"Write files for {exporter_for(_format).help}")(command)
+    app.command(_format, help=exporter_for(_format).help)(command)

@@ -385,7 +385,7 @@ def _of_what(place: LayerPlacement) -> str:
     if place.unified:
         return " of the memory that CPU and GPU share"
     if place.gpu_bytes:
-        return f", {size(place.gpu_bytes)} of it on the GPU"
+        return f" ({size(place.gpu_bytes)} of that on the GPU)"
     return f" ({_MEMORY_SHARE:.0%} of the memory that is available)"
 
 

@@ -515,7 +515,7 @@ def _arguments(task: _Task, fit: _Fit) -> tuple[Argument, ...]:
         Argument(
             "max_num_seqs",
             settings.max_num_seqs,
-            f"{requirements.concurrency} ask at once, each with a title beside it; more would take "
+            f"For {requirements.concurrency} at once, each with a title beside it; more would take "
             "memory for sampling and graphs.",
         ),
         Argument(
