@@ -280,13 +280,14 @@ def completion_costs() -> str:
         spec = find_gpu(gpu) if gpu else None
         choice = choose(LaunchRequest(completion="auto"), _idle(spec, count, main_gb))
         added = choice.completion
-        beside = added.plan.model.served_name if added.plan else "the chat's model"
-        where = f", on the {'GPU' if added.plan.gpus else 'CPU'}" if added.plan else ""
+        if added is None or added.plan is None or added.cost is None:
+            raise ValueError(f"{gpu} has no completion engine: show another machine")
+        where = "GPU" if added.plan.gpus else "CPU"
         rows.append(
             [
                 _machine(spec, count, main_gb),
                 f"`{choice.plan.model.served_name}`",
-                f"`{beside}`{where}" if added.plan else beside,
+                f"`{added.plan.model.served_name}` on the {where}",
                 _price(added.cost),
             ]
         )

@@ -463,7 +463,7 @@ def _arguments(host: Host, fit: LlamaFit, context: int | None) -> tuple[Argument
             "Attention without a table of context x context scores in memory.",
         ),
         Argument("cache_type_k", _GGML_TYPES[cache.cache_type], _cache_reason(fit)),
-        Argument("cache_type_v", _GGML_TYPES[cache.cache_type], "As the keys."),
+        Argument("cache_type_v", _GGML_TYPES[cache.cache_type], "The same as for the keys."),
         Argument(
             "cache_ram_mib",
             min(_MOST_PROMPT_CACHE_MIB, spare),
