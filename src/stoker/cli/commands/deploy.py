@@ -146,7 +146,7 @@ def diff(
     folder: Annotated[Path, typer.Argument(help="A folder that stoker deploy wrote.")],
     json: Json = False,
 ) -> None:
-    """Show what was changed by hand in a folder. The exit code is 1 where something was."""
+    """Show what was changed by hand in a folder. The exit code is 1 if something was."""
     record = deployment_site.read_record(folder)
     if record is None:
         raise UsageError(
