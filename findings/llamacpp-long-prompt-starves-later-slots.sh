@@ -6,7 +6,7 @@
 #
 # Behaviour: each batch is filled slot by slot, from the first one. A prompt that is longer than
 # `n_batch` fills all of it, so a prompt in a later slot is not begun until that one is read. In an
-# earlier slot it is read in the very next batch. Slots are no fair shares of the engine.
+# earlier slot it is read in the very next batch. Slots do not share the engine fairly.
 #
 # Seen (the wait of a prompt of two tokens that comes while a long one is read, as a part of what
 # was left to read of the long one):

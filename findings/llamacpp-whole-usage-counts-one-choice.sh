@@ -6,8 +6,8 @@
 #
 # Behaviour: with "n": 3 the server writes three answers. `usage.completion_tokens` of the whole
 # answer is that of one of them; OpenAI's API reports the sum of all. The same request as a stream
-# with `include_usage` ends with one usage event for each choice, and these add up to the sum. So who
-# counts or bills by the usage of whole answers sees a third of what was generated.
+# with `include_usage` ends with one usage event for each choice, and these add up to the sum. A
+# client that counts or bills by the usage of whole answers sees a third of what was generated.
 #
 # Seen:
 #   whole, n 1: 13 completion tokens

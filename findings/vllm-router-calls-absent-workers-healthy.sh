@@ -6,10 +6,10 @@
 #
 # Behaviour: the router waits until one of its workers is healthy. All others count as healthy too,
 # though nothing listens at their addresses: /health says "All servers healthy", and /readiness
-# counts them. /v1/models asks one worker alone. Which one, each start of the router decides again,
-# whatever the order of the addresses; so with one of two absent, it is always 500 after about half
-# of the starts. This lasts until the check of health has failed three times, up to three minutes
-# with default flags. With a check each second that counts at once, it is over within two seconds.
+# counts them. /v1/models asks a single worker, which each start of the router chooses again,
+# whatever the order of the addresses: with one of two absent, it answers 500 every time after about
+# half of the starts. This lasts until three health checks have failed, up to three minutes with
+# default flags. With a check each second, of which one failure is enough, it lasts two seconds.
 #
 # Seen:
 #   just started: All servers healthy; 2 of 2 ready

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from stoker.application import HostFacts, LaunchRequest, choose
+from stoker.application.completion_choice import CompletionCost
 from stoker.engines.vllm.vllm_memory import (
     VllmMemory,
     VllmSettings,
@@ -200,6 +201,8 @@ HARDWARE = (
 )
 #: Those of them that the README shows.
 _EIGHT = (HARDWARE[1], HARDWARE[4], HARDWARE[5], *HARDWARE[7:9], HARDWARE[12], *HARDWARE[14:17:2])
+#: Those of them that the guide to two models shows.
+_WITH_COMPLETION = (HARDWARE[1], HARDWARE[4], HARDWARE[7], HARDWARE[12])
 PURPOSES: tuple[Purpose, ...] = ("agent", "chat", "completion")
 GIB = 1024**3
 #: From the smallest machine to the largest: GPUs of one kind, and how many of them.
@@ -253,16 +256,53 @@ def _machine(spec: GpuSpec | None, count: int, main_gb: int) -> str:
 
 
 def _first(spec: GpuSpec | None, count: int, main_gb: int, purpose: Purpose) -> str:
-    """What ``stoker up`` chooses on an imagined machine with nothing else running on it."""
-    memory = Memory(main_gb * GIB, int(0.9 * main_gb * GIB))
-    cpu = Cpu("imagined", cores=8, threads=16, avx2=True)
-    bare = Host(system="Linux", arch="x86_64", cpu=cpu, memory=memory, hub_reachable=True)
-    host = replace(imagined_host(spec, count), cpu=cpu, memory=memory) if spec else bare
-    plan = choose(LaunchRequest(purpose=purpose), HostFacts(host, spec, here=False)).plan
+    """What ``stoker up`` chooses for one purpose."""
+    plan = choose(LaunchRequest(purpose=purpose), _idle(spec, count, main_gb)).plan
     form = (plan.model.quantization or "bf16").upper()
     speed = f", {plan.decode_tokens_per_s:.0f} tokens/s" if plan.decode_tokens_per_s else ""
     engine = {"vllm": "vLLM"}.get(plan.engine, plan.engine)
     return f"`{plan.model.served_name}` {form}, {engine}, {context(plan.max_model_len)}{speed}"
+
+
+def _idle(spec: GpuSpec | None, count: int, main_gb: int) -> HostFacts:
+    """An imagined machine with nothing else running on it."""
+    memory = Memory(main_gb * GIB, int(0.9 * main_gb * GIB))
+    cpu = Cpu("imagined", cores=8, threads=16, avx2=True)
+    bare = Host(system="Linux", arch="x86_64", cpu=cpu, memory=memory, hub_reachable=True)
+    host = replace(imagined_host(spec, count), cpu=cpu, memory=memory) if spec else bare
+    return HostFacts(host, spec, here=False)
+
+
+def completion_costs() -> str:
+    """What ``--completion auto`` adds on machines from small to large, and what the chat pays."""
+    rows = []
+    for gpu, count, main_gb in _WITH_COMPLETION:
+        spec = find_gpu(gpu) if gpu else None
+        choice = choose(LaunchRequest(completion="auto"), _idle(spec, count, main_gb))
+        added = choice.completion
+        if added is None or added.plan is None or added.cost is None:
+            raise ValueError(f"{gpu} has no completion engine: show another machine")
+        where = "GPU" if added.plan.gpus else "CPU"
+        rows.append(
+            [
+                _machine(spec, count, main_gb),
+                f"`{choice.plan.model.served_name}`",
+                f"`{added.plan.model.served_name}` on the {where}",
+                _price(added.cost),
+            ]
+        )
+    return markdown(["machine", "chat", "completion", "costs the chat"], rows)
+
+
+def _price(cost: CompletionCost) -> str:
+    alone, beside = cost.tokens_per_s_alone, cost.tokens_per_s_beside
+    if cost.instead_of:
+        return f"a smaller model than `{cost.instead_of}`"
+    if cost.context_tokens:
+        return f"{cost.context_tokens:,} tokens of context"
+    if not alone or not beside or alone == beside:
+        return "nothing"
+    return f"{alone:.0f} to {beside:.0f} tokens/s while a suggestion is computed"
 
 
 def fits_in(gpu: str) -> str:

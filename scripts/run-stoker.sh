@@ -5,7 +5,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 stoker=$root/.venv/bin/stoker
 [[ -x $stoker ]] || stoker=$(command -v stoker) || {
-  echo "Stoker is not installed. Fix: make up, or: pip install stoker" >&2
+  echo "Stoker is not installed. Fix: make up" >&2
   exit 1
 }
 exec "$stoker" "$@"

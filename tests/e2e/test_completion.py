@@ -22,7 +22,7 @@ from tests.support.real_models import qwen
 
 pytestmark = pytest.mark.vscode
 
-#: What VS Code draws behind the cursor, within a line and in lines below it.
+#: What VS Code draws after the cursor, within a line and in lines below it.
 GHOST = ".ghost-text-decoration, .ghost-text, .suggest-preview-text"
 EDITOR = ".part.editor .monaco-editor"
 COMPLETIONS = "/v1/completions"

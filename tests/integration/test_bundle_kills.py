@@ -99,7 +99,7 @@ def test_a_load_waits_for_the_pip_of_one_that_was_killed(home: Path, tmp_path: P
         time.sleep(0.01)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    with pytest.raises(StokerError, match="has not ended"):
+    with pytest.raises(StokerError, match="is still running"):
         load()
     deadline = time.monotonic() + 60
     while True:

@@ -31,7 +31,7 @@ export function onTaskEnd(
     await registry.reset();
     if (!NOT_FOUND_EXIT_CODES.includes(exitCode)) return;
     await vscode.window.showErrorMessage(
-      vscode.l10n.t("The stoker command is not installed on this machine. Install it: pipx install stoker"),
+      vscode.l10n.t("The stoker command is not on PATH. Run make up in a clone of Stoker, and add its .venv/bin to PATH."),
     );
   });
 }

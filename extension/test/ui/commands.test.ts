@@ -318,7 +318,7 @@ describe("Start and Stop Local Server", () => {
     host.tasks.end(host.tasks.run[0]!, code);
     await expect
       .poll(() => host.screen.messages, { timeout: 10_000 })
-      .toEqual(["error: The stoker command is not installed on this machine. Install it: pipx install stoker"]);
+      .toEqual(["error: The stoker command is not on PATH. Run make up in a clone of Stoker, and add its .venv/bin to PATH."]);
   });
 
   test("a task that ends at once is noticed, and tasks of others are ignored", async () => {

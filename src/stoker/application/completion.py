@@ -64,11 +64,13 @@ class _CompletionSearch:
         if own is not None:
             return self._choices.with_chat_model(own)
         if not plans:
-            return self._choices.without("No model that completes code can be started beside it.")
+            return self._choices.without(
+                "No model that completes code can be started beside the chat's."
+            )
         try:
             return self._at_a_cost(plans)
         except StokerError as problem:
-            return self._choices.without(f"No memory is left for one beside it: {problem.what}")
+            return self._choices.without(f"No memory is left for a second model: {problem.what}")
 
     def named(self, name: str) -> Choice:
         """With the model of that name. Raises ``StokerError`` where it can't be beside the chat."""

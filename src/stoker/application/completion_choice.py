@@ -59,8 +59,8 @@ class CompletionChoices:
         cost = self._cost(chat, plan.memory.total_bytes, kept)
         where = "the GPU" if plan.gpus else "the CPU"
         lines = [
-            f"Completion: {plan.model.served_name} ({plan.model.quantization}) on {plan.engine}, "
-            f"beside it on {where}: {size(cost.memory_bytes)}.",
+            f"Completion: {plan.model.served_name} ({plan.model.quantization}) on {plan.engine} on "
+            f"{where}, beside the chat's model: {size(cost.memory_bytes)}.",
             _chat_words(chat, cost),
         ]
         if not plan.usable and plan.prefill_tokens_per_s:
@@ -82,7 +82,7 @@ class CompletionChoices:
         added = max(0, chat.memory.total_bytes - self._alone.memory.total_bytes)
         kept = _GPU_SPEED_KEPT if chat.gpus else _CPU_SPEED_KEPT
         cost = self._cost(chat, added, kept)
-        slot = f", in a slot of its own: {size(added)}" if chat.completion_slots else ""
+        slot = f", in its own slot: {size(added)}" if chat.completion_slots else ""
         lines = (
             f"Completion: {chat.model.served_name}, the chat's model, completes code too{slot}.",
             _chat_words(chat, cost),

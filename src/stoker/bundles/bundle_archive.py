@@ -164,7 +164,7 @@ def read_blob(file: BinaryIO, blob: Blob, name: str = "") -> Generator[bytes, No
         left -= len(chunk)
         yield chunk
     if digest.hexdigest() != blob.sha256:
-        raise altered(f"The blob {blob.sha256[:12]} has another content than its digest.")
+        raise altered(f"The content of blob {blob.sha256[:12]} does not match its digest.")
     _expect(file, bytes(padding(blob.size_bytes)), "the padding of a blob")
 
 

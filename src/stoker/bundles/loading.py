@@ -219,8 +219,8 @@ def _shared_with_programs(file: Path) -> Iterator[int]:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StokerError(
-                "An installation that was broken off has not ended.",
-                f"Its pip still works in {file.parent}.",
+                "An earlier installation is still running.",
+                f"Stoker was stopped, but its pip still works in {file.parent}.",
                 "Wait a minute, and run the same command again.",
             ) from None
         yield opened.fileno()

@@ -167,7 +167,7 @@ def _verified(layout: Path, descriptor: dict[str, Any]) -> Path:
     except OSError as error:
         raise _no_model(layout, f"The blob {digest} can't be read: {error.strerror}.") from error
     if seen.hexdigest() != blob.name:
-        raise _no_model(layout, f"The blob {digest} has another content than its digest.")
+        raise _no_model(layout, f"The content of blob {digest} does not match its digest.")
     return blob
 
 

@@ -89,7 +89,7 @@ class _Artifact:
             content: bytes = answer.content
         promised = self._container.digest
         if promised and hashlib.sha256(content).hexdigest() != promised.removeprefix("sha256:"):
-            raise self._fault("The registry answered with another manifest than the digest names.")
+            raise self._fault("The registry sent a manifest that does not match the digest.")
         return content
 
     def fetch(self, blob: Blob, file: Path) -> Iterator[int]:
@@ -105,7 +105,7 @@ class _Artifact:
             seen.update(chunk)
         if seen.hexdigest() != blob.sha256:
             unfinished.unlink()
-            raise self._fault(f"The blob {blob.sha256[:12]} has another content than its digest.")
+            raise self._fault(f"The content of blob {blob.sha256[:12]} does not match its digest.")
         unfinished.replace(file)
 
     def _continued(self, blob: Blob, unfinished: Path, have: int) -> Iterator[int]:
@@ -116,7 +116,9 @@ class _Artifact:
         try:
             for received in _appended(answer, unfinished, have):
                 if received > blob.size_bytes:  # and perhaps never ends
-                    raise self._fault(f"The blob {blob.sha256[:12]} is longer than promised.")
+                    raise self._fault(
+                        f"The blob {blob.sha256[:12]} is longer than the manifest states."
+                    )
                 yield received
         except OSError as error:  # requests' errors are of this kind too
             raise self._fault(f"The download broke off: {error}.") from error

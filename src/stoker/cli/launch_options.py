@@ -16,7 +16,7 @@ from stoker.models import Purpose
 
 Gpu = Annotated[
     str | None,
-    typer.Option("--gpu", metavar="NAME", help='For a machine with this GPU: "RTX 4060 8GB".'),
+    typer.Option("--gpu", metavar="NAME", help='Plan for a machine with this GPU: "RTX 4060 8GB".'),
 ]
 Gpus = Annotated[
     int | None,
@@ -25,7 +25,7 @@ Gpus = Annotated[
 HostFile = Annotated[
     Path | None,
     typer.Option(
-        "--host", metavar="FILE", help="For the machine that stoker host --json wrote to FILE."
+        "--host", metavar="FILE", help="Plan for the machine in FILE, from stoker host --json."
     ),
 ]
 For = Annotated[
@@ -46,7 +46,7 @@ Completion = Annotated[
     typer.Option(
         "--completion",
         metavar="auto|MODEL|off",
-        help="Complete code, too: with the chat's model or one beside it, and what that costs.",
+        help="Complete code, too: with the chat's model, or with a second one beside it.",
     ),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Use only what is on this machine.")]

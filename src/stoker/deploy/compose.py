@@ -519,7 +519,7 @@ def _quoted(text: str) -> str:
 
 EXPORTER = Exporter(
     name="compose",
-    help="Docker Compose, on one machine.",
+    help="Write a Docker Compose project for one machine.",
     render=render,
     next_steps=_next_steps,
 )

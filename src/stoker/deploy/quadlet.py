@@ -495,7 +495,7 @@ def _pinned(image: str) -> str:
 
 EXPORTER = Exporter(
     name="quadlet",
-    help="Podman's containers as systemd units, on one machine.",
+    help="Write systemd units that run Podman containers on one machine.",
     render=render,
     next_steps=_next_steps,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stoker.deploy.repeated_options import write_again
 from stoker.deploy.site import Site
 from stoker.deploy.site_file import SiteFile
 
@@ -15,9 +16,9 @@ def readme(site: Site, format_name: str, steps: Sequence[str], *, stoker: str) -
         "## Start\n\n" + _shell(*steps),
         "The first start downloads the model, which takes minutes to an hour. Back up `secrets/`, "
         "and keep it out of version control.",
-        "## Keys of people\n\n" + _shell(f"{stoker} keys create ann", f"{stoker} keys list"),
-        _upgrade(site, format_name),
-        _rollback(format_name),
+        "## Users' keys\n\n" + _shell(f"{stoker} keys create ann", f"{stoker} keys list"),
+        _upgrade(site),
+        _rollback(site),
     )
     return SiteFile("README.md", "\n\n".join(parts) + "\n")
 
@@ -25,7 +26,7 @@ def readme(site: Site, format_name: str, steps: Sequence[str], *, stoker: str) -
 def _head(site: Site, format_name: str) -> str:
     plan, request = site.plan, site.request
     each = f"{_counted(plan.gpus, 'GPU')} each" if plan.gpus else "on the CPU"
-    plain = "It speaks plain HTTP: for other machines add `--tls-host NAME`, or a proxy of yours."
+    plain = "It speaks plain HTTP: for other machines add `--tls-host NAME`, or use your own proxy."
     return "\n\n".join(
         [
             f"# {plan.model.served_name} for {_counted(request.users, 'user')}",
@@ -38,14 +39,14 @@ def _head(site: Site, format_name: str) -> str:
     )
 
 
-def _upgrade(site: Site, format_name: str) -> str:
+def _upgrade(site: Site) -> str:
     return "\n\n".join(
         [
             "## Upgrade",
             "Write the new files over the old ones, and let the script change what runs:",
             _shell(
                 "cp -r . ../before",
-                f"stoker deploy {format_name} --from NEW-PLAN.json --replace -o .",
+                write_again(site.request, "NEW-PLAN.json"),
                 "./upgrade.sh",
             ),
             _promise(site),
@@ -53,9 +54,9 @@ def _upgrade(site: Site, format_name: str) -> str:
     )
 
 
-def _rollback(format_name: str) -> str:
-    return "## Rollback\n\nThe same, with the plan of before:\n\n" + _shell(
-        f"stoker deploy {format_name} --from ../before/stoker-deploy.json --replace -o .",
+def _rollback(site: Site) -> str:
+    return "## Rollback\n\nThe same, with the earlier plan:\n\n" + _shell(
+        write_again(site.request, "../before/stoker-deploy.json"),
         "./upgrade.sh",
     )
 

@@ -379,7 +379,7 @@ def _install_section() -> list[Line | str]:
 
 EXPORTER = Exporter(
     name="systemd",
-    help="systemd units, on one machine without containers.",
+    help="Write systemd units for one machine, without containers.",
     render=render,
     next_steps=_next_steps,
 )

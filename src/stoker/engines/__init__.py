@@ -1,4 +1,4 @@
-"""The engines, each in a module or folder of its own: planned for, launched and spoken to."""
+"""The engines, each in its own module or folder: planner, launch and client."""
 
 from __future__ import annotations
 

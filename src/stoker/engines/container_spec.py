@@ -28,7 +28,7 @@ _REASONS = {
     "--label": "marks it as started by Stoker, and from which plan",
     "--gpus": "gives the container NVIDIA GPUs through the NVIDIA Container Toolkit",
     "--ipc": "the engine's processes pass tensors through /dev/shm, of which Docker gives 64 MB; "
-    "with the host's this is lifted",
+    "with the host's there is no such limit",
     "--shm-size": "the engine's processes pass tensors through /dev/shm, of which Docker gives "
     "64 MB; the container keeps its own IPC namespace, so the size must be set",
     "--publish": "only this machine reaches the engine; others go through the gateway",

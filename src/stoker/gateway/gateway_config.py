@@ -103,22 +103,23 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Meta(
             description="More names for models: what a client asks for, which may hold `*`, and "
             'the model that answers. `"claude-*" = "local"` is for Claude Code, which asks for '
-            "names of its own; `local` is the model that is served."
+            "Anthropic's models; `local` is the model that is served."
         ),
     ] = msgspec.field(default_factory=dict)
     caches_per_owner: Annotated[
         bool,
         Meta(
-            description="Keep what one owner's requests leave in a server's cache from another's, "
-            "whom its speed would show them. Needs vLLM 0.9 or later."
+            description="Give each owner a cache of their own in the server, so that the speed of "
+            "an answer does not show what others have sent. Needs vLLM 0.9 or later."
         ),
     ] = False
     fit: Annotated[bool, Meta(description="Make requests fit the model's context window.")] = True
     max_prompt_tokens: Annotated[
         Count | Literal["auto"] | None,
         Meta(
-            description="Keep prompts below this many tokens, or with `auto` what the backend's "
-            "cache lacks below what it reads in `first_token_target_s` (a head: in two minutes)."
+            description="The most tokens of a prompt. `auto` bounds only what the backend's cache "
+            "does not hold, by what it reads in `first_token_target_s` (system prompt and tools: "
+            "in two minutes)."
         ),
     ] = None
     first_token_target_s: Annotated[
@@ -161,7 +162,7 @@ class GatewaySection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     limits_store: Annotated[
         str | None,
         Meta(
-            description="Where several gateways count what limits are about: a `redis://` or "
+            description="Where several gateways share the counts for limits: a `redis://` or "
             "`postgresql://` address, or `env:NAME` for a variable that holds it, which may then "
             "hold a password. Left out: this gateway counts by itself."
         ),

@@ -32,7 +32,8 @@ def test_without_the_option_nothing_completes() -> None:
 
 def test_on_a_gpu_of_8_gb_which_the_chat_fills_it_is_on_the_cpu() -> None:
     assert why(chosen(GPU_8_GB)) == (
-        "Completion: qwen2.5-coder-0.5b (Q4_K_M) on llama.cpp, beside it on the CPU: 766 MiB.",
+        "Completion: qwen2.5-coder-0.5b (Q4_K_M) on llama.cpp on the CPU, beside the chat's model: "
+        "766 MiB.",
         "The chat keeps its model and its context of 32,768 tokens, and writes about 22 instead of "
         "37 tokens/s while a suggestion is computed.",
     )
@@ -40,14 +41,16 @@ def test_on_a_gpu_of_8_gb_which_the_chat_fills_it_is_on_the_cpu() -> None:
 
 def test_on_a_gpu_of_24_gb_a_chat_that_fills_it_loses_nothing_to_one_on_the_cpu() -> None:
     assert why(chosen(GPU_24_GB)) == (
-        "Completion: qwen2.5-coder-0.5b (Q4_K_M) on llama.cpp, beside it on the CPU: 766 MiB.",
+        "Completion: qwen2.5-coder-0.5b (Q4_K_M) on llama.cpp on the CPU, beside the chat's model: "
+        "766 MiB.",
         "The chat keeps its model and its context of 32,768 tokens.",
     )
 
 
 def test_on_a_cpu_with_16_gb_it_costs_speed_while_it_works() -> None:
     assert why(chosen(CPU_16_GB)) == (
-        "Completion: qwen2.5-coder-0.5b (Q4_K_M) on llama.cpp, beside it on the CPU: 766 MiB.",
+        "Completion: qwen2.5-coder-0.5b (Q4_K_M) on llama.cpp on the CPU, beside the chat's model: "
+        "766 MiB.",
         "The chat keeps its model and its context of 32,768 tokens, and writes about 19 instead of "
         "31 tokens/s while a suggestion is computed.",
     )

@@ -111,7 +111,7 @@ def _index(layout: Layout, content: bytes) -> Path:
 
 
 BROKEN: dict[str, tuple[Callable[[Layout], Path], str]] = {
-    "an altered layer": (_altered, "another content"),
+    "an altered layer": (_altered, "does not match its digest"),
     "a container image": (lambda each: each.finish(kind="image"), "of the type"),
     "no weights": (lambda each: each.finish(), "no layers of weights"),
     "a path above": (

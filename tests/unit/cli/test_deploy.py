@@ -150,3 +150,30 @@ def test_nothing_that_fits_is_exit_code_1(run: Run, tmp_path: Path) -> None:
     assert code == 1
     assert "Error:" in error
     assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize("format_name", ["compose", "systemd", "quadlet", "kubernetes", "helm"])
+def test_the_commands_of_its_page_write_the_same_site_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_name: str
+) -> None:
+    out = tmp_path / "site"
+    options = "--replicas 3 --users 40 --name coding --bind 0.0.0.0 --port 8443 --no-monitoring"
+    options += " --tls-host llm.example.com --image postgres=registry.example.com/postgres:17"
+    options += " --cluster namespace=llm --cluster max_replicas=6"
+    assert run(format_name, "--from", H100, *options.split(), "-o", str(out))[0] == 0
+    before = _content(out)
+    page = (out / "README.md").read_text(encoding="utf-8")
+    command = next(line for line in page.splitlines() if line.startswith("stoker deploy"))
+    monkeypatch.chdir(out)
+    (out / "NEW-PLAN.json").write_text(Path(H100).read_text(encoding="utf-8"), encoding="utf-8")
+    assert run(*command.split()[2:])[0] == 0
+    (out / "NEW-PLAN.json").unlink()
+    assert _content(out) == before
+
+
+def _content(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): file.read_text(encoding="utf-8")
+        for file in folder.rglob("*")
+        if file.is_file()
+    }

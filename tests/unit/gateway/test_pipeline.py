@@ -29,7 +29,7 @@ async def whole(call: Call) -> None:
 
 
 class TokenAllowance:
-    """A stage as issue 16 will bring one: a client that has used 5 tokens gets no more."""
+    """A stage of another package: a client that has used 5 tokens gets no more."""
 
     def __init__(self, state: GatewayState) -> None:
         self._used: dict[str, int] = {}

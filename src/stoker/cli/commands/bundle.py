@@ -52,7 +52,7 @@ _Extras = Annotated[
     typer.Option(
         metavar="NAME",
         help="An extra of Stoker, such as teams. Repeatable. Default: embedded, which is "
-        "llama.cpp; none where images come along.",
+        "llama.cpp; none with --image.",
     ),
 ]
 _TargetPython = Annotated[
@@ -67,7 +67,7 @@ _TargetGlibc = Annotated[
 ]
 _Base = Annotated[
     Path | None,
-    typer.Option(metavar="BUNDLE", help="Leave out what this older bundle brought."),
+    typer.Option(metavar="BUNDLE", help="Leave out what this older bundle held."),
 ]
 _StokerPath = Annotated[
     Path | None,

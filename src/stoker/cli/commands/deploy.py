@@ -146,7 +146,7 @@ def diff(
     folder: Annotated[Path, typer.Argument(help="A folder that stoker deploy wrote.")],
     json: Json = False,
 ) -> None:
-    """Show what was changed by hand in a folder. The exit code is 1 where something was."""
+    """Show what was changed by hand in a folder. The exit code is 1 if something was."""
     record = deployment_site.read_record(folder)
     if record is None:
         raise UsageError(
@@ -211,4 +211,4 @@ def _number(text: str, value: str) -> int:
 
 
 for _format in EXPORTERS:
-    app.command(_format, help=f"Write files for {exporter_for(_format).help}")(command)
+    app.command(_format, help=exporter_for(_format).help)(command)

@@ -38,7 +38,7 @@ def _home() -> Path:
         if home is None:
             raise StokerError(
                 "This installation has no pages.",
-                "A wheel carries them where `make site` ran before it was made.",
+                "A wheel has them only if `make site` ran before it was built.",
                 f"Read {project / 'docs'}, or install stoker[bundles] and try again."
                 if project and project.is_dir()
                 else "Install Stoker from a bundle, or from a clone after make site.",
@@ -46,7 +46,7 @@ def _home() -> Path:
         return home
     site = project / "src" / "stoker" / "site"
     if home is None or (home.parent == site and docs_site.is_older(site, project)):
-        typer.echo("Building the pages: half a minute...", err=True)
+        typer.echo("Building the pages, which takes half a minute...", err=True)
         docs_site.build(project, site)
         return site / "index.html"
     return home

@@ -96,7 +96,10 @@ def command(
 
 @app.command("add")
 def add(
-    what: Annotated[str, typer.Argument(metavar="REPO_OR_FOLDER")],
+    what: Annotated[
+        str,
+        typer.Argument(metavar="REPO_OR_FOLDER", help="OWNER/NAME on the hub, or a folder."),
+    ],
     json: Json = False,
 ) -> None:
     """Read a model from the hub or a folder and add it to your own models.toml."""

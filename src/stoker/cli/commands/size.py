@@ -91,7 +91,7 @@ def command(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Correct the speed by what this endpoint shows in 18 requests. It serves --model "
+            help="Correct the speed by what this endpoint shows in 19 requests. It serves --model "
             "with one copy on all of --gpu.",
         ),
     ] = None,

@@ -127,7 +127,7 @@ def _completion_rows(deployment: Deployment) -> list[tuple[str, str]]:
     spec, state = deployment.spec.completion, deployment.completion or LiveState()
     if spec is None:
         kept = deployment.spec.plan.completion_slots
-        return [("Completion", "by the same model, in a slot of its own")] if kept else []
+        return [("Completion", "by the same model, in its own slot")] if kept else []
     status = _completion_status(deployment)
     model = f"{spec.plan.model.id} on {spec.plan.engine}"
     memory = server.engine_memory_bytes(state)

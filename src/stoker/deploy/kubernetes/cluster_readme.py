@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stoker.deploy.kubernetes.object_names import Names
+from stoker.deploy.repeated_options import write_again
 from stoker.deploy.site import Site
 from stoker.deploy.site_file import SiteFile
 
@@ -17,7 +18,7 @@ def cluster_readme(site: Site, format_name: str, steps: Sequence[str], apply: st
         "The first start downloads the model, which takes minutes to an hour. The Secret opens "
         "everything: keep it as you keep other Secrets of the cluster.",
         _first_answer(site),
-        _upgrade(site, format_name, apply),
+        _upgrade(site, apply),
     )
     return SiteFile("README.md", "\n\n".join(parts) + "\n")
 
@@ -50,21 +51,20 @@ def _first_answer(site: Site) -> str:
     return "## The first answer\n\n" + _shell(*lines)
 
 
-def _upgrade(site: Site, format_name: str, apply: str) -> str:
+def _upgrade(site: Site, apply: str) -> str:
     rollout = f"kubectl -n {Names(site).namespace} rollout status"
     return "\n\n".join(
         [
             "## Upgrade and rollback",
             _shell(
                 "cp -r . ../before",
-                f"stoker deploy {format_name} --from NEW-PLAN.json --replace -o .",
+                write_again(site.request, "NEW-PLAN.json"),
                 apply,
                 f"{rollout} deployment/{Names(site).engine} --timeout=2h",
             ),
-            "Give your other options again, too. A new replica answers before an old one is "
-            "stopped, and an old one ends what it has begun: no request is lost. That takes the "
-            "GPUs of one more replica while it lasts.",
-            f"Back: `{apply}` in the folder `before`.",
+            "A new replica answers before an old one is stopped, and an old one ends what it has "
+            "begun: no request is lost. That takes the GPUs of one more replica while it lasts.",
+            f"To go back: `{apply}` in the folder `before`.",
         ]
     )
 

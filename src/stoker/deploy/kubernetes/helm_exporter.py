@@ -137,7 +137,7 @@ def next_steps(site: Site) -> tuple[str, ...]:
 
 EXPORTER = Exporter(
     name="helm",
-    help="a chart for Helm with the same objects as the format kubernetes",
+    help="Write a Helm chart with the same objects as the format kubernetes.",
     render=render,
     next_steps=next_steps,
     one_machine=False,

@@ -81,7 +81,7 @@ def next_steps(site: Site) -> tuple[str, ...]:
 
 EXPORTER = Exporter(
     name="kubernetes",
-    help="YAML for kubectl and Kustomize: vLLM behind llm-d's endpoint picker",
+    help="Write YAML for Kubernetes: vLLM behind llm-d's endpoint picker.",
     render=render,
     next_steps=next_steps,
     one_machine=False,

@@ -68,8 +68,8 @@ def batch_arguments(batch: PromptBatch) -> tuple[Argument, ...]:
 
 def _batch_reason(batch: PromptBatch) -> str:
     if batch.batch_s is None:
-        return f"Prompts are taken in at most {batch.n_batch:,} tokens at once."
+        return f"Prompts are read in batches of at most {batch.n_batch:,} tokens."
     return (
-        f"Prompts are taken in at most {batch.n_batch:,} tokens at once, which takes about "
+        f"Prompts are read in batches of at most {batch.n_batch:,} tokens, which takes about "
         f"{batch.batch_s:.1f} s: in between llama.cpp looks whether the reader has pressed Stop."
     )

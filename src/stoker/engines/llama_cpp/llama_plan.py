@@ -385,7 +385,7 @@ def _of_what(place: LayerPlacement) -> str:
     if place.unified:
         return " of the memory that CPU and GPU share"
     if place.gpu_bytes:
-        return f", {size(place.gpu_bytes)} of it on the GPU"
+        return f" ({size(place.gpu_bytes)} of that on the GPU)"
     return f" ({_MEMORY_SHARE:.0%} of the memory that is available)"
 
 
@@ -463,7 +463,7 @@ def _arguments(host: Host, fit: LlamaFit, context: int | None) -> tuple[Argument
             "Attention without a table of context x context scores in memory.",
         ),
         Argument("cache_type_k", _GGML_TYPES[cache.cache_type], _cache_reason(fit)),
-        Argument("cache_type_v", _GGML_TYPES[cache.cache_type], "As the keys."),
+        Argument("cache_type_v", _GGML_TYPES[cache.cache_type], "The same as for the keys."),
         Argument(
             "cache_ram_mib",
             min(_MOST_PROMPT_CACHE_MIB, spare),

@@ -36,7 +36,7 @@ _INNER_MODEL = "/model"
 _INNER_GUARD = "/stoker"
 #: Variables that are no secret, each with its reason.
 SHOWN_ENV = {
-    "PYTHONPATH": "where vLLM finds what asks for the key",
+    "PYTHONPATH": "where vLLM finds the check of its key",
     "VLLM_NO_USAGE_STATS": "vLLM reports to its makers how it is used, unless this is set",
     "HF_HUB_OFFLINE": "nothing is asked of the model hub: the weights are here",
     "VLLM_HOST_IP": "vLLM's processes meet on loopback",
@@ -150,7 +150,9 @@ def _placed(plan: Plan) -> tuple[str, tuple[Mount, ...]]:
         "what torch.compile made is kept: the next start skips that minute",
     )
     hub = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
-    guard = Mount(str(_GUARD_FOLDER), _INNER_GUARD, "what asks for the key", read_only=True)
+    guard = Mount(
+        str(_GUARD_FOLDER), _INNER_GUARD, "the check of its key, which vLLM loads", read_only=True
+    )
     path = plan.model.path
     if path is None or path.is_relative_to(hub):
         # A snapshot in the hub's cache is links to files beside it: the whole cache is needed.
@@ -163,14 +165,14 @@ def _placed(plan: Plan) -> tuple[str, tuple[Mount, ...]]:
 def _with_own(mounts: Sequence[Mount], volumes: Sequence[str]) -> tuple[Mount, ...]:
     """Stoker's mounts and the user's: where both have one place inside, the user's counts.
 
-    Raises ``UsageError`` for the place of what asks for the key: vLLM would find none, and end.
+    Raises ``UsageError`` for the place of the key check: vLLM would find none, and end.
     """
     own = tuple(Mount.parse(volume) for volume in volumes)
     targets = {mount.target for mount in own}
     if _INNER_GUARD in targets:
         raise UsageError(
             f"The place {_INNER_GUARD} in vLLM's container is taken.",
-            "Stoker mounts there what asks for the engine's key.",
+            "Stoker mounts the check of the engine's key there.",
             "Mount the volume at another place.",
         )
     return (*(mount for mount in mounts if mount.target not in targets), *own)

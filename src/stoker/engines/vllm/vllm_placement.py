@@ -68,7 +68,7 @@ def also_fetched(wanted: PlacementRequest) -> str:
     """The image, where vLLM runs in a container."""
     if wanted.python or wanted.native:
         return ""
-    return "Docker or Podman fetches vLLM's image where it is not there yet."
+    return "Docker or Podman pulls vLLM's image if it is missing."
 
 
 def install(wanted: PlacementRequest) -> Iterator[str]:

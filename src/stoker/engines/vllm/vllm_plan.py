@@ -471,7 +471,7 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
         f"{candidate.model.id}{what}: weights of {size(memory.weights_bytes)} "
         f"{_on_gpus(fit.gpus)} leave {size(memory.kv_cache_bytes)} for "
         f"{memory.kv_cache_tokens:,} tokens of context.",
-        f"With {speed.concurrency} asking at once: {1 / speed.token_s.expected:.0f} tokens/s each "
+        f"With {speed.concurrency} at once: {1 / speed.token_s.expected:.0f} tokens/s each "
         f"({1 / speed.token_s.high:.0f} to {1 / speed.token_s.low:.0f}), first word after "
         f"{speed.first_token_s.expected:.2g} s ({speed.first_token_s.low:.2g} to "
         f"{speed.first_token_s.high:.2g}) on a prompt of {speed.prompt_tokens:,} tokens, "
@@ -515,7 +515,7 @@ def _arguments(task: _Task, fit: _Fit) -> tuple[Argument, ...]:
         Argument(
             "max_num_seqs",
             settings.max_num_seqs,
-            f"{requirements.concurrency} ask at once, each with a title beside it; more would take "
+            f"For {requirements.concurrency} at once, each with a title beside it; more would take "
             "memory for sampling and graphs.",
         ),
         Argument(

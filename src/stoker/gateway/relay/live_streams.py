@@ -27,7 +27,7 @@ class LiveStreams:
         self._silent_since.pop(answer, None)
 
     def unread_tokens(self) -> int:
-        """Prompt tokens that backends have still to read, as far as they report it."""
+        """Prompt tokens that backends still have to read, where they report it."""
         return sum(answer.reading.unread_tokens for answer in self._silent_since if answer.reading)
 
     def reading_tokens(self) -> int:

@@ -37,12 +37,12 @@ class Metrics:
         )
         self.unread = Gauge(
             "stoker_prompt_tokens_unread",
-            "Prompt tokens that backends have still to read, as far as they report it",
+            "Prompt tokens that backends still have to read, where they report it",
             registry=registry,
         )
         self.reading = Gauge(
             "stoker_prompt_tokens_reading",
-            "Tokens of the prompts that backends are reading, as far as they report it",
+            "Tokens of the prompts that backends are reading, where they report it",
             registry=registry,
         )
         self.ttft = Histogram(
