@@ -34,7 +34,7 @@ test("a key in a file of 1 MB", { timeout: 120_000 }, async () => {
       run: () => async (onText) => (onText(`${ANSWER}\n`), true),
       failed: () => {},
       succeeded: () => {},
-      askAgain: () => {},
+      askAgain: () => false,
       waitMs: () => 0,
       refine: ({ rest, multiline, finished }, cursor) => postProcess(rest, { ...cursor, multiline, finished }),
       now: () => performance.now(),

@@ -29,13 +29,15 @@ export class CompletionProvider implements vscode.InlineCompletionItemProvider {
     token: vscode.CancellationToken,
   ): Promise<vscode.InlineCompletionItem[]> {
     const off = await this.parts.gate.off(document);
-    const isTakenBack = off === undefined && token.isCancellationRequested;
-    if (off === "noModel" || isTakenBack) this.parts.suggestions.unanswered(spotOf(document, position));
-    if (off !== undefined || isTakenBack) return [];
+    if (off !== undefined && off !== "noModel") return [];
     const selected = context.selectedCompletionInfo;
     const cursor = cursorAt(document, position, this.parts.window(), selected);
     const isExplicit = context.triggerKind === vscode.InlineCompletionTriggerKind.Invoke;
     if (looksBinary(cursor) || this.isUnwanted(document, cursor, isExplicit)) return [];
+    if (off === "noModel" || token.isCancellationRequested) {
+      this.parts.suggestions.unanswered(spotOf(document, position));
+      return [];
+    }
     const text = await this.text(cursor, { isExplicit, multiline: this.multiline(document, cursor) }, token);
     if (text === undefined) return [];
     const range = selected?.range ?? new vscode.Range(position, position);

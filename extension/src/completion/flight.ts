@@ -57,7 +57,8 @@ export class Flight {
   /** @param typed since the request */
   agreesWith(typed: string): boolean {
     if (this.isLost) return false;
-    if (this.written.startsWith(typed)) return !this.isOver || typed !== this.written || typed === "";
+    // Typed to its end, it has nothing left to show (`restOf`), and another is wanted.
+    if (this.written.startsWith(typed)) return !this.isOver || typed === "" || /\S/.test(this.written.slice(typed.length));
     const ahead = typed.length - this.written.length;
     return !this.isOver && typed.startsWith(this.written) && ahead <= MOST_AHEAD;
   }

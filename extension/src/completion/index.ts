@@ -85,7 +85,7 @@ export class Completion implements vscode.Disposable {
   }
 
   dispose(): void {
-    this.suggestions.drop();
+    this.suggestions.left();
     for (const part of [this.subscriptions, this.idle, this.others, this.last, this.excluded]) part.dispose();
     for (const part of [this.copilot, this.snoozing, this.changed]) part.dispose();
   }
@@ -115,7 +115,7 @@ export class Completion implements vscode.Disposable {
           requester.succeeded();
           void this.update();
         },
-        askAgain: (cursor) => void this.askAgain(cursor),
+        askAgain: (cursor) => this.askAgain(cursor),
         waitMs: () => requester.waitMs(),
         refine: ({ rest, multiline, finished }, { prefix, suffix, languageId, tabSize }) =>
           postProcess(rest, { prefix, suffix, languageId, multiline, finished, tabSize }),
@@ -160,13 +160,14 @@ export class Completion implements vscode.Disposable {
 
   /** Not while a chat runs: the person looks there. An explicit question, because VS Code keeps an empty
    * answer to the last one and asks no other by itself before the next key. */
-  private async askAgain({ uri, line, character }: Spot): Promise<void> {
+  private askAgain({ uri, line, character }: Spot): boolean {
     const { document, selection } = vscode.window.activeTextEditor ?? {};
     const at = selection?.active;
     const isThere = document?.uri.toString() === uri && at?.line === line && at.character === character;
-    if (!isThere || this.parts.isChatting()) return;
+    if (!isThere || this.parts.isChatting()) return false;
     this.parts.log.debug("completion: VS Code is asked to ask again");
-    await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger", { explicit: true });
+    void vscode.commands.executeCommand("editor.action.inlineSuggest.trigger", { explicit: true });
+    return true;
   }
 
   private async accepted(provider: CompletionProvider, uri: string, end: vscode.Position): Promise<void> {

@@ -15,8 +15,9 @@ export interface Surroundings {
   readonly run: (cursor: Cursor, multiline: boolean) => Run | undefined;
   readonly failed: (error: unknown) => void;
   readonly succeeded: () => void;
-  /** The person still waits at `cursor`, and VS Code does not: it is to ask once more. */
-  readonly askAgain: (cursor: Spot) => void;
+  /** VS Code no longer waits at `cursor`: if the person still does, it is made to ask once more. Whether
+   * it was. */
+  readonly askAgain: (cursor: Spot) => boolean;
   /** How long until a request may be made; undefined where there is none to make. */
   readonly waitMs: () => number | undefined;
   /** What of an answer is worth showing. */
@@ -274,7 +275,7 @@ export class Suggestions {
     if (this.around.now() - question.sinceMs > AWAY_MS) return this.abandon(flight);
     const waitMs = this.around.waitMs() ?? NO_MODEL_MS;
     if (waitMs > 0) return this.takeUpLater(question, waitMs);
-    this.around.askAgain(question.cursor);
+    if (!this.around.askAgain(question.cursor)) this.abandon(flight);
     this.takeUpLater(question, UNHEARD_MS);
   }
 

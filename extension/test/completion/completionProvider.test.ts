@@ -101,9 +101,13 @@ test("where there is no model, the place is kept, and nothing is sent", async ()
 test.each([
   ["a comment", "# the sum|"],
   ["a file that no one typed", "\0\0\0|"],
-])("nothing is asked in %s", async (_, text) => {
+])("nothing is asked in %s, and no place is kept there to ask again", async (_, text) => {
+  expect(await asks(text)).toEqual([]);
+  expect(await asks(text, {}, "python", cancelled())).toEqual([]);
+  off = "noModel";
   expect(await asks(text)).toEqual([]);
   expect(wishes).toEqual([]);
+  expect(open).toEqual([]);
 });
 
 test("in a comment the person may ask, or allow it in the settings", async () => {

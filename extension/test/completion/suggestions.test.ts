@@ -1,10 +1,14 @@
 /** One suggestion after another: what is asked, kept, aborted and used again. */
 import { beforeEach, expect, test, vi } from "vitest";
+import type { LogOutputChannel } from "vscode";
 import type { Cursor } from "../../src/completion/cursor";
 import type { Run } from "../../src/completion/flight";
+import { LastRequest } from "../../src/completion/lastRequest";
 import { MeasuredSpeed } from "../../src/completion/measuredSpeed";
+import { Requester } from "../../src/completion/requester";
 import { Suggestions, type Change } from "../../src/completion/suggestions";
 import { TypingPace } from "../../src/completion/typingPace";
+import type { InfillModel } from "../../src/servers/modelRegistry";
 import { cursorIn } from "../support/cursors";
 
 /** A request that the test answers. */
@@ -20,6 +24,7 @@ interface Asked {
 let asked: Asked[];
 let failures: unknown[];
 let askedAgain: number;
+let mayAskAgain: boolean;
 let suggestions: Suggestions;
 let canRun: boolean;
 let waitMs: number | undefined;
@@ -29,6 +34,7 @@ beforeEach(() => {
   asked = [];
   failures = [];
   askedAgain = 0;
+  mayAskAgain = true;
   canRun = true;
   waitMs = 0;
   const run = (cursor: Cursor, multiline: boolean): Run | undefined =>
@@ -44,7 +50,10 @@ beforeEach(() => {
       run,
       failed: (error) => failures.push(error),
       succeeded: () => {},
-      askAgain: () => (askedAgain += 1),
+      askAgain: () => {
+        askedAgain += 1;
+        return mayAskAgain;
+      },
       waitMs: () => waitMs,
       refine: ({ rest }) => (rest.trim() ? rest : undefined),
       now: () => Date.now(),
@@ -407,4 +416,52 @@ test("a key ends the reading ahead, which is no failure", async () => {
   await warming;
   expect(signal?.aborted).toBe(true);
   expect(failures).toEqual([]);
+});
+
+test.each(["1\n", "1 "])("after an answer was typed up to its blank end, the next is asked for", async (answer) => {
+  expect(await answered("x = |", answer)).toBe(answer);
+  suggestions.changed([typed("1", "x = |")]);
+  const { shown } = suggest("x = 1|");
+  await settled();
+  expect(asked.map(({ cursor }) => cursor.prefix)).toEqual(["x = ", "x = 1"]);
+  asked[1]?.writes(" + 2");
+  asked[1]?.ends();
+  expect(await shown).toBe(" + 2");
+});
+
+test("a request is aborted where VS Code is not to ask again, as while a chat runs", async () => {
+  mayAskAgain = false;
+  const { shown, cancel } = suggest("x = |");
+  await vi.advanceTimersByTimeAsync(300);
+  cancel();
+  expect(await shown).toBeUndefined();
+  expect(asked[0]?.signal.aborted).toBe(false);
+  await settled();
+  expect(asked[0]?.signal.aborted).toBe(true);
+});
+
+test("a server that always fails is asked at most eight times for one place, whatever VS Code does", async () => {
+  const log = { warn: () => {} } as unknown as LogOutputChannel;
+  const model = () => ({}) as InfillModel;
+  const requester = new Requester(model, () => [], new MeasuredSpeed(), new LastRequest(), log, () => Date.now());
+  let requests = 0;
+  const explicitly = () => void suggestions.suggest(cursorIn("x = |"), { ...WISH, isExplicit: true }, new AbortController().signal);
+  suggestions = new Suggestions(
+    {
+      run: () => (requester.waitMs() ? undefined : () => ((requests += 1), Promise.reject(new Error("down")))),
+      failed: (error) => requester.failed(error),
+      succeeded: () => requester.succeeded(),
+      askAgain: () => (explicitly(), true),
+      waitMs: () => requester.waitMs(),
+      refine: ({ rest }) => rest,
+      now: () => Date.now(),
+    },
+    new TypingPace(),
+    new MeasuredSpeed(),
+  );
+  suggest("x = |");
+  await vi.advanceTimersByTimeAsync(30 * 60_000);
+  expect(requests).toBeGreaterThan(3);
+  expect(requests).toBeLessThanOrEqual(8);
+  expect(vi.getTimerCount()).toBe(0);
 });

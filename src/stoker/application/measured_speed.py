@@ -15,6 +15,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Annotated
 
 import msgspec
 
@@ -31,14 +32,16 @@ _OF_OTHERS = 0.5
 #: What the answer after a start has to have for its rate to count, and about what its prompt has.
 _LEAST_TOKENS, _SHORT_PROMPT_TOKENS = 32, 32
 _BENCH = "stoker bench"
+#: A file with another was not written here.
+_Factor = Annotated[float, msgspec.Meta(ge=1 / _MOST, le=_MOST)]
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredTimes:
     """Measured times divided by those that were predicted before any correction."""
 
-    token: float | None = None
-    first_token: float | None = None
+    token: _Factor | None = None
+    first_token: _Factor | None = None
     source: str = _BENCH
     date: str = ""
 
@@ -182,7 +185,7 @@ def _key(plan: Plan, host: Host) -> str:
 def _read() -> dict[str, dict[str, MeasuredTimes]]:
     try:
         return msgspec.json.decode(_file().read_bytes(), type=dict[str, dict[str, MeasuredTimes]])
-    except (OSError, msgspec.ValidationError, msgspec.DecodeError):
+    except (OSError, RecursionError, UnicodeDecodeError, msgspec.DecodeError):
         return {}
 
 

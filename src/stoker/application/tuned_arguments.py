@@ -112,7 +112,7 @@ def _key(plan: Plan, host: Host) -> str:
 def _entries() -> dict[str, Tuned]:
     try:
         return msgspec.json.decode(_file().read_bytes(), type=dict[str, Tuned])
-    except (OSError, msgspec.ValidationError, msgspec.DecodeError):
+    except (OSError, RecursionError, UnicodeDecodeError, msgspec.DecodeError):
         return {}
 
 

@@ -44,7 +44,7 @@ _LAYER = re.compile(
 #: What a server reads. Documents, code and data sets are left out.
 _WANTED = frozenset({"weight", "weight.config"})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_MAX_JSON_BYTES = 8 << 20
+MAX_JSON_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _annotation(descriptor: dict[str, Any], name: str) -> str:
 def _json(layout: Path, file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as opened:
-            read = json.loads(opened.read(_MAX_JSON_BYTES))
+            read = json.loads(opened.read(MAX_JSON_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise _no_model(layout, f"{file.name} can't be read: {error}.") from error
     if not isinstance(read, dict):

@@ -28,6 +28,9 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 #: A registry that is silent for so long has broken off.
 _SILENCE_S = 60
 _PIECE_BYTES = 1 << 20
+#: What the library raises where a registry's demand for a login, or Docker's own file, is not what
+#: it expects.
+_UNREADABLE = (ValueError, AttributeError, KeyError, TypeError)
 
 
 def pull(name: str, layout: Path, report: Callable[[DownloadProgress], None]) -> Path:
@@ -80,13 +83,23 @@ class _Artifact:
         self._registry = Registry(str(self._container.registry), insecure=plain)
         for scheme in ("http://", "https://"):
             self._registry.session.mount(scheme, _Patient())
-        self._registry.auth.load_configs(self._container)
+        try:
+            self._registry.auth.load_configs(self._container)
+        except (OSError, *_UNREADABLE) as error:
+            raise self._fault(f"Docker's config.json can't be read: {error}.") from error
 
     def manifest(self) -> bytes:
         """The manifest as it is stored. Raises ``StokerError``."""
         answer = self._ask(self._container.manifest_url(), {"Accept": _MANIFEST})
-        with closing(answer):
-            content: bytes = answer.content
+        content = b""
+        try:
+            with closing(answer):
+                for piece in answer.iter_content(_PIECE_BYTES):
+                    content += piece
+                    if len(content) > modelpack.MAX_JSON_BYTES:
+                        raise self._fault("The registry answered with a manifest without end.")
+        except OSError as error:
+            raise self._fault(f"The download broke off: {error}.") from error
         promised = self._container.digest
         if promised and hashlib.sha256(content).hexdigest() != promised.removeprefix("sha256:"):
             raise self._fault("The registry sent a manifest that does not match the digest.")
@@ -125,11 +138,13 @@ class _Artifact:
 
     def _ask(self, url: str, headers: dict[str, str]) -> requests.Response:
         whole = f"{self._registry.prefix}://{url}"
+        # Without the library's retries, which take two minutes for a name that is wrong, too.
+        once = self._registry.do_request.__wrapped__
         try:
-            answer: requests.Response = self._registry.do_request(
-                whole, "GET", headers=headers, stream=True
+            answer: requests.Response = once(
+                self._registry, whole, "GET", headers=headers, stream=True
             )
-        except (requests.RequestException, ValueError) as error:
+        except (requests.RequestException, *_UNREADABLE) as error:
             raise self._fault(f"The registry reports: {error}.") from error
         if answer.status_code not in (200, 206):
             answer.close()

@@ -60,7 +60,7 @@ def read_host(path: Path) -> Host:
         host = msgspec.json.decode(path.read_bytes(), type=Host)
     except OSError as error:
         raise UsageError(f"{path} can't be read.", f"{error.strerror}.", _HOW) from error
-    except msgspec.MsgspecError as error:
+    except (RecursionError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         raise UsageError(f"{path} does not describe a machine.", f"{error}.", _HOW) from error
     if host.cpu.cores < 1 or host.memory.available_bytes < 0:
         raise UsageError(

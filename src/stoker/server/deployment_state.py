@@ -144,7 +144,7 @@ def read() -> Deployment | None:
     try:
         content = msgspec.json.decode(paths.deployment_file().read_bytes())
         return msgspec.convert(_current_schema(content), Deployment, dec_hook=_decode)
-    except (FileNotFoundError, msgspec.ValidationError, msgspec.DecodeError):
+    except (FileNotFoundError, RecursionError, UnicodeDecodeError, msgspec.DecodeError):
         return None
 
 

@@ -98,13 +98,29 @@ def test_the_answer_after_a_start_counts_until_there_is_a_benchmark() -> None:
     assert rate(after_bench) == pytest.approx(rate(first))
 
 
-def test_a_short_answer_and_a_damaged_file_change_nothing() -> None:
+def test_a_short_answer_changes_nothing() -> None:
     first = of_vllm(plans())[0]
     measured_speed.remember_answer(first, HOST, 5, 50.0)
     assert measured_speed.corrected([first], HOST, NEED) == [first]
-    paths.config_dir().mkdir(parents=True)
-    (paths.config_dir() / "measured.json").write_text('{"vllm": 3}')
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        *(("1.5", "-1"), ("1.5", "0"), ("1.5", "1e300"), ("1.5", '"x"'), ("1.5", "["), ("{", "3")),
+        *(("1.5", '1.5,"more":' + "[" * 100_000), ("vllm", "\udcff")),
+    ],
+)
+def test_a_damaged_file_changes_nothing_and_is_written_anew(old: str, new: str) -> None:
+    first = of_vllm(plans())[0]
+    measured_speed.remember(first, HOST, token=1.5)
+    file = paths.config_dir() / "measured.json"
+    damaged = file.read_text().replace(old, new, 1)
+    assert damaged != file.read_text()
+    file.write_bytes(damaged.encode(errors="surrogateescape"))
     assert measured_speed.corrected([first], HOST, NEED) == [first]
+    measured_speed.remember(first, HOST, token=1.5)
+    assert measured_speed.corrected([first], HOST, NEED) != [first]
 
 
 def test_what_was_measured_can_be_forgotten() -> None:

@@ -75,7 +75,7 @@ def test_it_can_be_forgotten() -> None:
     assert applied(PLAN, HOST) == PLAN
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"a": 1}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"a": 1}', b"\xff", b'{"\xff": 1}'])
 def test_a_file_that_can_not_be_read_is_as_none(content: bytes) -> None:
     tuned()
     Path(paths.config_dir() / "tuned.json").write_bytes(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -11,9 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.gateway.backends import MODEL, Call, answer, gateway_with
 
+from stoker import engines
 from stoker.gateway.api import request_validation
 from stoker.gateway.api.known_conversations import KnownConversations, ParsedBody
+from stoker.gateway.api.media_urls import MediaHosts
+from stoker.gateway.api.path_rules import CHAT, PATH_RULES
 from stoker.gateway.api.request_validation import BadRequestError
+from stoker.gateway.prompt.prepared_request import Prepared
+from stoker.gateway.relay.backend_request import backend_request
 from stoker.tokens.request_form import normal_request
 
 TEXT = "def größe(): return '\"\\'\n" * 60
@@ -132,6 +138,101 @@ def test_whatever_is_changed_in_a_body_it_is_read_as_if_nothing_was_known(
 
 
 _BEFORE = read_before(body(STEPS + 20), body(STEPS + 20))
+
+
+#: Messages in normal form and in others, among them what Python holds for equal and JSON does not.
+_MESSAGES: list[dict[str, Any]] = [
+    {"role": "user", "content": "größe \U0001f600 \"\\'{}[],: " * 30},
+    {"content": "the other order", "role": "user", "x": 1},
+    {"role": "user", "content": "a fraction", "x": 1.0},
+    {"role": "user", "content": "a truth", "x": True},
+    {"role": "user", "content": "signed", "x": -0.0, "y": 2**64 - 1, "z": 2**70, "e": 1e-7},
+    {"role": "user", "content": [{"type": "text", "text": '{"role":"user","content":"in"}'}]},
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,a"}}]},
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://a/b"}}]},
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://ok/b"}}]},
+    {"role": "assistant", "content": " "},
+    {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1.0}}}]},
+    {"role": "tool", "content": "of no call"},
+    {"role": "user", "content": "with a note", "_note": 1},
+    {"content": "of no role"},
+]
+_OTHERS: list[dict[str, Any]] = [
+    {},
+    {"tools": [{"name": "f"}], "tool_choice": "any"},
+    {"metadata": {"messages": messages(STEPS)}},
+]
+_ENDS = (
+    *(b"}", b"", b"}}", b',"model":"other"}', b',"tools":[{"name":"g"}]}', b',"max_tokens":-1}'),
+    *(b',"messages":null}', b',"messages":[{"role":"user","content":"Instead."}]}', b',"n":NaN}'),
+)
+#: What a client that counts, quotes or changes one byte makes of a body.
+_EDITS = (
+    *((b'"messages"', b'"\\u006dessages"'), (b'"user"', b'"us\\u0065r"'), (b'"x": 1', b'"x": 1e0')),
+    *((b'{"role"', b'{"role": "system", "role"'), (b"[{", b"[[], {"), (b"\\u00df", b"\\ud800")),
+    *((b"def", b"dEf"), (b"", b"\xef\xbb\xbf"), (b"", b" ")),
+)
+
+
+#: What fitting and rewriting do to messages.
+_CHANGES: tuple[Callable[[list[Any]], list[Any]], ...] = (
+    *[lambda messages: messages] * 3,
+    lambda messages: messages[:-1],
+    lambda messages: messages[3:],
+    lambda messages: [{**messages[0], "content": "Be brief."}, *messages[1:]],
+)
+
+
+def _sent(known: KnownConversations, owner: str, raw: bytes, at: int) -> object:
+    """What a backend gets of a body after a change, or how it is refused."""
+    rules, hosts = PATH_RULES[CHAT], MediaHosts(["ok"])
+    try:
+        body, beginning = known.parse(owner, raw)
+        body = request_validation.without_private_fields(body)
+        rules.check(body)
+        body = rules.normal(body)
+        hosts.check(body, len(beginning.messages) if beginning else 0)
+        prepared = Prepared({**body, "messages": _CHANGES[at](body["messages"])})
+        sent = backend_request(prepared, MODEL, rules, engines.lookup("vllm"), known=beginning)
+    except BadRequestError as error:
+        return str(error), error.status, error.code, error.param
+    fields = json.loads(b"".join(sent.payload), object_pairs_hook=list)  # a name may come twice
+    return repr(sorted(fields, key=repr))
+
+
+@st.composite
+def _bodies(draw: st.DrawFn) -> bytes:
+    """A conversation that began as others did, and went on otherwise, and perhaps a broken one."""
+    begun = messages(draw(st.sampled_from((STEPS, STEPS + 10, STEPS + 30))))[:-1]
+    other = draw(st.lists(st.sampled_from(_MESSAGES), max_size=4))
+    at = draw(st.sampled_from((len(begun), STEPS, 0)))
+    conversation = [*begun[:at], *other, *begun[at:], {"role": "user", "content": "Go on."}]
+    request = {"messages": conversation, **draw(st.sampled_from(_OTHERS))}
+    if draw(st.booleans()):
+        request = dict(reversed(request.items()))
+    raw = json.dumps(request).encode()[:-1] + draw(st.sampled_from(_ENDS))
+    old, new = draw(st.sampled_from((*_EDITS, *[(b"", b"")] * len(_EDITS))))
+    return raw.replace(old, new, 1)
+
+
+_REQUESTS = st.tuples(st.sampled_from("ab"), _bodies(), st.integers(0, len(_CHANGES) - 1))
+
+
+@given(st.lists(_REQUESTS, min_size=2, max_size=6))
+def test_a_backend_gets_the_same_whatever_is_known(sent: list[tuple[str, bytes, int]]) -> None:
+    known = KnownConversations()
+    for owner, raw, change in sent:
+        for _ in range(3):
+            seen = _sent(known, owner, raw, change)
+            assert seen == _sent(KnownConversations(), owner, raw, change)
+
+
+def test_what_takes_much_memory_is_not_kept_and_displaces_nothing() -> None:
+    known = read_before()
+    heavy = {"role": "user", "content": "", "x": [{"a": 1}] * 400_000}  # 3 MB, and 90 in Python
+    sent = orjson.dumps({"messages": [heavy, *messages(1)]})
+    assert [known_messages(parse(known, sent)) for _ in range(3)] == [0, 0, 0]
+    assert known_messages(parse(known, body(STEPS + 1))) > STEPS
 
 
 async def _answered(call: Call) -> None:

@@ -385,7 +385,13 @@ async def test_a_second_gateway_on_one_file_of_budgets_is_warned_and_overwrites_
     await third.close()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[[1]]", b'[["a","day",1,2],["b","week",1,2]]'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"[[1]]", b'[["\xff"', b"[" * 100_000),
+        b'[["a","day",1,2],["b","week",1,2]]',
+    ],
+)
 def test_file_of_quotas_that_is_broken_stops_nothing(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "quotas.json"
     file.write_bytes(content)

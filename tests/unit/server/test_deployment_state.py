@@ -95,6 +95,12 @@ def test_a_file_without_a_schema_version_has_spec_and_state_side_by_side() -> No
     assert deployment_state.read() == WHOLE
 
 
+@pytest.mark.parametrize("content", [b"", b'{"\xff": 1}', b"[" * 100_000])
+def test_a_damaged_file_is_not_read(content: bytes) -> None:
+    paths.deployment_file().write_bytes(content)
+    assert deployment_state.read() is None
+
+
 def test_a_file_of_a_later_schema_is_not_read() -> None:
     deployment_state.write(WHOLE)
     content = msgspec.json.decode(paths.deployment_file().read_bytes())

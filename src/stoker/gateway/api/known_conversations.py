@@ -6,10 +6,11 @@ An agent sends its whole conversation with every step, up to a megabyte in which
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from operator import is_
+from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,12 +24,13 @@ from stoker.tokens.request_form import WrittenPart, new_at
 _LEAST_BYTES = 16_384
 #: A conversation that has grown by less is kept as it was: that much is soon parsed again.
 _LEAST_GROWTH_BYTES = 16_384
-#: What is kept of all owners' bodies, in memory only. With what is known of them it is some five
-#: times that.
-_MOST_CONVERSATIONS, _MOST_BYTES = 32, 16_777_216
+#: What is kept of all owners, in memory only: of plain text some 20 MB of bodies. Of a body of many
+#: small values it is less, because those take thirty times the bytes of their JSON.
+_MOST_CONVERSATIONS, _MOST_MEMORY_BYTES = 32, 83_886_080
 #: Stands in a body where its known messages were, in a word that no client can guess.
 _MARK = secrets.token_hex(16)
 _MARK_JSON = orjson.dumps(_MARK)
+_memory = attrgetter("memory_bytes")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -44,6 +46,7 @@ class KnownConversation:
     #: Their JSON, separated by commas. A client's own may have a field twice, and what was checked
     #: is the last one.
     json: bytes
+    memory_bytes: int
 
     def is_in(self, messages: Sequence[Any]) -> bool:
         """Whether these messages begin with its own, and none of those was changed."""
@@ -100,7 +103,7 @@ class KnownConversations:
         longer = _longer(owner, body, known, request) or known
         if longer is not None:
             kept.append(longer)
-        while len(kept) > _MOST_CONVERSATIONS or sum(map(_size, kept)) > _MOST_BYTES:
+        while len(kept) > _MOST_CONVERSATIONS or sum(map(_memory, kept)) > _MOST_MEMORY_BYTES:
             del kept[0]
         self._known = kept
 
@@ -130,7 +133,9 @@ def _continued(known: KnownConversation, body: bytes) -> dict[str, Any] | None:
 def _longer(
     owner: str, body: bytes, known: KnownConversation | None, request: dict[str, Any]
 ) -> KnownConversation | None:
-    """The conversation with the messages that are known since; ``None`` where they are few."""
+    """The conversation with the messages that are known since; ``None`` where they are few, or too
+    much to be kept.
+    """
     messages = request.get("messages")
     if not isinstance(messages, list):
         return None
@@ -140,13 +145,16 @@ def _longer(
     new = list(takewhile(media_urls.names_no_address, messages[before:last]))
     if sum(len(part.json) for part in new) < _LEAST_GROWTH_BYTES:
         return None
+    memory = (known.memory_bytes if known is not None else 0) + _memory_of(new)
+    if memory > _MOST_MEMORY_BYTES:
+        return None
     places = _places(body, known, new)
     if places is None:
         return None
     start, end = places
     parts, json = (known.messages, [known.json]) if known is not None else ((), [])
     json += [part.json for part in new]
-    return KnownConversation(owner, body[:end], start, [*parts, *new], b",".join(json))
+    return KnownConversation(owner, body[:end], start, [*parts, *new], b",".join(json), memory)
 
 
 def _places(
@@ -175,5 +183,18 @@ def _places(
     return start, end
 
 
-def _size(known: KnownConversation) -> int:
-    return len(known.beginning)
+def _memory_of(parts: Sequence[WrittenPart]) -> int:
+    """What messages take with their JSON, which is kept three times: of each, of all, and as sent.
+
+    It is not counted further than it matters.
+    """
+    memory = 3 * sum(len(part.json) for part in parts)
+    values: list[Any] = list(parts)
+    while values and memory <= _MOST_MEMORY_BYTES:
+        value = values.pop()
+        memory += sys.getsizeof(value)
+        if isinstance(value, dict):
+            values += (*value, *value.values())
+        elif isinstance(value, list):
+            values += value
+    return memory

@@ -67,7 +67,7 @@ class QuotaFile:
             kept = msgspec.json.decode(self._path.read_bytes(), type=list[_KeptUse])
         except FileNotFoundError:
             return []
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, RecursionError, UnicodeDecodeError, msgspec.DecodeError) as error:
             _log.warning("quotas begin at 0: %s can't be read: %s", self._path, error)
             return []
         return [
