@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from prometheus_client import Counter
+from prometheus_client.registry import Collector
 
 from stoker.gateway.usage.metrics import Metrics
 
@@ -92,12 +92,12 @@ class Activity:
         )
 
 
-def counted(counter: Counter, label: str) -> dict[str, int]:
+def counted(counter: Collector, label: str) -> dict[str, int]:
     """The counts of a counter by one of its labels, summed over the others."""
     return {name: int(value) for name, value in _sums(counter, label).items()}
 
 
-def _sums(counter: Counter, label: str) -> dict[str, float]:
+def _sums(counter: Collector, label: str) -> dict[str, float]:
     sums: dict[str, float] = {}
     for metric in counter.collect():
         for sample in metric.samples:

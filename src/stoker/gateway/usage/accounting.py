@@ -42,9 +42,9 @@ class Account:
         """Count and record the request when its answer is complete, or when it failed."""
         began = asyncio.get_running_loop().time()
         status = CLIENT_LEFT
+        self._metrics.in_flight += 1
         try:
-            with self._metrics.in_flight.track_inprogress():
-                response = await proceed(context)
+            response = await proceed(context)
             status = _status(context, response)
             if status != response.status:
                 self._note_broken_off(context)
@@ -54,6 +54,7 @@ class Account:
             status = error_mapping.answer_to(context.request, error)[0].status
             raise
         finally:
+            self._metrics.in_flight -= 1
             used = (context.answer.report.usage if context.answer is not None else None) or {}
             self._note(context, _row(context, began, status, used))
         self._count(context, began, response, used)
@@ -75,15 +76,15 @@ class Account:
         self, context: RequestContext, began: float, response: web.StreamResponse, used: _Used
     ) -> None:
         metrics, model = self._metrics, context.model.id
-        metrics.requests_of(context.request.path, model, response.status).inc()
+        metrics.requests.labels(context.request.path, model, str(response.status)).inc()
         answer = context.answer
         if answer is None:
             return
         if answer.first_byte_at is not None:
-            metrics.ttft_of(model).observe(max(0.0, answer.first_byte_at - began))
+            metrics.ttft.labels(model).observe(max(0.0, answer.first_byte_at - began))
         for kind, count in used.items():
             if count > 0:
-                metrics.tokens_of(model, kind).inc(count)
+                metrics.tokens.labels(model, kind).inc(count)
         rewrite = context.outgoing.rewrite
         if rewrite is not None and rewrite.found:
             metrics.tool_calls.labels(model).inc(rewrite.found)

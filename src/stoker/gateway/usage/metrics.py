@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from stoker.gateway.usage.owner_use import OwnerUse
 from stoker.gateway.usage.request_times import RequestTimes
+from stoker.gateway.usage.tallies import TallyCounter, TallyHistogram
 from stoker.usage_records import UsageRow
 
-#: Series of one metric that are found at once.
-_SERIES_KEPT = 1024
 _TTFT_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 
 
@@ -20,8 +17,8 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
-        self.requests = Counter(
-            "stoker_requests", "Requests answered", ["path", "model", "status"], registry=registry
+        self.requests = TallyCounter(
+            "stoker_requests", "Requests answered", ["path", "model", "status"], registry
         )
         self.refused = Counter(
             "stoker_requests_refused",
@@ -29,9 +26,10 @@ class Metrics:
             ["code"],
             registry=registry,
         )
-        self.in_flight = Gauge(
-            "stoker_requests_in_flight", "Requests being answered", registry=registry
-        )
+        #: Requests being answered.
+        self.in_flight = 0
+        in_flight = Gauge("stoker_requests_in_flight", "Requests being answered", registry=registry)
+        in_flight.set_function(lambda: self.in_flight)
         self.waiting = Gauge(
             "stoker_requests_waiting", "Requests waiting for a backend", registry=registry
         )
@@ -45,23 +43,16 @@ class Metrics:
             "Tokens of the prompts that backends are reading, where they report it",
             registry=registry,
         )
-        self.ttft = Histogram(
+        self.ttft = TallyHistogram(
             "stoker_time_to_first_byte_seconds",
             "From a whole request to the first byte of its answer",
             ["model"],
-            buckets=_TTFT_BUCKETS,
-            registry=registry,
+            _TTFT_BUCKETS,
+            registry,
         )
-        self.tokens = Counter(
-            "stoker_tokens",
-            "Tokens as the backend counts them",
-            ["model", "kind"],
-            registry=registry,
+        self.tokens = TallyCounter(
+            "stoker_tokens", "Tokens as the backend counts them", ["model", "kind"], registry
         )
-        # Finding a series by its labels costs more than counting in it.
-        self.requests_of = lru_cache(_SERIES_KEPT)(self.requests.labels)
-        self.ttft_of = lru_cache(_SERIES_KEPT)(self.ttft.labels)
-        self.tokens_of = lru_cache(_SERIES_KEPT)(self.tokens.labels)
         self._times = RequestTimes(registry)
         self.owners = OwnerUse()
         self._add_prompts(registry)
@@ -85,18 +76,18 @@ class Metrics:
         return text + generate_latest(self.owners.registry) if with_owners else text
 
     def _add_prompts(self, registry: CollectorRegistry) -> None:
-        self.prefill = Counter(
+        self.prefill = TallyCounter(
             "stoker_prefill_tokens",
             "Tokens of prompts: read, from the engine's cache (cached), or read though this engine "
             "had read them before (wasted, part of read)",
             ["model", "kind"],
-            registry=registry,
+            registry,
         )
-        self.prefill_saved = Counter(
+        self.prefill_saved = TallyCounter(
             "stoker_prefill_saved_seconds",
             "What reading the tokens from the cache would have taken",
             ["model"],
-            registry=registry,
+            registry,
         )
         self.restored = Counter(
             "stoker_prompt_tokens_restored",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -15,6 +15,7 @@ from stoker.gateway.limiting.caller_limiter import Reservation
 from stoker.gateway.limiting.counters import Charge
 from stoker.gateway.limiting.use_windows import is_of_calendar
 from stoker.gateway.usage import genai_conventions as genai
+from stoker.gateway.usage.tallies import Tally, TallyCounter
 from stoker.usage_records import UsageRow
 
 #: Owners that have series of their own: the largest site that Stoker is made for. Each has five
@@ -39,11 +40,11 @@ _Key = tuple[str, str, str, str]
 class _OwnCounters:
     """The counters of one owner at one model."""
 
-    requests: Counter
-    input_tokens: Counter
-    output_tokens: Counter
-    cached: Counter
-    reasoning: Counter
+    requests: Tally
+    input_tokens: Tally
+    output_tokens: Tally
+    cached: Tally
+    reasoning: Tally
 
     def add(self, row: UsageRow) -> None:
         self.requests.inc()
@@ -114,8 +115,8 @@ class OwnerUse:
         self._seen[name] = self._clock()
         return name
 
-    def _counter(self, name: str, text: str) -> Counter:
-        return Counter(name, text, _LABELS, registry=self.registry)
+    def _counter(self, name: str, text: str) -> TallyCounter:
+        return TallyCounter(name, text, _LABELS, self.registry)
 
 
 #: In the order of ``_OwnCounters``.

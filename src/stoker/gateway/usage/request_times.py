@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 
 from stoker.gateway.usage import genai_conventions as genai
+from stoker.gateway.usage.tallies import TallyBuckets, TallyHistogram
 from stoker.usage_records import UsageRow
 
 _LABELS = [genai.in_prometheus(n) for n in (genai.OPERATION, genai.PROVIDER, genai.REQUEST_MODEL)]
@@ -19,42 +20,44 @@ _QUEUE_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
 class _Successes:
     """The histograms of one model's requests that succeeded."""
 
-    duration: Histogram
-    first_token: Histogram
-    output_token: Histogram
+    duration: TallyBuckets
+    first_token: TallyBuckets
+    output_token: TallyBuckets
 
 
 class RequestTimes:
     """Histograms by operation, provider and model. All three are the gateway's own words."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._duration = Histogram(
+        self._duration = TallyHistogram(
             genai.in_prometheus(genai.SERVER_REQUEST_DURATION) + "_seconds",
             "From a request to the end of its answer; error_type is the status of a failure",
             [*_LABELS, _ERROR],
-            buckets=genai.DURATION_BUCKETS_S,
-            registry=registry,
+            genai.DURATION_BUCKETS_S,
+            registry,
         )
-        self._first_token = Histogram(
+        self._first_token = TallyHistogram(
             genai.in_prometheus(genai.SERVER_TIME_TO_FIRST_TOKEN) + "_seconds",
             "From a request to the first token of its stream",
             _LABELS,
-            buckets=genai.FIRST_TOKEN_BUCKETS_S,
-            registry=registry,
+            genai.FIRST_TOKEN_BUCKETS_S,
+            registry,
         )
-        self._output_token = Histogram(
+        self._output_token = TallyHistogram(
             genai.in_prometheus(genai.SERVER_TIME_PER_OUTPUT_TOKEN) + "_seconds",
             "For each token of a stream after the first one",
             _LABELS,
-            buckets=genai.OUTPUT_TOKEN_BUCKETS_S,
-            registry=registry,
+            genai.OUTPUT_TOKEN_BUCKETS_S,
+            registry,
         )
-        self._queue = Histogram(
+        queue = TallyHistogram(
             "stoker_queue_seconds",
             "For how long a request waited for a backend",
-            buckets=_QUEUE_BUCKETS_S,
-            registry=registry,
+            (),
+            _QUEUE_BUCKETS_S,
+            registry,
         )
+        self._queue = queue.labels()
         #: Finding a histogram by its labels costs more than counting in it.
         self._successes: dict[tuple[str, str, str], _Successes] = {}
 
