@@ -64,8 +64,9 @@ class RequestContext:
     utility: Utility | None = None
     #: SelectBackend: that of a turn, until its first token has come.
     first_token: FirstTokenWait | None = None
-    #: SelectBackend: the client's name of its conversation, and how long the request has waited for
-    #: slots, in seconds.
+    #: SelectBackend: the headers by which its client names its conversation, that name, and how
+    #: long the request has waited for slots, in seconds.
+    session_headers: Mapping[str, str] = field(init=False)
     session: str | None = None
     queue_s: float = 0.0
     #: PrepareForBackend: what this backend gets.

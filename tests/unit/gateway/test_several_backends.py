@@ -40,7 +40,7 @@ from stoker.gateway.routing import pooled_backend
 from stoker.gateway.routing.backend_pool import NoBackendError, Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
-from stoker.gateway.routing.session_headers import session_of
+from stoker.gateway.routing.session_headers import session_of, sessions_in
 from stoker.gateway.routing.slot_queue import BusyError
 from stoker.server.gateway_service import Service
 
@@ -176,7 +176,7 @@ async def test_session_stays_at_its_backend_when_its_beginning_has_changed() -> 
 def test_a_session_is_named_by_a_header_or_by_the_key_of_a_cache(
     headers: dict[str, str], body: dict[str, Any], session: str | None
 ) -> None:
-    assert session_of(headers, body) == session
+    assert session_of(sessions_in(headers), body) == session
 
 
 async def test_headers_of_a_session_are_sent_on_and_no_others() -> None:

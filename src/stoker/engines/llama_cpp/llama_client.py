@@ -181,6 +181,9 @@ def adapt(request: Mapping[str, Any]) -> Mapping[str, Any]:
     Qwen2.5-Coder: a call as text, then zeros until ``max_tokens``). The tools stay where the
     template puts them, so that the prompt's beginning is the one of the turn before.
     """
+    last = request["messages"][-1] if request["messages"] else {}
+    if _ADAPTED.isdisjoint(request) and last.get("role") != "assistant":
+        return request
     from stoker.tokens import request_form  # noqa: PLC0415  (the tokenizer's libraries)
     from stoker.tokens.tool_calls import demanded_call  # noqa: PLC0415
 
@@ -242,6 +245,8 @@ def _readable_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return request_form.without_keywords(schema, _is_unreadable)
 
 
+#: Without these, and without an answer at the end, there is nothing to adapt.
+_ADAPTED = frozenset({"logprobs", "response_format", "tools"})
 _DEFAULT_N_PROBS = 20
 #: Repetitions that a grammar of llama.cpp may have. ``minLength`` 2,001, ``maxItems`` 2,000 and
 #: ``^a{3000}$`` are refused, and so are numbers beyond 64 bits (measured on b11549).

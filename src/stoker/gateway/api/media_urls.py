@@ -15,6 +15,8 @@ from stoker.gateway.api.request_validation import BadRequestError
 
 #: Where conversations are, in every API.
 _CONVERSATIONS = ("messages", "input", "system", "prompt")
+#: Fields in which a request may name servers to connect to.
+_NAMING_SERVERS = frozenset({"tools", "mcp_servers", "kv_transfer_params"})
 #: Fields whose text is text alone. Their parts are looked at.
 _TEXTS = frozenset({"content", "output", "role", "type", *_CONVERSATIONS})
 #: Fields in which nothing is fetched, whatever addresses they hold.
@@ -69,6 +71,8 @@ def refuse_servers(request: Mapping[str, Any]) -> None:
     ``request`` is as the client sent it, in any API: the normal form of a chat leaves out tools
     that are no functions.
     """
+    if _NAMING_SERVERS.isdisjoint(request):
+        return
     server = next(_named_servers(request), None)
     if server is not None:
         raise _refused_server(server)

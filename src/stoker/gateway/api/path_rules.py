@@ -51,8 +51,8 @@ async def _as_it_is(preparer: Preparer, body: Body, fit: bool) -> Prepared:
     return Prepared(body)
 
 
-async def _chat(preparer: Preparer, body: Body, fit: bool) -> Prepared:
-    return await preparer.chats.prepare(body, fit=fit)
+def _chat(preparer: Preparer, body: Body, fit: bool) -> Awaitable[Prepared]:
+    return preparer.chats.prepare(body, fit=fit)
 
 
 async def _completion(preparer: Preparer, body: Body, fit: bool) -> Prepared:

@@ -34,7 +34,9 @@ class Validate:
             media_urls.refuse_servers(body)
         body = request_validation.without_private_fields(body)
         rules.check(body)
-        context.ignored += header_names(rules.left_out(body))
+        left_out = rules.left_out(body)
+        if left_out:
+            context.ignored += header_names(left_out)
         context.legacy_calls = request_form.offers_functions(body)
         context.body = rules.normal(body)
         return await proceed(context)

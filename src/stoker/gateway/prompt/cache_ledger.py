@@ -6,8 +6,9 @@ Kept from what was sent and corrected by what the answers report. Nothing here h
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice, repeat
+
+import msgspec
 
 from stoker.gateway.prompt.prompt_chain import PromptChain
 
@@ -22,8 +23,7 @@ _BLOCKS_KNOWN = 16_384
 _BLOCK_TOKENS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Prefill:
+class Prefill(msgspec.Struct, frozen=True):
     """How the tokens of prompts came into the engine."""
 
     read_tokens: int = 0
@@ -32,8 +32,7 @@ class Prefill:
     wasted_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPrompt:
+class ReadPrompt(msgspec.Struct, frozen=True):
     """A prompt that the engine has read, as far as it is in its cache."""
 
     chain: PromptChain
@@ -61,8 +60,12 @@ class CacheLedger:
 
     def cached_tokens(self, chain: PromptChain) -> int:
         """How many leading tokens of a prompt the engine is expected to have in its cache."""
-        expected = max((prompt.shared_tokens(chain) for prompt in self._prompts), default=0)
-        return max(expected, self._restored.get(chain.head, 0))
+        expected = self._restored.get(chain.head, 0) if self._restored else 0
+        first = chain.links[:1]
+        for prompt in self._prompts:
+            if prompt.chain.links[:1] == first:  # of most other prompts not even that is shared
+                expected = max(expected, prompt.shared_tokens(chain))
+        return expected
 
     @property
     def newest(self) -> ReadPrompt | None:

@@ -7,8 +7,9 @@ token shows whether another user has sent the same beginning before.
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 from hashlib import blake2b
+
+from msgspec.structs import replace
 
 from stoker.engines import Engine
 from stoker.gateway.api.request_validation import BadRequestError

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from stoker import tokens
 from stoker.engines import NativeCompletions
@@ -12,9 +13,10 @@ from stoker.gateway.client_apis.client_api import AnswerForm
 from stoker.gateway.prompt.prompt_chain import PromptChain
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
 
+_UNCUT = tokens.Cuts()
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+
+class Prepared(msgspec.Struct, frozen=True, eq=False):
     """A request as one backend gets it, and what to do with that backend's answer."""
 
     request: Mapping[str, Any]
@@ -26,7 +28,7 @@ class Prepared:
     #: What it has at most by what is known of its beginning, where that is why it was not counted.
     most_prompt_tokens: int | None = None
     max_tokens: int | None = None
-    cuts: tokens.Cuts = field(default_factory=tokens.Cuts)
+    cuts: tokens.Cuts = _UNCUT
     cut_tokens: int = 0
     rewrite: TextCalls | None = None
     #: The path that it goes to, where that is not the client's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 import aiohttp
 
@@ -27,6 +28,16 @@ from stoker.gateway.usage.metrics import Metrics
 from stoker.gateway.usage.usage_report import UsageReport
 
 _Key = tuple[Backend, FitSettings, ServedModel]
+#: A backend has a new object for each of its models whenever it is asked what it serves.
+_MOST_FOUND = 256
+
+
+class _Found(NamedTuple):
+    """A preparer, and what it was found for: while these live, their ids are no others'."""
+
+    backend: PooledBackend
+    model: ServedModel
+    preparer: Preparer
 
 
 class Preparer:
@@ -96,6 +107,8 @@ class Preparers:
         self._metrics = metrics
         self._counts_kept = timings.counts_kept
         self._known: dict[_Key, Preparer] = {}
+        #: The same by the two objects themselves, whose hashes take a request 5 us.
+        self._found: dict[tuple[int, int], _Found] = {}
         self._http: aiohttp.ClientSession | None = None
         # One thread: counting is the tokenizer's work, which is quick on a core of its own.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="count")
@@ -110,17 +123,25 @@ class Preparers:
 
     def of(self, backend: PooledBackend, model: ServedModel) -> Preparer:
         """The one for a model at a backend: what it has learned lasts while both stay as is."""
+        found = self._found.get((id(backend), id(model)))
+        if found is None:
+            found = self._found[id(backend), id(model)] = self._find(backend, model)
+        found.preparer.known.of_run(backend.run)
+        return found.preparer
+
+    def _find(self, backend: PooledBackend, model: ServedModel) -> _Found:
         key = (backend.endpoint, backend.fit, model)
         if key not in self._known:
             self._known[key] = self._new(*key, backend.completion_slots)
-        preparer = self._known[key]
-        preparer.known.of_run(backend.run)
-        return preparer
+        if len(self._found) >= _MOST_FOUND:
+            self._found.clear()
+        return _Found(backend, model, self._known[key])
 
     def keep(self, backends: Iterable[PooledBackend]) -> None:
         """Forget those of all other backends."""
         current = {(b.endpoint, b.fit) for b in backends}
         self._known = {k: v for k, v in self._known.items() if (k[0], k[1]) in current}
+        self._found.clear()
 
     def _new(
         self, backend: Backend, settings: FitSettings, model: ServedModel, completion_slots: int

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate
 from operator import attrgetter, xor
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from stoker.gateway.api.request_validation import written
 from stoker.recent_values import RecentValues
@@ -27,8 +29,7 @@ _DIGESTS = RecentValues[int, str](64)
 _key = attrgetter("key")
 
 
-@dataclass(frozen=True, slots=True)
-class PromptChain:
+class PromptChain(msgspec.Struct, frozen=True):
     """The blocks of one prompt, in the order in which templates write them.
 
     ``links[i]`` stands for all blocks up to ``i``: two prompts that have it in common begin alike.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import aiohttp
+from msgspec.structs import replace
 
 from stoker import tokens
 from stoker.engines import ServedModel

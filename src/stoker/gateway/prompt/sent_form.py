@@ -22,13 +22,13 @@ class SentForm:
 
     def __init__(self, model: ServedModel, engine: str) -> None:
         self._model = model
-        self._engine = engine
+        self._client = engines.server_client(engine)
         self.rewritings: tuple[str, ...] = ("text-only",) if model.vision is False else ()
 
     def of(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The request as the backend gets it: with tools in the prompt where it takes none."""
         formed = self._formed(request, self.rewritings)
-        return engines.server_client(self._engine).adapt(formed)
+        return self._client.adapt(formed)
 
     def rewrite_more(self, request: Mapping[str, Any]) -> bool:
         """Add the next rewriting that changes a request which was refused; ``False``: none does."""
@@ -51,6 +51,8 @@ class SentForm:
         return f"rewritten={','.join(names)}" if names else None
 
     def _formed(self, request: Mapping[str, Any], names: tuple[str, ...]) -> Mapping[str, Any]:
+        if not names and self._model.tools != "none":
+            return request
         # Offered in the prompt, results are the user's words, and no longer known for results.
         first = tuple(name for name in names if name in request_form.OF_RESULTS)
         formed = _rewritten(request, first)

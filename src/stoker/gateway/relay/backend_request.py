@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import orjson
 
 from stoker import tokens
@@ -19,9 +19,10 @@ from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.relay import refused_fields
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
 
+_UNCUT = tokens.Cuts()
 
-@dataclass(frozen=True, slots=True)
-class BackendRequest:
+
+class BackendRequest(msgspec.Struct, frozen=True, eq=False):
     """A request that is ready to be sent, and how its answer is relayed."""
 
     #: Its JSON, in pieces: what is known of a long conversation is not written again.
@@ -47,10 +48,10 @@ class BackendRequest:
     #: What the prompt was counted to be; ``None`` where it was not counted.
     prompt_tokens: int | None = None
     #: What was cut from it to make it fit.
-    cuts: tokens.Cuts = field(default_factory=tokens.Cuts)
+    cuts: tokens.Cuts = _UNCUT
     cut_tokens: int = 0
     #: For the client, on the answer.
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def refused_in(self, refusal: bytes) -> frozenset[refused_fields.Path]:
         """Its fields that a server's refusal names and that can be left out."""
@@ -59,7 +60,9 @@ class BackendRequest:
     def without(self, refused: Collection[refused_fields.Path]) -> BackendRequest:
         """The same request without these fields."""
         sent = refused_fields.without(orjson.loads(b"".join(self.payload)), refused)
-        return replace(self, payload=[orjson.dumps(sent)], added=self.added - set(refused))
+        return msgspec.structs.replace(
+            self, payload=[orjson.dumps(sent)], added=self.added - set(refused)
+        )
 
     @property
     def size_bytes(self) -> int:

@@ -24,7 +24,6 @@ from stoker.gateway.relay.tool_call_rewriter import TextCalls
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import HEADER
-from stoker.gateway.routing.session_headers import sessions_in
 from stoker.gateway.tracing.trace_context import trace_headers
 
 _log = logging.getLogger("stoker.gateway")
@@ -41,7 +40,7 @@ _REFUSES_FIELDS = frozenset({400, 422, 500, 501})
 _MAY_REFUSE_FIELDS = frozenset({400, 422})
 #: A server that refuses several fields names them one by one.
 _MOST_REFUSALS = 8
-_RELAYED_HEADERS = (b"x-request-id", b"retry-after")
+_RELAYED_HEADERS = frozenset({b"x-request-id", b"retry-after"})
 
 
 class Forward:
@@ -278,15 +277,13 @@ def _headers(context: RequestContext) -> dict[str, str]:
     client is sent on.
     """
     asked, traced = context.request.headers, context.trace_headers
-    found = {**sessions_in(asked), **(trace_headers(asked) if traced is None else traced)}
+    found = {**context.session_headers, **(trace_headers(asked) if traced is None else traced)}
     orders = engines.lookup(context.backend.endpoint.engine).behind is not None
     kind = "completion" if context.is_completion else "utility" if context.utility else None
     return {**found, HEADER: kind} if kind and orders else found
 
 
 def _relayed(answer: ResponseStream) -> dict[str, str]:
-    return {
-        name.decode(): answer.headers[name].decode("latin-1")
-        for name in _RELAYED_HEADERS
-        if name in answer.headers
-    }
+    headers = answer.headers
+    found = _RELAYED_HEADERS & headers.keys()
+    return {name.decode(): headers[name].decode("latin-1") for name in found} if found else {}

@@ -64,8 +64,11 @@ def normal_answer(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_normal_choice(choice: Any) -> bool:
-    parts = [choice.get(name) for name in _PARTS] if isinstance(choice, dict) else []
-    return all(is_normal(part) for part in parts if isinstance(part, dict))
+    for name in _PARTS if isinstance(choice, dict) else ():
+        part = choice.get(name)
+        if isinstance(part, dict) and not is_normal(part):
+            return False
+    return True
 
 
 def _normal_choice(choice: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 from stoker.engines import NativeCompletions, refusals
 from stoker.engines.refusals import Refusal
@@ -80,21 +81,10 @@ class ResponseStream:
         self.heard = False
         #: What was wrong with the answer, for the log and the metrics.
         self.faults: list[str] = []
-        self.writer = ClientWriter(connection)
         self._connection = connection
         self._rewrite = rewrite
         self._native_stream = native.stream() if native and streamed else None
-        self._framer = EventFramer()
-        self._editor: EventEditor | PassedEvents | TranslatedEvents
-        if api:
-            calls = rewrite or TextCalls(())
-            self._editor = TranslatedEvents(self.report, self._fault, rewrite=calls, api=api)
-        elif form:
-            self._editor = PassedEvents(self.report, self._fault, form)
-        else:
-            self._editor = EventEditor(
-                self.report, self._fault, wants_usage=wants_usage, rewrite=rewrite
-            )
+        self._wants_usage, self._form, self._api = wants_usage, form, api
         self._declares_events = False
         self._beginning = b""
 
@@ -104,6 +94,28 @@ class ResponseStream:
         answer = cls(None, streamed=False)
         answer.failed(error)
         return answer
+
+    # What only an answer with events needs
+
+    @cached_property
+    def writer(self) -> ClientWriter:
+        """What sends the client its events."""
+        return ClientWriter(self._connection)
+
+    @cached_property
+    def _framer(self) -> EventFramer:
+        return EventFramer()
+
+    @cached_property
+    def _editor(self) -> EventEditor | PassedEvents | TranslatedEvents:
+        if self._api:
+            calls = self._rewrite or TextCalls(())
+            return TranslatedEvents(self.report, self._fault, rewrite=calls, api=self._api)
+        if self._form:
+            return PassedEvents(self.report, self._fault, self._form)
+        return EventEditor(
+            self.report, self._fault, wants_usage=self._wants_usage, rewrite=self._rewrite
+        )
 
     # The backend's side
 
@@ -244,7 +256,8 @@ class ResponseStream:
             self.faults.append(what)
 
     def _end(self) -> None:
-        self.writer.end()
+        if self.streamed:
+            self.writer.end()
         for future in (self.begun, self.ended):
             if not future.done():
                 future.set_result(None)

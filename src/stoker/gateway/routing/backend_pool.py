@@ -48,9 +48,14 @@ class Pool:
                 found[name] = model if known is None else _smaller(known, model)
         return found
 
-    def serving(self, model: str) -> list[PooledBackend]:
-        """The usable backends of a model."""
-        return [b for b in self.backends if model in b.models and b.usable]
+    @property
+    def in_flight(self) -> int:
+        """Requests that backends work on."""
+        return sum([b.in_flight for b in self.backends])
+
+    def serving(self, model: str, avoid: Sequence[PooledBackend] = ()) -> list[PooledBackend]:
+        """The usable backends of a model, without those to ``avoid``."""
+        return [b for b in self.backends if model in b.models and b.usable and b not in avoid]
 
     def smallest(self, model: str) -> PooledBackend:
         """The backend of a model with the smallest window: a usable one if there is any."""
@@ -59,7 +64,7 @@ class Pool:
 
     def has_several(self, model: str) -> bool:
         """Whether a model has several backends, even if only one is up or free right now."""
-        return sum(model in b.models for b in self.backends) > 1
+        return len(self.backends) > 1 and sum(model in b.models for b in self.backends) > 1
 
 
 def _smaller(one: ServedModel, other: ServedModel) -> ServedModel:

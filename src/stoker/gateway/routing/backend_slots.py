@@ -59,7 +59,7 @@ class BackendSlots:
         request lets turns go first, and is the only one of its client that is under way. Raises
         ``NoBackendError`` where none is up and ``BusyError`` where the wait is too long.
         """
-        candidates = [b for b in self._pool.serving(model) if b not in avoid]
+        candidates = self._pool.serving(model, avoid)
         if not candidates:
             raise NoBackendError(model)
         if utility is not None:
@@ -88,7 +88,7 @@ class BackendSlots:
             backend.turn_at = asyncio.get_running_loop().time()
         self._turns.serve(backend)
         self._utilities.start()
-        if not self.waiting and not any(b.in_flight for b in self._pool.backends):
+        if not (backend.in_flight or self.waiting or self._pool.in_flight):
             self._shares.rest()
 
     async def _wait(self, waiter: Waiter, queue: SlotQueue | UtilityQueue) -> BackendSlot:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -67,8 +67,11 @@ def utility_of(request: Mapping[str, Any], header: str | None = None) -> Utility
         return Utility("marked by its client") if header.strip().lower() == "utility" else None
     if request.get("tools"):
         return None
-    for part, ends in (("system", _system(request)), ("user", _last_user(request))):
-        text = "\n".join(ends)
+    messages = request.get("messages")
+    if not isinstance(messages, list):
+        return None
+    for part, contents in (("system", _system(messages)), ("user", _last_user(messages))):
+        text = _ends(contents)
         # One search for all kinds: nearly every request is a turn, and has none of the phrases.
         if text and _first_markers(part).search(text):
             found = (kind.utility for kind in _kinds() if kind.part == part and kind.matches(text))
@@ -117,34 +120,36 @@ def _first_markers(part: str) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, markers)))
 
 
-def _system(request: Mapping[str, Any]) -> Iterable[str]:
-    """The instructions, with which a chat begins."""
-    for message in _messages(request):
+def _system(messages: Sequence[Any]) -> list[Any]:
+    """The contents of the instructions, with which a chat begins."""
+    contents = []
+    for message in messages:
+        if not isinstance(message, dict):
+            continue
         if message.get("role") not in ("system", "developer"):
-            return
-        yield from _ends(message.get("content"))
+            break
+        contents.append(message.get("content"))
+    return contents
 
 
-def _last_user(request: Mapping[str, Any]) -> Iterable[str]:
-    last = next(_messages(request, backwards=True), {})
-    if last.get("role") == "user":
-        yield from _ends(last.get("content"))
+def _last_user(messages: Sequence[Any]) -> list[Any]:
+    """The content of the last message, if it is the user's."""
+    for message in reversed(messages):
+        if isinstance(message, dict):
+            return [message.get("content")] if message.get("role") == "user" else []
+    return []
 
 
-def _messages(
-    request: Mapping[str, Any], *, backwards: bool = False
-) -> Iterator[Mapping[str, Any]]:
-    messages = request.get("messages")
-    found = messages if isinstance(messages, list) else []
-    in_order = reversed(found) if backwards else iter(found)
-    return (message for message in in_order if isinstance(message, dict))
-
-
-def _ends(content: object) -> Iterable[str]:
-    """The beginning and the end of a text, or of each text in a list of parts."""
-    parts = content if isinstance(content, list) else [content]
-    for part in parts:
-        text = part.get("text") if isinstance(part, dict) else part
-        if isinstance(text, str):
-            yield text if len(text) <= 2 * _END_CHARS else text[:_END_CHARS]
-            yield "" if len(text) <= 2 * _END_CHARS else text[-_END_CHARS:]
+def _ends(contents: Sequence[Any]) -> str:
+    """The beginning and the end of each text, in contents that are texts or lists of parts."""
+    ends: list[str] = []
+    for content in contents:
+        for part in content if isinstance(content, list) else (content,):
+            text = part.get("text") if isinstance(part, dict) else part
+            if not isinstance(text, str):
+                continue
+            if len(text) > 2 * _END_CHARS:
+                ends += text[:_END_CHARS], text[-_END_CHARS:]
+            else:
+                ends += text, ""
+    return "\n".join(ends)

@@ -13,7 +13,7 @@ from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.routing.backend_pool import NoBackendError
 from stoker.gateway.routing.pooled_backend import PooledBackend
 from stoker.gateway.routing.priority import HEADER, utility_of
-from stoker.gateway.routing.session_headers import session_of
+from stoker.gateway.routing.session_headers import session_of, sessions_in
 from stoker.gateway.routing.slot_queue import BackendSlot, BusyError
 from stoker.gateway.usage.used_tokens import used_tokens
 from stoker.tokens import ContextLengthExceededError
@@ -91,7 +91,8 @@ class SelectBackend:
         # By what the client asked: what is sent may have its tools in its text.
         if not context.is_completion:
             context.utility = utility_of(context.body, context.request.headers.get(HEADER))
-        context.session = session_of(context.request.headers, context.body)
+        context.session_headers = sessions_in(context.request.headers)
+        context.session = session_of(context.session_headers, context.body)
         tries, model = _Tries(), context.model.id
         while True:
             try:

@@ -21,11 +21,20 @@ _ID = re.compile(r"[!-~]{1,128}")
 
 def sessions_in(headers: Mapping[str, str]) -> dict[str, str]:
     """Those of a request, as they may be sent on to its backend."""
-    found = [name for name in _NAMES if name in headers]
-    return {name: headers[name] for name in found if _ID.fullmatch(headers[name])}
+    found = {}
+    for name in _NAMES:
+        value = headers.get(name)
+        if value is not None and _ID.fullmatch(value):
+            found[name] = value
+    return found
 
 
-def session_of(headers: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
-    """The session of a request: of a header, or else OpenAI's key of requests for one cache."""
+def session_of(sessions: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
+    """The session of a request: of a header, or else OpenAI's key of requests for one cache.
+
+    ``sessions`` are ``sessions_in`` its headers.
+    """
+    for session in sessions.values():
+        return session
     key = body.get("prompt_cache_key")
-    return next(iter(sessions_in(headers).values()), key if isinstance(key, str) else None)
+    return key if isinstance(key, str) else None

@@ -15,8 +15,8 @@ _STATE = re.compile(r"[ -~]{1,512}")
 
 def trace_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The trace's headers of a request, as they may be sent on; none where they are not valid."""
-    parent = headers.get(TRACEPARENT, "")
-    if not _PARENT.fullmatch(parent):
+    parent = headers.get(TRACEPARENT)
+    if parent is None or not _PARENT.fullmatch(parent):
         return {}
     state = headers.get(TRACESTATE, "")
     return {TRACEPARENT: parent, **({TRACESTATE: state} if _STATE.fullmatch(state) else {})}

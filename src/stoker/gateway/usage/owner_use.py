@@ -108,6 +108,9 @@ class OwnerUse:
 
     def _shown(self, owner: str) -> str:
         """The label of an owner. Its use is noted, so that it keeps its series."""
+        if owner in self._seen:
+            self._seen[owner] = self._clock()
+            return owner
         name = owner.encode("utf-8", "replace").decode()
         is_new = name not in self._seen
         if is_new and (len(self._seen) >= self._most_owners or len(name) > _MOST_CHARS):

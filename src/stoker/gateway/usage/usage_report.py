@@ -76,9 +76,15 @@ class UsageReport:
         for usage in usages:
             self._note_prompt(_prompt_tokens(usage), index)
             self._note_completion(_first(usage, _COMPLETION), index)
-            self._note_cached(_cached_tokens(usage))
-            self._note_reasoning(_detail(usage, _REASONING_DETAILS, "reasoning_tokens"))
-        self._note_timings(value.get("timings"))
+            cached = _cached_tokens(usage)
+            if cached is not None:
+                self.cached_tokens = cached
+            reasoning = _detail(usage, _REASONING_DETAILS, "reasoning_tokens")
+            if reasoning is not None:
+                self.reasoning_tokens = reasoning
+        timings = value.get("timings")
+        if isinstance(timings, dict):
+            self._note_timings(timings)
 
     def _note_prompt(self, count: int | None, index: int | None) -> None:
         if not count:  # a last event may leave the prompt out or call it 0
@@ -109,19 +115,11 @@ class UsageReport:
         counts = self._of_all or list(self._of_choice.values())
         return sum(counts) if counts else None
 
-    def _note_cached(self, count: int | None) -> None:
-        if count is not None:
-            self.cached_tokens = count
-
-    def _note_reasoning(self, count: int | None) -> None:
-        if count is not None:
-            self.reasoning_tokens = count
-
-    def _note_timings(self, timings: Any) -> None:
+    def _note_timings(self, timings: Mapping[str, Any]) -> None:
         """What llama.cpp reports of a prompt."""
-        if not isinstance(timings, dict):
-            return
-        self._note_cached(_whole(timings.get("cache_n")))
+        cached = _whole(timings.get("cache_n"))
+        if cached is not None:
+            self.cached_tokens = cached
         read, speed = timings.get("prompt_n"), timings.get("prompt_per_second")
         if isinstance(read, int) and isinstance(speed, int | float) and speed > 0:
             self.prefill_tokens_per_s = speed if read >= _MEASURABLE_TOKENS else None
@@ -179,8 +177,8 @@ def _detail(usage: Mapping[str, Any], holders: tuple[str, ...], name: str) -> in
 
 def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     for name in names:
-        count = _whole(usage.get(name))
-        if count is not None:
+        count = usage.get(name)
+        if type(count) is int and 0 <= count <= _MOST_TOKENS:
             return count
     return None
 

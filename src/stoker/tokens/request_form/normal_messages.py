@@ -47,15 +47,25 @@ def normal_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
     """
     at = new_at(messages)
     known, new = messages[:at], messages[at:]
+    if all(map(_is_settled, new)):
+        return _without_empty_end([*known, *(normal_part(each, is_known=True) for each in new)])
     given = {id(message) for message in new}
     found = [_message(message, index) for index, message in enumerate(taken_out(new), at)]
     if any(message["role"] == "tool" and "tool_call_id" not in message for message in found):
         found = _answered_by_id([*known, *found])[at:]
-    out = [*known, *(_written(message, id(message) in given) for message in found)]
-    # An answer that failed before its first word: a server would go on writing it.
-    while len(out) > 1 and _is_empty_answer(out[-1]):
-        out.pop()
-    return out
+    return _without_empty_end([*known, *(_written(m, id(m) in given) for m in found)])
+
+
+def _without_empty_end(messages: list[Message]) -> list[Message]:
+    """An answer that failed before its first word: a server would go on writing it."""
+    while len(messages) > 1 and _is_empty_answer(messages[-1]):
+        messages.pop()
+    return messages
+
+
+def _is_settled(message: Message) -> bool:
+    """Whether it is in normal form whatever stands before it: a result that has its id."""
+    return _is_plain(message) and (message["role"] != "tool" or "tool_call_id" in message)
 
 
 def _written(message: Message, came_so: bool) -> Message:

@@ -22,6 +22,7 @@ _LIMITS = ("max_tokens", "max_completion_tokens")
 #: What means nothing without tools, and is refused there (vLLM 0.32: 400).
 _WITH_TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 _LEGACY = ("functions", "function_call")
+_ABOUT_TOOLS = frozenset({*_WITH_TOOLS, *_LEGACY})
 #: Where the other forms of a tool have its schema: Anthropic's and MCP's.
 _PARAMETERS = ("parameters", "input_schema", "inputSchema")
 #: Mistral's word for a demanded call.
@@ -35,6 +36,8 @@ def normal_request(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     out = without_empty_limits({k: v for k, v in request.items() if v is not None})
     out["messages"] = normal_messages(request["messages"])
+    if _ABOUT_TOOLS.isdisjoint(out):
+        return out
     tools = _tools(out)
     choice = _choice(out.get("tool_choice", out.get("function_call")), tools)
     parallel = False if offers_functions(out) else out.get("parallel_tool_calls")
@@ -56,7 +59,9 @@ def offers_functions(request: Mapping[str, Any]) -> bool:
 
 def tools_left_out(request: Mapping[str, Any]) -> list[str]:
     """The types of the tools that the normal form leaves out: only a hosted service runs those."""
-    tools = request.get("tools") or ()
+    tools = request.get("tools")
+    if not tools:
+        return []
     return [str(tool.get("type")) for tool in tools if not _is_function(tool)]
 
 
