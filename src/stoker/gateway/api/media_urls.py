@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from stoker.gateway.api.request_validation import BadRequestError
+from stoker.tokens.request_form import WrittenPart
 
 #: Where conversations are, in every API.
 _CONVERSATIONS = ("messages", "input", "system", "prompt")
@@ -33,6 +34,8 @@ _WORDS_ALONE = re.compile(r"search_result|(server_)?tool_use|.+_(call|tool_resul
 _RESULTS = frozenset({"function_call_output", "custom_tool_call_output", "local_shell_call_output"})
 #: An address, with what parsers of URLs skip before it. Base64 has no colon.
 _ADDRESS = re.compile(r"[\x00-\x20]*([a-z][a-z0-9+.-]*://|file:)", re.IGNORECASE)
+#: Lists and objects of a message that is looked through to be remembered.
+_MOST_PARTS = 5_000
 #: Nothing that two parsers could read in two ways: no login, no backslash, no blank.
 _PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?::\d+)?(?:[/?][^\s\\]*)?", re.IGNORECASE)
 
@@ -60,9 +63,13 @@ class MediaHosts:
         return bool(host) and any(fnmatchcase(host, pattern) for pattern in self.patterns)
 
 
-def names_no_address(message: Mapping[str, Any]) -> bool:
-    """Whether there is nothing in a message that a server would fetch, whatever is allowed."""
-    return not any(_references(message, "messages"))
+def names_no_address(message: WrittenPart) -> bool:
+    """Whether there is nothing in a message that a server would fetch, whatever is allowed.
+
+    One of very many values is not looked through.
+    """
+    parts = message.json.count(b"[") + message.json.count(b"{")
+    return parts < _MOST_PARTS and not any(_references(message, "messages"))
 
 
 def refuse_servers(request: Mapping[str, Any]) -> None:

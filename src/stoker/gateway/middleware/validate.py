@@ -26,6 +26,7 @@ class Validate:
         """Set ``context.rules``, ``body`` and ``legacy_calls``; raises ``BadRequestError``."""
         rules = context.rules = PATH_RULES[context.request.path]
         sent = await request_validation.read(context.request, self._body_s)
+        await request_validation.check_values(sent)
         context.sent_bytes = len(sent)
         if rules.api:
             body = self._translated(context, rules.api, sent)
