@@ -3,8 +3,9 @@
 All three run in front of the same mock backend and are measured in turns, round after round, so
 that drifts of the machine's speed affect all alike. CPU time is the kernel's account of the relay's
 process and threads, in nanoseconds. ``--router PATH`` names a vllm-router; without it, the script
-installs one in the user's cache. ``--beside FOLDER`` measures the gateway of another tree too, such
-as ``git worktree add FOLDER 2de744b``, the tree before the redesign.
+installs one in the user's cache. ``--beside FOLDER``, which may be given more than once, measures
+the gateway of another tree too, such as ``git worktree add FOLDER 2de744b``, the tree before the
+redesign.
 
 Goals: a streamed chunk costs Stoker at most 1.2 times the bare relay's CPU and no more than
 vllm-router's; an 8 KB request at most twice the bare relay's and 1.5 times vllm-router's; the
@@ -40,8 +41,6 @@ STREAMS, CHUNKS, INTERVAL_MS = 16, 400, 8
 REQUESTS = 300
 CONNECTIONS = 16
 CHAT = "/v1/chat/completions"
-#: The gateway of the other tree.
-BESIDE = "other tree"
 #: What is translated into chats, and what its streams end with.
 TRANSLATED = {"/v1/messages": b'"message_stop"}\n\n', "/v1/responses": b"}}\n\n"}
 
@@ -251,7 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--router", type=Path)
-    parser.add_argument("--beside", type=Path)
+    parser.add_argument("--beside", type=Path, action="append", default=[])
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     backend = start("mock backend", "mock_backend.py", "--interval-ms", str(INTERVAL_MS))
@@ -261,9 +260,9 @@ def main() -> None:
         targets.append(start("bare relay", "bare_relay.py", "--backend", url))
         targets.append(start("Stoker", "stoker_relay.py", "--backend", url))
         targets.append(start_router(arguments.router or router_binary(), backend))
-        if arguments.beside:
+        for tree in arguments.beside:
             relay = ("stoker_relay.py", "--backend", url)
-            targets.append(start(BESIDE, *relay, tree=arguments.beside.resolve()))
+            targets.append(start(tree.name, *relay, tree=tree.resolve()))
         results = measure(arguments.rounds, targets, backend)
         left_ms = client_left_ms(targets[1], backend)
         results["client left, ms"] = {targets[1].name: left_ms}
@@ -293,8 +292,7 @@ def measure(rounds: int, targets: list[Target], backend: Target) -> dict[str, di
 
 def table(results: dict[str, dict[str, float]]) -> str:
     """The results as text, beside the goals."""
-    names = ("bare relay", "Stoker", "vllm-router", BESIDE)
-    names = names if BESIDE in results["CPU us per chunk"] else names[:-1]
+    names = list(results["CPU us per chunk"])
     lines = [f"{'':40}" + "".join(f"{name:>14}" for name in names)]
     for measure_name, by_target in results.items():
         cells = (f"{by_target[n]:14.2f}" if n in by_target else " " * 14 for n in names)

@@ -143,11 +143,6 @@ MONTH = MonthWindow()
 CALENDAR: tuple[Window, ...] = (DAY, MONTH)
 
 
-def is_of_calendar(window: Window) -> bool:
-    """Whether it is one of them. To look for it there compares dataclasses, for each counter."""
-    return window is DAY or window is MONTH
-
-
 @lru_cache(maxsize=4)
 def buckets_in(second: int) -> Mapping[str, int]:
     """The bucket of each window, by its name; every bucket is a whole number of seconds."""

@@ -62,6 +62,8 @@ class PrepareForBackend:
         context.rules = _rules(context)
         while True:
             outcome = await _outcome(context, preparer, proceed, self._owner_caches)
+            if context.answer is not None and context.answer.status == 200:
+                break
             if _is_passed_on(context, outcome):
                 continue
             if not _refuses_the_messages(context, outcome):

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from stoker.gateway.limiting.caller_limiter import Reservation
 from stoker.gateway.limiting.counters import Charge
-from stoker.gateway.limiting.use_windows import is_of_calendar
+from stoker.gateway.limiting.use_windows import DAY, MONTH
 from stoker.gateway.usage import genai_conventions as genai
 from stoker.gateway.usage.tallies import Tally, TallyCounter
 from stoker.usage_records import UsageRow
@@ -89,7 +89,8 @@ class OwnerUse:
         """
         taken, label = reservation.outcome.taken, None
         for charge, use in zip(reservation.charges, reservation.outcome.uses, strict=True):
-            if is_of_calendar(charge.counter.window):
+            window = charge.counter.window
+            if window is DAY or window is MONTH:  # no call for each counter
                 label = label or self._shown(owner)
                 before = use.total - (charge.amount if taken else 0)
                 self._quotas.put(_Quota(label, charge, before))
