@@ -6,6 +6,7 @@ Screenshots of each step are kept in artifacts/vscode.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import urllib.request
@@ -91,6 +92,33 @@ def test_at_32768_an_agent_question_is_answered(window: Window, logs: Path) -> N
         assert len(window.answered()) > 40
         window.picture("04-answer-32768")
         assert not window.has_error()
+
+
+def test_while_a_long_prompt_is_read_the_chat_shows_how_far(window: Window, logs: Path) -> None:
+    """VS Code's tools take llama.cpp half a minute here. The next question has no trace of it."""
+    model = smollm2_with_context(32_768, logs)
+    with (
+        Llama(
+            logs / "reading.log",
+            n_ctx=32_768,
+            slots=1,
+            alias="smol-reads",
+            model=model,
+            tools_template=True,
+        ) as llama,
+        Proxy(llama.url) as proxy,
+    ):
+        window.connect(proxy.url, "smol-reads")
+        window.ask("What does a.py do?")
+        window.sees(RESPONSE, "Reading 1", timeout_s=300)
+        window.picture("04-reading-32768")
+        assert len(window.answered()) > 40
+        assert not window.has_error()
+        window.ask("And in short?")
+        window.answered()
+        *_, last = _agent_requests(proxy)
+        assert "And in short?" in json.dumps(last.body["messages"])
+        assert "Reading 1" not in json.dumps(last.body["messages"])
 
 
 def test_tools_that_do_not_fit_are_left_out_of_one_retry(window: Window, logs: Path) -> None:
