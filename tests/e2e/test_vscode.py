@@ -95,7 +95,7 @@ def test_at_32768_an_agent_question_is_answered(window: Window, logs: Path) -> N
 
 
 def test_while_a_long_prompt_is_read_the_chat_shows_how_far(window: Window, logs: Path) -> None:
-    """The tools alone take llama.cpp half a minute or more. The next question has no trace of it."""
+    """The tools alone take llama.cpp half a minute. The next question has no trace of the line."""
     model = smollm2_with_context(32_768, logs)
     with (
         Llama(
