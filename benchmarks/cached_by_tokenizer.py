@@ -19,7 +19,7 @@ from stoker.gateway.prompt.prefill_limit import PrefillLimit
 from stoker.gateway.prompt.stable_head import StableHead
 
 #: In tokens a second: 7 billion parameters on a few cores, on many, and on a small GPU.
-SPEEDS = (30, 60, 100)
+SPEEDS = (25, 30, 35, 40, 60, 100)
 PARAMETERS = 7_000_000_000
 #: The goals, and the tools that are to be kept in a window.
 CACHED, LEAST_CACHED, TOOLS = 0.9, 0.7, {8192: 15, 32_768: 39}

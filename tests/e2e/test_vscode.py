@@ -6,6 +6,7 @@ Screenshots of each step are kept in artifacts/vscode.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import urllib.request
@@ -91,6 +92,39 @@ def test_at_32768_an_agent_question_is_answered(window: Window, logs: Path) -> N
         assert len(window.answered()) > 40
         window.picture("04-answer-32768")
         assert not window.has_error()
+
+
+def test_while_a_long_prompt_is_read_the_chat_shows_how_far(window: Window, logs: Path) -> None:
+    """The tools alone take llama.cpp half a minute. The next question has no trace of the line."""
+    model = smollm2_with_context(32_768, logs)
+    with (
+        Llama(
+            logs / "reading.log",
+            n_ctx=32_768,
+            slots=1,
+            alias="smol-reads",
+            model=model,
+            tools_template=True,
+        ) as llama,
+        Proxy(llama.url) as proxy,
+    ):
+        window.connect(proxy.url, "smol-reads")
+        window.ask("What does a.py do?")
+        window.sees(RESPONSE, "Reading 1", timeout_s=300)
+        window.picture("04-reading-32768")
+        window.browser.do("click", selector=STOP)
+        wait_for("the engine is free", lambda: llama.busy() == 0, 120)
+        window.ask("And in short?")
+        _, last = wait_for("the next request", lambda: _two(_agent_requests(proxy)))
+        window.browser.do("click", selector=STOP)
+        wait_for("the engine is free again", lambda: llama.busy() == 0, 120)
+        assert not window.has_error()
+        assert "And in short?" in json.dumps(last.body["messages"])
+        assert "Reading 1" not in json.dumps(last.body["messages"])
+
+
+def _two(asked: list[Asked]) -> list[Asked] | None:
+    return asked if len(asked) == 2 else None
 
 
 def test_tools_that_do_not_fit_are_left_out_of_one_retry(window: Window, logs: Path) -> None:

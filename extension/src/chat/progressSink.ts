@@ -31,6 +31,12 @@ export class ProgressSink implements Sink {
     if (this.thinkingPart) this.report(new this.thinkingPart(text));
   }
 
+  /** Shown as thinking, which `toMessages` leaves out of the next request. A chat that got no more than
+   * this can be asked again. */
+  waiting(line: string): void {
+    if (this.thinkingPart) this.progress.report(new this.thinkingPart(`**${line}**\n\n`));
+  }
+
   toolCall(call: { id: string; name: string }, input: object): void {
     this.report(new vscode.LanguageModelToolCallPart(call.id, call.name, input));
   }

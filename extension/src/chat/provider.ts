@@ -141,6 +141,8 @@ export class Provider implements vscode.LanguageModelChatProvider<ModelInformati
     if (token.isCancellationRequested) abort.abort();
     try {
       const request = toRequest(entry.model.id, messages, options);
+      // llama.cpp's field; the gateway passes the events on to clients that ask.
+      if (entry.model.engine === "llama.cpp") request["return_progress"] = true;
       const sink = new ProgressSink(progress, streamTrace(this.log, entry.model.id));
       const context = { registry: this.registry, log: this.log };
       const result = await chatWithinContext(context, entry, request, sink, abort.signal);

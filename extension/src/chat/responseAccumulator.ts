@@ -5,12 +5,15 @@ import { array, object, positive, string, type Json } from "../api/narrow";
 import type { ChatRequest } from "../api/openaiTypes";
 import { ChatFailure, streamError } from "./chatFailure";
 import { GenerationSpeed } from "./generationSpeed";
+import { progressOf, ReadingLine } from "./readingLine";
 import { isComplete, parseArguments, ToolCallAssembler, type ToolCall } from "./toolCallAssembler";
 
 /** Takes the parts of an answer as they arrive; tool calls come last, when they are complete. */
 export interface Sink {
   text(text: string): void;
   thinking(text: string): void;
+  /** How far the wait for the answer is, which is no part of it. */
+  waiting?(line: string): void;
   toolCall(call: ToolCall, input: Json): void;
 }
 
@@ -44,6 +47,7 @@ export class ResponseAccumulator {
   private readonly calls = new ToolCallAssembler();
   private readonly startedAtMs = performance.now();
   private readonly speed = new GenerationSpeed();
+  private readonly readingLine = new ReadingLine();
 
   constructor(
     private readonly request: ChatRequest,
@@ -55,6 +59,8 @@ export class ResponseAccumulator {
   add(event: unknown): void {
     const chunk = object(event);
     if (chunk["error"]) throw streamError(chunk["error"]);
+    const progress = progressOf(chunk);
+    if (progress) return this.addProgress(progress);
     this.chunks += 1;
     if (chunk["usage"]) this.usage = object(chunk["usage"]);
     // llama.cpp measures its own generation, without the network.
@@ -104,6 +110,11 @@ export class ResponseAccumulator {
       outputTokens,
       tokensPerS: this.speed.tokensPerS(outputTokens),
     };
+  }
+
+  private addProgress(progress: Json): void {
+    const line = this.readingLine.next(progress);
+    if (line) this.sink.waiting?.(line);
   }
 
   private addDelta(delta: Json): void {

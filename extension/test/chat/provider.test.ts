@@ -5,6 +5,7 @@ import type { ModelInformation } from "../../src/chat/modelInformation";
 import type { Source } from "../../src/servers/modelEntry";
 import { ModelRegistry } from "../../src/servers/modelRegistry";
 import { LastServedModels } from "../../src/servers/lastServedModels";
+import { toMessages } from "../../src/chat/openaiMessages";
 import { Provider } from "../../src/chat/provider";
 import {
   calls,
@@ -335,6 +336,85 @@ describe("answers", () => {
     const { data, mimeType } = used as host.LanguageModelDataPart;
     expect(mimeType).toBe("usage");
     expect(JSON.parse(new TextDecoder().decode(data))).toMatchObject({ prompt_tokens: 100 });
+  });
+
+  describe("while llama.cpp reads the prompt", () => {
+    const reads = (processed: number, total = 14_400) => ({
+      choices: [{ delta: { role: "assistant", content: null } }],
+      prompt_progress: { total, cache: 200, processed, time_ms: 1 },
+    });
+    /** Answers with these items; a function runs between them. */
+    const between = (...items: (object | (() => void))[]): Handler => async (_, response) => {
+      response.writeHead(200, { "Content-Type": "text/event-stream" });
+      for (const item of items) {
+        if (typeof item === "function") item();
+        else response.write(`data: ${JSON.stringify(item)}\n\n`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      response.end("data: [DONE]\n\n");
+    };
+    const llama = (completions: Handler) =>
+      serve({
+        "/v1/models": lists({ id: "m", owned_by: "llamacpp", meta: { n_ctx: 32_768 } }),
+        "/v1/chat/completions": completions,
+      });
+    const thought = (parts: unknown[]) =>
+      parts.flatMap((part) => (part instanceof host.LanguageModelThinkingPart ? [part.value] : []));
+    let clock = 0;
+    const seconds = (count: number) => () => {
+      clock += 1000 * count;
+    };
+
+    beforeEach(() => {
+      clock = 0;
+      vi.spyOn(performance, "now").mockImplementation(() => clock);
+    });
+    afterEach(() => vi.restoreAllMocks());
+
+    test("a line says how far, after ten seconds and every ten from then on", async () => {
+      const answers = between(
+        reads(2000), seconds(9), reads(4000), seconds(2), reads(5170), seconds(5), reads(9000),
+        seconds(6), reads(14_000), text("Hi"), seconds(20), finish("stop"),
+      );
+      const { received } = await llama(answers);
+      const parts = await ask();
+      expect(thought(parts)).toEqual([
+        "**Reading 14,200 tokens, 35%**\n\n",
+        "**Reading 14,200 tokens, 97%**\n\n",
+      ]);
+      expect(parts.at(-1)).toEqual(new host.LanguageModelTextPart("Hi"));
+      const asked = received.filter(({ path }) => path === "/v1/chat/completions");
+      expect(JSON.parse(asked[0]?.body ?? "")).toMatchObject({ return_progress: true });
+    });
+
+    test("nothing is shown for a quick one, and numbers that make no sense are left out", async () => {
+      await llama(
+        between(reads(2000), seconds(8), reads(14_400), seconds(9), reads(0, 100), reads(-5), text("Hi"), finish("stop")),
+      );
+      expect(thought(await ask())).toEqual([]);
+    });
+
+    test("a line is no part of an answer: where none follows, the chat says so", async () => {
+      await llama(between(seconds(11), reads(5170), finish("stop")));
+      await expect(ask()).rejects.toThrow();
+    });
+
+    test("what was shown does not go back to the model", async () => {
+      const line = new host.LanguageModelThinkingPart("**Reading 14,200 tokens, 35%**");
+      const content = [line, new host.LanguageModelTextPart("Hi")];
+      const history = [{ role: 2, content }] as unknown as typeof question;
+      expect(toMessages(history)).toEqual([{ role: "assistant", content: "Hi" }]);
+    });
+
+    test("other servers are not asked for it", async () => {
+      const { received } = await serve({
+        "/v1/models": models,
+        "/v1/chat/completions": streams(text("Hi"), finish("stop"), "[DONE]"),
+      });
+      await ask();
+      const asked = received.filter(({ path }) => path === "/v1/chat/completions");
+      expect(JSON.parse(asked[0]?.body ?? "")).not.toHaveProperty("return_progress");
+    });
   });
 
   test("the log holds numbers, and never what was asked or answered", async () => {

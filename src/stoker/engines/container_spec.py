@@ -81,8 +81,9 @@ class ContainerLaunch:
     arguments: tuple[Argument, ...] = ()
     mounts: tuple[Mount, ...] = ()
     gpus: bool = False
-    #: Share the host's IPC namespace; otherwise /dev/shm has ``SHM_BYTES``.
+    #: Share the host's IPC namespace; otherwise /dev/shm has ``shm_bytes``.
     host_ipc: bool = True
+    shm_bytes: int = SHM_BYTES
     #: Put it in a network without a way out, where ``port`` is not used.
     offline: bool = False
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -108,7 +109,10 @@ class ContainerLaunch:
         found: list[tuple[str, Value]] = [("--detach", True), ("--name", self.name)]
         found += [("--label", f"{key}={value}") for key, value in self.labels.items()]
         found += [("--gpus", "all")] if self.gpus else []
-        shared = ("--shm-size", f"{SHM_BYTES // 1024**3}g")  # Podman refuses it beside --ipc=host
+        shared = (
+            "--shm-size",
+            f"{self.shm_bytes // 1024**3}g",
+        )  # Podman refuses it beside --ipc=host
         found += [("--ipc", "host") if self.host_ipc else shared]
         found += [("--volume", str(mount)) for mount in self.mounts]
         published = ("--publish", f"127.0.0.1:{self.port}:{self.inner_port}")

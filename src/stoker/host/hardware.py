@@ -70,6 +70,8 @@ class Memory:
     total_bytes: int
     available_bytes: int
     limited_by_cgroup: bool = False
+    #: What is free in ``/dev/shm``, which processes share.
+    shared_free_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

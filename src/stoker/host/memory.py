@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from stoker.host.cgroup import cgroup_directories
@@ -30,7 +31,7 @@ def linux_memory(root: Path = Path("/")) -> Memory:
         limited = True
         total = min(total, limit)
         available = min(available, max(0, limit - held))
-    return Memory(total, available, limited)
+    return Memory(total, available, limited, _shared_free(root))
 
 
 def other_memory() -> Memory:
@@ -39,6 +40,14 @@ def other_memory() -> Memory:
 
     memory = psutil.virtual_memory()
     return Memory(memory.total, memory.available)
+
+
+def _shared_free(root: Path) -> int | None:
+    try:
+        found = os.statvfs(root / "dev/shm")
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
 
 
 def memory_holders(count: int) -> tuple[MemoryHolder, ...]:

@@ -24,7 +24,6 @@ from stoker.engines.container_spec import (
     OWNER,
     OWNER_LABEL,
     PLAN_LABEL,
-    SHM_BYTES,
 )
 from stoker.errors import StokerError
 from stoker.server import container_network
@@ -304,7 +303,7 @@ def _as_docker_wants(launch: ContainerLaunch) -> dict[str, Any]:
         "device_requests": [gpus] if launch.gpus else [],
         "ipc_mode": "host" if launch.host_ipc else None,
         # Podman refuses a size beside the host's shared memory, which has its own.
-        "shm_size": None if launch.host_ipc else SHM_BYTES,
+        "shm_size": None if launch.host_ipc else launch.shm_bytes,
         "volumes": [str(mount) for mount in launch.mounts],
         **container_network.wiring(launch),
         "restart_policy": {"Name": "unless-stopped"},

@@ -90,6 +90,18 @@ def test_what_an_engine_lost_is_no_longer_expected_of_other_prompts() -> None:
     assert ledger.note(long, size(long), head).wasted_tokens > 1000
 
 
+def test_what_will_be_read_again_is_known_before_the_answer() -> None:
+    ledger, long, short = CacheLedger(8), chain(TEXT, "a" * 3000), chain("b" * 3000)
+    ledger.note(long, size(long), 0)
+    ledger.note(short, size(short), 0)  # it was started anew: only the head is there again
+    expected = ledger.expected(long, size(long))
+    assert expected.cached_tokens + expected.read_tokens == size(long)
+    assert expected.wasted_tokens > 1000
+    assert ledger.expected(long, size(long)) == expected  # to ask changes nothing
+    new = ledger.expected(chain("c" * 3000), size(short))
+    assert (new.wasted_tokens, new.cached_tokens > 900) == (0, True)
+
+
 def test_a_block_more_or_less_is_not_called_a_waste() -> None:
     ledger, prompt = CacheLedger(1), chain(TEXT)
     ledger.note(prompt, 2000, 0)

@@ -117,14 +117,18 @@ async def test_a_backend_that_dies_while_it_reads_has_answered_nothing_yet() -> 
         assert await door.stream() == event("Hello") + DONE
 
 
-@pytest.mark.parametrize("streamed", [True, False])
-async def test_the_metrics_show_what_is_still_to_be_read(streamed: bool) -> None:
+@pytest.mark.parametrize(
+    ("streamed", "fields"), [(True, {}), (True, {"return_progress": True}), (False, {})]
+)
+async def test_the_metrics_show_what_is_still_to_be_read(
+    streamed: bool, fields: dict[str, Any]
+) -> None:
     async def reads(call: Call) -> None:
         await call.send(STREAM, chunk(progress(600)))
         await call.writer.wait_closed()
 
     async with gateway_with(reads, engine="llama.cpp", fit=SLOW) as (door, _):
-        client = asyncio.create_task(door.stream() if streamed else unfitted(door))
+        client = asyncio.create_task(door.stream(**fields) if streamed else unfitted(door))
         await shown(door, 400, of=1000)
         client.cancel()
         await shown(door, 0, of=0)

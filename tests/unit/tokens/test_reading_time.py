@@ -113,6 +113,17 @@ def _common(before: list[Any], after: list[Any]) -> list[Any]:
     return [one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)]
 
 
+def test_a_turn_that_comes_back_after_a_cut_is_read_in_time() -> None:
+    """At 42 tokens a second it once filled the window, and 29 % of the prompt were read again."""
+    requests = load(FIXTURES / "six_turns_copilot.json.gz")
+    sent = [fitted(request, 8192, ReadingTime(4032, 1024)).request for request in requests]
+    for before, after in itertools.pairwise(sent):
+        if before["tools"] == after["tools"]:
+            known = _common(before["messages"], after["messages"])
+            whole = tokens(after["messages"], after["tools"])
+            assert tokens(known, after["tools"]) > 0.75 * whole
+
+
 def test_another_conversation_finds_the_tools_in_the_same_places() -> None:
     """Which tools stand first does not depend on what is asked."""
     first = fitted(SIX_TURNS[0], 16384, None).request

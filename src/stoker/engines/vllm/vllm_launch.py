@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stoker import paths
 from stoker.engines.base import Options, ProcessLaunch
-from stoker.engines.container_spec import ContainerLaunch, Mount
+from stoker.engines.container_spec import SHM_BYTES, ContainerLaunch, Mount
+from stoker.engines.vllm.vllm_kv_offloading import region_bytes, without_offloading
 from stoker.errors import StokerError, UsageError
 from stoker.planning import Argument, Plan
 
@@ -50,6 +52,8 @@ _HUB_REASON = "models stay on the host: a new container need not download them a
 def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunch | ContainerLaunch:
     """vLLM as a process of the environment that ``options`` names, or else as a container."""
     require_folder(plan)
+    if not _is_planned_version(options):
+        plan = replace(plan, arguments=without_offloading(plan.arguments))
     env = {KEY_VARIABLE: key, **_cpu_env(plan, options), **_network_env(plan)}
     if options.python is not None:
         model = str(plan.model.path or plan.model.id)
@@ -73,10 +77,28 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
         mounts=_with_own(mounts, options.volumes),
         gpus=options.gpus,
         host_ipc=not options.private_ipc,
+        shm_bytes=SHM_BYTES + region_bytes(plan),
         offline=options.offline_network and plan.model.path is not None,
         env={**env, "PYTHONPATH": _INNER_GUARD},
         shown_env=SHOWN_ENV,
     )
+
+
+def own_environment() -> Path:
+    """The environment with vLLM in Stoker's cache; it may not be there yet."""
+    return paths.cache_dir() / f"vllm-{VERSION}"
+
+
+def own_python() -> str:
+    """The Python of that environment."""
+    return str(own_environment() / "bin" / "python")
+
+
+def _is_planned_version(options: Options) -> bool:
+    """Whether ``VERSION`` is what runs: an image or a Python of the user's may have another."""
+    if options.python is not None:
+        return options.python == own_python()
+    return options.image is None
 
 
 def arguments(plan: Plan, model: str) -> tuple[Argument, ...]:

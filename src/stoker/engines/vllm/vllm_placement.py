@@ -7,11 +7,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from stoker import paths
 from stoker.engines.base import Options, PlacementRequest
 from stoker.engines.container_spec import Mount
 from stoker.engines.placement import no_gpus_in_containers, reaches_containers, usable_runtime
-from stoker.engines.vllm.vllm_launch import VERSION
+from stoker.engines.vllm.vllm_launch import VERSION, own_environment, own_python
 from stoker.errors import StokerError, UsageError
 from stoker.host import Host
 from stoker.planning import Plan
@@ -32,7 +31,7 @@ def place(host: Host, wanted: PlacementRequest) -> Options:
     if wanted.native:
         if not gpus and not _installed().exists():
             raise _no_own_environment()
-        return Options(python=_own_python(), gpus=gpus)
+        return Options(python=own_python(), gpus=gpus)
     for volume in wanted.volumes:
         Mount.parse(volume)  # a wrong one is refused before anything is started
     problem = _no_container(host)
@@ -75,7 +74,7 @@ def install(wanted: PlacementRequest) -> Iterator[str]:
     """Make the environment of Stoker's own where it is asked for and not there yet."""
     if wanted.python is not None or not wanted.native or _installed().exists():
         return
-    folder, python = _own_environment(), _own_python()
+    folder, python = own_environment(), own_python()
     yield f"Installing vLLM {VERSION} in {folder} (about 8 GB)"
     _run([sys.executable, "-m", "venv", "--clear", str(folder)])
     _run([python, "-m", "pip", "install", f"vllm=={VERSION}"])
@@ -132,18 +131,9 @@ def _checked(python: str) -> str:
     return python
 
 
-def _own_environment() -> Path:
-    """The environment with vLLM in Stoker's cache; it may not be there yet."""
-    return paths.cache_dir() / f"vllm-{VERSION}"
-
-
-def _own_python() -> str:
-    return str(_own_environment() / "bin" / "python")
-
-
 def _installed() -> Path:
     """The file that marks the environment as complete."""
-    return _own_environment() / "installed"
+    return own_environment() / "installed"
 
 
 def _no_own_environment() -> StokerError:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
+from stoker.engines.vllm.vllm_kv_offloading import kv_offloading
 from stoker.engines.vllm.vllm_memory import (
     DEFAULT_UTILIZATION,
     VllmMemory,
@@ -155,7 +156,7 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, requirements: Req
         engine=NAME,
         max_model_len=fit.settings.max_model_len,
         parallel=served,
-        arguments=_arguments(task, fit),
+        arguments=(*_arguments(task, fit), *_offloading(host, spec, task, fit)),
         memory=_prediction(machine, fit.memory),
         reasons=_reasons(task, fit),
         decode_tokens_per_s=1 / fit.speed.token_s.expected,
@@ -168,6 +169,13 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, requirements: Req
         comfortable_tokens_per_s=task.need.comfortable_tokens_per_s,
         score=quality_points(candidate.known, candidate.model),
     )
+
+
+def _offloading(host: Host, spec: GpuSpec, task: _Task, fit: _Fit) -> tuple[Argument, ...]:
+    """Left out where vLLM guesses ahead or works in stages: what it keeps then is not known."""
+    if fit.settings.num_speculative_tokens or fit.settings.pipeline_parallel_size > 1:
+        return ()
+    return kv_offloading(host, spec, task.architecture, fit.gpus, fit.memory.kv_cache_bytes)
 
 
 @cache

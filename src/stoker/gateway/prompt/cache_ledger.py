@@ -67,6 +67,10 @@ class CacheLedger:
                 expected = max(expected, prompt.shared_tokens(chain))
         return expected
 
+    def expected(self, chain: PromptChain, prompt_tokens: int) -> Prefill:
+        """How the engine is expected to read a prompt of so many tokens."""
+        return self._prefill(chain, prompt_tokens, self.cached_tokens(chain))
+
     @property
     def newest(self) -> ReadPrompt | None:
         """The prompt that was read last, of those worth keeping."""
@@ -97,15 +101,19 @@ class CacheLedger:
         cached = min(prompt_tokens, expected if cached_tokens is None else cached_tokens)
         if cached < expected - _BLOCK_TOKENS:
             self._correct(chain, cached)
-        read = prompt_tokens - cached
-        again = chain.tokens(self._known_blocks(chain), prompt_tokens) - cached
-        wasted = min(read, again) if again > _BLOCK_TOKENS else 0
+        prefill = self._prefill(chain, prompt_tokens, cached)
         # The last token of an answer is not read.
         held = prompt_tokens + answer_tokens - 1 if answer_tokens else None
         self._keep(ReadPrompt(chain, prompt_tokens, held))
         self._know(chain)
         self._restored.pop(chain.head, None)
-        return Prefill(read, cached, wasted)
+        return prefill
+
+    def _prefill(self, chain: PromptChain, prompt_tokens: int, cached_tokens: int) -> Prefill:
+        cached = min(prompt_tokens, cached_tokens)
+        read = prompt_tokens - cached
+        again = chain.tokens(self._known_blocks(chain), prompt_tokens) - cached
+        return Prefill(read, cached, min(read, again) if again > _BLOCK_TOKENS else 0)
 
     def _correct(self, chain: PromptChain, cached_tokens: int) -> None:
         """Only so much of this prompt was in the cache: whatever shares more is not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import aiohttp
@@ -16,6 +17,7 @@ from stoker.gateway.api.path_rules import PATH_RULES, PathRules
 from stoker.gateway.api.request_validation import BadRequestError
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.prompt import engine_slots
+from stoker.gateway.prompt.cache_ledger import CacheLedger
 from stoker.gateway.prompt.owner_caches import OwnerCaches
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.preparers import Preparer
@@ -173,8 +175,9 @@ async def _prepared(
     if prepared.cuts.any and not context.may_cut:
         prepared = await _uncut(context, preparer)
     chain = owner_caches.chain(owner, prepared.chain or chain_of(prepared.request))
-    header = _with_cached(prepared.header, preparer.ledger.cached_tokens(chain))
-    header = _with_ignored(header, () if is_own else context.ignored)
+    reading = _expected_reading(preparer.ledger, chain, prepared.prompt_tokens)
+    record = "; ".join(filter(None, (prepared.header, *reading)))
+    header = _with_ignored(record, () if is_own else context.ignored)
     context.outgoing = backend_request(
         prepared,
         context.model.id,
@@ -228,14 +231,24 @@ async def _uncut(context: RequestContext, preparer: Preparer) -> Prepared:
     return await context.rules.prepare(preparer, context.body, False)
 
 
-def _with_cached(fit: str | None, cached_tokens: int) -> str | None:
-    """The record for the client, with what the backend is expected to have in its cache."""
-    if not cached_tokens:
-        return fit
-    return f"{fit}; cached={cached_tokens}" if fit else f"cached={cached_tokens}"
+def _expected_reading(
+    ledger: CacheLedger, chain: PromptChain, prompt_tokens: int | None
+) -> Iterator[str]:
+    """For the client's record: what the backend is expected to have in its cache, and to read.
+
+    What it really did is known with its answer, whose usage reports it.
+    """
+    if prompt_tokens is None:
+        cached = ledger.cached_tokens(chain)
+        yield f"cached={cached}" if cached else ""
+        return
+    expected = ledger.expected(chain, prompt_tokens)
+    yield f"cached={expected.cached_tokens}" if expected.cached_tokens else ""
+    yield f"read={expected.read_tokens}"
+    yield f"wasted={expected.wasted_tokens}" if expected.wasted_tokens else ""
 
 
-def _with_ignored(fit: str | None, ignored: tuple[str, ...]) -> str | None:
+def _with_ignored(fit: str, ignored: tuple[str, ...]) -> str:
     """The record for the client, with what it asked for and gets without."""
     if not ignored:
         return fit

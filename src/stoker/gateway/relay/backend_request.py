@@ -45,6 +45,8 @@ class BackendRequest(msgspec.Struct, frozen=True, eq=False):
     added: frozenset[refused_fields.Path] = frozenset()
     #: The key of events that report how far the prompt is read, where the client asked for none.
     progress_key: str | None = None
+    #: The client asked for the events about it, and gets them.
+    shows_progress: bool = False
     #: What the prompt was counted to be; ``None`` where it was not counted.
     prompt_tokens: int | None = None
     #: What was cut from it to make it fit.
@@ -107,9 +109,8 @@ def backend_request(
         added = set() if "stream_options" in body else {("stream_options",)}
     reports = sent.get("stream") and rules.reports_prefill
     report = engine.prefill_report if reports else None
-    if report and report.field in body:
-        report = None  # the client asked for it, and gets these events
-    if report:
+    asked = bool(report and body.get(report.field))
+    if report and not asked:
         sent, added = {**sent, report.field: True}, added | {(report.field,)}
     sent = refused_fields.without(sent, refused)
     return BackendRequest(
@@ -124,6 +125,7 @@ def backend_request(
         choices=choices,
         added=frozenset(added.difference(refused)),
         progress_key=report.key if report else None,
+        shows_progress=asked,
         prompt_tokens=prepared.prompt_tokens,
         cuts=prepared.cuts,
         cut_tokens=prepared.cut_tokens,

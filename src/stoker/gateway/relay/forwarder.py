@@ -108,6 +108,7 @@ class Forward:
                 api=form.stream(_asked(context)) if form and ask.streamed else None,
                 choices=ask.choices,
                 progress_key=ask.progress_key,
+                shows_progress=ask.shows_progress,
                 on_first_byte=context.first_token.over if context.first_token else None,
                 native=ask.native,
             )

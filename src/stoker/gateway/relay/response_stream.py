@@ -53,6 +53,7 @@ class ResponseStream:
         api: ApiStream | None = None,
         choices: int = 1,
         progress_key: str | None = None,
+        shows_progress: bool = False,
         on_first_byte: Callable[[], None] | None = None,
         native: NativeCompletions | None = None,
     ) -> None:
@@ -65,6 +66,7 @@ class ResponseStream:
         self.report = UsageReport(choices)
         #: How far the prompt is read, where the backend reports it.
         self.reading = PrefillProgress(progress_key) if progress_key else None
+        self._shows_progress = shows_progress
         #: The body of an answer that is not an event stream.
         self.collected = WholeAnswer(choices, rewrite, native, self.reading)
         #: The client asked for a stream.
@@ -149,14 +151,16 @@ class ResponseStream:
             self.abort()
 
     def _relay(self, events: bytes) -> None:
-        """Pass on the events that are about the answer, not about the reading of the prompt."""
+        """Pass on the events: those about the reading of the prompt where they are wanted."""
+        answer = events
         if self.reading is not None and self.reading.mark in events:
-            events = self.reading.taken_from(events)
-        if not events:
-            return
-        self._note_first_byte()
-        self.events += events.count(b"data:")
-        self._put(self._editor.edit(events))
+            answer = self.reading.taken_from(events)
+        if answer:
+            self._note_first_byte()
+            self.events += answer.count(b"data:")
+        passed = events if self._shows_progress else answer
+        if passed:
+            self._put(self._editor.edit(passed))
 
     def done(self) -> None:
         """The backend's answer is complete."""

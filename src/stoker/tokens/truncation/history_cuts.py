@@ -122,7 +122,7 @@ class HistoryCuts:
                 continue
             least = self._history.start
             self._start_at(start)
-            if self._parts.is_over(last):
+            if self._parts.is_more_than_wanted(last):
                 self._start_at(least)
                 return
             if self._parts.is_used_enough(last):

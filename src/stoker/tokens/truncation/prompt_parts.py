@@ -134,6 +134,10 @@ class PromptParts:
         """Whether the prompt is too long."""
         return self.total(last) > self.limit
 
+    def is_more_than_wanted(self, last: int) -> bool:
+        """Whether the prompt is too long, or takes too long to read again."""
+        return self.total(last) > self.wanted_tokens(last)
+
     def is_cut_enough(self, last: int) -> bool:
         """Whether the prompt is short enough to stop cutting."""
         return self.total(last) <= self._aim * _UPPER_MARK

@@ -130,11 +130,12 @@ class Replay:
 
         The head only once: the engine reads it again with all that follows.
         """
-        for give_back in self._ways_back():
-            if not self.parts.is_cut or self.parts.is_well_used(last):
-                return
-            give_back(last)
-            yield from self.parts.settle()
+        with self.parts.read_again_in_time():
+            for give_back in self._ways_back():
+                if not self.parts.is_cut or self.parts.is_well_used(last):
+                    return
+                give_back(last)
+                yield from self.parts.settle()
 
     def _ways_back(self) -> tuple[Callable[[int], None], ...]:
         return (
