@@ -19,13 +19,15 @@ _SOURCE = EXTENSION / "benchmarks/completionDriver.ts"
 class Driver:
     """A Node process with the extension's code, for the length of a ``with``."""
 
-    def __init__(self, served: Served2Ways) -> None:
+    def __init__(self, served: Served2Ways, extra_chars: int) -> None:
+        """``extra_chars`` is the room for other files' chunks in a request."""
         self._served = served
+        self._extra_chars = extra_chars
 
     def __enter__(self) -> Driver:
         script = str(bundled(_SOURCE, faster_timers=True))
         self._process = subprocess.Popen(
-            ["node", script, self._served.gateway_url, self._served.model],
+            ["node", script, self._served.gateway_url, self._served.model, str(self._extra_chars)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

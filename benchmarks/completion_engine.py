@@ -11,13 +11,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
+from benchmarks import completion_recorder
+from benchmarks.completion_recorder import Recorder
 from tests.support import real_models
 
 from stoker import engines
@@ -53,9 +55,17 @@ class Served2Ways:
 
 
 @contextmanager
-def served(port: int | None = None) -> Iterator[Served2Ways]:
-    """Qwen2.5-Coder-0.5B on llama.cpp, with one slot, for the length of the block."""
-    with _engine(real_models.qwen(), port or any_free()) as backend, _gateway(backend) as url:
+def served(port: int | None = None, recorder: Recorder | None = None) -> Iterator[Served2Ways]:
+    """Qwen2.5-Coder-0.5B on llama.cpp, with one slot, for the length of the block.
+
+    With a ``recorder``, that stands before it and takes what would be generated.
+    """
+    with ExitStack() as stack:
+        backend = stack.enter_context(_engine(real_models.qwen(), port or any_free()))
+        if recorder is not None:
+            url = stack.enter_context(completion_recorder.between(backend.url, recorder))
+            backend = Backend(url, "llama.cpp")
+        url = stack.enter_context(_gateway(backend))
         model = _model(url)
         _let_it_learn(url, model)
         yield Served2Ways(backend.url, url, model)

@@ -6,7 +6,7 @@ a word or two. It waits and asks as in VS Code, whose own 50 ms after a key are 
 
 Goals on two cores: from a pause to the suggestion 300 ms in the median and 800 ms in 95 % of the
 pauses, with what came before read; 1.2 requests for each suggestion that is shown; a key takes the
-extension less than 2 ms (P99); the ring of other files takes less than 10 MB. Prints JSON.
+extension less than 2 ms of the processor (P99; the time that it waits for one is printed too); the ring of other files takes less than 10 MB. Prints JSON.
 """
 
 from __future__ import annotations
@@ -77,14 +77,17 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
             for part in ("began", "first", "ended")
         },
         "requests_per_suggestion": round(measured["requests"] / shown, 2),
-        "key_ms": {"median": _at(measured["keyMs"], 0.5), "p99": _at(measured["keyMs"], 0.99)},
+        **{
+            name: {"median": _at(measured[raw], 0.5), "p99": _at(measured[raw], 0.99)}
+            for name, raw in (("key_ms", "keyMs"), ("key_cpu_ms", "keyCpuMs"))
+        },
         "ring_mb": round(measured["ringBytes"] / 1e6, 3),
     }
     goals = {
         "pause to suggestion, median 300 ms": found["pause_to_suggestion_ms"]["median"] <= 300,
         "pause to suggestion, P95 800 ms": found["pause_to_suggestion_ms"]["p95"] <= 800,
         "1.2 requests for each suggestion": found["requests_per_suggestion"] <= 1.2,
-        "key P99 2 ms": found["key_ms"]["p99"] < 2,
+        "key P99 2 ms": found["key_cpu_ms"]["p99"] < 2,
         "ring 10 MB": found["ring_mb"] < 10,
     }
     counted = {

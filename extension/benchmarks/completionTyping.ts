@@ -35,7 +35,10 @@ const LONGEST_WARMING_MS = 120_000;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const counts = { requests: 0, warmUps: 0, shown: 0, accepted: 0 };
+/** Of each key: how long until all was done, and what that took of the processor. The engine computes on
+ * the same cores, so the first measures the system's scheduler too. */
 const keyMs: number[] = [];
+const keyCpuMs: number[] = [];
 /** When a request began, when its first bytes came and its last. */
 interface Sent {
   readonly beganAt: number;
@@ -76,6 +79,31 @@ globalThis.fetch = async (url, init) => {
   }
 };
 
+/** What one key costs, in its parts. */
+class Handling {
+  readonly startedAt = performance.now();
+  private since = this.startedAt;
+  private cpu = process.cpuUsage();
+  private ms = 0;
+  private cpuMs = 0;
+
+  goOn(): void {
+    this.since = performance.now();
+    this.cpu = process.cpuUsage();
+  }
+
+  pause(): void {
+    this.ms += performance.now() - this.since;
+    const { user, system } = process.cpuUsage(this.cpu);
+    this.cpuMs += (user + system) / 1000;
+  }
+
+  end(): void {
+    keyMs.push(this.ms);
+    keyCpuMs.push(this.cpuMs);
+  }
+}
+
 class Typist {
   private onScreen = "";
   private asked = new host.CancellationTokenSource();
@@ -90,13 +118,13 @@ class Typist {
     this.asked = new host.CancellationTokenSource();
     const { token } = this.asked;
     this.onScreen = this.onScreen.startsWith(typed) ? this.onScreen.slice(typed.length) : "";
-    const startedAt = performance.now();
+    const handling = new Handling();
     this.insert(typed);
     await settled();
-    const reportedMs = performance.now() - startedAt;
-    this.lastKeyAt = startedAt;
+    handling.pause();
+    this.lastKeyAt = handling.startedAt;
     this.answeredAt = undefined;
-    setTimeout(() => void this.ask(token, reportedMs), ASKED_AFTER_MS);
+    setTimeout(() => void this.ask(token, handling), ASKED_AFTER_MS);
   }
 
   /** Waits at most so long for a suggestion; returns what is on the screen then. */
@@ -129,12 +157,13 @@ class Typist {
     await host.commands.executeCommand("stoker.completion.accepted", document?.uri.toString(), line, character);
   }
 
-  private async ask(token: host.CancellationTokenSource["token"], reportedMs: number): Promise<void> {
-    if (token.isCancellationRequested) return void keyMs.push(reportedMs);
-    const startedAt = performance.now();
+  private async ask(token: host.CancellationTokenSource["token"], handling: Handling): Promise<void> {
+    if (token.isCancellationRequested) return handling.end();
+    handling.goOn();
     const asked = this.session.ask(token);
     await Promise.resolve();
-    keyMs.push(reportedMs + performance.now() - startedAt);
+    handling.pause();
+    handling.end();
     const item = await asked;
     if (token.isCancellationRequested || !item) return;
     const text = item.insertText;
@@ -196,5 +225,5 @@ function keysOf(burst: string): string[] {
 
 const job = JSON.parse(await text(process.stdin)) as Job;
 for (const task of job.tasks) await type(job, task);
-process.stdout.write(JSON.stringify({ ...counts, unanswered, pauses, keyMs, ringBytes }));
+process.stdout.write(JSON.stringify({ ...counts, unanswered, pauses, keyMs, keyCpuMs, ringBytes }));
 process.exit(0);

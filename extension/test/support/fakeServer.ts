@@ -127,7 +127,6 @@ const CAPABILITIES = {
   tools: "native",
   vision: false,
   reasoning: false,
-  fim: false,
   infill: false,
   fits: false,
 };

@@ -49,7 +49,7 @@ async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[Se
             tools=entry["capabilities"]["tools"],
             vision=entry["capabilities"]["vision"] or None,
             reasoning=entry["capabilities"]["reasoning"] or None,
-            fill_in_the_middle=entry["capabilities"]["fim"] or None,
+            fill_in_the_middle=entry["capabilities"]["infill"] or None,
             chat=entry["capabilities"].get("chat"),
             quantization=entry.get("quantization"),
         )

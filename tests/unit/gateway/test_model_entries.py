@@ -203,9 +203,9 @@ async def test_fits_no_more_once_it_shows_that_nothing_can_count() -> None:
         assert not (await listed(served))[0]["capabilities"]["fits"]
 
 
-async def test_fim_is_what_the_engine_says() -> None:
+async def test_infill_is_what_the_engine_says() -> None:
     async with serving(CODER, ServedModel("prose")) as (served, _, _):
-        assert [e["capabilities"]["fim"] for e in await listed(served)] == [True, False]
+        assert [e["capabilities"]["infill"] for e in await listed(served)] == [True, False]
 
 
 async def test_infill_is_left_out_of_a_chat_model_that_has_the_tokens_alone() -> None:

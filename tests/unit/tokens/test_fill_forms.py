@@ -6,7 +6,6 @@ import pytest
 
 from stoker.tokens.infill import (
     FORMS,
-    NEXT_EDIT_FORMS,
     Fill,
     FillForm,
     InfillTexts,
@@ -33,6 +32,7 @@ WITH_FILES = {
     "<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>",
     "starcoder2": "<repo_name>shop<file_sep>a.py\nA\n<file_sep><fim_prefix>m.py\nP"
     "<fim_suffix>S<fim_middle>",
+    "mellum": "<filename>a.py\nA\n<filename>m.py\n<fim_suffix>S<fim_prefix>P<fim_middle>",
     "deepseek": "<｜fim▁begin｜># a.py\nA\n# m.py\nP<｜fim▁hole｜>S<｜fim▁end｜>",
     "codestral": "[SUFFIX]S[PREFIX]# a.py\nA\n# m.py\nP",
 }
@@ -86,8 +86,3 @@ def test_marks_as_text_are_those_that_the_tokenizer_reads_as_the_same_tokens() -
     assert [form.as_text(mark) for mark in form.marks] == ["<PRE> ", " <SUF>", " <MID>"]
     assert form.as_stop("▁<EOT>") == "<EOT>"
     assert BY_NAME["qwen"].as_text("<|fim_prefix|>") == "<|fim_prefix|>"
-
-
-@pytest.mark.parametrize("form", NEXT_EDIT_FORMS, ids=lambda form: form.name)
-def test_a_next_edit_form_has_its_marks_and_its_source(form: object) -> None:
-    assert all(getattr(form, name) for name in ("cursor", "answer", "stops", "edit", "source"))

@@ -61,7 +61,6 @@ def _entry(model: ServedModel, fits: bool) -> dict[str, Any]:
             "tools": tools if model.may_chat else "none",
             "vision": bool(model.vision),
             "reasoning": bool(model.reasoning),
-            "fim": bool(model.fill_in_the_middle),
             "infill": bool(model.fill_in_the_middle) and models.may_fill_in(model.id),
             "fits": fits,
         },

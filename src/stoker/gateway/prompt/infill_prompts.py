@@ -132,7 +132,7 @@ class InfillPrompts:
         return f"{name}\n" if self.form.files else f"# {name}\n"
 
     def _repository(self, fill: FillRequest) -> str:
-        if self.form.files is None or not fill.names_files:
+        if self.form.files is None or not self.form.files.repository or not fill.names_files:
             return ""
         return fill.shown_repository + self.form.files.after_repository
 

@@ -7,7 +7,6 @@ they stand for where an engine takes text alone. Everything here works with eith
 from stoker.tokens.infill.fill_forms import FORMS, FileMarks, FillForm, form_of_vocabulary
 from stoker.tokens.infill.fill_prompt import Fill, Marks, prompt_of
 from stoker.tokens.infill.fitted_texts import InfillTexts, Tokens, cuts_between, fit_texts
-from stoker.tokens.infill.next_edit_forms import NEXT_EDIT_FORMS, NextEditForm
 from stoker.tokens.infill.user_text import (
     MOST_CHARS_PER_TOKEN,
     blocks,
@@ -20,13 +19,11 @@ from stoker.tokens.infill.user_text import (
 __all__ = [
     "FORMS",
     "MOST_CHARS_PER_TOKEN",
-    "NEXT_EDIT_FORMS",
     "FileMarks",
     "Fill",
     "FillForm",
     "InfillTexts",
     "Marks",
-    "NextEditForm",
     "Tokens",
     "blocks",
     "cuts_between",

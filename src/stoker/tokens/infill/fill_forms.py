@@ -13,13 +13,14 @@ from dataclasses import dataclass
 class FileMarks:
     """How the files of a repository are marked."""
 
-    #: The token before the repository's name, and the one before each file's.
-    repository: str
+    #: The token before the repository's name (``None``: it is not named), and the one before each
+    #: file's.
+    repository: str | None
     file: str
     #: The text between a repository's name and its first file.
-    after_repository: str
+    after_repository: str = ""
     #: The name of the file at hand stands behind the token of the prefix, not before it.
-    name_in_prefix: bool
+    name_in_prefix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class FillForm:
     def marks(self) -> tuple[str, ...]:
         """The tokens that a prompt is written with."""
         files = (self.files.repository, self.files.file) if self.files else ()
-        return (self.prefix, self.suffix, *((self.middle,) if self.middle else ()), *files)
+        marks = (self.prefix, self.suffix, self.middle, *files)
+        return tuple(mark for mark in marks if mark is not None)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -178,11 +180,13 @@ FORMS: tuple[FillForm, ...] = (
     FillForm(
         name="mellum",
         models="Mellum",
-        source="https://huggingface.co/JetBrains/Mellum-4b-base, fill in the middle",
+        source="https://huggingface.co/JetBrains/Mellum-4b-base/commit/"
+        "ddf77ce4289722d1bfd59a34b8899500c2ce87c8, the example of several files",
         prefix="<fim_prefix>",
         suffix="<fim_suffix>",
         middle="<fim_middle>",
-        needs=("<filename>", "<system>", "</system>"),
+        needs=("<system>", "</system>"),
+        files=FileMarks(None, "<filename>"),
         suffix_first=True,
         stops=(
             *("<|endoftext|>", "<fim_pad>", "<filename>"),

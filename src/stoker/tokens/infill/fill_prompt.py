@@ -49,7 +49,8 @@ def _files(form: FillForm, marks: Marks, fill: Fill, texts: InfillTexts) -> list
     mark = marks[files.file]
     others = [token for extra in texts.extras for token in (*mark, *extra)]
     own = () if files.name_in_prefix else fill.name
-    return [*marks[files.repository], *fill.repository, *others, *mark, *own]
+    repository = (*marks[files.repository], *fill.repository) if files.repository else ()
+    return [*repository, *others, *mark, *own]
 
 
 def _in_front(form: FillForm, fill: Fill, texts: InfillTexts) -> list[Any]:
