@@ -93,7 +93,7 @@ def preview(request: LaunchRequest, machine: HostFacts, settings: LaunchSettings
     choice = choose(request, machine)
     plan = server.overridden(choice.plan, settings.engine_args)
     wanted = _placement(request, machine, settings)
-    options = placement.place(plan.engine, machine.host, wanted)
+    options = placement.place(plan, machine.host, wanted)
     beside = choice.completion.plan if choice.completion else None
     own = _completion_options(choice, machine, wanted)
     completion = server.dry_run_completion(beside, own) if beside and own else None
@@ -227,7 +227,7 @@ def _prepare(
         yield launch_events.Chosen(choice)
         # Before the download: a machine that can't run the engine need not wait for the model.
         wanted = _placement(asked, machine, settings)
-        options = placement.place(plan.engine, machine.host, wanted)
+        options = placement.place(plan, machine.host, wanted)
         beside = _completion_options(choice, machine, wanted)
         yield from map(launch_events.Placing, placement.install(plan.engine, wanted))
         had: list[Plan] = []
@@ -255,7 +255,7 @@ def _completion_options(
         return None
     # The name and the image that were asked for are of the chat's container.
     own = replace(wanted, name=_COMPLETION_CONTAINER, image=None, volumes=())
-    return placement.place(plan.engine, machine.host, own)
+    return placement.place(plan, machine.host, own)
 
 
 def _spec(
