@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 
 from stoker import checks, host, models, network_addresses, paths, server
-from stoker.application import launch_events, measured_speed
+from stoker.application import launch_events, measured_memory, measured_speed
 from stoker.application.choice import Choice, choose
 from stoker.application.event_stream import as_events
 from stoker.application.launch_events import LaunchEvent, LaunchEvents
@@ -121,10 +122,16 @@ def start_model(request: LaunchRequest, settings: LaunchSettings) -> LaunchEvent
         with closing(server.serve(spec)) as changes:
             yield from map(launch_events.StateChanged, changes)
         return
-    verified = yield from _verify((yield from _start(spec, keep=settings.keep)))
+    started = datetime.now(timezone.utc).astimezone()  # the log's stamps are local
+    deployment = yield from _start(spec, keep=settings.keep)
+    verified = yield from _verify(deployment)
+    machine = host.detect(paths.cache_dir(), ask_hub=False)
+    # Arguments that the user set, or that a failed start changed, may change the memory.
+    if not settings.engine_args and deployment.spec.plan.arguments == spec.plan.arguments:
+        measured_memory.remember(spec.plan, machine, server.read_log(started))
     measured_speed.remember_answer(
         spec.plan,
-        host.detect(paths.cache_dir(), ask_hub=False),
+        machine,
         verified.answer.completion_tokens,
         verified.answer.tokens_per_s,
     )

@@ -297,6 +297,8 @@ class Launcher:
     #: The phase that a line of the engine's log begins, or ``None``.
     phase: Callable[[str], str | None] = lambda _line: None
     log_marks: LogMarks = LogMarks()
+    #: The bytes of one GPU that a line of the engine's log reports for the KV cache, or ``None``.
+    cache_bytes: Callable[[str], int | None] = lambda _line: None
     #: Why the engine can't be started on a host; ``None`` where it can. Starts nothing itself.
     obstacle: Callable[[Host, PlacementRequest], StokerError | None] = lambda _host, _wanted: None
     #: How a plan is run there. Raises ``StokerError`` where it can't be. Installs nothing.
