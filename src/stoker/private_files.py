@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+#: A holder reads and writes one small file.
+_LOCKED_S = 5.0
+
+
+@contextlib.contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """No other process of Stoker's changes the file meanwhile. Makes its folder.
+
+    Raises ``OSError``, also where another process holds it for long (``TimeoutError``).
+    """
+    from filelock import FileLock  # noqa: PLC0415  (most commands change no file)
+
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCKED_S):
+        yield
 
 
 def write_private(path: Path, content: bytes) -> None:

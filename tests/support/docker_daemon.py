@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -32,6 +33,7 @@ _SYSTEMD = ("systemd", "systemd-sysv", "procps", "iproute2")
 BASE_IMAGE = "stoker-test-base:latest"
 SITE_IMAGE = "stoker-test-site:latest"
 VLLM_IMAGE = "stoker-test-vllm-cpu:latest"
+LLAMA_IMAGE = "stoker-test-llama-cpp:latest"
 _START_S = 60
 
 
@@ -88,6 +90,31 @@ def import_vllm(endpoint: str) -> tuple[str, ...]:
         endpoint, VLLM_IMAGE, [f'ENTRYPOINT ["{python}","-m","vllm.entrypoints.openai.api_server"]']
     )
     return tuple(f"{folder}:{folder}:ro" for folder in vllm_folders())
+
+
+def import_llama(endpoint: str) -> tuple[str, ...]:
+    """llama.cpp's server image, as ``LLAMA_IMAGE``: its variables, folder and entrypoint.
+
+    Of ``.devops/cpu.Dockerfile`` but for what is run, ``llama_server``, which is mounted with
+    xllamacpp: the folders that are returned.
+    """
+    changes = [
+        "ENV LLAMA_ARG_HOST=0.0.0.0",
+        "WORKDIR /app",
+        'ENTRYPOINT ["python3","/app/llama-server"]',
+    ]
+    _import(endpoint, LLAMA_IMAGE, changes)
+    package = importlib.util.find_spec("xllamacpp")
+    assert package is not None and package.submodule_search_locations
+    folder = Path(package.submodule_search_locations[0]).resolve()
+    program = Path(__file__).with_name("llama_server.py")
+    # The image installs it (libgomp1); Debian's minimum has no such library.
+    openmp = Path("/usr/lib", sysconfig.get_config_var("MULTIARCH"), "libgomp.so.1")
+    return (
+        f"{openmp.resolve()}:{openmp}:ro",
+        f"{folder}:/usr/lib/python3/dist-packages/xllamacpp:ro",
+        f"{program}:/app/llama-server:ro",
+    )
 
 
 def vllm_folders() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stoker.application import measured_speed, tuned_arguments
+from stoker.application import measured_memory, measured_speed, tuned_arguments
 from stoker.application.completion import with_completion
 from stoker.application.completion_choice import CompletionChoice
 from stoker.application.launch_request import HostFacts, LaunchRequest
@@ -159,6 +159,7 @@ def _requirements(
         engine=request.engine,
         cpu_only_engines=machine.cpu_only_engines,
         named=request.model is not None or request.every_model,
+        measured_bytes=measured_memory.of(machine.host) if machine.here else {},
     )
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 
 from stoker import checks, host, models, network_addresses, paths, server
-from stoker.application import launch_events, measured_speed
+from stoker.application import launch_events, measured_memory, measured_speed
 from stoker.application.choice import Choice, choose
 from stoker.application.event_stream import as_events
 from stoker.application.launch_events import LaunchEvent, LaunchEvents
@@ -93,7 +94,7 @@ def preview(request: LaunchRequest, machine: HostFacts, settings: LaunchSettings
     choice = choose(request, machine)
     plan = server.overridden(choice.plan, settings.engine_args)
     wanted = _placement(request, machine, settings)
-    options = placement.place(plan.engine, machine.host, wanted)
+    options = placement.place(plan, machine.host, wanted)
     beside = choice.completion.plan if choice.completion else None
     own = _completion_options(choice, machine, wanted)
     completion = server.dry_run_completion(beside, own) if beside and own else None
@@ -121,10 +122,16 @@ def start_model(request: LaunchRequest, settings: LaunchSettings) -> LaunchEvent
         with closing(server.serve(spec)) as changes:
             yield from map(launch_events.StateChanged, changes)
         return
-    verified = yield from _verify((yield from _start(spec, keep=settings.keep)))
+    started = datetime.now(timezone.utc).astimezone()  # the log's stamps are local
+    deployment = yield from _start(spec, keep=settings.keep)
+    verified = yield from _verify(deployment)
+    machine = host.detect(paths.cache_dir(), ask_hub=False)
+    # Arguments that the user set, or that a failed start changed, may change the memory.
+    if not settings.engine_args and deployment.spec.plan.arguments == spec.plan.arguments:
+        measured_memory.remember(spec.plan, machine, server.read_log(started))
     measured_speed.remember_answer(
         spec.plan,
-        host.detect(paths.cache_dir(), ask_hub=False),
+        machine,
         verified.answer.completion_tokens,
         verified.answer.tokens_per_s,
     )
@@ -227,7 +234,7 @@ def _prepare(
         yield launch_events.Chosen(choice)
         # Before the download: a machine that can't run the engine need not wait for the model.
         wanted = _placement(asked, machine, settings)
-        options = placement.place(plan.engine, machine.host, wanted)
+        options = placement.place(plan, machine.host, wanted)
         beside = _completion_options(choice, machine, wanted)
         yield from map(launch_events.Placing, placement.install(plan.engine, wanted))
         had: list[Plan] = []
@@ -255,7 +262,7 @@ def _completion_options(
         return None
     # The name and the image that were asked for are of the chat's container.
     own = replace(wanted, name=_COMPLETION_CONTAINER, image=None, volumes=())
-    return placement.place(plan.engine, machine.host, own)
+    return placement.place(plan, machine.host, own)
 
 
 def _spec(

@@ -66,14 +66,16 @@ def this_machine(*, ask_hub: bool = True) -> HostFacts:
     available = host.memory.available_bytes + _reclaimable_bytes()
     host = replace(host, memory=replace(host.memory, available_bytes=available))
     facts = _facts(host, here=True)
-    return replace(facts, cpu_only_engines=_cpu_only_engines() if facts.host.gpus else frozenset())
+    return replace(
+        facts, cpu_only_engines=_cpu_only_engines(host) if facts.host.gpus else frozenset()
+    )
 
 
-def _cpu_only_engines() -> frozenset[str]:
+def _cpu_only_engines(host: Host) -> frozenset[str]:
     return frozenset(
         engine.name
         for engine in engines.started()
-        if engine.launcher is not None and not engine.launcher.uses_gpu()
+        if engine.launcher is not None and not engine.launcher.uses_gpu(host)
     )
 
 

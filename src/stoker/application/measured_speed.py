@@ -1,7 +1,8 @@
 """How fast plans turned out to be on this machine, kept where later plans are corrected by it.
 
 ``stoker up`` measures the answer that proves a start, and ``stoker bench`` what it sends; bench
-counts where there is both. A model's own measurements correct its plans; those of others on the
+counts where there is both. One answer is slow for many reasons, so that those of ``up`` count from
+the third on, by their median. A model's own measurements correct its plans; those of others on the
 same engine do so by half, because what they show is partly the machine and partly the model.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -23,7 +25,7 @@ from stoker import engines, paths
 from stoker.host import Host, lookup_gpu
 from stoker.planning import Plan, Speed, Traffic
 from stoker.planning.requirements import Need
-from stoker.private_files import write_private
+from stoker.private_files import changing, write_private
 
 #: No correction is larger than this: a machine that was busy for a while stays in use.
 _MOST = 2.5
@@ -32,6 +34,8 @@ _OF_OTHERS = 0.5
 #: What the answer after a start has to have for its rate to count, and about what its prompt has.
 _LEAST_TOKENS, _SHORT_PROMPT_TOKENS = 32, 32
 _BENCH = "stoker bench"
+#: Answers whose median counts: of fewer it follows a single slow one. Older ones are dropped.
+_LEAST_ANSWERS, _MOST_ANSWERS = 3, 5
 #: A file with another was not written here.
 _Factor = Annotated[float, msgspec.Meta(ge=1 / _MOST, le=_MOST)]
 
@@ -44,6 +48,8 @@ class MeasuredTimes:
     first_token: _Factor | None = None
     source: str = _BENCH
     date: str = ""
+    #: Those of the answers after each start, the newest last.
+    answers: tuple[_Factor, ...] = ()
 
 
 def predictor(plan: Plan, host: Host) -> Callable[[Traffic], Speed | None] | None:
@@ -66,14 +72,23 @@ def _corrected_speed(
 
 
 def remember_answer(plan: Plan, host: Host, tokens: int, tokens_per_s: float | None) -> None:
-    """Keep how quickly one short answer was written, which nothing else was measured for."""
+    """Keep how quickly one short answer was written; from the third one on it counts."""
     if not tokens_per_s or tokens < _LEAST_TOKENS:
         return
     predict = predictor(plan, host)
     speed = predict(Traffic(1, _SHORT_PROMPT_TOKENS, tokens)) if predict else plan.speed
-    if speed is not None and speed.concurrency == 1:
-        token = 1 / tokens_per_s / speed.token_s.expected
-        remember(plan, host, token=token, source="stoker up")
+    if speed is None or speed.concurrency != 1:
+        return
+    factor = _bounded(1 / tokens_per_s / speed.token_s.expected * plan.corrected_by[1])
+
+    def add(known: MeasuredTimes) -> MeasuredTimes:
+        answers = (*known.answers, factor)[-_MOST_ANSWERS:]
+        if known.source == _BENCH and known.date:
+            return replace(known, answers=answers)
+        token = median(answers) if len(answers) >= _LEAST_ANSWERS else None
+        return replace(known, token=token, source="stoker up", date=_today(), answers=answers)
+
+    _change(plan, host, add)
 
 
 def remember(
@@ -82,31 +97,39 @@ def remember(
     *,
     token: float | None = None,
     first_token: float | None = None,
-    source: str = _BENCH,
 ) -> None:
-    """Keep how many times longer than predicted by ``plan`` a token and a first token took.
+    """Keep how many times longer than predicted by ``plan`` a benchmark's tokens took.
 
     What can't be written is not kept: the measurement was made for something else.
     """
     if token is None and first_token is None:
         return
-    before, key, name = _read(), _key(plan, host), _name(plan)
-    known = before.get(key, {}).get(name, MeasuredTimes())
-    if known.date and known.source == _BENCH and source != _BENCH:
-        return
     first_by, token_by = plan.corrected_by
-    measured = MeasuredTimes(
-        known.token if token is None else _bounded(token * token_by),
-        known.first_token if first_token is None else _bounded(first_token * first_by),
-        source,
-        date.today().isoformat(),
-    )
-    entries = {**before, key: {**before.get(key, {}), name: measured}}
-    try:
-        paths.config_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(_file(), msgspec.json.encode(entries))
-    except OSError:
-        return
+
+    def put(known: MeasuredTimes) -> MeasuredTimes:
+        return MeasuredTimes(
+            known.token if token is None else _bounded(token * token_by),
+            known.first_token if first_token is None else _bounded(first_token * first_by),
+            _BENCH,
+            _today(),
+            known.answers,
+        )
+
+    _change(plan, host, put)
+
+
+def _change(plan: Plan, host: Host, change: Callable[[MeasuredTimes], MeasuredTimes]) -> None:
+    """Replace one entry; two commands that end at once keep both of theirs."""
+    key, name = _key(plan, host), _name(plan)
+    with suppress(OSError), changing(_file()):
+        before = _read()
+        of_key = before.get(key, {})
+        entry = change(of_key.get(name, MeasuredTimes()))
+        write_private(_file(), msgspec.json.encode({**before, key: {**of_key, name: entry}}))
+
+
+def _today() -> str:
+    return date.today().isoformat()
 
 
 def forget() -> bool:

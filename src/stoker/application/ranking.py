@@ -15,6 +15,11 @@ from stoker.planning.parameter_count import check_complete
 from stoker.planning.requirements import Candidate, Requirements, check
 from stoker.planning.serving_plan import Plan
 
+#: Points for each halving below what is comfortable. Any number from 6 to 12 gives agents the same
+#: first choice on all 24 machines whose plans were reviewed: with fewer a DGX Spark gets a dense
+#: model at 12 tokens/s, which users call too slow (``planning.requirements.NEEDS``),
+#: and with more a machine of 16 GB the smallest model that there is.
+_SLOW_POINTS = 8.0
 #: What people are asked for where an engine can't read a model's files.
 _FILES = {"safetensors": "a Hugging Face folder", "gguf": "a GGUF file"}
 
@@ -227,12 +232,12 @@ def _order(plan: Plan) -> tuple[bool, float]:
 def _merit(plan: Plan) -> float:
     """Quality, and up to three points for answers that come quickly; 30 tokens/s are neutral.
 
-    Slower than is comfortable costs eight points for each halving. Where engines are about equally
-    quick, the engine's margin decides.
+    Slower than is comfortable costs ``_SLOW_POINTS`` for each halving. Where engines are about
+    equally quick, the engine's margin decides.
     """
     rate = plan.decode_tokens_per_s or 1.0
     quickness = 1.5 * math.log2(rate / 30)
-    waiting = 8.0 * max(0.0, math.log2(max(1.0, plan.comfortable_tokens_per_s) / rate))
+    waiting = _SLOW_POINTS * max(0.0, math.log2(max(1.0, plan.comfortable_tokens_per_s) / rate))
     planner = engines.lookup(plan.engine).planner
     margin = planner.margin if planner is not None else 0.0
     return plan.score + max(-3.0, min(3.0, quickness)) - waiting + margin

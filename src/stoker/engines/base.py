@@ -111,6 +111,10 @@ class Options:
     endpoint: str | None = None
     #: There are NVIDIA GPUs to use.
     gpus: bool = False
+    #: What containers are given of GPUs that are not NVIDIA's: devices, folders of such, and the
+    #: numbers of the groups that own them.
+    devices: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
     #: Keep the container's IPC namespace apart from the host's.
     private_ipc: bool = False
     #: Containers may be put in a network without a way out, where only this machine reaches them.
@@ -293,18 +297,22 @@ class Launcher:
     #: The phase that a line of the engine's log begins, or ``None``.
     phase: Callable[[str], str | None] = lambda _line: None
     log_marks: LogMarks = LogMarks()
+    #: The bytes of one GPU that a line of the engine's log reports for the KV cache, or ``None``.
+    cache_bytes: Callable[[str], int | None] = lambda _line: None
     #: Why the engine can't be started on a host; ``None`` where it can. Starts nothing itself.
     obstacle: Callable[[Host, PlacementRequest], StokerError | None] = lambda _host, _wanted: None
-    #: How it is run there. Raises ``StokerError`` where it can't be. Installs nothing.
-    place: Callable[[Host, PlacementRequest], Options] = lambda _host, _wanted: Options()
+    #: How a plan is run there. Raises ``StokerError`` where it can't be. Installs nothing.
+    place: Callable[[Plan, Host, PlacementRequest], Options] = lambda _plan, _host, _wanted: (
+        Options()
+    )
     #: Installs what ``place`` relies on and this machine lacks. Yields one line before each step
     #: that takes long. Raises ``StokerError`` where a step fails.
     install: Callable[[PlacementRequest], Iterator[str]] = lambda _wanted: iter(())
     #: The environment variable by which its container gets its key.
     key_variable: str | None = None
-    #: Whether the build that is installed can use this machine's GPU. Asked only where there is
-    #: one; may take half a second.
-    uses_gpu: Callable[[], bool] = lambda: True
+    #: Whether it can use the GPU of the host, which is this machine: the build that is installed,
+    #: or a container. Asked only where there is one; may take half a second.
+    uses_gpu: Callable[[Host], bool] = lambda _host: True
     #: Whether a plan of its runs on a GPU, with the arguments that the user may have changed.
     runs_on_gpu: Callable[[Plan], bool] = lambda plan: plan.gpus > 0
     #: Whether any part of the model is computed on the CPU, with such arguments.
@@ -313,7 +321,7 @@ class Launcher:
     #: sentence; empty for nothing.
     assumed: Callable[[Plan, Host], str] = lambda _plan, _host: ""
     #: One sentence on what a start fetches beside the model; empty for nothing.
-    also_fetched: Callable[[PlacementRequest], str] = lambda _wanted: ""
+    also_fetched: Callable[[Plan, Host, PlacementRequest], str] = lambda _plan, _host, _wanted: ""
     #: One replica of a plan in a deployed site; ``None``: Stoker writes no deployment files for it.
     replica: ReplicaFunction | None = None
 

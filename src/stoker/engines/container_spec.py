@@ -27,6 +27,8 @@ _REASONS = {
     "--name": "one name, so that the next stoker up finds it again",
     "--label": "marks it as started by Stoker, and from which plan",
     "--gpus": "gives the container NVIDIA GPUs through the NVIDIA Container Toolkit",
+    "--device": "gives the container the GPUs: what is inside opens them there",
+    "--group-add": "the group that owns the GPUs' devices; the image has no name for it",
     "--ipc": "the engine's processes pass tensors through /dev/shm, of which Docker gives 64 MB; "
     "with the host's there is no such limit",
     "--shm-size": "the engine's processes pass tensors through /dev/shm, of which Docker gives "
@@ -81,6 +83,9 @@ class ContainerLaunch:
     arguments: tuple[Argument, ...] = ()
     mounts: tuple[Mount, ...] = ()
     gpus: bool = False
+    #: GPUs' devices and folders of such, and the numbers of the groups that own them.
+    devices: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
     #: Share the host's IPC namespace; otherwise /dev/shm has ``shm_bytes``.
     host_ipc: bool = True
     shm_bytes: int = SHM_BYTES
@@ -101,6 +106,7 @@ class ContainerLaunch:
         """Twelve hex digits that two launches share only if they start the same thing."""
         parts = [self.image, str(self.gpus), str(self.host_ipc), *map(str, self.mounts)]
         parts += [OFFLINE_NETWORK] if self.offline else []
+        parts += [*self.devices, *map(str, self.groups)]
         return hashlib.sha256("\0".join([*parts, *self.command]).encode()).hexdigest()[:12]
 
     @property
@@ -109,10 +115,10 @@ class ContainerLaunch:
         found: list[tuple[str, Value]] = [("--detach", True), ("--name", self.name)]
         found += [("--label", f"{key}={value}") for key, value in self.labels.items()]
         found += [("--gpus", "all")] if self.gpus else []
-        shared = (
-            "--shm-size",
-            f"{self.shm_bytes // 1024**3}g",
-        )  # Podman refuses it beside --ipc=host
+        found += [("--device", device) for device in self.devices]
+        found += [("--group-add", group) for group in self.groups]
+        shm = f"{self.shm_bytes // 1024**3}g"
+        shared = ("--shm-size", shm)  # Podman refuses it beside --ipc=host
         found += [("--ipc", "host") if self.host_ipc else shared]
         found += [("--volume", str(mount)) for mount in self.mounts]
         published = ("--publish", f"127.0.0.1:{self.port}:{self.inner_port}")

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from stoker.engines.base import Options, PlacementRequest
 from stoker.engines.registry import get, lookup
 from stoker.errors import StokerError
 from stoker.host import ContainerRuntime, Host
+from stoker.planning import Plan
 
+#: What ROCm's programs open, and what Vulkan's do: https://rocm.docs.amd.com and
+#: https://docs.kernel.org/gpu/drm-uapi.html.
+KFD, DRI = "/dev/kfd", "/dev/dri"
 _TOOLKIT = (
     "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html"
 )
 
 
-def place(engine: str, host: Host, wanted: PlacementRequest) -> Options:
-    """How ``engine`` is run on ``host``. Raises ``StokerError`` where it can't be, with the reason.
+def place(plan: Plan, host: Host, wanted: PlacementRequest) -> Options:
+    """How ``plan`` is run on ``host``. Raises ``StokerError`` where it can't be, with the reason.
 
     Nothing is installed: ``install`` does that.
     """
-    return get(engine).place(host, wanted)
+    return get(plan.engine).place(plan, host, wanted)
 
 
 def install(engine: str, wanted: PlacementRequest) -> Iterator[str]:
@@ -57,6 +63,31 @@ def reaches_containers(runtime: ContainerRuntime) -> bool:
     namespace; of Podman's internal networks nothing was measured.
     """
     return runtime.name == "docker" and not (runtime.rootless or runtime.desktop)
+
+
+def container_devices(host: Host, *, here: bool, root: Path = Path("/")) -> tuple[str, ...]:
+    """What a container is given of GPUs that are not NVIDIA's; nothing where it can't be.
+
+    A host elsewhere is taken to have the devices of its GPUs. Docker Desktop's virtual machine and
+    WSL have none.
+    """
+    runtime = usable_runtime(host)
+    vendors = {gpu.vendor for gpu in host.gpus}
+    if runtime is None or runtime.desktop or host.wsl2 or host.system != "Linux":
+        return ()
+    wanted = (KFD, DRI) if "amd" in vendors else (DRI,) if "intel" in vendors else ()
+    return tuple(path for path in wanted if not here or (root / path.lstrip("/")).exists())
+
+
+def owning_groups(devices: tuple[str, ...], root: Path = Path("/")) -> tuple[int, ...]:
+    """The groups that own the devices: an image has no names for them, and other numbers."""
+    found: set[int] = set()
+    for device in devices:
+        path = root / device.lstrip("/")
+        for node in (path, *path.glob("renderD*")) if path.is_dir() else (path,):
+            with contextlib.suppress(OSError):
+                found.add(node.stat().st_gid)
+    return tuple(sorted(found - {0}))
 
 
 def no_gpus_in_containers(runtime: ContainerRuntime, host: Host) -> StokerError:

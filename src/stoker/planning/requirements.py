@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from stoker.errors import UsageError
 from stoker.models import KnownModel, Model, Purpose
@@ -29,11 +29,22 @@ class Requirements:
     completion_slots: int = 0
     #: The user named the model: a slow one, or one to avoid, is planned all the same.
     named: bool = False
+    #: What plans took of each GPU on this machine beyond what was predicted, by ``memory_key``.
+    measured_bytes: Mapping[str, int] = field(default_factory=dict)
+
+    def more_bytes(self, engine: str, model: Model, gpus: int) -> int:
+        """What a plan is to keep of each GPU beyond its prediction, after an earlier start."""
+        return self.measured_bytes.get(memory_key(engine, model, gpus), 0)
 
     @property
     def concurrency(self) -> int:
         """Requests that run at once at the busiest time."""
         return self.parallel or max(1, -(-self.users // 3))
+
+
+def memory_key(engine: str, model: Model, gpus: int) -> str:
+    """What a measurement of memory on one machine holds for."""
+    return f"{engine} {model.id} {model.quantization} {gpus}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class MemoryPrediction:
     graphs_bytes: int = 0
     #: All the memory that there is, in use by others or not.
     device_bytes: int | None = None
+    #: Of ``overhead_bytes`` what was measured on this machine beyond what is predicted elsewhere.
+    measured_bytes: int = 0
 
     @property
     def total_bytes(self) -> int:

@@ -143,7 +143,7 @@ class Containers:
             if launch.offline:
                 container_network.ensure(self._client)
             container = self._client.containers.create(**_as_docker_wants(launch))
-            if launch.gpus and not _found(container.attrs).has_gpus:
+            if (launch.gpus or launch.devices) and not _found(container.attrs).has_gpus:
                 raise _no_gpus(launch)
             container.start()
             container.reload()
@@ -301,6 +301,8 @@ def _as_docker_wants(launch: ContainerLaunch) -> dict[str, Any]:
         "labels": launch.labels,
         "environment": dict(launch.env),
         "device_requests": [gpus] if launch.gpus else [],
+        "devices": [f"{device}:{device}:rwm" for device in launch.devices],
+        "group_add": list(launch.groups),
         "ipc_mode": "host" if launch.host_ipc else None,
         # Podman refuses a size beside the host's shared memory, which has its own.
         "shm_size": None if launch.host_ipc else launch.shm_bytes,

@@ -12,7 +12,9 @@ from stoker.planning import Plan
 
 def with_slot_folder(plan: Plan, options: Options) -> Options:
     """How to run the engine so that it keeps what it has read; as before where it keeps nothing."""
-    folder = _folder(plan) if options.adopted is None else None
+    # In a container another build reads the files, which it must not: their key names this one.
+    outside = options.adopted is not None or options.endpoint is not None
+    folder = None if outside else _folder(plan)
     return replace(options, slot_folder=str(folder)) if folder else options
 
 

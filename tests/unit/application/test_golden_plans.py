@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stoker.application import rank
+from stoker.application import rank, ranking
 from stoker.engines.vllm.vllm_speed import speed_under
 from stoker.errors import StokerError
 from stoker.host import Cpu, Host, Memory, find_gpu
@@ -162,6 +162,16 @@ def test_an_agent_on_slow_memory_gets_a_mixture_that_is_quick_enough_for_it(name
     assert first.model.architecture is not None
     assert first.model.architecture.experts is not None
     assert (first.decode_tokens_per_s or 0) >= NEEDS["agent"].comfortable_tokens_per_s
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_the_weight_of_slowness_decides_no_first_choice_within_its_bounds(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = plans(name, "agent")[0].model
+    for points in (6.0, 12.0):
+        monkeypatch.setattr(ranking, "_SLOW_POINTS", points)
+        assert plans(name, "agent")[0].model == chosen
 
 
 def test_one_user_of_two_cards_gets_both_and_eight_bits_before_sixteen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -85,10 +86,11 @@ def test_a_measurement_of_a_corrected_plan_counts_from_the_prediction() -> None:
     assert rate(twice) == pytest.approx(rate(first) / 1.32)
 
 
-def test_the_answer_after_a_start_counts_until_there_is_a_benchmark() -> None:
+def test_answers_after_starts_count_until_there_is_a_benchmark() -> None:
     first = of_vllm(plans())[0]
     assert measured_speed.predictor(first, HOST) is not None
-    measured_speed.remember_answer(first, HOST, 200, 50.0)
+    for _ in range(3):
+        measured_speed.remember_answer(first, HOST, 200, 50.0)
     (after_up,) = measured_speed.corrected([first], HOST, NEED)
     assert rate(after_up) < rate(first)
     assert "stoker up" in after_up.reasons[-1]
@@ -96,6 +98,34 @@ def test_the_answer_after_a_start_counts_until_there_is_a_benchmark() -> None:
     measured_speed.remember_answer(first, HOST, 200, 50.0)
     (after_bench,) = measured_speed.corrected([first], HOST, NEED)
     assert rate(after_bench) == pytest.approx(rate(first))
+
+
+def test_one_slow_answer_changes_nothing() -> None:
+    first = of_vllm(plans())[0]
+    measured_speed.remember_answer(first, HOST, 200, 1.0)
+    assert measured_speed.corrected([first], HOST, NEED) == [first]
+    for _ in range(2):
+        measured_speed.remember_answer(first, HOST, 200, rate(first))
+    (after,) = measured_speed.corrected([first], HOST, NEED)
+    assert rate(after) > rate(first) / 1.3  # 2.5 would be what the slow one alone shows
+
+
+def test_answers_of_long_ago_are_dropped() -> None:
+    first = of_vllm(plans())[0]
+    for tokens_per_s in (*[1.0] * 5, *[rate(first)] * 3):
+        measured_speed.remember_answer(first, HOST, 200, tokens_per_s)
+    (after,) = measured_speed.corrected([first], HOST, NEED)
+    assert rate(after) > rate(first) / 1.3
+
+
+def test_commands_that_end_at_once_all_keep_what_they_measured() -> None:
+    found = of_vllm(plans())[:6]
+    assert len(found) == 6
+    with ThreadPoolExecutor(6) as pool:
+        done = [pool.submit(measured_speed.remember, plan, HOST, token=1.5) for plan in found]
+        for one in done:
+            one.result()
+    assert not any("by half" in p.reasons[-1] for p in measured_speed.corrected(found, HOST, NEED))
 
 
 def test_a_short_answer_changes_nothing() -> None:

@@ -159,7 +159,7 @@ def test_up_starts_nothing_where_plan_shows_nothing_that_can_be_started(
 
 @pytest.mark.parametrize(
     "name",
-    ["mi300x", "offline-h100", "no-docker", "no-toolkit", "wsl-no-docker", "full-disk"],
+    ["offline-h100", "no-docker", "no-toolkit", "wsl-no-docker", "full-disk"],
 )
 def test_what_cannot_be_started_is_never_ranked_first_and_the_reason_is_given(
     name: str, tmp_path: Path
@@ -180,7 +180,6 @@ def test_what_cannot_be_started_is_never_ranked_first_and_the_reason_is_given(
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("mi300x", "ROCm"),
         ("offline-h100", "hub"),
         ("no-docker", "Docker is not installed"),
         ("no-toolkit", "NVIDIA Container Toolkit"),
@@ -194,6 +193,22 @@ def test_a_machine_without_what_vllm_or_a_download_needs_gets_something_else(
     found = planned(*MACHINES[name].options(tmp_path))["plans"]
     assert found[0]["engine"] == "llama.cpp"
     assert any(expected in json.dumps(one["obstacle"]) for one in found if one["obstacle"])
+
+
+@pytest.mark.parametrize(
+    ("options", "image"),
+    [
+        (("--gpu", "MI300X"), "vllm/vllm-openai-rocm:v"),
+        (("--gpu", "MI300X", "--engine", "llama.cpp"), "ghcr.io/ggml-org/llama.cpp:server-rocm-b"),
+        (("--gpu", "RTX 4060", "--engine", "llama.cpp"), "llama.cpp:server-cuda-b"),
+    ],
+    ids=["vLLM", "llama.cpp on AMD", "llama.cpp on NVIDIA"],
+)
+def test_a_gpu_gets_the_image_for_it(options: tuple[str, ...], image: str) -> None:
+    command = "".join(printed("up", "--dry-run", *options).split())
+    assert image in command
+    devices = "--device=/dev/kfd" if "MI300X" in options else "--gpus=all"
+    assert devices in command
 
 
 def test_without_a_purpose_both_mean_agent_mode_where_it_is_quick_enough(tmp_path: Path) -> None:

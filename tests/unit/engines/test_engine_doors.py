@@ -115,6 +115,7 @@ def test_llama_cpp_listens_on_loopback_and_gets_its_key_by_a_pipe(
 ) -> None:
     monkeypatch.setattr(xllamacpp_package, "installed", lambda: True)
     launch = llama_launch.launch(vllm_cpu.plan(), port=7, key=KEY, options=Options())
+    assert isinstance(launch, ProcessLaunch)
     assert KEY not in f"{launch!r} {launch.argv} {launch.env} {launch.parts}"
 
     class Params:

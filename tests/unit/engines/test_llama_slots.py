@@ -127,6 +127,7 @@ def test_the_engine_gets_the_folder_with_the_reason(
     monkeypatch.setattr(xllamacpp_package, "installed", lambda: True)
     options = Options(slot_folder="/cache/prompts/key")
     launch = llama_launch.launch(plan, port=1, key="", options=options)
+    assert isinstance(launch, ProcessLaunch)
     assert '"slot_save_path": "/cache/prompts/key/"' in launch.stdin
     assert [a for a in launch.parts if a.name == "slot_save_path" and a.reason]
     without = llama_launch.launch(plan, port=1, key="", options=Options())

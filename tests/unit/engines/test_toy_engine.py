@@ -16,12 +16,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
 from tests.support import contract_servers, toy_engine
+from tests.unit.server.scripted_engine import PLAN
 
 from stoker import engines
 from stoker.application import HostFacts, LaunchRequest, choose
@@ -114,7 +116,7 @@ def test_what_it_cannot_read_is_refused_in_its_name() -> None:
 @pytest.mark.usefixtures("row")
 def test_it_needs_no_place_of_its_own() -> None:
     assert placement.why_not_startable("toy", HOST) is None
-    assert placement.place("toy", HOST, PlacementRequest()) == Options()
+    assert placement.place(replace(PLAN, engine="toy"), HOST, PlacementRequest()) == Options()
 
 
 @pytest.mark.usefixtures("row")

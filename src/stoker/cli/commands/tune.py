@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stoker.application import launch, measured_speed, tuned_arguments, tuning
+from stoker.application import launch, measured_memory, measured_speed, tuned_arguments, tuning
 from stoker.application.trial_search import Judged, Measuring
 from stoker.application.tuning import Stopped, TuningEnd, TuningEvent
 from stoker.cli.options import Json
@@ -64,7 +64,7 @@ def _end_as_with_ctrl_c() -> None:
 
 
 def _forget(*, json: bool) -> None:
-    there = tuned_arguments.forget() | measured_speed.forget()
+    there = tuned_arguments.forget() | measured_speed.forget() | measured_memory.forget()
     if json:
         output.as_json({"forgotten": there})
         return

@@ -55,10 +55,11 @@ def _download(choice: Choice) -> list[str]:
     if not choice.startable:
         return []
     plan, count = choice.plan, choice.download_bytes
-    wanted = PlacementRequest(python=choice.request.python, native=choice.request.native)
+    request, here = choice.request, choice.machine.here
+    wanted = PlacementRequest(python=request.python, native=request.native, here=here)
     return [
         f"Downloads {size(count)} from the {_origins(choice)}." if count else "",
-        engines.get(plan.engine).also_fetched(wanted),
+        engines.get(plan.engine).also_fetched(plan, choice.machine.host, wanted),
     ]
 
 

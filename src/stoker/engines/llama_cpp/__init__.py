@@ -1,7 +1,8 @@
-"""llama.cpp with its own server, embedded through prebuilt wheels (xllamacpp)."""
+"""llama.cpp with its own server: embedded through wheels (xllamacpp), or in its makers' images."""
 
 from stoker.engines.base import Engine, Launcher, Planner, PrefillReport
-from stoker.engines.llama_cpp import llama_answers, llama_launch, xllamacpp_package
+from stoker.engines.llama_cpp import llama_answers, llama_launch, llama_placement
+from stoker.engines.llama_cpp.llama_container import KEY_VARIABLE
 from stoker.engines.llama_cpp.llama_infill import INFILL
 from stoker.engines.llama_cpp.llama_plan import ENGINE as NAME
 from stoker.engines.llama_cpp.llama_plan import plan_llama
@@ -30,7 +31,10 @@ ENGINE = Engine(
         phase=llama_launch.phase,
         log_marks=llama_launch.LOG_MARKS,
         obstacle=llama_launch.obstacle,
-        uses_gpu=xllamacpp_package.offloads,
+        place=llama_placement.place,
+        key_variable=KEY_VARIABLE,
+        uses_gpu=llama_placement.uses_gpu,
+        also_fetched=llama_placement.also_fetched,
         runs_on_gpu=llama_launch.runs_on_gpu,
         computes_on_cpu=llama_launch.computes_on_cpu,
         assumed=llama_launch.assumed,

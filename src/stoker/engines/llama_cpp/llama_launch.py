@@ -1,4 +1,4 @@
-"""How llama.cpp is started: a child process around the server in xllamacpp's wheels."""
+"""How llama.cpp is started: a child process around xllamacpp's server, or its makers' image."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import sys
 
 from stoker.engines.base import LogMarks, Options, PlacementRequest, ProcessLaunch
-from stoker.engines.llama_cpp import xllamacpp_package
+from stoker.engines.container_spec import ContainerLaunch
+from stoker.engines.llama_cpp import llama_container, xllamacpp_package
 from stoker.engines.llama_cpp.llama_experts import ARGUMENT as EXPERTS
 from stoker.engines.llama_cpp.llama_slots import FOLDER
+from stoker.engines.llama_cpp.llama_worker import HTTP_THREADS
 from stoker.errors import StokerError
 from stoker.host import Host
 from stoker.planning import Argument, Plan
@@ -35,11 +37,19 @@ _PHASES = (
     ("loading model", "load"),
     ("llama threadpool init", "warm up"),
     (_READY, "ready"),
+    ("init: listening on http", "ready"),
 )
 
 
-def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunch:
-    """A worker process around ``xllamacpp.Server``. Raises where xllamacpp is not installed."""
+def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunch | ContainerLaunch:
+    """A container where the options have one, else a worker around ``xllamacpp.Server``.
+
+    Raises ``StokerError`` where xllamacpp is not installed.
+    """
+    if options.endpoint is not None:
+        return llama_container.launch(
+            plan, port=port, key=key, options=options, env=_THREADS, http_threads=HTTP_THREADS
+        )
     if not xllamacpp_package.installed():
         raise xllamacpp_package.not_installed()
     arguments = (*plan.arguments, *_slot_folder(options))
@@ -92,7 +102,7 @@ def phase(line: str) -> str | None:
 
 def obstacle(host: Host, wanted: PlacementRequest) -> StokerError | None:
     """Why llama.cpp can't be started; of a machine elsewhere it is taken to be installed."""
-    if not wanted.here or xllamacpp_package.installed():
+    if not wanted.here or wanted.image is not None or xllamacpp_package.installed():
         return None
     return xllamacpp_package.not_installed()
 
@@ -103,4 +113,4 @@ def assumed(plan: Plan, host: Host) -> str:
         return ""
     # The wheels for macOS use the GPU.
     own = "" if host.system == "Darwin" else " (the one on PyPI uses the CPU)"
-    return f"llama.cpp built for its GPU{own}"
+    return f"llama.cpp built for its GPU{own}, or Docker whose containers reach it"

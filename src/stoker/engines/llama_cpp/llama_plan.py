@@ -377,7 +377,8 @@ def _is_quick(speed: Speed, need: Need) -> bool:
 def _unused_gpu(gpu: GpuSpec) -> str:
     return (
         f"The {gpu.name} stays unused: the llama.cpp that is installed was built for the CPU. Its "
-        "wheels for CUDA, ROCm and Vulkan are named at https://pypi.org/project/xllamacpp."
+        "wheels for CUDA, ROCm and Vulkan are named at https://pypi.org/project/xllamacpp. With "
+        "Docker whose containers reach the GPU, Stoker runs llama.cpp's own image there."
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 #: With its own number (b11549 on 2 cores), some tens of tokenizations at once over as many
 #: connections left the next request waiting for 5 to 30 s; with this many, none waits.
-_HTTP_THREADS = 64
+HTTP_THREADS = 64
 
 
 def configure(params: Any, spec: dict[str, Any]) -> None:
@@ -27,7 +27,7 @@ def configure(params: Any, spec: dict[str, Any]) -> None:
     params.api_keys = [spec["key"]]
     params.use_jinja = True
     params.ui = False
-    params.n_threads_http = _HTTP_THREADS
+    params.n_threads_http = HTTP_THREADS
     for name, value in spec["arguments"].items():
         *parents, leaf = name.split(".")
         target = params

@@ -47,6 +47,7 @@ ENGINE = Engine(
         launch=launch,
         phase=vllm_log_phases.phase,
         log_marks=vllm_log_phases.LOG_MARKS,
+        cache_bytes=vllm_log_phases.cache_bytes,
         obstacle=vllm_placement.obstacle,
         place=vllm_placement.place,
         install=vllm_placement.install,

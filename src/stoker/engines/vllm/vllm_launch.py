@@ -24,6 +24,8 @@ VERSION = "0.32.0"
 #: https://docs.vllm.ai/en/latest/getting_started/installation/cpu/ (the CPU image needs AVX-512:
 #: https://github.com/vllm-project/vllm/issues/18660)
 GPU_IMAGE = f"vllm/vllm-openai:v{VERSION}"
+#: https://docs.vllm.ai/en/latest/getting_started/installation/gpu/ has it for AMD.
+ROCM_IMAGE = f"vllm/vllm-openai-rocm:v{VERSION}"
 CPU_IMAGE = f"public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v{VERSION}"
 CONTAINER = "vllm-server"
 #: The variable from which vLLM takes the key that requests must carry (vllm/envs.py).
@@ -69,13 +71,15 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
     given = arguments(plan, model)
     return ContainerLaunch(
         name=options.name or CONTAINER,
-        image=options.image or (GPU_IMAGE if options.gpus else CPU_IMAGE),
+        image=options.image or _image(options),
         command=flags(given),
         inner_port=_INNER_PORT,
         port=port,
         arguments=given,
         mounts=_with_own(mounts, options.volumes),
         gpus=options.gpus,
+        devices=options.devices,
+        groups=options.groups,
         host_ipc=not options.private_ipc,
         shm_bytes=SHM_BYTES + region_bytes(plan),
         offline=options.offline_network and plan.model.path is not None,
@@ -99,6 +103,12 @@ def _is_planned_version(options: Options) -> bool:
     if options.python is not None:
         return options.python == own_python()
     return options.image is None
+
+
+def _image(options: Options) -> str:
+    if options.devices:
+        return ROCM_IMAGE
+    return GPU_IMAGE if options.gpus else CPU_IMAGE
 
 
 def arguments(plan: Plan, model: str) -> tuple[Argument, ...]:
@@ -148,7 +158,7 @@ def _spelled(argument: str) -> str:
 
 def _cpu_env(plan: Plan, options: Options) -> dict[str, str]:
     """On the CPU vLLM takes its KV cache's size from the environment, in whole GiB."""
-    if options.gpus or plan.argument("kv_cache_memory_bytes") is not None:
+    if options.gpus or options.devices or plan.argument("kv_cache_memory_bytes") is not None:
         return {}
     return {"VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(plan.memory.kv_cache_bytes / 1024**3)))}
 

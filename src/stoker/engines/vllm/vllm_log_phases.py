@@ -30,6 +30,16 @@ _PHASES = (
 )
 
 
+#: Each GPU's process prints it once, and rounds it to 10 MiB.
+_CACHE = r"Available KV cache memory: (\d+\.\d+) GiB"
+
+
+def cache_bytes(line: str) -> int | None:
+    """What the line reports as left for the KV cache of one GPU, after the profile run."""
+    found = re.search(_CACHE, line)
+    return round(float(found[1]) * 1024**3) if found else None
+
+
 def phase(line: str) -> str | None:
     """The phase that this log line begins."""
     return next((phase for text, phase in _PHASES if re.search(text, line)), None)

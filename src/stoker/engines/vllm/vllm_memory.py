@@ -93,6 +93,8 @@ class VllmSettings:
     num_speculative_tokens: int = 0
     #: The model takes images and they were not switched off.
     vision: bool = False
+    #: What this machine was measured to take beyond the prediction.
+    measured_bytes: int = 0
     #: The minor version of vLLM 0.x that is to run: each counts in its own way.
     minor_version: int = PLANNED_MINOR
 
@@ -197,6 +199,7 @@ def vllm_memory(
         gpus = settings.tensor_parallel_size * settings.pipeline_parallel_size
         experts = count_weights(architecture).experts * precision.expert_bits / 8 / gpus
         activation += int(_REPACKED_SHARE * experts)
+    activation += settings.measured_bytes
     graphs = graph_bytes(architecture, settings)
     free = (
         budget

@@ -9,7 +9,14 @@ from pathlib import Path
 
 from stoker.engines.base import Options, PlacementRequest
 from stoker.engines.container_spec import Mount
-from stoker.engines.placement import no_gpus_in_containers, reaches_containers, usable_runtime
+from stoker.engines.placement import (
+    KFD,
+    container_devices,
+    no_gpus_in_containers,
+    owning_groups,
+    reaches_containers,
+    usable_runtime,
+)
 from stoker.engines.vllm.vllm_launch import VERSION, own_environment, own_python
 from stoker.errors import StokerError, UsageError
 from stoker.host import Host
@@ -18,7 +25,7 @@ from stoker.planning import Plan
 _HAS_VLLM = "import importlib.util as u, sys; sys.exit(u.find_spec('vllm') is None)"
 
 
-def place(host: Host, wanted: PlacementRequest) -> Options:
+def place(plan: Plan, host: Host, wanted: PlacementRequest) -> Options:
     """How vLLM is run on ``host``. Raises ``StokerError`` where it can't be, with the reason.
 
     It runs in a container where there is a runtime, unless a Python is named or an environment of
@@ -34,15 +41,18 @@ def place(host: Host, wanted: PlacementRequest) -> Options:
         return Options(python=own_python(), gpus=gpus)
     for volume in wanted.volumes:
         Mount.parse(volume)  # a wrong one is refused before anything is started
-    problem = _no_container(host)
+    problem = _no_container(host, here=wanted.here)
     if problem is not None:
         raise problem
+    devices = container_devices(host, here=wanted.here)
     runtime = usable_runtime(host)
     return Options(
         image=wanted.image,
         name=wanted.name,
         endpoint=runtime.endpoint if runtime else None,
         gpus=gpus,
+        devices=devices,
+        groups=owning_groups(devices) if wanted.here else (),
         private_ipc=wanted.private_ipc,
         volumes=wanted.volumes,
         offline_network=runtime is not None and reaches_containers(runtime),
@@ -55,7 +65,7 @@ def obstacle(host: Host, wanted: PlacementRequest) -> StokerError | None:
         return None
     if wanted.native:
         return None if _has_nvidia(host) else _no_own_environment()
-    return _no_container(host)
+    return _no_container(host, here=wanted.here)
 
 
 def assumed(plan: Plan, host: Host) -> str:
@@ -63,7 +73,7 @@ def assumed(plan: Plan, host: Host) -> str:
     return "Docker or Podman, whose containers reach the GPU"
 
 
-def also_fetched(wanted: PlacementRequest) -> str:
+def also_fetched(plan: Plan, host: Host, wanted: PlacementRequest) -> str:
     """The image, where vLLM runs in a container."""
     if wanted.python or wanted.native:
         return ""
@@ -85,15 +95,8 @@ def _has_nvidia(host: Host) -> bool:
     return any(gpu.vendor == "nvidia" for gpu in host.gpus)
 
 
-def _no_container(host: Host) -> StokerError | None:
+def _no_container(host: Host, *, here: bool) -> StokerError | None:
     """Why vLLM can't run in a container on ``host``."""
-    if host.gpus and not _has_nvidia(host):
-        return StokerError(
-            "Stoker can't start vLLM on this GPU.",
-            "The containers that it starts reach NVIDIA GPUs only; it has none for ROCm.",
-            "Name a Python that has vLLM for ROCm: stoker up --python PATH. Or start vLLM's ROCm "
-            "container yourself, then: stoker adopt URL.",
-        )
     runtime = usable_runtime(host)
     if runtime is None:
         problems = " ".join(r.problem for r in host.runtimes if r.problem)
@@ -103,8 +106,15 @@ def _no_container(host: Host) -> StokerError | None:
             "Start Docker, name a Python that has vLLM (stoker up --python PATH), or let Stoker "
             "make one (stoker up --native).",
         )
-    if host.gpus and not runtime.nvidia:
-        return no_gpus_in_containers(runtime, host)
+    if _has_nvidia(host):
+        return None if runtime.nvidia else no_gpus_in_containers(runtime, host)
+    if host.gpus and KFD not in container_devices(host, here=here):
+        return StokerError(
+            "Stoker can't start vLLM on this GPU.",
+            f"Its image for AMD's GPUs opens {KFD}, which containers here do not reach.",
+            "Install AMD's driver (amdgpu) and start Docker on Linux itself, or name a Python that "
+            "has vLLM for ROCm: stoker up --python PATH.",
+        )
     return None
 
 

@@ -157,7 +157,7 @@ def plan_vllm(host: Host, spec: GpuSpec, candidate: Candidate, requirements: Req
         max_model_len=fit.settings.max_model_len,
         parallel=served,
         arguments=(*_arguments(task, fit), *_offloading(host, spec, task, fit)),
-        memory=_prediction(machine, fit.memory),
+        memory=_prediction(machine, fit),
         reasons=_reasons(task, fit),
         decode_tokens_per_s=1 / fit.speed.token_s.expected,
         prefill_tokens_per_s=fit.prefill_tokens_per_s,
@@ -334,6 +334,7 @@ def _settings(task: _Task, gpus: int, stages: int) -> VllmSettings:
         pipeline_parallel_size=stages,
         num_speculative_tokens=_speculative_tokens(task.candidate, requirements),
         vision=is_multimodal(task.architecture) and together > _VISION_FROM_BYTES,
+        measured_bytes=requirements.more_bytes(NAME, task.candidate.model, gpus * stages),
     )
 
 
@@ -459,7 +460,8 @@ def _too_large(task: _Task) -> StokerError:
     )
 
 
-def _prediction(machine: _Machine, memory: VllmMemory) -> MemoryPrediction:
+def _prediction(machine: _Machine, fit: _Fit) -> MemoryPrediction:
+    memory = fit.memory
     return MemoryPrediction(
         weights_bytes=memory.weights_bytes,
         kv_cache_bytes=max(0, memory.kv_cache_bytes),
@@ -467,6 +469,7 @@ def _prediction(machine: _Machine, memory: VllmMemory) -> MemoryPrediction:
         budget_bytes=memory.budget_bytes,
         graphs_bytes=memory.graphs_bytes,
         device_bytes=machine.total_bytes,
+        measured_bytes=fit.settings.measured_bytes,
     )
 
 
@@ -490,6 +493,8 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
             "The size of its files is not known: the weights are planned for 5 % above the "
             "estimate."
         )
+    if fit.settings.measured_bytes:
+        lines.append(_measured(fit.settings.measured_bytes))
     at_once = _at_once(task, fit)
     if at_once < speed.concurrency:
         lines.append(f"But at most {at_once:,} at once have room: the others would queue.")
@@ -504,6 +509,14 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
             f"{spare} GPU(s) stay free: a second copy of it, or another model, fits there."
         )
     return tuple(lines)
+
+
+def _measured(more: int) -> str:
+    """What an earlier start showed, which the KV cache of this plan counts with."""
+    return (
+        f"Measured here (stoker up): vLLM takes {size(abs(more))} {'more' if more > 0 else 'less'} "
+        "of each GPU beside the KV cache than is predicted elsewhere."
+    )
 
 
 def _on_gpus(count: int) -> str:

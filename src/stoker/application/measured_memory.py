@@ -1,0 +1,90 @@
+"""What engines took of this machine's GPUs beside their KV cache, against what was predicted.
+
+``stoker up`` reads it in the engine's log after a start. It corrects later plans of the same model
+on as many GPUs: other models have other activations and graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from stoker import engines, paths
+from stoker.host import Host
+from stoker.planning import Plan
+from stoker.planning.requirements import memory_key
+from stoker.private_files import changing, write_private
+
+#: No correction is larger than this part of a GPU: the worst prediction of those that were
+#: compared with logs was 4 % of the cache off (docs/contributing/plan-accuracy.md).
+_MOST_SHARE = 0.1
+#: Less is the rounding of the log, and no reason to plan another context.
+_LEAST_BYTES = 64 * 1024**2
+_Bytes = Annotated[int, msgspec.Meta(ge=-(2**40), le=2**40)]
+
+
+class MeasuredMemory(msgspec.Struct, frozen=True):
+    """What a start took of each GPU beyond what was predicted before any correction."""
+
+    more_bytes: _Bytes = 0
+    date: str = ""
+
+
+def remember(plan: Plan, host: Host, log: Iterable[str]) -> None:
+    """Keep what the log of a start of ``plan`` reports; nothing where it reports none.
+
+    What can't be written is not kept: the start was made for something else.
+    """
+    launcher = engines.lookup(plan.engine).launcher
+    if launcher is None or not plan.gpus or plan.memory.device_bytes is None:
+        return
+    reported = [n for line in log if (n := launcher.cache_bytes(line)) is not None]
+    if not reported:
+        return
+    # Each GPU's process reports its own; the smallest decides, and earlier starts come before.
+    cache = min(reported[-plan.gpus :])
+    more = plan.memory.measured_bytes + plan.memory.kv_cache_bytes - cache
+    most = int(_MOST_SHARE * plan.memory.device_bytes)
+    more = 0 if abs(more) < _LEAST_BYTES else min(most, max(-most, more))
+    entry = MeasuredMemory(more, date.today().isoformat())
+    with suppress(OSError), changing(_file()):
+        entries = _read()
+        machine = _machine(host)
+        key = memory_key(plan.engine, plan.model, plan.gpus)
+        entries[machine] = {**entries.get(machine, {}), key: entry}
+        write_private(_file(), msgspec.json.encode(entries))
+
+
+def of(host: Host) -> Mapping[str, int]:
+    """What is known of this machine, as ``Requirements.measured_bytes`` takes it."""
+    return {key: entry.more_bytes for key, entry in _read().get(_machine(host), {}).items()}
+
+
+def forget() -> bool:
+    """Remove all of it. Whether there was any."""
+    try:
+        _file().unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _machine(host: Host) -> str:
+    """Other GPUs, or another amount of their memory, are another machine."""
+    return "; ".join(f"{gpu.name} {(gpu.memory_total_bytes or 0) >> 30}" for gpu in host.gpus)
+
+
+def _read() -> dict[str, dict[str, MeasuredMemory]]:
+    try:
+        return msgspec.json.decode(_file().read_bytes(), type=dict[str, dict[str, MeasuredMemory]])
+    except (OSError, RecursionError, UnicodeDecodeError, msgspec.DecodeError):
+        return {}
+
+
+def _file() -> Path:
+    return paths.config_dir() / "measured-memory.json"
