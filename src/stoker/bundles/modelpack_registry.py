@@ -164,7 +164,10 @@ class _Artifact:
         if self._asks_for_password:
             login = getattr(self._registry.auth, "_basic_auth", None)
             own = {"Authorization": f"Basic {login}"} if login else {}
-            return self._registry.session.get(whole, headers={**headers, **own}, stream=True)
+            direct: requests.Response = self._registry.session.get(
+                whole, headers={**headers, **own}, stream=True
+            )
+            return direct
         # Without the library's retries, which take two minutes for a name that is wrong, too.
         once = self._registry.do_request.__wrapped__
         answer: requests.Response = once(self._registry, whole, headers=headers, stream=True)
@@ -175,7 +178,7 @@ class _Artifact:
         """Whether it wants a password with each request: the library knows tokens only."""
         door = f"{self._registry.prefix}://{self._host}/v2/"
         with closing(self._registry.session.get(door, stream=True)) as answer:
-            return answer.headers.get("WWW-Authenticate", "").lower().startswith("basic")
+            return str(answer.headers.get("WWW-Authenticate")).lower().startswith("basic")
 
     def _fault(self, why: str, fix: str = _LOG_IN) -> StokerError:
         return StokerError(f"{SCHEME}{self.reference} can't be fetched.", why, fix)
