@@ -1,10 +1,11 @@
 """What routing by prefix saves on two replicas: ``python benchmarks/prefix_routing.py [--json]``.
 
 Agents' conversations that begin alike, several at once, grow in front of two real vLLM on the CPU,
-which is a model's first layer. The same conversations go through vllm-router in round robin,
-through vllm-router as ``stoker deploy`` starts it, and through ``stoker gateway``, in turns, so
-that drifts of the machine's speed affect all alike. Pauses between turns are random, the same for
-all three. Each replica's cache holds ``--cache-tokens``, by default 60 % of all conversations: in
+which is a model's first layer. The same conversations go through vllm-router in round robin and
+with its default policy, through a site as ``stoker deploy`` writes it (two gateways, asked at
+random, before two routers), and through one ``stoker gateway`` alone, in turns, so that drifts of
+the machine's speed affect all alike. Pauses between turns are random, the same for
+all. Each replica's cache holds ``--cache-tokens``, by default 60 % of all conversations: in
 round robin, both replicas need all of them.
 
 For each: the share of prompt tokens that came from a cache, the time to the first token, and the
@@ -47,7 +48,8 @@ from stoker.planning import Plan
 from stoker.server.ports import any_free
 
 SERVED = "local"
-ROUND_ROBIN, AS_DEPLOYED, STOKER = "round robin", "as deployed", "Stoker's gateway"
+ROUND_ROBIN, CACHE_AWARE = "round robin", "cache_aware"
+AS_DEPLOYED, GATEWAY = "as deployed", "one gateway"
 BLOCK_TOKENS = 128
 #: vLLM refuses a cache that is smaller than its window.
 WINDOW = 16_384
@@ -86,7 +88,7 @@ class Pass:
     prompt_tokens: int
 
 
-def conversation(url: str, head: str, number: int, load: Load) -> list[Row]:
+def conversation(urls: Sequence[str], head: str, number: int, load: Load) -> list[Row]:
     """Its turns, one after another, with pauses."""
     pauses = random.Random(number)
     name = f"module_{number}"
@@ -95,16 +97,17 @@ def conversation(url: str, head: str, number: int, load: Load) -> list[Row]:
     for turn in range(load.turns):
         time.sleep(pauses.expovariate(1 / PAUSE_S))
         messages.append({"role": "user", "content": load.message(name, turn)})
+        url = pauses.choice(urls)
         rows.append(send(url, {"messages": list(messages), "max_completion_tokens": 8}))
         messages.append({"role": "assistant", "content": f"Step {turn} is done."})
     return rows
 
 
-def one_pass(url: str, replicas: Sequence[str], head: str, load: Load) -> Pass:
-    """All conversations at once through one server."""
+def one_pass(urls: Sequence[str], replicas: Sequence[str], head: str, load: Load) -> Pass:
+    """All conversations at once through servers that stand for each other."""
     before = [answered(replica) for replica in replicas]
     with ThreadPoolExecutor(load.conversations) as pool:
-        each = pool.map(lambda n: conversation(url, head, n, load), range(load.conversations))
+        each = pool.map(lambda n: conversation(urls, head, n, load), range(load.conversations))
         rows = [row for found in each for row in found]
     got = [answered(r) - b for r, b in zip(replicas, before, strict=True)]
     assert sum(got) == len(rows), (got, len(rows))
@@ -149,31 +152,48 @@ def _lists_model(url: str) -> bool:
     return False
 
 
-def in_round_robin(replicas: Sequence[str], folder: Path) -> contextlib.AbstractContextManager[str]:
-    """vllm-router without regard to what a replica has read."""
+@contextmanager
+def router(policy: str, replicas: Sequence[str], folder: Path) -> Iterator[list[str]]:
+    """vllm-router with a policy and defaults besides."""
     port = any_free()
-    flags = ["--policy", "round_robin", "--log-level", "warning"]
+    flags = ["--policy", policy, "--log-level", "warning"]
     listens = ["--port", str(port), "--prometheus-port", str(any_free())]
     argv = [str(vllm_router.program()), *flags, *listens, "--worker-urls", *replicas]
-    return server(argv, f"http://127.0.0.1:{port}", folder / "round-robin.log")
+    with server(argv, f"http://127.0.0.1:{port}", folder / f"{policy}.log") as url:
+        yield [url]
 
 
-def as_deployed(
-    wanted: Plan, replicas: Sequence[str], folder: Path
-) -> contextlib.AbstractContextManager[str]:
-    """vllm-router with the flags that ``stoker deploy`` writes."""
+@contextmanager
+def as_deployed(wanted: Plan, replicas: Sequence[str], folder: Path) -> Iterator[list[str]]:
+    """Two gateways before two routers, with the flags that ``stoker deploy`` writes."""
     container = vllm_replica.replica(wanted)
-    port = any_free()
-    lines = router_command(container, replicas, "127.0.0.1", port, any_free())
-    words = [word for line in lines for word in shlex.split(line.text)]
-    argv = [str(vllm_router.program()), *words[1:]]
-    return server(argv, f"http://127.0.0.1:{port}", folder / "as-deployed.log")
+    with contextlib.ExitStack() as ending:
+        routers = []
+        for number in range(2):
+            port = any_free()
+            lines = router_command(container, replicas, "127.0.0.1", port, any_free())
+            words = [word for line in lines for word in shlex.split(line.text)]
+            argv = [str(vllm_router.program()), *words[1:]]
+            log, url = folder / f"router-{number}.log", f"http://127.0.0.1:{port}"
+            routers.append(ending.enter_context(server(argv, url, log)))
+        yield [
+            ending.enter_context(gateway(routers, folder / f"gateway-{number}"))
+            for number in range(2)
+        ]
 
 
-def stoker_gateway(replicas: Sequence[str], folder: Path) -> contextlib.AbstractContextManager[str]:
+@contextmanager
+def one_gateway(replicas: Sequence[str], folder: Path) -> Iterator[list[str]]:
     """``stoker gateway`` with the replicas as its backends."""
+    with gateway(replicas, folder / "gateway") as url:
+        yield [url]
+
+
+def gateway(backend_urls: Sequence[str], folder: Path) -> contextlib.AbstractContextManager[str]:
+    """``stoker gateway`` with its files in a new folder."""
+    folder.mkdir()
     port, config = any_free(), folder / "gateway.toml"
-    backends = (f'[[backend]]\nurl = "{replica}"\nengine = "vllm"\n' for replica in replicas)
+    backends = (f'[[backend]]\nurl = "{url}"\nengine = "vllm"\n' for url in backend_urls)
     config.write_text(f"[gateway]\nport = {port}\n{''.join(backends)}")
     argv = (sys.executable, "-m", "stoker", "gateway", str(config))
     home = str(folder / "home")
@@ -197,7 +217,6 @@ def plan(folder: Path, cache_tokens: int) -> Plan:
 
 def measured(rounds: int, load: Load, head: str, cache_tokens: int) -> dict[str, list[Pass]]:
     """The passes of each server, round by round."""
-    passes: dict[str, list[Pass]] = {ROUND_ROBIN: [], AS_DEPLOYED: [], STOKER: []}
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as ending:
         folder = Path(name)
         wanted = plan(folder, cache_tokens)
@@ -208,15 +227,17 @@ def measured(rounds: int, load: Load, head: str, cache_tokens: int) -> dict[str,
             replicas.append(
                 ending.enter_context(vllm_cpu.running(folder / f"{number}.log", wanted))
             )
-        starts: dict[str, Callable[[], contextlib.AbstractContextManager[str]]] = {
-            ROUND_ROBIN: lambda: in_round_robin(replicas, folder),
+        starts: dict[str, Callable[[], contextlib.AbstractContextManager[list[str]]]] = {
+            ROUND_ROBIN: lambda: router("round_robin", replicas, folder),
+            CACHE_AWARE: lambda: router("cache_aware", replicas, folder),
             AS_DEPLOYED: lambda: as_deployed(wanted, replicas, folder),
-            STOKER: lambda: stoker_gateway(replicas, folder),
+            GATEWAY: lambda: one_gateway(replicas, folder),
         }
+        passes: dict[str, list[Pass]] = {name: [] for name in starts}
         urls = {name: ending.enter_context(start()) for name, start in starts.items()}
         for number in range(-1, rounds):  # the first one warms the replicas up
             order = list(urls)
-            for server_name in order[number % 3 :] + order[: number % 3]:
+            for server_name in order[number % 4 :] + order[: number % 4]:
                 # No pass finds what another one has left: its head begins with its own name.
                 own = f"Session {number} of {server_name}. {head}"
                 found = one_pass(urls[server_name], replicas, own, load)
@@ -277,7 +298,7 @@ def main() -> None:
     passes = measured(asked.rounds, load, _HEAD * asked.head, cache_tokens)
     results = summary(passes)
     given: dict[str, Any] = {**vars(asked), "cache_tokens": cache_tokens}
-    facts = {"vllm_router": ROUTER_VERSION, "prompt_tokens": passes[STOKER][0].prompt_tokens}
+    facts = {"vllm_router": ROUTER_VERSION, "prompt_tokens": passes[GATEWAY][0].prompt_tokens}
     if asked.json:
         print(json.dumps({"options": given, **facts, "servers": results}))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import tarfile
@@ -135,3 +136,22 @@ def test_container_image_is_no_model(registry: OciRegistry, tmp_path: Path) -> N
     with pytest.raises(UsageError) as refused:
         collected(f"oci://{registry.address}/{NAME}:1.0", tmp_path)
     assert "not of the type" in refused.value.why
+
+
+def test_private_registry_gets_the_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its challenge names a realm that looks like a host; the password goes to the registry."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with oci_registry.running(tmp_path, private=True) as private:
+        pushed(private)
+        named = f"oci://{private.address}/{NAME}:1.0"
+        with pytest.raises(StokerError, match="can't be fetched") as refused:
+            collected(named, tmp_path / "without")
+        assert "401" in refused.value.why
+        login = base64.b64encode(":".join(oci_registry.LOGIN).encode()).decode()
+        docker = tmp_path / ".docker/config.json"
+        docker.parent.mkdir()
+        docker.write_text(json.dumps({"auths": {private.address: {"auth": login}}}))
+        found = collected(named, tmp_path / "with")
+        assert found.files["tiny.gguf"].read_bytes() == WEIGHTS

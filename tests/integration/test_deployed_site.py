@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from tests.support import deployment_sites, postgres_server
 from tests.support.deployed_site import RunningSite
@@ -75,6 +76,30 @@ async def test_parts_that_are_killed_cost_no_request_that_has_not_begun(tmp_path
     # Without a replica each refusal is a gateway's, with its reason, and none is nginx's page.
     assert len(refused.faults) > 2
     assert all('"error"' in fault for fault in refused.faults), refused.faults
+
+
+async def test_conversation_stays_with_the_replica_that_has_read_it(tmp_path: Path) -> None:
+    """Through two gateways and two routers, which know nothing of each other."""
+    model = record().plan.model.served_name
+    head = {"Authorization": ""}
+    async with running(tmp_path) as site:
+        head["Authorization"] = f"Bearer {site.key}"
+        async with aiohttp.ClientSession(headers=head) as http:
+
+            async def conversation(number: int) -> None:
+                turns = [{"role": "user", "content": f"question {number}"}]
+                for turn in range(4):
+                    body = {"model": model, "messages": turns, "stream": True}
+                    url = f"{site.endpoint}/v1/chat/completions"
+                    async with http.post(url, json=body) as answer:
+                        assert b"[DONE]" in await answer.read()
+                    turns = [*turns, {"role": "user", "content": f"go on {turn}"}]
+
+            await asyncio.gather(*map(conversation, range(20)))
+        one, other = [await site.first_questions(number) for number in (1, 2)]
+    assert len(one | other) == 20
+    assert one & other == set()
+    assert one and other
 
 
 async def test_upgrade_to_another_model_loses_no_request_and_cuts_none(tmp_path: Path) -> None:

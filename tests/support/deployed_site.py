@@ -71,6 +71,19 @@ class RunningSite:
         except aiohttp.ClientError:
             return set()
 
+    async def first_questions(self, replica: int) -> set[str]:
+        """Of the conversations that a replica has had a part in."""
+        head = {"Authorization": f"Bearer {self._engine_key}"}
+        url = f"http://127.0.0.1:{self.ports[f'810{replica}']}/metrics"
+        async with aiohttp.ClientSession(headers=head) as http, http.get(url) as answer:
+            lines = (await answer.text()).splitlines()
+        return {line.removeprefix("# ") for line in lines if line.startswith("# ")}
+
+    @property
+    def _engine_key(self) -> str:
+        text = (self.folder / "secrets/engine.env").read_text()
+        return text.partition("VLLM_API_KEY=")[2].split()[0]
+
     def _free(self, port: str) -> str:
         return self.ports.setdefault(port, str(any_free()))
 

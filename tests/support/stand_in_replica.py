@@ -26,6 +26,7 @@ class Replica:
         self._names = names
         self._key = key
         self._running = 0
+        self._first_questions: set[str] = set()
 
     def app(self) -> web.Application:
         """Its paths, of which only ``/health`` is open."""
@@ -58,6 +59,7 @@ class Replica:
         lines = [
             f'vllm:num_requests_running{{engine="0"}} {float(self._running)}',
             'vllm:num_requests_waiting{engine="0"} 0.0',
+            *[f"# {question}" for question in self._first_questions],
         ]
         return web.Response(text="\n".join(lines) + "\n")
 
@@ -69,6 +71,7 @@ class Replica:
         body = await request.json()
         if body.get("model") not in self._names:
             return web.json_response({"error": {"message": "does not exist"}}, status=404)
+        self._first_questions.add(body["messages"][0]["content"])
         self._running += 1
         try:
             return await self._stream(request)

@@ -84,7 +84,7 @@ def plan_in(path: Path) -> Plan:
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise UsageError(
             f"{path} holds no plan.",
-            f"It is not what this version of Stoker writes ({error}).",
+            _error_in(content) or f"It is not what this version of Stoker writes ({error}).",
             f"Write one: stoker plan --json > {path}",
         ) from error
     able = [plan for plan in plans if plan.engine in _deployable()]
@@ -334,6 +334,13 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds no plan.", fix=f"Write one: stoker plan --json > {path}")
     return content
+
+
+def _error_in(content: dict[str, Any]) -> str:
+    """What ``stoker plan --json`` wrote there where it found none; else nothing."""
+    error = content.get("error")
+    what = error.get("what") if isinstance(error, dict) else None
+    return f'stoker plan ended with an error: "{what}"' if what else ""
 
 
 def _converted(value: Any, kind: type[_Noun]) -> _Noun:

@@ -1,13 +1,13 @@
 """ModelPack artifacts out of an OCI registry, into an OCI layout on this disk.
 
 Protocol: https://github.com/opencontainers/distribution-spec. Credentials are those of
-``docker login``.
+``docker login``; ``registry_login`` decides which hosts they are sent to.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import ipaddress
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 
 from stoker.bundles import blob_store, modelpack
 from stoker.bundles.bundle_manifest import Blob
+from stoker.bundles.registry_login import is_loopback, may_have_login
 from stoker.errors import StokerError, UsageError
 from stoker.models import DownloadProgress
 
@@ -28,6 +29,10 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 #: A registry that is silent for so long has broken off.
 _SILENCE_S = 60
 _PIECE_BYTES = 1 << 20
+_LOG_IN = (
+    "Check the name; for a private registry run: docker login REGISTRY. Then run the same command "
+    "again."
+)
 #: What the library raises where a registry's demand for a login, or Docker's own file, is not what
 #: it expects.
 _UNREADABLE = (ValueError, AttributeError, KeyError, TypeError)
@@ -79,10 +84,11 @@ class _Artifact:
                 f"{name} does not name an artifact in a registry.",
                 fix="Write oci://REGISTRY/NAME:TAG or oci://REGISTRY/NAME@sha256:DIGEST.",
             ) from error
-        plain = _is_loopback(str(self._container.registry))
-        self._registry = Registry(str(self._container.registry), insecure=plain)
+        self._host = str(self._container.registry)
+        # As Docker does it, one on this machine is spoken to in plain HTTP.
+        self._registry = Registry(self._host, insecure=is_loopback(self._host))
         for scheme in ("http://", "https://"):
-            self._registry.session.mount(scheme, _Patient())
+            self._registry.session.mount(scheme, _Careful(self._host))
         try:
             self._registry.auth.load_configs(self._container)
         except (OSError, *_UNREADABLE) as error:
@@ -137,13 +143,15 @@ class _Artifact:
             raise self._fault(f"The download broke off: {error}.") from error
 
     def _ask(self, url: str, headers: dict[str, str]) -> requests.Response:
-        whole = f"{self._registry.prefix}://{url}"
-        # Without the library's retries, which take two minutes for a name that is wrong, too.
-        once = self._registry.do_request.__wrapped__
         try:
-            answer: requests.Response = once(
-                self._registry, whole, "GET", headers=headers, stream=True
-            )
+            answer = self._answer(url, headers)
+        except _OtherSite as error:
+            raise self._fault(
+                f"The registry wants its login sent to {error}, and Stoker sends it only over "
+                "HTTPS to the registry's own site.",
+                "Ask those who run the registry. Or fetch the artifact into an OCI layout with "
+                "another program, and name its folder.",
+            ) from error
         except (requests.RequestException, *_UNREADABLE) as error:
             raise self._fault(f"The registry reports: {error}.") from error
         if answer.status_code not in (200, 206):
@@ -151,21 +159,50 @@ class _Artifact:
             raise self._fault(f"The registry answered {answer.status_code} {answer.reason}.")
         return answer
 
-    def _fault(self, why: str) -> StokerError:
-        return StokerError(
-            f"{SCHEME}{self.reference} can't be fetched.",
-            why,
-            "Check the name; for a private registry run: docker login REGISTRY. Then run the same "
-            "command again.",
-        )
+    def _answer(self, url: str, headers: dict[str, str]) -> requests.Response:
+        whole = f"{self._registry.prefix}://{url}"
+        if self._asks_for_password:
+            login = getattr(self._registry.auth, "_basic_auth", None)
+            own = {"Authorization": f"Basic {login}"} if login else {}
+            direct: requests.Response = self._registry.session.get(
+                whole, headers={**headers, **own}, stream=True
+            )
+            return direct
+        # Without the library's retries, which take two minutes for a name that is wrong, too.
+        once = self._registry.do_request.__wrapped__
+        answer: requests.Response = once(self._registry, whole, headers=headers, stream=True)
+        return answer
+
+    @functools.cached_property
+    def _asks_for_password(self) -> bool:
+        """Whether it wants a password with each request: the library knows tokens only."""
+        door = f"{self._registry.prefix}://{self._host}/v2/"
+        with closing(self._registry.session.get(door, stream=True)) as answer:
+            return str(answer.headers.get("WWW-Authenticate")).lower().startswith("basic")
+
+    def _fault(self, why: str, fix: str = _LOG_IN) -> StokerError:
+        return StokerError(f"{SCHEME}{self.reference} can't be fetched.", why, fix)
 
 
-class _Patient(HTTPAdapter):
-    """Gives a request up that the library would wait for without end."""
+class _OtherSite(requests.RequestException):
+    """Names the address that the login of a registry must not be sent to."""
 
-    def send(self, *arguments: Any, **options: Any) -> requests.Response:
-        """The answer, or requests' ``Timeout``."""
-        return super().send(*arguments, **{**options, "timeout": _SILENCE_S})
+
+class _Careful(HTTPAdapter):
+    """Every request passes here: to the registry, to what it names for a login, and redirected."""
+
+    def __init__(self, registry: str) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def send(
+        self, request: requests.PreparedRequest, *arguments: Any, **options: Any
+    ) -> requests.Response:
+        """The answer. Raises ``_OtherSite``, and ``Timeout`` where the library would wait on."""
+        url = request.url or ""
+        if "Authorization" in request.headers and not may_have_login(url, self._registry):
+            raise _OtherSite(url.partition("?")[0])
+        return super().send(request, *arguments, **{**options, "timeout": _SILENCE_S})
 
 
 def _appended(answer: requests.Response, unfinished: Path, have: int) -> Iterator[int]:
@@ -176,12 +213,3 @@ def _appended(answer: requests.Response, unfinished: Path, have: int) -> Iterato
             out.write(piece)
             have += len(piece)
             yield have
-
-
-def _is_loopback(registry: str) -> bool:
-    """Whether it is spoken to in plain HTTP, as Docker does it."""
-    host = registry.rpartition(":")[0] or registry
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

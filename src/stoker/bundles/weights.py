@@ -45,10 +45,12 @@ def collect(name: str, work: Path, report: Callable[[DownloadProgress], None]) -
     model = _fetched(name, report)
     if model.path is None:
         raise StokerError(f"{name} has no files on this machine.")
-    by_name = not models.is_path(name) and _is_found_offline(name)
-    folder = _folder(model, model.path)
-    files = _files(model.path)
-    return Weights(name, folder, files, name if by_name else "", model.license or "")
+    is_path = models.is_path(name)
+    model_name = name if not is_path and _is_found_offline(name) else ""
+    # The site has no use for the folders of this machine.
+    shown = model.path.name if is_path else name
+    folder, files = _folder(model, model.path), _files(model.path)
+    return Weights(shown, folder, files, model_name, model.license or "")
 
 
 def _layout(name: str, work: Path, report: Callable[[DownloadProgress], None]) -> Path:

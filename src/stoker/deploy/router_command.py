@@ -40,9 +40,11 @@ def router_command(
         Line(f"--prometheus-port {metrics_port}"),
         Line(f"--worker-urls {' '.join(workers)}", "the replicas"),
         Line(
-            "--policy cache_aware",
-            "a request goes to the replica that has read the longest part of it, unless that one "
-            "has far more to do than the others",
+            "--policy consistent_hash",
+            "the gateways name the conversation of each request, and all requests of one go to the "
+            "replica that has read its beginning, through whichever gateway and router they come. "
+            "With cache_aware, the default, a replica renders each prompt first, and in a "
+            "measurement less of it came from the cache",
         ),
         Line(
             f"--worker-startup-timeout-secs {engine.first_start_s}",

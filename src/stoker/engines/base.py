@@ -556,6 +556,9 @@ class Engine:
     #: The field of a request that only requests with the same value share a cached prefix with.
     #: ``None``: all requests share one cache.
     cache_salt_field: str | None = None
+    #: The header by which a router in front of several of them keeps a conversation with one.
+    #: ``None``: none is known.
+    session_header: str | None = None
     #: The field of a request that names the slot which it is to take. ``None``: there is no such
     #: thing, or what the slot held before would be lost.
     slot_field: str | None = None

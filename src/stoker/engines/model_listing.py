@@ -119,5 +119,7 @@ async def refuses_tools(
         "max_tokens": 1,
     }
     url = backend.url + "/v1/chat/completions"
-    async with http.post(url, json=body, headers=backend.headers) as response:
+    async with http.post(
+        url, json=body, headers=backend.headers, allow_redirects=False
+    ) as response:
         return response.status == 400

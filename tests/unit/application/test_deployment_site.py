@@ -146,6 +146,14 @@ def test_file_without_a_plan_is_named(tmp_path: Path, content: str, words: str) 
         deployment_site.plan_in(path)
 
 
+def test_file_of_a_plan_that_failed_repeats_why(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({"error": {"what": "Nothing fits.", "why": "", "fix": ""}}))
+    with pytest.raises(UsageError, match="holds no plan") as refused:
+        deployment_site.plan_in(path)
+    assert "Nothing fits." in refused.value.why
+
+
 def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can't be read"):
         deployment_site.plan_in(tmp_path / "plan.json")

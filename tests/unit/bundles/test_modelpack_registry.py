@@ -13,12 +13,13 @@ import pytest
 from stoker.bundles import modelpack_registry
 from stoker.errors import StokerError
 
+LOGIN = "dXNlcjp3b3Jk"
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextmanager
 def registry(answer: Answer) -> Iterator[str]:
-    """The address of one that answers each request so."""
+    """The address of one that answers each GET so."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -83,10 +84,10 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (failed, "500"),
         (refused("Bearer"), "reports"),
         (refused('Bearer realm="not an address"'), "reports"),
-        (refused('Basic realm="x"'), "reports"),
+        (refused('Basic realm="x"'), "401"),
     ],
 )
-@pytest.mark.parametrize("login", ["", "dXNlcjp3b3Jk"])
+@pytest.mark.parametrize("login", ["", LOGIN])
 def test_registry_is_reported_at_once(
     tmp_path: Path, docker: Path, answer: Answer, reason: str, login: str
 ) -> None:
@@ -96,6 +97,55 @@ def test_registry_is_reported_at_once(
         with pytest.raises(StokerError, match="can't be fetched") as seen:
             modelpack_registry.pull(f"oci://{address}/a/b:1", tmp_path, lambda _: None)
     assert reason in seen.value.why
+
+
+def demanding(realm: str, seen: list[str]) -> Answer:
+    """A registry, its token service and a blob store in one; ``seen`` are the logins that came."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        login = request.headers.get("Authorization", "")
+        seen.append(login)
+        if request.path.startswith(("/token", "http")):
+            body = b'{"token": "of-the-registry"}'
+        elif login != "Bearer of-the-registry":
+            refused(f'Bearer realm="{realm}",service="x"')(request)
+            return
+        else:
+            body = b"[]"
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+def test_login_is_sent_to_no_other_host(
+    tmp_path: Path, docker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy sees what goes to other hosts."""
+    elsewhere: list[str] = []
+    with registry(demanding("", elsewhere)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://{proxy}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with registry(demanding("http://token.example/token", [])) as address:
+            docker.write_text(f'{{"auths": {{"{address}": {{"auth": "{LOGIN}"}}}}}}')
+            with pytest.raises(StokerError) as refusal:
+                modelpack_registry.pull(f"oci://{address}/a/b:1", tmp_path, lambda _: None)
+    assert "http://token.example/token" in refusal.value.why
+    assert elsewhere == []
+
+
+def test_login_gets_a_token_at_the_registry(tmp_path: Path, docker: Path) -> None:
+    seen: list[str] = []
+    with (
+        registry(demanding("", seen)) as tokens,
+        registry(demanding(f"http://{tokens}/token", seen)) as address,
+    ):
+        docker.write_text(f'{{"auths": {{"{address}": {{"auth": "{LOGIN}"}}}}}}')
+        with pytest.raises(StokerError):  # the manifest is an empty list
+            modelpack_registry.pull(f"oci://{address}/a/b:1", tmp_path, lambda _: None)
+    assert seen == ["", "", f"Basic {LOGIN}", "Bearer of-the-registry"]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"auths": null}', '{"auths": {"127.0.0.1:1": 1}}'])

@@ -80,6 +80,7 @@ def test_a_folder_from_elsewhere_gets_a_folder_of_its_name(home: Path) -> None:
     found = collected(fill(home / "My Model"), home)
     assert found.folder == "bundled/my-model"
     assert found.model_name == ""
+    assert found.name == "My Model"  # and no folder of the machine that made the bundle
 
 
 def test_a_model_that_is_not_there_is_refused(home: Path) -> None:

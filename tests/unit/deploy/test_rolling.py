@@ -32,6 +32,8 @@ class Site(ThreadingHTTPServer):
         self.router_is_ready = False
         #: What ``/metrics`` does in place of an answer.
         self.instead: Callable[[], object] | None = None
+        #: Where ``/metrics`` sends those who ask.
+        self.redirect_to = ""
 
     def running_now(self) -> float:
         return self.running.pop(0) if len(self.running) > 1 else self.running[0]
@@ -50,6 +52,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200 if self.server.router_is_ready else 404)
         elif self.headers.get("Authorization") != f"Bearer {KEY}":
             self._answer(401)
+        elif self.server.redirect_to:
+            self.send_response(307)
+            self.send_header("Location", self.server.redirect_to)
+            self.end_headers()
         elif self.server.instead is not None:
             self.server.instead()
         else:
@@ -133,6 +139,11 @@ def test_replica_that_does_not_run_is_idle(site: Site) -> None:
     site.workers = ["http://127.0.0.1:9"]
     rolling.main(["leave", "http://127.0.0.1:9", site.address])
     assert site.workers == []
+
+
+def test_key_does_not_follow_a_redirect(site: Site) -> None:
+    site.redirect_to = "http://127.0.0.1:9/metrics"
+    assert "answers 307 at /metrics" in failure("leave", site.address)
 
 
 def test_replica_that_ends_as_it_is_asked_is_idle(site: Site) -> None:

@@ -187,21 +187,46 @@ async def test_headers_of_a_session_are_sent_on_and_no_others() -> None:
         "x-user-id": "u",
         "Cookie": "c",
     }
-    heads: list[bytes] = []
+    head = await head_of_a_chat(sent)
+    assert {"x-session-id", "session_id"} <= set(head)
+    assert not {"x-claude-code-session-id", "x-user-id", "cookie"} & set(head)
+
+
+async def head_of_a_chat(
+    sent: dict[str, str] | None = None, engine: str = "openai", **fields: Any
+) -> dict[str, str]:
+    """The headers that a backend gets from a gateway that has just started."""
+    heads: list[str] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
         writer.write(answer(b'{"choices": []}'))
         await writer.drain()
+        writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with gateway_to(f"http://127.0.0.1:{port}") as door:
-        await door.post(chat_bytes().partition(b"\r\n\r\n")[2], headers=sent)
+    async with gateway_to(f"http://127.0.0.1:{port}", engine=engine) as door:
+        await door.post(chat_bytes(**fields).partition(b"\r\n\r\n")[2], headers=sent)
     server.close()
-    names = {line.partition(b":")[0].lower() for line in heads[0].split(b"\r\n")[1:] if line}
-    assert {b"x-session-id", b"session_id"} <= names
-    assert names & {b"x-claude-code-session-id", b"x-user-id", b"cookie"} == set()
+    (chat,) = (head for head in heads if head.startswith("POST /v1/chat/completions "))
+    lines = [line.partition(": ") for line in chat.split("\r\n")[1:] if line]
+    return {name.lower(): value for name, _, value in lines}
+
+
+async def test_router_of_engines_learns_the_conversation() -> None:
+    """Any gateway gives it the same name, however far it has come and wherever it goes."""
+
+    async def session(*texts: str, **headers: str) -> str | None:
+        turns = [{"role": "user", "content": text} for text in texts]
+        head = await head_of_a_chat(headers, "vllm", messages=turns)
+        return head.get("x-session-id")
+
+    first = await session("Mend a.py.")
+    assert first == await session("Mend a.py.", "And b.py.")
+    assert first != await session("Mend b.py.")
+    assert await session("Mend a.py.", session_id="s-1") == "s-1"
+    assert "x-session-id" not in await head_of_a_chat()
 
 
 async def test_memory_of_prefixes_is_bounded() -> None:

@@ -158,6 +158,7 @@ class LoadClient:
                 self._backend.url + request.path,
                 data=orjson.dumps(request.body),
                 headers={**self._backend.headers, "Content-Type": "application/json"},
+                allow_redirects=False,
             ) as response:
                 if response.status != 200:
                     watch.fail(f"status {response.status}: {await self._error_message(response)}")

@@ -268,7 +268,9 @@ def _show(archive: Archive) -> None:
     for item in manifest.items:
         if item.kind in ("model", "image"):
             output.say(f"  {item.kind} {output.printable(item.name)}")
-    output.say(f"  {len(manifest.of_kind('wheel'))} wheels, VS Code extension, bill of materials")
+    output.say(
+        f"  {len(manifest.of_kind('wheel'))} wheels, VS Code extension, docs, bill of materials"
+    )
     if manifest.base_blobs:
         output.say(f"  an update: {len(manifest.base_blobs)} blobs come from the older bundle")
 

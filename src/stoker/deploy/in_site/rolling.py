@@ -16,7 +16,7 @@ import time
 from http import HTTPStatus
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 #: vLLM's metrics of requests that run, and of those that wait.
 _METRICS = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? +([0-9.e+]+)", re.M)
@@ -106,10 +106,17 @@ def _has_ended() -> bool:
     return process is not None and not os.path.exists(f"/proc/{process}")  # noqa: PTH110
 
 
+class _NoRedirect(HTTPRedirectHandler):
+    """A replica that redirects would get the key sent elsewhere: it is an ``HTTPError`` instead."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Nowhere."""
+
+
 def _ask(method: str, url: str, key: str = "") -> str:
     head = {"Authorization": f"Bearer {key}"} if key else {}
     request = Request(url, method=method, headers=head)  # noqa: S310  (an address of the site)
-    with urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+    with build_opener(_NoRedirect).open(request, timeout=_TIMEOUT_S) as answer:
         text: str = answer.read().decode()
         return text
 

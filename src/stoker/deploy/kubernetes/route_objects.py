@@ -23,6 +23,8 @@ PICKED_PATHS = (
     "/v1/embeddings",
 )
 _ROUTES = "gateway.networking.k8s.io"
+_PARAMETERS = {"group": "agentgateway.dev", "kind": "AgentgatewayParameters"}
+_INSIDE = Because("ClusterIP", "Inside the cluster only: clients go through Stoker's gateways.")
 
 
 def route_manifest(site: Site) -> ManifestFile:
@@ -36,6 +38,8 @@ def route_manifest(site: Site) -> ManifestFile:
     ]
     if site.request.cluster.gateway_class == "istio":
         objects.append(_picker_tls(names, names.labels("picker")))
+    else:
+        objects.append(_inside_parameters(names, labels))
     return ManifestFile("route", "From the gateways to the replica that suits.", tuple(objects))
 
 
@@ -43,14 +47,14 @@ def _gateway(site: Site, names: Names, labels: Mapping[str, str]) -> Mapping[str
     return {
         "apiVersion": f"{_ROUTES}/v1",
         "kind": "Gateway",
-        "metadata": pod_parts.metadata(names.pool, labels),
+        "metadata": {**pod_parts.metadata(names.pool, labels), **_inside_annotation(site)},
         "spec": {
             "gatewayClassName": Because(
                 site.request.cluster.gateway_class,
                 "The cluster's implementation of the Gateway API. It makes the Service "
                 f"{names.inference_service}, which the gateways use.",
             ),
-            **_inside_only(site),
+            **_inside_reference(site, names),
             "listeners": [
                 {
                     "name": "http",
@@ -63,12 +67,37 @@ def _gateway(site: Site, names: Names, labels: Mapping[str, str]) -> Mapping[str
     }
 
 
-def _inside_only(site: Site) -> dict[str, Node]:
-    """What keeps the Gateway's Service inside the cluster, where an annotation can do so."""
+def _inside_annotation(site: Site) -> dict[str, Node]:
+    """What keeps the Gateway's Service inside the cluster with Istio.
+
+    Istio reads it from the Gateway itself, not from ``spec.infrastructure``
+    (pilot/pkg/config/kube/gateway/deploymentcontroller.go).
+    """
     if site.request.cluster.gateway_class != "istio":
         return {}
-    kind = Because("ClusterIP", "Inside the cluster only: clients go through Stoker's gateways.")
-    return {"infrastructure": {"annotations": {"networking.istio.io/service-type": kind}}}
+    return {"annotations": {"networking.istio.io/service-type": _INSIDE}}
+
+
+def _inside_reference(site: Site, names: Names) -> dict[str, Node]:
+    """The same with agentgateway: it names ``_inside_parameters``."""
+    if site.request.cluster.gateway_class == "istio":
+        return {}
+    parameters: Node = {**_PARAMETERS, "name": names.pool}
+    return {"infrastructure": {"parametersRef": parameters}}
+
+
+def _inside_parameters(names: Names, labels: Mapping[str, str]) -> Mapping[str, Node]:
+    """What agentgateway merges into the Service that it makes for the Gateway.
+
+    controller/test/deployer/testdata/agentgateway-aws-nlb-dummy-port.yaml of
+    https://github.com/agentgateway/agentgateway merges another field in the same way.
+    """
+    return {
+        "apiVersion": f"{_PARAMETERS['group']}/v1alpha1",
+        "kind": _PARAMETERS["kind"],
+        "metadata": pod_parts.metadata(names.pool, labels),
+        "spec": {"service": {"spec": {"type": _INSIDE}}},
+    }
 
 
 def _pool(site: Site, names: Names, labels: Mapping[str, str]) -> Mapping[str, Node]:

@@ -19,6 +19,9 @@ ENGINE = Engine(
     reports_whole_prompts=True,
     # Versions before 0.9 ignore it: docs.vllm.ai/en/v0.9.0/design/v1/prefix_caching.html
     cache_salt_field="cache_salt",
+    # vllm-router's, 0.1.17; vLLM itself ignores it:
+    # github.com/vllm-project/router/blob/main/docs/load_balancing/README.md
+    session_header="x-session-id",
     # Lower goes first, and a chat has 0 (0.32, v1/core/sched/request_queue.py). Without the
     # argument any other number is an error, by entrypoints/openai/completion/protocol.py.
     completion_order=CompletionOrder(

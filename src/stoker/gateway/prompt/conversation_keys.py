@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,8 +19,18 @@ def head_key(messages: Sequence[Any] | None) -> int:
 
 def conversation_key(messages: Sequence[Any] | None) -> int:
     """A number for a conversation, which keeps its beginning and its first question."""
+    return hash((_opening(messages), _first_question(messages)))
+
+
+def conversation_id(messages: Sequence[Any]) -> str:
+    """The same for every gateway, as an id: hexadecimal digits."""
+    text = f"{_opening(messages)}\0{_first_question(messages)}"
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
+
+
+def _first_question(messages: Sequence[Any] | None) -> str:
     asked: dict[str, Any] = next((e for e in _readable(messages) if e.get("role") == "user"), {})
-    return hash((_opening(messages), text_of(asked.get("content"))))
+    return text_of(asked.get("content"))
 
 
 def _readable(messages: Sequence[Any] | None) -> Iterator[dict[str, Any]]:

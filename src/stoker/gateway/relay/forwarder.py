@@ -15,6 +15,7 @@ from stoker.engines import refusals
 from stoker.gateway.api import openai_errors
 from stoker.gateway.client_apis.client_api import AnswerForm, Asked
 from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.prompt.conversation_keys import conversation_id
 from stoker.gateway.relay.backend_connection import BackendGoneError
 from stoker.gateway.relay.event_editor import AsItIs, Rewrite
 from stoker.gateway.relay.legacy_calls import LegacyCalls
@@ -274,12 +275,18 @@ def _failed_before_its_first_byte(answer: ResponseStream) -> bool:
 
 def _headers(context: RequestContext) -> dict[str, str]:
     """What a backend gets besides the body: another gateway orders its own requests, and keeps the
-    requests of a session together; engines add their spans to the trace. No other header of a
-    client is sent on.
+    requests of a session together, as a router of engines does; engines add their spans to the
+    trace. No other header of a client is sent on.
     """
     asked, traced = context.request.headers, context.trace_headers
-    found = {**context.session_headers, **(trace_headers(asked) if traced is None else traced)}
-    orders = engines.lookup(context.backend.endpoint.engine).behind is not None
+    engine = engines.lookup(context.backend.endpoint.engine)
+    sessions = context.session_headers
+    found = {**sessions, **(trace_headers(asked) if traced is None else traced)}
+    messages = context.body.get("messages")
+    if engine.session_header and isinstance(messages, list):
+        session = next(iter(sessions.values()), None) or conversation_id(messages)
+        found.setdefault(engine.session_header, session)
+    orders = engine.behind is not None
     kind = "completion" if context.is_completion else "utility" if context.utility else None
     return {**found, HEADER: kind} if kind and orders else found
 

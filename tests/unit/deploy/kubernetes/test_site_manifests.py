@@ -29,6 +29,7 @@ _WORKLOADS = ("Deployment", "StatefulSet")
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 #: Kinds that a cluster knows after an extension was installed: validated with the real tools.
 _EXTENSIONS = {
+    "AgentgatewayParameters",
     "Certificate",
     "DestinationRule",
     "Gateway",
@@ -335,3 +336,23 @@ def test_names_are_resolved_in_clusters_with_a_cache_on_each_node() -> None:
     (rule,) = names["spec"]["egress"]
     assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]
     assert {port["port"] for port in rule["ports"]} == {53}
+
+
+@pytest.mark.parametrize("gateway_class", ["istio", "agentgateway"])
+def test_the_way_to_the_pool_is_open_inside_the_cluster_only(gateway_class: str) -> None:
+    """Both implementations make a Service of the type LoadBalancer otherwise."""
+    site = cluster_sites.site("l40s", cluster=Cluster(gateway_class=gateway_class))
+    found = objects(site)
+    (gateway,) = of_kind(found, "Gateway")
+    if gateway_class == "istio":
+        assert gateway["metadata"]["annotations"] == {
+            "networking.istio.io/service-type": "ClusterIP"
+        }
+        return
+    (parameters,) = of_kind(found, "AgentgatewayParameters")
+    assert parameters["spec"] == {"service": {"spec": {"type": "ClusterIP"}}}
+    assert gateway["spec"]["infrastructure"]["parametersRef"] == {
+        "group": parameters["apiVersion"].partition("/")[0],
+        "kind": parameters["kind"],
+        "name": parameters["metadata"]["name"],
+    }
