@@ -196,7 +196,8 @@ def wrong_command(name: str, rest: str) -> Iterator[str]:
         return
     first = (rest.split() or [""])[0]
     inner = getattr(found, "commands", {})
-    if inner and NAME.match(first) and first not in inner:
+    needs_inner = inner and not found.invoke_without_command
+    if needs_inner and NAME.match(first) and first not in inner:
         yield f"`stoker {name}` has no command {first}"
     if name in ("up", "plan") and MODEL.match(first) and first not in model_names():
         yield f"there is no model {first}"
