@@ -1,16 +1,17 @@
 """Fail when a page names what does not exist or is not so, or takes over five minutes to read.
 
 It checks the pages of the site and the extension's README:
-- ``stoker COMMAND --option`` in code: the command exists and takes the option;
+- ``stoker COMMAND INNER --option VALUE`` in code: the command and the one in it exist, take the
+  option, and the option that value; a check and a model that it names exist;
 - ``make TARGET`` in code: the target exists;
-- links, images and inline-code paths into this repository: the file exists, and has the link's
-  anchor;
-- settings of the VS Code extension (``huggingface.*``, ``stoker.completion.*``): package.json
-  declares them;
+- links, images and paths into this repository in code: the file exists, and has the link's anchor;
+- settings of the VS Code extension (``huggingface.*``, ``stoker.completion.*``), its commands
+  (*Stoker: Show Log*), variables ``STOKER_*``, metrics ``stoker_*`` and paths of the gateway exist;
 - "`--option` ... 3 by default": it is the default of that option;
-- facts (scripts/doc_facts.py) are as their source has them. Exit codes, and figures in a sentence
-  that names a benchmark, are facts; a benchmark's figures have its date beside them;
-- Mermaid diagrams have their pictures, and columns of tables have names;
+- facts (scripts/doc_facts.py) are as their source has them. Exit codes, defaults in tables, and
+  figures in a paragraph or table that names a benchmark, are facts or generated; a benchmark's
+  figures have its date beside them;
+- Mermaid diagrams have their pictures, each picture is shown, and columns of tables have names;
 - the hand-written part of a page has at most ``LONGEST_PAGE_WORDS`` words.
 """
 
@@ -22,26 +23,45 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import typer.main
 from scripts import doc_facts
 
 from stoker.bundles import docs_site
+from stoker.checks import CHECKS
 from stoker.cli import app
+from stoker.models.model_catalogue import known_models
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 COMMAND = re.compile(r"(?<![\w/.-])stoker ([a-z]+)((?: +[^\n#|;&]*)?)")
-OPTION = re.compile(r"(?<!\S)(--?[a-z][a-z-]*)")
+OPTION = re.compile(r"(?<!\S)(--?[a-z][a-z-]*)(?:[ =]+([^\s\"']+))?")
+#: The name of something that a command does; not a path, a placeholder or an address.
+NAME = re.compile(r"[a-z][a-z0-9-]*$")
+#: The short name of a model: it has a hyphen and a size.
+MODEL = re.compile(r"(?=.*-)(?=.*\d)[a-z][a-z0-9.-]*$")
 TARGET = re.compile(r"(?<![\w-])make ([a-z][a-z-]+)")
 SETTING = re.compile(r"(?<![\w/.])(?:huggingface\.(?!co\b)[a-zA-Z]+|stoker\.completion\.\w+)\b")
 DEFAULT = re.compile(r"`(?:stoker [a-z ]+)?(--[a-z-]+)`[^`\n.|]{0,80}?(\d[\d.,]*) by default")
+PALETTE = re.compile(r"\*Stoker: ([^*\n]+)\*")
+VARIABLE = re.compile(r"\bSTOKER_[A-Z_]+[A-Z]\b")
+METRIC = re.compile(r"\bstoker_[a-z_]+_(?:total|up|unread|seconds|bytes|tokens|ratio)\b")
+#: A path of an HTTP API, alone or behind its method.
+HTTP_PATH = re.compile(
+    r"(?:(?:GET|POST|DELETE) )?"
+    r"(/(?:v1|api|ui|info|health|ready|metrics|fit|tokenize|openapi)[\w/.-]*)$"
+)
+#: A path of a file, within a longer piece of code.
+INNER_FILE = re.compile(r"(?<![\w/.~@-])(?:scripts|tests|benchmarks|findings)/[\w./-]*\w(?![\w*])")
 EXIT_CODE = re.compile(r"\bexit(?:s|ed)?(?: codes?)?(?: is| are| with| of)?:? \d", re.IGNORECASE)
 FIGURE = re.compile(r"\d[\d.,]* ?(?:(?:us|ms|s|MB|GB|MB/s|GB/s|tokens/s|tokens|x)\b|%)")
 #: A table's head with an empty cell, which a screen reader can't name.
 EMPTY_HEAD = re.compile(r"^(\|(?:.*\|)?[ ]*\|.*)\n\|[ :|-]*---", re.MULTILINE)
-SENTENCE = re.compile(r"(?<=[.!?|]) |\n\n")
+#: What a benchmark is to reach, which no run prints.
+GOAL = re.compile(r"\((?:the )?goal[^)]*\)|\bgoals? (?:is|are|was|of)\b[^.;]*|\bgoal: [^.;)]*")
+TABLE = re.compile(r"(?:^\|.*\n?)+", re.MULTILINE)
 #: The file and the anchor of a link into this repository; either may be missing.
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
@@ -93,14 +113,33 @@ def code(text: str) -> Iterator[str]:
 
 
 @cache
-def options(command: str, inner: str = "") -> frozenset[str] | None:
-    """The options of a command, or of the one in it; ``None`` where there is no such command."""
-    group = typer.main.get_command(app)
-    found = group.get_command(None, command)  # type: ignore[attr-defined]
-    if found is None:
-        return None
-    found = getattr(found, "commands", {}).get(inner, found)
-    return frozenset(o for p in found.params for o in (*p.opts, *p.secondary_opts)) | {"--help"}
+def command_named(name: str) -> Any:
+    """A command of ``stoker``; ``None`` where there is none of that name."""
+    return typer.main.get_command(app).get_command(None, name)  # type: ignore[attr-defined]
+
+
+@cache
+def sources() -> str:
+    """What the program's files contain, to look a name up in."""
+    files = [
+        *(ROOT / "src" / "stoker").rglob("*.py"),
+        *(ROOT / "tests" / "integration").glob("*.py"),
+    ]
+    own = "".join(file.read_text(encoding="utf-8") for file in files)
+    return own + (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8")
+
+
+@cache
+def palette() -> frozenset[str]:
+    """The extension's commands, as VS Code's palette lists them."""
+    texts = json.loads((ROOT / "extension" / "package.nls.json").read_text(encoding="utf-8"))
+    return frozenset(text for name, text in texts.items() if name.startswith("command."))
+
+
+@cache
+def model_names() -> frozenset[str]:
+    """The names by which a command finds a model of the catalogue."""
+    return frozenset(alias.casefold() for model in known_models() for alias in model.aliases)
 
 
 @cache
@@ -134,18 +173,65 @@ def settings() -> frozenset[str]:
 
 
 def wrong_in_code(snippet: str) -> Iterator[str]:
-    """Problems in a piece of code: commands, options and targets that do not exist."""
+    """Problems in a piece of code: what it names and does not exist."""
+    snippet = re.sub(r"\\\n\s*", "", snippet)
     for command, rest in COMMAND.findall(snippet):
-        known = options(command, (rest.split() or [""])[0])
-        if known is None:
-            yield f"there is no command `stoker {command}`"
-            continue
-        for option in OPTION.findall(rest):
-            if option not in known:
-                yield f"`stoker {command}` takes no option {option}"
+        yield from wrong_command(command, rest)
+    for file in INNER_FILE.findall(snippet):
+        if not (ROOT / file).exists() and "NAME" not in file:
+            yield f"there is no file {file}"
+    path = HTTP_PATH.match(snippet)
+    if path and path[1] not in sources():
+        yield f"there is no path {path[1]}"
     for target in TARGET.findall(snippet):
         if target not in targets():
             yield f"the Makefile has no target {target}"
+
+
+def wrong_command(name: str, rest: str) -> Iterator[str]:
+    """Problems of ``stoker NAME REST``: the command, the one in it, its options, their values."""
+    found = command_named(name)
+    if found is None:
+        yield f"there is no command `stoker {name}`"
+        return
+    first = (rest.split() or [""])[0]
+    inner = getattr(found, "commands", {})
+    needs_inner = inner and not found.invoke_without_command
+    if needs_inner and NAME.match(first) and first not in inner:
+        yield f"`stoker {name}` has no command {first}"
+    if name in ("up", "plan") and MODEL.match(first) and first not in model_names():
+        yield f"there is no model {first}"
+    known = {o: p for p in inner.get(first, found).params for o in (*p.opts, *p.secondary_opts)}
+    for option, value in OPTION.findall(rest):
+        if option == "--help":
+            continue
+        if option not in known:
+            yield f"`stoker {name}` takes no option {option}"
+        elif not is_value(known[option], value):
+            yield f"`stoker {name} {option}` does not take {value}"
+
+
+def is_value(parameter: Any, value: str) -> bool:
+    """Whether an option may have a value; what the program itself does not list is not known."""
+    if not value or not value.islower():
+        return True
+    if "--only" in parameter.opts:
+        return any(check.id == value or check.id.startswith(f"{value}.") for check in CHECKS)
+    choices = getattr(parameter.type, "choices", ())
+    return not choices or value in choices
+
+
+def wrong_names(text: str) -> Iterator[str]:
+    """What a page names of the extension and the program, in prose or code, and does not exist."""
+    for setting in SETTING.findall(text):
+        if setting not in settings():
+            yield f"there is no setting {setting}"
+    for title in PALETTE.findall(text):
+        if title.rstrip("…") not in palette():
+            yield f"VS Code's palette has no command Stoker: {title}"
+    for name in (*VARIABLE.findall(text), *METRIC.findall(text)):
+        if name not in sources():
+            yield f"there is no {name}"
 
 
 def wrong_in_page(page: Path) -> Iterator[str]:
@@ -153,11 +239,9 @@ def wrong_in_page(page: Path) -> Iterator[str]:
     text = page.read_text(encoding="utf-8")
     for snippet in code(text):
         yield from wrong_in_code(snippet)
-        if FILE.match(snippet) and not (ROOT / snippet).exists():
+        if FILE.match(snippet) and not INNER_FILE.match(snippet) and not (ROOT / snippet).exists():
             yield f"there is no file {snippet}"
-    for setting in SETTING.findall(text):
-        if setting not in settings():
-            yield f"there is no setting {setting}"
+    yield from wrong_names(text)
     yield from wrong_links(page, text)
     yield from wrong_values(text)
     for head in EMPTY_HEAD.findall(text):
@@ -187,9 +271,8 @@ def wrong_values(text: str) -> Iterator[str]:
     plain = doc_facts.FACT.sub("", prose)
     for code in EXIT_CODE.findall(plain):
         yield f"{code!r}: write the exit code as a fact"
-    for sentence in SENTENCE.split(plain):
-        if "benchmarks/" in sentence and FIGURE.search(sentence):
-            yield f"{FIGURE.search(sentence)[0]!r} beside a benchmark: write it as a fact"  # type: ignore[index]
+    yield from wrong_tables(prose)
+    yield from wrong_figures(plain)
     for line in prose.splitlines():
         used = re.findall(r"fact: run (\w+)\.(\w+)", line)
         dated = {benchmark for benchmark, figure in used if figure == "on"}
@@ -197,17 +280,47 @@ def wrong_values(text: str) -> Iterator[str]:
             yield f"figures of {benchmark} have no date beside them"
 
 
-def wrong_diagrams() -> Iterator[str]:
-    """Diagrams without their picture, and pictures without their diagram."""
-    drawn = {path.name for path in (ROOT / "docs" / "pictures").glob("diagram-*.svg")}
+def wrong_figures(plain: str) -> Iterator[str]:
+    """Figures in a paragraph, or in the row of a table, that names a benchmark."""
+    paragraphs = re.sub(r"(?m)^(\|.*)$", r"\1\n", plain).split("\n\n")
+    for paragraph in paragraphs:
+        figure = FIGURE.search(GOAL.sub("", paragraph))
+        if figure and "benchmarks/" in paragraph:
+            yield f"{figure[0]!r} beside a benchmark: write it as a fact"
+
+
+def wrong_tables(prose: str) -> Iterator[str]:
+    """Exit codes, defaults and benchmarks' figures that a table has and that are not generated."""
+    for section in re.split(r"^#+ ", doc_facts.FACT.sub("", prose), flags=re.MULTILINE):
+        for table in TABLE.finditer(section):
+            head, *rows = (line.strip("|").split("|") for line in table[0].strip().splitlines())
+            names = [cell.strip().lower() for cell in head]
+            for name in {"exit code", "default"}.intersection(names):
+                for row in rows[1:]:
+                    cell = row[names.index(name)].strip()
+                    if re.match(r"`?\d", cell):
+                        yield f"{cell!r} in a table: write the {name} as a fact"
+            figure = FIGURE.search(table[0])
+            if figure and "benchmarks/" in section[: table.start()]:
+                yield f"{figure[0]!r} in a table of a benchmark: generate it"
+
+
+def wrong_pictures() -> Iterator[str]:
+    """Diagrams without their picture, and pictures that no page shows."""
+    pictures = {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
+    drawn = {name for name in pictures if name.startswith("diagram-")}
     if drawn != docs_site.diagrams(ROOT).keys():
         yield "docs/pictures: a diagram was changed: scripts/make_pictures.py diagrams"
+    texts = "".join(page.read_text(encoding="utf-8") for page in pages())
+    for name in sorted(pictures - drawn):
+        if f"pictures/{name})" not in texts:
+            yield f"docs/pictures: no page shows {name}"
 
 
 def main() -> int:
     """Print the problems. Returns 1 if there are any."""
     wrong = [f"{page.relative_to(ROOT)}: {w}" for page in pages() for w in wrong_in_page(page)]
-    wrong += wrong_diagrams()
+    wrong += wrong_pictures()
     print("\n".join(wrong) if wrong else f"{len(pages())} pages name only what exists.")
     return 1 if wrong else 0
 

@@ -139,6 +139,13 @@ def last_runs(out: Out) -> None:
         out(f"| {' | '.join(map(str, columns))} |")
 
 
+def last_table(name: str, out: Out) -> None:
+    """A table that a benchmark printed in its last recorded run, with its day and its machine."""
+    tables = tomllib.loads((ROOT / "benchmarks/data/last_tables.toml").read_text(encoding="utf-8"))
+    table = tables[name]
+    out(f"Recorded {table['on']} ({table['machine']}):\n\n{table['rows'].strip()}")
+
+
 def targets(out: Out) -> None:
     """The targets of the Makefile, from their comments."""
     out("| command | does |\n| --- | --- |")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stoker.counted import counted
 from stoker.deploy.repeated_options import write_again
 from stoker.deploy.site import Site
 from stoker.deploy.site_file import SiteFile
@@ -25,13 +26,13 @@ def readme(site: Site, format_name: str, steps: Sequence[str], *, stoker: str) -
 
 def _head(site: Site, format_name: str) -> str:
     plan, request = site.plan, site.request
-    each = f"{_counted(plan.gpus, 'GPU')} each" if plan.gpus else "on the CPU"
+    each = f"{counted(plan.gpus, 'GPU')} each" if plan.gpus else "on the CPU"
     plain = "It speaks plain HTTP: for other machines add `--tls-host NAME`, or use your own proxy."
     return "\n\n".join(
         [
-            f"# {plan.model.served_name} for {_counted(request.users, 'user')}",
-            f"{_counted(request.replicas, 'replica')} of `{plan.model.id}` on {plan.engine} "
-            f"({each}) and {_counted(request.gateways, 'gateway')} at {request.endpoint}."
+            f"# {plan.model.served_name} for {counted(request.users, 'user')}",
+            f"{counted(request.replicas, 'replica')} of `{plan.model.id}` on {plan.engine} "
+            f"({each}) and {counted(request.gateways, 'gateway')} at {request.endpoint}."
             + ("" if request.tls_host else f" {plain}"),
             f"`stoker deploy {format_name}` wrote these files. `stoker deploy diff .` shows what "
             "was changed by hand since.",
@@ -76,7 +77,3 @@ def _promise(site: Site) -> str:
 
 def _shell(*lines: str) -> str:
     return "\n".join(["```sh", *lines, "```"])
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

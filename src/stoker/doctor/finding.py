@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from stoker.counted import Counted
 from stoker.data.facts import load_table
 from stoker.host import lookup_gpu
 from stoker.vscode import Look
@@ -181,8 +182,13 @@ def is_public(value: Value) -> bool:
 
 def _filled(text: str, values: Mapping[str, Value]) -> str:
     """One line, without control characters: a server chooses its models' names."""
-    shown = {k: _printable(v) if isinstance(v, str) else v for k, v in values.items()}
-    return " ".join(text.format(**shown).split())
+    return " ".join(text.format(**{k: _shown(v) for k, v in values.items()}).split())
+
+
+def _shown(value: Value) -> Value:
+    if isinstance(value, str):
+        return _printable(value)
+    return Counted(value) if isinstance(value, int) else value
 
 
 def _printable(value: str) -> str:

@@ -13,6 +13,7 @@ from stoker.bundles import Archive, BundleRequest, LoadedBundle, PublicKey
 from stoker.cli.options import Json
 from stoker.cli.render import output
 from stoker.cli.render.bundle_progress import BundleProgress
+from stoker.counted import counted
 from stoker.errors import UsageError
 from stoker.generator_result import GeneratorResult
 
@@ -268,11 +269,10 @@ def _show(archive: Archive) -> None:
     for item in manifest.items:
         if item.kind in ("model", "image"):
             output.say(f"  {item.kind} {output.printable(item.name)}")
-    output.say(
-        f"  {len(manifest.of_kind('wheel'))} wheels, VS Code extension, docs, bill of materials"
-    )
+    wheels = counted(len(manifest.of_kind("wheel")), "wheel")
+    output.say(f"  {wheels}, VS Code extension, docs, bill of materials")
     if manifest.base_blobs:
-        output.say(f"  an update: {len(manifest.base_blobs)} blobs come from the older bundle")
+        output.say(f"  an update: {counted(len(manifest.base_blobs), 'blob')} of the older bundle")
 
 
 def _show_loaded(loaded: LoadedBundle, into: Path) -> None:

@@ -17,6 +17,7 @@ from rich.text import Text
 from stoker import doctor
 from stoker.cli.options import Json, Yes, key_from, without_secrets
 from stoker.cli.render import output, startup_progress
+from stoker.counted import counted
 from stoker.doctor import Finding, Readings
 from stoker.errors import StokerError, UsageError
 from stoker.generator_result import GeneratorResult
@@ -177,7 +178,7 @@ def _text(finding: Finding) -> Text:
 def _verdict(findings: Sequence[Finding]) -> Text:
     broken = [finding for finding in findings if finding.state == "broken"]
     warnings = sum(finding.state == "warning" for finding in findings)
-    notes = f", {warnings} {'warning' if warnings == 1 else 'warnings'}" if warnings else ""
+    notes = f", {counted(warnings, 'warning')}" if warnings else ""
     if not broken:
         return Text(f"\nNothing is broken{notes}.")
     fixable = any(finding.kind.safe_fix for finding in findings)

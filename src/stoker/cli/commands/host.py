@@ -16,6 +16,7 @@ from stoker import paths
 from stoker.cli.options import Json
 from stoker.cli.render import output
 from stoker.cli.render.output import size
+from stoker.counted import counted
 from stoker.host import ContainerRuntime, Cpu, Gpu, Host, Memory, detect
 
 _GIB = 1024**3
@@ -107,7 +108,7 @@ def _cpu(cpu: Cpu) -> RenderableType:
     found = {"AVX2": cpu.avx2, "AVX-512": cpu.avx512, "AMX": cpu.amx}
     flags = ", ".join(name for name, has in found.items() if has)
     threads = f", {cpu.threads} threads" if cpu.threads != cpu.cores else ""
-    cores = "1 core" if cpu.cores == 1 else f"{cpu.cores} cores"
+    cores = counted(cpu.cores, "core")
     return Text(f"{cpu.name}: {cores}{threads}" + (f", {flags}" if flags else ""))
 
 

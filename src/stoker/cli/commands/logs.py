@@ -86,8 +86,20 @@ def _source_lines(source: str | None, *, completion: bool = False) -> Iterator[s
         return server.decoded_lines(sys.stdin.buffer)
     path = Path(source)
     if not models.exists(path) and path.name == source:
-        return server.container_lines(source)
+        return _container_lines(source)
     return _file_lines(path)
+
+
+def _container_lines(name: str) -> Iterator[str]:
+    try:
+        yield from server.container_lines(name)
+    except StokerError as error:
+        raise StokerError(
+            f"There is no file {name} here, and no container's log could be read.",
+            f"{error.what} {error.why}",
+            "Name a file that exists, a container that Docker or Podman has, or - for standard "
+            "input.",
+        ) from error
 
 
 def _file_lines(path: Path) -> Iterator[str]:

@@ -18,6 +18,7 @@ from stoker.cli import launch_options
 from stoker.cli.options import Json, writable
 from stoker.cli.render import choice_view, output
 from stoker.cli.render.output import size, tokens
+from stoker.counted import counted
 from stoker.engines import Engine
 from stoker.planning import Plan
 
@@ -117,7 +118,7 @@ def _engine_of_the_user(choice: Choice) -> Engine | None:
 
 def _title(choice: Choice) -> str:
     users = choice.request.users
-    people = "1 user" if users == 1 else f"{users:,} users"
+    people = counted(users, "user")
     return f"{_machine(choice.machine)}: {choice.purpose or 'chat'} for {people}"
 
 

@@ -10,6 +10,7 @@ from xml.sax.saxutils import quoteattr
 
 from stoker.checks import Check, CheckReport, Result, Status, Use
 from stoker.cli.render import html_page, output
+from stoker.counted import counted
 from stoker.engines import Recognised
 
 _MARKS = {
@@ -85,11 +86,11 @@ def _summary(report: CheckReport) -> str:
         f"{report.count(status)} {status.value}" for status in Status if report.count(status)
     )
     cost = (
-        f"{report.requests} requests, {report.prompt_tokens:,} prompt and "
+        f"{counted(report.requests, 'request')}, {report.prompt_tokens:,} prompt and "
         f"{report.completion_tokens:,} completion tokens, {output.duration(report.seconds)}"
     )
     stopped = f" Stopped early: {report.stopped}." if report.stopped else ""
-    return f"{len(report.results)} checks: {counts}. {cost}.{stopped}"
+    return f"{counted(len(report.results), 'check')}: {counts}. {cost}.{stopped}"
 
 
 def show_list(checks: Sequence[Check], *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stoker.application.deployment_site import FileChange, SiteRecord
+from stoker.counted import counted
 from stoker.deploy import Site, SiteFile
 
 
@@ -37,9 +38,9 @@ def document(
 
 def summary(site: Site) -> str:
     """What the files start, in one line."""
-    where = f"on {site.gpus} GPUs" if site.gpus > 1 else "on 1 GPU" if site.gpus else "on the CPU"
-    replicas = "1 replica" if site.request.replicas == 1 else f"{site.request.replicas} replicas"
-    gateways = "1 gateway" if site.request.gateways == 1 else f"{site.request.gateways} gateways"
+    where = f"on {counted(site.gpus, 'GPU')}" if site.gpus else "on the CPU"
+    replicas = counted(site.request.replicas, "replica")
+    gateways = counted(site.request.gateways, "gateway")
     return f"{replicas} of {site.plan.model.id} {where}, {gateways}, at {site.request.endpoint}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stoker.counted import counted
 from stoker.deploy.kubernetes.object_names import Names
 from stoker.deploy.repeated_options import write_again
 from stoker.deploy.site import Site
@@ -25,9 +26,9 @@ def cluster_readme(site: Site, format_name: str, steps: Sequence[str], apply: st
 
 def _head(site: Site, format_name: str) -> str:
     plan = site.plan
-    replicas = "1 replica" if site.request.replicas == 1 else f"{site.request.replicas} replicas"
-    gateways = "1 gateway" if site.request.gateways == 1 else f"{site.request.gateways} gateways"
-    gpus = "on the CPU" if not plan.gpus else f"with {plan.gpus} GPU{'s' * (plan.gpus > 1)} each"
+    replicas = counted(site.request.replicas, "replica")
+    gateways = counted(site.request.gateways, "gateway")
+    gpus = f"with {counted(plan.gpus, 'GPU')} each" if plan.gpus else "on the CPU"
     return "\n\n".join(
         [
             f"# {plan.model.served_name} on Kubernetes",

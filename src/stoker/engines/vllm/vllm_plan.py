@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
+from stoker.counted import counted
 from stoker.engines.vllm.vllm_kv_offloading import kv_offloading
 from stoker.engines.vllm.vllm_memory import (
     DEFAULT_UTILIZATION,
@@ -505,9 +506,7 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
         lines.append(f"Better avoided: {known.avoid}")
     spare = len(machine.gpus) - fit.gpus
     if spare:
-        lines.append(
-            f"{spare} GPU(s) stay free: a second copy of it, or another model, fits there."
-        )
+        lines.append(f"Free for a second copy, or another model: {counted(spare, 'GPU')}.")
     return tuple(lines)
 
 
