@@ -167,6 +167,21 @@ async def test_what_can_not_be_read_is_refused_in_the_form_of_its_api(
     assert len(backend.calls) == 1
 
 
+@pytest.mark.parametrize("path", ENDS)
+@pytest.mark.parametrize("filler", [0, 40_000], ids=["short", "of an agent"])
+async def test_half_a_character_does_not_end_a_session(path: str, filler: int) -> None:
+    half = rb"cut: \ud83d, \uDe00\u0041, whole: \ud83d\ude00, no escape: \\ud83d"
+    question = {"role": "user", "content": "x" * filler}
+    body = body_of(path, [question, {"role": "assistant", "content": "Well."}] * 3)
+    sent = orjson.dumps(body).replace(b"Well.", half)
+    async with gateway_with(answers) as (front, (backend,)):
+        replies = [await front.post(sent, path) for _ in range(3)]
+    assert [reply.status for reply in replies] == [200] * 3
+    for call in backend.calls:
+        said = [m["content"] for m in call.body["messages"] if m["role"] == "assistant"]
+        assert said[0] == "cut: \ufffd, \ufffdA, whole: \U0001f600, no escape: \\ud83d"
+
+
 @BOTH
 async def test_a_huge_list_of_instructions_reaches_the_model_whole(path: str) -> None:
     rules = [f"Rule {number}: never do it." for number in range(5000)]
