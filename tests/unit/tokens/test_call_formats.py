@@ -279,7 +279,6 @@ BOTH: dict[str, str] = {
         for opening, closing in (
             ("[TOOL_CALL]", "[/TOOL_CALL]"),
             ("<tool_request>", "</tool_request>"),
-            ("<TOOL_CALL>", "</TOOL_CALL>"),
         )
     },
     **{

@@ -55,9 +55,8 @@ FORMATS: tuple[CallFormat, ...] = (
     CallFormat("[TOOL_REQUEST]", "[END_TOOL_REQUEST]", "models without tools in LM Studio"),
     # Prompts of other agents, whose calls models write where nothing asks for them.
     CallFormat("<tool_use>", "</tool_use>", "Cherry Studio's and Kiro's prompts"),
-    CallFormat("[TOOL_CALL]", "[/TOOL_CALL]", "small models"),
+    CallFormat("[TOOL_CALL]", "[/TOOL_CALL]", "small models, as other agents' parsers know it"),
     CallFormat("<tool_request>", "</tool_request>", "Qwen 2.5 Coder, in place of <tool_call>"),
-    CallFormat("<TOOL_CALL>", "</TOOL_CALL>", "small models"),
     CallFormat("<|tool_calls|>", "<|calls|>", "Solar Open"),
     CallFormat("<|begin|>assistant<|tool_calls|>", "<|calls|>", "Solar Open"),
     CallFormat(SOLAR_OPENING, "<|tool_call:end|>", "Solar Open"),
