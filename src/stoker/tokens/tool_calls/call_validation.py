@@ -90,6 +90,8 @@ class ToolSchemas:
 
     def named_in(self, text: str) -> str | None:
         """Return the tool whose name stands first at the beginning of ``text``, if one does."""
+        if not self.names:  # an answer to a request without tools is read for its thinking alone
+            return None
         head = text[:_HEAD_CHARS]
         words = (self.resolve(match.group()) for match in _WORDS.finditer(head))
         return next((name for name in words if name is not None), None)
