@@ -13,7 +13,11 @@ _EVERY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _NAME = re.compile(r"([a-z\d]([a-z\d-]{0,61}[a-z\d])?\.)*[a-z]([a-z\d-]{0,61}[a-z\d])?", re.I)
 
 #: What users paste along after the base of a URL.
-_API_PATHS = re.compile(r"/+(v1/+)?(chat/+completions|completions|models)$|/+v1$", re.IGNORECASE)
+_API_PATHS = re.compile(
+    r"/+(v1/+)?(((chat/+)?completions|messages|responses|embeddings|models)"
+    r"|chat/+completions/+input_tokens|messages/+count_tokens)$|/+v1$",
+    re.IGNORECASE,
+)
 _SCHEME = re.compile(r"(https?)://", re.IGNORECASE)
 #: Another scheme or one that lacks a slash, a path, or a port without a host.
 _NO_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:[/\\]|https?(:|//)|[/\\]|\d+([/?#]|$)", re.IGNORECASE)
@@ -66,7 +70,7 @@ def is_url(text: str) -> bool:
 
 
 def without_api_path(url: str) -> str:
-    """``url`` without ``/v1`` and what comes after it: the address that identifies a server."""
+    """``url`` without the path of an API that ends it: the address that identifies a server."""
     return _API_PATHS.sub("", url.rstrip("/")).rstrip("/")
 
 

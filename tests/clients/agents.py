@@ -31,10 +31,23 @@ class Agent:
     #: The API that it must use.
     path: str
     command: tuple[str, ...]
-    #: Its switches against reports, updates and downloads.
+    #: Its switches against reports, updates and downloads, and what chooses an API that ``stoker
+    #: connect`` does not. ``{endpoint}`` stands for the address.
     environment: Mapping[str, str] = field(default_factory=dict)
     #: What it asks of the internet though every switch is off.
     asks: frozenset[str] = frozenset()
+
+    @property
+    def id(self) -> str:
+        """Its name and its API, for a folder."""
+        return f"{self.name}-{self.path.split('/')[2]}"
+
+
+def _copilot(path: str, **chosen: str) -> Agent:
+    """Copilot CLI on the API that ``COPILOT_PROVIDER_`` variables choose."""
+    api = {f"COPILOT_PROVIDER_{name}": value for name, value in chosen.items()}
+    command = ("copilot", "-p", ASK, "--allow-all-tools", "--no-color")
+    return Agent("copilot-cli", path, command, {"COPILOT_AUTO_UPDATE": "false", **api})
 
 
 AGENTS = (
@@ -67,12 +80,9 @@ AGENTS = (
             "IS_SANDBOX": "1",  # as root it skips permissions only in a sandbox
         },
     ),
-    Agent(
-        "copilot-cli",
-        "/v1/chat/completions",
-        ("copilot", "-p", ASK, "--allow-all-tools", "--no-color"),
-        {"COPILOT_AUTO_UPDATE": "false"},
-    ),
+    _copilot("/v1/chat/completions"),
+    _copilot("/v1/responses", WIRE_API="responses"),
+    _copilot("/v1/messages", TYPE="anthropic", BASE_URL="{endpoint}"),
     Agent(
         "opencode",
         "/v1/chat/completions",
@@ -127,7 +137,8 @@ def run(agent: Agent, endpoint: str, folder: Path, programs: tuple[Path, ...], n
     with _internet() as (proxy, outside):
         ways_out = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), proxy)
         stay = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost")
-        env = {**clean, **ways_out, **stay, **agent.environment, **_connect(agent, endpoint, clean)}
+        own = {k: value.format(endpoint=endpoint) for k, value in agent.environment.items()}
+        env = {**clean, **ways_out, **stay, **_connect(agent, endpoint, clean), **own}
         status, printed = _finished(agent.command, workspace, env)
     written = workspace / "hello.txt"
     text = written.read_text() if written.exists() else ""

@@ -46,13 +46,13 @@ def before_llama_cpp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy
         stoker.run("down")
 
 
-@pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.name)
+@pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.id)
 def test_an_agent_reads_a_real_engines_answer(
     agent: Agent, before_llama_cpp: Proxy, node_modules: Path, aider: Path, tmp_path: Path
 ) -> None:
     before = len(before_llama_cpp.asked)
     programs = (node_modules / ".bin", aider)
-    ended = run(agent, before_llama_cpp.url, tmp_path, programs, f"{agent.name} on llama.cpp")
+    ended = run(agent, before_llama_cpp.url, tmp_path, programs, f"{agent.id} on llama.cpp")
     asked = [each for each in before_llama_cpp.asked[before:] if each.body]
     assert agent.path in {each.path for each in asked}, ended.printed[-3000:]
     refused = [(each.path, each.status, each.answer[:500]) for each in asked if each.status >= 400]

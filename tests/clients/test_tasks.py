@@ -33,14 +33,14 @@ def done(
     with gateway(window, folder) as served, ThreadPoolExecutor(AT_A_TIME) as pool:
         runs = pool.map(
             lambda agent: run(
-                agent, served.endpoint, folder / agent.name, programs, f"{agent.name} at {window}"
+                agent, served.endpoint, folder / agent.id, programs, f"{agent.id} at {window}"
             ),
             AGENTS,
         )
-        yield served, {each.agent.name: each for each in runs}
+        yield served, {each.agent.id: each for each in runs}
 
 
-@pytest.mark.parametrize("name", [agent.name for agent in AGENTS])
+@pytest.mark.parametrize("name", [agent.id for agent in AGENTS])
 def test_an_agent_does_its_task(done: tuple[Gateway, dict[str, Run]], name: str) -> None:
     _, runs = done
     ended = runs[name]

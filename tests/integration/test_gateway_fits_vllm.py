@@ -83,5 +83,5 @@ def test_thirty_agent_turns_are_all_accepted(stoker: Stoker, model: Path, window
     else:
         counts_are_exact(stoker, [*conversations(100, tools=True), *unusual_conversations(100)])
         counts_are_exact(stoker, map(continued, conversations(20, tools=True)))
-        messages_counts_are_exact(stoker, messages_requests(150))
-        responses_counts_are_exact(stoker, responses_requests(150))
+        messages_counts_are_exact(stoker, messages_requests(300))
+        responses_counts_are_exact(stoker, responses_requests(300))

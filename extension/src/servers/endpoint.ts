@@ -12,7 +12,8 @@ export interface Endpoint {
 /** Its message is shown to the user. */
 export class EndpointError extends Error {}
 
-const API_PATHS = /\/+(v1\/+)?(chat\/+completions|completions|models)$|\/+v1$/i;
+const API_PATHS =
+  /\/+(v1\/+)?(((chat\/+)?completions|messages|responses|embeddings|models)|chat\/+completions\/+input_tokens|messages\/+count_tokens)$|\/+v1$/i;
 
 /** The endpoint that `text` names, or undefined where it is blank.
  * @throws EndpointError where it is not an address */

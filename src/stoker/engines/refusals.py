@@ -37,10 +37,12 @@ _HEADING = re.compile(r"<(title|h1)[^>]*>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffd]+")
 #: OpenAI's code where a prompt is too long; agents shorten a conversation that gets it.
 OVERFLOW = ContextLengthExceededError.code
-#: What servers write in that case: llama.cpp; vLLM and those that quote OpenAI; SGLang and
-#: Together; Ollama and Anthropic; LM Studio in three releases; TGI; Gemini; LiteLLM. Many are in
-#: https://github.com/earendil-works/pi/issues/5930, 2626 and
-#: https://github.com/aaif-goose/goose/issues/11318.
+#: What servers write in that case: llama.cpp; vLLM (for images: vllm-project/vllm/issues/12165) and
+#: those that quote OpenAI; SGLang and Together; Ollama and Anthropic; LM Studio in three releases;
+#: TGI; TensorRT-LLM; Gemini; Bedrock; Copilot; Kimi; MiniMax; xAI; Groq; LiteLLM; DashScope
+#: (anomalyco/opencode/pull/45834); Poolside (earendil-works/pi/issues/4943). Many are in
+#: https://github.com/earendil-works/pi/issues/5930, 2626, in its packages/ai/src/utils/overflow.ts
+#: and in https://github.com/aaif-goose/goose/issues/11318.
 _OVERFLOWS = re.compile(
     r"exceeds? the available context|maximum context length|longer than the maximum model length|"
     r"longer than the model's context length|context length is only|"
@@ -48,7 +50,13 @@ _OVERFLOWS = re.compile(
     r"\bprompt (?:is )?too long\b|does not fit in context length|"
     r"greater than the context length|context length of only|"
     r"`inputs` tokens \+ `max_new_tokens` must be|`inputs` must have less than|"
-    r"input token count\b.* exceeds the maximum|ContextWindowExceeded",
+    r"token count\b.* exceeds the (?:maximum|limit)|ContextWindowExceeded|"
+    r"exceed(?:s|ed)? (?:the )?context limit|context (?:size has been exceeded|window exceeds)|"
+    r"input is too long for requested model|is too long to fit into the model|"
+    r"\binput length\b.* exceeds the maximum|range of input length should be|"
+    r"exceeded model token limit|maximum prompt length is \d|tokens exceeds max_seq_len|"
+    r"should not exceed max_num_tokens|input tokens exceed the configured limit|"
+    r"reduce the length of the messages|context[_ ]length[_ ]exceeded",
     re.IGNORECASE,
 )
 #: What only an answer has; a failed one of /v1/responses has an error beside it.

@@ -63,11 +63,40 @@ def test_words_are_found_in_every_form(value: Any, words: str) -> None:
         "The input token count (5000) exceeds the maximum number of tokens allowed (4096).",
         "litellm.ContextWindowExceededError: OpenAIException",
         "The decoder prompt (length 99) is longer than the maximum model length of 64.",
+        "The prompt (total length 25938) is too long to fit into the model (context length 4096).",
+        "The sum of prompt length (72417.0), query length (0) should not exceed max_num_tokens (9)",
+        "input length and `max_tokens` exceed context limit: 190000 + 21333 > 200000, decrease",
+        "Input length 131393 exceeds the maximum allowed input length of 131040 tokens.",
+        "Prompt too long: 5152 tokens exceeds max_seq_len 2048 (leave room for output tokens)",
+        "Range of input length should be [1, 30720]",
+        "prompt token count of 140000 exceeds the limit of 128000",
+        "Invalid request: Your request exceeded model token limit: 262144 (requested: 291351)",
+        "invalid params, context window exceeds limit",
+        "This model's maximum prompt length is 131072 but the request contains 537812 tokens",
+        "Please reduce the length of the messages or completion.",
+        "Input is too long for requested model.",
+        "Input tokens exceed the configured limit of 272000 tokens.",
+        "Context size has been exceeded.",
     ],
 )
 def test_prompt_that_does_not_fit_has_openais_code(words: str) -> None:
     error = {"message": words, "type": "exceed_context_size_error", "code": 400}
     assert refusals.read(400, orjson.dumps({"error": error})).code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ThrottlingException: Too many tokens, please wait before trying again.",
+        "Rate limit reached for model in organization on tokens per minute (TPM): Limit 6000",
+        "max_tokens exceeds the limit of 8192",
+        "Invalid value for context_length.",
+        "The name exceeds the maximum length of 64.",
+    ],
+)
+def test_another_limit_is_no_prompt_that_does_not_fit(words: str) -> None:
+    error = {"message": words, "code": "other"}
+    assert refusals.read(429, orjson.dumps({"error": error})).code == "other"
 
 
 _JSON = st.recursive(

@@ -46,7 +46,6 @@ MALFORMED = {
     "null": b"null",
     "NaN": b'{"messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
     "infinity": b'{"messages": [{"role": "user", "content": "x"}], "temperature": 1e999}',
-    "a lone surrogate": b'{"messages": [{"role": "user", "content": "\\ud83d"}]}',
     "not UTF-8": b'{"messages": [{"role": "user", "content": "\xff"}]}',
     "nested too deeply to read": b'{"messages": ' + b"[" * 5000 + b"]" * 5000 + b"}",
     "nested too deeply to send": b'{"messages": [{"role": "user", "content": "x"}], "a": '

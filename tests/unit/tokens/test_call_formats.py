@@ -274,18 +274,34 @@ BOTH: dict[str, str] = {
             ("<|tool_calls_begin|>", "<|tool_calls_end|>", *KIMI_BARS),
         )
     },
-    "deepseek v3.2 with plain bars": f"<|DSML|function_calls>\n{invokes('|DSML|', 'string')}"
-    "</|DSML|function_calls>",
-    "deepseek v4 with plain bars": f"<|DSML|tool_calls>\n{invokes('|DSML|', 'string')}"
-    "</|DSML|tool_calls>",
     **{
         opening: f"{opening}{READ_JSON}{closing}{opening}{LIST_JSON}{closing}"
         for opening, closing in (
             ("[TOOL_CALL]", "[/TOOL_CALL]"),
             ("<tool_request>", "</tool_request>"),
-            ("<TOOL_CALL>", "</TOOL_CALL>"),
         )
     },
+    **{
+        f"deepseek with {bars}{kind}": f"<{bars}{kind}>\n{invokes(bars + blank, 'string')}"
+        f"</{bars}{kind}>"
+        for bars in ("|DSML|", "｜｜DSML｜｜", "||DSML||")
+        for kind, blank in (("function_calls", ""), ("tool_calls", ""), (" calls", " "))
+    },
+    "tool_use": f"<tool_use>{READ_JSON}</tool_use>\n<tool_use>{LIST_JSON}</tool_use>",
+    # The prompts of Cherry Studio and of Kiro.
+    "elements": f"<tool_use>\n  <name>read_file</name>\n  <arguments>{READ_ARGS}</arguments>\n"
+    f"</tool_use>\n<tool_use><name>list_dir</name><input>{LIST_ARGS}</input></tool_use>",
+    "a fence within the tag": f"<tool_call>\n```json\n{READ_JSON}\n```\n</tool_call>\n<tool_call>"
+    f"\n```\n{LIST_JSON}\n```\n</tool_call>",
+    # The chat template of MiniCPM 4.
+    "minicpm 4": f"<|tool_call_start|>\n```python\n{PYTHON[0]}\n{PYTHON[1]}\n```\n"
+    "<|tool_call_end|>",
+    "react": f"Action: read_file\nAction Input: {READ_ARGS}\n"
+    f"Action: list_dir\r\nAction Input:\n{LIST_ARGS}",
+    "qwen 2 with qwen-agent": f"✿FUNCTION✿: read_file\n✿ARGS✿: {READ_ARGS}\n✿FUNCTION✿: list_dir\n"
+    f"✿ARGS✿: {LIST_ARGS}",
+    "glm 4": f"read_file\n{READ_ARGS}\nlist_dir\n{LIST_ARGS}",
+    "a call in an object": f'{{"tool_call": {READ_JSON}}};{{"function_call": {LIST_JSON}}}',
     "function with a name and parameters": '<tool_call><function name="read_file"><parameter '
     'name="path">a.py</parameter><parameter name="line">3</parameter></function></tool_call>'
     '<tool_call><function name="list_dir"><parameter name="path">.</parameter></function>'
@@ -403,6 +419,27 @@ def test_messages_of_solar_open_and_apriel(
     assert calls(events) == ([] if shown else [READ, LIST])
     assert text(events).strip() == shown
     assert "".join(e.text for e in events if isinstance(e, ThoughtPart)) == thoughts
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Action: read_file\nThen I go on.\n",
+        f"Action: unknown\nAction Input: {READ_ARGS}\n",
+        f"```\nAction: read_file\nAction Input: {READ_ARGS}\n```",
+        "Actions\nAct now\nAction:\n\nAction: none\n",
+        "list_dir\nlists a folder.\n",
+        'list_dir\n{"other": 1}\n',
+        "<name>read_file</name> is an element.",
+        "<tool_use><name>unknown</name><arguments>{}</arguments></tool_use>",
+        "<tool_call>\n```",
+    ],
+)
+def test_what_only_looks_like_a_call_is_text(answer: str) -> None:
+    for pieces in ([answer], list(answer)):
+        events = parse(pieces, TOOLS)
+        assert calls(events) == []
+        assert text(events) == answer
 
 
 def test_wrapper_closes_a_function_that_the_model_left_open() -> None:

@@ -177,10 +177,18 @@ def _places(
     for piece, part in zip(pieces, new, strict=False):
         found = body.find(piece, end)
         between = body[end:found].strip(b" \t\r\n")
-        if between not in (b"", b",") or orjson.loads(memoryview(piece)) != part:
+        if between not in (b"", b",") or not _holds(piece, part):
             return None
         end = found + len(memoryview(piece))
     return start, end
+
+
+def _holds(piece: msgspec.Raw, part: WrittenPart) -> bool:
+    """Whether ``part`` is what stands there; not where halves of characters were replaced."""
+    try:
+        return bool(orjson.loads(memoryview(piece)) == part)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _memory_of(parts: Sequence[WrittenPart]) -> int:

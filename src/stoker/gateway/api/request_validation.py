@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from stoker.engines import ALIAS, ServedModel
-from stoker.gateway.api import body_values
+from stoker.gateway.api import body_values, lone_surrogates
 from stoker.tokens.request_form import WrittenPart, new_at, recognised
 
 #: The largest request body: a 2 MB prompt, its JSON escapes and room to spare.
@@ -38,10 +38,13 @@ class BadRequestError(Exception):
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """The JSON object in ``body``. NaN, lone surrogates and broken UTF-8 are not JSON."""
+    """The JSON object in ``body``. NaN and broken UTF-8 are not JSON."""
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        well_formed = lone_surrogates.replaced(body)
+        if well_formed is not None:
+            return parse(well_formed)
         raise BadRequestError(
             f"The request body is not valid JSON: {error}.", code="invalid_json"
         ) from None

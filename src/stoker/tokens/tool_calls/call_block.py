@@ -16,6 +16,7 @@ from stoker.tokens.tool_calls.call_candidate import (
     word_at,
 )
 from stoker.tokens.tool_calls.call_validation import Call, ToolSchemas
+from stoker.tokens.tool_calls.element_calls import ElementCall
 from stoker.tokens.tool_calls.gemma_calls import GemmaCall
 from stoker.tokens.tool_calls.json_calls import JsonValue, NamedArguments, is_json
 from stoker.tokens.tool_calls.minimax_calls import MiniMaxCall
@@ -31,6 +32,8 @@ SOLAR_OPENING = "<|tool_call:begin|>"
 _SEPARATORS = ",;" + " \t\r\n"
 #: Brackets too many at the end of JSON, as small models write them.
 _STRAY = re.compile(r"[}\] \t\r\n]*")
+#: MiniCPM 4 and small models write a code fence around the call, within the marker.
+_FENCE = "```"
 _PAIR_FOLLOWS = ("<arg_key", "<longcat_arg_key", "<ifm|arg_key", "<tool_sep")
 
 
@@ -56,6 +59,7 @@ class CallBlock:
         self._nested = nested
         self._calls: tuple[Call, ...] = ()
         self._inner: Reader | None = None
+        self._in_fence = False
         #: Whether the closing marker is part of the call, as it is behind pairs of tags.
         self._closes_itself = False
 
@@ -91,12 +95,25 @@ class CallBlock:
                 return FoundCall(self._calls, closed)
             while at < len(text) and text[at] in _SEPARATORS:
                 at += 1
+        else:
+            at = self._within_fence(text, at)
         if at == len(text):
             return self._found() if final else None
         chosen = self._choose(text, at)
         if chosen is None:
             return self._found() if final else None
         return self._found() if isinstance(chosen, Rejected) else chosen
+
+    def _within_fence(self, text: str, at: int) -> int:
+        """Return where the call begins: behind the line of a fence, if there is one."""
+        fence = word_at(text, at, (_FENCE,))
+        line_end = text.find("\n", at)
+        if fence is False:
+            return at
+        if not fence or line_end < 0:
+            return len(text)
+        self._in_fence, self._at = True, line_end
+        return skip_blank(text, line_end)
 
     def _closed(self, text: str, final: bool) -> int | Literal[False] | None:
         """Return the index behind the closing marker, ``False`` where another thing follows."""
@@ -107,10 +124,13 @@ class CallBlock:
             return False if text[at] in ",;" else self._end
         stray = _STRAY.match(text, self._end)
         at = self._end if stray is None else stray.end()
+        fence = word_at(text, at, (_FENCE,)) if self._in_fence else False
+        if fence:
+            at = skip_blank(text, at + len(fence))
         if at == len(text):
             return at if final else None
         word = word_at(text, at, self._closings)
-        if word is None:
+        if word is None or fence is None:
             return None
         if word:
             return at + len(word)
@@ -140,11 +160,14 @@ class CallBlock:
         return self._choose_name(text, at) if tags is REJECTED else tags
 
     def _choose_tags(self, text: str, at: int) -> Reader | Rejected | None:
-        word = word_at(text, at, (*INNER_OPENINGS, *self._nested, GemmaCall.OPEN))
+        openings = (*INNER_OPENINGS, *self._nested, GemmaCall.OPEN, ElementCall.OPEN)
+        word = word_at(text, at, openings)
         if not word:
             return None if word is None and not text[at].isalpha() else REJECTED
         if word == GemmaCall.OPEN:
             return GemmaCall(self._offered, at).read
+        if word == ElementCall.OPEN:
+            return ElementCall(self._offered, at + len(word)).read
         if word in self._nested:
             closings = self._nested[word]
             return CallBlock(self._offered, at + len(word), closings, {}, opening=word).read

@@ -22,7 +22,7 @@ from stoker.tokens.tool_calls.message_headers import (
     HarmonyMessage,
     StrippedReasoning,
 )
-from stoker.tokens.tool_calls.tagged_calls import TAGS
+from stoker.tokens.tool_calls.tagged_calls import DSML_SPACES, TAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,10 @@ FORMATS: tuple[CallFormat, ...] = (
     CallFormat("<ifm|tool_calls>", "</ifm|tool_calls>", "K2 Horizon"),
     CallFormat("<ifm|tool_call>", "</ifm|tool_call>", "K2 Horizon"),
     CallFormat("[TOOL_REQUEST]", "[END_TOOL_REQUEST]", "models without tools in LM Studio"),
-    CallFormat("[TOOL_CALL]", "[/TOOL_CALL]", "small models"),
-    CallFormat("<tool_request>", "</tool_request>", "small models"),
-    CallFormat("<TOOL_CALL>", "</TOOL_CALL>", "small models"),
+    # Prompts of other agents, whose calls models write where nothing asks for them.
+    CallFormat("<tool_use>", "</tool_use>", "Cherry Studio's and Kiro's prompts"),
+    CallFormat("[TOOL_CALL]", "[/TOOL_CALL]", "small models, as other agents' parsers know it"),
+    CallFormat("<tool_request>", "</tool_request>", "Qwen 2.5 Coder, in place of <tool_call>"),
     CallFormat("<|tool_calls|>", "<|calls|>", "Solar Open"),
     CallFormat("<|begin|>assistant<|tool_calls|>", "<|calls|>", "Solar Open"),
     CallFormat(SOLAR_OPENING, "<|tool_call:end|>", "Solar Open"),
@@ -96,11 +97,11 @@ FORMATS: tuple[CallFormat, ...] = (
         )
     ),
     CallFormat("<|tool▁call▁begin|>", "<|tool▁call▁end|>", "DeepSeek, with plain bars"),
-    CallFormat("<|DSML|function_calls>", "</|DSML|function_calls>", "DeepSeek, with plain bars"),
-    CallFormat("<|DSML|tool_calls>", "</|DSML|tool_calls>", "DeepSeek, with plain bars"),
-    CallFormat("<｜DSML｜function_calls>", "</｜DSML｜function_calls>", "DeepSeek V3.2"),
-    CallFormat("<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>", "DeepSeek V4"),
-    CallFormat("<｜DSML｜ calls>", "</｜DSML｜ calls>", "DeepSeek V4.1"),
+    *(
+        CallFormat(f"<{space}{kind}>", f"</{space}{kind}>", "DeepSeek V3.2, V4 and V4.1")
+        for space in DSML_SPACES
+        for kind in ("function_calls", "tool_calls", " calls")
+    ),
     CallFormat("<｜tool_calls_begin｜>", "<｜tool_calls_end｜>", "Step 3"),
     CallFormat("<｜tool_call_begin｜>function<｜tool_sep｜>", "<｜tool_call_end｜>", "Step 3"),
     CallFormat(

@@ -23,8 +23,10 @@ ARGUMENT_KEYS = (
     *("arguments", "parameters", "args", "params", "input", "kwargs"),
     *("tool_arguments", "tool_input", "action_input"),
 )
+#: Keys of an object that holds the call.
+_CALL_IN = ("function", "tool_call", "function_call")
 #: The keys that a call written as JSON may begin with.
-CALL_KEYS = frozenset({*NAME_KEYS, *ARGUMENT_KEYS, "id", "type", "tool_calls"})
+CALL_KEYS = frozenset({*NAME_KEYS, *ARGUMENT_KEYS, *_CALL_IN, "id", "type", "tool_calls"})
 #: What is no argument where a call's arguments stand beside its name.
 _CALL_FACTS = frozenset({*NAME_KEYS, "id", "type"})
 #: A call names its tool within its beginning.
@@ -88,6 +90,8 @@ class ToolSchemas:
 
     def named_in(self, text: str) -> str | None:
         """Return the tool whose name stands first at the beginning of ``text``, if one does."""
+        if not self.names:  # an answer to a request without tools is read for its thinking alone
+            return None
         head = text[:_HEAD_CHARS]
         words = (self.resolve(match.group()) for match in _WORDS.finditer(head))
         return next((name for name in words if name is not None), None)
@@ -128,8 +132,7 @@ class ToolSchemas:
     def _call_in(self, value: Any, *, sure: bool) -> Call | None:
         if not isinstance(value, dict):
             return None
-        if isinstance(value.get("function"), dict):
-            value = value["function"]
+        value = next((value[key] for key in _CALL_IN if isinstance(value.get(key), dict)), value)
         if sure and len(value) == 1 and isinstance(keyed := next(iter(value.values())), dict):
             name = self.resolve(str(next(iter(value))))  # Apertus: the name is the key
             return None if name is None else self.call(name, keyed)

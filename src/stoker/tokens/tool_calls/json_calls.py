@@ -97,9 +97,13 @@ class JsonValue:
 
 
 class Arguments:
-    """The JSON object of one call whose name is already known."""
+    """The JSON object of one call whose name is already known.
 
-    def __init__(self, offered: ToolSchemas, name: str, start: int) -> None:
+    ``known`` accepts only arguments that the tool has: where the text may not be a call.
+    """
+
+    def __init__(self, offered: ToolSchemas, name: str, start: int, *, known: bool = False) -> None:
+        self._known = known
         self._offered = offered
         self._name = name
         self._start = start
@@ -113,6 +117,8 @@ class Arguments:
             return REJECTED if final else None
         value = parse_json_or_python(text[self._start : end])
         if not isinstance(value, dict):
+            return REJECTED
+        if self._known and not value.keys() <= self._offered.parameters_of(self._name).keys():
             return REJECTED
         call = self._offered.call(self._name, value)
         return REJECTED if call is None else FoundCall((call,), end)

@@ -18,7 +18,7 @@ _WORDS = (*MARKERS, *HEADERS, *BODY_ENDS, *THINKING_TAGS, *CLOSING_TAGS)
 _HELD = (*_WORDS, Fenced.OPEN)
 _LONGEST_MARKER = max(map(len, _HELD))
 _ANYWHERE = "|".join(re.escape(m) for m in sorted(_WORDS, key=len, reverse=True))
-_AT_LINE_START = r"[ \t]*(?:(?P<bare>(?=[{\[]|```))|(?P<named>(?=<?[A-Za-z_])))"
+_AT_LINE_START = r"[ \t]*(?:(?P<bare>(?=[{\[]|```))|(?P<named>(?=<?[A-Za-z_✿])))"
 #: Where the text goes on with a line, and where it begins one.
 _MARKER = re.compile(rf"{_ANYWHERE}|(?<=\n){_AT_LINE_START}")
 _MARKER_OF_LINE = re.compile(rf"{_ANYWHERE}|(?:(?<=\n)|\A){_AT_LINE_START}")

@@ -2,7 +2,8 @@
 
 Models that were taught the prompts of agents such as Cline print ``<read_file><path>a.py</path>
 </read_file>``. Mistral's and Kimi's calls begin so where a server strips the special tokens:
-``read_file[ARGS]{...}``, ``functions.read_file:0{...}``.
+``read_file[ARGS]{...}``, ``functions.read_file:0{...}``. GLM 4's have the name and the arguments on
+a line each; ReAct's and Qwen 2's have a label before both.
 """
 
 from __future__ import annotations
@@ -18,18 +19,30 @@ from stoker.tokens.tool_calls.call_candidate import (
     word_at,
 )
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
-from stoker.tokens.tool_calls.json_calls import NamedArguments
+from stoker.tokens.tool_calls.json_calls import Arguments, NamedArguments
 
 _ARGS = "[ARGS]"
+#: What stands before the name, and then before the arguments: ReAct (https://arxiv.org/abs/2210.03629,
+#: as LangChain and Qwen's templates write it), and Qwen-Agent's prompt for Qwen 2.
+_LABELS = {"Action:": "Action Input:", "✿FUNCTION✿:": "✿ARGS✿:"}
+_NAME_OF_LINE = re.compile(
+    rf"(?P<label>{'|'.join(_LABELS)}|)[ \t]*(?P<name>[A-Za-z_][\w.\-/:]*)[ \t]*\r?\n"
+)
 _BEGINS = re.compile(r"<(?P<tag>[A-Za-z_][\w.\-]*)>|(?P<name>[A-Za-z_][\w.\-/:]*)(?:\[ARGS\])?\{")
 _MAY_BEGIN = re.compile(r"[ \t]*(?P<tag><?)(?P<name>[A-Za-z_][\w.\-/:]*)(?P<rest>\[[ARGS]*\]?)?")
 #: Kimi's number of a call, as far as it has come.
 _NUMBER = re.compile(r":\d*$")
 _NAME_CHARS = 200
+_BLANK = " \t\r"
 
 
 def named_reader(offered: ToolSchemas, text: str, at: int) -> Reader | None:
     """Return what reads the call whose name begins at ``at``; ``None`` where none does."""
+    line = _NAME_OF_LINE.match(text, at, at + _NAME_CHARS)
+    if line is not None:
+        name = offered.resolve(line["name"])
+        label = _LABELS.get(line["label"], "")
+        return None if name is None else ArgumentsOnNextLine(offered, name, line.end(), label).read
     begins = _BEGINS.match(text, at, at + _NAME_CHARS)
     if begins is None:
         return None
@@ -40,14 +53,49 @@ def named_reader(offered: ToolSchemas, text: str, at: int) -> Reader | None:
 
 def may_begin_named(offered: ToolSchemas, line: str) -> bool:
     """Return whether a line that has come so far can still begin a call."""
-    begun = _MAY_BEGIN.fullmatch(line[:_NAME_CHARS])
-    if begun is None or len(line) >= _NAME_CHARS:
+    line = line.strip(_BLANK)
+    if not line or len(line) >= _NAME_CHARS:
+        return False
+    label = next((label for label in _LABELS if line.startswith(label)), "")
+    name = line.removeprefix(label).lstrip(_BLANK)
+    if not name or any(label.startswith(line) for label in _LABELS):
+        return True
+    begun = _MAY_BEGIN.fullmatch(name)
+    if begun is None:
         return False
     if begun["tag"]:
         return not begun["rest"] and any(name.startswith(begun["name"]) for name in offered.names)
     if begun["rest"]:
         return _ARGS.startswith(begun["rest"]) and offered.resolve(begun["name"]) is not None
     return offered.may_name(_NUMBER.sub("", begun["name"]))
+
+
+class ArgumentsOnNextLine:
+    """The JSON of the arguments, behind the line of the name and behind ``label``.
+
+    Without a label the arguments must be the tool's own.
+    """
+
+    def __init__(self, offered: ToolSchemas, name: str, start: int, label: str) -> None:
+        self._offered = offered
+        self._name = name
+        self._start = start
+        self._label = label
+        self._arguments: Arguments | None = None
+
+    def read(self, text: str, final: bool) -> Verdict:
+        if self._arguments is None:
+            at = skip_blank(text, self._start)
+            found = word_at(text, at, (self._label,)) if self._label else ""
+            if found is False:
+                return REJECTED
+            at = len(text) if found is None else skip_blank(text, at + len(found))
+            if at == len(text):
+                return REJECTED if final else None
+            if text[at] != "{":
+                return REJECTED
+            self._arguments = Arguments(self._offered, self._name, at, known=not self._label)
+        return self._arguments.read(text, final)
 
 
 class NamedTag:

@@ -55,16 +55,17 @@ def _invoke(space: str) -> TagSyntax:
     )
 
 
+#: DeepSeek's name space; models write its bars twice or as ASCII, too
+#: (https://github.com/AgentFlocks/flocks/pull/687, https://github.com/cline/cline/issues/13348).
+DSML_SPACES = ("｜DSML｜", "|DSML|", "｜｜DSML｜｜", "||DSML||")
 _PARAM = "<param"
 _PARAMETER = TagSyntax("<function name", "</function>", "<parameter", "</parameter>")
 #: ``<invoke name="f"><parameter name="key">value</parameter></invoke>`` and what is like it.
 #: Sources: the chat templates of MiniMax M2 and dots (no name space), DeepSeek V3.2 and V4
 #: (DSML; V4.1 has a blank behind it), Step 3 (steptml), MiniCPM5 (function, param), Kimi K3.
 TAGS: tuple[TagSyntax, ...] = (
-    *(
-        _invoke(space)
-        for space in ("", "｜DSML｜", "｜DSML｜ ", "|DSML|", "steptml:", "antml:", "atem:")
-    ),
+    *(_invoke(space) for space in ("", *DSML_SPACES, "steptml:", "antml:", "atem:")),
+    *(_invoke(f"{space} ") for space in DSML_SPACES),
     TagSyntax("<function name", "</function>", _PARAM, "</param>"),
     TagSyntax(
         "<|open|>call",
