@@ -94,7 +94,7 @@ class Pass:
             "stream_options": {"include_usage": True},
         }
         sent_s = time.perf_counter()
-        first_s, usage = 0.0, {}
+        first_s, usage = 0.0, dict[str, Any]()
         content = json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         url = self._url + "/v1/chat/completions"
