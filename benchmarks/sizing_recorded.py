@@ -1,11 +1,14 @@
-"""The simulation beside a recording of an H200: ``python benchmarks/sizing_recorded.py``.
+"""The simulation beside recordings of an H200: ``python -m benchmarks.sizing_recorded``.
 
 Goal: P50 and P95 of the time to first token and per token within 15 % of measured at three loads.
-``data/agents_h200.csv`` was recorded on 2026-11-29: vLLM 0.26.0 served the shape of Qwen3-8B with
-dummy weights and prefix caching to 8, 24 and 48 agents, who began within 12 s and sent requests for
-50 s. Their prompts have a head of 15,500 tokens, one of four, and grow to at most 40,000; a step
-appends 850 tokens in the median and follows the answer before it after a second. The rounds before
-are those that ``stoker size --calibrate`` sends, of token ids, and some with longer prompts.
+Each file of ``RECORDINGS`` was recorded on 2026-11-29: vLLM 0.26.0 served a Qwen shape with dummy
+weights and prefix caching to agents who began within 12 s and sent requests for 50 s. A step
+follows the answer before it after a second and appends 850 tokens in the median.
+
+The simulated joining and the fit of the speed saw the first recording. The other two are newer
+than both, and what ``agents_forecast`` prints of them was committed before they were made
+(``data/predictions_h200_agents_2026-11-29.json``). They shared a machine with llama.cpp on ten of
+its 16 cores, and each GPU with the idle server of the other.
 
 The requests arrive in the simulation when they arrived in the recording, and their answers are as
 long. Three simulations are compared: as planned, with the factors that ``--calibrate`` finds,
@@ -21,20 +24,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.agents_forecast import planned_times, server
+
 from stoker.application.endpoint_speed import ratio
-from stoker.engines.vllm.vllm_speed import Hardware, calibrated, load_of, step_times_of
-from stoker.host import find_gpu
-from stoker.models import find_known_model
-from stoker.planning.quantization import precision_of
 from stoker.sizing import AGENT, ArrivingRequest, MeasuredAnswer, VllmReplica, calibrate
 from stoker.sizing.correction import corrected
 from stoker.sizing.estimates import quantile
 from stoker.sizing.step_calibration import replay_rounds
 
-RECORDED = Path(__file__).parent / "data" / "agents_h200.csv"
 GOAL = 0.15
-#: As vLLM's log printed it: 112.34 GiB.
-_CACHE_TOKENS = 818_048
+_DATA = Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A server that was recorded."""
+
+    file: str
+    #: In the catalogue; its weights and its cache have 16 bits.
+    model: str
+    #: As vLLM's log printed it.
+    cache_tokens: int
+
+
+#: Heads of 15,500 tokens, prompts of 24,000; the others have heads of 10,000, prompts of 19,000.
+FIRST = Recording("agents_h200.csv", "qwen3-8b", 818_048)
+LARGER = Recording("agents_h200_qwen3-14b.csv", "qwen3-14b", 314_560)
+#: Its cache is too small for 24 agents: 80 % of their prompts were cached, and 91 % for 8.
+FULL_CACHE = Recording("agents_h200_qwen3-8b.csv", "qwen3-8b", 276_704)
+RECORDINGS = (FIRST, LARGER, FULL_CACHE)
 
 
 @dataclass(frozen=True)
@@ -55,10 +73,10 @@ class Figure:
 Rounds = dict[str, list[MeasuredAnswer]]
 
 
-def recorded() -> Rounds:
+def recorded(recording: Recording) -> Rounds:
     """The answers of each round, in the order in which the server got them."""
     rounds: Rounds = {}
-    with RECORDED.open(newline="", encoding="utf-8") as file:
+    with (_DATA / recording.file).open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             request = ArrivingRequest(
                 float(row["at_s"]),
@@ -75,23 +93,9 @@ def recorded() -> Rounds:
     return rounds
 
 
-def planned() -> VllmReplica:
-    """The server that was recorded, as fast as the planner takes it to be."""
-    shape, hardware = find_known_model("qwen3-8b")[0].architecture, Hardware.of(find_gpu("H200"))
-    assert shape is not None and hardware is not None
-    times = step_times_of(load_of(shape, precision_of("bf16", shape)), hardware, calibrated()[0])
-    return VllmReplica(
-        times,
-        kv_cache_tokens=_CACHE_TOKENS,
-        max_model_len=40_960,
-        max_num_seqs=128,
-        max_num_batched_tokens=8192,
-    )
-
-
-def replicas(rounds: Rounds) -> dict[str, VllmReplica]:
+def replicas(recording: Recording, rounds: Rounds) -> dict[str, VllmReplica]:
     """The same server with three kinds of step times."""
-    plan = planned()
+    plan = server(planned_times(recording.model), recording.cache_tokens)
     # The first one warmed the server up, as in ``stoker size --calibrate``.
     sent = [answers for name, answers in rounds.items() if name.startswith("calibration")][1:]
     measured = calibrate(sent, plan)
@@ -134,24 +138,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     as_json = parser.parse_args().json
-    rounds = recorded()
-    found = {name: compare(rounds, replica) for name, replica in replicas(rounds).items()}
+    found = {recording.file: _compared(recording) for recording in RECORDINGS}
     if as_json:
         rows = {
-            name: [[f.load, f.what, f.measured_s, f.simulated_s, f.error] for f in figures]
-            for name, figures in found.items()
+            file: {
+                name: [[f.load, f.what, f.measured_s, f.simulated_s, f.error] for f in figures]
+                for name, figures in each.items()
+            }
+            for file, each in found.items()
         }
         print(json.dumps(rows))
         return
-    for name, figures in found.items():
-        kept = sum(abs(figure.error) <= GOAL for figure in figures)
-        print(f"{name}: {kept} of {len(figures)} within {GOAL:.0%}")
-        for figure in figures:
-            missed = "  missed" if abs(figure.error) > GOAL else ""
-            print(
-                f"  {figure.load:9} {figure.what:24} measured {figure.measured_s:7.4f} s  "
-                f"simulated {figure.simulated_s:7.4f} s  {figure.error:+.0%}{missed}"
-            )
+    for recording in RECORDINGS:
+        print(f"{recording.file}: {recording.model}, {recording.cache_tokens:,} tokens of cache")
+        for name, figures in found[recording.file].items():
+            _print(name, figures)
+
+
+def _compared(recording: Recording) -> dict[str, list[Figure]]:
+    rounds = recorded(recording)
+    return {name: compare(rounds, replica) for name, replica in replicas(recording, rounds).items()}
+
+
+def _print(name: str, figures: Sequence[Figure]) -> None:
+    kept = sum(abs(figure.error) <= GOAL for figure in figures)
+    print(f"  {name}: {kept} of {len(figures)} within {GOAL:.0%}")
+    for figure in figures:
+        missed = "  missed" if abs(figure.error) > GOAL else ""
+        print(
+            f"    {figure.load:9} {figure.what:24} measured {figure.measured_s:7.4f} s  "
+            f"simulated {figure.simulated_s:7.4f} s  {figure.error:+.0%}{missed}"
+        )
 
 
 if __name__ == "__main__":
