@@ -207,7 +207,7 @@ async def head_of_a_chat(
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with gateway_to(f"http://127.0.0.1:{port}", engine=engine) as door:
-        await door.post(chat_bytes(**fields).partition(b"\r\n\r\n")[2], headers=sent)
+        await door.post(chat_bytes(**fields).partition(b"\r\n\r\n")[2], headers=sent or {})
     server.close()
     (chat,) = (head for head in heads if head.startswith("POST /v1/chat/completions "))
     lines = [line.partition(": ") for line in chat.split("\r\n")[1:] if line]
