@@ -225,6 +225,7 @@ async def test_router_of_engines_learns_the_conversation() -> None:
     first = await session("Mend a.py.")
     assert first == await session("Mend a.py.", "And b.py.")
     assert first != await session("Mend b.py.")
+    assert await session("x" * 1200 + "a") != await session("x" * 1200 + "b")
     assert await session("Mend a.py.", session_id="s-1") == "s-1"
     assert "x-session-id" not in await head_of_a_chat()
 

@@ -10,6 +10,8 @@ from stoker.tokens.chat_messages import text_of
 
 #: What distinguishes one client's system prompt from another's: editors change its end meanwhile.
 _HEAD_CHARS = 256
+#: Of both ends of a question: editors put files before what a person asks, or behind it.
+_ID_CHARS = 1024
 
 
 def head_key(messages: Sequence[Any] | None) -> int:
@@ -24,7 +26,8 @@ def conversation_key(messages: Sequence[Any] | None) -> int:
 
 def conversation_id(messages: Sequence[Any]) -> str:
     """The same for every gateway, as an id: hexadecimal digits."""
-    text = f"{_opening(messages)}\0{_first_question(messages)}"
+    asked = _first_question(messages)
+    text = f"{_opening(messages)}\0{asked[:_ID_CHARS]}\0{asked[-_ID_CHARS:]}"
     return hashlib.blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
 
 
