@@ -41,6 +41,17 @@ def test_log_that_powershell_wrote_is_read(
     assert "`stoker up MODEL --context 2224 --replace`" in fix(capsys, monkeypatch, str(log))
 
 
+def test_a_name_that_is_neither_file_nor_container_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["stoker", "logs", "--explain", "server.log"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert "There is no file server.log here" in capsys.readouterr().err
+
+
 def test_standard_input_is_read_in_its_own_encoding(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
