@@ -6,7 +6,8 @@ a word or two. It waits and asks as in VS Code, whose own 50 ms after a key are 
 
 Goals on two cores: from a pause to the suggestion 300 ms in the median and 800 ms in 95 % of the
 pauses, with what came before read; 1.2 requests for each suggestion that is shown; a key takes the
-extension less than 2 ms of the processor (P99; the time that it waits for one is printed too); the ring of other files takes less than 10 MB. Prints JSON.
+extension less than 2 ms of the processor (P99; with what it waits for one printed beside it); the
+ring of other files takes less than 10 MB. Prints JSON.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ import type { WindowSize } from "./cursor";
 
 /** How much a new measurement counts. */
 const WEIGHT = 0.3;
-/** How long an answer of several lines may take. */
-const ANSWER_MS = 1200;
+/** How long an answer of several lines may take: it is shown as a whole, and 800 ms after the last key
+ * at the latest where that can be. */
+const ANSWER_MS = 600;
 const LEAST_TOKENS = 24;
 export const SINGLE_LINE_TOKENS = 32;
 /** From the first token later than this, the text is cut; sooner than this, it may grow. */

@@ -63,6 +63,7 @@ const UNHEARD_MS = 1000;
 const AWAY_MS = 60_000;
 /** How often it is looked whether there is a model again. */
 const NO_MODEL_MS = 1000;
+const IN_WORD = /[\p{L}\p{N}_$]$/u;
 const PAIR = /^(\(\)|\[\]|\{\}|""|''|``|<>)$/;
 
 export class Suggestions {
@@ -192,11 +193,11 @@ export class Suggestions {
     this.warming = undefined;
   }
 
-  private async delay(wish: Wish, signal: AbortSignal): Promise<void> {
+  private async delay(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<void> {
     const skips = wish.isExplicit || this.skipsDelay;
     this.skipsDelay = false;
     if (skips) return;
-    const delayMs = this.pace.delayMs(this.around.now(), this.speed.latencyMs);
+    const delayMs = this.pace.delayMs(this.around.now(), this.speed.latencyMs, IN_WORD.test(cursor.prefix));
     if (delayMs > 0) await this.sleep(delayMs, signal);
   }
 
@@ -223,7 +224,7 @@ export class Suggestions {
   private async answer(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
     if (!this.flight?.fits(cursor)) {
       this.drop();
-      await this.delay(wish, signal);
+      await this.delay(cursor, wish, signal);
       if (signal.aborted) return undefined;
       // A suggestion may have been accepted meanwhile, which begins the next.
       if (!this.flight?.fits(cursor)) this.begin(cursor, wish.multiline);
@@ -242,7 +243,7 @@ export class Suggestions {
       if (!fits) {
         if ((restarts += 1) > 1) return undefined;
         this.abort(flight);
-        await this.delay(wish, signal);
+        await this.delay(cursor, wish, signal);
         if (signal.aborted) return undefined;
         if (this.flight === flight) this.begin(cursor, wish.multiline);
         continue;

@@ -35,7 +35,7 @@ describe("the wait before a request", () => {
   };
   const LAST = 29;
   /** Right after the last key. */
-  const wait = (intervalMs: number, latencyMs: number) => typing(intervalMs).delayMs(LAST * intervalMs, latencyMs);
+  const wait = (intervalMs: number, latencyMs: number) => typing(intervalMs).delayMs(LAST * intervalMs, latencyMs, true);
   test("is short where the answer comes before the next key", () => {
     expect(wait(200, 100)).toBe(60);
   });
@@ -49,20 +49,23 @@ describe("the wait before a request", () => {
     let [now, late] = [0, 0];
     for (let key = 0; key < 200; key += 1) {
       const interval = intervals[key % intervals.length] ?? 0;
-      if (key > 20 && pace.delayMs(now, 600) < interval) late += 1;
+      if (key > 20 && pace.delayMs(now, 600, true) < interval) late += 1;
       pace.typed((now += interval));
     }
     expect(late).toBeLessThan(20);
-    expect(pace.delayMs(now, 600)).toBeLessThan(320);
+    expect(pace.delayMs(now, 600, true)).toBeLessThan(320);
+  });
+  test("is short behind a word that is complete, where people pause", () => {
+    expect(typing(200).delayMs(LAST * 200, 600, false)).toBe(60);
   });
   test("counts from the key, not from VS Code's question", () => {
-    expect(typing(200).delayMs(LAST * 200 + 70, 600)).toBeCloseTo(150);
-    expect(typing(200).delayMs(LAST * 200 + 5000, 600)).toBe(0);
+    expect(typing(200).delayMs(LAST * 200 + 70, 600, true)).toBeCloseTo(150);
+    expect(typing(200).delayMs(LAST * 200 + 5000, 600, true)).toBe(0);
   });
   test("is not changed by a pause, which is not typing", () => {
     const slow = typing(400);
     slow.typed(1e6);
-    expect(slow.delayMs(1e6, 900)).toBe(wait(400, 900));
+    expect(slow.delayMs(1e6, 900, true)).toBe(wait(400, 900));
   });
 });
 
@@ -98,7 +101,7 @@ describe("what is sent and asked for", () => {
   test("several lines get as many tokens as a person waits for, one line a few", () => {
     const speed = new MeasuredSpeed();
     expect(speed.maxTokens(true, 128)).toBe(128);
-    speed.measured(100, 100 + 19 * 30, 20);
+    speed.measured(100, 100 + 19 * 15, 20);
     expect(speed.maxTokens(true, 128)).toBe(40);
     expect(speed.maxTokens(false, 128)).toBe(32);
     expect(speed.maxTokens(true, 16)).toBe(16);
