@@ -15,7 +15,6 @@ from stoker.cli.render import output
 from stoker.engines import backend_key
 from stoker.errors import UsageError
 from stoker.network_addresses import is_bindable, is_url, without_api_path
-from stoker.usage_records import store_at
 
 
 def _bind(value: str) -> str:
@@ -31,6 +30,8 @@ def _bind(value: str) -> str:
 
 def _place_of_usage(value: str) -> str:
     """``value`` as it is. Raises ``UsageError`` where usage can't be kept there."""
+    from stoker.usage_records import store_at  # noqa: PLC0415  (a plan needs no database)
+
     store_at(value)
     return value
 

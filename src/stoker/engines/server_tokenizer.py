@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,6 +35,8 @@ class ServerTokenizer:
 
     async def begin(self) -> Sequence[int]:
         """The ids that a prompt begins with."""
+        import asyncio  # noqa: PLC0415  (a plan asks no server)
+
         bare, whole = await asyncio.gather(
             self._ids(_PROBE, special=False, begin=False),
             self._ids(_PROBE, special=False, begin=True),
@@ -56,6 +57,8 @@ class ServerTokenizer:
 
 async def form_of(tokenizer: InfillTokenizer) -> FillForm | None:
     """The form of a model, by which names its tokenizer reads as one token each."""
+    import asyncio  # noqa: PLC0415
+
     from stoker.tokens.infill import FORMS, form_of_vocabulary  # noqa: PLC0415  (a heavy room)
 
     names = list(dict.fromkeys(name for form in FORMS for name in form.needed))
@@ -69,6 +72,8 @@ async def fills_in(
     tokenizer: InfillTokenizer,
 ) -> bool | None:
     """Whether a model has one of the forms; ``None`` where its server can't be asked."""
+    import asyncio  # noqa: PLC0415
+
     import aiohttp  # noqa: PLC0415
 
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,8 @@ async def ready(http: aiohttp.ClientSession, backend: Backend) -> bool:
 
 async def discover(http: aiohttp.ClientSession, backend: Backend) -> Sequence[ServedModel]:
     """The models, with what the listing has of them, and whether their tokens have a form."""
+    import asyncio  # noqa: PLC0415  (a plan asks no server)
+
     models = await openai.discover(http, backend)
     tokenizers = [await tokenizer(http, backend, model.id) for model in models]
     fills = await asyncio.gather(*map(server_tokenizer.fills_in, tokenizers))

@@ -5,7 +5,6 @@ The vocabulary is the model's own: of its file on this machine, or from ``/api/s
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,6 +40,8 @@ class VocabularyTokenizer:
             return [text]
         if self.tokenizer is None:
             return [piece for char in text for piece in (char, *[""] * (len(char.encode()) - 1))]
+        import asyncio  # noqa: PLC0415  (a plan asks no server)
+
         encoded = await asyncio.to_thread(self.tokenizer.encode, text, add_special_tokens=False)
         return text_pieces.pieces(text, encoded.offsets)
 
@@ -51,6 +52,8 @@ class VocabularyTokenizer:
 
 async def tokenizer(http: aiohttp.ClientSession, backend: Backend, model: str) -> InfillTokenizer:
     """The tokenizer of a model. Raises ``aiohttp.ClientError`` and ``StokerError``."""
+    import asyncio  # noqa: PLC0415
+
     is_here = network_addresses.is_loopback(urlsplit(backend.url).hostname or "")
     path = ollama_file(model) if is_here else None
     if path is not None:

@@ -32,7 +32,7 @@ _Key = tuple[Backend, FitSettings, ServedModel]
 _MOST_FOUND = 256
 
 
-class _Found(NamedTuple):
+class _FoundPreparer(NamedTuple):
     """A preparer, and what it was found for: while these live, their ids are no others'."""
 
     backend: PooledBackend
@@ -108,7 +108,7 @@ class Preparers:
         self._counts_kept = timings.counts_kept
         self._known: dict[_Key, Preparer] = {}
         #: The same by the two objects themselves, whose hashes take a request 5 us.
-        self._found: dict[tuple[int, int], _Found] = {}
+        self._found: dict[tuple[int, int], _FoundPreparer] = {}
         self._http: aiohttp.ClientSession | None = None
         # One thread: counting is the tokenizer's work, which is quick on a core of its own.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="count")
@@ -129,13 +129,13 @@ class Preparers:
         found.preparer.known.of_run(backend.run)
         return found.preparer
 
-    def _find(self, backend: PooledBackend, model: ServedModel) -> _Found:
+    def _find(self, backend: PooledBackend, model: ServedModel) -> _FoundPreparer:
         key = (backend.endpoint, backend.fit, model)
         if key not in self._known:
             self._known[key] = self._new(*key, backend.completion_slots)
         if len(self._found) >= _MOST_FOUND:
             self._found.clear()
-        return _Found(backend, model, self._known[key])
+        return _FoundPreparer(backend, model, self._known[key])
 
     def keep(self, backends: Iterable[PooledBackend]) -> None:
         """Forget those of all other backends."""
