@@ -37,19 +37,13 @@ _START_S = 600.0
 def import_images(endpoint: str) -> Sequence[str]:
     """Every image of a site, under the names in its files; the folders that replicas mount."""
     mounts = docker_daemon.import_vllm(endpoint)
-    with closing(docker.DockerClient(base_url=endpoint, timeout=300)) as client:
-        client.images.get(docker_daemon.VLLM_IMAGE).tag(CPU_IMAGE)
-    import_site_images(endpoint)
-    return mounts
-
-
-def import_site_images(endpoint: str) -> None:
-    """Those of all but the replicas."""
     docker_daemon.import_site(endpoint)
     with closing(docker.DockerClient(base_url=endpoint, timeout=300)) as client:
+        client.images.get(docker_daemon.VLLM_IMAGE).tag(CPU_IMAGE)
         named = {"python": PYTHON, "postgres": POSTGRES, "redis": REDIS, "nginx": NGINX}
         for folder, name in named.items():
             client.images.build(path=str(_IMAGES / folder), tag=name, rm=True)
+    return mounts
 
 
 def collect_wheels(folder: Path) -> None:
@@ -92,8 +86,6 @@ class ComposedSite:
             os.link(wheel, self.folder / "image/wheels" / wheel.name)
         recipe = self.folder / "image/Containerfile"
         recipe.write_text(recipe.read_text().replace("pip install", "pip install --no-index"))
-        if not mounts:
-            return
         lines = "".join(f"      - {mount}\n" for mount in mounts)
         replicas = "".join(f"  replica-{n}:\n    volumes:\n{lines}" for n in (1, 2))
         (self.folder / "compose.override.yaml").write_text(f"services:\n{replicas}")
@@ -130,17 +122,6 @@ class ComposedSite:
         while not (self._all_healthy() and self.models()):
             assert time.monotonic() < deadline, self.run("docker", "compose", "ps", "-a")
             time.sleep(1)
-
-    def await_answer(self) -> None:
-        """Wait until the front has a gateway that answers anything."""
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.endpoint}/health", timeout=10).close()
-                return
-            except OSError:
-                assert time.monotonic() < deadline, self.run("docker", "compose", "logs")
-                time.sleep(0.5)
 
     def models(self) -> set[str]:
         """What it lists; nothing while it does not answer."""
