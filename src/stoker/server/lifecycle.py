@@ -27,7 +27,6 @@ from stoker.server.supervisor_lock import lock, require_not_tuning, unrecorded
 _POLL_S = 0.05
 #: Answers get 10 s to end, engine and gateway 5 s each; then the supervisor is ended.
 _STOP_S = 25.0
-_BOOT_S = 15.0
 
 
 def start(spec: LaunchSpec) -> Deployment:
@@ -43,8 +42,8 @@ def start(spec: LaunchSpec) -> Deployment:
             return running
         _make_room(spec)
         deployment_state.write(wanted)
-        _spawn(spec.options.key)
-    return wanted
+        supervisor = _spawn(spec.options.key)
+    return replace(wanted, state=replace(wanted.state, supervisor=supervisor))
 
 
 def already_running(requirements: tuple[str, ...], bind: str, port: int) -> Deployment | None:
@@ -183,8 +182,10 @@ def _tls_words(spec: LaunchSpec) -> str:
 
 
 def follow(deployment: Deployment) -> Iterator[Deployment]:
-    """Every value that the deployment takes, until it is ready or has failed."""
-    deadline = time.monotonic() + _BOOT_S
+    """Every value that the deployment takes, until it is ready or has failed.
+
+    A busy machine may take long to start its supervisor, so only one that has ended is given up.
+    """
     seen: Deployment | None = None
     while True:
         latest = deployment_state.read()
@@ -193,7 +194,8 @@ def follow(deployment: Deployment) -> Iterator[Deployment]:
             yield latest
             if latest.state.answering or latest.state.status == "failed":
                 return
-        if time.monotonic() > deadline and (latest is None or not latest.state.alive):
+        alive = deployment.state.alive or (latest is not None and latest.state.alive)
+        if not alive and deployment_state.read() == latest:  # its last words may be newer
             raise StokerError(
                 "The supervisor ended before the engine was ready.",
                 _last_words() or "It was killed, or this machine can't run it.",
@@ -334,7 +336,7 @@ def _another_runs(running: LaunchSpec, wanted: LaunchSpec) -> StokerError:
     )
 
 
-def _spawn(key: str | None) -> None:
+def _spawn(key: str | None) -> ProcessId:
     """Start the supervisor so that it outlives this process and its terminal.
 
     The key of an adopted server reaches it by a pipe: no file and no process list has it.
@@ -351,3 +353,4 @@ def _spawn(key: str | None) -> None:
         assert supervisor.stdin is not None  # noqa: S101  (a pipe, see above)
         with supervisor.stdin as pipe:
             pipe.write(f"{key or ''}\n".encode())
+    return ProcessId.of(supervisor.pid)

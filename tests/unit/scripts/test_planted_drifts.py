@@ -200,10 +200,13 @@ FURTHER_DRIFTS = (
     ),
     Drift(
         "table of a benchmark",
-        "docs/contributing/simulation.md",
+        "docs/contributing/simulation-accuracy.md",
         "`python benchmarks/sizing_published.py`",
         "`python benchmarks/sizing_published.py`\n\n| GPU | off |\n| --- | --- |\n| L4 | 3 % |\n\n",
-        ("docs/contributing/simulation.md", "'3 %' in a table of a benchmark: generate it"),
+        (
+            "docs/contributing/simulation-accuracy.md",
+            "'3 %' in a table of a benchmark: generate it",
+        ),
     ),
 )
 
