@@ -18,6 +18,8 @@ from stoker.engines.vllm.vllm_replica import replica
 from stoker.host import Host, Memory
 from stoker.models import find_known_model
 from stoker.planning import Argument, Candidate, Plan, Requirements
+from stoker.server import diagnose
+from stoker.server.argument_overrides import corrected
 
 GIB = 1024**3
 UNIFORM, MIXED = "Qwen/Qwen2.5-Coder-14B-Instruct-AWQ", "openai/gpt-oss-20b"
@@ -139,3 +141,15 @@ def test_replica_of_a_site_has_it_and_the_shared_memory_for_it() -> None:
     other = replica(plan, image="registry.example.com/vllm:1")
     assert "--kv-offloading-size" not in other.command
     assert other.shm_bytes == SHM_BYTES
+
+
+def test_start_that_finds_no_room_for_it_is_repeated_without_it() -> None:
+    line = (
+        "RuntimeError: Insufficient space in /dev/shm for CPU KV offload shared region in /dev/shm"
+    )
+    verdict = diagnose([f"{line}: 40960 MiB required, 31744 MiB free."])
+    again = corrected(planned(), verdict, ())
+    assert again is not None
+    launch = engines.get("vllm").launch(again, port=1, key="k", options=Options(gpus=True))
+    assert isinstance(launch, ContainerLaunch)
+    assert "--kv-offloading-size" not in launch.command

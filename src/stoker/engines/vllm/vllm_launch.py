@@ -140,9 +140,11 @@ def arguments(plan: Plan, model: str) -> tuple[Argument, ...]:
 
 
 def flags(given: Sequence[Argument]) -> tuple[str, ...]:
-    """The arguments as vLLM's command line takes them."""
+    """The arguments as vLLM's command line takes them; one that is empty keeps vLLM's default."""
     found: list[str] = []
     for argument in given:
+        if argument.value == "":
+            continue
         if argument.value is True:
             found.append(f"--{argument.name}")
         elif argument.value is False:

@@ -319,7 +319,7 @@ def _diagnosis(
         vague=cause.get("vague", False),
         refines=tuple(cause.get("refines", ())),
         known=known,
-        change=ArgumentChange(retry["argument"], value) if retry and value else None,
+        change=ArgumentChange(retry["argument"], value) if retry and value is not None else None,
     )
 
 
