@@ -146,8 +146,6 @@ def test_replica_of_a_site_has_it_and_the_shared_memory_for_it() -> None:
 def test_start_that_finds_no_room_for_it_is_repeated_without_it() -> None:
     line = "RuntimeError: Insufficient space in /dev/shm for CPU KV offload shared region"
     verdict = diagnose([f"{line} in /dev/shm: 40960 MiB required, 31744 MiB free."])
-    )
-    verdict = diagnose([f"{line}: 40960 MiB required, 31744 MiB free."])
     again = corrected(planned(), verdict, ())
     assert again is not None
     launch = engines.get("vllm").launch(again, port=1, key="k", options=Options(gpus=True))
