@@ -31,10 +31,11 @@ MOST_BYTES = 150_000
 
 
 def screenshot() -> None:
-    """VS Code completing a line through a local model."""
-    test = ["-m", "pytest", "-q", "tests/e2e/test_completion.py", "-k", "ghost_text_shows"]
-    subprocess.run([sys.executable, *test], cwd=ROOT, check=True)
-    shutil.copyfile(ROOT / "artifacts/vscode/30-ghost-text.png", PICTURES / "readme.png")
+    """VS Code's chat and a completed line, both by a local model."""
+    test = ["-m", "pytest", "-q", "tests/e2e/test_completion.py", "-k", "chat_answers_beside"]
+    wanted = {**os.environ, "STOKER_PICTURES": "1"}
+    subprocess.run([sys.executable, *test], cwd=ROOT, check=True, env=wanted)
+    shutil.copyfile(ROOT / "artifacts/vscode/30-chat-and-ghost-text.png", PICTURES / "readme.png")
 
 
 def recording() -> None:

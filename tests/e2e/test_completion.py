@@ -6,6 +6,7 @@ One window serves all tests. Screenshots of each step are kept in artifacts/vsco
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,15 @@ pytestmark = pytest.mark.vscode
 GHOST = ".ghost-text-decoration, .ghost-text, .suggest-preview-text"
 EDITOR = ".part.editor .monaco-editor"
 COMPLETIONS = "/v1/completions"
+MODEL = "qwen2.5-coder-0.5b"
+#: A chat without tools, which so small a model would call instead of answering.
+TALK = """---
+name: Talk
+description: Answers questions, without tools.
+tools: []
+---
+Answer the question.
+"""
 #: Five characters a second, as people type.
 KEY_MS = 200
 #: On two shared cores, a first request reads its whole prompt.
@@ -45,7 +55,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Llama]:
     coder = Llama(
         log,
         n_ctx=8192,
-        alias="coder",
+        alias=MODEL,
         model=qwen(),
         ignore_eos=False,
         n_predict=-1,
@@ -190,9 +200,26 @@ def test_ghost_text_shows_as_a_person_types_and_tab_accepts_it(
     paused_at = time.monotonic()
     assert "a * b" in coding.sees_ghost()
     measured("from the last key to ghost text", f"{time.monotonic() - paused_at:.2f} s")
-    window.picture("30-ghost-text")
     coding.presses("Tab")
     coding.saves(file, "    return a * b")
+
+
+@pytest.mark.skipif(not os.environ.get("STOKER_PICTURES"), reason="for make pictures")
+def test_the_chat_answers_beside_ghost_text(coding: Coder, window: Window) -> None:
+    """Both by the same small model; the picture is the README's."""
+    agents = window.server.workspace / ".github/agents"
+    agents.mkdir(parents=True)
+    (agents / "talk.agent.md").write_text(TALK)
+    window.connect(coding.gateway.url, MODEL)
+    window.chooses_agent("Talk")
+    window.ask("Write a Python function is_prime(n). Only the code.")
+    answer = window.answered()
+    assert "def is_prime(n)" in answer.replace("\xa0", " ")
+    assert not window.has_error()
+    coding.opens("sums.py", SUMS)
+    coding.types("return")
+    assert "a * b" in coding.sees_ghost()
+    window.picture("30-chat-and-ghost-text")
 
 
 def test_one_word_of_it_can_be_accepted_and_typing_it_asks_nothing(

@@ -23,6 +23,8 @@ TOAST = ".notification-toast"
 ANSWER_S = 900
 #: The button that lets an agent run a command, and its like.
 _ALLOW = f"{CHAT} .monaco-button:visible"
+#: The lines of an open list, such as that of agents.
+_ROWS = ".action-widget .monaco-list-row"
 _TRUST = ".workspace-trust-editor .monaco-button"
 _TURN_S = 120
 _DRAWN_S = 10
@@ -59,6 +61,28 @@ class Window:
 
     def choose(self, model: str, page: str = "main") -> None:
         self.clicks += self.browser.do("choose", model=model, page=page)
+
+    def chooses_agent(self, name: str) -> None:
+        """Chooses a custom agent of the workspace for a new chat.
+
+        VS Code 1.139 lists those only after a window's first message, which is stopped here.
+        """
+        self.ask("Are you there?")
+        self.browser.do("click", selector=STOP)
+        self.browser.do("wait", selector=STOP, gone=True)
+        self.browser.do("click", selector=f"{CHAT} [aria-label^='New Chat']")
+        self.browser.do("wait", selector=RESPONSE, gone=True)
+
+        def chosen() -> bool:
+            self.browser.do("click", selector=f"{CHAT} .interactive-input-part a", text="Agent")
+            if any(row.startswith(name) for row in self.browser.do("texts", selector=_ROWS)):
+                self.browser.do("click", selector=_ROWS, text=name)
+                return True
+            self.browser.do("press", key="Escape")
+            time.sleep(1)
+            return False
+
+        wait_for(f"the agent {name} in the list", chosen)
 
     def set_endpoint(self, endpoint: str) -> None:
         """Runs the extension's own command, which writes the setting."""
