@@ -1,8 +1,8 @@
 """How vllm-router is started in front of a site's replicas.
 
 Flags are of vllm-router 0.1.17, which passes a request's key on to the replica, but not at
-``/tokenize``. With its defaults, two of the first twenty requests after a
-replica has died are answered 500, and a dead replica is found after up to three minutes.
+``/tokenize``. With its defaults, the first requests after a replica has died are answered 500, and
+a dead replica is found after up to three minutes.
 """
 
 from __future__ import annotations

@@ -20,15 +20,21 @@ LONG = "word " * 1500
 
 
 @contextlib.asynccontextmanager
-async def in_front_of_vllm(count_status: int = 200) -> AsyncIterator[tuple[Front, list[Any]]]:
-    """The gateway before a server with vLLM's paths that counts a token for each word."""
+async def in_front_of_vllm(
+    count_status: int = 200, counted: bytes | None = None
+) -> AsyncIterator[tuple[Front, list[Any]]]:
+    """The gateway before a server with vLLM's paths that counts a token for each word.
+
+    ``counted`` is answered in place of the count.
+    """
     asked: list[Any] = []
 
     async def tokenize(request: web.Request) -> web.Response:
         body = await request.json()
         texts = [body["prompt"]] if "prompt" in body else [m["content"] for m in body["messages"]]
         count = sum(len(str(text).split()) for text in texts)
-        return web.json_response({"count": count}, status=count_status)
+        body = orjson.dumps({"count": count}) if counted is None else counted
+        return web.Response(body=body, status=count_status, content_type="application/json")
 
     async def complete(request: web.Request) -> web.Response:
         asked.append(await request.json())
@@ -58,6 +64,21 @@ async def test_a_server_without_a_path_to_count_at_is_asked_unfitted(status: int
         for fields in ({"prompt": "x"}, {"messages": messages}):
             reply = await door.post(completion(**fields), "/tokenize")
             assert (reply.status, reply.error["code"]) == (501, "cannot_count")
+
+
+@pytest.mark.parametrize(
+    "counted", [b"{}", b"[]", b'{"count": null}', b'{"count": "x"}', b"no JSON"]
+)
+async def test_a_server_whose_answer_holds_no_count_is_one_that_can_not_count(
+    counted: bytes,
+) -> None:
+    async with in_front_of_vllm(counted=counted) as (door, asked):
+        messages = [{"role": "user", "content": LONG}]
+        assert (await door.chat(messages=messages)).status == 200
+        assert asked[0]["messages"] == messages
+        assert (await door.post(completion(prompt=LONG), "/v1/completions")).status == 200
+        reply = await door.post(completion(messages=messages), "/tokenize")
+        assert (reply.status, reply.error["code"]) == (501, "cannot_count")
 
 
 async def test_a_server_that_is_down_is_503() -> None:

@@ -55,7 +55,7 @@ class ServerCounts:
     async def uncached(self, request: Mapping[str, Any]) -> int:
         """The same, asked again whatever is remembered."""
         try:
-            return await self._client.count(self._http, self._backend, request)
+            return await self._count(request)
         except aiohttp.ClientResponseError as refused:
             if refused.status in REFUSED_TO_COUNT and not await self._counts_requests():
                 raise NotImplementedError("the server counts no messages") from refused
@@ -69,7 +69,7 @@ class ServerCounts:
         if self._refuses_all is None:
             least = {"model": self._model, "messages": [{"role": "user", "content": "Hi"}]}
             try:
-                await self._client.count(self._http, self._backend, least)
+                await self._count(least)
                 self._refuses_all = False
             except aiohttp.ClientResponseError as refused:
                 if refused.status not in REFUSED_TO_COUNT:
@@ -101,8 +101,13 @@ class ServerCounts:
         found = {t: n for part, of in pairs for t, n in zip(part, of, strict=True)}
         return self._pieces.count(texts, lambda asked: [found[text] for text in asked])
 
+    async def _count(self, request: Mapping[str, Any]) -> int:
+        with _readable():
+            return await self._client.count(self._http, self._backend, request)
+
     async def _count_texts(self, texts: Sequence[str]) -> Sequence[int]:
-        return await self._client.count_texts(self._http, self._backend, self._model, texts)
+        with _readable():
+            return await self._client.count_texts(self._http, self._backend, self._model, texts)
 
 
 @contextlib.contextmanager
@@ -114,6 +119,15 @@ def without_a_path() -> Iterator[None]:
         if refused.status in _HAS_NO_COUNT:
             raise NotImplementedError("the server has no path to count at") from refused
         raise
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Raise ``NotImplementedError`` for an answer that holds no count: another kind of server's."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as wrong:
+        raise NotImplementedError("the server's answer holds no count") from wrong
 
 
 def _content_of(request: Mapping[str, Any]) -> bytes | None:
