@@ -130,7 +130,8 @@ def _container(site: Site, names: Names) -> Mapping[str, Node]:
         "image": ChartValue(
             "gateway.image",
             site.request.cluster.gateway_image or image_name(site),
-            "Stoker's image, in your registry: the README.md beside these files shows how to make it.",
+            "Stoker's image, in your registry: the README.md beside these files shows how to make "
+            "it.",
         ),
         "command": ["stoker", "gateway", f"{_CONFIG_FOLDER}/gateway.toml"],
         "env": [
