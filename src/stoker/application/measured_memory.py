@@ -7,18 +7,16 @@ on as many GPUs: other models have other activations and graphs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import date
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from stoker import engines, paths
+from stoker import engines
+from stoker.application.measured_file import MeasuredFile
 from stoker.host import Host
 from stoker.planning import Plan
 from stoker.planning.requirements import memory_key
-from stoker.private_files import changing, write_private
 
 #: No correction is larger than this part of a GPU: the worst prediction of those that were
 #: compared with logs was 4 % of the cache off (docs/contributing/plan-accuracy.md).
@@ -33,6 +31,9 @@ class MeasuredMemory(msgspec.Struct, frozen=True):
 
     more_bytes: _Bytes = 0
     date: str = ""
+
+
+_FILE = MeasuredFile("measured-memory.json", MeasuredMemory)
 
 
 def remember(plan: Plan, host: Host, log: Iterable[str]) -> None:
@@ -52,39 +53,20 @@ def remember(plan: Plan, host: Host, log: Iterable[str]) -> None:
     most = int(_MOST_SHARE * plan.memory.device_bytes)
     more = 0 if abs(more) < _LEAST_BYTES else min(most, max(-most, more))
     entry = MeasuredMemory(more, date.today().isoformat())
-    with suppress(OSError), changing(_file()):
-        entries = _read()
-        machine = _machine(host)
-        key = memory_key(plan.engine, plan.model, plan.gpus)
-        entries[machine] = {**entries.get(machine, {}), key: entry}
-        write_private(_file(), msgspec.json.encode(entries))
+    key = memory_key(plan.engine, plan.model, plan.gpus)
+    _FILE.change(_machine(host), key, lambda _: entry)
 
 
 def of(host: Host) -> Mapping[str, int]:
     """What is known of this machine, as ``Requirements.measured_bytes`` takes it."""
-    return {key: entry.more_bytes for key, entry in _read().get(_machine(host), {}).items()}
+    return {key: entry.more_bytes for key, entry in _FILE.read().get(_machine(host), {}).items()}
 
 
 def forget() -> bool:
     """Remove all of it. Whether there was any."""
-    try:
-        _file().unlink()
-    except OSError:
-        return False
-    return True
+    return _FILE.forget()
 
 
 def _machine(host: Host) -> str:
     """Other GPUs, or another amount of their memory, are another machine."""
     return "; ".join(f"{gpu.name} {(gpu.memory_total_bytes or 0) >> 30}" for gpu in host.gpus)
-
-
-def _read() -> dict[str, dict[str, MeasuredMemory]]:
-    try:
-        return msgspec.json.decode(_file().read_bytes(), type=dict[str, dict[str, MeasuredMemory]])
-    except (OSError, RecursionError, UnicodeDecodeError, msgspec.DecodeError):
-        return {}
-
-
-def _file() -> Path:
-    return paths.config_dir() / "measured-memory.json"

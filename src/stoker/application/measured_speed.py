@@ -11,21 +11,19 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Annotated
 
 import msgspec
 
-from stoker import engines, paths
+from stoker import engines
+from stoker.application.measured_file import MeasuredFile
 from stoker.host import Host, lookup_gpu
 from stoker.planning import Plan, Speed, Traffic
 from stoker.planning.requirements import Need
-from stoker.private_files import changing, write_private
 
 #: No correction is larger than this: a machine that was busy for a while stays in use.
 _MOST = 2.5
@@ -50,6 +48,9 @@ class MeasuredTimes:
     date: str = ""
     #: Those of the answers after each start, the newest last.
     answers: tuple[_Factor, ...] = ()
+
+
+_FILE = MeasuredFile("measured.json", MeasuredTimes)
 
 
 def predictor(plan: Plan, host: Host) -> Callable[[Traffic], Speed | None] | None:
@@ -88,7 +89,7 @@ def remember_answer(plan: Plan, host: Host, tokens: int, tokens_per_s: float | N
         token = median(answers) if len(answers) >= _LEAST_ANSWERS else None
         return replace(known, token=token, source="stoker up", date=_today(), answers=answers)
 
-    _change(plan, host, add)
+    _FILE.change(_key(plan, host), _name(plan), add)
 
 
 def remember(
@@ -115,17 +116,7 @@ def remember(
             known.answers,
         )
 
-    _change(plan, host, put)
-
-
-def _change(plan: Plan, host: Host, change: Callable[[MeasuredTimes], MeasuredTimes]) -> None:
-    """Replace one entry; two commands that end at once keep both of theirs."""
-    key, name = _key(plan, host), _name(plan)
-    with suppress(OSError), changing(_file()):
-        before = _read()
-        of_key = before.get(key, {})
-        entry = change(of_key.get(name, MeasuredTimes()))
-        write_private(_file(), msgspec.json.encode({**before, key: {**of_key, name: entry}}))
+    _FILE.change(_key(plan, host), _name(plan), put)
 
 
 def _today() -> str:
@@ -134,16 +125,12 @@ def _today() -> str:
 
 def forget() -> bool:
     """Remove all of it. Whether there was any."""
-    try:
-        _file().unlink()
-    except OSError:
-        return False
-    return True
+    return _FILE.forget()
 
 
 def corrected(plans: Sequence[Plan], host: Host, need: Need) -> list[Plan]:
     """The plans with the speed that was measured on ``host``, in the order that they came in."""
-    entries = _read()
+    entries = _FILE.read()
     return [_corrected(plan, entries.get(_key(plan, host), {}), need) for plan in plans]
 
 
@@ -203,14 +190,3 @@ def _key(plan: Plan, host: Host) -> str:
     parts += [gpu.name for gpu in host.gpus[: plan.gpus]]
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
     return f"{plan.engine} {plan.gpus} GPU {digest}"
-
-
-def _read() -> dict[str, dict[str, MeasuredTimes]]:
-    try:
-        return msgspec.json.decode(_file().read_bytes(), type=dict[str, dict[str, MeasuredTimes]])
-    except (OSError, RecursionError, UnicodeDecodeError, msgspec.DecodeError):
-        return {}
-
-
-def _file() -> Path:
-    return paths.config_dir() / "measured.json"
