@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from stoker.tokens.tool_calls.call_validation import Call
 
@@ -45,6 +45,32 @@ HeaderVerdict = FoundHeader | Verdict
 Reader = Callable[[str, bool], Verdict]
 #: What reads a call, or the header of a message.
 MessageReader = Callable[[str, bool], HeaderVerdict]
+
+
+class _Reads(Protocol):
+    """What reads the rest of a call."""
+
+    def read(self, text: str, final: bool) -> Verdict: ...
+
+
+class ChosenReader:
+    """A call whose beginning decides what reads the rest of it."""
+
+    #: What may stand behind that rest.
+    _after: str = ""
+    _reader: _Reads | None = None
+
+    def read(self, text: str, final: bool) -> Verdict:
+        if self._reader is None:
+            chosen = self._choose(text)
+            if chosen is None or isinstance(chosen, Rejected):
+                return REJECTED if final else chosen
+            self._reader = chosen
+        return with_closing(text, self._reader.read(text, final), final, self._after)
+
+    def _choose(self, text: str) -> _Reads | Rejected | None:
+        """The reader; ``None`` while the text is too short to decide."""
+        raise NotImplementedError
 
 
 def skip_blank(text: str, start: int) -> int:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from stoker.tokens.tool_calls.call_candidate import (
     NAME_CHARS,
     REJECTED,
+    ChosenReader,
     Rejected,
-    Verdict,
     skip_blank,
-    with_closing,
     word_at,
 )
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
@@ -21,7 +20,7 @@ _END_NAME = "</name>"
 _ARGUMENTS = ("<arguments>", "<parameters>", "<args>", "<input>")
 
 
-class ElementCall:
+class ElementCall(ChosenReader):
     """One call, from behind the tag of its name."""
 
     OPEN = "<name>"
@@ -29,16 +28,6 @@ class ElementCall:
     def __init__(self, offered: ToolSchemas, start: int) -> None:
         self._offered = offered
         self._start = start
-        self._closing = ""
-        self._arguments: Arguments | None = None
-
-    def read(self, text: str, final: bool) -> Verdict:
-        if self._arguments is None:
-            chosen = self._choose(text)
-            if chosen is None or isinstance(chosen, Rejected):
-                return REJECTED if final else chosen
-            self._arguments = chosen
-        return with_closing(text, self._arguments.read(text, final), final, self._closing)
 
     def _choose(self, text: str) -> Arguments | Rejected | None:
         end = text.find(_END_NAME, self._start, self._start + NAME_CHARS)
@@ -54,5 +43,5 @@ class ElementCall:
         begin = skip_blank(text, at + len(opening))
         if begin == len(text):
             return None
-        self._closing = f"</{opening[1:]}"
+        self._after = f"</{opening[1:]}"
         return Arguments(self._offered, name, begin) if text[begin] == "{" else REJECTED

@@ -15,12 +15,12 @@ from stoker.tokens.tool_calls.call_candidate import (
     IDENTIFIER,
     NAME_CHARS,
     REJECTED,
+    ChosenReader,
     FoundCall,
     Rejected,
     Verdict,
     begins_with,
     skip_blank,
-    with_closing,
     word_at,
 )
 from stoker.tokens.tool_calls.call_validation import ToolSchemas
@@ -83,7 +83,7 @@ _PAIR = re.compile(r"<(?P<space>(?:longcat_|ifm\|)?)arg_key(?P<suffix>(?::\w+)?)
 _PAIR_BEGINS = ("<arg_key>", "<longcat_arg_key>", "<ifm|arg_key>", "<arg_key:")
 
 
-class TaggedCall:
+class TaggedCall(ChosenReader):
     """One call in one of the formats of ``TAGS``, from its opening tag.
 
     ``followers`` are the markers that may stand behind it where it is in a wrapper.
@@ -96,18 +96,6 @@ class TaggedCall:
         self._start = start
         self._syntax = syntax
         self._followers = (*followers, syntax.opening) if followers else ()
-        self._reader: ArgumentTags | Arguments | None = None
-
-    def read(self, text: str, final: bool) -> Verdict:
-        if self._reader is None:
-            chosen = self._choose(text)
-            if chosen is None or isinstance(chosen, Rejected):
-                return REJECTED if final else chosen
-            self._reader = chosen
-        verdict = self._reader.read(text, final)
-        if isinstance(self._reader, ArgumentTags):
-            return verdict
-        return with_closing(text, verdict, final, self._syntax.closing)
 
     def _choose(self, text: str) -> ArgumentTags | Arguments | Rejected | None:
         name_start = self._start + len(self._syntax.opening)
@@ -129,26 +117,18 @@ class TaggedCall:
                 return None
             syntax = _PARAMETER if word else syntax
         if text[body] == "{":  # DeepSeek V3.2 writes the arguments as JSON at times
+            self._after = self._syntax.closing
             return Arguments(self._offered, name, body)
         return ArgumentTags(self._offered, name, tag.end, syntax, self._followers)
 
 
-class PairedCall:
+class PairedCall(ChosenReader):
     """``name`` and its pairs of tags, up to the closing tag of the whole call."""
 
     def __init__(self, offered: ToolSchemas, start: int, closing: str) -> None:
         self._offered = offered
         self._start = start
         self._closing = closing
-        self._arguments: ArgumentTags | None = None
-
-    def read(self, text: str, final: bool) -> Verdict:
-        if self._arguments is None:
-            chosen = self._choose(text)
-            if chosen is None or isinstance(chosen, Rejected):
-                return REJECTED if final else chosen
-            self._arguments = chosen
-        return self._arguments.read(text, final)
 
     def _choose(self, text: str) -> ArgumentTags | Rejected | None:
         match = IDENTIFIER.match(text, self._start)
