@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 
-#: A whole pair, any other escape, or a half.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
+#: The first half of a character, and the second.
+_FIRST, _SECOND = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_FIRST, _SECOND, _FIRST, _SECOND))
+#: Escaped backslashes, with which no other escape begins; and what no JSON holds, in their place.
+_BACKSLASH, _HIDDEN = rb"\\", b"\0\0"
 #: The sign for a character that could not be read, as JavaScript's ``toWellFormed`` writes it.
-_REPLACEMENT = rb"\ufffd"
+_REPLACEMENT = rb"\\ufffd"
 
 
 def replaced(body: bytes) -> bytes | None:
     """The body with a replacement character for each half; ``None`` where it has none."""
-    changed = _ESCAPE.sub(lambda found: _REPLACEMENT if found["half"] else found[0], body)
-    return changed if changed != body else None
+    if b"\0" in body:
+        return None  # no JSON, whatever is replaced
+    changed, halves = _HALF.subn(_REPLACEMENT, body.replace(_BACKSLASH, _HIDDEN))
+    return changed.replace(_HIDDEN, _BACKSLASH) if halves else None
