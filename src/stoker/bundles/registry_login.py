@@ -7,8 +7,9 @@ are. Neither may carry the login away.
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
+
+from stoker import network_addresses
 
 #: Below such a name of a country, as in ``co.uk``, domains belong to different people. It is the
 #: list of ``http.cookiejar.DefaultCookiePolicy``, as far as it has names of two to four letters.
@@ -31,11 +32,7 @@ def may_have_login(url: str, registry: str) -> bool:
 
 def is_loopback(registry: str) -> bool:
     """Whether the host, with or without a port, is this machine."""
-    host = urlsplit(f"//{registry}").hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return network_addresses.is_loopback(urlsplit(f"//{registry}").hostname or "")
 
 
 def _same_site(host: str, registry: str) -> bool:

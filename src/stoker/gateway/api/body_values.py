@@ -23,8 +23,12 @@ def may_have_too_many(body: bytes) -> bool:
     """Whether a look into its strings is needed: texts of code are full of brackets and commas."""
     if len(body) < 2 * MOST_CONTAINERS:
         return False
-    containers = body.count(b"[") + body.count(b"{")
-    return containers > MOST_CONTAINERS or body.count(b",") > MOST_COMMAS
+    return most_containers(body) > MOST_CONTAINERS or body.count(b",") > MOST_COMMAS
+
+
+def most_containers(json: bytes) -> int:
+    """How many lists and objects there are at most: those brackets in strings count too."""
+    return json.count(b"[") + json.count(b"{")
 
 
 def has_too_many(body: bytes) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from stoker.gateway.api import body_values
 from stoker.gateway.api.request_validation import BadRequestError
 from stoker.tokens.request_form import WrittenPart
 
@@ -68,8 +69,8 @@ def names_no_address(message: WrittenPart) -> bool:
 
     One of very many values is not looked through.
     """
-    parts = message.json.count(b"[") + message.json.count(b"{")
-    return parts < _MOST_PARTS and not any(_references(message, "messages"))
+    few = body_values.most_containers(message.json) < _MOST_PARTS
+    return few and not any(_references(message, "messages"))
 
 
 def refuse_servers(request: Mapping[str, Any]) -> None:

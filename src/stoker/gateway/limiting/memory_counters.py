@@ -22,8 +22,7 @@ class MemoryCounters:
         for counter, bucket, amount in charges:
             name, _, limit, window = counter
             use = known.get(name) or self._new(counter)
-            if use.tidied_for != bucket:
-                use.tidy_for(bucket, window)
+            use.tidy_for(bucket, window)
             if use.total + amount > limit:
                 taken = False
             uses.append(use)

@@ -130,9 +130,6 @@ class PooledBackend:
 
     def has_room_for(self, *, is_completion: bool) -> bool:
         """Whether one more request of a kind may be sent: slots that are kept take completions."""
-        if not self.completion_slots:
-            limit = self._limit
-            return limit is None or self.in_flight < limit
         if is_completion and self._turn_slots is not None and self._failures < FAILURES:
             return self.completions < self.completion_slots or self.has_room
         return self.has_room
