@@ -107,3 +107,8 @@ def test_before_the_download_nothing_is_mounted() -> None:
     found = launched(None, THERE)
     assert found.command[:2] == ("--model", "/models/coder.gguf")
     assert not found.mounts
+
+
+def test_empty_argument_keeps_the_servers_default() -> None:
+    """As ``--engine-arg slot_save_path=`` turns a planned one off."""
+    assert "--slot-save-path" not in launched(None, THERE, slot_save_path="").command

@@ -90,8 +90,8 @@ def launch(
 
 
 def flags(given: Sequence[Argument]) -> tuple[str, ...]:
-    """The arguments as ``llama-server`` takes them."""
-    return tuple(part for argument in given for part in _parts(argument))
+    """The arguments as ``llama-server`` takes them; one that is empty keeps its default."""
+    return tuple(part for one in given if one.value != "" for part in _parts(one))
 
 
 def _parts(argument: Argument) -> Iterator[str]:
