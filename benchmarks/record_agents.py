@@ -70,6 +70,18 @@ def workload(agents: int, window: int) -> Workload:
     )
 
 
+def answer_of(tokens: int) -> dict[str, Any]:
+    """The fields of a request to vLLM whose streamed answer has exactly so many tokens."""
+    return {
+        "max_tokens": tokens,
+        "min_tokens": tokens,
+        "ignore_eos": True,
+        "temperature": 0.0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
 def drawn(agents: int, window: int, seed: int) -> list[Agent]:
     """What the seats of a simulation with this seed do, in advance."""
     found = []
@@ -148,12 +160,7 @@ class Recorder:
         body = {
             "model": "m",
             "prompt": prompt,
-            "max_tokens": answer_tokens,
-            "min_tokens": answer_tokens,
-            "ignore_eos": True,
-            "temperature": 0.0,
-            "stream": True,
-            "stream_options": {"include_usage": True},
+            **answer_of(answer_tokens),
             "return_token_ids": True,
         }
         content = json.dumps(body).encode()

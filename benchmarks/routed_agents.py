@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from benchmarks.record_agents import SENDING_S, SHAPE, Agent, drawn
+from benchmarks.record_agents import SENDING_S, SHAPE, Agent, answer_of, drawn
 
 #: Tokens that the template adds to a message: its marks and its role.
 _MESSAGE_TOKENS = 5
@@ -86,12 +86,7 @@ class Pass:
         body = {
             "model": "m",
             "messages": messages,
-            "max_tokens": answer_tokens,
-            "min_tokens": answer_tokens,
-            "ignore_eos": True,
-            "temperature": 0.0,
-            "stream": True,
-            "stream_options": {"include_usage": True},
+            **answer_of(answer_tokens),
         }
         sent_s = time.perf_counter()
         first_s, usage = 0.0, dict[str, Any]()

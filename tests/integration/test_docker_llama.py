@@ -6,7 +6,6 @@ import json
 import os
 import stat
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -61,15 +60,6 @@ def client(docker_endpoint: str) -> Iterator[docker.DockerClient]:
     client.close()
 
 
-def wait_for(what: Callable[[], bool], within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if what():
-            return True
-        time.sleep(0.3)
-    return False
-
-
 def props(client: docker.DockerClient, key: str) -> dict[str, object]:
     """What the engine in the container reports of itself, under that key."""
     container = client.containers.get(NAME)
@@ -105,8 +95,8 @@ def test_life_of_a_container(
         props(client, "another")
 
     container.kill()
-    assert wait_for(lambda: stoker.status()["status"] == "restarting", 30)
-    assert wait_for(lambda: stoker.status()["status"] == "ready", 60)
+    assert docker_daemon.wait_for(lambda: stoker.status()["status"] == "restarting", 30)
+    assert docker_daemon.wait_for(lambda: stoker.status()["status"] == "ready", 60)
     assert stoker.post("/v1/chat/completions", chat)["choices"]
 
     assert stoker.run("down").returncode == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,15 +58,6 @@ def client(docker_endpoint: str) -> Iterator[docker.DockerClient]:
     client.close()
 
 
-def wait_for(what: Callable[[], bool], within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        if what():
-            return True
-        time.sleep(0.3)
-    return False
-
-
 def is_there(client: docker.DockerClient) -> bool:
     try:
         client.containers.get(NAME)
@@ -93,25 +83,25 @@ def test_life_of_a_container(
     first = client.containers.get(NAME)
 
     docker_daemon.pause(first)
-    assert wait_for(lambda: "is paused" in (stoker.status()["problem"] or ""), 20)
+    assert docker_daemon.wait_for(lambda: "is paused" in (stoker.status()["problem"] or ""), 20)
     first.unpause()
-    assert wait_for(lambda: stoker.status()["problem"] is None, 20)
+    assert docker_daemon.wait_for(lambda: stoker.status()["problem"] is None, 20)
     assert stoker.post("/v1/chat/completions", chat, timeout=120)["choices"]
 
     started = first.attrs["State"]["StartedAt"]
     first.kill()
-    assert wait_for(lambda: stoker.status()["status"] == "restarting", 30)
-    assert wait_for(lambda: stoker.status()["status"] == "ready", _START_S)
+    assert docker_daemon.wait_for(lambda: stoker.status()["status"] == "restarting", 30)
+    assert docker_daemon.wait_for(lambda: stoker.status()["status"] == "ready", _START_S)
     second = client.containers.get(NAME)
     assert second.attrs["State"]["StartedAt"] != started
     assert stoker.post("/v1/chat/completions", chat, timeout=120)["choices"]
 
     second.stop()
-    assert wait_for(lambda: stoker.status()["status"] == "restarting", 30)
-    assert wait_for(lambda: stoker.status()["status"] == "ready", _START_S)
+    assert docker_daemon.wait_for(lambda: stoker.status()["status"] == "restarting", 30)
+    assert docker_daemon.wait_for(lambda: stoker.status()["status"] == "ready", _START_S)
     client.containers.get(NAME).restart()
-    assert wait_for(lambda: stoker.status()["status"] == "restarting", 30)
-    assert wait_for(lambda: stoker.status()["status"] == "ready", _START_S)
+    assert docker_daemon.wait_for(lambda: stoker.status()["status"] == "restarting", 30)
+    assert docker_daemon.wait_for(lambda: stoker.status()["status"] == "ready", _START_S)
     assert stoker.post("/v1/chat/completions", chat, timeout=120)["choices"]
 
     supervisor = stoker.supervisor()
@@ -130,7 +120,7 @@ def test_memory_limit_that_is_too_small_is_named(
     up: Callable[..., subprocess.CompletedProcess[str]], client: docker.DockerClient
 ) -> None:
     def limit() -> None:
-        assert wait_for(lambda: is_there(client), 60)
+        assert docker_daemon.wait_for(lambda: is_there(client), 60)
         client.containers.get(NAME).update(mem_limit="300m", memswap_limit="300m")
 
     with ThreadPoolExecutor(1) as pool:

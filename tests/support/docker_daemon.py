@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import docker
@@ -187,3 +187,13 @@ def _await(endpoint: str, daemon: subprocess.Popen[bytes], log: Path) -> None:
             break
         time.sleep(0.2)
     raise RuntimeError(f"dockerd did not start:\n{log.read_text()[-3000:]}")
+
+
+def wait_for(what: Callable[[], bool], within_s: float) -> bool:
+    """Whether it becomes true in that time."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if what():
+            return True
+        time.sleep(0.3)
+    return False
