@@ -95,7 +95,7 @@ async function followed(url: URL, request: RequestInit): Promise<Response> {
   return response;
 }
 
-/** In place of a redirect to another server, whose body says nothing about where it leads. */
+/** In place of a redirect to another server, whose own body does not name where it leads. */
 function redirectedAway(status: number, target: URL): Response {
   return Response.json({ error: { message: `It redirects to ${target.origin}.` } }, { status });
 }
