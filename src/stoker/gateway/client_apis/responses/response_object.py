@@ -7,7 +7,7 @@ leaves it out.
 
 from __future__ import annotations
 
-import os
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,8 +24,6 @@ from stoker.gateway.usage.usage_report import UsageReport
 
 _Value = dict[str, Any]
 
-#: As random as a UUID.
-_ID_BYTES = 16
 #: What a response repeats of its request, and its value where the request leaves it out. By
 #: default a prompt that is too long is cut, which is what ``auto`` means.
 _REPEATED: Mapping[str, Any] = {
@@ -72,7 +70,7 @@ class ResponseObject:
     """One answer as it is reported at its beginning and at its end."""
 
     def __init__(self, asked: Asked) -> None:
-        self._key = os.urandom(_ID_BYTES).hex()
+        self._key = secrets.token_hex(16)
         self._asked = asked
         self._tools: dict[str, OfferedTool] | None = None
         body = asked.body
