@@ -105,5 +105,6 @@ def _rules_of(path: str) -> PathRules | None:
 def _end_unread(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Close the connection behind a body that can't be read: where it ends is not known."""
     if request.content.exception():
-        response.force_close()
+        response.headers["Connection"] = "close"
+        request.protocol.close()
         request.content.feed_eof()
