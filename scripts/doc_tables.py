@@ -202,14 +202,15 @@ _FENCES = {"env": "sh", "json": "json", "toml": "toml", "yaml": "yaml"}
 
 def connect_table(out: Out) -> None:
     """Every client of ``stoker connect``, its API, and where its settings are."""
-    out("| client | is | API | `stoker connect` writes |\n| --- | --- | --- | --- |")
+    out("| client | is | API | `stoker connect` writes | tried |\n| --- | --- | --- | --- | --- |")
     for each in CLIENTS:
         files = ", ".join(f"`{file.path}`" for file in each.files(_PLACES, _TO))
         instead = (
             "nothing: it prints variables" if each.variables(_TO) else "nothing: it prints steps"
         )
         link = f"[`{each.name}`](#{each.title.lower().replace(' ', '-')})"
-        out(f"| {link} | {each.title} | {each.api} | {files or instead} |")
+        tried = f"no: [documented]({each.documented[0]})" if each.documented else "yes"
+        out(f"| {link} | {each.title} | {each.api} | {files or instead} | {tried} |")
 
 
 def connect_details(out: Out) -> None:
@@ -229,6 +230,9 @@ def _variables_and_steps(client: Client, out: Out) -> None:
         out("```sh\n" + "\n".join(connect_view.exports(variables)) + "\n```\n")
     for step in client.steps(_TO):
         out(f"{step}\n")
+    if client.documented:
+        page, day = client.documented
+        out(f"Taken from [its documentation]({page}), read on {day}, and not tried with it.\n")
 
 
 def extension_commands(out: Out) -> None:

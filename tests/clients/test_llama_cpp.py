@@ -24,10 +24,6 @@ pytestmark = pytest.mark.clients
 WINDOW = 8_192
 #: An answer without sense ends nowhere by itself.
 _ANSWER_TOKENS = 20
-#: Each agent on the API that ``stoker connect`` gives it.
-_EACH = [
-    agent for agent in AGENTS if agent.id not in ("copilot-cli-responses", "copilot-cli-messages")
-]
 #: What an agent makes of an answer that was cut, where it ends with a failure for it.
 _ENDS_WHERE_CUT = {
     "codex": "Incomplete response returned, reason: max_output_tokens",
@@ -50,7 +46,7 @@ def before_llama_cpp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy
         stoker.run("down")
 
 
-@pytest.mark.parametrize("agent", _EACH, ids=lambda agent: agent.id)
+@pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.id)
 def test_an_agent_reads_a_real_engines_answer(
     agent: Agent, before_llama_cpp: Proxy, node_modules: Path, aider: Path, tmp_path: Path
 ) -> None:

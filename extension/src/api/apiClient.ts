@@ -27,6 +27,10 @@ export class ConnectionError extends Error {
 }
 
 const MAX_BODY_CHARS = 4000;
+/** With these, a request goes on with its method and its body; a proxy's login page comes with others. */
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 307, 308]);
+/** More than any server needs; it ends a circle. */
+const MAX_REDIRECTS = 5;
 
 /** The JSON that `path` answers: a GET, or a POST where there is a `body`.
  * @throws HttpError, ConnectionError */
@@ -46,6 +50,7 @@ export async function requestJson(
 }
 
 /** A response whose status is 2xx and whose body is still open. Aborting `signal` closes the connection.
+ * A redirect within the server is followed; another server would get the key and the prompt.
  * @throws HttpError, ConnectionError */
 export async function send(
   server: Server,
@@ -57,10 +62,11 @@ export async function send(
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response: Response;
   try {
-    response = await fetch(server.base + path, {
+    response = await followed(new URL(server.base + path), {
       method: body === undefined ? "GET" : "POST",
       headers,
       signal,
+      redirect: "manual",
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
   } catch (error) {
@@ -74,6 +80,24 @@ export async function send(
     text.slice(0, MAX_BODY_CHARS),
     Number.isFinite(retryAfter) ? retryAfter : undefined,
   );
+}
+
+/** The first answer that leads no further at this server. */
+async function followed(url: URL, request: RequestInit): Promise<Response> {
+  let response = await fetch(url, request);
+  for (let count = 0; count < MAX_REDIRECTS && REDIRECTS.has(response.status); count++) {
+    const target = new URL(response.headers.get("location") ?? "", url);
+    if (target.origin !== url.origin) return redirectedAway(response.status, target);
+    await response.body?.cancel();
+    response = await fetch(target, request);
+    url = target;
+  }
+  return response;
+}
+
+/** In place of a redirect to another server, whose own body does not name where it leads. */
+function redirectedAway(status: number, target: URL): Response {
+  return Response.json({ error: { message: `It redirects to ${target.origin}.` } }, { status });
 }
 
 /** For `catch`: undefined where the error means that this server lacks the path (a 4xx, 501 or a web

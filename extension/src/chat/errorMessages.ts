@@ -166,6 +166,13 @@ export function discoveryMessage(error: unknown, where: string): string {
       where,
     );
   }
+  if (error.status < 400) {
+    return l10n.t(
+      "{0} redirects to another server (HTTP {1}), which would get your API key and prompts, so that is not followed. If you trust it, run the command 'Stoker: Set Endpoint' with its address.",
+      where,
+      error.status,
+    );
+  }
   return l10n.t("{0} answered HTTP {1}. Check its log.", where, error.status);
 }
 

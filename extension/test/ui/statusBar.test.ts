@@ -159,6 +159,13 @@ test("an outage is notified once, and the item warns until it is over", () => {
   expect(warnings()).toHaveLength(1);
 });
 
+test("a server that redirects to another one is named, with what to do", () => {
+  Object.assign(registry, { sources: [source], outages: [{ source, error: new HttpError(302, "") }] });
+  status.update();
+  expect(warnings()).toEqual([expect.stringContaining("box:1 redirects to another server (HTTP 302)")]);
+  expect(warnings()).toEqual([expect.stringContaining("'Stoker: Set Endpoint'")]);
+});
+
 test("each server that is down is notified once", () => {
   const down = [source, other].map((each) => ({ source: each, error: new HttpError(401, "") }));
   for (const outage of [...down, ...down]) {

@@ -112,6 +112,9 @@ class Client:
     variables: Callable[[Connection], Mapping[str, str]] = lambda _to: {}
     #: What else the person has to do, a sentence each.
     steps: Callable[[Connection], tuple[str, ...]] = lambda _to: ()
+    #: Where its settings are described, and the day on which that was last read; ``None`` for a
+    #: client that was run with what is written.
+    documented: tuple[str, str] | None = None
     #: Values in its files that the client itself writes again: undoing ignores what they are now.
     rewrites: tuple[Keys, ...] = ()
 

@@ -9,7 +9,8 @@ def _steps(to: Connection) -> tuple[str, ...]:
     key = f"the key in {to.key_variable}" if to.key_variable else "any text"
     return (
         "Open Settings | Tools | AI Assistant | Providers & API keys.",
-        f"Choose the provider OpenAI-compatible, the URL {to.base_url}, and {key} as the API key.",
+        "Among the third-party AI providers, choose OpenAI-compatible, the URL "
+        f"{to.base_url}, and {key} as the API key. Enable tool calling.",
         f"Choose the model {to.model}.",
     )
 
@@ -21,4 +22,5 @@ CLIENT = Client(
     None,
     lambda places: places.system_config / "JetBrains",
     steps=_steps,
+    documented=("https://www.jetbrains.com/help/ai-assistant/use-custom-models.html", "2026-11-29"),
 )

@@ -52,4 +52,14 @@ def _folder(places: Places) -> Path:
     return places.config / "zed"
 
 
-CLIENT = Client("zed", "Zed", "chat", "zed", _folder, _files, variables=_variables, steps=_steps)
+CLIENT = Client(
+    "zed",
+    "Zed",
+    "chat",
+    "zed",
+    _folder,
+    _files,
+    variables=_variables,
+    steps=_steps,
+    documented=("https://zed.dev/docs/ai/use-api-access", "2026-11-29"),
+)

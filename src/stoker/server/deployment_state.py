@@ -78,8 +78,13 @@ class LaunchSpec:
     @property
     def command(self) -> str:
         """The command that starts it again. It names the model even where Stoker chose it."""
-        asked = self.requirements[0] if self.requirements and self.options.adopted is None else ""
-        return shlex.join(("stoker", "up", asked or self.plan.model.id, *self.flags))
+        model = self.asked_model or self.plan.model.id
+        return shlex.join(("stoker", "up", model, *self.flags))
+
+    @property
+    def asked_model(self) -> str:
+        """The model that ``stoker up`` was called with; empty where Stoker chose it."""
+        return self.requirements[0] if self.requirements and self.options.adopted is None else ""
 
     @property
     def endpoint(self) -> str:

@@ -1,25 +1,40 @@
-"""The six tests of Open Responses' compliance suite (https://www.openresponses.org/compliance).
+"""The tests of Open Responses' compliance suite (https://www.openresponses.org/compliance).
 
-Every response and every event of a stream is read by the standard's own types. Prints one JSON
-object: for each test what came back, or what the types refused.
+They are those of ``src/lib/compliance-tests.ts`` in openresponses/openresponses at the commits
+0cb939cc and 18e56560, but for the two that are optional there and need tools of the server's own,
+a search of files and of the web. Every response and every event of a stream is read by the
+standard's own types. Prints one JSON object: for each test what came back, or what was refused.
 """
 
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from openresponses_types import types
 from pydantic import BaseModel, ValidationError
-from sdk_contract import BASE_URL, CITY, HELLO, MODEL, TOOL, TOOL_WORDS, WEATHER
+from sdk_contract import BASE_URL, CITY, HELLO, MODEL, SUNNY, TOOL, TOOL_WORDS, WEATHER
 
 #: A red dot.
 PICTURE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4"
     "//8/w38GIAXDIBKE0DHxgljNBAAO9TXL0Y4OHwAAAABJRU5ErkJggg=="
 )
+#: The beginning of one, which no model reads as text.
+FILE = {
+    "type": "input_file",
+    "filename": "fixture.pdf",
+    "file_data": "data:application/pdf;base64,JVBERi0xLjEK",
+}
+OFFERED = {
+    "type": "function",
+    "name": TOOL,
+    "description": TOOL_WORDS,
+    "parameters": CITY,
+}
 EVENTS = [
     kind
     for name, kind in vars(types).items()
@@ -45,9 +60,9 @@ def response(given: Any, **fields: Any) -> dict[str, Any]:
     return read
 
 
-def events(given: Any) -> Iterator[dict[str, Any]]:
+def events(given: Any, **fields: Any) -> Iterator[dict[str, Any]]:
     """The events of a stream, each read by the type that has its name."""
-    for line in ask(given, stream=True).read().decode().splitlines():
+    for line in ask(given, stream=True, **fields).read().decode().splitlines():
         if line.startswith("data: {"):
             event = json.loads(line[6:])
             _kind_of(event).model_validate(event)
@@ -78,17 +93,48 @@ def streamed() -> str:
     return "".join(e["delta"] for e in seen if e["type"] == "response.output_text.delta")
 
 
+def calls_of(read: dict[str, Any]) -> list[dict[str, Any]]:
+    return [item for item in read["output"] if item["type"] == "function_call"]
+
+
 def tool() -> str:
-    offered = {"type": "function", "name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
-    output = response([message("user", WEATHER)], tools=[offered])["output"]
-    return str([item["name"] for item in output if item["type"] == "function_call"])
+    output = response([message("user", WEATHER)], tools=[OFFERED])
+    return str([call["name"] for call in calls_of(output)])
 
 
-def picture() -> str:
-    parts = [
-        {"type": "input_text", "text": HELLO},
-        {"type": "input_image", "image_url": PICTURE},
-    ]
+def tool_streamed() -> str:
+    """The call comes as an item that is added, its arguments in pieces and whole, and done."""
+    seen = list(events([message("user", WEATHER)], tools=[OFFERED]))
+    by_type = {event["type"]: event for event in seen}
+    arguments = "response.function_call_arguments"
+    added, done = (by_type[f"response.output_item.{end}"]["item"] for end in ("added", "done"))
+    pieces = "".join(event["delta"] for event in seen if event["type"] == f"{arguments}.delta")
+    assert added["type"] == done["type"] == "function_call", (added, done)
+    assert pieces == by_type[f"{arguments}.done"]["arguments"] == done["arguments"], pieces
+    return str([done["name"]])
+
+
+def round_trip() -> str:
+    """A call that is demanded, and the answer after its result, with the whole conversation."""
+    choice = {"type": "function", "name": TOOL}
+    asked = message("user", WEATHER)
+    (call,) = calls_of(response([asked], tools=[OFFERED], tool_choice=choice))
+    result = {"type": "function_call_output", "call_id": call["call_id"], "output": SUNNY}
+    return text_of(response([asked, call, result], tools=[OFFERED]))
+
+
+def earlier_response() -> str:
+    """What is refused: answers are not stored here. The error is the one that OpenAI has for it."""
+    earlier = response(HELLO)["id"]
+    try:
+        response(HELLO, previous_response_id=earlier)
+    except urllib.error.HTTPError as refusal:
+        return f"{refusal.code} {json.load(refusal)['error']['code']}"
+    return "not refused"
+
+
+def with_part(part: dict[str, Any]) -> str:
+    parts = [{"type": "input_text", "text": HELLO}, part]
     return text_of(response([message("user", parts)]))
 
 
@@ -99,7 +145,10 @@ TESTS: dict[str, Callable[[], str]] = {
         response([message("system", "Be a pirate."), message("user", HELLO)])
     ),
     "tool call": tool,
-    "image": picture,
+    "tool call, streamed": tool_streamed,
+    "tool call and result": round_trip,
+    "image": lambda: with_part({"type": "input_image", "image_url": PICTURE}),
+    "file": lambda: with_part(FILE),
     "several turns": lambda: text_of(
         response(
             [
@@ -109,14 +158,15 @@ TESTS: dict[str, Callable[[], str]] = {
             ]
         )
     ),
+    "earlier response": earlier_response,
 }
 
 
 def result(test: Callable[[], str]) -> str:
     try:
         return test()
-    except (ValidationError, ValueError, AssertionError, OSError) as error:
-        return f"failed: {error}"
+    except (ValidationError, ValueError, AssertionError, KeyError, OSError) as error:
+        return f"failed: {error!r}"
 
 
 print(json.dumps({name: result(test) for name, test in TESTS.items()}))

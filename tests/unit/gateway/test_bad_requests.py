@@ -208,10 +208,23 @@ async def test_compressed_bomb_is_413() -> None:
         assert reply.status == 413
 
 
-async def test_body_that_is_not_compressed_as_said_is_400() -> None:
+async def test_body_that_is_not_compressed_as_said_is_400_and_ends_its_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with gateway_with(fine) as (front, _):
         reply = await front.post(chat(), headers={"Content-Encoding": "gzip"})
+        assert (reply.status, reply.headers["Connection"]) == (400, "close")
+        assert (await front.chat()).status == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_body_that_is_compressed_in_another_way_is_400_and_names_those_that_are_read() -> (
+    None
+):
+    async with gateway_with(fine) as (front, _):
+        reply = await front.post(chat(), headers={"Content-Encoding": "zstd"})
         assert reply.status == 400
+        assert "gzip or deflate" in reply.error["message"]
 
 
 async def test_unknown_path_and_method_are_openai_errors() -> None:

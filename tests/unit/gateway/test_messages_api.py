@@ -167,6 +167,24 @@ async def test_answer_that_breaks_off_ends_with_one_error(scenario: Scenario) ->
     assert events[-1]["error"]["message"].startswith("The model's server")
 
 
+async def test_half_of_a_character_does_not_cost_the_text_beside_it() -> None:
+    half = rb'data: {"choices": [{"index": 0, "delta": {"content": "cut: \ud83d"}}]}' + b"\n\n"
+    events = await streamed(sends(half, event("lo"), *END))
+    texts = [each["delta"]["text"] for each in events if each["type"] == "content_block_delta"]
+    assert texts == ["cut: \ufffd", "lo"]
+
+
+async def test_half_of_a_character_in_a_whole_answer_does_not_cost_the_text_beside_it() -> None:
+    body = rb'{"choices": [{"index": 0, "message": {"content": "cut: \ud83d"}}]}'
+
+    async def scenario(call: Call) -> None:
+        await call.send(answer(body))
+
+    async with gateway_with(scenario) as (door, _):
+        reply = await ask(door)
+    assert orjson.loads(reply.body)["content"] == [{"type": "text", "text": "cut: \ufffd"}]
+
+
 async def test_stream_without_its_last_line_is_complete_where_its_reason_came() -> None:
     events = await streamed(sends(*SAID, delta("stop"), usage(7, 3)))
     assert events[-1]["type"] == "message_stop"
@@ -230,6 +248,14 @@ async def test_gateways_refusal_is_one_of_messages(path: str) -> None:
         assert message.startswith("messages.0 must be")
         status, kind, _ = error_of(await door.post(b"{", path))
         assert (status, kind) == (400, "invalid_request_error")
+
+
+@pytest.mark.parametrize("path", ["/v1/messages/", "/v1/messages/batches"])
+async def test_a_path_that_only_anthropic_has_is_refused_as_one_of_messages(path: str) -> None:
+    async with refusing(200, {}) as (door, _):
+        status, kind, message = error_of(await door.post(b"{}", path))
+    assert (status, kind) == (404, "not_found_error")
+    assert message.startswith(f"Not Found: POST {path}.")
 
 
 async def test_conversation_is_counted_fitted_and_its_limit_lowered() -> None:

@@ -117,6 +117,22 @@ def test_thinking_that_no_answer_followed_is_dropped() -> None:
     ]
 
 
+@pytest.mark.parametrize("ids", [{"call_id": "1"}, {"id": "1"}, {"id": "fc", "call_id": "1"}])
+def test_a_call_and_its_result_have_one_id(ids: Body) -> None:
+    asked = {"type": "function_call", **ids, "name": "weather", "arguments": "{}"}
+    result = {"type": "function_call_output", "call_id": "1", "output": "fine"}
+    _, answer, found = messages(turn_of("user", "a"), asked, result)
+    assert answer["tool_calls"] == [call("weather", call_id="1")]
+    assert found["tool_call_id"] == "1"
+
+
+def test_a_role_may_have_capitals() -> None:
+    assert messages(turn_of("User", "a"), turn_of("DEVELOPER", "b")) == [
+        turn_of("user", "a"),
+        turn_of("developer", "b"),
+    ]
+
+
 def test_encrypted_thinking_is_dropped() -> None:
     secret = {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA"}
     answer = turn_of("assistant", "b")
@@ -128,6 +144,8 @@ def test_images_and_text_files_become_parts_that_a_chat_has() -> None:
         {"type": "input_text", "text": "see"},
         {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "auto"},
         {"type": "input_image", "image_url": "https://x/y.png", "detail": "high"},
+        # As a chat has it: clients mix the two.
+        {"type": "image_url", "image_url": {"url": "https://x/z.png", "detail": "low"}},
         {"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain;base64,aGk="},
     ]
     (message,) = messages({"role": "user", "content": parts})
@@ -135,6 +153,7 @@ def test_images_and_text_files_become_parts_that_a_chat_has() -> None:
         {"type": "text", "text": "see"},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
         {"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "high"}},
+        {"type": "image_url", "image_url": {"url": "https://x/z.png", "detail": "low"}},
         {"type": "text", "text": "a.txt:\nhi"},
     ]
 
@@ -148,15 +167,22 @@ def test_an_image_in_a_result_is_kept() -> None:
     ]
 
 
-def test_a_file_that_is_no_text_is_named_and_noted_in_the_prompt() -> None:
-    part = {
-        "type": "input_file",
-        "filename": "a.pdf",
-        "file_data": "data:application/pdf;base64,AA",
-    }
+@pytest.mark.parametrize(
+    "part",
+    [
+        {
+            "type": "input_file",
+            "filename": "a.pdf",
+            "file_data": "data:application/pdf;base64,AA",
+        },
+        {"type": "input_audio"},
+        {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AA"}},
+    ],
+)
+def test_what_can_not_be_read_is_named_and_noted_in_the_prompt(part: Body) -> None:
     found = chat(input=[{"role": "user", "content": [part]}])
-    assert found.ignored == ("input_file",)
-    assert "'input_file' was left out" in str(request_form.normal_request(found.body))
+    assert found.ignored == (part["type"],)
+    assert f"'{part['type']}' was left out" in str(request_form.normal_request(found.body))
 
 
 def test_items_that_only_openai_has_are_left_out_and_named() -> None:
@@ -285,6 +311,9 @@ def test_a_limit_of_tokens_may_be_written_as_in_a_chat(limit: Any) -> None:
         ({"input": []}, "invalid_type", "input"),
         ({"input": 5}, "invalid_type", "input"),
         ({"input": ["hi"]}, "invalid_type", "input[0]"),
+        ({"input": [{"role": "critic", "content": "a"}]}, "invalid_type", "input[0].role"),
+        ({"input": [{"role": "tool", "content": "a"}]}, "invalid_type", "input[0].role"),
+        ({"input": [{"role": None, "content": "a"}]}, "invalid_type", "input[0].role"),
         ({"tools": [{"type": "function"}]}, "invalid_type", "tools[0]"),
         ({"truncation": "some"}, "invalid_type", "truncation"),
         ({"max_output_tokens": True}, "invalid_type", "max_output_tokens"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tests.unit.server.test_engine_manager import CRASHES, QUICK, Gate
 
 from stoker import paths
 from stoker.engines import Backend, ProcessLaunch
+from stoker.errors import StokerError
 from stoker.server import deployment_state, lifecycle, log_file, ports
 from stoker.server.completion_engine import CompletionEngine
 from stoker.server.deployment_state import CompletionSpec, Deployment, LaunchSpec, LiveState
@@ -192,6 +194,33 @@ def test_another_completion_model_is_another_deployment() -> None:
     assert lifecycle.differences(running, running) == ["arguments of the completion engine"]
     without = replace(running, completion=None)
     assert lifecycle.differences(running, without) == ["completion small -> none"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "keeps"),
+    [
+        ("", "`stoker up mine.gguf --completion=auto --replace`"),
+        ("other.gguf", None),
+    ],
+)
+def test_a_model_that_the_user_did_not_ask_for_is_no_reason_to_replace_the_one_that_runs(
+    asked: str, keeps: str | None
+) -> None:
+    running = replace(spec(), requirements=("mine.gguf", "llama.cpp"), completion=None)
+    alive = LiveState("ready", supervisor=ProcessId.of(os.getpid()))
+    deployment_state.write(Deployment(running, alive))
+    model = replace(running.plan.model, id="chosen")
+    wanted = replace(
+        running,
+        plan=replace(running.plan, model=model),
+        requirements=(asked, "llama.cpp"),
+        flags=("--completion=auto",),
+    )
+    with pytest.raises(StokerError) as refusal:
+        lifecycle.start(wanted)
+    assert "differs from what would be started: model " in refusal.value.why
+    assert ("To keep its model" in refusal.value.fix) is (keeps is not None)
+    assert keeps is None or keeps in refusal.value.fix
 
 
 # Its place on the CPU

@@ -351,11 +351,21 @@ def test_thoughts_in_parts_are_reasoning_and_not_content() -> None:
         {"type": "input_image", "image_url": "data:image/png;base64,AA"},
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA"}},
         {"type": "image", "image": "data:image/png;base64,AA"},
+        {"type": "image_url", "image_url": "data:image/png;base64,AA"},
     ],
 )
 def test_images_of_other_apis_stay_images(part: dict[str, Any]) -> None:
     (sent,) = normal({"role": "user", "content": [part]})["messages"][0]["content"]
     assert sent == {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+
+
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "audio_url", "video_url"])
+@pytest.mark.parametrize("content", [None, 5, []])
+def test_media_without_content_is_a_note(kind: str, content: Any) -> None:
+    part = {"type": kind, kind: content}
+    (sent,) = normal({"role": "user", "content": [part]})["messages"][0]["content"]
+    assert sent["type"] == "text"
+    assert f"'{kind}' was left out" in sent["text"]
 
 
 @pytest.mark.parametrize(

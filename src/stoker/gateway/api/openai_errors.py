@@ -190,7 +190,8 @@ def unreadable_request() -> web.Response:
     return response(
         400,
         "The gateway can't read this as a request of HTTP/1.1: a header is malformed or too long, "
-        "or its body has two lengths. Check the client, and that it does not use https here.",
+        "its body has two lengths, or it is compressed in another way than gzip or deflate. Check "
+        "the client, and that it does not use https here.",
         code="invalid_http",
     )
 

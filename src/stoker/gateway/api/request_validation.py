@@ -40,11 +40,8 @@ class BadRequestError(Exception):
 def parse(body: bytes) -> dict[str, Any]:
     """The JSON object in ``body``. NaN and broken UTF-8 are not JSON."""
     try:
-        request = orjson.loads(body)
+        request = lone_surrogates.loads(body)
     except orjson.JSONDecodeError as error:
-        well_formed = lone_surrogates.replaced(body)
-        if well_formed is not None:
-            return parse(well_formed)
         raise BadRequestError(
             f"The request body is not valid JSON: {error}.", code="invalid_json"
         ) from None

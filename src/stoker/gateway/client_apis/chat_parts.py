@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_PARTS = ("delta", "message")
 #: Where servers put a model's thinking (``relay/normal_message.py``).
 _THOUGHT = ("reasoning_content", "reasoning")
 #: Where servers name the stop sequence that ended the answer: vLLM, SGLang. Both have a token's
@@ -24,8 +25,11 @@ def first_choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def part_of(choice: Mapping[str, Any]) -> Mapping[str, Any]:
     """The delta of a chunk's choice, or the message of a whole one."""
-    parts = (choice.get(name) for name in ("delta", "message"))
-    return next((part for part in parts if isinstance(part, dict)), _NOTHING)
+    for name in _PARTS:
+        if name in choice and isinstance(choice[name], dict):
+            part: Mapping[str, Any] = choice[name]
+            return part
+    return _NOTHING
 
 
 def text_in(part: Mapping[str, Any]) -> str:
@@ -36,21 +40,28 @@ def text_in(part: Mapping[str, Any]) -> str:
 
 def thought_in(part: Mapping[str, Any]) -> str:
     """Its thinking."""
-    found = (part.get(name) for name in _THOUGHT)
-    return next((thought for thought in found if thought and isinstance(thought, str)), "")
+    for name in _THOUGHT:
+        if name in part and isinstance(part[name], str) and part[name]:
+            thought: str = part[name]
+            return thought
+    return ""
 
 
 def calls_in(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Its calls, each whole, with ``id`` and ``function``."""
     calls = part.get("tool_calls")
-    found = calls if isinstance(calls, list) else []
-    return [c for c in found if isinstance(c, dict) and isinstance(c.get("function"), dict)]
+    if not isinstance(calls, list):
+        return []
+    return [c for c in calls if isinstance(c, dict) and isinstance(c.get("function"), dict)]
 
 
 def matched_stop(choice: Mapping[str, Any]) -> str | None:
     """The stop sequence that ended the answer, where the server names it."""
-    found = (choice.get(name) for name in _MATCHED)
-    return next((text for text in found if text and isinstance(text, str)), None)
+    for name in _MATCHED:
+        if name in choice and isinstance(choice[name], str) and choice[name]:
+            text: str = choice[name]
+            return text
+    return None
 
 
 def usage_of(answer: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from stoker.gateway.api import error_mapping, openai_errors
-from stoker.gateway.api.path_rules import PATH_RULES
+from stoker.gateway.api.path_rules import PATH_RULES, PathRules
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import Handler, RequestContext
 from stoker.gateway.usage.recent_errors import ErrorKind, safe_code
@@ -37,6 +37,7 @@ class FormatErrors:
         if response.status < 400:
             return response
         self._note(context, response)
+        _end_unread(context.request, response)
         return _in_form(context.request, response)
 
     def _note(self, context: RequestContext, response: web.StreamResponse) -> None:
@@ -81,7 +82,7 @@ def _without_values(error: BaseException) -> str:
 
 def _in_form(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     """An error in the form of the path's API; the stages write all of them in OpenAI's."""
-    rules = PATH_RULES.get(request.path)
+    rules = _rules_of(request.path)
     if rules is None or rules.api is None or not isinstance(response, web.Response):
         return response
     message, code = openai_errors.message_and_code(response)
@@ -89,3 +90,21 @@ def _in_form(request: web.Request, response: web.StreamResponse) -> web.StreamRe
     if formed is not None:
         response.body = orjson.dumps(formed)
     return response
+
+
+def _rules_of(path: str) -> PathRules | None:
+    """The rules of the path, or of the one that it begins with: a client of
+    ``/v1/messages/batches``, which is not here, reads the errors of ``/v1/messages``.
+    """
+    if path in PATH_RULES:
+        return PATH_RULES[path]
+    below = (rules for known, rules in PATH_RULES.items() if path.startswith(f"{known}/"))
+    return next(below, None)
+
+
+def _end_unread(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Close the connection behind a body that can't be read: where it ends is not known."""
+    if request.content.exception():
+        response.headers["Connection"] = "close"
+        request.protocol.close()
+        request.content.feed_eof()

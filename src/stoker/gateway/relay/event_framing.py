@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from stoker.gateway.api import lone_surrogates
+
 PING = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 #: An answer that is not streamed, or one event of a stream, larger than this is refused: it is
@@ -159,7 +161,7 @@ def _error_as_data(event: bytes) -> bytes:
 def parsed(data: bytes, fault: Callable[[str], None]) -> dict[str, Any] | None:
     """The JSON object of an event's data; ``None`` where it is none. What is wrong is reported."""
     try:
-        value = orjson.loads(data)
+        value = lone_surrogates.loads(data)
     except orjson.JSONDecodeError:
         fault("event is not JSON")
         return None

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from stoker.engines import NativeCompletions
+from stoker.gateway.api import lone_surrogates
 from stoker.gateway.relay import answer_conversion, normal_message
 from stoker.gateway.relay.event_editor import Rewrite
 from stoker.gateway.relay.event_framing import MAX_PART_BYTES, PartTooLargeError
@@ -53,7 +54,7 @@ class WholeAnswer:
         """
         body = self.body
         try:
-            value = orjson.loads(body)
+            value = lone_surrogates.loads(body)
         except orjson.JSONDecodeError:
             value, normal = None, self._joined(body)
         else:

@@ -37,7 +37,8 @@ _PLAIN_ROLES = frozenset({"system", "user", "assistant", "tool"})
 #: Where a call has its arguments: OpenAI's, Anthropic's and LangChain's names.
 _ARGUMENTS = ("arguments", "input", "args")
 _IN_FUNCTION = frozenset({"function", "custom", "name", *_ARGUMENTS})
-_MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url"})
+_ADDRESSED = frozenset({"image_url", "audio_url", "video_url"})
+_MEDIA = _ADDRESSED | {"input_audio"}
 
 
 def normal_messages(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
@@ -153,13 +154,23 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
         return {"type": "text", "text": part.get("text") or ""}
     if kind == "refusal":
         return {"type": "text", "text": str(part.get("refusal") or "")}
-    if kind in _MEDIA:
-        return part
-    url = _image_url(part)
-    if url is not None:
-        return {"type": "image_url", "image_url": {"url": url}}
+    media = _media(part)
+    if media is not None:
+        return media
     said = part.get("text") or f"[A part of type {kind!r} was left out: it can't be sent on.]"
     return {"type": "text", "text": said}
+
+
+def _media(part: dict[str, Any]) -> dict[str, Any] | None:
+    """An image, sound or video as a chat has it; ``None`` where there is none, or nothing of it."""
+    kind = part.get("type")
+    content = part.get(kind) if kind in _MEDIA else None
+    if isinstance(content, dict):
+        return part
+    if isinstance(content, str) and kind in _ADDRESSED:  # as Mistral's API has it
+        return {"type": kind, kind: {"url": content}}
+    url = _image_url(part)
+    return None if url is None else {"type": "image_url", "image_url": {"url": url}}
 
 
 def _image_url(part: Mapping[str, Any]) -> str | None:

@@ -7,14 +7,13 @@ leaves it out.
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from stoker.gateway.client_apis import chat_parts
 from stoker.gateway.client_apis.client_api import Asked
 from stoker.gateway.client_apis.responses.responses_tools import (
     OfferedTool,
@@ -28,6 +27,7 @@ _Value = dict[str, Any]
 #: What a response repeats of its request, and its value where the request leaves it out. By
 #: default a prompt that is too long is cut, which is what ``auto`` means.
 _REPEATED: Mapping[str, Any] = {
+    "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": {},
@@ -50,9 +50,18 @@ _FIXED: Mapping[str, Any] = {
     "previous_response_id": None,
     "service_tier": "default",
     "store": False,
+    "tools": (),
+}
+#: What a response has once it has ended, each way in its own fields.
+_NO_RESULT: Mapping[str, Any] = {
+    "usage": None,
+    "error": None,
+    "incomplete_details": None,
+    "completed_at": None,
 }
 #: The fields of a function that clients require, also where the request leaves them out.
 _FUNCTION = {"description": None, "parameters": None, "strict": None}
+_LARGE = (dict, list, str)
 #: Finish reasons of a chat for which an answer is not complete, in the words of Responses.
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -61,11 +70,11 @@ class ResponseObject:
     """One answer as it is reported at its beginning and at its end."""
 
     def __init__(self, asked: Asked) -> None:
-        self._key = uuid.uuid4().hex
+        self._key = secrets.token_hex(16)
         self._asked = asked
         self._tools: dict[str, OfferedTool] | None = None
         body = asked.body
-        given = {n: _written(body[n]) for n in _REPEATED if body.get(n) is not None}
+        given = {n: _written(body[n]) for n in body if n in _REPEATED and body[n] is not None}
         self._fixed: _Value = {
             "id": f"resp_{self._key}",
             "object": "response",
@@ -74,9 +83,9 @@ class ResponseObject:
             **_REPEATED,
             **_FIXED,
             **given,
-            "instructions": _written(body.get("instructions")),
-            "tools": _written(list(map(_tool, body.get("tools") or ()))),
         }
+        if body.get("tools"):
+            self._fixed["tools"] = _written(list(map(_tool, body["tools"])))
 
     def item_id(self, prefix: str, index: int) -> str:
         """The id of the item at this place of the answer."""
@@ -112,15 +121,7 @@ class ResponseObject:
         return self._response("failed", output, error={"code": code, "message": message})
 
     def _response(self, status: str, output: Sequence[_Value], **fields: Any) -> _Value:
-        state: _Value = {
-            "status": status,
-            "output": output,
-            "usage": None,
-            "error": None,
-            "incomplete_details": None,
-            "completed_at": None,
-        }
-        return {**self._fixed, **state, **fields}
+        return {**self._fixed, **_NO_RESULT, "status": status, "output": output, **fields}
 
 
 def item_status(finish_reason: str | None) -> str:
@@ -143,7 +144,7 @@ def usage_in(answer: Mapping[str, Any]) -> _Value | None:
             "cache_write_tokens": 0,
         },
         "output_tokens": completion,
-        "output_tokens_details": {"reasoning_tokens": _reasoning_tokens(answer)},
+        "output_tokens_details": {"reasoning_tokens": report.reasoning_tokens or 0},
         "total_tokens": prompt + completion,
     }
 
@@ -173,18 +174,12 @@ def logprobs_in(choice: Mapping[str, Any]) -> list[Any]:
     return content if isinstance(content, list) else []
 
 
-def _written(value: Any) -> orjson.Fragment:
-    """A part of the request as JSON, written once: it is sent three times in a stream, tools take
-    40 KB, and within a response it might nest too deeply to be written.
+def _written(value: Any) -> Any:
+    """A part of the request, as JSON where that takes time: it is sent three times in a stream,
+    tools take 40 KB, and within a response it might nest too deeply to be written.
     """
-    return orjson.Fragment(orjson.dumps(value))
+    return orjson.Fragment(orjson.dumps(value)) if isinstance(value, _LARGE) else value
 
 
 def _tool(tool: Any) -> Any:
     return {**_FUNCTION, **tool} if tool.get("type") == "function" else tool
-
-
-def _reasoning_tokens(answer: Mapping[str, Any]) -> int:
-    details = chat_parts.usage_of(answer).get("completion_tokens_details")
-    count = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    return count if isinstance(count, int) else 0

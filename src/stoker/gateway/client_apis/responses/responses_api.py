@@ -29,23 +29,27 @@ from stoker.gateway.client_apis.responses.responses_tools import (
 _Value = dict[str, Any]
 
 #: What both APIs name alike, and what servers take beside OpenAI's own fields.
-_SAME = (
-    "model",
-    "stream",
-    "temperature",
-    "top_p",
-    "parallel_tool_calls",
-    "presence_penalty",
-    "frequency_penalty",
-    "stop",
-    "seed",
-    "top_k",
-    "min_p",
-    "user",
-    "safety_identifier",
-    "prompt_cache_key",
-    "chat_template_kwargs",
+_SAME = frozenset(
+    {
+        "model",
+        "stream",
+        "temperature",
+        "top_p",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "frequency_penalty",
+        "stop",
+        "seed",
+        "top_k",
+        "min_p",
+        "user",
+        "safety_identifier",
+        "prompt_cache_key",
+        "chat_template_kwargs",
+    }
 )
+#: What a chat names otherwise.
+_RENAMED = frozenset({"include", "max_output_tokens", "reasoning", "text", "top_logprobs"})
 _LOGPROBS = "message.output_text.logprobs"
 
 
@@ -57,11 +61,12 @@ class ResponsesApi:
         check_fields(body)
         conversation = _conversation(body)
         offered, left_out = offered_tools(all_tools(body))
-        chat = {name: body[name] for name in _SAME if body.get(name) is not None}
+        chat = {name: body[name] for name in body if name in _SAME and body[name] is not None}
         chat["messages"] = conversation.messages
         chat.update(_of_tools(body, offered))
         chat.update(_of_settings(body))
-        ignored = header_names([*left_out, *conversation.left_out])
+        left_out += conversation.left_out
+        ignored = header_names(left_out) if left_out else ()
         return ChatRequest(chat, ignored, may_cut=body.get("truncation") != "disabled")
 
     def stream(self, asked: Asked) -> ApiStream:
@@ -95,6 +100,8 @@ def _conversation(body: Mapping[str, Any]) -> MessagesOfItems:
 
 
 def _of_tools(body: Mapping[str, Any], offered: list[OfferedTool]) -> _Value:
+    if not offered:
+        return {}
     choice, left = chosen(body.get("tool_choice"), offered)
     tools = [{"type": "function", "function": tool.function} for tool in left]
     return {"tools": tools, "tool_choice": choice} if tools else {}
@@ -102,18 +109,18 @@ def _of_tools(body: Mapping[str, Any], offered: list[OfferedTool]) -> _Value:
 
 def _of_settings(body: Mapping[str, Any]) -> _Value:
     """The fields that a chat names otherwise."""
+    given = {name: body[name] for name in body if name in _RENAMED and body[name] is not None}
     out: _Value = {}
-    if body.get("max_output_tokens") is not None:
-        out["max_tokens"] = body["max_output_tokens"]
-    effort = (body.get("reasoning") or {}).get("effort")
-    if effort is not None:
-        out["reasoning_effort"] = effort
-    form = (body.get("text") or {}).get("format")
+    if "max_output_tokens" in given:
+        out["max_tokens"] = given["max_output_tokens"]
+    if "reasoning" in given and given["reasoning"].get("effort") is not None:
+        out["reasoning_effort"] = given["reasoning"]["effort"]
+    form = given["text"].get("format") if "text" in given else None
     if isinstance(form, dict) and form.get("type") not in (None, "text"):
         out["response_format"] = _response_format(form)
-    wanted = body.get("include")
-    if body.get("top_logprobs") or (isinstance(wanted, list) and _LOGPROBS in wanted):
-        out |= {"logprobs": True, "top_logprobs": body.get("top_logprobs") or 0}
+    wanted, most = given.get("include"), given.get("top_logprobs") or 0
+    if most or (isinstance(wanted, list) and _LOGPROBS in wanted):
+        out |= {"logprobs": True, "top_logprobs": most}
     return out
 
 

@@ -2,72 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stoker.gateway.api.request_validation import BadRequestError, is_whole
 from stoker.gateway.client_apis.client_api import wrong
 
-_WHOLE = ("max_output_tokens", "top_logprobs")
-#: The type of each other field that is read, and how an error describes it. Null is left out.
-_TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
-    "instructions": (str, "a text"),
-    "metadata": (dict, "an object"),
-    "parallel_tool_calls": (bool, "true or false"),
-    "reasoning": (dict, "an object"),
-    "stream": (bool, "true or false"),
-    "stream_options": (dict, "an object"),
-    "temperature": ((int, float), "a number"),
-    "text": (dict, "an object"),
-    "tools": (list, "a list of tools"),
-    "top_p": ((int, float), "a number"),
-}
+_Check = Callable[[str, Any], None]
 #: OpenAI's ids are shorter; an error quotes no more of one.
 _ID_CHARS = 64
-_TRUNCATIONS = (None, "auto", "disabled")
+_SENT_WHOLE = "Answers are not stored here: send the whole conversation in `input`."
 
 
 def check_fields(body: Mapping[str, Any]) -> None:
     """Raise ``BadRequestError`` where a field has the wrong type, or asks for what is not here."""
-    for name, (kind, expected) in _TYPES.items():
-        value = body.get(name)
-        is_flag = isinstance(value, bool) and kind is not bool  # in Python a whole number too
-        if value is not None and (is_flag or not isinstance(value, kind)):
+    for name, value in body.items():
+        if name in _CHECKS and value is not None:
+            _CHECKS[name](name, value)
+
+
+def _is(kind: type | tuple[type, ...], expected: str) -> _Check:
+    def check(name: str, value: Any) -> None:
+        is_flag = value is True or value is False  # in Python a whole number too
+        if not isinstance(value, kind) or (is_flag and kind is not bool):
             raise wrong(name, expected)
-    for name in _WHOLE:
-        if body.get(name) is not None and not is_whole(body[name]):
-            raise wrong(name, "a whole number")
-    if body.get("truncation") not in _TRUNCATIONS:
-        raise wrong("truncation", "auto or disabled")
-    _refuse_stored(body)
+
+    return check
 
 
-def _refuse_stored(body: Mapping[str, Any]) -> None:
-    """Refuse what only a server can do that keeps answers, prompts and files."""
-    whole = "Answers are not stored here: send the whole conversation in `input`."
-    previous = body.get("previous_response_id")
-    if previous is not None:
-        raise BadRequestError(
-            f"Previous response with id {str(previous)[:_ID_CHARS]!r} not found. {whole}",
-            code="previous_response_not_found",
-            param="previous_response_id",
-        )
-    if body.get("conversation") is not None:
-        raise BadRequestError(
-            f"The conversation was not found. {whole}",
-            code="conversation_not_found",
-            param="conversation",
-        )
-    if isinstance(body.get("prompt"), dict):
+def _whole(name: str, value: Any) -> None:
+    if not is_whole(value):
+        raise wrong(name, "a whole number")
+
+
+def _truncation(name: str, value: Any) -> None:
+    if value not in ("auto", "disabled"):
+        raise wrong(name, "auto or disabled")
+
+
+def _previous(name: str, value: Any) -> None:
+    raise BadRequestError(
+        f"Previous response with id {str(value)[:_ID_CHARS]!r} not found. {_SENT_WHOLE}",
+        code="previous_response_not_found",
+        param=name,
+    )
+
+
+def _conversation(name: str, value: Any) -> None:
+    raise BadRequestError(
+        f"The conversation was not found. {_SENT_WHOLE}",
+        code="conversation_not_found",
+        param=name,
+    )
+
+
+def _prompt(name: str, value: Any) -> None:
+    if isinstance(value, dict):
         raise BadRequestError(
             "Prompts are not stored here: send their text in `instructions` and `input`.",
             code="prompt_not_found",
-            param="prompt",
+            param=name,
         )
-    if body.get("background"):
+
+
+def _background(name: str, value: Any) -> None:
+    if value:
         raise BadRequestError(
             "Answers can't be made in the background here, since they are not stored. Leave "
             "`background` out.",
             code="unsupported_parameter",
-            param="background",
+            param=name,
         )
+
+
+#: The check of each field that is read, or that only a server can do that keeps answers, prompts
+#: and files. Null is a field left out.
+_CHECKS: Mapping[str, _Check] = {
+    "background": _background,
+    "conversation": _conversation,
+    "instructions": _is(str, "a text"),
+    "max_output_tokens": _whole,
+    "metadata": _is(dict, "an object"),
+    "parallel_tool_calls": _is(bool, "true or false"),
+    "previous_response_id": _previous,
+    "prompt": _prompt,
+    "reasoning": _is(dict, "an object"),
+    "stream": _is(bool, "true or false"),
+    "stream_options": _is(dict, "an object"),
+    "temperature": _is((int, float), "a number"),
+    "text": _is(dict, "an object"),
+    "tools": _is(list, "a list of tools"),
+    "top_logprobs": _whole,
+    "top_p": _is((int, float), "a number"),
+    "truncation": _truncation,
+}

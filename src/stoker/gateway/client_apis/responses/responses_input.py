@@ -25,6 +25,8 @@ _Item = Mapping[str, Any]
 _Message = dict[str, Any]
 
 _TEXTS = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
+#: https://platform.openai.com/docs/api-reference/responses/create
+_ROLES = frozenset({"user", "assistant", "system", "developer"})
 #: What a chat knows of OpenAI's details of images; the others mean the default.
 _DETAILS = frozenset({"low", "high"})
 #: Files of these types are text, whatever else their names promise.
@@ -79,7 +81,7 @@ class MessagesOfItems:
 
     def end(self) -> None:
         """Drop thinking that no answer followed: the turn was stopped there."""
-        if self._is_open():
+        if self.messages and self.messages[-1]["role"] == "assistant":
             answer = self.messages[-1]
             if answer["content"] is None and "tool_calls" not in answer:
                 self.messages.pop()
@@ -103,9 +105,9 @@ class MessagesOfItems:
 
 def _message(messages: MessagesOfItems, item: _Item, where: str) -> None:
     role = item.get("role")
-    if not isinstance(role, str):
-        raise wrong(f"{where}.role", "a text")
-    messages.add_message(role, _content(messages, item.get("content"), f"{where}.content"))
+    if not isinstance(role, str) or role.lower() not in _ROLES:
+        raise wrong(f"{where}.role", "user, assistant, system or developer")
+    messages.add_message(role.lower(), _content(messages, item.get("content"), f"{where}.content"))
 
 
 def _reasoning(messages: MessagesOfItems, item: _Item, where: str) -> None:
@@ -117,19 +119,19 @@ def _reasoning(messages: MessagesOfItems, item: _Item, where: str) -> None:
 
 def _function_call(messages: MessagesOfItems, item: _Item, where: str) -> None:
     name = chat_name(_name(item, where), item.get("namespace"))
-    messages.call(item.get("call_id"), name, item.get("arguments"))
+    messages.call(_call_id(item), name, item.get("arguments"))
 
 
 def _custom_call(messages: MessagesOfItems, item: _Item, where: str) -> None:
     name = chat_name(_name(item, where), item.get("namespace"))
-    messages.call(item.get("call_id"), name, custom_arguments(item.get("input")))
+    messages.call(_call_id(item), name, custom_arguments(item.get("input")))
 
 
 def _shell_call(messages: MessagesOfItems, item: _Item, where: str) -> None:
     action = item.get("action")
     fields = action if isinstance(action, dict) else {}
     arguments = {k: v for k, v in fields.items() if k not in ("type", "env") and v is not None}
-    messages.call(item.get("call_id"), LOCAL_SHELL, arguments)
+    messages.call(_call_id(item), LOCAL_SHELL, arguments)
 
 
 def _result(messages: MessagesOfItems, item: _Item, where: str) -> None:
@@ -137,8 +139,7 @@ def _result(messages: MessagesOfItems, item: _Item, where: str) -> None:
     if isinstance(output, dict | int | float):  # JSON that its client did not write out
         output = orjson.dumps(output).decode()
     messages.add_message("tool", _content(messages, output, f"{where}.output"))
-    # A shell's result has the id of its call in ``id``.
-    call_id = item.get("call_id") or item.get("id")
+    call_id = _call_id(item)
     if isinstance(call_id, str):
         messages.messages[-1]["tool_call_id"] = call_id
 
@@ -196,12 +197,12 @@ def _part(messages: MessagesOfItems, part: Any, where: str) -> _Message:
             code="file_not_found",
             param=where,
         )
-    if kind == "input_image":
+    if kind in ("input_image", "image_url"):  # the second is a chat's
         return _image(part, where)
     text = _text_of_file(part) if kind == "input_file" else None
     if text is not None:
         return {"type": "text", "text": text}
-    if kind == "input_audio":
+    if kind == "input_audio" and isinstance(part.get(kind), dict):
         return {"type": kind, kind: part.get(kind)}
     messages.left_out.append(kind)
     return {"type": kind}  # a note in the prompt stands for it
@@ -214,7 +215,9 @@ def _text_part(text: Any, where: str) -> _Message:
 
 
 def _image(part: Mapping[str, Any], where: str) -> _Message:
-    url, detail = part.get("image_url"), part.get("detail")
+    given = part.get("image_url")
+    named = given if isinstance(given, dict) else {"url": given, "detail": part.get("detail")}
+    url, detail = named.get("url"), named.get("detail")
     if not isinstance(url, str):
         raise wrong(f"{where}.image_url", "a text")
     image = {"url": url, "detail": detail} if str(detail) in _DETAILS else {"url": url}
@@ -240,6 +243,11 @@ def _joined_texts(parts: Any) -> str:
     found = parts if isinstance(parts, list) else []
     texts = (part.get("text") for part in found if isinstance(part, dict))
     return "\n".join(text for text in texts if isinstance(text, str) and text)
+
+
+def _call_id(item: _Item) -> Any:
+    """The id by which a call and its result belong together: a shell's result has it in ``id``."""
+    return item.get("call_id") or item.get("id")
 
 
 def _name(item: _Item, where: str) -> str:
