@@ -1,6 +1,6 @@
 """Fail when a page names what does not exist or is not so, or takes over five minutes to read.
 
-It checks the pages of the site and the extension's README:
+It checks the pages of the site, and the extension's README and walkthrough:
 - ``stoker COMMAND INNER --option VALUE`` in code: the command and the one in it exist, take the
   option, and the option that value; a check and a model that it names exist;
 - ``make TARGET`` in code: the target exists;
@@ -8,6 +8,8 @@ It checks the pages of the site and the extension's README:
 - settings of the VS Code extension (``huggingface.*``, ``stoker.completion.*``), its commands
   (*Stoker: Show Log*), variables ``STOKER_*``, metrics ``stoker_*`` and paths of the gateway exist;
 - "`--option` ... 3 by default": it is the default of that option;
+- buttons of the walkthrough, commands that it names, and commands that a message of the program
+  names ('Stoker: Set API Key') exist;
 - facts (scripts/doc_facts.py) are as their source has them. Exit codes, defaults in tables, and
   figures in a paragraph or table that names a benchmark, are facts or generated; a benchmark's
   figures have its date beside them;
@@ -23,7 +25,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer.main
 from scripts import doc_facts
@@ -46,6 +48,11 @@ TARGET = re.compile(r"(?<![\w-])make ([a-z][a-z-]+)")
 SETTING = re.compile(r"(?<![\w/.])(?:huggingface\.(?!co\b)[a-zA-Z]+|stoker\.completion\.\w+)\b")
 DEFAULT = re.compile(r"`(?:stoker [a-z ]+)?(--[a-z-]+)`[^`\n.|]{0,80}?(\d[\d.,]*) by default")
 PALETTE = re.compile(r"\*Stoker: ([^*\n]+)\*")
+#: A command of the extension that a message of the program or a text of VS Code names.
+QUOTED_COMMAND = re.compile(r"['\"*>]Stoker: ([A-Z][^'\"*<\n]+)['\"*<]")
+#: The command behind a button of the walkthrough.
+BUTTON = re.compile(r"\]\(command:(stoker\.[\w.]+)")
+EMPHASISED = re.compile(r"(?<![*\w])\*{1,2}([^*\n]+)\*{1,2}(?![*\w])")
 VARIABLE = re.compile(r"\bSTOKER_[A-Z_]+[A-Z]\b")
 METRIC = re.compile(r"\bstoker_[a-z_]+_(?:total|up|unread|seconds|bytes|tokens|ratio)\b")
 #: A path of an HTTP API, alone or behind its method.
@@ -80,8 +87,13 @@ FILE = re.compile(
 def pages() -> list[Path]:
     """The pages that people read, less the history in CHANGELOG.md."""
     site = [path for path in docs_site.sources(ROOT).values() if path.suffix == ".md"]
-    pages = (*site, ROOT / "extension" / "README.md")
+    pages = (*site, ROOT / "extension" / "README.md", *walkthrough())
     return [path for path in pages if path.name != "CHANGELOG.md"]
+
+
+def walkthrough() -> list[Path]:
+    """The pages of the extension's walkthrough."""
+    return sorted((ROOT / "extension" / "media").glob("*.md"))
 
 
 @cache
@@ -163,13 +175,16 @@ def targets() -> frozenset[str]:
 
 
 @cache
+def manifest() -> dict[str, Any]:
+    """The extension's package.json."""
+    text = (ROOT / "extension" / "package.json").read_text(encoding="utf-8")
+    return cast("dict[str, Any]", json.loads(text))
+
+
+@cache
 def settings() -> frozenset[str]:
     """The settings that the extension declares."""
-    manifest = ROOT / "extension" / "package.json"
-    if not manifest.exists():
-        return frozenset({"huggingface.customTGIEndpoint"})
-    declared = json.loads(manifest.read_text())["contributes"]["configuration"]
-    return frozenset(declared["properties"])
+    return frozenset(manifest()["contributes"]["configuration"]["properties"])
 
 
 def wrong_in_code(snippet: str) -> Iterator[str]:
@@ -305,6 +320,32 @@ def wrong_tables(prose: str) -> Iterator[str]:
                 yield f"{figure[0]!r} in a table of a benchmark: generate it"
 
 
+def wrong_in_extension() -> Iterator[str]:
+    """Commands that the walkthrough, VS Code's texts or the program's messages name wrongly."""
+    for page in walkthrough():
+        for name in EMPHASISED.findall(page.read_text(encoding="utf-8")):
+            if name.removeprefix("Stoker: ") not in palette():
+                yield f"{page.relative_to(ROOT)}: the extension has no command {name}"
+    declared = {each["command"] for each in manifest()["contributes"]["commands"]}
+    texts = (ROOT / "extension" / "package.nls.json").read_text(encoding="utf-8")
+    for command in BUTTON.findall(texts):
+        if command not in declared:
+            yield f"extension/package.nls.json: there is no command {command}"
+    for file in message_files():
+        for title in QUOTED_COMMAND.findall(file.read_text(encoding="utf-8")):
+            if title not in palette():
+                yield f"{file.relative_to(ROOT)}: the extension has no command Stoker: {title}"
+
+
+def message_files() -> Iterator[Path]:
+    """The files with texts that a user reads of the program and of the extension."""
+    for suffix in ("*.py", "*.toml"):
+        yield from (ROOT / "src" / "stoker").rglob(suffix)
+    yield from (ROOT / "extension" / "src").rglob("*.ts")
+    yield from (ROOT / "extension" / "l10n").glob("*.json")
+    yield ROOT / "extension" / "package.nls.json"
+
+
 def wrong_pictures() -> Iterator[str]:
     """Diagrams without their picture, and pictures that no page shows."""
     pictures = {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
@@ -320,7 +361,7 @@ def wrong_pictures() -> Iterator[str]:
 def main() -> int:
     """Print the problems. Returns 1 if there are any."""
     wrong = [f"{page.relative_to(ROOT)}: {w}" for page in pages() for w in wrong_in_page(page)]
-    wrong += wrong_pictures()
+    wrong += [*wrong_in_extension(), *wrong_pictures()]
     print("\n".join(wrong) if wrong else f"{len(pages())} pages name only what exists.")
     return 1 if wrong else 0
 
