@@ -8,6 +8,7 @@ It checks the pages of the site, and the extension's README and walkthrough:
 - settings of the VS Code extension (``huggingface.*``, ``stoker.completion.*``), its commands
   (*Stoker: Show Log*), variables ``STOKER_*``, metrics ``stoker_*`` and paths of the gateway exist;
 - "`--option` ... 3 by default": it is the default of that option;
+- names with underscores in code, and settings of the gateway's file in its examples, exist;
 - buttons of the walkthrough, commands that it names, and commands that a message of the program
   names ('Stoker: Set API Key') exist;
 - facts (scripts/doc_facts.py) are as their source has them. Exit codes, defaults in tables, and
@@ -33,6 +34,8 @@ from scripts import doc_facts
 from stoker.bundles import docs_site
 from stoker.checks import CHECKS
 from stoker.cli import app
+from stoker.data.facts import tomllib
+from stoker.gateway import gateway_config
 from stoker.models.model_catalogue import known_models
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,6 +56,11 @@ QUOTED_COMMAND = re.compile(r"['\"*>]Stoker: ([A-Z][^'\"*<\n]+)['\"*<]")
 #: The command behind a button of the walkthrough.
 BUTTON = re.compile(r"\]\(command:(stoker\.[\w.]+)")
 EMPHASISED = re.compile(r"(?<![*\w])\*{1,2}([^*\n]+)\*{1,2}(?![*\w])")
+#: A name of a setting, a field or a function.
+UNDERSCORED = re.compile(r"(?<![\w./-])(?!stoker_)[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w./-])")
+#: Names of other programs, and the example of a good name.
+FOREIGN_NAMES = frozenset({"auth_request", "pg_dump", "prefill_s", "reverse_proxy"})
+TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 VARIABLE = re.compile(r"\bSTOKER_[A-Z_]+[A-Z]\b")
 METRIC = re.compile(r"\bstoker_[a-z_]+_(?:total|up|unread|seconds|bytes|tokens|ratio)\b")
 #: A path of an HTTP API, alone or behind its method.
@@ -139,6 +147,17 @@ def sources() -> str:
     ]
     own = "".join(file.read_text(encoding="utf-8") for file in files)
     return own + (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8")
+
+
+@cache
+def underscored() -> frozenset[str]:
+    """Every name with an underscore in the project's own files."""
+    found: set[str] = set()
+    for folder in ("src/stoker", "tests", "benchmarks", "scripts", "extension/src"):
+        for suffix in ("*.py", "*.toml", "*.ts", "*.csv", "*.json"):
+            for file in (ROOT / folder).rglob(suffix):
+                found.update(UNDERSCORED.findall(file.read_text(encoding="utf-8")))
+    return frozenset(found) | FOREIGN_NAMES
 
 
 @cache
@@ -249,6 +268,19 @@ def wrong_names(text: str) -> Iterator[str]:
             yield f"there is no {name}"
 
 
+def wrong_in_examples(text: str) -> Iterator[str]:
+    """Settings that an example of the gateway's file has and the gateway refuses."""
+    for example in TOML.findall(text):
+        for name, value in tomllib.loads(example).items():
+            section = gateway_config.SECTIONS.get(name)
+            if section is None:
+                continue
+            known = {setting for setting, _, _ in gateway_config.settings(section)}
+            for each in value if isinstance(value, list) else [value]:
+                for setting in each.keys() - known:
+                    yield f"[{name}] of the gateway's file has no setting {setting}"
+
+
 def wrong_in_page(page: Path) -> Iterator[str]:
     """Problems of a page: names and links that lead nowhere, and its length."""
     text = page.read_text(encoding="utf-8")
@@ -256,6 +288,10 @@ def wrong_in_page(page: Path) -> Iterator[str]:
         yield from wrong_in_code(snippet)
         if FILE.match(snippet) and not INNER_FILE.match(snippet) and not (ROOT / snippet).exists():
             yield f"there is no file {snippet}"
+    for snippet in INLINE.findall(FENCE.sub("", GENERATED.sub("", text))):
+        for name in set(UNDERSCORED.findall(snippet)) - underscored():
+            yield f"there is no name {name}"
+    yield from wrong_in_examples(text)
     yield from wrong_names(text)
     yield from wrong_links(page, text)
     yield from wrong_values(text)
