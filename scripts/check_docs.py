@@ -8,7 +8,7 @@ It checks the pages of the site, and the extension's README and walkthrough:
 - settings of the VS Code extension (``huggingface.*``, ``stoker.completion.*``), its commands
   (*Stoker: Show Log*), variables ``STOKER_*``, metrics ``stoker_*`` and paths of the gateway exist;
 - "`--option` ... 3 by default": it is the default of that option;
-- names with underscores in code, and settings of the gateway's file in its examples, exist;
+- names with underscores and options in code exist, and settings in examples of the gateway's file;
 - buttons of the walkthrough, commands that it names, and commands that a message of the program
   names ('Stoker: Set API Key') exist;
 - facts (scripts/doc_facts.py) are as their source has them. Exit codes, defaults in tables, and
@@ -58,8 +58,26 @@ BUTTON = re.compile(r"\]\(command:(stoker\.[\w.]+)")
 EMPHASISED = re.compile(r"(?<![*\w])\*{1,2}([^*\n]+)\*{1,2}(?![*\w])")
 #: A name of a setting, a field or a function.
 UNDERSCORED = re.compile(r"(?<![\w./-])(?!stoker_)[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w./-])")
-#: Names of other programs, and the example of a good name.
-FOREIGN_NAMES = frozenset({"auth_request", "pg_dump", "prefill_s", "reverse_proxy"})
+BARE_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
+#: Names and options of other programs, and the example of a good name.
+FOREIGN_NAMES = frozenset(
+    [
+        "auth_request",
+        "pg_dump",
+        "prefill_s",
+        "reverse_proxy",
+        "--cacert",
+        "--cuda-memory-fraction",
+        "--install-completion",
+        "--num-shard",
+        "--omit-lockfile-registry-resolved",
+        "--otlp-traces-endpoint",
+        "--quantize",
+        "--scheduling-policy",
+        "--showmeminfo",
+        "--skip-jwt-bearer-tokens",
+    ]
+)
 TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 VARIABLE = re.compile(r"\bSTOKER_[A-Z_]+[A-Z]\b")
 METRIC = re.compile(r"\bstoker_[a-z_]+_(?:total|up|unread|seconds|bytes|tokens|ratio)\b")
@@ -150,14 +168,21 @@ def sources() -> str:
 
 
 @cache
-def underscored() -> frozenset[str]:
-    """Every name with an underscore in the project's own files."""
+def names_in_files() -> frozenset[str]:
+    """Every name with an underscore, and every option, in the project's own files."""
     found: set[str] = set()
     for folder in ("src/stoker", "tests", "benchmarks", "scripts", "extension/src"):
-        for suffix in ("*.py", "*.toml", "*.ts", "*.csv", "*.json"):
+        for suffix in ("*.py", "*.sh", "*.toml", "*.ts", "*.csv", "*.json"):
             for file in (ROOT / folder).rglob(suffix):
-                found.update(UNDERSCORED.findall(file.read_text(encoding="utf-8")))
+                text = file.read_text(encoding="utf-8")
+                found.update(UNDERSCORED.findall(text), BARE_OPTION.findall(text))
     return frozenset(found) | FOREIGN_NAMES
+
+
+def is_option(name: str) -> bool:
+    """Whether an option is one of ``stoker`` or of a program that the project's files start."""
+    as_setting = name.removeprefix("--").replace("-", "_")
+    return bool({name, as_setting} & names_in_files()) or name in defaults()
 
 
 @cache
@@ -175,14 +200,14 @@ def model_names() -> frozenset[str]:
 
 @cache
 def defaults() -> dict[str, frozenset[str]]:
-    """The defaults of each option of any command."""
+    """The defaults of each option of any command, by its names."""
     group = typer.main.get_command(app)
     found: dict[str, set[str]] = {}
     for name in group.list_commands(None):  # type: ignore[attr-defined]
         command = group.get_command(None, name)  # type: ignore[attr-defined]
         for each in (command, *getattr(command, "commands", {}).values()):
             for parameter in each.params:
-                for option in parameter.opts:
+                for option in (*parameter.opts, *parameter.secondary_opts):
                     found.setdefault(option, set()).add(str(parameter.default))
     return {option: frozenset(values) for option, values in found.items()}
 
@@ -289,8 +314,11 @@ def wrong_in_page(page: Path) -> Iterator[str]:
         if FILE.match(snippet) and not INNER_FILE.match(snippet) and not (ROOT / snippet).exists():
             yield f"there is no file {snippet}"
     for snippet in INLINE.findall(FENCE.sub("", GENERATED.sub("", text))):
-        for name in set(UNDERSCORED.findall(snippet)) - underscored():
+        for name in set(UNDERSCORED.findall(snippet)) - names_in_files():
             yield f"there is no name {name}"
+        for option in BARE_OPTION.findall(snippet):
+            if not is_option(option):
+                yield f"there is no option {option}"
     yield from wrong_in_examples(text)
     yield from wrong_names(text)
     yield from wrong_links(page, text)
