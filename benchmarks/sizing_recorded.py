@@ -171,7 +171,9 @@ def _record(found: dict[str, dict[str, list[Figure]]]) -> None:
     ]
     record_table("sizing_recordings", ("recording", *ways), counts, machine)
     errors = [row for one in RECORDINGS[1:] for row in _errors(one, found[one.file][ways[1]])]
-    loads = ("least agents", "more", "most (32 of the 14B, 24 of the 8B)")
+    of_each = (found[one.file][ways[1]] for one in RECORDINGS[1:])
+    names = zip(*(dict.fromkeys(f.load for f in figures) for figures in of_each), strict=True)
+    loads = (" and ".join(dict.fromkeys(name)) for name in names)
     record_table("sizing_recorded", ("simulated / measured", *loads), errors, machine)
 
 

@@ -37,6 +37,9 @@ Out = Callable[[str], None]
 _CONSTANT = re.compile(r"((?:^#:.*\n)+)([A-Za-z_][\w, ]*)(?=[:=\[ ])", re.MULTILINE)
 
 
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+(?:=\w+)?")
+
+
 def commands(out: Out) -> None:
     """Every command and its one line of help."""
     out("| command | does |\n| --- | --- |")
@@ -86,8 +89,15 @@ def _options(title: str, command: Any, out: Out) -> None:
         value = getattr(parameter.default, "value", parameter.default)
         on = names[0] if value is True else value
         default = "" if on in (None, False) else f"`{on}`"
-        means = _cell(f"{getattr(parameter, 'help', '') or ''}{_choices(parameter)}".strip())
+        means = _options_as_code(_shown(f"{parameter.help or ''}{_choices(parameter)}".strip()))
         out(f"| {', '.join(f'`{name}`' for name in names)} | {means} | {default} |")
+
+
+def _options_as_code(text: str) -> str:
+    """The text with each option that is outside of code as code."""
+    parts = text.split("`")
+    parts[::2] = [_OPTION.sub(r"`\g<0>`", part) for part in parts[::2]]
+    return "`".join(parts)
 
 
 def _choices(parameter: Any) -> str:
