@@ -9,6 +9,7 @@ It checks the pages of the site, and the extension's README and walkthrough:
   (*Stoker: Show Log*), variables ``STOKER_*``, metrics ``stoker_*`` and paths of the gateway exist;
 - "`--option` ... 3 by default": it is the default of that option;
 - names with underscores and options in code exist, and settings in examples of the gateway's file;
+- remarks behind commands are comments of the shell;
 - buttons of the walkthrough, commands that it names, and commands that a message of the program
   names ('Stoker: Set API Key') exist;
 - facts (scripts/doc_facts.py) are as their source has them. Exit codes, defaults in tables, and
@@ -78,6 +79,8 @@ FOREIGN_NAMES = frozenset(
         "--skip-jwt-bearer-tokens",
     ]
 )
+#: A line of a fenced block: a command, two or more spaces, and words.
+REMARK = re.compile(r"^((?:stoker|make|pip) [^#\n]*\S {2,}[a-z][^#\n]*)$", re.MULTILINE)
 TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 VARIABLE = re.compile(r"\bSTOKER_[A-Z_]+[A-Z]\b")
 METRIC = re.compile(r"\bstoker_[a-z_]+_(?:total|up|unread|seconds|bytes|tokens|ratio)\b")
@@ -293,6 +296,12 @@ def wrong_names(text: str) -> Iterator[str]:
             yield f"there is no {name}"
 
 
+def wrong_to_copy(text: str) -> Iterator[str]:
+    """Commands with a remark behind them that a shell would take for arguments."""
+    for line in REMARK.findall("\n".join(FENCE.findall(text))):
+        yield f"{line!r}: a remark behind a command begins with #"
+
+
 def wrong_in_examples(text: str) -> Iterator[str]:
     """Settings that an example of the gateway's file has and the gateway refuses."""
     for example in TOML.findall(text):
@@ -320,6 +329,7 @@ def wrong_in_page(page: Path) -> Iterator[str]:
             if not is_option(option):
                 yield f"there is no option {option}"
     yield from wrong_in_examples(text)
+    yield from wrong_to_copy(text)
     yield from wrong_names(text)
     yield from wrong_links(page, text)
     yield from wrong_values(text)
