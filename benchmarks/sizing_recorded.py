@@ -108,8 +108,8 @@ def replicas(recording: Recording, rounds: Rounds) -> dict[str, VllmReplica]:
     assert isinstance(factors, VllmReplica)
     return {
         "as planned": plan,
-        "factors of `--calibrate`": factors,
-        "step times of `--calibrate`": replace(plan, step_times=measured),
+        "factors of --calibrate": factors,
+        "step times of --calibrate": replace(plan, step_times=measured),
     }
 
 
@@ -169,7 +169,8 @@ def _record(found: dict[str, dict[str, list[Figure]]]) -> None:
     counts = [
         (_described(one), *(_kept(found[one.file][way]) for way in ways)) for one in RECORDINGS
     ]
-    record_table("sizing_recordings", ("recording", *ways), counts, machine)
+    head = ("recording", *(way.replace("--calibrate", "`--calibrate`") for way in ways))
+    record_table("sizing_recordings", head, counts, machine)
     errors = [row for one in RECORDINGS[1:] for row in _errors(one, found[one.file][ways[1]])]
     of_each = (found[one.file][ways[1]] for one in RECORDINGS[1:])
     names = zip(*(dict.fromkeys(f.load for f in figures) for figures in of_each), strict=True)

@@ -185,9 +185,7 @@ def load(
     up: Annotated[
         list[str] | None,
         typer.Option(
-            "--up",
-            metavar="OPTION=VALUE",
-            help="An option of stoker up for --accept: port=8000. Repeatable.",
+            "--up", metavar="OPTION=VALUE", help="For --accept: port=8000 of stoker up. Repeatable."
         ),
     ] = None,
     json: Json = False,
