@@ -118,7 +118,7 @@ def run(program: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("words", [(), ("a.stoker",), ("a.stoker", "--into", "x")])
-def test_it_runs_without_any_package_and_says_how(words: tuple[str, ...], program: Path) -> None:
+def test_it_runs_without_any_package_and_prints_how(words: tuple[str, ...], program: Path) -> None:
     done = run(program, *words)
     assert done.returncode == 2
     assert done.stderr == f"{bootstrap.USAGE}\n"

@@ -208,7 +208,7 @@ async def test_compressed_bomb_is_413() -> None:
         assert reply.status == 413
 
 
-async def test_body_that_is_not_compressed_as_said_is_400() -> None:
+async def test_body_that_is_not_compressed_as_declared_is_400() -> None:
     async with gateway_with(fine) as (front, _):
         reply = await front.post(chat(), headers={"Content-Encoding": "gzip"})
         assert reply.status == 400

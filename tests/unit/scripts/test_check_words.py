@@ -61,7 +61,7 @@ def test_a_word_in_a_joined_message_is_found_on_its_own_line() -> None:
     ]
 
 
-def test_what_a_model_or_a_reader_is_asked_to_say_passes_in_a_message() -> None:
+def test_an_example_of_speech_passes_in_a_message() -> None:
     assert found("module.py", 'ask("Say hello in one sentence.")\n') == []
     assert found("page.md", "Tell us which GPU it is.") == []
 
