@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt $(VENV)/bin/python
 up: $(STAMP) ## install Stoker and put a model that fits this machine behind an endpoint
 	$(BIN)/stoker up --yes
 
-test: $(STAMP) lint docs ## the fast suite: lint, types, arrows, docs, unit tests (under 3 minutes)
+test: $(STAMP) lint docs ## the fast suite: lint, types, arrows, docs, unit tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP) ## ruff, mypy --strict, and the arrows between the rooms

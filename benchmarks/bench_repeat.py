@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.last_runs import record_table
 from tests.support import real_models
 
 from stoker.server.ports import any_free
@@ -80,6 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", help="the endpoint to measure; default: start the small model")
     parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--record", action="store_true", help="write the table of the docs")
     known, options = parser.parse_known_args()
     runs = []
     with endpoint(known.url) as url:
@@ -87,17 +89,27 @@ def main() -> None:
             runs.append(medians(json.loads(stoker("bench", url, "--json", *options))))
             print(f"run {number + 1} of {known.runs}", file=sys.stderr)
     worst = 0.0
+    offs: dict[str, list[float]] = {}
     for load in runs[0]:
         values = [run[load] for run in runs]
         middle = statistics.median(values)
         off = max(abs(value / middle - 1) for value in values)
         worst = max(worst, off)
         shape, state, concurrency, what = load
+        together = "one at a time" if concurrency == 1 else "2 and 4 at once"
+        offs.setdefault(f"{what.split(',')[0]}, {together}", []).append(off)
         listed = "".join(f"{value:9.1f}" for value in values)
         mark = "" if off <= GOAL else "  MISSED"
         name = f"{shape} {state}, {concurrency:g} at once, {what}"
         print(f"{name:46}{listed}   within {off:6.1%}{mark}")
     print(f"\nworst: {worst:.1%}; goal: {GOAL:.0%}")
+    if known.record:
+        head = ("medians of", "within, typically (half of the rungs)", "at worst")
+        rows = [
+            (name, f"{statistics.median(each):.1%}", f"{max(each):.1%}")
+            for name, each in offs.items()
+        ]
+        record_table("bench_repeat", head, rows)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
+from benchmarks.last_runs import record_table
 from tests.fixtures.agent import agent_request, growing_conversation
 from tests.fixtures.tool_choice import cases
 from tests.support.generators import returned
@@ -118,8 +119,8 @@ def replayed(
     return sum(shares) / len(shares), min(used)
 
 
-def retention(fitter: ModelFitter, window: int) -> str:
-    """Return how often the needed tool was kept, of how many, and by editor."""
+def retention(fitter: ModelFitter, window: int) -> tuple[float, str]:
+    """Return how often the needed tool was kept, and of how many by editor."""
     total: Counter[str] = Counter()
     kept: Counter[str] = Counter()
     offered = 0
@@ -130,7 +131,10 @@ def retention(fitter: ModelFitter, window: int) -> str:
         offered += len(tools)
     by_editor = ", ".join(f"{name} {kept[name]}/{total[name]}" for name in total)
     share = sum(kept.values()) / sum(total.values())
-    return f"{share:.1%} with {offered / sum(total.values()):.1f} tools on average ({by_editor})"
+    return (
+        share,
+        f"{share:.1%} with {offered / sum(total.values()):.1f} tools on average ({by_editor})",
+    )
 
 
 def parser_cost() -> float:
@@ -143,29 +147,56 @@ def parser_cost() -> float:
     return 1e6 * (time.process_time() - start) / len(pieces)
 
 
-def main() -> None:
+def main(*, is_recorded: bool) -> None:
     """Print each goal's figures."""
     request = next(iter(growing_conversation(1)))
     print(f"Request: {len(json.dumps(request))} bytes at first, costs measured at 75 KB")
     for window in WINDOWS:
         subprocess.run([sys.executable, __file__, str(window)], check=True)
     fitter = ModelFitter()
+    replays: dict[int, list[tuple[float, float]]] = {window: [] for window in WINDOWS}
     for name in RECORDED:
         requests = load(FIXTURES / name)
         for window in WINDOWS:
             shared, used = replayed(fitter, window, requests)
+            replays[window].append((shared, used))
             print(f"{window:>7}: {name}: shared prefix {shared:.1%}, least use {used:.1%}")
+    made_up: dict[int, list[str]] = {}
     for window in WINDOWS:
         made = [replayed(fitter, window, growing_conversation(30, seed=seed)) for seed in SEEDS]
         shares = [shared for shared, _ in made]
+        made_up[window] = [f"{sum(shares) / len(shares):.0%}"]
         print(f"{window:>7}: made up: shared prefix {sum(shares) / len(shares):.1%}")
     for window in WINDOWS[:4]:
-        print(f"{window:>7}: needed tool kept in {retention(fitter, window)}")
+        share, shown = retention(fitter, window)
+        made_up[window].append(f"{share:.1%}")
+        print(f"{window:>7}: needed tool kept in {shown}")
+    if is_recorded:
+        _record(replays, made_up)
     print(f"Tool call parser: {parser_cost():.2f} us CPU a streamed piece of text")
 
 
+def _record(replays: dict[int, list[tuple[float, float]]], made_up: dict[int, list[str]]) -> None:
+    counted = "counted, not timed"
+    head = ("window", "prompt used, at least", "prefix shared, local harness", "Copilot harness")
+    rows = [
+        (f"{window:,}", _used(found), *(f"{shared:.1%}" for shared, _ in found))
+        for window, found in replays.items()
+    ]
+    record_table("context_fitting_recorded", head, rows, counted)
+    needed = f"needed tool kept, of {sum(1 for _ in cases())} cases"
+    head = ("window", "prefix shared, mean of 30 made-up turns", needed)
+    made = [(f"{window:,}", *each, *[""] * (2 - len(each))) for window, each in made_up.items()]
+    record_table("context_fitting_made_up", head, made, counted)
+
+
+def _used(replays: list[tuple[float, float]]) -> str:
+    least = min(used for _, used in replays)
+    return "nothing cut" if least == 1 else f"{least:.1%}"
+
+
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:2] and sys.argv[1].isdecimal():
         cost(int(sys.argv[1]))
     else:
-        main()
+        main(is_recorded="--record" in sys.argv)

@@ -1,11 +1,11 @@
 """How far the planner's predictions are from what was measured, row by row.
 
-``python benchmarks/plan_accuracy.py [--data FOLDER] [--rows] [--held-out]``
+``python benchmarks/plan_accuracy.py [--data FOLDER] [--rows] [--held-out] [--record]``
 
 Reads ``measured_memory.csv``, ``measured_serving.csv`` and ``measured_speed.csv``; other files of
 the same columns are read with ``--data``. ``--rows`` prints every row. ``--held-out`` also
 fits the speed without each GPU and each model, and prints the errors on those (needs scipy, 2
-minutes).
+minutes). ``--record`` does that too, and writes the table of the docs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from time import process_time
 
+from last_runs import record_table
 from measured_rows import (
     DATA,
     GIB,
@@ -44,20 +45,24 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the CSV files")
     parser.add_argument("--rows", action="store_true", help="print every row")
     parser.add_argument("--held-out", action="store_true", help="errors on rows outside the fit")
+    parser.add_argument("--record", action="store_true", help="write the table of the docs")
     arguments = parser.parse_args()
-    _memory(arguments.data / "measured_memory.csv")
+    table = _memory(arguments.data / "measured_memory.csv")
     rows = _speed(arguments.data, every_row=arguments.rows)
     _latency()
-    if arguments.held_out:
-        _held_out(rows)
+    if arguments.held_out or arguments.record:
+        table += _held_out(rows)
+    if arguments.record:
+        head = ("what", "median error", "worst tenth begins at")
+        record_table("plan_accuracy", head, table, "computed from published rows")
 
 
 # --- memory --------------------------------------------------------------------------------------
 
 
-def _memory(path: Path) -> None:
+def _memory(path: Path) -> list[tuple[str, ...]]:
     if not path.exists():
-        return
+        return []
     print("MEMORY: per GPU, predicted / measured")
     cache, sized, capacity, weights, wrong = [], [], [], [], []
     for name, row in memory_rows(path):
@@ -76,6 +81,18 @@ def _memory(path: Path) -> None:
     print(_line("KV cache memory, rows whose flags are known", cache, _TARGETS["cache"]))
     print(_line("the same, with the files' size known", sized, _TARGETS["cache"]))
     print(f"  predicted to fit, and failed: {len(wrong)} {' '.join(wrong)}\n")
+    return [
+        _cells(f"tokens that a cache of known size holds ({len(capacity)} logs)", capacity),
+        _cells(f"weights ({len(weights)} logs)", weights),
+        _cells(f"KV cache memory, flags known ({len(cache)} logs)", cache),
+        _cells("KV cache memory with the size of the files known", sized),
+    ]
+
+
+def _cells(name: str, errors: Sequence[float]) -> tuple[str, ...]:
+    """A row of the docs' table."""
+    known = [error for error in errors if not math.isnan(error)]
+    return name, f"{_median(known):.1f} %", f"{_p90(known):.1f} %"
 
 
 def _memory_row(name: str, row: MemoryRow) -> dict[str, list]:
@@ -191,10 +208,11 @@ def _group(name: str, errors: Sequence[tuple[float | None, float | None]]) -> No
     )
 
 
-def _held_out(rows: Sequence[ServingRow]) -> None:
+def _held_out(rows: Sequence[ServingRow]) -> list[tuple[str, ...]]:
     from calibrate_speed import left_out  # noqa: PLC0415  (scipy is needed only for this)
 
     print("\nHELD OUT: each predicted by a fit to all the others")
+    table = []
     for name, key in (
         ("GPUs", lambda row: row.gpu_name),
         ("models", lambda row: row.setup.model),
@@ -205,6 +223,10 @@ def _held_out(rows: Sequence[ServingRow]) -> None:
         print(_line(f"time to first token, {name} left out", errors.first_token, first))
         held = [f"{100 * errors.held(what):.0f} %" for what in ("token", "first_token")]
         print(f"  intervals shaped by other {name} hold {' and '.join(held)}")
+        unseen = f"{name} that the fit has not seen ({len(rows):,} rows)"
+        table.append(_cells(f"time per token, {unseen}", errors.token))
+        table.append(_cells(f"time to first token, {unseen}", errors.first_token))
+    return table
 
 
 def _line(name: str, errors: Sequence[float], target: tuple[int, int | None] | None = None) -> str:

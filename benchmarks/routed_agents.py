@@ -5,22 +5,28 @@ JSON: for each pass the share of prompt tokens that was cached, the time to the 
 the tokens that were written in a second. The agents are those of ``record_agents``, with text in
 place of token ids, because routers read text. All passes of a seed have the same lengths and
 pauses; no pass finds what another one has left in a cache, because its heads have its own name.
+
+``python -m benchmarks.routed_agents --record`` runs nothing: it writes the table of the docs from
+the passes of ``data/routing_h200.csv`` and from what ``agents_forecast`` predicted of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import csv
 import functools
 import json
 import random
 import statistics
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from benchmarks.last_runs import record_table
 from benchmarks.record_agents import SENDING_S, SHAPE, Agent, answer_of, drawn
 
 #: Tokens that the template adds to a message: its marks and its role.
@@ -152,8 +158,46 @@ async def passes(
     return found
 
 
+_DATA = Path(__file__).parent / "data"
+_COLUMNS = {
+    "share cached": "cached_share",
+    "first token P50": "first_token_p50_s",
+    "first token P95": "first_token_p95_s",
+    "tokens a second": "output_tokens_per_s",
+}
+
+
+def record() -> None:
+    """Write the recorded and the predicted ratios to a pass that shares requests evenly."""
+    with (_DATA / "routing_h200.csv").open(newline="", encoding="utf-8") as file:
+        passes = list(csv.DictReader(file))
+    measured: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in passes:
+        measured.setdefault(row["server"], {})[row["seed"]] = row
+    predictions = (_DATA / "predictions_h200_agents_2026-11-29.json").read_text(encoding="utf-8")
+    predicted = json.loads(predictions)["routing"]
+    evenly = measured.pop("vllm-router 0.1.17 round_robin")
+    rows = [("predicted", *_ratios(predicted["prefix_aware"], predicted["random"]))]
+    rows += [(name, *_ratios(by_seed, evenly)) for name, by_seed in measured.items()]
+    head = ("ratio to round robin", *_COLUMNS)
+    record_table("routed_agents", head, rows, "recorded on an H200")
+
+
+def _ratios(
+    passes: Mapping[str, Mapping[str, Any]], evenly: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """For each column the ratio in each seed, in the seeds' order."""
+    return [
+        ", ".join(f"{float(passes[s][key]) / float(evenly[s][key]):.2f}" for s in sorted(passes))
+        for key in _COLUMNS.values()
+    ]
+
+
 def main() -> None:
     """Run the passes, and print them as JSON."""
+    if sys.argv[1:] == ["--record"]:
+        record()
+        return
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("urls", nargs="+", metavar="NAME=URL")
     options.add_argument("--agents", type=int, default=20)

@@ -19,6 +19,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 from benchmarks import engine_worker
+from benchmarks.last_runs import record_table
 from benchmarks.sent_rows import Body, Row, another_conversation, send
 from tests.support import real_models
 from tests.support.one_layer import one_layer_gguf
@@ -143,8 +144,9 @@ async def _wasted_tokens(http: aiohttp.ClientSession, url: str) -> float:
     return sum(float(line.split()[-1]) for line in counted if 'kind="wasted"' in line)
 
 
-def report(patterns: Iterable[str] = PATTERNS) -> None:
+def report(patterns: Iterable[str] = PATTERNS, *, is_recorded: bool = False) -> None:
     """A line for each pattern, before and now, and whether the goal is missed."""
+    rows = []
     columns = f"{'again':>10} {'cached':>10}"
     print(f"{'of all prompt tokens':22} {'before':>21} {'now':>21}")
     print(f"{'':22} {columns} {columns}   goal: under {GOAL:.0%} again")
@@ -158,3 +160,7 @@ def report(patterns: Iterable[str] = PATTERNS) -> None:
                 now = asyncio.run(shares(backend, requests, is_ours=True))
             missed = "" if now.again < GOAL else "   MISSED"
             print(f"{name:22} {before} {now}{missed}", flush=True)
+            rows.append((name, f"{before.again:.1%}", f"{now.again:.1%}", f"{GOAL:.0%}"))
+    if is_recorded:
+        head = ("traffic", "before", "now", "goal")
+        record_table("warm_slots", head, rows, "counted, not timed")

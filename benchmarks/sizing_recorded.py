@@ -20,11 +20,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.agents_forecast import planned_times, server
+from benchmarks.last_runs import record_table
 
 from stoker.application.endpoint_speed import ratio
 from stoker.sizing import AGENT, ArrivingRequest, MeasuredAnswer, VllmReplica, calibrate
@@ -45,13 +46,17 @@ class Recording:
     model: str
     #: As vLLM's log printed it.
     cache_tokens: int
+    #: The model and what else distinguishes it, for the table of the docs.
+    title: str
 
 
 #: Heads of 15,500 tokens, prompts of 24,000; the others have heads of 10,000, prompts of 19,000.
-FIRST = Recording("agents_h200.csv", "qwen3-8b", 818_048)
-LARGER = Recording("agents_h200_qwen3-14b.csv", "qwen3-14b", 314_560)
+FIRST = Recording("agents_h200.csv", "qwen3-8b", 818_048, "Qwen3-8B")
+LARGER = Recording("agents_h200_qwen3-14b.csv", "qwen3-14b", 314_560, "Qwen3-14B")
 #: Its cache is too small for 24 agents: 80 % of their prompts were cached, and 91 % for 8.
-FULL_CACHE = Recording("agents_h200_qwen3-8b.csv", "qwen3-8b", 276_704)
+FULL_CACHE = Recording(
+    "agents_h200_qwen3-8b.csv", "qwen3-8b", 276_704, "Qwen3-8B with a third of the cache"
+)
 RECORDINGS = (FIRST, LARGER, FULL_CACHE)
 
 
@@ -137,9 +142,12 @@ def main() -> None:
     """Print each figure, measured and simulated."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    as_json = parser.parse_args().json
+    parser.add_argument("--record", action="store_true", help="write the tables of the docs")
+    options = parser.parse_args()
     found = {recording.file: _compared(recording) for recording in RECORDINGS}
-    if as_json:
+    if options.record:
+        _record(found)
+    if options.json:
         rows = {
             file: {
                 name: [[f.load, f.what, f.measured_s, f.simulated_s, f.error] for f in figures]
@@ -155,14 +163,50 @@ def main() -> None:
             _print(name, figures)
 
 
+def _record(found: dict[str, dict[str, list[Figure]]]) -> None:
+    machine = "recorded on an H200"
+    ways = list(found[FIRST.file])
+    counts = [
+        (_described(one), *(_kept(found[one.file][way]) for way in ways)) for one in RECORDINGS
+    ]
+    head = ("recording", *(way.replace("--calibrate", "`--calibrate`") for way in ways))
+    record_table("sizing_recordings", head, counts, machine)
+    errors = [row for one in RECORDINGS[1:] for row in _errors(one, found[one.file][ways[1]])]
+    of_each = (found[one.file][ways[1]] for one in RECORDINGS[1:])
+    names = zip(*(dict.fromkeys(f.load for f in figures) for figures in of_each), strict=True)
+    loads = (" and ".join(dict.fromkeys(name)) for name in names)
+    record_table("sizing_recorded", ("simulated / measured", *loads), errors, machine)
+
+
+def _described(recording: Recording) -> str:
+    with (_DATA / recording.file).open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["round"].endswith("agents")]
+    tokens = sum(int(row["prompt_tokens"]) for row in rows)
+    cached = sum(int(row["cached_tokens"]) for row in rows) / tokens
+    each = round(tokens / len(rows), -3)
+    size = f"{len(rows)} requests of {each:,.0f} tokens, {100 * cached:.0f} % cached"
+    return f"{recording.title}, {size}"
+
+
+def _kept(figures: Sequence[Figure]) -> int:
+    return sum(abs(figure.error) <= GOAL for figure in figures)
+
+
+def _errors(recording: Recording, figures: Sequence[Figure]) -> Iterator[tuple[str, ...]]:
+    """A row for each percentile, with the loads in its columns."""
+    for what in dict.fromkeys(figure.what for figure in figures):
+        row = [figure.error for figure in figures if figure.what == what]
+        shown = (f"{e:+.0%}".replace("%", " %") + " (missed)" * (abs(e) > GOAL) for e in row)
+        yield f"{recording.title}: {what}", *shown
+
+
 def _compared(recording: Recording) -> dict[str, list[Figure]]:
     rounds = recorded(recording)
     return {name: compare(rounds, replica) for name, replica in replicas(recording, rounds).items()}
 
 
 def _print(name: str, figures: Sequence[Figure]) -> None:
-    kept = sum(abs(figure.error) <= GOAL for figure in figures)
-    print(f"  {name}: {kept} of {len(figures)} within {GOAL:.0%}")
+    print(f"  {name}: {_kept(figures)} of {len(figures)} within {GOAL:.0%}")
     for figure in figures:
         missed = "  missed" if abs(figure.error) > GOAL else ""
         print(

@@ -85,8 +85,8 @@ def conversation(asked: argparse.Namespace) -> None:
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "conversation": conversation,
-    "tokenizer": lambda _asked: cached_by_tokenizer.report(),
-    "slots": lambda _asked: shared_slots.report(),
+    "tokenizer": lambda asked: cached_by_tokenizer.report(is_recorded=asked.record),
+    "slots": lambda asked: shared_slots.report(is_recorded=asked.record),
     "restart": lambda _asked: restart.report(),
     "ahead": lambda _asked: reading_ahead.report(),
 }
@@ -99,6 +99,7 @@ def main() -> None:
     options.add_argument("--context", type=int, default=8192, help="the window in tokens")
     options.add_argument("--model", default="qwen2.5-coder-0.5b")
     options.add_argument("--harness", default="local", choices=("local", "copilot"))
+    options.add_argument("--record", action="store_true", help="write the docs' tables")
     asked = options.parse_args()
     for part in asked.part or PARTS:
         print(f"{part}:")

@@ -1,6 +1,6 @@
 """Fail when a page names what does not exist or is not so, or takes over five minutes to read.
 
-It checks the pages of the site and the extension's README:
+It checks the pages of the site, and the extension's README and walkthrough:
 - ``stoker COMMAND INNER --option VALUE`` in code: the command and the one in it exist, take the
   option, and the option that value; a check and a model that it names exist;
 - ``make TARGET`` in code: the target exists;
@@ -8,6 +8,10 @@ It checks the pages of the site and the extension's README:
 - settings of the VS Code extension (``huggingface.*``, ``stoker.completion.*``), its commands
   (*Stoker: Show Log*), variables ``STOKER_*``, metrics ``stoker_*`` and paths of the gateway exist;
 - "`--option` ... 3 by default": it is the default of that option;
+- names with underscores and options in code exist, and settings in examples of the gateway's file;
+- remarks behind commands are comments of the shell;
+- buttons of the walkthrough, commands that it names, and commands that a message of the program
+  names ('Stoker: Set API Key') exist;
 - facts (scripts/doc_facts.py) are as their source has them. Exit codes, defaults in tables, and
   figures in a paragraph or table that names a benchmark, are facts or generated; a benchmark's
   figures have its date beside them;
@@ -23,7 +27,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer.main
 from scripts import doc_facts
@@ -31,6 +35,8 @@ from scripts import doc_facts
 from stoker.bundles import docs_site
 from stoker.checks import CHECKS
 from stoker.cli import app
+from stoker.data.facts import tomllib
+from stoker.gateway import gateway_config
 from stoker.models.model_catalogue import known_models
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,6 +52,36 @@ TARGET = re.compile(r"(?<![\w-])make ([a-z][a-z-]+)")
 SETTING = re.compile(r"(?<![\w/.])(?:huggingface\.(?!co\b)[a-zA-Z]+|stoker\.completion\.\w+)\b")
 DEFAULT = re.compile(r"`(?:stoker [a-z ]+)?(--[a-z-]+)`[^`\n.|]{0,80}?(\d[\d.,]*) by default")
 PALETTE = re.compile(r"\*Stoker: ([^*\n]+)\*")
+#: A command of the extension that a message of the program or a text of VS Code names.
+QUOTED_COMMAND = re.compile(r"['\"*>]Stoker: ([A-Z][^'\"*<\n]+)['\"*<]")
+#: The command behind a button of the walkthrough.
+BUTTON = re.compile(r"\]\(command:(stoker\.[\w.]+)")
+EMPHASISED = re.compile(r"(?<![*\w])\*{1,2}([^*\n]+)\*{1,2}(?![*\w])")
+#: A name of a setting, a field or a function.
+UNDERSCORED = re.compile(r"(?<![\w./-])(?!stoker_)[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w./-])")
+BARE_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
+#: Names and options of other programs, and the example of a good name.
+FOREIGN_NAMES = frozenset(
+    [
+        "auth_request",
+        "pg_dump",
+        "prefill_s",
+        "reverse_proxy",
+        "--cacert",
+        "--cuda-memory-fraction",
+        "--install-completion",
+        "--num-shard",
+        "--omit-lockfile-registry-resolved",
+        "--otlp-traces-endpoint",
+        "--quantize",
+        "--scheduling-policy",
+        "--showmeminfo",
+        "--skip-jwt-bearer-tokens",
+    ]
+)
+#: A line of a fenced block: a command, two or more spaces, and words.
+REMARK = re.compile(r"^((?:stoker|make|pip) [^#\n]*\S {2,}[a-z][^#\n]*)$", re.MULTILINE)
+TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 VARIABLE = re.compile(r"\bSTOKER_[A-Z_]+[A-Z]\b")
 METRIC = re.compile(r"\bstoker_[a-z_]+_(?:total|up|unread|seconds|bytes|tokens|ratio)\b")
 #: A path of an HTTP API, alone or behind its method.
@@ -80,8 +116,13 @@ FILE = re.compile(
 def pages() -> list[Path]:
     """The pages that people read, less the history in CHANGELOG.md."""
     site = [path for path in docs_site.sources(ROOT).values() if path.suffix == ".md"]
-    pages = (*site, ROOT / "extension" / "README.md")
+    pages = (*site, ROOT / "extension" / "README.md", *walkthrough())
     return [path for path in pages if path.name != "CHANGELOG.md"]
+
+
+def walkthrough() -> list[Path]:
+    """The pages of the extension's walkthrough."""
+    return sorted((ROOT / "extension" / "media").glob("*.md"))
 
 
 @cache
@@ -130,6 +171,24 @@ def sources() -> str:
 
 
 @cache
+def names_in_files() -> frozenset[str]:
+    """Every name with an underscore, and every option, in the project's own files."""
+    found: set[str] = set()
+    for folder in ("src/stoker", "tests", "benchmarks", "scripts", "extension/src"):
+        for suffix in ("*.py", "*.sh", "*.toml", "*.ts", "*.csv", "*.json"):
+            for file in (ROOT / folder).rglob(suffix):
+                text = file.read_text(encoding="utf-8")
+                found.update(UNDERSCORED.findall(text), BARE_OPTION.findall(text))
+    return frozenset(found) | FOREIGN_NAMES
+
+
+def is_option(name: str) -> bool:
+    """Whether an option is one of ``stoker`` or of a program that the project's files start."""
+    as_setting = name.removeprefix("--").replace("-", "_")
+    return bool({name, as_setting} & names_in_files()) or name in defaults()
+
+
+@cache
 def palette() -> frozenset[str]:
     """The extension's commands, as VS Code's palette lists them."""
     texts = json.loads((ROOT / "extension" / "package.nls.json").read_text(encoding="utf-8"))
@@ -144,14 +203,14 @@ def model_names() -> frozenset[str]:
 
 @cache
 def defaults() -> dict[str, frozenset[str]]:
-    """The defaults of each option of any command."""
+    """The defaults of each option of any command, by its names."""
     group = typer.main.get_command(app)
     found: dict[str, set[str]] = {}
     for name in group.list_commands(None):  # type: ignore[attr-defined]
         command = group.get_command(None, name)  # type: ignore[attr-defined]
         for each in (command, *getattr(command, "commands", {}).values()):
             for parameter in each.params:
-                for option in parameter.opts:
+                for option in (*parameter.opts, *parameter.secondary_opts):
                     found.setdefault(option, set()).add(str(parameter.default))
     return {option: frozenset(values) for option, values in found.items()}
 
@@ -163,13 +222,16 @@ def targets() -> frozenset[str]:
 
 
 @cache
+def manifest() -> dict[str, Any]:
+    """The extension's package.json."""
+    text = (ROOT / "extension" / "package.json").read_text(encoding="utf-8")
+    return cast("dict[str, Any]", json.loads(text))
+
+
+@cache
 def settings() -> frozenset[str]:
     """The settings that the extension declares."""
-    manifest = ROOT / "extension" / "package.json"
-    if not manifest.exists():
-        return frozenset({"huggingface.customTGIEndpoint"})
-    declared = json.loads(manifest.read_text())["contributes"]["configuration"]
-    return frozenset(declared["properties"])
+    return frozenset(manifest()["contributes"]["configuration"]["properties"])
 
 
 def wrong_in_code(snippet: str) -> Iterator[str]:
@@ -234,6 +296,25 @@ def wrong_names(text: str) -> Iterator[str]:
             yield f"there is no {name}"
 
 
+def wrong_to_copy(text: str) -> Iterator[str]:
+    """Commands with a remark behind them that a shell would take for arguments."""
+    for line in REMARK.findall("\n".join(FENCE.findall(text))):
+        yield f"{line!r}: a remark behind a command begins with #"
+
+
+def wrong_in_examples(text: str) -> Iterator[str]:
+    """Settings that an example of the gateway's file has and the gateway refuses."""
+    for example in TOML.findall(text):
+        for name, value in tomllib.loads(example).items():
+            section = gateway_config.SECTIONS.get(name)
+            if section is None:
+                continue
+            known = {setting for setting, _, _ in gateway_config.settings(section)}
+            for each in value if isinstance(value, list) else [value]:
+                for setting in each.keys() - known:
+                    yield f"[{name}] of the gateway's file has no setting {setting}"
+
+
 def wrong_in_page(page: Path) -> Iterator[str]:
     """Problems of a page: names and links that lead nowhere, and its length."""
     text = page.read_text(encoding="utf-8")
@@ -241,6 +322,14 @@ def wrong_in_page(page: Path) -> Iterator[str]:
         yield from wrong_in_code(snippet)
         if FILE.match(snippet) and not INNER_FILE.match(snippet) and not (ROOT / snippet).exists():
             yield f"there is no file {snippet}"
+    for snippet in INLINE.findall(FENCE.sub("", GENERATED.sub("", text))):
+        for name in set(UNDERSCORED.findall(snippet)) - names_in_files():
+            yield f"there is no name {name}"
+        for option in BARE_OPTION.findall(snippet):
+            if not is_option(option):
+                yield f"there is no option {option}"
+    yield from wrong_in_examples(text)
+    yield from wrong_to_copy(text)
     yield from wrong_names(text)
     yield from wrong_links(page, text)
     yield from wrong_values(text)
@@ -305,6 +394,32 @@ def wrong_tables(prose: str) -> Iterator[str]:
                 yield f"{figure[0]!r} in a table of a benchmark: generate it"
 
 
+def wrong_in_extension() -> Iterator[str]:
+    """Commands that the walkthrough, VS Code's texts or the program's messages name wrongly."""
+    for page in walkthrough():
+        for name in EMPHASISED.findall(page.read_text(encoding="utf-8")):
+            if name.removeprefix("Stoker: ") not in palette():
+                yield f"{page.relative_to(ROOT)}: the extension has no command {name}"
+    declared = {each["command"] for each in manifest()["contributes"]["commands"]}
+    texts = (ROOT / "extension" / "package.nls.json").read_text(encoding="utf-8")
+    for command in BUTTON.findall(texts):
+        if command not in declared:
+            yield f"extension/package.nls.json: there is no command {command}"
+    for file in message_files():
+        for title in QUOTED_COMMAND.findall(file.read_text(encoding="utf-8")):
+            if title not in palette():
+                yield f"{file.relative_to(ROOT)}: the extension has no command Stoker: {title}"
+
+
+def message_files() -> Iterator[Path]:
+    """The files with texts that a user reads of the program and of the extension."""
+    for suffix in ("*.py", "*.toml"):
+        yield from (ROOT / "src" / "stoker").rglob(suffix)
+    yield from (ROOT / "extension" / "src").rglob("*.ts")
+    yield from (ROOT / "extension" / "l10n").glob("*.json")
+    yield ROOT / "extension" / "package.nls.json"
+
+
 def wrong_pictures() -> Iterator[str]:
     """Diagrams without their picture, and pictures that no page shows."""
     pictures = {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
@@ -320,7 +435,7 @@ def wrong_pictures() -> Iterator[str]:
 def main() -> int:
     """Print the problems. Returns 1 if there are any."""
     wrong = [f"{page.relative_to(ROOT)}: {w}" for page in pages() for w in wrong_in_page(page)]
-    wrong += wrong_pictures()
+    wrong += [*wrong_in_extension(), *wrong_pictures()]
     print("\n".join(wrong) if wrong else f"{len(pages())} pages name only what exists.")
     return 1 if wrong else 0
 

@@ -3,8 +3,8 @@
 The glossary is ``TERMS`` below, and nowhere else: cog writes CONTRIBUTING.md's table from it.
 
 Read are Markdown, the docstrings, comments and string literals of Python and TypeScript, and the
-comments and texts of TOML and of the extension's package.nls.json. Not read, because it is not our
-prose:
+comments and texts of TOML and of the extension's package.nls.json, and the names of tests. Not
+read, because it is not our prose:
 
 - code: fenced blocks and ``backticks``;
 - "double quotes" within prose: the wording of another program;
@@ -98,6 +98,7 @@ _TS_TOKEN = re.compile(
     r'|"(?P<double>(?:\\.|[^"\\\n])*)"|`(?P<template>(?:\\.|[^`\\])*)`',
     re.DOTALL,
 )
+_TEST = re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE)
 _TOML_KEY = re.compile(r"(?:^|[{,])\s*([\w-]+|\"[^\"]*\")\s*=\s*", re.MULTILINE)
 _STRING = re.compile(r"\"((?:\\.|[^\"\\\n])*)\"")
 
@@ -231,6 +232,7 @@ def files() -> Iterator[Path]:
     """Every file whose prose people read."""
     yield from sorted(ROOT.glob("*.md"))
     yield from (ROOT / "extension" / "README.md", ROOT / "findings" / "README.md")
+    yield from sorted((ROOT / "extension" / "media").glob("*.md"))
     yield from sorted((ROOT / "docs").rglob("*.md"))
     yield from sorted((ROOT / "docs").rglob("*.toml"))
     for kind in ("*.py", "*.toml"):
@@ -250,9 +252,20 @@ def hits() -> Iterator[Hit]:
                 yield Hit(name, line, word)
 
 
+def hits_in_test_names() -> Iterator[Hit]:
+    """Every hit in the name of a test, which is read as a sentence."""
+    for path in sorted((ROOT / "tests").glob("*/**/test_*.py")):
+        text = path.read_text(encoding="utf-8")
+        for match in _TEST.finditer(text):
+            for word in match[1].split("_"):
+                if word in _REPLACED:
+                    line = 1 + text.count("\n", 0, match.start(1))
+                    yield Hit(path.relative_to(ROOT).as_posix(), line, word)
+
+
 def main() -> int:
     """Print every hit; 1 where there is one."""
-    found = list(hits())
+    found = [*hits(), *hits_in_test_names()]
     for hit in found:
         print(hit)
     if not found:

@@ -8,7 +8,9 @@ import inspect
 import json
 import pkgutil
 import re
+import typing
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,13 @@ from stoker.vscode import CONSENTS, SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 Out = Callable[[str], None]
+
+
+#: A comment that documents one or more constants, and the line up to their value.
+_CONSTANT = re.compile(r"((?:^#:.*\n)+)([A-Za-z_][\w, ]*)(?=[:=\[ ])", re.MULTILINE)
+
+
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+(?:=\w+)?")
 
 
 def commands(out: Out) -> None:
@@ -64,17 +73,37 @@ def all_options(out: Out) -> None:
 
 
 def _options(title: str, command: Any, out: Out) -> None:
-    """One command: its help, then every argument and option with its default."""
+    """One command: its help, its subcommands, and its options with their defaults."""
     out(f"\n## {title}\n\n{inspect.cleandoc(command.help or '').split(chr(10) * 2)[0]}\n")
-    out("| option | means | default |\n| --- | --- | --- |")
-    for parameter in command.params:
-        if "--help" in parameter.opts:
-            continue
+    inner = getattr(command, "commands", {})
+    if inner:
+        links = (f"[`{title} {name}`](#{f'{title} {name}'.replace(' ', '-')})" for name in inner)
+        out(f"Subcommands: {', '.join(links)}.\n")
+    shown = [each for each in command.params if "--help" not in each.opts]
+    if shown:
+        out("| option | means | default |\n| --- | --- | --- |")
+    for parameter in shown:
         argument = parameter.param_type_name == "argument"
-        name = parameter.name.upper() if argument else ", ".join(parameter.opts)
+        options = [*parameter.opts, *parameter.secondary_opts]
+        names = [parameter.name.upper()] if argument else options
         value = getattr(parameter.default, "value", parameter.default)
-        default = "" if value in (None, False) else f"`{value}`"
-        out(f"| `{name}` | {getattr(parameter, 'help', '') or ''} | {default} |")
+        on = names[0] if value is True else value
+        default = "" if on in (None, False) else f"`{on}`"
+        means = _options_as_code(_shown(f"{parameter.help or ''}{_choices(parameter)}".strip()))
+        out(f"| {', '.join(f'`{name}`' for name in names)} | {means} | {default} |")
+
+
+def _options_as_code(text: str) -> str:
+    """The text with each option that is outside of code as code."""
+    parts = text.split("`")
+    parts[::2] = [_OPTION.sub(r"`\g<0>`", part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def _choices(parameter: Any) -> str:
+    """The values that an option may have, where they are listed."""
+    choices = [getattr(each, "value", each) for each in getattr(parameter.type, "choices", ())]
+    return f" One of {', '.join(f'`{each}`' for each in choices)}." if choices else ""
 
 
 def rooms(out: Out) -> None:
@@ -94,15 +123,38 @@ def python_api(out: Out) -> None:
             continue
         out(f"\n## stoker.{found.name}\n\n{_first_paragraph(room)}\n")
         out("| name | is |\n| --- | --- |")
+        comments = _comments_of_constants(found.name)
         for name in names:
-            thing = getattr(room, name)
+            thing = inspect.unwrap(getattr(room, name))
             documented = inspect.isclass(thing) or inspect.isfunction(thing)
-            text = _first_paragraph(thing) if documented else f"a {type(thing).__name__}"
-            out(f"| `{name}{_parameters(thing)}` | {text.replace('|', chr(92) + '|')} |")
+            text = _first_paragraph(thing) if documented else _constant(thing, comments[name])
+            out(f"| `{name}{_parameters(thing)}` | {_cell(text)} |")
 
 
 def _first_paragraph(thing: object) -> str:
-    return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
+    return _flat((inspect.getdoc(thing) or "").split("\n\n")[0])
+
+
+def _flat(text: str) -> str:
+    return text.replace("\n", " ").replace("``", "`")
+
+
+def _comments_of_constants(room: str) -> dict[str, str]:
+    """The first paragraph of the ``#:`` comment above each constant of a room, by its name."""
+    found: dict[str, str] = {}
+    for file in sorted((ROOT / "src" / "stoker" / room).rglob("*.py")):
+        for comment, names in _CONSTANT.findall(file.read_text(encoding="utf-8")):
+            text = comment.replace("#: ", "").replace("#:", "").strip()
+            for name in re.findall(r"\w+", names):
+                found.setdefault(name, _flat(text.split("\n\n")[0]))
+    return found
+
+
+def _constant(value: object, comment: str) -> str:
+    """A constant's comment and, where it is short, its value or the values that it allows."""
+    if typing.get_origin(value) is typing.Literal:
+        return f"{comment} One of {', '.join(f'`{each}`' for each in typing.get_args(value))}."
+    return f"{comment} Value: `{value}`." if isinstance(value, str | int) else comment
 
 
 def _parameters(thing: object) -> str:
@@ -261,9 +313,8 @@ def failures(out: Out) -> None:
     out("| symptom | what it means | what to do |")
     out("| --- | --- | --- |")
     for cause in load_table("failures")["cause"]:
-        fix = _cell(cause["fixes"][-1])
-        more = f"[more]({cause['link']})"
-        out(f"| {_cell(cause['title'])} | {_cell(cause['cause'])} | {fix} {more} |")
+        fix = f"{_shown(cause['fixes'][-1])} [more]({cause['link']})"
+        out(f"| {_shown(cause['title'])} | {_shown(cause['cause'])} | {fix} |")
 
 
 def gateway_settings(section: type[msgspec.Struct], out: Out) -> None:
@@ -370,14 +421,41 @@ def doctor_findings(out: Out) -> None:
         out("| finding | state | message | what to do |\n| --- | --- | --- | --- |")
         for kind in doctor.kinds().values():
             if kind.link == link.id:
-                fix = _cell(kind.fix) + (" `--fix` does it." if kind.safe_fix else "")
-                message = _cell(f"{kind.what} {kind.why}".strip())
+                fix = _sentence(kind.fix) + (" `--fix` does it." if kind.safe_fix else "")
+                message = f"{kind.what} {kind.why}".strip()
                 out(f"| `{kind.id}` | {kind.state} | {_shown(message)} | {_shown(fix)} |")
 
 
+def _sentence(text: str) -> str:
+    """The text with a full stop, which a message that ends in a command lacks."""
+    return f"{text}." if text and text[-1] not in ".!?}" else text
+
+
 def _shown(text: str) -> str:
-    """Placeholders in angle brackets: <port>."""
-    return re.sub(r"\{(\w+)[^}]*\}", r"&lt;\1&gt;", text)
+    """A message for a table: commands as code, and placeholders in angle brackets."""
+    code = _command().sub(lambda found: f"`{_PLACEHOLDER.sub(_in_code, found[0])}`", text)
+    return _cell(_PLACEHOLDER.sub(r"&lt;\1&gt;", code))
+
+
+_PLACEHOLDER = re.compile(r"\{(\w+)[^}]*\}")
+
+
+def _in_code(found: re.Match[str]) -> str:
+    """The placeholder of a value in a command: `PORT`."""
+    return found[1].upper()
+
+
+@cache
+def _command() -> re.Pattern[str]:
+    """A command of Stoker outside of code, with its options and what stands for their values."""
+    group: Any = typer.main.get_command(app)
+    named = [
+        f"{name} {inner}"
+        for name in COMMANDS
+        for inner in getattr(group.get_command(None, name), "commands", {})
+    ]
+    value = r"--[a-z-]+|\{\w+\}|http://HOST:PORT|[A-Z]{3,}\b|llama\.cpp"
+    return re.compile(rf"(?<![`\w])stoker (?:{'|'.join([*named, *COMMANDS])})\b(?: (?:{value}))*")
 
 
 _RESULTS = ROOT / "docs" / "data" / "check_results.json"

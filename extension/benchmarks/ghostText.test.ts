@@ -61,7 +61,9 @@ test("a key in a file of 1 MB", () => {
   }
   expect(took["all"]).toHaveLength(ROUNDS);
   console.log(`a ring of ${(ring.bytes / 1e6).toFixed(2)} MB, a window of 32,000 characters`);
-  for (const [name, times] of Object.entries(took)) console.log(`${name}: ${quantiles(times)}`);
+  // For the docs: `... | python ../benchmarks/last_runs.py --table ghost_text`.
+  console.log("| at a new line of a file of 1 MB, ring full | measured |\n| --- | --- |");
+  for (const [name, times] of Object.entries(took)) console.log(`| ${name} | ${quantiles(times)} |`);
 });
 
 test("the memory of a ring filled from files of 1 MB, and a note from one", async () => {
@@ -81,6 +83,6 @@ test("the memory of a ring filled from files of 1 MB, and a note from one", asyn
   const heapMb = (process.memoryUsage().heapUsed - before) / 1e6;
   expect(ring.bytes).toBeGreaterThan(0);
   const collected = globalThis.gc ? "" : " (not collected: run node with --expose-gc)";
-  console.log(`a full ring: ${(ring.bytes / 1e6).toFixed(2)} MB by its count, heap ${heapMb.toFixed(1)} MB${collected}`);
-  console.log(`note: ${quantiles(tookMs)}`);
+  console.log(`| memory of a full ring | ${(ring.bytes / 1e6).toFixed(2)} MB by its count, heap ${heapMb.toFixed(1)} MB${collected} |`);
+  console.log(`| note of a file of 1 MB at line 20,000 | ${quantiles(tookMs)} |`);
 });

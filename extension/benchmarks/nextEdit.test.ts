@@ -147,15 +147,21 @@ test.skipIf(!existsSync(path))("next edits of real history", { timeout: 600_000 
   }
   expect(steps).toBeGreaterThan(0);
   const share = (part: number, all: number) => `${((100 * part) / all).toFixed(1)} %`;
-  const summary = ({ right, nearer, wrong }: Counts) => {
+  const cells = ({ right, nearer, wrong }: Counts) => {
     const all = right + nearer + wrong;
-    return `${all} proposals, right ${share(right, all)}, nearer ${share(nearer, all)}, wrong ${share(wrong, all)}`;
+    return [`${all}`, share(right, all), share(nearer, all), share(wrong, all)];
   };
   const proposed = ruled.right + ruled.nearer + ruled.wrong;
   console.log(`${history.length} files, ${steps} edits with more to come, ${(askedMs / steps).toFixed(2)} ms each`);
-  console.log(`proposed after ${share(proposed, steps)}: ${summary(ruled)}`);
   console.log(`of ${reachable} edits after which some rule finds a right one, proposed ${share(ruled.right, reachable)}`);
-  for (const [name, each] of [...byEvidence].sort()) console.log(`${name}: ${summary(each)}`);
+  // For the docs: `... | python ../benchmarks/last_runs.py --table next_edit`.
+  const rows = [
+    ["which", "proposals", "right", "nearer", "wrong"],
+    Array(5).fill("---"),
+    [`all, after ${share(proposed, steps)} of ${steps.toLocaleString("en")} edits`, ...cells(ruled)],
+    ...[...byEvidence].sort().flatMap(([name, each]) => (/support [1-9]/.test(name) ? [[name, ...cells(each)]] : [])),
+  ];
+  console.log(rows.map((row) => `| ${row.join(" | ")} |`).join("\n"));
 });
 
 function count(counts: Map<string, Counts>, proposal: Proposal, judged: keyof Counts): void {

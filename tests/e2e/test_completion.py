@@ -363,7 +363,7 @@ def test_an_engine_that_is_killed_in_a_request_shows_in_the_status_bar_only(
     window.picture("39-engine-back")
 
 
-def test_with_a_wrong_url_typing_works_and_nothing_is_said_of_completion(
+def test_with_a_wrong_url_typing_works_and_completion_reports_nothing(
     coding: Coder, window: Window
 ) -> None:
     file = coding.opens("wrong.py", SUMS)

@@ -57,7 +57,7 @@ def server() -> Iterator[str]:
     http.server_close()
 
 
-def test_a_real_editor_is_read_mended_and_given_back(
+def test_a_real_editor_is_read_fixed_and_given_back(
     environment: dict[str, str], server: str, tmp_path: Path
 ) -> None:
     def stoker(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -83,7 +83,7 @@ def test_in_restricted_mode_the_status_warns_and_leads_to_trust(by_hand: Window)
     by_hand.browser.do("click", selector=".modal-editor-part .codicon-close")
 
 
-def test_one_click_lets_chat_work_with_nobody_signed_in(
+def test_one_click_lets_chat_work_without_signing_in(
     by_hand: Window, engine: ChangingServer
 ) -> None:
     by_hand.browser.do("palette", title="Notifications: Show Notifications")
@@ -127,7 +127,9 @@ def test_the_status_names_the_chosen_model_with_the_speed_of_generation(
     engine.word_s = 0
 
 
-def test_a_server_that_is_gone_is_told_in_the_chat(by_hand: Window, engine: ChangingServer) -> None:
+def test_a_server_that_is_gone_is_reported_in_the_chat(
+    by_hand: Window, engine: ChangingServer
+) -> None:
     _new_chat(by_hand)
     engine.stop()
     by_hand.ask("Are you there?")
@@ -140,7 +142,7 @@ def test_a_server_that_is_gone_is_told_in_the_chat(by_hand: Window, engine: Chan
     engine.start()
 
 
-def test_a_model_that_was_replaced_is_told_in_the_chat_and_local_answers(
+def test_a_model_that_was_replaced_is_reported_in_the_chat_and_local_answers(
     by_hand: Window, engine: ChangingServer
 ) -> None:
     _new_chat(by_hand)

@@ -51,7 +51,7 @@ def _beginning(text: str) -> str:
     return _words(text)[:60]
 
 
-def test_with_no_endpoint_nothing_is_contacted_and_the_status_bar_says_so(window: Window) -> None:
+def test_with_no_endpoint_nothing_is_contacted_and_the_status_bar_shows_it(window: Window) -> None:
     window.set_endpoint("")
     window.sees(STATUS, "Stoker")
     window.browser.do("palette", title="Stoker: Show Status and Actions")
@@ -186,7 +186,9 @@ def test_the_endpoint_changes_live_and_clearing_it_removes_the_models(
         window.browser.do("press", key="Escape")
 
 
-def test_a_server_that_is_killed_is_told_once_and_comes_back(window: Window, logs: Path) -> None:
+def test_a_server_that_is_killed_is_reported_once_and_comes_back(
+    window: Window, logs: Path
+) -> None:
     with Llama(logs / "killed.log", n_ctx=8192, alias="smol-killed") as llama:
         window.connect(llama.url, "smol-killed")
         window.ask("Are you there?")
@@ -208,7 +210,7 @@ def test_a_server_that_is_killed_is_told_once_and_comes_back(window: Window, log
         assert not window.has_error()
 
 
-def test_a_wrong_url_says_what_to_do(window: Window) -> None:
+def test_a_wrong_url_explains_what_to_do(window: Window) -> None:
     window.set_endpoint(f"localhost:{free_port()}")
     window.browser.do("wait", selector=f"{STATUS} .codicon-warning")
     window.sees(TOAST, "correct the setting huggingface.customTGIEndpoint")

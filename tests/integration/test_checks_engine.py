@@ -49,7 +49,7 @@ def report_on_llama_cpp_alone(model_path: Path) -> CheckReport:
     return returned(checks.run(endpoint, checks.chosen(MENDED)))
 
 
-def test_the_gateway_mends_what_llama_cpp_alone_fails(qwen: Path, stoker: Stoker) -> None:
+def test_the_gateway_fixes_what_llama_cpp_alone_fails(qwen: Path, stoker: Stoker) -> None:
     alone = report_on_llama_cpp_alone(qwen)
     kept = [r.check.id for r in alone.results if r.status is Status.PASSED]
     assert kept == [], "llama.cpp passes these now: remove them from the list"

@@ -81,7 +81,7 @@ def settings(client: docker.DockerClient, name: str = NAME) -> dict[str, Any]:
     return attrs
 
 
-def test_container_is_made_as_the_dry_run_says(
+def test_container_is_made_as_the_dry_run_prints(
     containers: Containers, client: docker.DockerClient, launch: ContainerLaunch
 ) -> None:
     found = ensure(containers, launch, replace=False, report=quiet)

@@ -68,7 +68,7 @@ def ready_again(stoker: Stoker, old_pid: int) -> bool:
     return bool(status["status"] == "ready" and status["engine_pid"] != old_pid)
 
 
-def test_a_machine_where_nothing_runs_is_told_to_start(stoker: Stoker, code: Path) -> None:
+def test_a_machine_where_nothing_runs_is_advised_to_start(stoker: Stoker, code: Path) -> None:
     done = stoker.run("doctor")
     assert done.returncode == 1
     assert "Start one that fits this machine: stoker up" in done.stdout

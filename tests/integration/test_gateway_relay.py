@@ -35,7 +35,7 @@ def read_all(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def test_models_say_their_context(served: Stoker) -> None:
+def test_models_report_their_context(served: Stoker) -> None:
     with urllib.request.urlopen(served.endpoint + "/v1/models") as response:
         listed = json.load(response)["data"]
     assert [m["max_model_len"] for m in listed] == [2048, 2048]  # by its name, and as `local`
@@ -57,7 +57,7 @@ def test_of_several_answers_the_tokens_of_each_are_counted(stoker: Stoker, smoll
     assert two["usage"]["completion_tokens"] == 16
 
 
-def test_a_stream_and_a_plain_answer_say_the_same(served: Stoker) -> None:
+def test_a_stream_and_a_plain_answer_have_the_same_text(served: Stoker) -> None:
     plain = served.post("/v1/chat/completions", {**CHAT, "max_tokens": 16})
     with served.stream({**CHAT, "max_tokens": 16}) as connection:
         raw = read_all(connection).decode()
@@ -90,7 +90,7 @@ def test_completions_are_relayed(served: Stoker) -> None:
     assert answer["usage"]["completion_tokens"] == 4
 
 
-def test_while_the_engine_starts_again_the_answer_says_so(stoker: Stoker, smollm2: str) -> None:
+def test_while_the_engine_starts_again_the_answer_reports_it(stoker: Stoker, smollm2: str) -> None:
     stoker.up(smollm2, "--context", "2048", "--parallel", "1")
     stoker.engine().kill()
     deadline = time.monotonic() + 5

@@ -26,7 +26,7 @@ def claims(stoker: Stoker) -> list[bool]:
         return [entry["capabilities"]["infill"] for entry in json.load(response)["data"]]
 
 
-def test_a_coder_says_that_it_fills_in_and_does(stoker: Stoker, qwen: Path) -> None:
+def test_a_coder_advertises_infill_and_fills_in(stoker: Stoker, qwen: Path) -> None:
     stoker.up(str(qwen), "--context", "2048", "--parallel", "1")
     assert claims(stoker) == [True, True]
     assert "a + b" in stoker.post("/infill", GAP)["content"]
@@ -58,7 +58,7 @@ def test_text_beyond_what_the_engines_own_path_keeps_is_read(stoker: Stoker, qwe
     assert tokens < answer["tokens_evaluated"] < tokens + 40
 
 
-def test_a_model_without_the_tokens_says_that_it_does_not(stoker: Stoker, smollm2: str) -> None:
+def test_a_model_without_the_tokens_advertises_no_infill(stoker: Stoker, smollm2: str) -> None:
     stoker.up(smollm2, "--context", "2048", "--parallel", "1")
     assert claims(stoker) == [False, False]
     with pytest.raises(urllib.error.HTTPError) as refused:

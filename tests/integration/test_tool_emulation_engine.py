@@ -44,7 +44,7 @@ def test_the_template_of_this_model_has_no_tools(engine: Engine) -> None:
     assert not template_has_tools(engine.local.template.source)
 
 
-def test_a_demanded_call_comes_whoever_the_model_is(engine: Engine) -> None:
+def test_a_demanded_call_comes_from_any_model(engine: Engine) -> None:
     asked = request("required")
     shown, calls = parse_answer(answer(engine, asked), asked["tools"])
     assert shown == ""

@@ -61,7 +61,7 @@ def test_endpoint_is_a_url_that_programs_here_can_use(host: str, url: str) -> No
 @pytest.mark.parametrize(
     "text", ["http://a:80001", "http://a:0", "http://a:x", "http://[::1:80", "ftp://a", "a:80", ""]
 )
-def test_impossible_url_is_told_from_one_that_only_does_not_answer(text: str) -> None:
+def test_impossible_url_is_distinguished_from_one_that_only_does_not_answer(text: str) -> None:
     assert not network_addresses.is_url(text)
 
 
@@ -96,7 +96,9 @@ def test_a_name_and_a_password_are_left_out() -> None:
         ("8.8.8.8", False),
     ],
 )
-def test_a_machine_of_the_same_network_is_told_from_others(host: str, nearby: bool) -> None:
+def test_a_machine_of_the_same_network_is_distinguished_from_others(
+    host: str, nearby: bool
+) -> None:
     assert network_addresses.is_nearby(host) is nearby
 
 

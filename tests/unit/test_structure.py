@@ -100,3 +100,12 @@ def test_no_module_has_the_name_of_a_function_that_its_package_exports() -> None
         if (package / f"{name}.py").exists() or (package / name).is_dir()
     }
     assert hidden == set()
+
+
+def test_no_unit_test_installs_vllm() -> None:
+    """It takes minutes and gigabytes; a plan without a folder does it too."""
+    for test in Path(__file__).parent.rglob("test_*.py"):
+        if test != Path(__file__):
+            text = test.read_text("utf-8")
+            assert "vllm_cpu.plan()" not in text, test
+            assert "vllm_cpu.installed" not in text, test

@@ -87,11 +87,16 @@ extensions = ["myst_parser"]
 html_theme, html_title = "furo", "Stoker"
 html_show_sourcelink = html_copy_source = html_show_copyright = False
 html_favicon = "icon.svg"
+html_static_path = html_css_files = ["site.css"]
 myst_heading_anchors = 4
 myst_enable_extensions = ["attrs_inline"]
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 suppress_warnings = ["misc.highlighting_failure"]
+# "--option" and quotes are to be copied as they stand.
+smartquotes = False
 """
+#: Names in the first column of a table break late on narrow screens.
+_CSS = "td:first-child { min-width: 8rem }\n"
 
 
 def home() -> Path | None:
@@ -172,6 +177,7 @@ def write_sources(project: Path, folder: Path) -> None:
         index.write(_toctrees([page for page in found if page.endswith(".md")]))
     shutil.copy(project / _ICON, folder / "icon.svg")
     (folder / "conf.py").write_text(_CONF, encoding="utf-8")
+    (folder / "site.css").write_text(_CSS, encoding="utf-8")
 
 
 def diagrams(project: Path) -> dict[str, str]:

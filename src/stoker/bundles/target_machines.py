@@ -12,8 +12,10 @@ from pathlib import Path
 from stoker.bundles.bundle_manifest import TargetMachine
 from stoker.errors import StokerError, UsageError
 
+#: The platforms that a bundle can be made for.
 PLATFORMS = ("linux-x86_64", "linux-aarch64", "macos-arm64")
-#: Debian 10, Ubuntu 18.10, RHEL 8 and all that is newer; most compiled wheels ask for no more.
+#: The glibc that a bundle is made for unless another is named: Debian 10, Ubuntu 18.10, RHEL 8 and
+#: newer have it, and most compiled wheels need no newer one.
 DEFAULT_GLIBC = "2.28"
 #: The oldest glibc that wheels still name by number (PEP 600).
 _OLDEST_GLIBC_MINOR = 17

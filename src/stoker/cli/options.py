@@ -63,7 +63,7 @@ TlsCert = Annotated[
     typer.Option(
         "--tls-cert",
         metavar="FILE",
-        help="Serve https with this certificate, a PEM file; changes of it are taken on.",
+        help="Serve https with this certificate, a PEM file. A changed file is read again.",
     ),
 ]
 TlsKey = Annotated[

@@ -21,6 +21,7 @@ from stoker.clients import (
 )
 from stoker.clients.client import Client
 
+#: Every client that ``stoker connect`` knows.
 CLIENTS: tuple[Client, ...] = (
     codex.CLIENT,
     claude_code.CLIENT,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from stoker.config_files import path_in_file
 from stoker.config_files.path_in_file import Keys
 
+#: The formats of files that can be edited.
 FormatName = Literal["json", "toml", "yaml", "env"]
 
 

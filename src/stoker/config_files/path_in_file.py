@@ -7,7 +7,7 @@ from typing import Any
 
 #: A key of an object, or ``(key, value)``: the item of a list whose ``key`` has that value.
 Step = str | tuple[str, str]
-#: From the outermost object or list inwards.
+#: The path of a value in a file: its keys, from the outermost object or list inwards.
 Keys = tuple[Step, ...]
 
 

@@ -8,8 +8,9 @@ from typing import cast
 from stoker.deploy.exporter import Exporter
 from stoker.errors import UsageError
 
-#: A format's name, and the module whose ``EXPORTER`` it is. To add a format is to add a file and a
-#: row.
+#: The name of each format, and the module whose ``EXPORTER`` it is.
+#:
+#: To add a format is to add a file and a row.
 EXPORTERS: dict[str, str] = {
     "compose": "stoker.deploy.compose",
     "systemd": "stoker.deploy.systemd",

@@ -30,7 +30,7 @@ _HOST = re.compile(
     r"(?=.{1,253}$)[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
     r"(\.[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)*"
 )
-#: Of one deployment.
+#: The most replicas of one deployment.
 MOST_REPLICAS = 64
 #: No server has more, and each is written into the files.
 _MOST_GPUS = 64

@@ -20,6 +20,7 @@ from stoker.data.facts import load_table
 from stoker.host import lookup_gpu
 from stoker.vscode import Look
 
+#: What a finding means for the chat. Only ``broken`` makes the exit code of the doctor 1.
 State = Literal["ok", "warning", "broken", "not needed"]
 Value = str | int | float
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from stoker.sizing import Replica  # only what sizes a fleet simulates one
 
+#: How a model calls tools. ``emulated``: the gateway writes the tools into the prompt, and finds
+#: the calls in the answer's text.
 ToolSupport = Literal["native", "emulated", "none"]
 
 

@@ -10,7 +10,7 @@ from typing import cast
 from stoker.engines.base import Engine, Launcher, LogMarks, ServerClient
 from stoker.errors import UsageError
 
-#: An engine's name, and the module whose ``ENGINE`` it is. To add an engine is to add a row.
+#: The name of each engine, and the module whose ``ENGINE`` it is. To add an engine is to add a row.
 #:
 #: A running server is recognised by asking in this order: what names itself in ``/v1/models`` comes
 #: first, because a server that answers any path with something would be taken for another.

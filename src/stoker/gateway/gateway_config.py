@@ -264,7 +264,7 @@ class _SignOnFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _AnyFile = TypeVar("_AnyFile", _File, _SignOnFile)
 
-_SECTIONS: Mapping[str, type[msgspec.Struct]] = {
+SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "gateway": GatewaySection,
     "backend": BackendSection,
     "limit": LimitSection,
@@ -599,7 +599,7 @@ def _known(key: str, file: type[msgspec.Struct]) -> str:
 
 
 def _section(key: str) -> type[msgspec.Struct]:
-    return _SECTIONS.get(re.split(r"[.\[]", key)[0], GatewaySection)
+    return SECTIONS.get(re.split(r"[.\[]", key)[0], GatewaySection)
 
 
 def _fix(key: str, message: str) -> str:

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+#: The file format of a model's weights.
 Format = Literal["gguf", "safetensors"]
+#: Where a model comes from.
 Origin = Literal["file", "hub", "disk", "package index", "installed package", "endpoint"]
 
 
+#: The kinds of attention layers, which differ in what they keep for a token.
 AttentionKind = Literal["full", "sliding", "chunked", "latent", "compressed"]
+#: The kinds of recurrent layers, which keep a state of fixed size.
 RecurrentKind = Literal[
     "mamba1", "mamba2", "gated_delta", "kda", "lightning", "short_conv", "rg_lru", "wkv"
 ]

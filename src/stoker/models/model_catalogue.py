@@ -18,6 +18,7 @@ from stoker.errors import UsageError
 from stoker.models.hf_config import architecture_from_config
 from stoker.models.model import Architecture, Model
 
+#: What a model is used for.
 Purpose = Literal["chat", "agent", "completion"]
 Confidence = Literal["high", "medium", "low"]
 WeightFormat = Literal[

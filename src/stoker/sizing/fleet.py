@@ -9,6 +9,7 @@ from typing import Literal
 
 from stoker.sizing.step_times import StepTimes
 
+#: How the gateway chooses the replica of a request.
 Routing = Literal["random", "least_loaded", "prefix_aware"]
 ROUTINGS: tuple[Routing, ...] = ("random", "least_loaded", "prefix_aware")
 
@@ -69,6 +70,7 @@ class LlamaCppReplica:
             raise ValueError(f"a setting below 1: {self}")
 
 
+#: One server of a fleet.
 Replica = VllmReplica | LlamaCppReplica
 
 

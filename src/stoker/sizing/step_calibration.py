@@ -48,7 +48,7 @@ class MeasuredAnswer:
             raise ValueError(f"a measured time is not positive: {self}")
 
 
-#: Requests that were sent to a server with nothing else to do.
+#: The answers to requests that were sent to a server with nothing else to do.
 MeasuredRound = Sequence[MeasuredAnswer]
 
 

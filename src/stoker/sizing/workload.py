@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from stoker.sizing.distributions import LogNormal
 
+#: The kinds of sessions.
 CHAT, AGENT, COMPLETION = "chat", "agent", "completion"
 
 #: The share of the busiest hour's developers who are active, hour by hour from 9 to 17 o'clock.

@@ -14,9 +14,10 @@ from stoker.usage_records.database import Database
 from stoker.usage_records.sqlite_database import SqliteDatabase
 from stoker.usage_records.usage_store import UsageStore
 
-#: The values that are words.
+#: The values of the setting that are words: a file of this user, and no records.
 SQLITE, OFF = "sqlite", "off"
-#: A year, and the month in which it is compared with the one before.
+#: Days after which rows are deleted unless another number is set: a year, and the month in which it
+#: is compared with the one before.
 USUAL_DAYS = 400
 _FIX = 'Write "sqlite", "off", "postgresql://user@host/database", or env:NAME for a variable.'
 

@@ -26,6 +26,7 @@ from stoker.vscode.installed_editors import Editor
 from stoker.vscode.vscode_settings import ENDPOINT, Consent, Setting
 from stoker.vscode.vsix import VSIX
 
+#: The extension as VS Code names it: publisher and name.
 EXTENSION_ID = "stoker.stoker"
 _INSTALL_TIMEOUT_S = 180
 _FORMAT = file_format("json")

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+#: The setting with the address of the server whose models the extension offers.
 ENDPOINT = "huggingface.customTGIEndpoint"
+#: The setting that lets chat work without a GitHub sign-in.
 ANONYMOUS_ACCESS = "chat.allowAnonymousAccess"
+#: The setting that chooses which model writes titles and summaries.
 UTILITY_MODEL = "chat.byokUtilityModelDefault"
 HARNESS_MODELS = "chat.agentHost.byokModels.enabled"
 HARNESS_SIGNED_OUT = "chat.agentHost.allowSignedOutWhenUsable"
@@ -33,6 +36,7 @@ PROXY_SUPPORT = "http.proxySupport"
 #: What the user agrees to. Each is one question of ``stoker code``, except the first, which is the
 #: command's purpose.
 Consent = Literal["endpoint", "signed-out", "copilot-harness"]
+#: Every consent, in the order of the questions.
 CONSENTS: tuple[Consent, ...] = get_args(Consent)
 
 
@@ -177,6 +181,7 @@ _READ = (
     ),
 )
 
+#: Every setting of VS Code that Stoker writes or reads, by its name.
 SETTINGS: Mapping[str, Setting] = {each.name: each for each in (*_WRITTEN, *_READ)}
 
 

@@ -7,6 +7,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+#: The extension that Stoker ships.
+#:
 #: Built from ``extension/`` by ``scripts/rebuild-extension.sh``. The same sources give the same
 #: bytes, and a test fails while they differ.
 VSIX = Path(__file__).with_name("stoker.vsix")

@@ -83,7 +83,7 @@ def test_a_chat_model_that_completes_quickly_needs_none_beside_it() -> None:
     assert choice.plans == (choice.plan,)
 
 
-def test_an_engine_without_slots_is_told_to_take_completions_first() -> None:
+def test_an_engine_without_slots_takes_completions_first() -> None:
     alone = choose(LaunchRequest("qwen2.5-coder-7b"), GPU_24_GB).plan
     plan = chosen(GPU_24_GB, model="qwen2.5-coder-7b").plan
     assert (plan.engine, plan.completion_slots) == ("vllm", 0)
@@ -116,7 +116,7 @@ def test_the_model_that_chats_may_be_named_for_completion() -> None:
     assert choice.plan.completion_slots == 1
 
 
-def test_a_large_one_that_is_named_makes_the_chat_smaller_and_says_so() -> None:
+def test_a_large_one_that_is_named_makes_the_chat_smaller_and_reports_it() -> None:
     alone, choice = choose(LaunchRequest(), GPU_8_GB).plan, chosen(GPU_8_GB, "qwen2.5-coder-7b")
     assert choice.completion is not None and choice.completion.cost is not None
     assert choice.completion.cost.instead_of == alone.model.served_name
@@ -136,13 +136,13 @@ def test_one_that_is_named_and_does_not_fit_is_refused() -> None:
         chosen(CPU_16_GB, "qwen2.5-coder-14b")
 
 
-def test_where_no_memory_is_left_the_chat_goes_alone_and_the_choice_says_so() -> None:
+def test_where_no_memory_is_left_the_chat_goes_alone_and_the_choice_reports_it() -> None:
     choice = chosen(HostFacts(bare(2, 2), here=False))
     assert choice.plans == (choice.plan,)
     assert why(choice)[0].startswith("Completion: none. No memory is left")
 
 
-def test_a_slow_one_says_how_slow() -> None:
+def test_a_slow_one_states_its_speed() -> None:
     choice = chosen(HostFacts(bare(2, 4), here=False))
     assert why(choice)[-1].startswith("Suggestions are slow here: about 114 tokens/s")
 

@@ -120,7 +120,7 @@ def test_every_plan_stays_in_its_budget_and_gives_a_reason_for_each_argument(
         assert plan.max_concurrency is None or plan.max_concurrency >= 1
 
 
-def test_vllm_is_told_to_take_no_more_than_is_free_once_its_own_context_is_there() -> None:
+def test_vllm_takes_no_more_than_is_free_once_its_own_context_is_there() -> None:
     """Measured: of an H100 with 18.7 GiB free by the driver, vLLM 0.26 finds 18.15 of 79.18."""
     spec = find_gpu("H100")
     gpu = replace(spec.gpu(0), memory_total_bytes=81559 * 2**20, memory_free_bytes=int(18.7 * GIB))
@@ -137,7 +137,7 @@ def test_vllm_is_told_to_take_no_more_than_is_free_once_its_own_context_is_there
     assert 0.22 * 79.18 < 18.15
 
 
-def test_a_plan_predicts_for_its_own_load_what_it_says() -> None:
+def test_a_plan_predicts_for_its_own_load_what_it_states() -> None:
     plan = next(p for p in plans("h100", "agent") if p.engine == "vllm")
     assert plan.speed is not None
     own = Traffic(plan.speed.concurrency, plan.speed.prompt_tokens, NEEDS["agent"].answer_tokens)
@@ -194,9 +194,7 @@ def test_more_users_never_get_a_longer_context_of_the_same_model(name: str) -> N
 @pytest.mark.parametrize(
     ("name", "purpose", "users"), [("rtx-5090-32gb", "chat", 300), ("8x-h200", "agent", 700)]
 )
-def test_whoever_asks_at_once_has_room_in_the_cache(
-    name: str, purpose: Purpose, users: int
-) -> None:
+def test_requests_at_once_have_room_in_the_cache(name: str, purpose: Purpose, users: int) -> None:
     for plan in plans(name, purpose, users=users):
         if plan.usable and plan.most_at_once is not None:
             assert plan.speed is not None
@@ -210,7 +208,7 @@ def test_more_than_a_server_takes_at_once_is_refused_with_what_it_has_room_for()
     assert "of 1,000 at once" in refused.value.why
 
 
-def test_a_model_that_somebody_names_is_planned_with_the_context_that_fits() -> None:
+def test_a_named_model_is_planned_with_the_context_that_fits() -> None:
     """The model that people with 8 GB began with: agents want more than its own limit."""
     spec = find_gpu("RTX 4060 8GB")
     forms = [

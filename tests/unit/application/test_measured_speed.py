@@ -141,7 +141,7 @@ def test_a_short_answer_changes_nothing() -> None:
         *(("1.5", '1.5,"more":' + "[" * 100_000), ("vllm", "\udcff")),
     ],
 )
-def test_a_damaged_file_changes_nothing_and_is_written_anew(old: str, new: str) -> None:
+def test_a_damaged_file_changes_nothing_and_is_written_again(old: str, new: str) -> None:
     first = of_vllm(plans())[0]
     measured_speed.remember(first, HOST, token=1.5)
     file = paths.config_dir() / "measured.json"

@@ -46,7 +46,7 @@ def test_a_named_model_that_could_not_be_had_leaves_nothing(machine: HostFacts) 
         choose(failed, machine)
 
 
-def test_offers_know_what_the_catalogue_says_of_them(machine: HostFacts) -> None:
+def test_offers_have_what_the_catalogue_states_of_them(machine: HostFacts) -> None:
     for offer in candidates(REQUEST, machine):
         assert offer.candidate.known is not None
         assert offer.obstacle is None

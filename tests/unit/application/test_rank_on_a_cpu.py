@@ -121,19 +121,19 @@ def test_vllm_is_planned_on_a_cpu_where_it_is_asked_for() -> None:
     assert plan.argument("kv_cache_memory_bytes") == plan.memory.kv_cache_bytes
 
 
-def test_vllm_on_a_cpu_says_what_it_lacks() -> None:
+def test_vllm_on_a_cpu_names_what_it_lacks() -> None:
     with pytest.raises(StokerError, match="does not fit in memory for vLLM"):
         best(host(2, 3), [FOLDER], Requirements(engine="vllm"))
     with pytest.raises(UsageError, match="was made for"):
         best(host(2, 22), [FOLDER], Requirements(engine="vllm", context=100_000))
 
 
-def test_nothing_to_choose_from_is_said() -> None:
+def test_nothing_to_choose_from_is_reported() -> None:
     with pytest.raises(StokerError, match="no model to choose from"):
         best(host(2, 22), [])
 
 
-def test_every_argument_says_why() -> None:
+def test_every_argument_has_a_reason() -> None:
     plan = best(host(2, 22), CODERS)
     assert all(argument.reason.endswith(".") for argument in plan.arguments)
 
@@ -145,7 +145,7 @@ def test_what_the_plan_keeps_of_lost_conversations_fits_beside_it() -> None:
     assert plan.memory.total_bytes + kept * 1024**2 <= plan.memory.budget_bytes
 
 
-def test_the_plan_says_how_many_conversations_stay_warm() -> None:
+def test_the_plan_states_how_many_conversations_stay_warm() -> None:
     """Those in slots, and as many whole ones more as the memory beside the plan holds."""
     plan = best(host(2, 3), CODERS)
     kept = next(each for each in plan.arguments if each.name == "cache_ram_mib")
@@ -198,7 +198,7 @@ def test_vllm_on_a_cpu_estimates_the_size_of_files_that_are_not_here() -> None:
     ("model", "engine", "other"),
     [(MODELS["smollm2-135m"], "vllm", "llama.cpp"), (FOLDER, "llama.cpp", "vllm")],
 )
-def test_named_model_that_the_engine_can_not_read_is_said_to_be_so(
+def test_named_model_that_the_engine_can_not_read_is_reported(
     model: Model, engine: str, other: str
 ) -> None:
     with pytest.raises(UsageError, match=f"{engine} can't serve {model.id}") as caught:

@@ -78,7 +78,7 @@ def test_less_than_three_percent_is_not_worth_an_argument() -> None:
     assert found.plan is PLAN
 
 
-def test_a_change_that_the_engine_does_not_start_with_is_told_and_left() -> None:
+def test_a_change_that_the_engine_does_not_start_with_is_reported_and_left() -> None:
     def seconds(arguments: Mapping[str, object]) -> float:
         if arguments["threads"] == 2:
             raise StokerError("The engine ended.")

@@ -82,7 +82,7 @@ def test_a_file_that_can_not_be_read_is_as_none(content: bytes) -> None:
     assert applied(PLAN, HOST) == PLAN
 
 
-def test_what_can_not_be_kept_is_told_before_anything_is_measured() -> None:
+def test_what_can_not_be_kept_is_reported_before_anything_is_measured() -> None:
     (paths.config_dir() / "tuned.json").mkdir(parents=True)
     for ask in (tuned_arguments.require_writable, tuned_arguments.forget, tuned):
         with pytest.raises(StokerError, match="can't be kept"):

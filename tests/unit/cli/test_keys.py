@@ -81,7 +81,7 @@ def test_a_limit_of_zero_is_taken_away_and_others_stay(stoker: object) -> None:
     assert stoker("keys", "limit", made.record.id)[0] == 2
 
 
-def test_what_ends_when_is_said_as_it_will_be(stoker: object) -> None:
+def test_what_ends_when_is_shown_as_it_will_be(stoker: object) -> None:
     assert callable(stoker)
     old = KeyStore().create("ann").record.id
     code, out = stoker("keys", "rotate", old, "--grace", "2100-01-01")
@@ -108,7 +108,7 @@ def test_a_time_from_a_variable_that_is_empty_is_not_left_out(stoker: object) ->
     assert len(KeyStore().records()) == 1
 
 
-def test_the_last_key_that_is_revoked_is_said_to_be_the_last(stoker: object) -> None:
+def test_the_last_key_that_is_revoked_is_named_as_the_last(stoker: object) -> None:
     assert callable(stoker)
     first, second = (KeyStore().create(owner).record.id for owner in ("ann", "bob"))
     assert "the last one" not in stoker("keys", "revoke", first)[1]
@@ -139,7 +139,7 @@ def test_the_log_is_listed_from_a_time_on(stoker: object) -> None:
     assert "Nothing was logged" in stoker("audit", "list", "--since", "2100-01-01")[1]
 
 
-def test_lines_missing_at_the_beginning_of_the_log_are_told(stoker: object) -> None:
+def test_lines_missing_at_the_beginning_of_the_log_are_reported(stoker: object) -> None:
     assert callable(stoker)
     assert json.loads(stoker("audit", "verify", "--json")[1])["lines"] == 0
     AuditLog().append({"event": "a"}, {"event": "b"}, {"event": "c"})

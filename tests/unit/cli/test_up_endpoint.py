@@ -25,7 +25,7 @@ def stoker(
     return int(ended.value.code or 0), out, err
 
 
-def test_dry_run_says_what_it_would_adopt_and_changes_nothing(
+def test_dry_run_prints_what_it_would_adopt_and_changes_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     monkeypatch.setenv("ITS_KEY", KEY)
@@ -42,7 +42,7 @@ def test_dry_run_says_what_it_would_adopt_and_changes_nothing(
     assert list(home.iterdir()) == []
 
 
-def test_server_that_wants_a_key_is_told_so_with_an_option_that_there_is(
+def test_server_that_wants_a_key_is_reported_with_an_option_that_exists(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ReferenceServer() as server:

@@ -79,7 +79,7 @@ def test_certificates_of_clients_need_their_authority() -> None:
         certificate_files(None, None, None, "optional")
 
 
-def test_what_was_not_said_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_not_asked_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept(monkeypatch, "m", "--replace", "--yes") == ()
 
 

@@ -28,7 +28,7 @@ def found(*arguments: str) -> dict[str, dict[str, Any]]:
     return {finding["id"]: finding for link in links for finding in link["findings"]}
 
 
-def test_a_machine_with_nothing_is_told_where_to_begin(machine: Machine) -> None:
+def test_a_machine_with_nothing_is_shown_where_to_begin(machine: Machine) -> None:
     shown = doctor()
     assert shown.exit_code == 1
     assert "Fix: Start one that fits this machine: stoker up" in shown.output
@@ -70,7 +70,7 @@ def test_fix_connects_the_editor_and_then_the_chain_is_whole(
     assert "stoker.stoker" in machine.extensions.read_text()
 
 
-def test_what_fix_can_not_do_is_said_and_the_rest_goes_on(machine: Machine) -> None:
+def test_what_fix_can_not_do_is_reported_and_the_rest_goes_on(machine: Machine) -> None:
     machine.install_code("stoker.stoker@0.1.0")
     machine.write_settings({**MINE})
     shown = doctor("--fix", "--yes")
@@ -79,7 +79,7 @@ def test_what_fix_can_not_do_is_said_and_the_rest_goes_on(machine: Machine) -> N
     assert SETTING not in machine.settings.read_text()
 
 
-def test_nothing_is_mended_without_a_yes(machine: Machine, serve: Serve) -> None:
+def test_nothing_is_fixed_without_a_yes(machine: Machine, serve: Serve) -> None:
     machine.install_code()
     refused = doctor("--endpoint", serve().url, "--fix")
     assert isinstance(refused.exception, UsageError)
@@ -87,7 +87,7 @@ def test_nothing_is_mended_without_a_yes(machine: Machine, serve: Serve) -> None
     assert machine.extensions.read_text() == ""
 
 
-def test_a_report_holds_nothing_of_whoever_made_it(machine: Machine, serve: Serve) -> None:
+def test_a_report_holds_nothing_of_the_user_who_made_it(machine: Machine, serve: Serve) -> None:
     machine.install_code("stoker.stoker@0.1.0")
     machine.write_settings({SETTING: f"http://ada:hunter2@127.0.0.1:{serve().port}", **MINE})
     shown = doctor("--report")
@@ -126,7 +126,7 @@ def test_the_key_goes_to_its_own_server_alone_and_is_not_shown(
         ("--endpoint", " "),
     ],
 )
-def test_what_is_used_wrongly_is_said(
+def test_what_is_used_wrongly_is_reported(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
@@ -147,7 +147,7 @@ def test_a_workspace_that_hides_the_users_setting_is_found(machine: Machine, ser
     assert "setting.overridden" not in found()
 
 
-def test_json_says_of_every_finding_what_the_guide_says(machine: Machine) -> None:
+def test_json_has_of_every_finding_what_the_guide_has(machine: Machine) -> None:
     shown = json.loads(doctor("--json").output)
     assert shown["whole"] is False
     assert shown["fixed"] == []

@@ -34,7 +34,7 @@ def test_a_server_that_lists_models_works(serve: Serve) -> None:
     assert abs(answered.clock_ahead_s or 0) <= 2
 
 
-def test_a_gateway_is_known_by_what_it_says_of_itself(serve: Serve) -> None:
+def test_a_gateway_is_recognised_by_what_it_reports(serve: Serve) -> None:
     backends = [{"engine": "vllm", "up": True}, {"engine": "vllm", "up": False}]
     info = {"server": "stoker", "version": "0.1.0", "backends": backends}
     server = serve({"/v1/models": (200, ONE_MODEL), "/info": (200, info), "/ready": (503, {})})
@@ -100,7 +100,7 @@ def test_nothing_that_listens_is_refused() -> None:
     assert ask(f"http://127.0.0.1:{port}").failure == "refused"
 
 
-def test_a_name_that_nobody_knows_is_unresolved() -> None:
+def test_a_name_without_an_address_is_unresolved() -> None:
     assert ask("http://no-such-host.invalid").failure == "unresolved"
 
 
@@ -133,7 +133,7 @@ def listener() -> Iterator[Callable[[bytes | None], str]]:
         each.close()
 
 
-def test_a_server_that_says_nothing_is_given_up_in_time(
+def test_a_server_that_sends_nothing_is_given_up_in_time(
     listener: Callable[[bytes | None], str],
 ) -> None:
     began = time.monotonic()
@@ -192,7 +192,7 @@ AUTHORITY = trustme.CA()
 Tls = Callable[[trustme.LeafCert], str]
 
 
-def test_a_valid_certificate_tells_its_days(tls: Tls) -> None:
+def test_a_valid_certificate_shows_its_days(tls: Tls) -> None:
     certificate = AUTHORITY.issue_cert("localhost", not_after=NOW + 40 * DAY)
     answered = ask(tls(certificate))
     assert answered.works

@@ -283,7 +283,7 @@ def test_the_state_makes_the_finding(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(kinds()))
-def test_what_it_tells_people_to_run_exists(kind: str) -> None:
+def test_what_it_asks_users_to_run_exists(kind: str) -> None:
     texts = (kinds()[kind].what, kinds()[kind].why, kinds()[kind].fix)
     sentences = [part for text in texts for part in re.split(r"[.;,)] ?|$", text)]
     assert [wrong for part in sentences for wrong in check_docs.wrong_in_code(part)] == []
@@ -305,7 +305,7 @@ def test_a_healthy_chain_is_whole_and_raises_no_warning(readings: Readings) -> N
 
 
 @pytest.mark.parametrize("kind", sorted(STATES))
-def test_every_state_says_something_of_every_link_in_order(kind: str) -> None:
+def test_every_state_has_a_finding_of_every_link_in_order(kind: str) -> None:
     reported = [finding.kind.link for finding in diagnose(STATES[kind])]
     order = [link.id for link in links()]
     assert set(reported) == set(order)
@@ -439,7 +439,7 @@ def test_a_setting_for_all_profiles_is_taken_from_the_default_one() -> None:
         ({"stoker.stoker": ["0.1.0"]}, False),
     ],
 )
-def test_an_extension_that_is_not_allowed_is_told(allowed: object, is_forbidden: bool) -> None:
+def test_an_extension_that_is_not_allowed_is_reported(allowed: object, is_forbidden: bool) -> None:
     found = ids(diagnose(setting("extensions.allowed", allowed)))
     assert ("extension.forbidden" in found) is is_forbidden
 

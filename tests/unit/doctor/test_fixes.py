@@ -56,7 +56,7 @@ def test_an_editor_is_connected_once_and_the_engine_comes_first() -> None:
     assert offered == ["restart", "connect", "signed-out"]
 
 
-def test_each_editor_is_mended_by_itself() -> None:
+def test_each_editor_is_fixed_by_itself() -> None:
     first, second = look(settings(HERE), extension="0.0.1"), look(settings(HERE), name="Cursor")
     offered = fixable(diagnose(replace(HEALTHY, editors=(first, second))))
     assert {finding.editor for finding in offered} == {"VS Code", "Cursor"}

@@ -114,7 +114,7 @@ def test_a_report_names_its_finding_and_reads_as_a_table(kind: str) -> None:
         assert row.replace("\\|", "").count("|") == 4, row
 
 
-def test_a_report_still_says_what_helps() -> None:
+def test_a_report_still_states_what_helps() -> None:
     text = report(HEALTHY, diagnose(HEALTHY))
     assert "http://127.0.0.1:8000" in text
     assert "qwen2.5-coder-7b" in text

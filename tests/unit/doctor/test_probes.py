@@ -31,7 +31,7 @@ def test_an_empty_machine_is_read_without_a_network(machine: Machine) -> None:
     assert list(machine.home.iterdir()) == []
 
 
-def test_a_network_that_swallows_everything_holds_nobody_up(
+def test_a_network_that_swallows_everything_delays_no_command(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=1) as silent:

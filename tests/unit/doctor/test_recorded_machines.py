@@ -64,7 +64,7 @@ def test_memory_that_others_hold_is_named_with_its_holders() -> None:
     assert "use 19.8 of the 79.6 GiB of GPU 0" in held
 
 
-def test_memory_that_nobody_is_named_for_is_held_all_the_same() -> None:
+def test_memory_without_a_known_holder_is_held_all_the_same() -> None:
     held = reported(with_nvidia("rtx-3090-x2"))["memory.gpu-held"].what
     assert "the driver does not name them" in held
 
@@ -81,7 +81,7 @@ def test_a_driver_that_was_updated_while_it_ran_is_named() -> None:
     assert "looking.unread" not in found
 
 
-def test_docker_without_the_toolkit_says_how_to_set_it_up() -> None:
+def test_docker_without_the_toolkit_explains_how_to_set_it_up() -> None:
     found = reported(with_nvidia("a100-40", toolkit=False))
     assert "nvidia-ctk runtime configure" in found["toolkit.missing"].fix
 

@@ -19,6 +19,8 @@ from stoker.engines.vllm.vllm_launch import KEY_GUARD
 from stoker.errors import UsageError
 
 KEY = "s3cret-of-this-start"
+#: Its folder is named: the default one is that of a vLLM that is installed first.
+PLAN = vllm_cpu.plan(Path("/m"))
 PATHS = ("/v1/models", "/invocations", "/tokenize", "/metrics", "/version", "/ping", "/docs", "/")
 
 
@@ -80,7 +82,7 @@ def test_vllm_as_a_process_listens_on_loopback_and_loads_the_guard(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/own")
     options = Options(python="/x/python")
-    launch = engines.get("vllm").launch(vllm_cpu.plan(), port=7, key=KEY, options=options)
+    launch = engines.get("vllm").launch(PLAN, port=7, key=KEY, options=options)
     assert isinstance(launch, ProcessLaunch)
     argv = list(launch.argv)
     assert argv[argv.index("--host") + 1] == "127.0.0.1"
@@ -94,7 +96,7 @@ def test_vllm_as_a_process_listens_on_loopback_and_loads_the_guard(
 
 
 def test_vllm_in_a_container_is_published_on_loopback_and_loads_the_guard() -> None:
-    launch = engines.get("vllm").launch(vllm_cpu.plan(), port=7, key=KEY, options=Options())
+    launch = engines.get("vllm").launch(PLAN, port=7, key=KEY, options=Options())
     assert isinstance(launch, ContainerLaunch)
     published = [flag.value for flag in launch.flags if flag.name == "--publish"]
     assert published == ["127.0.0.1:7:8000"]
@@ -107,14 +109,14 @@ def test_vllm_in_a_container_is_published_on_loopback_and_loads_the_guard() -> N
 def test_no_volume_takes_the_place_of_the_guard() -> None:
     options = Options(volumes=("/mine:/stoker",))
     with pytest.raises(UsageError, match="/stoker in vLLM's container is taken"):
-        engines.get("vllm").launch(vllm_cpu.plan(), port=7, key=KEY, options=options)
+        engines.get("vllm").launch(PLAN, port=7, key=KEY, options=options)
 
 
 def test_llama_cpp_listens_on_loopback_and_gets_its_key_by_a_pipe(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(xllamacpp_package, "installed", lambda: True)
-    launch = llama_launch.launch(vllm_cpu.plan(), port=7, key=KEY, options=Options())
+    launch = llama_launch.launch(PLAN, port=7, key=KEY, options=Options())
     assert isinstance(launch, ProcessLaunch)
     assert KEY not in f"{launch!r} {launch.argv} {launch.env} {launch.parts}"
 

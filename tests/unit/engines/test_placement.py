@@ -63,7 +63,7 @@ def test_llama_cpp_on_the_cpu_needs_no_container() -> None:
     assert place(LLAMA, CPU_HOST, ANYWHERE) == Options()
 
 
-def test_no_runtime_says_why_each_can_not_be_used() -> None:
+def test_no_runtime_explains_why_each_can_not_be_used() -> None:
     down = ContainerRuntime("docker", reachable=False, problem="Docker's daemon is not running.")
     denied = ContainerRuntime("podman", reachable=False, problem="You may not use the socket.")
     error = refused(replace(CPU_HOST, runtimes=(down, denied)))
@@ -126,7 +126,7 @@ def test_nothing_is_installed_for_a_container_or_a_python_that_is_named() -> Non
     assert list(install("llama.cpp", ANYWHERE)) == []
 
 
-def test_volume_that_says_nothing_is_refused_before_anything_starts() -> None:
+def test_empty_volume_is_refused_before_anything_starts() -> None:
     assert (
         "is not a folder to mount"
         in refused(GPU_HOST, PlacementRequest(volumes=("/only-one",))).what

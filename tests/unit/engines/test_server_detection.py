@@ -64,7 +64,7 @@ async def test_ollama_with_a_long_context_is_not_warned_of() -> None:
     assert found.warnings == ()
 
 
-async def test_tgi_is_recognised_and_its_maintenance_mode_said() -> None:
+async def test_tgi_is_recognised_and_its_maintenance_mode_reported() -> None:
     found = await look(contract.TGI)
     assert (found.backend.engine, found.version) == ("tgi", "3.3.6")
     assert found.models[0].max_model_len == 8192
@@ -93,7 +93,7 @@ async def test_sglang_is_recognised() -> None:
     assert found.warnings == ()
 
 
-async def test_tensorrt_llm_is_recognised_and_its_unknown_context_said() -> None:
+async def test_tensorrt_llm_is_recognised_and_its_unknown_context_reported() -> None:
     found = await look(contract.TENSORRT_LLM)
     assert (found.backend.engine, found.version) == ("tensorrt-llm", "1.0.0")
     assert "does not report how long the context of org/m is" in found.warnings[0]
@@ -141,7 +141,7 @@ async def test_server_counts_tokens(name: str, answers: Mapping[str, Any], token
 
 
 @pytest.mark.parametrize("name", ["ollama", "lm-studio", "tensorrt-llm", "openai"])
-async def test_server_that_can_not_count_says_so(name: str) -> None:
+async def test_server_that_can_not_count_reports_it(name: str) -> None:
     async with serving(contract.PLAIN) as url, aiohttp.ClientSession() as http:
         with pytest.raises(NotImplementedError, match="can't count tokens"):
             await engines.server_client(name).count(http, Backend(url, name), {})

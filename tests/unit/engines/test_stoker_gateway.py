@@ -76,7 +76,7 @@ async def test_gateway_with_keys_is_known_with_one() -> None:
     assert found.words == f"stoker {__version__} in front of sglang"
 
 
-async def test_what_it_can_not_tell_from_unknown_is_left_open() -> None:
+async def test_what_it_can_not_distinguish_from_unknown_is_left_open() -> None:
     emulated = replace(SERVED, id="small", tools="none", vision=False)
     able = replace(SERVED, id="able", vision=True, fill_in_the_middle=True, quantization="FP8")
     async with gateway(emulated, able) as url:

@@ -166,7 +166,7 @@ async def test_server_that_is_no_api_is_named_for_what_it_is(
     assert "127.0.0.1" not in error.cause
 
 
-async def test_wrong_key_and_no_key_are_told_apart() -> None:
+async def test_wrong_key_and_no_key_are_distinguished() -> None:
     async with answering({"status": 401, "text": '{"error": "Invalid key"}'}) as url:
         without, wrong = await refusal(url), await refusal(url, "a-secret", "K")
         quoted = await refusal(url, '"a-secret"', "K")

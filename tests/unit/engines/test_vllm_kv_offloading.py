@@ -47,7 +47,7 @@ def offloaded(plan: Plan) -> int:
     return gib or 0
 
 
-def test_region_is_several_times_the_cache_of_the_gpu_and_the_plan_says_from_what() -> None:
+def test_region_is_several_times_the_cache_of_the_gpu_and_the_plan_names_its_source() -> None:
     plan = planned()
     assert 1.5 <= offloaded(plan) * GIB / plan.memory.kv_cache_bytes <= 4
     (reason,) = (a.reason for a in plan.arguments if a.name == "kv_offloading_size")

@@ -45,7 +45,7 @@ def test_container_has_every_flag_that_vllm_needs() -> None:
     assert launch.argv[:2] == ("docker", "run")
 
 
-def test_every_part_of_a_launch_says_why() -> None:
+def test_every_part_of_a_launch_has_a_reason() -> None:
     ways = (Options(gpus=True), Options(private_ipc=True), Options(offline_network=True))
     for options in (Options(), *ways):
         assert all(len(part.reason) > 10 for part in container(options).parts)

@@ -222,7 +222,9 @@ def test_more_gpus_never_hold_more_on_each(model: KnownModel, kind: str, length:
 
 
 @given(model=st.sampled_from(MODELS), length=st.integers(256, 131_072), gib=st.floats(0.5, 300))
-def test_what_fits_the_longest_context_says_so(model: KnownModel, length: int, gib: float) -> None:
+def test_what_fits_the_longest_context_is_marked(
+    model: KnownModel, length: int, gib: float
+) -> None:
     settings = VllmSettings(length)
     longest = longest_context(model.architecture, settings, gib * GIB, length)
     concurrency = max_concurrency(model.architecture, settings, gib * GIB)

@@ -30,7 +30,7 @@ def test_files_that_are_known_to_fail_on_a_gpu_are_not_planned_for_it() -> None:
     assert planned("unsloth/Qwen3.8-27B-NVFP4", "RTX 5090").usable
 
 
-def test_files_of_unknown_size_are_planned_larger_than_estimated_and_the_plan_says_so() -> None:
+def test_files_of_unknown_size_are_planned_larger_than_estimated_and_the_plan_states_it() -> None:
     guessed = planned("Qwen/Qwen2.5-Coder-14B-Instruct-AWQ", "RTX 4090")
     assert guessed.memory.weights_bytes == pytest.approx(1.05 * 9.29 * 1024**3, rel=0.005)
     assert any(ESTIMATED in line for line in guessed.reasons)

@@ -39,5 +39,5 @@ def test_what_there_are_none_for_is_refused_with_the_reason(gpu: str, form: str,
     assert why in why_not(form, find_gpu(gpu))
 
 
-def test_what_the_driver_says_goes_before_the_catalogue() -> None:
+def test_what_the_driver_reports_goes_before_the_catalogue() -> None:
     assert "this one has 7.5" in why_not("fp8", find_gpu("RTX 4090"), 75)

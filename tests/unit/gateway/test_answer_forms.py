@@ -234,7 +234,7 @@ async def test_json_without_an_answer_is_no_stream(body: dict[str, Any], words: 
     assert words in reply.error["message"]
 
 
-async def test_what_is_no_answer_is_named_so_and_nothing_is_told_of_breaking_off() -> None:
+async def test_what_is_no_answer_is_named_so_and_no_broken_connection_is_reported() -> None:
     for stream in (True, False):
         reply = await asked(sends(b"<html>Welcome</html>", "text/html"), stream=stream)
         assert reply.status == 502

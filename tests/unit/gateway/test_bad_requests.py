@@ -208,7 +208,7 @@ async def test_compressed_bomb_is_413() -> None:
         assert reply.status == 413
 
 
-async def test_body_that_is_not_compressed_as_said_is_400_and_ends_its_connection(
+async def test_body_that_is_not_compressed_as_declared_is_400_and_ends_its_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with gateway_with(fine) as (front, _):

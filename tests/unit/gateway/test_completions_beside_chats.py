@@ -211,7 +211,7 @@ async def test_a_completion_waits_for_the_first_token_of_a_turn_and_not_for_its_
         assert await asyncio.wait_for(chat, 5) == 200
 
 
-async def test_what_watches_is_told_when_turns_begin_to_wait_and_when_none_does() -> None:
+async def test_a_listener_is_called_when_turns_begin_to_wait_and_when_none_does() -> None:
     reported: list[bool] = []
     tokens = FirstTokens(max_hold_s=30)
     tokens.watch = reported.append
@@ -222,7 +222,7 @@ async def test_what_watches_is_told_when_turns_begin_to_wait_and_when_none_does(
     assert reported == [True, False]
 
 
-async def test_after_the_longest_hold_nothing_is_held_until_turns_begin_to_wait_anew() -> None:
+async def test_after_the_longest_hold_nothing_is_held_until_turns_begin_to_wait_again() -> None:
     reported: list[bool] = []
     tokens = FirstTokens(max_hold_s=0.02)
     tokens.watch = reported.append

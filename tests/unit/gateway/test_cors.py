@@ -42,7 +42,7 @@ async def test_a_page_that_is_not_allowed_reaches_no_backend(origin: str) -> Non
         assert not backend.calls
 
 
-async def test_an_allowed_page_is_told_what_it_may_send_and_reads_the_answer() -> None:
+async def test_an_allowed_page_learns_what_it_may_send_and_reads_the_answer() -> None:
     async with gateway_with(fine) as (front, _):
         allow(front, "https://*.vscode-cdn.net")
         status, reported = await options(front, {"Origin": PAGE, **ASKS})

@@ -135,7 +135,7 @@ def test_toml_that_can_not_be_read_names_its_line(tmp_path: Path) -> None:
         load(written(tmp_path, "[gateway]\nport = \n"))
 
 
-def test_no_backend_and_no_file_say_what_to_do(tmp_path: Path) -> None:
+def test_no_backend_and_no_file_explain_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="names no backend"):
         load(written(tmp_path, "[gateway]\n"))
     with pytest.raises(UsageError, match="can't be read"):
@@ -158,7 +158,7 @@ def test_reload_of_an_impossible_port_leaves_everything_as_it_was(tmp_path: Path
     assert service._config is before
 
 
-def test_value_of_the_wrong_kind_is_told_what_belongs_there(tmp_path: Path) -> None:
+def test_value_of_the_wrong_kind_names_what_belongs_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         load(written(tmp_path, "[gateway]\nport = 'x'\n" + BACKEND))
     assert "The port" in refused.value.fix

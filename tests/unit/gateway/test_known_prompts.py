@@ -146,7 +146,7 @@ async def test_a_server_that_may_report_a_part_of_the_prompt_is_not_believed() -
         assert server.counted > 0
 
 
-async def test_a_prompt_above_its_bound_is_told_and_ends_the_belief(
+async def test_a_prompt_above_its_bound_is_reported_and_ends_the_belief(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = Counting()

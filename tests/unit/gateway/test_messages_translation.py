@@ -127,7 +127,7 @@ def test_answer_in_the_history_has_its_text_thinking_and_calls() -> None:
     }
 
 
-def test_results_are_messages_of_their_own_before_what_the_user_says() -> None:
+def test_results_are_messages_of_their_own_before_the_users_text() -> None:
     content = [text("Go on."), result("a"), result([text("b"), IMAGE], is_error=True)]
     assert messages({"role": "user", "content": content}) == [
         {"role": "tool", "tool_call_id": "toolu_1", "content": "a"},

@@ -203,7 +203,7 @@ async def test_fits_no_more_once_it_shows_that_nothing_can_count() -> None:
         assert not (await listed(served))[0]["capabilities"]["fits"]
 
 
-async def test_infill_is_what_the_engine_says() -> None:
+async def test_infill_is_what_the_engine_reports() -> None:
     async with serving(CODER, ServedModel("prose")) as (served, _, _):
         assert [e["capabilities"]["infill"] for e in await listed(served)] == [True, False]
 

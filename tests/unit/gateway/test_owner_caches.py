@@ -67,7 +67,7 @@ async def test_two_owners_have_caches_of_their_own_where_that_is_wanted() -> Non
     assert cached == [False, True, False]
 
 
-async def test_the_record_of_a_fit_does_not_tell_an_owner_what_another_one_has_sent() -> None:
+async def test_the_record_of_a_fit_does_not_show_an_owner_what_another_one_has_sent() -> None:
     answers, _ = await asked_by("ann ann bob", "vllm", apart=True)
     assert ["cached=" in record for _, record, _ in answers] == [False, True, False]
 

@@ -395,7 +395,7 @@ def test_store_that_has_forgotten_everything_is_reminded_by_every_gateway() -> N
     on_virtual_clock(main())
 
 
-def test_store_that_lost_its_last_second_is_told_again() -> None:
+def test_store_that_lost_its_last_second_gets_it_again() -> None:
     async def main() -> None:
         store, plan = Store(), plan_of(requests_per_minute=100)
         gateway = SharingGateway(store)

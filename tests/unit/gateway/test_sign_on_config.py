@@ -124,7 +124,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, part: str, 
     assert error.value.fix
 
 
-def test_what_to_write_is_told_without_markdown(tmp_path: Path) -> None:
+def test_what_to_write_is_printed_without_markdown(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         rules(tmp_path, PROXY + '[[grant]]\nrole = "root"\n')
     assert "](" not in error.value.fix

@@ -110,7 +110,7 @@ def test_calls_are_found_however_a_stream_is_cut(stream: bytes, cuts: list[int])
 
 @example(f"{CALL}said ", [len(CALL) + 4])
 @given(st.lists(TEXTS | st.just(CALL), max_size=6).map("".join), CUTS)
-def test_text_cut_into_deltas_says_the_same(text: str, cuts: list[int]) -> None:
+def test_text_cut_into_deltas_stays_the_same(text: str, cuts: list[int]) -> None:
     def reply(pieces: Sequence[str]) -> tuple[str, int]:
         calls = TextCalls(TOOLS)
         out = [e for piece in pieces for e in calls.event(orjson.loads(event(piece)[6:]))]

@@ -273,7 +273,7 @@ def test_text_of_the_call_that_vllm_sends_behind_it_stays_text() -> None:
         '[read_file(path="/a',
     ],
 )
-def test_a_call_in_text_that_the_token_limit_cut_is_given_back_and_told(text: str) -> None:
+def test_a_call_in_text_that_the_token_limit_cut_is_given_back_and_reported(text: str) -> None:
     answers: Iterator[Got] = iter(
         [
             streamed(*({"content": char} for char in f"So: \n{text}"), finish="length"),
@@ -287,7 +287,7 @@ def test_a_call_in_text_that_the_token_limit_cut_is_given_back_and_told(text: st
         assert got.finish == "length"
 
 
-def test_an_answer_that_is_merely_long_is_not_told_of_a_call() -> None:
+def test_an_answer_that_is_merely_long_reports_no_call() -> None:
     for text in ("I call read_file with", '```python\nread_file("a', '{"answer": "read_file'):
         for got in (
             streamed({"content": text}, finish="length"),
@@ -314,13 +314,13 @@ def test_a_stream_that_breaks_off_inside_of_a_call_does_not_pass_it_on() -> None
     assert got.content.endswith("The call of read_file was cut off and was not run.")
 
 
-def test_a_server_that_says_tool_calls_and_sends_none_says_stop() -> None:
+def test_a_finish_of_tool_calls_without_a_call_becomes_stop() -> None:
     assert streamed({"content": "Hi"}).finish == "stop"
     assert whole(content="Hi").finish == "stop"
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
-def test_a_call_at_the_end_of_reasoning_is_a_call_where_nothing_else_was_said(name: str) -> None:
+def test_a_call_at_the_end_of_reasoning_is_a_call_where_there_is_no_other_text(name: str) -> None:
     thought = f"I look.\n{IN_TEXT}"
     pieces = [{name: thought[:20]}, {name: thought[20:]}]
     for got in (

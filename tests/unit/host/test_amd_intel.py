@@ -24,7 +24,7 @@ def test_reads_an_mi300x(machine: Machine) -> None:
     assert gpu.name == "AMD GPU [1002:74a1]"
 
 
-def test_a_card_that_tells_its_product_name_is_called_by_it(machine: Machine) -> None:
+def test_a_card_that_reports_its_product_name_is_called_by_it(machine: Machine) -> None:
     root = machine(
         "mi300x",
         **{

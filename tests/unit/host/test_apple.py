@@ -47,7 +47,7 @@ def test_an_intel_mac_has_no_unified_memory() -> None:
     assert apple_gpus(MEMORY, lambda _names: values) == []
 
 
-def test_a_sysctl_that_says_nothing_gives_nothing() -> None:
+def test_a_sysctl_that_prints_nothing_gives_nothing() -> None:
     assert apple_gpus(MEMORY, lambda _names: {}) == []
     assert apple_cpu(lambda _names: {}).cores == 1
 

@@ -152,7 +152,7 @@ def dead_socket(path: Path) -> None:
         left_behind.bind(str(path))
 
 
-def test_not_installed_and_not_running_are_told_apart(root: Path) -> None:
+def test_not_installed_and_not_running_are_distinguished(root: Path) -> None:
     assert docker(at(root, installed=False)).problem == "Docker is not installed."
     assert "not running" in (docker(at(root)).problem or "")
     assert podman(at(root, installed=False)).problem == "Podman is not installed."
@@ -164,7 +164,7 @@ def test_a_socket_on_which_nothing_listens_means_the_daemon_is_down(root: Path) 
     assert "daemon is not running" in (docker(at(root)).problem or "")
 
 
-def test_a_socket_one_may_not_use_says_which_group_to_join(
+def test_a_socket_one_may_not_use_names_the_group_to_join(
     root: Path, daemon: Callable[..., Daemon]
 ) -> None:
     daemon(root / "var/run/docker.sock", {"/info": {}, "/version": {}})
@@ -197,7 +197,7 @@ def test_a_daemon_that_answers_with_an_error_is_not_reachable(
     assert "403" in (found.problem or "")
 
 
-def test_a_daemon_that_says_nothing_is_given_up_on(root: Path) -> None:
+def test_a_daemon_that_sends_nothing_is_given_up_on(root: Path) -> None:
     impatient = replace(at(root), answer_within_s=0.05)
     path = root / "var/run/docker.sock"
     path.parent.mkdir(parents=True)

@@ -158,7 +158,9 @@ def test_an_empty_root_gives_values_not_errors(tmp_path: Path) -> None:
         ("6.1.0-18-amd64", False),
     ],
 )
-def test_wsl_2_is_told_from_wsl_1_and_linux(release: str, wsl2: bool, machine: Machine) -> None:
+def test_wsl_2_is_distinguished_from_wsl_1_and_linux(
+    release: str, wsl2: bool, machine: Machine
+) -> None:
     assert is_wsl2(machine(**{"proc/sys/kernel/osrelease": release})) is wsl2
 
 

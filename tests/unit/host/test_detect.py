@@ -31,7 +31,7 @@ def test_slow_questions_are_asked_at_the_same_time() -> None:
     assert problems == []
 
 
-def test_a_late_answer_is_given_up_on_and_said() -> None:
+def test_a_late_answer_is_given_up_on_and_reported() -> None:
     release = threading.Event()
     problems: list[str] = []
     start = time.monotonic()
@@ -44,7 +44,7 @@ def test_a_late_answer_is_given_up_on_and_said() -> None:
     assert problems == ["Gave up on the hub after 0.1 s."]
 
 
-def test_a_probe_that_fails_is_said_and_the_others_stand() -> None:
+def test_a_probe_that_fails_is_reported_and_the_others_stand() -> None:
     problems: list[str] = []
     answers = ParallelProbes({"Docker": lambda: 1 / 0, "Podman": lambda: 2}).wait(1, problems)
     assert answers == {"Podman": 2}

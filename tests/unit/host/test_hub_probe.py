@@ -79,7 +79,7 @@ def test_what_cannot_be_asked_is_not_reachable(endpoint: str, serve: Serve) -> N
     assert hub_reachable({"HF_ENDPOINT": endpoint}, within_s=0.5) is False
 
 
-def test_the_answer_tells_the_clock(serve: Serve) -> None:
+def test_the_answer_shows_the_clock(serve: Serve) -> None:
     endpoint, _ = serve(404)
     answer = ask_hub({"HF_ENDPOINT": endpoint})
     assert answer is not None
@@ -121,7 +121,7 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, trustme.CA, l
     server.server_close()
 
 
-def test_a_certificate_of_a_stranger_is_told_from_no_network(
+def test_a_certificate_of_a_stranger_is_distinguished_from_no_network(
     mirror: tuple[str, trustme.CA, list[str | None]],
 ) -> None:
     answer = ask_hub({"HF_ENDPOINT": mirror[0]})

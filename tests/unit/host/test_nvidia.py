@@ -168,7 +168,7 @@ def test_a_card_without_a_driver_is_mentioned(
     assert "driver is not installed" in (nvidia_gpus(library, root).problem or "")
 
 
-def test_a_container_without_its_gpus_is_told_from_a_missing_driver(
+def test_a_container_without_its_gpus_is_distinguished_from_a_missing_driver(
     machine: Callable[..., Path], nvml: Callable[..., Any]
 ) -> None:
     root = machine(

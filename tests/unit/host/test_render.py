@@ -50,7 +50,7 @@ def test_equal_gpus_share_a_heading_and_keep_their_own_bars(nvml: Callable[..., 
     assert "held by python (pid 1213801)" in text
 
 
-def test_what_is_missing_is_said() -> None:
+def test_what_is_missing_is_reported() -> None:
     text = picture(BARE)
     assert "none found: models run on the CPU" in text
     assert "Podman is not installed." in text

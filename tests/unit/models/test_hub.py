@@ -90,7 +90,9 @@ def test_a_quantization_or_a_file_chooses(
     assert models.resolve(f"{REPO}:{selector}")[0].id == f"{REPO}:{chosen}"
 
 
-def test_an_unknown_quantization_says_what_there_is(hub: hub_server.Hub, gguf_bytes: bytes) -> None:
+def test_an_unknown_quantization_lists_what_there_is(
+    hub: hub_server.Hub, gguf_bytes: bytes
+) -> None:
     hub.files[REPO] = {"tiny-Q8_0.gguf": gguf_bytes}
     with pytest.raises(StokerError, match=r"no GGUF file for 'Q2_K'.*tiny-Q8_0\.gguf"):
         models.resolve(f"{REPO}:Q2_K")
@@ -295,7 +297,7 @@ def test_a_file_that_differs_from_its_checksum_is_removed(
     assert stored(tmp_path) == []
 
 
-def test_a_gated_model_says_where_to_accept_and_opens_with_the_token(
+def test_a_gated_model_names_where_to_accept_and_opens_with_the_token(
     hub: hub_server.Hub, gguf_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.files[REPO] = {"tiny-Q4_K_M.gguf": gguf_bytes}
@@ -309,13 +311,15 @@ def test_a_gated_model_says_where_to_accept_and_opens_with_the_token(
     assert returned(models.fetch(models.resolve(REPO)[0])).path is not None
 
 
-def test_a_wrong_id_is_told_with_the_nearest_one(hub: hub_server.Hub) -> None:
+def test_a_wrong_id_is_reported_with_the_nearest_one(hub: hub_server.Hub) -> None:
     with pytest.raises(StokerError, match="There is no model") as error:
         models.resolve("Qwen/Qwen2.5-Coder-7B-Instruct-GUFF")
     assert error.value.fix.startswith("Did you mean Qwen/Qwen2.5-Coder-7B-Instruct-GGUF")
 
 
-def test_no_network_is_told_quickly(hub: hub_server.Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_reported_quickly(
+    hub: hub_server.Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     start = time.monotonic()
     with pytest.raises(StokerError, match="could not be downloaded from the hub"):

@@ -193,7 +193,7 @@ def test_the_shape_is_that_of_the_published_config(model: KnownModel) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_the_shape_has_as_many_parameters_as_the_publisher_says(model: KnownModel) -> None:
+def test_the_shape_has_as_many_parameters_as_the_publisher_states(model: KnownModel) -> None:
     counted = count_weights(model.architecture).total
     # What sees pictures or hears is not in the language model's shape: under a billion in all of
     # these. Publishers round the rest.

@@ -90,12 +90,12 @@ def test_a_folder_with_one_gguf_is_that_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["./nothing.gguf", "/no/such/model", "nothing.gguf"])
-def test_a_path_with_nothing_there_says_so(name: str) -> None:
+def test_a_path_with_nothing_there_is_reported(name: str) -> None:
     with pytest.raises(StokerError, match="There is no file or folder"):
         models.resolve(name)
 
 
-def test_an_empty_folder_says_what_is_missing(tmp_path: Path) -> None:
+def test_an_empty_folder_names_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(StokerError, match="There is no model in") as error:
         models.load(tmp_path)
     assert "GGUF" in error.value.fix
@@ -112,7 +112,7 @@ def test_a_name_that_is_like_no_other_gets_them_all() -> None:
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-coder-7b", "qwen2.5-coder-32b", "acme/Any:Q4_K_M"])
-def test_offline_a_model_that_is_not_here_says_so(name: str) -> None:
+def test_offline_a_model_that_is_not_here_is_reported(name: str) -> None:
     with pytest.raises(StokerError, match="is not on this machine"):
         models.resolve(name, offline=True)
 

@@ -81,7 +81,7 @@ def test_a_broken_manifest_is_passed_over(home: Path, junk: str) -> None:
     assert [found.id for found in other_apps.scan()] == ["tiny-coder:1b"]
 
 
-def test_a_damaged_model_is_not_offered_and_says_why_when_asked_for(home: Path) -> None:
+def test_a_damaged_model_is_not_offered_and_explained_when_asked_for(home: Path) -> None:
     in_ollama(home, "tiny-coder", "1b").write_bytes(b"GGUF and no more")
     assert [m.id for m in models.available() if m.origin == "disk"] == []
     with pytest.raises(StokerError, match="not a usable GGUF file"):

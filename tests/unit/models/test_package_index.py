@@ -155,14 +155,14 @@ def test_a_whole_with_another_checksum_is_removed(file: PackageIndexFile, tmp_pa
     assert left(tmp_path) == []
 
 
-def test_an_index_without_the_package_says_so(file: PackageIndexFile, index: Path) -> None:
+def test_an_index_without_the_package_is_reported(file: PackageIndexFile, index: Path) -> None:
     shutil.rmtree(index)
     index.mkdir()
     with pytest.raises(StokerError, match="does not have this package"):
         returned(package_index.fetch(file))
 
 
-def test_an_index_that_does_not_answer_is_told_quickly(
+def test_an_index_that_does_not_answer_is_reported_quickly(
     file: PackageIndexFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")

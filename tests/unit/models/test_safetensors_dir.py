@@ -205,7 +205,7 @@ def test_the_context_of_a_family_is_the_one_that_vllm_derives(
 
 
 @pytest.mark.parametrize("factor", ["two", [2.0], -2.0, "nan", 1e308, 10**400, {}])
-def test_a_rope_factor_that_is_none_is_told_as_an_error(factor: Any) -> None:
+def test_a_rope_factor_that_is_none_is_reported_as_an_error(factor: Any) -> None:
     rope = {"rope_type": "linear", "factor": factor}
     with pytest.raises(StokerError, match="scales the context by"):
         safetensors_dir.max_context_tokens({"max_position_embeddings": 4096, "rope_scaling": rope})

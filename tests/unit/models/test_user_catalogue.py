@@ -98,6 +98,6 @@ def test_a_gguf_file_needs_no_entry() -> None:
         add_model(model(shape, format="gguf"))
 
 
-def test_a_model_that_does_not_say_its_size_is_refused() -> None:
+def test_a_model_without_a_size_is_refused() -> None:
     with pytest.raises(StokerError, match="cannot be added"):
         add_model(model(None))  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import pytest
 from scripts import audit
 
 
-def test_a_vulnerability_is_named_with_the_version_that_mends_it() -> None:
+def test_a_vulnerability_is_named_with_the_version_that_fixes_it() -> None:
     known = [{"id": "PYSEC-1", "fix_versions": ["2.0"]}, {"id": "PYSEC-2", "fix_versions": []}]
     packages = [
         {"name": "a", "version": "1.0", "vulns": known},
@@ -29,6 +29,6 @@ def test_an_index_that_does_not_answer_is_no_clean_bill() -> None:
     assert audit.npm_vulnerabilities({"vulnerabilities": {}}) == []
 
 
-def test_a_skipped_audit_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_skipped_audit_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert audit._told("Python", "no JSON", audit.python_vulnerabilities) == []
     assert "skipped" in capsys.readouterr().out

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 from scripts import check_docs
 
+#: Put together here, because the check also knows what stands in the tests' files.
+UNKNOWN_NAME = "_".join(("no", "such", "name"))
+UNKNOWN_OPTION = "-".join(("-", "no", "such", "option"))
+
 
 def wrong(tmp_path: Path, text: str) -> list[str]:
     page = tmp_path / "page.md"
@@ -35,6 +39,16 @@ def test_a_page_that_names_what_exists_is_right(tmp_path: Path) -> None:
         ("Set stoker.completion.nothing.", "there is no setting stoker.completion.nothing"),
         ("`--spare` is 7 by default.", "7 is not the default of --spare"),
         ("| | b |\n| --- | --- |\n", "a column of the table has no name: | | b |"),
+        (f"Set `{UNKNOWN_NAME}`.", f"there is no name {UNKNOWN_NAME}"),
+        (f"Pass `{UNKNOWN_OPTION}`.", f"there is no option {UNKNOWN_OPTION}"),
+        (
+            "```toml\n[gateway]\nprt = 1\n```",
+            "[gateway] of the gateway's file has no setting prt",
+        ),
+        (
+            "```sh\nstoker up   this machine\n```",
+            "'stoker up   this machine': a remark behind a command begins with #",
+        ),
         ("It ends with exit code 1.", "'exit code 1': write the exit code as a fact"),
         (
             "It takes 3 ms (`benchmarks/gateway.py`).",
@@ -70,3 +84,13 @@ def test_a_page_is_read_in_five_minutes_less_what_is_generated(tmp_path: Path) -
     generated = f"<!-- [[[cog x() ]]] -->\n{'word ' * 2000}\n<!-- [[[end]]] -->"
     assert wrong(tmp_path, generated) == []
     assert wrong(tmp_path, "word " * 1201) == ["it has 1201 words, and the limit is 1200"]
+
+
+def test_commands_that_the_extension_lacks_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(check_docs.wrong_in_extension()) == []
+    titles = check_docs.palette() - {"Set API Key", "Start Local Server"}
+    monkeypatch.setattr(check_docs, "palette", lambda: titles)
+    wrong = list(check_docs.wrong_in_extension())
+    assert "extension/media/endpoint.md: the extension has no command Stoker: Set API Key" in wrong
+    assert "extension/media/server.md: the extension has no command Start Local Server" in wrong
+    assert any(each.startswith("src/stoker/data/doctor.toml: ") for each in wrong)

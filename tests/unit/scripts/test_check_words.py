@@ -61,7 +61,7 @@ def test_a_word_in_a_joined_message_is_found_on_its_own_line() -> None:
     ]
 
 
-def test_what_a_model_or_a_reader_is_asked_to_say_passes_in_a_message() -> None:
+def test_an_example_of_speech_passes_in_a_message() -> None:
     assert found("module.py", 'ask("Say hello in one sentence.")\n') == []
     assert found("page.md", "Tell us which GPU it is.") == []
 
@@ -117,3 +117,15 @@ def test_the_glossary_has_a_row_for_each_term() -> None:
     check_words.glossary(lines.append)
     assert len(lines) - 1 == len(check_words.TERMS)
     assert "nobody" in "\n".join(lines)
+
+
+def test_a_word_in_the_name_of_a_test_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tests = tmp_path / "tests" / "unit"
+    tests.mkdir(parents=True)
+    code = "\n\ndef test_it_says_why() -> None: ...\n\n\ndef test_it_essays() -> None: ...\n"
+    (tests / "test_it.py").write_text(code, encoding="utf-8")
+    monkeypatch.setattr(check_words, "ROOT", tmp_path)
+    (hit,) = check_words.hits_in_test_names()
+    assert str(hit).startswith('tests/unit/test_it.py:3: "says": write ')

@@ -55,7 +55,7 @@ class Beside:
             await asyncio.sleep(0.01)
 
 
-async def test_it_starts_when_it_is_told_to_and_once() -> None:
+async def test_it_starts_on_demand_and_once() -> None:
     it = Beside(SLEEPS)
     assert deployment_state.read() is None
     it.engine.start()
@@ -102,7 +102,7 @@ async def test_one_that_never_started_ends_at_once() -> None:
     await asyncio.wait_for(it.engine.end(), 1)
 
 
-def test_what_the_user_fixed_of_the_chats_arguments_is_not_said_of_its() -> None:
+def test_what_the_user_fixed_of_the_chats_arguments_is_not_reported_of_its() -> None:
     own = Beside(SLEEPS).record.spec
     assert own.plan == CODER and own.fixed == () and own.completion is None
 

@@ -8,7 +8,7 @@ from stoker.server.diagnosis.exit_reason import explain, how_it_ended
 from stoker.server.diagnosis.log_diagnosis import Reader, diagnose
 
 
-def test_known_cause_is_said_with_its_fix() -> None:
+def test_known_cause_is_reported_with_its_fix() -> None:
     lines = ["OSError: [Errno 98] Address already in use"]
     problem = explain("vllm", diagnose(lines), 1)
     assert problem.why.startswith("The port is taken: ")
@@ -31,7 +31,9 @@ def test_engine_that_was_killed_had_no_last_words(exit_code: int) -> None:
 @pytest.mark.parametrize(
     ("exit_code", "expected"), [(-11, "SIGSEGV"), (139, "SIGSEGV"), (3, "code 3")]
 )
-def test_engine_that_said_nothing_is_told_by_its_exit_code(exit_code: int, expected: str) -> None:
+def test_engine_that_printed_nothing_is_explained_by_its_exit_code(
+    exit_code: int, expected: str
+) -> None:
     assert expected in explain("vllm", diagnose(["INFO all is well"]), exit_code).why
 
 
@@ -44,7 +46,7 @@ def test_bus_error_is_the_lack_of_shared_memory(exit_code: int) -> None:
     assert "stoker up then starts the container with --ipc=host" in problem.fix
 
 
-def test_first_error_is_said_and_not_the_last_one_that_names_nothing() -> None:
+def test_first_error_is_reported_and_not_the_last_one_that_names_nothing() -> None:
     lines = ["error loading model: tensor blk.0.attn_k has wrong shape", "Failed to init server"]
     why = explain("llama.cpp", diagnose(lines), 1).why
     assert "tensor blk.0.attn_k has wrong shape." in why

@@ -29,7 +29,7 @@ def read(data: bytes, step_s: float = 0.0) -> list[str]:
     return [*lines.feed(data), *lines.end()]
 
 
-def test_progress_is_told_while_it_is_made_and_not_at_the_end_only() -> None:
+def test_progress_is_reported_while_it_is_made_and_not_at_the_end_only() -> None:
     lines = Lines()
     assert lines.feed(b"\rload: 1%") == []
     assert lines.feed(b"\rload: 2%") == ["load: 1%"]
@@ -62,7 +62,7 @@ def test_how_the_bytes_are_cut_up_does_not_matter(parts: list[bytes], size: int)
     assert [*found, *lines.end()] == read(data, PROGRESS_EVERY_S)
 
 
-def test_of_an_endless_line_only_the_beginning_is_told() -> None:
+def test_of_an_endless_line_only_the_beginning_is_reported() -> None:
     """So that what is known by its beginning, as a request with its prompt, is not told in part."""
     lines = Lines()
     found = lines.feed(b"Received request 1: ")

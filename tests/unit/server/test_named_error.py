@@ -101,7 +101,7 @@ def test_bare_assertion_is_shown_with_the_code_that_raised_it() -> None:
     assert "AssertionError, raised at: assert hidden_size % heads == 0" in found.cause
 
 
-def test_chain_of_exceptions_is_told_from_its_root() -> None:
+def test_chain_of_exceptions_is_reported_from_its_root() -> None:
     found = named(
         [
             "Traceback (most recent call last):",
@@ -197,7 +197,7 @@ def test_consequence_that_is_printed_first_gives_way_to_the_error_below_it(
     assert "the real one" in found.cause
 
 
-def test_exception_that_only_says_that_another_program_failed_gives_way_to_its_error() -> None:
+def test_exception_that_only_reports_another_programs_failure_gives_way_to_its_error() -> None:
     found = named(
         [
             "ld: error: the object has two left feet",
@@ -268,7 +268,7 @@ def test_error_of_one_request_is_not_a_failure_of_the_server(ready: str, line: s
     assert diagnose([ready, line]) is None
 
 
-def test_next_start_of_llama_server_is_read_anew() -> None:
+def test_next_start_of_llama_server_is_read_again() -> None:
     lines = [
         "main: server is listening on http://127.0.0.1:8080 - starting the main loop",
         "srv    load_model: loading model '/m/other.gguf'",

@@ -695,7 +695,7 @@ NOT_CALLS = [
 
 
 @pytest.mark.parametrize("answer", NOT_CALLS)
-def test_what_was_not_said_completely_or_is_quoted_comes_out_as_it_went_in(answer: str) -> None:
+def test_what_is_incomplete_or_quoted_comes_out_as_it_went_in(answer: str) -> None:
     for pieces in ([answer], list(answer)):
         events = parse(pieces, TOOLS)
         assert calls(events) == []

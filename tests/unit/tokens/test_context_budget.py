@@ -39,7 +39,7 @@ def test_prompt_and_answer_fit_the_window(
 
 
 @pytest.mark.parametrize("value", [None, 0, -1, True, "10", 1.5])
-def test_a_max_tokens_that_is_no_positive_integer_is_no_wish(value: object) -> None:
+def test_a_max_tokens_that_is_no_positive_integer_is_no_limit(value: object) -> None:
     assert asked_max_tokens({"max_tokens": value}) is None
 
 

@@ -227,7 +227,7 @@ def test_arguments_that_nest_too_deeply_to_be_read_are_handed_on_as_text() -> No
     assert shorten(message, Cap(10)) == message
 
 
-def test_a_template_that_refuses_the_messages_says_why(tmp_path: Path) -> None:
+def test_a_template_that_refuses_the_messages_gives_the_reason(tmp_path: Path) -> None:
     TRAINED["qwen2"].save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
     with pytest.raises(TokenizerError, match="no system role"):

@@ -76,9 +76,7 @@ def test_a_request_that_fits_by_count_is_not_changed() -> None:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(requests(), st.integers(64, 4000))
-def test_what_comes_out_fits_or_says_by_how_much_it_does_not(
-    request: dict[str, Any], window: int
-) -> None:
+def test_what_comes_out_fits_or_states_the_excess(request: dict[str, Any], window: int) -> None:
     before = copy.deepcopy(request)
     budget = budget_for(window, request.get("max_tokens"))
     try:
@@ -427,7 +425,7 @@ def test_old_results_shrink_before_turns_go() -> None:
     assert "lines left out" in short
 
 
-def test_oldest_turns_go_with_one_line_that_says_so() -> None:
+def test_oldest_turns_go_with_one_line_that_states_it() -> None:
     turns = [
         {"role": role, "content": f"{role} {i} " + "word " * 100}
         for i in range(20)

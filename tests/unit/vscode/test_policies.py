@@ -53,7 +53,7 @@ def test_values_have_the_type_of_the_setting(
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"UpdateMode": "none"}'])
-def test_a_file_that_says_nothing_here_is_no_policy(
+def test_a_file_without_a_policy_here_is_no_policy(
     code: Editor, policy_file: Path, tmp_path: Path, text: str
 ) -> None:
     policy_file.write_text(text)

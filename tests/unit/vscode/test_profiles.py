@@ -68,7 +68,7 @@ def test_a_list_that_makes_no_sense_is_no_profile(
     assert vscode.in_folder(code, tmp_path) == code
 
 
-def test_in_a_profile_its_own_settings_count_and_the_default_ones_where_vs_code_says_so(
+def test_in_a_profile_its_own_settings_count_and_the_default_ones_where_vs_code_applies_them(
     code: Editor, tmp_path: Path
 ) -> None:
     store(code, profiles(tmp_path))

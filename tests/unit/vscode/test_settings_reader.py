@@ -46,7 +46,7 @@ def test_the_extension_is_found_among_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["exit 1", "exec sleep 30"])
-def test_an_editor_that_fails_or_hangs_says_nothing_and_holds_nobody_up(
+def test_an_editor_that_fails_or_hangs_reports_nothing_and_delays_nothing(
     tmp_path: Path, script: str
 ) -> None:
     began = time.monotonic()
@@ -54,7 +54,7 @@ def test_an_editor_that_fails_or_hangs_says_nothing_and_holds_nobody_up(
     assert time.monotonic() - began < 15
 
 
-def test_a_command_that_is_gone_says_nothing(tmp_path: Path) -> None:
+def test_a_command_that_is_gone_reports_nothing(tmp_path: Path) -> None:
     gone = Editor("VS Code", tmp_path / "code", tmp_path / "settings.json")
     assert vscode.versions(gone, within_s=1) == Versions()
 
@@ -95,7 +95,7 @@ def test_a_remote_window_has_the_machines_settings_and_no_users(home: Path, tmp_
     ("content", "wanted"),
     [(b'{"a": ', "line 1"), (b"[1]", "expected '{'"), (b"{\xff}", "UTF-8"), (b'{"a": tru}', "")],
 )
-def test_settings_that_cannot_be_read_say_why(
+def test_settings_that_cannot_be_read_give_the_reason(
     home: Path, tmp_path: Path, content: bytes, wanted: str
 ) -> None:
     there = command(tmp_path, "")
@@ -107,7 +107,7 @@ def test_settings_that_cannot_be_read_say_why(
     assert wanted in file.problem
 
 
-def test_what_ships_says_its_version_and_what_it_needs() -> None:
+def test_what_ships_states_its_version_and_what_it_needs() -> None:
     shipped = vscode.shipped()
     assert shipped.version.count(".") == 2
     assert shipped.least_vscode == "1.106.0"

@@ -189,7 +189,7 @@ def test_a_new_file_that_its_owner_has_written_to_is_not_taken_away(code: vscode
     assert json.loads(code.settings.read_text()) == {"editor.tabSize": 3}
 
 
-def test_an_endpoint_that_somebody_set_between_two_connections_comes_back(
+def test_an_endpoint_that_was_set_between_two_connections_comes_back(
     code: vscode.Editor,
 ) -> None:
     vscode.connect(code, "http://localhost:1")
@@ -254,7 +254,7 @@ def test_an_editor_that_fails_is_tried_again_the_next_time(
 
 
 @pytest.mark.parametrize("broken", [b'{"a": ', b'{"a": 1, "\\x": 2}', b'{"a": "\xff"}'])
-def test_settings_that_became_unreadable_are_said_and_the_others_undone(
+def test_settings_that_became_unreadable_are_reported_and_the_others_undone(
     code: vscode.Editor, codium: vscode.Editor, broken: bytes
 ) -> None:
     vscode.connect(code, "http://localhost:1")
@@ -284,7 +284,7 @@ def test_read_only_settings_stay_and_the_lines_to_write_are_named(code: vscode.E
     assert vscode.connections() == ()
 
 
-def test_a_place_where_no_file_can_be_is_said_before_anything_is_installed(
+def test_a_place_where_no_file_can_be_is_reported_before_anything_is_installed(
     code: vscode.Editor,
 ) -> None:
     code.settings.parent.write_text("a file where the folder should be")

@@ -17,6 +17,7 @@ from stoker.checks.suite import (
     vision,
 )
 
+#: Every check, in the order in which they run.
 CHECKS = (
     *connectivity.table.checks,
     *models_endpoint.table.checks,

@@ -28,7 +28,7 @@ _AllowUnsigned = Annotated[
     bool,
     typer.Option("--allow-unsigned", help="Use it without checking who made it."),
 ]
-_Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The bundle.")]
+_Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")]
 _Models = Annotated[
     list[str] | None,
     typer.Argument(
@@ -185,7 +185,7 @@ def load(
     up: Annotated[
         list[str] | None,
         typer.Option(
-            "--up", metavar="OPTION=VALUE", help="For stoker up, such as port=8000. Repeatable."
+            "--up", metavar="OPTION=VALUE", help="For --accept: port=8000 of stoker up. Repeatable."
         ),
     ] = None,
     json: Json = False,

@@ -73,7 +73,7 @@ def command(
         typer.Option(metavar="NAME", help="Serve https under this host name."),
     ] = None,
     monitoring: Annotated[
-        bool, typer.Option("--monitoring/--no-monitoring", help="Prometheus, with alerts.")
+        bool, typer.Option("--monitoring/--no-monitoring", help="Run Prometheus too, with alerts.")
     ] = True,
     image: Annotated[
         list[str] | None,

@@ -21,9 +21,7 @@ _BY = Group.OWNER
 def command(
     by: Annotated[
         Group | None,
-        typer.Option(
-            "--by", help=f"What is summed; {_BY.value} if left out. Days are those of UTC."
-        ),
+        typer.Option("--by", help=f"What to sum by. Default: {_BY.value}. Days are those of UTC."),
     ] = None,
     since: Annotated[
         str | None,
@@ -41,7 +39,7 @@ def command(
     database: Annotated[
         str,
         typer.Option(
-            metavar="WHERE", help="Where it is recorded: as usage in the gateway's file names it."
+            metavar="WHERE", help="Where it is recorded, as `usage` in the gateway's file names it."
         ),
     ] = SQLITE,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")] = False,

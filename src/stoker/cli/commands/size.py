@@ -96,7 +96,10 @@ def command(
         ),
     ] = None,
     key_env: KeyEnv = None,
-    rented: Annotated[bool, typer.Option("--rented/--bought", help="Which costs decide.")] = False,
+    rented: Annotated[
+        bool,
+        typer.Option("--rented/--bought", help="Compare the costs of rented or of bought servers."),
+    ] = False,
     prices: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Your own prices, in the form of Stoker's costs.toml."),

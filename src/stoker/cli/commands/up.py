@@ -96,7 +96,9 @@ def command(
         typer.Option(metavar="NAME=VALUE", help="Set an argument of the engine. Repeatable."),
     ] = None,
     image: Annotated[str | None, typer.Option(help="Another container image for vLLM.")] = None,
-    name: Annotated[str | None, typer.Option(help="The container's name [vllm-server].")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The container's name. Default: vllm-server.")
+    ] = None,
     volume: Annotated[
         list[str] | None,
         typer.Option(metavar="HOST:CONTAINER[:ro]", help="Mount one more folder. Repeatable."),

@@ -85,7 +85,7 @@ def install(wanted: PlacementRequest) -> Iterator[str]:
     if wanted.python is not None or not wanted.native or _installed().exists():
         return
     folder, python = own_environment(), own_python()
-    yield f"Installing vLLM {VERSION} in {folder} (about 8 GB)"
+    yield f"Installing vLLM {VERSION} in {folder}, several GB"
     _run([sys.executable, "-m", "venv", "--clear", str(folder)])
     _run([python, "-m", "pip", "install", f"vllm=={VERSION}"])
     _installed().touch()

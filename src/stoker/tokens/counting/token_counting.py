@@ -32,6 +32,7 @@ class CountRequest:
     request: Request
 
 
+#: A question that work asks of a counter.
 CountQuery = CountStrings | CountRequest
 #: Work that needs counts: yields what it asks, is sent one number for each text or request.
 Steps = Generator[CountQuery, Sequence[int], T]

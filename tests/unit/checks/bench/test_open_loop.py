@@ -100,7 +100,7 @@ def test_a_generator_that_is_late_itself_hides_no_waiting() -> None:
     assert summarise([found], offered_per_s=1.0, alone_s=0.5).sent_late_s == pytest.approx(4.0)
 
 
-def test_time_that_is_up_is_told_of_every_request_that_it_hit() -> None:
+def test_time_that_is_up_is_reported_of_every_request_that_it_hit() -> None:
     found = timings([0.0, 1.0, 5.0], seconds=3.0, slots=3, read_s=2.5)
     assert [timing.failure for timing in found] == [None, CUT_OFF, NOT_SENT]
     summary = summarise([found], offered_per_s=1.0, alone_s=2.5)
