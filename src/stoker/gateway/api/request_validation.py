@@ -100,7 +100,7 @@ async def check_values(body: bytes) -> None:
         )
 
 
-async def read(request: web.Request, within_s: float) -> bytes:
+async def read(request: web.BaseRequest, within_s: float) -> bytes:
     """The body that a client sends. A client that takes longer than ``within_s`` is refused.
 
     Raises ``BadRequestError``, and aiohttp's own error for a body above ``MAX_BODY_BYTES``.

@@ -49,7 +49,7 @@ class LimitCaller:
         if not plan.counters:
             return await proceed(context)
         reservation = await self._reserved(context, plan)
-        context.answer_headers = self._headers(context, reservation)
+        context.answer_headers = {**context.answer_headers, **self._headers(context, reservation)}
         self._state.metrics.owners.note_quotas(context.caller.owner, reservation)
         if not reservation.outcome.taken:
             return self._refused(context, reservation)

@@ -256,5 +256,5 @@ def _with_ignored(fit: str, ignored: tuple[str, ...]) -> str:
     return f"{fit}; {named}" if fit else named
 
 
-def _wants_fit(request: web.Request) -> bool:
+def _wants_fit(request: web.BaseRequest) -> bool:
     return request.headers.get("x-stoker-fit", "").lower() != "off"

@@ -140,7 +140,8 @@ class Forward:
 
     async def _stream(self, context: RequestContext, answer: ResponseStream) -> web.StreamResponse:
         request = context.request
-        response = web.StreamResponse(headers={**context.outgoing.headers, **_relayed(answer)})
+        headers = {**context.outgoing.headers, **_relayed(answer), **context.answer_headers}
+        response = web.StreamResponse(headers=headers)
         response.content_type = "text/event-stream"
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Accel-Buffering"] = "no"
