@@ -105,12 +105,10 @@ async def read(request: web.BaseRequest, within_s: float) -> bytes:
 
     Raises ``BadRequestError``, and aiohttp's own error for a body above ``MAX_BODY_BYTES``.
     """
-    content = request.content
-    late = asyncio.TimeoutError()
-    # Not wait_for, which makes a task of each read.
-    timer = asyncio.get_running_loop().call_later(within_s, content.set_exception, late)
     try:
-        return await request.read()
+        if request.content.is_eof():  # it has come whole: nothing has to be waited for
+            return _within_size(request.content.read_nowait())
+        return await _awaited(request, within_s)
     except asyncio.TimeoutError:
         raise BadRequestError(
             f"The request was not complete after {within_s:.0f} seconds. Send it again.",
@@ -122,8 +120,22 @@ async def read(request: web.BaseRequest, within_s: float) -> bytes:
             "The request body does not match its Content-Length or Transfer-Encoding.",
             code="invalid_body",
         ) from None
+
+
+async def _awaited(request: web.BaseRequest, within_s: float) -> bytes:
+    late = asyncio.TimeoutError()
+    # Not wait_for, which makes a task of each read.
+    timer = asyncio.get_running_loop().call_later(within_s, request.content.set_exception, late)
+    try:
+        return await request.read()
     finally:
         timer.cancel()
+
+
+def _within_size(body: bytes) -> bytes:
+    if len(body) > MAX_BODY_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, len(body))
+    return body
 
 
 def check_chat(request: dict[str, Any]) -> None:
