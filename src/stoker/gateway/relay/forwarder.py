@@ -13,6 +13,7 @@ from aiohttp import web
 from stoker import engines
 from stoker.engines import refusals
 from stoker.gateway.api import openai_errors
+from stoker.gateway.api.json_answers import JsonAnswer
 from stoker.gateway.client_apis.client_api import AnswerForm, Asked
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.prompt.conversation_keys import conversation_id
@@ -203,7 +204,7 @@ class Forward:
             form = _answer_form(context)
             if form:
                 body = orjson.dumps(form.whole(value, _asked(context)))
-        return web.Response(body=body, content_type="application/json", headers=headers)
+        return JsonAnswer(body, headers=headers)
 
     def _drop(self, answer: ResponseStream) -> None:
         """The client left: stop the backend's work at once."""
