@@ -22,13 +22,18 @@ class MemoryCounters:
         for counter, bucket, amount in charges:
             name, _, limit, window = counter
             use = known.get(name) or self._new(counter)
-            use.tidy_for(bucket, window)
+            if bucket != use.tidied_for:
+                use.tidy_for(bucket, window)
             if use.total + amount > limit:
                 taken = False
             uses.append(use)
         if taken:
             for use, (_, bucket, amount) in zip(uses, charges, strict=True):
-                use.add(bucket, amount)
+                if bucket in use.buckets:  # no call for each counter
+                    use.buckets[bucket] += amount
+                    use.total += amount
+                else:
+                    use.add(bucket, amount)
         return Outcome(taken, uses)
 
     def add(self, charges: Iterable[Charge]) -> None:

@@ -124,5 +124,6 @@ class Authenticate:
 
 def _given(headers: CIMultiDictProxy[str]) -> set[str | None]:
     """The keys and tokens of a request; ``None`` for an ``Authorization`` of another kind."""
-    given = {bearer(header) for header in headers.getall("Authorization", ())}
-    return given.union(headers.getall(_X_API_KEY, ()))
+    given = set(map(bearer, headers.getall("Authorization", ())))
+    given.update(headers.getall(_X_API_KEY, ()))
+    return given

@@ -66,8 +66,10 @@ class LimitCaller:
         """By an upper bound of its tokens, and by a count where that is too much."""
         asked = most_tokens(context.body, context.sent_bytes, context.model.max_model_len)
         reservation = await self._limiter.reserve(plan, asked)
+        if reservation.outcome.taken:
+            return reservation
         over = [charge.counter.kind for charge, _ in reservation.over]
-        if not over or not MEASURED_KINDS.issuperset(over):
+        if not MEASURED_KINDS.issuperset(over):
             return reservation
         counter = self._state.shown_preparer(context.model).counter
         is_chat = context.rules.rewrites_messages

@@ -71,8 +71,17 @@ class Forward:
 
     async def _accepted(self, context: RequestContext) -> ResponseStream:
         """The answer, asked for again without each field that the backend refuses needlessly."""
-        backend, left_out = context.backend, frozenset[Path]()
         answer = await self._begin(context)
+        if answer.status != 200:
+            answer = await self._without_refused_fields(context, answer)
+        if answer.status == 200 and context.outgoing.added:
+            context.backend.taken_fields |= context.outgoing.added
+        return answer
+
+    async def _without_refused_fields(
+        self, context: RequestContext, answer: ResponseStream
+    ) -> ResponseStream:
+        backend, left_out = context.backend, frozenset[Path]()
         for _ in range(_MOST_REFUSALS):
             refused = _refused_fields(context, answer)
             if not refused:
@@ -81,14 +90,10 @@ class Forward:
             self._live.discard(answer)
             context.outgoing = context.outgoing.without(refused)
             answer = await self._begin(context)
-        if answer.status == 200:
-            backend.taken_fields |= context.outgoing.added
-            if left_out:
-                backend.refused_fields |= left_out
-                names = ", ".join(".".join(path) for path in sorted(left_out))
-                _log.warning(
-                    "backend %s refuses %s: left out from now on", backend.endpoint.url, names
-                )
+        if answer.status == 200 and left_out:
+            backend.refused_fields |= left_out
+            names = ", ".join(".".join(path) for path in sorted(left_out))
+            _log.warning("backend %s refuses %s: left out from now on", backend.endpoint.url, names)
         return answer
 
     async def _begin(self, context: RequestContext) -> ResponseStream:

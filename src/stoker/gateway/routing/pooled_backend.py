@@ -123,9 +123,11 @@ class PooledBackend:
     @property
     def has_room(self) -> bool:
         """Whether one more turn is below its limit, which is one until it is well again."""
-        limit, kept = self._limit, self._turn_slots
-        if kept is not None and self.in_flight - self.completions >= kept:
-            return False
+        if self.completion_slots:
+            kept = self._turn_slots
+            if kept is not None and self.in_flight - self.completions >= kept:
+                return False
+        limit = self._limit
         return limit is None or self.in_flight < limit
 
     def has_room_for(self, *, is_completion: bool) -> bool:

@@ -47,13 +47,11 @@ class _OwnCounters:
     reasoning: Tally
 
     def add(self, row: UsageRow) -> None:
-        self.requests.inc()
-        self.input_tokens.inc(row.prompt_tokens or 0)
-        self.output_tokens.inc(row.completion_tokens or 0)
-        if row.cached_tokens:
-            self.cached.inc(row.cached_tokens)
-        if row.reasoning_tokens:
-            self.reasoning.inc(row.reasoning_tokens)
+        self.requests.value += 1
+        self.input_tokens.value += row.prompt_tokens or 0
+        self.output_tokens.value += row.completion_tokens or 0
+        self.cached.value += row.cached_tokens or 0
+        self.reasoning.value += row.reasoning_tokens or 0
 
 
 class OwnerUse:
@@ -92,8 +90,10 @@ class OwnerUse:
             window = charge.counter.window
             if window is DAY or window is MONTH:  # no call for each counter
                 label = label or self._shown(owner)
+                if label == OTHER:
+                    return  # quotas of several owners have no sum
                 before = use.total - (charge.amount if taken else 0)
-                self._quotas.put(_Quota(label, charge, before))
+                self._quotas.known[label, charge.counter.name] = _Quota(label, charge, before)
 
     def forget_idle(self) -> None:
         """Drop the series of owners who no longer ask, which makes room for others."""
@@ -171,22 +171,18 @@ class _Quotas(Collector):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._known: dict[tuple[str, str], _Quota] = {}
-
-    def put(self, quota: _Quota) -> None:
-        """Take on a quota. Those of owners that are summed up are not: a sum of them is none."""
-        if quota.owner != OTHER:
-            self._known[quota.owner, quota.charge.counter.name] = quota
+        #: By owner and counter.
+        self.known: dict[tuple[str, str], _Quota] = {}
 
     def keep_those_of(self, owners: Container[str]) -> None:
         """Forget quotas of all others, and of days and months that have ended."""
-        now, known = self._clock(), self._known.items()
-        self._known = {k: b for k, b in known if b.ends_at > now and b.owner in owners}
+        now, known = self._clock(), self.known.items()
+        self.known = {k: b for k, b in known if b.ends_at > now and b.owner in owners}
 
     def collect(self) -> Iterator[Metric]:
         """One value for an owner and a kind: where several keys have such a quota, the fullest."""
         fullest: dict[tuple[str, str], float] = {}
-        for quota in list(self._known.values()):
+        for quota in list(self.known.values()):
             key = (quota.owner, quota.kind)
             fullest[key] = max(quota.used, fullest.get(key, 0.0))
         family = GaugeMetricFamily(
