@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from stoker import tokens
 from stoker.gateway.api.request_validation import written
@@ -47,7 +48,7 @@ class KnownPrompts:
         messages = len(chat.request["messages"])
         if prompt_tokens < messages:
             return
-        key = (_options(chat), chain.links[-1])
+        key = (chat.options_key, chain.links[-1])
         self._prompts.put(key, _KnownPrompt(messages, prompt_tokens))
 
     def distrust(self) -> None:
@@ -59,7 +60,7 @@ class KnownPrompts:
         """Tokens that a chat's prompt does not exceed; ``None`` where it is not known."""
         if chat.chain is None or not self._prompts:
             return None
-        options = _options(chat)
+        options = chat.options_key
         for link in reversed(chat.chain.links):
             known = self._prompts.get((options, link))
             if known is None:
@@ -70,9 +71,8 @@ class KnownPrompts:
         return None
 
 
-def _options(chat: Prepared) -> int:
+def options_key(sent: Mapping[str, Any]) -> int:
     """A hash of all that may change the prompt beside its messages and the tools' content."""
-    sent = chat.request
     if _OUTSIDE.issuperset(sent):
         return len(sent.get("tools") or ())
     options = {name: value for name, value in sent.items() if name not in _OUTSIDE}

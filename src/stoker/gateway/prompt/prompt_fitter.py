@@ -18,7 +18,7 @@ from stoker import tokens
 from stoker.engines import ServedModel
 from stoker.gateway.api.request_validation import parts_beyond_text
 from stoker.gateway.prompt.fit_settings import FitSettings
-from stoker.gateway.prompt.known_prompts import KnownPrompts
+from stoker.gateway.prompt.known_prompts import KnownPrompts, options_key
 from stoker.gateway.prompt.prefill_limit import PrefillLimit
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.prompt_chain import chain_of
@@ -160,6 +160,7 @@ class PromptFitter:
         return Prepared(
             sent,
             chain=chain_of(sent),
+            options_key=options_key(sent),
             header=self._header(request, fitted.header()),
             prompt_tokens=fitted.prompt_tokens,
             max_tokens=fitted.max_tokens,
@@ -174,6 +175,7 @@ class PromptFitter:
         return Prepared(
             sent,
             chain=chain_of(sent),
+            options_key=options_key(sent),
             header=self._header(request),
             max_tokens=asked,
             rewrite=self._calls_in_text(request),
