@@ -7,8 +7,8 @@ leaves it out.
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,7 +61,7 @@ class ResponseObject:
     """One answer as it is reported at its beginning and at its end."""
 
     def __init__(self, asked: Asked) -> None:
-        self._key = uuid.uuid4().hex
+        self._key = secrets.token_hex(16)
         self._asked = asked
         self._tools: dict[str, OfferedTool] | None = None
         body = asked.body
