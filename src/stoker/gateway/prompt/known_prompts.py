@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from typing import Any
 
 from stoker import tokens
 from stoker.gateway.api.request_validation import written
