@@ -219,6 +219,6 @@ def _kept(before: Sequence[PooledBackend], served: Served) -> PooledBackend | No
         if (known.url, known.key) == (there.url, there.key) and there.engine in ("", known.engine):
             backend.max_concurrent, backend.fit = served.max_concurrent, served.fit
             if served.models:
-                backend.models = {model.id: model for model in served.models}
+                backend.serve(served.models)
             return backend
     return None

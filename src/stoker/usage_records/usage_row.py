@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from typing import NamedTuple
 
 #: The status of a request whose client left before the end of its answer: nginx's.
@@ -80,7 +79,7 @@ def _hashed(session: str, owner: str, salt: bytes) -> str:
     return hashlib.blake2b(text, key=salt, digest_size=12).hexdigest()
 
 
-@lru_cache(maxsize=1024)
 def _stored_text(text: str) -> str:
-    """The names of owners, keys, models and paths come again and again."""
+    if text.isascii() and len(text) <= _MOST_CHARS and "\0" not in text:
+        return text
     return text[:_MOST_CHARS].encode("utf-8", "replace").decode().replace("\0", "?")

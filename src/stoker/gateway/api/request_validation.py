@@ -50,7 +50,7 @@ def parse(body: bytes) -> dict[str, Any]:
         ) from None
     if not isinstance(request, dict):
         raise BadRequestError("The request body must be a JSON object.", code="invalid_json")
-    if not _can_be_sent_on(request):
+    if body_values.most_containers(body) > _MAX_DEPTH and not _can_be_sent_on(request):
         raise BadRequestError(
             f"The request nests more than {_MAX_DEPTH} levels deep. Send it flatter.",
             code="invalid_json",

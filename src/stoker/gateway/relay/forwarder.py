@@ -55,9 +55,18 @@ class Forward:
 
     async def __call__(self, context: RequestContext, _: Handler, /) -> web.StreamResponse:
         """Set ``context.answer`` and ``context.may_retry``. The last stage: it never proceeds."""
-        answer = context.answer = await self._accepted(context)
-        self._judge(context.backend, answer)
-        context.may_retry = _failed_before_its_first_byte(answer)
+        answer = await self._begin(context)
+        if answer.status != 200:
+            answer = await self._without_refused_fields(context, answer)
+        context.answer = answer
+        if answer.status == 200 and context.outgoing.added:
+            context.backend.taken_fields |= context.outgoing.added
+        if answer.status == 200 and answer.error is None:
+            context.backend.succeeded()
+            context.may_retry = False
+        else:
+            self._judge(context.backend, answer)
+            context.may_retry = _failed_before_its_first_byte(answer)
         try:
             if answer.streaming:
                 return await self._stream(context, answer)
@@ -67,20 +76,13 @@ class Forward:
             raise
         finally:
             self._live.discard(answer)
-            self._note_faults(answer, context.backend)
-
-    async def _accepted(self, context: RequestContext) -> ResponseStream:
-        """The answer, asked for again without each field that the backend refuses needlessly."""
-        answer = await self._begin(context)
-        if answer.status != 200:
-            answer = await self._without_refused_fields(context, answer)
-        if answer.status == 200 and context.outgoing.added:
-            context.backend.taken_fields |= context.outgoing.added
-        return answer
+            if answer.faults or answer.error is not None:
+                self._note_faults(answer, context.backend)
 
     async def _without_refused_fields(
         self, context: RequestContext, answer: ResponseStream
     ) -> ResponseStream:
+        """The answer, asked for again without each field that the backend refuses needlessly."""
         backend, left_out = context.backend, frozenset[Path]()
         for _ in range(_MOST_REFUSALS):
             refused = _refused_fields(context, answer)
