@@ -52,14 +52,12 @@ class JsonAnswer(web.Response):
             fields.append("Connection: close")
         elif minor == 0:
             fields.append("Connection: keep-alive")
-        status = f"HTTP/{major}.{minor} {self.status} {self.reason}"
-        head = "\r\n".join(
-            (status, *fields, _of_second(int(time.time())), f"Content-Length: {length}")
-        )
-        # A line end in a value would begin another header.
-        if head.count("\n") != len(fields) + 3 or head.count("\r") != len(fields) + 3:
+        written = "".join(fields)
+        if "\n" in written or "\r" in written:  # it would begin another header
             raise ValueError("a header of an answer holds a line end")
-        return head.encode() + b"\r\n\r\n"
+        status = f"HTTP/{major}.{minor} {self.status} {self.reason}"
+        ends = _of_second(int(time.time())), f"Content-Length: {length}\r\n\r\n"
+        return "\r\n".join((status, *fields, *ends)).encode()
 
 
 @lru_cache(maxsize=1)

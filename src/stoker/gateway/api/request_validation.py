@@ -50,7 +50,7 @@ def parse(body: bytes) -> dict[str, Any]:
         ) from None
     if not isinstance(request, dict):
         raise BadRequestError("The request body must be a JSON object.", code="invalid_json")
-    if body_values.most_containers(body) > _MAX_DEPTH and not _can_be_sent_on(request):
+    if not _can_be_sent_on(request):
         raise BadRequestError(
             f"The request nests more than {_MAX_DEPTH} levels deep. Send it flatter.",
             code="invalid_json",
@@ -175,9 +175,11 @@ def check_content(request: Mapping[str, Any], model: ServedModel) -> None:
     embedding model answers no chat at all.
     """
     check_chats(request, model)
+    if model.vision is not False:
+        return
     backwards = reversed(request["messages"])
     question = itertools.takewhile(lambda message: message["role"] == "user", backwards)
-    for kind in _kinds_beyond_text(question) if model.vision is False else ():
+    for kind in _kinds_beyond_text(question):
         raise BadRequestError(
             f"This model reads text only, and the question has a part of type {kind!r}. "
             "Remove it, or serve a model that reads it.",

@@ -60,7 +60,7 @@ class FirstTokens:
     def end_one(self) -> None:
         """One of them is no longer waited for."""
         self._pending -= 1
-        if not self._pending:
+        if not self._pending and self._holds:
             self._go_on()
 
     async def none_pending(self) -> None:
@@ -82,8 +82,6 @@ class FirstTokens:
 
     def _go_on(self) -> None:
         """Nothing is held any longer, until turns begin to wait again."""
-        if not self._holds:
-            return
         self._holds = False
         if self._limit is not None:
             self._limit.cancel()

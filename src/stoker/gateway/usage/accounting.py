@@ -96,6 +96,8 @@ def _status(context: RequestContext, response: web.StreamResponse) -> int:
 
 def _counted(context: RequestContext, status: int, reported: _Used) -> _Used:
     """The tokens of a request: as reported, or as limits count those of an answer that was cut."""
+    if status < 400:
+        return reported
     client_left = status == CLIENT_LEFT
     if not hasattr(context, "outgoing") or not is_cut(context, client_left=client_left):
         return reported

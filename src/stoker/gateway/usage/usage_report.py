@@ -75,7 +75,8 @@ class UsageReport:
         if not usages:
             return
         self._usage = None
-        index = _only_index(value.get("choices"))
+        choices = value.get("choices")
+        index = _only_index(choices) if choices else None
         for usage in usages:
             self._note_prompt(_prompt_tokens(usage), index)
             self._note_completion(_first(usage, _COMPLETION), index)
