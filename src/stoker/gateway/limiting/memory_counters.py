@@ -24,16 +24,17 @@ class MemoryCounters:
             use = known.get(name) or self._new(counter)
             if bucket != use.tidied_for:
                 use.tidy_for(bucket, window)
-            if use.total + amount > limit:
+            if bucket in use.buckets:  # no call for each counter
+                use.buckets[bucket] += amount
+                use.total += amount
+            else:
+                use.add(bucket, amount)
+            if use.total > limit:
                 taken = False
             uses.append(use)
-        if taken:
+        if not taken:
             for use, (_, bucket, amount) in zip(uses, charges, strict=True):
-                if bucket in use.buckets:  # no call for each counter
-                    use.buckets[bucket] += amount
-                    use.total += amount
-                else:
-                    use.add(bucket, amount)
+                use.add(bucket, -amount)
         return Outcome(taken, uses)
 
     def add(self, charges: Iterable[Charge]) -> None:
