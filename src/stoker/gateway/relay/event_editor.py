@@ -20,8 +20,9 @@ from stoker.gateway.usage.usage_report import UsageReport
 #: In JSON a quote inside a text is escaped, so these can only be keys or whole texts.
 _ERROR_KEY, _USAGE_KEY, _CONTENT_KEY = b'"error"', b'"prompt_tokens"', b'"content":'
 _CONTENT_PARTS = re.compile(rb'"content":\s*[\[{]')
-#: What stands behind a content that is text.
-_TEXT_BEGINS = (b'"', b"n")
+#: What stands behind a content that is text or null.
+_TEXT_BEGINS = b'"n'
+_D, _OBJECT_END = b"d}"
 #: In JSON a line's end is escaped, so this can only end the stream's last event.
 _DONE_END = b"[DONE]\n\n"
 
@@ -87,9 +88,9 @@ class EventEditor:
             data = event_framing.valid_utf8(data, self._fault)
         # A search for one byte is quick; one for two takes ten times as long.
         is_one_line = data.find(b"\n") == len(data) - 2
-        if data[:1] != b"d" or (not is_one_line and (b"\ne" in data or b"\n{" in data)):
+        if data[0] != _D or (not is_one_line and (b"\ne" in data or b"\n{" in data)):
             data = event_framing.errors_as_data(data)
-        if _DONE_END in data:
+        if not (is_one_line and data[-3] == _OBJECT_END) and data.find(_DONE_END) >= 0:
             self.saw_done = True
             data = data[: data.index(_DONE_END)]
             data = data[: data.rfind(b"\n") + 1]
@@ -154,13 +155,16 @@ class EventEditor:
 
 
 def _is_parsed(data: bytes) -> bool:
-    """Whether one of these events has to be read: plain searches take a fifth of an expression."""
-    if _USAGE_KEY in data or _ERROR_KEY in data:
+    """Whether one of these events has to be read: plain searches take a fifth of an expression.
+
+    ``find`` and not ``in``, which writes the message of an error that it then drops.
+    """
+    if data.find(_USAGE_KEY) >= 0 or data.find(_ERROR_KEY) >= 0:
         return True
     at = data.find(_CONTENT_KEY)
     while at >= 0:
         at += len(_CONTENT_KEY)
-        if not data.startswith(_TEXT_BEGINS, at):
+        if data[at] not in _TEXT_BEGINS:
             return _CONTENT_PARTS.search(data) is not None
         at = data.find(_CONTENT_KEY, at)
     return False

@@ -154,7 +154,7 @@ class ResponseStream:
     def _relay(self, events: bytes) -> None:
         """Pass on the events: those about the reading of the prompt where they are wanted."""
         answer = events
-        if self.reading is not None and self.reading.mark in events:
+        if self.reading is not None and events.find(self.reading.mark) >= 0:
             answer = self.reading.taken_from(events)
         if answer:
             if self.first_byte_at is None:
