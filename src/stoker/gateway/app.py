@@ -16,7 +16,7 @@ from stoker.gateway.api import fit_api, health_api, models_api, openapi_api, pat
 from stoker.gateway.api.request_validation import BadRequestError
 from stoker.gateway.dashboard.dashboard import Dashboard
 from stoker.gateway.gateway_state import GatewayState
-from stoker.gateway.request_context import Check, RequestContext, Stage
+from stoker.gateway.request_context import Guard, RequestContext, Stage
 from stoker.gateway.routes import Routes
 from stoker.gateway.tracing import traced_stages
 
@@ -93,7 +93,7 @@ class GatewayApplication:
             routes.add(("POST",), path, forwarded)
         return routes
 
-    def _model_steps(self) -> tuple[list[Check | Stage], list[Check | Stage]]:
+    def _model_steps(self) -> tuple[list[Guard | Stage], list[Guard | Stage]]:
         """Those of every request about a model, and those of one that a backend answers."""
         on_model = pipeline.steps(self._model_request, self._state)
         forwarding = pipeline.steps(pipeline.BACKEND_REQUEST, self._state)

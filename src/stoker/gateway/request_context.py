@@ -83,7 +83,7 @@ Handler = Callable[[RequestContext], Awaitable[web.StreamResponse]]
 
 
 @runtime_checkable
-class Check(Protocol):
+class Guard(Protocol):
     """A step of the pipeline that only looks at the request, before all that follows.
 
     Its constructor takes the ``GatewayState``; an error that it raises is sent in OpenAI's format.

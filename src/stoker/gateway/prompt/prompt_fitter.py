@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import aiohttp
@@ -32,6 +32,8 @@ _log = logging.getLogger("stoker.gateway")
 
 #: OpenAI's longest name of a tool; of a longer one the log holds the beginning.
 _NAME_CHARS = 64
+#: A client asks for the same budget again and again.
+_budget_for = lru_cache(maxsize=256)(tokens.budget_for)
 
 
 class PromptFitter:
@@ -93,7 +95,7 @@ class PromptFitter:
         asked = tokens.asked_max_tokens(request)
         uncounted = self._unfitted(request, asked)
         longest = self._limit.prompt_tokens()
-        budget = tokens.budget_for(window, asked, max_prompt_tokens=longest, time=time)
+        budget = _budget_for(window, asked, max_prompt_tokens=longest, time=time)
         # What is known costs less to find than a bound of every message, and is closer.
         most = self._known.bound(uncounted, self._counter.overheads)
         if _surely_fits(most, asked, budget):

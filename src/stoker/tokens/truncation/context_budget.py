@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 #: The most room that is kept for an answer when the client sets no limit.
@@ -81,7 +80,6 @@ def clamp_max_tokens(request: Mapping[str, Any], most_tokens: int) -> Mapping[st
     return {**request, **over} if over else request
 
 
-@lru_cache(maxsize=256)
 def budget_for(
     max_model_len: int,
     asked_tokens: int | None = None,
