@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stoker.gateway.limiting.counters import Charge, CountedUse, Counters, Outcome, new_charge
-from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, TokenPrice
+from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans
 from stoker.gateway.limiting.request_tokens import RequestTokens
 from stoker.gateway.limiting.use_windows import RENEW_S, buckets_in
 
@@ -21,8 +21,8 @@ _ENDING_S = 0.1
 class Reservation:
     """What was counted for one request, or would have been."""
 
+    plan: LimitPlan
     charges: list[Charge]
-    price: TokenPrice
     outcome: Outcome
 
     @property
@@ -60,7 +60,7 @@ class CallerLimiter:
         """Count a request that is about to begin; nothing where it exceeds a limit."""
         charges = charges_of(plan, asked, self.clock())
         outcome = await self._counters.take(charges)
-        reservation = Reservation(charges, plan.price, outcome)
+        reservation = Reservation(plan, charges, outcome)
         if not outcome.taken and reservation.waits_for_others:
             await asyncio.sleep(_ENDING_S)
             reservation.charges = charges_of(plan, asked, self.clock())
@@ -144,7 +144,7 @@ def corrections(reservation: Reservation, used: RequestTokens, now: float) -> li
         if kind == "tokens":
             actual = both
         elif kind == "cost":
-            actual = reservation.price.cost(prompt, answer)
+            actual = reservation.plan.price.cost(prompt, answer)
         if actual < amount:
             corrected.append(new_charge((counter, bucket, actual - amount)))
         elif actual > amount:

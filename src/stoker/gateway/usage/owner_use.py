@@ -13,7 +13,6 @@ from prometheus_client.registry import Collector
 
 from stoker.gateway.limiting.caller_limiter import Reservation
 from stoker.gateway.limiting.counters import Charge
-from stoker.gateway.limiting.use_windows import DAY, MONTH
 from stoker.gateway.usage import genai_conventions as genai
 from stoker.gateway.usage.tallies import Tally, TallyCounter
 from stoker.usage_records import UsageRow
@@ -85,15 +84,15 @@ class OwnerUse:
 
         What is reserved for the request itself is mostly given back at its end.
         """
-        taken, label = reservation.outcome.taken, None
-        for charge, use in zip(reservation.charges, reservation.outcome.uses, strict=True):
-            window = charge.counter.window
-            if window is DAY or window is MONTH:  # no call for each counter
-                label = label or self._shown(owner)
-                if label == OTHER:
-                    return  # quotas of several owners have no sum
-                before = use.total - (charge.amount if taken else 0)
-                self._quotas.known[label, charge.counter.name] = _Quota(label, charge, before)
+        if not reservation.plan.quotas:
+            return
+        label, (taken, uses) = self._shown(owner), reservation.outcome
+        if label == OTHER:
+            return  # quotas of several owners have no sum
+        for at in reservation.plan.quotas:
+            charge = reservation.charges[at]
+            before = uses[at].total - (charge.amount if taken else 0)
+            self._quotas.known[label, charge.counter.name] = _Quota(label, charge, before)
 
     def forget_idle(self) -> None:
         """Drop the series of owners who no longer ask, which makes room for others."""
