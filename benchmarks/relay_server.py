@@ -10,7 +10,7 @@ import uvloop
 from aiohttp import web
 
 
-def run(relay: Callable[[str], web.AppRunner]) -> None:
+def run(relay: Callable[[str], web.BaseRunner]) -> None:
     """Serve ``relay(backend)`` on ``--port`` in front of ``--backend``, and print the port."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
@@ -19,7 +19,7 @@ def run(relay: Callable[[str], web.AppRunner]) -> None:
     uvloop.run(_serve(relay, options.backend, options.port))
 
 
-async def _serve(relay: Callable[[str], web.AppRunner], backend: str, port: int) -> None:
+async def _serve(relay: Callable[[str], web.BaseRunner], backend: str, port: int) -> None:
     runner = relay(backend)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

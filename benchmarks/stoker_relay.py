@@ -56,7 +56,7 @@ def gateway_for(
     return gateway
 
 
-def runner(backend: str) -> web.AppRunner:
+def runner(backend: str) -> web.BaseRunner:
     """What runs the gateway that the command line describes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--owners", type=int, default=1)

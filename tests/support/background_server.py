@@ -11,24 +11,22 @@ from aiohttp import web
 
 #: The most that starting and stopping may take.
 _READY_S = 10
-_Server = TypeVar("_Server", bound="BackgroundServer")
+_Server = TypeVar("_Server", bound="BackgroundRunner")
 
 
-class BackgroundServer(ABC):
-    """Serves ``app()`` on a loopback port, in its own thread, for as long as the ``with`` lasts."""
+class BackgroundRunner(ABC):
+    """Serves what ``runner()`` runs, on a loopback port, in its own thread, within the ``with``."""
 
-    def __init__(self, *, port: int = 0, handler_cancellation: bool = True) -> None:
+    def __init__(self, *, port: int = 0) -> None:
         self.url = ""
         self._port = port
-        #: Whether a handler is cancelled when its client leaves.
-        self._handler_cancellation = handler_cancellation
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._runner: web.AppRunner | None = None
+        self._runner: web.BaseRunner | None = None
 
     @abstractmethod
-    def app(self) -> web.Application:
-        """The application to serve; called in the server's thread."""
+    def runner(self) -> web.BaseRunner:
+        """What to run; called in the server's thread."""
 
     def __enter__(self: _Server) -> _Server:
         self._thread.start()
@@ -42,12 +40,7 @@ class BackgroundServer(ABC):
         self._loop.close()
 
     async def _start(self) -> None:
-        self._runner = web.AppRunner(
-            self.app(),
-            handler_cancellation=self._handler_cancellation,
-            access_log=None,
-            shutdown_timeout=0.1,
-        )
+        self._runner = self.runner()
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
@@ -55,3 +48,25 @@ class BackgroundServer(ABC):
     async def _close(self) -> None:
         if self._runner:
             await self._runner.cleanup()
+
+
+class BackgroundServer(BackgroundRunner):
+    """Serves ``app()`` in the same way."""
+
+    def __init__(self, *, port: int = 0, handler_cancellation: bool = True) -> None:
+        super().__init__(port=port)
+        #: Whether a handler is cancelled when its client leaves.
+        self._handler_cancellation = handler_cancellation
+
+    @abstractmethod
+    def app(self) -> web.Application:
+        """The application to serve; called in the server's thread."""
+
+    def runner(self) -> web.BaseRunner:
+        """What runs the application."""
+        return web.AppRunner(
+            self.app(),
+            handler_cancellation=self._handler_cancellation,
+            access_log=None,
+            shutdown_timeout=0.1,
+        )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp import web
-from tests.support.background_server import BackgroundServer
+from tests.support.background_server import BackgroundRunner, BackgroundServer
 from tests.support.usage_rows import row
 
 from stoker.access.api_keys import Keys, hash_of
@@ -74,7 +74,7 @@ class SmallVllm(BackgroundServer):
         return web.json_response({"choices": [choice], "usage": usage})
 
 
-class ShownGateway(BackgroundServer):
+class ShownGateway(BackgroundRunner):
     """A gateway for as long as the ``with`` lasts."""
 
     def __init__(
@@ -93,9 +93,9 @@ class ShownGateway(BackgroundServer):
         if deployment is not None:
             self.gateway.belong_to(lambda: deployment)
 
-    def app(self) -> web.Application:
+    def runner(self) -> web.BaseRunner:
         self.gateway.record_usage(self._usage, 400)
-        return self.gateway.app()
+        return self.gateway.runner()
 
     def chats(self, *contents: str) -> None:
         """Sends a chat for each, as the owner ``user``."""

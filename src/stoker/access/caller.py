@@ -46,6 +46,10 @@ class Caller:
     #: What its limits are counted under: a key that replaces another goes on with its quotas.
     limits_id: str = ""
 
+    def __hash__(self) -> int:
+        """Of what distinguishes most callers: it is taken for each request."""
+        return hash((self.owner, self.key_id, self.limits_id))
+
     def may_use(self, model: str) -> bool:
         """Whether its key opens this model."""
         return not self.models or any(matches(model, pattern) for pattern in self.models)

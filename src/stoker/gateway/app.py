@@ -1,42 +1,31 @@
-"""The gateway as an HTTP application: its paths, what each request passes, and its tasks."""
+"""The gateway as an HTTP server calls it: its paths, what each request passes, and its tasks."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from stoker.gateway import pipeline
-from stoker.gateway.api import (
-    fit_api,
-    health_api,
-    models_api,
-    openapi_api,
-    path_rules,
-    request_validation,
-)
+from stoker.gateway.api import fit_api, health_api, models_api, openapi_api, path_rules
+from stoker.gateway.api.request_validation import BadRequestError
 from stoker.gateway.dashboard.dashboard import Dashboard
 from stoker.gateway.gateway_state import GatewayState
-from stoker.gateway.request_context import Handler, RequestContext, Stage
+from stoker.gateway.request_context import Guard, RequestContext, Stage
+from stoker.gateway.routes import Routes
 from stoker.gateway.tracing import traced_stages
 
 if TYPE_CHECKING:  # it imports OpenTelemetry
     from stoker.gateway.tracing.otlp_traces import Traces
 
-#: A request's key for its context.
-_CONTEXT = web.RequestKey("context", RequestContext)
-
 #: Connections to one backend for what is asked beside requests: counts and tokens.
 _COUNTING_CONNECTIONS = 2
 
-_HttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-#: A request's key for what its path is answered by.
-_HANDLER: web.RequestKey[_HttpHandler] = web.RequestKey("handler")
 _Answer = Callable[[GatewayState, RequestContext], Awaitable[web.StreamResponse]]
 
 #: Paths that the gateway answers itself.
@@ -47,7 +36,7 @@ _OWN_PATHS: tuple[tuple[str, _Answer], ...] = (
     ("/openapi.json", openapi_api.document),
     ("/metrics", health_api.metrics),
     ("/v1/models", models_api.list_models),
-    ("/v1/models/{model:.+}", models_api.show_model),
+    (models_api.MODELS + "{model}", models_api.show_model),
     ("/info", models_api.info),
 )
 #: Those of them that are about one model.
@@ -60,7 +49,7 @@ _COUNTING_PATHS: tuple[tuple[str, _Answer], ...] = (
 
 
 class GatewayApplication:
-    """What aiohttp runs of one gateway: its paths, what every request passes, and its tasks."""
+    """What an HTTP server runs of one gateway."""
 
     def __init__(
         self, state: GatewayState, model_request: pipeline.Row, traces: Traces | None
@@ -69,54 +58,53 @@ class GatewayApplication:
         self._model_request = model_request
         self._traces = traces
         self._dashboard = Dashboard(state)
+        #: The paths that exist.
+        self.routes = self._all_routes()
+        every = pipeline.steps(pipeline.EVERY_REQUEST, state)
+        self._passed = pipeline.chained(every, self._routed)
 
-    def build(self) -> web.Application:
-        """The application to run."""
-        app = web.Application(
-            client_max_size=request_validation.MAX_BODY_BYTES, middlewares=[self._entry()]
-        )
-        app.cleanup_ctx.append(self._background)
-        app.on_response_prepare.append(self._mark)
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        context = RequestContext(request)
+        response = await self._passed(context)
+        if not context.head_sent:
+            response.headers.update(context.answer_headers)
+        return response
+
+    async def _routed(self, context: RequestContext) -> web.StreamResponse:
+        route = self.routes.of(context.request)
+        context.route = route.path
+        if "Expect" in context.request.headers:
+            await _invite_body(context.request)
+        return await route.handler(context)
+
+    def _all_routes(self) -> Routes:
+        routes = Routes()
         for path, answer in _OWN_PATHS:
-            app.router.add_get(path, _http(partial(answer, self._state)))
+            routes.add(("GET", "HEAD"), path, partial(answer, self._state))
         for method, path, page in self._dashboard.routes():
-            app.router.add_route(method, path, _http(page))
-        on_model, forwarding = self._model_stages()
+            routes.add((method,), path, page)
+        on_model, forwarding = self._model_steps()
         for path, answer in _COUNTING_PATHS:
             last = partial(answer, self._state)
-            app.router.add_post(path, _http(pipeline.chained(on_model, last)))
-        forwarded = _http(pipeline.chained([*on_model, *forwarding], _unanswered))
+            routes.add(("POST",), path, pipeline.chained(on_model, last))
+        forwarded = pipeline.chained([*on_model, *forwarding], _unanswered)
         for path in path_rules.BACKEND_PATHS:
-            app.router.add_post(path, forwarded)
-        return app
+            routes.add(("POST",), path, forwarded)
+        return routes
 
-    def _model_stages(self) -> tuple[list[Stage], list[Stage]]:
+    def _model_steps(self) -> tuple[list[Guard | Stage], list[Guard | Stage]]:
         """Those of every request about a model, and those of one that a backend answers."""
-        on_model = pipeline.stages(self._model_request, self._state)
-        forwarding = pipeline.stages(pipeline.BACKEND_REQUEST, self._state)
+        on_model = pipeline.steps(self._model_request, self._state)
+        forwarding = pipeline.steps(pipeline.BACKEND_REQUEST, self._state)
         if self._traces is None:
             return on_model, forwarding
         on_model.insert(0, traced_stages.TraceRequest(self._traces))
         return on_model, traced_stages.with_spans(forwarding, self._traces)
 
-    def _entry(self) -> Middleware:
-        """What every request passes, also one whose path does not exist."""
-        row = pipeline.stages(pipeline.EVERY_REQUEST, self._state)
-
-        async def routed(context: RequestContext) -> web.StreamResponse:
-            return await context.request[_HANDLER](context.request)
-
-        passed = pipeline.chained(row, routed)
-
-        @web.middleware
-        async def enter(request: web.Request, handler: _HttpHandler) -> web.StreamResponse:
-            request[_HANDLER] = handler
-            context = request[_CONTEXT] = RequestContext(request)
-            return await passed(context)
-
-        return enter
-
-    async def _background(self, _: web.Application) -> AsyncIterator[None]:
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Do what is done beside requests, for as long as they are answered."""
         usage, limiter = self._state.usage, self._state.limiter
         if usage:
             usage.start()
@@ -145,20 +133,19 @@ class GatewayApplication:
         if self._traces:
             await self._traces.close()
 
-    async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
-        await self._state.origins.mark(request, response)
-        context = request.get(_CONTEXT)
-        if context is not None and context.answer_headers:
-            response.headers.update(context.answer_headers)
 
-
-def _http(handler: Handler) -> _HttpHandler:
-    """A handler of the pipeline as aiohttp calls it."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return await handler(request[_CONTEXT])
-
-    return handle
+async def _invite_body(request: web.BaseRequest) -> None:
+    """Ask for a body that its client holds back until then: RFC 9110, 10.1.1."""
+    if request.version < (1, 1):
+        return
+    if request.headers["Expect"].lower() != "100-continue":
+        raise BadRequestError(
+            "The gateway knows no Expect but 100-continue. Leave the header out.",
+            status=417,
+            code="unknown_expectation",
+        )
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # nothing of the answer is sent yet
 
 
 async def _unanswered(context: RequestContext) -> web.StreamResponse:

@@ -109,6 +109,6 @@ class HealthMonitor:
             models = tuple(await engines.server_client(endpoint.engine).discover(http, endpoint))
         else:
             return True
-        backend.models = {model.id: model for model in models}
+        backend.serve(models)
         self._discovered_at[backend] = now
         return True

@@ -5,12 +5,15 @@ aiohttp's own answer quotes the line that it can't read, which may hold a key.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any
 
 from aiohttp import web
 
 from stoker.gateway.api import openai_errors
+from stoker.gateway.api.request_validation import MAX_BODY_BYTES
+from stoker.gateway.app import GatewayApplication
 from stoker.gateway.timings import GatewayTimings
 
 
@@ -48,24 +51,39 @@ class _HttpServer(web.Server):
     def __call__(self) -> web.RequestHandler:
         return _ClientConnection(self, loop=self._loop, **self._kwargs)
 
+    def _make_request(
+        self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
+    ) -> web.BaseRequest:
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, self._loop, client_max_size=MAX_BODY_BYTES
+        )
 
-class GatewayRunner(web.AppRunner):
+
+class GatewayRunner(web.BaseRunner):
     """What runs the application: a client that leaves ends its handler, and one that sends no whole
     head within ``head_s`` is dropped.
     """
 
-    def __init__(self, app: web.Application, timings: GatewayTimings) -> None:
-        super().__init__(
-            app,
+    __slots__ = ("_application", "_background", "_head_s")
+
+    def __init__(self, application: GatewayApplication, timings: GatewayTimings) -> None:
+        super().__init__(shutdown_timeout=timings.shutdown_s)
+        self._application = application
+        self._head_s = timings.head_s
+        self._background = contextlib.AsyncExitStack()
+
+    async def shutdown(self) -> None:
+        """Requests that are under way are waited for by the server."""
+
+    async def _make_server(self) -> web.Server:
+        await self._background.enter_async_context(self._application.running())
+        return _HttpServer(
+            self._application.answer,
             handler_cancellation=True,
             access_log=None,
             logger=_http_log,
-            keepalive_timeout=timings.head_s,
-            shutdown_timeout=timings.shutdown_s,
+            keepalive_timeout=self._head_s,
         )
 
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _HttpServer(
-            made.request_handler, request_factory=made.request_factory, **self._kwargs
-        )
+    async def _cleanup_server(self) -> None:
+        await self._background.aclose()

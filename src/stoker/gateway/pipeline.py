@@ -1,13 +1,15 @@
-"""The row of stages that every request passes. To add one: its file, and its line in a row.
+"""The row of steps that every request passes. To add one: its file, and its line in a row.
 
-A stage may answer in place of those after it, and sees their answer (``Stage`` in
-``request_context.py``). ``SelectBackend`` calls the stages after it once for each backend that it
-tries, so that a request is prepared for the backend that gets it.
+A ``Guard`` looks at the request; a ``Stage`` also sees the answer of the steps after it (both in
+``request_context.py``). Each may answer in place of those. ``SelectBackend`` calls the stages after
+it once for each backend that it tries, so that a request is prepared for the backend that gets it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+
+from aiohttp import web
 
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.middleware.authenticate import Authenticate
@@ -21,11 +23,11 @@ from stoker.gateway.middleware.refuse_while_not_ready import RefuseWhileNotReady
 from stoker.gateway.middleware.validate import Validate
 from stoker.gateway.prompt.prepare_for_backend import PrepareForBackend
 from stoker.gateway.relay.forwarder import Forward
-from stoker.gateway.request_context import Handler, Stage
+from stoker.gateway.request_context import Guard, Handler, RequestContext, Stage
 from stoker.gateway.routing.select_backend import SelectBackend
 from stoker.gateway.usage.accounting import Account
 
-Row = tuple[Callable[[GatewayState], Stage], ...]
+Row = tuple[Callable[[GatewayState], Guard | Stage], ...]
 
 #: Every request, whatever its path.
 EVERY_REQUEST: Row = (
@@ -51,17 +53,36 @@ BACKEND_REQUEST: Row = (
 )
 
 
-def stages(row: Row, state: GatewayState) -> list[Stage]:
-    """The stages of a row for one gateway."""
+def steps(row: Row, state: GatewayState) -> list[Guard | Stage]:
+    """The steps of a row for one gateway."""
     return [make(state) for make in row]
 
 
-def chained(row: Sequence[Stage], last: Handler) -> Handler:
+def chained(row: Sequence[Guard | Stage], last: Handler) -> Handler:
     """One handler that passes a request through the row, and then to ``last``."""
-    handler = last
-    for stage in reversed(row):
-        handler = _before(stage, handler)
-    return handler
+    handler, checks = last, list[Guard]()
+    for step in reversed(row):
+        if isinstance(step, Guard):
+            checks.insert(0, step)
+        else:
+            handler, checks = _before(step, _checked(checks, handler)), []
+    return _checked(checks, handler)
+
+
+def _checked(checks: Sequence[Guard], following: Handler) -> Handler:
+    """A handler that makes checks in a row: none of them encloses the next."""
+    if not checks:
+        return following
+    each = [step.check for step in checks]
+
+    async def checked(context: RequestContext) -> web.StreamResponse:
+        for check in each:
+            refusal = await check(context)
+            if refusal is not None:
+                return refusal
+        return await following(context)
+
+    return checked
 
 
 def _before(stage: Stage, following: Handler) -> Handler:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from aiohttp import web
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:  # these know the context, and OpenTelemetry is an extra
 class RequestContext:
     """One request. A field without a default is set by the stage that its comment names."""
 
-    request: web.Request
+    request: web.BaseRequest
+    #: Its path as the table of paths has it; empty where it does not exist.
+    route: str = ""
     #: The client was sent the head of an answer: from here on errors can't be answered.
     head_sent: bool = False
     #: TraceRequest, where traces are sent: the span of the request.
@@ -57,7 +59,8 @@ class RequestContext:
     model: ServedModel = field(init=False)
     #: ChooseModel: an editor completes code with it (``routing/priority.py``).
     is_completion: bool = False
-    #: LimitCaller: what is left of the caller's limits, for every answer to it.
+    #: RefuseForeignPages: what lets a page read the answer. LimitCaller: what is left of the
+    #: caller's limits. For every answer to the request.
     answer_headers: Mapping[str, str] = field(default_factory=dict)
     #: SelectBackend: set again for each try.
     backend: PooledBackend = field(init=False)
@@ -79,8 +82,19 @@ class RequestContext:
 Handler = Callable[[RequestContext], Awaitable[web.StreamResponse]]
 
 
+@runtime_checkable
+class Guard(Protocol):
+    """A step of the pipeline that only looks at the request, before all that follows.
+
+    Its constructor takes the ``GatewayState``; an error that it raises is sent in OpenAI's format.
+    """
+
+    async def check(self, context: RequestContext, /) -> web.StreamResponse | None:
+        """Set what it finds out, or answer in place of the steps after it."""
+
+
 class Stage(Protocol):
-    """One step of the pipeline.
+    """A step of the pipeline that sees the answer too.
 
     It answers itself, or returns what ``proceed`` answers: the stages after it. It may look at the
     request before and at the answer after, and it may call ``proceed`` again. Its constructor takes

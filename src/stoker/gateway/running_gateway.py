@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from stoker.access.api_keys import Keys
 from stoker.access.refused_entries import RefusedEntries
 from stoker.access.sign_on.sign_on_rules import SignOnRules
@@ -29,7 +27,6 @@ from stoker.gateway.model_aliases import ModelAliases
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.last_heads import LastHeads
 from stoker.gateway.prompt.preparers import Preparer
-from stoker.gateway.request_context import RequestContext
 from stoker.gateway.routing.backend_pool import Pool
 from stoker.gateway.routing.backend_slots import BackendSlots
 from stoker.gateway.routing.pooled_backend import PooledBackend
@@ -41,9 +38,6 @@ from stoker.usage_records import UsageStore, UsageWriter
 
 if TYPE_CHECKING:  # it imports OpenTelemetry
     from stoker.gateway.tracing.otlp_traces import Traces
-
-#: A request's key for its context.
-_CONTEXT = web.RequestKey("context", RequestContext)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +202,13 @@ class Gateway:
                 pooled.recovered()
         self.slots.wake()
 
-    def app(self) -> web.Application:
-        """The application to run."""
-        return GatewayApplication(self._state, self._model_request, self._traces).build()
+    def application(self) -> GatewayApplication:
+        """What answers requests."""
+        return GatewayApplication(self._state, self._model_request, self._traces)
 
     def runner(self) -> GatewayRunner:
         """What runs the application."""
-        return GatewayRunner(self.app(), self._state.timings)
+        return GatewayRunner(self.application(), self._state.timings)
 
 
 def _kept(before: Sequence[PooledBackend], served: Served) -> PooledBackend | None:
@@ -225,6 +219,6 @@ def _kept(before: Sequence[PooledBackend], served: Served) -> PooledBackend | No
         if (known.url, known.key) == (there.url, there.key) and there.engine in ("", known.engine):
             backend.max_concurrent, backend.fit = served.max_concurrent, served.fit
             if served.models:
-                backend.models = {model.id: model for model in served.models}
+                backend.serve(served.models)
             return backend
     return None

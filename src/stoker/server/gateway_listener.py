@@ -44,7 +44,7 @@ async def listening(
         await runner.cleanup()
 
 
-async def _bind(runner: web.AppRunner, bind: str, port: int, tls: ssl.SSLContext | None) -> None:
+async def _bind(runner: web.BaseRunner, bind: str, port: int, tls: ssl.SSLContext | None) -> None:
     try:
         await web.TCPSite(runner, bind, port, ssl_context=tls).start()
     except OSError as error:

@@ -61,7 +61,16 @@ def as_stored(row: UsageRow, salt: bytes) -> tuple[Value, ...]:
     """
     if row.session is not None:
         row = row._replace(session=_hashed(row.session, row.owner, salt) if row.session else None)
-    return tuple(map(_storable, row))
+    return tuple(
+        [
+            _stored_text(value)
+            if type(value) is str
+            else _MOST
+            if type(value) is int and value > _MOST
+            else value
+            for value in row
+        ]
+    )
 
 
 def _hashed(session: str, owner: str, salt: bytes) -> str:
@@ -70,9 +79,7 @@ def _hashed(session: str, owner: str, salt: bytes) -> str:
     return hashlib.blake2b(text, key=salt, digest_size=12).hexdigest()
 
 
-def _storable(value: Value) -> Value:
-    if isinstance(value, str):
-        if value.isascii() and len(value) <= _MOST_CHARS and "\0" not in value:
-            return value
-        return value[:_MOST_CHARS].encode("utf-8", "replace").decode().replace("\0", "?")
-    return min(value, _MOST) if isinstance(value, int) else value
+def _stored_text(text: str) -> str:
+    if text.isascii() and len(text) <= _MOST_CHARS and "\0" not in text:
+        return text
+    return text[:_MOST_CHARS].encode("utf-8", "replace").decode().replace("\0", "?")

@@ -300,6 +300,30 @@ async def test_client_that_never_ends_its_body_is_408() -> None:
         assert 'code="request_timeout"' in await front.metrics()
 
 
+async def test_body_that_a_client_holds_back_is_asked_for() -> None:
+    async with gateway_with(fine) as (front, (backend,)):
+        reader, writer = await front.connect()
+        head, _, body = chat_bytes().partition(b"\r\n\r\n")
+        writer.write(head + b"\r\nExpect: 100-continue\r\n\r\n")
+        invited = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        assert invited == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert not backend.calls
+        writer.write(body)
+        answered = await asyncio.wait_for(reader.readuntil(b"data: [DONE]"), 10)
+        assert answered.startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+async def test_expectation_that_is_not_known_is_417() -> None:
+    async with gateway_with(fine) as (front, (backend,)):
+        reader, writer = await front.connect()
+        writer.write(chat_bytes().replace(b"\r\n\r\n", b"\r\nExpect: tea\r\n\r\n", 1))
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        assert head.startswith(b"HTTP/1.1 417")
+        writer.close()
+        assert not backend.calls
+
+
 async def test_chunked_upload_that_is_cut_off_reaches_no_backend() -> None:
     async with gateway_with(fine) as (front, (backend,)):
         _, writer = await front.connect()

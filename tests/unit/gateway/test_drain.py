@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 
-from aiohttp.test_utils import TestClient, TestServer
+from tests.unit.gateway.backends import front
 
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, Served
@@ -37,7 +38,6 @@ async def test_drain_gives_up_on_an_answer_that_does_not_end() -> None:
 
 async def test_request_that_comes_while_draining_is_refused() -> None:
     door = gateway(in_flight=0)
-    async with TestClient(TestServer(door.app())) as client:
+    async with front(door) as served:
         await door.drain(within_s=0.1)
-        answer = await client.post("/v1/chat/completions", json=CHAT)
-        assert answer.status == 503
+        assert (await served.post(json.dumps(CHAT))).status == 503

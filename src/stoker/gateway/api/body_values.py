@@ -13,6 +13,8 @@ import re
 MOST_CONTAINERS = 50_000
 #: Commas of one body, each between two values: 300,000 tokens are the most that OpenAI embeds.
 MOST_COMMAS = 400_000
+#: A body of no more bytes can't hold too many: each list or object has two.
+SURELY_FEW_BYTES = 2 * MOST_CONTAINERS
 #: Of a valid body at most a name and a value at each comma.
 _MOST_STRINGS = 2 * (MOST_COMMAS + MOST_CONTAINERS)
 #: A string as a whole, also one without an end; or what is counted.
@@ -21,8 +23,6 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{,]', re.DOTALL)
 
 def may_have_too_many(body: bytes) -> bool:
     """Whether a look into its strings is needed: texts of code are full of brackets and commas."""
-    if len(body) < 2 * MOST_CONTAINERS:
-        return False
     return most_containers(body) > MOST_CONTAINERS or body.count(b",") > MOST_COMMAS
 
 

@@ -7,14 +7,25 @@ import asyncio
 import aiohttp
 from aiohttp import web
 
-from stoker.gateway.api import openai_errors, path_hints, request_validation
+from stoker.gateway.api import openai_errors, request_validation
 from stoker.gateway.api.path_rules import PATH_RULES
 from stoker.gateway.api.request_validation import BadRequestError
 from stoker.gateway.prompt.server_counts import REFUSED_TO_COUNT
 from stoker.tokens import ContextLengthExceededError, TokenizerError, ToolTooDeepError
 
+_REASONS = {404: "Not Found", 405: "Method Not Allowed"}
 
-def answer_to(request: web.Request, error: Exception) -> tuple[web.Response, str]:
+
+class NoSuchPathError(Exception):
+    """The path does not exist, or not with this method; ``hint`` is what to do about it."""
+
+    def __init__(self, status: int, hint: str) -> None:
+        super().__init__(hint)
+        self.status = status
+        self.hint = hint
+
+
+def answer_to(request: web.BaseRequest, error: Exception) -> tuple[web.Response, str]:
     """The answer to a request that can't be sent to a backend, and the name of what is wrong."""
     param: str | None = None
     if isinstance(error, ContextLengthExceededError):
@@ -31,26 +42,15 @@ def answer_to(request: web.Request, error: Exception) -> tuple[web.Response, str
         status, code = 413, "too_large"
         megabytes = request_validation.MAX_BODY_BYTES // 1024**2
         message = f"The request is larger than {megabytes} MB. Send less."
-    elif isinstance(error, web.HTTPException):
+    elif isinstance(error, NoSuchPathError):
         status, code = error.status, "no_such_path"
-        message = f"{error.reason}: {request.method} {request.path}.{_hint(request, error)}"
+        message = f"{_REASONS[status]}: {request.method} {request.path}. {error.hint}"
     elif isinstance(error, aiohttp.ClientResponseError) and error.status in REFUSED_TO_COUNT:
         status, code = 400, "backend_refused"
         message = "The model's server refuses to read this request, so it can't be counted."
     else:
         return _server_error(error)
     return openai_errors.response(status, message, code=code, param=param), code
-
-
-def _hint(request: web.Request, error: web.HTTPException) -> str:
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        return f" Send it with {' or '.join(sorted(error.allowed_methods))}."
-    if not isinstance(error, web.HTTPNotFound):
-        return ""
-    resources = request.app.router.resources()
-    known = {resource.canonical for resource in resources}
-    found = path_hints.hint(request.path, known)
-    return f" {found or 'docs/reference/http-api.md lists the paths.'}"
 
 
 def _server_error(error: Exception) -> tuple[web.Response, str]:

@@ -13,6 +13,9 @@ from stoker.gateway.api import json_answers, model_entries
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import RequestContext
 
+#: What the paths of single models begin with.
+MODELS = "/v1/models/"
+
 
 async def list_models(state: GatewayState, context: RequestContext) -> web.Response:
     """``GET /v1/models``: one entry for each model, those that are up first, and the alias."""
@@ -21,7 +24,7 @@ async def list_models(state: GatewayState, context: RequestContext) -> web.Respo
 
 async def show_model(state: GatewayState, context: RequestContext) -> web.Response:
     """``GET /v1/models/NAME``: the entry of one model; names may hold slashes."""
-    name = context.request.match_info["model"]
+    name = context.request.path.removeprefix(MODELS)
     entries = {entry["id"]: entry for entry in _entries(state, context.caller)}
     if name not in entries:
         name = state.chosen_model({"model": name}, context.caller).id

@@ -10,6 +10,7 @@ from aiohttp import web
 from stoker.access.caller import Role
 from stoker.access.entry_refused import EntryFault
 from stoker.engines.refusals import OVERFLOW, Refusal
+from stoker.gateway.api.json_answers import JsonAnswer
 
 
 def response(
@@ -22,12 +23,8 @@ def response(
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """One error answer. ``message`` is shown to people: what happened, and what to do next."""
-    return web.Response(
-        status=status,
-        body=body(message, kind=kind, code=code, param=param),
-        content_type="application/json",
-        headers=headers,
-    )
+    sent = body(message, kind=kind, code=code, param=param)
+    return JsonAnswer(sent, status=status, headers=headers)
 
 
 #: A backend sent something whole that is no answer.
@@ -293,12 +290,7 @@ def relayed(status: int, refusal: Refusal, headers: Mapping[str, str]) -> web.Re
     A redirect, which only the operator can follow, and a proxy's login are failures to the client.
     """
     status = 502 if status < 400 or status == 407 else status
-    return web.Response(
-        status=status,
-        body=refused(refusal, status),
-        content_type="application/json",
-        headers=headers,
-    )
+    return JsonAnswer(refused(refusal, status), status=status, headers=headers)
 
 
 def refused(refusal: Refusal, status: int) -> bytes:

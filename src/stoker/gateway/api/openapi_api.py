@@ -10,13 +10,14 @@ from importlib.resources import files
 
 from aiohttp import web
 
+from stoker.gateway.api.json_answers import JsonAnswer
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.request_context import RequestContext
 
 
 async def document(_: GatewayState, __: RequestContext) -> web.Response:
     """``GET /openapi.json``."""
-    return web.Response(body=_content(), content_type="application/json")
+    return JsonAnswer(_content())
 
 
 @cache

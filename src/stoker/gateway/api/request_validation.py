@@ -97,17 +97,15 @@ async def check_values(body: bytes) -> None:
         )
 
 
-async def read(request: web.Request, within_s: float) -> bytes:
+async def read(request: web.BaseRequest, within_s: float) -> bytes:
     """The body that a client sends. A client that takes longer than ``within_s`` is refused.
 
     Raises ``BadRequestError``, and aiohttp's own error for a body above ``MAX_BODY_BYTES``.
     """
-    content = request.content
-    late = asyncio.TimeoutError()
-    # Not wait_for, which makes a task of each read.
-    timer = asyncio.get_running_loop().call_later(within_s, content.set_exception, late)
     try:
-        return await request.read()
+        if request.content.is_eof():  # it has come whole: nothing has to be waited for
+            return _within_size(request.content.read_nowait())
+        return await _awaited(request, within_s)
     except asyncio.TimeoutError:
         raise BadRequestError(
             f"The request was not complete after {within_s:.0f} seconds. Send it again.",
@@ -119,8 +117,22 @@ async def read(request: web.Request, within_s: float) -> bytes:
             "The request body does not match its Content-Length or Transfer-Encoding.",
             code="invalid_body",
         ) from None
+
+
+async def _awaited(request: web.BaseRequest, within_s: float) -> bytes:
+    late = asyncio.TimeoutError()
+    # Not wait_for, which makes a task of each read.
+    timer = asyncio.get_running_loop().call_later(within_s, request.content.set_exception, late)
+    try:
+        return await request.read()
     finally:
         timer.cancel()
+
+
+def _within_size(body: bytes) -> bytes:
+    if len(body) > MAX_BODY_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, len(body))
+    return body
 
 
 def check_chat(request: dict[str, Any]) -> None:
@@ -160,9 +172,11 @@ def check_content(request: Mapping[str, Any], model: ServedModel) -> None:
     embedding model answers no chat at all.
     """
     check_chats(request, model)
+    if model.vision is not False:
+        return
     backwards = reversed(request["messages"])
     question = itertools.takewhile(lambda message: message["role"] == "user", backwards)
-    for kind in _kinds_beyond_text(question) if model.vision is False else ():
+    for kind in _kinds_beyond_text(question):
         raise BadRequestError(
             f"This model reads text only, and the question has a part of type {kind!r}. "
             "Remove it, or serve a model that reads it.",
@@ -216,7 +230,7 @@ def check_common(request: dict[str, Any]) -> None:
     """Raise ``BadRequestError`` where a field that all completions share has the wrong type."""
     for name in ("max_tokens", "max_completion_tokens"):
         value = request.get(name)
-        if value is not None and not is_whole(value):
+        if value is not None and type(value) is not int and not is_whole(value):
             raise _wrong(name, "a whole number")
     if not isinstance(request.get("stream", False), bool | None):
         raise _wrong("stream", "true or false")

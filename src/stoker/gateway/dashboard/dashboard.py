@@ -185,7 +185,7 @@ class Dashboard:
     def _store(self) -> UsageStore | None:
         return self._state.usage.store if self._state.usage else None
 
-    def _formats(self, request: web.Request) -> Formats:
+    def _formats(self, request: web.BaseRequest) -> Formats:
         return Formats(_language(request), time.time())
 
 
@@ -196,12 +196,12 @@ def _parts(formats: Formats, values: Mapping[str, object]) -> dict[str, str]:
     }
 
 
-def _language(request: web.Request) -> Language:
+def _language(request: web.BaseRequest) -> Language:
     chosen = language_of(request.cookies.get(LANGUAGE_COOKIE))
     return chosen or preferred_language(request.headers.get("Accept-Language", ""))
 
 
-def _endpoint(request: web.Request) -> str:
+def _endpoint(request: web.BaseRequest) -> str:
     """The address under which this browser reaches the gateway: what an editor beside it needs."""
     scheme = "https" if page_security.is_https(request) else "http"
     return f"{scheme}://{request.host}"

@@ -32,7 +32,7 @@ HEADERS = {
 PAGE_HEADERS = {**HEADERS, "Cache-Control": "no-store", "Vary": "Cookie, Accept-Language"}
 
 
-def is_own(request: web.Request) -> bool:
+def is_own(request: web.BaseRequest) -> bool:
     """Whether a request comes from a page of the dashboard, or from a person who opens one.
 
     Stricter than ``cors.Origins``, which passed it before: pages of other ports of this machine are
@@ -46,7 +46,7 @@ def is_own(request: web.Request) -> bool:
     return request.method == "GET" and opened == ("navigate", "document")
 
 
-def is_https(request: web.Request) -> bool:
+def is_https(request: web.BaseRequest) -> bool:
     """Whether the browser speaks https: to the gateway, or to the proxy before it.
 
     A sender that claims so falsely gets a cookie that it can't send back.

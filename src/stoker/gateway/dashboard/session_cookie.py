@@ -12,7 +12,7 @@ LANGUAGE_COOKIE = "stoker_language"
 _YEAR_S = 365 * 86_400
 
 
-def session_cookie(request: web.Request) -> str:
+def session_cookie(request: web.BaseRequest) -> str:
     """The name of the session's cookie.
 
     It holds the port that the gateway listens on: browsers send a cookie to every port of a host,
@@ -22,13 +22,13 @@ def session_cookie(request: web.Request) -> str:
     return f"stoker_session_{address[1] if isinstance(address, tuple) else 'unix'}"
 
 
-def token_in(request: web.Request) -> str | None:
+def token_in(request: web.BaseRequest) -> str | None:
     """The token of the session that a request belongs to; ``None`` where it names none."""
     return request.cookies.get(session_cookie(request)) or None
 
 
 def led_to(
-    request: web.Request, path: str, *, token: str | None = None, forget: bool = False
+    request: web.BaseRequest, path: str, *, token: str | None = None, forget: bool = False
 ) -> web.Response:
     """An answer that leads to another page, with a new session, or without the one that was."""
     headers = {**page_security.PAGE_HEADERS, "Location": path}
@@ -40,14 +40,16 @@ def led_to(
     return answer
 
 
-def remember_language(request: web.Request, language: Language) -> web.Response:
+def remember_language(request: web.BaseRequest, language: Language) -> web.Response:
     """The same page again, from now on in this language."""
     answer = led_to(request, request.path)
     _set(request, answer, LANGUAGE_COOKIE, language, _YEAR_S)
     return answer
 
 
-def _set(request: web.Request, answer: web.Response, name: str, value: str, max_age_s: int) -> None:
+def _set(
+    request: web.BaseRequest, answer: web.Response, name: str, value: str, max_age_s: int
+) -> None:
     answer.set_cookie(
         name,
         value,

@@ -104,7 +104,7 @@ class SignIn:
             is_readable=not _is_private(request),
         )
 
-    def _is_signed_in(self, request: web.Request) -> bool:
+    def _is_signed_in(self, request: web.BaseRequest) -> bool:
         token, keys = token_in(request), self._state.keys
         if not self._state.is_guarded:
             return True
@@ -112,7 +112,7 @@ class SignIn:
             self._state.dashboard_sessions.caller(token, keys) is not None
         )
 
-    async def _key_in(self, request: web.Request) -> str:
+    async def _key_in(self, request: web.BaseRequest) -> str:
         """The key of the form; empty where there is none in a form as the page sends it."""
         length = request.content_length
         is_form = request.content_type == _FORM and "Content-Encoding" not in request.headers
@@ -129,6 +129,6 @@ class SignIn:
         return fields.get("key", [""])[0].strip()
 
 
-def _is_private(request: web.Request) -> bool:
+def _is_private(request: web.BaseRequest) -> bool:
     """Whether no other machine can read what is sent: by https, or within this machine."""
     return page_security.is_https(request) or dashboard_access.is_local(request.remote)

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stoker.gateway.limiting.counters import Charge, CountedUse, Counters, Outcome
-from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans, TokenPrice
+from stoker.gateway.limiting.counters import Charge, CountedUse, Counters, Outcome, new_charge
+from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans
 from stoker.gateway.limiting.request_tokens import RequestTokens
 from stoker.gateway.limiting.use_windows import RENEW_S, buckets_in
 
@@ -21,8 +21,8 @@ _ENDING_S = 0.1
 class Reservation:
     """What was counted for one request, or would have been."""
 
+    plan: LimitPlan
     charges: list[Charge]
-    price: TokenPrice
     outcome: Outcome
 
     @property
@@ -60,7 +60,7 @@ class CallerLimiter:
         """Count a request that is about to begin; nothing where it exceeds a limit."""
         charges = charges_of(plan, asked, self.clock())
         outcome = await self._counters.take(charges)
-        reservation = Reservation(charges, plan.price, outcome)
+        reservation = Reservation(plan, charges, outcome)
         if not outcome.taken and reservation.waits_for_others:
             await asyncio.sleep(_ENDING_S)
             reservation.charges = charges_of(plan, asked, self.clock())
@@ -110,19 +110,20 @@ def charges_of(plan: LimitPlan, asked: RequestTokens, now: float) -> list[Charge
     """
     buckets = buckets_in(int(now))
     prompt, answer = asked
+    both = prompt + answer
     charges = []
     for counter in plan.counters:
         _, kind, limit, window = counter
         amount = 1
         if kind == "tokens":
-            amount = prompt + answer
+            amount = both
             if amount > limit:
                 amount = max(prompt, limit)
         elif kind == "cost":
             amount = plan.price.cost(prompt, answer)
             if amount > limit:
                 amount = max(plan.price.cost(prompt, 0), limit)
-        charges.append(Charge(counter, buckets[window.name], amount))
+        charges.append(new_charge((counter, buckets[window.name], amount)))
     return charges
 
 
@@ -133,6 +134,7 @@ def corrections(reservation: Reservation, used: RequestTokens, now: float) -> li
     from now on.
     """
     prompt, answer = used
+    both = prompt + answer
     corrected = []
     for counter, bucket, amount in reservation.charges:
         kind = counter[1]
@@ -140,13 +142,13 @@ def corrections(reservation: Reservation, used: RequestTokens, now: float) -> li
             continue
         actual = 0  # of requests under way
         if kind == "tokens":
-            actual = prompt + answer
+            actual = both
         elif kind == "cost":
-            actual = reservation.price.cost(prompt, answer)
+            actual = reservation.plan.price.cost(prompt, answer)
         if actual < amount:
-            corrected.append(Charge(counter, bucket, actual - amount))
+            corrected.append(new_charge((counter, bucket, actual - amount)))
         elif actual > amount:
-            corrected.append(Charge(counter, counter.window.bucket(now), actual - amount))
+            corrected.append(new_charge((counter, counter.window.bucket(now), actual - amount)))
     return corrected
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from stoker.gateway.limiting.use_windows import Window
@@ -34,6 +35,10 @@ class Charge(NamedTuple):
     amount: int
 
 
+#: A ``Charge`` of a tuple, without a call of Python's own: a request makes nine.
+new_charge = partial(tuple.__new__, Charge)
+
+
 @dataclass(slots=True)
 class CountedUse:
     """What a counter holds: amounts by bucket, the oldest first, and their sum."""
@@ -41,7 +46,7 @@ class CountedUse:
     buckets: dict[int, int] = field(default_factory=dict)
     total: int = 0
     #: The newest bucket for which was forgotten what does not count beside it.
-    _tidied_for: int | None = field(default=None, compare=False, repr=False)
+    tidied_for: int | None = field(default=None, compare=False, repr=False)
 
     def copy(self) -> CountedUse:
         """The same, which changes by itself."""
@@ -49,9 +54,9 @@ class CountedUse:
 
     def tidy_for(self, newest: int, window: Window) -> None:
         """Drop the buckets that do not count beside the newest one: at most once for each."""
-        if newest != self._tidied_for:
+        if newest != self.tidied_for:
             self.forget_outside(window.first(newest), window.last(newest))
-            self._tidied_for = newest
+            self.tidied_for = newest
 
     def forget_outside(self, first: int, last: int) -> None:
         """Drop the buckets that no longer count, and those of a clock that was ahead."""
@@ -78,7 +83,7 @@ class CountedUse:
         is_late = bool(self.buckets) and bucket < next(reversed(self.buckets))
         self.buckets[bucket] = amount
         self.total += amount
-        self._tidied_for = None  # it may be one that does not count
+        self.tidied_for = None  # it may be one that does not count
         if is_late:
             self.buckets = dict(sorted(self.buckets.items()))
 

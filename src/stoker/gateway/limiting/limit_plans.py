@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from stoker.access.caller import Caller, CallerLimits, matches
 from stoker.gateway.limiting.counters import COST_UNIT, Counter, Kind
-from stoker.gateway.limiting.use_windows import DAY, LEASE, MINUTE, MONTH, Window
+from stoker.gateway.limiting.use_windows import CALENDAR, DAY, LEASE, MINUTE, MONTH, Window
 from stoker.recent_values import RecentValues
 
 #: Callers and models whose counters are remembered: finding them costs 10 us, remembering 1 KB.
@@ -53,6 +53,19 @@ class LimitPlan:
 
     counters: tuple[Counter, ...]
     price: TokenPrice
+    #: Which of the counters are quotas, of a day or a month.
+    quotas: tuple[int, ...] = field(init=False)
+    #: Which of them are reported to clients, by their kind.
+    reported: tuple[tuple[Kind, tuple[int, ...]], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look through the counters once, and not with each request."""
+        numbered = list(enumerate(self.counters))
+        quotas = tuple(at for at, counter in numbered if counter.window in CALENDAR)
+        kinds: tuple[Kind, ...] = ("requests", "tokens")
+        places = ((kind, tuple(at for at, c in numbered if c.kind == kind)) for kind in kinds)
+        object.__setattr__(self, "quotas", quotas)
+        object.__setattr__(self, "reported", tuple(each for each in places if each[1]))
 
 
 class LimitPlans:

@@ -22,20 +22,31 @@ class MemoryCounters:
         for counter, bucket, amount in charges:
             name, _, limit, window = counter
             use = known.get(name) or self._new(counter)
-            use.tidy_for(bucket, window)
-            if use.total + amount > limit:
+            if bucket != use.tidied_for:
+                use.tidy_for(bucket, window)
+            if bucket in use.buckets:  # no call for each counter
+                use.buckets[bucket] += amount
+                use.total += amount
+            else:
+                use.add(bucket, amount)
+            if use.total > limit:
                 taken = False
             uses.append(use)
-        if taken:
+        if not taken:
             for use, (_, bucket, amount) in zip(uses, charges, strict=True):
-                use.add(bucket, amount)
+                use.add(bucket, -amount)
         return Outcome(taken, uses)
 
     def add(self, charges: Iterable[Charge]) -> None:
         """Count these whatever the limits are; negative amounts are given back."""
         for counter, bucket, amount in charges:
-            use = self._uses.get(counter.name) or self._new(counter)
-            use.add(bucket, amount)
+            use = self._uses.get(counter[0]) or self._new(counter)
+            left = use.buckets.get(bucket, 0) + amount
+            if left > 0 and bucket in use.buckets:  # no call for each counter
+                use.buckets[bucket] = left
+                use.total += amount
+            else:
+                use.add(bucket, amount)
 
     def use(self, counter: Counter, newest: int | None = None) -> CountedUse:
         """What a counter holds, without what no longer counts beside the bucket ``newest``."""

@@ -131,14 +131,16 @@ def duration(seconds: float) -> str:
 
 def _tightest(reservation: Reservation) -> dict[str, tuple[Charge, CountedUse]]:
     """Of requests and of tokens the counter that has the least left."""
-    least: dict[str, int] = {}
+    charges, uses = reservation.charges, reservation.outcome.uses
     found: dict[str, tuple[Charge, CountedUse]] = {}
-    for charge, use in zip(reservation.charges, reservation.outcome.uses, strict=True):
-        _, kind, limit, _ = charge.counter
-        left = limit - use.total
-        if kind in _OPENAI_NAMES and (kind not in least or left < least[kind]):
-            least[kind] = left
-            found[kind] = charge, use
+    for kind, places in reservation.plan.reported:
+        at = places[0]
+        least = charges[at].counter.limit - uses[at].total
+        for other in places[1:]:
+            left = charges[other].counter.limit - uses[other].total
+            if left < least:
+                at, least = other, left
+        found[kind] = charges[at], uses[at]
     return found
 
 

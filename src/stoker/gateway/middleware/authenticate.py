@@ -13,7 +13,7 @@ from stoker.gateway.api import openai_errors
 from stoker.gateway.dashboard import dashboard_paths
 from stoker.gateway.dashboard.session_cookie import led_to, token_in
 from stoker.gateway.gateway_state import GatewayState
-from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.request_context import RequestContext
 from stoker.network_addresses import is_loopback
 
 #: What load balancers ask without a key, and clients before they have one (``HEAD /``). It reveals
@@ -34,17 +34,17 @@ class Authenticate:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
 
-    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        """Set ``context.caller``, but on paths that need no proof."""
+    async def check(self, context: RequestContext, /) -> web.StreamResponse | None:
+        """Set ``context.caller``, but on paths that need no proof; or answer 401."""
         request = context.request
         if request.path not in _OPEN_PATHS:
             try:
                 context.caller = await self._caller(context)
             except EntryRefusedError as refused:
                 return self._refused(request, refused)
-        return await proceed(context)
+        return None
 
-    def _refused(self, request: web.Request, refused: EntryRefusedError) -> web.Response:
+    def _refused(self, request: web.BaseRequest, refused: EntryRefusedError) -> web.Response:
         is_signed_out = refused.fault in _SIGNED_OUT and not any(_given(request.headers))
         if is_signed_out and request.path in dashboard_paths.GUARDED:
             return self._signed_out(request, refused.fault)
@@ -52,7 +52,7 @@ class Authenticate:
         entries.note(refused.fault, request.remote, refused.key_id)
         return openai_errors.entry_refused(refused.fault)
 
-    def _signed_out(self, request: web.Request, fault: EntryFault) -> web.Response:
+    def _signed_out(self, request: web.BaseRequest, fault: EntryFault) -> web.Response:
         """The way to the sign-in. To come without anything is no try to get in."""
         is_unknown = token_in(request) is not None
         if is_unknown or fault != "no_key":
@@ -78,7 +78,7 @@ class Authenticate:
             return await self._named(next(iter(given)))
         return await self._same(given)
 
-    def _without_proof(self, request: web.Request) -> Caller:
+    def _without_proof(self, request: web.BaseRequest) -> Caller:
         """Whom the dashboard's session names. No other path looks at cookies."""
         state = self._state
         token = token_in(request) if request.path in dashboard_paths.GUARDED else None
@@ -124,5 +124,6 @@ class Authenticate:
 
 def _given(headers: CIMultiDictProxy[str]) -> set[str | None]:
     """The keys and tokens of a request; ``None`` for an ``Authorization`` of another kind."""
-    given = {bearer(header) for header in headers.getall("Authorization", ())}
-    return given.union(headers.getall(_X_API_KEY, ()))
+    given = set(map(bearer, headers.getall("Authorization", ())))
+    given.update(headers.getall(_X_API_KEY, ()))
+    return given

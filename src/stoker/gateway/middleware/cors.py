@@ -30,9 +30,8 @@ class Origins:
     def __init__(self, patterns: Sequence[str] = ()) -> None:
         self.patterns = tuple(pattern.rstrip("/").lower() for pattern in patterns)
 
-    def allow(self, request: web.Request) -> bool:
+    def allow(self, request: web.BaseRequest, origin: str | None) -> bool:
         """Whether its sender may ask: no browser, a page of this very server, or an allowed one."""
-        origin = request.headers.get("Origin")
         if origin is None:
             foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
             return not foreign or _is_followed_link(request)
@@ -41,16 +40,17 @@ class Origins:
         # Of a page with no origin, which sends `null`, nothing is left that a host could equal.
         return origin.partition("://")[2] == request.host != ""
 
-    async def mark(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Let the browser show this answer to its page."""
-        origin = request.headers.get("Origin")
-        if origin is not None and self.allow(request):
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = _EXPOSED
-            response.headers["Vary"] = "Origin"
+
+def readable_by(origin: str) -> dict[str, str]:
+    """The headers of an answer that the browser is to show to a page of this origin."""
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": _EXPOSED,
+        "Vary": "Origin",
+    }
 
 
-def _is_followed_link(request: web.Request) -> bool:
+def _is_followed_link(request: web.BaseRequest) -> bool:
     """Whether a person opens a page of this server from another one, which can't read it.
 
     Browsers name no origin there, nor for what a page embeds, such as an image or a script.
@@ -59,12 +59,12 @@ def _is_followed_link(request: web.Request) -> bool:
     return request.method == "GET" and sent == ("navigate", "document")
 
 
-def is_preflight(request: web.Request) -> bool:
+def is_preflight(request: web.BaseRequest) -> bool:
     """Whether a browser asks what a page would be allowed to send. It sends no key with that."""
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
-def preflight_answer(request: web.Request) -> web.Response:
+def preflight_answer(request: web.BaseRequest) -> web.Response:
     """What a page may send: all that it asks for, since its origin was checked before."""
     headers = {
         "Access-Control-Allow-Methods": "GET, POST",

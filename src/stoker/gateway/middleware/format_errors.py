@@ -33,7 +33,7 @@ class FormatErrors:
         except Exception as error:
             if context.head_sent:
                 raise
-            response = self._refusal(context.request, error)
+            response = self._refusal(context, error)
         if response.status < 400:
             return response
         self._note(context, response)
@@ -50,16 +50,16 @@ class FormatErrors:
             ErrorKind(
                 safe_code(code),
                 response.status,
-                _loggable(context.request),
+                _loggable(context),
                 context.model.id if hasattr(context, "model") else "",
                 context.caller.owner if hasattr(context, "caller") else "",
             )
         )
 
-    def _refusal(self, request: web.Request, error: Exception) -> web.Response:
-        response, code = error_mapping.answer_to(request, error)
+    def _refusal(self, context: RequestContext, error: Exception) -> web.Response:
+        response, code = error_mapping.answer_to(context.request, error)
         self._metrics.refused.labels(code).inc()
-        path = _loggable(request)
+        path = _loggable(context)
         if response.status >= 500:
             _log.error("%s: %s: %s", path, code, _without_values(error))
         else:
@@ -67,10 +67,9 @@ class FormatErrors:
         return response
 
 
-def _loggable(request: web.Request) -> str:
+def _loggable(context: RequestContext) -> str:
     """Its path as the gateway's own table has it: a client may have put a key or a line end in."""
-    resource = request.match_info.route.resource
-    return "a path that does not exist" if resource is None else resource.canonical
+    return context.route or "a path that does not exist"
 
 
 def _without_values(error: BaseException) -> str:
@@ -80,7 +79,7 @@ def _without_values(error: BaseException) -> str:
     return f"{type(error).__name__}\n{where}{because}"
 
 
-def _in_form(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+def _in_form(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
     """An error in the form of the path's API; the stages write all of them in OpenAI's."""
     rules = _rules_of(request.path)
     if rules is None or rules.api is None or not isinstance(response, web.Response):

@@ -18,6 +18,7 @@ from stoker.gateway.limiting.caller_limiter import Reservation
 from stoker.gateway.limiting.counters import MEASURED_KINDS
 from stoker.gateway.limiting.limit_plans import LimitPlan
 from stoker.gateway.limiting.request_tokens import (
+    RequestTokens,
     estimated_prompt,
     most_tokens,
     texts_of,
@@ -48,8 +49,11 @@ class LimitCaller:
         plan = self._limiter.plans.of(context.caller, context.model.id)
         if not plan.counters:
             return await proceed(context)
-        reservation = await self._reserved(context, plan)
-        context.answer_headers = self._headers(context, reservation)
+        asked = most_tokens(context.body, context.sent_bytes, context.model.max_model_len)
+        reservation = await self._limiter.reserve(plan, asked)
+        if not reservation.outcome.taken:
+            reservation = await self._counted(context, plan, asked, reservation)
+        context.answer_headers = {**context.answer_headers, **self._headers(context, reservation)}
         self._state.metrics.owners.note_quotas(context.caller.owner, reservation)
         if not reservation.outcome.taken:
             return self._refused(context, reservation)
@@ -62,10 +66,14 @@ class LimitCaller:
         finally:
             self._limiter.settle(reservation, used_tokens(context, client_left=client_left))
 
-    async def _reserved(self, context: RequestContext, plan: LimitPlan) -> Reservation:
-        """By an upper bound of its tokens, and by a count where that is too much."""
-        asked = most_tokens(context.body, context.sent_bytes, context.model.max_model_len)
-        reservation = await self._limiter.reserve(plan, asked)
+    async def _counted(
+        self,
+        context: RequestContext,
+        plan: LimitPlan,
+        asked: RequestTokens,
+        reservation: Reservation,
+    ) -> Reservation:
+        """By a count of the prompt, where its upper bound is too much."""
         over = [charge.counter.kind for charge, _ in reservation.over]
         if not over or not MEASURED_KINDS.issuperset(over):
             return reservation

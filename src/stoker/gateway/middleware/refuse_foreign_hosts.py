@@ -7,7 +7,7 @@ from aiohttp import web
 from stoker.access.caller import ANYONE
 from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
-from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.request_context import RequestContext
 
 
 class RefuseForeignHosts:
@@ -21,12 +21,12 @@ class RefuseForeignHosts:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
 
-    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        """Answer 403, or go on."""
+    async def check(self, context: RequestContext, /) -> web.StreamResponse | None:
+        """Answer 403, or nothing."""
         # Paths that need no key set no caller; they reveal nothing.
         if context.needs_own_host or getattr(context, "caller", None) is ANYONE:
             host = self._state.served_names.refused(context.request)
             if host is not None:
                 self._state.refused_entries.note("foreign_host", context.request.remote)
                 return openai_errors.foreign_host(host)
-        return await proceed(context)
+        return None

@@ -7,7 +7,7 @@ from aiohttp import web
 from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.middleware import cors
-from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.request_context import RequestContext
 
 
 class RefuseForeignPages:
@@ -19,12 +19,15 @@ class RefuseForeignPages:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
 
-    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        """Answer 403 or the preflight, or go on."""
+    async def check(self, context: RequestContext, /) -> web.StreamResponse | None:
+        """Answer 403 or the preflight; set what lets an allowed page read the answer."""
         request = context.request
-        if not self._state.origins.allow(request):
+        origin = request.headers.get("Origin")
+        if not self._state.origins.allow(request, origin):
             self._state.refused_entries.note("foreign_page", request.remote)
-            return openai_errors.foreign_page(request.headers.get("Origin"))
+            return openai_errors.foreign_page(origin)
+        if origin is not None:
+            context.answer_headers = cors.readable_by(origin)
         if cors.is_preflight(request):
             return cors.preflight_answer(request)
-        return await proceed(context)
+        return None

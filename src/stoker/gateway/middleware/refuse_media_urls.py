@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
-
 from stoker.gateway.gateway_state import GatewayState
-from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.request_context import RequestContext
 
 #: A smaller request is looked through within some 10 ms, whatever it holds.
 _LARGE_BYTES = 131_072
@@ -19,8 +17,8 @@ class RefuseMediaUrls:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
 
-    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        """Raises ``BadRequestError``, or goes on."""
+    async def check(self, context: RequestContext, /) -> None:
+        """Raises ``BadRequestError``."""
         sent = context.client_body if context.rules.api else context.body
         known = len(context.known.messages) if context.known is not None else 0
         check = self._state.media_hosts.check
@@ -28,4 +26,3 @@ class RefuseMediaUrls:
             await asyncio.to_thread(check, sent, known)
         else:
             check(sent, known)
-        return await proceed(context)

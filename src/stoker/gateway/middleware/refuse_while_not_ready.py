@@ -6,7 +6,7 @@ from aiohttp import web
 
 from stoker.gateway.api import openai_errors
 from stoker.gateway.gateway_state import GatewayState
-from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.request_context import RequestContext
 
 
 class RefuseWhileNotReady:
@@ -15,8 +15,8 @@ class RefuseWhileNotReady:
     def __init__(self, state: GatewayState) -> None:
         self._state = state
 
-    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
-        """Answer 503 with ``Retry-After``, or go on."""
+    async def check(self, context: RequestContext, /) -> web.StreamResponse | None:
+        """Answer 503 with ``Retry-After``, or nothing."""
         if not self._state.is_serving:
             return openai_errors.not_ready(self._state.down_cause)
-        return await proceed(context)
+        return None

@@ -31,7 +31,7 @@ class ServedNames:
         own = socket.gethostname().lower()
         self._own = _OF_THE_HOST | {own, own.partition(".")[0], f"{own.partition('.')[0]}.local"}
 
-    def refused(self, request: web.Request) -> str | None:
+    def refused(self, request: web.BaseRequest) -> str | None:
         """The first of the request's hosts that is none of these; ``None`` where all are.
 
         A request without the header passes: browsers always send it.

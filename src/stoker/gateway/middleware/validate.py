@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiohttp import web
-
-from stoker.gateway.api import media_urls, request_validation
+from stoker.gateway.api import body_values, media_urls, request_validation
 from stoker.gateway.api.known_conversations import KnownConversations
 from stoker.gateway.api.path_rules import PATH_RULES
 from stoker.gateway.client_apis.client_api import ClientApi, header_names
 from stoker.gateway.gateway_state import GatewayState
-from stoker.gateway.request_context import Handler, RequestContext
+from stoker.gateway.request_context import RequestContext
 from stoker.tokens import request_form
 
 
@@ -22,11 +20,12 @@ class Validate:
         self._body_s = state.timings.body_s
         self._conversations = KnownConversations()
 
-    async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
+    async def check(self, context: RequestContext, /) -> None:
         """Set ``context.rules``, ``body`` and ``legacy_calls``; raises ``BadRequestError``."""
         rules = context.rules = PATH_RULES[context.request.path]
         sent = await request_validation.read(context.request, self._body_s)
-        await request_validation.check_values(sent)
+        if len(sent) > body_values.SURELY_FEW_BYTES:
+            await request_validation.check_values(sent)
         context.sent_bytes = len(sent)
         if rules.api:
             body = self._translated(context, rules.api, sent)
@@ -40,7 +39,6 @@ class Validate:
             context.ignored += header_names(left_out)
         context.legacy_calls = request_form.offers_functions(body)
         context.body = rules.normal(body)
-        return await proceed(context)
 
     def _translated(self, context: RequestContext, api: ClientApi, sent: bytes) -> dict[str, Any]:
         """The chat that a request of another API stands for."""

@@ -125,7 +125,7 @@ class CacheLedger:
         ]
 
     def _keep(self, new: ReadPrompt) -> None:
-        kept = (p for p in self._prompts if not new.chain.begins_with(p.chain))
+        kept = [p for p in self._prompts if not new.chain.begins_with(p.chain)]
         self._prompts = [*kept, new][-self._most_prompts :]
 
     def _know(self, chain: PromptChain) -> None:
@@ -133,12 +133,15 @@ class CacheLedger:
         if len(known) + len(chain.links) > _BLOCKS_KNOWN:  # the order counts where some are to go
             deque(map(known.pop, chain.links, repeat(None)), maxlen=0)  # no step for each of them
         known.update(dict.fromkeys(chain.links))
-        for link in list(islice(known, max(0, len(known) - _BLOCKS_KNOWN))):
-            del known[link]
+        if len(known) > _BLOCKS_KNOWN:
+            for link in list(islice(known, len(known) - _BLOCKS_KNOWN)):
+                del known[link]
 
     def _known_blocks(self, chain: PromptChain) -> int:
-        links = chain.links
-        return next((at for at in range(len(links), 0, -1) if links[at - 1] in self._known), 0)
+        links, at = chain.links, len(chain.links)
+        while at and links[at - 1] not in self._known:
+            at -= 1
+        return at
 
 
 def _shortened(prompt: ReadPrompt, tokens: int) -> ReadPrompt:

@@ -49,7 +49,7 @@ class KnownPrompts:
         messages = len(chat.request["messages"])
         if prompt_tokens < messages:
             return
-        key = (_options(chat.request), chain.links[-1])
+        key = (chat.options_key, chain.links[-1])
         self._prompts.put(key, _KnownPrompt(messages, prompt_tokens))
 
     def distrust(self) -> None:
@@ -61,7 +61,7 @@ class KnownPrompts:
         """Tokens that a chat's prompt does not exceed; ``None`` where it is not known."""
         if chat.chain is None or not self._prompts:
             return None
-        options = _options(chat.request)
+        options = chat.options_key
         for link in reversed(chat.chain.links):
             known = self._prompts.get((options, link))
             if known is None:
@@ -72,7 +72,9 @@ class KnownPrompts:
         return None
 
 
-def _options(sent: Mapping[str, Any]) -> int:
+def options_key(sent: Mapping[str, Any]) -> int:
     """A hash of all that may change the prompt beside its messages and the tools' content."""
+    if _OUTSIDE.issuperset(sent):
+        return len(sent.get("tools") or ())
     options = {name: value for name, value in sent.items() if name not in _OUTSIDE}
     return hash((len(sent.get("tools") or ()), written(options)))

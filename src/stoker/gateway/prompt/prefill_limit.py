@@ -60,6 +60,8 @@ class PrefillLimit:
 
     def reading_time(self, request: Mapping[str, Any]) -> tokens.ReadingTime | None:
         """What of a chat is read in time; ``None`` where that does not matter or is not known."""
+        if self._max_prompt_tokens != "auto":
+            return None
         head, added = self._readable(HEAD_READ_S), self._readable(self._added_s)
         if head is None or added is None:
             return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import aiohttp
@@ -175,9 +174,7 @@ async def _prepared(
     if prepared.cuts.any and not context.may_cut:
         prepared = await _uncut(context, preparer)
     chain = owner_caches.chain(owner, prepared.chain or chain_of(prepared.request))
-    reading = _expected_reading(preparer.ledger, chain, prepared.prompt_tokens)
-    record = "; ".join(filter(None, (prepared.header, *reading)))
-    header = _with_ignored(record, () if is_own else context.ignored)
+    header = _record(prepared, preparer.ledger, chain, () if is_own else context.ignored)
     context.outgoing = backend_request(
         prepared,
         context.model.id,
@@ -231,30 +228,30 @@ async def _uncut(context: RequestContext, preparer: Preparer) -> Prepared:
     return await context.rules.prepare(preparer, context.body, False)
 
 
-def _expected_reading(
-    ledger: CacheLedger, chain: PromptChain, prompt_tokens: int | None
-) -> Iterator[str]:
-    """For the client's record: what the backend is expected to have in its cache, and to read.
+def _record(
+    prepared: Prepared, ledger: CacheLedger, chain: PromptChain, ignored: tuple[str, ...]
+) -> str:
+    """For the client: what was done to fit it, what the backend is expected to have in its cache
+    and to read, and what was asked for and is left out.
 
-    What it really did is known with its answer, whose usage reports it.
+    What it really read is known with its answer, whose usage reports it.
     """
-    if prompt_tokens is None:
-        cached = ledger.cached_tokens(chain)
-        yield f"cached={cached}" if cached else ""
-        return
-    expected = ledger.expected(chain, prompt_tokens)
-    yield f"cached={expected.cached_tokens}" if expected.cached_tokens else ""
-    yield f"read={expected.read_tokens}"
-    yield f"wasted={expected.wasted_tokens}" if expected.wasted_tokens else ""
+    parts = [prepared.header] if prepared.header else []
+    if prepared.prompt_tokens is None:
+        cached, read = ledger.cached_tokens(chain), None
+    else:
+        read = ledger.expected(chain, prepared.prompt_tokens)
+        cached = read.cached_tokens
+    if cached:
+        parts.append(f"cached={cached}")
+    if read is not None:
+        parts.append(f"read={read.read_tokens}")
+        if read.wasted_tokens:
+            parts.append(f"wasted={read.wasted_tokens}")
+    if ignored:
+        parts.append(f"ignored={','.join(ignored)}")
+    return "; ".join(parts)
 
 
-def _with_ignored(fit: str, ignored: tuple[str, ...]) -> str:
-    """The record for the client, with what it asked for and gets without."""
-    if not ignored:
-        return fit
-    named = f"ignored={','.join(ignored)}"
-    return f"{fit}; {named}" if fit else named
-
-
-def _wants_fit(request: web.Request) -> bool:
+def _wants_fit(request: web.BaseRequest) -> bool:
     return request.headers.get("x-stoker-fit", "").lower() != "off"

@@ -66,7 +66,7 @@ class Preparer:
         self.slots = EngineSlots(model.parallel, completion_slots)
         self._metrics = metrics
         kinds = ("read", "cached", "wasted")
-        self._counted = {kind: metrics.prefill.labels(model.id, kind) for kind in kinds}
+        self._counted = [metrics.prefill.labels(model.id, kind) for kind in kinds]
 
     async def learn(
         self, prepared: Prepared, chain: PromptChain, report: UsageReport, is_turn: bool
@@ -92,9 +92,10 @@ class Preparer:
         self._metrics.restored.labels(self.model.id).inc(prompt_tokens)
 
     def _account(self, prefill: Prefill) -> None:
-        self._counted["read"].inc(prefill.read_tokens)
-        self._counted["cached"].inc(prefill.cached_tokens)
-        self._counted["wasted"].inc(prefill.wasted_tokens)
+        read, cached, wasted = self._counted
+        read.value += prefill.read_tokens
+        cached.value += prefill.cached_tokens
+        wasted.value += prefill.wasted_tokens
         speed = self.chats.prefill_tokens_per_s
         if speed:
             self._metrics.prefill_saved.labels(self.model.id).inc(prefill.cached_tokens / speed)

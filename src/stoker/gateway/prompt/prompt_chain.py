@@ -97,6 +97,10 @@ def chain_of(request: Mapping[str, Any]) -> PromptChain:
     parts = [*head, *rest]
     # Each stands for all parts up to its own, as links do for blocks.
     keys = _links(map(_key, parts), initial=len(head))
+    same = _KNOWN.get(keys[-1]) if keys else None
+    if same is not None:
+        _KNOWN.move_to_end(keys[-1])
+        return same
     known = next((at for at in range(len(keys), 0, -1) if keys[at - 1] in _KNOWN), 0)
     chain = _KNOWN[keys[known - 1]] if known else _chain_of_head(head)
     if parts:
@@ -155,10 +159,12 @@ def _parts(request: Mapping[str, Any]) -> tuple[list[WrittenPart], list[WrittenP
     messages = request.get("messages")
     if not isinstance(messages, list):
         return [], [_part(request["prompt"])] if "prompt" in request else []
-    first = next((at for at, each in enumerate(messages) if not _is_system(each)), len(messages))
+    first = 0
+    while first < len(messages) and _is_system(messages[first]):
+        first += 1
     tools = request.get("tools")
     head = [*messages[:first], *(tools if isinstance(tools, list) else ())]
-    return _written_parts(head), _written_parts(messages[first:])
+    return _written_parts(head) if head else head, _written_parts(messages[first:])
 
 
 def _written_parts(values: list[Any]) -> list[WrittenPart]:

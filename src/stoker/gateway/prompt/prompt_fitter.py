@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import aiohttp
@@ -18,7 +18,7 @@ from stoker import tokens
 from stoker.engines import ServedModel
 from stoker.gateway.api.request_validation import parts_beyond_text
 from stoker.gateway.prompt.fit_settings import FitSettings
-from stoker.gateway.prompt.known_prompts import KnownPrompts
+from stoker.gateway.prompt.known_prompts import KnownPrompts, options_key
 from stoker.gateway.prompt.prefill_limit import PrefillLimit
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.prompt.prompt_chain import chain_of
@@ -32,6 +32,8 @@ _log = logging.getLogger("stoker.gateway")
 
 #: OpenAI's longest name of a tool; of a longer one the log holds the beginning.
 _NAME_CHARS = 64
+#: A client asks for the same budget again and again.
+_budget_for = lru_cache(maxsize=256)(tokens.budget_for)
 
 
 class PromptFitter:
@@ -93,7 +95,7 @@ class PromptFitter:
         asked = tokens.asked_max_tokens(request)
         uncounted = self._unfitted(request, asked)
         longest = self._limit.prompt_tokens()
-        budget = tokens.budget_for(window, asked, max_prompt_tokens=longest, time=time)
+        budget = _budget_for(window, asked, max_prompt_tokens=longest, time=time)
         # What is known costs less to find than a bound of every message, and is closer.
         most = self._known.bound(uncounted, self._counter.overheads)
         if _surely_fits(most, asked, budget):
@@ -160,6 +162,7 @@ class PromptFitter:
         return Prepared(
             sent,
             chain=chain_of(sent),
+            options_key=options_key(sent),
             header=self._header(request, fitted.header()),
             prompt_tokens=fitted.prompt_tokens,
             max_tokens=fitted.max_tokens,
@@ -174,6 +177,7 @@ class PromptFitter:
         return Prepared(
             sent,
             chain=chain_of(sent),
+            options_key=options_key(sent),
             header=self._header(request),
             max_tokens=asked,
             rewrite=self._calls_in_text(request),

@@ -18,6 +18,7 @@ from stoker.gateway.client_apis.client_api import AnswerForm
 from stoker.gateway.prompt.prepared_request import Prepared
 from stoker.gateway.relay import refused_fields
 from stoker.gateway.relay.tool_call_rewriter import TextCalls
+from stoker.tokens.request_form import new_at
 
 _UNCUT = tokens.Cuts()
 
@@ -25,7 +26,7 @@ _UNCUT = tokens.Cuts()
 class BackendRequest(msgspec.Struct, frozen=True, eq=False):
     """A request that is ready to be sent, and how its answer is relayed."""
 
-    #: Its JSON, in pieces: what is known of a long conversation is not written again.
+    #: Its JSON, in pieces: what has been written of it is not written again.
     payload: Sequence[bytes]
     streamed: bool = False
     #: The client asked for a usage event of its own.
@@ -134,13 +135,15 @@ def backend_request(
 
 
 def _written(sent: Mapping[str, Any], known: KnownConversation | None) -> list[bytes]:
-    messages = sent.get("messages") or ()
-    if known is None or not known.is_in(messages):
+    messages = sent.get("messages")
+    if not isinstance(messages, list) or not messages or new_at(messages) < len(messages):
         return [request_validation.written(sent)]
     others = {name: value for name, value in sent.items() if name != "messages"}
     beginning = request_validation.written(others)[:-1] + b',"messages":['
-    rest = request_validation.written(messages[len(known.messages) :])
-    return [beginning, known.json, (b"," if len(rest) > len(b"[]") else b"") + rest[1:] + b"}"]
+    if known is None or not known.is_in(messages):
+        return [beginning, b",".join([part.json for part in messages]), b"]}"]
+    rest = [b"", *(part.json for part in messages[len(known.messages) :])]
+    return [beginning, known.json, b",".join(rest), b"]}"]
 
 
 def _choices(body: Mapping[str, Any]) -> int:

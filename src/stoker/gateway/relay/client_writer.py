@@ -31,13 +31,14 @@ class ClientWriter:
         self.pending: list[bytes] = []
         self.last_write_at = self._loop.time()
         self._write: Callable[[bytes], None] = self.pending.append
+        self._chunked = False
         self._buffered: Callable[[], int] = lambda: 0
         self._paused = False
         self._ended = False
 
     def write(self, data: bytes) -> None:
         """Send whole events, never none: an empty chunk would end the transfer."""
-        self._write(data)
+        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         self.last_write_at = self._loop.time()
         if self._buffered() > _HIGH_WATER_BYTES and not self._paused and self._connection:
             self._paused = True
@@ -52,16 +53,11 @@ class ClientWriter:
 
     def attach(self, transport: asyncio.WriteTransport, *, chunked: bool) -> None:
         """From now on write straight to the client's transport, behind what was written."""
-        write = transport.write
-
-        def framed(data: bytes) -> None:
-            write(b"%x\r\n%b\r\n" % (len(data), data))
-
         waiting = self.take_pending()
-        self._write = framed if chunked else write
+        self._write, self._chunked = transport.write, chunked
         self._buffered = transport.get_write_buffer_size
         if waiting:
-            self._write(waiting)
+            self.write(waiting)
 
     def end(self) -> None:
         """Nothing more comes: the backend's connection is free for another request."""

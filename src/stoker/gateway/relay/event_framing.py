@@ -64,13 +64,14 @@ class EventFramer:
         """
         held = self._held
         # Most pieces are one event of one line, which is quicker found out than any other form.
+        # ``find`` and not ``in``, which writes the message of an error that it then drops.
         end = len(data) - 2
         if (
             not held
             and end > 0
             and data.find(b"\n") == end
             and data[-1] == 10
-            and b"\r" not in data
+            and data.find(b"\r") < 0
         ):
             return data
         is_split = data.startswith(b"\n")  # from the line that it ends

@@ -13,6 +13,7 @@ from aiohttp import web
 from stoker import engines
 from stoker.engines import refusals
 from stoker.gateway.api import openai_errors
+from stoker.gateway.api.json_answers import JsonAnswer
 from stoker.gateway.client_apis.client_api import AnswerForm, Asked
 from stoker.gateway.gateway_state import GatewayState
 from stoker.gateway.prompt.conversation_keys import conversation_id
@@ -54,9 +55,18 @@ class Forward:
 
     async def __call__(self, context: RequestContext, _: Handler, /) -> web.StreamResponse:
         """Set ``context.answer`` and ``context.may_retry``. The last stage: it never proceeds."""
-        answer = context.answer = await self._accepted(context)
-        self._judge(context.backend, answer)
-        context.may_retry = _failed_before_its_first_byte(answer)
+        answer = await self._begin(context)
+        if answer.status != 200:
+            answer = await self._without_refused_fields(context, answer)
+        context.answer = answer
+        if answer.status == 200 and context.outgoing.added:
+            context.backend.taken_fields |= context.outgoing.added
+        if answer.status == 200 and answer.error is None:
+            context.backend.succeeded()
+            context.may_retry = False
+        else:
+            self._judge(context.backend, answer)
+            context.may_retry = _failed_before_its_first_byte(answer)
         try:
             if answer.streaming:
                 return await self._stream(context, answer)
@@ -66,12 +76,14 @@ class Forward:
             raise
         finally:
             self._live.discard(answer)
-            self._note_faults(answer, context.backend)
+            if answer.faults or answer.error is not None:
+                self._note_faults(answer, context.backend)
 
-    async def _accepted(self, context: RequestContext) -> ResponseStream:
+    async def _without_refused_fields(
+        self, context: RequestContext, answer: ResponseStream
+    ) -> ResponseStream:
         """The answer, asked for again without each field that the backend refuses needlessly."""
         backend, left_out = context.backend, frozenset[Path]()
-        answer = await self._begin(context)
         for _ in range(_MOST_REFUSALS):
             refused = _refused_fields(context, answer)
             if not refused:
@@ -80,14 +92,10 @@ class Forward:
             self._live.discard(answer)
             context.outgoing = context.outgoing.without(refused)
             answer = await self._begin(context)
-        if answer.status == 200:
-            backend.taken_fields |= context.outgoing.added
-            if left_out:
-                backend.refused_fields |= left_out
-                names = ", ".join(".".join(path) for path in sorted(left_out))
-                _log.warning(
-                    "backend %s refuses %s: left out from now on", backend.endpoint.url, names
-                )
+        if answer.status == 200 and left_out:
+            backend.refused_fields |= left_out
+            names = ", ".join(".".join(path) for path in sorted(left_out))
+            _log.warning("backend %s refuses %s: left out from now on", backend.endpoint.url, names)
         return answer
 
     async def _begin(self, context: RequestContext) -> ResponseStream:
@@ -140,7 +148,8 @@ class Forward:
 
     async def _stream(self, context: RequestContext, answer: ResponseStream) -> web.StreamResponse:
         request = context.request
-        response = web.StreamResponse(headers={**context.outgoing.headers, **_relayed(answer)})
+        headers = {**context.outgoing.headers, **_relayed(answer), **context.answer_headers}
+        response = web.StreamResponse(headers=headers)
         response.content_type = "text/event-stream"
         response.headers["Cache-Control"] = "no-cache"
         response.headers["X-Accel-Buffering"] = "no"
@@ -202,7 +211,7 @@ class Forward:
             form = _answer_form(context)
             if form:
                 body = orjson.dumps(form.whole(value, _asked(context)))
-        return web.Response(body=body, content_type="application/json", headers=headers)
+        return JsonAnswer(body, headers=headers)
 
     def _drop(self, answer: ResponseStream) -> None:
         """The client left: stop the backend's work at once."""

@@ -68,12 +68,13 @@ class BackendSlots:
         own = hash((client, session)) if session and prefixes else None
         free = [b for b in candidates if b.has_room_for(is_completion=is_completion)]
         if free:
-            taken = _route(free, request, prefixes, own)
+            taken = free[0] if len(free) == 1 else _route(free, request, prefixes, own)
             slot = take_slot(taken, client, self._shares, is_completion=is_completion)
         else:
             waiter = Waiter(client, model, avoid, is_completion=is_completion)
             slot = await self._wait(waiter, self._turns)
-        slot.backend.remember(prefixes if own is None else [*prefixes, own])
+        if prefixes:
+            slot.backend.remember(prefixes if own is None else [*prefixes, own])
         return slot
 
     def release(self, slot: BackendSlot, used_tokens: int = 0) -> None:
@@ -124,8 +125,6 @@ def _route(
     With a head alone as the reason, all conversations of one client would share one backend while
     others are idle.
     """
-    if len(free) == 1:
-        return free[0]
     most = min(b.in_flight for b in free) + _SLACK
     near = [b for b in free if b.in_flight <= most]
     head = head_parts(request)

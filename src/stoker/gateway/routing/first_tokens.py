@@ -34,6 +34,9 @@ class FirstTokens:
         self._max_hold_s = max_hold_s
         self._pending = 0
         self._held: set[asyncio.Future[None]] = set()
+        #: Turns go first: one has no first token yet, and has not had ``max_hold_s`` of time.
+        self._holds = False
+        self._until = 0.0
         self._limit: asyncio.TimerHandle | None = None
         #: Called with ``True`` when turns begin to wait, and ``False`` when none does any more.
         self.watch: Callable[[bool], None] | None = None
@@ -47,20 +50,24 @@ class FirstTokens:
         """A turn was sent to its backend."""
         self._pending += 1
         if self._pending == 1:
-            self._limit = asyncio.get_running_loop().call_later(self._max_hold_s, self._go_on)
-            self._report(waited_for=True)
+            self._holds = True
+            self._until = asyncio.get_running_loop().time() + self._max_hold_s
+            if self.watch is not None:
+                self._end_in_time()
+                self.watch(True)
         return FirstTokenWait(self)
 
     def end_one(self) -> None:
         """One of them is no longer waited for."""
         self._pending -= 1
-        if not self._pending:
+        if not self._pending and self._holds:
             self._go_on()
 
     async def none_pending(self) -> None:
         """Return once no first token is waited for, or turns have gone first for long enough."""
-        if self._limit is None:
+        if not self._holds:
             return
+        self._end_in_time()
         held: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._held.add(held)
         try:
@@ -68,17 +75,19 @@ class FirstTokens:
         finally:
             self._held.discard(held)
 
+    def _end_in_time(self) -> None:
+        """Hold what there is no longer than it may be: nothing sets a timer for nothing."""
+        if self._limit is None:
+            self._limit = asyncio.get_running_loop().call_at(self._until, self._go_on)
+
     def _go_on(self) -> None:
         """Nothing is held any longer, until turns begin to wait again."""
-        if self._limit is None:
-            return
-        self._limit.cancel()
-        self._limit = None
-        self._report(waited_for=False)
+        self._holds = False
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+        if self.watch is not None:
+            self.watch(False)
         for held in self._held:
             if not held.done():
                 held.set_result(None)
-
-    def _report(self, *, waited_for: bool) -> None:
-        if self.watch is not None:
-            self.watch(waited_for)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any
@@ -37,7 +37,9 @@ class PooledBackend:
         self.endpoint = endpoint
         #: Models whose tools the server refused; it is asked again after it was down.
         self._without_tools: set[str] = set()
-        self.models = {model.id: model for model in models}
+        #: What it serves, by name.
+        self.models: Mapping[str, ServedModel] = {}
+        self.serve(models)
         self.max_concurrent = max_concurrent
         self.fit = fit or FitSettings()
         self.connections = BackendConnections(endpoint)
@@ -89,22 +91,17 @@ class PooledBackend:
         if healthy != self._healthy:
             self._healthy, self.healthy_since = healthy, time.time()
 
-    @property
-    def models(self) -> Mapping[str, ServedModel]:
-        """What it serves, by name."""
-        return self._models
-
-    @models.setter
-    def models(self, served: Mapping[str, ServedModel]) -> None:
-        self._models = {
-            name: replace(model, tools="none") if name in self._without_tools else model
-            for name, model in served.items()
+    def serve(self, models: Iterable[ServedModel]) -> None:
+        """It serves these from now on."""
+        self.models = {
+            model.id: replace(model, tools="none") if model.id in self._without_tools else model
+            for model in models
         }
 
     def refused_tools(self, model: str) -> None:
         """Its server takes no tools for this model, whatever it reports."""
         self._without_tools.add(model)
-        self.models = self._models
+        self.serve(self.models.values())
 
     @property
     def turns_go_first(self) -> bool:
@@ -118,14 +115,16 @@ class PooledBackend:
     @property
     def usable(self) -> bool:
         """Whether a request may be sent: it is up, and has not just failed several times."""
-        return self.healthy and not self.retired and self._clock() >= self._open_until
+        return self._healthy and not self.retired and self._clock() >= self._open_until
 
     @property
     def has_room(self) -> bool:
         """Whether one more turn is below its limit, which is one until it is well again."""
-        limit, kept = self._limit, self._turn_slots
-        if kept is not None and self.in_flight - self.completions >= kept:
-            return False
+        if self.completion_slots:
+            kept = self._turn_slots
+            if kept is not None and self.in_flight - self.completions >= kept:
+                return False
+        limit = self._limit
         return limit is None or self.in_flight < limit
 
     def has_room_for(self, *, is_completion: bool) -> bool:

@@ -14,6 +14,8 @@ from functools import cache
 from typing import Any
 
 from stoker.data.facts import load_table
+from stoker.recent_values import RecentValues
+from stoker.tokens.request_form.written_parts import part_key
 
 #: The header with which a client marks a request: ``utility``, ``completion``, or anything else for
 #: a turn.
@@ -25,6 +27,9 @@ _COMPLETION = "completion"
 QUIET_S = 3.0
 #: Characters at each end of a text in which markers are looked for.
 _END_CHARS = 1000
+#: Messages in which no marker is, by their hashes: a search takes 15 us, and an agent sends its
+#: instructions with every step.
+_OF_TURNS = RecentValues[int, None](1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +75,25 @@ def utility_of(request: Mapping[str, Any], header: str | None = None) -> Utility
     messages = request.get("messages")
     if not isinstance(messages, list):
         return None
-    for part, contents in (("system", _system(messages)), ("user", _last_user(messages))):
-        text = _ends(contents)
-        # One search for all kinds: nearly every request is a turn, and has none of the phrases.
-        if text and _first_markers(part).search(text):
-            found = (kind.utility for kind in _kinds() if kind.part == part and kind.matches(text))
-            utility = next(found, None)
-            if utility is not None:
-                return utility
+    for part, found in (("system", _system(messages)), ("user", _last_user(messages))):
+        utility = _utility_in(part, found) if found else None
+        if utility is not None:
+            return utility
+    return None
+
+
+def _utility_in(part: str, messages: Sequence[Mapping[str, Any]]) -> Utility | None:
+    """What these messages ask for; that others are no utility's is looked for once."""
+    key = hash((part, *map(part_key, messages)))
+    if key in _OF_TURNS:
+        return None
+    text = _ends([message.get("content") for message in messages])
+    # One search for all kinds: nearly every request is a turn, and has none of the phrases.
+    if text and _first_markers(part).search(text):
+        for kind in _kinds():
+            if kind.part == part and kind.matches(text):
+                return kind.utility
+    _OF_TURNS.put(key, None)
     return None
 
 
@@ -120,23 +136,23 @@ def _first_markers(part: str) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, markers)))
 
 
-def _system(messages: Sequence[Any]) -> list[Any]:
-    """The contents of the instructions, with which a chat begins."""
-    contents = []
+def _system(messages: Sequence[Any]) -> list[dict[str, Any]]:
+    """The instructions, with which a chat begins."""
+    found = []
     for message in messages:
         if not isinstance(message, dict):
             continue
         if message.get("role") not in ("system", "developer"):
             break
-        contents.append(message.get("content"))
-    return contents
+        found.append(message)
+    return found
 
 
-def _last_user(messages: Sequence[Any]) -> list[Any]:
-    """The content of the last message, if it is the user's."""
+def _last_user(messages: Sequence[Any]) -> list[dict[str, Any]]:
+    """The last message, if it is the user's."""
     for message in reversed(messages):
         if isinstance(message, dict):
-            return [message.get("content")] if message.get("role") == "user" else []
+            return [message] if message.get("role") == "user" else []
     return []
 
 

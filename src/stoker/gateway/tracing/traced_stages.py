@@ -18,7 +18,7 @@ from stoker.gateway.api import error_mapping
 from stoker.gateway.prompt.prepare_for_backend import PrepareForBackend
 from stoker.gateway.relay.forwarder import Forward
 from stoker.gateway.relay.response_stream import ResponseStream
-from stoker.gateway.request_context import Handler, RequestContext, Stage
+from stoker.gateway.request_context import Guard, Handler, RequestContext, Stage
 from stoker.gateway.routing.select_backend import SelectBackend
 from stoker.gateway.usage import genai_conventions as genai
 from stoker.gateway.usage.used_tokens import is_cut
@@ -32,12 +32,12 @@ if TYPE_CHECKING:  # an extra that may not be installed
 Attributes = dict[str, str | int | float | bool]
 
 
-def with_spans(row: Sequence[Stage], traces: Traces) -> list[Stage]:
-    """The stages of a row, with a span for each that takes time."""
-    return [_traced(stage, traces) for stage in row]
+def with_spans(row: Sequence[Guard | Stage], traces: Traces) -> list[Guard | Stage]:
+    """The steps of a row, with a span for each that takes time."""
+    return [_traced(step, traces) for step in row]
 
 
-def _traced(stage: Stage, traces: Traces) -> Stage:
+def _traced(stage: Guard | Stage, traces: Traces) -> Guard | Stage:
     if isinstance(stage, SelectBackend):
         return TraceUntilItProceeds(stage, traces, "queue", _selected)
     if isinstance(stage, PrepareForBackend):

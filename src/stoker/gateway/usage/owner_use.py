@@ -13,7 +13,6 @@ from prometheus_client.registry import Collector
 
 from stoker.gateway.limiting.caller_limiter import Reservation
 from stoker.gateway.limiting.counters import Charge
-from stoker.gateway.limiting.use_windows import DAY, MONTH
 from stoker.gateway.usage import genai_conventions as genai
 from stoker.gateway.usage.tallies import Tally, TallyCounter
 from stoker.usage_records import UsageRow
@@ -47,13 +46,11 @@ class _OwnCounters:
     reasoning: Tally
 
     def add(self, row: UsageRow) -> None:
-        self.requests.inc()
-        self.input_tokens.inc(row.prompt_tokens or 0)
-        self.output_tokens.inc(row.completion_tokens or 0)
-        if row.cached_tokens:
-            self.cached.inc(row.cached_tokens)
-        if row.reasoning_tokens:
-            self.reasoning.inc(row.reasoning_tokens)
+        self.requests.value += 1
+        self.input_tokens.value += row.prompt_tokens or 0
+        self.output_tokens.value += row.completion_tokens or 0
+        self.cached.value += row.cached_tokens or 0
+        self.reasoning.value += row.reasoning_tokens or 0
 
 
 class OwnerUse:
@@ -87,13 +84,15 @@ class OwnerUse:
 
         What is reserved for the request itself is mostly given back at its end.
         """
-        taken, label = reservation.outcome.taken, None
-        for charge, use in zip(reservation.charges, reservation.outcome.uses, strict=True):
-            window = charge.counter.window
-            if window is DAY or window is MONTH:  # no call for each counter
-                label = label or self._shown(owner)
-                before = use.total - (charge.amount if taken else 0)
-                self._quotas.put(_Quota(label, charge, before))
+        if not reservation.plan.quotas:
+            return
+        label, (taken, uses) = self._shown(owner), reservation.outcome
+        if label == OTHER:
+            return  # quotas of several owners have no sum
+        for at in reservation.plan.quotas:
+            charge = reservation.charges[at]
+            before = uses[at].total - (charge.amount if taken else 0)
+            self._quotas.known[label, charge.counter.name] = _Quota(label, charge, before)
 
     def forget_idle(self) -> None:
         """Drop the series of owners who no longer ask, which makes room for others."""
@@ -171,22 +170,18 @@ class _Quotas(Collector):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._known: dict[tuple[str, str], _Quota] = {}
-
-    def put(self, quota: _Quota) -> None:
-        """Take on a quota. Those of owners that are summed up are not: a sum of them is none."""
-        if quota.owner != OTHER:
-            self._known[quota.owner, quota.charge.counter.name] = quota
+        #: By owner and counter.
+        self.known: dict[tuple[str, str], _Quota] = {}
 
     def keep_those_of(self, owners: Container[str]) -> None:
         """Forget quotas of all others, and of days and months that have ended."""
-        now, known = self._clock(), self._known.items()
-        self._known = {k: b for k, b in known if b.ends_at > now and b.owner in owners}
+        now, known = self._clock(), self.known.items()
+        self.known = {k: b for k, b in known if b.ends_at > now and b.owner in owners}
 
     def collect(self) -> Iterator[Metric]:
         """One value for an owner and a kind: where several keys have such a quota, the fullest."""
         fullest: dict[tuple[str, str], float] = {}
-        for quota in list(self._known.values()):
+        for quota in list(self.known.values()):
             key = (quota.owner, quota.kind)
             fullest[key] = max(quota.used, fullest.get(key, 0.0))
         family = GaugeMetricFamily(

@@ -20,9 +20,12 @@ _CACHED = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _CACHE_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 #: Where it names the tokens of the answer that were reasoning: the same APIs.
 _REASONING_DETAILS = ("completion_tokens_details", "output_tokens_details")
+#: What an answer without any of these does not report.
+_PARTS = frozenset({*_CACHED, *_CACHE_DETAILS, *_REASONING_DETAILS})
 #: Where an event holds its ``usage``: in itself, in the message that begins (Messages), in the
 #: response that ends (Responses), in what Groq adds to its last chunk.
 _HOLDERS = ("message", "response", "x_groq")
+_ELSEWHERE = frozenset({*_HOLDERS, "tokens_evaluated"})
 #: No request has as many: a server that reports more is wrong, and its sums fit in no database.
 _MOST_TOKENS = 10**9
 #: What only a report of usage has, as JSON: a quote inside a text is escaped.
@@ -72,10 +75,13 @@ class UsageReport:
         if not usages:
             return
         self._usage = None
-        index = _only_index(value.get("choices"))
+        choices = value.get("choices")
+        index = _only_index(choices) if choices else None
         for usage in usages:
             self._note_prompt(_prompt_tokens(usage), index)
             self._note_completion(_first(usage, _COMPLETION), index)
+            if _PARTS.isdisjoint(usage):
+                continue
             cached = _cached_tokens(usage)
             if cached is not None:
                 self.cached_tokens = cached
@@ -134,11 +140,12 @@ def _only_index(choices: Any) -> int | None:
 
 
 def _usages_in(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    # llama.cpp's own API has no ``usage``.
-    found = [value] if _whole(value.get("tokens_evaluated")) is not None else []
     usage = value.get("usage")
-    if isinstance(usage, dict):
-        found.append(usage)
+    found: list[Mapping[str, Any]] = [usage] if isinstance(usage, dict) else []
+    if _ELSEWHERE.isdisjoint(value):
+        return found
+    if _whole(value.get("tokens_evaluated")) is not None:
+        found.insert(0, value)  # llama.cpp's own API has no ``usage``
     for name in _HOLDERS:
         holder = value.get(name)
         usage = holder.get("usage") if isinstance(holder, dict) else None

@@ -34,7 +34,9 @@ def normal_request(request: Mapping[str, Any]) -> dict[str, Any]:
 
     A field that is null is one that was left out; so is a limit of tokens below 1.
     """
-    out = without_empty_limits({k: v for k, v in request.items() if v is not None})
+    out = without_empty_limits(request)
+    if None in out.values():
+        out = {name: value for name, value in out.items() if value is not None}
     out["messages"] = normal_messages(request["messages"])
     if _ABOUT_TOOLS.isdisjoint(out):
         return out
@@ -78,12 +80,15 @@ def without_empty_limits(request: Mapping[str, Any]) -> dict[str, Any]:
     of 100.0, as Lua writes it, is 100. 0 is meant where a completion is to ``echo`` its prompt:
     benchmarks read the prompt's ``logprobs`` so.
     """
-    least = 0 if request.get("echo") else 1
-    return {
-        name: int(value) if name in _LIMITS else value
-        for name, value in request.items()
-        if name not in _LIMITS or (value is not None and value >= least)
-    }
+    out = dict(request)
+    least = 0 if out.get("echo") else 1
+    for name in _LIMITS:
+        value = out.get(name)
+        if value is not None and value >= least:
+            out[name] = int(value)
+        else:
+            out.pop(name, None)
+    return out
 
 
 def _tools(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -50,6 +50,8 @@ def new_at(messages: Sequence[Any]) -> int:
     """The place of the first message that is no written part; those before it need no look."""
     kinds = list(map(type, messages))  # no step of its own for each of a thousand messages
     written = kinds.count(WrittenPart)
+    if written in (0, len(kinds)):
+        return written
     if kinds[:written].count(WrittenPart) == written:  # all of them come first
         return written
     return next(at for at, kind in enumerate(kinds) if kind is not WrittenPart)
