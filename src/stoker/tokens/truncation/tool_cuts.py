@@ -10,13 +10,18 @@ from stoker.tokens.truncation.required_tools import RequiredTools
 from stoker.tokens.truncation.system_cuts import SystemCuts
 from stoker.tokens.truncation.tool_schema_compression import SHORT
 
-#: What tools may take of a head that time bounds, where system prompt and tools want more.
-_TIMED_TOOLS_SHARE = 0.55
-#: How far a later question's tools may exceed it: to leave out others for them would have all that
-#: follows read again.
+#: What tools may take of a head where system prompt and tools want more, and up to what share that
+#: grows for the first tools.
+_TOOLS_SHARE, _FIRST_TOOLS_SHARE = 0.55, 0.65
+#: By what share of the head a later question's tools may exceed it: to leave out others for them
+#: would have all that follows read again.
 _HEAD_SLACK = 0.1
 #: What the core tools may take: with more they are described in fewer words.
 _CORE_SHARE = 0.28
+#: Tools that have a place before the core is described in more words, and before the system prompt
+#: has its room: as many as ``core_tool_names`` has needs (15), and one because those that a question
+#: asks for instead may be longer.
+_FIRST_TOOLS = 16
 
 
 class ToolCuts:
@@ -28,28 +33,27 @@ class ToolCuts:
         self._system = system
         self._ranking = measured.ranking
         self._required = RequiredTools(measured, parts.head_limit)
-        self._core_level = self._tools.core_level(self._ranking.core, parts.head_share(_CORE_SHARE))
+        self._core_level = self._level_of_core()
         #: The unit of the newest question.
         self._question = 0
 
-    def follow(self, last: int) -> bool:
+    def follow(self, last: int) -> int:
         """Offer what the question of unit ``last`` needs, and what the unit has called.
 
-        Returns whether that is more than before.
+        Returns the tokens that this adds to the tools.
         """
         before = self._tools.tokens
         if last in self._ranking.questions:
             self._question = last
             self._offer(self._required.for_question(last))
         self._offer(self._required.used_in(last, last))
-        return self._tools.tokens > before
+        return self._tools.tokens - before
 
     def shrink_head(self, last: int) -> None:
         """Bring system prompt and tools down to their share, from the end of the tools."""
         parts = self._parts
         over = parts.system.tokens + self._tools.tokens - parts.head_share(HEAD_SHARE)
-        may_exceed = self._tools.is_cut and parts.head_room >= 0
-        if over <= (parts.share(_HEAD_SLACK) if may_exceed else 0):
+        if over <= (parts.head_share(HEAD_SHARE * _HEAD_SLACK) if self._tools.is_cut else 0):
             return
         kept = self._required.at(self._question, last)
         if self._tools.is_cut:
@@ -92,17 +96,28 @@ class ToolCuts:
             room = min(-self._parts.excess(last), self._parts.head_growth)
             self._tools.grow(self._ranking.order(self._question), room)
 
+    def _level_of_core(self) -> int:
+        """The most detail that leaves the first tools their places."""
+        core, first = self._ranking.core, self._ranking.fixed_order[:_FIRST_TOOLS]
+        beside_core = self._tools.least_tokens([i for i in first if i not in core])
+        room = self._parts.head_share(HEAD_SHARE * _TOOLS_SHARE) - beside_core
+        return self._tools.core_level(core, min(self._parts.head_share(_CORE_SHARE), room))
+
     def _tokens_beside_system(self, kept: frozenset[int]) -> int:
         """What tools take before the system prompt gets its room.
 
         Where time bounds the head, that is a share whatever is asked: a system prompt that was cut
         in another place would have all that follows read again in each conversation.
         """
+        tools, ranking, level = self._tools, self._ranking, self._core_level
+        first = tools.least_tokens(ranking.fixed_order[:_FIRST_TOOLS], ranking.core, level)
+        first = min(first, self._parts.head_share(HEAD_SHARE * _FIRST_TOOLS_SHARE))
         if not self._parts.is_head_timed:
-            return self._tools.least_tokens(kept | set(self._ranking.likely(self._question)))
-        every = self._tools.least_tokens(self._ranking.fixed_order)
-        share = self._parts.head_share(HEAD_SHARE * _TIMED_TOOLS_SHARE)
-        return max(self._tools.least_tokens(kept), min(every, share))
+            likely = kept | set(ranking.likely(self._question))
+            return max(tools.least_tokens(likely), first)
+        every = tools.least_tokens(ranking.fixed_order, ranking.core, level)
+        share = self._parts.head_share(HEAD_SHARE * _TOOLS_SHARE)
+        return max(tools.least_tokens(kept), min(every, max(share, first)))
 
     def _offer(self, tools: Iterable[int]) -> None:
         for index in tools:
