@@ -19,8 +19,8 @@ _HEAD_SLACK = 0.1
 #: What the core tools may take: with more they are described in fewer words.
 _CORE_SHARE = 0.28
 #: Tools that have a place before the core is described in more words, and before the system prompt
-#: has its room: as many as ``core_tool_names`` has needs (15), and one because those that a question
-#: asks for instead may be longer.
+#: has its room: one for each need in ``core_tool_names`` (15), and the room of one more, because
+#: those that a question asks for instead may be longer.
 _FIRST_TOOLS = 16
 
 

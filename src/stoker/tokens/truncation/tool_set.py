@@ -40,7 +40,7 @@ class ToolSet:
     def least_tokens(
         self, tools: Collection[int], core: Collection[int] = (), core_level: int = MINIMAL
     ) -> int:
-        """Return the tokens of these tools in their shortest form, of the core at ``core_level``."""
+        """Return the tokens of these tools in their shortest form, the core at ``core_level``."""
         detail = self._sum(core, core_level) - self._sum(core, MINIMAL)
         return self._base_tokens + self._sum(tools, MINIMAL) + detail if tools else 0
 
