@@ -99,7 +99,7 @@ def test_a_head_that_takes_too_long_is_cut_though_the_window_has_room() -> None:
     first, *_ = heads = [head_tokens(fitted(request, 32768).request) for request in SIX_TURNS]
     assert SLOW.head_tokens * 0.85 <= first <= SLOW.head_tokens * 1.02
     # A tool that a later question needs pushes out no other: that would be read again, too.
-    assert max(heads) <= SLOW.head_tokens * 1.12
+    assert max(heads) <= SLOW.head_tokens * 1.15
 
 
 def test_behind_its_head_a_conversation_grows_beyond_what_is_read_in_time() -> None:

@@ -141,7 +141,7 @@ class PromptParts:
 
     def is_more_than_wanted(self, last: int) -> bool:
         """Whether the prompt is too long, or takes too long to read again."""
-        return self.total(last) > self.wanted_tokens(last) * _UPPER_MARK
+        return self.total(last) > self.wanted_tokens(last) * (_UPPER_MARK if self.is_timed else 1)
 
     def is_cut_enough(self, last: int) -> bool:
         """Whether the prompt is short enough to stop cutting."""

@@ -76,10 +76,10 @@ class Replay:
         """Leave the head as it is, because the engine would have to read all of it again."""
         history = self._history
         newest = (history.shorten_newest, history.shorten_recent)
-        cuts = (*self._history_cuts(), history.drop_old_steps, *newest)
+        timed = (history.drop_old_steps, *newest) if self.parts.is_timed else ()
         with self.parts.read_again_in_time(new_in_head):
-            yield from self._cut_enough(last, cuts)
-        if self.parts.is_over(last):
+            yield from self._cut_enough(last, (*self._history_cuts(), *timed))
+        if self.parts.is_timed and self.parts.is_over(last):
             yield from self._cut_enough(last, newest)
 
     def _cut_enough(self, last: int, cuts: Iterable[Callable[[int], None]]) -> Steps[None]:

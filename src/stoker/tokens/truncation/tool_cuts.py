@@ -13,8 +13,8 @@ from stoker.tokens.truncation.tool_schema_compression import SHORT
 #: What tools may take of a head where system prompt and tools want more, and up to what share that
 #: grows for the first tools.
 _TOOLS_SHARE, _FIRST_TOOLS_SHARE = 0.55, 0.65
-#: By what share of the head a later question's tools may exceed it: to leave out others for them
-#: would have all that follows read again.
+#: How far a later question's tools may exceed it: to leave out others for them would have all that
+#: follows read again.
 _HEAD_SLACK = 0.1
 #: What the core tools may take: with more they are described in fewer words.
 _CORE_SHARE = 0.28
@@ -53,7 +53,7 @@ class ToolCuts:
         """Bring system prompt and tools down to their share, from the end of the tools."""
         parts = self._parts
         over = parts.system.tokens + self._tools.tokens - parts.head_share(HEAD_SHARE)
-        if over <= (parts.head_share(HEAD_SHARE * _HEAD_SLACK) if self._tools.is_cut else 0):
+        if over <= (parts.head_share(_HEAD_SLACK) if self._tools.is_cut else 0):
             return
         kept = self._required.at(self._question, last)
         if self._tools.is_cut:
@@ -97,27 +97,34 @@ class ToolCuts:
             self._tools.grow(self._ranking.order(self._question), room)
 
     def _level_of_core(self) -> int:
-        """The most detail that leaves the first tools their places."""
-        core, first = self._ranking.core, self._ranking.fixed_order[:_FIRST_TOOLS]
-        beside_core = self._tools.least_tokens([i for i in first if i not in core])
-        room = self._parts.head_share(HEAD_SHARE * _TOOLS_SHARE) - beside_core
-        return self._tools.core_level(core, min(self._parts.head_share(_CORE_SHARE), room))
+        """The most detail; where reading takes time, the first tools keep their places."""
+        core, room = self._ranking.core, self._parts.head_share(_CORE_SHARE)
+        if self._parts.is_timed:
+            others = [i for i in self._ranking.fixed_order[:_FIRST_TOOLS] if i not in core]
+            share = self._parts.head_share(HEAD_SHARE * _TOOLS_SHARE)
+            room = min(room, share - self._tools.least_tokens(others))
+        return self._tools.core_level(core, room)
 
     def _tokens_beside_system(self, kept: frozenset[int]) -> int:
         """What tools take before the system prompt gets its room.
 
-        Where time bounds the head, that is a share whatever is asked: a system prompt that was cut
-        in another place would have all that follows read again in each conversation.
+        Where reading takes time, these are the first tools whatever is asked, and a share where
+        time bounds the head: a system prompt that was cut in another place would have all that
+        follows read again in each conversation.
         """
-        tools, ranking, level = self._tools, self._ranking, self._core_level
-        first = tools.least_tokens(ranking.fixed_order[:_FIRST_TOOLS], ranking.core, level)
-        first = min(first, self._parts.head_share(HEAD_SHARE * _FIRST_TOOLS_SHARE))
-        if not self._parts.is_head_timed:
-            likely = kept | set(ranking.likely(self._question))
-            return max(tools.least_tokens(likely), first)
-        every = tools.least_tokens(ranking.fixed_order, ranking.core, level)
-        share = self._parts.head_share(HEAD_SHARE * _TOOLS_SHARE)
-        return max(tools.least_tokens(kept), min(every, max(share, first)))
+        parts, tools, ranking = self._parts, self._tools, self._ranking
+        least = tools.least_tokens(kept)
+        if not parts.is_head_timed:
+            least = tools.least_tokens(kept | set(ranking.likely(self._question)))
+        if not parts.is_timed:
+            return least
+        order, core, level = ranking.fixed_order, ranking.core, self._core_level
+        first = tools.least_tokens(order[:_FIRST_TOOLS], core, level)
+        most = min(first, parts.head_share(HEAD_SHARE * _FIRST_TOOLS_SHARE))
+        if parts.is_head_timed:
+            share = parts.head_share(HEAD_SHARE * _TOOLS_SHARE)
+            most = min(tools.least_tokens(order, core, level), max(share, most))
+        return max(least, most)
 
     def _offer(self, tools: Iterable[int]) -> None:
         for index in tools:
