@@ -53,11 +53,12 @@ class ToolCuts:
         """Bring system prompt and tools down to their share, from the end of the tools."""
         parts = self._parts
         over = parts.system.tokens + self._tools.tokens - parts.head_share(HEAD_SHARE)
-        if over <= (parts.head_share(_HEAD_SLACK) if self._tools.is_cut else 0):
+        slack = parts.head_share(_HEAD_SLACK) if self._tools.is_cut else 0
+        if over <= slack:
             return
         kept = self._required.at(self._question, last)
         if self._tools.is_cut:
-            self._tools.shrink(min(over, max(parts.excess(last), -parts.head_room)), kept)
+            self._tools.shrink(min(over, max(parts.excess(last), -parts.head_room - slack)), kept)
             return
         self._system.leave_room(last, self._tokens_beside_system(kept))
         self._fill(last, kept)
