@@ -145,7 +145,7 @@ def test_a_request_that_is_on_its_way_when_a_slice_ends_waits_for_no_other(folde
     async def play() -> None:
         async with deployed(folder) as it:
             await asyncio.sleep(IDLE_S + ALL_S / 4)
-            while it.engine.is_reading:
+            while it.engine.is_reading:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
             before = it.read_tokens
             await asyncio.sleep(0.002)

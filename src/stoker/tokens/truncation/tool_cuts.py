@@ -10,9 +10,11 @@ from stoker.tokens.truncation.required_tools import RequiredTools
 from stoker.tokens.truncation.system_cuts import SystemCuts
 from stoker.tokens.truncation.tool_schema_compression import SHORT
 
-#: What tools may take of a head where system prompt and tools want more, and up to what share that
-#: grows for the first tools.
-_TOOLS_SHARE, _FIRST_TOOLS_SHARE = 0.55, 0.65
+#: What tools may take of a head where system prompt and tools want more.
+_TOOLS_SHARE = 0.55
+#: They may take more for the first tools, but leave the system prompt so many tokens. With 807 of
+#: VS Code's, Qwen2.5-Coder-0.5B listed a folder in 20 of 20 tries, with 628 in 18.
+_LEAST_SYSTEM_TOKENS = 810
 #: How far a later question's tools may exceed it: to leave out others for them would have all that
 #: follows read again.
 _HEAD_SLACK = 0.1
@@ -121,7 +123,7 @@ class ToolCuts:
             return least
         order, core, level = ranking.fixed_order, ranking.core, self._core_level
         first = tools.least_tokens(order[:_FIRST_TOOLS], core, level)
-        most = min(first, parts.head_share(HEAD_SHARE * _FIRST_TOOLS_SHARE))
+        most = min(first, parts.head_share(HEAD_SHARE) - _LEAST_SYSTEM_TOKENS)
         if parts.is_head_timed:
             share = parts.head_share(HEAD_SHARE * _TOOLS_SHARE)
             most = min(tools.least_tokens(order, core, level), max(share, most))
