@@ -2,7 +2,7 @@
 
 Recorded agent conversations are fitted as the gateway fits them for a backend that reads so many
 tokens a second, and each prompt is compared with those before it. Nothing is answered, so that it
-shows what is cut for a larger model too, and takes seconds.
+shows what is cut for a larger model too, and takes two minutes.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.prompt.prefill_limit import PrefillLimit
 from stoker.gateway.prompt.stable_head import StableHead
 
-#: In tokens a second: 7 billion parameters on a few cores, on many, and on a small GPU.
-SPEEDS = (25, 30, 35, 40, 60, 100)
+#: In tokens a second: 7 billion parameters on a few cores, on many, and on a small GPU. Limits move
+#: in steps, so that what holds at two speeds need not hold between them.
+SPEEDS = range(20, 121, 5)
 PARAMETERS = 7_000_000_000
 #: The goals, and the tools that are to be kept in a window.
 #: Its row is in the table of the docs.

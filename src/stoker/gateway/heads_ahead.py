@@ -27,6 +27,10 @@ _log = logging.getLogger("stoker.gateway")
 _POLL_S = 1.0
 #: What a slice may delay a request that comes just after it has begun, with room to 50 ms.
 _SLICE_S = 0.025
+#: The engine is left alone for this long after each slice. A request that came in its last
+#: milliseconds is on its way from the socket to where it is counted; with the next slice begun at
+#: once, it waited for two (3 of 40 in ``benchmarks/reading_ahead.py``).
+_BETWEEN_S = 0.005
 #: The first slice, and the shortest. Each slice reads all weights (``llama_batch``), so that one
 #: token takes hardly less time. Where these few take longer than a slice may, so does the delay.
 _LEAST_SLICE_TOKENS = 2
@@ -128,6 +132,7 @@ class HeadsAhead:
             end, began = min(end + size, len(tokens)), now()
             await self._reader.read(self._http, backend.endpoint, slot, tokens[:end])
             size = next_slice(size, now() - began)
+            await asyncio.sleep(_BETWEEN_S)
         return True
 
 

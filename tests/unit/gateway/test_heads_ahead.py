@@ -36,6 +36,7 @@ class ScriptedReader:
     def __init__(self) -> None:
         self.slots: dict[int, int] = {}
         self.longest_s = 0.0
+        self.is_reading = False
         self.fault: Exception | None = None
 
     async def tokens(
@@ -50,7 +51,9 @@ class ScriptedReader:
         if self.fault:
             raise self.fault
         takes_s = TOKEN_S * max(1, len(prompt) - self.slots.get(slot, 0))
+        self.is_reading = True
         await asyncio.sleep(takes_s)
+        self.is_reading = False
         self.longest_s = max(self.longest_s, takes_s)
         self.slots[slot] = len(prompt)
 
@@ -132,6 +135,24 @@ def test_no_slice_begins_once_a_request_has_come(folder: Path) -> None:
             await answered
             await asyncio.sleep(IDLE_S + ALL_S)
             assert it.read_tokens == RULES_TOKENS  # in the next pause
+
+    virtual_clock.run(play())
+
+
+def test_a_request_that_is_on_its_way_when_a_slice_ends_waits_for_no_other(folder: Path) -> None:
+    """From the socket to where it is counted takes some milliseconds."""
+
+    async def play() -> None:
+        async with deployed(folder) as it:
+            await asyncio.sleep(IDLE_S + ALL_S / 4)
+            while it.engine.is_reading:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            before = it.read_tokens
+            await asyncio.sleep(0.002)
+            place = await it.gateway.slots.acquire(MODEL, "client", {})
+            await asyncio.sleep(50)
+            assert 0 < before == it.read_tokens < RULES_TOKENS
+            it.gateway.slots.release(place)
 
     virtual_clock.run(play())
 

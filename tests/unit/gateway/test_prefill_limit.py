@@ -70,7 +70,7 @@ def test_a_system_prompt_that_changes_at_its_end_is_still_the_same_clients() -> 
 
 def test_however_slow_the_backend_an_agent_is_left_what_it_needs() -> None:
     crawling = FitSettings(max_prompt_tokens="auto", prefill_tokens_per_s=1.0)
-    assert PrefillLimit(crawling).reading_time(asked()) == ReadingTime(1536, 1024)
+    assert PrefillLimit(crawling).reading_time(asked()) == ReadingTime(2560, 1024)
     assert PrefillLimit(crawling).infill_tokens() == 1024
 
 

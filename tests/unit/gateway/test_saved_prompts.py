@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -129,6 +130,7 @@ def test_an_end_at_any_step_leaves_the_old_or_the_new_one_whole(
     folder: Path, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``at`` counts the changes of files; the process ends before the one of that number."""
+    monkeypatch.setattr(saved_prompts, "MOST_BYTES", 151)
     saved = opened(folder)
     add(saved, "a", prompt("one"))
     (folder / "b").write_bytes(b"new")
@@ -154,6 +156,8 @@ def test_an_end_at_any_step_leaves_the_old_or_the_new_one_whole(
         if (found := saved.newest) is not None:
             saved.set_aside(found)
             saved.put_back(found)
+        (folder / "cut off.slot").write_bytes(b"a part")
+        opened(folder).room_for(150)  # as the next start does, and its first save
     except _Killed:
         pass
     monkeypatch.undo()
@@ -195,6 +199,28 @@ def test_no_more_than_a_tenth_of_what_is_free_is_taken(
     assert not saved.room_for(201)
     assert saved.room_for(200)
     assert names(folder) == set()
+
+
+def test_a_full_disk_that_refuses_the_manifest_leaves_what_was_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = opened(folder)
+    add(saved, "a", prompt("one"))
+
+    def full(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saved_prompts, "write_private", full)
+        for name, head in (("b", "two"), ("c", "one")):
+            with pytest.raises(OSError, match="space"):
+                add(saved, name, prompt(head))
+        with pytest.raises(OSError, match="space"):
+            saved.set_aside(saved._kept[0])
+    assert [each.name for each in saved._kept] == ["a"]
+    assert not saved.has(prompt("two"))  # so that it is saved once there is room
+    add(saved, "b", prompt("two"))
+    assert names(folder) == {"a", "b"}
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_system(tmp_path: Path) -> None:

@@ -10,10 +10,15 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from tests.fixtures.agent import agent_request, growing_conversation
 from tests.support.recorded import FIXTURES, load
 from tests.unit.tokens.strategies import WordCounter
 
+from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.gateway.prompt.prefill_limit import PrefillLimit
+from stoker.gateway.prompt.stable_head import StableHead
 from stoker.tokens import Fit, ReadingTime, budget_for, calibrate, drive, fit
 from stoker.tokens.chat_messages import text_of
 
@@ -53,6 +58,35 @@ def test_a_head_stays_as_it_was_until_a_question_needs_another_tool(
         assert _names(after) - _names(before)
 
 
+@settings(max_examples=8, deadline=None)
+@given(
+    tokens_per_s=st.integers(20, 120),
+    recorded=st.sampled_from(["six_turns_local.json.gz", "six_turns_copilot.json.gz"]),
+)
+@example(25, "six_turns_local.json.gz")
+@example(35, "six_turns_local.json.gz")
+def test_at_any_speed_most_of_a_prompt_was_read_before_and_tools_are_left(
+    tokens_per_s: int, recorded: str
+) -> None:
+    """Its second half, where cuts come and a question needs another tool."""
+    limit = PrefillLimit(FitSettings(max_prompt_tokens="auto", prefill_tokens_per_s=tokens_per_s))
+    requests, head = load(FIXTURES / recorded)[10:], StableHead()
+    wanted = min(12, len(requests[0]["tools"]))  # in words, tools take more than in tokens
+    before: list[Any] = []
+    for request in (head.keep(each).request for each in requests):
+        sent = fitted(request, 8192, limit.reading_time(request)).request
+        parts = [sent["messages"][0], *sent["tools"], *sent["messages"][1:]]
+        known = _common(before, parts)
+        assert not before or _size(known) >= 0.7 * _size(parts)
+        assert len(sent["tools"]) >= wanted
+        before = parts
+
+
+def _size(parts: list[Any]) -> int:
+    messages = [part for part in parts if "role" in part]
+    return tokens(messages, [part for part in parts if "role" not in part])
+
+
 def _head(sent: Any) -> list[Any]:
     return [sent["messages"][0], *sent["tools"]]
 
@@ -62,9 +96,10 @@ def _names(head: list[Any]) -> set[str]:
 
 
 def test_a_head_that_takes_too_long_is_cut_though_the_window_has_room() -> None:
-    for request in SIX_TURNS:
-        sent = fitted(request, 32768).request
-        assert SLOW.head_tokens * 0.85 <= head_tokens(sent) <= SLOW.head_tokens * 1.02
+    first, *_ = heads = [head_tokens(fitted(request, 32768).request) for request in SIX_TURNS]
+    assert SLOW.head_tokens * 0.85 <= first <= SLOW.head_tokens * 1.02
+    # A tool that a later question needs pushes out no other: that would be read again, too.
+    assert max(heads) <= SLOW.head_tokens * 1.15
 
 
 def test_behind_its_head_a_conversation_grows_beyond_what_is_read_in_time() -> None:
@@ -97,9 +132,11 @@ def test_a_request_that_is_read_in_time_is_sent_as_it_is() -> None:
     assert not result.cuts.any
 
 
-def test_after_a_cut_no_more_is_read_again_than_is_read_in_time() -> None:
-    window = 16384
-    sent = [fitted(request, window).request for request in growing_conversation(40)]
+@pytest.mark.parametrize(("seed", "steps"), [(0, 4), (3, 4), (4, 2), (5, 2)])
+def test_after_a_cut_no_more_is_read_again_than_is_read_in_time(seed: int, steps: int) -> None:
+    """Also where the newest turn alone has more."""
+    grown = growing_conversation(40, seed=seed, steps_per_question=steps)
+    sent = [fitted(request, 16384).request for request in grown]
     read = [
         tokens(after["messages"]) - tokens(_common(before["messages"], after["messages"]))
         for before, after in itertools.pairwise(sent)

@@ -19,12 +19,11 @@ HEAD_READ_S = 120.0
 _TIME_SHARE = 0.8
 #: A limit that follows a measured speed moves in steps, so that a small change changes nothing.
 _LIMIT_STEP_TOKENS = 256
-#: However slow the backend, an agent's head gets what a prompt gets in a window of 2048 tokens.
-#: Below that, the instructions are cut away: Qwen2.5-Coder-0.5B, asked to list a folder, called
-#: the right tool in 20 of 20 tries with 1,486 tokens and in 1 of 20 with 724.
-_LEAST_HEAD_TOKENS = tokens.budget_for(2048).prompt_tokens
 #: What is added needs a screen or two of code (about 100 lines), however slow the backend.
 _LEAST_ADDED_TOKENS = 1024
+#: However slow the backend, an agent's head has room for 15 tools in few words (1,400 tokens of VS
+#: Code's) beside instructions, and is so long that what is added is at most 30 % of the prompt.
+_LEAST_HEAD_TOKENS = 2560
 #: A person who types waits less for a completion at the cursor than for a chat's answer.
 _INFILL_SHARE = 0.5
 #: A model this small loses the thread in a long head: Qwen2.5-Coder-0.5B, asked to list a folder,

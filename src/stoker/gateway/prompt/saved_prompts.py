@@ -61,8 +61,7 @@ class SavedPrompts:
         for other in self.folder.parent.iterdir():
             if other != self.folder:
                 _remove(other)
-        self._kept = [each for each in _listed(self.folder / _MANIFEST) if self._is_whole(each)]
-        self._write()
+        self._list(each for each in _listed(self.folder / _MANIFEST) if self._is_whole(each))
 
     @property
     def newest(self) -> SavedPrompt | None:
@@ -112,8 +111,7 @@ class SavedPrompts:
 
     def set_aside(self, saved: SavedPrompt) -> None:
         """List it no longer, and keep the file."""
-        self._kept = [each for each in self._kept if each != saved]
-        self._write_manifest()
+        self._write([each for each in self._kept if each != saved])
 
     def put_back(self, saved: SavedPrompt) -> None:
         """List it again, as the newest."""
@@ -124,21 +122,18 @@ class SavedPrompts:
         self.path(name).unlink(missing_ok=True)
 
     def _list(self, kept: Iterable[SavedPrompt]) -> None:
-        self._kept = list(kept)
+        """The manifest first: what it lists is there."""
+        self._write(list(kept))
         names = {each.name for each in self._kept}
         self._added = {name: prompt for name, prompt in self._added.items() if name in names}
-        self._write()
-
-    def _write(self) -> None:
-        """The manifest first: what it lists is there."""
-        self._write_manifest()
-        listed = {_MANIFEST, *(each.name for each in self._kept)}
         for path in self.folder.iterdir():
-            if path.name not in listed:
+            if path.name not in {_MANIFEST, *names}:
                 _remove(path)
 
-    def _write_manifest(self) -> None:
-        write_private(self.folder / _MANIFEST, msgspec.json.encode(self._kept))
+    def _write(self, kept: list[SavedPrompt]) -> None:
+        """Where a full disk refuses the manifest, what was listed stays listed."""
+        write_private(self.folder / _MANIFEST, msgspec.json.encode(kept))
+        self._kept = kept
 
     def _is_whole(self, saved: SavedPrompt) -> bool:
         path = self.path(saved.name)

@@ -158,14 +158,14 @@ class HistoryCuts:
 
     def fit_part(self, last: int) -> None:
         """Correct what the estimates of ``give_back_part`` were off."""
-        if self._parts.is_over(last):
+        if self._parts.is_over_aim(last):
             self._shorten(last, self._history.parts)
         else:
             self.lengthen(last)
 
     def take_back_part(self, last: int) -> None:
         """Leave out what can't be shortened enough."""
-        if self._parts.is_over(last):
+        if self._parts.is_over_aim(last):
             self.drop_old_turns(last)
             self.drop_old_steps(last)
 

@@ -69,8 +69,12 @@ class PromptParts:
     @property
     def is_cut(self) -> bool:
         """Whether anything differs from what the client sent."""
-        history = self.history
-        return self.tool_set.is_cut or bool(history.caps or history.start) or self.system.is_cut
+        return self.is_head_cut or bool(self.history.caps or self.history.start)
+
+    @property
+    def is_head_cut(self) -> bool:
+        """Whether system prompt or tools differ from what the client sent."""
+        return self.tool_set.is_cut or self.system.is_cut
 
     @property
     def head_limit(self) -> int:
@@ -109,7 +113,8 @@ class PromptParts:
         """Return what the prompt is to take where that much was offered and is read in time."""
         if self._wanted_head >= self.limit:
             return self.limit
-        history = min(self._most_reread, self.history.whole_tokens(last, self.most_added))
+        reread = min(self._most_reread, self._most_behind_head)
+        history = min(reread, self.history.whole_tokens(last, self.most_added))
         return min(self.limit, self._head_offered + history)
 
     def total(self, last: int) -> int:
@@ -136,7 +141,7 @@ class PromptParts:
 
     def is_more_than_wanted(self, last: int) -> bool:
         """Whether the prompt is too long, or takes too long to read again."""
-        return self.total(last) > self.wanted_tokens(last)
+        return self.total(last) > self.wanted_tokens(last) * (_UPPER_MARK if self.is_timed else 1)
 
     def is_cut_enough(self, last: int) -> bool:
         """Whether the prompt is short enough to stop cutting."""
@@ -147,9 +152,12 @@ class PromptParts:
         return self.total(last) >= self.wanted_tokens(last) * LEAST_USE
 
     @contextmanager
-    def read_again_in_time(self) -> Iterator[None]:
-        """For the length of the block, cuts leave no more behind the head than is read in time."""
-        self._most_behind_head = self._most_reread
+    def read_again_in_time(self, new_in_head: int = 0) -> Iterator[None]:
+        """For the length of the block, cuts leave no more to be read again than is read in time.
+
+        ``new_in_head`` of these tokens are tools that came behind the others.
+        """
+        self._most_behind_head = max(0, self._most_reread - new_in_head)
         yield
         self._most_behind_head = self.limit
 
@@ -158,9 +166,13 @@ class PromptParts:
         """What is left by a cut."""
         return min(self.limit, self.system.tokens + self.tool_set.tokens + self._most_behind_head)
 
+    def is_over_aim(self, last: int) -> bool:
+        """Whether more is left than a cut leaves."""
+        return self.total(last) > self._aim
+
     def is_well_used(self, last: int) -> bool:
         """Whether enough of the limit is used, and no more."""
-        return self.is_used_enough(last) and not self.is_over(last)
+        return self.is_used_enough(last) and not self.is_over_aim(last)
 
     def settle(self) -> Steps[None]:
         """Count what was shortened: until then its size is an estimate."""

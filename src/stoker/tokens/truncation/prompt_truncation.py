@@ -94,9 +94,12 @@ def _cut(measured: MeasuredRequest, budget: Budget, scale: float) -> Steps[_CutR
         if best is None or _is_nearer(cut.tokens, best.tokens, limit):
             best = cut
         is_used = scale * cut.wanted_tokens * LEAST_USE <= cut.tokens
-        if (is_used and cut.tokens <= limit) or cut.tokens == cut.estimated_tokens:
-            break
         before, scale = scale, _scale(cut.tokens, cut.estimated_tokens, scale)
+        # Where time is short, less than wanted is good enough: the engine has read this beginning.
+        if cut.tokens <= limit and (is_used or (budget.time is not None and scale == before)):
+            break
+        if cut.tokens == cut.estimated_tokens:
+            break
         bias = bias + int(cut.tokens / scale) - cut.estimated_tokens if scale == before else 0
     if best is not None and best.tokens <= limit:
         return best

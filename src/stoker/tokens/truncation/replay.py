@@ -32,23 +32,24 @@ class Replay:
         self._system = SystemCuts(self.parts)
         self._tools = ToolCuts(measured, self.parts, self._system)
         self._history = HistoryCuts(measured.conversation, self.parts)
+        #: Whether the head was sent as it is now, so that it is in the engine's cache.
+        self._is_head_read = False
 
     def run(self) -> Steps[None]:
         """Replay the conversation to its end."""
-        head_grew = False
+        new_in_head = 0
         for last in range(len(self._conversation.units)):
-            head_grew |= self._tools.follow(last)
+            new_in_head += self._tools.follow(last)
             if not self._ends_a_request(last):
                 continue
             yield from self._save_time(last)
             if self.parts.is_over(last):
-                yield from self._make_room(last)
-            elif head_grew:
+                yield from self._make_room(last, new_in_head)
+            elif new_in_head:
                 # The engine reads the history again anyway: to cut it later would cost that twice.
-                with self.parts.read_again_in_time():
-                    yield from self._cut_enough(last, self._history_cuts())
-            yield from self._top_up(last)
-            head_grew = False
+                yield from self._cut_history(last, new_in_head)
+            yield from self._top_up(last, new_in_head)
+            new_in_head, self._is_head_read = 0, self.parts.is_head_cut
 
     def _ends_a_request(self, last: int) -> bool:
         """Whether a request ended with this unit: not where the user had not answered yet."""
@@ -62,22 +63,24 @@ class Replay:
             self._tools.shrink_head(last)
         yield from self.parts.settle()
 
-    def _make_room(self, last: int) -> Steps[None]:
+    def _make_room(self, last: int, new_in_head: int) -> Steps[None]:
         self._history.limit_newest(last)
         yield from self.parts.settle()
         if self.parts.is_timed:
-            yield from self._cut_history(last)
+            yield from self._cut_history(last, new_in_head)
             if not self.parts.is_over(last):
                 return
         yield from self._cut_enough(last, self._cuts())
 
-    def _cut_history(self, last: int) -> Steps[None]:
+    def _cut_history(self, last: int, new_in_head: int) -> Steps[None]:
         """Leave the head as it is, because the engine would have to read all of it again."""
         history = self._history
-        with self.parts.read_again_in_time():
-            yield from self._cut_enough(last, (*self._history_cuts(), history.drop_old_steps))
-        if self.parts.is_over(last):
-            yield from self._cut_enough(last, (history.shorten_newest, history.shorten_recent))
+        newest = (history.shorten_newest, history.shorten_recent)
+        timed = (history.drop_old_steps, *newest) if self.parts.is_timed else ()
+        with self.parts.read_again_in_time(new_in_head):
+            yield from self._cut_enough(last, (*self._history_cuts(), *timed))
+        if self.parts.is_timed and self.parts.is_over(last):
+            yield from self._cut_enough(last, newest)
 
     def _cut_enough(self, last: int, cuts: Iterable[Callable[[int], None]]) -> Steps[None]:
         if self.parts.excess(last) <= 0:
@@ -125,17 +128,19 @@ class Replay:
         self._history.shorten_recent(last)
         self._history.shorten_request(last)
 
-    def _top_up(self, last: int) -> Steps[None]:
+    def _top_up(self, last: int, new_in_head: int) -> Steps[None]:
         """Give back what was cut too far, from the end: then the engine reads little again.
 
         The head only once: the engine reads it again with all that follows.
         """
-        with self.parts.read_again_in_time():
+        if not self.parts.is_cut or self.parts.is_well_used(last):
+            return
+        with self.parts.read_again_in_time(new_in_head):
             for give_back in self._ways_back():
-                if not self.parts.is_cut or self.parts.is_well_used(last):
-                    return
                 give_back(last)
                 yield from self.parts.settle()
+                if self.parts.is_well_used(last):
+                    return
 
     def _ways_back(self) -> tuple[Callable[[int], None], ...]:
         return (
@@ -148,5 +153,7 @@ class Replay:
         )
 
     def _grow_head(self, last: int) -> None:
+        if self.parts.is_timed and self._is_head_read:
+            return
         self._tools.grow(last)
         self._system.grow(last)

@@ -37,9 +37,12 @@ class ToolSet:
             return 0
         return self._base_tokens + sum(self._tokens[i][at] for i, at in self.levels.items())
 
-    def least_tokens(self, tools: Collection[int]) -> int:
-        """Return the tokens of these tools in their shortest form."""
-        return self._base_tokens + self._sum(tools, MINIMAL) if tools else 0
+    def least_tokens(
+        self, tools: Collection[int], core: Collection[int] = (), core_level: int = MINIMAL
+    ) -> int:
+        """Return the tokens of these tools in their shortest form, the core at ``core_level``."""
+        detail = self._sum(core, core_level) - self._sum(core, MINIMAL)
+        return self._base_tokens + self._sum(tools, MINIMAL) + detail if tools else 0
 
     def core_level(self, core: Collection[int], max_tokens: int) -> int:
         """The most detail in which the core takes no more than ``max_tokens``."""
