@@ -103,10 +103,13 @@ export class Completion implements vscode.Disposable {
   private makeSuggestions(): Suggestions {
     const { requester } = this;
     // Only an open document asks, so its language's settings are known.
-    const maxTokens = () => this.settings.of(activeDocument()).maxTokens;
+    const settings = () => this.settings.of(activeDocument());
     return new Suggestions(
       {
-        run: (cursor, multiline) => requester.run(cursor, { multiline, maxTokens: maxTokens() }),
+        run: (cursor, multiline) => {
+          const { maxTokens, multiline: repeats } = settings();
+          return requester.run(cursor, { multiline, repeats, maxTokens });
+        },
         failed: (error) => {
           requester.failed(error);
           void this.update();
@@ -118,7 +121,7 @@ export class Completion implements vscode.Disposable {
         askAgain: (cursor) => this.askAgain(cursor),
         waitMs: () => requester.waitMs(),
         refine: ({ rest, multiline, finished }, { prefix, suffix, languageId, tabSize }) =>
-          postProcess(rest, { prefix, suffix, languageId, multiline, finished, tabSize }),
+          postProcess(rest, { prefix, suffix, languageId, multiline, finished, tabSize, repeats: settings().multiline }),
         now: () => performance.now(),
       },
       new TypingPace(),
