@@ -51,8 +51,9 @@ from benchmarks.completion_syntax import parses
 
 SEED = 19
 GOALS = ("exact_line", "edit_similarity", "characters_saved", "parses")
-#: Characters of other files in a request: the extension's own number, and twice that.
-_EXTRA_CHARS = {"stoker": 6000, "stoker, more files": 12000}
+#: Characters of other files in a request: the extension's own number. With twice that, one exact
+#: line of 60 was lost and similarity was 0.512 instead of 0.507.
+_EXTRA_CHARS = 6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,7 @@ def all_ways(recorder: Recorder) -> Iterator[dict[str, Way]]:
             "llama.vscode": llama_vscode_way(served, greedy=False),
             "llama.vscode, greedy": llama_vscode_way(served, greedy=True),
         }
-        for name, extra_chars in _EXTRA_CHARS.items():
-            ways[name] = stoker_way(stack.enter_context(Driver(served, extra_chars)))
+        ways["stoker"] = stoker_way(stack.enter_context(Driver(served, _EXTRA_CHARS)))
         recorder.requests.clear()
         yield ways
 

@@ -15,8 +15,9 @@ import { typedSince } from "./typedSince";
 
 /** More than that was typed: what is around the cursor now matters more than what it costs to read. */
 const MOST_TYPED_CHARS = 1200;
-/** After these, a token ends: a word may go on, and a space belongs to the word behind it. */
-const TOKEN_END = /[^\s\p{L}\p{N}_$]$/u;
+/** After these, a token ends: a word or an operator may go on (`:` to `:=`), and a space belongs to the
+ * word behind it. */
+const TOKEN_END = /[.,;()[\]{}"'`]$/;
 /** From here on the next idle time is used to read all of it again, so that no key waits for that. */
 const RENEWED_CHARS = 400;
 

@@ -9,17 +9,20 @@ import type { Extra } from "./cursor";
 /** Marks a request for the gateway: it goes before what no one waits for, and never delays a chat. */
 const PRIORITY = { "x-stoker-priority": "completion" };
 
-export interface CompletionBody extends Json {
+export interface TextBody extends Json {
   readonly model: string;
   readonly prompt: string;
-  readonly suffix: string;
-  /** The beginning of the answer: it stands before the cursor already. */
-  readonly input_middle?: string;
-  readonly input_extra: readonly Extra[];
   readonly max_tokens: number;
   readonly temperature: 0;
   readonly stop: readonly string[];
   readonly stream: true;
+}
+
+export interface CompletionBody extends TextBody {
+  readonly suffix: string;
+  /** The beginning of the answer: it stands before the cursor already. */
+  readonly input_middle?: string;
+  readonly input_extra: readonly Extra[];
 }
 
 /** Gives each piece of the answer to `onText`. Aborting `signal` closes the connection, which frees the
@@ -28,7 +31,7 @@ export interface CompletionBody extends Json {
  * @throws HttpError, ConnectionError; an AbortError where `signal` was aborted */
 export async function complete(
   server: Server,
-  body: CompletionBody,
+  body: TextBody,
   onText: (text: string) => void,
   signal: AbortSignal,
 ): Promise<boolean> {

@@ -1,10 +1,11 @@
 /** Whether an answer that is still being written already has all that will be shown. Pure. */
 
 import type { Cursor } from "./cursor";
+import { goesOnRepeating } from "./repeatedLines";
 
 /** @param text of the answer so far */
-export function isEnough(text: string, { prefix }: Cursor, multiline: boolean): boolean {
-  if (!multiline) return /\S.*\n/.test(text);
+export function isEnough(text: string, { prefix, suffix }: Pick<Cursor, "prefix" | "suffix">, multiline: boolean): boolean {
+  if (!multiline) return /\S.*\n/.test(text) && !goesOnRepeating(text, { prefix, suffix });
   const line = prefix.slice(prefix.lastIndexOf("\n") + 1);
   const least = indentation(line);
   const written = text.split("\n");

@@ -4,13 +4,14 @@
 import * as vscode from "vscode";
 import type { InfillModel, ModelRegistry } from "../servers/modelRegistry";
 import { CompletionGate } from "./completionGate";
-import { completionModel } from "./completionModel";
+import { completionModel, nextEditModel } from "./completionModel";
 import { ACCEPTED, CompletionProvider } from "./completionProvider";
 import { COMPLETION_SECTION, CompletionSettings } from "./completionSettings";
 import { completionStatus, type CompletionStatus } from "./completionStatus";
 import { CopilotCompletion } from "./copilotCompletion";
 import { ExcludedFiles, SELECTOR } from "./excludedFiles";
 import { IdleWork } from "./idleWork";
+import { NextEditCall } from "./nextEdit/nextEditCall";
 import { registerNextEdit } from "./nextEdit/nextEditProvider";
 import { LastRequest } from "./lastRequest";
 import { MeasuredSpeed } from "./measuredSpeed";
@@ -68,7 +69,7 @@ export class Completion implements vscode.Disposable {
       vscode.commands.registerCommand(ACCEPTED, (uri: string, line: number, character: number) =>
         this.accepted(provider, uri, new vscode.Position(line, character)),
       ),
-      registerNextEdit({ isOn: () => settings.nextEdit, isOpen: (document) => this.mayHint(document) }),
+      this.nextEdits(),
       ...this.listeners(),
     );
     void this.update();
@@ -90,7 +91,17 @@ export class Completion implements vscode.Disposable {
     for (const part of [this.copilot, this.snoozing, this.changed]) part.dispose();
   }
 
-  /** Next edits need no model, and send nothing. */
+  private nextEdits(): vscode.Disposable {
+    const { registry, isChatting, log } = this.parts;
+    const call = new NextEditCall(() => (isChatting() ? undefined : nextEditModel(registry)), this.last, log);
+    return registerNextEdit({
+      isOn: () => this.settings.nextEdit,
+      isOpen: (document) => this.mayHint(document),
+      ask: (question, signal) => call.ask(question, signal),
+    });
+  }
+
+  /** Next edits need no model. */
   private async mayHint(document: vscode.TextDocument): Promise<boolean> {
     const off = await this.gate.off(document);
     return off === undefined || off === "noModel";
@@ -103,10 +114,13 @@ export class Completion implements vscode.Disposable {
   private makeSuggestions(): Suggestions {
     const { requester } = this;
     // Only an open document asks, so its language's settings are known.
-    const maxTokens = () => this.settings.of(activeDocument()).maxTokens;
+    const settings = () => this.settings.of(activeDocument());
     return new Suggestions(
       {
-        run: (cursor, multiline) => requester.run(cursor, { multiline, maxTokens: maxTokens() }),
+        run: (cursor, multiline) => {
+          const { maxTokens, multiline: repeats } = settings();
+          return requester.run(cursor, { multiline, repeats, maxTokens });
+        },
         failed: (error) => {
           requester.failed(error);
           void this.update();
@@ -118,7 +132,7 @@ export class Completion implements vscode.Disposable {
         askAgain: (cursor) => this.askAgain(cursor),
         waitMs: () => requester.waitMs(),
         refine: ({ rest, multiline, finished }, { prefix, suffix, languageId, tabSize }) =>
-          postProcess(rest, { prefix, suffix, languageId, multiline, finished, tabSize }),
+          postProcess(rest, { prefix, suffix, languageId, multiline, finished, tabSize, repeats: settings().multiline }),
         now: () => performance.now(),
       },
       new TypingPace(),

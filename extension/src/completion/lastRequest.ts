@@ -1,13 +1,16 @@
 /** What was last sent, shown on demand. It is held in memory only, and never logged. */
 
 import * as vscode from "vscode";
-import type { CompletionBody } from "./completionCall";
+import type { CompletionBody, TextBody } from "./completionCall";
 
 const SCHEME = "stoker-completion";
 const URI = `${SCHEME}:/`;
 
+/** A next edit's request has no more than a prompt. */
+type Body = TextBody & Partial<CompletionBody>;
+
 export interface Sent {
-  readonly body: CompletionBody;
+  readonly body: Body;
   /** The server's address without credentials. */
   readonly to: string;
   readonly at: Date;
@@ -22,7 +25,7 @@ export class LastRequest implements vscode.TextDocumentContentProvider, vscode.D
   private last: Sent | undefined;
   private readonly registration = vscode.workspace.registerTextDocumentContentProvider(SCHEME, this);
 
-  sent(body: CompletionBody, to: string): Sent {
+  sent(body: Body, to: string): Sent {
     this.last = { body, to, at: new Date(), answer: "" };
     return this.last;
   }
@@ -47,7 +50,7 @@ export class LastRequest implements vscode.TextDocumentContentProvider, vscode.D
 
 function described({ body, to, at, answer, tookMs }: Sent): string {
   const { t } = vscode.l10n;
-  const { prompt, suffix, input_middle = "", input_extra, ...settings } = body;
+  const { prompt, suffix = "", input_middle = "", input_extra = [], ...settings } = body;
   const took = tookMs === undefined ? t("still running") : t("{0} ms", Math.round(tookMs));
   const part = (title: string, text: string) => `──── ${title} (${text.length}) ────\n${text}`;
   return [

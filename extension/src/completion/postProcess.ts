@@ -9,6 +9,7 @@
 import { cutAtClosedBracket } from "./brackets";
 import { indentColumns, indentOf, lineAbove, lineAfter, lineBefore, linesBelow } from "./lines";
 import { cutAtBelow, cutRestOfLine } from "./overlap";
+import { firstAndRepeated } from "./repeatedLines";
 import { cutRepetition } from "./repetition";
 import { syntaxOf } from "./syntax";
 
@@ -20,6 +21,8 @@ export interface Place {
   readonly languageId: string;
   /** Whether more than one line is wanted here: `wantsMultiline`. */
   readonly multiline: boolean;
+  /** Whether one line may be followed by others that the file has in this order. */
+  readonly repeats?: boolean;
   /** Whether the model ended by itself; false where its tokens ran out. */
   readonly finished: boolean;
   /** Columns of a tab. */
@@ -75,9 +78,12 @@ function cutRepeatedLine(text: string, { prefix }: Place): string {
 }
 
 /** The lines that are wanted, without the half token or half line of an answer that was cut short. */
-function cutHalf(text: string, { multiline, finished }: Place): string {
+function cutHalf(text: string, { prefix, suffix, multiline, repeats, finished }: Place): string {
   const end = text.indexOf("\n");
-  if (!multiline && end >= 0) return text.slice(0, end);
+  if (!multiline && end >= 0) {
+    const lines = text.split("\n").slice(0, finished ? undefined : -1);
+    return repeats ? firstAndRepeated(lines, { prefix, suffix }) : text.slice(0, end);
+  }
   if (finished) return text;
   if (end >= 0) return text.slice(0, text.lastIndexOf("\n"));
   return text.replace(/[\p{L}\p{N}_$\uFFFD]+$/u, "");
@@ -115,8 +121,10 @@ function withIndent(line: string, tabs: boolean, tabSize: number): string {
   return made + line.slice(indent.length);
 }
 
-/** The block ends where its indentation falls below the cursor's. */
-function cutBlock(text: string, { prefix, languageId, tabSize }: Place): string {
+/** The block ends where its indentation falls below the cursor's; lines that the file has in this order
+ * may leave it as they did there. */
+function cutBlock(text: string, { prefix, languageId, multiline, tabSize }: Place): string {
+  if (!multiline) return text;
   if (syntaxOf(languageId).blocks === "prose") return text;
   const lines = text.split("\n");
   const line = lineBefore(prefix);

@@ -9,6 +9,7 @@ import type { Cursor, Extra } from "./cursor";
 import type { Run } from "./flight";
 import type { LastRequest } from "./lastRequest";
 import type { MeasuredSpeed } from "./measuredSpeed";
+import { mayRepeat } from "./repeatedLines";
 
 /** A small machine may take half a minute to read a whole window for the first time. A request whose
  * place the person has left is aborted long before. */
@@ -18,6 +19,8 @@ const LONGEST_WAIT_MS = 30_000;
 
 interface Limits {
   readonly multiline: boolean;
+  /** Whether one line may be followed by others that the file has in this order. */
+  readonly repeats: boolean;
   readonly maxTokens: number;
 }
 
@@ -43,12 +46,14 @@ export class Requester {
   }
 
   /** Undefined where there is no model, or its server failed a moment ago. */
-  run(cursor: Cursor, { multiline, maxTokens }: Limits): Run | undefined {
+  run(cursor: Cursor, { multiline, repeats, maxTokens }: Limits): Run | undefined {
     const model = this.model();
     if (!model || this.now() < this.notBefore) return undefined;
-    const most = this.speed.maxTokens(multiline, maxTokens);
+    // What is enough of it is known only as it is written: it is aborted then.
+    const isOpen = multiline || (repeats && mayRepeat(cursor));
+    const most = Math.max(this.speed.maxTokens(multiline, maxTokens), isOpen ? this.speed.maxTokens(true, maxTokens) : 0);
     const isWarm = this.isWarmAt(cursor);
-    const body = { ...this.body(model, cursor, most), stop: multiline ? [] : ["\n"] };
+    const body = { ...this.body(model, cursor, most), stop: isOpen ? [] : ["\n"] };
     return (onText, signal) => this.send(model, body, isWarm, onText, signal);
   }
 

@@ -25,6 +25,7 @@ test.each([
   ["too much typed", `x = ${"1,+,".repeat(301)}|\ny`],
   ["half a word", "x = fo|\ny"],
   ["a space, which belongs to the next word", "x = foo |\ny"],
+  ["an operator that may go on", "x = a :|\ny"],
 ])("%s is anchored anew", (_, text) => {
   const anchor = new Anchor();
   anchor.at(cursorIn("x = |\ny"), NO_FILES);

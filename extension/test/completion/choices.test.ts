@@ -1,7 +1,7 @@
 /** What is decided from numbers and lists: the model, the wait, how much is sent and asked for, when it is
  * enough. */
 import { describe, expect, test } from "vitest";
-import { completionModel } from "../../src/completion/completionModel";
+import { completionModel, nextEditModel } from "../../src/completion/completionModel";
 import { isEnough } from "../../src/completion/enough";
 import { MeasuredSpeed } from "../../src/completion/measuredSpeed";
 import { TypingPace } from "../../src/completion/typingPace";
@@ -20,10 +20,18 @@ describe("the model", () => {
     ["the chat's own completes", served("chat", "chat"), undefined, "chat"],
     ["another is served beside it", served("chat", "chat", "coder"), undefined, "coder"],
     ["nothing chats", served(undefined, "coder"), undefined, "coder"],
+    ["another predicts edits", served("chat", "chat", "sweep-next-edit-1.5b", "coder"), undefined, "coder"],
+    ["only the chat's own was made to complete", served("chat", "sweep-next-edit-1.5b", "chat"), undefined, "chat"],
+    ["nothing else is served", served(undefined, "sweep-next-edit-1.5b"), undefined, "sweep-next-edit-1.5b"],
     ["the user names one", served("chat", "chat", "coder"), "chat", "chat"],
     ["the user names one that is not served", served("chat", "coder"), "other", undefined],
   ])("where %s", (_, models, named, id) => {
     expect(completionModel(models, named)?.id).toBe(id);
+  });
+
+  test("of the next edit is one that was made for it", () => {
+    expect(nextEditModel(served("chat", "chat", "sweep-next-edit-1.5b"))?.id).toBe("sweep-next-edit-1.5b");
+    expect(nextEditModel(served("chat", "chat", "coder"))).toBeUndefined();
   });
 });
 

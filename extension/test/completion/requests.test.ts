@@ -36,7 +36,7 @@ async function serve(handler: Handler): Promise<void> {
   requester = new Requester(() => ({ id: "coder", source }), () => extras, speed, last, asLog, () => now);
 }
 
-const LIMITS = { multiline: false, maxTokens: 128 };
+const LIMITS = { multiline: false, repeats: false, maxTokens: 128 };
 
 async function run(text = "x = |\ny = 2"): Promise<{ text: string; finished: boolean }> {
   const pieces: string[] = [];
@@ -61,6 +61,15 @@ test("both sides and the other files are sent, marked as a completion, with the 
     stream: true,
   });
   expect(headers).toMatchObject({ "x-stoker-priority": "completion", authorization: "Bearer key" });
+});
+
+test.each([
+  ["nothing follows the cursor on its line", "x = |\ny = 2", [], 128],
+  ["something does", "f(|)\ny = 2", ["\n"], 32],
+])("one line that may be followed by known ones, where %s", async (_, text, stop, max_tokens) => {
+  await serve(streams(piece("1", "stop"), "[DONE]"));
+  await requester.run(cursorIn(text), { ...LIMITS, repeats: true })?.(() => undefined, new AbortController().signal);
+  expect(JSON.parse(fake?.asked("/v1/completions")[0]?.body ?? "")).toMatchObject({ stop, max_tokens });
 });
 
 test("an answer that was cut off at its limit is not finished", async () => {

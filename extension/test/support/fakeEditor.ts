@@ -41,7 +41,11 @@ export const commands = {
   },
   executeCommand: async (_: string, key: string, value: unknown) => void context.set(key, value),
 };
-export const workspace = { onDidChangeTextDocument: changes.event, onDidChangeConfiguration: configurations.event };
+export const workspace = {
+  onDidChangeTextDocument: changes.event,
+  onDidChangeConfiguration: configurations.event,
+  asRelativePath: () => "src/file.py",
+};
 export const configurationChanges = () => configurations.fire({ affectsConfiguration: () => true });
 
 interface Decoration {

@@ -2,19 +2,22 @@
  *
  * VS Code's stable inline completions must begin and end on one line and stand at the cursor; an inline
  * edit elsewhere is proposed API. So the edit is drawn: what goes is struck out, what comes stands beside
- * it. Tab goes there or, where it is in sight, makes it; Escape drops it. All of it is known from the
- * edits themselves: nothing is sent anywhere.
+ * it. Tab goes there or, where it is in sight, makes it; Escape drops it. What the edits themselves show
+ * comes first, since that was measured; then what a next-edit model proposes, where one is served.
  */
 
 import * as vscode from "vscode";
-import { predict, type Proposal } from "./predict";
-import { linesOf, RecentEdits } from "./recentEdits";
+import type { Question } from "./nextEditForm";
+import { predict, type Replacement } from "./predict";
+import { linesOf, RecentEdits, type Edit } from "./recentEdits";
 import { smallDiff } from "./smallDiff";
 
 export interface NextEditParts {
   readonly isOn: () => boolean;
   /** Whether suggestions are made in a document. */
   readonly isOpen: (document: vscode.TextDocument) => Promise<boolean>;
+  /** Asks the model, where one is served. */
+  readonly ask: (question: Question, signal: AbortSignal) => Promise<readonly Replacement[]>;
 }
 
 /** A person who types on is not to be shown something with each key. */
@@ -27,7 +30,7 @@ const VISIBLE = "stoker.nextEditVisible";
 
 interface Shown {
   readonly editor: vscode.TextEditor;
-  readonly proposal: Proposal;
+  readonly proposal: Replacement;
   readonly version: number;
 }
 
@@ -48,6 +51,7 @@ class NextEdits implements vscode.Disposable {
   /** What the person does not want in this document, by the old and new lines. */
   private readonly dropped = new Set<string>();
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private asking: AbortController | undefined;
 
   constructor(private readonly parts: NextEditParts) {
     const { commands, window, workspace } = vscode;
@@ -100,9 +104,19 @@ class NextEdits implements vscode.Disposable {
     const { version } = editor.document;
     if (!(await this.parts.isOpen(editor.document)) || editor.document.version !== version) return;
     const lines = linesOf(editor.document.getText());
-    const proposals = predict({ languageId: editor.document.languageId, lines, edits: followed.recent.edits(lines) });
-    const proposal = proposals.find((each) => !this.dropped.has(keyOf(each, lines)));
-    if (proposal) this.show({ editor, proposal, version });
+    const edits = followed.recent.edits(lines);
+    const isWanted = (each: Replacement) => !this.dropped.has(keyOf(each, lines));
+    const known = predict({ languageId: editor.document.languageId, lines, edits }).find(isWanted);
+    const proposal = known ?? (edits.length ? (await this.ask(editor, lines, edits)).find(isWanted) : undefined);
+    if (proposal && editor.document.version === version) this.show({ editor, proposal, version });
+  }
+
+  /** Aborted as soon as the text changes or another file is looked at. */
+  private ask(editor: vscode.TextEditor, lines: readonly string[], edits: readonly Edit[]): Promise<readonly Replacement[]> {
+    this.asking = new AbortController();
+    const path = vscode.workspace.asRelativePath(editor.document.uri, false);
+    const cursorLine = editor.selection.active.line;
+    return this.parts.ask({ path, lines, edits, cursorLine }, this.asking.signal);
   }
 
   private show(shown: Shown): void {
@@ -119,6 +133,7 @@ class NextEdits implements vscode.Disposable {
 
   private hide(): void {
     clearTimeout(this.timer);
+    this.asking?.abort();
     if (!this.shown) return;
     this.shown.editor.setDecorations(this.gone, []);
     this.shown.editor.setDecorations(this.come, []);
@@ -153,7 +168,7 @@ class NextEdits implements vscode.Disposable {
   }
 }
 
-function keyOf({ line, endLine, lines }: Proposal, text: readonly string[]): string {
+function keyOf({ line, endLine, lines }: Replacement, text: readonly string[]): string {
   return JSON.stringify([text.slice(line, endLine), lines]);
 }
 
@@ -162,7 +177,7 @@ function isInSight({ editor, proposal }: Shown): boolean {
 }
 
 /** The lines that are replaced. Where none come, a line's end goes with them. */
-function rangeOf(document: vscode.TextDocument, { line, endLine, lines }: Proposal): vscode.Range {
+function rangeOf(document: vscode.TextDocument, { line, endLine, lines }: Replacement): vscode.Range {
   const last = document.lineAt(endLine - 1).range.end;
   if (lines.length) return new vscode.Range(new vscode.Position(line, 0), last);
   if (endLine < document.lineCount) return new vscode.Range(line, 0, endLine, 0);
@@ -174,12 +189,16 @@ interface Drawing {
   readonly come: vscode.DecorationOptions[];
 }
 
-function drawing(document: vscode.TextDocument, proposal: Proposal): Drawing {
+function drawing(document: vscode.TextDocument, proposal: Replacement): Drawing {
   const { line, endLine, lines } = proposal;
   const [only] = lines;
   if (endLine - line === 1 && lines.length === 1 && only !== undefined) {
     const { start, end, text } = smallDiff(document.lineAt(line).text, only);
     return drawn(new vscode.Range(line, start, line, end), text);
+  }
+  if (endLine - line === 1 && only === document.lineAt(line).text) {
+    const { end } = document.lineAt(line).range;
+    return drawn(new vscode.Range(end, end), ["", ...lines.slice(1).map((each) => each.trim())].join(" ⏎ "));
   }
   const first = new vscode.Position(line, document.lineAt(line).firstNonWhitespaceCharacterIndex);
   const range = new vscode.Range(first, document.lineAt(endLine - 1).range.end);
@@ -203,7 +222,7 @@ function visible(text: string): string {
 }
 
 /** At the end of the cursor's line, where the edit itself is out of sight. */
-function hintAt(editor: vscode.TextEditor, { line }: Proposal): vscode.DecorationOptions {
+function hintAt(editor: vscode.TextEditor, { line }: Replacement): vscode.DecorationOptions {
   const { end } = editor.document.lineAt(editor.selection.active.line).range;
   const contentText = vscode.l10n.t("Tab: next edit, line {0}", line + 1);
   const color = new vscode.ThemeColor("editorGhostText.foreground");

@@ -10,11 +10,14 @@ import { lexemes, syntaxOf } from "../syntax";
 import type { Edit } from "./recentEdits";
 import { dedented, definesAt, substitutionsOf, tokensOf, type Substitution } from "./substitution";
 
-/** Lines from `line` to before `endLine` are to become `text`. */
-export interface Proposal {
+/** Lines from `line` to before `endLine` are to become `lines`. */
+export interface Replacement {
   readonly line: number;
   readonly endLine: number;
   readonly lines: readonly string[];
+}
+
+export interface Proposal extends Replacement {
   readonly evidence: Evidence;
 }
 
@@ -66,7 +69,11 @@ export function predict(file: File, supportNeeded: Readonly<Record<Evidence["kin
       found.set(proposal.line, proposal);
     }
   }
-  return [...found.values()].sort((a, b) => distance(a.line, latest.line) - distance(b.line, latest.line));
+  return nearestFirst([...found.values()], latest.line);
+}
+
+export function nearestFirst<T extends Replacement>(found: readonly T[], line: number): T[] {
+  return found.toSorted((a, b) => distance(a.line, line) - distance(b.line, line));
 }
 
 /** Downwards first, as a file is read; what stands above comes after it. */

@@ -1,13 +1,18 @@
 /** What a person sees of the edit that follows, and what Tab and Escape do with it. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Question } from "../../../src/completion/nextEdit/nextEditForm";
+import type { Replacement } from "../../../src/completion/nextEdit/predict";
 import { registerNextEdit } from "../../../src/completion/nextEdit/nextEditProvider";
-import { activates, configurationChanges, context, Editor, EndOfLine, registered, window } from "../../support/fakeEditor";
+import { activates, configurationChanges, context, Editor, EndOfLine, registered, Selection, window } from "../../support/fakeEditor";
 
 vi.mock("vscode", () => import("../../support/fakeEditor"));
 
 const TEXT = "def total(prices):\n    return sum(prices)\n\nprint(total([1]))\nprint(total([2]))";
 let isOn: boolean;
 let isOpen: boolean;
+/** What the model is asked, and what it proposes. */
+let asked: { question: Question; signal: AbortSignal }[];
+let modelProposes: () => Promise<Replacement[]>;
 let nextEdits: { dispose: () => void };
 
 beforeEach(() => {
@@ -16,7 +21,13 @@ beforeEach(() => {
   isOpen = true;
   context.clear();
   window.activeTextEditor = undefined;
-  nextEdits = registerNextEdit({ isOn: () => isOn, isOpen: async () => isOpen });
+  asked = [];
+  modelProposes = async () => [];
+  const ask = (question: Question, signal: AbortSignal) => {
+    asked.push({ question, signal });
+    return modelProposes();
+  };
+  nextEdits = registerNextEdit({ isOn: () => isOn, isOpen: async () => isOpen, ask });
 });
 afterEach(() => {
   nextEdits.dispose();
@@ -114,4 +125,54 @@ test("switched on in an open file, it follows from there", async () => {
   editor.type("total", "price_sum");
   await pause();
   expect(editor.seen.come).toEqual(["price_sum"]);
+});
+
+/** An edit that shows by itself nothing that follows. */
+async function grown(): Promise<Editor> {
+  const editor = new Editor(TEXT);
+  activates(editor);
+  editor.selection = new Selection(1, 0, 1, 0);
+  editor.type("sum(prices)", "sum(prices) + tax");
+  await pause();
+  return editor;
+}
+
+test("the model is asked only where the edits themselves show nothing", async () => {
+  await renamed();
+  expect(asked).toEqual([]);
+  await grown();
+  expect(asked[0]?.question).toEqual({
+    path: "src/file.py",
+    lines: TEXT.replace("sum(prices)", "sum(prices) + tax").split("\n"),
+    edits: [{ line: 1, before: ["    return sum(prices)"], after: ["    return sum(prices) + tax"] }],
+    cursorLine: 1,
+  });
+});
+
+test("what the model proposes is drawn, made with Tab, and gone for good with Escape", async () => {
+  modelProposes = async () => [{ line: 3, endLine: 4, lines: ["print(total([1], tax))"] }];
+  const editor = await grown();
+  expect(editor.seen).toEqual({ gone: [], come: [", tax"] });
+  await escape();
+  editor.type("print(total([2]))", "print(total([3]))");
+  await pause();
+  expect(editor.seen).toEqual(nothing);
+  modelProposes = async () => [{ line: 0, endLine: 1, lines: ["def total(prices):", "    tax = 0"] }];
+  editor.type("[3]", "[4]");
+  await pause();
+  expect(editor.seen).toEqual({ gone: [], come: [" ⏎ tax = 0"] });
+  await tab();
+  expect(editor.lines.slice(0, 2)).toEqual(["def total(prices):", "    tax = 0"]);
+});
+
+test("with the next key the request is aborted, and an answer that comes yet is not shown", async () => {
+  let answer: (found: Replacement[]) => void = () => undefined;
+  modelProposes = () => new Promise((resolve) => (answer = resolve));
+  const editor = await grown();
+  expect(asked[0]?.signal.aborted).toBe(false);
+  editor.type("tax", "taxes");
+  expect(asked[0]?.signal.aborted).toBe(true);
+  answer([{ line: 3, endLine: 4, lines: ["print(0)"] }]);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(editor.seen).toEqual(nothing);
 });

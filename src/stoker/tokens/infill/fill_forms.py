@@ -151,8 +151,10 @@ FORMS: tuple[FillForm, ...] = (
     FillForm(
         name="granite-4",
         models="Granite 4",
-        source="https://github.com/ibm-granite/granite-4.0-language-models, prompt engineering "
-        "guide, fill-in-the-middle",
+        # Its example has the prompt in a chat's message; whether that is better was not tried.
+        source="https://github.com/ibm-granite/granite-4.0-language-models/blob/"
+        "8c874fed4775c018d637b2aabf850d4bb1a29e5f/"
+        "Granite%204.0%20Prompt%20engineering%20guide%20v2.md, FIM coding tasks",
         prefix="<|fim_prefix|>",
         suffix="<|fim_suffix|>",
         middle="<|fim_middle|>",
@@ -201,7 +203,8 @@ FORMS: tuple[FillForm, ...] = (
         name="granite-code",
         models="Granite Code, Granite 3.3, StarCoder",
         source="https://arxiv.org/abs/2405.04324, section 4, and "
-        "https://huggingface.co/bigcode/starcoder (fill-in-the-middle), whose tokenizer it has",
+        "https://huggingface.co/bigcode/starcoder (fill-in-the-middle; its publisher's example in "
+        "discussions/22), whose tokenizer it has",
         prefix="<fim_prefix>",
         suffix="<fim_suffix>",
         middle="<fim_middle>",
@@ -242,7 +245,7 @@ FORMS: tuple[FillForm, ...] = (
         name="codestral",
         models="Codestral and Mistral with the same tokens",
         source="https://github.com/mistralai/mistral-common/blob/main/src/mistral_common/tokens/"
-        "tokenizers/instruct.py, encode_fim",
+        "tokenizers/instruct.py, InstructTokenizerV2.encode_fim (read in mistral-common 1.13.1)",
         prefix="[PREFIX]",
         suffix="[SUFFIX]",
         middle=None,
