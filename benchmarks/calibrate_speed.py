@@ -83,18 +83,17 @@ class Errors:
 
 
 def load_rows() -> list[ServingRow]:
-    """Every row that can be used, from both files."""
+    """Every row that can be used, from both files; those with a doubt can't."""
     files = (
         *serving_rows(DATA / "measured_serving.csv"),
         *speed_rows(DATA / "measured_speed.csv"),
     )
-    return [row for row in files if not isinstance(row, StokerError)]
+    return [row for row in files if not isinstance(row, StokerError) and not row.doubt]
 
 
 def fit(rows: Sequence[ServingRow]) -> Efficiency:
-    """The coefficients that fit ``rows`` best. Repeated points count once, doubtful ones never."""
-    points = list({row.key: row for row in rows if not row.doubt}.values())
-    result = least_squares(_residuals, _START, args=(points, weights_of(points)), max_nfev=20)
+    """The coefficients that fit ``rows`` best."""
+    result = least_squares(_residuals, _START, args=(rows, weights_of(rows)), max_nfev=20)
     return Efficiency(*np.exp(result.x).tolist())
 
 

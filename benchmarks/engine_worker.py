@@ -11,14 +11,15 @@ from stoker.engines import ProcessLaunch
 
 
 @contextmanager
-def running(launch: ProcessLaunch) -> Iterator[None]:
+def running(launch: ProcessLaunch, ready: str = "ready on") -> Iterator[None]:
     """Run the process of ``launch`` for the length of the block, which begins when it is ready.
 
-    Raises ``RuntimeError`` where the process ends before it is ready.
+    ``ready`` is what its log prints then. Raises ``RuntimeError`` where the process ends before.
     """
     process = subprocess.Popen(
         launch.argv,
         stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **launch.env},
@@ -27,12 +28,13 @@ def running(launch: ProcessLaunch) -> Iterator[None]:
     try:
         process.stdin.write(launch.stdin)
         process.stdin.flush()
-        if not any("ready on" in line for line in process.stderr):
+        if not any(ready in line for line in process.stderr):
             raise RuntimeError("The engine ended before it was ready.")
         # Its log must be read, or the engine blocks once the pipe is full.
         drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
         yield
     finally:
         process.stdin.close()
+        process.terminate()
         process.wait()
     drain.wait()

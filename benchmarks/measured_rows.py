@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from stoker.engines.vllm.vllm_memory import (
     vllm_memory,
 )
 from stoker.engines.vllm.vllm_speed import (
+    LARGEST_GRAPH_TOKENS,
     Efficiency,
     Hardware,
     Limits,
@@ -116,11 +117,9 @@ class ServingRow:
     traffic: Traffic
     first_token_s: float | None
     token_s: float | None
-    #: Rows that measured the same point share a key.
-    key: tuple[object, ...]
     #: Why this row must not be fitted; empty where nothing is wrong with it.
     doubt: str = ""
-    limits: Limits | None = None
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def gpu_name(self) -> str:
@@ -209,6 +208,7 @@ def _row(
     expert_parallel: bool = False,
     kv: str = "auto",
     batched: int | None = None,
+    graph_tokens: int = LARGEST_GRAPH_TOKENS,
     doubt: str = "",
 ) -> ServingRow:
     shape, spec = architecture(model), gpu(gpu_name)
@@ -222,13 +222,13 @@ def _row(
         traffic,
         first_token_s,
         token_s,
-        (model, spec.label, quant, gpus, attention_dp, expert_parallel, kv, traffic),
         doubt,
         Limits(
             batched or (8192 if (spec.memory_bytes or 0) >= 70 * GIB else 2048),
             _most_at_once(
                 model, quant, spec, gpus, traffic.prompt_tokens + traffic.answer_tokens, kv
             ),
+            graph_tokens,
         ),
     )
 
@@ -250,8 +250,17 @@ def _most_at_once(model: str, quant: str, spec: GpuSpec, gpus: int, tokens: int,
 
 
 def serving_rows(path: Path) -> Iterator[ServingRow | StokerError]:
-    """The rows of ``measured_serving.csv``, or why one cannot be used."""
+    """The rows of ``measured_serving.csv``, or why one cannot be used; each measurement once.
+
+    A third of them repeat another: the same times, with more digits or divided among ranks.
+    """
+    seen = set()
     for row in read(path):
+        times_ms = (round(float(row[name]), 2) for name in ("silicon_ttft_ms", "silicon_tpot_ms"))
+        measurement = (row["model_path"], row["system"], row["precision"], *times_ms)
+        if measurement in seen:
+            continue
+        seen.add(measurement)
         try:
             yield _serving(row)
         except StokerError as problem:
@@ -270,6 +279,7 @@ def _serving(row: dict[str, str]) -> ServingRow:
         round(int(row["osl"]) * drawn),
     )
     quant = quantization(row["precision"], model)
+    script = _script(row, model)
     return _row(
         model,
         quant,
@@ -279,19 +289,58 @@ def _serving(row: dict[str, str]) -> ServingRow:
         float(row["silicon_ttft_ms"]) / 1e3,
         float(row["silicon_tpot_ms"]) / 1e3,
         attention_dp=gpus // tp,
-        expert_parallel=int(row["moe_ep_size"] or 1) > 1
-        or ("MiniMax" in model and row["system"] == "h200_sxm"),
-        kv="fp8" if row["attention_dp_size"] and _narrow_cache(row, model) else "auto",
-        batched=_batched(row, model),
-        doubt=_doubt(row, model, quant, gpus),
+        expert_parallel=int(row["moe_ep_size"] or 1) > 1 or script.expert_parallel,
+        kv=script.kv_cache_dtype,
+        batched=script.max_num_batched_tokens,
+        graph_tokens=script.max_cudagraph_capture_size,
+        doubt=script.doubt or _doubt(row, model, quant, gpus),
     )
 
 
-def _batched(row: dict[str, str], model: str) -> int | None:
-    """`--max-num-batched-tokens`, which these scripts for Blackwell set to two prompts."""
-    set_there = row["attention_dp_size"] and row["system"].startswith("b")
-    kimi = "Kimi" in model and row["precision"] == "fp4"
-    return 2 * int(row["isl"]) if set_there and ("MiniMax" in model or kimi) else None
+@dataclass(frozen=True)
+class _Script:
+    """What the script that measured a row passed to vLLM; the defaults are vLLM's."""
+
+    kv_cache_dtype: str = "auto"
+    max_num_batched_tokens: int | None = None
+    max_cudagraph_capture_size: int = LARGEST_GRAPH_TOKENS
+    expert_parallel: bool = False
+    doubt: str = ""
+
+
+def _script(row: dict[str, str], model: str) -> _Script:
+    """The flags of InferenceMAX's scripts at the time when they started the row's version.
+
+    From the history of SemiAnalysisAI/InferenceX (benchmarks/single_node; 70b_*, removed on
+    2025-10-30). The names of rows do not have them, and they changed while the version stayed:
+    Kimi K2.5 in 4 bits on a B200 ran vLLM 0.17.0 with experts on whole GPUs and default flags, and
+    from 2026-04-20 on (6c3acebfa) without the first and with graphs of 2,048 tokens.
+    """
+    blackwell, version = row["system"].startswith("b"), row["backend_version"]
+    if not row["attention_dp_size"]:
+        return _Script()
+    if "Llama" in model:
+        return _Script("fp8", 8192)
+    if "gpt-oss" in model:
+        return _Script("fp8" if blackwell else "auto", 8192, 2048)
+    tuned = _Script("fp8", 2 * int(row["isl"]), 2048)
+    if "MiniMax" in model:
+        return _minimax_script(row, tuned)
+    if row["system"] != "b200_sxm" or row["precision"] != "fp4" or int(row["moe_ep_size"]) > 1:
+        return _Script()
+    twice = "two scripts with different flags measured this" if row["tp_size"] == "8" else ""
+    return replace(tuned, doubt=twice) if version == "0.17.0" else tuned
+
+
+def _minimax_script(row: dict[str, str], tuned: _Script) -> _Script:
+    if not row["system"].startswith("b"):
+        return _Script(expert_parallel=row["system"] == "h200_sxm")
+    if row["backend_version"] == "0.17.0":
+        off = "FlashInfer's and DeepGEMM's kernels for experts were switched off"
+        return _Script(expert_parallel=True, doubt=off)
+    # 08bcde8f1, in force until the release of 0.19.
+    nightly = row["backend_version"].startswith("nightly") and row["precision"] == "fp4"
+    return _Script("fp8") if nightly else tuned
 
 
 def _ranks(row: dict[str, str], tp: int) -> tuple[int, int]:
@@ -305,12 +354,6 @@ def _ranks(row: dict[str, str], tp: int) -> tuple[int, int]:
         return int(row["attention_dp_size"]), tp
     gpus = max(tp, int(row["moe_tp_size"] or 1) * int(row["moe_ep_size"] or 1))
     return gpus // tp, gpus
-
-
-def _narrow_cache(row: dict[str, str], model: str) -> bool:
-    """InferenceMAX's scripts pass `--kv-cache-dtype fp8` on Blackwell, except for Kimi in int4, and
-    for Llama (SemiAnalysisAI/InferenceX, benchmarks/single_node and 70b_fp8_h200_slurm.sh)."""
-    return "Llama" in model or (row["system"].startswith("b") and row["precision"] != "int4")
 
 
 def _doubt(row: dict[str, str], model: str, quant: str, gpus: int) -> str:
@@ -476,6 +519,8 @@ def _unknown(row: dict[str, str], share: float | None) -> str:
         reasons.append("max_num_batched_tokens: no release, and V1's defaults were not settled")
     if "connector" in row["flags"]:
         reasons.append("a connector takes memory too")
+    if "pull 19312" in row["flags"]:
+        reasons.append("its profile ran before memory was counted, by the issue's answer")
     if "inferred" in row["flags"] or "default" in row["max_model_len"]:
         reasons.append("flags inferred by the reporter")
     return ", ".join(reasons)

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
 from statistics import median, quantiles
 from time import process_time
@@ -148,10 +150,12 @@ def _speed(folder: Path, *, every_row: bool) -> list[ServingRow]:
     for what in sorted({problem.what for problem in problems}):
         print(f"  not predicted: {what}")
     errors = [_speed_row(row, verbose=every_row) for row in rows]
-    token = [token for token, _ in errors if token is not None]
-    first = [first for _, first in errors if first is not None]
-    print(_line("time per token, all rows", token, _TARGETS["token"]))
-    print(_line("time to first token, all rows", first, _TARGETS["first"]))
+    sure = [error for error, row in zip(errors, rows, strict=True) if not row.doubt]
+    token = [token for token, _ in sure if token is not None]
+    first = [first for _, first in sure if first is not None]
+    print(_line("time per token, rows without a doubt", token, _TARGETS["token"]))
+    print(_line("time to first token, rows without a doubt", first, _TARGETS["first"]))
+    _repeated(rows)
     for name in sorted({row.gpu_name for row in rows}):
         _group(name, [e for e, row in zip(errors, rows, strict=True) if row.gpu_name == name])
     for name in sorted({row.setup.model for row in rows}):
@@ -177,6 +181,25 @@ def _speed_row(row: ServingRow, *, verbose: bool) -> tuple[float | None, float |
             f"{'  [' + row.doubt + ']' if row.doubt else ''}"
         )
     return token, first
+
+
+def _repeated(rows: Sequence[ServingRow]) -> None:
+    """Print how far measurements of one set-up are from each other: no prediction is nearer."""
+    alike: dict[tuple[object, ...], list[ServingRow]] = defaultdict(list)
+    for row in rows:
+        if not row.doubt:
+            setup = row.setup
+            key = (setup.model, setup.precision, setup.gpu.label, setup.gpus, row.traffic)
+            alike[(*key, repr(row.load), row.limits)].append(row)
+    pairs = [pair for group in alike.values() for pair in permutations(group, 2)]
+    token = [a.token_s / b.token_s - 1 for a, b in pairs if a.token_s and b.token_s]
+    first = [a.first_token_s / b.first_token_s - 1 for a, b in pairs if _both_first(a, b)]
+    print(_line("time per token, one measurement beside another", token))
+    print(_line("time to first token, one beside another", first))
+
+
+def _both_first(a: ServingRow, b: ServingRow) -> bool:
+    return bool(a.first_token_s and b.first_token_s)
 
 
 def _latency() -> None:
@@ -217,7 +240,7 @@ def _held_out(rows: Sequence[ServingRow]) -> list[tuple[str, ...]]:
         ("GPUs", lambda row: row.gpu_name),
         ("models", lambda row: row.setup.model),
     ):
-        errors = left_out(rows, key, verbose=False)
+        errors = left_out([row for row in rows if not row.doubt], key, verbose=False)
         print(_line(f"time per token, {name} left out", errors.token, _TARGETS["token"]))
         first = _TARGETS["first"]
         print(_line(f"time to first token, {name} left out", errors.first_token, first))

@@ -1,20 +1,28 @@
-"""The simulation beside real llama.cpp: ``python benchmarks/sizing_accuracy.py``.
+"""The simulation beside real engines on this CPU: ``python benchmarks/sizing_accuracy.py``.
 
 Goal: P50 and P95 of the time to first token and per token within 20 % of measured at three loads.
-It starts the small model with four slots, measures a few requests to calibrate the step times, then
-sends traces of independent requests at 0.3, 0.55 and 0.8 of the rate that the calibrated simulation
+It starts the small model on llama.cpp with four slots, or with ``--engine vllm`` on vLLM's CPU
+build (``scripts/install-vllm.sh``), measures a few requests to calibrate the step times, then sends
+traces of independent requests at 0.3, 0.55 and 0.8 of the rate that the calibrated simulation
 sustains, and simulates the same arrivals with the lengths that the server counted. Other work on
 the machine shows as an error, so the load average before and after is printed too.
+
+``--save FILE`` writes what was measured as a CSV file; ``--read FILE`` simulates such a file again
+and starts nothing, with the step times of other rounds where ``--fit`` names them (``load 0.30``).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import csv
 import json
+import os
 import random
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import engine_worker
 import psutil
@@ -23,8 +31,7 @@ from stoker import models
 from stoker.checks.bench.load_generator import Halt, LoadClient, open_loop, session
 from stoker.checks.bench.request_timing import Timing
 from stoker.checks.bench.workloads import Request
-from stoker.engines import Backend, Options
-from stoker.engines.llama_cpp.llama_launch import launch
+from stoker.engines import Backend, Options, ProcessLaunch, get
 from stoker.planning import Argument, MemoryPrediction, Plan
 from stoker.server.ports import any_free
 from stoker.sizing import (
@@ -32,17 +39,24 @@ from stoker.sizing import (
     LlamaCppReplica,
     LogNormal,
     MeasuredAnswer,
+    Replica,
     StepTimes,
+    VllmReplica,
     calibrate,
 )
 from stoker.sizing.estimates import quantile
 from stoker.sizing.step_calibration import replay_rounds
 
 SLOTS, CONTEXT, BATCH = 4, 2048, 512
+SEQUENCES = 16
+#: SmolLM2-135M: 30 layers with 3 heads of 64, two values of 16 bits each.
+_TOKEN_BYTES = 30 * 3 * 64 * 2 * 2
+_CACHE_BYTES = 1 << 30
 #: One core is left to the client and the server's HTTP: threads of a step wait for the slowest.
 THREADS = max(1, (psutil.cpu_count() or 2) - 1)
 PROMPT, ANSWER = LogNormal(220, 0.7, 20, 1500), LogNormal(30, 0.6, 4, 120)
 LOADS = (0.3, 0.55, 0.8)
+COLUMNS = ("round", "at_s", "prompt_tokens", "output_tokens", "first_token_s", "token_s")
 GOAL = 0.2
 WORDS = ("river", "stone", "light", "paper", "cloud", "table", "green", "music")
 _PLANNED = StepTimes.of_rates(prefill_tokens_per_s=400, decode_tokens_per_s=60, further_s=2e-3)
@@ -63,14 +77,49 @@ class Row:
         return self.simulated_s / self.measured_s - 1
 
 
-def plan() -> Plan:
-    """The small model in slots of equal size, as ``REPLICA`` describes it."""
+@dataclass(frozen=True)
+class Engine:
+    """What is started."""
+
+    plan: Plan
+    options: Options
+    #: What the log prints when requests can be sent.
+    ready: str
+
+    def launch(self, port: int) -> ProcessLaunch:
+        """Its process, as Stoker starts it."""
+        spec = get(self.plan.engine).launch(self.plan, port=port, key="key", options=self.options)
+        assert isinstance(spec, ProcessLaunch)
+        return spec
+
+
+def llama_cpp() -> Engine:
+    """The small model in slots of equal size."""
     model = next(m for m in models.available() if "smollm2" in m.id)
     values = {"n_ctx": SLOTS * CONTEXT, "n_parallel": SLOTS, "n_batch": BATCH, "n_ubatch": BATCH}
     values |= {"cache_ram_mib": 0}
     values |= {"cpuparams.n_threads": THREADS, "cpuparams_batch.n_threads": THREADS}
-    arguments = tuple(Argument(name, value, "") for name, value in values.items())
-    return Plan(model, "llama.cpp", CONTEXT, SLOTS, arguments, MemoryPrediction(0, 0, 0, 0))
+    plan = Plan(
+        model, "llama.cpp", CONTEXT, SLOTS, _arguments(values), MemoryPrediction(0, 0, 0, 0)
+    )
+    return Engine(plan, Options(), "ready on")
+
+
+def vllm() -> Engine:
+    """The small model on vLLM's CPU build, which gives a step all cores but one by itself."""
+    script = Path(__file__).parents[1] / "scripts" / "install-vllm.sh"
+    printed = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True).stdout
+    found = dict(line.split("=", 1) for line in printed.splitlines())
+    folder = Path(found["MODEL"])
+    model = models.Model(folder.name, "safetensors", "disk", "smollm2", path=folder)
+    values = {"max_model_len": CONTEXT, "max_num_seqs": SEQUENCES, "enforce_eager": True}
+    values |= {"max_num_batched_tokens": CONTEXT, "kv_cache_memory_bytes": _CACHE_BYTES}
+    plan = Plan(model, "vllm", CONTEXT, SEQUENCES, _arguments(values), MemoryPrediction(0, 0, 0, 0))
+    return Engine(plan, Options(python=found["PYTHON"]), "startup complete")
+
+
+def _arguments(values: dict[str, int | bool]) -> tuple[Argument, ...]:
+    return tuple(Argument(name, value, "") for name, value in values.items())
 
 
 def asked(rng: random.Random, words: int, answer_tokens: int) -> Request:
@@ -112,8 +161,12 @@ class Server:
         return [measured(self._sent + i, timing) for i, timing in enumerate(timings)]
 
     async def for_calibration(self) -> list[list[MeasuredAnswer]]:
-        """Alone with four lengths, twice each, and two, four and eight at once."""
-        rounds = [await self.round([(words, 30)], [0.0]) for words in (20, 150, 500, 1200) * 2]
+        """Alone with four lengths, twice each, and two, four and eight at once.
+
+        The longest is that of one prompt in thirty. On a CPU vLLM reads the tokens beyond some 800
+        half as fast, which the step times can't have: with 1,200 words they were too slow for all.
+        """
+        rounds = [await self.round([(words, 30)], [0.0]) for words in (20, 150, 500, 800) * 2]
         for count in (2, 4, 8):
             rounds.append(await self.round([(200, 40)] * count, [0.0] * count))
         return rounds[1:]  # The first also warmed the server up.
@@ -126,7 +179,7 @@ class Server:
         return await self.round(lengths, due_s)
 
 
-def capacity_per_s(replica: LlamaCppReplica, count: int = 400) -> float:
+def capacity_per_s(replica: Replica, count: int = 400) -> float:
     """Requests a second when as many as there are wait: what the calibrated server sustains."""
     rng = random.Random(1)
     answers = [
@@ -136,7 +189,7 @@ def capacity_per_s(replica: LlamaCppReplica, count: int = 400) -> float:
     return count / max(first_s for first_s, _ in replay_rounds([answers], replica))
 
 
-def compare(load: float, answers: list[MeasuredAnswer], replica: LlamaCppReplica) -> list[Row]:
+def compare(load: float, answers: list[MeasuredAnswer], replica: Replica) -> list[Row]:
     """Percentiles of a trace, measured and simulated."""
     simulated = replay_rounds([answers], replica)
     both = list(zip(answers, simulated, strict=True))
@@ -159,34 +212,80 @@ def compare(load: float, answers: list[MeasuredAnswer], replica: LlamaCppReplica
     return rows
 
 
-async def run(url: str, key: str, count: int) -> tuple[StepTimes, list[Row]]:
-    """Calibrate, then measure and simulate the three loads."""
-    replica = LlamaCppReplica(_PLANNED, SLOTS, CONTEXT, BATCH)
+#: The rounds by their names: calibration, then ``load 0.30`` and so on.
+Rounds = dict[str, list[MeasuredAnswer]]
+
+
+async def measure(url: str, replica: Replica, loads: Sequence[float], count: int) -> Rounds:
+    """Rounds to calibrate with, then one at each load."""
     async with session() as http:
-        server = Server(LoadClient(http, Backend(url, "llama.cpp", key)), seed=7)
-        replica = replace(replica, step_times=calibrate(await server.for_calibration(), replica))
-        per_s = capacity_per_s(replica)
-        rows: list[Row] = []
-        for load in LOADS:
-            rows += compare(load, await server.under_load(load * per_s, count), replica)
-    return replica.step_times, rows
+        server = Server(LoadClient(http, Backend(url, "any", "key")), seed=7)
+        alone = await server.for_calibration()
+        rounds = {f"calibration {number}": answers for number, answers in enumerate(alone)}
+        per_s = capacity_per_s(calibrated(rounds, replica))
+        for load in loads:
+            rounds[f"load {load:.2f}"] = await server.under_load(load * per_s, count)
+    return rounds
+
+
+def calibrated(rounds: Rounds, replica: Replica, by: str = "calibration") -> Replica:
+    """``replica`` with the step times that the rounds show whose names begin with ``by``."""
+    sent = [answers for name, answers in rounds.items() if name.startswith(by)]
+    return replace(replica, step_times=calibrate(sent, replica))
+
+
+def save(rounds: Rounds, file: Path) -> None:
+    """Write the rounds as a CSV file."""
+    with file.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for name, answers in rounds.items():
+            for a in answers:
+                r, token = a.request, "" if a.token_s is None else f"{a.token_s:.6f}"
+                row = (name, f"{r.at_s:.4f}", r.prompt_tokens, r.output_tokens)
+                writer.writerow((*row, f"{a.first_token_s:.4f}", token))
+
+
+def read(file: Path) -> Rounds:
+    """The rounds of a CSV file."""
+    rounds: Rounds = {}
+    with file.open(newline="", encoding="utf-8") as rows:
+        for number, row in enumerate(csv.DictReader(rows)):
+            lengths = int(row["prompt_tokens"]), int(row["output_tokens"])
+            request = ArrivingRequest(float(row["at_s"]), number, *lengths)
+            token_s = float(row["token_s"]) if row["token_s"] else None
+            answer = MeasuredAnswer(request, float(row["first_token_s"]), token_s)
+            rounds.setdefault(row["round"], []).append(answer)
+    return rounds
 
 
 def main() -> None:
     """Print each figure, measured and simulated."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", choices=tuple(ENGINES), default="llama.cpp")
     parser.add_argument("--requests", type=int, default=60, help="for each load")
+    parser.add_argument("--loads", type=float, nargs="+", default=LOADS)
+    parser.add_argument("--save", type=Path, help="write what was measured to this CSV file")
+    parser.add_argument("--read", type=Path, help="simulate this CSV file; measure nothing")
+    parser.add_argument("--fit", default="calibration", help="the rounds that give step times")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    port = any_free()
-    spec = launch(plan(), port=port, key="key", options=Options())
-    others = psutil.getloadavg()[0]
-    with engine_worker.running(spec):
-        times, rows = asyncio.run(run(f"http://127.0.0.1:{port}", "key", options.requests))
+    start, replica = ENGINES[options.engine]
+    if options.read:
+        rounds = read(options.read)
+    else:
+        rounds = _measured(start(), replica, options.loads, options.requests)
+    if options.save:
+        save(rounds, options.save)
+    replica = calibrated(rounds, replica, options.fit)
+    rows: list[Row] = []
+    for name, answers in rounds.items():
+        if name.startswith("load"):
+            rows += compare(float(name.split()[1]), answers, replica)
     if options.json:
         print(json.dumps([[r.load, r.what, r.measured_s, r.simulated_s, r.error] for r in rows]))
         return
-    print(f"load average: {others:.1f} before, {psutil.getloadavg()[0]:.1f} after; {times}")
+    print(replica.step_times)
     for row in rows:
         missed = "  missed" if abs(row.error) > GOAL else ""
         print(
@@ -194,6 +293,34 @@ def main() -> None:
             f"simulated {row.simulated_s:8.4f} s  {row.error:+.0%}{missed}"
         )
 
+
+def _measured(engine: Engine, replica: Replica, loads: Sequence[float], count: int) -> Rounds:
+    port = any_free()
+    others = os.getloadavg()[0]
+    with engine_worker.running(engine.launch(port), engine.ready):
+        url = f"http://127.0.0.1:{port}"
+        rounds = asyncio.run(measure(url, replica, loads, count))
+    print(f"load average: {others:.1f} before, {os.getloadavg()[0]:.1f} after")
+    return rounds
+
+
+#: What starts each, and how the simulation describes it before it is calibrated.
+ENGINES: dict[str, tuple[Callable[[], Engine], Replica]] = {
+    "llama.cpp": (llama_cpp, LlamaCppReplica(_PLANNED, SLOTS, CONTEXT, BATCH)),
+    "vllm": (
+        vllm,
+        VllmReplica(
+            _PLANNED,
+            kv_cache_tokens=_CACHE_BYTES // _TOKEN_BYTES,
+            max_model_len=CONTEXT,
+            max_num_seqs=SEQUENCES,
+            max_num_batched_tokens=CONTEXT,
+            # What vLLM's platform for the CPU sets (vllm/platforms/cpu.py, 0.32.0).
+            block_size=128,
+            async_scheduling=False,
+        ),
+    ),
+}
 
 if __name__ == "__main__":
     main()

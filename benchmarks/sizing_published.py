@@ -2,16 +2,18 @@
 
 Goal: half of the rows of ``measured_serving.csv`` within 15 %. Each row is a closed loop as such
 benchmarks run it: as many requests at once as the row states, all sent in the first moment, ten
-generations of them and none left out, with lengths from 80 % of the row's to all of it. So the
-burst at the beginning counts, and requests of nearly the same length keep coming together; that is
-most of the time to first token from 32 requests on. ``--every N`` takes each N-th row (default 10;
-all take minutes).
+generations of them and none left out, with lengths from 80 % of the nominal ones to all of it. So
+the burst at the beginning counts, and requests of nearly the same length keep coming together; that
+is most of the time to first token from 32 requests on. A server's steps and its cache are those of
+the row's script: where the cache holds fewer requests than are sent, the others wait. ``--every N``
+takes each N-th row (default 10; all take a minute).
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from dataclasses import replace
 from statistics import median
 
 from measured_rows import DATA, ServingRow, serving_rows
@@ -32,10 +34,9 @@ from stoker.sizing import (
 _GOAL = 0.15
 #: As InferenceMAX, whose lengths most rows have, runs its client: ``num_prompts`` is ten times
 #: ``max_concurrency``, ``request_rate`` infinite, and a ``random_range_ratio`` of 0.8 draws lengths
-#: that are 90 % of the row's on average, with a spread of 0.2 / sqrt(12).
+#: with a spread of 0.2 / sqrt(12) around 0.9 of the nominal one, which is what a row's traffic has.
 _GENERATIONS = 10
-_MEAN_LENGTH, _LENGTH_SIGMA = 0.9, 0.064
-_BATCHED_TOKENS = 8192
+_LENGTH_SIGMA = 0.064
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
     rows = [
         row
         for row in serving_rows(DATA / "measured_serving.csv")
-        if not isinstance(row, StokerError)
+        if not isinstance(row, StokerError) and not row.doubt
     ][::every]
     token: dict[str, list[float]] = defaultdict(list)
     first: dict[str, list[float]] = defaultdict(list)
@@ -71,13 +72,17 @@ def _simulated(row: ServingRow) -> SimulationResult | None:
     traffic = row.traffic
     length = traffic.prompt_tokens + 4 * traffic.answer_tokens
     times = step_times_of(row.load, row.hardware, calibrated()[0])
+    if traffic.prompt_tokens <= row.limits.max_cudagraph_capture_size:
+        times = replace(times, prompt_s=0.0)
+    # The planner's cache, which is at least what one request may take.
+    held = min(row.limits.requests, traffic.concurrency + 2)
+    kv_cache_tokens = int(held * (traffic.prompt_tokens + traffic.answer_tokens + 32))
     replica = VllmReplica(
         times,
-        # The row was measured, so its cache held what it asked for.
-        kv_cache_tokens=(traffic.concurrency + 2) * (length + 32),
+        kv_cache_tokens=max(kv_cache_tokens, length + 32),
         max_model_len=length,
         max_num_seqs=max(1, traffic.concurrency),
-        max_num_batched_tokens=max(_BATCHED_TOKENS, traffic.concurrency),
+        max_num_batched_tokens=max(row.limits.max_num_batched_tokens, traffic.concurrency),
     )
     shape = SessionShape(
         head_tokens=int(traffic.prefix_hit * traffic.prompt_tokens),
@@ -89,13 +94,12 @@ def _simulated(row: ServingRow) -> SimulationResult | None:
     load = Workload(
         traffic.concurrency, 1.0, {CHAT: 1.0}, {CHAT: shape}, max_context_tokens=4 * length
     )
-    answer_tokens = _MEAN_LENGTH * traffic.answer_tokens
-    request_s = answer_tokens * (row.token_s or 0.05) + (row.first_token_s or 1.0)
+    request_s = traffic.answer_tokens * (row.token_s or 0.05) + (row.first_token_s or 1.0)
     return simulate(load, Fleet([replica]), _GENERATIONS * request_s, warm_up_s=0.0)
 
 
 def _varied(tokens: float) -> LogNormal:
-    return LogNormal(max(1.0, _MEAN_LENGTH * tokens), _LENGTH_SIGMA, 1)
+    return LogNormal(max(1.0, tokens), _LENGTH_SIGMA, 1)
 
 
 def _always(value: float) -> LogNormal:

@@ -24,6 +24,8 @@ from stoker.cli import main
 from stoker.cli.render import size_page, size_view
 from stoker.deploy import SiteRequest
 from stoker.errors import StokerError, UsageError
+from stoker.host import find_gpu
+from stoker.sizing.cost import GpuServer
 from stoker.sizing.search import Targets
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -200,6 +202,22 @@ def test_the_text_fits_80_columns_and_names_its_numbers(report: CapacityReport) 
     assert f"${report.cost.total_usd:,.0f} a month" in text
     for name in ("Recommended", "Runner-up", "Breaks first", "How sure", "Phase 1"):
         assert name in text
+
+
+def test_a_gpu_that_is_sold_in_eights_only_is_named_with_its_rent(report: CapacityReport) -> None:
+    gpu = find_gpu("H200")
+    assert gpu.rent is not None
+    left_out = replace(report.best.option, server=GpuServer(gpu, 1))
+    unpriced = replace(report.search, unpriced=(left_out,))
+    bought = size_view.notes(replace(report, search=unpriced))
+    month = gpu.rent.usd_per_hour * 365.25 * 24 / 12
+    (note,) = (note for note in bought if "rented" in note)
+    assert f"${month:,.0f} a month" in note
+    assert gpu.rent.date in note
+    assert "--rented" in note
+    request = replace(report.request, terms="rented")
+    rented = size_view.notes(replace(report, search=unpriced, request=request))
+    assert not any("--rented" in note for note in rented)
 
 
 def test_the_table_has_what_was_compared(report: CapacityReport) -> None:

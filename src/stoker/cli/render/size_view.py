@@ -211,6 +211,7 @@ def notes(report: CapacityReport) -> list[str]:
         )
         more = f" and {len(unpriced) - 4} more" if len(unpriced) > 4 else ""
         found.append(f"Left out for lack of a price: {named}{more}.")
+        found += _rents(report)
     if report.day.refused:
         length = report.best.option.plan.max_model_len
         found.append(
@@ -220,6 +221,22 @@ def notes(report: CapacityReport) -> list[str]:
     price = report.request.costs.price_of(report.best.option.server.gpu)
     if report.cost.terms == "bought" and price is not None:
         found.append(f"The GPU's price of ${price.value:,.0f} is from {price.date}: {price.source}")
+    return found
+
+
+def _rents(report: CapacityReport) -> list[str]:
+    """GPUs that can't be bought in every number, and are rented one by one."""
+    costs = report.request.costs
+    gpus = {option.server.gpu.label: option.server.gpu for option in report.search.unpriced}
+    found = []
+    for label, gpu in gpus.items():
+        rent = costs.rent_of(gpu) if report.request.terms == "bought" else None
+        if rent is not None:
+            month = rent.value * costs.hours_per_month.value
+            found.append(
+                f"One {label} is rented for ${month:,.0f} a month (${rent.value:g} an hour, "
+                f"{rent.date}, {rent.source}): --rented compares servers of any number of them."
+            )
     return found
 
 

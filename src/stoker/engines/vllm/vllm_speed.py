@@ -38,7 +38,7 @@ _RADEON_SHARE = 0.33
 #: GPUs without NVLink exchange data over PCIe: bytes a second in one direction, 16 lanes.
 _PCIE_BYTES_S = {"3.0": 12e9, "4.0": 24e9, "5.0": 48e9, "6.0": 48e9}
 #: Steps of up to so many tokens are captured as CUDA graphs (`max_cudagraph_capture_size`).
-_LARGEST_GRAPH_TOKENS = 512
+LARGEST_GRAPH_TOKENS = 512
 #: The block that vLLM keeps for itself beside those for requests.
 _OWN_BLOCK_TOKENS = 16
 #: How likely the next token is what the model's own extra layer guessed. With the costs below it
@@ -98,8 +98,9 @@ class Efficiency:
     #: doubling of their number.
     queue_each: float = 0.08
     queue_doubling: float = 0.1
-    #: The part of a decode step that a prompt waits for and then shares.
-    step_wait: float = 0.7
+    #: Decode steps that a prompt waits for: half of the one that runs when it comes, and the one
+    #: after, which asynchronous scheduling (vLLM's default) has planned by then.
+    step_wait: float = 1.5
     #: Prompts of others that run between the steps of an answer, as a share of their full time.
     interference: float = 0.9
     #: How much nearer to their peak bandwidth GDDR cards come than data-centre GPUs with HBM.
@@ -402,6 +403,8 @@ class Limits:
     max_num_batched_tokens: int = 8192
     #: Requests that the cache holds; those beyond them wait until others end.
     requests: float = math.inf
+    #: Tokens of the largest step that runs as a CUDA graph.
+    max_cudagraph_capture_size: int = LARGEST_GRAPH_TOKENS
 
 
 def times(
@@ -424,8 +427,10 @@ def times(
     cached = traffic.prefix_hit * prompt
     added = prompt_s(load, hardware, prompt, cached, e)
     new = prompt - cached
-    alone = math.hypot(added, _read_s(load, hardware, e), _recurrent_s(load, new, e))
-    alone += _launches_s(load, hardware, new, e)
+    in_graph = new <= limits.max_cudagraph_capture_size
+    recurrent = 0.0 if in_graph else load.recurrent_layers * e.recurrent_prompt_layer_s
+    alone = math.hypot(added, _read_s(load, hardware, e), recurrent)
+    alone += _fixed_s(load, hardware, e) if in_graph else _launches_s(load, e)
     context = prompt + traffic.answer_tokens / 2
     others = batch - 1
     step = step_s(load, hardware, batch, context, e, drafts)
@@ -445,17 +450,9 @@ def _read_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
     return (load.dense_bytes + load.expert_bytes) / (_bandwidth(hardware, e) * e.weights)
 
 
-def _launches_s(load: ServingLoad, hardware: Hardware, tokens: float, e: Efficiency) -> float:
-    """The launches of a step with a prompt: one graph's for a short one."""
-    if tokens <= _LARGEST_GRAPH_TOKENS:
-        return _fixed_s(load, hardware, e)
+def _launches_s(load: ServingLoad, e: Efficiency) -> float:
+    """The launches of a step whose prompt is too long for a graph."""
     return load.layers * e.prompt_layer_s + load.routed_layers * e.routed_prompt_layer_s
-
-
-def _recurrent_s(load: ServingLoad, tokens: float, e: Efficiency) -> float:
-    if tokens <= _LARGEST_GRAPH_TOKENS:
-        return 0.0
-    return load.recurrent_layers * e.recurrent_prompt_layer_s
 
 
 def _bandwidth(hardware: Hardware, e: Efficiency) -> float:
@@ -603,6 +600,6 @@ def step_times_of(load: ServingLoad, hardware: Hardware, e: Efficiency) -> StepT
         expert_share=load.expert_share,
         cache_token_s=load.cache_bytes * cache_byte_s,
         attention_s=split * load.attention_flops / scores,
-        prompt_s=max(0.0, _launches_s(load, hardware, math.inf, e) - fixed),
+        prompt_s=max(0.0, _launches_s(load, e) - fixed),
         arrival_s=e.arrival_s,
     )
