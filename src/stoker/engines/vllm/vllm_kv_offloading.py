@@ -1,14 +1,20 @@
 """Whether vLLM keeps what it has read in main memory as well, and how much: known cases only.
 
-Read in the sources of vLLM 0.32: the native backend takes one region of ``--kv-offloading-size``
-GiB for all GPUs together (``vllm/config/cache.py``), a file in ``/dev/shm`` whose pages are locked,
-and does not start where that is too small (``v1/kv_offload/cpu/shared_offload_region.py``). Prefix
-caching looks there for what the GPUs no longer hold. Every block is copied when it is full
+The native backend of vLLM 0.32 takes one region of ``--kv-offloading-size`` GiB for all GPUs
+together (``vllm/config/cache.py``), a file in ``/dev/shm`` whose pages are locked, and does not
+start where that is too small (``v1/kv_offload/cpu/shared_offload_region.py``). Prefix caching looks
+there for what the GPUs no longer hold. Every block is copied when it is full
 (``kv_connector/v1/offloading/scheduler.py``), so that a region no larger than the GPUs' own cache
-holds hardly more than that.
+holds hardly more than that. What ran on H200s, and of which version:
+``docs/contributing/planning.md``.
+
+0.26 works too, but locks a tensor for each layer, which PyTorch rounds up to a power of two: 18 GiB
+for 10, none of it in ``/dev/shm``. The plan's numbers do not hold there.
 """
 
 from __future__ import annotations
+
+import math
 
 from stoker.engines.container_spec import SHM_BYTES
 from stoker.host import GpuSpec, Host
@@ -20,10 +26,14 @@ from stoker.planning.serving_plan import Argument, Plan
 SIZE = "kv_offloading_size"
 _BACKEND = "kv_offloading_backend"
 #: What vLLM's process of one GPU holds beside the region: 35 GiB for four
-#: (https://github.com/vllm-project/vllm/issues/53042).
+#: (https://github.com/vllm-project/vllm/issues/53042). Less on H200s, with weights that were not
+#: read from files: 3.4 GiB for one, 6.6 for two.
 _PROCESS_BYTES = 9 * GIB
 #: Locked pages come back to nothing else while vLLM runs: half of what is left stays free.
 _SHARE = 0.5
+#: To fill and lock one GiB: 5.5 s for 10 GiB and 39 s for 80, by 0.32's own code on a machine with
+#: an H200.
+_FILL_S_PER_GIB = 0.5
 #: How the reasons of planned arguments end: what the user sets has another.
 _PLANNED = "Planned for the version that Stoker starts."
 #: Times the cache of the GPUs: less adds little, and more takes longer to lock than it is used.
@@ -51,7 +61,8 @@ def kv_offloading(
     reason = (
         f"{gib} GiB of main memory keep what the GPU's cache of {size(cache)} has no room for: a "
         f"conversation that comes back is copied, not read again. {size(int(spare))} are free "
-        f"beside vLLM itself, and {size(shared)} in /dev/shm, where it lies locked. {_PLANNED}"
+        f"beside vLLM itself, and {size(shared)} in /dev/shm, where it lies locked. A start takes "
+        f"about {math.ceil(gib * _FILL_S_PER_GIB)} s longer. {_PLANNED}"
     )
     return (
         Argument(SIZE, gib, reason),
