@@ -23,9 +23,9 @@ from stoker.gateway.prompt.stable_head import StableHead
 #: in steps, so that what holds at two speeds need not hold between them.
 SPEEDS = range(20, 121, 5)
 PARAMETERS = 7_000_000_000
-#: The goals, and the tools that are to be kept in a window.
-#: Its row is in the table of the docs.
+#: The window whose rows are the table of the docs.
 RECORDED_WINDOW = 8192
+#: The goals, and the tools that are to be kept in a window.
 CACHED, LEAST_CACHED, TOOLS = 0.9, 0.7, {8192: 15, 32_768: 39}
 
 

@@ -37,16 +37,24 @@ def record(name: str, figures: Mapping[str, float | str]) -> None:
 def record_table(
     name: str, head: Sequence[str], rows: Iterable[Sequence[object]], machine: str | None = None
 ) -> None:
-    """Write a table, with the day and ``machine``: what it ran on, if not on this one, now."""
+    """Write a table, with the day and ``machine``: what it ran on, if not on this one, now.
+
+    Raises ``ValueError`` where a row has more or fewer cells than ``head``.
+    """
     lines = [head, ["---"] * len(head), *rows]
-    _write_table(name, (f"| {' | '.join(map(str, line))} |" for line in lines), machine)
+    if any(len(line) != len(head) for line in lines):
+        raise ValueError(f"{name}: a row has not as many cells as the head: {lines}")
+    _write_table(name, [f"| {' | '.join(map(str, line))} |" for line in lines], machine)
 
 
-def _write_table(name: str, lines: Iterable[str], machine: str | None) -> None:
+def _write_table(name: str, lines: Sequence[str], machine: str | None) -> None:
+    if not lines:  # the benchmark failed: what it printed before stays
+        raise ValueError(f"{name}: there is no table in what was printed")
     tables = tomlkit.parse(TABLES.read_text(encoding="utf-8"))
     table = tables.setdefault(name, tomlkit.table())
     table["on"] = date.today()
     table["machine"] = machine or _machine()
+    table.pop("by_hand", None)
     rows = "\n".join(line.strip() for line in lines)
     table["rows"] = tomlkit.string(f"{rows}\n", multiline=True, literal=True)
     TABLES.write_text(tomlkit.dumps(tables), encoding="utf-8")
@@ -68,6 +76,6 @@ def _value(text: str) -> float | str:
 if __name__ == "__main__":
     if sys.argv[1] == "--table":
         plain = (_COLOUR.sub("", line) for line in sys.stdin)
-        _write_table(sys.argv[2], (line for line in plain if line.startswith("|")), None)
+        _write_table(sys.argv[2], [line for line in plain if line.startswith("|")], None)
         sys.exit()
     record(sys.argv[1], {k: _value(v) for k, v in (pair.split("=", 1) for pair in sys.argv[2:])})

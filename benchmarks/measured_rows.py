@@ -252,7 +252,7 @@ def _most_at_once(model: str, quant: str, spec: GpuSpec, gpus: int, tokens: int,
 def serving_rows(path: Path) -> Iterator[ServingRow | StokerError]:
     """The rows of ``measured_serving.csv``, or why one cannot be used; each measurement once.
 
-    A third of them repeat another: the same times, with more digits or divided among ranks.
+    A fifth of them repeat another: the same times, with more digits or divided among ranks.
     """
     seen = set()
     for row in read(path):

@@ -51,9 +51,11 @@ def main() -> None:
     arguments = parser.parse_args()
     table = _memory(arguments.data / "measured_memory.csv")
     rows = _speed(arguments.data, every_row=arguments.rows)
+    repeated = _repeated(rows)
     _latency()
     if arguments.held_out or arguments.record:
         table += _held_out(rows)
+    table += repeated
     if arguments.record:
         head = ("what", "median error", "worst tenth begins at")
         record_table("plan_accuracy", head, table, "computed from published rows")
@@ -155,7 +157,6 @@ def _speed(folder: Path, *, every_row: bool) -> list[ServingRow]:
     first = [first for _, first in sure if first is not None]
     print(_line("time per token, rows without a doubt", token, _TARGETS["token"]))
     print(_line("time to first token, rows without a doubt", first, _TARGETS["first"]))
-    _repeated(rows)
     for name in sorted({row.gpu_name for row in rows}):
         _group(name, [e for e, row in zip(errors, rows, strict=True) if row.gpu_name == name])
     for name in sorted({row.setup.model for row in rows}):
@@ -183,8 +184,11 @@ def _speed_row(row: ServingRow, *, verbose: bool) -> tuple[float | None, float |
     return token, first
 
 
-def _repeated(rows: Sequence[ServingRow]) -> None:
-    """Print how far measurements of one set-up are from each other: no prediction is nearer."""
+def _repeated(rows: Sequence[ServingRow]) -> list[tuple[str, ...]]:
+    """How far measurements of one set-up are from each other: no prediction is nearer.
+
+    Each pair counts twice, since either may be the one that is predicted.
+    """
     alike: dict[tuple[object, ...], list[ServingRow]] = defaultdict(list)
     for row in rows:
         if not row.doubt:
@@ -194,8 +198,14 @@ def _repeated(rows: Sequence[ServingRow]) -> None:
     pairs = [pair for group in alike.values() for pair in permutations(group, 2)]
     token = [a.token_s / b.token_s - 1 for a, b in pairs if a.token_s and b.token_s]
     first = [a.first_token_s / b.first_token_s - 1 for a, b in pairs if _both_first(a, b)]
-    print(_line("time per token, one measurement beside another", token))
-    print(_line("time to first token, one beside another", first))
+    print("\nREPEATED: one measurement beside another of the same set-up")
+    print(_line("time per token", token))
+    print(_line("time to first token", first))
+    beside = "one measurement beside another of the same set-up"
+    return [
+        _cells(f"time per token, {beside} ({len(token) // 2} pairs)", token),
+        _cells(f"time to first token, likewise ({len(first) // 2} pairs)", first),
+    ]
 
 
 def _both_first(a: ServingRow, b: ServingRow) -> bool:
@@ -235,12 +245,12 @@ def _held_out(rows: Sequence[ServingRow]) -> list[tuple[str, ...]]:
     from calibrate_speed import left_out  # noqa: PLC0415  (scipy is needed only for this)
 
     print("\nHELD OUT: each predicted by a fit to all the others")
-    table = []
+    rows, table = [row for row in rows if not row.doubt], []
     for name, key in (
         ("GPUs", lambda row: row.gpu_name),
         ("models", lambda row: row.setup.model),
     ):
-        errors = left_out([row for row in rows if not row.doubt], key, verbose=False)
+        errors = left_out(rows, key, verbose=False)
         print(_line(f"time per token, {name} left out", errors.token, _TARGETS["token"]))
         first = _TARGETS["first"]
         print(_line(f"time to first token, {name} left out", errors.first_token, first))

@@ -32,11 +32,8 @@ from stoker.vscode import CONSENTS, SETTINGS
 ROOT = Path(__file__).resolve().parent.parent
 Out = Callable[[str], None]
 
-
 #: A comment that documents one or more constants, and the line up to their value.
 _CONSTANT = re.compile(r"((?:^#:.*\n)+)([A-Za-z_][\w, ]*)(?=[:=\[ ])", re.MULTILINE)
-
-
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+(?:=\w+)?")
 
 

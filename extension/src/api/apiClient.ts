@@ -86,9 +86,11 @@ export async function send(
 async function followed(url: URL, request: RequestInit): Promise<Response> {
   let response = await fetch(url, request);
   for (let count = 0; count < MAX_REDIRECTS && REDIRECTS.has(response.status); count++) {
-    const target = new URL(response.headers.get("location") ?? "", url);
-    if (target.origin !== url.origin) return redirectedAway(response.status, target);
+    const location = response.headers.get("location");
+    if (location === null) return response;
+    const target = new URL(location, url);
     await response.body?.cancel();
+    if (target.origin !== url.origin) return redirectedAway(response.status, target);
     response = await fetch(target, request);
     url = target;
   }

@@ -168,7 +168,7 @@ export function discoveryMessage(error: unknown, where: string): string {
   }
   if (error.status < 400) {
     return l10n.t(
-      "{0} redirects to another server (HTTP {1}), which would get your API key and prompts, so that is not followed. If you trust it, run the command 'Stoker: Set Endpoint' with its address.",
+      "{0} redirects (HTTP {1}). Stoker follows no redirect to another server, which would get your API key and prompts. If you trust that server, run the command 'Stoker: Set Endpoint' with its address.",
       where,
       error.status,
     );

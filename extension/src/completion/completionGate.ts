@@ -22,18 +22,27 @@ export class CompletionGate {
 
   /** Undefined where suggestions are made. */
   async off(document: vscode.TextDocument): Promise<Off | undefined> {
-    return this.offIn(document) ?? (await this.parts.excluded.of(document));
+    return this.offIn(document) ?? this.withoutModel(document);
+  }
+
+  /** The same for what is suggested without the completion model: next edits. */
+  async withoutModel(document: vscode.TextDocument): Promise<Exclude<Off, "noModel"> | undefined> {
+    return this.switchedOff(document) ?? (await this.parts.excluded.of(document));
   }
 
   async isOpen(document: vscode.TextDocument): Promise<boolean> {
     return (await this.off(document)) === undefined;
   }
 
-  /** What is known without reading files. */
   private offIn(document: vscode.TextDocument): Off | undefined {
-    const { settings, snooze, copilot, model } = this.parts;
+    const off = this.switchedOff(document);
+    return off === "disabled" || this.parts.model() ? off : "noModel";
+  }
+
+  /** What is known without reading files. */
+  private switchedOff(document: vscode.TextDocument): "disabled" | "snoozed" | "copilot" | undefined {
+    const { settings, snooze, copilot } = this.parts;
     if (!settings.of(document).isEnabled) return "disabled";
-    if (!model()) return "noModel";
     if (snooze.until !== undefined) return "snoozed";
     if (!settings.besideCopilot && copilot.isOnIn(document.languageId)) return "copilot";
     return undefined;

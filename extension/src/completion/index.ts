@@ -96,15 +96,9 @@ export class Completion implements vscode.Disposable {
     const call = new NextEditCall(() => (isChatting() ? undefined : nextEditModel(registry)), this.last, log);
     return registerNextEdit({
       isOn: () => this.settings.nextEdit,
-      isOpen: (document) => this.mayHint(document),
+      isOpen: async (document) => (await this.gate.withoutModel(document)) === undefined,
       ask: (question, signal) => call.ask(question, signal),
     });
-  }
-
-  /** Next edits need no model. */
-  private async mayHint(document: vscode.TextDocument): Promise<boolean> {
-    const off = await this.gate.off(document);
-    return off === undefined || off === "noModel";
   }
 
   private model(): InfillModel | undefined {

@@ -56,7 +56,8 @@ test("a circle ends", async () => {
   expect(server.asked("/old")).toHaveLength(6);
 });
 
-test("a redirect without an address is an error", async () => {
+test("a redirect without an address is an error, and the prompt is not sent again", async () => {
   const server = await fake({ "/old": (_, response) => void response.writeHead(308).end() });
-  await expect(asked(server)).rejects.toBeInstanceOf(Error);
+  await expect(asked(server, { prompt: "a" })).rejects.toMatchObject({ status: 308 });
+  expect(server.asked("/old")).toHaveLength(1);
 });

@@ -5,6 +5,7 @@ import { HttpError } from "../../src/api/apiClient";
 import { CompletionGate, type Off } from "../../src/completion/completionGate";
 import { CompletionSettings } from "../../src/completion/completionSettings";
 import { completionStatus, type CompletionFacts } from "../../src/completion/completionStatus";
+import type { Exclusion } from "../../src/completion/excludedFiles";
 import { CopilotCompletion } from "../../src/completion/copilotCompletion";
 import { Snooze } from "../../src/completion/snooze";
 import * as host from "../support/fakeVscode";
@@ -20,14 +21,16 @@ describe("the gate", () => {
   let copilot: CopilotCompletion;
   let settings: CompletionSettings;
   let gate: CompletionGate;
+  let excluded: Exclusion | undefined;
 
   beforeEach(() => {
     served = true;
+    excluded = undefined;
     snooze = new Snooze();
     copilot = new CopilotCompletion();
     settings = new CompletionSettings();
     const model = () => (served ? { id: "coder", source } : undefined);
-    gate = new CompletionGate({ settings, snooze, copilot, model, excluded: { of: async () => undefined } });
+    gate = new CompletionGate({ settings, snooze, copilot, model, excluded: { of: async () => excluded } });
   });
 
   const signIn = async () => {
@@ -40,6 +43,16 @@ describe("the gate", () => {
     expect(await gate.off(document)).toBeUndefined();
     served = false;
     expect(await gate.off(document)).toBe("noModel");
+  });
+
+  test("without a completion model it is open to next edits, but not in a file that is never sent", async () => {
+    served = false;
+    expect(await gate.withoutModel(document)).toBeUndefined();
+    excluded = "secret";
+    expect(await gate.off(document)).toBe("noModel");
+    expect(await gate.withoutModel(document)).toBe("secret");
+    snooze.set(5);
+    expect(await gate.withoutModel(document)).toBe("snoozed");
   });
 
   test("is closed by the setting", async () => {

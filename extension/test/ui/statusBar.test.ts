@@ -162,7 +162,7 @@ test("an outage is notified once, and the item warns until it is over", () => {
 test("a server that redirects to another one is named, with what to do", () => {
   Object.assign(registry, { sources: [source], outages: [{ source, error: new HttpError(302, "") }] });
   status.update();
-  expect(warnings()).toEqual([expect.stringContaining("box:1 redirects to another server (HTTP 302)")]);
+  expect(warnings()).toEqual([expect.stringContaining("box:1 redirects (HTTP 302). Stoker follows no redirect to another server")]);
   expect(warnings()).toEqual([expect.stringContaining("'Stoker: Set Endpoint'")]);
 });
 

@@ -331,7 +331,7 @@ def _fingerprints(spec: LaunchSpec) -> tuple[str, ...]:
 def _another_runs(running: LaunchSpec, wanted: LaunchSpec) -> StokerError:
     fix = "Add --replace to replace it, or stop it first: stoker down."
     is_chosen = not wanted.asked_model and running.plan.model.id != wanted.plan.model.id
-    if is_chosen and running.options.adopted is None:
+    if is_chosen and running.options.adopted is None and wanted.options.adopted is None:
         model = running.asked_model or running.plan.model.id
         named = replace(wanted, requirements=(model, *wanted.requirements[1:]))
         fix = f"To keep its model, name it: `{named.command} --replace`. Or: {fix}"

@@ -140,6 +140,18 @@ async def test_error_outside_of_the_data_is_an_error_too(
     assert stream.endswith(DONE)
 
 
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n"], ids=["lf", "crlf"])
+async def test_an_error_event_without_data_ends_no_stream(end: str) -> None:
+    async def talks(call: Call) -> None:
+        await call.stream(event("half"), f"event: error{end}".encode(), event("whole"), DONE)
+
+    async with gateway_with(talks) as (door, _):
+        stream = await door.stream()
+    assert b'"half"' in stream
+    assert b'"whole"' in stream
+    assert stream.endswith(DONE)
+
+
 async def test_text_about_an_error_stays_text() -> None:
     async def talks(call: Call) -> None:
         await call.stream(event('{"error": "x"}'), DONE)

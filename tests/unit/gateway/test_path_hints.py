@@ -34,6 +34,15 @@ async def test_wrong_method_is_answered_with_the_right_one() -> None:
         reply = await door.post(b"{}", "/v1/models")
         assert reply.status == 405
         assert "Send it with GET or HEAD." in reply.error["message"]
+        assert reply.headers["Allow"] == "GET, HEAD"
+
+
+async def test_a_slash_that_is_written_as_a_code_is_shown_so() -> None:
+    async with gateway_with(fine) as (door, _):
+        reply = await door.post(b"{}", "/v1%2Fcompletions")
+    assert reply.error["message"].startswith(
+        "Not Found: POST /v1%2Fcompletions. Use /v1/completions."
+    )
 
 
 async def test_a_client_may_ask_whether_there_is_a_server_without_a_key() -> None:

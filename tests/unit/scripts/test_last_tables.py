@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import date
@@ -42,13 +43,43 @@ def test_a_second_run_replaces_the_first(tables: Path) -> None:
     assert "cores at load" in found["machine"]
 
 
+def test_a_row_with_a_cell_too_many_is_refused(tables: Path) -> None:
+    with pytest.raises(ValueError, match="mine"):
+        last_runs.record_table("mine", ("a", "b"), [("1", "2", "3")])
+    assert tables.read_text(encoding="utf-8") == OLD
+
+
+def test_a_program_that_printed_no_table_replaces_none(tmp_path: Path) -> None:
+    script, file = _copied(tmp_path)
+    command = [sys.executable, str(script), "--table", "other"]
+    done = subprocess.run(command, input="it failed\n", text=True, check=False)
+    assert done.returncode != 0
+    assert file.read_text(encoding="utf-8") == OLD
+
+
 def test_a_table_is_read_from_what_another_program_prints(tmp_path: Path) -> None:
-    script = tmp_path / "last_runs.py"
-    script.write_text(Path(last_runs.__file__).read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/last_tables.toml").write_text(OLD, encoding="utf-8")
+    script, file = _copied(tmp_path)
     printed = "warming up\n\x1b[22m\x1b[39m| a |\n| --- |\n| 1 |\ndone\n"
     command = [sys.executable, str(script), "--table", "mine"]
     subprocess.run(command, input=printed, text=True, check=True)
-    written = (tmp_path / "data/last_tables.toml").read_text(encoding="utf-8")
-    assert tomllib.loads(written)["mine"]["rows"] == "| a |\n| --- |\n| 1 |\n"
+    found = tomllib.loads(file.read_text(encoding="utf-8"))["mine"]
+    assert found["rows"] == "| a |\n| --- |\n| 1 |\n"
+
+
+def test_a_table_is_written_by_a_benchmark_or_marked_as_by_hand() -> None:
+    root = Path(last_runs.__file__).parent.parent
+    files = [*root.glob("benchmarks/*.py"), *root.glob("extension/benchmarks/*.ts")]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    written = set(re.findall(r'record_table\(\s*"(\w+)"|--table ([a-z]\w+)', text))
+    names = {record or piped for record, piped in written}
+    tables = tomllib.loads(last_runs.TABLES.read_text(encoding="utf-8"))
+    assert {name for name, table in tables.items() if not table.get("by_hand")} == names
+
+
+def _copied(folder: Path) -> tuple[Path, Path]:
+    """A copy of the script, and the tables that it writes."""
+    script, file = folder / "last_runs.py", folder / "data" / "last_tables.toml"
+    script.write_text(Path(last_runs.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    file.parent.mkdir()
+    file.write_text(OLD, encoding="utf-8")
+    return script, file

@@ -223,6 +223,22 @@ def test_a_model_that_the_user_did_not_ask_for_is_no_reason_to_replace_the_one_t
     assert keeps is None or keeps in refusal.value.fix
 
 
+def test_what_is_adopted_beside_a_running_model_is_not_named_as_a_command_to_keep_it() -> None:
+    running = replace(spec(), requirements=("mine.gguf", "llama.cpp"), completion=None)
+    alive = LiveState("ready", supervisor=ProcessId.of(os.getpid()))
+    deployment_state.write(Deployment(running, alive))
+    theirs = replace(running.plan.model, id="theirs")
+    wanted = replace(
+        running,
+        plan=replace(running.plan, model=theirs),
+        requirements=("adopted", "http://127.0.0.1:1234"),
+        options=replace(running.options, adopted="http://127.0.0.1:1234"),
+    )
+    with pytest.raises(StokerError) as refusal:
+        lifecycle.start(wanted)
+    assert refusal.value.fix == "Add --replace to replace it, or stop it first: stoker down."
+
+
 # Its place on the CPU
 
 

@@ -86,7 +86,8 @@ function beforeLatest(lines: readonly string[], latest: Edit | undefined, line: 
   if (!latest) return current;
   const end = line + current.length;
   const [from, to] = [latest.line, latest.line + latest.after.length];
-  if (from > end || to < line) return current;
+  const isBeside = latest.after.length > 0 && (from >= end || to <= line);
+  if (isBeside || from > end || to < line) return current;
   return [...lines.slice(line, Math.max(line, from)), ...latest.before, ...lines.slice(Math.min(end, to), end)];
 }
 

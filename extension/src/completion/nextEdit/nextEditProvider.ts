@@ -102,13 +102,16 @@ class NextEdits implements vscode.Disposable {
     const { followed } = this;
     if (!editor || editor.document !== followed?.document) return;
     const { version } = editor.document;
-    if (!(await this.parts.isOpen(editor.document)) || editor.document.version !== version) return;
+    // Meanwhile the person may type, go to another file, or switch next edits off.
+    const isStill = () =>
+      this.followed === followed && vscode.window.activeTextEditor === editor && editor.document.version === version;
+    if (!(await this.parts.isOpen(editor.document)) || !isStill()) return;
     const lines = linesOf(editor.document.getText());
     const edits = followed.recent.edits(lines);
     const isWanted = (each: Replacement) => !this.dropped.has(keyOf(each, lines));
     const known = predict({ languageId: editor.document.languageId, lines, edits }).find(isWanted);
     const proposal = known ?? (edits.length ? (await this.ask(editor, lines, edits)).find(isWanted) : undefined);
-    if (proposal && editor.document.version === version) this.show({ editor, proposal, version });
+    if (proposal && isStill()) this.show({ editor, proposal, version });
   }
 
   /** Aborted as soon as the text changes or another file is looked at. */

@@ -9,13 +9,20 @@ const MOST_LINES = 8;
 /** The small changes between the lines that were sent and those in the answer: the nearest first. Not on
  * the cursor's own line, where completions are shown, and none where the answer takes the last edit back. */
 export function rewritten(asked: Asked, answer: string, cursorLine: number): Replacement[] {
-  const now = answer.replace(/\r/g, "").replace(/\n+$/, "").split("\n");
-  if (now.join("\n") === asked.original.join("\n").replace(/\n+$/, "")) return [];
+  const text = withoutBlankEnd(answer.replace(/\r/g, ""));
+  if (text === withoutBlankEnd(asked.original.join("\n"))) return [];
+  // The model may leave out blank lines at the end: they were not meant to go.
+  const current = asked.current.join("\n");
+  const now = (text + current.slice(withoutBlankEnd(current).length)).split("\n");
   const changes = changesBetween(asked.current, now)
     .map((change) => anchored(change, asked))
     .filter(({ line, endLine }) => cursorLine < line || endLine <= cursorLine)
     .filter((change) => isSmall(change) && !isBlank(change, asked));
   return nearestFirst(changes, cursorLine);
+}
+
+function withoutBlankEnd(text: string): string {
+  return text.replace(/\n+$/, "");
 }
 
 function isSmall({ line, endLine, lines }: Replacement): boolean {

@@ -56,6 +56,8 @@ describe("sweep", () => {
   test.each([
     ["grew beyond the window's end", edit(8, ["old"], ["8", "9", "10"]), ["7", "old"]],
     ["is above the window", edit(1, ["old"], ["1"]), ["7", "8", "9"]],
+    ["ends where the window begins", edit(6, ["old"], ["6"]), ["7", "8", "9"]],
+    ["took the lines before the window away", edit(7, ["old"], []), ["old", "7", "8", "9"]],
     ["took lines away", edit(8, ["old", "older"], []), ["7", "old", "older", "8", "9"]],
   ])("an edit that %s", (_, latest, end) => {
     const lines = Array.from({ length: 21 }, (_, at) => `${at}`);

@@ -10,6 +10,7 @@ vi.mock("vscode", () => import("../../support/fakeEditor"));
 const TEXT = "def total(prices):\n    return sum(prices)\n\nprint(total([1]))\nprint(total([2]))";
 let isOn: boolean;
 let isOpen: boolean;
+let mayOpen: () => Promise<boolean>;
 /** What the model is asked, and what it proposes. */
 let asked: { question: Question; signal: AbortSignal }[];
 let modelProposes: () => Promise<Replacement[]>;
@@ -19,6 +20,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   isOn = true;
   isOpen = true;
+  mayOpen = async () => isOpen;
   context.clear();
   window.activeTextEditor = undefined;
   asked = [];
@@ -27,7 +29,7 @@ beforeEach(() => {
     asked.push({ question, signal });
     return modelProposes();
   };
-  nextEdits = registerNextEdit({ isOn: () => isOn, isOpen: async () => isOpen, ask });
+  nextEdits = registerNextEdit({ isOn: () => isOn, isOpen: () => mayOpen(), ask });
 });
 afterEach(() => {
   nextEdits.dispose();
@@ -174,5 +176,19 @@ test("with the next key the request is aborted, and an answer that comes yet is 
   expect(asked[0]?.signal.aborted).toBe(true);
   answer([{ line: 3, endLine: 4, lines: ["print(0)"] }]);
   await vi.advanceTimersByTimeAsync(0);
+  expect(editor.seen).toEqual(nothing);
+});
+
+test.each<[string, () => void]>([
+  ["another file is looked at", () => activates(new Editor("x"))],
+  ["the setting is switched off", () => ((isOn = false), configurationChanges())],
+])("nothing is shown or asked where %s before it is known whether the file is open to it", async (_, leave) => {
+  let open: (isIt: boolean) => void = () => undefined;
+  mayOpen = () => new Promise((resolve) => (open = resolve));
+  const editor = await grown();
+  leave();
+  open(true);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(asked).toEqual([]);
   expect(editor.seen).toEqual(nothing);
 });

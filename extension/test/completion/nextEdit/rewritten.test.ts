@@ -26,6 +26,13 @@ test("lines that are added come with the line above, or below at the beginning; 
   expect(changes(CURRENT.toSpliced(2, 1))).toEqual([{ line: 102, endLine: 103, lines: [] }]);
 });
 
+test("blank lines at the end of what was sent stay, whether the answer has them or not", () => {
+  const sent = { ...asked(), current: ["f(1)", "g(1)", "", ""] };
+  for (const answer of ["f(1)\ng(2)", "f(1)\ng(2)\n\n\n"]) {
+    expect(rewritten(sent, answer, 100)).toEqual([{ line: 101, endLine: 102, lines: ["g(2)"] }]);
+  }
+});
+
 test.each<[string, string[], number]>([
   ["the cursor's own line", CURRENT.with(1, "    x = b"), 101],
   ["white space", CURRENT.with(1, "  x  =  a").toSpliced(4, 0, ""), 106],

@@ -17,17 +17,19 @@ _REASONS = {404: "Not Found", 405: "Method Not Allowed"}
 
 
 class NoSuchPathError(Exception):
-    """The path does not exist, or not with this method; ``hint`` is what to do about it."""
+    """The path does not exist, or only with ``methods``; ``hint`` is what to do about it."""
 
-    def __init__(self, status: int, hint: str) -> None:
+    def __init__(self, status: int, hint: str, methods: tuple[str, ...] = ()) -> None:
         super().__init__(hint)
         self.status = status
         self.hint = hint
+        self.methods = methods
 
 
 def answer_to(request: web.BaseRequest, error: Exception) -> tuple[web.Response, str]:
     """The answer to a request that can't be sent to a backend, and the name of what is wrong."""
     param: str | None = None
+    headers: dict[str, str] = {}
     if isinstance(error, ContextLengthExceededError):
         param = PATH_RULES[request.path].prompt_field
         status, code, message = 400, error.code, str(error)
@@ -44,13 +46,17 @@ def answer_to(request: web.BaseRequest, error: Exception) -> tuple[web.Response,
         message = f"The request is larger than {megabytes} MB. Send less."
     elif isinstance(error, NoSuchPathError):
         status, code = error.status, "no_such_path"
-        message = f"{_REASONS[status]}: {request.method} {request.path}. {error.hint}"
+        # Not decoded: of /v1%2Fmodels, /v1/models is what exists.
+        path = request.rel_url.raw_path
+        message = f"{_REASONS[status]}: {request.method} {path}. {error.hint}"
+        if error.methods:  # RFC 9110, 15.5.6
+            headers = {"Allow": ", ".join(error.methods)}
     elif isinstance(error, aiohttp.ClientResponseError) and error.status in REFUSED_TO_COUNT:
         status, code = 400, "backend_refused"
         message = "The model's server refuses to read this request, so it can't be counted."
     else:
         return _server_error(error)
-    return openai_errors.response(status, message, code=code, param=param), code
+    return openai_errors.response(status, message, code=code, param=param, headers=headers), code
 
 
 def _server_error(error: Exception) -> tuple[web.Response, str]:

@@ -59,8 +59,6 @@ class PrefillLimit:
 
     def reading_time(self, request: Mapping[str, Any]) -> tokens.ReadingTime | None:
         """What of a chat is read in time; ``None`` where that does not matter or is not known."""
-        if self._max_prompt_tokens != "auto":
-            return None
         head, added = self._readable(HEAD_READ_S), self._readable(self._added_s)
         if head is None or added is None:
             return None
@@ -87,8 +85,7 @@ class PrefillLimit:
 
     def _readable(self, target_s: float) -> int | None:
         """The tokens that are read in so many seconds; ``None`` where time does not matter."""
-        wanted = self._max_prompt_tokens
-        if not wanted or isinstance(wanted, int) or self.tokens_per_s is None:
+        if self._max_prompt_tokens != "auto" or self.tokens_per_s is None:
             return None
         readable = tokens.prompt_tokens_for_time(self.tokens_per_s, target_s * _TIME_SHARE)
         return readable // _LIMIT_STEP_TOKENS * _LIMIT_STEP_TOKENS

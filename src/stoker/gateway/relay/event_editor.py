@@ -89,7 +89,7 @@ class EventEditor:
         # A search for one byte is quick; one for two takes ten times as long.
         is_one_line = data.find(b"\n") == len(data) - 2
         if data[0] != _D or (not is_one_line and (b"\ne" in data or b"\n{" in data)):
-            data = event_framing.errors_as_data(data)
+            data, is_one_line = event_framing.errors_as_data(data), False  # it may leave nothing
         if not (is_one_line and data[-3] == _OBJECT_END) and data.find(_DONE_END) >= 0:
             self.saw_done = True
             data = data[: data.index(_DONE_END)]
