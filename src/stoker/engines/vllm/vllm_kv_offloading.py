@@ -6,7 +6,7 @@ start where that is too small (``v1/kv_offload/cpu/shared_offload_region.py``). 
 there for what the GPUs no longer hold. Every block is copied when it is full
 (``kv_connector/v1/offloading/scheduler.py``), so that a region no larger than the GPUs' own cache
 holds hardly more than that. What ran on H200s, and of which version:
-``docs/contributing/planning.md``.
+``docs/contributing/vllm-main-memory.md``.
 
 0.26 works too, but locks a tensor for each layer, which PyTorch rounds up to a power of two: 18 GiB
 for 10, none of it in ``/dev/shm``. The plan's numbers do not hold there.
