@@ -57,7 +57,8 @@ class JsonAnswer(web.Response):
             raise ValueError("a header of an answer holds a line end")
         status = f"HTTP/{major}.{minor} {self.status} {self.reason}"
         ends = _of_second(int(time.time())), f"Content-Length: {length}\r\n\r\n"
-        return "\r\n".join((status, *fields, *ends)).encode()
+        # A page's name is given back as it came: aiohttp reads what is no UTF-8 like this.
+        return "\r\n".join((status, *fields, *ends)).encode("utf-8", "surrogateescape")
 
 
 @lru_cache(maxsize=1)
