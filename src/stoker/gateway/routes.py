@@ -50,7 +50,8 @@ class Routes:
             raise NoSuchPathError(404, hint or "docs/reference/http-api.md lists the paths.")
         route = of_method.get(request.method)
         if route is None:
-            raise NoSuchPathError(405, f"Send it with {' or '.join(sorted(of_method))}.")
+            methods = sorted(of_method)
+            raise NoSuchPathError(405, f"Send it with {' or '.join(methods)}.", methods)
         return route
 
     def _row_of(self, path: str) -> str:

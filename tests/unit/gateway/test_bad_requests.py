@@ -231,8 +231,9 @@ async def test_unknown_path_and_method_are_openai_errors() -> None:
     async with gateway_with(fine) as (front, _):
         assert (await front.post(b"{}", "/v1/nothing")).error["code"] == "no_such_path"
         async with front.http.get(front.url + "/v1/chat/completions") as response:
-            assert response.status == 405
+            assert (response.status, response.headers["Allow"]) == (405, "POST")
             assert "error" in await response.json()
+        assert (await front.post(b"{}", "/v1/models")).headers["Allow"] == "GET, HEAD"
 
 
 async def test_wrong_key_is_401_and_no_key_reaches_the_log(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import aiohttp
 from aiohttp import web
@@ -17,17 +18,21 @@ _REASONS = {404: "Not Found", 405: "Method Not Allowed"}
 
 
 class NoSuchPathError(Exception):
-    """The path does not exist, or not with this method; ``hint`` is what to do about it."""
+    """The path does not exist, or not with this method; ``hint`` is what to do about it.
 
-    def __init__(self, status: int, hint: str) -> None:
+    ``methods`` are those that it exists with: RFC 9110, 15.5.6.
+    """
+
+    def __init__(self, status: int, hint: str, methods: Sequence[str] = ()) -> None:
         super().__init__(hint)
         self.status = status
         self.hint = hint
+        self.headers = {"Allow": ", ".join(methods)} if methods else None
 
 
 def answer_to(request: web.BaseRequest, error: Exception) -> tuple[web.Response, str]:
     """The answer to a request that can't be sent to a backend, and the name of what is wrong."""
-    param: str | None = None
+    param, headers = None, None
     if isinstance(error, ContextLengthExceededError):
         param = PATH_RULES[request.path].prompt_field
         status, code, message = 400, error.code, str(error)
@@ -45,12 +50,14 @@ def answer_to(request: web.BaseRequest, error: Exception) -> tuple[web.Response,
     elif isinstance(error, NoSuchPathError):
         status, code = error.status, "no_such_path"
         message = f"{_REASONS[status]}: {request.method} {request.path}. {error.hint}"
+        headers = error.headers
     elif isinstance(error, aiohttp.ClientResponseError) and error.status in REFUSED_TO_COUNT:
         status, code = 400, "backend_refused"
         message = "The model's server refuses to read this request, so it can't be counted."
     else:
         return _server_error(error)
-    return openai_errors.response(status, message, code=code, param=param), code
+    refusal = openai_errors.response(status, message, code=code, param=param, headers=headers)
+    return refusal, code
 
 
 def _server_error(error: Exception) -> tuple[web.Response, str]:
