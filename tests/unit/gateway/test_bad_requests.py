@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
 from tests.unit.gateway.backends import (
     DONE,
     MODEL,
@@ -30,6 +31,8 @@ from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem
 from stoker.gateway import Gateway, GatewayTimings, Served
 from stoker.gateway.api import request_validation
+from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.request_context import RequestContext
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 
@@ -323,6 +326,29 @@ async def test_expectation_that_is_not_known_is_417() -> None:
         assert head.startswith(b"HTTP/1.1 417")
         writer.close()
         assert not backend.calls
+
+
+class _Leaves:
+    """A check in which the client closes its connection, just before its answer begins."""
+
+    def __init__(self, state: GatewayState) -> None: ...
+
+    async def check(self, context: RequestContext, /) -> None:
+        transport = context.request.transport
+        assert transport is not None
+        transport.close()
+        await web.StreamResponse().prepare(context.request)
+
+
+async def test_client_that_leaves_as_its_answer_begins_is_no_error_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with front_of(Gateway(model_request=(_Leaves,))) as door:
+        reader, writer = await door.connect()
+        writer.write(chat_bytes())
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_chunked_upload_that_is_cut_off_reaches_no_backend() -> None:
