@@ -59,7 +59,8 @@ MALFORMED = {
 }
 
 WRONG_TYPES: dict[str, list[Any]] = {
-    "messages": [None, 5, "hi", {}, [], [5], [{}], [{"role": 5}], [{"role": "user", "content": 5}]],
+    "messages": [None, 5, "hi", {}, [], [5], [{}], [{"role": 5}], [{"role": "user", "content": 5}]]
+    + [[{"role": "user", "content": [{"type": kind, "text": "hi"}]}] for kind in ([], {})],
     "tools": [5, {}, [5], [{"function": {}}], [{"function": {"name": 5}}]],
     "max_tokens": ["5", 1.5, True, []],
     "max_completion_tokens": ["5"],
