@@ -89,3 +89,17 @@ async def test_page_whose_name_is_no_utf_8_is_answered() -> None:
         head, body = await asked(served, b"GET /v1/models HTTP/1.1\r\n" + foreign)
         assert head.startswith(b"http/1.1 403 ")
         assert b"origin_not_allowed" in body
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("wanted", [b"close", b"keep-alive"])
+async def test_answer_to_an_unreadable_body_names_the_end_of_its_connection_once(
+    version: bytes, wanted: bytes
+) -> None:
+    request = chat_bytes().replace(b"HTTP/1.1\r\n", b"HTTP/" + version + b"\r\n")
+    headers = b"Content-Encoding: gzip\r\nConnection: " + wanted + b"\r\n\r\n"
+    async with front(gateway()) as served:
+        head, _ = await asked(served, request.replace(b"\r\n\r\n", b"\r\n" + headers, 1))
+        assert head.startswith(b"http/" + version + b" 400 ")
+        connection = [line for line in head.split(b"\r\n") if line.startswith(b"connection:")]
+        assert connection == [b"connection: close"]

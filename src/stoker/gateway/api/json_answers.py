@@ -48,10 +48,11 @@ class JsonAnswer(web.Response):
     def _head(self, request: web.BaseRequest, length: int) -> bytes:
         major, minor = request.version
         fields = [f"{name}: {value}" for name, value in self.headers.items()]
-        if not request.keep_alive:
-            fields.append("Connection: close")
-        elif minor == 0:
-            fields.append("Connection: keep-alive")
+        if "Connection" not in self.headers:
+            if not request.keep_alive:
+                fields.append("Connection: close")
+            elif minor == 0:
+                fields.append("Connection: keep-alive")
         written = "".join(fields)
         if "\n" in written or "\r" in written:  # it would begin another header
             raise ValueError("a header of an answer holds a line end")
