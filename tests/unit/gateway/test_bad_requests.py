@@ -222,6 +222,20 @@ async def test_body_that_is_not_compressed_as_declared_is_400_and_ends_its_conne
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+async def test_body_that_is_not_compressed_as_declared_is_no_error_where_none_is_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with gateway_with(fine) as (front, _):
+        reader, writer = await front.connect()
+        head = b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\n"
+        writer.write(head + b"Content-Length: 5\r\n\r\nhello")
+        answered = await asyncio.wait_for(reader.read(), 10)
+        assert answered.startswith(b"HTTP/1.1 200")
+        assert b"\r\nConnection: close\r\n" in answered
+        writer.close()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_body_that_is_compressed_in_another_way_is_400_and_names_those_that_are_read() -> (
     None
 ):
