@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import logging
 from typing import Any
@@ -296,7 +297,8 @@ async def test_client_that_never_ends_its_head_is_dropped() -> None:
         reader, writer = await front.connect()
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\n")
         dripping = asyncio.create_task(_drip(writer))
-        assert await asyncio.wait_for(reader.read(), 20) == b""
+        with contextlib.suppress(ConnectionResetError):  # what comes after the end resets it
+            assert await asyncio.wait_for(reader.read(), 20) == b""
         assert not dripping.done()
         dripping.cancel()
         writer.close()

@@ -52,7 +52,7 @@ class OwnerCaches:
         return replace(chain, links=links, head=chain.head and f"{chain.head}-{mark:x}")
 
     def mark(self, owner: str) -> int:
-        """What tells hashes of the owner's prompts from those of others; 0 where all share."""
+        """What sets the hashes of the owner's prompts apart from others; 0 where all share."""
         return int.from_bytes(self._digest(owner)[:7], "big") if self.enabled else 0
 
     def _digest(self, owner: str) -> bytes:

@@ -79,7 +79,7 @@ class PromptFitter:
     ) -> Prepared:
         """The request, fitted and with its tools offered in a way that the model understands.
 
-        What is known of its prompt is told apart by ``mark``, that of its owner (``OwnerCaches``).
+        What is known of prompts is kept for each ``mark``: that of an owner (``OwnerCaches``).
         Raises ``ContextLengthExceededError`` where it can't be made to fit.
         """
         window = self._model.max_model_len
