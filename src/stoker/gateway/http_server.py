@@ -40,6 +40,9 @@ class _ClientConnection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What is answered to bytes that are no request; the connection is closed after it."""
+        transport = request.transport
+        if isinstance(exc, ConnectionError) and (transport is None or transport.is_closing()):
+            raise exc  # the client left, which is no error of this server's
         answer = super().handle_error(request, status, exc, message)
         if isinstance(answer, web.Response):
             error = openai_errors.unreadable_request() if status < 500 else openai_errors.internal()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import logging
 from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
 from tests.unit.gateway.backends import (
     DONE,
     MODEL,
@@ -30,6 +32,8 @@ from stoker.engines import Backend, ServedModel
 from stoker.errors import Problem
 from stoker.gateway import Gateway, GatewayTimings, Served
 from stoker.gateway.api import request_validation
+from stoker.gateway.gateway_state import GatewayState
+from stoker.gateway.request_context import RequestContext
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 
@@ -63,6 +67,10 @@ WRONG_TYPES: dict[str, list[Any]] = {
     "stream": ["yes", 1],
     "stream_options": [5, "x", []],
 }
+WRONG_TYPES["messages"] += [
+    [{"role": "user", "content": [{"type": [], "text": "hi"}]}],
+    [{"role": "user", "content": [{"type": {}, "text": "hi"}]}],
+]
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
@@ -218,6 +226,20 @@ async def test_body_that_is_not_compressed_as_declared_is_400_and_ends_its_conne
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+async def test_body_that_is_not_compressed_as_declared_is_no_error_where_none_is_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with gateway_with(fine) as (front, _):
+        reader, writer = await front.connect()
+        head = b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip\r\n"
+        writer.write(head + b"Content-Length: 5\r\n\r\nhello")
+        answered = await asyncio.wait_for(reader.read(), 10)
+        assert answered.startswith(b"HTTP/1.1 200")
+        assert b"\r\nConnection: close\r\n" in answered
+        writer.close()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_body_that_is_compressed_in_another_way_is_400_and_names_those_that_are_read() -> (
     None
 ):
@@ -231,8 +253,9 @@ async def test_unknown_path_and_method_are_openai_errors() -> None:
     async with gateway_with(fine) as (front, _):
         assert (await front.post(b"{}", "/v1/nothing")).error["code"] == "no_such_path"
         async with front.http.get(front.url + "/v1/chat/completions") as response:
-            assert response.status == 405
+            assert (response.status, response.headers["Allow"]) == (405, "POST")
             assert "error" in await response.json()
+        assert (await front.post(b"{}", "/v1/models")).headers["Allow"] == "GET, HEAD"
 
 
 async def test_wrong_key_is_401_and_no_key_reaches_the_log(
@@ -277,7 +300,8 @@ async def test_client_that_never_ends_its_head_is_dropped() -> None:
         reader, writer = await front.connect()
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\n")
         dripping = asyncio.create_task(_drip(writer))
-        assert await asyncio.wait_for(reader.read(), 20) == b""
+        with contextlib.suppress(ConnectionResetError):  # what comes after the end resets it
+            assert await asyncio.wait_for(reader.read(), 20) == b""
         assert not dripping.done()
         dripping.cancel()
         writer.close()
@@ -322,6 +346,29 @@ async def test_expectation_that_is_not_known_is_417() -> None:
         assert head.startswith(b"HTTP/1.1 417")
         writer.close()
         assert not backend.calls
+
+
+class _Leaves:
+    """A check in which the client closes its connection, just before its answer begins."""
+
+    def __init__(self, state: GatewayState) -> None: ...
+
+    async def check(self, context: RequestContext, /) -> None:
+        transport = context.request.transport
+        assert transport is not None
+        transport.close()
+        await web.StreamResponse().prepare(context.request)
+
+
+async def test_client_that_leaves_as_its_answer_begins_is_no_error_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with front_of(Gateway(model_request=(_Leaves,))) as door:
+        reader, writer = await door.connect()
+        writer.write(chat_bytes())
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_chunked_upload_that_is_cut_off_reaches_no_backend() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from tests.unit.gateway.backends import Front, chat_bytes, front
 
+from stoker.access.api_keys import hash_of, keys_of
 from stoker.engines import Backend, ServedModel
 from stoker.gateway import Gateway, Served
 from stoker.gateway.api.json_answers import JsonAnswer
@@ -75,3 +76,30 @@ async def test_header_with_a_line_end_is_never_sent() -> None:
     async with front(Gateway(model_request=(Splits,))) as served:
         head, _ = await asked(served, chat_bytes())
         assert head == b""
+
+
+async def test_page_whose_name_is_no_utf_8_is_answered() -> None:
+    headers = b"Host: a\xff\r\nOrigin: http://a\xff\r\nConnection: close\r\n\r\n"
+    async with front(Gateway(keys_of({"ann": hash_of("s3cret")}))) as served:
+        own = b"Authorization: Bearer s3cret\r\n" + headers
+        head, _ = await asked(served, b"GET /v1/models HTTP/1.1\r\n" + own)
+        assert head.startswith(b"http/1.1 200 ")
+        assert b"access-control-allow-origin: http://a\xff\r\n" in head
+        foreign = headers.replace(b"Host: a\xff", b"Host: b")
+        head, body = await asked(served, b"GET /v1/models HTTP/1.1\r\n" + foreign)
+        assert head.startswith(b"http/1.1 403 ")
+        assert b"origin_not_allowed" in body
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize("wanted", [b"close", b"keep-alive"])
+async def test_answer_to_an_unreadable_body_names_the_end_of_its_connection_once(
+    version: bytes, wanted: bytes
+) -> None:
+    request = chat_bytes().replace(b"HTTP/1.1\r\n", b"HTTP/" + version + b"\r\n")
+    headers = b"Content-Encoding: gzip\r\nConnection: " + wanted + b"\r\n\r\n"
+    async with front(gateway()) as served:
+        head, _ = await asked(served, request.replace(b"\r\n\r\n", b"\r\n" + headers, 1))
+        assert head.startswith(b"http/" + version + b" 400 ")
+        connection = [line for line in head.split(b"\r\n") if line.startswith(b"connection:")]
+        assert connection == [b"connection: close"]

@@ -69,7 +69,9 @@ async def test_two_owners_have_caches_of_their_own_where_that_is_wanted() -> Non
 
 async def test_the_record_of_a_fit_does_not_show_an_owner_what_another_one_has_sent() -> None:
     answers, _ = await asked_by("ann ann bob", "vllm", apart=True)
-    assert ["cached=" in record for _, record, _ in answers] == [False, True, False]
+    first, second, others = (record for _, record, _ in answers)
+    assert first == others != second
+    assert "cached=" in second
 
 
 async def test_owners_share_a_cache_unless_caches_per_owner_is_set() -> None:

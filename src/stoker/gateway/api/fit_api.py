@@ -13,7 +13,8 @@ from stoker.gateway.request_context import RequestContext
 
 async def fit(state: GatewayState, context: RequestContext) -> web.Response:
     """``POST /fit``: what would be cut of a chat request."""
-    prepared = await state.shown_preparer(context.model).chats.prepare(context.body)
+    mark = state.owner_caches.mark(context.caller.owner)
+    prepared = await state.shown_preparer(context.model).chats.prepare(context.body, mark=mark)
     return json_answers.ok(
         {
             "fit": prepared.header or "none",

@@ -48,16 +48,18 @@ class JsonAnswer(web.Response):
     def _head(self, request: web.BaseRequest, length: int) -> bytes:
         major, minor = request.version
         fields = [f"{name}: {value}" for name, value in self.headers.items()]
-        if not request.keep_alive:
-            fields.append("Connection: close")
-        elif minor == 0:
-            fields.append("Connection: keep-alive")
+        if "Connection" not in self.headers:
+            if not request.keep_alive:
+                fields.append("Connection: close")
+            elif minor == 0:
+                fields.append("Connection: keep-alive")
         written = "".join(fields)
         if "\n" in written or "\r" in written:  # it would begin another header
             raise ValueError("a header of an answer holds a line end")
         status = f"HTTP/{major}.{minor} {self.status} {self.reason}"
         ends = _of_second(int(time.time())), f"Content-Length: {length}\r\n\r\n"
-        return "\r\n".join((status, *fields, *ends)).encode()
+        # A page's name is given back as it came: aiohttp reads what is no UTF-8 like this.
+        return "\r\n".join((status, *fields, *ends)).encode("utf-8", "surrogateescape")
 
 
 @lru_cache(maxsize=1)

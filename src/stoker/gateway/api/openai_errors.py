@@ -150,9 +150,10 @@ def _wrong_headers() -> web.Response:
 
 def foreign_page(origin: str | None) -> web.Response:
     """The request comes from a web page that the configuration does not allow."""
+    site = repr(origin[:100]) if origin else "other sites"
     return response(
         403,
-        f"Pages of {origin or 'other sites'} may not use this endpoint. To allow them, run "
+        f"Pages of {site} may not use this endpoint. To allow them, run "
         "`stoker gateway` with their origin in `allowed_origins` of its configuration.",
         kind="permission_error",
         code="origin_not_allowed",

@@ -47,21 +47,21 @@ def _nothing(body: Body) -> Sequence[str]:
     return ()
 
 
-async def _as_it_is(preparer: Preparer, body: Body, fit: bool) -> Prepared:
+async def _as_it_is(preparer: Preparer, body: Body, fit: bool, mark: int) -> Prepared:
     return Prepared(body)
 
 
-def _chat(preparer: Preparer, body: Body, fit: bool) -> Awaitable[Prepared]:
-    return preparer.chats.prepare(body, fit=fit)
+def _chat(preparer: Preparer, body: Body, fit: bool, mark: int) -> Awaitable[Prepared]:
+    return preparer.chats.prepare(body, fit=fit, mark=mark)
 
 
-async def _completion(preparer: Preparer, body: Body, fit: bool) -> Prepared:
+async def _completion(preparer: Preparer, body: Body, fit: bool, mark: int) -> Prepared:
     if infill_request.fills_in(body):
         return await preparer.infills.prepare_completion(body, fit=fit)
     return await preparer.completions.prepare(body, fit=fit)
 
 
-async def _infill(preparer: Preparer, body: Body, fit: bool) -> Prepared:
+async def _infill(preparer: Preparer, body: Body, fit: bool, mark: int) -> Prepared:
     return await preparer.infills.prepare(body, fit=fit)
 
 
@@ -83,8 +83,9 @@ class PathRules:
     left_out: Callable[[Body], Sequence[str]] = _nothing
     #: Raises ``BadRequestError`` where the model, as a backend serves it, can't take the request.
     check_model: Callable[[Body, ServedModel], None] = request_validation.check_suffix
-    #: The request as one backend gets it; the last argument is whether to make it fit.
-    prepare: Callable[[Preparer, Body, bool], Awaitable[Prepared]] = _as_it_is
+    #: The request as one backend gets it. The last arguments are whether to make it fit, and the
+    #: mark of its owner (``OwnerCaches``).
+    prepare: Callable[[Preparer, Body, bool, int], Awaitable[Prepared]] = _as_it_is
     #: The field that an error about the prompt names.
     prompt_field: str = "messages"
     #: Streams end with a usage event where ``stream_options`` asks for one.

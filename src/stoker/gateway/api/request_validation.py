@@ -340,6 +340,8 @@ def _check_parts(parts: list[Any], where: str) -> None:
             continue
         if not isinstance(part, dict):
             raise _wrong(where, "a list of objects")
+        if not isinstance(part.get("type"), str | None):
+            raise _wrong(f"{where}[{index}].type", "a text")
         if not isinstance(part.get("text", ""), str):
             raise _wrong(f"{where}[{index}].text", "a text")
 

@@ -34,10 +34,10 @@ class FormatErrors:
             if context.head_sent:
                 raise
             response = self._refusal(context, error)
+        _end_unread(context.request, response)
         if response.status < 400:
             return response
         self._note(context, response)
-        _end_unread(context.request, response)
         return _in_form(context.request, response)
 
     def _note(self, context: RequestContext, response: web.StreamResponse) -> None:

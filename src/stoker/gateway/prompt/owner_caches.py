@@ -45,12 +45,15 @@ class OwnerCaches:
 
     def chain(self, owner: str, chain: PromptChain) -> PromptChain:
         """The chain of a prompt of the owner's: it has nothing in common with another owner's."""
-        if not self.enabled:
+        mark = self.mark(owner)
+        if not mark:
             return chain
-        digest = self._digest(owner)
-        mark = int.from_bytes(digest[:7], "big")
         links = tuple(link ^ mark for link in chain.links)
-        return replace(chain, links=links, head=chain.head and f"{chain.head}-{digest.hex()}")
+        return replace(chain, links=links, head=chain.head and f"{chain.head}-{mark:x}")
+
+    def mark(self, owner: str) -> int:
+        """What sets the hashes of the owner's prompts apart from others; 0 where all share."""
+        return int.from_bytes(self._digest(owner)[:7], "big") if self.enabled else 0
 
     def _digest(self, owner: str) -> bytes:
         return blake2b(owner.encode(), key=self._secret, digest_size=_SALT_BYTES).digest()

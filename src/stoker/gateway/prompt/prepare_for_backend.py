@@ -170,9 +170,10 @@ async def _prepared(
     rules.check_model(context.body, preparer.model)
     is_own = rules.api is None and PATH_RULES[context.request.path].api is not None
     body = context.client_body if is_own else context.body
-    prepared = await rules.prepare(preparer, body, _wants_fit(context.request))
+    mark = owner_caches.mark(owner)
+    prepared = await rules.prepare(preparer, body, _wants_fit(context.request), mark)
     if prepared.cuts.any and not context.may_cut:
-        prepared = await _uncut(context, preparer)
+        prepared = await _uncut(context, preparer, mark)
     chain = owner_caches.chain(owner, prepared.chain or chain_of(prepared.request))
     header = _record(prepared, preparer.ledger, chain, () if is_own else context.ignored)
     context.outgoing = backend_request(
@@ -216,7 +217,7 @@ def _slot(
     return {} if number is None else {field: number}
 
 
-async def _uncut(context: RequestContext, preparer: Preparer) -> Prepared:
+async def _uncut(context: RequestContext, preparer: Preparer, mark: int) -> Prepared:
     """The request as it is, although it takes longer to read than the operator wants.
 
     Raises ``ContextLengthExceededError`` where the window does not hold it.
@@ -225,7 +226,7 @@ async def _uncut(context: RequestContext, preparer: Preparer) -> Prepared:
     count = await preparer.counter.count_request(context.body)
     if window and count >= window:
         raise ContextLengthExceededError(count, window - 1, window, "prompt")
-    return await context.rules.prepare(preparer, context.body, False)
+    return await context.rules.prepare(preparer, context.body, False, mark)
 
 
 def _record(

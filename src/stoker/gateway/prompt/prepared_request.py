@@ -22,7 +22,8 @@ class Prepared(msgspec.Struct, frozen=True, eq=False):
     request: Mapping[str, Any]
     #: Of a chat that was prepared for its engine.
     chain: PromptChain | None = None
-    #: Of such a chat: what stands for all else of it that may change its prompt.
+    #: Of such a chat: what stands for all else of it that may change its prompt, and its owner's
+    #: mark.
     options_key: int = 0
     header: str | None = None
     #: What the prompt was counted to be; ``None`` where it surely fits and was not counted.

@@ -74,26 +74,29 @@ class PromptFitter:
         """What may be read to complete between two texts; ``None``: the window bounds it."""
         return self._limit.infill_tokens()
 
-    async def prepare(self, request: dict[str, Any], *, fit: bool = True) -> Prepared:
+    async def prepare(
+        self, request: dict[str, Any], *, fit: bool = True, mark: int = 0
+    ) -> Prepared:
         """The request, fitted and with its tools offered in a way that the model understands.
 
+        What is known of prompts is kept for each ``mark``: that of an owner (``OwnerCaches``).
         Raises ``ContextLengthExceededError`` where it can't be made to fit.
         """
         window = self._model.max_model_len
         if not (fit and self._enabled and window):
-            return self._unfitted(request)
+            return self._unfitted(request, mark)
         time = self._limit.reading_time(request)
         if time is None:
-            return await self._prepared(request, window, None)
+            return await self._prepared(request, window, None, mark)
         kept = self._head.keep(request)
-        prepared = await self._prepared(kept.request, window, time)
+        prepared = await self._prepared(kept.request, window, time, mark)
         return replace(prepared, header=_with_moved(prepared.header, kept.moved_chars))
 
     async def _prepared(
-        self, request: dict[str, Any], window: int, time: tokens.ReadingTime | None
+        self, request: dict[str, Any], window: int, time: tokens.ReadingTime | None, mark: int
     ) -> Prepared:
         asked = tokens.asked_max_tokens(request)
-        uncounted = self._unfitted(request, asked)
+        uncounted = self._unfitted(request, mark, asked)
         longest = self._limit.prompt_tokens()
         budget = _budget_for(window, asked, max_prompt_tokens=longest, time=time)
         # What is known costs less to find than a bound of every message, and is closer.
@@ -104,7 +107,7 @@ class PromptFitter:
         if _surely_fits(tokens.prompt_bound(request, self._overheads(request)), asked, budget):
             return uncounted
         try:
-            return await self._fitted(request, budget)
+            return await self._fitted(request, budget, mark)
         except NotImplementedError:
             self._note_uncountable()
         except tokens.TokenizerError:
@@ -150,7 +153,9 @@ class PromptFitter:
         elif counted is None or tokens.Reconciled(counted, used).is_plausible(prepared.request):
             self._known.note(prepared, used)
 
-    async def _fitted(self, request: Mapping[str, Any], budget: tokens.Budget) -> Prepared:
+    async def _fitted(
+        self, request: Mapping[str, Any], budget: tokens.Budget, mark: int
+    ) -> Prepared:
         counter = self._counter
         await counter.get_ready()
         request = counter.as_read(request)
@@ -162,7 +167,7 @@ class PromptFitter:
         return Prepared(
             sent,
             chain=chain_of(sent),
-            options_key=options_key(sent),
+            options_key=options_key(sent) ^ mark,
             header=self._header(request, fitted.header()),
             prompt_tokens=fitted.prompt_tokens,
             max_tokens=fitted.max_tokens,
@@ -172,12 +177,12 @@ class PromptFitter:
             correction_tokens=counter.corrections.of(sent),
         )
 
-    def _unfitted(self, request: dict[str, Any], asked: int | None = None) -> Prepared:
+    def _unfitted(self, request: dict[str, Any], mark: int, asked: int | None = None) -> Prepared:
         sent = self._counter.form.of(request)
         return Prepared(
             sent,
             chain=chain_of(sent),
-            options_key=options_key(sent),
+            options_key=options_key(sent) ^ mark,
             header=self._header(request),
             max_tokens=asked,
             rewrite=self._calls_in_text(request),
