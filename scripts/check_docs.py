@@ -105,7 +105,7 @@ MEASURED = re.compile(
     re.IGNORECASE,
 )
 PUBLISHED = re.compile(r"\bpublish|\]\(https?:", re.IGNORECASE)
-SENTENCE_END = re.compile(r"(?<=[.:;])\s+|\n+")
+SENTENCE_END = re.compile(r"(?<=[.;])\s+|\n+")
 #: A table's head with an empty cell, which a screen reader can't name.
 EMPTY_HEAD = re.compile(r"^(\|(?:.*\|)?[ ]*\|.*)\n\|[ :|-]*---", re.MULTILINE)
 #: What a benchmark is to reach, which no run prints.
@@ -375,6 +375,7 @@ def wrong_values(text: str) -> Iterator[str]:
         yield f"{code!r}: write the exit code as a fact"
     yield from wrong_tables(prose)
     yield from wrong_figures(plain)
+    yield from wrong_results(plain)
     for line in prose.splitlines():
         used = re.findall(r"fact: run (\w+)\.(\w+)", line)
         dated = {benchmark for benchmark, figure in used if figure == "on"}
@@ -383,12 +384,16 @@ def wrong_values(text: str) -> Iterator[str]:
 
 
 def wrong_figures(plain: str) -> Iterator[str]:
-    """Figures beside the name of a benchmark, and in sentences about what was measured."""
+    """Figures in a paragraph, or in the row of a table, that names a benchmark."""
     paragraphs = re.sub(r"(?m)^(\|.*)$", r"\1\n", plain).split("\n\n")
     for paragraph in paragraphs:
         figure = FIGURE.search(GOAL.sub("", paragraph))
         if figure and "benchmarks/" in paragraph:
             yield f"{figure[0]!r} beside a benchmark: write it as a fact"
+
+
+def wrong_results(plain: str) -> Iterator[str]:
+    """Results in a sentence about what was measured."""
     prose = GOAL.sub("", INLINE.sub("", TABLE.sub("", plain)))
     for sentence in SENTENCE_END.split(prose):
         result = RESULT.search(sentence)
