@@ -12,9 +12,9 @@ It checks the pages of the site, and the extension's README and walkthrough:
 - remarks behind commands are comments of the shell;
 - buttons of the walkthrough, commands that it names, and commands that a message of the program
   names ('Stoker: Set API Key') exist;
-- facts (scripts/doc_facts.py) are as their source has them. Exit codes, defaults in tables, and
-  figures in a paragraph or table that names a benchmark, are facts or generated; a benchmark's
-  figures have its date beside them;
+- facts (scripts/doc_facts.py) are as their source has them. Exit codes, defaults in tables,
+  figures in a paragraph or table that names a benchmark, and results in a sentence about what was
+  measured, are facts or generated; a benchmark's figures have its date beside them;
 - Mermaid diagrams have their pictures, each picture is shown, and columns of tables have names;
 - the hand-written part of a page has at most ``LONGEST_PAGE_WORDS`` words.
 """
@@ -93,6 +93,19 @@ HTTP_PATH = re.compile(
 INNER_FILE = re.compile(r"(?<![\w/.~@-])(?:scripts|tests|benchmarks|findings)/[\w./-]*\w(?![\w*])")
 EXIT_CODE = re.compile(r"\bexit(?:s|ed)?(?: codes?)?(?: is| are| with| of)?:? \d", re.IGNORECASE)
 FIGURE = re.compile(r"\d[\d.,]* ?(?:(?:us|ms|s|MB|GB|MB/s|GB/s|tokens/s|tokens|x)\b|%)")
+#: What a benchmark found out: a time, a share, a rate, or some of a number.
+RESULT = re.compile(
+    r"\d[\d.,]* ?(?:(?:us|ms|s|x|times|(?:micro|milli)?seconds|MB/s|GB/s|tokens/s)\b|%)"
+    r"|\d[\d,]* of (?:(?:the|its|all) )*\d[\d,]*\b"
+)
+#: Words by which a sentence is about a result. Published ones have their source beside them.
+MEASURED = re.compile(
+    r"\b(?:measure[ds]?|measurements?|recorded|recordings?|predicted|median|agreed?|differ(?:s|ed)?"
+    r"|too (?:early|late|long|short))\b",
+    re.IGNORECASE,
+)
+PUBLISHED = re.compile(r"\bpublish|\]\(https?:", re.IGNORECASE)
+SENTENCE_END = re.compile(r"(?<=[.;])\s+|\n+")
 #: A table's head with an empty cell, which a screen reader can't name.
 EMPTY_HEAD = re.compile(r"^(\|(?:.*\|)?[ ]*\|.*)\n\|[ :|-]*---", re.MULTILINE)
 #: What a benchmark is to reach, which no run prints.
@@ -362,6 +375,7 @@ def wrong_values(text: str) -> Iterator[str]:
         yield f"{code!r}: write the exit code as a fact"
     yield from wrong_tables(prose)
     yield from wrong_figures(plain)
+    yield from wrong_results(plain)
     for line in prose.splitlines():
         used = re.findall(r"fact: run (\w+)\.(\w+)", line)
         dated = {benchmark for benchmark, figure in used if figure == "on"}
@@ -376,6 +390,15 @@ def wrong_figures(plain: str) -> Iterator[str]:
         figure = FIGURE.search(GOAL.sub("", paragraph))
         if figure and "benchmarks/" in paragraph:
             yield f"{figure[0]!r} beside a benchmark: write it as a fact"
+
+
+def wrong_results(plain: str) -> Iterator[str]:
+    """Results in a sentence about what was measured."""
+    prose = GOAL.sub("", INLINE.sub("", TABLE.sub("", plain)))
+    for sentence in SENTENCE_END.split(prose):
+        result = RESULT.search(sentence)
+        if result and MEASURED.search(sentence) and not PUBLISHED.search(sentence):
+            yield f"{result[0]!r} was measured: write it as a fact"
 
 
 def wrong_tables(prose: str) -> Iterator[str]:

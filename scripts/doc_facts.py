@@ -5,6 +5,8 @@ A page has ``<!-- fact: run usage_cost.more_us -->5.7<!-- /fact -->``, and its r
 
 - ``run BENCHMARK.FIGURE``: a figure of benchmarks/data/last_runs.toml; ``on`` is the date,
   ``machine`` what it ran on;
+- ``speed NAME`` or ``speed NAME UNIT``: a coefficient of src/stoker/data/speed.toml, which
+  benchmarks/calibrate_speed.py fits, with two digits, in a unit of ``SPEED_UNITS``;
 - ``default COMMAND --OPTION``: the default of an option of ``stoker``;
 - ``setting NAME``: the default of a setting of the VS Code extension;
 - ``exit done``, ``exit failed``, ``exit misused``: an exit code.
@@ -23,12 +25,15 @@ from typing import Any
 import typer.main
 
 from stoker.cli import app
-from stoker.data.facts import tomllib
+from stoker.data.facts import load_table, tomllib
 from stoker.errors import StokerError, UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 LAST_RUNS = ROOT / "benchmarks" / "data" / "last_runs.toml"
 FACT = re.compile(r"(<!-- fact: ([a-z]+) ([^>]*?) -->)(.*?)(<!-- /fact -->)")
+
+#: What a coefficient, in SI units, is multiplied by to have another.
+SPEED_UNITS = {"": 1, "%": 100, "ms": 1e3, "TB/s": 1e-12}
 
 
 @cache
@@ -47,6 +52,12 @@ def _run(words: str) -> str:
     benchmark, _, figure = words.partition(".")
     value = _last_runs()[benchmark][figure]
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _speed(words: str) -> str:
+    name, _, unit = words.partition(" ")
+    value = load_table("speed")["efficiency"][name] * SPEED_UNITS[unit]
+    return f"{value:#.2g}".rstrip(".")
 
 
 def _default(words: str) -> str:
@@ -69,6 +80,7 @@ def _exit(outcome: str) -> str:
 
 KINDS: dict[str, Callable[[str], str]] = {
     "run": _run,
+    "speed": _speed,
     "default": _default,
     "setting": _setting,
     "exit": _exit,

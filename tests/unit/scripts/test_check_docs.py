@@ -58,10 +58,31 @@ def test_a_page_that_names_what_exists_is_right(tmp_path: Path) -> None:
             "<!-- fact: run usage_cost.more_us -->5.7<!-- /fact --> us",
             "figures of usage_cost have no date beside them",
         ),
+        ("The median was 7 ms.", "'7 ms' was measured: write it as a fact"),
+        ("Two rounds differ by 3 to 8 %.", "'8 %' was measured: write it as a fact"),
+        (
+            "Recorded ones were 7 of the 8.",
+            "'7 of the 8' was measured: write it as a fact",
+        ),
+        ("It came 5 % too early.", "'5 %' was measured: write it as a fact"),
     ],
 )
 def test_what_does_not_exist_is_named(tmp_path: Path, text: str, complaint: str) -> None:
     assert wrong(tmp_path, text) == [complaint]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The median is that of 20 requests (goal: 15 %).",
+        "A slice waits 5 ms. What it took was measured.",
+        "It is within 7 % of four published measurements.",
+        "It was [measured](https://example.org/speed) at 57 tokens/s.",
+        "Prompts of 1,024 tokens were measured with `--seconds 5 s`.",
+    ],
+)
+def test_a_limit_a_goal_and_a_published_figure_are_no_results(tmp_path: Path, text: str) -> None:
+    assert wrong(tmp_path, text) == []
 
 
 def test_an_anchor_is_looked_for_on_the_other_page(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_a_fact_has_the_value_of_its_source(of: str, value: str) -> None:
     [
         "run nothing.on",
         "run gateway.nothing",
+        "speed experts furlongs",
         "default fly --wings",
         "default size --wings",
         "setting nothing",
@@ -46,3 +47,13 @@ def test_a_fact_has_the_value_of_its_source(of: str, value: str) -> None:
 )
 def test_a_fact_without_a_source_is_named(of: str) -> None:
     assert list(doc_facts.wrong_facts(fact(of, "1"))) == [f"there is no fact {of}"]
+
+
+def test_a_coefficient_has_two_digits_in_the_unit_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fitted = {"experts": 0.5895, "split": 0.09966, "wide_bytes_s": 1.988e12, "layer_s": 0.002498}
+    monkeypatch.setattr(doc_facts, "load_table", lambda name: {"efficiency": fitted})
+    asked = ("speed experts", "speed split %", "speed wide_bytes_s TB/s", "speed layer_s ms")
+    shown = [doc_facts.value_of(*of.split(" ", 1)) for of in asked]
+    assert shown == ["0.59", "10", "2.0", "2.5"]
