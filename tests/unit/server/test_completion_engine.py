@@ -196,6 +196,14 @@ def test_another_completion_model_is_another_deployment() -> None:
     assert lifecycle.differences(running, without) == ["completion small -> none"]
 
 
+def running_mine() -> LaunchSpec:
+    """``stoker up mine.gguf``, which runs."""
+    running = replace(spec(), requirements=("mine.gguf", "llama.cpp"), completion=None)
+    alive = LiveState("ready", supervisor=ProcessId.of(os.getpid()))
+    deployment_state.write(Deployment(running, alive))
+    return running
+
+
 @pytest.mark.parametrize(
     ("asked", "keeps"),
     [
@@ -206,9 +214,7 @@ def test_another_completion_model_is_another_deployment() -> None:
 def test_a_model_that_the_user_did_not_ask_for_is_no_reason_to_replace_the_one_that_runs(
     asked: str, keeps: str | None
 ) -> None:
-    running = replace(spec(), requirements=("mine.gguf", "llama.cpp"), completion=None)
-    alive = LiveState("ready", supervisor=ProcessId.of(os.getpid()))
-    deployment_state.write(Deployment(running, alive))
+    running = running_mine()
     model = replace(running.plan.model, id="chosen")
     wanted = replace(
         running,
@@ -224,9 +230,7 @@ def test_a_model_that_the_user_did_not_ask_for_is_no_reason_to_replace_the_one_t
 
 
 def test_what_is_adopted_beside_a_running_model_is_not_named_as_a_command_to_keep_it() -> None:
-    running = replace(spec(), requirements=("mine.gguf", "llama.cpp"), completion=None)
-    alive = LiveState("ready", supervisor=ProcessId.of(os.getpid()))
-    deployment_state.write(Deployment(running, alive))
+    running = running_mine()
     theirs = replace(running.plan.model, id="theirs")
     wanted = replace(
         running,

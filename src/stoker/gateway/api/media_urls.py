@@ -21,7 +21,6 @@ _CONVERSATIONS = ("messages", "input", "system", "prompt")
 _NAMING_SERVERS = frozenset({"tools", "mcp_servers", "kv_transfer_params"})
 #: Fields whose text is text alone. Their parts are looked at.
 _TEXTS = frozenset({"content", "output", "role", "type", *_CONVERSATIONS})
-_PLAIN = frozenset({"role", "content"})
 #: Fields in which nothing is fetched, whatever addresses they hold.
 _WORDS = frozenset(
     {
@@ -54,11 +53,8 @@ class MediaHosts:
         ``request`` is in the client's own API. Its first ``known_messages`` name no address.
         """
         for name in _CONVERSATIONS:
-            value = request.get(name)
-            if not isinstance(value, list | dict):
-                continue
             known = known_messages if name == "messages" else 0
-            for where, url in _references(value, name, known):
+            for where, url in _references(request.get(name), name, known):
                 if not self._allow(url):
                     raise _refused(where)
 
@@ -112,7 +108,7 @@ def _references(value: Any, where: str, first: int = 0) -> Iterator[tuple[str, s
     if isinstance(value, list):
         name = where.rpartition(".")[2].partition("[")[0]
         for at, item in enumerate(value[first:], first):
-            if isinstance(item, dict | list) and not _is_plain_text(item):
+            if isinstance(item, dict | list):
                 yield from _references(item, f"{where}[{at}]")
             elif isinstance(item, str) and name not in _TEXTS and _is_reference(name, item):
                 yield f"{where}[{at}]", item
@@ -123,16 +119,6 @@ def _references(value: Any, where: str, first: int = 0) -> Iterator[tuple[str, s
                     yield f"{where}.{name}", inner
             elif isinstance(inner, dict | list) and _counts(name, value):
                 yield from _references(inner, f"{where}.{name}")
-
-
-def _is_plain_text(message: Any) -> bool:
-    """Whether it is a message of text and nothing else, as most are."""
-    return (
-        isinstance(message, dict)
-        and message.keys() <= _PLAIN
-        and isinstance(message.get("content", ""), str)
-        and isinstance(message.get("role", ""), str)
-    )
 
 
 def _is_reference(name: str, text: str) -> bool:

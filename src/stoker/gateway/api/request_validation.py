@@ -230,7 +230,7 @@ def check_common(request: dict[str, Any]) -> None:
     """Raise ``BadRequestError`` where a field that all completions share has the wrong type."""
     for name in ("max_tokens", "max_completion_tokens"):
         value = request.get(name)
-        if value is not None and type(value) is not int and not is_whole(value):
+        if value is not None and not is_whole(value):
             raise _wrong(name, "a whole number")
     if not isinstance(request.get("stream", False), bool | None):
         raise _wrong("stream", "true or false")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _PARTS = ("delta", "message")
@@ -40,11 +40,7 @@ def text_in(part: Mapping[str, Any]) -> str:
 
 def thought_in(part: Mapping[str, Any]) -> str:
     """Its thinking."""
-    for name in _THOUGHT:
-        if name in part and isinstance(part[name], str) and part[name]:
-            thought: str = part[name]
-            return thought
-    return ""
+    return _first_text(part, _THOUGHT) or ""
 
 
 def calls_in(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -57,14 +53,19 @@ def calls_in(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def matched_stop(choice: Mapping[str, Any]) -> str | None:
     """The stop sequence that ended the answer, where the server names it."""
-    for name in _MATCHED:
-        if name in choice and isinstance(choice[name], str) and choice[name]:
-            text: str = choice[name]
-            return text
-    return None
+    return _first_text(choice, _MATCHED)
 
 
 def usage_of(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """The usage in a chunk or a whole answer; empty where it has none."""
     usage = answer.get("usage")
     return usage if isinstance(usage, dict) else _NOTHING
+
+
+def _first_text(holder: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The first of these fields that holds a text; ``None`` where none does."""
+    for name in names:
+        if name in holder and isinstance(holder[name], str) and holder[name]:
+            text: str = holder[name]
+            return text
+    return None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stoker.gateway.limiting.counters import Charge, CountedUse, Counters, Outcome, new_charge
+from stoker.gateway.limiting.counters import Charge, CountedUse, Counters, Outcome
 from stoker.gateway.limiting.limit_plans import LimitPlan, LimitPlans
 from stoker.gateway.limiting.request_tokens import RequestTokens
 from stoker.gateway.limiting.use_windows import RENEW_S, buckets_in
@@ -123,7 +123,7 @@ def charges_of(plan: LimitPlan, asked: RequestTokens, now: float) -> list[Charge
             amount = plan.price.cost(prompt, answer)
             if amount > limit:
                 amount = max(plan.price.cost(prompt, 0), limit)
-        charges.append(new_charge((counter, buckets[window.name], amount)))
+        charges.append(Charge(counter, buckets[window.name], amount))
     return charges
 
 
@@ -146,9 +146,9 @@ def corrections(reservation: Reservation, used: RequestTokens, now: float) -> li
         elif kind == "cost":
             actual = reservation.plan.price.cost(prompt, answer)
         if actual < amount:
-            corrected.append(new_charge((counter, bucket, actual - amount)))
+            corrected.append(Charge(counter, bucket, actual - amount))
         elif actual > amount:
-            corrected.append(new_charge((counter, counter.window.bucket(now), actual - amount)))
+            corrected.append(Charge(counter, counter.window.bucket(now), actual - amount))
     return corrected
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 from stoker.gateway.limiting.use_windows import Window
@@ -33,10 +32,6 @@ class Charge(NamedTuple):
     counter: Counter
     bucket: int
     amount: int
-
-
-#: A ``Charge`` of a tuple, without a call of Python's own: a request makes nine.
-new_charge = partial(tuple.__new__, Charge)
 
 
 @dataclass(slots=True)

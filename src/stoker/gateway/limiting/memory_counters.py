@@ -24,11 +24,7 @@ class MemoryCounters:
             use = known.get(name) or self._new(counter)
             if bucket != use.tidied_for:
                 use.tidy_for(bucket, window)
-            if bucket in use.buckets:  # no call for each counter
-                use.buckets[bucket] += amount
-                use.total += amount
-            else:
-                use.add(bucket, amount)
+            use.add(bucket, amount)
             if use.total > limit:
                 taken = False
             uses.append(use)
@@ -40,13 +36,8 @@ class MemoryCounters:
     def add(self, charges: Iterable[Charge]) -> None:
         """Count these whatever the limits are; negative amounts are given back."""
         for counter, bucket, amount in charges:
-            use = self._uses.get(counter[0]) or self._new(counter)
-            left = use.buckets.get(bucket, 0) + amount
-            if left > 0 and bucket in use.buckets:  # no call for each counter
-                use.buckets[bucket] = left
-                use.total += amount
-            else:
-                use.add(bucket, amount)
+            use = self._uses.get(counter.name) or self._new(counter)
+            use.add(bucket, amount)
 
     def use(self, counter: Counter, newest: int | None = None) -> CountedUse:
         """What a counter holds, without what no longer counts beside the bucket ``newest``."""

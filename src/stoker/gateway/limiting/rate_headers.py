@@ -134,12 +134,7 @@ def _tightest(reservation: Reservation) -> dict[str, tuple[Charge, CountedUse]]:
     charges, uses = reservation.charges, reservation.outcome.uses
     found: dict[str, tuple[Charge, CountedUse]] = {}
     for kind, places in reservation.plan.reported:
-        at = places[0]
-        least = charges[at].counter.limit - uses[at].total
-        for other in places[1:]:
-            left = charges[other].counter.limit - uses[other].total
-            if left < least:
-                at, least = other, left
+        at = min(places, key=lambda at: charges[at].counter.limit - uses[at].total)
         found[kind] = charges[at], uses[at]
     return found
 

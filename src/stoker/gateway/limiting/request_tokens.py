@@ -93,8 +93,6 @@ def _is_embedding(body: Mapping[str, Any]) -> bool:
 
 
 def _answers(body: Mapping[str, Any]) -> int:
-    if "n" not in body and "prompt" not in body:
-        return 1
     n, prompt = body.get("n"), body.get("prompt")
     each = n if isinstance(n, int) and n > 1 else 1
     texts = sum(isinstance(item, str | list) for item in prompt) if isinstance(prompt, list) else 1

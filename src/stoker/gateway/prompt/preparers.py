@@ -93,9 +93,9 @@ class Preparer:
 
     def _account(self, prefill: Prefill) -> None:
         read, cached, wasted = self._counted
-        read.value += prefill.read_tokens
-        cached.value += prefill.cached_tokens
-        wasted.value += prefill.wasted_tokens
+        read.inc(prefill.read_tokens)
+        cached.inc(prefill.cached_tokens)
+        wasted.inc(prefill.wasted_tokens)
         speed = self.chats.prefill_tokens_per_s
         if speed:
             self._metrics.prefill_saved.labels(self.model.id).inc(prefill.cached_tokens / speed)

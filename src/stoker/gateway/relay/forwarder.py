@@ -61,12 +61,8 @@ class Forward:
         context.answer = answer
         if answer.status == 200 and context.outgoing.added:
             context.backend.taken_fields |= context.outgoing.added
-        if answer.status == 200 and answer.error is None:
-            context.backend.succeeded()
-            context.may_retry = False
-        else:
-            self._judge(context.backend, answer)
-            context.may_retry = _failed_before_its_first_byte(answer)
+        self._judge(context.backend, answer)
+        context.may_retry = _failed_before_its_first_byte(answer)
         try:
             if answer.streaming:
                 return await self._stream(context, answer)
@@ -76,8 +72,7 @@ class Forward:
             raise
         finally:
             self._live.discard(answer)
-            if answer.faults or answer.error is not None:
-                self._note_faults(answer, context.backend)
+            self._note_faults(answer, context.backend)
 
     async def _without_refused_fields(
         self, context: RequestContext, answer: ResponseStream

@@ -135,7 +135,7 @@ class ResponseStream:
             data = self._native_stream.feed(data)
             if not data:
                 return
-        if self.first_byte_at is None and self.reading is None:
+        if self.reading is None:
             self._note_first_byte()
         if self.is_events is None:
             data = self._beginning = (self._beginning + data).removeprefix(BYTE_ORDER_MARK)
@@ -144,8 +144,7 @@ class ResponseStream:
             if self.is_events:
                 self._relay(self._framer.feed(data))
             elif self.is_events is False:
-                if self.first_byte_at is None:
-                    self._note_first_byte()
+                self._note_first_byte()
                 self.collected.add(data)
         except PartTooLargeError as error:
             self.failed(BackendGoneError(str(error)))
@@ -157,8 +156,7 @@ class ResponseStream:
         if self.reading is not None and events.find(self.reading.mark) >= 0:
             answer = self.reading.taken_from(events)
         if answer:
-            if self.first_byte_at is None:
-                self._note_first_byte()
+            self._note_first_byte()
             self.events += answer.count(b"data:")
         passed = events if self._shows_progress else answer
         if passed:
@@ -219,6 +217,8 @@ class ResponseStream:
     # In between
 
     def _note_first_byte(self) -> None:
+        if self.first_byte_at is not None:
+            return
         self.first_byte_at = self._loop.time()
         if self._on_first_byte is not None:
             self._on_first_byte()

@@ -86,7 +86,7 @@ class SlotQueue:
         self._queues: OrderedDict[str, deque[Waiter]] = OrderedDict()
 
     def __len__(self) -> int:
-        return sum(map(len, self._queues.values())) if self._queues else 0
+        return sum(map(len, self._queues.values()))
 
     def enter(self, waiter: Waiter) -> None:
         """Let it wait. Raises ``BusyError`` where the queue is full and its client has the most."""

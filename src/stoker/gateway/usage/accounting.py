@@ -76,7 +76,7 @@ class Account:
         self, context: RequestContext, began: float, response: web.StreamResponse, used: _Used
     ) -> None:
         metrics, model = self._metrics, context.model.id
-        metrics.requests.labels(context.request.path, model, str(response.status)).value += 1
+        metrics.requests.labels(context.request.path, model, str(response.status)).inc()
         answer = context.answer
         if answer is None:
             return
@@ -84,7 +84,7 @@ class Account:
             metrics.ttft.labels(model).observe(max(0.0, answer.first_byte_at - began))
         for kind, count in used.items():
             if count > 0:
-                metrics.tokens.labels(model, kind).value += count
+                metrics.tokens.labels(model, kind).inc(count)
         rewrite = context.outgoing.rewrite
         if rewrite is not None and rewrite.found:
             metrics.tool_calls.labels(model).inc(rewrite.found)
@@ -96,8 +96,6 @@ def _status(context: RequestContext, response: web.StreamResponse) -> int:
 
 def _counted(context: RequestContext, status: int, reported: _Used) -> _Used:
     """The tokens of a request: as reported, or as limits count those of an answer that was cut."""
-    if status < 400:
-        return reported
     client_left = status == CLIENT_LEFT
     if not hasattr(context, "outgoing") or not is_cut(context, client_left=client_left):
         return reported

@@ -46,11 +46,11 @@ class _OwnCounters:
     reasoning: Tally
 
     def add(self, row: UsageRow) -> None:
-        self.requests.value += 1
-        self.input_tokens.value += row.prompt_tokens or 0
-        self.output_tokens.value += row.completion_tokens or 0
-        self.cached.value += row.cached_tokens or 0
-        self.reasoning.value += row.reasoning_tokens or 0
+        self.requests.inc()
+        self.input_tokens.inc(row.prompt_tokens or 0)
+        self.output_tokens.inc(row.completion_tokens or 0)
+        self.cached.inc(row.cached_tokens or 0)
+        self.reasoning.inc(row.reasoning_tokens or 0)
 
 
 class OwnerUse:

@@ -24,7 +24,7 @@ import orjson
 from stoker.tokens.counting.token_upper_bound import Overheads, message_bound
 
 #: With these the client replaces the template, of which then nothing is known.
-_OTHER_TEMPLATE = frozenset({"chat_template", "documents"})
+_OTHER_TEMPLATE = ("chat_template", "documents")
 #: Where the known prompt ends, and where a template moved a part of it, tokens are merged
 #: otherwise than before. Each such place may cost the tokens of a word; dates that changed cost
 #: fewer.
@@ -48,12 +48,7 @@ def growth_bound(
     """
     messages = request["messages"]
     known, added = messages[:known_messages], messages[known_messages:]
-    has_other = not _OTHER_TEMPLATE.isdisjoint(request)
-    if has_other and any(request.get(name) for name in _OTHER_TEMPLATE):
-        return None
-    if not added:
-        return _SEAM_TOKENS
-    if not _grows_at_the_end(known, added):
+    if any(request.get(name) for name in _OTHER_TEMPLATE) or not _grows_at_the_end(known, added):
         return None
     if request.get("tools") and _repeats_a_question(known, added):
         return None
@@ -70,6 +65,8 @@ def growth_bound(
 
 def _grows_at_the_end(known: Sequence[_Message], added: Sequence[_Message]) -> bool:
     """Whether the longer conversation has the roles of the known one, and ends as it does."""
+    if not added:
+        return True
     if not known or added[-1].get("role") != known[-1].get("role"):
         return False
     new_roles = {message.get("role") for message in added}
