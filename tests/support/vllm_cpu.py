@@ -69,7 +69,7 @@ def running(log: Path, wanted: Plan) -> Iterator[str]:
     try:
         deadline = time.monotonic() + _START_S
         while "startup complete" not in log.read_text():
-            assert process.is_running() and time.monotonic() < deadline, log.read_text()[-2000:]
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-2000:]
             time.sleep(0.3)
         yield f"http://127.0.0.1:{port}"
     finally:

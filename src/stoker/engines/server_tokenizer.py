@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,22 @@ if TYPE_CHECKING:
 _PROBE = "a"
 
 
+@contextlib.contextmanager
+def holding_tokens() -> Iterator[None]:
+    """Raise ``NotImplementedError`` for an answer without tokens: another kind of server's."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as wrong:
+        raise NotImplementedError("the server's answer holds no tokens") from wrong
+
+
 @dataclass(frozen=True, slots=True)
 class ServerTokenizer:
-    """``InfillTokenizer`` of a server with a path that returns the ids of a text."""
+    """``InfillTokenizer`` of a server with a path that returns the ids of a text.
+
+    Its methods raise ``aiohttp.ClientError`` where the server can't be asked, and
+    ``NotImplementedError`` where its answer is another than its engine gives.
+    """
 
     http: aiohttp.ClientSession
     backend: Backend
@@ -52,7 +66,8 @@ class ServerTokenizer:
         except aiohttp.ServerDisconnectedError:
             # It closed an idle connection just then (uvicorn does after 5 s). To ask again is safe.
             answer = await http_json.post(self.http, self.backend, self.path, body)
-        return [int(token) for token in answer["tokens"]]
+        with holding_tokens():
+            return [int(token) for token in answer["tokens"]]
 
 
 async def form_of(tokenizer: InfillTokenizer) -> FillForm | None:
@@ -78,5 +93,11 @@ async def fills_in(
 
     try:
         return await form_of(tokenizer) is not None
-    except (aiohttp.ClientError, asyncio.TimeoutError, LookupError, TypeError, ValueError):
+    except (
+        aiohttp.ClientError,
+        asyncio.TimeoutError,
+        NotImplementedError,
+        LookupError,
+        ValueError,
+    ):
         return None

@@ -57,7 +57,8 @@ class _Tokenizer:
         if not text:
             return []
         answer = await http_json.post(self.http, self.backend, "/tokenize", {"inputs": text})
-        return text_pieces.pieces(text, [(int(t["start"]), int(t["stop"])) for t in answer])
+        with server_tokenizer.holding_tokens():
+            return text_pieces.pieces(text, [(int(t["start"]), int(t["stop"])) for t in answer])
 
     async def begin(self) -> Sequence[int]:
         """Nothing: the server adds it by itself."""

@@ -36,12 +36,15 @@ class Server:
     #: What its tokenizer puts before every text.
     begin: str = ""
     status: int = 200
+    #: Answered in place of tokens.
+    tokenized: Any = None
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         if request.path in ("/tokenize", "/v1/tokenize"):
-            return web.json_response(self._tokenized(body))
+            found = self._tokenized(body) if self.tokenized is None else self.tokenized
+            return web.json_response(found)
         if request.path == "/api/show":
             return web.json_response({"model_info": self._gguf()})
         self.sent.append((request.path, body))

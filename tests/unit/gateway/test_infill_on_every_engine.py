@@ -259,6 +259,29 @@ async def test_an_engines_refusal_reaches_the_client(engine: str) -> None:
     assert reply.error["message"] == "The engine is not well."
 
 
+@pytest.mark.parametrize(
+    "tokenized", [{"count": 3}, {"tokens": None}, {"tokens": ["a"]}, [7], "ok"]
+)
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tgi"])
+async def test_a_server_that_answers_no_tokens_is_named_as_the_reason(
+    engine: str, tokenized: Any
+) -> None:
+    async with in_front_of(Server(engine, tokenized=tokenized)) as door:
+        body = orjson.dumps({"model": MODEL, "input_prefix": "p", "input_suffix": "s"})
+        reply = await door.post(body, "/infill")
+    assert reply.status == 501
+    assert reply.error["code"] == "no_tokens"
+
+
+@pytest.mark.parametrize("tokenized", [{"count": 3}, {"tokens": None}, [], "a"])
+async def test_llama_cpp_reads_a_request_itself_where_it_answers_no_tokens(tokenized: Any) -> None:
+    server = Server("llama.cpp", tokenized=tokenized)
+    async with in_front_of(server) as door:
+        body = orjson.dumps({"model": MODEL, "input_prefix": "p", "input_suffix": "s"})
+        await door.post(body, "/infill")
+    assert [path for path, _ in server.sent] == ["/infill"]
+
+
 async def test_half_a_character_at_the_cut_is_replaced() -> None:
     """JavaScript cuts a text between the halves of a character if it is told to."""
     async with in_front_of(Server("vllm")) as door:

@@ -61,7 +61,7 @@ class InfillFitter:
             raise _wrong_shape("input_prefix, input_suffix")
         try:
             prompts = await self._learned(api)
-        except (aiohttp.ClientError, asyncio.TimeoutError, LookupError):
+        except (aiohttp.ClientError, asyncio.TimeoutError, LookupError, BadRequestError):
             if api.own:
                 return Prepared(request)
             raise
@@ -174,7 +174,16 @@ class InfillFitter:
         task = self._learning
         if task is None or (task.done() and (task.cancelled() or task.exception())):
             task = self._learning = asyncio.create_task(self._learn(api))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except NotImplementedError as other:
+            raise BadRequestError(
+                f"The server of {self._model.id!r} answers its path for tokens with something else,"
+                " so no prompt to fill in can be written for it. Check which server it is: "
+                "stoker doctor.",
+                status=501,
+                code="no_tokens",
+            ) from other
 
     async def _learn(self, api: InfillApi) -> InfillPrompts | None:
         tokenizer = await api.tokenizer(self._http, self._backend, self._model.id)

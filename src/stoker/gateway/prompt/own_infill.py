@@ -59,8 +59,8 @@ class OwnInfillPrompts:
             texts = await _texts(form.tokenizer, form.form, request)
         except aiohttp.ClientResponseError:
             raise
-        except (aiohttp.ClientError, asyncio.TimeoutError, KeyError):
-            return Prepared(request)  # its server is down
+        except (aiohttp.ClientError, asyncio.TimeoutError, NotImplementedError, LookupError):
+            return Prepared(request)  # its server is down, or is another
         return _fitted(request, form, texts, own.path, room_tokens)
 
     async def _learned(self, api: InfillApi) -> _Form | None:
