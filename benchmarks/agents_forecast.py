@@ -31,6 +31,9 @@ SEED = 20_261_129
 ROUTING_SEEDS = (SEED, SEED + 1)
 #: GiB of cache that each of two replicas gets with ``--kv-cache-memory-bytes``.
 SHARED_CACHE_GIB = 38
+#: What a prompt pays for a token before it is scheduled. Those of ``record_agents`` are random ids,
+#: which no server has to find in a text (``prompt_arrival.py``).
+_IDS_TOKEN_S = 1e-6
 _GIB = 1 << 30
 
 
@@ -39,7 +42,8 @@ def planned_times(model: str, quantization: str = "bf16") -> StepTimes:
     shape, hardware = find_known_model(model)[0].architecture, Hardware.of(find_gpu(GPU))
     assert shape is not None and hardware is not None
     load = load_of(shape, precision_of(quantization, shape))
-    return step_times_of(load, hardware, calibrated()[0])
+    times = step_times_of(load, hardware, calibrated()[0])
+    return replace(times, arrival_token_s=_IDS_TOKEN_S)
 
 
 def cache_token_bytes(model: str) -> int:

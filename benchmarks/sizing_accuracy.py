@@ -2,13 +2,15 @@
 
 Goal: P50 and P95 of the time to first token and per token within 20 % of measured at three loads.
 It starts the small model on llama.cpp with four slots, or with ``--engine vllm`` on vLLM's CPU
-build (``scripts/install-vllm.sh``), measures a few requests to calibrate the step times, then sends
+build (``scripts/install-vllm.sh``), measures 41 requests to calibrate the step times, then sends
 traces of independent requests at 0.3, 0.55 and 0.8 of the rate that the calibrated simulation
 sustains, and simulates the same arrivals with the lengths that the server counted. Other work on
 the machine shows as an error, so the load average before and after is printed too.
 
 ``--save FILE`` writes what was measured as a CSV file; ``--read FILE`` simulates such a file again
 and starts nothing, with the step times of other rounds where ``--fit`` names them (``load 0.30``).
+Of several files it prints the table of the docs
+(``--engine vllm --read ... | python benchmarks/last_runs.py --table sizing_accuracy_vllm``).
 """
 
 from __future__ import annotations
@@ -56,6 +58,8 @@ _CACHE_BYTES = 1 << 30
 THREADS = max(1, (psutil.cpu_count() or 2) - 1)
 PROMPT, ANSWER = LogNormal(220, 0.7, 20, 1500), LogNormal(30, 0.6, 4, 120)
 LOADS = (0.3, 0.55, 0.8)
+#: Calibration ends with so many requests at this part of what the server sustains.
+LIGHT, LIGHT_REQUESTS, LIGHT_ROUND = 0.3, 20, "calibration light"
 COLUMNS = ("round", "at_s", "prompt_tokens", "output_tokens", "first_token_s", "token_s")
 GOAL = 0.2
 WORDS = ("river", "stone", "light", "paper", "cloud", "table", "green", "music")
@@ -222,6 +226,9 @@ async def measure(url: str, replica: Replica, loads: Sequence[float], count: int
         server = Server(LoadClient(http, Backend(url, "any", "key")), seed=7)
         alone = await server.for_calibration()
         rounds = {f"calibration {number}": answers for number, answers in enumerate(alone)}
+        # What overlaps little shows steps while HTTP and the client need the cores as well.
+        light_per_s = LIGHT * capacity_per_s(calibrated(rounds, replica))
+        rounds[LIGHT_ROUND] = await server.under_load(light_per_s, LIGHT_REQUESTS)
         per_s = capacity_per_s(calibrated(rounds, replica))
         for load in loads:
             rounds[f"load {load:.2f}"] = await server.under_load(load * per_s, count)
@@ -256,6 +263,8 @@ def read(file: Path) -> Rounds:
             token_s = float(row["token_s"]) if row["token_s"] else None
             answer = MeasuredAnswer(request, float(row["first_token_s"]), token_s)
             rounds.setdefault(row["round"], []).append(answer)
+    if LIGHT_ROUND not in rounds:  # In older files the first of the lightest load stand for it.
+        rounds[LIGHT_ROUND] = rounds[f"load {LOADS[0]:.2f}"][:LIGHT_REQUESTS]
     return rounds
 
 
@@ -266,22 +275,21 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=60, help="for each load")
     parser.add_argument("--loads", type=float, nargs="+", default=LOADS)
     parser.add_argument("--save", type=Path, help="write what was measured to this CSV file")
-    parser.add_argument("--read", type=Path, help="simulate this CSV file; measure nothing")
+    parser.add_argument("--read", type=Path, nargs="+", help="simulate these CSV files")
     parser.add_argument("--fit", default="calibration", help="the rounds that give step times")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     start, replica = ENGINES[options.engine]
+    if options.read and len(options.read) > 1:
+        _print_table([_rows(read(file), replica, options.fit)[1] for file in options.read])
+        return
     if options.read:
-        rounds = read(options.read)
+        rounds = read(options.read[0])
     else:
         rounds = _measured(start(), replica, options.loads, options.requests)
     if options.save:
         save(rounds, options.save)
-    replica = calibrated(rounds, replica, options.fit)
-    rows: list[Row] = []
-    for name, answers in rounds.items():
-        if name.startswith("load"):
-            rows += compare(float(name.split()[1]), answers, replica)
+    replica, rows = _rows(rounds, replica, options.fit)
     if options.json:
         print(json.dumps([[r.load, r.what, r.measured_s, r.simulated_s, r.error] for r in rows]))
         return
@@ -292,6 +300,31 @@ def main() -> None:
             f"load {row.load:.2f}  {row.what:26} measured {row.measured_s:8.4f} s  "
             f"simulated {row.simulated_s:8.4f} s  {row.error:+.0%}{missed}"
         )
+
+
+def _rows(rounds: Rounds, replica: Replica, fit: str) -> tuple[Replica, list[Row]]:
+    """The calibrated replica, and its figures at each load."""
+    replica = calibrated(rounds, replica, fit)
+    loads = {float(name.split()[1]): a for name, a in rounds.items() if name.startswith("load")}
+    return replica, [row for load, a in loads.items() for row in compare(load, a, replica)]
+
+
+def _print_table(files: Sequence[Sequence[Row]]) -> None:
+    """The errors of several recordings, side by side."""
+    loads = list(dict.fromkeys(row.load for row in files[0]))
+    lines = [["SmolLM2-135M", *(f"at {load:g} of its capacity" for load in loads)]]
+    lines.append(["---"] * len(lines[0]))
+    for what in dict.fromkeys(row.what for row in files[0]):
+        cells = [_cell(files, load, what) for load in loads]
+        lines.append([what, *cells])
+    for line in lines:
+        print(f"| {' | '.join(line)} |")
+
+
+def _cell(files: Sequence[Sequence[Row]], load: float, what: str) -> str:
+    errors = [r.error for rows in files for r in rows if (r.load, r.what) == (load, what)]
+    missed = " (missed)" * any(abs(error) > GOAL for error in errors)
+    return " / ".join(f"{100 * error:+.0f}" for error in errors) + " %" + missed
 
 
 def _measured(engine: Engine, replica: Replica, loads: Sequence[float], count: int) -> Rounds:

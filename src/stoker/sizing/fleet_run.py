@@ -18,6 +18,8 @@ from stoker.sizing.workload import ArrivingRequest, Seat, Workload, seats_of
 _LONGEST_DRAIN_S = 24 * 3600.0
 
 _SEND, _QUEUE, _STEPS = 0, 1, 2
+#: A simulated engine.
+Engine = VllmEngine | SlotEngine
 Event = tuple[float, int, int, int, InFlight | None]
 
 
@@ -32,7 +34,8 @@ class FleetRun:
         self.recording = Recording(duration_s, warm_up_s, len(fleet.replicas), slices)
         self._seed = seed
         self._engines = [engine_of(replica) for replica in fleet.replicas]
-        self._delay_s = [fleet.gateway_s + r.step_times.arrival_s for r in fleet.replicas]
+        self._gateway_s = fleet.gateway_s
+        self._step_times = [replica.step_times for replica in fleet.replicas]
         self._router = Router(fleet.routing, self._engines, seed)
         self._workload: Workload | None = None
         self._seats: list[Seat] = []
@@ -92,10 +95,11 @@ class FleetRun:
         self.recording.arrived(now_s)
         one = InFlight(request, seat)
         one.replica = replica = self._router.choose(request)
+        delay_s = self._gateway_s + self._step_times[replica].before_queue_s(request.prompt_tokens)
         if self._engines[replica].refuses(one):
             self._refuse(one, now_s)
-        elif self._delay_s[replica]:
-            self._push(now_s + self._delay_s[replica], _QUEUE, replica, one)
+        elif delay_s:
+            self._push(now_s + delay_s, _QUEUE, replica, one)
         else:
             self._queue(one, replica, now_s)
 
@@ -132,6 +136,6 @@ class FleetRun:
             self._push(now_s + self._seats[one.seat].pause_s(), _SEND, one.seat)
 
 
-def engine_of(replica: Replica) -> VllmEngine | SlotEngine:
+def engine_of(replica: Replica) -> Engine:
     """A simulated engine with the settings of ``replica``."""
     return VllmEngine(replica) if isinstance(replica, VllmReplica) else SlotEngine(replica)

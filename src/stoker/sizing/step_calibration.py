@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from stoker.sizing.fleet import Replica
-from stoker.sizing.fleet_run import engine_of
+from stoker.sizing.fleet_run import Engine, engine_of
 from stoker.sizing.in_flight import InFlight
 from stoker.sizing.step_times import StepTimes
 from stoker.sizing.workload import ArrivingRequest
@@ -22,14 +22,21 @@ _FITTED = (
 _SMALL = 0.1
 #: Tokens before a prompt at which attention is taken to cost as much as ``_SMALL`` of the rest.
 _CONTEXT_TOKENS = 4000
-#: How much being off a plan by a factor of e counts, beside being off a measurement by as much.
-#: Small: it only keeps in place what the measurements do not determine.
-_PLAN_WEIGHT = 0.0005
+#: How much it counts if a time's ratio to the others is off a plan's by a factor of e, beside being
+#: off a measurement by as much. It keeps in place what the measurements do not determine, and what
+#: they determine only by the noise of a few answers.
+_PLAN_WEIGHT = 0.01
 #: Logarithms of predicted over measured up to which an error counts with its square; beyond, with
 #: its size (Huber 1964). Other work on a server makes one answer ten times slower, and squares
 #: would let that one answer decide.
 _USUAL_ERROR = 0.2
 _FIRST_STRIDE, _LAST_STRIDE, _MOST_ROUNDS = 0.5, 0.004, 200
+#: Requests that were sent within it count as sent at once.
+_AT_ONCE_S = 5e-3
+#: First tokens come from one step if they are no further apart, as a share of the time they took.
+_ONE_STEP = 0.02
+#: When those that missed the first step came: during it, however short it is.
+_MISSED_S = 1e-4
 #: Times below it are lost in the network and in the clock of the client.
 _LEAST_S = 0.2e-3
 
@@ -56,14 +63,17 @@ def calibrate(rounds: Sequence[MeasuredRound], planned: Replica) -> StepTimes:
     """The step times with which a simulation of ``planned`` gives what was measured.
 
     Measure rounds of one request with a short, a middle and a long prompt, one whose prompt was
-    sent before, and rounds of several at once: with fewer kinds, what they do not separate stays as
-    in ``planned``. Each round is simulated from an empty queue, one after the other, so prompts of
-    one session find in the cache what an earlier round left. Raises ``ValueError`` without any.
+    sent before, and rounds of several at once or overlapping: with fewer kinds, what they do not
+    separate stays in the proportions of ``planned``. Each round is simulated from an empty queue,
+    one after the other, so prompts of one session find in the cache what an earlier round left.
+    Raises ``ValueError`` without any.
     """
     if not any(rounds):
         raise ValueError("there is no measured request to calibrate with")
+    rounds = [_as_scheduled(answers) for answers in rounds]
     start = _without_zeros(planned.step_times)
-    anchor = [math.log(getattr(start, name)) for name in _FITTED]
+    plan = [math.log(getattr(start, name)) for name in _FITTED]
+    anchor = _scaled(rounds, planned, start, plan)
     # Every request pays it. More would pass for waits, and let a server seem to have no queue.
     most_arrival_s = min(answer.first_token_s for answers in rounds for answer in answers)
     weights = [_PLAN_WEIGHT if getattr(planned.step_times, name) else 0.0 for name in _FITTED]
@@ -80,31 +90,69 @@ def calibrate(rounds: Sequence[MeasuredRound], planned: Replica) -> StepTimes:
         predicted = replay_rounds(rounds, replace(planned, step_times=times_at(point)))
         return misfit(rounds, predicted) + drift
 
-    return times_at(_pattern_search(error, _scaled(rounds, planned, start, anchor)))
+    return times_at(_pattern_search(error, anchor))
+
+
+def _as_scheduled(answers: MeasuredRound) -> list[MeasuredAnswer]:
+    """The round with requests that were sent at once coming as the server found them.
+
+    An idle server begins with those that are there. It was one of eight, or five of eight: chance
+    decides, and all of them wait longer or shorter for it. But those of one step get their first
+    token together, so the measurement shows how many they were.
+    """
+    began_s = min((answer.request.at_s for answer in answers), default=0.0)
+    at_once = [a for a in answers if a.request.at_s <= began_s + _AT_ONCE_S]
+    first_s = min((a.first_token_s for a in at_once), default=0.0)
+
+    def came(answer: MeasuredAnswer) -> MeasuredAnswer:
+        if answer.request.at_s > began_s + _AT_ONCE_S:
+            return answer
+        missed = answer.first_token_s > first_s * (1 + _ONE_STEP)
+        at_s = began_s + (_MISSED_S if missed else 0.0)
+        return replace(answer, request=answer.request._replace(at_s=at_s))
+
+    return [came(answer) for answer in answers]
 
 
 def replay_rounds(
     rounds: Sequence[MeasuredRound], replica: Replica
 ) -> list[tuple[float, float | None]]:
-    """The simulated time to first token and per token of each request, in their order."""
+    """The simulated time to first token and per token of each request, in their order.
+
+    Those that come at the very same time to an idle server are all there when it begins.
+    """
     engine = engine_of(replica)
-    delay_s = replica.step_times.arrival_s
     times: list[tuple[float, float | None]] = []
     for answers in rounds:
         ones = [InFlight(answer.request) for answer in answers]
-        arrivals = sorted(ones, key=lambda one: one.request.at_s)[::-1]
-        ended_s: dict[InFlight, float] = {}
-        due_s: float | None = None
-        while arrivals or due_s is not None:
-            next_s = arrivals[-1].request.at_s + delay_s if arrivals else math.inf
-            if due_s is None or next_s < due_s:
-                engine.add(arrivals.pop())
-                due_s = engine.start(next_s) if due_s is None else engine.interrupt(next_s) or due_s
-                continue
-            ended_s |= dict.fromkeys(engine.finish(due_s), due_s)
-            due_s = engine.start(due_s)
+        ended_s = _run(engine, ones, replica.step_times)
         times += _ranked(answers, [_times_of(one, ended_s[one]) for one in ones])
     return times
+
+
+def _run(engine: Engine, ones: Sequence[InFlight], times: StepTimes) -> dict[InFlight, float]:
+    """Let an idle engine answer requests. Returns when each was done."""
+
+    def queued_s(one: InFlight) -> float:
+        return one.request.at_s + times.before_queue_s(one.request.prompt_tokens)
+
+    arrivals = sorted(ones, key=queued_s, reverse=True)
+    ended_s: dict[InFlight, float] = {}
+    due_s: float | None = None
+    while arrivals or due_s is not None:
+        next_s = queued_s(arrivals[-1]) if arrivals else math.inf
+        if due_s is None:
+            at_s = arrivals[-1].request.at_s
+            while arrivals and arrivals[-1].request.at_s == at_s:
+                engine.add(arrivals.pop())
+            due_s = engine.start(next_s)
+        elif next_s < due_s:
+            engine.add(arrivals.pop())
+            due_s = engine.interrupt(next_s) or due_s
+        else:
+            ended_s |= dict.fromkeys(engine.finish(due_s), due_s)
+            due_s = engine.start(due_s)
+    return ended_s
 
 
 def misfit(

@@ -37,8 +37,11 @@ class StepTimes:
     attention_s: float = 0.0
     #: What a step with a prompt costs on top.
     prompt_s: float = 0.0
-    #: What a request pays before its prompt is scheduled: HTTP, template, tokens.
+    #: What a request pays before its prompt is scheduled: HTTP and template.
     arrival_s: float = 0.0
+    #: The same for each token of its prompt, cached or not: a server splits the whole text into
+    #: tokens, hashes them by blocks, and lets its detokenizer begin with them.
+    arrival_token_s: float = 0.0
 
     def __post_init__(self) -> None:
         values = (getattr(self, name) for name in self.__slots__)
@@ -60,6 +63,10 @@ class StepTimes:
             token_s=token_s,
             sequence_s=further_s,
         )
+
+    def before_queue_s(self, prompt_tokens: int) -> float:
+        """How long after it came a request with such a prompt can be scheduled."""
+        return self.arrival_s + self.arrival_token_s * prompt_tokens
 
     def batch_s(self, decoding: int, prompt_tokens: int) -> float:
         """The part of a step's time that does not depend on what was read before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
 
@@ -103,6 +104,19 @@ def test_intervals_hold_what_longer_runs_find() -> None:
     assert short.first_token_s is not None and long.first_token_s is not None
     p50 = short.first_token_s.p50
     assert p50.low <= long.first_token_s.p50.value <= p50.high
+
+
+def test_a_prompt_is_delayed_by_its_length_although_it_is_cached() -> None:
+    requests = [ArrivingRequest(1.0 + 9 * n, 7, 20_000 + 100 * n, 10) for n in range(3)]
+
+    def first_s(times: StepTimes) -> float:
+        fleet = Fleet([replace(VLLM, step_times=times)])
+        result = simulate(requests, fleet, 60, warm_up_s=0.0, slices=1)
+        assert result.first_token_s is not None
+        return result.first_token_s.mean.value
+
+    later_s = first_s(replace(TIMES, arrival_token_s=2e-6)) - first_s(TIMES)
+    assert later_s == pytest.approx(2e-6 * 20_100)
 
 
 def test_a_warm_up_that_leaves_nothing_is_refused() -> None:

@@ -49,10 +49,10 @@ def test_a_plan_that_is_off_three_times_is_corrected(
     )
     rounds = measured(replica)
     fitted = replace(planned, step_times=calibrate(rounds, planned))
-    # The mean of the squares: 3 % off on average.
+    # The mean of the squares: 4 % off on average. What the plan says of the ratios counts too.
     assert (
         misfit(rounds, replay_rounds(rounds, fitted))
-        < 0.03**2
+        < 0.04**2
         < misfit(rounds, replay_rounds(rounds, planned))
     )
     # A load that was not measured.
@@ -72,6 +72,27 @@ def test_of_requests_sent_at_once_the_quickest_simulated_stands_for_the_quickest
         assert sorted(range(3), key=predicted.__getitem__) == sorted(
             range(3), key=first_s.__getitem__
         )
+
+
+@pytest.mark.parametrize("begun_with", [1, 3, 5])
+def test_how_a_burst_is_divided_into_steps_does_not_pass_for_speed(begun_with: int) -> None:
+    replica = VllmReplica(TRUTH, 400_000)
+    planned = replace(
+        replica, step_times=StepTimes.of_rates(prefill_tokens_per_s=3500, decode_tokens_per_s=200)
+    )
+    came = [ArrivingRequest(0.0 if n < begun_with else 1e-3, 90 + n, 1500, 40) for n in range(8)]
+    times = replay_rounds([[MeasuredAnswer(request, 1.0) for request in came]], replica)
+    # The client sent all of them at once, and does not see when they came.
+    burst = [
+        MeasuredAnswer(request._replace(at_s=0.0), first_s, token_s)
+        for request, (first_s, token_s) in zip(came, times, strict=True)
+    ]
+    rounds = [*measured(replica)[:3], burst]
+    fitted = replace(planned, step_times=calibrate(rounds, planned))
+    staggered = [ArrivingRequest(n / 5, 200 + n, 1500, 60) for n in range(12)]
+    load = [[MeasuredAnswer(request, 1.0) for request in staggered]]
+    for got, true in zip(replay_rounds(load, fitted), replay_rounds(load, replica), strict=True):
+        assert got == pytest.approx(true, rel=0.1)
 
 
 def test_a_wait_in_the_queue_does_not_pass_for_a_delay_before_it() -> None:

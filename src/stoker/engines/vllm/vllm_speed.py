@@ -41,6 +41,11 @@ _PCIE_BYTES_S = {"3.0": 12e9, "4.0": 24e9, "5.0": 48e9, "6.0": 48e9}
 LARGEST_GRAPH_TOKENS = 512
 #: The block that vLLM keeps for itself beside those for requests.
 _OWN_BLOCK_TOKENS = 16
+#: What a request pays for each token of its prompt, cached or not: finding the tokens of its text
+#: 2.3 us, the detokenizer, which decodes the whole prompt with the first token of the answer, 0.6,
+#: and copies and hashes 0.1. Measured with Qwen2.5's tokenizer and vLLM 0.32's own parts on a core
+#: of an EPYC (``benchmarks/prompt_arrival.py``).
+_ARRIVAL_TOKEN_S = 3e-6
 #: How likely the next token is what the model's own extra layer guessed. With the costs below it
 #: gives what was published for Qwen3.8-27B in FP8 on an RTX PRO 6000: 53 tokens/s, and 78 with
 #: three guesses.
@@ -602,4 +607,5 @@ def step_times_of(load: ServingLoad, hardware: Hardware, e: Efficiency) -> StepT
         attention_s=split * load.attention_flops / scores,
         prompt_s=max(0.0, _launches_s(load, e) - fixed),
         arrival_s=e.arrival_s,
+        arrival_token_s=_ARRIVAL_TOKEN_S,
     )
