@@ -73,7 +73,7 @@ def _simulated(row: ServingRow) -> SimulationResult | None:
     length = traffic.prompt_tokens + 4 * traffic.answer_tokens
     times = step_times_of(row.load, row.hardware, calibrated()[0])
     if traffic.prompt_tokens <= row.limits.max_cudagraph_capture_size:
-        times = replace(times, prompt_s=0.0)
+        times = replace(times, launches_s=0.0)
     # The planner's cache, which is at least what one request may take.
     held = min(row.limits.requests, traffic.concurrency + 2)
     kv_cache_tokens = int(held * (traffic.prompt_tokens + traffic.answer_tokens + 32))

@@ -22,6 +22,8 @@ _FITTED = (
 _SMALL = 0.1
 #: Tokens before a prompt at which attention is taken to cost as much as ``_SMALL`` of the rest.
 _CONTEXT_TOKENS = 4000
+#: Tokens of the shortest prompts whose launches are taken to be no part of a CUDA graph.
+_LAUNCHED_TOKENS = 512
 #: How much being off a plan by a factor of e counts, beside being off a measurement by as much.
 #: Small: it only keeps in place what the measurements do not determine.
 _PLAN_WEIGHT = 0.0005
@@ -62,6 +64,7 @@ def calibrate(rounds: Sequence[MeasuredRound], planned: Replica) -> StepTimes:
     """
     if not any(rounds):
         raise ValueError("there is no measured request to calibrate with")
+    planned = replace(planned, step_times=_exposed(planned.step_times))
     start = _without_zeros(planned.step_times)
     anchor = [math.log(getattr(start, name)) for name in _FITTED]
     # Every request pays it. More would pass for waits, and let a server seem to have no queue.
@@ -151,6 +154,14 @@ def _times_of(one: InFlight, ended_s: float) -> tuple[float, float | None]:
     further = one.goal - one.request.prompt_tokens - 1
     token_s = (ended_s - first_s) / further if further > 0 else None
     return first_s - one.request.at_s, token_s
+
+
+def _exposed(times: StepTimes) -> StepTimes:
+    """``times`` with launches as an amount that each step with a prompt pays: what they exceed the
+    work of a short prompt by. A few requests do not separate them from other such amounts."""
+    work = replace(times, launches_s=0.0)
+    exposed_s = times.batch_s(0, _LAUNCHED_TOKENS) - work.batch_s(0, _LAUNCHED_TOKENS)
+    return replace(work, prompt_s=times.prompt_s + exposed_s)
 
 
 def _without_zeros(times: StepTimes) -> StepTimes:
