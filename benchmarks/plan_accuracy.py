@@ -94,7 +94,7 @@ def _memory(path: Path) -> list[tuple[str, ...]]:
     return [
         _cells(f"tokens that a cache of known size holds ({len(capacity)} logs)", capacity),
         _cells(f"weights ({len(weights)} logs)", weights),
-        _cells(f"KV cache memory, flags known ({len(cache)} logs)", cache),
+        _cells(f"KV cache memory from the shape alone, flags known ({len(cache)} logs)", cache),
         _cells("KV cache memory with the size of the files known", sized),
     ]
 
