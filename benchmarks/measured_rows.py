@@ -226,7 +226,7 @@ def _row(
         Limits(
             batched or (8192 if (spec.memory_bytes or 0) >= 70 * GIB else 2048),
             _most_at_once(
-                model, quant, spec, gpus, traffic.prompt_tokens + traffic.answer_tokens, kv
+                model, quant, spec, gpus, traffic.prompt_tokens + traffic.answer_tokens // 2, kv
             ),
             graph_tokens,
         ),
@@ -235,7 +235,10 @@ def _row(
 
 @cache
 def _most_at_once(model: str, quant: str, spec: GpuSpec, gpus: int, tokens: int, kv: str) -> float:
-    """How many requests of ``tokens`` the cache holds, with nine tenths of the memory for vLLM."""
+    """How many requests of ``tokens`` the cache holds, with nine tenths of the memory for vLLM.
+
+    Those that run are half written in the mean.
+    """
     shape = architecture(model)
     settings = VllmSettings(
         max_model_len=tokens,

@@ -18,6 +18,7 @@ from itertools import permutations
 from pathlib import Path
 from statistics import median, quantiles
 from time import process_time
+from typing import TYPE_CHECKING
 
 from last_runs import record_table
 from measured_rows import (
@@ -38,7 +39,12 @@ from stoker.host import Cpu, Host, Memory, find_gpu
 from stoker.models import known_models
 from stoker.planning import Requirements, candidates_of
 
+if TYPE_CHECKING:
+    from calibrate_speed import Errors
+
 _TARGETS = {"cache": (2, 5), "token": (10, 25), "first": (15, 40)}
+#: GPUs with hundreds of rows; the others have a few each.
+_MEASURED_MOST = ("B200", "B300", "H100 SXM", "H200 SXM")
 
 
 def main() -> None:
@@ -88,7 +94,7 @@ def _memory(path: Path) -> list[tuple[str, ...]]:
     return [
         _cells(f"tokens that a cache of known size holds ({len(capacity)} logs)", capacity),
         _cells(f"weights ({len(weights)} logs)", weights),
-        _cells(f"KV cache memory, flags known ({len(cache)} logs)", cache),
+        _cells(f"KV cache memory from the shape alone, flags known ({len(cache)} logs)", cache),
         _cells("KV cache memory with the size of the files known", sized),
     ]
 
@@ -259,7 +265,18 @@ def _held_out(rows: Sequence[ServingRow]) -> list[tuple[str, ...]]:
         unseen = f"{name} that the fit has not seen ({len(rows):,} rows)"
         table.append(_cells(f"time per token, {unseen}", errors.token))
         table.append(_cells(f"time to first token, {unseen}", errors.first_token))
+        if name == "GPUs":
+            table.append(_rare(errors))
     return table
+
+
+def _rare(errors: Errors) -> tuple[str, ...]:
+    """The GPUs of few rows, which a median over all rows does not show."""
+    pairs = zip(errors.token, errors.groups, strict=True)
+    token = [error for error, gpu in pairs if gpu not in _MEASURED_MOST and not math.isnan(error)]
+    names = " and ".join((", ".join(_MEASURED_MOST[:-1]), _MEASURED_MOST[-1]))
+    print(_line(f"time per token, GPUs other than {names}", token))
+    return _cells(f"time per token, GPUs other than {names} ({len(token)} rows), left out", token)
 
 
 def _line(name: str, errors: Sequence[float], target: tuple[int, int | None] | None = None) -> str:

@@ -115,7 +115,7 @@ def _simulated(row: ServingRow, correction: Correction | None = None) -> Simulat
     planned = step_times_of(row.load, row.hardware, calibrated()[0])
     times = replace(planned, arrival_token_s=_ARRIVAL_TOKEN_S)
     if traffic.prompt_tokens <= row.limits.max_cudagraph_capture_size:
-        times = replace(times, prompt_s=0.0)
+        times = replace(times, launches_s=0.0)
     # The planner's cache, which is at least what one request may take.
     held = min(row.limits.requests, traffic.concurrency + 2)
     kv_cache_tokens = int(held * (traffic.prompt_tokens + traffic.answer_tokens + 32))

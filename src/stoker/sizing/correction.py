@@ -70,5 +70,6 @@ def _corrected(times: StepTimes, by: Correction) -> StepTimes:
         token_s=times.token_s * by.prefill,
         attention_s=times.attention_s * by.prefill,
         prompt_s=times.prompt_s * by.prefill,
+        launches_s=times.launches_s * by.prefill,
         arrival_s=times.arrival_s * by.arrival,
     )

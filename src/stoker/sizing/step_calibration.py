@@ -22,6 +22,8 @@ _FITTED = (
 _SMALL = 0.1
 #: Tokens before a prompt at which attention is taken to cost as much as ``_SMALL`` of the rest.
 _CONTEXT_TOKENS = 4000
+#: Tokens of the shortest prompts whose launches are taken to be no part of a CUDA graph.
+_LAUNCHED_TOKENS = 512
 #: How much it counts if a time's ratio to the others is off a plan's by a factor of e, beside being
 #: off a measurement by as much. It keeps in place what the measurements do not determine, and what
 #: they determine only by the noise of a few answers.
@@ -71,6 +73,7 @@ def calibrate(rounds: Sequence[MeasuredRound], planned: Replica) -> StepTimes:
     if not any(rounds):
         raise ValueError("there is no measured request to calibrate with")
     rounds = [_as_scheduled(answers) for answers in rounds]
+    planned = replace(planned, step_times=_exposed(planned.step_times))
     start = _without_zeros(planned.step_times)
     plan = [math.log(getattr(start, name)) for name in _FITTED]
     anchor = _scaled(rounds, planned, start, plan)
@@ -199,6 +202,14 @@ def _times_of(one: InFlight, ended_s: float) -> tuple[float, float | None]:
     further = one.goal - one.request.prompt_tokens - 1
     token_s = (ended_s - first_s) / further if further > 0 else None
     return first_s - one.request.at_s, token_s
+
+
+def _exposed(times: StepTimes) -> StepTimes:
+    """``times`` with launches as an amount that each step with a prompt pays: what they exceed the
+    work of a short prompt by. A few requests do not separate them from other such amounts."""
+    work = replace(times, launches_s=0.0)
+    exposed_s = times.batch_s(0, _LAUNCHED_TOKENS) - work.batch_s(0, _LAUNCHED_TOKENS)
+    return replace(work, prompt_s=times.prompt_s + exposed_s)
 
 
 def _without_zeros(times: StepTimes) -> StepTimes:

@@ -6,6 +6,25 @@ import math
 from dataclasses import dataclass
 
 
+def touched_share(expert_share: float, tokens: float, spread: float) -> float:
+    """The part of the experts that ``tokens`` are routed to, each to ``expert_share`` of them.
+
+    How often an expert is chosen follows a beta distribution with the mean ``expert_share`` and the
+    shape ``spread``: experts that are rarely chosen are read in few steps.
+    """
+    if not 0 < expert_share < 1:
+        return float(expert_share > 0)
+    other = spread * (1 - expert_share) / expert_share
+    missed = math.lgamma(other + tokens) + math.lgamma(spread + other)
+    missed -= math.lgamma(other) + math.lgamma(spread + other + tokens)
+    return 1 - math.exp(missed)
+
+
+def slower(one: float, other: float) -> float:
+    """Of two things at the same time the one that takes longer, rounded where they are alike."""
+    return float((one**4 + other**4) ** 0.25)
+
+
 @dataclass(frozen=True, slots=True)
 class StepTimes:
     """The time of a step: a sum of what its batch reads, computes and costs besides.
@@ -13,12 +32,13 @@ class StepTimes:
     With ``B`` sequences that decode over ``S`` tokens of cache, and ``m`` prompt tokens that follow
     ``c`` tokens before them::
 
-        step_s     + sequence_s B + prompt_s (if m > 0)
-        + hypot(read_s + experts_s (1 - (1 - expert_share)^B'),  token_s (B + m))
+        step_s     + sequence_s B + hypot(read_s + experts_s touched(B'),  token_s (B + m))
         + cache_token_s S + attention_s m (c + m / 2)
 
-    where ``B'`` is ``B + m``. It is that of ``engines.vllm.vllm_speed``, which is fitted to
-    measured servers: reading the weights hides behind arithmetic, and the larger of them counts.
+    where ``B'`` is ``B + m``, which touches so many of the experts (``touched_share``). With a
+    prompt, ``prompt_s`` comes on top, and the first line is at least ``launches_s``. It is that of
+    ``engines.vllm.vllm_speed``, which is fitted to measured servers: reading the weights hides
+    behind arithmetic, and the larger of them counts.
     """
 
     #: Each step's own cost, however small: launches, scheduling, sampling.
@@ -31,12 +51,17 @@ class StepTimes:
     #: Reading all routed experts, and the part of them that one token uses.
     experts_s: float = 0.0
     expert_share: float = 0.0
+    #: How evenly tokens choose experts (``touched_share``).
+    expert_spread: float = 2.0
     #: Reading the cache of one earlier token.
     cache_token_s: float = 0.0
     #: Attention of one prompt token to one token before it.
     attention_s: float = 0.0
     #: What a step with a prompt costs on top.
     prompt_s: float = 0.0
+    #: What the CPU takes for launching such a step, while the GPU works: the slower of the two
+    #: counts.
+    launches_s: float = 0.0
     #: What a request pays before its prompt is scheduled: HTTP and template.
     arrival_s: float = 0.0
     #: The same for each token of its prompt, cached or not: a server splits the whole text into
@@ -73,6 +98,8 @@ class StepTimes:
         tokens = decoding + prompt_tokens
         read_s = self.read_s
         if self.experts_s:
-            read_s += self.experts_s * (1 - (1 - self.expert_share) ** tokens)
-        fixed_s = self.step_s + self.sequence_s * decoding + (self.prompt_s if prompt_tokens else 0)
-        return fixed_s + math.hypot(read_s, self.token_s * tokens)
+            share = touched_share(self.expert_share, tokens, self.expert_spread)
+            read_s += self.experts_s * share
+        step_s = self.step_s + self.sequence_s * decoding
+        step_s += math.hypot(read_s, self.token_s * tokens)
+        return slower(step_s + self.prompt_s, self.launches_s) if prompt_tokens else step_s

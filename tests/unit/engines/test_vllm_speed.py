@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stoker.engines.vllm.vllm_speed import (
+    Efficiency,
     Hardware,
     ServingLoad,
     calibrated,
@@ -17,6 +19,7 @@ from stoker.engines.vllm.vllm_speed import (
     predict,
     step_s,
     step_times_of,
+    times,
 )
 from stoker.host import find_gpu, known_gpus
 from stoker.models import KnownModel, find_known_model, known_models
@@ -124,6 +127,44 @@ def test_the_simulations_step_times_are_those_of_the_planner(
         planned = step_s(cost, rates, batch, context, efficiency)
         simulated = times.batch_s(batch, 0) + batch * context * times.cache_token_s
         assert simulated == pytest.approx(planned, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("model", "quantization", "gpu"),
+    [("qwen3-8b", "bf16", "H200"), ("qwen3-coder-30b-a3b", "fp8", "H100")],
+)
+@pytest.mark.parametrize("prompt", [600, 3_000, 16_000])
+def test_the_simulation_reads_a_prompt_as_fast_as_the_planner(
+    model: str, quantization: str, gpu: str, prompt: int
+) -> None:
+    cost, rates, efficiency = load(model, quantization), hardware(gpu), calibrated()[0]
+    step_times = step_times_of(cost, rates, efficiency)
+    simulated = step_times.batch_s(0, prompt) + step_times.attention_s * prompt**2 / 2
+    assert simulated == pytest.approx(times(cost, rates, Traffic(1, prompt, 1), efficiency)[2], 0.1)
+
+
+def test_launches_outside_a_graph_hide_behind_the_work_of_a_long_prompt() -> None:
+    """An H200 took 72 ms for any prompt of Qwen3-30B-A3B from 384 to 3,072 tokens."""
+    cost, rates, efficiency = load("qwen3-30b-a3b", "bf16"), hardware("H200"), calibrated()[0]
+    quick = replace(efficiency, prompt_layer_s=1e-9, routed_prompt_layer_s=1e-9)
+
+    def alone_s(prompt: int, e: Efficiency) -> float:
+        return times(cost, rates, Traffic(1, prompt, 1), e)[2]
+
+    assert alone_s(513, efficiency) > 2 * alone_s(513, quick)
+    assert alone_s(513, efficiency) > 2 * alone_s(512, efficiency)
+    assert alone_s(1_000, efficiency) < 1.1 * alone_s(513, efficiency)
+    assert alone_s(16_000, efficiency) == pytest.approx(alone_s(16_000, quick), rel=0.01)
+
+
+def test_more_gpus_exchange_only_a_little_more_slowly() -> None:
+    rates, efficiency = hardware("H100"), calibrated()[0]
+    latency = [
+        step_times_of(load("qwen3-32b", "bf16", gpus), rates, efficiency).step_s
+        for gpus in (1, 2, 4, 8)
+    ]
+    steps = [more - fewer for fewer, more in pairwise(latency)]
+    assert steps[1:] == pytest.approx([steps[0] / 2] * 2)
 
 
 def test_a_block_that_is_a_mixer_or_a_feed_forward_part_is_half_a_layer() -> None:

@@ -2,7 +2,8 @@
 
 A decode step reads the weights that its batch needs and the cache of every sequence in it; a
 prompt costs two operations for each weight it passes through, and attention on top. Between the
-layers, GPUs exchange activations, and every kernel costs its launch. What the hardware reaches of
+layers, GPUs exchange activations, and every kernel costs its launch, which the CPU does while the
+GPU works: of a step outside CUDA graphs the slower of the two counts. What the hardware reaches of
 its peak rates is fitted to measurements (``benchmarks/calibrate_speed.py``) and kept in
 ``data/speed.toml``; how far predictions are off on models and GPUs that the fit has not seen gives
 the interval that every prediction carries.
@@ -28,6 +29,7 @@ from stoker.planning.parameter_count import count_weights
 from stoker.planning.quantization import Precision, precision_of
 from stoker.planning.serving_plan import Interval, Plan, Speed, Traffic
 from stoker.sizing import StepTimes, VllmReplica
+from stoker.sizing.step_times import slower, touched_share
 
 #: Data-centre cards with less have GDDR: L40S 864 GB/s, A10 600, L4 300; A100 1555 and more.
 _LEAST_HBM_BYTES_S = 1.2e12
@@ -46,6 +48,15 @@ _OWN_BLOCK_TOKENS = 16
 #: and copies and hashes 0.1. Measured with Qwen2.5's tokenizer and vLLM 0.32's own parts on a core
 #: of an EPYC (``benchmarks/prompt_arrival.py``).
 _ARRIVAL_TOKEN_S = 3e-6
+#: Rows that are multiplied in vain for each expert of a step: its tokens are padded to whole tiles,
+#: half of one in the mean. Most are of 64 rows (``get_default_config`` in vLLM's ``fused_moe.py``:
+#: 16 for few tokens, 128 for many in 16 bits).
+_PADDED_ROWS = 32
+#: Decode steps that a prompt waits for: half of the one that runs when it comes, and the one after,
+#: which asynchronous scheduling (vLLM's default) has planned by then.
+_STEPS_WAITED = 1.5
+#: Prompt tokens that touch nearly every expert.
+_MANY_TOKENS = 1024
 #: How likely the next token is what the model's own extra layer guessed. With the costs below it
 #: gives what was published for Qwen3.8-27B in FP8 on an RTX PRO 6000: 53 tokens/s, and 78 with
 #: three guesses.
@@ -56,9 +67,11 @@ _ACCEPTANCE = 0.54
 class Efficiency:
     """What hardware and vLLM reach of the peak rates; every time is in seconds."""
 
-    #: Share of the peak bandwidth when reading weights, experts that are multiplied in 8 bits, and
-    #: the cache. Other experts are read as the weights are: measured with bf16 on an H200.
+    #: Share of the peak bandwidth when reading weights, weights of 4 bits that a Blackwell server
+    #: multiplies as such (Llama-3.1-70B on a B200), experts that are multiplied in 8 bits or less,
+    #: and the cache. Other experts are read as the weights are: measured with bf16 on an H200.
     weights: float = 0.85
+    fp4_weights: float = 0.7
     experts: float = 0.6
     cache: float = 0.8
     #: Experts on Blackwell servers, whose kernels are others (FlashInfer in place of Triton).
@@ -68,57 +81,55 @@ class Efficiency:
     #: on an H200 and on a B200, and an H200 reads Qwen2.5-Coder-32B in AWQ at 2.0 TB/s.
     widened_experts_bytes_s: float = 2.5e12
     widened_bytes_s: float = 2.0e12
+    #: How evenly tokens choose experts: the shape of the beta distribution of an expert's share. A
+    #: batch touches fewer experts than with equal shares, which are an infinite one.
+    spread: float = 2.0
     #: Share of the peak rate in prompts, by the type of the arithmetic.
     fp16: float = 0.65
-    fp8: float = 0.5
+    fp8: float = 0.6
     fp4: float = 0.3
     #: Weights of 4 bits that are widened to 16 first (Marlin).
     widened: float = 0.5
-    #: The same for routed experts, as a factor: their matrices are small.
-    routed: float = 0.35
+    #: The same for routed experts, as factors: their matrices are small. Those of 8 bits have a
+    #: scale for each block, and those that are multiplied in 4 bits other kernels (FlashInfer).
+    routed: float = 0.4
+    routed_fp8: float = 0.26
+    routed_fp4: float = 0.5
     attention: float = 0.5
+    #: All of these on Blackwell, as a factor, but for fp4, which only it has: less of its doubled
+    #: rates is reached.
+    blackwell: float = 0.85
     #: One decode step: its own cost, that of a layer, of a routed layer and of a sequence.
     step_s: float = 0.4e-3
     layer_s: float = 30e-6
     routed_layer_s: float = 20e-6
-    recurrent_layer_s: float = 15e-6
     #: A layer whose activations are narrowed to the type of its weights, in kernels of their own.
     narrowed_layer_s: float = 10e-6
     sequence_s: float = 8e-6
-    #: One exchange among GPUs: its latency, and the share of the link's rate.
+    #: One exchange among two GPUs: its latency, and the share of the link's rate.
     exchange_s: float = 7e-6
     link: float = 0.7
     pcie_exchange_s: float = 12e-6
     #: The same share on Blackwell, as a factor.
     blackwell_link: float = 0.7
-    #: What a request pays before its prompt is read: HTTP, tokens, scheduling.
-    arrival_s: float = 10e-3
-    #: The launches of a layer, and of a routed layer on top, for a prompt that is too long for a
-    #: CUDA graph.
-    prompt_layer_s: float = 250e-6
-    routed_prompt_layer_s: float = 300e-6
-    #: The same for a recurrent layer, whose kernels are launched one by one while the GPU works.
+    #: What a request pays before its prompt is read: HTTP, scheduling, the way back.
+    arrival_s: float = 14e-3
+    #: The launches of a layer, and of a routed or a recurrent layer on top, for a prompt that is
+    #: too long for a CUDA graph.
+    prompt_layer_s: float = 450e-6
+    routed_prompt_layer_s: float = 600e-6
     recurrent_prompt_layer_s: float = 2.5e-3
-    #: How many others' prompts a request waits for: for each other sequence, and for each
-    #: doubling of their number.
-    queue_each: float = 0.08
-    queue_doubling: float = 0.1
-    #: Decode steps that a prompt waits for: half of the one that runs when it comes, and the one
-    #: after, which asynchronous scheduling (vLLM's default) has planned by then.
-    step_wait: float = 1.5
-    #: Prompts of others that run between the steps of an answer, as a share of their full time.
-    interference: float = 0.9
-    #: How much nearer to their peak bandwidth GDDR cards come than data-centre GPUs with HBM.
+    #: How many others' prompts a request waits for, for each other sequence. A closed loop that
+    #: sends all requests at once and runs ten generations of them, as InferenceMAX does, has 0.05
+    #: from the first alone.
+    queue_each: float = 0.06
+    #: Cards with GDDR: how much nearer to their peak bandwidth they come, and what a launch costs
+    #: there, as factors: their clocks are higher.
     consumer: float = 1.25
-    #: What a launch costs on those, as a factor: their clocks are higher.
     consumer_launch: float = 0.75
-    blackwell: float = 1.0
     #: How much less of the peak rates the smaller matrices of a group of GPUs reach, for each
-    #: doubling of their number: when weights are read, when experts are that are divided (and not
-    #: whole ones on each GPU), and in prompts.
-    split_read: float = 0.07
-    split_experts: float = 0.1
-    split_prompt: float = 0.05
+    #: doubling of their number, in decoding and in prompts; whole experts are as before.
+    split: float = 0.07
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,9 +297,9 @@ def step_s(
 
     With ``drafts``, as many tokens are guessed for each sequence and checked in the same step.
     """
-    touched = 1 - (1 - load.expert_share) ** batch if load.expert_share else 0.0
+    touched = touched_share(load.expert_share, batch, e.spread)
     reading = _weights_s(load, hardware, e) + touched * _experts_s(load, hardware, e)
-    arithmetic = batch * (1 + drafts) * prompt_token_s(load, hardware, e) / _boost(hardware, e)
+    arithmetic = batch * (1 + drafts) * prompt_token_s(load, hardware, e)
     window = min(context, load.window_tokens)
     cache = batch * (context * load.cache_bytes + window * load.windowed_bytes)
     cache = (cache + 2 * batch * load.state_bytes) * _cache_byte_s(hardware, e)
@@ -300,34 +311,30 @@ def step_s(
 
 def _weights_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
     """Reading what every token passes, once."""
-    read = 1 / (_bandwidth(hardware, e) * e.weights * _boost(hardware, e))
-    byte_s = _widening(read, _widened_share(load.flops, hardware), e.widened_bytes_s)
-    return (load.dense_bytes + load.head_bytes) * byte_s * _split(load, e.split_read)
+    fp4 = _share_in("fp4", load.flops, hardware) if hardware.blackwell else 0.0
+    read = ((1 - fp4) / e.weights + fp4 / e.fp4_weights) / _bandwidth(hardware, e)
+    widened = _share_in("widened", load.flops, hardware) / e.widened_bytes_s
+    head_s = load.head_bytes / (_bandwidth(hardware, e) * e.weights)
+    return (load.dense_bytes * slower(read, widened) + head_s) * _split(load, e)
 
 
 def _experts_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
     """Reading all routed experts."""
-    widened = _widened_share(load.expert_flops, hardware)
+    widened = _share_in("widened", load.expert_flops, hardware)
     narrowed = not widened and "fp16" not in load.expert_flops
     share = e.blackwell_experts if hardware.blackwell else e.experts if narrowed else e.weights
     read = 1 / (_bandwidth(hardware, e) * share)
     if not load.expert_parallel:
-        read *= _split(load, e.split_experts)
-    return load.expert_bytes * _widening(read, widened, e.widened_experts_bytes_s)
+        read *= _split(load, e)
+    return load.expert_bytes * slower(read, widened / e.widened_experts_bytes_s)
 
 
-def _widening(read_byte_s: float, widened_share: float, bytes_s: float) -> float:
-    """Seconds for a byte that is read, and widened at ``bytes_s``, at the same time: the slower of
-    the two, rounded where they are alike."""
-    return float((read_byte_s**4 + (widened_share / bytes_s) ** 4) ** 0.25)
-
-
-def _split(load: ServingLoad, loss: float) -> float:
-    return 1 + loss * math.log2(load.gpus)
+def _split(load: ServingLoad, e: Efficiency) -> float:
+    return 1 + e.split * math.log2(load.gpus)
 
 
 def _cache_byte_s(hardware: Hardware, e: Efficiency) -> float:
-    return 1 / (_bandwidth(hardware, e) * e.cache * _boost(hardware, e))
+    return 1 / (_bandwidth(hardware, e) * e.cache)
 
 
 def _fixed_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
@@ -335,7 +342,6 @@ def _fixed_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
     total = e.step_s + load.layers * e.layer_s + load.routed_layers * e.routed_layer_s
     if any(kind in hardware.flops and kind != "fp16" for kind in (*load.flops, *load.expert_flops)):
         total += load.layers * e.narrowed_layer_s
-    total += load.recurrent_layers * e.recurrent_layer_s
     return total if hardware.hbm else total * e.consumer_launch
 
 
@@ -343,10 +349,10 @@ def _boost(hardware: Hardware, e: Efficiency) -> float:
     return e.blackwell if hardware.blackwell else 1.0
 
 
-def _widened_share(flops: Mapping[str, float], hardware: Hardware) -> float:
-    """The part of the operations whose weights are widened before they are multiplied."""
-    widened = sum(n for kind, n in flops.items() if _multiplied_in(kind, hardware) == "widened")
-    return widened / (sum(flops.values()) or 1.0)
+def _share_in(multiplied: str, flops: Mapping[str, float], hardware: Hardware) -> float:
+    """The part of the operations that is done in a type."""
+    found = sum(n for kind, n in flops.items() if _multiplied_in(kind, hardware) == multiplied)
+    return found / (sum(flops.values()) or 1.0)
 
 
 def _draft_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
@@ -370,26 +376,47 @@ def prompt_s(
     seen = cached + new / 2
     window = min(seen, load.window_tokens)
     scores = new * (seen * load.attention_flops + window * load.windowed_flops)
-    attention = scores / (hardware.flops["fp16"] * e.attention)
-    total = (arithmetic + attention) * _split(load, e.split_prompt)
-    return total / _boost(hardware, e) + _moved_s(load, hardware, new, e)
+    attention = scores / (hardware.flops["fp16"] * e.attention * _boost(hardware, e))
+    return (arithmetic + attention) * _split(load, e) + _moved_s(load, hardware, new, e)
 
 
 def prompt_token_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
     """The arithmetic of one token in the matrices, with nothing else running."""
     dense = sum(flops / _rate(kind, hardware, e) for kind, flops in load.flops.items())
-    routed = sum(
-        flops / (_rate(kind, hardware, e) * e.routed) for kind, flops in load.expert_flops.items()
+    return dense + _routed_token_s(load, hardware, e)
+
+
+def _routed_token_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
+    return sum(
+        flops / (_rate(kind, hardware, e) * _routed(kind, hardware, e))
+        for kind, flops in load.expert_flops.items()
     )
-    return dense + routed
+
+
+def _padding_s(load: ServingLoad, hardware: Hardware, tokens: float, e: Efficiency) -> float:
+    """The rows that a step with ``tokens`` of prompts multiplies in vain."""
+    if not load.expert_share:
+        return 0.0
+    touched = touched_share(load.expert_share, tokens, e.spread) / load.expert_share
+    return _PADDED_ROWS * touched * _routed_token_s(load, hardware, e) * _split(load, e)
 
 
 def _rate(kind: str, hardware: Hardware, e: Efficiency) -> float:
     """Operations a second that are reached in a type."""
     kind = _multiplied_in(kind, hardware)
+    if kind == "fp4":
+        return hardware.flops[kind] * e.fp4
     if kind == "widened":
-        return hardware.flops["fp16"] * e.widened
-    return hardware.flops[kind] * {"fp16": e.fp16, "fp4": e.fp4}.get(kind, e.fp8)
+        return hardware.flops["fp16"] * e.widened * _boost(hardware, e)
+    return hardware.flops[kind] * (e.fp16 if kind == "fp16" else e.fp8) * _boost(hardware, e)
+
+
+def _routed(kind: str, hardware: Hardware, e: Efficiency) -> float:
+    """What experts reach of the rate of other matrices."""
+    multiplied = _multiplied_in(kind, hardware)
+    if multiplied in ("fp16", "widened"):
+        return e.routed
+    return e.routed_fp4 if kind in ("fp4", "mxfp4") else e.routed_fp8
 
 
 def _multiplied_in(kind: str, hardware: Hardware) -> str:
@@ -406,7 +433,8 @@ class Limits:
 
     #: Prompt tokens of one step.
     max_num_batched_tokens: int = 8192
-    #: Requests that the cache holds; those beyond them wait until others end.
+    #: Requests that the cache holds, each with half of its answer; those beyond them wait until
+    #: others end.
     requests: float = math.inf
     #: Tokens of the largest step that runs as a CUDA graph.
     max_cudagraph_capture_size: int = LARGEST_GRAPH_TOKENS
@@ -426,38 +454,62 @@ def times(
     steps. With as many starts as ends, each other sequence starts once in the time of a whole
     request, of which the writing of the answer is a part. A prompt waits for those before it, which
     share the steps of the running answers: as many of them a step as its tokens hold.
+
+    Prompts that a step reads together share its launches, and no step holds more than the answers
+    have tokens.
     """
     limits = limits or Limits()
     batch, prompt = min(traffic.concurrency, max(1.0, limits.requests)), traffic.prompt_tokens
     cached = traffic.prefix_hit * prompt
     added = prompt_s(load, hardware, prompt, cached, e)
-    new = prompt - cached
-    in_graph = new <= limits.max_cudagraph_capture_size
-    recurrent = 0.0 if in_graph else load.recurrent_layers * e.recurrent_prompt_layer_s
-    alone = math.hypot(added, _read_s(load, hardware, e), recurrent)
-    alone += _fixed_s(load, hardware, e) if in_graph else _launches_s(load, e)
+    new = max(1.0, prompt - cached)
     context = prompt + traffic.answer_tokens / 2
     others = batch - 1
     step = step_s(load, hardware, batch, context, e, drafts)
-    waits = e.queue_each * others + e.queue_doubling * math.log2(batch)
-    each = added + step * max(1.0, new) / limits.max_num_batched_tokens
-    first = e.arrival_s + alone + each * waits + (e.step_wait * step if others else 0.0)
+    alone = _alone_s(load, hardware, new, added, new <= limits.max_cudagraph_capture_size, e)
+    each = added + step * new / limits.max_num_batched_tokens
+    waits = each * e.queue_each * others + (_STEPS_WAITED * step if others else 0.0)
+    first = e.arrival_s + _ARRIVAL_TOKEN_S * prompt + alone + waits
     steps = traffic.answer_tokens * step / tokens_per_step(drafts)
-    interrupted = e.interference * others * added
+    in_graph = new + batch <= limits.max_cudagraph_capture_size
+    launched = _launched_s(load, hardware, new, step + added, in_graph, e)
+    interrupted = others * added + min(others, traffic.answer_tokens) * launched
     writing = steps + interrupted
     writing = steps + interrupted * writing / (writing + first)
     queued = (traffic.concurrency - batch) / batch * (first + writing)
     return first + queued, writing / max(1, traffic.answer_tokens), alone
 
 
-def _read_s(load: ServingLoad, hardware: Hardware, e: Efficiency) -> float:
-    """All weights once, which a step with a prompt reads while it multiplies."""
-    return (load.dense_bytes + load.expert_bytes) / (_bandwidth(hardware, e) * e.weights)
+def _alone_s(
+    load: ServingLoad,
+    hardware: Hardware,
+    new: float,
+    added_s: float,
+    in_graph: bool,
+    e: Efficiency,
+) -> float:
+    """A step with a prompt of ``new`` tokens and nothing else: its weights are read meanwhile."""
+    touched = touched_share(load.expert_share, new, e.spread)
+    read_bytes = load.dense_bytes + touched * load.expert_bytes
+    read = read_bytes / (_bandwidth(hardware, e) * e.weights)
+    work = math.hypot(added_s + _padding_s(load, hardware, new, e), read)
+    work += _exchange_s(load, hardware, 0, e) + _fixed_s(load, hardware, e)
+    return work if in_graph else slower(work, _launches_s(load, e))
+
+
+def _launched_s(
+    load: ServingLoad, hardware: Hardware, new: float, step_s: float, in_graph: bool, e: Efficiency
+) -> float:
+    """What a step of ``step_s``, a prompt's work in it, takes longer: padding, and launches that
+    are in no graph and that the work does not hide."""
+    work = step_s + _padding_s(load, hardware, new, e)
+    return (work if in_graph else slower(work, _launches_s(load, e))) - step_s
 
 
 def _launches_s(load: ServingLoad, e: Efficiency) -> float:
     """The launches of a step whose prompt is too long for a graph."""
-    return load.layers * e.prompt_layer_s + load.routed_layers * e.routed_prompt_layer_s
+    launches = load.layers * e.prompt_layer_s + load.routed_layers * e.routed_prompt_layer_s
+    return launches + load.recurrent_layers * e.recurrent_prompt_layer_s
 
 
 def _bandwidth(hardware: Hardware, e: Efficiency) -> float:
@@ -474,11 +526,11 @@ def _moved_s(load: ServingLoad, hardware: Hardware, tokens: float, e: Efficiency
 
 def _exchange_s(load: ServingLoad, hardware: Hardware, tokens: float, e: Efficiency) -> float:
     """All-reduces, of which two a layer move activations: a ring moves 2 (n-1)/n of them through
-    each link."""
+    each link. Each doubling of the GPUs adds half of the latency of two."""
     if load.gpus == 1:
         return 0.0
     latency = e.exchange_s if hardware.nvlink else e.pcie_exchange_s
-    launched = load.exchanges * load.layers * latency * math.log2(load.gpus)
+    launched = load.exchanges * load.layers * latency * (1 + math.log2(load.gpus)) / 2
     return launched + _moved_s(load, hardware, tokens, e)
 
 
@@ -546,7 +598,7 @@ def speed_under(plan: Plan, spec: GpuSpec, traffic: Traffic) -> Speed | None:
 
 
 def _limits_of_plan(plan: Plan, traffic: Traffic) -> Limits:
-    new_tokens = traffic.prompt_tokens * (1 - traffic.prefix_hit) + traffic.answer_tokens
+    new_tokens = traffic.prompt_tokens * (1 - traffic.prefix_hit) + traffic.answer_tokens / 2
     held = (plan.max_concurrency or math.inf) * plan.max_model_len / new_tokens
     batched = int(plan.argument("max_num_batched_tokens") or 2048)
     return Limits(batched, min(held, float(plan.argument("max_num_seqs") or math.inf)))
@@ -592,8 +644,8 @@ def step_times_of(load: ServingLoad, hardware: Hardware, e: Efficiency) -> StepT
     A window counts as full: prompts of agents are longer than the windows of today's models.
     """
     window = load.window_tokens * load.windowed_bytes + 2 * load.state_bytes
-    split = _split(load, e.split_prompt) / _boost(hardware, e)
-    scores = hardware.flops["fp16"] * e.attention
+    split = _split(load, e)
+    scores = hardware.flops["fp16"] * e.attention * _boost(hardware, e)
     fixed, cache_byte_s = _fixed_s(load, hardware, e), _cache_byte_s(hardware, e)
     token = prompt_token_s(load, hardware, e) + load.window_tokens * load.windowed_flops / scores
     return StepTimes(
@@ -603,9 +655,11 @@ def step_times_of(load: ServingLoad, hardware: Hardware, e: Efficiency) -> StepT
         sequence_s=e.sequence_s + window * cache_byte_s,
         experts_s=_experts_s(load, hardware, e),
         expert_share=load.expert_share,
+        expert_spread=e.spread,
         cache_token_s=load.cache_bytes * cache_byte_s,
         attention_s=split * load.attention_flops / scores,
-        prompt_s=max(0.0, _launches_s(load, e) - fixed),
+        prompt_s=_padding_s(load, hardware, _MANY_TOKENS, e),
+        launches_s=_launches_s(load, e),
         arrival_s=e.arrival_s,
         arrival_token_s=_ARRIVAL_TOKEN_S,
     )
