@@ -90,6 +90,10 @@ def test_a_question_that_no_tool_fits_gets_no_line() -> None:
     assert not any(named(message) for message in result.request["messages"])
 
 
+def test_where_no_tool_may_be_called_none_is_named() -> None:
+    assert not fitted(agent_request("Run the tests") | {"tool_choice": "none"}).cuts.tools_named
+
+
 def test_an_editors_reminder_is_no_question() -> None:
     request = with_step(agent_request("Run the tests"), "run_tests", "2 passed")
     reminder = {"role": "user", "content": "<reminder>Run the tests in a terminal.</reminder>"}

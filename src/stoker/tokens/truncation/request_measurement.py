@@ -65,7 +65,8 @@ def measure(
     """Count the parts of ``request``, with those tools named that fit its questions."""
     conversation = read(request["messages"])
     ranked = ranking(tools, conversation)
-    likely = LikelyTools(tools, ranked, conversation) if names_tools and tools else None
+    is_named = names_tools and tools and request.get("tool_choice") != "none"
+    likely = LikelyTools(tools, ranked, conversation) if is_named else None
     line = likely.longest_line if likely else ""
     pieces = tuple(piece_of(message) for message in conversation.messages)
     texts = tuple(text for tool in tools for text in tool.texts)

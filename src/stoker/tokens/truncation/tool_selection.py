@@ -21,7 +21,7 @@ _NEEDED_SCORE, _MOST_NEEDED = 13.0, 3
 #: tool of 97.7% of the questions, as counted for Qwen2.5-Coder.
 _LIKELY_SCORE, _MOST_LIKELY = 5.0, 5
 #: One that scores less fits no better than any: the best score was 7.7 or more for 135 of 136
-#: questions that need a tool, and less for 13 of 20 that need none, such as "What is a monad?".
+#: questions that need a tool, and less for 12 of 20 that need none, such as "What is a monad?".
 _FITTING_SCORE = 7.65
 
 
