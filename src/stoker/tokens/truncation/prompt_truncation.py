@@ -106,7 +106,7 @@ def _cut(measured: MeasuredRequest, budget: Budget, scale: float) -> Steps[_CutR
         bias = bias + int(cut.tokens / scale) - cut.estimated_tokens if scale == before else 0
     if best is not None and best.tokens <= limit:
         return best
-    return (yield from _cut_to(measured, 0, None, 0))
+    return (yield from _cut_to(replace(measured, likely=None), 0, None, 0))
 
 
 def _scale(tokens: int, estimated_tokens: int, scale: float) -> float:
