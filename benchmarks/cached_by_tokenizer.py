@@ -23,6 +23,9 @@ from stoker.gateway.prompt.stable_head import StableHead
 #: in steps, so that what holds at two speeds need not hold between them.
 SPEEDS = range(20, 121, 5)
 PARAMETERS = 7_000_000_000
+#: Qwen2.5-Coder-0.5B gets a short head and short results, and a line behind each question.
+SMALL_PARAMETERS = 494_000_000
+HARNESSES = ("local", "copilot")
 #: The window whose rows are the table of the docs.
 RECORDED_WINDOW = 8192
 #: The goals, and the tools that are to be kept in a window.
@@ -42,10 +45,12 @@ class Prompt:
 class Fitter:
     """Fits as the gateway does for one backend, with Qwen2.5-Coder's tokenizer and template."""
 
-    def __init__(self, window: int, tokens_per_s: float) -> None:
+    def __init__(self, window: int, tokens_per_s: float, parameters: int = PARAMETERS) -> None:
         settings = FitSettings(
-            max_prompt_tokens="auto", prefill_tokens_per_s=tokens_per_s, parameters=PARAMETERS
+            max_prompt_tokens="auto", prefill_tokens_per_s=tokens_per_s, parameters=parameters
         )
+        self._names_tools = settings.is_small_model
+        self._name = f"{parameters / 1e9:g} B at {window:>6}, {tokens_per_s:>4} tokens/s"
         self._local = tokens.LocalTokenizer.from_gguf(real_models.qwen())
         assert self._local.template is not None
         self._template = self._local.template
@@ -55,12 +60,21 @@ class Fitter:
         self._window, self._limit, self._head = window, PrefillLimit(settings), StableHead()
         self._read: list[list[int]] = []
 
+    def __str__(self) -> str:
+        return self._name
+
     def prompt(self, request: Body) -> Prompt:
         """What is sent of a request."""
         time = self._limit.reading_time(request)
         kept = self._head.keep(request).request
         budget = tokens.budget_for(self._window, None, time=time)
-        steps = tokens.fit(kept, budget, overheads=self._overheads, calibration=self._calibration)
+        steps = tokens.fit(
+            kept,
+            budget,
+            overheads=self._overheads,
+            calibration=self._calibration,
+            names_tools=self._names_tools,
+        )
         sent = tokens.drive(steps, self._local)
         text = self._template.render(sent.request)
         ids = self._local.tokenizer.encode(text, add_special_tokens=False).ids
@@ -78,20 +92,25 @@ def _shared(before: list[int], after: list[int]) -> int:
 def report(*, is_recorded: bool = False) -> None:
     """A line for each window, conversation and speed."""
     cells: dict[float, list[str]] = {}
-    for window, tools in TOOLS.items():
-        for harness in ("local", "copilot"):
-            requests = load(FIXTURES / f"six_turns_{harness}.json.gz")
+    for parameters, window in (*((PARAMETERS, w) for w in TOOLS), (SMALL_PARAMETERS, 8192)):
+        for harness in HARNESSES:
             for speed in SPEEDS:
-                fitter = Fitter(window, speed)
-                prompts = [fitter.prompt(request) for request in requests]
-                wanted = min(tools, len(requests[0]["tools"]))
-                print(f"{window:>6} {harness:8} {speed:>4} tokens/s: {_line(prompts, wanted)}")
-                if window == RECORDED_WINDOW:
+                prompts = _replayed(harness, Fitter(window, speed, parameters), TOOLS[window])
+                if (parameters, window) == (PARAMETERS, RECORDED_WINDOW):
                     cells.setdefault(speed, []).append(_cell(prompts))
     if is_recorded:
         head = ("tokens/s", "local harness", "Copilot harness (14 tools)")
         rows = [(speed, *each) for speed, each in cells.items()]
         record_table("warm_tokenizer", head, rows, "counted, not timed")
+
+
+def _replayed(harness: str, fitter: Fitter, tools: int) -> list[Prompt]:
+    """What is sent of a conversation, with a line printed."""
+    requests = load(FIXTURES / f"six_turns_{harness}.json.gz")
+    prompts = [fitter.prompt(request) for request in requests]
+    wanted = min(tools, len(requests[0]["tools"]))
+    print(f"{fitter}, {harness:8}: {_line(prompts, wanted)}", flush=True)
+    return prompts
 
 
 def _cell(prompts: list[Prompt]) -> str:

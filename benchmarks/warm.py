@@ -7,7 +7,8 @@ then another conversation of the same editor. A line a request: tokens of the pr
 that came from the engine's cache, tools kept, characters of the system prompt left out, seconds to
 the first token. ``--context``, ``--model`` and ``--harness`` are for this part.
 
-``tokenizer``: the same share for a larger model, by its tokenizer alone, at 21 speeds.
+``tokenizer``: the same share for a larger model and for this one, by the tokenizer alone, at 21
+speeds.
 
 ``slots``: six conversations of two clients over two slots, and one alone, with the slots that
 llama.cpp chooses, as before, and with those that the gateway chooses.

@@ -75,14 +75,19 @@ def test_however_slow_the_backend_an_agent_is_left_what_it_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "head_tokens"), [(494_000_000, 1792), (1_540_000_000, 9472), (None, 9472)]
+    ("parameters", "time"),
+    [
+        (494_000_000, ReadingTime(2560, 2304, 1097)),
+        (1_540_000_000, ReadingTime(9472, 2304)),
+        (None, ReadingTime(9472, 2304)),
+    ],
 )
 def test_a_small_model_gets_a_head_in_which_it_finds_its_tools(
-    parameters: int | None, head_tokens: int
+    parameters: int | None, time: ReadingTime
 ) -> None:
     """However fast it is read: with 39 tools Qwen2.5-Coder-0.5B makes tools up."""
     limit = PrefillLimit(replace(SLOW, parameters=parameters))
-    assert limit.reading_time(asked()) == ReadingTime(head_tokens, 2304)
+    assert limit.reading_time(asked()) == time
 
 
 def test_limits_of_more_clients_than_are_kept_follow_the_speed_again() -> None:

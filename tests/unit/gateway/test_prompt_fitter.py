@@ -187,6 +187,27 @@ TOOLS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("parameters", "is_named"), [(494_000_000, True), (7_000_000_000, False), (None, False)]
+)
+async def test_only_a_small_model_is_sent_which_tools_fit(
+    parameters: int | None, is_named: bool
+) -> None:
+    async with running(Counting()) as (backend,):
+        gateway = Gateway()
+        models = [ServedModel(MODEL, max_model_len=WINDOW, tools="native")]
+        settings = FitSettings(parameters=parameters)
+        gateway.serve([Served(Backend(backend.url, "sglang"), models, fit=settings)])
+        tools = [*TOOLS, {"type": "function", "function": {"name": "run_tests"}}]
+        async with front(gateway) as served:
+            reply = await served.chat(**asking("Run the tests"), tools=tools)
+    assert reply.status == 200, reply.body
+    assert ("named=1" in reply.headers["x-stoker-fit"]) is is_named
+    sent = backend.calls[-1].body["messages"][-1]["content"]
+    line = "\n\nTools that fit this request best: run_tests."
+    assert sent == "Run the tests" + line * is_named
+
+
 @pytest.fixture
 def ollama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """SmolLM2, whose template knows no tools, as Ollama keeps it on a disk."""

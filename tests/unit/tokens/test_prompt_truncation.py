@@ -42,9 +42,16 @@ COUNTER = WordCounter()
 CALIBRATION = drive(calibrate(), COUNTER)
 
 
-def fitted(request: dict[str, Any], window: int, max_prompt_tokens: int | None = None) -> Fit:
+def fitted(
+    request: dict[str, Any],
+    window: int,
+    max_prompt_tokens: int | None = None,
+    *,
+    names_tools: bool = False,
+) -> Fit:
     budget = budget_for(window, request.get("max_tokens"), max_prompt_tokens=max_prompt_tokens)
-    return drive(fit(request, budget, calibration=CALIBRATION), WordCounter())
+    steps = fit(request, budget, calibration=CALIBRATION, names_tools=names_tools)
+    return drive(steps, WordCounter())
 
 
 def names(request: Any) -> list[str]:
@@ -75,12 +82,14 @@ def test_a_request_that_fits_by_count_is_not_changed() -> None:
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(requests(), st.integers(64, 4000))
-def test_what_comes_out_fits_or_states_the_excess(request: dict[str, Any], window: int) -> None:
+@given(requests(), st.integers(64, 4000), st.booleans())
+def test_what_comes_out_fits_or_states_the_excess(
+    request: dict[str, Any], window: int, names_tools: bool
+) -> None:
     before = copy.deepcopy(request)
     budget = budget_for(window, request.get("max_tokens"))
     try:
-        result = fitted(request, window)
+        result = fitted(request, window, names_tools=names_tools)
     except ContextLengthExceededError as error:
         assert error.over_tokens > 0
         assert error.limit_tokens == budget.hard_prompt_tokens
@@ -92,12 +101,12 @@ def test_what_comes_out_fits_or_states_the_excess(request: dict[str, Any], windo
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(odd_requests(), st.integers(64, 2000))
+@given(odd_requests(), st.integers(64, 2000), st.booleans())
 def test_odd_content_is_cut_or_refused_but_never_breaks(
-    request: dict[str, Any], window: int
+    request: dict[str, Any], window: int, names_tools: bool
 ) -> None:
     try:
-        result = fitted(request, window)
+        result = fitted(request, window, names_tools=names_tools)
     except ContextLengthExceededError:
         return
     assert COUNTER.count_request(result.request) <= budget_for(window).prompt_tokens
@@ -139,13 +148,26 @@ def assert_well_formed(after: Any, before: dict[str, Any]) -> None:
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(requests(), st.integers(200, 2000))
-def test_the_same_request_is_always_cut_the_same_way(request: dict[str, Any], window: int) -> None:
+@given(requests(), st.integers(200, 2000), st.booleans())
+def test_the_same_request_is_always_cut_the_same_way(
+    request: dict[str, Any], window: int, names_tools: bool
+) -> None:
     try:
-        first = fitted(request, window)
+        first = fitted(request, window, names_tools=names_tools)
     except ContextLengthExceededError:
         return
-    assert fitted(copy.deepcopy(request), window) == first
+    assert fitted(copy.deepcopy(request), window, names_tools=names_tools) == first
+
+
+@given(requests(), st.integers(64, 2000))
+def test_tools_are_never_named_at_the_price_of_an_answer(
+    request: dict[str, Any], window: int
+) -> None:
+    try:
+        fitted(request, window)
+    except ContextLengthExceededError:
+        return
+    fitted(request, window, names_tools=True)
 
 
 @pytest.mark.parametrize("window", [2048, 4096, 8192, 16384, 32768])

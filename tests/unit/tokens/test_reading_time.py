@@ -62,14 +62,20 @@ def test_a_head_stays_as_it_was_until_a_question_needs_another_tool(
 @given(
     tokens_per_s=st.integers(20, 120),
     recorded=st.sampled_from(["six_turns_local.json.gz", "six_turns_copilot.json.gz"]),
+    parameters=st.sampled_from([None, 494_000_000]),
 )
-@example(25, "six_turns_local.json.gz")
-@example(35, "six_turns_local.json.gz")
+@example(25, "six_turns_local.json.gz", None)
+@example(35, "six_turns_local.json.gz", None)
+@example(120, "six_turns_local.json.gz", 494_000_000)
+@example(120, "six_turns_copilot.json.gz", 494_000_000)
 def test_at_any_speed_most_of_a_prompt_was_read_before_and_tools_are_left(
-    tokens_per_s: int, recorded: str
+    tokens_per_s: int, recorded: str, parameters: int | None
 ) -> None:
     """Its second half, where cuts come and a question needs another tool."""
-    limit = PrefillLimit(FitSettings(max_prompt_tokens="auto", prefill_tokens_per_s=tokens_per_s))
+    asked = FitSettings(
+        max_prompt_tokens="auto", prefill_tokens_per_s=tokens_per_s, parameters=parameters
+    )
+    limit = PrefillLimit(asked)
     requests, head = load(FIXTURES / recorded)[10:], StableHead()
     wanted = min(12, len(requests[0]["tools"]))  # in words, tools take more than in tokens
     before: list[Any] = []
@@ -123,6 +129,24 @@ def test_a_result_that_takes_too_long_is_shortened_once_and_stays_as_it_was() ->
     second = fitted(request, 65536).request
     assert second["tools"] == first["tools"]
     assert second["messages"][: len(first["messages"])] == first["messages"]
+
+
+def test_where_only_results_are_bounded_an_attachment_stays_whole() -> None:
+    time = ReadingTime(head_tokens=2560, added_tokens=2304, result_tokens=1097)
+    lines = "\n".join(f"line {number}" for number in range(600))
+    request = agent_request("What is in this file?")
+    asked = request["messages"][-1]
+    asked["content"] = f"<attachment>\n{lines}\n</attachment>\n{asked['content']}"
+    sent = fitted(request, 8192, time).request["messages"]
+    assert lines in sent[-1]["content"]
+    call = {"id": "c", "type": "function", "function": {"name": "read_file", "arguments": "{}"}}
+    request["messages"] += [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": lines},
+    ]
+    later = fitted(request, 8192, time).request["messages"]
+    assert later[: len(sent)] == sent
+    assert 0.8 * 1097 <= tokens(later[len(sent) :]) <= 1.05 * 1097
 
 
 def test_a_request_that_is_read_in_time_is_sent_as_it_is() -> None:

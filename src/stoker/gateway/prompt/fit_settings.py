@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+#: A model with fewer parameters is confused by a long head, and calls what comes first in it.
+_SMALL_MODEL_PARAMETERS = 1_000_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
@@ -15,11 +18,16 @@ class FitSettings:
     first_token_target_s: float = 30.0
     #: Expected prefill speed, until one is measured.
     prefill_tokens_per_s: float | None = None
-    #: How many parameters the model has, where that is known: a small one gets a short head.
+    #: How many parameters the model has, where that is known.
     parameters: int | None = None
     #: A GGUF file or a folder with ``tokenizer.json`` to count with in this process. Left out,
     #: the file of a model that Ollama or LM Studio serves on this machine is found on its disk.
     tokenizer: Path | None = None
+
+    @property
+    def is_small_model(self) -> bool:
+        """Whether the model is known to be so small that it needs a short head, and hints."""
+        return self.parameters is not None and self.parameters < _SMALL_MODEL_PARAMETERS
 
     @property
     def reads_slowly(self) -> bool:

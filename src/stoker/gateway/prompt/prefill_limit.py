@@ -26,10 +26,13 @@ _LEAST_ADDED_TOKENS = 1024
 _LEAST_HEAD_TOKENS = 2560
 #: A person who types waits less for a completion at the cursor than for a chat's answer.
 _INFILL_SHARE = 0.5
-#: A model this small loses the thread in a long head: Qwen2.5-Coder-0.5B, asked to list a folder,
-#: called list_dir in 20 of 20 tries with a prompt of 2,082 tokens. With one of 9,685, in which all
-#: 39 tools stood, it did so in 6, and called tools that it had made up in 14.
-_SMALL_MODEL_PARAMETERS, _SMALL_MODEL_HEAD_TOKENS = 1_000_000_000, 1792
+#: A small model loses the thread in a long head, so it gets the least that an agent needs, however
+#: fast it is read: Qwen2.5-Coder-0.5B, asked to list a folder with all 39 tools in its prompt of
+#: 9,685 tokens, called list_dir in 6 of 20 tries, and tools that it had made up in 14.
+_SMALL_MODEL_HEAD_TOKENS = _LEAST_HEAD_TOKENS
+#: So a result has three sevenths of that, and 70 % of the prompt was read before. The model can
+#: read on, unlike in what a person attaches, which may take as long as any.
+_SMALL_MODEL_RESULT_TOKENS = _SMALL_MODEL_HEAD_TOKENS * 3 // 7
 #: A measurement that differs by less than this factor changes nothing.
 _SPEED_CHANGED = 1.5
 #: Heads and conversations whose limits are remembered: some 100 bytes each.
@@ -48,7 +51,9 @@ class PrefillLimit:
         self._added_s = settings.first_token_target_s
         #: Tokens per second as measured, or as the plan predicts.
         self.tokens_per_s = settings.prefill_tokens_per_s
-        self._most_head_tokens = _most_head_tokens(settings.parameters)
+        is_small = settings.is_small_model
+        self._most_head_tokens = _SMALL_MODEL_HEAD_TOKENS if is_small else sys.maxsize
+        self._most_result_tokens = _SMALL_MODEL_RESULT_TOKENS if is_small else None
         self._heads = RecentValues[int, int](_LIMITS_KEPT)
         self._conversations = RecentValues[int, int](_LIMITS_KEPT)
 
@@ -67,6 +72,7 @@ class PrefillLimit:
         return tokens.ReadingTime(
             self._heads.first(head_key(messages), head),
             self._conversations.first(conversation_key(messages), max(_LEAST_ADDED_TOKENS, added)),
+            self._most_result_tokens,
         )
 
     def infill_tokens(self) -> int | None:
@@ -89,8 +95,3 @@ class PrefillLimit:
             return None
         readable = tokens.prompt_tokens_for_time(self.tokens_per_s, target_s * _TIME_SHARE)
         return readable // _LIMIT_STEP_TOKENS * _LIMIT_STEP_TOKENS
-
-
-def _most_head_tokens(parameters: int | None) -> int:
-    is_small = parameters is not None and parameters < _SMALL_MODEL_PARAMETERS
-    return _SMALL_MODEL_HEAD_TOKENS if is_small else sys.maxsize

@@ -49,6 +49,7 @@ class PromptFitter:
     ) -> None:
         self._model = model
         self._enabled = settings.enabled
+        self._names_tools = settings.is_small_model
         self._counter = counter
         self._known = known
         self._metrics = metrics
@@ -160,7 +161,13 @@ class PromptFitter:
         await counter.get_ready()
         request = counter.as_read(request)
         overheads = self._overheads(request)
-        steps = tokens.fit(request, budget, overheads=overheads, calibration=counter.calibration)
+        steps = tokens.fit(
+            request,
+            budget,
+            overheads=overheads,
+            calibration=counter.calibration,
+            names_tools=self._names_tools,
+        )
         fitted = await counter.run(steps)
         self._note(fitted)
         sent = counter.form.of(fitted.request)

@@ -26,6 +26,8 @@ class ReadingTime:
     head_tokens: int
     #: What one request may add behind what the one before had.
     added_tokens: int
+    #: What of that may be a call with its results; ``None``: all of it.
+    result_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

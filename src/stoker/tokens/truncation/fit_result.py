@@ -18,6 +18,8 @@ class Cuts:
     results_shortened: int = 0
     messages_dropped: int = 0
     system_chars_cut: int = 0
+    #: How many tools are named behind the newest question.
+    tools_named: int = 0
 
     @property
     def any(self) -> bool:
@@ -60,6 +62,7 @@ class Fit:
         parts = [
             f"schemas={cuts.schemas.replace(' ', '-')}" if cuts.schemas != LEVELS[0] else "",
             f"tools={total}>{cuts.tools_kept}" if cuts.tools_dropped else "",
+            f"named={cuts.tools_named}" if cuts.tools_named else "",
             f"results={cuts.results_shortened}" if cuts.results_shortened else "",
             f"messages=-{cuts.messages_dropped}" if cuts.messages_dropped else "",
             f"system=-{cuts.system_chars_cut}ch" if cuts.system_chars_cut else "",

@@ -35,7 +35,7 @@ class Sizes:
         #: Of the context that only the first message has: it is sent even when that is dropped.
         self.context_tokens = context_tokens
         self.context = standing_context(conversation)
-        units = conversation.units
+        self.units = units = conversation.units
         self.users = [i for i, unit in enumerate(units) if unit.role == "user"]
         #: The system messages behind the first message of the conversation.
         self.instructions = [i for i, unit in enumerate(units) if unit.role in SYSTEM_ROLES]
@@ -163,6 +163,11 @@ class History:
                 unit = [with_context(unit[0], self._sizes.context), *unit[1:]]
             messages += unit
         return messages
+
+    def sent_by_message(self, last: int) -> list[int]:
+        """The unit of each of ``messages``."""
+        units = self._sizes.units
+        return [i for i in self.sent(last) for _ in range(units[i].start, units[i].end)]
 
     def _carrier(self, last: int) -> int | None:
         """The user's message that takes over the context of the first, once that is not whole."""

@@ -33,7 +33,7 @@ class HistoryCuts:
 
     def limit_added(self, last: int) -> None:
         """Shorten a newest unit that would take too long to read."""
-        most = self._parts.most_added
+        most = self._most_tokens(last)
         if most < self._parts.limit:
             self._history.shorten(last, self._history.unit_tokens(last) - most)
 
@@ -108,7 +108,7 @@ class HistoryCuts:
     def lengthen(self, last: int) -> None:
         """Send more of what was shortened, the newest first, as far as there is room."""
         for index in reversed(self._history.sent(last)):
-            most = max(0, self._parts.most_added - self._history.unit_tokens(index))
+            most = max(0, self._most_tokens(index) - self._history.unit_tokens(index))
             self._history.lengthen(index, min(most, -self._parts.excess(last)))
             if self._parts.is_used_enough(last):
                 return
@@ -168,6 +168,10 @@ class HistoryCuts:
         if self._parts.is_over_aim(last):
             self.drop_old_turns(last)
             self.drop_old_steps(last)
+
+    def _most_tokens(self, index: int) -> int:
+        """What a unit may add to the prompt."""
+        return self._parts.most_results if self._has_result(index) else self._parts.most_added
 
     def _request(self, last: int) -> int | None:
         """The user's unit that the current turn answers."""

@@ -48,6 +48,9 @@ class PromptParts:
         self._most_head = min(limit, time.head_tokens) if time else limit
         #: What a request may add to the one before it.
         self.most_added = min(limit, time.added_tokens) if time else limit
+        #: What of that may be results.
+        results = time.result_tokens if time else None
+        self.most_results = min(self.most_added, results or self.most_added)
         #: Whether reading takes time.
         self.is_timed = time is not None
         #: Where it does, a head leaves room for a conversation from the first request on: to cut it

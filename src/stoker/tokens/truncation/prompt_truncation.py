@@ -45,9 +45,11 @@ def fit(
     *,
     overheads: Overheads | None = None,
     calibration: Calibration | None = None,
+    names_tools: bool = False,
 ) -> Steps[Fit]:
     """Return a request that fits ``budget``; ask for counts only if it might not fit.
 
+    With ``names_tools``, where tools are cut, a line behind each question names those that fit it.
     Raises ``ContextLengthExceededError`` where even the last message alone is too long. A
     budget that is short of time rather than space is exceeded instead.
     """
@@ -58,7 +60,8 @@ def fit(
     (whole,) = yield CountRequest(request)
     if whole <= budget.uncut_tokens:
         return _fit(request, whole, budget, Cuts(tools_kept=len(tools)))
-    measured = yield from measure(request, tools, calibration or Calibration())
+    calibration = calibration or Calibration()
+    measured = yield from measure(request, tools, calibration, names_tools=names_tools)
     scale = _scale(whole, measured.costs.total, 1.0)
     cut = yield from _cut(measured, budget, scale)
     if cut.tokens <= budget.hard_prompt_tokens:
@@ -103,7 +106,7 @@ def _cut(measured: MeasuredRequest, budget: Budget, scale: float) -> Steps[_CutR
         bias = bias + int(cut.tokens / scale) - cut.estimated_tokens if scale == before else 0
     if best is not None and best.tokens <= limit:
         return best
-    return (yield from _cut_to(measured, 0, None, 0))
+    return (yield from _cut_to(replace(measured, likely=None), 0, None, 0))
 
 
 def _scale(tokens: int, estimated_tokens: int, scale: float) -> float:
@@ -120,7 +123,10 @@ def _scale(tokens: int, estimated_tokens: int, scale: float) -> float:
 
 def _scaled(time: ReadingTime | None, scale: float) -> ReadingTime | None:
     """The same limits as the parts of the prompt add up to them."""
-    return time and ReadingTime(int(time.head_tokens / scale), int(time.added_tokens / scale))
+    if time is None:
+        return None
+    results = time.result_tokens and int(time.result_tokens / scale)
+    return ReadingTime(int(time.head_tokens / scale), int(time.added_tokens / scale), results)
 
 
 def _cut_to(

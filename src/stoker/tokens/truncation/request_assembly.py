@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from stoker.tokens.chat_messages import Message
 from stoker.tokens.counting.token_counting import Request
 from stoker.tokens.truncation.fit_result import Cuts
+from stoker.tokens.truncation.likely_tools import LikelyTools
 from stoker.tokens.truncation.prompt_parts import PromptParts
 from stoker.tokens.truncation.request_measurement import MeasuredRequest
 from stoker.tokens.truncation.tool_schema_compression import LEVELS
@@ -27,6 +29,9 @@ def assemble(measured: MeasuredRequest, parts: PromptParts) -> tuple[Request, Cu
     known = {id(message) for message in original}
     dropped = len(original) - len(head) - len(body)
     cuts = _cuts(measured, parts, sum(id(message) not in known for message in body), dropped)
+    if measured.likely and parts.tool_set.is_cut:
+        body, named = _with_likely_tools(measured.likely, parts, body)
+        cuts = replace(cuts, tools_named=named)
     head, body = _mark(head, body, dropped)
     request: dict[str, Any] = {**measured.request, "messages": [*head, *body]}
     if measured.tools:
@@ -45,6 +50,22 @@ def _cuts(measured: MeasuredRequest, parts: PromptParts, shortened: int, dropped
         messages_dropped=dropped,
         system_chars_cut=parts.system.chars_cut,
     )
+
+
+def _with_likely_tools(
+    likely: LikelyTools, parts: PromptParts, body: Sequence[Message]
+) -> tuple[list[Message], int]:
+    """The conversation with a line behind each question, and how many tools the last one names.
+
+    Only tools that are sent are named. Where these change, all questions are read again anyway.
+    """
+    messages, named = list(body), 0
+    for at, unit in enumerate(parts.history.sent_by_message(parts.last_unit)):
+        if unit in likely.units:
+            names = likely.names(unit, parts.tool_set.levels)
+            messages[at] = likely.message(body[at], names)
+            named = len(names)
+    return messages, named
 
 
 def _set_tools(request: dict[str, Any], forms: Sequence[Mapping[str, Any]]) -> None:

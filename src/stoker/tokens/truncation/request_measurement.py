@@ -12,6 +12,7 @@ from stoker.tokens.truncation.calibration import Calibration
 from stoker.tokens.truncation.context_carryover import standing_context
 from stoker.tokens.truncation.conversation import Conversation, read
 from stoker.tokens.truncation.history import Sizes
+from stoker.tokens.truncation.likely_tools import LikelyTools
 from stoker.tokens.truncation.tool_schema_compression import AS_SENT, LEVELS, ToolForms
 from stoker.tokens.truncation.tool_selection import Ranking, ranking
 
@@ -44,6 +45,8 @@ class MeasuredRequest:
     tools: Sequence[ToolForms]
     ranking: Ranking
     costs: Costs
+    #: Names tools behind each question; ``None`` where that is not wanted.
+    likely: LikelyTools | None
 
     @property
     def demanded_tools(self) -> frozenset[int]:
@@ -53,16 +56,28 @@ class MeasuredRequest:
 
 
 def measure(
-    request: Request, tools: Sequence[ToolForms], calibration: Calibration
+    request: Request,
+    tools: Sequence[ToolForms],
+    calibration: Calibration,
+    *,
+    names_tools: bool = False,
 ) -> Steps[MeasuredRequest]:
-    """Count the parts of ``request``."""
+    """Count the parts of ``request``, with those tools named that fit its questions."""
     conversation = read(request["messages"])
+    ranked = ranking(tools, conversation)
+    is_named = names_tools and tools and request.get("tool_choice") != "none"
+    likely = LikelyTools(tools, ranked, conversation) if is_named else None
+    line = likely.longest_line if likely else ""
     pieces = tuple(piece_of(message) for message in conversation.messages)
     texts = tuple(text for tool in tools for text in tool.texts)
-    context, *counts = yield CountStrings((standing_context(conversation), *pieces, *texts))
+    context, line_tokens, *counts = yield CountStrings(
+        (standing_context(conversation), line, *pieces, *texts)
+    )
     by_message, by_text = counts[: len(pieces)], counts[len(pieces) :]
     by_level = _tool_tokens(tools, by_text, calibration)
     head, head_template, units = _message_tokens(conversation, by_message, calibration)
+    # Also where the line is gone, so that what was cut before stays cut.
+    units = [size + line_tokens * (i in ranked.asking) for i, size in enumerate(units)]
     costs = Costs(
         head=head,
         head_template=head_template,
@@ -71,7 +86,7 @@ def measure(
         tools_base=calibration.tools_base_tokens,
         tools_as_sent=_as_sent(by_level, calibration),
     )
-    return MeasuredRequest(request, conversation, tools, ranking(tools, conversation), costs)
+    return MeasuredRequest(request, conversation, tools, ranked, costs, likely)
 
 
 def _message_tokens(

@@ -19,9 +19,18 @@ _NAME_WEIGHT = 3
 #: list_code_usages only by a third.
 _NAME_GAIN = 4.0
 #: What a tool gains that is the only one to mention what is asked for: in VS Code's Copilot
-#: harness the only one that mentions "todos" is called sql.
-_TELLING_GAIN = 8.0
+#: harness the only one that mentions "todos" is called sql. A description begins with what the tool
+#: does; further on it mentions other things.
+_TELLING_GAIN, _BEGINNING_WORDS = 8.0, 12
 _URL = re.compile(r"https?://\S+")
+#: ``src/config.py`` asks for a file, not for what has to do with a configuration.
+_FILE = re.compile(r"(?<![\w./-])[\w./-]*\.([A-Za-z][A-Za-z0-9]{0,5})\b(?![\w(])")
+_FOLDER = re.compile(r"(?<![\w./-])[\w.-]+/[\w./-]*")
+_GLOB = re.compile(r"(?<!\S)[^\s*]*\*\S*")
+_KINDS = {
+    "ipynb": "notebook",
+    **dict.fromkeys(("bmp", "gif", "jpeg", "jpg", "png", "svg", "webp"), "image"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +63,11 @@ class _Index:
         self.lengths = [sum(count.values()) for count in self.counts]
         self.mean_length = max(1.0, sum(self.lengths) / max(1, len(tools)))
         documents = Counter(word for count in self.counts for word in count)
-        #: The words for tasks that a single tool mentions.
-        self.telling = {w for w, seen in documents.items() if seen == 1 and w in EXPANSIONS}
+        begun = {word for tool in tools for word in words(tool.text)[:_BEGINNING_WORDS]}
+        named = {word for name in self.names for word in name}
+        once = {word for word, seen in documents.items() if seen == 1}
+        #: The words for tasks that a single tool mentions, in its name or at the beginning.
+        self.telling = once & EXPANSIONS.keys() & (begun | named)
         total = len(tools)
         self.idf = {
             word: math.log(1 + (total - seen + 0.5) / (seen + 0.5))
@@ -84,12 +96,18 @@ class _Index:
 def _query(text: str) -> dict[str, float]:
     """Return the weighted words of a question; each word counts once, synonyms for less."""
     weights: dict[str, float] = {}
-    if _URL.search(text):
-        text += " fetch url webpage"
-    for word in dict.fromkeys(words(text)):
+    for word in dict.fromkeys(words(_without_paths(text))):
         if word in STOP_STEMS:
             continue
         weights[word] = max(weights.get(word, 0.0), 1.0)
         for other in EXPANSIONS.get(word, ()):
             weights[other] = max(weights.get(other, 0.0), 0.6)
     return weights
+
+
+def _without_paths(text: str) -> str:
+    """The question with the kind of each address and path in its place."""
+    text = _URL.sub(" fetch url webpage ", text)
+    text = _GLOB.sub(" glob pattern ", text)
+    text = _FILE.sub(lambda path: f" {_KINDS.get(path[1].lower(), 'file')} ", text)
+    return _FOLDER.sub(" ", text)
