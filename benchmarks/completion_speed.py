@@ -70,6 +70,7 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
     """What was measured beside the goals; times in milliseconds."""
     pauses = [each for each in measured["pauses"] if not each["isFirst"]]
     warm = [each["waitedMs"] for each in pauses]
+    whole = [each["wholeMs"] for each in pauses]
     shown = max(1, measured["shown"])
     found = {
         "pause_to_suggestion_ms": {"median": _at(warm, 0.5), "p95": _at(warm, 0.95)},
@@ -77,6 +78,8 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
             part: _at([each[f"{part}Ms"] for each in pauses if each[f"{part}Ms"] is not None], 0.5)
             for part in ("began", "first", "ended")
         },
+        "pause_to_whole_ms": {"median": _at(whole, 0.5), "p95": _at(whole, 0.95)},
+        "shown_in_part": sum(each["shown"][0] < each["shown"][1] for each in pauses),
         "requests_per_suggestion": round(measured["requests"] / shown, 2),
         **{
             name: {"median": _at(measured[raw], 0.5), "p99": _at(measured[raw], 0.99)}
@@ -117,7 +120,8 @@ def main() -> None:
     )
     drawn = sessions(packages, 300, SEED, parses)
     driver = bundled(EXTENSION / "benchmarks/completionTyping.ts")
-    with completion_engine.served() as served:
+    reading = completion_engine.reading_of_stoker()
+    with completion_engine.served(reading=reading) as served:
         job = {
             "base": served.gateway_url,
             "model": served.model,
