@@ -2,6 +2,7 @@
  *
  * Knows nothing of VS Code, and runs one request at a time. */
 
+import { TOKEN_END } from "./anchor";
 import { AnswerCache, restOf, type Rest } from "./answerCache";
 import type { Cursor, Place } from "./cursor";
 import { isEnough } from "./enough";
@@ -50,6 +51,9 @@ interface Question {
   readonly sinceMs: number;
 }
 
+/** An answer that is not whole so long after the question is shown as far as it is written: 600 ms after
+ * the key, and before VS Code takes its question back. */
+const WHOLE_WITHIN_MS = 550;
 /** VS Code asks again within 50 ms after a key; after this, no question waits for the request any more. */
 const ABANDONED_MS = 400;
 /** VS Code takes its question back 750 ms after the key. An answer that takes longer than this may cross
@@ -63,7 +67,6 @@ const UNHEARD_MS = 1000;
 const AWAY_MS = 60_000;
 /** How often it is looked whether there is a model again. */
 const NO_MODEL_MS = 1000;
-const IN_WORD = /[\p{L}\p{N}_$]$/u;
 const PAIR = /^(\(\)|\[\]|\{\}|""|''|``|<>)$/;
 
 export class Suggestions {
@@ -94,9 +97,12 @@ export class Suggestions {
       return this.shown(known, cursor);
     }
     do {
-      const rest = await this.answer(cursor, wish, signal);
+      const rest = await this.answer(question, cursor, wish, signal);
       if (rest) {
-        if (!wish.isExplicit && this.around.now() - askedMs > CROSSING_MS) this.confirm(question);
+        const mayCross = !wish.isExplicit && this.around.now() - askedMs > CROSSING_MS;
+        const { flight } = this;
+        if (flight?.isWriting(rest)) void flight.ended.then(() => flight.answer && this.confirm(question));
+        else if (mayCross) this.confirm(question);
         return this.shown(rest, cursor);
       }
       // VS Code keeps an empty answer to an explicit question until the text changes, and asks no more.
@@ -197,7 +203,7 @@ export class Suggestions {
     const skips = wish.isExplicit || this.skipsDelay;
     this.skipsDelay = false;
     if (skips) return;
-    const delayMs = this.pace.delayMs(this.around.now(), this.speed.latencyMs, IN_WORD.test(cursor.prefix));
+    const delayMs = this.pace.delayMs(this.around.now(), this.speed.latencyMs, TOKEN_END.test(cursor.prefix));
     if (delayMs > 0) await this.sleep(delayMs, signal);
   }
 
@@ -221,7 +227,7 @@ export class Suggestions {
   }
 
   /** The running request's answer where it fits, else a new request's. */
-  private async answer(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
+  private async answer(question: Question, cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
     if (!this.flight?.fits(cursor)) {
       this.drop();
       await this.delay(cursor, wish, signal);
@@ -229,17 +235,20 @@ export class Suggestions {
       // A suggestion may have been accepted meanwhile, which begins the next.
       if (!this.flight?.fits(cursor)) this.begin(cursor, wish.multiline);
     }
-    return this.wait(cursor, wish, signal);
+    return this.wait(question, cursor, wish, signal);
   }
 
   /** The answer of the running request, or of another where that one turns out not to fit. */
-  private async wait(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
+  private async wait(question: Question, cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
+    const wholeByMs = question.sinceMs + WHOLE_WITHIN_MS;
     let restarts = 0;
     for (;;) {
       const { flight } = this;
       if (!flight || flight.isLost) return undefined;
       const fits = flight.fits(cursor);
       if (fits && flight.answer) return restOf(flight.answer, cursor);
+      const part = fits && this.around.now() >= wholeByMs ? restOf(flight.soFar, cursor) : undefined;
+      if (part?.rest && this.around.refine(part, cursor) !== undefined) return part;
       if (!fits) {
         if ((restarts += 1) > 1) return undefined;
         this.abort(flight);
@@ -280,7 +289,8 @@ export class Suggestions {
     this.takeUpLater(question, UNHEARD_MS);
   }
 
-  /** Makes VS Code ask for an answer again that it may have dropped. The answer is known: nothing is sent. */
+  /** Makes VS Code ask again for an answer that it may have dropped, or has in part. It is known: nothing is
+   * sent. */
   private confirm(question: Question): void {
     setTimeout(() => this.takeUp(question, undefined), CONFIRM_MS);
   }

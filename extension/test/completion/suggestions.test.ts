@@ -333,6 +333,43 @@ test("an answer that came at once was seen, and is not asked for again", async (
   expect(askedAgain).toBe(0);
 });
 
+test("an answer that takes long is shown as far as it is written, and asked for again once it is whole", async () => {
+  const { shown } = suggest("x = |");
+  await vi.advanceTimersByTimeAsync(300);
+  asked[0]?.writes("number + ");
+  await vi.advanceTimersByTimeAsync(240);
+  asked[0]?.writes("an");
+  expect(await Promise.race([shown, Promise.resolve("nothing yet")])).toBe("nothing yet");
+  await vi.advanceTimersByTimeAsync(20);
+  asked[0]?.writes("other");
+  expect(await shown).toBe("number + another");
+  await settled();
+  expect(askedAgain).toBe(0);
+  asked[0]?.writes(" + 1");
+  asked[0]?.ends();
+  await vi.advanceTimersByTimeAsync(200);
+  expect(askedAgain).toBe(1);
+  expect(await suggest("x = |").shown).toBe("number + another + 1");
+  expect(asked).toHaveLength(1);
+});
+
+test("of a long answer nothing is shown before there is something to show, and it is followed as before", async () => {
+  const { shown } = suggest("x = |");
+  await vi.advanceTimersByTimeAsync(700);
+  asked[0]?.writes(" ");
+  expect(await Promise.race([shown, Promise.resolve("nothing yet")])).toBe("nothing yet");
+  asked[0]?.writes("one");
+  expect(await shown).toBe(" one");
+  suggestions.changed([typed(" one", "x = |")]); // it is accepted
+  suggestions.ahead(cursorIn("x =  one|"), false);
+  asked[0]?.writes(" + two");
+  asked[0]?.ends();
+  expect(await suggest("x =  one|").shown).toBe(" + two");
+  expect(asked).toHaveLength(1);
+  await settled();
+  expect(askedAgain).toBe(0);
+});
+
 test("while VS Code does not ask although it was made to, it is made to again", async () => {
   waitMs = undefined;
   suggestions.unanswered(cursorIn("x = |"));
