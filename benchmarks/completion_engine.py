@@ -66,9 +66,11 @@ class Reading:
 
 def reading_of_stoker() -> Reading:
     """As ``stoker up`` starts the engine on this machine."""
-    known = find_known_model("qwen2.5-coder-0.5b")[0]
-    weights = replace(known, weights_bytes=real_models.qwen().stat().st_size)
-    return Reading(batch_on_cpu(host.detect(real_models.qwen().parent, ask_hub=False).cpu, weights).n_batch, n_cache_reuse=0)
+    file = real_models.qwen()
+    known, variant = find_known_model("qwen2.5-coder-0.5b")
+    model = replace(known.model(variant), weights_bytes=file.stat().st_size)
+    cpu = host.detect(file.parent, ask_hub=False).cpu
+    return Reading(batch_on_cpu(cpu, model).n_batch, n_cache_reuse=0)
 
 
 @contextmanager
