@@ -9,6 +9,7 @@
  */
 
 import { text } from "node:stream/consumers";
+import type { CompletionBody } from "../src/completion/completionCall";
 import * as host from "./editorHost";
 import { EditorSession, settled, type Event } from "./editorSession";
 
@@ -42,9 +43,12 @@ const counts = { requests: 0, warmUps: 0, shown: 0, accepted: 0 };
  * the same cores, so the first measures the system's scheduler too. */
 const keyMs: number[] = [];
 const keyCpuMs: number[] = [];
-/** When a request began, when its first bytes came and its last. */
+/** When a request began, when its first bytes came and its last; behind what it was begun, and whether
+ * something new was shown before the next. */
 interface Sent {
   readonly beganAt: number;
+  readonly behind: string;
+  wasShown: boolean;
   firstAt?: number;
   endedAt?: number;
 }
@@ -60,12 +64,14 @@ interface Pause {
   readonly endedMs: number;
 }
 const pauses: (Pause & { readonly isFirst: boolean })[] = [];
-let [unanswered, running, ringBytes] = [0, 0, 0];
+/** What was typed last before each pause without a suggestion. */
+const unanswered: string[] = [];
+let [running, ringBytes] = [0, 0];
 
 const realFetch = globalThis.fetch;
 globalThis.fetch = async (url, init) => {
-  const { max_tokens } = JSON.parse(String(init?.body ?? "{}")) as { max_tokens?: number };
-  const times: Sent = { beganAt: performance.now() };
+  const { max_tokens, prompt = "", input_middle = "" } = JSON.parse(String(init?.body ?? "{}")) as Partial<CompletionBody>;
+  const times: Sent = { beganAt: performance.now(), behind: (prompt + input_middle).slice(-24), wasShown: false };
   if (max_tokens === 1) counts.warmUps += 1;
   else {
     counts.requests += 1;
@@ -219,7 +225,11 @@ class Typist {
     const item = await this.session.ask(token, isExplicit);
     if (token.isCancellationRequested || !item) return;
     const text = item.insertText;
-    if (!this.goesOn(text)) counts.shown += 1;
+    if (!this.goesOn(text)) {
+      counts.shown += 1;
+      const last = sent.at(-1);
+      if (last) last.wasShown = true;
+    }
     [this.onScreen, this.lastShown, this.typedSince] = [text, text, ""];
     this.seen.push({ at: performance.now(), chars: text.length });
   }
@@ -262,7 +272,7 @@ async function type(job: Job, task: Task): Promise<void> {
     ready = "";
     const shown = await typist.pause();
     const { waited } = typist;
-    if (waited === undefined) unanswered += 1;
+    if (waited === undefined) unanswered.push(burst.slice(-24));
     else pauses.push({ ...waited, isFirst: at === 0 });
     const next = task.bursts.slice(at + 1).join("");
     if (shown && next.startsWith(shown)) {
@@ -282,5 +292,5 @@ function keysOf(burst: string): string[] {
 
 const job = JSON.parse(await text(process.stdin)) as Job;
 for (const task of job.tasks) await type(job, task);
-process.stdout.write(JSON.stringify({ ...counts, unanswered, pauses, keyMs, keyCpuMs, ringBytes }));
+process.stdout.write(JSON.stringify({ ...counts, unanswered, pauses, sent, keyMs, keyCpuMs, ringBytes }));
 process.exit(0);

@@ -51,9 +51,9 @@ interface Question {
   readonly sinceMs: number;
 }
 
-/** An answer that is not whole so long after the question is shown as far as it is written: 600 ms after
- * the key, and before VS Code takes its question back. */
-const WHOLE_WITHIN_MS = 550;
+/** An answer that is not whole so long after the question is shown as far as it is written: 280 ms after the
+ * key. It grows once, when it is whole. */
+const WHOLE_WITHIN_MS = 230;
 /** VS Code asks again within 50 ms after a key; after this, no question waits for the request any more. */
 const ABANDONED_MS = 400;
 /** VS Code takes its question back 750 ms after the key. An answer that takes longer than this may cross

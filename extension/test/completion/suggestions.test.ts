@@ -335,9 +335,9 @@ test("an answer that came at once was seen, and is not asked for again", async (
 
 test("an answer that takes long is shown as far as it is written, and asked for again once it is whole", async () => {
   const { shown } = suggest("x = |");
-  await vi.advanceTimersByTimeAsync(300);
+  await vi.advanceTimersByTimeAsync(100);
   asked[0]?.writes("number + ");
-  await vi.advanceTimersByTimeAsync(240);
+  await vi.advanceTimersByTimeAsync(120);
   asked[0]?.writes("an");
   expect(await Promise.race([shown, Promise.resolve("nothing yet")])).toBe("nothing yet");
   await vi.advanceTimersByTimeAsync(20);
