@@ -88,10 +88,11 @@ export class Flight {
     });
   }
 
-  /** Closes the connection: the engine stops and is free for the next. */
-  abort(): void {
+  /** Ends it.
+   * @returns closes the connection: the engine stops and is free for the next */
+  abort(): () => void {
     this.fail();
-    this.controller.abort();
+    return () => this.controller.abort();
   }
 
   /** The rest would not be shown: what is there ends with a whole line. */

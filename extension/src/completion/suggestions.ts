@@ -54,6 +54,9 @@ interface Question {
 /** An answer that is not whole so long after the question is shown as far as it is written: 280 ms after the
  * key. It grows once, when it is whole. */
 const WHOLE_WITHIN_MS = 230;
+/** To close a connection takes a millisecond: it is done when what follows from a key has been, and before
+ * VS Code asks. */
+const CLOSED_AFTER_MS = 10;
 /** VS Code asks again within 50 ms after a key; after this, no question waits for the request any more. */
 const ABANDONED_MS = 400;
 /** VS Code takes its question back 750 ms after the key. An answer that takes longer than this may cross
@@ -129,14 +132,14 @@ export class Suggestions {
   /** A key was pressed: aborts the request at once where its answer is of no use any more. */
   changed(changes: readonly Change[]): void {
     this.open = undefined;
-    this.stopWarming();
+    this.stopWarming(CLOSED_AFTER_MS);
     this.pace.typed(this.around.now());
     const { flight } = this;
     if (!flight || flight.isOver || changes[0]?.uri !== flight.cursor.uri) return;
     // VS Code's next question names the item that is selected now.
     if (flight.cursor.isAhead) return;
     const typed = changes.length === 1 && changes[0] ? this.typedOn(flight.cursor, changes[0]) : undefined;
-    if (typed === undefined || !flight.agreesWith(typed)) this.drop();
+    if (typed === undefined || !flight.agreesWith(typed)) this.drop(CLOSED_AFTER_MS);
     else this.typed = typed;
   }
 
@@ -157,17 +160,24 @@ export class Suggestions {
     this.drop();
   }
 
-  /** Aborts what runs. Where the person still waits, it is asked for again. */
-  drop(): void {
-    this.stopWarming();
+  /** Aborts what runs. Where the person still waits, it is asked for again.
+   * @param closedAfterMs when its connection is closed */
+  drop(closedAfterMs = 0): void {
+    this.stopWarming(closedAfterMs);
     this.typed = "";
-    if (this.flight) this.abort(this.flight);
+    if (this.flight) this.abort(this.flight, closedAfterMs);
   }
 
-  private abort(flight: Flight): void {
+  private abort(flight: Flight, closedAfterMs = 0): void {
     if (flight.isOver) return;
     this.counts.aborted += 1;
-    flight.abort();
+    const close = flight.abort();
+    this.after(closedAfterMs, close);
+  }
+
+  private after(ms: number, close: () => void): void {
+    if (ms > 0) setTimeout(close, ms);
+    else close();
   }
 
   /** Forgets the answers: another model is asked from now on. */
@@ -194,9 +204,10 @@ export class Suggestions {
     return this.warming !== undefined || (this.flight !== undefined && !this.flight.isOver);
   }
 
-  private stopWarming(): void {
-    this.warming?.abort();
+  private stopWarming(closedAfterMs = 0): void {
+    const { warming } = this;
     this.warming = undefined;
+    if (warming) this.after(closedAfterMs, () => warming.abort());
   }
 
   private async delay(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<void> {
