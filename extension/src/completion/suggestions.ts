@@ -104,7 +104,7 @@ export class Suggestions {
       if (rest) {
         const mayCross = !wish.isExplicit && this.around.now() - askedMs > CROSSING_MS;
         const { flight } = this;
-        if (flight?.isWriting(rest)) void flight.ended.then(() => flight.answer && this.confirm(question));
+        if (flight?.isWriting(rest)) this.followToItsEnd(flight, question);
         else if (mayCross) this.confirm(question);
         return this.shown(rest, cursor);
       }
@@ -298,6 +298,12 @@ export class Suggestions {
     if (waitMs > 0) return this.takeUpLater(question, waitMs);
     if (!this.around.askAgain(question.cursor)) this.abandon(flight);
     this.takeUpLater(question, UNHEARD_MS);
+  }
+
+  /** Waits for the rest of what is shown in part. */
+  private followToItsEnd(flight: Flight, question: Question): void {
+    flight.waiting += 1;
+    void flight.ended.then(() => flight.answer && this.confirm(question));
   }
 
   /** Makes VS Code ask again for an answer that it may have dropped, or has in part. It is known: nothing is

@@ -358,6 +358,24 @@ test("an answer that takes long is shown as far as it is written, and asked for 
   expect(asked).toHaveLength(1);
 });
 
+test("what is shown in part is waited for, also where an earlier question was taken back", async () => {
+  const first = suggest("x = |");
+  await vi.advanceTimersByTimeAsync(100);
+  suggestions.changed([typed("n", "x = |")]);
+  first.cancel();
+  const { shown } = suggest("x = n|");
+  await vi.advanceTimersByTimeAsync(250);
+  asked[0]?.writes("number + 1");
+  expect(await shown).toBe("umber + 1");
+  await settled();
+  expect(asked[0]?.signal.aborted).toBe(false);
+  asked[0]?.writes("00");
+  asked[0]?.ends();
+  await settled();
+  expect(askedAgain).toBe(1);
+  expect(await suggest("x = n|").shown).toBe("umber + 100");
+});
+
 test("of a long answer nothing is shown before there is something to show, and it is followed as before", async () => {
   const { shown } = suggest("x = |");
   await vi.advanceTimersByTimeAsync(700);
