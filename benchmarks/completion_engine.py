@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from benchmarks import completion_recorder
 from benchmarks.completion_recorder import Recorder
 from tests.support import real_models
 
-from stoker import engines
+from stoker import engines, host
 from stoker.engines import Backend
+from stoker.engines.llama_cpp.llama_batch import batch_on_cpu
 from stoker.gateway import Gateway, Served
 from stoker.gateway.prompt.fit_settings import FitSettings
+from stoker.models import find_known_model
 from stoker.server.ports import any_free
 
 _READY_S = 120.0
@@ -54,14 +56,34 @@ class Served2Ways:
     model: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the engine reads a prompt: llama.cpp's ``n_batch`` and ``n_cache_reuse``."""
+
+    n_batch: int = _BATCH
+    n_cache_reuse: int = _CACHE_REUSE
+
+
+def reading_of_stoker() -> Reading:
+    """As ``stoker up`` starts the engine on this machine."""
+    file = real_models.qwen()
+    known, variant = find_known_model("qwen2.5-coder-0.5b")
+    model = replace(known.model(variant), weights_bytes=file.stat().st_size)
+    cpu = host.detect(file.parent, ask_hub=False).cpu
+    return Reading(batch_on_cpu(cpu, model).n_batch, n_cache_reuse=0)
+
+
 @contextmanager
-def served(port: int | None = None, recorder: Recorder | None = None) -> Iterator[Served2Ways]:
+def served(
+    port: int | None = None, recorder: Recorder | None = None, reading: Reading | None = None
+) -> Iterator[Served2Ways]:
     """Qwen2.5-Coder-0.5B on llama.cpp, with one slot, for the length of the block.
 
     With a ``recorder``, that stands before it and takes what would be generated.
     """
     with ExitStack() as stack:
-        backend = stack.enter_context(_engine(real_models.qwen(), port or any_free()))
+        started = _engine(real_models.qwen(), port or any_free(), reading or Reading())
+        backend = stack.enter_context(started)
         if recorder is not None:
             url = stack.enter_context(completion_recorder.between(backend.url, recorder))
             backend = Backend(url, "llama.cpp")
@@ -72,15 +94,15 @@ def served(port: int | None = None, recorder: Recorder | None = None) -> Iterato
 
 
 @contextmanager
-def _engine(model: Path, port: int) -> Iterator[Backend]:
+def _engine(model: Path, port: int, reading: Reading) -> Iterator[Backend]:
     wanted = {
         "model": str(model),
         "port": port,
         "n_ctx": _CONTEXT,
         "n_parallel": 1,
-        "n_batch": _BATCH,
-        "n_ubatch": _BATCH,
-        "n_cache_reuse": _CACHE_REUSE,
+        "n_batch": reading.n_batch,
+        "n_ubatch": reading.n_batch,
+        "n_cache_reuse": reading.n_cache_reuse,
     }
     # Its log goes nowhere: a pipe that nobody reads would stop it.
     process = subprocess.Popen(

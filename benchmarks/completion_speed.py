@@ -1,13 +1,16 @@
 """How soon a suggestion comes: ``PYTHONPATH=src:. python benchmarks/completion_speed.py``.
 
 The extension's own code, run by Node, types what was typed in real packages into their files at
-five characters a second, before the gateway and llama.cpp with Qwen2.5-Coder-0.5B, and pauses after
-a word or two. It waits and asks as in VS Code, whose own 50 ms after a key are part of the time.
+five characters a second, before the gateway and llama.cpp with Qwen2.5-Coder-0.5B as ``stoker up``
+starts it, and pauses after a word or two. It waits and asks as in VS Code, whose own 50 ms after a
+key are part of the time.
 
-Goals on two cores: from a pause to the suggestion 300 ms in the median and 800 ms in 95 % of the
-pauses, with what came before read; 1.2 requests for each suggestion that is shown; a key takes the
-extension less than 2 ms of the processor (P99; with what it waits for one printed beside it); the
-ring of other files takes less than 10 MB. Prints JSON.
+Goals on two cores: from a pause to the suggestion, or to the part of it that is shown first, 300 ms
+in the median and 800 ms in 95 % of the pauses, with what came before read (to the whole printed
+beside it); 1.2 requests for each suggestion that is shown, where one that goes on with what is on
+the screen is no other; a key takes the extension less than 2 ms of the processor (P99; with what it
+waits for one printed beside it); the ring of other files takes less than 10 MB. Prints JSON; with
+``--raw``, also what each request was begun behind, and whether anything new was shown for it.
 """
 
 from __future__ import annotations
@@ -70,6 +73,7 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
     """What was measured beside the goals; times in milliseconds."""
     pauses = [each for each in measured["pauses"] if not each["isFirst"]]
     warm = [each["waitedMs"] for each in pauses]
+    whole = [each["wholeMs"] for each in pauses]
     shown = max(1, measured["shown"])
     found = {
         "pause_to_suggestion_ms": {"median": _at(warm, 0.5), "p95": _at(warm, 0.95)},
@@ -77,6 +81,8 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
             part: _at([each[f"{part}Ms"] for each in pauses if each[f"{part}Ms"] is not None], 0.5)
             for part in ("began", "first", "ended")
         },
+        "pause_to_whole_ms": {"median": _at(whole, 0.5), "p95": _at(whole, 0.95)},
+        "shown_in_part": sum(each["shown"][0] < each["shown"][1] for each in pauses),
         "requests_per_suggestion": round(measured["requests"] / shown, 2),
         **{
             name: {"median": _at(measured[raw], 0.5), "p99": _at(measured[raw], 0.99)}
@@ -91,9 +97,8 @@ def figures(measured: dict[str, Any]) -> dict[str, Any]:
         "key P99 2 ms": found["key_cpu_ms"]["p99"] < 2,
         "ring 10 MB": found["ring_mb"] < 10,
     }
-    counted = {
-        name: measured[name] for name in ("requests", "warmUps", "shown", "accepted", "unanswered")
-    }
+    counted = {name: measured[name] for name in ("requests", "warmUps", "shown", "accepted")}
+    counted["unanswered"] = len(measured["unanswered"])
     missed = [name for name, reached in goals.items() if not reached]
     return {**found, "pauses": len(measured["pauses"]), **counted, "missed": missed}
 
@@ -109,7 +114,7 @@ def main() -> None:
     """Type, and print."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     options.add_argument("--files", type=int, default=9)
-    options.add_argument("--raw", action="store_true", help="also every pause and key")
+    options.add_argument("--raw", action="store_true", help="also every pause, request and key")
     asked = options.parse_args()
     packages = (
         (each.language, each.name, *completion_packages.texts(each))
@@ -117,7 +122,8 @@ def main() -> None:
     )
     drawn = sessions(packages, 300, SEED, parses)
     driver = bundled(EXTENSION / "benchmarks/completionTyping.ts")
-    with completion_engine.served() as served:
+    reading = completion_engine.reading_of_stoker()
+    with completion_engine.served(reading=reading) as served:
         job = {
             "base": served.gateway_url,
             "model": served.model,

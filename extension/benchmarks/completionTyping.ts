@@ -1,11 +1,15 @@
 /** Types into a file for benchmarks/completion_speed.py, and prints what was measured as JSON.
  *
- * VS Code's own part: after each key it reports the change, and 50 ms later asks the provider, whose
- * answer to an earlier key it cancels then. A suggestion counts as new where it does not go on with the
- * one on screen. One that is what the person is about to type is accepted, as people do.
+ * VS Code's own part: after each key, and after Tab, it reports the change, and 50 ms later asks the
+ * provider, whose answer to an earlier key it cancels then. It asks at once when the extension makes it.
+ *
+ * A suggestion counts as shown where it is new: it does not go on with the one on screen, or with the one
+ * before blanks were typed, which the extension leaves out of what it shows. One that is what the person
+ * is about to type is accepted, as people do.
  */
 
 import { text } from "node:stream/consumers";
+import type { CompletionBody } from "../src/completion/completionCall";
 import * as host from "./editorHost";
 import { EditorSession, settled, type Event } from "./editorSession";
 
@@ -39,21 +43,35 @@ const counts = { requests: 0, warmUps: 0, shown: 0, accepted: 0 };
  * the same cores, so the first measures the system's scheduler too. */
 const keyMs: number[] = [];
 const keyCpuMs: number[] = [];
-/** When a request began, when its first bytes came and its last. */
+/** When a request began, when its first bytes came and its last; behind what it was begun, and whether
+ * something new was shown before the next. */
 interface Sent {
   readonly beganAt: number;
+  readonly behind: string;
+  wasShown: boolean;
   firstAt?: number;
   endedAt?: number;
 }
 const sent: Sent[] = [];
-/** From the last key to the suggestion, and to the parts of the request that it came from. */
-const pauses: { waitedMs: number; isFirst: boolean; beganMs: number; firstMs: number; endedMs: number }[] = [];
-let [unanswered, running, ringBytes] = [0, 0, 0];
+/** From the last key to the suggestion, to the longest that it grew to, and to the parts of the last
+ * request. `shown` is how many characters there were at both times. */
+interface Pause {
+  readonly waitedMs: number;
+  readonly wholeMs: number;
+  readonly shown: readonly [number, number];
+  readonly beganMs: number;
+  readonly firstMs: number;
+  readonly endedMs: number;
+}
+const pauses: (Pause & { readonly isFirst: boolean })[] = [];
+/** What was typed last before each pause without a suggestion. */
+const unanswered: string[] = [];
+let [running, ringBytes] = [0, 0];
 
 const realFetch = globalThis.fetch;
 globalThis.fetch = async (url, init) => {
-  const { max_tokens } = JSON.parse(String(init?.body ?? "{}")) as { max_tokens?: number };
-  const times: Sent = { beganAt: performance.now() };
+  const { max_tokens, prompt = "", input_middle = "" } = JSON.parse(String(init?.body ?? "{}")) as Partial<CompletionBody>;
+  const times: Sent = { beganAt: performance.now(), behind: (prompt + input_middle).slice(-24), wasShown: false };
   if (max_tokens === 1) counts.warmUps += 1;
   else {
     counts.requests += 1;
@@ -62,24 +80,34 @@ globalThis.fetch = async (url, init) => {
   running += 1;
   try {
     const response = await realFetch(url, init);
-    const body = response.body?.pipeThrough(
-      new TransformStream({
-        transform: (bytes, controller) => {
-          times.firstAt ??= performance.now();
-          times.endedAt = performance.now();
-          controller.enqueue(bytes);
-        },
-        flush: () => void (running -= 1),
-      }),
-    );
-    return new Response(body ?? null, response);
+    if (response.body) Object.defineProperty(response, "body", { value: timed(response.body, times) });
+    return response;
   } catch (error) {
     running -= 1;
     throw error;
   }
 };
 
-/** What one key costs, in its parts. */
+/** Takes the times of an answer's bytes, and counts its request as over at its end, however it ends. Not
+ * by a stream behind it, which would cost more at each key than what is measured. */
+function timed(body: ReadableStream<Uint8Array>, times: Sent): Pick<ReadableStream<Uint8Array>, "getReader"> {
+  const getReader = () => {
+    const reader = body.getReader();
+    const over = () => void (running -= 1);
+    void reader.closed.then(over, over);
+    const read = reader.read.bind(reader);
+    reader.read = async () => {
+      const next = await read();
+      const now = performance.now();
+      if (!next.done) [times.firstAt, times.endedAt] = [times.firstAt ?? now, now];
+      return next;
+    };
+    return reader;
+  };
+  return { getReader } as Pick<ReadableStream<Uint8Array>, "getReader">;
+}
+
+/** What one key costs, in its parts: at the change, and at VS Code's question. */
 class Handling {
   readonly startedAt = performance.now();
   private since = this.startedAt;
@@ -106,40 +134,50 @@ class Handling {
 
 class Typist {
   private onScreen = "";
+  /** The last suggestion, and what was typed since it came. */
+  private lastShown = "";
+  private typedSince = "";
   private asked = new host.CancellationTokenSource();
   private lastKeyAt = 0;
-  private answeredAt: number | undefined;
+  private seen: { readonly at: number; readonly chars: number }[] = [];
 
-  constructor(private readonly session: EditorSession) {}
+  constructor(private readonly session: EditorSession) {
+    host.runnable.set("editor.action.inlineSuggest.trigger", () => void this.ask(this.asked.token, true));
+  }
 
   /** One key, and VS Code's question after it, which the next key cancels. */
   async key(typed: string): Promise<void> {
-    this.asked.cancel();
-    this.asked = new host.CancellationTokenSource();
-    const { token } = this.asked;
     this.onScreen = this.onScreen.startsWith(typed) ? this.onScreen.slice(typed.length) : "";
+    this.typedSince += typed;
+    const { token } = this.askedAnew();
     const handling = new Handling();
     this.insert(typed);
     await settled();
     handling.pause();
     this.lastKeyAt = handling.startedAt;
-    this.answeredAt = undefined;
-    setTimeout(() => void this.ask(token, handling), ASKED_AFTER_MS);
+    setTimeout(() => void this.askAfter(token, handling), ASKED_AFTER_MS);
   }
 
-  /** Waits at most so long for a suggestion; returns what is on the screen then. */
+  /** Waits so long for a suggestion; returns what is on the screen then. */
   async pause(): Promise<string> {
     await sleep(PAUSE_MS);
     return this.onScreen;
   }
 
   /** From the last key to the suggestion; undefined where none came. */
-  get waited(): Omit<(typeof pauses)[number], "isFirst"> | undefined {
-    if (this.answeredAt === undefined) return undefined;
+  get waited(): Pause | undefined {
+    const [first, last] = [this.seen[0], this.seen.at(-1)];
+    if (!first || !last) return undefined;
     const { beganAt, firstAt = NaN, endedAt = NaN } = sent.at(-1) ?? { beganAt: NaN };
-    const [waitedMs, ...parts] = [this.answeredAt, beganAt, firstAt, endedAt].map((at) => at - this.lastKeyAt);
-    const [beganMs = NaN, firstMs = NaN, endedMs = NaN] = parts;
-    return { waitedMs: waitedMs ?? NaN, beganMs, firstMs, endedMs };
+    const since = (at: number) => at - this.lastKeyAt;
+    return {
+      waitedMs: since(first.at),
+      wholeMs: since(last.at),
+      shown: [first.chars, last.chars],
+      beganMs: since(beganAt),
+      firstMs: since(firstAt),
+      endedMs: since(endedAt),
+    };
   }
 
   insert(text: string): void {
@@ -151,26 +189,49 @@ class Typist {
   async accept(item: string): Promise<void> {
     counts.accepted += 1;
     this.onScreen = "";
+    const { token } = this.askedAnew();
     this.insert(item);
     const { document, selection } = host.window.activeTextEditor ?? {};
     const { line, character } = selection?.active ?? new host.Position(0, 0);
     await host.commands.executeCommand("stoker.completion.accepted", document?.uri.toString(), line, character);
+    setTimeout(() => void this.ask(token), ASKED_AFTER_MS);
   }
 
-  private async ask(token: host.CancellationTokenSource["token"], handling: Handling): Promise<void> {
+  private askedAnew(): host.CancellationTokenSource {
+    this.asked.cancel();
+    this.asked = new host.CancellationTokenSource();
+    this.seen = [];
+    return this.asked;
+  }
+
+  /** The question after a key, as far as it keeps the editor busy. */
+  private async askAfter(token: host.CancellationTokenSource["token"], handling: Handling): Promise<void> {
     if (token.isCancellationRequested) return handling.end();
     handling.goOn();
-    const asked = this.session.ask(token);
-    await Promise.resolve();
+    const asked = this.ask(token);
+    await settled();
     handling.pause();
     handling.end();
-    const item = await asked;
+    await asked;
+  }
+
+  private async ask(token: host.CancellationTokenSource["token"], isExplicit = false): Promise<void> {
+    if (token.isCancellationRequested) return;
+    const item = await this.session.ask(token, isExplicit);
     if (token.isCancellationRequested || !item) return;
     const text = item.insertText;
-    const goesOn = this.onScreen !== "" && (this.onScreen.startsWith(text) || text.startsWith(this.onScreen));
-    if (!goesOn) counts.shown += 1;
-    this.onScreen = item.insertText;
-    this.answeredAt = performance.now();
+    if (!this.goesOn(text)) {
+      counts.shown += 1;
+      const last = sent.at(-1);
+      if (last) last.wasShown = true;
+    }
+    [this.onScreen, this.lastShown, this.typedSince] = [text, text, ""];
+    this.seen.push({ at: performance.now(), chars: text.length });
+  }
+
+  private goesOn(text: string): boolean {
+    if (this.typedSince.trim() === "" && text === this.lastShown) return true;
+    return this.onScreen !== "" && (this.onScreen.startsWith(text) || text.startsWith(this.onScreen));
   }
 }
 
@@ -206,11 +267,12 @@ async function type(job: Job, task: Task): Promise<void> {
     ready = "";
     const shown = await typist.pause();
     const { waited } = typist;
-    if (waited === undefined) unanswered += 1;
+    if (waited === undefined) unanswered.push(burst.slice(-24));
     else pauses.push({ ...waited, isFirst: at === 0 });
     const next = task.bursts.slice(at + 1).join("");
     if (shown && next.startsWith(shown)) {
       await typist.accept(shown);
+      await sleep(between);
       ready = shown;
     }
   }
@@ -225,5 +287,5 @@ function keysOf(burst: string): string[] {
 
 const job = JSON.parse(await text(process.stdin)) as Job;
 for (const task of job.tasks) await type(job, task);
-process.stdout.write(JSON.stringify({ ...counts, unanswered, pauses, keyMs, keyCpuMs, ringBytes }));
+process.stdout.write(JSON.stringify({ ...counts, unanswered, pauses, sent, keyMs, keyCpuMs, ringBytes }));
 process.exit(0);

@@ -140,7 +140,7 @@ const changed = new EventEmitter<unknown>();
 const selected = new EventEmitter<unknown>();
 const saved = new EventEmitter<Document>();
 const never = new EventEmitter<never>();
-const runnable = new Map<string, (...args: never[]) => unknown>();
+export const runnable = new Map<string, (...args: never[]) => unknown>();
 
 export const window = {
   activeTextEditor: undefined as Editor | undefined,
@@ -221,7 +221,8 @@ export function change(range: Range, text: string): void {
   if (!editor) return;
   const { document } = editor;
   const rangeOffset = 0;
-  const rangeLength = document.offsetAt(range.end) - document.offsetAt(range.start);
+  const isEmpty = range.start.line === range.end.line && range.start.character === range.end.character;
+  const rangeLength = isEmpty ? 0 : document.offsetAt(range.end) - document.offsetAt(range.start);
   document.replace(range, text);
   const lines = text.split("\n");
   const last = lines.at(-1) ?? "";

@@ -56,13 +56,18 @@ export class EditorSession {
   }
 
   /** The text that VS Code would show at the cursor after a key; undefined where there is none. */
-  async ask(token: host.CancellationTokenSource["token"]): Promise<host.InlineCompletionItem | undefined> {
+  async ask(
+    token: host.CancellationTokenSource["token"],
+    isExplicit = false,
+  ): Promise<host.InlineCompletionItem | undefined> {
+    const { Automatic, Invoke } = host.InlineCompletionTriggerKind;
+    const context = { triggerKind: isExplicit ? Invoke : Automatic };
     const editor = host.window.activeTextEditor;
     const provider = host.registered.inline as vscode.InlineCompletionItemProvider;
     const items = await provider.provideInlineCompletionItems(
       editor?.document as unknown as vscode.TextDocument,
       editor?.selection.active as unknown as vscode.Position,
-      { triggerKind: host.InlineCompletionTriggerKind.Automatic } as unknown as vscode.InlineCompletionContext,
+      context as unknown as vscode.InlineCompletionContext,
       token as unknown as vscode.CancellationToken,
     );
     return (items as unknown as host.InlineCompletionItem[])[0];

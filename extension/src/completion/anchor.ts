@@ -17,7 +17,7 @@ import { typedSince } from "./typedSince";
 const MOST_TYPED_CHARS = 1200;
 /** After these, a token ends: a word or an operator may go on (`:` to `:=`), and a space belongs to the
  * word behind it. */
-const TOKEN_END = /[.,;()[\]{}"'`]$/;
+export const TOKEN_END = /[.,;()[\]{}"'`]$/;
 /** From here on the next idle time is used to read all of it again, so that no key waits for that. */
 const RENEWED_CHARS = 400;
 

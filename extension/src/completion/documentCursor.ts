@@ -14,14 +14,14 @@ export function cursorAt(
 ): Cursor {
   const at = selected?.range.start ?? position;
   const added = selected?.text ?? "";
-  const { prefix } = windowAt(document, at, size);
-  const { suffix } = windowAt(document, selected?.range.end ?? position, size);
+  const around = windowAt(document, at, size);
+  const { suffix } = selected ? windowAt(document, selected.range.end, size) : around;
   return {
     uri: document.uri.toString(),
     languageId: document.languageId,
     line: at.line,
     character: at.character + added.length,
-    prefix: prefix + added,
+    prefix: around.prefix + added,
     suffix,
     tabSize: tabSizeOf(document),
     isAhead: selected !== undefined,

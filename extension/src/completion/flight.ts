@@ -43,6 +43,17 @@ export class Flight {
     );
   }
 
+  /** What is written of the answer: it ends anywhere. */
+  get soFar(): Answer {
+    const { cursor, multiline, written } = this;
+    return { cursor, multiline, text: written, finished: false };
+  }
+
+  /** Whether more is to come of an answer. */
+  isWriting(answer: Answer): boolean {
+    return !this.isOver && answer.cursor === this.cursor;
+  }
+
   /** Whether the answer could still be the one for `now`, as far as it is known. */
   fits(now: Cursor): boolean {
     const typed = typedSince(this.cursor, now);
@@ -77,10 +88,11 @@ export class Flight {
     });
   }
 
-  /** Closes the connection: the engine stops and is free for the next. */
-  abort(): void {
+  /** Ends it.
+   * @returns closes the connection: the engine stops and is free for the next */
+  abort(): () => void {
     this.fail();
-    this.controller.abort();
+    return () => this.controller.abort();
   }
 
   /** The rest would not be shown: what is there ends with a whole line. */

@@ -1,6 +1,9 @@
 /** While the editor is idle: chooses which parts of other files go along, and lets the engine read it.
  *
- * Never while a chat of this window runs: it has the engine for itself. */
+ * Never while a chat of this window runs: it has the engine for itself. Other parts of files than before
+ * let the engine read nearly all again, and a key in the middle of that would wait for the rest of it. So
+ * they are taken only when a pause has lasted as long as that will take: the longer one has lasted, the
+ * longer it is likely to go on. */
 
 import * as vscode from "vscode";
 import type { CompletionGate } from "./completionGate";
@@ -26,17 +29,23 @@ interface Parts {
 
 export class IdleWork implements vscode.Disposable {
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private idleSinceMs = 0;
 
   constructor(private readonly parts: Parts) {}
 
   /** To be called at each key and each change of the editor: the work begins some time after the last. */
   postpone(): void {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => void this.work(), IDLE_MS);
+    this.idleSinceMs = performance.now();
+    this.workIn(IDLE_MS);
   }
 
   dispose(): void {
     clearTimeout(this.timer);
+  }
+
+  private workIn(ms: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.work(), ms);
   }
 
   private async work(): Promise<void> {
@@ -47,8 +56,13 @@ export class IdleWork implements vscode.Disposable {
     const { window } = speed;
     const cursor = cursorAt(editor.document, editor.selection.active, window);
     if (looksBinary(cursor)) return;
-    const isNew = others.choose(editor.document, cursor, window.extraChars);
-    if (!isNew && requester.isWarmAt(cursor)) return;
+    const better = others.better(editor.document, cursor, window.extraChars);
+    if (!better && requester.isWarmAt(cursor)) return;
+    if (better && !better.isFirst) {
+      const waitMs = requester.addedMs(cursor, better.extras) - (performance.now() - this.idleSinceMs);
+      if (waitMs > 0) return this.workIn(waitMs);
+    }
+    if (better) others.choose(better);
     const run = settings.warmsUp ? requester.warmUp(cursor) : undefined;
     if (run) await suggestions.warm(run);
   }

@@ -9,21 +9,27 @@ const WEIGHT = 0.3;
 const ANSWER_MS = 600;
 const LEAST_TOKENS = 24;
 export const SINGLE_LINE_TOKENS = 32;
-/** From the first token later than this, the text is cut; sooner than this, it may grow. */
-const SLOW_MS = 500;
-const FAST_MS = 200;
-/** All of a prompt read ahead later than this, it is cut; sooner than this, it may grow. */
-const SLOW_READING_MS = 15_000;
-const FAST_READING_MS = 2000;
+/** In the middle of a word, all behind the cursor is read again before the first token: the 800 ms are
+ * for that, the wait for the next key, and a few tokens. */
+const SUFFIX_MS = 250;
+/** All of a prompt may take this long, while the person reads. */
+const PROMPT_MS = 15_000;
 const LARGEST = { prefixChars: 8000, suffixChars: 2000, extraChars: 6000 };
+/** Three lines. */
+const LEAST_SUFFIX_CHARS = 120;
+const SCALES = [1, 1 / 2, 1 / 4];
 const LEAST_SCALE = 1 / 8;
+/** A request that read fewer characters shows what all take besides reading. */
+const FEW_CHARS = 60;
+/** One that read more is none of those that a person waits for. */
+const MANY_CHARS = 600;
 
 export class MeasuredSpeed {
   private latency: number | undefined;
-  private firstMs: number | undefined;
   private tokenMs: number | undefined;
-  private readMs: number | undefined;
-  private scale = 1 / 2;
+  /** To the first token where hardly anything is read. */
+  private baseMs: number | undefined;
+  private charMs: number | undefined;
 
   /** From request to the whole answer. */
   get latencyMs(): number | undefined {
@@ -33,28 +39,39 @@ export class MeasuredSpeed {
   /** @param firstMs from the request to its first token
    * @param wholeMs from the request to its last
    * @param tokens that were written
-   * @param isWarm the request began like one before: another is no measure of those to come */
-  measured(firstMs: number, wholeMs: number, tokens: number, isWarm = true): void {
+   * @param readChars of the prompt that the engine had not read before */
+  measured(firstMs: number, wholeMs: number, tokens: number, readChars: number): void {
     if (tokens > 3) this.tokenMs = average(this.tokenMs, (wholeMs - firstMs) / (tokens - 1));
-    if (isWarm || this.latency === undefined) this.latency = average(this.latency, wholeMs);
-    if (!isWarm) return;
-    this.firstMs = average(this.firstMs, firstMs);
-    this.rescale(this.firstMs);
+    const isUsual = readChars <= MANY_CHARS;
+    if (isUsual || this.latency === undefined) this.latency = average(this.latency, wholeMs);
+    this.read(firstMs, readChars);
   }
 
-  /** @param ms that the engine took to read a prompt ahead, as far as it was not known */
-  readAhead(ms: number): void {
-    this.readMs = ms;
-    if (ms > SLOW_READING_MS) this.scale = Math.max(LEAST_SCALE, this.scale / 2);
+  /** @param ms until the engine had read so many characters that it did not hold */
+  read(ms: number, chars: number): void {
+    if (chars < FEW_CHARS) this.baseMs = average(this.baseMs, ms);
+    else this.charMs = average(this.charMs, Math.max(0, ms - (this.baseMs ?? 0)) / chars);
+  }
+
+  /** How long the engine takes to read so many characters; 0 while that is unknown. */
+  readingMs(chars: number): number {
+    return chars * (this.charMs ?? 0);
   }
 
   /** A slow engine takes long to read all of it in another place, so less is sent to it. */
   get window(): WindowSize & { readonly extraChars: number } {
+    // Moving the start of the prefix would cost more than it saves.
+    const prefixChars = LARGEST.prefixChars / 2;
+    const { suffixChars, extraChars } = LARGEST;
+    if (this.charMs === undefined) return { prefixChars, suffixChars: suffixChars / 2, extraChars: extraChars / 2 };
+    const inTime = Math.round(SUFFIX_MS / this.charMs);
+    const room = PROMPT_MS / this.charMs - prefixChars;
+    // In steps: another number of characters is another choice of files.
+    const scale = SCALES.find((each) => each * extraChars <= room) ?? LEAST_SCALE;
     return {
-      // Moving the start of the prefix would cost more than it saves.
-      prefixChars: LARGEST.prefixChars / 2,
-      suffixChars: Math.round(LARGEST.suffixChars * this.scale),
-      extraChars: Math.round(LARGEST.extraChars * this.scale),
+      prefixChars,
+      suffixChars: Math.min(suffixChars, Math.max(LEAST_SUFFIX_CHARS, inTime)),
+      extraChars: extraChars * scale,
     };
   }
 
@@ -63,13 +80,6 @@ export class MeasuredSpeed {
     if (!multiline) return Math.min(SINGLE_LINE_TOKENS, most);
     const inTime = this.tokenMs === undefined ? most : Math.round(ANSWER_MS / this.tokenMs);
     return Math.min(most, Math.max(LEAST_TOKENS, inTime));
-  }
-
-  private rescale(firstMs: number): void {
-    if (firstMs > SLOW_MS) this.scale = Math.max(LEAST_SCALE, this.scale / 2);
-    else if (firstMs < FAST_MS && (this.readMs ?? Infinity) < FAST_READING_MS) {
-      this.scale = Math.min(1, this.scale * 1.5);
-    }
   }
 }
 

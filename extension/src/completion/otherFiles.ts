@@ -13,9 +13,11 @@ const MOST_CHARS = 500_000;
 /** After the last key in a place, it counts as edited. */
 const EDITED_MS = 1500;
 
-interface Chosen {
+export interface Chosen {
   readonly uri: string;
   readonly extras: readonly Extra[];
+  /** Nothing was chosen for the document before. */
+  readonly isFirst?: boolean;
 }
 
 const NONE: Chosen = { uri: "", extras: [] };
@@ -49,20 +51,24 @@ export class OtherFiles implements vscode.Disposable {
     if (editor) void this.note(editor.document, "opened", editor.selection.active.line);
   }
 
-  /** What goes with a request for the document. The first time, and after `choose`, it may change. */
+  /** What goes with a request for the document. It changes with `choose` alone, and with another document. */
   of(uri: string): readonly Extra[] {
     return this.chosen.uri === uri ? this.chosen.extras : [];
   }
 
-  /** @returns whether a request for the document begins differently now */
-  choose(document: vscode.TextDocument, cursor: Cursor, maxChars: number): boolean {
-    const before = JSON.stringify(this.chosen);
+  /** What would best go with requests for the document now; undefined where it does already. */
+  better(document: vscode.TextDocument, cursor: Cursor, maxChars: number): Chosen | undefined {
     const cells = cellsBefore(document, maxChars);
     const { uri, languageId, prefix, suffix } = cursor;
     const room = Math.max(0, maxChars - (cells?.text.length ?? 0));
     const picked = this.ring.pick({ uri, languageId, prefix, suffix, maxChars: room });
-    this.chosen = { uri, extras: cells ? [...picked, cells] : picked };
-    return JSON.stringify(this.chosen) !== before;
+    const chosen = { uri, extras: cells ? [...picked, cells] : picked, isFirst: this.chosen.uri !== uri };
+    return JSON.stringify(chosen.extras) === JSON.stringify(this.of(uri)) && !chosen.isFirst ? undefined : chosen;
+  }
+
+  /** From now on, requests for the document begin with these. */
+  choose({ uri, extras }: Chosen): void {
+    this.chosen = { uri, extras };
   }
 
   /** Drops all of it: what may be sent has changed. */

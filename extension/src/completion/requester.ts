@@ -6,6 +6,7 @@ import type { InfillModel } from "../servers/modelRegistry";
 import { Anchor } from "./anchor";
 import { complete, type CompletionBody } from "./completionCall";
 import type { Cursor, Extra } from "./cursor";
+import { EngineMemory } from "./engineMemory";
 import type { Run } from "./flight";
 import type { LastRequest } from "./lastRequest";
 import type { MeasuredSpeed } from "./measuredSpeed";
@@ -26,6 +27,7 @@ interface Limits {
 
 export class Requester {
   private readonly anchor = new Anchor();
+  private readonly memory = new EngineMemory();
   private failures = 0;
   private notBefore = 0;
   /** Why the last request failed; undefined where it did not. */
@@ -52,14 +54,20 @@ export class Requester {
     // What is enough of it is known only as it is written: it is aborted then.
     const isOpen = multiline || (repeats && mayRepeat(cursor));
     const most = Math.max(this.speed.maxTokens(multiline, maxTokens), isOpen ? this.speed.maxTokens(true, maxTokens) : 0);
-    const isWarm = this.isWarmAt(cursor);
     const body = { ...this.body(model, cursor, most), stop: isOpen ? [] : ["\n"] };
-    return (onText, signal) => this.send(model, body, isWarm, onText, signal);
+    return (onText, signal) => this.send(model, body, onText, signal);
   }
 
   /** Whether the engine has read most of what a request at `cursor` begins with, if it still holds it. */
   isWarmAt(cursor: Cursor): boolean {
     return this.anchor.isNear(cursor, this.extras(cursor.uri));
+  }
+
+  /** How much longer the engine would read with these other files than with those that go along now. */
+  addedMs(cursor: Cursor, extras: readonly Extra[]): number {
+    const { prefix: prompt, suffix } = cursor;
+    const chars = (each: readonly Extra[]) => this.memory.unread({ prompt, suffix }, each);
+    return this.speed.readingMs(chars(extras) - chars(this.extras(cursor.uri)));
   }
 
   /** A request that makes the engine read what the next one at `cursor` begins with. */
@@ -71,10 +79,12 @@ export class Requester {
     return async (onText, signal) => {
       const sent = this.last.sent(body, model.source.label);
       const startedAt = this.now();
+      const readChars = this.memory.begins(body, body.input_extra);
       const timed = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
       try {
         const finished = await complete(model.source.server, body, onText, timed);
-        this.speed.readAhead(this.now() - startedAt);
+        this.memory.hasRead();
+        this.speed.read(this.now() - startedAt, readChars);
         return finished;
       } finally {
         sent.tookMs = this.now() - startedAt;
@@ -122,16 +132,17 @@ export class Requester {
   private async send(
     model: InfillModel,
     body: CompletionBody,
-    isWarm: boolean,
     onText: (text: string) => void,
     signal: AbortSignal,
   ): Promise<boolean> {
     const sent = this.last.sent(body, model.source.label);
     const startedAt = this.now();
+    const readChars = this.memory.begins(body, body.input_extra);
     let firstMs: number | undefined;
     let pieces = 0;
     const onPiece = (text: string) => {
       firstMs ??= this.now() - startedAt;
+      this.memory.hasRead();
       pieces += 1;
       sent.answer += text;
       onText(text);
@@ -142,7 +153,7 @@ export class Requester {
     } finally {
       const wholeMs = this.now() - startedAt;
       sent.tookMs = wholeMs;
-      if (firstMs !== undefined) this.speed.measured(firstMs, wholeMs, pieces, isWarm);
+      if (firstMs !== undefined) this.speed.measured(firstMs, wholeMs, pieces, readChars);
       this.log.debug(
         `completion: ${body.prompt.length} + ${body.suffix.length} characters, ` +
           `first ${firstMs?.toFixed(0) ?? "?"} ms, whole ${wholeMs.toFixed(0)} ms, ` +

@@ -2,6 +2,7 @@
  *
  * Knows nothing of VS Code, and runs one request at a time. */
 
+import { TOKEN_END } from "./anchor";
 import { AnswerCache, restOf, type Rest } from "./answerCache";
 import type { Cursor, Place } from "./cursor";
 import { isEnough } from "./enough";
@@ -50,6 +51,12 @@ interface Question {
   readonly sinceMs: number;
 }
 
+/** An answer that is not whole so long after the question is shown as far as it is written: 280 ms after the
+ * key. It grows once, when it is whole. */
+const WHOLE_WITHIN_MS = 230;
+/** To close a connection takes a millisecond: it is done when what follows from a key has been, and before
+ * VS Code asks. */
+const CLOSED_AFTER_MS = 10;
 /** VS Code asks again within 50 ms after a key; after this, no question waits for the request any more. */
 const ABANDONED_MS = 400;
 /** VS Code takes its question back 750 ms after the key. An answer that takes longer than this may cross
@@ -63,7 +70,6 @@ const UNHEARD_MS = 1000;
 const AWAY_MS = 60_000;
 /** How often it is looked whether there is a model again. */
 const NO_MODEL_MS = 1000;
-const IN_WORD = /[\p{L}\p{N}_$]$/u;
 const PAIR = /^(\(\)|\[\]|\{\}|""|''|``|<>)$/;
 
 export class Suggestions {
@@ -94,9 +100,12 @@ export class Suggestions {
       return this.shown(known, cursor);
     }
     do {
-      const rest = await this.answer(cursor, wish, signal);
+      const rest = await this.answer(question, cursor, wish, signal);
       if (rest) {
-        if (!wish.isExplicit && this.around.now() - askedMs > CROSSING_MS) this.confirm(question);
+        const mayCross = !wish.isExplicit && this.around.now() - askedMs > CROSSING_MS;
+        const { flight } = this;
+        if (flight?.isWriting(rest)) this.followToItsEnd(flight, question);
+        else if (mayCross) this.confirm(question);
         return this.shown(rest, cursor);
       }
       // VS Code keeps an empty answer to an explicit question until the text changes, and asks no more.
@@ -123,14 +132,14 @@ export class Suggestions {
   /** A key was pressed: aborts the request at once where its answer is of no use any more. */
   changed(changes: readonly Change[]): void {
     this.open = undefined;
-    this.stopWarming();
+    this.stopWarming(CLOSED_AFTER_MS);
     this.pace.typed(this.around.now());
     const { flight } = this;
     if (!flight || flight.isOver || changes[0]?.uri !== flight.cursor.uri) return;
     // VS Code's next question names the item that is selected now.
     if (flight.cursor.isAhead) return;
     const typed = changes.length === 1 && changes[0] ? this.typedOn(flight.cursor, changes[0]) : undefined;
-    if (typed === undefined || !flight.agreesWith(typed)) this.drop();
+    if (typed === undefined || !flight.agreesWith(typed)) this.drop(CLOSED_AFTER_MS);
     else this.typed = typed;
   }
 
@@ -151,17 +160,24 @@ export class Suggestions {
     this.drop();
   }
 
-  /** Aborts what runs. Where the person still waits, it is asked for again. */
-  drop(): void {
-    this.stopWarming();
+  /** Aborts what runs. Where the person still waits, it is asked for again.
+   * @param closedAfterMs when its connection is closed */
+  drop(closedAfterMs = 0): void {
+    this.stopWarming(closedAfterMs);
     this.typed = "";
-    if (this.flight) this.abort(this.flight);
+    if (this.flight) this.abort(this.flight, closedAfterMs);
   }
 
-  private abort(flight: Flight): void {
+  private abort(flight: Flight, closedAfterMs = 0): void {
     if (flight.isOver) return;
     this.counts.aborted += 1;
-    flight.abort();
+    const close = flight.abort();
+    this.after(closedAfterMs, close);
+  }
+
+  private after(ms: number, close: () => void): void {
+    if (ms > 0) setTimeout(close, ms);
+    else close();
   }
 
   /** Forgets the answers: another model is asked from now on. */
@@ -188,16 +204,17 @@ export class Suggestions {
     return this.warming !== undefined || (this.flight !== undefined && !this.flight.isOver);
   }
 
-  private stopWarming(): void {
-    this.warming?.abort();
+  private stopWarming(closedAfterMs = 0): void {
+    const { warming } = this;
     this.warming = undefined;
+    if (warming) this.after(closedAfterMs, () => warming.abort());
   }
 
   private async delay(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<void> {
     const skips = wish.isExplicit || this.skipsDelay;
     this.skipsDelay = false;
     if (skips) return;
-    const delayMs = this.pace.delayMs(this.around.now(), this.speed.latencyMs, IN_WORD.test(cursor.prefix));
+    const delayMs = this.pace.delayMs(this.around.now(), this.speed.latencyMs, TOKEN_END.test(cursor.prefix));
     if (delayMs > 0) await this.sleep(delayMs, signal);
   }
 
@@ -221,7 +238,7 @@ export class Suggestions {
   }
 
   /** The running request's answer where it fits, else a new request's. */
-  private async answer(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
+  private async answer(question: Question, cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
     if (!this.flight?.fits(cursor)) {
       this.drop();
       await this.delay(cursor, wish, signal);
@@ -229,17 +246,20 @@ export class Suggestions {
       // A suggestion may have been accepted meanwhile, which begins the next.
       if (!this.flight?.fits(cursor)) this.begin(cursor, wish.multiline);
     }
-    return this.wait(cursor, wish, signal);
+    return this.wait(question, cursor, wish, signal);
   }
 
   /** The answer of the running request, or of another where that one turns out not to fit. */
-  private async wait(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
+  private async wait(question: Question, cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
+    const wholeByMs = question.sinceMs + WHOLE_WITHIN_MS;
     let restarts = 0;
     for (;;) {
       const { flight } = this;
       if (!flight || flight.isLost) return undefined;
       const fits = flight.fits(cursor);
       if (fits && flight.answer) return restOf(flight.answer, cursor);
+      const part = fits && this.around.now() >= wholeByMs ? restOf(flight.soFar, cursor) : undefined;
+      if (part?.rest && this.around.refine(part, cursor) !== undefined) return part;
       if (!fits) {
         if ((restarts += 1) > 1) return undefined;
         this.abort(flight);
@@ -280,7 +300,14 @@ export class Suggestions {
     this.takeUpLater(question, UNHEARD_MS);
   }
 
-  /** Makes VS Code ask for an answer again that it may have dropped. The answer is known: nothing is sent. */
+  /** Waits for the rest of what is shown in part. */
+  private followToItsEnd(flight: Flight, question: Question): void {
+    flight.waiting += 1;
+    void flight.ended.then(() => flight.answer && this.confirm(question));
+  }
+
+  /** Makes VS Code ask again for an answer that it may have dropped, or has in part. It is known: nothing is
+   * sent. */
   private confirm(question: Question): void {
     setTimeout(() => this.takeUp(question, undefined), CONFIRM_MS);
   }

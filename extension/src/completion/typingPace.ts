@@ -33,13 +33,14 @@ export class TypingPace {
   /** How much longer to wait, from now. Where an answer comes before the next key, waiting only costs
    * time. Where it does not, a request that is begun between two keys is mostly wasted, and on a small
    * machine delays the one that is wanted: so until the next key is late, and the person has paused.
-   * Behind a word that is complete, people pause most, and models go on best.
+   * Behind a token's end the engine has next to nothing to read, models go on best, and what they write
+   * holds for several keys: there it is worth a request at once.
    * @param latencyMs of the last requests; undefined before the first
-   * @param inWord the cursor stands behind a letter, digit or the like */
-  delayMs(nowMs: number, latencyMs: number | undefined, inWord: boolean): number {
+   * @param atTokenEnd the cursor stands behind a character that ends a token */
+  delayMs(nowMs: number, latencyMs: number | undefined, atTokenEnd: boolean): number {
     const isInTime = latencyMs !== undefined && latencyMs < 0.8 * this.intervalMs;
     const late = Math.max(LEAST_KEYS * this.intervalMs, this.intervalMs + DEVIATIONS * this.deviationMs);
-    const waitMs = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, isInTime || !inWord ? SHORTEST_MS : late));
+    const waitMs = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, isInTime || atTokenEnd ? SHORTEST_MS : late));
     return Math.max(0, waitMs - (nowMs - this.lastAt));
   }
 }

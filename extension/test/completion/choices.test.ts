@@ -43,7 +43,7 @@ describe("the wait before a request", () => {
   };
   const LAST = 29;
   /** Right after the last key. */
-  const wait = (intervalMs: number, latencyMs: number) => typing(intervalMs).delayMs(LAST * intervalMs, latencyMs, true);
+  const wait = (intervalMs: number, latencyMs: number) => typing(intervalMs).delayMs(LAST * intervalMs, latencyMs, false);
   test("is short where the answer comes before the next key", () => {
     expect(wait(200, 100)).toBe(60);
   });
@@ -57,23 +57,23 @@ describe("the wait before a request", () => {
     let [now, late] = [0, 0];
     for (let key = 0; key < 200; key += 1) {
       const interval = intervals[key % intervals.length] ?? 0;
-      if (key > 20 && pace.delayMs(now, 600, true) < interval) late += 1;
+      if (key > 20 && pace.delayMs(now, 600, false) < interval) late += 1;
       pace.typed((now += interval));
     }
     expect(late).toBeLessThan(20);
-    expect(pace.delayMs(now, 600, true)).toBeLessThan(320);
+    expect(pace.delayMs(now, 600, false)).toBeLessThan(320);
   });
-  test("is short behind a word that is complete, where people pause", () => {
-    expect(typing(200).delayMs(LAST * 200, 600, false)).toBe(60);
+  test("is short behind the end of a token, where the engine has next to nothing to read", () => {
+    expect(typing(200).delayMs(LAST * 200, 600, true)).toBe(60);
   });
   test("counts from the key, not from VS Code's question", () => {
-    expect(typing(200).delayMs(LAST * 200 + 70, 600, true)).toBeCloseTo(150);
-    expect(typing(200).delayMs(LAST * 200 + 5000, 600, true)).toBe(0);
+    expect(typing(200).delayMs(LAST * 200 + 70, 600, false)).toBeCloseTo(150);
+    expect(typing(200).delayMs(LAST * 200 + 5000, 600, false)).toBe(0);
   });
   test("is not changed by a pause, which is not typing", () => {
     const slow = typing(400);
     slow.typed(1e6);
-    expect(slow.delayMs(1e6, 900, true)).toBe(wait(400, 900));
+    expect(slow.delayMs(1e6, 900, false)).toBe(wait(400, 900));
   });
 });
 
@@ -81,35 +81,36 @@ describe("what is sent and asked for", () => {
   test("less goes to a slow engine, more to a fast one; the prefix keeps its start", () => {
     const [slow, fast] = [new MeasuredSpeed(), new MeasuredSpeed()];
     const { prefixChars, suffixChars, extraChars } = slow.window;
-    for (let round = 0; round < 9; round += 1) {
-      slow.measured(2000, 3000, 20);
-      fast.readAhead(300);
-      fast.measured(50, 300, 20);
+    slow.read(16_000, 7000);
+    fast.read(700, 7000);
+    expect(slow.window).toEqual({ prefixChars, suffixChars: 120, extraChars: extraChars / 2 });
+    expect(fast.window).toEqual({ prefixChars, suffixChars: 2 * suffixChars, extraChars: 2 * extraChars });
+  });
+  test("behind the cursor goes what is read in a quarter of a second, the way to a far engine not counted", () => {
+    const [near, far] = [new MeasuredSpeed(), new MeasuredSpeed()];
+    for (const [speed, awayMs] of [[near, 0], [far, 150]] as const) {
+      for (let round = 0; round < 9; round += 1) speed.measured(awayMs, awayMs + 100, 20, 1);
+      speed.measured(awayMs + 500, awayMs + 600, 20, 1000);
     }
-    expect(slow.window.suffixChars).toBeLessThan(suffixChars);
-    expect(slow.window.extraChars).toBeLessThan(extraChars);
-    expect(fast.window.suffixChars).toBeGreaterThan(suffixChars);
-    expect([slow.window.prefixChars, fast.window.prefixChars]).toEqual([prefixChars, prefixChars]);
+    expect([near.window.suffixChars, far.window.suffixChars]).toEqual([500, 500]);
+    expect([near.readingMs(3000), far.readingMs(3000)]).toEqual([1500, 1500]);
   });
-  test("less goes to one that is long at reading ahead, and no more to one that never did", () => {
-    const [slow, unknown] = [new MeasuredSpeed(), new MeasuredSpeed()];
-    const { suffixChars } = slow.window;
-    slow.readAhead(20_000);
-    unknown.measured(50, 300, 20);
-    expect(slow.window.suffixChars).toBeLessThan(suffixChars);
-    expect(unknown.window.suffixChars).toBe(suffixChars);
-  });
-  test("a request that had all to read tells nothing of those to come", () => {
+  test("nothing is known of an engine that has read nothing", () => {
     const speed = new MeasuredSpeed();
     const { window } = speed;
-    speed.measured(50, 300, 20);
-    for (let round = 0; round < 9; round += 1) speed.measured(8000, 9000, 20, false);
-    expect([speed.window, speed.latencyMs]).toEqual([window, 300]);
+    speed.measured(50, 300, 20, 1);
+    expect([speed.window, speed.readingMs(7000)]).toEqual([window, 0]);
+  });
+  test("a request that had all to read is no measure of the time to an answer", () => {
+    const speed = new MeasuredSpeed();
+    speed.measured(50, 300, 20, 1);
+    for (let round = 0; round < 9; round += 1) speed.measured(8000, 9000, 20, 7000);
+    expect(speed.latencyMs).toBe(300);
   });
   test("several lines get as many tokens as a person waits for, one line a few", () => {
     const speed = new MeasuredSpeed();
     expect(speed.maxTokens(true, 128)).toBe(128);
-    speed.measured(100, 100 + 19 * 15, 20);
+    speed.measured(100, 100 + 19 * 15, 20, 1);
     expect(speed.maxTokens(true, 128)).toBe(40);
     expect(speed.maxTokens(false, 128)).toBe(32);
     expect(speed.maxTokens(true, 16)).toBe(16);

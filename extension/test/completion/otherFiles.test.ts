@@ -36,7 +36,8 @@ const noted = () => vi.advanceTimersByTimeAsync(5000);
 
 function chosen(): string {
   const cursor = { ...cursorIn("old = total_price(first_order)\nprice = |"), uri: "file:/main.py" };
-  others.choose(main as unknown as vscode.TextDocument, cursor, 6000);
+  const better = others.better(main as unknown as vscode.TextDocument, cursor, 6000);
+  if (better) others.choose(better);
   return others.of("file:/main.py").map(({ filename, text }) => `${filename}: ${text}`).join("\n");
 }
 
@@ -90,24 +91,33 @@ test("in a notebook, the code of the cells above goes along", () => {
   host.workspace.notebookDocuments = [{ uri: host.Uri.parse("file:///n.ipynb"), getCells: () => cells }];
   const document = cells[3]?.document as unknown as vscode.TextDocument;
   const cursor = { ...cursorIn("y|"), uri: "vscode-notebook-cell:/n.ipynb" };
-  expect(others.choose(document, cursor, 6000)).toBe(true);
-  expect(others.of(cursor.uri)).toEqual([{ filename: "n.ipynb", text: "import math\n\nx = 1" }]);
+  expect(others.better(document, cursor, 6000)?.extras).toEqual([{ filename: "n.ipynb", text: "import math\n\nx = 1" }]);
   host.workspace.notebookDocuments = [];
 });
 
-test("reading ahead waits for the person, the running request and a chat, and is done once", async () => {
-  let [isChatting, isBusy, isWarm] = [true, false, true];
-  const warmed: unknown[] = [];
-  host.window.activeTextEditor = { document: main, selection: { active: new host.Position(0, 3) } };
-  const idle = new IdleWork({
+let isChatting: boolean;
+let isBusy: boolean;
+let isWarm: boolean;
+let addedMs: number;
+let warmed: unknown[];
+
+function idleWork(): IdleWork {
+  [isChatting, isBusy, isWarm, addedMs, warmed] = [false, false, true, 0, []];
+  host.window.activeTextEditor = { document: main, selection: { active: new host.Position(1, 0) } };
+  return new IdleWork({
     gate: { isOpen: async () => true } as unknown as CompletionGate,
     settings: new CompletionSettings(),
     others,
-    requester: { warmUp: () => async () => true, isWarmAt: () => isWarm } as unknown as Requester,
+    requester: { warmUp: () => async () => true, isWarmAt: () => isWarm, addedMs: () => addedMs } as unknown as Requester,
     speed: new MeasuredSpeed(),
     suggestions: { get isBusy() { return isBusy; }, warm: async (run: unknown) => void warmed.push(run) } as unknown as Suggestions,
     isChatting: () => isChatting,
   });
+}
+
+test("reading ahead waits for the person, the running request and a chat, and is done once", async () => {
+  const idle = idleWork();
+  isChatting = true;
   idle.postpone();
   await vi.advanceTimersByTimeAsync(10_000);
   expect(warmed).toEqual([]);
@@ -126,5 +136,25 @@ test("reading ahead waits for the person, the running request and a chat, and is
   idle.postpone();
   await vi.advanceTimersByTimeAsync(10_000);
   expect(warmed).toHaveLength(2);
+  idle.dispose();
+});
+
+test("other files than before are read only when a pause has lasted as long as that will take", async () => {
+  const idle = idleWork();
+  idle.postpone();
+  await vi.advanceTimersByTimeAsync(1300);
+  expect(warmed).toHaveLength(1); // the first choice in this file: a request would have to read it anyway
+  host.happens.saved.fire(helper);
+  await noted();
+  addedMs = 8000;
+  idle.postpone();
+  await vi.advanceTimersByTimeAsync(7900);
+  idle.postpone(); // a key
+  await vi.advanceTimersByTimeAsync(7900);
+  expect(warmed).toHaveLength(1);
+  expect(others.of(main.uri.toString())).toEqual([]);
+  await vi.advanceTimersByTimeAsync(200);
+  expect(warmed).toHaveLength(2);
+  expect(others.of(main.uri.toString())).not.toEqual([]);
   idle.dispose();
 });

@@ -77,6 +77,8 @@ function typed(text: string, before: string): Change {
 }
 
 const settled = () => vi.advanceTimersByTimeAsync(1000);
+/** Before VS Code asks about the key, what it made stale is aborted. */
+const closed = () => vi.advanceTimersByTimeAsync(10);
 
 async function answered(text: string, answer: string): Promise<string | undefined> {
   const { shown } = suggest(text);
@@ -170,6 +172,7 @@ test.each<[string, Change]>([
   await settled();
   asked[0]?.writes("number");
   suggestions.changed([change]);
+  await closed();
   expect(asked[0]?.signal.aborted).toBe(true);
   expect(suggestions.counts.aborted).toBe(1);
 });
@@ -178,6 +181,7 @@ test("a change of several places aborts it", async () => {
   void suggest("x = |");
   await settled();
   suggestions.changed([typed("n", "x = |"), typed("n", "y|")]);
+  await closed();
   expect(asked[0]?.signal.aborted).toBe(true);
 });
 
@@ -190,6 +194,7 @@ test("a bracket that the editor closes by itself, and Backspace over what was ty
   expect(asked[0]?.signal.aborted).toBe(false);
   asked[0]?.writes("(x)");
   suggestions.changed([typed("y", "f(|")]);
+  await closed();
   expect(asked[0]?.signal.aborted).toBe(true);
 });
 
@@ -333,6 +338,61 @@ test("an answer that came at once was seen, and is not asked for again", async (
   expect(askedAgain).toBe(0);
 });
 
+test("an answer that takes long is shown as far as it is written, and asked for again once it is whole", async () => {
+  const { shown } = suggest("x = |");
+  await vi.advanceTimersByTimeAsync(100);
+  asked[0]?.writes("number + ");
+  await vi.advanceTimersByTimeAsync(120);
+  asked[0]?.writes("an");
+  expect(await Promise.race([shown, Promise.resolve("nothing yet")])).toBe("nothing yet");
+  await vi.advanceTimersByTimeAsync(20);
+  asked[0]?.writes("other");
+  expect(await shown).toBe("number + another");
+  await settled();
+  expect(askedAgain).toBe(0);
+  asked[0]?.writes(" + 1");
+  asked[0]?.ends();
+  await vi.advanceTimersByTimeAsync(200);
+  expect(askedAgain).toBe(1);
+  expect(await suggest("x = |").shown).toBe("number + another + 1");
+  expect(asked).toHaveLength(1);
+});
+
+test("what is shown in part is waited for, also where an earlier question was taken back", async () => {
+  const first = suggest("x = |");
+  await vi.advanceTimersByTimeAsync(100);
+  suggestions.changed([typed("n", "x = |")]);
+  first.cancel();
+  const { shown } = suggest("x = n|");
+  await vi.advanceTimersByTimeAsync(250);
+  asked[0]?.writes("number + 1");
+  expect(await shown).toBe("umber + 1");
+  await settled();
+  expect(asked[0]?.signal.aborted).toBe(false);
+  asked[0]?.writes("00");
+  asked[0]?.ends();
+  await settled();
+  expect(askedAgain).toBe(1);
+  expect(await suggest("x = n|").shown).toBe("umber + 100");
+});
+
+test("of a long answer nothing is shown before there is something to show, and it is followed as before", async () => {
+  const { shown } = suggest("x = |");
+  await vi.advanceTimersByTimeAsync(700);
+  asked[0]?.writes(" ");
+  expect(await Promise.race([shown, Promise.resolve("nothing yet")])).toBe("nothing yet");
+  asked[0]?.writes("one");
+  expect(await shown).toBe(" one");
+  suggestions.changed([typed(" one", "x = |")]); // it is accepted
+  suggestions.ahead(cursorIn("x =  one|"), false);
+  asked[0]?.writes(" + two");
+  asked[0]?.ends();
+  expect(await suggest("x =  one|").shown).toBe(" + two");
+  expect(asked).toHaveLength(1);
+  await settled();
+  expect(askedAgain).toBe(0);
+});
+
 test("while VS Code does not ask although it was made to, it is made to again", async () => {
   waitMs = undefined;
   suggestions.unanswered(cursorIn("x = |"));
@@ -413,6 +473,7 @@ test("a key ends the reading ahead, which is no failure", async () => {
   });
   expect(suggestions.isBusy).toBe(true);
   suggestions.changed([typed("n", "x = |")]);
+  await closed();
   await warming;
   expect(signal?.aborted).toBe(true);
   expect(failures).toEqual([]);
