@@ -27,7 +27,7 @@ class ClientWriter:
     """
 
     def __init__(self, connection: Pausable | None, begun: asyncio.Future[None]) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = begun.get_loop()
         self._connection = connection
         self._begun = begun
         #: Something was written.

@@ -70,10 +70,7 @@ class EventFramer:
         # Most pieces are one event of one line, which is quicker found out than any other form.
         held = self._held
         self.gave_one_line = (
-            not held
-            and data.partition(b"\n")[2] == b"\n"
-            and data[0] == _D
-            and _CR not in data
+            not held and data.partition(b"\n")[2] == b"\n" and data[0] == _D and _CR not in data
         )
         if self.gave_one_line:
             return data

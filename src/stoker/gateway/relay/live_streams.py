@@ -20,7 +20,7 @@ class LiveStreams:
 
     def add(self, answer: ResponseStream) -> None:
         """Look after an answer from now on."""
-        self._silent_since[answer] = asyncio.get_running_loop().time()
+        self._silent_since[answer] = answer.began_at
 
     def discard(self, answer: ResponseStream) -> None:
         """The answer has ended, or no client waits for it."""

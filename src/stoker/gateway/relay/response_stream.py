@@ -57,6 +57,8 @@ class ResponseStream:
         native: NativeCompletions | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        #: When it was asked for, on the event loop's clock.
+        self.began_at = self._loop.time()
         self.begun: asyncio.Future[None] = self._loop.create_future()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.status = 0
@@ -114,9 +116,7 @@ class ResponseStream:
             return TranslatedEvents(self.report, self._fault, rewrite=calls, api=api)
         if form:
             return PassedEvents(self.report, self._fault, form)
-        return EventEditor(
-            self.report, self._fault, wants_usage=wants_usage, rewrite=self._rewrite
-        )
+        return EventEditor(self.report, self._fault, wants_usage=wants_usage, rewrite=self._rewrite)
 
     # The backend's side
 
