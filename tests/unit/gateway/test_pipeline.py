@@ -137,7 +137,7 @@ class Reading:
 
 async def test_connection_of_an_answer_that_ended_before_its_slow_client_is_read_again() -> None:
     connection = Reading()
-    writer = ClientWriter(connection, asyncio.get_running_loop().create_future())
+    writer = ClientWriter(connection)
     writer.attach(SlowClient(), chunked=True)
     writer.write(b"data: {}\n\n")
     assert connection.paused

@@ -21,17 +21,11 @@ class Pausable(Protocol):
 
 
 class ClientWriter:
-    """Holds what is written until ``attach``, and from then on writes it through.
+    """Holds what is written until ``attach``, and from then on writes it through."""
 
-    ``begun`` is set when there is something to send.
-    """
-
-    def __init__(self, connection: Pausable | None, begun: asyncio.Future[None]) -> None:
-        self._loop = begun.get_loop()
+    def __init__(self, connection: Pausable | None) -> None:
+        self._loop = asyncio.get_running_loop()
         self._connection = connection
-        self._begun = begun
-        #: Something was written.
-        self.has_begun = False
         #: What waits for the head of the answer to be sent.
         self.pending: list[bytes] = []
         self._transport: asyncio.WriteTransport | None = None
@@ -46,7 +40,7 @@ class ClientWriter:
         self._has_written = True
         transport = self._transport
         if transport is None:
-            self._hold(data)
+            self.pending.append(data)
             return
         transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         if transport.get_write_buffer_size() > _HIGH_WATER_BYTES and not self._paused:
@@ -75,12 +69,6 @@ class ClientWriter:
         """Nothing more comes: the backend's connection is free for another request."""
         self._ended = True
         self._resume()
-
-    def _hold(self, data: bytes) -> None:
-        self.pending.append(data)
-        self.has_begun = True
-        if not self._begun.done():
-            self._begun.set_result(None)
 
     def _pause(self) -> None:
         if self._connection is not None:

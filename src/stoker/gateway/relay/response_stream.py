@@ -75,6 +75,8 @@ class ResponseStream:
         self.collected = WholeAnswer(choices, rewrite, native, self.reading)
         #: The client asked for a stream.
         self.streamed = streamed
+        #: The client was sent an event stream, whatever became of it.
+        self.streaming = False
         #: The backend answers with events; ``None`` while that is not known.
         self.is_events: bool | None = False
         self.first_byte_at: float | None = None
@@ -92,7 +94,7 @@ class ResponseStream:
         self._beginning = b""
         if streamed:
             #: What sends the client its events.
-            self.writer = ClientWriter(connection, self.begun)
+            self.writer = ClientWriter(connection)
             self._framer = EventFramer()
             self._editor = self._new_editor(form, api, wants_usage=wants_usage)
 
@@ -102,11 +104,6 @@ class ResponseStream:
         answer = cls(None, streamed=False)
         answer.failed(error)
         return answer
-
-    @property
-    def streaming(self) -> bool:
-        """The client was sent an event stream, whatever became of it."""
-        return self.streamed and self.writer.has_begun
 
     def _new_editor(
         self, form: StreamFormat | None, api: ApiStream | None, *, wants_usage: bool
@@ -157,9 +154,8 @@ class ResponseStream:
             passed = passed if self._shows_progress else answer
         if answer:
             self.events += 1 if one_line else answer.count(b"data:")
-        edited = self._editor.edit(passed, one_line=one_line) if passed else b""
-        if edited:
-            self.writer.write(edited)
+        if passed:
+            self._put(self._editor.edit(passed, one_line=one_line))
 
     def _without_progress(self, events: bytes, reading: PrefillProgress) -> bytes:
         answer = reading.taken_from(events)
@@ -227,8 +223,13 @@ class ResponseStream:
             self._on_first_byte()
 
     def _put(self, data: bytes) -> None:
-        if data:
-            self.writer.write(data)
+        if not data:
+            return
+        self.writer.write(data)
+        if not self.streaming:
+            self.streaming = True
+            if not self.begun.done():
+                self.begun.set_result(None)
 
     def _stream_whole(self) -> None:
         """The client asked for events, and the backend answered in one piece."""
