@@ -109,13 +109,20 @@ def charges_of(plan: LimitPlan, asked: RequestTokens, now: float) -> list[Charge
     The room for its answer shrinks where a limit is smaller than that: the whole limit is enough.
     """
     buckets = buckets_in(int(now))
-    most = plan.amounts(*asked)
+    prompt, answer = asked
+    both = prompt + answer
     charges = []
     for counter in plan.counters:
         _, kind, limit, window = counter
-        amount = most[kind]
-        if amount > limit:
-            amount = max(plan.amounts(asked.prompt, 0)[kind], limit)
+        amount = 1
+        if kind == "tokens":
+            amount = both
+            if amount > limit:
+                amount = max(prompt, limit)
+        elif kind == "cost":
+            amount = plan.price.cost(prompt, answer)
+            if amount > limit:
+                amount = max(plan.price.cost(prompt, 0), limit)
         charges.append(Charge(counter, buckets[window.name], amount))
     return charges
 
@@ -126,13 +133,22 @@ def corrections(reservation: Reservation, used: RequestTokens, now: float) -> li
     What was reserved too much is given back where it was counted; what it used beyond that counts
     from now on.
     """
-    actual = {**reservation.plan.amounts(*used), "concurrent": 0}
+    prompt, answer = used
+    both = prompt + answer
     corrected = []
     for counter, bucket, amount in reservation.charges:
-        more = actual[counter.kind] - amount
-        if more:
-            at = bucket if more < 0 else counter.window.bucket(now)
-            corrected.append(Charge(counter, at, more))
+        kind = counter[1]
+        if kind == "requests":
+            continue
+        actual = 0  # of requests under way
+        if kind == "tokens":
+            actual = both
+        elif kind == "cost":
+            actual = reservation.plan.price.cost(prompt, answer)
+        if actual < amount:
+            corrected.append(Charge(counter, bucket, actual - amount))
+        elif actual > amount:
+            corrected.append(Charge(counter, counter.window.bucket(now), actual - amount))
     return corrected
 
 

@@ -63,18 +63,18 @@ class CountedUse:
 
     def add(self, bucket: int, amount: int) -> None:
         """Count an amount. What is given back of a bucket never makes it negative."""
-        buckets = self.buckets
-        if bucket not in buckets:
-            self._begin(bucket, amount)
-            return
-        buckets[bucket] += amount
-        self.total += amount
-        if buckets[bucket] <= 0:
-            self.total -= buckets.pop(bucket)
+        known = self.buckets.get(bucket)
+        if known is None:
+            if amount > 0:
+                self._begin(bucket, amount)
+        elif known + amount > 0:
+            self.buckets[bucket] = known + amount
+            self.total += amount
+        else:
+            del self.buckets[bucket]
+            self.total -= known
 
     def _begin(self, bucket: int, amount: int) -> None:
-        if amount <= 0:
-            return
         is_late = bool(self.buckets) and bucket < next(reversed(self.buckets))
         self.buckets[bucket] = amount
         self.total += amount

@@ -58,8 +58,6 @@ class LimitPlan:
     #: Which of them are reported to clients, by their kind.
     reported: tuple[tuple[Kind, tuple[int, ...]], ...] = field(init=False)
 
-    _is_priced: bool = field(init=False)
-
     def __post_init__(self) -> None:
         """Look through the counters once, and not with each request."""
         numbered = list(enumerate(self.counters))
@@ -67,14 +65,7 @@ class LimitPlan:
         kinds: tuple[Kind, ...] = ("requests", "tokens")
         places = ((kind, tuple(at for at, c in numbered if c.kind == kind)) for kind in kinds)
         object.__setattr__(self, "quotas", quotas)
-        is_priced = any(counter.kind == "cost" for counter in self.counters)
-        object.__setattr__(self, "_is_priced", is_priced)
         object.__setattr__(self, "reported", tuple(each for each in places if each[1]))
-
-    def amounts(self, prompt: int, answer: int) -> dict[Kind, int]:
-        """What one request of so many tokens counts as, by kind."""
-        cost = self.price.cost(prompt, answer) if self._is_priced else 0
-        return {"requests": 1, "tokens": prompt + answer, "cost": cost, "concurrent": 1}
 
 
 class LimitPlans:
