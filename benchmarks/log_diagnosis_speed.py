@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from stoker.server import diagnose
+from stoker.server.diagnosis import diagnose
 
 LOG = Path(__file__).parents[1] / "tests/fixtures/logs/healthy/vllm-0.32.0-cpu.log"
 

@@ -7,6 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from stoker.errors import UsageError
 
+#: The value of a setting that stands for SQLite: a file of this user.
+SQLITE = "sqlite"
 _ENV = "env:"
 
 

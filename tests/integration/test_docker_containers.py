@@ -20,7 +20,8 @@ from tests.support.docker_daemon import BASE_IMAGE
 from stoker.engines import ContainerLaunch
 from stoker.engines.container_spec import OFFLINE_NETWORK
 from stoker.errors import StokerError
-from stoker.server import container_lines, diagnose, ports
+from stoker.server import container_lines, ports
+from stoker.server.diagnosis import diagnose
 from stoker.server.docker_client import Containers, differences, ensure
 
 pytestmark = pytest.mark.docker

@@ -15,7 +15,7 @@ from tests.support import vllm_cpu
 from stoker import engines
 from stoker.engines import Options, ProcessLaunch
 from stoker.planning import Plan
-from stoker.server import Diagnosis, diagnose
+from stoker.server.diagnosis import Diagnosis, diagnose
 from stoker.server.ports import any_free
 
 pytestmark = pytest.mark.vllm

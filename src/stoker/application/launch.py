@@ -19,6 +19,7 @@ from stoker.application.event_stream import as_events
 from stoker.application.launch_events import LaunchEvent, LaunchEvents
 from stoker.application.launch_request import HostFacts, LaunchRequest, this_machine
 from stoker.certificates.certificate_files import CertificateFiles, host_for, inspect
+from stoker.database_addresses import SQLITE
 from stoker.engines import (
     ContainerLaunch,
     Options,
@@ -30,7 +31,6 @@ from stoker.engines import (
 from stoker.errors import StokerError, UsageError
 from stoker.planning import Plan
 from stoker.server import CompletionSpec, Deployment, LaunchSpec
-from stoker.usage_records import SQLITE
 
 #: Short to read and to answer, and an answer in code is what an editor asks for.
 QUESTION = "Write a Python function is_prime(n). Only the code."

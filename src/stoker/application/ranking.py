@@ -20,6 +20,8 @@ from stoker.planning.serving_plan import Plan
 #: model at 12 tokens/s, which users call too slow (``planning.requirements.NEEDS``),
 #: and with more a machine of 16 GB the smallest model that there is.
 _SLOW_POINTS = 8.0
+#: What is planned for an engine.
+_Pair = tuple[Candidate, Planner]
 #: What people are asked for where an engine can't read a model's files.
 _FILES = {"safetensors": "a Hugging Face folder", "gguf": "a GGUF file"}
 
@@ -51,13 +53,12 @@ def _ranked(
 ) -> list[Plan]:
     suitable = list(_suitable(candidates, requirements))
     pairs = _pairs(suitable, requirements)
-    first = _for_many(pairs, host, requirements, gpu)
+    first, others = _for_many(pairs, host, requirements, gpu)
     plans, problems = _planned(host, first, requirements, gpu)
     if plans and requirements.users == 1:
-        others = [pair for pair in pairs if pair not in first]
         limited, _ = _planned(host, others, requirements, gpu)
         plans += [plan for plan in limited if _on_one_gpu(plan, host)]
-    if not plans and len(first) < len(pairs):
+    if not plans and others:
         plans, problems = _planned(host, pairs, requirements, gpu)
     if not plans:
         raise (
@@ -73,9 +74,7 @@ def _on_one_gpu(plan: Plan, host: Host) -> bool:
     return plan.gpus == 1 and plan.memory.total_bytes <= (host.gpus[0].memory_total_bytes or 0)
 
 
-def _pairs(
-    candidates: Sequence[Candidate], requirements: Requirements
-) -> list[tuple[Candidate, Planner]]:
+def _pairs(candidates: Sequence[Candidate], requirements: Requirements) -> list[_Pair]:
     """Each candidate with the planner of each engine that is to serve it."""
     wanted = requirements.engine
     readers: dict[str, list[Planner]] = {}
@@ -101,12 +100,12 @@ def engines_for(model: Model, wanted: str | None = None) -> list[Engine]:
 
 
 def _for_many(
-    pairs: Sequence[tuple[Candidate, Planner]],
+    pairs: Sequence[_Pair],
     host: Host,
     requirements: Requirements,
     gpu: GpuSpec | None,
-) -> Sequence[tuple[Candidate, Planner]]:
-    """The pairs to plan first: for many users those whose engine is not limited to a few.
+) -> tuple[Sequence[_Pair], Sequence[_Pair]]:
+    """The pairs to plan first, and the others: for many users those whose engine is limited to few.
 
     A limited engine is for where no other runs what is offered.
     """
@@ -118,10 +117,11 @@ def _for_many(
 
     planners = {id(planner): planner for _, planner in pairs}.values()
     if not any(limited(planner) for planner in planners):
-        return pairs
+        return pairs, ()
     if not any(not limited(p) and p.why_not(host, gpu) is None for p in planners):
-        return pairs
-    return [(candidate, planner) for candidate, planner in pairs if not limited(planner)]
+        return pairs, ()
+    first = [pair for pair in pairs if not limited(pair[1])]
+    return first, [pair for pair in pairs if limited(pair[1])]
 
 
 def _too_many_users(
@@ -171,7 +171,7 @@ def _suitable(candidates: Sequence[Candidate], requirements: Requirements) -> It
 
 def _planned(
     host: Host,
-    pairs: Sequence[tuple[Candidate, Planner]],
+    pairs: Sequence[_Pair],
     requirements: Requirements,
     gpu: GpuSpec | None,
 ) -> tuple[list[Plan], list[StokerError]]:

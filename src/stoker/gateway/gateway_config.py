@@ -18,7 +18,7 @@ from stoker.access.caller import NO_LIMITS
 from stoker.access.sign_on.sign_on_rules import SignOnRules
 from stoker.certificates.certificate_files import CertificateFiles, ClientCertificates
 from stoker.data.facts import tomllib
-from stoker.database_addresses import address_in
+from stoker.database_addresses import SQLITE, address_in
 from stoker.engines import ENGINES, Backend, backend_key
 from stoker.errors import UsageError
 from stoker.gateway import config_wording, sign_on_sections
@@ -38,7 +38,7 @@ from stoker.gateway.sign_on_sections import (
 from stoker.gateway.tracing import trace_settings
 from stoker.gateway.tracing.trace_settings import TraceSettings
 from stoker.network_addresses import is_bindable, is_url, without_api_path
-from stoker.usage_records import SQLITE, USUAL_DAYS, store_at
+from stoker.usage_records import USUAL_DAYS, store_at
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENV = "env:"

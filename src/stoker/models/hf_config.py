@@ -15,6 +15,7 @@ from typing import Any
 from stoker.errors import StokerError
 from stoker.models import recurrent_layers
 from stoker.models.layer_kinds import (
+    FeedForward,
     LayerKind,
     attention_free,
     family,
@@ -132,9 +133,9 @@ class _Blocks:
         """How many blocks keep a state."""
         return sum(kind.recurrent for kind in self.kinds)
 
-    def of(self, feed_forward: str) -> int:
+    def of(self, feed_forward: FeedForward) -> int:
         """How many blocks are a feed-forward part of this kind and nothing else."""
-        return sum(kind.feed_forward == feed_forward for kind in self.kinds)
+        return [kind.feed_forward for kind in self.kinds].count(feed_forward)
 
 
 # --- attention ---------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from stoker.server.deployment_state import (
     PhaseRecord,
 )
 from stoker.server.deployment_state import read as current
-from stoker.server.diagnosis.log_diagnosis import ArgumentChange, Diagnosis, diagnose
 from stoker.server.gateway_metrics import PrefillTotals, prefill_totals
 from stoker.server.lifecycle import (
     already_running,
@@ -44,10 +43,8 @@ from stoker.server.start_durations import last_start_s
 from stoker.server.supervisor_lock import alone_tuning
 
 __all__ = [
-    "ArgumentChange",
     "CompletionSpec",
     "Deployment",
-    "Diagnosis",
     "LaunchSpec",
     "LiveState",
     "PhaseRecord",
@@ -60,7 +57,6 @@ __all__ = [
     "container_status",
     "current",
     "decoded_lines",
-    "diagnose",
     "dry_run",
     "dry_run_completion",
     "engine_memory_bytes",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from stoker.errors import UsageError
 from stoker.planning import Argument, Plan
-from stoker.server.diagnosis.log_diagnosis import Diagnosis
+
+if TYPE_CHECKING:  # commands that read no log compile none of its expressions
+    from stoker.server.diagnosis import Diagnosis
 
 
 def corrected(plan: Plan, verdict: Diagnosis | None, fixed: Collection[str]) -> Plan | None:

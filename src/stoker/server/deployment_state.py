@@ -13,13 +13,13 @@ import msgspec
 
 from stoker import network_addresses, paths
 from stoker.certificates.certificate_files import CertificateFiles
+from stoker.database_addresses import SQLITE
 from stoker.engines import Options
 from stoker.errors import Problem, StokerError
 from stoker.planning import Plan
 from stoker.private_files import write_private
 from stoker.server.engine_state import EngineState, check_move
 from stoker.server.processes import ProcessId
-from stoker.usage_records import SQLITE
 
 #: Version of the file's content. 1 had the fields of both parts side by side and no version; 2 knew
 #: no completion engine. A Stoker that knows only 2 must not stop half of a deployment of 3.

@@ -11,12 +11,10 @@ from contextlib import closing
 from dataclasses import replace
 
 from stoker import engines, paths
-from stoker.access import open_gateway
-from stoker.access.key_store import KeyStore
 from stoker.engines import ContainerLaunch, Options, ProcessLaunch
 from stoker.errors import Problem, StokerError
 from stoker.planning import Plan
-from stoker.server import deployment_state, log_file, ports, processes, sign_on_file
+from stoker.server import deployment_state, log_file, ports, processes
 from stoker.server.completion_niceness import completion_niceness
 from stoker.server.deployment_state import Deployment, LaunchSpec, LiveState
 from stoker.server.log_lines import Lines
@@ -85,6 +83,11 @@ def serve(spec: LaunchSpec) -> Generator[Deployment, None, None]:
 
 def require_keys(bind: str, *, insecure: bool) -> None:
     """Raise early, before a download, where any machine could use the gateway without a key."""
+    # Commands that start nothing ask for no keys.
+    from stoker.access import open_gateway  # noqa: PLC0415
+    from stoker.access.key_store import KeyStore  # noqa: PLC0415
+    from stoker.server import sign_on_file  # noqa: PLC0415
+
     protected = KeyStore().keys().required or sign_on_file.rules().required
     open_gateway.refuse_open(bind, protected=protected, insecure=insecure)
 

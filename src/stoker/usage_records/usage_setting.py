@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from stoker import paths
-from stoker.database_addresses import address_in
+from stoker.database_addresses import SQLITE, address_in
 from stoker.errors import UsageError
 from stoker.usage_records.database import Database
 from stoker.usage_records.sqlite_database import SqliteDatabase
 from stoker.usage_records.usage_store import UsageStore
 
-#: The values of the setting that are words: a file of this user, and no records.
-SQLITE, OFF = "sqlite", "off"
+#: The value of the setting that keeps no records.
+OFF = "off"
 #: Days after which rows are deleted unless another number is set: a year, and the month in which it
 #: is compared with the one before.
 USUAL_DAYS = 400

@@ -31,7 +31,7 @@ from stoker.engines import Options, PlacementRequest, ServedModel, placement
 from stoker.engines.server_detection import recognise
 from stoker.errors import UsageError
 from stoker.host import Cpu, Host, Memory
-from stoker.server import diagnose
+from stoker.server.diagnosis import diagnose
 from stoker.server.ports import any_free
 
 MODULE = "toy_package.toy"

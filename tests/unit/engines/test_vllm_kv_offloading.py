@@ -19,8 +19,8 @@ from stoker.engines.vllm.vllm_replica import replica
 from stoker.host import Host, Memory
 from stoker.models import find_known_model
 from stoker.planning import Argument, Candidate, Plan, Requirements
-from stoker.server import diagnose
 from stoker.server.argument_overrides import corrected
+from stoker.server.diagnosis import diagnose
 
 GIB = 1024**3
 UNIFORM, MIXED = "Qwen/Qwen2.5-Coder-14B-Instruct-AWQ", "openai/gpt-oss-20b"

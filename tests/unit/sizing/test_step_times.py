@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoker.planning.step_arithmetic import slower, touched_share
 from stoker.sizing import StepTimes
-from stoker.sizing.step_times import slower, touched_share
 
 
 @given(share=st.floats(0.001, 0.5), spread=st.floats(0.5, 50))

@@ -15,7 +15,7 @@ from stoker import models, server
 from stoker.cli.options import Json
 from stoker.cli.render import output
 from stoker.errors import StokerError, UsageError
-from stoker.server import Diagnosis
+from stoker.server.diagnosis import Diagnosis, diagnose
 
 #: Characters that are shown of a line: it can be a dumped configuration.
 _SHOWN = 300
@@ -46,7 +46,7 @@ def command(
         raise UsageError("--completion names a log already.", fix="Omit it, or the log source.")
     if explain:
         lines = _source_lines(source, completion=completion)
-        _explain(server.diagnose(lines, command=_command(source)), json)
+        _explain(diagnose(lines, command=_command(source)), json)
         return
     if source is not None:
         raise UsageError("A log source is only read by --explain.", fix="Add --explain.")

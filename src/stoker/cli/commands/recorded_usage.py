@@ -10,8 +10,9 @@ import typer
 from stoker import server
 from stoker.cli.options import Json
 from stoker.cli.render import output, usage_view
+from stoker.database_addresses import SQLITE
 from stoker.errors import UsageError
-from stoker.usage_records import SQLITE, Group, UsageStore, store_at
+from stoker.usage_records import Group, UsageStore, store_at
 
 _END_MS = 2**62
 #: What is summed where the user names nothing.

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
+from typing import TYPE_CHECKING
 
 from stoker.data.facts import load_table
 from stoker.engines.vllm.vllm_memory import (
@@ -28,8 +29,10 @@ from stoker.models import Architecture, AttentionLayers
 from stoker.planning.parameter_count import count_weights
 from stoker.planning.quantization import Precision, precision_of
 from stoker.planning.serving_plan import Interval, Plan, Speed, Traffic
-from stoker.sizing import StepTimes, VllmReplica
-from stoker.sizing.step_times import slower, touched_share
+from stoker.planning.step_arithmetic import slower, touched_share
+
+if TYPE_CHECKING:  # only what sizes a fleet simulates one
+    from stoker.sizing import StepTimes, VllmReplica
 
 #: Data-centre cards with less have GDDR: L40S 864 GB/s, A10 600, L4 300; A100 1555 and more.
 _LEAST_HBM_BYTES_S = 1.2e12
@@ -625,6 +628,8 @@ def replica_of(plan: Plan, spec: GpuSpec) -> VllmReplica | None:
 
     ``None`` for a plan on the CPU, and where the model's shape or the GPU's rates are not known.
     """
+    from stoker.sizing import VllmReplica  # noqa: PLC0415
+
     hardware, shape = Hardware.of(spec), plan.model.architecture
     if plan.gpus < 1 or hardware is None or shape is None or plan.max_concurrency is None:
         return None
@@ -643,6 +648,8 @@ def step_times_of(load: ServingLoad, hardware: Hardware, e: Efficiency) -> StepT
 
     A window counts as full: prompts of agents are longer than the windows of today's models.
     """
+    from stoker.sizing import StepTimes  # noqa: PLC0415
+
     window = load.window_tokens * load.windowed_bytes + 2 * load.state_bytes
     split = _split(load, e)
     scores = hardware.flops["fp16"] * e.attention * _boost(hardware, e)

@@ -53,8 +53,10 @@ class MediaHosts:
         ``request`` is in the client's own API. Its first ``known_messages`` name no address.
         """
         for name in _CONVERSATIONS:
+            if name not in request:
+                continue
             known = known_messages if name == "messages" else 0
-            for where, url in _references(request.get(name), name, known):
+            for where, url in _references(request[name], name, known):
                 if not self._allow(url):
                     raise _refused(where)
 

@@ -165,7 +165,7 @@ async def _prepared(
 ) -> tuple[Prepared, PromptChain]:
     """The request and its chain; it has its slot of the engine until ``held`` is closed."""
     rules, backend, owner = context.rules, context.backend, context.caller.owner
-    engine = engines.lookup(backend.endpoint.engine)
+    engine = backend.engine
     salt = owner_caches.salt(owner, engine)
     rules.check_model(context.body, preparer.model)
     is_own = rules.api is None and PATH_RULES[context.request.path].api is not None

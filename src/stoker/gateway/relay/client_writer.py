@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 #: Bytes that may wait for a slow client before the backend is made to wait too.
@@ -29,21 +28,29 @@ class ClientWriter:
         self._connection = connection
         #: What waits for the head of the answer to be sent.
         self.pending: list[bytes] = []
-        self.last_write_at = self._loop.time()
-        self._write: Callable[[bytes], None] = self.pending.append
+        self._transport: asyncio.WriteTransport | None = None
+        self._has_written = False
+        self._silent_since = self._loop.time()
         self._chunked = False
-        self._buffered: Callable[[], int] = lambda: 0
         self._paused = False
         self._ended = False
 
     def write(self, data: bytes) -> None:
         """Send whole events, never none: an empty chunk would end the transfer."""
-        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-        self.last_write_at = self._loop.time()
-        if self._buffered() > _HIGH_WATER_BYTES and not self._paused and self._connection:
-            self._paused = True
-            self._connection.pause()
-            self._loop.call_later(_DRAIN_POLL_S, self._check_drained)
+        self._has_written = True
+        transport = self._transport
+        if transport is None:
+            self.pending.append(data)
+            return
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        if transport.get_write_buffer_size() > _HIGH_WATER_BYTES and not self._paused:
+            self._pause()
+
+    def silent_s(self, now: float) -> float:
+        """How long nothing was written: seconds, of the time between two calls of this."""
+        if self._has_written:
+            self._has_written, self._silent_since = False, now
+        return now - self._silent_since
 
     def take_pending(self) -> bytes:
         """What has come so far, to be sent along with the head."""
@@ -54,8 +61,7 @@ class ClientWriter:
     def attach(self, transport: asyncio.WriteTransport, *, chunked: bool) -> None:
         """From now on write straight to the client's transport, behind what was written."""
         waiting = self.take_pending()
-        self._write, self._chunked = transport.write, chunked
-        self._buffered = transport.get_write_buffer_size
+        self._transport, self._chunked = transport, chunked
         if waiting:
             self.write(waiting)
 
@@ -64,10 +70,16 @@ class ClientWriter:
         self._ended = True
         self._resume()
 
+    def _pause(self) -> None:
+        if self._connection is not None:
+            self._paused = True
+            self._connection.pause()
+            self._loop.call_later(_DRAIN_POLL_S, self._check_drained)
+
     def _check_drained(self) -> None:
-        if self._ended:
+        if self._ended or self._transport is None:
             return
-        if self._buffered() > _HIGH_WATER_BYTES // 2:
+        if self._transport.get_write_buffer_size() > _HIGH_WATER_BYTES // 2:
             self._loop.call_later(_DRAIN_POLL_S, self._check_drained)
             return
         self._resume()

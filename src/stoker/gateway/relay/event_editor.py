@@ -80,17 +80,18 @@ class EventEditor:
         """Show all events to ``rewrite`` from now on."""
         self._rewrite = rewrite
 
-    def edit(self, data: bytes) -> bytes:
-        """What goes to the client in place of these whole events; may be nothing."""
+    def edit(self, data: bytes, *, one_line: bool = False) -> bytes:
+        """What goes to the client in place of these whole events; may be nothing.
+
+        With ``one_line`` they are one event, whose data is in its only line.
+        """
         if self.saw_done:
             return b""
         if not data.isascii():
             data = event_framing.valid_utf8(data, self._fault)
-        # A search for one byte is quick; one for two takes ten times as long.
-        is_one_line = data.find(b"\n") == len(data) - 2
-        if data[0] != _D or (not is_one_line and (b"\ne" in data or b"\n{" in data)):
-            data, is_one_line = event_framing.errors_as_data(data), False  # it may leave nothing
-        if not (is_one_line and data[-3] == _OBJECT_END) and data.find(_DONE_END) >= 0:
+        if not one_line and (data[0] != _D or b"\ne" in data or b"\n{" in data):
+            data = event_framing.errors_as_data(data)  # it may leave nothing
+        if not (one_line and data[-3] == _OBJECT_END) and data.find(_DONE_END) >= 0:
             self.saw_done = True
             data = data[: data.index(_DONE_END)]
             data = data[: data.rfind(b"\n") + 1]
@@ -155,16 +156,16 @@ class EventEditor:
 
 
 def _is_parsed(data: bytes) -> bool:
-    """Whether one of these events has to be read: plain searches take a fifth of an expression.
+    """Whether one of these events has to be read.
 
-    ``find`` and not ``in``, which writes the message of an error that it then drops.
+    ``partition`` finds a key in half the time that ``find`` takes, which parses its arguments, and
+    ``in``, which writes the message of an error that it then drops.
     """
-    if data.find(_USAGE_KEY) >= 0 or data.find(_ERROR_KEY) >= 0:
+    if data.partition(_USAGE_KEY)[1] or data.partition(_ERROR_KEY)[1]:
         return True
-    at = data.find(_CONTENT_KEY)
-    while at >= 0:
-        at += len(_CONTENT_KEY)
-        if data[at] not in _TEXT_BEGINS:
+    _, found, rest = data.partition(_CONTENT_KEY)
+    while found:
+        if rest[0] not in _TEXT_BEGINS:
             return _CONTENT_PARTS.search(data) is not None
-        at = data.find(_CONTENT_KEY, at)
+        _, found, rest = rest.partition(_CONTENT_KEY)
     return False

@@ -21,6 +21,9 @@ _RUN_ON = re.compile(rb"^data:[^\n]*\n(?!\n|\Z)", re.MULTILINE)
 _ERROR_LINE = re.compile(
     rb'^(?:(?P<field>error:)|(?P<name>event: ?error)\s*$|\{"error")', re.MULTILINE
 )
+_CR = b"\r"[0]
+#: What a line with data begins with, and no other field.
+_D = b"d"[0]
 #: What a line of an event stream begins with.
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 #: A stream may begin with it, which means nothing.
@@ -56,23 +59,20 @@ class EventFramer:
 
     def __init__(self) -> None:
         self._held = bytearray()
+        #: What ``feed`` returned last is one event, whose data is in its only line.
+        self.gave_one_line = False
 
     def feed(self, data: bytes) -> bytes:
         """The events that are whole by now, their lines ended by LF; the rest is held.
 
         Raises ``PartTooLargeError``.
         """
-        held = self._held
         # Most pieces are one event of one line, which is quicker found out than any other form.
-        # ``find`` and not ``in``, which writes the message of an error that it then drops.
-        end = len(data) - 2
-        if (
-            not held
-            and end > 0
-            and data.find(b"\n") == end
-            and data[-1] == 10
-            and data.find(b"\r") < 0
-        ):
+        held = self._held
+        self.gave_one_line = (
+            not held and data.partition(b"\n")[2] == b"\n" and data[0] == _D and _CR not in data
+        )
+        if self.gave_one_line:
             return data
         is_split = data.startswith(b"\n")  # from the line that it ends
         if not (held or is_split) and data.endswith(b"\n\n") and b"\r" not in data:

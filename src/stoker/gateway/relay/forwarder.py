@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from stoker import engines
 from stoker.engines import refusals
 from stoker.gateway.api import openai_errors
 from stoker.gateway.api.json_answers import JsonAnswer
@@ -283,7 +282,7 @@ def _headers(context: RequestContext) -> dict[str, str]:
     trace. No other header of a client is sent on.
     """
     asked, traced = context.request.headers, context.trace_headers
-    engine = engines.lookup(context.backend.endpoint.engine)
+    engine = context.backend.engine
     sessions = context.session_headers
     found = {**sessions, **(trace_headers(asked) if traced is None else traced)}
     messages = context.body.get("messages")

@@ -20,7 +20,7 @@ class LiveStreams:
 
     def add(self, answer: ResponseStream) -> None:
         """Look after an answer from now on."""
-        self._silent_since[answer] = asyncio.get_running_loop().time()
+        self._silent_since[answer] = answer.began_at
 
     def discard(self, answer: ResponseStream) -> None:
         """The answer has ended, or no client waits for it."""
@@ -53,5 +53,5 @@ class LiveStreams:
         if now - self._silent_since[answer] >= self._silence_s:
             answer.failed(BackendGoneError(f"it was silent for {self._silence_s:.0f} s"))
             answer.abort()
-        elif answer.streamed and now - answer.writer.last_write_at >= self._keep_alive_s:
+        elif answer.streamed and answer.writer.silent_s(now) >= self._keep_alive_s:
             answer.keep_alive()

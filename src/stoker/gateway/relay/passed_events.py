@@ -38,14 +38,17 @@ class PassedEvents:
         """The stream ended as it should: its last event has come."""
         return self._ended or self._form.is_last(_value(self._last))
 
-    def edit(self, data: bytes) -> bytes:
-        """What goes to the client in place of these whole events; may be nothing."""
+    def edit(self, data: bytes, *, one_line: bool = False) -> bytes:
+        """What goes to the client in place of these whole events; may be nothing.
+
+        With ``one_line`` they are one event, whose data is in its only line.
+        """
         if self._ended or not data:
             return b""
         if not data.isascii():
             data = data.decode("utf-8", errors="replace").encode()
         if b"[DONE]" not in data and _ERROR_KEY not in data and not _has_usage(data):
-            self._last = _last_event(data) or self._last
+            self._last = data if one_line else _last_event(data) or self._last
             return data
         return b"".join(self._passed(event) for event in event_framing.split(data))
 

@@ -21,7 +21,7 @@ class PrefillProgress:
         self._key = key
         #: What events about progress have in them. In JSON a quote inside a text is escaped, so
         #: this can only be a key or a whole text.
-        self.mark = orjson.dumps(key)
+        self._mark = orjson.dumps(key)
         self._last: dict[str, Any] = {}
 
     @property
@@ -37,11 +37,12 @@ class PrefillProgress:
 
     def look_at(self, piece: bytes) -> None:
         """Keep what a piece of an answer reports that is joined when it is complete."""
-        if self.mark in piece:
-            self.taken_from(piece)
+        self.taken_from(piece)
 
     def taken_from(self, events: bytes) -> bytes:
         """These whole events without those that are about progress alone."""
+        if self._mark not in events:
+            return events
         return b"".join(e for e in event_framing.split(events) if not self._takes(e))
 
     def _takes(self, event: bytes) -> bool:

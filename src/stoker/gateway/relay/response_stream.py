@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import cached_property
 
 from stoker.engines import NativeCompletions, refusals
 from stoker.engines.refusals import Refusal
@@ -58,6 +57,8 @@ class ResponseStream:
         native: NativeCompletions | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        #: When it was asked for, on the event loop's clock.
+        self.began_at = self._loop.time()
         self.begun: asyncio.Future[None] = self._loop.create_future()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.status = 0
@@ -66,6 +67,9 @@ class ResponseStream:
         self.report = UsageReport(choices)
         #: How far the prompt is read, where the backend reports it.
         self.reading = PrefillProgress(progress_key) if progress_key else None
+        #: The same, for as long as it may report something.
+        self._reports = self.reading
+        self._choices = choices
         self._shows_progress = shows_progress
         #: The body of an answer that is not an event stream.
         self.collected = WholeAnswer(choices, rewrite, native, self.reading)
@@ -86,9 +90,13 @@ class ResponseStream:
         self._connection = connection
         self._rewrite = rewrite
         self._native_stream = native.stream() if native and streamed else None
-        self._wants_usage, self._form, self._api = wants_usage, form, api
         self._declares_events = False
         self._beginning = b""
+        if streamed:
+            #: What sends the client its events.
+            self.writer = ClientWriter(connection)
+            self._framer = EventFramer()
+            self._editor = self._new_editor(form, api, wants_usage=wants_usage)
 
     @classmethod
     def none(cls, error: BackendGoneError) -> ResponseStream:
@@ -97,27 +105,15 @@ class ResponseStream:
         answer.failed(error)
         return answer
 
-    # What only an answer with events needs
-
-    @cached_property
-    def writer(self) -> ClientWriter:
-        """What sends the client its events."""
-        return ClientWriter(self._connection)
-
-    @cached_property
-    def _framer(self) -> EventFramer:
-        return EventFramer()
-
-    @cached_property
-    def _editor(self) -> EventEditor | PassedEvents | TranslatedEvents:
-        if self._api:
+    def _new_editor(
+        self, form: StreamFormat | None, api: ApiStream | None, *, wants_usage: bool
+    ) -> EventEditor | PassedEvents | TranslatedEvents:
+        if api:
             calls = self._rewrite or TextCalls(())
-            return TranslatedEvents(self.report, self._fault, rewrite=calls, api=self._api)
-        if self._form:
-            return PassedEvents(self.report, self._fault, self._form)
-        return EventEditor(
-            self.report, self._fault, wants_usage=self._wants_usage, rewrite=self._rewrite
-        )
+            return TranslatedEvents(self.report, self._fault, rewrite=calls, api=api)
+        if form:
+            return PassedEvents(self.report, self._fault, form)
+        return EventEditor(self.report, self._fault, wants_usage=wants_usage, rewrite=self._rewrite)
 
     # The backend's side
 
@@ -135,32 +131,37 @@ class ResponseStream:
             data = self._native_stream.feed(data)
             if not data:
                 return
-        if self.reading is None:
-            self._note_first_byte()
         if self.is_events is None:
             data = self._beginning = (self._beginning + data).removeprefix(BYTE_ORDER_MARK)
             self.is_events = event_framing.begins_stream(data, is_declared=self._declares_events)
         try:
             if self.is_events:
-                self._relay(self._framer.feed(data))
+                self._relay(data)
             elif self.is_events is False:
-                self._note_first_byte()
                 self.collected.add(data)
         except PartTooLargeError as error:
             self.failed(BackendGoneError(str(error)))
             self.abort()
-
-    def _relay(self, events: bytes) -> None:
-        """Pass on the events: those about the reading of the prompt where they are wanted."""
-        answer = events
-        if self.reading is not None and events.find(self.reading.mark) >= 0:
-            answer = self.reading.taken_from(events)
-        if answer:
+        if self.first_byte_at is None and (self.events or self.is_events is False):
             self._note_first_byte()
-            self.events += answer.count(b"data:")
-        passed = events if self._shows_progress else answer
+
+    def _relay(self, data: bytes) -> None:
+        """Pass on the events: those about the reading of the prompt where they are wanted."""
+        passed = answer = self._framer.feed(data)
+        one_line = self._framer.gave_one_line
+        if self._reports is not None:
+            answer = self._without_progress(passed, self._reports)
+            passed = passed if self._shows_progress else answer
+        if answer:
+            self.events += 1 if one_line else answer.count(b"data:")
         if passed:
-            self._put(self._editor.edit(passed))
+            self._put(self._editor.edit(passed, one_line=one_line))
+
+    def _without_progress(self, events: bytes, reading: PrefillProgress) -> bytes:
+        answer = reading.taken_from(events)
+        if answer and self._choices == 1:  # of several answers each one's prompt may be read
+            self._reports = None
+        return answer
 
     def done(self) -> None:
         """The backend's answer is complete."""
@@ -177,7 +178,7 @@ class ResponseStream:
         if self.ended.done():
             return
         self._fault("broke off")
-        if self._editor.saw_done:  # it left out only the end of the transfer
+        if self.streamed and self._editor.saw_done:  # it left out only the end of the transfer
             self._end()
             return
         self.error = error
@@ -217,8 +218,6 @@ class ResponseStream:
     # In between
 
     def _note_first_byte(self) -> None:
-        if self.first_byte_at is not None:
-            return
         self.first_byte_at = self._loop.time()
         if self._on_first_byte is not None:
             self._on_first_byte()

@@ -37,10 +37,15 @@ class TranslatedEvents:
         self.saw_done = False
         self._finished = False
 
-    def edit(self, data: bytes) -> bytes:
-        """What goes to the client in place of these whole events; may be nothing."""
+    def edit(self, data: bytes, *, one_line: bool = False) -> bytes:
+        """What goes to the client in place of these whole events; may be nothing.
+
+        With ``one_line`` they are one event, whose data is in its only line.
+        """
         if not data.isascii():
             data = event_framing.valid_utf8(data, self._fault)
+        if one_line:
+            return self._translated(data)
         return b"".join(map(self._translated, event_framing.split(data)))
 
     def finish(self, rest: bytes) -> bytes:

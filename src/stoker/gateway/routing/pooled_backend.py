@@ -6,10 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
-from stoker.engines import Backend, ServedModel
+from stoker import engines
+from stoker.engines import Backend, Engine, ServedModel
 from stoker.gateway.prompt.fit_settings import FitSettings
 from stoker.gateway.relay.backend_connection import BackendConnections
 from stoker.recent_values import RecentValues
@@ -80,6 +82,11 @@ class PooledBackend:
         self._open_until = 0.0
         #: Known before a request is prepared, which ``CacheLedger``'s blocks of tokens are not.
         self._prefixes = RecentValues[int, None](_PREFIXES)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Its engine. Raises ``KeyError`` where that is not known."""
+        return engines.lookup(self.endpoint.engine)
 
     @property
     def healthy(self) -> bool:

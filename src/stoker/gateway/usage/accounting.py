@@ -40,7 +40,8 @@ class Account:
 
     async def __call__(self, context: RequestContext, proceed: Handler, /) -> web.StreamResponse:
         """Count and record the request when its answer is complete, or when it failed."""
-        began = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time
+        began = now()
         status = CLIENT_LEFT
         self._metrics.in_flight += 1
         try:
@@ -56,7 +57,7 @@ class Account:
         finally:
             self._metrics.in_flight -= 1
             used = (context.answer.report.usage if context.answer is not None else None) or {}
-            self._note(context, _row(context, began, status, used))
+            self._note(context, _row(context, began, now() - began, status, used))
         self._count(context, began, response, used)
         return response
 
@@ -103,12 +104,13 @@ def _counted(context: RequestContext, status: int, reported: _Used) -> _Used:
     return {"prompt_tokens": prompt, "completion_tokens": answer}
 
 
-def _row(context: RequestContext, began: float, status: int, reported: _Used) -> UsageRow:
+def _row(
+    context: RequestContext, began: float, total_s: float, status: int, reported: _Used
+) -> UsageRow:
     """The request as it ended. What no backend was sent has neither tokens nor cuts."""
     tokens = _counted(context, status, reported)
     answer, caller = context.answer, context.caller
     report = answer.report if answer is not None else None
-    total_s = asyncio.get_running_loop().time() - began
     sent: BackendRequest = getattr(context, "outgoing", _NOT_SENT)
     first_at = answer.first_byte_at if answer is not None else None
     return UsageRow(

@@ -70,7 +70,7 @@ def asked_max_tokens(request: Mapping[str, Any]) -> int | None:
     """
     for name in _ANSWER_LIMITS:
         value = request.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        if type(value) is int and value > 0:  # no bool
             return value
     return None
 
