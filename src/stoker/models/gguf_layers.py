@@ -193,9 +193,13 @@ class GgufLayers:
             return recurrent_layers.short_conv(number, hidden, kernel=kernel)
         kernel = self.number("ssm.conv_kernel")
         if head_dim := self.number("kda.head_dim"):
-            heads = self._heads(0)
             return recurrent_layers.kda(
-                number, hidden, heads=heads, head_dim=head_dim, kernel=kernel
+                number,
+                hidden,
+                heads=self._heads(0),
+                head_dim=head_dim,
+                kernel=kernel,
+                full_gates=2 if self.architecture == "bailingmoe3" else 0,
             )
         inner, state = self.number("ssm.inner_size"), self.number("ssm.state_size")
         heads, groups = self.number("ssm.time_step_rank"), self.number("ssm.group_count")
