@@ -158,6 +158,17 @@ class Plan:
         kept = tuple(changed.pop(a.name, a) for a in self.arguments)
         return replace(self, arguments=(*kept, *changed.values()))
 
+    def without_drafts(self, arguments: Iterable[str]) -> Plan:
+        """The plan without these arguments, by which it drafts, at the speed that it has then."""
+        names = {name.replace("-", "_") for name in arguments}
+        kept = tuple(a for a in self.arguments if a.name.replace("-", "_") not in names)
+        plan, decode = replace(self, arguments=kept), self.undrafted_tokens_per_s
+        if decode is None or self.decode_tokens_per_s is None:
+            return plan
+        slower = self.decode_tokens_per_s / decode
+        speed = self.speed and self.speed.times(1.0, slower)
+        return replace(plan, decode_tokens_per_s=decode, undrafted_tokens_per_s=None, speed=speed)
+
     def corrected(self, first_token: float, token: float, reason: str) -> Plan:
         """The plan with these factors on its predicted times, for a reason."""
         decode, prefill = self.decode_tokens_per_s, self.prefill_tokens_per_s

@@ -40,6 +40,7 @@ _FLAGS = {
     "fit_params": "fit",
     "n_threads_http": "threads-http",
     "slot_save_path": "slot-save-path",
+    "endpoint_metrics": "metrics",
     "speculative.types": "spec-type",
     "speculative.draft.n_max": "spec-draft-n-max",
 }

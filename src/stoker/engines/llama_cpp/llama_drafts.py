@@ -7,10 +7,14 @@ is kept are the tokens that it would have chosen itself (``common_sampler_sample
 
 from __future__ import annotations
 
-from stoker.engines.llama_cpp.llama_speed import LlamaSpeed
-from stoker.host import GpuSpec
+from stoker.engines.base import Drafting
+from stoker.engines.llama_cpp.llama_experts import ARGUMENT as EXPERTS
+from stoker.engines.llama_cpp.llama_experts import routed_layers
+from stoker.engines.llama_cpp.llama_speed import LlamaSpeed, llama_speed
+from stoker.host import GpuSpec, Host
 from stoker.models import Model
-from stoker.planning.serving_plan import Argument
+from stoker.planning.draft_use import DraftCost
+from stoker.planning.serving_plan import Argument, Plan
 
 #: Fields of ``xllamacpp.CommonParams``, and the names of ``--spec-type``.
 KIND, NUMBER = "speculative.types", "speculative.draft.n_max"
@@ -81,6 +85,28 @@ def tokens_per_step(drafts: int) -> float:
     return float((1 - ACCEPTANCE ** (drafts + 1)) / (1 - ACCEPTANCE))
 
 
+def drafts(plan: Plan) -> bool:
+    """Whether a plan drafts, by whatever means."""
+    return plan.argument(KIND) not in (None, OFF)
+
+
+def cost(plan: Plan, host: Host, gpu: GpuSpec | None) -> DraftCost | None:
+    """What the drafts of a plan cost; ``None`` where another kind of them than the head's own."""
+    architecture, number = plan.model.architecture, plan.argument(NUMBER)
+    if architecture is None or plan.model.weights_bytes is None:
+        return None
+    if plan.argument(KIND) != MTP or not isinstance(number, int):
+        return None
+    layers = plan.argument("n_gpu_layers")
+    share = 1.0 if layers == -1 else int(layers or 0) / architecture.num_layers
+    used = gpu if plan.gpus else None
+    kept = plan.argument(EXPERTS)
+    experts = architecture.experts
+    on_cpu = routed_layers(str(kept)) / experts.num_layers if kept and experts else 0.0
+    speed = llama_speed(host.cpu, used, plan.model, min(1.0, share), cpu_experts=on_cpu)
+    return DraftCost((speed.further_s + speed.draft_s) / speed.token_s(), tokens_per_step(number))
+
+
 def best_drafts(model: Model, speed: LlamaSpeed, requests: int) -> list[int]:
     """Numbers of drafts that are worth their memory, the quickest first."""
     plain = speed.token_s(requests)
@@ -100,3 +126,13 @@ def draft_arguments(drafts: int, reason: str) -> tuple[Argument, ...]:
         Argument(KIND, MTP, reason),
         Argument(NUMBER, drafts, "The most that are drafted before each step."),
     )
+
+
+DRAFTING = Drafting(
+    metrics_prefix="llamacpp:",
+    # The slots' queue answers (docs/contributing/gateway.md).
+    asked_while_busy=False,
+    arguments=(KIND, NUMBER),
+    drafts=drafts,
+    cost=cost,
+)

@@ -99,7 +99,8 @@ def llama_speed(
     own_bytes = weights * _share_routed(count, architecture)
     if gpu is None or gpu_share <= 0:
         further_s = _FURTHER_PROMPT_TOKENS * flops / flops_s + own_bytes / bytes_s
-        return LlamaSpeed(bytes_s / read_bytes, flops_s / flops, further_s)
+        draft_s = (head_bytes(model) + weights * count.embedding / count.total) / bytes_s
+        return LlamaSpeed(bytes_s / read_bytes, flops_s / flops, further_s, draft_s)
     bandwidth_share = _SHARED_BANDWIDTH_SHARE if gpu.unified else _CARD_BANDWIDTH_SHARE
     gpu_bytes_s = bandwidth_share * (gpu.bandwidth_bytes_per_s or bytes_s)
     gpu_flops_s = min(_GPU_FLOPS_SHARE * gpu.flops.get("fp16", 10 * flops_s), _GPU_FLOPS_MOST)
