@@ -32,7 +32,7 @@ class DraftCounts:
 
     @property
     def drafts_per_step(self) -> float:
-        """How many were checked in a step; an engine may draft fewer than it was told."""
+        """How many were checked in a step; an engine may draft fewer than planned."""
         return self.drafted / max(1, self.steps)
 
     @property
@@ -41,7 +41,7 @@ class DraftCounts:
         return self.steps >= WARM_UP_STEPS
 
     def since(self, earlier: DraftCounts) -> DraftCounts:
-        """What was counted after ``earlier``; all of it where the server has started anew."""
+        """What was counted after ``earlier``; all of it where the server is a new process."""
         if earlier.steps > self.steps:
             return self
         return DraftCounts(
@@ -99,7 +99,8 @@ class DraftJudge:
         if stretch.warmed_up:
             self._before = counts
             slow = self._cost.gain(stretch) < COSTS_BELOW
-            self._below = self._below + 1 if slow else 0
+            # A server that is never idle is asked late: then one stretch is as long as several.
+            self._below = self._below + stretch.steps // WARM_UP_STEPS if slow else 0
         elif counts.steps < self._before.steps:
             self._before, self._below = DraftCounts(0, 0, 0), 0
         return self._below >= _PARTS_BELOW

@@ -52,7 +52,12 @@ def test_a_long_time_in_which_they_paid_does_not_hide_that_they_cost_now() -> No
     assert judged(*[1.2] * 20, 0.1, 0.1)[-2:] == [False, True]
 
 
-def test_nothing_is_judged_before_enough_steps_and_a_new_engine_begins_anew() -> None:
+def test_a_server_that_is_asked_late_is_judged_by_all_that_it_has_counted() -> None:
+    assert DraftJudge(COST).costs(counted(2 * WARM_UP_STEPS, 0.2))
+    assert not DraftJudge(COST).costs(counted(2 * WARM_UP_STEPS - 1, 0.2))
+
+
+def test_nothing_is_judged_before_enough_steps_and_a_new_engine_begins_again() -> None:
     judge = DraftJudge(COST)
     assert not judge.costs(counted(WARM_UP_STEPS - 1, 0.0))
     assert not judge.costs(counted(WARM_UP_STEPS, 0.0))

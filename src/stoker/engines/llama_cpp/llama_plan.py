@@ -152,7 +152,8 @@ def _with_drafts(fit: LlamaFit, requirements: Requirements, gpu: GpuSpec | None)
     on_gpu = fit.gpu_share >= 1 and not fit.cpu_expert_layers
     # The first tokens of an answer pay for reading the prompt twice (sudoingX/qwen38-mtp, pull 5).
     short = requirements.purpose == "completion"
-    if short or not on_gpu or not llama_drafts.pays(fit.model, gpu):
+    costly = requirements.why_no_drafts(ENGINE, fit.model)
+    if short or costly or not on_gpu or not llama_drafts.pays(fit.model, gpu):
         return fit
     numbers = llama_drafts.best_drafts(fit.model, fit.speed, _together(fit, requirements))
     for cache, drafts in product(_narrower(fit.cache, requirements.context), numbers):
@@ -368,6 +369,8 @@ def _reasons(
         f"{_for_each(speed, requirements)}, and the first word about "
         f"{speed.first_token_s.expected:.0f} s after a prompt with {new:,} tokens that are new.",
     ]
+    if costly := requirements.why_no_drafts(ENGINE, fit.model):
+        lines.append(costly)
     if not _is_quick(speed, need):
         lines.append("That is slow: a smaller model, or a GPU, would answer sooner.")
     return tuple(lines)
