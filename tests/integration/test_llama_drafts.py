@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,9 @@ from tests.integration.conftest import Stoker
 from tests.integration.test_llama_layers import MIB, load_log
 from tests.support.tiny_gguf import DRAFTING, TinyModel, write_tiny_gguf, writing_weights
 
+from stoker.application import LaunchRequest, choose, tuned_arguments
+from stoker.application.launch_request import this_machine
+from stoker.application.tuned_arguments import Tuned
 from stoker.engines.base import Options, ProcessLaunch
 from stoker.engines.llama_cpp import llama_launch
 from stoker.engines.llama_cpp.llama_drafts import KIND, MTP, NUMBER, can_draft, draft_arguments
@@ -203,3 +206,80 @@ def test_up_drafts_where_the_user_asks_for_it(stoker: Stoker, tmp_path: Path) ->
     body = {"model": "local", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 60}
     answer = stoker.post("/v1/chat/completions", body | {"temperature": 0})
     assert answer["timings"]["draft_n"] > 0
+
+
+def tune_found_drafts(stoker: Stoker, path: Path) -> None:
+    """Have ``stoker up`` draft without that it was asked to: as ``stoker tune`` writes it down."""
+    machine = this_machine(ask_hub=False)
+    plan = choose(LaunchRequest(model=str(path), context=2048), machine).plan
+    assert plan.argument(KIND) is None
+    found = Tuned(better={KIND: MTP, NUMBER: 2}, gain=1.2, measured="2026-11-01")
+    tuned_arguments.remember(plan, machine.host, found)
+
+
+def chat(stoker: Stoker) -> dict[str, Any]:
+    """The engine's timings of an answer that uses the whole context."""
+    body = {"model": "local", "messages": [{"role": "user", "content": "Hi"}]}
+    answer = stoker.post("/v1/chat/completions", body | {"max_tokens": 1900, "ignore_eos": True})
+    timings: dict[str, Any] = answer["timings"]
+    return timings
+
+
+def drafts_shown(stoker: Stoker) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = stoker.status()["drafts"]
+    return found
+
+
+def until(what: Callable[[], bool]) -> None:
+    for _ in range(60):
+        if what():
+            return
+        time.sleep(0.5)
+    raise AssertionError("it did not come in 30 s")
+
+
+def test_drafts_that_cost_are_switched_off_in_a_pause_and_stay_off(
+    stoker: Stoker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_tiny_gguf(DRAFTING[0], tmp_path, writing_weights(1))
+    monkeypatch.setenv("STOKER_HOME", str(stoker.home))
+    tune_found_drafts(stoker, path)
+    stoker.up(str(path), "--context", "2048")
+    before, drafted = stoker.engine(), 0
+    assert drafts_shown(stoker) is None
+    while drafted < 2 * 4100:
+        drafted += chat(stoker)["draft_n"]
+    assert stoker.engine() == before
+    until(lambda: (drafts_shown(stoker) or {}).get("switched_off", False))
+    until(lambda: stoker.status()["status"] == "ready")
+    shown = drafts_shown(stoker)
+    assert shown is not None
+    assert shown["drafted"] == pytest.approx(drafted, abs=400)  # and those of the start's answer
+    assert 1 < shown["tokens_per_step"] < 2
+    assert shown["gain"] < 0.9
+    assert "They were switched off" in stoker.run("status").stdout
+    assert stoker.engine() != before
+    assert not before.is_running()
+    assert "draft_n" not in chat(stoker)
+    assert "The engine is started again" in stoker.run("logs").stdout
+    stoker.run("down")
+    stoker.up(str(path), "--context", "2048")
+    assert "draft_n" not in chat(stoker)
+    plan = stoker.run("plan", str(path), "--context", "2048", "--explain", "--offline").stdout
+    assert "Measured here on" in plan and "without drafts" in " ".join(plan.split())
+
+
+def test_drafts_that_the_user_set_stay_and_status_shows_that_they_cost(
+    stoker: Stoker, tmp_path: Path
+) -> None:
+    path = write_tiny_gguf(DRAFTING[0], tmp_path, writing_weights(1))
+    drafts = ("--engine-arg", f"{KIND}={MTP}", "--engine-arg", f"{NUMBER}=2")
+    stoker.up(str(path), "--context", "2048", *drafts)
+    before, drafted = stoker.engine(), 0
+    while drafted < 2 * 4100:
+        drafted += chat(stoker)["draft_n"]
+    until(lambda: drafts_shown(stoker) is not None)
+    assert "They seem to cost, and stay because you set them" in stoker.run("status").stdout
+    time.sleep(3)  # longer than a switch takes to begin in a pause
+    assert stoker.engine() == before
+    assert chat(stoker)["draft_n"] > 0
