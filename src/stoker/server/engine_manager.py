@@ -100,14 +100,12 @@ class EngineManager:
 
     async def _run(self) -> Problem | None:
         crashes = 0
-        while True:
-            problem = await self._start_until_ready()
-            if problem is not None or self._stop.is_set():
-                return problem
+        problem = await self._start_until_ready()
+        while problem is None and not self._stop.is_set():
             ready_at = time.monotonic()
             problem = await self._until_it_ends()
             if self._next_plan is not None and not self._stop.is_set():
-                await self._change_plan(self._next_plan)
+                problem = await self._change_plan(self._next_plan)
                 continue
             if problem is None:
                 return None
@@ -117,6 +115,8 @@ class EngineManager:
                 return _given_up(crashes, problem)
             if await self._wait_to_restart(self._timeouts.backoff_s[crashes - 1]):
                 return None
+            problem = await self._start_until_ready()
+        return problem
 
     async def _start_until_ready(self) -> Problem | None:
         """Start it, a second time with another argument where that is known to help.
@@ -200,13 +200,22 @@ class EngineManager:
         self._log.warning("requests are refused: %s", problem)
         self._record.move("silent", problem=problem)
 
-    async def _change_plan(self, plan: Plan) -> None:
-        """End the engine in order; what is started next has the other plan."""
-        self._next_plan = None
+    async def _change_plan(self, plan: Plan) -> Problem | None:
+        """Start the engine with another plan, or as it was where it does not start with that.
+
+        Returns as ``_start_until_ready``.
+        """
+        before, self._next_plan = self._record.spec.plan, None
         self._record.replan(plan)
-        self._record.move("restarting", problem=None)
+        self._record.move("restarting", problem=None, engine=None)
         await self.end()
-        self._record.note(engine=None)
+        problem = await self._start_until_ready()
+        if problem is None or self._stop.is_set():
+            return problem
+        self._log.error("it does not start: %s It is started as it was.", problem)
+        self._record.replan(before)
+        await self.end()
+        return await self._start_until_ready()
 
     async def _wait_to_restart(self, backoff_s: float) -> bool:
         """Wait before the next start. Whether the order to stop came."""

@@ -152,6 +152,31 @@ async def test_a_ready_engine_is_started_again_with_another_plan_at_once_and_as_
     assert await running is None
 
 
+class DeafGate(Gate):
+    """Nothing answers in the second start."""
+
+    engine: ScriptedEngine
+
+    async def ready(self, backend: Backend) -> bool:
+        return len(self.engine.specs) != 2
+
+
+async def test_an_engine_that_does_not_start_with_another_plan_is_started_as_it_was() -> None:
+    gate = DeafGate()
+    it = managed(SLEEPS, "raise SystemExit(3)", SLEEPS, gate=gate)
+    gate.engine = it.engine
+    running = asyncio.create_task(it.run())
+    await it.until("ready")
+    it.manager.start_again(replace(PLAN, parallel=2), OTHER)
+    while len(it.engine.specs) < 3:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await it.until("ready")
+    assert [spec.plan.parallel for spec in it.engine.specs] == [1, 2, 1]
+    assert it.record.spec.plan is PLAN
+    it.stop.set()
+    assert await running is None
+
+
 async def test_the_order_to_stop_goes_before_another_plan() -> None:
     it = managed(SLEEPS)
     running = asyncio.create_task(it.run())
