@@ -214,6 +214,7 @@ def _facts(record: StateRecord) -> DeploymentFacts:
         state.ready_at,
         state.restarts,
         state.problem,
+        state.drafts,
     )
 
 
