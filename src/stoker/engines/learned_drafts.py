@@ -44,7 +44,7 @@ _FILE = MeasuredFile("measured-drafts.json", LearnedDrafts)
 
 def remember(plan: Plan, host: Host, use: DraftUse) -> LearnedDrafts:
     """Keep that the drafts of a plan cost. What can't be written is not kept."""
-    counts = use.counts
+    counts = use.shown
     entry = LearnedDrafts(
         round(use.gain or 0.0, 3),
         round(counts.tokens_per_step, 3),

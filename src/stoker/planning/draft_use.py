@@ -12,8 +12,8 @@ WARM_UP_STEPS = 2000
 #: predicted and not measured, and half of the gains that are published for Qwen3.8-27B on 11 kinds
 #: of GPU are within 7 % of the prediction (docs/contributing/planning.md).
 COSTS_BELOW = 0.9
-#: Twice in a row: one long answer of one kind decides nothing.
-_PARTS_BELOW = 2
+#: Two stretches in a row: one task with many answers of one kind decides nothing.
+_SLOW_STEPS = 2 * WARM_UP_STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,7 @@ class DraftCounts:
         return self.steps >= WARM_UP_STEPS
 
     def since(self, earlier: DraftCounts) -> DraftCounts:
-        """What was counted after ``earlier``; all of it where the server is a new process."""
-        if earlier.steps > self.steps:
-            return self
+        """What was counted after ``earlier``, by the same process."""
         return DraftCounts(
             self.steps - earlier.steps,
             self.drafted - earlier.drafted,
@@ -74,15 +72,20 @@ class DraftUse:
     cost: DraftCost | None = None
     #: The user has set them, or ``stoker tune`` has found them: they are never switched off.
     wanted: bool = False
-    #: They have gone on costing (``DraftJudge``).
-    costs: bool = False
+    #: What was counted while they went on costing (``DraftJudge``).
+    slow: DraftCounts | None = None
     #: They were switched off after these counts.
     switched_off: bool = False
 
     @property
+    def shown(self) -> DraftCounts:
+        """The counts that matter: those of the time in which they cost, else all."""
+        return self.slow or self.counts
+
+    @property
     def gain(self) -> float | None:
         """How many times the speed without drafts; ``None`` where that is not known."""
-        return self.cost.gain(self.counts) if self.cost is not None else None
+        return self.cost.gain(self.shown) if self.cost is not None else None
 
 
 class DraftJudge:
@@ -90,17 +93,20 @@ class DraftJudge:
 
     def __init__(self, cost: DraftCost) -> None:
         self._cost = cost
-        self._before = DraftCounts(0, 0, 0)
-        self._below = 0
+        #: At the end of the last stretch, and of the last one that was quick enough.
+        self._judged = self._quick = DraftCounts(0, 0, 0)
 
-    def costs(self, counts: DraftCounts) -> bool:
-        """Whether the last stretches have all been too slow, with what is counted by now."""
-        stretch = counts.since(self._before)
+    def slow(self, counts: DraftCounts) -> DraftCounts | None:
+        """With what is counted by now: the last stretches, where enough of them were too slow.
+
+        A server that is never idle is asked late: then one stretch is as long as several.
+        """
+        if counts.steps < self._judged.steps:  # another process
+            self._judged = self._quick = DraftCounts(0, 0, 0)
+        stretch = counts.since(self._judged)
         if stretch.warmed_up:
-            self._before = counts
-            slow = self._cost.gain(stretch) < COSTS_BELOW
-            # A server that is never idle is asked late: then one stretch is as long as several.
-            self._below = self._below + stretch.steps // WARM_UP_STEPS if slow else 0
-        elif counts.steps < self._before.steps:
-            self._before, self._below = DraftCounts(0, 0, 0), 0
-        return self._below >= _PARTS_BELOW
+            self._judged = counts
+            if self._cost.gain(stretch) >= COSTS_BELOW:
+                self._quick = counts
+        found = self._judged.since(self._quick)
+        return found if found.steps >= _SLOW_STEPS else None

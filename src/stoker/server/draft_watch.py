@@ -100,7 +100,7 @@ class DraftWatch:
     @property
     def _costs(self) -> bool:
         use = self._record.state.drafts
-        return use is not None and use.costs and not use.wanted
+        return use is not None and use.slow is not None and not use.wanted
 
     @property
     def _pause_s(self) -> float:
@@ -114,7 +114,7 @@ class DraftWatch:
             counts,
             self._cost,
             wanted=self._is_wanted(drafting, machine),
-            costs=self._judge is not None and self._judge.costs(counts),
+            slow=self._judge.slow(counts) if self._judge is not None else None,
         )
         if use != self._record.state.drafts:
             self._record.note(drafts=use)

@@ -18,7 +18,9 @@ from stoker.server import Deployment, LaunchSpec, LiveState, deployment_state
 
 COST = DraftCost(draft_steps=0.25, tokens_per_step=2.5)
 PAYS = DraftUse(DraftCounts(4000, 8000, 5600), COST)
-COSTS = DraftUse(DraftCounts(4000, 8000, 800), COST, costs=True)
+SLOW = DraftCounts(4000, 8000, 800)
+#: They paid before.
+COSTS = DraftUse(DraftCounts(12_000, 24_000, 12_000), COST, slow=SLOW)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,7 @@ COSTS = DraftUse(DraftCounts(4000, 8000, 800), COST, costs=True)
         ),
         (replace(PAYS, cost=None), "1.4 of 2.0 accepted, 2.4 tokens a step"),
         (
-            replace(COSTS, costs=False),
+            DraftUse(SLOW, COST),
             "0.2 of 2.0 accepted, 1.2 tokens a step where 2.5 were planned: about 0.8 x the speed "
             "without. They cost: if that goes on, they are switched off",
         ),

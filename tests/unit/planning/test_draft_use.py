@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import astuple
 
 import pytest
 
@@ -12,6 +13,7 @@ from stoker.planning.draft_use import (
     DraftCost,
     DraftCounts,
     DraftJudge,
+    DraftUse,
 )
 
 #: Two drafts of which 1.2 are right in a step that takes 1.4 times as long.
@@ -27,7 +29,7 @@ def judged(*accepted_per_step: float) -> list[bool]:
     judge, steps, accepted, verdicts = DraftJudge(COST), 0, 0, []
     for each in accepted_per_step:
         steps, accepted = steps + WARM_UP_STEPS, accepted + round(each * WARM_UP_STEPS)
-        verdicts.append(judge.costs(DraftCounts(steps, 2 * steps, accepted)))
+        verdicts.append(judge.slow(DraftCounts(steps, 2 * steps, accepted)) is not None)
     return verdicts
 
 
@@ -50,22 +52,28 @@ def test_drafts_cost_where_two_stretches_in_a_row_are_slower_by_the_margin() -> 
 
 def test_a_long_time_in_which_they_paid_does_not_hide_that_they_cost_now() -> None:
     assert judged(*[1.2] * 20, 0.1, 0.1)[-2:] == [False, True]
+    paid, judge = counted(20 * WARM_UP_STEPS, 1.2), DraftJudge(COST)
+    assert judge.slow(paid) is None
+    since = counted(2 * WARM_UP_STEPS, 0.1)
+    after = DraftCounts(*(a + b for a, b in zip(astuple(paid), astuple(since), strict=True)))
+    assert judge.slow(after) == since
+    assert DraftUse(after, COST, slow=since).gain == pytest.approx(1.1 / 1.4)
 
 
 def test_a_server_that_is_asked_late_is_judged_by_all_that_it_has_counted() -> None:
-    assert DraftJudge(COST).costs(counted(2 * WARM_UP_STEPS, 0.2))
-    assert not DraftJudge(COST).costs(counted(2 * WARM_UP_STEPS - 1, 0.2))
+    assert DraftJudge(COST).slow(counted(2 * WARM_UP_STEPS, 0.2)) is not None
+    assert DraftJudge(COST).slow(counted(2 * WARM_UP_STEPS - 1, 0.2)) is None
 
 
 def test_nothing_is_judged_before_enough_steps_and_a_new_engine_begins_again() -> None:
     judge = DraftJudge(COST)
-    assert not judge.costs(counted(WARM_UP_STEPS - 1, 0.0))
-    assert not judge.costs(counted(WARM_UP_STEPS, 0.0))
-    assert not judge.costs(counted(2 * WARM_UP_STEPS - 1, 0.0))
+    assert judge.slow(counted(WARM_UP_STEPS - 1, 0.0)) is None
+    assert judge.slow(counted(WARM_UP_STEPS, 0.0)) is None
+    assert judge.slow(counted(2 * WARM_UP_STEPS - 1, 0.0)) is None
     # A crash: its counters are those of another process.
-    assert not judge.costs(counted(10, 0.0))
-    assert not judge.costs(counted(WARM_UP_STEPS, 0.0))
-    assert judge.costs(counted(2 * WARM_UP_STEPS, 0.0))
+    assert judge.slow(counted(10, 0.0)) is None
+    assert judge.slow(counted(WARM_UP_STEPS, 0.0)) is None
+    assert judge.slow(counted(2 * WARM_UP_STEPS, 0.0)) is not None
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -77,4 +85,4 @@ def test_noise_does_not_switch_off_what_pays_nothing_and_costs_nothing(seed: int
         share = draw.uniform(0.05, 0.35)
         accepted += sum(draw.random() < share for _ in range(2 * 200))
         steps += 200
-        assert not judge.costs(DraftCounts(steps, 2 * steps, accepted))
+        assert judge.slow(DraftCounts(steps, 2 * steps, accepted)) is None

@@ -194,7 +194,7 @@ async def test_drafts_that_go_on_costing_are_left_out_of_the_next_start(
 ) -> None:
     async with running(tmp_path) as it:
         await it.counted(0.1)
-        assert it.drafts is not None and not it.drafts.costs
+        assert it.drafts is not None and it.drafts.slow is None
         it.engine.count(2 * WARM_UP_STEPS, 0.1)
         assert await it.chat() == 200
         await until(lambda: len(it.engine.specs) == 2)
@@ -220,7 +220,7 @@ async def test_an_answer_that_is_under_way_ends_before_they_are_switched_off(
     takes(1.5, monkeypatch)
     async with running(tmp_path) as it:
         await it.counted(0.1, parts=2)
-        await until(lambda: it.drafts is not None and it.drafts.costs)
+        await until(lambda: it.drafts is not None and it.drafts.slow is not None)
         it.engine.hold()
         answer = asyncio.create_task(it.chat())
         await asyncio.sleep(2.5)  # longer than the pause that it waits for
@@ -246,7 +246,7 @@ async def test_what_pays_or_the_user_set_or_tune_found_stays(
         await asyncio.sleep(0.5)  # longer than the pause that a switch waits for
         assert len(it.engine.specs) == 1
         assert it.drafts is not None and it.drafts.cost is not None
-        assert (it.drafts.costs, it.drafts.wanted) == (wanted, wanted)
+        assert (it.drafts.slow is not None, it.drafts.wanted) == (wanted, wanted)
     assert learned_drafts.of(machine) == {}
 
 

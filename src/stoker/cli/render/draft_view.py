@@ -9,7 +9,7 @@ def as_dict(use: DraftUse | None) -> dict[str, object] | None:
     """What programs may rely on; ``None`` where nothing is drafted, or not shown yet."""
     if use is None:
         return None
-    counts, cost = use.counts, use.cost
+    counts, cost = use.shown, use.cost
     return {
         "steps": counts.steps,
         "drafted": counts.drafted,
@@ -24,7 +24,7 @@ def as_dict(use: DraftUse | None) -> dict[str, object] | None:
 
 def words(use: DraftUse) -> str:
     """What they bring, as a line of ``stoker status``."""
-    counts, gain = use.counts, use.gain
+    counts, gain = use.shown, use.gain
     accepted = counts.accepted / counts.steps
     line = f"{accepted:.1f} of {counts.drafts_per_step:.1f} accepted, "
     line += f"{counts.tokens_per_step:.1f} tokens a step"
@@ -48,6 +48,6 @@ def _what_follows(use: DraftUse, gain: float | None) -> str:
             ". They seem to cost, and stay because you set them, or stoker tune measured that they "
             "are faster"
         )
-    if use.costs:
+    if use.slow is not None:
         return ". They cost: the engine is started again without them in the next pause"
     return ". They cost: if that goes on, they are switched off"
