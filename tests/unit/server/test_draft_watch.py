@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -84,6 +85,7 @@ class CountingEngine:
     """Starts ``ENGINE``; ``count`` is what it reports of its drafts."""
 
     folder: Path
+    name: str = "llama.cpp"
     #: What each start was asked to run.
     specs: list[LaunchSpec] = field(default_factory=list)
 
@@ -91,14 +93,14 @@ class CountingEngine:
         self.specs.append(spec)
         port = ports.any_free()
         launch = ProcessLaunch((sys.executable, "-c", ENGINE, str(port), str(self.folder)))
-        return await ProcessRun.start(launch, Backend(f"http://127.0.0.1:{port}", "llama.cpp"))
+        return await ProcessRun.start(launch, Backend(f"http://127.0.0.1:{port}", self.name))
 
     def count(self, steps: int, accepted: float) -> None:
         """So many steps of two drafts each, of which so many were right in a step."""
         values = (steps, 2 * steps, int(accepted * steps))
         names = ("num_drafts", "num_draft_tokens", "num_accepted_tokens")
         lines = (
-            f"llamacpp:spec_decode_{name}_total {value}\n"
+            f"{self.name.replace('.', '')}:spec_decode_{name}_total {value}\n"
             for name, value in zip(names, values, strict=True)
         )
         (self.folder / "metrics").write_text("".join(lines))
@@ -159,11 +161,11 @@ async def until(what: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def running(tmp_path: Path, *fixed: str) -> AsyncIterator[Running]:
-    engine = CountingEngine(tmp_path)
+async def running(tmp_path: Path, *fixed: str, plan: Plan = PLAN) -> AsyncIterator[Running]:
+    engine = CountingEngine(tmp_path, plan.engine)
     engine.count(0, 0)
     engine.go_on()
-    spec = LaunchSpec(PLAN, "127.0.0.1", ports.any_free(), fixed=fixed)
+    spec = LaunchSpec(plan, "127.0.0.1", ports.any_free(), fixed=fixed)
     server = Server(spec, engine, Timeouts(grace_s=0.5), GatewayTimings(drain_s=0.1))
     task = asyncio.create_task(server.run())
     it = Running(engine, server, spec.endpoint)
@@ -256,3 +258,42 @@ async def test_nothing_is_shown_before_there_is_enough_to_judge(tmp_path: Path) 
         assert await it.chat() == 200
         await asyncio.sleep(0.5)  # longer than the pause after which it is asked
         assert it.drafts is None
+
+
+EAGLE = json.dumps({"method": "eagle3", "num_speculative_tokens": 3})
+
+
+async def test_a_vllm_is_asked_while_it_answers_and_drafts_of_unknown_cost_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draft_watch, "_FRESH_S", 0.1)
+    monkeypatch.setattr(draft_watch, "IDLE_S", 60.0)
+    drafting = Argument("speculative_config", EAGLE, "")
+    plan = replace(PLAN, engine="vllm", arguments=(drafting,))
+    async with running(tmp_path, plan=plan) as it:
+        it.engine.hold()
+        answer = asyncio.create_task(it.chat())
+        for parts in (1, 2, 3):
+            it.engine.count(parts * WARM_UP_STEPS, 0.1)
+            await until(lambda: it.steps == parts * WARM_UP_STEPS)  # noqa: B023  (awaited here)
+        assert not answer.done()
+        assert it.drafts is not None
+        assert (it.drafts.cost, it.drafts.slow, it.drafts.gain) == (None, None, None)
+        it.engine.go_on()
+        assert await answer == 200
+
+
+async def test_a_llama_cpp_is_not_asked_while_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draft_watch, "_FRESH_S", 0.1)
+    async with running(tmp_path) as it:
+        it.engine.hold()
+        answer = asyncio.create_task(it.chat())
+        await asyncio.sleep(0.5)  # it has been asked before the answer began
+        it.engine.count(WARM_UP_STEPS, 0.1)
+        await asyncio.sleep(0.5)
+        assert it.drafts is None
+        it.engine.go_on()
+        assert await answer == 200
+        await until(lambda: it.steps == WARM_UP_STEPS)
